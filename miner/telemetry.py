@@ -1,0 +1,154 @@
+"""Events in, one Snapshot out: what the console, and later every API, is a view of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from miner.work import Job, Solution, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConnecting:
+    """A connection is being opened; `pool` is the address without credentials."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReady:
+    """The pool accepted the login."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLost:
+    """The connection ended; the next try follows in `retry_in` seconds, or never if None."""
+
+    pool: str
+    reason: str
+    retry_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNotice:
+    """Something a person should read: the pool's message, or an oddity of what it sent."""
+
+    pool: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """The pool asks for `job` now; None: no pool, and the devices rest."""
+
+    job: Job | None
+
+
+@dataclass(frozen=True, slots=True)
+class LightCacheBuilding:
+    """`done` in 0 to 1; exactly 1 when it is ready, then `seconds` says how long it took."""
+
+    epoch: int
+    done: float
+    seconds: float = 0.0
+    from_disk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetBuilding:
+    """`done` in 0 to 1; exactly 1 when it is proved and ready."""
+
+    device: str
+    epoch: int
+    done: float
+    seconds: float
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReady:
+    """A period's kernel was built and held against the reference."""
+
+    device: str
+    period: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """One launch came back: `tried` nonces were really searched."""
+
+    device: str
+    tried: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResultOverflow:
+    """More nonces were found than the result buffer holds; the range is searched in halves."""
+
+    device: str
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoncesExhausted:
+    """Every nonce under the pool's prefix was searched for this header; the device rests."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFault:
+    """The device claimed something untrue, or a call failed; `reason` is a sentence."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceResting:
+    """The device does nothing for `seconds` (None: for the rest of this run)."""
+
+    device: str
+    reason: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFound:
+    """A solution was proved and goes to the pool."""
+
+    solution: Solution
+
+
+@dataclass(frozen=True, slots=True)
+class ShareAnswered:
+    """A solution's life ended."""
+
+    verdict: Verdict
+
+
+Event = (
+    PoolConnecting
+    | PoolReady
+    | PoolLost
+    | PoolNotice
+    | NewJob
+    | LightCacheBuilding
+    | DatasetBuilding
+    | KernelReady
+    | Launched
+    | ResultOverflow
+    | NoncesExhausted
+    | DeviceFault
+    | DeviceResting
+    | ShareFound
+    | ShareAnswered
+)
+
+Emit = Callable[[Event], None]
+"""How events are reported; called on the event loop's thread only."""

@@ -1,0 +1,133 @@
+"""What travels between pool, engine and devices: jobs down, candidates and solutions up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from miner.progpow.epoch import Epoch
+from miner.progpow.variant import Variant
+
+NONCE_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class NonceSpace:
+    """The nonces under a pool's extranonce: `prefix` in the top `prefix_bits`, the rest free."""
+
+    prefix: int = 0
+    prefix_bits: int = 0
+
+    @property
+    def free_bits(self) -> int:
+        return NONCE_BITS - self.prefix_bits
+
+    @property
+    def first(self) -> int:
+        return self.prefix << self.free_bits
+
+    @property
+    def size(self) -> int:
+        return 1 << self.free_bits
+
+    def __contains__(self, nonce: int) -> bool:
+        return self.first <= nonce < self.first + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class NonceRange:
+    """`count` nonces from `first`, searched by one launch of one device; never wraps 2**64."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a pool asks for now. `header_hash` is 32 bytes in display order, targets are numbers
+    that a final hash, read as a big-endian number, must not exceed."""
+
+    session: int
+    """Number of the connection that issued it: a share goes back to no other one."""
+    id: str
+    variant: Variant
+    header_hash: bytes
+    height: int
+    epoch: Epoch
+    share_target: int
+    nonces: NonceSpace
+    block_target: int = 0
+    """0 where the pool did not say."""
+    clean: bool = True
+
+    @property
+    def target(self) -> int:
+        """The easier of share and block target: pools take a block above the share target."""
+        return max(self.share_target, self.block_target)
+
+    @property
+    def period(self) -> int:
+        return self.variant.period_at(self.height)
+
+    @property
+    def search_key(self) -> tuple[int, bytes, int, NonceSpace]:
+        """Equal for a re-announced header: the same nonces give the same hashes, so the search
+        goes on where it was, under the newest id and target."""
+        return (self.session, self.header_hash, self.height, self.nonces)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A device's claim that `nonce` solves `job`; not yet believed."""
+
+    job: Job
+    nonce: int
+    device: str
+    found_at: float
+    """Clock seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A candidate proved on the CPU; the only thing that can be submitted."""
+
+    job: Job
+    nonce: int
+    device: str
+    found_at: float
+    mix_hash: bytes
+    final_hash: bytes
+
+    @property
+    def value(self) -> int:
+        """The final hash as the number that is compared with targets."""
+        return int.from_bytes(self.final_hash, "big")
+
+    @property
+    def is_block(self) -> bool:
+        return self.value <= self.job.block_target
+
+
+class Outcome(Enum):
+    """What became of a solution."""
+
+    ACCEPTED = "accepted"
+    STALE = "stale"
+    LOW_DIFFICULTY = "low difficulty"
+    DUPLICATE = "duplicate"
+    INVALID = "invalid"
+    UNAUTHORIZED = "unauthorized"
+    NOT_SENT = "stale, not sent"
+    LOST = "lost in a disconnect"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The pool's answer to a solution, or why there is none."""
+
+    solution: Solution
+    outcome: Outcome
+    text: str = ""
+    """The pool's own words, sanitised; empty when accepted."""
+    seconds: float | None = None
+    """From sending to the answer; None where none was sent."""
