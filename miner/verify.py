@@ -1,0 +1,2 @@
+"""Light caches kept; candidates and shares proved on the CPU."""
+from __future__ import annotations
