@@ -1,0 +1,80 @@
+# make mine: set up and mine real KawPow against the bundled pool.  make test: the whole suite.
+# Everything lands in .venv; nothing needs root. `make help` lists the targets.
+
+PYTHON  ?= python3
+VARIANT ?= kawpow
+HEIGHT  ?= 1000
+SHARES  ?= 5
+
+.DEFAULT_GOAL := help
+.PHONY: help mine test check format bench clean
+.NOTPARALLEL:
+
+# What was installed is remembered under the checksum of the files that decide it.
+KEY     := $(shell cat pyproject.toml packaging/constraints.txt | cksum | cut -d' ' -f1)
+RUNTIME := .venv/.installed-runtime-$(KEY)
+DEVELOP := .venv/.installed-develop-$(KEY)
+INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+           -c packaging/constraints.txt
+
+help:
+	@echo "make mine     mine $(VARIANT) at height $(HEIGHT) against the bundled pool, until $(SHARES) shares"
+	@echo "              are accepted (VARIANT=, HEIGHT=, SHARES= choose others)"
+	@echo "make test     run all tests"
+	@echo "make check    check formatting, lint, types and the direction of imports"
+	@echo "make format   format the Python files"
+	@echo "make bench    measure the host's hashing and the kernels"
+	@echo "make clean    remove .venv and everything else that was made here"
+	@echo "Each sets up what it needs in .venv; PYTHON= chooses the Python (3.11 or newer)."
+
+mine: $(RUNTIME)
+	@.venv/bin/progpow-miner demo --variant "$(VARIANT)" --height "$(HEIGHT)" --shares "$(SHARES)"
+
+test: $(DEVELOP)
+	@.venv/bin/python -m pytest $(PYTEST)
+
+check: $(DEVELOP)
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy --strict
+	@.venv/bin/lint-imports
+
+format: $(DEVELOP)
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+bench: $(DEVELOP)
+	@.venv/bin/python benchmarks/host.py
+	@.venv/bin/python benchmarks/kernels.py
+
+clean:
+	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): .venv/bin/python
+	@$(announce)
+	@$(INSTALL) -e '.[cpu]'
+	@rm -f .venv/.installed-*
+	@touch $@
+
+$(DEVELOP): .venv/bin/python
+	@$(announce)
+	@$(INSTALL) -e '.[cpu,dev]'
+	@rm -f .venv/.installed-*
+	@touch $(RUNTIME) $@
+
+.venv/bin/python:
+	@command -v "$(PYTHON)" >/dev/null || \
+	  { echo "There is no '$(PYTHON)' here: install Python 3.11 or newer, or name it, as in 'make mine PYTHON=python3.12'."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "'$(PYTHON)' is older than Python 3.11, which is needed: name a newer one, as in 'make mine PYTHON=python3.12'."; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "'$(PYTHON)' comes without venv, which is needed: install it (Debian and Ubuntu: python3-venv)."; exit 1; }
+	@rm -rf .venv
+	@"$(PYTHON)" -m venv .venv
+
+# Said before the download, once: the large part is there as soon as pyopencl's runtime is.
+define announce
+.venv/bin/python -m pip --disable-pip-version-check show --quiet intel-opencl-rt 2>/dev/null || \
+  echo "Setting up .venv: about 1.2 GB of packages will be downloaded, most of it the CPU's OpenCL runtime."
+endef
