@@ -51,13 +51,13 @@ clean:
 	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUNTIME): .venv/bin/python
+$(RUNTIME): | .venv/bin/python
 	@$(announce)
 	@$(INSTALL) -e '.[cpu]'
 	@rm -f .venv/.installed-*
 	@touch $@
 
-$(DEVELOP): .venv/bin/python
+$(DEVELOP): | .venv/bin/python
 	@$(announce)
 	@$(INSTALL) -e '.[cpu,dev]'
 	@rm -f .venv/.installed-*
@@ -71,10 +71,12 @@ $(DEVELOP): .venv/bin/python
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "'$(PYTHON)' comes without venv, which is needed: install it (Debian and Ubuntu: python3-venv)."; exit 1; }
 	@rm -rf .venv
-	@"$(PYTHON)" -m venv .venv
+	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; exit 1; }
 
-# Said before the download, once: the large part is there as soon as pyopencl's runtime is.
+# Said before the download, and only where the large part is not there yet.
 define announce
-.venv/bin/python -m pip --disable-pip-version-check show --quiet intel-opencl-rt 2>/dev/null || \
-  echo "Setting up .venv: about 1.2 GB of packages will be downloaded, most of it the CPU's OpenCL runtime."
+if [ "$$(uname -m)" = x86_64 ] && \
+   ! .venv/bin/python -m pip --disable-pip-version-check show --quiet intel-opencl-rt 2>/dev/null; then \
+  echo "Setting up .venv: about 1.2 GB of packages will be downloaded, most of it an OpenCL runtime for the CPU."; \
+fi
 endef

@@ -1,0 +1,152 @@
+"""Settings: what a file and the command line may say, and what is said of a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miner.errors import ConfigError
+from miner.settings import Settings, load_settings
+
+POOL: dict[str, Any] = {"url": "stratum+tcp://pool.example:3333", "user": "WALLET.rig"}
+FILE = """
+variant = "kawpow"
+
+[[pools]]
+url = "stratum+tcp://pool.example:3333"
+user = "WALLET.rig"
+password = "hunter2"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "rig.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(path: Path | None, overrides: dict[str, Any] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, overrides or {})
+    return str(caught.value)
+
+
+def test_a_file_alone(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, FILE), {})
+    assert settings.variant == "kawpow"
+    assert settings.pools[0].password.get_secret_value() == "hunter2"
+    assert settings.devices.backend == "auto"
+    assert settings.devices.use is None
+    assert settings.shares is None
+
+
+def test_flags_alone() -> None:
+    settings = load_settings(None, {"variant": "firopow", "pools": [POOL], "shares": 3})
+    assert settings.pools[0].password.get_secret_value() == "x"
+    assert settings.shares == 3
+
+
+def test_flags_override_the_file_and_none_is_no_flag(tmp_path: Path) -> None:
+    path = written(tmp_path, FILE + '[devices]\nuse = ["opencl:0.0"]\nbackend = "opencl"\n')
+    settings = load_settings(
+        path,
+        {
+            "variant": None,
+            "give_up": 60,
+            "pools": [{**POOL, "url": "stratum+tcp://other.example:1", "worker": None}],
+            "devices": {"use": ["ref"], "backend": None},
+        },
+    )
+    assert settings.variant == "kawpow"
+    assert settings.give_up == 60
+    assert [p.url for p in settings.pools] == ["stratum+tcp://other.example:1"]
+    assert settings.devices.use == ("ref",)
+    assert settings.devices.backend == "opencl"
+
+
+def test_a_flag_replaces_the_other_way_to_name_the_algorithm(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, FILE), {"coin": "FIRO"})
+    assert (settings.coin, settings.variant) == ("FIRO", None)
+
+
+def test_the_user_may_stand_in_the_address() -> None:
+    pools = [{"url": "stratum+tcp://WALLET.rig:x@pool.example:3333"}]
+    assert load_settings(None, {"variant": "kawpow", "pools": pools}).pools[0].user == ""
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    pools = [{"url": "stratum+tcp://WALLET:hunter2@h:1", "password": "hunter2"}]
+    settings = load_settings(None, {"variant": "kawpow", "pools": pools})
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings)
+    path = written(tmp_path, FILE.replace('"hunter2"', '["hunter2"]'))
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, {})
+    assert "pools[1].password: must be text in quotes, not a list" in str(caught.value)
+    assert "hunter2" not in f"{caught.value}{caught.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (FILE.replace("password", "pasword"), "pools[1].pasword: is no known key (did you mean"),
+        (FILE.replace("url", "ulr"), "pools[1].ulr: is no known key (did you mean url?)"),
+        (FILE.replace("url =", "host ="), "pools[1].host: is no known key (known: url, user"),
+        (FILE.replace("[[pools]]", "[pools]"), "pools: must be a list of tables: write [[pools]]"),
+        (FILE.replace('user = "WALLET.rig"', ""), "pools[1]: needs a user"),
+        (FILE.replace("variant", "varaint"), "varaint: is no known key (did you mean variant?)"),
+        ("shares = 0\n" + FILE, "shares: 0 is too small: it must be 1 or more"),
+        ("shares = true\n" + FILE, "shares: must be a whole number, not true or false"),
+        ("give_up = 0\n" + FILE, "give_up: 0 is too small: it must be more than 0"),
+        ('give_up = "1h"\n' + FILE, "give_up: must be a number, not text"),
+        ("give_up = inf\n" + FILE, "give_up: must be a finite number"),
+        ('coin = "RVN"\n' + FILE, "give either variant or coin"),
+        (FILE.replace('"kawpow"', '""'), "variant: must not be empty"),
+        ('variant = "kawpow"\n', "pools: is missing"),
+        ('variant = "kawpow"\npools = []\n', "pools: must not be empty"),
+        (FILE + "[devices]\nuse = []\n", "devices.use: must not be empty"),
+        (FILE + '[devices]\nuse = "ref"\n', "devices.use: must be a list"),
+        (FILE + "[devices]\nuse = [0]\n", "devices.use[1]: must be text in quotes, not a number"),
+        (FILE + '[devices]\nbackend = "opncl"\n', "(did you mean opencl?)"),
+        (FILE + "devices = 3\n", "pools[1].devices: is no known key"),
+        ("devices = 3\n" + FILE, "devices: must be a table, not a number"),
+        (FILE + "tls_insecure = 1\n", "pools[1].tls_insecure: must be true or false, not a number"),
+        (FILE + "tls_ca_file = 1\n", "pools[1].tls_ca_file: must be a path in quotes"),
+        (FILE + "oops\n", "line 8: is not valid TOML: "),
+        (FILE + 'oops = "', "line 8: is not valid TOML: "),
+        (FILE + "user = 'again'\n", "line 8: is not valid TOML: "),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_key(tmp_path: Path, text: str, sentence: str) -> None:
+    path = written(tmp_path, text)
+    message = complaint(path)
+    assert message.startswith(f"{path}: ")
+    assert sentence in message
+    assert "\n" not in message
+
+
+def test_a_mistake_in_a_flag_names_the_command_line(tmp_path: Path) -> None:
+    path = written(tmp_path, FILE)
+    assert complaint(path, {"shares": 0}).startswith("command line: shares: 0")
+    message = complaint(path, {"devices": {"backend": "metal"}})
+    assert message.startswith("command line: devices.backend: 'metal' is none of auto, opencl")
+    assert complaint(path, {"pools": [{"user": "W"}]}) == "command line: pools[1].url: is missing"
+    assert complaint(None, {"pools": [POOL]}) == "command line: give either variant or coin"
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    missing = tmp_path / "none.toml"
+    assert complaint(missing) == f"{missing}: cannot be read: No such file or directory"
+    assert "cannot be read" in complaint(tmp_path)
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    assert complaint(binary) == f"{binary}: is not UTF-8 text"
+
+
+def test_settings_are_a_value(tmp_path: Path) -> None:
+    path = written(tmp_path, FILE)
+    assert load_settings(path, {}) == load_settings(path, {})
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.model_validate(load_settings(path, {})).shares = 2
