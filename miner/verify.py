@@ -1,2 +1,201 @@
-"""Light caches kept; candidates and shares proved on the CPU."""
+"""Light caches kept in memory and on disk, from which candidates and shares are proved."""
+
 from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.errors import BadVariant, BadValue
+from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Digest, Hasher, Light
+from miner.progpow.light import build_light_cache, light_cache
+from miner.progpow.variant import Variant
+from miner.resources import cache_directory
+
+KEPT_IN_MEMORY = 2
+"""Light caches: the current epoch's and one neighbour's."""
+
+KEPT_ON_DISK = 4
+"""Light caches, up to about 160 MiB each; the least recently used one goes first."""
+
+Progress = Callable[[Epoch, float, float, bool], None]
+"""Told epoch, share done (0 to 1; 1 once, when ready), seconds so far, and whether it was on
+disk; called in the thread that builds."""
+
+
+class Interrupted(Exception):
+    """The caller of `Verifier.light` asked for a stop in the middle."""
+
+
+class Verifier:
+    """Proves nonces on the CPU. Any thread may call it; a light cache is built once, by the
+    first who asks, while the others wait."""
+
+    def __init__(self, progress: Progress | None = None, *, disk: bool = True) -> None:
+        self._progress = progress or (lambda *_: None)
+        self._disk = disk
+        self._kept: OrderedDict[Epoch, Light] = OrderedDict()
+        self._hashers: OrderedDict[tuple[str, int, Epoch], Hasher] = OrderedDict()
+        self._lock = threading.RLock()
+        self._building = threading.Lock()
+
+    def light(self, epoch: Epoch, should_stop: Callable[[], bool] = lambda: False) -> Light:
+        """Return the light cache of `epoch`; takes seconds where it must be built. Raises
+        `Interrupted` soon (under half a second) after `should_stop()` became true."""
+        with self._lock:
+            if kept := self._kept.get(epoch):
+                self._kept.move_to_end(epoch)
+                return kept
+        while not self._building.acquire(timeout=0.1):
+            if should_stop():
+                raise Interrupted
+        try:
+            with self._lock:
+                if kept := self._kept.get(epoch):
+                    return kept
+            light = self._load_or_build(epoch, should_stop)
+            with self._lock:
+                self._kept[epoch] = light
+                while len(self._kept) > KEPT_IN_MEMORY:
+                    self._kept.popitem(last=False)
+            return light
+        finally:
+            self._building.release()
+
+    def hasher(self, variant: Variant, height: int, epoch: Epoch) -> Hasher:
+        """Return the hasher of `variant` at `height` on `epoch`."""
+        key = (variant.name, variant.period_at(height), epoch)
+        light = self.light(epoch)
+        with self._lock:
+            kept = self._hashers.get(key)
+            if kept is None or kept.light is not light or kept.variant != variant:
+                kept = Hasher.of(variant, key[1], light)
+                self._hashers[key] = kept
+                while len(self._hashers) > 8:
+                    self._hashers.popitem(last=False)
+        return kept
+
+    def hash(
+        self, variant: Variant, height: int, epoch: Epoch, header_hash: bytes, nonce: int
+    ) -> Digest:
+        """Return the digest of `nonce`; raises `BadValue` for a header that is not 32 bytes."""
+        if len(header_hash) != 32:
+            raise BadValue("header_hash", f"needs 32 bytes, has {len(header_hash)}")
+        return self.hasher(variant, height, epoch).hash(header_hash, nonce)
+
+    def _load_or_build(self, epoch: Epoch, should_stop: Callable[[], bool]) -> Light:
+        begun = time.monotonic()
+        cache = load_light_cache(epoch) if self._disk else None
+        if cache is not None:
+            light = Light.of(epoch, cache)
+            self._progress(epoch, 1.0, time.monotonic() - begun, True)
+            return light
+        cache = np.empty((epoch.light_items, 16), np.uint32)
+        for done in build_light_cache(epoch, cache):
+            if should_stop():
+                raise Interrupted
+            if done < 1.0:
+                self._progress(epoch, done, time.monotonic() - begun, False)
+        light = Light.of(epoch, cache)
+        if self._disk:
+            store_light_cache(epoch, cache)
+        self._progress(epoch, 1.0, time.monotonic() - begun, False)
+        return light
+
+
+def _light_directory() -> Path:
+    return cache_directory() / "light"
+
+
+def _light_path(epoch: Epoch) -> Path:
+    return _light_directory() / f"{epoch.seed_epoch}-{epoch.light_items}.npy"
+
+
+def _checksum(cache: NDArray[np.uint32]) -> bytes:
+    return hashlib.blake2b(cache.data, digest_size=32).digest()
+
+
+def load_light_cache(epoch: Epoch) -> NDArray[np.uint32] | None:
+    """Return the light cache kept on disk, or None if there is none or it is damaged."""
+    path = _light_path(epoch)
+    try:
+        cache: NDArray[np.uint32] = np.load(path, allow_pickle=False)
+        good = (
+            cache.shape == (epoch.light_items, 16)
+            and cache.dtype == np.uint32
+            and path.with_suffix(".sum").read_bytes() == _checksum(cache)
+        )
+        if good:
+            os.utime(path)
+            return cache
+    except (OSError, ValueError, EOFError):
+        pass
+    return None
+
+
+def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
+    """Keep it on disk; where nothing can be written (a read-only container) do nothing."""
+    path = _light_path(epoch)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            np.save(file, cache)
+        path.with_suffix(".sum").write_bytes(_checksum(cache))
+        temporary.replace(path)
+        for old in list(_by_age())[:-KEPT_ON_DISK]:
+            old.unlink(missing_ok=True)
+            old.with_suffix(".sum").unlink(missing_ok=True)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _by_age() -> Iterator[Path]:
+    found = [p for p in _light_directory().glob("*.npy") if not p.name.startswith(".")]
+    yield from sorted(found, key=lambda p: p.stat().st_mtime)
+
+
+def prove_variant(variant: Variant) -> None:
+    """Run the known answers of `variant`; raises `BadVariant` naming the first wrong one."""
+    caches: dict[Epoch, Light] = {}
+    for number, answer in enumerate(variant.known_answers, 1):
+        toy = variant.with_sizes(answer.sizes)
+        epoch = toy.epoch_at(answer.height)
+        if epoch not in caches:
+            caches[epoch] = Light.of(epoch, light_cache(epoch))
+        hasher = Hasher.of(toy, toy.period_at(answer.height), caches[epoch])
+        digest = hasher.hash(answer.header_hash, answer.nonce)
+        for field, got, wanted in (
+            ("mix_hash", digest.mix_hash, answer.mix_hash),
+            ("final_hash", digest.final_hash, answer.final_hash),
+        ):
+            if got != wanted:
+                raise BadVariant(
+                    f"variant {variant.name!r}: known_answers[{number}].{field}: computed "
+                    f"{got.hex()}, the file says {wanted.hex()}"
+                )
+
+
+def prove_file(variant: Variant, path: Path) -> None:
+    """Run the known answers of a user's own file, once for each content of the file."""
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    mark = cache_directory() / "proved" / content[:32]
+    if mark.exists():
+        return
+    prove_variant(variant)
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        marks = sorted(mark.parent.iterdir(), key=lambda p: p.stat().st_mtime)
+        for old in marks[:-100]:
+            old.unlink(missing_ok=True)
+    except OSError:
+        return

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from miner.progpow.epoch import Epoch
 from miner.progpow.jit import compiled
 from miner.progpow.keccak import keccak512, keccak_f1600, seed_hash
+from miner.progpow.kiss99 import FNV_PRIME
 from miner.progpow.variant import L1_WORDS
 
 _SLICE_ITEMS = 131_072
@@ -89,6 +93,33 @@ def light_cache(epoch: Epoch) -> NDArray[np.uint32]:
     return out
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _mix_row(typing, out, to, light, source):  # type: ignore[no-untyped-def]
+    """out[to : to + 16] = out[...] * FNV prime ^ light[source : source + 16], as one vector.
+
+    Written as LLVM code because numba leaves the loop over 16 words scalar, at half the speed.
+    """
+    row = ir.VectorType(ir.IntType(32), 16)
+
+    def emit(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def row_at(position):  # type: ignore[no-untyped-def]
+            array = context.make_array(signature.args[position])(
+                context, builder, arguments[position]
+            )
+            return builder.bitcast(
+                builder.gep(array.data, [arguments[position + 1]]), row.as_pointer()
+            )
+
+        target, other = row_at(0), row_at(2)
+        before, parent = builder.load(target), builder.load(other)
+        before.align = parent.align = 4
+        mixed = builder.mul(before, ir.Constant(row, [FNV_PRIME] * 16))
+        builder.store(builder.xor(mixed, parent), target).align = 4
+        return context.get_dummy_value()
+
+    return types.void(out, to, light, source), emit
+
+
 @compiled
 def dataset_entry(light, parents, index, out):  # type: ignore[no-untyped-def]
     """Fill out, shape (4, 16) uint32, with the nodes 4*index to 4*index+3.
@@ -96,25 +127,25 @@ def dataset_entry(light, parents, index, out):  # type: ignore[no-untyped-def]
     The four are computed side by side, since each waits for the light cache at every parent.
     """
     n = np.uint32(light.shape[0])
-    prime = np.uint32(0x01000193)
+    prime = np.uint32(FNV_PRIME)
     state = np.empty(25, np.uint64)
     wide = out.view(np.uint64)
+    words = out.reshape(64)
+    cache = light.reshape(light.size)
     base = np.uint32(index) * np.uint32(4)
     for t in range(4):
         i = np.uint32(base + np.uint32(t))
-        row = light[np.int64(i % n)]
+        start = np.uintp(i % n) * np.uintp(16)
         for k in range(16):
-            out[t, k] = row[k]
-        out[t, 0] ^= i
+            words[np.uintp(16 * t + k)] = cache[start + np.uintp(k)]
+        words[16 * t] ^= i
         keccak512(state, wide[t])
     for j in range(parents):
-        w = j & 15
         for t in range(4):
             i = np.uint32(base + np.uint32(t))
-            p = np.uint32(np.uint32((i ^ np.uint32(j)) * prime) ^ out[t, w]) % n
-            row = light[np.int64(p)]
-            for k in range(16):
-                out[t, k] = np.uint32(out[t, k] * prime) ^ row[k]
+            chosen = words[np.uintp(16 * t + (j & 15))]
+            parent = (np.uint32((i ^ np.uint32(j)) * prime) ^ chosen) % n
+            _mix_row(words, np.uintp(16 * t), cache, np.uintp(parent) * np.uintp(16))
     for t in range(4):
         keccak512(state, wide[t])
 
