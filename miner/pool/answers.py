@@ -1,0 +1,92 @@
+"""What a pool's answer to a share means, from its words before its numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from miner.work import Outcome
+
+TEXT_LIMIT = 200
+"""Characters of a pool's words that are kept."""
+
+_BY_TEXT = (
+    (re.compile(r"method|size of"), Outcome.INVALID),
+    (
+        re.compile(r"stale|\bold\b|not found|expired|(?:invalid|bad|unknown) job"),
+        Outcome.STALE,
+    ),
+    (re.compile(r"dup"), Outcome.DUPLICATE),
+    (
+        re.compile(
+            r"low.?diff|high.?hash|(?:above|not below|over).*target|boundary|difficulty"
+            r"|not enough work"
+        ),
+        Outcome.LOW_DIFFICULTY,
+    ),
+    (re.compile(r"unauth|not auth|not subscribed"), Outcome.UNAUTHORIZED),
+    (re.compile(r"range|mix|valid|verif|mismatch|malformed|incorrect"), Outcome.INVALID),
+)
+"""The first that matches the lower-case text decides."""
+
+_BY_CODE = {
+    21: Outcome.STALE,
+    22: Outcome.DUPLICATE,
+    23: Outcome.LOW_DIFFICULTY,
+    24: Outcome.UNAUTHORIZED,
+    25: Outcome.UNAUTHORIZED,
+    26: Outcome.LOW_DIFFICULTY,
+}
+
+
+def classify(result: Any, error: Any) -> tuple[Outcome, str]:
+    """Return the outcome with the pool's words, sanitised; an absent member is None.
+
+    Accepted exactly where `error` is None and `result` is not false. Takes any JSON value.
+    """
+    if error is None:
+        if result is not False:
+            return Outcome.ACCEPTED, ""
+        return Outcome.INVALID, "refused without a reason"
+    code, text = _code_and_text(error)
+    lower = text.lower()
+    for pattern, outcome in _BY_TEXT:
+        if pattern.search(lower):
+            return outcome, text
+    outcome = _BY_CODE.get(code, Outcome.INVALID)
+    return outcome, text or (f"error {code}" if code else "refused without a reason")
+
+
+def sanitised(text: str) -> str:
+    """Return `text` on one line: no control, format or unpaired characters, at most 200 long."""
+    kept = "".join(
+        " " if c.isspace() else c
+        for c in text[: 8 * TEXT_LIMIT]
+        if c.isspace() or unicodedata.category(c)[0] != "C"
+    )
+    line = " ".join(kept.split())
+    return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 1] + "…"
+
+
+def _code_and_text(error: Any, depth: int = 0) -> tuple[int, str]:
+    """Return the code (0 if there is none) and the sanitised text of any form of an error."""
+    if isinstance(error, str):
+        if re.fullmatch(r"-?[0-9]{1,6}", error):
+            return int(error), ""
+        return 0, sanitised(error)
+    if isinstance(error, int) and not isinstance(error, bool):
+        return error if abs(error) < 10**6 else 0, ""
+    if depth > 3:
+        return 0, ""
+    if isinstance(error, dict):
+        parts = [error.get("code"), error.get("message") or error.get("error")]
+    elif isinstance(error, list):
+        parts = error[:3]
+    else:
+        return 0, ""
+    found_code, found_text = 0, ""
+    for part in parts:
+        code, text = _code_and_text(part, depth + 1)
+        found_code, found_text = found_code or code, found_text or text
+    return found_code, found_text

@@ -1,0 +1,77 @@
+"""What a pool's bytes turn out to say, as events that are plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miner.work import Job, NonceSpace, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The pool opened the session; `nonces` are ours to search."""
+
+    nonces: NonceSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """The pool accepted user and password: shares may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """The pool refused to subscribe or to authorize us; `text` holds its words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobReceived:
+    """The pool asks for `job` from now on."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class ShareAnswer:
+    """The answer to the share that was sent with `id`."""
+
+    id: int
+    outcome: Outcome
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line for a person: the pool's own words, or what is odd about what it sent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """The pool asks to connect anew in `wait` seconds; None: where we are connected now."""
+
+    host: str | None
+    port: int | None
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class DifficultyNotice:
+    """The target of jobs from the next one on, where they bring none themselves."""
+
+    target: int
+
+
+PoolEvent = (
+    Subscribed
+    | Authorized
+    | LoginRefused
+    | JobReceived
+    | ShareAnswer
+    | Message
+    | Reconnect
+    | DifficultyNotice
+)
