@@ -1,0 +1,304 @@
+"""The bundled pool as a Stratum server on this machine's loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from math import inf
+
+from miner.clock import Clock
+from miner.errors import BadValue, ConfigError
+from miner.pool.chain import Chain
+from miner.pool.judge import OTHER
+from miner.pool.lines import encode
+from miner.pool.teller import BlockFound, LoggedIn, ShareJudged, ShareToProve, Teller
+from miner.progpow.epoch import Epoch
+from miner.progpow.variant import Variant
+from miner.work import NonceSpace
+
+MAX_CLIENTS = 64
+
+REFRESH_SECONDS = 60.0
+"""A height that lasts longer gets a new header, as real pools do for new transactions."""
+
+READ_BYTES = 4096
+
+UNREAD_BYTES = 65536
+"""A client that leaves more than this unread is disconnected at once."""
+
+DRAIN_BYTES = 8192
+"""A client that leaves more than this unread is not read either, until it takes its replies."""
+
+DRAIN_SECONDS = 10.0
+"""Time that it has for that."""
+
+Prove = Callable[[Variant, Epoch, int, bytes, int], Awaitable[tuple[bytes, bytes]]]
+"""(variant, epoch, height, header hash, nonce) -> (mix hash, final hash), off the loop.
+Hashes are 32 bytes in display order. Whatever it raises ends the server."""
+
+Sent = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientJoined:
+    """A client authorized its first worker; `address` is host:port."""
+
+    address: str
+    worker: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLeft:
+    """A connection ended; `worker` is empty if none was authorized."""
+
+    address: str
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeightAdvanced:
+    """The chain went to `height`, and every client was told so."""
+
+    height: int
+
+
+ServerEvent = ClientJoined | ClientLeft | ShareJudged | BlockFound | HeightAdvanced
+
+
+@dataclass(eq=False, slots=True)
+class _Client:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    teller: Teller
+    address: str
+    given_up: str = ""
+    """Why the pool cut the connection."""
+
+    def flush(self) -> None:
+        """Hand what the teller wrote to the transport; give up on a client that never reads."""
+        transport = self.writer.transport
+        data = self.teller.output()
+        if not data or transport.is_closing():
+            return
+        self.writer.write(data)
+        if transport.get_write_buffer_size() > UNREAD_BYTES:
+            self.given_up = "it does not read what it is sent"
+            transport.abort()
+
+
+class PoolServer:
+    """Serves `chain` to at most 64 clients, proving every share with `prove`.
+
+    `block_time` is in seconds of `clock`; None leaves new heights to the clients' blocks.
+    `extranonce_bytes` is 0 to 4. `report` is called on the loop for every event.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        prove: Prove,
+        clock: Clock,
+        block_time: float | None,
+        extranonce_bytes: int = 2,
+        report: Callable[[ServerEvent], None] = lambda event: None,
+    ) -> None:
+        if block_time is not None and not 0 < block_time < inf:
+            raise BadValue("block time", f"{block_time} is not a positive number of seconds")
+        if not 0 <= extranonce_bytes <= 4:
+            raise BadValue("extranonce bytes", f"{extranonce_bytes} is outside 0 to 4")
+        self._chain = chain
+        self._prove = prove
+        self._clock = clock
+        self._block_time = inf if block_time is None else block_time
+        self._prefix_bits = 8 * extranonce_bytes
+        self._report = report
+        self._prefixes_taken = 0
+        self._group: asyncio.TaskGroup | None = None
+        self._clients: dict[_Client, asyncio.Task[None]] = {}
+        self._port: int | None = None
+        self._block_due = self._refresh_due = inf
+
+    @property
+    def port(self) -> int:
+        """The port listened on; raises `ConfigError` before `listen`."""
+        if self._port is None:
+            raise ConfigError("the bundled pool is not listening yet")
+        return self._port
+
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Serve until cancelled; errors as `listen`."""
+        async with self.listen(host, port):
+            await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def listen(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[PoolServer]:
+        """Serve while the context lasts; no task or socket outlives it. Port 0: any free one.
+
+        Raises `ConfigError` for a host that is not loopback or an address that cannot be
+        listened on. As in any task group, errors from inside come out as an exception group.
+        """
+        listener = await self._bind(_loopback(host), port)
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._restart_timers()
+            timers = group.create_task(self._keep_time())
+            try:
+                await listener.start_serving()
+                yield self
+            finally:
+                self._group = None
+                listener.close()
+                timers.cancel()
+                for client, task in self._clients.items():
+                    task.cancel()
+                    client.writer.transport.abort()
+        await listener.wait_closed()
+
+    async def _bind(self, address: str, port: int) -> asyncio.Server:
+        if not 0 <= port < 65536:
+            raise BadValue("port", f"{port} is outside 0 to 65535")
+        try:
+            listener = await asyncio.start_server(
+                self._connected, address, port, limit=READ_BYTES, start_serving=False
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"the bundled pool cannot listen on {address} port {port}: {error.strerror}"
+            ) from error
+        self._port = listener.sockets[0].getsockname()[1]
+        return listener
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._group is None:
+            writer.transport.abort()
+            return
+        if len(self._clients) == MAX_CLIENTS:
+            error = [OTHER, f"the pool has its {MAX_CLIENTS} clients already"]
+            writer.write(encode({"id": None, "result": None, "error": error}))
+            writer.close()
+            return
+        writer.transport.set_write_buffer_limits(high=DRAIN_BYTES)
+        host, port = writer.get_extra_info("peername")[:2]
+        teller = Teller(self._chain, self._take_prefix)
+        client = _Client(reader, writer, teller, f"{host}:{port}")
+        self._clients[client] = self._group.create_task(self._attend(client))
+
+    async def _attend(self, client: _Client) -> None:
+        writer = client.writer
+        reason = "the pool stops"
+        try:
+            ended = await self._converse(client)
+            reason = client.given_up or ended
+            writer.close()
+            await self._within_limit(writer, writer.wait_closed)
+        finally:
+            writer.transport.abort()
+            del self._clients[client]
+            self._report(ClientLeft(client.address, client.teller.worker, reason))
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _converse(self, client: _Client) -> str:
+        """Read, prove, answer until either side ends it; return why.
+
+        One share of a client is proved at a time: a client that submits faster is read slower.
+        """
+        writer = client.writer
+        while not client.teller.broken:
+            try:
+                data = await client.reader.read(READ_BYTES)
+            except OSError as error:
+                return f"the connection was lost: {error.strerror}"
+            if not data:
+                return "it closed the connection"
+            for event in client.teller.receive(data):
+                await self._handle(client, event)
+            client.flush()
+            if writer.transport.get_write_buffer_size():
+                await self._within_limit(writer, writer.drain)
+        return client.teller.broken
+
+    async def _handle(self, client: _Client, event: LoggedIn | ShareToProve | ShareJudged) -> None:
+        match event:
+            case LoggedIn(worker, agent):
+                self._report(ClientJoined(client.address, worker, agent))
+            case ShareJudged():
+                self._report(event)
+            case ShareToProve(_, share):
+                client.flush()
+                job = share.template
+                mix_hash, final_hash = await self._prove(
+                    self._chain.variant, job.epoch, job.height, job.header_hash, share.nonce
+                )
+                judged, block = client.teller.judge(event, mix_hash, final_hash)
+                client.flush()
+                self._report(judged)
+                if block is not None:
+                    self._report(block)
+                    self._advance()
+
+    async def _within_limit(self, writer: asyncio.StreamWriter, sent: Sent) -> None:
+        """Await `sent()`; abort the connection if the client takes too long to read."""
+
+        async def limit() -> None:
+            await self._clock.sleep(DRAIN_SECONDS)
+            writer.transport.abort()
+
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(limit())
+            with suppress(OSError):
+                await sent()
+            watch.cancel()
+
+    def _take_prefix(self) -> NonceSpace | None:
+        """Return a prefix that no client had before: 1, 2, … and 0 last."""
+        size = 1 << self._prefix_bits
+        if self._prefixes_taken == size:
+            return None
+        self._prefixes_taken += 1
+        return NonceSpace(self._prefixes_taken % size, self._prefix_bits)
+
+    async def _keep_time(self) -> None:
+        while True:
+            due = min(self._block_due, self._refresh_due)
+            await self._clock.sleep(max(due - self._clock.now(), 0.0))
+            now = self._clock.now()
+            if now >= self._block_due:
+                self._advance()
+            elif now >= self._refresh_due:
+                self._chain.refresh()
+                self._refresh_due = now + REFRESH_SECONDS
+                self._announce()
+
+    def _advance(self) -> None:
+        self._chain.advance()
+        self._restart_timers()
+        self._announce()
+        self._report(HeightAdvanced(self._chain.template.height))
+
+    def _restart_timers(self) -> None:
+        now = self._clock.now()
+        self._block_due = now + self._block_time
+        self._refresh_due = now + REFRESH_SECONDS
+
+    def _announce(self) -> None:
+        for client in self._clients:
+            client.teller.announce()
+            client.flush()
+
+
+def _loopback(host: str) -> str:
+    """Return the loopback address meant by `host`, or raise `ConfigError`."""
+    if host == "localhost":
+        return "127.0.0.1"
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return host
+    raise ConfigError(
+        f"the bundled pool serves this machine alone: listen on 127.0.0.1, not on {host!r}"
+    )
