@@ -87,8 +87,11 @@ class _Client:
             return
         self.writer.write(data)
         if transport.get_write_buffer_size() > UNREAD_BYTES:
-            self.given_up = "it does not read what it is sent"
-            transport.abort()
+            self.give_up()
+
+    def give_up(self) -> None:
+        self.given_up = "it does not read what it is sent"
+        self.writer.transport.abort()
 
 
 class PoolServer:
@@ -195,7 +198,7 @@ class PoolServer:
             ended = await self._converse(client)
             reason = client.given_up or ended
             writer.close()
-            await self._within_limit(writer, writer.wait_closed)
+            await self._within_limit(client, writer.wait_closed)
         finally:
             writer.transport.abort()
             del self._clients[client]
@@ -220,7 +223,7 @@ class PoolServer:
                 await self._handle(client, event)
             client.flush()
             if writer.transport.get_write_buffer_size():
-                await self._within_limit(writer, writer.drain)
+                await self._within_limit(client, writer.drain)
         return client.teller.broken
 
     async def _handle(self, client: _Client, event: LoggedIn | ShareToProve | ShareJudged) -> None:
@@ -242,12 +245,12 @@ class PoolServer:
                     self._report(block)
                     self._advance()
 
-    async def _within_limit(self, writer: asyncio.StreamWriter, sent: Sent) -> None:
-        """Await `sent()`; abort the connection if the client takes too long to read."""
+    async def _within_limit(self, client: _Client, sent: Sent) -> None:
+        """Await `sent()`; give up on a client that takes too long to read."""
 
         async def limit() -> None:
             await self._clock.sleep(DRAIN_SECONDS)
-            writer.transport.abort()
+            client.give_up()
 
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(limit())
