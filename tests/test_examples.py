@@ -1,0 +1,56 @@
+"""Every file under configs/coins and configs/examples can be used as it is."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from miner import catalog
+from miner.progpow.variant import Variant
+from miner.settings import load_settings
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+COINS = sorted((CONFIGS / "coins").glob("*.toml"))
+EXAMPLES = sorted((CONFIGS / "examples").glob("*.toml"))
+
+
+def coin_symbols() -> set[str]:
+    return {tomllib.loads(path.read_text(encoding="utf-8"))["symbol"] for path in COINS}
+
+
+@pytest.mark.parametrize("path", COINS, ids=lambda p: p.stem)
+def test_a_coin_names_a_variant_and_a_protocol(path: Path) -> None:
+    coin = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(coin) == {"symbol", "name", "variant", "protocol", "difficulty_one"}
+    assert coin["symbol"] == coin["symbol"].upper()
+    assert path.stem == coin["name"].lower()
+    assert isinstance(catalog.find_variant(coin["variant"]), Variant)
+    assert coin["variant"] in catalog.variants()
+    assert coin["protocol"] == "kawpow"
+    assert coin["difficulty_one"] == ("ffff" if coin["symbol"] == "FIRO" else "ff")
+
+
+def test_no_symbol_is_given_twice() -> None:
+    assert len(coin_symbols()) == len(COINS) >= 10
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_loads(path: Path) -> None:
+    settings = load_settings(path, {})
+    if settings.coin:
+        assert settings.coin in coin_symbols()
+    elif settings.variant and not settings.variant.endswith(".toml"):
+        assert isinstance(catalog.find_variant(settings.variant), Variant)
+    for pool in settings.pools:
+        assert ".example:" in pool.url or "127.0.0.1:" in pool.url, "no real pool by accident"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_says_what_it_is_for(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_there_are_examples() -> None:
+    assert {"ravencoin-pool", "two-pools-failover", "cpu-demo"} <= {p.stem for p in EXAMPLES}
