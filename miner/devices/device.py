@@ -9,13 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from miner.codegen.search import RESULT_SLOTS as RESULT_SLOTS
 from miner.codegen.shape import LaunchShape
 from miner.codegen.source import Source
 from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
 
-RESULT_SLOTS = 32
-"""Nonces that one launch can hand back; one more is an overflow, which is reported."""
+
+
 
 
 @dataclass(frozen=True, slots=True)

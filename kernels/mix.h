@@ -1,0 +1,88 @@
+/* What both families of search kernels share: FNV-1a, KISS99, the two outer keccaks. */
+#define FNV_PRIME 0x01000193u
+#define FNV_BASIS 0x811c9dc5u
+#define FNV1A(h, d) (((h) ^ (d)) * FNV_PRIME)
+
+#define SWAP32(x)                                                                               \
+    (((x) << 24) | (((x) & 0xff00u) << 8) | (((x) >> 8) & 0xff00u) | ((x) >> 24))
+
+/* KISS99 step; z and w are equal in all lanes of a hash, jsr and jcong are not. */
+#define KISS99_STEP()                                                                           \
+    z = 36969u * (z & 65535u) + (z >> 16);                                                      \
+    w = 18000u * (w & 65535u) + (w >> 16);                                                      \
+    jsr ^= jsr << 17;                                                                           \
+    jsr ^= jsr >> 13;                                                                           \
+    jsr ^= jsr << 5;                                                                            \
+    jcong = 69069u * jcong + 1234567u
+
+/* The first keccak: state[0..7] becomes the digest. */
+INLINE void absorb_header(u32 *state, GLOBAL const u32 *header, u64 nonce)
+{
+    for (int i = 0; i < 8; i++)
+        state[i] = header[i];
+    state[8] = (u32)nonce;
+    state[9] = (u32)(nonce >> 32);
+    INITIAL_PADDING(state)
+    keccak_f800(state);
+}
+
+#if ABSORBS_DIGEST
+#define SEED_LOW(digest) (digest)[0]
+#define SEED_HIGH(digest) (digest)[1]
+#else
+#define SEED_LOW(digest) SWAP32((digest)[1])
+#define SEED_HIGH(digest) SWAP32((digest)[0])
+#endif
+
+/* The last keccak: state holds the digest on entry, the final hash in words 0 to 7 after. */
+INLINE void absorb_mix(u32 *state, GLOBAL const u32 *header, const u32 *mix_hash)
+{
+#if ABSORBS_DIGEST
+    for (int i = 0; i < 8; i++)
+        state[8 + i] = mix_hash[i];
+#else
+    u32 low = SEED_LOW(state), high = SEED_HIGH(state);
+    for (int i = 0; i < 8; i++)
+        state[i] = header[i];
+    state[8] = low;
+    state[9] = high;
+    for (int i = 0; i < 8; i++)
+        state[10 + i] = mix_hash[i];
+#endif
+    FINAL_PADDING(state)
+    keccak_f800(state);
+}
+
+/* results[0] counts the nonces found; slot i starts at word 4 + 4*i:
+   offset from the first nonce, words 0 and 1 of the final hash, word 0 of the mix hash. */
+INLINE void report(GLOBAL u32 *results, u64 target, u32 offset, const u32 *state, u32 mix_word)
+{
+    u64 value = ((u64)SWAP32(state[0]) << 32) | SWAP32(state[1]);
+    if (value <= target) {
+        u32 slot = ATOMIC_INCREMENT(results);
+        if (slot < RESULT_SLOTS) {
+            results[4 + 4 * slot] = offset;
+            results[5 + 4 * slot] = state[0];
+            results[6 + 4 * slot] = state[1];
+            results[7 + 4 * slot] = mix_word;
+        }
+    }
+}
+
+/* An entry is 256 bytes; a dataset in several buffers is split at a power of two of entries. */
+#if BUFFERS == 1
+#define DATASET GLOBAL const u32x4 *RESTRICT dataset0
+#define ENTRY(index) (dataset0 + (u64)(index) * 16)
+#elif BUFFERS == 2
+#define DATASET GLOBAL const u32x4 *RESTRICT dataset0, GLOBAL const u32x4 *RESTRICT dataset1
+#define ENTRY(index)                                                                            \
+    (((index) >> BUFFER_SHIFT ? dataset1 : dataset0) + (u64)((index) & BUFFER_MASK) * 16)
+#else
+#define DATASET                                                                                 \
+    GLOBAL const u32x4 *RESTRICT dataset0, GLOBAL const u32x4 *RESTRICT dataset1,               \
+        GLOBAL const u32x4 *RESTRICT dataset2, GLOBAL const u32x4 *RESTRICT dataset3
+#define ENTRY(index)                                                                            \
+    (((index) >> BUFFER_SHIFT > 1 ? ((index) >> BUFFER_SHIFT > 2 ? dataset3 : dataset2)         \
+                                  : ((index) >> BUFFER_SHIFT ? dataset1 : dataset0)) +          \
+     (u64)((index) & BUFFER_MASK) * 16)
+#endif

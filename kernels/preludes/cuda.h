@@ -1,0 +1,31 @@
+/* The vocabulary of the kernels, said in CUDA C++; intrinsics stand here alone. */
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef uint4 u32x4;
+
+#define KERNEL extern "C" __global__ void __launch_bounds__(GROUP_SIZE)
+#define INLINE static __device__ __forceinline__
+#define GLOBAL
+#define CONSTANT __constant__ const
+#define RESTRICT __restrict__
+#define SHARED
+#define SHARED_ARRAY(type, name, count) __shared__ type name[count]
+
+#define THREAD (threadIdx.x)
+#define GROUP (blockIdx.x)
+#define BARRIER() __syncthreads()
+#define ATOMIC_INCREMENT(pointer) atomicAdd((pointer), 1u)
+
+/* Funnel shifts take the amount mod 32 by themselves. */
+#define rotl32(x, n) __funnelshift_l((x), (x), (n))
+#define rotr32(x, n) __funnelshift_r((x), (x), (n))
+#define rotl64(x, n) (((x) << (n)) | ((x) >> (64 - (n))))
+#define mul_hi32(a, b) __umulhi((a), (b))
+#define min32(a, b) min((a), (b))
+#define clz32(a) ((u32)__clz((int)(a)))
+#define popcount32(a) ((u32)__popc(a))
+
+/* SHARE: `out` becomes the `value` of thread `source` among `peers` neighbours. */
+#define EXCHANGE(peers)
+#define SHARE(out, value, source, peers)                                                        \
+    out = __shfl_sync(0xffffffffu, (value), (int)(source), (peers))

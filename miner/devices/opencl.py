@@ -1,0 +1,367 @@
+"""Devices reached through OpenCL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.codegen.dataset import dataset_source, group_size, nodes_per_group
+from miner.codegen.search import RESULT_SLOTS, buffer_shift
+from miner.codegen.shape import LaunchShape, shape_named
+from miner.codegen.source import Source
+from miner.devices.buildlog import write_build_log
+from miner.devices.device import Device, DeviceInfo, Found, Hit
+from miner.devices.vendors import make_vendors_findable
+from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
+from miner.progpow.epoch import Epoch
+from miner.work import Job, NonceRange
+
+_SLICE_SECONDS_NODES = 1 << 14
+"""Nodes of the first dataset slice; later ones follow the measured rate."""
+
+_SLICE_SECONDS = 0.2
+"""Seconds that a dataset slice should take, so that a stop never waits long."""
+
+_RESULT_WORDS = 4 + 4 * RESULT_SLOTS
+
+
+def _driver() -> ModuleType:
+    make_vendors_findable()
+    os.environ.setdefault("PYOPENCL_NO_CACHE", "1")  # its cache never evicts
+    try:
+        import pyopencl
+    except ImportError as error:
+        raise BackendUnavailable(
+            "PyOpenCL is not installed: pip install 'progpow-miner[opencl]', or [cpu] for "
+            "mining on the CPU"
+        ) from error
+    module: ModuleType = pyopencl
+    return module
+
+
+@contextmanager
+def _translated(what: str, name: str) -> Iterator[None]:
+    """Turn the driver's errors into ours, with the code's name."""
+    import pyopencl as cl
+
+    try:
+        yield
+    except cl.MemoryError as error:
+        raise OutOfMemory(f"{name}: {what}: out of memory ({_code(cl, error)})") from error
+    except cl.Error as error:
+        raise DeviceError(f"{name}: {what}: {_code(cl, error)}") from error
+
+
+def _code(cl: ModuleType, error: Exception) -> str:
+    code = getattr(error, "code", None)
+    if code is None:
+        return str(error).splitlines()[0]
+    name: str = cl.status_code.to_string(code, "code %d")
+    return name
+
+
+def _kind(cl: ModuleType, device: Any) -> str:
+    if device.type & cl.device_type.GPU:
+        return "gpu"
+    return "cpu" if device.type & cl.device_type.CPU else "accelerator"
+
+
+def _pci(device: Any) -> str | None:
+    """PCI address "0000:01:00.0" by the extensions of the vendors, None where none has it."""
+    try:
+        info = device.pci_bus_info_khr
+        return (
+            f"{info.pci_domain:04x}:{info.pci_bus:02x}:{info.pci_device:02x}.{info.pci_function}"
+        )
+    except Exception:  # noqa: BLE001  (drivers fail in their own ways on what they lack)
+        pass
+    try:
+        topology = device.topology_amd
+        return f"0000:{topology.bus:02x}:{topology.device:02x}.{topology.function}"
+    except Exception:  # noqa: BLE001
+        pass
+    try:
+        return f"0000:{device.pci_bus_id_nv:02x}:{device.pci_slot_id_nv >> 3:02x}.0"
+    except Exception:  # noqa: BLE001
+        return None
+
+
+class OpenCLBackend:
+    """Every device of every platform, named opencl:PLATFORM.DEVICE."""
+
+    name = "opencl"
+
+    def devices(self) -> Sequence[DeviceInfo]:
+        """List them; raises `BackendUnavailable` where there is no package or no platform."""
+        return [info for info, _ in self._found()]
+
+    def _found(self) -> list[tuple[DeviceInfo, Any]]:
+        cl = _driver()
+        try:
+            platforms = cl.get_platforms()
+        except cl.Error as error:
+            raise BackendUnavailable(
+                "no OpenCL platform: install the graphics driver's OpenCL part, or "
+                "progpow-miner[cpu] for mining on the CPU"
+            ) from error
+        found = []
+        for p, platform in enumerate(platforms):
+            try:
+                devices = platform.get_devices()
+            except cl.Error:
+                continue
+            for d, device in enumerate(devices):
+                found.append((_info(cl, f"opencl:{p}.{d}", platform, device), device))
+        return found
+
+    def open(self, info: DeviceInfo) -> Device:
+        """Open the device that `devices` listed as `info`."""
+        for known, device in self._found():
+            if known.name == info.name:
+                return OpenCLDevice(known, device)
+        raise DeviceError(f"{info.name}: the device is gone")
+
+
+def _info(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
+    return DeviceInfo(
+        name=name,
+        backend="opencl",
+        model=" ".join(device.name.split()),
+        kind=_kind(cl, device),
+        driver=f"{' '.join(platform.name.split())} {device.driver_version}",
+        memory=device.global_mem_size,
+        largest_allocation=device.max_mem_alloc_size,
+        units=device.max_compute_units,
+        pci=_pci(device),
+        unusable=None if device.available else "the driver says that it is not available",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    source: Source
+    program: Any
+
+
+class OpenCLDevice:
+    """An open OpenCL device with its dataset."""
+
+    dialect = "opencl"
+
+    def __init__(self, info: DeviceInfo, device: Any, shape: LaunchShape | None = None) -> None:
+        self._cl = _driver()
+        self.info = info
+        self._device = device
+        self._base = shape or shape_named("cpu" if info.kind == "cpu" else "gpu")
+        self._shape = self._base
+        self._buffers: list[Any] = []
+        self._epoch: Epoch | None = None
+        self._entries_each = 0
+        with _translated("opening", info.name):
+            self._context = self._cl.Context([device])
+            self._queue = self._cl.CommandQueue(self._context, device)
+            self._warm_queue = self._cl.CommandQueue(self._context, device)
+            flags = self._cl.mem_flags
+            self._headers = [
+                self._cl.Buffer(self._context, flags.READ_ONLY, 32) for _ in range(2)
+            ]
+            self._results = [
+                self._cl.Buffer(self._context, flags.READ_WRITE, 4 * _RESULT_WORDS)
+                for _ in range(2)
+            ]
+        self._slot = 0
+
+    @property
+    def shape(self) -> LaunchShape:
+        """The shape of search programs, with the buffers of the newest dataset."""
+        return self._shape
+
+    def build(self, source: Source) -> _Image:
+        """Compile in the calling thread; raises `BuildFailed`."""
+        cl = self._cl
+        try:
+            program = cl.Program(self._context, source.text)
+            program.build(options=list(source.options))
+        except cl.Error as error:
+            path = write_build_log(source, str(error))
+            raise BuildFailed(
+                f"{self.info.name}: {source.title} does not compile; log and source: {path}"
+            ) from error
+        return _Image(source, program)
+
+    def load(self, image: _Image) -> Any:
+        """Return the kernel, warmed by a launch that finds nothing."""
+        with _translated(f"loading {image.source.title}", self.info.name):
+            kernel = self._cl.Kernel(image.program, image.source.entry)
+        return kernel
+
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+        """Fill the dataset in slices; see the contract."""
+        self._free()
+        self._allocate(epoch)
+        cl, name = self._cl, self.info.name
+        source = dataset_source(epoch, self.dialect, self._base)
+        with _translated("building the dataset", name):
+            image = self.build(source)
+            kernel = cl.Kernel(image.program, source.entry)
+            flags = cl.mem_flags
+            light_buffer = cl.Buffer(
+                self._context, flags.READ_ONLY | flags.COPY_HOST_PTR, hostbuf=light
+            )
+        yield 0.0
+        group, each = group_size(self._base), nodes_per_group(self._base)
+        first, step = 0, _SLICE_SECONDS_NODES
+        while first < epoch.nodes:
+            which = first // (self._entries_each * 4)
+            begin = which * self._entries_each * 4
+            end = min(epoch.nodes, begin + self._entries_each * 4)
+            count = min(step, end - first)
+            with _translated("generating the dataset", name):
+                groups = -(-count // each)
+                kernel.set_args(
+                    light_buffer, self._buffers[which],
+                    np.uint32(first), np.uint32(count), np.uint32(begin),
+                )  # fmt: skip
+                began = _now()
+                cl.enqueue_nd_range_kernel(
+                    self._queue, kernel, (groups * group,), (group,)
+                ).wait()
+                spent = _now() - began
+            first += count
+            if spent < _SLICE_SECONDS / 2:
+                step *= 2
+            elif spent > _SLICE_SECONDS * 2 and step > 1024:
+                step //= 2
+            yield first / epoch.nodes
+        light_buffer.release()
+
+    def _allocate(self, epoch: Epoch) -> None:
+        cl = self._cl
+        need = epoch.entries * 256
+        failures = []
+        for buffers in (1, 2, 4):
+            each = epoch.entries if buffers == 1 else 1 << buffer_shift(epoch.entries, buffers)
+            try:
+                made: list[Any] = []
+                left = epoch.entries
+                for _ in range(buffers):
+                    entries = max(min(each, left), 1)
+                    left -= entries
+                    made.append(
+                        cl.Buffer(self._context, cl.mem_flags.READ_WRITE, entries * 256)
+                    )
+                    # Drivers promise memory that they lack: touching the end finds out.
+                    cl.enqueue_copy(
+                        self._queue, made[-1], np.zeros(64, np.uint32),
+                        dst_offset=(entries - 1) * 256, is_blocking=True,
+                    )  # fmt: skip
+            except (cl.MemoryError, cl.LogicError, cl.RuntimeError) as error:
+                failures.append(f"{buffers} buffer(s): {_code(cl, error)}")
+                for buffer in made:
+                    buffer.release()
+                continue
+            self._buffers, self._entries_each, self._epoch = made, each, epoch
+            self._shape = self._base.split(buffers)
+            return
+        raise OutOfMemory(
+            f"{self.info.name}: the dataset of epoch {epoch.number} needs {need:,} bytes; the "
+            f"device has {self.info.memory:,}, at most {self.info.largest_allocation:,} in one "
+            f"buffer ({'; '.join(failures)})"
+        )
+
+    def _node_buffer(self, first: int, count: int) -> tuple[Any, int]:
+        each = self._entries_each * 4
+        which = first // each
+        if first + count > (which + 1) * each:
+            raise DeviceError(f"{self.info.name}: nodes {first}+{count} cross two buffers")
+        return self._buffers[which], (first - which * each) * 64
+
+    def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
+        """Return nodes, shape (count, 16)."""
+        out = np.empty((count, 16), np.uint32)
+        buffer, offset = self._node_buffer(first, count)
+        with _translated("reading the dataset", self.info.name):
+            self._cl.enqueue_copy(self._queue, out, buffer, src_offset=offset, is_blocking=True)
+        return out
+
+    def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
+        """Overwrite nodes, shape (count, 16)."""
+        buffer, offset = self._node_buffer(first, len(nodes))
+        data = np.ascontiguousarray(nodes)
+        with _translated("writing the dataset", self.info.name):
+            self._cl.enqueue_copy(self._queue, buffer, data, dst_offset=offset, is_blocking=True)
+
+    def round_up(self, count: int) -> int:
+        """Return whole groups."""
+        each = self._shape.nonces_per_group
+        return max(-(-count // each), 1) * each
+
+    def launch(self, kernel: Any, job: Job, span: NonceRange) -> _Pending:
+        """Start a search; the queue is in order, so the slot's last use has been waited for."""
+        cl, slot = self._cl, self._slot
+        self._slot = 1 - slot
+        header, results = self._headers[slot], self._results[slot]
+        words = np.frombuffer(job.header_hash, np.uint8).copy()
+        with _translated("launching", self.info.name):
+            cl.enqueue_copy(self._queue, header, words, is_blocking=False)
+            cl.enqueue_fill_buffer(self._queue, results, np.uint32(0), 0, 16)
+            kernel.set_args(
+                *self._buffers, header, np.uint64(span.first),
+                np.uint64(job.target >> 192), results,
+            )  # fmt: skip
+            groups = span.count // self._shape.nonces_per_group
+            threads = self._shape.threads
+            cl.enqueue_nd_range_kernel(self._queue, kernel, (groups * threads,), (threads,))
+            out = np.empty(_RESULT_WORDS, np.uint32)
+            event = cl.enqueue_copy(self._queue, out, results, is_blocking=False)
+            self._queue.flush()
+        return _Pending(self.info.name, event, out, words, span)
+
+    def close(self) -> None:
+        """Wait for the queue, then give all memory back."""
+        try:
+            self._queue.finish()
+        except self._cl.Error:
+            pass  # a failed device is closed all the same
+        self._free()
+        for buffer in (*self._headers, *self._results):
+            buffer.release()
+
+    def _free(self) -> None:
+        for buffer in self._buffers:
+            buffer.release()
+        self._buffers, self._epoch = [], None
+
+
+@dataclass(slots=True)
+class _Pending:
+    name: str
+    event: Any
+    out: NDArray[np.uint32]
+    header: NDArray[np.uint8]
+    """Kept alive until the copy from it is done."""
+    span: NonceRange
+
+    def wait(self) -> Found:
+        """Block until the launch is done."""
+        with _translated("searching", self.name):
+            self.event.wait()
+        total = int(self.out[0])
+        hits = []
+        for slot in range(min(total, RESULT_SLOTS)):
+            offset, first, second, mix = (int(w) for w in self.out[4 + 4 * slot :][:4])
+            hits.append(Hit(self.span.first + offset, (first, second), mix))
+        return Found(self.span.count, tuple(hits), total)
+
+
+def _now() -> float:
+    import time
+
+    return time.perf_counter()
