@@ -3,7 +3,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.errors import BadValue
@@ -90,6 +90,7 @@ def test_known_bits(target: int, bits: int) -> None:
     assert bits_from_target(target) == bits
 
 
+@settings(deadline=None)
 @given(st.integers(1, 256).flatmap(lambda n: st.integers(1, 2**n - 1)))
 def test_bits_round_down_by_less_than_they_can_express(target: int) -> None:
     bits = bits_from_target(target)

@@ -111,14 +111,9 @@ class Ground:
         self.clock = HandClock()
         self.events: list[ServerEvent] = []
         self._happened = asyncio.Event()
-        options = {"prove": prove, "extranonce_bytes": 2} | options
+        options.setdefault("prove", prove)
         self.server = PoolServer(
-            chain,
-            options["prove"],
-            self.clock,
-            block_time,
-            options["extranonce_bytes"],
-            self._report,
+            chain, clock=self.clock, block_time=block_time, report=self._report, **options
         )
         self._clients: list[Client] = []
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.pool.chain import Chain, Template
@@ -475,7 +475,11 @@ GUESSES = st.one_of(
     st.sampled_from(
         [WORKER, "JOB", f"0x{FIRST:016x}", "0x" + "00" * 8, "HEADER", "0x" + "ab" * 32, "\ud800"]
     ),
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(alphabet='a0x \n"\\\0é\u2028\ud800', max_size=8),
     st.lists(st.integers(), max_size=2),
 )
 MESSAGES = st.fixed_dictionaries(
@@ -491,6 +495,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(login=st.booleans(), steps=STEPS, cut=st.integers(1, 50))
 def test_nothing_that_a_client_sends_breaks_the_teller(
     login: bool, steps: list[dict[str, Any] | bytes | str], cut: int
