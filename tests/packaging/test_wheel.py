@@ -1,0 +1,80 @@
+"""What is shipped works away from the checkout: sdist, wheel, installed elsewhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+KERNEL = ("kernel", "--variant", "kawpow", "--height", "1000", "--dialect", "opencl")
+
+
+def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run Python with `arguments`; return what it printed, or fail with all of it."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the sdist that is built from the checkout."""
+    out = tmp_path_factory.mktemp("dist")
+    python("-m", "build", "--no-isolation", "--outdir", str(out), str(CHECKOUT), cwd=out)
+    assert len(list(out.glob("*.tar.gz"))) == 1
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel installed in it, and nothing else."""
+    target = tmp_path_factory.mktemp("installed")
+    pip = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps")
+    python(*pip, "--no-index", "--target", str(target), str(wheel), cwd=target)
+    return target
+
+
+@pytest.mark.parametrize("folder", ["kernels", "configs"])
+def test_the_wheel_holds_every_data_file(wheel: Path, folder: str) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = [p for p in (CHECKOUT / folder).rglob("*") if p.is_file()]
+    assert files
+    for path in files:
+        assert f"miner/_data/{path.relative_to(CHECKOUT).as_posix()}" in names
+
+
+def test_the_wheel_holds_the_package_and_its_licence_only(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"miner"}
+
+
+def test_the_command_is_installed(installed: Path) -> None:
+    script = installed / "bin" / "progpow-miner"
+    assert "from miner.cli import main" in script.read_text(encoding="utf-8")
+
+
+def test_an_installed_miner_prints_the_checkouts_kernel(installed: Path, tmp_path: Path) -> None:
+    there = {"PYTHONPATH": str(installed)}
+    where = python("-c", "import miner; print(miner.__file__)", cwd=tmp_path, env=there)
+    assert Path(where.strip()).is_relative_to(installed)
+    here = {"PYTHONPATH": str(CHECKOUT)}
+    expected = python("-m", "miner", *KERNEL, cwd=CHECKOUT, env=here)
+    assert "__kernel" in expected
+    assert python("-m", "miner", *KERNEL, cwd=tmp_path, env=there) == expected
