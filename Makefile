@@ -52,13 +52,13 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): | .venv/bin/python
-	@$(announce)
+	@$(call announce,1.2 GB,0.4 GB)
 	@$(INSTALL) -e '.[cpu]'
 	@rm -f .venv/.installed-*
 	@touch $@
 
 $(DEVELOP): | .venv/bin/python
-	@$(announce)
+	@$(call announce,1.7 GB,0.5 GB)
 	@$(INSTALL) -e '.[cpu,dev]'
 	@rm -f .venv/.installed-*
 	@touch $(RUNTIME) $@
@@ -73,10 +73,11 @@ $(DEVELOP): | .venv/bin/python
 	@rm -rf .venv
 	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; exit 1; }
 
-# Said before the download, and only where the large part is not there yet.
+# Said before the download, and only where the large part is not there yet: sizes on disk and on
+# the wire, seen with the pinned versions.
 define announce
 if [ "$$(uname -m)" = x86_64 ] && \
    ! .venv/bin/python -m pip --disable-pip-version-check show --quiet intel-opencl-rt 2>/dev/null; then \
-  echo "Setting up .venv: about 1.2 GB of packages will be downloaded, most of it an OpenCL runtime for the CPU."; \
+  echo "Setting up .venv: about $(1) of packages, most of it an OpenCL runtime for the CPU; about $(2) to download."; \
 fi
 endef

@@ -145,4 +145,4 @@ def test_the_commented_lines_of_the_page_are_valid_too(tmp_path: Path) -> None:
 def test_numbers_of_the_readme_are_those_of_the_makefile() -> None:
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^SHARES +\?= 5$", makefile, re.MULTILINE)
-    assert "until five\nshares" in (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert "until five shares" in (CHECKOUT / "README.md").read_text(encoding="utf-8")
