@@ -11,8 +11,8 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS, Variant
 
-RESULT_SLOTS = 32
-"""Nonces that one launch can hand back."""
+RESULT_SLOTS = 256
+"""Nonces that one launch can hand back: a whole group, so that a test can see every one."""
 
 
 def buffer_shift(entries: int, buffers: int) -> int:

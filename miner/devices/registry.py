@@ -1,0 +1,112 @@
+"""The backends there are, with the devices that they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+from miner.devices.device import Backend, Device, DeviceInfo
+from miner.devices.selftest import selftest
+from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
+from miner.progpow.variant import Variant
+
+BACKENDS = {
+    "opencl": "miner.devices.opencl:OpenCLBackend",
+    "ref": "miner.devices.reference:ReferenceBackend",
+}
+"""Name to class, in the order of preference; a class is imported when it is asked for."""
+
+_PREFERENCE = {"gpu": 0, "accelerator": 1, "cpu": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A device with the way to open it in the thread that will own it."""
+
+    info: DeviceInfo
+    open: Callable[[], Device]
+
+
+def backend_named(name: str) -> Backend:
+    """Return the backend; raises `BackendUnavailable` for one that is not built in."""
+    if name not in BACKENDS:
+        raise BackendUnavailable(
+            f"the backend {name!r} is not built into this version; there are {', '.join(BACKENDS)}"
+        )
+    module, _, cls = BACKENDS[name].partition(":")
+    backend: Backend = getattr(import_module(module), cls)()
+    return backend
+
+
+def find_devices(backend: str = "auto") -> tuple[list[Found], list[str]]:
+    """Return the devices of `backend` ("auto": of all), with a sentence for each backend that
+    is not available."""
+    found: list[Found] = []
+    missing: list[str] = []
+    for name in BACKENDS if backend == "auto" else (backend,):
+        try:
+            one = backend_named(name)
+            found += [Found(info, _opener(one, info)) for info in one.devices()]
+        except BackendUnavailable as error:
+            missing.append(f"{name}: {error}")
+    return found, missing
+
+
+def _opener(backend: Backend, info: DeviceInfo) -> Callable[[], Device]:
+    return lambda: backend.open(info)
+
+
+def probed(found: Found, variant: Variant) -> Found:
+    """Return `found` with `info.unusable` set where a trial build or a known answer fails."""
+    if found.info.unusable:
+        return found
+    try:
+        device = found.open()
+        try:
+            problem = selftest(device, variant, answers=1).problem
+        finally:
+            device.close()
+    except DeviceError as error:
+        problem = str(error)
+    return replace(found, info=replace(found.info, unusable=problem))
+
+
+def choose_devices(
+    backend: str, names: Sequence[str] | None, variant: Variant
+) -> tuple[list[Found], list[Found], list[str]]:
+    """Return (devices to use, devices left out with their reasons, missing backends).
+
+    Without names: every usable GPU; with none, the best other device. A name may leave out its
+    backend ("0.0"), or be a number that counts the listed devices from 0. Raises
+    `NoUsableDevice` when nothing is left.
+    """
+    found, missing = find_devices(backend)
+    if names:
+        chosen = [probed(_named(found, name), variant) for name in dict.fromkeys(names)]
+        bad = [f for f in chosen if f.info.unusable]
+        if bad:
+            raise NoUsableDevice(f"{bad[0].info.name} cannot be used: {bad[0].info.unusable}")
+        return chosen, [], missing
+    found.sort(key=lambda f: (f.info.backend == "ref", _PREFERENCE.get(f.info.kind, 3)))
+    use: list[Found] = []
+    out: list[Found] = []
+    for candidate in found:
+        if use and candidate.info.kind != "gpu":
+            break  # the CPU would only slow the GPUs' host down
+        tried = probed(candidate, variant)
+        (out if tried.info.unusable else use).append(tried)
+    if not use:
+        reasons = [f"{f.info.name}: {f.info.unusable}" for f in out] + missing
+        raise NoUsableDevice("no usable device: " + "; ".join(reasons or ["none was found"]))
+    return use, out, missing
+
+
+def _named(found: Sequence[Found], name: str) -> Found:
+    for candidate in found:
+        if name in (candidate.info.name, candidate.info.name.partition(":")[2], candidate.info.pci):
+            return candidate
+    if name.isdecimal() and int(name) < len(found):
+        return found[int(name)]
+    known = ", ".join(f.info.name for f in found) or "none"
+    raise ConfigError(f"device {name!r} is not there; there are: {known}")
