@@ -1,0 +1,1 @@
+"""One thread per device: jobs in, proved solutions out."""

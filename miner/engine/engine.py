@@ -1,0 +1,168 @@
+"""The engine: hands jobs to the devices' threads, proves what they claim, passes it on."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from random import Random
+
+from miner.clock import Clock
+from miner.devices.device import Device, DeviceInfo
+from miner.engine.dataset_proof import NodeOf
+from miner.engine.kernel_proof import HashOf
+from miner.engine.late import LatePolicy
+from miner.engine.nonces import NonceAllocator
+from miner.engine.programs import Programs
+from miner.engine.threads import Running, Threads, WorkPool
+from miner.engine.worker import LightOf, Limits, Tools, Worker
+from miner.errors import DeviceHung, NoUsableDevice
+from miner.telemetry import DeviceFault, Emit, Event, ShareFound
+from miner.work import Candidate, Job, Outcome, Solution, Verdict
+
+Submit = Callable[[Solution], Awaitable[None] | None]
+
+
+class Engine:
+    """Runs every given device in a thread of its own; used on one event loop.
+
+    `submit` is given each proved solution, `on_verdict` those that come too late to be sent.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[tuple[DeviceInfo, Callable[[], Device]]],
+        *,
+        programs: Programs,
+        light_of: LightOf,
+        node_of: NodeOf,
+        hash_of: HashOf,
+        submit: Submit,
+        on_verdict: Callable[[Verdict], None],
+        emit: Emit,
+        clock: Clock,
+        random: Random,
+        limits: Limits | None = None,
+    ) -> None:
+        self._hash_of = hash_of
+        self._submit = submit
+        self._on_verdict = on_verdict
+        self._emit = emit
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._late = LatePolicy()
+        self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue()
+        self._ending = asyncio.Event()
+        self._stop_asked = False
+        tools = Tools(
+            programs=programs,
+            nonces=NonceAllocator(len(devices), random),
+            light_of=light_of,
+            node_of=node_of,
+            hash_of=hash_of,
+            report=self._report,
+            clock=clock,
+            limits=self._limits,
+        )
+        self._workers = {
+            info.name: Worker(index, info, opener, tools, Random(random.getrandbits(64)))
+            for index, (info, opener) in enumerate(devices)
+        }
+
+    def work_on(self, job: Job | None) -> None:
+        """Have all devices work on `job`; None: there is no pool, so they rest."""
+        self._late.newest(job, self._clock.now())
+        for worker in self._workers.values():
+            worker.work_on(job)
+
+    def stop(self) -> None:
+        """Have `run` return once what was found is proved and handed on."""
+        self._stop_asked = True
+        self._ending.set()
+
+    async def run(self) -> None:
+        """Work until `stop`.
+
+        Raises `NoUsableDevice` when every device is parked, `DeviceHung` when a driver call did
+        not come back, and what a device's thread raised by mistake; before that, everything
+        found is proved and handed on.
+        """
+        self._loop = asyncio.get_running_loop()
+        with WorkPool("prove", 1) as proving:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._prove_all(proving))
+                try:
+                    threads = await self._mine()
+                finally:
+                    self._candidates.put_nowait(None)
+        self._raise_what_went_wrong(threads)
+
+    async def _mine(self) -> Threads:
+        async with Threads(self._limits.stop, self._on_thread_end) as threads:
+            self._left = len(self._workers)
+            if not self._workers:
+                self._ending.set()
+            for worker in self._workers.values():
+                threads.start(worker.info.name, worker.run, worker.stop)
+            await self._ending.wait()
+        return threads
+
+    def _on_thread_end(self, thread: Running) -> None:
+        self._left -= 1
+        if thread.error is not None or not self._left:
+            self._ending.set()
+
+    def _raise_what_went_wrong(self, threads: Threads) -> None:
+        errors = threads.errors
+        for error in sorted(errors, key=lambda e: isinstance(e, DeviceHung)):
+            raise error
+        if threads.left:
+            names = ", ".join(threads.left)
+            raise DeviceHung(
+                f"{names}: a driver call did not come back within {self._limits.stop:g} s"
+            )
+        if not self._stop_asked:
+            reasons = "; ".join(str(worker.parked) for worker in self._workers.values())
+            raise NoUsableDevice(f"no device is left to mine on: {reasons or 'none was given'}")
+
+    def _report(self, item: Event | Candidate) -> None:
+        """Carry an item from a device's thread to the loop."""
+        with suppress(RuntimeError):  # the loop is closed: a hung thread came back too late
+            self._loop.call_soon_threadsafe(self._take, item)
+
+    def _take(self, item: Event | Candidate) -> None:
+        if isinstance(item, Candidate):
+            self._candidates.put_nowait(item)
+        else:
+            self._emit(item)
+
+    async def _prove_all(self, proving: WorkPool) -> None:
+        while (candidate := await self._candidates.get()) is not None:
+            solution = await self._prove(candidate, proving)
+            if solution is None:
+                continue
+            if not self._late.sends(solution.job, self._clock.now()):
+                self._on_verdict(Verdict(solution, Outcome.NOT_SENT))
+                continue
+            self._emit(ShareFound(solution))
+            waiting = self._submit(solution)
+            if inspect.isawaitable(waiting):
+                await waiting
+
+    async def _prove(self, candidate: Candidate, proving: WorkPool) -> Solution | None:
+        job, nonce = candidate.job, candidate.nonce
+        mix_hash, final_hash = await proving.offload(self._hash_of, job, nonce)
+        solution = Solution(job, nonce, candidate.device, candidate.found_at, mix_hash, final_hash)
+        right = solution.value <= job.target and nonce in job.nonces
+        self._workers[candidate.device].judge(right)
+        if right:
+            return solution
+        self._emit(
+            DeviceFault(
+                candidate.device,
+                f"nonce {nonce:016x} of job {job.id} was claimed, but hashes to "
+                f"{final_hash.hex()}, above the target {job.target:064x}",
+            )
+        )
+        return None

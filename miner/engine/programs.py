@@ -1,0 +1,188 @@
+"""Images of search programs, built in the background before they are needed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from miner.codegen.shape import LaunchShape
+from miner.codegen.source import Source
+from miner.devices.device import Device, Image
+from miner.engine.threads import WorkPool
+from miner.errors import BadValue
+from miner.progpow.epoch import Epoch
+from miner.progpow.variant import Variant
+from miner.work import Job
+
+SearchSource = Callable[[Variant, int, Epoch, str, LaunchShape], Source]
+"""(variant, period, epoch, dialect, shape) -> the text of its search program."""
+
+KEPT = 4
+"""Images kept of one device: the last period, this one, the next one, and one more where an
+epoch changes in the middle of a period."""
+
+CLOSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What decides a search program's text, beside dialect and shape."""
+
+    numbers: tuple[object, ...]
+    period: int
+    epoch: Epoch
+
+
+def program_of(job: Job) -> Program:
+    """Return the program that `job` is searched with."""
+    return program_at(job.variant, job.period, job.epoch)
+
+
+def program_at(variant: Variant, period: int, epoch: Epoch) -> Program:
+    """Return the program of `period` on the dataset of `epoch`."""
+    v = variant
+    numbers = (
+        v.period,
+        v.registers,
+        v.cache_reads,
+        v.math_operations,
+        v.dag_loops,
+        v.math_table,
+        v.absorbs_digest,
+        v.initial_padding,
+        v.final_padding,
+    )
+    return Program(numbers, period, epoch)
+
+
+def next_program(job: Job) -> tuple[int, Epoch] | None:
+    """Return the period, with its epoch, of the program that follows `job`'s.
+
+    An epoch may change in the middle of a period, so that is whichever of the next period and
+    the next epoch starts at the lower height. None beyond the last height there can be.
+    """
+    variant, height = job.variant, job.height
+    start = (job.period + 1) * variant.period
+    try:
+        if variant.epoch_at(height) != job.epoch:
+            return variant.period_at(start), job.epoch
+        boundary = _next_boundary(variant, height)
+        if boundary < start and variant.epoch_at(boundary) != job.epoch:
+            start = boundary
+        return variant.period_at(start), variant.epoch_at(start)
+    except BadValue:
+        return None
+
+
+def _next_boundary(variant: Variant, height: int) -> int:
+    span = next(s for s in reversed(variant.spans) if s.from_height <= height)
+    passed = (height - span.from_height) // span.length + 1
+    later = [s.from_height for s in variant.spans if s.from_height > height]
+    return min([span.from_height + passed * span.length, *later])
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    program: Program
+    dialect: str
+    shape: LaunchShape
+
+
+@dataclass(slots=True)
+class _Entry:
+    device: Device
+    future: Future[Image]
+
+    @property
+    def failed(self) -> bool:
+        done = self.future.done()
+        return done and (self.future.cancelled() or self.future.exception() is not None)
+
+
+class Programs:
+    """Hands out images by what decides them; any thread may ask.
+
+    Requests for one image share one build. A device whose `shares_images` is true shares them
+    with every open device of its backend, model, and driver. Two programs whose sources have
+    one SHA-256 (epochs of equal size) are one image.
+    """
+
+    def __init__(self, search_source: SearchSource, builds: WorkPool) -> None:
+        self._search_source = search_source
+        self._builds = builds
+        self._lock = threading.Lock()
+        self._groups: dict[tuple[object, ...], OrderedDict[_Key, _Entry]] = {}
+
+    def request(self, device: Device, job: Job) -> Future[Image]:
+        """Return the image of `job`'s program for `device`, built or being built.
+
+        The future raises `BuildFailed`; asking again after that builds again.
+        """
+        return self._image(device, job.variant, job.period, job.epoch)
+
+    def prebuild(self, device: Device, job: Job) -> None:
+        """Have the program that follows `job`'s built in the background."""
+        following = next_program(job)
+        if following is not None:
+            self._image(device, job.variant, *following)
+
+    def discard(self, device: Device, job: Job) -> None:
+        """Forget the image of `job`'s program: it gave wrong results."""
+        key = _Key(program_of(job), device.dialect, device.shape)
+        with self._lock:
+            self._groups.get(_group_of(device), OrderedDict()).pop(key, None)
+
+    def forget(self, device: Device) -> None:
+        """Let go of a device that is about to be closed; waits for its running builds, at most
+        `CLOSE_SECONDS`."""
+        with self._lock:
+            entries = [e for g in self._groups.values() for e in g.values() if e.device is device]
+            if not _shares(device):
+                self._groups.pop(_group_of(device), None)
+        running = [entry.future for entry in entries if not entry.future.cancel()]
+        concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
+
+    def _image(self, device: Device, variant: Variant, period: int, epoch: Epoch) -> Future[Image]:
+        dialect, shape = device.dialect, device.shape
+        key = _Key(program_at(variant, period, epoch), dialect, shape)
+        group_name = _group_of(device)
+
+        def build() -> Image:
+            source = self._search_source(variant, period, epoch, dialect, shape)
+            return self._same_text(group_name, source, shape) or device.build(source)
+
+        with self._lock:
+            group = self._groups.setdefault(group_name, OrderedDict())
+            entry = group.get(key)
+            if entry is None or entry.failed:
+                entry = _Entry(device, self._builds.submit(build))
+                group[key] = entry
+            group.move_to_end(key)
+            while len(group) > KEPT:
+                group.popitem(last=False)
+            return entry.future
+
+    def _same_text(
+        self, group_name: tuple[object, ...], source: Source, shape: LaunchShape
+    ) -> Image | None:
+        with self._lock:
+            built = [
+                entry.future.result()
+                for key, entry in self._groups.get(group_name, {}).items()
+                if key.shape == shape and entry.future.done() and not entry.failed
+            ]
+        return next((i for i in built if i.source.sha256 == source.sha256), None)
+
+
+def _shares(device: Device) -> bool:
+    return bool(getattr(device, "shares_images", False))
+
+
+def _group_of(device: Device) -> tuple[object, ...]:
+    info = device.info
+    alike = (info.backend, info.model, info.driver)
+    return alike if _shares(device) else (*alike, info.name, id(device))

@@ -1,0 +1,143 @@
+"""The launches on one open device: two in flight, each short, newest job first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from miner.clock import Clock
+from miner.devices.device import RESULT_SLOTS, Device, Kernel, Pending
+from miner.engine.batch import BatchSize
+from miner.engine.mailbox import Mailbox
+from miner.engine.nonces import NonceAllocator
+from miner.engine.programs import Program, program_of
+from miner.telemetry import DeviceFault, Event, Launched, NoncesExhausted, ResultOverflow
+from miner.work import Candidate, Job, NonceRange
+
+IN_FLIGHT = 2
+"""Launches that a device is given ahead: one runs, one waits."""
+
+Report = Callable[[Event | Candidate], None]
+"""How a device's thread tells what happened; any thread may call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    nonces: NonceRange
+    known: frozenset[int] = frozenset()
+    """Hits that an overflowed launch of these nonces brought already."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    job: Job
+    span: _Span
+    pending: Pending
+    started: float
+
+
+class Search:
+    """Searches with one device, which is number `index` of those that share the nonces."""
+
+    def __init__(
+        self,
+        device: Device,
+        index: int,
+        nonces: NonceAllocator,
+        mailbox: Mailbox,
+        report: Report,
+        clock: Clock,
+    ) -> None:
+        self._device = device
+        self._name = device.info.name
+        self._index = index
+        self._nonces = nonces
+        self._mailbox = mailbox
+        self._report = report
+        self._clock = clock
+        self._granule = device.round_up(1)
+        self._batch = BatchSize(self._granule)
+        self._landed_at = 0.0
+        self._again: deque[_Span] = deque()
+        self._again_job: Job | None = None
+
+    def run(self, kernel: Kernel, program: Program, check: Callable[[], None]) -> None:
+        """Launch until the newest job needs another program, is None, or a stop is asked for.
+
+        What is in flight then is waited for. `check` is called between launches: whatever it
+        raises ends the search. Raises `DeviceError` as the device does.
+        """
+        mailbox = self._mailbox
+        flying: deque[_Launch] = deque()
+        while True:
+            check()
+            job = mailbox.job
+            wanted = job is not None and not mailbox.stopping and program_of(job) == program
+            if wanted and job is not None:
+                while len(flying) < IN_FLIGHT and (span := self._next(job)):
+                    flying.append(self._launch(kernel, job, span))
+            if flying:
+                self._land(flying.popleft())
+            elif wanted and job is not None:
+                self._report(NoncesExhausted(self._name))
+                self._rest(job)
+            else:
+                return
+
+    def _rest(self, job: Job) -> None:
+        key = job.search_key
+
+        def changed() -> bool:
+            newest = self._mailbox.job
+            return newest is None or newest.search_key != key
+
+        self._mailbox.wait(changed)
+
+    def _next(self, job: Job) -> _Span | None:
+        if self._again_job and self._again_job.search_key != job.search_key:
+            self._again.clear()
+        if self._again:
+            return self._again.popleft()
+        expected = (RESULT_SLOTS // 4 << 256) // (job.target + 1)
+        count = min(self._batch.nonces, max(expected, self._granule))
+        nonces = self._nonces.take(job, self._index, count, self._granule)
+        return _Span(nonces) if nonces else None
+
+    def _launch(self, kernel: Kernel, job: Job, span: _Span) -> _Launch:
+        started = self._clock.now()
+        return _Launch(job, span, self._device.launch(kernel, job, span.nonces), started)
+
+    def _land(self, launch: _Launch) -> None:
+        found = launch.pending.wait()
+        now = self._clock.now()
+        seconds = now - max(launch.started, self._landed_at)
+        self._landed_at = now
+        self._batch.measured(found.tried, seconds)
+        nonces = launch.span.nonces
+        claimed = {hit.nonce for hit in found.hits}
+        inside = {n for n in claimed if nonces.first <= n < nonces.first + nonces.count}
+        for nonce in sorted(claimed - inside):
+            self._report(DeviceFault(self._name, f"it named nonce {nonce:016x}, never searched"))
+        for nonce in sorted(inside - launch.span.known):
+            self._report(Candidate(launch.job, nonce, self._name, now))
+        if found.overflowed:
+            self._report(ResultOverflow(self._name, found.total))
+            if self._search_again(launch.job, nonces, launch.span.known | inside):
+                return
+        self._report(Launched(self._name, found.tried, seconds))
+
+    def _search_again(self, job: Job, nonces: NonceRange, known: frozenset[int]) -> bool:
+        half = nonces.count // 2 // self._granule * self._granule
+        if not half:
+            return False
+        if self._again_job is None or self._again_job.search_key != job.search_key:
+            newest = self._mailbox.job
+            if newest is None or newest.search_key != job.search_key:
+                return True
+            self._again.clear()
+        self._again_job = job
+        self._again.append(_Span(NonceRange(nonces.first, half), known))
+        rest = NonceRange(nonces.first + half, nonces.count - half)
+        self._again.append(_Span(rest, known))
+        return True

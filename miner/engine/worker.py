@@ -1,0 +1,240 @@
+"""The loop of a device's own thread, from opening the device to closing it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.clock import Clock
+from miner.devices.device import Device, DeviceInfo, Kernel
+from miner.engine.dataset_proof import NodeOf, prove_dataset
+from miner.engine.kernel_proof import HashOf, prove_kernel
+from miner.engine.mailbox import Mailbox
+from miner.engine.nonces import NonceAllocator
+from miner.engine.programs import Program, Programs, program_of
+from miner.engine.search import Report, Search
+from miner.errors import DeviceError, DeviceHung, WrongResult
+from miner.progpow.epoch import Epoch
+from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, KernelReady
+from miner.verify import Interrupted
+from miner.work import Job
+
+LightOf = Callable[[Epoch, Callable[[], bool]], NDArray[np.uint32]]
+"""(epoch, should_stop) -> light cache, shape (light_items, 16). Blocks for seconds at times;
+raises `Interrupted` soon after `should_stop()` became true."""
+
+UNPROVED = 0.999
+"""The most of a dataset that is reported as done before it is proved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is put up with before a device rests; times are seconds."""
+
+    first_rest: float = 1.0
+    """After the first failure; it doubles with each one in a row."""
+    longest_rest: float = 60.0
+    failures: int = 5
+    """Failures in a row that park a device for the rest of the run."""
+    steady: float = 60.0
+    """A failure this long after the first launch is not in a row with those before it."""
+    wrong: int = 10
+    """Wrong candidates among the last `judged` that have the device reopened."""
+    judged: int = 20
+    stop: float = 4.0
+    """How long a stop waits for the devices' threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all devices' threads share; each of these may be called by any thread."""
+
+    programs: Programs
+    nonces: NonceAllocator
+    light_of: LightOf
+    node_of: NodeOf
+    hash_of: HashOf
+    report: Report
+    clock: Clock
+    limits: Limits
+
+
+class Worker:
+    """Keeps one device at the newest job; `run` is its thread's body, the rest is for others."""
+
+    def __init__(
+        self,
+        index: int,
+        info: DeviceInfo,
+        open_device: Callable[[], Device],
+        tools: Tools,
+        random: Random,
+    ) -> None:
+        self.info = info
+        self.parked: str | None = None
+        """Why the device does nothing for the rest of the run."""
+        self._index = index
+        self._open_device = open_device
+        self._tools = tools
+        self._random = random
+        self._mailbox = Mailbox()
+        self._judged: deque[bool] = deque(maxlen=tools.limits.judged)
+        self._distrust: str | None = None
+        self._steady_since: float | None = None
+
+    def work_on(self, job: Job | None) -> None:
+        """Make `job` the newest one; None: rest."""
+        self._mailbox.put(job)
+
+    def stop(self) -> None:
+        """Ask the thread to end after what is in flight."""
+        self._mailbox.stop()
+
+    def judge(self, right: bool) -> None:
+        """Note whether a candidate of this device was right; called on the loop only."""
+        self._judged.append(right)
+        wrong = self._judged.count(False)
+        if wrong >= self._tools.limits.wrong:
+            self._distrust = f"{wrong} of its last {len(self._judged)} candidates were wrong"
+            self._judged.clear()
+
+    def run(self) -> None:
+        """Work until a stop is asked for or the device is parked.
+
+        Raises `DeviceHung` when the driver reports a call that does not come back.
+        """
+        tools, limits = self._tools, self._tools.limits
+        failures = 0
+        while not self._mailbox.stopping:
+            self._steady_since = None
+            try:
+                self._use_device()
+                return
+            except DeviceHung:
+                raise
+            except DeviceError as error:
+                reason = str(error)
+            failures = 1 if self._was_steady() else failures + 1
+            tools.report(DeviceFault(self.info.name, reason))
+            if failures >= limits.failures:
+                self.parked = reason
+                tools.report(DeviceResting(self.info.name, reason, None))
+                return
+            rest = min(limits.first_rest * 2 ** (failures - 1), limits.longest_rest)
+            tools.report(DeviceResting(self.info.name, reason, rest))
+            self._mailbox.wait(lambda: False, rest)
+
+    def _was_steady(self) -> bool:
+        since = self._steady_since
+        return since is not None and (self._tools.clock.now() - since >= self._tools.limits.steady)
+
+    def _use_device(self) -> None:
+        device = self._open_device()
+        hung = False
+        try:
+            self._mine(device)
+        except DeviceHung:
+            hung = True
+            raise
+        finally:
+            self._tools.programs.forget(device)
+            if not hung:
+                device.close()
+
+    def _mine(self, device: Device) -> None:
+        tools = self._tools
+        search = Search(device, self._index, tools.nonces, self._mailbox, tools.report, tools.clock)
+        filled: Epoch | None = None
+        program: Program | None = None
+        kernel: Kernel = None
+        while (job := self._mailbox.next_job()) is not None:
+            if job.epoch != filled:
+                filled = program = None
+                if not self._fill_dataset(device, job):
+                    continue
+                filled = job.epoch
+            wanted = program_of(job)
+            if wanted != program:
+                program = None
+                kernel = self._fresh_kernel(device, job, wanted)
+                if kernel is None:
+                    continue
+                program = wanted
+                self._steady_since = self._steady_since or tools.clock.now()
+            search.run(kernel, wanted, self._check_trust)
+
+    def _check_trust(self) -> None:
+        if (reason := self._distrust) is not None:
+            self._distrust = None
+            raise WrongResult(f"{self.info.name}: {reason}")
+
+    def _fill_dataset(self, device: Device, job: Job) -> bool:
+        """Return False when a stop or a job of another epoch came in between."""
+        tools, epoch, name = self._tools, job.epoch, self.info.name
+
+        def moved_on() -> bool:
+            newest = self._mailbox.job
+            other = newest is not None and newest.epoch != epoch
+            return other or self._mailbox.stopping
+
+        def tell(done: float) -> None:
+            seconds = tools.clock.now() - begun
+            tools.report(DatasetBuilding(name, epoch.number, done, seconds, epoch.dataset_bytes))
+
+        tools.programs.request(device, job)  # is built while the dataset grows
+        try:
+            light = tools.light_of(epoch, moved_on)
+        except Interrupted:
+            return False
+        if moved_on():
+            return False
+        begun = tools.clock.now()
+        tell(0.0)
+        for done in device.generate(epoch, light):
+            if moved_on():
+                return False
+            tell(min(done, UNPROVED))
+        repaired = prove_dataset(device, epoch, light, tools.node_of, self._random)
+        if repaired:
+            tools.report(DeviceFault(name, f"{repaired} wrong nodes of its dataset were repaired"))
+        tell(1.0)
+        return True
+
+    def _fresh_kernel(self, device: Device, job: Job, program: Program) -> Kernel | None:
+        """Return a proved kernel; None when the newest job needs another one by now."""
+        tools = self._tools
+
+        def moved_on() -> bool:
+            newest = self._mailbox.job
+            return newest is None or program_of(newest) != program
+
+        reason = ""
+        for _ in range(2):
+            begun = tools.clock.now()
+            building = tools.programs.request(device, job)
+            building.add_done_callback(lambda _: self._mailbox.poke())
+            self._mailbox.wait(lambda b=building: b.done() or moved_on())  # type: ignore[misc]
+            if self._mailbox.stopping or not building.done() or building.cancelled():
+                return None
+            kernel = device.load(building.result())
+            try:
+                prove_kernel(device, kernel, job, tools.hash_of, self._random)
+            except WrongResult as error:
+                reason = str(error)
+                tools.report(DeviceFault(self.info.name, reason))
+                tools.programs.discard(device, job)
+                continue
+            seconds = tools.clock.now() - begun
+            tools.report(KernelReady(self.info.name, job.period, seconds))
+            tools.programs.prebuild(device, job)
+            return kernel
+        while not (moved_on() or self._mailbox.stopping):
+            rest = tools.limits.longest_rest
+            tools.report(DeviceResting(self.info.name, reason, rest))
+            self._mailbox.wait(moved_on, rest)
+        return None
