@@ -1,4 +1,4 @@
-"""Events in, one Snapshot out: what the console, and later every API, is a view of."""
+"""The events that everything reports."""
 
 from __future__ import annotations
 
@@ -132,6 +132,16 @@ class ShareAnswered:
     verdict: Verdict
 
 
+DeviceEvent = (
+    DatasetBuilding
+    | KernelReady
+    | Launched
+    | ResultOverflow
+    | NoncesExhausted
+    | DeviceFault
+    | DeviceResting
+)
+
 Event = (
     PoolConnecting
     | PoolReady
@@ -139,13 +149,7 @@ Event = (
     | PoolNotice
     | NewJob
     | LightCacheBuilding
-    | DatasetBuilding
-    | KernelReady
-    | Launched
-    | ResultOverflow
-    | NoncesExhausted
-    | DeviceFault
-    | DeviceResting
+    | DeviceEvent
     | ShareFound
     | ShareAnswered
 )

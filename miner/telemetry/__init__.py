@@ -1,0 +1,48 @@
+"""Events in, one Snapshot out: what the console, later every API, is a view of."""
+
+from miner.telemetry.events import (
+    DatasetBuilding,
+    DeviceEvent,
+    DeviceFault,
+    DeviceResting,
+    Emit,
+    Event,
+    KernelReady,
+    Launched,
+    LightCacheBuilding,
+    NewJob,
+    NoncesExhausted,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    ResultOverflow,
+    ShareAnswered,
+    ShareFound,
+)
+from miner.telemetry.snapshot import DeviceSnapshot, Hashrate, Snapshot, Telemetry
+
+__all__ = [
+    "DatasetBuilding",
+    "DeviceEvent",
+    "DeviceFault",
+    "DeviceResting",
+    "DeviceSnapshot",
+    "Emit",
+    "Event",
+    "Hashrate",
+    "KernelReady",
+    "Launched",
+    "LightCacheBuilding",
+    "NewJob",
+    "NoncesExhausted",
+    "PoolConnecting",
+    "PoolLost",
+    "PoolNotice",
+    "PoolReady",
+    "ResultOverflow",
+    "ShareAnswered",
+    "ShareFound",
+    "Snapshot",
+    "Telemetry",
+]
