@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.errors import ConfigError, UsageError
+from miner.pool.url import SCHEMES, PoolUrl, Transport, parse_pool_url
+
+
+@pytest.mark.parametrize(
+    ("scheme", "transport"),
+    [
+        ("", Transport.TCP),
+        ("stratum+tcp://", Transport.TCP),
+        ("stratum://", Transport.TCP),
+        ("stratum+tls://", Transport.TLS),
+        ("stratum+ssl://", Transport.TLS),
+        ("stratum+tcps://", Transport.TLS),
+        ("stratums://", Transport.TLS),
+        ("STRATUM+SSL://", Transport.TLS),
+        ("stratum+tls12://", Transport.TLS12),
+        ("stratumss://", Transport.TLS12),
+    ],
+)
+def test_schemes(scheme: str, transport: Transport) -> None:
+    got = parse_pool_url(f"{scheme}rvn.example.com:3333", user="RWallet")
+    assert got == PoolUrl("rvn.example.com", 3333, "RWallet", "x", transport)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "stratum1+tcp",
+        "stratum2+ssl",
+        "stratum3+tcp",
+        "ethproxy+tcp",
+        "ethstratum+tcp",
+        "nicehash+tcp",
+        "http",
+        "https",
+        "getwork",
+        "node+tcp",
+        "daemon+http",
+        "solo",
+    ],
+)
+def test_a_protocol_not_spoken_yet(scheme: str) -> None:
+    with pytest.raises(UsageError, match="not spoken yet"):
+        parse_pool_url(f"{scheme}://host:1")
+
+
+def test_an_unknown_scheme_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="unknown scheme ftp") as caught:
+        parse_pool_url("ftp://host:1")
+    assert all(name in str(caught.value) for name in SCHEMES)
+
+
+def test_user_worker_and_password_in_the_address() -> None:
+    got = parse_pool_url("stratum+tcp://RWallet.rig1:secret@pool.example:3333")
+    assert (got.user, got.password) == ("RWallet.rig1", "secret")
+
+
+def test_credentials_are_percent_decoded() -> None:
+    got = parse_pool_url("stratum+tcp://me%40x.org%2Frig:a%3Ab%2F%40@pool.example:3333")
+    assert (got.user, got.password) == ("me@x.org/rig", "a:b/@")
+
+
+def test_a_path_is_appended_to_the_user() -> None:
+    got = parse_pool_url("stratum+tcp://RWallet.rig1@pool.example:3333/me@x.org")
+    assert got.user == "RWallet.rig1/me@x.org"
+    assert parse_pool_url("pool.example:3333/", user="a").user == "a"
+
+
+def test_a_worker_is_appended_to_the_user() -> None:
+    assert parse_pool_url("host:1", user="RWallet", worker="rig1").user == "RWallet.rig1"
+    with pytest.raises(ConfigError, match="worker needs a user"):
+        parse_pool_url("host:1", worker="rig1")
+
+
+def test_given_credentials_go_before_those_in_the_address() -> None:
+    got = parse_pool_url("stratum+tcp://a:b@host:1", user="c", password="d")
+    assert (got.user, got.password) == ("c", "d")
+    kept = parse_pool_url("stratum+tcp://a:b@host:1", user="", password="x")
+    assert (kept.user, kept.password) == ("a", "b")
+
+
+def test_the_password_is_x_by_default() -> None:
+    assert parse_pool_url("stratum+tcp://a@host:1").password == "x"
+
+
+def test_an_ipv6_address_in_brackets() -> None:
+    got = parse_pool_url("stratum+tls://a:b@[2001:DB8::1]:3333")
+    assert (got.host, got.port) == ("2001:db8::1", 3333)
+    assert got.label == "stratum+tls://[2001:db8::1]:3333"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "has no port"),
+        ("host", "has no port"),
+        ("host:", "not a number from 1 to 65535"),
+        ("host:0", "not a number"),
+        ("host:65536", "not a number"),
+        ("host:٣", "not a number"),
+        ("host:http", "not a number"),
+        (":3333", "has no port"),
+        ("ho st:1", "no host name"),
+        ("-x:1", "no host name"),
+        ("2001:db8::1:3333", "needs brackets"),
+        ("[2001:db8::1]", "written as"),
+        ("[nonsense]:1", "written as"),
+        ("a\nb:c@host:1", "the user is not"),
+        ("a:b%00@host:1", "the password is not"),
+        ("a" * 300 + "@host:1", "the user is not"),
+    ],
+)
+def test_an_unusable_address_says_what_to_write(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        parse_pool_url(text)
+
+
+def test_no_way_of_showing_a_pool_shows_its_credentials() -> None:
+    pool = parse_pool_url("stratum+tcp://RWallet.rig1:secret@pool.example:3333")
+    for shown in (str(pool), repr(pool), pool.label, f"{pool}"):
+        assert "secret" not in shown
+        assert "RWallet" not in shown
+    assert str(pool) == "stratum+tcp://pool.example:3333"
+
+
+@given(st.text())
+def test_any_text_is_a_pool_or_a_usage_error(text: str) -> None:
+    try:
+        parse_pool_url(text)
+    except UsageError:
+        return
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=20))
+def test_no_error_repeats_a_password(password: str) -> None:
+    secret = f"SECRET{password}"
+    for text in (f"a:{secret}@host", f"a:{secret}@host:0", f"http://a:{secret}@host:1"):
+        with pytest.raises(UsageError) as caught:
+            parse_pool_url(text)
+        assert secret not in str(caught.value)
