@@ -80,6 +80,8 @@ def parse_pool_url(
     transport, rest = _transport(text.strip())
     authority, _, path = rest.removesuffix("#xnsub").partition("/")
     login, _, address = authority.rpartition("@")
+    if not login and "@" in path and not re.fullmatch(r".+:[0-9]+", authority):
+        raise ConfigError("a slash in a pool's user or password is written as %2F")
     host, port = _address(address)
     own_user, _, own_password = (unquote(part) for part in login.partition(":"))
     name = user or own_user
@@ -129,9 +131,7 @@ def _address(text: str) -> tuple[str, int]:
         if not _HOST.fullmatch(host):
             raise ConfigError(f"pool {host[:80]!r} is no host name")
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise ConfigError(
-            f"pool {host[:80]}: the port {port[:20]!r} is not a number from 1 to 65535"
-        )
+        raise ConfigError(f"pool {host[:80]}: the port is not a number from 1 to 65535")
     return host.lower(), int(port)
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 
 import pytest
@@ -13,7 +13,7 @@ def test_delays_grow_from_one_second_to_a_minute(seed: int) -> None:
     got = list(islice(delays(Random(seed)), 50))
     assert all(SHORTEST <= delay <= LONGEST for delay in got)
     assert got[0] <= 2
-    assert all(a <= b for a, b in zip(got[:5], got[1:6], strict=True))
+    assert all(a <= b for a, b in pairwise(got[:5]))
     assert all(delay >= LONGEST / 2 for delay in got[5:])
 
 

@@ -144,3 +144,10 @@ def test_no_error_repeats_a_password(password: str) -> None:
         with pytest.raises(UsageError) as caught:
             parse_pool_url(text)
         assert secret not in str(caught.value)
+
+
+def test_a_slash_in_a_password_is_asked_to_be_encoded() -> None:
+    with pytest.raises(ConfigError, match="%2F") as caught:
+        parse_pool_url("stratum+tcp://user:SECRET/1@host:3333")
+    assert "SECRET" not in str(caught.value)
+    assert parse_pool_url("host:1/me@x.org", user="a").user == "a/me@x.org"
