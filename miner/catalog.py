@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,7 +150,9 @@ def _spans(epoch: _Table) -> tuple[Span, ...]:
     spans = []
     for row in epoch.tables("spans"):
         spans.append(
-            Span(row.get("from_height", int), row.get("length", int), row.get("first_epoch", int, 0))
+            Span(
+                row.get("from_height", int), row.get("length", int), row.get("first_epoch", int, 0)
+            )
         )
         row.finish()
     return tuple(spans)
@@ -218,7 +222,42 @@ def find_variant(name: str) -> Variant:
     for variant in variants().values():
         if wanted == variant.name or wanted in variant.aliases:
             return variant
+    names = [n for v in variants().values() for n in (v.name, *v.aliases)]
+    near = difflib.get_close_matches(wanted, names, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
     raise UsageError(
-        f"variant {name!r} is not known; known are {', '.join(variants())}, "
+        f"variant {name!r} is not known{hint}; known are {', '.join(variants())}, "
         "or the path of a variant file"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """A variant with the wire protocol and the names that go with it."""
+
+    symbol: str
+    name: str
+    variant: str
+    protocol: str
+    difficulty_one: str
+    """First 32 bits that are not zero of the target of difficulty 1: "ff" or "ffff"."""
+
+
+@lru_cache(maxsize=1)
+def coins() -> Mapping[str, Coin]:
+    """Return the shipped coins by symbol."""
+    found: dict[str, Coin] = {}
+    for path in sorted((data_directory("configs") / "coins").glob("*.toml")):
+        table = _Table(path, _read_toml(path))
+        coin = Coin(*(table.get(key, str) for key in Coin.__dataclass_fields__))
+        table.finish()
+        found[coin.symbol] = coin
+    return found
+
+
+def find_coin(name: str) -> Coin:
+    """Return the coin with that symbol or name, case ignored; raises `UsageError`."""
+    for coin in coins().values():
+        if name.lower() in (coin.symbol.lower(), coin.name.lower()):
+            return coin
+    raise UsageError(f"coin {name!r} is not known; known are {', '.join(coins())}")

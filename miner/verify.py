@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.errors import BadVariant, BadValue
+from miner.errors import BadValue, BadVariant
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import build_light_cache, light_cache
@@ -40,7 +40,7 @@ class Verifier:
     first who asks, while the others wait."""
 
     def __init__(self, progress: Progress | None = None, *, disk: bool = True) -> None:
-        self._progress = progress or (lambda *_: None)
+        self.progress: Progress = progress or (lambda *_: None)
         self._disk = disk
         self._kept: OrderedDict[Epoch, Light] = OrderedDict()
         self._hashers: OrderedDict[tuple[str, int, Epoch], Hasher] = OrderedDict()
@@ -96,18 +96,18 @@ class Verifier:
         cache = load_light_cache(epoch) if self._disk else None
         if cache is not None:
             light = Light.of(epoch, cache)
-            self._progress(epoch, 1.0, time.monotonic() - begun, True)
+            self.progress(epoch, 1.0, time.monotonic() - begun, True)
             return light
         cache = np.empty((epoch.light_items, 16), np.uint32)
         for done in build_light_cache(epoch, cache):
             if should_stop():
                 raise Interrupted
             if done < 1.0:
-                self._progress(epoch, done, time.monotonic() - begun, False)
+                self.progress(epoch, done, time.monotonic() - begun, False)
         light = Light.of(epoch, cache)
         if self._disk:
             store_light_cache(epoch, cache)
-        self._progress(epoch, 1.0, time.monotonic() - begun, False)
+        self.progress(epoch, 1.0, time.monotonic() - begun, False)
         return light
 
 

@@ -32,8 +32,17 @@ class Dialect:
 DIALECTS = {
     dialect.name: dialect
     for dialect in (
-        Dialect("opencl", "preludes/opencl.h", ".cl", ("-cl-std=CL1.2",), ("-cl-std=CL3.0",), vectors=True),
-        Dialect("cuda", "preludes/cuda.h", ".cu", ("--std=c++17",), ("--std=c++17",), vectors=False),
+        Dialect(
+            "opencl",
+            "preludes/opencl.h",
+            ".cl",
+            ("-cl-std=CL1.2",),
+            ("-cl-std=CL3.0",),
+            vectors=True,
+        ),
+        Dialect(
+            "cuda", "preludes/cuda.h", ".cu", ("--std=c++17",), ("--std=c++17",), vectors=False
+        ),
     )
 }
 

@@ -16,9 +16,6 @@ from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
 
 
-
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
     """What is known of a device without opening it."""
@@ -95,7 +92,10 @@ class Device(Protocol):
 
     @property
     def dialect(self) -> str:
-        """"opencl" or "cuda"."""
+        """ "opencl" or "cuda"."""
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        """Use another launch shape than the device's own, from the next `generate` on."""
 
     def build(self, source: Source) -> Image:
         """Compile; any thread may call it. Raises `BuildFailed`, which names the log file."""

@@ -77,9 +77,7 @@ def _pci(device: Any) -> str | None:
     """PCI address "0000:01:00.0" by the extensions of the vendors, None where none has it."""
     try:
         info = device.pci_bus_info_khr
-        return (
-            f"{info.pci_domain:04x}:{info.pci_bus:02x}:{info.pci_device:02x}.{info.pci_function}"
-        )
+        return f"{info.pci_domain:04x}:{info.pci_bus:02x}:{info.pci_device:02x}.{info.pci_function}"
     except Exception:  # noqa: BLE001  (drivers fail in their own ways on what they lack)
         pass
     try:
@@ -155,12 +153,13 @@ class OpenCLDevice:
 
     dialect = "opencl"
 
-    def __init__(self, info: DeviceInfo, device: Any, shape: LaunchShape | None = None) -> None:
+    def __init__(self, info: DeviceInfo, device: Any) -> None:
         self._cl = _driver()
         self.info = info
         self._device = device
-        self._base = shape or shape_named("cpu" if info.kind == "cpu" else "gpu")
+        self._base = shape_named("cpu" if info.kind == "cpu" else "gpu")
         self._shape = self._base
+        self._fewest_buffers = 1
         self._buffers: list[Any] = []
         self._epoch: Epoch | None = None
         self._entries_each = 0
@@ -169,9 +168,7 @@ class OpenCLDevice:
             self._queue = self._cl.CommandQueue(self._context, device)
             self._warm_queue = self._cl.CommandQueue(self._context, device)
             flags = self._cl.mem_flags
-            self._headers = [
-                self._cl.Buffer(self._context, flags.READ_ONLY, 32) for _ in range(2)
-            ]
+            self._headers = [self._cl.Buffer(self._context, flags.READ_ONLY, 32) for _ in range(2)]
             self._results = [
                 self._cl.Buffer(self._context, flags.READ_WRITE, 4 * _RESULT_WORDS)
                 for _ in range(2)
@@ -182,6 +179,11 @@ class OpenCLDevice:
     def shape(self) -> LaunchShape:
         """The shape of search programs, with the buffers of the newest dataset."""
         return self._shape
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        """Use `shape` from the next `generate` on."""
+        self._base = self._shape = shape.split(1)
+        self._fewest_buffers = shape.buffers
 
     def build(self, source: Source) -> _Image:
         """Compile in the calling thread; raises `BuildFailed`."""
@@ -230,9 +232,7 @@ class OpenCLDevice:
                     np.uint32(first), np.uint32(count), np.uint32(begin),
                 )  # fmt: skip
                 began = _now()
-                cl.enqueue_nd_range_kernel(
-                    self._queue, kernel, (groups * group,), (group,)
-                ).wait()
+                cl.enqueue_nd_range_kernel(self._queue, kernel, (groups * group,), (group,)).wait()
                 spent = _now() - began
             first += count
             if spent < _SLICE_SECONDS / 2:
@@ -246,7 +246,7 @@ class OpenCLDevice:
         cl = self._cl
         need = epoch.entries * 256
         failures = []
-        for buffers in (1, 2, 4):
+        for buffers in (n for n in (1, 2, 4) if n >= self._fewest_buffers):
             each = epoch.entries if buffers == 1 else 1 << buffer_shift(epoch.entries, buffers)
             try:
                 made: list[Any] = []
@@ -254,9 +254,7 @@ class OpenCLDevice:
                 for _ in range(buffers):
                     entries = max(min(each, left), 1)
                     left -= entries
-                    made.append(
-                        cl.Buffer(self._context, cl.mem_flags.READ_WRITE, entries * 256)
-                    )
+                    made.append(cl.Buffer(self._context, cl.mem_flags.READ_WRITE, entries * 256))
                     # Drivers promise memory that they lack: touching the end finds out.
                     cl.enqueue_copy(
                         self._queue, made[-1], np.zeros(64, np.uint32),

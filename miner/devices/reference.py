@@ -30,7 +30,9 @@ class ReferenceBackend:
         cores = os.cpu_count() or 1
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return [
-            DeviceInfo("ref", "ref", "CPU reference, one core", "cpu", "numba", memory, memory, cores)
+            DeviceInfo(
+                "ref", "ref", "CPU reference, one core", "cpu", "numba", memory, memory, cores
+            )
         ]
 
     def open(self, info: DeviceInfo) -> Device:
@@ -57,6 +59,9 @@ class ReferenceDevice:
     def shape(self) -> LaunchShape:
         """One nonce a thread."""
         return shape_named("cpu-1")
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        """Stay as it is: the reference has no launch shapes."""
 
     def build(self, source: Source) -> _Image:
         """Keep the source; the interpreter needs no compiler."""

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 
+from miner.codegen.shape import LaunchShape
 from miner.devices.device import Backend, Device, DeviceInfo
 from miner.devices.selftest import selftest
 from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
+from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 
 BACKENDS = {
@@ -83,7 +85,7 @@ def choose_devices(
     """
     found, missing = find_devices(backend)
     if names:
-        chosen = [probed(_named(found, name), variant) for name in dict.fromkeys(names)]
+        chosen = [probed(named(found, name), variant) for name in dict.fromkeys(names)]
         bad = [f for f in chosen if f.info.unusable]
         if bad:
             raise NoUsableDevice(f"{bad[0].info.name} cannot be used: {bad[0].info.unusable}")
@@ -102,7 +104,8 @@ def choose_devices(
     return use, out, missing
 
 
-def _named(found: Sequence[Found], name: str) -> Found:
+def named(found: Sequence[Found], name: str) -> Found:
+    """Return the device called `name`; raises `ConfigError` with those that there are."""
     for candidate in found:
         if name in (candidate.info.name, candidate.info.name.partition(":")[2], candidate.info.pci):
             return candidate
@@ -110,3 +113,16 @@ def _named(found: Sequence[Found], name: str) -> Found:
         return found[int(name)]
     known = ", ".join(f.info.name for f in found) or "none"
     raise ConfigError(f"device {name!r} is not there; there are: {known}")
+
+
+def shape_on(name: str, epoch: Epoch) -> tuple[str, LaunchShape]:
+    """Return dialect and launch shape that the device `name` takes for the dataset of `epoch`
+    as far as its stated limits tell; the real allocation may still choose more buffers."""
+    found, _ = find_devices()
+    device = named(found, name).open()
+    try:
+        need, most = epoch.entries * 256, device.info.largest_allocation
+        buffers = next((n for n in (1, 2, 4) if need / n <= most), 4)
+        return device.dialect, device.shape.split(buffers)
+    finally:
+        device.close()

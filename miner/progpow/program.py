@@ -93,9 +93,7 @@ def program(variant: Variant, period: int) -> Program:
             operation = variant.math_table[rng.next() % len(variant.math_table)]
             destination = destinations[written % registers]
             written += 1
-            instructions.append(
-                Math(operation, first, second, destination, *merge_of(rng.next()))
-            )
+            instructions.append(Math(operation, first, second, destination, *merge_of(rng.next())))
     for word in range(DAG_LOADS):
         destination = 0
         if word:

@@ -158,9 +158,7 @@ def _check(v: Variant) -> None:
             raise BadVariant(f"variant {v.name!r}: {field}: {problem}")
 
     need(1 <= v.period <= 1_000_000, "program.period", f"{v.period} is outside 1 to 1000000")
-    need(
-        2 <= v.registers <= 64, "program.registers", f"{v.registers} is outside 2 to 64"
-    )
+    need(2 <= v.registers <= 64, "program.registers", f"{v.registers} is outside 2 to 64")
     for name, value in (
         ("cache_reads", v.cache_reads),
         ("math_operations", v.math_operations),
@@ -225,9 +223,7 @@ def _check(v: Variant) -> None:
         need(v.scale.from_epoch >= 0, "epoch.scale", "from_epoch is below 0")
         need(1 <= v.scale.factor <= 64, "epoch.scale", "factor is outside 1 to 64")
     if v.fixed:
-        need(
-            17 <= v.fixed.light_items < 2**31, "sizes.light_items", "is outside 17 to 2**31"
-        )
+        need(17 <= v.fixed.light_items < 2**31, "sizes.light_items", "is outside 17 to 2**31")
         need(
             L1_BYTES // DATASET_ITEM_BYTES <= v.fixed.dataset_items < 2**31,
             "sizes.dataset_items",

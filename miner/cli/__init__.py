@@ -1,0 +1,65 @@
+"""The command `progpow-miner`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from miner import __version__
+from miner.cli.audit import hash_command, kernel, variants_command
+from miner.cli.machine import bench, cache, devices, selftest_command
+from miner.cli.mining import demo, mine, pool
+from miner.errors import MinerError
+
+INTERRUPTED = 130
+"""Exit code of a run that was stopped at once."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="progpow-miner")
+def cli() -> None:
+    """Mine the ProgPoW family on GPUs: exact, open, without a fee.
+
+    \b
+    Exit codes: 0 done or orderly stop, 1 a check failed, 2 usage or configuration,
+    3 no usable device, 4 every pool refused, 5 a device hung, 130 stopped at once.
+    """
+
+
+for command in (
+    mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
+    cache,
+):  # fmt: skip
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every error a user can cause ends in one sentence."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="progpow-miner")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except MinerError as error:
+        click.echo(f"progpow-miner: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BaseExceptionGroup as group:
+        ours, others = group.split(MinerError)
+        if others is not None or ours is None:
+            raise
+        first = _first(ours)
+        click.echo(f"progpow-miner: {first}", err=True)
+        sys.exit(getattr(first, "exit_code", 1))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,232 @@
+"""Commands that mine: against a pool, as a pool, or both for a demonstration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from miner.cli.audit import chosen_variant
+
+if TYPE_CHECKING:
+    from miner.pool.url import PoolUrl
+    from miner.run import PoolOptions
+    from miner.settings import PoolSettings, Settings
+
+
+def _write(line: str) -> None:
+    click.echo(line)
+
+
+@click.command()
+@click.option("-a", "--algo", "--variant", "variant", metavar="NAME|FILE", help="Variant.")
+@click.option("--coin", metavar="SYMBOL", help="Coin, which knows its variant.")
+@click.option("-o", "--url", "urls", multiple=True, metavar="URL", help="Pool; repeat for more.")
+@click.option("-u", "--user", "users", multiple=True, help="Wallet or WALLET.worker.")
+@click.option("-p", "--pass", "--password", "passwords", multiple=True, help="Default: x.")
+@click.option("-w", "--worker", help="Worker's name, appended to the user.")
+@click.option(
+    "-P", "--pool", "combined", multiple=True, metavar="URL",
+    help="scheme://user.worker:pass@host:port, all in one; repeat for more.",
+)  # fmt: skip
+@click.option("-d", "--devices", "devices", metavar="LIST", help="Names, separated by commas.")
+@click.option("--backend", metavar="NAME", help="opencl, ref, or auto.")
+@click.option("--shares", type=int, help="Stop after so many accepted shares.")
+@click.option("--give-up", type=float, metavar="SECONDS", help="Stop after so long without pool.")
+@click.option("--tls-insecure", is_flag=True, default=None, help="Accept any certificate.")
+@click.option("--tls-ca-file", metavar="FILE", help="Certificates to trust.")
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="Settings as TOML.")
+def mine(
+    variant: str | None,
+    coin: str | None,
+    urls: tuple[str, ...],
+    users: tuple[str, ...],
+    passwords: tuple[str, ...],
+    worker: str | None,
+    combined: tuple[str, ...],
+    devices: str | None,
+    backend: str | None,
+    shares: int | None,
+    give_up: float | None,
+    tls_insecure: bool | None,
+    tls_ca_file: str | None,
+    config: Path | None,
+) -> None:
+    """Mine for the account that you name."""
+    import asyncio
+
+    from miner.settings import load_settings
+
+    pools = _pools(urls, users, passwords, worker, combined)
+    for pool in pools:
+        pool |= {"tls_insecure": tls_insecure, "tls_ca_file": tls_ca_file}
+    names = [n.strip() for n in devices.split(",") if n.strip()] if devices else None
+    settings = load_settings(
+        config,
+        {
+            "variant": variant,
+            "coin": coin,
+            "pools": pools or None,
+            "devices": {"use": names, "backend": backend},
+            "shares": shares,
+            "give_up": give_up,
+        },
+    )
+    asyncio.run(_mine(settings))
+
+
+def _pools(
+    urls: tuple[str, ...],
+    users: tuple[str, ...],
+    passwords: tuple[str, ...],
+    worker: str | None,
+    combined: tuple[str, ...],
+) -> list[dict[str, Any]]:
+    """Pair -o with -u and -p in their order; one -u or -p serves every -o."""
+    for flag, values in (("-u", users), ("-p", passwords)):
+        if len(values) > max(len(urls), 1):
+            raise click.UsageError(f"{flag} is given {len(values)} times, -o {len(urls)} times")
+    if users and not urls:
+        raise click.UsageError("-u is given without -o URL")
+    pools: list[dict[str, Any]] = []
+    for i, url in enumerate(urls):
+        pools.append(
+            {
+                "url": url,
+                "user": users[min(i, len(users) - 1)] if users else None,
+                "password": passwords[min(i, len(passwords) - 1)] if passwords else None,
+                "worker": worker,
+            }
+        )
+    pools += [{"url": url, "worker": worker} for url in combined]
+    return pools
+
+
+async def _mine(settings: Settings) -> None:
+    from miner.catalog import find_coin
+    from miner.devices.registry import choose_devices
+    from miner.pool.dial import NetworkDial
+    from miner.pool.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+    from miner.run import Mining
+    from miner.run import mine as run_mine
+
+    diff1 = DIFF1_KAWPOW
+    if settings.coin:
+        coin = find_coin(settings.coin)
+        variant = chosen_variant(coin.variant)
+        diff1 = DIFF1_FFFF if coin.difficulty_one == "ffff" else DIFF1_KAWPOW
+    else:
+        variant = chosen_variant(settings.variant or "")
+    pools = [pool_url(pool) for pool in settings.pools]
+    use, out, missing = choose_devices(settings.devices.backend, settings.devices.use, variant)
+    for sentence in missing:
+        _write(f"note      {sentence}")
+    for left in out:
+        _write(f"note      {left.info.name} is not used: {left.info.unusable}")
+    for found in use:
+        _write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
+    first = settings.pools[0]
+    dial = NetworkDial(insecure=first.tls_insecure, ca_file=first.tls_ca_file)
+    if first.tls_insecure:
+        _write("note      certificates are not checked: anyone in between can take your shares")
+    mining = Mining(variant, pools, use, diff1, settings.shares, settings.give_up)
+    await run_mine(mining, _write, dial)
+
+
+def pool_url(pool: PoolSettings) -> PoolUrl:
+    """Return the address that the settings of a pool name."""
+    from miner.pool.url import parse_pool_url
+
+    return parse_pool_url(
+        pool.url, pool.user or None, pool.password.get_secret_value(), pool.worker
+    )
+
+
+POOL_OPTIONS = [
+    click.option("--variant", "-a", default="kawpow", show_default=True, metavar="NAME|FILE"),
+    click.option("--height", type=click.IntRange(0), default=1000, show_default=True),
+    click.option(
+        "--difficulty", type=float, default=0.00025, show_default=True,
+        help="Of a share; 1 is about 4.3 G hashes.",
+    ),
+    click.option(
+        "--block-difficulty", type=float, help="Of a block (default: 256 times a share's)."
+    ),
+    click.option("--block-time", type=float, help="Seconds after which the height advances."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of the headers."),
+]  # fmt: skip
+
+
+def _with_pool_options(function: Any) -> Any:
+    for option in reversed(POOL_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _pool_options(
+    variant: str,
+    height: int,
+    difficulty: float,
+    block_difficulty: float | None,
+    block_time: float | None,
+    seed: int,
+) -> PoolOptions:
+    from miner.errors import BadValue
+    from miner.pool.difficulty import DIFF1_KAWPOW
+    from miner.run import PoolOptions
+
+    for name, value in (("difficulty", difficulty), ("block difficulty", block_difficulty)):
+        if value is not None and not 0 < value < 1e12:
+            raise BadValue(name, f"{value} is not between 0 and 1e12")
+    numbers = chosen_variant(variant)
+    numbers.epoch_at(height)
+    return PoolOptions(
+        numbers, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW
+    )
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:3333", show_default=True, metavar="HOST:PORT")
+@_with_pool_options
+def pool(listen: str, **options: Any) -> None:
+    """Serve a pool on loopback that proves every share."""
+    import asyncio
+    from dataclasses import replace
+
+    from miner.run import serve_pool
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise click.UsageError(f"--listen: {listen!r} is not HOST:PORT")
+    wanted = replace(_pool_options(**options), host=host.strip("[]"), port=int(port))
+    asyncio.run(serve_pool(wanted, _write))
+
+
+@click.command()
+@click.option("--shares", type=click.IntRange(1), default=5, show_default=True)
+@click.option("-d", "--devices", "devices", metavar="LIST", help="Names, separated by commas.")
+@_with_pool_options
+def demo(shares: int, devices: str | None, **options: Any) -> None:
+    """Mine against the bundled pool, in one process, until some shares are accepted."""
+    import asyncio
+
+    from miner.devices.registry import choose_devices
+    from miner.pool.url import parse_pool_url
+    from miner.run import Mining
+    from miner.run import demo as run_demo
+
+    wanted = _pool_options(**options)
+    use, _, missing = choose_devices(
+        "auto", devices.split(",") if devices else None, wanted.variant
+    )
+    for sentence in missing:
+        _write(f"note      {sentence}")
+    for found in use:
+        _write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
+
+    def mining(port: int) -> Mining:
+        url = parse_pool_url(f"stratum+tcp://127.0.0.1:{port}", "demo", "x")
+        return Mining(wanted.variant, [url], use, wanted.diff1, shares)
+
+    asyncio.run(run_demo(mining, wanted, _write))
