@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from miner.engine.dataset_proof import prove_dataset
+from miner.errors import WrongResult
+from tests.fakes.device import TOY, Orders, filled_device, light_of, node_of
+
+EPOCH = TOY.epoch(0)
+LAST = EPOCH.nodes - 1
+
+
+def prove(orders: Orders):
+    device = filled_device(EPOCH, orders)
+    light = light_of(EPOCH)
+    repaired = prove_dataset(device, EPOCH, light, node_of, Random(1))
+    assert np.array_equal(device.nodes, node_of(EPOCH, light, 0, EPOCH.nodes)) or not repaired
+    return repaired
+
+
+def test_a_right_dataset_needs_nothing():
+    assert prove(Orders()) == 0
+
+
+@pytest.mark.parametrize("wrong", [{0}, {LAST}, {0, 3, 9, LAST - 1, LAST}])
+def test_wrong_nodes_are_repaired(wrong):
+    assert prove(Orders(corrupt=wrong)) == len(wrong)
+
+
+def test_a_node_that_stays_wrong_refuses_the_device():
+    with pytest.raises(WrongResult, match="node 0 cannot be repaired"):
+        prove(Orders(corrupt={0}, unrepairable=True))
+
+
+def test_a_wrong_region_refuses_the_device():
+    with pytest.raises(WrongResult, match="all 64 nodes"):
+        prove(Orders(corrupt=set(range(100))))
+
+
+def test_many_wrong_samples_refuse_the_device():
+    with pytest.raises(WrongResult, match=r"5 of 3\d samples"):
+        prove(Orders(corrupt=set(range(0, EPOCH.nodes, 2))))

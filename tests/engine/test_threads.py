@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from miner.engine.threads import Running, Threads, WorkPool
+from tests.fakes.device import WAIT
+
+
+async def test_threads_are_named_asked_to_stop_and_waited_for():
+    stop, names = threading.Event(), []
+    ended: list[Running] = []
+
+    def body() -> None:
+        names.append(threading.current_thread().name)
+        assert stop.wait(WAIT)
+
+    async with Threads(WAIT, ended.append) as threads:
+        running = threads.start("one", body, stop.set)
+        assert threads.left == ("one",)
+    assert names == ["one"]
+    assert ended == [running]
+    assert threads.left == ()
+
+
+async def test_an_exception_is_carried():
+    def body() -> None:
+        raise ValueError("a mistake")
+
+    async with Threads(WAIT, lambda _: None) as threads:
+        running = threads.start("one", body, lambda: None)
+    assert isinstance(running.error, ValueError)
+    assert threads.errors == (running.error,)
+
+
+async def test_one_that_does_not_come_back_is_named():
+    release = threading.Event()
+    async with Threads(0.05, lambda _: None) as threads:
+        running = threads.start("stuck", lambda: release.wait(WAIT) and None, lambda: None)
+        assert await threads.finish() == ("stuck",)
+        release.set()
+    running.join()
+
+
+async def test_a_thread_that_ends_after_its_loop_is_closed_is_quiet():
+    release = threading.Event()
+    started: list[Running] = []
+
+    async def lone() -> None:
+        async with Threads(0.01, lambda _: None) as threads:
+            started.append(threads.start("late", lambda: release.wait(WAIT) and None, lambda: None))
+
+    await asyncio.get_running_loop().run_in_executor(None, lambda: asyncio.run(lone()))
+    release.set()
+    started[0].join()
+    assert started[0].error is None
+
+
+async def test_work_is_offloaded_with_its_result_and_its_error():
+    with WorkPool("work", 1) as pool:
+        name = await pool.offload(lambda: threading.current_thread().name)
+        assert name.startswith("work")
+        assert await pool.offload(divmod, 7, 2) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            await pool.offload(divmod, 7, 0)
+
+
+def test_closing_drops_what_is_queued_and_waits_for_what_runs():
+    begun, release = threading.Event(), threading.Event()
+
+    def first() -> str:
+        begun.set()
+        assert release.wait(WAIT)
+        return "done"
+
+    with WorkPool("work", 1) as pool:
+        running = pool.submit(first)
+        queued = pool.submit(lambda: "never")
+        assert begun.wait(WAIT)
+        queued.add_done_callback(lambda _: release.set())
+    assert running.result(WAIT) == "done"
+    assert queued.cancelled()

@@ -1,0 +1,258 @@
+"""A device whose hash is SHA-256, which can be told to fail in every way that there is."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.codegen.shape import LaunchShape, shape_named
+from miner.codegen.source import Source
+from miner.devices.device import RESULT_SLOTS, DeviceInfo, Found, Hit
+from miner.errors import BuildFailed, DeviceError, DeviceHung
+from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.variant import Variant
+from miner.work import Job, NonceRange, NonceSpace
+from tests.fakes.variants import KAWPOW
+
+TOY = KAWPOW.with_sizes(FixedSizes(509, 1021, 0))
+EASY = 2**256 // 64
+WAIT = 20.0
+"""Seconds after which a test that waits has failed."""
+
+
+def job_at(height: int = 0, *, header: int = 1, target: int = EASY, **other: object) -> Job:
+    variant = other.pop("variant", TOY)
+    assert isinstance(variant, Variant)
+    values: dict[str, object] = {
+        "session": 1,
+        "id": f"{height}-{header}",
+        "variant": variant,
+        "header_hash": header.to_bytes(32, "big"),
+        "height": height,
+        "epoch": variant.epoch_at(height),
+        "share_target": target,
+        "nonces": NonceSpace(0xABCD, 16),
+    }
+    return Job(**{**values, **other})  # type: ignore[arg-type]
+
+
+def node_of(epoch: Epoch, light: NDArray[np.uint32], first: int, count: int) -> NDArray[np.uint32]:
+    assert light.shape == (epoch.light_items, 16)
+    rows = (
+        hashlib.sha512(b"%d %d" % (epoch.number, n)).digest() for n in range(first, first + count)
+    )
+    return np.frombuffer(b"".join(rows), np.uint32).reshape(count, 16).copy()
+
+
+def light_of(epoch: Epoch, should_stop: object = None) -> NDArray[np.uint32]:
+    return np.zeros((epoch.light_items, 16), np.uint32)
+
+
+def _digests(header: bytes, program: str, nonce: int) -> tuple[bytes, bytes]:
+    seed = header + program.encode() + nonce.to_bytes(8, "big")
+    return hashlib.sha256(b"mix" + seed).digest(), hashlib.sha256(seed).digest()
+
+
+def _program(period: int, epoch: Epoch) -> str:
+    return f"period {period} epoch {epoch.number}"
+
+
+def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
+    return _digests(job.header_hash, _program(job.period, job.epoch), nonce)
+
+
+def search_source(
+    variant: Variant, period: int, epoch: Epoch, dialect: str, shape: LaunchShape
+) -> Source:
+    text = _program(period, epoch)
+    return Source(f"{variant.name} {text}", text, "search", dialect, ())
+
+
+@dataclass
+class Ticks:
+    """A clock that only the fake devices move."""
+
+    seconds: float = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass
+class Orders:
+    """What a fake device is told to do; it outlives being reopened."""
+
+    fail_open: int = 0
+    fail_build: int = 0
+    fail_generate: int = 0
+    fail_launch: int = 0
+    hang_reported: bool = False
+    wrong_hits: bool = False
+    wrong_kernels: int = 0
+    """Builds, from now on, whose kernels give wrong hashes."""
+    counts_short: bool = False
+    slots: int = RESULT_SLOTS
+    granule: int = 8
+    corrupt: set[int] = field(default_factory=set)
+    unrepairable: bool = False
+    shares_images: bool = False
+    gate: threading.Semaphore | None = None
+    """Each `wait` of a search takes one permit."""
+    build_gate: threading.Event | None = None
+    slice_gate: threading.Semaphore | None = None
+    hang: threading.Event | None = None
+    """`wait` of a search returns only when this is set."""
+
+    built: list[str] = field(default_factory=list)
+    launched: list[tuple[Job, NonceRange]] = field(default_factory=list)
+    opened: int = 0
+    closed: int = 0
+    slices: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def note(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+
+@dataclass
+class FakeImage:
+    source: Source
+    wrong: bool = False
+
+
+class FakePending:
+    def __init__(self, device: FakeDevice, image: FakeImage, job: Job, span: NonceRange) -> None:
+        self._device, self._image, self._job, self._span = device, image, job, span
+
+    def wait(self) -> Found:
+        orders, job, span = self._device.orders, self._job, self._span
+        self._device.pending -= 1
+        proving = job.target == 2**256 - 1
+        if not proving:
+            if orders.gate is not None:
+                assert orders.gate.acquire(timeout=WAIT)
+            if orders.hang is not None:
+                orders.hang.wait(WAIT)
+            if orders.hang_reported:
+                raise DeviceHung(f"{self._device.info.name}: the driver does not answer")
+            if orders.fail_launch:
+                orders.fail_launch -= 1
+                raise DeviceError(f"{self._device.info.name}: the launch failed")
+        self._device.clock.seconds += span.count / 2000
+        hits = []
+        for nonce in range(span.first, span.first + span.count):
+            mix, final = _digests(job.header_hash, self._image.source.text, nonce)
+            if self._image.wrong:
+                final = final[::-1]
+            good = int.from_bytes(final, "big") <= job.target
+            if good != (orders.wrong_hits and not proving):
+                words = (int.from_bytes(final[:4], "little"), int.from_bytes(final[4:8], "little"))
+                hits.append(Hit(nonce, words, int.from_bytes(mix[:4], "little")))
+        total = len(hits) - (1 if orders.counts_short and proving else 0)
+        return Found(span.count, tuple(hits[: orders.slots]), total)
+
+
+class FakeDevice:
+    dialect = "opencl"
+
+    def __init__(self, info: DeviceInfo, orders: Orders, clock: Ticks) -> None:
+        if orders.fail_open:
+            orders.fail_open -= 1
+            raise DeviceError(f"{info.name}: it cannot be opened")
+        self.info, self.orders, self.clock = info, orders, clock
+        self.shares_images = orders.shares_images
+        self.pending = 0
+        self.nodes = np.zeros((0, 16), np.uint32)
+        self._thread = threading.get_ident()
+        orders.opened += 1
+
+    @property
+    def shape(self) -> LaunchShape:
+        return shape_named("gpu")
+
+    def build(self, source: Source) -> FakeImage:
+        if self.orders.build_gate is not None:
+            assert self.orders.build_gate.wait(WAIT)
+        self.orders.built.append(source.text)
+        self.orders.note()
+        if self.orders.fail_build:
+            self.orders.fail_build -= 1
+            raise BuildFailed(f"{self.info.name}: it does not compile")
+        wrong = self.orders.wrong_kernels > 0
+        self.orders.wrong_kernels -= wrong
+        return FakeImage(source, wrong)
+
+    def load(self, image: FakeImage) -> FakeImage:
+        assert threading.get_ident() == self._thread
+        return image
+
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+        assert threading.get_ident() == self._thread
+        if self.orders.fail_generate:
+            self.orders.fail_generate -= 1
+            raise DeviceError(f"{self.info.name}: the dataset cannot be made")
+        self.nodes = np.zeros((epoch.nodes, 16), np.uint32)
+        for part in range(4):
+            if self.orders.slice_gate is not None:
+                assert self.orders.slice_gate.acquire(timeout=WAIT)
+            first, end = epoch.nodes * part // 4, epoch.nodes * (part + 1) // 4
+            self.nodes[first:end] = node_of(epoch, light, first, end - first)
+            self.orders.slices += 1
+            self._corrupt(first, end)
+            yield (part + 1) / 4
+
+    def _corrupt(self, first: int, end: int) -> None:
+        for node in self.orders.corrupt:
+            if first <= node < end:
+                self.nodes[node, 5] ^= 1 << 7
+
+    def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
+        return self.nodes[first : first + count].copy()
+
+    def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
+        self.nodes[first : first + len(nodes)] = nodes
+        if self.orders.unrepairable:
+            self._corrupt(first, first + len(nodes))
+
+    def round_up(self, count: int) -> int:
+        return -(-count // self.orders.granule) * self.orders.granule
+
+    def launch(self, kernel: FakeImage, job: Job, span: NonceRange) -> FakePending:
+        assert threading.get_ident() == self._thread
+        assert span.count == self.round_up(span.count)
+        self.pending += 1
+        assert self.pending <= 2
+        if job.target != 2**256 - 1:
+            self.orders.launched.append((job, span))
+            self.orders.note()
+        return FakePending(self, kernel, job, span)
+
+    def close(self) -> None:
+        assert threading.get_ident() == self._thread
+        self.orders.closed += 1
+
+
+def info_of(name: str = "fake:0") -> DeviceInfo:
+    return DeviceInfo(name, "fake", "Toy", "gpu", "1.0", 2**30, 2**28, 1)
+
+
+def fake_device(
+    orders: Orders | None = None, name: str = "fake:0", clock: Ticks | None = None
+) -> FakeDevice:
+    return FakeDevice(info_of(name), orders or Orders(), clock or Ticks())
+
+
+def filled_device(epoch: Epoch, orders: Orders | None = None) -> FakeDevice:
+    device = fake_device(orders)
+    for _ in device.generate(epoch, light_of(epoch)):
+        pass
+    return device
