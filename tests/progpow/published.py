@@ -1,0 +1,63 @@
+"""The published vectors, and the light caches that they need."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.catalog import variants
+from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.hashing import Light
+from miner.progpow.light import light_cache
+from miner.progpow.variant import Variant
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "vectors" / "progpow-vectors.json").read_text()
+)
+
+PRIMITIVES: dict[str, Any] = VECTORS["primitives"]
+
+CacheKey = tuple[int, int]
+"""Seed epoch and items: all that a light cache depends on."""
+
+
+def key_of(epoch: Epoch) -> CacheKey:
+    return epoch.seed_epoch, epoch.light_items
+
+
+def words(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(bytes.fromhex(text), "<u4").astype(np.uint32)
+
+
+def named(group: str) -> Variant:
+    """The variant of a row such as "kawpow" or "meowpow(<110)"."""
+    return variants()[group.split("(")[0]]
+
+
+@lru_cache(maxsize=8)
+def toy_light(parents: int, sizes: FixedSizes) -> Light:
+    epoch = Epoch(0, sizes.seed_epoch, sizes.light_items, sizes.dataset_items, parents)
+    return Light.of(epoch, light_cache(epoch))
+
+
+class LightCaches:
+    """Light caches, each built once however many variants and files ask for it; those that
+    `keep` names stay, of the others only the last."""
+
+    def __init__(self, keep: frozenset[CacheKey]) -> None:
+        self._keep = keep
+        self._built: OrderedDict[CacheKey, NDArray[np.uint32]] = OrderedDict()
+
+    def light(self, epoch: Epoch) -> Light:
+        key = key_of(epoch)
+        if key not in self._built:
+            for other in [k for k in self._built if k not in self._keep]:
+                del self._built[other]
+            self._built[key] = light_cache(epoch)
+        return Light.of(epoch, self._built[key])

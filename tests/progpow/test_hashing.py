@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miner.catalog import variants
+from miner.errors import BadValue
+from miner.progpow.epoch import FixedSizes
+from miner.progpow.hashing import Hasher, Light, fill_mix, initial_state, math, merge
+from miner.progpow.keccak import as_words
+from miner.progpow.program import MERGES, merge_of
+from miner.progpow.variant import MATH_OPERATIONS
+from tests.progpow.published import (
+    PRIMITIVES,
+    VECTORS,
+    CacheKey,
+    LightCaches,
+    key_of,
+    named,
+    toy_light,
+)
+
+TOY = FixedSizes(509, 8191, 0)
+TABLES = ("vectors", "published_vectors", "real_blocks", "traces")
+ROWS = [(table, row) for table in TABLES for row in VECTORS[table] if not row.get("light_only")]
+
+
+def by_cache() -> list[Any]:
+    """Rows with a real epoch by the light cache that they need, the largest first."""
+    groups: dict[CacheKey, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    for table, row in ROWS:
+        epoch = named(row["variant"]).epoch(row["epoch"])
+        groups[key_of(epoch)].append((table, row))
+    return [
+        pytest.param(rows, id=f"seed{key[0]}-items{key[1]}-{len(rows)}rows")
+        for key, rows in sorted(groups.items(), reverse=True)
+    ]
+
+
+def check(light: Light, row: dict[str, Any]) -> None:
+    variant = named(row["variant"])
+    hasher = Hasher.of(variant, variant.period_at(row["height"]), light)
+    digest, indices = hasher.trace(bytes.fromhex(row["header_hash"]), int(row["nonce"], 16))
+    assert digest.mix_hash.hex() == row["mix_hash"], row
+    assert digest.final_hash.hex() == row["final_hash"], row
+    assert digest.value == int(row["final_hash"], 16)
+    if row.get("boundary"):
+        assert digest.value <= int(row["boundary"], 16)
+    if "dag_item_indices" in row:
+        assert indices.tolist() == row["dag_item_indices"]
+
+
+def test_every_row_is_run() -> None:
+    assert [len(VECTORS[table]) for table in TABLES] == [135, 51, 5, 13]
+    assert len(ROWS) == 203
+    assert {row["variant"] for _, row in ROWS} == set(variants())
+
+
+@pytest.mark.parametrize("rows", by_cache())
+def test_hashes(rows: list[tuple[str, dict[str, Any]]], caches: LightCaches) -> None:
+    for _, row in rows:
+        variant = named(row["variant"])
+        epoch = variant.epoch_at(row["height"])
+        assert epoch.number == row["epoch"], "the variant's own rule gives the published epoch"
+        check(caches.light(epoch), row)
+
+
+@pytest.mark.parametrize("row", VECTORS["toy"], ids=lambda r: r["variant"])
+def test_toy_hashes(row: dict[str, Any]) -> None:
+    sizes = FixedSizes(row["light_items"], row["dataset_items_128B"], row["seed_epoch"])
+    light = toy_light(named(row["variant"]).parents, sizes)
+    assert len(row["vectors"]) == 3
+    for vector in row["vectors"]:
+        check(light, vector | {"variant": row["variant"]})
+
+
+def test_the_unpadded_draft_of_094_never_matches(caches: LightCaches) -> None:
+    """Its rows were printed before the padding words came; no chain was mined with them."""
+    variant = variants()["progpow-0.9.4"]
+    for row in VECTORS["spec_094_draft_unpadded"]["vectors"]:
+        light = caches.light(variant.epoch(row["epoch"]))
+        hasher = Hasher.of(variant, variant.period_at(row["height"]), light)
+        digest = hasher.hash(bytes.fromhex(row["header_hash"]), int(row["nonce"], 16))
+        assert digest.mix_hash.hex() != row["mix_hash"]
+        assert digest.final_hash.hex() != row["final_hash"]
+
+
+@pytest.mark.parametrize("row", VECTORS["traces"], ids=lambda r: r["variant"])
+def test_the_first_keccak_and_its_seed(row: dict[str, Any]) -> None:
+    variant = named(row["variant"])
+    state = np.empty(25, np.uint32)
+    header = as_words(bytes.fromhex(row["header_hash"]))
+    padding = np.array(variant.initial_padding, np.uint32)
+    initial_state(header, np.uint64(int(row["nonce"], 16)), padding, state)
+    digest = state[:8].astype("<u4").tobytes()
+    assert digest.hex() == row["keccak_init"]
+    order = "little" if variant.absorbs_digest else "big"
+    assert int.from_bytes(digest[:8], order) == int(row["mix_seed"], 16)
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in VECTORS["real_blocks"] if "header_bytes_for_header_hash" in r]
+)
+def test_a_real_header_hash_is_a_reversed_double_sha256(row: dict[str, Any]) -> None:
+    header = bytes.fromhex(row["header_bytes_for_header_hash"])
+    twice = hashlib.sha256(hashlib.sha256(header).digest()).digest()
+    assert twice[::-1].hex() == row["header_hash"]
+
+
+@pytest.mark.parametrize("row", PRIMITIVES["fill_mix"], ids=lambda r: f"{r['seed']}-{r['lane']}")
+@pytest.mark.parametrize("registers", [16, 32])
+def test_fill_mix(row: dict[str, Any], registers: int) -> None:
+    seed = int(row["seed"], 16)
+    out = np.empty(registers, np.uint32)
+    fill_mix(np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32), row["lane"], out)
+    assert out.tolist() == row["mix"][:registers]
+
+
+@pytest.mark.parametrize("row", PRIMITIVES["merge"], ids=str)
+def test_merge(row: dict[str, int]) -> None:
+    kind, rotation = merge_of(row["r"])
+    got = merge(np.uint32(row["a"]), np.uint32(row["b"]), MERGES.index(kind), rotation)
+    assert int(got) == row["out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("kawpow", "out_standard"), ("progpowz", "out_progpowz")]
+)
+@pytest.mark.parametrize("row", PRIMITIVES["math"], ids=str)
+def test_math(row: dict[str, int], name: str, column: str) -> None:
+    table = variants()[name].math_table
+    operation = MATH_OPERATIONS.index(table[row["r"] % len(table)])
+    assert int(math(operation, np.uint32(row["a"]), np.uint32(row["b"]))) == row[column]
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 64])
+def test_a_header_that_is_not_32_bytes_is_named(length: int) -> None:
+    hasher = Hasher.of(variants()["kawpow"], 0, toy_light(512, TOY))
+    with pytest.raises(BadValue, match=rf"^header_hash: needs 32 bytes, has {length}$") as error:
+        hasher.hash(bytes(length), 0)
+    assert error.value.field == "header_hash"
+
+
+@pytest.mark.parametrize("nonce", [-1, 2**64, 2**80])
+def test_a_nonce_beyond_64_bits_is_named(nonce: int) -> None:
+    hasher = Hasher.of(variants()["kawpow"], 0, toy_light(512, TOY))
+    with pytest.raises(BadValue, match=rf"^nonce: {nonce} is outside 0 to 2\*\*64 - 1$") as error:
+        hasher.hash(bytes(32), nonce)
+    assert error.value.field == "nonce"
+
+
+def test_the_whole_nonce_counts() -> None:
+    hasher = Hasher.of(variants()["kawpow"], 0, toy_light(512, TOY))
+    digests = {hasher.hash(bytes(32), nonce).final_hash for nonce in (0, 1, 2**32, 2**64 - 1)}
+    assert len(digests) == 4
