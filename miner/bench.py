@@ -6,6 +6,7 @@ import hashlib
 import platform
 import statistics
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 from miner import __version__
@@ -51,14 +52,14 @@ def measure(
         for _ in device.generate(epoch, light.cache):
             pass
         dataset_seconds = clock.now() - begun
-        prove_dataset(device, epoch, light.cache, dataset_nodes, _random())
+        prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
         source = search_source(variant, period, epoch, device.dialect, device.shape)
         begun = clock.now()
         image = device.build(source)
         kernel = device.load(image)
         build_seconds = clock.now() - begun
         job = _job(variant, height, epoch)
-        prove_kernel(device, kernel, job, _hash_of(verifier))
+        prove_kernel(device, kernel, job, _hash_of(verifier), Random(0))
         progress(f"searching for {seconds:g} s")
         rates = _rates(device, kernel, job, seconds)
     finally:
@@ -122,11 +123,13 @@ def selftest_real(device: Device, variant: Variant) -> Iterator[tuple[str, bool 
             light = verifier.light(epoch)
             for _ in device.generate(epoch, light.cache):
                 pass
-            prove_dataset(device, epoch, light.cache, dataset_nodes, _random())
+            prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
             period = variant.period_at(height)
             source = search_source(variant, period, epoch, device.dialect, device.shape)
             kernel = device.load(device.build(source))
-            prove_kernel(device, kernel, _job(variant, height, epoch), _hash_of(verifier))
+            prove_kernel(
+                device, kernel, _job(variant, height, epoch), _hash_of(verifier), Random(0)
+            )
         except OutOfMemory as error:
             yield f"skipped {name}: {error}", None
         except MinerError as error:
@@ -146,9 +149,3 @@ def _hash_of(verifier: Verifier) -> Callable[[Job, int], tuple[bytes, bytes]]:
         return digest.mix_hash, digest.final_hash
 
     return hash_of
-
-
-def _random() -> Any:
-    import random
-
-    return random.Random(0)

@@ -24,7 +24,7 @@ from miner.telemetry import (
     Snapshot,
     Telemetry,
 )
-from miner.work import Outcome
+from miner.work import Outcome, Verdict
 
 STATUS_SECONDS = 10.0
 PROGRESS_STEP = 0.1
@@ -109,7 +109,7 @@ class Console:
                 length = "for this run" if seconds is None else f"for {seconds:.0f} s"
                 return f"{device:<9} rests {length}: {reason}"
             case ShareAnswered(verdict):
-                return self._verdict(event)
+                return self._verdict(verdict)
             case _:
                 return None
 
@@ -142,8 +142,8 @@ class Console:
         self._repeated[kind] = now
         return text
 
-    def _verdict(self, event: ShareAnswered) -> str:
-        verdict, snapshot = event.verdict, self._telemetry.snapshot()
+    def _verdict(self, verdict: Verdict) -> str:
+        snapshot = self._telemetry.snapshot()
         solution = verdict.solution
         reached = expected(2**256 / (solution.value + 1))
         after = f" {verdict.seconds * 1000:.0f} ms" if verdict.seconds is not None else ""
@@ -175,6 +175,8 @@ def summary(snapshot: Snapshot) -> list[str]:
     mean = snapshot.tried / snapshot.uptime if snapshot.uptime else 0.0
     return [
         f"summary   {snapshot.accepted} shares accepted, not accepted: {rejected}",
-        f"summary   {snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, {rate(mean)} over all; "
-        f"{snapshot.faults} device faults",
+        (
+            f"summary   {snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, {rate(mean)} over all; "
+            f"{snapshot.faults} device faults"
+        ),
     ]

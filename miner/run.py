@@ -38,7 +38,7 @@ from miner.progpow.light import dataset_nodes
 from miner.progpow.variant import Variant
 from miner.telemetry import Event, LightCacheBuilding, NewJob, ShareAnswered, Telemetry
 from miner.verify import Verifier
-from miner.work import Job, Outcome, Verdict
+from miner.work import Job, Verdict
 
 AGENT = f"progpow-miner/{__version__}"
 
@@ -116,9 +116,9 @@ async def mine(
 
     def on_verdict(verdict: Verdict) -> None:
         emit(ShareAnswered(verdict))
-        if verdict.outcome is Outcome.ACCEPTED and mining.shares is not None:
-            if telemetry.snapshot().accepted >= mining.shares:
-                stop()
+        wanted = mining.shares
+        if wanted is not None and telemetry.snapshot().accepted >= wanted:
+            stop()
 
     def work_on(job: Job | None) -> None:
         emit(NewJob(job))

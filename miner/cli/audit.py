@@ -70,7 +70,7 @@ def _describe(v: Variant) -> dict[str, Any]:
 @click.option("--epoch", type=int, help="Epoch, instead of the one of the height.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option(
-    "--batch", type=click.File("r", encoding="utf-8"), metavar="FILE|-",
+    "--batch", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE|-",
     help="One JSON object a line: variant, height, header_hash, nonce, and maybe epoch.",
 )  # fmt: skip
 def hash_command(

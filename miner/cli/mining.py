@@ -127,7 +127,7 @@ async def _mine(settings: Settings) -> None:
     for found in use:
         _write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
     first = settings.pools[0]
-    dial = NetworkDial(insecure=first.tls_insecure, ca_file=first.tls_ca_file)
+    dial = NetworkDial(ca_file=first.tls_ca_file, tls_insecure=first.tls_insecure)
     if first.tls_insecure:
         _write("note      certificates are not checked: anyone in between can take your shares")
     mining = Mining(variant, pools, use, diff1, settings.shares, settings.give_up)

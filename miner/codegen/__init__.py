@@ -1,0 +1,1 @@
+"""A period's program, rendered as kernel source."""

@@ -62,11 +62,13 @@ class Found:
         return self.total > len(self.hits)
 
 
-class Image(Protocol):
+@dataclass(frozen=True, slots=True)
+class Image:
     """A compiled program; any thread may hold it, only its device can load it."""
 
-    @property
-    def source(self) -> Source: ...
+    source: Source
+    program: Any = None
+    """What the backend made of it; opaque to everybody else."""
 
 
 Kernel = Any

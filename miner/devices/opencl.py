@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import perf_counter
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +19,7 @@ from miner.codegen.search import RESULT_SLOTS, buffer_shift
 from miner.codegen.shape import LaunchShape, shape_named
 from miner.codegen.source import Source
 from miner.devices.buildlog import write_build_log
-from miner.devices.device import Device, DeviceInfo, Found, Hit
+from miner.devices.device import Device, DeviceInfo, Found, Hit, Image
 from miner.devices.vendors import make_vendors_findable
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
@@ -42,6 +44,8 @@ def _driver() -> ModuleType:
             "PyOpenCL is not installed: pip install 'progpow-miner[opencl]', or [cpu] for "
             "mining on the CPU"
         ) from error
+    # Compilers that say "done" make pyopencl warn; a failure carries its log anyway.
+    warnings.filterwarnings("ignore", message="Non-empty compiler output")
     module: ModuleType = pyopencl
     return module
 
@@ -142,12 +146,6 @@ def _info(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
-    source: Source
-    program: Any
-
-
 class OpenCLDevice:
     """An open OpenCL device with its dataset."""
 
@@ -185,7 +183,7 @@ class OpenCLDevice:
         self._base = self._shape = shape.split(1)
         self._fewest_buffers = shape.buffers
 
-    def build(self, source: Source) -> _Image:
+    def build(self, source: Source) -> Image:
         """Compile in the calling thread; raises `BuildFailed`."""
         cl = self._cl
         try:
@@ -196,13 +194,12 @@ class OpenCLDevice:
             raise BuildFailed(
                 f"{self.info.name}: {source.title} does not compile; log and source: {path}"
             ) from error
-        return _Image(source, program)
+        return Image(source, program)
 
-    def load(self, image: _Image) -> Any:
+    def load(self, image: Image) -> Any:
         """Return the kernel, warmed by a launch that finds nothing."""
         with _translated(f"loading {image.source.title}", self.info.name):
-            kernel = self._cl.Kernel(image.program, image.source.entry)
-        return kernel
+            return self._cl.Kernel(image.program, image.source.entry)
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
         """Fill the dataset in slices; see the contract."""
@@ -231,9 +228,9 @@ class OpenCLDevice:
                     light_buffer, self._buffers[which],
                     np.uint32(first), np.uint32(count), np.uint32(begin),
                 )  # fmt: skip
-                began = _now()
+                began = perf_counter()
                 cl.enqueue_nd_range_kernel(self._queue, kernel, (groups * group,), (group,)).wait()
-                spent = _now() - began
+                spent = perf_counter() - began
             first += count
             if spent < _SLICE_SECONDS / 2:
                 step *= 2
@@ -324,10 +321,8 @@ class OpenCLDevice:
 
     def close(self) -> None:
         """Wait for the queue, then give all memory back."""
-        try:
+        with suppress(self._cl.Error):  # a failed device is closed all the same
             self._queue.finish()
-        except self._cl.Error:
-            pass  # a failed device is closed all the same
         self._free()
         for buffer in (*self._headers, *self._results):
             buffer.release()
@@ -357,9 +352,3 @@ class _Pending:
             offset, first, second, mix = (int(w) for w in self.out[4 + 4 * slot :][:4])
             hits.append(Hit(self.span.first + offset, (first, second), mix))
         return Found(self.span.count, tuple(hits), total)
-
-
-def _now() -> float:
-    import time
-
-    return time.perf_counter()

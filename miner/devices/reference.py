@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from miner.codegen.search import RESULT_SLOTS
 from miner.codegen.shape import LaunchShape, shape_named
 from miner.codegen.source import Source
-from miner.devices.device import Device, DeviceInfo, Found, Hit
+from miner.devices.device import Device, DeviceInfo, Found, Hit, Image
 from miner.errors import DeviceError
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
@@ -40,11 +40,6 @@ class ReferenceBackend:
         return ReferenceDevice(info)
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
-    source: Source
-
-
 class ReferenceDevice:
     """Hashes from the light cache; its dataset is computed when it is read."""
 
@@ -63,11 +58,11 @@ class ReferenceDevice:
     def take_shape(self, shape: LaunchShape) -> None:
         """Stay as it is: the reference has no launch shapes."""
 
-    def build(self, source: Source) -> _Image:
+    def build(self, source: Source) -> Image:
         """Keep the source; the interpreter needs no compiler."""
-        return _Image(source)
+        return Image(source)
 
-    def load(self, image: _Image) -> _Image:
+    def load(self, image: Image) -> Image:
         """Return it."""
         return image
 
@@ -100,7 +95,7 @@ class ReferenceDevice:
         """Return `count` itself."""
         return max(count, 1)
 
-    def launch(self, kernel: _Image, job: Job, span: NonceRange) -> _Pending:
+    def launch(self, kernel: Image, job: Job, span: NonceRange) -> _Pending:
         """Prepare a search; it runs when it is waited for."""
         return _Pending(Hasher.of(job.variant, job.period, self._ready()), job, span)
 

@@ -1,0 +1,1 @@
+"""Stratum: a client, and a pool to try it against."""

@@ -93,7 +93,7 @@ def light_cache(epoch: Epoch) -> NDArray[np.uint32]:
     return out
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _mix_row(typing, out, to, light, source):  # type: ignore[no-untyped-def]
     """out[to : to + 16] = out[...] * FNV prime ^ light[source : source + 16], as one vector.
 
@@ -110,7 +110,7 @@ def _mix_row(typing, out, to, light, source):  # type: ignore[no-untyped-def]
                 builder.gep(array.data, [arguments[position + 1]]), row.as_pointer()
             )
 
-        target, other = row_at(0), row_at(2)
+        target, other = row_at(0), row_at(2)  # type: ignore[no-untyped-call]
         before, parent = builder.load(target), builder.load(other)
         before.align = parent.align = 4
         mixed = builder.mul(before, ir.Constant(row, [FNV_PRIME] * 16))
