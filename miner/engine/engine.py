@@ -88,6 +88,8 @@ class Engine:
         not come back, and what a device's thread raised by mistake; before that, everything
         found is proved and handed on.
         """
+        if not self._workers:
+            raise NoUsableDevice("no device was given to mine on")
         self._loop = asyncio.get_running_loop()
         with WorkPool("prove", 1) as proving:
             async with asyncio.TaskGroup() as group:
@@ -101,8 +103,6 @@ class Engine:
     async def _mine(self) -> Threads:
         async with Threads(self._limits.stop, self._on_thread_end) as threads:
             self._left = len(self._workers)
-            if not self._workers:
-                self._ending.set()
             for worker in self._workers.values():
                 threads.start(worker.info.name, worker.run, worker.stop)
             await self._ending.wait()
@@ -124,7 +124,7 @@ class Engine:
             )
         if not self._stop_asked:
             reasons = "; ".join(str(worker.parked) for worker in self._workers.values())
-            raise NoUsableDevice(f"no device is left to mine on: {reasons or 'none was given'}")
+            raise NoUsableDevice(f"no device is left to mine on: {reasons}")
 
     def _report(self, item: Event | Candidate) -> None:
         """Carry an item from a device's thread to the loop."""
@@ -155,7 +155,7 @@ class Engine:
         mix_hash, final_hash = await proving.offload(self._hash_of, job, nonce)
         solution = Solution(job, nonce, candidate.device, candidate.found_at, mix_hash, final_hash)
         right = solution.value <= job.target and nonce in job.nonces
-        self._workers[candidate.device].judge(right)
+        self._workers[candidate.device].judge(right, candidate.found_at)
         if right:
             return solution
         self._emit(

@@ -42,7 +42,8 @@ class Limits:
     failures: int = 5
     """Failures in a row that park a device for the rest of the run."""
     steady: float = 60.0
-    """A failure this long after the first launch is not in a row with those before it."""
+    """A failure this long after the first launch is not in a row with those before it, unless
+    it is a wrong result."""
     wrong: int = 10
     """Wrong candidates among the last `judged` that have the device reopened."""
     judged: int = 20
@@ -85,6 +86,7 @@ class Worker:
         self._mailbox = Mailbox()
         self._judged: deque[bool] = deque(maxlen=tools.limits.judged)
         self._distrust: str | None = None
+        self._opened_at = 0.0
         self._steady_since: float | None = None
 
     def work_on(self, job: Job | None) -> None:
@@ -95,8 +97,11 @@ class Worker:
         """Ask the thread to end after what is in flight."""
         self._mailbox.stop()
 
-    def judge(self, right: bool) -> None:
-        """Note whether a candidate of this device was right; called on the loop only."""
+    def judge(self, right: bool, found_at: float) -> None:
+        """Note whether a candidate, found at that clock second, was right; called on the loop
+        only. What was found before the device was reopened counts no more."""
+        if found_at <= self._opened_at:
+            return
         self._judged.append(right)
         wrong = self._judged.count(False)
         if wrong >= self._tools.limits.wrong:
@@ -119,7 +124,8 @@ class Worker:
                 raise
             except DeviceError as error:
                 reason = str(error)
-            failures = 1 if self._was_steady() else failures + 1
+                steady = self._was_steady() and not isinstance(error, WrongResult)
+            failures = 1 if steady else failures + 1
             tools.report(DeviceFault(self.info.name, reason))
             if failures >= limits.failures:
                 self.parked = reason
@@ -135,6 +141,8 @@ class Worker:
 
     def _use_device(self) -> None:
         device = self._open_device()
+        self._opened_at = self._tools.clock.now()
+        self._distrust = None
         hung = False
         try:
             self._mine(device)

@@ -1,0 +1,130 @@
+"""An engine on fake devices, with everything that it says written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TypeVar
+
+from miner.engine.engine import Engine
+from miner.engine.programs import Programs
+from miner.engine.threads import WorkPool
+from miner.engine.worker import Limits
+from miner.telemetry import Event
+from miner.work import Job, Solution, Verdict
+from tests.fakes.device import (
+    WAIT,
+    FakeDevice,
+    Orders,
+    Ticks,
+    hash_of,
+    info_of,
+    light_of,
+    node_of,
+    search_source,
+)
+
+T = TypeVar("T")
+QUICK = Limits(first_rest=0.001, longest_rest=0.002, stop=WAIT)
+
+
+class Rig:
+    """One engine with a device for each of `orders`; values may be replaced before `running`."""
+
+    def __init__(self, *orders: Orders, limits: Limits = QUICK) -> None:
+        self.orders = orders
+        self.limits = limits
+        self.clock = Ticks()
+        self.events: list[Event] = []
+        self.solutions: list[Solution] = []
+        self.verdicts: list[Verdict] = []
+        self.light_of: Callable[..., object] = light_of
+        self.hash_of: Callable[..., tuple[bytes, bytes]] = hash_of
+        self._news = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.task: asyncio.Task[None]
+        self.engine: Engine
+
+    def of(self, kind: type[T], device: str | None = None) -> list[T]:
+        return [
+            e
+            for e in self.events
+            if isinstance(e, kind) and device in (None, getattr(e, "device", None))
+        ]
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(WAIT):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
+
+    async def until_launched(self, orders: Orders, holds: Callable[[], object]) -> None:
+        def wait() -> None:
+            with orders.changed:
+                assert orders.changed.wait_for(holds, WAIT)
+
+        await asyncio.to_thread(wait)
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    def _submit(self, solution: Solution) -> None:
+        self.solutions.append(solution)
+        self._news.set()
+
+    def _verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+        self._news.set()
+
+    def build(self, builds: WorkPool) -> Engine:
+        def opener(number: int, orders: Orders) -> Callable[[], FakeDevice]:
+            return lambda: FakeDevice(info_of(f"fake:{number}"), orders, self.clock)
+
+        self.engine = Engine(
+            [(info_of(f"fake:{n}"), opener(n, o)) for n, o in enumerate(self.orders)],
+            programs=Programs(search_source, builds),
+            light_of=self.light_of,  # type: ignore[arg-type]
+            node_of=node_of,
+            hash_of=self.hash_of,
+            submit=self._submit,
+            on_verdict=self._verdict,
+            emit=self._emit,
+            clock=self.clock,
+            random=Random(7),
+            limits=self.limits,
+        )
+        return self.engine
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Engine]:
+        """Run it for the block; then stop it in order, and let its error out."""
+        with WorkPool("build", 1) as builds:
+            engine = self.build(builds)
+            failed: list[BaseException] = []
+
+            async def run() -> None:
+                try:
+                    await engine.run()
+                except Exception as error:  # noqa: BLE001 - raised again below
+                    failed.append(error)
+                finally:
+                    self.ended.set()
+
+            async with asyncio.TaskGroup() as group:
+                self.task = group.create_task(run())
+                try:
+                    yield engine
+                finally:
+                    engine.stop()
+        if failed:
+            raise failed[0]
+
+    async def runs_out(self, job: Job) -> None:
+        """Work on `job` until the run ends by itself."""
+        async with self.running() as engine:
+            engine.work_on(job)
+            async with asyncio.timeout(WAIT):
+                await self.ended.wait()

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+
+import pytest
+
+from miner.errors import DeviceHung, NoUsableDevice
+from miner.telemetry import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
+from miner.work import NonceSpace, Outcome
+from tests.engine.rig import Rig
+from tests.fakes.device import WAIT, Orders, hash_of, job_at
+
+
+async def test_what_is_found_is_proved_and_submitted():
+    rig = Rig(Orders(), Orders())
+    job = job_at(5)
+    async with rig.running() as engine:
+        engine.work_on(job)
+        await rig.until(lambda: {s.device for s in rig.solutions} == {"fake:0", "fake:1"})
+    for solution in rig.solutions:
+        assert (solution.mix_hash, solution.final_hash) == hash_of(job, solution.nonce)
+        assert solution.value <= job.target
+        assert solution.nonce in job.nonces
+    assert [e.solution for e in rig.of(ShareFound)] == rig.solutions
+    assert len({s.nonce for s in rig.solutions}) == len(rig.solutions)
+    assert not rig.of(DeviceFault)
+
+
+async def test_proving_does_not_block_the_loop():
+    rig = Rig(Orders())
+    proving, release = threading.Event(), threading.Event()
+
+    def slow(job, nonce):
+        if threading.current_thread().name.startswith("prove"):
+            proving.set()
+            assert release.wait(WAIT)
+        return hash_of(job, nonce)
+
+    rig.hash_of = slow
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        await rig.until_launched(rig.orders[0], proving.is_set)
+        before = len(rig.of(Launched))
+        await rig.until(lambda: len(rig.of(Launched)) > before)
+        assert not rig.solutions
+        release.set()
+    assert rig.solutions
+
+
+async def test_a_wrong_candidate_is_never_a_solution_and_the_device_is_reopened():
+    rig = Rig(Orders(wrong_hits=True))
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        await rig.until(lambda: rig.of(DeviceResting))
+        rig.orders[0].wrong_hits = False
+        await rig.until(lambda: rig.solutions)
+    assert "candidates were wrong" in rig.of(DeviceResting)[0].reason
+    assert any("above the target" in e.reason for e in rig.of(DeviceFault))
+    assert all(s.value <= s.job.target for s in rig.solutions)
+    assert rig.orders[0].opened >= 2
+
+
+async def test_a_device_that_is_always_wrong_is_parked():
+    rig = Rig(Orders(wrong_hits=True))
+    with pytest.raises(NoUsableDevice, match="candidates were wrong"):
+        await rig.runs_out(job_at())
+    assert not rig.solutions
+
+
+async def test_an_overflow_finds_everything_in_the_end():
+    rig = Rig(Orders(slots=2, granule=1))
+    job = job_at(nonces=NonceSpace(3, 54))
+    wanted = {
+        n
+        for n in range(job.nonces.first, job.nonces.first + 1024)
+        if int.from_bytes(hash_of(job, n)[1], "big") <= job.target
+    }
+    async with rig.running() as engine:
+        engine.work_on(job)
+        await rig.until(lambda: len(rig.solutions) >= len(wanted))
+    assert sorted(s.nonce for s in rig.solutions) == sorted(wanted)
+    assert rig.of(ResultOverflow)
+
+
+async def test_no_job_has_the_devices_rest():
+    gate = threading.Semaphore(3)
+    rig = Rig(Orders(gate=gate))
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        await rig.until(lambda: len(rig.of(Launched)) == 3)
+        engine.work_on(None)
+        gate.release(100)
+        await rig.until(lambda: len(rig.of(Launched)) == len(rig.orders[0].launched))
+        count = len(rig.orders[0].launched)
+        engine.work_on(job_at(header=2))
+        await rig.until(lambda: rig.orders[0].launched[-1][0].id == "0-2")
+        assert {j.id for j, _ in rig.orders[0].launched[:count]} == {"0-1"}
+    assert count <= 5
+
+
+async def test_the_newest_job_wins_and_older_work_ends_within_two_launches():
+    gate = threading.Semaphore(3)
+    rig = Rig(Orders(gate=gate))
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 5)
+        for header in range(2, 6):
+            engine.work_on(job_at(1, header=header))
+        gate.release(1000)
+        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) > 12)
+    ids = [job.id for job, _ in rig.orders[0].launched]
+    assert ids[:5] == ["0-1"] * 5
+    assert set(ids[5:]) == {"1-5"}
+
+
+@pytest.mark.parametrize(("clean", "sent"), [(True, False), (False, True)])
+async def test_older_work_is_sent_unless_a_clean_job_came_long_ago(clean, sent):
+    gate = threading.Semaphore(0)
+    rig = Rig(Orders(gate=gate, granule=512))
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 2)
+        engine.work_on(replace(job_at(1), clean=clean, share_target=0))
+        rig.clock.seconds += 2.5
+        gate.release(1000)
+        await rig.until(lambda: rig.solutions if sent else rig.verdicts)
+    assert bool(rig.solutions) is sent
+    assert bool(rig.verdicts) is not sent
+    assert all(v.outcome is Outcome.NOT_SENT for v in rig.verdicts)
+    assert len(rig.of(ShareFound)) == len(rig.solutions)
+
+
+async def test_work_found_before_the_pool_was_lost_is_handed_on():
+    gate = threading.Semaphore(0)
+    rig = Rig(Orders(gate=gate, granule=512))
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 2)
+        engine.work_on(None)
+        rig.clock.seconds += 100
+        gate.release(1000)
+        await rig.until(lambda: rig.solutions)
+
+
+async def test_an_orderly_stop_delivers_what_was_found():
+    gate = threading.Semaphore(0)
+    rig = Rig(Orders(gate=gate, granule=512))
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 2)
+        engine.stop()
+        gate.release(2)
+        assert not rig.solutions
+    job = job_at(0)
+    searched = [n for _, s in rig.orders[0].launched for n in range(s.first, s.first + s.count)]
+    wanted = {n for n in searched if int.from_bytes(hash_of(job, n)[1], "big") <= job.target}
+    assert {s.nonce for s in rig.solutions} == wanted
+    assert wanted
+    assert rig.orders[0].closed == 1
+
+
+async def test_a_hung_device_is_told_after_everything_else_was_handed_on():
+    release, gate = threading.Event(), threading.Semaphore(0)
+    rig = Rig(Orders(hang=release), Orders(gate=gate, granule=512))
+    rig.limits = replace(rig.limits, stop=0.5)
+
+    async def stopped_with_two_launches() -> None:
+        async with rig.running() as engine:
+            engine.work_on(job_at(0))
+            for orders in rig.orders:
+                await rig.until_launched(orders, lambda o=orders: len(o.launched) == 2)
+            engine.stop()
+            gate.release(2)
+
+    try:
+        with pytest.raises(DeviceHung, match="fake:0: a driver call"):
+            await stopped_with_two_launches()
+        assert {s.device for s in rig.solutions} == {"fake:1"}
+        assert rig.orders[1].closed == 1
+        assert rig.orders[0].closed == 0
+    finally:
+        release.set()
+        for thread in threading.enumerate():
+            if thread.name == "fake:0":
+                await asyncio.to_thread(thread.join, WAIT)
+
+
+async def test_a_mistake_in_a_devices_thread_ends_the_run_with_it():
+    rig = Rig(Orders(), Orders())
+
+    def broken(epoch, should_stop):
+        raise ZeroDivisionError("a mistake")
+
+    rig.light_of = broken
+    with pytest.raises(ZeroDivisionError):
+        await rig.runs_out(job_at())
+    assert all(o.closed == o.opened for o in rig.orders)
+
+
+async def test_without_a_device_there_is_nothing_to_run():
+    with pytest.raises(NoUsableDevice, match="no device was given"):
+        async with Rig().running():
+            await asyncio.sleep(0)
+
+
+async def test_a_cancelled_run_waits_for_its_threads():
+    rig = Rig(Orders())
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until(lambda: rig.of(Launched))
+        rig.task.cancel()
+        await asyncio.wait([rig.task], timeout=WAIT)
+        assert rig.orders[0].closed == 1

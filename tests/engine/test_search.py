@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from miner.devices.device import RESULT_SLOTS
+from miner.engine.mailbox import Mailbox
+from miner.engine.nonces import NonceAllocator
+from miner.engine.programs import program_of
+from miner.engine.search import Search
+from miner.telemetry import DeviceFault, Launched, NoncesExhausted, ResultOverflow
+from miner.work import Candidate, NonceSpace
+from tests.fakes.device import (
+    FakeImage,
+    Orders,
+    Ticks,
+    fake_device,
+    hash_of,
+    job_at,
+    search_source,
+)
+
+SMALL = NonceSpace(5, 52)
+"""4096 nonces."""
+
+
+class Bench:
+    """A search of one job that ends where the test says."""
+
+    def __init__(self, orders: Orders, job, stop_at: Callable[[object], bool]) -> None:
+        self.orders, self.job, self.stop_at = orders, job, stop_at
+        self.said: list[object] = []
+        self.launched_before = 0
+        self.mailbox = Mailbox()
+
+    def report(self, item) -> None:
+        self.said.append(item)
+        if self.stop_at(item):
+            self.mailbox.stop()
+
+    def run(self, check: Callable[[], None] = lambda: None) -> None:
+        clock = Ticks()
+        device = fake_device(self.orders, clock=clock)
+        job = self.job
+        source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
+        allocator = NonceAllocator(1, Random(2))
+        self.mailbox.put(job)
+        search = Search(device, 0, allocator, self.mailbox, self.report, clock)
+        search.run(FakeImage(source), program_of(job), check)
+        assert device.pending == 0
+
+    def of(self, kind):
+        return [item for item in self.said if isinstance(item, kind)]
+
+
+def answers(job) -> set[int]:
+    nonces = range(job.nonces.first, job.nonces.first + job.nonces.size)
+    return {n for n in nonces if int.from_bytes(hash_of(job, n)[1], "big") <= job.target}
+
+
+@pytest.mark.parametrize("slots", [32, 3, 1])
+def test_every_hit_of_a_whole_prefix_is_reported_once_even_through_overflows(slots):
+    job = job_at(nonces=SMALL, target=2**256 // 20)
+    bench = Bench(Orders(slots=slots, granule=1), job, lambda i: isinstance(i, NoncesExhausted))
+    bench.run()
+    nonces = [c.nonce for c in bench.of(Candidate)]
+    assert sorted(nonces) == sorted(answers(job))
+    assert bool(bench.of(ResultOverflow)) == (slots < 32)
+    assert sum(e.tried for e in bench.of(Launched)) == 4096
+
+
+def test_the_smallest_range_that_overflows_is_not_searched_for_ever():
+    job = job_at(nonces=NonceSpace(5, 58), target=2**256 // 2)
+    bench = Bench(Orders(slots=1, granule=8), job, lambda i: isinstance(i, NoncesExhausted))
+    bench.run()
+    assert sum(e.tried for e in bench.of(Launched)) == 64
+    assert len(bench.of(ResultOverflow)) >= 8
+
+
+def test_a_launch_comes_to_a_tenth_of_a_second():
+    job = job_at(target=2**256 // 10**6)
+    bench = Bench(Orders(), job, lambda _: len(bench.of(Launched)) == 20)
+    bench.run()
+    last = bench.of(Launched)[-1]
+    assert 150 <= last.tried <= 250
+    assert 0.05 < last.seconds < 0.2
+
+
+def test_an_easy_target_keeps_launches_small_enough_for_the_result_buffer():
+    job = job_at(target=2**256 // 2)
+    bench = Bench(Orders(), job, lambda _: len(bench.of(Launched)) == 40)
+    bench.run()
+    assert max(span.count for _, span in bench.orders.launched) <= RESULT_SLOTS // 2
+    assert not bench.of(ResultOverflow)
+
+
+def test_a_new_target_for_the_same_header_goes_on_without_resetting():
+    job = job_at(nonces=SMALL)
+    newer = replace(job, id="newer", share_target=job.target * 2)
+
+    def stop_at(item) -> bool:
+        if len(bench.of(Launched)) == 3:
+            bench.mailbox.put(newer)
+        return isinstance(item, NoncesExhausted)
+
+    bench = Bench(Orders(), job, stop_at)
+    bench.run()
+    nonces = [n for _, s in bench.orders.launched for n in range(s.first, s.first + s.count)]
+    assert len(nonces) == len(set(nonces)) == 4096
+    assert {j.id for j, _ in bench.orders.launched} == {job.id, "newer"}
+
+
+def test_a_new_job_ends_old_work_within_two_launches():
+    def stop_at(item) -> bool:
+        if isinstance(item, Launched) and len(bench.of(Launched)) == 5:
+            bench.mailbox.put(job_at(1, header=2))
+            bench.launched_before = len(bench.orders.launched)
+        return len(bench.of(Launched)) == 20
+
+    bench = Bench(Orders(), job_at(0), stop_at)
+    bench.run()
+    ids = [job.id for job, _ in bench.orders.launched]
+    assert bench.launched_before - 5 <= 2
+    assert set(ids[bench.launched_before :]) == {"1-2"}
+
+
+def test_another_program_ends_the_search_after_what_is_in_flight():
+    def stop_at(item) -> bool:
+        if isinstance(item, Launched) and len(bench.of(Launched)) == 5:
+            bench.mailbox.put(job_at(3))
+        return False
+
+    bench = Bench(Orders(), job_at(0), stop_at)
+    bench.run()
+    assert len(bench.of(Launched)) == len(bench.orders.launched) <= 7
+
+
+def test_exhausted_it_rests_until_another_header_comes():
+    def stop_at(item) -> bool:
+        if isinstance(item, NoncesExhausted) and len(bench.of(NoncesExhausted)) == 1:
+            threading.Timer(0, bench.mailbox.put, [job_at(0, header=9)]).start()
+        return isinstance(item, Launched) and bench.orders.launched[-1][0].id == "0-9"
+
+    bench = Bench(Orders(), job_at(nonces=NonceSpace(5, 58)), stop_at)
+    bench.run()
+    assert len(bench.of(NoncesExhausted)) == 1
+
+
+def test_a_nonce_that_was_not_searched_is_a_fault_and_no_candidate():
+    job = job_at()
+    bench = Bench(Orders(), job, lambda _: True)
+
+    class Liar:
+        def __init__(self, device) -> None:
+            self._device = device
+
+        def __getattr__(self, name):
+            return getattr(self._device, name)
+
+        def launch(self, kernel, job, span):
+            return self._device.launch(kernel, job, replace(span, first=span.first ^ 1 << 40))
+
+    device = Liar(fake_device(Orders(granule=64)))
+    source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
+    bench.mailbox.put(replace(job, share_target=2**256 // 4))
+    allocator = NonceAllocator(1, Random(2))
+    search = Search(device, 0, allocator, bench.mailbox, bench.report, Ticks())
+    search.run(FakeImage(source), program_of(job), lambda: None)
+    assert bench.of(DeviceFault)
+    assert not bench.of(Candidate)
+
+
+def test_what_the_check_raises_ends_it():
+    def check() -> None:
+        if bench.of(Launched):
+            raise ValueError("enough")
+
+    bench = Bench(Orders(), job_at(), lambda _: False)
+    with pytest.raises(ValueError, match="enough"):
+        bench.run(check)
