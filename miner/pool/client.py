@@ -10,7 +10,7 @@ from random import Random
 from miner import telemetry
 from miner.clock import Clock
 from miner.errors import EveryPoolRefused, PoolError, PoolRefused
-from miner.pool.backoff import delays
+from miner.pool.backoff import LONGEST, delays
 from miner.pool.dial import Dial
 from miner.pool.difficulty import DIFF1_KAWPOW
 from miner.pool.events import Authorized, JobReceived, Message, PoolEvent, Reconnect
@@ -38,9 +38,10 @@ class PoolClient:
 
     The list is in order of preference: a pool that fails `TRIES` times in a row gives way to the
     next, and the first is gone back to as soon as it can be reached. `give_up` is the number of
-    seconds without an accepted login after which `run` ends; None: it tries for ever. `work_on`
-    is called with each job, with None when its connection has ended; `on_verdict` once for each
-    solution submitted.
+    seconds without an accepted login after which `run` ends; None: it tries for ever. A pool that
+    refuses is tried no more, unless it had accepted the login before. `work_on` is called with
+    each job, with None when its connection has ended; `on_verdict` once for each solution
+    submitted.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class PoolClient:
         self._sessions = 0
         self._session: Session | None = None
         self._refusals: list[str] = []
+        self._accepted: set[PoolUrl] = set()
+        """Pools whose login worked once: a later refusal is their trouble, and may pass."""
         self._without_since = clock.now()
         self._ready_at: float | None = None
         self._asked: Reconnect | None = None
@@ -81,24 +84,27 @@ class PoolClient:
         waits = delays(self._random)
         while self._pools:
             url = self._pools[position]
+            failed = True
             try:
                 reason = await self._one_connection(self._redirected(url), url)
+                failed = self._asked is not None and not self._was_steady()
             except PoolRefused as error:
-                self._drop(url, str(error))
-                position, failures = position % max(len(self._pools), 1), 0
-                continue
+                if url not in self._accepted:
+                    self._drop(url, str(error))
+                    position, failures = position % max(len(self._pools), 1), 0
+                    continue
+                reason = str(error)
             except PoolError as error:
                 reason = str(error)
-                if self._was_steady():
-                    failures, waits = 0, delays(self._random)
-                failures += 1
-                wait = next(waits)
-                if failures >= TRIES:
-                    position, failures = (position + 1) % len(self._pools), 0
-            else:
-                wait, failures = self._asked.wait if self._asked else 0.0, 0
-                if self._first_is_back:
-                    position = 0
+            if self._was_steady():
+                failures, waits = 0, delays(self._random)
+            wait = min(self._asked.wait, LONGEST) if self._asked else 0.0
+            if failed:
+                failures, wait = failures + 1, max(wait, next(waits))
+            if failures >= TRIES:
+                position, failures = (position + 1) % len(self._pools), 0
+            if self._first_is_back:
+                position, failures = 0, TRIES - 1
             await self._pause(url, reason, wait)
         raise EveryPoolRefused(f"no pool is left: {'; '.join(self._refusals) or 'none is named'}")
 
@@ -125,8 +131,7 @@ class PoolClient:
 
     async def _one_connection(self, to: PoolUrl, url: PoolUrl) -> str:
         """Connect, mine, return why we left; raises `PoolError` where we did not."""
-        self._ready_at = self._asked = None
-        self._first_is_back = False
+        self._forget_connection()
         self._emit(telemetry.PoolConnecting(to.label))
         stream = await self._dial.open(to)
         self._sessions += 1
@@ -144,7 +149,7 @@ class PoolClient:
             protocol,
             stream,
             self._clock,
-            lambda event: self._heard(event, to),
+            lambda event: self._heard(event, url, to),
             self._on_verdict,
         )
         try:
@@ -155,11 +160,16 @@ class PoolClient:
                 self._without_since = self._clock.now()
             self._work_on(None)
 
+    def _forget_connection(self) -> None:
+        self._ready_at = self._asked = None
+        self._first_is_back = False
+
     async def _watched(self, session: Session, url: PoolUrl) -> str:
         """Run `session`; unless it is with the first pool, look for that one meanwhile."""
         if url is self._pools[0]:
             return await session.run()
-        reason, failure = "", None
+        reason = ""
+        failure: PoolError | None = None
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._look_for_first(session))
             try:
@@ -167,7 +177,7 @@ class PoolClient:
             except PoolError as error:
                 failure = error
             watch.cancel()
-        if failure:
+        if failure is not None:
             raise failure
         return reason
 
@@ -185,12 +195,13 @@ class PoolClient:
             session.leave(f"{first.label} can be reached again")
             return
 
-    def _heard(self, event: PoolEvent, url: PoolUrl) -> None:
+    def _heard(self, event: PoolEvent, pool: PoolUrl, url: PoolUrl) -> None:
         match event:
             case JobReceived(job):
                 self._work_on(job)
             case Authorized():
                 self._ready_at = self._clock.now()
+                self._accepted.add(pool)
                 self._emit(telemetry.PoolReady(url.label))
             case Message(text):
                 self._emit(telemetry.PoolNotice(url.label, text))
@@ -203,8 +214,8 @@ class PoolClient:
                     self._session.leave("the pool asked us to reconnect")
 
     def _redirected(self, url: PoolUrl) -> PoolUrl:
-        """Return `url`, with the port that the pool named when it asked us to reconnect."""
-        if self._asked and self._asked.port:
+        """Return `url`, with the port that this pool named when it asked us to reconnect."""
+        if self._asked and self._asked.port and not self._first_is_back:
             return replace(url, port=self._asked.port)
         return url
 

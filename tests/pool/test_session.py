@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
+from miner.pool.events import Authorized, JobReceived, Message, PoolEvent
+from miner.pool.session import ANSWER_SECONDS, HANDSHAKE_SECONDS, JOB_SECONDS, Session
+from miner.work import Job, Outcome, Verdict
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.dial import FakeStream
+from tests.pool.dialogue import answer, call, client, notify, solution
+
+
+class Bench:
+    """A session between a played pool and what it reports."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.stream = FakeStream()
+        self.events: list[PoolEvent] = []
+        self.verdicts: list[Verdict] = []
+        self.session = Session(
+            7, client(), self.stream, self.clock, self.events.append, self.verdicts.append
+        )
+        self.ended: str | PoolError | None = None
+
+    async def run(self) -> None:
+        try:
+            self.ended = await self.session.run()
+        except PoolError as error:
+            self.ended = error
+
+    async def login(self) -> Job:
+        self.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + answer(3) + notify())
+        await settle()
+        return next(event.job for event in self.events if isinstance(event, JobReceived))
+
+    def submits(self) -> list[dict[str, Any]]:
+        return self.stream.requests("mining.submit")
+
+    def outcomes(self) -> list[Outcome]:
+        return [verdict.outcome for verdict in self.verdicts]
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Bench]:
+    bench = Bench()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.run())
+        await settle()
+        yield bench
+        task.cancel()
+
+
+async def test_login() -> None:
+    async with running() as bench:
+        sent = [request["method"] for request in bench.stream.requests()]
+        assert sent == ["mining.subscribe", "mining.authorize", "mining.extranonce.subscribe"]
+        await bench.login()
+        assert [type(event) for event in bench.events] == [Authorized, JobReceived]
+
+
+async def test_an_accepted_share() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        (request,) = bench.submits()
+        await bench.clock.advance(0.25)
+        bench.stream.feed(answer(request["id"]))
+        await settle()
+        assert bench.verdicts == [Verdict(solution(job), Outcome.ACCEPTED, "", 0.25)]
+
+
+async def test_answers_out_of_order_find_their_shares() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        found = [solution(job, job.nonces.first + i) for i in range(3)]
+        for one in found:
+            bench.session.submit(one)
+        numbers = [request["id"] for request in bench.submits()]
+        bench.stream.feed(answer(numbers[2], None, [22, "duplicate share"]))
+        bench.stream.feed(answer(numbers[0]) + answer(999) + answer(numbers[0]))
+        await settle()
+        assert [(v.solution, v.outcome) for v in bench.verdicts] == [
+            (found[2], Outcome.DUPLICATE),
+            (found[0], Outcome.ACCEPTED),
+        ]
+
+
+async def test_shares_are_held_until_authorised() -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
+        await settle()
+        (event,) = bench.events
+        assert isinstance(event, JobReceived)
+        bench.session.submit(solution(event.job))
+        assert bench.submits() == []
+        bench.stream.feed(answer(2))
+        await settle()
+        assert len(bench.submits()) == 1
+
+
+async def test_a_share_without_an_answer_is_lost_and_not_sent_again() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        await bench.clock.advance(ANSWER_SECONDS / 2)
+        bench.session.submit(solution(job, job.nonces.first + 1))
+        await bench.clock.advance(ANSWER_SECONDS / 2 - 1)
+        assert bench.verdicts == []
+        await bench.clock.advance(1)
+        assert [v.outcome for v in bench.verdicts] == [Outcome.LOST]
+        assert bench.verdicts[0].text == "no answer within 30 s"
+        bench.stream.feed(answer(bench.submits()[0]["id"]))
+        await bench.clock.advance(ANSWER_SECONDS / 2)
+        assert bench.outcomes() == [Outcome.LOST] * 2
+        assert len(bench.submits()) == 2
+        assert bench.ended is None
+
+
+async def test_the_same_header_and_nonce_is_never_sent_twice() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        bench.stream.feed(notify((0, "another id")))
+        await settle()
+        again = [event.job for event in bench.events if isinstance(event, JobReceived)][-1]
+        bench.session.submit(solution(again))
+        assert len(bench.submits()) == 1
+        assert bench.outcomes() == [Outcome.DUPLICATE]
+
+
+async def test_only_so_many_headers_are_remembered() -> None:
+    async with running() as bench:
+        await bench.login()
+        for number in range(100):
+            bench.stream.feed(notify((1, f"{number:064x}")))
+        await settle()
+        for event in bench.events:
+            if isinstance(event, JobReceived):
+                bench.session.submit(solution(event.job))
+        assert len(bench.session._sent) == 64
+        assert len(bench.submits()) == 101
+
+
+async def test_no_handshake() -> None:
+    async with running() as bench:
+        await bench.clock.advance(HANDSHAKE_SECONDS)
+        assert isinstance(bench.ended, ConnectionLost)
+        assert str(bench.ended) == "no answer to mining.subscribe within 30 s"
+        assert bench.stream.closed
+
+
+async def test_no_authorisation() -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(1, [None, "0b8e5b"]))
+        await bench.clock.advance(HANDSHAKE_SECONDS)
+        assert str(bench.ended) == "no answer to mining.authorize within 30 s"
+
+
+async def test_no_answer_to_extranonce_subscribe_is_needed() -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        await bench.clock.advance(HANDSHAKE_SECONDS + 1)
+        assert bench.ended is None
+
+
+async def test_no_new_job() -> None:
+    async with running() as bench:
+        await bench.login()
+        await bench.clock.advance(JOB_SECONDS - 1)
+        bench.stream.feed(notify())
+        await bench.clock.advance(JOB_SECONDS - 1)
+        bench.stream.feed(call("client.show_message", "still here"))
+        await settle()
+        assert bench.ended is None
+        await bench.clock.advance(1)
+        assert isinstance(bench.ended, ConnectionLost)
+        assert str(bench.ended) == "no new job for 10 minutes"
+
+
+async def test_a_refused_login_is_final() -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "unknown wallet"]))
+        await settle()
+        assert isinstance(bench.ended, PoolRefused)
+        assert "unknown wallet; check user and password" in str(bench.ended)
+
+
+async def test_the_end_of_the_stream_loses_what_is_in_flight() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        bench.stream.end()
+        await settle()
+        assert isinstance(bench.ended, ConnectionLost)
+        assert [(v.outcome, v.text, v.seconds) for v in bench.verdicts] == [
+            (Outcome.LOST, "the pool closed the connection", None)
+        ]
+        bench.session.submit(solution(job, job.nonces.first + 1))
+        assert bench.outcomes() == [Outcome.LOST] * 2
+
+
+async def test_the_end_of_the_stream_loses_what_is_held() -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
+        await settle()
+        (event,) = bench.events
+        assert isinstance(event, JobReceived)
+        bench.session.submit(solution(event.job))
+        bench.stream.end()
+        await settle()
+        assert bench.outcomes() == [Outcome.LOST]
+        assert "before it accepted the login" in bench.verdicts[0].text
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"x" * 70_000, ProtocolError), (b"x\n" * 21, ProtocolError)]
+)
+async def test_a_broken_protocol_ends_it(data: bytes, kind: type[PoolError]) -> None:
+    async with running() as bench:
+        bench.stream.feed(data)
+        await settle()
+        assert isinstance(bench.ended, kind)
+        assert bench.stream.closed
+
+
+async def test_a_broken_connection_ends_it() -> None:
+    async with running() as bench:
+        bench.stream.breaks(ConnectionLost("the connection broke: reset"))
+        await settle()
+        assert str(bench.ended) == "the connection broke: reset"
+
+
+async def test_messages_are_passed_on_and_requests_answered() -> None:
+    async with running() as bench:
+        bench.stream.say(
+            {"id": None, "method": "client.show_message", "params": ["hello"]},
+            {"id": 5, "method": "mining.ping", "params": []},
+        )
+        await settle()
+        assert bench.events == [Message("hello")]
+        assert bench.stream.requests()[-1]["result"] == "pong"
+
+
+async def test_drained_waits_for_the_last_answer() -> None:
+    async with running() as bench:
+        await bench.session.drained()
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(bench.session.drained())
+            await settle()
+            assert not waiting.done()
+            bench.stream.feed(answer(bench.submits()[0]["id"]))
+        assert bench.outcomes() == [Outcome.ACCEPTED]
+
+
+async def test_leaving_on_our_side() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        bench.session.leave("the first pool is back")
+        await settle()
+        assert bench.ended == "the first pool is back"
+        assert [(v.outcome, v.text) for v in bench.verdicts] == [
+            (Outcome.LOST, "the first pool is back")
+        ]
+        assert bench.stream.closed
+
+
+async def test_when_the_miner_stops_what_is_in_flight_is_lost() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+    assert [(v.outcome, v.text) for v in bench.verdicts] == [(Outcome.LOST, "the miner stopped")]
+    assert bench.stream.closed
+
+
+async def test_a_bug_is_not_taken_for_a_lost_connection() -> None:
+    bench = Bench()
+
+    def broken(_: PoolEvent) -> None:
+        raise ZeroDivisionError
+
+    bench.session = Session(7, client(), bench.stream, bench.clock, broken, bench.verdicts.append)
+    bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2))
+    with pytest.raises(ExceptionGroup):
+        await bench.session.run()
+    assert bench.stream.closed
