@@ -1,0 +1,423 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from miner import telemetry
+from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
+from miner.pool.client import ANSWER_WAIT_SECONDS, RETURN_SECONDS, PoolClient
+from miner.pool.url import PoolUrl
+from miner.work import Job, Outcome, Verdict
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.dial import FakeDial, FakeStream
+from tests.fakes.variants import KAWPOW
+from tests.pool.dialogue import answer, call, notify, solution
+
+FIRST = PoolUrl("first.example", 3333, "RWallet.rig1")
+SECOND = PoolUrl("second.example", 3333, "RWallet.rig1")
+
+
+class Bench:
+    """A pool client between played pools and what it reports."""
+
+    def __init__(self, pools: Sequence[PoolUrl] = (FIRST,), **changes: Any) -> None:
+        self.clock = FakeClock()
+        self.dial = FakeDial()
+        self.works: list[Job | None] = []
+        self.verdicts: list[Verdict] = []
+        self.events: list[telemetry.Event] = []
+        self.client = PoolClient(
+            pools,
+            KAWPOW,
+            self.works.append,
+            self.verdicts.append,
+            self.events.append,
+            dial=self.dial,
+            clock=self.clock,
+            random=Random(1),
+            agent="progpow-miner/0",
+            **changes,
+        )
+        self.ended: MinerError | None = None
+
+    async def run(self) -> None:
+        try:
+            await self.client.run()
+        except MinerError as error:
+            self.ended = error
+
+    def laid(self, url: PoolUrl = FIRST, *, accepts: bool = True) -> FakeStream:
+        """Lay a connection ready that accepts or refuses the login at once."""
+        stream = FakeStream()
+        if accepts:
+            stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        else:
+            stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "unknown wallet"]))
+        self.dial.ready(url.host, stream)
+        return stream
+
+    def job(self) -> Job:
+        job = self.works[-1]
+        assert job is not None
+        return job
+
+    def hosts(self) -> list[str]:
+        return [url.host.partition(".")[0] for url in self.dial.opened]
+
+    def of(self, kind: type[telemetry.Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[Bench]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.run())
+        await settle()
+        yield bench
+        task.cancel()
+
+
+async def test_jobs_are_passed_on_and_shares_sent() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        (request,) = stream.requests("mining.submit")
+        stream.feed(answer(request["id"]))
+        await settle()
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+        assert bench.events == [
+            telemetry.PoolConnecting(FIRST.label),
+            telemetry.PoolReady(FIRST.label),
+        ]
+    assert bench.works[-1] is None
+    assert stream.closed
+
+
+async def test_work_stops_when_a_connection_ends_and_goes_on_with_the_next() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        await bench.client.submit(solution(old))
+        stream.end()
+        await settle()
+        assert bench.works[-1] is None
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+        (lost,) = bench.of(telemetry.PoolLost)
+        assert 1 <= lost.retry_in <= 2
+        bench.laid()
+        await bench.clock.advance(2)
+        assert bench.job().session == old.session + 1
+
+
+async def test_a_share_goes_to_no_other_session_than_its_own() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        await settle()
+        new = bench.laid()
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(old))
+        assert new.requests("mining.submit") == []
+        (verdict,) = bench.verdicts
+        assert (verdict.outcome, verdict.seconds) == (Outcome.LOST, None)
+        assert "has ended" in verdict.text
+
+
+async def test_a_share_without_any_session_is_lost() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        stream.end()
+        await settle()
+        await bench.client.submit(solution(job))
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_network_failure_alone_is_retried_for_ever() -> None:
+    bench = Bench()
+    async with running(bench):
+        await bench.clock.advance(3600)
+        assert bench.ended is None
+        assert 60 <= len(bench.dial.opened) <= 130
+        waits = [event.retry_in for event in bench.of(telemetry.PoolLost)]
+        assert all(1 <= wait <= 60 for wait in waits)
+        assert waits[0] <= 2
+        assert waits[-1] >= 30
+        bench.laid()
+        await bench.clock.advance(60)
+        assert len(bench.of(telemetry.PoolReady)) == 1
+
+
+async def test_failover_in_order_after_repeated_failure() -> None:
+    third = replace(SECOND, host="third.example")
+    bench = Bench([FIRST, SECOND, third])
+    async with running(bench):
+        await bench.clock.advance(600)
+        assert bench.hosts()[:10] == ["first"] * 3 + ["second"] * 3 + ["third"] * 3 + ["first"]
+
+
+async def test_back_to_the_first_as_soon_as_it_can_be_reached() -> None:
+    bench = Bench([FIRST, SECOND])
+    backup = bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert bench.job().session == 1
+        await bench.clock.advance(RETURN_SECONDS / 2)
+        backup.feed(notify())
+        await bench.clock.advance(RETURN_SECONDS / 2)
+        assert bench.hosts()[-1] == "first"
+        assert not backup.closed
+        probe = FakeStream()
+        bench.dial.ready(FIRST.host, probe)
+        first = bench.laid(FIRST)
+        await bench.client.submit(solution(bench.job()))
+        backup.feed(notify())
+        await bench.clock.advance(RETURN_SECONDS)
+        assert probe.closed
+        assert backup.closed
+        assert not first.closed
+        assert bench.job().session == 2
+        assert bench.of(telemetry.PoolReady)[-1].pool == FIRST.label
+
+
+async def test_before_going_back_the_answers_are_waited_for() -> None:
+    bench = Bench([FIRST, SECOND])
+    async with running(bench):
+        await bench.clock.advance(8)
+        backup = bench.laid(SECOND)
+        while not bench.of(telemetry.PoolReady):
+            await bench.clock.advance(1)
+        bench.dial.ready(FIRST.host, FakeStream())
+        bench.laid(FIRST)
+        await bench.clock.advance(RETURN_SECONDS - 2)
+        backup.feed(notify())
+        await bench.client.submit(solution(bench.job()))
+        await bench.clock.advance(2)
+        assert bench.hosts()[-1] == "first"
+        assert not backup.closed
+        await bench.clock.advance(ANSWER_WAIT_SECONDS / 2)
+        assert not backup.closed
+        backup.feed(answer(backup.requests("mining.submit")[0]["id"]))
+        await settle()
+        assert backup.closed
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+        assert bench.job().session == 2
+
+
+async def test_a_first_pool_that_opens_but_does_not_work_is_left_at_once() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        mute = FakeStream()
+        bench.dial.ready(FIRST.host, FakeStream(), mute)
+        bench.laid(SECOND)
+        opened = len(bench.dial.opened)
+        await bench.clock.advance(RETURN_SECONDS - 10)
+        mute.end()
+        await bench.clock.advance(70)
+        assert bench.hosts()[opened:] == ["first", "first", "second"]
+
+
+async def test_a_refused_login_drops_the_pool() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(FIRST, accepts=False)
+    bench.laid(SECOND)
+    async with running(bench):
+        assert bench.hosts() == ["first", "second"]
+        (lost,) = bench.of(telemetry.PoolLost)
+        assert lost.pool == FIRST.label
+        assert lost.retry_in is None
+        assert bench.job().session == 2
+        await bench.clock.advance(RETURN_SECONDS - 1)
+        assert bench.hosts() == ["first", "second"]
+
+
+async def test_every_pool_refused() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(FIRST, accepts=False)
+    bench.dial.ready(SECOND.host, PoolRefused("its certificate is not trusted"))
+    async with running(bench):
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "unknown wallet" in str(bench.ended)
+        assert "certificate" in str(bench.ended)
+        assert "RWallet" not in str(bench.ended)
+
+
+async def test_a_login_that_worked_once_is_not_given_up() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.end()
+        bench.laid(accepts=False)
+        bench.laid()
+        await bench.clock.advance(10)
+        assert bench.ended is None
+        assert len(bench.of(telemetry.PoolReady)) == 2
+
+
+async def test_give_up_ends_it_after_so_many_seconds_without_a_session() -> None:
+    bench = Bench(give_up=100.0)
+    async with running(bench):
+        await bench.clock.advance(99)
+        assert bench.ended is None
+        await bench.clock.advance(1)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "no pool for 100 s" in str(bench.ended)
+        assert "nothing listens" in str(bench.ended)
+
+
+async def test_give_up_counts_from_the_last_session() -> None:
+    bench = Bench(give_up=100.0)
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(500)
+        assert bench.ended is None
+        stream.end()
+        await bench.clock.advance(99)
+        assert bench.ended is None
+        await bench.clock.advance(1)
+        assert isinstance(bench.ended, EveryPoolRefused)
+
+
+async def test_a_pool_that_drops_us_after_each_login_is_not_hammered() -> None:
+    bench = Bench()
+    for _ in range(50):
+        bench.laid().end()
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert len(bench.dial.opened) <= 15
+
+
+async def test_after_a_steady_session_the_waits_start_anew() -> None:
+    bench = Bench()
+    async with running(bench):
+        await bench.clock.advance(300)
+        stream = bench.laid()
+        await bench.clock.advance(200)
+        stream.end()
+        await settle()
+        assert bench.of(telemetry.PoolLost)[-1].retry_in <= 2
+
+
+async def test_reconnect_without_a_host_is_obeyed() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(100)
+        bench.laid()
+        stream.feed(call("client.reconnect", None, None, 5))
+        await settle()
+        assert stream.closed
+        assert bench.works[-1] is None
+        assert bench.of(telemetry.PoolLost)[-1].retry_in == 5
+        await bench.clock.advance(5)
+        assert bench.job().session == 2
+
+
+async def test_reconnect_to_the_same_host_may_name_a_port() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(100)
+        redirected = bench.laid()
+        stream.feed(call("client.reconnect", "FIRST.example", 4444, 0))
+        await settle()
+        assert bench.dial.opened[-1].port == 4444
+        redirected.end()
+        await bench.clock.advance(2)
+        assert bench.dial.opened[-1].port == 3333
+
+
+async def test_reconnect_to_another_host_is_not_obeyed() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.feed(call("client.reconnect", "evil.example", 3333, 0))
+        await settle()
+        assert not stream.closed
+        assert bench.hosts() == ["first"]
+        (notice,) = bench.of(telemetry.PoolNotice)
+        assert "another host" in notice.text
+
+
+async def test_a_pool_that_only_asks_to_reconnect_is_not_hammered() -> None:
+    bench = Bench()
+    for _ in range(50):
+        bench.laid().feed(call("client.reconnect"))
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert len(bench.dial.opened) <= 15
+
+
+async def test_the_pool_s_messages_are_notices() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.feed(call("client.show_message", "maintenance\x07 at noon"))
+        await settle()
+        assert bench.of(telemetry.PoolNotice) == [
+            telemetry.PoolNotice(FIRST.label, "maintenance at noon")
+        ]
+
+
+async def test_no_event_shows_a_credential() -> None:
+    secret = PoolUrl("first.example", 3333, "RWallet.rig1", "hunter2")
+    bench = Bench([secret])
+    bench.laid(accepts=False)
+    async with running(bench):
+        assert isinstance(bench.ended, EveryPoolRefused)
+    shown = repr(bench.events) + str(bench.ended)
+    assert "RWallet" not in shown
+    assert "hunter2" not in shown
+
+
+async def test_drain_waits_until_nothing_is_in_flight() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(bench.client.drain(10))
+            await settle()
+            assert not draining.done()
+            stream.feed(answer(stream.requests("mining.submit")[0]["id"]))
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_drain_is_bounded() -> None:
+    bench = Bench()
+    bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(bench.client.drain(10))
+            await bench.clock.advance(9.5)
+            assert not draining.done()
+            await bench.clock.advance(0.5)
+            assert draining.done()
+        assert bench.verdicts == []
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_drain_without_a_session_returns_at_once() -> None:
+    bench = Bench()
+    bench.dial.ready(FIRST.host, ConnectionLost("down"))
+    async with running(bench):
+        await bench.client.drain(10)
+
+
+async def test_no_pool_at_all() -> None:
+    with pytest.raises(EveryPoolRefused, match="none is named"):
+        await Bench([]).client.run()
