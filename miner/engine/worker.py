@@ -20,9 +20,9 @@ from miner.engine.programs import Program, Programs, program_of
 from miner.engine.search import Report, Search
 from miner.errors import DeviceError, DeviceHung, WrongResult
 from miner.progpow.epoch import Epoch
-from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, KernelReady
+from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, Event, KernelReady
 from miner.verify import Interrupted
-from miner.work import Job
+from miner.work import Candidate, Job
 
 LightOf = Callable[[Epoch, Callable[[], bool]], NDArray[np.uint32]]
 """(epoch, should_stop) -> light cache, shape (light_items, 16). Blocks for seconds at times;
@@ -47,6 +47,8 @@ class Limits:
     wrong: int = 10
     """Wrong candidates among the last `judged` that have the device reopened."""
     judged: int = 20
+    unproved: int = 64
+    """Candidates of one device that may wait for the CPU; beyond that it searches no further."""
     stop: float = 4.0
     """How long a stop waits for the devices' threads."""
 
@@ -87,6 +89,8 @@ class Worker:
         self._judged: deque[bool] = deque(maxlen=tools.limits.judged)
         self._distrust: str | None = None
         self._opened_at = 0.0
+        self._claimed = 0
+        self._proved = 0
         self._steady_since: float | None = None
 
     def work_on(self, job: Job | None) -> None:
@@ -100,8 +104,12 @@ class Worker:
     def judge(self, right: bool, found_at: float) -> None:
         """Note whether a candidate, found at that clock second, was right; called on the loop
         only. What was found before the device was reopened counts no more."""
-        if found_at <= self._opened_at:
-            return
+        self._proved += 1
+        if found_at > self._opened_at:
+            self._judge(right)
+        self._mailbox.poke()
+
+    def _judge(self, right: bool) -> None:
         self._judged.append(right)
         wrong = self._judged.count(False)
         if wrong >= self._tools.limits.wrong:
@@ -156,7 +164,7 @@ class Worker:
 
     def _mine(self, device: Device) -> None:
         tools = self._tools
-        search = Search(device, self._index, tools.nonces, self._mailbox, tools.report, tools.clock)
+        search = Search(device, self._index, tools.nonces, self._mailbox, self._claim, tools.clock)
         filled: Epoch | None = None
         program: Program | None = None
         kernel: Kernel = None
@@ -176,7 +184,17 @@ class Worker:
                 self._steady_since = self._steady_since or tools.clock.now()
             search.run(kernel, wanted, self._check_trust)
 
+    def _claim(self, item: Event | Candidate) -> None:
+        if isinstance(item, Candidate):
+            self._claimed += 1
+        self._tools.report(item)
+
     def _check_trust(self) -> None:
+        """Let the CPU keep up, then raise `WrongResult` when it refuted too much."""
+        most = self._tools.limits.unproved
+        self._mailbox.wait(
+            lambda: self._distrust is not None or self._claimed - self._proved < most
+        )
         if (reason := self._distrust) is not None:
             self._distrust = None
             raise WrongResult(f"{self.info.name}: {reason}")
