@@ -1,0 +1,78 @@
+/* Runs the blocks of one kernel's CUDA text, given as TEXT, on the CPU. */
+#include "cuda_on_cpu.h"
+
+#include TEXT
+
+namespace {
+constexpr unsigned group_size = GROUP_SIZE;
+
+int run_groups(unsigned groups, void (*kernel)())
+{
+    for (unsigned g = 0; g < groups; g++)
+        if (int failed = block::run(group_size, g, kernel))
+            return failed;
+    return 0;
+}
+} // namespace
+
+extern "C" const char *problem()
+{
+    return block::problem;
+}
+
+#ifdef RUN_SEARCH
+namespace {
+struct {
+    const u32x4 *datasets[4];
+    const u32 *header;
+    u64 first, target;
+    u32 *results;
+} search_call;
+
+void search_thread()
+{
+    auto &c = search_call;
+#if BUFFERS == 1
+    search(c.datasets[0], c.header, c.first, c.target, c.results);
+#elif BUFFERS == 2
+    search(c.datasets[0], c.datasets[1], c.header, c.first, c.target, c.results);
+#else
+    search(c.datasets[0], c.datasets[1], c.datasets[2], c.datasets[3], c.header, c.first, c.target,
+           c.results);
+#endif
+}
+} // namespace
+
+extern "C" int run_search(const u32x4 *const *datasets, const u32 *header, u64 first, u64 target,
+                          u32 *results, unsigned groups)
+{
+    for (int i = 0; i < BUFFERS; i++)
+        search_call.datasets[i] = datasets[i];
+    search_call.header = header;
+    search_call.first = first;
+    search_call.target = target;
+    search_call.results = results;
+    return run_groups(groups, search_thread);
+}
+#else
+namespace {
+struct {
+    const u32x4 *light;
+    u32x4 *out;
+    u32 first, count, out_first;
+} dataset_call;
+
+void dataset_thread()
+{
+    auto &c = dataset_call;
+    dataset(c.light, c.out, c.first, c.count, c.out_first);
+}
+} // namespace
+
+extern "C" int run_dataset(const u32x4 *light, u32x4 *out, u32 first, u32 count, u32 out_first,
+                           unsigned groups)
+{
+    dataset_call = {light, out, first, count, out_first};
+    return run_groups(groups, dataset_thread);
+}
+#endif
