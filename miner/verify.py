@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,8 @@ def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
             old.unlink(missing_ok=True)
             old.with_suffix(".sum").unlink(missing_ok=True)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses this too
+            temporary.unlink(missing_ok=True)
 
 
 def _by_age() -> Iterator[Path]:
