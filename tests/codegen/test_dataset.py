@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from miner.catalog import variants
+from miner.codegen.assembly import kernel_text
+from miner.codegen.dataset import dataset_source, group_size, nodes_per_group
+from miner.codegen.shape import SHAPES, shape_named
+from miner.codegen.source import Source
+from miner.errors import BadValue
+from tests.codegen.golden import FOLDER, golden
+from tests.codegen.printed import INTRINSICS, sections
+from tests.codegen.toys import NAMES
+
+EPOCH = variants()["kawpow"].epoch(0)
+PAIRS = [
+    (dialect, name)
+    for dialect in ("opencl", "cuda")
+    for name, shape in SHAPES.items()
+    if dialect == "opencl" or shape.family == "lanes"
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [pytest.param(n, s, id=n) for n, s in golden() if "dataset" in n]
+)
+def test_golden(name: str, source: Source) -> None:
+    assert source.text == (FOLDER / name).read_text(encoding="ascii"), (
+        "if this change is wanted: python -m tests.codegen.golden"
+    )
+
+
+@pytest.mark.parametrize(("dialect", "shape"), PAIRS)
+def test_parts(dialect: str, shape: str) -> None:
+    source = dataset_source(EPOCH, dialect, shape_named(shape))
+    family = shape_named(shape).family
+    parts = sections(source.text)
+    assert [name for name, _ in parts] == [
+        "generated/constants.h",
+        f"kernels/preludes/{dialect}.h",
+        "kernels/keccak.h",
+        f"kernels/dataset_{family}.h",
+    ]
+    for name, text in parts[1:]:
+        assert text == kernel_text(name.removeprefix("kernels/"))
+        assert bool(INTRINSICS.search(text)) == name.startswith("kernels/preludes/")
+    constants = parts[0][1]
+    assert f"#define LIGHT_ITEMS {EPOCH.light_items}u\n" in constants
+    assert f"#define PARENTS {EPOCH.parents}u\n" in constants
+    assert source == dataset_source(EPOCH, dialect, shape_named(shape))
+    assert source.entry == "dataset"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_depends_on_nothing_but_the_light_cache_and_the_parents(name: str) -> None:
+    gpu = shape_named("gpu")
+    epoch = variants()[name].epoch(3)
+    source = dataset_source(epoch, "cuda", gpu)
+    larger = replace(epoch, dataset_items=epoch.dataset_items * 2 + 1)
+    assert dataset_source(larger, "cuda", gpu).sha256 == source.sha256
+    assert dataset_source(epoch, "cuda", gpu.split(4)).sha256 == source.sha256
+    other = variants()[name].epoch(4)
+    assert dataset_source(other, "cuda", gpu).sha256 != source.sha256
+    doubled = replace(epoch, parents=epoch.parents * 2)
+    assert dataset_source(doubled, "cuda", gpu).sha256 != source.sha256
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda s: s.name)
+def test_groups_make_whole_nodes(shape: object) -> None:
+    named = shape_named(shape.name)  # type: ignore[attr-defined]
+    threads, nodes = group_size(named), nodes_per_group(named)
+    assert threads == nodes * 4 if named.family == "lanes" else threads == 1
+
+
+def test_cuda_has_no_vectors() -> None:
+    with pytest.raises(BadValue, match=r"^shape: 'cpu' needs 16-word vectors"):
+        dataset_source(EPOCH, "cuda", shape_named("cpu"))

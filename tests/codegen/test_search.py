@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.catalog import variants
+from miner.codegen.assembly import kernel_text
+from miner.codegen.period import run_period
+from miner.codegen.search import RESULT_SLOTS, buffer_shift, search_source
+from miner.codegen.shape import SHAPES, shape_named
+from miner.codegen.source import Source
+from miner.errors import BadValue
+from miner.progpow.program import program
+from miner.progpow.variant import L1_WORDS
+from tests.codegen.golden import FOLDER, golden
+from tests.codegen.printed import INTRINSICS, sections
+from tests.codegen.toys import NAMES
+
+KAWPOW = variants()["kawpow"]
+EPOCH = KAWPOW.epoch(0)
+PAIRS = [
+    (dialect, f"{base}{split}")
+    for dialect in ("opencl", "cuda")
+    for base, shape in SHAPES.items()
+    for split in ("", "/2", "/4")
+    if dialect == "opencl" or shape.family == "lanes"
+]
+
+
+def source_of(dialect: str, shape: str) -> Source:
+    return search_source(KAWPOW, 333, EPOCH, dialect, shape_named(shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [pytest.param(n, s, id=n) for n, s in golden() if "search" in n]
+)
+def test_golden(name: str, source: Source) -> None:
+    assert source.text == (FOLDER / name).read_text(encoding="ascii"), (
+        "if this change is wanted: python -m tests.codegen.golden"
+    )
+
+
+def test_there_is_no_stray_golden_file() -> None:
+    assert {p.name for p in FOLDER.iterdir()} == {name for name, _ in golden()}
+
+
+@pytest.mark.parametrize(("dialect", "shape"), PAIRS)
+def test_the_same_arguments_give_the_same_source(dialect: str, shape: str) -> None:
+    first = source_of(dialect, shape)
+    kernel_text.cache_clear()
+    program.cache_clear()
+    assert source_of(dialect, shape) == first
+    assert source_of(dialect, shape).sha256 == first.sha256
+
+
+@pytest.mark.parametrize(("dialect", "shape"), PAIRS)
+def test_lines_name_files_of_the_tree_or_generated_ones(dialect: str, shape: str) -> None:
+    family = shape_named(shape).family
+    names = [name for name, _ in sections(source_of(dialect, shape).text)]
+    assert names == [
+        "generated/constants.h",
+        f"kernels/preludes/{dialect}.h",
+        f"kernels/{family}.h",
+        "kernels/keccak.h",
+        "kernels/mix.h",
+        "generated/period.h",
+        f"kernels/search_{family}.h",
+    ]
+
+
+@pytest.mark.parametrize(("dialect", "shape"), PAIRS)
+def test_kernel_files_are_taken_byte_by_byte(dialect: str, shape: str) -> None:
+    for name, text in sections(source_of(dialect, shape).text):
+        if name.startswith("kernels/"):
+            assert text == kernel_text(name.removeprefix("kernels/"))
+
+
+@pytest.mark.parametrize(("dialect", "shape"), PAIRS)
+def test_intrinsics_stand_in_the_prelude_alone(dialect: str, shape: str) -> None:
+    for name, text in sections(source_of(dialect, shape).text):
+        if name.startswith("kernels/preludes/"):
+            assert INTRINSICS.search(text)
+        else:
+            assert not INTRINSICS.search(text), name
+
+
+@pytest.mark.parametrize("base", ["gpu", "cpu", "cpu-1"])
+def test_one_buffer_has_no_select(base: str) -> None:
+    parts = dict(sections(source_of("opencl", base).text))
+    assert "BUFFER_SHIFT" not in parts["generated/constants.h"]
+    assert "BUFFER_MASK" not in parts["generated/constants.h"]
+    assert "#define BUFFERS 1\n" in parts["generated/constants.h"]
+    one = re.search(r"#if BUFFERS == 1\n(.*?)#elif", parts["kernels/mix.h"], re.DOTALL)
+    assert one
+    assert "?" not in one[1]
+    assert "dataset1" not in one[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_constants_are_baked_in(name: str) -> None:
+    variant = variants()[name]
+    epoch = variant.epoch(1)
+    text = search_source(variant, 5, epoch, "cuda", shape_named("gpu/2")).text
+    constants = dict(sections(text))["generated/constants.h"]
+    shift = buffer_shift(epoch.entries, 2)
+    for key, value in (
+        ("GROUP_SIZE", 256),
+        ("L1_WORDS", L1_WORDS),
+        ("RESULT_SLOTS", RESULT_SLOTS),
+        ("REGISTERS", variant.registers),
+        ("DAG_LOOPS", variant.dag_loops),
+        ("ENTRIES", epoch.entries),
+        ("BUFFER_SHIFT", shift),
+        ("BUFFER_MASK", (1 << shift) - 1),
+    ):
+        assert f"#define {key} {value}u\n" in constants
+    first = 16 if variant.absorbs_digest else 18
+    assert f"#define ABSORBS_DIGEST {int(variant.absorbs_digest)}\n" in constants
+    for i, word in enumerate(variant.initial_padding):
+        assert f" s[{10 + i}] = {word}u;" in constants
+    for i, word in enumerate(variant.final_padding):
+        assert f" s[{first + i}] = {word}u;" in constants
+    assert f"DO({variant.registers - 1})" in constants
+    assert f"DO({variant.registers})" not in constants
+    body = run_period(program(variant, 5), "lanes", 1)
+    assert dict(sections(text))["generated/period.h"] == body
+
+
+def test_all_that_changes_the_compiled_bytes_changes_the_hash() -> None:
+    other = variants()["progpow-0.9.3"]
+    gpu = shape_named("gpu")
+    sources = [
+        search_source(KAWPOW, 333, EPOCH, "cuda", gpu),
+        search_source(KAWPOW, 334, EPOCH, "cuda", gpu),
+        search_source(KAWPOW, 333, KAWPOW.epoch(1), "cuda", gpu),
+        search_source(KAWPOW, 333, EPOCH, "opencl", gpu),
+        search_source(KAWPOW, 333, EPOCH, "cuda", gpu.split(2)),
+        search_source(KAWPOW, 333, EPOCH, "cuda", shape_named("gpu-128")),
+        search_source(other, 333, EPOCH, "cuda", gpu),
+    ]
+    assert len({source.sha256 for source in sources}) == len(sources)
+    base = sources[0]
+    assert replace(base, title="another").sha256 == base.sha256
+    assert replace(base, options=("-G",)).sha256 != base.sha256
+    assert base.title == "kawpow search period 333 epoch 0 shape gpu"
+    assert base.entry == "search"
+
+
+@given(st.integers(1, 2**30), st.sampled_from([1, 2, 4]))
+def test_buffers_hold_all_entries_and_no_smaller_power_does(entries: int, buffers: int) -> None:
+    shift = buffer_shift(entries, buffers)
+    assert buffers << shift >= entries
+    assert shift == 0 or buffers << (shift - 1) < entries
+
+
+def test_what_a_dialect_cannot_say_is_refused() -> None:
+    with pytest.raises(BadValue, match=r"^shape: 'cpu' needs 16-word vectors, cuda has none$"):
+        source_of("cuda", "cpu")
+    with pytest.raises(BadValue, match=r"^dialect: 'metal' is none of opencl, cuda$"):
+        source_of("metal", "gpu")
+    with pytest.raises(BadValue, match=r"^shape: 'gpu/3' is none of gpu, .* with /2 or /4$"):
+        shape_named("gpu/3")
+    with pytest.raises(BadValue, match=r"^shape: 'tpu' is none of "):
+        shape_named("tpu")
+    with pytest.raises(BadValue, match=r"^buffers: 3 is not 1, 2 or 4$"):
+        shape_named("gpu").split(3)

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from miner import verify
+from miner.catalog import variants
+from miner.errors import BadValue, BadVariant
+from miner.progpow.epoch import Epoch
+from miner.progpow.light import light_cache
+from miner.verify import (
+    KEPT_ON_DISK,
+    Interrupted,
+    Verifier,
+    load_light_cache,
+    prove_file,
+    store_light_cache,
+)
+
+KAWPOW = variants()["kawpow"]
+ANSWER = KAWPOW.known_answers[0]
+TOY = KAWPOW.with_sizes(ANSWER.sizes)
+EPOCH = TOY.epoch_at(0)
+
+Report = tuple[Epoch, float, float, bool]
+
+
+class Told:
+    """A progress that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def __call__(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
+        self.reports.append((epoch, done, seconds, from_disk))
+
+    @property
+    def ready(self) -> list[bool]:
+        """For each finished light cache whether it was on disk."""
+        return [from_disk for _, done, _, from_disk in self.reports if done == 1.0]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(folder))
+    return folder
+
+
+def numbered(items: int) -> Epoch:
+    return Epoch(0, 0, items, 8191, 256)
+
+
+def test_a_known_answer() -> None:
+    verifier = Verifier()
+    digest = verifier.hash(TOY, ANSWER.height, EPOCH, ANSWER.header_hash, ANSWER.nonce)
+    assert digest.mix_hash == ANSWER.mix_hash
+    assert digest.final_hash == ANSWER.final_hash
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_header_that_is_not_32_bytes_is_named_before_anything_is_built(length: int) -> None:
+    told = Told()
+    with pytest.raises(BadValue, match=rf"^header_hash: needs 32 bytes, has {length}$"):
+        Verifier(told).hash(TOY, 0, EPOCH, bytes(length), 0)
+    assert told.reports == []
+
+
+def test_a_height_below_0_is_named() -> None:
+    with pytest.raises(BadValue, match=r"^height: -1 is outside"):
+        Verifier().hash(TOY, -1, EPOCH, bytes(32), 0)
+
+
+def test_many_threads_build_a_light_cache_once() -> None:
+    told = Told()
+    verifier = Verifier(told)
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> int:
+        together.wait()
+        return id(verifier.light(EPOCH))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
+    assert told.ready == [False]
+
+
+def test_many_threads_hash_alike() -> None:
+    verifier = Verifier()
+
+    def ask(nonce: int) -> bytes:
+        return verifier.hash(TOY, 0, EPOCH, ANSWER.header_hash, nonce).final_hash
+
+    nonces = list(range(40))
+    alone = [ask(nonce) for nonce in nonces]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, nonces)) == alone
+
+
+def test_the_second_verifier_finds_it_on_disk(cache: Path) -> None:
+    told = Told()
+    first = Verifier(told).light(EPOCH)
+    second = Verifier(told).light(EPOCH)
+    assert told.ready == [False, True]
+    np.testing.assert_array_equal(first.cache, second.cache)
+    np.testing.assert_array_equal(first.l1, second.l1)
+    assert [p.name for p in (cache / "light").glob("*.npy")] == ["0-509.npy"]
+
+
+def test_variants_that_share_a_light_cache_share_the_file() -> None:
+    told = Told()
+    verifier = Verifier(told)
+    verifier.light(EPOCH)
+    verifier.light(Epoch(7, 0, 509, 16381, 256))
+    assert told.ready == [False, True]
+
+
+def test_without_disk_nothing_is_written(cache: Path) -> None:
+    Verifier(disk=False).light(EPOCH)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        lambda data: data[:1000],
+        lambda data: b"",
+        lambda data: b"no array at all",
+        lambda data: data[:128] + bytes(len(data) - 128),
+    ],
+    ids=["one bit", "cut", "empty", "other file", "zeros"],
+)
+def test_a_damaged_file_is_built_anew(damage, cache: Path) -> None:  # type: ignore[no-untyped-def]
+    told = Told()
+    good = Verifier(told).light(EPOCH)
+    path = cache / "light" / "0-509.npy"
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    again = Verifier(told).light(EPOCH)
+    assert told.ready == [False, False]
+    np.testing.assert_array_equal(good.cache, again.cache)
+    assert path.read_bytes() == whole
+    assert Verifier(told).light(EPOCH)
+    assert told.ready == [False, False, True]
+
+
+def test_a_missing_or_wrong_checksum_is_damage(cache: Path) -> None:
+    told = Told()
+    Verifier(told).light(EPOCH)
+    checksum = cache / "light" / "0-509.sum"
+    checksum.write_bytes(bytes(32))
+    Verifier(told).light(EPOCH)
+    checksum.unlink()
+    Verifier(told).light(EPOCH)
+    assert told.ready == [False, False, False]
+
+
+def test_a_file_of_another_shape_is_damage() -> None:
+    store_light_cache(EPOCH, np.zeros((17, 16), np.uint32))
+    assert load_light_cache(EPOCH) is None
+    store_light_cache(EPOCH, np.zeros((509, 16), np.uint32))
+    assert load_light_cache(EPOCH) is not None, "only the checksum can tell"
+
+
+def test_where_nothing_can_be_written_it_works_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(blocked / "cache"))
+    told = Told()
+    verifier = Verifier(told)
+    digest = verifier.hash(TOY, 0, EPOCH, ANSWER.header_hash, ANSWER.nonce)
+    assert digest.final_hash == ANSWER.final_hash
+    assert verifier.light(EPOCH) is verifier.light(EPOCH)
+    assert told.ready == [False]
+
+
+def test_the_disk_keeps_the_last_used(cache: Path) -> None:
+    sizes = [503, 509, 521, 523, 541]
+    for age, items in enumerate(sizes[:KEPT_ON_DISK]):
+        epoch = numbered(items)
+        store_light_cache(epoch, light_cache(epoch))
+        path = cache / "light" / f"0-{items}.npy"
+        os.utime(path, (1000 + age, 1000 + age))
+    assert load_light_cache(numbered(503)) is not None, "used, hence no longer the oldest"
+    store_light_cache(numbered(541), light_cache(numbered(541)))
+    kept = {int(p.stem.split("-")[1]) for p in (cache / "light").glob("*.npy")}
+    assert kept == {503, 521, 523, 541}
+    assert {p.stem for p in (cache / "light").glob("*.sum")} == {f"0-{n}" for n in kept}
+
+
+def test_memory_keeps_two() -> None:
+    told = Told()
+    verifier = Verifier(told, disk=False)
+    first, second, third = (numbered(n) for n in (503, 509, 521))
+    for epoch in (first, second, first, third, first, second):
+        verifier.light(epoch)
+    assert [report[0].light_items for report in told.reports if report[1] == 1.0] == [
+        503,
+        509,
+        521,
+        509,
+    ]
+
+
+def test_a_stop_in_the_middle_leaves_nothing_behind(cache: Path) -> None:
+    large = numbered(400_009)
+    told = Told()
+    verifier = Verifier(told)
+    asked = 0
+
+    def after_three() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    with pytest.raises(Interrupted):
+        verifier.light(large, after_three)
+    assert told.ready == []
+    assert len(told.reports) == 3
+    assert not list(cache.glob("light/*"))
+    assert verifier.light(EPOCH), "the next one is not blocked"
+
+
+def test_a_stop_while_another_thread_builds() -> None:
+    large = numbered(400_009)
+    building, let_go = threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        building.set()
+        let_go.wait(30)
+
+    verifier = Verifier(hold)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(verifier.light, large)
+        assert building.wait(30)
+        with pytest.raises(Interrupted):
+            verifier.light(EPOCH, lambda: True)
+        let_go.set()
+        assert first.result(30).epoch == large
+
+
+def test_the_share_done_grows_and_ends_with_1_once() -> None:
+    told = Told()
+    Verifier(told).light(numbered(400_009))
+    shares = [done for _, done, _, _ in told.reports]
+    assert shares == sorted(shares)
+    assert shares.count(1.0) == 1
+    assert shares[-1] == 1.0
+    assert len(shares) > 8
+
+
+def test_hashers_of_variants_with_one_name_are_told_apart() -> None:
+    """A user's own file may be called like a shipped one."""
+    verifier = Verifier()
+    other = variants()["firopow"].with_sizes(ANSWER.sizes)
+    renamed = type(other)(
+        **{f: getattr(other, f) for f in other.__dataclass_fields__} | {"name": "kawpow"}
+    )
+    ours = verifier.hash(TOY, 0, EPOCH, bytes(32), 1)
+    theirs = verifier.hash(renamed, 0, EPOCH, bytes(32), 1)
+    assert ours != theirs
+    assert verifier.hash(TOY, 0, EPOCH, bytes(32), 1) == ours
+
+
+def test_a_file_is_proved_once_for_each_content(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proved = []
+    monkeypatch.setattr(verify, "prove_variant", proved.append)
+    path = tmp_path / "mine.toml"
+    path.write_text("a = 1\n")
+    prove_file(KAWPOW, path)
+    prove_file(KAWPOW, path)
+    assert len(proved) == 1
+    path.write_text("a = 2\n")
+    prove_file(KAWPOW, path)
+    assert len(proved) == 2
+    path.write_text("a = 1\n")
+    prove_file(KAWPOW, path)
+    assert len(proved) == 2, "remembered by content, not by date"
+    assert len(list((cache / "proved").iterdir())) == 2
+
+
+def test_a_file_that_fails_is_not_remembered(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("a = 1\n")
+    wrong = verify.Variant(
+        **{f: getattr(KAWPOW, f) for f in KAWPOW.__dataclass_fields__} | {"registers": 30}
+    )
+    for _ in range(2):
+        with pytest.raises(BadVariant, match=r"^variant 'kawpow': known_answers\[1\]"):
+            prove_file(wrong, path)
+    assert not (cache / "proved").exists()
+
+
+def test_a_proof_is_good_where_nothing_can_be_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("a = 1\n")
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(path / "cache"))
+    prove_file(KAWPOW, path)
