@@ -176,7 +176,7 @@ def summary(snapshot: Snapshot) -> list[str]:
     return [
         f"summary   {snapshot.accepted} shares accepted, not accepted: {rejected}",
         (
-            f"summary   {snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, {rate(mean)} over all; "
-            f"{snapshot.faults} device faults"
+            f"summary   {snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, "
+            f"{rate(mean)} over all; {snapshot.faults} device faults"
         ),
     ]

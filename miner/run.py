@@ -83,7 +83,6 @@ class PoolOptions:
 async def mine(
     mining: Mining,
     write: Callable[[str], None],
-    dial: NetworkDial | None = None,
     verifier: Verifier | None = None,
 ) -> int:
     """Mine until a signal or the wanted number of shares; return how many were accepted.
@@ -130,7 +129,7 @@ async def mine(
 
     client = PoolClient(
         mining.pools, mining.variant, work_on, on_verdict, emit,
-        dial=dial or NetworkDial(), clock=clock, random=random, agent=AGENT,
+        dial=NetworkDial(), clock=clock, random=random, agent=AGENT,
         seed_of=seed_hash, diff1=mining.diff1, give_up=mining.give_up,
     )  # fmt: skip
     with WorkPool("build", BUILDS) as builds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -11,7 +12,7 @@ from miner import __version__
 from miner.cli.audit import hash_command, kernel, variants_command
 from miner.cli.machine import bench, cache, devices, selftest_command
 from miner.cli.mining import demo, mine, pool
-from miner.errors import MinerError
+from miner.errors import DeviceHung, MinerError
 
 INTERRUPTED = 130
 """Exit code of a run that was stopped at once."""
@@ -43,15 +44,12 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except MinerError as error:
-        click.echo(f"progpow-miner: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(error)
     except BaseExceptionGroup as group:
         ours, others = group.split(MinerError)
         if others is not None or ours is None:
             raise
-        first = _first(ours)
-        click.echo(f"progpow-miner: {first}", err=True)
-        sys.exit(getattr(first, "exit_code", 1))
+        _end(_first(ours))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -60,6 +58,14 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _end(error: MinerError) -> NoReturn:
+    click.echo(f"progpow-miner: {error}", err=True)
+    if isinstance(error, DeviceHung):
+        sys.stdout.flush()
+        os._exit(error.exit_code)  # the hung driver call would keep the process for ever
+    sys.exit(error.exit_code)
+
+
+def _first(group: BaseExceptionGroup[MinerError]) -> MinerError:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -106,7 +106,7 @@ def _pools(
 async def _mine(settings: Settings) -> None:
     from miner.catalog import find_coin
     from miner.devices.registry import choose_devices
-    from miner.pool.dial import NetworkDial
+    from miner.pool.dial import tls_context
     from miner.pool.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
     from miner.run import Mining
     from miner.run import mine as run_mine
@@ -126,21 +126,26 @@ async def _mine(settings: Settings) -> None:
         _write(f"note      {left.info.name} is not used: {left.info.unusable}")
     for found in use:
         _write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
-    first = settings.pools[0]
-    dial = NetworkDial(ca_file=first.tls_ca_file, tls_insecure=first.tls_insecure)
-    if first.tls_insecure:
-        _write("note      certificates are not checked: anyone in between can take your shares")
+    for url in pools:
+        tls_context(url)
+        if url.tls_insecure:
+            _write(
+                f"note      {url.label}: its certificate is not checked, so that anyone in "
+                "between can take your shares"
+            )
     mining = Mining(variant, pools, use, diff1, settings.shares, settings.give_up)
-    await run_mine(mining, _write, dial)
+    await run_mine(mining, _write)
 
 
 def pool_url(pool: PoolSettings) -> PoolUrl:
     """Return the address that the settings of a pool name."""
+    from dataclasses import replace
+
     from miner.pool.url import parse_pool_url
 
-    return parse_pool_url(
-        pool.url, pool.user or None, pool.password.get_secret_value(), pool.worker
-    )
+    url = parse_pool_url(pool.url, pool.user or None, pool.password.get_secret_value(), pool.worker)
+    ca_file = str(pool.tls_ca_file) if pool.tls_ca_file else None
+    return replace(url, tls_insecure=pool.tls_insecure, ca_file=ca_file)
 
 
 POOL_OPTIONS = [

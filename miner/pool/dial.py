@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from contextlib import suppress
@@ -48,27 +47,14 @@ class Dial(Protocol):
 
 
 class NetworkDial:
-    """The machine's own network.
+    """The machine's own network."""
 
-    `ca_file` (PEM) is trusted besides the system's authorities; `tls_insecure` trusts everybody,
-    so that whoever is in between can take the hash rate.
-    """
-
-    def __init__(
-        self,
-        ca_file: str | os.PathLike[str] | None = None,
-        tls_insecure: bool = False,
-        limit: float = CONNECT_SECONDS,
-    ) -> None:
-        self._ca_file = ca_file
-        self._insecure = tls_insecure
+    def __init__(self, limit: float = CONNECT_SECONDS) -> None:
         self._limit = limit
-        if ca_file is not None:
-            self._context(Transport.TLS)
 
     async def open(self, url: PoolUrl) -> Stream:
         """Return a connected stream, for TLS after the handshake."""
-        context = None if url.transport is Transport.TCP else self._context(url.transport)
+        context = None if url.transport is Transport.TCP else tls_context(url)
         tls = {"server_hostname": url.host, "ssl_shutdown_timeout": CLOSE_SECONDS}
         try:
             async with asyncio.timeout(self._limit):
@@ -84,20 +70,22 @@ class NetworkDial:
         _keep_alive(writer)
         return NetworkStream(reader, writer)
 
-    def _context(self, transport: Transport) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        if self._ca_file is not None:
-            try:
-                context.load_verify_locations(self._ca_file)
-            except OSError as error:
-                reason = error.strerror or "no certificate in it"
-                raise ConfigError(f"CA file {os.fspath(self._ca_file)}: {reason}") from error
-        if transport is Transport.TLS12:
-            context.maximum_version = ssl.TLSVersion.TLSv1_2
-        if self._insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+
+def tls_context(url: PoolUrl) -> ssl.SSLContext:
+    """Return how `url` wants its peer checked; raises `ConfigError` for an unusable CA file."""
+    context = ssl.create_default_context()
+    if url.ca_file is not None:
+        try:
+            context.load_verify_locations(url.ca_file)
+        except OSError as error:
+            reason = error.strerror or "no certificate in it"
+            raise ConfigError(f"CA file {url.ca_file}: {reason}") from error
+    if url.transport is Transport.TLS12:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if url.tls_insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class NetworkStream:

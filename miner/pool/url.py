@@ -56,6 +56,10 @@ class PoolUrl:
     """As it is sent: account, or account.worker."""
     password: str = field(default=DEFAULT_PASSWORD, repr=False)
     transport: Transport = Transport.TCP
+    tls_insecure: bool = False
+    """Accept any certificate: whoever is in between can take the hash rate."""
+    ca_file: str | None = None
+    """PEM; trusted besides the system's authorities."""
 
     @property
     def label(self) -> str:

@@ -5,13 +5,14 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 
 from miner.errors import ConfigError, ConnectionLost, PoolRefused
-from miner.pool.dial import NetworkDial
+from miner.pool.dial import NetworkDial, tls_context
 from miner.pool.url import PoolUrl, Transport
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -64,8 +65,13 @@ async def serving(serve: Serve = echo, tls: ssl.SSLContext | None = None) -> Asy
         await event.wait()
 
 
-def url(port: int, transport: Transport = Transport.TCP, host: str = "127.0.0.1") -> PoolUrl:
-    return PoolUrl(host, port, "user", "x", transport)
+def url(
+    port: int,
+    transport: Transport = Transport.TCP,
+    host: str = "127.0.0.1",
+    ca_file: Path | None = None,
+) -> PoolUrl:
+    return PoolUrl(host, port, "user", "x", transport, ca_file=str(ca_file) if ca_file else None)
 
 
 async def exchanged(dial: NetworkDial, to: PoolUrl) -> bytes:
@@ -94,8 +100,8 @@ async def test_small_lines_go_at_once_and_a_dead_peer_is_noticed() -> None:
 
 async def test_tls_with_an_authority_of_ones_own(authority: trustme.CA, ca_file: Path) -> None:
     async with serving(tls=server_context(authority)) as port:
-        dial = NetworkDial(ca_file=ca_file)
-        assert await exchanged(dial, url(port, Transport.TLS)) == b"hello\n"
+        to = url(port, Transport.TLS, ca_file=ca_file)
+        assert await exchanged(NetworkDial(), to) == b"hello\n"
 
 
 async def test_tls_sends_the_name_and_checks_it(authority: trustme.CA, ca_file: Path) -> None:
@@ -103,11 +109,11 @@ async def test_tls_sends_the_name_and_checks_it(authority: trustme.CA, ca_file: 
     names: list[str | None] = []
     context.sni_callback = lambda _socket, name, _context: names.append(name)
     async with serving(tls=context) as port:
-        dial = NetworkDial(ca_file=ca_file)
-        assert await exchanged(dial, url(port, Transport.TLS, "localhost")) == b"hello\n"
+        to = url(port, Transport.TLS, "localhost", ca_file=ca_file)
+        assert await exchanged(NetworkDial(), to) == b"hello\n"
         assert names == ["localhost"]
         with pytest.raises(PoolRefused, match="not trusted"):
-            await dial.open(url(port, Transport.TLS))
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
 
 
 async def test_tls_refuses_an_unknown_authority_and_says_what_to_do(
@@ -120,8 +126,8 @@ async def test_tls_refuses_an_unknown_authority_and_says_what_to_do(
 
 async def test_tls_insecure_trusts_everybody(authority: trustme.CA) -> None:
     async with serving(tls=server_context(authority, "other.example")) as port:
-        dial = NetworkDial(tls_insecure=True)
-        assert await exchanged(dial, url(port, Transport.TLS)) == b"hello\n"
+        to = replace(url(port, Transport.TLS), tls_insecure=True)
+        assert await exchanged(NetworkDial(), to) == b"hello\n"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,7 @@ async def test_tls12_is_nothing_newer(
     authority: trustme.CA, ca_file: Path, transport: Transport, version: str
 ) -> None:
     async with serving(tls=server_context(authority)) as port:
-        stream = await NetworkDial(ca_file=ca_file).open(url(port, transport))
+        stream = await NetworkDial().open(url(port, transport, ca_file=ca_file))
         found = stream._writer.get_extra_info("ssl_object")  # type: ignore[attr-defined]
         assert found.version() == version
         await stream.close()
@@ -144,7 +150,7 @@ async def test_tls_to_a_port_without_it_says_so(ca_file: Path) -> None:
 
     async with serving(plain) as port:
         with pytest.raises(ConnectionLost, match=r"stratum\+tcp"):
-            await NetworkDial(ca_file=ca_file).open(url(port, Transport.TLS))
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
 
 
 async def test_nothing_listens() -> None:
@@ -206,7 +212,7 @@ async def test_the_other_side_closes() -> None:
 
 def test_a_missing_ca_file_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.pem: No such file"):
-        NetworkDial(ca_file=tmp_path / "none.pem")
+        tls_context(url(1, Transport.TLS, ca_file=tmp_path / "none.pem"))
     (tmp_path / "bad.pem").write_text("no certificate")
     with pytest.raises(ConfigError, match=r"bad\.pem"):
-        NetworkDial(ca_file=tmp_path / "bad.pem")
+        tls_context(url(1, Transport.TLS, ca_file=tmp_path / "bad.pem"))

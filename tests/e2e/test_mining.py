@@ -1,0 +1,149 @@
+"""The whole miner against the bundled pool, as processes, on a toy-sized KawPow."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENOUGH = 180
+"""Seconds after which a wait has failed."""
+
+
+class Program:
+    """A running command with its lines."""
+
+    def __init__(self, *arguments: str, cache: Path) -> None:
+        environment = {**os.environ, "PROGPOW_MINER_CACHE": str(cache), "PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "miner", *arguments],
+            cwd=ROOT, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self._limit = threading.Timer(ENOUGH, self.process.kill)
+        self._limit.start()
+
+    def until(self, pattern: str, times: int = 1) -> re.Match[str]:
+        """Read lines until `pattern` was seen `times` times."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if found := re.search(pattern, line):
+                times -= 1
+                if not times:
+                    return found
+        pytest.fail(f"never saw {pattern!r} in:\n{''.join(self.lines)}")
+
+    def end(self, number: signal.Signals | None = None) -> int:
+        """Signal it, read the rest, return the exit code."""
+        if number:
+            self.process.send_signal(number)
+        assert self.process.stdout is not None
+        self.lines += self.process.stdout
+        return self.process.wait()
+
+    def close(self) -> None:
+        self._limit.cancel()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    own = os.environ.get("PROGPOW_MINER_CACHE")
+    return Path(own) if own else tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """KawPow with its sizes written down outright, and an epoch that ends every 9 blocks."""
+    text = (ROOT / "configs/variants/kawpow.toml").read_text()
+    head, mark, answers = text.partition("[[known_answers]]")
+    head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
+    head = re.sub(r"aliases = .*", "aliases = []", head)
+    sizes = "[sizes]\nlight_items = 509\ndataset_items = 8191\nseed_epoch = 0\n\n"
+    path = tmp_path_factory.mktemp("variant") / "toy.toml"
+    path.write_text(head + sizes + mark + answers)
+    return str(path)
+
+
+@pytest.fixture
+def run(cache: Path) -> Iterator[object]:
+    programs: list[Program] = []
+
+    def start(*arguments: str) -> Program:
+        programs.append(Program(*arguments, cache=cache))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.close()
+
+
+def pool_arguments(toy: str, port: int = 0, **more: str) -> list[str]:
+    options = {"variant": toy, "difficulty": "0.000002", "listen": f"127.0.0.1:{port}"} | more
+    return ["pool", *(f"--{k.replace('_', '-')}={v}" for k, v in options.items())]
+
+
+def port_of(pool: Program) -> int:
+    return int(pool.until(r"listening on stratum\+tcp://127\.0\.0\.1:(\d+)")[1])
+
+
+def miner_arguments(toy: str, port: int) -> list[str]:
+    return ["mine", "-a", toy, "-o", f"stratum+tcp://127.0.0.1:{port}", "-u", "w", "-w", "rig"]
+
+
+def test_the_demo_ends_with_its_shares_accepted(run, toy: str) -> None:  # type: ignore[no-untyped-def]
+    demo = run("demo", "--variant", toy, "--shares", "2", "--difficulty", "0.000002")
+    assert demo.end() == 0, demo.text
+    assert "generated and proved" in demo.text
+    assert re.search(r"summary .*\d shares accepted, not accepted: none", demo.text), demo.text
+
+
+def test_many_periods_without_a_rejected_share_but_honest_stales(run, toy: str) -> None:  # type: ignore[no-untyped-def]
+    pool = run(*pool_arguments(toy, block_time="1"))
+    miner = run(*miner_arguments(toy, port_of(pool)))
+    miner.until("share .*accepted", times=3)
+    miner.until("kernel of period", times=4)
+    miner.until("share .*accepted", times=3)
+    assert miner.end(signal.SIGINT) == 0
+    assert pool.end(signal.SIGTERM) == 0
+    refused = [x for x in pool.lines if x.startswith("share") and " refused " in x]
+    assert all("refused 21" in line for line in refused), pool.text
+    assert "FAULT" not in miner.text
+
+
+def test_a_pool_that_is_killed_and_comes_back_is_mined_on_again(run, toy: str) -> None:  # type: ignore[no-untyped-def]
+    pool = run(*pool_arguments(toy))
+    port = port_of(pool)
+    miner = run(*miner_arguments(toy, port))
+    miner.until("share .*accepted")
+    pool.end(signal.SIGKILL)
+    miner.until("pool .*lost")
+    again = run(*pool_arguments(toy, port=port))
+    port_of(again)
+    miner.until("pool .*logged in")
+    miner.until("share .*accepted")
+    assert miner.end(signal.SIGTERM) == 0, miner.text
+
+
+def test_no_pool_at_all_is_tried_until_give_up_with_exit_code_4(run, toy: str) -> None:  # type: ignore[no-untyped-def]
+    miner = run(*miner_arguments(toy, 9), "--give-up", "1")
+    assert miner.end() == 4, miner.text
+    assert "Traceback" not in miner.text
