@@ -1,0 +1,218 @@
+"""Measures the OpenCL kernels on the CPU: search in every shape, dataset in both families.
+
+KawPow on a light cache of full size. The dataset has 64 MiB, or with --real epoch 0's 1 GiB.
+The shapes work in turns; compare their ratios, which neighbours' load leaves alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from random import Random
+from time import perf_counter
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[1]
+sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
+
+from host import cpu_model, source_hash, write_json  # noqa: E402
+
+from miner.catalog import variants  # noqa: E402
+from miner.codegen.search import search_source  # noqa: E402
+from miner.codegen.shape import shape_named  # noqa: E402
+from miner.devices.device import Device  # noqa: E402
+from miner.devices.registry import find_devices  # noqa: E402
+from miner.engine.dataset_proof import prove_dataset  # noqa: E402
+from miner.engine.kernel_proof import prove_kernel  # noqa: E402
+from miner.errors import MinerError  # noqa: E402
+from miner.progpow.epoch import Epoch, FixedSizes  # noqa: E402
+from miner.progpow.hashing import Hasher, Light  # noqa: E402
+from miner.progpow.light import dataset_nodes  # noqa: E402
+from miner.progpow.variant import Variant  # noqa: E402
+from miner.verify import Verifier  # noqa: E402
+from miner.work import Job, NonceRange, NonceSpace  # noqa: E402
+
+SHAPES = ("cpu", "cpu-1", "gpu", "gpu-subgroups")
+
+HEIGHTS = (937863, 1234567, 1006647)
+"""Of light, average and heavy programs: the mix of operations moves a hashrate by some percent."""
+
+LIGHT_ITEMS = 262139
+"""Epoch 0's, so that the dataset kernel finds the memory that it meets in earnest."""
+
+SMALL_ITEMS = 524287
+"""128-byte items: 64 MiB, more than most CPUs' caches hold."""
+
+FEW_ITEMS = 32749
+"""4 MiB, for the GPUs' dataset kernel, which is slow on a CPU."""
+
+LAUNCH_SECONDS = 0.2
+
+HEADER = hashlib.sha256(b"benchmark").digest()
+
+
+@dataclass(slots=True)
+class Contender:
+    """A search kernel with the size of its launches and what they took."""
+
+    shape: str
+    height: int
+    job: Job
+    kernel: Any
+    build_seconds: float
+    count: int
+    rates: list[float]
+    next: int = 0
+
+    def launch(self, device: Device) -> float:
+        """Search the next nonces; hashes a second."""
+        device.take_shape(shape_named(self.shape))
+        begun = perf_counter()
+        device.launch(self.kernel, self.job, NonceRange(self.next, self.count)).wait()
+        self.next += self.count
+        return self.count / (perf_counter() - begun)
+
+
+def prepare(device: Device, variant: Variant, light: Light, shape: str, height: int) -> Contender:
+    """Build and prove a kernel, and find the launch that takes about LAUNCH_SECONDS."""
+    device.take_shape(shape_named(shape))
+    period = variant.period_at(height)
+    source = search_source(variant, period, light.epoch, device.dialect, device.shape)
+    job = Job(0, "benchmark", variant, HEADER, height, light.epoch, 2**192 - 1, NonceSpace())
+    hasher = Hasher.of(variant, period, light)
+
+    def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
+        digest = hasher.hash(job.header_hash, nonce)
+        return digest.mix_hash, digest.final_hash
+
+    begun = perf_counter()
+    kernel = device.load(device.build(source))
+    spent = perf_counter() - begun
+    prove_kernel(device, kernel, job, hash_of, Random(0))
+    made = Contender(shape, height, job, kernel, spent, device.round_up(512), [])
+    while (rate := made.launch(device)) * LAUNCH_SECONDS > made.count * 2:
+        made.count = device.round_up(made.count * 4)
+    made.count = device.round_up(int(rate * LAUNCH_SECONDS))
+    return made
+
+
+def measure_search(
+    device: Device, variant: Variant, light: Light, rounds: int, say: Callable[[str], None]
+) -> dict[str, dict[str, float]]:
+    """Return for each shape that runs here its hashrate and its ratio to the first shape's."""
+    contenders: list[Contender] = []
+    for shape in SHAPES:
+        try:
+            contenders += [prepare(device, variant, light, shape, h) for h in HEIGHTS]
+        except MinerError as error:
+            say(f"{shape} left out: {error}")
+    for _ in range(rounds):
+        for contender in contenders:
+            contender.rates.append(contender.launch(device))
+    base = {c.height: c.rates for c in contenders if c.shape == contenders[0].shape}
+    rows = {}
+    for shape in dict.fromkeys(c.shape for c in contenders):
+        own = [c for c in contenders if c.shape == shape]
+        pairs = [r / b for c in own for r, b in zip(c.rates, base[c.height], strict=True)]
+        rows[shape] = {
+            "hashes_per_second": statistics.median(r for c in own for r in c.rates),
+            f"ratio_to_{contenders[0].shape}": statistics.median(pairs),
+            "build_seconds": statistics.median(c.build_seconds for c in own),
+        }
+    return rows
+
+
+def measure_dataset(device: Device, epoch: Epoch, light: Light, shape: str) -> dict[str, float]:
+    """Fill and prove the dataset by the family of `shape`; nodes a second without the build."""
+    device.take_shape(shape_named(shape))
+    begun = perf_counter()
+    steps = device.generate(epoch, light.cache)
+    next(steps)
+    built = perf_counter()
+    for _ in steps:
+        pass
+    spent = perf_counter() - built
+    prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
+    return {
+        "nodes_per_second": epoch.nodes / spent,
+        "nodes": float(epoch.nodes),
+        "seconds": spent,
+        "build_seconds": built - begun,
+    }
+
+
+def driver_version() -> str:
+    """Return the version of the CPU's OpenCL runtime, where it came as a package."""
+    try:
+        return f"intel-opencl-rt {version('intel-opencl-rt')}"
+    except PackageNotFoundError:
+        return "of the system"
+
+
+def main() -> None:
+    """Measure, print, and write what --json asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--real", action="store_true", help="epoch 0's whole dataset, 1 GiB")
+    parser.add_argument("--rounds", type=int, default=7, help="launches of each kernel")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    asked = parser.parse_args()
+    kawpow = variants()["kawpow"]
+    found = next((f for f in find_devices("opencl")[0] if f.info.kind == "cpu"), None)
+    if found is None or found.info.unusable:
+        raise SystemExit("no CPU with an OpenCL runtime: pip install 'progpow-miner[cpu]'")
+    # Epoch 0's whatever the height, so that one dataset serves all programs.
+    real = kawpow.epoch(0)
+    items = real.dataset_items if asked.real else SMALL_ITEMS
+    variant = kawpow.with_sizes(FixedSizes(LIGHT_ITEMS, items, 0))
+    few = kawpow.with_sizes(FixedSizes(LIGHT_ITEMS, FEW_ITEMS, 0)).epoch(0)
+    epoch = variant.epoch(0)
+    print(f"{cpu_model()}, {found.info.units} units, {found.info.driver}")
+    print("light cache ...", flush=True)
+    light = Verifier().light(epoch)
+    device = found.open()
+    datasets = {}
+    try:
+        print("dataset kernels ...", flush=True)
+        datasets["lanes"] = measure_dataset(device, few, light, "gpu")
+        datasets["vector"] = measure_dataset(device, epoch, light, "cpu")
+        print("search kernels ...", flush=True)
+        search = measure_search(device, variant, light, asked.rounds, print)
+    finally:
+        device.close()
+    print(f"\nsearch, dataset of {epoch.dataset_bytes / 2**20:.0f} MiB, three programs")
+    print(f"  {'shape':16}{'kH/s':>9}{'ratio':>9}{'build, s':>11}")
+    for name, row in search.items():
+        rate, ratio, build = row.values()
+        print(f"  {name:16}{rate / 1e3:9.1f}{ratio:9.3f}{build:11.2f}")
+    print("\ndataset")
+    print(f"  {'family':16}{'nodes/s':>9}{'nodes':>12}{'build, s':>11}")
+    for name, row in datasets.items():
+        print(
+            f"  {name:16}{row['nodes_per_second']:9.0f}{row['nodes']:12.0f}"
+            f"{row['build_seconds']:11.2f}"
+        )
+    if asked.json:
+        measured = [*(CHECKOUT / "kernels").rglob("*.h"), *(CHECKOUT / "miner").rglob("*.py")]
+        document = {
+            "search": search,
+            "dataset": datasets,
+            "dataset_bytes": epoch.dataset_bytes,
+            "heights": list(HEIGHTS),
+            "rounds": asked.rounds,
+            "cpu": cpu_model(),
+            "units": found.info.units,
+            "driver": found.info.driver,
+            "runtime": driver_version(),
+            "sources_sha256": source_hash([path.resolve() for path in measured]),
+        }
+        write_json(asked.json, document)
+
+
+if __name__ == "__main__":
+    main()
