@@ -7,7 +7,7 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.assembly import kernel_text
 from miner.codegen.dataset import dataset_source, group_size, nodes_per_group
-from miner.codegen.shape import SHAPES, shape_named
+from miner.codegen.shape import SHAPES, LaunchShape, shape_named
 from miner.codegen.source import Source
 from miner.errors import BadValue
 from tests.codegen.golden import FOLDER, golden
@@ -68,10 +68,9 @@ def test_it_depends_on_nothing_but_the_light_cache_and_the_parents(name: str) ->
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda s: s.name)
-def test_groups_make_whole_nodes(shape: object) -> None:
-    named = shape_named(shape.name)  # type: ignore[attr-defined]
-    threads, nodes = group_size(named), nodes_per_group(named)
-    assert threads == nodes * 4 if named.family == "lanes" else threads == 1
+def test_groups_make_whole_nodes(shape: LaunchShape) -> None:
+    lanes = shape.family == "lanes"
+    assert group_size(shape) == (nodes_per_group(shape) * 4 if lanes else 1)
 
 
 def test_cuda_has_no_vectors() -> None:
