@@ -1,0 +1,386 @@
+"""What every backend owes the engine, shown on every device that this machine has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miner.catalog import variants
+from miner.codegen.search import search_source
+from miner.codegen.shape import SHAPES, shape_named
+from miner.codegen.source import Source
+from miner.devices import registry
+from miner.devices.device import RESULT_SLOTS, Device
+from miner.devices.registry import find_devices, probed
+from miner.devices.selftest import EVERY_NONCE, selftest
+from miner.errors import BuildFailed, DeviceError
+from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.hashing import Hasher, Light
+from miner.progpow.light import dataset_nodes, light_cache
+from miner.progpow.variant import Variant
+from miner.work import Job, NonceRange, NonceSpace
+from tests.fakes import device as fakes
+from tests.fakes.variants import KAWPOW
+
+FOUND, MISSING = find_devices()
+TOY = KAWPOW.with_sizes(FixedSizes(509, 20011, 0))
+"""More nodes than the first slice of a dataset has."""
+
+
+@dataclass
+class Bench:
+    """A device with what its hashes and its nodes are held against."""
+
+    device: Device
+    variant: Variant
+    light: Light
+    source_of: Callable[..., Source]
+    hash_of: Callable[[Job, int], tuple[bytes, bytes]]
+    node_of: Callable[[Epoch, Any, int, int], Any]
+
+    def job(self, header: int = 1, target: int = EVERY_NONCE, height: int = 0) -> Job:
+        digest = hashlib.sha256(b"header %d" % header).digest()
+        epoch = self.variant.epoch_at(height)
+        return Job(1, str(header), self.variant, digest, height, epoch, target, NonceSpace())
+
+    def kernel(self, height: int = 0) -> Any:
+        period, epoch = self.variant.period_at(height), self.variant.epoch_at(height)
+        device = self.device
+        source = self.source_of(self.variant, period, epoch, device.dialect, device.shape)
+        return device.load(device.build(source))
+
+    def hits(self, job: Job, span: NonceRange, kernel: Any = None) -> list[int]:
+        found = self.device.launch(kernel or self.kernel(job.height), job, span).wait()
+        assert found.tried == span.count
+        assert found.total == len(found.hits)
+        assert not found.overflowed
+        for hit in found.hits:
+            assert words(*self.hash_of(job, hit.nonce)) == (*hit.final_words, hit.mix_word)
+        return sorted(hit.nonce for hit in found.hits)
+
+    def values(self, job: Job, span: NonceRange) -> dict[int, int]:
+        nonces = range(span.first, span.first + span.count)
+        return {n: int.from_bytes(self.hash_of(job, n)[1], "big") for n in nonces}
+
+
+def words(mix: bytes, final: bytes) -> tuple[int, int, int]:
+    first, second, third = np.frombuffer(final[:8] + mix[:4], "<u4").tolist()
+    return first, second, third
+
+
+HASHES: dict[tuple[Epoch, bytes, int, int], tuple[bytes, bytes]] = {}
+"""The reference's, by epoch, header, period and nonce."""
+
+
+def bench_of(device: Device, variant: Variant = TOY) -> Bench:
+    """Return `device` with the dataset of `variant` generated."""
+    epoch = variant.epoch_at(0)
+    light = Light.of(epoch, light_cache(epoch))
+
+    def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
+        key = (epoch, job.header_hash, job.period, nonce)
+        if key not in HASHES:
+            digest = Hasher.of(variant, job.period, light).hash(job.header_hash, nonce)
+            HASHES[key] = digest.mix_hash, digest.final_hash
+        return HASHES[key]
+
+    done = list(device.generate(epoch, light.cache))
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+    return Bench(device, variant, light, search_source, hash_of, dataset_nodes)
+
+
+def fake_bench() -> Bench:
+    """Return the engine tests' own device, so that it cannot drift from the contract."""
+    epoch = fakes.TOY.epoch_at(0)
+    cache = fakes.light_of(epoch)
+    light = Light(epoch, cache, np.zeros(4096, np.uint32))
+    return Bench(
+        fakes.filled_device(epoch), fakes.TOY, light, fakes.search_source, fakes.hash_of,
+        fakes.node_of,
+    )  # fmt: skip
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        *(pytest.param(f, id=f.info.name) for f in FOUND),
+        *(pytest.param(m, id=f"{m.partition(':')[0]}-missing") for m in MISSING),
+    ],
+)
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return fake_bench() if request.param == "fake" else bench_of(opened(request.param))
+
+
+@pytest.fixture(params=[pytest.param(f, id=f.info.name) for f in FOUND])
+def device(request: pytest.FixtureRequest) -> Iterator[Device]:
+    one = opened(request.param)
+    own = one.shape
+    yield one
+    one.take_shape(own)
+
+
+OPEN: dict[str, Device | str] = {}
+"""Devices by name, or why they cannot be used; opened once, since compilers are slow."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closing() -> Iterator[None]:
+    yield
+    for one in OPEN.values():
+        if not isinstance(one, str):
+            one.close()
+    OPEN.clear()
+
+
+def opened(found: registry.Found | str) -> Device:
+    """Open it, or skip with the reason why it cannot be used."""
+    if isinstance(found, str):
+        pytest.skip(found)
+    name = found.info.name
+    if name not in OPEN:
+        try:
+            one = found.open()
+            remember_builds(one)
+            reason = selftest(one, variants()["kawpow"], answers=1).problem
+            OPEN[name] = one if reason is None else reason
+        except DeviceError as error:
+            OPEN[name] = str(error)
+    device = OPEN[name]
+    if isinstance(device, str):
+        pytest.skip(f"{name}: {device}")
+    return device
+
+
+def remember_builds(device: Device) -> None:
+    """Have equal sources compiled once."""
+    build: Callable[[Source], Any] = device.build
+    known: dict[str, Any] = {}
+
+    def remembered(source: Source) -> Any:
+        if source.sha256 not in known:
+            known[source.sha256] = build(source)
+        return known[source.sha256]
+
+    device.build = remembered  # type: ignore[method-assign]
+
+
+def compiles(device: Device) -> None:
+    if device.info.backend == "ref":
+        pytest.skip("ref: interprets, has no compiler and no shapes")
+
+
+def span_of(bench: Bench, first: int, count: int) -> NonceRange:
+    return NonceRange(first, bench.device.round_up(count))
+
+
+def test_some_device_is_there() -> None:
+    assert "ref" in {f.info.name for f in FOUND}, MISSING
+
+
+def test_every_node_is_that_of_the_cpu(bench: Bench) -> None:
+    epoch = bench.variant.epoch_at(0)
+    wanted = bench.node_of(epoch, bench.light.cache, 0, epoch.nodes)
+    got = bench.device.read_nodes(0, epoch.nodes)
+    assert got.shape == (epoch.nodes, 16)
+    assert got.dtype == np.uint32
+    assert np.array_equal(got, wanted)
+    for node in (0, 1, epoch.nodes // 2, epoch.nodes - 1):
+        assert np.array_equal(bench.device.read_nodes(node, 1)[0], wanted[node])
+
+
+def test_nodes_are_overwritten_and_nothing_beside_them(bench: Bench) -> None:
+    epoch = bench.variant.epoch_at(0)
+    for first in (0, 77, epoch.nodes - 3):
+        before = bench.device.read_nodes(max(first - 1, 0), 5 if first < 100 else 4)
+        own = np.arange(48, dtype=np.uint32).reshape(3, 16) + first
+        bench.device.write_nodes(first, own)
+        assert np.array_equal(bench.device.read_nodes(first, 3), own)
+        at = 1 if first else 0
+        bench.device.write_nodes(first, before[at : at + 3])
+        assert np.array_equal(
+            bench.device.read_nodes(max(first - 1, 0), 5 if first < 100 else 4), before
+        )
+
+
+def test_what_is_overwritten_is_what_is_searched(device: Device) -> None:
+    compiles(device)
+    bench = bench_of(device)
+    epoch, job = TOY.epoch_at(0), bench.job()
+    span, kernel = span_of(bench, 0, 1), bench.kernel()
+    right = device.read_nodes(0, epoch.nodes)
+    device.write_nodes(0, np.zeros_like(right))
+    wrong = device.launch(kernel, job, span).wait()
+    assert [h.final_words for h in sorted(wrong.hits, key=lambda h: h.nonce)] != [
+        words(*bench.hash_of(job, n))[:2] for n in range(span.count)
+    ]
+    device.write_nodes(0, right)
+    assert bench.hits(job, span, kernel) == list(range(span.count))
+
+
+def test_counts_are_rounded_up_to_what_can_be_launched(bench: Bench) -> None:
+    up = bench.device.round_up
+    least = up(1)
+    assert least >= 1
+    for count in (1, 2, least, least + 1, 511, 512, 100_000):
+        rounded = up(count)
+        assert count <= rounded < count + least
+        assert rounded % least == 0
+        assert up(rounded) == rounded
+
+
+def test_exactly_the_nonces_of_the_reference_are_found(bench: Bench) -> None:
+    span = span_of(bench, 0x1234_5678_9ABC, 512)
+    values = bench.values(bench.job(), span)
+    target = sorted(values.values())[4]
+    met = sorted(n for n, value in values.items() if value <= target)
+    assert len(met) == 5
+    assert bench.hits(bench.job(target=target), span) == met
+    assert bench.hits(bench.job(target=0), span) == []
+
+
+def test_two_launches_pend_and_keep_their_own_jobs(bench: Bench) -> None:
+    kernel, jobs = bench.kernel(), [bench.job(2), bench.job(3)]
+    spans = [span_of(bench, 1 << 20, 128), span_of(bench, 1 << 40, 128)]
+    values = [bench.values(j, s) for j, s in zip(jobs, spans, strict=True)]
+    jobs = [
+        replace(j, share_target=sorted(v.values())[9]) for j, v in zip(jobs, values, strict=True)
+    ]
+    for _ in range(2):
+        pending = [bench.device.launch(kernel, j, s) for j, s in zip(jobs, spans, strict=True)]
+        for one, job, span, value in zip(pending, jobs, spans, values, strict=True):
+            found = one.wait()
+            assert found.tried == span.count
+            assert sorted(h.nonce for h in found.hits) == sorted(
+                n for n, v in value.items() if v <= job.target
+            )
+
+
+def test_more_hits_than_slots_are_counted(bench: Bench) -> None:
+    span = span_of(bench, 5, RESULT_SLOTS + 1)
+    found = bench.device.launch(bench.kernel(), bench.job(), span).wait()
+    assert found.overflowed
+    assert found.total == found.tried == span.count
+    assert len({hit.nonce for hit in found.hits}) == len(found.hits) == RESULT_SLOTS
+    assert all(span.first <= hit.nonce < span.first + span.count for hit in found.hits)
+    span = span_of(bench, 5, 1)
+    assert bench.hits(bench.job(), span) == [5 + i for i in range(span.count)]
+
+
+def test_the_last_nonces_there_are(bench: Bench) -> None:
+    count = bench.device.round_up(2)
+    span = NonceRange(2**64 - count, count)
+    assert bench.hits(bench.job(), span) == [2**64 - count + i for i in range(count)]
+
+
+def test_a_carry_into_the_upper_word(bench: Bench) -> None:
+    count = bench.device.round_up(4)
+    span = NonceRange((7 << 32) - count // 2, count)
+    found = bench.hits(bench.job(), span)
+    assert found == [span.first + i for i in range(count)]
+    assert len({nonce >> 32 for nonce in found}) == 2
+
+
+def test_each_period_has_its_own_kernel(bench: Bench) -> None:
+    span = span_of(bench, 9, 1)
+    for height in (0, 3, 7):
+        assert len(bench.hits(bench.job(height=height), span)) == span.count
+
+
+@pytest.mark.parametrize("name", variants())
+def test_the_known_answers_of(device: Device, name: str) -> None:
+    verdict = selftest(device, variants()[name])
+    assert verdict.problem is None
+    assert verdict.checked == len(variants()[name].known_answers) > 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_shape(device: Device, shape: str) -> None:
+    compiles(device)
+    try:
+        device.take_shape(shape_named(shape))
+        bench = bench_of(device)
+        kernel = bench.kernel()
+    except BuildFailed as error:
+        if SHAPES[shape].subgroups or SHAPES[shape].family == "vector":
+            pytest.skip(str(error))
+        raise
+    assert device.shape == shape_named(shape)
+    nodes = TOY.epoch_at(0).nodes
+    assert np.array_equal(
+        device.read_nodes(0, nodes), dataset_nodes(TOY.epoch_at(0), bench.light.cache, 0, nodes)
+    )
+    span = span_of(bench, 2**32 - 2, 4)
+    assert bench.hits(bench.job(), span, kernel) == [span.first + i for i in range(span.count)]
+
+
+@pytest.mark.parametrize("items", [20011, 30011, 1021])
+@pytest.mark.parametrize("buffers", [2, 4])
+def test_a_dataset_in_several_buffers(device: Device, buffers: int, items: int) -> None:
+    compiles(device)
+    variant = KAWPOW.with_sizes(FixedSizes(509, items, 0))
+    own = device.shape
+    device.take_shape(shape_named(f"{own.name}/{buffers}"))
+    bench = bench_of(device, variant)
+    assert (device.shape.name, device.shape.buffers) == (f"{own.name}/{buffers}", buffers)
+    epoch = variant.epoch_at(0)
+    nodes = dataset_nodes(epoch, bench.light.cache, 0, epoch.nodes)
+    assert np.array_equal(device.read_nodes(0, epoch.nodes), nodes)
+    device.write_nodes(0, np.zeros_like(nodes))
+    assert not device.read_nodes(0, epoch.nodes).any()
+    device.write_nodes(0, nodes)
+    span = span_of(bench, 0, 16)
+    assert bench.hits(bench.job(), span) == list(range(span.count))
+    device.take_shape(own)
+    bench = bench_of(device)
+    assert device.shape == own
+    assert len(bench.hits(bench.job(), span_of(bench, 0, 2))) == device.round_up(2)
+
+
+def test_a_failed_build_names_log_and_source_and_does_no_harm(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiles(device)
+    bench = bench_of(device)
+    kernel, span = bench.kernel(), span_of(bench, 0, 2)
+    with monkeypatch.context() as patch:
+        patch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+        text = "__kernel void search(__global uint *out) { out[0] = no_such_name; }\n"
+        broken = Source("a broken program", text, "search", device.dialect, ())
+        with pytest.raises(BuildFailed, match="a broken program does not compile") as caught:
+            device.build(broken)
+    path = Path(str(caught.value).rpartition(": ")[2])
+    assert path.parent == tmp_path / "build-logs"
+    log = path.read_text(encoding="utf-8")
+    assert text in log
+    assert "no_such_name" in log.replace(text, ""), "the compiler's own words are missing"
+    assert "\n" not in str(caught.value)
+    assert len(bench.hits(bench.job(), span, kernel)) == span.count
+    assert len(bench.hits(bench.job(height=3), span)) == span.count
+
+
+def test_a_device_can_be_closed_at_any_time_and_opened_again(device: Device) -> None:
+    found = next(f for f in FOUND if f.info.name == device.info.name)
+    fresh = found.open()
+    with pytest.raises(DeviceError, match=f"^{device.info.name}: no dataset was generated"):
+        fresh.read_nodes(0, 1)
+    fresh.close()
+    again = found.open()
+    bench = bench_of(again)
+    kernel, span = bench.kernel(), span_of(bench, 0, 2)
+    assert len(bench.hits(bench.job(), span, kernel)) == span.count
+    again.launch(kernel, bench.job(), span)  # left in flight
+    again.close()
+
+
+def test_a_new_dataset_replaces_the_old(device: Device) -> None:
+    for seed in (0, 1):
+        bench = bench_of(device, KAWPOW.with_sizes(FixedSizes(509, 1021, seed)))
+        span = span_of(bench, 0, 2)
+        assert len(bench.hits(bench.job(), span)) == span.count
