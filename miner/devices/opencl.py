@@ -271,27 +271,32 @@ class OpenCLDevice:
             f"buffer ({'; '.join(failures)})"
         )
 
-    def _node_buffer(self, first: int, count: int) -> tuple[Any, int]:
-        each = self._entries_each * 4
-        which = first // each
-        if first + count > (which + 1) * each:
-            raise DeviceError(f"{self.info.name}: nodes {first}+{count} cross two buffers")
-        return self._buffers[which], (first - which * each) * 64
+    def _node_buffer(self, first: int, count: int) -> tuple[Any, int, int]:
+        """Return the buffer of node `first`, its offset there, and how many of `count` follow."""
+        if self._epoch is None:
+            raise DeviceError(f"{self.info.name}: no dataset was generated")
+        which, node = divmod(first, self._entries_each * 4)
+        return self._buffers[which], node * 64, min(count, self._entries_each * 4 - node)
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         """Return nodes, shape (count, 16)."""
         out = np.empty((count, 16), np.uint32)
-        buffer, offset = self._node_buffer(first, count)
+        buffer, offset, fit = self._node_buffer(first, count)
         with _translated("reading the dataset", self.info.name):
-            self._cl.enqueue_copy(self._queue, out, buffer, src_offset=offset, is_blocking=True)
+            here = out[:fit]
+            self._cl.enqueue_copy(self._queue, here, buffer, src_offset=offset, is_blocking=True)
+        if fit < count:
+            out[fit:] = self.read_nodes(first + fit, count - fit)
         return out
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
         """Overwrite nodes, shape (count, 16)."""
-        buffer, offset = self._node_buffer(first, len(nodes))
-        data = np.ascontiguousarray(nodes)
+        buffer, offset, fit = self._node_buffer(first, len(nodes))
+        data = np.ascontiguousarray(nodes[:fit])
         with _translated("writing the dataset", self.info.name):
             self._cl.enqueue_copy(self._queue, buffer, data, dst_offset=offset, is_blocking=True)
+        if fit < len(nodes):
+            self.write_nodes(first + fit, nodes[fit:])
 
     def round_up(self, count: int) -> int:
         """Return whole groups."""
