@@ -85,7 +85,8 @@ def choose_devices(
     """
     found, missing = find_devices(backend)
     if names:
-        chosen = [probed(named(found, name), variant) for name in dict.fromkeys(names)]
+        wanted = {one.info.name: one for one in (named(found, name) for name in names)}
+        chosen = [probed(one, variant) for one in wanted.values()]
         bad = [f for f in chosen if f.info.unusable]
         if bad:
             raise NoUsableDevice(f"{bad[0].info.name} cannot be used: {bad[0].info.unusable}")
