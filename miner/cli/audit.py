@@ -22,8 +22,12 @@ def chosen_variant(name: str) -> Variant:
     from pathlib import Path
 
     from miner.catalog import find_variant, variants
+    from miner.errors import BadValue
 
-    variant = find_variant(name)
+    try:
+        variant = find_variant(name)
+    except (RuntimeError, ValueError) as error:  # "~nobody/x.toml", or a NUL in it
+        raise BadValue("variant", f"{name!r} is no path: {error}") from error
     if variants().get(variant.name) != variant:
         from miner.verify import prove_file
 
