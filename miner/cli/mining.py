@@ -61,19 +61,22 @@ def mine(
     pools = _pools(urls, users, passwords, worker, combined)
     for pool in pools:
         pool |= {"tls_insecure": tls_insecure, "tls_ca_file": tls_ca_file}
-    names = [n.strip() for n in devices.split(",") if n.strip()] if devices else None
     settings = load_settings(
         config,
         {
             "variant": variant,
             "coin": coin,
             "pools": pools or None,
-            "devices": {"use": names, "backend": backend},
+            "devices": {"use": _names(devices), "backend": backend},
             "shares": shares,
             "give_up": give_up,
         },
     )
     asyncio.run(_mine(settings))
+
+
+def _names(devices: str | None) -> list[str] | None:
+    return [n.strip() for n in devices.split(",") if n.strip()] if devices else None
 
 
 def _pools(
@@ -222,9 +225,7 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
     from miner.run import demo as run_demo
 
     wanted = _pool_options(**options)
-    use, _, missing = choose_devices(
-        "auto", devices.split(",") if devices else None, wanted.variant
-    )
+    use, _, missing = choose_devices("auto", _names(devices), wanted.variant)
     for sentence in missing:
         _write(f"note      {sentence}")
     for found in use:
