@@ -17,7 +17,7 @@ from miner.codegen.shape import SHAPES, shape_named
 from miner.codegen.source import Source
 from miner.devices import registry
 from miner.devices.device import RESULT_SLOTS, Device
-from miner.devices.registry import find_devices, probed
+from miner.devices.registry import find_devices
 from miner.devices.selftest import EVERY_NONCE, selftest
 from miner.errors import BuildFailed, DeviceError
 from miner.progpow.epoch import Epoch, FixedSizes

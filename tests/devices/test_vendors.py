@@ -1,0 +1,99 @@
+"""Drivers made findable: Intel's runtime is added, nothing that was there is hidden."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from miner.devices import vendors
+from miner.devices.vendors import intel_cpu_runtime, make_vendors_findable
+
+LIBRARY = Path("/somewhere/lib/libintelocl.so")
+
+
+@pytest.fixture(autouse=True)
+def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with Intel's package and a system's drivers."""
+    monkeypatch.setenv("OCL_ICD_VENDORS", "set, so that it is restored")
+    monkeypatch.delenv("OCL_ICD_VENDORS")
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(vendors, "intel_cpu_runtime", lambda: LIBRARY)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    folder = tmp_path / "vendors"
+    folder.mkdir()
+    (folder / "nvidia.icd").write_text("libnvidia-opencl.so.1\n")
+    (folder / "amdocl64.icd").write_text("libamdocl64.so\n")
+    (folder / "notes.txt").write_text("no driver\n")
+    return folder
+
+
+def listed() -> dict[str, str]:
+    folder = Path(os.environ["OCL_ICD_VENDORS"])
+    return {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir()}
+
+
+def test_the_systems_drivers_stay_and_intels_is_added(system: Path) -> None:
+    make_vendors_findable(system)
+    assert listed() == {
+        "nvidia.icd": "libnvidia-opencl.so.1\n",
+        "amdocl64.icd": "libamdocl64.so\n",
+        "intel-cpu.icd": f"{LIBRARY}\n",
+    }
+
+
+def test_a_machine_without_any_driver_has_intels(tmp_path: Path) -> None:
+    make_vendors_findable(tmp_path / "none")
+    assert listed() == {"intel-cpu.icd": f"{LIBRARY}\n"}
+
+
+def test_ones_own_value_is_respected(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for own in ("/my/vendors", ""):
+        monkeypatch.setenv("OCL_ICD_VENDORS", own)
+        make_vendors_findable(system)
+        assert os.environ["OCL_ICD_VENDORS"] == own
+
+
+def test_without_intels_package_nothing_is_touched(
+    system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vendors, "intel_cpu_runtime", lambda: None)
+    make_vendors_findable(system)
+    assert "OCL_ICD_VENDORS" not in os.environ
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_list_follows_the_system(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_vendors_findable(system)
+    (system / "nvidia.icd").write_text("libnvidia-opencl.so.2\n")
+    (system / "amdocl64.icd").unlink()
+    monkeypatch.delenv("OCL_ICD_VENDORS")
+    make_vendors_findable(system)
+    assert listed() == {"nvidia.icd": "libnvidia-opencl.so.2\n", "intel-cpu.icd": f"{LIBRARY}\n"}
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(
+    system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(vendors.tempfile, "tempdir", str(temporary))
+    make_vendors_findable(system)
+    assert Path(os.environ["OCL_ICD_VENDORS"]).parent == temporary
+    assert set(listed()) == {"nvidia.icd", "amdocl64.icd", "intel-cpu.icd"}
+
+
+def test_the_runtime_is_found_only_where_its_library_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = intel_cpu_runtime()
+    assert found is None or found.is_file()
+
+    def missing(name: str) -> None:
+        raise vendors.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(vendors.metadata, "distribution", missing)
+    assert intel_cpu_runtime() is None
