@@ -108,7 +108,8 @@ def choose_devices(
 def named(found: Sequence[Found], name: str) -> Found:
     """Return the device called `name`; raises `ConfigError` with those that there are."""
     for candidate in found:
-        if name in (candidate.info.name, candidate.info.name.partition(":")[2], candidate.info.pci):
+        own = candidate.info.name
+        if name in (own, own.partition(":")[2] or own, candidate.info.pci):
             return candidate
     if name.isdecimal() and int(name) < len(found):
         return found[int(name)]
