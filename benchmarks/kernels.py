@@ -1,7 +1,8 @@
 """Measures the OpenCL kernels on the CPU: search in every shape, dataset in both families.
 
 KawPow on a light cache of full size. The dataset has 64 MiB, or with --real epoch 0's 1 GiB.
-The shapes work in turns; compare their ratios, which neighbours' load leaves alone.
+The shapes work in turns. Besides the clock's seconds it counts the CPU's, over all threads of
+this process: they are what a ratio is taken of, since neighbours' load leaves them nearly alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
@@ -67,16 +68,17 @@ class Contender:
     kernel: Any
     build_seconds: float
     count: int
-    rates: list[float]
+    rates: list[tuple[float, float]]
+    """Of each launch: hashes a second, hashes a second of the CPU."""
     next: int = 0
 
-    def launch(self, device: Device) -> float:
-        """Search the next nonces; hashes a second."""
+    def launch(self, device: Device) -> tuple[float, float]:
+        """Search the next nonces and return both rates."""
         device.take_shape(shape_named(self.shape))
-        begun = perf_counter()
+        begun, busy = perf_counter(), process_time()
         device.launch(self.kernel, self.job, NonceRange(self.next, self.count)).wait()
         self.next += self.count
-        return self.count / (perf_counter() - begun)
+        return self.count / (perf_counter() - begun), self.count / (process_time() - busy)
 
 
 def prepare(device: Device, variant: Variant, light: Light, shape: str, height: int) -> Contender:
@@ -96,7 +98,7 @@ def prepare(device: Device, variant: Variant, light: Light, shape: str, height: 
     spent = perf_counter() - begun
     prove_kernel(device, kernel, job, hash_of, Random(0))
     made = Contender(shape, height, job, kernel, spent, device.round_up(512), [])
-    while (rate := made.launch(device)) * LAUNCH_SECONDS > made.count * 2:
+    while (rate := made.launch(device)[0]) * LAUNCH_SECONDS > made.count * 2:
         made.count = device.round_up(made.count * 4)
     made.count = device.round_up(int(rate * LAUNCH_SECONDS))
     return made
@@ -119,9 +121,10 @@ def measure_search(
     rows = {}
     for shape in dict.fromkeys(c.shape for c in contenders):
         own = [c for c in contenders if c.shape == shape]
-        pairs = [r / b for c in own for r, b in zip(c.rates, base[c.height], strict=True)]
+        pairs = [r[1] / b[1] for c in own for r, b in zip(c.rates, base[c.height], strict=True)]
         rows[shape] = {
-            "hashes_per_second": statistics.median(r for c in own for r in c.rates),
+            "hashes_per_second": statistics.median(r[0] for c in own for r in c.rates),
+            "hashes_per_cpu_second": statistics.median(r[1] for c in own for r in c.rates),
             f"ratio_to_{contenders[0].shape}": statistics.median(pairs),
             "build_seconds": statistics.median(c.build_seconds for c in own),
         }
@@ -134,13 +137,14 @@ def measure_dataset(device: Device, epoch: Epoch, light: Light, shape: str) -> d
     begun = perf_counter()
     steps = device.generate(epoch, light.cache)
     next(steps)
-    built = perf_counter()
+    built, busy = perf_counter(), process_time()
     for _ in steps:
         pass
-    spent = perf_counter() - built
+    spent, busy = perf_counter() - built, process_time() - busy
     prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
     return {
         "nodes_per_second": epoch.nodes / spent,
+        "nodes_per_cpu_second": epoch.nodes / busy,
         "nodes": float(epoch.nodes),
         "seconds": spent,
         "build_seconds": built - begun,
@@ -186,15 +190,16 @@ def main() -> None:
     finally:
         device.close()
     print(f"\nsearch, dataset of {epoch.dataset_bytes / 2**20:.0f} MiB, three programs")
-    print(f"  {'shape':16}{'kH/s':>9}{'ratio':>9}{'build, s':>11}")
+    print(f"  {'shape':16}{'kH/s':>9}{'kH/CPU-s':>12}{'ratio':>9}{'build, s':>11}")
     for name, row in search.items():
-        rate, ratio, build = row.values()
-        print(f"  {name:16}{rate / 1e3:9.1f}{ratio:9.3f}{build:11.2f}")
+        rate, cpu_rate, ratio, build = row.values()
+        print(f"  {name:16}{rate / 1e3:9.1f}{cpu_rate / 1e3:12.1f}{ratio:9.3f}{build:11.2f}")
     print("\ndataset")
-    print(f"  {'family':16}{'nodes/s':>9}{'nodes':>12}{'build, s':>11}")
+    print(f"  {'family':16}{'nodes/s':>9}{'nodes/CPU-s':>13}{'nodes':>12}{'build, s':>11}")
     for name, row in datasets.items():
         print(
-            f"  {name:16}{row['nodes_per_second']:9.0f}{row['nodes']:12.0f}"
+            f"  {name:16}{row['nodes_per_second']:9.0f}{row['nodes_per_cpu_second']:13.0f}"
+            f"{row['nodes']:12.0f}"
             f"{row['build_seconds']:11.2f}"
         )
     if asked.json:
