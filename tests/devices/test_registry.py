@@ -167,7 +167,7 @@ def test_the_sentence_of_no_usable_device_lists_every_reason(machine: Machine) -
     )
     assert caught.value.exit_code == 3
     machine.has(opencl=[])
-    with pytest.raises(NoUsableDevice, match="^no usable device: none was found$"):
+    with pytest.raises(NoUsableDevice, match=r"^no usable device: none was found$"):
         machine.names()
 
 
@@ -202,7 +202,7 @@ def test_an_unknown_name_lists_the_known_ones(machine: Machine, name: str) -> No
 
 
 def test_nothing_is_known_where_nothing_is(machine: Machine) -> None:
-    with pytest.raises(ConfigError, match="there are: none$"):
+    with pytest.raises(ConfigError, match=r"there are: none$"):
         named([], "0")
 
 

@@ -1,0 +1,58 @@
+"""`cache`: what is kept on disk, and how it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import HEADER, run, toy_file
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "cache"
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(path))
+    return path
+
+
+def test_nothing_is_kept_yet(folder: Path) -> None:
+    for arguments in (("cache",), ("cache", "--clear")):
+        ran = run(*arguments)
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out.startswith(f"{folder}\n")
+    assert not folder.exists()
+
+
+def test_what_is_kept_is_shown_then_emptied(folder: Path, tmp_path: Path) -> None:
+    (folder / "build-logs").mkdir(parents=True)
+    (folder / "build-logs" / "one.log").write_bytes(bytes(3 << 19))
+    (folder / "stray").touch()
+    toy = toy_file(tmp_path)
+    assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
+    shown = run("cache").out.splitlines()
+    assert shown[0] == str(folder)
+    rows = {line.split()[0]: line.split()[1:] for line in shown[1:-1]}
+    assert rows["build-logs"] == ["1", "files", "1.5", "MiB"]
+    assert rows["light"][:2] == ["2", "files"]
+    assert rows["proved"][:2] == ["1", "files"]
+    assert shown[-1] == f"{len(rows)} kinds; --clear empties it"
+    assert run("cache").out.splitlines() == shown
+    ran = run("cache", "--clear")
+    assert (ran.code, ran.err, ran.out.splitlines()[-1]) == (0, "", "emptied")
+    assert list(folder.iterdir()) == []
+    assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
+
+
+def test_what_cannot_be_deleted_is_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "light").mkdir(parents=True)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    ran = run("cache", "--clear")
+    assert ran.code == 2
+    assert ran.err == f"progpow-miner: {folder / 'light'}: cannot be deleted: Permission denied\n"

@@ -1,0 +1,235 @@
+"""What a person reads: a sentence for each event, a line a while, a summary."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from miner.console import Console, expected, rate, status_line, summary
+from miner.telemetry import (
+    DatasetBuilding,
+    DeviceFault,
+    DeviceResting,
+    Event,
+    KernelReady,
+    Launched,
+    LightCacheBuilding,
+    NewJob,
+    NoncesExhausted,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    ResultOverflow,
+    ShareAnswered,
+    ShareFound,
+    Telemetry,
+)
+from miner.work import Outcome, Solution, Verdict
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.device import job_at
+
+POOL = "stratum+tcp://pool.example:3333"
+
+
+class Screen:
+    """A console whose lines are kept, without their time of day."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.telemetry = Telemetry(self.clock)
+        self.lines: list[str] = []
+        self.console = Console(self.telemetry, self.clock, self._write)
+
+    def _write(self, line: str) -> None:
+        assert re.match(r"\d\d:\d\d:\d\d \S", line)
+        self.lines.append(line[9:])
+
+    def tell(self, *events: Event) -> list[str]:
+        """Return the lines that these events add."""
+        before = len(self.lines)
+        for event in events:
+            self.telemetry.emit(event)
+            self.console.event(event)
+        return self.lines[before:]
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+def solution(block: bool = False, value: int = 2**240) -> Solution:
+    job = job_at(7, block_target=2**250 if block else 0)
+    return Solution(job, job.nonces.first, "opencl:0.0", 0.0, bytes(32), value.to_bytes(32, "big"))
+
+
+JOB = replace(job_at(4321, target=2**256 // 4_290_000_000), id="0123456789abcdef-and-more")
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (PoolConnecting(POOL), f"pool      connecting to {POOL}"),
+        (PoolReady(POOL), f"pool      logged in at {POOL}"),
+        (
+            PoolLost(POOL, "it is silent", 7.6),
+            f"pool      lost {POOL}: it is silent; next try in 8 s",
+        ),
+        (PoolLost(POOL, "banned", None), f"pool      lost {POOL}: banned; it is given up"),
+        (PoolNotice(POOL, "welcome"), f"pool      {POOL}: welcome"),
+        (NewJob(None), "job       none: the devices rest"),
+        (
+            NewJob(JOB),
+            "job       0123456789abcdef height 4321 epoch 0 period 1440 difficulty 4.29 GH",
+        ),
+        (LightCacheBuilding(3, 0.5), "cache     light cache of epoch 3:  50%"),
+        (LightCacheBuilding(3, 1.0, 2.34), "cache     light cache of epoch 3 built in 2.3 s"),
+        (
+            LightCacheBuilding(3, 1.0, 0.1, True),
+            "cache     light cache of epoch 3 read from disk in 0.1 s",
+        ),
+        (
+            DatasetBuilding("ref", 3, 0.25, 9.0, 3 << 29),
+            "ref       dataset of epoch 3, 1.50 GiB:  25%",
+        ),
+        (
+            DatasetBuilding("ref", 3, 1.0, 9.0, 3 << 29),
+            "ref       dataset of epoch 3, 1.50 GiB, generated and proved in 9.0 s",
+        ),
+        (KernelReady("ref", 7, 0.51), "ref       kernel of period 7 built and proved in 0.5 s"),
+        (ResultOverflow("ref", 999), "ref       999 nonces in one launch: searched in halves"),
+        (
+            NoncesExhausted("ref"),
+            "ref       every nonce under the pool's prefix was tried; it rests",
+        ),
+        (DeviceFault("cuda:0", "it lies"), "cuda:0    FAULT it lies"),
+        (DeviceResting("cuda:0", "it lies", 30.0), "cuda:0    rests for 30 s: it lies"),
+        (DeviceResting("cuda:0", "it lies", None), "cuda:0    rests for this run: it lies"),
+        (
+            ShareAnswered(Verdict(solution(), Outcome.ACCEPTED, seconds=0.0421)),
+            "share     accepted 1 42 ms opencl:0.0 difficulty 65.54 kH",
+        ),
+        (
+            ShareAnswered(Verdict(solution(block=True), Outcome.ACCEPTED, seconds=0.0421)),
+            "share     accepted 1 42 ms opencl:0.0 difficulty 65.54 kH BLOCK",
+        ),
+        (
+            ShareAnswered(Verdict(solution(), Outcome.STALE, "job not found", 0.1)),
+            "share     stale 100 ms opencl:0.0: job not found",
+        ),
+        (
+            ShareAnswered(Verdict(solution(), Outcome.LOST)),
+            "share     lost in a disconnect opencl:0.0",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else value[10:30],
+)
+def test_the_sentence_of(screen: Screen, event: Event, line: str) -> None:
+    assert screen.tell(event) == [line]
+
+
+def test_what_happens_all_the_time_is_not_told(screen: Screen) -> None:
+    assert screen.tell(Launched("ref", 512, 0.1), ShareFound(solution())) == []
+
+
+def test_progress_is_told_in_steps(screen: Screen) -> None:
+    for kind in (
+        lambda done: LightCacheBuilding(3, done, 1.0),
+        lambda done: DatasetBuilding("ref", 3, done, 1.0, 1 << 30),
+    ):
+        lines = screen.tell(*(kind(i / 200) for i in range(201)))
+        assert 10 <= len(lines) <= 12
+        assert lines[0].endswith(":   0%")
+        assert " in 1.0 s" in lines[-1]
+        assert screen.tell(kind(0.0))[0].endswith(":   0%"), "a second build starts over"
+    two = screen.tell(*(DatasetBuilding(d, 4, 0.5, 1.0, 1 << 30) for d in ("a", "b")))
+    assert len(two) == 2
+
+
+async def test_repeated_trouble_is_told_once_in_a_while(screen: Screen) -> None:
+    fault = DeviceFault("cuda:0", "wrong hash")
+    assert len(screen.tell(*[fault] * 50)) == 1
+    assert len(screen.tell(DeviceFault("cuda:1", "wrong hash"))) == 1
+    await screen.clock.advance(9.9)
+    assert screen.tell(fault) == []
+    await screen.clock.advance(0.1)
+    assert len(screen.tell(fault)) == 1
+    assert screen.telemetry.snapshot().faults == 53
+
+
+async def test_the_status_comes_every_ten_seconds_once_there_is_one(screen: Screen) -> None:
+    task = asyncio.get_running_loop().create_task(screen.console.keep_status())
+    await screen.clock.advance(25)
+    assert screen.lines == []
+    screen.telemetry.emit(Launched("ref", 5000, 1.0))
+    await screen.clock.advance(10)
+    assert len(screen.lines) == 1
+    assert screen.lines[0].startswith("status    ")
+    await screen.clock.advance(20)
+    assert len(screen.lines) == 3
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    await settle()
+
+
+async def test_the_status_line_and_the_summary_add_up(screen: Screen) -> None:
+    for second in range(10):
+        await screen.clock.advance(1)
+        screen.telemetry.emit(Launched("opencl:0.0", 2_000_000, 1.0))
+        if second >= 5:
+            screen.telemetry.emit(Launched("opencl:0.1", 1000, 1.0))
+    for outcome in (Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.STALE, Outcome.LOST):
+        screen.tell(ShareFound(solution()), ShareAnswered(Verdict(solution(), outcome)))
+    screen.tell(DeviceFault("opencl:0.1", "it lies"))
+    snapshot = screen.telemetry.snapshot()
+    line = status_line(snapshot)
+    assert line == (
+        "status    2.00 MH/s (60 s 2.00 MH/s), A2 R2 F1, opencl:0.0 2.00 MH/s, opencl:0.1 1.00 kH/s"
+    )
+    assert summary(snapshot) == [
+        "summary   2 shares accepted, not accepted: 1 stale, 1 lost in a disconnect",
+        "summary   20,005,000 hashes in 10 s, 2.00 MH/s over all; 1 device faults",
+    ]
+
+
+def test_the_summary_of_nothing(screen: Screen) -> None:
+    assert summary(screen.telemetry.snapshot()) == [
+        "summary   0 shares accepted, not accepted: none",
+        "summary   0 hashes in 0 s, 0 H/s over all; 0 device faults",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hashes", "text"),
+    [
+        (0.0, "0 H/s"),
+        (999.0, "999 H/s"),
+        (1000.0, "1.00 kH/s"),
+        (182_400.0, "182.40 kH/s"),
+        (1e6, "1.00 MH/s"),
+        (55.5e6, "55.50 MH/s"),
+        (2.5e9, "2.50 GH/s"),
+        (4e13, "40000.00 GH/s"),
+    ],
+)
+def test_units_of_a_hashrate(hashes: float, text: str) -> None:
+    assert rate(hashes) == text
+
+
+@pytest.mark.parametrize(
+    ("hashes", "text"),
+    [(1, "1 "), (999, "999 "), (65_536, "65.54 k"), (4.29e9, "4.29 G"), (3e12, "3.00 T")],
+)
+def test_units_of_a_difficulty(hashes: float, text: str) -> None:
+    assert expected(hashes) == text
+
+
+def test_no_number_reads_as_a_thousand_of_the_smaller_unit() -> None:
+    for text in (rate(999.7), rate(999_999.0), expected(999.7), expected(999_999.0)):
+        assert not text.startswith("1000"), text

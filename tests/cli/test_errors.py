@@ -1,0 +1,164 @@
+"""Every mistake a person can make ends in one sentence and the documented exit code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from miner.devices import registry
+from tests.cli.running import HEADER, python, run, toy_file
+
+HASH = ("hash", "-a", "kawpow", "--height", "1", "--header", HEADER, "--nonce", "1")
+POOL = ("-o", "stratum+tcp://127.0.0.1:9", "-u", "wallet")
+KERNEL = ("kernel", "-a", "kawpow", "--height", "1")
+
+
+def but(arguments: tuple[str, ...], **changes: str) -> list[str]:
+    """Return the arguments with the value after a flag changed."""
+    changed = list(arguments)
+    for flag, value in changes.items():
+        changed[changed.index(f"--{flag}") + 1] = value
+    return changed
+
+
+MISTAKES: list[tuple[list[str], int, str]] = [
+    (["mine"], 2, "command line: pools: is missing"),
+    (["mine", "-a", "kawpow"], 2, "command line: pools: is missing"),
+    (["mine", "-a", "kawpow", "-o", "stratum+tcp://h:1"], 2, "pools[1]: needs a user"),
+    (["mine", "-a", "kawpow", "-u", "wallet"], 2, "-u is given without -o URL"),
+    (["mine", *POOL], 2, "give either variant or coin"),
+    (["mine", "-a", "kawpow", "--coin", "RVN", *POOL], 2, "give either variant or coin"),
+    (["mine", "-a", "nope", *POOL], 2, "variant 'nope' is not known"),
+    (["mine", "--coin", "NOPE", *POOL], 2, "coin 'NOPE' is not known"),
+    (["mine", "-a", "kawpow", *POOL, "-u", "two"], 2, "-u is given 2 times, -o 1 times"),
+    (["mine", "-a", "kawpow", *POOL, "-p", "1", "-p", "2"], 2, "-p is given 2 times"),
+    (["mine", "-a", "kawpow", "-o", "bogus://h:1", "-u", "w"], 2, "unknown scheme bogus://"),
+    (["mine", "-a", "kawpow", "-o", "http://h:1", "-u", "w"], 2, "is not spoken yet"),
+    (["mine", "-a", "kawpow", "-o", "h", "-u", "w"], 2, "pool 'h' has no port"),
+    (["mine", "-a", "kawpow", "-o", "h:0", "-u", "w"], 2, "is not a number from 1 to 65535"),
+    (["mine", "-a", "kawpow", "-o", "::1:1", "-u", "w"], 2, "needs brackets"),
+    (["mine", "-a", "kawpow", "-P", "h:1"], 2, "needs a user"),
+    (["mine", "-a", "kawpow", *POOL, "--shares", "0"], 2, "shares: 0 is too small"),
+    (["mine", "-a", "kawpow", *POOL, "--give-up", "nan"], 2, "give_up"),
+    (["mine", "-a", "kawpow", *POOL, "--backend", "metal"], 2, "'metal' is none of auto"),
+    (["mine", "-a", "kawpow", *POOL, "-d", "9.9"], 2, "device '9.9' is not there; there are: ref"),
+    (["mine", "-a", "kawpow", *POOL, "-d", ","], 2, "devices.use: must not be empty"),
+    (["mine", "-a", "kawpow", *POOL, "--backend", "cuda"], 3, "no usable device: cuda: "),
+    (["mine", "-c", "/nonexistent/rig.toml"], 2, "cannot be read: No such file or directory"),
+    (["mine", "-c", "/"], 2, "/: cannot be read: Is a directory"),
+    (["pool", "--listen", "0.0.0.0:0"], 2, "listen on 127.0.0.1, not on '0.0.0.0'"),
+    (["pool", "--listen", "[::]:0"], 2, "listen on 127.0.0.1, not on '::'"),
+    (["pool", "--listen", "3333"], 2, "'3333' is not HOST:PORT"),
+    (["pool", "--listen", "127.0.0.1:x"], 2, "is not HOST:PORT"),
+    (["pool", "--listen", "127.0.0.1:65536"], 2, "is not HOST:PORT"),
+    (["pool", "--difficulty", "0"], 2, "difficulty: 0.0 is not between"),
+    (["pool", "--difficulty", "nan"], 2, "difficulty: nan is not between"),
+    (["pool", "--block-difficulty", "-1"], 2, "block difficulty: -1.0 is not between"),
+    (["pool", "--block-time", "0"], 2, "block time: 0.0 is not a positive number"),
+    (["pool", "--height", "-1"], 2, "-1 is not in the range"),
+    (["pool", "--height", "99999999999"], 2, "epoch: "),
+    (["pool", "--variant", "nope"], 2, "variant 'nope' is not known"),
+    (["demo", "--shares", "0"], 2, "0 is not in the range"),
+    (["demo", "-d", "9.9"], 2, "device '9.9' is not there"),
+    (["hash"], 2, "--variant is missing (or give --batch FILE)"),
+    (["hash", "-a", "kawpow", "--height", "1", "--nonce", "1"], 2, "--header is missing"),
+    (["hash", "--batch", "/nonexistent/batch"], 2, "No such file or directory"),
+    (["hash", "-a", "~nobody-here/x.toml", *HASH[3:]], 2, "is no path"),
+    (["hash", "-a", "/nonexistent/x.toml", *HASH[3:]], 2, "cannot be read: No such file"),
+    (but(HASH, header="abcd"), 2, "header_hash: needs 32 bytes (64 hex digits), has 2"),
+    (but(HASH, header="xyz"), 2, "header_hash: 'xyz' is not hexadecimal"),
+    (but(HASH, nonce="xyz"), 2, "nonce: 'xyz' is not 1 to 16 hex digits"),
+    (but(HASH, nonce="0" * 17), 2, "is not 1 to 16 hex digits"),
+    (but(HASH, height="-1"), 2, "height: -1 is outside 0 to "),
+    (but(HASH, height="1.5"), 2, "'1.5' is not a valid integer"),
+    (but(HASH, height=str(2**63)), 2, "height: 9223372036854775808 is outside"),
+    (but(HASH, height="99999999999"), 2, "more dataset items than 32-bit indices"),
+    ([*HASH, "--epoch", "-1"], 2, "epoch: -1 is below 0"),
+    (but(KERNEL, height="-1"), 2, "height: -1 is outside"),
+    ([*KERNEL, "--dialect", "metal"], 2, "dialect: 'metal' is none of opencl, cuda"),
+    ([*KERNEL, "--shape", "cube"], 2, "shape: 'cube' is none of gpu, "),
+    ([*KERNEL, "--shape", "gpu/3"], 2, "shape: 'gpu/3' is none of gpu, "),
+    ([*KERNEL, "--shape", "cpu", "--dialect", "cuda"], 2, "'cpu' needs 16-word vectors, cuda has"),
+    ([*KERNEL, "--device", "9.9"], 2, "device '9.9' is not there"),
+    ([*KERNEL, "--kernel", "other"], 2, "'other' is not one of 'search', 'dataset'"),
+    (["kernel", "-a", "kawpow"], 2, "Missing option '--height'"),
+    (["selftest", "-a", "nope"], 2, "variant 'nope' is not known"),
+    (["selftest", "-d", "9.9"], 2, "device '9.9' is not there"),
+    (["bench", "-a", "kawpow", "--height", "-1", "-d", "ref"], 2, "height: -1 is outside"),
+    (["bench", "-a", "kawpow", "--height", "0", "--seconds", "0"], 2, "0.0 is not in the range"),
+    (["nosuch"], 2, "No such command 'nosuch'"),
+    (["--bogus"], 2, "No such option '--bogus'"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"), MISTAKES, ids=[" ".join(m[0])[:60] for m in MISTAKES]
+)
+def test_a_mistake(arguments: list[str], code: int, sentence: str) -> None:
+    ran = run(*arguments)
+    assert ran.code == code
+    said(ran.err, sentence)
+    assert not re.search(r"hash +[0-9a-f]{64}|listening", ran.out)
+
+
+def said(err: str, sentence: str) -> None:
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert sentence in last
+    if last.startswith("progpow-miner: "):
+        assert err == f"{last}\n", "more than one sentence"
+    else:
+        assert last.startswith("Error: ")
+        assert err.startswith("Usage: progpow-miner")
+
+
+def test_a_broken_variant_file(tmp_path: Path) -> None:
+    for change in (("registers = 32", "registers = 1"), ("[sizes]", "[size")):
+        path = toy_file(tmp_path, change)
+        for command in (["selftest"], ["kernel", "--height", "1"], ["mine", *POOL]):
+            ran = run(*command, "-a", path)
+            assert ran.code == 2
+            said(ran.err, f"progpow-miner: {path}: ")
+
+
+def test_a_variant_file_with_wrong_answers_mines_nothing(tmp_path: Path) -> None:
+    path = toy_file(tmp_path, ('"cd39f10c', '"dd39f10c'))
+    for command in (["mine", *POOL], ["pool"], ["demo"]):
+        ran = run(*command, "-a", path)
+        assert ran.code == 2
+        said(ran.err, "variant 'toy': known_answers[1].final_hash: computed cd39f10c")
+
+
+def test_a_config_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    for text, sentence in (
+        (b"variant = \n", f"{path}: line 1: is not valid TOML"),
+        (b"\xff\xfe", f"{path}: is not UTF-8 text"),
+        (b'varaint = "kawpow"\n', f"{path}: varaint: is no known key (did you mean variant?)"),
+        (b'variant = "kawpow"\n[[pools]]\nurl = "h"\nuser = "w"\n', "pool 'h' has no port"),
+    ):
+        path.write_bytes(text)
+        ran = run("mine", "-c", path)
+        assert ran.code == 2
+        said(ran.err, sentence)
+
+
+def test_a_password_is_in_no_sentence() -> None:
+    for url in ("stratum+tcp://w:hunter2@h", "bogus://w:hunter2@h:1", "w:hunt/hunter2@h:1"):
+        ran = run("mine", "-a", "kawpow", "-o", url, "-u", "w", "-p", "hunter2")
+        assert ran.code == 2
+        assert "hunter2" not in ran.out + ran.err
+
+
+def test_the_process_ends_with_the_code() -> None:
+    for arguments, code in ((["hash"], 2), (["variants"], 0), (["kernel", "-a", "x.toml"], 2)):
+        ran = python("-m", "miner", *arguments)
+        assert ran.returncode == code
+        assert "Traceback" not in ran.stderr

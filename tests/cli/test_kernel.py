@@ -1,0 +1,120 @@
+"""`kernel`: the exact source that would be compiled, the same bytes everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miner.catalog import variants
+from miner.codegen.dataset import dataset_source
+from miner.codegen.search import search_source
+from miner.codegen.shape import SHAPES, shape_named
+from tests.cli.running import CHECKOUT, python, run, toy_file
+
+KAWPOW = ("kernel", "-a", "kawpow", "--height", "1000")
+
+
+def described(*arguments: str | Path) -> dict[str, Any]:
+    ran = run(*arguments, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    answer: dict[str, Any] = json.loads(ran.out)
+    return answer
+
+
+@pytest.mark.parametrize("dialect", ["opencl", "cuda"])
+def test_both_kernels_are_the_ones_that_are_compiled(dialect: str) -> None:
+    variant = variants()["kawpow"]
+    epoch, shape = variant.epoch_at(1000), shape_named("gpu")
+    search = run(*KAWPOW, "--dialect", dialect)
+    assert (search.code, search.err) == (0, "")
+    assert search.out == search_source(variant, 333, epoch, dialect, shape).text
+    assert search.out == run(*KAWPOW, "--dialect", dialect, "--kernel", "search").out
+    dataset = run(*KAWPOW, "--dialect", dialect, "--kernel", "dataset")
+    assert dataset.out == dataset_source(epoch, dialect, shape).text
+    assert dataset.out != search.out
+
+
+def test_the_default_is_opencl_in_the_shape_gpu() -> None:
+    assert run(*KAWPOW).out == run(*KAWPOW, "--dialect", "opencl", "--shape", "gpu").out
+
+
+@pytest.mark.parametrize("name", variants())
+def test_every_variant_has_its_own_source(name: str) -> None:
+    texts = {
+        run("kernel", "-a", name, "--height", "2000000", "--dialect", dialect).out
+        for dialect in ("opencl", "cuda")
+    }
+    assert len(texts) == 2
+    assert "" not in texts
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, "gpu/2", "gpu/4", "cpu/2"])
+def test_a_shape_is_chosen(shape: str) -> None:
+    answer = described(*KAWPOW, "--shape", shape)
+    assert answer["shape"] == shape
+    assert answer["source"] == run(*KAWPOW, "--shape", shape).out
+    assert (answer["source"] == run(*KAWPOW).out) is (shape == "gpu")
+
+
+def test_json_adds_hash_options_and_counts() -> None:
+    answer = described(*KAWPOW)
+    variant = variants()["kawpow"]
+    source = search_source(variant, 333, variant.epoch_at(1000), "opencl", shape_named("gpu"))
+    assert answer["sha256"] == source.sha256
+    assert re.fullmatch("[0-9a-f]{64}", answer["sha256"])
+    assert answer["options"] == list(source.options) == ["-cl-std=CL1.2"]
+    counts = answer.pop("operations")
+    assert counts["cache_reads"] == variant.cache_reads
+    assert sum(counts["math"].values()) == variant.math_operations
+    assert counts["dataset_bytes_per_hash"] == 64 * 256
+    assert {key: answer[key] for key in ("variant", "height", "period", "epoch", "dialect")} == {
+        "variant": "kawpow", "height": 1000, "period": 333, "epoch": 0, "dialect": "opencl",
+    }  # fmt: skip
+    assert (answer["kernel"], answer["shape"]) == ("search", "gpu")
+    dataset = described(*KAWPOW, "--kernel", "dataset")
+    assert dataset["kernel"] == "dataset"
+    assert dataset["sha256"] != answer["sha256"]
+    assert "operations" not in dataset
+
+
+def test_the_hash_changes_with_period_epoch_and_dialect_alone() -> None:
+    def sha256(height: int, *more: str) -> str:
+        text: str = described("kernel", "-a", "kawpow", "--height", str(height), *more)["sha256"]
+        return text
+
+    assert sha256(999) == sha256(1000) == sha256(1001)
+    heights = {sha256(h) for h in (1000, 1002, 7500)} | {sha256(1000, "--dialect", "cuda")}
+    assert len(heights) == 4
+    dataset = ("--kernel", "dataset")
+    assert sha256(1000, *dataset) == sha256(1002, *dataset) != sha256(7500, *dataset)
+
+
+def test_the_shape_of_a_device() -> None:
+    answer = described(*KAWPOW, "--device", "ref")
+    assert (answer["dialect"], answer["shape"]) == ("opencl", "cpu-1")
+    assert answer["source"] == run(*KAWPOW, "--shape", "cpu-1").out
+    ran = run(*KAWPOW, "--device", "ref", "--shape", "gpu")
+    assert ran.code == 2
+    assert "give --shape or --device, not both" in ran.err
+
+
+def test_the_same_bytes_from_another_folder(tmp_path: Path) -> None:
+    arguments = ("-m", "miner", *KAWPOW, "--dialect", "cuda")
+    here, there = python(*arguments), python(*arguments, cwd=tmp_path)
+    assert here.returncode == there.returncode == 0
+    assert here.stdout == there.stdout != ""
+    assert str(CHECKOUT) not in here.stdout
+    names = re.findall(r'^#line \d+ "(.*)"$', here.stdout, re.MULTILINE)
+    assert names
+    assert not any(name.startswith("/") for name in names)
+
+
+def test_a_users_own_file(tmp_path: Path) -> None:
+    path = toy_file(tmp_path)
+    answer = described("kernel", "-a", path, "--height", "5")
+    assert answer["variant"] == "toy"
+    assert "4095" in answer["source"]

@@ -1,0 +1,108 @@
+"""`selftest` and `devices`: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miner.devices import registry
+from miner.devices.device import Device, DeviceInfo
+from miner.devices.reference import ReferenceBackend, ReferenceDevice
+from miner.errors import BackendUnavailable, DeviceError
+from tests.cli.running import run, toy_file
+
+
+def only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
+
+
+def test_one_variant_on_one_device() -> None:
+    ran = run("selftest", "--variant", "kawpow", "--device", "ref")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.split() == ["ref", "kawpow", "3", "known", "answers"]
+
+
+def test_a_users_own_file(tmp_path: Path) -> None:
+    path = toy_file(tmp_path)
+    ran = run("selftest", "--variant", path, "-d", "ref")
+    assert ran.code == 0
+    assert ran.out.split() == ["ref", "toy", "1", "known", "answers"]
+    wrong = toy_file(tmp_path, ('"7b5e8acf', '"8b5e8acf'))
+    ran = run("selftest", "--variant", wrong, "-d", "ref")
+    assert ran.code == 2
+    assert ran.err.startswith("progpow-miner: variant 'toy': known_answers[1].mix_hash: computed ")
+    assert "8b5e8acf" in ran.err
+    assert ran.out == ""
+
+
+class FailingBackend:
+    """Two devices: one that cannot be opened, one whose words are swapped."""
+
+    name = "ref"
+
+    def devices(self) -> Sequence[DeviceInfo]:
+        info = ReferenceBackend().devices()[0]
+        return [replace(info, name=f"ref:{n}", memory=3 << 29, pci=f"0000:0{n}:00.0") for n in "01"]
+
+    def open(self, info: DeviceInfo) -> Device:
+        if info.name == "ref:0":
+            raise DeviceError("the driver is broken")
+        return Swapped(info)
+
+
+class Swapped(ReferenceDevice):
+    def round_up(self, count: int) -> int:
+        return count + 1 if count < 3 else count
+
+    def launch(self, kernel, job, span):  # type: ignore[no-untyped-def]
+        return super().launch(kernel, replace(job, header_hash=job.header_hash[::-1]), span)
+
+
+def test_a_failed_check_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_ref(monkeypatch)
+    monkeypatch.setattr(registry, "backend_named", lambda name: FailingBackend())
+    ran = run("selftest", "-a", "kawpow")
+    assert ran.code == 1
+    assert ran.err == "progpow-miner: 2 of 2 self-tests failed\n"
+    first, second = ran.out.splitlines()
+    assert first.split(None, 1) == ["ref:0", "cannot be opened: the driver is broken"]
+    assert second.startswith(
+        "ref:1        kawpow          FAILED: height 0, nonce 7a6735b6f4b09210"
+    )
+
+
+def test_no_device_at_all_ends_with_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> object:
+        raise BackendUnavailable("it is not there")
+
+    monkeypatch.setattr(registry, "backend_named", missing)
+    ran = run("selftest", "-a", "kawpow")
+    assert ran.code == 3
+    assert "progpow-miner: there is no device to test\n" in ran.err
+    assert "opencl: it is not there\n" in ran.err
+
+
+def test_devices_lists_the_unusable_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_ref(monkeypatch)
+    monkeypatch.setattr(registry, "backend_named", lambda name: FailingBackend())
+    ran = run("devices")
+    assert (ran.code, ran.err) == (0, "")
+    assert "ref:0        cpu  CPU reference, one core, " in ran.out
+    assert ", 1.5 GiB\n" in ran.out
+    assert "numba, PCI 0000:00:00.0\n" in ran.out
+    assert "unusable: the driver is broken\n" in ran.out
+    rows = json.loads(run("devices", "--json").out)
+    assert [(row["name"], row["usable"]) for row in rows] == [("ref:0", False), ("ref:1", False)]
+    assert rows[0]["unusable"] == "the driver is broken"
+    assert rows[0]["memory"] == 3 << 29
+
+
+def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_ref(monkeypatch)
+    rows = json.loads(run("devices", "--json").out)
+    assert [(row["name"], row["usable"], row["unusable"]) for row in rows] == [("ref", True, None)]
+    assert run("devices").out.splitlines()[-1].strip() == "usable"
