@@ -54,7 +54,7 @@ class Console:
         self._telemetry = telemetry
         self._clock = clock
         self._write = write
-        self._told: dict[str, float] = {}
+        self._told: dict[str, int] = {}
         self._repeated: dict[str, float] = {}
 
     def line(self, text: str) -> None:
@@ -128,10 +128,10 @@ class Console:
         return f"{what}, generated and proved in {seconds:.1f} s"
 
     def _stepwise(self, what: str, done: float) -> str | None:
-        told = self._told.get(what)
-        if told is not None and told <= done < told + PROGRESS_STEP:
+        step = int(done / PROGRESS_STEP + 1e-6)
+        if self._told.get(what) == step:
             return None
-        self._told[what] = done // PROGRESS_STEP * PROGRESS_STEP
+        self._told[what] = step
         return f"{what}: {done:4.0%}"
 
     def _seldom(self, text: str) -> str | None:
