@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.dataset import dataset_source, group_size, nodes_per_group
-from miner.codegen.search import RESULT_SLOTS, buffer_shift
+from miner.codegen.search import RESULT_SLOTS
 from miner.codegen.shape import LaunchShape, shape_named
 from miner.codegen.source import Source
 from miner.devices.buildlog import write_build_log
 from miner.devices.device import Device, DeviceInfo, Found, Hit, Image
+from miner.devices.opencl_dataset import DatasetBuffers, error_name
 from miner.devices.vendors import make_vendors_findable
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
 
-_SLICE_SECONDS_NODES = 1 << 14
+_FIRST_SLICE = 1 << 14
 """Nodes of the first dataset slice; later ones follow the measured rate."""
 
 _SLICE_SECONDS = 0.2
@@ -58,17 +59,9 @@ def _translated(what: str, name: str) -> Iterator[None]:
     try:
         yield
     except cl.MemoryError as error:
-        raise OutOfMemory(f"{name}: {what}: out of memory ({_code(cl, error)})") from error
+        raise OutOfMemory(f"{name}: {what}: out of memory ({error_name(cl, error)})") from error
     except cl.Error as error:
-        raise DeviceError(f"{name}: {what}: {_code(cl, error)}") from error
-
-
-def _code(cl: ModuleType, error: Exception) -> str:
-    code = getattr(error, "code", None)
-    if code is None:
-        return str(error).splitlines()[0]
-    name: str = cl.status_code.to_string(code, "code %d")
-    return name
+        raise DeviceError(f"{name}: {what}: {error_name(cl, error)}") from error
 
 
 def _kind(cl: ModuleType, device: Any) -> str:
@@ -158,13 +151,10 @@ class OpenCLDevice:
         self._base = shape_named("cpu" if info.kind == "cpu" else "gpu")
         self._shape = self._base
         self._fewest_buffers = 1
-        self._buffers: list[Any] = []
-        self._epoch: Epoch | None = None
-        self._entries_each = 0
+        self._dataset: DatasetBuffers | None = None
         with _translated("opening", info.name):
             self._context = self._cl.Context([device])
             self._queue = self._cl.CommandQueue(self._context, device)
-            self._warm_queue = self._cl.CommandQueue(self._context, device)
             flags = self._cl.mem_flags
             self._headers = [self._cl.Buffer(self._context, flags.READ_ONLY, 32) for _ in range(2)]
             self._results = [
@@ -197,15 +187,17 @@ class OpenCLDevice:
         return Image(source, program)
 
     def load(self, image: Image) -> Any:
-        """Return the kernel, warmed by a launch that finds nothing."""
+        """Return the kernel; it is kept, since making one costs half a millisecond."""
         with _translated(f"loading {image.source.title}", self.info.name):
             return self._cl.Kernel(image.program, image.source.entry)
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
         """Fill the dataset in slices; see the contract."""
         self._free()
-        self._allocate(epoch)
         cl, name = self._cl, self.info.name
+        dataset = DatasetBuffers(cl, self._queue, self.info, epoch, self._fewest_buffers)
+        self._dataset = dataset
+        self._shape = self._base.split(len(dataset.buffers))
         source = dataset_source(epoch, self.dialect, self._base)
         with _translated("building the dataset", name):
             image = self.build(source)
@@ -216,17 +208,15 @@ class OpenCLDevice:
             )
         yield 0.0
         group, each = group_size(self._base), nodes_per_group(self._base)
-        first, step = 0, _SLICE_SECONDS_NODES
+        first, step = 0, _FIRST_SLICE
         while first < epoch.nodes:
-            which = first // (self._entries_each * 4)
-            begin = which * self._entries_each * 4
-            end = min(epoch.nodes, begin + self._entries_each * 4)
-            count = min(step, end - first)
+            buffer, node, rows = next(dataset.pieces(first, min(step, epoch.nodes - first)))
+            count = rows.stop
             with _translated("generating the dataset", name):
                 groups = -(-count // each)
                 kernel.set_args(
-                    light_buffer, self._buffers[which],
-                    np.uint32(first), np.uint32(count), np.uint32(begin),
+                    light_buffer, buffer,
+                    np.uint32(first), np.uint32(count), np.uint32(first - node),
                 )  # fmt: skip
                 began = perf_counter()
                 cl.enqueue_nd_range_kernel(self._queue, kernel, (groups * group,), (group,)).wait()
@@ -239,64 +229,22 @@ class OpenCLDevice:
             yield first / epoch.nodes
         light_buffer.release()
 
-    def _allocate(self, epoch: Epoch) -> None:
-        cl = self._cl
-        need = epoch.entries * 256
-        failures = []
-        for buffers in (n for n in (1, 2, 4) if n >= self._fewest_buffers):
-            each = epoch.entries if buffers == 1 else 1 << buffer_shift(epoch.entries, buffers)
-            try:
-                made: list[Any] = []
-                left = epoch.entries
-                for _ in range(buffers):
-                    entries = max(min(each, left), 1)
-                    left -= entries
-                    made.append(cl.Buffer(self._context, cl.mem_flags.READ_WRITE, entries * 256))
-                    # Drivers promise memory that they lack: touching the end finds out.
-                    cl.enqueue_copy(
-                        self._queue, made[-1], np.zeros(64, np.uint32),
-                        dst_offset=(entries - 1) * 256, is_blocking=True,
-                    )  # fmt: skip
-            except (cl.MemoryError, cl.LogicError, cl.RuntimeError) as error:
-                failures.append(f"{buffers} buffer(s): {_code(cl, error)}")
-                for buffer in made:
-                    buffer.release()
-                continue
-            self._buffers, self._entries_each, self._epoch = made, each, epoch
-            self._shape = self._base.split(buffers)
-            return
-        raise OutOfMemory(
-            f"{self.info.name}: the dataset of epoch {epoch.number} needs {need:,} bytes; the "
-            f"device has {self.info.memory:,}, at most {self.info.largest_allocation:,} in one "
-            f"buffer ({'; '.join(failures)})"
-        )
-
-    def _node_buffer(self, first: int, count: int) -> tuple[Any, int, int]:
-        """Return the buffer of node `first`, its offset there, and how many of `count` follow."""
-        if self._epoch is None:
+    def _generated(self) -> DatasetBuffers:
+        if self._dataset is None:
             raise DeviceError(f"{self.info.name}: no dataset was generated")
-        which, node = divmod(first, self._entries_each * 4)
-        return self._buffers[which], node * 64, min(count, self._entries_each * 4 - node)
+        return self._dataset
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         """Return nodes, shape (count, 16)."""
-        out = np.empty((count, 16), np.uint32)
-        buffer, offset, fit = self._node_buffer(first, count)
+        dataset = self._generated()
         with _translated("reading the dataset", self.info.name):
-            here = out[:fit]
-            self._cl.enqueue_copy(self._queue, here, buffer, src_offset=offset, is_blocking=True)
-        if fit < count:
-            out[fit:] = self.read_nodes(first + fit, count - fit)
-        return out
+            return dataset.read(first, count)
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
         """Overwrite nodes, shape (count, 16)."""
-        buffer, offset, fit = self._node_buffer(first, len(nodes))
-        data = np.ascontiguousarray(nodes[:fit])
+        dataset = self._generated()
         with _translated("writing the dataset", self.info.name):
-            self._cl.enqueue_copy(self._queue, buffer, data, dst_offset=offset, is_blocking=True)
-        if fit < len(nodes):
-            self.write_nodes(first + fit, nodes[fit:])
+            dataset.write(first, nodes)
 
     def round_up(self, count: int) -> int:
         """Return whole groups."""
@@ -313,7 +261,7 @@ class OpenCLDevice:
             cl.enqueue_copy(self._queue, header, words, is_blocking=False)
             cl.enqueue_fill_buffer(self._queue, results, np.uint32(0), 0, 16)
             kernel.set_args(
-                *self._buffers, header, np.uint64(span.first),
+                *self._generated().buffers, header, np.uint64(span.first),
                 np.uint64(job.target >> 192), results,
             )  # fmt: skip
             groups = span.count // self._shape.nonces_per_group
@@ -333,9 +281,9 @@ class OpenCLDevice:
             buffer.release()
 
     def _free(self) -> None:
-        for buffer in self._buffers:
-            buffer.release()
-        self._buffers, self._epoch = [], None
+        if self._dataset is not None:
+            self._dataset.release()
+            self._dataset = None
 
 
 @dataclass(slots=True)
