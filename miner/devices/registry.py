@@ -85,7 +85,10 @@ def choose_devices(
     """
     found, missing = find_devices(backend)
     if names:
-        wanted = {one.info.name: one for one in (named(found, name) for name in names)}
+        try:
+            wanted = {one.info.name: one for one in (named(found, name) for name in names)}
+        except ConfigError as error:
+            raise ConfigError("; ".join([str(error), *missing])) from error
         chosen = [probed(one, variant) for one in wanted.values()]
         bad = [f for f in chosen if f.info.unusable]
         if bad:
