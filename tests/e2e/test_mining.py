@@ -147,3 +147,11 @@ def test_no_pool_at_all_is_tried_until_give_up_with_exit_code_4(run, toy: str) -
     miner = run(*miner_arguments(toy, 9), "--give-up", "1")
     assert miner.end() == 4, miner.text
     assert "Traceback" not in miner.text
+
+
+def test_a_second_signal_stops_at_once_with_130(run, toy: str) -> None:  # type: ignore[no-untyped-def]
+    pool = run(*pool_arguments(toy))
+    miner = run(*miner_arguments(toy, port_of(pool)))
+    miner.until("kernel of period")
+    miner.process.send_signal(signal.SIGINT)
+    assert miner.end(signal.SIGTERM) == 130, miner.text

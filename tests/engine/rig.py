@@ -119,6 +119,9 @@ class Rig:
                     yield engine
                 finally:
                     engine.stop()
+                    for orders in self.orders:
+                        if orders.gate is not None:
+                            orders.gate.release(2)  # what is in flight comes back
         if failed:
             raise failed[0]
 
