@@ -14,7 +14,7 @@ from miner.clock import SystemClock
 from miner.codegen.search import search_source
 from miner.codegen.shape import shape_named
 from miner.devices.device import Device
-from miner.devices.registry import Found
+from miner.devices.registry import Listed
 from miner.devices.selftest import EVERY_NONCE
 from miner.engine.dataset_proof import prove_dataset
 from miner.engine.kernel_proof import prove_kernel
@@ -29,7 +29,7 @@ LAUNCH_SECONDS = 0.1
 
 
 def measure(
-    found: Found,
+    found: Listed,
     variant: Variant,
     height: int,
     seconds: float,

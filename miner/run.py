@@ -14,11 +14,10 @@ from miner import __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.search import search_source
 from miner.console import Console, summary
-from miner.devices.registry import Found
+from miner.devices.registry import Listed
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
-from miner.errors import EveryPoolRefused
 from miner.pool.chain import Chain
 from miner.pool.client import PoolClient
 from miner.pool.dial import NetworkDial
@@ -57,7 +56,7 @@ class Mining:
 
     variant: Variant
     pools: Sequence[PoolUrl]
-    devices: Sequence[Found]
+    devices: Sequence[Listed]
     diff1: int
     shares: int | None = None
     """Accepted shares after which the run ends."""
@@ -268,6 +267,3 @@ def pool_line(event: ServerEvent) -> str:
             return f"block   {worker} height {height}"
         case HeightAdvanced(height):
             return f"height  {height}"
-
-
-__all__ = ["EveryPoolRefused", "Mining", "PoolOptions", "demo", "mine", "serve_pool"]

@@ -23,7 +23,7 @@ _PREFERENCE = {"gpu": 0, "accelerator": 1, "cpu": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Listed:
     """A device with the way to open it in the thread that will own it."""
 
     info: DeviceInfo
@@ -41,15 +41,15 @@ def backend_named(name: str) -> Backend:
     return backend
 
 
-def find_devices(backend: str = "auto") -> tuple[list[Found], list[str]]:
+def find_devices(backend: str = "auto") -> tuple[list[Listed], list[str]]:
     """Return the devices of `backend` ("auto": of all), with a sentence for each backend that
     is not available."""
-    found: list[Found] = []
+    found: list[Listed] = []
     missing: list[str] = []
     for name in BACKENDS if backend == "auto" else (backend,):
         try:
             one = backend_named(name)
-            found += [Found(info, _opener(one, info)) for info in one.devices()]
+            found += [Listed(info, _opener(one, info)) for info in one.devices()]
         except BackendUnavailable as error:
             missing.append(f"{name}: {error}")
     return found, missing
@@ -59,7 +59,7 @@ def _opener(backend: Backend, info: DeviceInfo) -> Callable[[], Device]:
     return lambda: backend.open(info)
 
 
-def probed(found: Found, variant: Variant) -> Found:
+def probed(found: Listed, variant: Variant) -> Listed:
     """Return `found` with `info.unusable` set where a trial build or a known answer fails."""
     if found.info.unusable:
         return found
@@ -76,7 +76,7 @@ def probed(found: Found, variant: Variant) -> Found:
 
 def choose_devices(
     backend: str, names: Sequence[str] | None, variant: Variant
-) -> tuple[list[Found], list[Found], list[str]]:
+) -> tuple[list[Listed], list[Listed], list[str]]:
     """Return (devices to use, devices left out with their reasons, missing backends).
 
     Without names: every usable GPU; with none, the best other device. A name may leave out its
@@ -95,8 +95,8 @@ def choose_devices(
             raise NoUsableDevice(f"{bad[0].info.name} cannot be used: {bad[0].info.unusable}")
         return chosen, [], missing
     found.sort(key=lambda f: (f.info.backend == "ref", _PREFERENCE.get(f.info.kind, 3)))
-    use: list[Found] = []
-    out: list[Found] = []
+    use: list[Listed] = []
+    out: list[Listed] = []
     for candidate in found:
         if use and candidate.info.kind != "gpu":
             break  # the CPU would only slow the GPUs' host down
@@ -108,7 +108,7 @@ def choose_devices(
     return use, out, missing
 
 
-def named(found: Sequence[Found], name: str) -> Found:
+def named(found: Sequence[Listed], name: str) -> Listed:
     """Return the device called `name`; raises `ConfigError` with those that there are."""
     for candidate in found:
         own = candidate.info.name

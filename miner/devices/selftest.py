@@ -20,7 +20,7 @@ EVERY_NONCE = 2**256 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SelftestResult:
     """What a device made of a variant; `problem` is None when all was right."""
 
     device: str
@@ -29,7 +29,7 @@ class Verdict:
     problem: str | None = None
 
 
-def selftest(device: Device, variant: Variant, answers: int | None = None) -> Verdict:
+def selftest(device: Device, variant: Variant, answers: int | None = None) -> SelftestResult:
     """Run the first `answers` known answers (None: all) of `variant` on an open device."""
     checked = 0
     ready: Epoch | None = None
@@ -44,8 +44,8 @@ def selftest(device: Device, variant: Variant, answers: int | None = None) -> Ve
             _known_answer(device, toy, light, answer)
             checked += 1
     except MinerError as error:
-        return Verdict(device.info.name, variant.name, checked, str(error))
-    return Verdict(device.info.name, variant.name, checked)
+        return SelftestResult(device.info.name, variant.name, checked, str(error))
+    return SelftestResult(device.info.name, variant.name, checked)
 
 
 def _dataset(device: Device, light: Light) -> None:

@@ -11,6 +11,7 @@ from miner.errors import BadValue
 from miner.progpow.epoch import Epoch
 from miner.progpow.jit import compiled
 from miner.progpow.keccak import as_words, keccak_f800
+from miner.progpow.kiss99 import FNV_BASIS, FNV_PRIME
 from miner.progpow.light import dataset_entry, l1_cache
 from miner.progpow.program import MERGES, CacheRead, Math, Program, program
 from miner.progpow.variant import LANES, MATH_OPERATIONS, Variant
@@ -61,8 +62,8 @@ def initial_state(header, nonce, padding, s):  # type: ignore[no-untyped-def]
 @compiled
 def fill_mix(seed_low, seed_high, lane, out):  # type: ignore[no-untyped-def]
     """Fill out, shape (registers,) uint32, with a lane's first register values."""
-    prime = np.uint32(0x01000193)
-    z = np.uint32((np.uint32(0x811C9DC5) ^ seed_low) * prime)
+    prime = np.uint32(FNV_PRIME)
+    z = np.uint32((np.uint32(FNV_BASIS) ^ seed_low) * prime)
     w = np.uint32((z ^ seed_high) * prime)
     jsr = np.uint32((w ^ np.uint32(lane)) * prime)
     jcong = np.uint32((jsr ^ np.uint32(lane)) * prime)
@@ -160,11 +161,11 @@ def _loops(light, l1, parents, entries, code, count, mix, indices):  # type: ign
 
 @compiled
 def _reduce(mix, out):  # type: ignore[no-untyped-def]
-    prime = np.uint32(0x01000193)
+    prime = np.uint32(FNV_PRIME)
     for i in range(8):
-        out[i] = np.uint32(0x811C9DC5)
+        out[i] = np.uint32(FNV_BASIS)
     for lane in range(LANES):
-        h = np.uint32(0x811C9DC5)
+        h = np.uint32(FNV_BASIS)
         for r in range(mix.shape[1]):
             h = np.uint32((h ^ mix[lane, r]) * prime)
         out[lane % 8] = np.uint32((out[lane % 8] ^ h) * prime)

@@ -139,7 +139,7 @@ def _closing() -> Iterator[None]:
     OPEN.clear()
 
 
-def opened(found: registry.Found | str) -> Device:
+def opened(found: registry.Listed | str) -> Device:
     """Open it, or skip with the reason why it cannot be used."""
     if isinstance(found, str):
         pytest.skip(found)
