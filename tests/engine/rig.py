@@ -120,8 +120,9 @@ class Rig:
                 finally:
                     engine.stop()
                     for orders in self.orders:
-                        if orders.gate is not None:
-                            orders.gate.release(2)  # what is in flight comes back
+                        if (gate := orders.gate) is not None:
+                            orders.gate = None  # nothing waits from here on
+                            gate.release(2)
         if failed:
             raise failed[0]
 
