@@ -18,18 +18,18 @@ from miner.devices.registry import Listed
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
-from miner.pool.chain import Chain
-from miner.pool.client import PoolClient
-from miner.pool.dial import NetworkDial
-from miner.pool.difficulty import target_from_difficulty
-from miner.pool.server import (
+from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.server import (
     ClientJoined,
     ClientLeft,
     HeightAdvanced,
     PoolServer,
     ServerEvent,
 )
-from miner.pool.teller import BlockFound, ShareJudged
+from miner.pool.bundled.teller import BlockFound, ShareJudged
+from miner.pool.client import PoolClient
+from miner.pool.dial import NetworkDial
+from miner.pool.protocols.difficulty import target_from_difficulty
 from miner.pool.url import PoolUrl
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash

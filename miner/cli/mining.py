@@ -116,7 +116,7 @@ async def _mine(settings: Settings) -> None:
     from miner.catalog import find_coin
     from miner.devices.registry import choose_devices
     from miner.pool.dial import tls_context
-    from miner.pool.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+    from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
     from miner.run import Mining
     from miner.run import mine as run_mine
 
@@ -187,7 +187,7 @@ def _pool_options(
     seed: int,
 ) -> PoolOptions:
     from miner.errors import BadValue
-    from miner.pool.difficulty import DIFF1_KAWPOW
+    from miner.pool.protocols.difficulty import DIFF1_KAWPOW
     from miner.run import PoolOptions
 
     for name, value in (("difficulty", difficulty), ("block difficulty", block_difficulty)):

@@ -12,9 +12,9 @@ from miner.clock import Clock
 from miner.errors import EveryPoolRefused, PoolError, PoolRefused
 from miner.pool.backoff import LONGEST, delays
 from miner.pool.dial import Dial
-from miner.pool.difficulty import DIFF1_KAWPOW
-from miner.pool.events import Authorized, JobReceived, Message, PoolEvent, Reconnect
-from miner.pool.kawpow import KawpowClient
+from miner.pool.protocols.difficulty import DIFF1_KAWPOW
+from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Reconnect
+from miner.pool.protocols.kawpow import KawpowClient
 from miner.pool.session import Session
 from miner.pool.url import PoolUrl
 from miner.progpow.variant import Variant

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from miner.clock import Clock
 from miner.errors import ConnectionLost, PoolError, PoolRefused
 from miner.pool.dial import Stream
-from miner.pool.events import (
+from miner.pool.protocols.events import (
     Authorized,
     JobReceived,
     LoginRefused,
@@ -18,7 +18,7 @@ from miner.pool.events import (
     ShareAnswer,
     Subscribed,
 )
-from miner.pool.kawpow import KawpowClient
+from miner.pool.protocols.kawpow import KawpowClient
 from miner.work import Outcome, Solution, Verdict
 
 HANDSHAKE_SECONDS = 30.0

@@ -17,7 +17,7 @@ from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.pool.dialogue import answer, call, notify, solution
+from tests.pool.protocols.dialogue import answer, call, notify, solution
 
 FIRST = PoolUrl("first.example", 3333, "RWallet.rig1")
 SECOND = PoolUrl("second.example", 3333, "RWallet.rig1")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
-from miner.pool.events import Authorized, JobReceived, Message, PoolEvent
+from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent
 from miner.pool.session import ANSWER_SECONDS, HANDSHAKE_SECONDS, JOB_SECONDS, Session
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
-from tests.pool.dialogue import answer, call, client, notify, solution
+from tests.pool.protocols.dialogue import answer, call, client, notify, solution
 
 
 class Bench:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from miner.pool.events import PoolEvent, ShareAnswer, Subscribed
-from miner.pool.teller import ShareToProve, Teller
+from miner.pool.bundled.teller import ShareToProve, Teller
+from miner.pool.protocols.events import PoolEvent, ShareAnswer, Subscribed
 from miner.work import Job, NonceSpace, Outcome
-from tests.pool.bundled import final_of, make_chain, mix_of, seed_of
-from tests.pool.dialogue import client, jobs, messages, solution
+from tests.pool.bundled.ground import final_of, make_chain, mix_of, seed_of
+from tests.pool.protocols.dialogue import client, jobs, messages, solution
 
 PREFIX = NonceSpace(0xAB01, 16)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.pool.lines import LineReader, encode
+from miner.pool.protocols.lines import LineReader, encode
 
 
 def test_lines_come_without_their_ends() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from miner.pool.chain import Chain, Template
-from miner.pool.difficulty import DIFF1_KAWPOW
+from miner.pool.bundled.chain import Chain, Template
+from miner.pool.protocols.difficulty import DIFF1_KAWPOW
 from miner.work import NonceSpace
 
 OTHER = 20

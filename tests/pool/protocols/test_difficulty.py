@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.pool.difficulty import (
+from miner.pool.protocols.difficulty import (
     DIFF1_FFFF,
     DIFF1_KAWPOW,
     MAX_TARGET,

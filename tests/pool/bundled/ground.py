@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from random import Random
 
-from miner.pool.chain import Chain
+from miner.pool.bundled.chain import Chain
 from miner.progpow.epoch import Epoch, Growth, Span
 from miner.progpow.variant import MATH_OPERATIONS, Variant
 

@@ -11,10 +11,10 @@ from math import inf
 
 from miner.clock import Clock
 from miner.errors import BadValue, ConfigError
-from miner.pool.chain import Chain
-from miner.pool.judge import OTHER
-from miner.pool.lines import encode
-from miner.pool.teller import BlockFound, LoggedIn, ShareJudged, ShareToProve, Teller
+from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.judge import OTHER
+from miner.pool.bundled.teller import BlockFound, LoggedIn, ShareJudged, ShareToProve, Teller
+from miner.pool.protocols.lines import encode
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.work import NonceSpace

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from miner.pool.events import (
+from miner.pool.protocols.events import (
     Authorized,
     DifficultyNotice,
     JobReceived,
@@ -15,12 +15,12 @@ from miner.pool.events import (
     ShareAnswer,
     Subscribed,
 )
-from miner.pool.kawpow import KawpowClient
+from miner.pool.protocols.kawpow import KawpowClient
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
 from miner.work import Job, NonceSpace, Outcome
 from tests.fakes.variants import FIROPOW, KAWPOW
-from tests.pool.dialogue import answer, client, jobs, line, messages, solution, transcript
+from tests.pool.protocols.dialogue import answer, client, jobs, line, messages, solution, transcript
 
 A, S, D, L, X = (
     Outcome.ACCEPTED,

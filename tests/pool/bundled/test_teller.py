@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from miner.pool.chain import Chain, Template
-from miner.pool.teller import BlockFound, LoggedIn, ShareJudged, ShareToProve, Teller
+from miner.pool.bundled.chain import Chain, Template
+from miner.pool.bundled.teller import BlockFound, LoggedIn, ShareJudged, ShareToProve, Teller
 from miner.work import NonceSpace
-from tests.pool.bundled import ANY_HASH, final_of, make_chain, mix_of, nonce_between
+from tests.pool.bundled.ground import ANY_HASH, final_of, make_chain, mix_of, nonce_between
 
 SPACE = NonceSpace(0xBEEF, 16)
 FIRST = SPACE.first

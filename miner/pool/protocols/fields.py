@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.pool.difficulty import parse_target, target_from_bits, target_from_difficulty
+from miner.pool.protocols.difficulty import parse_target, target_from_bits, target_from_difficulty
 from miner.work import NonceSpace
 
 PREFIX_BYTES = 7

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.errors import BadValue
-from miner.pool.chain import Chain, bits_from_target
-from miner.pool.difficulty import target_from_bits
-from tests.pool.bundled import KAWPOW, make_chain, seed_of
+from miner.pool.bundled.chain import Chain, bits_from_target
+from miner.pool.protocols.difficulty import target_from_bits
+from tests.pool.bundled.ground import KAWPOW, make_chain, seed_of
 
 
 def test_one_seed_makes_one_chain() -> None:

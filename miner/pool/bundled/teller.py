@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.pool.chain import Chain
-from miner.pool.judge import NOT_SUBSCRIBED, OTHER, UNAUTHORIZED, Judge, Refusal, Share
-from miner.pool.lines import LineReader, encode
+from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.judge import NOT_SUBSCRIBED, OTHER, UNAUTHORIZED, Judge, Refusal, Share
+from miner.pool.protocols.lines import LineReader, encode
 from miner.work import NonceSpace
 
 CLIENT_LINE_BYTES = 10240

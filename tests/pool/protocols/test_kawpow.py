@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.pool.difficulty import DIFF1_FFFF, DIFF1_KAWPOW, parse_target
-from miner.pool.events import (
+from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW, parse_target
+from miner.pool.protocols.events import (
     Authorized,
     DifficultyNotice,
     JobReceived,
@@ -21,9 +21,9 @@ from miner.pool.events import (
     ShareAnswer,
     Subscribed,
 )
-from miner.pool.kawpow import ODD_LINES, KawpowClient
+from miner.pool.protocols.kawpow import ODD_LINES, KawpowClient
 from miner.work import NonceSpace, Outcome
-from tests.pool.dialogue import (
+from tests.pool.protocols.dialogue import (
     HEADER,
     JOB,
     SEED,

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from miner.errors import BadValue, ProtocolError
-from miner.pool import fields
-from miner.pool.answers import classify, sanitised
-from miner.pool.difficulty import DIFF1_KAWPOW
-from miner.pool.events import (
+from miner.pool.protocols import fields
+from miner.pool.protocols.answers import classify, sanitised
+from miner.pool.protocols.difficulty import DIFF1_KAWPOW
+from miner.pool.protocols.events import (
     Authorized,
     DifficultyNotice,
     JobReceived,
@@ -22,7 +22,7 @@ from miner.pool.events import (
     ShareAnswer,
     Subscribed,
 )
-from miner.pool.lines import LineReader, encode
+from miner.pool.protocols.lines import LineReader, encode
 from miner.progpow.variant import Variant
 from miner.work import Job, NonceSpace, Outcome, Solution
 

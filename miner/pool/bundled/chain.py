@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from miner.errors import BadValue
-from miner.pool.difficulty import target_from_bits
+from miner.pool.protocols.difficulty import target_from_bits
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 

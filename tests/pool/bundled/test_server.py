@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pytest
 
 from miner.errors import BadValue, ConfigError
-from miner.pool.chain import Chain, Template
-from miner.pool.server import (
+from miner.pool.bundled.chain import Chain, Template
+from miner.pool.bundled.server import (
     DRAIN_SECONDS,
     MAX_CLIENTS,
     ClientJoined,
@@ -20,10 +20,10 @@ from miner.pool.server import (
     PoolServer,
     ServerEvent,
 )
-from miner.pool.teller import BlockFound, ShareJudged
+from miner.pool.bundled.teller import BlockFound, ShareJudged
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
-from tests.pool.bundled import (
+from tests.pool.bundled.ground import (
     ANY_HASH,
     HandClock,
     final_of,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.pool.answers import TEXT_LIMIT, classify, sanitised
+from miner.pool.protocols.answers import TEXT_LIMIT, classify, sanitised
 from miner.work import Outcome
 
 JSON = st.recursive(

@@ -1,0 +1,1 @@
+"""A pool of our own, which proves every share."""
