@@ -14,7 +14,8 @@ from miner.pool.backoff import LONGEST, delays
 from miner.pool.dial import Dial
 from miner.pool.protocols.difficulty import DIFF1_KAWPOW
 from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Reconnect
-from miner.pool.protocols.kawpow import KawpowClient
+from miner.pool.protocols.kawpow import KawPow
+from miner.pool.protocols.stratum import Opening
 from miner.pool.session import Session
 from miner.pool.url import PoolUrl
 from miner.progpow.variant import Variant
@@ -135,14 +136,18 @@ class PoolClient:
         self._emit(telemetry.PoolConnecting(to.label))
         stream = await self._dial.open(to)
         self._sessions += 1
-        protocol = KawpowClient(
-            to.user,
-            to.password,
-            self._agent,
-            self._variant,
-            self._sessions,
-            self._diff1,
-            self._seed_of,
+        protocol = KawPow(
+            Opening(
+                to.user,
+                to.password,
+                self._agent,
+                self._variant,
+                self._sessions,
+                to.host,
+                to.port,
+                self._diff1,
+                self._seed_of,
+            )
         )
         session = self._session = Session(
             self._sessions,

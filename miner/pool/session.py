@@ -17,8 +17,9 @@ from miner.pool.protocols.events import (
     Reconnect,
     ShareAnswer,
     Subscribed,
+    WrongProtocol,
 )
-from miner.pool.protocols.kawpow import KawpowClient
+from miner.pool.protocols.stratum import Stratum
 from miner.work import Outcome, Solution, Verdict
 
 HANDSHAKE_SECONDS = 30.0
@@ -46,7 +47,7 @@ class Session:
     def __init__(
         self,
         number: int,
-        protocol: KawpowClient,
+        protocol: Stratum,
         stream: Stream,
         clock: Clock,
         report: Callable[[PoolEvent], None],
@@ -157,6 +158,11 @@ class Session:
                     self._send(solution)
             case LoginRefused(text):
                 raise PoolRefused(f"the pool refused the login: {text}; check user and password")
+            case WrongProtocol(text):
+                raise PoolRefused(
+                    f"the pool does not take {self._protocol.title} (it says: {text}); check the "
+                    "address, or name its protocol"
+                )
             case JobReceived():
                 self._last_job = self._clock.now()
                 self._report(event)

@@ -12,6 +12,8 @@ class Subscribed:
     """The pool opened the session; `nonces` are ours to search."""
 
     nonces: NonceSpace
+    resumed: bool = False
+    """It is the earlier session that we asked for: its jobs still hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,20 @@ class Authorized:
 @dataclass(frozen=True, slots=True)
 class LoginRefused:
     """The pool refused to subscribe or to authorize us; `text` holds its words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrongProtocol:
+    """The pool did not take our first request: it may speak another dialect."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HashrateRefused:
+    """The pool takes no reports of our hashrate; `text` holds its words."""
 
     text: str
 
@@ -69,6 +85,8 @@ PoolEvent = (
     Subscribed
     | Authorized
     | LoginRefused
+    | WrongProtocol
+    | HashrateRefused
     | JobReceived
     | ShareAnswer
     | Message

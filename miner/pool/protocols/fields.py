@@ -114,3 +114,8 @@ def block_target(value: Any) -> int:
         return target_from_bits(value)
     except ProtocolError:
         return 0
+
+
+def truth(value: Any) -> bool:
+    """Return what a pool means by a boolean, which may come as 0, 1, "0", "false" or null."""
+    return value not in (False, 0, None, "", "0", "false")

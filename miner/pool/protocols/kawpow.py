@@ -1,86 +1,48 @@
-"""The client's side of KawPow Stratum without sockets: bytes in, events out."""
+"""KawPow Stratum: jobs bring header, target and height, the extranonce is the nonce's prefix."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
-from miner.errors import BadValue, ProtocolError
+from miner.errors import ProtocolError
 from miner.pool.protocols import fields
-from miner.pool.protocols.answers import classify, sanitised
 from miner.pool.protocols.difficulty import DIFF1_KAWPOW
-from miner.pool.protocols.events import (
-    Authorized,
-    DifficultyNotice,
-    JobReceived,
-    LoginRefused,
-    Message,
-    PoolEvent,
-    Reconnect,
-    ShareAnswer,
-    Subscribed,
-)
-from miner.pool.protocols.lines import LineReader, encode
-from miner.progpow.variant import Variant
+from miner.pool.protocols.events import Authorized, DifficultyNotice, Subscribed
+from miner.pool.protocols.stratum import Opening, Stratum, params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
 
-ODD_LINES = 20
-"""Lines that are no JSON object which one connection may bring."""
 
-SENTENCES = 50
-"""Oddities that one connection may bring to a person's notice, each of them once."""
+class KawPow(Stratum):
+    """The dialect of Ravencoin's pools and of most of its relatives."""
 
+    name = "kawpow"
+    title = "KawPow Stratum"
 
-class KawpowClient:
-    """One connection's dialogue; numbers of requests are positive, unique, never used again.
+    DIFF1: ClassVar[int] = DIFF1_KAWPOW
+    """Target of difficulty 1, for pools that send `mining.set_difficulty`."""
 
-    `session` marks the jobs. `diff1` is the target of difficulty 1, for pools that send
-    `mining.set_difficulty`. `seed_of` maps an index in the keccak256 chain to 32 bytes in
-    display order; the pool's seed hashes are only held against it.
-    """
-
-    def __init__(
-        self,
-        user: str,
-        password: str,
-        agent: str,
-        variant: Variant,
-        session: int,
-        diff1: int = DIFF1_KAWPOW,
-        seed_of: Callable[[int], bytes] | None = None,
-    ) -> None:
-        self._user, self._password, self._agent = user, password, agent
-        self._variant, self._session = variant, session
-        self._diff1, self._seed_of = diff1, seed_of
-        self._reader = LineReader()
-        self._requests: dict[int, str] = {}
-        self._replies = bytearray()
-        self._events: list[PoolEvent] = []
-        self._said: set[str] = set()
-        self._odd_lines = 0
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._diff1 = opening.diff1 or self.DIFF1
         self._announced: int | None = None
         self._nonces: NonceSpace | None = None
         self._early: Job | None = None
-        self.last_id = 0
-        """Number of the newest request."""
 
     def start(self) -> bytes:
-        """Return the requests that open the session, the subscription first with number 1."""
         return (
-            self._request("mining.subscribe", [self._agent])
-            + self._request("mining.authorize", [self._user, self._password])
+            self._request("mining.subscribe", self._subscription())
+            + self._request("mining.authorize", [self._opening.user, self._opening.password])
             + self._request("mining.extranonce.subscribe", [])
         )
 
     def submit(self, solution: Solution) -> bytes:
-        """Return the request that hands in `solution`; its number is `last_id` then."""
         job = solution.job
         return self._request(
             "mining.submit",
             [
-                self._user,
+                self._opening.user,
                 job.id,
                 f"0x{solution.nonce:016x}",
                 f"0x{job.header_hash.hex()}",
@@ -88,65 +50,25 @@ class KawpowClient:
             ],
         )
 
-    def receive(self, data: bytes) -> list[PoolEvent]:
-        """Return what the lines completed by `data` say, in their order.
+    def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
+        params = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
+        return self._request("eth_submitHashrate", params)
 
-        Raises nothing but `ProtocolError`, after which the connection is of no more use.
-        """
-        self._events = []
-        for line in self._reader.feed(data):
-            message = _parsed(line)
-            if message is None:
-                self._odd_line()
-            elif isinstance(method := message.get("method"), str):
-                self._called(method, message.get("params"), message.get("id"))
-            else:
-                self._answered(message)
-        return self._events
+    def _subscription(self) -> list[str]:
+        return [self._opening.agent]
 
-    def data_to_send(self) -> bytes:
-        """Return the replies that the pool's own requests need, once each."""
-        data = bytes(self._replies)
-        self._replies.clear()
-        return data
-
-    def _request(self, method: str, params: list[str]) -> bytes:
-        self.last_id += 1
-        self._requests[self.last_id] = method
-        return encode({"id": self.last_id, "method": method, "params": params})
-
-    def _odd_line(self) -> None:
-        self._odd_lines += 1
-        if self._odd_lines > ODD_LINES:
-            raise ProtocolError(
-                f"the pool sent more than {ODD_LINES} lines that are no JSON object"
-            )
-        self._say_once("line", "the pool sent a line that is no JSON object; it is ignored")
-
-    def _say_once(self, topic: str, text: str) -> None:
-        if topic not in self._said and len(self._said) < SENTENCES:
-            self._said.add(topic)
-            self._events.append(Message(text))
-
-    # Answers to our requests
-
-    def _answered(self, message: dict[str, Any]) -> None:
-        result, error = message.get("result"), message.get("error")
-        number = fields.whole(message.get("id"))
-        method = self._requests.pop(number, "") if number else ""
-        outcome, text = classify(result, error)
-        if method == "mining.submit":
-            self._events.append(ShareAnswer(number or 0, outcome, text))
-        elif method == "mining.subscribe":
-            if outcome is not Outcome.ACCEPTED:
-                self._events.append(LoginRefused(text))
-            else:
+    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+        accepted = outcome is Outcome.ACCEPTED
+        if method == "mining.subscribe":
+            if accepted:
                 self._subscribed(fields.extranonce(result))
+            else:
+                self._refused(text, first=True)
         elif method == "mining.authorize":
-            accepted = outcome is Outcome.ACCEPTED
-            self._events.append(Authorized() if accepted else LoginRefused(text))
-        elif message.get("id") is None and error is not None:
-            self._events.append(Message(text))
+            if accepted:
+                self._events.append(Authorized())
+            else:
+                self._refused(text, first=False)
 
     def _subscribed(self, nonces: NonceSpace) -> None:
         self._nonces = nonces
@@ -157,16 +79,14 @@ class KawpowClient:
                 f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
             )
         if self._early:
-            self._events.append(JobReceived(replace(self._early, nonces=nonces)))
+            self._offered(replace(self._early, nonces=nonces))
             self._early = None
 
-    # What the pool calls
-
-    def _called(self, method: str, params: Any, number: Any) -> None:
-        params = params if isinstance(params, list) else []
+    def _called(self, method: str, message: dict[str, Any]) -> None:
+        params = params_of(message)
         match method:
             case "mining.notify":
-                self._notified(params)
+                self._notified(message, params)
             case "mining.set_target":
                 self._announce(fields.target, params)
             case "mining.set_difficulty":
@@ -175,25 +95,8 @@ class KawpowClient:
                 )
             case "mining.set_extranonce":
                 self._nonces = fields.nonce_space(params[0] if params else None)
-            case "client.show_message":
-                if text := sanitised(" ".join(p for p in params if isinstance(p, str))):
-                    self._events.append(Message(text))
-            case "client.reconnect" | "mining.reconnect":
-                self._events.append(_reconnect(params))
-            case "client.get_version":
-                self._reply(number, {"result": self._agent, "error": None})
-            case "mining.ping" | "client.ping":
-                self._reply(number, {"result": "pong", "error": None})
             case _:
-                error = {"code": -32601, "message": "Method not found"}
-                self._reply(number, {"result": None, "error": error})
-
-    def _reply(self, number: Any, body: dict[str, Any]) -> None:
-        answerable = fields.whole(number) is not None or (
-            isinstance(number, str) and len(number) <= 64
-        )
-        if answerable:
-            self._replies += encode({"id": number, **body})
+                super()._called(method, message)
 
     def _announce(self, read: Callable[[Any], int], params: list[Any]) -> None:
         try:
@@ -203,37 +106,30 @@ class KawpowClient:
         else:
             self._events.append(DifficultyNotice(self._announced))
 
-    def _notified(self, params: list[Any]) -> None:
-        try:
-            job = self._job(params)
-        except (ProtocolError, BadValue) as problem:
-            self._say_once(f"job {problem}", f"a job of the pool cannot be mined: {problem}")
+    def _notified(self, message: dict[str, Any], params: list[Any]) -> None:
+        job = self._offer(lambda: self._read_job(params), params[2] if len(params) > 2 else None)
+        if job is None:
             return
-        self._check_seed(job, params[2])
         if self._nonces is None:
             self._early = job
         else:
-            self._events.append(JobReceived(job))
+            self._offered(job)
 
-    def _job(self, params: list[Any]) -> Job:
+    def _read_job(self, params: list[Any]) -> Job:
         if len(params) < 6:
             raise ProtocolError(
                 f"mining.notify brings {len(params)} values and no block height, which decides "
                 "the program; this pool's dialect is not supported"
             )
         name, header, _, target, clean, height, *rest = params
-        height = fields.block_height(height)
-        return Job(
-            session=self._session,
-            id=fields.job_id(name),
-            variant=self._variant,
-            header_hash=fields.header_hash(header),
+        return self._job(
+            name=fields.job_id(name),
+            header=header,
             height=height,
-            epoch=self._variant.epoch_at(height),
             share_target=self._share_target(target),
             nonces=self._nonces or NonceSpace(),
             block_target=fields.block_target(rest[0] if rest else None),
-            clean=clean not in (False, 0, None, "", "0", "false"),
+            clean=fields.truth(clean),
         )
 
     def _share_target(self, value: Any) -> int:
@@ -242,32 +138,3 @@ class KawpowClient:
         if self._announced is None:
             raise ProtocolError("no target was sent, neither with the job nor before it")
         return self._announced
-
-    def _check_seed(self, job: Job, seed: Any) -> None:
-        if not self._seed_of or "seed" in self._said or not isinstance(seed, str) or not seed:
-            return
-        if seed.lower().removeprefix("0x") != self._seed_of(job.epoch.seed_epoch).hex():
-            self._say_once(
-                "seed",
-                f"the pool's seed hash is not that of epoch {job.epoch.number}, to which height "
-                f"{job.height} belongs in {self._variant.name}; the height is followed. If all "
-                "shares are invalid, check the algorithm",
-            )
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        message = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) else None
-
-
-def _reconnect(params: list[Any]) -> Reconnect:
-    host, port, wait = (*params[:3], None, None, None)[:3]
-    number = fields.whole(port)
-    return Reconnect(
-        host if isinstance(host, str) and host else None,
-        number if number and number < 65536 else None,
-        float(min(fields.whole(wait) or 0, 3600)),
-    )

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from miner.pool.protocols.events import JobReceived, Message, PoolEvent
-from miner.pool.protocols.kawpow import KawpowClient
+from miner.pool.protocols.kawpow import KawPow
+from miner.pool.protocols.stratum import Opening
 from miner.work import Job, Solution
 from tests.fakes.variants import KAWPOW
 
@@ -37,7 +38,7 @@ def answer(number: Any, result: Any = True, error: Any = None) -> bytes:
     return line({"id": number, "result": result, "error": error})
 
 
-def client(**changes: Any) -> KawpowClient:
+def client(**changes: Any) -> KawPow:
     values: dict[str, Any] = {
         "user": "RWallet.rig1",
         "password": "x",
@@ -45,10 +46,10 @@ def client(**changes: Any) -> KawpowClient:
         "variant": KAWPOW,
         "session": 7,
     }
-    return KawpowClient(**{**values, **changes})
+    return KawPow(Opening(**{**values, **changes}))
 
 
-def started(extranonce: str = "0b8e5b", **changes: Any) -> KawpowClient:
+def started(extranonce: str = "0b8e5b", **changes: Any) -> KawPow:
     opened = client(**changes)
     opened.start()
     opened.receive(answer(1, [None, extranonce]) + answer(2))

@@ -20,8 +20,10 @@ from miner.pool.protocols.events import (
     Reconnect,
     ShareAnswer,
     Subscribed,
+    WrongProtocol,
 )
-from miner.pool.protocols.kawpow import ODD_LINES, KawpowClient
+from miner.pool.protocols.kawpow import KawPow
+from miner.pool.protocols.stratum import ODD_LINES
 from miner.work import NonceSpace, Outcome
 from tests.pool.protocols.dialogue import (
     HEADER,
@@ -130,7 +132,7 @@ def test_a_refused_subscription() -> None:
     opened = client()
     opened.start()
     got = opened.receive(answer(1, None, "unsupported stratum version"))
-    assert got == [LoginRefused("unsupported stratum version")]
+    assert got == [WrongProtocol("unsupported stratum version")]
 
 
 def test_answers_may_come_out_of_order() -> None:
@@ -525,7 +527,7 @@ def test_any_cut_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
     assert fed(pieces) == fed([STREAM])
 
 
-def quietly(opened: KawpowClient, data: bytes) -> None:
+def quietly(opened: KawPow, data: bytes) -> None:
     try:
         opened.receive(data)
     except ProtocolError:

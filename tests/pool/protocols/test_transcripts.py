@@ -15,7 +15,7 @@ from miner.pool.protocols.events import (
     ShareAnswer,
     Subscribed,
 )
-from miner.pool.protocols.kawpow import KawpowClient
+from miner.pool.protocols.kawpow import KawPow
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
 from miner.work import Job, NonceSpace, Outcome
@@ -64,7 +64,7 @@ def replay(name: str, variant: Variant = KAWPOW) -> Replay:
         "user",
     )
     seen = Replay()
-    opened: KawpowClient | None = None
+    opened: KawPow | None = None
     numbers: dict[Any, int] = {}
     for direction, message in entries:
         if direction == "s2c":

@@ -1,0 +1,11 @@
+"""Which wire protocols are spoken, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from miner.pool.protocols.kawpow import KawPow
+from miner.pool.protocols.stratum import Stratum
+
+PROTOCOLS: Mapping[str, type[Stratum]] = {protocol.name: protocol for protocol in (KawPow,)}
+"""In the gentle order in which a pool is asked what it speaks."""
