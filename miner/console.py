@@ -77,8 +77,9 @@ class Console:
 
     def _sentence(self, event: Event) -> str | None:
         match event:
-            case PoolConnecting(pool):
-                return f"pool      connecting to {pool}"
+            case PoolConnecting(pool, unverified):
+                unchecked = ", its certificate is not verified" if unverified else ""
+                return f"pool      connecting to {pool}{unchecked}"
             case PoolReady(pool):
                 return f"pool      logged in at {pool}"
             case PoolLost(pool, reason, retry):
@@ -164,6 +165,8 @@ def status_line(snapshot: Snapshot) -> str:
         f"status    {rate(snapshot.hashrate.ten_seconds)} (60 s {rate(snapshot.hashrate.minute)})",
         f"A{snapshot.accepted} R{rejected} F{snapshot.faults}",
     ]
+    if snapshot.unverified:
+        parts.append("TLS NOT VERIFIED")
     if len(snapshot.devices) > 1:
         parts += [f"{d.name} {rate(d.hashrate.ten_seconds)}" for d in snapshot.devices]
     return ", ".join(parts)

@@ -15,8 +15,10 @@
     ├── NoUsableDevice   (3)    nothing is left to mine on
     └── PoolError               one pool's failure
         ├── ConnectionLost      transport; always tried again
+        │   └── Banned          the pool wants us gone for a while
         ├── ProtocolError       the other side broke the protocol
         └── PoolRefused         final for this pool: login, certificate, protocol
+            ├── WrongDialect    it does not take the protocol that we spoke
             └── EveryPoolRefused (4)
 
 Foreign errors are translated where they occur, with the cause kept.
@@ -101,12 +103,20 @@ class ConnectionLost(PoolError):
     """The transport failed or fell silent; it is tried again."""
 
 
+class Banned(ConnectionLost):
+    """The pool has shut us out; it is left alone for a while."""
+
+
 class ProtocolError(PoolError):
     """The other side sent what its protocol does not allow."""
 
 
 class PoolRefused(PoolError):
     """A pool refused for good: login, certificate or protocol."""
+
+
+class WrongDialect(PoolRefused):
+    """The pool did not take the first request of the protocol that we spoke."""
 
 
 class EveryPoolRefused(PoolRefused):

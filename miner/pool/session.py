@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from miner.clock import Clock
-from miner.errors import ConnectionLost, PoolError, PoolRefused
+from miner.errors import Banned, ConnectionLost, PoolError, PoolRefused, WrongDialect
 from miner.pool.dial import Stream
+from miner.pool.limits import Limits
+from miner.pool.protocols.answers import is_ban
 from miner.pool.protocols.events import (
     Authorized,
+    HashrateRefused,
     JobReceived,
     LoginRefused,
     Message,
@@ -22,14 +26,11 @@ from miner.pool.protocols.events import (
 from miner.pool.protocols.stratum import Stratum
 from miner.work import Outcome, Solution, Verdict
 
-HANDSHAKE_SECONDS = 30.0
-"""Limit for both answers, to subscription and login, together."""
+REPORT_SECONDS = 60.0
+"""Between two reports of our hashrate, where they are wanted."""
 
-ANSWER_SECONDS = 30.0
-"""A share without an answer for so long counts as lost; it is not sent again."""
-
-JOB_SECONDS = 600.0
-"""A pool without a new job for so long is taken for dead."""
+NUDGE_LOOK_SECONDS = 5.0
+"""How soon after the opening a dialect's wish to be nudged is learnt."""
 
 READ_BYTES = 65536
 
@@ -37,11 +38,44 @@ KEPT_HEADERS = 64
 """Headers whose nonces are remembered, so that none is sent twice."""
 
 
-class Session:
-    """Drives one dialogue over one stream; every solution taken ends in one verdict.
+class SentNonces:
+    """What one pool was sent, over all connections: no nonce goes out twice for one header."""
 
-    `number` is that of the jobs it brings. `report` is told of jobs, the accepted login,
-    messages and a wish to reconnect, in the pool's order; `on_verdict` of verdicts.
+    def __init__(self) -> None:
+        self._sent: dict[bytes, set[int]] = {}
+
+    def add(self, header_hash: bytes, nonce: int) -> bool:
+        """Note a nonce that is about to be sent; False where it was sent before."""
+        nonces = self._sent.setdefault(header_hash, set())
+        if nonce in nonces:
+            return False
+        nonces.add(nonce)
+        while len(self._sent) > KEPT_HEADERS:
+            del self._sent[next(iter(self._sent))]
+        return True
+
+    def forget(self, header_hash: bytes, nonce: int) -> None:
+        """Note that a nonce was not sent after all."""
+        self._sent.get(header_hash, set()).discard(nonce)
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Our hashrate, for pools that take it."""
+
+    hashrate: Callable[[], float]
+    """Hashes a second now."""
+    rig: bytes
+    """32 random bytes, the same during a run."""
+
+
+class Session:
+    """Drives one dialogue over one stream; every solution taken ends in one verdict, or goes
+    back by `on_unsent` where the connection ended before it was sent.
+
+    `number` is that of the jobs it brings. `report` is told of the subscription, jobs, the
+    accepted login, messages and a wish to reconnect, in the pool's order; `on_verdict` of
+    verdicts.
     """
 
     def __init__(
@@ -52,17 +86,25 @@ class Session:
         clock: Clock,
         report: Callable[[PoolEvent], None],
         on_verdict: Callable[[Verdict], None],
+        *,
+        on_unsent: Callable[[Solution, str], None] | None = None,
+        sent: SentNonces | None = None,
+        limits: Limits | None = None,
+        reports: Reports | None = None,
     ) -> None:
         self.number = number
         self._protocol, self._stream, self._clock = protocol, stream, clock
         self._report, self._on_verdict = report, on_verdict
+        self._on_unsent = on_unsent or self._lose
+        self._sent = sent or SentNonces()
+        self._limits = limits or Limits()
+        self._reports = reports
         self._subscribed = self._authorized = False
         self._last_job = clock.now()
         self._held: list[Solution] = []
         self._flying: dict[int, tuple[Solution, float]] = {}
         """Shares that wait for an answer, with the second of their sending, oldest first."""
         self._any_flying = asyncio.Event()
-        self._sent: dict[bytes, set[int]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._ended = ""
@@ -89,21 +131,17 @@ class Session:
 
     def submit(self, solution: Solution) -> None:
         """Send `solution`, once the login is accepted; each (header, nonce) only once."""
-        nonces = self._sent.setdefault(solution.job.header_hash, set())
         if self._ended:
-            self._on_verdict(Verdict(solution, Outcome.LOST, self._ended))
-        elif solution.nonce in nonces:
-            text = "found again; it was sent on this connection before"
+            self._on_unsent(solution, self._ended)
+        elif not self._sent.add(solution.job.header_hash, solution.nonce):
+            text = "found again; it was sent to this pool before"
             self._on_verdict(Verdict(solution, Outcome.DUPLICATE, text))
         else:
-            nonces.add(solution.nonce)
             self._idle.clear()
             if self._authorized:
                 self._send(solution)
             else:
                 self._held.append(solution)
-        while len(self._sent) > KEPT_HEADERS:
-            del self._sent[next(iter(self._sent))]
 
     def leave(self, reason: str) -> None:
         """End the connection on our side; `reason` becomes that of shares not answered."""
@@ -122,6 +160,8 @@ class Session:
                     group.create_task(self._limit_handshake()),
                     group.create_task(self._limit_jobs()),
                     group.create_task(self._limit_answers()),
+                    group.create_task(self._keep_nudging()),
+                    group.create_task(self._keep_reporting()),
                 ]
                 await self._leave.wait()
                 for task in tasks:
@@ -150,25 +190,36 @@ class Session:
         match event:
             case Subscribed():
                 self._subscribed = True
+                self._report(event)
             case Authorized():
                 self._authorized = True
                 self._report(event)
                 held, self._held = self._held, []
                 for solution in held:
                     self._send(solution)
+            case LoginRefused(text) if is_ban(text):
+                raise Banned(f"the pool shut us out: {text}")
             case LoginRefused(text):
                 raise PoolRefused(f"the pool refused the login: {text}; check user and password")
+            case WrongProtocol(text) if is_ban(text):
+                raise Banned(f"the pool shut us out: {text}")
             case WrongProtocol(text):
-                raise PoolRefused(
+                raise WrongDialect(
                     f"the pool does not take {self._protocol.title} (it says: {text}); check the "
-                    "address, or name its protocol"
+                    "address, or have its protocol found with --protocol auto"
                 )
+            case HashrateRefused():
+                self._reports = None
             case JobReceived():
                 self._last_job = self._clock.now()
                 self._report(event)
             case ShareAnswer(number, outcome, text):
                 self._answered(number, outcome, text)
-            case Message() | Reconnect():
+            case Message(text):
+                self._report(event)
+                if not self._authorized and is_ban(text):
+                    raise Banned(f"the pool shut us out: {text}")
+            case Reconnect():
                 self._report(event)
 
     def _send(self, solution: Solution) -> None:
@@ -190,33 +241,56 @@ class Session:
         return landed
 
     async def _limit_answers(self) -> None:
+        limit = self._limits.answer
         while True:
             await self._any_flying.wait()
             number, (_, sent) = next(iter(self._flying.items()))
-            left = sent + ANSWER_SECONDS - self._clock.now()
+            left = sent + limit - self._clock.now()
             if left > 0:
                 await self._clock.sleep(left)
-            else:
+            elif number in self._flying:
                 solution, _ = self._landed(number)
-                text = f"no answer within {ANSWER_SECONDS:g} s"
+                text = f"no answer within {limit:g} s"
                 self._on_verdict(Verdict(solution, Outcome.LOST, text))
 
     async def _limit_handshake(self) -> None:
-        await self._clock.sleep(HANDSHAKE_SECONDS)
+        await self._clock.sleep(self._limits.login)
         if not self._subscribed or not self._authorized:
-            missing = "mining.authorize" if self._subscribed else "mining.subscribe"
-            raise ConnectionLost(f"no answer to {missing} within {HANDSHAKE_SECONDS:g} s")
+            missing = "the login" if self._subscribed else "our first request"
+            raise ConnectionLost(f"no answer to {missing} within {self._limits.login:g} s")
 
     async def _limit_jobs(self) -> None:
-        while (left := self._last_job + JOB_SECONDS - self._clock.now()) > 0:
+        limit = self._limits.silence
+        while (left := self._last_job + limit - self._clock.now()) > 0:
             await self._clock.sleep(left)
-        raise ConnectionLost(f"no new job for {JOB_SECONDS / 60:g} minutes")
+        raise ConnectionLost(f"no new job for {limit / 60:g} minutes")
+
+    async def _keep_nudging(self) -> None:
+        """Say now and then what the dialect needs to stay in talk; how often is learnt late."""
+        while True:
+            after = self._protocol.nudge_after
+            await self._clock.sleep(after or NUDGE_LOOK_SECONDS)
+            if after and self._authorized:
+                self._stream.write(self._protocol.nudge())
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            await self._clock.sleep(REPORT_SECONDS)
+            if self._reports and self._authorized:
+                rate = int(self._reports.hashrate())
+                self._stream.write(self._protocol.report_hashrate(rate, self._reports.rig))
 
     def _end(self, reason: str) -> None:
         self._ended = reason or "the connection ended"
-        lost = [solution for solution, _ in self._flying.values()] + self._held
+        flying = [solution for solution, _ in self._flying.values()]
+        held, self._held = self._held, []
         self._flying.clear()
-        self._held.clear()
-        for solution in lost:
-            self._on_verdict(Verdict(solution, Outcome.LOST, self._ended))
+        for solution in flying:
+            self._lose(solution, self._ended)
+        for solution in held:
+            self._sent.forget(solution.job.header_hash, solution.nonce)
+            self._on_unsent(solution, self._ended)
         self._idle.set()
+
+    def _lose(self, solution: Solution, reason: str) -> None:
+        self._on_verdict(Verdict(solution, Outcome.LOST, reason))

@@ -13,6 +13,8 @@ class PoolConnecting:
     """A connection is being opened; `pool` is the address without credentials."""
 
     pool: str
+    unverified: bool = False
+    """Its certificate is not checked, because the user said so."""
 
 
 @dataclass(frozen=True, slots=True)

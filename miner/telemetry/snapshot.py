@@ -82,6 +82,8 @@ class Snapshot:
     pool_state: str
     notice: str
     """The newest thing a pool wanted a person to read."""
+    unverified: bool
+    """The pool's certificate is not checked, because the user said so."""
     pool_seconds: float | None
     """From sending to the newest answer."""
     job: Job | None
@@ -167,6 +169,7 @@ class Telemetry:
         self._pool: str | None = None
         self._pool_state = ""
         self._notice = ""
+        self._unverified = False
         self._pool_seconds: float | None = None
         self._job: Job | None = None
         self._light = ""
@@ -198,6 +201,7 @@ class Telemetry:
             pool=self._pool,
             pool_state=self._pool_state,
             notice=self._notice,
+            unverified=self._unverified,
             pool_seconds=self._pool_seconds,
             job=self._job,
             light=self._light,
@@ -229,8 +233,9 @@ class Telemetry:
 
     def _fold(self, event: Event) -> None:
         match event:
-            case PoolConnecting(pool):
+            case PoolConnecting(pool, unverified):
                 self._pool, self._pool_state = pool, "connecting"
+                self._unverified = unverified
             case PoolReady(pool):
                 self._pool, self._pool_state = pool, "connected"
             case PoolLost(pool, reason, _):

@@ -66,6 +66,7 @@ class FakeDial:
 
     def __init__(self) -> None:
         self.opened: list[PoolUrl] = []
+        self.streams: list[FakeStream] = []
         self._ready: dict[str, deque[FakeStream | Exception]] = {}
 
     def ready(self, host: str, *items: FakeStream | Exception) -> None:
@@ -79,4 +80,5 @@ class FakeDial:
         item = laid.popleft()
         if isinstance(item, Exception):
             raise item
+        self.streams.append(item)
         return item

@@ -11,7 +11,7 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
-from miner.pool.client import ANSWER_WAIT_SECONDS, RETURN_SECONDS, PoolClient
+from miner.pool.client import ANSWER_WAIT_SECONDS, BAN_SECONDS, RETURN_SECONDS, PoolClient
 from miner.pool.url import PoolUrl
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
@@ -19,8 +19,8 @@ from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
 from tests.pool.protocols.dialogue import answer, call, notify, solution
 
-FIRST = PoolUrl("first.example", 3333, "RWallet.rig1")
-SECOND = PoolUrl("second.example", 3333, "RWallet.rig1")
+FIRST = PoolUrl("first.example", 3333, "RWallet.rig1", protocol="kawpow")
+SECOND = PoolUrl("second.example", 3333, "RWallet.rig1", protocol="kawpow")
 
 
 class Bench:
@@ -117,23 +117,51 @@ async def test_work_stops_when_a_connection_ends_and_goes_on_with_the_next() -> 
         assert bench.job().session == old.session + 1
 
 
-async def test_a_share_goes_to_no_other_session_than_its_own() -> None:
+async def test_a_share_found_while_disconnected_goes_to_the_session_that_knows_its_job() -> None:
     bench = Bench()
     stream = bench.laid()
     async with running(bench):
         old = bench.job()
         stream.end()
         await settle()
-        new = bench.laid()
-        await bench.clock.advance(2)
         await bench.client.submit(solution(old))
+        assert bench.verdicts == []
+        again = bench.laid()
+        await bench.clock.advance(2)
+        (request,) = again.requests("mining.submit")
+        again.feed(answer(request["id"]))
+        await settle()
+        (verdict,) = bench.verdicts
+        assert verdict.outcome is Outcome.ACCEPTED
+        assert verdict.solution.job.session == old.session + 1
+
+
+@pytest.mark.parametrize(
+    ("prefix", "change"),
+    [("0b8e5c", (4, True)), ("0b8e5b", (0, "ff")), ("0b8e5b", (1, "ab" * 32))],
+    ids=["another prefix", "another job", "another header"],
+)
+async def test_a_share_found_while_disconnected_is_lost_where_its_session_does_not_hold(
+    prefix: str, change: tuple[int, Any]
+) -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        await settle()
+        await bench.client.submit(solution(old))
+        new = FakeStream()
+        new.feed(answer(1, [None, prefix]) + answer(2) + notify(change))
+        bench.dial.ready(FIRST.host, new)
+        await bench.clock.advance(2)
         assert new.requests("mining.submit") == []
         (verdict,) = bench.verdicts
         assert (verdict.outcome, verdict.seconds) == (Outcome.LOST, None)
-        assert "has ended" in verdict.text
+        assert "found while disconnected" in verdict.text
 
 
-async def test_a_share_without_any_session_is_lost() -> None:
+async def test_a_share_that_waits_is_lost_at_the_end_of_the_run() -> None:
     bench = Bench()
     stream = bench.laid()
     async with running(bench):
@@ -141,7 +169,65 @@ async def test_a_share_without_any_session_is_lost() -> None:
         stream.end()
         await settle()
         await bench.client.submit(solution(job))
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_what_was_sent_is_never_sent_again_after_a_reconnect() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        stream.end()
+        await settle()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(bench.job()))
+        assert again.requests("mining.submit") == []
+        assert [v.outcome for v in bench.verdicts] == [Outcome.LOST, Outcome.DUPLICATE]
+
+
+async def test_a_ban_is_not_hammered_and_the_next_pool_takes_over() -> None:
+    bench = Bench([FIRST, SECOND])
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(FIRST.host, banning)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(61)
+        assert bench.hosts() == ["first", "second"]
+        assert bench.job().session == 2
+
+
+async def test_a_ban_of_the_only_pool_is_waited_out() -> None:
+    bench = Bench()
+    banning = FakeStream()
+    banning.feed(answer(1, None, [20, "too many connections, banned for 10 min"]))
+    bench.dial.ready(FIRST.host, banning)
+    async with running(bench):
+        await bench.clock.advance(BAN_SECONDS - 1)
+        assert bench.hosts() == ["first"]
+        bench.laid()
+        await bench.clock.advance(BAN_SECONDS / 2 + 2)
+        assert bench.job().session == 2
+
+
+async def test_a_return_that_does_not_hold_is_tried_more_seldom() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        for wanted in (1, 2, 4):
+            looks = bench.hosts().count("first")
+            bench.laid(SECOND)
+            bench.dial.ready(FIRST.host, FakeStream(), ConnectionLost("gone again"))
+            waited = 0
+            while bench.hosts().count("first") == looks:
+                await bench.clock.advance(20)
+                for stream in bench.dial.streams:
+                    stream.feed(notify())
+                waited += 20
+            assert waited >= wanted * RETURN_SECONDS - 60
+            await bench.clock.advance(30)
 
 
 async def test_a_network_failure_alone_is_retried_for_ever() -> None:

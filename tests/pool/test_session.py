@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
-from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent
-from miner.pool.session import ANSWER_SECONDS, HANDSHAKE_SECONDS, JOB_SECONDS, Session
-from miner.work import Job, Outcome, Verdict
+from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Subscribed
+from miner.pool.limits import Limits
+from miner.pool.session import Session
+from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
 from tests.pool.protocols.dialogue import answer, call, client, notify, solution
@@ -24,10 +25,19 @@ class Bench:
         self.stream = FakeStream()
         self.events: list[PoolEvent] = []
         self.verdicts: list[Verdict] = []
+        self.subscribed: list[Subscribed] = []
+        self.unsent: list[Solution] = []
         self.session = Session(
-            7, client(), self.stream, self.clock, self.events.append, self.verdicts.append
-        )
+            7, client(), self.stream, self.clock, self.heard, self.verdicts.append,
+            on_unsent=lambda solution, reason: self.unsent.append(solution),
+        )  # fmt: skip
         self.ended: str | PoolError | None = None
+
+    def heard(self, event: PoolEvent) -> None:
+        if isinstance(event, Subscribed):
+            self.subscribed.append(event)
+        else:
+            self.events.append(event)
 
     async def run(self) -> None:
         try:
@@ -109,15 +119,15 @@ async def test_a_share_without_an_answer_is_lost_and_not_sent_again() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
-        await bench.clock.advance(ANSWER_SECONDS / 2)
+        await bench.clock.advance(Limits().answer / 2)
         bench.session.submit(solution(job, job.nonces.first + 1))
-        await bench.clock.advance(ANSWER_SECONDS / 2 - 1)
+        await bench.clock.advance(Limits().answer / 2 - 1)
         assert bench.verdicts == []
         await bench.clock.advance(1)
         assert [v.outcome for v in bench.verdicts] == [Outcome.LOST]
         assert bench.verdicts[0].text == "no answer within 30 s"
         bench.stream.feed(answer(bench.submits()[0]["id"]))
-        await bench.clock.advance(ANSWER_SECONDS / 2)
+        await bench.clock.advance(Limits().answer / 2)
         assert bench.outcomes() == [Outcome.LOST] * 2
         assert len(bench.submits()) == 2
         assert bench.ended is None
@@ -144,38 +154,38 @@ async def test_only_so_many_headers_are_remembered() -> None:
         for event in bench.events:
             if isinstance(event, JobReceived):
                 bench.session.submit(solution(event.job))
-        assert len(bench.session._sent) == 64
+        assert len(bench.session._sent._sent) == 64
         assert len(bench.submits()) == 101
 
 
 async def test_no_handshake() -> None:
     async with running() as bench:
-        await bench.clock.advance(HANDSHAKE_SECONDS)
+        await bench.clock.advance(Limits().login)
         assert isinstance(bench.ended, ConnectionLost)
-        assert str(bench.ended) == "no answer to mining.subscribe within 30 s"
+        assert str(bench.ended) == "no answer to our first request within 30 s"
         assert bench.stream.closed
 
 
 async def test_no_authorisation() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]))
-        await bench.clock.advance(HANDSHAKE_SECONDS)
-        assert str(bench.ended) == "no answer to mining.authorize within 30 s"
+        await bench.clock.advance(Limits().login)
+        assert str(bench.ended) == "no answer to the login within 30 s"
 
 
 async def test_no_answer_to_extranonce_subscribe_is_needed() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
-        await bench.clock.advance(HANDSHAKE_SECONDS + 1)
+        await bench.clock.advance(Limits().login + 1)
         assert bench.ended is None
 
 
 async def test_no_new_job() -> None:
     async with running() as bench:
         await bench.login()
-        await bench.clock.advance(JOB_SECONDS - 1)
+        await bench.clock.advance(Limits().silence - 1)
         bench.stream.feed(notify())
-        await bench.clock.advance(JOB_SECONDS - 1)
+        await bench.clock.advance(Limits().silence - 1)
         bench.stream.feed(call("client.show_message", "still here"))
         await settle()
         assert bench.ended is None
@@ -202,21 +212,24 @@ async def test_the_end_of_the_stream_loses_what_is_in_flight() -> None:
         assert [(v.outcome, v.text, v.seconds) for v in bench.verdicts] == [
             (Outcome.LOST, "the pool closed the connection", None)
         ]
-        bench.session.submit(solution(job, job.nonces.first + 1))
-        assert bench.outcomes() == [Outcome.LOST] * 2
+        late = solution(job, job.nonces.first + 1)
+        bench.session.submit(late)
+        assert bench.unsent == [late]
 
 
-async def test_the_end_of_the_stream_loses_what_is_held() -> None:
+async def test_the_end_of_the_stream_gives_back_what_is_held() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
         await settle()
         (event,) = bench.events
         assert isinstance(event, JobReceived)
-        bench.session.submit(solution(event.job))
+        held = solution(event.job)
+        bench.session.submit(held)
         bench.stream.end()
         await settle()
-        assert bench.outcomes() == [Outcome.LOST]
-        assert "before it accepted the login" in bench.verdicts[0].text
+        assert "before it accepted the login" in str(bench.ended)
+        assert bench.unsent == [held]
+        assert bench.verdicts == []
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,15 @@ def classify(result: Any, error: Any) -> tuple[Outcome, str]:
     return outcome, text or (f"error {code}" if code else "refused without a reason")
 
 
+def is_ban(text: str) -> bool:
+    """Return whether a pool's words say that we are shut out for a while."""
+    return bool(
+        re.search(
+            r"\bbann?(?:ed|ing)?\b|blacklist|too many (?:connect|request|login)", text.lower()
+        )
+    )
+
+
 def sanitised(text: str) -> str:
     """Return `text` on one line: no control, format or unpaired characters, at most 200 long."""
     kept = "".join(

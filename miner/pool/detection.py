@@ -1,0 +1,30 @@
+"""Which wire protocol to try next with a pool, where nobody named it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Detection:
+    """Goes through `order` until one fits; a named protocol is the only one of its order."""
+
+    def __init__(self, order: Sequence[str]) -> None:
+        self._order = list(order)
+        self._at = 0
+        self.found = len(self._order) == 1
+        """Whether `current` is known to fit, or was named."""
+
+    @property
+    def current(self) -> str:
+        """The protocol that is to be spoken now."""
+        return self._order[self._at]
+
+    def fits(self) -> bool:
+        """Note that the pool took `current`; True where that is news."""
+        news, self.found = not self.found, True
+        return news
+
+    def misfit(self) -> bool:
+        """Go on to the next protocol; False where all were tried and it is the first's turn."""
+        self._at = (self._at + 1) % len(self._order)
+        return self._at > 0
