@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
-from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Subscribed
 from miner.pool.limits import Limits
+from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Subscribed
 from miner.pool.session import Session
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
