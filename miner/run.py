@@ -8,7 +8,8 @@ import random as random_module
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from miner import __version__
 from miner.clock import Clock, SystemClock
@@ -19,6 +20,7 @@ from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
 from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.events import BlockFound, ShareJudged
 from miner.pool.bundled.server import (
     ClientJoined,
     ClientLeft,
@@ -26,9 +28,9 @@ from miner.pool.bundled.server import (
     PoolServer,
     ServerEvent,
 )
-from miner.pool.bundled.teller import BlockFound, ShareJudged
 from miner.pool.client import PoolClient
 from miner.pool.dial import NetworkDial
+from miner.pool.limits import Limits
 from miner.pool.protocols.difficulty import target_from_difficulty
 from miner.pool.url import PoolUrl
 from miner.progpow.epoch import Epoch
@@ -62,6 +64,13 @@ class Mining:
     """Accepted shares after which the run ends."""
     give_up: float | None = None
     """Seconds without any pool after which the run ends."""
+    report_hashrate: bool = False
+    """Tell pools that take such reports how fast we are."""
+    record: Path | None = None
+    """File that what pools say and are told is written to."""
+    limits: Limits = field(default_factory=Limits)
+    node: str | None = None
+    """Flavour of the coin's node, for mining without a pool."""
 
 
 @dataclass(frozen=True, slots=True)
