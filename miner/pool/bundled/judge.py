@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from miner.pool.bundled.chain import Chain, Template
 from miner.pool.protocols.difficulty import DIFF1_KAWPOW
@@ -19,9 +17,6 @@ UNAUTHORIZED = 24
 OUT_OF_RANGE = 24
 NOT_SUBSCRIBED = 25
 
-NONCE_HEX = re.compile(r"0x[0-9a-fA-F]{16}")
-HASH_HEX = re.compile(r"0x[0-9a-fA-F]{64}")
-
 
 class Refusal(NamedTuple):
     """Why a request is not granted: one of the codes above with a text."""
@@ -31,14 +26,45 @@ class Refusal(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A template as one client was told it."""
+
+    template: Template
+    share_target: int
+    """What a share is held to: the easiest target told for this offer of late."""
+    nonces: NonceSpace
+    """Those that the client was to search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A submission whose parts have the right form. Hashes are 32 bytes in display order."""
+
+    worker: str
+    offer: Offer | None
+    """None: the job that it names was never offered or is long gone."""
+    nonce: int
+    header_hash: bytes | None = None
+    """None where the dialect does not repeat it."""
+    mix_hash: bytes | None = None
+    """None where the dialect leaves it to the pool."""
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A share that passed every check but the recomputing of its hashes."""
 
     worker: str
     template: Template
+    share_target: int
     nonce: int
-    mix_hash: bytes
-    """What the client claims, 32 bytes in display order."""
+    mix_hash: bytes | None
+    """What the client claims, 32 bytes in display order; None: nothing."""
+
+    @property
+    def target(self) -> int:
+        """The easier of share and block target: a block above the share target is taken too."""
+        return max(self.share_target, self.template.block_target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +85,18 @@ class Judge:
         self._chain = chain
         self._seen: dict[bytes, set[int]] = {}
 
-    def check(
-        self, params: Sequence[Any], nonces: NonceSpace, workers: Collection[str]
-    ) -> Share | Refusal:
-        """Make every check that costs nothing on `params`, a submission as it came:
-        [worker, job id, nonce, header hash, mix hash], the last three as 0x and hex digits.
+    def check(self, claim: Claim) -> Share | Refusal:
+        """Make every check that costs nothing.
 
         A share that passes counts as seen, whatever is found when it is recomputed.
         """
-        if not params or params[0] not in workers:
-            return Refusal(UNAUTHORIZED, "unauthorized worker")
-        if len(params) < 5 or not all(isinstance(param, str) for param in params[:5]):
-            return Refusal(OTHER, "a share is [worker, job, nonce, header hash, mix hash]")
-        worker, job_id, nonce_hex, header_hex, mix_hex = params[:5]
-        if not NONCE_HEX.fullmatch(nonce_hex):
-            return Refusal(OTHER, "incorrect size of nonce, must be 8 bytes")
-        if not HASH_HEX.fullmatch(header_hex):
-            return Refusal(OTHER, "incorrect size of header hash, must be 32 bytes")
-        if not HASH_HEX.fullmatch(mix_hex):
-            return Refusal(OTHER, "incorrect size of mix hash, must be 32 bytes")
-        template = self._chain.find(job_id)
-        if template is None:
+        offer, nonce = claim.offer, claim.nonce
+        if offer is None:
             return Refusal(JOB_NOT_FOUND, "job not found")
-        nonce = int(nonce_hex, 16)
-        if nonce not in nonces:
+        template = offer.template
+        if nonce not in offer.nonces:
             return Refusal(OUT_OF_RANGE, "nonce out of worker range")
-        header_hash = bytes.fromhex(header_hex[2:])
+        header_hash = template.header_hash if claim.header_hash is None else claim.header_hash
         if nonce in self._seen.get(header_hash, ()):
             return Refusal(DUPLICATE, "duplicate share")
         if header_hash != template.header_hash:
@@ -94,7 +106,7 @@ class Judge:
             text = f"stale share: height {template.height} is over, the chain is at {now}"
             return Refusal(JOB_NOT_FOUND, text)
         self._seen.setdefault(header_hash, set()).add(nonce)
-        return Share(worker, template, nonce, bytes.fromhex(mix_hex[2:]))
+        return Share(claim.worker, template, offer.share_target, nonce, claim.mix_hash)
 
     def judge(self, share: Share, mix_hash: bytes, final_hash: bytes) -> Judgement:
         """Judge `share` by the recomputed hashes, 32 bytes each in display order.
@@ -102,12 +114,12 @@ class Judge:
         It solves a block only as long as the chain is at its height.
         """
         template = share.template
-        if mix_hash != share.mix_hash:
+        if share.mix_hash not in (None, mix_hash):
             return Judgement(Refusal(OTHER, "invalid mix hash"), 0.0)
         value = int.from_bytes(final_hash, "big")
         difficulty = DIFF1_KAWPOW / max(value, 1)
-        if value > template.target:
-            wanted = DIFF1_KAWPOW / template.target
+        if value > share.target:
+            wanted = DIFF1_KAWPOW / share.target
             text = f"low difficulty share of {difficulty:.6g}, wanted is {wanted:.6g}"
             return Judgement(Refusal(LOW_DIFFICULTY, text), difficulty)
         is_block = value <= template.block_target and not self._chain.is_stale(template)

@@ -12,8 +12,16 @@ from math import inf
 from miner.clock import Clock
 from miner.errors import BadValue, ConfigError
 from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.events import (
+    BlockFound,
+    LoggedIn,
+    ShareJudged,
+    ShareToProve,
+    TellerEvent,
+)
 from miner.pool.bundled.judge import OTHER
-from miner.pool.bundled.teller import BlockFound, LoggedIn, ShareJudged, ShareToProve, Teller
+from miner.pool.bundled.seats import Sessions
+from miner.pool.bundled.teller import DIALECTS, Teller
 from miner.pool.protocols.lines import encode
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
@@ -98,7 +106,8 @@ class PoolServer:
     """Serves `chain` to at most 64 clients, proving every share with `prove`.
 
     `block_time` is in seconds of `clock`; None leaves new heights to the clients' blocks.
-    `extranonce_bytes` is 0 to 4. `report` is called on the loop for every event.
+    `extranonce_bytes` is 0 to 4. `report` is called on the loop for every event. `protocol` is
+    the only one spoken; None: all of them.
     """
 
     def __init__(
@@ -109,7 +118,11 @@ class PoolServer:
         block_time: float | None,
         extranonce_bytes: int = 2,
         report: Callable[[ServerEvent], None] = lambda event: None,
+        protocol: str | None = None,
     ) -> None:
+        if protocol is not None and protocol not in DIALECTS:
+            names = ", ".join(DIALECTS)
+            raise BadValue("protocol", f"{protocol!r} is none of the pool's: {names}")
         if block_time is not None and not 0 < block_time < inf:
             raise BadValue("block time", f"{block_time} is not a positive number of seconds")
         if not 0 <= extranonce_bytes <= 4:
@@ -120,6 +133,8 @@ class PoolServer:
         self._block_time = inf if block_time is None else block_time
         self._prefix_bits = 8 * extranonce_bytes
         self._report = report
+        self._protocol = protocol
+        self._sessions = Sessions(clock.now)
         self._prefixes_taken = 0
         self._group: asyncio.TaskGroup | None = None
         self._clients: dict[_Client, asyncio.Task[None]] = {}
@@ -187,7 +202,7 @@ class PoolServer:
             return
         writer.transport.set_write_buffer_limits(high=DRAIN_BYTES)
         host, port = writer.get_extra_info("peername")[:2]
-        teller = Teller(self._chain, self._take_prefix)
+        teller = Teller(self._chain, self._take_prefix, self._protocol, self._sessions)
         client = _Client(reader, writer, teller, f"{host}:{port}")
         self._clients[client] = self._group.create_task(self._attend(client))
 
@@ -202,6 +217,7 @@ class PoolServer:
         finally:
             writer.transport.abort()
             del self._clients[client]
+            client.teller.left()
             self._report(ClientLeft(client.address, client.teller.worker, reason))
             with suppress(OSError):
                 await writer.wait_closed()
@@ -226,7 +242,7 @@ class PoolServer:
                 await self._within_limit(client, writer.drain)
         return client.teller.broken
 
-    async def _handle(self, client: _Client, event: LoggedIn | ShareToProve | ShareJudged) -> None:
+    async def _handle(self, client: _Client, event: TellerEvent) -> None:
         match event:
             case LoggedIn(worker, agent):
                 self._report(ClientJoined(client.address, worker, agent))

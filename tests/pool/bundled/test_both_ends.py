@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from miner.pool.bundled.teller import ShareToProve, Teller
+from miner.pool.bundled.events import ShareToProve
+from miner.pool.bundled.teller import Teller
 from miner.pool.protocols.events import PoolEvent, ShareAnswer, Subscribed
 from miner.work import Job, NonceSpace, Outcome
 from tests.pool.bundled.ground import final_of, make_chain, mix_of, seed_of

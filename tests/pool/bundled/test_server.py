@@ -11,6 +11,7 @@ import pytest
 
 from miner.errors import BadValue, ConfigError
 from miner.pool.bundled.chain import Chain, Template
+from miner.pool.bundled.events import BlockFound, ShareJudged
 from miner.pool.bundled.server import (
     DRAIN_SECONDS,
     MAX_CLIENTS,
@@ -20,7 +21,6 @@ from miner.pool.bundled.server import (
     PoolServer,
     ServerEvent,
 )
-from miner.pool.bundled.teller import BlockFound, ShareJudged
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from tests.pool.bundled.ground import (

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.pool.bundled.chain import Chain, Template
-from miner.pool.bundled.teller import BlockFound, LoggedIn, ShareJudged, ShareToProve, Teller
+from miner.pool.bundled.events import BlockFound, LoggedIn, ShareJudged, ShareToProve
+from miner.pool.bundled.teller import Teller
 from miner.work import NonceSpace
 from tests.pool.bundled.ground import ANY_HASH, final_of, make_chain, mix_of, nonce_between
 

@@ -1,0 +1,183 @@
+"""ETHPROXY and its relatives as pools speak them: a job is its header, nonces have no prefix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from miner.pool.bundled.dialect import WORKER, Dialect, House
+from miner.pool.bundled.events import LoggedIn, RequestId, ShareJudged, ShareToProve, TellerEvent
+from miner.pool.bundled.judge import NOT_SUBSCRIBED, OTHER, Claim, Offer, Refusal
+from miner.work import NonceSpace
+
+STRICT_NONCE = re.compile(r"0x[0-9a-f]{16}")
+STRICT_HASH = re.compile(r"0x[0-9a-f]{64}")
+
+
+class EthProxy(Dialect):
+    """The dialect of open-ethereum-pool: after an error it hangs up, bad shares are `false`."""
+
+    name = "ethproxy"
+
+    PREFIX: ClassVar[str] = "eth_"
+    HANGS_UP: ClassVar[bool] = True
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self._told: dict[str, int] = {}
+
+    def message(
+        self, request_id: RequestId, method: str, message: dict[str, Any]
+    ) -> TellerEvent | None:
+        given = message.get("params")
+        params = given if isinstance(given, list) else []
+        match method.removeprefix(self.PREFIX) if method.startswith(self.PREFIX) else "":
+            case "submitLogin":
+                return self._login(request_id, params)
+            case _ if not self.workers:
+                self._error(request_id, NOT_SUBSCRIBED, "not logged in")
+            case "getWork":
+                offer = self._current()
+                self._reply(request_id, self._work(self._put_silently(offer), offer))
+            case "submitWork":
+                return self._submit(request_id, params)
+            case "submitHashrate":
+                self._take_hashrate(request_id)
+            case _:
+                self._unknown(request_id)
+        return None
+
+    def refuse(self, request_id: RequestId, refusal: Refusal) -> None:
+        self._error(request_id, -1, refusal.text)
+
+    def _grant(self, request_id: RequestId) -> None:
+        self._reply(request_id, True)
+
+    def _refuse_share(self, request_id: RequestId, refusal: Refusal) -> None:
+        self._reply(request_id, False)
+
+    def _take_hashrate(self, request_id: RequestId) -> None:
+        self._reply(request_id, True)
+
+    def _unknown(self, request_id: RequestId) -> None:
+        self._error(request_id, -3, "Method not found")
+
+    def _key(self, job_id: str, header_hash: bytes) -> str:
+        return f"0x{header_hash.hex()}"
+
+    def _height(self, height: int) -> str:
+        return f"0x{height:06x}"
+
+    def _push(self, work: list[str]) -> None:
+        self._send({"id": 0, "jsonrpc": "2.0", "result": work})
+
+    def _reply(self, request_id: RequestId, result: Any) -> None:
+        self._send({"id": request_id, "jsonrpc": "2.0", "result": result})
+
+    def _error(self, request_id: RequestId, code: int, text: str) -> None:
+        error = {"code": code, "message": text}
+        self._send({"id": request_id, "jsonrpc": "2.0", "result": None, "error": error})
+        if self.HANGS_UP and not self.broken:
+            self.broken = f"it was told an error: {text}"
+
+    def _login(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
+        worker = params[0] if params else None
+        if not isinstance(worker, str) or not WORKER.fullmatch(worker):
+            self._error(request_id, -1, "Invalid login: 1 to 128 printable ASCII characters")
+        elif reason := self._house.barred(worker):
+            self._error(request_id, -1, reason)
+        else:
+            first = not self.workers
+            self.workers = [worker]
+            self.seat.nonces = NonceSpace()
+            self._reply(request_id, True)
+            if first:
+                return LoggedIn(worker, self._agent)
+        return None
+
+    def _submit(self, request_id: RequestId, params: list[Any]) -> ShareToProve | ShareJudged:
+        (worker,) = self.workers
+        nonce, header, mix = (*params[:3], None, None, None)[:3]
+        key = header if isinstance(header, str) else ""
+        claim: Claim | Refusal
+        if not _is(STRICT_NONCE, nonce) or not _is(STRICT_HASH, header, mix):
+            claim = Refusal(OTHER, "malformed share: nonce, header and mix are 0x and lower hex")
+            judged = self._submitted(request_id, worker, key, claim)
+            if self.HANGS_UP:
+                self.broken = claim.text
+            return judged
+        claim = Claim(
+            worker,
+            self._find(key),
+            int(nonce, 16),
+            bytes.fromhex(header[2:]),
+            bytes.fromhex(mix[2:]),
+        )
+        return self._submitted(request_id, worker, key, claim)
+
+    def _put(self, key: str, offer: Offer, clean: bool) -> None:
+        # The same header under another target is a new bound, not a new job: shares that are
+        # under way may still be held to the one before.
+        before = self._told.get(key, offer.share_target)
+        self._told = {known: t for known, t in self._told.items() if known in self.seat.offers}
+        self._told[key] = offer.share_target
+        super()._put(key, replace(offer, share_target=max(offer.share_target, before)), clean)
+
+    def _put_silently(self, offer: Offer) -> str:
+        key = self._key("", offer.template.header_hash)
+        if key not in self.seat.offers:
+            self.seat.offers[key] = offer
+            self._told[key] = offer.share_target
+        return key
+
+    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
+        self._push(self._work(key, replace(offer, share_target=self._told[key])))
+
+    def _work(self, key: str, offer: Offer) -> list[str]:
+        template = offer.template
+        return [
+            key,
+            f"0x{template.seed_hash.hex()}",
+            f"0x{offer.share_target:064x}",
+            self._height(template.height),
+        ]
+
+
+class Sero(EthProxy):
+    """SERO's methods have names of their own, its heights are decimal."""
+
+    name = "sero"
+    PREFIX = "sero_"
+
+    def _height(self, height: int) -> str:
+        return str(height)
+
+
+class Zano(EthProxy):
+    """Zano's node and pool: wide heights, pushes without a number, errors that say why."""
+
+    name = "zano"
+    HANGS_UP = False
+
+    def _grant(self, request_id: RequestId) -> None:
+        self._reply(request_id, {"status": "OK"})
+
+    def _refuse_share(self, request_id: RequestId, refusal: Refusal) -> None:
+        self._error(request_id, -1, refusal.text)
+
+    def _take_hashrate(self, request_id: RequestId) -> None:
+        self._unknown(request_id)
+
+    def _unknown(self, request_id: RequestId) -> None:
+        self._error(request_id, -1, "Invalid method")
+
+    def _height(self, height: int) -> str:
+        return f"0x{height:016x}"
+
+    def _push(self, work: list[str]) -> None:
+        self._send({"jsonrpc": "2.0", "result": work})
+
+
+def _is(form: re.Pattern[str], *values: object) -> bool:
+    return all(isinstance(value, str) and form.fullmatch(value) for value in values)
