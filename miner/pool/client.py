@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from miner.errors import (
     ProtocolError,
     WrongDialect,
 )
-from miner.pool.backoff import LONGEST, delays
+from miner.pool.backoff import LONGEST
 from miner.pool.detection import Detection
 from miner.pool.dial import Dial, Stream
 from miner.pool.limits import Limits
@@ -32,14 +32,12 @@ from miner.pool.protocols.events import (
 )
 from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.session import Reports, SentNonces, Session
+from miner.pool.session import Reports, Session
+from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
 from miner.pool.waiting import Waiting
 from miner.progpow.variant import Variant
 from miner.work import Job, Solution, Verdict
-
-TRIES = 3
-"""Failures in a row after which the next pool of the list has its turn."""
 
 STEADY_SECONDS = 60.0
 """A login that holds for so long makes earlier failures forgotten."""
@@ -50,8 +48,8 @@ return that did not hold, up to `RETURN_LONGEST`."""
 
 RETURN_LONGEST = 4800.0
 
-BAN_SECONDS = 900.0
-"""A pool that shut us out is left alone for so long, and up to a half more."""
+ANOTHER_DIALECT_SECONDS = 1.0
+"""Between two tries of different protocols with one pool that answers."""
 
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for, before a connection is left on our side."""
@@ -86,21 +84,6 @@ NodeSessions = Callable[
 """(number, url, report, on_verdict) -> a session with a node."""
 
 
-@dataclass(slots=True, eq=False)
-class _Standing:
-    """How one pool of the list has done so far."""
-
-    url: PoolUrl
-    detection: Detection
-    waits: Iterator[float]
-    sent: SentNonces
-    accepted: bool = False
-    """Its login worked once: a later refusal is its trouble, and may pass."""
-    shut_until: float = 0.0
-    """Clock seconds; before, it is left alone."""
-    resumable: str | None = None
-
-
 class PoolClient:
     """Keeps one session with the best pool that can be had.
 
@@ -131,12 +114,10 @@ class PoolClient:
         tape: Tape | None = None,
         node_session: NodeSessions | None = None,
     ) -> None:
-        self._pools = [
-            _Standing(url, _detection(url), delays(random), SentNonces()) for url in pools
-        ]
+        self._turns = Turns(pools, clock, random, _detection)
         self._variant, self._agent = variant, agent
         self._work_on, self._on_verdict, self._emit = work_on, on_verdict, emit
-        self._dial, self._clock, self._random = dial, clock, random
+        self._dial, self._clock = dial, clock
         self._seed_of, self._diff1, self._give_up = seed_of, diff1, give_up
         self._limits, self._reports, self._tape = limits or Limits(), reports, tape
         self._node_session = node_session
@@ -166,53 +147,55 @@ class PoolClient:
             self._waiting.lose_all()
 
     async def _keep_a_session(self) -> None:
-        position = failures = 0
-        while self._pools:
-            pool = self._pools[position]
-            failed = True
-            wait = 0.0
-            try:
-                reason = await self._one_connection(self._redirected(pool.url), pool)
-                failed = self._asked is not None and not self._was_steady()
-            except Banned as error:
-                reason = str(error)
-                failures = TRIES
-                wait = BAN_SECONDS * self._random.uniform(1.0, 1.5)
-                pool.shut_until = self._clock.now() + wait
-            except WrongDialect as error:
-                reason = str(error)
-                if not pool.detection.found and pool.detection.misfit():
-                    await self._pause(pool.url, reason, 1.0)
-                    continue
-                if not pool.accepted:
-                    reason = reason if pool.detection.found else "it speaks no protocol of ours"
-                    self._drop(pool, reason)
-                    position, failures = position % max(len(self._pools), 1), 0
-                    continue
-            except PoolRefused as error:
-                if not pool.accepted:
-                    self._drop(pool, str(error))
-                    position, failures = position % max(len(self._pools), 1), 0
-                    continue
-                reason = str(error)
-            except PoolError as error:
-                reason = str(error)
-                self._doubt(pool, error)
-            if self._was_steady():
-                failures, pool.waits = min(failures, TRIES) if wait else 0, delays(self._random)
-            if self._asked:
-                wait = max(wait, min(self._asked.wait, LONGEST))
-            if failed:
-                failures, wait = failures + 1, max(wait, next(pool.waits))
-            if failures >= TRIES:
-                position, failures = self._after(position), 0
-                wait = self._time_to(self._pools[position], wait)
-            if self._first_is_back:
-                position, failures = 0, TRIES - 1
-            elif (named := self._named_by_reconnect(pool)) is not None:
-                position, failures, wait = named, 0, max(wait, 0.0)
-            await self._pause(pool.url, reason, wait)
+        while self._turns:
+            pool = self._turns.current
+            if (ended := await self._one_turn(pool)) is not None:
+                reason, wait = ended
+                await self._pause(pool.url, reason, wait)
         raise EveryPoolRefused(f"no pool is left: {'; '.join(self._refusals) or 'none is named'}")
+
+    async def _one_turn(self, pool: Standing) -> tuple[str, float] | None:
+        """Try `pool` once; return how that ended and how long to wait, None if it is dropped."""
+        try:
+            reason = await self._one_connection(self._redirected(pool.url), pool)
+        except Banned as error:
+            return str(error), self._turns.shut_out()
+        except PoolRefused as error:
+            if isinstance(error, WrongDialect) and not pool.detection.found:
+                if pool.detection.misfit():
+                    return str(error), ANOTHER_DIALECT_SECONDS
+                error = WrongDialect("it speaks no protocol of ours")
+            if not pool.accepted:
+                self._drop(pool, str(error))
+                return None
+            return str(error), self._failed()
+        except PoolError as error:
+            self._doubt(pool, error)
+            return str(error), self._failed()
+        return reason, self._left()
+
+    def _failed(self) -> float:
+        if self._first_is_back:
+            return self._turns.return_to_first()
+        if self._was_steady():
+            self._turns.steady()
+        return self._turns.failed()
+
+    def _left(self) -> float:
+        """Return how long to wait after we left a pool in peace: for another, or as it asked."""
+        if self._first_is_back:
+            return self._turns.return_to_first()
+        asked = self._asked
+        if asked is None:
+            return 0.0
+        wait = min(asked.wait, LONGEST)
+        host = (asked.host or "").lower()
+        if host and host != self._turns.current.url.host and self._turns.go_to(host):
+            return wait
+        if self._was_steady():
+            self._turns.steady()
+            return wait
+        return self._turns.failed(wait)
 
     async def submit(self, solution: Solution) -> None:
         """Hand `solution` to the session that issued its job; a verdict follows in any case.
@@ -239,7 +222,7 @@ class PoolClient:
             for task in tasks:
                 task.cancel()
 
-    async def _one_connection(self, to: PoolUrl, pool: _Standing) -> str:
+    async def _one_connection(self, to: PoolUrl, pool: Standing) -> str:
         """Connect, mine, return why we left; raises `PoolError` where we did not."""
         self._forget_connection()
         self._emit(telemetry.PoolConnecting(to.label, unverified=to.tls_insecure))
@@ -273,7 +256,7 @@ class PoolClient:
         self._first_is_back = self._spoke = self._opened = False
         self._first_job = True
 
-    def _dialogue(self, pool: _Standing, to: PoolUrl, stream: Stream) -> tuple[Stratum, Stream]:
+    def _dialogue(self, pool: Standing, to: PoolUrl, stream: Stream) -> tuple[Stratum, Stream]:
         opening = Opening(
             user=to.user,
             password=to.password,
@@ -291,7 +274,7 @@ class PoolClient:
             stream = self._tape.opened(stream, to, name, opening, self._rig)
         return PROTOCOLS[name](opening), stream
 
-    def _stratum(self, protocol: Stratum, stream: Stream, pool: _Standing, to: PoolUrl) -> Session:
+    def _stratum(self, protocol: Stratum, stream: Stream, pool: Standing, to: PoolUrl) -> Session:
         return Session(
             self._sessions,
             protocol,
@@ -305,9 +288,9 @@ class PoolClient:
             reports=self._reports,
         )
 
-    async def _watched(self, session: Connection, pool: _Standing) -> str:
+    async def _watched(self, session: Connection, pool: Standing) -> str:
         """Run `session`; unless it is with the first pool, look for that one meanwhile."""
-        if pool is self._pools[0]:
+        if pool is self._turns.first:
             return await session.run()
         reason = ""
         failure: PoolError | None = None
@@ -323,10 +306,10 @@ class PoolClient:
         return reason
 
     async def _look_for_first(self, session: Connection) -> None:
-        first = self._pools[0]
+        first = self._turns.first
         while True:
             await self._clock.sleep(self._return_after)
-            if self._clock.now() < first.shut_until:
+            if self._turns.is_shut(first):
                 continue
             try:
                 stream = await self._dial.open(first.url)
@@ -339,7 +322,7 @@ class PoolClient:
             session.leave(f"{first.url.label} can be reached again")
             return
 
-    def _heard(self, event: PoolEvent, pool: _Standing, to: PoolUrl) -> None:
+    def _heard(self, event: PoolEvent, pool: Standing, to: PoolUrl) -> None:
         match event:
             case Subscribed(_, resumed):
                 self._spoke = True
@@ -377,7 +360,7 @@ class PoolClient:
             if self._session:
                 self._session.submit(solution)
 
-    def _doubt(self, pool: _Standing, error: PoolError) -> None:
+    def _doubt(self, pool: Standing, error: PoolError) -> None:
         """A pool that says nothing to our protocol, or nonsense, may speak another one."""
         talked = self._ready_at is not None or (
             self._spoke and not isinstance(error, ProtocolError)
@@ -387,15 +370,7 @@ class PoolClient:
 
     def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
         wanted = (host or to.host).lower()
-        return wanted == to.host or any(wanted == pool.url.host for pool in self._pools)
-
-    def _named_by_reconnect(self, pool: _Standing) -> int | None:
-        """Return which pool of the list was named by a wish to reconnect, if another one was."""
-        host = self._asked.host.lower() if self._asked and self._asked.host else pool.url.host
-        for index, other in enumerate(self._pools):
-            if host != pool.url.host and other.url.host == host:
-                return index
-        return None
+        return wanted == to.host or self._turns.knows(wanted)
 
     def _redirected(self, url: PoolUrl) -> PoolUrl:
         """Return `url`, with the port that this pool named when it asked us to reconnect."""
@@ -405,27 +380,15 @@ class PoolClient:
         here = (asked.host or url.host).lower() == url.host
         return replace(url, port=asked.port) if here else url
 
-    def _after(self, position: int) -> int:
-        """Return the next pool in turn that is not to be left alone; else the soonest."""
-        count = len(self._pools)
-        turn = [(position + step) % count for step in range(1, count + 1)]
-        now = self._clock.now()
-        return min(turn, key=lambda index: max(self._pools[index].shut_until - now, 0.0))
-
-    def _time_to(self, pool: _Standing, wait: float) -> float:
-        """Return how long to wait for `pool`: another one's ban is no reason to wait."""
-        left = max(pool.shut_until - self._clock.now(), 0.0)
-        return max(left, min(wait, LONGEST))
-
     def _was_steady(self) -> bool:
         ready = self._ready_at
         steady = ready is not None and self._clock.now() - ready >= STEADY_SECONDS
-        if steady and self._pools and self._last == self._pools[0].url:
+        if steady and self._turns and self._last == self._turns.first.url:
             self._return_after = RETURN_SECONDS
         return steady
 
-    def _drop(self, pool: _Standing, reason: str) -> None:
-        self._pools.remove(pool)
+    def _drop(self, pool: Standing, reason: str) -> None:
+        self._turns.drop()
         self._refusals.append(f"{pool.url.label}: {reason}")
         self._emit(telemetry.PoolLost(pool.url.label, reason, None))
 

@@ -11,7 +11,8 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
-from miner.pool.client import ANSWER_WAIT_SECONDS, BAN_SECONDS, RETURN_SECONDS, PoolClient
+from miner.pool.client import ANSWER_WAIT_SECONDS, RETURN_SECONDS, PoolClient
+from miner.pool.turns import BAN_SECONDS
 from miner.pool.url import PoolUrl
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle

@@ -1,0 +1,127 @@
+"""Which pool of the list is tried next, and how long to wait before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from miner.clock import Clock
+from miner.pool.backoff import delays
+from miner.pool.detection import Detection
+from miner.pool.session import SentNonces
+from miner.pool.url import PoolUrl
+
+TRIES = 3
+"""Failures in a row after which the next pool of the list has its turn."""
+
+BAN_SECONDS = 900.0
+"""A pool that shut us out is left alone for so long, and up to a half more."""
+
+
+@dataclass(slots=True, eq=False)
+class Standing:
+    """How one pool of the list has done so far."""
+
+    url: PoolUrl
+    detection: Detection
+    waits: Iterator[float]
+    """Seconds to wait after each further failure."""
+    sent: SentNonces = field(default_factory=SentNonces)
+    accepted: bool = False
+    """Its login worked once: a later refusal is its trouble, and may pass."""
+    shut_until: float = 0.0
+    """Clock seconds; before, it is left alone."""
+    resumable: str | None = None
+    """Name of its last session, where that can be gone on with."""
+
+
+class Turns:
+    """The pools in order of preference, and whose turn it is.
+
+    Methods that say how it went return the seconds to wait before the next try, of whichever
+    pool has its turn then.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[PoolUrl],
+        clock: Clock,
+        random: Random,
+        detection: Callable[[PoolUrl], Detection],
+    ) -> None:
+        self._pools = [Standing(url, detection(url), delays(random)) for url in urls]
+        self._clock, self._random = clock, random
+        self._at = 0
+        self._failures = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._pools)
+
+    @property
+    def current(self) -> Standing:
+        """The pool whose turn it is."""
+        return self._pools[self._at]
+
+    @property
+    def first(self) -> Standing:
+        """The pool that is preferred to all others."""
+        return self._pools[0]
+
+    def steady(self) -> None:
+        """Forget earlier failures: the login held long enough."""
+        self._failures = 0
+        self.current.waits = delays(self._random)
+
+    def failed(self, wait: float = 0.0) -> float:
+        """The connection failed; wait `wait` seconds at least."""
+        self._failures += 1
+        wait = max(wait, next(self.current.waits))
+        if self._failures >= TRIES:
+            self._pass_on()
+            wait = max(wait, self._shut_for(self.current))
+        return wait
+
+    def shut_out(self) -> float:
+        """The pool banned us: it is left alone, another has its turn at once."""
+        seconds = BAN_SECONDS * self._random.uniform(1.0, 1.5)
+        self.current.shut_until = self._clock.now() + seconds
+        self._pass_on()
+        return max(self._shut_for(self.current), next(self.current.waits))
+
+    def drop(self) -> None:
+        """Try the current pool no more."""
+        del self._pools[self._at]
+        self._at %= max(len(self._pools), 1)
+        self._failures = 0
+
+    def return_to_first(self) -> float:
+        """It is the first's turn; where it fails at once, the next has its own."""
+        self._at, self._failures = 0, TRIES - 1
+        return 0.0
+
+    def go_to(self, host: str) -> bool:
+        """Give the pool at `host` its turn; False where the list has none there."""
+        for index, pool in enumerate(self._pools):
+            if pool.url.host == host:
+                self._at, self._failures = index, 0
+                return True
+        return False
+
+    def knows(self, host: str) -> bool:
+        """Return whether a pool of the list is at `host`."""
+        return any(pool.url.host == host for pool in self._pools)
+
+    def is_shut(self, pool: Standing) -> bool:
+        """Return whether `pool` is to be left alone now."""
+        return self._shut_for(pool) > 0
+
+    def _pass_on(self) -> None:
+        """Give the next pool its turn, or the soonest where all are to be left alone."""
+        count = len(self._pools)
+        turns = [(self._at + step) % count for step in range(1, count + 1)]
+        self._at = min(turns, key=lambda index: self._shut_for(self._pools[index]))
+        self._failures = 0
+
+    def _shut_for(self, pool: Standing) -> float:
+        return max(pool.shut_until - self._clock.now(), 0.0)
