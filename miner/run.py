@@ -32,6 +32,7 @@ from miner.pool.client import PoolClient
 from miner.pool.dial import NetworkDial
 from miner.pool.limits import Limits
 from miner.pool.protocols.difficulty import target_from_difficulty
+from miner.pool.session import Reports
 from miner.pool.url import PoolUrl
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
@@ -59,7 +60,8 @@ class Mining:
     variant: Variant
     pools: Sequence[PoolUrl]
     devices: Sequence[Listed]
-    diff1: int
+    diff1: int | None = None
+    """Target of difficulty 1; None: as the protocol has it."""
     shares: int | None = None
     """Accepted shares after which the run ends."""
     give_up: float | None = None
@@ -135,10 +137,14 @@ async def mine(
         digest = verifier.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
         return digest.mix_hash, digest.final_hash
 
+    reports = None
+    if mining.report_hashrate:
+        reports = Reports(lambda: telemetry.snapshot().hashrate.minute, random.randbytes(32))
     client = PoolClient(
         mining.pools, mining.variant, work_on, on_verdict, emit,
-        dial=NetworkDial(), clock=clock, random=random, agent=AGENT,
-        seed_of=seed_hash, diff1=mining.diff1, give_up=mining.give_up,
+        dial=NetworkDial(mining.limits.connect), clock=clock, random=random, agent=AGENT,
+        seed_of=seed_hash, diff1=mining.diff1, give_up=mining.give_up, limits=mining.limits,
+        reports=reports,
     )  # fmt: skip
     with WorkPool("build", BUILDS) as builds:
         engine = Engine(
