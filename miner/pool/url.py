@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from enum import Enum
 from urllib.parse import unquote
 
 from miner.errors import ConfigError
+from miner.pool.schemes import PLAIN, Scheme, Transport, find_scheme
+
+__all__ = ["DEFAULT_PASSWORD", "LOGIN_LIMIT", "PoolUrl", "Transport", "parse_pool_url"]
 
 DEFAULT_PASSWORD = "x"
 
@@ -16,31 +18,6 @@ LOGIN_LIMIT = 256
 """Characters of a user or a password, so that no line of ours reaches 1024 bytes."""
 
 
-class Transport(Enum):
-    """How the bytes travel."""
-
-    TCP = "tcp"
-    TLS = "tls"
-    TLS12 = "tls12"
-    """TLS 1.2 and nothing newer, for pools that cannot negotiate."""
-
-
-SCHEMES = {
-    "stratum+tcp": Transport.TCP,
-    "stratum+tls": Transport.TLS,
-    "stratum+ssl": Transport.TLS,
-    "stratum+tls12": Transport.TLS12,
-    "stratum+tcps": Transport.TLS,
-    "stratum": Transport.TCP,
-    "stratums": Transport.TLS,
-    "stratumss": Transport.TLS12,
-}
-"""What each scheme stands for; an address without one is TCP."""
-
-_NOT_SPOKEN = re.compile(
-    r"(stratum[123]|ethproxy|ethstratum2?|nicehash|node|solo|daemon|getwork|http|https)"
-    r"(\+[a-z0-9]+)*"
-)
 _SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 
@@ -60,11 +37,25 @@ class PoolUrl:
     """Accept any certificate: whoever is in between can take the hash rate."""
     ca_file: str | None = None
     """PEM; trusted besides the system's authorities."""
+    protocol: str | None = None
+    """What is spoken, by name; None: find out."""
+    tls_fingerprint: str | None = None
+    """64 lower hex digits: SHA-256 of the one certificate (DER) that is accepted, whatever it
+    says of host and authority."""
+    proxy: str | None = field(default=None, repr=False)
+    """socks5://[user:password@]host:port"""
+    path: str = field(default="", repr=False)
+    """With its leading slash, over HTTP only; empty where there is none."""
+    cookie_file: str | None = None
+    """Where a node on this machine leaves its user and password."""
 
     @property
     def label(self) -> str:
         """The address without any credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.transport.is_http:
+            shown = self.path.partition("?")[0]
+            return f"{self.transport.value}://{host}:{self.port}{shown}"
         return f"stratum+{self.transport.value}://{host}:{self.port}"
 
     def __str__(self) -> str:
@@ -77,51 +68,51 @@ def parse_pool_url(
     """Return the pool that `[scheme://][user[:password]@]host:port[/path]` names.
 
     Credentials in the address are percent-decoded; a path is appended to the user after a slash,
-    `worker` after a dot. `user` and `password` go before the address's own, except that a
-    password of "x" gives way. Raises `ConfigError` with what to write instead; no sentence of
-    it repeats a password.
+    `worker` after a dot. Over HTTP a path stays one, and a node knows no workers. `user` and
+    `password` go before the address's own, except that a password of "x" gives way. The protocol
+    is the one that the scheme names. Raises `ConfigError` with what to write instead; no sentence
+    of it repeats a password.
     """
-    transport, rest = _transport(text.strip())
+    scheme, rest = _scheme(text.strip())
+    over_http = scheme.transport.is_http
     authority, _, path = rest.removesuffix("#xnsub").partition("/")
     login, _, address = authority.rpartition("@")
     if not login and "@" in path and not re.fullmatch(r".+:[0-9]+", authority):
         raise ConfigError("a slash in a pool's user or password is written as %2F")
-    host, port = _address(address)
+    host, port = _address(address, over_http)
     own_user, _, own_password = (unquote(part) for part in login.partition(":"))
     name = user or own_user
-    if path := unquote(path).strip("/"):
-        name = f"{name}/{path}"
+    if over_http:
+        worker, path = None, f"/{path}" if path else ""
+    elif path := unquote(path).strip("/"):
+        name, path = f"{name}/{path}", ""
     if worker:
+        _check_login(f"pool {host}:{port}", "worker", worker)
         if not name:
             raise ConfigError(f"pool {host}:{port}: a worker needs a user that it belongs to")
         name = f"{name}.{worker}"
     if not password or password == DEFAULT_PASSWORD:
         password = own_password or DEFAULT_PASSWORD
-    for what, value in (("user", name), ("password", password)):
-        if len(value) > LOGIN_LIMIT or not value.isascii() or not value.isprintable():
-            raise ConfigError(
-                f"pool {host}:{port}: the {what} is not up to {LOGIN_LIMIT} printable ASCII "
-                "characters"
-            )
-    return PoolUrl(host, port, name, password, transport)
+    for what, value in (("user", name), ("password", password), ("path", path)):
+        _check_login(f"pool {host}:{port}", what, value)
+    return PoolUrl(
+        host, port, name, password, scheme.transport, protocol=scheme.protocol, path=path
+    )
 
 
-def _transport(text: str) -> tuple[Transport, str]:
+def _scheme(text: str) -> tuple[Scheme, str]:
     match = _SCHEME.fullmatch(text)
-    if not match:
-        return Transport.TCP, text
-    scheme = match[1].lower()
-    if transport := SCHEMES.get(scheme):
-        return transport, match[2]
-    known = ", ".join(f"{name}://" for name in SCHEMES)
-    if _NOT_SPOKEN.fullmatch(scheme):
+    return (find_scheme(match[1]), match[2]) if match else (PLAIN, text)
+
+
+def _check_login(where: str, what: str, value: str) -> None:
+    if len(value) > LOGIN_LIMIT or not value.isascii() or not value.isprintable():
         raise ConfigError(
-            f"the protocol of {scheme}:// is not spoken yet; spoken is KawPow Stratum, as {known}"
+            f"{where}: the {what} is not up to {LOGIN_LIMIT} printable ASCII characters"
         )
-    raise ConfigError(f"unknown scheme {scheme[:40]}://; known are {known}")
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(text: str, over_http: bool) -> tuple[str, int]:
     if text.startswith("["):
         host, closed, port = text[1:].partition("]:")
         if not closed or not _is_ipv6(host):
@@ -131,7 +122,8 @@ def _address(text: str) -> tuple[str, int]:
         if ":" in host:
             raise ConfigError("a pool's IPv6 address needs brackets: [address]:port")
         if not host:
-            raise ConfigError(f"pool {text[:80]!r} has no port; write host:port")
+            where = "http://host:port with the node's RPC port" if over_http else "host:port"
+            raise ConfigError(f"pool {text[:80]!r} has no port; write {where}")
         if not _HOST.fullmatch(host):
             raise ConfigError(f"pool {host[:80]!r} is no host name")
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ConfigError, UsageError
-from miner.pool.url import SCHEMES, PoolUrl, Transport, parse_pool_url
+from miner.pool.url import PoolUrl, Transport, parse_pool_url
 
 
 @pytest.mark.parametrize(
@@ -29,31 +31,62 @@ def test_schemes(scheme: str, transport: Transport) -> None:
 
 
 @pytest.mark.parametrize(
-    "scheme",
+    ("scheme", "protocol", "transport"),
     [
-        "stratum1+tcp",
-        "stratum2+ssl",
-        "stratum3+tcp",
-        "ethproxy+tcp",
-        "ethstratum+tcp",
-        "nicehash+tcp",
-        "http",
-        "https",
-        "getwork",
-        "node+tcp",
-        "daemon+http",
-        "solo",
+        ("stratum1+tcp", "ethproxy", Transport.TCP),
+        ("stratum2+ssl", "ethstratum", Transport.TLS),
+        ("stratum3+tls12", "ethstratum2", Transport.TLS12),
+        ("ethproxy", "ethproxy", Transport.TCP),
+        ("ethproxy+tls", "ethproxy", Transport.TLS),
+        ("ethstratum+tcp", "ethstratum", Transport.TCP),
+        ("ethstratum2+tcps", "ethstratum2", Transport.TLS),
+        ("nicehash+tcp", "ethstratum", Transport.TCP),
+        ("sero+tcp", "sero", Transport.TCP),
+        ("zano+ssl", "zano", Transport.TLS),
+        ("kawpow+tcp", "kawpow", Transport.TCP),
+        ("http", None, Transport.HTTP),
+        ("https", None, Transport.HTTPS),
+        ("node+http", "node", Transport.HTTP),
+        ("node+tcp", "node", Transport.HTTP),
+        ("daemon+https", "node", Transport.HTTPS),
+        ("solo", "node", Transport.HTTP),
+        ("solo+tcp", "node", Transport.HTTP),
+        ("getwork", "getwork", Transport.HTTP),
+        ("getwork+https", "getwork", Transport.HTTPS),
     ],
 )
-def test_a_protocol_not_spoken_yet(scheme: str) -> None:
-    with pytest.raises(UsageError, match="not spoken yet"):
-        parse_pool_url(f"{scheme}://host:1")
+def test_a_scheme_that_names_a_protocol(
+    scheme: str, protocol: str | None, transport: Transport
+) -> None:
+    got = parse_pool_url(f"{scheme}://host:1")
+    assert (got.protocol, got.transport) == (protocol, transport)
 
 
-def test_an_unknown_scheme_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="unknown scheme ftp") as caught:
-        parse_pool_url("ftp://host:1")
-    assert all(name in str(caught.value) for name in SCHEMES)
+def test_a_path_over_http_stays_one_and_a_node_knows_no_workers() -> None:
+    got = parse_pool_url("http://rpc:secret@[::1]:8766/wallet/a%20b?key=SECRET", worker="rig1")
+    assert (got.user, got.password, got.host) == ("rpc", "secret", "::1")
+    assert got.path == "/wallet/a%20b?key=SECRET"
+    assert got.label == str(got) == "http://[::1]:8766/wallet/a%20b"
+    assert "ecret" not in repr(got)
+    assert "SECRET" not in repr(got)
+    assert parse_pool_url("node+https://host:1/").label == "https://host:1"
+    assert parse_pool_url("node://host:1").path == ""
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "node", "getwork", "solo+tcp"])
+def test_a_node_needs_its_port(scheme: str) -> None:
+    with pytest.raises(ConfigError, match=r"no port; write http://host:port with the node's RPC"):
+        parse_pool_url(f"{scheme}://127.0.0.1/")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("ftp", "stratum+tcp://"), ("stratum+tpc", "stratum+tcp://"), ("etproxy", "ethproxy://")],
+)
+def test_an_unknown_scheme_names_the_nearest_known(wrong: str, near: str) -> None:
+    with pytest.raises(UsageError, match=rf"unknown scheme {re.escape(wrong)}://") as caught:
+        parse_pool_url(f"{wrong}://host:1")
+    assert near in str(caught.value)
 
 
 def test_user_worker_and_password_in_the_address() -> None:
@@ -76,6 +109,8 @@ def test_a_worker_is_appended_to_the_user() -> None:
     assert parse_pool_url("host:1", user="RWallet", worker="rig1").user == "RWallet.rig1"
     with pytest.raises(ConfigError, match="worker needs a user"):
         parse_pool_url("host:1", worker="rig1")
+    with pytest.raises(ConfigError, match="the worker is not up to 256 printable ASCII"):
+        parse_pool_url("host:1", user="RWallet", worker="rig\t1")
 
 
 def test_given_credentials_go_before_those_in_the_address() -> None:
@@ -112,6 +147,8 @@ def test_an_ipv6_address_in_brackets() -> None:
         ("[2001:db8::1]", "written as"),
         ("[nonsense]:1", "written as"),
         ("a\nb:c@host:1", "the user is not"),
+        ("a.rig\x1b1:c@host:1", "the user is not"),
+        ("http://host:1/a\x00", "the path is not"),
         ("a:b%00@host:1", "the password is not"),
         ("a" * 300 + "@host:1", "the user is not"),
     ],
@@ -140,7 +177,7 @@ def test_any_text_is_a_pool_or_a_usage_error(text: str) -> None:
 @given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=20))
 def test_no_error_repeats_a_password(password: str) -> None:
     secret = f"SECRET{password}"
-    for text in (f"a:{secret}@host", f"a:{secret}@host:0", f"http://a:{secret}@host:1"):
+    for text in (f"a:{secret}@host", f"a:{secret}@host:0", f"ftp://a:{secret}@host:1"):
         with pytest.raises(UsageError) as caught:
             parse_pool_url(text)
         assert secret not in str(caught.value)
