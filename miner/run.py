@@ -20,7 +20,9 @@ from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
 from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.culprit import FaultCommitted
 from miner.pool.bundled.events import BlockFound, ShareJudged
+from miner.pool.bundled.mischief import Mischief
 from miner.pool.bundled.server import (
     ClientJoined,
     ClientLeft,
@@ -88,6 +90,10 @@ class PoolOptions:
     diff1: int
     host: str = "127.0.0.1"
     port: int = 0
+    protocol: str | None = None
+    """The only dialect to speak; None: all."""
+    mischief: Mischief | None = None
+    """Faults to commit on the clients."""
 
 
 async def mine(
@@ -239,7 +245,13 @@ def make_pool(
         seed_hash,
     )
     return PoolServer(
-        chain, proofs.prove, SystemClock(), block_time=options.block_time, report=report
+        chain,
+        proofs.prove,
+        SystemClock(),
+        block_time=options.block_time,
+        report=report,
+        protocol=options.protocol,
+        mischief=options.mischief,
     )
 
 
@@ -282,3 +294,5 @@ def pool_line(event: ServerEvent) -> str:
             return f"block   {worker} height {height}"
         case HeightAdvanced(height):
             return f"height  {height}"
+        case FaultCommitted(worker, fault, skipped):
+            return f"fault   {worker} {fault}" + (f", skipped: {skipped}" if skipped else "")

@@ -168,7 +168,21 @@ POOL_OPTIONS = [
         "--block-difficulty", type=float, help="Of a block (default: 256 times a share's)."
     ),
     click.option("--block-time", type=float, help="Seconds after which the height advances."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of the headers."),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Of the headers and of chaos."
+    ),
+    click.option(
+        "--protocol", metavar="NAME",
+        help="Speak it alone: kawpow, ethproxy, ethstratum, ethstratum2, sero or zano.",
+    ),
+    click.option(
+        "--chaos", type=float, is_flag=False, flag_value=6.0, metavar="[RATE]",
+        help="Misbehave at random, so many times a minute and client (6).",
+    ),
+    click.option(
+        "--script", type=click.Path(path_type=Path), metavar="FILE",
+        help="Misbehave as a TOML file says.",
+    ),
 ]  # fmt: skip
 
 
@@ -185,8 +199,13 @@ def _pool_options(
     block_difficulty: float | None,
     block_time: float | None,
     seed: int,
+    protocol: str | None,
+    chaos: float | None,
+    script: Path | None,
 ) -> PoolOptions:
     from miner.errors import BadValue
+    from miner.pool.bundled.mischief import Chaos
+    from miner.pool.bundled.script import load_script
     from miner.pool.protocols.difficulty import DIFF1_KAWPOW
     from miner.run import PoolOptions
 
@@ -195,9 +214,13 @@ def _pool_options(
             raise BadValue(name, f"{value} is not between 0 and 1e12")
     numbers = chosen_variant(variant)
     numbers.epoch_at(height)
+    if chaos is not None and script is not None:
+        raise click.UsageError("--chaos and --script exclude each other; give one of them")
+    mischief = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
     return PoolOptions(
-        numbers, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW
-    )
+        numbers, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
+        protocol=protocol, mischief=mischief,
+    )  # fmt: skip
 
 
 @click.command()
@@ -224,6 +247,7 @@ def pool(listen: str, **options: Any) -> None:
 def demo(shares: int, devices: str | None, **options: Any) -> None:
     """Mine against the bundled pool, in one process, until some shares are accepted."""
     import asyncio
+    from dataclasses import replace
 
     from miner.devices.registry import choose_devices
     from miner.pool.url import parse_pool_url
@@ -239,6 +263,7 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
 
     def mining(port: int) -> Mining:
         url = parse_pool_url(f"stratum+tcp://127.0.0.1:{port}", "demo", "x")
+        url = replace(url, protocol=wanted.protocol)
         return Mining(wanted.variant, [url], use, wanted.diff1, shares)
 
     asyncio.run(run_demo(mining, wanted, _write))

@@ -17,7 +17,17 @@ from miner.pool.bundled.events import (
     ShareToProve,
     TellerEvent,
 )
-from miner.pool.bundled.judge import Claim, Judge, Offer, Refusal, Share
+from miner.pool.bundled.judge import (
+    DUPLICATE,
+    JOB_NOT_FOUND,
+    LOW_DIFFICULTY,
+    OTHER,
+    Claim,
+    Judge,
+    Offer,
+    Refusal,
+    Share,
+)
 from miner.pool.bundled.seats import Seat, Sessions
 from miner.pool.protocols.lines import encode
 from miner.work import NonceSpace
@@ -27,6 +37,14 @@ WORKERS_PER_CLIENT = 16
 
 OFFERS_PER_CLIENT = 64
 """Offers whose late shares are still recognised."""
+
+LIES = {
+    "invalid": Refusal(OTHER, "invalid share"),
+    "stale": Refusal(JOB_NOT_FOUND, "stale share"),
+    "duplicate": Refusal(DUPLICATE, "duplicate share"),
+    "low difficulty": Refusal(LOW_DIFFICULTY, "low difficulty share"),
+}
+"""What a good share can be called on purpose."""
 
 WORKER = re.compile(r"[!-~]{1,128}")
 NONCE_HEX = re.compile(r"0x[0-9a-fA-F]{16}")
@@ -54,6 +72,8 @@ class Dialect(ABC):
     name: ClassVar[str]
     """As `--protocol` takes it."""
 
+    has_extranonce: ClassVar[bool] = True
+
     def __init__(self, house: House) -> None:
         self.seat = Seat(Judge(house.chain))
         self.workers: list[str] = []
@@ -63,6 +83,8 @@ class Dialect(ABC):
         self._chain = house.chain
         self._agent = ""
         self._unsent = bytearray()
+        self._lies: list[Refusal] = []
+        self._swallowed = 0
 
     def output(self) -> bytes:
         """Return what is to be sent, once."""
@@ -99,12 +121,27 @@ class Dialect(ABC):
     def retarget(self, share_target: int) -> None:
         """Hold the client to `share_target` from now on, telling it at once."""
         self.seat.share_target = share_target
-        self.offer(clean=False, again=True)
+        if self.workers and not self.broken:
+            self.offer(clean=False, again=True)
 
-    def change_extranonce(self, nonces: NonceSpace) -> bool:
-        """Have the client search `nonces` from the next job on, which is told at once; return
-        False where the dialect has no extranonce."""
+    def change_extranonce(self, nonces: NonceSpace) -> None:
+        """Have the client search `nonces` from the next job on, which is told at once; only
+        where the dialect has an extranonce."""
+        self.seat.nonces = nonces
+        self.offer(clean=True, again=True)
+
+    def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
+        """Ask the client to connect anew in `wait` seconds; return False where the dialect has
+        no way to."""
         return False
+
+    def lie(self, shares: int, saying: str) -> None:
+        """Call the next `shares` good ones something that they are not, a key of `LIES`."""
+        self._lies += [LIES[saying]] * shares
+
+    def swallow(self, shares: int) -> None:
+        """Leave the next `shares` unanswered."""
+        self._swallowed += shares
 
     def judge(
         self, pending: ShareToProve, mix_hash: bytes, final_hash: bytes
@@ -186,10 +223,13 @@ class Dialect(ABC):
         refusal: Refusal | None,
         difficulty: float = 0.0,
     ) -> ShareJudged:
-        if refusal is None:
+        said = self._lies.pop(0) if refusal is None and self._lies else refusal
+        if self._swallowed:
+            self._swallowed -= 1
+        elif said is None:
             self._grant(request_id)
         else:
-            self._refuse_share(request_id, refusal)
+            self._refuse_share(request_id, said)
         code, text = refusal or (0, "")
         return ShareJudged(worker, height, refusal is None, code, text, difficulty)
 

@@ -19,6 +19,7 @@ class EthProxy(Dialect):
     """The dialect of open-ethereum-pool: after an error it hangs up, bad shares are `false`."""
 
     name = "ethproxy"
+    has_extranonce = False
 
     PREFIX: ClassVar[str] = "eth_"
     HANGS_UP: ClassVar[bool] = True

@@ -64,10 +64,9 @@ class EthStratum(KawPow):
         difficulty = _difficulty(offer.share_target)
         if difficulty != self._difficulty_sent:
             self._difficulty_sent = difficulty
-            self._send({"id": None, "method": "mining.set_difficulty", "params": [difficulty]})
+            self._call("mining.set_difficulty", [difficulty])
         params = [key, template.seed_hash.hex(), template.header_hash.hex(), clean]
-        message = {"id": None, "method": "mining.notify", "params": params}
-        self._send(message | {"height": str(template.height)})
+        self._call("mining.notify", params, height=str(template.height))
 
 
 def suffix_claim(worker: str, offer: Offer | None, suffix: str, current: Offer) -> Claim | Refusal:

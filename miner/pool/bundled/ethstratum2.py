@@ -19,7 +19,6 @@ from miner.pool.bundled.judge import (
     Offer,
     Refusal,
 )
-from miner.work import NonceSpace
 
 VERSION = "EthereumStratum/2.0.0"
 
@@ -74,9 +73,9 @@ class EthStratum2(Dialect):
         error = {"code": CODES[refusal.code], "message": refusal.text}
         self._send({"id": request_id, "result": None, "error": error})
 
-    def change_extranonce(self, nonces: NonceSpace) -> bool:
-        self.seat.nonces = nonces
-        self.offer(clean=True, again=True)
+    def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
+        params = {"host": host, "port": f"{port:x}", "resume": "1"}
+        self._send({"method": "mining.reconnect", "params": params})
         return True
 
     def _grant(self, request_id: RequestId) -> None:

@@ -48,11 +48,12 @@ class KawPow(Dialect):
     def refuse(self, request_id: RequestId, refusal: Refusal) -> None:
         self._send({"id": request_id, "result": None, "error": list(refusal)})
 
-    def change_extranonce(self, nonces: NonceSpace) -> bool:
-        self.seat.nonces = nonces
-        params = [extranonce(nonces)]
-        self._send({"id": None, "method": "mining.set_extranonce", "params": params})
-        self.offer(clean=True, again=True)
+    def change_extranonce(self, nonces: NonceSpace) -> None:
+        self._call("mining.set_extranonce", [extranonce(nonces)])
+        super().change_extranonce(nonces)
+
+    def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
+        self._call("client.reconnect", [host, port, wait])
         return True
 
     def _grant(self, request_id: RequestId) -> None:
@@ -60,6 +61,9 @@ class KawPow(Dialect):
 
     def _reply(self, request_id: RequestId, result: Any) -> None:
         self._send({"id": request_id, "result": result, "error": None})
+
+    def _call(self, method: str, params: list[Any], **more: str) -> None:
+        self._send({"id": None, "method": method, "params": params, **more})
 
     def _subscribe(self, request_id: RequestId, params: list[Any]) -> None:
         if self.seat.nonces is None:
@@ -129,7 +133,7 @@ class KawPow(Dialect):
         target = f"{offer.share_target:064x}"
         if offer.share_target != self._target_sent:
             self._target_sent = offer.share_target
-            self._send({"id": None, "method": "mining.set_target", "params": [target]})
+            self._call("mining.set_target", [target])
         params = [
             key,
             template.header_hash.hex(),
@@ -139,4 +143,4 @@ class KawPow(Dialect):
             template.height,
             f"{template.bits:08x}",
         ]
-        self._send({"id": None, "method": "mining.notify", "params": params})
+        self._call("mining.notify", params)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
@@ -12,6 +11,8 @@ from math import inf
 from miner.clock import Clock
 from miner.errors import BadValue, ConfigError
 from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.client import Client
+from miner.pool.bundled.culprit import Culprit, FaultCommitted, Means
 from miner.pool.bundled.events import (
     BlockFound,
     LoggedIn,
@@ -20,6 +21,8 @@ from miner.pool.bundled.events import (
     TellerEvent,
 )
 from miner.pool.bundled.judge import OTHER
+from miner.pool.bundled.loopback import bind
+from miner.pool.bundled.mischief import Mischief
 from miner.pool.bundled.seats import Sessions
 from miner.pool.bundled.teller import DIALECTS, Teller
 from miner.pool.protocols.lines import encode
@@ -33,9 +36,6 @@ REFRESH_SECONDS = 60.0
 """A height that lasts longer gets a new header, as real pools do for new transactions."""
 
 READ_BYTES = 4096
-
-UNREAD_BYTES = 65536
-"""A client that leaves more than this unread is disconnected at once."""
 
 DRAIN_BYTES = 8192
 """A client that leaves more than this unread is not read either, until it takes its replies."""
@@ -75,31 +75,7 @@ class HeightAdvanced:
     height: int
 
 
-ServerEvent = ClientJoined | ClientLeft | ShareJudged | BlockFound | HeightAdvanced
-
-
-@dataclass(eq=False, slots=True)
-class _Client:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    teller: Teller
-    address: str
-    given_up: str = ""
-    """Why the pool cut the connection."""
-
-    def flush(self) -> None:
-        """Hand what the teller wrote to the transport; give up on a client that never reads."""
-        transport = self.writer.transport
-        data = self.teller.output()
-        if not data or transport.is_closing():
-            return
-        self.writer.write(data)
-        if transport.get_write_buffer_size() > UNREAD_BYTES:
-            self.give_up()
-
-    def give_up(self) -> None:
-        self.given_up = "it does not read what it is sent"
-        self.writer.transport.abort()
+ServerEvent = ClientJoined | ClientLeft | ShareJudged | BlockFound | HeightAdvanced | FaultCommitted
 
 
 class PoolServer:
@@ -107,7 +83,7 @@ class PoolServer:
 
     `block_time` is in seconds of `clock`; None leaves new heights to the clients' blocks.
     `extranonce_bytes` is 0 to 4. `report` is called on the loop for every event. `protocol` is
-    the only one spoken; None: all of them.
+    the only one spoken; None: all of them. `mischief` holds the faults to commit.
     """
 
     def __init__(
@@ -119,6 +95,7 @@ class PoolServer:
         extranonce_bytes: int = 2,
         report: Callable[[ServerEvent], None] = lambda event: None,
         protocol: str | None = None,
+        mischief: Mischief | None = None,
     ) -> None:
         if protocol is not None and protocol not in DIALECTS:
             names = ", ".join(DIALECTS)
@@ -137,9 +114,13 @@ class PoolServer:
         self._sessions = Sessions(clock.now)
         self._prefixes_taken = 0
         self._group: asyncio.TaskGroup | None = None
-        self._clients: dict[_Client, asyncio.Task[None]] = {}
+        self._clients: dict[Client, asyncio.Task[None]] = {}
         self._port: int | None = None
         self._block_due = self._refresh_due = inf
+        self._culprit: Culprit | None = None
+        if mischief is not None:
+            means = Means(self._advance, self._renew, self._take_prefix, self._start, report)
+            self._culprit = Culprit(mischief, chain, clock, means)
 
     @property
     def port(self) -> int:
@@ -160,7 +141,8 @@ class PoolServer:
         Raises `ConfigError` for a host that is not loopback or an address that cannot be
         listened on. As in any task group, errors from inside come out as an exception group.
         """
-        listener = await self._bind(_loopback(host), port)
+        listener = await bind(host, port, self._connected, READ_BYTES)
+        self._port = listener.sockets[0].getsockname()[1]
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._restart_timers()
@@ -173,23 +155,10 @@ class PoolServer:
                 listener.close()
                 timers.cancel()
                 for client, task in self._clients.items():
-                    task.cancel()
+                    for pending in (task, *client.tasks):
+                        pending.cancel()
                     client.writer.transport.abort()
         await listener.wait_closed()
-
-    async def _bind(self, address: str, port: int) -> asyncio.Server:
-        if not 0 <= port < 65536:
-            raise BadValue("port", f"{port} is outside 0 to 65535")
-        try:
-            listener = await asyncio.start_server(
-                self._connected, address, port, limit=READ_BYTES, start_serving=False
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"the bundled pool cannot listen on {address} port {port}: {error.strerror}"
-            ) from error
-        self._port = listener.sockets[0].getsockname()[1]
-        return listener
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._group is None:
@@ -202,11 +171,17 @@ class PoolServer:
             return
         writer.transport.set_write_buffer_limits(high=DRAIN_BYTES)
         host, port = writer.get_extra_info("peername")[:2]
-        teller = Teller(self._chain, self._take_prefix, self._protocol, self._sessions)
-        client = _Client(reader, writer, teller, f"{host}:{port}")
+        teller = Teller(
+            self._chain,
+            self._take_prefix,
+            self._protocol,
+            self._sessions,
+            self._culprit.barred if self._culprit else lambda worker: "",
+        )
+        client = Client(reader, writer, teller, f"{host}:{port}")
         self._clients[client] = self._group.create_task(self._attend(client))
 
-    async def _attend(self, client: _Client) -> None:
+    async def _attend(self, client: Client) -> None:
         writer = client.writer
         reason = "the pool stops"
         try:
@@ -218,11 +193,13 @@ class PoolServer:
             writer.transport.abort()
             del self._clients[client]
             client.teller.left()
+            for task in client.tasks:
+                task.cancel()
             self._report(ClientLeft(client.address, client.teller.worker, reason))
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _converse(self, client: _Client) -> str:
+    async def _converse(self, client: Client) -> str:
         """Read, prove, answer until either side ends it; return why.
 
         One share of a client is proved at a time: a client that submits faster is read slower.
@@ -235,6 +212,8 @@ class PoolServer:
                 return f"the connection was lost: {error.strerror}"
             if not data:
                 return "it closed the connection"
+            if client.dead:
+                continue
             for event in client.teller.receive(data):
                 await self._handle(client, event)
             client.flush()
@@ -242,10 +221,12 @@ class PoolServer:
                 await self._within_limit(client, writer.drain)
         return client.teller.broken
 
-    async def _handle(self, client: _Client, event: TellerEvent) -> None:
+    async def _handle(self, client: Client, event: TellerEvent) -> None:
         match event:
             case LoggedIn(worker, agent):
                 self._report(ClientJoined(client.address, worker, agent))
+                if self._culprit:
+                    self._culprit.attend(client, worker)
             case ShareJudged():
                 self._report(event)
             case ShareToProve(_, share):
@@ -261,7 +242,7 @@ class PoolServer:
                     self._report(block)
                     self._advance()
 
-    async def _within_limit(self, client: _Client, sent: Sent) -> None:
+    async def _within_limit(self, client: Client, sent: Sent) -> None:
         """Await `sent()`; give up on a client that takes too long to read."""
 
         async def limit() -> None:
@@ -290,12 +271,20 @@ class PoolServer:
             if now >= self._block_due:
                 self._advance()
             elif now >= self._refresh_due:
-                self._chain.refresh()
-                self._refresh_due = now + REFRESH_SECONDS
-                self._announce()
+                self._renew()
 
-    def _advance(self) -> None:
-        self._chain.advance()
+    def _renew(self) -> None:
+        self._chain.refresh()
+        self._refresh_due = self._clock.now() + REFRESH_SECONDS
+        self._announce()
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        if self._group is None:
+            raise ConfigError("the bundled pool is not listening yet")
+        return self._group.create_task(work)
+
+    def _advance(self, clean: bool = True) -> None:
+        self._chain.advance(clean)
         self._restart_timers()
         self._announce()
         self._report(HeightAdvanced(self._chain.template.height))
@@ -309,15 +298,3 @@ class PoolServer:
         for client in self._clients:
             client.teller.announce()
             client.flush()
-
-
-def _loopback(host: str) -> str:
-    """Return the loopback address meant by `host`, or raise `ConfigError`."""
-    if host == "localhost":
-        return "127.0.0.1"
-    with suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return host
-    raise ConfigError(
-        f"the bundled pool serves this machine alone: listen on 127.0.0.1, not on {host!r}"
-    )

@@ -1,0 +1,153 @@
+"""Faults that the bundled pool commits on purpose, as data, and their drawing at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from miner.errors import BadValue
+from miner.pool.bundled.dialect import LIES
+
+FAULTS_PER_MINUTE = 6.0
+"""The usual rate of chaos."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An argument from `low` to `high`; chaos draws at most `drawn`."""
+
+    default: float
+    low: float
+    high: float
+    drawn: float
+    whole: bool = False
+
+    def checked(self, name: str, value: Any) -> float:
+        """Return `value`; raises `BadValue` unless it is such a number."""
+        kinds = int if self.whole else int | float
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise BadValue(name, f"{value!r} is not a {'whole ' if self.whole else ''}number")
+        if not self.low <= value <= self.high:
+            raise BadValue(name, f"{value} is outside {self.low:g} to {self.high:g}")
+        return value
+
+    def draw(self, random: Random) -> float:
+        value = random.uniform(self.low, self.drawn)
+        return round(value) if self.whole else value
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An argument that is one of `words`."""
+
+    default: str
+    words: tuple[str, ...]
+
+    def checked(self, name: str, value: Any) -> str:
+        """Return `value`; raises `BadValue` unless it is one of the words."""
+        if not isinstance(value, str) or value not in self.words:
+            raise BadValue(name, f"{value!r} is none of {', '.join(self.words)}")
+        return value
+
+    def draw(self, random: Random) -> str:
+        return random.choice(self.words)
+
+
+SAYINGS = tuple(LIES)
+
+KINDS: dict[str, dict[str, Number | Word]] = {
+    "cut": {},
+    "delay": {"seconds": Number(5, 0, 600, 20)},
+    "half_open": {"seconds": Number(300, 0, 86400, 60)},
+    "garbage": {"lines": Number(1, 1, 100, 5, whole=True)},
+    "overlong": {"bytes": Number(70_000, 1, 1_000_000, 100_000, whole=True)},
+    "duplicate_job": {},
+    "wrong_answer": {
+        "shares": Number(1, 1, 1000, 2, whole=True),
+        "say": Word("invalid", SAYINGS),
+    },
+    "swallow": {"shares": Number(1, 1, 1000, 2, whole=True)},
+    "vardiff_storm": {
+        "steps": Number(6, 1, 100, 8, whole=True),
+        "seconds": Number(0, 0, 600, 2),
+    },
+    "clean_job": {},
+    "unclean_job": {},
+    "refresh": {},
+    "extranonce": {},
+    "ban": {"seconds": Number(30, 0, 86400, 40)},
+    "reconnect": {"wait": Number(0, 0, 3600, 5, whole=True)},
+}
+"""The arguments of each fault; docs/bundled-pool.md says what each does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault with all of its arguments."""
+
+    do: str
+    arguments: Mapping[str, float | str]
+
+    def number(self, name: str) -> float:
+        return float(self.arguments[name])
+
+    def word(self, name: str) -> str:
+        return str(self.arguments[name])
+
+    def __str__(self) -> str:
+        parts = (f"{name} {value}" for name, value in self.arguments.items())
+        return " ".join((self.do, *parts))
+
+
+class Mischief(Protocol):
+    """Where faults come from."""
+
+    def faults(self, worker: str) -> Iterator[tuple[float, Fault]]:
+        """Return what is in store for a client that logs in as `worker`: seconds to wait, each
+        from the login or the fault before, and the fault that follows."""
+
+
+def make_fault(do: Any, given: Mapping[str, Any]) -> Fault:
+    """Return the fault `do` with the arguments `given` and the usual ones.
+
+    Raises `BadValue`, which names the key.
+    """
+    if not isinstance(do, str) or do not in KINDS:
+        raise BadValue("do", f"{do!r} is none of {', '.join(KINDS)}")
+    known = KINDS[do]
+    for name in given:
+        if name not in known:
+            takes = ", ".join(known) or "nothing"
+            raise BadValue(name, f"{do} has no such argument, it takes {takes}")
+    arguments = {
+        name: argument.checked(name, given.get(name, argument.default))
+        for name, argument in known.items()
+    }
+    return Fault(do, arguments)
+
+
+class Chaos:
+    """Faults at random, the same ones for the same `seed`, worker and number of its logins.
+
+    `rate` is in faults per minute and client. Raises `BadValue` unless it is above 0 and at
+    most 6000.
+    """
+
+    def __init__(self, rate: float, seed: int) -> None:
+        if not 0 < rate <= 6000:
+            raise BadValue("chaos", f"{rate} faults per minute is not above 0 and at most 6000")
+        self._rate = rate
+        self._seed = seed
+        self._logins: dict[str, int] = {}
+
+    def faults(self, worker: str) -> Iterator[tuple[float, Fault]]:
+        logins = self._logins[worker] = self._logins.get(worker, 0) + 1
+        random = Random(f"{self._seed} {logins} {worker}")
+        names = list(KINDS)
+        while True:
+            seconds = random.expovariate(self._rate / 60)
+            do = random.choice(names)
+            drawn = {name: argument.draw(random) for name, argument in KINDS[do].items()}
+            yield seconds, make_fault(do, drawn)
