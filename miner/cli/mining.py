@@ -115,8 +115,8 @@ def _pools(
 async def _mine(settings: Settings) -> None:
     from miner.catalog import find_coin
     from miner.devices.registry import choose_devices
-    from miner.pool.dial import tls_context
     from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+    from miner.pool.tls import tls_context
     from miner.run import Mining
     from miner.run import mine as run_mine
 

@@ -1,4 +1,4 @@
-"""How a byte stream to a pool is opened, over TCP or TLS."""
+"""How a byte stream to a pool is opened, over TCP or TLS, with or without a proxy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import socket
 import ssl
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
-from miner.errors import ConfigError, ConnectionLost, PoolError, PoolRefused
-from miner.pool.url import PoolUrl, Transport
-
-CONNECT_SECONDS = 10.0
-"""Limit for name, connection and TLS handshake together."""
+from miner.errors import ConnectionLost, PoolError, PoolRefused
+from miner.pool.limits import Limits
+from miner.pool.socks import Proxy, connected, parse_proxy
+from miner.pool.tls import check_fingerprint, distrusted, tls_context
+from miner.pool.url import PoolUrl
 
 CLOSE_SECONDS = 1.0
 
@@ -47,45 +47,41 @@ class Dial(Protocol):
 
 
 class NetworkDial:
-    """The machine's own network."""
+    """The machine's own network; `limit` is seconds for name, proxy, connection and TLS handshake
+    together."""
 
-    def __init__(self, limit: float = CONNECT_SECONDS) -> None:
+    def __init__(self, limit: float = Limits().connect) -> None:
         self._limit = limit
 
     async def open(self, url: PoolUrl) -> Stream:
         """Return a connected stream, for TLS after the handshake."""
-        context = None if url.transport is Transport.TCP else tls_context(url)
-        tls = {"server_hostname": url.host, "ssl_shutdown_timeout": CLOSE_SECONDS}
+        proxy = parse_proxy(url.proxy) if url.proxy is not None else None
+        tls: dict[str, Any] = {}
+        if url.transport.has_tls:
+            tls = {
+                "ssl": tls_context(url),
+                "server_hostname": url.host,
+                "ssl_shutdown_timeout": CLOSE_SECONDS,
+            }
         try:
             async with asyncio.timeout(self._limit):
-                reader, writer = await asyncio.open_connection(
-                    url.host,
-                    url.port,
-                    ssl=context,
-                    happy_eyeballs_delay=0.25,
-                    **(tls if context else {}),  # type: ignore[arg-type]
-                )
+                if proxy is None:
+                    reader, writer = await asyncio.open_connection(
+                        url.host, url.port, happy_eyeballs_delay=0.25, **tls
+                    )
+                else:
+                    way = await connected(proxy, url.host, url.port, self._limit)
+                    reader, writer = await asyncio.open_connection(sock=way, **tls)
         except (OSError, ValueError) as error:
-            raise _translated(error, url, self._limit) from error
+            raise _translated(error, url, self._limit, proxy) from error
+        if found := writer.get_extra_info("ssl_object"):
+            try:
+                check_fingerprint(url, found.getpeercert(binary_form=True))
+            except PoolRefused:
+                writer.transport.abort()
+                raise
         _keep_alive(writer)
         return NetworkStream(reader, writer)
-
-
-def tls_context(url: PoolUrl) -> ssl.SSLContext:
-    """Return how `url` wants its peer checked; raises `ConfigError` for an unusable CA file."""
-    context = ssl.create_default_context()
-    if url.ca_file is not None:
-        try:
-            context.load_verify_locations(url.ca_file)
-        except OSError as error:
-            reason = error.strerror or "no certificate in it"
-            raise ConfigError(f"CA file {url.ca_file}: {reason}") from error
-    if url.transport is Transport.TLS12:
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if url.tls_insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class NetworkStream:
@@ -135,14 +131,15 @@ def _keep_alive(writer: asyncio.StreamWriter) -> None:
             found.setsockopt(level, option, value)
 
 
-def _translated(error: OSError | ValueError, url: PoolUrl, limit: float) -> PoolError:
+def _translated(
+    error: OSError | ValueError, url: PoolUrl, limit: float, proxy: Proxy | None
+) -> PoolError:
     where = f"{url.host}, port {url.port}"
+    if proxy:
+        where += f", through the proxy {proxy.label}"
     match error:
         case ssl.SSLCertVerificationError():
-            return PoolRefused(
-                f"{where}: its certificate is not trusted ({error.verify_message}); check the "
-                "address, name the pool's own CA file, or switch verification off at your own risk"
-            )
+            return distrusted(url, error)
         case ssl.SSLError():
             return ConnectionLost(
                 f"{where}: no TLS connection ({_reason(error)}); check whether this port is for "

@@ -10,9 +10,18 @@ from urllib.parse import unquote
 from miner.errors import ConfigError
 from miner.pool.schemes import PLAIN, Scheme, Transport, find_scheme
 
-__all__ = ["DEFAULT_PASSWORD", "LOGIN_LIMIT", "PoolUrl", "Transport", "parse_pool_url"]
+__all__ = [
+    "DEFAULT_PASSWORD",
+    "LOGIN_LIMIT",
+    "PoolUrl",
+    "Transport",
+    "parse_address",
+    "parse_pool_url",
+]
 
 DEFAULT_PASSWORD = "x"
+
+_NODE_ADDRESS = "http://host:port with the node's RPC port"
 
 LOGIN_LIMIT = 256
 """Characters of a user or a password, so that no line of ours reaches 1024 bytes."""
@@ -79,7 +88,7 @@ def parse_pool_url(
     login, _, address = authority.rpartition("@")
     if not login and "@" in path and not re.fullmatch(r".+:[0-9]+", authority):
         raise ConfigError("a slash in a pool's user or password is written as %2F")
-    host, port = _address(address, over_http)
+    host, port = parse_address(address, "pool", _NODE_ADDRESS if over_http else "host:port")
     own_user, _, own_password = (unquote(part) for part in login.partition(":"))
     name = user or own_user
     if over_http:
@@ -112,22 +121,23 @@ def _check_login(where: str, what: str, value: str) -> None:
         )
 
 
-def _address(text: str, over_http: bool) -> tuple[str, int]:
+def parse_address(text: str, what: str = "pool", wanted: str = "host:port") -> tuple[str, int]:
+    """Return host and port of `host:port` or `[IPv6 address]:port`; raises `ConfigError`, in
+    whose sentences `what` is addressed and `wanted` is to be written."""
     if text.startswith("["):
         host, closed, port = text[1:].partition("]:")
         if not closed or not _is_ipv6(host):
-            raise ConfigError("a pool's IPv6 address is written as [address]:port")
+            raise ConfigError(f"a {what}'s IPv6 address is written as [address]:port")
     else:
         host, _, port = text.rpartition(":")
         if ":" in host:
-            raise ConfigError("a pool's IPv6 address needs brackets: [address]:port")
+            raise ConfigError(f"a {what}'s IPv6 address needs brackets: [address]:port")
         if not host:
-            where = "http://host:port with the node's RPC port" if over_http else "host:port"
-            raise ConfigError(f"pool {text[:80]!r} has no port; write {where}")
+            raise ConfigError(f"{what} {text[:80]!r} has no port; write {wanted}")
         if not _HOST.fullmatch(host):
-            raise ConfigError(f"pool {host[:80]!r} is no host name")
+            raise ConfigError(f"{what} {host[:80]!r} is no host name")
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise ConfigError(f"pool {host[:80]}: the port is not a number from 1 to 65535")
+        raise ConfigError(f"{what} {host[:80]}: the port is not a number from 1 to 65535")
     return host.lower(), int(port)
 
 
