@@ -5,9 +5,10 @@ PYTHON  ?= python3
 VARIANT ?= kawpow
 HEIGHT  ?= 1000
 SHARES  ?= 5
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help mine test check format bench clean
+.PHONY: help mine test check fuzz format bench clean
 .NOTPARALLEL:
 
 # What was installed is remembered under the checksum of the files that decide it.
@@ -22,6 +23,7 @@ help:
 	@echo "              are accepted (VARIANT=, HEIGHT=, SHARES= choose others)"
 	@echo "make test     run all tests"
 	@echo "make check    check formatting, lint, types and the direction of imports"
+	@echo "make fuzz     feed every wire protocol what a fuzzer thinks up, for SECONDS=$(SECONDS)"
 	@echo "make format   format the Python files"
 	@echo "make bench    measure the host's hashing and the kernels"
 	@echo "make clean    remove .venv and everything else that was made here"
@@ -38,6 +40,13 @@ check: $(DEVELOP)
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy --strict
 	@.venv/bin/lint-imports
+
+fuzz: $(DEVELOP)
+	@mkdir -p dist
+	@if .venv/bin/python -c 'import atheris' 2>/dev/null; then \
+	  PYTHONPATH=. .venv/bin/python tests/fuzz/protocols.py -max_total_time=$(SECONDS) \
+	    -artifact_prefix=dist/ -verbosity=0 -print_final_stats=1; \
+	else echo "make fuzz: skipped, since atheris is only made for Linux on x86-64"; fi
 
 format: $(DEVELOP)
 	@.venv/bin/ruff format .

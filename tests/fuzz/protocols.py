@@ -1,0 +1,44 @@
+"""A coverage-guided fuzzer of every wire protocol's reading side; `make fuzz` runs it.
+
+The first byte chooses the protocol, the second how the rest is cut. Whatever a pool sends, nothing
+but a `ProtocolError` may be raised, and what is remembered of it stays small.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["miner.pool.protocols"]):
+    from miner.pool.protocols.table import PROTOCOLS
+
+from miner.errors import ProtocolError
+from miner.pool.protocols.stratum import Opening
+from tests.fakes.variants import KAWPOW
+
+KINDS = list(PROTOCOLS.values())
+
+
+def one_input(data: bytes) -> None:
+    """Feed `data` to a dialogue that has just begun."""
+    if len(data) < 2:
+        return
+    opening = Opening("wallet.rig", "x", "fuzz/0", KAWPOW, 1, "pool.example", 3333)
+    dialogue = KINDS[data[0] % len(KINDS)](opening)
+    dialogue.start()
+    step = data[1] % 64 + 1
+    rest = data[2:]
+    try:
+        for at in range(0, len(rest), step):
+            dialogue.receive(rest[at : at + step])
+            dialogue.data_to_send()
+    except ProtocolError:
+        return
+    assert len(dialogue._requests) < 1000
+    assert len(dialogue._said) <= 50
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
