@@ -1,0 +1,162 @@
+"""Every phase of a session, cancelled and cut: no task, no stream and no share is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from miner.errors import ConnectionLost, MinerError
+from miner.pool.client import PoolClient
+from miner.pool.url import PoolUrl
+from miner.work import Job, Outcome, Verdict
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.dial import FakeStream
+from tests.fakes.variants import KAWPOW
+from tests.pool.protocols.dialogue import answer, notify, solution
+
+POOL = PoolUrl("pool.example", 3333, "RWallet.rig1", protocol="kawpow")
+SUBSCRIBED, AUTHORIZED = answer(1, [None, "0b8e5b"]), answer(2)
+
+PHASES = ["dial", "subscribe", "authorize", "mining", "held", "submitting", "closing"]
+
+
+class SlowStream(FakeStream):
+    """Its end takes until the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_close = asyncio.Event()
+        self.closings = 0
+
+    async def close(self) -> None:
+        self.closings += 1
+        try:
+            await self.may_close.wait()
+        finally:
+            await super().close()
+
+
+class Dial:
+    """Opens streams when the test lets it."""
+
+    def __init__(self) -> None:
+        self.may_open = asyncio.Event()
+        self.streams: list[SlowStream] = []
+        self.dialling = 0
+
+    async def open(self, url: PoolUrl) -> SlowStream:
+        self.dialling += 1
+        try:
+            await self.may_open.wait()
+        finally:
+            self.dialling -= 1
+        if len(self.streams) == 1:
+            raise ConnectionLost("nothing listens there")
+        self.streams.append(SlowStream())
+        return self.streams[-1]
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.clock, self.dial = FakeClock(), Dial()
+        self.works: list[Job | None] = []
+        self.verdicts: list[Verdict] = []
+        self.submitted = 0
+        self.client = PoolClient(
+            [POOL], KAWPOW, self.works.append, self.verdicts.append, lambda event: None,
+            dial=self.dial, clock=self.clock, random=Random(1), agent="a/0",
+        )  # fmt: skip
+        self.ended: MinerError | None = None
+
+    async def run(self) -> None:
+        try:
+            await self.client.run()
+        except MinerError as error:
+            self.ended = error
+
+    async def reach(self, phase: str) -> None:
+        """Go on until `phase` is under way."""
+        await settle()
+        if phase == "dial":
+            return
+        self.dial.may_open.set()
+        await settle()
+        (stream,) = self.dial.streams
+        if phase == "subscribe":
+            return
+        stream.feed(SUBSCRIBED + notify())
+        await settle()
+        if phase == "authorize":
+            return
+        if phase == "held":
+            await self.submit()
+            return
+        stream.feed(AUTHORIZED)
+        await settle()
+        if phase in ("submitting", "closing"):
+            await self.submit()
+        if phase == "closing":
+            stream.end()
+            await settle()
+            assert stream.closings == 1
+
+    async def submit(self) -> None:
+        job = next(job for job in reversed(self.works) if job is not None)
+        self.submitted += 1
+        await self.client.submit(solution(job))
+        await settle()
+
+    def check(self) -> None:
+        assert self.dial.dialling == 0
+        assert all(stream.closed for stream in self.dial.streams)
+        assert len(self.verdicts) == self.submitted
+        assert all(verdict.outcome is Outcome.LOST for verdict in self.verdicts)
+        assert not self.works or self.works[-1] is None
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_cancelled(phase: str) -> None:
+    before = asyncio.all_tasks()
+    stage = Stage()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.run())
+        await stage.reach(phase)
+        task.cancel()
+        for stream in stage.dial.streams:
+            stream.may_close.set()
+        await settle()
+    stage.check()
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase not in ("dial", "closing")])
+@pytest.mark.parametrize("how", ["closed", "broken"])
+async def test_cut(phase: str, how: str) -> None:
+    before = asyncio.all_tasks()
+    stage = Stage()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.run())
+        await stage.reach(phase)
+        (stream,) = stage.dial.streams
+        stream.may_close.set()
+        if how == "closed":
+            stream.end()
+        else:
+            stream.breaks(ConnectionLost("the connection broke: reset by peer"))
+        await stage.clock.advance(30)
+        assert stream.closed
+        task.cancel()
+    stage.check()
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_dial_that_hangs_is_cancelled_with_its_task() -> None:
+    stage = Stage()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.run())
+        await stage.reach("dial")
+        assert stage.dial.dialling == 1
+        task.cancel()
+    stage.check()
