@@ -33,10 +33,11 @@ class EthProxy(Dialect):
     ) -> TellerEvent | None:
         given = message.get("params")
         params = given if isinstance(given, list) else []
-        match method.removeprefix(self.PREFIX) if method.startswith(self.PREFIX) else "":
+        known = method.removeprefix(self.PREFIX) if method.startswith(self.PREFIX) else ""
+        match known:
             case "submitLogin":
                 return self._login(request_id, params)
-            case _ if not self.workers:
+            case "getWork" | "submitWork" | "submitHashrate" if not self.workers:
                 self._error(request_id, NOT_SUBSCRIBED, "not logged in")
             case "getWork":
                 offer = self._current()

@@ -31,14 +31,13 @@ class KawPow(Dialect):
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
     ) -> TellerEvent | None:
-        params = params_of(message)
         match method:
             case "mining.subscribe":
-                self._subscribe(request_id, params)
+                self._subscribe(request_id, params_of(message))
             case "mining.authorize":
-                return self._authorize(request_id, params)
+                return self._authorize(request_id, params_of(message))
             case "mining.submit":
-                return self._submit(request_id, params)
+                return self._submit(request_id, params_of(message))
             case "eth_submitHashrate":
                 pass  # taken without an answer, as NOMP's pools do
             case _:
