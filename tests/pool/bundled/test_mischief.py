@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -121,3 +123,11 @@ def test_bad_scripts(tmp_path: Path, text: str | bytes, sentence: str) -> None:
 def test_a_script_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_script(tmp_path / "none.toml")
+
+
+def test_the_document_names_every_fault_with_its_arguments() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "bundled-pool.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| .* \| (.*?) ?\|$", text, re.MULTILINE))
+    for do, arguments in KINDS.items():
+        said = {name: json.loads(value) for name, value in re.findall(r"`(\w+) = (.*?)`", rows[do])}
+        assert said == {name: argument.default for name, argument in arguments.items()}

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from miner.cli.mining import demo, pool
+from miner.errors import BadValue, ConfigError
+from miner.pool.bundled.culprit import FaultCommitted
+from miner.pool.bundled.mischief import make_fault
+from miner.run import pool_line
+
+
+def test_chaos_or_a_script() -> None:
+    for command in (pool, demo):
+        result = CliRunner().invoke(command, ["--chaos", "2", "--script", "x.toml"])
+        assert result.exit_code == 2
+        assert "--chaos and --script exclude each other" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        (["--chaos", "0"], BadValue, "chaos: 0.0 faults per minute is not above 0"),
+        (["--script", "none.toml"], ConfigError, "none.toml: the script cannot be read"),
+        (["--protocol", "eth", "--chaos"], BadValue, "protocol: 'eth' is none of the pool's"),
+    ],
+)
+def test_options_that_cannot_be(
+    tmp_path: Path, options: list[str], error: type[Exception], sentence: str
+) -> None:
+    runner = CliRunner()
+    with runner.isolated_filesystem(tmp_path):
+        result = runner.invoke(pool, ["--listen", "127.0.0.1:0", *options])
+    assert isinstance(result.exception, error)
+    assert str(result.exception).startswith(sentence)
+
+
+def test_what_is_printed_of_a_fault() -> None:
+    fault = make_fault("delay", {"seconds": 3})
+    assert pool_line(FaultCommitted("w", fault, "")) == "fault   w delay seconds 3"
+    assert pool_line(FaultCommitted("w", fault, "why")) == "fault   w delay seconds 3, skipped: why"
