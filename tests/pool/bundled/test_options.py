@@ -28,11 +28,14 @@ def test_chaos_or_a_script() -> None:
     ],
 )
 def test_options_that_cannot_be(
-    tmp_path: Path, options: list[str], error: type[Exception], sentence: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    error: type[Exception],
+    sentence: str,
 ) -> None:
-    runner = CliRunner()
-    with runner.isolated_filesystem(tmp_path):
-        result = runner.invoke(pool, ["--listen", "127.0.0.1:0", *options])
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(pool, ["--listen", "127.0.0.1:0", *options])
     assert isinstance(result.exception, error)
     assert str(result.exception).startswith(sentence)
 
