@@ -20,7 +20,7 @@ STORM = (2, -2, 4, -1, 1, -3)
 RUBBISH = (b'{"id":', b"\xff\xfe\x00{}", b"<html>502 Bad Gateway</html>", b"[]", b"null", b"7")
 """Lines that no client understands."""
 
-OUT_OF_REACH = "its dialect or the pool has no way for it"
+OUT_OF_REACH = "there is no way for it now, or none in its dialect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class Culprit:
     def _commit(self, client: Client, worker: str, fault: Fault) -> bool:
         """Return whether the fault could be committed on this client."""
         dialect = client.teller.dialect
+        if dialect.broken:
+            return False
         match fault.do:
             case "cut":
                 client.cut("the pool cut it on purpose")

@@ -106,11 +106,13 @@ class Dialect(ABC):
     def announce(self) -> None:
         """Tell the chain's newest template to a client that is logged in."""
         self.seat.judge.forget_old()
-        if self.workers and not self.broken:
-            self.offer(self._chain.template.clean)
+        self.offer(self._chain.template.clean)
 
     def offer(self, clean: bool, again: bool = False) -> None:
-        """Tell the chain's newest template, under a made-up id where it is told `again`."""
+        """Tell the chain's newest template to a client that is logged in, under a made-up id
+        where it is told `again`."""
+        if not self.workers or self.broken:
+            return
         seat, template = self.seat, self._chain.template
         name = template.job_id
         if again:
@@ -121,8 +123,7 @@ class Dialect(ABC):
     def retarget(self, share_target: int) -> None:
         """Hold the client to `share_target` from now on, telling it at once."""
         self.seat.share_target = share_target
-        if self.workers and not self.broken:
-            self.offer(clean=False, again=True)
+        self.offer(clean=False, again=True)
 
     def change_extranonce(self, nonces: NonceSpace) -> None:
         """Have the client search `nonces` from the next job on, which is told at once; only

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from miner.errors import BadValue
 from miner.pool.bundled.dialect import LIES
+from miner.pool.protocols.lines import LINE_LIMIT
 
 FAULTS_PER_MINUTE = 6.0
 """The usual rate of chaos."""
@@ -62,7 +63,7 @@ KINDS: dict[str, dict[str, Number | Word]] = {
     "delay": {"seconds": Number(5, 0, 600, 20)},
     "half_open": {"seconds": Number(300, 0, 86400, 60)},
     "garbage": {"lines": Number(1, 1, 100, 5, whole=True)},
-    "overlong": {"bytes": Number(70_000, 1, 1_000_000, 100_000, whole=True)},
+    "overlong": {"bytes": Number(70_000, LINE_LIMIT + 1, 200_000, 100_000, whole=True)},
     "duplicate_job": {},
     "wrong_answer": {
         "shares": Number(1, 1, 1000, 2, whole=True),
