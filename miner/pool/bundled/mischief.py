@@ -36,7 +36,7 @@ class Number:
 
     def draw(self, random: Random) -> float:
         value = random.uniform(self.low, self.drawn)
-        return round(value) if self.whole else value
+        return round(value) if self.whole else round(value, 2)
 
 
 @dataclass(frozen=True, slots=True)
