@@ -54,8 +54,16 @@ def classify(result: Any, error: Any) -> tuple[Outcome, str]:
     for pattern, outcome in _BY_TEXT:
         if pattern.search(lower):
             return outcome, text
-    outcome = _BY_CODE.get(code, Outcome.INVALID)
+    # EIP-1571 numbers its errors like HTTP; 3xx are about authorisation.
+    outcome = Outcome.UNAUTHORIZED if 300 <= code < 400 else _BY_CODE.get(code, Outcome.INVALID)
     return outcome, text or (f"error {code}" if code else "refused without a reason")
+
+
+def remark(error: Any) -> str | None:
+    """Return the words of an error that is none, as EIP-1571 has them under codes 2xx: what was
+    sent is accepted all the same. None for true errors."""
+    code, text = _code_and_text(error)
+    return (text or f"remark {code}") if 200 <= code < 300 else None
 
 
 def is_ban(text: str) -> bool:

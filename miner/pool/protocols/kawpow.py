@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -9,9 +10,19 @@ from typing import Any, ClassVar
 from miner.errors import ProtocolError
 from miner.pool.protocols import fields
 from miner.pool.protocols.difficulty import DIFF1_KAWPOW
-from miner.pool.protocols.events import Authorized, DifficultyNotice, Subscribed
+from miner.pool.protocols.events import (
+    Authorized,
+    DifficultyNotice,
+    Subscribed,
+    WrongProtocol,
+)
 from miner.pool.protocols.stratum import Opening, Stratum, params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
+
+ETHEREUM_STRATUM_1 = "EthereumStratum/1.0.0"
+"""Named in the answer to mining.subscribe, by pools of that dialect and by some of this one."""
+
+_HASH = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
 
 
 class KawPow(Stratum):
@@ -29,6 +40,7 @@ class KawPow(Stratum):
         self._announced: int | None = None
         self._nonces: NonceSpace | None = None
         self._early: Job | None = None
+        self._may_be_ethereums = False
 
     def start(self) -> bytes:
         return (
@@ -61,6 +73,7 @@ class KawPow(Stratum):
         accepted = outcome is Outcome.ACCEPTED
         if method == "mining.subscribe":
             if accepted:
+                self._may_be_ethereums = _names_ethereum_stratum(result)
                 self._subscribed(fields.extranonce(result))
             else:
                 self._refused(text, first=True)
@@ -107,7 +120,11 @@ class KawPow(Stratum):
             self._events.append(DifficultyNotice(self._announced))
 
     def _notified(self, message: dict[str, Any], params: list[Any]) -> None:
-        job = self._offer(lambda: self._read_job(params), params[2] if len(params) > 2 else None)
+        if self._may_be_ethereums and self._is_foreign(params):
+            self._may_be_ethereums = False
+            self._events.append(WrongProtocol(f"its jobs are {ETHEREUM_STRATUM_1}'s"))
+            return
+        job = self._offer(lambda: self._read_job(message, params), self._seed_in(params))
         if job is None:
             return
         if self._nonces is None:
@@ -115,7 +132,15 @@ class KawPow(Stratum):
         else:
             self._offered(job)
 
-    def _read_job(self, params: list[Any]) -> Job:
+    def _is_foreign(self, params: list[Any]) -> bool:
+        """Return whether these are not the values of a job of this dialect, but of its
+        neighbour's."""
+        return is_ethereums(params)
+
+    def _seed_in(self, params: list[Any]) -> Any:
+        return params[2] if len(params) > 2 else None
+
+    def _read_job(self, message: dict[str, Any], params: list[Any]) -> Job:
         if len(params) < 6:
             raise ProtocolError(
                 f"mining.notify brings {len(params)} values and no block height, which decides "
@@ -138,3 +163,27 @@ class KawPow(Stratum):
         if self._announced is None:
             raise ProtocolError("no target was sent, neither with the job nor before it")
         return self._announced
+
+
+def is_ethereums(params: list[Any]) -> bool:
+    """Return whether a job's values are EthereumStratum/1.0.0's: id, seed hash, header hash, a
+    boolean, and perhaps the height before or behind it. Where a target stands it is KawPow's."""
+    match params:
+        case [_, str(seed), str(header), bool()] | [_, str(seed), str(header), bool(), _]:
+            return _is_hash(seed) and _is_hash(header)
+        case [_, str(seed), str(header), height, bool()]:
+            return _is_hash(seed) and _is_hash(header) and not _is_hash(height)
+        case _:
+            return False
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and bool(_HASH.fullmatch(value))
+
+
+def _names_ethereum_stratum(result: Any) -> bool:
+    named = result[0] if isinstance(result, list) and result else None
+    return isinstance(named, list) and any(
+        ETHEREUM_STRATUM_1 in part if isinstance(part, list) else part == ETHEREUM_STRATUM_1
+        for part in named
+    )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from miner.pool.protocols.ethstratum import EthereumStratum1
+from miner.pool.protocols.ethstratum2 import EthereumStratum2
 from miner.pool.protocols.kawpow import KawPow
 from miner.pool.protocols.stratum import Stratum
 
-PROTOCOLS: Mapping[str, type[Stratum]] = {protocol.name: protocol for protocol in (KawPow,)}
+PROTOCOLS: Mapping[str, type[Stratum]] = {
+    protocol.name: protocol for protocol in (KawPow, EthereumStratum1, EthereumStratum2)
+}
 """In the gentle order in which a pool is asked what it speaks."""

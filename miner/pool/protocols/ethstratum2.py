@@ -1,0 +1,224 @@
+"""EthereumStratum/2.0.0 of EIP-1571: values set one by one, sessions that can be gone on with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from miner.errors import ProtocolError
+from miner.pool.protocols import fields
+from miner.pool.protocols.answers import remark, sanitised
+from miner.pool.protocols.ethstratum import nonce_suffix
+from miner.pool.protocols.events import Authorized, DifficultyNotice, Reconnect, Subscribed
+from miner.pool.protocols.stratum import Opening, Stratum, params_of
+from miner.work import Job, NonceSpace, Outcome, Solution
+
+VERSION = "EthereumStratum/2.0.0"
+
+LONGEST_NUDGE_SECONDS = 600.0
+
+NAME_LENGTH = 128
+"""Characters of the longest session name or worker's token that is sent back."""
+
+_HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")
+
+
+class EthereumStratum2(Stratum):
+    """The dialect of EIP-1571 and of Quai's pools."""
+
+    name = "ethstratum2"
+    title = VERSION
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._wanted: str | None = None
+        """The session that we asked to go on with."""
+        self._can_resume = self._resumed = False
+        self._token = ""
+        self._nonces = NonceSpace()
+        self._target: int | None = None
+        self._epoch: int | None = None
+        self._remark: str | None = None
+
+    def start(self) -> bytes:
+        greeting = {
+            "agent": self._opening.agent,
+            "host": self._opening.host,
+            "port": f"{self._opening.port:x}",
+            "proto": VERSION,
+        }
+        return self._request("mining.hello", greeting)
+
+    def submit(self, solution: Solution) -> bytes:
+        job = solution.job
+        suffix = nonce_suffix(solution.nonce, job.nonces)
+        return self._request("mining.submit", [job.id, suffix, self._worker()])
+
+    def nudge(self) -> bytes:
+        noop = self._request("mining.noop", None)
+        # Some pools never answer it: nothing is to pile up.
+        del self._requests[self.last_id]
+        return noop
+
+    def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
+        return self._request("mining.hashrate", [f"{hashes_per_second:x}", self._worker()])
+
+    # Answers
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        self._remark = remark(message.get("error"))
+        if self._remark is not None:
+            result = message.get("result")
+            message = {**message, "result": None if result is False else result, "error": None}
+        super()._answer(message)
+
+    def _share_answered(self, number: int, outcome: Outcome, text: str) -> None:
+        super()._share_answered(number, outcome, self._remark or text)
+
+    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+        accepted = outcome is Outcome.ACCEPTED
+        match method:
+            case "mining.hello" if accepted:
+                self._greeted(result)
+            case "mining.subscribe" if accepted:
+                self._subscribed(result)
+            case "mining.subscribe" if self._wanted:
+                self._wanted = None
+                self._subscribe()
+            case "mining.authorize" if accepted:
+                self._token = _name(result) or ""
+                self._events.append(Authorized())
+            case _:
+                self._refused(text, first=method == "mining.hello")
+
+    def _greeted(self, result: Any) -> None:
+        greeting = result if isinstance(result, dict) else {}
+        proto = greeting.get("proto")
+        if not isinstance(proto, str) or proto.lower() != VERSION.lower():
+            self._refused(f"its answer to mining.hello does not name {VERSION}", first=True)
+            return
+        if greeting.get("encoding") not in (None, "", "plain"):
+            raise ProtocolError("the pool wants to speak compressed, which is not supported")
+        self._can_resume = _whole(greeting.get("resume")) not in (None, 0)
+        if timeout := _whole(greeting.get("timeout")):
+            self.nudge_after = min(timeout / 2, LONGEST_NUDGE_SECONDS)
+        self._wanted = self._opening.resume if self._can_resume else None
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._send(self._request("mining.subscribe", self._wanted))
+
+    def _subscribed(self, result: Any) -> None:
+        session = _name(result)
+        self._resumed = session is not None and session == self._wanted
+        self.resumable = session if self._can_resume else None
+        self._events.append(Subscribed(self._nonces, self._resumed))
+        login = [self._opening.user, self._opening.password]
+        self._send(self._request("mining.authorize", login))
+
+    def _worker(self) -> str:
+        return self._token or self._opening.user
+
+    # Calls
+
+    def _called(self, method: str, message: dict[str, Any]) -> None:
+        match method:
+            case "mining.set":
+                self._set(message.get("params"))
+            case "mining.notify":
+                self._notified(params_of(message))
+            case "mining.bye":
+                self._events.append(Reconnect(None, None, 0.0))
+            case _:
+                if method == "mining.reconnect":
+                    self._heed_end_of_session(message.get("params"))
+                super()._called(method, message)
+
+    def _heed_end_of_session(self, params: Any) -> None:
+        if isinstance(params, dict) and _whole(params.get("resume")) == 0:
+            self.resumable = None
+
+    def _set(self, params: Any) -> None:
+        """Take the values that change with the next job; those that are absent stay."""
+        if isinstance(params, list) and params:
+            params = params[0]
+        if not isinstance(params, dict):
+            self._say_once("set", "the pool sent a mining.set without values; it is ignored")
+            return
+        if isinstance(prefix := params.get("extranonce"), str):
+            self._set_nonces(fields.nonce_space(prefix))
+        if "target" in params:
+            self._set_target(params["target"])
+        if (epoch := _whole(params.get("epoch"))) is not None:
+            self._epoch = epoch
+        algorithm = params.get("algo")
+        if isinstance(algorithm, str) and algorithm and "pow" not in algorithm.lower():
+            self._say_once(
+                "algo",
+                f"the pool says that its algorithm is {sanitised(algorithm)}, not one of the "
+                f"ProgPoW family; {self._variant.name} is mined. If all shares are invalid, check "
+                "the port",
+            )
+
+    def _set_nonces(self, nonces: NonceSpace) -> None:
+        self._nonces = nonces
+        if nonces.free_bits < 32:
+            self._say_once(
+                "nonces",
+                f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
+            )
+
+    def _set_target(self, value: Any) -> None:
+        try:
+            self._target = fields.target(value)
+        except ProtocolError as problem:
+            self._say_once("target", f"the pool announced a target that is none: {problem}")
+        else:
+            self._events.append(DifficultyNotice(self._target))
+
+    def _notified(self, params: list[Any]) -> None:
+        if self._target is None and self._resumed:
+            # What the earlier connection was told is not known here: begin anew next time.
+            self.resumable = None
+            raise ProtocolError("the pool went on with our earlier session without its target")
+        job = self._offer(lambda: self._read_job(params), None)
+        if job is None:
+            return
+        if self._epoch is not None and self._epoch != job.epoch.number:
+            self._say_once(
+                "epoch",
+                f"the pool says epoch {self._epoch}, but height {job.height} belongs to epoch "
+                f"{job.epoch.number} in {self._variant.name}; the height is followed. If all "
+                "shares are invalid, check the algorithm",
+            )
+        self._offered(job)
+
+    def _read_job(self, params: list[Any]) -> Job:
+        if len(params) < 3:
+            raise ProtocolError(f"mining.notify brings {len(params)} values instead of 4")
+        if self._target is None:
+            raise ProtocolError("no target was sent before it")
+        name, height, header, *rest = params
+        return self._job(
+            name=fields.job_id(name),
+            header=header,
+            height=_whole(height),
+            share_target=self._target,
+            nonces=self._nonces,
+            clean=fields.truth(rest[0] if rest else None),
+        )
+
+
+def _whole(value: Any) -> int | None:
+    """Return a number of hex digits, or one that came as a number; None for anything else."""
+    if isinstance(value, str):
+        match = _HEX.fullmatch(value)
+        return int(match[1], 16) if match else None
+    return fields.whole(value)
+
+
+def _name(value: Any) -> str | None:
+    """Return a name that the pool gave, to be sent back; None where it gave none."""
+    if isinstance(value, str) and 0 < len(value) <= NAME_LENGTH:
+        return value
+    return None
