@@ -1,0 +1,1 @@
+"""Mining with a coin's own node, over its HTTP JSON-RPC."""

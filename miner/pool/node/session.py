@@ -1,0 +1,219 @@
+"""Mining with a node: its templates become jobs, solutions become blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+
+from miner.clock import Clock
+from miner.errors import PoolError
+from miner.pool.node.delivery import Delivered, Delivery, Undelivered
+from miner.pool.node.flavours import FLAVOURS
+from miner.pool.node.rpc import NodeRpc
+from miner.pool.node.store import BlockStore, FoundBlock
+from miner.pool.node.templates import Templates
+from miner.pool.protocols.events import Message, PoolEvent
+from miner.pool.session import SentNonces
+from miner.pool.url import PoolUrl
+from miner.progpow.variant import Variant
+from miner.resources import cache_directory
+from miner.work import Outcome, Solution, Verdict
+
+EXTRA_NONCE_BYTES = 8
+
+
+class NodeSession:
+    """Keeps the newest work of one node and brings it what was found; every solution taken ends
+    in one verdict.
+
+    `number` is that of the jobs it brings. `flavour` is one of `FLAVOURS`, None: find out by the
+    node's first answer. The login is that of `url`; `address` is where the reward goes, for
+    nodes that are told it, and the user of `url` where a cookie file has the login. `report` is
+    told of the first usable template as an accepted login, of jobs and messages.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        url: PoolUrl,
+        variant: Variant,
+        flavour: str | None,
+        clock: Clock,
+        report: Callable[[PoolEvent], None],
+        on_verdict: Callable[[Verdict], None],
+        agent: str,
+        *,
+        address: str = "",
+    ) -> None:
+        self.number = number
+        self._clock, self._report, self._on_verdict = clock, report, on_verdict
+        self._asking = NodeRpc(url, clock, agent)
+        self._submitting = NodeRpc(url, clock, agent, fresh=True)
+        self._templates = Templates(
+            self._asking,
+            clock,
+            report,
+            variant,
+            number,
+            FLAVOURS[flavour] if flavour is not None else None,
+            address or (url.user if url.cookie_file is not None else ""),
+            secrets.token_bytes(EXTRA_NONCE_BYTES),
+            f"node {url.host}, port {url.port}",
+        )
+        self._delivery = Delivery(self._submitting, self._asking, clock, self._is_current)
+        self._store = BlockStore(cache_directory() / "blocks", url.host, url.port)
+        self._sent = SentNonces()
+        self._flying: dict[FoundBlock, Solution] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._group: asyncio.TaskGroup | None = None
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._broken = False
+        self._ended = ""
+        self._leaving: str | None = None
+        self._leave = asyncio.Event()
+
+    async def run(self) -> str:
+        """Mine until `leave`, then return its reason.
+
+        Raises `PoolRefused` for refused credentials or a node that must be set up another way,
+        `ConnectionLost` or `ProtocolError` where it cannot be talked to; a block on its way is
+        waited for before. Everything is closed then, and what was not answered stays in a file
+        for the next session with this node.
+        """
+        reason = "the miner stopped"
+        try:
+            async with self._asking, self._submitting:
+                reason = await self._in_group()
+        except PoolError as error:
+            reason = str(error)
+            raise
+        finally:
+            self._end(reason)
+        return reason
+
+    def submit(self, solution: Solution) -> None:
+        """Bring `solution` to the node at once; each (header, nonce) only once."""
+        if not self._sent.add(solution.job.header_hash, solution.nonce):
+            text = "found again; it was brought to this node before"
+            self._on_verdict(Verdict(solution, Outcome.DUPLICATE, text))
+            return
+        found = self._templates.block_of(solution)
+        if found is None:
+            text = "the block template that it solves is gone"
+            self._on_verdict(Verdict(solution, Outcome.STALE, text))
+            return
+        kept = self._keep(found)
+        if self._group is None or self._ended:
+            ended = self._ended or "no connection was made"
+            self._on_verdict(Verdict(solution, Outcome.LOST, f"{ended}{kept}"))
+            return
+        self._flying[found] = solution
+        self._idle.clear()
+        self._start(self._bring(solution, found))
+
+    def leave(self, reason: str) -> None:
+        """End it on our side; blocks not answered to stay in their files."""
+        self._leaving = self._leaving or reason
+        self._leave.set()
+
+    async def drained(self) -> None:
+        """Wait until no solution waits for its answer."""
+        await self._idle.wait()
+
+    async def _in_group(self) -> str:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for found in self._store.waiting():
+                self._start(self._bring_again(found))
+            follow = group.create_task(self._templates.follow())
+            left = group.create_task(self._leave.wait())
+            await asyncio.wait((follow, left), return_when=asyncio.FIRST_COMPLETED)
+            failure = follow.result() if follow.done() else None
+            if failure is not None and not left.done():
+                self._broken = True
+                idle = group.create_task(self.drained())
+                await asyncio.wait((idle, left), return_when=asyncio.FIRST_COMPLETED)
+                idle.cancel()
+            self._group = None
+            for task in (follow, left, *self._deliveries):
+                task.cancel()
+        if failure is not None and self._leaving is None:
+            raise failure from failure.__cause__
+        return self._leaving or ""
+
+    def _start(self, coroutine: Coroutine[None, None, None]) -> None:
+        assert self._group is not None
+        task = self._group.create_task(coroutine)
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _bring(self, solution: Solution, found: FoundBlock) -> None:
+        sent = self._clock.now()
+        match await self._delivery.deliver(found, self._templates.flavour):
+            case Delivered(outcome, text):
+                self._store.remove(found)
+                seconds = self._clock.now() - sent
+                self._landed(found, Verdict(solution, outcome, text, seconds))
+                if outcome is Outcome.ACCEPTED:
+                    await self._confirm(found)
+            case Undelivered(reason):
+                kept = "; it is kept and brought to the node at the next start"
+                self._landed(found, Verdict(solution, Outcome.LOST, f"{reason}{kept}"))
+
+    async def _bring_again(self, found: FoundBlock) -> None:
+        """Bring what an earlier run or session left; its verdict was given there."""
+        what = f"the block of height {found.height} that was kept"
+        match await self._delivery.deliver(found, self._templates.flavour, sent_before=True):
+            case Delivered(Outcome.ACCEPTED):
+                self._store.remove(found)
+                self._report(Message(f"{what} was accepted by the node"))
+            case Delivered(outcome, text):
+                self._store.remove(found)
+                self._report(Message(f"{what} was refused by the node: {text or outcome.value}"))
+            case Undelivered(reason):
+                self._report(Message(f"{what} could not be brought to the node yet: {reason}"))
+
+    async def _confirm(self, found: FoundBlock) -> None:
+        if await self._delivery.is_in_chain(found):
+            self._report(Message(f"the block of height {found.height} is in the node's chain"))
+        else:
+            self._report(
+                Message(
+                    f"the node took the block of height {found.height}, and does not show it in "
+                    "its chain yet"
+                )
+            )
+
+    def _keep(self, found: FoundBlock) -> str:
+        """Write `found` down; return what to say of that where it cannot be brought now."""
+        try:
+            self._store.keep(found)
+        except OSError as error:
+            self._report(
+                Message(
+                    f"{self._store.path(found)}: a found block cannot be kept there "
+                    f"({error.strerror}); it is submitted all the same"
+                )
+            )
+            return ""
+        return "; it is kept and brought to the node at the next start"
+
+    def _is_current(self, height: int) -> bool:
+        """Whether the node, as far as we hear from it, still wants a block of `height`."""
+        newest = self._templates.height
+        return not self._broken and newest is not None and newest <= height
+
+    def _landed(self, found: FoundBlock, verdict: Verdict) -> None:
+        if self._flying.pop(found, None) is not None:
+            self._on_verdict(verdict)
+        if not self._flying:
+            self._idle.set()
+
+    def _end(self, reason: str) -> None:
+        self._ended = reason or "the connection ended"
+        kept = "; it is kept and brought to the node at the next start"
+        for found, solution in list(self._flying.items()):
+            self._landed(found, Verdict(solution, Outcome.LOST, f"{self._ended}{kept}"))
+        self._idle.set()

@@ -1,0 +1,266 @@
+"""Coin nodes that answer HTTP JSON-RPC on this machine's loopback, with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+BITS = "1d0affff"
+TARGET = "0000000affff" + 52 * "0"
+HEIGHT = 1866617
+LOGIN = ("rpc", "s3cret")
+
+
+class RpcFault(Exception):
+    """What a method refuses with."""
+
+    def __init__(self, code: int, message: str, status: int = 500) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status = code, message, status
+
+
+class Cut(Exception):
+    """Break the connection instead of an answer."""
+
+
+class Raw(Exception):
+    """Answer with this status and these bytes."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__()
+        self.status, self.body = status, body
+
+
+@dataclass
+class Call:
+    method: str
+    params: list[Any]
+    peer: int
+    """The caller's port: one for each connection."""
+    answered: bool = False
+
+
+@dataclass
+class FakeNode:
+    """A node whose methods are the methods of this class that begin with `rpc_`."""
+
+    login: tuple[str, str] = LOGIN
+    height: int = HEIGHT
+    """Of the block that is to be found."""
+    tip: str = "11" * 32
+    calls: list[Call] = field(default_factory=list)
+    chain: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Blocks by height, each with its hash."""
+
+    def __post_init__(self) -> None:
+        self.port = 0
+        self.requests: list[web.BaseRequest] = []
+        self._faults: dict[str, deque[Exception]] = {}
+        self._after: dict[str, deque[Exception]] = {}
+        self._changed = asyncio.Event()
+
+    def fails(self, method: str, *faults: Exception) -> None:
+        """Have the next calls of `method` fail without being heard."""
+        self._faults.setdefault(method, deque()).extend(faults)
+
+    def loses(self, method: str, *faults: Exception) -> None:
+        """Have the next calls of `method` take effect, and their answers fail."""
+        self._after.setdefault(method, deque()).extend(faults)
+
+    def called(self, method: str) -> list[list[Any]]:
+        return [call.params for call in self.calls if call.method == method]
+
+    def new_tip(self, tip: str = "22" * 32, height: int | None = None) -> None:
+        self.tip = tip
+        self.height = self.height + 1 if height is None else height
+        self.changed()
+
+    def changed(self) -> None:
+        """End the long polls."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    @property
+    def longpollid(self) -> str:
+        return f"{self.tip}7"
+
+    async def until_changed(self) -> None:
+        await self._changed.wait()
+
+    # What a node of Bitcoin's family answers
+
+    async def rpc_getbestblockhash(self, params: list[Any]) -> Any:
+        return self.tip
+
+    async def rpc_getblockhash(self, params: list[Any]) -> Any:
+        if params[0] not in self.chain:
+            raise RpcFault(-8, "Block height out of range")
+        return self.chain[params[0]]["hash"]
+
+    async def rpc_getblock(self, params: list[Any]) -> Any:
+        return next(block for block in self.chain.values() if block["hash"] == params[0])
+
+    async def rpc_getblocktemplate(self, params: list[Any]) -> Any:
+        if "longpollid" in params[0]:
+            await self.until_changed()
+        return self.template()
+
+    def template(self) -> dict[str, Any]:
+        return {
+            "version": 0x30000000,
+            "height": self.height,
+            "bits": BITS,
+            "target": TARGET,
+            "previousblockhash": self.tip,
+            "longpollid": self.longpollid,
+        }
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests.append(request)
+        wanted = "Basic " + base64.b64encode(":".join(self.login).encode()).decode()
+        if request.headers.get("Authorization") != wanted:
+            return web.Response(status=401)
+        message = json.loads(await request.read())
+        transport = request.transport
+        assert transport is not None
+        call = Call(message["method"], message["params"], transport.get_extra_info("peername")[1])
+        self.calls.append(call)
+        try:
+            if waiting := self._faults.get(call.method):
+                raise waiting.popleft()
+            method: Callable[..., Any] | None = getattr(self, f"rpc_{call.method}", None)
+            if method is None:
+                raise RpcFault(-32601, "Method not found", 404)
+            result = await method(call.params)
+            if waiting := self._after.get(call.method):
+                raise waiting.popleft()
+        except RpcFault as fault:
+            error = {"code": fault.code, "message": fault.message}
+            return _json(fault.status, {"result": None, "error": error, "id": message["id"]})
+        except Raw as raw:
+            return web.Response(status=raw.status, body=raw.body)
+        except Cut:
+            transport.abort()
+            return web.Response()
+        call.answered = True
+        return _json(200, {"result": result, "error": None, "id": message["id"]})
+
+
+def _json(status: int, body: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=json.dumps(body).encode())
+
+
+@asynccontextmanager
+async def serving(node: FakeNode, port: int = 0) -> AsyncIterator[FakeNode]:
+    """Have `node` listen, at `node.port`."""
+    runner = web.ServerRunner(web.Server(node.answer), handler_cancellation=True, shutdown_timeout=0.01)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    node.port = runner.addresses[0][1]
+    try:
+        yield node
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class PprpcNode(FakeNode):
+    """Ravencoin's: makes blocks itself, knows them by their header hashes."""
+
+    header: str = "c4a9530940f57011507fe048ed12495e267391ac3c66303de2ca004722e1bba1"
+    epoch: int | None = HEIGHT // 7500
+    mining_address: bool = True
+    verdict: Any = True
+    """What a block with a known header is answered."""
+    known: set[str] = field(default_factory=set)
+
+    def template(self) -> dict[str, Any]:
+        template = super().template()
+        if self.mining_address:
+            self.known.add(self.header)
+            template |= {"pprpcheader": self.header, "pprpcepoch": self.epoch}
+        return template
+
+    async def rpc_pprpcsb(self, params: list[Any]) -> Any:
+        header, mix, nonce = params
+        if not nonce.startswith("0x"):
+            raise RpcFault(-32602, "Invalid hex nonce")
+        if header not in self.known:
+            raise RpcFault(-32602, "Block header hash not found in block data")
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        if self.chain.get(self.height, {}).get("mix_hash") == mix:
+            return "duplicate"
+        if self.verdict is True:
+            self.chain[self.height] = {"hash": "ab" * 32, "mix_hash": mix, "nonce": int(nonce, 16)}
+        return self.verdict
+
+
+@dataclass
+class FiroNode(PprpcNode):
+    """Firo's: is told the address, calls a block that it just took a duplicate."""
+
+    async def rpc_getblocktemplate(self, params: list[Any]) -> Any:
+        if len(params) < 2 or params[1] != "aFiroAddress":
+            raise RpcFault(-5, "Invalid address")
+        return await super().rpc_getblocktemplate(params)
+
+    async def rpc_pprpcsb(self, params: list[Any]) -> Any:
+        result = await super().rpc_pprpcsb(params)
+        return "duplicate" if result is True else result
+
+
+@dataclass
+class VeilNode(PprpcNode):
+    """Veil's: wants the algorithm named."""
+
+    async def rpc_getblocktemplate(self, params: list[Any]) -> Any:
+        if params[0].get("algo") != "progpow":
+            raise RpcFault(-8, "no algorithm")
+        return await super().rpc_getblocktemplate(params)
+
+
+@dataclass
+class WorkNode(FakeNode):
+    """A node with the Ethereum family's calls."""
+
+    work: list[str] = field(
+        default_factory=lambda: [
+            "0x" + 32 * "c4",
+            "0x" + 32 * "00",
+            "0x" + TARGET,
+            hex(HEIGHT),
+        ]
+    )
+    taken: bool = True
+
+    async def rpc_eth_getWork(self, params: list[Any]) -> Any:  # noqa: N802
+        return self.work
+
+    async def rpc_eth_submitWork(self, params: list[Any]) -> Any:  # noqa: N802
+        nonce, header, mix = params
+        if header != self.work[0] or not self.taken:
+            return False
+        self.chain[HEIGHT] = {"mixHash": mix, "nonce": nonce}
+        return True
+
+    async def rpc_eth_getBlockByNumber(self, params: list[Any]) -> Any:  # noqa: N802
+        return self.chain.get(int(params[0], 16))
+
+    rpc_sero_getWork = rpc_eth_getWork  # noqa: N815
+    rpc_sero_submitWork = rpc_eth_submitWork  # noqa: N815
+    rpc_sero_getBlockByNumber = rpc_eth_getBlockByNumber  # noqa: N815
+
+
+def sha256d(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where found blocks are kept."""
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    return tmp_path / "blocks"
