@@ -145,7 +145,7 @@ class EthereumStratum2(Stratum):
         if not isinstance(params, dict):
             self._say_once("set", "the pool sent a mining.set without values; it is ignored")
             return
-        if isinstance(prefix := params.get("extranonce"), str):
+        if (prefix := params.get("extranonce")) is not None:
             self._set_nonces(fields.nonce_space(prefix))
         if "target" in params:
             self._set_target(params["target"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.pool.protocols.answers import TEXT_LIMIT, classify, sanitised
+from miner.pool.protocols.answers import TEXT_LIMIT, classify, remark, sanitised
 from miner.work import Outcome
 
 JSON = st.recursive(
@@ -49,6 +49,12 @@ def test_false_without_an_error_is_a_refusal() -> None:
         ({"code": -1, "message": "invalid jobid"}, Outcome.STALE, None),
         ({"code": -3, "message": "Method not found"}, Outcome.INVALID, None),
         ({"code": 405, "message": "Invalid nonce"}, Outcome.INVALID, None),
+        ({"code": 406, "message": "Bad nonce"}, Outcome.INVALID, "Bad nonce"),
+        ({"code": 500, "message": "Bad job id"}, Outcome.STALE, "Bad job id"),
+        ({"code": 300, "message": "No token"}, Outcome.UNAUTHORIZED, "No token"),
+        ({"code": 399}, Outcome.UNAUTHORIZED, "error 399"),
+        ({"code": 299}, Outcome.INVALID, "error 299"),
+        ({"code": 400}, Outcome.INVALID, "error 400"),
         ("unsupported stratum version", Outcome.INVALID, "unsupported stratum version"),
         ([21, None], Outcome.STALE, "error 21"),
         ([26], Outcome.LOW_DIFFICULTY, "error 26"),
@@ -85,6 +91,24 @@ def test_23_invalid_share_is_invalid_by_its_text() -> None:
 def test_text_is_one_bounded_line_without_control_characters() -> None:
     assert sanitised(" a\x1b[31m\n\tb\u202e\ud800 ") == "a[31m b"
     assert len(sanitised("x" * 10_000)) == TEXT_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ({"code": 202, "message": "Stale"}, "Stale"),
+        ({"code": "202", "message": "a\x1bb"}, "ab"),
+        ([200, None], "remark 200"),
+        (299, "remark 299"),
+        ({"code": 199, "message": "Stale"}, None),
+        ({"code": 300, "message": "Stale"}, None),
+        ("Stale", None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_a_remark_is_an_error_of_code_2xx(error: Any, text: str | None) -> None:
+    assert remark(error) == text
 
 
 @given(JSON, JSON)
