@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -75,6 +76,11 @@ class FakeNode:
     def loses(self, method: str, *faults: Exception) -> None:
         """Have the next calls of `method` take effect, and their answers fail."""
         self._after.setdefault(method, deque()).extend(faults)
+
+    def heals(self) -> None:
+        """Have no call fail any more."""
+        self._faults.clear()
+        self._after.clear()
 
     def called(self, method: str) -> list[list[Any]]:
         return [call.params for call in self.calls if call.method == method]
@@ -162,7 +168,8 @@ def _json(status: int, body: dict[str, Any]) -> web.Response:
 @asynccontextmanager
 async def serving(node: FakeNode, port: int = 0) -> AsyncIterator[FakeNode]:
     """Have `node` listen, at `node.port`."""
-    runner = web.ServerRunner(web.Server(node.answer), handler_cancellation=True, shutdown_timeout=0.01)
+    server = web.Server(node.answer)
+    runner = web.ServerRunner(server, handler_cancellation=True, shutdown_timeout=0.01)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
@@ -264,3 +271,143 @@ class WorkNode(FakeNode):
 
 def sha256d(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+SCRIPTS = {
+    "miner": "76a914" + 20 * "aa" + "88ac",
+    "community": "a914" + 20 * "cc" + "87",
+}
+"""Addresses that a block node knows."""
+
+COMMITMENT = "6a24aa21a9ed" + 32 * "5c"
+
+
+class BadBlock(Exception):
+    """What is wrong with a block."""
+
+
+@dataclass
+class BlockNode(FakeNode):
+    """A node that takes whole blocks and reads them byte by byte, by its own reading."""
+
+    community: int = 0
+    """What goes to the community's address."""
+    transactions: list[bytes] = field(default_factory=lambda: [bytes([n]) * 60 for n in range(4)])
+    witness: bool = True
+    curtime: int = 1_750_000_000
+    version: int = 0x30000000
+    value: int = 2500 * 10**8
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+
+    def template(self) -> dict[str, Any]:
+        template = super().template() | {
+            "version": self.version,
+            "curtime": self.curtime,
+            "coinbasevalue": self.value,
+            "transactions": [
+                {"data": tx.hex(), "txid": sha256d(tx)[::-1].hex(), "hash": 64 * "0"}
+                for tx in self.transactions
+            ],
+        }
+        if self.witness:
+            template["default_witness_commitment"] = COMMITMENT
+        if self.community:
+            template["CommunityAutonomousAddress"] = "community"
+            template["CommunityAutonomousValue"] = self.community
+        return template
+
+    async def rpc_validateaddress(self, params: list[Any]) -> Any:
+        script = SCRIPTS.get(params[0])
+        return {"isvalid": True, "scriptPubKey": script} if script else {"isvalid": False}
+
+    async def rpc_submitblock(self, params: list[Any]) -> Any:
+        try:
+            block = self.read(bytes.fromhex(params[0]))
+        except BadBlock as problem:
+            return str(problem)
+        if block in self.blocks:
+            return "duplicate"
+        self.blocks.append(block)
+        self.chain[self.height] = {"hash": "ab" * 32, "mix_hash": block["mix"]}
+        return None
+
+    def read(self, data: bytes) -> dict[str, Any]:
+        """Return what stands in a block; raises `BadBlock` with the reason of a refusal."""
+        fields_ = struct.unpack("<I32s32sIII", data[:80])
+        version, previous, root, time, bits, height = fields_
+        if previous[::-1].hex() != self.tip:
+            raise BadBlock("bad-prevblk")
+        if (version, bits, height) != (self.version & 0xFFFFFFFF, int(BITS, 16), self.height):
+            raise BadBlock("bad-header")
+        nonce = int.from_bytes(data[80:88], "little")
+        mix = data[88:120][::-1].hex()
+        count, rest = data[120], data[121:]
+        if count != 1 + len(self.transactions):
+            raise BadBlock("bad-count")
+        others = b"".join(self.transactions)
+        if others and not rest.endswith(others):
+            raise BadBlock("bad-transactions")
+        raw = rest[: len(rest) - len(others)]
+        coinbase = read_coinbase(raw, self.witness)
+        level = [coinbase["txid"], *(sha256d(tx) for tx in self.transactions)]
+        while len(level) > 1:
+            pairs = range(0, len(level), 2)
+            level = [sha256d(level[i] + level[min(i + 1, len(level) - 1)]) for i in pairs]
+        if level[0] != root:
+            raise BadBlock("bad-txnmrklroot")
+        if not coinbase["script"].startswith(script_number(self.height)):
+            raise BadBlock("bad-cb-height")
+        wanted = [(self.value, SCRIPTS["miner"])]
+        if self.community:
+            wanted.append((self.community, SCRIPTS["community"]))
+        if self.witness:
+            wanted.append((0, COMMITMENT))
+        if coinbase["outputs"] != wanted:
+            raise BadBlock("bad-cb-amount")
+        header_hash = sha256d(data[:80])[::-1].hex()
+        return {"header": header_hash, "nonce": nonce, "mix": mix, "time": time}
+
+
+def script_number(number: int) -> bytes:
+    """The push of a number in a script, by hand for the heights that tests use."""
+    if 1 <= number <= 16:
+        return bytes([0x50 + number])
+    digits = number.to_bytes(8, "little").rstrip(b"\0")
+    if digits[-1] & 0x80:
+        digits += b"\0"
+    return bytes([len(digits)]) + digits
+
+
+def read_coinbase(raw: bytes, witness: bool) -> dict[str, Any]:
+    """Return id, script and outputs of a coinbase; `BadBlock` where it has another form."""
+    position = 4
+
+    def take(count: int) -> bytes:
+        nonlocal position
+        position += count
+        return raw[position - count : position]
+
+    if witness and take(2) != b"\0\1":
+        raise BadBlock("no-witness")
+    begin = position
+    if take(37) != b"\1" + bytes(32) + b"\xff" * 4:
+        raise BadBlock("bad-cb-input")
+    script = take(take(1)[0])
+    if not 2 <= len(script) <= 100:
+        raise BadBlock("bad-cb-length")
+    take(4)
+    outputs = []
+    for _ in range(take(1)[0]):
+        value = int.from_bytes(take(8), "little")
+        outputs.append((value, take(take(1)[0]).hex()))
+    end = position
+    if witness and take(34) != b"\1\x20" + bytes(32):
+        raise BadBlock("bad-witness-nonce-size")
+    locktime = take(4)
+    if position != len(raw) or locktime != bytes(4):
+        raise BadBlock("bad-cb-form")
+    return {
+        "txid": sha256d(raw[:4] + raw[begin:end] + locktime),
+        "script": script,
+        "outputs": outputs,
+    }
