@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import ssl
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -166,12 +167,12 @@ def _json(status: int, body: dict[str, Any]) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(node: FakeNode, port: int = 0) -> AsyncIterator[FakeNode]:
+async def serving(node: FakeNode, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeNode]:
     """Have `node` listen, at `node.port`."""
     server = web.Server(node.answer)
     runner = web.ServerRunner(server, handler_cancellation=True, shutdown_timeout=0.01)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     node.port = runner.addresses[0][1]
     try:

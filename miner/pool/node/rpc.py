@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import aiohttp
 
 from miner.clock import Clock
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
+from miner.pool.node.proxied import ProxiedConnector
 from miner.pool.protocols.answers import sanitised
 from miner.pool.tls import distrusted, tls_context
 from miner.pool.url import PoolUrl
@@ -70,7 +72,7 @@ class NodeRpc:
 
     async def __aenter__(self) -> NodeRpc:
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls(), force_close=self._fresh, limit=0),
+            connector=self._connector(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers={"User-Agent": self._agent, "Content-Type": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -186,12 +188,15 @@ class NodeRpc:
             raise PoolRefused(f"cookie file {path}: is not one line of user:password")
         return _basic(text)
 
-    def _tls(self) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
-        if not self._url.transport.has_tls:
-            return True
-        if self._url.tls_fingerprint is not None:
-            return aiohttp.Fingerprint(bytes.fromhex(self._url.tls_fingerprint))
-        return tls_context(self._url)
+    def _connector(self) -> aiohttp.BaseConnector:
+        url = self._url
+        tls = tls_context(url) if url.transport.has_tls else None
+        if url.proxy is not None:
+            return ProxiedConnector(url, tls, CONNECT_SECONDS, force_close=self._fresh)
+        check: ssl.SSLContext | aiohttp.Fingerprint | bool = tls or True
+        if tls is not None and url.tls_fingerprint is not None:
+            check = aiohttp.Fingerprint(bytes.fromhex(url.tls_fingerprint))
+        return aiohttp.TCPConnector(ssl=check, force_close=self._fresh, limit=0)
 
     def _translated(self, error: Exception, method: str) -> PoolError:
         match error:
@@ -200,16 +205,23 @@ class NodeRpc:
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     return distrusted(self._url, cause)
                 return PoolRefused(f"{self._where}: its certificate is not trusted")
+            case aiohttp.ClientOSError(__cause__=ssl.SSLError() as cause) if not isinstance(
+                error, aiohttp.ClientConnectorError
+            ):
+                # So come the errors of a handshake beyond a proxy.
+                return self._translated(cause, method)
+            case ssl.SSLCertVerificationError():
+                return distrusted(self._url, error)
             case aiohttp.ServerFingerprintMismatch():
                 return PoolRefused(
                     f"{self._where}: its certificate has the fingerprint {error.got.hex()}, not "
                     f"{error.expected.hex()}; pin it only if it is the node's new one"
                 )
-            case aiohttp.ClientSSLError():
+            case aiohttp.ClientSSLError() | ssl.SSLError():
                 return ConnectionLost(
                     f"{self._where}: no TLS connection; check whether this port is for http://"
                 )
-            case aiohttp.ClientConnectorDNSError():
+            case aiohttp.ClientConnectorError(os_error=socket.gaierror()):
                 return ConnectionLost(
                     f"{self._where}: the name cannot be resolved; check its spelling"
                 )

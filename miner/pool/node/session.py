@@ -59,7 +59,7 @@ class NodeSession:
             FLAVOURS[flavour] if flavour is not None else None,
             address or (url.user if url.cookie_file is not None else ""),
             secrets.token_bytes(EXTRA_NONCE_BYTES),
-            f"node {url.host}, port {url.port}",
+            f"{url.host}, port {url.port}",
         )
         self._delivery = Delivery(self._submitting, self._asking, clock, self._is_current)
         self._store = BlockStore(cache_directory() / "blocks", url.host, url.port)

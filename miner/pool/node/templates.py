@@ -106,11 +106,11 @@ class Templates:
             await self._follow()
         except PoolRefused as error:
             text = str(error)
-            if not text.startswith((self._where, "cookie file")):
-                refused = PoolRefused(f"{self._where}: {text}")
-                refused.__cause__ = error.__cause__
-                return refused
-            return error
+            if self._where in text or text.startswith("cookie file"):
+                return error
+            refused = PoolRefused(f"node {self._where}: {text}")
+            refused.__cause__ = error.__cause__
+            return refused
         except PoolError as error:
             return error
         raise AssertionError("it does not end but by an error")
@@ -275,7 +275,7 @@ class Templates:
         self._say_once(reason, reason)
         if self._clock.now() - self._usable_at >= SILENCE_SECONDS:
             minutes = SILENCE_SECONDS / 60
-            raise ConnectionLost(f"{self._where}: no work for {minutes:g} minutes; {reason}")
+            raise ConnectionLost(f"node {self._where}: no work for {minutes:g} minutes; {reason}")
         pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1
         await self._clock.sleep(pause)

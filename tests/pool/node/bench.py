@@ -28,9 +28,14 @@ class Bench:
         self.events: list[PoolEvent] = []
         self.verdicts: list[Verdict] = []
         self.ended: str | PoolError | None = None
-        values = {"user": LOGIN[0], "password": LOGIN[1], "transport": Transport.HTTP} | url
+        values = {
+            "host": "127.0.0.1",
+            "user": LOGIN[0],
+            "password": LOGIN[1],
+            "transport": Transport.HTTP,
+        } | url
         self.session = NodeSession(
-            7, PoolUrl("127.0.0.1", port, **values), KAWPOW, flavour, self.clock,
+            7, PoolUrl(port=port, **values), KAWPOW, flavour, self.clock,
             self.events.append, self.verdicts.append, "progpow-miner/0", address=address,
         )  # fmt: skip
 
