@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +40,13 @@ class _Table:
 
     def has(self, key: str) -> bool:
         return key in self._values
+
+    def choice(self, key: str, known: Sequence[str]) -> str | None:
+        """Return one of `known`; None where the key is left out."""
+        value = self.get(key, str, "")
+        if self.has(key) and value not in known:
+            raise BadVariant(f"{self.where(key)}: {value!r} is none of {', '.join(known)}")
+        return value or None
 
     def table(self, key: str) -> _Table:
         return _Table(self._path, self.get(key, dict), f"{self._name}{key}.")
@@ -239,8 +246,16 @@ class Coin:
     name: str
     variant: str
     protocol: str
-    difficulty_one: str
-    """First 32 bits that are not zero of the target of difficulty 1: "ff" or "ffff"."""
+    difficulty_one: str | None
+    """How the target of difficulty 1 goes on after its zero bits: "ff" or "ffff"; None where a
+    difficulty is the number of hashes expected."""
+    node: str | None
+    """Flavour of its node's mining calls: "pprpc", "firo", "veil", "submitblock" or "sero"; None:
+    it is mined over Stratum only."""
+
+
+DIFFICULTY_ONES = ("ff", "ffff")
+NODE_FLAVOURS = ("pprpc", "firo", "veil", "submitblock", "getwork", "sero")
 
 
 @lru_cache(maxsize=1)
@@ -249,7 +264,14 @@ def coins() -> Mapping[str, Coin]:
     found: dict[str, Coin] = {}
     for path in sorted((data_directory("configs") / "coins").glob("*.toml")):
         table = _Table(path, _read_toml(path))
-        coin = Coin(*(table.get(key, str) for key in Coin.__dataclass_fields__))
+        coin = Coin(
+            symbol=table.get("symbol", str),
+            name=table.get("name", str),
+            variant=table.get("variant", str),
+            protocol=table.get("protocol", str),
+            difficulty_one=table.choice("difficulty_one", DIFFICULTY_ONES),
+            node=table.choice("node", NODE_FLAVOURS),
+        )
         table.finish()
         found[coin.symbol] = coin
     return found

@@ -20,11 +20,18 @@ from pydantic import (
 )
 
 from miner.errors import ConfigError
+from miner.pool.limits import Limits
+from miner.pool.schemes import PLAIN, SCHEMES
 
 COMMAND_LINE = "command line"
 """Stands for the file's name in a complaint about a flag."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+FilePath = Annotated[Path, Field(strict=False)]
+Seconds = Annotated[float, Field(ge=3, allow_inf_nan=False)]
+"""A limit; a shorter one would take a busy pool for a dead one."""
+
+_LIMITS = Limits()
 
 
 class _Model(BaseModel):
@@ -43,13 +50,31 @@ class PoolSettings(_Model):
     """Appended to the user after a dot."""
     tls_insecure: bool = False
     """Accept any certificate."""
-    tls_ca_file: Annotated[Path, Field(strict=False)] | None = None
-    """Certificates to trust instead of the system's."""
+    tls_ca_file: FilePath | None = None
+    """Certificates to trust besides the system's."""
+    tls_fingerprint: Text | None = None
+    """SHA-256 of the pool's certificate in hex: that one is accepted, and no other."""
+    protocol: Text | None = None
+    """What the pool speaks; left out, the url's scheme says it, else the coin, else it is found
+    out, as with "auto"."""
+    proxy: Text | None = Field(default=None, repr=False)
+    """`socks5://[user:password@]host:port` to go through."""
+    password_file: FilePath | None = None
+    """File whose first line is the password, in place of `password`."""
+    cookie_file: FilePath | None = None
+    """File in which a node leaves its user and password, often `.cookie` in its data folder."""
 
     @model_validator(mode="after")
     def _has_user(self) -> PoolSettings:
-        if not self.user and "@" not in self.url:
+        scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
+        if not self.user and "@" not in self.url and not scheme.transport.is_http:
             raise ValueError("needs a user, as its own key or as user@ in url")
+        return self
+
+    @model_validator(mode="after")
+    def _one_password(self) -> PoolSettings:
+        if self.password_file is not None and "password" in self.model_fields_set:
+            raise ValueError("give either password or password_file")
         return self
 
 
@@ -59,6 +84,23 @@ class DeviceSettings(_Model):
     use: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] | None = None
     """Names as the command `devices` prints them; every usable device where left out."""
     backend: Literal["auto", "opencl", "cuda", "ref"] = "auto"
+
+
+class LimitSettings(_Model):
+    """How long pools may take, in seconds."""
+
+    connect: Seconds = _LIMITS.connect
+    """For name, proxy, connection and TLS handshake together."""
+    login: Seconds = _LIMITS.login
+    """For the answers up to the accepted login."""
+    answer: Seconds = _LIMITS.answer
+    """For the answer to a share."""
+    silence: Seconds = _LIMITS.silence
+    """A pool without a new job for so long is left and connected to anew."""
+
+    def limits(self) -> Limits:
+        """Return them as the pool's side takes them."""
+        return Limits(self.connect, self.login, self.answer, self.silence)
 
 
 class Settings(_Model):
@@ -74,6 +116,11 @@ class Settings(_Model):
     """Stop after so many accepted shares."""
     give_up: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Stop after so many seconds without a pool; never where left out."""
+    report_hashrate: bool = False
+    """Tell pools that take such reports how fast this rig is."""
+    record: FilePath | None = None
+    """File to write down what pools say and are told; it can be replayed."""
+    limits: LimitSettings = LimitSettings()
 
     @model_validator(mode="after")
     def _one_algorithm(self) -> Settings:
@@ -155,6 +202,7 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "": Settings,
     "pools": PoolSettings,
     "devices": DeviceSettings,
+    "limits": LimitSettings,
 }
 
 _KINDS = {
@@ -185,7 +233,7 @@ def _sentence(error: Any) -> str:
             problem = f"{value!r} is none of {', '.join(choices)}{hint}"
         case "greater_than" | "greater_than_equal":
             least = (
-                f"more than {context['gt']:g}" if "gt" in context else f"{context['ge']} or more"
+                f"more than {context['gt']:g}" if "gt" in context else f"{context['ge']:g} or more"
             )
             problem = f"{value} is too small: it must be {least}"
         case "tuple_type":

@@ -12,9 +12,13 @@ import click
 from miner.cli.audit import chosen_variant
 
 if TYPE_CHECKING:
+    from miner.catalog import Coin
     from miner.pool.url import PoolUrl
     from miner.run import PoolOptions
     from miner.settings import PoolSettings, Settings
+
+PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
+"""Environment variable with the password of pools that have none of their own."""
 
 
 def _write(line: str) -> None:
@@ -41,7 +45,17 @@ def _write(line: str) -> None:
 @click.option("--shares", type=int, help="Stop after so many accepted shares.")
 @click.option("--give-up", type=float, metavar="SECONDS", help="Stop after so long without pool.")
 @click.option("--tls-insecure", is_flag=True, default=None, help="Accept any certificate.")
-@click.option("--tls-ca-file", metavar="FILE", help="Certificates to trust.")
+@click.option("--tls-ca-file", metavar="FILE", help="Certificates to trust besides the system's.")
+@click.option(
+    "--tls-fingerprint",
+    metavar="HEX",
+    help="SHA-256 of the pool's certificate: that one is accepted, and no other.",
+)
+@click.option("--protocol", metavar="NAME", help="What the pool speaks; auto: find out.")
+@click.option("--proxy", metavar="URL", help="socks5://[user:password@]host:port to go through.")
+@click.option("--cookie-file", metavar="FILE", help="A node's file with user and password.")
+@click.option("-R", "--report-hashrate", is_flag=True, default=None, help="Tell the pool.")
+@click.option("--record", metavar="FILE", help="Write down what is said to and by the pool.")
 @click.option("-c", "--config", type=click.Path(path_type=Path), help="Settings as TOML.")
 def mine(
     variant: str | None,
@@ -57,6 +71,12 @@ def mine(
     give_up: float | None,
     tls_insecure: bool | None,
     tls_ca_file: str | None,
+    tls_fingerprint: str | None,
+    protocol: str | None,
+    proxy: str | None,
+    cookie_file: str | None,
+    report_hashrate: bool | None,
+    record: str | None,
     config: Path | None,
 ) -> None:
     """Mine for the account that you name."""
@@ -65,8 +85,23 @@ def mine(
     from miner.settings import load_settings
 
     pools = _pools(urls, users, passwords, worker, combined)
+    for_each = {
+        "tls_insecure": tls_insecure,
+        "tls_ca_file": tls_ca_file,
+        "tls_fingerprint": tls_fingerprint,
+        "protocol": protocol,
+        "proxy": proxy,
+        "cookie_file": cookie_file,
+    }
     for pool in pools:
-        pool |= {"tls_insecure": tls_insecure, "tls_ca_file": tls_ca_file}
+        pool |= for_each
+    for key, value in {**for_each, "worker": worker}.items():
+        if config and not pools and value is not None:
+            flag = f"--{key.replace('_', '-')}"
+            raise click.UsageError(
+                f"{flag} belongs to pools of the command line; write {key} under [[pools]] in "
+                f"{config}"
+            )
     settings = load_settings(
         config,
         {
@@ -76,6 +111,8 @@ def mine(
             "devices": {"use": _names(devices), "backend": backend},
             "shares": shares,
             "give_up": give_up,
+            "report_hashrate": report_hashrate,
+            "record": record,
         },
     )
     asyncio.run(_mine(settings))
@@ -120,14 +157,12 @@ async def _mine(settings: Settings) -> None:
     from miner.run import Mining
     from miner.run import mine as run_mine
 
-    diff1 = DIFF1_KAWPOW
-    if settings.coin:
-        coin = find_coin(settings.coin)
-        variant = chosen_variant(coin.variant)
-        diff1 = DIFF1_FFFF if coin.difficulty_one == "ffff" else DIFF1_KAWPOW
-    else:
-        variant = chosen_variant(settings.variant or "")
-    pools = [pool_url(pool) for pool in settings.pools]
+    coin = find_coin(settings.coin) if settings.coin else None
+    variant = chosen_variant(coin.variant if coin else settings.variant or "")
+    diff1 = {"ff": DIFF1_KAWPOW, "ffff": DIFF1_FFFF, None: None}[
+        coin.difficulty_one if coin else None
+    ]
+    pools = [pool_url(pool, coin) for pool in settings.pools]
     use, out, missing = choose_devices(settings.devices.backend, settings.devices.use, variant)
     for sentence in missing:
         _write(f"note      {sentence}")
@@ -137,24 +172,86 @@ async def _mine(settings: Settings) -> None:
         _write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
     for url in pools:
         tls_context(url)
-        if url.tls_insecure:
+        if url.tls_insecure and url.transport.has_tls:
             _write(
                 f"note      {url.label}: its certificate is not checked, so that anyone in "
                 "between can take your shares"
             )
-    mining = Mining(variant, pools, use, diff1, settings.shares, settings.give_up)
+    mining = Mining(
+        variant,
+        pools,
+        use,
+        diff1,
+        settings.shares,
+        settings.give_up,
+        report_hashrate=settings.report_hashrate,
+        record=settings.record,
+        limits=settings.limits.limits(),
+        node=coin.node if coin else None,
+    )
     await run_mine(mining, _write)
 
 
-def pool_url(pool: PoolSettings) -> PoolUrl:
-    """Return the address that the settings of a pool name."""
+def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
+    """Return the address that the settings of a pool name, for mining `coin`.
+
+    Raises `ConfigError` for what does not go together.
+    """
     from dataclasses import replace
 
-    from miner.pool.url import parse_pool_url
+    from miner.errors import ConfigError
+    from miner.pool.schemes import NODE, Scheme, protocol_of
+    from miner.pool.socks import parse_proxy
+    from miner.pool.tls import parse_fingerprint
+    from miner.pool.url import DEFAULT_PASSWORD, parse_pool_url
 
-    url = parse_pool_url(pool.url, pool.user or None, pool.password.get_secret_value(), pool.worker)
-    ca_file = str(pool.tls_ca_file) if pool.tls_ca_file else None
-    return replace(url, tls_insecure=pool.tls_insecure, ca_file=ca_file)
+    password = pool.password.get_secret_value()
+    if pool.password_file is not None:
+        password = _first_line(pool.password_file)
+    fallback = DEFAULT_PASSWORD
+    if "password" not in pool.model_fields_set:
+        fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
+    url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
+    protocol = protocol_of(
+        pool.protocol, Scheme(url.protocol, url.transport), coin.protocol if coin else None
+    )
+    if protocol == NODE and coin and coin.node is None:
+        raise ConfigError(
+            f"{url.label}: {coin.name} is mined over Stratum only, with a pool or with a node that "
+            "speaks it itself; write stratum+tcp://host:port"
+        )
+    if pool.tls_fingerprint is not None and not url.transport.has_tls:
+        raise ConfigError(
+            f"{url.label}: there is no certificate to pin without TLS; write stratum+tls:// or "
+            "https://"
+        )
+    if pool.cookie_file is not None and not url.transport.is_http:
+        raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
+    if pool.proxy is not None:
+        parse_proxy(pool.proxy)
+    return replace(
+        url,
+        protocol=protocol,
+        tls_insecure=pool.tls_insecure,
+        ca_file=str(pool.tls_ca_file) if pool.tls_ca_file else None,
+        tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
+        proxy=pool.proxy,
+        cookie_file=str(pool.cookie_file) if pool.cookie_file else None,
+    )
+
+
+def _first_line(path: Path) -> str:
+    from miner.errors import ConfigError
+
+    try:
+        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"password file {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"password file {path}: is not UTF-8 text") from error
+    if not lines or not lines[0].strip():
+        raise ConfigError(f"password file {path}: its first line is empty")
+    return lines[0].strip()
 
 
 POOL_OPTIONS = [

@@ -161,7 +161,7 @@ class PoolClient:
         except Banned as error:
             return str(error), self._turns.shut_out()
         except PoolRefused as error:
-            if isinstance(error, WrongDialect) and not pool.detection.found:
+            if isinstance(error, WrongDialect) and not pool.detection.named:
                 if pool.detection.misfit():
                     return str(error), ANOTHER_DIALECT_SECONDS
                 error = WrongDialect("it speaks no protocol of ours")

@@ -11,7 +11,8 @@ class Detection:
     def __init__(self, order: Sequence[str]) -> None:
         self._order = list(order)
         self._at = 0
-        self.found = len(self._order) == 1
+        self.named = len(self._order) == 1
+        self.found = self.named
         """Whether `current` is known to fit, or was named."""
 
     @property
@@ -26,5 +27,6 @@ class Detection:
 
     def misfit(self) -> bool:
         """Go on to the next protocol; False where all were tried and it is the first's turn."""
+        self.found = self.named
         self._at = (self._at + 1) % len(self._order)
         return self._at > 0

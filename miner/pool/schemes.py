@@ -106,7 +106,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 """Each scheme in lower case, without its "://"."""
 
 _ETHEREUM_LIKE = frozenset({"ethproxy", "ethstratum", "ethstratum2", "sero"})
-"""Coins with one of these have nodes that speak eth_getWork."""
+"""Coins with one of these have nodes that know no getblocktemplate."""
 
 
 def find_scheme(name: str) -> Scheme:
@@ -135,8 +135,9 @@ def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | N
     """Return the protocol to speak: the one of `option`, else the scheme's, else the coin's;
     None: find out.
 
-    Over HTTP a coin's own protocol only tells which kind of node it has. Raises `ConfigError`
-    for an unknown `option`, and where protocol and transport do not go together.
+    Over HTTP a coin's own protocol only tells which kind of node it has: that of an
+    Ethereum-like coin speaks eth_getWork. Raises `ConfigError` for an unknown `option`, and where
+    protocol and transport do not go together.
     """
     chosen = option.lower() if option is not None else None
     if chosen is not None and chosen not in known_protocols():
@@ -153,6 +154,6 @@ def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | N
             f"address as {wanted}host:port"
         )
     if over_http:
-        found = GETWORK if coin in _ETHEREUM_LIKE else NODE
-        return found if chosen == AUTO else chosen or scheme.protocol or found
+        found = NODE if chosen == AUTO else chosen or scheme.protocol or NODE
+        return GETWORK if found == NODE and coin in _ETHEREUM_LIKE else found
     return None if chosen == AUTO else chosen or scheme.protocol or coin

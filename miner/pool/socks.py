@@ -62,7 +62,12 @@ async def connected(proxy: Proxy, host: str, port: int, limit: float) -> socket.
     """
     host.encode("idna")
     connector = Connector(
-        ProxyType.SOCKS5, proxy.host, proxy.port, proxy.user or None, proxy.password or None, True
+        ProxyType.SOCKS5,
+        proxy.host,
+        proxy.port,
+        username=proxy.user or None,
+        password=proxy.password or None,
+        rdns=True,
     )
     try:
         return await connector.connect(host, port, timeout=limit)

@@ -72,14 +72,18 @@ class PoolUrl:
 
 
 def parse_pool_url(
-    text: str, user: str | None = None, password: str | None = None, worker: str | None = None
+    text: str,
+    user: str | None = None,
+    password: str | None = None,
+    worker: str | None = None,
+    fallback: str = DEFAULT_PASSWORD,
 ) -> PoolUrl:
     """Return the pool that `[scheme://][user[:password]@]host:port[/path]` names.
 
     Credentials in the address are percent-decoded; a path is appended to the user after a slash,
     `worker` after a dot. Over HTTP a path stays one, and a node knows no workers. `user` and
-    `password` go before the address's own, except that a password of "x" gives way. The protocol
-    is the one that the scheme names. Raises `ConfigError` with what to write instead; no sentence
+    `password` go before the address's own, except that a password of "x" gives way; `fallback` is
+    the password where neither names one. The protocol is the one that the scheme names. Raises `ConfigError` with what to write instead; no sentence
     of it repeats a password.
     """
     scheme, rest = _scheme(text.strip())
@@ -101,7 +105,7 @@ def parse_pool_url(
             raise ConfigError(f"pool {host}:{port}: a worker needs a user that it belongs to")
         name = f"{name}.{worker}"
     if not password or password == DEFAULT_PASSWORD:
-        password = own_password or DEFAULT_PASSWORD
+        password = own_password or password or fallback
     for what, value in (("user", name), ("password", password), ("path", path)):
         _check_login(f"pool {host}:{port}", what, value)
     return PoolUrl(

@@ -120,8 +120,10 @@ async def test_a_path_is_part_of_the_address() -> None:
 
 
 async def test_a_name_that_does_not_exist() -> None:
-    async with serving(PprpcNode()) as node:
-        async with running(node, "pprpc", host="node.invalid") as bench:
-            error = await bench.end()
-            assert isinstance(error, ConnectionLost)
-            assert "cannot be resolved" in str(error)
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", host="node.invalid") as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert "cannot be resolved" in str(error)
