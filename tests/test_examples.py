@@ -23,13 +23,18 @@ def coin_symbols() -> set[str]:
 @pytest.mark.parametrize("path", COINS, ids=lambda p: p.stem)
 def test_a_coin_names_a_variant_and_a_protocol(path: Path) -> None:
     coin = tomllib.loads(path.read_text(encoding="utf-8"))
-    assert set(coin) == {"symbol", "name", "variant", "protocol", "difficulty_one"}
+    assert {"symbol", "name", "variant", "protocol"} <= set(coin)
+    assert set(coin) <= {"symbol", "name", "variant", "protocol", "difficulty_one", "node"}
     assert coin["symbol"] == coin["symbol"].upper()
     assert path.stem == coin["name"].lower()
     assert isinstance(catalog.find_variant(coin["variant"]), Variant)
     assert coin["variant"] in catalog.variants()
-    assert coin["protocol"] == "kawpow"
-    assert coin["difficulty_one"] == ("ffff" if coin["symbol"] == "FIRO" else "ff")
+    own = {"ZANO": "zano", "SERO": "sero"}
+    assert coin["protocol"] == own.get(coin["symbol"], "kawpow")
+    ones = {"ZANO": None, "SERO": None, "FIRO": "ffff"}
+    assert coin.get("difficulty_one") == ones.get(coin["symbol"], "ff")
+    nodes = {"ZANO": None, "QUAI": None, "SERO": "sero", "FIRO": "firo", "VEIL": "veil"}
+    assert coin.get("node") == (nodes | {"MEWC": "submitblock"}).get(coin["symbol"], "pprpc")
 
 
 def test_no_symbol_is_given_twice() -> None:

@@ -83,8 +83,8 @@ def parse_pool_url(
     Credentials in the address are percent-decoded; a path is appended to the user after a slash,
     `worker` after a dot. Over HTTP a path stays one, and a node knows no workers. `user` and
     `password` go before the address's own, except that a password of "x" gives way; `fallback` is
-    the password where neither names one. The protocol is the one that the scheme names. Raises `ConfigError` with what to write instead; no sentence
-    of it repeats a password.
+    the password where neither names one. The protocol is the one that the scheme names. Raises
+    `ConfigError` with what to write instead; no sentence of it repeats a password.
     """
     scheme, rest = _scheme(text.strip())
     over_http = scheme.transport.is_http
