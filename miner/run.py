@@ -33,7 +33,10 @@ from miner.pool.bundled.server import (
 from miner.pool.client import PoolClient
 from miner.pool.dial import NetworkDial
 from miner.pool.limits import Limits
+from miner.pool.node.session import NodeSession
 from miner.pool.protocols.difficulty import target_from_difficulty
+from miner.pool.protocols.events import PoolEvent
+from miner.pool.recording import Recorder
 from miner.pool.session import Reports
 from miner.pool.url import PoolUrl
 from miner.progpow.epoch import Epoch
@@ -143,6 +146,23 @@ async def mine(
         digest = verifier.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
         return digest.mix_hash, digest.final_hash
 
+    def node_session(
+        number: int,
+        url: PoolUrl,
+        report: Callable[[PoolEvent], None],
+        answered: Callable[[Verdict], None],
+    ) -> NodeSession:
+        flavour = mining.node
+        if url.protocol == "getwork":
+            flavour = "sero" if flavour == "sero" else "getwork"
+        return NodeSession(
+            number, url, mining.variant, flavour, clock, report, answered, AGENT,
+            address=url.reward or url.user,
+        )  # fmt: skip
+
+    tape = None
+    if mining.record is not None:
+        tape = Recorder(mining.record, clock, lambda text: console.line(f"record    {text}"))
     reports = None
     if mining.report_hashrate:
         reports = Reports(lambda: telemetry.snapshot().hashrate.minute, random.randbytes(32))
@@ -150,7 +170,7 @@ async def mine(
         mining.pools, mining.variant, work_on, on_verdict, emit,
         dial=NetworkDial(mining.limits.connect), clock=clock, random=random, agent=AGENT,
         seed_of=seed_hash, diff1=mining.diff1, give_up=mining.give_up, limits=mining.limits,
-        reports=reports,
+        reports=reports, tape=tape, node_session=node_session,
     )  # fmt: skip
     with WorkPool("build", BUILDS) as builds:
         engine = Engine(
@@ -169,6 +189,8 @@ async def mine(
             try:
                 await _work(engine, client, console, clock, stopped_at)
             finally:
+                if tape:
+                    tape.close()
                 for line in summary(telemetry.snapshot()):
                     console.line(line)
     return telemetry.snapshot().accepted

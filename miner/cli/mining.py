@@ -212,6 +212,11 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
     if "password" not in pool.model_fields_set:
         fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
     url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
+    reward = ""
+    if url.transport.is_http and "@" in pool.url:
+        # The login in a node's address is the node's own; the user is who is paid.
+        reward = pool.user
+        url = parse_pool_url(pool.url, None, password, None, fallback)
     protocol = protocol_of(
         pool.protocol, Scheme(url.protocol, url.transport), coin.protocol if coin else None
     )
@@ -232,6 +237,7 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
     return replace(
         url,
         protocol=protocol,
+        reward=reward,
         tls_insecure=pool.tls_insecure,
         ca_file=str(pool.tls_ca_file) if pool.tls_ca_file else None,
         tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,

@@ -58,6 +58,9 @@ class PoolUrl:
     cookie_file: str | None = None
     """Where a node on this machine leaves its user and password."""
 
+    reward: str = ""
+    """Address that a node's block rewards, where that is not said to the node itself."""
+
     @property
     def label(self) -> str:
         """The address without any credentials."""

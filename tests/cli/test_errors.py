@@ -35,7 +35,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine", "-a", "kawpow", *POOL, "-u", "two"], 2, "-u is given 2 times, -o 1 times"),
     (["mine", "-a", "kawpow", *POOL, "-p", "1", "-p", "2"], 2, "-p is given 2 times"),
     (["mine", "-a", "kawpow", "-o", "bogus://h:1", "-u", "w"], 2, "unknown scheme bogus://"),
-    (["mine", "-a", "kawpow", "-o", "http://h:1", "-u", "w"], 2, "is not spoken yet"),
+    (["mine", "--coin", "zano", "-o", "http://h:1", "-u", "w"], 2, "is mined over Stratum only"),
     (["mine", "-a", "kawpow", "-o", "h", "-u", "w"], 2, "pool 'h' has no port"),
     (["mine", "-a", "kawpow", "-o", "h:0", "-u", "w"], 2, "is not a number from 1 to 65535"),
     (["mine", "-a", "kawpow", "-o", "::1:1", "-u", "w"], 2, "needs brackets"),
