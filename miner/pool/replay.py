@@ -57,7 +57,7 @@ async def _replay(dialogues: Sequence[Dialogue], variant_of: VariantOf) -> list[
     sent: dict[str, SentNonces] = {}
     held = []
     for dialogue in dialogues:
-        pool = sent.setdefault(dialogue.url, SentNonces())
+        pool = sent.setdefault(dialogue.host, SentNonces())
         again = _Again(dialogue, variant_of(dialogue.variant), jobs, pool)
         held.append(await again.hold())
     return held

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from time import monotonic
+
+import pytest
+
+from miner.simulation import LoopClock, SimulatedLoop, run, settle
+
+
+def test_half_an_hour_takes_no_time_and_keeps_its_order() -> None:
+    woken: list[tuple[float, str]] = []
+
+    async def wake(name: str, seconds: float, times: int) -> None:
+        clock = LoopClock()
+        for _ in range(times):
+            await clock.sleep(seconds)
+            woken.append((clock.now(), name))
+
+    async def both() -> float:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wake("minute", 60.0, 30))
+            group.create_task(wake("quarter", 900.0, 2))
+        return LoopClock().now()
+
+    begun = monotonic()
+    assert run(both()) == 1800.0
+    assert monotonic() - begun < 10
+    assert len(woken) == 32
+    assert woken == sorted(woken, key=lambda entry: entry[0])
+    assert {at for at, name in woken if name == "quarter"} == {900.0, 1800.0}
+
+
+def test_a_limit_passes_in_simulated_time() -> None:
+    async def wait() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(600):
+                await asyncio.Event().wait()
+        return LoopClock().now()
+
+    assert run(wait()) == 600.0
+
+
+def test_settling_lets_everything_go_on_that_can() -> None:
+    async def chain(count: int) -> int:
+        queues: list[asyncio.Queue[int]] = [asyncio.Queue() for _ in range(count + 1)]
+
+        async def pass_on(i: int) -> None:
+            queues[i + 1].put_nowait(await queues[i].get() + 1)
+
+        async with asyncio.TaskGroup() as group:
+            for i in reversed(range(count)):
+                group.create_task(pass_on(i))
+            queues[0].put_nowait(0)
+            await settle()
+            assert LoopClock().now() < 0.001
+            return queues[count].get_nowait()
+
+    assert run(chain(500)) == 500
+
+
+def test_what_can_never_wake_is_said_instead_of_waited_for() -> None:
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="nothing is left"):
+        run(for_ever())
+
+
+def test_time_does_not_outrun_a_thread() -> None:
+    async def both() -> str:
+        going = threading.Event()
+        async with asyncio.timeout(3600):
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(asyncio.to_thread(going.wait, 30))
+                await settle()
+                going.set()
+            assert work.result()
+        assert LoopClock().now() < 60
+        await asyncio.sleep(3600)
+        return "done"
+
+    assert run(both()) == "done"
+
+
+def test_time_does_not_outrun_a_socket() -> None:
+    async def both() -> bytes:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            late = threading.Timer(0.05, theirs.sendall, [b"late"])
+            late.start()
+            async with asyncio.timeout(3600):
+                data = await reader.read(10)
+            late.join()
+            writer.close()
+            await writer.wait_closed()
+        assert LoopClock().now() < 60
+        return data
+
+    assert run(both()) == b"late"
+
+
+def test_each_loop_begins_at_zero() -> None:
+    loop = SimulatedLoop()
+    try:
+        assert loop.time() == 0.0
+        loop.run_until_complete(asyncio.sleep(5))
+        assert loop.time() == 5.0
+    finally:
+        loop.close()
