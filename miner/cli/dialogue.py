@@ -1,0 +1,188 @@
+"""Commands about what is said between miner and pool: a recording again, a pool asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from miner.cli.audit import chosen_variant
+from miner.cli.mining import PASSWORD_VARIABLE
+
+if TYPE_CHECKING:
+    from miner.catalog import Coin
+    from miner.pool.probe import Finding
+    from miner.pool.replay import Replayed
+    from miner.pool.url import PoolUrl
+    from miner.progpow.variant import Variant
+
+NOBODY = "probe"
+"""Who logs in where no user is named."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE",
+              help="Instead of the recorded name, for a variant of your own.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+def replay(file: Path, variant: str | None, as_json: bool) -> None:
+    """Hold the recorded sessions of FILE again and compare every byte."""
+    from miner.errors import CheckFailed
+    from miner.pool.replay import replay as hold
+    from miner.pool.tape import load_recording
+
+    results = hold(load_recording(file), lambda name: chosen_variant(variant or name))
+    if as_json:
+        click.echo(json.dumps([_as_object(result) for result in results], indent=2))
+    for result in results if not as_json else ():
+        _print_replayed(result)
+    different = sum(result.difference is not None for result in results)
+    if different:
+        raise CheckFailed(
+            f"{different} of {len(results)} connections in {file} would say something else now"
+        )
+
+
+def _print_replayed(result: Replayed) -> None:
+    shares = ", ".join(f"{count} {kind.value}" for kind, count in result.shares.items())
+    click.echo(f"connection {result.connection}: {result.url}, {result.protocol}")
+    click.echo(f"  jobs    {result.jobs}")
+    click.echo(f"  shares  {shares or 'none'}")
+    for text in result.messages:
+        click.echo(f"  note    {text}")
+    click.echo(f"  ended   {result.ended}")
+    click.echo(f"  {'same bytes' if result.difference is None else result.difference}")
+
+
+def _as_object(result: Replayed) -> dict[str, Any]:
+    return {
+        "connection": result.connection,
+        "url": result.url,
+        "protocol": result.protocol,
+        "jobs": result.jobs,
+        "shares": {kind.value: count for kind, count in result.shares.items()},
+        "messages": result.messages,
+        "ended": result.ended,
+        "difference": result.difference,
+    }
+
+
+@click.command()
+@click.argument("url")
+@click.option("-u", "--user", help="Wallet or WALLET.worker (default: probe).")
+@click.option("-p", "--pass", "--password", "password", help="Default: x.")
+@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE",
+              help="For the epochs (default: kawpow).")  # fmt: skip
+@click.option("--coin", metavar="SYMBOL", help="Coin, which knows its variant and protocol.")
+@click.option("--protocol", metavar="NAME", help="Try this one alone; auto: all of them.")
+@click.option("--seconds", type=click.FloatRange(1, 600), default=20, show_default=True,
+              help="To listen at most.")  # fmt: skip
+@click.option("--tls-insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--json", "as_json", is_flag=True, help="An object.")
+def probe(
+    url: str,
+    user: str | None,
+    password: str | None,
+    variant: str | None,
+    coin: str | None,
+    protocol: str | None,
+    seconds: float,
+    tls_insecure: bool,
+    as_json: bool,
+) -> None:
+    """Ask the pool at URL what it speaks and wants, and leave."""
+    import asyncio
+    from dataclasses import replace
+
+    from miner.catalog import find_coin
+    from miner.clock import SystemClock
+    from miner.pool.dial import NetworkDial
+    from miner.pool.probe import Question
+    from miner.pool.probe import probe as ask
+    from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+    from miner.pool.protocols.table import PROTOCOLS
+    from miner.progpow.keccak import seed_hash
+    from miner.run import AGENT
+
+    if variant and coin:
+        raise click.UsageError("-a and --coin exclude each other; give one of them")
+    mined = find_coin(coin) if coin else None
+    numbers = chosen_variant(mined.variant if mined else variant or "kawpow")
+    address, spoken = _address(url, user, password, protocol, mined)
+    notes = []
+    if not address.user:
+        address = replace(address, user=NOBODY)
+        notes.append(f'no user is named: logged in as "{NOBODY}"')
+    if not variant and not mined:
+        notes.append("no variant is named: epochs are kawpow's")
+    diff1 = {"ff": DIFF1_KAWPOW, "ffff": DIFF1_FFFF, None: None}[
+        mined.difficulty_one if mined else None
+    ]
+    question = Question(
+        replace(address, tls_insecure=tls_insecure), numbers, AGENT, seconds,
+        [spoken] if spoken else list(PROTOCOLS), seed_hash, diff1,
+    )  # fmt: skip
+    finding = asyncio.run(ask(question, NetworkDial(), SystemClock()))
+    if as_json:
+        click.echo(json.dumps(_finding_object(finding, notes, numbers), indent=2))
+    else:
+        _print_finding(finding, notes, numbers)
+
+
+def _address(
+    text: str, user: str | None, password: str | None, protocol: str | None, coin: Coin | None
+) -> tuple[PoolUrl, str | None]:
+    """Return where to ask, and the protocol that is named; raises `ConfigError`."""
+    from miner.errors import ConfigError
+    from miner.pool.schemes import Scheme, protocol_of
+    from miner.pool.url import DEFAULT_PASSWORD, parse_pool_url
+
+    fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
+    url = parse_pool_url(text, user, password, fallback=fallback)
+    if url.transport.is_http:
+        raise ConfigError(
+            f"{url.label}: only pools are probed, and this is a node's address; write "
+            "stratum+tcp://host:port"
+        )
+    scheme = Scheme(url.protocol, url.transport)
+    return url, protocol_of(protocol, scheme, coin.protocol if coin else None)
+
+
+def _finding_object(finding: Finding, notes: list[str], variant: Variant) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        **asdict(finding), "seed": finding.seed.value, "variant": variant.name, "notes": notes,
+    }  # fmt: skip
+
+
+def _print_finding(finding: Finding, notes: list[str], variant: Variant) -> None:
+    unknown = "not told"
+    rows = [("pool", finding.url)]
+    rows += [("tls", finding.tls or "none")]
+    rows += [("not", f"{name}: {reason}") for name, reason in finding.misfits.items()]
+    rows += [("speaks", f"{finding.title} (--protocol {finding.protocol})")]
+    if finding.latency_ms is not None:
+        rows += [("answer", f"after {finding.latency_ms:g} ms")]
+    login = {True: "accepted", None: "not answered"}
+    rows += [("login", login.get(finding.accepted, f"refused: {finding.refusal}"))]
+    nonces = unknown
+    if finding.free_bits is not None:
+        nonces = f"extranonce of {finding.extranonce_bytes} bytes, {finding.free_bits} bits free"
+    rows += [("nonces", nonces)]
+    share = unknown
+    if finding.expected_hashes is not None:
+        share = f"{finding.expected_hashes:.4g} hashes expected"
+    rows += [("share", share)]
+    block = unknown
+    if finding.height is not None:
+        block = f"height {finding.height}, epoch {finding.epoch} of {variant.name}"
+    rows += [("block", block)]
+    rows += [("seed", {"absent": unknown}.get(finding.seed.value, finding.seed.value))]
+    rows += [("quirk", text) for text in finding.quirks]
+    rows += [("note", text) for text in notes]
+    for key, text in rows:
+        click.echo(f"{key:<8} {text}")
