@@ -1,0 +1,90 @@
+"""The bundled pool on loopback, probed from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from miner.progpow.keccak import seed_hash
+from tests.cli.running import CHECKOUT, run
+
+
+@contextmanager
+def pool(*options: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "miner", "pool", "--listen", "127.0.0.1:0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.kill()
+
+
+def test_a_pool_tells_what_it_is() -> None:
+    with pool("--difficulty", "1", "--height", "7500") as url:
+        ran = run("probe", url)
+    assert (ran.code, ran.err) == (0, "")
+    rows = [line for line in ran.out.splitlines() if not line.startswith("answer")]
+    assert rows == [
+        f"pool     {url}",
+        "tls      none",
+        "speaks   KawPow Stratum (--protocol kawpow)",
+        "login    accepted",
+        "nonces   extranonce of 2 bytes, 48 bits free",
+        "share    4.312e+09 hashes expected",
+        "block    height 7500, epoch 1 of kawpow",
+        "seed     fits",
+        'note     no user is named: logged in as "probe"',
+        "note     no variant is named: epochs are kawpow's",
+    ]
+    assert "answer   after " in ran.out
+    assert seed_hash(1) != seed_hash(0)
+
+
+def test_the_dialect_is_found_and_all_of_it_is_json() -> None:
+    with pool("--protocol", "ethstratum2", "-a", "meowpow") as url:
+        ran = run("probe", url, "-u", "wallet.rig1", "-p", "s3cret", "-a", "meowpow", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert found["protocol"] == "ethstratum2"
+    assert set(found["misfits"]) == {"kawpow", "ethstratum", "ethproxy"}
+    assert (found["accepted"], found["variant"], found["notes"]) == (True, "meowpow", [])
+    assert found["latency_ms"] > 0
+    assert "s3cret" not in ran.out
+
+
+def test_a_named_dialect_is_the_only_one_that_is_tried() -> None:
+    with pool("--protocol", "ethstratum2") as url:
+        ran = run("probe", url, "-u", "wallet", "--protocol", "kawpow")
+        assert (ran.code, ran.out) == (4, "")
+        assert "no answer in any protocol that was tried (kawpow: " in ran.err
+        assert ran.err.count("\n") == 1
+        assert run("probe", url, "--coin", "RVN").code == 4
+        assert run("probe", url, "--coin", "RVN", "--protocol", "ethstratum2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("http://127.0.0.1:8766",), "this is a node's address"),
+        (("127.0.0.1",), "has no port"),
+        (("127.0.0.1:1", "--protocol", "morse"), "protocol 'morse' is not known"),
+        (("127.0.0.1:1", "-a", "kawpow", "--coin", "RVN"), "exclude each other"),
+        (("127.0.0.1:1", "--seconds", "0"), "--seconds"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence(arguments: tuple[str, ...], says: str) -> None:
+    ran = run("probe", *arguments)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def test_nothing_listens_there() -> None:
+    ran = run("probe", "127.0.0.1:1")
+    assert ran.code == 4
+    assert ran.err == "progpow-miner: 127.0.0.1, port 1: nothing listens there; check the port\n"

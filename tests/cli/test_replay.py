@@ -1,0 +1,105 @@
+"""A session recorded through the library, held again from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from miner import simulation
+from tests.cli.running import TOY, run, toy_file
+from tests.pool.protocols.dialogue import answer, notify, solution
+from tests.pool.taped import Taped
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    taped = Taped(tmp_path / "tape.jsonl")
+
+    async def talk() -> None:
+        taped.open_tape()
+        async with asyncio.TaskGroup() as group:
+            taped.connect(group)
+            await taped.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+            for i in range(3):
+                await asyncio.sleep(30)
+                taped.submit(solution(taped.jobs[0], taped.jobs[0].nonces.first + i))
+                said = answer(taped.spoken.last_id, True) if i else answer(4, None, [21, "stale"])
+                await taped.feed(said)
+            taped.stream.end()
+        taped.tape.close()
+
+    simulation.run(talk())
+    return taped.path
+
+
+def changed(tape: Path, old: str, new: str) -> None:
+    text = tape.read_text(encoding="ascii")
+    assert old in text
+    tape.write_text(text.replace(old, new), encoding="ascii")
+
+
+def test_the_same_bytes(tape: Path) -> None:
+    ran = run("replay", tape)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        "connection 1: stratum+tcp://pool.example:3333, kawpow",
+        "  jobs    1",
+        "  shares  1 stale, 2 accepted",
+        "  ended   the pool closed the connection",
+        "  same bytes",
+    ]
+
+
+def test_another_byte_is_a_failed_check(tape: Path) -> None:
+    changed(tape, "mining.submit", "mining.sobmit")
+    ran = run("replay", tape)
+    assert ran.code == 1
+    assert ran.err == (
+        f"progpow-miner: 1 of 1 connections in {tape} would say something else now\n"
+    )
+    difference = ran.out.splitlines()[-1]
+    assert "mining.sobmit" in difference
+    assert "mining.submit" in difference
+    assert "same bytes" not in ran.out
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_as_json(tape: Path, code: int) -> None:
+    if code:
+        changed(tape, "mining.submit", "mining.sobmit")
+    ran = run("replay", tape, "--json")
+    assert ran.code == code
+    (result,) = json.loads(ran.out)
+    assert result.pop("difference") is None or code
+    assert result == {
+        "connection": 1,
+        "url": "stratum+tcp://pool.example:3333",
+        "protocol": "kawpow",
+        "jobs": 1,
+        "shares": {"stale": 1, "accepted": 2},
+        "messages": [],
+        "ended": "the pool closed the connection",
+    }
+
+
+def test_an_unusable_file_is_one_sentence(tape: Path, tmp_path: Path) -> None:
+    changed(tape, '"kind": "received"', '"kind": "dreamt"')
+    ran = run("replay", tape)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"recording {tape}, line 3: 'dreamt' is no kind of record" in ran.err
+    ran = run("replay", tmp_path / "none.jsonl")
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1
+
+
+def test_a_variant_of_ones_own_is_named_again(tape: Path, tmp_path: Path) -> None:
+    changed(tape, '"variant": "kawpow"', '"variant": "toy"')
+    ran = run("replay", tape)
+    assert ran.code == 2
+    assert "variant 'toy' is not known" in ran.err
+    assert 'name = "toy"' in TOY
+    ran = run("replay", tape, "-a", toy_file(tmp_path, ("length = 100", "length = 7500")))
+    assert ran.code == 0, ran.err
