@@ -157,7 +157,7 @@ async def mine(
             flavour = "sero" if flavour == "sero" else "getwork"
         return NodeSession(
             number, url, mining.variant, flavour, clock, report, answered, AGENT,
-            address=url.reward or url.user,
+            address=url.reward,
         )  # fmt: skip
 
     tape = None
