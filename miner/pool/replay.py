@@ -137,7 +137,7 @@ class _Again:
             await simulation.settle()
             for index, record in enumerate(self._dialogue.records):
                 await asyncio.sleep(max(0.0, begun + record.seconds - self._now()))
-                await self._step(record, self._dialogue.records[index + 1 :])
+                await self._step(record, index)
             self._nothing_more("the end of the recording")
             self._session.leave("the recording ends")
         return self._result
@@ -151,14 +151,14 @@ class _Again:
         except PoolError as error:
             self._result.ended = str(error)
 
-    async def _step(self, record: Record, following: Sequence[Record]) -> None:
+    async def _step(self, record: Record, index: int) -> None:
         match record:
             case Sent(_, line, data):
                 self._compare(line, data)
                 return
             case Received(_, line, data):
                 self._nothing_more(f"line {line}")
-                self._waiting = _handed_in_meanwhile(following)
+                self._waiting = _handed_in_meanwhile(self._dialogue.records, index)
                 self._stream.bring(data)
             case Found(_, line) if not record.within:
                 self._nothing_more(f"line {line}")
@@ -241,11 +241,11 @@ class _Again:
         self._result.shares[verdict.outcome] += 1
 
 
-def _handed_in_meanwhile(following: Sequence[Record]) -> list[Found]:
-    """Return the shares that were handed in while the client took what it just received."""
+def _handed_in_meanwhile(records: Sequence[Record], received: int) -> list[Found]:
+    """Return the shares that were handed in while the client took the record at `received`."""
     found: list[Found] = []
-    for record in following:
-        match record:
+    for index in range(received + 1, len(records)):
+        match record := records[index]:
             case Found() if record.within:
                 found.append(record)
             case Sent():
