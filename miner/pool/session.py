@@ -182,8 +182,10 @@ class Session:
             if not data:
                 early = "" if self._authorized else " before it accepted the login"
                 raise ConnectionLost(f"the pool closed the connection{early}")
-            for event in self._protocol.receive(data):
-                self._take(event)
+            # Line by line, so that what came before a line that ends it all still counts.
+            for line in data.splitlines(keepends=True):
+                for event in self._protocol.receive(line):
+                    self._take(event)
             self._stream.write(self._protocol.data_to_send())
 
     def _take(self, event: PoolEvent) -> None:

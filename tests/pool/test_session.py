@@ -306,3 +306,14 @@ async def test_a_bug_is_not_taken_for_a_lost_connection() -> None:
     with pytest.raises(ExceptionGroup):
         await bench.session.run()
     assert bench.stream.closed
+
+
+async def test_what_came_before_a_line_that_ends_it_all_still_counts() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        (request,) = bench.submits()
+        bench.stream.feed(answer(request["id"]) + b"x" * 65_530 + b"x" * 10)
+        await settle()
+        assert bench.outcomes() == [Outcome.ACCEPTED]
+        assert isinstance(bench.ended, ProtocolError)

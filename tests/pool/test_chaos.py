@@ -1,0 +1,216 @@
+"""Half an hour of everything that a pool can do wrong at once, in simulated time.
+
+Miners of every dialect mine on the bundled pool, which commits ten thousand faults, while a second
+pool of their lists is dead. Hashes are stand-ins; lines, sockets and both ends are the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+
+from miner.pool.bundled.chain import Chain
+from miner.pool.bundled.culprit import FaultCommitted
+from miner.pool.bundled.events import ShareJudged
+from miner.pool.bundled.mischief import KINDS, Chaos, Fault
+from miner.pool.bundled.server import PoolServer, ServerEvent
+from miner.pool.client import PoolClient
+from miner.pool.dial import NetworkDial, Stream
+from miner.pool.protocols.table import PROTOCOLS
+from miner.pool.url import PoolUrl
+from miner.simulation import LoopClock, SimulatedLoop
+from miner.work import Job, Outcome, Solution, Verdict
+from tests.pool.bundled.ground import KAWPOW, final_of, mix_of, prove, seed_of
+
+SECONDS = 1800.0
+MINERS_PER_DIALECT = 4
+FAULTS = 10_000
+FAULTS_PER_MINUTE = 90
+SHARE_SECONDS = 0.5
+TARGET = 2**254
+KEPT = {
+    "ban": 0.01, "half_open": 0.02, "cut": 0.1, "overlong": 0.1, "reconnect": 0.1, "garbage": 0.3,
+    "delay": 0.2,
+}  # fmt: skip
+"""How many of some faults are left in: after them a connection is good for little else."""
+
+
+class LoopbackLoop(SimulatedLoop):
+    """Both ends of every socket are in this process: what is sent has arrived, nothing else will
+    come, and so no socket is a reason to let time pass as the machine's does."""
+
+    def _idle(self, timeout: float | None, watched: int, wait: Callable[[], None]) -> None:
+        super()._idle(timeout, 0, wait)
+
+
+class Storm:
+    """Chaos with fewer endings and few bans, which would leave nothing to disturb."""
+
+    def __init__(self, seed: int) -> None:
+        self._chaos = Chaos(FAULTS_PER_MINUTE, seed)
+        self._random = Random(seed)
+
+    def faults(self, worker: str) -> Iterator[tuple[float, Fault]]:
+        for seconds, fault in self._chaos.faults(worker):
+            if self._random.random() < KEPT.get(fault.do, 1.0):
+                yield seconds, fault
+
+
+class CountingDial:
+    """The network, with the time of each try."""
+
+    def __init__(self) -> None:
+        self._dial = NetworkDial()
+        self.tries: list[tuple[int, float]] = []
+
+    async def open(self, url: PoolUrl) -> Stream:
+        self.tries.append((url.port, asyncio.get_running_loop().time()))
+        return await self._dial.open(url)
+
+
+class Miner:
+    """A pool client with an engine that finds a share every second or so."""
+
+    def __init__(self, protocol: str | None, number: int, ports: list[int]) -> None:
+        self._random = Random(number)
+        user = f"wallet.{protocol or 'auto'}{number}"
+        urls = [PoolUrl("127.0.0.1", port, user, protocol=protocol) for port in ports]
+        self.dial = CountingDial()
+        self.found = 0
+        self.verdicts: list[Verdict] = []
+        self._job: Job | None = None
+        self.client = PoolClient(
+            urls, KAWPOW, self._work_on, self.verdicts.append, lambda event: None,
+            dial=self.dial, clock=LoopClock(), random=self._random, agent="a/0", seed_of=seed_of,
+        )  # fmt: skip
+
+    def _work_on(self, job: Job | None) -> None:
+        self._job = job
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            client = group.create_task(self.client.run())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS):
+                    await self._search()
+            await self.client.drain(60)
+            client.cancel()
+
+    async def _search(self) -> None:
+        while True:
+            await asyncio.sleep(self._random.expovariate(1 / SHARE_SECONDS))
+            if (job := self._job) is None:
+                continue
+            solution = self._solve(job)
+            # Some come late: their job is old by then, their session perhaps over.
+            await asyncio.sleep(self._random.choice([0, 0, 0, 0.5, 5]))
+            self.found += 1
+            await self.client.submit(solution)
+
+    def _solve(self, job: Job) -> Solution:
+        while True:
+            nonce = job.nonces.first + self._random.randrange(job.nonces.size)
+            final_hash = final_of(job.header_hash, nonce)
+            if int.from_bytes(final_hash, "big") <= job.target:
+                mix_hash = mix_of(job.height, job.header_hash, nonce)
+                return Solution(job, nonce, "fake", 0.0, mix_hash, final_hash)
+
+
+def dead_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def simulate(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=LoopbackLoop) as runner:
+        runner.run(work)
+
+
+@pytest.fixture(scope="module")
+def aftermath() -> tuple[list[Miner], list[ServerEvent], int]:
+    """What is left after the half hour: the miners, what the pool saw, the dead pool's port."""
+    events: list[ServerEvent] = []
+    miners: list[Miner] = []
+    dead = dead_port()
+
+    async def half_an_hour() -> None:
+        chain = Chain(KAWPOW, 1000, TARGET, 1, Random(3), seed_of)
+        server = PoolServer(chain, prove, LoopClock(), 30.0, 3, events.append, mischief=Storm(11))
+        async with server.listen(), asyncio.TaskGroup() as group:
+            ports = [server.port, dead]
+            for name in PROTOCOLS:
+                miners.extend(Miner(name, n, ports) for n in range(MINERS_PER_DIALECT))
+            for miner in miners:
+                group.create_task(miner.run())
+
+    simulate(half_an_hour())
+    return miners, events, dead
+
+
+Aftermath = tuple[list[Miner], list[ServerEvent], int]
+
+
+def test_ten_thousand_faults_of_every_kind_were_committed(aftermath: Aftermath) -> None:
+    _, events, _ = aftermath
+    done = Counter(
+        event.fault.do
+        for event in events
+        if isinstance(event, FaultCommitted) and not event.skipped
+    )
+    assert sum(done.values()) >= FAULTS, done
+    assert set(done) == set(KINDS)
+
+
+def test_the_sum_of_the_verdicts_is_that_of_the_shares_found(aftermath: Aftermath) -> None:
+    miners, _, _ = aftermath
+    for miner in miners:
+        assert len(miner.verdicts) == miner.found > 0
+        whose = {(v.solution.job.header_hash, v.solution.nonce) for v in miner.verdicts}
+        assert len(whose) == miner.found
+    outcomes = Counter(v.outcome for miner in miners for v in miner.verdicts)
+    assert outcomes[Outcome.ACCEPTED] > 1000, outcomes
+    assert outcomes[Outcome.LOST] > 0, "nothing was lost: the faults did not bite"
+
+
+def test_nothing_was_sent_twice(aftermath: Aftermath) -> None:
+    _, events, _ = aftermath
+    judged = [event for event in events if isinstance(event, ShareJudged)]
+    assert judged
+    assert [event for event in judged if "duplicate" in event.text.lower()] == []
+
+
+def test_no_share_broke_the_rules_of_its_session(aftermath: Aftermath) -> None:
+    """What the pool refused was late, never of a wrong prefix, header or mix hash."""
+    _, events, _ = aftermath
+    refused = Counter(e.text for e in events if isinstance(e, ShareJudged) and not e.accepted)
+    wrong = {text: n for text, n in refused.items() if not is_late(text)}
+    assert wrong == {}
+
+
+def is_late(text: str) -> bool:
+    return any(word in text.lower() for word in ("stale", "not found", "job id", "low difficulty"))
+
+
+def test_the_tries_of_a_dead_pool_stay_within_the_back_off(aftermath: Aftermath) -> None:
+    miners, _, dead = aftermath
+    for miner in miners:
+        times = [at for port, at in miner.dial.tries if port == dead]
+        # Its waits grow from 1 to 60 s, and one at most as short as they begin.
+        assert len(times) <= 8 + SECONDS / 30
+        assert all(later - earlier >= 1 for earlier, later in pairwise(times))
+
+
+def test_every_miner_comes_back_again_and_again_but_not_at_full_speed(
+    aftermath: Aftermath,
+) -> None:
+    miners, _, _ = aftermath
+    for miner in miners:
+        assert 2 <= len(miner.dial.tries) <= SECONDS / 2
