@@ -357,6 +357,8 @@ class PoolClient:
 
     def _hand_in(self, solutions: list[Solution]) -> None:
         for solution in solutions:
+            if self._tape:
+                self._tape.found(solution)
             if self._session:
                 self._session.submit(solution)
 

@@ -14,7 +14,7 @@ TEXT_LIMIT = 200
 _BY_TEXT = (
     (re.compile(r"method|size of"), Outcome.INVALID),
     (
-        re.compile(r"stale|\bold\b|not found|expired|(?:invalid|bad|unknown) job"),
+        re.compile(r"stale|\bold\b|not found|expired|wrong work|(?:invalid|bad|unknown) job"),
         Outcome.STALE,
     ),
     (re.compile(r"dup"), Outcome.DUPLICATE),

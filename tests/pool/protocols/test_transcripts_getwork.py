@@ -1,0 +1,162 @@
+"""ETHPROXY's family against what was recorded: the pool's side is fed, ours is compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from miner.pool.protocols.ethproxy import EthProxy
+from miner.pool.protocols.events import (
+    Authorized,
+    HashrateRefused,
+    JobReceived,
+    PoolEvent,
+    ShareAnswer,
+    Subscribed,
+)
+from miner.pool.protocols.sero import Sero
+from miner.pool.protocols.stratum import Opening
+from miner.pool.protocols.zano import Zano
+from miner.progpow.epoch import Span
+from miner.progpow.keccak import seed_hash
+from miner.work import Job, NonceSpace, Outcome
+from tests.fakes.variants import KAWPOW
+from tests.pool.protocols.dialogue import line, messages, solution, transcript
+
+LIKE_PROGPOW = replace(KAWPOW, name="progpow", period=50, spans=(Span(0, 30000),))
+"""Only its heights and epochs are those of the chains in these transcripts."""
+
+A, S, X = Outcome.ACCEPTED, Outcome.STALE, Outcome.INVALID
+HASHRATE = 20_000_000
+RIG = bytes.fromhex("ab" * 32)
+
+
+@dataclass
+class Replay:
+    """A recorded dialogue, or several, in which our client takes the recorded client's place."""
+
+    kind: type[EthProxy]
+    events: list[PoolEvent] = field(default_factory=list)
+    differing: list[dict[str, Any]] = field(default_factory=list)
+    """Recorded requests that ours differ from."""
+    submitted: int = 0
+    unknown: int = 0
+    """Recorded submissions for headers that the pool never named."""
+
+    def run(self, name: str) -> Replay:
+        dialogue = self.kind(opening())
+        unsaid: list[dict[str, Any]] = []
+        numbers: dict[Any, Any] = {}
+        for direction, message in transcript(name):
+            if direction == "s2c":
+                number = message.get("id")
+                told = message if number is None else {**message, "id": numbers.get(number, number)}
+                self.events += dialogue.receive(line(told))
+                unsaid += parsed(dialogue.data_to_send())
+                continue
+            method, params = message["method"], message["params"]
+            if method.endswith("_submitLogin"):
+                dialogue = self.kind(opening(params[0], message.get("worker", "")))
+                unsaid, numbers = parsed(dialogue.start()), {}
+            elif method.endswith("_submitHashrate"):
+                unsaid += parsed(dialogue.report_hashrate(HASHRATE, RIG))
+            elif method.endswith("_submitWork"):
+                unsaid += parsed(dialogue.submit(self.share(params)))
+                self.submitted += 1
+            ours = next(m for m in unsaid if m["method"] == method)
+            unsaid.remove(ours)
+            numbers[message["id"]] = ours["id"]
+            if not method.endswith("_submitLogin") and ours["params"] != params:
+                self.differing.append(message)
+        return self
+
+    def share(self, params: list[str]) -> Any:
+        header = bytes.fromhex(params[1][2:])
+        known = [job for job in self.jobs() if job.header_hash == header]
+        self.unknown += not known
+        job = known[-1] if known else replace(self.jobs()[-1], header_hash=header)
+        return solution(job, int(params[0], 16), bytes.fromhex(params[2][2:]))
+
+    def jobs(self) -> list[Job]:
+        return [event.job for event in self.events if isinstance(event, JobReceived)]
+
+    def outcomes(self) -> list[Outcome]:
+        return [event.outcome for event in self.events if isinstance(event, ShareAnswer)]
+
+
+def opening(user: str = "user", worker: str = "") -> Opening:
+    name = f"{user}.{worker}" if worker else user
+    return Opening(name, "x", "ours/0", LIKE_PROGPOW, 7, "pool.example", 3333, seed_of=seed_hash)
+
+
+def parsed(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(entry) for entry in data.splitlines()]
+
+
+def test_open_etc_pool() -> None:
+    seen = Replay(EthProxy).run("loopback-ethproxy-openetcpool")
+    assert seen.differing == []
+    assert seen.outcomes()[:2] == [X, X]
+    assert set(seen.outcomes()[2:]) == {A}
+    assert seen.unknown == 1
+    assert {job.height for job in seen.jobs()} >= {0x0E7EF1}
+    assert seen.events[:2] == [Subscribed(NonceSpace()), Authorized()]
+
+
+def test_sero_writes_heights_in_decimal() -> None:
+    seen = Replay(Sero).run("loopback-sero-ethproxy")
+    assert seen.differing == []
+    assert seen.jobs()[0].height == 950000
+    assert len(seen.outcomes()) == seen.submitted
+    assert seen.outcomes().count(A) >= 40
+    assert set(seen.outcomes()) == {A, X}
+
+
+def test_zano_pool_writes_heights_in_sixteen_digits_and_accepts_with_a_status() -> None:
+    seen = Replay(Zano).run("loopback-zano-ethproxy")
+    assert seen.differing == []
+    assert seen.jobs()[0].height == 1000
+    assert seen.outcomes()[:2] == [X, S]
+    assert set(seen.outcomes()[2:]) == {A}
+    (refused,) = [event for event in seen.events if isinstance(event, HashrateRefused)]
+    assert refused.text == "Invalid method"
+    assert messages(seen.events) == []
+
+
+def test_zanods_self_test_has_work_without_a_height_and_a_duplicate() -> None:
+    dialogue = Zano(opening("miner", ""))
+    dialogue.start()
+    events: list[PoolEvent] = dialogue.receive(line({"id": 1, "result": True}))
+    for direction, message in transcript("recorded-ethproxy-zanod-selftest"):
+        if direction == "s2c" and isinstance(message.get("result"), list):
+            events += dialogue.receive(line(message))
+    assert [event for event in events if isinstance(event, JobReceived)] == []
+    (text,) = messages(events)
+    assert "no block height" in text
+    job = dialogue._job(
+        name="0x", header="ab" * 32, height=1, share_target=1, nonces=NonceSpace(), clean=True
+    )
+    dialogue.submit(solution(job))
+    error = {"code": 22, "message": "Duplicate share"}
+    (answer,) = dialogue.receive(line({"id": dialogue.last_id, "result": None, "error": error}))
+    assert isinstance(answer, ShareAnswer)
+    assert answer.outcome is Outcome.DUPLICATE
+
+
+@pytest.mark.parametrize(
+    "name", ["recorded-ethproxy-claymore-proxy", "recorded-submithashrate-trex-srbminer"]
+)
+def test_other_miners_requests_have_our_form(name: str) -> None:
+    dialogue = EthProxy(opening("wallet", ""))
+    dialogue.start()
+    for direction, message in transcript(name):
+        assert direction == "c2s"
+        if message["method"] == "eth_getWork":
+            (ours,) = parsed(dialogue.nudge())
+        else:
+            rate, rig = message["params"]
+            (ours,) = parsed(dialogue.report_hashrate(int(rate, 16), bytes.fromhex(rig[2:])))
+        assert (ours["method"], ours["params"]) == (message["method"], message["params"])
