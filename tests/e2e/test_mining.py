@@ -155,3 +155,27 @@ def test_a_second_signal_stops_at_once_with_130(run, toy: str) -> None:  # type:
     miner.until("kernel of period")
     miner.process.send_signal(signal.SIGINT)
     assert miner.end(signal.SIGTERM) == 130, miner.text
+
+
+TITLES = {
+    "kawpow": "KawPow Stratum",
+    "ethstratum": "EthereumStratum/1.0.0",
+    "ethproxy": "ETHPROXY",
+    "ethstratum2": "EthereumStratum/2.0.0",
+    "sero": "SERO's Stratum",
+    "zano": "ETHPROXY",
+}
+"""What each kind of pool is found to speak; Zano's dialect differs from ETHPROXY in its answers."""
+
+
+@pytest.mark.parametrize("protocol", TITLES)
+def test_the_protocol_of_a_pool_is_found_and_its_shares_are_proved(  # type: ignore[no-untyped-def]
+    run, toy: str, protocol: str
+) -> None:
+    pool = run(*pool_arguments(toy, protocol=protocol))
+    miner = run(*miner_arguments(toy, port_of(pool)), "--shares", "2")
+    assert miner.end() == 0, miner.text
+    assert f"it speaks {TITLES[protocol]}" in miner.text
+    assert re.search(r"summary .*\d shares accepted, not accepted: none", miner.text), miner.text
+    assert pool.end(signal.SIGTERM) == 0
+    assert "accepted difficulty" in pool.text
