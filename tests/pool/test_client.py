@@ -12,13 +12,14 @@ import pytest
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
 from miner.pool.client import ANSWER_WAIT_SECONDS, RETURN_SECONDS, PoolClient
+from miner.pool.session import Reports
 from miner.pool.turns import BAN_SECONDS
 from miner.pool.url import PoolUrl
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.pool.protocols.dialogue import answer, call, notify, solution
+from tests.pool.protocols.dialogue import answer, call, line, notify, solution
 
 FIRST = PoolUrl("first.example", 3333, "RWallet.rig1", protocol="kawpow")
 SECOND = PoolUrl("second.example", 3333, "RWallet.rig1", protocol="kawpow")
@@ -508,3 +509,113 @@ async def test_drain_without_a_session_returns_at_once() -> None:
 async def test_no_pool_at_all() -> None:
     with pytest.raises(EveryPoolRefused, match="none is named"):
         await Bench([]).client.run()
+
+
+ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
+"""A pool whose protocol nobody named."""
+
+
+def opening(stream: FakeStream) -> str:
+    return str(stream.requests()[0]["method"])
+
+
+async def test_a_pool_that_refuses_the_first_request_is_asked_the_next_protocol() -> None:
+    bench = Bench([ANY])
+    refusing, stratum_1, proxy = FakeStream(), FakeStream(), FakeStream()
+    for stream in (refusing, stratum_1):
+        stream.feed(answer(1, None, {"code": -3, "message": "Method not found"}))
+    work = ["0x" + "ab" * 32, "0x" + "00" * 32, "0x" + "0f" * 32, "0x3e8"]
+    proxy.feed(answer(1) + line({"id": 0, "result": work}))
+    bench.dial.ready(ANY.host, refusing, stratum_1, proxy)
+    async with running(bench):
+        await bench.clock.advance(5)
+        assert [opening(s) for s in (refusing, stratum_1, proxy)] == [
+            "mining.subscribe", "mining.subscribe", "eth_submitLogin",
+        ]  # fmt: skip
+        assert bench.job().height == 1000
+        (notice,) = bench.of(telemetry.PoolNotice)
+        assert notice.text == "it speaks ETHPROXY"
+        proxy.end()
+        again = FakeStream()
+        bench.dial.ready(ANY.host, again)
+        await bench.clock.advance(5)
+        assert opening(again) == "eth_submitLogin"
+
+
+async def test_a_pool_that_keeps_silent_is_asked_another_protocol_within_the_back_off() -> None:
+    bench = Bench([ANY])
+    streams = [FakeStream() for _ in range(12)]
+    bench.dial.ready(ANY.host, *streams)
+    async with running(bench):
+        await bench.clock.advance(600)
+        asked = [opening(s) for s in streams if s.requests()]
+        assert asked[:4] == [
+            "mining.subscribe", "mining.subscribe", "eth_submitLogin", "mining.hello",
+        ]  # fmt: skip
+        assert len(asked) <= 12
+
+
+async def test_jobs_of_another_dialect_have_the_search_go_on() -> None:
+    bench = Bench([ANY])
+    kawpow, stratum_1 = FakeStream(), FakeStream()
+    told = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
+    job = ["bf", "00" * 32, "ab" * 32, "0x3e8", True]
+    for stream in (kawpow, stratum_1):
+        stream.feed(answer(1, told) + answer(2) + call("mining.notify", *job))
+    bench.dial.ready(ANY.host, kawpow, stratum_1)
+    async with running(bench):
+        await bench.clock.advance(5)
+        assert bench.job().height == 1000
+        assert stratum_1.requests()[0]["params"][1] == "EthereumStratum/1.0.0"
+        assert not stratum_1.closed
+
+
+async def test_a_pool_that_takes_no_protocol_of_ours_is_given_up() -> None:
+    bench = Bench([ANY])
+    for _ in range(6):
+        stream = FakeStream()
+        stream.feed(answer(1, None, {"code": -32601, "message": "Method not found"}))
+        bench.dial.ready(ANY.host, stream)
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "it speaks no protocol of ours" in str(bench.ended)
+        assert len(bench.dial.opened) == 6
+
+
+async def test_a_named_protocol_that_is_refused_is_said_with_what_to_do() -> None:
+    bench = Bench()
+    stream = FakeStream()
+    stream.feed(answer(1, None, {"code": -3, "message": "Method not found"}))
+    bench.dial.ready(FIRST.host, stream)
+    async with running(bench):
+        await settle()
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "does not take KawPow Stratum" in str(bench.ended)
+        assert "--protocol auto" in str(bench.ended)
+
+
+async def test_reconnect_to_another_pool_of_the_list_is_obeyed() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    second = bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.reconnect", "second.example", 3333, 0))
+        await bench.clock.advance(1)
+        assert bench.hosts() == ["first", "second"]
+        assert not second.closed
+
+
+async def test_the_hashrate_is_reported_each_minute_until_the_pool_declines() -> None:
+    bench = Bench(reports=Reports(lambda: 1234.5, bytes(32)))
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(59)
+        assert stream.requests("eth_submitHashrate") == []
+        await bench.clock.advance(1)
+        (report,) = stream.requests("eth_submitHashrate")
+        assert report["params"] == [f"0x{1234:064x}", "0x" + "00" * 32]
+        stream.feed(answer(report["id"], False, [20, "Not supported.", None]))
+        await bench.clock.advance(300)
+        assert len(stream.requests("eth_submitHashrate")) == 1
+        assert bench.verdicts == []

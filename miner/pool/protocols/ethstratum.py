@@ -34,6 +34,7 @@ class EthereumStratum1(KawPow):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
+        self._diff1 = self.DIFF1  # this dialect has its own, whatever the coin's is
         self._announced = self._diff1
         """Difficulty 1, until the pool sets another."""
         self._kawpows: dict[tuple[str, bytes], None] = {}

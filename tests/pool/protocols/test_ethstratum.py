@@ -242,11 +242,11 @@ def test_set_difficulty_is_exact_and_not_clamped(difficulty: float) -> None:
     assert one_job(opened, a_job()).share_target == min(exact.__floor__(), MAX_TARGET)
 
 
-def test_the_coins_own_diff1_counts() -> None:
-    opened = started(diff1=2**256 - 1)
-    assert one_job(opened, a_job()).share_target == 2**256 - 1
-    opened.receive(call("mining.set_difficulty", 3e9))
-    assert one_job(opened, a_job()).share_target == (2**256 - 1) // (3 * 10**9)
+def test_difficulty_1_is_the_dialects_whatever_the_coins_is() -> None:
+    opened = started(diff1=0xFF << 216)
+    assert one_job(opened, a_job()).share_target == DIFF1_FFFF
+    opened.receive(call("mining.set_difficulty", 2))
+    assert one_job(opened, a_job()).share_target == DIFF1_FFFF // 2
 
 
 @pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf")])
