@@ -1,0 +1,130 @@
+"""The whole miner with nodes of its own, on a toy-sized KawPow: every block is proved."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miner.catalog import load_variant
+from miner.progpow.variant import Variant
+from miner.verify import Verifier
+from tests.fakes.node import LOGIN, BlockNode, FakeNode, PprpcNode, serving
+
+ROOT = Path(__file__).parents[2]
+ENOUGH = 180
+BITS, TARGET = "1f7fffff", "007fffff" + "00" * 28
+"""About 512 hashes for a block."""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    text = (ROOT / "configs/variants/kawpow.toml").read_text()
+    head, mark, answers = text.partition("[[known_answers]]")
+    head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
+    head = re.sub(r"aliases = .*", "aliases = []", head)
+    sizes = "[sizes]\nlight_items = 509\ndataset_items = 8191\nseed_epoch = 0\n\n"
+    path = tmp_path_factory.mktemp("variant") / "toy.toml"
+    path.write_text(head + sizes + mark + answers)
+    return path
+
+
+@dataclass
+class Prover:
+    """Holds a node's blocks against the algorithm."""
+
+    variant: Variant
+    verifier: Verifier = field(default_factory=lambda: Verifier(disk=False))
+    proved: int = 0
+
+    async def prove(self, height: int, header: str, nonce: int, mix: str) -> None:
+        epoch = self.variant.epoch_at(height)
+        digest = await asyncio.to_thread(
+            self.verifier.hash, self.variant, height, epoch, bytes.fromhex(header), nonce
+        )
+        assert digest.mix_hash.hex() == mix
+        assert digest.final_hash.hex() <= TARGET
+        self.proved += 1
+
+
+def easy(template: dict[str, Any]) -> dict[str, Any]:
+    return template | {"bits": BITS, "target": TARGET}
+
+
+def next_tip(node: FakeNode) -> None:
+    node.new_tip(hashlib.sha256(node.tip.encode()).hexdigest())
+
+
+@dataclass
+class ProvingPprpcNode(PprpcNode):
+    prover: Prover | None = None
+
+    def template(self) -> dict[str, Any]:
+        self.header = hashlib.sha256(f"{self.tip}{self.height}".encode()).hexdigest()
+        self.known.clear()
+        return easy(super().template())
+
+    async def rpc_pprpcsb(self, params: list[Any]) -> Any:
+        header, mix, nonce = params
+        height = self.height
+        verdict = await super().rpc_pprpcsb(params)  # a header of an older tip is refused here
+        if verdict is True:
+            assert self.prover is not None
+            await self.prover.prove(height, header, int(nonce, 16), mix)
+            next_tip(self)
+        return verdict
+
+
+@dataclass
+class ProvingBlockNode(BlockNode):
+    prover: Prover | None = None
+
+    def template(self) -> dict[str, Any]:
+        return easy(super().template())
+
+    async def rpc_submitblock(self, params: list[Any]) -> Any:
+        verdict = await super().rpc_submitblock(params)
+        assert self.prover is not None
+        if verdict is None:
+            block = self.blocks[-1]
+            await self.prover.prove(self.height, block["header"], block["nonce"], block["mix"])
+            next_tip(self)
+        return verdict
+
+
+@pytest.mark.parametrize("kind", [ProvingPprpcNode, ProvingBlockNode])
+async def test_blocks_are_found_proved_and_confirmed(
+    kind: type[ProvingPprpcNode] | type[ProvingBlockNode],
+    toy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.fakes.node.BITS", BITS)
+    prover = Prover(load_variant(toy))
+    async with serving(kind(prover=prover)) as node, asyncio.timeout(ENOUGH):
+        address = f"http://{LOGIN[0]}:{LOGIN[1]}@127.0.0.1:{node.port}"
+        miner = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "miner", "mine", "-a", str(toy), "-o", address,
+            "-u", "miner", "--shares", "3",
+            cwd=ROOT, env=os.environ | {"PROGPOW_MINER_CACHE": str(tmp_path)},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            output, _ = await miner.communicate()
+        finally:
+            if miner.returncode is None:
+                miner.kill()
+                await miner.wait()
+    text = output.decode()
+    assert miner.returncode == 0, text
+    assert prover.proved >= 3
+    assert text.count("BLOCK") >= 3, text
+    assert LOGIN[1] not in text
+    assert list((tmp_path / "blocks").glob("*")) == []
