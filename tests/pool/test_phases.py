@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from random import Random
 
 import pytest
 
 from miner.errors import ConnectionLost, MinerError
 from miner.pool.client import PoolClient
-from miner.pool.url import PoolUrl
+from miner.pool.dial import NetworkDial
+from miner.pool.url import PoolUrl, Transport
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
@@ -160,3 +162,24 @@ async def test_a_dial_that_hangs_is_cancelled_with_its_task() -> None:
         assert stage.dial.dialling == 1
         task.cancel()
     stage.check()
+
+
+async def test_a_tls_handshake_that_hangs_is_cancelled_with_its_task() -> None:
+    arrived, left = asyncio.Event(), asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(4096):
+                arrived.set()  # its hello is here, and gets no answer
+        writer.close()
+        left.set()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = PoolUrl("127.0.0.1", port, "w", transport=Transport.TLS)
+    async with server, asyncio.timeout(20):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(NetworkDial().open(url))
+            await arrived.wait()
+            task.cancel()
+        await left.wait()
