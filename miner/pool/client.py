@@ -162,8 +162,10 @@ class PoolClient:
             return str(error), self._turns.shut_out()
         except PoolRefused as error:
             if isinstance(error, WrongDialect) and not pool.detection.named:
+                title = PROTOCOLS[pool.detection.current].title
                 if pool.detection.misfit():
-                    return str(error), ANOTHER_DIALECT_SECONDS
+                    reason = f"it does not take {title}, another protocol is tried"
+                    return reason, ANOTHER_DIALECT_SECONDS
                 error = WrongDialect("it speaks no protocol of ours")
             if not pool.accepted:
                 self._drop(pool, str(error))
