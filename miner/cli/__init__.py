@@ -12,7 +12,8 @@ from miner import __version__
 from miner.cli.audit import hash_command, kernel, variants_command
 from miner.cli.dialogue import probe, replay
 from miner.cli.machine import bench, cache, devices, selftest_command
-from miner.cli.mining import demo, mine, pool
+from miner.cli.mining import mine
+from miner.cli.serving import demo, pool
 from miner.errors import DeviceHung, MinerError
 
 INTERRUPTED = 130

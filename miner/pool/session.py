@@ -10,7 +10,7 @@ from miner.clock import Clock
 from miner.errors import Banned, ConnectionLost, PoolError, PoolRefused, WrongDialect
 from miner.pool.dial import Stream
 from miner.pool.limits import Limits
-from miner.pool.protocols.answers import is_ban
+from miner.pool.protocols.answers import NO_REASON, is_ban
 from miner.pool.protocols.events import (
     Authorized,
     HashrateRefused,
@@ -101,6 +101,8 @@ class Session:
         self._reports = reports
         self._subscribed = self._authorized = False
         self._last_job = clock.now()
+        self._height = 0
+        """Of the newest job."""
         self._held: list[Solution] = []
         self._flying: dict[int, tuple[Solution, float]] = {}
         """Shares that wait for an answer, with the second of their sending, oldest first."""
@@ -212,8 +214,9 @@ class Session:
                 )
             case HashrateRefused():
                 self._reports = None
-            case JobReceived():
+            case JobReceived(job):
                 self._last_job = self._clock.now()
+                self._height = job.height
                 self._report(event)
             case ShareAnswer(number, outcome, text):
                 self._answered(number, outcome, text)
@@ -232,6 +235,8 @@ class Session:
     def _answered(self, number: int, outcome: Outcome, text: str) -> None:
         if number in self._flying:
             solution, sent = self._landed(number)
+            if text == NO_REASON and solution.job.height < self._height:
+                outcome, text = Outcome.STALE, f"{text}, after height {self._height} had begun"
             self._on_verdict(Verdict(solution, outcome, text, self._clock.now() - sent))
 
     def _landed(self, number: int) -> tuple[Solution, float]:

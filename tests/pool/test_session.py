@@ -317,3 +317,17 @@ async def test_what_came_before_a_line_that_ends_it_all_still_counts() -> None:
         await settle()
         assert bench.outcomes() == [Outcome.ACCEPTED]
         assert isinstance(bench.ended, ProtocolError)
+
+
+@pytest.mark.parametrize(
+    ("height", "outcome"), [(1866617, Outcome.INVALID), (1866618, Outcome.STALE)]
+)
+async def test_a_refusal_without_a_reason_is_late_once_the_height_has_gone_on(
+    height: int, outcome: Outcome
+) -> None:
+    async with running() as bench:
+        bench.session.submit(solution(await bench.login()))
+        (request,) = bench.submits()
+        bench.stream.feed(notify((5, height)) + answer(request["id"], False))
+        await settle()
+        assert bench.outcomes() == [outcome]

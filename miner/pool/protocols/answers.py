@@ -8,6 +8,8 @@ from typing import Any
 
 from miner.work import Outcome
 
+NO_REASON = "refused without a reason"
+
 TEXT_LIMIT = 200
 """Characters of a pool's words that are kept."""
 
@@ -48,7 +50,7 @@ def classify(result: Any, error: Any) -> tuple[Outcome, str]:
     if error is None:
         if result is not False:
             return Outcome.ACCEPTED, ""
-        return Outcome.INVALID, "refused without a reason"
+        return Outcome.INVALID, NO_REASON
     code, text = _code_and_text(error)
     lower = text.lower()
     for pattern, outcome in _BY_TEXT:
@@ -56,7 +58,7 @@ def classify(result: Any, error: Any) -> tuple[Outcome, str]:
             return outcome, text
     # EIP-1571 numbers its errors like HTTP; 3xx are about authorisation.
     outcome = Outcome.UNAUTHORIZED if 300 <= code < 400 else _BY_CODE.get(code, Outcome.INVALID)
-    return outcome, text or (f"error {code}" if code else "refused without a reason")
+    return outcome, text or (f"error {code}" if code else NO_REASON)
 
 
 def remark(error: Any) -> str | None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from miner.cli.mining import demo, pool
+from miner.cli import cli
+from miner.cli.serving import demo, pool
 from miner.errors import BadValue, ConfigError
 from miner.pool.bundled.culprit import FaultCommitted
 from miner.pool.bundled.mischief import make_fault
@@ -14,7 +15,7 @@ from miner.run import pool_line
 
 def test_chaos_or_a_script() -> None:
     for command in (pool, demo):
-        result = CliRunner().invoke(command, ["--chaos", "2", "--script", "x.toml"])
+        result = CliRunner().invoke(cli, [command.name, "--chaos", "2", "--script", "x.toml"])
         assert result.exit_code == 2
         assert "--chaos and --script exclude each other" in result.output
 
@@ -35,7 +36,7 @@ def test_options_that_cannot_be(
     sentence: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(pool, ["--listen", "127.0.0.1:0", *options])
+    result = CliRunner().invoke(cli, ["pool", "--listen", "127.0.0.1:0", *options])
     assert isinstance(result.exception, error)
     assert str(result.exception).startswith(sentence)
 
