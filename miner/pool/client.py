@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Protocol
 
 from miner import telemetry
 from miner.clock import Clock
@@ -19,8 +18,9 @@ from miner.errors import (
     WrongDialect,
 )
 from miner.pool.backoff import LONGEST
+from miner.pool.connections import Connection, Connections, Hearing, NodeSessions, Tape
 from miner.pool.detection import Detection
-from miner.pool.dial import Dial, Stream
+from miner.pool.dial import Dial
 from miner.pool.limits import Limits
 from miner.pool.protocols.events import (
     Authorized,
@@ -30,9 +30,8 @@ from miner.pool.protocols.events import (
     Reconnect,
     Subscribed,
 )
-from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.session import Reports, Session
+from miner.pool.session import Reports
 from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
 from miner.pool.waiting import Waiting
@@ -53,35 +52,6 @@ ANOTHER_DIALECT_SECONDS = 1.0
 
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for, before a connection is left on our side."""
-
-
-class Connection(Protocol):
-    """One connection's life, over Stratum or with a node."""
-
-    number: int
-
-    async def run(self) -> str: ...
-    def submit(self, solution: Solution) -> None: ...
-    def leave(self, reason: str) -> None: ...
-    async def drained(self) -> None: ...
-
-
-class Tape(Protocol):
-    """What keeps a record of the sessions."""
-
-    def opened(
-        self, stream: Stream, url: PoolUrl, protocol: str, opening: Opening, rig: bytes
-    ) -> Stream:
-        """Return a stream that does as `stream` and is recorded."""
-
-    def found(self, solution: Solution) -> None:
-        """Note that `solution` is handed in."""
-
-
-NodeSessions = Callable[
-    [int, PoolUrl, Callable[[PoolEvent], None], Callable[[Verdict], None]], Connection
-]
-"""(number, url, report, on_verdict) -> a session with a node."""
 
 
 class PoolClient:
@@ -115,14 +85,20 @@ class PoolClient:
         node_session: NodeSessions | None = None,
     ) -> None:
         self._turns = Turns(pools, clock, random, _detection)
-        self._variant, self._agent = variant, agent
+        self._connections = Connections(
+            variant,
+            dial,
+            clock,
+            agent,
+            seed_of=seed_of,
+            diff1=diff1,
+            limits=limits,
+            reports=reports,
+            tape=tape,
+            node_session=node_session,
+        )
         self._work_on, self._on_verdict, self._emit = work_on, on_verdict, emit
-        self._dial, self._clock = dial, clock
-        self._seed_of, self._diff1, self._give_up = seed_of, diff1, give_up
-        self._limits, self._reports, self._tape = limits or Limits(), reports, tape
-        self._node_session = node_session
-        self._rig = reports.rig if reports else bytes(32)
-        self._sessions = 0
+        self._clock, self._give_up = clock, give_up
         self._session: Connection | None = None
         self._waiting = Waiting(on_verdict)
         self._last: PoolUrl | None = None
@@ -204,8 +180,7 @@ class PoolClient:
 
         Where that session has ended, it waits for the next one with the same pool.
         """
-        if self._tape:
-            self._tape.found(solution)
+        self._connections.found(solution)
         if self._session and self._session.number == solution.job.session:
             self._session.submit(solution)
         elif self._last is not None:
@@ -229,26 +204,14 @@ class PoolClient:
         self._forget_connection()
         self._emit(telemetry.PoolConnecting(to.label, unverified=to.tls_insecure))
         self._last = pool.url
-        protocol: Stratum | None = None
-        if pool.detection.current in PROTOCOLS:
-            stream = await self._dial.open(to)
-            self._sessions += 1
-            self._opened = True
-            protocol, stream = self._dialogue(pool, to, stream)
-            session: Connection = self._stratum(protocol, stream, pool, to)
-        elif self._node_session is not None:
-            self._sessions += 1
-            session = self._node_session(
-                self._sessions, to, lambda e: self._heard(e, pool, to), self._on_verdict
-            )
-        else:
-            raise PoolRefused(f"{to.label}: mining with a node is not possible here")
-        self._session = session
+        hearing = Hearing(lambda event: self._heard(event, pool, to), self._on_verdict, self._keep)
+        session = self._session = await self._connections.open(to, pool, hearing)
+        self._opened = True
         try:
             return await self._watched(session, pool)
         finally:
             self._session = None
-            pool.resumable = protocol.resumable if protocol else None
+            pool.resumable = session.resumable
             if self._ready_at is not None:
                 self._without_since = self._clock.now()
             self._work_on(None)
@@ -257,38 +220,6 @@ class PoolClient:
         self._ready_at = self._asked = None
         self._first_is_back = self._spoke = self._opened = False
         self._first_job = True
-
-    def _dialogue(self, pool: Standing, to: PoolUrl, stream: Stream) -> tuple[Stratum, Stream]:
-        opening = Opening(
-            user=to.user,
-            password=to.password,
-            agent=self._agent,
-            variant=self._variant,
-            session=self._sessions,
-            host=to.host,
-            port=to.port,
-            diff1=self._diff1,
-            seed_of=self._seed_of,
-            resume=pool.resumable,
-        )
-        name = pool.detection.current
-        if self._tape:
-            stream = self._tape.opened(stream, to, name, opening, self._rig)
-        return PROTOCOLS[name](opening), stream
-
-    def _stratum(self, protocol: Stratum, stream: Stream, pool: Standing, to: PoolUrl) -> Session:
-        return Session(
-            self._sessions,
-            protocol,
-            stream,
-            self._clock,
-            lambda event: self._heard(event, pool, to),
-            self._on_verdict,
-            on_unsent=self._keep,
-            sent=pool.sent,
-            limits=self._limits,
-            reports=self._reports,
-        )
 
     async def _watched(self, session: Connection, pool: Standing) -> str:
         """Run `session`; unless it is with the first pool, look for that one meanwhile."""
@@ -311,13 +242,8 @@ class PoolClient:
         first = self._turns.first
         while True:
             await self._clock.sleep(self._return_after)
-            if self._turns.is_shut(first):
+            if self._turns.is_shut(first) or not await self._connections.can_open(first.url):
                 continue
-            try:
-                stream = await self._dial.open(first.url)
-            except PoolError:
-                continue
-            await stream.close()
             self._first_is_back = True
             self._return_after = min(2 * self._return_after, RETURN_LONGEST)
             await self.drain(ANSWER_WAIT_SECONDS)
@@ -329,7 +255,7 @@ class PoolClient:
             case Subscribed(_, resumed):
                 self._spoke = True
                 if resumed:
-                    self._hand_in(self._waiting.claim_all(pool.url, self._sessions))
+                    self._hand_in(self._waiting.claim_all(pool.url, self._connections.count))
             case JobReceived(job):
                 self._spoke = True
                 if self._first_job:
@@ -359,8 +285,7 @@ class PoolClient:
 
     def _hand_in(self, solutions: list[Solution]) -> None:
         for solution in solutions:
-            if self._tape:
-                self._tape.found(solution)
+            self._connections.found(solution)
             if self._session:
                 self._session.submit(solution)
 

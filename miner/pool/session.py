@@ -113,6 +113,11 @@ class Session:
         self._leaving: str | None = None
         self._leave = asyncio.Event()
 
+    @property
+    def resumable(self) -> str | None:
+        """Name under which the dialogue can be gone on with on another connection."""
+        return self._protocol.resumable
+
     async def run(self) -> str:
         """Talk until `leave`, then return its reason.
 

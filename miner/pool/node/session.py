@@ -74,6 +74,11 @@ class NodeSession:
         self._leaving: str | None = None
         self._leave = asyncio.Event()
 
+    @property
+    def resumable(self) -> None:
+        """A node knows no sessions."""
+        return
+
     async def run(self) -> str:
         """Mine until `leave`, then return its reason.
 
