@@ -20,6 +20,10 @@ PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
 """Environment variable with the password of pools that have none of their own."""
 
 
+COOKIE_VARIABLE = "PROGPOW_MINER_COOKIE_FILE"
+"""Environment variable with the cookie file of nodes that have no login of their own."""
+
+
 def write(line: str) -> None:
     """Print a line; when nobody reads any more (`| head`), mining goes on in silence."""
     try:
@@ -205,12 +209,12 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
     from miner.pool.tls import parse_fingerprint
     from miner.pool.url import DEFAULT_PASSWORD, parse_pool_url
 
-    password = pool.password.get_secret_value()
+    password = None
     if pool.password_file is not None:
         password = _first_line(pool.password_file)
-    fallback = DEFAULT_PASSWORD
-    if "password" not in pool.model_fields_set:
-        fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
+    elif "password" in pool.model_fields_set:
+        password = pool.password.get_secret_value()
+    fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
     url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
     reward = ""
     if url.transport.is_http and "@" in pool.url:
@@ -234,6 +238,9 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
         raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
     if pool.proxy is not None:
         parse_proxy(pool.proxy)
+    cookie_file = str(pool.cookie_file) if pool.cookie_file else None
+    if url.transport.is_http and "@" not in pool.url and not pool.user and not cookie_file:
+        cookie_file = os.environ.get(COOKIE_VARIABLE)
     return replace(
         url,
         protocol=protocol,
@@ -242,7 +249,7 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
         ca_file=str(pool.tls_ca_file) if pool.tls_ca_file else None,
         tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
         proxy=pool.proxy,
-        cookie_file=str(pool.cookie_file) if pool.cookie_file else None,
+        cookie_file=cookie_file,
     )
 
 
