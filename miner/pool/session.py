@@ -32,6 +32,10 @@ REPORT_SECONDS = 60.0
 NUDGE_LOOK_SECONDS = 5.0
 """How soon after the opening a dialect's wish to be nudged is learnt."""
 
+MUTE_SHARES = 3
+"""Shares without an answer, and nothing else heard meanwhile, after which a pool is taken for
+dead: its line may be cut where neither side can see it."""
+
 READ_BYTES = 65536
 
 KEPT_HEADERS = 64
@@ -101,6 +105,8 @@ class Session:
         self._reports = reports
         self._subscribed = self._authorized = False
         self._last_job = clock.now()
+        self._mute = 0
+        """Shares that got no answer since the pool was last heard."""
         self._height = 0
         """Of the newest job."""
         self._held: list[Solution] = []
@@ -189,6 +195,7 @@ class Session:
             if not data:
                 early = "" if self._authorized else " before it accepted the login"
                 raise ConnectionLost(f"the pool closed the connection{early}")
+            self._mute = 0
             # Line by line, so that what came before a line that ends it all still counts.
             for line in data.splitlines(keepends=True):
                 for event in self._protocol.receive(line):
@@ -264,6 +271,9 @@ class Session:
                 solution, _ = self._landed(number)
                 text = f"no answer within {limit:g} s"
                 self._on_verdict(Verdict(solution, Outcome.LOST, text))
+                self._mute += 1
+                if self._mute >= MUTE_SHARES:
+                    raise ConnectionLost(f"the pool is mute: {MUTE_SHARES} shares got no answer")
 
     async def _limit_handshake(self) -> None:
         await self._clock.sleep(self._limits.login)

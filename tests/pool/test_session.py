@@ -331,3 +331,26 @@ async def test_a_refusal_without_a_reason_is_late_once_the_height_has_gone_on(
         bench.stream.feed(notify((5, height)) + answer(request["id"], False))
         await settle()
         assert bench.outcomes() == [outcome]
+
+
+async def test_a_pool_that_is_mute_to_three_shares_is_taken_for_dead() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        for number in range(3):
+            bench.session.submit(solution(job, job.nonces.first + number))
+        await bench.clock.advance(Limits().answer)
+        assert isinstance(bench.ended, ConnectionLost)
+        assert "mute" in str(bench.ended)
+        assert bench.outcomes() == [Outcome.LOST] * 3
+
+
+async def test_a_pool_that_says_anything_is_not_mute() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        for number in range(6):
+            bench.session.submit(solution(job, job.nonces.first + number))
+            await bench.clock.advance(Limits().answer)
+            bench.stream.feed(notify())
+            await settle()
+        assert bench.ended is None
+        assert bench.outcomes() == [Outcome.LOST] * 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from miner.errors import ProtocolError
@@ -12,6 +13,14 @@ from miner.work import Job, NonceSpace, Outcome, Solution
 
 POLL_SECONDS = 30.0
 """Some pools push no jobs; the same header again is no new work."""
+
+_HEADER = re.compile(r"0[xX]|[0-9a-fA-F]{64}\Z")
+"""How a header hash begins; one that is spoilt behind it is told, not taken for an answer."""
+
+_OTHER_DIALECT = re.compile(
+    r"\bmethod|not supported|unsupported (?:stratum|protocol)|subscribe|error -(?:3|32601)\b"
+)
+"""In the lower-case words of pools that know no such login."""
 
 
 class EthProxy(Stratum):
@@ -27,6 +36,8 @@ class EthProxy(Stratum):
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
         self._height: int | None = None
+        self._poll = 0
+        """Number of the newest request for work."""
 
     def start(self) -> bytes:
         return self._ask("submitLogin", [self._opening.user, self._opening.password])
@@ -42,7 +53,11 @@ class EthProxy(Stratum):
         )
 
     def nudge(self) -> bytes:
-        return self._ask("getWork", [])
+        # A pool may answer under another id, or never: one request is waited for at most.
+        self._requests.pop(self._poll, None)
+        request = self._ask("getWork", [])
+        self._poll = self.last_id
+        return request
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
         return self._ask("submitHashrate", [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"])
@@ -56,9 +71,8 @@ class EthProxy(Stratum):
     def _answer(self, message: dict[str, Any]) -> None:
         result = message.get("result")
         if isinstance(result, list) and _is_work(result):
-            number = fields.whole(message.get("id"))
-            if number and self._requests.get(number, "").endswith("_getWork"):
-                del self._requests[number]
+            if fields.whole(message.get("id")) == self._poll:
+                self._requests.pop(self._poll, None)
             self._take_work(result)
         else:
             super()._answer(message)
@@ -66,13 +80,18 @@ class EthProxy(Stratum):
     def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
         if method.endswith("_submitLogin"):
             if outcome is not Outcome.ACCEPTED:
-                unknown = "method" in text.lower() or "support" in text.lower()
-                self._refused(text, first=unknown)
+                self._refused(text, first=bool(_OTHER_DIALECT.search(text.lower())))
                 return
             self._events += [Subscribed(NonceSpace()), Authorized()]
             self._send(self.nudge())
         elif outcome is not Outcome.ACCEPTED:
             self._say_once("work", f"the pool has no work for us: {text}")
+        elif result:
+            self._say_once(
+                "work",
+                "the pool answered our request for work with something else; if no job comes, "
+                "have its protocol found with --protocol auto",
+            )
 
     def _take_work(self, work: list[Any]) -> None:
         job = self._offer(lambda: self._read_job(work), work[1])
@@ -98,7 +117,10 @@ class EthProxy(Stratum):
 
 
 def _is_work(result: list[Any]) -> bool:
-    """Return whether a result, of whatever request, is a job: three or more texts of hex."""
-    return len(result) >= 3 and all(
-        isinstance(value, str) and value.startswith(("0x", "0X")) for value in result[:3]
+    """Return whether a result, of whatever request, is a job: a header hash and two more texts,
+    of which the seed hash may be empty."""
+    return (
+        len(result) >= 3
+        and all(isinstance(value, str) for value in result[:3])
+        and bool(_HEADER.match(result[0]))
     )

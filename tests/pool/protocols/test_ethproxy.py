@@ -104,6 +104,27 @@ def test_work_under_the_id_of_a_share_is_no_answer_to_it() -> None:
     assert answered == [ShareAnswer(number, Outcome.ACCEPTED, "")]
 
 
+@pytest.mark.parametrize("seed", [SEED[2:], ""])
+def test_work_without_0x_is_work(seed: str) -> None:
+    (job,) = jobs(logged_in().receive(pushed([HEADER[2:].upper(), seed, TARGET[2:], "950000"])))
+    assert (job.id, job.height, job.share_target) == (HEADER, 950000, int(TARGET, 16))
+
+
+def test_spoilt_work_under_the_id_of_a_share_is_told_and_no_answer_to_it() -> None:
+    dialogue = logged_in()
+    dialogue.submit(solution(job_of(dialogue)))
+    (text,) = messages(dialogue.receive(pushed(["0xzz", *WORK[1:]], dialogue.last_id)))
+    assert "header hash is not 64 hex digits" in text
+    (answered,) = dialogue.receive(line({"id": dialogue.last_id, "result": True}))
+    assert isinstance(answered, ShareAnswer)
+
+
+def test_work_may_come_before_the_login_is_answered_and_under_its_id() -> None:
+    dialogue = begun()
+    events = dialogue.receive(pushed(WORK, 1) + line({"id": 1, "result": True}))
+    assert [type(event) for event in events] == [JobReceived, Subscribed, Authorized]
+
+
 @pytest.mark.parametrize(
     ("text", "height"),
     [("0x00000000000003e8", 1000), ("950000", 950000), ("0x0e7ef0", 950000), (950000, 950000)],
@@ -139,6 +160,34 @@ def test_an_error_instead_of_work_is_told_once() -> None:
     assert events == [Message("the pool has no work for us: node is syncing")]
 
 
+@pytest.mark.parametrize("result", [True, {"status": "OK"}, ["x"], ["a", "b", "c"]], ids=str)
+def test_something_else_instead_of_work_is_told_once(result: Any) -> None:
+    dialogue = logged_in()
+    events = dialogue.receive(line({"id": 2, "result": result}))
+    dialogue.nudge()
+    events += dialogue.receive(line({"id": dialogue.last_id, "result": result}))
+    (text,) = messages(events)
+    assert "something else" in text
+    assert len(events) == 1
+
+
+def test_polled_work_is_the_same_search_and_not_clean() -> None:
+    dialogue = logged_in()
+    first = job_of(dialogue)
+    dialogue.nudge()
+    (again,) = jobs(dialogue.receive(pushed(WORK, dialogue.last_id)))
+    assert again == replace(first, clean=False)
+    assert again.search_key == first.search_key
+
+
+def test_polls_that_are_answered_under_another_id_pile_up_nowhere() -> None:
+    dialogue = logged_in()
+    for _ in range(100):
+        dialogue.nudge()
+        dialogue.receive(pushed(WORK, 0))
+    assert len(dialogue._requests) <= 1
+
+
 def test_the_same_header_with_another_target_is_the_same_search() -> None:
     dialogue = logged_in()
     first, second = job_of(dialogue), job_of(dialogue, (2, "0x" + "01" * 32))
@@ -160,7 +209,21 @@ def test_a_share_is_lower_case_of_full_width_and_of_its_own_job() -> None:
     (request,) = sent(dialogue.submit(solution(job, 0xAB, bytes.fromhex("ef" * 32))))
     assert request["params"] == ["0x00000000000000ab", HEADER, "0x" + "ef" * 32]
     assert (request["method"], request["worker"]) == ("eth_submitWork", "rig")
-    assert len(json.dumps(request)) < 1024
+
+
+@KINDS
+def test_every_line_stays_under_1024_bytes_for_the_longest_of_addresses(
+    kind: type[EthProxy],
+) -> None:
+    dialogue = kind(Opening(f"{'a' * 128}.{'w' * 64}", "p" * 64, "ours/0", CHAIN, 7))
+    lines = [
+        dialogue.start(),
+        dialogue.nudge(),
+        dialogue.submit(solution(job_of(dialogue), 2**64 - 1, bytes.fromhex("ef" * 32))),
+        dialogue.report_hashrate(2**64, bytes.fromhex("ef" * 32)),
+    ]
+    assert max(map(len, lines)) < 1024
+    assert all(entry.count(b"\n") == 1 and entry.endswith(b"\n") for entry in lines)
 
 
 @pytest.mark.parametrize(
@@ -195,16 +258,27 @@ def test_each_answer_to_a_share(answer: dict[str, Any], outcome: Outcome) -> Non
     [
         {"code": -3, "message": "Method not found"},
         {"code": -1, "message": "Invalid method"},
+        {"code": -32601},
         [20, "Not supported.", None],
+        [25, "Not subscribed", None],
+        "unsupported stratum version",
     ],
+    ids=str,
 )
 def test_a_pool_that_knows_no_such_login_may_speak_another_dialect(error: Any) -> None:
     (event,) = begun().receive(line({"id": 1, "result": None, "error": error}))
     assert isinstance(event, WrongProtocol)
 
 
-@pytest.mark.parametrize("answer", [{"error": {"code": -1, "message": "Invalid login"}},
-                                    {"result": False}])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": -1, "message": "Invalid login"}},
+        {"error": {"code": -1, "message": "Account is locked, contact our support"}},
+        {"result": False},
+    ],
+    ids=str,
+)
 def test_a_refused_login_is_final(answer: dict[str, Any]) -> None:
     (event,) = begun().receive(line({"id": 1, **answer}))
     assert isinstance(event, LoginRefused)

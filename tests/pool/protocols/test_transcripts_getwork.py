@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from miner.pool.protocols.ethproxy import EthProxy
 from miner.pool.protocols.events import (
     Authorized,
     HashrateRefused,
-    JobReceived,
     PoolEvent,
     ShareAnswer,
     Subscribed,
@@ -24,7 +25,7 @@ from miner.progpow.epoch import Span
 from miner.progpow.keccak import seed_hash
 from miner.work import Job, NonceSpace, Outcome
 from tests.fakes.variants import KAWPOW
-from tests.pool.protocols.dialogue import line, messages, solution, transcript
+from tests.pool.protocols.dialogue import jobs, line, messages, solution, transcript
 
 LIKE_PROGPOW = replace(KAWPOW, name="progpow", period=50, spans=(Span(0, 30000),))
 """Only its heights and epochs are those of the chains in these transcripts."""
@@ -81,7 +82,7 @@ class Replay:
         return solution(job, int(params[0], 16), bytes.fromhex(params[2][2:]))
 
     def jobs(self) -> list[Job]:
-        return [event.job for event in self.events if isinstance(event, JobReceived)]
+        return jobs(self.events)
 
     def outcomes(self) -> list[Outcome]:
         return [event.outcome for event in self.events if isinstance(event, ShareAnswer)]
@@ -133,12 +134,10 @@ def test_zanods_self_test_has_work_without_a_height_and_a_duplicate() -> None:
     for direction, message in transcript("recorded-ethproxy-zanod-selftest"):
         if direction == "s2c" and isinstance(message.get("result"), list):
             events += dialogue.receive(line(message))
-    assert [event for event in events if isinstance(event, JobReceived)] == []
+    assert jobs(events) == []
     (text,) = messages(events)
     assert "no block height" in text
-    job = dialogue._job(
-        name="0x", header="ab" * 32, height=1, share_target=1, nonces=NonceSpace(), clean=True
-    )
+    (job,) = jobs(dialogue.receive(line({"id": 0, "result": [f"0x{'ab' * 32}", "", "0x1", "1"]})))
     dialogue.submit(solution(job))
     error = {"code": 22, "message": "Duplicate share"}
     (answer,) = dialogue.receive(line({"id": dialogue.last_id, "result": None, "error": error}))
@@ -160,3 +159,37 @@ def test_other_miners_requests_have_our_form(name: str) -> None:
             rate, rig = message["params"]
             (ours,) = parsed(dialogue.report_hashrate(int(rate, 16), bytes.fromhex(rig[2:])))
         assert (ours["method"], ours["params"]) == (message["method"], message["params"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (EthProxy, "loopback-ethproxy-openetcpool"),
+        (Sero, "loopback-sero-ethproxy"),
+        (Zano, "loopback-zano-ethproxy"),
+        (Zano, "recorded-ethproxy-zanod-selftest"),
+    ],
+)
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(1, 700), min_size=1, max_size=60))
+def test_any_cut_of_a_recorded_stream_gives_the_same_events(
+    kind: type[EthProxy], name: str, sizes: list[int]
+) -> None:
+    data = b"".join(line(message) for side, message in transcript(name) if side == "s2c")
+
+    def heard(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
+        dialogue = kind(opening())
+        dialogue.start()
+        events: list[PoolEvent] = []
+        sent = b""
+        for piece in pieces:
+            events += dialogue.receive(piece)
+            sent += dialogue.data_to_send()
+        return events, sent
+
+    pieces, at = [], 0
+    while at < len(data):
+        pieces.append(data[at : at + sizes[len(pieces) % len(sizes)]])
+        at += len(pieces[-1])
+    assert heard(pieces) == heard([data])
+    assert heard([data])[0]
