@@ -228,3 +228,11 @@ def test_units_of_a_hashrate(hashes: float, text: str) -> None:
 )
 def test_units_of_a_difficulty(hashes: float, text: str) -> None:
     assert expected(hashes) == text
+
+
+def test_a_certificate_that_is_not_verified_shows_in_every_status(screen: Screen) -> None:
+    (told,) = screen.tell(PoolConnecting(POOL, unverified=True))
+    assert told.endswith("its certificate is not verified")
+    assert "TLS NOT VERIFIED" in status_line(screen.telemetry.snapshot())
+    screen.tell(PoolConnecting(POOL))
+    assert "TLS" not in status_line(screen.telemetry.snapshot())

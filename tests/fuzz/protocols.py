@@ -6,7 +6,10 @@ but a `ProtocolError` may be raised, and what is remembered of it stays small.
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import atheris
 
@@ -18,6 +21,7 @@ from miner.pool.protocols.stratum import Opening
 from tests.fakes.variants import KAWPOW
 
 KINDS = list(PROTOCOLS.values())
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
 
 def one_input(data: bytes) -> None:
@@ -39,6 +43,17 @@ def one_input(data: bytes) -> None:
     assert len(dialogue._said) <= 50
 
 
+def sow(folder: Path) -> None:
+    """Write what pools were recorded to say into `folder`, once for each protocol."""
+    for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        told = [json.dumps(e["msg"]).encode() + b"\n" for e in entries if e["dir"] == "s2c"]
+        for index in range(len(KINDS)):
+            (folder / f"{path.stem}-{index}").write_bytes(bytes([index, 63]) + b"".join(told[:8]))
+
+
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
+    with TemporaryDirectory() as corpus:
+        sow(Path(corpus))
+        atheris.Setup([*sys.argv, corpus], one_input)
+        atheris.Fuzz()

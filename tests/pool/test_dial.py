@@ -80,3 +80,25 @@ async def test_the_other_side_closes() -> None:
         stream = await NetworkDial().open(url(port))
         assert await stream.read(1) == b""
         await stream.close()
+
+
+async def test_ipv6_is_dialled_in_brackets() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this Python knows no IPv6")
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\n")
+        await writer.drain()
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(greet, "::1", 0)
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6 loopback: {error}")
+    async with server, asyncio.timeout(20):
+        port = server.sockets[0].getsockname()[1]
+        url = parse_pool_url(f"stratum+tcp://w@[::1]:{port}")
+        assert url.label == f"stratum+tcp://[::1]:{port}"
+        stream = await NetworkDial().open(url)
+        assert await stream.read(100) == b"hello\n"
+        await stream.close()

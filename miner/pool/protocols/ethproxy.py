@@ -64,7 +64,7 @@ class EthProxy(Stratum):
 
     def _ask(self, method: str, params: list[str]) -> bytes:
         more = {"jsonrpc": "2.0"}
-        if self._opening.worker:
+        if params and self._opening.worker:
             more["worker"] = self._opening.worker
         return self._request(f"{self.PREFIX}_{method}", params, **more)
 
