@@ -7,7 +7,7 @@ import pytest
 
 from miner.errors import ConnectionLost, PoolRefused
 from miner.pool.dial import NetworkDial
-from miner.pool.url import Transport
+from miner.pool.url import Transport, parse_pool_url
 from tests.pool.serving import exchanged, serving, url
 
 
@@ -97,8 +97,8 @@ async def test_ipv6_is_dialled_in_brackets() -> None:
         pytest.skip(f"this machine has no IPv6 loopback: {error}")
     async with server, asyncio.timeout(20):
         port = server.sockets[0].getsockname()[1]
-        url = parse_pool_url(f"stratum+tcp://w@[::1]:{port}")
-        assert url.label == f"stratum+tcp://[::1]:{port}"
-        stream = await NetworkDial().open(url)
+        there = parse_pool_url(f"stratum+tcp://w@[::1]:{port}")
+        assert there.label == f"stratum+tcp://[::1]:{port}"
+        stream = await NetworkDial().open(there)
         assert await stream.read(100) == b"hello\n"
         await stream.close()
