@@ -138,8 +138,14 @@ async def mine(
         if wanted is not None and telemetry.snapshot().accepted >= wanted:
             stop()
 
+    told: list[object] = [None]
+
     def work_on(job: Job | None) -> None:
-        emit(NewJob(job))
+        # A pool that is polled names the same work again and again.
+        news = (job.search_key, job.target) if job else None
+        if news is None or news != told[0]:
+            emit(NewJob(job))
+        told[0] = news
         engine.work_on(job)
 
     def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:

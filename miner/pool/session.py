@@ -184,7 +184,9 @@ class Session:
             if other or not known:
                 raise
             first = known.exceptions[0]
-            raise first from first.__cause__
+            if self._leaving is None or not isinstance(first, ConnectionLost):
+                raise first from first.__cause__
+            # The pool was faster with the end that both sides wanted.
         return self._leaving or ""
 
     async def _converse(self) -> None:

@@ -619,3 +619,15 @@ async def test_the_hashrate_is_reported_each_minute_until_the_pool_declines() ->
         await bench.clock.advance(300)
         assert len(stream.requests("eth_submitHashrate")) == 1
         assert bench.verdicts == []
+
+
+async def test_a_pool_that_closes_right_after_its_wish_to_reconnect_is_obeyed_too() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    second = bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.reconnect", "second.example", 3333, 0))
+        stream.end()
+        await bench.clock.advance(1)
+        assert bench.hosts() == ["first", "second"]
+        assert not second.closed
