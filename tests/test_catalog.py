@@ -197,5 +197,28 @@ def test_coins_name_known_variants_and_are_found() -> None:
         assert find_coin(coin.symbol) is coin
         assert find_coin(coin.name.upper()) is coin
         assert coin.difficulty_one in (None, "ff", "ffff")
+    assert (find_coin("ZANO").difficulty_one, find_coin("ZANO").node) == (None, None)
+    assert (find_coin("FIRO").difficulty_one, find_coin("FIRO").node) == ("ffff", "firo")
     with pytest.raises(UsageError, match=r"^coin 'btc' is not known; known are "):
         find_coin("btc")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('node = "rpc"', "node: 'rpc' is none of pprpc, firo, veil, submitblock, getwork, sero"),
+        ('node = ""', "node: '' is none of pprpc, "),
+        ("node = 1", "node: 1 is not of type str"),
+        ('difficulty_one = "f"', "difficulty_one: 'f' is none of ff, ffff"),
+        ('nodes = "firo"', "nodes: is no known key (known: difficulty_one, name, node, "),
+    ],
+)
+def test_a_broken_coin_is_named_with_its_key(
+    line: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "coins" / "x.toml"
+    path.parent.mkdir()
+    path.write_text(f'symbol = "X"\nname = "X"\nvariant = "kawpow"\nprotocol = "kawpow"\n{line}\n')
+    monkeypatch.setattr("miner.catalog.data_directory", lambda _name: tmp_path)
+    with pytest.raises(BadVariant, match="^" + re.escape(f"{path}: {problem}")):
+        coins.__wrapped__()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from miner.errors import ConfigError
+from miner.pool.limits import Limits
 from miner.settings import Settings, load_settings
 
 POOL: dict[str, Any] = {"url": "stratum+tcp://pool.example:3333", "user": "WALLET.rig"}
@@ -76,6 +77,35 @@ def test_the_user_may_stand_in_the_address() -> None:
     assert load_settings(None, {"variant": "kawpow", "pools": pools}).pools[0].user == ""
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8766", "NODE+https://h:1", "getwork://h:1/"])
+def test_a_node_needs_no_user(url: str) -> None:
+    settings = load_settings(None, {"variant": "kawpow", "pools": [{"url": url}]})
+    assert settings.pools[0].user == ""
+
+
+def test_limits_are_merged_with_what_is_left_out(tmp_path: Path) -> None:
+    assert load_settings(written(tmp_path, FILE), {}).limits.limits() == Limits(10, 30, 30, 600)
+    path = written(tmp_path, FILE + "[limits]\nconnect = 3\nsilence = 90.5\n")
+    assert load_settings(path, {}).limits.limits() == Limits(3, 30, 30, 90.5)
+
+
+def test_what_a_pool_may_be_told_of(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        'record = "said.jsonl"\nreport_hashrate = true\nvariant = "kawpow"\n[[pools]]\n'
+        'url = "stratum+tls://h:1"\nuser = "W"\nprotocol = "zano"\ntls_fingerprint = "ab"\n'
+        'proxy = "socks5://me:hunter2@tor:9050"\npassword_file = "pass"\n',
+    )
+    settings = load_settings(path, {})
+    (pool,) = settings.pools
+    assert (settings.record, settings.report_hashrate) == (Path("said.jsonl"), True)
+    assert (pool.protocol, pool.tls_fingerprint) == ("zano", "ab")
+    assert pool.proxy == "socks5://me:hunter2@tor:9050"
+    assert pool.password_file == Path("pass")
+    assert "hunter2" not in f"{settings}{settings!r}"
+    assert load_settings(path, {"report_hashrate": False}).report_hashrate is False
+
+
 def test_no_secret_is_shown(tmp_path: Path) -> None:
     pools = [{"url": "stratum+tcp://WALLET:hunter2@h:1", "password": "hunter2"}]
     settings = load_settings(None, {"variant": "kawpow", "pools": pools})
@@ -114,6 +144,14 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
         ("devices = 3\n" + FILE, "devices: must be a table, not a number"),
         (FILE + "tls_insecure = 1\n", "pools[1].tls_insecure: must be true or false, not a number"),
         (FILE + "tls_ca_file = 1\n", "pools[1].tls_ca_file: must be a path in quotes"),
+        (FILE + "protocol = 1\n", "pools[1].protocol: must be text in quotes, not a number"),
+        (FILE + "proxi = 'x'\n", "pools[1].proxi: is no known key (did you mean proxy?)"),
+        (FILE + "password_file = 'f'\n", "pools[1]: give either password or password_file"),
+        ("report_hashrate = 1\n" + FILE, "report_hashrate: must be true or false, not a number"),
+        (FILE + "[limits]\nconnect = 2.9\n", "limits.connect: 2.9 is too small: it must be 3 or"),
+        (FILE + "[limits]\nlogin = 0\n", "limits.login: 0 is too small: it must be 3 or more"),
+        (FILE + "[limits]\nanswer = inf\n", "limits.answer: must be a finite number"),
+        (FILE + "[limits]\nsilense = 9\n", "limits.silense: is no known key (did you mean sil"),
         (FILE + "oops\n", "line 8: is not valid TOML: "),
         (FILE + 'oops = "', "line 8: is not valid TOML: "),
         (FILE + "user = 'again'\n", "line 8: is not valid TOML: "),

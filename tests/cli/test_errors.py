@@ -12,6 +12,7 @@ from tests.cli.running import HEADER, python, run, toy_file
 
 HASH = ("hash", "-a", "kawpow", "--height", "1", "--header", HEADER, "--nonce", "1")
 POOL = ("-o", "stratum+tcp://127.0.0.1:9", "-u", "wallet")
+TLS = ("-o", "stratum+tls://127.0.0.1:9", "-u", "wallet")
 KERNEL = ("kernel", "-a", "kawpow", "--height", "1")
 
 
@@ -36,6 +37,23 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine", "-a", "kawpow", *POOL, "-p", "1", "-p", "2"], 2, "-p is given 2 times"),
     (["mine", "-a", "kawpow", "-o", "bogus://h:1", "-u", "w"], 2, "unknown scheme bogus://"),
     (["mine", "--coin", "zano", "-o", "http://h:1", "-u", "w"], 2, "is mined over Stratum only"),
+    (["mine", "-a", "kawpow", "-o", "http://h"], 2, "write http://host:port with the node's RPC"),
+    (["mine", "-a", "kawpow", *POOL, "--protocol", "kawpwo"], 2, "(did you mean kawpow?)"),
+    (["mine", "-a", "kawpow", *POOL, "--protocol", "node"], 2, "write the pool's address as http:"),
+    (["mine", "-a", "kawpow", *POOL, "-w", "rig\t1"], 2, "the worker is not up to 256 printable"),
+    (["mine", "-a", "kawpow", *POOL, "--proxy", "tor:9050"], 2, "written as socks5://[user:pass"),
+    (
+        ["mine", "-a", "kawpow", *POOL, "--tls-fingerprint", "ab"],
+        2,
+        "no certificate to pin without",
+    ),
+    (["mine", "-a", "kawpow", *TLS, "--tls-fingerprint", "ab"], 2, "in 64 hex digits"),
+    (["mine", "-a", "kawpow", *POOL, "--cookie-file", "f"], 2, "a cookie file belongs to a node"),
+    (
+        ["mine", "-c", "rig.toml", "--proxy", "socks5://h:1"],
+        2,
+        "write proxy under [[pools]] in rig",
+    ),
     (["mine", "-a", "kawpow", "-o", "h", "-u", "w"], 2, "pool 'h' has no port"),
     (["mine", "-a", "kawpow", "-o", "h:0", "-u", "w"], 2, "is not a number from 1 to 65535"),
     (["mine", "-a", "kawpow", "-o", "::1:1", "-u", "w"], 2, "needs brackets"),
@@ -155,6 +173,33 @@ def test_a_password_is_in_no_sentence() -> None:
         ran = run("mine", "-a", "kawpow", "-o", url, "-u", "w", "-p", "hunter2")
         assert ran.code == 2
         assert "hunter2" not in ran.out + ran.err
+
+
+def test_a_proxys_password_is_in_no_sentence() -> None:
+    for proxy in ("http://me:hunter2@tor:1", "socks5://me:hunter2@tor", "socks5://:hunter2@tor:1"):
+        ran = run("mine", "-a", "kawpow", *POOL, "--proxy", proxy)
+        assert ran.code == 2
+        said(ran.err, "proxy")
+        assert "hunter2" not in ran.out + ran.err
+
+
+def test_a_password_file_that_cannot_be_used(tmp_path: Path) -> None:
+    path, secret = tmp_path / "rig.toml", tmp_path / "pass"
+    path.write_text(
+        f'variant = "kawpow"\n[[pools]]\nurl = "h:1"\nuser = "w"\npassword_file = "{secret}"\n'
+    )
+    for data, sentence in (
+        (None, "cannot be read: No such file"),
+        (b"\n", "its first line is empty"),
+        (b"\xff", "is not UTF-8 text"),
+        (b"hunt\x07er2\n", "the password is not up to 256 printable"),
+    ):
+        if data is not None:
+            secret.write_bytes(data)
+        ran = run("mine", "-c", path)
+        assert ran.code == 2
+        said(ran.err, sentence)
+        assert "er2" not in ran.err
 
 
 def test_the_process_ends_with_the_code() -> None:

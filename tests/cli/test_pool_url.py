@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from miner.catalog import find_coin
@@ -48,3 +50,38 @@ def test_a_password_comes_from_the_environment_where_the_pool_has_none(
 def test_the_user_beside_a_nodes_login_is_who_is_paid() -> None:
     got = url(url="http://someone:secret@127.0.0.1:8766", user="Rreward")
     assert (got.user, got.reward) == ("someone", "Rreward")  # type: ignore[attr-defined]
+
+
+def test_what_is_spoken_comes_from_the_option_the_scheme_or_the_coin() -> None:
+    def spoken(address: str, coin: str | None, protocol: str | None = None) -> str | None:
+        pool = PoolSettings(url=address, user="w", protocol=protocol)
+        return pool_url(pool, find_coin(coin) if coin else None).protocol
+
+    assert spoken("h:1", None) is None
+    assert spoken("h:1", "ZANO") == "zano"
+    assert spoken("stratum2+tcp://h:1", "RVN") == "ethstratum"
+    assert spoken("stratum2+tcp://h:1", "RVN", "kawpow") == "kawpow"
+    assert spoken("h:1", "RVN", "auto") is None
+    assert spoken("http://h:1", "RVN") == "node"
+    assert spoken("solo+http://h:1", "SERO") == "getwork"
+
+
+def test_a_password_file_goes_before_the_address_and_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(PASSWORD_VARIABLE, "environment")
+    (tmp_path / "pass").write_text("from the file\r\nnot this\n")
+    for address in ("h:1", "w:address@h:1"):
+        pool = PoolSettings(url=address, user="w", password_file=tmp_path / "pass")
+        assert pool_url(pool).password == "from the file"
+
+
+def test_a_fingerprint_and_a_proxy_are_carried_over() -> None:
+    pool = PoolSettings(
+        url="stratum+tls://h:1", user="w", tls_fingerprint=":".join(["AB"] * 32),
+        proxy="socks5://me:hunter2@tor:9050",
+    )  # fmt: skip
+    got = pool_url(pool)
+    assert got.tls_fingerprint == "ab" * 32
+    assert got.proxy == "socks5://me:hunter2@tor:9050"
+    assert "hunter2" not in repr(got)
