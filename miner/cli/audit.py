@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 if TYPE_CHECKING:
+    from miner.codegen.source import Source
     from miner.progpow.variant import Variant
     from miner.verify import Verifier
 
@@ -203,6 +204,12 @@ def _nonce(value: object) -> int:
 @click.option("--kernel", "which", type=click.Choice(["search", "dataset"]), default="search")
 @click.option("--shape", metavar="NAME", help="Launch shape (default: gpu).")
 @click.option("-d", "--device", metavar="NAME", help="The shape that this device takes.")
+@click.option(
+    "--compile",
+    "architecture",
+    metavar="SM",
+    help="Compile it for NVIDIA's sm_75, sm_86 …, and say what it takes; no GPU is needed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Source with its hash and its counts.")
 def kernel(
     variant: str,
@@ -211,9 +218,10 @@ def kernel(
     which: str,
     shape: str | None,
     device: str | None,
+    architecture: str | None,
     as_json: bool,
 ) -> None:
-    """Print the exact source that would be compiled."""
+    """Print the exact source that would be compiled, or what compiling it gives."""
     from miner.codegen.counts import operation_counts
     from miner.codegen.dataset import dataset_source
     from miner.codegen.search import search_source
@@ -233,8 +241,15 @@ def kernel(
         source = search_source(numbers, period, epoch, dialect, layout)
     else:
         source = dataset_source(epoch, dialect, layout)
+    compiled: dict[str, Any] = {}
+    if architecture:
+        compiled = _compiled(source, architecture)
     if not as_json:
-        click.echo(source.text, nl=False)
+        if compiled:
+            for name, value in compiled.items():
+                click.echo(f"{name:<13} {value}")
+        else:
+            click.echo(source.text, nl=False)
         return
     described: dict[str, Any] = {
         "variant": numbers.name,
@@ -250,4 +265,23 @@ def kernel(
     }
     if which == "search":
         described["operations"] = operation_counts(numbers, period)
+    if compiled:
+        described["compiled"] = compiled
     click.echo(json.dumps(described, indent=2))
+
+
+def _compiled(source: Source, architecture: str) -> dict[str, Any]:
+    """Return what NVIDIA's compiler makes of `source`."""
+    from miner.devices.nvrtc import nvrtc
+
+    if source.dialect != "cuda":
+        raise click.UsageError("--compile takes CUDA text: give --dialect cuda too")
+    compiler = nvrtc()
+    cubin = compiler.compile(source, architecture)
+    return {
+        "compiler": "NVRTC {}.{}".format(*compiler.version),
+        "architecture": architecture,
+        "registers": cubin.registers,
+        "spilled": cubin.spilled,
+        "bytes": len(cubin.code),
+    }

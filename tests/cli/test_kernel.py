@@ -118,3 +118,19 @@ def test_a_users_own_file(tmp_path: Path) -> None:
     answer = described("kernel", "-a", path, "--height", "5")
     assert answer["variant"] == "toy"
     assert "4095" in answer["source"]
+
+
+def test_compiling_for_an_architecture_says_what_it_takes() -> None:
+    pytest.importorskip("nvidia.cuda_nvrtc", reason="needs the package nvidia-cuda-nvrtc-cu12")
+    ran = run(
+        "kernel", "-a", "kawpow", "--height", "1000", "--dialect", "cuda", "--compile", "sm_86"
+    )
+    assert ran.code == 0, ran.err
+    assert re.search(r"^registers +64$", ran.out, re.MULTILINE)
+    assert re.search(r"^spilled +0$", ran.out, re.MULTILINE)
+
+
+def test_only_cuda_text_is_compiled_for_nvidias_cards() -> None:
+    ran = run("kernel", "-a", "kawpow", "--height", "1000", "--compile", "sm_86")
+    assert ran.code == 2
+    assert "give --dialect cuda too" in ran.err

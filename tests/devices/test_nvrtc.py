@@ -1,0 +1,108 @@
+"""The CUDA text through NVIDIA's own compiler, which needs no GPU.
+
+All variants are compiled for one architecture and one variant for all; PROGPOW_FULL=1 does every
+variant for every architecture.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miner.catalog import variants
+from miner.codegen.dataset import dataset_source
+from miner.codegen.search import search_source
+from miner.codegen.shape import shape_named
+from miner.codegen.source import Source
+from miner.devices.nvrtc import Nvrtc, nvrtc
+from miner.errors import BackendUnavailable, BadValue, BuildFailed
+from tests.codegen.toys import NAMES
+
+WANTED = ("sm_61", "sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+FULL = os.environ.get("PROGPOW_FULL") == "1"
+
+REGISTERS = dict.fromkeys(NAMES, 64) | {
+    "meowpow": 59, "progpow-0.9.2": 80, "progpow-sero": 80, "progpowz": 78, "telestai": 78,
+}  # fmt: skip
+"""What a thread of the search may take at most, as NVRTC 12.9 gave it over eight periods."""
+
+SPILLED = {"telestai": 24}
+"""Bytes that go through memory; none where a variant is not named."""
+
+
+@pytest.fixture(scope="module")
+def compiler() -> Nvrtc:
+    try:
+        return nvrtc()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+
+
+def search(name: str, period: int = 7) -> Source:
+    variant = variants()[name]
+    height = variant.period * period
+    gpu = shape_named("gpu")
+    return search_source(variant, variant.period_at(height), variant.epoch_at(height), "cuda", gpu)
+
+
+def dataset(name: str) -> Source:
+    return dataset_source(variants()[name].epoch_at(0), "cuda", shape_named("gpu"))
+
+
+def pairs() -> list[tuple[str, str]]:
+    if FULL:
+        return [(name, arch) for name in NAMES for arch in WANTED]
+    return [(name, "sm_86") for name in NAMES] + [("kawpow", a) for a in WANTED if a != "sm_86"]
+
+
+@pytest.mark.parametrize(("name", "architecture"), pairs())
+def test_a_search_compiles_within_its_registers(
+    compiler: Nvrtc, name: str, architecture: str
+) -> None:
+    if architecture not in compiler.architectures:
+        pytest.skip(f"NVRTC {compiler.version} does not know {architecture}")
+    cubin = compiler.compile(search(name), architecture)
+    assert cubin.code[:4] == b"\x7fELF"
+    assert cubin.registers <= REGISTERS[name]
+    assert cubin.spilled <= SPILLED.get(name, 0)
+    assert cubin.registers * 256 <= 65536, "a group of 256 threads must fit"
+
+
+@pytest.mark.parametrize("architecture", WANTED)
+def test_a_dataset_kernel_compiles_without_spills(compiler: Nvrtc, architecture: str) -> None:
+    if architecture not in compiler.architectures:
+        pytest.skip(f"NVRTC {compiler.version} does not know {architecture}")
+    cubin = compiler.compile(dataset("kawpow"), architecture)
+    assert cubin.spilled == 0
+    assert cubin.registers * 256 <= 65536
+
+
+def test_an_unknown_architecture_is_refused_with_the_known_ones(compiler: Nvrtc) -> None:
+    with pytest.raises(BadValue, match=r"'sm_1' is none of this NVRTC's: .*sm_86"):
+        compiler.compile(dataset("kawpow"), "sm_1")
+
+
+def test_a_text_that_does_not_compile_names_the_file_that_keeps_its_log(
+    compiler: Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    broken = replace(dataset("kawpow"), text="this is no C\n")
+    with pytest.raises(BuildFailed, match="NVRTC_ERROR_COMPILATION") as caught:
+        compiler.compile(broken, "sm_86")
+    (log,) = (tmp_path / "build-logs").glob("*.log")
+    assert str(log) in str(caught.value)
+    assert "this is no C" in log.read_text()
+
+
+def test_without_the_compiler_a_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nvrtc.cache_clear()
+    monkeypatch.setattr("miner.devices.nvrtc._from_package", list)
+    monkeypatch.setattr("miner.devices.nvrtc.LIBRARIES", ("libnothing.so",))
+    with pytest.raises(BackendUnavailable, match="pip install nvidia-cuda-nvrtc-cu12"):
+        nvrtc()
+    nvrtc.cache_clear()
