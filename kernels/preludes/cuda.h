@@ -3,7 +3,12 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef uint4 u32x4;
 
+/* The compiler may be told how many groups run at once: fewer leave a thread more registers. */
+#ifdef GROUPS_AT_ONCE
+#define KERNEL extern "C" __global__ void __launch_bounds__(GROUP_SIZE, GROUPS_AT_ONCE)
+#else
 #define KERNEL extern "C" __global__ void __launch_bounds__(GROUP_SIZE)
+#endif
 #define INLINE static __device__ __forceinline__
 #define GLOBAL
 #define CONSTANT __constant__ const

@@ -16,6 +16,10 @@ from miner.errors import BackendUnavailable, BadValue, BuildFailed
 LIBRARIES = ("libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so")
 """12 first: 13 no longer knows the GTX 10 series."""
 
+ROOMIER = ("--define-macro=GROUPS_AT_ONCE=3",)
+"""Three groups of 256 threads at once: 80 registers for each thread instead of 64. A kernel that
+does not fit 64 runs three groups at once in any case."""
+
 MISSING = "NVRTC, NVIDIA's run-time compiler, is not installed: pip install nvidia-cuda-nvrtc-cu12"
 
 
@@ -47,7 +51,8 @@ class Nvrtc:
         """What it makes machine code for, e.g. "sm_86", older ones first."""
 
     def compile(self, source: Source, architecture: str) -> Cubin:
-        """Return `source` as machine code.
+        """Return `source` as machine code. Where a thread's registers do not suffice, it is
+        compiled once more with more of them for each thread.
 
         Raises `BadValue` for an architecture that it does not know, `BuildFailed` with the file
         that keeps text and log.
@@ -55,7 +60,16 @@ class Nvrtc:
         if architecture not in self.architectures:
             known = ", ".join(self.architectures)
             raise BadValue("architecture", f"{architecture!r} is none of this NVRTC's: {known}")
-        options = (f"--gpu-architecture={architecture}", *source.options, "--ptxas-options=-v")
+        cubin = self._compiled(source, architecture, ())
+        if cubin.spilled:
+            roomier = self._compiled(source, architecture, ROOMIER)
+            cubin = min(cubin, roomier, key=lambda made: made.spilled)
+        return cubin
+
+    def _compiled(self, source: Source, architecture: str, more: tuple[str, ...]) -> Cubin:
+        options = (
+            f"--gpu-architecture={architecture}", *source.options, *more, "--ptxas-options=-v",
+        )  # fmt: skip
         given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         program = ctypes.c_void_p()
         self._call(
