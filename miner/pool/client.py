@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from random import Random
 
 from miner import telemetry
@@ -36,10 +37,10 @@ from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
 from miner.pool.waiting import Waiting
 from miner.progpow.variant import Variant
-from miner.work import Job, Solution, Verdict
+from miner.work import Job, Outcome, Solution, Verdict
 
 STEADY_SECONDS = 60.0
-"""A login that holds for so long makes earlier failures forgotten."""
+"""A login that brings work and holds for so long makes earlier failures forgotten."""
 
 RETURN_SECONDS = 600.0
 """While another pool is mined on, the first is looked for so often; twice as seldom after each
@@ -52,6 +53,9 @@ ANOTHER_DIALECT_SECONDS = 1.0
 
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for, before a connection is left on our side."""
+
+KEPT_ISSUERS = 64
+"""Newest connections whose late shares are known to belong to a pool."""
 
 
 class PoolClient:
@@ -103,10 +107,14 @@ class PoolClient:
         self._waiting = Waiting(on_verdict)
         self._last: PoolUrl | None = None
         """The pool of the newest connection."""
+        self._issuers: dict[int, PoolUrl] = {}
+        """The pools of the newest connections, by number."""
         self._refusals: list[str] = []
         self._without_since = clock.now()
         self._ready_at: float | None = None
-        self._opened = self._spoke = self._first_job = False
+        self._opened = self._spoke = self._resumed = self._over = False
+        self._newest: Job | None = None
+        """The newest job of the newest connection."""
         self._asked: Reconnect | None = None
         self._first_is_back = False
         self._return_after = RETURN_SECONDS
@@ -120,6 +128,7 @@ class PoolClient:
         try:
             await self._keep_a_session()
         finally:
+            self._over = True
             self._waiting.lose_all()
 
     async def _keep_a_session(self) -> None:
@@ -128,6 +137,8 @@ class PoolClient:
             if (ended := await self._one_turn(pool)) is not None:
                 reason, wait = ended
                 await self._pause(pool.url, reason, wait)
+            elif self._turns and (wait := self._turns.shut_for(self._turns.current)):
+                await self._pause(self._turns.current.url, "it shut us out before", wait)
         raise EveryPoolRefused(f"no pool is left: {'; '.join(self._refusals) or 'none is named'}")
 
     async def _one_turn(self, pool: Standing) -> tuple[str, float] | None:
@@ -138,6 +149,9 @@ class PoolClient:
             return str(error), self._turns.shut_out()
         except PoolRefused as error:
             if isinstance(error, WrongDialect) and not pool.detection.named:
+                if pool.detection.found and self._ready_at is None:
+                    pool.detection.doubt()
+                    return str(error), self._failed()
                 title = PROTOCOLS[pool.detection.current].title
                 if pool.detection.misfit():
                     reason = f"it does not take {title}, another protocol is tried"
@@ -167,24 +181,24 @@ class PoolClient:
         if asked is None:
             return 0.0
         wait = min(asked.wait, LONGEST)
-        host = (asked.host or "").lower()
-        if host and host != self._turns.current.url.host and self._turns.go_to(host):
-            return wait
-        if self._was_steady():
+        if steady := self._was_steady():
             self._turns.steady()
-            return wait
-        return self._turns.failed(wait)
+        host = (asked.host or "").lower()
+        if host and host != self._turns.current.url.host:
+            self._turns.go_to(host)
+        return wait if steady else self._turns.failed(wait)
 
     async def submit(self, solution: Solution) -> None:
         """Hand `solution` to the session that issued its job; a verdict follows in any case.
 
-        Where that session has ended, it waits for the next one with the same pool.
+        Where that session has ended, the next one with the same pool takes it if it can.
         """
         self._connections.found(solution)
         if self._session and self._session.number == solution.job.session:
             self._session.submit(solution)
-        elif self._last is not None:
+        else:
             self._keep(solution, "the connection that its job came from has ended")
+            self._hand_in()
 
     async def drain(self, seconds: float) -> None:
         """Return when every submitted solution has its verdict, at the latest after `seconds`."""
@@ -203,10 +217,11 @@ class PoolClient:
         """Connect, mine, return why we left; raises `PoolError` where we did not."""
         self._forget_connection()
         self._emit(telemetry.PoolConnecting(to.label, unverified=to.tls_insecure))
-        self._last = pool.url
         hearing = Hearing(lambda event: self._heard(event, pool, to), self._on_verdict, self._keep)
         session = self._session = await self._connections.open(to, pool, hearing)
         self._opened = True
+        self._last = self._issuers[session.number] = pool.url
+        self._issuers.pop(session.number - KEPT_ISSUERS, None)
         try:
             return await self._watched(session, pool)
         finally:
@@ -218,8 +233,8 @@ class PoolClient:
 
     def _forget_connection(self) -> None:
         self._ready_at = self._asked = None
-        self._first_is_back = self._spoke = self._opened = False
-        self._first_job = True
+        self._first_is_back = self._spoke = self._opened = self._resumed = False
+        self._newest = None
 
     async def _watched(self, session: Connection, pool: Standing) -> str:
         """Run `session`; unless it is with the first pool, look for that one meanwhile."""
@@ -253,14 +268,11 @@ class PoolClient:
     def _heard(self, event: PoolEvent, pool: Standing, to: PoolUrl) -> None:
         match event:
             case Subscribed(_, resumed):
-                self._spoke = True
-                if resumed:
-                    self._hand_in(self._waiting.claim_all(pool.url, self._connections.count))
+                self._spoke, self._resumed = True, resumed
+                self._hand_in()
             case JobReceived(job):
-                self._spoke = True
-                if self._first_job:
-                    self._first_job = False
-                    self._hand_in(self._waiting.claim(pool.url, job))
+                self._spoke, self._newest = True, job
+                self._hand_in()
                 self._work_on(job)
             case Authorized():
                 self._ready_at = self._clock.now()
@@ -280,14 +292,25 @@ class PoolClient:
                     self._session.leave("the pool asked us to reconnect")
 
     def _keep(self, solution: Solution, reason: str) -> None:
-        if self._last is not None:
-            self._waiting.keep(self._last, solution, reason)
+        pool = self._issuers.get(solution.job.session)
+        if pool is None or self._over:
+            self._on_verdict(Verdict(solution, Outcome.LOST, reason))
+        else:
+            self._waiting.keep(pool, solution, reason)
 
-    def _hand_in(self, solutions: list[Solution]) -> None:
-        for solution in solutions:
+    def _hand_in(self) -> None:
+        """Send what waits for the pool that we are with, as far as it still knows the jobs."""
+        session, pool = self._session, self._last
+        found: list[Solution] = []
+        if not session or not pool or not self._waiting:
+            return
+        if self._resumed:
+            found = self._waiting.claim_all(pool, session.number)
+        elif self._newest:
+            found = self._waiting.claim(pool, self._newest)
+        for solution in found:
             self._connections.found(solution)
-            if self._session:
-                self._session.submit(solution)
+            session.submit(solution)
 
     def _doubt(self, pool: Standing, error: PoolError) -> None:
         """A pool that says nothing to our protocol, or nonsense, may speak another one."""
@@ -306,12 +329,13 @@ class PoolClient:
         asked = self._asked
         if not asked or not asked.port or self._first_is_back:
             return url
-        here = (asked.host or url.host).lower() == url.host
+        here = asked.host.lower() == url.host if asked.host else url == self._last
         return replace(url, port=asked.port) if here else url
 
     def _was_steady(self) -> bool:
         ready = self._ready_at
-        steady = ready is not None and self._clock.now() - ready >= STEADY_SECONDS
+        worked = ready is not None and self._newest is not None
+        steady = ready is not None and worked and self._clock.now() - ready >= STEADY_SECONDS
         if steady and self._turns and self._last == self._turns.first.url:
             self._return_after = RETURN_SECONDS
         return steady
@@ -322,17 +346,19 @@ class PoolClient:
         self._emit(telemetry.PoolLost(pool.url.label, reason, None))
 
     async def _pause(self, url: PoolUrl, reason: str, wait: float) -> None:
+        left = inf
         if self._give_up is not None:
             left = self._without_since + self._give_up - self._clock.now()
-            if left <= 0:
-                self._emit(telemetry.PoolLost(url.label, reason, None))
-                raise EveryPoolRefused(
-                    f"no pool for {self._give_up:g} s; the last reason, of {url.label}: {reason}"
-                )
-            wait = min(wait, left)
-        self._emit(telemetry.PoolLost(url.label, reason, wait))
-        if wait:
-            await self._clock.sleep(wait)
+        if left > 0:
+            self._emit(telemetry.PoolLost(url.label, reason, min(wait, left)))
+            if wait:
+                await self._clock.sleep(min(wait, left))
+            if wait <= left or not self._turns.is_shut(self._turns.current):
+                return
+        self._emit(telemetry.PoolLost(url.label, reason, None))
+        raise EveryPoolRefused(
+            f"no pool for {self._give_up:g} s; the last reason, of {url.label}: {reason}"
+        )
 
 
 def _detection(url: PoolUrl) -> Detection:

@@ -25,6 +25,10 @@ class Detection:
         news, self.found = not self.found, True
         return news
 
+    def doubt(self) -> None:
+        """Note that the pool took `current` before, but not now: once more, and it is no fit."""
+        self.found = self.named
+
     def misfit(self) -> bool:
         """Go on to the next protocol; False where all were tried and it is the first's turn."""
         self.found = self.named

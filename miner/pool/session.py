@@ -109,6 +109,8 @@ class Session:
         """Shares that got no answer since the pool was last heard."""
         self._height = 0
         """Of the newest job."""
+        self._shut_out = ""
+        """The pool's words that it bans us, where it may yet relent."""
         self._held: list[Solution] = []
         self._flying: dict[int, tuple[Solution, float]] = {}
         """Shares that wait for an answer, with the second of their sending, oldest first."""
@@ -127,15 +129,17 @@ class Session:
     async def run(self) -> str:
         """Talk until `leave`, then return its reason.
 
-        Raises `PoolRefused` for a refused login, `ConnectionLost` or `ProtocolError` where the
-        other side or a time limit ends it. The stream is closed then, and what was not answered
-        is lost.
+        Raises `PoolRefused` for a refused login, `Banned` where the pool shuts us out,
+        `ConnectionLost` or `ProtocolError` where the other side or a time limit ends it. The
+        stream is closed then, and what was not answered is lost.
         """
         reason = "the miner stopped"
         try:
             reason = await self._in_group()
         except PoolError as error:
             reason = str(error)
+            if self._shut_out and isinstance(error, ConnectionLost):
+                raise Banned(f"the pool shut us out: {self._shut_out}") from error
             raise
         finally:
             self._end(reason)
@@ -234,10 +238,16 @@ class Session:
                 self._report(event)
             case ShareAnswer(number, outcome, text):
                 self._answered(number, outcome, text)
+                if outcome is Outcome.ACCEPTED:
+                    self._shut_out = ""
+                elif is_ban(text):
+                    self._shut_out = text
             case Message(text):
                 self._report(event)
-                if not self._authorized and is_ban(text):
-                    raise Banned(f"the pool shut us out: {text}")
+                if is_ban(text):
+                    self._shut_out = text
+                    if not self._authorized:
+                        raise Banned(f"the pool shut us out: {text}")
             case Reconnect():
                 self._report(event)
 

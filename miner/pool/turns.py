@@ -79,7 +79,7 @@ class Turns:
         wait = max(wait, next(self.current.waits))
         if self._failures >= TRIES:
             self._pass_on()
-            wait = max(wait, self._shut_for(self.current))
+            wait = max(wait, self.shut_for(self.current))
         return wait
 
     def shut_out(self) -> float:
@@ -87,13 +87,14 @@ class Turns:
         seconds = BAN_SECONDS * self._random.uniform(1.0, 1.5)
         self.current.shut_until = self._clock.now() + seconds
         self._pass_on()
-        return max(self._shut_for(self.current), next(self.current.waits))
+        return max(self.shut_for(self.current), next(self.current.waits))
 
     def drop(self) -> None:
-        """Try the current pool no more."""
+        """Try the current pool no more; `shut_for` says whether the next is to be waited for."""
         del self._pools[self._at]
-        self._at %= max(len(self._pools), 1)
-        self._failures = 0
+        self._at -= 1
+        if self._pools:
+            self._pass_on()
 
     def return_to_first(self) -> float:
         """It is the first's turn; where it fails at once, the next has its own."""
@@ -101,27 +102,31 @@ class Turns:
         return 0.0
 
     def go_to(self, host: str) -> bool:
-        """Give the pool at `host` its turn; False where the list has none there."""
+        """Give the pool at `host` its turn; False where the list has none to be tried there.
+
+        Failures count on: pools that send us to each other give way like any other.
+        """
         for index, pool in enumerate(self._pools):
-            if pool.url.host == host:
-                self._at, self._failures = index, 0
+            if pool.url.host == host and not self.is_shut(pool):
+                self._at = index
                 return True
         return False
 
     def knows(self, host: str) -> bool:
-        """Return whether a pool of the list is at `host`."""
-        return any(pool.url.host == host for pool in self._pools)
+        """Return whether a pool of the list is at `host` and may be tried now."""
+        return any(pool.url.host == host and not self.is_shut(pool) for pool in self._pools)
 
     def is_shut(self, pool: Standing) -> bool:
         """Return whether `pool` is to be left alone now."""
-        return self._shut_for(pool) > 0
+        return self.shut_for(pool) > 0
+
+    def shut_for(self, pool: Standing) -> float:
+        """Return the seconds for which `pool` is to be left alone."""
+        return max(pool.shut_until - self._clock.now(), 0.0)
 
     def _pass_on(self) -> None:
         """Give the next pool its turn, or the soonest where all are to be left alone."""
         count = len(self._pools)
         turns = [(self._at + step) % count for step in range(1, count + 1)]
-        self._at = min(turns, key=lambda index: self._shut_for(self._pools[index]))
+        self._at = min(turns, key=lambda index: self.shut_for(self._pools[index]))
         self._failures = 0
-
-    def _shut_for(self, pool: Standing) -> float:
-        return max(pool.shut_until - self._clock.now(), 0.0)

@@ -37,8 +37,8 @@ class Waiting:
         ]
 
     def claim(self, pool: PoolUrl, job: Job) -> list[Solution]:
-        """Return what waits for `pool` and solves `job`, the first of a new session there; the
-        rest is lost, since nothing tells the new session about older jobs."""
+        """Return what waits for `pool` and solves `job` of a new session there; the rest is
+        lost, since nothing tells the new session about older jobs."""
         claimed = []
         for solution in self._taken(pool):
             old = solution.job

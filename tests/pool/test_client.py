@@ -601,7 +601,7 @@ async def test_reconnect_to_another_pool_of_the_list_is_obeyed() -> None:
     second = bench.laid(SECOND)
     async with running(bench):
         stream.feed(call("client.reconnect", "second.example", 3333, 0))
-        await bench.clock.advance(1)
+        await bench.clock.advance(2)
         assert bench.hosts() == ["first", "second"]
         assert not second.closed
 
@@ -628,6 +628,240 @@ async def test_a_pool_that_closes_right_after_its_wish_to_reconnect_is_obeyed_to
     async with running(bench):
         stream.feed(call("client.reconnect", "second.example", 3333, 0))
         stream.end()
-        await bench.clock.advance(1)
+        await bench.clock.advance(2)
         assert bench.hosts() == ["first", "second"]
         assert not second.closed
+
+
+async def test_two_pools_that_send_us_to_each_other_are_not_hammered() -> None:
+    bench = Bench([FIRST, SECOND])
+    for _ in range(100):
+        bench.laid(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
+        bench.laid(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
+    async with running(bench):
+        for _ in range(60):
+            await bench.clock.advance(1)
+        assert len(bench.dial.opened) <= 16
+
+
+async def test_pools_that_send_us_to_each_other_leave_the_third_its_turn() -> None:
+    third = replace(SECOND, host="third.example")
+    bench = Bench([FIRST, SECOND, third])
+    for _ in range(10):
+        bench.laid(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
+        bench.laid(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
+    bench.laid(third)
+    async with running(bench):
+        await bench.clock.advance(60)
+        assert bench.hosts()[-1] == "third"
+
+
+async def test_a_wish_to_go_to_a_pool_that_shut_us_out_is_not_obeyed() -> None:
+    bench = Bench([FIRST, SECOND])
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(FIRST.host, banning)
+    second = bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(100)
+        second.feed(call("client.reconnect", FIRST.host, 3333, 0))
+        await bench.clock.advance(100)
+        assert bench.hosts() == ["first", "second"]
+        assert not second.closed
+
+
+async def test_a_port_that_a_pool_named_is_not_another_pool_s() -> None:
+    bench = Bench([FIRST, SECOND])
+    for _ in range(3):
+        bench.laid(FIRST).feed(call("client.reconnect", None, 4444, 0))
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert [(url.host, url.port) for url in bench.dial.opened] == [
+            (FIRST.host, 3333), (FIRST.host, 4444), (FIRST.host, 4444), (SECOND.host, 3333),
+        ]  # fmt: skip
+
+
+async def test_a_ban_holds_when_the_pool_before_it_is_dropped() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.dial.ready(FIRST.host, *[ConnectionLost("down") for _ in range(3)])
+    bench.laid(FIRST, accepts=False)
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(SECOND.host, banning)
+    async with running(bench):
+        await bench.clock.advance(BAN_SECONDS - 1)
+        assert bench.hosts() == ["first"] * 3 + ["second", "first"]
+        bench.laid(SECOND)
+        await bench.clock.advance(BAN_SECONDS / 2 + 40)
+        assert bench.hosts()[-1] == "second"
+        assert bench.ended is None
+
+
+async def test_to_give_up_is_no_reason_to_break_a_ban() -> None:
+    bench = Bench(give_up=100.0)
+    banning = FakeStream()
+    banning.feed(answer(1, None, [20, "too many connections, banned for 10 min"]))
+    bench.dial.ready(FIRST.host, banning)
+    async with running(bench):
+        await bench.clock.advance(100)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "banned" in str(bench.ended)
+        assert bench.hosts() == ["first"]
+
+
+async def test_a_ban_told_with_a_share_s_answer_is_kept_to() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        (request,) = stream.requests("mining.submit")
+        stream.feed(answer(request["id"], None, [-1, "Duplicate share, your IP is banned"]))
+        await settle()
+        assert not stream.closed
+        stream.end()
+        await bench.clock.advance(BAN_SECONDS - 1)
+        assert bench.hosts() == ["first"]
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.DUPLICATE]
+
+
+async def test_a_threat_that_a_good_share_belies_is_forgotten() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        await bench.client.submit(solution(job))
+        await bench.client.submit(solution(job, job.nonces.first + 1))
+        bad, good = stream.requests("mining.submit")
+        stream.feed(answer(bad["id"], None, [20, "invalid; go on and you will be banned"]))
+        stream.feed(answer(good["id"]))
+        stream.end()
+        bench.laid()
+        await bench.clock.advance(2)
+        assert bench.job().session == 2
+
+
+async def test_a_first_pool_that_logs_us_in_but_has_no_work_gives_way() -> None:
+    bench = Bench([FIRST, SECOND])
+    for _ in range(4):
+        workless = FakeStream()
+        workless.feed(answer(1, [None, "0b8e5b"]) + answer(2))
+        bench.dial.ready(FIRST.host, workless)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(1900)
+        assert bench.hosts()[:4] == ["first"] * 3 + ["second"]
+
+
+async def test_a_share_that_comes_after_the_next_session_s_first_job_is_handed_in() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(old))
+        (request,) = again.requests("mining.submit")
+        again.feed(answer(request["id"]))
+        await settle()
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_a_share_too_late_for_the_next_session_has_its_verdict_at_once() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = FakeStream()
+        again.feed(answer(1, [None, "0b8e5c"]) + answer(2) + notify())
+        bench.dial.ready(FIRST.host, again)
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(old))
+        assert again.requests("mining.submit") == []
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_share_of_one_pool_is_never_another_s() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.feed(call("client.reconnect", SECOND.host, 3333, 0))
+        await settle()
+        second = FakeStream()
+        bench.dial.ready(SECOND.host, second)
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(old))
+        second.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        await settle()
+        assert second.requests("mining.submit") == []
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_share_after_the_end_of_the_run_is_lost() -> None:
+    bench = Bench()
+    bench.laid()
+    async with running(bench):
+        job = bench.job()
+    await bench.client.submit(solution(job))
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_known_protocol_is_not_given_up_for_a_passing_refusal() -> None:
+    bench = Bench([ANY])
+    bench.laid(ANY).end()
+    busy = FakeStream()
+    busy.feed(answer(1, None, [20, "the server is starting"]))
+    bench.dial.ready(ANY.host, busy)
+    again = bench.laid(ANY)
+    async with running(bench):
+        await bench.clock.advance(10)
+        assert [request["method"] for request in again.requests()][:1] == ["mining.subscribe"]
+        assert again.requests()[0]["params"] == ["progpow-miner/0"]
+        assert bench.job().session == 3
+
+
+async def test_a_pool_that_goes_on_to_refuse_its_protocol_is_asked_others() -> None:
+    bench = Bench([ANY])
+    bench.laid(ANY).end()
+    for _ in range(2):
+        changed = FakeStream()
+        changed.feed(answer(1, None, [20, "Method not found"]))
+        bench.dial.ready(ANY.host, changed)
+    other = FakeStream()
+    bench.dial.ready(ANY.host, other)
+    async with running(bench):
+        await bench.clock.advance(15)
+        assert other.requests()[0]["params"] == ["progpow-miner/0", "EthereumStratum/1.0.0"]
+
+
+async def test_a_login_accepted_before_each_wrong_protocol_is_not_hammered() -> None:
+    bench = Bench([ANY])
+    told = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
+    foreign = call("mining.notify", "bf", "00" * 32, "ab" * 32, "0x3e8", True)
+    for _ in range(200):
+        stream = FakeStream()
+        stream.feed(answer(1, told) + answer(2) + foreign)
+        stream.end()
+        bench.dial.ready(ANY.host, stream)
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert len(bench.dial.opened) <= 20
+
+
+async def test_a_resumed_session_whose_login_is_refused_is_begun_anew() -> None:
+    bench = Bench([replace(FIRST, protocol="ethstratum2")])
+    greeting = {"proto": "EthereumStratum/2.0.0", "resume": "1"}
+    streams = [FakeStream() for _ in range(3)]
+    for stream in streams:
+        stream.feed(answer(1, greeting) + answer(2, "s-1"))
+    streams[0].feed(answer(3, "w-1"))
+    streams[0].end()
+    streams[1].feed(answer(3, None, {"code": 301, "message": "log in anew"}))
+    bench.dial.ready(FIRST.host, *streams)
+    async with running(bench):
+        await bench.clock.advance(10)
+        asked = [stream.requests("mining.subscribe")[0].get("params") for stream in streams]
+        assert asked == [None, "s-1", None]

@@ -36,6 +36,7 @@ class EthereumStratum2(Stratum):
         self._can_resume = self._resumed = False
         self._token = ""
         self._nonces = NonceSpace()
+        self._told_nonces = False
         self._target: int | None = None
         self._epoch: int | None = None
         self._remark: str | None = None
@@ -89,6 +90,8 @@ class EthereumStratum2(Stratum):
                 self._token = _name(result) or ""
                 self._events.append(Authorized())
             case _:
+                # A session that refuses us is not gone on with: it would do so again.
+                self.resumable = None
                 self._refused(text, first=method == "mining.hello")
 
     def _greeted(self, result: Any) -> None:
@@ -161,7 +164,7 @@ class EthereumStratum2(Stratum):
             )
 
     def _set_nonces(self, nonces: NonceSpace) -> None:
-        self._nonces = nonces
+        self._nonces, self._told_nonces = nonces, True
         if nonces.free_bits < 32:
             self._say_once(
                 "nonces",
@@ -177,10 +180,11 @@ class EthereumStratum2(Stratum):
             self._events.append(DifficultyNotice(self._target))
 
     def _notified(self, params: list[Any]) -> None:
-        if self._target is None and self._resumed:
+        if self._resumed and (self._target is None or not self._told_nonces):
             # What the earlier connection was told is not known here: begin anew next time.
             self.resumable = None
-            raise ProtocolError("the pool went on with our earlier session without its target")
+            missing = "target" if self._target is None else "extranonce"
+            raise ProtocolError(f"the pool went on with our earlier session without its {missing}")
         job = self._offer(lambda: self._read_job(params), None)
         if job is None:
             return

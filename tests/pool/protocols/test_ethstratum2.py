@@ -206,6 +206,21 @@ def test_a_resumed_session_without_its_target_is_begun_anew() -> None:
     assert opened.resumable is None
 
 
+def test_a_resumed_session_without_its_extranonce_is_begun_anew() -> None:
+    opened = greeted(resume="s-1")
+    opened.receive(answer(2, "s-1") + values(target=TARGET))
+    with pytest.raises(ProtocolError, match="extranonce"):
+        opened.receive(a_job())
+    assert opened.resumable is None
+
+
+def test_a_resumed_session_that_is_told_its_values_goes_on() -> None:
+    opened = greeted(resume="s-1")
+    opened.receive(answer(2, "s-1") + values(target=TARGET, extranonce="af4c"))
+    assert one_job(opened, a_job()).nonces == NonceSpace(0xAF4C, 16)
+    assert opened.resumable == "s-1"
+
+
 # Signs of life
 
 
