@@ -28,6 +28,8 @@ LOGIN_LIMIT = 256
 
 
 _SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_ADDRESS = re.compile(r"@[^@/]*:[0-9]+(/|$)")
+"""After the first slash: then that stood in a login. An e-mail address has no port."""
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 
 
@@ -54,7 +56,7 @@ class PoolUrl:
     proxy: str | None = field(default=None, repr=False)
     """socks5://[user:password@]host:port"""
     path: str = field(default="", repr=False)
-    """With its leading slash, over HTTP only; empty where there is none."""
+    """With its leading slash, over HTTP only; empty where there is none. It may hold a key."""
     cookie_file: str | None = None
     """Where a node on this machine leaves its user and password."""
 
@@ -66,8 +68,7 @@ class PoolUrl:
         """The address without any credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         if self.transport.is_http:
-            shown = self.path.partition("?")[0]
-            return f"{self.transport.value}://{host}:{self.port}{shown}"
+            return f"{self.transport.value}://{host}:{self.port}"
         return f"stratum+{self.transport.value}://{host}:{self.port}"
 
     def __str__(self) -> str:
@@ -93,7 +94,9 @@ def parse_pool_url(
     over_http = scheme.transport.is_http
     authority, _, path = rest.removesuffix("#xnsub").partition("/")
     login, _, address = authority.rpartition("@")
-    if not login and "@" in path and not re.fullmatch(r".+:[0-9]+", authority):
+    if (not login and "@" in path) and (
+        _ADDRESS.search(path) or not re.fullmatch(r".+:[0-9]+", authority)
+    ):
         raise ConfigError("a slash in a pool's user or password is written as %2F")
     host, port = parse_address(address, "pool", _NODE_ADDRESS if over_http else "host:port")
     own_user, _, own_password = (unquote(part) for part in login.partition(":"))

@@ -66,7 +66,7 @@ def test_a_path_over_http_stays_one_and_a_node_knows_no_workers() -> None:
     got = parse_pool_url("http://rpc:secret@[::1]:8766/wallet/a%20b?key=SECRET", worker="rig1")
     assert (got.user, got.password, got.host) == ("rpc", "secret", "::1")
     assert got.path == "/wallet/a%20b?key=SECRET"
-    assert got.label == str(got) == "http://[::1]:8766/wallet/a%20b"
+    assert got.label == str(got) == "http://[::1]:8766"
     assert "ecret" not in repr(got)
     assert "SECRET" not in repr(got)
     assert parse_pool_url("node+https://host:1/").label == "https://host:1"
@@ -188,3 +188,11 @@ def test_a_slash_in_a_password_is_asked_to_be_encoded() -> None:
         parse_pool_url("stratum+tcp://user:SECRET/1@host:3333")
     assert "SECRET" not in str(caught.value)
     assert parse_pool_url("host:1/me@x.org", user="a").user == "a/me@x.org"
+
+
+@pytest.mark.parametrize("scheme", ["stratum+tcp", "http"])
+def test_a_password_that_begins_as_a_port_does_is_no_port(scheme: str) -> None:
+    with pytest.raises(ConfigError, match="%2F") as caught:
+        parse_pool_url(f"{scheme}://user:12/SECRET@host:3333")
+    assert "SECRET" not in str(caught.value)
+    assert parse_pool_url("u:12/s%40h:3").user == "/s@h:3"
