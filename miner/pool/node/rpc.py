@@ -126,13 +126,16 @@ class NodeRpc:
         message = {"jsonrpc": "1.0", "id": self._calls, "method": method, "params": params}
         if method.startswith(("eth_", "sero_")):
             message["jsonrpc"] = "2.0"
+        login = self._login()
         async with self._http.post(
             self._address,
             data=json.dumps(message).encode("ascii"),
-            headers=self._login(),
+            headers=login,
             allow_redirects=False,
         ) as response:
             body = await self._body(response)
+            if response.status == 401 and self._login() != login:
+                raise ConnectionLost(f"{self._where}: it has just been started with a new cookie")
             return self._parsed(response, body)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -168,7 +171,7 @@ class NodeRpc:
     def _login(self) -> dict[str, str]:
         """The cookie is read anew each time: a node writes another one at each start."""
         if self._url.cookie_file is not None:
-            return self._cookie(Path(self._url.cookie_file).expanduser())
+            return self._cookie(Path(self._url.cookie_file))
         if not self._url.user:
             return {}
         return _basic(f"{self._url.user}:{self._url.password}")
@@ -184,8 +187,14 @@ class NodeRpc:
                 f"cookie file {path}: cannot be read ({error.strerror}); the node writes it when "
                 "it starts"
             ) from error
+        else:
+            if not text:
+                raise ConnectionLost(f"cookie file {path}: is empty; the node may be writing it")
         if ":" not in text or not text.isprintable():
-            raise PoolRefused(f"cookie file {path}: is not one line of user:password")
+            raise PoolRefused(
+                f"cookie file {path}: is not one line of user:password; name the file .cookie in "
+                "the node's data folder"
+            )
         return _basic(text)
 
     def _connector(self) -> aiohttp.BaseConnector:
@@ -227,6 +236,8 @@ class NodeRpc:
                 )
             case aiohttp.ClientConnectorError():
                 reason = error.os_error.strerror or "no connection"
+                if isinstance(error.os_error, ConnectionRefusedError):
+                    reason = "nothing listens there"
                 return ConnectionLost(
                     f"{self._where}: {reason.lower()}; check that the node runs, its RPC port, and "
                     "rpcbind= and rpcallowip= in its configuration"
@@ -234,8 +245,14 @@ class NodeRpc:
             case TimeoutError():
                 return ConnectionLost(f"{self._where}: no connection within {CONNECT_SECONDS:g} s")
             case aiohttp.InvalidURL() | UnicodeError():
-                return PoolRefused(f"{self._where}: this is no usable address of a node")
-        return ConnectionLost(f"{self._where}: the connection broke before {method} was answered")
+                return PoolRefused(
+                    f"{self._where}: this is no usable address of a node; check its spelling"
+                )
+        other = "http://" if self._url.transport.has_tls else "https://"
+        return ConnectionLost(
+            f"{self._where}: the connection broke before {method} was answered; if that stays so, "
+            f"check that this is the node's RPC port, and whether it is for {other}"
+        )
 
 
 def _basic(login: str) -> dict[str, str]:

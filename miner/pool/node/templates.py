@@ -127,9 +127,9 @@ class Templates:
                 await self._failed(self._refusal(answer))
                 continue
             try:
-                is_new = await self._take(answer.result)
+                tip_is_new = await self._take(answer.result)
             except (ProtocolError, BadValue) as problem:
-                await self._failed(f"the node's work cannot be mined: {problem}")
+                await self._failed(f"the node's work cannot be mined: {problem}; it is asked again")
                 continue
             self._failures = 0
             self._usable_at = self._clock.now()
@@ -137,7 +137,7 @@ class Templates:
             longpollid = self._newest.template.longpollid
             if longpollid is None:
                 await self._until_worth_asking()
-            elif not is_new and (left := asked + POLL_SECONDS - self._clock.now()) > 0:
+            elif not tip_is_new and (left := asked + POLL_SECONDS - self._clock.now()) > 0:
                 await self._clock.sleep(left)
 
     async def _ask(self, longpollid: str | None) -> Answer | None:
@@ -196,7 +196,8 @@ class Templates:
                 return
 
     async def _take(self, result: Any) -> bool:
-        """Report the job of an answer; return whether it is another one than before."""
+        """Report the job of an answer, if it is another one than before; return whether it
+        follows another tip."""
         flavour = self._flavour or self._found_out(result)
         for address in flavour.addresses(result):
             if address not in self._scripts:
@@ -216,7 +217,7 @@ class Templates:
         elif (last.header_hash, last.template.target) == (work.header_hash, work.template.target):
             return False
         self._report(JobReceived(job))
-        return True
+        return job.clean
 
     def _job(self, work: Work, last: Work | None) -> Job:
         template = work.template

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from miner.errors import ConnectionLost, PoolRefused, ProtocolError
 from miner.work import Outcome
@@ -57,6 +58,35 @@ async def test_a_missing_cookie_may_come_yet(tmp_path: Path) -> None:
         assert node.calls == []
 
 
+async def test_an_empty_cookie_may_be_filled_yet(tmp_path: Path) -> None:
+    (tmp_path / ".cookie").write_text("")
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", cookie_file=str(tmp_path / ".cookie")) as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert "is empty" in str(error)
+
+
+async def test_a_cookie_that_changed_on_the_way_is_no_refusal(tmp_path: Path) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:00ff")
+
+    class Restarting(PprpcNode):
+        async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+            cookie.write_text("__cookie__:11ee")
+            return await super().answer(request)
+
+    async with (
+        serving(Restarting(login=("__cookie__", "11ee"))) as node,
+        running(node, "pprpc", cookie_file=str(cookie)) as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert "new cookie" in str(error)
+
+
 async def test_a_file_that_is_no_cookie_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "wallet.dat"
     file.write_bytes(b"\xff\xfe no text")
@@ -73,7 +103,7 @@ async def test_nothing_listens() -> None:
     async with running(node, "pprpc") as bench:
         error = await bench.end()
         assert isinstance(error, ConnectionLost)
-        assert f"port {node.port}" in str(error)
+        assert f"port {node.port}: nothing listens there; check" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +264,19 @@ async def test_long_polls_that_return_at_once_are_not_asked_in_a_hurry() -> None
     async with serving(node), running(node, "pprpc") as bench:
         await bench.job()
         await bench.until(lambda: len(node.called("getblocktemplate")) >= 10, step=0.5)
+        assert bench.clock.now() - 1000 >= 7
+
+
+async def test_long_polls_that_always_bring_another_header_are_not_asked_in_a_hurry() -> None:
+    node = PprpcNode()
+
+    async def hasty(params: list[Any]) -> Any:
+        node.header = f"{len(node.calls):064x}"
+        return node.template()
+
+    node.rpc_getblocktemplate = hasty  # type: ignore[method-assign]
+    async with serving(node), running(node, "pprpc") as bench:
+        await bench.job(10, step=0.5)
         assert bench.clock.now() - 1000 >= 7
 
 
