@@ -213,7 +213,6 @@ _KINDS = {
     "bool_type": "true or false",
     "model_type": "a table",
     "model_attributes_type": "a table",
-    "finite_number": "a finite number",
 }
 
 
@@ -222,6 +221,8 @@ def _sentence(error: Any) -> str:
     place, kind, value = error["loc"], error["type"], error["input"]
     context = error.get("ctx", {})
     match kind:
+        case "missing" if place == ("pools",):
+            problem = "is missing: name a pool, as [[pools]] in a file or with -o URL -u USER"
         case "missing":
             problem = "is missing"
         case "extra_forbidden":
@@ -229,7 +230,8 @@ def _sentence(error: Any) -> str:
             problem = "is no known key" + _nearest(place[-1], list(_TABLES[table].model_fields))
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
-            hint = _nearest(value, choices) if isinstance(value, str) else ""
+            near = difflib.get_close_matches(str(value).lower(), choices, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
             problem = f"{value!r} is none of {', '.join(choices)}{hint}"
         case "greater_than" | "greater_than_equal":
             least = (
@@ -244,6 +246,8 @@ def _sentence(error: Any) -> str:
             problem = "must not be empty"
         case "value_error":
             problem = str(context["error"])
+        case "finite_number":
+            problem = f"must be a finite number, not {value}"
         case _ if kind in _KINDS:
             problem = f"must be {_KINDS[kind]}, not {_kind_of(value)}"
         case _:

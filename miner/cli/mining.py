@@ -137,8 +137,9 @@ def _pools(
     for flag, values in (("-u", users), ("-p", passwords)):
         if len(values) > max(len(urls), 1):
             raise click.UsageError(f"{flag} is given {len(values)} times, -o {len(urls)} times")
-    if users and not urls:
-        raise click.UsageError("-u is given without -o URL")
+    for flag, values in (("-u", users), ("-p", passwords)):
+        if values and not urls:
+            raise click.UsageError(f"{flag} is given without -o URL")
     pools: list[dict[str, Any]] = []
     for i, url in enumerate(urls):
         pools.append(
@@ -238,26 +239,39 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
         raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
     if pool.proxy is not None:
         parse_proxy(pool.proxy)
-    cookie_file = str(pool.cookie_file) if pool.cookie_file else None
-    if url.transport.is_http and "@" not in pool.url and not pool.user and not cookie_file:
-        cookie_file = os.environ.get(COOKIE_VARIABLE)
+    cookie_file = _home(pool.cookie_file, "cookie file")
+    has_login = "@" in pool.url or pool.user or cookie_file
+    variable = os.environ.get(COOKIE_VARIABLE)
+    if url.transport.is_http and not has_login and variable:
+        cookie_file = _home(Path(variable), "cookie file")
     return replace(
         url,
         protocol=protocol,
         reward=reward,
         tls_insecure=pool.tls_insecure,
-        ca_file=str(pool.tls_ca_file) if pool.tls_ca_file else None,
+        ca_file=_home(pool.tls_ca_file, "CA file"),
         tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
         proxy=pool.proxy,
         cookie_file=cookie_file,
     )
 
 
+def _home(path: Path | None, what: str) -> str | None:
+    """Return `path` with a home directory in place of its tilde."""
+    from miner.errors import ConfigError
+
+    try:
+        return str(path.expanduser()) if path is not None else None
+    except RuntimeError as error:
+        raise ConfigError(f"{what} {path}: there is no such user; write the whole path") from error
+
+
 def _first_line(path: Path) -> str:
     from miner.errors import ConfigError
 
     try:
-        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+        home = Path(_home(path, "password file") or path)
+        lines = home.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ConfigError(f"password file {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -24,7 +24,9 @@ def tls_context(url: PoolUrl) -> ssl.SSLContext:
         try:
             context.load_verify_locations(url.ca_file)
         except OSError as error:
-            reason = error.strerror or "no certificate in it"
+            # OpenSSL's own words name a line of its source.
+            no_pem = isinstance(error, ssl.SSLError) or not error.strerror
+            reason = "holds no certificate in PEM" if no_pem else error.strerror
             raise ConfigError(f"CA file {url.ca_file}: {reason}") from error
     if url.transport is Transport.TLS12:
         context.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -86,7 +86,7 @@ def test_a_missing_ca_file_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.pem: No such file"):
         tls_context(url(1, Transport.TLS, ca_file=tmp_path / "none.pem"))
     (tmp_path / "bad.pem").write_text("no certificate")
-    with pytest.raises(ConfigError, match=r"bad\.pem"):
+    with pytest.raises(ConfigError, match=r"bad\.pem: holds no certificate in PEM$"):
         tls_context(url(1, Transport.TLS, ca_file=tmp_path / "bad.pem"))
 
 
