@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,8 @@ def probe(
     from miner.progpow.keccak import seed_hash
     from miner.run import AGENT
 
+    if math.isnan(seconds):
+        raise click.UsageError("--seconds: nan is not a number of seconds")
     if variant and coin:
         raise click.UsageError("-a and --coin exclude each other; give one of them")
     mined = find_coin(coin) if coin else None

@@ -156,6 +156,11 @@ def _translated(
             )
         case ConnectionRefusedError():
             return ConnectionLost(f"{where}: nothing listens there; check the port")
+        case ConnectionResetError() if url.transport.has_tls:
+            return ConnectionLost(
+                f"{where}: it hung up during the TLS handshake; check whether this port is for "
+                "stratum+tcp://"
+            )
         case OSError():
             return ConnectionLost(
                 f"{where}: no connection ({_reason(error)}); check the network and the address"

@@ -40,6 +40,9 @@ PAUSE_SECONDS = 1.0
 
 READ_BYTES = 65536
 
+QUIRKS_LIMIT = 50
+"""A pool that talks without end is not listed to its end."""
+
 
 class Seed(Enum):
     """How a pool's seed hash goes with its heights."""
@@ -225,7 +228,7 @@ class _Asking:
     def _quirk(self, text: str) -> None:
         if self._wanted is not None and text.startswith("the pool's seed hash is not"):
             self.finding.seed = Seed.DIFFERS
-        if text not in self.finding.quirks:
+        if text not in self.finding.quirks and len(self.finding.quirks) < QUIRKS_LIMIT:
             self.finding.quirks.append(text)
 
     def _seed_of(self, index: int) -> bytes:

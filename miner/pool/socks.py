@@ -79,7 +79,8 @@ async def connected(proxy: Proxy, host: str, port: int, limit: float) -> socket.
         ) from error
     except (ProxyError, OSError, ValueError) as error:
         raise ConnectionLost(
-            f"the proxy {proxy.label} opened no way to {host}, port {port}: {_reason(error)}"
+            f"the proxy {proxy.label} opened no way to {host}, port {port}: {_reason(error)}; "
+            "check the proxy's user and password, and what it lets through"
         ) from error
 
 

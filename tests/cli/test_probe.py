@@ -76,6 +76,7 @@ def test_a_named_dialect_is_the_only_one_that_is_tried() -> None:
         (("127.0.0.1:1", "--protocol", "morse"), "protocol 'morse' is not known"),
         (("127.0.0.1:1", "-a", "kawpow", "--coin", "RVN"), "exclude each other"),
         (("127.0.0.1:1", "--seconds", "0"), "--seconds"),
+        (("127.0.0.1:1", "--seconds", "nan"), "--seconds"),
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence(arguments: tuple[str, ...], says: str) -> None:
