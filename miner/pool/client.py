@@ -112,7 +112,7 @@ class PoolClient:
         self._refusals: list[str] = []
         self._without_since = clock.now()
         self._ready_at: float | None = None
-        self._opened = self._spoke = self._resumed = self._over = False
+        self._opened = self._spoke = self._resumed = self._stayed = self._over = False
         self._newest: Job | None = None
         """The newest job of the newest connection."""
         self._asked: Reconnect | None = None
@@ -233,7 +233,7 @@ class PoolClient:
 
     def _forget_connection(self) -> None:
         self._ready_at = self._asked = None
-        self._first_is_back = self._spoke = self._opened = self._resumed = False
+        self._first_is_back = self._spoke = self._opened = self._resumed = self._stayed = False
         self._newest = None
 
     async def _watched(self, session: Connection, pool: Standing) -> str:
@@ -284,8 +284,10 @@ class PoolClient:
             case Message(text):
                 self._emit(telemetry.PoolNotice(to.label, text))
             case Reconnect(host) if not self._may_go_to(host, to):
-                text = "the pool asked us to go to another host; we stay"
-                self._emit(telemetry.PoolNotice(to.label, text))
+                if not self._stayed:
+                    text = "the pool asked us to go to another host; we stay"
+                    self._emit(telemetry.PoolNotice(to.label, text))
+                self._stayed = True
             case Reconnect():
                 self._asked = event
                 if self._session:
@@ -325,11 +327,11 @@ class PoolClient:
         return wanted == to.host or self._turns.knows(wanted)
 
     def _redirected(self, url: PoolUrl) -> PoolUrl:
-        """Return `url`, with the port that this pool named when it asked us to reconnect."""
+        """Return `url`, with the port that this very pool named when it asked us to reconnect."""
         asked = self._asked
         if not asked or not asked.port or self._first_is_back:
             return url
-        here = asked.host.lower() == url.host if asked.host else url == self._last
+        here = url == self._last and (asked.host or url.host).lower() == url.host
         return replace(url, port=asked.port) if here else url
 
     def _was_steady(self) -> bool:

@@ -865,3 +865,33 @@ async def test_a_resumed_session_whose_login_is_refused_is_begun_anew() -> None:
         await bench.clock.advance(10)
         asked = [stream.requests("mining.subscribe")[0].get("params") for stream in streams]
         assert asked == [None, "s-1", None]
+
+
+async def test_a_pool_does_not_choose_the_port_of_another_one() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.reconnect", SECOND.host, 4444, 0))
+        await bench.clock.advance(2)
+        assert (bench.dial.opened[-1].host, bench.dial.opened[-1].port) == (SECOND.host, 3333)
+
+
+async def test_a_port_named_with_its_host_is_not_that_of_its_other_entry() -> None:
+    other = replace(FIRST, port=5555)
+    bench = Bench([FIRST, other])
+    for _ in range(4):
+        bench.laid(FIRST).feed(call("client.reconnect", FIRST.host, 4444, 0))
+    async with running(bench):
+        await bench.clock.advance(15)
+        assert [url.port for url in bench.dial.opened[:4]] == [3333, 4444, 4444, 5555]
+
+
+async def test_a_wish_for_another_host_is_told_once_a_connection() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        for _ in range(5):
+            stream.feed(call("client.reconnect", "evil.example", 3333, 0))
+        await settle()
+        assert len(bench.of(telemetry.PoolNotice)) == 1
