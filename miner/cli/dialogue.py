@@ -82,6 +82,9 @@ def _as_object(result: Replayed) -> dict[str, Any]:
 @click.option("--seconds", type=click.FloatRange(1, 600), default=20, show_default=True,
               help="To listen at most.")  # fmt: skip
 @click.option("--tls-insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--tls-ca-file", metavar="FILE", help="Certificates to trust besides the system's.")
+@click.option("--tls-fingerprint", metavar="HEX", help="SHA-256 of the only certificate accepted.")
+@click.option("--proxy", metavar="URL", help="socks5://[user:password@]host:port to go through.")
 @click.option("--json", "as_json", is_flag=True, help="An object.")
 def probe(
     url: str,
@@ -92,6 +95,9 @@ def probe(
     protocol: str | None,
     seconds: float,
     tls_insecure: bool,
+    tls_ca_file: str | None,
+    tls_fingerprint: str | None,
+    proxy: str | None,
     as_json: bool,
 ) -> None:
     """Ask the pool at URL what it speaks and wants, and leave."""
@@ -105,6 +111,8 @@ def probe(
     from miner.pool.probe import probe as ask
     from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
     from miner.pool.protocols.table import PROTOCOLS
+    from miner.pool.socks import parse_proxy
+    from miner.pool.tls import parse_fingerprint
     from miner.progpow.keccak import seed_hash
     from miner.run import AGENT
 
@@ -115,6 +123,17 @@ def probe(
     mined = find_coin(coin) if coin else None
     numbers = chosen_variant(mined.variant if mined else variant or "kawpow")
     address, spoken = _address(url, user, password, protocol, mined)
+    if tls_fingerprint and not address.transport.has_tls:
+        raise click.UsageError(f"--tls-fingerprint: {address.label} is reached without TLS")
+    if proxy:
+        parse_proxy(proxy)
+    address = replace(
+        address,
+        tls_insecure=tls_insecure,
+        ca_file=tls_ca_file,
+        tls_fingerprint=parse_fingerprint(tls_fingerprint) if tls_fingerprint else None,
+        proxy=proxy,
+    )
     notes = []
     if not address.user:
         address = replace(address, user=NOBODY)
@@ -125,7 +144,7 @@ def probe(
         mined.difficulty_one if mined else None
     ]
     question = Question(
-        replace(address, tls_insecure=tls_insecure), numbers, AGENT, seconds,
+        address, numbers, AGENT, seconds,
         [spoken] if spoken else list(PROTOCOLS), seed_hash, diff1,
     )  # fmt: skip
     finding = asyncio.run(ask(question, NetworkDial(), SystemClock()))

@@ -77,12 +77,24 @@ def test_a_named_dialect_is_the_only_one_that_is_tried() -> None:
         (("127.0.0.1:1", "-a", "kawpow", "--coin", "RVN"), "exclude each other"),
         (("127.0.0.1:1", "--seconds", "0"), "--seconds"),
         (("127.0.0.1:1", "--seconds", "nan"), "--seconds"),
+        (("127.0.0.1:1", "--tls-fingerprint", "00" * 32), "is reached without TLS"),
+        (("stratum+tls://127.0.0.1:1", "--tls-fingerprint", "00"), "64 hex digits"),
+        (("stratum+tls://127.0.0.1:1", "--tls-ca-file", "/nonexistent"), "No such file"),
+        (("127.0.0.1:1", "--proxy", "http://127.0.0.1:2"), "written as socks5://"),
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence(arguments: tuple[str, ...], says: str) -> None:
     ran = run("probe", *arguments)
     assert ran.code == 2
     assert says in ran.err
+
+
+def test_the_way_through_a_proxy_is_the_only_one() -> None:
+    with pool() as url:
+        ran = run("probe", url, "--proxy", "socks5://me:hunter2@127.0.0.1:1")
+    assert (ran.code, ran.out) == (4, "")
+    assert "the proxy socks5://127.0.0.1:1 cannot be reached" in ran.err
+    assert "hunter2" not in ran.err
 
 
 def test_nothing_listens_there() -> None:

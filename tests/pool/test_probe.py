@@ -7,7 +7,15 @@ import pytest
 
 from miner import simulation
 from miner.errors import Banned, ConnectionLost, WrongDialect
-from miner.pool.probe import LINGER_SECONDS, PAUSE_SECONDS, SILENCE_SECONDS, Finding, Question, Seed
+from miner.pool.probe import (
+    LINGER_SECONDS,
+    PAUSE_SECONDS,
+    QUIRKS_LIMIT,
+    SILENCE_SECONDS,
+    Finding,
+    Question,
+    Seed,
+)
 from miner.pool.probe import probe as ask
 from miner.pool.url import PoolUrl, Transport
 from tests.fakes.dial import FakeDial, FakeStream
@@ -97,6 +105,12 @@ def test_oddities_are_told_once_each() -> None:
         "we move on Monday",
         "the pool asks to reconnect to other.example, port 4444, in 5 s",
     ]
+
+
+def test_a_pool_that_talks_without_end_is_not_listed_to_its_end() -> None:
+    talk = b"".join(call("client.show_message", f"news {n}") for n in range(QUIRKS_LIMIT + 9))
+    finding, _, _ = probe(said(LOGIN + talk + notify()))
+    assert len(finding.quirks) == QUIRKS_LIMIT
 
 
 def test_a_target_without_a_job_is_a_difficulty_all_the_same() -> None:

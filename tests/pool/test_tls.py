@@ -82,6 +82,16 @@ async def test_tls_to_a_port_without_it_says_so(ca_file: Path) -> None:
             await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
 
 
+async def test_a_port_without_tls_that_hangs_up_says_so(ca_file: Path) -> None:
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.transport.abort()
+
+    async with serving(rude) as port:
+        with pytest.raises(ConnectionLost, match=r"during the TLS handshake; .*stratum\+tcp"):
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
+
+
 def test_a_missing_ca_file_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.pem: No such file"):
         tls_context(url(1, Transport.TLS, ca_file=tmp_path / "none.pem"))
