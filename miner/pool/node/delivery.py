@@ -50,7 +50,8 @@ class Undelivered:
 
 class Delivery:
     """Submits over `submitting`, whose connections nothing else uses, and asks `asking` whether
-    the chain has the block; `is_current` tells whether a height is still to be found."""
+    the chain has the block; `is_current` tells whether a height is still to be found, and `tell`
+    is told once of each block that has no answer at the first try."""
 
     def __init__(
         self,
@@ -58,9 +59,10 @@ class Delivery:
         asking: NodeRpc,
         clock: Clock,
         is_current: Callable[[int], bool],
+        tell: Callable[[str], None],
     ) -> None:
         self._submitting, self._asking, self._clock = submitting, asking, clock
-        self._is_current = is_current
+        self._is_current, self._tell = is_current, tell
 
     async def deliver(
         self, found: FoundBlock, flavour: type[Flavour] | None, *, sent_before: bool = False
@@ -70,7 +72,7 @@ class Delivery:
         `sent_before` says that an earlier try may have reached the node: then it having the
         block is success, whatever it answers to another one.
         """
-        began = self._clock.now()
+        began, told = self._clock.now(), False
         for pause in chain(PAUSES, repeat(PAUSES[-1])):
             try:
                 answer = await self._submitting.call(
@@ -82,6 +84,12 @@ class Delivery:
                 if answer.code not in NOT_READY:
                     return await self._judged(found, answer, flavour, sent_before)
                 reason = answer.text
+            if not told:
+                told = True
+                self._tell(
+                    f"the block of height {found.height} has no answer yet: {reason}; it is sent "
+                    "again"
+                )
             passed = self._clock.now() - began
             limit = MOST_SECONDS if self._is_current(found.height) else LEAST_SECONDS
             if passed + pause > limit:

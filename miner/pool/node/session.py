@@ -61,7 +61,10 @@ class NodeSession:
             secrets.token_bytes(EXTRA_NONCE_BYTES),
             f"{url.host}, port {url.port}",
         )
-        self._delivery = Delivery(self._submitting, self._asking, clock, self._is_current)
+        self._delivery = Delivery(
+            self._submitting, self._asking, clock, self._is_current,
+            lambda text: report(Message(text)),
+        )  # fmt: skip
         self._store = BlockStore(cache_directory() / "blocks", url.host, url.port)
         self._sent = SentNonces()
         self._flying: dict[FoundBlock, Solution] = {}

@@ -22,6 +22,9 @@ async def test_a_block_that_did_not_arrive_is_sent_again(fault: Exception) -> No
         assert await bench.brought(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
         sent = node.called("pprpcsb")
         assert len(sent) == 3
+        (told,) = [text for text in bench.messages if "has no answer yet" in text]
+        assert told.startswith(f"the block of height {HEIGHT} ")
+        assert told.endswith("; it is sent again")
         assert sent[0] == sent[1] == sent[2]
 
 
