@@ -141,11 +141,11 @@ async def mine(
     told: list[object] = [None]
 
     def work_on(job: Job | None) -> None:
-        # A pool that is polled names the same work again and again.
+        # A pool that is polled names the same work again and again, one that is down no work.
         news = (job.search_key, job.target) if job else None
-        if news is None or news != told[0]:
+        if news != told[0]:
+            told[0] = news
             emit(NewJob(job))
-        told[0] = news
         engine.work_on(job)
 
     def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
@@ -50,6 +51,9 @@ RETURN_LONGEST = 4800.0
 
 ANOTHER_DIALECT_SECONDS = 1.0
 """Between two tries of different protocols with one pool that answers."""
+
+NOTICES = 20
+"""Messages of pools in a minute that are passed on."""
 
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for, before a connection is left on our side."""
@@ -117,6 +121,8 @@ class PoolClient:
         """The newest job of the newest connection."""
         self._asked: Reconnect | None = None
         self._first_is_back = False
+        self._noticed: deque[float] = deque()
+        """Clock seconds of the newest messages."""
         self._return_after = RETURN_SECONDS
 
     async def run(self) -> None:
@@ -216,7 +222,9 @@ class PoolClient:
     async def _one_connection(self, to: PoolUrl, pool: Standing) -> str:
         """Connect, mine, return why we left; raises `PoolError` where we did not."""
         self._forget_connection()
-        self._emit(telemetry.PoolConnecting(to.label, unverified=to.tls_insecure))
+        self._emit(
+            telemetry.PoolConnecting(to.label, unverified=to.tls_insecure and to.transport.has_tls)
+        )
         hearing = Hearing(lambda event: self._heard(event, pool, to), self._on_verdict, self._keep)
         session = self._session = await self._connections.open(to, pool, hearing)
         self._opened = True
@@ -282,7 +290,7 @@ class PoolClient:
                     self._emit(telemetry.PoolNotice(to.label, f"it speaks {title}"))
                 self._emit(telemetry.PoolReady(to.label))
             case Message(text):
-                self._emit(telemetry.PoolNotice(to.label, text))
+                self._notice(to, text)
             case Reconnect(host) if not self._may_go_to(host, to):
                 if not self._stayed:
                     text = "the pool asked us to go to another host; we stay"
@@ -333,6 +341,18 @@ class PoolClient:
             return url
         here = url == self._last and (asked.host or url.host).lower() == url.host
         return replace(url, port=asked.port) if here else url
+
+    def _notice(self, to: PoolUrl, text: str) -> None:
+        """Pass on what the pool wants a person to read, as far as a person can."""
+        now = self._clock.now()
+        while self._noticed and self._noticed[0] <= now - 60:
+            self._noticed.popleft()
+        if len(self._noticed) > NOTICES:
+            return
+        if len(self._noticed) == NOTICES:
+            text = f"it has more than {NOTICES} messages in a minute; the others are left out"
+        self._noticed.append(now)
+        self._emit(telemetry.PoolNotice(to.label, text))
 
     def _was_steady(self) -> bool:
         ready = self._ready_at

@@ -14,7 +14,7 @@ from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefus
 from miner.pool.client import ANSWER_WAIT_SECONDS, RETURN_SECONDS, PoolClient
 from miner.pool.session import Reports
 from miner.pool.turns import BAN_SECONDS
-from miner.pool.url import PoolUrl
+from miner.pool.url import PoolUrl, Transport
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeDial, FakeStream
@@ -895,3 +895,29 @@ async def test_a_wish_for_another_host_is_told_once_a_connection() -> None:
             stream.feed(call("client.reconnect", "evil.example", 3333, 0))
         await settle()
         assert len(bench.of(telemetry.PoolNotice)) == 1
+
+
+async def test_a_flood_of_messages_is_cut_and_said_to_be() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(500)))
+        await settle()
+        texts = [notice.text for notice in bench.of(telemetry.PoolNotice)]
+        assert texts[:2] == ["number 0", "number 1"]
+        assert len(texts) == 21
+        assert "left out" in texts[-1]
+        await bench.clock.advance(61)
+        stream.feed(call("client.show_message", "later"))
+        await settle()
+        assert bench.of(telemetry.PoolNotice)[-1].text == "later"
+
+
+async def test_only_an_encrypted_connection_can_be_unverified() -> None:
+    url = replace(FIRST, tls_insecure=True)
+    for transport, unverified in ((Transport.TCP, False), (Transport.TLS, True)):
+        bench = Bench([replace(url, transport=transport)])
+        bench.laid()
+        async with running(bench):
+            (connecting,) = bench.of(telemetry.PoolConnecting)
+            assert connecting.unverified is unverified
