@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from random import Random
 
@@ -62,6 +62,25 @@ KEPT_ISSUERS = 64
 """Newest connections whose late shares are known to belong to a pool."""
 
 
+@dataclass(slots=True)
+class _Visit:
+    """What one connection brought so far."""
+
+    opened: bool = False
+    spoke: bool = False
+    """It said anything that we understood."""
+    resumed: bool = False
+    """Its session is an earlier one, gone on with."""
+    ready_at: float | None = None
+    """Clock seconds of the accepted login."""
+    newest: Job | None = None
+    asked: Reconnect | None = None
+    stayed: bool = False
+    """It wished us at another host, and was told on once."""
+    first_is_back: bool = False
+    """We leave it because the first pool can be reached again."""
+
+
 class PoolClient:
     """Keeps one session with the best pool that can be had.
 
@@ -115,12 +134,8 @@ class PoolClient:
         """The pools of the newest connections, by number."""
         self._refusals: list[str] = []
         self._without_since = clock.now()
-        self._ready_at: float | None = None
-        self._opened = self._spoke = self._resumed = self._stayed = self._over = False
-        self._newest: Job | None = None
-        """The newest job of the newest connection."""
-        self._asked: Reconnect | None = None
-        self._first_is_back = False
+        self._over = False
+        self._visit = _Visit()
         self._noticed: deque[float] = deque()
         """Clock seconds of the newest messages."""
         self._return_after = RETURN_SECONDS
@@ -155,7 +170,7 @@ class PoolClient:
             return str(error), self._turns.shut_out()
         except PoolRefused as error:
             if isinstance(error, WrongDialect) and not pool.detection.named:
-                if pool.detection.found and self._ready_at is None:
+                if pool.detection.found and self._visit.ready_at is None:
                     pool.detection.doubt()
                     return str(error), self._failed()
                 title = PROTOCOLS[pool.detection.current].title
@@ -173,7 +188,7 @@ class PoolClient:
         return reason, self._left()
 
     def _failed(self) -> float:
-        if self._first_is_back:
+        if self._visit.first_is_back:
             return self._turns.return_to_first()
         if self._was_steady():
             self._turns.steady()
@@ -181,9 +196,9 @@ class PoolClient:
 
     def _left(self) -> float:
         """Return how long to wait after we left a pool in peace: for another, or as it asked."""
-        if self._first_is_back:
+        if self._visit.first_is_back:
             return self._turns.return_to_first()
-        asked = self._asked
+        asked = self._visit.asked
         if asked is None:
             return 0.0
         wait = min(asked.wait, LONGEST)
@@ -221,13 +236,13 @@ class PoolClient:
 
     async def _one_connection(self, to: PoolUrl, pool: Standing) -> str:
         """Connect, mine, return why we left; raises `PoolError` where we did not."""
-        self._forget_connection()
+        self._visit = _Visit()
         self._emit(
             telemetry.PoolConnecting(to.label, unverified=to.tls_insecure and to.transport.has_tls)
         )
         hearing = Hearing(lambda event: self._heard(event, pool, to), self._on_verdict, self._keep)
         session = self._session = await self._connections.open(to, pool, hearing)
-        self._opened = True
+        self._visit.opened = True
         self._last = self._issuers[session.number] = pool.url
         self._issuers.pop(session.number - KEPT_ISSUERS, None)
         try:
@@ -235,14 +250,9 @@ class PoolClient:
         finally:
             self._session = None
             pool.resumable = session.resumable
-            if self._ready_at is not None:
+            if self._visit.ready_at is not None:
                 self._without_since = self._clock.now()
             self._work_on(None)
-
-    def _forget_connection(self) -> None:
-        self._ready_at = self._asked = None
-        self._first_is_back = self._spoke = self._opened = self._resumed = self._stayed = False
-        self._newest = None
 
     async def _watched(self, session: Connection, pool: Standing) -> str:
         """Run `session`; unless it is with the first pool, look for that one meanwhile."""
@@ -267,7 +277,7 @@ class PoolClient:
             await self._clock.sleep(self._return_after)
             if self._turns.is_shut(first) or not await self._connections.can_open(first.url):
                 continue
-            self._first_is_back = True
+            self._visit.first_is_back = True
             self._return_after = min(2 * self._return_after, RETURN_LONGEST)
             await self.drain(ANSWER_WAIT_SECONDS)
             session.leave(f"{first.url.label} can be reached again")
@@ -276,14 +286,14 @@ class PoolClient:
     def _heard(self, event: PoolEvent, pool: Standing, to: PoolUrl) -> None:
         match event:
             case Subscribed(_, resumed):
-                self._spoke, self._resumed = True, resumed
+                self._visit.spoke, self._visit.resumed = True, resumed
                 self._hand_in()
             case JobReceived(job):
-                self._spoke, self._newest = True, job
+                self._visit.spoke, self._visit.newest = True, job
                 self._hand_in()
                 self._work_on(job)
             case Authorized():
-                self._ready_at = self._clock.now()
+                self._visit.ready_at = self._clock.now()
                 pool.accepted = True
                 if pool.detection.fits():
                     title = PROTOCOLS[pool.detection.current].title
@@ -292,12 +302,12 @@ class PoolClient:
             case Message(text):
                 self._notice(to, text)
             case Reconnect(host) if not self._may_go_to(host, to):
-                if not self._stayed:
+                if not self._visit.stayed:
                     text = "the pool asked us to go to another host; we stay"
                     self._emit(telemetry.PoolNotice(to.label, text))
-                self._stayed = True
+                self._visit.stayed = True
             case Reconnect():
-                self._asked = event
+                self._visit.asked = event
                 if self._session:
                     self._session.leave("the pool asked us to reconnect")
 
@@ -314,20 +324,20 @@ class PoolClient:
         found: list[Solution] = []
         if not session or not pool or not self._waiting:
             return
-        if self._resumed:
+        if self._visit.resumed:
             found = self._waiting.claim_all(pool, session.number)
-        elif self._newest:
-            found = self._waiting.claim(pool, self._newest)
+        elif self._visit.newest:
+            found = self._waiting.claim(pool, self._visit.newest)
         for solution in found:
             self._connections.found(solution)
             session.submit(solution)
 
     def _doubt(self, pool: Standing, error: PoolError) -> None:
         """A pool that says nothing to our protocol, or nonsense, may speak another one."""
-        talked = self._ready_at is not None or (
-            self._spoke and not isinstance(error, ProtocolError)
+        talked = self._visit.ready_at is not None or (
+            self._visit.spoke and not isinstance(error, ProtocolError)
         )
-        if self._opened and not talked and not pool.detection.found:
+        if self._visit.opened and not talked and not pool.detection.found:
             pool.detection.misfit()
 
     def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
@@ -336,8 +346,8 @@ class PoolClient:
 
     def _redirected(self, url: PoolUrl) -> PoolUrl:
         """Return `url`, with the port that this very pool named when it asked us to reconnect."""
-        asked = self._asked
-        if not asked or not asked.port or self._first_is_back:
+        asked = self._visit.asked
+        if not asked or not asked.port or self._visit.first_is_back:
             return url
         here = url == self._last and (asked.host or url.host).lower() == url.host
         return replace(url, port=asked.port) if here else url
@@ -355,8 +365,8 @@ class PoolClient:
         self._emit(telemetry.PoolNotice(to.label, text))
 
     def _was_steady(self) -> bool:
-        ready = self._ready_at
-        worked = ready is not None and self._newest is not None
+        ready = self._visit.ready_at
+        worked = ready is not None and self._visit.newest is not None
         steady = ready is not None and worked and self._clock.now() - ready >= STEADY_SECONDS
         if steady and self._turns and self._last == self._turns.first.url:
             self._return_after = RETURN_SECONDS
