@@ -31,6 +31,7 @@ from miner.pool.bundled.server import (
     ServerEvent,
 )
 from miner.pool.client import PoolClient
+from miner.pool.connections import Connections
 from miner.pool.dial import NetworkDial
 from miner.pool.limits import Limits
 from miner.pool.node.session import NodeSession
@@ -172,12 +173,14 @@ async def mine(
     reports = None
     if mining.report_hashrate:
         reports = Reports(lambda: telemetry.snapshot().hashrate.minute, random.randbytes(32))
-    client = PoolClient(
-        mining.pools, mining.variant, work_on, on_verdict, emit,
-        dial=NetworkDial(mining.limits.connect), clock=clock, random=random, agent=AGENT,
-        seed_of=seed_hash, diff1=mining.diff1, give_up=mining.give_up, limits=mining.limits,
+    connections = Connections(
+        mining.variant, NetworkDial(mining.limits.connect), clock, AGENT,
+        seed_of=seed_hash, diff1=mining.diff1, limits=mining.limits,
         reports=reports, tape=tape, node_session=node_session,
     )  # fmt: skip
+    client = PoolClient(
+        mining.pools, connections, work_on, on_verdict, emit, clock, random, mining.give_up
+    )
     with WorkPool("build", BUILDS) as builds:
         engine = Engine(
             [(found.info, found.open) for found in mining.devices],

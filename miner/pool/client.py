@@ -20,10 +20,8 @@ from miner.errors import (
     WrongDialect,
 )
 from miner.pool.backoff import LONGEST
-from miner.pool.connections import Connection, Connections, Hearing, NodeSessions, Tape
+from miner.pool.connections import Connection, Connections, Hearing
 from miner.pool.detection import Detection
-from miner.pool.dial import Dial
-from miner.pool.limits import Limits
 from miner.pool.protocols.events import (
     Authorized,
     JobReceived,
@@ -33,11 +31,9 @@ from miner.pool.protocols.events import (
     Subscribed,
 )
 from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.session import Reports
 from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
 from miner.pool.waiting import Waiting
-from miner.progpow.variant import Variant
 from miner.work import Job, Outcome, Solution, Verdict
 
 STEADY_SECONDS = 60.0
@@ -89,41 +85,22 @@ class PoolClient:
     seconds without an accepted login after which `run` ends; None: it tries for ever. A pool that
     refuses is tried no more, unless it had accepted the login before. `work_on` is called with
     each job, with None when its connection has ended; `on_verdict` once for each solution
-    submitted. `reports`, where given, is sent to pools that take it.
+    submitted.
     """
 
     def __init__(
         self,
         pools: Sequence[PoolUrl],
-        variant: Variant,
+        connections: Connections,
         work_on: Callable[[Job | None], None],
         on_verdict: Callable[[Verdict], None],
         emit: telemetry.Emit,
-        dial: Dial,
         clock: Clock,
         random: Random,
-        agent: str,
-        seed_of: Callable[[int], bytes] | None = None,
-        diff1: int | None = None,
         give_up: float | None = None,
-        limits: Limits | None = None,
-        reports: Reports | None = None,
-        tape: Tape | None = None,
-        node_session: NodeSessions | None = None,
     ) -> None:
         self._turns = Turns(pools, clock, random, _detection)
-        self._connections = Connections(
-            variant,
-            dial,
-            clock,
-            agent,
-            seed_of=seed_of,
-            diff1=diff1,
-            limits=limits,
-            reports=reports,
-            tape=tape,
-            node_session=node_session,
-        )
+        self._connections = connections
         self._work_on, self._on_verdict, self._emit = work_on, on_verdict, emit
         self._clock, self._give_up = clock, give_up
         self._session: Connection | None = None

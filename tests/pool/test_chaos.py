@@ -23,6 +23,7 @@ from miner.pool.bundled.events import ShareJudged
 from miner.pool.bundled.mischief import KINDS, Chaos, Fault
 from miner.pool.bundled.server import PoolServer, ServerEvent
 from miner.pool.client import PoolClient
+from miner.pool.connections import Connections
 from miner.pool.dial import NetworkDial, Stream
 from miner.pool.protocols.table import PROTOCOLS
 from miner.pool.url import PoolUrl
@@ -87,9 +88,10 @@ class Miner:
         self.found = 0
         self.verdicts: list[Verdict] = []
         self._job: Job | None = None
+        clock = LoopClock()
         self.client = PoolClient(
-            urls, KAWPOW, self._work_on, self.verdicts.append, lambda event: None,
-            dial=self.dial, clock=LoopClock(), random=self._random, agent="a/0", seed_of=seed_of,
+            urls, Connections(KAWPOW, self.dial, clock, "a/0", seed_of=seed_of),
+            self._work_on, self.verdicts.append, lambda event: None, clock, self._random,
         )  # fmt: skip
 
     def _work_on(self, job: Job | None) -> None:

@@ -12,6 +12,7 @@ import pytest
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
 from miner.pool.client import ANSWER_WAIT_SECONDS, RETURN_SECONDS, PoolClient
+from miner.pool.connections import Connections
 from miner.pool.session import Reports
 from miner.pool.turns import BAN_SECONDS
 from miner.pool.url import PoolUrl, Transport
@@ -34,17 +35,16 @@ class Bench:
         self.works: list[Job | None] = []
         self.verdicts: list[Verdict] = []
         self.events: list[telemetry.Event] = []
+        give_up = changes.pop("give_up", None)
         self.client = PoolClient(
             pools,
-            KAWPOW,
+            Connections(KAWPOW, self.dial, self.clock, "progpow-miner/0", **changes),
             self.works.append,
             self.verdicts.append,
             self.events.append,
-            dial=self.dial,
-            clock=self.clock,
-            random=Random(1),
-            agent="progpow-miner/0",
-            **changes,
+            self.clock,
+            Random(1),
+            give_up,
         )
         self.ended: MinerError | None = None
 

@@ -10,6 +10,7 @@ import pytest
 
 from miner.errors import ConnectionLost, MinerError
 from miner.pool.client import PoolClient
+from miner.pool.connections import Connections
 from miner.pool.dial import NetworkDial
 from miner.pool.url import PoolUrl, Transport
 from miner.work import Job, Outcome, Verdict
@@ -67,8 +68,8 @@ class Stage:
         self.verdicts: list[Verdict] = []
         self.submitted = 0
         self.client = PoolClient(
-            [POOL], KAWPOW, self.works.append, self.verdicts.append, lambda event: None,
-            dial=self.dial, clock=self.clock, random=Random(1), agent="a/0",
+            [POOL], Connections(KAWPOW, self.dial, self.clock, "a/0"),
+            self.works.append, self.verdicts.append, lambda event: None, self.clock, Random(1),
         )  # fmt: skip
         self.ended: MinerError | None = None
 
