@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from random import Random
@@ -232,21 +232,32 @@ class PoolClient:
             self._work_on(None)
 
     async def _watched(self, session: Connection, pool: Standing) -> str:
-        """Run `session`; unless it is with the first pool, look for that one meanwhile."""
-        if pool is self._turns.first:
-            return await session.run()
+        """Run `session`; meanwhile look for the first pool, where it is with another one, and
+        for the end of our patience, where there is one."""
+        watches: list[Coroutine[None, None, None]] = []
+        if pool is not self._turns.first:
+            watches.append(self._look_for_first(session))
+        if self._give_up is not None:
+            watches.append(self._limit_absence(session, self._give_up))
         reason = ""
         failure: PoolError | None = None
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(self._look_for_first(session))
+            tasks = [group.create_task(watch) for watch in watches]
             try:
                 reason = await session.run()
             except PoolError as error:
                 failure = error
-            watch.cancel()
+            for task in tasks:
+                task.cancel()
         if failure is not None:
             raise failure
         return reason
+
+    async def _limit_absence(self, session: Connection, seconds: float) -> None:
+        """Leave a pool that has not accepted the login when `seconds` without any are over."""
+        await self._clock.sleep(max(self._without_since + seconds - self._clock.now(), 0.0))
+        if self._visit.ready_at is None:
+            session.leave("it has not accepted the login")
 
     async def _look_for_first(self, session: Connection) -> None:
         first = self._turns.first

@@ -921,3 +921,23 @@ async def test_only_an_encrypted_connection_can_be_unverified() -> None:
         async with running(bench):
             (connecting,) = bench.of(telemetry.PoolConnecting)
             assert connecting.unverified is unverified
+
+
+async def test_give_up_counts_while_a_pool_keeps_silent() -> None:
+    bench = Bench(give_up=10.0)
+    bench.dial.ready(FIRST.host, FakeStream())
+    async with running(bench):
+        await bench.clock.advance(9)
+        assert bench.ended is None
+        await bench.clock.advance(1)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "it has not accepted the login" in str(bench.ended)
+
+
+async def test_give_up_leaves_a_pool_alone_that_took_us_in() -> None:
+    bench = Bench(give_up=10.0)
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert bench.ended is None
+        assert not stream.closed
