@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -22,6 +21,7 @@ from miner.errors import (
 from miner.pool.backoff import LONGEST
 from miner.pool.connections import Connection, Connections, Hearing
 from miner.pool.detection import Detection
+from miner.pool.notices import Notices
 from miner.pool.protocols.events import (
     Authorized,
     JobReceived,
@@ -34,7 +34,7 @@ from miner.pool.protocols.table import PROTOCOLS
 from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
 from miner.pool.waiting import Waiting
-from miner.work import Job, Outcome, Solution, Verdict
+from miner.work import Job, Solution, Verdict
 
 STEADY_SECONDS = 60.0
 """A login that brings work and holds for so long makes earlier failures forgotten."""
@@ -48,14 +48,8 @@ RETURN_LONGEST = 4800.0
 ANOTHER_DIALECT_SECONDS = 1.0
 """Between two tries of different protocols with one pool that answers."""
 
-NOTICES = 20
-"""Messages of pools in a minute that are passed on."""
-
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for, before a connection is left on our side."""
-
-KEPT_ISSUERS = 64
-"""Newest connections whose late shares are known to belong to a pool."""
 
 
 @dataclass(slots=True)
@@ -107,14 +101,10 @@ class PoolClient:
         self._waiting = Waiting(on_verdict)
         self._last: PoolUrl | None = None
         """The pool of the newest connection."""
-        self._issuers: dict[int, PoolUrl] = {}
-        """The pools of the newest connections, by number."""
         self._refusals: list[str] = []
         self._without_since = clock.now()
-        self._over = False
         self._visit = _Visit()
-        self._noticed: deque[float] = deque()
-        """Clock seconds of the newest messages."""
+        self._notices = Notices(emit, clock)
         self._return_after = RETURN_SECONDS
 
     async def run(self) -> None:
@@ -126,8 +116,7 @@ class PoolClient:
         try:
             await self._keep_a_session()
         finally:
-            self._over = True
-            self._waiting.lose_all()
+            self._waiting.close()
 
     async def _keep_a_session(self) -> None:
         while self._turns:
@@ -167,8 +156,7 @@ class PoolClient:
     def _failed(self) -> float:
         if self._visit.first_is_back:
             return self._turns.return_to_first()
-        if self._was_steady():
-            self._turns.steady()
+        self._steadied()
         return self._turns.failed()
 
     def _left(self) -> float:
@@ -179,8 +167,7 @@ class PoolClient:
         if asked is None:
             return 0.0
         wait = min(asked.wait, LONGEST)
-        if steady := self._was_steady():
-            self._turns.steady()
+        steady = self._steadied()
         host = (asked.host or "").lower()
         if host and host != self._turns.current.url.host:
             self._turns.go_to(host)
@@ -195,7 +182,7 @@ class PoolClient:
         if self._session and self._session.number == solution.job.session:
             self._session.submit(solution)
         else:
-            self._keep(solution, "the connection that its job came from has ended")
+            self._waiting.keep(solution, "the connection that its job came from has ended")
             self._hand_in()
 
     async def drain(self, seconds: float) -> None:
@@ -217,11 +204,13 @@ class PoolClient:
         self._emit(
             telemetry.PoolConnecting(to.label, unverified=to.tls_insecure and to.transport.has_tls)
         )
-        hearing = Hearing(lambda event: self._heard(event, pool, to), self._on_verdict, self._keep)
+        hearing = Hearing(
+            lambda event: self._heard(event, pool, to), self._on_verdict, self._waiting.keep
+        )
         session = self._session = await self._connections.open(to, pool, hearing)
         self._visit.opened = True
-        self._last = self._issuers[session.number] = pool.url
-        self._issuers.pop(session.number - KEPT_ISSUERS, None)
+        self._last = pool.url
+        self._waiting.issued_by(session.number, pool.url)
         try:
             return await self._watched(session, pool)
         finally:
@@ -288,7 +277,7 @@ class PoolClient:
                     self._emit(telemetry.PoolNotice(to.label, f"it speaks {title}"))
                 self._emit(telemetry.PoolReady(to.label))
             case Message(text):
-                self._notice(to, text)
+                self._notices.pass_on(to.label, text)
             case Reconnect(host) if not self._may_go_to(host, to):
                 if not self._visit.stayed:
                     text = "the pool asked us to go to another host; we stay"
@@ -298,13 +287,6 @@ class PoolClient:
                 self._visit.asked = event
                 if self._session:
                     self._session.leave("the pool asked us to reconnect")
-
-    def _keep(self, solution: Solution, reason: str) -> None:
-        pool = self._issuers.get(solution.job.session)
-        if pool is None or self._over:
-            self._on_verdict(Verdict(solution, Outcome.LOST, reason))
-        else:
-            self._waiting.keep(pool, solution, reason)
 
     def _hand_in(self) -> None:
         """Send what waits for the pool that we are with, as far as it still knows the jobs."""
@@ -340,25 +322,17 @@ class PoolClient:
         here = url == self._last and (asked.host or url.host).lower() == url.host
         return replace(url, port=asked.port) if here else url
 
-    def _notice(self, to: PoolUrl, text: str) -> None:
-        """Pass on what the pool wants a person to read, as far as a person can."""
-        now = self._clock.now()
-        while self._noticed and self._noticed[0] <= now - 60:
-            self._noticed.popleft()
-        if len(self._noticed) > NOTICES:
-            return
-        if len(self._noticed) == NOTICES:
-            text = f"it has more than {NOTICES} messages in a minute; the others are left out"
-        self._noticed.append(now)
-        self._emit(telemetry.PoolNotice(to.label, text))
-
-    def _was_steady(self) -> bool:
-        ready = self._visit.ready_at
-        worked = ready is not None and self._visit.newest is not None
-        steady = ready is not None and worked and self._clock.now() - ready >= STEADY_SECONDS
-        if steady and self._turns and self._last == self._turns.first.url:
+    def _steadied(self) -> bool:
+        """Return whether the login brought work and held; then earlier failures are forgotten."""
+        visit = self._visit
+        if visit.ready_at is None or visit.newest is None:
+            return False
+        if self._clock.now() - visit.ready_at < STEADY_SECONDS:
+            return False
+        self._turns.steady()
+        if self._last == self._turns.first.url:
             self._return_after = RETURN_SECONDS
-        return steady
+        return True
 
     def _drop(self, pool: Standing, reason: str) -> None:
         self._turns.drop()
@@ -382,5 +356,4 @@ class PoolClient:
 
 
 def _detection(url: PoolUrl) -> Detection:
-    named = getattr(url, "protocol", None)
-    return Detection([named] if named else list(PROTOCOLS))
+    return Detection([url.protocol] if url.protocol else list(PROTOCOLS))

@@ -11,6 +11,9 @@ from miner.work import Job, Outcome, Solution, Verdict
 MOST = 1000
 """Solutions that wait; more are lost at once."""
 
+KEPT_ISSUERS = 64
+"""Newest connections whose late shares are known to belong to a pool."""
+
 
 class Waiting:
     """Keeps solutions by the pool that they are for; each ends in a verdict or is claimed."""
@@ -18,13 +21,18 @@ class Waiting:
     def __init__(self, on_verdict: Callable[[Verdict], None]) -> None:
         self._on_verdict = on_verdict
         self._kept: list[tuple[PoolUrl, Solution, str]] = []
+        self._issuers: dict[int, PoolUrl] = {}
+        self._closed = False
 
-    def __bool__(self) -> bool:
-        return bool(self._kept)
+    def issued_by(self, session: int, pool: PoolUrl) -> None:
+        """Note that the jobs of connection number `session` are those of `pool`."""
+        self._issuers[session] = pool
+        self._issuers.pop(session - KEPT_ISSUERS, None)
 
-    def keep(self, pool: PoolUrl, solution: Solution, reason: str) -> None:
+    def keep(self, solution: Solution, reason: str) -> None:
         """Keep `solution`; `reason` says why it could not be sent."""
-        if len(self._kept) >= MOST:
+        pool = self._issuers.get(solution.job.session)
+        if pool is None or self._closed or len(self._kept) >= MOST:
             self._on_verdict(Verdict(solution, Outcome.LOST, reason))
         else:
             self._kept.append((pool, solution, reason))
@@ -50,15 +58,19 @@ class Waiting:
                 self._on_verdict(Verdict(solution, Outcome.LOST, text))
         return claimed
 
-    def lose_all(self) -> None:
-        """Give up on everything that waits."""
-        kept, self._kept = self._kept, []
-        for _, solution, reason in kept:
-            self._on_verdict(Verdict(solution, Outcome.LOST, reason))
+    def close(self) -> None:
+        """Give up on everything that waits or is still to come."""
+        self._closed = True
+        self._lose_all()
 
     def _taken(self, pool: PoolUrl) -> list[Solution]:
         """Take out what waits for `pool`; what waits for others is lost: we mine here now."""
         mine = [solution for url, solution, _ in self._kept if url == pool]
         self._kept = [entry for entry in self._kept if entry[0] != pool]
-        self.lose_all()
+        self._lose_all()
         return mine
+
+    def _lose_all(self) -> None:
+        kept, self._kept = self._kept, []
+        for _, solution, reason in kept:
+            self._on_verdict(Verdict(solution, Outcome.LOST, reason))
