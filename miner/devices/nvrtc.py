@@ -33,6 +33,8 @@ class Cubin:
     """Of one thread."""
     spilled: int
     """Bytes of registers' contents that go through memory, stores and loads together."""
+    warnings: tuple[str, ...] = ()
+    """What the compiler would have otherwise; that an architecture grows old is none of them."""
 
 
 class Nvrtc:
@@ -86,12 +88,18 @@ class Nvrtc:
             self._call("nvrtcDestroyProgram", ctypes.byref(program))
 
     def _cubin(self, program: ctypes.c_void_p, source: Source, log: str) -> Cubin:
+        if f"entry function '{source.entry}'" not in log:
+            raise _failed(source, f"it holds no kernel {source.entry!r}", log)
         registers = re.search(r"Used (\d+) registers", log)
         spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", log)
         if registers is None or len(spills) != 2:
             raise _failed(source, "the assembler did not say what it used", log)
         code = self._bytes("nvrtcGetCUBIN", program)
-        return Cubin(code, int(registers[1]), sum(map(int, spills)))
+        warnings = tuple(
+            line for line in log.splitlines()
+            if "warning" in line.lower() and "deprecated" not in line
+        )  # fmt: skip
+        return Cubin(code, int(registers[1]), sum(map(int, spills)), warnings)
 
     def _bytes(self, name: str, program: ctypes.c_void_p) -> bytes:
         size = ctypes.c_size_t()

@@ -54,6 +54,7 @@ def test_a_search_compiles_within_its_registers(
     assert cubin.code[:4] == b"\x7fELF"
     assert cubin.registers <= REGISTERS[name]
     assert cubin.spilled == 0
+    assert cubin.warnings == ()
     assert cubin.registers * 256 <= 65536, "a group of 256 threads must fit"
 
 
@@ -63,6 +64,7 @@ def test_a_dataset_kernel_compiles_without_spills(compiler: Nvrtc, architecture:
         pytest.skip(f"NVRTC {compiler.version} does not know {architecture}")
     cubin = compiler.compile(dataset("kawpow"), architecture)
     assert cubin.spilled == 0
+    assert cubin.warnings == ()
     assert cubin.registers * 256 <= 65536
 
 
@@ -81,6 +83,21 @@ def test_a_text_that_does_not_compile_names_the_file_that_keeps_its_log(
     (log,) = (tmp_path / "build-logs").glob("*.log")
     assert str(log) in str(caught.value)
     assert "this is no C" in log.read_text()
+
+
+def test_a_text_without_its_kernel_is_none(
+    compiler: Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    with pytest.raises(BuildFailed, match="holds no kernel 'search'"):
+        compiler.compile(replace(search("kawpow"), text="__device__ int nothing;\n"), "sm_86")
+
+
+def test_a_warning_is_kept(compiler: Nvrtc) -> None:
+    source = dataset("kawpow")
+    text = source.text + "\n__device__ void unused() { int idle; }\n"
+    cubin = compiler.compile(replace(source, text=text), "sm_86")
+    assert any("idle" in warning for warning in cubin.warnings)
 
 
 def test_without_the_compiler_a_sentence_says_what_to_install(

@@ -70,19 +70,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(own) if own else tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """KawPow with its sizes written down outright, and an epoch that ends every 9 blocks."""
-    text = (ROOT / "configs/variants/kawpow.toml").read_text()
-    head, mark, answers = text.partition("[[known_answers]]")
-    head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
-    head = re.sub(r"aliases = .*", "aliases = []", head)
-    sizes = "[sizes]\nlight_items = 509\ndataset_items = 8191\nseed_epoch = 0\n\n"
-    path = tmp_path_factory.mktemp("variant") / "toy.toml"
-    path.write_text(head + sizes + mark + answers)
-    return str(path)
-
-
 @pytest.fixture
 def run(cache: Path) -> Iterator[object]:
     programs: list[Program] = []
