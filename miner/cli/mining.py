@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
 """Environment variable with the password of pools that have none of their own."""
 
-
 COOKIE_VARIABLE = "PROGPOW_MINER_COOKIE_FILE"
 """Environment variable with the cookie file of nodes that have no login of their own."""
 

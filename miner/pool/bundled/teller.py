@@ -118,7 +118,7 @@ class Teller:
             case "mining.hello":
                 dialect = EthStratum2
             case "eth_submitLogin":
-                dialect = Zano if self._house.chain.variant.name == "progpowz" else EthProxy
+                dialect = EthProxy  # Zano's begins alike: it is spoken where it is the only one
             case "sero_submitLogin":
                 dialect = Sero
             case _:

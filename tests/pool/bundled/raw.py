@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from miner.pool.bundled.chain import Chain
 from miner.pool.bundled.events import BlockFound, LoggedIn, ShareJudged, ShareToProve
 from miner.pool.bundled.teller import Teller
 from miner.work import NonceSpace
-from tests.pool.bundled.ground import KAWPOW, final_of, make_chain, mix_of
+from tests.pool.bundled.ground import final_of, make_chain, mix_of
 
 SPACE = NonceSpace(0xBEEF, 16)
 FIRST = SPACE.first
 WORKER = "0xwallet.rig1"
-PROGPOWZ = replace(KAWPOW, name="progpowz")
 
 
 class Raw:

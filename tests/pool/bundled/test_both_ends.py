@@ -23,7 +23,6 @@ from tests.pool.bundled.ground import (
     nonce_between,
     seed_of,
 )
-from tests.pool.bundled.raw import PROGPOWZ
 from tests.pool.protocols.dialogue import jobs, messages, solution
 
 PREFIX = NonceSpace(0xAB01, 16)
@@ -45,14 +44,14 @@ class BothEnds:
         resume: str | None = None,
     ) -> None:
         self.name = name
-        variant = PROGPOWZ if name == "zano" else KAWPOW
-        self.chain = Chain(variant, 1000, share_target, NO_HASH, Random(7), seed_of)
-        self.teller = Teller(self.chain, lambda: PREFIX, sessions=sessions)
+        self.chain = Chain(KAWPOW, 1000, share_target, NO_HASH, Random(7), seed_of)
+        only = name if name == "zano" else None  # its login is ETHPROXY's
+        self.teller = Teller(self.chain, lambda: PREFIX, only, sessions=sessions)
         opening = Opening(
             user="0xwallet.rig1",
             password="x",
             agent="test/1",
-            variant=variant,
+            variant=KAWPOW,
             session=7,
             host="127.0.0.1",
             port=3333,

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 
 from miner.errors import BadValue
-from miner.pool.bundled.chain import Chain
 from miner.pool.bundled.server import PoolServer
 from miner.pool.bundled.teller import DIALECTS
-from tests.pool.bundled.ground import ANY_HASH, NO_HASH, HandClock, make_chain, prove, seed_of
-from tests.pool.bundled.raw import PROGPOWZ, WORKER, Raw
+from tests.pool.bundled.ground import HandClock, make_chain, prove
+from tests.pool.bundled.raw import WORKER, Raw
 
 OPENINGS = {
     "kawpow": ("mining.subscribe", ["test/1"]),
@@ -28,8 +25,8 @@ def test_the_first_message_decides(name: str) -> None:
     assert reply.get("error") is None
 
 
-def test_zano_s_login_is_told_by_the_variant() -> None:
-    raw = Raw(Chain(PROGPOWZ, 1000, ANY_HASH, NO_HASH, Random(7), seed_of))
+def test_zano_s_login_is_taken_for_its_own_where_nothing_else_is_spoken() -> None:
+    raw = Raw(protocol="zano")
     raw.ask(*OPENINGS["ethproxy"])
     assert raw.teller.dialect.name == "zano"
 

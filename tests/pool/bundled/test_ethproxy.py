@@ -1,28 +1,25 @@
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
 import pytest
 
-from miner.pool.bundled.chain import Chain
 from tests.pool.bundled.ground import (
     ANY_HASH,
-    NO_HASH,
     final_of,
     make_chain,
     mix_of,
     nonce_between,
     seed_of,
 )
-from tests.pool.bundled.raw import PROGPOWZ, WORKER, Raw
+from tests.pool.bundled.raw import WORKER, Raw
 
 SEED = "0x" + seed_of(0).hex()
 
 
 class Miner(Raw):
-    def __init__(self, prefix: str = "eth_", chain: Chain | None = None) -> None:
-        super().__init__(chain)
+    def __init__(self, prefix: str = "eth_", **options: Any) -> None:
+        super().__init__(**options)
         self.prefix = prefix
 
     def login(self) -> Miner:
@@ -50,8 +47,7 @@ class Miner(Raw):
 
 
 def zano() -> Miner:
-    chain = Chain(PROGPOWZ, 1000, ANY_HASH, NO_HASH, Random(7), seed_of)
-    return Miner(chain=chain)
+    return Miner(protocol="zano")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +80,7 @@ def test_nothing_is_pushed_before_the_login() -> None:
 
 @pytest.mark.parametrize("prefix", ["eth_", "sero_"])
 def test_shares_of_the_plain_dialects(prefix: str) -> None:
-    miner = Miner(prefix, make_chain(share_target=2**255)).login()
+    miner = Miner(prefix, chain=make_chain(share_target=2**255)).login()
     work = miner.work()
     header = miner.chain.template.header_hash
     good = nonce_between(header, 0, 0, 2**255)
