@@ -243,10 +243,10 @@ class PoolClient:
         return reason
 
     async def _limit_absence(self, session: Connection, seconds: float) -> None:
-        """Leave a pool that has not accepted the login when `seconds` without any are over."""
+        """Leave a pool or node that has not taken us in when `seconds` without any are over."""
         await self._clock.sleep(max(self._without_since + seconds - self._clock.now(), 0.0))
         if self._visit.ready_at is None:
-            session.leave("it has not accepted the login")
+            session.leave("it has neither accepted a login nor brought work")
 
     async def _look_for_first(self, session: Connection) -> None:
         first = self._turns.first

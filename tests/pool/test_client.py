@@ -931,7 +931,7 @@ async def test_give_up_counts_while_a_pool_keeps_silent() -> None:
         assert bench.ended is None
         await bench.clock.advance(1)
         assert isinstance(bench.ended, EveryPoolRefused)
-        assert "it has not accepted the login" in str(bench.ended)
+        assert "neither accepted a login nor brought work" in str(bench.ended)
 
 
 async def test_give_up_leaves_a_pool_alone_that_took_us_in() -> None:
