@@ -12,6 +12,33 @@ NONCE_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """What is known of a device without opening it."""
+
+    name: str
+    """"opencl:0.0", "cuda:0", "ref"."""
+    backend: str
+    model: str
+    kind: str
+    """"gpu", "cpu" or "accelerator"."""
+    driver: str
+    memory: int
+    """Bytes."""
+    largest_allocation: int
+    """Bytes in one buffer, as the driver states it (it may understate it)."""
+    units: int
+    """Compute units or cores."""
+    vendor: str = ""
+    """"nvidia", "amd", "intel", or what the driver says; empty where nobody knows."""
+    pci: str | None = None
+    """Address, as in "0000:01:00.0"."""
+    uuid: str | None = None
+    """As the vendor's own tools print it, as in "GPU-…"."""
+    unusable: str | None = None
+    """Why it cannot be used, as a sentence; None when it can."""
+
+
+@dataclass(frozen=True, slots=True)
 class NonceSpace:
     """The nonces under a pool's extranonce: `prefix` in the top `prefix_bits`, the rest free."""
 

@@ -13,29 +13,8 @@ from miner.codegen.search import RESULT_SLOTS as RESULT_SLOTS
 from miner.codegen.shape import LaunchShape
 from miner.codegen.source import Source
 from miner.progpow.epoch import Epoch
+from miner.work import DeviceInfo as DeviceInfo
 from miner.work import Job, NonceRange
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """What is known of a device without opening it."""
-
-    name: str
-    """"opencl:0.0", "cuda:0", "ref"."""
-    backend: str
-    model: str
-    kind: str
-    """"gpu", "cpu" or "accelerator"."""
-    driver: str
-    memory: int
-    """Bytes."""
-    largest_allocation: int
-    """Bytes in one buffer, as the driver states it (it may understate it)."""
-    units: int
-    """Compute units or cores."""
-    pci: str | None = None
-    unusable: str | None = None
-    """Why it cannot be used, as a sentence; None when it can."""
 
 
 @dataclass(frozen=True, slots=True)

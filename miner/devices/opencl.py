@@ -21,6 +21,7 @@ from miner.codegen.source import Source
 from miner.devices.buildlog import write_build_log
 from miner.devices.device import Device, DeviceInfo, Found, Hit, Image
 from miner.devices.opencl_dataset import DatasetBuffers, error_name
+from miner.devices.opencl_identity import identity
 from miner.devices.vendors import make_vendors_findable
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
@@ -64,30 +65,6 @@ def _translated(what: str, name: str) -> Iterator[None]:
         raise DeviceError(f"{name}: {what}: {error_name(cl, error)}") from error
 
 
-def _kind(cl: ModuleType, device: Any) -> str:
-    if device.type & cl.device_type.GPU:
-        return "gpu"
-    return "cpu" if device.type & cl.device_type.CPU else "accelerator"
-
-
-def _pci(device: Any) -> str | None:
-    """PCI address "0000:01:00.0" by the extensions of the vendors, None where none has it."""
-    try:
-        info = device.pci_bus_info_khr
-        return f"{info.pci_domain:04x}:{info.pci_bus:02x}:{info.pci_device:02x}.{info.pci_function}"
-    except Exception:  # noqa: BLE001  (drivers fail in their own ways on what they lack)
-        pass
-    try:
-        topology = device.topology_amd
-        return f"0000:{topology.bus:02x}:{topology.device:02x}.{topology.function}"
-    except Exception:  # noqa: BLE001
-        pass
-    try:
-        return f"0000:{device.pci_bus_id_nv:02x}:{device.pci_slot_id_nv >> 3:02x}.0"
-    except Exception:  # noqa: BLE001
-        return None
-
-
 class OpenCLBackend:
     """Every device of every platform, named opencl:PLATFORM.DEVICE."""
 
@@ -113,7 +90,7 @@ class OpenCLBackend:
             except cl.Error:
                 continue
             for d, device in enumerate(devices):
-                found.append((_info(cl, f"opencl:{p}.{d}", platform, device), device))
+                found.append((identity(cl, f"opencl:{p}.{d}", platform, device), device))
         return found
 
     def open(self, info: DeviceInfo) -> Device:
@@ -122,21 +99,6 @@ class OpenCLBackend:
             if known.name == info.name:
                 return OpenCLDevice(known, device)
         raise DeviceError(f"{info.name}: the device is gone")
-
-
-def _info(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
-    return DeviceInfo(
-        name=name,
-        backend="opencl",
-        model=" ".join(device.name.split()),
-        kind=_kind(cl, device),
-        driver=f"{' '.join(platform.name.split())} {device.driver_version}",
-        memory=device.global_mem_size,
-        largest_allocation=device.max_mem_alloc_size,
-        units=device.max_compute_units,
-        pci=_pci(device),
-        unusable=None if device.available else "the driver says that it is not available",
-    )
 
 
 class OpenCLDevice:

@@ -1,0 +1,77 @@
+"""What an OpenCL driver tells of a device: kind, vendor, PCI address, UUID."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+from uuid import UUID
+
+from miner.devices.device import DeviceInfo
+
+_VENDORS = {
+    "nvidia": ("nvidia",),
+    "amd": ("advanced micro devices", "amd"),
+    "intel": ("intel",),
+}
+"""Our name of a vendor, with what its drivers call it."""
+
+
+def identity(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
+    """Return what is known of `device`, which is called `name` here."""
+    return DeviceInfo(
+        name=name,
+        backend="opencl",
+        model=" ".join(device.name.split()),
+        kind=_kind(cl, device),
+        driver=f"{' '.join(platform.name.split())} {device.driver_version}",
+        memory=device.global_mem_size,
+        largest_allocation=device.max_mem_alloc_size,
+        units=device.max_compute_units,
+        vendor=_vendor(device),
+        pci=_pci(device),
+        uuid=_uuid(device),
+        unusable=None if device.available else "the driver says that it is not available",
+    )
+
+
+def _kind(cl: ModuleType, device: Any) -> str:
+    if device.type & cl.device_type.GPU:
+        return "gpu"
+    return "cpu" if device.type & cl.device_type.CPU else "accelerator"
+
+
+def _pci(device: Any) -> str | None:
+    """PCI address "0000:01:00.0" by the extensions of the vendors, None where none has it."""
+    try:
+        info = device.pci_bus_info_khr
+        return f"{info.pci_domain:04x}:{info.pci_bus:02x}:{info.pci_device:02x}.{info.pci_function}"
+    except Exception:  # noqa: BLE001  (drivers fail in their own ways on what they lack)
+        pass
+    try:
+        topology = device.topology_amd
+        return f"0000:{topology.bus:02x}:{topology.device:02x}.{topology.function}"
+    except Exception:  # noqa: BLE001
+        pass
+    try:
+        return f"0000:{device.pci_bus_id_nv:02x}:{device.pci_slot_id_nv >> 3:02x}.0"
+    except Exception:  # noqa: BLE001
+        return None
+
+
+def _vendor(device: Any) -> str:
+    said = " ".join(device.vendor.split())
+    for name, words in _VENDORS.items():
+        if any(word in said.lower() for word in words):
+            return name
+    return said
+
+
+def _uuid(device: Any) -> str | None:
+    """ "GPU-…" as NVIDIA's own tools print it, None where the driver has no such extension."""
+    try:
+        raw = bytes(device.uuid_khr)
+    except Exception:  # noqa: BLE001  (drivers fail in their own ways on what they lack)
+        return None
+    if len(raw) != 16 or not any(raw):
+        return None
+    return f"GPU-{UUID(bytes=raw)}" if _vendor(device) == "nvidia" else str(UUID(bytes=raw))
