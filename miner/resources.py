@@ -1,4 +1,4 @@
-"""Where the miner's own files and its cache lie."""
+"""Where the miner's own files, its cache and its state lie."""
 
 from __future__ import annotations
 
@@ -24,4 +24,16 @@ def cache_directory() -> Path:
     if own:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "progpow-miner"
+
+
+def state_directory() -> Path:
+    """Return the folder for what must outlive a run; it may not exist yet.
+
+    `PROGPOW_MINER_STATE` overrides it, else it lies under `XDG_STATE_HOME` or `~/.local/state`.
+    """
+    own = os.environ.get("PROGPOW_MINER_STATE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(base).expanduser() / "progpow-miner"
