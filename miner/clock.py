@@ -8,10 +8,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Monotonic seconds, waiting."""
+    """Monotonic seconds, the time of day, waiting."""
 
     def now(self) -> float:
         """Return monotonic seconds; only differences mean anything."""
+
+    def wall(self) -> float:
+        """Return UNIX seconds, for what a person reads or a file keeps."""
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
@@ -22,6 +25,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

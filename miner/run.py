@@ -44,7 +44,14 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.light import dataset_nodes
 from miner.progpow.variant import Variant
-from miner.telemetry import Event, LightCacheBuilding, NewJob, ShareAnswered, Telemetry
+from miner.telemetry import (
+    About,
+    Journal,
+    LightCacheBuilding,
+    NewJob,
+    ShareAnswered,
+    Telemetry,
+)
 from miner.verify import Verifier
 from miner.work import Job, Verdict
 
@@ -79,6 +86,10 @@ class Mining:
     limits: Limits = field(default_factory=Limits)
     node: str | None = None
     """Flavour of the coin's node, for mining without a pool."""
+    rig: str = ""
+    """Name of this machine in every view."""
+    coin: str = ""
+    """Symbol of the coin, where one was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +123,13 @@ async def mine(
     """
     clock: Clock = SystemClock()
     loop = asyncio.get_running_loop()
-    telemetry = Telemetry(clock)
-    console = Console(telemetry, clock, write)
+    about = About(mining.rig, __version__, mining.variant.name, mining.coin)
+    telemetry = Telemetry(clock, [found.info for found in mining.devices], about)
+    journal = Journal(clock)
+    telemetry.subscribe(journal.event)
+    console = Console(telemetry, journal, clock, write)
     random = random_module.SystemRandom()
-
-    def emit(event: Event) -> None:
-        telemetry.emit(event)
-        console.event(event)
+    emit = telemetry.emit
 
     def light_progress(epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
         event = LightCacheBuilding(epoch.number, done, seconds, from_disk)
@@ -136,7 +147,7 @@ async def mine(
     def on_verdict(verdict: Verdict) -> None:
         emit(ShareAnswered(verdict))
         wanted = mining.shares
-        if wanted is not None and telemetry.snapshot().accepted >= wanted:
+        if wanted is not None and telemetry.snapshot().shares.accepted >= wanted:
             stop()
 
     told: list[object] = [None]
@@ -169,7 +180,7 @@ async def mine(
 
     tape = None
     if mining.record is not None:
-        tape = Recorder(mining.record, clock, lambda text: console.line(f"record    {text}"))
+        tape = Recorder(mining.record, clock, lambda text: journal.say("record", text))
     reports = None
     if mining.report_hashrate:
         reports = Reports(lambda: telemetry.snapshot().hashrate.minute, random.randbytes(32))
@@ -201,8 +212,8 @@ async def mine(
                 if tape:
                     tape.close()
                 for line in summary(telemetry.snapshot()):
-                    console.line(line)
-    return telemetry.snapshot().accepted
+                    journal.say("summary", line)
+    return telemetry.snapshot().shares.accepted
 
 
 async def _work(

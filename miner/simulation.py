@@ -104,11 +104,18 @@ class _TimelessSelector(selectors.BaseSelector):
         return self._inner.get_map()
 
 
+SOME_DAY = 1_800_000_000.0
+"""UNIX seconds at which a simulation's own second 0 lies."""
+
+
 class LoopClock:
     """The running loop's own seconds as a `Clock`."""
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return SOME_DAY + self.now()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

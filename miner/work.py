@@ -86,6 +86,13 @@ class Job:
     block_target: int = 0
     """0 where the pool did not say."""
     clean: bool = True
+    pool: str = ""
+    """Who asks for it: the address without credentials."""
+
+    @property
+    def difficulty(self) -> float:
+        """Hashes that one share costs on average."""
+        return 2**256 / (self.target + 1)
 
     @property
     def target(self) -> int:
@@ -129,6 +136,11 @@ class Solution:
     def value(self) -> int:
         """The final hash as the number that is compared with targets."""
         return int.from_bytes(self.final_hash, "big")
+
+    @property
+    def difficulty(self) -> float:
+        """Hashes that a share as good as this one costs on average."""
+        return 2**256 / (self.value + 1)
 
     @property
     def is_block(self) -> bool:

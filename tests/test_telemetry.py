@@ -6,6 +6,7 @@ from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
     DeviceResting,
+    DeviceState,
     Event,
     KernelReady,
     Launched,
@@ -16,13 +17,14 @@ from miner.telemetry import (
     PoolLost,
     PoolNotice,
     PoolReady,
+    PoolState,
     ResultOverflow,
     ShareAnswered,
     ShareFound,
     Telemetry,
 )
 from miner.work import Outcome, Solution, Verdict
-from tests.fakes.device import Ticks, job_at
+from tests.fakes.device import Ticks, info_of, job_at
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def clock() -> Ticks:
 
 @pytest.fixture
 def telemetry(clock: Ticks) -> Telemetry:
-    return Telemetry(clock, ["a", "b"])
+    return Telemetry(clock, [info_of("a"), info_of("b")])
 
 
 def search(telemetry: Telemetry, clock: Ticks, seconds: float, rate: float, name: str) -> None:
@@ -92,11 +94,14 @@ def test_shares_are_counted_by_what_became_of_them(telemetry):
         telemetry.emit(ShareAnswered(Verdict(solution(), outcome, seconds=0.04)))
     telemetry.emit(ShareAnswered(Verdict(solution("b"), Outcome.NOT_SENT)))
     snapshot = telemetry.snapshot()
-    assert (snapshot.found, snapshot.accepted) == (3, 2)
-    assert snapshot.rejected == {Outcome.STALE: 1, Outcome.NOT_SENT: 1}
-    assert snapshot.device("b").rejected == {Outcome.NOT_SENT: 1}
-    assert snapshot.device("a").accepted == 2
-    assert snapshot.pool_seconds == 0.04
+    assert (snapshot.found, snapshot.shares.accepted) == (3, 2)
+    assert snapshot.shares.outcomes == {
+        Outcome.ACCEPTED: 2,
+        Outcome.STALE: 1,
+        Outcome.NOT_SENT: 1,
+    }
+    assert snapshot.device("b").shares.outcomes == {Outcome.NOT_SENT: 1}
+    assert snapshot.device("a").shares.accepted == 2
 
 
 def test_the_job_is_shown_by_height_epoch_period_and_difficulty(telemetry):
@@ -109,16 +114,17 @@ def test_the_job_is_shown_by_height_epoch_period_and_difficulty(telemetry):
 @pytest.mark.parametrize(
     ("event", "state"),
     [
-        (PoolConnecting("p:1"), "connecting"),
-        (PoolReady("p:1"), "connected"),
-        (PoolLost("p:1", "no route", 2.0), "lost: no route"),
+        (PoolReady("p:1"), PoolState.CONNECTED),
+        (PoolLost("p:1", "no route", 2.0), PoolState.LOST),
+        (PoolConnecting("p:1"), PoolState.CONNECTING),
     ],
 )
 def test_the_pools_state(telemetry, event, state):
+    telemetry.emit(PoolConnecting("p:1"))
     telemetry.emit(event)
     telemetry.emit(PoolNotice("p:1", "maintenance at noon"))
     snapshot = telemetry.snapshot()
-    assert (snapshot.pool, snapshot.pool_state) == ("p:1", state)
+    assert (snapshot.pool.label, snapshot.pool.state) == ("p:1", state)
     assert snapshot.notice == "maintenance at noon"
 
 
@@ -137,7 +143,7 @@ def test_the_pools_state(telemetry, event, state):
 )
 def test_what_a_device_does(telemetry, event, state):
     telemetry.emit(event)
-    assert telemetry.snapshot().device("a").state == state
+    assert telemetry.snapshot().device("a").doing == state
 
 
 def test_without_a_job_searching_devices_wait_while_parked_ones_stay_parked(telemetry):
@@ -145,7 +151,7 @@ def test_without_a_job_searching_devices_wait_while_parked_ones_stay_parked(tele
     telemetry.emit(DeviceResting("b", "broken", None))
     telemetry.emit(NewJob(None))
     snapshot = telemetry.snapshot()
-    assert snapshot.device("a").state == "waiting for a job"
+    assert snapshot.device("a").state is DeviceState.WAITING
     assert snapshot.device("b").parked
 
 

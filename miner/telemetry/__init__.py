@@ -1,12 +1,16 @@
-"""Events in, one Snapshot out: what the console, later every API, is a view of."""
+"""Events in, one Snapshot out: what the console and every API are views of."""
 
 from miner.telemetry.events import (
+    CandidateRefuted,
     DatasetBuilding,
     DeviceEvent,
     DeviceFault,
+    DeviceHanging,
+    DevicePaused,
     DeviceResting,
     Emit,
     Event,
+    JobTaken,
     KernelReady,
     Launched,
     LightCacheBuilding,
@@ -17,32 +21,76 @@ from miner.telemetry.events import (
     PoolNotice,
     PoolReady,
     ResultOverflow,
+    SensorsRead,
     ShareAnswered,
     ShareFound,
+    ShareSent,
 )
-from miner.telemetry.snapshot import DeviceSnapshot, Hashrate, Snapshot, Telemetry
+from miner.telemetry.fold import Telemetry
+from miner.telemetry.histogram import Histogram
+from miner.telemetry.history import DeviceSample, History, Sample
+from miner.telemetry.journal import Entry, Journal
+from miner.telemetry.luck import Band, Luck
+from miner.telemetry.rates import WINDOWS, Hashrate
+from miner.telemetry.reading import Reading
+from miner.telemetry.sentences import Level
+from miner.telemetry.snapshot import (
+    About,
+    BestShare,
+    DeviceSnapshot,
+    DeviceState,
+    PoolSnapshot,
+    PoolState,
+    Snapshot,
+    Tally,
+    Timings,
+)
 
 __all__ = [
+    "WINDOWS",
+    "About",
+    "Band",
+    "BestShare",
+    "CandidateRefuted",
     "DatasetBuilding",
     "DeviceEvent",
     "DeviceFault",
+    "DeviceHanging",
+    "DevicePaused",
     "DeviceResting",
+    "DeviceSample",
     "DeviceSnapshot",
+    "DeviceState",
     "Emit",
+    "Entry",
     "Event",
     "Hashrate",
+    "Histogram",
+    "History",
+    "JobTaken",
+    "Journal",
     "KernelReady",
     "Launched",
+    "Level",
     "LightCacheBuilding",
+    "Luck",
     "NewJob",
     "NoncesExhausted",
     "PoolConnecting",
     "PoolLost",
     "PoolNotice",
     "PoolReady",
+    "PoolSnapshot",
+    "PoolState",
+    "Reading",
     "ResultOverflow",
+    "Sample",
+    "SensorsRead",
     "ShareAnswered",
     "ShareFound",
+    "ShareSent",
     "Snapshot",
+    "Tally",
     "Telemetry",
+    "Timings",
 ]

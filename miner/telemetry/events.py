@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from miner.work import Job, Solution, Verdict
+from miner.telemetry.reading import Reading
+from miner.work import Candidate, Job, Solution, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,16 @@ class Launched:
     device: str
     tried: int
     seconds: float
+    expected: float = 0.0
+    """Shares that so many nonces bring on average, at their own job's target."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobTaken:
+    """The device launched the newest job for the first time, `seconds` after it arrived."""
+
+    device: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +132,48 @@ class DeviceResting:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePaused:
+    """The device was told to do nothing until further notice; None: it may go on."""
+
+    device: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceHanging:
+    """A driver call did not come back in time; nothing more is expected of the device."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensorsRead:
+    """What the device's sensors say now."""
+
+    device: str
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRefuted:
+    """The device claimed a nonce that hashes to `final_hash` (32 bytes in display order), which
+    does not solve its job."""
+
+    candidate: Candidate
+    final_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ShareFound:
     """A solution was proved and goes to the pool."""
+
+    solution: Solution
+
+
+@dataclass(frozen=True, slots=True)
+class ShareSent:
+    """A solution was written to the connection with its pool."""
 
     solution: Solution
 
@@ -138,10 +189,14 @@ DeviceEvent = (
     DatasetBuilding
     | KernelReady
     | Launched
+    | JobTaken
     | ResultOverflow
     | NoncesExhausted
     | DeviceFault
     | DeviceResting
+    | DevicePaused
+    | DeviceHanging
+    | SensorsRead
 )
 
 Event = (
@@ -152,7 +207,9 @@ Event = (
     | NewJob
     | LightCacheBuilding
     | DeviceEvent
+    | CandidateRefuted
     | ShareFound
+    | ShareSent
     | ShareAnswered
 )
 

@@ -1,101 +1,249 @@
-"""All events folded into one `Snapshot`."""
+"""The whole miner at one moment: the one value that every view is a rendering of."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
-from miner.clock import Clock
-from miner.telemetry.events import (
-    DatasetBuilding,
-    DeviceEvent,
-    DeviceFault,
-    DeviceResting,
-    Event,
-    KernelReady,
-    Launched,
-    LightCacheBuilding,
-    NewJob,
-    NoncesExhausted,
-    PoolConnecting,
-    PoolLost,
-    PoolNotice,
-    PoolReady,
-    ResultOverflow,
-    ShareAnswered,
-    ShareFound,
-)
-from miner.work import Job, Outcome
+from miner.telemetry.histogram import Histogram
+from miner.telemetry.luck import Luck
+from miner.telemetry.rates import Hashrate
+from miner.telemetry.reading import Reading
+from miner.work import DeviceInfo, Job, Outcome
 
-WINDOWS = (10.0, 60.0, 900.0)
-"""Seconds over which a hashrate is shown."""
+_STALE = (Outcome.STALE, Outcome.NOT_SENT)
+_APART = (Outcome.ACCEPTED, Outcome.INVALID, Outcome.LOST, *_STALE)
 
-SLOT_SECONDS = 0.25
-"""Launches that came back this close together are kept as one."""
+
+class DeviceState(Enum):
+    """What a device is at."""
+
+    STARTING = "starting"
+    BUILDING = "building the dataset"
+    READY = "ready"
+    """Dataset or kernel is there, no launch has come back yet."""
+    SEARCHING = "searching"
+    WAITING = "waiting for a job"
+    EXHAUSTED = "every nonce was searched"
+    PAUSED = "paused"
+    """By a person or because it is too hot."""
+    RESTING = "resting after a failure"
+    PARKED = "parked"
+    """It does nothing for the rest of this run."""
+    HUNG = "hung"
+
+
+class PoolState(Enum):
+    """How we stand with a pool."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Hashrate:
-    """Nonces really tried per second, over the last 10 seconds, minute and quarter of an hour."""
+class Tally:
+    """Shares by what became of them."""
 
-    ten_seconds: float = 0.0
-    minute: float = 0.0
-    quarter_hour: float = 0.0
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    """Those that occurred."""
+    hardware: int = 0
+    """Claims of the device that were not true; none of them was sent."""
 
-    def __add__(self, other: Hashrate) -> Hashrate:
-        return Hashrate(
-            self.ten_seconds + other.ten_seconds,
-            self.minute + other.minute,
-            self.quarter_hour + other.quarter_hour,
-        )
+    @property
+    def accepted(self) -> int:
+        return self.outcomes.get(Outcome.ACCEPTED, 0)
+
+    @property
+    def stale(self) -> int:
+        """Too late: as the pool said, or as we saw and did not send them."""
+        return sum(self.outcomes.get(outcome, 0) for outcome in _STALE)
+
+    @property
+    def invalid(self) -> int:
+        """The pool calls them wrong."""
+        return self.outcomes.get(Outcome.INVALID, 0)
+
+    @property
+    def lost(self) -> int:
+        """Without an answer."""
+        return self.outcomes.get(Outcome.LOST, 0)
+
+    @property
+    def rejected(self) -> int:
+        """Refused for another reason: difficulty, duplicate, account."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome not in _APART)
+
+    @property
+    def answered(self) -> int:
+        """All that had a verdict, hardware apart."""
+        return sum(self.outcomes.values())
+
+    @property
+    def not_accepted(self) -> int:
+        return self.answered - self.accepted
+
+
+@dataclass(frozen=True, slots=True)
+class BestShare:
+    """One of the best shares of this run."""
+
+    difficulty: float
+    """Hashes that one as good costs on average."""
+    at: float
+    """UNIX seconds."""
+    device: str
+    pool: str
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSnapshot:
     """One device at one moment."""
 
-    name: str
-    state: str
-    """What it does now, as words."""
+    info: DeviceInfo
+    state: DeviceState
+    doing: str
+    """The state in words, with what it is about."""
+    progress: float | None
+    """Of the dataset that is being built, 0 to 1."""
     hashrate: Hashrate
+    mining_seconds: float
+    """Since its first launch began; a window of the hashrate is full when this is longer."""
     tried: int
     """Nonces."""
     found: int
-    """Solutions that went to the pool."""
-    accepted: int
-    rejected: Mapping[Outcome, int]
-    """Every other outcome that occurred."""
+    """Solutions proved."""
+    shares: Tally
     faults: int
+    """Everything that went wrong with it, untrue claims among them."""
     last_fault: str
-    parked: bool
-    """It does nothing for the rest of this run."""
+    paused: str | None
+    """Why it was told to pause."""
+    reading: Reading
+    luck: Luck
+    last_share_at: float | None
+    """UNIX seconds of its newest accepted share."""
+    last_difficulty: float | None
+    """That its newest share reached."""
+    best_difficulty: float | None
+    kernels: int
+    """Kernels proved."""
+    datasets: int
+    """Datasets proved."""
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def parked(self) -> bool:
+        """It does nothing for the rest of this run."""
+        return self.state in (DeviceState.PARKED, DeviceState.HUNG)
+
+    @property
+    def efficiency(self) -> float | None:
+        """Hashes per joule over the last minute; None where the power is not known."""
+        power = self.reading.power
+        return self.hashrate.minute / power if power else None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSnapshot:
+    """One pool, or address of one, that was connected to in this run."""
+
+    label: str
+    """The address without credentials."""
+    state: PoolState
+    reason: str
+    """Why it was lost."""
+    unverified: bool
+    """Its certificate is not checked, because the user said so."""
+    connected_at: float | None
+    """UNIX seconds of the accepted login that still holds."""
+    logins: int
+    losses: int
+    latency: float | None
+    """Seconds from sending the newest answered share to its answer."""
+    mean_latency: float | None
+    shares: Tally
+    last_share_at: float | None
+    """UNIX seconds of the newest accepted share."""
+    work: float
+    """Hashes that the accepted shares stand for, each at the difficulty that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long things took."""
+
+    share: Histogram
+    """From sending a share to its answer."""
+    kernel: Histogram
+    """From wanting a period's kernel to having it proved, with the wait for its build."""
+    job: Histogram
+    """From a job's arrival to its first launch on a device."""
+    dataset: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What does not change during a run."""
+
+    rig: str = ""
+    version: str = ""
+    algorithm: str = ""
+    """Name of the variant."""
+    coin: str = ""
+    """Its symbol; empty where only the variant was named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole miner at one moment."""
 
+    about: About
+    at: float
+    """UNIX seconds of this snapshot."""
     uptime: float
     """Seconds."""
-    pool: str | None
-    pool_state: str
+    pools: tuple[PoolSnapshot, ...]
+    """In the order of their first connection."""
+    active: str | None
+    """Label of the pool that was connected to last."""
     notice: str
     """The newest thing a pool wanted a person to read."""
-    unverified: bool
-    """The pool's certificate is not checked, because the user said so."""
-    pool_seconds: float | None
-    """From sending to the newest answer."""
     job: Job | None
+    job_at: float | None
+    """UNIX seconds at which it came."""
+    jobs: int
+    epochs: int
+    """Changes of the epoch."""
     light: str
     """What happens to the light cache; empty when it is ready."""
     devices: tuple[DeviceSnapshot, ...]
     hashrate: Hashrate
     tried: int
     found: int
-    accepted: int
-    rejected: Mapping[Outcome, int]
+    shares: Tally
+    by_pool: Mapping[tuple[str, str], Tally]
+    """By (device, pool)."""
     faults: int
+    luck: Luck
+    best: tuple[BestShare, ...]
+    """The ten best shares, best first."""
+    timings: Timings
+
+    @property
+    def started_at(self) -> float:
+        """UNIX seconds."""
+        return self.at - self.uptime
+
+    @property
+    def pool(self) -> PoolSnapshot | None:
+        """The pool that was connected to last."""
+        return next((pool for pool in self.pools if pool.label == self.active), None)
 
     @property
     def height(self) -> int | None:
@@ -112,7 +260,21 @@ class Snapshot:
     @property
     def difficulty(self) -> float | None:
         """Hashes expected for one share."""
-        return 2**256 / (self.job.target + 1) if self.job else None
+        return self.job.difficulty if self.job else None
+
+    @property
+    def power(self) -> float | None:
+        """W of all devices that tell it; None where none does."""
+        known = [d.reading.power for d in self.devices if d.reading.power is not None]
+        return sum(known) if known else None
+
+    @property
+    def efficiency(self) -> float | None:
+        """Hashes per joule over the last minute; None unless every device tells its power."""
+        power = self.power
+        if not power or any(d.reading.power is None for d in self.devices):
+            return None
+        return self.hashrate.minute / power
 
     def device(self, name: str) -> DeviceSnapshot:
         """Return the device `name`; raises `KeyError` for an unknown one."""
@@ -120,172 +282,3 @@ class Snapshot:
             if device.name == name:
                 return device
         raise KeyError(name)
-
-
-@dataclass(slots=True)
-class _Device:
-    state: str = "starting"
-    since: float | None = None
-    """Clock seconds at which its first launch began."""
-    tried: int = 0
-    found: int = 0
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    faults: int = 0
-    last_fault: str = ""
-    parked: bool = False
-    slots: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def launched(self, now: float, tried: int, seconds: float) -> None:
-        self.tried += tried
-        if self.since is None:
-            self.since = now - seconds
-        if self.slots and now - self.slots[-1][0] < SLOT_SECONDS:
-            at, sum_ = self.slots.pop()
-            self.slots.append((at, sum_ + tried))
-        else:
-            self.slots.append((now, tried))
-        while self.slots[0][0] <= now - WINDOWS[-1]:
-            self.slots.popleft()
-
-    def hashrate(self, now: float) -> Hashrate:
-        if self.since is None or now <= self.since:
-            return Hashrate()
-        age = now - self.since
-        sums = [0, 0, 0]
-        for at, tried in self.slots:
-            for index, window in enumerate(WINDOWS):
-                if at > now - window:
-                    sums[index] += tried
-        return Hashrate(*(s / min(w, age) for s, w in zip(sums, WINDOWS, strict=True)))
-
-
-class Telemetry:
-    """Folds events into a `Snapshot`; used on the event loop's thread only."""
-
-    def __init__(self, clock: Clock, devices: Iterable[str] = ()) -> None:
-        self._clock = clock
-        self._started = clock.now()
-        self._devices = {name: _Device() for name in devices}
-        self._pool: str | None = None
-        self._pool_state = ""
-        self._notice = ""
-        self._unverified = False
-        self._pool_seconds: float | None = None
-        self._job: Job | None = None
-        self._light = ""
-        self._callbacks: list[Callable[[Event], None]] = []
-
-    def emit(self, event: Event) -> None:
-        """Fold `event`, then tell everyone who subscribed."""
-        self._fold(event)
-        for callback in tuple(self._callbacks):
-            callback(event)
-
-    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """Have `callback` called with each event from now on; returns what ends that."""
-        self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-
-        return unsubscribe
-
-    def snapshot(self) -> Snapshot:
-        """Return what is known now."""
-        now = self._clock.now()
-        devices = tuple(self._seen(name, device, now) for name, device in self._devices.items())
-        outcomes = sum((d.outcomes for d in self._devices.values()), Counter[Outcome]())
-        return Snapshot(
-            uptime=now - self._started,
-            pool=self._pool,
-            pool_state=self._pool_state,
-            notice=self._notice,
-            unverified=self._unverified,
-            pool_seconds=self._pool_seconds,
-            job=self._job,
-            light=self._light,
-            devices=devices,
-            hashrate=sum((d.hashrate for d in devices), Hashrate()),
-            tried=sum(d.tried for d in devices),
-            found=sum(d.found for d in devices),
-            accepted=outcomes[Outcome.ACCEPTED],
-            rejected=_rejected(outcomes),
-            faults=sum(d.faults for d in devices),
-        )
-
-    def _seen(self, name: str, device: _Device, now: float) -> DeviceSnapshot:
-        return DeviceSnapshot(
-            name=name,
-            state=device.state,
-            hashrate=device.hashrate(now),
-            tried=device.tried,
-            found=device.found,
-            accepted=device.outcomes[Outcome.ACCEPTED],
-            rejected=_rejected(device.outcomes),
-            faults=device.faults,
-            last_fault=device.last_fault,
-            parked=device.parked,
-        )
-
-    def _device(self, name: str) -> _Device:
-        return self._devices.setdefault(name, _Device())
-
-    def _fold(self, event: Event) -> None:
-        match event:
-            case PoolConnecting(pool, unverified):
-                self._pool, self._pool_state = pool, "connecting"
-                self._unverified = unverified
-            case PoolReady(pool):
-                self._pool, self._pool_state = pool, "connected"
-            case PoolLost(pool, reason, _):
-                self._pool, self._pool_state = pool, f"lost: {reason}"
-            case PoolNotice(_, text):
-                self._notice = text
-            case NewJob(job):
-                self._job = job
-                if job is None:
-                    self._all_wait()
-            case LightCacheBuilding(epoch, done):
-                building = f"light cache of epoch {epoch}: {done:.0%}"
-                self._light = "" if done >= 1 else building
-            case ShareFound(solution):
-                self._device(solution.device).found += 1
-            case ShareAnswered(verdict):
-                self._device(verdict.solution.device).outcomes[verdict.outcome] += 1
-                if verdict.seconds is not None:
-                    self._pool_seconds = verdict.seconds
-            case _:
-                self._fold_of_device(self._device(event.device), event)
-
-    def _fold_of_device(self, device: _Device, event: DeviceEvent) -> None:
-        match event:
-            case DatasetBuilding(_, epoch, done):
-                ready = f"dataset of epoch {epoch} ready"
-                device.state = (
-                    ready if done >= 1 else f"building the dataset of epoch {epoch}: {done:.0%}"
-                )
-            case KernelReady(_, period):
-                device.state = f"kernel of period {period} ready"
-            case Launched(_, tried, seconds):
-                device.launched(self._clock.now(), tried, seconds)
-                device.state = "searching"
-            case ResultOverflow():
-                device.state = "searching"
-            case NoncesExhausted():
-                device.state = "resting: every nonce of this job was searched"
-            case DeviceFault(_, reason):
-                device.faults += 1
-                device.last_fault = reason
-            case DeviceResting(_, reason, seconds):
-                device.parked = seconds is None
-                device.state = f"{'parked' if device.parked else 'resting'}: {reason}"
-
-    def _all_wait(self) -> None:
-        for device in self._devices.values():
-            if device.state == "searching" or device.state.startswith("kernel"):
-                device.state = "waiting for a job"
-
-
-def _rejected(outcomes: Counter[Outcome]) -> Mapping[Outcome, int]:
-    return {o: n for o, n in outcomes.items() if o is not Outcome.ACCEPTED and n}

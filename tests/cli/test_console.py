@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from miner.console import Console, expected, rate, status_line, summary
+from miner.console import Console, status_line, summary
 from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
     DeviceResting,
     Event,
+    Journal,
     KernelReady,
     Launched,
     LightCacheBuilding,
@@ -29,6 +30,7 @@ from miner.telemetry import (
     ShareFound,
     Telemetry,
 )
+from miner.telemetry.units import expected, rate
 from miner.work import Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.device import job_at
@@ -42,8 +44,10 @@ class Screen:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.telemetry = Telemetry(self.clock)
+        self.journal = Journal(self.clock)
+        self.telemetry.subscribe(self.journal.event)
         self.lines: list[str] = []
-        self.console = Console(self.telemetry, self.clock, self._write)
+        self.console = Console(self.telemetry, self.journal, self.clock, self._write)
 
     def _write(self, line: str) -> None:
         assert re.match(r"\d\d:\d\d:\d\d \S", line)
@@ -54,7 +58,6 @@ class Screen:
         before = len(self.lines)
         for event in events:
             self.telemetry.emit(event)
-            self.console.event(event)
         return self.lines[before:]
 
 
@@ -190,18 +193,18 @@ async def test_the_status_line_and_the_summary_add_up(screen: Screen) -> None:
     snapshot = screen.telemetry.snapshot()
     line = status_line(snapshot)
     assert line == (
-        "status    2.00 MH/s (60 s 2.00 MH/s), A2 R2 F1, opencl:0.0 2.00 MH/s, opencl:0.1 1.00 kH/s"
+        "2.00 MH/s (60 s 2.00 MH/s), A2 R2 F1, opencl:0.0 2.00 MH/s, opencl:0.1 1.00 kH/s"
     )
     assert summary(snapshot) == [
-        "summary   2 shares accepted, not accepted: 1 stale, 1 lost in a disconnect",
-        "summary   20,005,000 hashes in 10 s, 2.00 MH/s over all; 1 device faults",
+        "2 shares accepted, not accepted: 1 stale, 1 lost in a disconnect",
+        "20,005,000 hashes in 10 s, 2.00 MH/s over all; 1 device faults",
     ]
 
 
 def test_the_summary_of_nothing(screen: Screen) -> None:
     assert summary(screen.telemetry.snapshot()) == [
-        "summary   0 shares accepted, not accepted: none",
-        "summary   0 hashes in 0 s, 0 H/s over all; 0 device faults",
+        "0 shares accepted, not accepted: none",
+        "0 hashes in 0 s, 0 H/s over all; 0 device faults",
     ]
 
 

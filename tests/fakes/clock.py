@@ -24,6 +24,9 @@ class FakeClock:
     def now(self) -> float:
         return self._now
 
+    def wall(self) -> float:
+        return 1_800_000_000.0 + self.now()
+
     async def sleep(self, seconds: float) -> None:
         waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (self._now + seconds, waking)

@@ -82,6 +82,9 @@ class Ticks:
     def now(self) -> float:
         return self.seconds
 
+    def wall(self) -> float:
+        return 1_800_000_000.0 + self.now()
+
     async def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 

@@ -81,6 +81,9 @@ class HandClock:
     def now(self) -> float:
         return self._now
 
+    def wall(self) -> float:
+        return 1_800_000_000.0 + self.now()
+
     async def sleep(self, seconds: float) -> None:
         waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self._now + seconds, waking))

@@ -1,0 +1,131 @@
+"""The events of one device, folded."""
+
+from __future__ import annotations
+
+from miner.telemetry.events import (
+    DatasetBuilding,
+    DeviceEvent,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    JobTaken,
+    KernelReady,
+    Launched,
+    NoncesExhausted,
+    ResultOverflow,
+    SensorsRead,
+)
+from miner.telemetry.luck import Luck
+from miner.telemetry.rates import Tried
+from miner.telemetry.reading import Reading
+from miner.telemetry.snapshot import DeviceSnapshot, DeviceState, Tally
+from miner.work import DeviceInfo, Outcome, Verdict
+
+_IDLE_WITHOUT_A_JOB = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)
+
+
+class DeviceFold:
+    """What is known of one device."""
+
+    def __init__(self, info: DeviceInfo) -> None:
+        self._info = info
+        self._state = DeviceState.STARTING
+        self._doing = DeviceState.STARTING.value
+        self._progress: float | None = None
+        self._tried = Tried()
+        self._expected = self._since = 0.0
+        self._found = 0
+        self._faults = 0
+        self._last_fault = ""
+        self._paused: str | None = None
+        self._reading = Reading()
+        self._last_share_at: float | None = None
+        self._last_difficulty: float | None = None
+        self._best_difficulty: float | None = None
+        self._kernels = self._datasets = 0
+
+    def wait(self) -> None:
+        """Note that there is no job."""
+        if self._state in _IDLE_WITHOUT_A_JOB:
+            self._is(DeviceState.WAITING)
+
+    def found(self, difficulty: float) -> None:
+        """Note a solution whose hash is as good as `difficulty` hashes cost."""
+        self._found += 1
+        self._since = 0.0
+        self._last_difficulty = difficulty
+        self._best_difficulty = max(difficulty, self._best_difficulty or 0.0)
+
+    def answered(self, verdict: Verdict, wall: float) -> None:
+        if verdict.outcome is Outcome.ACCEPTED:
+            self._last_share_at = wall
+
+    def fold(self, event: DeviceEvent, now: float) -> None:
+        match event:
+            case DatasetBuilding(_, epoch, done):
+                self._dataset(epoch, done)
+            case KernelReady(_, period):
+                self._kernels += 1
+                self._is(DeviceState.READY, f"kernel of period {period} ready")
+            case Launched(_, tried, seconds, expected):
+                self._tried.add(now, tried, seconds)
+                self._expected += expected
+                self._since += expected
+                self._is(DeviceState.SEARCHING)
+            case JobTaken() | ResultOverflow():
+                self._is(DeviceState.SEARCHING)
+            case NoncesExhausted():
+                self._is(DeviceState.EXHAUSTED, "resting: every nonce of this job was searched")
+            case DeviceFault(_, reason):
+                self._faults += 1
+                self._last_fault = reason
+            case DeviceResting(_, reason, None):
+                self._is(DeviceState.PARKED, f"parked: {reason}")
+            case DeviceResting(_, reason, _):
+                self._is(DeviceState.RESTING, f"resting: {reason}")
+            case DevicePaused(_, reason):
+                self._paused = reason
+            case DeviceHanging(_, reason):
+                self._is(DeviceState.HUNG, f"hung: {reason}")
+            case SensorsRead(_, reading):
+                self._reading = reading
+
+    def snapshot(self, now: float, shares: Tally) -> DeviceSnapshot:
+        """Return what is known `now`, in clock seconds."""
+        state, doing = self._state, self._doing
+        if self._paused is not None and state not in (DeviceState.PARKED, DeviceState.HUNG):
+            state, doing = DeviceState.PAUSED, f"paused: {self._paused}"
+        since = self._tried.since
+        return DeviceSnapshot(
+            info=self._info,
+            state=state,
+            doing=doing,
+            progress=self._progress,
+            hashrate=self._tried.hashrate(now),
+            mining_seconds=max(now - since, 0.0) if since is not None else 0.0,
+            tried=self._tried.total,
+            found=self._found,
+            shares=shares,
+            faults=self._faults,
+            last_fault=self._last_fault,
+            paused=self._paused,
+            reading=self._reading,
+            luck=Luck(self._expected, self._found, self._since),
+            last_share_at=self._last_share_at,
+            last_difficulty=self._last_difficulty,
+            best_difficulty=self._best_difficulty,
+            kernels=self._kernels,
+            datasets=self._datasets,
+        )
+
+    def _dataset(self, epoch: int, done: float) -> None:
+        if done >= 1:
+            self._datasets += 1
+            self._is(DeviceState.READY, f"dataset of epoch {epoch} ready")
+        else:
+            self._is(DeviceState.BUILDING, f"building the dataset of epoch {epoch}: {done:.0%}")
+            self._progress = done
+
+    def _is(self, state: DeviceState, doing: str = "") -> None:
+        self._state, self._doing, self._progress = state, doing or state.value, None

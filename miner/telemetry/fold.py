@@ -1,0 +1,222 @@
+"""All events folded into one `Snapshot`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from miner.clock import Clock
+from miner.telemetry.device_fold import DeviceFold
+from miner.telemetry.events import (
+    CandidateRefuted,
+    DatasetBuilding,
+    DeviceEvent,
+    Event,
+    JobTaken,
+    KernelReady,
+    Launched,
+    LightCacheBuilding,
+    NewJob,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    ShareAnswered,
+    ShareFound,
+    ShareSent,
+)
+from miner.telemetry.histogram import Durations
+from miner.telemetry.luck import Luck
+from miner.telemetry.pool_fold import PoolFold
+from miner.telemetry.rates import Hashrate
+from miner.telemetry.snapshot import About, BestShare, Snapshot, Tally, Timings
+from miner.work import DeviceInfo, Job, Outcome, Solution, Verdict
+
+BEST_SHARES = 10
+
+
+class Telemetry:
+    """Folds events into a `Snapshot`; used on the event loop's thread only."""
+
+    def __init__(
+        self, clock: Clock, devices: Iterable[DeviceInfo] = (), about: About | None = None
+    ) -> None:
+        self._clock = clock
+        self._about = about or About()
+        self._started = clock.now()
+        self._devices = {info.name: DeviceFold(info) for info in devices}
+        self._pools: dict[str, PoolFold] = {}
+        self._active: str | None = None
+        self._notice = ""
+        self._job: Job | None = None
+        self._job_at: float | None = None
+        self._jobs = 0
+        self._epochs = 0
+        self._epoch: int | None = None
+        self._light = ""
+        self._best: list[BestShare] = []
+        self._since = 0.0
+        self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
+        self._refuted: Counter[tuple[str, str]] = Counter()
+        self._share = Durations(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+        self._kernel = Durations(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+        self._taken = Durations(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+        self._dataset = Durations(1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+        self._callbacks: list[Callable[[Event], None]] = []
+
+    def emit(self, event: Event) -> None:
+        """Fold `event`, then tell everyone who subscribed."""
+        self._fold(event)
+        for callback in tuple(self._callbacks):
+            callback(event)
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Have `callback` called with each event from now on; returns what ends that."""
+        self._callbacks.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    def snapshot(self) -> Snapshot:
+        """Return what is known now."""
+        now, wall = self._clock.now(), self._clock.wall()
+        by_pool = self._by_pool()
+        devices = tuple(
+            fold.snapshot(now, _sum(t for (name, _), t in by_pool.items() if name == key))
+            for key, fold in self._devices.items()
+        )
+        pools = tuple(
+            fold.snapshot(_sum(t for (_, label), t in by_pool.items() if label == key))
+            for key, fold in self._pools.items()
+        )
+        found = sum(d.found for d in devices)
+        expected = sum(d.luck.expected for d in devices)
+        return Snapshot(
+            about=self._about,
+            at=wall,
+            uptime=now - self._started,
+            pools=pools,
+            active=self._active,
+            notice=self._notice,
+            job=self._job,
+            job_at=self._job_at,
+            jobs=self._jobs,
+            epochs=self._epochs,
+            light=self._light,
+            devices=devices,
+            hashrate=sum((d.hashrate for d in devices), Hashrate()),
+            tried=sum(d.tried for d in devices),
+            found=found,
+            shares=_sum(by_pool.values()),
+            by_pool=by_pool,
+            faults=sum(d.faults for d in devices),
+            luck=Luck(expected, found, self._since),
+            best=tuple(self._best),
+            timings=Timings(
+                self._share.histogram(),
+                self._kernel.histogram(),
+                self._taken.histogram(),
+                self._dataset.histogram(),
+            ),
+        )
+
+    def _by_pool(self) -> dict[tuple[str, str], Tally]:
+        keys = [*self._tallies, *(key for key in self._refuted if key not in self._tallies)]
+        return {
+            key: Tally(dict(self._tallies.get(key, {})), self._refuted.get(key, 0)) for key in keys
+        }
+
+    def _device(self, name: str) -> DeviceFold:
+        if name not in self._devices:
+            self._devices[name] = DeviceFold(DeviceInfo(name, "", "", "", "", 0, 0, 0))
+        return self._devices[name]
+
+    def _pool(self, label: str) -> PoolFold:
+        return self._pools.setdefault(label, PoolFold(label))
+
+    def _fold(self, event: Event) -> None:
+        match event:
+            case PoolConnecting(pool, unverified):
+                self._active = pool
+                self._pool(pool).connecting(unverified)
+            case PoolReady(pool):
+                self._active = pool
+                self._pool(pool).ready(self._clock.wall())
+            case PoolLost(pool, reason, _):
+                self._pool(pool).lost(reason)
+            case PoolNotice(_, text):
+                self._notice = text
+            case NewJob(job):
+                self._new_job(job)
+            case LightCacheBuilding(epoch, done):
+                building = f"light cache of epoch {epoch}: {done:.0%}"
+                self._light = "" if done >= 1 else building
+            case CandidateRefuted(candidate):
+                self._refuted[candidate.device, candidate.job.pool] += 1
+            case ShareFound(solution):
+                self._found(solution)
+            case ShareSent():
+                pass
+            case ShareAnswered(verdict):
+                self._answered(verdict)
+            case _:
+                self._fold_of_device(event)
+
+    def _new_job(self, job: Job | None) -> None:
+        self._job = job
+        self._job_at = self._clock.wall() if job else None
+        if job is None:
+            for device in self._devices.values():
+                device.wait()
+            return
+        self._jobs += 1
+        if self._epoch is not None and self._epoch != job.epoch.number:
+            self._epochs += 1
+        self._epoch = job.epoch.number
+
+    def _found(self, solution: Solution) -> None:
+        self._since = 0.0
+        device = self._device(solution.device)
+        device.found(solution.difficulty)
+        share = BestShare(
+            solution.difficulty,
+            self._clock.wall(),
+            solution.device,
+            solution.job.pool,
+            solution.job.height,
+        )
+        self._best = sorted([*self._best, share], key=lambda b: -b.difficulty)[:BEST_SHARES]
+
+    def _answered(self, verdict: Verdict) -> None:
+        job, name, wall = verdict.solution.job, verdict.solution.device, self._clock.wall()
+        self._tallies.setdefault((name, job.pool), Counter())[verdict.outcome] += 1
+        self._device(name).answered(verdict, wall)
+        self._pool(job.pool).answered(verdict, wall)
+        if verdict.seconds is not None:
+            self._share.add(verdict.seconds)
+
+    def _fold_of_device(self, event: DeviceEvent) -> None:
+        match event:
+            case Launched(_, _, _, expected):
+                self._since += expected
+            case JobTaken(_, seconds):
+                self._taken.add(seconds)
+            case KernelReady(_, _, seconds):
+                self._kernel.add(seconds)
+            case DatasetBuilding(_, _, done, seconds) if done >= 1:
+                self._dataset.add(seconds)
+            case _:
+                pass
+        self._device(event.device).fold(event, self._clock.now())
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    outcomes: Counter[Outcome] = Counter()
+    hardware = 0
+    for tally in tallies:
+        outcomes.update(tally.outcomes)
+        hardware += tally.hardware
+    return Tally(dict(outcomes), hardware)

@@ -1,0 +1,91 @@
+"""Hashrates and sensors over time, for plots."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from miner.clock import Clock
+from miner.telemetry.snapshot import Snapshot
+
+STEPS = ((10.0, 360), (300.0, 288))
+"""Seconds between samples and samples kept: an hour finely, a day coarsely."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSample:
+    """One device at one time; None is unknown."""
+
+    name: str
+    hashrate: float
+    """Per second, over the time since the sample before it."""
+    temperature: float | None
+    memory_temperature: float | None
+    power: float | None
+    fan: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The miner at one time."""
+
+    at: float
+    """UNIX seconds."""
+    hashrate: float
+    accepted: int
+    """Since the start."""
+    not_accepted: int
+    devices: tuple[DeviceSample, ...]
+
+
+class History:
+    """Keeps samples of the snapshot at two resolutions."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], clock: Clock) -> None:
+        self._snapshot, self._clock = snapshot, clock
+        self._series = {step: deque[Sample](maxlen=kept) for step, kept in STEPS}
+        self._last: dict[float, Snapshot] = {}
+
+    def samples(self, step: float) -> tuple[Sample, ...]:
+        """Return the samples that are `step` seconds apart, oldest first; raises `KeyError`
+        where none are kept so far apart."""
+        return tuple(self._series[step])
+
+    async def keep(self) -> None:
+        """Take samples until cancelled."""
+        first = self._snapshot()
+        self._last = {step: first for step, _ in STEPS}
+        shortest = STEPS[0][0]
+        turn = 0
+        while True:
+            await self._clock.sleep(shortest)
+            turn += 1
+            now = self._snapshot()
+            for step, _ in STEPS:
+                if turn % round(step / shortest) == 0:
+                    self._series[step].append(_between(self._last[step], now))
+                    self._last[step] = now
+
+
+def _between(before: Snapshot, now: Snapshot) -> Sample:
+    tried = {device.name: device.tried for device in before.devices}
+    seconds = max(now.uptime - before.uptime, 1e-9)
+    devices = tuple(
+        DeviceSample(
+            d.name,
+            (d.tried - tried.get(d.name, 0)) / seconds,
+            d.reading.temperature,
+            d.reading.memory_temperature,
+            d.reading.power,
+            d.reading.fan,
+        )
+        for d in now.devices
+    )
+    return Sample(
+        now.at,
+        (now.tried - before.tried) / seconds,
+        now.shares.accepted,
+        now.shares.not_accepted,
+        devices,
+    )

@@ -1,0 +1,136 @@
+"""What a person reads of an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from miner.telemetry.events import (
+    DatasetBuilding,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    Event,
+    KernelReady,
+    LightCacheBuilding,
+    NewJob,
+    NoncesExhausted,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    ResultOverflow,
+    ShareAnswered,
+)
+from miner.telemetry.units import expected
+from miner.work import Job, Outcome, Verdict
+
+
+class Level(IntEnum):
+    """How much a sentence matters; the numbers are those of `logging`."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """`topic` is a device, or "pool", "job", "share", "cache"."""
+
+    topic: str
+    text: str
+    level: Level = Level.INFO
+    seldom: bool = False
+    """It may come in floods, of which one in a while is enough."""
+    step: float | None = None
+    """Progress, 0 to 1, of what `text` is about; told in coarse steps."""
+
+
+def sentence_of(event: Event, accepted: int) -> Sentence | None:
+    """Return the sentence, where a person wants to know of `event`; `accepted` is the number of
+    accepted shares, this one included."""
+    match event:
+        case PoolConnecting(pool, unverified):
+            unchecked = ", its certificate is not verified" if unverified else ""
+            return Sentence("pool", f"connecting to {pool}{unchecked}")
+        case PoolReady(pool):
+            return Sentence("pool", f"logged in at {pool}")
+        case PoolLost(pool, reason, retry):
+            then = f"next try in {retry:.0f} s" if retry is not None else "it is given up"
+            return Sentence("pool", f"lost {pool}: {reason}; {then}", Level.WARNING)
+        case PoolNotice(pool, text):
+            return Sentence("pool", f"{pool}: {text}")
+        case NewJob(job):
+            return Sentence("job", _job(job))
+        case LightCacheBuilding(epoch, done, seconds, from_disk):
+            return _light(epoch, done, seconds, from_disk)
+        case DatasetBuilding():
+            return _dataset(event)
+        case KernelReady(device, period, seconds):
+            return Sentence(
+                device, f"kernel of period {period} built and proved in {seconds:.1f} s"
+            )
+        case ResultOverflow(device, found):
+            return Sentence(
+                device, f"{found} nonces in one launch: searched in halves", seldom=True
+            )
+        case NoncesExhausted(device):
+            return Sentence(device, "every nonce under the pool's prefix was tried; it rests")
+        case DeviceFault(device, reason):
+            return Sentence(device, f"FAULT {reason}", Level.WARNING, seldom=True)
+        case DeviceResting(device, reason, None):
+            return Sentence(device, f"rests for this run: {reason}", Level.ERROR)
+        case DeviceResting(device, reason, seconds):
+            return Sentence(device, f"rests for {seconds:.0f} s: {reason}", Level.WARNING)
+        case DevicePaused(device, None):
+            return Sentence(device, "goes on")
+        case DevicePaused(device, reason):
+            return Sentence(device, f"pauses: {reason}", Level.WARNING)
+        case DeviceHanging(device, reason):
+            return Sentence(device, f"HUNG {reason}", Level.ERROR)
+        case ShareAnswered(verdict):
+            return _verdict(verdict, accepted)
+        case _:
+            return None
+
+
+def _job(job: Job | None) -> str:
+    if job is None:
+        return "none: the devices rest"
+    return (
+        f"{job.id[:16]} height {job.height} epoch {job.epoch.number} period {job.period} "
+        f"difficulty {expected(job.difficulty)}H"
+    )
+
+
+def _light(epoch: int, done: float, seconds: float, from_disk: bool) -> Sentence:
+    what = f"light cache of epoch {epoch}"
+    if done < 1.0:
+        return Sentence("cache", what, step=done)
+    how = "read from disk" if from_disk else "built"
+    return Sentence("cache", f"{what} {how} in {seconds:.1f} s")
+
+
+def _dataset(event: DatasetBuilding) -> Sentence:
+    what = f"dataset of epoch {event.epoch}, {event.size / 2**30:.2f} GiB"
+    if event.done < 1.0:
+        return Sentence(event.device, what, step=event.done)
+    return Sentence(event.device, f"{what}, generated and proved in {event.seconds:.1f} s")
+
+
+def _verdict(verdict: Verdict, accepted: int) -> Sentence:
+    solution = verdict.solution
+    after = f" {verdict.seconds * 1000:.0f} ms" if verdict.seconds is not None else ""
+    block = " BLOCK" if solution.is_block else ""
+    if verdict.outcome is Outcome.ACCEPTED:
+        reached = expected(solution.difficulty)
+        return Sentence(
+            "share", f"accepted {accepted}{after} {solution.device} difficulty {reached}H{block}"
+        )
+    why = f": {verdict.text}" if verdict.text else ""
+    return Sentence(
+        "share", f"{verdict.outcome.value}{after} {solution.device}{why}", Level.WARNING
+    )
