@@ -8,6 +8,7 @@ from importlib import import_module
 
 from miner.codegen.shape import LaunchShape
 from miner.devices.device import Backend, Device, DeviceInfo
+from miner.devices.selection import are_one, is_by_name, is_pattern, matches
 from miner.devices.selftest import selftest
 from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
 from miner.progpow.epoch import Epoch
@@ -28,6 +29,8 @@ class Listed:
 
     info: DeviceInfo
     open: Callable[[], Device]
+    index: int = 0
+    """Its place among the devices that were found, from 0; a person may call it by that."""
 
 
 def backend_named(name: str) -> Backend:
@@ -49,7 +52,8 @@ def find_devices(backend: str = "auto") -> tuple[list[Listed], list[str]]:
     for name in BACKENDS if backend == "auto" else (backend,):
         try:
             one = backend_named(name)
-            found += [Listed(info, _opener(one, info)) for info in one.devices()]
+            for info in one.devices():
+                found.append(Listed(info, _opener(one, info), len(found)))
         except BackendUnavailable as error:
             missing.append(f"{name}: {error}")
     return found, missing
@@ -75,49 +79,113 @@ def probed(found: Listed, variant: Variant) -> Listed:
 
 
 def choose_devices(
-    backend: str, names: Sequence[str] | None, variant: Variant
+    backend: str,
+    names: Sequence[str] | None,
+    variant: Variant,
+    exclude: Sequence[str] = (),
 ) -> tuple[list[Listed], list[Listed], list[str]]:
     """Return (devices to use, devices left out with their reasons, missing backends).
 
-    Without names: every usable GPU; with none, the best other device. A name may leave out its
-    backend ("0.0"), or be a number that counts the listed devices from 0. Raises
-    `NoUsableDevice` when nothing is left.
+    Without names: every usable GPU; with none, the best other device. Names are those of
+    `selection.matches`; their order is kept, and no hardware is used twice unless each way to it
+    is called by its own name. What `exclude` names is not even opened. Raises `NoUsableDevice` when nothing is left,
+    or when a device called by its own name cannot be used, and `ConfigError` for a name that means
+    no device.
     """
     found, missing = find_devices(backend)
-    if names:
-        try:
-            wanted = {one.info.name: one for one in (named(found, name) for name in names)}
-        except ConfigError as error:
-            raise ConfigError("; ".join([str(error), *missing])) from error
-        chosen = [probed(one, variant) for one in wanted.values()]
-        bad = [f for f in chosen if f.info.unusable]
-        if bad:
-            raise NoUsableDevice(f"{bad[0].info.name} cannot be used: {bad[0].info.unusable}")
-        return chosen, [], missing
-    found.sort(key=lambda f: (f.info.backend == "ref", _PREFERENCE.get(f.info.kind, 3)))
+    try:
+        left = _without(found, exclude)
+        wanted = _wanted(found, left, names) if names else None
+    except ConfigError as error:
+        raise ConfigError("; ".join([str(error), *missing])) from error
+    if wanted is not None:
+        return *_usable(wanted, variant, missing), missing
+    left.sort(key=lambda f: (f.info.backend == "ref", _PREFERENCE.get(f.info.kind, 3)))
     use: list[Listed] = []
     out: list[Listed] = []
-    for candidate in found:
+    for candidate in left:
         if use and candidate.info.kind != "gpu":
             break  # the CPU would only slow the GPUs' host down
+        if any(are_one(candidate.info, other.info) for other in use):
+            continue
         tried = probed(candidate, variant)
         (out if tried.info.unusable else use).append(tried)
     if not use:
-        reasons = [f"{f.info.name}: {f.info.unusable}" for f in out] + missing
-        raise NoUsableDevice("no usable device: " + "; ".join(reasons or ["none was found"]))
+        raise _nothing_left(out, missing)
     return use, out, missing
 
 
-def named(found: Sequence[Listed], name: str) -> Listed:
-    """Return the device called `name`; raises `ConfigError` with those that there are."""
+def _without(found: Sequence[Listed], exclude: Sequence[str]) -> list[Listed]:
+    for name in exclude:
+        if not is_pattern(name) and not selected(found, name):
+            raise _unknown(found, name)
+    return [f for f in found if not any(matches(f.info, f.index, name) for name in exclude)]
+
+
+def _wanted(
+    found: Sequence[Listed], left: Sequence[Listed], names: Sequence[str]
+) -> list[tuple[Listed, bool]]:
+    """Return the devices that `names` mean among those `left`, in the order of the names, each
+    with whether it must be usable."""
+    wanted: dict[str, tuple[Listed, bool]] = {}
+    for name in names:
+        chosen = selected(left, name)
+        if not chosen:
+            if selected(found, name):
+                raise ConfigError(f"device {name!r} is excluded, and wanted too; name it once")
+            raise _unknown(found, name)
+        for one in chosen:
+            must = len(chosen) == 1 and not is_pattern(name)
+            wanted.setdefault(one.info.name, (one, must))
+    return list(wanted.values())
+
+
+def _usable(
+    wanted: Sequence[tuple[Listed, bool]], variant: Variant, missing: Sequence[str]
+) -> tuple[list[Listed], list[Listed]]:
+    use: list[Listed] = []
+    out: list[Listed] = []
+    for one, must in wanted:
+        tried = probed(one, variant)
+        if tried.info.unusable and must:
+            raise NoUsableDevice(f"{tried.info.name} cannot be used: {tried.info.unusable}")
+        (out if tried.info.unusable else use).append(tried)
+    if not use:
+        raise _nothing_left(out, missing)
+    return use, out
+
+
+def _nothing_left(out: Sequence[Listed], missing: Sequence[str]) -> NoUsableDevice:
+    reasons = [f"{f.info.name}: {f.info.unusable}" for f in out] + list(missing)
+    return NoUsableDevice("no usable device: " + "; ".join(reasons or ["none was found"]))
+
+
+def selected(found: Sequence[Listed], name: str) -> list[Listed]:
+    """Return the devices that `name` means, in their order. What names hardware, as an address or
+    a model does, means it once: through the backend that comes first."""
+    chosen: list[Listed] = []
     for candidate in found:
-        own = candidate.info.name
-        if name in (own, own.partition(":")[2] or own, candidate.info.pci):
-            return candidate
-    if name.isdecimal() and int(name) < len(found):
-        return found[int(name)]
+        info = candidate.info
+        if not matches(info, candidate.index, name):
+            continue
+        by_name = is_by_name(info, candidate.index, name)
+        if by_name or not any(are_one(info, other.info) for other in chosen):
+            chosen.append(candidate)
+    return chosen
+
+
+def named(found: Sequence[Listed], name: str) -> Listed:
+    """Return the device called `name`, the first one of several; raises `ConfigError` with those
+    that there are."""
+    chosen = selected(found, name)
+    if not chosen:
+        raise _unknown(found, name)
+    return chosen[0]
+
+
+def _unknown(found: Sequence[Listed], name: str) -> ConfigError:
     known = ", ".join(f.info.name for f in found) or "none"
-    raise ConfigError(f"device {name!r} is not there; there are: {known}")
+    return ConfigError(f"device {name!r} is not there; there are: {known}")
 
 
 def shape_on(name: str, epoch: Epoch) -> tuple[str, LaunchShape]:

@@ -1,0 +1,130 @@
+"""By what names a device may be called, and what is wanted of it once it is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
+
+from miner.errors import ConfigError
+from miner.work import DeviceInfo
+
+RESUME_BELOW = 15.0
+"""°C below the stop at which a device goes on, where nobody says otherwise."""
+
+_PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What is wanted of one device; None: as the engine or the backend thinks best."""
+
+    shape: str | None = None
+    """Name of a launch shape."""
+    launch_seconds: float | None = None
+    """How long one launch should take."""
+    temperature_stop: float | None = None
+    """°C of the core at which it rests; None: it is never stopped for its heat."""
+    temperature_start: float | None = None
+    """°C below which it goes on; set where `temperature_stop` is."""
+    memory_temperature_stop: float | None = None
+    memory_temperature_start: float | None = None
+
+
+def matches(info: DeviceInfo, index: int, name: str) -> bool:
+    """Tell whether `name` means the device `info`, which stands at `index` of the list.
+
+    A name is "opencl:0.0" or "0.0", an index as text, a PCI address with or without its domain, a
+    UUID, a model, or a pattern (`*`, `?`, `[…]`) of the model or the name; case is ignored. A
+    number alone is always an index.
+    """
+    wanted = name.strip().lower()
+    if wanted.isdecimal():
+        return int(wanted) == index
+    own, model = info.name.lower(), info.model.lower()
+    if wanted in (own, own.partition(":")[2] or own, model):
+        return bool(wanted)
+    if info.uuid is not None and wanted == info.uuid.lower():
+        return True
+    if info.pci is not None and (address := _pci(wanted)) is not None:
+        return address == _pci(info.pci.lower())
+    return is_pattern(wanted) and (fnmatchcase(model, wanted) or fnmatchcase(own, wanted))
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether `name` may speak of devices that need not be there."""
+    return any(sign in name for sign in "*?[")
+
+
+def is_by_name(info: DeviceInfo, index: int, name: str) -> bool:
+    """Tell whether `name` means this way to reach a device, and not the hardware behind it."""
+    wanted, own = name.strip().lower(), info.name.lower()
+    return wanted in (own, own.partition(":")[2]) or (wanted.isdecimal() and int(wanted) == index)
+
+
+def are_one(a: DeviceInfo, b: DeviceInfo) -> bool:
+    """Tell whether both are the same hardware, reached by two backends. Parts of a divided GPU
+    share their address, but not their UUID."""
+    if a.backend == b.backend:
+        return False
+    if a.uuid is not None and b.uuid is not None:
+        return a.uuid.lower() == b.uuid.lower()
+    return a.pci is not None and b.pci is not None and _pci(a.pci.lower()) == _pci(b.pci.lower())
+
+
+def tuning_of(
+    info: DeviceInfo,
+    index: int,
+    blocks: Sequence[tuple[str, Tuning]],
+    base: Tuning = Tuning(),
+) -> Tuning:
+    """Return what is wanted of the device: `base`, overridden key by key by the blocks (name,
+    tuning) that match it, the last one last.
+
+    A start that nobody gave, or that a later stop leaves behind, is `RESUME_BELOW` under its
+    stop. Raises `ConfigError` where a start is not below its stop.
+    """
+    effective = base
+    for name, tuning in blocks:
+        if not matches(info, index, name):
+            continue
+        given = {
+            field.name: getattr(tuning, field.name)
+            for field in fields(tuning)
+            if getattr(tuning, field.name) is not None
+        }
+        for prefix in ("", "memory_"):
+            stop, start = f"{prefix}temperature_stop", f"{prefix}temperature_start"
+            if stop in given and start not in given:
+                inherited = getattr(effective, start)
+                if inherited is not None and inherited >= given[stop]:
+                    given[start] = None
+        effective = replace(effective, **given)
+    for prefix in ("", "memory_"):
+        effective = _with_start(effective, prefix, info.name)
+    return effective
+
+
+def _with_start(tuning: Tuning, prefix: str, device: str) -> Tuning:
+    stop, start = f"{prefix}temperature_stop", f"{prefix}temperature_start"
+    high, low = getattr(tuning, stop), getattr(tuning, start)
+    if high is None:
+        if low is not None:
+            raise ConfigError(f"device {device}: {start} = {low:g} needs a {stop} above it")
+        return tuning
+    if low is None:
+        return replace(tuning, **{start: high - RESUME_BELOW})
+    if low >= high:
+        raise ConfigError(
+            f"device {device}: {start} = {low:g} is not below its {stop} = {high:g}; give both in "
+            "the [[devices.tune]] that matches it last"
+        )
+    return tuning
+
+
+def _pci(text: str) -> tuple[int, int, int, int] | None:
+    match = _PCI.fullmatch(text)
+    if match is None:
+        return None
+    return int(match[1] or "0", 16), int(match[2], 16), int(match[3], 16), int(match[4], 16)
