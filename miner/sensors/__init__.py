@@ -1,0 +1,1 @@
+"""What devices say of their heat, power and clocks, read and never set."""

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pynvml  # type: ignore[import-untyped]
+import pytest
+
+from miner.errors import BackendUnavailable, DeviceError
+from miner.sensors.nvidia import Nvml
+from miner.telemetry import Reading
+from tests.sensors.nvml import FIRST, NOT_SUPPORTED, Card, FakeNvml
+
+WHOLE = Reading(
+    temperature=64.0,
+    memory_temperature=92.0,
+    hotspot_temperature=77.0,
+    power=118.25,
+    power_limit=130.0,
+    fan=55.0,
+    core_clock=1515.0,
+    memory_clock=9251.0,
+    memory_used=4_500_000_000.0,
+    utilization=100.0,
+    throttle="power limit",
+)
+
+
+def read(card: Card) -> Reading:
+    return Nvml(FakeNvml({FIRST: card}).module).card("0000:01:00.0", None).read()
+
+
+def test_every_value_has_its_unit() -> None:
+    assert read(Card()) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("question", "field"),
+    [
+        ("Temperature", "temperature"),
+        ("MemoryTemperature", "memory_temperature"),
+        ("Hotspot", "hotspot_temperature"),
+        ("PowerUsage", "power"),
+        ("FanSpeed", "fan"),
+        ("Graphics", "core_clock"),
+        ("Memory", "memory_clock"),
+        ("MemoryInfo", "memory_used"),
+        ("UtilizationRates", "utilization"),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [NOT_SUPPORTED, pynvml.NVML_ERROR_UNKNOWN, pynvml.NVML_ERROR_NO_PERMISSION]
+)
+def test_what_a_card_does_not_have_is_none_and_the_rest_is_read(
+    question: str, field: str, error: int
+) -> None:
+    card = Card(errors={question: error})
+    assert read(card) == replace(WHOLE, **{field: None})  # type: ignore[arg-type]
+
+
+def test_a_card_without_any_value_reads_as_unknown() -> None:
+    assert read(Card(values={})) == Reading()
+
+
+def test_a_fan_that_stands_still_is_zero_and_one_above_its_scale_is_full() -> None:
+    card = Card()
+    card.values["FanSpeed"] = 0
+    assert read(card).fan == 0.0
+    card.values["FanSpeed"] = 104
+    assert read(card).fan == 100.0
+
+
+@pytest.mark.parametrize("answer", [(0, 0), (NOT_SUPPORTED, 4711)])
+def test_memory_without_a_thermometer_is_none(answer: tuple[int, int]) -> None:
+    card = Card()
+    card.values["MemoryTemperature"] = answer
+    assert read(card).memory_temperature is None
+
+
+def test_a_power_of_zero_is_unknown() -> None:
+    card = Card()
+    card.values["PowerUsage"] = 0
+    assert read(card).power is None
+
+
+def test_an_older_driver_is_asked_in_its_own_way() -> None:
+    missing = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
+    card = Card(
+        errors={
+            "Temperature": missing,
+            "EnforcedPowerLimit": missing,
+            "ClocksEventReasons": missing,
+        }
+    )
+    card.values |= {"OldTemperature": 63, "ClocksThrottleReasons": 0x60}
+    reading = read(card)
+    assert reading.temperature == 63.0
+    assert reading.power_limit == 140.0
+    assert reading.throttle == "temperature, temperature, by hardware"
+
+
+def test_an_older_package_lacks_functions_and_that_is_no_error() -> None:
+    fake = FakeNvml({FIRST: Card()})
+    del fake.module.nvmlDeviceGetTemperatureV
+    del fake.module.NVML_TEMPERATURE_GPU_MAX
+    fake.cards[FIRST].values["OldTemperature"] = 63
+    reading = Nvml(fake.module).card("01:00.0", None).read()
+    assert (reading.temperature, reading.hotspot_temperature) == (63.0, None)
+
+
+@pytest.mark.parametrize(
+    ("bits", "words"),
+    [
+        (0, ""),
+        (pynvml.nvmlClocksEventReasonGpuIdle, ""),
+        (pynvml.nvmlClocksEventReasonApplicationsClocksSetting, "clocks set by the user"),
+        (pynvml.nvmlClocksEventReasonSwPowerCap, "power limit"),
+        (pynvml.nvmlClocksEventReasonHwSlowdown, "hardware slowdown"),
+        (pynvml.nvmlClocksEventReasonSwThermalSlowdown, "temperature"),
+        (pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown, "power brake"),
+        (0x4 | 0x20, "power limit, temperature"),
+        (1 << 40, ""),
+    ],
+)
+def test_what_holds_the_clock_back_is_said_in_words(bits: int, words: str) -> None:
+    card = Card()
+    card.values["ClocksEventReasons"] = bits
+    assert read(card).throttle == words
+
+
+@pytest.mark.parametrize("address", ["0000:01:00.0", "01:00.0", "00000000:01:00.0", "0:1:0.0"])
+def test_a_card_is_found_by_its_address_however_wide_it_is_written(address: str) -> None:
+    nvml = Nvml(FakeNvml({FIRST: Card()}).module)
+    assert nvml.card(address, None).read() == WHOLE
+
+
+def test_a_card_with_an_unknown_address_is_found_by_its_uuid() -> None:
+    nvml = Nvml(FakeNvml({FIRST: Card(uuid="GPU-77")}).module)
+    assert nvml.card("0000:09:00.0", "GPU-77").identity == "GPU-77"
+    assert nvml.card(None, "GPU-77").identity == nvml.card("01:00.0", None).identity
+
+
+def test_a_card_that_nvml_does_not_know_is_named_with_the_error() -> None:
+    nvml = Nvml(FakeNvml({FIRST: Card()}).module)
+    with pytest.raises(DeviceError, match=r"NVML_ERROR_NOT_FOUND for 0000:09:00.0, .* for GPU-9"):
+        nvml.card("0000:09:00.0", "GPU-9")
+    with pytest.raises(DeviceError, match="neither its PCI address nor its UUID"):
+        nvml.card(None, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED", "NVML_ERROR_UNINITIALIZED"]
+)
+def test_a_lost_card_is_reported_by_the_errors_name(name: str) -> None:
+    card = Card()
+    nvml = Nvml(FakeNvml({FIRST: card}).module)
+    found = nvml.card("01:00.0", None)
+    card.every_error = getattr(pynvml, name)
+    with pytest.raises(DeviceError, match=name):
+        found.read()
+
+
+def test_a_card_that_answers_nothing_but_errors_is_reported_by_name() -> None:
+    with pytest.raises(DeviceError, match="NVML_ERROR_UNKNOWN"):
+        read(Card(every_error=pynvml.NVML_ERROR_UNKNOWN))
+
+
+def test_without_a_driver_nvml_says_what_to_look_at() -> None:
+    fake = FakeNvml({}, init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    with pytest.raises(BackendUnavailable, match=r"NVML_ERROR_LIBRARY_NOT_FOUND.*utility"):
+        Nvml(fake.module)
+
+
+def test_a_code_without_a_name_is_told_as_a_number() -> None:
+    nvml = Nvml(FakeNvml({}).module)
+    assert nvml.name_of(pynvml.NVMLError(4711)) == "NVML error 4711"
+
+
+def test_the_library_is_opened_once_and_closed_once() -> None:
+    fake = FakeNvml({FIRST: Card()})
+    nvml = Nvml(fake.module)
+    assert nvml.driver == "570.86.15"
+    nvml.close()
+    assert fake.calls == ["init", "shutdown"]
+
+
+def test_importing_the_sensors_loads_no_driver() -> None:
+    code = "import sys, miner.sensors.sensors; sys.exit('pynvml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_our_names_of_functions_and_constants_are_the_packages_own() -> None:
+    fake = FakeNvml({})
+    for name in vars(fake.module):
+        assert hasattr(pynvml, name), name
