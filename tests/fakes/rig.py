@@ -49,7 +49,7 @@ HOT = Reading(
     power_limit=220.0, fan=57.0, core_clock=1785.0, memory_clock=9501.0, memory_used=5.1e9,
     utilization=99.0,
 )  # fmt: skip
-DIFFICULTY = 4_000_000.0
+DIFFICULTY = 8e9
 
 
 class Rig:
@@ -68,7 +68,7 @@ class Rig:
             self.telemetry.emit(event)
 
     def share(
-        self, device: str, job: Job, outcome: Outcome, text: str = "", value: int = 2**232
+        self, device: str, job: Job, outcome: Outcome, text: str = "", value: int = 2**220
     ) -> Solution:
         """One share's life, with a round trip of 42 ms where it was sent."""
         self.nonce += 1
@@ -119,7 +119,7 @@ async def busy_rig() -> Rig:
         (Outcome.LOST, "no answer within 30 s"),
     ):
         rig.share("cuda:0", job(), outcome, text)
-    rig.share("opencl:0.1", job(), Outcome.ACCEPTED, value=2**228)
+    rig.share("opencl:0.1", job(), Outcome.ACCEPTED, value=2**216)
     wrong = Candidate(job(), 7, "opencl:0.1", rig.clock.now())
     rig.emit(CandidateRefuted(wrong, b"\xff" * 32))
     rig.emit(DeviceFault("opencl:0.1", "nonce 0000000000000007 was claimed, but is wrong"))
