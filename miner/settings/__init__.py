@@ -1,19 +1,34 @@
 """What the user asked for, validated once."""
 
+from miner.settings.listening import address_of, is_loopback
+from miner.settings.loading import Loaded, examine, load, load_settings
 from miner.settings.model import (
-    COMMAND_LINE,
+    ApiSettings,
     DeviceSettings,
+    LedgerSettings,
     LimitSettings,
+    LogSettings,
     PoolSettings,
     Settings,
-    load_settings,
+    TuneSettings,
 )
+from miner.settings.sources import COMMAND_LINE, Origin
 
 __all__ = [
     "COMMAND_LINE",
+    "ApiSettings",
     "DeviceSettings",
+    "LedgerSettings",
     "LimitSettings",
+    "Loaded",
+    "LogSettings",
+    "Origin",
     "PoolSettings",
     "Settings",
+    "TuneSettings",
+    "address_of",
+    "examine",
+    "is_loopback",
+    "load",
     "load_settings",
 ]

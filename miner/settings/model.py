@@ -1,89 +1,237 @@
-"""What the user asked for: a TOML file, overridden by the command line, validated once."""
+"""The model of what the user asked for: each key once, with its type, default and meaning."""
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
-from miner.errors import ConfigError
+from miner.codegen.shape import shape_named
+from miner.devices.selection import Tuning
+from miner.errors import BadValue
 from miner.pool.limits import Limits
 from miner.pool.schemes import PLAIN, SCHEMES
+from miner.settings.listening import checked, is_loopback
 
-COMMAND_LINE = "command line"
-"""Stands for the file's name in a complaint about a flag."""
+PLACEHOLDER = "PUT_YOUR_WALLET_HERE"
+"""Stands for the wallet in a file that `config init` wrote."""
+
+_LIMITS = Limits()
+
+
+def _shape(name: str) -> str:
+    try:
+        return shape_named(name).name
+    except BadValue as error:
+        raise ValueError(str(error).removeprefix("shape: ")) from error
+
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 FilePath = Annotated[Path, Field(strict=False)]
 Seconds = Annotated[float, Field(ge=3, allow_inf_nan=False)]
 """A limit; a shorter one would take a busy pool for a dead one."""
-
-_LIMITS = Limits()
+Celsius = Annotated[float, Field(ge=20, le=150, allow_inf_nan=False)]
+Listen = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(checked)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
 
 
 class PoolSettings(_Model):
     """One pool; those after the first are tried in order when it fails."""
 
-    url: Text = Field(repr=False)
+    url: Text = Field(repr=False, examples=["stratum+tcp://pool.example:3333"])
     """`stratum+tcp://host:port`, with or without `user:password@`."""
-    user: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(default="", repr=False)
+    user: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+        default="", repr=False, examples=["YOUR_WALLET"]
+    )
     """Wallet or account, often `WALLET.worker`; may be part of `url` instead."""
-    password: SecretStr = SecretStr("x")
-    worker: Text | None = None
+    password: SecretStr = Field(default=SecretStr("x"), examples=["x"])
+    """What the pool asks for; most ask for nothing."""
+    worker: Text | None = Field(default=None, examples=["rig1"])
     """Appended to the user after a dot."""
     tls_insecure: bool = False
-    """Accept any certificate."""
-    tls_ca_file: FilePath | None = None
+    """Accept any certificate; whoever sits in between can then take your shares."""
+    tls_ca_file: FilePath | None = Field(default=None, examples=["/etc/ssl/my-pool.pem"])
     """Certificates to trust besides the system's."""
-    tls_fingerprint: Text | None = None
+    tls_fingerprint: Text | None = Field(
+        default=None, examples=["00112233445566778899aabbccddeeff" * 2]
+    )
     """SHA-256 of the pool's certificate in hex: that one is accepted, and no other."""
-    protocol: Text | None = None
+    protocol: Text | None = Field(default=None, examples=["auto"])
     """What the pool speaks; left out, the url's scheme says it, else the coin, else it is found
     out, as with "auto"."""
-    proxy: Text | None = Field(default=None, repr=False)
+    proxy: Text | None = Field(default=None, repr=False, examples=["socks5://127.0.0.1:1080"])
     """`socks5://[user:password@]host:port` to go through."""
-    password_file: FilePath | None = None
+    password_file: FilePath | None = Field(default=None, examples=["/etc/progpow-miner/password"])
     """File whose first line is the password, in place of `password`."""
-    cookie_file: FilePath | None = None
+    cookie_file: FilePath | None = Field(default=None, examples=["/home/you/.raven/.cookie"])
     """File in which a node leaves its user and password, often `.cookie` in its data folder."""
 
     @model_validator(mode="after")
-    def _has_user(self) -> PoolSettings:
+    def _has_user(self) -> Self:
+        if PLACEHOLDER in self.user or PLACEHOLDER in self.url:
+            raise ValueError(f"still names {PLACEHOLDER}: write your own wallet in its place")
         scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
         if not self.user and "@" not in self.url and not scheme.transport.is_http:
             raise ValueError("needs a user, as its own key or as user@ in url")
         return self
 
     @model_validator(mode="after")
-    def _one_password(self) -> PoolSettings:
+    def _one_password(self) -> Self:
         if self.password_file is not None and "password" in self.model_fields_set:
             raise ValueError("give either password or password_file")
         return self
 
 
-class DeviceSettings(_Model):
-    """Which devices mine."""
+class _Temperatures(_Model):
+    temperature_stop: Celsius | None = Field(default=None, examples=[85])
+    """°C of the core at which a device rests; without it, heat stops none."""
+    temperature_start: Celsius | None = Field(default=None, examples=[70])
+    """°C of the core below which it goes on; 15 under `temperature_stop` where left out."""
+    memory_temperature_stop: Celsius | None = Field(default=None, examples=[100])
+    """°C of the memory at which a device rests, where the device tells it."""
+    memory_temperature_start: Celsius | None = Field(default=None, examples=[85])
+    """°C of the memory below which it goes on; 15 under its stop where left out."""
 
-    use: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] | None = None
-    """Names as the command `devices` prints them; every usable device where left out."""
+    @model_validator(mode="after")
+    def _start_below_stop(self) -> Self:
+        for prefix in ("", "memory_"):
+            stop = getattr(self, f"{prefix}temperature_stop")
+            start = getattr(self, f"{prefix}temperature_start")
+            if stop is not None and start is not None and start >= stop:
+                raise ValueError(
+                    f"{prefix}temperature_start must be below {prefix}temperature_stop: "
+                    f"{start:g} is not below {stop:g}"
+                )
+        return self
+
+
+class TuneSettings(_Temperatures):
+    """What is wanted of some devices; of several blocks that match one, the last wins key by
+    key."""
+
+    match: Text = Field(examples=["*3070*"])
+    """The devices: names in the same forms as in `use`."""
+    shape: Annotated[Text, AfterValidator(_shape)] | None = Field(
+        default=None, examples=["gpu-128"]
+    )
+    """Launch shape; left out, the device's own."""
+    launch_seconds: Annotated[float, Field(ge=0.01, le=1, allow_inf_nan=False)] | None = Field(
+        default=None, examples=[0.1]
+    )
+    """How long one launch should take; 0.1 where left out."""
+
+    def tuning(self) -> Tuning:
+        """Return it as the devices' side takes it."""
+        return Tuning(**self.model_dump(exclude={"match"}))
+
+
+class DeviceSettings(_Temperatures):
+    """Which devices mine, and how far they may go."""
+
+    use: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] | None = Field(
+        default=None, examples=[["0000:01:00.0", "*3070*"]]
+    )
+    """Names as the command `devices` prints them, indexes as text, PCI addresses, UUIDs, or
+    patterns of the model; the order is kept. Every usable device where left out."""
+    exclude: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    """Devices to leave alone, in the same forms."""
     backend: Literal["auto", "opencl", "cuda", "ref"] = "auto"
+    """The way to reach devices."""
+    on_hang: Literal["exit", "park"] = "exit"
+    """When a driver call does not come back: "exit" ends the process with code 5 once all else is
+    submitted; "park" lets the other devices go on."""
+    tune: Annotated[tuple[TuneSettings, ...], Field(strict=False)] = ()
+    """What is wanted of some devices."""
+
+    def base(self) -> Tuning:
+        """Return what is wanted of every device, before the blocks of `tune`."""
+        return Tuning(**self.model_dump(include=set(_Temperatures.model_fields)))
+
+    def blocks(self) -> list[tuple[str, Tuning]]:
+        """Return `tune` as the devices' side takes it: (name, tuning), in order."""
+        return [(block.match, block.tuning()) for block in self.tune]
+
+
+class ApiSettings(_Model):
+    """The HTTP API with dashboard, metrics and health, and what old tools may ask."""
+
+    listen: Listen = "127.0.0.1:4067"
+    """Address to listen on; "" or "off": none."""
+    token: SecretStr | None = Field(default=None, examples=["a-long-random-text"])
+    """Needed for whatever changes something, and for listening on more than loopback."""
+    token_file: FilePath | None = Field(default=None, examples=["/etc/progpow-miner/token"])
+    """File whose first line is the token, in place of `token`."""
+    hosts: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
+        default=(), examples=[["rig1.lan"]]
+    )
+    """Names besides localhost and literal addresses under which browsers may reach it."""
+    ethminer: Listen = Field(default="", examples=["127.0.0.1:3333"])
+    """Address of ethminer's JSON-RPC over TCP; off where empty."""
+    sgminer: Listen = Field(default="", examples=["127.0.0.1:4028"])
+    """Address of sgminer's API over TCP; off where empty."""
+    panels: bool = False
+    """Answer also as T-Rex, xmrig, mmpOS and HiveOS ask, on the same HTTP address."""
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.token is not None and not self.token.get_secret_value().strip():
+            raise ValueError("token must not be empty")
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("give either token or token_file")
+        if self.token is None and self.token_file is None and not is_loopback(self.listen):
+            raise ValueError(
+                f"listen = {self.listen!r} lets other machines in: give token_file (or token), or "
+                "listen on 127.0.0.1"
+            )
+        return self
+
+
+class LogSettings(_Model):
+    """What is shown and written down."""
+
+    console: Literal["auto", "plain", "live", "json"] = "auto"
+    """What the terminal shows; "auto" is live in a terminal, plain otherwise."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written."""
+    file: FilePath | None = Field(default=None, examples=["/var/log/progpow-miner.log"])
+    """File to write to as well; it is rotated."""
+    format: Literal["text", "json"] = "text"
+    """Of the file: text, or one JSON object a line."""
+    max_megabytes: Annotated[int, Field(ge=1)] = 10
+    """Size at which the file is rotated."""
+    keep: Annotated[int, Field(ge=0)] = 5
+    """Rotated files that are kept."""
+
+
+class LedgerSettings(_Model):
+    """The record of shares, blocks and outages on this machine."""
+
+    enabled: bool = True
+    """Keep it."""
+    file: FilePath | None = Field(default=None, examples=["/var/lib/progpow-miner/ledger.sqlite"])
+    """Its file; left out, `ledger.sqlite` in the state folder."""
+    max_megabytes: Annotated[int, Field(ge=1)] = 64
+    """The oldest goes when it would grow beyond."""
+    max_days: Annotated[int, Field(ge=1)] = 90
+    """What is older goes."""
 
 
 class LimitSettings(_Model):
@@ -106,161 +254,37 @@ class LimitSettings(_Model):
 class Settings(_Model):
     """One run of the miner."""
 
-    variant: Text | None = None
-    """Name, alias or file."""
-    coin: Text | None = None
+    variant: Text | None = Field(default=None, examples=["kawpow"])
+    """Variant by name, alias or file."""
+    coin: Text | None = Field(default=None, examples=["RVN"])
     """Stands for a variant with its protocol; given instead of `variant`."""
-    pools: Annotated[tuple[PoolSettings, ...], Field(strict=False, min_length=1)]
-    devices: DeviceSettings = DeviceSettings()
-    shares: Annotated[int, Field(ge=1)] | None = None
+    rig: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
+    """Name of this rig in views; the host's name where left out."""
+    shares: Annotated[int, Field(ge=1)] | None = Field(default=None, examples=[100])
     """Stop after so many accepted shares."""
-    give_up: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    give_up: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, examples=[600]
+    )
     """Stop after so many seconds without a pool; never where left out."""
     report_hashrate: bool = False
     """Tell pools that take such reports how fast this rig is."""
-    record: FilePath | None = None
+    record: FilePath | None = Field(default=None, examples=["said.jsonl"])
     """File to write down what pools say and are told; it can be replayed."""
+    pools: Annotated[tuple[PoolSettings, ...], Field(strict=False, min_length=1)]
+    """The pools, in the order in which they are tried."""
+    devices: DeviceSettings = DeviceSettings()
+    """Which devices mine."""
+    api: ApiSettings = ApiSettings()
+    """The HTTP API."""
+    log: LogSettings = LogSettings()
+    """What is shown and written down."""
+    ledger: LedgerSettings = LedgerSettings()
+    """The record of shares."""
     limits: LimitSettings = LimitSettings()
+    """How long pools may take."""
 
     @model_validator(mode="after")
-    def _one_algorithm(self) -> Settings:
+    def _one_algorithm(self) -> Self:
         if (self.variant is None) == (self.coin is None):
             raise ValueError("give either variant or coin")
         return self
-
-
-def load_settings(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
-    """Return the settings of the file at `path`, where one is given, under `overrides`: a
-    mapping of the file's own form, in which None means that the flag was not given. Lists
-    replace the file's, tables are merged. Raises `ConfigError`.
-    """
-    given = _without_none(overrides)
-    values = _read(path) if path else {}
-    for key, other in (("variant", "coin"), ("coin", "variant")):
-        if key in given and other not in given:
-            values.pop(other, None)
-    try:
-        return Settings.model_validate(_merged(values, given))
-    except ValidationError as error:
-        # A misspelt key explains the missing one beside it.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        source = str(path) if path and not _holds(given, first["loc"]) else COMMAND_LINE
-        raise ConfigError(": ".join(filter(None, (source, _sentence(first))))) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text") from error
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = re.sub(r" \(at .*\)$", "", str(error))
-        found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else len(text.splitlines())
-        raise ConfigError(f"{path}: line {line}: is not valid TOML: {problem}") from error
-
-
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            value = _without_none(value)
-            if not value:
-                continue
-        elif isinstance(value, list | tuple):
-            value = [_without_none(v) if isinstance(v, Mapping) else v for v in value]
-        if value is not None:
-            given[key] = value
-    return given
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            value = _merged(below, value)
-        merged[key] = value
-    return merged
-
-
-def _holds(values: Any, place: tuple[int | str, ...]) -> bool:
-    """Tell whether the value at `place`, or for a missing one its table, is in `values`."""
-    first, *rest = place or ("",)
-    if not isinstance(values, dict) or first not in values:
-        return False
-    if isinstance(values[first], dict) and rest:
-        return _holds(values[first], tuple(rest))
-    return True
-
-
-_TABLES: Mapping[str, type[BaseModel]] = {
-    "": Settings,
-    "pools": PoolSettings,
-    "devices": DeviceSettings,
-    "limits": LimitSettings,
-}
-
-_KINDS = {
-    "string_type": "text in quotes",
-    "path_type": "a path in quotes",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-}
-
-
-def _sentence(error: Any) -> str:
-    """Return "key: what is wrong". Values are quoted only where they cannot be secrets."""
-    place, kind, value = error["loc"], error["type"], error["input"]
-    context = error.get("ctx", {})
-    match kind:
-        case "missing" if place == ("pools",):
-            problem = "is missing: name a pool, as [[pools]] in a file or with -o URL -u USER"
-        case "missing":
-            problem = "is missing"
-        case "extra_forbidden":
-            table = ".".join(p for p in place[:-1] if isinstance(p, str))
-            problem = "is no known key" + _nearest(place[-1], list(_TABLES[table].model_fields))
-        case "literal_error":
-            choices = re.findall(r"'([^']*)'", context["expected"])
-            near = difflib.get_close_matches(str(value).lower(), choices, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            problem = f"{value!r} is none of {', '.join(choices)}{hint}"
-        case "greater_than" | "greater_than_equal":
-            least = (
-                f"more than {context['gt']:g}" if "gt" in context else f"{context['ge']:g} or more"
-            )
-            problem = f"{value} is too small: it must be {least}"
-        case "tuple_type":
-            problem = "must be a list" + (
-                " of tables: write [[pools]]" if place == ("pools",) else ""
-            )
-        case "too_short" | "string_too_short":
-            problem = "must not be empty"
-        case "value_error":
-            problem = str(context["error"])
-        case "finite_number":
-            problem = f"must be a finite number, not {value}"
-        case _ if kind in _KINDS:
-            problem = f"must be {_KINDS[kind]}, not {_kind_of(value)}"
-        case _:
-            problem = error["msg"][:1].lower() + error["msg"][1:]
-    key = "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
-    return f"{key}: {problem}" if key else problem
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
-    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known)})"
-
-
-def _kind_of(value: Any) -> str:
-    names = {bool: "true or false", str: "text", list: "a list", dict: "a table"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else "a date")
