@@ -16,13 +16,15 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+TARGETS = ("cuda", "opencl", "cpu")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction, its continuation lines joined, in the stage numbered `stage`."""
+    """One instruction of a stage, its continuation lines joined."""
 
-    stage: int
+    stage: str
     word: str
     rest: str
 
@@ -31,57 +33,111 @@ def steps() -> list[Step]:
     text = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
     text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
     found: list[Step] = []
-    stage = -1
+    stage = ""
     for line in filter(None, map(str.strip, text.splitlines())):
         word, _, rest = line.partition(" ")
-        stage += word == "FROM"
+        if word == "FROM":
+            rest, _, stage = rest.partition(" AS ")
         found.append(Step(stage, word, " ".join(rest.split())))
     return found
 
 
 STEPS = steps()
-LAST = max(step.stage for step in STEPS)
+PARENTS = {step.stage: step.rest for step in STEPS if step.word == "FROM"}
 
 
-def only(word: str, stage: int = LAST) -> str:
-    (found,) = [s.rest for s in STEPS if s.word == word and s.stage == stage]
-    return found
+def lineage(stage: str) -> list[Step]:
+    """What is done for `stage`, from its base image on."""
+    before = lineage(PARENTS[stage]) if PARENTS[stage] in PARENTS else []
+    return before + [step for step in STEPS if step.stage == stage]
+
+
+def last(word: str, stage: str) -> str:
+    """The instruction that counts: the last one."""
+    return [step.rest for step in lineage(stage) if step.word == word][-1]
 
 
 def sources() -> list[str]:
-    """Everything that is copied out of the checkout."""
-    return [
+    """Everything that is taken out of the checkout, copied or bound."""
+    copied = [
         source
         for step in STEPS
         if step.word in ("COPY", "ADD") and "--from=" not in step.rest
         for source in shlex.split(step.rest)[:-1]
     ]
+    bound = [
+        found[1]
+        for step in STEPS
+        for found in re.finditer(r"--mount=type=bind,source=([^, ]+)", step.rest)
+    ]
+    assert copied
+    assert bound
+    return sorted(set(copied + bound))
 
 
-def test_it_has_a_build_stage_and_a_runtime_stage() -> None:
-    assert LAST == 1
-    assert all(s.rest.startswith("python:3.12-slim") for s in STEPS if s.word == "FROM")
+def test_the_targets_are_there_and_the_cpu_is_the_default() -> None:
+    assert set(TARGETS) < set(PARENTS)
+    assert list(PARENTS)[-1] == "cpu"
+    assert {base for base in PARENTS.values() if base not in PARENTS} == {"${PYTHON_IMAGE}"}
 
 
-def test_nothing_is_copied_into_the_runtime_stage_from_the_checkout() -> None:
-    assert not [s for s in STEPS if s.stage == LAST and s.word in ("COPY", "ADD")]
+def test_hadolint_finds_nothing() -> None:
+    """But DL3059: consecutive RUNs keep the layers of the build stages apart, for the cache."""
+    done = subprocess.run(
+        [BIN / "hadolint", "--no-color", "--ignore", "DL3059", "Dockerfile"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_it_runs_as_a_numbered_user_who_owns_the_cache() -> None:
-    user = only("USER")
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_is_copied_into_a_target_but_its_environment(target: str) -> None:
+    copied = [s.rest for s in lineage(target) if s.word in ("COPY", "ADD")]
+    place = "/opt/progpow-miner"
+    assert copied == [f"--from=install-{target} {place} {place}"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_it_runs_as_a_numbered_user_who_owns_what_is_written(target: str) -> None:
+    user = last("USER", target)
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
-    last = [s for s in STEPS if s.stage == LAST]
-    after = last[[s.word for s in last].index("USER") :]
-    assert not [s for s in after if s.word == "RUN"]
-    volume = only("VOLUME")
-    assert any(f"chown {user} {volume}" in s.rest for s in last if s.word == "RUN")
-    assert f"PROGPOW_MINER_CACHE={volume}" in only("ENV")
+    done = lineage(target)
+    assert done[-1] == Step(target, "USER", user), "nothing may follow as another user"
+    volumes = json.loads(last("VOLUME", target))
+    made = " ".join(s.rest for s in done if s.word == "RUN")
+    assert f"chown {user} {' '.join(volumes)}" in made
+    environment = " ".join(s.rest for s in done if s.word == "ENV")
+    assert f"PROGPOW_MINER_CACHE={volumes[0]} PROGPOW_MINER_STATE={volumes[1]}" in environment
+    assert f"HOME={volumes[0]}" in environment
 
 
-def test_the_miner_itself_is_process_one_and_hears_sigterm() -> None:
-    assert json.loads(only("ENTRYPOINT")) == ["progpow-miner"]
-    assert isinstance(json.loads(only("CMD")), list)
-    assert only("STOPSIGNAL") == "SIGTERM"
+@pytest.mark.parametrize("target", TARGETS)
+def test_signals_reach_the_miner_and_its_health_is_asked(target: str) -> None:
+    assert json.loads(last("ENTRYPOINT", target)) == ["tini", "--", "progpow-miner"]
+    assert isinstance(json.loads(last("CMD", target)), list)
+    assert last("STOPSIGNAL", target) == "SIGTERM"
+    assert any("install" in s.rest and " tini" in s.rest for s in lineage(target))
+    _, _, command = last("HEALTHCHECK", target).partition("CMD ")
+    assert json.loads(command) == ["progpow-miner", "health"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_lists_what_it_consists_of(target: str) -> None:
+    (written,) = [s.rest for s in STEPS if s.stage == target and "sbom.py" in s.rest]
+    assert written.endswith("/usr/share/doc/progpow-miner/sbom.cdx.json")
+    # After the last package, or the list would be wrong.
+    install = [s.rest for s in STEPS if s.stage == f"install-{target}" and s.word == "RUN"]
+    assert "cyclonedx-py environment" in install[-1]
+
+
+def test_nvidias_driver_is_found_by_opencl() -> None:
+    (registered,) = [s.rest for s in lineage("cuda") if "nvidia.icd" in s.rest]
+    assert registered == "echo libnvidia-opencl.so.1 > /etc/OpenCL/vendors/nvidia.icd"
+    environment = last("ENV", "cuda")
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in environment
 
 
 @pytest.mark.parametrize("source", sources())
@@ -95,11 +151,19 @@ def test_what_is_copied_exists_and_is_not_ignored(source: str) -> None:
     assert not ignored
 
 
-def test_the_build_stage_makes_the_wheel_from_what_it_copies(tmp_path: Path) -> None:
-    """The stage's own command, but that dependencies are not fetched."""
-    source, wheels = tmp_path / "src", tmp_path / "wheels"
-    for step in STEPS:
-        if step.stage == 0 and step.word == "COPY":
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in place of / in which the steps up to `install-opencl` were done."""
+    root = tmp_path_factory.mktemp("image")
+    source = root / "src"
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_QUIET": "1",
+    }
+    for step in lineage("install-opencl"):
+        if step.word == "COPY":
             *names, to = shlex.split(step.rest)
             for name in names:
                 target = source / to / ("" if to != "./" else name)
@@ -109,27 +173,103 @@ def test_the_build_stage_makes_the_wheel_from_what_it_copies(tmp_path: Path) -> 
                     shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
                 else:
                     shutil.copy(path, target)
-    command = shlex.split(only("RUN", stage=0))
-    assert command[:4] == ["python", "-m", "pip", "wheel"]
-    command[0] = sys.executable
-    command[command.index("/wheels")] = str(wheels)
-    command[4:4] = ["--no-deps", "--no-build-isolation", "--quiet", "--no-index"]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert [p.name.split("-")[0] for p in wheels.iterdir()] == ["progpow_miner"]
+        elif step.word == "RUN":
+            command = re.sub(r"(?<=[ =])/(opt|wheels)\b", rf"{root}/\1", f" {step.rest}")
+            done = subprocess.run(
+                # Downloads are kept between test runs, which an image has no use for.
+                ["sh", "-ec", command.replace(" --no-cache-dir", "")],
+                cwd=source,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return root
 
-    install = next(s.rest for s in STEPS if s.stage == LAST and "pip install" in s.rest)
-    command = shlex.split(re.sub(r"^(--\S+ )+", "", install).replace("/wheels", str(wheels)))
-    command[0] = sys.executable
-    command[4:4] = ["--no-deps", "--quiet", "--target", str(tmp_path / "installed")]
+
+def test_the_build_stage_makes_one_wheel(image: Path) -> None:
+    assert [p.name.split("-")[0] for p in (image / "wheels").iterdir()] == ["progpow_miner"]
+
+
+def test_the_environment_has_the_miner_and_no_pip(image: Path) -> None:
+    environment = image / "opt/progpow-miner"
     done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        [environment / "bin/progpow-miner", "variants"],
+        cwd=image,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "kawpow" in done.stdout
+    assert not list(environment.glob("lib/python*/site-packages/pip"))
+
+
+READ_ONLY = """
+mount --make-rprivate /
+for place in "$1" "$2" "$3"; do mount --bind "$place" "$place"; done
+mount -o remount,bind,ro /
+if touch "$0" 2>/dev/null; then echo "/ is not read-only"; exit 1; fi
+cd "$1"
+HOME="$1" PROGPOW_MINER_CACHE="$1" PROGPOW_MINER_STATE="$2" TMPDIR="$3" \
+  exec "$0" selftest --variant kawpow -d ref
+"""
+
+
+def may_mount() -> bool:
+    asked = ["unshare", "--mount", "true"]
+    return os.geteuid() == 0 and subprocess.run(asked, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount(), reason="a read-only root takes the right to mount")
+def test_it_hashes_from_a_read_only_root(image: Path, tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("cache", "state", "tmp")]
+    for place in places:
+        place.mkdir()
+    miner = image / "opt/progpow-miner/bin/progpow-miner"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", READ_ONLY, miner, *places],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "known answers" in done.stdout
+
+
+def test_the_list_of_packages_is_whole_and_valid(image: Path, tmp_path: Path) -> None:
+    """With lines of dpkg's form in place of this machine's own packages."""
+    dpkg = tmp_path / "bin/dpkg-query"
+    dpkg.parent.mkdir()
+    dpkg.write_text(
+        "#!/bin/sh\nprintf 'tini\\t0.19.0-1+b3\\tamd64\\ttini\\n"
+        "libstdc++6:amd64\\t12.2.0-14\\tamd64\\tgcc-12\\n'\n"
+    )
+    dpkg.chmod(0o755)
+    python_list = image / "opt/progpow-miner/share/doc/progpow-miner/python.cdx.json"
+    result = tmp_path / "doc/sbom.cdx.json"
+    subprocess.run(
+        [sys.executable, CHECKOUT / "packaging/image/sbom.py", python_list, result],
+        env={**os.environ, "PATH": f"{dpkg.parent}:{os.environ['PATH']}"},
+        check=True,
+    )
+    document = json.loads(result.read_text(encoding="utf-8"))
+    versions = {c["name"]: c["version"] for c in document["components"]}
+    assert {"numpy", "numba", "pyopencl", "aiohttp", "tini", "libstdc++6"} <= set(versions)
+    assert versions["tini"] == "0.19.0-1+b3"
+    assert "hatchling" not in versions, "a tool of the build stage is no part of the image"
+    assert document["metadata"]["component"]["name"] == "progpow-miner"
+    code = (
+        "import sys\n"
+        "from cyclonedx.schema import SchemaVersion\n"
+        "from cyclonedx.validation.json import JsonStrictValidator\n"
+        "text = open(sys.argv[1], encoding='utf-8').read()\n"
+        "sys.exit(str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) or '') or 0)\n"
+    )
+    done = subprocess.run(
+        [image / "opt/sbom/bin/python", "-c", code, result],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "installed" / "bin" / "progpow-miner").is_file()
-    assert (tmp_path / "installed" / "miner" / "_data" / "configs" / "variants").is_dir()

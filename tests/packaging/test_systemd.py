@@ -1,0 +1,74 @@
+"""The systemd unit: what it promises, and that systemd itself accepts it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+UNIT = CHECKOUT / "packaging/systemd/progpow-miner.service"
+ANALYZE = shutil.which("systemd-analyze")
+
+
+def keys(text: str) -> dict[str, list[str]]:
+    """Every value of every key, in order."""
+    found = defaultdict(list)
+    for line in text.splitlines():
+        if line and line[0] not in "#[":
+            key, _, value = line.partition("=")
+            found[key].append(value)
+    return dict(found)
+
+
+KEYS = keys(UNIT.read_text(encoding="utf-8"))
+
+
+def test_it_starts_the_miner_with_its_file_and_stops_it_in_order() -> None:
+    (start,) = KEYS["ExecStart"]
+    assert start.endswith("/bin/progpow-miner mine --config ${CONFIGURATION_DIRECTORY}/config.toml")
+    assert KEYS["ExecReload"] == ["kill -HUP $MAINPID"]
+    assert KEYS["KillSignal"] == ["SIGTERM"]
+    assert KEYS["KillMode"] == ["mixed"], "one signal to the miner, and none to what it started"
+
+
+def test_it_is_not_started_again_where_that_cannot_help() -> None:
+    assert KEYS["Restart"] == ["on-failure"]
+    codes = [int(code) for code in KEYS["RestartPreventExitStatus"][0].split()]
+    told = (CHECKOUT / "docs/exit-codes.md").read_text(encoding="utf-8")
+    assert codes == [2, 4]
+    for code in codes:
+        assert re.search(rf"^\| {code} \|", told, re.MULTILINE)
+    assert KEYS["SuccessExitStatus"] == ["130"]
+
+
+def test_it_writes_nowhere_but_to_its_own_folders() -> None:
+    assert KEYS["DynamicUser"] == ["yes"]
+    assert KEYS["ProtectSystem"] == ["strict"]
+    assert KEYS["CacheDirectory"] == KEYS["StateDirectory"] == ["progpow-miner"]
+    environment = dict(value.split("=", 1) for value in KEYS["Environment"])
+    assert environment["PROGPOW_MINER_CACHE"] == "%C/progpow-miner"
+    assert environment["PROGPOW_MINER_STATE"] == "%S/progpow-miner"
+
+
+def test_a_gpu_stays_within_reach() -> None:
+    assert KEYS["SupplementaryGroups"] == ["video render"]
+    assert not {"PrivateDevices", "DevicePolicy", "MemoryDenyWriteExecute"} & set(KEYS)
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed here")
+def test_systemd_accepts_it_and_finds_it_little_exposed(tmp_path: Path) -> None:
+    text = UNIT.read_text(encoding="utf-8")
+    unit = tmp_path / UNIT.name
+    unit.write_text(text.replace("/opt/progpow-miner/bin/progpow-miner", "/bin/true"))
+    assert ANALYZE is not None
+    done = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # Tenths: 0 is shut off from everything, 100 is a service without any limits.
+    asked = [ANALYZE, "security", "--offline=yes", "--threshold=40", unit]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
