@@ -1,0 +1,228 @@
+"""The command that shows what became of the shares."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from miner.ledger import Filter, LedgerReader, Share, Sum
+
+LISTED = 20
+"""Shares that are listed where nobody says how many."""
+
+NUMBERS = frozenset({"height", "shares", "found", "accepted", "blocks", "work", "best", "asked",
+                     "reached", "answer"})  # fmt: skip
+"""Columns that are set to the right."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+@click.command()
+@click.option("--sum", "summed", is_flag=True, help="Sums in place of single shares.")
+@click.option(
+    "--by", metavar="NAMES", default="device,outcome", show_default=True,
+    help="What to sum by: run, day, hour, device, pci, uuid, pool, algorithm, job, height, epoch, "
+    "period, outcome.",
+)  # fmt: skip
+@click.option("--best", type=click.IntRange(1), metavar="N", help="The N best shares.")
+@click.option("--limit", type=click.IntRange(1), metavar="N",
+              help=f"At most N, the newest ones (default: {LISTED}; exported: all).")  # fmt: skip
+@click.option("--since", metavar="TIME", help="Found since: 90s, 30m, 1h, 2d, 1w ago, or ISO.")
+@click.option("--until", metavar="TIME", help="Found before: written the same way.")
+@click.option("-d", "--device", metavar="NAME", help="Of this device: name, PCI address, UUID.")
+@click.option("--pool", metavar="TEXT", help="For pools whose address contains this.")
+@click.option("-a", "--algorithm", metavar="NAME", help="Of this variant.")
+@click.option(
+    "--outcome", metavar="WORDS", multiple=True,
+    help="With this outcome, as in accepted, stale, hardware, unanswered; may be repeated.",
+)  # fmt: skip
+@click.option("--blocks", is_flag=True, help="Only blocks, as far as pools tell.")
+@click.option("--run", default="all", show_default=True, metavar="last|ID|all", help="Of this run.")
+@click.option("--export", "form", type=click.Choice(["csv", "json", "jsonl"]),
+              help="Write it to standard output for a program.")  # fmt: skip
+@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The ledger, where it is not the usual one.")  # fmt: skip
+def shares(
+    summed: bool,
+    by: str,
+    best: int | None,
+    limit: int | None,
+    since: str | None,
+    until: str | None,
+    device: str | None,
+    pool: str | None,
+    algorithm: str | None,
+    outcome: tuple[str, ...],
+    blocks: bool,
+    run: str,
+    form: str | None,
+    path: Path | None,
+) -> None:
+    """List, sum and export what became of every share."""
+    from miner.ledger import Filter, LedgerReader
+    from miner.resources import state_directory
+
+    if summed and best is not None:
+        raise click.UsageError("give --sum or --best, not both")
+    if limit is not None and (summed or best is not None):
+        raise click.UsageError("--limit is for single shares, without --sum and --best")
+    reader = LedgerReader(path or state_directory() / "ledger.sqlite")
+    wanted = Filter(
+        run=None if run == "all" else run,
+        device=device,
+        pool=pool,
+        algorithm=algorithm,
+        outcome=tuple(_outcome(word) for word in outcome),
+        since=_moment("since", since),
+        until=_moment("until", until),
+        blocks=blocks,
+    )
+    if summed:
+        names = tuple(name for name in re.split(r"[\s,]+", by) if name)
+        _show_sums(reader.sums(wanted, names), names, form)
+    elif form is not None:
+        _export_shares(reader, wanted, best, limit, form)
+    elif best is not None:
+        _show_shares(reader.best(best, wanted))
+    else:
+        _show_shares(reader.shares(wanted, limit or LISTED)[::-1])
+
+
+def _outcome(word: str) -> str:
+    from miner.errors import BadValue
+    from miner.ledger import OUTCOMES
+
+    name = " ".join(word.lower().replace("_", " ").split())
+    if name not in OUTCOMES:
+        raise BadValue("--outcome", f"{word!r} is none of: {'; '.join(OUTCOMES)}")
+    return name
+
+
+def _moment(flag: str, text: str | None) -> float | None:
+    """Return UNIX seconds; a time without a zone is local."""
+    from miner.errors import BadValue
+
+    if text is None:
+        return None
+    now = datetime.now().timestamp()
+    if ago := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhdw])", text.strip()):
+        return now - float(ago[1]) * _UNITS[ago[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise BadValue(
+            f"--{flag}", f"{text!r} is neither a length as in 90s, 30m, 1h, 2d, nor a time as in "
+            "2026-05-01 or 2026-05-01T12:00"
+        ) from None  # fmt: skip
+
+
+def _export_shares(
+    reader: LedgerReader, wanted: Filter, best: int | None, limit: int | None, form: str
+) -> None:
+    from miner.ledger.export import SHARE_NAMES, exported, share_record
+
+    found: Iterable[Share]
+    if best is not None:
+        found = reader.best(best, wanted)
+    elif limit is not None:
+        found = reader.shares(wanted, limit)[::-1]
+    else:
+        found = reader.each(wanted)
+    for text in exported(map(share_record, found), SHARE_NAMES, form):
+        click.echo(text, nl=False)
+
+
+def _show_sums(sums: Sequence[Sum], by: Sequence[str], form: str | None) -> None:
+    from miner.ledger.export import exported, sum_names, sum_record
+
+    if form is not None:
+        records = (sum_record(s, by) for s in sums)
+        for text in exported(records, sum_names(by), form):
+            click.echo(text, nl=False)
+        return
+    heads = (*by, "shares", "accepted", "blocks", "work", "best", "answer", "first", "last")
+    rows = [
+        (
+            *("" if value is None else str(value) for value in s.group),
+            str(s.shares), str(s.accepted), str(s.blocks), _hashes(s.work), _hashes(s.best),
+            _milliseconds(s.answer_seconds), _local(s.first), _local(s.last),
+        )
+        for s in sums
+    ]  # fmt: skip
+    _table(heads, rows)
+
+
+def _show_shares(found: Sequence[Share]) -> None:
+    heads = ("found", "device", "pool", "height", "nonce", "asked", "reached", "answer",
+             "outcome", "text")  # fmt: skip
+    rows = [
+        (
+            _local(share.found_at), share.device, share.pool, str(share.height), share.nonce,
+            _hashes(share.difficulty_asked), _hashes(share.difficulty_reached),
+            _milliseconds(share.answer_seconds),
+            f"{share.outcome}, block" if share.is_block else share.outcome, share.text,
+        )
+        for share in found
+    ]  # fmt: skip
+    _table(heads, rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn in a terminal, else columns with spaces between."""
+    if not rows:
+        click.echo("no shares")
+        return
+    rows = [[_printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _draw(heads, rows)
+        return
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for row in (heads, *rows):
+        cells = (
+            cell.rjust(width) if head in NUMBERS else cell.ljust(width)
+            for head, cell, width in zip(heads, row, widths, strict=True)
+        )
+        click.echo("  ".join(cells).rstrip())
+
+
+def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in heads:
+        table.add_column(head, justify="right" if head in NUMBERS else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def _printable(text: str) -> str:
+    """What a pool or a file says must not move the cursor."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _local(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+
+
+def _hashes(difficulty: float | None) -> str:
+    if difficulty is None:
+        return ""
+    for unit, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if difficulty >= size:
+            return f"{difficulty / size:.2f} {unit}"
+    return f"{difficulty:.0f}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:.0f} ms"

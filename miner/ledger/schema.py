@@ -1,0 +1,116 @@
+"""The tables of the ledger, and how a file comes to have them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from miner.errors import ConfigError
+
+APPLICATION = 0x50504D4C
+"""Marks an SQLite file as a share ledger ("PPML")."""
+
+FULL_VACUUM, INCREMENTAL_VACUUM = 1, 2
+
+HARDWARE = "hardware"
+"""Outcome of a candidate that the CPU's hash refuted."""
+
+UNANSWERED = "unanswered"
+"""What is read as the outcome of a share whose life has not ended, or whose run was killed."""
+
+COLUMNS = (
+    "run", "number", "device", "pci", "uuid", "pool", "algorithm", "job", "height", "epoch",
+    "period", "nonce", "header", "difficulty_asked", "difficulty_reached", "is_block", "found_at",
+    "verified_at", "sent_at", "answered_at", "outcome", "text",
+)  # fmt: skip
+
+LATER = ("sent_at", "answered_at", "outcome", "text")
+"""What changes after a share was first written."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE runs(
+            id TEXT PRIMARY KEY, started REAL NOT NULL, version TEXT NOT NULL, rig TEXT NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE shares(
+            id INTEGER PRIMARY KEY,
+            run TEXT NOT NULL, number INTEGER NOT NULL,
+            device TEXT NOT NULL, pci TEXT, uuid TEXT,
+            pool TEXT NOT NULL, algorithm TEXT NOT NULL, job TEXT NOT NULL,
+            height INTEGER NOT NULL, epoch INTEGER NOT NULL, period INTEGER NOT NULL,
+            nonce TEXT NOT NULL, header TEXT NOT NULL,
+            difficulty_asked REAL NOT NULL, difficulty_reached REAL NOT NULL,
+            is_block INTEGER NOT NULL,
+            found_at REAL NOT NULL, verified_at REAL, sent_at REAL, answered_at REAL,
+            outcome TEXT, text TEXT NOT NULL,
+            UNIQUE(run, number)
+        )""",
+        "CREATE INDEX shares_found_at ON shares(found_at)",
+    ),
+)
+"""Statements that lead from each version of the file to the next."""
+
+ADD_RUN = "INSERT OR IGNORE INTO runs(id, started, version, rig) VALUES (?, ?, ?, ?)"
+
+ADD_SHARE = (
+    f"INSERT INTO shares({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    f"ON CONFLICT(run, number) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in LATER)}"
+)
+"""Writing a share once more changes nothing else: a batch of unknown fate can be repeated."""
+
+
+def number_of(connection: sqlite3.Connection, pragma: str) -> int:
+    """Return the number that `pragma` answers."""
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+def check(connection: sqlite3.Connection, name: str) -> int:
+    """Return the version of the file `name`, 0 for a fresh one; raises `ConfigError` where it
+    is not ours or too new."""
+    version = number_of(connection, "user_version")
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if number_of(connection, "application_id") != APPLICATION and (tables or version):
+        raise ConfigError(f"{name}: is an SQLite file, but no share ledger; name another file")
+    if version > len(MIGRATIONS):
+        raise ConfigError(
+            f"{name}: was written by a newer version of this program (ledger version {version}, "
+            f"known up to {len(MIGRATIONS)}); use that version, or name another file"
+        )
+    return version
+
+
+def prepare(connection: sqlite3.Connection, name: str) -> None:
+    """Bring the file up to the present version and choose how it is written.
+
+    Raises `ConfigError` where the file is not ours or too new, `sqlite3.Error`.
+    """
+    version = check(connection, name)
+    if not version:
+        # Only before the first table, and before the journal is chosen.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    _choose_journal(connection)
+    if version == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    # Another miner may have done it while we waited.
+    for statements in MIGRATIONS[check(connection, name) :]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")
+
+
+def _choose_journal(connection: sqlite3.Connection) -> None:
+    """A write-ahead log where the file system can have one, else a rollback journal."""
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY):
+            raise
+        mode = ""
+    if mode == "wal":
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_size_limit = 4194304")
+    else:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA synchronous = FULL")  # less is not safe without a log

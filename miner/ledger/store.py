@@ -1,0 +1,186 @@
+"""The ledger's file, as the one who writes it sees it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from miner.ledger.entry import Value
+from miner.ledger.schema import ADD_RUN, ADD_SHARE, number_of, prepare
+
+BUSY_SECONDS = 1.0
+"""How long another miner's writing is waited for; then it is tried again later."""
+
+AGE_SECONDS = 3600.0
+"""How often shares are looked at for their age."""
+
+DAY = 86400.0
+KEPT = 0.9
+"""Part of the bound that is left filled when the oldest shares go, so that they go seldom."""
+
+MOST_ASIDE = 9
+"""Corrupt files that are kept."""
+
+BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the miner."""
+
+    id: str
+    started: float
+    """UNIX seconds."""
+    version: str
+    rig: str
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open `path` for writing; it is made where it is missing, for its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+class Store:
+    """Writes rows; any thread may call it, one at a time gets through. It opens the file when it
+    first writes, and anew after each failure."""
+
+    def __init__(
+        self, path: Path, wall: Callable[[], float], max_bytes: int, max_days: float
+    ) -> None:
+        self._path = path
+        self._wall = wall
+        self._max_bytes = max_bytes
+        self._max_days = max_days
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
+        self._aged_at: float | None = None
+
+    def write(self, run: Run, rows: Sequence[tuple[Value, ...]]) -> list[str]:
+        """Write `rows` in one transaction and hold the bounds; return what a person should know.
+
+        Raises `ConfigError` where the file cannot be ours, else `OSError` or `sqlite3.Error`;
+        then the same rows can be written again.
+        """
+        with self._lock:
+            notices: list[str] = []
+            try:
+                self._write(run, rows)
+            except sqlite3.DatabaseError as error:
+                if _code(error) not in BROKEN:
+                    raise
+                notices.append(self._move_aside())
+                self._write(run, rows)
+            return notices
+
+    def close(self) -> None:
+        """Close the file; the next `write` opens it again."""
+        with self._lock:
+            self._close()
+
+    def _write(self, run: Run, rows: Sequence[tuple[Value, ...]]) -> None:
+        try:
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(ADD_RUN, astuple(run))
+            connection.executemany(ADD_SHARE, rows)
+            connection.execute("COMMIT")
+            self._let_go_by_age(connection, run)
+            self._let_go_by_size(connection)
+        except BaseException:
+            self._close()
+            raise
+
+    def _opened(self) -> sqlite3.Connection:
+        """Return the connection; a file that was removed or replaced is opened anew."""
+        if self._connection is not None and self._file == _identity(self._path):
+            return self._connection
+        self._close()
+        self._connection = connect(self._path)
+        self._file = _identity(self._path)
+        self._aged_at = None
+        prepare(self._connection, str(self._path))
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            error = sqlite3.DatabaseError(found)
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+        return self._connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _move_aside(self) -> str:
+        """Give the corrupt file another name, its log with it."""
+        path = self._path
+        for number in range(1, MOST_ASIDE + 1):
+            aside = path.with_name(f"{path.name}.corrupt-{number}")
+            if not aside.exists():
+                break
+        for ending in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + ending)
+            if part.exists():
+                part.replace(aside.with_name(aside.name + ending))
+        return f"{path}: is damaged; it is kept as {aside.name}, and a new ledger begins"
+
+    def _let_go_by_age(self, connection: sqlite3.Connection, run: Run) -> None:
+        now = self._wall()
+        if self._aged_at is not None and abs(now - self._aged_at) < AGE_SECONDS:
+            return
+        before = now - self._max_days * DAY
+        connection.execute("BEGIN IMMEDIATE")
+        gone = connection.execute("DELETE FROM shares WHERE found_at < ?", (before,)).rowcount
+        connection.execute(
+            "DELETE FROM runs WHERE started < ? AND id <> ? AND id NOT IN (SELECT run FROM shares)",
+            (before, run.id),
+        )
+        connection.execute("COMMIT")
+        self._aged_at = now
+        if gone:
+            _shrink(connection)
+
+    def _let_go_by_size(self, connection: sqlite3.Connection) -> None:
+        page = number_of(connection, "page_size")
+        while (size := _used_pages(connection) * page) > self._max_bytes:
+            (count,) = connection.execute("SELECT count(*) FROM shares").fetchone()
+            if not count:
+                return
+            excess = max(1, round(count * (1 - KEPT * self._max_bytes / size)))
+            connection.execute(
+                "DELETE FROM shares WHERE id IN (SELECT id FROM shares ORDER BY id LIMIT ?)",
+                (excess,),
+            )
+            _shrink(connection)
+
+
+def _used_pages(connection: sqlite3.Connection) -> int:
+    return number_of(connection, "page_count") - number_of(connection, "freelist_count")
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Give free pages back to the file system, as far as no reader needs them."""
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

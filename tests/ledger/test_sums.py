@@ -1,0 +1,179 @@
+"""The ledger's sums are the counters that every view shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miner.errors import BadValue
+from miner.ledger import Filter, LedgerReader
+from miner.telemetry import Telemetry
+from miner.work import Outcome
+from tests.ledger.living import GPU, POOL, Life, assert_sound
+
+DEVICES = ("cuda:0", "opencl:0.0")
+POOLS = (POOL, "stratum+tls://other.example:443")
+
+DEEDS = st.one_of(
+    st.tuples(st.just("found"), st.sampled_from(DEVICES), st.sampled_from(POOLS),
+              st.floats(1.0, 1e9)),
+    st.tuples(st.just("refuted"), st.sampled_from(DEVICES), st.sampled_from(POOLS)),
+    st.tuples(st.just("sent"), st.integers(0, 9)),
+    st.tuples(st.just("answered"), st.integers(0, 9), st.sampled_from(Outcome),
+              st.none() | st.floats(0.0, 10.0)),
+    st.tuples(st.just("written")),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(DEEDS, max_size=60))
+def test_sums_are_the_counters_of_the_telemetry(deeds: list[tuple]) -> None:
+    with TemporaryDirectory() as folder:
+        life = Life(Path(folder) / "ledger.sqlite")
+        telemetry = Telemetry(life.clock, [GPU])
+        life.also = telemetry.emit
+        living = []
+        for deed, *of in deeds:
+            match deed:
+                case "found":
+                    device, pool, difficulty = of
+                    living.append(life.found(device=device, job=life.job(pool=pool),
+                                             difficulty=difficulty))  # fmt: skip
+                case "refuted":
+                    life.refuted(of[0], life.job(pool=of[1]))
+                case "sent" if living:
+                    life.sent(living[of[0] % len(living)])
+                case "answered" if living:
+                    solution = living.pop(of[0] % len(living))
+                    life.answered(solution, of[1], seconds=of[2])
+                case "written":
+                    life.ledger.flush()
+        life.ledger.close()
+        assert life.reports == []
+        if life.path.exists():
+            _compare(life, telemetry, unanswered=len(living))
+        else:
+            assert not telemetry.snapshot().found and not telemetry.snapshot().by_pool
+
+
+def _compare(life: Life, telemetry: Telemetry, unanswered: int) -> None:
+    snapshot, reader = telemetry.snapshot(), LedgerReader(life.path)
+    kept: Counter[tuple] = Counter()
+    for one in reader.sums(by=("device", "pool", "outcome")):
+        kept[one.group] += one.shares
+    counted: Counter[tuple] = Counter()
+    for (device, pool), tally in snapshot.by_pool.items():
+        for outcome, number in tally.outcomes.items():
+            counted[device, pool, outcome.value] += number
+        counted[device, pool, "hardware"] += tally.hardware
+    left = {group: n for group, n in kept.items() if group[2] == "unanswered"}
+    assert sum(left.values()) == unanswered
+    assert kept - Counter(left) == +counted
+    found = {one.group[0]: one.found for one in reader.sums(by=("device",))}
+    assert {k: n for k, n in found.items() if n} == {
+        d.name: d.found for d in snapshot.devices if d.found
+    }
+    (whole,) = reader.sums(by=()) or [None]
+    if whole is not None:
+        assert (whole.found, whole.accepted) == (snapshot.found, snapshot.shares.accepted)
+        assert whole.work == pytest.approx(sum(pool.work for pool in snapshot.pools))
+    best = reader.best(len(snapshot.best) or 1)
+    assert [s.difficulty_reached for s in best] == pytest.approx(
+        [share.difficulty for share in snapshot.best]
+    )
+    assert_sound(life.path)
+
+
+@pytest.fixture
+def reader(begin: Callable[..., Life]) -> LedgerReader:
+    first, second = begin(), begin(seconds=91_000.0)
+    first.lived(difficulty=1500.0)
+    first.lived(Outcome.STALE, difficulty=9000.0)
+    first.lived(device="ref", job=first.job(pool=POOLS[1]), difficulty=3000.0)
+    first.refuted()
+    first.lived(Outcome.LOST)
+    second.found(difficulty=1200.0)
+    second.lived(difficulty=1100.0, job=second.job(block_target=2**256 // 1100))
+    for life in (first, second):
+        life.ledger.flush()
+    return LedgerReader(first.path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        (Filter(), 7),
+        (Filter(run="last"), 2),
+        (Filter(run="2027"), 7),
+        (Filter(run="1999"), 0),
+        (Filter(device="cuda:0"), 6),
+        (Filter(device="0000:01:00.0"), 6),
+        (Filter(device="GPU-1234"), 6),
+        (Filter(device="GPU"), 0),
+        (Filter(pool="OTHER.example"), 1),
+        (Filter(pool="%"), 0),
+        (Filter(algorithm="kawpow"), 7),
+        (Filter(algorithm="progpowz"), 0),
+        (Filter(outcome=("stale",)), 1),
+        (Filter(outcome=("unanswered", "hardware")), 2),
+        (Filter(since=1_800_050_000.0), 2),
+        (Filter(until=1_800_050_000.0), 5),
+        (Filter(since=0.0, until=2e9, device="ref"), 1),
+        (Filter(blocks=True), 1),
+    ],
+)
+def test_shares_are_chosen(reader: LedgerReader, wanted: Filter, numbers: int) -> None:
+    chosen = reader.shares(wanted)
+    assert len(chosen) == numbers
+    assert [s.id for s in reader.each(wanted)] == sorted(s.id for s in chosen)
+    assert sum(one.shares for one in reader.sums(wanted, by=("job",))) == numbers
+
+
+def test_a_sum_says_what_its_shares_stand_for(reader: LedgerReader) -> None:
+    (one,) = reader.sums(Filter(device="cuda:0"), by=())
+    assert (one.group, one.shares, one.found, one.accepted, one.blocks) == ((), 6, 5, 2, 1)
+    assert one.work == pytest.approx(2000.0, rel=1e-3)
+    assert one.best == pytest.approx(9000.0)
+    assert one.answer_seconds == pytest.approx(0.5)
+    assert (one.first, one.last) == (1_800_001_000.0, 1_800_091_000.25)
+
+
+def test_days_and_hours_are_those_of_utc(reader: LedgerReader) -> None:
+    days = [(one.group[0], one.shares) for one in reader.sums(by=("day",))]
+    assert days == [("2027-01-15", 5), ("2027-01-16", 2)]
+    hours = [one.group for one in reader.sums(by=("hour", "outcome"))]
+    assert hours[0] == ("2027-01-15T08", "accepted")
+
+
+def test_a_name_that_nothing_is_summed_by_is_refused(reader: LedgerReader) -> None:
+    with pytest.raises(BadValue, match="by: 'text; DROP' is none of run, day, hour"):
+        reader.sums(by=("text; DROP",))
+
+
+def test_nothing_summed_is_no_row(reader: LedgerReader) -> None:
+    assert reader.sums(Filter(run="1999"), by=()) == []
+    assert reader.sums(Filter(run="1999")) == []
+
+
+def test_the_best_come_first_and_the_refuted_never(reader: LedgerReader) -> None:
+    assert [round(s.difficulty_reached) for s in reader.best(3)] == [9000, 3000, 2000]
+    assert len(reader.best(100)) == 6
+
+
+def test_the_newest_come_first_unless_one_asks(reader: LedgerReader) -> None:
+    newest = [share.id for share in reader.shares(limit=3)]
+    assert newest == [7, 6, 5]
+    assert [s.id for s in reader.shares(limit=2, newest_first=False)] == [1, 2]
+
+
+def test_more_than_a_page_is_read_in_pages(
+    reader: LedgerReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("miner.ledger.reader.PAGE", 2)
+    assert [share.id for share in reader.each()] == list(range(1, 8))
