@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pynvml  # type: ignore[import-untyped]
+import pytest
+
+from miner.errors import DeviceError
+from miner.sensors.sensors import Sensors, open_sensors
+from miner.telemetry import Reading
+from miner.work import DeviceInfo
+from tests.fakes.clock import FakeClock
+from tests.sensors.nvml import FIRST, Card, FakeNvml
+from tests.sensors.tree import AMD, INTEL, amd_tree, device_folder, info, write
+
+WAIT = 20.0
+
+
+class Thermometer:
+    """A source that is told what to do."""
+
+    def __init__(self, answer: Reading | Exception) -> None:
+        self.answer = answer
+        self.identity = str(id(self))
+        self.reads = 0
+        self.closed = 0
+
+    def read(self) -> Reading:
+        self.reads += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def opened(sysfs: Path, *devices: DeviceInfo, nvml: Any = None) -> Sensors:
+    return open_sensors(devices, FakeClock(), sysfs, nvml or FakeNvml({}).module)
+
+
+def test_each_device_is_read_by_its_vendors_source(tmp_path: Path) -> None:
+    amd_tree(tmp_path)
+    write(
+        device_folder(tmp_path, INTEL),
+        {"hwmon/hwmon1/name": "xe", "hwmon/hwmon1/temp2_input": 44_000,
+         "hwmon/hwmon1/temp2_label": "pkg"},
+    )  # fmt: skip
+    write(tmp_path / "class/hwmon/hwmon0", {"name": "cpu_thermal", "temp1_input": 39_000})
+    sensors = opened(
+        tmp_path,
+        info("cuda:0", "nvidia", "0000:01:00.0"),
+        info("opencl:0.0", "amd", AMD),
+        info("opencl:1.0", "intel", INTEL),
+        info("ref", "intel", kind="cpu"),
+        nvml=FakeNvml({FIRST: Card()}).module,
+    )
+    temperatures = {name: reading.temperature for name, reading in sensors.read().items()}
+    assert temperatures == {"cuda:0": 64.0, "opencl:0.0": 61.0, "opencl:1.0": 44.0, "ref": 39.0}
+    assert sensors.missing == []
+
+
+def test_a_vendor_that_nobody_named_is_known_by_its_pci_number(tmp_path: Path) -> None:
+    amd_tree(tmp_path)
+    sensors = opened(tmp_path, info("opencl:0.0", "Mesa", AMD))
+    assert sensors.read()["opencl:0.0"].temperature == 61.0
+
+
+def test_devices_without_a_source_read_as_unknown_and_say_why(tmp_path: Path) -> None:
+    sensors = opened(
+        tmp_path,
+        info("opencl:0.0", "nvidia", "0000:01:00.0"),
+        info("opencl:0.1", "amd"),
+        info("opencl:0.2", "Imagination"),
+        info("fake:0", "", kind="cpu"),
+    )
+    assert sensors.read() == dict.fromkeys(
+        ("opencl:0.0", "opencl:0.1", "opencl:0.2", "fake:0"), Reading()
+    )
+    assert [sentence.partition(": no sensors: ")[0] for sentence in sensors.missing] == [
+        "opencl:0.0", "opencl:0.1", "opencl:0.2", "fake:0",
+    ]  # fmt: skip
+    assert "NVML_ERROR_NOT_FOUND" in sensors.missing[0]
+    assert "does not tell its PCI address" in sensors.missing[1]
+
+
+def test_without_nvml_the_other_vendors_are_read(tmp_path: Path) -> None:
+    amd_tree(tmp_path)
+    fake = FakeNvml({}, init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    sensors = opened(
+        tmp_path,
+        info("cuda:0", "nvidia", "0000:01:00.0"),
+        info("cuda:1", "nvidia", "0000:02:00.0"),
+        info("opencl:0.0", "amd", AMD),
+        nvml=fake.module,
+    )
+    assert fake.calls == ["init"]
+    assert [sentence[:6] for sentence in sensors.missing] == ["cuda:0", "cuda:1"]
+    assert sensors.read()["opencl:0.0"].power == 121.0
+    sensors.close()
+    assert fake.calls == ["init"]
+
+
+def test_without_nvidias_cards_nvml_is_left_alone(tmp_path: Path) -> None:
+    amd_tree(tmp_path)
+    fake = FakeNvml({})
+    opened(tmp_path, info("opencl:0.0", "amd", AMD), nvml=fake.module).close()
+    assert fake.calls == []
+
+
+def test_two_names_of_one_card_share_its_answer(tmp_path: Path) -> None:
+    card = Card(uuid="GPU-5")
+    sensors = opened(
+        tmp_path,
+        info("cuda:0", "nvidia", None, "GPU-5"),
+        info("opencl:0.0", "nvidia", "01:00.0"),
+        nvml=FakeNvml({FIRST: card}).module,
+    )
+    readings = sensors.read()
+    assert card.asked.count("PowerUsage") == 1
+    assert readings["cuda:0"] == readings["opencl:0.0"] != Reading()
+
+
+@pytest.mark.parametrize("error", [DeviceError("NVML says so"), OSError("odd"), KeyError("x")])
+def test_one_source_that_fails_leaves_the_others(error: Exception) -> None:
+    good, bad = Thermometer(Reading(temperature=50.0)), Thermometer(error)
+    sensors = Sensors({"a": bad, "b": good})
+    assert sensors.read() == {"a": Reading(), "b": Reading(temperature=50.0)}
+    (sentence,) = sensors.missing
+    assert sentence.startswith("a: sensors do not answer: ")
+    assert str(error) in sentence
+    bad.answer = Reading(temperature=40.0)
+    assert sensors.read()["a"].temperature == 40.0
+    assert sensors.missing == []
+
+
+def test_a_lost_card_is_named_with_its_error(tmp_path: Path) -> None:
+    lost, well = Card(uuid="GPU-1"), Card(uuid="GPU-2")
+    fake = FakeNvml({FIRST: lost, "00000000:02:00.0": well})
+    sensors = opened(
+        tmp_path,
+        info("cuda:0", "nvidia", "0000:01:00.0"),
+        info("cuda:1", "nvidia", "0000:02:00.0"),
+        nvml=fake.module,
+    )
+    lost.every_error = pynvml.NVML_ERROR_GPU_IS_LOST
+    readings = sensors.read()
+    assert readings["cuda:0"] == Reading()
+    assert readings["cuda:1"].temperature == 64.0
+    assert len(sensors.missing) == 1
+    assert "NVML_ERROR_GPU_IS_LOST" in sensors.missing[0]
+
+
+def test_closing_lets_go_of_each_source_and_of_the_library_once(tmp_path: Path) -> None:
+    source = Thermometer(Reading())
+    closings: list[str] = []
+    sensors = Sensors({"a": source, "b": source}, close=lambda: closings.append("library"))
+    sensors.close()
+    sensors.close()
+    assert (source.closed, closings) == (1, ["library"])
+
+
+def test_closing_does_not_wait_for_a_read_that_hangs() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    class Hanging(Thermometer):
+        def read(self) -> Reading:
+            begun.set()
+            assert over.wait(WAIT)
+            return super().read()
+
+    source = Hanging(Reading())
+    sensors = Sensors({"a": source})
+    thread = threading.Thread(target=sensors.read)
+    thread.start()
+    try:
+        assert begun.wait(WAIT)
+        sensors.close()
+        assert source.closed == 0
+    finally:
+        over.set()
+        thread.join()
