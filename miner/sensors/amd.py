@@ -44,6 +44,9 @@ class AmdCard:
             utilization=device.number("gpu_busy_percent"),
         )
 
+    def news(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         """Nothing is held open."""
 

@@ -51,6 +51,9 @@ class Processor:
         complete = bool(known) and len(known) == len(powers)
         return Reading(temperature=self._temperature(), power=sum(known) if complete else None)
 
+    def news(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         """Nothing is held open."""
 

@@ -61,6 +61,9 @@ class IntelGpu:
             throttle=self._throttle(),
         )
 
+    def news(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         """Nothing is held open."""
 

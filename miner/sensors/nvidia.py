@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from miner.errors import BackendUnavailable, DeviceError
 from miner.sensors.address import pci_address
+from miner.sensors.xid import XidEvents
 from miner.telemetry import Reading
 
 T = TypeVar("T")
@@ -112,6 +113,7 @@ class NvidiaCard:
         self._module = nvml.module
         self._handle = handle
         self._problems: list[str] = []
+        self._xids = XidEvents(nvml.module, handle)
         uuid = self._ask(lambda: self._module.nvmlDeviceGetUUID(handle))
         self.identity = _text(uuid) if uuid is not None else found_by
 
@@ -142,6 +144,9 @@ class NvidiaCard:
         if self._problems and reading == Reading():
             raise DeviceError(f"NVML answers nothing but {self._problems[-1]}")
         return reading
+
+    def news(self) -> list[str]:
+        return [f"the driver tells of {xid}" for xid in self._xids.news()]
 
     def close(self) -> None:
         """Nothing to do: the library owns the handle."""

@@ -34,6 +34,9 @@ class Source(Protocol):
     def read(self) -> Reading:
         """Return what is known now; raises `DeviceError` where the card does not answer."""
 
+    def news(self) -> list[str]:
+        """Return what the driver told of the card since the last call, without a full stop."""
+
     def close(self) -> None:
         """Let go of what is held open."""
 
@@ -50,6 +53,7 @@ class Sensors:
         self._sources = dict(sources)
         self._missing = tuple(missing)
         self._failing: tuple[str, ...] = ()
+        self._news: tuple[str, ...] = ()
         self._close = close
         self._reading = threading.Lock()
 
@@ -58,6 +62,11 @@ class Sensors:
         """A sentence for each device without sensors, or whose sensors failed at the last read."""
         return [*self._missing, *self._failing]
 
+    @property
+    def news(self) -> list[str]:
+        """A sentence for each error that a driver told of between the last two reads."""
+        return list(self._news)
+
     def read(self) -> dict[str, Reading]:
         """Return each device's reading; all is unknown where its source is absent or fails.
 
@@ -65,9 +74,11 @@ class Sensors:
         """
         with self._reading:
             answers: dict[int, Reading | str] = {}
-            for source in self._sources.values():
+            news: list[str] = []
+            for name, source in self._sources.items():
                 if source is not None and id(source) not in answers:
-                    answers[id(source)] = _answer(source)
+                    answers[id(source)], told = _answer(source)
+                    news += [f"{name}: {text}" for text in told]
             readings, failing = {}, []
             for name, source in self._sources.items():
                 answer = Reading() if source is None else answers[id(source)]
@@ -75,7 +86,7 @@ class Sensors:
                     failing.append(f"{name}: sensors do not answer: {answer}")
                     answer = Reading()
                 readings[name] = answer
-            self._failing = tuple(failing)
+            self._failing, self._news = tuple(failing), tuple(news)
             return readings
 
     def close(self) -> None:
@@ -159,11 +170,16 @@ class _Opening:
         return self._nvml
 
 
-def _answer(source: Source) -> Reading | str:
-    """Its reading, or why there is none: nobody stops mining for want of a thermometer."""
+def _answer(source: Source) -> tuple[Reading | str, list[str]]:
+    """Its reading, or why there is none, and its news.
+
+    Nobody stops mining for want of a thermometer, so no exception leaves here.
+    """
+    news: list[str] = []
     try:
-        return source.read()
+        news = source.news()
+        return source.read(), news
     except DeviceError as error:
-        return str(error)
+        return str(error), news
     except Exception as error:  # noqa: BLE001  (drivers fail in their own ways)
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}", news

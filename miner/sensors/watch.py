@@ -24,6 +24,10 @@ class Readable(Protocol):
     def missing(self) -> list[str]:
         """A sentence for each device that does not tell."""
 
+    @property
+    def news(self) -> list[str]:
+        """What drivers told of between the last two reads."""
+
     def read(self) -> dict[str, Reading]:
         """Return each device's reading; blocks."""
 
@@ -42,7 +46,8 @@ async def keep_reading(
     """Read every `seconds` until cancelled, and emit a `SensorsRead` for each device.
 
     `hold` is told of a device and why it must pause, or None once it may go on; `report` is told
-    once of each sentence about sensors that fail. There is never more than one read at a time.
+    once of each sentence about sensors that fail, and of each error that a driver tells of. There
+    is never more than one read at a time.
     """
     watch = _Watch(emit, guard, hold)
     said: set[str] = set()
@@ -56,9 +61,8 @@ async def keep_reading(
                 report("sensors answer again")
             watch.take(reading.result())
             missing = sensors.missing
-            for sentence in missing:
-                if sentence not in said:
-                    report(sentence)
+            for sentence in [*sensors.news, *(s for s in missing if s not in said)]:
+                report(sentence)
             said = set(missing)
             await clock.sleep(seconds)
 

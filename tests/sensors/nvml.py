@@ -32,11 +32,13 @@ class Card:
             "UtilizationRates": 100,
             "ClocksEventReasons": 0x4,
             "MemoryTemperature": (0, 92),
+            "Events": None,
         }
     )
     errors: dict[str, int] = field(default_factory=dict)
     every_error: int | None = None
     asked: list[str] = field(default_factory=list)
+    xids: list[int] = field(default_factory=list)
 
     def answer(self, what: str) -> Any:
         self.asked.append(what)
@@ -92,6 +94,18 @@ class FakeNvml:
         def clock(card: Card, kind: int) -> Any:
             return card.answer("Graphics" if kind == pynvml.NVML_CLOCK_GRAPHICS else "Memory")
 
+        def register(card: Card, kinds: int, events: list[Card]) -> None:
+            assert kinds == pynvml.nvmlEventTypeXidCriticalError
+            card.answer("Events")
+            events.append(card)
+
+        def wait(events: list[Card], milliseconds: int) -> SimpleNamespace:
+            assert milliseconds == 0, "a read must not wait for an error"
+            (card,) = events
+            if not card.xids:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_TIMEOUT)
+            return SimpleNamespace(eventData=card.xids.pop(0))
+
         plain = {
             f"nvmlDeviceGet{end}": lambda card, end=end: card.answer(end)
             for end in (
@@ -106,6 +120,9 @@ class FakeNvml:
             "nvmlDeviceGetHandleByPciBusId": by_pci,
             "nvmlDeviceGetHandleByUUID": by_uuid,
             "nvmlDeviceGetUUID": lambda card: card.uuid,
+            "nvmlEventSetCreate": list,
+            "nvmlDeviceRegisterEvents": register,
+            "nvmlEventSetWait_v2": wait,
             "nvmlDeviceGetTemperatureV": temperature,
             "nvmlDeviceGetTemperature": lambda card, sensor: card.answer("OldTemperature"),
             "nvmlDeviceGetFieldValues": fields,

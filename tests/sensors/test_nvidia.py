@@ -194,3 +194,28 @@ def test_our_names_of_functions_and_constants_are_the_packages_own() -> None:
     fake = FakeNvml({})
     for name in vars(fake.module):
         assert hasattr(pynvml, name), name
+
+
+def test_an_xid_is_told_once_and_what_it_means() -> None:
+    card = Card(xids=[79, 31, 31, 999])
+    found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
+    assert found.news() == [
+        "the driver tells of Xid 79, the card has fallen off the bus",
+        "the driver tells of Xid 31, an access outside of memory",
+        "the driver tells of Xid 999",
+    ]
+    assert found.news() == []
+
+
+def test_a_flood_of_xids_ends() -> None:
+    card = Card(xids=[13] * 1000)
+    found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
+    assert len(found.news()) == 1
+    assert len(card.xids) == 984
+
+
+def test_a_card_that_tells_no_xids_is_read_all_the_same() -> None:
+    card = Card(errors={"Events": NOT_SUPPORTED}, xids=[31])
+    found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
+    assert found.news() == []
+    assert found.read() == WHOLE

@@ -33,6 +33,9 @@ class Thermometer:
             raise self.answer
         return self.answer
 
+    def news(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         self.closed += 1
 
@@ -151,6 +154,24 @@ def test_a_lost_card_is_named_with_its_error(tmp_path: Path) -> None:
     assert readings["cuda:1"].temperature == 64.0
     assert len(sensors.missing) == 1
     assert "NVML_ERROR_GPU_IS_LOST" in sensors.missing[0]
+
+
+def test_what_a_driver_tells_of_a_card_bears_the_devices_name_once(tmp_path: Path) -> None:
+    card = Card(xids=[79])
+    sensors = opened(
+        tmp_path,
+        info("cuda:0", "nvidia", "0000:01:00.0"),
+        info("opencl:0.0", "nvidia", "0000:01:00.0"),
+        nvml=FakeNvml({FIRST: card}).module,
+    )
+    sensors.read()
+    assert sensors.news == ["cuda:0: the driver tells of Xid 79, the card has fallen off the bus"]
+    sensors.read()
+    assert sensors.news == []
+    card.xids.append(79)
+    card.every_error = pynvml.NVML_ERROR_GPU_IS_LOST
+    sensors.read()
+    assert len(sensors.news) == 1, "the last words of a card that is lost"
 
 
 def test_closing_lets_go_of_each_source_and_of_the_library_once(tmp_path: Path) -> None:

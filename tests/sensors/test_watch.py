@@ -163,6 +163,14 @@ async def test_a_sentence_is_told_once_and_again_after_it_was_over() -> None:
         assert room.said == ["fake:0: sensors do not answer: cold"] * 2
 
 
+async def test_what_drivers_tell_of_is_reported_each_time() -> None:
+    room = Room({"fake:0": COOL})
+    room.sensors.news = ["fake:0: the driver tells of Xid 31"]
+    async with room.running():
+        await room.clock.advance(2.0)
+        assert room.said == ["fake:0: the driver tells of Xid 31"] * 2
+
+
 async def test_a_bug_ends_the_loop_and_is_not_swallowed() -> None:
     room = Room({})
 
