@@ -109,7 +109,10 @@ class Ledger:
                 pass
 
     async def run(self, offload: Offload) -> None:
-        """Write what was folded, until cancelled; all that was folded by then is written too."""
+        """Write what was folded, until cancelled; all that was folded by then is written too.
+
+        What is folded later is written by `close`.
+        """
         rest = WRITE_SECONDS
         try:
             while True:
@@ -118,6 +121,7 @@ class Ledger:
                 rest = WRITE_SECONDS if written else min(LONGEST_REST, 2 * rest)
         finally:
             self.flush()
+            self._store.close()
 
     def flush(self) -> None:
         """Write now, on this thread; it takes as long as the disk does, at most a few seconds."""

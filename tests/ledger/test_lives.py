@@ -128,7 +128,8 @@ def test_nothing_that_a_pool_says_spoils_the_file(life: Life) -> None:
     life.ledger.flush()
     assert life.reports == []
     low, top = life.shares()
-    assert low.job.startswith("half ? of") and len(low.job) == 1000
+    assert low.job.startswith("half ? of")
+    assert len(low.job) == 1000
     assert low.text == "nul \0, '; DROP TABLE shares; --, ?"
     assert top.height == 2**63 - 1
 
