@@ -10,6 +10,7 @@ import click
 
 from miner import __version__
 from miner.cli.audit import hash_command, kernel, variants_command
+from miner.cli.config import config
 from miner.cli.dialogue import probe, replay
 from miner.cli.machine import bench, cache, devices, selftest_command
 from miner.cli.mining import mine
@@ -47,7 +48,7 @@ def cli() -> None:
 
 for command in (
     mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    cache, probe, replay,
+    cache, probe, replay, config,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from miner.cli.audit import chosen_variant
+from miner.cli.pools import COOKIE_VARIABLE as COOKIE_VARIABLE
+from miner.cli.pools import PASSWORD_VARIABLE as PASSWORD_VARIABLE
+from miner.cli.pools import paired, pool_url
 
 if TYPE_CHECKING:
-    from miner.catalog import Coin
-    from miner.pool.url import PoolUrl
-    from miner.settings import PoolSettings, Settings
+    from miner.devices.registry import Listed
+    from miner.devices.selection import Tuning
+    from miner.run import Mining
+    from miner.settings import Settings
 
-PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
-"""Environment variable with the password of pools that have none of their own."""
-
-COOKIE_VARIABLE = "PROGPOW_MINER_COOKIE_FILE"
-"""Environment variable with the cookie file of nodes that have no login of their own."""
+CONFIG_VARIABLE = "PROGPOW_MINER_CONFIG"
+"""Environment variable that names the settings file, where no flag does."""
 
 
 def write(line: str) -> None:
@@ -42,8 +44,14 @@ def write(line: str) -> None:
     "-P", "--pool", "combined", multiple=True, metavar="URL",
     help="scheme://user.worker:pass@host:port, all in one; repeat for more.",
 )  # fmt: skip
-@click.option("-d", "--devices", "devices", metavar="LIST", help="Names, separated by commas.")
-@click.option("--backend", metavar="NAME", help="opencl, ref, or auto.")
+@click.option(
+    "-d",
+    "--devices",
+    "devices",
+    metavar="LIST",
+    help="Names, indexes, PCI addresses, UUIDs or patterns.",
+)
+@click.option("--backend", metavar="NAME", help="opencl, cuda, ref, or auto.")
 @click.option("--shares", type=int, help="Stop after so many accepted shares.")
 @click.option("--give-up", type=float, metavar="SECONDS", help="Stop after so long without pool.")
 @click.option("--tls-insecure", is_flag=True, default=None, help="Accept any certificate.")
@@ -57,6 +65,15 @@ def write(line: str) -> None:
 @click.option("--proxy", metavar="URL", help="socks5://[user:password@]host:port to go through.")
 @click.option("--cookie-file", metavar="FILE", help="A node's file with user and password.")
 @click.option("-R", "--report-hashrate", is_flag=True, default=None, help="Tell the pool.")
+@click.option("--rig", metavar="NAME", help="This rig's name; the host's where left out.")
+@click.option("--temp-stop", type=float, metavar="CELSIUS", help="Heat at which a device rests.")
+@click.option("--temp-start", type=float, metavar="CELSIUS", help="Heat below which it goes on.")
+@click.option("--api", metavar="HOST:PORT|off", help="Where API and dashboard listen.")
+@click.option("--api-token-file", metavar="FILE", help="File whose first line is the API's token.")
+@click.option("-l", "--log-file", metavar="FILE", help="Write the log there as well.")
+@click.option("--log-level", metavar="NAME", help="debug, info, warning or error.")
+@click.option("--console", metavar="NAME", help="auto, plain, live or json.")
+@click.option("--no-ledger", is_flag=True, help="Keep no record of shares on this machine.")
 @click.option("--record", metavar="FILE", help="Write down what is said to and by the pool.")
 @click.option("-c", "--config", type=click.Path(path_type=Path), help="Settings as TOML.")
 def mine(
@@ -67,26 +84,22 @@ def mine(
     passwords: tuple[str, ...],
     worker: str | None,
     combined: tuple[str, ...],
-    devices: str | None,
-    backend: str | None,
-    shares: int | None,
-    give_up: float | None,
     tls_insecure: bool | None,
     tls_ca_file: str | None,
     tls_fingerprint: str | None,
     protocol: str | None,
     proxy: str | None,
     cookie_file: str | None,
-    report_hashrate: bool | None,
-    record: str | None,
     config: Path | None,
+    **flags: Any,
 ) -> None:
     """Mine for the account that you name."""
     import asyncio
 
-    from miner.settings import load_settings
+    from miner.settings import load
 
-    pools = _pools(urls, users, passwords, worker, combined)
+    config = config or settings_file()
+    pools = paired(urls, users, passwords, worker, combined)
     for_each = {
         "tls_insecure": tls_insecure,
         "tls_ca_file": tls_ca_file,
@@ -104,20 +117,42 @@ def mine(
                 f"{flag} belongs to pools of the command line; write {key} under [[pools]] in "
                 f"{config}"
             )
-    settings = load_settings(
-        config,
-        {
-            "variant": variant,
-            "coin": coin,
-            "pools": pools or None,
-            "devices": {"use": names(devices), "backend": backend},
-            "shares": shares,
-            "give_up": give_up,
-            "report_hashrate": report_hashrate,
-            "record": record,
+    given = {"variant": variant, "coin": coin, "pools": pools or None, **_tables(**flags)}
+    asyncio.run(_mine(lambda: load(config, given, os.environ).settings))
+
+
+def _tables(
+    devices: str | None,
+    backend: str | None,
+    temp_stop: float | None,
+    temp_start: float | None,
+    api: str | None,
+    api_token_file: str | None,
+    log_file: str | None,
+    log_level: str | None,
+    console: str | None,
+    no_ledger: bool,
+    **others: Any,
+) -> dict[str, Any]:
+    """Put flags into the tables of the settings."""
+    return {
+        "devices": {
+            "use": names(devices),
+            "backend": backend,
+            "temperature_stop": temp_stop,
+            "temperature_start": temp_start,
         },
-    )
-    asyncio.run(_mine(settings))
+        "api": {"listen": api, "token_file": api_token_file},
+        "log": {"file": log_file, "level": log_level, "console": console},
+        "ledger": {"enabled": False if no_ledger else None},
+        **others,
+    }
+
+
+def settings_file() -> Path | None:
+    """Return the file that the environment names."""
+    name = os.environ.get(CONFIG_VARIABLE)
+    return Path(name) if name else None
 
 
 def names(devices: str | None) -> list[str] | None:
@@ -125,41 +160,21 @@ def names(devices: str | None) -> list[str] | None:
     return [n.strip() for n in devices.split(",") if n.strip()] if devices else None
 
 
-def _pools(
-    urls: tuple[str, ...],
-    users: tuple[str, ...],
-    passwords: tuple[str, ...],
-    worker: str | None,
-    combined: tuple[str, ...],
-) -> list[dict[str, Any]]:
-    """Pair -o with -u and -p in their order; one -u or -p serves every -o."""
-    for flag, values in (("-u", users), ("-p", passwords)):
-        if len(values) > max(len(urls), 1):
-            raise click.UsageError(f"{flag} is given {len(values)} times, -o {len(urls)} times")
-    for flag, values in (("-u", users), ("-p", passwords)):
-        if values and not urls:
-            raise click.UsageError(f"{flag} is given without -o URL")
-    pools: list[dict[str, Any]] = []
-    for i, url in enumerate(urls):
-        pools.append(
-            {
-                "url": url,
-                "user": users[min(i, len(users) - 1)] if users else None,
-                "password": passwords[min(i, len(passwords) - 1)] if passwords else None,
-                "worker": worker,
-            }
-        )
-    pools += [{"url": url, "worker": worker} for url in combined]
-    return pools
+async def _mine(read: Callable[[], Settings]) -> None:
+    from miner.run import mine as run_mine
+
+    await run_mine(mining_of(read()), write)
 
 
-async def _mine(settings: Settings) -> None:
+def mining_of(settings: Settings) -> Mining:
+    """Return what a run needs to be told, and print what a person should know of it. It may be
+    called again with other settings. Raises `UsageError` or `NoUsableDevice`."""
     from miner.catalog import find_coin
     from miner.devices.registry import choose_devices
     from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
     from miner.pool.tls import tls_context
     from miner.run import Mining
-    from miner.run import mine as run_mine
+    from miner.settings.secrets import exposed
 
     coin = find_coin(settings.coin) if settings.coin else None
     variant = chosen_variant(coin.variant if coin else settings.variant or "")
@@ -167,8 +182,10 @@ async def _mine(settings: Settings) -> None:
         coin.difficulty_one if coin else None
     ]
     pools = [pool_url(pool, coin) for pool in settings.pools]
-    use, out, missing = choose_devices(settings.devices.backend, settings.devices.use, variant)
-    for sentence in missing:
+    wanted = settings.devices
+    use, out, missing = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
+    tunings(settings, use)
+    for sentence in [*missing, *exposed(settings), *_unmatched(settings, [*use, *out])]:
         write(f"note      {sentence}")
     for left in out:
         write(f"note      {left.info.name} is not used: {left.info.unusable}")
@@ -181,7 +198,7 @@ async def _mine(settings: Settings) -> None:
                 f"note      {url.label}: its certificate is not checked, so that anyone in "
                 "between can take your shares"
             )
-    mining = Mining(
+    return Mining(
         variant,
         pools,
         use,
@@ -193,88 +210,22 @@ async def _mine(settings: Settings) -> None:
         limits=settings.limits.limits(),
         node=coin.node if coin else None,
     )
-    await run_mine(mining, write)
 
 
-def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
-    """Return the address that the settings of a pool name, for mining `coin`.
+def tunings(settings: Settings, devices: Sequence[Listed]) -> dict[str, Tuning]:
+    """Return what is wanted of each device, by its name; raises `ConfigError` where that
+    contradicts itself."""
+    from miner.devices.selection import tuning_of
 
-    Raises `ConfigError` for what does not go together.
-    """
-    from dataclasses import replace
-
-    from miner.errors import ConfigError
-    from miner.pool.schemes import NODE, Scheme, protocol_of
-    from miner.pool.socks import parse_proxy
-    from miner.pool.tls import parse_fingerprint
-    from miner.pool.url import DEFAULT_PASSWORD, parse_pool_url
-
-    password = None
-    if pool.password_file is not None:
-        password = _first_line(pool.password_file)
-    elif "password" in pool.model_fields_set:
-        password = pool.password.get_secret_value()
-    fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
-    url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
-    reward = ""
-    if url.transport.is_http and "@" in pool.url:
-        # The login in a node's address is the node's own; the user is who is paid.
-        reward = pool.user
-        url = parse_pool_url(pool.url, None, password, None, fallback)
-    protocol = protocol_of(
-        pool.protocol, Scheme(url.protocol, url.transport), coin.protocol if coin else None
-    )
-    if protocol == NODE and coin and coin.node is None:
-        raise ConfigError(
-            f"{url.label}: {coin.name} is mined over Stratum only, with a pool or with a node that "
-            "speaks it itself; write stratum+tcp://host:port"
-        )
-    if pool.tls_fingerprint is not None and not url.transport.has_tls:
-        raise ConfigError(
-            f"{url.label}: there is no certificate to pin without TLS; write stratum+tls:// or "
-            "https://"
-        )
-    if pool.cookie_file is not None and not url.transport.is_http:
-        raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
-    if pool.proxy is not None:
-        parse_proxy(pool.proxy)
-    cookie_file = _home(pool.cookie_file, "cookie file")
-    has_login = "@" in pool.url or pool.user or cookie_file
-    variable = os.environ.get(COOKIE_VARIABLE)
-    if url.transport.is_http and not has_login and variable:
-        cookie_file = _home(Path(variable), "cookie file")
-    return replace(
-        url,
-        protocol=protocol,
-        reward=reward,
-        tls_insecure=pool.tls_insecure,
-        ca_file=_home(pool.tls_ca_file, "CA file"),
-        tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
-        proxy=pool.proxy,
-        cookie_file=cookie_file,
-    )
+    base, blocks = settings.devices.base(), settings.devices.blocks()
+    return {d.info.name: tuning_of(d.info, d.index, blocks, base) for d in devices}
 
 
-def _home(path: Path | None, what: str) -> str | None:
-    """Return `path` with a home directory in place of its tilde."""
-    from miner.errors import ConfigError
+def _unmatched(settings: Settings, devices: Sequence[Listed]) -> list[str]:
+    from miner.devices.selection import matches
 
-    try:
-        return str(path.expanduser()) if path is not None else None
-    except RuntimeError as error:
-        raise ConfigError(f"{what} {path}: there is no such user; write the whole path") from error
-
-
-def _first_line(path: Path) -> str:
-    from miner.errors import ConfigError
-
-    try:
-        home = Path(_home(path, "password file") or path)
-        lines = home.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"password file {path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"password file {path}: is not UTF-8 text") from error
-    if not lines or not lines[0].strip():
-        raise ConfigError(f"password file {path}: its first line is empty")
-    return lines[0].strip()
+    return [
+        f"[[devices.tune]] {name!r} matches none of the devices"
+        for name, _ in settings.devices.blocks()
+        if not any(matches(d.info, d.index, name) for d in devices)
+    ]

@@ -136,7 +136,7 @@ def kind_of(annotation: Any) -> Any:
         return get_args(annotation)
     if origin is tuple:
         inner = kind_of(get_args(annotation)[0])
-        return inner if _is_table(inner) else tuple
+        return inner if is_table(inner) else tuple
     return annotation
 
 
@@ -148,15 +148,22 @@ def is_list(annotation: Any) -> bool:
     return origin is tuple
 
 
-def _is_table(kind: Any) -> bool:
+def fields_of(table: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the fields of a table by name, its own before those that it inherits."""
+    own = [name for name in table.model_fields if name in table.__annotations__]
+    return {name: table.model_fields[name] for name in (*own, *table.model_fields)}
+
+
+def is_table(kind: Any) -> bool:
+    """Tell whether what `kind_of` said is the model of a table."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _keys(table: type[BaseModel], place: tuple[str, ...], repeated: bool) -> Iterator[Key]:
     inner = []
-    for name, field in table.model_fields.items():
+    for name, field in fields_of(table).items():
         kind = kind_of(field.annotation)
-        if _is_table(kind):
+        if is_table(kind):
             inner.append((kind, (*place, name), repeated or is_list(field.annotation)))
         else:
             yield Key((*place, name), table, field, repeated)
@@ -168,7 +175,7 @@ def _tables(
     table: type[BaseModel], place: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
     yield place, table
-    for name, field in table.model_fields.items():
+    for name, field in fields_of(table).items():
         kind = kind_of(field.annotation)
-        if _is_table(kind):
+        if is_table(kind):
             yield from _tables(kind, (*place, name))

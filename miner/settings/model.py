@@ -28,6 +28,12 @@ PLACEHOLDER = "PUT_YOUR_WALLET_HERE"
 _LIMITS = Limits()
 
 
+def _own(text: str) -> str:
+    if PLACEHOLDER in text:
+        raise ValueError(f"is still the placeholder {PLACEHOLDER}; write your own wallet there")
+    return text
+
+
 def _shape(name: str) -> str:
     try:
         return shape_named(name).name
@@ -56,9 +62,11 @@ class _Model(BaseModel):
 class PoolSettings(_Model):
     """One pool; those after the first are tried in order when it fails."""
 
-    url: Text = Field(repr=False, examples=["stratum+tcp://pool.example:3333"])
+    url: Annotated[Text, AfterValidator(_own)] = Field(
+        repr=False, examples=["stratum+tcp://pool.example:3333"]
+    )
     """`stratum+tcp://host:port`, with or without `user:password@`."""
-    user: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
+    user: Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_own)] = Field(
         default="", repr=False, examples=["YOUR_WALLET"]
     )
     """Wallet or account, often `WALLET.worker`; may be part of `url` instead."""
@@ -86,8 +94,6 @@ class PoolSettings(_Model):
 
     @model_validator(mode="after")
     def _has_user(self) -> Self:
-        if PLACEHOLDER in self.user or PLACEHOLDER in self.url:
-            raise ValueError(f"still names {PLACEHOLDER}: write your own wallet in its place")
         scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
         if not self.user and "@" not in self.url and not scheme.transport.is_http:
             raise ValueError("needs a user, as its own key or as user@ in url")

@@ -166,7 +166,10 @@ def test_a_config_that_cannot_be_used(tmp_path: Path) -> None:
     for text, sentence in (
         (b"variant = \n", f"{path}: line 1: is not valid TOML"),
         (b"\xff\xfe", f"{path}: is not UTF-8 text"),
-        (b'varaint = "kawpow"\n', f"{path}: varaint: is no known key (did you mean variant?)"),
+        (
+            b'varaint = "kawpow"\n',
+            f"{path}: line 1: varaint: is no known key (did you mean variant?)",
+        ),
         (b'variant = "kawpow"\n[[pools]]\nurl = "h"\nuser = "w"\n', "pool 'h' has no port"),
     ):
         path.write_bytes(text)

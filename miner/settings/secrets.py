@@ -1,0 +1,95 @@
+"""What must not be shown: read from files, and hidden or shortened on screen."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+from miner.errors import ConfigError
+from miner.settings.keys import SECRETS
+from miner.settings.model import ApiSettings, Settings
+
+HIDDEN = "(hidden)"
+
+_LONGEST_NAME = 12
+"""Characters; a longer part of a user is taken for a wallet."""
+
+_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|[A-Za-z0-9_.-]+:[0-9]{1,5}")
+_SCHEME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,31}")
+
+
+def home(path: Path | None, what: str) -> str | None:
+    """Return `path` with a home directory in place of its tilde; raises `ConfigError`."""
+    try:
+        return str(path.expanduser()) if path is not None else None
+    except RuntimeError as error:
+        raise ConfigError(f"{what} {path}: there is no such user; write the whole path") from error
+
+
+def first_line(path: Path, what: str) -> str:
+    """Return the first line of the file that holds a secret; raises `ConfigError`, in whose
+    sentences the file is called `what`."""
+    try:
+        lines = Path(home(path, what) or path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{what} {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what} {path}: is not UTF-8 text") from error
+    if not lines or not lines[0].strip():
+        raise ConfigError(f"{what} {path}: its first line is empty")
+    return lines[0].strip()
+
+
+def token_of(api: ApiSettings) -> str | None:
+    """Return the API's token, from its file where it has one; raises `ConfigError`."""
+    if api.token_file is not None:
+        return first_line(api.token_file, "token file")
+    return api.token.get_secret_value().strip() if api.token is not None else None
+
+
+def exposed(settings: Settings) -> list[str]:
+    """Return a sentence for each file with a secret that everybody on this machine may read."""
+    files = [("password file", pool.password_file) for pool in settings.pools]
+    files += [("token file", settings.api.token_file)]
+    notes: dict[str, None] = {}
+    for what, path in files:
+        if path is None:
+            continue
+        try:
+            mode = path.expanduser().stat().st_mode
+        except (OSError, RuntimeError):
+            continue  # reading it says what is wrong
+        if mode & stat.S_IROTH:
+            notes[f"{what} {path} can be read by everybody on this machine; chmod 600 it"] = None
+    return list(notes)
+
+
+def shown(name: str, value: Any) -> Any:
+    """Return `value` of the key `name` as it may be shown."""
+    if value is None or value == "":
+        return value
+    if name in SECRETS:
+        return HIDDEN
+    if name == "user":
+        return shortened(value)
+    return address(value) if name in ("url", "proxy") else value
+
+
+def shortened(user: str) -> str:
+    """Return `user` with wallets cut down, as in "RXXXX…9abc.rig1"."""
+    parts = re.split(r"([./+@:])", user)
+    return "".join(p if len(p) <= _LONGEST_NAME else f"{p[:5]}…{p[-4:]}" for p in parts)
+
+
+def address(url: str) -> str:
+    """Return `url` without login and path, which may hold secrets."""
+    scheme, found, rest = url.strip().rpartition("://")
+    authority, _, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    if "@" in path:  # then the slash stood in a login
+        return HIDDEN
+    if not _ADDRESS.fullmatch(host) or (found and not _SCHEME.fullmatch(scheme)):
+        return HIDDEN
+    return f"{scheme}://{host}" if found else host
