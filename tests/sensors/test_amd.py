@@ -97,6 +97,17 @@ def test_the_fans_drive_becomes_percent(tmp_path: Path, drive: int, percent: flo
     assert AmdCard(AMD, tmp_path).read().fan == percent
 
 
+def test_a_drive_with_a_range_of_its_own_is_told_in_percent_of_that(tmp_path: Path) -> None:
+    amd_tree(tmp_path, pwm1=50, pwm1_max=100)
+    assert AmdCard(AMD, tmp_path).read().fan == 50.0
+
+
+def test_another_chip_on_the_card_is_not_taken_for_it(tmp_path: Path) -> None:
+    folder = amd_tree(tmp_path)
+    write(folder / "hwmon/hwmon0", {"name": "other", "temp1_input": 20_000})
+    assert AmdCard(AMD, tmp_path).read() == WHOLE
+
+
 def test_without_a_drive_the_fans_speed_becomes_percent(tmp_path: Path) -> None:
     amd_tree(tmp_path, "pwm1", fan1_input=1650)
     assert AmdCard(AMD, tmp_path).read().fan == 50.0

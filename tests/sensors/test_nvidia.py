@@ -161,6 +161,20 @@ def test_a_lost_card_is_reported_by_the_errors_name(name: str) -> None:
         found.read()
 
 
+def test_a_card_that_is_lost_between_two_values_is_reported() -> None:
+    card = Card(errors={"FanSpeed": pynvml.NVML_ERROR_GPU_IS_LOST})
+    with pytest.raises(DeviceError, match="NVML_ERROR_GPU_IS_LOST: the card does not answer"):
+        read(card)
+
+
+def test_an_error_of_an_earlier_reading_is_not_told_again() -> None:
+    card = Card(errors={"FanSpeed": pynvml.NVML_ERROR_UNKNOWN})
+    found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
+    found.read()
+    card.every_error, card.errors = NOT_SUPPORTED, {}
+    assert found.read() == Reading()
+
+
 def test_a_card_that_answers_nothing_but_errors_is_reported_by_name() -> None:
     with pytest.raises(DeviceError, match="NVML_ERROR_UNKNOWN"):
         read(Card(every_error=pynvml.NVML_ERROR_UNKNOWN))

@@ -109,6 +109,13 @@ async def test_a_read_that_blocks_is_never_joined_by_a_second_one() -> None:
     assert room.most == 1
 
 
+async def test_nothing_is_left_waiting_between_two_reads() -> None:
+    room = Room({"fake:0": COOL})
+    async with room.running():
+        await room.clock.advance(7.0)
+        assert len(asyncio.all_tasks()) == 2, "this test and the loop"
+
+
 async def test_after_ten_seconds_without_an_answer_all_is_unknown() -> None:
     room = Room({"fake:0": COOL, "fake:1": HOT})
     async with room.running():
