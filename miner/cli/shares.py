@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,14 +129,16 @@ def _export_shares(
 ) -> None:
     from miner.ledger.export import SHARE_NAMES, exported, share_record
 
-    found: Iterable[Share]
     if best is not None:
-        found = reader.best(best, wanted)
+        found: Iterable[Share] = reader.best(best, wanted)
     elif limit is not None:
         found = reader.shares(wanted, limit)[::-1]
     else:
         found = reader.each(wanted)
-    for text in exported(map(share_record, found), SHARE_NAMES, form):
+    rest = iter(found)
+    first = tuple(islice(rest, 1))  # where the ledger cannot be read, nothing is printed before
+    records = map(share_record, chain(first, rest))
+    for text in exported(records, SHARE_NAMES, form):
         click.echo(text, nl=False)
 
 
@@ -200,7 +203,7 @@ def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD)
     for head in heads:
-        table.add_column(head, justify="right" if head in NUMBERS else "left")
+        table.add_column(head, justify="right" if head in NUMBERS else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

@@ -75,5 +75,6 @@ def _cell(value: Value) -> Value:
 
 def _csv_line(values: Sequence[Value]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue()
+    # Only what the line end holds is quoted: hence one with both, cut to what shells expect.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue()[:-2] + "\n"

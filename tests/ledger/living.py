@@ -32,7 +32,7 @@ class Life:
         options = {"devices": [GPU], "report": self.reports.append, "rig": "rig1"} | options
         self.ledger = Ledger(path, self.clock, **options)
         self.also: Callable[[Event], None] = lambda event: None
-        self._nonces = 0
+        self.shares_told = 0
 
     def job(self, **changes: Any) -> Job:
         height = changes.pop("height", 7501)
@@ -41,9 +41,9 @@ class Life:
     def claim(
         self, device: str = "cuda:0", job: Job | None = None, difficulty: float = 2000.0
     ) -> Solution:
-        self._nonces += 1
+        self.shares_told += 1
         return Solution(
-            job or self.job(), 0xABCD << 48 | self._nonces, device, self.clock.now(),
+            job or self.job(), 0xABCD << 48 | self.shares_told, device, self.clock.now(),
             bytes(32), hash_reaching(difficulty),
         )  # fmt: skip
 

@@ -1,0 +1,305 @@
+"""`shares`: what became of every share, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import datetime, tzinfo
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from miner.cli import cli
+from miner.cli.shares import shares
+from miner.ledger import LedgerReader
+from miner.work import Outcome
+from tests.cli.running import Ran, run
+from tests.ledger.living import POOL, Life
+
+BEGUN = 1_800_001_000.0
+MORE = 90_000.0
+"""Seconds between the two runs of `ledger`."""
+
+
+class AnHourLater(datetime):
+    """It is an hour after the second run."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> AnHourLater:
+        return cls.fromtimestamp(BEGUN + MORE + 3600.0, tz)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PROGPOW_MINER_STATE", str(tmp_path))
+    monkeypatch.setitem(cli.commands, "shares", shares)
+    return tmp_path
+
+
+@pytest.fixture
+def ledger(state: Path) -> Path:
+    """Two runs: five shares of five classes, then two of another device."""
+    path = state / "ledger.sqlite"
+    first = Life(path)
+    first.lived(difficulty=2500.0)
+    first.lived(Outcome.STALE, "job not found")
+    first.refuted()
+    first.answered(first.found(), Outcome.NOT_SENT)
+    first.found()
+    first.ledger.close()
+    second = Life(path, seconds=1000.0 + MORE)
+    job = second.job(pool="stratum+tls://other.example:443", block_target=2**256 // 6000)
+    second.lived(device="ref", job=job, difficulty=7e6)
+    second.lived(Outcome.INVALID, "=HYPERLINK()", device="ref", job=job)
+    second.ledger.close()
+    return path
+
+
+def rows(ran: Ran) -> list[list[str]]:
+    """The cells of a plain table; columns are apart by two spaces at least."""
+    assert (ran.code, ran.err) == (0, "")
+    return [[c for c in line.split("  ") if c.strip()] for line in ran.out.splitlines()]
+
+
+def exported(*arguments: str) -> list[dict[str, object]]:
+    ran = run("shares", "--export", "json", *arguments)
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert isinstance(found, list)
+    return found
+
+
+def numbers(*arguments: str) -> list[tuple[str, object]]:
+    return [(str(share["device"]), share["number"]) for share in exported(*arguments)]
+
+
+def test_without_a_ledger_there_is_a_sentence(state: Path) -> None:
+    for more in ((), ("--sum",), ("--best", "3"), ("--export", "csv")):
+        ran = run("shares", *more)
+        path = state / "ledger.sqlite"
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err == (
+            f"progpow-miner: {path}: there is no share ledger yet; mining begins one\n"
+        )
+
+
+def test_the_list_tells_lives_the_newest_last(ledger: Path) -> None:
+    head, *lines = run("shares").out.splitlines()
+    assert head.split() == [
+        "found", "device", "pool", "height", "nonce", "asked", "reached", "answer", "outcome",
+        "text",
+    ]  # fmt: skip
+    assert len(lines) == 7
+    moment = f"{datetime.fromtimestamp(BEGUN):%Y-%m-%d %H:%M:%S}"
+    assert " ".join(lines[0].split()) == (
+        f"{moment} cuda:0 {POOL} 7501 abcd000000000001 1.00 k 2.50 k 500 ms accepted"
+    )
+    assert "500 ms  stale            job not found" in lines[1]
+    assert "hardware         hashed again to" in lines[2]
+    assert lines[3].endswith("stale, not sent")
+    assert lines[4].endswith("unanswered")
+    assert lines[5].endswith("accepted, block")
+    assert "7.00 M" in lines[5]
+    assert lines[6].endswith("=HYPERLINK()")
+
+
+def test_columns_stand_under_each_other(ledger: Path) -> None:
+    lines = run("shares").out.splitlines()
+    at = lines[0].index("nonce")
+    assert all(line[at - 2 : at + 4] == "  abcd" for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ((), 7),
+        (("--limit", "3"), 3),
+        (("--run", "last"), 2),
+        (("--run", "all"), 7),
+        (("--run", "2027011"), 7),
+        (("-d", "ref"), 2),
+        (("--device", "0000:01:00.0"), 5),
+        (("--pool", "OTHER"), 2),
+        (("-a", "kawpow"), 7),
+        (("-a", "evrprogpow"), 0),
+        (("--outcome", "stale"), 1),
+        (("--outcome", "Stale, not sent", "--outcome", "hardware"), 2),
+        (("--outcome", "unanswered"), 1),
+        (("--blocks",), 1),
+        (("--since", "2027-01-16T00:00:00+00:00"), 2),
+        (("--until", "2027-01-16 00:00:00+00:00"), 5),
+        (("--since", "2h"), 2),
+        (("--since", "30m"), 0),
+        (("--since", "1w", "--until", "7200s"), 5),
+        (("--since", "1.5d"), 7),
+    ],
+)
+def test_shares_are_chosen(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], found: int
+) -> None:
+    monkeypatch.setattr("miner.cli.shares.datetime", AnHourLater)
+    assert len(exported(*arguments)) == found
+    plain = rows(run("shares", *arguments))
+    assert len(plain) - 1 == found or (plain == [["no shares"]] and not found)
+
+
+def test_a_limit_leaves_the_newest(ledger: Path) -> None:
+    assert numbers("--limit", "3") == [("cuda:0", 5), ("ref", 1), ("ref", 2)]
+
+
+def test_the_best_come_first(ledger: Path) -> None:
+    assert numbers("--best", "2") == [("ref", 1), ("cuda:0", 1)]
+    assert [row[-1].strip() for row in rows(run("shares", "--best", "1"))[1:]] == [
+        "accepted, block"
+    ]
+
+
+def test_only_twenty_are_listed_unless_one_asks_and_all_are_exported(state: Path) -> None:
+    life = Life(state / "ledger.sqlite")
+    for _ in range(30):
+        life.lived()
+    life.ledger.close()
+    assert len(run("shares").out.splitlines()) == 21
+    assert len(run("shares", "--limit", "25").out.splitlines()) == 26
+    assert [number for _, number in numbers()] == list(range(1, 31))
+
+
+def test_sums_by_device_and_outcome(ledger: Path) -> None:
+    table = rows(run("shares", "--sum"))
+    assert [cell.strip() for cell in table[0]] == [
+        "device", "outcome", "shares", "accepted", "blocks", "work", "best", "answer", "first",
+        "last",
+    ]  # fmt: skip
+    assert [[cell.strip() for cell in row[:4]] for row in table[1:]] == [
+        ["cuda:0", "accepted", "1", "1"],
+        ["cuda:0", "hardware", "1", "0"],
+        ["cuda:0", "stale", "1", "0"],
+        ["cuda:0", "stale, not sent", "1", "0"],
+        ["cuda:0", "unanswered", "1", "0"],
+        ["ref", "accepted", "1", "1"],
+        ["ref", "invalid", "1", "0"],
+    ]
+
+
+def test_sums_by_other_names(ledger: Path) -> None:
+    found = exported("--sum", "--by", "day, device")
+    assert [(one["day"], one["device"], one["shares"]) for one in found] == [
+        ("2027-01-15", "cuda:0", 5),
+        ("2027-01-16", "ref", 2),
+    ]
+    assert found[1]["blocks"] == 1
+    assert found[0]["first"] == "2027-01-15T08:16:40.000000Z"
+    (whole,) = exported("--sum", "--by", "")
+    assert (whole["shares"], whole["found"], whole["accepted"]) == (7, 6, 2)
+    assert exported("--sum", "--run", "none") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--sum", "--by", "mood"), "by: 'mood' is none of run, day, hour, device"),
+        (("--since", "soon"), "--since: 'soon' is neither a length as in 90s"),
+        (("--until", "2027-13-01"), "--until: '2027-13-01' is neither a length"),
+        (("--since", "0001-01-01"), "--since: '0001-01-01' is neither"),
+        (("--outcome", "odd"), "--outcome: 'odd' is none of: accepted; stale; low difficulty;"),
+        (("--sum", "--best", "2"), "give --sum or --best, not both"),
+        (("--sum", "--limit", "2"), "--limit is for single shares"),
+        (("--best", "0"), "0 is not in the range"),
+        (("--export", "xml"), "'xml' is not one of"),
+        (("--file", "/nowhere/at/all"), "/nowhere/at/all: there is no share ledger yet"),
+    ],
+)
+def test_mistakes_are_sentences(ledger: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    ran = run("shares", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_broken_file_is_a_sentence(state: Path) -> None:
+    other = state / "other.sqlite"
+    other.write_bytes(b"\xff" * 9000)
+    ran = run("shares", "--file", other)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"progpow-miner: {other}: the share ledger cannot be read: file is not a database\n"
+    )
+
+
+def test_csv_holds_what_the_ledger_holds(ledger: Path) -> None:
+    ran = run("shares", "--export", "csv")
+    assert (ran.code, ran.err) == (0, "")
+    read = list(csv.DictReader(io.StringIO(ran.out)))
+    kept = LedgerReader(ledger).shares(newest_first=False)
+    assert len(read) == len(kept) == 7
+    for line, share in zip(read, kept, strict=True):
+        for name in ("run", "device", "pool", "algorithm", "job", "nonce", "header", "outcome"):
+            assert line[name] == getattr(share, name)
+        for name in ("number", "height", "epoch", "period"):
+            assert int(line[name]) == getattr(share, name)
+        for name in ("difficulty_asked", "difficulty_reached"):
+            assert float(line[name]) == getattr(share, name)
+        for name in ("found_at", "verified_at", "sent_at", "answered_at"):
+            moment = getattr(share, name)
+            at = datetime.fromisoformat(line[name]).timestamp() if line[name] else None
+            assert at == moment
+        assert line["is_block"] == str(int(share.is_block))
+        assert line["pci"] == (share.pci or "")
+        assert line["text"] == share.text or line["text"] == "'" + share.text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_a_pools_text_is_never_a_formula(state: Path, text: str) -> None:
+    life = Life(state / "ledger.sqlite")
+    life.lived(Outcome.INVALID, text, job=life.job(id=text))
+    life.lived(Outcome.INVALID, f'plain, "quoted" {text}')
+    life.ledger.close()
+    read = list(csv.DictReader(io.StringIO(run("shares", "--export", "csv").out, newline="")))
+    assert [line["text"] for line in read] == ["'" + text, f'plain, "quoted" {text}']
+    assert read[0]["job"] == "'" + text
+    assert exported()[0]["text"] == text
+
+
+def test_json_lines_are_the_same_records(ledger: Path) -> None:
+    lines = run("shares", "--export", "jsonl").out.splitlines()
+    assert [json.loads(line) for line in lines] == exported()
+    share = json.loads(lines[4])
+    assert share["outcome"] == "unanswered"
+    assert share["sent_at"] is share["answered_at"] is share["answer_seconds"] is None
+
+
+def test_an_export_of_nothing_is_empty_and_whole(ledger: Path) -> None:
+    assert run("shares", "--export", "json", "-d", "none").out == "[]\n"
+    assert run("shares", "--export", "jsonl", "-d", "none").out == ""
+    (head,) = run("shares", "--export", "csv", "-d", "none").out.splitlines()
+    assert head.startswith("run,number,device,pci,uuid,pool,")
+
+
+NASTY = "\x1b[2J\x1b]0;owned\x07 [bold]\u202e\u2028 end"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_pools_text_does_not_move_the_cursor(
+    state: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    life = Life(state / "ledger.sqlite")
+    life.lived(Outcome.INVALID, NASTY)
+    life.ledger.close()
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    seen = SimpleNamespace(StringIO=Screen, BytesIO=io.BytesIO, TextIOWrapper=io.TextIOWrapper)
+    monkeypatch.setattr("tests.cli.running.io", seen)
+    ran = run("shares")
+    assert ran.code == 0
+    shown = ran.out
+    if terminal:
+        assert "───" in shown
+        shown = shown.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert "[bold]" in shown
+    assert all(c.isprintable() or c == "\n" for c in shown)
