@@ -1,0 +1,197 @@
+"""The snapshot as Prometheus reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
+from prometheus_client.utils import floatToGoString
+
+from miner.api.series import OF_DEVICE, OF_POOL, OF_RIG, Series, T
+from miner.telemetry import Histogram, PoolSnapshot, PoolState, Snapshot, Tally
+from miner.work import DeviceInfo, Outcome
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""Of what `metrics` returns."""
+
+MOST_POOLS = 32
+"""Pools that have series of their own. A pool may send us to other ports of its host, each of
+which is a pool to the snapshot, and could so fill somebody's Prometheus."""
+
+OTHERS = "others"
+"""The label under which the pools beyond `MOST_POOLS` are counted."""
+
+_PREFIX = "progpow_miner"
+_UNITS = (
+    "hashes_per_second", "hashes", "shares", "seconds", "celsius", "watts", "hertz", "bytes",
+    "ratio",
+)  # fmt: skip
+
+
+def metrics(snapshot: Snapshot) -> bytes:
+    """Return the snapshot and this process in the text format 0.0.4 of Prometheus, UTF-8."""
+    return exposition(snapshot)[0]
+
+
+def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
+    """Return (text, content type) as `accept`, a request's header, prefers them: OpenMetrics
+    where it is named there, else the text format 0.0.4."""
+    registry = CollectorRegistry()
+    registry.register(SnapshotCollector(snapshot))
+    ProcessCollector(registry=registry)
+    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if "application/openmetrics-text" in wanted:
+        encode, kind = choose_encoder("application/openmetrics-text")
+        return encode(registry), kind
+    return generate_latest(registry), CONTENT_TYPE
+
+
+def device_labels(devices: Iterable[DeviceInfo]) -> dict[str, str]:
+    """Return what stands for each device, by its name: the PCI address where it is known and no
+    device before it has the same one, else the name."""
+    infos = list(devices)
+    taken = {info.name for info in infos}
+    labels = {}
+    for info in infos:
+        label = info.pci if info.pci and info.pci not in taken else info.name
+        taken.add(label)
+        labels[info.name] = label
+    return labels
+
+
+class SnapshotCollector:
+    """Tells one snapshot; what is unknown has no series."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._algorithm = snapshot.about.algorithm
+        self._names = device_labels(device.info for device in snapshot.devices)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        snapshot, algorithm, about = self._snapshot, self._algorithm, self._snapshot.about
+        told = {
+            "rig": about.rig, "version": about.version, "algorithm": algorithm, "coin": about.coin,
+        }  # fmt: skip
+        yield InfoMetricFamily(_PREFIX, "The miner.", {k: _text(v) for k, v in told.items()})
+        for of_rig in OF_RIG:
+            yield _family(of_rig, ["algorithm"], [([algorithm], snapshot)])
+        yield self._device_info()
+        devices = [(self._device(d.name, d.info.uuid), d) for d in snapshot.devices]
+        for of_device in OF_DEVICE:
+            yield _family(of_device, ["device", "uuid", "algorithm"], devices)
+        yield self._shares()
+        pools = [([pool.label, algorithm], pool) for pool in _bounded(snapshot.pools)]
+        for of_pool in OF_POOL:
+            yield _family(of_pool, ["pool", "algorithm"], pools)
+        timings = snapshot.timings
+        for name, meaning, histogram in (
+            ("share_round_trip", "From sending a share to its answer.", timings.share),
+            ("kernel_build", "From wanting a period's kernel to its proof.", timings.kernel),
+            ("job_switch", "From a job's arrival to its first launch.", timings.job),
+            ("dataset_build", "From wanting an epoch's dataset to its proof.", timings.dataset),
+        ):
+            yield self._histogram(name, meaning, histogram)
+
+    def _device(self, name: str, uuid: str | None) -> list[str]:
+        return [self._names.get(name, name), uuid or "", self._algorithm]
+
+    def _device_info(self) -> Metric:
+        labels = ["device", "uuid", "algorithm"]
+        family = InfoMetricFamily(f"{_PREFIX}_device", "The device.", labels=labels)
+        for info in (device.info for device in self._snapshot.devices):
+            told = {
+                "name": info.name, "model": info.model, "backend": info.backend,
+                "kind": info.kind, "vendor": info.vendor, "driver": info.driver,
+            }  # fmt: skip
+            values = [_text(value) for value in self._device(info.name, info.uuid)]
+            family.add_metric(values, {k: _text(v) for k, v in told.items()})
+        return family
+
+    def _shares(self) -> Metric:
+        """Every outcome of every device at every pool, from zero: a rate needs its zero."""
+        snapshot = self._snapshot
+        beyond = {pool.label for pool in snapshot.pools[MOST_POOLS:]}
+        counts: dict[tuple[str, str, str], int] = {}
+        devices = [device.name for device in snapshot.devices]
+        zeros = {(name, pool.label): Tally() for name in devices for pool in snapshot.pools}
+        for (name, pool), tally in {**zeros, **snapshot.by_pool}.items():
+            outcomes = {o.name.lower(): tally.outcomes.get(o, 0) for o in Outcome}
+            for outcome, count in (outcomes | {"hardware": tally.hardware}).items():
+                key = (name, OTHERS if pool in beyond else pool, outcome)
+                counts[key] = counts.get(key, 0) + count
+        uuids = {device.name: device.info.uuid for device in snapshot.devices}
+        series = Series[int]("shares_total", "Shares by what became of them.", lambda n: n)
+        rows = [
+            ([*self._device(name, uuids.get(name)), pool, outcome], count)
+            for (name, pool, outcome), count in counts.items()
+        ]
+        return _family(series, ["device", "uuid", "algorithm", "pool", "outcome"], rows)
+
+    def _histogram(self, name: str, meaning: str, histogram: Histogram) -> Metric:
+        family = HistogramMetricFamily(
+            f"{_PREFIX}_{name}_seconds", meaning, labels=["algorithm"], unit="seconds"
+        )
+        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric([_text(self._algorithm)], buckets, histogram.total)
+        return family
+
+
+def _family(
+    series: Series[T], labels: Sequence[str], rows: Iterable[tuple[Sequence[str], T]]
+) -> Metric:
+    name = f"{_PREFIX}_{series.name}"
+    bare = name.removesuffix("_total")
+    unit = next((unit for unit in _UNITS if bare.endswith(f"_{unit}")), "")
+    names = [*labels, series.label] if series.label else labels
+    kind = GaugeMetricFamily if bare == name else CounterMetricFamily
+    family: GaugeMetricFamily | CounterMetricFamily = kind(
+        bare, series.meaning, labels=names, unit=unit
+    )
+    for values, subject in rows:
+        told = series.value(subject)
+        parts = told if isinstance(told, Mapping) else {"": told}
+        for part, value in parts.items():
+            if value is not None:
+                own = [*values, part] if series.label else values
+                family.add_metric([_text(each) for each in own], float(value))
+    return family
+
+
+def _bounded(pools: Sequence[PoolSnapshot]) -> list[PoolSnapshot]:
+    """Return the first `MOST_POOLS`, and the others as one."""
+    own, others = list(pools[:MOST_POOLS]), pools[MOST_POOLS:]
+    if others:
+        states = {pool.state for pool in others}
+        connected = PoolState.CONNECTED in states
+        own.append(
+            replace(
+                others[-1],
+                label=OTHERS,
+                state=PoolState.CONNECTED if connected else PoolState.LOST,
+                unverified=any(pool.unverified for pool in others),
+                logins=sum(pool.logins for pool in others),
+                losses=sum(pool.losses for pool in others),
+                last_share_at=max(
+                    (p.last_share_at for p in others if p.last_share_at), default=None
+                ),
+                work=sum(pool.work for pool in others),
+            )
+        )
+    return own
+
+
+def _text(value: str) -> str:
+    """Names of devices and hosts may hold bytes that were no UTF-8."""
+    return value.encode("utf-8", "replace").decode("utf-8")

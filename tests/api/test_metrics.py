@@ -1,0 +1,440 @@
+"""What Prometheus is told: the snapshot's numbers, under names that Prometheus likes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from miner.api.metrics import CONTENT_TYPE, MOST_POOLS, OTHERS, device_labels, exposition, metrics
+from miner.telemetry import (
+    About,
+    CandidateRefuted,
+    DatasetBuilding,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    DeviceState,
+    JobTaken,
+    KernelReady,
+    Launched,
+    NewJob,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    PoolState,
+    Reading,
+    SensorsRead,
+    Snapshot,
+    Tally,
+    Telemetry,
+)
+from miner.work import Candidate, Outcome
+from tests.fakes.rig import FIRST, ONE, SECOND, ZERO, Rig, busy_rig, job
+
+CHECKOUT = Path(__file__).parents[2]
+PROMTOOL = shutil.which("promtool")
+OPENMETRICS = "application/openmetrics-text"
+MINE = "progpow_miner_"
+
+Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def families(snapshot: Snapshot) -> dict[str, Metric]:
+    parsed = list(parse_text(metrics(snapshot).decode()))
+    named = {family.name: family for family in parsed}
+    assert len(named) == len(parsed)
+    return named
+
+
+def values(snapshot: Snapshot) -> Values:
+    """Every series by name and labels; an empty label is none, as Prometheus has it."""
+    found: Values = {}
+    for family in families(snapshot).values():
+        for sample in family.samples:
+            labels = frozenset((k, v) for k, v in sample.labels.items() if v)
+            assert (sample.name, labels) not in found, "one series, told twice"
+            found[sample.name, labels] = sample.value
+    return found
+
+
+class Told:
+    """Takes series out of what was told, so that none is left unlooked at."""
+
+    def __init__(self, snapshot: Snapshot, **common: str) -> None:
+        self.left = {k: v for k, v in values(snapshot).items() if k[0].startswith(MINE)}
+        self.common = common
+
+    def take(self, name: str, /, **labels: str | None) -> float | None:
+        known = {k: v for k, v in (self.common | labels).items() if v}
+        return self.left.pop((MINE + name, frozenset(known.items())), None)
+
+    def holds(self, name: str, value: float | None, /, **labels: str | None) -> None:
+        assert self.take(name, **labels) == value, (name, labels)
+
+
+@pytest.fixture
+async def snapshot() -> Snapshot:
+    return (await busy_rig()).telemetry.snapshot()
+
+
+def test_every_number_is_that_of_the_snapshot(snapshot: Snapshot) -> None:
+    told = Told(snapshot, algorithm="kawpow")
+    told.holds("info", 1, rig="rig1", version="1.2.3", coin="RVN")
+    told.holds("start_time_seconds", snapshot.started_at)
+    told.holds("job_known", 1)
+    told.holds("job_timestamp_seconds", snapshot.job_at)
+    told.holds("jobs_total", 2)
+    told.holds("epoch_changes_total", snapshot.epochs)
+    told.holds("difficulty_hashes", snapshot.difficulty)
+    told.holds("height", snapshot.height)
+    told.holds("epoch", snapshot.epoch)
+    told.holds("period", snapshot.period)
+    told.holds("effort_ratio", snapshot.luck.effort)
+    told.holds("luck_band_shares", snapshot.luck.band.low, bound="low")
+    told.holds("luck_band_shares", snapshot.luck.band.high, bound="high")
+    for d in snapshot.devices:
+        told.common = {"algorithm": "kawpow", "device": d.info.pci or "", "uuid": d.info.uuid or ""}
+        told.holds(
+            "device_info", 1, name=d.name, model=d.info.model, backend=d.info.backend,
+            kind="gpu", vendor=d.info.vendor, driver=d.info.driver,
+        )  # fmt: skip
+        told.holds("hashrate_hashes_per_second", d.hashrate.ten_seconds, window="10s")
+        told.holds("hashrate_hashes_per_second", d.hashrate.minute, window="60s")
+        told.holds("hashrate_hashes_per_second", d.hashrate.quarter_hour, window="15m")
+        told.holds("hashes_total", d.tried)
+        told.holds("shares_found_total", d.found)
+        told.holds("shares_expected_total", d.luck.expected)
+        told.holds("device_effort_ratio", d.luck.effort)
+        told.holds("best_share_hashes", d.best_difficulty)
+        told.holds("device_last_share_timestamp_seconds", d.last_share_at)
+        for state in DeviceState:
+            told.holds("device_state", d.state is state, state=state.name.lower())
+        told.holds("device_faults_total", d.faults)
+        told.holds("device_kernels_total", d.kernels)
+        told.holds("device_datasets_total", d.datasets)
+        told.holds("device_temperature_celsius", d.reading.temperature, sensor="core")
+        told.holds("device_temperature_celsius", d.reading.hotspot_temperature, sensor="hotspot")
+        told.holds("device_temperature_celsius", d.reading.memory_temperature, sensor="memory")
+        told.holds("device_power_watts", d.reading.power)
+        told.holds("device_power_limit_watts", d.reading.power_limit)
+        first = d.info is ZERO
+        told.holds("device_fan_ratio", 0.57 if first else None)
+        told.holds("device_utilization_ratio", 0.99 if first else None)
+        told.holds("device_clock_hertz", 1.785e9 if first else None, clock="core")
+        told.holds("device_clock_hertz", 9.501e9 if first else None, clock="memory")
+        told.holds("device_memory_bytes", d.info.memory)
+        told.holds("device_memory_used_bytes", d.reading.memory_used)
+        for pool in (FIRST, SECOND):
+            tally = snapshot.by_pool.get((d.name, pool), Tally())
+            for outcome in Outcome:
+                count = tally.outcomes.get(outcome, 0)
+                told.holds("shares_total", count, pool=pool, outcome=outcome.name.lower())
+            told.holds("shares_total", tally.hardware, pool=pool, outcome="hardware")
+    for p in snapshot.pools:
+        told.common = {"algorithm": "kawpow", "pool": p.label}
+        told.holds("pool_connected", p.state is PoolState.CONNECTED)
+        told.holds("pool_unverified", p.unverified)
+        told.holds("pool_logins_total", p.logins)
+        told.holds("pool_losses_total", p.losses)
+        told.holds("pool_latency_seconds", p.latency)
+        told.holds("pool_last_share_timestamp_seconds", p.last_share_at)
+        told.holds("pool_accepted_work_hashes_total", p.work)
+    told.common = {"algorithm": "kawpow"}
+    for name, histogram in {
+        "share_round_trip_seconds": snapshot.timings.share,
+        "kernel_build_seconds": snapshot.timings.kernel,
+        "job_switch_seconds": snapshot.timings.job,
+        "dataset_build_seconds": snapshot.timings.dataset,
+    }.items():
+        bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+        for bound, count in zip(bounds, accumulate(histogram.counts), strict=True):
+            told.holds(f"{name}_bucket", count, le=bound)
+        told.holds(f"{name}_count", histogram.count)
+        told.holds(f"{name}_sum", histogram.total)
+    assert not told.left
+
+
+def test_the_busy_rig_is_busy_enough_to_tell_numbers_apart(snapshot: Snapshot) -> None:
+    told = Told(snapshot, algorithm="kawpow", device="0000:0a:00.0", uuid=ZERO.uuid or "")
+    told.holds("shares_total", 2, pool=FIRST, outcome="accepted")
+    told.holds("shares_total", 1, pool=SECOND, outcome="accepted")
+    for outcome in ("stale", "not_sent", "low_difficulty", "duplicate", "invalid", "lost"):
+        told.holds("shares_total", 1, pool=FIRST, outcome=outcome)
+    told.holds("shares_total", 0, pool=FIRST, outcome="hardware")
+    told.common |= {"device": "0000:21:00.0", "uuid": ""}
+    told.holds("shares_total", 1, pool=FIRST, outcome="hardware")
+    told.holds("device_state", 1, state="paused")
+
+
+def test_what_is_unknown_has_no_series() -> None:
+    rig = Rig()
+    empty = {name for name, _ in values(rig.telemetry.snapshot())}
+    for name in (
+        "height", "epoch", "period", "difficulty_hashes", "job_timestamp_seconds",
+        "best_share_hashes", "device_last_share_timestamp_seconds", "device_temperature_celsius",
+        "device_power_watts", "device_power_limit_watts", "device_fan_ratio",
+        "device_clock_hertz", "device_memory_used_bytes", "device_utilization_ratio",
+        "device_throttled", "device_dataset_progress_ratio", "pool_connected",
+        "pool_latency_seconds", "shares_total",
+    ):  # fmt: skip
+        assert MINE + name not in empty
+    assert MINE + "job_known" in empty
+    rig.emit(PoolConnecting(FIRST))
+    names = {name for name, _ in values(rig.telemetry.snapshot())}
+    assert names - empty == {
+        MINE + name
+        for name in (
+            "pool_connected", "pool_unverified", "pool_logins_total", "pool_losses_total",
+            "pool_accepted_work_hashes_total", "shares_total",
+        )
+    }  # fmt: skip
+
+
+def test_a_miner_without_devices_and_names_can_be_told(snapshot: Snapshot) -> None:
+    nobody = replace(snapshot, about=About(), devices=(), pools=(), by_pool={}, job=None)
+    told = Told(nobody)
+    told.holds("info", 1)
+    told.holds("job_known", 0)
+
+
+def test_a_dataset_that_is_built_and_a_card_that_holds_back_are_told() -> None:
+    rig = Rig()
+    rig.emit(DatasetBuilding(ZERO.name, 400, 0.25, 1.0, 4 << 30))
+    rig.emit(SensorsRead(ZERO.name, Reading(fan=0.0, throttle="power limit, too hot")))
+    told = Told(rig.telemetry.snapshot(), algorithm="kawpow", device="0000:0a:00.0")
+    told.common["uuid"] = ZERO.uuid or ""
+    told.holds("device_dataset_progress_ratio", 0.25)
+    told.holds(
+        "device_fan_ratio",
+        0,
+    )
+    told.holds("device_throttled", 1, reason="power limit")
+    told.holds("device_throttled", 1, reason="too hot")
+    told.holds("device_state", 1, state="building")
+
+
+def test_the_device_is_its_pci_address_unless_another_one_has_it() -> None:
+    twin = replace(ONE, name="opencl:1.0", pci=ZERO.pci)
+    bare = replace(ONE, name="ref", pci=None)
+    odd = replace(ONE, name="odd", pci="ref")
+    assert device_labels([ZERO, ONE, twin, odd, bare]) == {
+        "cuda:0": "0000:0a:00.0",
+        "opencl:0.1": "0000:21:00.0",
+        "opencl:1.0": "opencl:1.0",
+        "odd": "odd",
+        "ref": "ref",
+    }
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.sampled_from("abcd")), max_size=6)
+)
+def test_no_two_devices_are_one(named: list[tuple[str, str | None]]) -> None:
+    infos = [replace(ZERO, name=name, pci=pci) for name, pci in dict(named).items()]
+    assert len(set(device_labels(infos).values())) == len(infos)
+
+
+@given(st.text(alphabet=st.characters(), max_size=20), st.text(max_size=20))
+@settings(max_examples=25, deadline=None)
+def test_any_text_can_be_a_label(rig: str, model: str) -> None:
+    clock = Rig().clock
+    telemetry = Telemetry(clock, [replace(ZERO, model=model)], About(rig, "1", "kawpow", "RVN"))
+    told = families(telemetry.snapshot())
+    shown = rig.encode("utf-8", "replace").decode()
+    assert told[MINE + "info"].samples[0].labels["rig"] == shown
+    assert told[MINE + "device_info"].samples[0].labels["model"] == model
+
+
+@pytest.mark.parametrize("rig", ["\udcff", 'a"b', "a\\b", "a\nb", "a\rb", "ä€"])
+def test_a_name_that_must_be_escaped_comes_back(rig: str) -> None:
+    told = families(Telemetry(Rig().clock, [], About(rig)).snapshot())
+    assert told[MINE + "info"].samples[0].labels["rig"] == rig.replace("\udcff", "?")
+
+
+def test_no_word_of_a_pool_is_told() -> None:
+    rig = Rig()
+    evil = 'evil"} 1\nprogpow_miner_evil'
+    theirs = replace(job(), id=evil)
+    rig.emit(PoolConnecting(FIRST), PoolReady(FIRST), PoolNotice(FIRST, evil), NewJob(theirs))
+    for outcome in Outcome:
+        rig.share(ZERO.name, theirs, outcome, evil)
+    rig.emit(DeviceFault(ZERO.name, evil), PoolLost(FIRST, evil, None))
+    assert b"evil" not in metrics(rig.telemetry.snapshot())
+
+
+def test_a_pool_that_sends_us_from_port_to_port_does_not_fill_prometheus() -> None:
+    rig = Rig()
+    ports = [f"stratum+tcp://pool.example:{port}" for port in range(1, 201)]
+    for port in ports:
+        rig.emit(PoolConnecting(port), PoolReady(port), NewJob(job(pool=port)))
+        rig.share(ZERO.name, job(pool=port), Outcome.ACCEPTED)
+        rig.emit(PoolLost(port, "it sent us on", 1.0))
+    rig.emit(PoolConnecting(ports[-2], unverified=True), PoolReady(ports[-2]))
+    snapshot = rig.telemetry.snapshot()
+    found = values(snapshot)
+    assert {dict(labels).get("pool") for _, labels in found} == {None, OTHERS, *ports[:MOST_POOLS]}
+    told = Told(snapshot, algorithm="kawpow", pool=OTHERS)
+    told.holds("pool_connected", 1)
+    told.holds("pool_unverified", 1)
+    told.holds("pool_logins_total", 200 - MOST_POOLS + 1)
+    told.holds("pool_losses_total", 200 - MOST_POOLS)
+    told.holds("pool_accepted_work_hashes_total", sum(p.work for p in snapshot.pools[MOST_POOLS:]))
+    told.holds("pool_last_share_timestamp_seconds", snapshot.at)
+    told.common |= {"device": ZERO.pci or "", "uuid": ZERO.uuid or ""}
+    told.holds("shares_total", 200 - MOST_POOLS, outcome="accepted")
+
+
+EVENTS: list[Callable[[Rig], object]] = [
+    lambda rig: rig.emit(PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job())),
+    lambda rig: rig.emit(PoolConnecting(SECOND), PoolReady(SECOND), NewJob(job(2, SECOND))),
+    lambda rig: rig.emit(NewJob(None), PoolLost(FIRST, "gone", 1.0)),
+    lambda rig: rig.emit(Launched(ZERO.name, 35_000_000, 1.0, 0.01)),
+    lambda rig: rig.emit(Launched(ONE.name, 1, 1e-9, 1e-9)),
+    lambda rig: rig.emit(DatasetBuilding(ZERO.name, 1, 0.5, 1.0, 1)),
+    lambda rig: rig.emit(DatasetBuilding(ZERO.name, 1, 1.0, 1e4, 1)),
+    lambda rig: rig.emit(KernelReady(ONE.name, 1, 0.1), JobTaken(ONE.name, 0.1)),
+    lambda rig: rig.emit(DeviceFault(ONE.name, "it failed"), DeviceResting(ONE.name, "it", 1)),
+    lambda rig: rig.emit(DeviceHanging(ONE.name, "it hangs")),
+    lambda rig: rig.emit(DevicePaused(ZERO.name, "hot")),
+    lambda rig: rig.emit(SensorsRead(ZERO.name, Reading(power=100.0))),
+    lambda rig: rig.emit(SensorsRead(ZERO.name, Reading())),
+    lambda rig: rig.emit(CandidateRefuted(Candidate(job(), 1, ONE.name, 0.0), b"\xff" * 32)),
+    lambda rig: rig.emit(CandidateRefuted(Candidate(job(), 1, "new", 0.0), b"\xff" * 32)),
+    *(
+        (lambda rig, outcome=outcome, pool=pool: rig.share(ZERO.name, job(pool=pool), outcome))
+        for outcome in Outcome
+        for pool in (FIRST, SECOND)
+    ),
+]
+
+
+async def told_after_each(happenings: list[Callable[[Rig], object]]) -> list[Values]:
+    rig = Rig()
+    told: list[Values] = []
+    for happening in happenings:
+        await rig.clock.advance(1)
+        happening(rig)
+        told.append(
+            {
+                (sample.name, frozenset(sample.labels.items())): sample.value
+                for family in families(rig.telemetry.snapshot()).values()
+                for sample in family.samples
+                if family.type in ("counter", "histogram") and family.name.startswith(MINE)
+            }
+        )
+    return told
+
+
+@given(st.lists(st.sampled_from(EVENTS), min_size=2, max_size=15))
+@settings(max_examples=25, deadline=None)
+def test_whatever_happens_no_counter_goes_down(
+    happenings: list[Callable[[Rig], object]],
+) -> None:
+    told = asyncio.run(told_after_each(happenings))
+    for before, after in pairwise(told):
+        for series, value in before.items():
+            assert after[series] >= value, series
+
+
+def test_names_are_as_prometheus_wants_them(snapshot: Snapshot) -> None:
+    labels = {"device", "uuid", "algorithm", "pool"}
+    for name, family in families(snapshot).items():
+        if not name.startswith(MINE):
+            assert name.startswith("process_")
+            continue
+        assert re.fullmatch(r"progpow_miner(_[a-z]+)+", name)
+        assert family.documentation.endswith(".")
+        assert family.type in ("counter", "gauge", "histogram")
+        assert not re.search(r"_(ms|milliseconds|minutes|percent|mhz|mb|megabytes|kwh)(_|$)", name)
+        assert not name.endswith(("_total", "_count", "_sum", "_bucket")), "added by its kind"
+        if family.type == "histogram":
+            assert name.endswith("_seconds")
+        for sample in family.samples:
+            if family.type == "counter":
+                assert sample.name == f"{name}_total"
+            assert "algorithm" in sample.labels
+            if name.startswith((MINE + "device", MINE + "hash", MINE + "shares")):
+                assert labels - {"pool"} <= set(sample.labels)
+            if name.startswith((MINE + "pool", MINE + "shares_total")):
+                assert "pool" in sample.labels
+
+
+def test_every_series_of_a_metric_has_the_same_labels(snapshot: Snapshot) -> None:
+    for family in families(snapshot).values():
+        for name in {sample.name for sample in family.samples}:
+            assert len({tuple(sorted(s.labels)) for s in family.samples if s.name == name}) == 1
+
+
+def test_our_own_process_is_told(snapshot: Snapshot) -> None:
+    found = values(snapshot)
+    for name in (
+        "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+    ):  # fmt: skip
+        assert found[name, frozenset()] > 0
+
+
+def test_nothing_is_kept_between_two_tellings(snapshot: Snapshot) -> None:
+    mine = [
+        [line for line in metrics(snapshot).decode().splitlines() if MINE in line] for _ in range(2)
+    ]
+    assert mine[0] == mine[1]
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["", "*/*", "text/plain;version=0.0.4", "text/html, */*;q=0.1", "application/openmetrics"],
+)
+def test_the_text_format_is_what_is_told_by_default(snapshot: Snapshot, accept: str) -> None:
+    text, kind = exposition(snapshot, accept)
+    assert kind == CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"# EOF" not in text
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        OPENMETRICS,
+        "application/OpenMetrics-Text; version=1.0.0; charset=utf-8",
+        f"{OPENMETRICS};version=nonsense;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3",
+    ],
+)
+def test_openmetrics_is_told_where_it_is_wanted(snapshot: Snapshot, accept: str) -> None:
+    text, kind = exposition(snapshot, accept)
+    assert kind == f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
+    parsed = {family.name: family for family in parse_openmetrics(text.decode())}
+    assert {f.name for f in families(snapshot).values() if f.type == "counter"} <= set(parsed)
+    for name, family in parsed.items():
+        unit = name.rpartition("_")[2]
+        if unit in ("seconds", "celsius", "watts", "hertz", "hashes", "shares", "ratio"):
+            assert family.unit == unit or name.startswith("process_")
+    assert parsed[MINE + "hashrate_hashes_per_second"].unit == "hashes_per_second"
+
+
+def test_promtool_finds_no_fault(snapshot: Snapshot) -> None:
+    if PROMTOOL is None:
+        pytest.skip("promtool is not on the path (Debian: package prometheus)")
+    done = subprocess.run(
+        [PROMTOOL, "check", "metrics"],
+        input=metrics(snapshot),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
