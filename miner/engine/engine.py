@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 
@@ -16,10 +16,21 @@ from miner.engine.late import LatePolicy
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Programs
 from miner.engine.threads import Running, Threads, WorkPool
-from miner.engine.worker import LightOf, Limits, Tools, Worker
+from miner.engine.worker import LightOf, Limits, Tools, Tuning, Worker
 from miner.errors import DeviceHung, NoUsableDevice
-from miner.telemetry import DeviceFault, Emit, Event, ShareFound
+from miner.telemetry import (
+    CandidateRefuted,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    Emit,
+    Event,
+    ShareFound,
+)
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
+
+WATCH_SECONDS = 1.0
+"""Between two looks for hung devices."""
 
 Submit = Callable[[Solution], Awaitable[None] | None]
 
@@ -44,7 +55,14 @@ class Engine:
         clock: Clock,
         random: Random,
         limits: Limits | None = None,
+        tunings: Mapping[str, Tuning] | None = None,
+        park_hung: bool = False,
     ) -> None:
+        self._park_hung = park_hung
+        self._pauses: dict[str, dict[str, str]] = {info.name: {} for info, _ in devices}
+        self._hung: dict[str, str] = {}
+        self._gone: set[str] = set()
+        tuned = tunings or {}
         self._hash_of = hash_of
         self._submit = submit
         self._on_verdict = on_verdict
@@ -66,7 +84,9 @@ class Engine:
             limits=self._limits,
         )
         self._workers = {
-            info.name: Worker(index, info, opener, tools, Random(random.getrandbits(64)))
+            info.name: Worker(
+                index, info, opener, tools, Random(random.getrandbits(64)), tuned.get(info.name)
+            )
             for index, (info, opener) in enumerate(devices)
         }
 
@@ -75,6 +95,49 @@ class Engine:
         self._late.newest(job, self._clock.now())
         for worker in self._workers.values():
             worker.work_on(job)
+
+    def pause(self, name: str, source: str, reason: str) -> None:
+        """Have the device `name` left alone until `resume` with the same `source`; there may be
+        several at a time. Raises `KeyError` for an unknown device."""
+        before = self._paused(name)
+        self._pauses[name][source] = reason
+        self._pauses_changed(name, before)
+
+    def resume(self, name: str, source: str) -> None:
+        """Take back the pause of `source`, where there is one. Raises `KeyError` for an unknown
+        device."""
+        before = self._paused(name)
+        self._pauses[name].pop(source, None)
+        self._pauses_changed(name, before)
+
+    def _paused(self, name: str) -> str | None:
+        return "; ".join(self._pauses[name].values()) or None
+
+    def _pauses_changed(self, name: str, before: str | None) -> None:
+        after = self._paused(name)
+        if after != before:
+            self._workers[name].pause(after is not None)
+            self._emit(DevicePaused(name, after))
+
+    async def keep_watch(self) -> None:
+        """Look for driver calls that do not come back, until cancelled."""
+        while True:
+            await self._clock.sleep(WATCH_SECONDS)
+            self.look_for_hangs()
+
+    def look_for_hangs(self) -> None:
+        """Give up each device whose driver is overdue: it is not used again, and either the run
+        ends or, where hung devices are parked, the others go on."""
+        for name, worker in self._workers.items():
+            if name in self._hung or name in self._gone:
+                continue
+            if (reason := worker.pulse.overdue()) is not None:
+                self._hung[name] = reason
+                worker.stop()
+                self._emit(DeviceHanging(name, reason))
+                self._lose(name)
+                if not self._park_hung:
+                    self._ending.set()
 
     def stop(self) -> None:
         """Have `run` return once what was found is proved and handed on."""
@@ -102,21 +165,27 @@ class Engine:
 
     async def _mine(self) -> Threads:
         async with Threads(self._limits.stop, self._on_thread_end) as threads:
-            self._left = len(self._workers)
             for worker in self._workers.values():
                 threads.start(worker.info.name, worker.run, worker.stop)
             await self._ending.wait()
         return threads
 
     def _on_thread_end(self, thread: Running) -> None:
-        self._left -= 1
-        if thread.error is not None or not self._left:
+        if thread.error is not None:
+            self._ending.set()
+        self._lose(thread.name)
+
+    def _lose(self, name: str) -> None:
+        self._gone.add(name)
+        if len(self._gone) == len(self._workers):
             self._ending.set()
 
     def _raise_what_went_wrong(self, threads: Threads) -> None:
         errors = threads.errors
         for error in sorted(errors, key=lambda e: isinstance(e, DeviceHung)):
             raise error
+        if self._hung:
+            raise DeviceHung("; ".join(f"{n}: {reason}" for n, reason in self._hung.items()))
         if threads.left:
             names = ", ".join(threads.left)
             raise DeviceHung(
@@ -158,6 +227,7 @@ class Engine:
         self._workers[candidate.device].judge(right, candidate.found_at)
         if right:
             return solution
+        self._emit(CandidateRefuted(candidate, final_hash))
         self._emit(
             DeviceFault(
                 candidate.device,

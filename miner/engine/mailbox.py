@@ -14,6 +14,8 @@ class Mailbox:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._job: Job | None = None
+        self._arrived = 0.0
+        self._paused = False
         self._stopping = False
 
     @property
@@ -22,12 +24,28 @@ class Mailbox:
         return self._job
 
     @property
+    def arrived(self) -> float:
+        """Clock seconds at which the newest job came."""
+        return self._arrived
+
+    @property
+    def paused(self) -> bool:
+        """The reader is to leave its device alone, whatever the job."""
+        return self._paused
+
+    @property
     def stopping(self) -> bool:
         return self._stopping
 
-    def put(self, job: Job | None) -> None:
+    def put(self, job: Job | None, now: float = 0.0) -> None:
         with self._changed:
-            self._job = job
+            self._job, self._arrived = job, now
+            self._changed.notify_all()
+
+    def pause(self, paused: bool) -> None:
+        """Have the reader stop or go on."""
+        with self._changed:
+            self._paused = paused
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -42,9 +60,11 @@ class Mailbox:
             self._changed.notify_all()
 
     def next_job(self) -> Job | None:
-        """Wait for a job and return it; None: stop."""
+        """Wait for a job, and for the end of a pause, and return it; None: stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._job is not None)
+            self._changed.wait_for(
+                lambda: self._stopping or (self._job is not None and not self._paused)
+            )
             return None if self._stopping else self._job
 
     def wait(self, until: Callable[[], bool], seconds: float | None = None) -> None:

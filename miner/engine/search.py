@@ -8,11 +8,18 @@ from dataclasses import dataclass
 
 from miner.clock import Clock
 from miner.devices.device import RESULT_SLOTS, Device, Kernel, Pending
-from miner.engine.batch import BatchSize
+from miner.engine.batch import TARGET_SECONDS, BatchSize
 from miner.engine.mailbox import Mailbox
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Program, program_of
-from miner.telemetry import DeviceFault, Event, Launched, NoncesExhausted, ResultOverflow
+from miner.telemetry import (
+    DeviceFault,
+    Event,
+    JobTaken,
+    Launched,
+    NoncesExhausted,
+    ResultOverflow,
+)
 from miner.work import Candidate, Job, NonceRange
 
 IN_FLIGHT = 2
@@ -48,6 +55,7 @@ class Search:
         mailbox: Mailbox,
         report: Report,
         clock: Clock,
+        seconds: float = TARGET_SECONDS,
     ) -> None:
         self._device = device
         self._name = device.info.name
@@ -57,13 +65,15 @@ class Search:
         self._report = report
         self._clock = clock
         self._granule = device.round_up(1)
-        self._batch = BatchSize(self._granule)
+        self._batch = BatchSize(self._granule, seconds=seconds)
+        self._taken: object = None
         self._landed_at = 0.0
         self._again: deque[_Span] = deque()
         self._again_job: Job | None = None
 
     def run(self, kernel: Kernel, program: Program, check: Callable[[], None]) -> None:
-        """Launch until the newest job needs another program, is None, or a stop is asked for.
+        """Launch until the newest job needs another program, is None, or a pause or a stop is
+        asked for.
 
         What is in flight then is waited for. `check` is called between launches: whatever it
         raises ends the search. Raises `DeviceError` as the device does.
@@ -73,7 +83,8 @@ class Search:
         while True:
             check()
             job = mailbox.job
-            wanted = job is not None and not mailbox.stopping and program_of(job) == program
+            resting = mailbox.stopping or mailbox.paused
+            wanted = job is not None and not resting and program_of(job) == program
             if wanted and job is not None:
                 while len(flying) < IN_FLIGHT and (span := self._next(job)):
                     flying.append(self._launch(kernel, job, span))
@@ -90,7 +101,7 @@ class Search:
 
         def changed() -> bool:
             newest = self._mailbox.job
-            return newest is None or newest.search_key != key
+            return newest is None or newest.search_key != key or self._mailbox.paused
 
         self._mailbox.wait(changed)
 
@@ -106,6 +117,9 @@ class Search:
 
     def _launch(self, kernel: Kernel, job: Job, span: _Span) -> _Launch:
         started = self._clock.now()
+        if job.search_key != self._taken:
+            self._taken = job.search_key
+            self._report(JobTaken(self._name, max(started - self._mailbox.arrived, 0.0)))
         return _Launch(job, span, self._device.launch(kernel, job, span.nonces), started)
 
     def _land(self, launch: _Launch) -> None:
@@ -125,7 +139,8 @@ class Search:
             self._report(ResultOverflow(self._name, found.total))
             if self._search_again(launch.job, nonces, launch.span.known | inside):
                 return
-        self._report(Launched(self._name, found.tried, seconds))
+        shares = found.tried / launch.job.difficulty
+        self._report(Launched(self._name, found.tried, seconds, shares))
 
     def _search_again(self, job: Job, nonces: NonceRange, known: frozenset[int]) -> bool:
         half = nonces.count // 2 // self._granule * self._granule

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.clock import Clock
+from miner.codegen.shape import LaunchShape
 from miner.devices.device import Device, DeviceInfo, Kernel
+from miner.engine.batch import TARGET_SECONDS
 from miner.engine.dataset_proof import NodeOf, prove_dataset
 from miner.engine.kernel_proof import HashOf, prove_kernel
 from miner.engine.mailbox import Mailbox
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Program, Programs, program_of
+from miner.engine.pulse import OPENING_SECONDS, Pulse, WatchedDevice
 from miner.engine.search import Report, Search
 from miner.errors import DeviceError, DeviceHung, WrongResult
 from miner.progpow.epoch import Epoch
@@ -54,6 +57,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """How one device is used."""
+
+    shape: LaunchShape | None = None
+    """None: the device's own."""
+    launch_seconds: float = TARGET_SECONDS
+    """How long one launch should last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What all devices' threads share; each of these may be called by any thread."""
 
@@ -77,10 +90,13 @@ class Worker:
         open_device: Callable[[], Device],
         tools: Tools,
         random: Random,
+        tuning: Tuning | None = None,
     ) -> None:
         self.info = info
         self.parked: str | None = None
         """Why the device does nothing for the rest of the run."""
+        self.pulse = Pulse(tools.clock)
+        self._tuning = tuning or Tuning()
         self._index = index
         self._open_device = open_device
         self._tools = tools
@@ -95,7 +111,11 @@ class Worker:
 
     def work_on(self, job: Job | None) -> None:
         """Make `job` the newest one; None: rest."""
-        self._mailbox.put(job)
+        self._mailbox.put(job, self._tools.clock.now())
+
+    def pause(self, paused: bool) -> None:
+        """Have the device left alone, or worked with again; its dataset stays."""
+        self._mailbox.pause(paused)
 
     def stop(self) -> None:
         """Ask the thread to end after what is in flight."""
@@ -148,7 +168,10 @@ class Worker:
         return since is not None and (self._tools.clock.now() - since >= self._tools.limits.steady)
 
     def _use_device(self) -> None:
-        device = self._open_device()
+        with self.pulse.call("opening the device", OPENING_SECONDS):
+            device: Device = WatchedDevice(self._open_device(), self.pulse)
+        if self._tuning.shape is not None:
+            device.take_shape(self._tuning.shape)
         self._opened_at = self._tools.clock.now()
         self._distrust = None
         hung = False
@@ -164,7 +187,10 @@ class Worker:
 
     def _mine(self, device: Device) -> None:
         tools = self._tools
-        search = Search(device, self._index, tools.nonces, self._mailbox, self._claim, tools.clock)
+        search = Search(
+            device, self._index, tools.nonces, self._mailbox, self._claim, tools.clock,
+            self._tuning.launch_seconds,
+        )  # fmt: skip
         filled: Epoch | None = None
         program: Program | None = None
         kernel: Kernel = None
@@ -222,6 +248,7 @@ class Worker:
         begun = tools.clock.now()
         tell(0.0)
         for done in device.generate(epoch, light):
+            self._mailbox.wait(lambda: moved_on() or not self._mailbox.paused)
             if moved_on():
                 return False
             tell(min(done, UNPROVED))

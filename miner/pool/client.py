@@ -28,6 +28,7 @@ from miner.pool.protocols.events import (
     Message,
     PoolEvent,
     Reconnect,
+    ShareWritten,
     Subscribed,
 )
 from miner.pool.protocols.table import PROTOCOLS
@@ -266,6 +267,7 @@ class PoolClient:
                 self._visit.spoke, self._visit.resumed = True, resumed
                 self._hand_in()
             case JobReceived(job):
+                job = replace(job, pool=to.label)
                 self._visit.spoke, self._visit.newest = True, job
                 self._hand_in()
                 self._work_on(job)
@@ -276,6 +278,8 @@ class PoolClient:
                     title = PROTOCOLS[pool.detection.current].title
                     self._emit(telemetry.PoolNotice(to.label, f"it speaks {title}"))
                 self._emit(telemetry.PoolReady(to.label))
+            case ShareWritten(solution):
+                self._emit(telemetry.ShareSent(solution))
             case Message(text):
                 self._notices.pass_on(to.label, text)
             case Reconnect(host) if not self._may_go_to(host, to):

@@ -20,6 +20,7 @@ from miner.pool.protocols.events import (
     PoolEvent,
     Reconnect,
     ShareAnswer,
+    ShareWritten,
     Subscribed,
     WrongProtocol,
 )
@@ -255,6 +256,7 @@ class Session:
         self._stream.write(self._protocol.submit(solution))
         self._flying[self._protocol.last_id] = (solution, self._clock.now())
         self._any_flying.set()
+        self._report(ShareWritten(solution))
 
     def _answered(self, number: int, outcome: Outcome, text: str) -> None:
         if number in self._flying:

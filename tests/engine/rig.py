@@ -11,7 +11,7 @@ from typing import TypeVar
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
-from miner.engine.worker import Limits
+from miner.engine.worker import Limits, Tuning
 from miner.telemetry import Event
 from miner.work import Job, Solution, Verdict
 from tests.fakes.device import (
@@ -36,6 +36,8 @@ class Rig:
     def __init__(self, *orders: Orders, limits: Limits = QUICK) -> None:
         self.orders = orders
         self.limits = limits
+        self.park_hung = False
+        self.tunings: dict[str, Tuning] = {}
         self.clock = Ticks()
         self.events: list[Event] = []
         self.solutions: list[Solution] = []
@@ -95,6 +97,8 @@ class Rig:
             clock=self.clock,
             random=Random(7),
             limits=self.limits,
+            tunings=self.tunings,
+            park_hung=self.park_hung,
         )
         return self.engine
 

@@ -89,7 +89,9 @@ async def test_jobs_are_passed_on_and_shares_sent() -> None:
     bench = Bench()
     stream = bench.laid()
     async with running(bench):
-        await bench.client.submit(solution(bench.job()))
+        share = solution(bench.job())
+        assert share.job.pool == FIRST.label
+        await bench.client.submit(share)
         (request,) = stream.requests("mining.submit")
         stream.feed(answer(request["id"]))
         await settle()
@@ -97,6 +99,7 @@ async def test_jobs_are_passed_on_and_shares_sent() -> None:
         assert bench.events == [
             telemetry.PoolConnecting(FIRST.label),
             telemetry.PoolReady(FIRST.label),
+            telemetry.ShareSent(share),
         ]
     assert bench.works[-1] is None
     assert stream.closed

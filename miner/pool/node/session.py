@@ -13,7 +13,7 @@ from miner.pool.node.flavours import FLAVOURS
 from miner.pool.node.rpc import NodeRpc
 from miner.pool.node.store import BlockStore, FoundBlock
 from miner.pool.node.templates import Templates
-from miner.pool.protocols.events import Message, PoolEvent
+from miner.pool.protocols.events import Message, PoolEvent, ShareWritten
 from miner.pool.session import SentNonces
 from miner.pool.url import PoolUrl
 from miner.progpow.variant import Variant
@@ -119,6 +119,7 @@ class NodeSession:
             return
         self._flying[found] = solution
         self._idle.clear()
+        self._report(ShareWritten(solution))
         self._start(self._bring(solution, found))
 
     def leave(self, reason: str) -> None:

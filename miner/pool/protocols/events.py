@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miner.work import Job, NonceSpace, Outcome
+from miner.work import Job, NonceSpace, Outcome, Solution
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,13 @@ class DifficultyNotice:
     target: int
 
 
+@dataclass(frozen=True, slots=True)
+class ShareWritten:
+    """A share went out on the connection."""
+
+    solution: Solution
+
+
 PoolEvent = (
     Subscribed
     | Authorized
@@ -89,6 +96,7 @@ PoolEvent = (
     | HashrateRefused
     | JobReceived
     | ShareAnswer
+    | ShareWritten
     | Message
     | Reconnect
     | DifficultyNotice

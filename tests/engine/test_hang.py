@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from miner.engine.engine import Engine
+from miner.engine.pulse import LAUNCH_SECONDS, Pulse
+from miner.errors import DeviceHung
+from miner.telemetry import DatasetBuilding, DeviceHanging, Launched
+from tests.engine.rig import Rig
+from tests.fakes.device import WAIT, Orders, Ticks, job_at
+
+
+def test_a_pulse_knows_what_is_overdue():
+    clock = Ticks(100.0)
+    pulse = Pulse(clock)
+    assert pulse.overdue() is None
+    with pulse.call("a launch", 30.0):
+        clock.seconds += 30
+        assert pulse.overdue() is None
+        clock.seconds += 1
+        assert pulse.overdue() == "a launch did not come back within 31 s"
+    assert pulse.overdue() is None
+
+
+async def hang(rig: Rig, engine: Engine) -> None:
+    """Have the next launch of fake:0 stay away for longer than any launch may."""
+    orders, others = rig.orders[0], rig.orders[1:]
+    engine.work_on(job_at())
+    await rig.until(lambda: rig.of(Launched, "fake:0"))
+    orders.hang = threading.Event()
+    hung = len(rig.of(Launched, "fake:0"))
+    for number, other in enumerate(others, 1):
+        name = f"fake:{number}"
+        await rig.until(lambda n=name: rig.of(Launched, n))
+        engine.pause(name, "test", "so that it is in no launch")
+        await rig.until(lambda n=name, o=other: len(rig.of(Launched, n)) == len(o.launched))
+    await rig.until_launched(orders, lambda: len(orders.launched) >= hung + 2)
+    async with asyncio.timeout(WAIT):
+        while not rig.of(DeviceHanging):  # it may be on its way into the launch
+            rig.clock.seconds += LAUNCH_SECONDS + 1
+            engine.look_for_hangs()
+            await asyncio.sleep(0)
+    for number in range(1, len(rig.orders)):
+        engine.resume(f"fake:{number}", "test")
+
+
+async def ends(rig: Rig) -> None:
+    async with asyncio.timeout(WAIT):
+        await rig.ended.wait()
+
+
+async def test_a_hung_launch_ends_the_run_with_its_own_error():
+    rig = Rig(Orders(), Orders())
+
+    async def scenario() -> None:
+        async with rig.running() as engine:
+            await hang(rig, engine)
+            rig.orders[0].hang.set()
+            await ends(rig)
+
+    with pytest.raises(DeviceHung, match=r"fake:0: a launch did not come back within \d+ s"):
+        await scenario()
+    assert [e.device for e in rig.of(DeviceHanging)] == ["fake:0"]
+
+
+async def test_a_hung_device_can_be_parked_while_the_others_go_on():
+    rig = Rig(Orders(), Orders())
+    rig.park_hung = True
+
+    async def scenario() -> None:
+        async with rig.running() as engine:
+            await hang(rig, engine)
+            before = len(rig.of(Launched, "fake:1"))
+            await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
+            launches = len(rig.orders[0].launched)
+            rig.orders[0].hang.set()  # it comes back after all, and is not used again
+            await rig.until(lambda: rig.orders[0].closed == 1)
+            assert len(rig.orders[0].launched) <= launches
+            assert not rig.ended.is_set()
+
+    with pytest.raises(DeviceHung, match="fake:0"):
+        await scenario()
+    assert [e.device for e in rig.of(DeviceHanging)] == ["fake:0"]
+
+
+async def test_a_run_without_any_device_left_ends():
+    rig = Rig(Orders())
+    rig.park_hung = True
+
+    async def scenario() -> None:
+        async with rig.running() as engine:
+            await hang(rig, engine)
+            rig.orders[0].hang.set()
+            await ends(rig)
+
+    with pytest.raises(DeviceHung, match="fake:0"):
+        await scenario()
+
+
+async def test_a_long_dataset_is_no_hang():
+    gate = threading.Semaphore(0)
+    rig = Rig(Orders(slice_gate=gate))
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        for _ in range(3):
+            await rig.until(lambda: rig.of(DatasetBuilding))
+            rig.clock.seconds += 50.0  # a slice a minute is slow, and no hang
+            engine.look_for_hangs()
+            before = len(rig.of(DatasetBuilding))
+            gate.release()
+            await rig.until(lambda n=before: len(rig.of(DatasetBuilding)) > n)
+        gate.release(100)
+        await rig.until(lambda: rig.of(Launched))
+    assert not rig.of(DeviceHanging)
