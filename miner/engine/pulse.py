@@ -1,0 +1,117 @@
+"""Which call of a driver is going on, since when, and for how long it may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.clock import Clock
+from miner.codegen.shape import LaunchShape
+from miner.codegen.source import Source
+from miner.devices.device import Device, Found, Image, Kernel, Pending
+from miner.progpow.epoch import Epoch
+from miner.work import Job, NonceRange
+
+OPENING_SECONDS = 120.0
+SLICE_SECONDS = 60.0
+"""For a slice of a dataset, which takes well under a second."""
+
+LOADING_SECONDS = 60.0
+LAUNCH_SECONDS = 30.0
+"""For a launch, which takes about a tenth of a second, with the one before it."""
+
+CLOSING_SECONDS = 30.0
+
+
+class Pulse:
+    """What one device's thread waits for in its driver; any thread may look."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._call: tuple[str, float, float] | None = None
+
+    @contextmanager
+    def call(self, what: str, limit: float) -> Iterator[None]:
+        """Note that the driver does `what` and should be back within `limit` seconds."""
+        self._call = (what, self._clock.now(), limit)
+        try:
+            yield
+        finally:
+            self._call = None
+
+    def overdue(self) -> str | None:
+        """Return what did not come back in time, as a sentence; None where all is well."""
+        call = self._call
+        if call is None:
+            return None
+        what, since, limit = call
+        spent = self._clock.now() - since
+        return f"{what} did not come back within {spent:.0f} s" if spent > limit else None
+
+
+class WatchedDevice:
+    """A device whose calls of the driver are noted in a pulse, `build` apart: that one is
+    called by other threads."""
+
+    def __init__(self, device: Device, pulse: Pulse) -> None:
+        self._device, self._pulse = device, pulse
+        self.info = device.info
+        self.shares_images = bool(getattr(device, "shares_images", False))
+
+    @property
+    def shape(self) -> LaunchShape:
+        return self._device.shape
+
+    @property
+    def dialect(self) -> str:
+        return self._device.dialect
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        self._device.take_shape(shape)
+
+    def build(self, source: Source) -> Image:
+        return self._device.build(source)
+
+    def load(self, image: Image) -> Kernel:
+        with self._pulse.call("loading a kernel", LOADING_SECONDS):
+            return self._device.load(image)
+
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+        slices = self._device.generate(epoch, light)
+        while True:
+            with self._pulse.call("a slice of the dataset", SLICE_SECONDS):
+                done = next(slices, None)
+            if done is None:
+                return
+            yield done
+
+    def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
+        with self._pulse.call("reading the dataset", SLICE_SECONDS):
+            return self._device.read_nodes(first, count)
+
+    def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
+        with self._pulse.call("writing the dataset", SLICE_SECONDS):
+            self._device.write_nodes(first, nodes)
+
+    def round_up(self, count: int) -> int:
+        return self._device.round_up(count)
+
+    def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
+        with self._pulse.call("starting a launch", LAUNCH_SECONDS):
+            return _WatchedLaunch(self._device.launch(kernel, job, span), self._pulse)
+
+    def close(self) -> None:
+        with self._pulse.call("closing the device", CLOSING_SECONDS):
+            self._device.close()
+
+
+class _WatchedLaunch:
+    def __init__(self, pending: Pending, pulse: Pulse) -> None:
+        self._pending, self._pulse = pending, pulse
+
+    def wait(self) -> Found:
+        with self._pulse.call("a launch", LAUNCH_SECONDS):
+            return self._pending.wait()
