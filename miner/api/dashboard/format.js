@@ -1,0 +1,84 @@
+// Numbers as a person reads them; what is not known is a dash, and never 0.
+
+export const DASH = "–";
+
+const unknown = (value) => value === null || value === undefined || Number.isNaN(value);
+const PREFIXES = ["", "k", "M", "G", "T", "P", "E"];
+
+/** The power of 1000 in which `value` is best told, as [factor, prefix]. */
+export function prefix(value) {
+  let index = 0;
+  for (let rest = Math.abs(value); rest >= 999.995 && index < PREFIXES.length - 1; rest /= 1000) index++;
+  return [1000 ** index, PREFIXES[index]];
+}
+
+function digits(value) {
+  const size = Math.abs(value);
+  return value.toFixed(size >= 100 ? 1 : size >= 0.1 || size === 0 ? 2 : 4);
+}
+
+function scaled(value, unit) {
+  if (unknown(value)) return DASH;
+  const [factor, letter] = prefix(value);
+  return `${digits(value / factor)} ${letter}${unit}`.trim();
+}
+
+/** H/s. */
+export const rate = (value) => scaled(value, "H/s");
+
+/** Hashes that a share costs. */
+export const difficulty = (value) => scaled(value, "");
+
+export const count = (value) => unknown(value) ? DASH : Math.round(value).toLocaleString("en").replaceAll(",", " ");
+
+/** Hashes per joule, told as kH/s per watt. */
+export const efficiency = (value) => unknown(value) ? DASH : `${digits(value / 1000)} kH/W`;
+
+export const watts = (value) => unknown(value) ? DASH : `${value.toFixed(1)} W`;
+
+export const celsius = (value) => unknown(value) ? DASH : `${Math.round(value)} °C`;
+
+/** 0 to 100. */
+export const percent = (value) => unknown(value) ? DASH : `${Math.round(value)} %`;
+
+/** 0 to 1 and more. */
+export const ratio = (value) => unknown(value) ? DASH : `${Math.round(value * 100)} %`;
+
+/** Seconds of a round trip. */
+export function latency(value) {
+  if (unknown(value)) return DASH;
+  return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`;
+}
+
+/** Seconds, in the two largest units. */
+export function duration(value) {
+  if (unknown(value)) return DASH;
+  const whole = Math.max(0, Math.round(value));
+  const parts = [
+    [Math.floor(whole / 86400), "d"], [Math.floor(whole / 3600) % 24, "h"],
+    [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"],
+  ];
+  const first = parts.findIndex(([n]) => n > 0);
+  if (first < 0) return "0 s";
+  return parts.slice(first, first + 2).filter(([n]) => n > 0).map(([n, unit]) => `${n} ${unit}`).join(" ");
+}
+
+export const ago = (at, now) => unknown(at) ? DASH : `${duration(now - at)} ago`;
+
+const pattern = (options) => new Intl.DateTimeFormat("en-GB", { hourCycle: "h23", ...options });
+const SECONDS = pattern({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const MINUTES = pattern({ hour: "2-digit", minute: "2-digit" });
+const DAY = pattern({ day: "numeric", month: "short" });
+
+/** UNIX seconds, as the time of day where the reader is. */
+export const time = (at) => unknown(at) ? DASH : SECONDS.format(at * 1000);
+export const minutes = (at) => MINUTES.format(at * 1000);
+export const moment = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${SECONDS.format(at * 1000)}`;
+
+/** How many shares were found and how many an honest miner finds. */
+export function luck({ found, expected, band }) {
+  if (unknown(expected)) return DASH;
+  return `${count(found)} found, ${expected.toFixed(expected < 100 ? 1 : 0)} expected (${count(band.low)} to ${count(band.high)} is normal)`;
+}
+
+export const plural = (n, one) => `${count(n)} ${one}${n === 1 ? "" : one.endsWith("s") ? "es" : "s"}`;

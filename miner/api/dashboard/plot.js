@@ -1,0 +1,174 @@
+// A plot of lines over time, with axes, a legend and a read-out that follows pointer or keys.
+
+import { minutes, time } from "./format.js";
+import { element, put } from "./nodes.js";
+import { marks, times } from "./scale.js";
+
+const HEIGHT = 220;
+const EDGE = { left: 46, right: 12, top: 24, bottom: 24 };
+
+function svg(tag, attributes, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (text) made.textContent = text;
+  return made;
+}
+
+export class Plot {
+  #box; #title; #empty; #words;
+  #picture = svg("svg", { role: "img", height: HEIGHT });
+  #legend = element("ul", "legend");
+  #readout = element("div", "readout");
+  #summary = element("p", "summary");
+  #cursor = svg("line", { class: "cursor", y1: EDGE.top, y2: HEIGHT - EDGE.bottom });
+  #at = null;
+  #shown = null;
+  #width = 0;
+
+  /** `words(value)` tells a value with its unit; `empty` is said where there is none. */
+  constructor(box, title, words, empty) {
+    [this.#box, this.#title, this.#words, this.#empty] = [box, title, words, empty];
+    const frame = element("div", "frame");
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "group");
+    frame.setAttribute("aria-label", `${title} over time; the arrow keys read its values`);
+    this.#readout.setAttribute("aria-live", "polite");
+    this.#readout.hidden = true;
+    frame.append(this.#picture, this.#readout);
+    box.append(this.#legend, frame, this.#summary);
+    for (const kind of ["pointermove", "pointerdown"]) frame.addEventListener(kind, (event) => this.#point(event));
+    frame.addEventListener("pointerleave", () => this.#read(null));
+    frame.addEventListener("blur", () => this.#read(null));
+    frame.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.#resize()).observe(frame);
+  }
+
+  /** Show `lines` ({name, look, points: [[at, value or null]]}) of the time `from` to `to`.
+   * Points further apart than `gap` seconds are not joined; `unit` is {factor, text}; the axis
+   * begins at 0 where `grounded`. */
+  show(shown) {
+    this.#shown = shown;
+    this.#draw();
+  }
+
+  #resize() {
+    const width = Math.floor(this.#picture.parentElement.clientWidth);
+    if (width === this.#width || width === 0) return;
+    this.#width = width;
+    this.#draw();
+  }
+
+  #x(at) {
+    const { from, to } = this.#shown;
+    return EDGE.left + (at - from) / (to - from) * (this.#width - EDGE.left - EDGE.right);
+  }
+
+  #draw() {
+    if (!this.#shown || !this.#width) return;
+    const { lines, from, to, gap, unit, grounded } = this.#shown;
+    this.#picture.setAttribute("viewBox", `0 0 ${this.#width} ${HEIGHT}`);
+    this.#picture.setAttribute("width", this.#width);
+    const values = lines.flatMap(({ points }) => points.map(([, value]) => value)).filter((value) => value !== null);
+    this.#tell(lines, values);
+    if (!values.length) {
+      this.#picture.replaceChildren(svg("text", { x: this.#width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, this.#empty));
+      return;
+    }
+    const low = Math.min(...values), high = Math.max(...values);
+    const room = grounded ? 0 : Math.max((high - low) * 0.1, 1);
+    const ticks = marks(grounded ? 0 : (low - room) / unit.factor, (high + room) / unit.factor || 1);
+    const bottom = ticks[0], span = ticks.at(-1) - bottom;
+    const y = (value) => HEIGHT - EDGE.bottom - (value - bottom) / span * (HEIGHT - EDGE.top - EDGE.bottom);
+    const parts = [svg("text", { x: EDGE.left, y: 12, class: "unit", "text-anchor": "end" }, unit.text)];
+    for (const tick of ticks) {
+      const height = y(tick);
+      parts.push(
+        svg("line", { class: "grid", x1: EDGE.left, x2: this.#width - EDGE.right, y1: height, y2: height }),
+        svg("text", { x: EDGE.left - 8, y: height + 4, "text-anchor": "end" }, String(+tick.toPrecision(6))),
+      );
+    }
+    for (const at of times(from, to, Math.max(2, Math.floor(this.#width / 90)))) {
+      const x = this.#x(at);
+      parts.push(svg("line", { class: "tick", x1: x, x2: x, y1: HEIGHT - EDGE.bottom, y2: HEIGHT - EDGE.bottom + 4 }));
+      if (x < this.#width - 18) parts.push(svg("text", { x, y: HEIGHT - 6, "text-anchor": "middle" }, minutes(at)));
+    }
+    for (const { look, points } of lines) {
+      let path = "", before = null;
+      for (const [at, value] of points) {
+        if (value !== null && at >= from) {
+          const joined = before !== null && at - before <= gap;
+          const spot = `${this.#x(at).toFixed(1)} ${y(value / unit.factor).toFixed(1)}`;
+          path += joined ? `L${spot}` : `M${spot}h0`;
+          before = at;
+        } else before = null;
+      }
+      parts.push(svg("path", { class: `line ${look}`, d: path }));
+    }
+    this.#picture.replaceChildren(...parts, this.#cursor);
+    this.#read(this.#at);
+  }
+
+  #tell(lines, values) {
+    this.#legend.replaceChildren(...lines.map(({ name, look, legend }) => {
+      const item = element("li", legend === false ? "gone" : "");
+      item.append(element("span", `swatch ${look}`), element("span", "text", name));
+      return item;
+    }));
+    const told = lines[0]?.points.map(([, value]) => value).filter((value) => value !== null) ?? [];
+    const words = this.#words;
+    const text = !values.length ? this.#empty
+      : lines[0].total && told.length
+        ? `${this.#title}: now ${words(told.at(-1))}, from ${words(Math.min(...told))} to ${words(Math.max(...told))}.`
+        : `${this.#title}: from ${words(Math.min(...values))} to ${words(Math.max(...values))}.`;
+    put(this.#summary, text);
+    this.#picture.setAttribute("aria-label", text);
+  }
+
+  #moments() {
+    const { lines, from } = this.#shown;
+    return [...new Set(lines.flatMap(({ points }) => points.map(([at]) => at)))].filter((at) => at >= from).sort((a, b) => a - b);
+  }
+
+  #point(event) {
+    if (!this.#shown) return;
+    const x = event.clientX - this.#picture.getBoundingClientRect().left;
+    let best = null;
+    for (const at of this.#moments()) {
+      if (best === null || Math.abs(this.#x(at) - x) < Math.abs(this.#x(best) - x)) best = at;
+    }
+    this.#read(best);
+  }
+
+  #key(event) {
+    const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+    if (event.key === "Escape") this.#read(null);
+    if (move === undefined || !this.#shown) return;
+    event.preventDefault();
+    const all = this.#moments();
+    if (!all.length) return;
+    const here = this.#at === null ? all.length : all.findIndex((at) => at >= this.#at);
+    this.#read(all[Math.min(all.length - 1, Math.max(0, here + move))]);
+  }
+
+  #read(at) {
+    this.#at = at;
+    const rows = at === null || !this.#shown ? [] : this.#shown.lines.flatMap(({ name, look, points }) => {
+      const value = points.find((point) => point[0] === at)?.[1] ?? null;
+      return value === null ? [] : [[name, look, this.#words(value)]];
+    });
+    this.#readout.hidden = !rows.length;
+    this.#cursor.classList.toggle("on", rows.length > 0);
+    if (!rows.length) return;
+    const x = this.#x(at);
+    this.#cursor.setAttribute("x1", x);
+    this.#cursor.setAttribute("x2", x);
+    this.#readout.replaceChildren(element("p", "", time(at)), ...rows.map(([name, look, value]) => {
+      const line = element("p");
+      line.append(element("span", `swatch ${look}`), element("span", "text", name), element("b", "", value));
+      return line;
+    }));
+    const left = x > this.#width / 2;
+    this.#readout.style.left = left ? "auto" : `${x + 10}px`;
+    this.#readout.style.right = left ? `${this.#width - x + 10}px` : "auto";
+  }
+}
