@@ -81,12 +81,18 @@ def show(file: Path | None, option: Path | None, as_json: bool) -> None:
     """Print the settings in effect and where each came from, without secrets."""
     from miner.settings import load
     from miner.settings.document import as_object, effective
+    from miner.settings.environment import OTHER_VARIABLES
 
     loaded = load(_one(file, option), environ=os.environ)
+    others = {name: words for name, words in OTHER_VARIABLES.items() if os.environ.get(name)}
     if as_json:
-        click.echo(json.dumps(as_object(loaded), indent=2, ensure_ascii=False))
-    else:
-        click.echo(effective(loaded), nl=False)
+        shown = as_object(loaded) | {"variables": list(others)}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    click.echo(effective(loaded), nl=False)
+    for name, words in others.items():
+        click.echo(f"\n# environment {name} is set: {words}", nl=False)
+    click.echo("\n" if others else "", nl=False)
 
 
 @config.command("schema")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from miner.settings.keys import all_keys, all_tables
 from miner.settings.lines import Place
-from miner.settings.sources import Gathered
+from miner.settings.sources import Gathered, Origin
 
 _KINDS = {
     "string_type": "text in quotes",
@@ -28,14 +28,26 @@ def complaints(error: ValidationError, gathered: Gathered) -> list[str]:
     """Return a sentence for each mistake, those about unknown keys first, else as they stand in
     the file. Values are quoted only where they cannot be secrets."""
     mistakes = [m for m in error.errors() if not _is_explained(m, error.errors())]
-    mistakes.sort(key=lambda m: gathered.nearest(m["loc"]).line or 0)
-    mistakes.sort(key=lambda m: m["type"] != "extra_forbidden")
-    return [f"{gathered.nearest(m['loc']).where}: {_sentence(m)}" for m in mistakes]
+    placed = [(_origin(m, gathered), m) for m in mistakes]
+    placed.sort(key=lambda row: row[0].line or 0)
+    placed.sort(key=lambda row: row[1]["type"] != "extra_forbidden")
+    return [f"{origin.where}: {_sentence(mistake)}" for origin, mistake in placed]
 
 
 def key_name(place: Sequence[int | str]) -> str:
     """Return how `place` is named in a sentence: "pools[1].url" for the first pool's."""
     return "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
+
+
+def _origin(mistake: Any, gathered: Gathered) -> Origin:
+    """Return what is to be corrected: of what is wrong with a whole table the first key that the
+    sentence names and somebody gave."""
+    place = mistake["loc"]
+    if mistake["type"] == "value_error":
+        for word in re.findall(r"[a-z_]+", str(mistake["ctx"]["error"])):
+            if (*place, word) in gathered.origins:
+                return gathered.origins[*place, word]
+    return gathered.nearest(place)
 
 
 def _is_explained(mistake: Any, others: Sequence[Any]) -> bool:

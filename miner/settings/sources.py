@@ -74,15 +74,7 @@ class Gathered:
             if place in self.origins:
                 return self.origins[place]
             place = place[:-1]
-        given = set(self.origins.values())
-        if self.path is not None and not any(o.kind == "flag" for o in given & _roots(self)):
-            return Origin("file", str(self.path))
-        return Origin("flag")
-
-
-def _roots(gathered: Gathered) -> set[Origin]:
-    """Where variant and coin came from: what the top level as a whole can be blamed for."""
-    return {gathered.origins[p] for p in (("variant",), ("coin",)) if p in gathered.origins}
+        return Origin("file", str(self.path)) if self.path is not None else Origin("flag")
 
 
 def gather(path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Gathered:
@@ -147,7 +139,7 @@ def _flag_origins(value: Any, place: Place) -> Iterator[tuple[Place, Origin]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flag_origins(inner, (*place, key))
-    elif isinstance(value, list) and flag is None:
+    elif place == ("pools",):
         yield place, Origin("flag", "-o")
         for i, inner in enumerate(value):
             yield (*place, i), Origin("flag", "-o")

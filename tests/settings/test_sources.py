@@ -1,0 +1,273 @@
+"""File, environment, flags: which one holds, and what is told of where a value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from miner.cli.mining import CONFIG_VARIABLE, mine
+from miner.cli.pools import COOKIE_VARIABLE, PASSWORD_VARIABLE
+from miner.errors import ConfigError
+from miner.settings import Loaded, Settings, load
+from miner.settings import environment as of_environment
+from miner.settings.document import header, tables, toml_value
+from miner.settings.environment import OTHER_VARIABLES, variable_of
+from miner.settings.keys import FLAGS, Key, all_keys
+from tests.settings.values import SETTINGS
+
+FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
+PATHS = {"file", "record"}
+SAMPLES: Mapping[Any, tuple[Any, Any, Any]] = {
+    str: ("first", "second", "third"),
+    Path: ("/first", "/second", "/third"),
+    SecretStr: ("first", "second", "third"),
+    bool: (False, True, False),
+    int: (7, 8, 9),
+    float: (31.5, 32.0, 33.25),
+    tuple: (["a"], ["b", "c"], ["d"]),
+}
+
+
+def samples(key: Key) -> tuple[Any, Any, Any]:
+    if key.name in ("listen", "ethminer", "sgminer"):
+        return ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+    if key.name == "launch_seconds":
+        return (0.1, 0.2, 0.3)
+    if key.name == "shape":
+        return ("gpu", "gpu-128", "cpu")
+    if isinstance(key.kind, tuple):
+        return (key.kind[0], key.kind[1], key.kind[0])
+    return SAMPLES[key.kind]
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "rig.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def document(settings: Settings) -> str:
+    """The settings as a file, secrets included."""
+    lines: list[str] = []
+    for place, values in tables(settings):
+        lines += [header(place)] if place else []
+        for name, value in values.items():
+            is_default_password = name == "password" and value == SecretStr("x")
+            if value is not None and not is_default_password:
+                lines.append(f"{name} = {toml_value(value)}")
+    return "\n".join(lines)
+
+
+@given(SETTINGS)
+def test_whatever_is_written_loads_back(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
+) -> None:
+    settings = Settings.model_validate(values)
+    path = written(tmp_path_factory.mktemp("any"), document(settings))
+    assert load(path).settings.model_dump() == settings.model_dump()
+
+
+def value_at(loaded: Loaded, place: tuple[str, ...]) -> Any:
+    value: Any = loaded.settings
+    for part in place:
+        value = getattr(value[0] if isinstance(value, tuple) else value, part)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def file_with(key: Key, value: Any) -> str:
+    """A file that sets `key`, and no other way to say the same."""
+    top, pool = ['variant = "v"'], ['url = "h:1"', 'user = "w"']
+    line = f"{key.name} = {toml_value(value)}"
+    others: list[str] = []
+    if key.place in (("variant",), ("coin",)):
+        top = [line]
+    elif len(key.place) == 1:
+        top += [line]
+    elif key.place[0] == "pools":
+        pool = [row for row in pool if not row.startswith(f"{key.name} =")] + [line]
+    elif key.place[:2] == ("devices", "tune"):
+        others = ["[[devices.tune]]", *(['match = "m"'] if key.name != "match" else []), line]
+    else:
+        others = [f"[{'.'.join(key.place[:-1])}]", line]
+    if key.name.endswith("temperature_start"):
+        others.append(f"{key.name.replace('start', 'stop')} = 99")
+    return "\n".join([*top, "[[pools]]", *pool, *others])
+
+
+def as_flags(key: Key, value: Any) -> dict[str, Any]:
+    if key.place[0] == "pools":
+        return {"pools": [{"url": "h:1", "user": "w", key.name: value}]}
+    flags: dict[str, Any] = {key.name: value}
+    for part in reversed(key.place[:-1]):
+        flags = {part: flags}
+    return flags
+
+
+@pytest.mark.parametrize("key", all_keys(), ids=lambda key: ".".join(key.place))
+def test_a_flag_goes_before_the_environment_and_that_before_the_file(
+    tmp_path: Path, key: Key
+) -> None:
+    low, middle, high = samples(key)
+    path = written(tmp_path, file_with(key, low))
+    position: tuple[Any, ...] = key.place
+    if key.repeated:
+        position = (*key.place[:-1], 0, key.name)
+    loaded = load(path)
+    assert value_at(loaded, key.place) == low
+    line = path.read_text().splitlines().index(f"{key.name} = {toml_value(low)}") + 1
+    assert str(loaded.origin(position)) == f"file {path} line {line}"
+    variable = variable_of(key)
+    if variable is None or variable == PASSWORD_VARIABLE:
+        return
+    text = ", ".join(middle) if isinstance(middle, list) else str(middle)
+    loaded = load(path, environ={variable: text})
+    assert value_at(loaded, key.place) == middle
+    assert str(loaded.origin(position)) == f"environment {variable}"
+    loaded = load(path, as_flags(key, high), {variable: text})
+    assert value_at(loaded, key.place) == high
+    assert str(loaded.origin(position)) == f"flag {FLAGS.get(key.place, '')}".strip()
+
+
+def test_what_nobody_gave_is_a_default(tmp_path: Path) -> None:
+    loaded = load(written(tmp_path, FILE))
+    for place in (("shares",), ("pools", 0, "password"), ("devices", "use"), ("api", "listen")):
+        assert str(loaded.origin(place)) == "default"
+
+
+def test_every_flag_of_a_key_is_one_of_mine_and_the_other_way_round() -> None:
+    options = {flag for param in mine.params for flag in param.opts}
+    assert set(FLAGS.values()) <= options
+    assert set(FLAGS) <= {key.place for key in all_keys()}
+    for param in mine.params:
+        assert set(param.opts) & {*FLAGS.values(), "-P", "-c"}, param.opts
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [("variant", "coin"), ("coin", "variant")],
+)
+def test_a_variable_replaces_the_other_way_to_name_the_algorithm(
+    tmp_path: Path, low: str, high: str
+) -> None:
+    path = written(tmp_path, FILE.replace("variant", low))
+    loaded = load(path, environ={f"PROGPOW_MINER_{high.upper()}": "x"})
+    assert (getattr(loaded.settings, low), getattr(loaded.settings, high)) == (None, "x")
+    assert str(loaded.origin((low,))) == "default"
+
+
+def test_a_secret_may_move_to_a_file(tmp_path: Path) -> None:
+    path = written(tmp_path, FILE + 'password = "p"\n[api]\ntoken = "t"\n')
+    environ = {
+        "PROGPOW_MINER_POOL_PASSWORD_FILE": "/p",
+        "PROGPOW_MINER_API_TOKEN_FILE": "/t",
+    }
+    settings = load(path, environ=environ).settings
+    assert settings.pools[0].password_file == Path("/p")
+    assert "password" not in settings.pools[0].model_fields_set
+    assert (settings.api.token, settings.api.token_file) == (None, Path("/t"))
+
+
+def test_pools_of_the_environment_alone() -> None:
+    loaded = load(
+        None,
+        environ={
+            "PROGPOW_MINER_COIN": "RVN",
+            "PROGPOW_MINER_POOL_URL": "one:1",
+            "PROGPOW_MINER_POOL_USER": "w",
+            "PROGPOW_MINER_POOL_2_URL": "two:2",
+            "PROGPOW_MINER_POOL_2_USER": "v",
+            "PROGPOW_MINER_POOL_2_PASSWORD": "p",
+        },
+    )
+    assert [(p.url, p.user) for p in loaded.settings.pools] == [("one:1", "w"), ("two:2", "v")]
+    assert loaded.settings.pools[1].password.get_secret_value() == "p"
+    assert str(loaded.origin(("pools", 1, "url"))) == "environment PROGPOW_MINER_POOL_2_URL"
+
+
+def test_a_pool_of_the_environment_lies_over_the_files(tmp_path: Path) -> None:
+    path = written(tmp_path, FILE + '[[pools]]\nurl = "b:1"\nuser = "w"\n')
+    loaded = load(
+        path,
+        environ={"PROGPOW_MINER_POOL_WORKER": "r", "PROGPOW_MINER_POOL_2_URL": "c:1"},
+    )
+    assert [(p.url, p.worker) for p in loaded.settings.pools] == [("h:1", "r"), ("c:1", None)]
+    assert str(loaded.origin(("pools", 1, "user"))) == f"file {path} line 8"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "sentence"),
+    [
+        ("PROGPOW_MINER_SHARE", "3", "is no setting (did you mean PROGPOW_MINER_SHARES?)"),
+        ("PROGPOW_MINER_API_LISTN", "x", "(did you mean PROGPOW_MINER_API_LISTEN?)"),
+        ("PROGPOW_MINER_API_PORT", "4067", "is no setting"),
+        ("PROGPOW_MINER_POOL_2_ULR", "x", "(did you mean PROGPOW_MINER_POOL_2_URL?)"),
+        ("PROGPOW_MINER_POOL_1_URL", "x", "(did you mean PROGPOW_MINER_POOL_URL?)"),
+        ("PROGPOW_MINER_COKIE_FILE", "x", "(did you mean PROGPOW_MINER_COOKIE_FILE?)"),
+        ("PROGPOW_MINER_QQQQ", "x", "is no setting; docs/settings.md lists them"),
+        ("PROGPOW_MINER_SHARES", "abc", "must be a whole number, not 'abc'"),
+        ("PROGPOW_MINER_SHARES", "0", "shares: 0 is too small"),
+        ("PROGPOW_MINER_GIVE_UP", "abc", "must be a number, not 'abc'"),
+        ("PROGPOW_MINER_REPORT_HASHRATE", "maybe", "must be true or false, not 'maybe'"),
+        ("PROGPOW_MINER_LOG_LEVEL", "inf", "log.level: 'inf' is none of debug, info"),
+        ("PROGPOW_MINER_POOL_3_URL", "x", "there is no pool 2; number the pools in order"),
+        ("PROGPOW_MINER_DEVICES_USE", ",", "devices.use: must not be empty"),
+        ("PROGPOW_MINER_API_LISTEN", "0.0.0.0:1", "lets other machines in: give token_file"),
+    ],
+)
+def test_a_mistake_in_a_variable_names_it(
+    tmp_path: Path, variable: str, text: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, FILE), environ={variable: text})
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith(f"environment {variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("PROGPOW_MINER_SERVICE_HOST", "10.0.0.1"),
+        ("PROGPOW_MINER_SERVICE_PORT", "4067"),
+        ("PROGPOW_MINER_SERVICE_PORT_HTTP", "4067"),
+        ("PROGPOW_MINER_PORT", "tcp://10.0.0.1:4067"),
+        ("PROGPOW_MINER_PORT", "4067"),
+        ("PROGPOW_MINER_PORT_4067_TCP", "tcp://10.0.0.1:4067"),
+        ("PROGPOW_MINER_PORT_4067_TCP_PROTO", "tcp"),
+        ("PROGPOW_MINER_API_SERVICE_HOST", "10.0.0.1"),
+        ("PROGPOW_MINER_API_PORT", "tcp://10.0.0.1:4067"),
+        ("PROGPOW_MINER_API_PORT_4067_TCP_ADDR", "10.0.0.1"),
+        ("PROGPOW_MINER_SHARES", ""),
+        ("PROGPOW_MINER_QQQQ", " "),
+        ("PROGPOW_MINERS", "other"),
+        *((name, "x") for name in OTHER_VARIABLES),
+    ],
+)
+def test_a_variable_that_says_nothing_to_us(tmp_path: Path, variable: str, text: str) -> None:
+    path = written(tmp_path, FILE)
+    assert load(path, environ={variable: text}).settings == load(path).settings
+
+
+@given(st.sampled_from([True, False]), st.data())
+def test_truth_in_a_variable(truth: bool, data: st.DataObject) -> None:
+    words = ["1", "true", "Yes", "ON"] if truth else ["0", "FALSE", "no", "off"]
+    environ = {
+        "PROGPOW_MINER_REPORT_HASHRATE": data.draw(st.sampled_from(words)),
+        "PROGPOW_MINER_COIN": "RVN",
+        "PROGPOW_MINER_POOL_URL": "w@h:1",
+    }
+    assert load(None, environ=environ).settings.report_hashrate is truth
+
+
+def test_the_names_that_the_commands_read_themselves() -> None:
+    assert {CONFIG_VARIABLE, PASSWORD_VARIABLE, COOKIE_VARIABLE} <= set(OTHER_VARIABLES)
+    assert of_environment.CONFIG_VARIABLE == CONFIG_VARIABLE
