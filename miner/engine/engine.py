@@ -10,13 +10,14 @@ from random import Random
 
 from miner.clock import Clock
 from miner.devices.device import Device, DeviceInfo
+from miner.devices.selection import Tuning
 from miner.engine.dataset_proof import NodeOf
 from miner.engine.kernel_proof import HashOf
 from miner.engine.late import LatePolicy
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Programs
 from miner.engine.threads import Running, Threads, WorkPool
-from miner.engine.worker import LightOf, Limits, Tools, Tuning, Worker
+from miner.engine.worker import LightOf, Limits, Tools, Worker
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.telemetry import (
     CandidateRefuted,

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.clock import Clock
-from miner.codegen.shape import LaunchShape
+from miner.codegen.shape import shape_named
 from miner.devices.device import Device, DeviceInfo, Kernel
+from miner.devices.selection import Tuning
 from miner.engine.batch import TARGET_SECONDS
 from miner.engine.dataset_proof import NodeOf, prove_dataset
 from miner.engine.kernel_proof import HashOf, prove_kernel
@@ -54,16 +55,6 @@ class Limits:
     """Candidates of one device that may wait for the CPU; beyond that it searches no further."""
     stop: float = 4.0
     """How long a stop waits for the devices' threads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """How one device is used."""
-
-    shape: LaunchShape | None = None
-    """None: the device's own."""
-    launch_seconds: float = TARGET_SECONDS
-    """How long one launch should last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +162,7 @@ class Worker:
         with self.pulse.call("opening the device", OPENING_SECONDS):
             device: Device = WatchedDevice(self._open_device(), self.pulse)
         if self._tuning.shape is not None:
-            device.take_shape(self._tuning.shape)
+            device.take_shape(shape_named(self._tuning.shape))
         self._opened_at = self._tools.clock.now()
         self._distrust = None
         hung = False
@@ -189,7 +180,7 @@ class Worker:
         tools = self._tools
         search = Search(
             device, self._index, tools.nonces, self._mailbox, self._claim, tools.clock,
-            self._tuning.launch_seconds,
+            self._tuning.launch_seconds or TARGET_SECONDS,
         )  # fmt: skip
         filled: Epoch | None = None
         program: Program | None = None

@@ -68,8 +68,8 @@ class _Visit:
     asked: Reconnect | None = None
     stayed: bool = False
     """It wished us at another host, and was told on once."""
-    first_is_back: bool = False
-    """We leave it because the first pool can be reached again."""
+    for_first: bool = False
+    """We leave it for the first pool of the list."""
 
 
 class PoolClient:
@@ -107,6 +107,7 @@ class PoolClient:
         self._visit = _Visit()
         self._notices = Notices(emit, clock)
         self._return_after = RETURN_SECONDS
+        self._pools_changed = asyncio.Event()
 
     async def run(self) -> None:
         """Mine until cancelled.
@@ -155,14 +156,14 @@ class PoolClient:
         return reason, self._left()
 
     def _failed(self) -> float:
-        if self._visit.first_is_back:
+        if self._visit.for_first:
             return self._turns.return_to_first()
         self._steadied()
         return self._turns.failed()
 
     def _left(self) -> float:
         """Return how long to wait after we left a pool in peace: for another, or as it asked."""
-        if self._visit.first_is_back:
+        if self._visit.for_first:
             return self._turns.return_to_first()
         asked = self._visit.asked
         if asked is None:
@@ -185,6 +186,19 @@ class PoolClient:
         else:
             self._waiting.keep(solution, "the connection that its job came from has ended")
             self._hand_in()
+
+    async def take_pools(self, pools: Sequence[PoolUrl]) -> bool:
+        """Go on with another list; return whether the connection of now is kept, as it is where
+        its pool is still the one to be with."""
+        stays = self._turns.replace(pools)
+        if not stays:
+            if self._session is not None:
+                await self.drain(ANSWER_WAIT_SECONDS)
+            if self._session is not None:
+                self._visit.for_first = True
+                self._session.leave("the settings name other pools")
+        self._pools_changed.set()
+        return stays
 
     async def drain(self, seconds: float) -> None:
         """Return when every submitted solution has its verdict, at the latest after `seconds`."""
@@ -255,7 +269,7 @@ class PoolClient:
             await self._clock.sleep(self._return_after)
             if self._turns.is_shut(first) or not await self._connections.can_open(first.url):
                 continue
-            self._visit.first_is_back = True
+            self._visit.for_first = True
             self._return_after = min(2 * self._return_after, RETURN_LONGEST)
             await self.drain(ANSWER_WAIT_SECONDS)
             session.leave(f"{first.url.label} can be reached again")
@@ -321,7 +335,7 @@ class PoolClient:
     def _redirected(self, url: PoolUrl) -> PoolUrl:
         """Return `url`, with the port that this very pool named when it asked us to reconnect."""
         asked = self._visit.asked
-        if not asked or not asked.port or self._visit.first_is_back:
+        if not asked or not asked.port or self._visit.for_first:
             return url
         here = url == self._last and (asked.host or url.host).lower() == url.host
         return replace(url, port=asked.port) if here else url
@@ -343,14 +357,25 @@ class PoolClient:
         self._refusals.append(f"{pool.url.label}: {reason}")
         self._emit(telemetry.PoolLost(pool.url.label, reason, None))
 
+    async def _woken(self, seconds: float) -> bool:
+        """Sleep; return early, and True, where the list of pools changes."""
+        self._pools_changed.clear()
+        async with asyncio.TaskGroup() as group:
+            changed = group.create_task(self._pools_changed.wait())
+            tasks = [changed, group.create_task(self._clock.sleep(seconds))]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+        return self._pools_changed.is_set()
+
     async def _pause(self, url: PoolUrl, reason: str, wait: float) -> None:
         left = inf
         if self._give_up is not None:
             left = self._without_since + self._give_up - self._clock.now()
         if left > 0:
             self._emit(telemetry.PoolLost(url.label, reason, min(wait, left)))
-            if wait:
-                await self._clock.sleep(min(wait, left))
+            if wait and await self._woken(min(wait, left)):
+                return
             if wait <= left or not self._turns.is_shut(self._turns.current):
                 return
         self._emit(telemetry.PoolLost(url.label, reason, None))

@@ -50,8 +50,9 @@ class Turns:
         random: Random,
         detection: Callable[[PoolUrl], Detection],
     ) -> None:
-        self._pools = [Standing(url, detection(url), delays(random)) for url in urls]
+        self._detection = detection
         self._clock, self._random = clock, random
+        self._pools = [self._fresh(url) for url in urls]
         self._at = 0
         self._failures = 0
 
@@ -67,6 +68,25 @@ class Turns:
     def first(self) -> Standing:
         """The pool that is preferred to all others."""
         return self._pools[0]
+
+    def replace(self, urls: Sequence[PoolUrl]) -> bool:
+        """Take another list, in which pools that were in the old one keep their standing; return
+        whether the current pool keeps its turn.
+
+        It does where it is still listed, unless another one became preferred to it.
+        """
+        known = {pool.url: pool for pool in self._pools}
+        current = self._pools[self._at] if self._pools else None
+        was_first = current is not None and current is self._pools[0]
+        self._pools = [known.get(url) or self._fresh(url) for url in urls]
+        if current in self._pools and not (was_first and current is not self._pools[0]):
+            self._at = self._pools.index(current)
+            return True
+        self._at = self._failures = 0
+        return False
+
+    def _fresh(self, url: PoolUrl) -> Standing:
+        return Standing(url, self._detection(url), delays(self._random))
 
     def steady(self) -> None:
         """Forget earlier failures: the login held long enough."""

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import TypeVar
 
+from miner.devices.selection import Tuning
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
-from miner.engine.worker import Limits, Tuning
+from miner.engine.worker import Limits
 from miner.telemetry import Event
 from miner.work import Job, Solution, Verdict
 from tests.fakes.device import (

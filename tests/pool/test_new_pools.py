@@ -1,0 +1,96 @@
+"""Another list of pools while the miner runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from miner import telemetry
+from miner.pool.url import PoolUrl
+from miner.work import Outcome
+from tests.fakes.clock import settle
+from tests.pool.protocols.dialogue import answer, solution
+from tests.pool.test_client import FIRST, SECOND, Bench, running
+
+THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
+
+
+async def test_a_pool_that_stays_in_the_list_keeps_its_connection() -> None:
+    bench = Bench((FIRST,))
+    stream = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        assert await bench.client.take_pools([FIRST, SECOND])
+        await settle()
+        assert not stream.closed
+        assert bench.job() == job
+        await bench.client.submit(solution(job))
+        (request,) = stream.requests("mining.submit")
+        stream.feed(answer(request["id"]))
+        await settle()
+    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
+    assert bench.hosts() == ["first"]
+
+
+async def test_a_pool_that_is_gone_from_the_list_is_left_and_the_new_one_connected_to() -> None:
+    bench = Bench((FIRST,))
+    old, new = bench.laid(), bench.laid(SECOND)
+    async with running(bench):
+        assert not await bench.client.take_pools([SECOND])
+        await settle()
+        assert old.closed
+        assert not new.closed
+        assert bench.job().pool == SECOND.label
+    (lost,) = bench.of(telemetry.PoolLost)
+    assert lost.reason == "the settings name other pools"
+
+
+async def test_answers_on_their_way_are_waited_for_before_a_pool_is_left() -> None:
+    bench = Bench((FIRST,))
+    stream = bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(bench.client.take_pools([SECOND]))
+            await settle()
+            assert not stream.closed
+            (request,) = stream.requests("mining.submit")
+            stream.feed(answer(request["id"]))
+        await settle()
+        assert stream.closed
+    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_a_pool_put_before_the_first_one_is_gone_to() -> None:
+    bench = Bench((FIRST,))
+    bench.laid()
+    bench.laid(THIRD)
+    async with running(bench):
+        assert not await bench.client.take_pools([THIRD, FIRST])
+        await settle()
+        assert bench.hosts() == ["first", "third"]
+
+
+async def test_a_changed_login_of_the_same_pool_connects_anew() -> None:
+    bench = Bench((FIRST,))
+    bench.laid()
+    other = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
+    second = bench.laid()
+    async with running(bench):
+        assert not await bench.client.take_pools([other])
+        await settle()
+        assert second.requests("mining.authorize")[0]["params"][0] == "ROther.rig1"
+
+
+async def test_a_new_list_ends_the_wait_for_a_pool_that_is_down() -> None:
+    bench = Bench((FIRST,))
+    bench.laid(SECOND)
+    async with running(bench):
+        for _ in range(4):
+            await bench.clock.advance(40)
+        tries = len(bench.dial.opened)
+        assert bench.works == [] or bench.works[-1] is None
+        assert not await bench.client.take_pools([SECOND])
+        await settle()
+        assert bench.hosts()[tries:] == ["second"]
+        assert bench.job().pool == SECOND.label
