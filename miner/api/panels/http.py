@@ -1,0 +1,42 @@
+"""The panels' shapes that are fetched over HTTP, as routes for the one listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from miner.api.panels import hiveos, mmpos, trex, xmrig
+from miner.api.panels.figures import dumps
+from miner.api.sources import Sources
+from miner.telemetry import Snapshot
+
+SHAPES: dict[str, Callable[[Snapshot], Any]] = {
+    "/summary": trex.summary,
+    "/2/summary": xmrig.summary,
+    "/1/summary": xmrig.summary,
+    "/api.json": xmrig.summary,
+    "/2/backends": xmrig.backends,
+    "/mmpos": mmpos.mmpos,
+    "/hiveos": hiveos.hiveos,
+}
+"""By path."""
+
+
+def routes(sources: Sources, writable: bool = False) -> list[web.RouteDef]:
+    """Return the routes; all of them answer GET with JSON and change nothing.
+
+    `writable` says whether a token is set. None of these shapes writes even then: what T-Rex and
+    xmrig let a panel change is the whole configuration.
+    """
+    return [web.get(path, _handler(sources, shape)) for path, shape in SHAPES.items()]
+
+
+def _handler(sources: Sources, shape: Callable[[Snapshot], Any]) -> Callable[[web.Request], Any]:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(
+            shape(sources.snapshot()), dumps=dumps, headers={"Cache-Control": "no-store"}
+        )
+
+    return answer

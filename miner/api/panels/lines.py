@@ -1,0 +1,215 @@
+"""A TCP port for panels that speak in lines: few connections, short requests, no long silence."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol, Self
+
+from miner.clock import Clock
+from miner.errors import ConfigError
+
+LINE_LIMIT = 65536
+"""Bytes that a request may have."""
+
+MAX_CONNECTIONS = 32
+
+IDLE_SECONDS = 60.0
+"""A client that neither asks nor takes its answers for so long is dropped."""
+
+READ_BYTES = 4096
+
+
+class Dialogue(Protocol):
+    """One client's conversation: bytes in, bytes out, no socket."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is to be closed once the answers are sent."""
+
+    def receive(self, data: bytes) -> bytes:
+        """Return the answers to what `data` completes."""
+
+    def end(self) -> bytes:
+        """Return the answer to a last request that came without its end."""
+
+
+class Lines:
+    """Cuts what arrives into lines, holding never more than `limit` bytes."""
+
+    def __init__(self, limit: int = LINE_LIMIT) -> None:
+        self._limit = limit
+        self._rest = b""
+        self.too_long = False
+        """A line was longer than the limit; nothing more is taken."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that `data` completes, without ends and blanks; empty ones not."""
+        if self.too_long:
+            return []
+        *complete, self._rest = (self._rest + data).split(b"\n")
+        lines: list[bytes] = []
+        for line in complete:
+            if self._is_too_long(line):
+                return lines
+            if stripped := line.strip():
+                lines.append(stripped)
+        self._is_too_long(self._rest)
+        return lines
+
+    def rest(self) -> bytes:
+        """Return what came after the last line's end, and forget it."""
+        rest, self._rest = self._rest.strip(), b""
+        return rest
+
+    def _is_too_long(self, line: bytes) -> bool:
+        if len(line) > self._limit:
+            self.too_long, self._rest = True, b""
+        return self.too_long
+
+
+class PanelPort:
+    """Serves `dialogue()` to each client of a port while its context lasts.
+
+    `key` is the setting that asks for the port, as its errors name it. Port 0 is any free one.
+    `guarded` says that a token is set; without one only this machine is let in. Entering raises
+    `ConfigError` where that is not so, or where the address cannot be listened on. When the context
+    ends, so do all connections.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        host: str,
+        port: int,
+        dialogue: Callable[[], Dialogue],
+        clock: Clock,
+        guarded: bool = False,
+    ) -> None:
+        self._key = key
+        self._host = host
+        self._port = port
+        self._dialogue = dialogue
+        self._clock = clock
+        self._guarded = guarded
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def port(self) -> int:
+        """The port listened on; raises `ConfigError` outside of the context."""
+        if self._server is None:
+            raise ConfigError(f"{self._key}: the port is not open")
+        number: int = self._server.sockets[0].getsockname()[1]
+        return number
+
+    @property
+    def connections(self) -> int:
+        """Clients that are served now."""
+        return len(self._writers)
+
+    async def __aenter__(self) -> Self:
+        where = f"{self._host}:{self._port}"
+        if not self._guarded and not _is_loopback(self._host):
+            raise ConfigError(
+                f'{self._key} = "{where}" lets other machines in: set [api] token_file, or listen '
+                f"on 127.0.0.1:{self._port}"
+            )
+        host = "127.0.0.1" if self._host.lower() == "localhost" else self._host
+        try:
+            self._server = await asyncio.start_server(
+                self._attend, host, self._port, limit=READ_BYTES
+            )
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no such port"
+            raise ConfigError(
+                f'{self._key} = "{where}": the address cannot be listened on ({reason}); choose '
+                'another port, or "" for none'
+            ) from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await self._empty.wait()
+        await server.wait_closed()
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None or len(self._writers) >= MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._writers.add(writer)
+        self._empty.clear()
+        try:
+            await _Conversation(reader, writer, self._dialogue(), self._clock).run()
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
+            if not self._writers:
+                self._empty.set()
+
+
+class _Conversation:
+    """One connection, with a watch over its silence."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        dialogue: Dialogue,
+        clock: Clock,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._dialogue = dialogue
+        self._clock = clock
+        self._heard = clock.now()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._watch())
+            # A client may go at any moment; that is no fault of ours and nobody's news.
+            with suppress(OSError):
+                await self._converse()
+                self._writer.close()
+                await self._writer.wait_closed()
+            watch.cancel()
+
+    async def _converse(self) -> None:
+        while not self._dialogue.ended:
+            data = await self._reader.read(READ_BYTES)
+            self._heard = self._clock.now()
+            answer = self._dialogue.receive(data) if data else self._dialogue.end()
+            if answer:
+                self._writer.write(answer)
+                await self._writer.drain()
+            if not data:
+                return
+
+    async def _watch(self) -> None:
+        while (left := self._heard + IDLE_SECONDS - self._clock.now()) > 0:
+            await self._clock.sleep(left)
+        self._writer.transport.abort()
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

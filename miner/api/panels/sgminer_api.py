@@ -1,0 +1,222 @@
+"""sgminer's API over TCP: one command a connection, in JSON or in plain text, and only reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from miner.api.panels import sgminer
+from miner.api.panels.figures import dumps
+from miner.api.panels.identity import spaced
+from miner.api.panels.lines import PanelPort
+from miner.api.panels.sgminer import Row
+from miner.api.sources import Sources
+from miner.telemetry import Snapshot
+
+KEY = "[api] sgminer"
+
+REQUEST_LIMIT = 4096
+"""Bytes that a request may have; the longest that a panel sends has not a hundred."""
+
+END = b"\0"
+"""What cgminer's answers end with, and readers wait for."""
+
+JOIN = "+"
+"""Between commands that are asked at once."""
+
+
+_NUMBER = re.compile("[0-9]{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """A section with the number of its message, as panels know it."""
+
+    section: str
+    code: int
+    rows: Callable[[Snapshot], list[Row]]
+    message: Callable[[list[Row]], str]
+    listed: bool = False
+    """Each row begins with its own name and number, so that text needs no section's name."""
+
+
+def _says(text: str) -> Callable[[list[Row]], str]:
+    return lambda rows: text
+
+
+COMMANDS = {
+    "summary": _Command("SUMMARY", 11, sgminer.summary, _says("Summary")),
+    "devs": _Command("DEVS", 9, sgminer.devices, lambda rows: f"{len(rows)} GPU(s)", listed=True),
+    "pools": _Command("POOLS", 7, sgminer.pools, lambda rows: f"{len(rows)} Pool(s)", listed=True),
+    "version": _Command("VERSION", 22, sgminer.version, _says("SGMiner versions")),
+    "config": _Command("CONFIG", 33, sgminer.config, _says("SGMiner config")),
+    "coin": _Command("COIN", 78, sgminer.coin, _says("SGMiner coin")),
+    "gpucount": _Command("GPUS", 20, sgminer.gpucount, _says("GPU count")),
+}
+
+GPU = "gpu"
+"""The command that takes a device's number."""
+
+PRIVILEGED = frozenset({
+    "addpool", "ascdisable", "ascenable", "ascidentify", "ascset", "changeprofile",
+    "changestrategy", "debug", "disablepool", "enablepool", "failover-only", "gpudisable",
+    "gpuenable", "gpuengine", "gpufan", "gpuintensity", "gpumem", "gpurestart", "gpuvddc",
+    "hotplug", "lockstats", "pgadisable", "pgaenable", "pgaidentify", "pgaset", "poolpriority",
+    "poolquota", "privileged", "quit", "removepool", "restart", "save", "setconfig",
+    "switchpool", "zero",
+})  # fmt: skip
+"""The commands that change something: nobody is let do that here."""
+
+NO_SUCH_GPU, INVALID_COMMAND, NO_ID, INVALID_JSON, NO_COMMAND, DENIED = 1, 14, 15, 23, 24, 45
+"""Numbers of the messages that refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A status with perhaps a section, before it is JSON or text."""
+
+    code: int
+    message: str
+    good: bool = False
+    section: str = ""
+    rows: list[Row] = field(default_factory=list)
+    listed: bool = False
+
+
+def port(sources: Sources, host: str, number: int, guarded: bool = False) -> PanelPort:
+    """Return the port, not open yet. `guarded` says that a token is set, which is needed for
+    listening on anything but loopback; the port only reads even so."""
+    return PanelPort(KEY, host, number, lambda: SgminerApi(sources), sources.clock, guarded=guarded)
+
+
+class SgminerApi:
+    """One client's dialogue: a request, which may lack a line's end, its answer, and the end."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._request = b""
+        self.ended = False
+
+    def receive(self, data: bytes) -> bytes:
+        if self.ended:
+            return b""
+        self._request += data
+        if len(self._request) > REQUEST_LIMIT:
+            return self._answered(self._refused(INVALID_COMMAND, "Invalid command"))
+        request = self._request.strip(b" \t\r\n\0")
+        if not request:
+            return b""
+        if request.startswith(b"{"):
+            # JSON says itself where it ends; many clients send no line's end after it.
+            if not request.endswith(b"}") and self._request[-1:] not in b"\n\0":
+                return b""
+            return self._json(request, final=self._request[-1:] in b"\n\0")
+        return self._answered(self._text(request.decode("utf-8", "replace")))
+
+    def end(self) -> bytes:
+        self.ended = True
+        request = self._request.strip(b" \t\r\n\0")
+        return self._json(request, final=True) if request else b""
+
+    def _json(self, request: bytes, final: bool) -> bytes:
+        try:
+            asked = json.loads(request)
+        except (ValueError, RecursionError):
+            if not final:
+                return b""
+            reply = _Reply(INVALID_JSON, "Invalid JSON")
+            return self._answered(_json_text(self._sections(reply)))
+        command = asked.get("command") if isinstance(asked, dict) else None
+        if not isinstance(command, str):
+            reply = _Reply(NO_COMMAND, "Missing JSON 'command'")
+            return self._answered(_json_text(self._sections(reply)))
+        parameter = asked.get("parameter")
+        argument = "" if parameter is None else str(parameter)
+        snapshot = self._sources.snapshot()
+        names = list(dict.fromkeys(command.split(JOIN)))
+        if len(names) == 1:
+            return self._answered(_json_text(self._sections(_reply(snapshot, command, argument))))
+        nested = {name: self._sections(_reply(snapshot, name, argument)) for name in names}
+        return self._answered(_json_text(nested))
+
+    def _text(self, request: str) -> str:
+        command, _, argument = request.partition("|")
+        snapshot = self._sources.snapshot()
+        names = list(dict.fromkeys(command.split(JOIN)))
+        texts = []
+        for name in names:
+            reply = self._line(_reply(snapshot, name, argument))
+            texts.append(f"CMD={_escaped(name)}|{reply}" if len(names) > 1 else reply)
+        return "".join(texts)
+
+    def _refused(self, code: int, message: str) -> str:
+        return self._line(_Reply(code, message))
+
+    def _answered(self, text: str) -> bytes:
+        self.ended = True
+        return text.encode("utf-8", "replace") + END
+
+    def _status(self, reply: _Reply) -> Row:
+        snapshot = self._sources.snapshot()
+        return {
+            "STATUS": "S" if reply.good else "E",
+            "When": int(snapshot.at),
+            "Code": reply.code,
+            "Msg": reply.message,
+            "Description": spaced(snapshot),
+        }
+
+    def _sections(self, reply: _Reply) -> Mapping[str, object]:
+        sections: dict[str, object] = {"STATUS": [self._status(reply)]}
+        if reply.section:
+            sections[reply.section] = reply.rows
+        return sections
+
+    def _line(self, reply: _Reply) -> str:
+        rows = [self._status(reply)]
+        texts = [_pairs(row) for row in rows]
+        prefix = "" if reply.listed else f"{reply.section},"
+        texts += [prefix + _pairs(row) for row in reply.rows]
+        return "".join(f"{text}|" for text in texts)
+
+
+def _reply(snapshot: Snapshot, name: str, argument: str) -> _Reply:
+    if name == GPU:
+        return _gpu(snapshot, argument)
+    if name in PRIVILEGED:
+        return _Reply(DENIED, f"Access denied to '{name}' command")
+    if (command := COMMANDS.get(name)) is None:
+        return _Reply(INVALID_COMMAND, "Invalid command")
+    rows = command.rows(snapshot)
+    return _Reply(command.code, command.message(rows), True, command.section, rows, command.listed)
+
+
+def _gpu(snapshot: Snapshot, argument: str) -> _Reply:
+    if not argument:
+        return _Reply(NO_ID, "Missing device id parameter")
+    last = len(snapshot.devices) - 1
+    if not (_NUMBER.fullmatch(argument) and int(argument) <= last):
+        return _Reply(NO_SUCH_GPU, f"Invalid GPU id - range is 0 - {last}")
+    index = int(argument)
+    return _Reply(17, f"GPU{index}", True, "GPU", [sgminer.device(snapshot, index)], listed=True)
+
+
+def _json_text(sections: Mapping[str, object]) -> str:
+    return dumps({**sections, "id": 1})
+
+
+def _pairs(row: Row) -> str:
+    return ",".join(f"{key}={_escaped(_word(value))}" for key, value in row.items())
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _escaped(text: str) -> str:
+    """Return `text` with a backslash before what parts fields in plain text."""
+    for mark in "\\|,=":
+        text = text.replace(mark, f"\\{mark}")
+    return text
