@@ -1,0 +1,44 @@
+"""What the API is given: where its answers come from, and what a token may change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from miner.clock import Clock
+from miner.telemetry import History, Journal, Snapshot, Telemetry
+
+NewestShares = Callable[[int], Awaitable[Sequence[Mapping[str, Any]]]]
+"""At most so many shares of the ledger, the newest first, by their columns' names; times are
+UNIX seconds."""
+
+
+class Control(Protocol):
+    """What the owner of the rig may do to a run."""
+
+    def pause(self, device: str | None) -> None:
+        """Have `device` (None: every one) rest; raises `KeyError` for an unknown one."""
+
+    def resume(self, device: str | None) -> None:
+        """Have `device` (None: every one) go on; raises `KeyError` for an unknown one."""
+
+    async def reload(self) -> list[str]:
+        """Read the settings again; return what changed, in sentences.
+
+        Raises `ConfigError` where they cannot be used; then nothing changed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that the API shows or does; used on the event loop's thread only."""
+
+    snapshot: Callable[[], Snapshot]
+    journal: Journal
+    history: History
+    telemetry: Telemetry
+    clock: Clock
+    control: Control
+    shares: NewestShares | None = None
+    """None: this run keeps no ledger."""

@@ -1,0 +1,259 @@
+"""A Snapshot, a history, a journal as answers of version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, cast
+
+from miner.api.answers import (
+    BandAnswer,
+    BestShareAnswer,
+    DeviceAnswer,
+    DeviceSampleAnswer,
+    EntryAnswer,
+    EventsAnswer,
+    HashrateAnswer,
+    HistogramAnswer,
+    HistoryAnswer,
+    JobAnswer,
+    LuckAnswer,
+    PoolAnswer,
+    ReadingAnswer,
+    SampleAnswer,
+    ShareAnswer,
+    SharesAnswer,
+    SharesOfLedger,
+    StateName,
+    Status,
+    TimingsAnswer,
+)
+from miner.api.health import readiness
+from miner.telemetry import (
+    BestShare,
+    DeviceSnapshot,
+    Entry,
+    Hashrate,
+    Histogram,
+    Luck,
+    PoolSnapshot,
+    Sample,
+    Snapshot,
+    Tally,
+    Timings,
+)
+
+LevelName = Literal["debug", "info", "warning", "error"]
+
+
+def status(snapshot: Snapshot) -> Status:
+    """Return everything at once."""
+    about, active = snapshot.about, snapshot.pool
+    reasons = tuple(readiness(snapshot))
+    return Status(
+        rig=about.rig or None,
+        version=about.version or None,
+        algorithm=about.algorithm or None,
+        coin=about.coin or None,
+        at=snapshot.at,
+        started_at=snapshot.started_at,
+        uptime=snapshot.uptime,
+        ready=not reasons,
+        reasons=reasons,
+        hashrate=_hashrate(snapshot.hashrate),
+        tried=snapshot.tried,
+        power=snapshot.power,
+        efficiency=snapshot.efficiency,
+        found=snapshot.found,
+        shares=_shares(snapshot.shares),
+        faults=snapshot.faults,
+        luck=_luck(snapshot.luck),
+        best=tuple(map(_best, snapshot.best)),
+        job=_job(snapshot),
+        jobs=snapshot.jobs,
+        epochs=snapshot.epochs,
+        light=snapshot.light or None,
+        notice=snapshot.notice or None,
+        pool=_pool(active, snapshot.active) if active else None,
+        pools=pools(snapshot),
+        devices=devices(snapshot),
+        timings=_timings(snapshot.timings),
+    )
+
+
+def devices(snapshot: Snapshot) -> tuple[DeviceAnswer, ...]:
+    """Return every device, in the order in which they were chosen."""
+    return tuple(map(device, snapshot.devices))
+
+
+def device(found: DeviceSnapshot) -> DeviceAnswer:
+    """Return one device."""
+    info = found.info
+    reading = asdict(found.reading)
+    return DeviceAnswer(
+        name=info.name,
+        backend=info.backend,
+        model=info.model or None,
+        kind=info.kind or None,
+        vendor=info.vendor or None,
+        driver=info.driver or None,
+        pci=info.pci,
+        uuid=info.uuid,
+        memory=info.memory or None,
+        units=info.units or None,
+        state=cast(StateName, found.state.name.lower()),
+        doing=found.doing,
+        progress=found.progress,
+        paused=found.paused,
+        parked=found.parked,
+        hashrate=_hashrate(found.hashrate),
+        mining_seconds=found.mining_seconds,
+        tried=found.tried,
+        found=found.found,
+        shares=_shares(found.shares),
+        faults=found.faults,
+        last_fault=found.last_fault or None,
+        reading=ReadingAnswer(**{**reading, "throttle": found.reading.throttle or None}),
+        efficiency=found.efficiency,
+        luck=_luck(found.luck),
+        last_share_at=found.last_share_at,
+        last_difficulty=found.last_difficulty,
+        best_difficulty=found.best_difficulty,
+        kernels=found.kernels,
+        datasets=found.datasets,
+    )
+
+
+def pools(snapshot: Snapshot) -> tuple[PoolAnswer, ...]:
+    """Return every pool, in the order of their first connection."""
+    return tuple(_pool(pool, snapshot.active) for pool in snapshot.pools)
+
+
+def history(step: int, samples: Iterable[Sample]) -> HistoryAnswer:
+    """Return `samples` that are `step` seconds apart."""
+    return HistoryAnswer(step=step, samples=tuple(map(_sample, samples)))
+
+
+def events(entries: Iterable[Entry]) -> EventsAnswer:
+    """Return `entries` of the journal."""
+    return EventsAnswer(events=tuple(map(entry, entries)))
+
+
+def entry(entry: Entry) -> EntryAnswer:
+    """Return one entry of the journal."""
+    return EntryAnswer(
+        number=entry.number,
+        at=entry.at,
+        level=cast(LevelName, entry.level.name.lower()),
+        topic=entry.topic,
+        text=entry.text,
+    )
+
+
+def newer(entries: Sequence[Entry], after: int) -> Sequence[Entry]:
+    """Return those of `entries` (oldest first) that come after number `after`.
+
+    A number that was not given out yet is one of an earlier run: then all are new.
+    """
+    if not entries or after > entries[-1].number:
+        return entries
+    return entries[max(len(entries) - (entries[-1].number - after), 0) :]
+
+
+def shares(rows: Iterable[Mapping[str, Any]]) -> SharesOfLedger:
+    """Return rows of the ledger; of columns that are not part of the answer nothing is shown."""
+    found = ({**row, "text": row["text"] or None} for row in rows)
+    return SharesOfLedger(shares=tuple(ShareAnswer(**row) for row in found))
+
+
+def _hashrate(rate: Hashrate) -> HashrateAnswer:
+    return HashrateAnswer(**asdict(rate))
+
+
+def _shares(tally: Tally) -> SharesAnswer:
+    return SharesAnswer(
+        accepted=tally.accepted,
+        rejected=tally.rejected,
+        stale=tally.stale,
+        invalid=tally.invalid,
+        lost=tally.lost,
+        hardware=tally.hardware,
+        not_accepted=tally.not_accepted,
+        outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
+    )
+
+
+def _luck(luck: Luck) -> LuckAnswer:
+    return LuckAnswer(
+        expected=luck.expected,
+        found=luck.found,
+        effort=luck.effort,
+        ratio=luck.ratio,
+        band=BandAnswer(**asdict(luck.band)),
+        plausible=luck.plausible,
+    )
+
+
+def _best(share: BestShare) -> BestShareAnswer:
+    return BestShareAnswer(**asdict(share))
+
+
+def _job(snapshot: Snapshot) -> JobAnswer | None:
+    job = snapshot.job
+    if job is None:
+        return None
+    return JobAnswer(
+        id=job.id,
+        height=job.height,
+        epoch=job.epoch.number,
+        period=job.period,
+        difficulty=job.difficulty,
+        received_at=snapshot.job_at,
+    )
+
+
+def _pool(pool: PoolSnapshot, active: str | None) -> PoolAnswer:
+    return PoolAnswer(
+        label=pool.label,
+        state=pool.state.value,
+        active=pool.label == active,
+        reason=pool.reason or None,
+        unverified=pool.unverified,
+        connected_at=pool.connected_at,
+        logins=pool.logins,
+        losses=pool.losses,
+        latency=pool.latency,
+        mean_latency=pool.mean_latency,
+        shares=_shares(pool.shares),
+        last_share_at=pool.last_share_at,
+        work=pool.work,
+    )
+
+
+def _timings(timings: Timings) -> TimingsAnswer:
+    return TimingsAnswer(
+        share=_histogram(timings.share),
+        kernel=_histogram(timings.kernel),
+        job=_histogram(timings.job),
+        dataset=_histogram(timings.dataset),
+    )
+
+
+def _histogram(histogram: Histogram) -> HistogramAnswer:
+    return HistogramAnswer(
+        bounds=histogram.bounds,
+        counts=histogram.counts,
+        total=histogram.total,
+        count=histogram.count,
+        mean=histogram.mean,
+    )
+
+
+def _sample(sample: Sample) -> SampleAnswer:
+    return SampleAnswer(
+        at=sample.at,
+        hashrate=sample.hashrate,
+        accepted=sample.accepted,
+        not_accepted=sample.not_accepted,
+        devices=tuple(DeviceSampleAnswer(**asdict(found)) for found in sample.devices),
+    )

@@ -1,0 +1,174 @@
+"""A busy rig behind a real server on a loopback port, and a plain socket to speak to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from miner.api.connection import Limits
+from miner.api.server import ApiOptions, ApiServer
+from miner.api.sources import Sources
+from miner.errors import ConfigError
+from tests.fakes.rig import Rig, busy_rig
+
+TOKEN = "a token of the tests, ünlike others"
+
+ROW = {
+    "id": 7, "run": "r1", "number": 3, "device": "cuda:0", "pci": "0000:0a:00.0", "uuid": None,
+    "pool": "stratum+tls://first.example:4444", "algorithm": "kawpow", "job": "5a17",
+    "height": 3_000_000, "epoch": 400, "period": 1_000_000, "nonce": "00000000000000ff",
+    "header": "ab" * 32, "difficulty_asked": 8e9, "difficulty_reached": 9e9, "is_block": False,
+    "found_at": 1_800_000_000.5, "verified_at": 1_800_000_000.6, "sent_at": None,
+    "answered_at": None, "outcome": "accepted", "text": "", "user": "canary.wallet",
+}  # fmt: skip
+
+
+@dataclass
+class FakeControl:
+    """Notes what it was told."""
+
+    told: list[tuple[str, str | None]] = field(default_factory=list)
+    problem: str | None = None
+    """Why settings cannot be used."""
+
+    def pause(self, device: str | None) -> None:
+        self._tell("pause", device)
+
+    def resume(self, device: str | None) -> None:
+        self._tell("resume", device)
+
+    async def reload(self) -> list[str]:
+        if self.problem is not None:
+            raise ConfigError(self.problem)
+        self._tell("reload", None)
+        return ["cuda:0: launches last 0.2 s now"]
+
+    def _tell(self, what: str, device: str | None) -> None:
+        if device not in (None, "cuda:0", "opencl:0.1"):
+            raise KeyError(device)
+        self.told.append((what, device))
+
+
+async def newest(limit: int) -> list[dict[str, Any]]:
+    return [ROW][:limit]
+
+
+@dataclass
+class Answered:
+    """A response, read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        assert list(self.json) == ["error"]
+        sentence = self.json["error"]
+        assert isinstance(sentence, str)
+        return sentence
+
+
+@dataclass
+class Wire:
+    """One connection, on which tests write what they like."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, *lines: str, body: bytes = b"") -> None:
+        """Write a request's head, with its end, and `body`."""
+        self.writer.write("\r\n".join((*lines, "", "")).encode("utf-8", "surrogateescape") + body)
+
+    async def answer(self, head: bool = False) -> Answered:
+        """Read one response; `head`: one without a body."""
+        first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
+        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
+        length = 0 if head else int(headers.get("content-length", "0"))
+        body = await self.reader.readexactly(length)
+        return Answered(int(first.split()[1]), headers, body)
+
+    async def ended(self) -> bytes:
+        """Return what comes until the other side ends the connection."""
+        with suppress(ConnectionError):
+            return await self.reader.read()
+        return b""
+
+
+class Service:
+    """The server and what stands behind it."""
+
+    def __init__(self, rig: Rig, control: FakeControl, server: ApiServer) -> None:
+        self.rig, self.control, self.server = rig, control, server
+        self.wires: list[Wire] = []
+
+    @property
+    def port(self) -> int:
+        assert self.server.url is not None
+        return int(self.server.url.rstrip("/").rpartition(":")[2])
+
+    async def wire(self) -> Wire:
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port))
+        self.wires.append(wire)
+        return wire
+
+    async def ask(self, method: str, path: str, *headers: str, body: bytes = b"") -> Answered:
+        """Send one request on a connection of its own, with Host unless it is given."""
+        wire = await self.wire()
+        host = [] if any(h.lower().startswith("host:") for h in headers) else ["Host: 127.0.0.1"]
+        length = [f"Content-Length: {len(body)}"] if body else []
+        wire.send(f"{method} {path} HTTP/1.1", *host, *headers, *length, body=body)
+        return await wire.answer(head=method == "HEAD")
+
+    async def get(self, path: str, *headers: str) -> Answered:
+        return await self.ask("GET", path, *headers)
+
+    async def post(self, path: str, *headers: str, token: str | None = TOKEN) -> Answered:
+        bearer = [] if token is None else [f"Authorization: Bearer {token}"]
+        return await self.ask("POST", path, *bearer, *headers)
+
+
+Serve = Callable[..., Awaitable[Service]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start a server; what is given changes its options, `limits` or `sources` apart."""
+    async with AsyncExitStack() as stack:
+        services: list[Service] = []
+
+        async def start(
+            limits: Limits | None = None, sources: dict[str, Any] | None = None, **options: Any
+        ) -> Service:
+            rig, control = await busy_rig(), FakeControl()
+            given = Sources(
+                snapshot=rig.telemetry.snapshot,
+                journal=rig.journal,
+                history=rig.history,
+                telemetry=rig.telemetry,
+                clock=rig.clock,
+                control=control,
+                shares=newest,
+            )
+            wanted = ApiOptions(**{"port": 0, "explicit": True, "token": TOKEN, **options})
+            server = ApiServer(wanted, replace(given, **(sources or {})), limits=limits)
+            service = Service(rig, control, await stack.enter_async_context(server))
+            services.append(service)
+            return service
+
+        yield start
+        for service in services:
+            for wire in service.wires:
+                wire.writer.close()
+                with suppress(ConnectionError):
+                    await wire.writer.wait_closed()
