@@ -10,6 +10,7 @@ import pytest
 from miner import catalog
 from miner.progpow.variant import Variant
 from miner.settings import load_settings
+from tests.cli.running import TOY, run
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 COINS = sorted((CONFIGS / "coins").glob("*.toml"))
@@ -50,6 +51,25 @@ def test_an_example_loads(path: Path) -> None:
         assert isinstance(catalog.find_variant(settings.variant), Variant)
     for pool in settings.pools:
         assert ".example:" in pool.url or "127.0.0.1:" in pool.url, "no real pool by accident"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_passes_the_check(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mycoin.toml").write_text(TOY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)  # the place where one of them has a variant file beside it
+    ran = run("config", "check", path)
+    assert (ran.code, ran.err) == (0, "")
+    assert f"{path}: ok: " in ran.out
+
+
+def test_the_farms_example_has_every_section() -> None:
+    text = (CONFIGS / "examples" / "farm-rig.toml").read_text(encoding="utf-8")
+    given = set(tomllib.loads(text))
+    assert given >= {"rig", "pools", "devices", "api", "log", "ledger"}
+    settings = load_settings(CONFIGS / "examples" / "farm-rig.toml", {})
+    assert len(settings.devices.tune) == len(settings.pools) == 2
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)

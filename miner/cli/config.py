@@ -174,12 +174,13 @@ def _tried(
     """Return (what `function` makes of `values`, no sentence), or (None, the one about `place`)."""
     from miner.errors import MinerError
     from miner.settings.complaint import key_name
+    from miner.settings.secrets import without_wallets
 
     try:
         return function(*values), []
     except (MinerError, OSError, ValueError, RuntimeError) as error:
         where = loaded.gathered.nearest(place).where
-        return None, [f"{where}: {key_name(place)}: {error}"]
+        return None, [f"{where}: {key_name(place)}: {without_wallets(str(error))}"]
 
 
 def _notes(settings: Settings) -> Iterator[str]:

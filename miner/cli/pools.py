@@ -61,7 +61,7 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
     from miner.pool.socks import parse_proxy
     from miner.pool.tls import parse_fingerprint
     from miner.pool.url import DEFAULT_PASSWORD, parse_pool_url
-    from miner.settings.secrets import first_line, home
+    from miner.settings.secrets import first_line, home, without_wallets
 
     password = None
     if pool.password_file is not None:
@@ -69,7 +69,12 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
     elif "password" in pool.model_fields_set:
         password = pool.password.get_secret_value()
     fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
-    url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
+    try:
+        url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
+        if pool.proxy is not None:
+            parse_proxy(pool.proxy)
+    except ConfigError as error:
+        raise ConfigError(without_wallets(str(error))) from error
     reward = ""
     if url.transport.is_http and "@" in pool.url:
         # The login in a node's address is the node's own; the user is who is paid.
@@ -90,8 +95,6 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
         )
     if pool.cookie_file is not None and not url.transport.is_http:
         raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
-    if pool.proxy is not None:
-        parse_proxy(pool.proxy)
     cookie_file = home(pool.cookie_file, "cookie file")
     has_login = "@" in pool.url or pool.user or cookie_file
     variable = os.environ.get(COOKIE_VARIABLE)

@@ -17,6 +17,7 @@ _LONGEST_NAME = 12
 """Characters; a longer part of a user is taken for a wallet."""
 
 _ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|[A-Za-z0-9_.-]+:[0-9]{1,5}")
+_LONG_WORD = re.compile(r"[A-Za-z0-9]{20,}")
 _SCHEME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,31}")
 
 
@@ -81,6 +82,11 @@ def shortened(user: str) -> str:
     """Return `user` with wallets cut down, as in "RXXXX…9abc.rig1"."""
     parts = re.split(r"([./+@:])", user)
     return "".join(p if len(p) <= _LONGEST_NAME else f"{p[:5]}…{p[-4:]}" for p in parts)
+
+
+def without_wallets(sentence: str) -> str:
+    """Return `sentence` with long words cut down: a wallet that stood where a host belongs."""
+    return _LONG_WORD.sub(lambda word: shortened(word[0]), sentence)
 
 
 def address(url: str) -> str:

@@ -201,6 +201,94 @@ def test_an_unknown_name_lists_the_known_ones(machine: Machine, name: str) -> No
     )
 
 
+TWIN = info_of("cuda:0", pci="0000:01:00.0", uuid="GPU-1", model="RTX 3070")
+OTHER = info_of("cuda:1", pci="0000:02:00.0", uuid="GPU-2", model="RTX 3080")
+SLOW = info_of("opencl:0.0", pci="0000:01:00.0", uuid="GPU-1", model="RTX 3070")
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["01:00.0"], ["cuda:0"]),
+        (["gpu-2"], ["cuda:1"]),
+        (["*3070*"], ["cuda:0"]),
+        (["*rtx*"], ["cuda:0", "cuda:1"]),
+        (["*3080*", "*"], ["cuda:1", "cuda:0", "ref"]),
+        (["opencl:0.0"], ["opencl:0.0"]),
+        (["opencl:0.0", "cuda:0"], ["opencl:0.0", "cuda:0"]),
+        (["opencl:*", "02:00.0"], ["opencl:0.0", "cuda:1"]),
+        (["1"], ["cuda:1"]),
+        (["2"], ["opencl:0.0"]),
+        (None, ["cuda:0", "cuda:1"]),
+    ],
+)
+def test_hardware_is_used_once_through_the_first_backend(
+    machine: Machine, names: list[str] | None, wanted: list[str]
+) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
+    assert machine.names(names) == wanted
+
+
+def test_the_second_way_to_a_card_is_taken_where_the_first_does_not_work(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
+    machine.kinds["cuda:0"] = "the driver is broken"
+    assert machine.names() == ["cuda:1", "opencl:0.0"]
+
+
+def test_what_is_excluded_is_not_even_opened(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
+    for names, exclude, wanted in (
+        (None, ["01:00.0"], ["cuda:1"]),
+        (["*"], ["*3070*", "ref"], ["cuda:1"]),
+        (["1", "0"], ["*9999*"], ["cuda:1", "cuda:0"]),
+        (["*"], ["0"], ["cuda:1", "opencl:0.0", "ref"]),
+    ):
+        machine.opened.clear()
+        use, out, _ = choose_devices("auto", names, KAWPOW, exclude)
+        assert ([f.info.name for f in use], out) == (wanted, [])
+        assert sorted(machine.opened) == sorted(wanted)
+
+
+@pytest.mark.parametrize(
+    ("names", "exclude", "sentence"),
+    [
+        (["*3090*"], [], "device '*3090*' is not there; there are: cuda:0, cuda:1"),
+        (None, ["cuda:2"], "device 'cuda:2' is not there; there are: cuda:0, cuda:1"),
+        (["0"], ["cuda:*"], "device '0' is excluded, and wanted too; name it once"),
+    ],
+)
+def test_names_that_leave_nothing(
+    machine: Machine, names: list[str] | None, exclude: list[str], sentence: str
+) -> None:
+    machine.has(cuda=[TWIN, OTHER])
+    with pytest.raises(ConfigError) as caught:
+        choose_devices("auto", names, KAWPOW, exclude)
+    assert str(caught.value) == sentence
+
+
+def test_all_excluded_is_no_usable_device(machine: Machine) -> None:
+    machine.has(cuda=[TWIN])
+    with pytest.raises(NoUsableDevice, match=r"^no usable device: none was found$"):
+        choose_devices("auto", None, KAWPOW, ["*"])
+
+
+def test_of_a_pattern_the_cards_that_work_go_on(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER])
+    machine.kinds["cuda:0"] = "it is broken"
+    use, out, _ = choose_devices("auto", ["*rtx*"], KAWPOW)
+    assert ([f.info.name for f in use], [f.info.name for f in out]) == (["cuda:1"], ["cuda:0"])
+    machine.kinds["cuda:1"] = "it is broken too"
+    with pytest.raises(NoUsableDevice, match=r"cuda:0: it is broken; .*it is broken too$"):
+        choose_devices("auto", ["*rtx*"], KAWPOW)
+
+
+def test_a_device_knows_its_place_in_the_list(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl="no platform", ref=[REF])
+    assert [(f.info.name, f.index) for f in find_devices()[0]] == [
+        ("cuda:0", 0), ("cuda:1", 1), ("ref", 2),
+    ]  # fmt: skip
+
+
 def test_nothing_is_known_where_nothing_is(machine: Machine) -> None:
     with pytest.raises(ConfigError, match=r"there are: none$"):
         named([], "0")

@@ -1,0 +1,135 @@
+"""A mistake is named with file, line, key, and what was meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from miner.settings import examine
+from miner.settings.keys import Key, all_keys, all_tables
+from tests.settings.test_sources import file_with, samples
+
+FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
+
+
+def sentences(folder: Path, text: str) -> list[str]:
+    path = folder / "rig.toml"
+    path.write_text(text, encoding="utf-8")
+    loaded, problems = examine(path)
+    assert (loaded is None) == bool(problems)
+    return [problem.replace(f"{path}: ", "") for problem in problems]
+
+
+@st.composite
+def misspelt(draw: st.DrawFn) -> tuple[Key, str]:
+    key = draw(st.sampled_from(all_keys()))
+    name = key.name
+    at = draw(st.integers(0, len(name) - 1))
+    wrong = draw(
+        st.sampled_from(
+            [
+                name[:at] + name[at + 1 :],
+                name[:at] + name[at] * 2 + name[at + 1 :],
+                name[: at + 1] + "x" + name[at + 1 :],
+                name.replace("_", "-"),
+                name.upper(),
+            ]
+        )
+    )
+    assume(wrong and wrong not in all_tables()[key.place[:-1]].model_fields)
+    return key, wrong
+
+
+@given(misspelt(), st.integers(0, 5))
+def test_a_misspelt_key_has_its_line_and_the_nearest_key(
+    tmp_path_factory: pytest.TempPathFactory, what: tuple[Key, str], above: int
+) -> None:
+    key, wrong = what
+    text = file_with(key, samples(key)[0])
+    lines = ["# above"] * above + text.splitlines()
+    (line,) = [i for i, row in enumerate(lines) if row.startswith(f"{key.name} =")]
+    lines[line] = wrong + lines[line].removeprefix(key.name)
+    found = sentences(tmp_path_factory.mktemp("any"), "\n".join(lines))
+    place = ".".join(key.place[:-1])
+    place = {"pools": "pools[1].", "devices.tune": "devices.tune[1].", "": ""}.get(
+        place, f"{place}."
+    )
+    wanted = f"line {line + 1}: {place}{wrong}: is no known key (did you mean {key.name}?)"
+    assert found[0] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (FILE + "shares = 3\n",
+         ("line 6: pools[1].shares: is no known key here (did you mean shares at the top of the "
+         "file, above the first [table]?)")),
+        ("listen = ''\n" + FILE,
+         "line 1: listen: is no known key here (did you mean listen under [api]?)"),
+        (FILE + "[log]\nlaunch-seconds = 1\n",
+         ("line 7: log.launch-seconds: is no known key here (did you mean launch_seconds under "
+         "[[devices.tune]]?)")),
+        ("fingerprint = ''\n" + FILE,
+         ("line 1: fingerprint: is no known key (known: variant, coin, rig, shares, give_up, "
+         "report_hashrate, record, pools, devices, api, log, ledger, limits)")),
+        (FILE + '[[pools]]\nurl = "b:1"\nuser = [\n\n 3]\n',
+         "line 8: pools[2].user: must be text in quotes, not a list"),
+        (FILE + '[devices]\nuse = [\n  "0",\n  1,\n]\n',
+         "line 9: devices.use[2]: must be text in quotes, not a number"),
+        (FILE + "devices.use = []\n",
+         ("line 6: pools[1].devices: is no known key here (did you mean devices at the top of the "
+         "file, above the first [table]?)")),
+        ("devices.use = []\n" + FILE, "line 1: devices.use: must not be empty"),
+        ("api = { listen = '', pannels = true }\n" + FILE,
+         "line 1: api.pannels: is no known key (did you mean panels?)"),
+        ("api = { listen = '1' }\n" + FILE,
+         'line 1: api.listen: is written as "host:port", as in "127.0.0.1:4067", or "off"'),
+        ("api.listen = 'h:65536'\n" + FILE,
+         'line 1: api.listen: is written as "host:port", as in "127.0.0.1:4067", or "off"'),
+        ("api.listen = '192.168.0.2:1'\n" + FILE,
+         ("line 1: api: listen = '192.168.0.2:1' lets other machines in: give token_file (or "
+         "token), or listen on 127.0.0.1")),
+        ("api = { token = ' ' }\n" + FILE, "line 1: api: token must not be empty"),
+        (FILE + "[api]\ntoken = 't'\ntoken_file = 'f'\n",
+         "line 7: api: give either token or token_file"),
+        (FILE + "[devices]\ntemperature_stop = 70\ntemperature_start = 70\n",
+         "line 8: devices: temperature_start must be below temperature_stop: 70 is not below 70"),
+        (FILE + "[[devices.tune]]\nmatch = '*'\nmemory_temperature_stop = 151\n",
+         ("line 8: devices.tune[1].memory_temperature_stop: 151 is too large: it must be 150 or "
+         "less")),
+        (FILE + "[[devices.tune]]\nmatch = '*'\nshape = 'cube'\n",
+         ("line 8: devices.tune[1].shape: 'cube' is none of gpu, gpu-128, gpu-subgroups, cpu, "
+         "cpu-1, each also with /2 or /4")),
+        (FILE + "[[devices.tune]]\nshape = 'gpu'\n", "line 6: devices.tune[1].match: is missing"),
+        (FILE + "[devices.tune]\nmatch = '*'\n",
+         "line 6: devices.tune: must be a list of tables: write [[devices.tune]]"),
+        (FILE + "[devices]\non_hang = 'parc'\n",
+         "line 7: devices.on_hang: 'parc' is none of exit, park (did you mean park?)"),
+        (FILE + "[log]\nkeep = -1\n", "line 7: log.keep: -1 is too small: it must be 0 or more"),
+        (FILE.replace('"w"', '"PUT_YOUR_WALLET_HERE.rig1"'),
+         ("line 5: pools[1].user: is still the placeholder PUT_YOUR_WALLET_HERE; write your own "
+         "wallet there")),
+        (FILE.replace("user", "usr"), "line 5: pools[1].usr: is no known key (did you mean user?)"),
+        (FILE + "tls_insecure = true # \n\n[limits]\nlogin = 1979-05-27\n",
+         "line 9: limits.login: must be a number, not a date"),
+    ],
+)  # fmt: skip
+def test_the_first_sentence(tmp_path: Path, text: str, wanted: str) -> None:
+    assert sentences(tmp_path, text)[0] == wanted
+
+
+def test_every_mistake_is_told_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = (
+        'shares = 0\nvariant = "v"\n[[pools]]\nulr = "h:1"\n[log]\nlevel = "loud"\nkeep = true\n'
+        "[limits]\nconect = 3\n"
+    )
+    assert [s.partition(": ")[0] for s in sentences(tmp_path, text)] == [
+        "line 4", "line 9", "line 1", "line 6", "line 7",
+    ]  # fmt: skip
+
+
+def test_a_text_that_is_no_toml_is_the_only_mistake(tmp_path: Path) -> None:
+    assert sentences(tmp_path, "a = 1\nb = \n") == ["line 2: is not valid TOML: Invalid value"]

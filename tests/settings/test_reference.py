@@ -1,0 +1,118 @@
+"""What is told of the settings is told from the model, and is up to date."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miner.settings import Settings, examine, load
+from miner.settings.keys import all_keys, all_tables, kind_of
+from miner.settings.model import PLACEHOLDER
+from miner.settings.reference import new_file, page, schema
+
+CHECKOUT = Path(__file__).parents[2]
+SETTABLE = re.compile(r"^#([a-z_]+ = .*)$", re.MULTILINE)
+
+
+def test_the_reference_page_is_up_to_date() -> None:
+    assert (CHECKOUT / "docs" / "settings.md").read_text(encoding="utf-8") == page(), (
+        "write it anew: python -m miner config reference > docs/settings.md"
+    )
+
+
+def test_every_key_is_on_the_page_with_a_meaning() -> None:
+    text = page()
+    for key in all_keys():
+        assert key.meaning.endswith("."), key.place
+        assert f"| `{key.name}` | {key.kind_words} |" in text
+        assert key.variable is None or f"`{key.variable}`" in text
+        assert key.flag is None or f"| `{key.flag}` |" in text
+    for table in all_tables().values():
+        assert (table.__doc__ or "").strip().endswith(".")
+
+
+def test_keys_and_variables_have_names_of_their_own() -> None:
+    variables = [key.variable for key in all_keys() if key.variable]
+    assert len(variables) == len(set(variables))
+    only_in_files = [key.place[:2] for key in all_keys() if key.variable is None]
+    assert set(only_in_files) == {("devices", "tune")}
+
+
+def test_a_new_file_needs_only_a_wallet(tmp_path: Path) -> None:
+    path = tmp_path / "new.toml"
+    path.write_text(new_file(), encoding="utf-8")
+    loaded, problems = examine(path)
+    line = new_file()[: new_file().index(PLACEHOLDER)].count("\n") + 1
+    assert loaded is None
+    (problem,) = problems
+    assert problem.startswith(f"{path}: line {line}: pools[1].user: is still the placeholder ")
+    assert PLACEHOLDER in problem
+    path.write_text(new_file().replace(PLACEHOLDER, "w"), encoding="utf-8")
+    settings = load(path).settings
+    bare = {"coin": "RVN", "pools": [{"url": settings.pools[0].url, "user": "w"}]}
+    assert settings == Settings.model_validate(bare)
+    assert max(map(len, new_file().splitlines())) <= 100
+
+
+@pytest.mark.parametrize("index", range(len(SETTABLE.findall(new_file()))))
+def test_each_commented_line_of_a_new_file_can_be_used(tmp_path: Path, index: int) -> None:
+    text = new_file().replace(PLACEHOLDER, "w")
+    found = list(SETTABLE.finditer(text))[index]
+    head, tail = text[: found.start()], text[found.end() :]
+    if "#[[devices.tune]]" in head and "[api]" not in head:
+        head = head.replace("#[[devices.tune]]", "[[devices.tune]]")
+        if not found[1].startswith("match"):
+            head = head.replace('#match = "', 'match = "')
+    if found[1].startswith("variant"):
+        tail = tail.replace('coin = "RVN"\n', "")
+    path = tmp_path / "new.toml"
+    path.write_text(head + found[1] + tail, encoding="utf-8")
+    load(path)
+
+
+def test_every_key_is_in_a_new_file() -> None:
+    named = re.findall(r"^#?([a-z_]+) = ", new_file(), re.MULTILINE)
+    assert sorted(named) == sorted(key.name for key in all_keys())
+
+
+def test_what_a_commented_line_holds_is_the_default_where_there_is_one() -> None:
+    for key in all_keys():
+        if key.default not in (None, "", []):
+            (line,) = {
+                row
+                for row in re.findall(rf"^#({key.name} = .*)$", new_file(), re.MULTILINE)
+                if list(tomllib.loads(row).values()) == [key.default]
+            }
+            assert line
+
+
+def test_the_schema_names_every_key_with_its_meaning() -> None:
+    whole = schema()
+    assert whole["$schema"].endswith("2020-12/schema")
+    for key in all_keys():
+        node = whole if len(key.place) == 1 else whole["$defs"][key.table.__name__]
+        assert node["additionalProperties"] is False
+        assert node["properties"][key.name]["description"] == key.meaning
+        assert node["properties"][key.name].get("default", key.default) == key.default
+    assert "*****" not in str(whole)
+
+
+def test_the_schema_takes_what_the_model_takes() -> None:
+    validators: Any = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    validator = validators.Draft202012Validator(schema())
+    examples = sorted((CHECKOUT / "configs" / "examples").glob("*.toml"))
+    for path in examples:
+        validator.validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    assert examples
+    for wrong in ({"coin": "RVN"}, {"pools": []}, {"pools": [{"url": "h:1", "ulr": 1}]}):
+        assert not validator.is_valid(wrong)
+
+
+def test_every_type_of_the_model_is_known() -> None:
+    for key in all_keys():
+        assert key.kind_words
+        assert kind_of(key.field.annotation) == key.kind

@@ -1,0 +1,162 @@
+"""Secrets come from files where one likes, and are shown nowhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miner.devices import registry
+from miner.errors import ConfigError
+from miner.settings import ApiSettings, load
+from miner.settings.secrets import HIDDEN, address, exposed, shortened, token_of
+from tests.cli.running import run
+
+CANARY = "Canary7hatMustNotSing"
+FILE = f"""\
+variant = "kawpow"
+
+[[pools]]
+url = "stratum+tcp://127.0.0.1:9"
+user = "{CANARY}Wallet.rig1"
+password = "{CANARY}"
+proxy = "socks5://me:{CANARY}@127.0.0.1:9"
+
+[[pools]]
+url = "stratum+tcp://{CANARY}Other:{CANARY}@127.0.0.1:9/{CANARY}"
+
+[[pools]]
+url = "http://me:{CANARY}@127.0.0.1:9/{CANARY}"
+
+[api]
+token = "{CANARY}"
+listen = "127.0.0.1:4067"
+
+[log]
+level = "info"
+"""
+
+
+def commands(path: Path) -> list[list[str | Path]]:
+    return [["check", path], ["show", path], ["show", "--json", "-c", path]]
+
+
+def output(path: Path) -> str:
+    said = ""
+    for arguments in commands(path):
+        ran = run("config", *arguments)
+        assert "Traceback" not in ran.err
+        said += ran.out + ran.err
+    return said
+
+
+def test_a_file_that_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_text(FILE)
+    said = output(path)
+    assert f"{path}: ok: kawpow, 3 pools, first stratum+tcp://127.0.0.1:9" in said
+    assert 'user = "Canar…llet.rig1"' in said
+    assert f'token = "{HIDDEN}"' in said
+    assert 'proxy = "socks5://127.0.0.1:9"' in said
+    assert 'url = "http://127.0.0.1:9"' in said
+    assert CANARY not in said
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> str:
+    """The file with something taken away, put in, or written twice, anywhere."""
+    at = draw(st.integers(0, len(FILE)))
+    until = min(len(FILE), at + draw(st.integers(0, 12)))
+    signs = st.sampled_from([*"\"'=[]{}#\n.,/@: x5-", "\n[[pools]]\n", "true", "\x00", '"""'])
+    return FILE[:at] + draw(signs) + FILE[until:]
+
+
+@given(broken())
+@settings(max_examples=150, deadline=None)
+def test_a_file_that_is_wrong_in_any_way(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "rig.toml"
+    path.write_text(text)
+    assert CANARY not in output(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["POOL_PASSWORD", "POOL_2_PASSWORD", "API_TOKEN", "POOL_USER", "POOL_PROXY", "POOL_2_URL"],
+)
+@pytest.mark.parametrize("other", ["PROGPOW_MINER_SHARES", "PROGPOW_MINER_NOPE", "PROGPOW_OTHER"])
+def test_a_secret_of_the_environment(tmp_path: Path, name: str, other: str) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_text(FILE.replace(CANARY, "short"))
+    with patch.dict(os.environ, {f"PROGPOW_MINER_{name}": f"{CANARY}Wallet", other: "x"}):
+        said = output(path)
+    assert "PROGPOW_MINER_" in said
+    assert CANARY not in said
+
+
+def test_mining_says_no_secret_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
+    path = tmp_path / "rig.toml"
+    for old, new in (("level", "levl"), ("127.0.0.1:9", "h"), ("socks5", "x"), ("kawpow", "nope")):
+        path.write_text(FILE.replace(old, new))
+        ran = run("mine", "-c", path)
+        assert ran.code == 2
+        assert CANARY not in ran.out + ran.err
+
+
+def test_a_token_comes_from_its_file_or_its_key(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from the file\nnot this\n")
+    assert token_of(ApiSettings()) is None
+    assert token_of(ApiSettings.model_validate({"token": " t "})) == "t"
+    assert token_of(ApiSettings(token_file=tmp_path / "token")) == "from the file"
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(ConfigError, match=r"^token file .*/token: its first line is empty$"):
+        token_of(ApiSettings(token_file=tmp_path / "token"))
+
+
+def test_a_secret_that_everybody_may_read_is_noted_once(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    pool = f'[[pools]]\nurl = "h:1"\nuser = "w"\npassword_file = "{secret}"\n'
+    path = tmp_path / "rig.toml"
+    path.write_text(f'variant = "v"\n{pool}{pool}[api]\ntoken_file = "/nonexistent/token"\n')
+    secret.chmod(0o644)
+    (note,) = exposed(load(path).settings)
+    assert note == f"password file {secret} can be read by everybody on this machine; chmod 600 it"
+    secret.chmod(0o640)
+    assert exposed(load(path).settings) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("stratum+tcp://h:1", "stratum+tcp://h:1"),
+        ("h.example:1", "h.example:1"),
+        ("zano://w:p@[::1]:1/path", "zano://[::1]:1"),
+        ("socks5://u:p@tor:9050/", "socks5://tor:9050"),
+        ("w:1/p@h:1", HIDDEN),
+        ("stratum://secret://h", HIDDEN),
+        ("a secret", HIDDEN),
+        ("x y://h:1", HIDDEN),
+    ],
+)
+def test_of_an_address_only_host_and_port_are_shown(url: str, shown: str) -> None:
+    assert address(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("user", "shown"),
+    [
+        ("RVNwallet123456789abc", "RVNwa…9abc"),
+        ("RVNwallet123456789abc.rig1", "RVNwa…9abc.rig1"),
+        ("account.rig1", "account.rig1"),
+        ("me@mail.example", "me@mail.example"),
+    ],
+)
+def test_a_wallet_is_cut_down(user: str, shown: str) -> None:
+    assert shortened(user) == shown
