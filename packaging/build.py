@@ -1,0 +1,170 @@
+"""Builds what is handed out: the wheel, and an archive for each farm system.
+
+    python packaging/build.py wheel --out dist
+    python packaging/build.py all --out dist --python-archive URL|FILE --sha256 HEX
+
+The same commit and the same Python archive give the same bytes: every file has the time of
+SOURCE_DATE_EPOCH, or of the last commit. `SHA256SUMS` is written beside what was built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from bundle.archive import Entry, entries, write_sums, write_tar, write_zip  # noqa: E402
+from bundle.notices import notices  # noqa: E402
+from bundle.runtime import (  # noqa: E402
+    BuildError,
+    fetched,
+    install,
+    site_packages,
+    unpack_python,
+)
+
+CHECKOUT = HERE.parent
+NAME = "progpow-miner"
+FARMS = ("hiveos", "mmpos", "raveos")
+GLIBC = "2.28"
+"""Of the oldest machine: no wheel of PyOpenCL is made for an older one."""
+
+
+def main(arguments: list[str]) -> int:
+    """Build what `arguments` ask for; return an exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        built = build(given)
+    except BuildError as error:
+        print(f"build.py: {error}", file=sys.stderr)
+        return 2
+    sums = write_sums(given.out, built)
+    print(sums.read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="build.py", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", choices=("wheel", *FARMS, "all"))
+    parser.add_argument("--out", type=Path, default=CHECKOUT / "dist", help="folder (dist)")
+    parser.add_argument("--python-archive", metavar="URL|FILE", help="a relocatable Python")
+    parser.add_argument("--sha256", metavar="HEX", help="of that archive")
+    parser.add_argument("--glibc", default=GLIBC, help=f"of the oldest machine ({GLIBC})")
+    parser.add_argument("--extra", default="opencl", help="of the miner's package (opencl)")
+    parser.add_argument("--level", type=int, default=9, help="of compression (9)")
+    return parser
+
+
+def build(given: argparse.Namespace) -> list[Path]:
+    """Return the files that were built; raises `BuildError`."""
+    if given.what != "wheel" and not (given.python_archive and given.sha256):
+        raise BuildError(
+            "an archive brings its own Python: name one with --python-archive, and its --sha256"
+        )
+    moment = the_moment()
+    given.out.mkdir(parents=True, exist_ok=True)
+    made = wheel(given.out, moment)
+    built = [made]
+    farms = FARMS if given.what == "all" else (given.what,)
+    if given.what != "wheel":
+        with tempfile.TemporaryDirectory() as folder:
+            tree = Path(folder) / "tree"
+            tree.mkdir()
+            python = fetched(given.python_archive, given.sha256, Path(folder))
+            executable = unpack_python(python, tree)
+            site = site_packages(tree / "python")
+            wanted = [f"{made}[{given.extra}]" if given.extra else str(made)]
+            install(executable, site, wanted, HERE / "constraints.txt", given.glibc)
+            found = [*entries(tree), *_common(site, tree / "python")]
+            for farm in farms:
+                built.append(_archive(farm, found, given.out, moment, given.level))
+    return built
+
+
+def the_moment() -> int:
+    """Return the time that files get: SOURCE_DATE_EPOCH, else the last commit's."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given is not None:
+        if not given.isdecimal():
+            raise BuildError(f"SOURCE_DATE_EPOCH: {given!r} is no number of seconds")
+        return int(given)
+    command = ["git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError("there is no commit to take the time from: set SOURCE_DATE_EPOCH")
+    return int(done.stdout)
+
+
+def version() -> str:
+    """Return the miner's version."""
+    text = (CHECKOUT / "miner/__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if not found or "-" in found[1]:  # HiveOS takes what follows the last dash for the version
+        raise BuildError("miner/__init__.py: has no version that can be part of a file's name")
+    return found[1]
+
+
+def wheel(out: Path, moment: int) -> Path:
+    """Build the wheel into `out`; return it."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder,
+             str(CHECKOUT)],
+            cwd=folder,
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(moment)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise BuildError(
+                "the wheel was not built (build and hatchling are needed, in the versions of "
+                f"packaging/constraints.txt):\n{done.stdout}{done.stderr}"
+            )
+        (made,) = Path(folder).glob("*.whl")
+        target = out / made.name
+        target.write_bytes(made.read_bytes())
+    return target
+
+
+def _common(site: Path, python: Path) -> Iterator[Entry]:
+    """What lies in every archive besides Python and packages."""
+    yield Entry(NAME, HERE / "farm" / NAME, executable=True)
+    for path in (HERE / "farm").glob("*.py"):
+        yield Entry(f"farm/{path.name}", path)
+    yield Entry("LICENSE", CHECKOUT / "LICENSE")
+    yield Entry("NOTICE", notices(site, python, NAME).encode())
+
+
+def _archive(farm: str, common: list[Entry], out: Path, moment: int, level: int) -> Path:
+    found = [*common, *(_filled_in(entry) for entry in entries(HERE / farm))]
+    name = f"{NAME}-{version()}"
+    if farm == "raveos":
+        target = out / farm / f"{name}.zip"
+        write_zip(target, found, moment, level)
+    else:
+        target = out / farm / f"{name}.tar.gz"
+        write_tar(target, NAME, found, moment, level)
+    return target
+
+
+def _filled_in(entry: Entry) -> Entry:
+    names = []
+    for path in (CHECKOUT / "configs/variants").glob("*.toml"):
+        names.append(tomllib.loads(path.read_text(encoding="utf-8"))["name"])
+    text = entry.content.decode("utf-8")
+    text = text.replace("@VERSION@", version()).replace("@VARIANTS@", '", "'.join(sorted(names)))
+    return Entry(entry.name, text.encode(), entry.executable or entry.name.endswith(".sh"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

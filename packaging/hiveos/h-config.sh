@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Sourced by HiveOS before each start, with the flight sheet in CUSTOM_*: writes the settings.
+# The values go through the environment into TOML strings; no shell ever reads them as words.
+
+progpow_miner_configure() {
+	local here
+	here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd) || return 1
+	# shellcheck source=/dev/null
+	[[ -n ${CUSTOM_CONFIG_FILENAME:-} ]] || . "$here/h-manifest.conf"
+	mkdir -p -- "$(dirname -- "$CUSTOM_LOG_BASENAME")"
+	CUSTOM_CONFIG_FILENAME=$CUSTOM_CONFIG_FILENAME \
+	CUSTOM_LOG_BASENAME=$CUSTOM_LOG_BASENAME \
+	CUSTOM_ALGO=${CUSTOM_ALGO:-} \
+	CUSTOM_URL=${CUSTOM_URL:-} \
+	CUSTOM_TEMPLATE=${CUSTOM_TEMPLATE:-} \
+	CUSTOM_PASS=${CUSTOM_PASS:-} \
+	CUSTOM_USER_CONFIG=${CUSTOM_USER_CONFIG:-} \
+	WORKER_NAME=${WORKER_NAME:-} \
+		"$here/python/bin/progpow-miner" -I -S -X utf8 "$here/farm" hive-config
+}
+
+progpow_miner_configure

@@ -1,0 +1,27 @@
+"""Started by RaveOS, with a Python of its own that may be old: has the settings written by the
+packaged Python, and gives RaveOS the miner's command line."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import ravinos
+
+task = ravinos.get_config()
+miner = task.get("miner_dir") or os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+config = os.path.join(task.get("work_dir") or miner, "progpow-miner.toml")
+python = os.path.join(miner, "python", "bin", "progpow-miner")
+launcher = os.path.join(miner, "progpow-miner")
+for program in (python, launcher):  # not every program that unpacks a ZIP keeps the modes
+    os.chmod(program, 0o755)
+
+command = [python, "-I", "-S", "-X", "utf8", os.path.join(miner, "farm"), "raveos-config", config]
+configuring = subprocess.Popen(command, stdin=subprocess.PIPE)
+configuring.communicate(json.dumps(task).encode("utf-8"))
+if configuring.returncode != 0:
+    sys.exit(configuring.returncode)
+
+line = [launcher, "mine", "--config", config, *shlex.split(task.get("args") or "")]
+ravinos.run(" ".join(shlex.quote(word) for word in line))

@@ -1,0 +1,71 @@
+"""This machine's own Python as the archive of a relocatable one, and an empty root to run it in."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from pathlib import Path
+
+LEFT_OUT = {"site-packages", "dist-packages", "test", "idlelib", "tkinter", "__pycache__"}
+
+
+def pack_python(target: Path) -> Path:
+    """Write an archive of the form in which relocatable Pythons are handed out to `target`."""
+    base = Path(sys.base_prefix)
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    with tarfile.open(target, "w:gz", compresslevel=1) as packed:
+        interpreter = (base / "bin" / name).resolve().read_bytes()
+        member = tarfile.TarInfo(f"python/bin/{name}")
+        interpreter = _relocatable(interpreter)
+        member.size, member.mode = len(interpreter), 0o755
+        packed.addfile(member, io.BytesIO(interpreter))
+        for library in base.glob("lib/libpython3.*.so.*"):
+            packed.add(library, f"python/lib/{library.name}")
+
+        def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+            return None if Path(member.name).name in LEFT_OUT else member
+
+        packed.add(base / "lib" / name, f"python/lib/{name}", filter=kept)
+    return target
+
+
+def _relocatable(interpreter: bytes) -> bytes:
+    """Have an interpreter look for its library beside itself, where it has an absolute path."""
+    found = f"{sysconfig.get_config_var('LIBDIR')}\0".encode()
+    beside = b"$ORIGIN/../lib\0"
+    return interpreter.replace(found, beside.ljust(len(found), b"\0"))
+
+
+def empty_root(root: Path, programs: list[str]) -> None:
+    """Make a root in which there is nothing but `programs` and the libraries that they load: no
+    Python, no package."""
+    wanted = [shutil.which(program) for program in programs]
+    assert None not in wanted, f"not all of {programs} are here"
+    libraries: set[str] = set()
+    for program in filter(None, wanted):
+        _copy(Path(program), root)
+        # A library of the image's wheels may need these, which every Linux has.
+        libraries |= _libraries(program)
+    for name in ("libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libm.so.6",
+                 "libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libc.so.6"):  # fmt: skip
+        libraries |= {str(p) for p in Path("/lib").glob(f"*-linux-gnu/{name}")}
+        libraries |= {str(p) for p in Path("/usr/lib").glob(f"*-linux-gnu/{name}")}
+    for library in libraries:
+        _copy(Path(library), root)
+    for name in ("tmp", "root", "dev", "proc", "var/log", "hive/miners/custom"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+
+
+def _copy(source: Path, root: Path) -> None:
+    target = root / source.relative_to("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target)
+
+
+def _libraries(program: str) -> set[str]:
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    return {word for line in listed.splitlines() for word in line.split() if word.startswith("/")}
