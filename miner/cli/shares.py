@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 LISTED = 20
 """Shares that are listed where nobody says how many."""
 
-NUMBERS = frozenset({"height", "shares", "found", "accepted", "blocks", "work", "best", "asked",
+NUMBERS = frozenset({"height", "shares", "accepted", "blocks", "work", "best", "asked",
                      "reached", "answer"})  # fmt: skip
 """Columns that are set to the right."""
+
+WRAPPED = {"found": 10, "first": 10, "last": 10, "pool": 20, "outcome": 11, "text": 24}
+"""Columns that may take several lines in a terminal, with the characters of one."""
+
+SPARED = ("nonce", "first", "asked", "blocks", "last", "answer", "work")
+"""What is left out of a terminal that is too narrow, in this order."""
+
+DRAWN = 72
+"""Characters of a cell in a terminal; all of them are printed where no person looks."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -201,12 +210,22 @@ def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in heads:
-        table.add_column(head, justify="right" if head in NUMBERS else "left", overflow="fold")
+    console = Console()
+    widths = {
+        head: min(WRAPPED.get(head, DRAWN), max(map(len, column)))
+        for head, *column in zip(heads, *([heads, *rows]), strict=True)
+    }
+    for head in SPARED:
+        if sum(widths.values()) + 2 * len(widths) + 1 > console.width:
+            widths.pop(head, None)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+    for head, width in widths.items():
+        side: Literal["left", "right"] = "right" if head in NUMBERS else "left"
+        table.add_column(head, justify=side, overflow="fold", min_width=width)
     for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
+        cells = (cell for head, cell in zip(heads, row, strict=True) if head in widths)
+        table.add_row(*(Text(c if len(c) <= DRAWN else f"{c[: DRAWN - 1]}…") for c in cells))
+    console.print(table)
 
 
 def _printable(text: str) -> str:

@@ -277,29 +277,54 @@ def test_an_export_of_nothing_is_empty_and_whole(ledger: Path) -> None:
     assert head.startswith("run,number,device,pci,uuid,pool,")
 
 
-NASTY = "\x1b[2J\x1b]0;owned\x07 [bold]\u202e\u2028 end"
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_pools_text_does_not_move_the_cursor(
-    state: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
-) -> None:
-    monkeypatch.setenv("COLUMNS", "240")
-    life = Life(state / "ledger.sqlite")
-    life.lived(Outcome.INVALID, NASTY)
-    life.ledger.close()
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed goes to a terminal."""
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:
-            return terminal
+            return True
 
     seen = SimpleNamespace(StringIO=Screen, BytesIO=io.BytesIO, TextIOWrapper=io.TextIOWrapper)
     monkeypatch.setattr("tests.cli.running.io", seen)
-    ran = run("shares")
-    assert ran.code == 0
-    shown = ran.out
-    if terminal:
-        assert "───" in shown
-        shown = shown.replace("\x1b[1m", "").replace("\x1b[0m", "")
-    assert "[bold]" in shown
-    assert all(c.isprintable() or c == "\n" for c in shown)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "240")
+
+
+@pytest.mark.parametrize("columns", [70, 100, 160, 200])
+@pytest.mark.parametrize("arguments", [(), ("--sum",)])
+def test_a_table_fits_into_the_terminal(
+    ledger: Path,
+    terminal: None,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = bare(run("shares", *arguments).out)
+    assert max(map(len, shown.splitlines())) <= columns
+    for word in ("device", "outcome", "cuda:0", "accepted", "unanswered", "hardware"):
+        assert word in shown
+    assert ("nonce" in shown) == (columns > 100 and not arguments)
+
+
+def bare(text: str) -> str:
+    """Without what makes heads bold."""
+    return text.replace("\x1b[1m", "").replace("\x1b[0m", "")
+
+
+NASTY = "\x1b[2J\x1b]0;owned\x07 [bold]\u202e\u2028 end"
+
+
+def test_a_pools_text_does_not_move_the_cursor(state: Path, request: pytest.FixtureRequest) -> None:
+    life = Life(state / "ledger.sqlite")
+    life.lived(Outcome.INVALID, NASTY)
+    life.ledger.close()
+    plain = run("shares").out
+    request.getfixturevalue("terminal")
+    drawn = bare(run("shares").out)
+    assert "───" not in plain
+    assert "───" in drawn
+    for shown in (plain, drawn):
+        assert "[bold]" in shown
+        assert all(c.isprintable() or c == "\n" for c in shown)
