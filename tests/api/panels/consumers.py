@@ -1,0 +1,233 @@
+"""What reads the panels' shapes, written from what is known of it: HiveOS's stats scripts for each
+miner and its agent's cleaning, SimpleMining's script, mmpOS's agent.
+
+Each gives a `Farm`: what the owner of a rig then sees. A script that cannot read an answer raises.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Farm:
+    khs: float
+    hs: list[float]
+    """kH/s of each card."""
+    accepted: int
+    rejected: int
+    invalid: int | None = None
+    temp: list[int] | None = None
+    fan: list[int] | None = None
+    uptime: int | None = None
+    bus: list[int | None] | None = None
+    algo: str | None = None
+    ver: str | None = None
+
+
+def strictly(text: str | bytes) -> Any:
+    """JSON as jq takes it: no NaN, no Infinity."""
+
+    def refuse(word: str) -> Any:
+        raise AssertionError(word)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def five_digits(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def within(value: Any, low: float, high: float) -> float:
+    """The agent's rule: what is no number, or outside, is 0."""
+    if isinstance(value, str):
+        value = float(value)
+    return value if isinstance(value, int | float) and low <= value <= high else 0
+
+
+def cleaned(
+    khs: Any,
+    hs: Iterable[Any],
+    temp: Iterable[Any],
+    fan: Iterable[Any],
+    accepted: Any,
+    rejected: Any,
+    invalid: Any = None,
+    **others: Any,
+) -> Farm:
+    """What HiveOS's agent makes of a script's variables; a count that is no number raises."""
+    return Farm(
+        khs=five_digits(within(khs, 0, 999_999_999)),
+        hs=[five_digits(within(one, 0, 999_999_999)) for one in hs],
+        temp=[round(within(one, -100, 200)) for one in temp],
+        fan=[round(within(one, 0, 100)) for one in fan],
+        accepted=int(accepted),
+        rejected=int(rejected),
+        invalid=None if invalid is None else int(invalid),
+        **others,
+    )
+
+
+def hive_ethminer(line: bytes) -> Farm:
+    """`miner_getstat1` by nc; nine strings, split at semicolons."""
+    raw = strictly(line)["result"]
+    assert all(isinstance(text, str) for text in raw)
+    khs, accepted, rejected = raw[2].split(";")
+    heat = raw[6].split(";") if raw[6] else []
+    return cleaned(
+        float(khs),
+        [float(one) for one in raw[3].split(";") if one],
+        heat[0::2],
+        heat[1::2],
+        accepted,
+        rejected,
+        invalid=raw[8].split(";")[0],
+        uptime=int(raw[1]) * 60,
+        ver=raw[0],
+    )
+
+
+def hive_trex(text: str | bytes) -> Farm:
+    """`/summary`: rates in H/s; a card without a sensor has no such key, which jq reads as null."""
+    raw = strictly(text)
+    gpus = raw["gpus"]
+    assert all(isinstance(gpu["hashrate"], int) for gpu in gpus)
+    return cleaned(
+        raw["hashrate"] / 1000,
+        [gpu["hashrate"] / 1000 for gpu in gpus],
+        [gpu.get("temperature") for gpu in gpus],
+        [gpu.get("fan_speed") for gpu in gpus],
+        raw["accepted_count"],
+        raw["rejected_count"],
+        invalid=raw["invalid_count"],
+        uptime=raw["uptime"],
+        bus=[gpu.get("pci_bus") for gpu in gpus],
+        algo=raw["algorithm"],
+        ver=raw["version"],
+    )
+
+
+def hive_xmrig(text: str | bytes, backends: str | bytes = b"[]") -> Farm:
+    """`/api.json`, and `/2/backends` for the cards; awk reads null as 0."""
+    raw = strictly(text)
+    rate = raw["hashrate"]
+    good = raw["results"]["shares_good"]
+    assert isinstance(raw["connection"]["uptime"], int)
+    cards = {card["index"]: card for one in strictly(backends) for card in one["threads"]}
+    health = [cards[index]["health"] for index in sorted(cards)]
+    return cleaned(
+        (rate["total"][0] or 0) / 1000,
+        [(one[0] or 0) / 1000 for one in rate["threads"]],
+        [one["temperature"] for one in health],
+        [(one["fan_speed"] or [None])[0] for one in health],
+        good,
+        raw["results"]["shares_total"] - good,
+        bus=[_hex_bus(cards[index]["bus_id"]) for index in sorted(cards)],
+        algo=raw["algo"],
+        ver=raw["version"],
+    )
+
+
+def _hex_bus(text: str | None) -> int | None:
+    return int(text.split(":")[0], 16) if text else None
+
+
+def hive_teamred(data: bytes) -> Farm:
+    """`{"command":"summary+devs"}` on 4028; the version is the second word of a description."""
+    raw = strictly(data.removesuffix(b"\0"))
+    summary = raw["summary"]["SUMMARY"][0]
+    devs = raw["devs"]["DEVS"]
+    return cleaned(
+        summary["KHS 30s"],
+        [dev["KHS 30s"] for dev in devs],
+        [dev.get("Temperature") for dev in devs],
+        [dev.get("Fan Percent") for dev in devs],
+        summary["Accepted"],
+        summary["Rejected"],
+        invalid=summary["Hardware Errors"],
+        uptime=summary["Elapsed"],
+        ver=raw["summary"]["STATUS"][0]["Description"].split()[1],
+    )
+
+
+def hive_custom(text: str | bytes) -> Farm:
+    """A custom miner's two variables, `khs` and `stats`."""
+    raw = strictly(text)
+    stats = raw["stats"]
+    unit = {"hs": 1e-3, "khs": 1.0, "mhs": 1e3, "ghs": 1e6}[stats["hs_units"]]
+    size = len(stats["hs"])
+    assert [len(stats[key]) for key in ("temp", "fan", "bus_numbers", "power")] == [size] * 4
+    accepted, rejected, invalid, each = stats["ar"]
+    assert [int(one) for one in each.split(";") if one] or size == 0
+    assert sum(int(one) for one in each.split(";") if one) == invalid
+    assert all(bus is None or 0 <= bus <= 255 for bus in stats["bus_numbers"])
+    return cleaned(
+        raw["khs"],
+        [one * unit for one in stats["hs"]],
+        stats["temp"],
+        stats["fan"],
+        accepted,
+        rejected,
+        invalid=invalid,
+        uptime=stats["uptime"],
+        bus=stats["bus_numbers"],
+        algo=stats["algo"],
+        ver=stats["ver"],
+    )
+
+
+def simple_mining(data: bytes) -> Farm:
+    """SimpleMining's branch for zips named teamredminer: four commands joined, of which a rig with
+    one coin answers two; "KHS 30s" is read, and nothing else in its place."""
+    raw = strictly(data.removesuffix(b"\0"))
+    assert raw["summary2"].get("SUMMARY") is None
+    assert raw["devs2"].get("DEVS") is None
+    found = re.findall(r'"KHS 30s":\s*([0-9.eE+-]+)', data.decode())
+    devs = raw["devs"]["DEVS"]
+    rates = [float(one) for one in found]
+    assert len(rates) == len(devs) + 1
+    (summary,) = raw["summary"]["SUMMARY"]
+    return Farm(
+        khs=summary["KHS 30s"],
+        hs=[dev["KHS 30s"] for dev in devs],
+        accepted=summary["Accepted"],
+        rejected=summary["Rejected"],
+    )
+
+
+def mmpos_agent(text: str | bytes) -> Farm:
+    """`/mmpos`; as many buses as rates, and accepted, invalid, rejected in that order."""
+    raw = strictly(text)
+    unit = {"hs": 1e-3, "khs": 1.0, "mhs": 1e3, "ghs": 1e6, "ths": 1e9}[raw["units"]]
+    assert len(raw["busid"]) == len(raw["hash"])
+    accepted, invalid, rejected = (int(one) for one in raw["air"])
+    for name, total in (("accepted", accepted), ("invalid", invalid), ("rejected", rejected)):
+        assert len(raw["shares"][name]) == len(raw["hash"])
+        assert sum(raw["shares"][name]) == total
+    assert raw["miner_name"]
+    return Farm(
+        khs=sum(raw["hash"]) * unit,
+        hs=[one * unit for one in raw["hash"]],
+        accepted=accepted,
+        rejected=rejected,
+        invalid=invalid,
+        bus=[None if one == "cpu" else one for one in raw["busid"]],
+        ver=raw["miner_version"],
+    )
+
+
+def plain(data: bytes) -> list[dict[str, str]]:
+    """cgminer's plain text: sections end with "|", values with ",", a backslash escapes."""
+    assert data.endswith(b"|\0")
+    sections = []
+    for section in re.split(r"(?<!\\)\|", data[:-1].decode())[:-1]:
+        values = {}
+        for pair in re.split(r"(?<!\\),", section):
+            key, _, value = pair.partition("=")
+            values[key] = re.sub(r"\\(.)", r"\1", value)
+        sections.append(values)
+    return sections
