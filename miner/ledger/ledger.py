@@ -5,15 +5,18 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from miner import __version__
 from miner.clock import Clock
-from miner.errors import MinerError
+from miner.errors import ConfigError, MinerError
 from miner.ledger.entry import Entry, Key, Value, key_of
+from miner.ledger.reader import LedgerReader
 from miner.ledger.schema import HARDWARE
+from miner.ledger.share import Filter
 from miner.ledger.store import Run, Store
 from miner.telemetry.events import (
     CandidateRefuted,
@@ -122,6 +125,15 @@ class Ledger:
         finally:
             self.flush()
             self._store.close()
+
+    async def newest(self, limit: int, offload: Offload) -> list[dict[str, Any]]:
+        """Return at most `limit` shares of the file by their columns' names, the newest first;
+        none where there is no file yet, or none that can be read."""
+        try:
+            found = await offload(LedgerReader(self.path).shares, Filter(), limit)
+        except ConfigError:
+            return []
+        return [asdict(share) for share in found]
 
     def flush(self) -> None:
         """Write now, on this thread; it takes as long as the disk does, at most a few seconds."""

@@ -10,15 +10,19 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
+from miner.api.metrics import device_labels, metrics
 from miner.errors import BadValue
 from miner.ledger import Filter, LedgerReader
-from miner.telemetry import Telemetry
+from miner.telemetry import Snapshot, Telemetry
 from miner.work import Outcome
 from tests.ledger.living import GPU, POOL, Life, assert_sound
 
 DEVICES = ("cuda:0", "opencl:0.0")
 POOLS = (POOL, "stratum+tls://other.example:443")
+
+OUTCOME_LABELS = {o.value: o.name.lower() for o in Outcome} | {"hardware": "hardware"}
 
 DEEDS = st.one_of(
     st.tuples(st.just("found"), st.sampled_from(DEVICES), st.sampled_from(POOLS),
@@ -33,7 +37,7 @@ DEEDS = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(DEEDS, max_size=60))
-def test_sums_are_the_counters_of_the_telemetry(deeds: list[tuple]) -> None:
+def test_sums_are_the_counters_of_the_telemetry_and_the_metrics(deeds: list[tuple]) -> None:
     with TemporaryDirectory() as folder:
         life = Life(Path(folder) / "ledger.sqlite")
         telemetry = Telemetry(life.clock, [GPU])
@@ -75,6 +79,11 @@ def _compare(life: Life, telemetry: Telemetry, unanswered: int) -> None:
     left = {group: n for group, n in kept.items() if group[2] == "unanswered"}
     assert sum(left.values()) == unanswered
     assert kept - Counter(left) == +counted
+    assert _measured(snapshot) == {
+        (device, pool, OUTCOME_LABELS[outcome]): n
+        for (device, pool, outcome), n in counted.items()
+        if n
+    }
     found = {one.group[0]: one.found for one in reader.sums(by=("device",))}
     assert {k: n for k, n in found.items() if n} == {
         d.name: d.found for d in snapshot.devices if d.found
@@ -88,6 +97,18 @@ def _compare(life: Life, telemetry: Telemetry, unanswered: int) -> None:
         [share.difficulty for share in snapshot.best]
     )
     assert_sound(life.path)
+
+
+def _measured(snapshot: Snapshot) -> dict[tuple[str, str, str], int]:
+    """What the metrics say of shares, by device, pool and label of the outcome."""
+    names = {label: name for name, label in device_labels(d.info for d in snapshot.devices).items()}
+    return {
+        (names.get(of["device"], of["device"]), of["pool"], of["outcome"]): int(sample.value)
+        for family in text_string_to_metric_families(metrics(snapshot).decode())
+        for sample in family.samples
+        if sample.name == "progpow_miner_shares_total" and sample.value
+        for of in [sample.labels]
+    }
 
 
 @pytest.fixture

@@ -276,3 +276,13 @@ def test_writing_what_was_written_changes_nothing(life: Life) -> None:
         life.ledger._store.write(life.ledger._run, rows)
     assert len(LedgerReader(life.path).shares()) == 1
     assert LedgerReader(life.path).shares()[0].id == 1
+
+
+def test_the_newest_are_told_by_name_and_none_before_there_are_any(life: Life) -> None:
+    assert asyncio.run(life.ledger.newest(5, at_once)) == []
+    for _ in range(3):
+        life.lived()
+    life.ledger.flush()
+    newest = asyncio.run(life.ledger.newest(2, at_once))
+    assert [row["number"] for row in newest] == [3, 2]
+    assert newest[0]["outcome"] == "accepted"

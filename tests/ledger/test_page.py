@@ -1,0 +1,50 @@
+"""What docs/ledger.md says is so."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tomllib
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from miner.ledger import OUTCOMES
+from miner.ledger.schema import COLUMNS, MIGRATIONS
+from miner.settings import LedgerSettings
+from tests.ledger.living import Life
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def words_of_table(head: str) -> list[str]:
+    table = PAGE.partition(f"| {head} |")[2].partition("\n\n")[0]
+    return re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+
+
+def test_its_columns_and_outcomes_are_all_there_are() -> None:
+    assert sorted(words_of_table("column")) == sorted(["id", *COLUMNS])
+    assert sorted(words_of_table("outcome")) == sorted(OUTCOMES)
+    assert f"now {len(MIGRATIONS)};" in PAGE
+
+
+def test_its_settings_are_the_defaults_but_for_the_file() -> None:
+    told = tomllib.loads(block("toml"))["ledger"]
+    assert LedgerSettings(**told) == LedgerSettings(file=told["file"])
+
+
+@pytest.mark.parametrize("query", [q for q in block("sql").split(";") if q.strip()])
+def test_its_queries_answer(life: Life, query: str) -> None:
+    life.lived()
+    life.refuted()
+    life.ledger.flush()
+    with closing(sqlite3.connect(life.path)) as connection:
+        answer = connection.execute(query)
+        assert answer.description
+        answer.fetchall()
