@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random as random_module
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 from miner import __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.search import search_source
-from miner.console import Console, summary
-from miner.devices.registry import Listed
+from miner.control import Control
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
-from miner.pool.bundled.chain import Chain
-from miner.pool.bundled.culprit import FaultCommitted
-from miner.pool.bundled.events import BlockFound, ShareJudged
-from miner.pool.bundled.mischief import Mischief
-from miner.pool.bundled.server import (
-    ClientJoined,
-    ClientLeft,
-    HeightAdvanced,
-    PoolServer,
-    ServerEvent,
-)
+from miner.errors import DeviceHung, MinerError
+from miner.plan import Mining
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.pool.dial import NetworkDial
-from miner.pool.limits import Limits
 from miner.pool.node.session import NodeSession
-from miner.pool.protocols.difficulty import target_from_difficulty
 from miner.pool.protocols.events import PoolEvent
 from miner.pool.recording import Recorder
 from miner.pool.session import Reports
@@ -43,16 +27,23 @@ from miner.pool.url import PoolUrl
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.light import dataset_nodes
-from miner.progpow.variant import Variant
+from miner.sensors.heat import HeatGuard
+from miner.sensors.sensors import open_sensors
+from miner.sensors.watch import keep_reading
+from miner.signals import signals
 from miner.telemetry import (
     About,
+    Event,
     Journal,
+    Level,
     LightCacheBuilding,
     NewJob,
     ShareAnswered,
     Telemetry,
 )
+from miner.telemetry.cleaning import Clean, cleaned
 from miner.verify import Verifier
+from miner.views import Views
 from miner.work import Job, Verdict
 
 AGENT = f"progpow-miner/{__version__}"
@@ -60,281 +51,206 @@ AGENT = f"progpow-miner/{__version__}"
 BUILDS = 2
 """Kernels compiled at a time: more would make a rig of twelve cards look overloaded."""
 
+BY_HEAT = "heat"
+"""Who asks the engine for a pause, in its books."""
+
 STOP_SECONDS = 4.8
 """From the first signal to the end, the last answers included."""
 
-STOPPED_AT_ONCE = 130
-
-
-@dataclass(frozen=True, slots=True)
-class Mining:
-    """What a run needs to be told."""
-
-    variant: Variant
-    pools: Sequence[PoolUrl]
-    devices: Sequence[Listed]
-    diff1: int | None = None
-    """Target of difficulty 1; None: as the protocol has it."""
-    shares: int | None = None
-    """Accepted shares after which the run ends."""
-    give_up: float | None = None
-    """Seconds without any pool after which the run ends."""
-    report_hashrate: bool = False
-    """Tell pools that take such reports how fast we are."""
-    record: Path | None = None
-    """File that what pools say and are told is written to."""
-    limits: Limits = field(default_factory=Limits)
-    node: str | None = None
-    """Flavour of the coin's node, for mining without a pool."""
-    rig: str = ""
-    """Name of this machine in every view."""
-    coin: str = ""
-    """Symbol of the coin, where one was named."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolOptions:
-    """The bundled pool."""
-
-    variant: Variant
-    height: int
-    difficulty: float
-    block_difficulty: float | None
-    block_time: float | None
-    seed: int
-    diff1: int
-    host: str = "127.0.0.1"
-    port: int = 0
-    protocol: str | None = None
-    """The only dialect to speak; None: all."""
-    mischief: Mischief | None = None
-    """Faults to commit on the clients."""
-
 
 async def mine(
-    mining: Mining,
-    write: Callable[[str], None],
-    verifier: Verifier | None = None,
+    mining: Mining, write: Callable[[str], None], verifier: Verifier | None = None
 ) -> int:
     """Mine until a signal or the wanted number of shares; return how many were accepted.
 
-    Raises `NoUsableDevice`, `DeviceHung` or `EveryPoolRefused`; what was found by then has been
-    submitted.
+    Raises `NoUsableDevice`, `DeviceHung`, `EveryPoolRefused`, or `ConfigError` for an address or a
+    file that cannot be had; what was found by then has been submitted.
     """
-    clock: Clock = SystemClock()
-    loop = asyncio.get_running_loop()
-    about = About(mining.rig, __version__, mining.variant.name, mining.coin)
-    telemetry = Telemetry(clock, [found.info for found in mining.devices], about)
-    journal = Journal(clock)
-    telemetry.subscribe(journal.event)
-    console = Console(telemetry, journal, clock, write)
-    random = random_module.SystemRandom()
-    emit = telemetry.emit
+    return await _Run(mining, write, verifier or Verifier()).mine()
 
-    def light_progress(epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
-        event = LightCacheBuilding(epoch.number, done, seconds, from_disk)
-        loop.call_soon_threadsafe(emit, event)
 
-    verifier = verifier or Verifier()
-    verifier.progress = light_progress
-    stopped_at: list[float] = []
+class _Run:
+    """One run and its parts; `mine` is called once."""
 
-    def stop() -> None:
-        if not stopped_at:
-            stopped_at.append(clock.now())
-            engine.stop()
+    def __init__(self, mining: Mining, write: Callable[[str], None], verifier: Verifier) -> None:
+        self._mining, self._write, self._verifier = mining, write, verifier
+        self._clock: Clock = SystemClock()
+        self._random = random_module.SystemRandom()
+        about = About(mining.rig, __version__, mining.variant.name, mining.coin)
+        self._telemetry = Telemetry(self._clock, [one.info for one in mining.devices], about)
+        self._clean: Clean = lambda text: text
+        self._journal = Journal(self._clock)
+        self._telemetry.subscribe(self._journal.event)
+        self._guard = HeatGuard(mining.live.heat)
+        self._stopped_at: float | None = None
+        self._told: object = None
 
-    def on_verdict(verdict: Verdict) -> None:
-        emit(ShareAnswered(verdict))
-        wanted = mining.shares
-        if wanted is not None and telemetry.snapshot().shares.accepted >= wanted:
-            stop()
+    async def mine(self) -> int:
+        """Run it; return the accepted shares."""
+        mining = self._mining
+        self._loop = asyncio.get_running_loop()
+        self._verifier.progress = self._light_progress
+        with (
+            WorkPool("build", BUILDS) as builds,
+            WorkPool("disk", 1) as disk,
+            WorkPool("sensors", 1) as reading,
+            _closing(self._new_tape()) as tape,
+            closing(
+                Views(mining, self._telemetry, self._journal, self._clock, self._write, disk)
+            ) as views,
+        ):
+            connections = self._new_connections(tape)
+            self._client = PoolClient(
+                mining.live.pools, connections, self._work_on, self._on_verdict, self._emit,
+                self._clock, self._random, mining.give_up,
+            )  # fmt: skip
+            self._engine = self._new_engine(builds)
+            self._control = Control(
+                mining, self._engine, self._client, connections, self._guard, views.set_level
+            )
+            async with views.ports(self._control):
+                await self._work(views, reading)
+        if reading.left:
+            raise DeviceHung("the sensors: a driver call did not come back")
+        return self._telemetry.snapshot().shares.accepted
 
-    told: list[object] = [None]
+    async def _work(self, views: Views, reading: WorkPool) -> None:
+        """The pool outlives the devices: when they have ended, what they found is still sent."""
+        async with asyncio.TaskGroup() as outer:
+            tasks = [
+                *views.keep(outer),
+                outer.create_task(self._client.run()),
+                outer.create_task(self._keep_sensors(reading)),
+                outer.create_task(self._engine.keep_watch()),
+            ]
 
-    def work_on(job: Job | None) -> None:
-        # A pool that is polled names the same work again and again, one that is down no work.
-        news = (job.search_key, job.target) if job else None
-        if news != told[0]:
-            told[0] = news
-            emit(NewJob(job))
-        engine.work_on(job)
+            def reload() -> None:
+                tasks.append(outer.create_task(self._reload()))
 
-    def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
-        digest = verifier.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
-        return digest.mix_hash, digest.final_hash
+            with signals(self._stop, self._write, reload):
+                try:
+                    await self._engine.run()
+                finally:
+                    now = self._clock.now()
+                    begun = now if self._stopped_at is None else self._stopped_at
+                    await self._client.drain(max(0.1, begun + STOP_SECONDS - now))
+                    for task in tasks:
+                        task.cancel()
 
-    def node_session(
+    # Its parts
+
+    def _new_engine(self, builds: WorkPool) -> Engine:
+        mining = self._mining
+        return Engine(
+            [(found.info, found.open) for found in mining.devices],
+            programs=Programs(search_source, builds),
+            light_of=lambda epoch, stop: self._verifier.light(epoch, stop).cache,
+            node_of=dataset_nodes,
+            hash_of=self._hash_of,
+            submit=self._client.submit,
+            on_verdict=self._on_verdict,
+            emit=self._emit,
+            clock=self._clock,
+            random=self._random,
+            tunings=mining.tunings,
+            park_hung=mining.park_hung,
+        )
+
+    def _new_connections(self, tape: Recorder | None) -> Connections:
+        mining, limits = self._mining, self._mining.live.limits
+        reports = None
+        if mining.report_hashrate:
+            rate = self._telemetry.snapshot
+            reports = Reports(lambda: rate().hashrate.minute, self._random.randbytes(32))
+        return Connections(
+            mining.variant, NetworkDial(limits.connect), self._clock, AGENT,
+            seed_of=seed_hash, diff1=mining.diff1, limits=limits,
+            reports=reports, tape=tape, node_session=self._node_session,
+        )  # fmt: skip
+
+    def _node_session(
+        self,
         number: int,
         url: PoolUrl,
         report: Callable[[PoolEvent], None],
         answered: Callable[[Verdict], None],
     ) -> NodeSession:
-        flavour = mining.node
+        flavour = self._mining.node
         if url.protocol == "getwork":
             flavour = "sero" if flavour == "sero" else "getwork"
         return NodeSession(
-            number, url, mining.variant, flavour, clock, report, answered, AGENT,
+            number, url, self._mining.variant, flavour, self._clock, report, answered, AGENT,
             address=url.reward,
         )  # fmt: skip
 
-    tape = None
-    if mining.record is not None:
-        tape = Recorder(mining.record, clock, lambda text: journal.say("record", text))
-    reports = None
-    if mining.report_hashrate:
-        reports = Reports(lambda: telemetry.snapshot().hashrate.minute, random.randbytes(32))
-    connections = Connections(
-        mining.variant, NetworkDial(mining.limits.connect), clock, AGENT,
-        seed_of=seed_hash, diff1=mining.diff1, limits=mining.limits,
-        reports=reports, tape=tape, node_session=node_session,
-    )  # fmt: skip
-    client = PoolClient(
-        mining.pools, connections, work_on, on_verdict, emit, clock, random, mining.give_up
-    )
-    with WorkPool("build", BUILDS) as builds:
-        engine = Engine(
-            [(found.info, found.open) for found in mining.devices],
-            programs=Programs(search_source, builds),
-            light_of=lambda epoch, should_stop: verifier.light(epoch, should_stop).cache,
-            node_of=dataset_nodes,
-            hash_of=hash_of,
-            submit=client.submit,
-            on_verdict=on_verdict,
-            emit=emit,
-            clock=clock,
-            random=random,
-        )
-        with _signals(stop, write):
-            try:
-                await _work(engine, client, console, clock, stopped_at)
-            finally:
-                if tape:
-                    tape.close()
-                for line in summary(telemetry.snapshot()):
-                    journal.say("summary", line)
-    return telemetry.snapshot().shares.accepted
+    def _new_tape(self) -> Recorder | None:
+        if self._mining.record is None:
+            return None
+        say = self._journal.say
+        return Recorder(self._mining.record, self._clock, lambda text: say("record", text))
 
-
-async def _work(
-    engine: Engine, client: PoolClient, console: Console, clock: Clock, stopped_at: list[float]
-) -> None:
-    """The pool outlives the devices: when they have ended, what they found is still sent."""
-    async with asyncio.TaskGroup() as outer:
-        session = outer.create_task(client.run())
-        status = outer.create_task(console.keep_status())
+    async def _keep_sensors(self, reading: WorkPool) -> None:
+        infos = [one.info for one in self._mining.devices]
+        sensors = await reading.offload(open_sensors, infos, self._clock)
         try:
-            await engine.run()
+            await keep_reading(
+                sensors, reading.offload, self._clock, self._emit, self._guard,
+                hold=self._hold,
+                report=lambda text: self._journal.say("sensors", text, Level.WARNING),
+            )  # fmt: skip
         finally:
-            begun = stopped_at[0] if stopped_at else clock.now()
-            await client.drain(max(0.1, begun + STOP_SECONDS - clock.now()))
-            session.cancel()
-            status.cancel()
+            sensors.close()
+
+    # What they say to each other
+
+    def _emit(self, event: Event) -> None:
+        self._telemetry.emit(cleaned(event, self._clean))
+
+    def _light_progress(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
+        event = LightCacheBuilding(epoch.number, done, seconds, from_disk)
+        self._loop.call_soon_threadsafe(self._emit, event)
+
+    def _work_on(self, job: Job | None) -> None:
+        # A pool that is polled names the same work again and again, one that is down no work.
+        news = (job.search_key, job.target) if job else None
+        if news != self._told:
+            self._told = news
+            self._emit(NewJob(job))
+        self._engine.work_on(job)
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        self._emit(ShareAnswered(verdict))
+        wanted = self._mining.shares
+        if wanted is not None and self._telemetry.snapshot().shares.accepted >= wanted:
+            self._stop()
+
+    def _hash_of(self, job: Job, nonce: int) -> tuple[bytes, bytes]:
+        digest = self._verifier.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
+        return digest.mix_hash, digest.final_hash
+
+    def _hold(self, device: str, reason: str | None) -> None:
+        if reason is None:
+            self._engine.resume(device, BY_HEAT)
+        else:
+            self._engine.pause(device, BY_HEAT, reason)
+
+    def _stop(self) -> None:
+        if self._stopped_at is None:
+            self._stopped_at = self._clock.now()
+            self._engine.stop()
+
+    async def _reload(self) -> None:
+        try:
+            for sentence in await self._control.reload():
+                self._journal.say("settings", sentence)
+        except MinerError as error:
+            self._journal.say("settings", f"nothing changed: {error}", Level.ERROR)
 
 
 @contextmanager
-def _signals(stop: Callable[[], None], write: Callable[[str], None]) -> Iterator[None]:
-    """First SIGINT or SIGTERM: `stop`; the second: the process ends at once with 130."""
-    loop = asyncio.get_running_loop()
-    seen: list[int] = []
-
-    def received(number: int) -> None:
-        if seen:
-            os._exit(STOPPED_AT_ONCE)
-        seen.append(number)
-        write("stopping: what was found is submitted; once more stops at once")
-        stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, received, number)
+def _closing(tape: Recorder | None) -> Iterator[Recorder | None]:
     try:
-        yield
+        yield tape
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-@dataclass(frozen=True, slots=True)
-class _Proofs:
-    """The bundled pool's proofs, off the event loop."""
-
-    verifier: Verifier
-    work: WorkPool
-
-    async def prove(
-        self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
-    ) -> tuple[bytes, bytes]:
-        digest = await self.work.offload(
-            self.verifier.hash, variant, height, epoch, header_hash, nonce
-        )
-        return digest.mix_hash, digest.final_hash
-
-
-def make_pool(
-    options: PoolOptions, proofs: _Proofs, report: Callable[[ServerEvent], None]
-) -> PoolServer:
-    """Return the bundled pool, not listening yet."""
-    share_target = target_from_difficulty(options.difficulty, options.diff1)
-    block = options.block_difficulty
-    if block is None:
-        block = options.difficulty * 256
-    chain = Chain(
-        options.variant,
-        options.height,
-        share_target,
-        target_from_difficulty(block, options.diff1),
-        random_module.Random(options.seed),
-        seed_hash,
-    )
-    return PoolServer(
-        chain,
-        proofs.prove,
-        SystemClock(),
-        block_time=options.block_time,
-        report=report,
-        protocol=options.protocol,
-        mischief=options.mischief,
-    )
-
-
-async def serve_pool(options: PoolOptions, write: Callable[[str], None]) -> None:
-    """Serve the bundled pool until a signal."""
-    ended = asyncio.Event()
-    with WorkPool("prove", 1) as work, _signals(ended.set, write):
-        server = make_pool(
-            options, _Proofs(Verifier(), work), lambda event: write(pool_line(event))
-        )
-        async with server.listen(options.host, options.port):
-            write(f"listening on stratum+tcp://{options.host}:{server.port}")
-            await ended.wait()
-
-
-async def demo(
-    mining: Callable[[int], Mining], options: PoolOptions, write: Callable[[str], None]
-) -> int:
-    """Serve the bundled pool on a free loopback port and mine against it; `mining` is given
-    the port. Returns the accepted shares."""
-    verifier = Verifier()
-    async with AsyncExitStack() as stack:
-        work = stack.enter_context(WorkPool("prove", 1))
-        server = make_pool(options, _Proofs(verifier, work), lambda event: None)
-        await stack.enter_async_context(server.listen(options.host, options.port))
-        return await mine(mining(server.port), write, verifier=verifier)
-
-
-def pool_line(event: ServerEvent) -> str:
-    """Return what the bundled pool prints of `event`."""
-    match event:
-        case ClientJoined(address, worker, agent):
-            return f"joined  {worker} from {address} ({agent})"
-        case ClientLeft(address, worker, reason):
-            return f"left    {worker or address}: {reason}"
-        case ShareJudged(worker, height, accepted, code, text, difficulty):
-            word = "accepted" if accepted else f"refused {code} {text}"
-            return f"share   {worker} height {height} {word} difficulty {difficulty:.6g}"
-        case BlockFound(worker, height):
-            return f"block   {worker} height {height}"
-        case HeightAdvanced(height):
-            return f"height  {height}"
-        case FaultCommitted(worker, fault, skipped):
-            return f"fault   {worker} {fault}" + (f", skipped: {skipped}" if skipped else "")
+        if tape:
+            tape.close()

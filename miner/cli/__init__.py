@@ -15,6 +15,7 @@ from miner.cli.dialogue import probe, replay
 from miner.cli.machine import bench, cache, devices, selftest_command
 from miner.cli.mining import mine
 from miner.cli.serving import demo, pool
+from miner.cli.shares import shares
 from miner.errors import DeviceHung, MinerError
 
 INTERRUPTED = 130
@@ -48,7 +49,7 @@ def cli() -> None:
 
 for command in (
     mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    cache, probe, replay, config,
+    cache, probe, replay, config, shares,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -11,7 +11,7 @@ from miner.cli.audit import chosen_variant
 from miner.cli.mining import names, write
 
 if TYPE_CHECKING:
-    from miner.run import PoolOptions
+    from miner.serving import PoolOptions
 
 POOL_OPTIONS = [
     click.option("--variant", "-a", default="kawpow", show_default=True, metavar="NAME|FILE"),
@@ -63,7 +63,7 @@ def _pool_options(
     from miner.pool.bundled.mischief import Chaos
     from miner.pool.bundled.script import load_script
     from miner.pool.protocols.difficulty import DIFF1_KAWPOW
-    from miner.run import PoolOptions
+    from miner.serving import PoolOptions
 
     for name, value in (("difficulty", difficulty), ("block difficulty", block_difficulty)):
         if value is not None and not 0 < value < 1e12:
@@ -87,7 +87,7 @@ def pool(listen: str, **options: Any) -> None:
     import asyncio
     from dataclasses import replace
 
-    from miner.run import serve_pool
+    from miner.serving import serve_pool
 
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
@@ -106,9 +106,9 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
     from dataclasses import replace
 
     from miner.devices.registry import choose_devices
+    from miner.plan import Live, Mining
     from miner.pool.url import parse_pool_url
-    from miner.run import Mining
-    from miner.run import demo as run_demo
+    from miner.serving import demo as run_demo
 
     wanted = _pool_options(**options)
     use, _, missing = choose_devices("auto", names(devices), wanted.variant)
@@ -120,6 +120,6 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
     def mining(port: int) -> Mining:
         url = parse_pool_url(f"stratum+tcp://127.0.0.1:{port}", "demo", "x")
         url = replace(url, protocol=wanted.protocol)
-        return Mining(wanted.variant, [url], use, wanted.diff1, shares)
+        return Mining(wanted.variant, use, Live((url,)), wanted.diff1, shares)
 
     asyncio.run(run_demo(mining, wanted, write))

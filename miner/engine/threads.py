@@ -136,6 +136,12 @@ class WorkPool:
             running = tuple(self._open)
         concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
 
+    @property
+    def left(self) -> bool:
+        """Whether something still runs in it."""
+        with self._lock:
+            return bool(self._open)
+
     def submit(
         self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:

@@ -82,7 +82,9 @@ class Connections:
     ) -> None:
         self._variant, self._dial, self._clock, self._agent = variant, dial, clock, agent
         self._seed_of, self._diff1 = seed_of, diff1
-        self._limits, self._reports, self._tape = limits or Limits(), reports, tape
+        self._reports, self._tape = reports, tape
+        self.limits = limits or Limits()
+        """Of the connections from the next one on."""
         self._node_session = node_session
         self._rig = reports.rig if reports else bytes(32)
         self.count = 0
@@ -145,6 +147,6 @@ class Connections:
             hearing.on_verdict,
             on_unsent=hearing.on_unsent,
             sent=pool.sent,
-            limits=self._limits,
+            limits=self.limits,
             reports=self._reports,
         )

@@ -55,6 +55,10 @@ class HeatGuard:
         self._limits = dict(limits)
         self._states: dict[str, _State] = {}
 
+    def take(self, limits: Mapping[str, HeatLimits]) -> None:
+        """Judge by other limits from the next reading on."""
+        self._limits = dict(limits)
+
     def judge(self, device: str, reading: Reading) -> str | None:
         """Return why `device` must pause after `reading`, None where it may run.
 

@@ -1,0 +1,109 @@
+"""What a run is told: the settings, with everything that they name looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from miner.api.server import ApiOptions
+from miner.devices.registry import Listed
+from miner.devices.selection import Tuning
+from miner.pool.limits import Limits
+from miner.pool.url import PoolUrl
+from miner.progpow.variant import Variant
+from miner.sensors.heat import HeatLimits
+from miner.telemetry import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What may change while the miner runs."""
+
+    pools: tuple[PoolUrl, ...]
+    limits: Limits = field(default_factory=Limits)
+    heat: Mapping[str, HeatLimits] = field(default_factory=dict)
+    """By the device's name."""
+    level: Level = Level.INFO
+    """The least that is logged and shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The settings, read once more."""
+
+    live: Live
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    """What needs a new start to change, by its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlan:
+    """What is shown and written down."""
+
+    console: str = "plain"
+    """"auto", "plain", "live" or "json"."""
+    file: Path | None = None
+    format: str = "text"
+    """Of the file: "text" or "json"."""
+    max_bytes: int = 10 << 20
+    keep: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPlan:
+    """Where shares are written down, and how many."""
+
+    path: Path
+    max_bytes: int = 64 << 20
+    max_days: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """One run of the miner."""
+
+    variant: Variant
+    devices: Sequence[Listed]
+    live: Live
+    diff1: int | None = None
+    """Target of difficulty 1; None: as the protocol has it."""
+    shares: int | None = None
+    """Accepted shares after which the run ends."""
+    give_up: float | None = None
+    """Seconds without any pool after which the run ends."""
+    report_hashrate: bool = False
+    """Tell pools that take such reports how fast we are."""
+    record: Path | None = None
+    """File that what pools say and are told is written to."""
+    node: str | None = None
+    """Flavour of the coin's node, for mining without a pool."""
+    rig: str = ""
+    """Name of this machine in every view."""
+    coin: str = ""
+    """Symbol of the coin, where one was named."""
+    tunings: Mapping[str, Tuning] = field(default_factory=dict)
+    """By the device's name."""
+    park_hung: bool = False
+    """Let the others go on when a device hangs."""
+    api: ApiOptions | None = None
+    ethminer: Address | None = None
+    sgminer: Address | None = None
+    log: LogPlan = field(default_factory=LogPlan)
+    ledger: LedgerPlan | None = None
+    secrets: Sequence[str] = field(default=(), repr=False)
+    """Texts that no view may show."""
+    wallets: Sequence[str] = field(default=(), repr=False)
+    """Texts that views may show in part."""
+    read: Callable[[], Read] | None = field(default=None, repr=False)
+    """Reads the settings once more; raises `UsageError`."""
+    fixed: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """As `Read.fixed`, now."""

@@ -1,0 +1,105 @@
+"""Everything that shows or keeps what a run does: console, log, ledger, history, API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+from miner.api.panels import ethminer_rpc, sgminer_api
+from miner.api.server import ApiServer
+from miner.api.sources import Control, Sources
+from miner.clock import Clock
+from miner.console import Console, summary
+from miner.engine.threads import WorkPool
+from miner.errors import MinerError
+from miner.ledger import Ledger, LedgerReader
+from miner.plan import Mining
+from miner.telemetry import History, Journal, Level, Telemetry
+
+
+class Views:
+    """Opened before anything can happen, closed when nothing more will; used on the event loop
+    only. `disk` is where files are written and read.
+
+    Raises `ConfigError` for a log file that cannot be written.
+    """
+
+    def __init__(
+        self,
+        mining: Mining,
+        telemetry: Telemetry,
+        journal: Journal,
+        clock: Clock,
+        write: Callable[[str], None],
+        disk: WorkPool,
+    ) -> None:
+        self._mining, self._telemetry, self._journal = mining, telemetry, journal
+        self._clock, self._disk = clock, disk
+        self._history = History(telemetry.snapshot, clock)
+        self._console = Console(telemetry, journal, clock, write)
+        self._ledger = self._new_ledger()
+        self.set_level(mining.live.level)
+
+    def set_level(self, level: Level) -> None:
+        """Show and log what matters at least so much, from now on."""
+
+    def keep(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Start what goes on all the time; the tasks are to be cancelled at the end."""
+        running = [self._console.keep_status(), self._history.keep()]
+        if self._ledger:
+            running.append(self._ledger.run(self._disk.offload))
+        return [group.create_task(one) for one in running]
+
+    @asynccontextmanager
+    async def ports(self, control: Control) -> AsyncIterator[None]:
+        """Answer on every address that the settings name, while the block lasts.
+
+        Raises `ConfigError` for an address that cannot be listened on.
+        """
+        mining = self._mining
+        sources = Sources(
+            self._telemetry.snapshot, self._journal, self._history, self._telemetry, self._clock,
+            control, self._newest_shares if self._ledger else None,
+        )  # fmt: skip
+        token = mining.api.token if mining.api else None
+        async with AsyncExitStack() as stack:
+            if mining.api:
+                await stack.enter_async_context(ApiServer(mining.api, sources))
+            if (at := mining.ethminer) is not None:
+                await stack.enter_async_context(ethminer_rpc.port(sources, at.host, at.port, token))
+            if (at := mining.sgminer) is not None:
+                await stack.enter_async_context(
+                    sgminer_api.port(sources, at.host, at.port, token is not None)
+                )
+            yield
+
+    def close(self) -> None:
+        """Say how the run went, and write what is not written yet."""
+        if self._ledger:
+            self._ledger.close()
+        for line in summary(self._telemetry.snapshot()):
+            self._journal.say("summary", line)
+
+    def _new_ledger(self) -> Ledger | None:
+        plan = self._mining.ledger
+        if plan is None:
+            return None
+        ledger = Ledger(
+            plan.path, self._clock, devices=[one.info for one in self._mining.devices],
+            max_bytes=plan.max_bytes, max_days=plan.max_days, rig=self._mining.rig,
+            report=lambda text: self._journal.say("ledger", text, Level.WARNING),
+        )  # fmt: skip
+        self._telemetry.subscribe(ledger.event)
+        return ledger
+
+    async def _newest_shares(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        assert self._mining.ledger is not None
+        reader = LedgerReader(self._mining.ledger.path)
+        try:
+            shares = await self._disk.offload(reader.shares, limit=limit)
+        except MinerError:  # there is no file before the first share
+            return []
+        return [asdict(share) for share in shares]
