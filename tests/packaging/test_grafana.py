@@ -1,0 +1,426 @@
+"""The Grafana board and the alerts: they ask for what the miner tells, and in right PromQL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from miner.api.metrics import metrics
+from miner.settings.model import ApiSettings
+from miner.telemetry import DatasetBuilding, Reading, SensorsRead, Snapshot
+from tests.fakes.rig import ONE, busy_rig
+
+CHECKOUT = Path(__file__).parents[2]
+BOARD = json.loads((CHECKOUT / "packaging/grafana/progpow-miner.json").read_text("utf-8"))
+ALERTS = CHECKOUT / "packaging/grafana/alerts.yml"
+RULES = [r for g in yaml.safe_load(ALERTS.read_text("utf-8"))["groups"] for r in g["rules"]]
+PAGE = (CHECKOUT / "docs/metrics.md").read_text("utf-8")
+PROMTOOL = shutil.which("promtool")
+ABSENT = "promtool is not on the path (Debian: package prometheus)"
+
+OF_PROMETHEUS = {"instance", "job", "le"}
+"""Labels that a series has besides ours, or that only a histogram's buckets have."""
+
+Series = dict[str, list[dict[str, str]]]
+
+
+def panels() -> Iterator[dict[str, Any]]:
+    for panel in BOARD["panels"]:
+        yield panel
+        yield from panel.get("panels", [])
+
+
+def variables() -> dict[str, dict[str, Any]]:
+    return {variable["name"]: variable for variable in BOARD["templating"]["list"]}
+
+
+def plain(expression: str) -> str:
+    """The expression, with Grafana's variables as Grafana would fill them in."""
+    for name, value in {
+        "$__rate_interval": "1m", "$__interval": "1m", "$__range": "6h",
+        "$rig": ".*", "$device": ".*",
+    }.items():  # fmt: skip
+        expression = expression.replace(name, value)
+    return expression
+
+
+def of_board() -> list[str]:
+    asked = [target["expr"] for panel in panels() for target in panel.get("targets", [])]
+    annotations = [a["expr"] for a in BOARD["annotations"]["list"] if "expr" in a]
+    return [plain(expression) for expression in asked + annotations]
+
+
+def of_page() -> list[str]:
+    blocks = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+EXPRESSIONS = [*of_board(), *(rule["expr"] for rule in RULES), *of_page()]
+
+
+@lru_cache
+def families() -> list[Metric]:
+    """Every metric, with all series that a rig can tell."""
+
+    async def busy() -> Snapshot:
+        rig = await busy_rig()
+        rig.emit(DatasetBuilding(ONE.name, 400, 0.5, 1.0, 1))
+        rig.emit(SensorsRead(ONE.name, Reading(throttle="power limit")))
+        return rig.telemetry.snapshot()
+
+    return list(parse_text(metrics(asyncio.run(busy())).decode()))
+
+
+@pytest.fixture
+def told() -> Series:
+    """The labels of every series, by its name."""
+    found: Series = {}
+    for family in families():
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(dict(sample.labels))
+    return found
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(of_board()) > 40
+    assert len(RULES) > 8
+    assert len(of_page()) > 8
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_metric_asked_for_is_told(expression: str, told: Series) -> None:
+    names = re.findall(r"\bprogpow_miner_\w+", expression)
+    assert names
+    for name in names:
+        assert name in told, name
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_label_asked_for_can_match(expression: str, told: Series) -> None:
+    for name, matchers in re.findall(r"\b(progpow_miner_\w+)\{([^}]*)\}", expression):
+        for label, kind, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers):
+            if label in OF_PROMETHEUS:
+                continue
+            known = {series[label] for series in told[name]}
+            for each in value.split("|") if kind == "=~" else [value]:
+                assert each == ".*" or each in known, f"{name}: {label}={each}"
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_it_groups_and_joins_by_labels_that_are_there(expression: str, told: Series) -> None:
+    known = {label for series in told.values() for labels in series for label in labels}
+    for words in re.findall(r"\b(?:by|on|ignoring|group_left) \(([^)]*)\)", expression):
+        assert set(words.split(", ")) <= known | OF_PROMETHEUS
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_brackets_close_and_no_variable_is_unknown(expression: str) -> None:
+    assert expression.count('"') % 2 == 0
+    bare = re.sub(r'"[^"]*"', '""', expression)
+    assert "$" not in expression
+    pairs = {")": "(", "]": "[", "}": "{"}
+    open_ones: list[str] = []
+    for sign in re.findall(r"[][(){}]", bare):
+        if sign in pairs:
+            assert open_ones, expression
+            assert open_ones.pop() == pairs[sign], expression
+        else:
+            open_ones.append(sign)
+    assert not open_ones
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_counters_are_asked_for_as_rates_and_gauges_are_not(expression: str, told: Series) -> None:
+    since_start = "progpow_miner_shares_(found|expected)_total"
+    for function, name in re.findall(r"(\w*)\(?\b(progpow_miner_\w+)", expression):
+        counted = name.endswith(("_total", "_bucket"))
+        if re.fullmatch(since_start, name) and function == "sum":
+            continue
+        assert (function in ("rate", "increase")) == counted, (function, name)
+
+
+def test_the_board_is_one_that_grafana_can_load() -> None:
+    assert (BOARD["id"], BOARD["uid"]) == (None, "progpow-miner")
+    assert BOARD["schemaVersion"] >= 39
+    numbers = [panel["id"] for panel in panels()]
+    assert len(set(numbers)) == len(numbers)
+    titles = [panel["title"] for panel in panels() if panel["type"] != "row"]
+    assert len(set(titles)) == len(titles)
+    rows = [panel["title"] for panel in panels() if panel["type"] == "row"]
+    assert rows == ["Overview", "Devices", "Pools", "Work", "Luck"]
+    for panel in panels():
+        if panel["type"] != "row":
+            assert panel["description"].endswith("."), panel["title"]
+            letters = [target["refId"] for target in panel["targets"]]
+            assert len(set(letters)) == len(letters)
+
+
+def test_no_two_panels_lie_on_one_another() -> None:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in BOARD["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        for x in range(at["x"], at["x"] + at["w"]):
+            for y in range(at["y"], at["y"] + at["h"]):
+                assert (x, y) not in taken, (panel["title"], taken.get((x, y)))
+                taken[x, y] = panel["title"]
+
+
+def test_the_data_source_is_the_readers_choice() -> None:
+    assert variables()["datasource"]["type"] == "datasource"
+    text = json.dumps(BOARD)
+    assert set(re.findall(r'"type": "prometheus", "uid": "([^"]*)"', text)) == {"${datasource}"}
+    for panel in panels():
+        if panel["type"] != "row":
+            for part in (panel, *panel["targets"]):
+                assert part["datasource"]["uid"] == "${datasource}"
+
+
+def test_rig_and_device_can_be_chosen_everywhere() -> None:
+    assert list(variables()) == ["datasource", "rig", "device"]
+    for name in ("rig", "device"):
+        assert variables()[name]["multi"]
+        assert variables()[name]["includeAll"]
+        assert variables()[name]["allValue"] == ".*"
+    for panel in panels():
+        for target in panel.get("targets", []):
+            assert 'instance=~"$rig"' in target["expr"], panel["title"]
+
+
+def test_the_variables_ask_for_what_is_told(told: Series) -> None:
+    for name in ("rig", "device"):
+        query = variables()[name]["query"]["query"]
+        assert query == variables()[name]["definition"]
+        (metric,) = re.findall(r"progpow_miner_\w+", query)
+        assert metric in told
+    (label,) = re.findall(r", (\w+)\)$", variables()["device"]["query"]["query"])
+    assert all(label in labels for labels in told["progpow_miner_device_info"])
+
+
+@pytest.mark.parametrize(
+    ("series", "found"),
+    [
+        (
+            '{coin="RVN",instance="10.0.0.1:4067",job="m",rig="rig1",version="1"} 1 1',
+            ("10.0.0.1:4067", "rig1"),
+        ),
+        ('{instance="10.0.0.1:4067",job="m",version="1"} 1 1', ("10.0.0.1:4067", None)),
+    ],
+)
+def test_a_rig_is_shown_by_its_name_and_chosen_by_its_address(
+    series: str, found: tuple[str, str | None]
+) -> None:
+    regex = variables()["rig"]["regex"].strip("/").replace("(?<", "(?P<")
+    match = re.search(regex, "progpow_miner_info" + series)
+    assert match
+    assert (match["value"], match["text"]) == found
+
+
+def test_legends_name_labels_that_are_there(told: Series) -> None:
+    known = {label for series in told.values() for labels in series for label in labels}
+    for panel in panels():
+        for target in panel.get("targets", []):
+            labels = re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", ""))
+            assert set(labels) <= known | OF_PROMETHEUS
+            grouped = re.match(r"^sum by \(([^)]*)\)", target["expr"])
+            if grouped:
+                assert set(labels) <= set(grouped[1].split(", "))
+
+
+def test_every_alert_says_how_bad_it_is_what_and_where() -> None:
+    names = [rule["alert"] for rule in RULES]
+    assert len(set(names)) == len(names)
+    for rule in RULES:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert "$labels.instance" in rule["annotations"]["summary"]
+        assert rule["annotations"]["description"].endswith(".")
+        for label in re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])):
+            grouped = re.search(r"\b(?:sum|max|count) by \(([^)]*)\)", rule["expr"])
+            assert not grouped or label in grouped[1].split(", "), (rule["alert"], label)
+
+
+def test_the_page_lists_what_is_told_and_nothing_else() -> None:
+    """Name, kind, labels and meaning, in the order in which they are told."""
+    wanted = [
+        (
+            family.name + ("_total" if family.type == "counter" else ""),
+            family.type,
+            {label for sample in family.samples for label in sample.labels} - {"algorithm", "le"},
+            family.documentation,
+        )
+        for family in families()
+        if family.name.startswith("progpow_miner_")
+    ]
+    rows = re.findall(r"^\| `(progpow_miner_\w+)` \| (\w+) \|(.*?)\| (.*?) \|$", PAGE, re.MULTILINE)
+    assert [
+        (name, kind, set(re.findall(r"`(\w+)`", labels)), meaning)
+        for name, kind, labels, meaning in rows
+    ] == wanted
+
+
+def test_the_page_lists_what_is_told_of_the_process(told: Series) -> None:
+    listed = set(re.findall(r"`(process_\w+)`", PAGE))
+    assert listed == {name for name in told if name.startswith("process_")}
+
+
+def test_the_page_says_every_word_that_labels_can_be(told: Series) -> None:
+    words = {
+        labels[label]
+        for series in told.values()
+        for labels in series
+        for label in ("outcome", "state", "window", "sensor", "clock", "bound")
+        if label in labels
+    }
+    for word in words:
+        assert f"`{word}`" in PAGE, word
+
+
+def test_the_page_scrapes_where_the_miner_listens() -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (job,) = yaml.safe_load(block)["scrape_configs"]
+    targets = job["static_configs"][0]["targets"]
+    assert targets[0] == ApiSettings().listen
+    assert "metrics_path" not in job, "it is /metrics where nothing is said"
+
+
+def promtool(*words: str | Path) -> None:
+    if PROMTOOL is None:
+        pytest.skip(ABSENT)
+    done = subprocess.run(
+        [PROMTOOL, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_takes_the_alerts() -> None:
+    promtool("check", "rules", ALERTS)
+
+
+def test_promtool_takes_every_expression(tmp_path: Path) -> None:
+    rules = [{"record": f"asked:{n}", "expr": text} for n, text in enumerate(EXPRESSIONS)]
+    path = tmp_path / "asked.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": rules}]}), "utf-8")
+    promtool("check", "rules", path)
+
+
+def test_promtool_takes_the_pages_scrape_configuration(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "prometheus.yml"
+    path.write_text(f"rule_files: [{ALERTS}]\n{block}", "utf-8")
+    promtool("check", "config", path)
+
+
+HOSTILE_HOUR: list[tuple[str, str, str]] = [
+    ('info{instance="gone"}', "1x10 _x200", "MinerGone"),
+    (
+        'hashrate_hashes_per_second{instance="idle",window="60s"}',
+        "0x200",
+        "MinerNoHashrate",
+    ),
+    ('job_known{instance="jobless"}', "0x200", "MinerNoJob"),
+    ('pool_connected{instance="alone",pool="p"}', "0x200", "MinerPoolLost"),
+    ('pool_losses_total{instance="shaky",pool="p"}', "0+1x200", "MinerPoolFlapping"),
+    (
+        'device_state{instance="broken",device="d",state="hung"}',
+        "1x200",
+        "MinerDeviceParked",
+    ),
+    (
+        'device_state{instance="slow",device="d",state="building"}',
+        "1x200",
+        "MinerDeviceIdle",
+    ),
+    (
+        'device_temperature_celsius{instance="hot",device="d",sensor="memory"}',
+        "106x200",
+        "MinerDeviceHot",
+    ),
+    (
+        'shares_total{instance="wrong",device="d",pool="p",outcome="hardware"}',
+        "0+1x200",
+        "MinerUntrueClaims",
+    ),
+    (
+        'shares_total{instance="refused",device="d",pool="p",outcome="invalid"}',
+        "0+1x200",
+        "MinerSharesRejected",
+    ),
+    (
+        'shares_total{instance="late",device="d",pool="p",outcome="not_sent"}',
+        "0+1x200",
+        "MinerSharesStale",
+    ),
+    (
+        'shares_expected_total{instance="lying",device="d"}',
+        "0+1x200",
+        "MinerTooFewShares",
+    ),
+]
+"""A series without our prefix, what it is from minute to minute, and the alert that it must raise."""
+
+GOOD_HOUR = [
+    ('info{instance="good"}', "1x200"),
+    ('hashrate_hashes_per_second{instance="good",window="60s"}', "3e7x200"),
+    ('job_known{instance="good"}', "1x200"),
+    ('pool_connected{instance="good",pool="p"}', "1x200"),
+    ('pool_connected{instance="good",pool="spare"}', "0x200"),
+    ('pool_losses_total{instance="good",pool="p"}', "0x100 1x100"),
+    ('device_state{instance="good",device="d",state="hung"}', "0x200"),
+    ('device_state{instance="good",device="d",state="building"}', "0x200"),
+    (
+        'device_temperature_celsius{instance="good",device="d",sensor="core"}',
+        "70x200",
+    ),
+    (
+        'shares_total{instance="good",device="d",pool="p",outcome="accepted"}',
+        "0+2x200",
+    ),
+    (
+        'shares_total{instance="good",device="d",pool="p",outcome="stale"}',
+        "0x100 1x100",
+    ),
+    ('shares_total{instance="good",device="d",pool="p",outcome="invalid"}', "0x200"),
+    ('shares_total{instance="good",device="d",pool="p",outcome="hardware"}', "0x200"),
+    ('shares_found_total{instance="good",device="d"}', "0+2x200"),
+    ('shares_expected_total{instance="good",device="d"}', "0+2x200"),
+    ('shares_found_total{instance="lying",device="d"}', "0x200"),
+]
+
+
+def test_every_alert_is_raised_by_what_it_is_for_and_by_nothing_else(tmp_path: Path) -> None:
+    assert {alert for _, _, alert in HOSTILE_HOUR} == {rule["alert"] for rule in RULES}
+    series = [*((name, values) for name, values, _ in HOSTILE_HOUR), *GOOD_HOUR]
+    samples = [
+        {
+            "expr": 'count by (alertname, instance) (ALERTS{alertstate="firing"})',
+            "eval_time": "60m",
+            "exp_samples": [
+                {"labels": f'{{alertname="{alert}", {instance}}}', "value": 1}
+                for name, _, alert in HOSTILE_HOUR
+                for instance in re.findall(r'instance="\w+"', name)
+            ],
+        }
+    ]
+    path = tmp_path / "hour.yml"
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f"progpow_miner_{name}", "values": values} for name, values in series
+        ],
+        "promql_expr_test": samples,
+    }
+    hour = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}
+    path.write_text(yaml.safe_dump(hour), "utf-8")
+    promtool("test", "rules", path)
