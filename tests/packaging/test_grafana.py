@@ -368,7 +368,7 @@ HOSTILE_HOUR: list[tuple[str, str, str]] = [
         "MinerTooFewShares",
     ),
 ]
-"""A series without our prefix, what it is from minute to minute, and the alert that it must raise."""
+"""A series without our prefix, its values from minute to minute, and the alert that it raises."""
 
 GOOD_HOUR = [
     ('info{instance="good"}', "1x200"),
