@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from datetime import datetime, tzinfo
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from miner.cli import cli
-from miner.cli.shares import shares
 from miner.ledger import LedgerReader
 from miner.work import Outcome
 from tests.cli.running import Ran, run
@@ -34,7 +33,6 @@ class AnHourLater(datetime):
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PROGPOW_MINER_STATE", str(tmp_path))
-    monkeypatch.setitem(cli.commands, "shares", shares)
     return tmp_path
 
 
@@ -139,7 +137,8 @@ def test_columns_stand_under_each_other(ledger: Path) -> None:
 def test_shares_are_chosen(
     ledger: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], found: int
 ) -> None:
-    monkeypatch.setattr("miner.cli.shares.datetime", AnHourLater)
+    # By its name one would reach the command, which is called like its module.
+    monkeypatch.setattr(sys.modules["miner.cli.shares"], "datetime", AnHourLater)
     assert len(exported(*arguments)) == found
     plain = rows(run("shares", *arguments))
     assert len(plain) - 1 == found or (plain == [["no shares"]] and not found)
