@@ -1,0 +1,105 @@
+"""The journal's entries as one view may tell them: important enough, redacted, not repeated."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from miner.clock import Clock
+from miner.telemetry import Entry, Journal, Level
+
+REPEAT_SECONDS = 10.0
+"""The same text on the same topic is told once in this time, and then how often it came."""
+
+_WATCHED = 1000
+"""Texts of the last seconds that are remembered; beyond them all are told."""
+
+Redact = Callable[[str], str]
+
+
+def unredacted(text: str) -> str:
+    """Return `text`, where there is nothing to hide."""
+    return text
+
+
+def one_line(text: str) -> str:
+    """Return `text` without line breaks and without what would steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(" " if c.isspace() else c for c in text if c.isspace() or _shows(c))
+
+
+def _shows(character: str) -> bool:
+    return unicodedata.category(character)[0] != "C"
+
+
+@dataclass(slots=True)
+class _Said:
+    entry: Entry
+    until: float
+    """Clock seconds."""
+    more: int = 0
+
+
+class Feed:
+    """Hands the journal's entries to one view, from its making until `close`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        tell: Callable[[Entry], None],
+        level: Level = Level.INFO,
+        redact: Redact = unredacted,
+    ) -> None:
+        self.level = level
+        """The least that is told; may be set at any time."""
+        self._clock = clock
+        self._tell = tell
+        self._redact = redact
+        self._said: dict[tuple[str, str], _Said] = {}
+        self._unsubscribe = journal.subscribe(self._entry)
+
+    def clean(self, text: str) -> str:
+        """Return `text` on one line, without what nobody may read."""
+        return one_line(self._redact(text))
+
+    def tick(self) -> None:
+        """Tell how often was repeated what has not been told again for long enough."""
+        now = self._clock.now()
+        for key, said in tuple(self._said.items()):
+            if said.until <= now:
+                del self._said[key]
+                if self._sum_up(said):
+                    # A flood goes on to be told in sums, without its text in between.
+                    self._said[key] = _Said(said.entry, now + REPEAT_SECONDS)
+
+    def close(self) -> None:
+        """Tell what is due and end."""
+        self._unsubscribe()
+        for said in self._said.values():
+            self._sum_up(said)
+        self._said.clear()
+
+    def _entry(self, entry: Entry) -> None:
+        if entry.level < self.level:
+            return
+        entry = replace(entry, topic=self.clean(entry.topic), text=self.clean(entry.text))
+        self.tick()
+        key = (entry.topic, entry.text)
+        if said := self._said.get(key):
+            said.more += 1
+            said.entry = entry
+            return
+        if len(self._said) < _WATCHED:
+            self._said[key] = _Said(entry, self._clock.now() + REPEAT_SECONDS)
+        self._tell(entry)
+
+    def _sum_up(self, said: _Said) -> bool:
+        if not said.more:
+            return False
+        times = "once" if said.more == 1 else f"{said.more} times"
+        text = f"{said.entry.text} (said {times} more)"
+        self._tell(replace(said.entry, at=self._clock.wall(), text=text))
+        return True
