@@ -184,6 +184,16 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert complaint(binary) == f"{binary}: is not UTF-8 text"
 
 
+def test_a_mark_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + FILE.strip().encode())
+    assert load_settings(path, {}).variant == "kawpow"
+
+
+def test_lists_may_not_lie_too_deep(tmp_path: Path) -> None:
+    assert "too deep" in complaint(written(tmp_path, FILE + "x = " + "[" * 9000))
+
+
 def test_settings_are_a_value(tmp_path: Path) -> None:
     path = written(tmp_path, FILE)
     assert load_settings(path, {}) == load_settings(path, {})

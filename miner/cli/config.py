@@ -57,6 +57,7 @@ def init(file: str, force: bool) -> None:
 def check(file: Path | None, option: Path | None) -> None:
     """Say what is wrong with FILE, under the environment as it is now."""
     from miner.settings import examine
+    from miner.settings.secrets import exposed_file
 
     path = _one(file, option)
     if path is None:
@@ -68,7 +69,7 @@ def check(file: Path | None, option: Path | None) -> None:
         click.echo(sentence, err=True)
     if problems or loaded is None:
         raise click.exceptions.Exit(2)
-    for sentence in _notes(loaded.settings):
+    for sentence in [*exposed_file(loaded), *_notes(loaded.settings)]:
         click.echo(f"note: {sentence}")
     click.echo(f"{path}: ok: {_digest(loaded.settings)}")
 
@@ -120,7 +121,7 @@ def _one(file: Path | None, option: Path | None) -> Path | None:
 def _problems(loaded: Loaded) -> Iterator[str]:
     """Yield a sentence for what is wrong and can be known without network and devices."""
     from miner.catalog import find_coin, find_variant
-    from miner.settings.secrets import token_of
+    from miner.settings.secrets import home, token_of
 
     settings = loaded.settings
     coin: Coin | None = None
@@ -134,6 +135,12 @@ def _problems(loaded: Loaded) -> Iterator[str]:
     for number, pool in enumerate(settings.pools):
         yield from _pool_problems(loaded, ("pools", number), pool, coin)
     yield from _tried(loaded, ("api", "token_file"), token_of, settings.api)[1]
+    for place, path in {
+        ("record",): settings.record,
+        ("log", "file"): settings.log.file,
+        ("ledger", "file"): settings.ledger.file,
+    }.items():
+        yield from _tried(loaded, place, home, path, "file")[1]
 
 
 def _pool_problems(

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.audit import chosen_variant
 from miner.cli.pools import COOKIE_VARIABLE as COOKIE_VARIABLE
 from miner.cli.pools import PASSWORD_VARIABLE as PASSWORD_VARIABLE
-from miner.cli.pools import paired, pool_url
+from miner.cli.pools import paired
 
 if TYPE_CHECKING:
-    from miner.devices.registry import Listed
-    from miner.devices.selection import Tuning
-    from miner.run import Mining
-    from miner.settings import Settings
+    from miner.settings import Loaded
 
 CONFIG_VARIABLE = "PROGPOW_MINER_CONFIG"
 """Environment variable that names the settings file, where no flag does."""
+
+URL_VARIABLE = "PROGPOW_MINER_POOL_URL"
+"""Environment variable that names the first pool."""
 
 
 def write(line: str) -> None:
@@ -111,14 +110,18 @@ def mine(
     for pool in pools:
         pool |= for_each
     for key, value in {**for_each, "worker": worker}.items():
-        if config and not pools and value is not None:
+        if not pools and value is not None and (config or URL_VARIABLE in os.environ):
             flag = f"--{key.replace('_', '-')}"
             raise click.UsageError(
-                f"{flag} belongs to pools of the command line; write {key} under [[pools]] in "
-                f"{config}"
+                f"{flag} belongs to pools of the command line; "
+                + (
+                    f"write {key} under [[pools]] in {config}"
+                    if config
+                    else f"set PROGPOW_MINER_POOL_{key.upper()}"
+                )
             )
     given = {"variant": variant, "coin": coin, "pools": pools or None, **_tables(**flags)}
-    asyncio.run(_mine(lambda: load(config, given, os.environ).settings))
+    asyncio.run(_mine(lambda: load(config, given, os.environ)))
 
 
 def _tables(
@@ -160,72 +163,8 @@ def names(devices: str | None) -> list[str] | None:
     return [n.strip() for n in devices.split(",") if n.strip()] if devices else None
 
 
-async def _mine(read: Callable[[], Settings]) -> None:
+async def _mine(read: Callable[[], Loaded]) -> None:
+    from miner.cli.planning import mining_of
     from miner.run import mine as run_mine
 
-    await run_mine(mining_of(read()), write)
-
-
-def mining_of(settings: Settings) -> Mining:
-    """Return what a run needs to be told, and print what a person should know of it. It may be
-    called again with other settings. Raises `UsageError` or `NoUsableDevice`."""
-    from miner.catalog import find_coin
-    from miner.devices.registry import choose_devices
-    from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
-    from miner.pool.tls import tls_context
-    from miner.run import Mining
-    from miner.settings.secrets import exposed
-
-    coin = find_coin(settings.coin) if settings.coin else None
-    variant = chosen_variant(coin.variant if coin else settings.variant or "")
-    diff1 = {"ff": DIFF1_KAWPOW, "ffff": DIFF1_FFFF, None: None}[
-        coin.difficulty_one if coin else None
-    ]
-    pools = [pool_url(pool, coin) for pool in settings.pools]
-    wanted = settings.devices
-    use, out, missing = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
-    tunings(settings, use)
-    for sentence in [*missing, *exposed(settings), *_unmatched(settings, [*use, *out])]:
-        write(f"note      {sentence}")
-    for left in out:
-        write(f"note      {left.info.name} is not used: {left.info.unusable}")
-    for found in use:
-        write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
-    for url in pools:
-        tls_context(url)
-        if url.tls_insecure and url.transport.has_tls:
-            write(
-                f"note      {url.label}: its certificate is not checked, so that anyone in "
-                "between can take your shares"
-            )
-    return Mining(
-        variant,
-        pools,
-        use,
-        diff1,
-        settings.shares,
-        settings.give_up,
-        report_hashrate=settings.report_hashrate,
-        record=settings.record,
-        limits=settings.limits.limits(),
-        node=coin.node if coin else None,
-    )
-
-
-def tunings(settings: Settings, devices: Sequence[Listed]) -> dict[str, Tuning]:
-    """Return what is wanted of each device, by its name; raises `ConfigError` where that
-    contradicts itself."""
-    from miner.devices.selection import tuning_of
-
-    base, blocks = settings.devices.base(), settings.devices.blocks()
-    return {d.info.name: tuning_of(d.info, d.index, blocks, base) for d in devices}
-
-
-def _unmatched(settings: Settings, devices: Sequence[Listed]) -> list[str]:
-    from miner.devices.selection import matches
-
-    return [
-        f"[[devices.tune]] {name!r} matches none of the devices"
-        for name, _ in settings.devices.blocks()
-        if not any(matches(d.info, d.index, name) for d in devices)
-    ]
+    await run_mine(mining_of(read, write), write)

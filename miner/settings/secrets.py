@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from miner.errors import ConfigError
+from miner.pool.url import DEFAULT_PASSWORD
 from miner.settings.keys import SECRETS
+from miner.settings.lines import Place
+from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings, Settings
 
 HIDDEN = "(hidden)"
@@ -65,6 +68,24 @@ def exposed(settings: Settings) -> list[str]:
         if mode & stat.S_IROTH:
             notes[f"{what} {path} can be read by everybody on this machine; chmod 600 it"] = None
     return list(notes)
+
+
+def exposed_file(loaded: Loaded) -> list[str]:
+    """Return a sentence if everybody may read the settings file and it holds a secret itself."""
+    path = loaded.gathered.path
+    pools = enumerate(loaded.settings.pools)
+    secrets: dict[Place, str] = {
+        ("pools", i, "password"): pool.password.get_secret_value() for i, pool in pools
+    }
+    secrets["api", "token"] = "a token" if loaded.settings.api.token is not None else ""
+    for place, secret in secrets.items():
+        if path is None or loaded.origin(place).kind != "file" or secret in ("", DEFAULT_PASSWORD):
+            continue
+        if path.stat().st_mode & stat.S_IROTH:
+            key = str(place[-1])
+            problem = f"holds a {key} and can be read by everybody on this machine"
+            return [f"{path} {problem}; chmod 600 it, or name a {key}_file"]
+    return []
 
 
 def shown(name: str, value: Any) -> Any:

@@ -57,7 +57,7 @@ class Gathered:
     """All that was given, not yet validated."""
 
     path: Path | None = None
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
     origins: dict[Place, Origin] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     """Sentences about what fits into no model, as a variable that nobody knows."""
@@ -102,7 +102,7 @@ def gather(path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, st
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -117,6 +117,8 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else len(text.splitlines())
         raise ConfigError(f"{path}: line {line}: is not valid TOML: {problem}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: lists in it lie too deep in each other") from error
 
 
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:

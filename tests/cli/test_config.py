@@ -83,6 +83,7 @@ def test_every_mistake_has_a_line_of_its_own(tmp_path: Path) -> None:
         ('"w"', '"w"\ntls_fingerprint = "ab"', "line 6: pools[1].tls_fingerprint: a TLS fingerp"),
         ('"w"', '"w"\npassword_file = "/no"', "line 6: pools[1].password_file: password file /no"),
         ('"w"', '"w"\ntls_ca_file = "/no.pem"', "line 6: pools[1].tls_ca_file: CA file /no.pem: "),
+        ('"w"', '"w"\n[log]\nfile = "~nobody-here/l"', "line 7: log.file: file ~nobody-here/l: "),
         ('"w"', '"w"\n[api]\ntoken_file = "/no"', "line 7: api.token_file: token file /no: cannot"),
     ],
 )
@@ -134,6 +135,18 @@ def test_a_secret_that_everybody_may_read_is_a_note(tmp_path: Path) -> None:
     ran = run("config", "check", path)
     assert ran.code == 0
     assert f"note: password file {secret} can be read by everybody" in ran.out
+
+
+def test_a_settings_file_with_a_secret_that_everybody_may_read_is_a_note(tmp_path: Path) -> None:
+    for line, words in (("password = 'hunter2'", "a password"), ("[api]\ntoken = 't'", "a token")):
+        path = written(tmp_path, FILE + line)
+        path.chmod(0o644)
+        assert f"note: {path} holds {words} and can be read" in run("config", "check", path).out
+        path.chmod(0o600)
+        assert "note" not in run("config", "check", path).out
+    path = written(tmp_path, FILE + "password = 'x'")
+    path.chmod(0o644)
+    assert "note" not in run("config", "check", path).out
 
 
 def test_what_is_in_effect_is_toml_with_its_sources(
@@ -205,12 +218,12 @@ def test_mining_by_the_environment_alone(told: Told, monkeypatch: pytest.MonkeyP
     }.items():  # fmt: skip
         monkeypatch.setenv(f"PROGPOW_MINER_{name}", text)
     assert run("mine").code == 0
-    assert [(p.host, p.user, p.password) for p in told.mining.pools] == [
+    assert [(p.host, p.user, p.password) for p in told.mining.live.pools] == [
         ("h", "w.r", "secret"), ("b", "v", "secret"),
     ]  # fmt: skip
     assert told.mining.shares == 3
     assert run("mine", "-o", "c:1", "-u", "x", "--shares", "4").code == 0
-    assert ([p.host for p in told.mining.pools], told.mining.shares) == (["c"], 4)
+    assert ([p.host for p in told.mining.live.pools], told.mining.shares) == (["c"], 4)
 
 
 def test_mining_by_a_file_that_the_environment_names(
@@ -253,7 +266,17 @@ def test_a_flag_that_cannot_be_used(told: Told, flags: list[str], sentence: str)
     assert sentence in ran.err
 
 
+def test_flags_of_pools_need_a_pool_of_the_command_line(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_POOL_URL", "w@h:1")
+    ran = run("mine", "-a", "kawpow", "--tls-insecure")
+    assert ran.code == 2
+    assert ran.err.endswith("of the command line; set PROGPOW_MINER_POOL_TLS_INSECURE\n")
+
+
 def test_flags_that_can_be_used(told: Told, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-long-token")
     ran = run(
         "mine", "-a", "kawpow", "-o", "h:1", "-u", "w", "--api", "off", "--no-ledger", "--rig", "r",
         "-l", tmp_path / "log", "--temp-stop", "80", "--temp-start", "70",

@@ -1,0 +1,202 @@
+"""What the settings come to on this machine: devices chosen, pools looked up, secrets read."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from miner.api.server import ApiOptions
+from miner.catalog import Coin, find_coin
+from miner.cli.audit import chosen_variant
+from miner.cli.pools import pool_url
+from miner.devices.registry import Listed, choose_devices
+from miner.devices.selection import Tuning, matches, tuning_of
+from miner.plan import Address, LedgerPlan, Live, LogPlan, Mining, Read
+from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+from miner.pool.socks import parse_proxy
+from miner.pool.tls import tls_context
+from miner.pool.url import PoolUrl
+from miner.resources import state_directory
+from miner.sensors.heat import HeatLimits
+from miner.settings import Loaded, Settings, address_of
+from miner.settings.complaint import key_name
+from miner.settings.document import tables
+from miner.settings.secrets import exposed, home, token_of
+from miner.telemetry import Level
+
+LEDGER_FILE = "ledger.sqlite"
+
+LIVE_TABLES = (("pools",), ("limits",), ("devices", "tune"))
+"""Tables that may change while the miner runs; of the last the temperatures."""
+
+LIVE_KEYS = (
+    "log.level",
+    "devices.temperature_stop",
+    "devices.temperature_start",
+    "devices.memory_temperature_stop",
+    "devices.memory_temperature_start",
+)
+
+_DIFF1 = {"ff": DIFF1_KAWPOW, "ffff": DIFF1_FFFF, None: None}
+
+_SHORTEST_SECRET = 6
+"""Characters; hiding a shorter text would make every line unreadable, and protect nothing."""
+
+_SHORTEST_WALLET = 20
+
+
+def mining_of(read: Callable[[], Loaded], write: Callable[[str], None]) -> Mining:
+    """Return what a run needs to be told, and print what a person should know of it; `read` loads
+    the settings, now and whenever they are to be read again.
+
+    Raises `UsageError` or `NoUsableDevice`.
+    """
+    loaded = read()
+    settings = loaded.settings
+    coin = find_coin(settings.coin) if settings.coin else None
+    variant = chosen_variant(coin.variant if coin else settings.variant or "")
+    pools = _pools(settings, coin)
+    wanted, log = settings.devices, settings.log
+    use, out, missing = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
+    tunings = _tunings(settings, use)
+    token = token_of(settings.api)
+    for line in _lines(settings, pools, use, out, missing):
+        write(line)
+
+    def again() -> Read:
+        new = read().settings
+        tunings = _tunings(new, use)
+        return Read(_live(new, _pools(new, coin), tunings), _fixed(new, tunings))
+
+    return Mining(
+        variant,
+        use,
+        _live(settings, pools, tunings),
+        _DIFF1[coin.difficulty_one if coin else None],
+        settings.shares,
+        settings.give_up,
+        report_hashrate=settings.report_hashrate,
+        record=settings.record,
+        node=coin.node if coin else None,
+        rig=settings.rig or platform.node(),
+        coin=coin.symbol if coin else "",
+        tunings=tunings,
+        park_hung=wanted.on_hang == "park",
+        api=_api(loaded, token),
+        ethminer=_address(settings.api.ethminer),
+        sgminer=_address(settings.api.sgminer),
+        log=LogPlan(log.console, _home(log.file), log.format, log.max_megabytes << 20, log.keep),
+        ledger=_ledger(settings),
+        secrets=_secrets(pools, token),
+        wallets=_wallets(pools),
+        read=again,
+        fixed=_fixed(settings, tunings),
+    )
+
+
+def _pools(settings: Settings, coin: Coin | None) -> tuple[PoolUrl, ...]:
+    pools = tuple(pool_url(pool, coin) for pool in settings.pools)
+    for url in pools:
+        tls_context(url)
+    return pools
+
+
+def _tunings(settings: Settings, devices: Sequence[Listed]) -> dict[str, Tuning]:
+    base, blocks = settings.devices.base(), settings.devices.blocks()
+    return {d.info.name: tuning_of(d.info, d.index, blocks, base) for d in devices}
+
+
+def _live(settings: Settings, pools: tuple[PoolUrl, ...], tunings: Mapping[str, Tuning]) -> Live:
+    heat = {
+        name: HeatLimits(
+            tuning.temperature_stop,
+            tuning.temperature_start,
+            tuning.memory_temperature_stop,
+            tuning.memory_temperature_start,
+        )
+        for name, tuning in tunings.items()
+    }
+    return Live(pools, settings.limits.limits(), heat, Level[settings.log.level.upper()])
+
+
+def _fixed(settings: Settings, tunings: Mapping[str, Tuning]) -> dict[str, object]:
+    """Return what a running miner keeps as it is, by its key."""
+    fixed: dict[str, object] = {
+        key_name((*place, name)): value
+        for place, values in tables(settings)
+        if not any(place[: len(live)] == live for live in LIVE_TABLES)
+        for name, value in values.items()
+        if key_name((*place, name)) not in LIVE_KEYS
+    }
+    for name, tuning in tunings.items():
+        fixed[f"devices.tune of {name}"] = (tuning.shape, tuning.launch_seconds)
+    return fixed
+
+
+def _api(loaded: Loaded, token: str | None) -> ApiOptions | None:
+    api = loaded.settings.api
+    address = address_of(api.listen)
+    if address is None:
+        return None
+    asked_for = loaded.origin(("api", "listen")).kind != "default"
+    return ApiOptions(*address, asked_for, token, api.hosts, api.panels)
+
+
+def _address(listen: str) -> Address | None:
+    address = address_of(listen)
+    return Address(*address) if address is not None else None
+
+
+def _ledger(settings: Settings) -> LedgerPlan | None:
+    wanted = settings.ledger
+    if not wanted.enabled:
+        return None
+    path = _home(wanted.file) or state_directory() / LEDGER_FILE
+    return LedgerPlan(path, wanted.max_megabytes << 20, wanted.max_days)
+
+
+def _home(path: Path | None) -> Path | None:
+    whole = home(path, "file")
+    return Path(whole) if whole is not None else None
+
+
+def _secrets(pools: Sequence[PoolUrl], token: str | None) -> tuple[str, ...]:
+    texts = [token or ""]
+    for url in pools:
+        texts += [url.password, url.path.strip("/")]
+        texts.append(parse_proxy(url.proxy).password if url.proxy is not None else "")
+    return tuple(dict.fromkeys(text for text in texts if len(text) >= _SHORTEST_SECRET))
+
+
+def _wallets(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
+    texts = [part for url in pools for part in (*url.user.split("."), url.reward)]
+    return tuple(dict.fromkeys(text for text in texts if len(text) >= _SHORTEST_WALLET))
+
+
+def _lines(
+    settings: Settings,
+    pools: Sequence[PoolUrl],
+    use: Sequence[Listed],
+    out: Sequence[Listed],
+    missing: Sequence[str],
+) -> Iterator[str]:
+    """Yield what a person should know before the run begins."""
+    for sentence in [*missing, *exposed(settings), *_unmatched(settings, [*use, *out])]:
+        yield f"note      {sentence}"
+    for left in out:
+        yield f"note      {left.info.name} is not used: {left.info.unusable}"
+    for found in use:
+        yield f"device    {found.info.name} {found.info.model}, {found.info.driver}"
+    for url in pools:
+        if url.tls_insecure and url.transport.has_tls:
+            yield (
+                f"note      {url.label}: its certificate is not checked, so that anyone in "
+                "between can take your shares"
+            )
+
+
+def _unmatched(settings: Settings, devices: Sequence[Listed]) -> Iterator[str]:
+    for name, _ in settings.devices.blocks():
+        if not any(matches(d.info, d.index, name) for d in devices):
+            yield f"[[devices.tune]] {name!r} matches none of the devices"
