@@ -11,6 +11,7 @@ from miner.api.panels.ethminer import connections, getstat1, getstatdetail
 from miner.api.panels.figures import dumps
 from miner.api.panels.lines import LINE_LIMIT, Lines, PanelPort
 from miner.api.sources import Sources
+from miner.telemetry import Snapshot
 
 KEY = "[api] ethminer"
 
@@ -69,9 +70,11 @@ class Rpc:
         self._authorized = False
         self._wrong = 0
         self._lines = Lines()
+        self._seen: Snapshot | None = None
         self.ended = False
 
     def receive(self, data: bytes) -> bytes:
+        self._seen = None
         answers = [self._answer(line) for line in self._lines.feed(data)]
         if self._lines.too_long and not self.ended:
             self.ended = True
@@ -80,9 +83,11 @@ class Rpc:
         return b"".join(answers)
 
     def end(self) -> bytes:
-        self.ended = True
+        self._seen = None
         rest = self._lines.rest()
-        return self._answer(rest) if rest else b""
+        answer = self._answer(rest) if rest else b""
+        self.ended = True
+        return answer
 
     def _answer(self, line: bytes) -> bytes:
         if self.ended:
@@ -99,12 +104,19 @@ class Rpc:
         except _Refused as refused:
             return _failure(number, refused.code, str(refused))
 
+    @property
+    def _snapshot(self) -> Snapshot:
+        """One for all requests that arrived together: it costs more than an answer does."""
+        if self._seen is None:
+            self._seen = self._sources.snapshot()
+        return self._seen
+
     def _result(self, request: Mapping[str, Any]) -> Any:
         method, params = request.get("method"), request.get("params", {})
         if not isinstance(method, str):
             raise _Refused(INVALID_REQUEST, "a request needs a method")
         if read := READS.get(method):
-            return read(self._sources.snapshot())
+            return read(self._snapshot)
         if method in NOT_OFFERED:
             raise _Refused(UNKNOWN_METHOD, f"{method} is not supported: {NOT_OFFERED[method]}")
         match method:
@@ -137,7 +149,7 @@ class Rpc:
         index, pause = params.get("index"), params.get("pause")
         if not isinstance(index, int) or isinstance(index, bool) or not isinstance(pause, bool):
             raise _Refused(INVALID_PARAMS, "params needs index, a number, and pause, true or false")
-        devices = self._sources.snapshot().devices
+        devices = self._snapshot.devices
         if not 0 <= index < len(devices):
             raise _Refused(BAD_VALUE, f"there is no card {index}: there are {len(devices)}")
         name, control = devices[index].name, self._sources.control
@@ -145,6 +157,7 @@ class Rpc:
             (control.pause if pause else control.resume)(name)
         except KeyError:
             raise _Refused(BAD_VALUE, f"card {index} is not one that mines") from None
+        self._seen = None
         return True
 
 

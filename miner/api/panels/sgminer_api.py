@@ -27,6 +27,8 @@ JOIN = "+"
 """Between commands that are asked at once."""
 
 
+_BLANK = b" \t\r\n\0"
+_ENDS = (b"\n", b"\0")
 _NUMBER = re.compile("[0-9]{1,3}")
 
 
@@ -103,83 +105,80 @@ class SgminerApi:
         if self.ended:
             return b""
         self._request += data
+        request, final = self._request.strip(_BLANK), self._request[-1:] in _ENDS
         if len(self._request) > REQUEST_LIMIT:
-            return self._answered(self._refused(INVALID_COMMAND, "Invalid command"))
-        request = self._request.strip(b" \t\r\n\0")
-        if not request:
+            return self._answer(b"", final=True)
+        # JSON says itself where it ends, and many clients send no line's end after it.
+        if request.startswith(b"{") and not (final or request.endswith(b"}")):
             return b""
-        if request.startswith(b"{"):
-            # JSON says itself where it ends; many clients send no line's end after it.
-            if not request.endswith(b"}") and self._request[-1:] not in b"\n\0":
-                return b""
-            return self._json(request, final=self._request[-1:] in b"\n\0")
-        return self._answered(self._text(request.decode("utf-8", "replace")))
+        return self._answer(request, final) if request else b""
 
     def end(self) -> bytes:
+        request = b"" if self.ended else self._request.strip(_BLANK)
         self.ended = True
-        request = self._request.strip(b" \t\r\n\0")
-        return self._json(request, final=True) if request else b""
+        return self._answer(request, final=True) if request else b""
 
-    def _json(self, request: bytes, final: bool) -> bytes:
-        try:
-            asked = json.loads(request)
-        except (ValueError, RecursionError):
-            if not final:
-                return b""
-            reply = _Reply(INVALID_JSON, "Invalid JSON")
-            return self._answered(_json_text(self._sections(reply)))
-        command = asked.get("command") if isinstance(asked, dict) else None
-        if not isinstance(command, str):
-            reply = _Reply(NO_COMMAND, "Missing JSON 'command'")
-            return self._answered(_json_text(self._sections(reply)))
-        parameter = asked.get("parameter")
-        argument = "" if parameter is None else str(parameter)
+    def _answer(self, request: bytes, final: bool) -> bytes:
         snapshot = self._sources.snapshot()
-        names = list(dict.fromkeys(command.split(JOIN)))
-        if len(names) == 1:
-            return self._answered(_json_text(self._sections(_reply(snapshot, command, argument))))
-        nested = {name: self._sections(_reply(snapshot, name, argument)) for name in names}
-        return self._answered(_json_text(nested))
-
-    def _text(self, request: str) -> str:
-        command, _, argument = request.partition("|")
-        snapshot = self._sources.snapshot()
-        names = list(dict.fromkeys(command.split(JOIN)))
-        texts = []
-        for name in names:
-            reply = self._line(_reply(snapshot, name, argument))
-            texts.append(f"CMD={_escaped(name)}|{reply}" if len(names) > 1 else reply)
-        return "".join(texts)
-
-    def _refused(self, code: int, message: str) -> str:
-        return self._line(_Reply(code, message))
-
-    def _answered(self, text: str) -> bytes:
+        if request.startswith(b"{"):
+            text = _in_json(snapshot, request, final)
+        else:
+            text = _in_text(snapshot, request.decode("utf-8", "replace"))
+        if text is None:
+            return b""
         self.ended = True
         return text.encode("utf-8", "replace") + END
 
-    def _status(self, reply: _Reply) -> Row:
-        snapshot = self._sources.snapshot()
-        return {
-            "STATUS": "S" if reply.good else "E",
-            "When": int(snapshot.at),
-            "Code": reply.code,
-            "Msg": reply.message,
-            "Description": spaced(snapshot),
-        }
 
-    def _sections(self, reply: _Reply) -> Mapping[str, object]:
-        sections: dict[str, object] = {"STATUS": [self._status(reply)]}
-        if reply.section:
-            sections[reply.section] = reply.rows
-        return sections
+def _in_json(snapshot: Snapshot, request: bytes, final: bool) -> str | None:
+    """Return the answer; None while `request` is no JSON, but may become some."""
 
-    def _line(self, reply: _Reply) -> str:
-        rows = [self._status(reply)]
-        texts = [_pairs(row) for row in rows]
+    def sections(reply: _Reply) -> dict[str, object]:
+        section = {reply.section: reply.rows} if reply.section else {}
+        return {"STATUS": [_status(snapshot, reply)], **section}
+
+    def text(answer: Mapping[str, object]) -> str:
+        return dumps({**answer, "id": 1})
+
+    try:
+        asked = json.loads(request)
+    except (ValueError, RecursionError):
+        return text(sections(_Reply(INVALID_JSON, "Invalid JSON"))) if final else None
+    command, parameter = asked.get("command"), asked.get("parameter")
+    if not isinstance(command, str):
+        return text(sections(_Reply(NO_COMMAND, "Missing JSON 'command'")))
+    argument = "" if parameter is None else str(parameter)
+    names = _names(command)
+    replies = {name: sections(_reply(snapshot, name, argument)) for name in names}
+    return text(replies if len(replies) > 1 else replies[names[0]])
+
+
+def _in_text(snapshot: Snapshot, request: str) -> str:
+    command, _, argument = request.partition("|")
+    lines = {}
+    for name in _names(command):
+        reply = _reply(snapshot, name, argument)
         prefix = "" if reply.listed else f"{reply.section},"
-        texts += [prefix + _pairs(row) for row in reply.rows]
-        return "".join(f"{text}|" for text in texts)
+        rows = [prefix + _pairs(row) for row in reply.rows]
+        lines[name] = "".join(f"{row}|" for row in [_pairs(_status(snapshot, reply)), *rows])
+    if len(lines) == 1:
+        return "".join(lines.values())
+    return "".join(f"CMD={_escaped(name)}|{line}" for name, line in lines.items())
+
+
+def _names(command: str) -> list[str]:
+    """Return the commands that are asked at once, each once."""
+    return list(dict.fromkeys(command.split(JOIN)))
+
+
+def _status(snapshot: Snapshot, reply: _Reply) -> Row:
+    return {
+        "STATUS": "S" if reply.good else "E",
+        "When": int(snapshot.at),
+        "Code": reply.code,
+        "Msg": reply.message,
+        "Description": spaced(snapshot),
+    }
 
 
 def _reply(snapshot: Snapshot, name: str, argument: str) -> _Reply:
@@ -201,10 +200,6 @@ def _gpu(snapshot: Snapshot, argument: str) -> _Reply:
         return _Reply(NO_SUCH_GPU, f"Invalid GPU id - range is 0 - {last}")
     index = int(argument)
     return _Reply(17, f"GPU{index}", True, "GPU", [sgminer.device(snapshot, index)], listed=True)
-
-
-def _json_text(sections: Mapping[str, object]) -> str:
-    return dumps({**sections, "id": 1})
 
 
 def _pairs(row: Row) -> str:

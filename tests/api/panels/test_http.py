@@ -1,0 +1,65 @@
+"""The shapes over HTTP, as the one listener serves them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from miner.api.panels.http import SHAPES, routes
+from tests.api.panels import consumers
+from tests.api.panels.rigs import sources_of
+from tests.fakes.rig import busy_rig
+
+Client = TestClient[web.Request, web.Application]
+
+
+@pytest.fixture(params=[False, True], ids=["read-only", "with a token"])
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    rig = await busy_rig()
+    application = web.Application()
+    application.add_routes(routes(sources_of(rig.telemetry, rig.clock), request.param))
+    async with TestClient(TestServer(application)) as client:
+        yield client
+
+
+async def test_every_path_answers(client: Client) -> None:
+    assert set(SHAPES) == {
+        "/summary", "/1/summary", "/2/summary", "/api.json", "/2/backends", "/mmpos", "/hiveos",
+    }  # fmt: skip
+    for path in SHAPES:
+        answer = await client.get(path)
+        assert answer.status == 200
+        assert answer.content_type == "application/json"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert consumers.strictly(await answer.read())
+
+
+async def test_agents_fetch_what_they_know(client: Client) -> None:
+    async def get(path: str) -> bytes:
+        return await (await client.get(path)).read()
+
+    farms = [
+        consumers.hive_trex(await get("/summary")),
+        consumers.hive_xmrig(await get("/api.json"), await get("/2/backends")),
+        consumers.hive_custom(await get("/hiveos")),
+        consumers.mmpos_agent(await get("/mmpos")),
+    ]
+    for farm in farms:
+        assert (farm.khs, farm.hs) == (80_000, [35_000, 45_000])
+        assert (farm.accepted, farm.rejected, farm.bus) == (4, 4, [10, 33])
+
+
+async def test_old_and_new_paths_of_xmrig_say_the_same(client: Client) -> None:
+    texts = {await (await client.get(p)).text() for p in ("/1/summary", "/2/summary", "/api.json")}
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_nothing_can_be_written(client: Client, method: str) -> None:
+    for path in SHAPES:
+        assert (await client.request(method, path, json={"paused": True})).status == 405
+    for path in ("/config", "/1/config", "/json_rpc", "/trex", "/login"):
+        assert (await client.request(method, path, json={})).status == 404
