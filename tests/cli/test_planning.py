@@ -1,0 +1,167 @@
+"""What the settings come to: the plan of a run, and what changes when they are read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from miner.cli.planning import mining_of
+from miner.devices import registry
+from miner.errors import ConfigError
+from miner.pool.limits import Limits
+from miner.resources import state_directory
+from miner.sensors.heat import HeatLimits
+from miner.settings import load
+from miner.telemetry import Level
+
+FILE = """\
+coin = "RVN"
+rig = "rig-7"
+
+[[pools]]
+url = "stratum+tcp://h:1"
+user = "RWalletOfSomebodyWhoMines.rig1"
+password = "hunter2"
+proxy = "socks5://me:hunter3@p:1"
+
+[devices]
+use = ["0"]
+temperature_stop = 80
+on_hang = "park"
+
+[[devices.tune]]
+match = "ref"
+shape = "cpu-1"
+memory_temperature_stop = 100
+
+[log]
+level = "warning"
+format = "json"
+
+[limits]
+login = 9
+"""
+
+
+@pytest.fixture(autouse=True)
+def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "rig.toml"
+    path.write_text(FILE)
+    return path
+
+
+def unheard(line: str) -> None:
+    assert line.startswith(("device ", "note "))
+
+
+def test_everything_that_is_set_reaches_the_plan(path: Path) -> None:
+    mining = mining_of(lambda: load(path), unheard)
+    assert (mining.coin, mining.variant.name, mining.rig) == ("RVN", "kawpow", "rig-7")
+    assert mining.live.limits == Limits(10, 9, 30, 600)
+    assert mining.live.heat == {"ref": HeatLimits(80, 65, 100, 85)}
+    assert mining.live.level is Level.WARNING
+    assert mining.tunings["ref"].shape == "cpu-1"
+    assert mining.park_hung
+    assert mining.api is not None
+    assert (mining.api.port, mining.api.explicit, mining.api.token) == (4067, False, None)
+    assert (mining.ethminer, mining.sgminer) == (None, None)
+    assert (mining.log.format, mining.log.max_bytes) == ("json", 10 << 20)
+    assert mining.ledger is not None
+    assert mining.ledger.path == state_directory() / "ledger.sqlite"
+    assert mining.secrets == ("hunter2", "hunter3")
+    assert mining.wallets == ("RWalletOfSomebodyWhoMines",)
+    assert "hunter" not in repr(mining)
+
+
+def test_what_is_off_is_not_there(path: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-long-token\n")
+    flags = {
+        "api": {"listen": "off", "sgminer": "[::1]:4028", "token_file": str(token)},
+        "ledger": {"enabled": False},
+        "log": {"file": str(tmp_path / "log")},
+    }
+    mining = mining_of(lambda: load(path, flags), unheard)
+    assert (mining.api, mining.ledger) == (None, None)
+    assert mining.sgminer is not None
+    assert (mining.sgminer.host, mining.sgminer.port) == ("::1", 4028)
+    assert mining.log.file == tmp_path / "log"
+    assert "a-long-token" in mining.secrets
+
+
+def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t\n")
+    environ = {
+        "PROGPOW_MINER_API_LISTEN": "0.0.0.0:0",
+        "PROGPOW_MINER_API_TOKEN_FILE": str(token),
+        "PROGPOW_MINER_API_HOSTS": "rig.lan, rig",
+        "PROGPOW_MINER_API_PANELS": "yes",
+    }
+    api = mining_of(lambda: load(path, environ=environ), unheard).api
+    assert api is not None
+    assert (api.host, api.port, api.explicit, api.token) == ("0.0.0.0", 0, True, "t")
+    assert (api.hosts, api.panels) == (("rig.lan", "rig"), True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("level = \"warning\"", "level = \"debug\""),
+        ("login = 9", "login = 12"),
+        ("temperature_stop = 80", "temperature_stop = 70"),
+        ("memory_temperature_stop = 100", "memory_temperature_stop = 90"),
+        ("//h:1", "//other:1"),
+    ],
+)  # fmt: skip
+def test_what_may_change_is_live(path: Path, old: str, new: str) -> None:
+    mining = mining_of(lambda: load(path), unheard)
+    assert mining.read is not None
+    assert mining.read().live == mining.live
+    path.write_text(FILE.replace(old, new))
+    read = mining.read()
+    assert read.live != mining.live
+    assert read.fixed == mining.fixed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('"rig-7"', '"rig-8"', "rig"),
+        ('"RVN"', '"MEWC"', "coin"),
+        ('use = ["0"]', 'use = ["ref"]', "devices.use"),
+        ('"json"', '"text"', "log.format"),
+        ('"cpu-1"', '"cpu"', "devices.tune of ref"),
+        ("[limits]", "[api]\npanels = true\n[limits]", "api.panels"),
+        ("[limits]", "[ledger]\nmax_days = 3\n[limits]", "ledger.max_days"),
+    ],
+)
+def test_what_waits_for_a_new_start_is_named(path: Path, old: str, new: str, key: str) -> None:
+    mining = mining_of(lambda: load(path), unheard)
+    path.write_text(FILE.replace(old, new))
+    assert mining.read is not None
+    read = mining.read()
+    assert read.live == mining.live
+    changed = {k for k in {**mining.fixed, **read.fixed} if mining.fixed[k] != read.fixed[k]}
+    assert changed == {key}
+
+
+def test_settings_that_cannot_be_used_are_not_taken(path: Path) -> None:
+    mining = mining_of(lambda: load(path), unheard)
+    assert mining.read is not None
+    path.write_text(FILE.replace("level =", "levl ="))
+    with pytest.raises(ConfigError, match=r"line 21: log\.levl: is no known key"):
+        mining.read()
+
+
+@pytest.mark.parametrize("table", ["log", "ledger"])
+def test_a_home_that_nobody_has(path: Path, table: str) -> None:
+    flags = {table: {"file": "~nobody-here/x"}}
+    with pytest.raises(ConfigError, match=r"^file ~nobody-here/x: there is no such user"):
+        mining_of(lambda: load(path, flags), unheard)
