@@ -92,7 +92,7 @@ class _Run:
         self._verifier.progress = self._light_progress
         with (
             WorkPool("build", BUILDS) as builds,
-            WorkPool("disk", 1) as disk,
+            WorkPool("disk", 2) as disk,
             WorkPool("sensors", 1) as reading,
             _closing(self._new_tape()) as tape,
             closing(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
-from typing import Any
 
 from miner.api.panels import ethminer_rpc, sgminer_api
 from miner.api.server import ApiServer
-from miner.api.sources import Control, Sources
+from miner.api.sources import Control, NewestShares, Sources
 from miner.clock import Clock
 from miner.console import Console, summary
 from miner.engine.threads import WorkPool
-from miner.errors import MinerError
-from miner.ledger import Ledger, LedgerReader
+from miner.ledger import Ledger
 from miner.plan import Mining
 from miner.telemetry import History, Journal, Level, Telemetry
 
@@ -62,7 +59,7 @@ class Views:
         mining = self._mining
         sources = Sources(
             self._telemetry.snapshot, self._journal, self._history, self._telemetry, self._clock,
-            control, self._newest_shares if self._ledger else None,
+            control, self._newest_shares(),
         )  # fmt: skip
         token = mining.api.token if mining.api else None
         async with AsyncExitStack() as stack:
@@ -95,11 +92,6 @@ class Views:
         self._telemetry.subscribe(ledger.event)
         return ledger
 
-    async def _newest_shares(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        assert self._mining.ledger is not None
-        reader = LedgerReader(self._mining.ledger.path)
-        try:
-            shares = await self._disk.offload(reader.shares, limit=limit)
-        except MinerError:  # there is no file before the first share
-            return []
-        return [asdict(share) for share in shares]
+    def _newest_shares(self) -> NewestShares | None:
+        ledger = self._ledger
+        return (lambda limit: ledger.newest(limit, self._disk.offload)) if ledger else None

@@ -216,9 +216,9 @@ class PoolClient:
     async def _one_connection(self, to: PoolUrl, pool: Standing) -> str:
         """Connect, mine, return why we left; raises `PoolError` where we did not."""
         self._visit = _Visit()
-        self._emit(
-            telemetry.PoolConnecting(to.label, unverified=to.tls_insecure and to.transport.has_tls)
-        )
+        unverified = to.tls_insecure and to.transport.has_tls
+        elsewhere = to.label if to.label != pool.url.label else ""
+        self._emit(telemetry.PoolConnecting(pool.url.label, unverified, elsewhere))
         hearing = Hearing(
             lambda event: self._heard(event, pool, to), self._on_verdict, self._waiting.keep
         )
@@ -276,12 +276,13 @@ class PoolClient:
             return
 
     def _heard(self, event: PoolEvent, pool: Standing, to: PoolUrl) -> None:
+        label = pool.url.label
         match event:
             case Subscribed(_, resumed):
                 self._visit.spoke, self._visit.resumed = True, resumed
                 self._hand_in()
             case JobReceived(job):
-                job = replace(job, pool=to.label)
+                job = replace(job, pool=label)
                 self._visit.spoke, self._visit.newest = True, job
                 self._hand_in()
                 self._work_on(job)
@@ -290,16 +291,16 @@ class PoolClient:
                 pool.accepted = True
                 if pool.detection.fits():
                     title = PROTOCOLS[pool.detection.current].title
-                    self._emit(telemetry.PoolNotice(to.label, f"it speaks {title}"))
-                self._emit(telemetry.PoolReady(to.label))
+                    self._emit(telemetry.PoolNotice(label, f"it speaks {title}"))
+                self._emit(telemetry.PoolReady(label))
             case ShareWritten(solution):
                 self._emit(telemetry.ShareSent(solution))
             case Message(text):
-                self._notices.pass_on(to.label, text)
+                self._notices.pass_on(label, text)
             case Reconnect(host) if not self._may_go_to(host, to):
                 if not self._visit.stayed:
                     text = "the pool asked us to go to another host; we stay"
-                    self._emit(telemetry.PoolNotice(to.label, text))
+                    self._emit(telemetry.PoolNotice(label, text))
                 self._visit.stayed = True
             case Reconnect():
                 self._visit.asked = event

@@ -16,6 +16,8 @@ class PoolConnecting:
     pool: str
     unverified: bool = False
     """Its certificate is not checked, because the user said so."""
+    elsewhere: str = ""
+    """The address, where the pool itself named another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,10 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
     """Return the sentence, where a person wants to know of `event`; `accepted` is the number of
     accepted shares, this one included."""
     match event:
-        case PoolConnecting(pool, unverified):
+        case PoolConnecting(pool, unverified, elsewhere):
             unchecked = ", its certificate is not verified" if unverified else ""
-            return Sentence("pool", f"connecting to {pool}{unchecked}")
+            asked = f" at {elsewhere}, as it asked" if elsewhere else ""
+            return Sentence("pool", f"connecting to {pool}{asked}{unchecked}")
         case PoolReady(pool):
             return Sentence("pool", f"logged in at {pool}")
         case PoolLost(pool, reason, retry):

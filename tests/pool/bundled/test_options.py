@@ -10,7 +10,7 @@ from miner.cli.serving import demo, pool
 from miner.errors import BadValue, ConfigError
 from miner.pool.bundled.culprit import FaultCommitted
 from miner.pool.bundled.mischief import make_fault
-from miner.run import pool_line
+from miner.serving import pool_line
 
 
 def test_chaos_or_a_script() -> None:
