@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,15 +17,19 @@ def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     lines, tables = [], []
     for key, value in values.items():
         below = (*path, key)
-        name = ".".join(map(_text, below))
+        name = ".".join(map(_key, below))
         if isinstance(value, Mapping):
             tables += ["", f"[{name}]", *_table(value, below)]
         elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
             for row in value:
                 tables += ["", f"[[{name}]]", *_table(row, below)]
         else:
-            lines.append(f"{_text(key)} = {_value(value)}")
+            lines.append(f"{_key(key)} = {_value(value)}")
     return lines + tables
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _text(key)
 
 
 def _value(value: Any) -> str:
@@ -39,7 +44,7 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, Mapping):
-        pairs = (f"{_text(k)} = {_value(v)}" for k, v in value.items())
+        pairs = (f"{_key(k)} = {_value(v)}" for k, v in value.items())
         return f"{{{', '.join(pairs)}}}"
     raise ValueError(f"a value of type {type(value).__name__} has no place in settings")
 

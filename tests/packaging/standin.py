@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -48,19 +49,26 @@ def empty_root(root: Path, programs: list[str]) -> None:
     libraries: set[str] = set()
     for program in filter(None, wanted):
         _copy(Path(program), root)
-        # A library of the image's wheels may need these, which every Linux has.
         libraries |= _libraries(program)
+    # The stand-in's own modules need what a relocatable Python has inside.
+    for module in Path(sys.base_prefix).glob("lib/python3.*/lib-dynload/*.so"):
+        libraries |= _libraries(str(module))
     for name in ("libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libm.so.6",
                  "libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libc.so.6"):  # fmt: skip
         libraries |= {str(p) for p in Path("/lib").glob(f"*-linux-gnu/{name}")}
         libraries |= {str(p) for p in Path("/usr/lib").glob(f"*-linux-gnu/{name}")}
     for library in libraries:
         _copy(Path(library), root)
+    (root / "etc").mkdir()
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
+    (root / "bin").symlink_to("usr/bin")
     for name in ("tmp", "root", "dev", "proc", "var/log", "hive/miners/custom"):
         (root / name).mkdir(parents=True, exist_ok=True)
 
 
 def _copy(source: Path, root: Path) -> None:
+    if source.is_relative_to(sys.base_prefix):
+        return
     target = root / source.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
@@ -69,3 +77,22 @@ def _copy(source: Path, root: Path) -> None:
 def _libraries(program: str) -> set[str]:
     listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
     return {word for line in listed.splitlines() for word in line.split() if word.startswith("/")}
+
+
+INSIDE = """
+mount --make-rprivate /
+mount --bind /proc "$0/proc"
+mount --rbind /dev "$0/dev"
+exec chroot "$0" /usr/bin/env -i HOME=/root PATH=/usr/bin TERM=dumb "$@"
+"""
+
+
+def inside(root: Path, *command: str) -> list[str]:
+    """Return the command that runs `command` in `root`, with no variable of ours."""
+    return ["unshare", "--mount", "sh", "-ec", INSIDE, str(root), *command]
+
+
+def may_mount() -> bool:
+    """Whether `inside` can be run here."""
+    asked = ["unshare", "--mount", "true"]
+    return os.geteuid() == 0 and subprocess.run(asked, check=False).returncode == 0

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.packaging.standin import may_mount
+
 CHECKOUT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TARGETS = ("cuda", "opencl", "cpu")
@@ -214,11 +216,6 @@ cd "$1"
 HOME="$1" PROGPOW_MINER_CACHE="$1" PROGPOW_MINER_STATE="$2" TMPDIR="$3" \
   exec "$0" selftest --variant kawpow -d ref
 """
-
-
-def may_mount() -> bool:
-    asked = ["unshare", "--mount", "true"]
-    return os.geteuid() == 0 and subprocess.run(asked, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not may_mount(), reason="a read-only root takes the right to mount")

@@ -1,0 +1,127 @@
+"""What is built once for all tests of the archives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.packaging.standin import empty_root, may_mount, pack_python
+
+CHECKOUT = Path(__file__).parents[2]
+MOMENT = 1700000000
+"""Seconds since 1970 that every file of an archive gets here."""
+
+PROGRAMS = [
+    "bash",
+    "cat",
+    "dirname",
+    "env",
+    "flock",
+    "mkdir",
+    "mktemp",
+    "readlink",
+    "rm",
+    "sh",
+    "tee",
+]
+
+
+@pytest.fixture(scope="session")
+def python_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_python(tmp_path_factory.mktemp("python") / "python.tar.gz")
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is built from, so that nothing changes between two builds."""
+    copy = tmp_path_factory.mktemp("sources") / "checkout"
+    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for name in ("miner", "kernels", "configs", "packaging"):
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=unwanted)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+        shutil.copy(CHECKOUT / name, copy)
+    return copy
+
+
+def build(sources: Path, what: str, out: Path, python: Path, **environment: str) -> str:
+    """Build as a user does; return what was printed."""
+    digest = sha256(python.read_bytes()).hexdigest()
+    done = subprocess.run(
+        [sys.executable, sources / "packaging/build.py", what, "--out", out,
+         "--python-archive", python, "--sha256", digest, "--level", "1"],
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(MOMENT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, sources: Path, python_archive: Path) -> Path:
+    """The folder with everything that is handed out."""
+    out = tmp_path_factory.mktemp("dist")
+    build(sources, "all", out, python_archive)
+    return out
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
+    """A root with a shell, without any Python, in which HiveOS's archive is unpacked."""
+    if not may_mount():
+        pytest.skip("an empty root takes the right to mount")
+    root = tmp_path_factory.mktemp("rig")
+    empty_root(root, PROGRAMS)
+    (archive,) = (built / "hiveos").iterdir()
+    with tarfile.open(archive) as packed:
+        packed.extractall(root / "hive/miners/custom", filter="tar")
+    return root
+
+
+class Answers:
+    """A miner's HTTP answers by path; what is not there is not found."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[str, bytes] = {}
+        answers = self.by_path
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = answers.get(self.path)
+                self.send_response(404 if body is None else 200)
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self.server.server_address[1]
+
+    def give(self, path: str, value: Any) -> None:
+        self.by_path[path] = json.dumps(value).encode()
+
+
+@pytest.fixture
+def miner() -> Iterator[Answers]:
+    """A listener in the miner's place."""
+    answers = Answers()
+    thread = Thread(target=answers.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield answers
+    answers.server.shutdown()
+    answers.server.server_close()
+    thread.join()

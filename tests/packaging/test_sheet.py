@@ -1,0 +1,161 @@
+"""What a farm system hands over, as settings: no character of it is ever more than text."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+FARM = CHECKOUT / "packaging/farm"
+SHEET = {
+    "CUSTOM_ALGO": "kawpow",
+    "CUSTOM_URL": "stratum+tcp://a.example:3333",
+    "CUSTOM_TEMPLATE": "WALLET.rig1",
+    "CUSTOM_PASS": "",
+}
+
+
+def configured(tmp_path: Path, **sheet: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    path = tmp_path / "config.toml"
+    environment = {**SHEET, **sheet, "CUSTOM_CONFIG_FILENAME": str(path)}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-X", "utf8", FARM, "hive-config"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, path
+
+
+def settings(tmp_path: Path, **sheet: str) -> dict[str, Any]:
+    done, path = configured(tmp_path, **sheet)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_plain_sheet(tmp_path: Path) -> None:
+    assert settings(tmp_path, CUSTOM_LOG_BASENAME="/var/log/m", WORKER_NAME="rig1") == {
+        "variant": "kawpow",
+        "rig": "rig1",
+        "api": {"listen": "127.0.0.1:4067", "panels": True},
+        "log": {"file": "/var/log/m.log"},
+        "pools": [{"url": "stratum+tcp://a.example:3333", "user": "WALLET.rig1"}],
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "quote\" and '",
+        '"\n[api]\nlisten = "0.0.0.0:1"\n#',
+        "back\\slash \\u0041 \\",
+        "$(id) `id` ${HOME} ; | & > * ? [a]",
+        "\x01\x1f\x7f\x80\u2028\ufeff",
+        "three \"\"\" and '''",
+        "äöü 漢字 🚀",
+        "# no comment",
+        "%WAL%.%WORKER_NAME%",
+    ],
+)
+def test_wallet_and_password_stay_what_they_are(tmp_path: Path, text: str) -> None:
+    found = settings(tmp_path, CUSTOM_TEMPLATE=text, CUSTOM_PASS=text)
+    (pool,) = found["pools"]
+    assert (pool["user"], pool["password"]) == (text.strip(), text.strip())
+    assert found["api"]["listen"] == "127.0.0.1:4067"
+
+
+def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    done, path = configured(tmp_path, CUSTOM_TEMPLATE=os.fsdecode(b"\xff"))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "progpow-miner: the farm's settings cannot be used: a setting is not UTF-8 text\n"
+    )
+    assert not path.exists()
+
+
+def test_several_pools_in_order(tmp_path: Path) -> None:
+    found = settings(tmp_path, CUSTOM_URL="a:1\n  b:2\tc:3, d:4 ", CUSTOM_PASS="p")
+    assert [p["url"] for p in found["pools"]] == ["a:1", "b:2", "c:3", "d:4"]
+    assert {(p["user"], p["password"]) for p in found["pools"]} == {("WALLET.rig1", "p")}
+
+
+def test_own_lines_win_and_add(tmp_path: Path) -> None:
+    own = """
+        coin = "RVN"
+        give_up = 600.5
+        [api]
+        listen = "127.0.0.1:5000"
+        [devices]
+        use = ["01:00.0"]
+        [[devices.tune]]
+        match = "*3070*"
+        launch_seconds = 0.2
+        [pool]
+        tls_insecure = true
+        [[pools]]
+        url = "http://127.0.0.1:8766"
+        "odd key" = {a = 1, b = [true, "x"]}
+    """
+    found = settings(tmp_path, CUSTOM_USER_CONFIG=own)
+    assert "variant" not in found
+    assert (found["coin"], found["give_up"]) == ("RVN", 600.5)
+    assert found["api"] == {"listen": "127.0.0.1:5000", "panels": True}
+    assert found["devices"] == {
+        "use": ["01:00.0"],
+        "tune": [{"match": "*3070*", "launch_seconds": 0.2}],
+    }
+    first, second = found["pools"]
+    assert first["tls_insecure"] is True
+    assert second == {"url": "http://127.0.0.1:8766", "odd key": {"a": 1, "b": [True, "x"]}}
+
+
+@pytest.mark.parametrize(
+    ("sheet", "sentence"),
+    [
+        ({"CUSTOM_ALGO": ""}, "no algorithm is chosen"),
+        ({"CUSTOM_URL": " \n "}, "no pool is named"),
+        ({"CUSTOM_USER_CONFIG": "-d 0,1"}, "are lines of a settings file, not flags"),
+        ({"CUSTOM_USER_CONFIG": "use = "}, "are not valid TOML"),
+        ({"CUSTOM_USER_CONFIG": "pool = 1"}, "[pool] is one table"),
+    ],
+)
+def test_a_sheet_that_cannot_be_used_leaves_no_settings(
+    tmp_path: Path, sheet: dict[str, str], sentence: str
+) -> None:
+    (tmp_path / "config.toml").write_text("of the last sheet", encoding="utf-8")
+    done, path = configured(tmp_path, **sheet)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not path.exists(), "the last sheet's wallet would be mined for"
+
+
+def test_nobody_else_can_read_the_settings(tmp_path: Path) -> None:
+    _, path = configured(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_miner_takes_what_is_written(tmp_path: Path) -> None:
+    from miner.settings import load
+
+    done, path = configured(
+        tmp_path,
+        CUSTOM_URL="stratum+tcp://a.example:1 stratum+ssl://b.example:2",
+        CUSTOM_LOG_BASENAME="/var/log/m",
+        WORKER_NAME="rig1",
+        CUSTOM_USER_CONFIG='[devices]\nbackend = "ref"',
+    )
+    assert done.returncode == 0
+    loaded = load(path, {}).settings
+    assert loaded.api.panels
+    assert [p.url for p in loaded.pools] == [
+        "stratum+tcp://a.example:1",
+        "stratum+ssl://b.example:2",
+    ]
