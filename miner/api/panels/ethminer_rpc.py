@@ -11,7 +11,7 @@ from miner.api.panels.ethminer import connections, getstat1, getstatdetail
 from miner.api.panels.figures import dumps
 from miner.api.panels.lines import LINE_LIMIT, Lines, PanelPort
 from miner.api.sources import Sources
-from miner.telemetry import Snapshot
+from miner.telemetry import Level, Snapshot
 
 KEY = "[api] ethminer"
 
@@ -24,6 +24,12 @@ INVALID_PARAMS = -32602
 
 GUESSES = 3
 """Wrong passwords after which a connection is closed."""
+
+PORT_GUESSES = 10
+"""Wrong passwords on all connections after which not even the right one is looked at."""
+
+GUESS_SECONDS = 10.0
+"""Time after which one of them is forgiven."""
 
 READS = {
     "miner_getstat1": getstat1,
@@ -56,17 +62,51 @@ class _Refused(Exception):
 def port(sources: Sources, host: str, number: int, token: str | None = None) -> PanelPort:
     """Return the port, not open yet. `token` lets a client that gives it as `psw` pause cards, and
     is needed for listening on anything but loopback."""
+    guesses = Guesses(sources)
     return PanelPort(
-        KEY, host, number, lambda: Rpc(sources, token), sources.clock, guarded=token is not None
+        KEY,
+        host,
+        number,
+        lambda: Rpc(sources, token, guesses),
+        sources.clock,
+        guarded=token is not None,
     )
 
 
-class Rpc:
-    """One client's dialogue; `token` None: it can only read."""
+class Guesses:
+    """Counts wrong passwords, so that the token cannot be found by trying."""
 
-    def __init__(self, sources: Sources, token: str | None = None) -> None:
+    def __init__(self, sources: Sources) -> None:
+        self._clock = sources.clock
+        self._journal = sources.journal
+        self._count = 0.0
+        self._at = sources.clock.now()
+
+    @property
+    def left(self) -> bool:
+        """Whether another one may be looked at."""
+        return self._level() <= PORT_GUESSES - 1
+
+    def wrong(self) -> None:
+        """Note a wrong one."""
+        self._count, self._at = self._level() + 1, self._clock.now()
+        if not self.left:
+            text = "too many wrong passwords on ethminer's port: none is looked at for a while"
+            self._journal.say("api", text, Level.WARNING)
+
+    def _level(self) -> float:
+        return max(0.0, self._count - (self._clock.now() - self._at) / GUESS_SECONDS)
+
+
+class Rpc:
+    """One client's dialogue; `token` None: it can only read. `guesses` are those of the port."""
+
+    def __init__(
+        self, sources: Sources, token: str | None = None, guesses: Guesses | None = None
+    ) -> None:
         self._sources = sources
         self._token = token
+        self._guesses = guesses or Guesses(sources)
         self._authorized = False
         self._wrong = 0
         self._lines = Lines()
@@ -135,8 +175,11 @@ class Rpc:
         token = self._token
         if token is None:
             raise _Refused(UNAUTHORIZED, "this port only reads: no token is set")
+        if not self._guesses.left:
+            raise _Refused(UNAUTHORIZED, "too many wrong passwords: try again later")
         self._authorized = hmac.compare_digest(_bytes(given), _bytes(token))
         if not self._authorized:
+            self._guesses.wrong()
             self._wrong += 1
             self.ended = self._wrong >= GUESSES
             raise _Refused(UNAUTHORIZED, "the password is not the token")

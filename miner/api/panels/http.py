@@ -24,12 +24,9 @@ SHAPES: dict[str, Callable[[Snapshot], Any]] = {
 """By path."""
 
 
-def routes(sources: Sources, writable: bool = False) -> list[web.RouteDef]:
-    """Return the routes; all of them answer GET with JSON and change nothing.
-
-    `writable` says whether a token is set. None of these shapes writes even then: what T-Rex and
-    xmrig let a panel change is the whole configuration.
-    """
+def routes(sources: Sources) -> list[web.RouteDef]:
+    """Return the routes; all of them answer GET with JSON, and change nothing even for one who has
+    the token: what T-Rex and xmrig let a panel write is the whole configuration."""
     return [web.get(path, _handler(sources, shape)) for path, shape in SHAPES.items()]
 
 

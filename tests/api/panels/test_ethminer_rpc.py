@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.api.panels.ethminer_rpc import NOT_OFFERED, Rpc
-from miner.telemetry import Telemetry
-from tests.api.panels.rigs import FakeControl, sources_of
+from miner.api.panels.ethminer_rpc import GUESS_SECONDS, NOT_OFFERED, PORT_GUESSES, Guesses, Rpc
+from miner.telemetry import Level, Telemetry
+from tests.api.panels.rigs import FakeControl, StillClock, sources_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import ABOUT, ONE, ZERO
 
@@ -133,6 +133,27 @@ def test_three_wrong_passwords_end_the_connection() -> None:
     assert code(ask(rpc, "api_authorize", {"psw": "\ud800 ü"})) == -401
     assert rpc.ended
     assert rpc.receive(b'{"id":1,"method":"miner_ping"}\n') == b""
+
+
+def test_a_token_cannot_be_found_by_trying() -> None:
+    clock = StillClock()
+    sources = sources_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock)
+    guesses = Guesses(sources)
+
+    def attempt(password: str) -> Any:
+        return ask(Rpc(sources, TOKEN, guesses), "api_authorize", {"psw": password})
+
+    for number in range(PORT_GUESSES):
+        assert attempt(TOKEN).get("result") is True
+        assert code(attempt(f"guess {number}")) == -401
+    assert "try again later" in attempt(TOKEN)["error"]["message"]
+    (entry,) = sources.journal.entries
+    assert entry.level is Level.WARNING
+    assert "wrong passwords" in entry.text
+    clock.passes(GUESS_SECONDS - 0.1)
+    assert "try again later" in attempt(TOKEN)["error"]["message"]
+    clock.passes(0.2)
+    assert attempt(TOKEN)["result"] is True
 
 
 def test_a_wrong_password_takes_the_right_back() -> None:

@@ -16,11 +16,11 @@ from tests.fakes.rig import busy_rig
 Client = TestClient[web.Request, web.Application]
 
 
-@pytest.fixture(params=[False, True], ids=["read-only", "with a token"])
-async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
     rig = await busy_rig()
     application = web.Application()
-    application.add_routes(routes(sources_of(rig.telemetry, rig.clock), request.param))
+    application.add_routes(routes(sources_of(rig.telemetry, rig.clock)))
     async with TestClient(TestServer(application)) as client:
         yield client
 
