@@ -13,6 +13,9 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
+TEXT = r"return document.querySelector(arguments[0])?.innerText.replace(/\s*\n\s*/g, '\n') ?? ''"
+"""What a reader sees of an element, without its empty lines."""
+
 PATIENCE = 15.0
 """Seconds that a page may take to become what is awaited."""
 
@@ -59,7 +62,7 @@ class Browser:
 
     async def run(self, script: str, *arguments: Any) -> Any:
         """Return what the body of a JavaScript function returns."""
-        return await asyncio.to_thread(self._driver.execute_script, script, *arguments)  # type: ignore[no-untyped-call]
+        return await asyncio.to_thread(self._driver.execute_script, script, *arguments)
 
     async def command(self, name: str, **arguments: Any) -> Any:
         """Give a command of the DevTools protocol."""
@@ -67,8 +70,7 @@ class Browser:
 
     async def text(self, selector: str) -> str:
         """Return the text that a reader sees of the first element."""
-        script = "return document.querySelector(arguments[0])?.innerText ?? ''"
-        return str(await self.run(script, selector))
+        return str(await self.run(TEXT, selector))
 
     async def until(self, selector: str, holds: Callable[[str], bool]) -> str:
         """Return the text of an element once `holds` is true of it."""
@@ -76,8 +78,7 @@ class Browser:
 
         def look(driver: Chrome) -> bool:
             nonlocal seen
-            script = "return document.querySelector(arguments[0])?.innerText ?? ''"
-            seen = str(driver.execute_script(script, selector))  # type: ignore[no-untyped-call]
+            seen = str(driver.execute_script(TEXT, selector))
             return holds(seen)
 
         wait = WebDriverWait(self._driver, PATIENCE, poll_frequency=0.05)
@@ -93,12 +94,12 @@ class Browser:
     async def complaints(self) -> list[str]:
         """Return warnings and errors of the console since the last call, those of the content
         security policy among them."""
-        lines: list[dict[str, Any]] = await asyncio.to_thread(self._driver.get_log, "browser")  # type: ignore[no-untyped-call]
+        lines: list[dict[str, Any]] = await asyncio.to_thread(self._driver.get_log, "browser")
         return [line["message"] for line in lines if line["level"] in ("WARNING", "SEVERE")]
 
     async def requests(self) -> list[str]:
         """Return the addresses asked for since the last call."""
-        lines: list[dict[str, Any]] = await asyncio.to_thread(self._driver.get_log, "performance")  # type: ignore[no-untyped-call]
+        lines: list[dict[str, Any]] = await asyncio.to_thread(self._driver.get_log, "performance")
         messages = [json.loads(line["message"])["message"] for line in lines]
         return [
             str(message["params"]["request"]["url"])

@@ -44,8 +44,8 @@ export class Control {
       const answer = await fetch(`api/v1/${place}${verb}`, {
         method: "POST", headers: { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` },
       });
-      if (answer.ok) return this.#say(`${device ?? "Every device"} was told to ${verb}.`);
-      const { error } = await answer.json().catch(() => ({}));
+      const { error, done } = await answer.json().catch(() => ({}));
+      if (answer.ok) return this.#say(done?.join("; ") || `${device ?? "Every device"} was told to ${verb}.`);
       const sentence = error || `The miner refused with ${answer.status}.`;
       if (answer.status === 401) this.#forget(sentence);
       else this.#say(sentence);

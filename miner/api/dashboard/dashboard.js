@@ -55,6 +55,7 @@ const live = new Live({
   put(find("#link"), LINKS[link]);
   const alarm = find("#alarm");
   alarm.hidden = link !== "lost";
+  if (link === "lost") document.title = `not reachable – ${find("#rig").textContent}`;
   put(alarm, link !== "lost" ? "" : shown
     ? `The miner cannot be reached; these are its numbers of ${moment(shown.at)}.`
     : "The miner cannot be reached. This page goes on asking.");

@@ -65,7 +65,7 @@ const COLUMNS = [
   { title: "Device", name: "span", write: name },
   { title: "State", name: "span wide", write: state },
   {
-    title: "Hashrate", number: true, about: "over 10 s, and over 15 min below",
+    title: "Hashrate", name: "twice", number: true, about: "over 10 s, and over 15 min below",
     write: pair((d) => tell.rate(d.hashrate.ten_seconds), (d) => `${tell.rate(d.hashrate.quarter_hour)} (15 min)`),
   },
   {

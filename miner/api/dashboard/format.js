@@ -50,8 +50,8 @@ export function latency(value) {
   return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`;
 }
 
-/** Seconds, in the two largest units. */
-export function duration(value) {
+/** Seconds, in the `most` largest units. */
+export function duration(value, most = 2) {
   if (unknown(value)) return DASH;
   const whole = Math.max(0, Math.round(value));
   const parts = [
@@ -60,10 +60,10 @@ export function duration(value) {
   ];
   const first = parts.findIndex(([n]) => n > 0);
   if (first < 0) return "0 s";
-  return parts.slice(first, first + 2).filter(([n]) => n > 0).map(([n, unit]) => `${n} ${unit}`).join(" ");
+  return parts.slice(first, first + most).filter(([n]) => n > 0).map(([n, unit]) => `${n} ${unit}`).join(" ");
 }
 
-export const ago = (at, now) => unknown(at) ? DASH : `${duration(now - at)} ago`;
+export const ago = (at, now) => unknown(at) ? DASH : `${duration(now - at, 1)} ago`;
 
 const pattern = (options) => new Intl.DateTimeFormat("en-GB", { hourCycle: "h23", ...options });
 const SECONDS = pattern({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -73,12 +73,14 @@ const DAY = pattern({ day: "numeric", month: "short" });
 /** UNIX seconds, as the time of day where the reader is. */
 export const time = (at) => unknown(at) ? DASH : SECONDS.format(at * 1000);
 export const minutes = (at) => MINUTES.format(at * 1000);
+export const date = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${MINUTES.format(at * 1000)}`;
 export const moment = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${SECONDS.format(at * 1000)}`;
 
 /** How many shares were found and how many an honest miner finds. */
 export function luck({ found, expected, band }) {
   if (unknown(expected)) return DASH;
+  if (expected === 0) return "nothing can be expected yet";
   return `${count(found)} found, ${expected.toFixed(expected < 100 ? 1 : 0)} expected (${count(band.low)} to ${count(band.high)} is normal)`;
 }
 
-export const plural = (n, one) => `${count(n)} ${one}${n === 1 ? "" : one.endsWith("s") ? "es" : "s"}`;
+export const plural = (n, one) => `${count(n)} ${one}${n === 1 ? "" : "s"}`;

@@ -25,7 +25,9 @@ const POOLS = [
   { title: "Pool", name: "span", write: label },
   { title: "State", name: "span wide", write: state },
   { title: "Latency", number: true, about: "of the newest share, and on average", write: (cell, pool) => {
-    put(cell, pool.latency === null ? tell.DASH : `${tell.latency(pool.latency)} (mean ${tell.latency(pool.mean_latency)})`);
+    if (!cell.firstChild) cell.append(element("p"), element("p", "minor"));
+    put(cell.firstChild, tell.latency(pool.latency));
+    put(cell.lastChild, pool.mean_latency === null ? "" : `mean ${tell.latency(pool.mean_latency)}`);
   } },
   { title: "Logins / losses", number: true, write: (cell, pool) => put(cell, `${tell.count(pool.logins)} / ${tell.count(pool.losses)}`) },
   { title: "Accepted", number: true, write: (cell, { shares }) => {
@@ -38,7 +40,7 @@ const BEST = [
   { title: "Difficulty", number: true, write: (cell, share) => put(cell, tell.difficulty(share.difficulty)) },
   { title: "Device", write: (cell, share) => put(cell, share.device) },
   { title: "Height", number: true, write: (cell, share) => put(cell, tell.count(share.height)) },
-  { title: "Time", number: true, write: (cell, share) => put(cell, tell.moment(share.at)) },
+  { title: "Time", number: true, write: (cell, share) => put(cell, tell.date(share.at)) },
 ];
 
 function fill(table, columns, items, keyOf, now) {
@@ -51,7 +53,8 @@ function fill(table, columns, items, keyOf, now) {
 export function showPools({ pools, notice, at }) {
   find("#notice").hidden = !notice;
   put(find("#notice"), notice ? `The pool says: ${notice}` : "");
-  fill(find("#pools table"), POOLS, pools, (pool) => pool.label, at);
+  const inUseFirst = [...pools].sort((a, b) => b.active - a.active);
+  fill(find("#pools table"), POOLS, inUseFirst, (pool) => pool.label, at);
 }
 
 export function showBest({ best, at }) {

@@ -10,20 +10,21 @@ function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, fau
   return [
     {
       title: "Hashrate", value: tell.rate(hashrate.ten_seconds), wide: true,
-      about: [`${tell.rate(hashrate.minute)} over 60 s`, `${tell.rate(hashrate.quarter_hour)} over 15 min`],
+      about: [`60 s: ${tell.rate(hashrate.minute)}`, `15 min: ${tell.rate(hashrate.quarter_hour)}`],
       hint: "nonces really tried, over the last 10 seconds",
     },
     {
       title: "Accepted", value: tell.count(shares.accepted),
       about: [
         answered ? `${tell.ratio(shares.accepted / answered)} of ${tell.count(answered)} shares` : "no share yet",
-        `${tell.count(shares.rejected)} rejected · ${tell.count(shares.stale)} stale · ${tell.count(shares.invalid)} invalid`,
-        `${tell.count(shares.lost)} lost · ${tell.count(shares.hardware)} hardware · ${tell.plural(faults, "fault")}`,
+        `${tell.count(shares.rejected)} rejected · ${tell.count(shares.stale)} stale`,
+        `${tell.count(shares.invalid)} invalid · ${tell.count(shares.lost)} lost`,
+        `${tell.count(shares.hardware)} hardware · ${tell.plural(faults, "fault")}`,
       ],
       hint: Object.entries(shares.outcomes ?? {}).map(([name, n]) => `${name}: ${n}`).join(", "),
     },
     {
-      title: "Power", value: tell.watts(power), about: [tell.efficiency(efficiency)],
+      title: "Power", value: tell.watts(power), about: [efficiency === null ? `${tell.DASH} kH/W` : tell.efficiency(efficiency)],
       hint: "of all devices that tell it; kH/W only where each of them does",
     },
     {
@@ -36,18 +37,18 @@ function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, fau
       about: ["work since the last share; 100 % is what one costs"],
     },
     {
-      title: "Job", value: known(job?.height, tell.count),
+      title: "Job", broad: true, value: known(job?.height, tell.count),
       about: job
-        ? [`epoch ${job.epoch} · period ${job.period}`, `difficulty ${tell.difficulty(job.difficulty)}`, light || `${tell.plural(jobs, "job")} so far`]
-        : [light || "there is no job", pool ? "" : "no pool is connected"],
-      hint: "height of the block that is searched for",
+        ? [`epoch ${tell.count(job.epoch)}`, `period ${tell.count(job.period)}`, `difficulty ${tell.difficulty(job.difficulty)}`, light]
+        : ["there is no job", pool ? "" : "no pool is connected", light],
+      hint: `height of the block that is searched for; ${tell.plural(jobs, "job")} came so far`,
     },
   ];
 }
 
 export function showTiles(status) {
   keyed(find("#tiles"), tiles(status), (tile) => tile.title, (tile) => {
-    const made = element("article", tile.wide ? "tile wide" : "tile");
+    const made = element("article", `tile ${tile.wide ? "wide" : tile.broad ? "broad" : ""}`.trim());
     made.append(element("h2", "", tile.title), element("p", "value"), element("div", "about"));
     return made;
   }, (node, tile) => {

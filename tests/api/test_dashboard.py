@@ -1,0 +1,466 @@
+"""The dashboard, as the API's server gives it to a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miner.api.server import ApiOptions, ApiServer
+from miner.api.sources import Sources
+from miner.telemetry import (
+    CandidateRefuted,
+    DatasetBuilding,
+    DeviceFault,
+    Launched,
+    Level,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    Reading,
+    SensorsRead,
+    Telemetry,
+)
+from miner.work import Candidate, DeviceInfo, Outcome
+from tests.api.browser import Browser, missing
+from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig, job
+
+FOLDER = Path(__file__).parents[2] / "miner" / "api" / "dashboard"
+BUDGET = 60_000
+TOKEN = "correct horse battery staple"
+DASH = "\N{EN DASH}"
+MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+class Hands:
+    """Remembers what it was told to do."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str | None]] = []
+
+    def pause(self, device: str | None) -> None:
+        self.told.append(("pause", device))
+
+    def resume(self, device: str | None) -> None:
+        self.told.append(("resume", device))
+
+    async def reload(self) -> list[str]:
+        return []
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if reason := missing():
+        pytest.skip(reason)
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """The module's browser, as a fresh desktop."""
+    await screen(chromium, 1280, 900)
+    yield chromium
+    await chromium.open("about:blank")
+
+
+async def screen(browser: Browser, width: int, height: int) -> None:
+    await browser.command(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=height, deviceScaleFactor=1, mobile=width < 700,
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def serving(
+    rig: Rig,
+    hands: Hands | None = None,
+    *,
+    token: str | None = TOKEN,
+    port: int = 0,
+) -> AsyncIterator[str]:
+    sources = Sources(
+        rig.telemetry.snapshot,
+        rig.journal,
+        rig.history,
+        rig.telemetry,
+        rig.clock,
+        hands or Hands(),
+    )
+    async with ApiServer(ApiOptions(port=port, token=token), sources) as server:
+        assert server.url is not None
+        yield server.url
+
+
+@asynccontextmanager
+async def showing(
+    browser: Browser, rig: Rig, hands: Hands | None = None, *, token: str | None = TOKEN
+) -> AsyncIterator[str]:
+    """Have the dashboard of `rig` open; nothing that it does may make the browser complain."""
+    async with serving(rig, hands, token=token) as url:
+        await browser.open(url)
+        yield url
+        complaints = await browser.complaints()
+        await browser.open("about:blank")
+        assert complaints == []
+
+
+def has(*texts: str) -> Callable[[str], bool]:
+    return lambda seen: all(text in seen for text in texts)
+
+
+def lacks(text: str) -> Callable[[str], bool]:
+    return lambda seen: text not in seen
+
+
+async def unlock(browser: Browser, token: str) -> None:
+    await browser.click("#unlock")
+    await browser.run("document.querySelector('#token').value = arguments[0]", token)
+    await browser.click("#control [type=submit]")
+
+
+def test_the_files_are_small_plain_and_ask_nobody_else() -> None:
+    files = [file for file in FOLDER.iterdir() if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < BUDGET
+    for file in files:
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
+        for banned in ("http:", "https:", "innerHTML", "insertAdjacentHTML", "eval(", " style="):
+            assert banned not in text, (file.name, banned)
+    page = (FOLDER / "index.html").read_text(encoding="utf-8")
+    assert "<style" not in page
+    assert " on" not in page.replace(" on ", "")
+    assert page.count("<script") == page.count('<script type="module" src="dashboard.js"></script>')
+
+
+async def test_it_shows_every_number_and_asks_no_other_host(browser: Browser) -> None:
+    rig = await busy_rig()
+    async with showing(browser, rig) as url:
+        await browser.until("#link", has("live"))
+        await browser.until("#rig", has("rig1"))
+        about = await browser.text("#about")
+        assert about == "kawpow · RVN · progpow-miner 1.2.3 · up 16 min"
+        assert await browser.text("#ready") == "ready"
+        tiles = await browser.text("#tiles")
+        for text in (
+            "80.00 MH/s", "60 s: 80.00 MH/s", "15 min: 80.00 MH/s",
+            "40 % of 10 shares", "2 rejected · 2 stale", "1 invalid · 1 lost",
+            "1 hardware · 1 fault", "201.5 W", f"{DASH} kH/W", "104 %", "300 %",
+            "10 found, 9.6 expected (4 to 16 is normal)",
+            "3 000 000", "epoch 400", "period 1 000 000", "difficulty 8.00 G",
+        ):  # fmt: skip
+            assert text in tiles, (text, tiles)
+        zero = await browser.text("#devices [data-key='cuda:0']")
+        for text in (
+            "cuda:0", "NVIDIA GeForce RTX 3070 Ti", "PCI 0000:0a:00.0", "searching",
+            "last share 5 min ago", "35.00 MH/s", "3 / 6 / 0", "61 °C", "88 °C", "57 %",
+            "201.5 W", "of 220.0 W", "173.7", "214 %",
+        ):  # fmt: skip
+            assert text in zero, (text, zero)
+        one = await browser.text("#devices [data-key='opencl:0.1']")
+        for text in (
+            "paused: overheating: core 91 °C, limit 90 °C", "91 °C", "1 / 0 / 1",
+            "last fault: nonce 0000000000000007 was claimed, but is wrong",
+        ):  # fmt: skip
+            assert text in one, (text, one)
+        pools = await browser.text("#pools")
+        for text in (
+            FIRST, SECOND, "in use", "connected", "the pool closed the connection", "42 ms",
+            "1 / 1", "3 of 9", "1 of 1", "The pool says: welcome",
+        ):  # fmt: skip
+            assert text in pools, (text, pools)
+        assert await browser.text("#devices th.number") == "Hashrate"
+        best = await browser.text("#best")
+        assert "1.10 T" in best
+        assert "cuda:0" in best
+        newest = rig.journal.entries[-1]
+        assert newest.text in await browser.until("#events", has(newest.text))
+        assert await browser.run("return document.title") == f"80.00 MH/s {DASH} rig1"
+        asked = await browser.requests()
+        assert len(asked) > 8
+        assert [address for address in asked if not address.startswith(url)] == []
+        names = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+        assert [name for name in await browser.run(names) if not name.startswith(url)] == []
+
+
+async def test_it_follows_the_stream(browser: Browser) -> None:
+    rig = await busy_rig()
+    async with showing(browser, rig):
+        await browser.until("#link", has("live"))
+        await browser.until("#tiles", has("201.5 W"))
+        rig.emit(SensorsRead("cuda:0", replace(HOT, temperature=64.0, power=188.0)))
+        rig.emit(DatasetBuilding("opencl:0.1", 400, 0.25, 3.0, 4 << 30))
+        rig.emit(DeviceFault("cuda:0", "the fan does not turn"))
+        await rig.clock.advance(1)
+        await browser.until("#tiles", has("188.0 W", "1 hardware · 2 faults"))
+        await browser.until("#events", has("the fan does not turn"))
+        zero = await browser.text("#devices [data-key='cuda:0']")
+        assert "64 °C" in zero
+        assert "last fault: the fan does not turn" in zero
+        await rig.mine(8, {"cuda:0": 70e6})
+        await rig.clock.advance(1)
+        rate = rig.telemetry.snapshot().device("cuda:0").hashrate.ten_seconds / 1e6
+        assert rate > 36
+        await browser.until("#devices [data-key='cuda:0']", has(f"{rate:.2f} MH/s"))
+
+
+async def test_events_are_filtered_by_their_level(browser: Browser) -> None:
+    rig = await busy_rig()
+    rig.journal.say("cache", "a detail", Level.DEBUG)
+    rig.journal.say("api", "a fact", Level.INFO)
+    rig.journal.say("pool", "a doubt", Level.WARNING)
+    rig.journal.say("cuda:0", "a failure", Level.ERROR)
+    choose = (
+        "const level = document.querySelector('#level'); level.value = arguments[0];"
+        "level.dispatchEvent(new Event('change'))"
+    )
+    async with showing(browser, rig):
+        await browser.until("#events", has("a fact", "a doubt", "a failure"))
+        assert "a detail" not in await browser.text("#events")
+        for level, shown, hidden in (
+            ("error", "a failure", "a doubt"),
+            ("warning", "a doubt", "a fact"),
+            ("debug", "a detail", "no such thing"),
+        ):
+            await browser.run(choose, level)
+            seen = await browser.text("#events")
+            assert shown in seen
+            assert hidden not in seen
+
+
+async def test_plots_show_the_history_and_read_it_out(browser: Browser) -> None:
+    rig = await busy_rig()
+    async with asyncio.TaskGroup() as group:
+        keeping = group.create_task(rig.history.keep())
+        await rig.mine(100, {"cuda:0": 30e6, "opencl:0.1": 45e6})
+        await rig.mine(100, {"cuda:0": 40e6})
+        async with showing(browser, rig):
+            summary = await browser.until(
+                "#hashrate-plot .summary", has("now", "from 40.00 MH/s to 75.00 MH/s")
+            )
+            label = "return document.querySelector('#hashrate-plot svg').getAttribute('aria-label')"
+            assert await browser.run(label) == summary
+            assert await browser.text("#hashrate-plot .legend") == "Total\ncuda:0\nopencl:0.1"
+            warm = await browser.text("#temperature-plot .summary")
+            assert warm == "Temperature: from 61 °C to 91 °C."
+            lines = "return document.querySelectorAll(arguments[0] + ' path.line').length"
+            assert await browser.run(lines, "#hashrate-plot") == 3
+            assert await browser.run(lines, "#temperature-plot") == 3
+            units = "return [...document.querySelectorAll('.unit')].map((unit) => unit.textContent)"
+            assert await browser.run(units) == ["MH/s", "°C"]
+            press = (
+                "const frame = document.querySelector('#hashrate-plot .frame');"
+                "frame.dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}))"
+            )
+            await browser.run(press, "Home")
+            first = rig.history.samples(10)[0]
+            rates = [first.hashrate, *(device.hashrate for device in first.devices)]
+            told = [f"{rate / 1e6:.2f} MH/s" for rate in rates]
+            await browser.until("#hashrate-plot .readout", has(*told))
+            await browser.run(press, "ArrowLeft")
+            await browser.run(press, "End")
+            await browser.until("#hashrate-plot .readout", has("Total", "40.00 MH/s"))
+            await browser.run(press, "Escape")
+            assert await browser.run("return document.querySelector('.readout').hidden")
+            point = (
+                "const frame = document.querySelector('#temperature-plot .frame');"
+                "const box = frame.getBoundingClientRect();"
+                "const at = {clientX: box.right - 20, clientY: box.top + 50};"
+                "frame.dispatchEvent(new PointerEvent('pointermove', at))"
+            )
+            await browser.run(point)
+            await browser.until("#temperature-plot .readout", has("cuda:0 memory", "88 °C"))
+            await browser.click("[data-step='300']")
+            await browser.until("#hashrate-plot .summary", has("now"))
+            assert "step=300" in "".join(await browser.requests())
+            pressed = "return document.querySelector('[data-step=\"300\"]').ariaPressed"
+            assert await browser.run(pressed) == "true"
+        keeping.cancel()
+
+
+async def test_it_says_when_the_miner_cannot_be_reached_and_comes_back(browser: Browser) -> None:
+    rig = await busy_rig()
+    async with serving(rig) as url:
+        port = int(url.rstrip("/").rpartition(":")[2])
+        await browser.open(url)
+        await browser.until("#link", has("live"))
+        await browser.until("#tiles", has("201.5 W"))
+    alarm = await browser.until("#alarm", has("The miner cannot be reached; these are its numbers"))
+    told = "return new Date(arguments[0] * 1000).toLocaleTimeString('en-GB')"
+    assert await browser.run(told, rig.telemetry.snapshot().at) in alarm
+    assert await browser.text("#link") == "not reachable"
+    assert await browser.run("return document.title") == f"not reachable {DASH} rig1"
+    assert "201.5 W" in await browser.text("#tiles")
+    grey = "return getComputedStyle(document.querySelector('main')).filter"
+    assert "grayscale" in await browser.run(grey)
+    refused = [line for line in await browser.complaints() if "ERR_CONNECTION_REFUSED" not in line]
+    assert [line for line in refused if "net::ERR" not in line] == []
+    rig.emit(SensorsRead("cuda:0", replace(HOT, power=150.0)))
+    async with serving(rig, port=port):
+        await browser.until("#tiles", has("150.0 W"))
+        await browser.until("#alarm", lacks("cannot be reached"))
+        await browser.complaints()
+
+
+async def test_without_the_stream_it_asks(browser: Browser) -> None:
+    rig = await busy_rig()
+    # A browser that may not listen is told so, as the seventeenth is.
+    block = {"urls": ["*/api/v1/stream*"]}
+    await browser.command("Network.enable")
+    await browser.command("Network.setBlockedURLs", **block)
+    try:
+        async with serving(rig) as url:
+            await browser.open(url)
+            await browser.until("#link", has("asking every few seconds"))
+            await browser.until("#tiles", has("201.5 W"))
+            rig.emit(SensorsRead("cuda:0", replace(HOT, power=150.0)))
+            rig.journal.say("api", "something new")
+            await browser.until("#tiles", has("150.0 W"))
+            await browser.until("#events", has("something new"))
+            assert await browser.text("#alarm") == ""
+    finally:
+        await browser.command("Network.setBlockedURLs", urls=[])
+    lines = await browser.complaints()
+    assert [line for line in lines if "api/v1/stream" not in line] == []
+
+
+async def test_what_is_not_known_is_a_dash(browser: Browser) -> None:
+    rig = Rig()
+    rig.emit(SensorsRead("cuda:0", Reading(temperature=0.0)))
+    async with showing(browser, rig):
+        await browser.until(
+            "#tiles", has(f"Power\n{DASH}\n{DASH} kH/W", "there is no job", f"Luck\n{DASH}")
+        )
+        script = (
+            "return [...document.querySelector(arguments[0]).cells].map((cell) => cell.innerText)"
+        )
+        zero = await browser.run(script, "#devices [data-key='cuda:0']")
+        one = await browser.run(script, "#devices [data-key='opencl:0.1']")
+        assert zero[4:10] == ["0 °C", *[DASH] * 5]
+        assert one[4:10] == [DASH] * 6
+        assert "no share accepted yet" in one[1]
+        assert await browser.text("#ready") == "not ready"
+        assert "no pool was connected to yet" in await browser.text("#reasons")
+        assert "NaN" not in await browser.text("body")
+        assert "undefined" not in await browser.text("body")
+        assert "null" not in await browser.text("body")
+
+
+async def test_texts_of_strangers_stay_text(browser: Browser) -> None:
+    rig = Rig()
+    evil = DeviceInfo("cuda:0", "cuda", MARKUP, "gpu", MARKUP, 8 << 30, 8 << 30, 48, pci=MARKUP)
+    rig.telemetry = Telemetry(rig.clock, [evil, ONE], replace(ABOUT, rig=MARKUP, coin=MARKUP))
+    rig.telemetry.subscribe(rig.journal.event)
+    rig.emit(PoolConnecting(MARKUP), PoolReady(MARKUP), PoolNotice(MARKUP, MARKUP))
+    rig.share("cuda:0", job(pool=MARKUP), Outcome.ACCEPTED)
+    rig.share("cuda:0", job(pool=MARKUP), Outcome.LOW_DIFFICULTY, MARKUP)
+    rig.emit(CandidateRefuted(Candidate(job(), 7, "cuda:0", 1.0), b"\xff" * 32))
+    rig.emit(DeviceFault("cuda:0", MARKUP), PoolLost(MARKUP, MARKUP, 1.0))
+    rig.journal.say(MARKUP, MARKUP, Level.ERROR)
+    async with showing(browser, rig):
+        await browser.until("#events", has(MARKUP))
+        for place in ("#rig", "#about", "#reasons", "#devices", "#pools", "#notice"):
+            await browser.until(place, has(MARKUP))
+        assert await browser.run("return document.images.length") == 0
+        assert await browser.run("return document.scripts.length") == 1
+        assert "owned" not in str(await browser.run("return document.title")).replace(MARKUP, "")
+
+
+@pytest.mark.parametrize("width", [360, 390, 768])
+async def test_it_fits_a_narrow_screen(browser: Browser, width: int) -> None:
+    rig = await busy_rig()
+    long = "a" * 300
+    rig.emit(PoolNotice(FIRST, long), DeviceFault("cuda:0", long))
+    rig.journal.say("cuda:0", long, Level.ERROR)
+    await screen(browser, width, 780)
+    async with showing(browser, rig):
+        await browser.until("#events", has(long))
+        await unlock(browser, TOKEN)
+        wide = "return [document.documentElement.scrollWidth, innerWidth]"
+        scroll, inner = await browser.run(wide)
+        assert scroll <= inner == width
+        small = (
+            "return [...document.querySelectorAll('button, select, input')]"
+            ".filter((one) => one.offsetParent && one.offsetHeight < 44).map((one) => one.id)"
+        )
+        if width < 700:
+            assert await browser.run(small) == []
+            columns = (
+                "return getComputedStyle(document.querySelector('.plots')).gridTemplateColumns"
+            )
+            assert len(str(await browser.run(columns)).split()) == 1
+        title = "return getComputedStyle(document.querySelector('#devices td.number'), '::before')"
+        assert "Hashrate" in await browser.run(f"{title}.content")
+
+
+async def test_the_token_opens_pause_and_resume(browser: Browser) -> None:
+    rig, hands = await busy_rig(), Hands()
+    button = "#devices [data-key='{}'] td.action button"
+    shown = "return document.querySelector(arguments[0]).offsetParent !== null"
+    async with showing(browser, rig, hands):
+        await browser.until("#devices tbody", has("cuda:0"))
+        assert not await browser.run(shown, button.format(ZERO.name))
+        await unlock(browser, TOKEN)
+        assert await browser.run(shown, button.format(ZERO.name))
+        assert await browser.text(button.format(ONE.name)) == "Resume"
+        await browser.click(button.format(ZERO.name))
+        await browser.until("#answer", has("cuda:0 pauses"))
+        await browser.click(button.format(ONE.name))
+        await browser.until("#answer", has("opencl:0.1 goes on"))
+        await browser.click("[data-verb=pause]")
+        await browser.until("#answer", has("every device pauses"))
+        await browser.click("[data-verb=resume]")
+        await browser.until("#answer", has("every device goes on"))
+        assert hands.told == [
+            ("pause", "cuda:0"), ("resume", "opencl:0.1"), ("pause", None), ("resume", None),
+        ]  # fmt: skip
+        assert TOKEN not in str(await browser.run("return document.documentElement.outerHTML"))
+        assert await browser.run("return localStorage.length + document.cookie.length") == 0
+        await browser.click("#forget")
+        assert not await browser.run(shown, button.format(ZERO.name))
+
+
+@pytest.mark.parametrize(
+    ("token", "sentence", "stays"),
+    [(TOKEN, "this is not the token of this miner", False), (None, "read-only", True)],
+)
+async def test_a_refusal_is_told_in_its_own_words(
+    browser: Browser, token: str | None, sentence: str, stays: bool
+) -> None:
+    rig, hands = await busy_rig(), Hands()
+    async with showing(browser, rig, hands, token=token):
+        await browser.until("#devices tbody", has("cuda:0"))
+        await unlock(browser, "a guess")
+        await browser.click("[data-verb=pause]")
+        await browser.until("#answer", has(sentence))
+        # A wrong token is forgotten, so that it is not sent again.
+        assert await browser.run("return !document.querySelector('#everything').hidden") is stays
+        assert hands.told == []
+        lines = await browser.complaints()
+        assert [line for line in lines if "/api/v1/pause" not in line] == []
+
+
+async def test_a_new_run_begins_a_new_list(browser: Browser) -> None:
+    rig = await busy_rig()
+    async with serving(rig) as url:
+        port = int(url.rstrip("/").rpartition(":")[2])
+        await browser.open(url)
+        await browser.until("#events", has("nonce 0000000000000007"))
+    await browser.until("#alarm", has("cannot be reached"))
+    fresh = Rig()
+    await fresh.clock.advance(5000)
+    fresh.telemetry = Telemetry(fresh.clock, [ZERO], ABOUT)
+    fresh.emit(Launched("cuda:0", 1000, 1.0, 0.1))
+    fresh.journal.say("cuda:0", "a new beginning")
+    async with serving(fresh, port=port):
+        seen = await browser.until("#events", has("a new beginning"))
+        seen = await browser.until("#events", lacks("nonce 0000000000000007"))
+        assert "a new beginning" in seen
+        rows = "return document.querySelectorAll('#devices tbody tr').length"
+        assert await browser.run(rows) == 1
+        await browser.complaints()
