@@ -1,0 +1,52 @@
+"""docs/panels.md says what is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from miner.api.panels.ethminer_rpc import READS, Rpc
+from miner.api.panels.http import SHAPES
+from miner.api.panels.sgminer_api import COMMANDS, GPU
+from miner.settings.model import ApiSettings
+from miner.telemetry import Telemetry
+from tests.api.panels.rigs import sources_of
+from tests.fakes.clock import FakeClock
+
+PAGE = (Path(__file__).parents[3] / "docs" / "panels.md").read_text(encoding="utf-8")
+
+
+def row(beginning: str) -> str:
+    (found,) = re.findall(rf"^\| {re.escape(beginning)}.*$", PAGE, re.MULTILINE)
+    return str(found)
+
+
+def test_the_settings_are_settings_and_off_without_being_asked_for() -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    asked = ApiSettings(**tomllib.loads(block)["api"])
+    assert (asked.panels, asked.ethminer, asked.sgminer) == (
+        True, "127.0.0.1:3333", "127.0.0.1:4028",
+    )  # fmt: skip
+    left_out = ApiSettings()
+    assert (left_out.panels, left_out.ethminer, left_out.sgminer) == (False, "", "")
+
+
+def test_every_path_is_named_and_no_other() -> None:
+    table = PAGE.partition("| path or port |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(/[^`]*)`", table)) == set(SHAPES)
+
+
+def test_every_command_is_named_and_no_other() -> None:
+    named = re.findall(r"`(\w+)`", row("TCP, `sgminer`"))
+    assert set(named) == {"sgminer", GPU, *COMMANDS}
+    named = re.findall(r"`(\w+)`", row("TCP, `ethminer`"))
+    assert set(named) == {"ethminer", "miner_ping", *READS}
+
+
+def test_what_is_to_be_typed_is_answered() -> None:
+    clock = FakeClock()
+    rpc = Rpc(sources_of(Telemetry(clock), clock))
+    (request,) = re.findall(r"echo '(\{\"id\".*?)' \| nc", PAGE)
+    assert len(json.loads(rpc.receive(request.encode() + b"\n"))["result"]) == 9
