@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from miner.engine.engine import Engine
@@ -31,6 +32,7 @@ class Control:
         self._mining, self._live = mining, mining.live
         self._engine, self._client, self._connections = engine, client, connections
         self._guard, self._set_level = guard, set_level
+        self._reloading = asyncio.Lock()
         self._names = [listed.info.name for listed in mining.devices]
 
     def pause(self, device: str | None) -> None:
@@ -52,8 +54,9 @@ class Control:
         """
         if self._mining.read is None:
             raise ConfigError("there is no settings file to read again; start with --config FILE")
-        new = self._mining.read()
-        done = await self._apply(new.live)
+        async with self._reloading:
+            new = self._mining.read()
+            done = await self._apply(new.live)
         waiting = sorted(
             key
             for key in {**self._mining.fixed, **new.fixed}

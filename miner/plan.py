@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from miner.api.server import ApiOptions
 from miner.devices.registry import Listed
@@ -49,11 +50,10 @@ class Address:
 class LogPlan:
     """What is shown and written down."""
 
-    console: str = "plain"
-    """"auto", "plain", "live" or "json"."""
+    console: Literal["auto", "plain", "live", "json"] = "plain"
     file: Path | None = None
-    format: str = "text"
-    """Of the file: "text" or "json"."""
+    format: Literal["text", "json"] = "text"
+    """Of the file."""
     max_bytes: int = 10 << 20
     keep: int = 5
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import TextIO
 
 from miner import __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.search import search_source
+from miner.console import Redactor
 from miner.control import Control
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
@@ -28,7 +31,7 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.light import dataset_nodes
 from miner.sensors.heat import HeatGuard
-from miner.sensors.sensors import open_sensors
+from miner.sensors.sensors import Sensors, open_sensors
 from miner.sensors.watch import keep_reading
 from miner.signals import signals
 from miner.telemetry import (
@@ -41,10 +44,10 @@ from miner.telemetry import (
     ShareAnswered,
     Telemetry,
 )
-from miner.telemetry.cleaning import Clean, cleaned
+from miner.telemetry.cleaning import cleaned
 from miner.verify import Verifier
 from miner.views import Views
-from miner.work import Job, Verdict
+from miner.work import DeviceInfo, Job, Verdict
 
 AGENT = f"progpow-miner/{__version__}"
 
@@ -58,27 +61,38 @@ STOP_SECONDS = 4.8
 """From the first signal to the end, the last answers included."""
 
 
+OpenSensors = Callable[[Sequence[DeviceInfo], Clock], Sensors]
+"""Finds what tells the heat and the power of the devices; blocks."""
+
+
 async def mine(
-    mining: Mining, write: Callable[[str], None], verifier: Verifier | None = None
+    mining: Mining,
+    stream: TextIO | None = None,
+    verifier: Verifier | None = None,
+    sensors: OpenSensors = open_sensors,
 ) -> int:
-    """Mine until a signal or the wanted number of shares; return how many were accepted.
+    """Mine until a signal or the wanted number of shares; return how many were accepted. What a
+    person reads goes to `stream`, or to the standard output.
 
     Raises `NoUsableDevice`, `DeviceHung`, `EveryPoolRefused`, or `ConfigError` for an address or a
     file that cannot be had; what was found by then has been submitted.
     """
-    return await _Run(mining, write, verifier or Verifier()).mine()
+    return await _Run(mining, stream or sys.stdout, verifier or Verifier(), sensors).mine()
 
 
 class _Run:
     """One run and its parts; `mine` is called once."""
 
-    def __init__(self, mining: Mining, write: Callable[[str], None], verifier: Verifier) -> None:
-        self._mining, self._write, self._verifier = mining, write, verifier
+    def __init__(
+        self, mining: Mining, stream: TextIO, verifier: Verifier, sensors: OpenSensors
+    ) -> None:
+        self._mining, self._stream, self._verifier = mining, stream, verifier
+        self._open_sensors = sensors
         self._clock: Clock = SystemClock()
         self._random = random_module.SystemRandom()
         about = About(mining.rig, __version__, mining.variant.name, mining.coin)
         self._telemetry = Telemetry(self._clock, [one.info for one in mining.devices], about)
-        self._clean: Clean = lambda text: text
+        self._clean = Redactor(mining.secrets, mining.wallets)
         self._journal = Journal(self._clock)
         self._telemetry.subscribe(self._journal.event)
         self._guard = HeatGuard(mining.live.heat)
@@ -95,9 +109,7 @@ class _Run:
             WorkPool("disk", 2) as disk,
             WorkPool("sensors", 1) as reading,
             _closing(self._new_tape()) as tape,
-            closing(
-                Views(mining, self._telemetry, self._journal, self._clock, self._write, disk)
-            ) as views,
+            closing(self._new_views(disk)) as views,
         ):
             connections = self._new_connections(tape)
             self._client = PoolClient(
@@ -125,9 +137,10 @@ class _Run:
             ]
 
             def reload() -> None:
+                views.reopen()
                 tasks.append(outer.create_task(self._reload()))
 
-            with signals(self._stop, self._write, reload):
+            with signals(self._stop, views.write, reload):
                 try:
                     await self._engine.run()
                 finally:
@@ -138,6 +151,12 @@ class _Run:
                         task.cancel()
 
     # Its parts
+
+    def _new_views(self, disk: WorkPool) -> Views:
+        return Views(
+            self._mining, self._telemetry, self._journal, self._clock, self._stream, disk,
+            self._clean,
+        )  # fmt: skip
 
     def _new_engine(self, builds: WorkPool) -> Engine:
         mining = self._mining
@@ -191,7 +210,7 @@ class _Run:
 
     async def _keep_sensors(self, reading: WorkPool) -> None:
         infos = [one.info for one in self._mining.devices]
-        sensors = await reading.offload(open_sensors, infos, self._clock)
+        sensors = await reading.offload(self._open_sensors, infos, self._clock)
         try:
             await keep_reading(
                 sensors, reading.offload, self._clock, self._emit, self._guard,

@@ -105,9 +105,7 @@ async def serve_pool(options: PoolOptions, write: Callable[[str], None]) -> None
             await ended.wait()
 
 
-async def demo(
-    mining: Callable[[int], Mining], options: PoolOptions, write: Callable[[str], None]
-) -> int:
+async def demo(mining: Callable[[int], Mining], options: PoolOptions) -> int:
     """Serve the bundled pool on a free loopback port and mine against it; `mining` is given
     the port. Returns the accepted shares."""
     verifier = Verifier()
@@ -115,7 +113,7 @@ async def demo(
         work = stack.enter_context(WorkPool("prove", 1))
         server = make_pool(options, _Proofs(verifier, work), lambda event: None)
         await stack.enter_async_context(server.listen(options.host, options.port))
-        return await mine(mining(server.port), write, verifier=verifier)
+        return await mine(mining(server.port), verifier=verifier)
 
 
 def pool_line(event: ServerEvent) -> str:

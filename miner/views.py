@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TextIO
 
 from miner.api.panels import ethminer_rpc, sgminer_api
 from miner.api.server import ApiServer
 from miner.api.sources import Control, NewestShares, Sources
 from miner.clock import Clock
-from miner.console import Console, summary
+from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
 from miner.ledger import Ledger
 from miner.plan import Mining
 from miner.telemetry import History, Journal, Level, Telemetry
+from miner.telemetry.cleaning import Clean
 
 
 class Views:
@@ -30,22 +32,39 @@ class Views:
         telemetry: Telemetry,
         journal: Journal,
         clock: Clock,
-        write: Callable[[str], None],
+        stream: TextIO,
         disk: WorkPool,
+        redact: Clean,
     ) -> None:
         self._mining, self._telemetry, self._journal = mining, telemetry, journal
         self._clock, self._disk = clock, disk
         self._history = History(telemetry.snapshot, clock)
-        self._console = Console(telemetry, journal, clock, write)
+        self._console = open_console(
+            mining.log.console, telemetry, journal, clock, stream, mining.live.level, redact
+        )
+        self._log = self._new_log(redact)
         self._ledger = self._new_ledger()
-        self.set_level(mining.live.level)
+
+    def write(self, line: str) -> None:
+        """Show a line that belongs to nothing that happened."""
+        self._console.write(line)
 
     def set_level(self, level: Level) -> None:
         """Show and log what matters at least so much, from now on."""
+        self._console.set_level(level)
+        if self._log:
+            self._log.set_level(level)
+
+    def reopen(self) -> None:
+        """Write the log to a new file, where the old one was moved away."""
+        if self._log:
+            self._log.reopen()
 
     def keep(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start what goes on all the time; the tasks are to be cancelled at the end."""
-        running = [self._console.keep_status(), self._history.keep()]
+        running = [self._console.keep(), self._history.keep()]
+        if self._log:
+            running.append(self._log.keep())
         if self._ledger:
             running.append(self._ledger.run(self._disk.offload))
         return [group.create_task(one) for one in running]
@@ -77,8 +96,20 @@ class Views:
         """Say how the run went, and write what is not written yet."""
         if self._ledger:
             self._ledger.close()
-        for line in summary(self._telemetry.snapshot()):
-            self._journal.say("summary", line)
+        lines = summary(self._telemetry.snapshot())
+        self._console.close(lines)
+        if self._log:
+            self._log.close(lines)
+
+    def _new_log(self, redact: Clean) -> LogFile | None:
+        plan = self._mining.log
+        if plan.file is None:
+            return None
+        return LogFile(
+            plan.file, self._telemetry, self._journal, self._clock,
+            lambda text: self._journal.say("log", text, Level.WARNING),
+            self._mining.live.level, plan.format, plan.max_bytes, plan.keep, redact,
+        )  # fmt: skip
 
     def _new_ledger(self) -> Ledger | None:
         plan = self._mining.ledger

@@ -167,4 +167,4 @@ async def _mine(read: Callable[[], Loaded]) -> None:
     from miner.cli.planning import mining_of
     from miner.run import mine as run_mine
 
-    await run_mine(mining_of(read, write), write)
+    await run_mine(mining_of(read, write))

@@ -122,4 +122,4 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
         url = replace(url, protocol=wanted.protocol)
         return Mining(wanted.variant, use, Live((url,)), wanted.diff1, shares)
 
-    asyncio.run(run_demo(mining, wanted, write))
+    asyncio.run(run_demo(mining, wanted))
