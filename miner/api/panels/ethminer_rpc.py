@@ -70,6 +70,7 @@ def port(sources: Sources, host: str, number: int, token: str | None = None) -> 
         lambda: Rpc(sources, token, guesses),
         sources.clock,
         guarded=token is not None,
+        note=lambda address: sources.journal.say("api", f"ethminer's answers on {address}"),
     )
 
 

@@ -75,9 +75,10 @@ class PanelPort:
     """Serves `dialogue()` to each client of a port while its context lasts.
 
     `key` is the setting that asks for the port, as its errors name it. Port 0 is any free one.
-    `guarded` says that a token is set; without one only this machine is let in. Entering raises
-    `ConfigError` where that is not so, or where the address cannot be listened on. When the context
-    ends, so do all connections.
+    `guarded` says that a token is set; without one only this machine is let in. `note` is told the
+    address once it is listened on. Entering raises `ConfigError` for an address that lets others in
+    without a token, and for one that cannot be listened on. When the context ends, so do all
+    connections.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class PanelPort:
         dialogue: Callable[[], Dialogue],
         clock: Clock,
         guarded: bool = False,
+        note: Callable[[str], None] = lambda address: None,
     ) -> None:
         self._key = key
         self._host = host
@@ -95,6 +97,7 @@ class PanelPort:
         self._dialogue = dialogue
         self._clock = clock
         self._guarded = guarded
+        self._note = note
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._empty = asyncio.Event()
@@ -114,7 +117,7 @@ class PanelPort:
         return len(self._writers)
 
     async def __aenter__(self) -> Self:
-        where = f"{self._host}:{self._port}"
+        where = _written(self._host, self._port)
         if not self._guarded and not _is_loopback(self._host):
             raise ConfigError(
                 f'{self._key} = "{where}" lets other machines in: set [api] token_file, or listen '
@@ -126,11 +129,13 @@ class PanelPort:
                 self._attend, host, self._port, limit=READ_BYTES
             )
         except (OSError, OverflowError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no such port"
+            # asyncio puts its own words before the system's.
+            reason = str(getattr(error, "strerror", None) or "no such port").rpartition(": ")[2]
             raise ConfigError(
                 f'{self._key} = "{where}": the address cannot be listened on ({reason}); choose '
                 'another port, or "" for none'
             ) from error
+        self._note(_written(self._host, self.port))
         return self
 
     async def __aexit__(
@@ -204,6 +209,10 @@ class _Conversation:
         while (left := self._heard + IDLE_SECONDS - self._clock.now()) > 0:
             await self._clock.sleep(left)
         self._writer.transport.abort()
+
+
+def _written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -90,7 +90,15 @@ class _Reply:
 def port(sources: Sources, host: str, number: int, guarded: bool = False) -> PanelPort:
     """Return the port, not open yet. `guarded` says that a token is set, which is needed for
     listening on anything but loopback; the port only reads even so."""
-    return PanelPort(KEY, host, number, lambda: SgminerApi(sources), sources.clock, guarded=guarded)
+    return PanelPort(
+        KEY,
+        host,
+        number,
+        lambda: SgminerApi(sources),
+        sources.clock,
+        guarded=guarded,
+        note=lambda address: sources.journal.say("api", f"sgminer's answers on {address}"),
+    )
 
 
 class SgminerApi:

@@ -175,7 +175,7 @@ async def test_a_page_in_a_browser_gets_nothing(rig: Rig) -> None:
 @pytest.mark.parametrize("open_port", [ethminer, sgminer])
 async def test_a_port_in_use_is_said(rig: Rig, open_port: Callable[..., PanelPort]) -> None:
     async with sgminer(rig) as first:
-        sentence = rf'^\[api\] \w+ = "127.0.0.1:{first.port}": .* in use.*choose another port'
+        sentence = rf'^\[api\] \w+ = "127.0.0.1:{first.port}": .* \([A-Za-z ]+ in use\); choose'
         with pytest.raises(ConfigError, match=sentence):
             async with open_port(rig, port=first.port):
                 raise AssertionError
@@ -189,6 +189,18 @@ async def test_other_machines_need_a_token(
     with pytest.raises(ConfigError, match=r"lets other machines in: set .* token_file"):
         async with open_port(rig, host=host):
             raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("open_port", "name"), [(ethminer_rpc.port, "ethminer"), (sgminer_api.port, "sgminer")]
+)
+async def test_the_journal_says_where_it_answers(
+    rig: Rig, open_port: Callable[..., PanelPort], name: str
+) -> None:
+    sources = sources_of(rig.telemetry, rig.clock)
+    async with open_port(sources, HOST, 0) as port:
+        (entry,) = sources.journal.entries
+        assert (entry.topic, entry.text) == ("api", f"{name}'s answers on {HOST}:{port.port}")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.2"])
