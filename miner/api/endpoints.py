@@ -14,7 +14,7 @@ from miner.api.answers import DeviceAnswer, Done, Health, PoolAnswer
 from miner.api.connection import Limits
 from miner.api.health import liveness, readiness
 from miner.api.metrics import exposition
-from miner.api.openapi import document
+from miner.api.openapi import text
 from miner.api.operations import OPERATIONS, Operation
 from miner.api.questions import EventsQuestion, HistoryQuestion, SharesQuestion, asked
 from miner.api.security import answered, expect
@@ -41,7 +41,6 @@ class Endpoints:
         self._streams = streams
         self._limits = limits
         self._reloading = asyncio.Lock()
-        self._document = web.json_response(document()).body
 
     def routes(self) -> list[web.RouteDef]:
         """Return a route for each operation."""
@@ -124,7 +123,7 @@ class Endpoints:
         return answered(Done(done=tuple(changed)))
 
     async def document(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._document, content_type="application/json")
+        return web.Response(body=text().encode(), content_type="application/json")
 
     async def livez(self, request: web.Request) -> web.Response:
         return _health(liveness(self._sources.snapshot()))

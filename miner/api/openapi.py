@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -64,8 +65,9 @@ def document() -> dict[str, Any]:
     }
 
 
+@cache
 def text() -> str:
-    """Return the document as it lies in docs/."""
+    """Return the document as it lies in docs/ and is served."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -32,6 +33,8 @@ SENTENCES = {
     417: "the only expectation that is met is 100-continue",
 }
 """Where the cause has no sentence of its own."""
+
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{0,5})?")
 
 FAULT_SECONDS = 10.0
 """The journal tells of internal errors once in this time."""
@@ -132,25 +135,16 @@ def _host(request: web.Request) -> str | None:
         return None
     if len(given) != 1:
         raise web.HTTPBadRequest(text="a request needs exactly one header Host")
-    return _name(f"//{given[0]}")
-
-
-def _name(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-        name = parts.hostname
-    except ValueError:
-        name = None
-    if not name:
+    found = _HOST.fullmatch(given[0])
+    if found is None:
         raise web.HTTPBadRequest(text="the header Host is neither a name nor an address")
-    return name.rstrip(".")
+    return (found["address"] or found["name"]).lower().rstrip(".")
 
 
 def _is_address(host: str) -> bool:
     # A name can be made to point anywhere, an address cannot.
     try:
-        ipaddress.ip_address(host.partition("%")[0])
+        ipaddress.ip_address(host)
     except ValueError:
         return False
     return True

@@ -15,7 +15,8 @@ from miner.api.connection import Limits
 from miner.api.server import ApiOptions, ApiServer
 from miner.api.sources import Sources
 from miner.errors import ConfigError
-from tests.fakes.rig import Rig, busy_rig
+from miner.telemetry import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
+from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
 TOKEN = "a token of the tests, ünlike others"
 
@@ -53,6 +54,15 @@ class FakeControl:
         if device not in (None, "cuda:0", "opencl:0.1"):
             raise KeyError(device)
         self.told.append((what, device))
+
+
+def small_rig() -> Rig:
+    """A rig that has just begun to search, with a few entries in its journal."""
+    rig = Rig()
+    rig.emit(PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job()))
+    for device in ("cuda:0", "opencl:0.1"):
+        rig.emit(KernelReady(device, 1_000_000, 0.3), Launched(device, 1000, 0.1))
+    return rig
 
 
 async def newest(limit: int) -> list[dict[str, Any]]:
@@ -143,14 +153,18 @@ Serve = Callable[..., Awaitable[Service]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start a server; what is given changes its options, `limits` or `sources` apart."""
+    """Start a server; what is given changes its options, `limits`, `sources` and `busy` apart:
+    whether the rig has an eventful hour behind it."""
     async with AsyncExitStack() as stack:
         services: list[Service] = []
 
         async def start(
-            limits: Limits | None = None, sources: dict[str, Any] | None = None, **options: Any
+            limits: Limits | None = None,
+            sources: dict[str, Any] | None = None,
+            busy: bool = False,
+            **options: Any,
         ) -> Service:
-            rig, control = await busy_rig(), FakeControl()
+            rig, control = await busy_rig() if busy else small_rig(), FakeControl()
             given = Sources(
                 snapshot=rig.telemetry.snapshot,
                 journal=rig.journal,

@@ -95,7 +95,7 @@ async def test_newer_entries_are_those_after_a_number_or_of_a_new_run() -> None:
 
 
 async def test_each_address_answers(serve: Serve) -> None:
-    service = await serve()
+    service = await serve(busy=True)
     status = (await service.get("/api/v1/status")).json
     assert (await service.get("/api/v1/devices")).json == status["devices"]
     assert (await service.get("/api/v1/devices/cuda:0")).json == status["devices"][0]

@@ -1,0 +1,116 @@
+"""Liveness and readiness."""
+
+from __future__ import annotations
+
+from miner.api.health import liveness, readiness
+from miner.telemetry import (
+    DatasetBuilding,
+    DeviceHanging,
+    DevicePaused,
+    Event,
+    KernelReady,
+    Launched,
+    LightCacheBuilding,
+    NewJob,
+    PoolConnecting,
+    PoolLost,
+    PoolReady,
+)
+from tests.api.conftest import Serve
+from tests.fakes.rig import FIRST, Rig, busy_rig, job
+
+CONNECTED = (PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job()))
+
+
+def told(*events: Event) -> list[str]:
+    rig = Rig()
+    rig.emit(*events)
+    return readiness(rig.telemetry.snapshot())
+
+
+def test_a_rig_without_a_pool_is_not_ready() -> None:
+    idle = ["cuda:0: starting", "opencl:0.1: starting"]
+    assert told() == ["no pool was connected to yet", *idle]
+    assert told(PoolConnecting(FIRST)) == [f"connecting to {FIRST}", *idle]
+    assert told(PoolConnecting(FIRST), PoolReady(FIRST)) == [f"{FIRST} has sent no job", *idle]
+    lost = PoolLost(FIRST, "the pool closed the connection", 1.0)
+    assert told(PoolConnecting(FIRST), lost)[0] == f"lost {FIRST}: the pool closed the connection"
+
+
+def test_building_is_not_ready_and_says_what_is_built() -> None:
+    reasons = told(
+        *CONNECTED,
+        LightCacheBuilding(400, 0.4),
+        DatasetBuilding("cuda:0", 400, 0.5, 3.0, 4 << 30),
+    )
+    assert reasons == [
+        "building the light cache of epoch 400: 40%",
+        "cuda:0: building the dataset of epoch 400: 50%",
+        "opencl:0.1: starting",
+    ]
+
+
+def test_one_device_that_searches_is_enough() -> None:
+    assert told(*CONNECTED, Launched("cuda:0", 1000, 0.1)) == []
+    assert told(
+        *CONNECTED,
+        Launched("cuda:0", 1000, 0.1),
+        LightCacheBuilding(401, 0.1),
+        DevicePaused("opencl:0.1", "by hand"),
+    ) == []  # fmt: skip
+
+
+def test_a_new_period_does_not_make_a_rig_come_and_go() -> None:
+    ready = KernelReady("cuda:0", 1_000_000, 0.3)
+    assert told(*CONNECTED, ready)[0] == "cuda:0: kernel of period 1000000 ready"
+    assert told(*CONNECTED, Launched("cuda:0", 1000, 0.1), ready) == []
+
+
+def test_a_rig_that_lost_its_pool_is_not_ready() -> None:
+    reasons = told(
+        *CONNECTED, Launched("cuda:0", 1, 0.1), PoolLost(FIRST, "timed out", 1.0), NewJob(None)
+    )
+    assert reasons == [
+        f"lost {FIRST}: timed out",
+        "cuda:0: waiting for a job",
+        "opencl:0.1: starting",
+    ]
+
+
+async def test_only_a_hung_device_asks_for_a_restart() -> None:
+    rig = await busy_rig()
+    assert liveness(rig.telemetry.snapshot()) == []
+    assert liveness(Rig().telemetry.snapshot()) == []
+    rig.emit(DeviceHanging("cuda:0", "a launch did not come back within 30 s"))
+    assert liveness(rig.telemetry.snapshot()) == [
+        "cuda:0: hung: a launch did not come back within 30 s"
+    ]
+
+
+async def test_probes_answer_with_their_reasons(serve: Serve) -> None:
+    service = await serve(busy=True)
+    for path in ("/livez", "/readyz"):
+        answer = await service.get(path)
+        assert (answer.status, answer.json) == (200, {"ok": True, "reasons": []})
+        assert (await service.ask("HEAD", path)).status == 200
+    service.rig.emit(DeviceHanging("cuda:0", "no answer"))
+    answer = await service.get("/livez")
+    assert (answer.status, answer.json) == (
+        503,
+        {"ok": False, "reasons": ["cuda:0: hung: no answer"]},
+    )
+    answer = await service.get("/readyz")
+    assert answer.status == 503
+    assert answer.json["reasons"][0] == "cuda:0: hung: no answer"
+
+
+async def test_building_a_dataset_is_alive_but_not_ready(serve: Serve) -> None:
+    service = await serve()
+    for device in ("cuda:0", "opencl:0.1"):
+        service.rig.emit(DatasetBuilding(device, 400, 0.5, 3.0, 4 << 30))
+    assert (await service.get("/livez")).status == 200
+    answer = await service.get("/readyz")
+    assert answer.status == 503
+    assert "building the dataset of epoch 400: 50%" in answer.json["reasons"][0]
+    status = (await service.get("/api/v1/status")).json
+    assert (status["ready"], status["reasons"]) == (False, answer.json["reasons"])

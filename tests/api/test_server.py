@@ -1,0 +1,311 @@
+"""Where the server listens, what clients may cost it, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import pytest
+
+from miner.api.connection import Limits
+from miner.api.server import CLOSE_SECONDS, ApiOptions, ApiServer
+from miner.api.sources import Sources
+from miner.errors import ConfigError
+from tests.api.conftest import TOKEN, FakeControl, Serve, Wire, small_rig
+from tests.fakes.clock import settle
+from tests.fakes.rig import Rig
+
+QUICK = Limits(request_seconds=0.2, answer_seconds=0.2)
+
+
+def sources(rig: Rig) -> Sources:
+    return Sources(
+        rig.telemetry.snapshot, rig.journal, rig.history, rig.telemetry, rig.clock, FakeControl()
+    )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "rig1.lan", ""])
+async def test_others_may_reach_it_only_with_a_token(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"^listen under \[api\]: .* set token_file, or listen"):
+        async with ApiServer(ApiOptions(host=host, port=0), sources(Rig())):
+            raise AssertionError("it listens")
+
+
+async def test_with_a_token_it_listens_everywhere(serve: Serve) -> None:
+    service = await serve(host="0.0.0.0")
+    assert service.server.url == f"http://0.0.0.0:{service.port}/"
+    assert (await service.get("/livez")).status == 200
+
+
+@pytest.mark.parametrize("token", ["", "  "])
+async def test_an_empty_token_is_none(token: str) -> None:
+    with pytest.raises(ConfigError, match=r"^token under \[api\]: is empty"):
+        async with ApiServer(ApiOptions(port=0, token=token), sources(Rig())):
+            raise AssertionError("it listens")
+
+
+async def test_an_address_that_is_taken() -> None:
+    rig = Rig()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        sentence = rf"^listen under \[api\]: cannot listen on 127\.0\.0\.1:{port}: .*; choose "
+        with pytest.raises(ConfigError, match=sentence):
+            async with ApiServer(ApiOptions(port=port, explicit=True), sources(rig)):
+                raise AssertionError("it listens")
+        notes: list[str] = []
+        async with ApiServer(ApiOptions(port=port), sources(rig), notes.append) as server:
+            assert server.url is None
+        (note,) = notes
+        assert note.endswith("; this run goes on without API")
+        assert not rig.journal.entries
+        async with ApiServer(ApiOptions(port=port), sources(rig)):
+            (entry,) = rig.journal.entries
+            assert (entry.topic, entry.text) == ("api", note)
+
+
+async def test_where_it_listens_is_told(serve: Serve) -> None:
+    service = await serve()
+    entry = service.rig.journal.entries[-1]
+    assert (entry.topic, entry.text) == ("api", f"http://127.0.0.1:{service.port}/")
+
+
+async def test_a_connection_serves_many_requests(serve: Serve) -> None:
+    service = await serve()
+    wire = await service.wire()
+    for _ in range(3):
+        wire.send("GET /livez HTTP/1.1", "Host: localhost")
+        assert (await wire.answer()).status == 200
+    wire.send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
+    assert (await wire.answer()).status == 200
+    assert await wire.ended() == b""
+
+
+async def test_an_old_client_is_answered_and_let_go(serve: Serve) -> None:
+    service = await serve()
+    wire = await service.wire()
+    wire.send("GET /api/v1/devices/cuda:0 HTTP/1.0", "Host: localhost")
+    assert (await wire.answer()).json["name"] == "cuda:0"
+    assert await wire.ended() == b""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"",
+        b"G",
+        b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ",
+    ],
+)
+async def test_a_head_that_does_not_end_is_given_up(serve: Serve, start: bytes) -> None:
+    service = await serve(limits=QUICK)
+    wire = await service.wire()
+    wire.writer.write(start)
+    async with asyncio.timeout(5):
+        assert await wire.ended() == b""
+
+
+async def test_a_head_that_comes_byte_by_byte_is_given_up(serve: Serve) -> None:
+    service = await serve(limits=QUICK)
+    wire = await service.wire()
+    wire.writer.write(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+
+    async def dribble() -> None:
+        number = 0
+        with suppress(ConnectionError):
+            while True:
+                number += 1
+                wire.writer.write(b"a" if number % 70 else b": b\r\n")
+                await wire.writer.drain()
+                await settle()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        dribbling = group.create_task(dribble())
+        assert await wire.ended() == b""
+        dribbling.cancel()
+
+
+async def test_so_is_one_after_an_answer(serve: Serve) -> None:
+    service = await serve(limits=QUICK)
+    wire = await service.wire()
+    wire.send("GET /livez HTTP/1.1", "Host: localhost")
+    assert (await wire.answer()).status == 200
+    wire.writer.write(b"GET /liv")
+    async with asyncio.timeout(5):
+        assert await wire.ended() == b""
+
+
+async def test_a_body_that_does_not_end_is_given_up(serve: Serve) -> None:
+    service = await serve(limits=QUICK)
+    for token, status in ((TOKEN, 408), ("wrong", 401)):
+        wire = await service.wire()
+        wire.send(
+            "POST /reload HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}",
+            "Content-Length: 50", body=b"so far",
+        )  # fmt: skip
+        async with asyncio.timeout(5):
+            assert (await wire.answer()).status == status
+            assert await wire.ended() == b""
+    assert service.control.told == []
+
+
+async def test_a_client_that_takes_no_answer_is_given_up(serve: Serve) -> None:
+    service = await serve(limits=QUICK)
+    wire = await unread(service.port)
+    for _ in range(400):
+        wire.send("GET /api/v1/openapi.json HTTP/1.1", "Host: localhost")
+    # It is cut off in the middle: had it been served, everything would be there.
+    async with asyncio.timeout(10):
+        while not service_is_empty(service.server):
+            await settle()
+        got = len(await wire.ended())
+    assert got < 400 * 40_000
+    wire.writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a: b\r\n" * 100 + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a" * 9000 + b": b\r\n\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET /livez HTTP/9.9\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+        (b"GET //evil.example/%2e%2e HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"GET /..%2f..%2fetc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"TRACE /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+    ],
+)  # fmt: skip
+async def test_what_is_no_request_is_refused(serve: Serve, request_: bytes, status: int) -> None:
+    service = await serve()
+    wire = await service.wire()
+    wire.writer.write(request_)
+    answer = await wire.answer()
+    assert answer.status == status
+    assert status == 200 or answer.error
+    assert b"evil" not in answer.body
+    assert (await service.get("/livez")).status == 200
+
+
+async def test_garbage_behind_a_request_ends_the_connection(serve: Serve) -> None:
+    service = await serve()
+    wire = await service.wire()
+    wire.send("GET /livez HTTP/1.1", "Host: localhost")
+    assert (await wire.answer()).status == 200
+    wire.writer.write(b"\x00garbage\r\n\r\n")
+    answer = await wire.answer()
+    assert (answer.status, answer.error) == (400, "the request cannot be read as HTTP")
+    assert await wire.ended() == b""
+
+
+async def test_requests_that_come_at_once_are_answered_in_turn(serve: Serve) -> None:
+    service = await serve()
+    wire = await service.wire()
+    for _ in range(100):
+        wire.send("GET /livez HTTP/1.1", "Host: localhost")
+    for _ in range(100):
+        assert (await wire.answer()).status == 200
+
+
+async def test_an_upgrade_is_not_taken(serve: Serve) -> None:
+    service = await serve()
+    wire = await service.wire()
+    wire.send("GET /livez HTTP/1.1", "Host: localhost", "Connection: upgrade", "Upgrade: websocket")
+    assert (await wire.answer()).status == 200
+
+
+async def test_clients_that_leave_in_the_middle_do_no_harm(serve: Serve) -> None:
+    service = await serve()
+    for start in (
+        b"GET /api/v1/st",
+        b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf",
+        b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ):
+        wire = await service.wire()
+        wire.writer.write(start)
+        await wire.writer.drain()
+        wire.writer.transport.abort()
+    assert (await service.get("/livez")).status == 200
+    assert not [e for e in service.rig.journal.entries if "internal" in e.text]
+
+
+async def test_there_is_room_for_so_many_and_no_more(serve: Serve) -> None:
+    service = await serve(limits=Limits(connections=3))
+    seated = [await service.wire() for _ in range(3)]
+    for wire in seated:
+        wire.send("GET /livez HTTP/1.1", "Host: localhost")
+        assert (await wire.answer()).status == 200
+    refused = await service.get("/livez")
+    assert refused.status == 503
+    assert refused.error == "too many clients are connected; try again later"
+    # Those who are refused and stay are bounded as well.
+    waiting = [await service.wire() for _ in range(3)]
+    for wire in waiting:
+        wire.writer.write(b"")
+    async with asyncio.timeout(5):
+        assert await (await service.wire()).ended() == b""
+        for wire in waiting:
+            assert await wire.ended() == b""
+    seated[0].send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
+    assert (await seated[0].answer()).status == 200
+    assert await seated[0].ended() == b""
+    assert (await service.get("/livez")).status == 200
+
+
+async def test_it_ends_at_once_whatever_clients_do() -> None:
+    rig = small_rig()
+    loop = asyncio.get_running_loop()
+    async with ApiServer(ApiOptions(port=0, token=TOKEN), sources(rig)) as server:
+        assert server.url is not None
+        port = int(server.url.rstrip("/").rpartition(":")[2])
+        starts = (
+            b"",
+            b"GET /liv",
+            b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"POST /reload HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+            + TOKEN.encode()
+            + b"\r\nContent-Length: 50\r\n\r\nhalf",
+        )
+        wires = []
+        for start in starts:
+            wire = Wire(*await asyncio.open_connection("127.0.0.1", port))
+            wire.writer.write(start)
+            wires.append(wire)
+        stream = wires[2]
+        assert (await stream.reader.readline()).startswith(b"HTTP/1.1 200")
+        stuck = await unread(port)
+        for _ in range(400):
+            stuck.send("GET /api/v1/openapi.json HTTP/1.1", "Host: localhost")
+        await settle()
+        begun = loop.time()
+    took = loop.time() - begun
+    assert took < 2
+    assert took < CLOSE_SECONDS + 0.4
+    async with asyncio.timeout(5):
+        for wire in (*wires, stuck):
+            await wire.ended()
+            wire.writer.close()
+    with pytest.raises(OSError, match="Connect call failed"):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def unread(port: int) -> Wire:
+    """Connect with room for next to nothing, so that what is not read stays with the server."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=client, limit=1024)
+    return Wire(reader, writer)
+
+
+def service_is_empty(server: ApiServer) -> bool:
+    assert server._hall is not None
+    return not server._hall.seated
