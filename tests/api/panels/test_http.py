@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from miner.api.panels.http import SHAPES, routes
+from miner.api.server import ApiOptions, ApiServer
 from tests.api.panels import consumers
 from tests.api.panels.rigs import sources_of
 from tests.fakes.rig import busy_rig
@@ -63,3 +64,19 @@ async def test_nothing_can_be_written(client: Client, method: str) -> None:
         assert (await client.request(method, path, json={"paused": True})).status == 405
     for path in ("/config", "/1/config", "/json_rpc", "/trex", "/login"):
         assert (await client.request(method, path, json={})).status == 404
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+async def test_the_one_listener_has_them_when_they_are_asked_for(asked_for: bool) -> None:
+    rig = await busy_rig()
+    sources = sources_of(rig.telemetry, rig.clock)
+    options = ApiOptions(port=0, explicit=True, panels=asked_for)
+    async with ApiServer(options, sources) as server, ClientSession() as session:
+        assert server.url is not None
+        for path in SHAPES:
+            async with session.get(server.url.rstrip("/") + path) as answer:
+                assert answer.status == (200 if asked_for else 404)
+                assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        foreign = {"Host": "panel.example"}
+        async with session.get(server.url + "summary", headers=foreign) as answer:
+            assert answer.status not in (200, 404)
