@@ -31,8 +31,8 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.light import dataset_nodes
 from miner.sensors.heat import HeatGuard
-from miner.sensors.sensors import Sensors, open_sensors
-from miner.sensors.watch import keep_reading
+from miner.sensors.sensors import open_sensors
+from miner.sensors.watch import Readable, keep_reading
 from miner.signals import signals
 from miner.telemetry import (
     About,
@@ -61,7 +61,7 @@ STOP_SECONDS = 4.8
 """From the first signal to the end, the last answers included."""
 
 
-OpenSensors = Callable[[Sequence[DeviceInfo], Clock], Sensors]
+OpenSensors = Callable[[Sequence[DeviceInfo], Clock], Readable]
 """Finds what tells the heat and the power of the devices; blocks."""
 
 

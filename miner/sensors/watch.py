@@ -31,6 +31,9 @@ class Readable(Protocol):
     def read(self) -> dict[str, Reading]:
         """Return each device's reading; blocks."""
 
+    def close(self) -> None:
+        """Let go of the drivers."""
+
 
 async def keep_reading(
     sensors: Readable,
