@@ -1,0 +1,198 @@
+"""HiveOS's package, used as HiveOS's own scripts use it, in a root that has no Python."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.conftest import Answers
+from tests.packaging.standin import inside
+
+PACKAGE = Path("hive/miners/custom/progpow-miner")
+LOG = Path("var/log/miner/custom/progpow-miner.log")
+
+STATS = {"hs": [1.5], "hs_units": "khs", "temp": [60], "bus_numbers": [10], "ar": [3, 1]}
+
+# What HiveOS has set when it sources a package's scripts; none of it is exported.
+AGENT = """
+MINER_DIR=/hive/miners/custom
+CUSTOM_MINER=progpow-miner
+. $MINER_DIR/$CUSTOM_MINER/h-manifest.conf
+"""
+CONFIGURE = "\n. $MINER_DIR/$CUSTOM_MINER/h-config.sh\n"
+ASK = "\n. $MINER_DIR/$CUSTOM_MINER/h-stats.sh\n"
+SHOW = '\nprintf \'%s\\n\' "$khs" "$stats"\n'
+
+
+@pytest.fixture
+def fresh(rig: Path) -> Iterator[Path]:
+    """The rig without what another test left: settings, lock, log."""
+    yield rig
+    for left in (rig / PACKAGE).glob("config.toml*"):
+        left.unlink()
+    shutil.rmtree(rig / "var/log/miner", ignore_errors=True)
+
+
+def shell(root: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        inside(root, "bash", *options, "-c", script),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_there_is_no_python_but_the_packages(fresh: Path) -> None:
+    found = [p for p in fresh.rglob("*") if re.fullmatch(r"(lib)?python3?[\d.]*(so.*)?", p.name)]
+    assert all(p.is_relative_to(fresh / PACKAGE) for p in found)
+    done = shell(fresh, "python3 --version || /hive/miners/custom/progpow-miner/progpow-miner -V")
+    assert "command not found" in done.stderr
+    assert "progpow-miner, version" in done.stdout
+
+
+def test_the_packaged_miner_hashes(fresh: Path) -> None:
+    done = shell(fresh, f"/{PACKAGE}/progpow-miner selftest --variant kawpow -d ref")
+    assert done.returncode == 0, done.stderr
+    assert "known answers" in done.stdout
+
+
+def test_the_flight_sheet_becomes_settings(fresh: Path) -> None:
+    sheet = r"""
+CUSTOM_ALGO=kawpow
+CUSTOM_URL='stratum+tcp://a.example:1
+stratum+ssl://b.example:2'
+CUSTOM_TEMPLATE='WAL"LET\$(id)`id`'
+CUSTOM_PASS=$'p"\n[api]'
+WORKER_NAME='rig 1'
+CUSTOM_USER_CONFIG='give_up = 600'
+"""
+    done = shell(fresh, AGENT + sheet + CONFIGURE + "echo still here")
+    assert (done.stdout, done.stderr) == ("still here\n", "")
+    found = tomllib.loads((fresh / PACKAGE / "config.toml").read_text(encoding="utf-8"))
+    assert found["rig"] == "rig 1"
+    assert found["log"]["file"] == f"/{LOG}"
+    assert [(p["url"], p["user"], p["password"]) for p in found["pools"]] == [
+        ("stratum+tcp://a.example:1", 'WAL"LET\\$(id)`id`', 'p"\n[api]'),
+        ("stratum+ssl://b.example:2", 'WAL"LET\\$(id)`id`', 'p"\n[api]'),
+    ]
+
+
+def test_a_sheet_that_cannot_be_used_is_said_and_the_agent_lives_on(fresh: Path) -> None:
+    done = shell(fresh, AGENT + "CUSTOM_ALGO=\nCUSTOM_URL=a:1\n" + CONFIGURE + "echo still here")
+    assert done.stdout == "still here\n"
+    assert done.stderr.startswith("progpow-miner: no algorithm is chosen")
+    done = shell(fresh, f"/{PACKAGE}/h-run.sh")
+    assert done.returncode == 2
+    assert "the flight sheet could not be used" in (fresh / LOG).read_text(encoding="utf-8")
+
+
+def listening_on(root: Path, port: int) -> None:
+    config = root / PACKAGE / "config.toml"
+    config.write_text(f'[api]\nlisten = "0.0.0.0:{port}"\n', encoding="utf-8")
+
+
+def test_the_agent_is_told_what_the_miner_answers(fresh: Path, miner: Answers) -> None:
+    listening_on(fresh, miner.port)
+    miner.give("/hiveos", {"khs": 1.5, "stats": STATS})
+    done = shell(fresh, AGENT + ASK + SHOW)
+    assert done.stderr == ""
+    khs, stats = done.stdout.splitlines()
+    assert khs == "1.5"
+    assert json.loads(stats) == STATS
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, b"", b"[]", b"not JSON", b'{"khs": "1", "stats": {}}', b'{"khs": 1, "stats": null}'],
+)
+def test_a_miner_that_does_not_answer_has_no_hashrate(
+    fresh: Path, miner: Answers, answer: bytes | None
+) -> None:
+    listening_on(fresh, miner.port)
+    if answer is not None:
+        miner.by_path["/hiveos"] = answer
+    # What the last call left may not be told again.
+    done = shell(fresh, AGENT + "khs=7\nstats=old\n" + ASK + SHOW)
+    assert (done.stdout, done.stderr) == ("0\nnull\n", "")
+
+
+def test_a_miner_that_is_down_has_no_hashrate(fresh: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    listening_on(fresh, port)
+    done = shell(fresh, AGENT + ASK + SHOW)
+    assert (done.stdout, done.stderr) == ("0\nnull\n", "")
+
+
+def test_sourcing_changes_nothing_else_of_the_agent(fresh: Path, miner: Answers) -> None:
+    listening_on(fresh, miner.port)
+    miner.give("/hiveos", {"khs": 1.5, "stats": STATS})
+    kept = "PWD MINER_DIR CUSTOM_MINER CUSTOM_NAME CUSTOM_CONFIG_FILENAME CUSTOM_LOG_BASENAME"
+    state = f'for n in {kept} here config answer; do echo "$n=${{!n:-}}"; done; set +o; shopt\n'
+    done = shell(fresh, AGENT + "here=1\nanswer=2\n{ " + state + "} >/tmp/before\n" + ASK
+                 + "{ " + state + "} >/tmp/after\n")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    before = (fresh / "tmp/before").read_text(encoding="utf-8")
+    assert (fresh / "tmp/after").read_text(encoding="utf-8") == before
+    assert "here=1\n" in before
+
+
+def test_settings_that_are_wrong_end_with_the_miners_code_and_sentence(fresh: Path) -> None:
+    (fresh / PACKAGE / "config.toml").write_text("variant = 7\n", encoding="utf-8")
+    done = shell(fresh, f"/{PACKAGE}/h-run.sh")
+    assert done.returncode == 2
+    assert "config.toml: pools: is missing" in done.stderr
+    assert (fresh / LOG).read_text(encoding="utf-8") == done.stderr
+
+
+POOL = ("pool", "--listen", "127.0.0.1:0", "--variant", "kawpow", "--height", "1000",
+        "--difficulty", "1e-9")  # fmt: skip
+
+
+def test_it_mines_in_the_foreground_alone_and_stops_in_order(fresh: Path) -> None:
+    """The real miner on the CPU reference, at the bundled pool."""
+    pool = subprocess.Popen(
+        [sys.executable, "-u", "-m", "miner", *POOL], stdout=subprocess.PIPE, text=True
+    )
+    run = None
+    try:
+        assert pool.stdout
+        url = pool.stdout.readline().split()[-1]
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        own = f'[api]\nlisten = "127.0.0.1:{port}"\n[devices]\nuse = ["ref"]\nbackend = "ref"'
+        sheet = f"CUSTOM_ALGO=kawpow CUSTOM_URL={url} CUSTOM_TEMPLATE=w\nCUSTOM_USER_CONFIG='{own}'"
+        assert shell(fresh, AGENT + sheet + CONFIGURE).stderr == ""
+        run = subprocess.Popen(
+            inside(fresh, f"/{PACKAGE}/h-run.sh"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        accepted = next((line for line in pool.stdout if " accepted " in line), "")
+        assert accepted
+
+        second = shell(fresh, f"/{PACKAGE}/h-run.sh")
+        assert second.returncode == 1
+        assert "is already running" in second.stdout
+
+        # The shell has become the miner: the signal reaches it, and its code comes back.
+        run.send_signal(signal.SIGTERM)
+        printed, _ = run.communicate(timeout=60)
+        assert run.returncode == 0, printed
+        assert "accepted" in printed
+    finally:
+        for process in filter(None, (run, pool)):
+            process.kill()
+            process.communicate()

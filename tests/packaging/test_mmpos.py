@@ -1,0 +1,103 @@
+"""mmpOS's package, used as its agent uses it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.conftest import Answers
+
+AIR = {
+    "busid": [10, "cpu"],
+    "hash": [1.5, 0.5],
+    "units": "khs",
+    "air": [3, 0, 1],
+    "miner_name": "progpow-miner",
+    "miner_version": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
+    """The package under the name that mmpOS gives it, its Python replaced by a link to ours and
+    the miner by a script that prints what it was called with."""
+    root = tmp_path_factory.mktemp("mmp")
+    (archive,) = (built / "mmpos").iterdir()
+    with tarfile.open(archive) as packed:
+        members = [m for m in packed.getmembers() if "/python" not in m.name]
+        packed.extractall(root, members, filter="tar")
+    package = (root / "progpow-miner").rename(root / "custom-1a2b3")
+    python = package / "python/bin/progpow-miner"
+    python.parent.mkdir(parents=True)
+    # A script, since a virtual environment's Python is found by where its link lies.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    (package / "progpow-miner").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")
+    return package
+
+
+def run(package: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [package / script, *arguments], cwd="/", capture_output=True, text=True, check=False
+    )
+
+
+def test_its_arguments_become_settings_and_the_rest_is_passed_on(unpacked: Path) -> None:
+    done = run(
+        unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "stratum+tcp://a.example:1", "--user",
+        'W"."rig', "--password", "s e\"c'r\\et", "--api-port", "5001", "-d", "opencl:0.0", "a b\nc",
+    )  # fmt: skip
+    config = unpacked / "config.toml"
+    assert done.stdout.split("\n", 5) == [
+        "mine", "--config", str(config), "-d", "opencl:0.0", "a b\nc\n",
+    ]  # fmt: skip
+    found = tomllib.loads(config.read_text(encoding="utf-8"))
+    assert found == {
+        "coin": "RVN",
+        "api": {"listen": "127.0.0.1:5001", "panels": True},
+        "pools": [
+            {"url": "stratum+tcp://a.example:1", "user": 'W"."rig', "password": "s e\"c'r\\et"}
+        ],
+    }
+    assert config.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("flag", ["--coin", "--algo"])
+def test_what_is_no_coin_is_a_variant(unpacked: Path, flag: str) -> None:
+    done = run(unpacked, "mmp-launch.sh", flag, "kawpow", "--pool", "a:1", "--api-port", "0")
+    assert done.returncode == 0, done.stderr
+    found = tomllib.loads((unpacked / "config.toml").read_text(encoding="utf-8"))
+    assert found["variant"] == "kawpow"
+    assert found["api"]["listen"] == "127.0.0.1:4067"
+
+
+def test_what_is_missing_is_said_and_nothing_is_started(unpacked: Path) -> None:
+    done = run(unpacked, "mmp-launch.sh", "--coin", "RVN")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("progpow-miner: no pool is named")
+
+
+def test_the_agent_is_told_what_the_miner_answers(unpacked: Path, miner: Answers) -> None:
+    run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", "--api-port", str(miner.port))
+    miner.give("/mmpos", AIR)
+    done = run(unpacked, "mmp-stats.sh", "2", "/var/log/mmp/miner.log")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == AIR
+
+
+def test_a_miner_that_is_down_has_no_devices(unpacked: Path, miner: Answers) -> None:
+    from miner import __version__
+
+    run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", "--api-port", str(miner.port))
+    done = run(unpacked, "mmp-stats.sh", "2", "/var/log/mmp/miner.log")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert (found["busid"], found["hash"], found["air"]) == ([], [], [0, 0, 0])
+    assert (found["miner_name"], found["miner_version"]) == ("progpow-miner", __version__)

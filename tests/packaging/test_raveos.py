@@ -1,0 +1,153 @@
+"""RaveOS's package, with a stand-in for the module that RaveOS gives to its scripts."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.packaging.conftest import CHECKOUT, Answers
+
+RAVINOS = """
+import json, os
+def get_config():
+    with open(os.environ["TASK"]) as file:
+        return json.load(file)
+get_stats = get_config
+def run(line):
+    print(line)
+def set_stats(stats):
+    print(json.dumps(stats))
+"""
+
+TASK: dict[str, Any] = {
+    "coins": [
+        {
+            "algo": "kawpow",
+            "pools": [
+                {"url": "a.example:1", "user": 'W"].rig', "password": "x", "pool_type": 1},
+                {"url": "b.example:2", "user": "other", "password": "", "pool_type": 2},
+                {"url": "stratum+tcp://c.example:3", "user": "w", "pool_type": 8},
+                {"url": "d.example:4", "user": "w", "pool_type": 0x88},
+            ],
+        }
+    ],
+    "args": "--shares 3 --rig 'a b'",
+    "api_port": 5001,
+    "log_file": "/var/log/miner.log",
+    "mpus": [{"id": 0, "pci": "01:00.0"}, {"id": 1, "pci": "0a:00.0"}],
+    "user_config": "give_up = 600",
+}
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
+    """The package, unpacked by a program that loses modes, its Python replaced by ours."""
+    root = tmp_path_factory.mktemp("rave")
+    (archive,) = (built / "raveos").iterdir()
+    with zipfile.ZipFile(archive) as packed:
+        names = [n for n in packed.namelist() if not n.startswith("python/")]
+        packed.extractall(root, names)
+    python = root / "python/bin/progpow-miner"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    (root / "ravinos.py").write_text(RAVINOS, encoding="utf-8")
+    return root
+
+
+def script(root: Path, name: str, given: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    task = root / "task.json"
+    task.write_text(json.dumps(given), encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, root / "RAVINOS" / name],
+        env={"PYTHONPATH": str(root), "TASK": str(task), "PATH": "/usr/bin:/bin"},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["start.py", "stats.py"])
+def test_an_old_python_can_read_it(name: str) -> None:
+    source = (CHECKOUT / "packaging/raveos/RAVINOS" / name).read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 5))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+
+
+def test_a_task_becomes_settings_and_a_command_line(unpacked: Path, tmp_path: Path) -> None:
+    done = script(
+        unpacked, "start.py", {**TASK, "miner_dir": str(unpacked), "work_dir": str(tmp_path)}
+    )
+    config = tmp_path / "progpow-miner.toml"
+    assert done.stdout == (
+        f"{unpacked}/progpow-miner mine --config {config} --shares 3 --rig 'a b'\n"
+    )
+    assert tomllib.loads(config.read_text(encoding="utf-8")) == {
+        "variant": "kawpow",
+        "give_up": 600,
+        "api": {"listen": "127.0.0.1:5001", "panels": True},
+        "log": {"file": "/var/log/miner.log"},
+        "devices": {"use": ["01:00.0", "0a:00.0"]},
+        "pools": [
+            {"url": "stratum+tcp://a.example:1", "user": 'W"].rig', "password": "x"},
+            {"url": "stratum+tls://b.example:2", "user": "other"},
+            {"url": "stratum+tcp://c.example:3", "user": "w"},
+            {"url": "stratum+tls://d.example:4", "user": "w"},
+        ],
+    }
+    assert (unpacked / "progpow-miner").stat().st_mode & 0o111
+
+
+def test_two_coins_at_once_are_refused(unpacked: Path) -> None:
+    done = script(unpacked, "start.py", {**TASK, "coins": TASK["coins"] * 2})
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "one coin at a time" in done.stderr
+
+
+ASKED = {
+    "api_port": 1,
+    "mpu": [{"id": 0, "pci_id": 10, "temp": 60}, {"id": 1, "pci_id": 1}],
+    "errors": [],
+}
+
+
+def test_every_card_gets_its_own_numbers(unpacked: Path, miner: Answers) -> None:
+    miner.give(
+        "/mmpos",
+        {
+            "busid": [1, None, 10],
+            "hash": [1.5, 9, 2],
+            "units": "khs",
+            "air": [3, 1, 2],
+            "shares": {"accepted": [1, 0, 2], "invalid": [1, 0, 0], "rejected": [0, 0, 2]},
+        },
+    )
+    done = script(unpacked, "stats.py", {**ASKED, "api_port": miner.port})
+    found = json.loads(done.stdout)
+    assert found["shares"] == {"accepted": 3, "invalid": 1, "rejected": 2}
+    first, second = found["mpu"]
+    assert (first["hash_rate1"], first["temp"]) == (2000.0, 60)
+    assert first["shares"] == {"accepted": 2, "invalid": 0, "rejected": 2}
+    assert (second["hash_rate1"], second["shares"]["accepted"]) == (1500.0, 1)
+    assert found["errors"] == []
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b'{"busid": [1], "hash": [], "units": "khs"}'])
+def test_no_answer_is_an_error_and_the_statistics_still_go_back(
+    unpacked: Path, miner: Answers, answer: bytes
+) -> None:
+    miner.by_path["/mmpos"] = answer
+    done = script(unpacked, "stats.py", {**ASKED, "api_port": miner.port})
+    found = json.loads(done.stdout)
+    assert found["mpu"] == ASKED["mpu"]
+    (error,) = found["errors"]
+    assert error.startswith("progpow-miner does not answer: ")
