@@ -92,12 +92,14 @@ def errors(clock: Clock, journal: Journal) -> Middleware:
             return response
         except ConnectionError:
             raise
-        except Exception as error:  # noqa: BLE001 - a bug in a view must not stop the mining
+        except Exception as error:
             if clock.now() - told[0] >= FAULT_SECONDS:
                 told[0] = clock.now()
                 # Never the error's own words: nobody knows what they hold.
-                what = f"{type(error).__name__} {_place(error)}"
+                what = _what(error)
                 journal.say("api", f"internal error: {what}; please report it", Level.ERROR)
+            if request.writer.output_size > 0:
+                raise ConnectionResetError("an answer had begun") from error
             return refused(500, "internal error")
 
     return middleware
@@ -172,11 +174,12 @@ def _netloc(origin: str) -> str:
         return ""
 
 
-def _place(error: BaseException) -> str:
+def _what(error: BaseException) -> str:
+    """Return kind and place of `error`."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if trace is None:
-        return "somewhere"
-    code = trace.tb_frame.f_code
-    return f"in {code.co_name}, line {trace.tb_lineno}"
+    where = f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{where}"

@@ -133,15 +133,17 @@ class ApiServer:
     async def _close(self) -> None:
         if self._listener is not None:
             self._listener.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                if self._runner is not None:
-                    await self._runner.cleanup()
-        if self._hall is not None:
-            self._hall.clear()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    if self._runner is not None:
+                        await self._runner.cleanup()
+        finally:
+            if self._hall is not None:
+                self._hall.clear()
+            self._listener = self._runner = self._hall = self.url = None
         # An aborted connection is told so in the loop's next turn.
         await asyncio.sleep(0)
-        self._listener = self._runner = self._hall = self.url = None
 
 
 def _check(options: ApiOptions) -> None:

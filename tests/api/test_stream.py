@@ -183,3 +183,34 @@ async def test_http_1_0_gets_a_stream_without_chunks(serve: Serve) -> None:
     head = await wire.reader.readuntil(b"\r\n\r\n")
     assert b"Transfer-Encoding" not in head
     assert await wire.reader.readline() == b"retry: 2000\n"
+
+
+async def test_a_fault_of_ours_ends_it_and_shows_nothing(serve: Serve) -> None:
+    service = await serve()
+    whole = service.rig.telemetry.snapshot()
+    answers = iter([whole])
+
+    def broken() -> object:
+        try:
+            return next(answers)
+        except StopIteration:
+            raise RuntimeError("canary in a traceback") from None
+
+    service = await serve(sources={"snapshot": broken})
+    listener = await listen(service)
+    await listener.of_kind("status")
+    await service.rig.clock.advance(1)
+    assert b"canary" not in await listener.wire.ended()
+    sentence = service.rig.journal.entries[-1].text
+    assert sentence.startswith("internal error: RuntimeError in broken, line ")
+
+
+async def test_it_ends_with_the_server(serve: Serve) -> None:
+    service = await serve()
+    listener = await listen(service)
+    await listener.of_kind("status")
+    begun = asyncio.get_running_loop().time()
+    await service.server.__aexit__(None, None, None)
+    assert asyncio.get_running_loop().time() - begun < 0.4
+    # Its end is told in order: the last chunk is there.
+    assert (await listener.wire.ended()).endswith(b"0\r\n\r\n")

@@ -103,6 +103,28 @@ def test_nobody_that_answers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("listen", "where"),
+    [
+        ("", "127.0.0.1 port 4067"),
+        ("off", "127.0.0.1 port 4067"),
+        ("0.0.0.0:1", "127.0.0.1 port 1"),
+        ("[::]:1", "::1 port 1"),
+        ("127.0.0.1:1", "127.0.0.1 port 1"),
+    ],
+)
+def test_it_asks_where_the_environment_has_the_api_listen(
+    listen: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(address: tuple[str, int], *rest: object) -> None:
+        assert f"{address[0]} port {address[1]}" == where
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setenv("PROGPOW_MINER_API_LISTEN", listen)
+    monkeypatch.setattr("socket.create_connection", connect)
+    assert refused().startswith(f"no miner answers at {where}: Connection refused; ")
+
+
+@pytest.mark.parametrize(
     "url",
     ["", "127.0.0.1:4067", "https://a", "http://", "http://a:b", "http://a:99999", "http://["],
 )
