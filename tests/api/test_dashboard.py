@@ -171,7 +171,7 @@ async def test_it_shows_every_number_and_asks_no_other_host(browser: Browser) ->
         pools = await browser.text("#pools")
         for text in (
             FIRST, SECOND, "in use", "connected", "the pool closed the connection", "42 ms",
-            "1 / 1", "3 of 9", "1 of 1", "The pool says: welcome",
+            "mean 42 ms", "1 / 1", "3 of 9", "1 of 1", "The pool says: welcome",
         ):  # fmt: skip
             assert text in pools, (text, pools)
         assert await browser.text("#devices th.number") == "Hashrate"
@@ -207,6 +207,17 @@ async def test_it_follows_the_stream(browser: Browser) -> None:
         rate = rig.telemetry.snapshot().device("cuda:0").hashrate.ten_seconds / 1e6
         assert rate > 36
         await browser.until("#devices [data-key='cuda:0']", has(f"{rate:.2f} MH/s"))
+
+
+async def test_it_warns_of_a_pool_whose_certificate_is_not_checked(browser: Browser) -> None:
+    rig = Rig()
+    rig.emit(PoolConnecting(FIRST, unverified=True))
+    async with showing(browser, rig):
+        seen = await browser.until("#pools", has(FIRST, "connecting"))
+        assert "its TLS certificate is not checked" in seen
+        rig.emit(PoolConnecting(FIRST), PoolReady(FIRST))
+        await rig.clock.advance(1)
+        await browser.until("#pools", lacks("not checked"))
 
 
 async def test_events_are_filtered_by_their_level(browser: Browser) -> None:
@@ -281,6 +292,26 @@ async def test_plots_show_the_history_and_read_it_out(browser: Browser) -> None:
             pressed = "return document.querySelector('[data-step=\"300\"]').ariaPressed"
             assert await browser.run(pressed) == "true"
         keeping.cancel()
+
+
+async def test_many_devices_have_plots_apart_from_their_sum(browser: Browser) -> None:
+    rig = Rig()
+    cards = [replace(ZERO, name=f"cuda:{number}") for number in range(12)]
+    rig.telemetry = Telemetry(rig.clock, cards, ABOUT)
+    rig.emit(*(SensorsRead(card.name, HOT) for card in cards))
+    await rig.mine(5, {card.name: 20e6 for card in cards})
+    async with showing(browser, rig):
+        await browser.until("#hashrate-plot .summary", has("now 240.0 MH/s"))
+        assert await browser.text("#hashrate-plot .legend") == "Total"
+        each = await browser.text("#hashrate-each .summary")
+        assert each == "Hashrate of each device: from 20.00 MH/s to 20.00 MH/s."
+        memory = await browser.text("#temperature-memory .summary")
+        assert memory == "Temperature of the memory: from 88 °C to 88 °C."
+        looks = (
+            "return [...document.querySelectorAll('#hashrate-each path')]"
+            ".map((one) => one.getAttribute('class'))"
+        )
+        assert len(set(await browser.run(looks))) == len(cards)
 
 
 async def test_it_says_when_the_miner_cannot_be_reached_and_comes_back(browser: Browser) -> None:

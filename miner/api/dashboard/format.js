@@ -14,7 +14,7 @@ export function prefix(value) {
 
 function digits(value) {
   const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 1 : size >= 0.1 || size === 0 ? 2 : 4);
+  return size === 0 ? "0" : value.toFixed(size >= 100 ? 1 : size >= 0.1 ? 2 : 4);
 }
 
 function scaled(value, unit) {

@@ -45,9 +45,10 @@ export class Plot {
 
   /** Show `lines` ({name, look, points: [[at, value or null]]}) of the time `from` to `to`.
    * Points further apart than `gap` seconds are not joined; `unit` is {factor, text}; the axis
-   * begins at 0 where `grounded`. */
+   * begins at 0 where `grounded`; a `bare` plot has no legend. False shows no plot at all. */
   show(shown) {
-    this.#shown = shown;
+    this.#box.hidden = !shown;
+    this.#shown = shown || null;
     this.#draw();
   }
 
@@ -75,7 +76,7 @@ export class Plot {
       return;
     }
     const low = Math.min(...values), high = Math.max(...values);
-    const room = grounded ? 0 : Math.max((high - low) * 0.1, 1);
+    const room = grounded ? 0 : Math.max((high - low) * 0.1, 2);
     const ticks = marks(grounded ? 0 : (low - room) / unit.factor, (high + room) / unit.factor || 1);
     const bottom = ticks[0], span = ticks.at(-1) - bottom;
     const y = (value) => HEIGHT - EDGE.bottom - (value - bottom) / span * (HEIGHT - EDGE.top - EDGE.bottom);
@@ -105,12 +106,12 @@ export class Plot {
       parts.push(svg("path", { class: `line ${look}`, d: path }));
     }
     this.#picture.replaceChildren(...parts, this.#cursor);
-    this.#read(this.#at);
+    this.#read(this.#at === null ? null : this.#nearest(this.#x(this.#at)));
   }
 
   #tell(lines, values) {
-    this.#legend.replaceChildren(...lines.map(({ name, look, legend }) => {
-      const item = element("li", legend === false ? "gone" : "");
+    this.#legend.replaceChildren(...(this.#shown.bare ? [] : lines).map(({ name, look }) => {
+      const item = element("li");
       item.append(element("span", `swatch ${look}`), element("span", "text", name));
       return item;
     }));
@@ -129,14 +130,17 @@ export class Plot {
     return [...new Set(lines.flatMap(({ points }) => points.map(([at]) => at)))].filter((at) => at >= from).sort((a, b) => a - b);
   }
 
-  #point(event) {
-    if (!this.#shown) return;
-    const x = event.clientX - this.#picture.getBoundingClientRect().left;
+  #nearest(x) {
     let best = null;
     for (const at of this.#moments()) {
       if (best === null || Math.abs(this.#x(at) - x) < Math.abs(this.#x(best) - x)) best = at;
     }
-    this.#read(best);
+    return best;
+  }
+
+  #point(event) {
+    if (!this.#shown) return;
+    this.#read(this.#nearest(event.clientX - this.#picture.getBoundingClientRect().left));
   }
 
   #key(event) {
@@ -157,6 +161,7 @@ export class Plot {
       return value === null ? [] : [[name, look, this.#words(value)]];
     });
     this.#readout.hidden = !rows.length;
+    this.#readout.classList.toggle("many", rows.length > 8);
     this.#cursor.classList.toggle("on", rows.length > 0);
     if (!rows.length) return;
     const x = this.#x(at);

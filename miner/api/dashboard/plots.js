@@ -8,11 +8,21 @@ import { Plot } from "./plot.js";
 
 const WINDOW = { 10: 3600, 300: 86400 }; // seconds shown, by seconds between samples
 const SHORTEST = 600; // seconds shown of a miner that has just begun
+const FEW = 3; // devices that share a plot with their sum
 const RENEWAL = 30; // seconds after which the history is asked for again
+
+const told = ({ points }) => points.some(([, value]) => value !== null);
+
+function rateUnit(...lines) {
+  const [factor, letter] = prefix(Math.max(...lines.flatMap(({ points }) => points.map(([, value]) => value ?? 0))));
+  return { factor, text: `${letter}H/s` };
+}
 
 export class Plots {
   #hashrate = new Plot(find("#hashrate-plot"), "Hashrate", rate, "No hashrate is known yet.");
   #temperature = new Plot(find("#temperature-plot"), "Temperature", celsius, "No device tells its temperature.");
+  #each = new Plot(find("#hashrate-each"), "Hashrate of each device", rate, "No hashrate is known yet.");
+  #memory = new Plot(find("#temperature-memory"), "Temperature of the memory", celsius, "No device tells it.");
   #step = 10;
   #samples = { 10: [], 300: [] };
   #renewed = { 10: -Infinity, 300: -Infinity };
@@ -70,13 +80,16 @@ export class Plots {
     const names = devices.map((device) => device.name);
     const rates = names.map((name, index) => line(name, look(index), of(name, "hashrate")));
     const total = { ...line("Total", "total", (sample) => sample.hashrate), total: true };
-    const [factor, letter] = prefix(Math.max(...total.points.map(([, value]) => value ?? 0)));
     const common = { from, to: at, gap: step * 2.5 };
-    this.#hashrate.show({ ...common, lines: [total, ...(rates.length > 1 ? rates : [])], unit: { factor, text: `${letter}H/s` }, grounded: true });
-    const heat = names.flatMap((name, index) => [
-      line(name, look(index), of(name, "temperature")),
-      line(`${name} memory`, `${look(index)} memory`, of(name, "memory_temperature")),
-    ]).filter(({ points }) => points.some(([, value]) => value !== null));
-    this.#temperature.show({ ...common, lines: heat, unit: { factor: 1, text: "°C" }, grounded: false });
+    const core = names.map((name, index) => line(name, look(index), of(name, "temperature")));
+    const memory = names.map((name, index) => line(`${name} memory`, `${look(index)} memory`, of(name, "memory_temperature")));
+    const warm = { ...common, unit: { factor: 1, text: "°C" } };
+    // More than a few lines in one picture are read by nobody.
+    const apart = names.length > FEW;
+    this.#hashrate.show({ ...common, lines: apart ? [total] : [total, ...(names.length > 1 ? rates : [])], unit: rateUnit(total), grounded: true });
+    this.#each.show(apart && { ...common, lines: rates, unit: rateUnit(...rates), grounded: true });
+    const heat = apart ? core : core.flatMap((one, index) => [one, memory[index]]);
+    this.#temperature.show({ ...warm, lines: heat.filter(told) });
+    this.#memory.show(apart && memory.some(told) && { ...warm, lines: memory.filter(told), bare: true });
   }
 }
