@@ -58,6 +58,7 @@ class Telemetry:
         self._since = 0.0
         self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
         self._refuted: Counter[tuple[str, str]] = Counter()
+        self._blocks: Counter[tuple[str, str]] = Counter()
         self._share = Durations(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
         self._kernel = Durations(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
         self._taken = Durations(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -126,7 +127,8 @@ class Telemetry:
     def _by_pool(self) -> dict[tuple[str, str], Tally]:
         keys = [*self._tallies, *(key for key in self._refuted if key not in self._tallies)]
         return {
-            key: Tally(dict(self._tallies.get(key, {})), self._refuted.get(key, 0)) for key in keys
+            key: Tally(dict(self._tallies.get(key, {})), self._refuted[key], self._blocks[key])
+            for key in keys
         }
 
     def _device(self, name: str) -> DeviceFold:
@@ -193,6 +195,8 @@ class Telemetry:
     def _answered(self, verdict: Verdict) -> None:
         job, name, wall = verdict.solution.job, verdict.solution.device, self._clock.wall()
         self._tallies.setdefault((name, job.pool), Counter())[verdict.outcome] += 1
+        if verdict.outcome is Outcome.ACCEPTED and verdict.solution.is_block:
+            self._blocks[name, job.pool] += 1
         self._device(name).answered(verdict, wall)
         self._pool(job.pool).answered(verdict, wall)
         if verdict.seconds is not None:
@@ -215,8 +219,9 @@ class Telemetry:
 
 def _sum(tallies: Iterable[Tally]) -> Tally:
     outcomes: Counter[Outcome] = Counter()
-    hardware = 0
+    hardware = blocks = 0
     for tally in tallies:
         outcomes.update(tally.outcomes)
         hardware += tally.hardware
-    return Tally(dict(outcomes), hardware)
+        blocks += tally.blocks
+    return Tally(dict(outcomes), hardware, blocks)

@@ -50,6 +50,8 @@ class Tally:
     """Those that occurred."""
     hardware: int = 0
     """Claims of the device that were not true; none of them was sent."""
+    blocks: int = 0
+    """Accepted ones that met the block's target, as far as the pool told it."""
 
     @property
     def accepted(self) -> int:

@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 
 from miner.telemetry import (
+    CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
+    DeviceHanging,
+    DevicePaused,
     DeviceResting,
     DeviceState,
     Event,
@@ -18,12 +21,14 @@ from miner.telemetry import (
     PoolNotice,
     PoolReady,
     PoolState,
+    Reading,
     ResultOverflow,
+    SensorsRead,
     ShareAnswered,
     ShareFound,
     Telemetry,
 )
-from miner.work import Outcome, Solution, Verdict
+from miner.work import Candidate, Outcome, Solution, Verdict
 from tests.fakes.device import Ticks, info_of, job_at
 
 
@@ -178,3 +183,109 @@ def test_subscribers_hear_each_event_until_they_leave(telemetry):
     leave()
     telemetry.emit(NewJob(None))
     assert heard == [NewJob(None)]
+
+
+def test_a_pause_covers_what_the_device_was_at_until_it_ends(telemetry):
+    telemetry.emit(Launched("a", 1, 0.1))
+    telemetry.emit(DevicePaused("a", "too hot"))
+    device = telemetry.snapshot().device("a")
+    assert (device.state, device.doing) == (DeviceState.PAUSED, "paused: too hot")
+    telemetry.emit(DevicePaused("a", None))
+    assert telemetry.snapshot().device("a").state is DeviceState.SEARCHING
+    telemetry.emit(DeviceResting("a", "broken", None))
+    telemetry.emit(DevicePaused("a", "too hot"))
+    assert telemetry.snapshot().device("a").state is DeviceState.PARKED
+
+
+def test_a_hung_device_is_parked(telemetry):
+    telemetry.emit(DeviceHanging("a", "a launch did not come back within 31 s"))
+    device = telemetry.snapshot().device("a")
+    assert device.parked
+    assert device.doing == "hung: a launch did not come back within 31 s"
+
+
+def test_shares_are_counted_by_device_and_pool_and_the_sums_agree(telemetry):
+    for pool in ("p:1", "p:2"):
+        for device in ("a", "b"):
+            share = Solution(job_at(pool=pool), 1, device, 0.0, bytes(32), bytes(32))
+            telemetry.emit(ShareFound(share))
+            telemetry.emit(ShareAnswered(Verdict(share, Outcome.ACCEPTED, seconds=0.1)))
+    wrong = Candidate(job_at(pool="p:1"), 5, "a", 0.0)
+    telemetry.emit(CandidateRefuted(wrong, bytes(32)))
+    snapshot = telemetry.snapshot()
+    assert snapshot.shares.accepted == 4
+    assert snapshot.shares.hardware == 1
+    assert {key: t.accepted for key, t in snapshot.by_pool.items()} == {
+        (device, pool): 1 for device in ("a", "b") for pool in ("p:1", "p:2")
+    }
+    assert snapshot.device("a").shares.hardware == 1
+    assert snapshot.device("b").shares.hardware == 0
+    assert [(p.label, p.shares.accepted) for p in snapshot.pools] == [("p:1", 2), ("p:2", 2)]
+    assert snapshot.pools[0].work == pytest.approx(2 * job_at().difficulty)
+
+
+def test_the_ten_best_shares_are_remembered(telemetry):
+    for exponent in range(200, 215):
+        share = Solution(job_at(), 1, "a", 0.0, bytes(32), (2**exponent).to_bytes(32, "big"))
+        telemetry.emit(ShareFound(share))
+    best = telemetry.snapshot().best
+    assert len(best) == 10
+    assert [round(b.difficulty).bit_length() - 1 for b in best] == list(range(56, 46, -1))
+
+
+def test_effort_grows_with_work_and_ends_with_a_share(telemetry, clock):
+    telemetry.emit(Launched("a", 100, 0.1, 0.7))
+    telemetry.emit(Launched("b", 100, 0.1, 0.6))
+    snapshot = telemetry.snapshot()
+    assert snapshot.luck.effort == pytest.approx(1.3)
+    assert snapshot.luck.expected == pytest.approx(1.3)
+    telemetry.emit(ShareFound(solution()))
+    snapshot = telemetry.snapshot()
+    assert (snapshot.luck.effort, snapshot.luck.found) == (0, 1)
+    assert snapshot.device("b").luck.effort == pytest.approx(0.6)
+
+
+def test_epochs_are_counted_when_they_change(telemetry):
+    for height in (1, 2, 7500, 7501, 7499):
+        telemetry.emit(NewJob(job_at(height)))
+        telemetry.emit(NewJob(None))
+    snapshot = telemetry.snapshot()
+    assert (snapshot.jobs, snapshot.epochs) == (5, 2)
+
+
+def test_durations_are_counted_by_their_bounds(telemetry):
+    for seconds in (0.2, 0.25, 3.0, 1000.0):
+        telemetry.emit(KernelReady("a", 1, seconds))
+    kernel = telemetry.snapshot().timings.kernel
+    counted = dict(zip(kernel.bounds, kernel.counts, strict=False))
+    assert (counted[0.25], counted[5], kernel.counts[-1]) == (2, 1, 1)
+    assert kernel.count == 4
+    assert kernel.mean == pytest.approx(1003.45 / 4)
+    assert telemetry.snapshot().timings.job.mean is None
+
+
+def test_efficiency_needs_the_power_of_every_device(telemetry, clock):
+    search(telemetry, clock, 60, 1e6, "a")
+    telemetry.emit(SensorsRead("a", Reading(power=50.0)))
+    snapshot = telemetry.snapshot()
+    assert snapshot.device("a").efficiency == pytest.approx(20_000, rel=0.02)
+    assert snapshot.device("b").efficiency is None
+    assert snapshot.power == 50.0
+    assert snapshot.efficiency is None
+    telemetry.emit(SensorsRead("b", Reading(power=50.0)))
+    assert telemetry.snapshot().efficiency == pytest.approx(10_000, rel=0.02)
+
+
+def test_blocks_are_counted_where_the_pool_accepted_them(telemetry):
+    for outcome, target in (
+        (Outcome.ACCEPTED, 2**250),
+        (Outcome.STALE, 2**250),
+        (Outcome.ACCEPTED, 0),
+    ):
+        share = Solution(
+            job_at(block_target=target, pool="p"), 1, "a", 0.0, bytes(32), b"\0" * 31 + b"\1"
+        )
+        telemetry.emit(ShareAnswered(Verdict(share, outcome)))
+    snapshot = telemetry.snapshot()
+    assert snapshot.shares.blocks == snapshot.device("a").shares.blocks == 1
+    assert snapshot.pools[0].shares.blocks == 1
