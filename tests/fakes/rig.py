@@ -89,9 +89,9 @@ class Rig:
                 self.emit(Launched(device, round(rate), 1.0, rate / DIFFICULTY))
 
 
-def job(height: int = 3_000_000, pool: str = FIRST) -> Job:
+def job(height: int = 3_000_000, pool: str = FIRST, block_target: int = 0) -> Job:
     target = round(2**256 / DIFFICULTY) - 1
-    return replace(job_at(height, target=target, pool=pool), id="5a17")
+    return replace(job_at(height, target=target, pool=pool, block_target=block_target), id="5a17")
 
 
 async def busy_rig() -> Rig:

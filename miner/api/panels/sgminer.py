@@ -39,6 +39,7 @@ def summary(snapshot: Snapshot) -> list[Row]:
         {
             "Elapsed": int(snapshot.uptime),
             **_rates(snapshot.hashrate, snapshot.tried, snapshot.uptime),
+            "Found Blocks": snapshot.shares.blocks,
             "Getworks": snapshot.jobs,
             "Accepted": count.accepted,
             "Rejected": count.rejected,

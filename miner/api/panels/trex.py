@@ -31,6 +31,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "accepted_count": total.accepted,
         "rejected_count": total.rejected,
         "invalid_count": total.invalid,
+        "solved_count": snapshot.shares.blocks,
         "active_pool": _active_pool(snapshot),
         "algorithm": algorithm(snapshot.about.algorithm),
         "api": API,
@@ -98,6 +99,7 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
         "potentially_unstable": device.shares.hardware > 0,
         "shares": {
             **_shares(counts(device.shares)),
+            "solved_count": device.shares.blocks,
             "last_share_diff": device.last_difficulty or NONE_YET,
             "last_share_submit_ts": int(device.last_share_at or NONE_YET),
             "max_share_diff": device.best_difficulty or NONE_YET,

@@ -12,8 +12,9 @@ from miner.api.panels.algorithms import NAMES, algorithm
 from miner.api.panels.figures import dumps, known, whole
 from miner.catalog import variants
 from miner.telemetry import DeviceHanging, DevicePaused, DeviceResting, Snapshot
+from miner.work import Outcome
 from tests.api.panels.rigs import POOL, RIGS, mining, told
-from tests.fakes.rig import ONE, ZERO, busy_rig
+from tests.fakes.rig import ONE, ZERO, Rig, busy_rig, job
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ TREX = [
     "accepted_count",
     "rejected_count",
     "invalid_count",
+    "solved_count",
     "active_pool",
     "algorithm",
     "api",
@@ -180,6 +182,7 @@ def test_trex_without_a_share_says_none_in_its_own_way() -> None:
         "accepted_count": 0,
         "invalid_count": 0,
         "rejected_count": 0,
+        "solved_count": 0,
         "last_share_diff": 0,
         "last_share_submit_ts": 0,
         "max_share_diff": 0,
@@ -364,3 +367,13 @@ def test_what_is_no_number_is_not_known(value: float | None) -> None:
 def test_no_answer_holds_a_nan() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         dumps({"khs": float("nan")})
+
+
+def test_blocks_found_are_told_where_a_shape_has_a_place_for_them() -> None:
+    rig = Rig()
+    share = job(block_target=2**250)
+    rig.share("cuda:0", share, Outcome.ACCEPTED)
+    snapshot = rig.telemetry.snapshot()
+    assert trex.summary(snapshot)["solved_count"] == 1
+    assert trex.summary(snapshot)["gpus"][0]["shares"]["solved_count"] == 1
+    assert sgminer.summary(snapshot)[0]["Found Blocks"] == 1
