@@ -53,6 +53,7 @@ class LiveConsole:
         self._telemetry = telemetry
         self._clock = clock
         self._output = output
+        output.framed = True
         self._feed = Feed(journal, clock, self._entry, level, redact)
         self._terminal = _Steady(
             file=cast("IO[str]", output), force_terminal=True, force_interactive=True,
@@ -150,9 +151,9 @@ class LiveConsole:
         return lines
 
     def _entry(self, entry: Entry) -> None:
-        line = Text(f"{datetime.fromtimestamp(entry.at):%H:%M:%S} ", "dim")
+        line = Text.assemble((f"{datetime.fromtimestamp(entry.at):%H:%M:%S} ", "dim"))
         line.append(f"{entry.topic:<9} ", "cyan")
-        line.append(entry.text, _STYLES.get(entry.level, "not dim"))
+        line.append(entry.text, _STYLES.get(entry.level))
         self._add(line)
 
     def _add(self, line: Text) -> None:

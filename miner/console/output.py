@@ -12,6 +12,9 @@ from typing import TextIO
 HELD = 1000
 """Lines kept for a reader that does not read now, as behind Ctrl-S or in `less`."""
 
+_BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
+"""Synchronised output; terminals that do not know it ignore it."""
+
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
 _ASCII = str.maketrans({"─": "-", "…": "...", "°": " ", "·": "|"})
 
@@ -21,6 +24,9 @@ class Output(io.TextIOBase):
 
     What cannot be written is lost: to a full disk for this line, to a closed pipe for good.
     """
+
+    framed = False
+    """Whether a terminal is asked to show what one `write` draws all at once."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -62,8 +68,9 @@ class Output(io.TextIOBase):
 
     def write(self, text: str) -> int:
         if not self._gone:
+            drawn = f"{_BEGIN}{text}{_END}" if self.framed else text
             try:
-                self._stream.write(self._encodable(text))
+                self._stream.write(self._encodable(drawn))
             except (OSError, ValueError) as error:
                 self._failed(error)
         return len(text)

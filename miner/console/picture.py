@@ -276,7 +276,7 @@ def _flow(pieces: Iterable[Piece], width: int, gap: str = _GAP) -> list[Text]:
             lines[-1].append(gap)
             lines[-1].append(text, style)
         else:
-            lines.append(Text(text, style))
+            lines.append(Text.assemble((text, style)))
     return lines
 
 

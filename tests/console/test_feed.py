@@ -1,0 +1,111 @@
+"""What a view tells of the journal: enough, once, and on one line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.console import Redactor
+from miner.console.feed import Feed, one_line
+from miner.telemetry import Entry, Journal, Level
+from tests.fakes.clock import FakeClock
+
+
+class Told:
+    def __init__(self, level: Level = Level.INFO, redact: Redactor | None = None) -> None:
+        self.clock = FakeClock()
+        self.journal = Journal(self.clock)
+        self.entries: list[Entry] = []
+        tell = self.entries.append
+        self.feed = Feed(self.journal, self.clock, tell, level, redact or Redactor())
+
+    @property
+    def texts(self) -> list[str]:
+        return [entry.text for entry in self.entries]
+
+
+async def test_the_same_is_told_once_and_then_how_often() -> None:
+    told = Told()
+    for _ in range(5):
+        told.journal.say("pool", "welcome")
+    told.journal.say("cuda:0", "welcome")
+    assert told.texts == ["welcome", "welcome"]
+    assert len(told.journal.entries) == 6
+    await told.clock.advance(9.9)
+    told.feed.tick()
+    assert len(told.texts) == 2
+    await told.clock.advance(0.1)
+    told.feed.tick()
+    assert told.texts[2:] == ["welcome (said 4 times more)"]
+    assert told.entries[2].at == told.clock.wall()
+    assert told.entries[2].topic == "pool"
+
+
+async def test_a_flood_is_summed_up_every_ten_seconds() -> None:
+    told = Told()
+    for _ in range(120):
+        told.journal.say("pool", "busy")
+        await told.clock.advance(0.25)
+        told.feed.tick()
+    assert told.texts == ["busy", *(f"busy (said {n} times more)" for n in (39, 40, 40))]
+    await told.clock.advance(20)
+    told.feed.tick()
+    told.journal.say("pool", "busy")
+    assert told.texts[4:] == ["busy"], "it has been quiet since"
+
+
+async def test_the_end_tells_what_is_due() -> None:
+    told = Told()
+    told.journal.say("pool", "busy")
+    told.journal.say("pool", "busy")
+    told.feed.close()
+    told.journal.say("pool", "after the end")
+    assert told.texts == ["busy", "busy (said once more)"]
+
+
+def test_many_texts_are_told_although_not_all_are_remembered() -> None:
+    told = Told()
+    for number in range(3000):
+        told.journal.say("pool", str(number))
+    assert len(told.texts) == 3000
+
+
+@pytest.mark.parametrize(
+    ("level", "texts"),
+    [
+        (Level.DEBUG, ["a", "b", "c", "d"]),
+        (Level.INFO, ["b", "c", "d"]),
+        (Level.WARNING, ["c", "d"]),
+        (Level.ERROR, ["d"]),
+    ],
+)
+def test_levels(level: Level, texts: list[str]) -> None:
+    for told in (Told(level), Told()):
+        told.feed.level = level
+        for text, at in zip("abcd", Level, strict=True):
+            told.journal.say("x", text, at)
+        assert told.texts == texts
+
+
+def test_nothing_secret_is_told_at_any_level() -> None:
+    told = Told(Level.DEBUG, Redactor(["hunter22"]))
+    for level in Level:
+        told.journal.say("pool hunter22", f"bad password hunter22 {level}", level)
+    assert len(told.entries) == 4
+    assert "hunter22" not in str(told.entries)
+
+
+@given(st.text())
+def test_a_text_is_one_line_that_steers_no_terminal(text: str) -> None:
+    line = one_line(text)
+    assert line.isprintable()
+    assert len((line + "x").splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a\nb", "a b"), ("\x1b[2Jwiped", "[2Jwiped"), ("\u202eback\u2028", "back "), ("°…é", "°…é")],
+)
+def test_one_line_of(text: str, line: str) -> None:
+    assert one_line(text) == line

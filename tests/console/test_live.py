@@ -1,0 +1,218 @@
+"""The live view: drawn seldom, whole, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miner.console import Redactor
+from miner.console.live import LiveConsole
+from miner.console.output import Output
+from miner.telemetry import (
+    DatasetBuilding,
+    DeviceFault,
+    DevicePaused,
+    DeviceResting,
+    Event,
+    KernelReady,
+    Launched,
+    Level,
+    LightCacheBuilding,
+    NewJob,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    Reading,
+    SensorsRead,
+)
+from tests.fakes.rig import FIRST, SECOND, Rig, busy_rig, job
+
+
+class Paper(io.StringIO):
+    """A terminal that keeps each drawing; it is changed in size at will."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawings: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.drawings.append(text)
+        return len(text)
+
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def text(self) -> str:
+        return "".join(self.drawings)
+
+
+class Seen:
+    def __init__(self, rig: Rig, redact: Redactor | None = None, colour: bool = False) -> None:
+        self.rig = rig
+        self.paper = Paper()
+        self.console = LiveConsole(
+            rig.telemetry, rig.journal, rig.clock, Output(self.paper), Level.INFO,
+            redact or Redactor(), colour, 80, 24,
+        )  # fmt: skip
+
+    async def during(self, what: Callable[[], Awaitable[None]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.console.keep())
+            await what()
+            task.cancel()
+
+
+async def test_it_is_drawn_twice_a_second_at_most_whatever_happens() -> None:
+    seen = Seen(await busy_rig())
+
+    async def flood() -> None:
+        for number in range(1000):
+            seen.rig.journal.say("pool", f"notice {number}")
+            if number % 100 == 0:
+                await seen.rig.clock.advance(0.1)
+
+    await seen.during(flood)
+    drawings = [text for text in seen.paper.drawings if "device" in text]
+    assert len(drawings) <= 4
+
+
+async def test_what_happens_stands_above_the_table_in_order() -> None:
+    seen = Seen(await busy_rig())
+
+    async def happen() -> None:
+        seen.rig.journal.say("pool", "first")
+        await seen.rig.clock.advance(0.5)
+        seen.console.write("second")
+        await seen.rig.clock.advance(0.5)
+
+    await seen.during(happen)
+    seen.rig.journal.say("pool", "third")
+    seen.console.close(["4 shares accepted"])
+    seen.rig.journal.say("pool", "after the end")
+    text = seen.paper.text
+    places = [text.index(word) for word in ("first", "second", "third", "4 shares accepted")]
+    assert places == sorted(places)
+    assert text.rindex("device ") < text.index("third"), "the last picture stays above"
+    assert "after the end" not in text
+
+
+async def test_each_drawing_is_shown_at_once_and_the_cursor_is_left_alone() -> None:
+    seen = Seen(await busy_rig())
+    await seen.during(lambda: seen.rig.clock.advance(2))
+    seen.console.close()
+    assert all(
+        t.startswith("\x1b[?2026h") and t.endswith("\x1b[?2026l") for t in seen.paper.drawings
+    )
+    assert "\x1b[?25" not in seen.paper.text
+    assert "\x1b[?1049" not in seen.paper.text
+
+
+async def test_a_changed_size_draws_the_screen_anew() -> None:
+    seen = Seen(await busy_rig())
+    terminal = seen.console._terminal
+
+    async def change() -> None:
+        seen.rig.journal.say("pool", "told before")
+        await seen.rig.clock.advance(1)
+        before = len(seen.paper.drawings)
+        terminal.size = terminal.size._replace(width=40)
+        await seen.rig.clock.advance(0.5)
+        (drawn,) = seen.paper.drawings[before:]
+        assert "\x1b[2J\x1b[H" in drawn
+        assert drawn.count("told before") == 1
+        shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]|\r", "", drawn).splitlines()
+        assert max(map(len, shown)) == 40
+        await seen.rig.clock.advance(0.5)
+        assert "\x1b[2J" not in seen.paper.drawings[-1]
+
+    await seen.during(change)
+
+
+async def test_nothing_is_drawn_while_nobody_reads() -> None:
+    rig = await busy_rig()
+    reading, writing = os.pipe()
+    with open(writing, "w", encoding="utf-8") as stream:
+        console = LiveConsole(rig.telemetry, rig.journal, rig.clock, Output(stream), width=80)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(console.keep())
+            await rig.clock.advance(600)
+            task.cancel()
+        console.close(["the end waits for nobody either"])
+    read = 0
+    while some := os.read(reading, 1 << 16):
+        read += len(some)
+    os.close(reading)
+    assert 0 < read <= 1 << 16
+
+
+@pytest.mark.parametrize("colour", [True, False])
+async def test_colour_is_no_must(colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    seen = Seen(await busy_rig(), colour=colour)
+    await seen.during(lambda: seen.rig.clock.advance(1))
+    assert ("\x1b[1;36m" in seen.paper.text) is colour
+
+
+async def test_nothing_secret_is_shown() -> None:
+    seen = Seen(await busy_rig(), Redactor(["hunter22"], [FIRST]))
+    seen.rig.journal.say("pool", "bad password hunter22", Level.ERROR)
+    seen.console.write("stopping hunter22")
+    await seen.during(lambda: seen.rig.clock.advance(1))
+    seen.console.close(["hunter22"])
+    assert seen.paper.text.count("(hidden)") == 3
+    assert "hunter22" not in seen.paper.text
+    assert "first.example" not in seen.paper.text
+
+
+DEVICES = st.sampled_from(["cuda:0", "opencl:0.1", "ref"])
+POOLS = st.sampled_from([FIRST, SECOND])
+SECONDS = st.floats(0, 1e6)
+TEXTS = st.text(max_size=120)
+NUMBERS = st.none() | st.floats(-1e3, 1e6)
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(PoolConnecting, POOLS, st.booleans()),
+    st.builds(PoolReady, POOLS),
+    st.builds(PoolLost, POOLS, TEXTS, st.none() | SECONDS),
+    st.builds(PoolNotice, POOLS, TEXTS),
+    st.builds(NewJob, st.none() | st.integers(0, 10**7).map(job)),
+    st.builds(LightCacheBuilding, st.integers(0, 999), st.floats(0, 1), SECONDS, st.booleans()),
+    st.builds(
+        DatasetBuilding, DEVICES, st.integers(0, 999), st.floats(0, 1), SECONDS, st.just(1 << 30)
+    ),
+    st.builds(KernelReady, DEVICES, st.integers(0, 10**6), SECONDS),
+    st.builds(Launched, DEVICES, st.integers(0, 10**9), st.floats(0.001, 10)),
+    st.builds(DeviceFault, DEVICES, TEXTS),
+    st.builds(DeviceResting, DEVICES, TEXTS, st.none() | SECONDS),
+    st.builds(DevicePaused, DEVICES, st.none() | TEXTS),
+    st.builds(
+        SensorsRead,
+        DEVICES,
+        st.builds(Reading, temperature=NUMBERS, power=NUMBERS, fan=NUMBERS),
+    ),
+)
+
+
+@given(st.lists(EVENTS, max_size=30), st.integers(1, 130), st.integers(1, 50))
+@settings(max_examples=150, deadline=None)
+def test_no_run_of_events_is_too_much(events: list[Event], width: int, height: int) -> None:
+    rig = Rig()
+    paper = Paper()
+    console = LiveConsole(
+        rig.telemetry, rig.journal, rig.clock, Output(paper), width=width, height=height
+    )
+    console.draw()
+    for event in events:
+        rig.emit(event)
+        console.draw()
+    console.close(["done"])
+    assert "done" in paper.text.replace("\n", "") or width < 10

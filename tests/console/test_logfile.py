@@ -1,0 +1,223 @@
+"""The log on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miner.console import LogFile, Redactor
+from miner.telemetry import Level
+from tests.fakes.rig import Rig, busy_rig
+
+
+class Logged:
+    """A log of a rig, with the complaints about it."""
+
+    def __init__(self, path: Path, rig: Rig | None = None, **options: Any) -> None:
+        self.rig = rig or Rig()
+        self.path = path
+        self.complaints: list[str] = []
+        self.log = LogFile(
+            path, self.rig.telemetry, self.rig.journal, self.rig.clock, self.complaints.append,
+            **options,
+        )  # fmt: skip
+
+    def say(self, text: str, level: Level = Level.INFO) -> None:
+        self.rig.journal.say("pool", text, level)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.path.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "miner.log"
+
+
+def test_lines_have_date_and_level(path: Path) -> None:
+    logged = Logged(path)
+    logged.say("welcome")
+    logged.say("lost it", Level.WARNING)
+    logged.log.close(["2 shares accepted"])
+    logged.say("after the end")
+    day = logged.lines[0][:10]
+    assert day in ("2027-01-14", "2027-01-15")
+    texts = [line[20:] for line in logged.lines]
+    assert texts == [
+        "pool      welcome", "pool      WARNING lost it", "summary   2 shares accepted",
+    ]  # fmt: skip
+    assert logged.complaints == []
+
+
+async def test_the_status_is_written_once_a_minute_with_each_device(path: Path) -> None:
+    logged = Logged(path, await busy_rig())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(logged.log.keep())
+        logged.say("busy")
+        logged.say("busy")
+        await logged.rig.clock.advance(125)
+        task.cancel()
+    logged.log.close()
+    topics = [line.split()[2] for line in logged.lines]
+    status = ["status", "pool", "cuda:0", "opencl:0.1"]
+    assert topics == ["pool", "pool", *status, *status]
+    assert logged.lines[1].endswith("busy (said once more)")
+
+
+async def test_json_lines_parse(path: Path) -> None:
+    logged = Logged(path, await busy_rig(), format="json")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(logged.log.keep())
+        logged.say("a\nb", Level.ERROR)
+        await logged.rig.clock.advance(60)
+        task.cancel()
+    logged.log.close(["the end"])
+    records = [json.loads(line) for line in logged.lines]
+    assert [(r["topic"], r["level"]) for r in records] == [
+        ("pool", "error"), ("status", "info"), ("summary", "info"),
+    ]  # fmt: skip
+    assert records[0]["text"] == "a b"
+    assert len(records[1]["devices"]) == 2
+
+
+def test_it_is_rotated_by_size_and_only_so_many_are_kept(path: Path) -> None:
+    logged = Logged(path, max_bytes=1000, keep=2)
+    for number in range(100):
+        logged.say(f"line {number:03} {'x' * 50}")
+    logged.log.close()
+    files = sorted(p.name for p in path.parent.iterdir())
+    assert files == ["miner.log", "miner.log.1", "miner.log.2"]
+    text = "".join((path.parent / name).read_text() for name in reversed(files))
+    numbers = [int(line.split()[4]) for line in text.splitlines()]
+    assert numbers == list(range(numbers[0], 100)), "none is lost in between"
+    assert all(p.stat().st_size <= 1000 for p in path.parent.iterdir())
+
+
+def test_without_older_files_it_begins_anew(path: Path) -> None:
+    logged = Logged(path, max_bytes=1000, keep=0)
+    for number in range(100):
+        logged.say(f"line {number:03} {'x' * 50}")
+    logged.log.close()
+    assert [p.name for p in path.parent.iterdir()] == ["miner.log"]
+    assert path.stat().st_size <= 1000
+    assert logged.lines[-1].split()[4] == "099"
+
+
+def test_only_the_owner_may_read_it(path: Path) -> None:
+    path.write_text("older\n")
+    path.chmod(0o644)
+    logged = Logged(path, max_bytes=200, keep=3)
+    for number in range(9):
+        logged.say(f"line {number} {'x' * 50}")
+    logged.log.close()
+    modes = {p.stat().st_mode & 0o777 for p in path.parent.iterdir()}
+    assert modes == {0o600}
+
+
+def test_levels_change_while_it_is_written(path: Path) -> None:
+    logged = Logged(path, level=Level.ERROR)
+    logged.say("quiet", Level.WARNING)
+    logged.log.set_level(Level.DEBUG)
+    logged.say("chatty", Level.DEBUG)
+    logged.log.close()
+    assert [line.split()[-1] for line in logged.lines] == ["chatty"]
+
+
+def test_a_file_that_was_moved_away_is_made_anew(path: Path) -> None:
+    logged = Logged(path)
+    logged.say("before")
+    path.rename(path.with_suffix(".old"))
+    logged.say("still there")
+    logged.log.reopen()
+    logged.say("after")
+    logged.log.close()
+    assert [line.split()[-1] for line in logged.lines] == ["after"]
+    assert path.with_suffix(".old").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_nothing_secret_is_written_at_any_level(path: Path, form: str) -> None:
+    secret, wallet = 'hunter"22', "stratum+tls://first.example:4444"
+    redact = Redactor([secret], [wallet])
+    rig = await busy_rig()
+    logged = Logged(path, rig, format=form, level=Level.DEBUG, redact=redact)
+    for level in Level:
+        logged.say(f"{level} {secret} {wallet}", level)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(logged.log.keep())
+        await rig.clock.advance(60)
+        task.cancel()
+    logged.log.close([secret])
+    text = path.read_text()
+    assert text.count("(hidden)") == 5
+    assert "hunter" not in text
+    assert "first.example" not in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+async def test_a_full_disk_is_told_once() -> None:
+    logged = Logged(Path("/dev/full"))
+    for number in range(5):
+        logged.say(f"line {number}")
+    (complaint,) = logged.complaints
+    assert complaint == (
+        "/dev/full: the log cannot be written (No space left on device); mining goes on without "
+        "it, and it is tried again"
+    )
+    await logged.rig.clock.advance(10)
+    logged.say("tried again")
+    assert len(logged.complaints) == 1
+    logged.log.close(["the end"])
+
+
+async def test_a_disk_that_works_again_is_told_too(tmp_path: Path) -> None:
+    folder = tmp_path / "not-there-yet"
+    logged = Logged(folder / "miner.log")
+    logged.say("lost")
+    assert "No such file or directory" in logged.complaints[0]
+    folder.mkdir()
+    logged.say("not tried yet")
+    assert not logged.path.exists()
+    await logged.rig.clock.advance(10)
+    logged.say("written")
+    assert logged.complaints[1].endswith("the log is written again")
+    logged.log.close()
+    assert len(logged.lines) == 1
+
+
+def test_a_file_that_cannot_be_rotated_is_told_too(path: Path) -> None:
+    path.with_name("miner.log.1").mkdir()
+    (path.with_name("miner.log.1") / "in-the-way").touch()
+    logged = Logged(path, max_bytes=200, keep=1)
+    for number in range(20):
+        logged.say(f"line {number} {'x' * 50}")
+    logged.log.close()
+    assert len(logged.complaints) == 1
+    assert path.stat().st_size <= 200
+
+
+def test_complaints_that_end_in_the_journal_do_not_go_round(tmp_path: Path) -> None:
+    rig = Rig()
+    log = LogFile(
+        tmp_path / "nowhere" / "miner.log", rig.telemetry, rig.journal, rig.clock,
+        lambda sentence: rig.journal.say("log", sentence, Level.WARNING),
+    )  # fmt: skip
+    rig.journal.say("pool", "welcome")
+    log.close(["the end"])
+    assert [entry.topic for entry in rig.journal.entries] == ["pool", "log"]
+
+
+def test_nothing_is_left_open(path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    for _ in range(5):
+        logged = Logged(path)
+        logged.say("x")
+        logged.log.close()
+    after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    assert before == after

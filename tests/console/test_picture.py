@@ -1,0 +1,125 @@
+"""The live view's picture at several widths."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console as Terminal
+from rich.text import Text
+
+from miner.console import Redactor
+from miner.console.picture import picture
+from miner.telemetry import (
+    DatasetBuilding,
+    DeviceHanging,
+    DeviceResting,
+    Launched,
+    NewJob,
+    PoolConnecting,
+    PoolLost,
+    Reading,
+    SensorsRead,
+    Snapshot,
+)
+from tests.fakes.rig import FIRST, HOT, Rig, busy_rig, job
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def text_of(drawn: Text, width: int) -> str:
+    terminal = Terminal(
+        file=io.StringIO(), record=True, width=width, force_terminal=True, legacy_windows=False
+    )
+    terminal.print(drawn)
+    return terminal.export_text()
+
+
+def lines_of(snapshot: Snapshot, width: int = 100, height: int = 50) -> list[str]:
+    return picture(snapshot, width, height, str).plain.splitlines()
+
+
+@pytest.mark.parametrize("width", [120, 80, 40])
+async def test_the_picture_at_a_width(width: int) -> None:
+    rig = await busy_rig()
+    text = text_of(picture(rig.telemetry.snapshot(), width, 50, str), width)
+    file = GOLDEN / f"live-{width}.txt"
+    assert text == file.read_text(encoding="utf-8"), f"if this is right, write it to {file.name}"
+
+
+@given(width=st.integers(1, 200), height=st.integers(1, 60))
+@settings(max_examples=200)
+def test_it_never_leaves_its_frame(width: int, height: int) -> None:
+    drawn = picture(busy, width, height, str).plain.split("\n")
+    assert len(drawn) <= height
+    assert max(map(cell_len, drawn)) <= width
+
+
+async def test_what_does_not_fit_is_counted() -> None:
+    rig = await busy_rig()
+    whole = lines_of(rig.telemetry.snapshot(), height=50)
+    cut = lines_of(rig.telemetry.snapshot(), height=5)
+    assert cut[:4] == whole[:4]
+    assert cut[4] == f"… {len(whole) - 4} lines more"
+
+
+def test_a_rig_that_has_not_begun() -> None:
+    rig = Rig()
+    lines = lines_of(rig.telemetry.snapshot())
+    assert "no pool yet" in lines
+    assert any(line.startswith("no job: the devices rest") for line in lines)
+    assert lines.count("  starting") == 2
+    rig.emit(DatasetBuilding("cuda:0", 7, 0.5, 1.0, 1 << 30))
+    assert any("dataset of epoch 7: 50%" in line for line in lines_of(rig.telemetry.snapshot()))
+
+
+def test_trouble_is_told_under_its_device_and_its_pool() -> None:
+    rig = Rig()
+    rig.emit(PoolConnecting(FIRST, unverified=True), PoolLost(FIRST, "it is silent", 3.0))
+    rig.emit(DeviceResting("cuda:0", "it lies", None), DeviceHanging("opencl:0.1", "no answer"))
+    text = "\n".join(lines_of(rig.telemetry.snapshot()))
+    assert f"{FIRST}  lost: it is silent  TLS NOT VERIFIED" in text
+    assert "  parked: it lies" in text
+    assert "  hung: no answer" in text
+
+
+async def test_a_window_that_is_not_full_repeats_no_other() -> None:
+    rig = Rig()
+    rig.emit(NewJob(job()))
+    await rig.mine(5, {"cuda:0": 35e6})
+    assert lines_of(rig.telemetry.snapshot())[2] == "35.00 MH/s"
+    await rig.mine(30, {"cuda:0": 35e6})
+    assert lines_of(rig.telemetry.snapshot())[2] == "35.00 MH/s  60 s 35.00 MH/s"
+    await rig.mine(60, {"cuda:0": 35e6})
+    assert lines_of(rig.telemetry.snapshot())[2].endswith("15 min 35.00 MH/s")
+
+
+async def test_power_is_told_of_the_whole_rig_alone() -> None:
+    rig = Rig()
+    await rig.mine(5, {"cuda:0": 35e6})
+    rig.emit(SensorsRead("cuda:0", HOT))
+    assert " W" not in lines_of(rig.telemetry.snapshot())[2]
+    rig.emit(SensorsRead("opencl:0.1", Reading(power=98.5)))
+    assert lines_of(rig.telemetry.snapshot())[2].endswith("300 W  117 kH/W")
+
+
+async def test_nothing_secret_is_drawn() -> None:
+    rig = await busy_rig()
+    drawn = picture(rig.telemetry.snapshot(), 100, 50, Redactor(["overheating"], [FIRST])).plain
+    assert "overheating" not in drawn
+    assert "first.example" not in drawn
+    assert "(hidden)" in drawn
+
+
+def _busy() -> Snapshot:
+    rig = Rig()
+    rig.emit(PoolConnecting(FIRST), NewJob(job()), DeviceResting("cuda:0", "显卡坏了" * 9, None))
+    rig.emit(Launched("opencl:0.1", 35_000_000, 1.0), SensorsRead("cuda:0", HOT))
+    return rig.telemetry.snapshot()
+
+
+busy = _busy()

@@ -1,0 +1,97 @@
+"""What a program reads: one object a line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.console import JsonConsole, Redactor
+from miner.console.records import entry_record, status_record
+from miner.telemetry import Entry, Level, Reading, SensorsRead
+from tests.fakes.clock import FakeClock
+from tests.fakes.rig import FIRST, Rig, busy_rig
+
+Object = dict[str, Any]
+
+
+def console_of(rig: Rig, redact: Redactor | None = None) -> tuple[JsonConsole, list[str]]:
+    lines: list[str] = []
+    clock, redact = rig.clock, redact or Redactor()
+    return JsonConsole(rig.telemetry, rig.journal, clock, lines.append, redact=redact), lines
+
+
+def test_an_entry() -> None:
+    record = json.loads(entry_record(Entry(7, 1_800_000_000.25, Level.WARNING, "pool", "lost °")))
+    assert record == {
+        "at": "2027-01-15T08:00:00.250Z", "level": "warning", "topic": "pool", "text": "lost °",
+    }  # fmt: skip
+
+
+@given(st.text(), st.text())
+def test_any_text_is_one_line_that_parses(topic: str, text: str) -> None:
+    line = entry_record(Entry(1, 0.0, Level.INFO, topic, text))
+    assert line.splitlines() == [line]
+    assert json.loads(line)["text"] == text
+
+
+async def test_the_status() -> None:
+    rig = await busy_rig()
+    record: Object = json.loads(status_record(rig.telemetry.snapshot(), str))
+    devices = {device["name"]: device for device in record.pop("devices")}
+    assert record["topic"] == "status"
+    assert record["text"].startswith("80.00 MH/s (60 s 80.00 MH/s), A4 R6 F1")
+    assert record["hashrate"] == {"ten_seconds": 8e7, "minute": 8e7, "quarter_hour": 8e7}
+    assert record["shares"] == {
+        "accepted": 4, "rejected": 2, "stale": 2, "invalid": 1, "lost": 1, "hardware": 1,
+    }  # fmt: skip
+    assert record["job"]["height"] == 3_000_000
+    assert round(record["job"]["difficulty"]) == 8_000_000_000
+    assert record["pool"] == {
+        "label": FIRST, "state": "connected", "unverified": False, "latency": 0.042,
+    }  # fmt: skip
+    assert devices["cuda:0"]["power"] == 201.5
+    assert devices["opencl:0.1"]["power"] is None, "unknown is not 0"
+    assert devices["opencl:0.1"]["efficiency"] is None
+    assert devices["opencl:0.1"]["state"] == "paused"
+    assert record["power"] == 201.5
+    assert record["efficiency"] is None
+
+
+async def test_a_rig_that_knows_nothing_yet() -> None:
+    record = json.loads(status_record(Rig().telemetry.snapshot(), str))
+    assert record["job"] is record["pool"] is record["best_difficulty"] is record["power"] is None
+
+
+async def test_numbers_that_json_does_not_know_are_null() -> None:
+    rig = Rig()
+    rig.emit(SensorsRead("cuda:0", Reading(temperature=float("nan"), power=float("inf"))))
+    device = json.loads(status_record(rig.telemetry.snapshot(), str))["devices"][0]
+    assert device["temperature"] is device["power"] is None
+
+
+async def test_a_run_is_told_in_objects_and_nothing_else() -> None:
+    rig = await busy_rig()
+    console, lines = console_of(rig, Redactor(["hunter22"], ["first.example:4444"]))
+    rig.journal.say("pool", 'no "hunter22" \u2028 here', Level.ERROR)
+    console.write("stopping, hunter22")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(console.keep())
+        await rig.clock.advance(20)
+        task.cancel()
+    console.close(["2 shares accepted"])
+    rig.journal.say("pool", "after the end")
+    records = [json.loads(line) for line in lines]
+    assert [r["topic"] for r in records] == ["pool", "note", "status", "status", "summary"]
+    assert records[0]["level"] == "error"
+    assert records[-1]["text"] == "2 shares accepted"
+    assert "hunter22" not in "".join(lines)
+    assert "first.example:4444" not in "".join(lines)
+
+
+def test_time_is_utc() -> None:
+    line = entry_record(Entry(1, FakeClock().wall(), Level.INFO, "x", "y"))
+    assert json.loads(line)["at"].endswith("Z")
