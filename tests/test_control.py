@@ -1,0 +1,131 @@
+"""What a person may do to a run, and what reading the settings again does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from miner.control import Control
+from miner.devices.registry import Listed
+from miner.errors import ConfigError
+from miner.plan import Live, Mining, Read
+from miner.pool.limits import Limits
+from miner.pool.url import PoolUrl
+from miner.sensors.heat import HeatGuard, HeatLimits
+from miner.telemetry import Level, Reading
+from tests.fakes.device import info_of
+from tests.fakes.variants import KAWPOW
+
+FIRST = PoolUrl("first.example", 3333, "RWallet.rig1")
+SECOND = PoolUrl("second.example", 3333, "RWallet.rig1")
+LIVE = Live((FIRST,), heat={"fake:0": HeatLimits(90.0)})
+
+
+class Parts:
+    """Stands in for every part, and writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.limits = Limits()
+        self.stays = True
+
+    def pause(self, *what: str) -> None:
+        self.told.append(("pause", *what))
+
+    def resume(self, *what: str) -> None:
+        self.told.append(("resume", *what))
+
+    async def take_pools(self, pools: tuple[PoolUrl, ...]) -> bool:
+        self.told.append(("pools", *pools))
+        return self.stays
+
+    def set_level(self, level: Level) -> None:
+        self.told.append(("level", level))
+
+
+class Bench:
+    def __init__(self, *new: Read | Exception, fixed: dict[str, object] | None = None) -> None:
+        self.parts = Parts()
+        self.guard = HeatGuard(LIVE.heat)
+        self.new = list(new)
+        devices = [Listed(info_of(f"fake:{n}"), lambda: None, n) for n in range(2)]  # type: ignore[arg-type, return-value]
+        mining = Mining(KAWPOW, devices, LIVE, read=self.read, fixed=fixed or {})
+        parts: Any = self.parts
+        self.control = Control(mining, parts, parts, parts, self.guard, parts.set_level)
+
+    def read(self) -> Read:
+        new = self.new.pop(0)
+        if isinstance(new, Exception):
+            raise new
+        return new
+
+
+def test_one_device_or_all_of_them() -> None:
+    bench = Bench()
+    bench.control.pause("fake:1")
+    bench.control.resume("fake:1")
+    bench.control.pause(None)
+    told = [(what, name) for what, name, *_ in bench.parts.told]
+    assert told == [
+        ("pause", "fake:1"),
+        ("resume", "fake:1"),
+        ("pause", "fake:0"),
+        ("pause", "fake:1"),
+    ]
+    for act in (bench.control.pause, bench.control.resume):
+        with pytest.raises(KeyError):
+            act("fake:2")
+
+
+async def test_the_same_settings_change_nothing() -> None:
+    bench = Bench(Read(LIVE, {"coin": "RVN"}), fixed={"coin": "RVN"})
+    assert await bench.control.reload() == ["nothing changed"]
+    assert bench.parts.told == []
+
+
+async def test_each_live_setting_is_applied_alone() -> None:
+    cooler = {"fake:0": HeatLimits(60.0)}
+    bench = Bench(
+        Read(replace(LIVE, level=Level.DEBUG)),
+        Read(replace(LIVE, level=Level.DEBUG, heat=cooler)),
+        Read(replace(LIVE, level=Level.DEBUG, heat=cooler, limits=Limits(silence=60.0))),
+        Read(Live((SECOND, FIRST), Limits(silence=60.0), cooler, Level.DEBUG)),
+    )
+    assert bench.guard.judge("fake:0", Reading(temperature=70.0)) is None
+    assert await bench.control.reload() == ["log.level is debug now"]
+    assert await bench.control.reload() == ["the temperature limits are new"]
+    assert "70 °C" in (bench.guard.judge("fake:0", Reading(temperature=70.0)) or "")
+    assert len(await bench.control.reload()) == 1
+    assert bench.parts.limits.silence == 60.0
+    (sentence,) = await bench.control.reload()
+    assert sentence == f"pools are {SECOND.label}, {FIRST.label} now; the connection stays"
+    assert bench.parts.told == [("level", Level.DEBUG), ("pools", SECOND, FIRST)]
+
+
+async def test_a_connection_that_must_be_left_is_said() -> None:
+    bench = Bench(Read(replace(LIVE, pools=(SECOND,))))
+    bench.parts.stays = False
+    (sentence,) = await bench.control.reload()
+    assert sentence.endswith("the connection is made anew")
+
+
+async def test_what_needs_a_new_start_is_named_each_time() -> None:
+    new = Read(LIVE, {"coin": "FIRO", "api.listen": "", "rig": "a"})
+    fixed: dict[str, object] = {"coin": "RVN", "rig": "a", "devices.use": ("fake:0",)}
+    bench = Bench(new, new, fixed=fixed)
+    for _ in range(2):
+        assert await bench.control.reload() == [
+            "api.listen changes at the next start",
+            "coin changes at the next start",
+            "devices.use changes at the next start",
+        ]
+
+
+async def test_settings_that_cannot_be_used_change_nothing() -> None:
+    bench = Bench(ConfigError("rig.toml: line 3: ..."), Read(LIVE))
+    with pytest.raises(ConfigError, match="line 3"):
+        await bench.control.reload()
+    assert bench.parts.told == []
+    assert await bench.control.reload() == ["nothing changed"]
