@@ -1,0 +1,233 @@
+"""The chart, linted and rendered by Helm's own code and held against Kubernetes' schemas."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+CHART = CHECKOUT / "packaging/helm/progpow-miner"
+VALUES = sorted(CHART.glob("ci/*-values.yaml"))
+KUBERNETES = ("1.29", "1.32", kubernetes_validate.latest_version())
+MONITORING = "monitoring.coreos.com/v1"
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The chart's objects by kind."""
+    with helm_python.Chart.load(str(CHART)) as chart:
+        chart.validate_schema(values)
+        texts = chart.render(values, name="rig", namespace="mining")
+    objects = [
+        found
+        for name, text in texts.items()
+        if not name.endswith("NOTES.txt")
+        for found in yaml.safe_load_all(text)
+        if found
+    ]
+    return {found["kind"]: found for found in objects}
+
+
+def pod(values: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = rendered(values)["DaemonSet"]["spec"]["template"]["spec"]
+    return spec
+
+
+def container(values: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod(values)["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def environment(values: dict[str, Any]) -> dict[str, Any]:
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container(values)["env"]}
+
+
+NVIDIA, AMD, CPU = (read(CHART / f"ci/{name}-values.yaml") for name in ("nvidia", "amd", "cpu"))
+
+
+def test_helm_finds_no_fault_with_the_chart() -> None:
+    assert len(VALUES) == 3
+    for path in VALUES:
+        found = helm_python.lint(str(CHART), read(path), strict=True)
+        worst = [m for m in found["messages"] if m["severity"] > 1]
+        assert (worst, found["errors"]) == ([], []), path.name
+
+
+def test_the_versions_are_the_miners() -> None:
+    from miner import __version__
+
+    chart = read(CHART / "Chart.yaml")
+    assert chart["appVersion"] == chart["version"] == __version__
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("path", VALUES, ids=lambda path: path.stem)
+def test_kubernetes_knows_every_field(path: Path, version: str) -> None:
+    objects = rendered(read(path))
+    assert "DaemonSet" in objects
+    for found in objects.values():
+        if found["apiVersion"] != MONITORING:
+            kubernetes_validate.validate(found, version, strict=True)
+
+
+POOLED = {"coin": "RVN", "pools": [{"url": "a:1"}]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({**POOLED, "coin": ""}, "at '': oneOf"),
+        ({"coin": "RVN"}, "at '/pools'"),
+        ({**POOLED, "variant": "kawpow"}, "at '': oneOf"),
+        ({**POOLED, "pools": [{"user": "w"}]}, "at '/pools/0': missing property 'url'"),
+        ({**POOLED, "image": {"target": "rocm"}}, "at '/image/target'"),
+        ({**POOLED, "devices": {"count": 0}}, "at '/devices/count'"),
+        ({**POOLED, "replicas": 2}, "'replicas' not allowed"),
+        ({**POOLED, "podMonitor": {"interval": "soon"}}, "at '/podMonitor/interval'"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(wrong: dict[str, Any], place: str) -> None:
+    rendered(POOLED)
+    with pytest.raises(helm_python.HelmError) as caught:
+        rendered(wrong)
+    assert place in str(caught.value)
+
+
+def test_every_default_is_described() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    described = set(schema["properties"]) - {"global"}
+    assert described == set(read(CHART / "values.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        (NVIDIA, {"nvidia.com/gpu": 4, "memory": "6Gi"}),
+        (AMD, {"amd.com/gpu": 1, "memory": "6Gi"}),
+    ],
+)
+def test_the_device_plugin_is_asked(values: dict[str, Any], limits: dict[str, Any]) -> None:
+    found = container(values)["resources"]
+    assert found["limits"] == limits
+    assert found["requests"] == {"cpu": "500m", "memory": "2Gi"}
+
+
+def test_a_node_without_gpus_is_asked_for_none() -> None:
+    found = container(CPU)["resources"]
+    assert not any("/" in name for part in found.values() for name in part)
+    assert "nodeSelector" not in pod(CPU)
+
+
+@pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
+def test_it_may_do_little(values: dict[str, Any]) -> None:
+    spec = pod(values)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 10001
+    assert spec["automountServiceAccountToken"] is False
+    assert container(values)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    mounted = {m["mountPath"] for m in container(values)["volumeMounts"] if not m.get("readOnly")}
+    assert mounted == {"/cache", "/state", "/tmp"}
+
+
+@pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
+def test_it_is_probed_and_given_time_to_end(values: dict[str, Any]) -> None:
+    found = container(values)
+    for probe, path in (
+        ("livenessProbe", "/livez"),
+        ("startupProbe", "/livez"),
+        ("readinessProbe", "/readyz"),
+    ):
+        assert found[probe]["httpGet"] == {"path": path, "port": "api"}
+    assert found["ports"] == [{"name": "api", "containerPort": 4067}]
+    assert pod(values)["terminationGracePeriodSeconds"] == 30
+
+
+def test_accounts_are_in_the_secret_and_nowhere_else() -> None:
+    values = {**NVIDIA, "pools": [{"url": "a:1", "user": 'WAL"LET', "password": "s3cr3t: '"}]}
+    objects = rendered(values)
+    data = objects.pop("Secret")["data"]
+    assert {k: base64.b64decode(v).decode() for k, v in data.items() if k != "api-token"} == {
+        "pool-1-user": 'WAL"LET',
+        "pool-1-password": "s3cr3t: '",
+    }
+    assert len(base64.b64decode(data["api-token"])) >= 32
+    assert "s3cr3t" not in json.dumps(objects)
+    assert "WAL" not in json.dumps(objects)
+
+
+def test_a_secret_of_ones_own_is_used_in_place_of_the_charts() -> None:
+    assert "Secret" not in rendered(AMD)
+    user = environment(AMD)["PROGPOW_MINER_POOL_USER"]["secretKeyRef"]
+    assert (user["name"], user["key"]) == ("mining-account", "pool-1-user")
+    (volume,) = [v for v in pod(AMD)["volumes"] if v["name"] == "secret"]
+    assert volume["secret"]["secretName"] == "mining-account"
+
+
+def test_another_password_starts_the_miner_anew() -> None:
+    def mark(values: dict[str, Any]) -> dict[str, str]:
+        template = rendered(values)["DaemonSet"]["spec"]["template"]
+        annotations: dict[str, str] = template["metadata"]["annotations"]
+        return annotations
+
+    other = {**NVIDIA, "pools": [{**NVIDIA["pools"][0], "password": "another"}]}
+    assert mark(NVIDIA) == mark(NVIDIA)
+    assert mark(NVIDIA) != mark(other)
+    assert mark(NVIDIA) != mark({**NVIDIA, "settings": "give_up = 600"})
+
+
+@pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
+def test_the_miner_takes_what_it_is_told(values: dict[str, Any], tmp_path: Path) -> None:
+    """As the kubelet would set it up: secrets filled in, files in their place."""
+    from miner.settings import load
+
+    objects = rendered(values)
+    secret = {k: base64.b64decode(v) for k, v in objects.get("Secret", {}).get("data", {}).items()}
+    secret = secret or {"api-token": b"a-token-of-ones-own", "pool-1-user": b"WALLET"}
+    (tmp_path / "api-token").write_bytes(secret["api-token"])
+    path = None
+    if "ConfigMap" in objects:
+        path = tmp_path / "config.toml"
+        path.write_text(objects["ConfigMap"]["data"]["config.toml"], encoding="utf-8")
+    variables = {}
+    for name, value in environment(values).items():
+        if isinstance(value, str):
+            variables[name] = value
+        elif "fieldRef" in value:
+            variables[name] = "node-1"
+        elif value["secretKeyRef"]["key"] in secret:
+            variables[name] = secret[value["secretKeyRef"]["key"]].decode()
+    variables["PROGPOW_MINER_API_TOKEN_FILE"] = str(tmp_path / "api-token")
+    variables.pop("PROGPOW_MINER_CONFIG", None)
+    settings = load(path, {}, environ=variables).settings
+    assert settings.api.listen == "0.0.0.0:4067"
+    assert settings.rig == "node-1"
+    assert [p.url for p in settings.pools] == [p["url"] for p in values["pools"]]
+    expected = "node-1" if values.get("workerFromNode", True) else None
+    assert {p.worker for p in settings.pools} == {expected}
+
+
+def test_prometheus_finds_the_pods() -> None:
+    objects = rendered(NVIDIA)
+    monitor = objects["PodMonitor"]
+    assert monitor["apiVersion"] == MONITORING
+    labels = objects["DaemonSet"]["spec"]["template"]["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("api", "/metrics")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert "PodMonitor" not in rendered(AMD)
