@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from multidict import CIMultiDict
 from pydantic import BaseModel
 
 from miner.api.answers import Error
@@ -40,7 +39,7 @@ FAULT_SECONDS = 10.0
 """The journal tells of internal errors once in this time."""
 
 
-def harden(headers: CIMultiDict[str]) -> None:
+def harden(headers: MutableMapping[str, str]) -> None:
     """Give an answer's `headers` what every answer carries."""
     headers.update(HEADERS)
     headers.setdefault("Cache-Control", "no-store")

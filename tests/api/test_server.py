@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from random import Random
 
 import pytest
 
@@ -193,6 +194,39 @@ async def test_what_is_no_request_is_refused(serve: Serve, request_: bytes, stat
     assert (await service.get("/livez")).status == 200
 
 
+async def test_whatever_is_sent_it_goes_on(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    service = await serve(limits=QUICK)
+    random = Random(7)
+    pieces = (
+        b"GET ", b"POST ", b"/", b"/livez", b"/api/v1/stream", b"/reload", b" HTTP/1.1", b"\r\n",
+        b"\n", b"\r", b"\x00", b"\xff\xfe", b"Host: localhost", b"Content-Length: 5", b": ", b"?",
+        b"Content-Length: 99999999999999999999", b"Transfer-Encoding: chunked", b"0\r\n\r\n", b"%",
+        b"Connection: upgrade", b"Upgrade: h2c", b"Expect: 100-continue", b"Authorization: Bearer",
+        b"Origin: ", b"Range: bytes=0-", b"Cookie: a=b", b"Content-Encoding: br", b"[", b"\r\n\r\n",
+    )  # fmt: skip
+    for _ in range(300):
+        wire = await service.wire()
+        wire.writer.write(b"".join(random.choices(pieces, k=random.randrange(1, 25))))
+        await wire.writer.drain()
+        wire.writer.transport.abort() if random.random() < 0.5 else wire.writer.close()
+    assert (await service.get("/livez")).status == 200
+    told = [entry.text for entry in service.rig.journal.entries if entry.topic == "api"]
+    assert told == [service.server.url]
+    assert not caplog.records
+    assert service.control.told == []
+
+
+async def test_what_is_left_untaken_counts_from_its_first_byte(serve: Serve) -> None:
+    service = await serve()
+    wire = await service.wire()
+    wire.send("GET /livez HTTP/1.1", "Host: localhost")
+    await wire.answer()
+    assert service.server._hall is not None
+    (connection,) = service.server._hall.seated
+    assert connection.transport is not None
+    assert connection.transport.get_write_buffer_limits() == (0, 0)
+
+
 async def test_garbage_behind_a_request_ends_the_connection(serve: Serve) -> None:
     service = await serve()
     wire = await service.wire()
@@ -263,7 +297,9 @@ async def test_it_ends_at_once_whatever_clients_do() -> None:
     rig = small_rig()
     loop = asyncio.get_running_loop()
     async with ApiServer(ApiOptions(port=0, token=TOKEN), sources(rig)) as server:
+        hall = server._hall
         assert server.url is not None
+        assert hall is not None
         port = int(server.url.rstrip("/").rpartition(":")[2])
         starts = (
             b"",
@@ -288,6 +324,8 @@ async def test_it_ends_at_once_whatever_clients_do() -> None:
     took = loop.time() - begun
     assert took < 2
     assert took < CLOSE_SECONDS + 0.4
+    # Nobody is left, not even the one who has not taken what was written for him.
+    assert not hall.seated
     async with asyncio.timeout(5):
         for wire in (*wires, stuck):
             await wire.ended()
