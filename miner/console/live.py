@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import IO, cast
 
 from rich.console import Console as Terminal
+from rich.console import ConsoleOptions, RenderResult
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType
@@ -35,6 +36,15 @@ class _Steady(Terminal):
         return False
 
 
+class _Frame:
+    """The newest picture, so that lines printed above it bring it along."""
+
+    drawn = Text()
+
+    def __rich_console__(self, console: Terminal, options: ConsoleOptions) -> RenderResult:
+        yield self.drawn
+
+
 class LiveConsole:
     """Draws on the event loop, twice a second at most, and nothing while nobody reads."""
 
@@ -60,8 +70,9 @@ class LiveConsole:
             no_color=not colour, highlight=False, markup=False, emoji=False,
             legacy_windows=False, width=width, height=height,
         )  # fmt: skip
+        self._frame = _Frame()
         self._live = Live(
-            console=self._terminal, auto_refresh=False, redirect_stdout=False,
+            self._frame, console=self._terminal, auto_refresh=False, redirect_stdout=False,
             redirect_stderr=False, vertical_overflow="crop",
         )  # fmt: skip
         self._new: deque[Text] = deque(maxlen=_KEPT)
@@ -104,7 +115,7 @@ class LiveConsole:
         drawn = picture(
             self._telemetry.snapshot(), size.width, max(1, size.height - 1), self._feed.clean
         )
-        self._live.update(drawn)
+        self._frame.drawn = drawn
         above: list[Text | Control] = []
         if size != self._size:
             # The change has torn what stood there.
@@ -151,12 +162,18 @@ class LiveConsole:
         return lines
 
     def _entry(self, entry: Entry) -> None:
-        line = Text.assemble((f"{datetime.fromtimestamp(entry.at):%H:%M:%S} ", "dim"))
-        line.append(f"{entry.topic:<9} ", "cyan")
-        line.append(entry.text, _STYLES.get(entry.level))
-        self._add(line)
+        self._add(entry_text(entry))
 
     def _add(self, line: Text) -> None:
         self._new.append(line)
         if self._over:
             self._print_new()
+
+
+def entry_text(entry: Entry) -> Text:
+    """Return an entry as a coloured line with the local time."""
+    return Text.assemble(
+        (f"{datetime.fromtimestamp(entry.at):%H:%M:%S} ", "dim"),
+        (f"{entry.topic:<10} ", "cyan"),
+        (entry.text, _STYLES.get(entry.level, "")),
+    )

@@ -105,6 +105,23 @@ async def test_what_happens_stands_above_the_table_in_order() -> None:
     assert "after the end" not in text
 
 
+async def test_a_line_brings_the_newest_picture_along() -> None:
+    seen = Seen(await busy_rig())
+
+    async def happen() -> None:
+        await seen.rig.clock.advance(0)
+        for number in range(4):
+            before = len(seen.paper.drawings)
+            seen.rig.journal.say("pool", f"notice {number}")
+            await seen.rig.clock.advance(0.5)
+            (drawn,) = seen.paper.drawings[before:]
+            told = seen.rig.telemetry.snapshot().uptime
+            assert re.search(rf"notice {number}\n.*up 16:{int(told) % 60:02}\n", drawn, re.DOTALL)
+
+    await seen.rig.clock.advance(0.25)
+    await seen.during(happen)
+
+
 async def test_each_drawing_is_shown_at_once_and_the_cursor_is_left_alone() -> None:
     seen = Seen(await busy_rig())
     await seen.during(lambda: seen.rig.clock.advance(2))

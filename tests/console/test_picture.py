@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ from miner.telemetry import (
     SensorsRead,
     Snapshot,
 )
+from tests.console.portrait import FILE, drawn, sitter
 from tests.fakes.rig import FIRST, HOT, Rig, busy_rig, job
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -57,6 +61,23 @@ def test_it_never_leaves_its_frame(width: int, height: int) -> None:
     drawn = picture(busy, width, height, str).plain.split("\n")
     assert len(drawn) <= height
     assert max(map(cell_len, drawn)) <= width
+
+
+async def test_the_picture_in_the_documents_is_what_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    try:
+        words = drawn(await sitter()).export_text().split()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    svg = re.sub(r"<style>.*?</style>|<title>.*?</title>", "", FILE.read_text(encoding="utf-8"))
+    shown = html.unescape(re.sub(r"<[^>]*>", " ", svg)).split()
+    missing = [word for word in words if word not in shown]
+    assert not missing, "draw it anew: python -m tests.console.portrait"
+    assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
 
 
 async def test_what_does_not_fit_is_counted() -> None:

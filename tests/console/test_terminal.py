@@ -88,7 +88,7 @@ def test_a_run_that_ends_well() -> None:
         assert "\x1b[33mno pool yet" in run.text
         assert run.text.index("welcome") < run.text.index("no pool yet")
         last = run.text[run.text.rindex("10 s") :]
-        assert "summary   0 shares accepted" in re.sub(r"\x1b\[[0-9;]*m", "", last)
+        assert "summary    0 shares accepted" in re.sub(r"\x1b\[[0-9;]*m", "", last)
 
 
 def test_a_run_that_fails() -> None:
