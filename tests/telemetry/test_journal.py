@@ -1,0 +1,131 @@
+"""The list of what happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from miner.telemetry import (
+    DatasetBuilding,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    Entry,
+    Event,
+    Journal,
+    Level,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    ShareAnswered,
+)
+from miner.telemetry.cleaning import cleaned
+from miner.telemetry.journal import KEPT
+from miner.work import Outcome, Solution, Verdict
+from tests.fakes.device import Ticks, job_at
+
+
+@pytest.fixture
+def clock() -> Ticks:
+    return Ticks(50.0)
+
+
+@pytest.fixture
+def journal(clock: Ticks) -> Journal:
+    return Journal(clock)
+
+
+def answered(outcome: Outcome, text: str = "") -> ShareAnswered:
+    return ShareAnswered(
+        Verdict(Solution(job_at(), 1, "a", 0.0, bytes(32), bytes(32)), outcome, text)
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "topic", "text", "level"),
+    [
+        (DevicePaused("a", "too hot"), "a", "pauses: too hot", Level.WARNING),
+        (DevicePaused("a", None), "a", "goes on", Level.INFO),
+        (DeviceHanging("a", "no answer"), "a", "HUNG no answer", Level.ERROR),
+        (DeviceResting("a", "broken", None), "a", "rests for this run: broken", Level.ERROR),
+        (DeviceResting("a", "broken", 5.0), "a", "rests for 5 s: broken", Level.WARNING),
+        (DeviceFault("a", "it lies"), "a", "FAULT it lies", Level.WARNING),
+        (PoolLost("p", "gone", 2.0), "pool", "lost p: gone; next try in 2 s", Level.WARNING),
+        (
+            PoolConnecting("p:1", elsewhere="p:2"),
+            "pool",
+            "connecting to p:1 at p:2, as it asked",
+            Level.INFO,
+        ),
+        (answered(Outcome.STALE, "late"), "share", "stale a: late", Level.WARNING),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_how_it_is_told(
+    journal: Journal, event: Event, topic: str, text: str, level: Level
+) -> None:
+    journal.event(event)
+    (entry,) = journal.entries
+    assert (entry.topic, entry.text, entry.level) == (topic, text, level)
+    assert entry.at == 1_800_000_050.0
+
+
+def test_accepted_shares_are_numbered(journal: Journal) -> None:
+    for outcome in (Outcome.ACCEPTED, Outcome.STALE, Outcome.ACCEPTED):
+        journal.event(answered(outcome))
+    texts = [entry.text for entry in journal.entries]
+    assert [text.split()[:2] for text in texts] == [
+        ["accepted", "1"],
+        ["stale", "a"],
+        ["accepted", "2"],
+    ]
+
+
+def test_progress_is_told_in_tenths_for_each_device(journal: Journal) -> None:
+    for device in ("a", "b"):
+        for step in range(100):
+            journal.event(DatasetBuilding(device, 1, step / 100, 1.0, 1 << 30))
+    for device in ("a", "b"):
+        assert len([e for e in journal.entries if e.topic == device]) == 10
+
+
+def test_only_the_newest_are_kept_and_numbers_have_no_gaps(journal: Journal) -> None:
+    for number in range(KEPT + 7):
+        journal.say("test", str(number))
+    numbers = [entry.number for entry in journal.entries]
+    assert numbers == list(range(8, KEPT + 8))
+
+
+def test_subscribers_hear_until_they_leave_even_while_they_are_told(journal: Journal) -> None:
+    heard: list[Entry] = []
+
+    def once(entry: Entry) -> None:
+        heard.append(entry)
+        leave()
+
+    leave = journal.subscribe(once)
+    stays: list[Entry] = []
+    journal.subscribe(stays.append)
+    journal.say("test", "one")
+    journal.say("test", "two")
+    assert [e.text for e in heard] == ["one"]
+    assert [e.text for e in stays] == ["one", "two"]
+
+
+def test_what_a_pool_says_is_cleaned_of_secrets() -> None:
+    def clean(text: str) -> str:
+        return text.replace("secret", "(hidden)")
+
+    lost = PoolLost("p", "the pool says: secret", 1.0)
+    notice = PoolNotice("p", "hello secret")
+    share = answered(Outcome.INVALID, "no secret here")
+    assert cleaned(lost, clean) == replace(lost, reason="the pool says: (hidden)")
+    assert cleaned(notice, clean) == replace(notice, text="hello (hidden)")
+    verdict = cleaned(share, clean)
+    assert isinstance(verdict, ShareAnswered)
+    assert verdict.verdict.text == "no (hidden) here"
+    assert verdict.verdict.solution is share.verdict.solution
+    fault = DeviceFault("a", "untouched")
+    assert cleaned(fault, clean) is fault

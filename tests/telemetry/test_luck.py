@@ -1,0 +1,67 @@
+"""How the shares found are compared with what chance allows."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.telemetry import Band, Luck
+from miner.telemetry.luck import poisson_band
+
+# Quantiles 2.5 % and 97.5 % of Poisson distributions, as statistical tables have them: the least
+# number whose cumulative probability exceeds, or reaches, the given one.
+TABLE = [
+    (1.0, 0, 3),
+    (2.0, 0, 5),
+    (5.0, 1, 10),
+    (10.0, 4, 17),
+    (20.0, 12, 29),
+    (50.0, 37, 64),
+    (100.0, 81, 120),
+]
+
+
+@pytest.mark.parametrize(("mean", "low", "high"), TABLE)
+def test_the_band_is_that_of_the_tables(mean: float, low: int, high: int) -> None:
+    assert poisson_band(mean) == Band(low, high)
+
+
+def test_nothing_expected_is_nothing_to_find() -> None:
+    assert Luck().band == Band(0, 0)
+    assert Luck().ratio is None
+    assert Luck().plausible
+
+
+@given(st.floats(0.01, 1e6))
+def test_the_band_holds_its_mean(mean: float) -> None:
+    band = poisson_band(mean)
+    assert band.low <= mean + 1
+    assert band.high >= mean - 1
+
+
+def test_the_exact_sum_and_the_approximation_meet() -> None:
+    below, above = poisson_band(399.9), poisson_band(400.1)
+    assert abs(below.low - above.low) <= 1
+    assert abs(below.high - above.high) <= 1
+
+
+def test_an_honest_device_is_in_the_band_about_95_times_of_100() -> None:
+    random = Random(1)
+    inside = 0
+    for _ in range(2000):
+        count, time = 0, 0.0
+        while (time := time + random.expovariate(1.0)) < 30:
+            count += 1
+        inside += Luck(30.0, count).plausible
+    assert 0.93 < inside / 2000 < 0.98
+
+
+def test_effort_and_ratio() -> None:
+    luck = Luck(expected=10.0, found=12, since=1.5)
+    assert luck.effort == 1.5
+    assert luck.ratio == 1.2
+    assert luck.plausible
+    assert not Luck(expected=10.0, found=25).plausible
