@@ -67,6 +67,8 @@ class SharesAnswer(Answer):
     """Without an answer."""
     hardware: int
     """Claims of a device that were not true; none of them was sent."""
+    blocks: int
+    """Accepted ones that met the block's target, as far as the pool told it."""
     not_accepted: int
     """All with a verdict but the accepted ones."""
     outcomes: dict[str, int]

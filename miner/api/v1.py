@@ -178,6 +178,7 @@ def _shares(tally: Tally) -> SharesAnswer:
         invalid=tally.invalid,
         lost=tally.lost,
         hardware=tally.hardware,
+        blocks=tally.blocks,
         not_accepted=tally.not_accepted,
         outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
     )

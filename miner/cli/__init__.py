@@ -12,6 +12,7 @@ from miner import __version__
 from miner.cli.audit import hash_command, kernel, variants_command
 from miner.cli.config import config
 from miner.cli.dialogue import probe, replay
+from miner.cli.health import health
 from miner.cli.machine import bench, cache, devices, selftest_command
 from miner.cli.mining import mine
 from miner.cli.serving import demo, pool
@@ -49,7 +50,7 @@ def cli() -> None:
 
 for command in (
     mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    cache, probe, replay, config, shares,
+    cache, probe, replay, config, shares, health,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -22,15 +22,19 @@ def devices(as_json: bool) -> None:
 
     found, missing = find_devices()
     probe = next(iter(variants().values()))
-    infos = [probed(f, probe).info for f in found]
+    listed = [probed(f, probe) for f in found]
     if as_json:
-        rows = [asdict(i) | {"usable": i.unusable is None} for i in infos]
+        rows = [
+            {"index": one.index, **asdict(one.info), "usable": one.info.unusable is None}
+            for one in listed
+        ]
         click.echo(json.dumps(rows, indent=2))
-    for info in infos if not as_json else ():
-        size = f"{info.memory / 2**30:.1f} GiB"
-        click.echo(f"{info.name:<12} {info.kind:<4} {info.model}, {info.units} units, {size}")
-        click.echo(f"{'':<12} {info.driver}" + (f", PCI {info.pci}" if info.pci else ""))
-        click.echo(f"{'':<12} " + (f"unusable: {info.unusable}" if info.unusable else "usable"))
+    for one in listed if not as_json else ():
+        info, size = one.info, f"{one.info.memory / 2**30:.1f} GiB"
+        names = [info.driver, info.pci and f"PCI {info.pci}", info.uuid]
+        click.echo(f"{one.index} {info.name:<12} {info.kind:<4} {info.model}")
+        click.echo(f"  {'':<12} {info.units} units, {size}, " + ", ".join(filter(None, names)))
+        click.echo(f"  {'':<12} " + (f"unusable: {info.unusable}" if info.unusable else "usable"))
     for sentence in missing:
         click.echo(sentence, err=True)
 

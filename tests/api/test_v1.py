@@ -27,6 +27,7 @@ async def test_the_status_tells_what_the_snapshot_knows() -> None:
     assert told["at"] - told["started_at"] == told["uptime"] == 960.0
     assert told["shares"] == {
         "accepted": 4, "rejected": 2, "stale": 2, "invalid": 1, "lost": 1, "hardware": 1,
+        "blocks": 0,
         "not_accepted": 6,
         "outcomes": {
             "accepted": 4, "stale": 1, "low difficulty": 1, "duplicate": 1, "invalid": 1,

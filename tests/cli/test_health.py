@@ -13,13 +13,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from miner.cli.health import health
+from miner.cli import cli
 from miner.errors import BadValue, CheckFailed, MinerError
 
 
 def asked(*arguments: str) -> Result:
     """Run the command; a sentence of ours is in `exception`."""
-    return CliRunner().invoke(health, list(arguments), standalone_mode=False)
+    return CliRunner().invoke(cli, ["health", *arguments], standalone_mode=False)
 
 
 def refused(*arguments: str) -> str:

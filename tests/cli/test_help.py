@@ -44,7 +44,7 @@ def test_every_command_has_its_line_and_every_option_its_words() -> None:
     listed = run("--help").out
     for name, command in cli.commands.items():
         assert name in listed
-        assert run(name, "-h").out.startswith(f"Usage: progpow-miner {name} [OPTIONS]")
+        assert run(name, "-h").out.startswith(f"Usage: progpow-miner {name} ")
         assert command.help
 
 

@@ -91,9 +91,8 @@ def test_devices_lists_the_unusable_with_the_reason(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(registry, "backend_named", lambda name: FailingBackend())
     ran = run("devices")
     assert (ran.code, ran.err) == (0, "")
-    assert "ref:0        cpu  CPU reference, one core, " in ran.out
-    assert ", 1.5 GiB\n" in ran.out
-    assert "numba, PCI 0000:00:00.0\n" in ran.out
+    assert "0 ref:0        cpu  CPU reference, one core\n" in ran.out
+    assert ", 1.5 GiB, numba, PCI 0000:00:00.0\n" in ran.out
     assert "unusable: the driver is broken\n" in ran.out
     rows = json.loads(run("devices", "--json").out)
     assert [(row["name"], row["usable"]) for row in rows] == [("ref:0", False), ("ref:1", False)]
