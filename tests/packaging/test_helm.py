@@ -87,9 +87,9 @@ POOLED = {"coin": "RVN", "pools": [{"url": "a:1"}]}
 @pytest.mark.parametrize(
     ("wrong", "place"),
     [
-        ({**POOLED, "coin": ""}, "at '': oneOf"),
+        ({**POOLED, "coin": ""}, "at '': 'oneOf' failed"),
         ({"coin": "RVN"}, "at '/pools'"),
-        ({**POOLED, "variant": "kawpow"}, "at '': oneOf"),
+        ({**POOLED, "variant": "kawpow"}, "at '': 'oneOf' failed"),
         ({**POOLED, "pools": [{"user": "w"}]}, "at '/pools/0': missing property 'url'"),
         ({**POOLED, "image": {"target": "rocm"}}, "at '/image/target'"),
         ({**POOLED, "devices": {"count": 0}}, "at '/devices/count'"),

@@ -1,0 +1,159 @@
+"""The Compose files: of the specification's form, complete, and the miner takes their settings."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import compose_spec
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+COMPOSE = CHECKOUT / "packaging/compose"
+OVERLAYS = {"nvidia": "cuda", "amd": "opencl"}
+VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<how>[-?])(?P<rest>[^}]*))?\}")
+
+
+def variables() -> dict[str, str]:
+    lines = (COMPOSE / ".env.example").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and line[0] != "#")
+
+
+def filled_in(value: Any, given: Mapping[str, str]) -> Any:
+    """Variables as Compose fills them into the parsed file, as far as these files use them."""
+
+    def one(match: re.Match[str]) -> str:
+        found = given.get(match["name"], "")
+        if not found and match["how"] == "?":
+            raise LookupError(match["rest"])
+        return found or (match["rest"] if match["how"] == "-" else "")
+
+    if isinstance(value, dict):
+        return {key: filled_in(below, given) for key, below in value.items()}
+    if isinstance(value, list):
+        return [filled_in(below, given) for below in value]
+    return VARIABLE.sub(one, value) if isinstance(value, str) else value
+
+
+def load(name: str, given: Mapping[str, str] | None = None) -> dict[str, Any]:
+    loaded = yaml.safe_load((COMPOSE / name).read_text(encoding="utf-8"))
+    found: dict[str, Any] = filled_in(loaded, variables() if given is None else given)
+    return found
+
+
+def merged(base: Any, over: Any) -> Any:
+    """As Compose lays a second file over the first one: lists are added."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {k: merged(base.get(k), over.get(k)) for k in {**base, **over}}
+    if isinstance(base, list) and isinstance(over, list):
+        return base + over
+    return base if over is None else over
+
+
+STACK = load("compose.yaml")
+SERVICES = STACK["services"]
+
+
+@pytest.mark.parametrize("overlay", ["", *OVERLAYS])
+def test_it_is_of_the_specifications_form(overlay: str) -> None:
+    found = merged(STACK, load(f"compose.{overlay}.yaml")) if overlay else STACK
+    # The specification's on-failure:N, which the parser does not know.
+    restart = found["services"]["miner"]["restart"]
+    assert re.fullmatch(r"on-failure:\d+", restart)
+    found = copy.deepcopy(found)
+    found["services"]["miner"]["restart"] = restart.partition(":")[0]
+    parsed = compose_spec.PyCompose.from_yaml(yaml.safe_dump(found))
+    parsed.validate()
+    assert set(parsed.service_names()) == {"miner", "prometheus", "grafana"}
+
+
+def test_what_has_no_default_is_asked_for_in_a_sentence() -> None:
+    for missing in ("COIN", "POOL_URL"):
+        given = {k: v for k, v in variables().items() if k != missing}
+        with pytest.raises(LookupError, match=f"in .env, as {missing}="):
+            load("compose.yaml", given)
+
+
+def test_every_target_is_one_of_the_dockerfiles() -> None:
+    dockerfile = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
+    build = SERVICES["miner"]["build"]
+    assert (COMPOSE / build["context"]).resolve() == CHECKOUT
+    for overlay, target in OVERLAYS.items():
+        text = (COMPOSE / f"compose.{overlay}.yaml").read_text(encoding="utf-8")
+        assert f"TARGET={target}" in text
+        assert re.search(rf"(?m)^FROM runtime AS {target}$", dockerfile)
+    assert re.search(rf"(?m)^FROM runtime AS {build['target']}$", dockerfile)
+
+
+def test_every_file_that_is_bound_is_there() -> None:
+    bound = [
+        volume.split(":")[0]
+        for service in SERVICES.values()
+        for volume in service["volumes"]
+        if volume.startswith(".")
+    ]
+    assert len(bound) == 4
+    for path in bound:
+        assert (COMPOSE / path).exists(), path
+
+
+def test_nothing_listens_beyond_the_host() -> None:
+    published = [port for service in SERVICES.values() for port in service["ports"]]
+    assert len(published) == 3
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_miner_may_do_little() -> None:
+    miner = SERVICES["miner"]
+    assert miner["read_only"] is True
+    assert miner["tmpfs"] == ["/tmp"]
+    assert miner["cap_drop"] == ["ALL"]
+    assert {v.split(":")[1] for v in miner["volumes"]} == {"/cache", "/state"}
+
+
+def test_the_miner_takes_the_settings(tmp_path: Path) -> None:
+    from miner.settings import load as load_settings
+
+    environment = dict(SERVICES["miner"]["environment"])
+    for name, value in environment.items():
+        if str(value).startswith("/run/secrets/"):
+            file = tmp_path / Path(value).name
+            file.write_text("a-secret-that-is-long-enough\n", encoding="utf-8")
+            assert file.name in SERVICES["miner"]["secrets"]
+            environment[name] = str(file)
+    settings = load_settings(None, {}, environ=environment).settings
+    assert settings.coin == "RVN"
+    assert [p.url for p in settings.pools] == ["stratum+tcp://pool.example:3333"]
+    assert settings.api.listen == "0.0.0.0:4067"
+    assert settings.api.hosts == ("miner",)
+
+
+def test_prometheus_asks_the_miner_under_a_name_that_it_answers_to() -> None:
+    config = yaml.safe_load((COMPOSE / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    (job,) = config["scrape_configs"]
+    assert job["metrics_path"] == "/metrics"
+    (target,) = job["static_configs"][0]["targets"]
+    environment = SERVICES["miner"]["environment"]
+    port = environment["PROGPOW_MINER_API_LISTEN"].rpartition(":")[2]
+    assert target == f"{environment['PROGPOW_MINER_API_HOSTS']}:{port}"
+    mounted = {v.split(":")[1] for v in SERVICES["prometheus"]["volumes"]}
+    assert set(config["rule_files"]) <= mounted
+
+
+def test_grafana_finds_prometheus_and_the_board() -> None:
+    provisioning = COMPOSE / "grafana/provisioning"
+    source = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text("utf-8"))
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+    boards = yaml.safe_load((provisioning / "dashboards/progpow-miner.yaml").read_text("utf-8"))
+    folder = boards["providers"][0]["options"]["path"]
+    (mounted,) = [v for v in SERVICES["grafana"]["volumes"] if folder in v]
+    board = json.loads((COMPOSE / mounted.split(":")[0]).read_text(encoding="utf-8"))
+    # The board lets its reader choose a source of this type; the provisioned one is the default.
+    kinds = [v["query"] for v in board["templating"]["list"] if v["type"] == "datasource"]
+    assert kinds == [source["datasources"][0]["type"]]
+    assert source["datasources"][0]["isDefault"] is True
