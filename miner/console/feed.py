@@ -68,12 +68,15 @@ class Feed:
     def tick(self) -> None:
         """Tell how often was repeated what has not been told again for long enough."""
         now = self._clock.now()
-        for key, said in tuple(self._said.items()):
-            if said.until <= now:
-                del self._said[key]
-                if self._sum_up(said):
-                    # A flood goes on to be told in sums, without its text in between.
-                    self._said[key] = _Said(said.entry, now + REPEAT_SECONDS)
+        # They stand in the order in which they end.
+        while self._said:
+            key, said = next(iter(self._said.items()))
+            if said.until > now:
+                return
+            del self._said[key]
+            if self._sum_up(said):
+                # A flood goes on to be told in sums, without its text in between.
+                self._said[key] = _Said(said.entry, now + REPEAT_SECONDS)
 
     def close(self) -> None:
         """Tell what is due and end."""

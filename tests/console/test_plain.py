@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from miner.console import Console, status_line, summary
+from miner.console import Console, PlainConsole, Redactor, full_status, status_line, summary
 from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
@@ -18,6 +18,7 @@ from miner.telemetry import (
     Journal,
     KernelReady,
     Launched,
+    Level,
     LightCacheBuilding,
     NewJob,
     NoncesExhausted,
@@ -34,6 +35,7 @@ from miner.telemetry.units import expected, rate
 from miner.work import Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.device import job_at
+from tests.fakes.rig import FIRST, Rig, busy_rig
 
 POOL = "stratum+tcp://pool.example:3333"
 
@@ -239,3 +241,52 @@ def test_a_certificate_that_is_not_verified_shows_in_every_status(screen: Screen
     assert "TLS NOT VERIFIED" in status_line(screen.telemetry.snapshot())
     screen.tell(PoolConnecting(POOL))
     assert "TLS" not in status_line(screen.telemetry.snapshot())
+
+
+async def test_the_full_status_has_pool_and_devices_with_the_letters_that_users_know() -> None:
+    rig = await busy_rig()
+    assert full_status(rig.telemetry.snapshot()) == [
+        ("status", "80.00 MH/s (60 s 80.00 MH/s), A4 R6 F1, effort 300%, up 16:00"),
+        (
+            "pool",
+            f"{FIRST}, connected, 42 ms, epoch 400, period 1000000, height 3000000, "
+            "difficulty 8.00 GH, best 1.10 TH",
+        ),
+        ("cuda:0", "35.00 MH/s, [T:61C, P:202W, F:57%, E:174kH/W], 3/9 R:67% I:0%"),
+        (
+            "opencl:0.1",
+            "45.00 MH/s, [T:91C], 1/1 R:0% I:50%, paused: overheating: core 91 °C, limit 90 °C",
+        ),
+    ]
+
+
+def test_the_full_status_of_nothing() -> None:
+    lines = full_status(Rig().telemetry.snapshot())
+    assert lines[0] == ("status", "0 H/s (60 s 0 H/s), A0 R0 F0, effort 0%, up 0:00")
+    assert lines[1:] == [(n, "0 H/s, 0/0 R:0% I:0%, starting") for n in ("cuda:0", "opencl:0.1")]
+
+
+async def test_every_third_status_is_full_and_none_tells_a_secret() -> None:
+    rig = await busy_rig()
+    lines: list[str] = []
+    console = PlainConsole(
+        rig.telemetry, rig.journal, rig.clock, lines.append, redact=Redactor(["hunter22"], [FIRST])
+    )
+    rig.journal.say("pool", "bad password hunter22")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(console.keep())
+        await rig.clock.advance(60)
+        task.cancel()
+    console.write("stopping hunter22")
+    console.close(["hunter22 was not told"])
+    full = ["status", "pool", "cuda:0", "opencl:0.1"]
+    topics = [line.split()[1] for line in lines[1:-2]]
+    assert topics == ["status", "status", *full, "status", "status", *full]
+    assert sum("(hidden)" in line for line in lines) == 3
+    assert not any("hunter22" in line or "first.example" in line for line in lines)
+
+
+def test_a_level_above_the_status_tells_none(screen: Screen) -> None:
+    screen.console.set_level(Level.WARNING)
+    assert screen.tell(PoolReady(POOL)) == []
+    assert len(screen.tell(PoolLost(POOL, "it is silent", 1.0))) == 1
