@@ -25,8 +25,12 @@ class Mailbox:
 
     @property
     def arrived(self) -> float:
-        """Clock seconds at which the newest job came."""
+        """Clock seconds at which the newest job came, or could first be worked on."""
         return self._arrived
+
+    def workable(self, now: float) -> None:
+        """Note that until now the newest job could not have been worked on."""
+        self._arrived = max(self._arrived, now)
 
     @property
     def paused(self) -> bool:

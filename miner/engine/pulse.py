@@ -16,6 +16,9 @@ from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
 
 OPENING_SECONDS = 120.0
+BUILDING_SECONDS = 600.0
+"""For the compiler, which takes seconds, with what it has to do before."""
+
 SLICE_SECONDS = 60.0
 """For a slice of a dataset, which takes well under a second."""
 

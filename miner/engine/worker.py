@@ -20,7 +20,7 @@ from miner.engine.kernel_proof import HashOf, prove_kernel
 from miner.engine.mailbox import Mailbox
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Program, Programs, program_of
-from miner.engine.pulse import OPENING_SECONDS, Pulse, WatchedDevice
+from miner.engine.pulse import BUILDING_SECONDS, OPENING_SECONDS, Pulse, WatchedDevice
 from miner.engine.search import Report, Search
 from miner.errors import DeviceError, DeviceHung, WrongResult
 from miner.progpow.epoch import Epoch
@@ -106,6 +106,7 @@ class Worker:
 
     def pause(self, paused: bool) -> None:
         """Have the device left alone, or worked with again; its dataset stays."""
+        self._mailbox.workable(self._tools.clock.now())
         self._mailbox.pause(paused)
 
     def stop(self) -> None:
@@ -191,6 +192,7 @@ class Worker:
                 if not self._fill_dataset(device, job):
                     continue
                 filled = job.epoch
+                self._mailbox.workable(tools.clock.now())
             wanted = program_of(job)
             if wanted != program:
                 program = None
@@ -262,7 +264,8 @@ class Worker:
             begun = tools.clock.now()
             building = tools.programs.request(device, job)
             building.add_done_callback(lambda _: self._mailbox.poke())
-            self._mailbox.wait(lambda b=building: b.done() or moved_on())  # type: ignore[misc]
+            with self.pulse.call("building a kernel", BUILDING_SECONDS):
+                self._mailbox.wait(lambda b=building: b.done() or moved_on())  # type: ignore[misc]
             if self._mailbox.stopping or not building.done() or building.cancelled():
                 return None
             kernel = device.load(building.result())

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 
+from miner.engine.pulse import BUILDING_SECONDS
 from miner.telemetry import DatasetBuilding, DevicePaused, JobTaken, Launched
 from tests.engine.rig import Rig
-from tests.fakes.device import Orders, job_at
+from tests.fakes.device import WAIT, Orders, job_at
 
 
 async def test_a_paused_device_rests_while_the_others_go_on_and_keeps_its_dataset():
@@ -105,3 +107,37 @@ async def test_launches_tell_the_shares_to_be_expected_of_them():
         await rig.until(lambda: len(rig.of(Launched)) > 3)
     for launch in rig.of(Launched):
         assert launch.expected == pytest.approx(launch.tried * job.target / 2**256, rel=1e-9)
+
+
+async def test_the_time_to_take_a_job_counts_neither_a_dataset_nor_a_pause():
+    gate = threading.Semaphore(0)
+    rig = Rig(Orders(slice_gate=gate))
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        await rig.until(lambda: rig.of(DatasetBuilding))
+        rig.clock.seconds += 100.0
+        gate.release(100)
+        await rig.until(lambda: rig.of(JobTaken))
+        engine.pause("fake:0", "api", "by request")
+        await rig.until(lambda: len(rig.orders[0].launched) == len(rig.of(Launched)))
+        engine.work_on(job_at(header=2))
+        rig.clock.seconds += 100.0
+        engine.resume("fake:0", "api")
+        await rig.until(lambda: len(rig.of(JobTaken)) == 2)
+    assert all(0 <= e.seconds < 10 for e in rig.of(JobTaken))
+
+
+async def test_a_kernel_that_is_never_built_is_a_hang():
+    gate = threading.Event()
+    rig = Rig(Orders(build_gate=gate))
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        await rig.until(lambda: [e for e in rig.of(DatasetBuilding) if e.done == 1])
+        pulse = engine._workers["fake:0"].pulse
+        async with asyncio.timeout(WAIT):
+            while (overdue := pulse.overdue()) is None:
+                rig.clock.seconds += BUILDING_SECONDS + 1
+                await asyncio.sleep(0)
+        assert overdue.startswith("building a kernel did not come back within")
+        gate.set()
+        await rig.until(lambda: rig.of(Launched))
