@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have no test write into the ledger of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROGPOW_MINER_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+def pytest_configure() -> None:
+    """Let no setting of whoever runs the tests reach the miners that they start."""
+    kept = {"PROGPOW_MINER_CACHE", "PROGPOW_MINER_TEST_CACHE"}
+    for name in [n for n in os.environ if n.startswith("PROGPOW_MINER_") and n not in kept]:
+        del os.environ[name]
