@@ -245,12 +245,12 @@ def test_a_certificate_that_is_not_verified_shows_in_every_status(screen: Screen
 
 async def test_the_full_status_has_pool_and_devices_with_the_letters_that_users_know() -> None:
     rig = await busy_rig()
+    job = "connected, 42 ms, epoch 400, period 1000000, height 3000000, difficulty 8.00 GH"
     assert full_status(rig.telemetry.snapshot()) == [
         ("status", "80.00 MH/s (60 s 80.00 MH/s), A4 R6 F1, effort 300%, up 16:00"),
         (
             "pool",
-            f"{FIRST}, connected, 42 ms, epoch 400, period 1000000, height 3000000, difficulty "
-            + "8.00 GH, best 1.10 TH",
+            f"{FIRST}, {job}, best 1.10 TH",
         ),
         ("cuda:0", "35.00 MH/s, [T:61C, P:202W, F:57%, E:174kH/W], 3/9 R:67% I:0%"),
         (
