@@ -63,7 +63,10 @@ class Feed:
 
     def clean(self, text: str) -> str:
         """Return `text` on one line, without what nobody may read."""
-        return one_line(self._redact(text))
+        redacted = self._redact(text)
+        line = one_line(redacted)
+        # What cannot be seen may have stood within a secret.
+        return line if line == redacted else self._redact(line)
 
     def tick(self) -> None:
         """Tell how often was repeated what has not been told again for long enough."""

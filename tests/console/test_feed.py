@@ -96,6 +96,13 @@ def test_nothing_secret_is_told_at_any_level() -> None:
     assert "hunter22" not in str(told.entries)
 
 
+@pytest.mark.parametrize("between", ["\u200b", "\x1b", "\x00", "\u2060\u202e"])
+def test_what_cannot_be_seen_hides_no_secret(between: str) -> None:
+    told = Told(redact=Redactor(["hunter22"]))
+    told.journal.say("pool", f"bad password {between.join('hunter22')}")
+    assert told.texts == ["bad password (hidden)"]
+
+
 @given(st.text())
 def test_a_text_is_one_line_that_steers_no_terminal(text: str) -> None:
     line = one_line(text)
