@@ -3,13 +3,12 @@
 from miner.console.choice import ConsoleView, Kind, open_console
 from miner.console.feed import Redact
 from miner.console.logfile import LogFile
-from miner.console.plain import Console, PlainConsole
+from miner.console.plain import PlainConsole
 from miner.console.records import JsonConsole
 from miner.console.redaction import Redactor
 from miner.console.status import device_line, full_status, status_line, summary
 
 __all__ = [
-    "Console",
     "ConsoleView",
     "JsonConsole",
     "Kind",

@@ -85,14 +85,6 @@ class PlainConsole(LineConsole):
             self._print(plain_line(snapshot.at, topic, self._feed.clean(text)))
 
 
-class Console(PlainConsole):
-    """The plain console under the name that a run knows it by."""
-
-    async def keep_status(self) -> None:
-        """Print the status every ten seconds, until cancelled."""
-        await self.keep()
-
-
 def plain_line(at: float, topic: str, text: str, date: bool = False) -> str:
     """Return a line with the local time at UNIX second `at`, with its `date` where lines are
     kept for long."""

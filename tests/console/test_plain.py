@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from miner.console import Console, PlainConsole, Redactor, full_status, status_line, summary
+from miner.console import PlainConsole, Redactor, full_status, status_line, summary
 from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
@@ -49,7 +49,7 @@ class Screen:
         self.journal = Journal(self.clock)
         self.telemetry.subscribe(self.journal.event)
         self.lines: list[str] = []
-        self.console = Console(self.telemetry, self.journal, self.clock, self._write)
+        self.console = PlainConsole(self.telemetry, self.journal, self.clock, self._write)
 
     def _write(self, line: str) -> None:
         assert re.match(r"\d\d:\d\d:\d\d \S", line)
@@ -169,7 +169,7 @@ async def test_repeated_trouble_is_told_once_in_a_while(screen: Screen) -> None:
 
 
 async def test_the_status_comes_every_ten_seconds_once_there_is_one(screen: Screen) -> None:
-    task = asyncio.get_running_loop().create_task(screen.console.keep_status())
+    task = asyncio.get_running_loop().create_task(screen.console.keep())
     await screen.clock.advance(25)
     assert screen.lines == []
     screen.telemetry.emit(Launched("ref", 5000, 1.0))
