@@ -183,6 +183,15 @@ def test_it_mines_in_the_foreground_alone_and_stops_in_order(fresh: Path) -> Non
         accepted = next((line for line in pool.stdout if " accepted " in line), "")
         assert accepted
 
+        khs, stats = shell(fresh, AGENT + ASK + SHOW).stdout.splitlines()
+        told = json.loads(stats)
+        assert float(khs) > 0
+        assert told["hs_units"] == "khs"
+        assert len(told["hs"]) == len(told["bus_numbers"]) == 1
+        assert told["bus_numbers"] == [None], "the CPU is on no bus"
+        assert told["ar"][0] >= 1
+        assert told["algo"] == "kawpow"
+
         second = shell(fresh, f"/{PACKAGE}/h-run.sh")
         assert second.returncode == 1
         assert "is already running" in second.stdout
@@ -192,6 +201,7 @@ def test_it_mines_in_the_foreground_alone_and_stops_in_order(fresh: Path) -> Non
         printed, _ = run.communicate(timeout=60)
         assert run.returncode == 0, printed
         assert "accepted" in printed
+        assert "accepted" in (fresh / LOG).read_text(encoding="utf-8")
     finally:
         for process in filter(None, (run, pool)):
             process.kill()
