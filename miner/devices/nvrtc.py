@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +47,7 @@ class Nvrtc:
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
         self.version = (major.value, minor.value)
+        self.name = f"NVRTC {major.value}.{minor.value}"
         count = ctypes.c_int()
         self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
         found = (ctypes.c_int * count.value)()
@@ -59,19 +62,44 @@ class Nvrtc:
         Raises `BadValue` for an architecture that it does not know, `BuildFailed` with the file
         that keeps text and log.
         """
-        if architecture not in self.architectures:
-            known = ", ".join(self.architectures)
-            raise BadValue("architecture", f"{architecture!r} is none of this NVRTC's: {known}")
+        self._known(architecture)
         cubin = self._compiled(source, architecture, ())
         if cubin.spilled:
             roomier = self._compiled(source, architecture, ROOMIER)
             cubin = min(cubin, roomier, key=lambda made: made.spilled)
         return cubin
 
+    def ptx(self, source: Source, architecture: str) -> bytes:
+        """Return `source` as text for the driver's own compiler, written for the virtual
+        architecture of `architecture`, e.g. "sm_90"; newer cards take it too.
+
+        Raises as `compile` does.
+        """
+        self._known(architecture)
+        options = (f"--gpu-architecture={architecture.replace('sm_', 'compute_')}", *source.options)
+        with self._program(source, options) as (program, log):
+            text = self._bytes("nvrtcGetPTX", program)
+        if f".entry {source.entry}(".encode() not in text:
+            raise _failed(source, f"it holds no kernel {source.entry!r}", log)
+        return text
+
+    def _known(self, architecture: str) -> None:
+        if architecture not in self.architectures:
+            known = ", ".join(self.architectures)
+            raise BadValue("architecture", f"{architecture!r} is none of this NVRTC's: {known}")
+
     def _compiled(self, source: Source, architecture: str, more: tuple[str, ...]) -> Cubin:
         options = (
             f"--gpu-architecture={architecture}", *source.options, *more, "--ptxas-options=-v",
         )  # fmt: skip
+        with self._program(source, options) as (program, log):
+            return self._cubin(program, source, log)
+
+    @contextmanager
+    def _program(
+        self, source: Source, options: tuple[str, ...]
+    ) -> Iterator[tuple[ctypes.c_void_p, str]]:
+        """Give the compiled program with its log."""
         given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         program = ctypes.c_void_p()
         self._call(
@@ -83,7 +111,7 @@ class Nvrtc:
             log = self._text("nvrtcGetProgramLog", program)
             if status:
                 raise _failed(source, self._said(status), log)
-            return self._cubin(program, source, log)
+            yield program, log
         finally:
             self._call("nvrtcDestroyProgram", ctypes.byref(program))
 
@@ -123,7 +151,7 @@ class Nvrtc:
 
 def _failed(source: Source, reason: str, log: str) -> BuildFailed:
     path = write_build_log(source, log)
-    return BuildFailed(f"NVRTC could not compile {source.title} ({reason}); log and source: {path}")
+    return BuildFailed(f"{source.title} does not compile (NVRTC: {reason}); log and source: {path}")
 
 
 @lru_cache(maxsize=1)

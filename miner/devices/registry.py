@@ -15,6 +15,7 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 
 BACKENDS = {
+    "cuda": "miner.devices.cuda:CudaBackend",
     "opencl": "miner.devices.opencl:OpenCLBackend",
     "ref": "miner.devices.reference:ReferenceBackend",
 }

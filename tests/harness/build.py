@@ -109,7 +109,7 @@ def build(source: Source, folder: Path, command: tuple[str, ...] | None = None) 
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{source.title}: {done.stderr[-4000:]}")
+            raise RuntimeError(f"{source.title}: {done.stderr[:4000]}")
         temporary.replace(library)
     return Kernel(library)
 

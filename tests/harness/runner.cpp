@@ -20,6 +20,12 @@ extern "C" const char *problem()
     return block::problem;
 }
 
+/* Threads of a block that the text was made for. */
+extern "C" unsigned threads()
+{
+    return group_size;
+}
+
 #ifdef RUN_SEARCH
 namespace {
 struct {

@@ -1,0 +1,78 @@
+"""In a process with a played driver: the compiler that goes with it, and what the driver counts.
+
+As a plugin of pytest (`-p tests.harness.played_rig`) it is in place before tests are collected.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from pathlib import Path
+
+from miner.codegen.source import Source
+from miner.devices import cuda_compiler
+from miner.devices.buildlog import write_build_log
+from miner.devices.nvrtc import Cubin
+from miner.errors import BuildFailed
+from tests.harness.build import build
+
+COUNTED = ("contexts", "modules", "allocations", "bytes", "pinned", "streams", "events")
+"""What a driver has alive."""
+
+
+class PlayedCompiler:
+    """In NVRTC's place: makes modules that the played driver runs on the CPU."""
+
+    name = "NVRTC 12.9"
+    version = (12, 9)
+    architectures = ("sm_50", "sm_61", "sm_86", "sm_120")
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str]] = []
+        """Titles and targets, in the order of their compilation."""
+
+    def compile(self, source: Source, architecture: str) -> Cubin:
+        return Cubin(self._module("PLAYBIN", source, architecture), 64, 0)
+
+    def ptx(self, source: Source, architecture: str) -> bytes:
+        return self._module("PLAYPTX", source, architecture.replace("sm_", "compute_"))
+
+    def _module(self, kind: str, source: Source, target: str) -> bytes:
+        self.made.append((source.title, target))
+        folder = Path(os.environ["PLAYED_KERNELS"])
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            build(source, folder)
+        except RuntimeError as error:
+            path = write_build_log(source, str(error))
+            raise BuildFailed(
+                f"{source.title} does not compile (played); log and source: {path}"
+            ) from error
+        code = (folder / f"{source.sha256}.so").read_bytes()
+        number = int(target.partition("_")[2])
+        return struct.pack("8sIIQ", kind.encode(), number, 0, len(code)) + code
+
+
+COMPILER = PlayedCompiler()
+cuda_compiler.nvrtc = lambda: COMPILER  # type: ignore[assignment]
+
+
+def played() -> ctypes.CDLL:
+    library = ctypes.CDLL("libcuda.so.1")
+    library.fake_cuda_count.restype = ctypes.c_uint64
+    return library
+
+
+def count(what: str) -> int:
+    """How many of `what` the driver has alive, or how often it was called."""
+    return int(played().fake_cuda_count(what.encode()))
+
+
+def alive() -> dict[str, int]:
+    return {what: count(what) for what in COUNTED}
+
+
+def fail(function: str, code: int, after: int = 0) -> None:
+    """Have the call of `function` after the next `after` ones return `code`."""
+    played().fake_cuda_fail(function.encode(), code, after)
