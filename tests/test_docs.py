@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from miner import errors
+from miner import catalog, errors
 from miner.catalog import load_variant
 from miner.progpow.variant import Variant
 from miner.verify import prove_variant
@@ -140,6 +140,27 @@ def test_the_commented_lines_of_the_page_are_valid_too(tmp_path: Path) -> None:
     path.write_text(spans, encoding="utf-8")
     variant = load_variant(path)
     assert (variant.clamp is None, variant.scale is None, len(variant.spans)) == (False, False, 2)
+
+
+def test_the_written_down_coin_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = blocks(CHECKOUT / "docs" / "howto" / "new-coin.md", "toml")
+    shipped = {file.name for file in (CHECKOUT / "configs" / "coins").iterdir()}
+    assert "newcoin.toml" not in shipped
+    variants = catalog.variants()
+    (tmp_path / "coins").mkdir()
+    (tmp_path / "coins" / "newcoin.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(catalog, "data_directory", lambda name: tmp_path)
+    coin = catalog.coins.__wrapped__()["NEW"]
+    assert (coin.name, coin.protocol) == ("Newcoin", "kawpow")
+    assert coin.variant in variants
+
+
+def test_the_index_names_every_page() -> None:
+    folder = CHECKOUT / "docs"
+    links = re.findall(r"\]\(([^)\s#]+)", (folder / "README.md").read_text(encoding="utf-8"))
+    pages = {str(page.relative_to(folder)) for page in folder.glob("**/*.md")}
+    unnamed = pages - set(links) - {"README.md"}
+    assert {name for name in unnamed if not name.startswith("decisions/")} == set()
 
 
 def test_numbers_of_the_readme_are_those_of_the_makefile() -> None:
