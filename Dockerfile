@@ -34,9 +34,19 @@ RUN mkdir -p /opt/progpow-miner/share/doc/progpow-miner \
       --output-file /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /opt/progpow-miner/bin/python
 
+# PyCUDA has no wheels, and its own build wants a CUDA toolkit.
+FROM wheel AS pycuda
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends g++ \
+ && rm -rf /var/lib/apt/lists/*
+RUN packaging/image/pycuda-wheel.sh python /pycuda
+
 FROM install-opencl AS install-cuda
+COPY --from=pycuda /pycuda /pycuda
 RUN python -m pip --python /opt/progpow-miner/bin/python install --no-cache-dir \
-      --constraint packaging/constraints.txt nvidia-cuda-nvrtc-cu12
+      --constraint packaging/constraints.txt --find-links /pycuda \
+      --only-binary pycuda nvidia-cuda-nvrtc-cu12 pycuda
 RUN /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
       --output-file /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /opt/progpow-miner/bin/python
@@ -73,9 +83,9 @@ ENTRYPOINT ["tini", "--", "progpow-miner"]
 CMD ["--help"]
 USER 10001:10001
 
-# NVIDIA. The miner reaches the GPU through NVIDIA's OpenCL; the compiler of the CUDA toolkit is
-# there for `progpow-miner kernel --dialect cuda`, and for the CUDA backend once there is one.
-# The host's NVIDIA Container Toolkit brings the driver: docker run --gpus all …
+# NVIDIA. A miner without the CUDA backend reaches the GPU through NVIDIA's OpenCL; PyCUDA and the
+# compiler are there for one that has it, and for `progpow-miner kernel --dialect cuda`. The host's
+# NVIDIA Container Toolkit brings the driver: docker run --gpus all …
 FROM runtime AS cuda
 USER 0:0
 ENV NVIDIA_VISIBLE_DEVICES=all \

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sha256", metavar="HEX", help="of that archive")
     parser.add_argument("--glibc", default=GLIBC, help=f"of the oldest machine ({GLIBC})")
     parser.add_argument("--extra", default="opencl", help="of the miner's package (opencl)")
+    parser.add_argument("--wheelhouse", type=Path, help="folder with wheels of your own")
     parser.add_argument("--level", type=int, default=9, help="of compression (9)")
     return parser
 
@@ -76,6 +77,8 @@ def build(given: argparse.Namespace) -> list[Path]:
     built = [made]
     farms = FARMS if given.what == "all" else (given.what,)
     if given.what != "wheel":
+        if given.wheelhouse:
+            given.wheelhouse = given.wheelhouse.resolve()
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder) / "tree"
             tree.mkdir()
@@ -83,7 +86,8 @@ def build(given: argparse.Namespace) -> list[Path]:
             executable = unpack_python(python, tree)
             site = site_packages(tree / "python")
             wanted = [f"{made}[{given.extra}]" if given.extra else str(made)]
-            install(executable, site, wanted, HERE / "constraints.txt", given.glibc)
+            constraints = HERE / "constraints.txt"
+            install(executable, site, wanted, constraints, given.glibc, given.wheelhouse)
             found = [*entries(tree), *_common(site, tree / "python")]
             for farm in farms:
                 built.append(_archive(farm, found, given.out, moment, given.level))

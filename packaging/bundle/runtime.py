@@ -84,15 +84,21 @@ def site_packages(python: Path) -> Path:
 
 
 def install(
-    executable: Path, site: Path, requirements: Sequence[str], constraints: Path, glibc: str
+    executable: Path,
+    site: Path,
+    requirements: Sequence[str],
+    constraints: Path,
+    glibc: str,
+    wheelhouse: Path | None = None,
 ) -> None:
     """Install `requirements` for `executable` into `site`, as wheels that a machine with the
-    `glibc` ("2.28") can load."""
+    `glibc` ("2.28") can load, or that are in `wheelhouse`."""
+    own = ["--find-links", str(wheelhouse)] if wheelhouse else []
     command = [
         sys.executable, "-m", "pip", "--python", str(executable), "install", "--quiet",
         "--disable-pip-version-check", "--no-compile", "--only-binary", ":all:",
         *(word for name in platforms(glibc) for word in ("--platform", name)),
-        "--target", str(site), "--constraint", str(constraints), *requirements,
+        "--target", str(site), "--constraint", str(constraints), *own, *requirements,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory() as elsewhere:
@@ -119,6 +125,7 @@ def platforms(glibc: str) -> Iterator[str]:
     if machine == "x86_64":
         yield from (f"manylinux_2_{number}_{machine}" for number in range(16, 4, -1))
         yield from (f"manylinux2010_{machine}", f"manylinux1_{machine}")
+    yield f"linux_{machine}"  # of wheels that were built by their user
 
 
 def _forget_the_place(info: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -89,6 +90,43 @@ def test_a_second_build_elsewhere_has_the_same_bytes(
     assert set(second) < set(first)
 
 
+def own_wheel(folder: Path) -> None:
+    """A wheel as its user's machine builds it, with a command."""
+    info = "tried-1.0.dist-info"
+    files = {
+        "tried.py": "",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: tried\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: false\n"
+        f"Tag: py3-none-linux_{platform.machine()}\n",
+        f"{info}/entry_points.txt": "[console_scripts]\ntried = tried:main\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"tried-1.0-py3-none-linux_{platform.machine()}.whl", "w") as w:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            w.writestr(name, text)
+
+
+def test_a_wheel_of_ones_own_is_packed_without_a_trace_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(CHECKOUT / "packaging")
+    from bundle.runtime import install
+
+    house, site = tmp_path / "house", tmp_path / "site"
+    house.mkdir()
+    own_wheel(house)
+    constraints = tmp_path / "constraints.txt"
+    constraints.touch()
+    install(Path(sys.executable), site, ["tried"], constraints, "2.28", house)
+    found = sorted(p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file())
+    info = "tried-1.0.dist-info"
+    assert found == [f"{info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")] + [
+        "tried.py"
+    ]
+    text = (site / info / "RECORD").read_text(encoding="utf-8")
+    assert sorted(line.split(",")[0] for line in text.splitlines()) == found
+
+
 def test_every_package_that_is_passed_on_has_its_notice(built: Path, tmp_path: Path) -> None:
     with tarfile.open(only(built / "hiveos")) as packed:
         members = [
@@ -164,7 +202,7 @@ def test_shellcheck_finds_nothing() -> None:
         *CHECKOUT.glob("packaging/*/*.sh"),
         CHECKOUT / "packaging/farm/progpow-miner",
     ]
-    assert len(scripts) >= 6
+    assert len(scripts) >= 7
     done = subprocess.run(
         [Path(sys.executable).parent / "shellcheck", *scripts],
         capture_output=True,

@@ -97,6 +97,7 @@ def test_hadolint_finds_nothing() -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_nothing_is_copied_into_a_target_but_its_environment(target: str) -> None:
+    assert PARENTS[target] == "runtime"
     copied = [s.rest for s in lineage(target) if s.word in ("COPY", "ADD")]
     place = "/opt/progpow-miner"
     assert copied == [f"--from=install-{target} {place} {place}"]
@@ -140,6 +141,17 @@ def test_nvidias_driver_is_found_by_opencl() -> None:
     assert registered == "echo libnvidia-opencl.so.1 > /etc/OpenCL/vendors/nvidia.icd"
     environment = last("ENV", "cuda")
     assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in environment
+
+
+def test_pycuda_is_built_where_a_compiler_is_and_nowhere_else() -> None:
+    (made,) = [s.rest for s in STEPS if "pycuda-wheel.sh" in s.rest]
+    (taken,) = [s.rest for s in STEPS if s.stage == "install-cuda" and "pip" in s.rest]
+    folder = made.split()[-1]
+    assert f"--find-links {folder} --only-binary pycuda" in taken
+    compiled = [s.stage for s in STEPS if s.word == "RUN" and "g++" in s.rest]
+    assert compiled == ["pycuda"]
+    for target in TARGETS:
+        assert not [s for s in lineage(target) if s.stage in ("wheel", "pycuda")]
 
 
 @pytest.mark.parametrize("source", sources())
