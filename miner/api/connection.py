@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from miner.api.answers import Error
-from miner.api.security import harden, refused
+from miner.api.security import SENTENCES, harden, refused
 
 QUIET = logging.Logger("miner.api")
 """aiohttp's own: what clients do wrong is no news, what we do wrong the journal tells."""
@@ -115,6 +115,14 @@ class Connection(web.RequestHandler):
         self._stop_waiting()
         if self._wire is not None:
             self._wire.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send `resp`; what aiohttp refused before our middlewares, in the form of all errors."""
+        if isinstance(resp, web.HTTPException):
+            resp = refused(resp.status, SENTENCES[resp.status])
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -17,7 +17,7 @@ from miner.api.metrics import exposition
 from miner.api.openapi import text
 from miner.api.operations import OPERATIONS, Operation
 from miner.api.questions import EventsQuestion, HistoryQuestion, SharesQuestion, asked
-from miner.api.security import answered, expect
+from miner.api.security import answered
 from miner.api.sources import Sources
 from miner.api.stream import Streams
 from miner.api.tokens import Tokens
@@ -50,9 +50,8 @@ class Endpoints:
         names = {"reload_short": "reload", "pause_device": "pause", "resume_device": "resume"}
         handle = cast(Handle, getattr(self, names.get(operation.name, operation.name)))
         if operation.method == "POST":
-            return web.post(operation.path, self._guarded(handle), expect_handler=expect)
-        head = operation.name != "stream"
-        return web.get(operation.path, handle, allow_head=head, expect_handler=expect)
+            return web.post(operation.path, self._guarded(handle))
+        return web.get(operation.path, handle, allow_head=operation.name != "stream")
 
     def _guarded(self, handle: Handle) -> Handle:
         async def guarded(request: web.Request) -> web.StreamResponse:

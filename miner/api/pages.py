@@ -6,8 +6,6 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from miner.api.security import expect
-
 MEDIA = {
     "html": "text/html",
     "js": "text/javascript",
@@ -38,4 +36,4 @@ def _route(path: str, body: bytes, media: str) -> web.RouteDef:
             headers={"Cache-Control": "no-cache"},
         )
 
-    return web.get(path, page, expect_handler=expect)
+    return web.get(path, page)

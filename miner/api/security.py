@@ -62,16 +62,6 @@ def refused(status: int, sentence: str) -> web.Response:
     return answered(Error(error=sentence), status)
 
 
-async def expect(request: web.Request) -> web.StreamResponse | None:
-    """Meet the expectation of `request`, if it is the only one there is."""
-    if request.headers.get("Expect", "").lower() != "100-continue":
-        return refused(417, SENTENCES[417])
-    if request.version >= (1, 1):
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-    return None
-
-
 def errors(clock: Clock, journal: Journal) -> Middleware:
     """Return the middleware that gives every error the same form and tells nothing of a bug but
     that there is one."""

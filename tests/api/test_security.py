@@ -233,12 +233,15 @@ async def test_a_packed_body_is_not_unpacked(serve: Serve) -> None:
 
 
 async def test_expectations_other_than_to_go_on_are_not_met(serve: Serve) -> None:
-    service = await serve()
-    answer = await service.get("/livez", "Expect: <script>")
-    assert (answer.status, answer.error) == (
-        417,
-        "the only expectation that is met is 100-continue",
-    )
+    service = await serve(panels=True)
+    for asked in ("GET /livez", "GET /", "GET /summary", "GET /nothing", "PUT /livez"):
+        answer = await service.ask(*asked.split(), "Expect: <script>")
+        assert (answer.status, answer.error) == (
+            417,
+            "the only expectation that is met is 100-continue",
+        ), asked
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
     wire = await service.wire()
     wire.send(
         "POST /reload HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {TOKEN}",
