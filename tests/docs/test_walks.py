@@ -15,8 +15,9 @@ from tests.cli.running import CHECKOUT
 from tests.docs.walk import Step, Walk, steps, unmarked
 
 TUTORIAL = CHECKOUT / "docs/tutorial.md"
+VARIANT = CHECKOUT / "docs/adding-a-variant.md"
 HOWTO = sorted((CHECKOUT / "docs/howto").glob("*.md"))
-PAGES = [TUTORIAL, *HOWTO]
+PAGES = [TUTORIAL, VARIANT, CHECKOUT / "docs/solo.md", *HOWTO]
 
 needs_shell = pytest.mark.skipif(
     not (shutil.which("bash") and shutil.which("curl")), reason="there is no bash or no curl here"
@@ -31,9 +32,10 @@ def test_every_command_is_run_or_says_why_not(page: Path) -> None:
 
 
 @needs_shell
-def test_the_tutorial(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [TUTORIAL, VARIANT], ids=lambda p: p.stem)
+def test_a_page_that_stands_alone(page: Path, tmp_path: Path) -> None:
     with Walk(tmp_path) as walk:
-        walk.follow(TUTORIAL)
+        walk.follow(page)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
 
 
 @needs_shell
-@pytest.mark.parametrize("page", [page for page in HOWTO if steps(page)], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", HOWTO, ids=lambda p: p.stem)
 def test_a_how_to(page: Path, rig: Walk) -> None:
     """Beside a miner that mines."""
     rig.follow(page)

@@ -16,7 +16,7 @@ from typing import Self
 
 from tests.cli.running import CHECKOUT, TOY
 
-SECONDS = 60.0
+SECONDS = 120.0
 """For one command, one wait and one end: many times what they take."""
 
 _MARK = re.compile(
@@ -103,7 +103,8 @@ class _Running:
 class Walk:
     """Runs pages in `folder`; whatever it started has ended when the block is left.
 
-    The usual ports give way to free ones, and the variant to a toy, whose dataset takes no time.
+    The usual ports give way to free ones, the variant to a toy, whose dataset takes no time, and
+    the devices that mine to the reference, which needs no compiler.
     """
 
     def __init__(self, folder: Path, **environ: str) -> None:
@@ -115,6 +116,7 @@ class Walk:
         self._environ = self._clean_environ(os.environ) | {
             "PROGPOW_MINER_STATE": str(folder / "state"),
             "PROGPOW_MINER_VARIANT": "./toy.toml",
+            "PROGPOW_MINER_DEVICES_USE": "ref",
             "PROGPOW_MINER_API_LISTEN": f"127.0.0.1:{self.api}",
             **environ,
         }
