@@ -1,0 +1,128 @@
+"""A miner as a process of its own: a device of a fixed rate, with every view open."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[1]
+sys.path[:0] = [str(CHECKOUT)]
+
+from miner.api.server import ApiOptions  # noqa: E402
+from miner.catalog import load_variant  # noqa: E402
+from miner.devices.device import Device, Pending  # noqa: E402
+from miner.devices.registry import Listed, choose_devices  # noqa: E402
+from miner.errors import DeviceError  # noqa: E402
+from miner.plan import Address, LedgerPlan, Live, LogPlan, Mining  # noqa: E402
+from miner.pool.url import parse_pool_url  # noqa: E402
+from miner.run import mine  # noqa: E402
+from miner.telemetry import Reading  # noqa: E402
+from miner.work import Job, NonceRange  # noqa: E402
+from tests.fakes.sensors import FakeSensors  # noqa: E402
+from tests.fakes.steady import Steady  # noqa: E402
+
+TOKEN = "a-token-of-the-soak"
+PARKING = 4
+"""Failed openings that, after a failed launch, park a device."""
+
+
+@dataclass
+class Breakable:
+    """A real device that fails when it is told to."""
+
+    real: Listed
+    fail_launch: int = 0
+    fail_open: int = 0
+
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.real.info, self._open)
+
+    def _open(self) -> Device:
+        if self.fail_open:
+            self.fail_open -= 1
+            raise DeviceError(f"{self.real.info.name}: it cannot be opened, as was ordered")
+        device: Any = _Broken(self.real.open(), self)
+        return device  # type: ignore[no-any-return]
+
+
+class _Broken:
+    """One life of it."""
+
+    def __init__(self, device: Device, orders: Breakable) -> None:
+        self._device, self._orders = device, orders
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._device, name)
+
+    def launch(self, kernel: Any, job: Job, span: NonceRange) -> Pending:
+        if self._orders.fail_launch:
+            self._orders.fail_launch -= 1
+            raise DeviceError(f"{self._orders.real.info.name}: the launch failed, as was ordered")
+        return self._device.launch(kernel, job, span)
+
+
+async def _run(asked: argparse.Namespace) -> None:
+    variant = load_variant(asked.variant)
+    steady = Steady("steady:0", pci="0000:0a:00.0")
+    other: Breakable | Steady | None = None
+    if asked.second == "opencl":
+        other = Breakable(choose_devices("opencl", None, variant)[0][0])
+    elif asked.second == "steady":
+        other = Steady("steady:1", pci="0000:0b:00.0")
+    devices = [steady.listed, *([other.listed] if other else [])]
+    reading = Reading(temperature=61.0, power=100.0, fan=40.0)
+    sensors = FakeSensors({one.info.name: reading for one in devices})
+    loop = asyncio.get_running_loop()
+
+    def break_(openings: int) -> None:
+        assert other is not None
+        other.fail_launch, other.fail_open = 1, openings
+
+    if asked.recover is not None:
+        loop.call_later(asked.recover, break_, 0)
+    if asked.park is not None:
+        loop.call_later(asked.park, break_, PARKING)
+    url = parse_pool_url(f"stratum+tcp://127.0.0.1:{asked.pool}", "wallet", "x")
+    mining = Mining(
+        variant,
+        devices,
+        Live((url,)),
+        rig="soak",
+        api=ApiOptions("127.0.0.1", 0, explicit=True, token=TOKEN, panels=True),
+        ethminer=Address("127.0.0.1", 0),
+        sgminer=Address("127.0.0.1", 0),
+        log=LogPlan("json", asked.folder / "miner.log", "json"),
+        ledger=LedgerPlan(asked.folder / "ledger.sqlite"),
+    )
+    accepted = await mine(mining, sensors=lambda infos, clock: sensors)
+    record = {
+        "accepted": accepted,
+        "launched": steady.launched,
+        "idle": steady.idle,
+        "tried": steady.tried,
+        "claimed": steady.claimed,
+        "opened": steady.opened,
+    }
+    (asked.folder / "record.json").write_text(json.dumps(record))
+
+
+def main() -> None:
+    """Mine until a signal, then write down what the device of a fixed rate did."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", type=Path, required=True)
+    parser.add_argument("--pool", type=int, required=True, help="port of the pool")
+    parser.add_argument("--folder", type=Path, required=True, help="for log, ledger and record")
+    parser.add_argument("--second", choices=("opencl", "steady"), help="device beside it")
+    parser.add_argument("--recover", type=float, help="seconds after which the second one fails")
+    parser.add_argument("--park", type=float, help="seconds after which it fails for good")
+    asyncio.run(_run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
