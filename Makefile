@@ -8,7 +8,7 @@ SHARES  ?= 5
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help mine test check fuzz format bench clean
+.PHONY: help mine test check fuzz format bench packages clean
 .NOTPARALLEL:
 
 # What was installed is remembered under the checksum of the files that decide it.
@@ -26,6 +26,8 @@ help:
 	@echo "make fuzz     feed every wire protocol what a fuzzer thinks up, for SECONDS=$(SECONDS)"
 	@echo "make format   format the Python files"
 	@echo "make bench    measure the host's hashing and the kernels"
+	@echo "make packages build the archives for farm systems into dist/; PYTHON_ARCHIVE= (URL or file)"
+	@echo "              and SHA256= name the Python that goes into them"
 	@echo "make clean    remove .venv and everything else that was made here"
 	@echo "Each sets up what it needs in .venv; PYTHON= chooses the Python (3.11 or newer)."
 
@@ -55,6 +57,10 @@ format: $(DEVELOP)
 bench: $(DEVELOP)
 	@.venv/bin/python benchmarks/host.py
 	@.venv/bin/python benchmarks/kernels.py
+
+packages: $(DEVELOP)
+	@.venv/bin/python packaging/build.py all --out dist \
+	  --python-archive "$(PYTHON_ARCHIVE)" --sha256 "$(SHA256)"
 
 clean:
 	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

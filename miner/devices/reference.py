@@ -28,7 +28,7 @@ class ReferenceBackend:
     def devices(self) -> Sequence[DeviceInfo]:
         """List it."""
         cores = os.cpu_count() or 1
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = _memory()
         return [
             DeviceInfo(
                 "ref", "ref", "CPU reference, one core", "cpu", "numba", memory, memory, cores
@@ -38,6 +38,13 @@ class ReferenceBackend:
     def open(self, info: DeviceInfo) -> Device:
         """Open it."""
         return ReferenceDevice(info)
+
+
+def _memory() -> int:
+    """Bytes of this machine; 0 where Python does not tell, as on Windows."""
+    if not hasattr(os, "sysconf"):
+        return 0
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class ReferenceDevice:
