@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 StateName = Literal[
     "starting", "building", "ready", "searching", "waiting", "exhausted", "paused", "resting",
@@ -18,6 +21,16 @@ class Answer(BaseModel):
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
+
+
+def written(answer: Answer | Sequence[Answer]) -> bytes:
+    """Return `answer` as JSON in UTF-8: null for what is no finite number, "?" for the halves of
+    characters that a pool may have in its texts."""
+    try:
+        return to_json(answer, inf_nan_mode="null")
+    except PydanticSerializationError:
+        told = to_jsonable_python(answer, inf_nan_mode="null")
+        return json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
 
 
 class Error(Answer):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from miner.api.answers import Error
+from miner.api.answers import Error, written
 from miner.api.security import SENTENCES, harden, refused
 
 QUIET = logging.Logger("miner.api")
@@ -187,10 +187,10 @@ class Refusal(asyncio.Protocol):
 
 
 def _no_room() -> bytes:
-    body = Error(error="too many clients are connected; try again later").model_dump_json()
+    body = written(Error(error="too many clients are connected; try again later"))
     head = (
         "HTTP/1.1 503 Service Unavailable", "Content-Type: application/json; charset=utf-8",
         f"Content-Length: {len(body)}", "X-Content-Type-Options: nosniff",
         "Cache-Control: no-store", "Retry-After: 10", "Connection: close", "", "",
     )  # fmt: skip
-    return "\r\n".join(head).encode() + body.encode()
+    return "\r\n".join(head).encode() + body

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from aiohttp import web
-from pydantic import RootModel
 
 from miner.api import v1
-from miner.api.answers import DeviceAnswer, Done, Health, PoolAnswer
+from miner.api.answers import Done, Health
 from miner.api.connection import Limits
 from miner.api.health import liveness, readiness
 from miner.api.metrics import exposition
@@ -27,9 +26,6 @@ Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SHARES_SECONDS = 5.0
 """The ledger's file may lie on a slow disk."""
-
-_Devices = RootModel[tuple[DeviceAnswer, ...]]
-_Pools = RootModel[tuple[PoolAnswer, ...]]
 
 
 class Endpoints:
@@ -70,7 +66,7 @@ class Endpoints:
         return answered(v1.status(self._sources.snapshot()))
 
     async def devices(self, request: web.Request) -> web.Response:
-        return answered(_Devices(v1.devices(self._sources.snapshot())))
+        return answered(v1.devices(self._sources.snapshot()))
 
     async def device(self, request: web.Request) -> web.Response:
         try:
@@ -80,7 +76,7 @@ class Endpoints:
         return answered(v1.device(found))
 
     async def pools(self, request: web.Request) -> web.Response:
-        return answered(_Pools(v1.pools(self._sources.snapshot())))
+        return answered(v1.pools(self._sources.snapshot()))
 
     async def history(self, request: web.Request) -> web.Response:
         step = asked(request, HistoryQuestion).step

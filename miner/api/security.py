@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from pydantic import BaseModel
 
-from miner.api.answers import Error
+from miner.api.answers import Answer, Error, written
 from miner.clock import Clock
 from miner.telemetry import Journal, Level
 
@@ -50,11 +49,9 @@ async def harden_answer(request: web.Request, response: web.StreamResponse) -> N
     harden(response.headers)
 
 
-def answered(answer: BaseModel, status: int = 200) -> web.Response:
+def answered(answer: Answer | Sequence[Answer], status: int = 200) -> web.Response:
     """Return `answer` as an HTTP response."""
-    return web.Response(
-        body=answer.model_dump_json().encode(), status=status, content_type="application/json"
-    )
+    return web.Response(body=written(answer), status=status, content_type="application/json")
 
 
 def refused(status: int, sentence: str) -> web.Response:

@@ -8,7 +8,7 @@ from itertools import count
 
 from aiohttp import web
 
-from miner.api.answers import Answer
+from miner.api.answers import Answer, written
 from miner.api.questions import StreamQuestion, asked
 from miner.api.sources import Sources
 from miner.api.v1 import entry, newer, status
@@ -120,4 +120,4 @@ class Streams:
 
 def _event(kind: str, answer: Answer, number: int | None = None) -> bytes:
     id_ = "" if number is None else f"id: {number}\n"
-    return f"event: {kind}\n{id_}data: {answer.model_dump_json()}\n\n".encode()
+    return f"event: {kind}\n{id_}data: ".encode() + written(answer) + b"\n\n"

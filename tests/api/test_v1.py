@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import get_args
 
 import pytest
@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from miner.api import v1
 from miner.api.answers import Error, ReadingAnswer, StateName
-from miner.telemetry import DeviceState, Reading
+from miner.telemetry import DeviceState, NewJob, PoolNotice, Reading
 from miner.telemetry.journal import KEPT
 from tests.api.conftest import Serve
-from tests.fakes.rig import Rig, busy_rig
+from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
 
 async def test_the_status_tells_what_the_snapshot_knows() -> None:
@@ -105,6 +105,15 @@ async def test_each_address_answers(serve: Serve) -> None:
     missing = await service.get("/api/v1/devices/cuda:9")
     assert missing.status == 404
     assert missing.error == "there is no such device; /api/v1/devices lists them"
+
+
+async def test_halves_of_characters_in_a_pools_words_spoil_no_answer(serve: Serve) -> None:
+    service = await serve()
+    half = "\ud83d"
+    service.rig.emit(NewJob(replace(job(), id=f"a{half}")), PoolNotice(FIRST, f"b{half}"))
+    told = (await service.get("/api/v1/status")).json
+    assert (told["job"]["id"], told["notice"]) == ("a?", "b?")
+    assert (await service.get("/api/v1/events?limit=1")).json["events"][0]["text"].endswith("b?")
 
 
 async def test_the_history_comes_in_two_steps(serve: Serve) -> None:
