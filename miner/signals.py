@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,12 +45,36 @@ def signals(
             back()
 
 
+@contextmanager
+def handled(name: str, handler: Any) -> Iterator[None]:
+    """Have `handler`, as `signal.signal` takes it, deal with the signal `name`, outside of
+    `signals`. Nothing changes where there is no such signal, or in a thread, which gets none."""
+    number = getattr(signal, name, None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def _handle(number: int, handler: Callable[[], None]) -> Callable[[], Any]:
-    """Have `handler` called on the running loop; return what ends that."""
+    """Have `handler` called on the running loop; return what gives the signal back to whoever
+    had it before."""
+    import asyncio  # takes long, and most commands need none
+
     loop = asyncio.get_running_loop()
+    before = signal.getsignal(number)
     try:
         loop.add_signal_handler(number, handler)
     except NotImplementedError:  # Windows
-        before = signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
         return lambda: signal.signal(number, before)
-    return lambda: loop.remove_signal_handler(number)
+
+    def undo() -> None:
+        loop.remove_signal_handler(number)
+        signal.signal(number, before)
+
+    return undo

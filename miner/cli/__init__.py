@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from miner.cli.mining import mine
 from miner.cli.serving import demo, pool
 from miner.cli.shares import shares
 from miner.errors import DeviceHung, MinerError
+from miner.signals import handled
 
 INTERRUPTED = 130
 """Exit code of a run that was stopped at once."""
@@ -58,7 +60,8 @@ for command in (
 def main() -> None:
     """Run the command line; every error a user can cause ends in one sentence."""
     try:
-        code = cli.main(standalone_mode=False, prog_name="progpow-miner")
+        with handled("SIGTERM", signal.default_int_handler):
+            code = cli.main(standalone_mode=False, prog_name="progpow-miner")
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from miner.cli.pools import COOKIE_VARIABLE as COOKIE_VARIABLE
 from miner.cli.pools import PASSWORD_VARIABLE as PASSWORD_VARIABLE
 from miner.cli.pools import paired
+from miner.signals import handled
 
 if TYPE_CHECKING:
     from miner.settings import Loaded
@@ -121,7 +123,9 @@ def mine(
                 )
             )
     given = {"variant": variant, "coin": coin, "pools": pools or None, **_tables(**flags)}
-    asyncio.run(_mine(lambda: load(config, given, os.environ)))
+    # A service that is told to reload while it starts, or ends, must not die of it.
+    with handled("SIGHUP", signal.SIG_IGN):
+        asyncio.run(_mine(lambda: load(config, given, os.environ)))
 
 
 def _tables(

@@ -1,0 +1,63 @@
+"""What the process does when it is signalled while it is not mining yet, or no more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from miner.signals import handled, signals
+from tests.cli.running import CHECKOUT
+
+BROKEN = "coin = "
+
+
+def starting(tmp_path: Path, number: signal.Signals) -> subprocess.CompletedProcess[str]:
+    """Signal a miner that reads its settings; what comes of them is broken."""
+    fifo = tmp_path / "settings.toml"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "miner", "mine", "-c", str(fifo)],
+        cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with fifo.open("w") as settings:  # waits for the one who reads
+        process.send_signal(number)
+        if number is signal.SIGTERM:
+            process.wait(60)
+        else:
+            settings.write(BROKEN)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess([], process.returncode, out, err)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFO")
+def test_a_reload_while_it_starts_ends_nothing(tmp_path: Path) -> None:
+    ran = starting(tmp_path, signal.SIGHUP)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "settings.toml: line 1: is not valid TOML" in ran.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFO")
+def test_a_sigterm_while_it_starts_is_a_stop_at_once(tmp_path: Path) -> None:
+    ran = starting(tmp_path, signal.SIGTERM)
+    assert ran.returncode == 130
+    assert "Traceback" not in ran.stderr
+
+
+def test_signals_are_given_back_to_whoever_had_them() -> None:
+    def theirs(*_: object) -> None:
+        raise AssertionError
+
+    async def run() -> None:
+        with signals(lambda: None, lambda line: None, lambda: None):
+            assert signal.getsignal(signal.SIGTERM) is not theirs
+
+    with handled("SIGTERM", theirs), handled("SIGHUP", signal.SIG_IGN):
+        asyncio.run(run())
+        assert signal.getsignal(signal.SIGTERM) is theirs
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
