@@ -44,7 +44,7 @@ class CudaBackend:
     def devices(self) -> Sequence[DeviceInfo]:
         """List them; raises `BackendUnavailable` where PyCUDA or the driver is missing."""
         drv = driver()
-        release = driver_text()
+        release = driver_text().removeprefix("driver ")
         try:
             found = [identity(drv, n, release) for n in range(drv.Device.count())]
         except drv.Error as error:

@@ -89,9 +89,9 @@ def choose_devices(
 
     Without names: every usable GPU; with none, the best other device. Names are those of
     `selection.matches`; their order is kept, and no hardware is used twice unless each way to it
-    is called by its own name. What `exclude` names is not even opened. Raises `NoUsableDevice` when nothing is left,
-    or when a device called by its own name cannot be used, and `ConfigError` for a name that means
-    no device.
+    is called by its own name. What `exclude` names is not even opened. Raises `NoUsableDevice`
+    when nothing is left, or when a device called by its own name cannot be used, and `ConfigError`
+    for a name that means no device.
     """
     found, missing = find_devices(backend)
     try:

@@ -32,6 +32,12 @@ FOUND, MISSING = find_devices()
 TOY = KAWPOW.with_sizes(FixedSizes(509, 20011, 0))
 """More nodes than the first slice of a dataset has."""
 
+BROKEN = {
+    "opencl": "__kernel void search(__global uint *out) { out[0] = no_such_name; }\n",
+    "cuda": 'extern "C" __global__ void search(unsigned *out) { out[0] = no_such_name; }\n',
+}
+"""A program that no compiler takes, by dialect."""
+
 
 @dataclass
 class Bench:
@@ -351,7 +357,7 @@ def test_a_failed_build_names_log_and_source_and_does_no_harm(
     kernel, span = bench.kernel(), span_of(bench, 0, 2)
     with monkeypatch.context() as patch:
         patch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
-        text = "__kernel void search(__global uint *out) { out[0] = no_such_name; }\n"
+        text = BROKEN[device.dialect]
         broken = Source("a broken program", text, "search", device.dialect, ())
         with pytest.raises(BuildFailed, match="a broken program does not compile") as caught:
             device.build(broken)

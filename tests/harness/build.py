@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.util import find_spec
@@ -18,7 +20,7 @@ from miner.codegen.source import Source
 
 _HERE = Path(__file__).parent
 _OPTIONS = (
-    "-O1", "-std=c++17", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-fno-stack-protector",
+    "-O2", "-std=c++17", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-fno-stack-protector",
 )  # fmt: skip
 
 
@@ -100,7 +102,8 @@ def build(source: Source, folder: Path, command: tuple[str, ...] | None = None) 
     library = text.with_suffix(".so")
     if not library.exists():
         text.write_text(source.text, encoding="ascii", newline="")
-        temporary = text.with_suffix(".tmp")
+        # Two cards may want one program at the same time.
+        temporary = text.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         defines = [f'-DTEXT="{text}"', f"-DRUN_{source.entry.upper()}"]
         done = subprocess.run(
             [*command, *_OPTIONS, *defines, str(_HERE / "runner.cpp"), "-o", str(temporary)],

@@ -112,7 +112,7 @@ std::set<context *> contexts;
 thread_local std::vector<context *> current;
 std::map<std::string, uint64_t> counted;
 struct fault {
-    int after;
+    int after, times;
     result code;
 };
 std::map<std::string, fault> faults;
@@ -130,7 +130,8 @@ result due(const char *name)
     if (found == faults.end() || found->second.after-- > 0)
         return success;
     const result code = found->second.code;
-    faults.erase(found);
+    if (--found->second.times <= 0)
+        faults.erase(found);
     return code;
 }
 
@@ -316,10 +317,10 @@ void find_cards()
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 /* What a test may ask and tell. */
-EXPORT void fake_cuda_fail(const char *name, result code, int after)
+EXPORT void fake_cuda_fail(const char *name, result code, int after, int times)
 {
     std::lock_guard<std::recursive_mutex> guard(lock);
-    faults[name] = {after, code};
+    faults[name] = {after, times, code};
 }
 
 EXPORT uint64_t fake_cuda_count(const char *name)

@@ -17,7 +17,7 @@ from tests.harness.build import compiler
 CHECKOUT = Path(__file__).parents[2]
 CARDS = {
     "3080": "NVIDIA Played 3080,8.6,64,0000:0A:00.0,00112233445566778899aabbccddeeff",
-    "3080 too": "NVIDIA Played 3080,8.6,64,0000:0b:00.0,10112233445566778899aabbccddeeff",
+    "3080 too": "NVIDIA Played 3080 too,8.6,64,0000:0b:00.0,10112233445566778899aabbccddeeff",
     "1080": "NVIDIA Played 1080,6.1,32,0000:03:00.0,20112233445566778899aabbccddeeff",
     "newer": "NVIDIA Played 9090,13.1,64,0000:05:00.0,30112233445566778899aabbccddeeff",
     "older": "NVIDIA Played 680,3.0,64,0000:06:00.0,40112233445566778899aabbccddeeff",
@@ -111,3 +111,8 @@ def environment(driver: Path, folder: Path, **more: str) -> dict[str, str]:
         "FAKE_CUDA_DEVICES": CARDS["3080"],
         **more,
     }
+
+
+def is_installed() -> bool:
+    """Tell whether PyCUDA lies beside the miner, and not in the cache."""
+    return find_spec("pycuda") is not None

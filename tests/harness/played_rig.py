@@ -73,6 +73,6 @@ def alive() -> dict[str, int]:
     return {what: count(what) for what in COUNTED}
 
 
-def fail(function: str, code: int, after: int = 0) -> None:
-    """Have the call of `function` after the next `after` ones return `code`."""
-    played().fake_cuda_fail(function.encode(), code, after)
+def fail(function: str, code: int, after: int = 0, times: int = 1) -> None:
+    """Have `times` calls of `function`, after the next `after` ones, return `code`."""
+    played().fake_cuda_fail(function.encode(), code, after, times)

@@ -1,0 +1,143 @@
+"""Makes a wheelhouse: all that a rig with an NVIDIA driver, but no compiler, installs from.
+
+    python packaging/wheelhouse.py --out wheelhouse
+
+PyCUDA is built from PyPI's source with g++ alone, against the headers of CUDA 12.4 from NVIDIA's
+packages, so that it imports on the drivers of that time too; the rest are wheels from PyPI, in the
+versions of packaging/constraints.txt. Neither a CUDA toolkit nor a driver is needed. The wheels are
+for the Python that runs this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parent
+CONSTRAINTS = HERE / "constraints.txt"
+
+PYCUDA = "2026.1"
+
+HEADERS = (
+    "nvidia-cuda-runtime-cu12==12.4.127",
+    "nvidia-cuda-nvcc-cu12==12.4.131",
+    "nvidia-cuda-profiler-api-cu12==12.4.127",
+)
+"""With newer headers PyCUDA asks the driver for functions that older drivers do not have."""
+
+DEFAULTS = """\
+CUDA_ROOT = {root!r}
+CUDA_INC_DIR = [{root!r} + "/include"]
+CUDA_ENABLE_CURAND = False
+CUDADRV_LIB_DIR = [{root!r} + "/stub"]
+CUDART_LIB_DIR = [{root!r} + "/stub"]
+"""
+"""Of aksetup, PyCUDA's own; nothing else can switch its part for cuRAND off."""
+
+
+class WheelhouseError(Exception):
+    """Something is missing here, or did not build; the text says what."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make what `arguments` ask for; return an exit code."""
+    parser = argparse.ArgumentParser(
+        prog="wheelhouse.py", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--out", type=Path, default=CHECKOUT / "dist/wheelhouse", help="folder")
+    parser.add_argument(
+        "--only-pycuda", action="store_true", help="build PyCUDA's wheel and nothing else"
+    )
+    given = parser.parse_args(arguments)
+    out: Path = given.out.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not list(out.glob("pycuda-*.whl")):
+            build_pycuda(out)
+        if not given.only_pycuda:
+            collect(out)
+    except WheelhouseError as error:
+        print(f"wheelhouse.py: {error}", file=sys.stderr)
+        return 1
+    for wheel in sorted(out.glob("*.whl")):
+        print(wheel)
+    if not given.only_pycuda:
+        print(
+            f"\nOn the rig:\n  pip install --no-index --find-links {out.name} "
+            "'progpow-miner[opencl]' pycuda nvidia-cuda-nvrtc-cu12"
+        )
+    return 0
+
+
+def build_pycuda(out: Path) -> None:
+    """Build PyCUDA's wheel into `out`; takes about 90 s on two cores."""
+    for tool, package in (("gcc", "gcc"), ("g++", "g++")):
+        if shutil.which(tool) is None:
+            raise WheelhouseError(f"{tool} is missing: install it (Debian and Ubuntu: {package})")
+    with tempfile.TemporaryDirectory(prefix="pycuda-") as folder:
+        work = Path(folder).resolve()
+        for name in ("home", "stub", "include"):
+            (work / name).mkdir()
+        pip("install", "--no-deps", "--target", str(work / "headers"), *HEADERS)
+        for include in (work / "headers/nvidia").glob("*/include"):
+            shutil.copytree(include, work / "include", dirs_exist_ok=True)
+        stub(work / "stub")
+        defaults = DEFAULTS.format(root=str(work))
+        (work / "home/.aksetup-defaults.py").write_text(defaults, encoding="utf-8")
+        # A home and a cache of its own: what was built against other headers is not taken.
+        pip(
+            "wheel", "--no-deps", "--no-binary", "pycuda", "--no-cache-dir", "--wheel-dir",
+            str(work / "made"), f"pycuda=={PYCUDA}",
+            home=work / "home",
+        )  # fmt: skip
+        for wheel in (work / "made").glob("pycuda-*.whl"):
+            shutil.copy(wheel, out)
+
+
+def stub(folder: Path) -> None:
+    """Make the library that PyCUDA is linked with: the real one comes with a driver only."""
+    empty = folder / "empty.c"
+    empty.write_text("", encoding="utf-8")
+    run(["gcc", "-shared", str(empty), "-o", str(folder / "libcuda.so"),
+         "-Wl,-soname,libcuda.so.1"])  # fmt: skip
+
+
+def collect(out: Path) -> None:
+    """Add the miner's wheel and all that it needs, with NVRTC, to `out`."""
+    for old in out.glob("progpow_miner-*.whl"):
+        old.unlink()
+    pip("wheel", "--no-deps", "--wheel-dir", str(out), str(CHECKOUT))
+    (miner,) = out.glob("progpow_miner-*.whl")
+    pip(
+        "download", "--dest", str(out), "--find-links", str(out), "--prefer-binary",
+        "--only-binary", ":all:", "--constraint", str(CONSTRAINTS),
+        f"{miner}[opencl]", f"pycuda=={PYCUDA}", "nvidia-cuda-nvrtc-cu12",
+    )  # fmt: skip
+
+
+def pip(*arguments: str, home: Path | None = None) -> None:
+    """Run this Python's pip."""
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    if home is not None:
+        environment.setdefault("XDG_CONFIG_HOME", str(Path.home() / ".config"))  # pip's settings
+        environment["HOME"] = str(home)
+    run([sys.executable, "-m", "pip", *arguments, "--quiet"], environment)
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> None:
+    """Run it; raises `WheelhouseError` with the end of what it said."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr)[-3000:]
+        raise WheelhouseError(f"{' '.join(command[:6])} … failed:\n{said}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

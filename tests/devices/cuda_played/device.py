@@ -1,0 +1,356 @@
+"""One card and its driver, played: memory, modules, failures. Run by test_cuda_played.py."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miner.codegen.search import search_source
+from miner.codegen.shape import shape_named
+from miner.devices.device import Device, Image
+from miner.devices.registry import find_devices
+from miner.devices.selftest import EVERY_NONCE
+from miner.engine.programs import Programs
+from miner.engine.threads import WorkPool
+from miner.errors import BuildFailed, DeviceError, OutOfMemory
+from miner.progpow.epoch import FixedSizes
+from miner.progpow.hashing import Hasher, Light
+from miner.progpow.light import dataset_nodes, light_cache
+from miner.work import Job, NonceRange, NonceSpace
+from tests.fakes.variants import KAWPOW
+from tests.harness.played_rig import COMPILER, alive, count, fail
+
+FOUND = {f.info.model: f for f in find_devices("cuda")[0]}
+TOY = KAWPOW.with_sizes(FixedSizes(509, 1021, 0))
+LARGE = KAWPOW.with_sizes(FixedSizes(509, 20011, 0))
+"""2.4 MiB, in more than one slice."""
+
+HUGE = KAWPOW.with_sizes(FixedSizes(509, 400009, 0))
+"""49 MiB: too large for the card of 32 MiB, not for the others."""
+
+LIGHT = light_cache(TOY.epoch_at(0))
+NOTHING = dict.fromkeys(alive(), 0)
+REFERENCE = Light.of(TOY.epoch_at(0), LIGHT)
+
+
+@pytest.fixture(autouse=True)
+def _all_given_back() -> Iterator[None]:
+    yield
+    gc.collect()
+    assert alive() == NOTHING
+    assert count("unloaded in flight") == 0
+
+
+@pytest.fixture
+def device() -> Iterator[Device]:
+    one = FOUND["NVIDIA Played 3080"].open()
+    yield one
+    one.close()
+
+
+def fill(device: Device, variant: Any = TOY) -> list[float]:
+    return list(device.generate(variant.epoch_at(0), LIGHT))
+
+
+def job(height: int = 0) -> Job:
+    digest = hashlib.sha256(b"header").digest()
+    epoch = TOY.epoch_at(0)
+    return Job(1, "1", TOY, digest, height, epoch, EVERY_NONCE, NonceSpace())
+
+
+def image(device: Device, height: int = 0) -> Image:
+    epoch = TOY.epoch_at(0)
+    period = TOY.period_at(height)
+    return device.build(search_source(TOY, period, epoch, device.dialect, device.shape))
+
+
+def search(device: Device, kernel: Any, height: int = 0) -> None:
+    """Search one group, and hold two of its nonces against the reference."""
+    span = NonceRange(5, device.round_up(1))
+    found = device.launch(kernel, job(height), span).wait()
+    assert found.total == found.tried == span.count
+    hits = {hit.nonce: hit for hit in found.hits}
+    hasher = Hasher.of(TOY, TOY.period_at(height), REFERENCE)
+    for nonce in (5, 5 + span.count - 1):
+        digest = hasher.hash(job(height).header_hash, nonce)
+        assert hits[nonce].final_words == tuple(np.frombuffer(digest.final_hash[:8], "<u4"))
+
+
+def works(device: Device) -> None:
+    fill(device)
+    search(device, device.load(image(device)))
+
+
+def test_two_hundred_periods_leave_nothing_behind(device: Device) -> None:
+    fill(device)
+    images = [image(device, height) for height in (0, 3, 6, 9)]
+    search(device, device.load(images[0]))
+    before, loads = alive(), count("cuModuleLoadDataEx")
+    assert before["modules"] == 1
+    for period in range(200):
+        search(device, device.load(images[period % 4]), 3 * (period % 4))
+        assert alive() == before
+    assert count("cuModuleLoadDataEx") == loads + 200
+
+
+def test_datasets_that_follow_each_other_leave_nothing_behind(device: Device) -> None:
+    works(device)
+    before = alive()
+    for _ in range(5):
+        fill(device)
+        assert alive() == before
+    device.load(image(device))
+    slices = device.generate(LARGE.epoch_at(0), LIGHT)
+    next(slices)
+    assert alive()["bytes"] > before["bytes"]
+    slices.close()  # left in the middle, as for a job of another epoch
+    works(device)
+    assert alive() == before
+
+
+def test_a_dataset_comes_in_slices(device: Device) -> None:
+    done = fill(device, LARGE)
+    assert len(done) > 2
+    assert done == sorted(done)
+    nodes = LARGE.epoch_at(0).nodes
+    assert np.array_equal(
+        device.read_nodes(nodes - 40, 40),
+        dataset_nodes(LARGE.epoch_at(0), LIGHT, nodes - 40, 40),
+    )
+
+
+def test_the_kernel_before_is_unloaded_and_says_so(device: Device) -> None:
+    fill(device)
+    old = device.load(image(device))
+    device.load(image(device, 3))
+    with pytest.raises(DeviceError, match="unloaded when the next one was loaded"):
+        device.launch(old, job(), NonceRange(0, device.round_up(1)))
+
+
+def test_what_is_in_flight_is_finished_before_its_kernel_goes(device: Device) -> None:
+    fill(device)
+    kernel = device.load(image(device))
+    pending = device.launch(kernel, job(), NonceRange(0, device.round_up(1)))
+    device.load(image(device, 3))
+    assert pending.wait().total == device.round_up(1)
+
+
+def test_a_result_is_not_read_from_a_closed_device() -> None:
+    device = FOUND["NVIDIA Played 3080"].open()
+    fill(device)
+    pending = device.launch(device.load(image(device)), job(), NonceRange(0, 256))
+    device.close()
+    with pytest.raises(DeviceError, match="searching: the device is closed"):
+        pending.wait()
+    with pytest.raises(DeviceError, match="the device is closed"):
+        fill(device)
+    device.close()
+
+
+def test_equal_cards_share_one_build_and_other_cards_none() -> None:
+    names = ("NVIDIA Played 3080", "NVIDIA Played 3080 too", "NVIDIA Played 1080")
+    one, two, other = (FOUND[name].open() for name in names)
+    # The same model twice: the played ones are told apart by their names here alone.
+    two.info = replace(two.info, model=one.info.model)
+    with WorkPool("build", 2) as pool:
+        programs = Programs(search_source, pool)
+        images = []
+        for device in (one, two, other):
+            fill(device)
+            images.append(programs.request(device, job(33)).result(60))
+            search(device, device.load(images[-1]), 33)
+    assert images[0] is images[1]
+    assert images[0].program != images[2].program
+    with pytest.raises(DeviceError, match=r"^cuda:2 at 0000:0a:00\.0: loading .*NO_BINARY_FOR_GPU"):
+        one.load(images[2])
+    search(one, one.load(images[0]), 33)
+    for device in (one, two, other):
+        device.close()
+
+
+def test_what_was_compiled_is_there_after_a_restart() -> None:
+    made = []
+    for _ in range(2):
+        device = FOUND["NVIDIA Played 3080"].open()
+        works(device)
+        search(device, device.load(image(device, 36)), 36)
+        device.close()
+        made.append(len(COMPILER.made))
+    assert made[0] == made[1]
+
+
+def test_a_card_newer_than_the_compiler_gets_text_for_its_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    device = FOUND["NVIDIA Played 9090"].open()
+    before = count("compiled by the driver")
+    works(device)
+    device.close()
+    assert {target for _, target in COMPILER.made[-2:]} == {"compute_120"}
+    assert count("compiled by the driver") == before + 2
+    (note,) = (tmp_path / "build-logs").glob("*.log")
+    assert "sm_131) is newer than NVRTC 12.9, which knows sm_120 at most" in note.read_text()
+
+
+def test_a_dataset_that_does_not_fit_is_refused_with_the_numbers() -> None:
+    device = FOUND["NVIDIA Played 1080"].open()
+    works(device)
+    epoch = HUGE.epoch_at(0)
+    with pytest.raises(OutOfMemory) as caught:
+        fill(device, HUGE)
+    said = str(caught.value)
+    assert said.startswith("cuda:0 at 0000:03:00.0: the dataset of epoch 0 needs ")
+    assert f"{epoch.entries * 256:,} bytes" in said
+    assert f"of {32 << 20:,} bytes are free" in said
+    works(device)
+    device.close()
+
+
+def test_memory_in_pieces_is_taken_in_pieces(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bytes_needed = TOY.epoch_at(0).entries * 256
+    monkeypatch.setenv("FAKE_CUDA_LARGEST", str(bytes_needed // 2))
+    works(device)
+    assert device.shape.buffers == 4
+    monkeypatch.setenv("FAKE_CUDA_LARGEST", str(bytes_needed // 8))
+    with pytest.raises(OutOfMemory, match="are free, but not in 4 pieces"):
+        fill(device)
+    monkeypatch.delenv("FAKE_CUDA_LARGEST")
+    works(device)
+    assert device.shape.buffers == 1
+
+
+def test_memory_that_the_driver_lacks_after_all(device: Device) -> None:
+    works(device)
+    fail("cuMemAlloc", 2, after=1, times=2)  # the light cache; PyCUDA tries twice
+    with pytest.raises(OutOfMemory, match=r"taking memory .*\(CUDA_ERROR_OUT_OF_MEMORY\)"):
+        fill(device)
+    works(device)
+
+
+def test_a_program_for_a_newer_driver_says_so(device: Device) -> None:
+    fill(device)
+    ready = image(device)
+    fail("cuModuleLoadDataEx", 222)
+    with pytest.raises(DeviceError, match=r"UNSUPPORTED_PTX_VERSION: driver .*CUDA 12\.4.* older"):
+        device.load(ready)
+    search(device, device.load(ready))
+
+
+def filling(device: Device) -> None:
+    fill(device, LARGE)
+
+
+def loading(device: Device) -> None:
+    device.load(image(device))
+
+
+def searching(device: Device) -> None:
+    search(device, device.load(image(device)))
+
+
+def reading(device: Device) -> None:
+    device.read_nodes(0, 64)
+
+
+FAILURES = [
+    (filling, "kernel", 700, 1, "CUDA_ERROR_ILLEGAL_ADDRESS; it is opened again"),
+    (filling, "cuMemAlloc", 719, 1, "CUDA_ERROR_LAUNCH_FAILED"),
+    (filling, "cuMemFree", 999, 0, "CUDA_ERROR_UNKNOWN; look for an Xid"),
+    (filling, "cuModuleLoadDataEx", 999, 0, "CUDA_ERROR_UNKNOWN"),
+    (filling, "cuCtxPushCurrent", 46, 2, "CUDA_ERROR_DEVICE_UNAVAILABLE"),
+    (filling, "cuCtxPopCurrent", 999, 1, "CUDA_ERROR_UNKNOWN"),
+    (loading, "cuModuleGetFunction", 999, 0, "CUDA_ERROR_UNKNOWN"),
+    (loading, "cuModuleGetFunction", 500, 0, "CUDA_ERROR_NOT_FOUND"),
+    (loading, "cuStreamSynchronize", 714, 0, "cuStreamSynchronize failed: unrecognized error code"),
+    (searching, "kernel", 719, 0, "searching: CUDA_ERROR_LAUNCH_FAILED"),
+    (searching, "kernel", 702, 0, "CUDA_ERROR_LAUNCH_TIMEOUT; .*launch_seconds"),
+    (searching, "cuEventSynchronize", 214, 0, "CUDA_ERROR_ECC_UNCORRECTABLE; .*nvidia-smi"),
+    (searching, "cuMemcpyDtoHAsync", 999, 0, "launching: CUDA_ERROR_UNKNOWN"),
+    (reading, "cuMemcpyDtoHAsync", 700, 0, "reading the dataset: CUDA_ERROR_ILLEGAL_ADDRESS"),
+]
+
+
+@pytest.mark.parametrize(
+    ("does", "function", "code", "after", "said"),
+    FAILURES,
+    ids=[f"{does.__name__}-{function}-{code}" for does, function, code, _, _ in FAILURES],
+)
+def test_a_failure_is_named_and_the_card_is_opened_again(
+    does: Callable[[Device], None], function: str, code: int, after: int, said: str
+) -> None:
+    device = FOUND["NVIDIA Played 3080"].open()
+    works(device)
+    fail(function, code, after)
+    with pytest.raises(DeviceError, match=rf"^cuda:2 at 0000:0a:00\.0: .*({said})") as caught:
+        does(device)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None
+    gc.collect()
+    device.close()
+    device.close()
+    assert alive() == NOTHING
+    again = FOUND["NVIDIA Played 3080"].open()
+    works(again)
+    again.close()
+
+
+def test_after_a_failure_nothing_is_tried_again(device: Device) -> None:
+    works(device)
+    fail("kernel", 700)
+    with pytest.raises(DeviceError, match="ILLEGAL_ADDRESS"):
+        searching(device)
+    calls = count("cuCtxPushCurrent")
+    for does in (filling, loading, reading):
+        with pytest.raises(DeviceError, match=r"it failed before \(CUDA_ERROR_ILLEGAL_ADDRESS\)"):
+            does(device)
+    assert count("cuCtxPushCurrent") == calls
+
+
+@pytest.mark.parametrize("function", ["cuCtxCreate", "cuStreamCreate", "cuMemHostAlloc"])
+def test_a_card_that_does_not_open(function: str) -> None:
+    fail(function, 999)
+    with pytest.raises(DeviceError, match=r"^cuda:2 at .*: opening: CUDA_ERROR_UNKNOWN"):
+        FOUND["NVIDIA Played 3080"].open()
+
+
+def test_a_card_that_another_program_holds() -> None:
+    fail("cuCtxCreate", 46)
+    with pytest.raises(DeviceError, match="DEVICE_UNAVAILABLE; another program holds the card"):
+        FOUND["NVIDIA Played 3080"].open()
+
+
+def test_a_shape_for_cpus_is_refused(device: Device) -> None:
+    device.take_shape(shape_named("cpu"))
+    with pytest.raises(BuildFailed, match="'cpu' is made for CPUs"):
+        fill(device)
+
+
+def test_every_card_has_a_thread_of_its_own() -> None:
+    failed: list[BaseException] = []
+
+    def body(name: str) -> None:
+        try:
+            device = FOUND[name].open()
+            works(device)
+            device.close()
+        except BaseException as error:  # noqa: BLE001
+            failed.append(error)
+
+    names = ("NVIDIA Played 3080", "NVIDIA Played 3080 too", "NVIDIA Played 1080")
+    threads = [threading.Thread(target=body, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

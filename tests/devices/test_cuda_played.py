@@ -1,0 +1,285 @@
+"""The CUDA backend on the real PyCUDA, over a driver that is played; each test in a process of
+its own, since a driver is loaded once and for all."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.harness import played
+from tests.harness.played import CHECKOUT, cards
+
+ENOUGH = 400
+"""Seconds after which a process has failed."""
+
+
+@dataclass
+class Stage:
+    """Where processes with a played driver are run."""
+
+    folder: Path
+    driver: Path
+
+    def start(
+        self, *arguments: str, stdout: IO[str] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=CHECKOUT,
+            env=played.environment(self.driver, self.folder, **environment),
+            text=True, stdout=stdout, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def says(self, code: str, **environment: str) -> str:
+        """Run it as a program that must end well, without a word that it did not print."""
+        return ended(self.start("-W", "error", "-c", code, **environment)).strip()
+
+    def pytest(
+        self, *arguments: str, stdout: IO[str] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[str]:
+        return self.start(
+            "-m", "pytest", "-q", "-x", "-p", "tests.harness.played_rig",
+            "-p", "no:cacheprovider", *arguments, stdout=stdout, **environment,
+        )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    try:
+        said, _ = process.communicate(timeout=ENOUGH)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    place = played.pycuda()
+    if isinstance(place, str):
+        pytest.skip(place)
+    folder = tmp_path_factory.mktemp("played")
+    return Stage(folder, played.played_driver(folder / "driver"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def contract(stage: Stage) -> Iterator[subprocess.Popen[str]]:
+    """The longest of all, begun first: it runs beside the others."""
+    with (stage.folder / "contract.txt").open("w") as out:
+        process = stage.pytest(
+            "tests/contract/test_contract.py", "-k", "cuda", "-rs", stdout=out
+        )  # fmt: skip
+        yield process
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """KawPow with its sizes written down outright, so that a dataset takes no time."""
+    text = (CHECKOUT / "configs/variants/kawpow.toml").read_text()
+    head, mark, answers = text.partition("[[known_answers]]")
+    head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
+    head = re.sub(r"aliases = .*", "aliases = []", head)
+    sizes = "[sizes]\nlight_items = 509\ndataset_items = 1021\nseed_epoch = 0\n\n"
+    path = tmp_path / "toy.toml"
+    path.write_text(head + sizes + mark + answers)
+    return path
+
+
+LIST = """
+from miner.devices.cuda import CudaBackend
+from miner.errors import BackendUnavailable
+try:
+    for info in CudaBackend().devices():
+        print(info.name, info.pci, info.uuid, info.model, info.driver, info.unusable, sep="|")
+except BackendUnavailable as error:
+    print(error)
+"""
+THREE = cards("3080", "older", "1080")
+
+
+def listed(stage: Stage, **environment: str) -> list[list[str]]:
+    said = stage.says(LIST, **({"FAKE_CUDA_DEVICES": THREE} | environment))
+    return [line.split("|") for line in said.splitlines()]
+
+
+def test_cards_come_in_the_order_of_their_addresses(stage: Stage) -> None:
+    found = listed(stage)
+    assert [row[:2] for row in found] == [
+        ["cuda:0", "0000:03:00.0"], ["cuda:1", "0000:06:00.0"], ["cuda:2", "0000:0a:00.0"],
+    ]  # fmt: skip
+    assert [row[3] for row in found] == [
+        "NVIDIA Played 1080", "NVIDIA Played 680", "NVIDIA Played 3080",
+    ]  # fmt: skip
+    assert found[2][2] == "GPU-00112233-4455-6677-8899-aabbccddeeff"
+    assert {row[4] for row in found} == {"CUDA 12.4"}
+    assert [row[5] for row in found[::2]] == ["None", "None"]
+    assert found[1][5] == (
+        "its compute capability 3.0 is below 5.0, the oldest that CUDA 12 makes programs for"
+    )
+
+
+def test_an_order_that_the_user_chose_stays(stage: Stage) -> None:
+    found = listed(stage, CUDA_DEVICE_ORDER="FASTEST_FIRST")
+    assert [row[3] for row in found][0] == "NVIDIA Played 3080"
+
+
+@pytest.mark.parametrize(
+    ("visible", "models"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": "2,0"}, ["3080", "1080"]),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-0011"}, ["3080"]),
+        ({"NVIDIA_VISIBLE_DEVICES": "all"}, ["1080", "680", "3080"]),
+        ({"NVIDIA_VISIBLE_DEVICES": "void"}, ["1080", "680", "3080"]),
+        ({"NVIDIA_VISIBLE_DEVICES": "2"}, ["1080", "680", "3080"]),
+        ({"NVIDIA_VISIBLE_DEVICES": "GPU-00112233-4455-6677-8899-aabbccddeeff"}, ["3080"]),
+        ({"NVIDIA_VISIBLE_DEVICES": "GPU-20112233,GPU-40112233"}, ["1080", "680"]),
+        ({"CUDA_VISIBLE_DEVICES": "0,1", "NVIDIA_VISIBLE_DEVICES": "GPU-4011"}, ["680"]),
+    ],
+)
+def test_hidden_cards_are_not_there(
+    stage: Stage, visible: dict[str, str], models: list[str]
+) -> None:
+    found = listed(stage, **visible)
+    assert [row[3].removeprefix("NVIDIA Played ") for row in found] == models
+    assert [row[0] for row in found][0] == ("cuda:1" if models == ["680"] else "cuda:0") or (
+        "NVIDIA_VISIBLE_DEVICES" in visible
+    )
+
+
+def test_when_every_card_is_hidden_the_sentence_says_by_what(stage: Stage) -> None:
+    said = stage.says(LIST, CUDA_VISIBLE_DEVICES="7")
+    assert said == "no CUDA device is there: CUDA_VISIBLE_DEVICES='7' hides every one"
+
+
+def test_a_machine_without_a_card(stage: Stage) -> None:
+    said = stage.says(LIST, FAKE_CUDA_DEVICES="")
+    assert "CUDA_ERROR_NO_DEVICE: no CUDA device is there; see whether nvidia-smi" in said
+
+
+def test_a_card_that_nobody_may_use(stage: Stage) -> None:
+    found = listed(stage, FAKE_CUDA_MODE="2")
+    assert found[0][5].startswith("its compute mode is Prohibited: nvidia-smi")
+
+
+def test_a_driver_that_does_not_start(stage: Stage) -> None:
+    code = 'import ctypes; ctypes.CDLL("libcuda.so.1").fake_cuda_fail(b"cuInit", {}, 0, 1)'
+    said = stage.says(code.format(803) + LIST)
+    assert said.startswith("the NVIDIA driver does not start: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH: ")
+    assert "reboot" in said
+    said = stage.says(code.format(999) + LIST)
+    assert "CUDA_ERROR_UNKNOWN: the kernel module does not answer; " in said
+
+
+def test_a_driver_that_is_older_than_pycuda(stage: Stage, tmp_path: Path) -> None:
+    old = Stage(stage.folder, played.played_driver(tmp_path, old=True))
+    said = old.says(LIST, FAKE_CUDA_VERSION="11040")
+    assert re.match(
+        r"driver (\S+ \(CUDA 11\.4\)|CUDA 11\.4) is older than what PyCUDA was built for "
+        r"\(it has no cu\w+\): update the driver, or install PyCUDA from a wheelhouse",
+        said,
+    )
+
+
+def test_a_driver_that_is_older_than_the_compiler(stage: Stage) -> None:
+    said = stage.says(
+        "import tests.harness.played_rig\n"
+        "from miner.devices.registry import find_devices, probed\n"
+        "from miner.catalog import variants\n"
+        "(found,), _ = find_devices('cuda')\n"
+        "print(probed(found, variants()['kawpow']).info.unusable)\n",
+        FAKE_CUDA_VERSION="11040",
+    )
+    assert re.match(
+        r"driver .*CUDA 11\.4.* is older than NVRTC 12\.9: install driver 525 or ", said
+    )
+
+
+def test_a_driver_without_pycuda(stage: Stage) -> None:
+    if played.is_installed():
+        pytest.skip("PyCUDA is installed beside the miner")
+    said = stage.says(LIST, PYTHONPATH=str(CHECKOUT))
+    assert said.startswith("PyCUDA is not installed: pip install 'progpow-miner[cuda]' ")
+
+
+def test_a_pycuda_that_is_broken(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "pycuda").mkdir()
+    (tmp_path / "pycuda/__init__.py").write_text("")
+    (tmp_path / "pycuda/driver.py").write_text("import no_such_module\n")
+    said = stage.says(LIST, PYTHONPATH=f"{CHECKOUT}:{tmp_path}")
+    assert said == (
+        "PyCUDA cannot be loaded (No module named 'no_such_module'): install it again, for this "
+        "Python"
+    )
+
+
+def test_a_thread_that_ends_without_closing_takes_nothing_with_it(stage: Stage) -> None:
+    said = stage.says(
+        "import threading\n"
+        "from miner.devices.registry import find_devices\n"
+        "(found,), _ = find_devices('cuda')\n"
+        "kept = []\n"
+        "thread = threading.Thread(target=lambda: kept.append(found.open()))\n"
+        "thread.start(); thread.join()\n"
+        "kept[0].close(); kept.clear()\n"
+        "print('alive')\n"
+    )
+    assert said == "alive"
+
+
+def test_memory_modules_and_failures(stage: Stage) -> None:
+    said = ended(
+        stage.pytest(
+            "tests/devices/cuda_played/device.py",
+            FAKE_CUDA_DEVICES=cards("3080", "3080 too", "1080", "newer"),
+        )
+    )
+    assert re.search(r"^\d+ passed in ", said, re.MULTILINE), said
+
+
+DEMO = """
+import sys
+import tests.harness.played_rig as rig
+from miner.cli import main
+rig.fail("kernel", 700, after=20)
+sys.argv = ["progpow-miner", "demo", "--variant", sys.argv[1], "--devices", "cuda:0,cuda:1",
+            "--shares", "100", "--difficulty", "1e-7", "--block-time", "1"]
+try:
+    main()
+finally:
+    print("ALIVE", rig.alive()["contexts"], "MADE", len(rig.COMPILER.made))
+"""
+
+
+def test_a_rig_mines_on_when_a_card_fails(stage: Stage, toy: Path) -> None:
+    process = stage.start(
+        "-c", DEMO, str(toy), FAKE_CUDA_DEVICES=cards("3080", "1080"), PYTHONUNBUFFERED="1"
+    )
+    said = ended(process)
+    assert "ILLEGAL_ADDRESS; it is opened again" in said
+    lost = re.search(r"(cuda:\d) +FAULT", said)
+    assert lost, said
+    # Its dataset was there, and is there again; what the other one found counted meanwhile.
+    assert len(re.findall(rf"{lost[1]} .* generated and proved", said)) == 2, said
+    assert re.search(r"summary +\d+ shares accepted", said), said
+    assert "ALIVE 0 " in said, said
+
+
+def test_the_contract(stage: Stage, contract: subprocess.Popen[str]) -> None:
+    try:
+        contract.wait(ENOUGH)
+    finally:
+        contract.kill()
+    said = (stage.folder / "contract.txt").read_text()
+    assert contract.returncode == 0, said
+    found = re.search(r"^(\d+) passed, (\d+) skipped", said, re.MULTILINE)
+    assert found, said
+    assert (int(found[1]) >= 35, int(found[2])) == (True, 2), said
+    assert said.count("is made for CPUs") == 2, said
