@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from miner.engine.engine import Engine
 from miner.errors import ConfigError
@@ -28,10 +28,11 @@ class Control:
         connections: Connections,
         guard: HeatGuard,
         set_level: Callable[[Level], None],
+        hide: Callable[[Sequence[str], Sequence[str]], None] = lambda secrets, wallets: None,
     ) -> None:
         self._mining, self._live = mining, mining.live
         self._engine, self._client, self._connections = engine, client, connections
-        self._guard, self._set_level = guard, set_level
+        self._guard, self._set_level, self._hide = guard, set_level, hide
         self._reloading = asyncio.Lock()
         self._names = [listed.info.name for listed in mining.devices]
 
@@ -56,6 +57,7 @@ class Control:
             raise ConfigError("there is no settings file to read again; start with --config FILE")
         async with self._reloading:
             new = self._mining.read()
+            self._hide(new.secrets, new.wallets)
             done = await self._apply(new.live)
         waiting = sorted(
             key

@@ -36,6 +36,9 @@ class Read:
     live: Live
     fixed: Mapping[str, object] = field(default_factory=dict)
     """What needs a new start to change, by its key."""
+    secrets: Sequence[str] = field(default=(), repr=False)
+    """As `Mining.secrets`, besides those known before."""
+    wallets: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

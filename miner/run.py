@@ -17,7 +17,7 @@ from miner.control import Control
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
-from miner.errors import DeviceHung, MinerError
+from miner.errors import DeviceHung, EveryPoolRefused, MinerError
 from miner.plan import Mining
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
@@ -118,8 +118,9 @@ class _Run:
             )  # fmt: skip
             self._engine = self._new_engine(builds)
             self._control = Control(
-                mining, self._engine, self._client, connections, self._guard, views.set_level
-            )
+                mining, self._engine, self._client, connections, self._guard, views.set_level,
+                self._clean.add,
+            )  # fmt: skip
             async with views.ports(self._control):
                 await self._work(views, reading)
         if reading.left:
@@ -131,7 +132,7 @@ class _Run:
         async with asyncio.TaskGroup() as outer:
             tasks = [
                 *views.keep(outer),
-                outer.create_task(self._client.run()),
+                outer.create_task(self._keep_pools()),
                 outer.create_task(self._keep_sensors(reading)),
                 outer.create_task(self._engine.keep_watch()),
             ]
@@ -207,6 +208,13 @@ class _Run:
             return None
         say = self._journal.say
         return Recorder(self._mining.record, self._clock, lambda text: say("record", text))
+
+    async def _keep_pools(self) -> None:
+        try:
+            await self._client.run()
+        except EveryPoolRefused as error:
+            # Pools repeat logins; the cause would tell what the sentence hides.
+            raise EveryPoolRefused(self._clean(str(error))) from None
 
     async def _keep_sensors(self, reading: WorkPool) -> None:
         infos = [one.info for one in self._mining.devices]

@@ -66,8 +66,13 @@ def mining_of(read: Callable[[], Loaded], write: Callable[[str], None]) -> Minin
 
     def again() -> Read:
         new = read().settings
-        tunings = _tunings(new, use)
-        return Read(_live(new, _pools(new, coin), tunings), _fixed(new, tunings))
+        pools, tunings = _pools(new, coin), _tunings(new, use)
+        return Read(
+            _live(new, pools, tunings),
+            _fixed(new, tunings),
+            _secrets(pools, token_of(new.api)),
+            _wallets(pools),
+        )
 
     return Mining(
         variant,

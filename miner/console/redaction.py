@@ -30,7 +30,14 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = (), wallets: Iterable[str] = ()) -> None:
-        given = tuple(secrets)
+        self._given: tuple[str, ...] = ()
+        self._wallets: tuple[str, ...] = ()
+        self.add(secrets, wallets)
+
+    def add(self, secrets: Iterable[str], wallets: Iterable[str]) -> None:
+        """Replace these, too, from now on."""
+        self._given = given = tuple(dict.fromkeys((*self._given, *secrets)))
+        self._wallets = wallets = tuple(dict.fromkeys((*self._wallets, *wallets)))
         # What stands encoded in a URL may be told as it is meant.
         hidden = {s for s in (*given, *map(unquote, given)) if len(s) >= SHORTEST_SECRET}
         short = {w for w in wallets if len(w) >= SHORTEST_WALLET} - hidden

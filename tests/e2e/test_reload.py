@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import socket
+import socketserver
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -197,3 +199,42 @@ def test_a_level_that_says_less_holds_at_once_and_a_log_that_was_moved_away_is_b
     assert max(b - a for a, b in pairwise(numbers)) > 2, "none was unsaid"
     assert "accepted 1 " in moved.read_text()
     assert f"accepted {numbers[-1]} " in rig.log.read_text()
+
+
+class _Echo(socketserver.StreamRequestHandler):
+    """A pool that refuses every login, and repeats it."""
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            request = json.loads(line)
+            answer = {"id": request["id"], "result": [None, "00"], "error": None}
+            if request["method"] != "mining.subscribe":
+                answer["result"] = None
+                answer["error"] = [24, f"no such account: {request['params']}", None]
+            self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+def test_a_password_and_a_wallet_that_came_with_a_reload_are_hidden_like_those_before(
+    start: Start, rig: Rig, toy: str
+) -> None:
+    password, wallet = "correct-horse-battery", "RXi5TW6tSrKWqzDgCHKMCTKyPTPXqYbRYS"
+    _, port = a_pool(start, toy)
+    rig.write(port)
+    miner = start("mine", "-c", str(rig.file), "--give-up", "3")
+    miner.until("share .*accepted")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as echo:
+        serving = threading.Thread(target=echo.serve_forever)
+        serving.start()
+        try:
+            rig.write(echo.server_address[1])
+            login = f'user = "{wallet}"\npassword = "{password}"\nprotocol = "kawpow"'
+            rig.file.write_text(rig.file.read_text().replace('user = "w"', login))
+            miner.process.send_signal(signal.SIGHUP)
+            assert miner.end() == 4, miner.text
+        finally:
+            echo.shutdown()
+            serving.join()
+    assert "no such account" in miner.text
+    for text in (miner.text, rig.log.read_text()):
+        assert password not in text
+        assert wallet not in text
