@@ -33,6 +33,7 @@ from miner.devices.registry import find_devices  # noqa: E402
 from tests.e2e.agreement import (  # noqa: E402
     Fact,
     disagreements,
+    of_entries,
     of_line,
     of_summary,
     read_all,
@@ -141,6 +142,7 @@ async def soak(minutes: float, folder: Path) -> dict[str, Any]:
     for name in ("console.jsonl", "miner.log"):
         ended = [r["text"] for r in records(folder / name) if r["topic"] == "summary"]
         facts += of_summary(f"summary in {name}", ended)
+        facts += of_entries(f"shares in {name}", records(folder / name))
     record = json.loads((folder / "record.json").read_text())
     device = {"tried": record["tried"], "found": record["claimed"]}
     # What was found too late to be sent is a hit of the device, and none of the counters.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -163,13 +164,15 @@ def of_line(view: str, status: Mapping[str, Any]) -> Iterator[Fact]:
         yield from _sums(view, one["name"], one["shares"])
 
 
-def of_entries(entries: Iterable[Mapping[str, Any]]) -> Iterator[Fact]:
+def of_entries(view: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Fact]:
     """Count the shares of which a log in JSON tells."""
     told: dict[str, float] = defaultdict(float)
     for entry in entries:
         if entry["topic"] == "share":
-            told[next(word for word in BY_LENGTH if entry["text"].startswith(word))] += 1
-    yield from _outcomes("log", RIG, told)
+            word = next(word for word in BY_LENGTH if entry["text"].startswith(word))
+            more = re.search(r"\(said (once|\d+ times) more\)$", entry["text"])
+            told[word] += int(more[1].split()[0].replace("once", "1")) if more else 1
+    yield from _outcomes(view, RIG, told)
 
 
 def of_summary(view: str, lines: Iterable[str]) -> Iterator[Fact]:

@@ -64,7 +64,7 @@ LIES = ("stale", "low difficulty", "duplicate", "invalid")
 VIEWS = {
     "status", "stream", "devices", "pools", "metrics", "shares", "ledger", "/summary", "/2/summary",
     "/mmpos", "/hiveos", "getstat1", "getstatdetail", "sgminer", "console", "console's summary",
-    "log's summary", "log",
+    "log's summary", "console's shares", "log's shares",
 }  # fmt: skip
 
 
@@ -240,7 +240,7 @@ async def test_all_views_agree_with_the_ledger_the_devices_and_the_pool(
 
     for name, text in (("console", console.getvalue()), ("log", log.read_text())):
         facts += of_summary(f"{name}'s summary", summary_of(text))
-    facts += of_entries(records(log.read_text()))
+        facts += of_entries(f"{name}'s shares", records(text))
     assert disagreements(facts) == []
     assert {fact.view for fact in facts if fact.what == "accepted"} == VIEWS
     assert accepted == whole["accepted"]
