@@ -63,20 +63,21 @@ class Endpoints:
         return guarded
 
     async def status(self, request: web.Request) -> web.Response:
-        return answered(v1.status(self._sources.snapshot()))
+        body = self._sources.moment.of(v1.status_text)
+        return web.Response(body=body, content_type="application/json")
 
     async def devices(self, request: web.Request) -> web.Response:
-        return answered(v1.devices(self._sources.snapshot()))
+        return answered(self._sources.moment.of(v1.devices))
 
     async def device(self, request: web.Request) -> web.Response:
         try:
-            found = self._sources.snapshot().device(request.match_info["name"])
+            found = self._sources.moment.snapshot().device(request.match_info["name"])
         except KeyError:
             raise _no_device() from None
         return answered(v1.device(found))
 
     async def pools(self, request: web.Request) -> web.Response:
-        return answered(v1.pools(self._sources.snapshot()))
+        return answered(self._sources.moment.of(v1.pools))
 
     async def history(self, request: web.Request) -> web.Response:
         step = asked(request, HistoryQuestion).step
@@ -121,14 +122,15 @@ class Endpoints:
         return web.Response(body=text().encode(), content_type="application/json")
 
     async def livez(self, request: web.Request) -> web.Response:
-        return _health(liveness(self._sources.snapshot()))
+        return _health(self._sources.moment.of(liveness))
 
     async def readyz(self, request: web.Request) -> web.Response:
-        return _health(readiness(self._sources.snapshot()))
+        return _health(self._sources.moment.of(readiness))
 
     async def metrics(self, request: web.Request) -> web.Response:
         accept = ",".join(request.headers.getall("Accept", []))
-        body, form = exposition(self._sources.snapshot(), accept)
+        render, form = exposition(accept)
+        body = self._sources.moment.of(render)
         return web.Response(body=body, headers={"Content-Type": form, "Vary": "Accept"})
 
     def _tell(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -18,18 +17,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encode
 from prometheus_client.utils import floatToGoString
 
 from miner.api.series import OF_DEVICE, OF_POOL, OF_RIG, Series, T
-from miner.telemetry import Histogram, PoolSnapshot, PoolState, Snapshot, Tally
+from miner.telemetry import Histogram, Snapshot, Tally
 from miner.work import DeviceInfo, Outcome
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """Of what `metrics` returns."""
 
-MOST_POOLS = 32
-"""Pools that have series of their own. A pool may send us to other ports of its host, each of
-which is a pool to the snapshot, and could so fill somebody's Prometheus."""
-
-OTHERS = "others"
-"""The label under which the pools beyond `MOST_POOLS` are counted."""
+_ENCODE_OPEN, _OPEN_TYPE = choose_encoder("application/openmetrics-text")
 
 _PREFIX = "progpow_miner"
 _UNITS = (
@@ -40,20 +34,28 @@ _UNITS = (
 
 def metrics(snapshot: Snapshot) -> bytes:
     """Return the snapshot and this process in the text format 0.0.4 of Prometheus, UTF-8."""
-    return exposition(snapshot)[0]
+    return generate_latest(_registry(snapshot))
 
 
-def exposition(snapshot: Snapshot, accept: str = "") -> tuple[bytes, str]:
-    """Return (text, content type) as `accept`, a request's header, prefers them: OpenMetrics
+def open_metrics(snapshot: Snapshot) -> bytes:
+    """Return the same in the format OpenMetrics."""
+    return _ENCODE_OPEN(_registry(snapshot))
+
+
+def exposition(accept: str) -> tuple[Callable[[Snapshot], bytes], str]:
+    """Return (renderer, content type) as `accept`, a request's header, prefers them: OpenMetrics
     where it is named there, else the text format 0.0.4."""
+    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if "application/openmetrics-text" in wanted:
+        return open_metrics, _OPEN_TYPE
+    return metrics, CONTENT_TYPE
+
+
+def _registry(snapshot: Snapshot) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(snapshot))
     ProcessCollector(registry=registry)
-    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-    if "application/openmetrics-text" in wanted:
-        encode, kind = choose_encoder("application/openmetrics-text")
-        return encode(registry), kind
-    return generate_latest(registry), CONTENT_TYPE
+    return registry
 
 
 def device_labels(devices: Iterable[DeviceInfo]) -> dict[str, str]:
@@ -91,7 +93,7 @@ class SnapshotCollector:
         for of_device in OF_DEVICE:
             yield _family(of_device, ["device", "uuid", "algorithm"], devices)
         yield self._shares()
-        pools = [([pool.label, algorithm], pool) for pool in _bounded(snapshot.pools)]
+        pools = [([pool.label, algorithm], pool) for pool in snapshot.pools]
         for of_pool in OF_POOL:
             yield _family(of_pool, ["pool", "algorithm"], pools)
         timings = snapshot.timings
@@ -121,20 +123,13 @@ class SnapshotCollector:
     def _shares(self) -> Metric:
         """Every outcome of every device at every pool, from zero: a rate needs its zero."""
         snapshot = self._snapshot
-        beyond = {pool.label for pool in snapshot.pools[MOST_POOLS:]}
-        counts: dict[tuple[str, str, str], int] = {}
-        devices = [device.name for device in snapshot.devices]
-        zeros = {(name, pool.label): Tally() for name in devices for pool in snapshot.pools}
-        for (name, pool), tally in {**zeros, **snapshot.by_pool}.items():
-            outcomes = {o.name.lower(): tally.outcomes.get(o, 0) for o in Outcome}
-            for outcome, count in (outcomes | {"hardware": tally.hardware}).items():
-                key = (name, OTHERS if pool in beyond else pool, outcome)
-                counts[key] = counts.get(key, 0) + count
         uuids = {device.name: device.info.uuid for device in snapshot.devices}
+        zeros = {(name, pool.label): Tally() for name in uuids for pool in snapshot.pools}
         series = Series[int]("shares_total", "Shares by what became of them.", lambda n: n)
         rows = [
             ([*self._device(name, uuids.get(name)), pool, outcome], count)
-            for (name, pool, outcome), count in counts.items()
+            for (name, pool), tally in {**zeros, **snapshot.by_pool}.items()
+            for outcome, count in _outcomes(tally).items()
         ]
         return _family(series, ["device", "uuid", "algorithm", "pool", "outcome"], rows)
 
@@ -169,27 +164,9 @@ def _family(
     return family
 
 
-def _bounded(pools: Sequence[PoolSnapshot]) -> list[PoolSnapshot]:
-    """Return the first `MOST_POOLS`, and the others as one."""
-    own, others = list(pools[:MOST_POOLS]), pools[MOST_POOLS:]
-    if others:
-        states = {pool.state for pool in others}
-        connected = PoolState.CONNECTED in states
-        own.append(
-            replace(
-                others[-1],
-                label=OTHERS,
-                state=PoolState.CONNECTED if connected else PoolState.LOST,
-                unverified=any(pool.unverified for pool in others),
-                logins=sum(pool.logins for pool in others),
-                losses=sum(pool.losses for pool in others),
-                last_share_at=max(
-                    (p.last_share_at for p in others if p.last_share_at), default=None
-                ),
-                work=sum(pool.work for pool in others),
-            )
-        )
-    return own
+def _outcomes(tally: Tally) -> dict[str, int]:
+    told = {outcome.name.lower(): tally.outcomes.get(outcome, 0) for outcome in Outcome}
+    return {**told, "hardware": tally.hardware}
 
 
 def _text(value: str) -> str:

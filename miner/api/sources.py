@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any, Protocol
 
+from miner.api.moment import Moment
 from miner.clock import Clock
 from miner.telemetry import History, Journal, Snapshot, Telemetry
 
@@ -34,7 +35,7 @@ class Control(Protocol):
 class Sources:
     """Everything that the API shows or does; used on the event loop's thread only."""
 
-    snapshot: Callable[[], Snapshot]
+    snapshot: InitVar[Callable[[], Snapshot]]
     journal: Journal
     history: History
     telemetry: Telemetry
@@ -42,3 +43,9 @@ class Sources:
     control: Control
     shares: NewestShares | None = None
     """None: this run keeps no ledger."""
+    moment: Moment = field(init=False)
+    """What every view but the stream's entries is made of."""
+
+    def __post_init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        moment = Moment(snapshot, self.telemetry, self.clock)
+        object.__setattr__(self, "moment", moment)

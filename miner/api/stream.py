@@ -8,10 +8,10 @@ from itertools import count
 
 from aiohttp import web
 
-from miner.api.answers import Answer, written
+from miner.api.answers import written
 from miner.api.questions import StreamQuestion, asked
 from miner.api.sources import Sources
-from miner.api.v1 import entry, newer, status
+from miner.api.v1 import entry, newer, status_text
 from miner.clock import Clock
 
 STATUS_SECONDS = 1.0
@@ -105,10 +105,10 @@ class Streams:
             pieces = []
             for found in newer(self._sources.journal.entries, last):
                 last = found.number
-                pieces.append(_event("entry", entry(found), last))
+                pieces.append(_event("entry", written(entry(found)), last))
             if listener.status:
                 listener.status = False
-                pieces.append(_event("status", status(self._sources.snapshot())))
+                pieces.append(_event("status", self._sources.moment.of(status_text)))
             if listener.beat:
                 listener.beat = False
                 pieces.append(b": alive\n\n")
@@ -118,6 +118,6 @@ class Streams:
                 await listener.wake.wait()
 
 
-def _event(kind: str, answer: Answer, number: int | None = None) -> bytes:
+def _event(kind: str, answer: bytes, number: int | None = None) -> bytes:
     id_ = "" if number is None else f"id: {number}\n"
-    return f"event: {kind}\n{id_}data: ".encode() + written(answer) + b"\n\n"
+    return f"event: {kind}\n{id_}data: ".encode() + answer + b"\n\n"

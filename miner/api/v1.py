@@ -27,6 +27,7 @@ from miner.api.answers import (
     StateName,
     Status,
     TimingsAnswer,
+    written,
 )
 from miner.api.health import readiness
 from miner.telemetry import (
@@ -79,6 +80,11 @@ def status(snapshot: Snapshot) -> Status:
         devices=devices(snapshot),
         timings=_timings(snapshot.timings),
     )
+
+
+def status_text(snapshot: Snapshot) -> bytes:
+    """Return the same as JSON."""
+    return written(status(snapshot))
 
 
 def devices(snapshot: Snapshot) -> tuple[DeviceAnswer, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -165,17 +165,17 @@ async def serve() -> AsyncIterator[Serve]:
             **options: Any,
         ) -> Service:
             rig, control = await busy_rig() if busy else small_rig(), FakeControl()
-            given = Sources(
-                snapshot=rig.telemetry.snapshot,
-                journal=rig.journal,
-                history=rig.history,
-                telemetry=rig.telemetry,
-                clock=rig.clock,
-                control=control,
-                shares=newest,
-            )
+            given: dict[str, Any] = {
+                "snapshot": rig.telemetry.snapshot,
+                "journal": rig.journal,
+                "history": rig.history,
+                "telemetry": rig.telemetry,
+                "clock": rig.clock,
+                "control": control,
+                "shares": newest,
+            }
             wanted = ApiOptions(**{"port": 0, "explicit": True, "token": TOKEN, **options})
-            server = ApiServer(wanted, replace(given, **(sources or {})), limits=limits)
+            server = ApiServer(wanted, Sources(**(given | (sources or {}))), limits=limits)
             service = Service(rig, control, await stack.enter_async_context(server))
             services.append(service)
             return service

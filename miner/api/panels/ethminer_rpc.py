@@ -11,7 +11,7 @@ from miner.api.panels.ethminer import connections, getstat1, getstatdetail
 from miner.api.panels.figures import dumps
 from miner.api.panels.lines import LINE_LIMIT, Lines, PanelPort
 from miner.api.sources import Sources
-from miner.telemetry import Level, Snapshot
+from miner.telemetry import Level
 
 KEY = "[api] ethminer"
 
@@ -111,11 +111,9 @@ class Rpc:
         self._authorized = False
         self._wrong = 0
         self._lines = Lines()
-        self._seen: Snapshot | None = None
         self.ended = False
 
     def receive(self, data: bytes) -> bytes:
-        self._seen = None
         answers = [self._answer(line) for line in self._lines.feed(data)]
         if self._lines.too_long and not self.ended:
             self.ended = True
@@ -124,7 +122,6 @@ class Rpc:
         return b"".join(answers)
 
     def end(self) -> bytes:
-        self._seen = None
         rest = self._lines.rest()
         answer = self._answer(rest) if rest else b""
         self.ended = True
@@ -145,19 +142,12 @@ class Rpc:
         except _Refused as refused:
             return _failure(number, refused.code, str(refused))
 
-    @property
-    def _snapshot(self) -> Snapshot:
-        """One for all requests that arrived together: it costs more than an answer does."""
-        if self._seen is None:
-            self._seen = self._sources.snapshot()
-        return self._seen
-
     def _result(self, request: Mapping[str, Any]) -> Any:
         method, params = request.get("method"), request.get("params", {})
         if not isinstance(method, str):
             raise _Refused(INVALID_REQUEST, "a request needs a method")
         if read := READS.get(method):
-            return read(self._snapshot)
+            return self._sources.moment.of(read)
         if method in NOT_OFFERED:
             raise _Refused(UNKNOWN_METHOD, f"{method} is not supported: {NOT_OFFERED[method]}")
         match method:
@@ -193,7 +183,7 @@ class Rpc:
         index, pause = params.get("index"), params.get("pause")
         if not isinstance(index, int) or isinstance(index, bool) or not isinstance(pause, bool):
             raise _Refused(INVALID_PARAMS, "params needs index, a number, and pause, true or false")
-        devices = self._snapshot.devices
+        devices = self._sources.moment.snapshot().devices
         if not 0 <= index < len(devices):
             raise _Refused(BAD_VALUE, f"there is no card {index}: there are {len(devices)}")
         name, control = devices[index].name, self._sources.control
@@ -201,7 +191,6 @@ class Rpc:
             (control.pause if pause else control.resume)(name)
         except KeyError:
             raise _Refused(BAD_VALUE, f"card {index} is not one that mines") from None
-        self._seen = None
         return True
 
 

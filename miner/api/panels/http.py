@@ -31,9 +31,12 @@ def routes(sources: Sources) -> list[web.RouteDef]:
 
 
 def _handler(sources: Sources, shape: Callable[[Snapshot], Any]) -> Callable[[web.Request], Any]:
+    def text(snapshot: Snapshot) -> str:
+        return dumps(shape(snapshot))
+
     async def answer(request: web.Request) -> web.Response:
         return web.json_response(
-            shape(sources.snapshot()), dumps=dumps, headers={"Cache-Control": "no-store"}
+            text=sources.moment.of(text), headers={"Cache-Control": "no-store"}
         )
 
     return answer

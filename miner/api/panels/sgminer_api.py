@@ -127,7 +127,7 @@ class SgminerApi:
         return self._answer(request, final=True) if request else b""
 
     def _answer(self, request: bytes, final: bool) -> bytes:
-        snapshot = self._sources.snapshot()
+        snapshot = self._sources.moment.snapshot()
         if request.startswith(b"{"):
             text = _in_json(snapshot, request, final)
         else:
