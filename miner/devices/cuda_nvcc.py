@@ -89,9 +89,10 @@ class Nvcc:
 
 @lru_cache(maxsize=1)
 def nvcc() -> Nvcc:
-    """Return the command that the path or `CUDA_HOME` names; raises `BackendUnavailable`."""
-    homes = (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda")
-    places = [os.environ.get("PATH", os.defpath), *(f"{home}/bin" for home in homes if home)]
+    """Return the command of `CUDA_HOME`, else of the path; raises `BackendUnavailable`."""
+    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")]
+    places = [f"{home}/bin" for home in homes if home]
+    places += [os.environ.get("PATH", os.defpath), "/usr/local/cuda/bin"]
     command = shutil.which("nvcc", path=os.pathsep.join(places))
     if command is None:
         raise BackendUnavailable("nvcc is not installed")

@@ -68,6 +68,18 @@ def test_a_dataset_kernel_compiles_without_spills(compiler: Nvrtc, architecture:
     assert cubin.registers * 256 <= 65536
 
 
+@pytest.mark.parametrize("source", [search("kawpow"), dataset("kawpow")], ids=["search", "dataset"])
+def test_text_for_the_driver_names_its_kernel_and_its_architecture(
+    compiler: Nvrtc, source: Source
+) -> None:
+    text = compiler.ptx(source, "sm_75")
+    assert text.endswith(b"\0"), "the driver reads up to a zero byte"
+    assert b".target sm_75" in text
+    assert f".visible .entry {source.entry}(".encode() in text
+    with pytest.raises(BadValue, match="sm_1"):
+        compiler.ptx(source, "sm_1")
+
+
 def test_an_unknown_architecture_is_refused_with_the_known_ones(compiler: Nvrtc) -> None:
     with pytest.raises(BadValue, match=r"'sm_1' is none of this NVRTC's: .*sm_86"):
         compiler.compile(dataset("kawpow"), "sm_1")

@@ -1,0 +1,89 @@
+"""What is said where no driver is, or an odd one."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import pytest
+
+from miner.devices import cuda_driver
+from miner.devices.cuda_driver import device_error, driver, driver_text, needed_release
+from miner.devices.registry import BACKENDS, find_devices
+from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_driver, "LIBRARY", "libno-such-driver.so.1")
+
+
+def test_without_a_driver_the_sentence_says_so(nowhere: None) -> None:
+    with pytest.raises(BackendUnavailable, match=r"^no NVIDIA driver: .* install NVIDIA's driver"):
+        driver()
+
+
+def test_the_other_backends_go_on_without_it(nowhere: None) -> None:
+    found, missing = find_devices()
+    assert "ref" in {f.info.name for f in found}
+    assert any(said.startswith("cuda: no NVIDIA driver: ") for said in missing)
+
+
+def test_cuda_is_preferred() -> None:
+    assert list(BACKENDS)[:2] == ["cuda", "opencl"]
+
+
+def test_a_driver_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "libcuda.so.1"
+    broken.write_text("no library")
+    monkeypatch.setattr(cuda_driver, "LIBRARY", str(broken))
+    with pytest.raises(
+        BackendUnavailable, match=r"^the NVIDIA driver cannot be loaded: .*too short"
+    ):
+        driver()
+
+
+class Library:
+    """Of the driver, the one function that tells its version."""
+
+    @staticmethod
+    def cuDriverGetVersion(number: object) -> int:  # noqa: N802
+        pointer = ctypes.cast(number, ctypes.POINTER(ctypes.c_int))  # type: ignore[arg-type]
+        pointer.contents.value = 12080
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.256.02  Thu May  2\nGCC 12.2.0\n",
+         "driver 470.256.02 (CUDA 12.8)"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build",
+         "driver 570.86.10 (CUDA 12.8)"),
+        ("nothing of the kind", "driver CUDA 12.8"),
+    ],
+)  # fmt: skip
+def test_what_a_driver_calls_itself(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = tmp_path / "version"
+    release.write_text(text)
+    monkeypatch.setattr(cuda_driver, "RELEASE", release)
+    monkeypatch.setattr(cuda_driver, "_load_library", Library)
+    assert driver_text() == said
+    release.unlink()
+    assert driver_text() == "driver CUDA 12.8"
+
+
+def test_which_driver_a_version_of_cuda_needs() -> None:
+    assert needed_release(12) == "driver 525 or newer"
+    assert needed_release(99) == "a driver for CUDA 99"
+
+
+def test_a_failure_is_one_sentence_with_what_to_do() -> None:
+    lost = device_error("CUDA_ERROR_UNKNOWN", "cuda:1 at 0000:0a:00.0", "searching")
+    assert str(lost).startswith("cuda:1 at 0000:0a:00.0: searching: CUDA_ERROR_UNKNOWN; look for ")
+    assert type(lost) is DeviceError
+    odd = device_error("CUDA_ERROR_OF_TOMORROW", "cuda:1 at 0000:0a:00.0", "searching")
+    assert str(odd) == "cuda:1 at 0000:0a:00.0: searching: CUDA_ERROR_OF_TOMORROW"
+    assert isinstance(device_error("CUDA_ERROR_OUT_OF_MEMORY", "cuda:1", "opening"), OutOfMemory)

@@ -1,0 +1,45 @@
+"""PyCUDA, as packaging/wheelhouse.py builds it, asks an old driver for nothing new."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness import played
+
+CONSTRAINTS = played.CHECKOUT / "packaging/constraints.txt"
+
+
+def test_every_function_that_it_names_is_one_of_the_drivers_of_cuda_12_4() -> None:
+    place = played.pycuda()
+    if isinstance(place, str):
+        pytest.skip(place)
+    if shutil.which("nm") is None:
+        pytest.skip("needs nm, of binutils, which is not installed")
+    (extension,) = (place / "pycuda").glob("_driver.*.so")
+    said = subprocess.run(
+        ["nm", "--dynamic", "--undefined-only", str(extension)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    named = set(re.findall(r" U (cu[A-Z]\w+)$", said, re.MULTILINE))
+    assert len(named) > 100
+    harness = Path(played.__file__).parent
+    known = set(re.findall(r"MISSING\((\w+)\)", (harness / "fake_cuda_missing.h").read_text()))
+    known |= set(
+        re.findall(r"^EXPORT \w+ (cu\w+)\(", (harness / "fake_cuda.cpp").read_text(), re.M)
+    )
+    assert sorted(named - known) == [], "of a newer driver than CUDA 12.4's"
+    assert "cuCtxCreate_v2" in named, "with CUDA 13's headers it is cuCtxCreate_v4"
+    assert not [name for name in named if name.startswith("curand")]
+
+
+def test_the_version_is_that_of_the_constraints() -> None:
+    script = (played.CHECKOUT / "packaging/wheelhouse.py").read_text(encoding="utf-8")
+    built = re.findall(r'^PYCUDA = "([^"]+)"$', script, re.MULTILINE)
+    pinned = re.findall(r"^pycuda==(\S+)$", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(built) == 1
+    assert pinned in ([], built)
