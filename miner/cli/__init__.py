@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from miner.cli.config import config
 from miner.cli.dialogue import probe, replay
 from miner.cli.health import health
 from miner.cli.machine import bench, cache, devices, selftest_command
-from miner.cli.mining import mine
+from miner.cli.mining import mine, to_nowhere
 from miner.cli.serving import demo, pool
 from miner.cli.shares import shares
 from miner.errors import DeviceHung, MinerError
@@ -23,6 +24,8 @@ from miner.signals import handled
 
 INTERRUPTED = 130
 """Exit code of a run that was stopped at once."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
@@ -32,7 +35,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            to_nowhere()
             return 0
 
 
@@ -59,6 +62,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; every error a user can cause ends in one sentence."""
+    _open_closed_streams()
     try:
         with handled("SIGTERM", signal.default_int_handler):
             code = cli.main(standalone_mode=False, prog_name="progpow-miner")
@@ -74,7 +78,24 @@ def main() -> None:
         _end(_first(ours))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        to_nowhere()
+        click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
+        sys.exit(1)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        to_nowhere()  # what a full disk did not take would be tried once more, and fail
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_closed_streams() -> None:
+    """A service may be started without any output, as by `>&-`; it works all the same."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _end(error: MinerError) -> NoReturn:

@@ -27,11 +27,21 @@ URL_VARIABLE = "PROGPOW_MINER_POOL_URL"
 
 
 def write(line: str) -> None:
-    """Print a line; when nobody reads any more (`| head`), mining goes on in silence."""
+    """Print a line; when nobody reads any more (`| head`), mining goes on in silence, and where
+    the disk is full, without this line."""
     try:
         click.echo(line)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere()
+    except OSError:
+        pass
+
+
+def to_nowhere() -> None:
+    """Let go of the standard output, with what it still holds."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 @click.command()

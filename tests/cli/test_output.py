@@ -1,0 +1,61 @@
+"""Where the standard output takes nothing: full, or closed from the start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import CHECKOUT, toy_file
+
+FULL = Path("/dev/full")
+
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+
+
+def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = " ".join(arguments)
+    return subprocess.run(
+        ["/bin/sh", "-c", f"exec {sys.executable} -m miner {words} {redirection}"],
+        capture_output=True, text=True, cwd=CHECKOUT, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def mining(folder: Path) -> tuple[str, ...]:
+    """Arguments of a run that ends by itself."""
+    return (
+        "mine", "-a", str(toy_file(folder)), "--backend", "ref", "--api", "off", "--no-ledger",
+        "-o", "stratum+tcp://127.0.0.1:9", "-u", "w", "--give-up", "0.1",
+    )  # fmt: skip
+
+
+@needs_full
+def test_a_full_disk_ends_a_command_in_one_sentence() -> None:
+    ran = shell(f"> {FULL}", "config", "init", "-")
+    assert ran.returncode == 1
+    assert ran.stderr == ("progpow-miner: the output cannot be written: No space left on device\n")
+
+
+@needs_full
+def test_a_full_disk_does_not_keep_the_miner_from_mining(tmp_path: Path) -> None:
+    ran = shell(f"> {FULL}", *mining(tmp_path))
+    assert ran.returncode == 4
+    assert ran.stderr.startswith("progpow-miner: no pool for 0.1 s")
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&- >&-"])
+def test_a_closed_output_does_not_keep_the_miner_from_mining(
+    tmp_path: Path, redirection: str
+) -> None:
+    ran = shell(redirection, *mining(tmp_path))
+    assert ran.returncode == 4
+    assert ran.stderr.startswith("progpow-miner: no pool for 0.1 s")
+
+
+def test_a_closed_error_output_keeps_the_exit_code(tmp_path: Path) -> None:
+    ran = shell("2>&-", *mining(tmp_path))
+    assert ran.returncode == 4
+    assert "Traceback" not in ran.stdout
