@@ -63,8 +63,7 @@ class Endpoints:
         return guarded
 
     async def status(self, request: web.Request) -> web.Response:
-        body = self._sources.moment.of(v1.status_text)
-        return web.Response(body=body, content_type="application/json")
+        return _json(self._sources.moment.of(v1.status_text))
 
     async def devices(self, request: web.Request) -> web.Response:
         return answered(self._sources.moment.of(v1.devices))
@@ -81,7 +80,7 @@ class Endpoints:
 
     async def history(self, request: web.Request) -> web.Response:
         step = asked(request, HistoryQuestion).step
-        return answered(v1.history(step, self._sources.history.samples(float(step))))
+        return _json(v1.history_text(step, self._sources.history.samples(float(step))))
 
     async def events(self, request: web.Request) -> web.Response:
         question = asked(request, EventsQuestion)
@@ -119,7 +118,7 @@ class Endpoints:
         return answered(Done(done=tuple(changed)))
 
     async def document(self, request: web.Request) -> web.Response:
-        return web.Response(body=text().encode(), content_type="application/json")
+        return _json(text().encode())
 
     async def livez(self, request: web.Request) -> web.Response:
         return _health(self._sources.moment.of(liveness))
@@ -142,6 +141,10 @@ class Endpoints:
         except KeyError:
             raise _no_device() from None
         return answered(Done(done=(f"{name or 'every device'} {verb}",)))
+
+
+def _json(text: bytes) -> web.Response:
+    return web.Response(body=text, content_type="application/json")
 
 
 def _no_device() -> web.HTTPNotFound:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from math import nan
 from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from miner.api import v1
-from miner.api.answers import Error, ReadingAnswer, StateName
-from miner.telemetry import DeviceState, NewJob, PoolNotice, Reading
+from miner.api.answers import Error, HistoryAnswer, ReadingAnswer, StateName
+from miner.telemetry import DeviceSample, DeviceState, NewJob, PoolNotice, Reading, Sample
 from miner.telemetry.journal import KEPT
 from tests.api.conftest import Serve
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
@@ -124,6 +125,22 @@ async def test_the_history_comes_in_two_steps(serve: Serve) -> None:
     assert (await service.get("/api/v1/history")).json["step"] == 10
     for wrong in ("step=20", "step=", "step=010", "step=ten", "steps=10", "step=10&step=10"):
         assert (await service.get(f"/api/v1/history?{wrong}")).status == 400, wrong
+
+
+def test_a_history_is_what_its_answer_describes() -> None:
+    cards = (DeviceSample("cuda:0", 35e6, 61.0, nan, 201.5, None),)
+    sample = Sample(1_800_000_000.5, 35e6, 4, 6, cards)
+    text = v1.history_text(10, (sample, sample))
+    told = HistoryAnswer.model_validate_json(text)
+    assert told.step == 10
+    assert len(told.samples) == 2
+    assert told.samples[0].model_dump(mode="json") == {
+        "at": 1_800_000_000.5, "hashrate": 35e6, "accepted": 4, "not_accepted": 6,
+        "devices": [{
+            "name": "cuda:0", "hashrate": 35e6, "temperature": 61.0, "memory_temperature": None,
+            "power": 201.5, "fan": None,
+        }],
+    }  # fmt: skip
 
 
 async def test_events_are_the_newest_ones_after_a_number(serve: Serve) -> None:
