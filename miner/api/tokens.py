@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections import OrderedDict
-from math import ceil, inf
+from math import ceil
 
 from aiohttp import web
 
+from miner.api.guesses import Guesses
 from miner.clock import Clock
-from miner.telemetry import Journal, Level
-
-GUESSES = 10
-"""Wrong tokens in a row that an address may send."""
-
-GUESS_SECONDS = 10.0
-"""After them it may send one in this time."""
-
-ADDRESSES = 1024
-"""Addresses whose guesses are remembered."""
-
-TELL_SECONDS = 600.0
-"""The journal tells of guessing once in this time."""
+from miner.telemetry import Journal
 
 
 class Tokens:
@@ -30,10 +18,7 @@ class Tokens:
 
     def __init__(self, token: str | None, clock: Clock, journal: Journal) -> None:
         self._token = None if token is None else token.encode()
-        self._clock = clock
-        self._journal = journal
-        self._guesses: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._told = -inf
+        self._guesses = Guesses(clock, journal)
 
     def check(self, request: web.Request) -> None:
         """Return if `request` carries the token.
@@ -46,39 +31,17 @@ class Tokens:
                 text="this miner is read-only; set token_file under [api] to change that"
             )
         address = _network(request.remote)
-        self._refuse_guesser(address)
+        if wait := self._guesses.wait(address):
+            raise web.HTTPTooManyRequests(
+                text="this address sent too many wrong tokens; try again later",
+                headers={"Retry-After": str(ceil(wait))},
+            )
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
             raise _unauthorized("this needs the header 'Authorization: Bearer TOKEN'")
         if not hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token):
-            self._count(address)
+            self._guesses.wrong(address)
             raise _unauthorized("this is not the token of this miner")
-
-    def _level(self, address: str) -> float:
-        """Return the guesses of `address` that still count."""
-        count, at = self._guesses.get(address, (0.0, 0.0))
-        return max(count - (self._clock.now() - at) / GUESS_SECONDS, 0.0)
-
-    def _refuse_guesser(self, address: str) -> None:
-        over = self._level(address) - (GUESSES - 1)
-        if over > 0:
-            raise web.HTTPTooManyRequests(
-                text="this address sent too many wrong tokens; try again later",
-                headers={"Retry-After": str(ceil(over * GUESS_SECONDS))},
-            )
-
-    def _count(self, address: str) -> None:
-        now = self._clock.now()
-        level = self._level(address) + 1
-        self._guesses[address] = (level, now)
-        self._guesses.move_to_end(address)
-        if len(self._guesses) > ADDRESSES:
-            self._guesses.popitem(last=False)
-        if level > GUESSES - 1 and now - self._told >= TELL_SECONDS:
-            self._told = now
-            self._journal.say(
-                "api", f"{address} sends wrong tokens and is made to wait", Level.WARNING
-            )
 
 
 def _unauthorized(sentence: str) -> web.HTTPUnauthorized:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from miner.api.connection import Limits
+from miner.api.guesses import GUESSERS, GUESSES, Guesses
 from miner.api.server import ApiOptions
-from miner.api.tokens import ADDRESSES, GUESSES, Tokens
 from tests.api.conftest import TOKEN, Serve
 from tests.fakes.rig import Rig
 
@@ -179,11 +179,11 @@ async def test_who_guesses_is_made_to_wait(serve: Serve) -> None:
 
 def test_the_guessers_that_are_remembered_are_bounded() -> None:
     rig = Rig()
-    tokens = Tokens("right", rig.clock, rig.journal)
-    for number in range(ADDRESSES + 50):
-        tokens._count(f"10.0.{number // 256}.{number % 256}")
-    assert len(tokens._guesses) == ADDRESSES
-    assert "10.0.0.0" not in tokens._guesses
+    guesses = Guesses(rig.clock, rig.journal)
+    for number in range(GUESSERS + 50):
+        guesses.wrong(f"10.0.{number // 256}.{number % 256}")
+    assert len(guesses._counted) == GUESSERS
+    assert "10.0.0.0" not in guesses._counted
 
 
 def test_the_token_is_not_shown_with_the_options() -> None:

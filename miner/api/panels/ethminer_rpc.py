@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from miner.api.guesses import Guesses
 from miner.api.panels.ethminer import connections, getstat1, getstatdetail
 from miner.api.panels.figures import dumps
 from miner.api.panels.lines import LINE_LIMIT, Lines, PanelPort
 from miner.api.sources import Sources
-from miner.telemetry import Level
 
 KEY = "[api] ethminer"
 
@@ -22,14 +22,11 @@ INVALID_REQUEST = -32600
 UNKNOWN_METHOD = -32601
 INVALID_PARAMS = -32602
 
-GUESSES = 3
+CONNECTION_GUESSES = 3
 """Wrong passwords after which a connection is closed."""
 
-PORT_GUESSES = 10
-"""Wrong passwords on all connections after which not even the right one is looked at."""
-
-GUESS_SECONDS = 10.0
-"""Time after which one of them is forgiven."""
+GUESSER = "somebody at ethminer's port"
+"""All its clients together: a connection more costs nothing."""
 
 READS = {
     "miner_getstat1": getstat1,
@@ -62,7 +59,7 @@ class _Refused(Exception):
 def port(sources: Sources, host: str, number: int, token: str | None = None) -> PanelPort:
     """Return the port, not open yet. `token` lets a client that gives it as `psw` pause cards, and
     is needed for listening on anything but loopback."""
-    guesses = Guesses(sources)
+    guesses = Guesses(sources.clock, sources.journal)
     return PanelPort(
         KEY,
         host,
@@ -74,31 +71,6 @@ def port(sources: Sources, host: str, number: int, token: str | None = None) -> 
     )
 
 
-class Guesses:
-    """Counts wrong passwords, so that the token cannot be found by trying."""
-
-    def __init__(self, sources: Sources) -> None:
-        self._clock = sources.clock
-        self._journal = sources.journal
-        self._count = 0.0
-        self._at = sources.clock.now()
-
-    @property
-    def left(self) -> bool:
-        """Whether another one may be looked at."""
-        return self._level() <= PORT_GUESSES - 1
-
-    def wrong(self) -> None:
-        """Note a wrong one."""
-        self._count, self._at = self._level() + 1, self._clock.now()
-        if not self.left:
-            text = "too many wrong passwords on ethminer's port: none is looked at for a while"
-            self._journal.say("api", text, Level.WARNING)
-
-    def _level(self) -> float:
-        return max(0.0, self._count - (self._clock.now() - self._at) / GUESS_SECONDS)
-
-
 class Rpc:
     """One client's dialogue; `token` None: it can only read. `guesses` are those of the port."""
 
@@ -107,7 +79,7 @@ class Rpc:
     ) -> None:
         self._sources = sources
         self._token = token
-        self._guesses = guesses or Guesses(sources)
+        self._guesses = guesses or Guesses(sources.clock, sources.journal)
         self._authorized = False
         self._wrong = 0
         self._lines = Lines()
@@ -166,13 +138,13 @@ class Rpc:
         token = self._token
         if token is None:
             raise _Refused(UNAUTHORIZED, "this port only reads: no token is set")
-        if not self._guesses.left:
+        if self._guesses.wait(GUESSER):
             raise _Refused(UNAUTHORIZED, "too many wrong passwords: try again later")
         self._authorized = hmac.compare_digest(_bytes(given), _bytes(token))
         if not self._authorized:
-            self._guesses.wrong()
+            self._guesses.wrong(GUESSER)
             self._wrong += 1
-            self.ended = self._wrong >= GUESSES
+            self.ended = self._wrong >= CONNECTION_GUESSES
             raise _Refused(UNAUTHORIZED, "the password is not the token")
         return True
 

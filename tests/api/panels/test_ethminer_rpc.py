@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.api.panels.ethminer_rpc import GUESS_SECONDS, NOT_OFFERED, PORT_GUESSES, Guesses, Rpc
+from miner.api.guesses import GUESS_SECONDS, GUESSES, Guesses
+from miner.api.panels.ethminer_rpc import NOT_OFFERED, Rpc
 from miner.telemetry import Level, Telemetry
 from tests.api.panels.rigs import FakeControl, StillClock, sources_of
 from tests.fakes.clock import FakeClock
@@ -138,22 +139,25 @@ def test_three_wrong_passwords_end_the_connection() -> None:
 def test_a_token_cannot_be_found_by_trying() -> None:
     clock = StillClock()
     sources = sources_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock)
-    guesses = Guesses(sources)
+    guesses = Guesses(clock, sources.journal)
 
     def attempt(password: str) -> Any:
         return ask(Rpc(sources, TOKEN, guesses), "api_authorize", {"psw": password})
 
-    for number in range(PORT_GUESSES):
+    for number in range(GUESSES):
         assert attempt(TOKEN).get("result") is True
         assert code(attempt(f"guess {number}")) == -401
     assert "try again later" in attempt(TOKEN)["error"]["message"]
     (entry,) = sources.journal.entries
     assert entry.level is Level.WARNING
-    assert "wrong passwords" in entry.text
+    assert entry.text == "somebody at ethminer's port sends wrong tokens and is made to wait"
     clock.passes(GUESS_SECONDS - 0.1)
     assert "try again later" in attempt(TOKEN)["error"]["message"]
     clock.passes(0.2)
     assert attempt(TOKEN)["result"] is True
+    assert code(attempt("one more")) == -401
+    # Who goes on guessing as often as he may does not fill the journal.
+    assert len(sources.journal.entries) == 1
 
 
 def test_a_wrong_password_takes_the_right_back() -> None:
