@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from miner.errors import ConfigError
 from miner.ledger.entry import Value
 from miner.ledger.schema import ADD_RUN, ADD_SHARE, number_of, prepare
 
@@ -24,6 +26,9 @@ KEPT = 0.9
 
 MOST_ASIDE = 9
 """Corrupt files that are kept."""
+
+READ_OF_TEXT = 4096
+"""Bytes by which a text is told from a damaged ledger."""
 
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -77,6 +82,9 @@ class Store:
             except sqlite3.DatabaseError as error:
                 if _code(error) not in BROKEN:
                     raise
+                if _is_text(self._path):
+                    problem = "is a text, no share ledger; name another file"
+                    raise ConfigError(f"{self._path}: {problem}") from error
                 notices.append(self._move_aside())
                 self._write(run, rows)
             return notices
@@ -180,6 +188,18 @@ def _identity(path: Path) -> tuple[int, int]:
     except FileNotFoundError:
         return (0, 0)
     return (found.st_dev, found.st_ino)
+
+
+def _is_text(path: Path) -> bool:
+    """Tell whether the file was written by a person or a program that prints: damage does not
+    look like that, and nobody wants a list of his renamed."""
+    with path.open("rb") as file:
+        beginning = file.read(READ_OF_TEXT)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(c.isprintable() or c in "\r\n\t" for c in text)
 
 
 def _code(error: sqlite3.Error) -> int | None:

@@ -53,7 +53,7 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begins(
     for number in (1, 2):
         if damage == "no database":
             path.parent.mkdir(exist_ok=True)
-            content = b"this is no database at all" * 100
+            content = b"\0this is no database at all" * 100
         else:
             before = begin()
             for _ in range(200):
@@ -72,6 +72,20 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begins(
             f"{path}: is damaged; it is kept as {aside.name}, and a new ledger begins"
         ]
         life.ledger.close()
+
+
+def test_a_text_of_somebody_is_left_alone(begin: Callable[..., Life], path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    content = "my wallets \N{SNOWMAN}\n" * 1000
+    path.write_text(content, encoding="utf-8")
+    life = begin()
+    life.lived()
+    life.ledger.close()
+    assert path.read_text(encoding="utf-8") == content
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert life.reports[0].startswith(
+        f"{path}: is a text, no share ledger; name another file; shares wait in memory"
+    )
 
 
 def test_damage_during_a_run_costs_only_what_was_in_the_file(life: Life) -> None:
