@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from miner.api.connection import Hall, Limits
 from miner.api.endpoints import Endpoints
+from miner.api.listening import is_loopback, written
 from miner.api.pages import routes as pages
 from miner.api.panels.http import routes as panels
 from miner.api.security import errors, guard, harden_answer
@@ -85,7 +85,7 @@ class ApiServer:
         except OSError as error:
             await self._close()
             sentence = (
-                f"listen under [api]: cannot listen on {_address(options.host, options.port)}: "
+                f"listen under [api]: cannot listen on {written(options.host, options.port)}: "
                 f"{error.strerror or error}"
             )
             if options.explicit:
@@ -96,7 +96,7 @@ class ApiServer:
             await self._close()
             raise
         port = self._listener.sockets[0].getsockname()[1]
-        self.url = f"http://{_address(options.host, port)}/"
+        self.url = f"http://{written(options.host, port)}/"
         sources.journal.say("api", self.url)
         return self
 
@@ -149,21 +149,8 @@ class ApiServer:
 def _check(options: ApiOptions) -> None:
     if options.token is not None and not options.token.strip():
         raise ConfigError("token under [api]: is empty; write one, or leave it out")
-    if options.token is None and not _is_loopback(options.host):
+    if options.token is None and not is_loopback(options.host):
         raise ConfigError(
-            f"listen under [api]: {_address(options.host, options.port)} can be reached from other "
+            f"listen under [api]: {written(options.host, options.port)} can be reached from other "
             "machines; set token_file, or listen on 127.0.0.1"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -39,6 +39,11 @@ async def test_with_a_token_it_listens_everywhere(serve: Serve) -> None:
     assert (await service.get("/livez")).status == 200
 
 
+async def test_localhost_is_this_machine_however_it_is_written() -> None:
+    async with ApiServer(ApiOptions(host="LocalHost", port=0), sources(Rig())) as server:
+        assert server.url is not None
+
+
 @pytest.mark.parametrize("token", ["", "  "])
 async def test_an_empty_token_is_none(token: str) -> None:
     with pytest.raises(ConfigError, match=r"^token under \[api\]: is empty"):

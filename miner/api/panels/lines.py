@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
+from miner.api.listening import is_loopback, written
 from miner.clock import Clock
 from miner.errors import ConfigError
 
@@ -18,7 +18,7 @@ LINE_LIMIT = 65536
 MAX_CONNECTIONS = 32
 
 IDLE_SECONDS = 60.0
-"""A client that neither asks nor takes its answers for so long is dropped."""
+"""A client that completes no request or does not take its answers for so long is dropped."""
 
 READ_BYTES = 4096
 
@@ -117,8 +117,8 @@ class PanelPort:
         return len(self._writers)
 
     async def __aenter__(self) -> Self:
-        where = _written(self._host, self._port)
-        if not self._guarded and not _is_loopback(self._host):
+        where = written(self._host, self._port)
+        if not self._guarded and not is_loopback(self._host):
             raise ConfigError(
                 f'{self._key} = "{where}" lets other machines in: set [api] token_file, or listen '
                 f"on 127.0.0.1:{self._port}"
@@ -135,7 +135,7 @@ class PanelPort:
                 f'{self._key} = "{where}": the address cannot be listened on ({reason}); choose '
                 'another port, or "" for none'
             ) from error
-        self._note(_written(self._host, self.port))
+        self._note(written(self._host, self.port))
         return self
 
     async def __aexit__(
@@ -182,7 +182,7 @@ class _Conversation:
         self._writer = writer
         self._dialogue = dialogue
         self._clock = clock
-        self._heard = clock.now()
+        self._asked = clock.now()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -197,28 +197,15 @@ class _Conversation:
     async def _converse(self) -> None:
         while not self._dialogue.ended:
             data = await self._reader.read(READ_BYTES)
-            self._heard = self._clock.now()
             answer = self._dialogue.receive(data) if data else self._dialogue.end()
             if answer:
+                self._asked = self._clock.now()
                 self._writer.write(answer)
                 await self._writer.drain()
             if not data:
                 return
 
     async def _watch(self) -> None:
-        while (left := self._heard + IDLE_SECONDS - self._clock.now()) > 0:
+        while (left := self._asked + IDLE_SECONDS - self._clock.now()) > 0:
             await self._clock.sleep(left)
         self._writer.transport.abort()
-
-
-def _written(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -100,6 +100,17 @@ async def test_who_says_nothing_is_dropped(rig: Rig) -> None:
         writer.close()
 
 
+async def test_who_lets_a_request_drip_in_is_dropped(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        _, writer = await asyncio.open_connection(HOST, port.port)
+        for byte in b"{{{{":
+            writer.write(bytes([byte]))
+            await until(lambda: port.connections == 1)
+            await rig.clock.advance(IDLE_SECONDS / 4)
+        await until(lambda: port.connections == 0)
+        writer.close()
+
+
 async def test_who_takes_no_answers_is_dropped(rig: Rig) -> None:
     request = b'{"method":"miner_getstatdetail"}\n'
     times = 10_000
