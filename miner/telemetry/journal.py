@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ REPEAT_SECONDS = 10.0
 
 PROGRESS_STEP = 0.1
 """Progress is told in steps of this share."""
+
+_NUMBER = re.compile(r"\b(?:[0-9a-f]{16,}|\w*[0-9]\w*)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,9 @@ class Journal:
             self.say(sentence.topic, f"{sentence.text}: {done:4.0%}", sentence.level)
 
     def _is_repeated(self, sentence: Sentence) -> bool:
-        kind, now = (sentence.topic, sentence.text[:30]), self._clock.now()
+        # Nonces and counts differ each time, and would be remembered for weeks.
+        kind = (sentence.topic, _NUMBER.sub("", sentence.text)[:30])
+        now = self._clock.now()
         if now - self._repeated.get(kind, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return True
         self._repeated[kind] = now

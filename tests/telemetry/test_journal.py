@@ -129,3 +129,17 @@ def test_what_a_pool_says_is_cleaned_of_secrets() -> None:
     assert verdict.verdict.solution is share.verdict.solution
     fault = DeviceFault("a", "untouched")
     assert cleaned(fault, clean) is fault
+
+
+def test_a_flood_of_faults_that_differ_in_their_numbers_is_one_sentence_in_a_while(
+    journal: Journal, clock: Ticks
+) -> None:
+    for nonce in range(2000):
+        reason = f"nonce {nonce * 0x9E3779B97F4A7C15 & (1 << 64) - 1:016x} of job 7f was claimed"
+        journal.event(DeviceFault("cuda:0", reason))
+        clock.seconds += 0.01
+    assert len(journal.entries) == 2
+    assert len(journal._repeated) == 1
+    journal.event(DeviceFault("cuda:1", "nonce 0123456789abcdef of job 7f was claimed"))
+    journal.event(DeviceFault("cuda:0", "the driver reports an error"))
+    assert len(journal.entries) == 4
