@@ -33,6 +33,10 @@ from miner.work import Candidate, Job, Outcome, Solution, Verdict
 WATCH_SECONDS = 1.0
 """Between two looks for hung devices."""
 
+STILL_SECONDS = 5.0
+"""A look that comes later by more than this was held up with all else, as by Ctrl-Z or by a
+machine that was put to sleep: no driver could have come back meanwhile."""
+
 Submit = Callable[[Solution], Awaitable[None] | None]
 
 
@@ -123,7 +127,12 @@ class Engine:
     async def keep_watch(self) -> None:
         """Look for driver calls that do not come back, until cancelled."""
         while True:
+            begun = self._clock.now()
             await self._clock.sleep(WATCH_SECONDS)
+            late = self._clock.now() - begun - WATCH_SECONDS
+            if late > STILL_SECONDS:
+                for worker in self._workers.values():
+                    worker.pulse.stood_still(late)
             self.look_for_hangs()
 
     def look_for_hangs(self) -> None:

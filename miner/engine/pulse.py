@@ -35,11 +35,12 @@ class Pulse:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._call: tuple[str, float, float] | None = None
+        self._stood_still = 0.0
 
     @contextmanager
     def call(self, what: str, limit: float) -> Iterator[None]:
         """Note that the driver does `what` and should be back within `limit` seconds."""
-        self._call = (what, self._clock.now(), limit)
+        self._call = (what, self._now(), limit)
         try:
             yield
         finally:
@@ -51,8 +52,16 @@ class Pulse:
         if call is None:
             return None
         what, since, limit = call
-        spent = self._clock.now() - since
+        spent = self._now() - since
         return f"{what} did not come back within {spent:.0f} s" if spent > limit else None
+
+    def stood_still(self, seconds: float) -> None:
+        """Leave `seconds`, in which nothing of this process ran, out of every account; called by
+        one thread only."""
+        self._stood_still += seconds
+
+    def _now(self) -> float:
+        return self._clock.now() - self._stood_still
 
 
 class WatchedDevice:

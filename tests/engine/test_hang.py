@@ -7,6 +7,7 @@ import pytest
 
 from miner.engine.engine import Engine
 from miner.engine.pulse import LAUNCH_SECONDS, Pulse
+from miner.engine.threads import WorkPool
 from miner.errors import DeviceHung
 from miner.telemetry import DatasetBuilding, DeviceHanging, Launched
 from tests.engine.rig import Rig
@@ -115,3 +116,39 @@ async def test_a_long_dataset_is_no_hang():
         gate.release(100)
         await rig.until(lambda: rig.of(Launched))
     assert not rig.of(DeviceHanging)
+
+
+class Naps(Ticks):
+    """A clock whose sleeps last as long as the test says, and the last one for ever."""
+
+    def __init__(self, *naps: float) -> None:
+        super().__init__()
+        self.naps = list(naps)
+        self.over = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        if not self.naps:
+            self.over.set()
+            await asyncio.Event().wait()
+        self.seconds += self.naps.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("naps", "hung"),
+    [
+        ([1.0] * 31, 1),
+        ([1.0, 3600.0, 1.0], 0),  # the process stood still, and its driver with it
+        ([1.0, 3600.0, *[1.0] * 30], 1),
+    ],
+)
+async def test_a_process_that_stood_still_has_no_hung_driver(naps: list[float], hung: int) -> None:
+    rig = Rig(Orders())
+    clock = rig.clock = Naps(*naps)
+    with WorkPool("build", 1) as builds:
+        engine = rig.build(builds)
+        with engine._workers["fake:0"].pulse.call("a launch", LAUNCH_SECONDS):
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(engine.keep_watch())
+                await clock.over.wait()
+                watch.cancel()
+    assert len(rig.of(DeviceHanging)) == hung
