@@ -179,15 +179,8 @@ def of_summary(view: str, lines: Iterable[str]) -> Iterator[Fact]:
     """Read the lines that end a run."""
     first, second = lines
     counted, _, others = first.partition(" shares accepted, not accepted: ")
-    told: dict[str, float] = {}
-    for part in others.split(", ") if others != "none" else ():
-        # "3 stale, not sent" has a comma of its own.
-        number, _, word = part.partition(" ")
-        if number.isdigit():
-            told[word] = int(number)
-        else:
-            last = next(reversed(told))
-            told[f"{last}, {part}"] = told.pop(last)
+    # One of the words has a comma of its own.
+    told = {word: int(number) for number, word in re.findall(r"(\d+) (\D+)(?:, |$)", others)}
     yield from _outcomes(view, RIG, {"accepted": int(counted), **told})
     yield Fact(view, RIG, "tried", int(second.partition(" hashes")[0].replace(",", "")))
     yield Fact(view, RIG, "faults", int(second.rpartition("; ")[2].partition(" ")[0]))
