@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import sys
-from typing import NoReturn
 
 import click
 
@@ -63,32 +62,41 @@ for command in (
 def main() -> None:
     """Run the command line; every error a user can cause ends in one sentence."""
     _open_closed_streams()
+    code = _ran()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        to_nowhere()  # what a full disk did not take would be tried once more, and fail
+    if code == DeviceHung.exit_code or _something_runs_on():
+        sys.stderr.flush()
+        os._exit(code)  # the interpreter would wait for a thread in a driver or a compiler
+    sys.exit(code)
+
+
+def _ran() -> int:
+    """Return the exit code, with the sentence printed that belongs to it."""
     try:
         with handled("SIGTERM", signal.default_int_handler):
             code = cli.main(standalone_mode=False, prog_name="progpow-miner")
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except MinerError as error:
-        _end(error)
+        return _told(error)
     except BaseExceptionGroup as group:
         ours, others = group.split(MinerError)
         if others is not None or ours is None:
             raise
-        _end(_first(ours))
+        return _told(_first(ours))
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except OSError as error:
         if error.errno not in FULL:
             raise
         to_nowhere()
         click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
-        sys.exit(1)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        to_nowhere()  # what a full disk did not take would be tried once more, and fail
-    sys.exit(code if isinstance(code, int) else 0)
+        return 1
+    return code if isinstance(code, int) else 0
 
 
 def _open_closed_streams() -> None:
@@ -98,12 +106,14 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
-def _end(error: MinerError) -> NoReturn:
+def _told(error: MinerError) -> int:
     click.echo(f"progpow-miner: {error}", err=True)
-    if isinstance(error, DeviceHung):
-        sys.stdout.flush()
-        os._exit(error.exit_code)  # the hung driver call would keep the process for ever
-    sys.exit(error.exit_code)
+    return error.exit_code
+
+
+def _something_runs_on() -> bool:
+    threads = sys.modules.get("miner.engine.threads")  # where it was not loaded, nothing does
+    return threads is not None and threads.WorkPool.abandoned()
 
 
 def _first(group: BaseExceptionGroup[MinerError]) -> MinerError:

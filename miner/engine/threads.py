@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import ClassVar, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,8 +114,11 @@ class Threads:
 class WorkPool:
     """At most `size` threads for work that a device's thread or the event loop must not do.
 
-    Leaving the block drops what is queued and waits up to `CLOSE_SECONDS` for what runs.
+    Leaving the block drops what is queued and waits up to `CLOSE_SECONDS` for what runs. What
+    runs on is `abandoned`; the interpreter would wait for it at its end.
     """
+
+    _closed: ClassVar[list[WorkPool]] = []
 
     def __init__(self, name: str, size: int) -> None:
         self._pool = concurrent.futures.ThreadPoolExecutor(size, thread_name_prefix=name)
@@ -135,6 +138,13 @@ class WorkPool:
         with self._lock:
             running = tuple(self._open)
         concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
+        self._closed[:] = [pool for pool in (*self._closed, self) if pool.left]
+
+    @classmethod
+    def abandoned(cls) -> bool:
+        """Return whether something still runs in a pool that was left, as a compiler does that
+        takes minutes."""
+        return any(pool.left for pool in cls._closed)
 
     @property
     def left(self) -> bool:

@@ -1,4 +1,4 @@
-"""Where the standard output takes nothing: full, or closed from the start."""
+"""How the process ends: with an output that takes nothing, with a compiler that runs on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import CHECKOUT, toy_file
+from tests.cli.running import CHECKOUT, python, toy_file
 
 FULL = Path("/dev/full")
 
@@ -59,3 +59,23 @@ def test_a_closed_error_output_keeps_the_exit_code(tmp_path: Path) -> None:
     ran = shell("2>&-", *mining(tmp_path))
     assert ran.returncode == 4
     assert "Traceback" not in ran.stdout
+
+
+COMPILING = """
+import sys, threading
+from miner import cli
+from miner.engine import threads
+threads.CLOSE_SECONDS = 0.01
+@cli.cli.command()
+def compile():
+    with threads.WorkPool("build", 1) as builds:
+        builds.submit(threading.Event().wait)
+    print("done")
+sys.argv = ["progpow-miner", "compile"]
+cli.main()
+"""
+
+
+def test_a_compiler_that_runs_on_does_not_keep_the_process() -> None:
+    ran = python("-c", COMPILING)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
