@@ -71,7 +71,9 @@ def errors(clock: Clock, journal: Journal) -> Middleware:
         except web.HTTPException as error:
             text = error.text or ""
             general = not text or text.startswith(f"{error.status}: ") or error.status == 413
-            response = refused(error.status, SENTENCES[error.status] if general else text)
+            response = refused(
+                error.status, SENTENCES.get(error.status, error.reason) if general else text
+            )
             for name in ("Allow", "Retry-After", "WWW-Authenticate"):
                 if name in error.headers:
                     response.headers[name] = error.headers[name]
@@ -145,11 +147,11 @@ def _is_foreign(request: web.Request) -> bool:
     ours = headers.get("Host", "").lower()
     if any(_netloc(origin) != ours for origin in origins):
         return True
-    site, mode = headers.get("Sec-Fetch-Site"), headers.get("Sec-Fetch-Mode")
-    if site in (None, "same-origin", "none"):
+    if headers.get("Sec-Fetch-Site") in (None, "same-origin", "none"):
         return False
-    # A link on another page may lead here; nothing else may.
-    return not (mode == "navigate" and request.method in ("GET", "HEAD"))
+    # A link on another page may lead here; nothing else may, nor a frame or an object in it.
+    asked = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
+    return asked != ("navigate", "document") or request.method not in ("GET", "HEAD")
 
 
 def _netloc(origin: str) -> str:

@@ -96,6 +96,7 @@ async def test_a_request_has_one_host_unless_it_is_old(serve: Serve) -> None:
         ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"],
         ["Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors"],
         ["Sec-Fetch-Site: cross-site"],
+        ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"],
     ],
 )
 async def test_pages_of_other_origins_may_do_nothing(serve: Serve, headers: list[str]) -> None:
@@ -113,7 +114,9 @@ async def test_our_own_page_and_links_to_it_work(serve: Serve) -> None:
     service = await serve()
     own = ("Origin: http://127.0.0.1", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors")
     assert (await service.post("/api/v1/pause", *own)).status == 200
-    link = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate")
+    link = (
+        "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document",
+    )  # fmt: skip
     assert (await service.get("/", *link)).status == 200
     # A form on another page is a navigation, too.
     assert (await service.post("/api/v1/pause", *link)).status == 403
