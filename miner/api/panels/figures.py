@@ -8,6 +8,9 @@ from math import isfinite
 from miner.telemetry import Hashrate
 from miner.work import Job
 
+LARGEST = 2**63 - 1
+"""Of the whole numbers that every reader takes."""
+
 KILO = 1e3
 MEGA = 1e6
 
@@ -22,8 +25,11 @@ def speed(hashrate: Hashrate) -> float:
 
 
 def whole(value: float | None) -> int | None:
-    """Return `value` rounded; None for what is unknown or no finite number."""
-    return round(value) if value is not None and isfinite(value) else None
+    """Return `value` rounded, `LARGEST` where it is beyond, as a pool's difficulty may be; None
+    for what is unknown or no finite number."""
+    if value is None or not isfinite(value):
+        return None
+    return max(-LARGEST, min(round(value), LARGEST))
 
 
 def known(value: float | None, digits: int = 2) -> float | None:

@@ -30,12 +30,16 @@ class Farm:
 
 
 def strictly(text: str | bytes) -> Any:
-    """JSON as jq takes it: no NaN, no Infinity."""
+    """JSON as agents take it, jq and those in Go: no NaN, no Infinity, no long whole numbers."""
 
     def refuse(word: str) -> Any:
         raise AssertionError(word)
 
-    return json.loads(text, parse_constant=refuse)
+    def whole(digits: str) -> int:
+        assert -(2**63) <= int(digits) < 2**63, digits
+        return int(digits)
+
+    return json.loads(text, parse_constant=refuse, parse_int=whole)
 
 
 def five_digits(value: float) -> float:

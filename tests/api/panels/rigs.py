@@ -116,6 +116,9 @@ RIGS: dict[str, Callable[[], Snapshot]] = {
         DevicePaused(ONE.name, "overheating: core 91 °C"),
         100.0,
     ),
+    "a pool that asks for what nobody finds": lambda: told(
+        *POOL, *mining(), NewJob(replace(job(), share_target=0))
+    ),
     "parked and hung": lambda: told(
         *POOL,
         *mining(),
