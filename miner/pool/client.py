@@ -53,6 +53,9 @@ ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for, before a connection is left on our side."""
 
 
+OTHER_POOLS = "the settings name other pools"
+
+
 @dataclass(slots=True)
 class _Visit:
     """What one connection brought so far."""
@@ -132,28 +135,37 @@ class PoolClient:
 
     async def _one_turn(self, pool: Standing) -> tuple[str, float] | None:
         """Try `pool` once; return how that ended and how long to wait, None if it is dropped."""
+        failure: PoolError | None = None
         try:
             reason = await self._one_connection(self._redirected(pool.url), pool)
-        except Banned as error:
-            return str(error), self._turns.shut_out()
-        except PoolRefused as error:
-            if isinstance(error, WrongDialect) and not pool.detection.named:
-                if pool.detection.found and self._visit.ready_at is None:
-                    pool.detection.doubt()
-                    return str(error), self._failed()
-                title = PROTOCOLS[pool.detection.current].title
-                if pool.detection.misfit():
-                    reason = f"it does not take {title}, another protocol is tried"
-                    return reason, ANOTHER_DIALECT_SECONDS
-                error = WrongDialect("it speaks no protocol of ours")
-            if not pool.accepted:
-                self._drop(pool, str(error))
-                return None
-            return str(error), self._failed()
         except PoolError as error:
-            self._doubt(pool, error)
-            return str(error), self._failed()
-        return reason, self._left()
+            failure, reason = error, str(error)
+        if not self._turns.lists(pool):
+            return reason, 0.0  # the list is another one since, and its pools did nothing
+        return (reason, self._left()) if failure is None else self._after(failure, pool)
+
+    def _after(self, failure: PoolError, pool: Standing) -> tuple[str, float] | None:
+        """Return what `_one_turn` does where `pool` failed."""
+        if isinstance(failure, Banned):
+            return str(failure), self._turns.shut_out()
+        if not isinstance(failure, PoolRefused):
+            self._doubt(pool, failure)
+            return str(failure), self._failed()
+        if isinstance(failure, WrongDialect) and not pool.detection.named:
+            if pool.detection.found and self._visit.ready_at is None:
+                pool.detection.doubt()
+                return str(failure), self._failed()
+            title = PROTOCOLS[pool.detection.current].title
+            if pool.detection.misfit():
+                return (
+                    f"it does not take {title}, another protocol is tried",
+                    ANOTHER_DIALECT_SECONDS,
+                )
+            failure = WrongDialect("it speaks no protocol of ours")
+        if not pool.accepted:
+            self._drop(pool, str(failure))
+            return None
+        return str(failure), self._failed()
 
     def _failed(self) -> float:
         if self._visit.for_first:
@@ -196,7 +208,7 @@ class PoolClient:
                 await self.drain(ANSWER_WAIT_SECONDS)
             if self._session is not None:
                 self._visit.for_first = True
-                self._session.leave("the settings name other pools")
+                self._session.leave(OTHER_POOLS)
         self._pools_changed.set()
         return stays
 
@@ -224,6 +236,8 @@ class PoolClient:
         )
         session = self._session = await self._connections.open(to, pool, hearing)
         self._visit.opened = True
+        if not self._turns.lists(pool):
+            session.leave(OTHER_POOLS)
         self._last = pool.url
         self._waiting.issued_by(session.number, pool.url)
         try:

@@ -69,6 +69,10 @@ class Turns:
         """The pool that is preferred to all others."""
         return self._pools[0]
 
+    def lists(self, pool: Standing) -> bool:
+        """Return whether `pool` is of the present list."""
+        return pool in self._pools
+
     def replace(self, urls: Sequence[PoolUrl]) -> bool:
         """Take another list, in which pools that were in the old one keep their standing; return
         whether the current pool keeps its turn.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from miner import telemetry
+from miner.errors import Banned, ConnectionLost, PoolRefused
 from miner.pool.url import PoolUrl
 from miner.work import Outcome
 from tests.fakes.clock import settle
+from tests.fakes.dial import FakeStream
 from tests.pool.protocols.dialogue import answer, solution
 from tests.pool.test_client import FIRST, SECOND, Bench, running
 
@@ -93,4 +97,50 @@ async def test_a_new_list_ends_the_wait_for_a_pool_that_is_down() -> None:
         assert not await bench.client.take_pools([SECOND])
         await settle()
         assert bench.hosts()[tries:] == ["second"]
+        assert bench.job().pool == SECOND.label
+
+
+def reloaded_while_connecting(bench: Bench, failure: Exception | None = None) -> asyncio.Event:
+    """Have the first pool's connection open, or fail, only once the event is set."""
+    opens, go = bench.dial.open, asyncio.Event()
+
+    async def slowly(url: PoolUrl) -> FakeStream:
+        if url.host == FIRST.host:
+            await go.wait()
+            if failure is not None:
+                bench.dial.opened.append(url)
+                raise failure
+        return await opens(url)
+
+    bench.dial.open = slowly  # type: ignore[method-assign]
+    return go
+
+
+async def test_a_pool_that_left_the_list_while_it_was_connected_to_is_left_at_once() -> None:
+    bench = Bench((FIRST,))
+    old, new = bench.laid(), bench.laid(SECOND)
+    go = reloaded_while_connecting(bench)
+    async with running(bench):
+        await bench.client.take_pools([SECOND])
+        go.set()
+        await settle()
+        assert old.closed
+        assert not new.closed
+        assert bench.job().pool == SECOND.label
+
+
+@pytest.mark.parametrize(
+    "failure", [PoolRefused("its certificate"), Banned("go away"), ConnectionLost("it is down")]
+)
+async def test_how_a_pool_ends_that_left_the_list_is_no_matter_of_the_new_ones(
+    failure: Exception,
+) -> None:
+    bench = Bench((FIRST,))
+    bench.laid(SECOND)
+    go = reloaded_while_connecting(bench, failure)
+    async with running(bench):
+        await bench.client.take_pools([SECOND])
+        go.set()
+        await settle()
+        assert bench.hosts() == ["first", "second"]
         assert bench.job().pool == SECOND.label
