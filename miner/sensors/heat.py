@@ -66,11 +66,11 @@ class HeatGuard:
         starts or below. An unknown temperature pauses nothing; but where a part overheated, only
         a known temperature ends the pause.
         """
-        limits = self._limits.get(device)
-        if limits is None:
-            return None
+        limits = self._limits.get(device, HeatLimits())
         state = self._states.setdefault(device, _State())
         parts = _parts(limits, reading)
+        for name in state.over.keys() - {part.name for part in parts}:
+            del state.over[name]  # its limit was taken away
         for part in parts:
             if part.value is None:
                 continue

@@ -160,3 +160,18 @@ def test_over_any_walk_no_hot_device_runs_and_none_goes_on_warm(
         if not paused and not reached:
             assert reason is None, "it paused below its stop"
         paused = reason is not None
+
+
+def test_a_limit_that_is_taken_away_holds_no_device_back() -> None:
+    heat = guard()
+    assert heat.judge("gpu", at(95, 105)) is not None
+    heat.take({"gpu": HeatLimits(memory_temperature_stop=100.0)})
+    assert heat.judge("gpu", at(95, 105)) == (
+        "overheating: memory 105 °C, limit 100 °C, goes on at 85 °C"
+    )
+    heat.take({"gpu": HeatLimits()})
+    assert heat.judge("gpu", at(95, 105)) is None
+    heat.take({"gpu": BOTH})
+    assert heat.judge("gpu", at(95, 105)) is not None
+    heat.take({})
+    assert heat.judge("gpu", at()) is None
