@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miner.api.answers import (
-    Answer,
-    DeviceAnswer,
-    Done,
-    EventsAnswer,
-    Health,
-    HistoryAnswer,
-    PoolAnswer,
-    SharesOfLedger,
-    Status,
-)
+from miner.api.answers import Answer, Done, EventsAnswer, Health, HistoryAnswer, SharesOfLedger
 from miner.api.questions import (
     EventsQuestion,
     HistoryQuestion,
@@ -22,6 +12,7 @@ from miner.api.questions import (
     SharesQuestion,
     StreamQuestion,
 )
+from miner.api.status import DeviceAnswer, PoolAnswer, Status
 
 
 @dataclass(frozen=True, slots=True)

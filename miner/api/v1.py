@@ -8,38 +8,28 @@ from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter
 
-from miner.api.answers import (
-    BandAnswer,
+from miner.api.answers import EntryAnswer, EventsAnswer, SharesOfLedger, written
+from miner.api.health import readiness
+from miner.api.status import (
     BestShareAnswer,
     DeviceAnswer,
-    EntryAnswer,
-    EventsAnswer,
     HashrateAnswer,
-    HistogramAnswer,
     JobAnswer,
     LuckAnswer,
     PoolAnswer,
     ReadingAnswer,
     SharesAnswer,
-    SharesOfLedger,
     StateName,
     Status,
     TimingsAnswer,
-    written,
 )
-from miner.api.health import readiness
 from miner.telemetry import (
-    BestShare,
     DeviceSnapshot,
     Entry,
-    Hashrate,
-    Histogram,
-    Luck,
     PoolSnapshot,
     Sample,
     Snapshot,
     Tally,
-    Timings,
 )
 
 LevelName = Literal["debug", "info", "warning", "error"]
@@ -59,15 +49,15 @@ def status(snapshot: Snapshot) -> Status:
         uptime=snapshot.uptime,
         ready=not reasons,
         reasons=reasons,
-        hashrate=_hashrate(snapshot.hashrate),
+        hashrate=HashrateAnswer.model_validate(snapshot.hashrate),
         tried=snapshot.tried,
         power=snapshot.power,
         efficiency=snapshot.efficiency,
         found=snapshot.found,
         shares=_shares(snapshot.shares),
         faults=snapshot.faults,
-        luck=_luck(snapshot.luck),
-        best=tuple(map(_best, snapshot.best)),
+        luck=LuckAnswer.model_validate(snapshot.luck),
+        best=tuple(map(BestShareAnswer.model_validate, snapshot.best)),
         job=_job(snapshot),
         jobs=snapshot.jobs,
         epochs=snapshot.epochs,
@@ -76,7 +66,7 @@ def status(snapshot: Snapshot) -> Status:
         pool=_pool(active, snapshot.active) if active else None,
         pools=pools(snapshot),
         devices=devices(snapshot),
-        timings=_timings(snapshot.timings),
+        timings=TimingsAnswer.model_validate(snapshot.timings),
     )
 
 
@@ -110,7 +100,7 @@ def device(found: DeviceSnapshot) -> DeviceAnswer:
         progress=found.progress,
         paused=found.paused,
         parked=found.parked,
-        hashrate=_hashrate(found.hashrate),
+        hashrate=HashrateAnswer.model_validate(found.hashrate),
         mining_seconds=found.mining_seconds,
         tried=found.tried,
         found=found.found,
@@ -119,7 +109,7 @@ def device(found: DeviceSnapshot) -> DeviceAnswer:
         last_fault=found.last_fault or None,
         reading=ReadingAnswer(**{**reading, "throttle": found.reading.throttle or None}),
         efficiency=found.efficiency,
-        luck=_luck(found.luck),
+        luck=LuckAnswer.model_validate(found.luck),
         last_share_at=found.last_share_at,
         last_difficulty=found.last_difficulty,
         best_difficulty=found.best_difficulty,
@@ -182,10 +172,6 @@ def shares(rows: Iterable[Mapping[str, Any]]) -> SharesOfLedger:
     return SharesOfLedger.model_validate({"shares": found})
 
 
-def _hashrate(rate: Hashrate) -> HashrateAnswer:
-    return HashrateAnswer(**asdict(rate))
-
-
 def _shares(tally: Tally) -> SharesAnswer:
     return SharesAnswer(
         accepted=tally.accepted,
@@ -198,21 +184,6 @@ def _shares(tally: Tally) -> SharesAnswer:
         not_accepted=tally.not_accepted,
         outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
     )
-
-
-def _luck(luck: Luck) -> LuckAnswer:
-    return LuckAnswer(
-        expected=luck.expected,
-        found=luck.found,
-        effort=luck.effort,
-        ratio=luck.ratio,
-        band=BandAnswer(**asdict(luck.band)),
-        plausible=luck.plausible,
-    )
-
-
-def _best(share: BestShare) -> BestShareAnswer:
-    return BestShareAnswer(**asdict(share))
 
 
 def _job(snapshot: Snapshot) -> JobAnswer | None:
@@ -244,23 +215,4 @@ def _pool(pool: PoolSnapshot, active: str | None) -> PoolAnswer:
         shares=_shares(pool.shares),
         last_share_at=pool.last_share_at,
         work=pool.work,
-    )
-
-
-def _timings(timings: Timings) -> TimingsAnswer:
-    return TimingsAnswer(
-        share=_histogram(timings.share),
-        kernel=_histogram(timings.kernel),
-        job=_histogram(timings.job),
-        dataset=_histogram(timings.dataset),
-    )
-
-
-def _histogram(histogram: Histogram) -> HistogramAnswer:
-    return HistogramAnswer(
-        bounds=histogram.bounds,
-        counts=histogram.counts,
-        total=histogram.total,
-        count=histogram.count,
-        mean=histogram.mean,
     )

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from miner.api import v1
-from miner.api.answers import Error, HistoryAnswer, ReadingAnswer, StateName
+from miner.api.answers import Error, HistoryAnswer
+from miner.api.status import ReadingAnswer, StateName
 from miner.telemetry import DeviceSample, DeviceState, NewJob, PoolNotice, Reading, Sample
 from miner.telemetry.journal import KEPT
 from tests.api.conftest import Serve
