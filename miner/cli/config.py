@@ -132,6 +132,7 @@ def _problems(loaded: Loaded) -> Iterator[str]:
             return  # what pools may speak depends on it
     else:
         yield from _tried(loaded, ("variant",), find_variant, settings.variant or "")[1]
+    yield from _heat_problems(loaded)
     for number, pool in enumerate(settings.pools):
         yield from _pool_problems(loaded, ("pools", number), pool, coin)
     yield from _tried(loaded, ("api", "token_file"), token_of, settings.api)[1]
@@ -141,6 +142,23 @@ def _problems(loaded: Loaded) -> Iterator[str]:
         ("ledger", "file"): settings.ledger.file,
     }.items():
         yield from _tried(loaded, place, home, path, "file")[1]
+
+
+def _heat_problems(loaded: Loaded) -> Iterator[str]:
+    """Yield a sentence for a start that no device can have a stop for."""
+    from miner.settings.complaint import key_name
+
+    devices = loaded.settings.devices
+    places: dict[Place, object] = {("devices",): devices}
+    places |= {("devices", "tune", number): block for number, block in enumerate(devices.tune)}
+    for start in ("temperature_start", "memory_temperature_start"):
+        stop = start.replace("start", "stop")
+        if any(getattr(table, stop) is not None for table in places.values()):
+            continue
+        for place, table in places.items():
+            if getattr(table, start) is not None:
+                where = loaded.gathered.nearest((*place, start)).where
+                yield f"{where}: {key_name((*place, start))}: needs a {stop} above it"
 
 
 def _pool_problems(

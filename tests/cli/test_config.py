@@ -249,6 +249,23 @@ def test_tuning_that_contradicts_itself_mines_nothing(told: Told, tmp_path: Path
     assert "device ref: temperature_start = 70 is not below its temperature_stop = 60" in ran.err
 
 
+def test_a_start_that_no_device_has_a_stop_for_is_found_by_the_check(tmp_path: Path) -> None:
+    text = FILE + "[devices]\non_hang = 'exit'\ntemperature_start = 70\n"
+    ran = run("config", "check", written(tmp_path, text))
+    assert ran.code == 2
+    assert ran.err.endswith(
+        ": line 8: devices.temperature_start: needs a temperature_stop above it\n"
+    )
+    assert ran.err.count("\n") == 1
+    ran = run("config", "check", written(tmp_path, text + "[[devices.tune]]\nmatch = '*'\n"
+              "temperature_stop = 80\nmemory_temperature_start = 70\n"))  # fmt: skip
+    assert ran.code == 2
+    assert ran.err.endswith(
+        ": line 12: devices.tune[1].memory_temperature_start: needs a memory_temperature_stop "
+        "above it\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
