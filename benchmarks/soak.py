@@ -166,7 +166,7 @@ async def soak(minutes: float, folder: Path) -> dict[str, Any]:
         "facts": len(facts),
         "views": sorted({fact.view for fact in facts}),
         "disagreements": apart,
-        "counts": {f.what: f.value for f in facts if f.of == "the rig" and f.view == "ledger"},
+        "counts": {f.what: int(f.value) for f in facts if f.of == "the rig" and f.view == "ledger"},
         "devices_at_the_end": {one["name"]: one["doing"] for one in last["devices"]},
         "steady_opened": record["opened"],
         "steady_gaps_ms": between,
