@@ -1,0 +1,83 @@
+"""The script for the first run on a card, as far as it goes without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from miner.devices.registry import find_devices
+
+CHECKOUT = Path(__file__).parents[2]
+SCRIPT = "benchmarks/first-run-on-a-gpu.sh"
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=CHECKOUT, env={**os.environ, **environment}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_the_script_is_one() -> None:
+    done = run("bash", "-n", SCRIPT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.access(CHECKOUT / SCRIPT, os.X_OK)
+
+
+def test_it_lists_a_part_for_each_function() -> None:
+    done = run("bash", SCRIPT, "--list")
+    assert done.returncode == 0
+    numbers = [int(line.split()[0]) for line in done.stdout.splitlines()]
+    written = re.findall(r"^part_(\d+)\(\)", (CHECKOUT / SCRIPT).read_text(), re.MULTILINE)
+    assert numbers == [int(number) for number in written] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("part", ["0", "9", "one", "-1"])
+def test_a_part_that_is_not_there(part: str) -> None:
+    done = run("bash", SCRIPT, "1", part)
+    assert done.returncode == 2
+    assert f"there is no part '{part}'" in done.stderr
+
+
+def test_a_python_without_the_miner() -> None:
+    done = run("bash", SCRIPT, "1", PYTHON="/bin/false")
+    assert done.returncode == 2
+    assert "'/bin/false' cannot import the miner" in done.stderr
+
+
+def test_a_part_that_fails_is_named_and_its_report_is_kept(tmp_path: Path) -> None:
+    done = run("bash", SCRIPT, "5", PYTHON=sys.executable, DEVICE="ref", RESULTS=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "OpenCL does not show ref" in done.stdout
+    code = "import sys; print('some words'); sys.exit(3)"
+    out = tmp_path / "report.json"
+    done = run(
+        sys.executable, "benchmarks/gpu.py", "run", "--out", str(out), "--device", "ref",
+        "--limit", "60", "--", sys.executable, "-c", code,
+    )  # fmt: skip
+    assert done.returncode == 3
+    report = json.loads(out.read_text())
+    assert (report["exit code"], report["output"]) == (3, ["some words"])
+    assert report["device"]["name"] == "ref"
+
+
+def test_the_first_failure_ends_a_part(tmp_path: Path) -> None:
+    done = run("bash", SCRIPT, "4", PYTHON=sys.executable, DEVICE="no:1", RESULTS=str(tmp_path))
+    assert done.returncode == 1
+    assert "parts that did not hold: 4" in done.stdout
+    assert done.stdout.count("$ ") == 1, "the other heights are not measured any more"
+
+
+def test_periods_are_searched_and_held_against_the_reference() -> None:
+    name = next((f.info.name for f in find_devices("opencl")[0]), None)
+    if name is None:
+        pytest.skip("no OpenCL device is here")
+    done = run(sys.executable, "benchmarks/gpu.py", "periods", name, "--count", "2")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["periods"] == 2
