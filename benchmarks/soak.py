@@ -151,9 +151,6 @@ async def soak(minutes: float, folder: Path) -> dict[str, Any]:
         facts += of_entries(f"shares in {name}", records(folder / name))
     record = json.loads((folder / "record.json").read_text())
     device = {"tried": record["tried"], "found": record["claimed"]}
-    # What was found too late to be sent is a hit of the device, and none of the counters.
-    late = next((f.value for f in facts if f.of == "steady:0" and f.what == "stale, not sent"), 0)
-    device["found"] -= int(late)
     facts += [Fact("the device", "steady:0", what, value) for what, value in device.items()]
     judged = Counter(re.findall(r"^share .* (accepted|refused) ", _text(folder / "pool.log"), re.M))
     facts.append(Fact("the pool", "the rig", "accepted", judged["accepted"]))

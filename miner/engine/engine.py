@@ -221,10 +221,10 @@ class Engine:
             solution = await self._prove(candidate, proving)
             if solution is None:
                 continue
+            self._emit(ShareFound(solution))
             if not self._late.sends(solution.job, self._clock.now()):
                 self._on_verdict(Verdict(solution, Outcome.NOT_SENT))
                 continue
-            self._emit(ShareFound(solution))
             waiting = self._submit(solution)
             if inspect.isawaitable(waiting):
                 await waiting

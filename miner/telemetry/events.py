@@ -168,7 +168,7 @@ class CandidateRefuted:
 
 @dataclass(frozen=True, slots=True)
 class ShareFound:
-    """A solution was proved and goes to the pool."""
+    """A solution was proved; it goes to the pool, unless it came too late."""
 
     solution: Solution
 

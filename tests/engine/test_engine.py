@@ -127,7 +127,7 @@ async def test_older_work_is_sent_unless_a_clean_job_came_long_ago(clean, sent):
     assert bool(rig.solutions) is sent
     assert bool(rig.verdicts) is not sent
     assert all(v.outcome is Outcome.NOT_SENT for v in rig.verdicts)
-    assert len(rig.of(ShareFound)) == len(rig.solutions)
+    assert len(rig.of(ShareFound)) == len(rig.solutions) + len(rig.verdicts)
 
 
 async def test_work_found_before_the_pool_was_lost_is_handed_on():
