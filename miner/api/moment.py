@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from miner.clock import Clock
-from miner.telemetry import Event, Launched, SensorsRead, Snapshot, Telemetry
+from miner.telemetry import Event, Launched, Snapshot, Telemetry
 
 MOMENT_SECONDS = 0.25
-"""How old the rates and readings in an answer may be."""
+"""How old the rates in an answer may be."""
 
 T = TypeVar("T")
 
 
 class Moment:
     """Takes a snapshot by `take` only where a moment has passed since the one before, or anything
-    but a launch or a reading has happened: to sum up a quarter of an hour of twelve cards takes
-    some 10 ms, which clients must not be able to ask for as often as they like."""
+    but a launch has happened: to sum up a quarter of an hour of twelve cards takes some 10 ms,
+    which clients must not be able to ask for as often as they like."""
 
     def __init__(self, take: Callable[[], Snapshot], telemetry: Telemetry, clock: Clock) -> None:
         self._take, self._clock = take, clock
@@ -42,5 +42,5 @@ class Moment:
         return made
 
     def _note(self, event: Event) -> None:
-        if not isinstance(event, Launched | SensorsRead):
+        if not isinstance(event, Launched):
             self._taken = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from miner.api.moment import MOMENT_SECONDS, Moment
-from miner.telemetry import Launched, PoolNotice, SensorsRead, Snapshot
+from miner.telemetry import Launched, PoolNotice, Snapshot
 from tests.api.conftest import Serve
-from tests.fakes.rig import FIRST, HOT, Rig
+from tests.fakes.rig import FIRST, Rig
 
 
 def tried(snapshot: Snapshot) -> int:
@@ -16,7 +16,7 @@ async def test_a_snapshot_is_taken_once_in_a_moment() -> None:
     rig = Rig()
     moment = Moment(rig.telemetry.snapshot, rig.telemetry, rig.clock)
     assert moment.of(tried) == 0
-    rig.emit(Launched("cuda:0", 1000, 0.1), SensorsRead("cuda:0", HOT))
+    rig.emit(Launched("cuda:0", 1000, 0.1))
     assert moment.of(tried) == moment.snapshot().tried == 0
     await rig.clock.advance(MOMENT_SECONDS)
     assert moment.of(tried) == moment.snapshot().tried == 1000
