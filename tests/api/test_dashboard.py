@@ -32,7 +32,7 @@ from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig,
 
 FOLDER = Path(__file__).parents[2] / "miner" / "api" / "dashboard"
 BUDGET = 60_000
-TOKEN = "correct horse battery staple"
+TOKEN = "correct hörse battery ☂"
 DASH = "\N{EN DASH}"
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 

@@ -4,6 +4,9 @@ import { find, put } from "./nodes.js";
 
 const KEY = "progpow-miner token";
 
+/** UTF-8 in the only characters that a header may have. */
+const bytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
 export class Control {
   #form = find("#control");
   #field = find("#token");
@@ -42,7 +45,7 @@ export class Control {
     const place = device === null ? "" : `devices/${encodeURIComponent(device)}/`;
     try {
       const answer = await fetch(`api/v1/${place}${verb}`, {
-        method: "POST", headers: { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` },
+        method: "POST", headers: { Authorization: `Bearer ${bytes(sessionStorage.getItem(KEY))}` },
       });
       const { error, done } = await answer.json().catch(() => ({}));
       if (answer.ok) return this.#say(done?.join("; ") || `${device ?? "Every device"} was told to ${verb}.`);
