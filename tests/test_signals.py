@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,21 @@ def starting(tmp_path: Path, number: signal.Signals) -> subprocess.CompletedProc
     with fifo.open("w") as settings:  # waits for the one who reads
         process.send_signal(number)
         if number is signal.SIGTERM:
-            process.wait(60)
+            ended(process)
         else:
             settings.write(BROKEN)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess([], process.returncode, out, err)
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    """Signal it again until it ends: a signal just before a read blocks is seen after it."""
+    for _ in range(120):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+            return
+        process.send_signal(signal.SIGTERM)
+    process.kill()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFO")

@@ -75,7 +75,7 @@ def selftest_command(variant: str | None, device: str | None, real: bool) -> Non
                         click.echo(f"{one.info.name:<12} {numbers.name:<15} {line}")
         finally:
             opened.close()
-    for sentence in missing:
+    for sentence in missing if not device else ():
         click.echo(sentence, err=True)
     if not chosen:
         raise NoUsableDevice("there is no device to test")
