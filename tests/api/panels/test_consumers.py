@@ -64,7 +64,7 @@ async def test_all_agree(reader: str) -> None:
     assert farm.ver is None or farm.ver.removeprefix("progpow-miner-") == "1.2.3"
 
 
-@pytest.mark.parametrize("reader", set(READERS) - {"HiveOS, xmrig"})
+@pytest.mark.parametrize("reader", sorted(set(READERS) - {"HiveOS, xmrig"}))
 @pytest.mark.parametrize("rig", RIGS)
 def test_every_rig_can_be_read(reader: str, rig: str) -> None:
     snapshot = RIGS[rig]()
