@@ -83,9 +83,7 @@ ENTRYPOINT ["tini", "--", "progpow-miner"]
 CMD ["--help"]
 USER 10001:10001
 
-# NVIDIA. A miner without the CUDA backend reaches the GPU through NVIDIA's OpenCL; PyCUDA and the
-# compiler are there for one that has it, and for `progpow-miner kernel --dialect cuda`. The host's
-# NVIDIA Container Toolkit brings the driver: docker run --gpus all …
+# NVIDIA. Through CUDA, else through NVIDIA's OpenCL. The host's NVIDIA Container Toolkit brings the driver: docker run --gpus all …
 FROM runtime AS cuda
 USER 0:0
 ENV NVIDIA_VISIBLE_DEVICES=all \

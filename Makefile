@@ -34,8 +34,9 @@ help:
 mine: $(RUNTIME)
 	@.venv/bin/progpow-miner demo --variant "$(VARIANT)" --height "$(HEIGHT)" --shares "$(SHARES)"
 
+# All of it on two cores or more is run by two processes, a file by one of them.
 test: $(DEVELOP)
-	@.venv/bin/python -m pytest $(PYTEST)
+	@.venv/bin/python -m pytest $(or $(PYTEST),-n 2 --dist loadfile)
 
 check: $(DEVELOP)
 	@.venv/bin/ruff format --check .
