@@ -83,7 +83,8 @@ ENTRYPOINT ["tini", "--", "progpow-miner"]
 CMD ["--help"]
 USER 10001:10001
 
-# NVIDIA. Through CUDA, else through NVIDIA's OpenCL. The host's NVIDIA Container Toolkit brings the driver: docker run --gpus all …
+# NVIDIA. Through CUDA, else through NVIDIA's OpenCL. The host's NVIDIA Container Toolkit brings the
+# driver: docker run --gpus all …
 FROM runtime AS cuda
 USER 0:0
 ENV NVIDIA_VISIBLE_DEVICES=all \
