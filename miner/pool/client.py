@@ -49,6 +49,9 @@ RETURN_LONGEST = 4800.0
 ANOTHER_DIALECT_SECONDS = 1.0
 """Between two tries of different protocols with one pool that answers."""
 
+LANDING_SECONDS = 1.0
+"""What launches that are in flight are waited for, before a pool is left for good."""
+
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for, before a connection is left on our side."""
 
@@ -204,11 +207,13 @@ class PoolClient:
         its pool is still the one to be with."""
         stays = self._turns.replace(pools)
         if not stays:
-            if self._session is not None:
-                await self.drain(ANSWER_WAIT_SECONDS)
-            if self._session is not None:
+            if (session := self._session) is not None:
+                # What the devices are at now can be handed in nowhere else.
                 self._visit.for_first = True
-                self._session.leave(OTHER_POOLS)
+                self._work_on(None)
+                await self._clock.sleep(LANDING_SECONDS)
+                await self.drain(ANSWER_WAIT_SECONDS)
+                session.leave(OTHER_POOLS)
         self._pools_changed.set()
         return stays
 
@@ -299,7 +304,8 @@ class PoolClient:
                 job = replace(job, pool=label)
                 self._visit.spoke, self._visit.newest = True, job
                 self._hand_in()
-                self._work_on(job)
+                if not self._visit.for_first:
+                    self._work_on(job)
             case Authorized():
                 self._visit.ready_at = self._clock.now()
                 pool.accepted = True

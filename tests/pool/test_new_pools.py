@@ -8,6 +8,7 @@ import pytest
 
 from miner import telemetry
 from miner.errors import Banned, ConnectionLost, PoolRefused
+from miner.pool.client import LANDING_SECONDS
 from miner.pool.url import PoolUrl
 from miner.work import Outcome
 from tests.fakes.clock import settle
@@ -18,12 +19,21 @@ from tests.pool.test_client import FIRST, SECOND, Bench, running
 THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
 
 
+async def taken(bench: Bench, pools: list[PoolUrl]) -> bool:
+    """Take `pools`, with the time that it takes."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.client.take_pools(pools))
+        await settle()
+        await bench.clock.advance(LANDING_SECONDS)
+    return task.result()
+
+
 async def test_a_pool_that_stays_in_the_list_keeps_its_connection() -> None:
     bench = Bench((FIRST,))
     stream = bench.laid()
     async with running(bench):
         job = bench.job()
-        assert await bench.client.take_pools([FIRST, SECOND])
+        assert await taken(bench, [FIRST, SECOND])
         await settle()
         assert not stream.closed
         assert bench.job() == job
@@ -39,7 +49,7 @@ async def test_a_pool_that_is_gone_from_the_list_is_left_and_the_new_one_connect
     bench = Bench((FIRST,))
     old, new = bench.laid(), bench.laid(SECOND)
     async with running(bench):
-        assert not await bench.client.take_pools([SECOND])
+        assert not await taken(bench, [SECOND])
         await settle()
         assert old.closed
         assert not new.closed
@@ -57,6 +67,7 @@ async def test_answers_on_their_way_are_waited_for_before_a_pool_is_left() -> No
         async with asyncio.TaskGroup() as group:
             group.create_task(bench.client.take_pools([SECOND]))
             await settle()
+            await bench.clock.advance(LANDING_SECONDS)
             assert not stream.closed
             (request,) = stream.requests("mining.submit")
             stream.feed(answer(request["id"]))
@@ -70,7 +81,7 @@ async def test_a_pool_put_before_the_first_one_is_gone_to() -> None:
     bench.laid()
     bench.laid(THIRD)
     async with running(bench):
-        assert not await bench.client.take_pools([THIRD, FIRST])
+        assert not await taken(bench, [THIRD, FIRST])
         await settle()
         assert bench.hosts() == ["first", "third"]
 
@@ -81,7 +92,7 @@ async def test_a_changed_login_of_the_same_pool_connects_anew() -> None:
     other = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
     second = bench.laid()
     async with running(bench):
-        assert not await bench.client.take_pools([other])
+        assert not await taken(bench, [other])
         await settle()
         assert second.requests("mining.authorize")[0]["params"][0] == "ROther.rig1"
 
@@ -94,7 +105,7 @@ async def test_a_new_list_ends_the_wait_for_a_pool_that_is_down() -> None:
             await bench.clock.advance(40)
         tries = len(bench.dial.opened)
         assert bench.works == [] or bench.works[-1] is None
-        assert not await bench.client.take_pools([SECOND])
+        assert not await taken(bench, [SECOND])
         await settle()
         assert bench.hosts()[tries:] == ["second"]
         assert bench.job().pool == SECOND.label
@@ -121,7 +132,7 @@ async def test_a_pool_that_left_the_list_while_it_was_connected_to_is_left_at_on
     old, new = bench.laid(), bench.laid(SECOND)
     go = reloaded_while_connecting(bench)
     async with running(bench):
-        await bench.client.take_pools([SECOND])
+        await taken(bench, [SECOND])
         go.set()
         await settle()
         assert old.closed
@@ -139,7 +150,7 @@ async def test_how_a_pool_ends_that_left_the_list_is_no_matter_of_the_new_ones(
     bench.laid(SECOND)
     go = reloaded_while_connecting(bench, failure)
     async with running(bench):
-        await bench.client.take_pools([SECOND])
+        await taken(bench, [SECOND])
         go.set()
         await settle()
         assert bench.hosts() == ["first", "second"]
