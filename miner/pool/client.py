@@ -206,14 +206,13 @@ class PoolClient:
         """Go on with another list; return whether the connection of now is kept, as it is where
         its pool is still the one to be with."""
         stays = self._turns.replace(pools)
-        if not stays:
-            if (session := self._session) is not None:
-                # What the devices are at now can be handed in nowhere else.
-                self._visit.for_first = True
-                self._work_on(None)
-                await self._clock.sleep(LANDING_SECONDS)
-                await self.drain(ANSWER_WAIT_SECONDS)
-                session.leave(OTHER_POOLS)
+        if not stays and (session := self._session) is not None:
+            # What the devices are at now can be handed in nowhere else.
+            self._visit.for_first = True
+            self._work_on(None)
+            await self._clock.sleep(LANDING_SECONDS)
+            await self.drain(ANSWER_WAIT_SECONDS)
+            session.leave(OTHER_POOLS)
         self._pools_changed.set()
         return stays
 
