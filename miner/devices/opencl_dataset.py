@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.search import buffer_shift
 from miner.devices.device import DeviceInfo
+from miner.devices.split import pieces
 from miner.errors import OutOfMemory
 from miner.progpow.epoch import Epoch
 
@@ -61,14 +62,8 @@ class DatasetBuffers:
             )  # fmt: skip
 
     def pieces(self, first: int, count: int) -> Iterator[tuple[Any, int, slice]]:
-        """Yield (buffer, number of its first wanted node, rows) for each buffer that holds some
-        of the nodes `first` to `first + count - 1`; rows count from `first`."""
-        done = 0
-        while done < count:
-            which, node = divmod(first + done, self._nodes_each)
-            rows = slice(done, min(count, done + self._nodes_each - node))
-            yield self.buffers[which], node, rows
-            done = rows.stop
+        """Yield the parts of the nodes from `first`, as `split.pieces` does."""
+        return pieces(self.buffers, self._nodes_each, first, count)
 
     def read(self, first: int, count: int) -> NDArray[np.uint32]:
         """Return nodes, shape (count, 16)."""

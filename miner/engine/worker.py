@@ -162,12 +162,12 @@ class Worker:
     def _use_device(self) -> None:
         with self.pulse.call("opening the device", OPENING_SECONDS):
             device: Device = WatchedDevice(self._open_device(), self.pulse)
-        if self._tuning.shape is not None:
-            device.take_shape(shape_named(self._tuning.shape))
         self._opened_at = self._tools.clock.now()
         self._distrust = None
         hung = False
         try:
+            if self._tuning.shape is not None:
+                device.take_shape(shape_named(self._tuning.shape))
             self._mine(device)
         except DeviceHung:
             hung = True
