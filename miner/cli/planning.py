@@ -187,7 +187,10 @@ def _lines(
     missing: Sequence[str],
 ) -> Iterator[str]:
     """Yield what a person should know before the run begins."""
-    for sentence in [*missing, *exposed(settings), *_unmatched(settings, [*use, *out])]:
+    # Who mines on another vendor's cards has no use for being told of CUDA at each start.
+    vendors = {one.info.vendor for one in use if one.info.kind == "gpu"}
+    told = [] if vendors and "nvidia" not in vendors else missing
+    for sentence in [*told, *exposed(settings), *_unmatched(settings, [*use, *out])]:
         yield f"note      {sentence}"
     for left in out:
         yield f"note      {left.info.name} is not used: {left.info.unusable}"

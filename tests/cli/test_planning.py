@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from miner.cli import planning
 from miner.cli.planning import mining_of
 from miner.devices import registry
+from miner.devices.registry import Listed
 from miner.errors import ConfigError
 from miner.pool.limits import Limits
 from miner.resources import state_directory
 from miner.sensors.heat import HeatLimits
 from miner.settings import load
 from miner.telemetry import Level
+from miner.work import DeviceInfo
 
 FILE = """\
 coin = "RVN"
@@ -165,3 +168,17 @@ def test_a_home_that_nobody_has(path: Path, table: str) -> None:
     flags = {table: {"file": "~nobody-here/x"}}
     with pytest.raises(ConfigError, match=r"^file ~nobody-here/x: there is no such user"):
         mining_of(lambda: load(path, flags), unheard)
+
+
+@pytest.mark.parametrize(("vendor", "told"), [("amd", False), ("nvidia", True), ("", True)])
+def test_a_missing_backend_is_told_to_whom_it_may_concern(
+    path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, told: bool
+) -> None:
+    card = DeviceInfo(
+        "opencl:0.0", "opencl", "A card", "gpu" if vendor else "cpu", "1", 1, 1, 1, vendor=vendor
+    )
+    chosen = [Listed(card, lambda: pytest.fail("it is not to be opened"))], [], ["cuda: not there"]
+    monkeypatch.setattr(planning, "choose_devices", lambda *_: chosen)
+    lines: list[str] = []
+    mining_of(lambda: load(path), lines.append)
+    assert ("note      cuda: not there" in lines) is told
