@@ -8,8 +8,8 @@ from dataclasses import dataclass
 WINDOWS = (10.0, 60.0, 900.0)
 """Seconds over which a hashrate is shown."""
 
-SLOT_SECONDS = 0.25
-"""Launches that came back this close together are kept as one."""
+SLOTS = 3600
+"""Into so many parts a window is cut at most, and the oldest of them leaves it as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,30 @@ class Hashrate:
         )
 
 
+class _Window:
+    """The sum over one window; it moves on as it is asked, so that asking costs what has left."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._slot_seconds = seconds / SLOTS
+        self._slots: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def add(self, now: float, tried: int) -> None:
+        self.sum(now)
+        self._sum += tried
+        if self._slots and now - self._slots[-1][0] < self._slot_seconds:
+            now, before = self._slots.pop()
+            tried += before
+        self._slots.append((now, tried))
+
+    def sum(self, now: float) -> int:
+        """Return the nonces of the launches that came back within the window before `now`."""
+        while self._slots and self._slots[0][0] <= now - self._seconds:
+            self._sum -= self._slots.popleft()[1]
+        return self._sum
+
+
 class Tried:
     """The nonces that one device tried."""
 
@@ -36,30 +60,20 @@ class Tried:
         self.total = 0
         self.since: float | None = None
         """Clock seconds at which the first launch began."""
-        self._slots: deque[tuple[float, int]] = deque()
+        self._windows = tuple(map(_Window, WINDOWS))
 
     def add(self, now: float, tried: int, seconds: float) -> None:
         """Note a launch of `tried` nonces that came back `now`, after `seconds`."""
         self.total += tried
         if self.since is None:
             self.since = now - seconds
-        if self._slots and now - self._slots[-1][0] < SLOT_SECONDS:
-            at, before = self._slots.pop()
-            self._slots.append((at, before + tried))
-        else:
-            self._slots.append((now, tried))
-        while self._slots[0][0] <= now - WINDOWS[-1]:
-            self._slots.popleft()
+        for window in self._windows:
+            window.add(now, tried)
 
     def hashrate(self, now: float) -> Hashrate:
+        """Return the rates at clock second `now`, which never goes back."""
         if self.since is None or now <= self.since:
             return Hashrate()
         age = now - self.since
-        sums = [0, 0, 0]
-        for at, tried in reversed(self._slots):
-            if at <= now - WINDOWS[-1]:
-                break
-            for index, window in enumerate(WINDOWS):
-                if at > now - window:
-                    sums[index] += tried
+        sums = (window.sum(now) for window in self._windows)
         return Hashrate(*(s / min(w, age) for s, w in zip(sums, WINDOWS, strict=True)))
