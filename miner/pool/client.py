@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from random import Random
 
@@ -15,7 +15,6 @@ from miner.errors import (
     EveryPoolRefused,
     PoolError,
     PoolRefused,
-    ProtocolError,
     WrongDialect,
 )
 from miner.pool.backoff import LONGEST
@@ -32,19 +31,11 @@ from miner.pool.protocols.events import (
     Subscribed,
 )
 from miner.pool.protocols.table import PROTOCOLS
+from miner.pool.shares import Shares
 from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
-from miner.pool.waiting import Waiting
+from miner.pool.visit import Visit
 from miner.work import Job, Solution, Verdict
-
-STEADY_SECONDS = 60.0
-"""A login that brings work and holds for so long makes earlier failures forgotten."""
-
-RETURN_SECONDS = 600.0
-"""While another pool is mined on, the first is looked for so often; twice as seldom after each
-return that did not hold, up to `RETURN_LONGEST`."""
-
-RETURN_LONGEST = 4800.0
 
 ANOTHER_DIALECT_SECONDS = 1.0
 """Between two tries of different protocols with one pool that answers."""
@@ -57,25 +48,6 @@ ANSWER_WAIT_SECONDS = 5.0
 
 
 OTHER_POOLS = "the settings name other pools"
-
-
-@dataclass(slots=True)
-class _Visit:
-    """What one connection brought so far."""
-
-    opened: bool = False
-    spoke: bool = False
-    """It said anything that we understood."""
-    resumed: bool = False
-    """Its session is an earlier one, gone on with."""
-    ready_at: float | None = None
-    """Clock seconds of the accepted login."""
-    newest: Job | None = None
-    asked: Reconnect | None = None
-    stayed: bool = False
-    """It wished us at another host, and was told on once."""
-    for_first: bool = False
-    """We leave it for the first pool of the list."""
 
 
 class PoolClient:
@@ -104,15 +76,13 @@ class PoolClient:
         self._connections = connections
         self._work_on, self._on_verdict, self._emit = work_on, on_verdict, emit
         self._clock, self._give_up = clock, give_up
+        self._shares = Shares(on_verdict, connections.found)
         self._session: Connection | None = None
-        self._waiting = Waiting(on_verdict)
-        self._last: PoolUrl | None = None
-        """The pool of the newest connection."""
+        self._visit: Visit | None = None
+        """The newest."""
         self._refusals: list[str] = []
         self._without_since = clock.now()
-        self._visit = _Visit()
         self._notices = Notices(emit, clock)
-        self._return_after = RETURN_SECONDS
         self._pools_changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -124,7 +94,41 @@ class PoolClient:
         try:
             await self._keep_a_session()
         finally:
-            self._waiting.close()
+            self._shares.close()
+
+    async def submit(self, solution: Solution) -> None:
+        """Hand `solution` to the session that issued its job; a verdict follows in any case.
+
+        Where that session has ended, the next one with the same pool takes it if it can.
+        """
+        self._shares.submit(solution)
+
+    async def take_pools(self, pools: Sequence[PoolUrl]) -> bool:
+        """Go on with another list; return whether the connection of now is kept, as it is where
+        its pool is still the one to be with."""
+        stays = self._turns.replace(pools)
+        if not stays and self._visit and (session := self._session) is not None:
+            # What the devices are at now can be handed in nowhere else.
+            self._visit.for_first = True
+            self._work_on(None)
+            await self._clock.sleep(LANDING_SECONDS)
+            await self.drain(ANSWER_WAIT_SECONDS)
+            session.leave(OTHER_POOLS)
+        self._pools_changed.set()
+        return stays
+
+    async def drain(self, seconds: float) -> None:
+        """Return when every submitted solution has its verdict, at the latest after `seconds`."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._shares.drained()),
+                group.create_task(self._clock.sleep(seconds)),
+            ]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+
+    # Whose turn it is
 
     async def _keep_a_session(self) -> None:
         while self._turns:
@@ -138,26 +142,30 @@ class PoolClient:
 
     async def _one_turn(self, pool: Standing) -> tuple[str, float] | None:
         """Try `pool` once; return how that ended and how long to wait, None if it is dropped."""
+        to = self._visit.onwards(pool.url) if self._visit else pool.url
+        visit = self._visit = Visit(pool, to)
         failure: PoolError | None = None
         try:
-            reason = await self._one_connection(self._redirected(pool.url), pool)
+            reason = await self._one_connection(visit)
         except PoolError as error:
             failure, reason = error, str(error)
         if not self._turns.lists(pool):
             return reason, 0.0  # the list is another one since, and its pools did nothing
-        return (reason, self._left()) if failure is None else self._after(failure, pool)
+        return (reason, self._left(visit)) if failure is None else self._after(failure, visit)
 
-    def _after(self, failure: PoolError, pool: Standing) -> tuple[str, float] | None:
-        """Return what `_one_turn` does where `pool` failed."""
+    def _after(self, failure: PoolError, visit: Visit) -> tuple[str, float] | None:
+        """Return what `_one_turn` does where the pool failed."""
+        pool = visit.pool
         if isinstance(failure, Banned):
             return str(failure), self._turns.shut_out()
         if not isinstance(failure, PoolRefused):
-            self._doubt(pool, failure)
-            return str(failure), self._failed()
+            if visit.misunderstood(failure) and not pool.detection.found:
+                pool.detection.misfit()
+            return str(failure), self._failed(visit)
         if isinstance(failure, WrongDialect) and not pool.detection.named:
-            if pool.detection.found and self._visit.ready_at is None:
+            if pool.detection.found and visit.ready_at is None:
                 pool.detection.doubt()
-                return str(failure), self._failed()
+                return str(failure), self._failed(visit)
             title = PROTOCOLS[pool.detection.current].title
             if pool.detection.misfit():
                 return (
@@ -168,209 +176,34 @@ class PoolClient:
         if not pool.accepted:
             self._drop(pool, str(failure))
             return None
-        return str(failure), self._failed()
+        return str(failure), self._failed(visit)
 
-    def _failed(self) -> float:
-        if self._visit.for_first:
+    def _failed(self, visit: Visit) -> float:
+        if visit.for_first:
             return self._turns.return_to_first()
-        self._steadied()
+        self._steadied(visit)
         return self._turns.failed()
 
-    def _left(self) -> float:
+    def _left(self, visit: Visit) -> float:
         """Return how long to wait after we left a pool in peace: for another, or as it asked."""
-        if self._visit.for_first:
+        if visit.for_first:
             return self._turns.return_to_first()
-        asked = self._visit.asked
+        asked = visit.asked
         if asked is None:
             return 0.0
         wait = min(asked.wait, LONGEST)
-        steady = self._steadied()
+        steady = self._steadied(visit)
         host = (asked.host or "").lower()
         if host and host != self._turns.current.url.host:
             self._turns.go_to(host)
         return wait if steady else self._turns.failed(wait)
 
-    async def submit(self, solution: Solution) -> None:
-        """Hand `solution` to the session that issued its job; a verdict follows in any case.
-
-        Where that session has ended, the next one with the same pool takes it if it can.
-        """
-        self._connections.found(solution)
-        if self._session and self._session.number == solution.job.session:
-            self._session.submit(solution)
-        else:
-            self._waiting.keep(solution, "the connection that its job came from has ended")
-            self._hand_in()
-
-    async def take_pools(self, pools: Sequence[PoolUrl]) -> bool:
-        """Go on with another list; return whether the connection of now is kept, as it is where
-        its pool is still the one to be with."""
-        stays = self._turns.replace(pools)
-        if not stays and (session := self._session) is not None:
-            # What the devices are at now can be handed in nowhere else.
-            self._visit.for_first = True
-            self._work_on(None)
-            await self._clock.sleep(LANDING_SECONDS)
-            await self.drain(ANSWER_WAIT_SECONDS)
-            session.leave(OTHER_POOLS)
-        self._pools_changed.set()
-        return stays
-
-    async def drain(self, seconds: float) -> None:
-        """Return when every submitted solution has its verdict, at the latest after `seconds`."""
-        if self._session is None:
-            return
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._session.drained()),
-                group.create_task(self._clock.sleep(seconds)),
-            ]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-
-    async def _one_connection(self, to: PoolUrl, pool: Standing) -> str:
-        """Connect, mine, return why we left; raises `PoolError` where we did not."""
-        self._visit = _Visit()
-        unverified = to.tls_insecure and to.transport.has_tls
-        elsewhere = to.label if to.label != pool.url.label else ""
-        self._emit(telemetry.PoolConnecting(pool.url.label, unverified, elsewhere))
-        hearing = Hearing(
-            lambda event: self._heard(event, pool, to), self._on_verdict, self._waiting.keep
-        )
-        session = self._session = await self._connections.open(to, pool, hearing)
-        self._visit.opened = True
-        if not self._turns.lists(pool):
-            session.leave(OTHER_POOLS)
-        self._last = pool.url
-        self._waiting.issued_by(session.number, pool.url)
-        try:
-            return await self._watched(session, pool)
-        finally:
-            self._session = None
-            pool.resumable = session.resumable
-            if self._visit.ready_at is not None:
-                self._without_since = self._clock.now()
-            self._work_on(None)
-
-    async def _watched(self, session: Connection, pool: Standing) -> str:
-        """Run `session`; meanwhile look for the first pool, where it is with another one, and
-        for the end of our patience, where there is one."""
-        watches: list[Coroutine[None, None, None]] = []
-        if pool is not self._turns.first:
-            watches.append(self._look_for_first(session))
-        if self._give_up is not None:
-            watches.append(self._limit_absence(session, self._give_up))
-        reason = ""
-        failure: PoolError | None = None
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(watch) for watch in watches]
-            try:
-                reason = await session.run()
-            except PoolError as error:
-                failure = error
-            for task in tasks:
-                task.cancel()
-        if failure is not None:
-            raise failure
-        return reason
-
-    async def _limit_absence(self, session: Connection, seconds: float) -> None:
-        """Leave a pool or node that has not taken us in when `seconds` without any are over."""
-        await self._clock.sleep(max(self._without_since + seconds - self._clock.now(), 0.0))
-        if self._visit.ready_at is None:
-            session.leave("it has neither accepted a login nor brought work")
-
-    async def _look_for_first(self, session: Connection) -> None:
-        first = self._turns.first
-        while True:
-            await self._clock.sleep(self._return_after)
-            if self._turns.is_shut(first) or not await self._connections.can_open(first.url):
-                continue
-            self._visit.for_first = True
-            self._return_after = min(2 * self._return_after, RETURN_LONGEST)
-            await self.drain(ANSWER_WAIT_SECONDS)
-            session.leave(f"{first.url.label} can be reached again")
-            return
-
-    def _heard(self, event: PoolEvent, pool: Standing, to: PoolUrl) -> None:
-        label = pool.url.label
-        match event:
-            case Subscribed(_, resumed):
-                self._visit.spoke, self._visit.resumed = True, resumed
-                self._hand_in()
-            case JobReceived(job):
-                job = replace(job, pool=label)
-                self._visit.spoke, self._visit.newest = True, job
-                self._hand_in()
-                if not self._visit.for_first:
-                    self._work_on(job)
-            case Authorized():
-                self._visit.ready_at = self._clock.now()
-                pool.accepted = True
-                if pool.detection.fits():
-                    title = PROTOCOLS[pool.detection.current].title
-                    self._emit(telemetry.PoolNotice(label, f"it speaks {title}"))
-                self._emit(telemetry.PoolReady(label))
-            case ShareWritten(solution):
-                self._emit(telemetry.ShareSent(solution))
-            case Message(text):
-                self._notices.pass_on(label, text)
-            case Reconnect(host) if not self._may_go_to(host, to):
-                if not self._visit.stayed:
-                    text = "the pool asked us to go to another host; we stay"
-                    self._emit(telemetry.PoolNotice(label, text))
-                self._visit.stayed = True
-            case Reconnect():
-                self._visit.asked = event
-                if self._session:
-                    self._session.leave("the pool asked us to reconnect")
-
-    def _hand_in(self) -> None:
-        """Send what waits for the pool that we are with, as far as it still knows the jobs."""
-        session, pool = self._session, self._last
-        found: list[Solution] = []
-        if not session or not pool or not self._waiting:
-            return
-        if self._visit.resumed:
-            found = self._waiting.claim_all(pool, session.number)
-        elif self._visit.newest:
-            found = self._waiting.claim(pool, self._visit.newest)
-        for solution in found:
-            self._connections.found(solution)
-            session.submit(solution)
-
-    def _doubt(self, pool: Standing, error: PoolError) -> None:
-        """A pool that says nothing to our protocol, or nonsense, may speak another one."""
-        talked = self._visit.ready_at is not None or (
-            self._visit.spoke and not isinstance(error, ProtocolError)
-        )
-        if self._visit.opened and not talked and not pool.detection.found:
-            pool.detection.misfit()
-
-    def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
-        wanted = (host or to.host).lower()
-        return wanted == to.host or self._turns.knows(wanted)
-
-    def _redirected(self, url: PoolUrl) -> PoolUrl:
-        """Return `url`, with the port that this very pool named when it asked us to reconnect."""
-        asked = self._visit.asked
-        if not asked or not asked.port or self._visit.for_first:
-            return url
-        here = url == self._last and (asked.host or url.host).lower() == url.host
-        return replace(url, port=asked.port) if here else url
-
-    def _steadied(self) -> bool:
-        """Return whether the login brought work and held; then earlier failures are forgotten."""
-        visit = self._visit
-        if visit.ready_at is None or visit.newest is None:
-            return False
-        if self._clock.now() - visit.ready_at < STEADY_SECONDS:
-            return False
-        self._turns.steady()
-        if self._last == self._turns.first.url:
-            self._return_after = RETURN_SECONDS
-        return True
+    def _steadied(self, visit: Visit) -> bool:
+        """Return whether the login held; then earlier failures are forgotten."""
+        steady = visit.steady(self._clock.now())
+        if steady:
+            self._turns.steady()
+        return steady
 
     def _drop(self, pool: Standing, reason: str) -> None:
         self._turns.drop()
@@ -402,6 +235,109 @@ class PoolClient:
         raise EveryPoolRefused(
             f"no pool for {self._give_up:g} s; the last reason, of {url.label}: {reason}"
         )
+
+    # One connection
+
+    async def _one_connection(self, visit: Visit) -> str:
+        """Connect, mine, return why we left; raises `PoolError` where we did not."""
+        pool, to = visit.pool, visit.to
+        unverified = to.tls_insecure and to.transport.has_tls
+        elsewhere = to.label if to.label != pool.url.label else ""
+        self._emit(telemetry.PoolConnecting(pool.url.label, unverified, elsewhere))
+        hearing = Hearing(
+            lambda event: self._heard(event, visit), self._on_verdict, self._shares.keep
+        )
+        session = self._session = await self._connections.open(to, pool, hearing)
+        visit.opened = True
+        if not self._turns.lists(pool):
+            session.leave(OTHER_POOLS)
+        self._shares.begin(session, pool.url)
+        try:
+            return await self._watched(session, visit)
+        finally:
+            self._session = None
+            self._shares.end()
+            pool.resumable = session.resumable
+            if visit.ready_at is not None:
+                self._without_since = self._clock.now()
+            self._work_on(None)
+
+    async def _watched(self, session: Connection, visit: Visit) -> str:
+        """Run `session`; meanwhile look for the first pool, where it is with another one, and
+        for the end of our patience, where there is one."""
+        watches: list[Coroutine[None, None, None]] = []
+        if visit.pool is not self._turns.first:
+            watches.append(self._look_for_first(session, visit))
+        if self._give_up is not None:
+            watches.append(self._limit_absence(session, visit, self._give_up))
+        reason = ""
+        failure: PoolError | None = None
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(watch) for watch in watches]
+            try:
+                reason = await session.run()
+            except PoolError as error:
+                failure = error
+            for task in tasks:
+                task.cancel()
+        if failure is not None:
+            raise failure
+        return reason
+
+    async def _limit_absence(self, session: Connection, visit: Visit, seconds: float) -> None:
+        """Leave a pool or node that has not taken us in when `seconds` without any are over."""
+        await self._clock.sleep(max(self._without_since + seconds - self._clock.now(), 0.0))
+        if visit.ready_at is None:
+            session.leave("it has neither accepted a login nor brought work")
+
+    async def _look_for_first(self, session: Connection, visit: Visit) -> None:
+        first = self._turns.first
+        while True:
+            await self._clock.sleep(self._turns.look_after)
+            if self._turns.is_shut(first) or not await self._connections.can_open(first.url):
+                continue
+            visit.for_first = True
+            await self.drain(ANSWER_WAIT_SECONDS)
+            session.leave(f"{first.url.label} can be reached again")
+            return
+
+    def _heard(self, event: PoolEvent, visit: Visit) -> None:
+        pool, label = visit.pool, visit.pool.url.label
+        match event:
+            case Subscribed(_, resumed):
+                visit.spoke = True
+                if resumed:
+                    self._shares.resumed()
+            case JobReceived(job):
+                job = replace(job, pool=label)
+                visit.spoke = visit.worked = True
+                self._shares.know(job)
+                if not visit.for_first:
+                    self._work_on(job)
+            case Authorized():
+                visit.ready_at = self._clock.now()
+                pool.accepted = True
+                if pool.detection.fits():
+                    title = PROTOCOLS[pool.detection.current].title
+                    self._emit(telemetry.PoolNotice(label, f"it speaks {title}"))
+                self._emit(telemetry.PoolReady(label))
+            case ShareWritten(solution):
+                self._emit(telemetry.ShareSent(solution))
+            case Message(text):
+                self._notices.pass_on(label, text)
+            case Reconnect(host) if not self._may_go_to(host, visit.to):
+                if not visit.stayed:
+                    text = "the pool asked us to go to another host; we stay"
+                    self._emit(telemetry.PoolNotice(label, text))
+                visit.stayed = True
+            case Reconnect():
+                visit.asked = event
+                if self._session:
+                    self._session.leave("the pool asked us to reconnect")
+
+    def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
+        wanted = (host or to.host).lower()
+        return wanted == to.host or self._turns.knows(wanted)
 
 
 def _detection(url: PoolUrl) -> Detection:

@@ -15,6 +15,12 @@ from miner.pool.url import PoolUrl
 TRIES = 3
 """Failures in a row after which the next pool of the list has its turn."""
 
+RETURN_SECONDS = 600.0
+"""While another pool is mined on, the first is looked for so often; twice as seldom after each
+return that did not hold, up to `RETURN_LONGEST`."""
+
+RETURN_LONGEST = 4800.0
+
 BAN_SECONDS = 900.0
 """A pool that shut us out is left alone for so long, and up to a half more."""
 
@@ -55,6 +61,8 @@ class Turns:
         self._pools = [self._fresh(url) for url in urls]
         self._at = 0
         self._failures = 0
+        self.look_after = RETURN_SECONDS
+        """Seconds after which the first pool is looked for, where another one has its turn."""
 
     def __bool__(self) -> bool:
         return bool(self._pools)
@@ -96,6 +104,8 @@ class Turns:
         """Forget earlier failures: the login held long enough."""
         self._failures = 0
         self.current.waits = delays(self._random)
+        if self._at == 0:
+            self.look_after = RETURN_SECONDS
 
     def failed(self, wait: float = 0.0) -> float:
         """The connection failed; wait `wait` seconds at least."""
@@ -123,6 +133,7 @@ class Turns:
     def return_to_first(self) -> float:
         """It is the first's turn; where it fails at once, the next has its own."""
         self._at, self._failures = 0, TRIES - 1
+        self.look_after = min(2 * self.look_after, RETURN_LONGEST)
         return 0.0
 
     def go_to(self, host: str) -> bool:

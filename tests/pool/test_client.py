@@ -11,10 +11,10 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
-from miner.pool.client import ANSWER_WAIT_SECONDS, RETURN_SECONDS, PoolClient
+from miner.pool.client import ANSWER_WAIT_SECONDS, PoolClient
 from miner.pool.connections import Connections
 from miner.pool.session import Reports
-from miner.pool.turns import BAN_SECONDS
+from miner.pool.turns import BAN_SECONDS, RETURN_SECONDS
 from miner.pool.url import PoolUrl, Transport
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle

@@ -1,0 +1,134 @@
+"""The solutions of a run on their way to the pools, each from its finding to its one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from miner.pool.connections import Connection
+from miner.pool.url import PoolUrl
+from miner.work import Job, Outcome, Solution, Verdict
+
+MOST = 1000
+"""Solutions that wait for a connection; more are lost at once."""
+
+KEPT_ISSUERS = 64
+"""Newest connections whose late shares are known to belong to a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A solution that waits for a connection with `pool`."""
+
+    solution: Solution
+    pool: PoolUrl
+    reason: str
+    """Why it could not be sent."""
+
+
+class Shares:
+    """Brings each solution to the connection that issued its job, or keeps it for the next one
+    with the same pool; `on_verdict` is called once for each.
+
+    `begin`, `resumed`, `know` and `end` tell of the connection of now. `handed` is called with
+    each solution as it is handed to a connection, for the record.
+    """
+
+    def __init__(
+        self, on_verdict: Callable[[Verdict], None], handed: Callable[[Solution], None]
+    ) -> None:
+        self._on_verdict, self._handed = on_verdict, handed
+        self._session: Connection | None = None
+        self._pool: PoolUrl | None = None
+        self._resumed = False
+        self._newest: Job | None = None
+        self._kept: list[_Kept] = []
+        self._issuers: dict[int, PoolUrl] = {}
+        self._closed = False
+
+    def begin(self, session: Connection, pool: PoolUrl) -> None:
+        """Go on with `session`, a new connection with `pool`."""
+        self._session, self._pool = session, pool
+        self._resumed, self._newest = False, None
+        self._issuers[session.number] = pool
+        self._issuers.pop(session.number - KEPT_ISSUERS, None)
+
+    def end(self) -> None:
+        """Note that the connection has ended."""
+        self._session = None
+
+    def resumed(self) -> None:
+        """Note that the connection goes on with the earlier one to this pool: all that waits for
+        the pool is handed in."""
+        self._resumed = True
+        self._hand_in()
+
+    def know(self, job: Job) -> None:
+        """Note that the connection brought `job`; what waits is handed in, where it solves it."""
+        self._newest = job
+        self._hand_in()
+
+    def submit(self, solution: Solution) -> None:
+        """Hand in a solution that was just found, now or once its pool is there again."""
+        self._handed(solution)
+        if self._session and self._session.number == solution.job.session:
+            self._session.submit(solution)
+        else:
+            self.keep(solution, "the connection that its job came from has ended")
+            self._hand_in()
+
+    def keep(self, solution: Solution, reason: str) -> None:
+        """Keep `solution` for the next connection; `reason` says why it could not be sent."""
+        pool = self._issuers.get(solution.job.session)
+        if pool is None or self._closed or len(self._kept) >= MOST:
+            self._lose(solution, reason)
+        else:
+            self._kept.append(_Kept(solution, pool, reason))
+
+    async def drained(self) -> None:
+        """Wait until all that was handed to the connection of now has its verdict."""
+        if self._session:
+            await self._session.drained()
+
+    def close(self) -> None:
+        """Give up on everything that waits or is still to come."""
+        self._closed = True
+        kept, self._kept = self._kept, []
+        for one in kept:
+            self._lose(one.solution, one.reason)
+
+    def _hand_in(self) -> None:
+        """Send what waits, as far as the connection knows its job; the rest is lost, since
+        nothing tells this connection about older jobs, and we mine on no other pool now."""
+        session = self._session
+        if not session or not (self._resumed or self._newest):
+            return
+        kept, self._kept = self._kept, []
+        for one in kept:
+            job = self._job_for(one, session.number)
+            if job:
+                claimed = replace(one.solution, job=job)
+                self._handed(claimed)
+                session.submit(claimed)
+            elif one.pool == self._pool:
+                text = "found while disconnected; the pool's new session does not know its job"
+                self._lose(one.solution, text)
+            else:
+                self._lose(one.solution, one.reason)
+
+    def _job_for(self, one: _Kept, session: int) -> Job | None:
+        """Return the job under which connection number `session` takes `one`."""
+        if one.pool != self._pool:
+            return None
+        old, new = one.solution.job, self._newest
+        if self._resumed:
+            return replace(old, session=session)
+        if new is None or (old.id, old.header_hash, old.height) != (
+            new.id, new.header_hash, new.height,
+        ):  # fmt: skip
+            return None
+        fits = one.solution.nonce in new.nonces and one.solution.value <= new.target
+        return new if fits else None
+
+    def _lose(self, solution: Solution, reason: str) -> None:
+        self._on_verdict(Verdict(solution, Outcome.LOST, reason))

@@ -1,0 +1,53 @@
+"""One connection with a pool of the list: where it leads and what it brought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from miner.errors import PoolError, ProtocolError
+from miner.pool.protocols.events import Reconnect
+from miner.pool.turns import Standing
+from miner.pool.url import PoolUrl
+
+STEADY_SECONDS = 60.0
+"""A login that brings work and holds for so long makes earlier failures forgotten."""
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """What is known of one connection with `pool`, from before it is opened."""
+
+    pool: Standing
+    to: PoolUrl
+    """The address of `pool`, or that with a port that the pool named itself."""
+    opened: bool = False
+    spoke: bool = False
+    """It said anything that we understood."""
+    worked: bool = False
+    """It brought a job."""
+    ready_at: float | None = None
+    """Clock seconds of the accepted login."""
+    asked: Reconnect | None = None
+    stayed: bool = False
+    """It wished us at another host, and was told on once."""
+    for_first: bool = False
+    """We leave it for the first pool of the list."""
+
+    def steady(self, now: float) -> bool:
+        """Return whether the login brought work and held until `now`, in clock seconds."""
+        return self.ready_at is not None and self.worked and now - self.ready_at >= STEADY_SECONDS
+
+    def misunderstood(self, error: PoolError) -> bool:
+        """Return whether, as it ended by `error`, the pool may speak another protocol: it said
+        nothing to ours, or nonsense."""
+        talked = self.spoke and not isinstance(error, ProtocolError)
+        return self.opened and self.ready_at is None and not talked
+
+    def onwards(self, url: PoolUrl) -> PoolUrl:
+        """Return where to connect after this for the pool at `url`: with another port where this
+        very pool named one."""
+        asked = self.asked
+        if not asked or not asked.port or self.for_first or url != self.pool.url:
+            return url
+        here = (asked.host or url.host).lower() == url.host
+        return replace(url, port=asked.port) if here else url
