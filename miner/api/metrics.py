@@ -16,8 +16,17 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.utils import floatToGoString
 
-from miner.api.series import OF_DEVICE, OF_POOL, OF_RIG, Series, T
-from miner.telemetry import Histogram, Snapshot, Tally
+from miner.api.series import (
+    OF_DEVICE,
+    OF_POOL,
+    OF_RIG,
+    TIMES_OF_DEVICE,
+    TIMES_OF_POOL,
+    Series,
+    T,
+    Times,
+)
+from miner.telemetry import Snapshot, Tally
 from miner.work import DeviceInfo, Outcome
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -96,14 +105,10 @@ class SnapshotCollector:
         pools = [([pool.label, algorithm], pool) for pool in snapshot.pools]
         for of_pool in OF_POOL:
             yield _family(of_pool, ["pool", "algorithm"], pools)
-        timings = snapshot.timings
-        for name, meaning, histogram in (
-            ("share_round_trip", "From sending a share to its answer.", timings.share),
-            ("kernel_build", "From wanting a period's kernel to its proof.", timings.kernel),
-            ("job_switch", "From a job's arrival to its first launch.", timings.job),
-            ("dataset_build", "From wanting an epoch's dataset to its proof.", timings.dataset),
-        ):
-            yield self._histogram(name, meaning, histogram)
+        for of_pool_times in TIMES_OF_POOL:
+            yield _histograms(of_pool_times, ["pool", "algorithm"], pools)
+        for of_device_times in TIMES_OF_DEVICE:
+            yield _histograms(of_device_times, ["device", "uuid", "algorithm"], devices)
 
     def _device(self, name: str, uuid: str | None) -> list[str]:
         return [self._names.get(name, name), uuid or "", self._algorithm]
@@ -133,15 +138,6 @@ class SnapshotCollector:
         ]
         return _family(series, ["device", "uuid", "algorithm", "pool", "outcome"], rows)
 
-    def _histogram(self, name: str, meaning: str, histogram: Histogram) -> Metric:
-        family = HistogramMetricFamily(
-            f"{_PREFIX}_{name}_seconds", meaning, labels=["algorithm"], unit="seconds"
-        )
-        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-        family.add_metric([_text(self._algorithm)], buckets, histogram.total)
-        return family
-
 
 def _family(
     series: Series[T], labels: Sequence[str], rows: Iterable[tuple[Sequence[str], T]]
@@ -161,6 +157,20 @@ def _family(
             if value is not None:
                 own = [*values, part] if series.label else values
                 family.add_metric([_text(each) for each in own], float(value))
+    return family
+
+
+def _histograms(
+    times: Times[T], labels: Sequence[str], rows: Iterable[tuple[Sequence[str], T]]
+) -> Metric:
+    family = HistogramMetricFamily(
+        f"{_PREFIX}_{times.name}", times.meaning, labels=labels, unit="seconds"
+    )
+    for values, subject in rows:
+        histogram = times.value(subject)
+        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric([_text(each) for each in values], buckets, histogram.total)
     return family
 
 

@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from miner.telemetry import DeviceSnapshot, DeviceState, PoolSnapshot, PoolState, Snapshot
+from miner.telemetry import (
+    DeviceSnapshot,
+    DeviceState,
+    Histogram,
+    PoolSnapshot,
+    PoolState,
+    Snapshot,
+)
 
 T = TypeVar("T")
 
@@ -21,6 +28,16 @@ class Series(Generic[T]):
     """Of one device, pool or snapshot; a mapping goes by the values of `label`, and None makes no
     series."""
     label: str = ""
+
+
+@dataclass(frozen=True)
+class Times(Generic[T]):
+    """One histogram of seconds."""
+
+    name: str
+    meaning: str
+    value: Callable[[T], Histogram]
+    """Of one device or pool."""
 
 
 OF_DEVICE: tuple[Series[DeviceSnapshot], ...] = (
@@ -165,6 +182,31 @@ OF_RIG: tuple[Series[Snapshot], ...] = (
         "Shares found that 95 % of all such runs would lie between, both bounds included.",
         lambda s: {"low": s.luck.band.low, "high": s.luck.band.high},
         "bound",
+    ),
+)
+
+
+TIMES_OF_POOL: tuple[Times[PoolSnapshot], ...] = (
+    Times(
+        "share_round_trip_seconds", "From sending a share to its answer.", lambda p: p.round_trips
+    ),
+)
+
+TIMES_OF_DEVICE: tuple[Times[DeviceSnapshot], ...] = (
+    Times(
+        "kernel_build_seconds",
+        "From wanting a period's kernel to its proof.",
+        lambda d: d.kernel_builds,
+    ),
+    Times(
+        "job_switch_seconds",
+        "From a job's arrival to its first launch on the device.",
+        lambda d: d.job_switches,
+    ),
+    Times(
+        "dataset_build_seconds",
+        "From having an epoch's light cache to the proof of its dataset.",
+        lambda d: d.dataset_builds,
     ),
 )
 

@@ -16,6 +16,7 @@ from miner.telemetry.events import (
     ResultOverflow,
     SensorsRead,
 )
+from miner.telemetry.histogram import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import Tried
 from miner.telemetry.reading import Reading
@@ -43,7 +44,9 @@ class DeviceFold:
         self._last_share_at: float | None = None
         self._last_difficulty: float | None = None
         self._best_difficulty: float | None = None
-        self._kernels = self._datasets = 0
+        self._kernel_builds = KERNEL_BUILDS
+        self._job_switches = JOB_SWITCHES
+        self._dataset_builds = DATASET_BUILDS
 
     def wait(self) -> None:
         """Note that there is no job."""
@@ -63,17 +66,20 @@ class DeviceFold:
 
     def fold(self, event: DeviceEvent, now: float) -> None:
         match event:
-            case DatasetBuilding(_, epoch, done):
-                self._dataset(epoch, done)
-            case KernelReady(_, period):
-                self._kernels += 1
+            case DatasetBuilding(_, epoch, done, spent):
+                self._dataset(epoch, done, spent)
+            case KernelReady(_, period, spent):
+                self._kernel_builds = self._kernel_builds.counting(spent)
                 self._is(DeviceState.READY, f"kernel of period {period} ready")
             case Launched(_, tried, seconds, expected):
                 self._tried.add(now, tried, seconds)
                 self._expected += expected
                 self._since += expected
                 self._is(DeviceState.SEARCHING)
-            case JobTaken() | ResultOverflow():
+            case JobTaken(_, spent):
+                self._job_switches = self._job_switches.counting(spent)
+                self._is(DeviceState.SEARCHING)
+            case ResultOverflow():
                 self._is(DeviceState.SEARCHING)
             case NoncesExhausted():
                 self._is(DeviceState.EXHAUSTED, "resting: every nonce of this job was searched")
@@ -115,13 +121,14 @@ class DeviceFold:
             last_share_at=self._last_share_at,
             last_difficulty=self._last_difficulty,
             best_difficulty=self._best_difficulty,
-            kernels=self._kernels,
-            datasets=self._datasets,
+            kernel_builds=self._kernel_builds,
+            job_switches=self._job_switches,
+            dataset_builds=self._dataset_builds,
         )
 
-    def _dataset(self, epoch: int, done: float) -> None:
+    def _dataset(self, epoch: int, done: float, seconds: float) -> None:
         if done >= 1:
-            self._datasets += 1
+            self._dataset_builds = self._dataset_builds.counting(seconds)
             self._is(DeviceState.READY, f"dataset of epoch {epoch} ready")
         else:
             self._is(DeviceState.BUILDING, f"building the dataset of epoch {epoch}: {done:.0%}")

@@ -9,11 +9,8 @@ from miner.clock import Clock
 from miner.telemetry.device_fold import DeviceFold
 from miner.telemetry.events import (
     CandidateRefuted,
-    DatasetBuilding,
     DeviceEvent,
     Event,
-    JobTaken,
-    KernelReady,
     Launched,
     LightCacheBuilding,
     NewJob,
@@ -25,7 +22,12 @@ from miner.telemetry.events import (
     ShareFound,
     ShareSent,
 )
-from miner.telemetry.histogram import Durations
+from miner.telemetry.histogram import (
+    DATASET_BUILDS,
+    JOB_SWITCHES,
+    KERNEL_BUILDS,
+    ROUND_TRIPS,
+)
 from miner.telemetry.luck import Luck
 from miner.telemetry.pool_fold import PoolFold
 from miner.telemetry.rates import Hashrate
@@ -59,10 +61,6 @@ class Telemetry:
         self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
         self._refuted: Counter[tuple[str, str]] = Counter()
         self._blocks: Counter[tuple[str, str]] = Counter()
-        self._share = Durations(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-        self._kernel = Durations(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-        self._taken = Durations(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-        self._dataset = Durations(1, 2.5, 5, 10, 30, 60, 120, 300, 600)
         self._callbacks: list[Callable[[Event], None]] = []
 
     def emit(self, event: Event) -> None:
@@ -117,10 +115,10 @@ class Telemetry:
             luck=Luck(expected, found, self._since),
             best=tuple(self._best),
             timings=Timings(
-                self._share.histogram(),
-                self._kernel.histogram(),
-                self._taken.histogram(),
-                self._dataset.histogram(),
+                sum((p.round_trips for p in pools), ROUND_TRIPS),
+                sum((d.kernel_builds for d in devices), KERNEL_BUILDS),
+                sum((d.job_switches for d in devices), JOB_SWITCHES),
+                sum((d.dataset_builds for d in devices), DATASET_BUILDS),
             ),
         )
 
@@ -199,21 +197,10 @@ class Telemetry:
             self._blocks[name, job.pool] += 1
         self._device(name).answered(verdict, wall)
         self._pool(job.pool).answered(verdict, wall)
-        if verdict.seconds is not None:
-            self._share.add(verdict.seconds)
 
     def _fold_of_device(self, event: DeviceEvent) -> None:
-        match event:
-            case Launched(_, _, _, expected):
-                self._since += expected
-            case JobTaken(_, seconds):
-                self._taken.add(seconds)
-            case KernelReady(_, _, seconds):
-                self._kernel.add(seconds)
-            case DatasetBuilding(_, _, done, seconds) if done >= 1:
-                self._dataset.add(seconds)
-            case _:
-                pass
+        if isinstance(event, Launched):
+            self._since += event.expected
         self._device(event.device).fold(event, self._clock.now())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miner.telemetry.histogram import ROUND_TRIPS
 from miner.telemetry.snapshot import PoolSnapshot, PoolState, Tally
 from miner.work import Outcome, Verdict
 
@@ -17,8 +18,7 @@ class PoolFold:
         self._connected_at: float | None = None
         self._logins = self._losses = 0
         self._latency: float | None = None
-        self._waited = 0.0
-        self._answers = 0
+        self._round_trips = ROUND_TRIPS
         self._last_share_at: float | None = None
         self._work = 0.0
 
@@ -38,8 +38,7 @@ class PoolFold:
     def answered(self, verdict: Verdict, wall: float) -> None:
         if verdict.seconds is not None:
             self._latency = verdict.seconds
-            self._waited += verdict.seconds
-            self._answers += 1
+            self._round_trips = self._round_trips.counting(verdict.seconds)
         if verdict.outcome is Outcome.ACCEPTED:
             self._last_share_at = wall
             self._work += verdict.solution.job.difficulty
@@ -55,7 +54,7 @@ class PoolFold:
             logins=self._logins,
             losses=self._losses,
             latency=self._latency,
-            mean_latency=self._waited / self._answers if self._answers else None,
+            round_trips=self._round_trips,
             shares=shares,
             last_share_at=self._last_share_at,
             work=self._work,

@@ -130,14 +130,26 @@ class DeviceSnapshot:
     last_difficulty: float | None
     """That its newest share reached."""
     best_difficulty: float | None
-    kernels: int
-    """Kernels proved."""
-    datasets: int
-    """Datasets proved."""
+    kernel_builds: Histogram
+    """From wanting a period's kernel to having it proved, with the wait for its build."""
+    job_switches: Histogram
+    """From a job's arrival to its first launch."""
+    dataset_builds: Histogram
+    """From having an epoch's light cache to having its dataset proved."""
 
     @property
     def name(self) -> str:
         return self.info.name
+
+    @property
+    def kernels(self) -> int:
+        """Kernels proved."""
+        return self.kernel_builds.count
+
+    @property
+    def datasets(self) -> int:
+        """Datasets proved."""
+        return self.dataset_builds.count
 
     @property
     def parked(self) -> bool:
@@ -168,24 +180,26 @@ class PoolSnapshot:
     losses: int
     latency: float | None
     """Seconds from sending the newest answered share to its answer."""
-    mean_latency: float | None
+    round_trips: Histogram
+    """From sending a share to its answer."""
     shares: Tally
     last_share_at: float | None
     """UNIX seconds of the newest accepted share."""
     work: float
     """Hashes that the accepted shares stand for, each at the difficulty that was asked."""
 
+    @property
+    def mean_latency(self) -> float | None:
+        return self.round_trips.mean
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long things took."""
+    """How long things took, on all devices and with all pools."""
 
     share: Histogram
-    """From sending a share to its answer."""
     kernel: Histogram
-    """From wanting a period's kernel to having it proved, with the wait for its build."""
     job: Histogram
-    """From a job's arrival to its first launch on a device."""
     dataset: Histogram
 
 

@@ -30,6 +30,7 @@ from miner.telemetry import (
     DevicePaused,
     DeviceResting,
     DeviceState,
+    Histogram,
     JobTaken,
     KernelReady,
     Launched,
@@ -88,6 +89,13 @@ class Told:
     def holds(self, name: str, value: float | None, /, **labels: str | None) -> None:
         assert self.take(name, **labels) == value, (name, labels)
 
+    def counts(self, name: str, histogram: Histogram) -> None:
+        bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+        for bound, count in zip(bounds, accumulate(histogram.counts), strict=True):
+            self.holds(f"{name}_bucket", count, le=bound)
+        self.holds(f"{name}_count", histogram.count)
+        self.holds(f"{name}_sum", histogram.total)
+
 
 @pytest.fixture
 async def snapshot() -> Snapshot:
@@ -132,6 +140,9 @@ def test_every_number_is_that_of_the_snapshot(snapshot: Snapshot) -> None:
         told.holds("device_temperature_celsius", d.reading.temperature, sensor="core")
         told.holds("device_temperature_celsius", d.reading.hotspot_temperature, sensor="hotspot")
         told.holds("device_temperature_celsius", d.reading.memory_temperature, sensor="memory")
+        told.counts("kernel_build_seconds", d.kernel_builds)
+        told.counts("job_switch_seconds", d.job_switches)
+        told.counts("dataset_build_seconds", d.dataset_builds)
         told.holds("device_power_watts", d.reading.power)
         told.holds("device_power_limit_watts", d.reading.power_limit)
         first = d.info is ZERO
@@ -156,18 +167,7 @@ def test_every_number_is_that_of_the_snapshot(snapshot: Snapshot) -> None:
         told.holds("pool_latency_seconds", p.latency)
         told.holds("pool_last_share_timestamp_seconds", p.last_share_at)
         told.holds("pool_accepted_work_hashes_total", p.work)
-    told.common = {"algorithm": "kawpow"}
-    for name, histogram in {
-        "share_round_trip_seconds": snapshot.timings.share,
-        "kernel_build_seconds": snapshot.timings.kernel,
-        "job_switch_seconds": snapshot.timings.job,
-        "dataset_build_seconds": snapshot.timings.dataset,
-    }.items():
-        bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
-        for bound, count in zip(bounds, accumulate(histogram.counts), strict=True):
-            told.holds(f"{name}_bucket", count, le=bound)
-        told.holds(f"{name}_count", histogram.count)
-        told.holds(f"{name}_sum", histogram.total)
+        told.counts("share_round_trip_seconds", p.round_trips)
     assert not told.left
 
 
@@ -203,6 +203,8 @@ def test_what_is_unknown_has_no_series() -> None:
         for name in (
             "pool_connected", "pool_unverified", "pool_logins_total", "pool_losses_total",
             "pool_accepted_work_hashes_total", "shares_total",
+            "share_round_trip_seconds_bucket", "share_round_trip_seconds_count",
+            "share_round_trip_seconds_sum",
         )
     }  # fmt: skip
 
@@ -348,9 +350,10 @@ def test_names_are_as_prometheus_wants_them(snapshot: Snapshot) -> None:
             if family.type == "counter":
                 assert sample.name == f"{name}_total"
             assert "algorithm" in sample.labels
-            if name.startswith((MINE + "device", MINE + "hash", MINE + "shares")):
+            of_device = ("device", "hash", "shares", "kernel", "job_switch", "dataset")
+            if name.startswith(tuple(MINE + start for start in of_device)):
                 assert labels - {"pool"} <= set(sample.labels)
-            if name.startswith((MINE + "pool", MINE + "shares_total")):
+            if name.startswith((MINE + "pool", MINE + "shares_total", MINE + "share_round_trip")):
                 assert "pool" in sample.labels
 
 

@@ -11,6 +11,7 @@ from miner.telemetry import (
     DeviceResting,
     DeviceState,
     Event,
+    JobTaken,
     KernelReady,
     Launched,
     LightCacheBuilding,
@@ -262,6 +263,33 @@ def test_durations_are_counted_by_their_bounds(telemetry):
     assert kernel.count == 4
     assert kernel.mean == pytest.approx(1003.45 / 4)
     assert telemetry.snapshot().timings.job.mean is None
+
+
+def test_durations_are_counted_for_each_device_and_pool_and_their_sums_are_the_rigs(telemetry):
+    for device, seconds in (("a", 0.2), ("a", 0.3), ("b", 40.0)):
+        telemetry.emit(KernelReady(device, 1, seconds))
+        telemetry.emit(JobTaken(device, seconds))
+        telemetry.emit(DatasetBuilding(device, 1, 0.5, seconds, 1))
+        telemetry.emit(DatasetBuilding(device, 1, 1.0, seconds, 1))
+    for pool, seconds in (("p:1", 0.04), ("p:1", None), ("p:2", 3.0)):
+        share = Solution(job_at(pool=pool), 1, "a", 0.0, bytes(32), bytes(32))
+        telemetry.emit(ShareAnswered(Verdict(share, Outcome.ACCEPTED, seconds=seconds)))
+    snapshot = telemetry.snapshot()
+    a, b = snapshot.devices
+    for of_a, of_b, of_rig in (
+        (a.kernel_builds, b.kernel_builds, snapshot.timings.kernel),
+        (a.job_switches, b.job_switches, snapshot.timings.job),
+        (a.dataset_builds, b.dataset_builds, snapshot.timings.dataset),
+    ):
+        assert (of_a.count, of_b.count, of_rig.count) == (2, 1, 3)
+        assert (of_a.total, of_b.total) == (pytest.approx(0.5), 40.0)
+        assert of_rig == of_a + of_b
+    assert (a.kernels, b.datasets) == (2, 1)
+    one, two = snapshot.pools
+    assert (one.mean_latency, two.mean_latency) == (0.04, 3.0)
+    assert snapshot.timings.share == one.round_trips + two.round_trips
+    with pytest.raises(ValueError, match="different bounds"):
+        _ = a.kernel_builds + one.round_trips
 
 
 def test_efficiency_needs_the_power_of_every_device(telemetry, clock):
