@@ -1,0 +1,133 @@
+"""Every published vector through the CUDA text of both kernels, on the datasets of its real epoch.
+
+A hash reads 64 entries of a dataset of up to 8.7 GiB: those that it reads are made by the text of
+the dataset kernel, each at its place in memory that is asked for and, but for them, never touched.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from miner.catalog import variants
+from miner.codegen.dataset import dataset_source, nodes_per_group
+from miner.codegen.search import RESULT_SLOTS, search_source
+from miner.codegen.shape import shape_named
+from miner.codegen.source import Source
+from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Hasher, Light
+from miner.progpow.keccak import as_words
+from miner.progpow.variant import L1_WORDS
+from tests.harness.build import Kernel, build, build_all, compiler
+from tests.progpow.published import VECTORS, LightCaches, key_of, named
+
+pytestmark = pytest.mark.skipif(
+    compiler() is None, reason="needs g++, clang++ or the package ziglang, found none of them"
+)
+
+SHAPE = shape_named("gpu")
+L1_NODES = L1_WORDS // 16
+TABLES = ("vectors", "published_vectors", "real_blocks", "traces")
+NO_RESERVE = 0x4000
+"""MAP_NORESERVE of Linux, which Python names from 3.12 on."""
+ENTRY_BYTES = 256
+LARGE = 6 << 30
+"""Bytes of a dataset of whose 64 entries some surely lie beyond what 32 bits address."""
+Row = dict[str, Any]
+
+
+def rows_by_epoch() -> list[tuple[Epoch, list[Row]]]:
+    """Those of one light cache together, so that each is made once."""
+    groups: dict[tuple[int, int], dict[Epoch, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for table in TABLES:
+        for row in VECTORS[table]:
+            if not row.get("light_only"):
+                epoch = named(row["variant"]).epoch(row["epoch"])
+                groups[key_of(epoch)][epoch].append(row)
+    return [pair for group in groups.values() for pair in group.items()]
+
+
+EPOCHS = rows_by_epoch()
+
+
+def search_of(row: Row) -> Source:
+    variant = named(row["variant"])
+    epoch = variant.epoch(row["epoch"])
+    return search_source(variant, variant.period_at(row["height"]), epoch, "cuda", SHAPE)
+
+
+@pytest.fixture(scope="module")
+def caches() -> LightCaches:
+    return LightCaches(frozenset())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every kernel of this file already built."""
+    folder = tmp_path_factory.mktemp("published-in-cuda")
+    sources = [search_of(row) for _, rows in EPOCHS for row in rows]
+    sources += [dataset_source(epoch, "cuda", SHAPE) for epoch, _ in EPOCHS]
+    build_all(list({source.sha256: source for source in sources}.values()), folder)
+    return folder
+
+
+class Sparse:
+    """A dataset of the epoch's real size; what was not made is zero and takes no memory."""
+
+    def __init__(self, light: Light, kernel: Kernel) -> None:
+        self._light, self._kernel = light, kernel
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
+        memory = mmap.mmap(-1, light.epoch.nodes * 64, flags=flags)
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        self.nodes: NDArray[np.uint32] = np.frombuffer(memory, np.uint32).reshape(-1, 16)
+        self._made: set[int] = set()
+        self._make(0, L1_NODES)
+
+    def make(self, entries: NDArray[np.uint32]) -> None:
+        """Make these entries of 256 bytes."""
+        for entry in sorted(set(entries.tolist()) - self._made):
+            self._make(4 * entry, 4)
+            self._made.add(entry)
+
+    def _make(self, first: int, count: int) -> None:
+        groups = -(-count // nodes_per_group(SHAPE))
+        self._kernel.dataset(self._light.cache, self.nodes, first, count, 0, groups)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rows"),
+    [pytest.param(e, rows, id=f"{rows[0]['variant']}-epoch-{e.number}") for e, rows in EPOCHS],
+)
+def test_published(epoch: Epoch, rows: list[Row], caches: LightCaches, folder: Path) -> None:
+    light = caches.light(epoch)
+    dataset = Sparse(light, build(dataset_source(epoch, "cuda", SHAPE), folder))
+    for row in rows:
+        variant, nonce = named(row["variant"]), int(row["nonce"], 16)
+        header = bytes.fromhex(row["header_hash"])
+        final, mix = bytes.fromhex(row["final_hash"]), bytes.fromhex(row["mix_hash"])
+        hasher = Hasher.of(variant, variant.period_at(row["height"]), light)
+        _, entries = hasher.trace(header, nonce)
+        assert epoch.entries * ENTRY_BYTES < LARGE or int(entries.max()) * ENTRY_BYTES >= 1 << 32
+        dataset.make(entries)
+        # In a lane that is neither the first nor the last, unless the nonce is below.
+        first = max(nonce - 75, 0)
+        results = np.zeros(4 + 4 * RESULT_SLOTS, np.uint32)
+        build(search_of(row), folder).search(
+            [dataset.nodes], as_words(header), first, int.from_bytes(final[:8], "big"), results, 1
+        )
+        slots = results[4 : 4 + 4 * int(results[0])].reshape(-1, 4).tolist()
+        found = {offset: tuple(words) for offset, *words in slots}
+        wanted = (*as_words(final)[:2].tolist(), int(as_words(mix)[0]))
+        assert found.get(nonce - first) == wanted, row
+
+
+def test_every_row_is_run() -> None:
+    assert sum(len(rows) for _, rows in EPOCHS) == 203
+    assert {row["variant"] for _, rows in EPOCHS for row in rows} == set(variants())
+    assert any(epoch.entries * ENTRY_BYTES >= LARGE for epoch, _ in EPOCHS)
