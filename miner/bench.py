@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -113,10 +113,13 @@ def _rates(device: Device, kernel: Any, job: Job, seconds: float) -> list[float]
     return rates
 
 
-def selftest_real(device: Device, variant: Variant) -> Iterator[tuple[str, bool | None]]:
-    """Yield (sentence, right) for the first and the second epoch; None: skipped, and why."""
+def selftest_real(
+    device: Device, variant: Variant, heights: Sequence[int] = ()
+) -> Iterator[tuple[str, bool | None]]:
+    """Yield (sentence, right) for the epochs of `heights`, of none for the first two epochs;
+    None: skipped, and why."""
     verifier = Verifier()
-    for height in (0, variant.spans[0].length):
+    for height in heights or (0, variant.spans[0].length):
         epoch = variant.epoch_at(height)
         name = f"height {height}, epoch {epoch.number}, {epoch.dataset_bytes / 2**30:.2f} GiB"
         try:

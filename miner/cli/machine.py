@@ -42,8 +42,14 @@ def devices(as_json: bool) -> None:
 @click.command("selftest")
 @click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE", help="Only this one.")
 @DEVICE_OPTION
-@click.option("--real", is_flag=True, help="Real epochs too, where memory allows.")
-def selftest_command(variant: str | None, device: str | None, real: bool) -> None:
+@click.option("--real", is_flag=True, help="The first two real epochs too, where memory allows.")
+@click.option(
+    "--height", "heights", type=click.IntRange(min=0), multiple=True,
+    help="The real epoch of this height instead of the first two; may be repeated.",
+)  # fmt: skip
+def selftest_command(
+    variant: str | None, device: str | None, real: bool, heights: tuple[int, ...]
+) -> None:
     """Hold every device against every variant's known answers."""
     from miner.bench import selftest_real
     from miner.catalog import variants
@@ -69,8 +75,8 @@ def selftest_command(variant: str | None, device: str | None, real: bool) -> Non
                 passed, failed = passed + good, failed + (not good)
                 word = f"{result.checked} known answers" if good else f"FAILED: {result.problem}"
                 click.echo(f"{one.info.name:<12} {numbers.name:<15} {word}")
-                if real:
-                    for line, ok in selftest_real(opened, numbers):
+                if real or heights:
+                    for line, ok in selftest_real(opened, numbers, heights):
                         failed += ok is False
                         click.echo(f"{one.info.name:<12} {numbers.name:<15} {line}")
         finally:

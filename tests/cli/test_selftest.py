@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from miner.devices import registry
 from miner.devices.device import Device, DeviceInfo
 from miner.devices.reference import ReferenceBackend, ReferenceDevice
-from miner.errors import BackendUnavailable, DeviceError
+from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 from tests.cli.running import run, toy_file
 
 
@@ -37,6 +39,54 @@ def test_a_users_own_file(tmp_path: Path) -> None:
     assert ran.err.startswith("progpow-miner: variant 'toy': known_answers[1].mix_hash: computed ")
     assert "8b5e8acf" in ran.err
     assert ran.out == ""
+
+
+def test_real_epochs(tmp_path: Path) -> None:
+    """A file's own sizes are the real ones; epoch 1 of the toy's is as large as epoch 0."""
+    ran = run("selftest", "--variant", toy_file(tmp_path), "-d", "ref", "--real")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split(None, 2)[2] for line in ran.out.splitlines()] == [
+        "1 known answers",
+        "right at height 0, epoch 0, 0.00 GiB",
+        "right at height 100, epoch 1, 0.00 GiB",
+    ]
+
+
+def test_the_epoch_of_a_height(tmp_path: Path) -> None:
+    path = toy_file(tmp_path)
+    ran = run("selftest", "-a", path, "-d", "ref", "--height", "4125000", "--height", "8000")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split(None, 2)[2] for line in ran.out.splitlines()[1:]] == [
+        "right at height 4125000, epoch 41250, 0.00 GiB",
+        "right at height 8000, epoch 80, 0.00 GiB",
+    ]
+    ran = run("selftest", "-a", path, "-d", "ref", "--height", "-1")
+    assert ran.code == 2
+
+
+def test_a_real_epoch_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset word that flips is found, and one that memory does not suffice for is skipped."""
+    read = ReferenceDevice.read_nodes
+
+    def flipped(self: ReferenceDevice, first: int, count: int) -> NDArray[np.uint32]:
+        return read(self, first, count) ^ np.uint32(1)
+
+    path = toy_file(tmp_path)
+    monkeypatch.setattr("miner.devices.selftest._dataset", lambda *_: None)
+    monkeypatch.setattr("miner.devices.selftest._known_answer", lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(ReferenceDevice, "read_nodes", flipped)
+        ran = run("selftest", "-a", path, "-d", "ref", "--height", "0")
+    assert ran.code == 1
+    assert "FAILED height 0, epoch 0" in ran.out
+
+    def full(self: ReferenceDevice, *_: object) -> object:
+        raise OutOfMemory("it needs 5 bytes, 4 are free")
+
+    monkeypatch.setattr(ReferenceDevice, "generate", full)
+    ran = run("selftest", "-a", path, "-d", "ref", "--height", "0")
+    assert ran.code == 0
+    assert "skipped height 0, epoch 0, 0.00 GiB: it needs 5 bytes, 4 are free" in ran.out
 
 
 class FailingBackend:
