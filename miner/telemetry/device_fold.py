@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miner.telemetry.energy import Drawn
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceEvent,
@@ -23,7 +24,7 @@ from miner.telemetry.reading import Reading
 from miner.telemetry.snapshot import DeviceSnapshot, DeviceState, Tally
 from miner.work import DeviceInfo, Outcome, Verdict
 
-_IDLE_WITHOUT_A_JOB = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)
+_NEEDS_A_JOB = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)
 
 
 class DeviceFold:
@@ -31,6 +32,7 @@ class DeviceFold:
 
     def __init__(self, info: DeviceInfo) -> None:
         self._info = info
+        self._jobless = False
         self._state = DeviceState.STARTING
         self._doing = DeviceState.STARTING.value
         self._progress: float | None = None
@@ -41,6 +43,7 @@ class DeviceFold:
         self._last_fault = ""
         self._paused: str | None = None
         self._reading = Reading()
+        self._drawn = Drawn()
         self._last_share_at: float | None = None
         self._last_difficulty: float | None = None
         self._best_difficulty: float | None = None
@@ -48,10 +51,11 @@ class DeviceFold:
         self._job_switches = JOB_SWITCHES
         self._dataset_builds = DATASET_BUILDS
 
-    def wait(self) -> None:
-        """Note that there is no job."""
-        if self._state in _IDLE_WITHOUT_A_JOB:
-            self._is(DeviceState.WAITING)
+    def wait(self, jobless: bool) -> None:
+        """Note whether there is no job now; what still comes back of an older one is no search."""
+        self._jobless = jobless
+        if self._state in _NEEDS_A_JOB:
+            self._is(self._state, self._doing)
 
     def found(self, difficulty: float) -> None:
         """Note a solution whose hash is as good as `difficulty` hashes cost."""
@@ -96,6 +100,7 @@ class DeviceFold:
                 self._is(DeviceState.HUNG, f"hung: {reason}")
             case SensorsRead(_, reading):
                 self._reading = reading
+                self._drawn.add(now, reading.power)
 
     def snapshot(self, now: float, shares: Tally) -> DeviceSnapshot:
         """Return what is known `now`, in clock seconds."""
@@ -103,13 +108,14 @@ class DeviceFold:
         if self._paused is not None and state not in (DeviceState.PARKED, DeviceState.HUNG):
             state, doing = DeviceState.PAUSED, f"paused: {self._paused}"
         since = self._tried.since
+        mining_seconds = max(now - since, 0.0) if since is not None else 0.0
         return DeviceSnapshot(
             info=self._info,
             state=state,
             doing=doing,
             progress=self._progress,
             hashrate=self._tried.hashrate(now),
-            mining_seconds=max(now - since, 0.0) if since is not None else 0.0,
+            mining_seconds=mining_seconds,
             tried=self._tried.total,
             found=self._found,
             shares=shares,
@@ -117,6 +123,7 @@ class DeviceFold:
             last_fault=self._last_fault,
             paused=self._paused,
             reading=self._reading,
+            drawn=self._drawn.mean(now, mining_seconds),
             luck=Luck(self._expected, self._found, self._since),
             last_share_at=self._last_share_at,
             last_difficulty=self._last_difficulty,
@@ -131,8 +138,14 @@ class DeviceFold:
             self._dataset_builds = self._dataset_builds.counting(seconds)
             self._is(DeviceState.READY, f"dataset of epoch {epoch} ready")
         else:
-            self._is(DeviceState.BUILDING, f"building the dataset of epoch {epoch}: {done:.0%}")
-            self._progress = done
+            doing = f"building the dataset of epoch {epoch}: {done:.0%}"
+            self._is(DeviceState.BUILDING, doing, done)
 
-    def _is(self, state: DeviceState, doing: str = "") -> None:
-        self._state, self._doing, self._progress = state, doing or state.value, None
+    def _is(self, state: DeviceState, doing: str = "", progress: float | None = None) -> None:
+        # A driver that hung may come back, and nobody uses its device any more.
+        over = self._state is DeviceState.HUNG
+        if over or (self._state is DeviceState.PARKED and state is not DeviceState.HUNG):
+            return
+        if self._jobless and state in _NEEDS_A_JOB:
+            state, doing = DeviceState.WAITING, ""
+        self._state, self._doing, self._progress = state, doing or state.value, progress

@@ -153,8 +153,11 @@ class Telemetry:
                 self._new_job(job)
             case LightCacheBuilding(epoch, done):
                 building = f"light cache of epoch {epoch}: {done:.0%}"
-                self._light = "" if done >= 1 else building
+                wanted = self._job is None or self._job.epoch.number == epoch
+                self._light = building if wanted and done < 1 else ""
             case CandidateRefuted(candidate):
+                self._device(candidate.device)
+                self._pool(candidate.job.pool)
                 self._refuted[candidate.device, candidate.job.pool] += 1
             case ShareFound(solution):
                 self._found(solution)
@@ -168,13 +171,14 @@ class Telemetry:
     def _new_job(self, job: Job | None) -> None:
         self._job = job
         self._job_at = self._clock.wall() if job else None
+        for device in self._devices.values():
+            device.wait(job is None)
         if job is None:
-            for device in self._devices.values():
-                device.wait()
             return
         self._jobs += 1
         if self._epoch is not None and self._epoch != job.epoch.number:
             self._epochs += 1
+            self._light = ""  # whoever built it gives it up, and says nothing more
         self._epoch = job.epoch.number
 
     def _found(self, solution: Solution) -> None:

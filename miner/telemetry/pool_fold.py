@@ -28,12 +28,13 @@ class PoolFold:
 
     def ready(self, wall: float) -> None:
         """Note that the login was accepted, at UNIX second `wall`."""
-        self._state, self._connected_at = PoolState.CONNECTED, wall
+        self._state, self._reason, self._connected_at = PoolState.CONNECTED, "", wall
         self._logins += 1
 
     def lost(self, reason: str) -> None:
+        # Also told where patience ends, and of a pool that shuts us out, without a connection.
+        self._losses += self._state is not PoolState.LOST
         self._state, self._reason, self._connected_at = PoolState.LOST, reason, None
-        self._losses += 1
 
     def answered(self, verdict: Verdict, wall: float) -> None:
         if verdict.seconds is not None:

@@ -124,6 +124,9 @@ class DeviceSnapshot:
     paused: str | None
     """Why it was told to pause."""
     reading: Reading
+    drawn: float | None
+    """W over the last minute, or since its first launch if that is shorter; None where its power
+    is not told now."""
     luck: Luck
     last_share_at: float | None
     """UNIX seconds of its newest accepted share."""
@@ -159,8 +162,7 @@ class DeviceSnapshot:
     @property
     def efficiency(self) -> float | None:
         """Hashes per joule over the last minute; None where the power is not known."""
-        power = self.reading.power
-        return self.hashrate.minute / power if power else None
+        return self.hashrate.minute / self.drawn if self.drawn else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +289,10 @@ class Snapshot:
     @property
     def efficiency(self) -> float | None:
         """Hashes per joule over the last minute; None unless every device tells its power."""
-        power = self.power
-        if not power or any(d.reading.power is None for d in self.devices):
+        drawn = [device.drawn for device in self.devices if device.drawn is not None]
+        if len(drawn) < len(self.devices) or not sum(drawn):
             return None
-        return self.hashrate.minute / power
+        return self.hashrate.minute / sum(drawn)
 
     def device(self, name: str) -> DeviceSnapshot:
         """Return the device `name`; raises `KeyError` for an unknown one."""

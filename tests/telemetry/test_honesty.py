@@ -1,0 +1,270 @@
+"""States in which a view could lie: events that come late, in pairs, or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.telemetry import (
+    CandidateRefuted,
+    DatasetBuilding,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    DeviceState,
+    Event,
+    Hashrate,
+    JobTaken,
+    KernelReady,
+    Launched,
+    LightCacheBuilding,
+    NewJob,
+    NoncesExhausted,
+    PoolConnecting,
+    PoolLost,
+    PoolReady,
+    PoolState,
+    Reading,
+    ResultOverflow,
+    SensorsRead,
+    ShareAnswered,
+    ShareFound,
+    Snapshot,
+    Telemetry,
+)
+from miner.work import Candidate, Outcome, Solution, Verdict
+from tests.fakes.device import Ticks, info_of, job_at
+
+AT_WORK = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)
+
+
+@pytest.fixture
+def clock() -> Ticks:
+    return Ticks(1000.0)
+
+
+@pytest.fixture
+def telemetry(clock: Ticks) -> Telemetry:
+    return Telemetry(clock, [info_of("a"), info_of("b")])
+
+
+def emit(telemetry: Telemetry, *events: Event) -> Snapshot:
+    for event in events:
+        telemetry.emit(event)
+    return telemetry.snapshot()
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        Launched("a", 1, 0.1),
+        JobTaken("a", 0.1),
+        ResultOverflow("a", 100),
+        NoncesExhausted("a"),
+        KernelReady("a", 1, 0.1),
+        DatasetBuilding("a", 1, 1.0, 1.0, 1),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_what_was_under_way_when_the_pool_was_lost_is_no_search(
+    telemetry: Telemetry, late: Event
+) -> None:
+    snapshot = emit(telemetry, NewJob(job_at()), Launched("a", 1, 0.1), NewJob(None), late)
+    device = snapshot.device("a")
+    assert (device.state, device.doing) == (DeviceState.WAITING, "waiting for a job")
+    assert emit(telemetry, NewJob(job_at()), late).device("a").state is not DeviceState.WAITING
+
+
+@pytest.mark.parametrize(
+    "end", [DeviceHanging("a", "no answer"), DeviceResting("a", "broken", None)]
+)
+@pytest.mark.parametrize(
+    "late",
+    [
+        Launched("a", 1, 0.1),
+        KernelReady("a", 1, 0.1),
+        DatasetBuilding("a", 1, 0.5, 1.0, 1),
+        DeviceResting("a", "it failed", 1.0),
+        NewJob(None),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_driver_that_comes_back_after_all_does_not_revive_its_device(
+    telemetry: Telemetry, end: Event, late: Event
+) -> None:
+    before = emit(telemetry, end).device("a")
+    after = emit(telemetry, late).device("a")
+    assert after.parked
+    assert (after.state, after.doing, after.progress) == (before.state, before.doing, None)
+
+
+def test_a_parked_device_that_then_hangs_is_told_as_hung(telemetry: Telemetry) -> None:
+    emit(telemetry, DeviceResting("a", "broken", None), DeviceHanging("a", "closing it"))
+    assert telemetry.snapshot().device("a").state is DeviceState.HUNG
+
+
+def test_a_light_cache_that_was_given_up_for_another_epoch_is_not_being_built(
+    telemetry: Telemetry,
+) -> None:
+    here, there = job_at(1), job_at(7500)
+    emit(telemetry, NewJob(here), LightCacheBuilding(0, 1.0, 2.0))
+    assert emit(telemetry, NewJob(there), LightCacheBuilding(1, 0.25)).light
+    # It comes from a thread, which looks whether to go on only now and then.
+    assert emit(telemetry, NewJob(here), LightCacheBuilding(1, 0.3)).light == ""
+    assert emit(telemetry, NewJob(None)).light == ""
+    assert emit(telemetry, NewJob(there), LightCacheBuilding(1, 0.1)).light.endswith("10%")
+
+
+def test_a_lost_connection_is_one_loss_however_often_it_is_told(telemetry: Telemetry) -> None:
+    pool = "p:1"
+    emit(telemetry, PoolConnecting(pool), PoolReady(pool), PoolLost(pool, "gone", 5.0))
+    snapshot = emit(telemetry, PoolLost(pool, "gone", None))
+    assert snapshot.pools[0].losses == 1
+    snapshot = emit(telemetry, PoolLost(pool, "it shut us out before", 60.0))
+    assert (snapshot.pools[0].losses, snapshot.pools[0].reason) == (1, "it shut us out before")
+    snapshot = emit(telemetry, PoolConnecting(pool), PoolLost(pool, "no route", 1.0))
+    assert snapshot.pools[0].losses == 2
+
+
+def test_efficiency_is_the_minutes_hashes_for_the_minutes_energy(
+    telemetry: Telemetry, clock: Ticks
+) -> None:
+    """A card that pauses draws less at once, while its rate of the last minute falls slowly."""
+    for _ in range(60):
+        clock.seconds += 1
+        emit(telemetry, Launched("a", 1_000_000, 1.0), SensorsRead("a", Reading(power=100.0)))
+    assert telemetry.snapshot().device("a").efficiency == pytest.approx(10_000)
+    emit(telemetry, DevicePaused("a", "by request"))
+    for _ in range(30):
+        clock.seconds += 1
+        emit(telemetry, SensorsRead("a", Reading(power=20.0)))
+    device = telemetry.snapshot().device("a")
+    assert device.reading.power == 20.0
+    assert device.efficiency == pytest.approx(30e6 / (30 * 100 + 30 * 20), rel=0.05)
+    emit(telemetry, SensorsRead("a", Reading()))
+    assert telemetry.snapshot().device("a").efficiency is None
+
+
+def test_a_claim_of_an_unknown_device_at_an_unknown_pool_is_in_every_sum(
+    telemetry: Telemetry,
+) -> None:
+    snapshot = emit(telemetry, CandidateRefuted(Candidate(job_at(pool="q"), 1, "c", 0.0), b""))
+    assert snapshot.shares.hardware == 1
+    assert sum(device.shares.hardware for device in snapshot.devices) == 1
+    assert sum(pool.shares.hardware for pool in snapshot.pools) == 1
+
+
+DEVICES = st.sampled_from("ab")
+POOLS = st.sampled_from(("p:1", "p:2"))
+JOBS = st.builds(
+    lambda height, pool, block: job_at(height, pool=pool, block_target=block),
+    st.sampled_from((1, 2, 7499, 7500)), POOLS, st.sampled_from((0, 2**250)),
+)  # fmt: skip
+SOLUTIONS = st.builds(
+    lambda job, device, value: Solution(
+        job, 1, device, 0.0, bytes(32), value.to_bytes(32, "big")
+    ),
+    JOBS, DEVICES, st.integers(0, 2**252),
+)  # fmt: skip
+SECONDS = st.floats(0.01, 100)
+EVENTS = st.one_of(
+    st.builds(PoolConnecting, POOLS),
+    st.builds(PoolReady, POOLS),
+    st.builds(PoolLost, POOLS, st.just("gone"), st.none() | SECONDS),
+    st.builds(NewJob, st.none() | JOBS),
+    st.builds(LightCacheBuilding, st.integers(0, 1), st.sampled_from((0.1, 0.5, 1.0))),
+    st.builds(
+        DatasetBuilding, DEVICES, st.integers(0, 1), st.sampled_from((0.0, 0.5, 1.0)), SECONDS,
+        st.just(1),
+    ),
+    st.builds(KernelReady, DEVICES, st.integers(0, 9), SECONDS),
+    st.builds(JobTaken, DEVICES, SECONDS),
+    st.builds(Launched, DEVICES, st.integers(0, 10**9), SECONDS, st.floats(0, 1)),
+    st.builds(ResultOverflow, DEVICES, st.just(100)),
+    st.builds(NoncesExhausted, DEVICES),
+    st.builds(DeviceFault, DEVICES, st.just("it failed")),
+    st.builds(DeviceResting, DEVICES, st.just("it failed"), st.none() | SECONDS),
+    st.builds(DevicePaused, DEVICES, st.none() | st.just("too hot")),
+    st.builds(DeviceHanging, DEVICES, st.just("no answer")),
+    st.builds(SensorsRead, DEVICES, st.builds(Reading, power=st.none() | st.floats(0, 500))),
+    st.builds(
+        CandidateRefuted, st.builds(Candidate, JOBS, st.just(1), DEVICES, st.just(0.0)),
+        st.just(bytes(32)),
+    ),
+    st.builds(ShareFound, SOLUTIONS),
+    st.builds(
+        ShareAnswered,
+        st.builds(
+            Verdict, SOLUTIONS, st.sampled_from(Outcome), st.just(""), st.none() | SECONDS
+        ),
+    ),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(EVENTS, st.floats(0, 100)), max_size=40))
+def test_whatever_happens_no_two_numbers_disagree(happened: list[tuple[Event, float]]) -> None:
+    clock = Ticks(1000.0)
+    telemetry = Telemetry(clock, [info_of("a"), info_of("b")])
+    seen: Counter[str] = Counter()
+    gone: set[str] = set()
+    asked = False
+    for event, after in happened:
+        telemetry.emit(event)
+        clock.seconds += after
+        seen[type(event).__name__] += 1
+        asked = asked or isinstance(event, NewJob)
+        snapshot = telemetry.snapshot()
+        _sums_agree(snapshot)
+        for device in snapshot.devices:
+            if asked and snapshot.job is None:
+                assert device.state not in AT_WORK
+            assert device.parked >= (device.name in gone), "a parked device came back"
+            gone |= {device.name} if device.parked else set()
+            assert (device.progress is None) or device.state in (
+                DeviceState.BUILDING,
+                DeviceState.PAUSED,
+            )
+            assert min(rates(device.hashrate)) >= 0
+            assert (device.efficiency is None) or device.reading.power is not None
+    assert counts(telemetry.snapshot()) == (
+        seen["ShareFound"], seen["ShareAnswered"], seen["CandidateRefuted"],
+        seen["KernelReady"], seen["JobTaken"],
+    )  # fmt: skip
+
+
+def rates(hashrate: Hashrate) -> list[float]:
+    return [hashrate.ten_seconds, hashrate.minute, hashrate.quarter_hour]
+
+
+def counts(snapshot: Snapshot) -> tuple[int, int, int, int, int]:
+    timings = snapshot.timings
+    return (
+        snapshot.found, snapshot.shares.answered, snapshot.shares.hardware, timings.kernel.count,
+        timings.job.count,
+    )  # fmt: skip
+
+
+def _sums_agree(snapshot: Snapshot) -> None:
+    whole, devices, pools = snapshot.shares, snapshot.devices, snapshot.pools
+    for parts in ([d.shares for d in devices], [p.shares for p in pools]):
+        assert sum((Counter(t.outcomes) for t in parts), Counter()) == Counter(whole.outcomes)
+        assert sum(t.hardware for t in parts) == whole.hardware
+        assert sum(t.blocks for t in parts) == whole.blocks <= whole.accepted
+    assert whole.accepted + whole.not_accepted == whole.answered
+    assert (
+        whole.accepted + whole.stale + whole.invalid + whole.lost + whole.rejected == whole.answered
+    )
+    assert snapshot.tried == sum(d.tried for d in devices)
+    assert snapshot.luck.found == snapshot.found == sum(d.found for d in devices)
+    best = [d.best_difficulty for d in devices if d.best_difficulty is not None]
+    assert bool(best) == bool(snapshot.best)
+    if best:
+        assert snapshot.best[0].difficulty == max(best)
+    for pool in pools:
+        assert (pool.connected_at is not None) == (pool.state is PoolState.CONNECTED)
+        assert bool(pool.reason) <= (pool.state is PoolState.LOST)
+        assert (pool.last_share_at is not None) == bool(pool.shares.accepted) == bool(pool.work)
