@@ -23,13 +23,14 @@ MINE_SECONDS=${MINE_SECONDS:-180}
 HEIGHTS=(937863 1234567 1006647)
 PARTS=(
   "the card, and every variant's known answers on toy-sized epochs"
-  "selftest on real epochs: the first half of the variants"
+  "selftest on real epochs: the first half of the variants, and KawPow over 5 GiB"
   "selftest on real epochs: the second half of the variants"
   "KawPow measured at three heights through CUDA"
   "KawPow measured at three heights through NVIDIA's OpenCL, where it is installed"
   "three minutes against the bundled pool, over the change to epoch 1"
   "three minutes against the bundled pool, over the change to epoch 2"
   "200 periods without growth, and compute-sanitizer where it is installed"
+  "what the card allows: its memory, shared memory and arithmetic, and the hashrates that follow"
 )
 
 list() {
@@ -72,8 +73,9 @@ part_1() {
   report selftest 400 "$PYTHON" -m miner selftest --device "$DEVICE"
 }
 
+# FIRST|SECOND [SECONDS]: real epochs of half of the variants.
 real() {
-  local name failed=0 end=$((SECONDS + 460))
+  local name failed=0 end=$((SECONDS + ${2:-460}))
   local -a names
   mapfile -t names < <(variants "$1")
   for name in "${names[@]}"; do
@@ -87,7 +89,12 @@ real() {
   return "$failed"
 }
 
-part_2() { real first; }
+part_2() {
+  # Epoch 550: addresses that do not fit 32 bits.
+  report selftest-real-kawpow-over-5-gib 120 "$PYTHON" -m miner selftest --device "$DEVICE" \
+    --variant kawpow --height 4125000
+  real first 340
+}
 part_3() { real second; }
 
 # DEVICE NAME: measures at the three heights.
@@ -150,6 +157,10 @@ part_8() {
   else
     echo "compute-sanitizer is not installed: it comes with the CUDA toolkit; left out"
   fi
+}
+
+part_9() {
+  report limits 300 "$PYTHON" benchmarks/limits.py "$DEVICE"
 }
 
 main() {

@@ -1,0 +1,231 @@
+"""What a card allows a hash: its memory, shared memory and arithmetic, measured through CUDA.
+
+The model in docs/performance.md is made of these figures; here they come from the card itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[1]
+sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
+
+import numpy as np  # noqa: E402
+
+from miner.catalog import variants  # noqa: E402
+from miner.codegen.source import Source  # noqa: E402
+from miner.devices.cuda_compiler import Builds  # noqa: E402
+from miner.devices.cuda_driver import device_error, driver, error_name  # noqa: E402
+from miner.devices.registry import find_devices, named  # noqa: E402
+from miner.errors import MinerError  # noqa: E402
+from miner.progpow.variant import Variant  # noqa: E402
+
+TEXT = (Path(__file__).parent / "limits.cu").read_text(encoding="ascii")
+
+ROW_BYTES = 256
+MOST_ROWS = 24_000_001
+"""5.7 GiB: far more than any cache holds, as much as a dataset of these days."""
+
+WARPS = (8, 16, 24, 32, 40, 48)
+"""Of 32 threads, on each multiprocessor at once: two hashes a warp."""
+
+COPIES = (1, 2, 4, 8)
+"""Of the 16 KiB cache, each in banks of its own."""
+
+OPERATIONS = {
+    "rotate": "__funnelshift_l(a, a, m)",
+    "logic": "(((a) ^ m) | ((a) & (b)))",
+    "multiply and add": "((a) * m + 7u)",
+    "high half of a product": "__umulhi((a), m)",
+    "count of bits": "(__popc(a) + m)",
+    "leading zeros": "(__clz((int)(a)) + m)",
+}
+
+THREADS = 1024
+"""Of a group that has a multiprocessor to itself."""
+
+STEPS = 2000
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print JSON; return an exit code."""
+    parser = argparse.ArgumentParser(prog="limits.py", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("device", help="as in cuda:0")
+    parser.add_argument("--json", type=Path, help="write it there, too")
+    given = parser.parse_args(arguments)
+    try:
+        found = named(find_devices("cuda")[0], given.device).info
+        with Card(int(found.name.removeprefix("cuda:"))) as card:
+            measured = card.measure()
+    except MinerError as error:
+        print(f"limits.py: {error}", file=sys.stderr)
+        return error.exit_code
+    report = {
+        "device": {"name": found.name, "model": found.model, "driver": found.driver},
+        "multiprocessors": found.units,
+        **measured,
+        "MH/s at most": {
+            name: bounds(variant, measured, found.units) for name, variant in variants().items()
+        },
+    }
+    text = json.dumps(report, indent=2)
+    print(text)
+    if given.json:
+        given.json.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def sources() -> dict[str, Source]:
+    """Every kernel, by what it is called in the report."""
+    made = {"fill": _source("fill", "FILL"), "rows": _source("rows", "ROWS")}
+    for copies in COPIES:
+        made[f"cache {copies}"] = _source("cache", "CACHE", COPIES=f"{copies}u")
+    for name, text in OPERATIONS.items():
+        made[name] = _source("arithmetic", "ARITHMETIC", **{"OPERATION(a, b)": text})
+    return made
+
+
+def _source(entry: str, asked: str, **defines: str) -> Source:
+    lines = {"ASKED": asked, **defines}
+    head = "".join(f"#define {name} {value}\n" for name, value in lines.items())
+    return Source(f"limits: {entry}", head + TEXT, entry, "cuda", ("--std=c++17",))
+
+
+def bounds(variant: Variant, measured: dict[str, Any], units: int) -> dict[str, float]:
+    """Return MH/s that a hash of `variant` cannot exceed: by memory, by shared memory with so many
+    copies of the cache."""
+    rows = variant.dag_loops
+    memory = max(row["GB/s"] for row in measured["rows"]) * 1e3 / (rows * ROW_BYTES)
+    limits = {"memory": round(memory, 1)}
+    for copies, cycles in measured["cycles of a cache read"].items():
+        # A warp's loop: the reads, four cycles for 512 bytes of rows, one for a shuffle. It
+        # serves two hashes.
+        hash_cycles = rows / 2 * (variant.cache_reads * cycles + 5)
+        limits[f"{copies} copies"] = round(units * measured["MHz"] / hash_cycles, 1)
+    return limits
+
+
+class Card:
+    """A card of CUDA with a context of its own, until it is left."""
+
+    def __init__(self, ordinal: int) -> None:
+        self._drv: ModuleType = driver()
+        self._ordinal = ordinal
+
+    def __enter__(self) -> Card:
+        with self._errors("opening"):
+            card = self._drv.Device(self._ordinal)
+            self._units = card.get_attribute(self._drv.device_attribute.MULTIPROCESSOR_COUNT)
+            self._builds = Builds(card.compute_capability())
+            self._context = card.make_context()
+            self._out = self._drv.mem_alloc(4)
+            self._cycles = self._drv.mem_alloc(8 * self._units)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.pop()
+        self._context.detach()
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except self._drv.Error as error:
+            raise device_error(error_name(error), f"cuda:{self._ordinal}", what) from error
+
+    def measure(self) -> dict[str, Any]:
+        """Return the report's middle part."""
+        with self._errors("measuring"):
+            rows = self._rows()
+            cache, clock = self._cache()
+            return {
+                "MHz": round(clock),
+                "rows": rows,
+                "cycles of a cache read": cache,
+                "cycles of an operation": {name: self._arithmetic(name) for name in OPERATIONS},
+            }
+
+    def _function(self, name: str) -> Any:
+        source = sources()[name]
+        self._module = self._drv.module_from_buffer(self._builds.build(source))
+        return self._module.get_function(source.entry)
+
+    def _seconds(
+        self, function: Any, groups: int, threads: int, *arguments: Any, shared: int = 0
+    ) -> float:
+        begin, end = self._drv.Event(), self._drv.Event()
+        begin.record()
+        function(*arguments, grid=(groups, 1), block=(threads, 1, 1), shared=shared)
+        end.record()
+        end.synchronize()
+        return float(end.time_since(begin)) / 1e3
+
+    def _rows(self) -> list[dict[str, float]]:
+        """Rates of rows at random, by warps at once."""
+        free, _ = self._drv.mem_get_info()
+        count = min(MOST_ROWS, int(free * 0.9) // ROW_BYTES - 1) | 1
+        data = self._drv.mem_alloc(count * ROW_BYTES)
+        try:
+            fill, words = self._function("fill"), np.uint64(count * ROW_BYTES // 16)
+            self._seconds(fill, self._units * 8, 256, data, words)
+            rows, found = self._function("rows"), []
+            for warps in WARPS:
+                groups = self._units * warps // 8
+                given = (data, np.uint32(count), np.uint32(STEPS), self._out)
+                self._seconds(rows, groups, 256, *given)
+                spent = self._seconds(rows, groups, 256, *given)
+                read = self._units * warps * 2 * ROW_BYTES * STEPS
+                found.append({
+                    "warps": warps,
+                    "GB/s": round(read / spent / 1e9, 1),
+                    "ns for a step": round(spent / STEPS * 1e9, 1),
+                })  # fmt: skip
+            return found
+        finally:
+            data.free()
+
+    def _cache(self) -> tuple[dict[int, float], float]:
+        """Cycles of a warp's read, by copies, as far as shared memory suffices; and MHz."""
+        most = self._drv.Device(self._ordinal).get_attribute(
+            self._drv.device_attribute.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+        )
+        found, clock = {}, 0.0
+        for copies in COPIES:
+            shared = copies * 16384
+            if shared > most:
+                break
+            function = self._function(f"cache {copies}")
+            function.set_attribute(
+                self._drv.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, shared
+            )
+            given = (np.uint32(STEPS), self._out, self._cycles)
+            self._seconds(function, self._units, THREADS, *given, shared=shared)
+            spent = self._seconds(function, self._units, THREADS, *given, shared=shared)
+            cycles = self._read_cycles()
+            found[copies] = round(cycles / (STEPS * 4 * THREADS / 32), 3)
+            clock = max(clock, cycles / spent / 1e6)
+        return found, clock
+
+    def _arithmetic(self, name: str) -> float:
+        """Cycles of a multiprocessor for one warp's operation."""
+        function = self._function(name)
+        given = (np.uint32(STEPS), self._out, self._cycles, np.uint32(0x10001))
+        self._seconds(function, self._units, THREADS, *given)
+        self._seconds(function, self._units, THREADS, *given)
+        return round(self._read_cycles() / (STEPS * 8 * THREADS / 32), 3)
+
+    def _read_cycles(self) -> float:
+        cycles = np.empty(self._units, np.uint64)
+        self._drv.memcpy_dtoh(cycles, self._cycles)
+        return float(np.median(cycles))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
