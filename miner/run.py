@@ -14,6 +14,7 @@ from miner.clock import Clock, SystemClock
 from miner.codegen.search import search_source
 from miner.console import Redactor
 from miner.control import Control
+from miner.engine.ending import Ending
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
@@ -57,10 +58,6 @@ BUILDS = 2
 BY_HEAT = "heat"
 """Who asks the engine for a pause, in its books."""
 
-STOP_SECONDS = 4.8
-"""From the first signal to the end, the last answers included."""
-
-
 OpenSensors = Callable[[Sequence[DeviceInfo], Clock], Readable]
 """Finds what tells the heat and the power of the devices; blocks."""
 
@@ -89,6 +86,7 @@ class _Run:
         self._mining, self._stream, self._verifier = mining, stream, verifier
         self._open_sensors = sensors
         self._clock: Clock = SystemClock()
+        self._ending = Ending(self._clock)
         self._random = random_module.SystemRandom()
         about = About(mining.rig, __version__, mining.variant.name, mining.coin)
         self._telemetry = Telemetry(self._clock, [one.info for one in mining.devices], about)
@@ -96,7 +94,6 @@ class _Run:
         self._journal = Journal(self._clock)
         self._telemetry.subscribe(self._journal.event)
         self._guard = HeatGuard(mining.live.heat)
-        self._stopped_at: float | None = None
         self._told: object = None
 
     async def mine(self) -> int:
@@ -105,9 +102,9 @@ class _Run:
         self._loop = asyncio.get_running_loop()
         self._verifier.progress = self._light_progress
         with (
-            WorkPool("build", BUILDS) as builds,
-            WorkPool("disk", 2) as disk,
-            WorkPool("sensors", 1) as reading,
+            WorkPool("build", BUILDS, self._ending.left) as builds,
+            WorkPool("disk", 2, self._ending.left) as disk,
+            WorkPool("sensors", 1, self._ending.left) as reading,
             _closing(self._new_tape()) as tape,
             closing(self._new_views(disk)) as views,
         ):
@@ -121,7 +118,7 @@ class _Run:
                 mining, self._engine, self._client, connections, self._guard, views.set_level,
                 self._clean.add,
             )  # fmt: skip
-            async with views.ports(self._control):
+            async with self._ending.closing(views.ports(self._control)):
                 await self._work(views, reading)
         if reading.left:
             raise DeviceHung("the sensors: a driver call did not come back")
@@ -130,10 +127,11 @@ class _Run:
     async def _work(self, views: Views, reading: WorkPool) -> None:
         """The pool outlives the devices: when they have ended, what they found is still sent."""
         async with asyncio.TaskGroup() as outer:
+            sensors = outer.create_task(self._keep_sensors(reading))
             tasks = [
+                sensors,
                 *views.keep(outer),
                 outer.create_task(self._keep_pools()),
-                outer.create_task(self._keep_sensors(reading)),
                 outer.create_task(self._engine.keep_watch()),
             ]
 
@@ -141,15 +139,13 @@ class _Run:
                 views.reopen()
                 tasks.append(outer.create_task(self._reload()))
 
-            with signals(self._stop, views.write, reload):
+            with signals(self._engine.stop, views.write, reload):
                 try:
                     await self._engine.run()
                 finally:
-                    now = self._clock.now()
-                    begun = now if self._stopped_at is None else self._stopped_at
-                    await self._client.drain(max(0.1, begun + STOP_SECONDS - now))
-                    for task in tasks:
-                        task.cancel()
+                    sensors.cancel()  # the heat matters no more, and a read may take a while
+                    await self._client.drain(self._ending.for_answers())
+                    await self._ending.cancel(tasks)
 
     # Its parts
 
@@ -169,6 +165,7 @@ class _Run:
             hash_of=self._hash_of,
             submit=self._client.submit,
             on_verdict=self._on_verdict,
+            on_ending=self._ending.begin,
             emit=self._emit,
             clock=self._clock,
             random=self._random,
@@ -249,7 +246,7 @@ class _Run:
         self._emit(ShareAnswered(verdict))
         wanted = self._mining.shares
         if wanted is not None and self._telemetry.snapshot().shares.accepted >= wanted:
-            self._stop()
+            self._engine.stop()
 
     def _hash_of(self, job: Job, nonce: int) -> tuple[bytes, bytes]:
         digest = self._verifier.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
@@ -260,11 +257,6 @@ class _Run:
             self._engine.resume(device, BY_HEAT)
         else:
             self._engine.pause(device, BY_HEAT, reason)
-
-    def _stop(self) -> None:
-        if self._stopped_at is None:
-            self._stopped_at = self._clock.now()
-            self._engine.stop()
 
     async def _reload(self) -> None:
         try:

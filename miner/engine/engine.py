@@ -43,7 +43,8 @@ Submit = Callable[[Solution], Awaitable[None] | None]
 class Engine:
     """Runs every given device in a thread of its own; used on one event loop.
 
-    `submit` is given each proved solution, `on_verdict` those that come too late to be sent.
+    `submit` is given each proved solution, `on_verdict` those that come too late to be sent;
+    `on_ending` is called as soon as the run begins to end, and maybe again.
     """
 
     def __init__(
@@ -62,15 +63,18 @@ class Engine:
         limits: Limits | None = None,
         tunings: Mapping[str, Tuning] | None = None,
         park_hung: bool = False,
+        on_ending: Callable[[], None] = lambda: None,
     ) -> None:
         self._park_hung = park_hung
         self._pauses: dict[str, dict[str, str]] = {info.name: {} for info, _ in devices}
         self._hung: dict[str, str] = {}
         self._gone: set[str] = set()
+        self._threads: Threads | None = None
         tuned = tunings or {}
         self._hash_of = hash_of
         self._submit = submit
         self._on_verdict = on_verdict
+        self._on_ending = on_ending
         self._emit = emit
         self._clock = clock
         self._limits = limits or Limits()
@@ -144,14 +148,20 @@ class Engine:
             if (reason := worker.pulse.overdue()) is not None:
                 self._hung[name] = reason
                 worker.stop()
+                if self._threads is not None:
+                    self._threads.forsake(name)
                 self._emit(DeviceHanging(name, reason))
                 self._lose(name)
                 if not self._park_hung:
-                    self._ending.set()
+                    self._end()
 
     def stop(self) -> None:
         """Have `run` return once what was found is proved and handed on."""
         self._stop_asked = True
+        self._end()
+
+    def _end(self) -> None:
+        self._on_ending()
         self._ending.set()
 
     async def run(self) -> None:
@@ -175,20 +185,24 @@ class Engine:
 
     async def _mine(self) -> Threads:
         async with Threads(self._limits.stop, self._on_thread_end) as threads:
+            self._threads = threads
             for worker in self._workers.values():
                 threads.start(worker.info.name, worker.run, worker.stop)
-            await self._ending.wait()
+            try:
+                await self._ending.wait()
+            finally:
+                self._end()
         return threads
 
     def _on_thread_end(self, thread: Running) -> None:
         if thread.error is not None:
-            self._ending.set()
+            self._end()
         self._lose(thread.name)
 
     def _lose(self, name: str) -> None:
         self._gone.add(name)
         if len(self._gone) == len(self._workers):
-            self._ending.set()
+            self._end()
 
     def _raise_what_went_wrong(self, threads: Threads) -> None:
         errors = threads.errors

@@ -25,6 +25,8 @@ class Running:
         self.stop = stop
         self.error: BaseException | None = None
         self.done = False
+        self.forsaken = False
+        """Nobody waits for it any more."""
         self._body = body
 
     def start(self, ended: Callable[[], None]) -> None:
@@ -92,6 +94,13 @@ class Threads:
         thread.start(ended)
         return thread
 
+    def forsake(self, name: str) -> None:
+        """Wait for the thread `name` no more: it is known to be stuck."""
+        for thread in self._running:
+            if thread.name == name:
+                thread.forsaken = True
+        self._ended.set()
+
     async def finish(self) -> tuple[str, ...]:
         """Ask all to stop, wait at most the limit, return the names that did not come back."""
         for thread in self._running:
@@ -99,7 +108,7 @@ class Threads:
                 thread.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limit):
-                while self.left:
+                while any(not thread.done and not thread.forsaken for thread in self._running):
                     self._ended.clear()
                     await self._ended.wait()
         return self.left
@@ -114,13 +123,17 @@ class Threads:
 class WorkPool:
     """At most `size` threads for work that a device's thread or the event loop must not do.
 
-    Leaving the block drops what is queued and waits up to `CLOSE_SECONDS` for what runs. What
-    runs on is `abandoned`; the interpreter would wait for it at its end.
+    Leaving the block drops what is queued and waits for what runs, up to `CLOSE_SECONDS` or to
+    the seconds that `patience` names then. What runs on is `abandoned`; the interpreter would
+    wait for it at its end.
     """
 
     _closed: ClassVar[list[WorkPool]] = []
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(
+        self, name: str, size: int, patience: Callable[[], float] = lambda: CLOSE_SECONDS
+    ) -> None:
+        self._patience = patience
         self._pool = concurrent.futures.ThreadPoolExecutor(size, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._open: set[concurrent.futures.Future[object]] = set()
@@ -137,7 +150,7 @@ class WorkPool:
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             running = tuple(self._open)
-        concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
+        concurrent.futures.wait(running, timeout=min(self._patience(), CLOSE_SECONDS))
         self._closed[:] = [pool for pool in (*self._closed, self) if pool.left]
 
     @classmethod

@@ -82,3 +82,24 @@ def test_closing_drops_what_is_queued_and_waits_for_what_runs():
         queued.add_done_callback(lambda _: release.set())
     assert running.result(WAIT) == "done"
     assert queued.cancelled()
+
+
+async def test_one_that_is_forsaken_is_left_and_not_waited_for():
+    release = threading.Event()
+    async with asyncio.timeout(WAIT / 2):
+        async with Threads(WAIT, lambda _: None) as threads:
+            running = threads.start("stuck", lambda: release.wait(WAIT) and None, lambda: None)
+            threads.forsake("stuck")
+            assert await threads.finish() == ("stuck",)
+    release.set()
+    running.join()
+
+
+def test_a_pool_waits_no_longer_than_it_has_patience_for():
+    release = threading.Event()
+    with WorkPool("work", 1, lambda: 0.0) as pool:
+        running = pool.submit(release.wait, WAIT)
+    assert pool.left
+    assert WorkPool.abandoned()
+    release.set()
+    assert running.result(WAIT)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from miner.engine.ending import CLOSING_SECONDS, STOP_SECONDS, Ending
+from tests.fakes.device import WAIT, Ticks
+
+
+def test_its_seconds_run_from_the_first_beginning_on():
+    clock = Ticks(100.0)
+    ending = Ending(clock)
+    clock.seconds += 50
+    assert ending.left() == STOP_SECONDS
+    ending.begin()
+    clock.seconds += 1
+    ending.begin()
+    assert ending.left() == STOP_SECONDS - 1
+    assert ending.for_answers() == STOP_SECONDS - 1 - CLOSING_SECONDS
+    clock.seconds += 50
+    assert ending.left() == 0
+    assert ending.for_answers() > 0, "an answer that is here is heard"
+
+
+def over() -> Ending:
+    clock = Ticks()
+    ending = Ending(clock)
+    ending.begin()
+    clock.seconds += STOP_SECONDS
+    return ending
+
+
+async def test_a_task_that_closes_for_longer_than_is_left_is_broken_off():
+    torn = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                torn.set()
+
+    async with asyncio.timeout(WAIT), asyncio.TaskGroup() as group:
+        task = group.create_task(stubborn())
+        await asyncio.sleep(0)
+        await over().cancel([task])
+    assert torn.is_set()
+
+
+@asynccontextmanager
+async def door(left: list[str]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.append("closed")
+
+
+async def test_a_closing_that_takes_longer_than_is_left_is_broken_off_and_hides_no_error():
+    left: list[str] = []
+    async with asyncio.timeout(WAIT):
+        async with over().closing(door(left)):
+            pass
+        with pytest.raises(ZeroDivisionError):
+            async with over().closing(door(left)):
+                raise ZeroDivisionError
+    assert left == ["closed", "closed"]
