@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,16 @@ ENOUGH = 180
 """Seconds after which a wait has failed."""
 
 
+MINER = (sys.executable, "-m", "miner")
+
+
 class Program:
     """A running command with its lines."""
 
-    def __init__(self, *arguments: str, cache: Path) -> None:
+    def __init__(self, *arguments: str, cache: Path, command: Sequence[str] = MINER) -> None:
         environment = {**os.environ, "PROGPOW_MINER_CACHE": str(cache), "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "miner", *arguments],
+            [*command, *arguments],
             cwd=ROOT, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip

@@ -12,14 +12,14 @@ import socketserver
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_mining import Program, pool_arguments, port_of
+from tests.e2e.test_mining import MINER, Program, pool_arguments, port_of
 
 TOKEN = "a-token-of-the-tests"
 DIFFICULTY = "0.00000012"
@@ -33,8 +33,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     own = os.environ.get("PROGPOW_MINER_CACHE")
     programs: list[Program] = []
 
-    def start(*arguments: str) -> Program:
-        programs.append(Program(*arguments, cache=Path(own) if own else tmp_path / "cache"))
+    def start(*arguments: str, command: Sequence[str] = MINER) -> Program:
+        cache = Path(own) if own else tmp_path / "cache"
+        programs.append(Program(*arguments, cache=cache, command=command))
         return programs[-1]
 
     yield start
