@@ -40,13 +40,14 @@ FROM wheel AS pycuda
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends g++ \
  && rm -rf /var/lib/apt/lists/*
-RUN packaging/image/pycuda-wheel.sh python /pycuda
+COPY packaging/wheelhouse.py packaging/wheelhouse.py
+RUN python packaging/wheelhouse.py --only-pycuda --out /pycuda
 
 FROM install-opencl AS install-cuda
 COPY --from=pycuda /pycuda /pycuda
 RUN python -m pip --python /opt/progpow-miner/bin/python install --no-cache-dir \
-      --constraint packaging/constraints.txt --find-links /pycuda \
-      --only-binary pycuda nvidia-cuda-nvrtc-cu12 pycuda
+      --constraint packaging/constraints.txt --find-links /wheels \
+      --find-links /pycuda --only-binary pycuda 'progpow-miner[cuda]'
 RUN /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
       --output-file /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /opt/progpow-miner/bin/python

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     if not given.only_pycuda:
         print(
             f"\nOn the rig:\n  pip install --no-index --find-links {out.name} "
-            "'progpow-miner[opencl]' pycuda nvidia-cuda-nvrtc-cu12"
+            "'progpow-miner[cuda,opencl]'"
         )
     return 0
 
@@ -118,7 +118,7 @@ def collect(out: Path) -> None:
     pip(
         "download", "--dest", str(out), "--find-links", str(out), "--prefer-binary",
         "--only-binary", ":all:", "--constraint", str(CONSTRAINTS),
-        f"{miner}[opencl]", f"pycuda=={PYCUDA}", "nvidia-cuda-nvrtc-cu12",
+        f"{miner}[cuda,opencl]", f"pycuda=={PYCUDA}",
     )  # fmt: skip
 
 

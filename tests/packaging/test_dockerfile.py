@@ -9,12 +9,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Iterable
+from ctypes.util import find_library
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from tests.harness import played
 from tests.packaging.standin import may_mount
 
 CHECKOUT = Path(__file__).parents[2]
@@ -144,10 +148,11 @@ def test_nvidias_driver_is_found_by_opencl() -> None:
 
 
 def test_pycuda_is_built_where_a_compiler_is_and_nowhere_else() -> None:
-    (made,) = [s.rest for s in STEPS if "pycuda-wheel.sh" in s.rest]
+    (made,) = [s.rest for s in STEPS if "wheelhouse.py --only-pycuda" in s.rest]
     (taken,) = [s.rest for s in STEPS if s.stage == "install-cuda" and "pip" in s.rest]
     folder = made.split()[-1]
     assert f"--find-links {folder} --only-binary pycuda" in taken
+    assert taken.endswith("'progpow-miner[cuda]'"), "the extra says what is needed, and nobody else"
     compiled = [s.stage for s in STEPS if s.word == "RUN" and "g++" in s.rest]
     assert compiled == ["pycuda"]
     for target in TARGETS:
@@ -165,10 +170,8 @@ def test_what_is_copied_exists_and_is_not_ignored(source: str) -> None:
     assert not ignored
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in place of / in which the steps up to `install-opencl` were done."""
-    root = tmp_path_factory.mktemp("image")
+def perform(done: Iterable[Step], root: Path) -> None:
+    """Do the steps in a folder in place of /, but for Debian's packages, which are here."""
     source = root / "src"
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
@@ -176,8 +179,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_QUIET": "1",
     }
-    for step in lineage("install-opencl"):
-        if step.word == "COPY":
+    for step in done:
+        if step.word == "COPY" and "--from=" not in step.rest:
             *names, to = shlex.split(step.rest)
             for name in names:
                 target = source / to / ("" if to != "./" else name)
@@ -187,9 +190,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
                 else:
                     shutil.copy(path, target)
-        elif step.word == "RUN":
-            command = re.sub(r"(?<=[ =])/(opt|wheels)\b", rf"{root}/\1", f" {step.rest}")
-            done = subprocess.run(
+        elif step.word == "RUN" and not step.rest.startswith("apt-get "):
+            command = re.sub(r"(?<=[ =])/(opt|wheels|pycuda)\b", rf"{root}/\1", f" {step.rest}")
+            ran = subprocess.run(
                 # Downloads are kept between test runs, which an image has no use for.
                 ["sh", "-ec", command.replace(" --no-cache-dir", "")],
                 cwd=source,
@@ -198,8 +201,30 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 text=True,
                 check=False,
             )
-            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in place of / in which the steps up to `install-opencl` were done."""
+    root = tmp_path_factory.mktemp("image")
+    perform(lineage("install-opencl"), root)
     return root
+
+
+@pytest.fixture(scope="module")
+def cuda_image(image: Path) -> Path:
+    """The same, and then the steps of `pycuda` and `install-cuda`. The wheel that takes minutes
+    is the other tests' one, made by the same script: it finds that it is done."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++, to build PyCUDA with")
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        pytest.skip("needs Python.h, to build PyCUDA with")
+    wheels = played.unpacked_wheel().with_suffix(".wheels")
+    if wheels.is_dir():
+        shutil.copytree(wheels, image / "pycuda")
+    perform([s for s in STEPS if s.stage in ("pycuda", "install-cuda")], image)
+    return image
 
 
 def test_the_build_stage_makes_one_wheel(image: Path) -> None:
@@ -282,3 +307,35 @@ def test_the_list_of_packages_is_whole_and_valid(image: Path, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+LOADED = """
+from miner.devices.cuda_driver import driver
+from miner.devices.nvrtc import nvrtc
+print(driver().Device(0).name(), "and", nvrtc().name)
+"""
+
+
+def test_the_extra_brings_cuda_and_a_driver_is_all_that_it_lacks(
+    cuda_image: Path, tmp_path: Path
+) -> None:
+    environment = cuda_image / "opt/progpow-miner/bin"
+
+    def said(*command: str | Path, libraries: Path | None = None) -> str:
+        variables = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "FAKE_CUDA_DEVICES": played.CARDS["3080"],
+            **({"LD_LIBRARY_PATH": str(libraries)} if libraries else {}),
+        }
+        done = subprocess.run(
+            command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    driver = played.played_driver(tmp_path / "driver")
+    found = said(environment / "python", "-c", LOADED, libraries=driver)
+    assert re.fullmatch(r"NVIDIA Played 3080 and NVRTC 12\.\d+\n", found)
+    if find_library("cuda") is None:
+        without = said(environment / "progpow-miner", "devices")
+        assert "no NVIDIA driver: libcuda.so.1 is not found" in without
