@@ -45,7 +45,7 @@ class Telemetry:
     ) -> None:
         self._clock = clock
         self._about = about or About()
-        self._started = clock.now()
+        self._started, self._started_at = clock.now(), clock.wall()
         self._devices = {info.name: DeviceFold(info) for info in devices}
         self._pools: dict[str, PoolFold] = {}
         self._active: str | None = None
@@ -96,6 +96,7 @@ class Telemetry:
         return Snapshot(
             about=self._about,
             at=wall,
+            started_at=self._started_at,
             uptime=now - self._started,
             pools=pools,
             active=self._active,

@@ -224,6 +224,8 @@ class Snapshot:
     about: About
     at: float
     """UNIX seconds of this snapshot."""
+    started_at: float
+    """UNIX seconds, as the clock had it then: it stays the same if the clock is set."""
     uptime: float
     """Seconds."""
     pools: tuple[PoolSnapshot, ...]
@@ -252,11 +254,6 @@ class Snapshot:
     best: tuple[BestShare, ...]
     """The ten best shares, best first."""
     timings: Timings
-
-    @property
-    def started_at(self) -> float:
-        """UNIX seconds."""
-        return self.at - self.uptime
 
     @property
     def pool(self) -> PoolSnapshot | None:

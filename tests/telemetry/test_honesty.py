@@ -130,6 +130,28 @@ def test_a_lost_connection_is_one_loss_however_often_it_is_told(telemetry: Telem
     assert snapshot.pools[0].losses == 2
 
 
+class Wobbling(Ticks):
+    """Its two clocks are never read in the same instant, and the time of day is set once."""
+
+    ahead = 0.0
+
+    def wall(self) -> float:
+        self.ahead += 1e-6
+        return super().wall() + self.ahead
+
+
+def test_the_start_stays_what_it_was_whatever_happens_to_the_time_of_day() -> None:
+    """Who counts restarts counts changes of it."""
+    clock = Wobbling(1000.0)
+    telemetry = Telemetry(clock)
+    first = telemetry.snapshot()
+    clock.seconds += 10
+    clock.ahead += 3600
+    second = telemetry.snapshot()
+    assert first.started_at == second.started_at == pytest.approx(1_800_001_000.0)
+    assert (first.uptime, second.uptime) == (0, 10)
+
+
 def test_efficiency_is_the_minutes_hashes_for_the_minutes_energy(
     telemetry: Telemetry, clock: Ticks
 ) -> None:
