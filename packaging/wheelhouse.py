@@ -5,7 +5,7 @@
 PyCUDA is built from PyPI's source with g++ alone, against the headers of CUDA 12.4 from NVIDIA's
 packages, so that it imports on the drivers of that time too; the rest are wheels from PyPI, in the
 versions of packaging/constraints.txt. Neither a CUDA toolkit nor a driver is needed. The wheels are
-for the Python that runs this.
+for the Python that runs this, and PyCUDA's is for a C library at least as new as this machine's.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ CHECKOUT = HERE.parent
 CONSTRAINTS = HERE / "constraints.txt"
 
 PYCUDA = "2026.1"
+TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
-HEADERS = (
-    "nvidia-cuda-runtime-cu12==12.4.127",
-    "nvidia-cuda-nvcc-cu12==12.4.131",
-    "nvidia-cuda-profiler-api-cu12==12.4.127",
-)
+HEADERS = ("nvidia-cuda-runtime-cu12==12.4.127", "nvidia-cuda-profiler-api-cu12==12.4.127")
 """With newer headers PyCUDA asks the driver for functions that older drivers do not have."""
 
 DEFAULTS = """\
@@ -59,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     out: Path = given.out.resolve()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if not list(out.glob("pycuda-*.whl")):
+        if not list(out.glob(f"pycuda-{PYCUDA}-{TAG}-*.whl")):
             build_pycuda(out)
         if not given.only_pycuda:
             collect(out)

@@ -1,0 +1,61 @@
+"""The wheelhouse for rigs without a compiler, and the same build by pip alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+HERE = f"cp{sys.version_info.major}{sys.version_info.minor}"
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "wheelhouse", CHECKOUT / "packaging/wheelhouse.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("there", "built"),
+    [
+        ("pycuda-{PYCUDA}-" + f"{HERE}-{HERE}-linux_x86_64.whl", False),
+        ("pycuda-{PYCUDA}-cp39-cp39-linux_x86_64.whl", True),
+        (f"pycuda-2020.1-{HERE}-{HERE}-linux_x86_64.whl", True),
+    ],
+)
+def test_only_a_wheel_for_this_python_in_this_version_need_not_be_built(
+    script: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    there: str,
+    built: bool,
+) -> None:
+    (tmp_path / there.format(PYCUDA=script.PYCUDA)).touch()
+    folders: list[Path] = []
+    monkeypatch.setattr(script, "build_pycuda", folders.append)
+    assert script.main(["--only-pycuda", "--out", str(tmp_path)]) == 0
+    assert folders == ([tmp_path] if built else [])
+    assert "pycuda-" in capsys.readouterr().out
+
+
+def test_the_page_shows_the_same_build_by_pip(script: ModuleType) -> None:
+    """Headers, version and switches: what the page says was tried with these."""
+    page = (CHECKOUT / "docs/cuda.md").read_text(encoding="utf-8")
+    section = page.partition("### With a C++ compiler")[2].partition("\n### ")[0]
+    assert re.findall(r"nvidia-[\w-]+==[\d.]+", section) == list(script.HEADERS)
+    assert f"pycuda=={script.PYCUDA} " in section
+    switched = re.findall(r"'--conf:([^']+)'", section)
+    assert switched == ["CUDA_ENABLE_CURAND=False;CUDADRV_LIBNAME=[]"]
+    assert "CUDA_ENABLE_CURAND = False" in script.DEFAULTS
