@@ -36,6 +36,8 @@ class DeviceFold:
         self._state = DeviceState.STARTING
         self._doing = DeviceState.STARTING.value
         self._progress: float | None = None
+        self._epoch: int | None = None
+        """Of the dataset that it holds."""
         self._tried = Tried()
         self._expected = self._since = 0.0
         self._found = 0
@@ -102,9 +104,14 @@ class DeviceFold:
                 self._reading = reading
                 self._drawn.add(now, reading.power)
 
-    def snapshot(self, now: float, shares: Tally) -> DeviceSnapshot:
-        """Return what is known `now`, in clock seconds."""
+    def snapshot(
+        self, now: float, shares: Tally, light: tuple[int, str] | None = None
+    ) -> DeviceSnapshot:
+        """Return what is known `now`, in clock seconds; `light` is the epoch whose light cache is
+        being built, with a sentence on how far."""
         state, doing = self._state, self._doing
+        if light is not None and light[0] != self._epoch and state in _NEEDS_A_JOB:
+            state, doing = DeviceState.BUILDING, f"waiting for the {light[1]}"
         if self._paused is not None and state not in (DeviceState.PARKED, DeviceState.HUNG):
             state, doing = DeviceState.PAUSED, f"paused: {self._paused}"
         since = self._tried.since
@@ -134,6 +141,7 @@ class DeviceFold:
         )
 
     def _dataset(self, epoch: int, done: float, seconds: float) -> None:
+        self._epoch = epoch if done >= 1 else None
         if done >= 1:
             self._dataset_builds = self._dataset_builds.counting(seconds)
             self._is(DeviceState.READY, f"dataset of epoch {epoch} ready")

@@ -55,7 +55,8 @@ class Telemetry:
         self._jobs = 0
         self._epochs = 0
         self._epoch: int | None = None
-        self._light = ""
+        self._light: tuple[int, str] | None = None
+        """Epoch, and how far its light cache is."""
         self._best: list[BestShare] = []
         self._since = 0.0
         self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
@@ -84,7 +85,9 @@ class Telemetry:
         now, wall = self._clock.now(), self._clock.wall()
         by_pool = self._by_pool()
         devices = tuple(
-            fold.snapshot(now, _sum(t for (name, _), t in by_pool.items() if name == key))
+            fold.snapshot(
+                now, _sum(t for (name, _), t in by_pool.items() if name == key), self._light
+            )
             for key, fold in self._devices.items()
         )
         pools = tuple(
@@ -105,7 +108,7 @@ class Telemetry:
             job_at=self._job_at,
             jobs=self._jobs,
             epochs=self._epochs,
-            light=self._light,
+            light=self._light[1] if self._light else "",
             devices=devices,
             hashrate=sum((d.hashrate for d in devices), Hashrate()),
             tried=sum(d.tried for d in devices),
@@ -153,9 +156,9 @@ class Telemetry:
             case NewJob(job):
                 self._new_job(job)
             case LightCacheBuilding(epoch, done):
-                building = f"light cache of epoch {epoch}: {done:.0%}"
+                building = epoch, f"light cache of epoch {epoch}: {done:.0%}"
                 wanted = self._job is None or self._job.epoch.number == epoch
-                self._light = building if wanted and done < 1 else ""
+                self._light = building if wanted and done < 1 else None
             case CandidateRefuted(candidate):
                 self._device(candidate.device)
                 self._pool(candidate.job.pool)
@@ -179,7 +182,7 @@ class Telemetry:
         self._jobs += 1
         if self._epoch is not None and self._epoch != job.epoch.number:
             self._epochs += 1
-            self._light = ""  # whoever built it gives it up, and says nothing more
+            self._light = None  # whoever built it gives it up, and says nothing more
         self._epoch = job.epoch.number
 
     def _found(self, solution: Solution) -> None:

@@ -21,6 +21,7 @@ class DeviceState(Enum):
 
     STARTING = "starting"
     BUILDING = "building the dataset"
+    """Or waiting for the light cache that the dataset is built from."""
     READY = "ready"
     """Dataset or kernel is there, no launch has come back yet."""
     SEARCHING = "searching"

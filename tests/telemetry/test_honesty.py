@@ -119,6 +119,23 @@ def test_a_light_cache_that_was_given_up_for_another_epoch_is_not_being_built(
     assert emit(telemetry, NewJob(there), LightCacheBuilding(1, 0.1)).light.endswith("10%")
 
 
+def test_a_device_whose_epoch_has_no_light_cache_yet_does_not_search(telemetry: Telemetry) -> None:
+    for name in ("a", "b"):
+        emit(telemetry, DatasetBuilding(name, 0, 1.0, 5.0, 1), Launched(name, 1, 0.1))
+    snapshot = emit(telemetry, NewJob(job_at(7500)), LightCacheBuilding(1, 0.25))
+    late = emit(telemetry, Launched("a", 1, 0.1))
+    for device in (*snapshot.devices, *late.devices):
+        assert device.state is DeviceState.BUILDING
+        assert device.doing == "waiting for the light cache of epoch 1: 25%"
+        assert device.progress is None
+    emit(telemetry, LightCacheBuilding(1, 1.0, 3.0), DatasetBuilding("a", 1, 1.0, 5.0, 1))
+    emit(telemetry, Launched("a", 1, 0.1))
+    assert telemetry.snapshot().device("a").state is DeviceState.SEARCHING
+    # It was put away meanwhile, and is made again to prove shares; the device needs it no more.
+    again = emit(telemetry, LightCacheBuilding(1, 0.5))
+    assert again.device("a").state is DeviceState.SEARCHING
+
+
 def test_a_lost_connection_is_one_loss_however_often_it_is_told(telemetry: Telemetry) -> None:
     pool = "p:1"
     emit(telemetry, PoolConnecting(pool), PoolReady(pool), PoolLost(pool, "gone", 5.0))
