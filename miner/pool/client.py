@@ -12,6 +12,7 @@ from miner import telemetry
 from miner.clock import Clock
 from miner.errors import (
     Banned,
+    ConnectionLost,
     EveryPoolRefused,
     PoolError,
     PoolRefused,
@@ -41,11 +42,13 @@ ANOTHER_DIALECT_SECONDS = 1.0
 """Between two tries of different protocols with one pool that answers."""
 
 LANDING_SECONDS = 1.0
-"""What launches that are in flight are waited for, before a pool is left for good."""
+"""Without a share for so long, all launches that were in flight are taken to have landed."""
+
+LANDINGS = 10
+"""How often that is waited for at most, before a connection is left on our side."""
 
 ANSWER_WAIT_SECONDS = 5.0
-"""What shares on their way are waited for, before a connection is left on our side."""
-
+"""What shares on their way are waited for then."""
 
 OTHER_POOLS = "the settings name other pools"
 
@@ -74,10 +77,9 @@ class PoolClient:
     ) -> None:
         self._turns = Turns(pools, clock, random, _detection)
         self._connections = connections
-        self._work_on, self._on_verdict, self._emit = work_on, on_verdict, emit
+        self._work_on, self._emit = work_on, emit
         self._clock, self._give_up = clock, give_up
         self._shares = Shares(on_verdict, connections.found)
-        self._session: Connection | None = None
         self._visit: Visit | None = None
         """The newest."""
         self._refusals: list[str] = []
@@ -107,13 +109,8 @@ class PoolClient:
         """Go on with another list; return whether the connection of now is kept, as it is where
         its pool is still the one to be with."""
         stays = self._turns.replace(pools)
-        if not stays and self._visit and (session := self._session) is not None:
-            # What the devices are at now can be handed in nowhere else.
-            self._visit.for_first = True
-            self._work_on(None)
-            await self._clock.sleep(LANDING_SECONDS)
-            await self.drain(ANSWER_WAIT_SECONDS)
-            session.leave(OTHER_POOLS)
+        if not stays and self._visit:
+            self._visit.part(OTHER_POOLS)
         self._pools_changed.set()
         return stays
 
@@ -149,8 +146,8 @@ class PoolClient:
             reason = await self._one_connection(visit)
         except PoolError as error:
             failure, reason = error, str(error)
-        if not self._turns.lists(pool):
-            return reason, 0.0  # the list is another one since, and its pools did nothing
+        if not self._turns.are_of(pool):
+            return OTHER_POOLS, 0.0  # how it ended is no matter of the new list
         return (reason, self._left(visit)) if failure is None else self._after(failure, visit)
 
     def _after(self, failure: PoolError, visit: Visit) -> tuple[str, float] | None:
@@ -245,31 +242,32 @@ class PoolClient:
         elsewhere = to.label if to.label != pool.url.label else ""
         self._emit(telemetry.PoolConnecting(pool.url.label, unverified, elsewhere))
         hearing = Hearing(
-            lambda event: self._heard(event, visit), self._on_verdict, self._shares.keep
+            lambda event: self._heard(event, visit), self._shares.answered, self._shares.keep
         )
-        session = self._session = await self._connections.open(to, pool, hearing)
+        session = await self._connections.open(to, pool, hearing)
         visit.opened = True
-        if not self._turns.lists(pool):
-            session.leave(OTHER_POOLS)
         self._shares.begin(session, pool.url)
+        reason = "the miner stopped"
         try:
-            return await self._watched(session, visit)
+            reason = await self._watched(session, visit)
+        except PoolError as error:
+            reason = str(error)
+            raise
         finally:
-            self._session = None
-            self._shares.end()
+            self._shares.end(reason)
             pool.resumable = session.resumable
             if visit.ready_at is not None:
                 self._without_since = self._clock.now()
             self._work_on(None)
+        return reason
 
     async def _watched(self, session: Connection, visit: Visit) -> str:
-        """Run `session`; meanwhile look for the first pool, where it is with another one, and
-        for the end of our patience, where there is one."""
-        watches: list[Coroutine[None, None, None]] = []
+        """Run `session`; meanwhile look for what may have us leave it."""
+        watches: list[Coroutine[None, None, None]] = [self._part(session, visit)]
         if visit.pool is not self._turns.first:
-            watches.append(self._look_for_first(session, visit))
+            watches.append(self._look_for_first(visit))
         if self._give_up is not None:
-            watches.append(self._limit_absence(session, visit, self._give_up))
+            watches.append(self._limit_absence(visit, self._give_up))
         reason = ""
         failure: PoolError | None = None
         async with asyncio.TaskGroup() as group:
@@ -280,26 +278,38 @@ class PoolClient:
                 failure = error
             for task in tasks:
                 task.cancel()
+        if visit.parting and type(failure) is ConnectionLost:
+            return visit.parting  # the pool was faster with the end that we wanted
         if failure is not None:
             raise failure
         return reason
 
-    async def _limit_absence(self, session: Connection, visit: Visit, seconds: float) -> None:
+    async def _part(self, session: Connection, visit: Visit) -> None:
+        """Leave `session` once that is wanted, and what can be handed in nowhere else was."""
+        await visit.to_end.wait()
+        if visit.ready_at is not None:
+            self._work_on(None)
+            for _ in range(LANDINGS):
+                found = self._shares.found
+                await self._clock.sleep(LANDING_SECONDS)
+                if found == self._shares.found:
+                    break
+            await self.drain(ANSWER_WAIT_SECONDS)
+        session.leave(visit.parting)
+
+    async def _limit_absence(self, visit: Visit, seconds: float) -> None:
         """Leave a pool or node that has not taken us in when `seconds` without any are over."""
         await self._clock.sleep(max(self._without_since + seconds - self._clock.now(), 0.0))
         if visit.ready_at is None:
-            session.leave("it has neither accepted a login nor brought work")
+            visit.part("it has neither accepted a login nor brought work")
 
-    async def _look_for_first(self, session: Connection, visit: Visit) -> None:
+    async def _look_for_first(self, visit: Visit) -> None:
         first = self._turns.first
         while True:
             await self._clock.sleep(self._turns.look_after)
-            if self._turns.is_shut(first) or not await self._connections.can_open(first.url):
-                continue
-            visit.for_first = True
-            await self.drain(ANSWER_WAIT_SECONDS)
-            session.leave(f"{first.url.label} can be reached again")
-            return
+            if not self._turns.is_shut(first) and await self._connections.can_open(first.url):
+                visit.part(f"{first.url.label} can be reached again", for_first=True)
+                return
 
     def _heard(self, event: PoolEvent, visit: Visit) -> None:
         pool, label = visit.pool, visit.pool.url.label
@@ -312,7 +322,7 @@ class PoolClient:
                 job = replace(job, pool=label)
                 visit.spoke = visit.worked = True
                 self._shares.know(job)
-                if not visit.for_first:
+                if not visit.parting:
                     self._work_on(job)
             case Authorized():
                 visit.ready_at = self._clock.now()
@@ -322,7 +332,7 @@ class PoolClient:
                     self._emit(telemetry.PoolNotice(label, f"it speaks {title}"))
                 self._emit(telemetry.PoolReady(label))
             case ShareWritten(solution):
-                self._emit(telemetry.ShareSent(solution))
+                self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
             case Message(text):
                 self._notices.pass_on(label, text)
             case Reconnect(host) if not self._may_go_to(host, visit.to):
@@ -332,8 +342,7 @@ class PoolClient:
                 visit.stayed = True
             case Reconnect():
                 visit.asked = event
-                if self._session:
-                    self._session.leave("the pool asked us to reconnect")
+                visit.part("the pool asked us to reconnect")
 
     def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
         wanted = (host or to.host).lower()

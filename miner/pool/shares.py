@@ -16,6 +16,15 @@ KEPT_ISSUERS = 64
 """Newest connections whose late shares are known to belong to a pool."""
 
 
+@dataclass(slots=True)
+class _Issuer:
+    """A connection, as far as late shares matter."""
+
+    pool: PoolUrl
+    ended: str = ""
+    """Why it ended; empty as long as it has not."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """A solution that waits for a connection with `pool`."""
@@ -28,7 +37,8 @@ class _Kept:
 
 class Shares:
     """Brings each solution to the connection that issued its job, or keeps it for the next one
-    with the same pool; `on_verdict` is called once for each.
+    with the same pool, be it under another login; `on_verdict` is called once for each, with the
+    solution as it was found.
 
     `begin`, `resumed`, `know` and `end` tell of the connection of now. `handed` is called with
     each solution as it is handed to a connection, for the record.
@@ -43,18 +53,25 @@ class Shares:
         self._resumed = False
         self._newest: Job | None = None
         self._kept: list[_Kept] = []
-        self._issuers: dict[int, PoolUrl] = {}
+        self._issuers: dict[int, _Issuer] = {}
+        self._as_found: dict[int, tuple[Solution, Solution]] = {}
+        """Those that were handed in under a later connection's job, by their `id`, each with
+        itself as it was found."""
         self._closed = False
+        self.found = 0
+        """Solutions so far."""
 
     def begin(self, session: Connection, pool: PoolUrl) -> None:
         """Go on with `session`, a new connection with `pool`."""
         self._session, self._pool = session, pool
         self._resumed, self._newest = False, None
-        self._issuers[session.number] = pool
+        self._issuers[session.number] = _Issuer(pool)
         self._issuers.pop(session.number - KEPT_ISSUERS, None)
 
-    def end(self) -> None:
-        """Note that the connection has ended."""
+    def end(self, reason: str) -> None:
+        """Note that the connection has ended, and why."""
+        if self._session:
+            self._issuers[self._session.number].ended = reason
         self._session = None
 
     def resumed(self) -> None:
@@ -70,20 +87,36 @@ class Shares:
 
     def submit(self, solution: Solution) -> None:
         """Hand in a solution that was just found, now or once its pool is there again."""
+        self.found += 1
         self._handed(solution)
         if self._session and self._session.number == solution.job.session:
             self._session.submit(solution)
         else:
-            self.keep(solution, "the connection that its job came from has ended")
+            issuer = self._issuers.get(solution.job.session)
+            why = f" ({issuer.ended})" if issuer and issuer.ended else ""
+            self.keep(solution, f"found after its connection had ended{why}")
             self._hand_in()
 
     def keep(self, solution: Solution, reason: str) -> None:
         """Keep `solution` for the next connection; `reason` says why it could not be sent."""
-        pool = self._issuers.get(solution.job.session)
-        if pool is None or self._closed or len(self._kept) >= MOST:
+        solution = self.as_found(solution, last=True)
+        issuer = self._issuers.get(solution.job.session)
+        if issuer is None or self._closed or len(self._kept) >= MOST:
             self._lose(solution, reason)
         else:
-            self._kept.append(_Kept(solution, pool, reason))
+            self._kept.append(_Kept(solution, issuer.pool, reason))
+
+    def answered(self, verdict: Verdict) -> None:
+        """Pass on a connection's verdict."""
+        self._on_verdict(replace(verdict, solution=self.as_found(verdict.solution, last=True)))
+
+    def as_found(self, solution: Solution, *, last: bool = False) -> Solution:
+        """Return what was found, where `solution` is that under a later connection's job; with
+        `last` it is asked for no more."""
+        entry = self._as_found.get(id(solution))
+        if entry and last:
+            del self._as_found[id(solution)]
+        return entry[1] if entry else solution
 
     async def drained(self) -> None:
         """Wait until all that was handed to the connection of now has its verdict."""
@@ -105,30 +138,27 @@ class Shares:
             return
         kept, self._kept = self._kept, []
         for one in kept:
-            job = self._job_for(one, session.number)
-            if job:
+            if job := self._job_for(one, session.number):
                 claimed = replace(one.solution, job=job)
+                self._as_found[id(claimed)] = (claimed, one.solution)
                 self._handed(claimed)
                 session.submit(claimed)
-            elif one.pool == self._pool:
-                text = "found while disconnected; the pool's new session does not know its job"
+            elif self._pool and one.pool.is_beside(self._pool):
+                text = f"{one.reason}; the pool's new session does not know its job"
                 self._lose(one.solution, text)
             else:
-                self._lose(one.solution, one.reason)
+                self._lose(one.solution, f"{one.reason}, and another pool is mined on now")
 
     def _job_for(self, one: _Kept, session: int) -> Job | None:
         """Return the job under which connection number `session` takes `one`."""
-        if one.pool != self._pool:
-            return None
         old, new = one.solution.job, self._newest
-        if self._resumed:
+        if self._resumed and one.pool == self._pool:
             return replace(old, session=session)
-        if new is None or (old.id, old.header_hash, old.height) != (
-            new.id, new.header_hash, new.height,
-        ):  # fmt: skip
+        if not self._pool or not one.pool.is_beside(self._pool) or new is None:
             return None
+        again = (old.id, old.header_hash, old.height) == (new.id, new.header_hash, new.height)
         fits = one.solution.nonce in new.nonces and one.solution.value <= new.target
-        return new if fits else None
+        return new if again and fits else None
 
     def _lose(self, solution: Solution, reason: str) -> None:
         self._on_verdict(Verdict(solution, Outcome.LOST, reason))

@@ -58,7 +58,9 @@ class Turns:
     ) -> None:
         self._detection = detection
         self._clock, self._random = clock, random
-        self._pools = [self._fresh(url) for url in urls]
+        self._known: dict[PoolUrl, Standing] = {}
+        """Of every list so far."""
+        self._pools = [self._standing(url) for url in urls]
         self._at = 0
         self._failures = 0
         self.look_after = RETURN_SECONDS
@@ -77,28 +79,34 @@ class Turns:
         """The pool that is preferred to all others."""
         return self._pools[0]
 
-    def lists(self, pool: Standing) -> bool:
-        """Return whether `pool` is of the present list."""
-        return pool in self._pools
+    def are_of(self, pool: Standing) -> bool:
+        """Return whether it is the turn of `pool`."""
+        return bool(self._pools) and self.current is pool
 
     def replace(self, urls: Sequence[PoolUrl]) -> bool:
-        """Take another list, in which pools that were in the old one keep their standing; return
+        """Take another list, in which pools that were in an old one keep their standing; return
         whether the current pool keeps its turn.
 
         It does where it is still listed, unless another one became preferred to it.
         """
-        known = {pool.url: pool for pool in self._pools}
         current = self._pools[self._at] if self._pools else None
         was_first = current is not None and current is self._pools[0]
-        self._pools = [known.get(url) or self._fresh(url) for url in urls]
+        self._pools = [self._standing(url) for url in urls]
         if current in self._pools and not (was_first and current is not self._pools[0]):
             self._at = self._pools.index(current)
             return True
         self._at = self._failures = 0
         return False
 
-    def _fresh(self, url: PoolUrl) -> Standing:
-        return Standing(url, self._detection(url), delays(self._random))
+    def _standing(self, url: PoolUrl) -> Standing:
+        if url not in self._known:
+            fresh = Standing(url, self._detection(url), delays(self._random))
+            for other in self._known.values():
+                if other.url.is_beside(url):
+                    # A pool knows what it was sent under whatever login.
+                    fresh.sent = other.sent
+            self._known[url] = fresh
+        return self._known[url]
 
     def steady(self) -> None:
         """Forget earlier failures: the login held long enough."""

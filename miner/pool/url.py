@@ -71,6 +71,10 @@ class PoolUrl:
             return f"{self.transport.value}://{host}:{self.port}"
         return f"stratum+{self.transport.value}://{host}:{self.port}"
 
+    def is_beside(self, other: PoolUrl) -> bool:
+        """Return whether both lead to the same pool, be it under different logins."""
+        return (self.host, self.port, self.path) == (other.host, other.port, other.path)
+
     def __str__(self) -> str:
         return self.label
 

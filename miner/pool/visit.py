@@ -1,8 +1,9 @@
-"""One connection with a pool of the list: where it leads and what it brought."""
+"""One connection with a pool of the list: where it leads, what it brought, why we leave it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import asyncio
+from dataclasses import dataclass, field, replace
 
 from miner.errors import PoolError, ProtocolError
 from miner.pool.protocols.events import Reconnect
@@ -30,8 +31,18 @@ class Visit:
     asked: Reconnect | None = None
     stayed: bool = False
     """It wished us at another host, and was told on once."""
+    parting: str = ""
+    """Why we leave it; empty as long as we do not."""
     for_first: bool = False
     """We leave it for the first pool of the list."""
+    to_end: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where we are to leave it."""
+
+    def part(self, reason: str, *, for_first: bool = False) -> None:
+        """Have it end on our side, `reason` says why; the first reason holds."""
+        if not self.parting:
+            self.parting, self.for_first = reason, for_first
+            self.to_end.set()
 
     def steady(self, now: float) -> bool:
         """Return whether the login brought work and held until `now`, in clock seconds."""

@@ -13,7 +13,7 @@ from miner.pool.url import PoolUrl
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.protocols.dialogue import answer, solution
+from tests.pool.protocols.dialogue import answer, notify, solution
 from tests.pool.test_client import FIRST, SECOND, Bench, running
 
 THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
@@ -155,3 +155,131 @@ async def test_how_a_pool_ends_that_left_the_list_is_no_matter_of_the_new_ones(
         await settle()
         assert bench.hosts() == ["first", "second"]
         assert bench.job().pool == SECOND.label
+
+
+OTHER_USER = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
+"""The first pool, under another account."""
+
+
+async def test_an_account_is_left_once_no_more_shares_come_for_it() -> None:
+    bench = Bench((FIRST,))
+    old = bench.laid()
+    bench.laid()
+    async with running(bench):
+        job = bench.job()
+        await bench.client.take_pools([OTHER_USER])
+        await settle()
+        assert bench.works[-1] is None
+        for number in range(3):
+            await bench.clock.advance(LANDING_SECONDS * 0.9)
+            await bench.client.submit(solution(job, job.nonces.first + number))
+            old.feed(answer(old.requests("mining.submit")[-1]["id"]))
+        assert not old.closed
+        await bench.clock.advance(LANDING_SECONDS * 2)
+        assert old.closed
+        assert bench.job().session == 2
+    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED] * 3
+
+
+async def test_shares_without_end_do_not_hold_an_account_for_ever() -> None:
+    bench = Bench((FIRST,))
+    old = bench.laid()
+    bench.laid()
+    async with running(bench):
+        job = bench.job()
+        await bench.client.take_pools([OTHER_USER])
+        for number in range(20):
+            await bench.clock.advance(LANDING_SECONDS * 0.9)
+            await bench.client.submit(solution(job, job.nonces.first + number))
+        assert old.closed
+        assert bench.job().session == 2
+    assert len(bench.verdicts) == 20
+
+
+async def test_a_share_too_late_for_its_account_is_handed_in_under_the_new_one() -> None:
+    bench = Bench((FIRST,))
+    bench.laid()
+    new = bench.laid()
+    async with running(bench):
+        found = solution(bench.job())
+        await taken(bench, [OTHER_USER])
+        await settle()
+        assert bench.job().session == 2
+        await bench.client.submit(found)
+        (request,) = new.requests("mining.submit")
+        assert request["params"][0] == OTHER_USER.user
+        new.feed(answer(request["id"]))
+        await settle()
+        (verdict,) = bench.verdicts
+        assert verdict.outcome is Outcome.ACCEPTED
+        assert verdict.solution is found
+        (sent,) = bench.of(telemetry.ShareSent)
+        assert sent.solution is found
+
+
+async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_that_says_why() -> None:
+    bench = Bench((FIRST,))
+    bench.laid()
+    new = FakeStream()
+    new.feed(answer(1, [None, "0b8e5c"]) + answer(2) + notify())
+    bench.dial.ready(FIRST.host, new)
+    async with running(bench):
+        job = bench.job()
+        await taken(bench, [OTHER_USER])
+        await bench.client.submit(solution(job))
+        await settle()
+        assert new.requests("mining.submit") == []
+    (verdict,) = bench.verdicts
+    assert verdict.outcome is Outcome.LOST
+    assert verdict.text == (
+        "found after its connection had ended (the settings name other pools); the pool's new "
+        "session does not know its job"
+    )
+
+
+async def test_a_share_of_a_pool_that_is_mined_on_no_more_is_told_to_be_lost_for_that() -> None:
+    bench = Bench((FIRST,))
+    bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        job = bench.job()
+        await taken(bench, [SECOND])
+        await bench.client.submit(solution(job))
+    (verdict,) = bench.verdicts
+    assert verdict.outcome is Outcome.LOST
+    assert verdict.text == (
+        "found after its connection had ended (the settings name other pools), and another pool "
+        "is mined on now"
+    )
+
+
+async def test_what_one_account_sent_is_not_sent_under_the_other() -> None:
+    bench = Bench((FIRST,))
+    old = bench.laid()
+    new = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        await bench.client.submit(solution(job))
+        old.feed(answer(old.requests("mining.submit")[0]["id"]))
+        await taken(bench, [OTHER_USER])
+        await settle()
+        await bench.client.submit(solution(bench.job()))
+        assert new.requests("mining.submit") == []
+    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED, Outcome.DUPLICATE]
+
+
+async def test_a_share_held_for_the_login_goes_to_the_account_that_takes_over() -> None:
+    bench = Bench((FIRST,))
+    old = FakeStream()
+    old.feed(answer(1, [None, "0b8e5b"]) + notify())
+    bench.dial.ready(FIRST.host, old)
+    new = bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        await bench.client.take_pools([OTHER_USER])
+        await settle()
+        assert old.closed
+        (request,) = new.requests("mining.submit")
+        new.feed(answer(request["id"]))
+        await settle()
+    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
