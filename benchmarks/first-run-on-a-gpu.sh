@@ -118,32 +118,20 @@ part_5() {
   measure "$twin" opencl
 }
 
-# HEIGHT NAME: mines from there on, a block every two seconds, and looks at every verdict.
+# HEIGHT NAME: mines from there on, a block every two seconds, and looks at every share.
 against_the_pool() {
-  local pool log=$RESULTS/mine-$2.json
+  local pool ledger=$RESULTS/mine-$2.sqlite
+  rm -f "$ledger"
   miner pool --listen "127.0.0.1:$PORT" --variant "$VARIANT" --height "$1" --block-time 2 \
     --difficulty "$DIFFICULTY" >/dev/null &
   pool=$!
   # shellcheck disable=SC2064  # as it is now
   trap "kill $pool 2>/dev/null || true" EXIT
-  report "mine-$2" "$MINE_SECONDS" "$PYTHON" -m miner mine --variant "$VARIANT" --devices "$DEVICE" \
-    --url "stratum+tcp://127.0.0.1:$PORT" --user bench --console plain --no-ledger --api off \
+  PROGPOW_MINER_LEDGER_FILE=$ledger report "mine-$2" "$MINE_SECONDS" \
+    "$PYTHON" -m miner mine --variant "$VARIANT" --devices "$DEVICE" \
+    --url "stratum+tcp://127.0.0.1:$PORT" --user bench --console plain --api off \
     || true # it is stopped by a signal
-  "$PYTHON" - "$log" <<'PY'
-import json
-import re
-import sys
-
-with open(sys.argv[1], encoding="utf-8") as file:
-    said = "\n".join(json.load(file)["output"])
-accepted = re.search(r"summary +([\d,]+) shares? accepted(?:, not accepted: (.*))?", said)
-built = len(re.findall(r"generated and proved", said))
-faults = re.search(r"(\d+) device faults", said)
-print(f"accepted {accepted and accepted[1]}, not accepted {accepted and accepted[2]}, "
-      f"datasets {built}, faults {faults and faults[1]}")
-wrong = re.search(r"invalid|low difficulty", accepted[2] or "") if accepted else True
-sys.exit(bool(wrong) or built < 2 or not faults or faults[1] != "0")
-PY
+  report "mine-$2-shares" 60 "$PYTHON" benchmarks/gpu.py judge "$ledger" --epochs 2
 }
 
 part_6() { against_the_pool 7455 epoch-1; }

@@ -25,16 +25,21 @@ from miner.devices.registry import find_devices, named  # noqa: E402
 from miner.devices.selection import are_one  # noqa: E402
 from miner.devices.selftest import EVERY_NONCE  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
+from miner.ledger.schema import UNANSWERED  # noqa: E402
 from miner.progpow.epoch import FixedSizes  # noqa: E402
 from miner.progpow.hashing import Hasher, Light  # noqa: E402
 from miner.progpow.light import light_cache  # noqa: E402
-from miner.work import DeviceInfo, Job, NonceRange, NonceSpace  # noqa: E402
+from miner.work import DeviceInfo, Job, NonceRange, NonceSpace, Outcome  # noqa: E402
 
 SETTLED = 20
 """Periods after which nothing has a reason to grow any more."""
 
 MARGIN = 16 << 20
 """Bytes that may come and go all the same."""
+
+
+HARMLESS = (Outcome.ACCEPTED.value, Outcome.STALE.value, Outcome.NOT_SENT.value, UNANSWERED)
+"""Outcomes of a right share, where blocks come every two seconds and the run ends by a signal."""
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +51,9 @@ def main(arguments: list[str]) -> int:
     periods.add_argument("--count", type=int, default=200)
     twin = commands.add_parser("twin", help="name the same card in OpenCL")
     twin.add_argument("device")
+    judge = commands.add_parser("judge", help="tell whether every share of a ledger was right")
+    judge.add_argument("ledger", type=Path)
+    judge.add_argument("--epochs", type=int, default=1, help="with accepted shares, at least")
     run = commands.add_parser("run", help="run a command, print it and write its report")
     run.add_argument("--out", type=Path, required=True)
     run.add_argument("--device", required=True)
@@ -58,6 +66,8 @@ def main(arguments: list[str]) -> int:
         if given.command == "twin":
             print(twin_of(given.device) or "")
             return 0
+        if given.command == "judge":
+            return judged(given.ledger, given.epochs)
         return reported(given.out, given.device, given.limit, given.words)
     except MinerError as error:
         print(f"gpu.py: {error}", file=sys.stderr)
@@ -129,6 +139,30 @@ def _used(info: DeviceInfo) -> int | None:
         return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
     except Exception:  # noqa: BLE001  (a card without sensors is still worth a run)
         return None
+
+
+def judged(ledger: Path, epochs: int) -> int:
+    """Print what became of the shares in `ledger`, by epoch; 1 where one was wrong, or where fewer
+    than `epochs` have an accepted one."""
+    rows = _shares(ledger)
+    accepted = {row["epoch"] for row in rows if row["outcome"] == Outcome.ACCEPTED.value}
+    wrong = [row for row in rows if row["outcome"] not in HARMLESS]
+    good = len(accepted) >= epochs and not wrong
+    print(json.dumps({"shares": rows, "epochs with accepted shares": sorted(accepted),
+                      "good": good}))  # fmt: skip
+    return 0 if good else 1
+
+
+def _shares(ledger: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "miner", "shares", "--file", str(ledger), "--sum",
+         "--by", "epoch,outcome", "--export", "json"],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise MinerError(done.stderr.strip())
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return [{key: row[key] for key in ("epoch", "outcome", "shares")} for row in rows]
 
 
 def reported(out: Path, name: str, limit: float, words: list[str]) -> int:

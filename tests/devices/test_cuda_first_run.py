@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from miner.devices.registry import find_devices
+from miner.work import Outcome
+from tests.fakes.variants import KAWPOW
+from tests.ledger.living import Life
 
 CHECKOUT = Path(__file__).parents[2]
 SCRIPT = "benchmarks/first-run-on-a-gpu.sh"
@@ -81,3 +84,37 @@ def test_periods_are_searched_and_held_against_the_reference() -> None:
     done = run(sys.executable, "benchmarks/gpu.py", "periods", name, "--count", "2")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["periods"] == 2
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "accepted", "good"),
+    [
+        ([(7499, "accepted"), (7501, "accepted"), (7501, "stale")], [0, 1], True),
+        ([(7499, "accepted"), (7499, "accepted")], [0], False),
+        ([(7499, "accepted"), (7501, "accepted"), (7501, "invalid")], [0, 1], False),
+        ([(7499, "accepted"), (7501, "accepted"), (7501, "low difficulty")], [0, 1], False),
+        ([(7499, "accepted"), (7501, "accepted"), (7501, "hardware")], [0, 1], False),
+    ],
+)
+def test_every_share_of_a_run_is_judged(
+    tmp_path: Path, outcomes: list[tuple[int, str]], accepted: list[int], good: bool
+) -> None:
+    life = Life(tmp_path / "ledger.sqlite")
+    for height, outcome in outcomes:
+        job = life.job(height=height, epoch=KAWPOW.epoch_at(height))
+        if outcome == "hardware":
+            life.refuted(job=job)
+        else:
+            life.lived(Outcome(outcome), job=job)
+    life.ledger.close()
+    done = run(sys.executable, "benchmarks/gpu.py", "judge", str(life.path), "--epochs", "2")
+    assert done.returncode == (not good), done.stderr
+    told = json.loads(done.stdout)
+    assert (told["epochs with accepted shares"], told["good"]) == (accepted, good)
+    assert sum(row["shares"] for row in told["shares"]) == len(outcomes)
+
+
+def test_a_ledger_that_is_not_there(tmp_path: Path) -> None:
+    done = run(sys.executable, "benchmarks/gpu.py", "judge", str(tmp_path / "none.sqlite"))
+    assert done.returncode == 1
+    assert "none.sqlite" in done.stderr
