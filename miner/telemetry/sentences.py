@@ -59,8 +59,11 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
             return Sentence("pool", f"connecting to {pool}{asked}{unchecked}")
         case PoolReady(pool):
             return Sentence("pool", f"logged in at {pool}")
+        case PoolLost(pool, reason, 0):
+            # It did not fail us: another one, or itself again, is connected to at once.
+            return Sentence("pool", f"left {pool}: {reason}")
         case PoolLost(pool, reason, retry):
-            then = f"next try in {retry:.0f} s" if retry is not None else "it is given up"
+            then = "it is given up" if retry is None else f"next try in {max(retry, 1):.0f} s"
             return Sentence("pool", f"lost {pool}: {reason}; {then}", Level.WARNING)
         case PoolNotice(pool, text):
             return Sentence("pool", f"{pool}: {text}")

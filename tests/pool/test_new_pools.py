@@ -55,7 +55,7 @@ async def test_a_pool_that_is_gone_from_the_list_is_left_and_the_new_one_connect
         assert not new.closed
         assert bench.job().pool == SECOND.label
     (lost,) = bench.of(telemetry.PoolLost)
-    assert lost.reason == "the settings name other pools"
+    assert (lost.reason, lost.retry_in) == ("the settings name other pools", 0.0)
 
 
 async def test_answers_on_their_way_are_waited_for_before_a_pool_is_left() -> None:

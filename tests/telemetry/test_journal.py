@@ -53,6 +53,8 @@ def answered(outcome: Outcome, text: str = "") -> ShareAnswered:
         (DeviceResting("a", "broken", 5.0), "a", "rests for 5 s: broken", Level.WARNING),
         (DeviceFault("a", "it lies"), "a", "FAULT it lies", Level.WARNING),
         (PoolLost("p", "gone", 2.0), "pool", "lost p: gone; next try in 2 s", Level.WARNING),
+        (PoolLost("p", "gone", 0.2), "pool", "lost p: gone; next try in 1 s", Level.WARNING),
+        (PoolLost("p", "others are named", 0.0), "pool", "left p: others are named", Level.INFO),
         (
             PoolConnecting("p:1", elsewhere="p:2"),
             "pool",
