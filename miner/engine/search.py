@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from miner.clock import Clock
@@ -12,6 +13,7 @@ from miner.engine.batch import TARGET_SECONDS, BatchSize
 from miner.engine.mailbox import Mailbox
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Program, program_of
+from miner.errors import DeviceError, DeviceHung
 from miner.telemetry import (
     DeviceFault,
     Event,
@@ -75,11 +77,25 @@ class Search:
         """Launch until the newest job needs another program, is None, or a pause or a stop is
         asked for.
 
-        What is in flight then is waited for. `check` is called between launches: whatever it
-        raises ends the search. Raises `DeviceError` as the device does.
+        What is in flight then is waited for, also when the device fails. `check` is called
+        between launches: whatever it raises ends the search. Raises `DeviceError` as the device
+        does.
         """
-        mailbox = self._mailbox
         flying: deque[_Launch] = deque()
+        try:
+            self._fly(flying, kernel, program, check)
+        except DeviceHung:
+            raise
+        except DeviceError:
+            with suppress(DeviceError):  # the first one tells why
+                while flying:
+                    self._land(flying.popleft())
+            raise
+
+    def _fly(
+        self, flying: deque[_Launch], kernel: Kernel, program: Program, check: Callable[[], None]
+    ) -> None:
+        mailbox = self._mailbox
         while True:
             check()
             job = mailbox.job

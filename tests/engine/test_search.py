@@ -12,6 +12,7 @@ from miner.engine.mailbox import Mailbox
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import program_of
 from miner.engine.search import Search
+from miner.errors import DeviceError, WrongResult
 from miner.telemetry import DeviceFault, Launched, NoncesExhausted, ResultOverflow
 from miner.work import Candidate, NonceSpace
 from tests.fakes.device import (
@@ -57,9 +58,13 @@ class Bench:
         return [item for item in self.said if isinstance(item, kind)]
 
 
+def value_of(job, nonce: int) -> int:
+    return int.from_bytes(hash_of(job, nonce)[1], "big")
+
+
 def answers(job) -> set[int]:
     nonces = range(job.nonces.first, job.nonces.first + job.nonces.size)
-    return {n for n in nonces if int.from_bytes(hash_of(job, n)[1], "big") <= job.target}
+    return {n for n in nonces if value_of(job, n) <= job.target}
 
 
 @pytest.mark.parametrize("slots", [32, 3, 1])
@@ -182,3 +187,31 @@ def test_what_the_check_raises_ends_it():
     bench = Bench(Orders(), job_at(), lambda _: False)
     with pytest.raises(ValueError, match="enough"):
         bench.run(check)
+
+
+def test_what_is_in_flight_when_a_launch_fails_is_waited_for_and_what_it_found_is_told():
+    def stop_at(item) -> bool:
+        if isinstance(item, Launched) and len(bench.of(Launched)) == 3:
+            bench.orders.fail_launch = 1
+        return False
+
+    bench = Bench(Orders(granule=512), job_at(), stop_at)
+    with pytest.raises(DeviceError, match="the launch failed"):
+        bench.run()
+    spans = [span for _, span in bench.orders.launched]
+    assert len(spans) == 5, "one failed, one came after it"
+    assert [e.tried for e in bench.of(Launched)] == [s.count for s in (*spans[:3], spans[4])]
+    searched = {n for s in (*spans[:3], spans[4]) for n in range(s.first, s.first + s.count)}
+    wanted = {n for n in searched if value_of(bench.job, n) <= bench.job.target}
+    assert {c.nonce for c in bench.of(Candidate)} == wanted
+
+
+def test_what_is_in_flight_when_a_device_is_distrusted_is_waited_for():
+    def check() -> None:
+        if len(bench.of(Launched)) == 3:
+            raise WrongResult("it lies")
+
+    bench = Bench(Orders(), job_at(), lambda _: False)
+    with pytest.raises(WrongResult, match="it lies"):
+        bench.run(check)
+    assert len(bench.of(Launched)) == len(bench.orders.launched) == 4
