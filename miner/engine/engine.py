@@ -68,6 +68,7 @@ class Engine:
         self._park_hung = park_hung
         self._pauses: dict[str, dict[str, str]] = {info.name: {} for info, _ in devices}
         self._hung: dict[str, str] = {}
+        self._mistakes: list[BaseException] = []
         self._gone: set[str] = set()
         self._threads: Threads | None = None
         tuned = tunings or {}
@@ -146,14 +147,17 @@ class Engine:
             if name in self._hung or name in self._gone:
                 continue
             if (reason := worker.pulse.overdue()) is not None:
-                self._hung[name] = reason
                 worker.stop()
                 if self._threads is not None:
                     self._threads.forsake(name)
-                self._emit(DeviceHanging(name, reason))
-                self._lose(name)
-                if not self._park_hung:
-                    self._end()
+                self._give_up(name, reason)
+
+    def _give_up(self, name: str, reason: str) -> None:
+        self._hung[name] = reason
+        self._emit(DeviceHanging(name, reason))
+        self._lose(name)
+        if not self._park_hung:
+            self._end()
 
     def stop(self) -> None:
         """Have `run` return once what was found is proved and handed on."""
@@ -195,9 +199,16 @@ class Engine:
         return threads
 
     def _on_thread_end(self, thread: Running) -> None:
-        if thread.error is not None:
+        name, error = thread.name, thread.error
+        if name in self._hung:
+            return  # how it comes back, in the end, is of no matter
+        if isinstance(error, DeviceHung):
+            self._give_up(name, str(error).removeprefix(f"{name}: "))
+            return
+        if error is not None:
+            self._mistakes.append(error)
             self._end()
-        self._lose(thread.name)
+        self._lose(name)
 
     def _lose(self, name: str) -> None:
         self._gone.add(name)
@@ -205,9 +216,8 @@ class Engine:
             self._end()
 
     def _raise_what_went_wrong(self, threads: Threads) -> None:
-        errors = threads.errors
-        for error in sorted(errors, key=lambda e: isinstance(e, DeviceHung)):
-            raise error
+        if self._mistakes:
+            raise self._mistakes[0]
         if self._hung:
             raise DeviceHung("; ".join(f"{n}: {reason}" for n, reason in self._hung.items()))
         if threads.left:

@@ -77,11 +77,6 @@ class Threads:
         """Names of the threads that have not ended."""
         return tuple(thread.name for thread in self._running if not thread.done)
 
-    @property
-    def errors(self) -> tuple[BaseException, ...]:
-        """What the bodies of ended threads raised."""
-        return tuple(thread.error for thread in self._running if thread.error is not None)
-
     def start(self, name: str, body: Callable[[], None], stop: Callable[[], None]) -> Running:
         """Run `body` in a thread of its own; `stop`, called from the loop, asks it to end."""
         thread = Running(name, body, stop)

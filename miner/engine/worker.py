@@ -99,6 +99,8 @@ class Worker:
         self._claimed = 0
         self._proved = 0
         self._steady_since: float | None = None
+        self._wrong_program = False
+        """The newest program gave wrong kernels only, since the device was opened."""
 
     def work_on(self, job: Job | None) -> None:
         """Make `job` the newest one; None: rest."""
@@ -133,7 +135,6 @@ class Worker:
 
         Raises `DeviceHung` when the driver reports a call that does not come back.
         """
-        tools, limits = self._tools, self._tools.limits
         failures = 0
         while not self._mailbox.stopping:
             self._steady_since = None
@@ -146,14 +147,23 @@ class Worker:
                 reason = str(error)
                 steady = self._was_steady() and not isinstance(error, WrongResult)
             failures = 1 if steady else failures + 1
-            tools.report(DeviceFault(self.info.name, reason))
-            if failures >= limits.failures:
-                self.parked = reason
-                tools.report(DeviceResting(self.info.name, reason, None))
+            self._tools.report(DeviceFault(self.info.name, reason))
+            if not self._rest(reason, failures):
                 return
-            rest = min(limits.first_rest * 2 ** (failures - 1), limits.longest_rest)
-            tools.report(DeviceResting(self.info.name, reason, rest))
-            self._mailbox.wait(lambda: False, rest)
+
+    def _rest(self, reason: str, failures: int) -> bool:
+        """Rest after so many failures in a row; return whether to try the device once more."""
+        tools, limits = self._tools, self._tools.limits
+        if self._mailbox.stopping:
+            return False
+        if failures >= limits.failures:
+            self.parked = reason
+            tools.report(DeviceResting(self.info.name, reason, None))
+            return False
+        rest = min(limits.first_rest * 2 ** (failures - 1), limits.longest_rest)
+        tools.report(DeviceResting(self.info.name, reason, rest))
+        self._mailbox.wait(lambda: False, rest)
+        return True
 
     def _was_steady(self) -> bool:
         since = self._steady_since
@@ -164,6 +174,7 @@ class Worker:
             device: Device = WatchedDevice(self._open_device(), self.pulse)
         self._opened_at = self._tools.clock.now()
         self._distrust = None
+        self._wrong_program = False
         hung = False
         try:
             if self._tuning.shape is not None:
@@ -279,7 +290,12 @@ class Worker:
             seconds = tools.clock.now() - begun
             tools.report(KernelReady(self.info.name, job.period, seconds))
             tools.programs.prebuild(device, job)
+            self._wrong_program = False
             return kernel
+        if self._wrong_program:
+            # Two programs in a row: it may be the dataset that they read, or the card.
+            raise WrongResult(reason)
+        self._wrong_program = True
         while not (moved_on() or self._mailbox.stopping):
             rest = tools.limits.longest_rest
             tools.report(DeviceResting(self.info.name, reason, rest))

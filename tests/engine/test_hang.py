@@ -8,8 +8,8 @@ import pytest
 from miner.engine.engine import Engine
 from miner.engine.pulse import LAUNCH_SECONDS, Pulse
 from miner.engine.threads import WorkPool
-from miner.errors import DeviceHung
-from miner.telemetry import DatasetBuilding, DeviceHanging, Launched
+from miner.errors import DeviceError, DeviceHung
+from miner.telemetry import DatasetBuilding, DeviceHanging, DeviceResting, Launched
 from tests.engine.rig import Rig
 from tests.fakes.device import WAIT, Orders, Ticks, job_at
 
@@ -85,6 +85,46 @@ async def test_a_hung_device_can_be_parked_while_the_others_go_on():
     with pytest.raises(DeviceHung, match="fake:0"):
         await scenario()
     assert [e.device for e in rig.of(DeviceHanging)] == ["fake:0"]
+
+
+async def test_a_hang_that_the_driver_itself_reports_parks_that_device_too():
+    rig = Rig(Orders(), Orders())
+    rig.park_hung = True
+
+    async def scenario() -> None:
+        async with rig.running() as engine:
+            engine.work_on(job_at())
+            await rig.until(lambda: rig.of(Launched, "fake:0") and rig.of(Launched, "fake:1"))
+            rig.orders[0].hang_reported = True
+            await rig.until(lambda: rig.of(DeviceHanging))
+            before = len(rig.of(Launched, "fake:1"))
+            await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
+            assert not rig.ended.is_set()
+
+    with pytest.raises(DeviceHung, match=r"^fake:0: the driver does not answer$"):
+        await scenario()
+    assert rig.of(DeviceHanging) == [DeviceHanging("fake:0", "the driver does not answer")]
+    assert rig.orders[0].closed == 0
+
+
+@pytest.mark.parametrize("error", [DeviceError("it failed"), ZeroDivisionError("a mistake")])
+async def test_how_a_given_up_device_comes_back_is_of_no_matter_to_the_others(error: Exception):
+    rig = Rig(Orders(), Orders())
+    rig.park_hung = True
+
+    async def scenario() -> None:
+        async with rig.running() as engine:
+            await hang(rig, engine)
+            rig.orders[0].failure = error
+            rig.orders[0].hang.set()
+            await rig.until(lambda: rig.orders[0].closed == 1)
+            before = len(rig.of(Launched, "fake:1"))
+            await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
+            assert not rig.ended.is_set()
+
+    with pytest.raises(DeviceHung, match=r"^fake:0: a launch did not come back"):
+        await scenario()
+    assert not rig.of(DeviceResting), "it does not rest, it is given up"
 
 
 async def test_a_run_without_any_device_left_ends():

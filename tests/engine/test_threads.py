@@ -29,10 +29,11 @@ async def test_an_exception_is_carried():
     def body() -> None:
         raise ValueError("a mistake")
 
-    async with Threads(WAIT, lambda _: None) as threads:
+    ended: list[Running] = []
+    async with Threads(WAIT, ended.append) as threads:
         running = threads.start("one", body, lambda: None)
     assert isinstance(running.error, ValueError)
-    assert threads.errors == (running.error,)
+    assert ended == [running]
 
 
 async def test_one_that_does_not_come_back_is_named():

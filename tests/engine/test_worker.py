@@ -139,9 +139,22 @@ async def test_a_kernel_that_stays_wrong_has_the_device_rest_for_its_period():
     assert rig.orders[0].opened == 1
 
 
+async def test_kernels_wrong_in_two_periods_have_the_device_reopened_and_its_dataset_made_anew():
+    rig = Rig(Orders(wrong_kernels=4))
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until(lambda: rig.of(DeviceResting))
+        engine.work_on(job_at(3))
+        await rig.until(lambda: rig.of(Launched))
+    assert rig.orders[0].opened == rig.orders[0].closed == 2
+    assert [e.done for e in rig.of(DatasetBuilding)].count(1.0) == 2
+    assert "period 1 is wrong" in rig.of(DeviceResting)[-1].reason
+    assert "period 0" in rig.of(DeviceResting)[0].reason
+
+
 @pytest.mark.parametrize(
     "orders",
-    [Orders(fail_open=2), Orders(fail_generate=2), Orders(fail_launch=2), Orders(fail_build=4)],
+    [Orders(fail_open=2), Orders(fail_generate=2), Orders(fail_launch=4), Orders(fail_build=4)],
     ids=["open", "generate", "launch", "build"],
 )
 async def test_a_failing_device_is_reopened_and_goes_on(orders):

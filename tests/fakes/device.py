@@ -97,6 +97,8 @@ class Orders:
     fail_build: int = 0
     fail_generate: int = 0
     fail_launch: int = 0
+    failure: Exception | None = None
+    """What `wait` of a search raises."""
     hang_reported: bool = False
     wrong_hits: bool = False
     wrong_kernels: int = 0
@@ -145,6 +147,8 @@ class FakePending:
                 assert orders.gate.acquire(timeout=WAIT)
             if orders.hang is not None:
                 orders.hang.wait(WAIT)
+            if orders.failure is not None:
+                raise orders.failure
             if orders.hang_reported:
                 raise DeviceHung(f"{self._device.info.name}: the driver does not answer")
             if orders.fail_launch:
