@@ -156,7 +156,7 @@ class Outcome(Enum):
     DUPLICATE = "duplicate"
     INVALID = "invalid"
     UNAUTHORIZED = "unauthorized"
-    NOT_SENT = "stale, not sent"
+    NOT_SENT = "too late to send"
     LOST = "lost in a disconnect"
 
 

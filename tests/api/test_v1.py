@@ -33,7 +33,7 @@ async def test_the_status_tells_what_the_snapshot_knows() -> None:
         "not_accepted": 6,
         "outcomes": {
             "accepted": 4, "stale": 1, "low difficulty": 1, "duplicate": 1, "invalid": 1,
-            "stale, not sent": 1, "lost in a disconnect": 1,
+            "too late to send": 1, "lost in a disconnect": 1,
         },
     }  # fmt: skip
     assert told["pool"]["label"] == "stratum+tls://first.example:4444"

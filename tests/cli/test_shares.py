@@ -94,9 +94,9 @@ def test_the_list_tells_lives_the_newest_last(ledger: Path) -> None:
     assert " ".join(lines[0].split()) == (
         f"{moment} cuda:0 {POOL} 7501 abcd000000000001 1.00 k 2.50 k 500 ms accepted"
     )
-    assert "500 ms  stale            job not found" in lines[1]
+    assert "500 ms  stale             job not found" in lines[1]
     assert "hardware         hashed again to" in lines[2]
-    assert lines[3].endswith("stale, not sent")
+    assert lines[3].endswith("too late to send")
     assert lines[4].endswith("unanswered")
     assert lines[5].endswith("accepted, block")
     assert "7.00 M" in lines[5]
@@ -123,7 +123,7 @@ def test_columns_stand_under_each_other(ledger: Path) -> None:
         (("-a", "kawpow"), 7),
         (("-a", "evrprogpow"), 0),
         (("--outcome", "stale"), 1),
-        (("--outcome", "Stale, not sent", "--outcome", "hardware"), 2),
+        (("--outcome", "Too late to send", "--outcome", "hardware"), 2),
         (("--outcome", "unanswered"), 1),
         (("--blocks",), 1),
         (("--since", "2027-01-16T00:00:00+00:00"), 2),
@@ -175,7 +175,7 @@ def test_sums_by_device_and_outcome(ledger: Path) -> None:
         ["cuda:0", "accepted", "1", "1"],
         ["cuda:0", "hardware", "1", "0"],
         ["cuda:0", "stale", "1", "0"],
-        ["cuda:0", "stale, not sent", "1", "0"],
+        ["cuda:0", "too late to send", "1", "0"],
         ["cuda:0", "unanswered", "1", "0"],
         ["ref", "accepted", "1", "1"],
         ["ref", "invalid", "1", "0"],

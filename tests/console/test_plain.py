@@ -189,16 +189,18 @@ async def test_the_status_line_and_the_summary_add_up(screen: Screen) -> None:
         screen.telemetry.emit(Launched("opencl:0.0", 2_000_000, 1.0))
         if second >= 5:
             screen.telemetry.emit(Launched("opencl:0.1", 1000, 1.0))
-    for outcome in (Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.STALE, Outcome.LOST):
+    for outcome in (
+        Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.STALE, Outcome.NOT_SENT, Outcome.LOST,
+    ):  # fmt: skip
         screen.tell(ShareFound(solution()), ShareAnswered(Verdict(solution(), outcome)))
     screen.tell(DeviceFault("opencl:0.1", "it lies"))
     snapshot = screen.telemetry.snapshot()
     line = status_line(snapshot)
     assert line == (
-        "2.00 MH/s (60 s 2.00 MH/s), A2 R2 F1, opencl:0.0 2.00 MH/s, opencl:0.1 1.00 kH/s"
+        "2.00 MH/s (60 s 2.00 MH/s), A2 R3 F1, opencl:0.0 2.00 MH/s, opencl:0.1 1.00 kH/s"
     )
     assert summary(snapshot) == [
-        "2 shares accepted, not accepted: 1 stale, 1 lost in a disconnect",
+        "2 shares accepted, not accepted: 1 stale, 1 too late to send, 1 lost in a disconnect",
         "20,005,000 hashes in 10 s, 2.00 MH/s over all; 1 device faults",
     ]
 

@@ -20,7 +20,7 @@ RIG = "the rig"
 REFUSED = ("stale", "low difficulty", "duplicate", "invalid", "unauthorized")
 """The outcomes that panels call rejected."""
 
-OUTCOMES = ("accepted", *REFUSED, "stale, not sent", "lost in a disconnect")
+OUTCOMES = ("accepted", *REFUSED, "too late to send", "lost in a disconnect")
 BY_LENGTH = sorted(OUTCOMES, key=len, reverse=True)
 PANELS = ("/summary", "/2/summary", "/mmpos", "/hiveos")
 MOST_ROWS = 1000
@@ -205,7 +205,7 @@ def of_metrics(text: str, labels: Mapping[str, str]) -> Iterator[Fact]:
                     shares[of][sample.labels["outcome"]] += sample.value
     for what, value in sums.items():
         yield Fact("metrics", RIG, what, value)
-    words = {"not_sent": "stale, not sent", "lost": "lost in a disconnect"}
+    words = {"not_sent": "too late to send", "lost": "lost in a disconnect"}
     for of, counts in shares.items():
         yield Fact("metrics", of, "hardware", counts.pop("hardware"))
         told = {words.get(name, name.replace("_", " ")): value for name, value in counts.items()}
@@ -254,7 +254,7 @@ def of_sgminer(of: str, row: Mapping[str, Any]) -> Iterator[Fact]:
     yield from _panel("sgminer", of, row["Accepted"], row["Rejected"], row["Hardware Errors"])
     yield Fact("sgminer", of, "megahashes", row["Total MH"])
     if of == RIG:
-        yield Fact("sgminer", of, "stale, not sent", row["Stale"])
+        yield Fact("sgminer", of, "too late to send", row["Stale"])
         yield Fact("sgminer", of, "lost in a disconnect", row["Remote Failures"])
 
 
@@ -311,7 +311,7 @@ def _outcomes(view: str, of: str, told: Mapping[str, float]) -> Iterator[Fact]:
     for word in OUTCOMES:
         yield Fact(view, of, word, told.get(word, 0))
     yield Fact(view, of, "refused", sum(told.get(word, 0) for word in REFUSED))
-    yield Fact(view, of, "late", told.get("stale", 0) + told.get("stale, not sent", 0))
+    yield Fact(view, of, "late", told.get("stale", 0) + told.get("too late to send", 0))
     other = ("low difficulty", "duplicate", "unauthorized")
     yield Fact(view, of, "otherwise refused", sum(told.get(word, 0) for word in other))
 
