@@ -95,7 +95,7 @@ def test_the_list_tells_lives_the_newest_last(ledger: Path) -> None:
         f"{moment} cuda:0 {POOL} 7501 abcd000000000001 1.00 k 2.50 k 500 ms accepted"
     )
     assert "500 ms  stale             job not found" in lines[1]
-    assert "hardware         hashed again to" in lines[2]
+    assert "hardware          hashed again to" in lines[2]
     assert lines[3].endswith("too late to send")
     assert lines[4].endswith("unanswered")
     assert lines[5].endswith("accepted, block")
