@@ -56,7 +56,9 @@ class DeviceFold:
     def wait(self, jobless: bool) -> None:
         """Note whether there is no job now; what still comes back of an older one is no search."""
         self._jobless = jobless
-        if self._state in _NEEDS_A_JOB:
+        if self._state is DeviceState.WAITING:
+            self._is(DeviceState.READY)
+        elif self._state in _NEEDS_A_JOB:
             self._is(self._state, self._doing)
 
     def found(self, difficulty: float) -> None:

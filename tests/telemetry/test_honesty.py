@@ -79,6 +79,15 @@ def test_what_was_under_way_when_the_pool_was_lost_is_no_search(
     assert emit(telemetry, NewJob(job_at()), late).device("a").state is not DeviceState.WAITING
 
 
+def test_a_device_that_has_a_job_again_does_not_wait_for_one(telemetry: Telemetry) -> None:
+    emit(telemetry, NewJob(job_at(1)), DatasetBuilding("a", 0, 1.0, 5.0, 1))
+    emit(telemetry, Launched("a", 1, 0.1), NewJob(None))
+    assert emit(telemetry, NewJob(job_at(2))).device("a").state is DeviceState.READY
+    emit(telemetry, NewJob(None))
+    snapshot = emit(telemetry, NewJob(job_at(7500)), LightCacheBuilding(1, 0.25))
+    assert snapshot.device("a").state is DeviceState.BUILDING
+
+
 @pytest.mark.parametrize(
     "end", [DeviceHanging("a", "no answer"), DeviceResting("a", "broken", None)]
 )
