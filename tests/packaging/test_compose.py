@@ -116,6 +116,13 @@ def test_the_miner_may_do_little() -> None:
     assert {v.split(":")[1] for v in miner["volumes"]} == {"/cache", "/state"}
 
 
+def test_what_a_container_prints_is_not_kept_for_ever() -> None:
+    for name, service in SERVICES.items():
+        options = service["logging"]["options"]
+        assert re.fullmatch(r"\d+m", options["max-size"]), name
+        assert int(options["max-file"]) > 1, name
+
+
 def test_the_miner_takes_the_settings(tmp_path: Path) -> None:
     from miner.settings import load as load_settings
 

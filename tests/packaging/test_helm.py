@@ -95,6 +95,8 @@ POOLED = {"coin": "RVN", "pools": [{"url": "a:1"}]}
         ({**POOLED, "devices": {"count": 0}}, "at '/devices/count'"),
         ({**POOLED, "replicas": 2}, "'replicas' not allowed"),
         ({**POOLED, "podMonitor": {"interval": "soon"}}, "at '/podMonitor/interval'"),
+        ({**POOLED, "api": {"token": "guessed"}}, "at '/api/token'"),
+        ({**POOLED, "pools": [{"url": "http://me:secret@node:8766"}]}, "at '/pools/0/url'"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(wrong: dict[str, Any], place: str) -> None:
@@ -176,6 +178,15 @@ def test_a_secret_of_ones_own_is_used_in_place_of_the_charts() -> None:
     assert (user["name"], user["key"]) == ("mining-account", "pool-1-user")
     (volume,) = [v for v in pod(AMD)["volumes"] if v["name"] == "secret"]
     assert volume["secret"]["secretName"] == "mining-account"
+
+
+@pytest.mark.parametrize("wrong", [{"pools": [{"url": "a:1", "user": "W"}]},
+                                   {"api": {"token": "a-token-that-is-long-enough"}}])  # fmt: skip
+def test_an_account_beside_a_secret_of_ones_own_is_not_dropped_unsaid(
+    wrong: dict[str, Any],
+) -> None:
+    with pytest.raises(helm_python.HelmError, match="existingSecret"):
+        rendered({**AMD, **wrong})
 
 
 def test_another_password_starts_the_miner_anew() -> None:
