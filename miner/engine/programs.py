@@ -116,11 +116,14 @@ class Programs:
         self._builds = builds
         self._lock = threading.Lock()
         self._groups: dict[tuple[object, ...], OrderedDict[_Key, _Entry]] = {}
+        self._dropped: list[_Entry] = []
+        """Kept no more, but being built still."""
 
     def request(self, device: Device, job: Job) -> Future[Image]:
         """Return the image of `job`'s program for `device`, built or being built.
 
-        The future raises `BuildFailed`; asking again after that builds again.
+        The future raises `BuildFailed`; it is cancelled where too many others were asked for
+        before its turn came. Asking again after that builds again.
         """
         return self._image(device, job.variant, job.period, job.epoch)
 
@@ -140,7 +143,8 @@ class Programs:
         """Let go of a device that is about to be closed; waits for its running builds, at most
         `CLOSE_SECONDS`."""
         with self._lock:
-            entries = [e for g in self._groups.values() for e in g.values() if e.device is device]
+            kept = [entry for group in self._groups.values() for entry in group.values()]
+            entries = [entry for entry in (*kept, *self._dropped) if entry.device is device]
             if not _shares(device):
                 self._groups.pop(_group_of(device), None)
         running = [entry.future for entry in entries if not entry.future.cancel()]
@@ -162,9 +166,11 @@ class Programs:
                 entry = _Entry(device, self._builds.submit(build))
                 group[key] = entry
             group.move_to_end(key)
-            while len(group) > KEPT:
-                group.popitem(last=False)
-            return entry.future
+            old = [group.popitem(last=False)[1] for _ in range(len(group) - KEPT)]
+            self._dropped = [e for e in (*self._dropped, *old) if not e.future.done()]
+        for dropped in old:
+            dropped.future.cancel()  # nobody waits for it: it would only hold up what is wanted
+        return entry.future
 
     def _same_text(
         self, group_name: tuple[object, ...], source: Source, shape: LaunchShape

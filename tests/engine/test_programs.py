@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 from dataclasses import replace
 
 import pytest
 
-from miner.engine.programs import Programs, next_program
+from miner.engine.programs import KEPT, Programs, next_program
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed
 from miner.progpow.epoch import Clamp, Span
@@ -115,3 +116,46 @@ def test_one_text_is_one_image_whatever_its_epoch_is_called():
         first, second = (programs.request(device, job_at(h)).result(WAIT) for h in (0, 9000))
     assert first is second
     assert len(device.orders.built) == 1
+
+
+class Gate(threading.Event):
+    """A gate that tells when somebody stands at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.reached.set()
+        return super().wait(timeout)
+
+
+def test_what_nobody_waits_for_any_more_is_not_built_before_what_is_wanted(programs):
+    gate = Gate()
+    device = fake_device(Orders(build_gate=gate))
+    futures = [programs.request(device, job_at())]
+    assert gate.reached.wait(WAIT)
+    futures += [programs.request(device, job_at(period * 3)) for period in range(1, 20)]
+    gate.set()
+    assert futures[-1].result(WAIT).source.text == "period 19 epoch 0"
+    assert len(device.orders.built) == 1 + KEPT
+    assert [future.cancelled() for future in futures].count(True) == 20 - 1 - KEPT
+
+
+def test_a_build_that_goes_on_is_waited_for_though_its_image_is_kept_no_more(programs, monkeypatch):
+    gate = Gate()
+    device = fake_device(Orders(build_gate=gate))
+    first = programs.request(device, job_at())
+    assert gate.reached.wait(WAIT)
+    for period in range(1, 9):
+        programs.request(device, job_at(period * 3))
+    real = concurrent.futures.wait
+
+    def wait(running, timeout):
+        gate.set()
+        return real(running, timeout)
+
+    monkeypatch.setattr(concurrent.futures, "wait", wait)
+    programs.forget(device)
+    assert first.done()
+    assert device.orders.built == ["period 0 epoch 0"]
