@@ -277,6 +277,8 @@ class Session:
         limit = self._limits.answer
         while True:
             await self._any_flying.wait()
+            if not self._flying:
+                continue  # the answer was faster than this task
             number, (_, sent) = next(iter(self._flying.items()))
             left = sent + limit - self._clock.now()
             if left > 0:

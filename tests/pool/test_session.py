@@ -354,3 +354,14 @@ async def test_a_pool_that_says_anything_is_not_mute() -> None:
             await settle()
         assert bench.ended is None
         assert bench.outcomes() == [Outcome.LOST] * 6
+
+
+async def test_an_answer_in_the_moment_of_sending_ends_nothing_but_the_share() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.stream.feed(call("client.show_message", "what has the reader awake already"))
+        bench.session.submit(solution(job))
+        bench.stream.feed(answer(bench.submits()[0]["id"]))
+        await settle()
+        assert bench.ended is None
+        assert bench.outcomes() == [Outcome.ACCEPTED]
