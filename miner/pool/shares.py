@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,9 @@ from miner.work import Job, Outcome, Solution, Verdict
 
 MOST = 1000
 """Solutions that wait for a connection; more are lost at once."""
+
+KNOWN_JOBS = 16
+"""Newest jobs of a connection that late shares of the one before it are held against."""
 
 KEPT_ISSUERS = 64
 """Newest connections whose late shares are known to belong to a pool."""
@@ -51,8 +55,11 @@ class Shares:
         self._session: Connection | None = None
         self._pool: PoolUrl | None = None
         self._resumed = False
-        self._newest: Job | None = None
+        self._jobs: dict[tuple[str, bytes, int], Job] = {}
+        """Those of the connection that it has not called void, the newest last."""
         self._kept: list[_Kept] = []
+        self._none_kept = asyncio.Event()
+        self._none_kept.set()
         self._issuers: dict[int, _Issuer] = {}
         self._as_found: dict[int, tuple[Solution, Solution]] = {}
         """Those that were handed in under a later connection's job, by their `id`, each with
@@ -64,7 +71,8 @@ class Shares:
     def begin(self, session: Connection, pool: PoolUrl) -> None:
         """Go on with `session`, a new connection with `pool`."""
         self._session, self._pool = session, pool
-        self._resumed, self._newest = False, None
+        self._resumed = False
+        self._jobs.clear()
         self._issuers[session.number] = _Issuer(pool)
         self._issuers.pop(session.number - KEPT_ISSUERS, None)
 
@@ -82,7 +90,11 @@ class Shares:
 
     def know(self, job: Job) -> None:
         """Note that the connection brought `job`; what waits is handed in, where it solves it."""
-        self._newest = job
+        if job.clean:
+            self._jobs.clear()
+        self._jobs[_key(job)] = job
+        while len(self._jobs) > KNOWN_JOBS:
+            del self._jobs[next(iter(self._jobs))]
         self._hand_in()
 
     def submit(self, solution: Solution) -> None:
@@ -105,6 +117,7 @@ class Shares:
             self._lose(solution, reason)
         else:
             self._kept.append(_Kept(solution, issuer.pool, reason))
+            self._none_kept.clear()
 
     def answered(self, verdict: Verdict) -> None:
         """Pass on a connection's verdict."""
@@ -119,25 +132,27 @@ class Shares:
         return entry[1] if entry else solution
 
     async def drained(self) -> None:
-        """Wait until all that was handed to the connection of now has its verdict."""
-        if self._session:
-            await self._session.drained()
+        """Wait until every solution has its verdict."""
+        while True:
+            await self._none_kept.wait()
+            if self._session:
+                await self._session.drained()
+            if not self._kept:
+                return
 
     def close(self) -> None:
         """Give up on everything that waits or is still to come."""
         self._closed = True
-        kept, self._kept = self._kept, []
-        for one in kept:
+        for one in self._take_kept():
             self._lose(one.solution, one.reason)
 
     def _hand_in(self) -> None:
         """Send what waits, as far as the connection knows its job; the rest is lost, since
         nothing tells this connection about older jobs, and we mine on no other pool now."""
         session = self._session
-        if not session or not (self._resumed or self._newest):
+        if not session or not (self._resumed or self._jobs):
             return
-        kept, self._kept = self._kept, []
-        for one in kept:
+        for one in self._take_kept():
             if job := self._job_for(one, session.number):
                 claimed = replace(one.solution, job=job)
                 self._as_found[id(claimed)] = (claimed, one.solution)
@@ -151,14 +166,25 @@ class Shares:
 
     def _job_for(self, one: _Kept, session: int) -> Job | None:
         """Return the job under which connection number `session` takes `one`."""
-        old, new = one.solution.job, self._newest
+        old = one.solution.job
         if self._resumed and one.pool == self._pool:
             return replace(old, session=session)
-        if not self._pool or not one.pool.is_beside(self._pool) or new is None:
+        if not self._pool or not one.pool.is_beside(self._pool):
             return None
-        again = (old.id, old.header_hash, old.height) == (new.id, new.header_hash, new.height)
-        fits = one.solution.nonce in new.nonces and one.solution.value <= new.target
-        return new if again and fits else None
+        new = self._jobs.get(_key(old))
+        if new and one.solution.nonce in new.nonces and one.solution.value <= new.target:
+            return new
+        return None
+
+    def _take_kept(self) -> list[_Kept]:
+        kept, self._kept = self._kept, []
+        self._none_kept.set()
+        return kept
 
     def _lose(self, solution: Solution, reason: str) -> None:
         self._on_verdict(Verdict(solution, Outcome.LOST, reason))
+
+
+def _key(job: Job) -> tuple[str, bytes, int]:
+    """Return what tells a job from others of a pool, whatever the connection."""
+    return (job.id, job.header_hash, job.height)

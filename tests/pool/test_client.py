@@ -947,3 +947,99 @@ async def test_give_up_leaves_a_pool_alone_that_took_us_in() -> None:
         await bench.clock.advance(300)
         assert bench.ended is None
         assert not stream.closed
+
+
+async def test_what_is_in_flight_lands_before_the_first_pool_is_gone_back_to() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        (backup,) = bench.dial.streams
+        job = bench.job()
+        await bench.clock.advance(RETURN_SECONDS / 2)
+        backup.feed(notify())
+        bench.dial.ready(FIRST.host, FakeStream())
+        bench.laid(FIRST)
+        while len(bench.dial.streams) < 2:
+            await bench.clock.advance(0.5)
+            backup.feed(notify())
+        assert bench.works[-1] is None
+        await bench.client.submit(solution(job))
+        backup.feed(answer(backup.requests("mining.submit")[0]["id"]))
+        await bench.clock.advance(2 * LANDING_SECONDS)
+        assert backup.closed
+        assert bench.job().session == 2
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_an_answer_is_waited_for_before_a_wish_to_reconnect_is_obeyed() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    bench.laid()
+    async with running(bench):
+        job = bench.job()
+        await bench.client.submit(solution(job))
+        stream.feed(call("client.reconnect"))
+        await settle()
+        await bench.client.submit(solution(job, job.nonces.first + 1))
+        for request in stream.requests("mining.submit"):
+            stream.feed(answer(request["id"]))
+        await bench.clock.advance(2 * LANDING_SECONDS + 3)
+        assert bench.job().session == 2
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED] * 2
+
+
+async def test_a_late_share_is_handed_in_for_an_older_job_that_the_new_session_still_knows() -> (
+    None
+):
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        again.feed(notify((0, "newer"), (1, "cd" * 32), (4, False)))
+        await settle()
+        assert bench.job().id == "newer"
+        await bench.client.submit(solution(old))
+        (request,) = again.requests("mining.submit")
+        assert request["params"][1] == old.id
+        again.feed(answer(request["id"]))
+        await settle()
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_a_late_share_is_lost_whose_job_the_new_session_called_void() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        again.feed(notify((0, "newer"), (1, "cd" * 32), (4, True)))
+        await settle()
+        await bench.client.submit(solution(old))
+        assert again.requests("mining.submit") == []
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_the_end_of_a_run_waits_for_the_connection_that_takes_what_was_found() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        stream.end()
+        again = bench.laid()
+        await settle()
+        await bench.client.submit(solution(job))
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(bench.client.drain(10))
+            await bench.clock.advance(2)
+            assert not draining.done()
+            again.feed(answer(again.requests("mining.submit")[0]["id"]))
+            await settle()
+            assert draining.done()
+            await bench.clock.advance(10)
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
