@@ -111,6 +111,7 @@ class PoolClient:
         stays = self._turns.replace(pools)
         if not stays and self._visit:
             self._visit.part(OTHER_POOLS)
+        self._refusals.clear()
         self._pools_changed.set()
         return stays
 
@@ -130,11 +131,11 @@ class PoolClient:
     async def _keep_a_session(self) -> None:
         while self._turns:
             pool = self._turns.current
-            if (ended := await self._one_turn(pool)) is not None:
+            if wait := self._turns.shut_for(pool):
+                await self._pause(pool.url, "it shut us out before", wait)
+            elif (ended := await self._one_turn(pool)) is not None:
                 reason, wait = ended
                 await self._pause(pool.url, reason, wait)
-            elif self._turns and (wait := self._turns.shut_for(self._turns.current)):
-                await self._pause(self._turns.current.url, "it shut us out before", wait)
         raise EveryPoolRefused(f"no pool is left: {'; '.join(self._refusals) or 'none is named'}")
 
     async def _one_turn(self, pool: Standing) -> tuple[str, float] | None:
@@ -263,9 +264,10 @@ class PoolClient:
 
     async def _watched(self, session: Connection, visit: Visit) -> str:
         """Run `session`; meanwhile look for what may have us leave it."""
-        watches: list[Coroutine[None, None, None]] = [self._part(session, visit)]
-        if visit.pool is not self._turns.first:
-            watches.append(self._look_for_first(visit))
+        watches: list[Coroutine[None, None, None]] = [
+            self._part(session, visit),
+            self._look_for_first(visit),
+        ]
         if self._give_up is not None:
             watches.append(self._limit_absence(visit, self._give_up))
         reason = ""
@@ -304,12 +306,13 @@ class PoolClient:
             visit.part("it has neither accepted a login nor brought work")
 
     async def _look_for_first(self, visit: Visit) -> None:
-        first = self._turns.first
-        while True:
+        while not visit.parting:
             await self._clock.sleep(self._turns.look_after)
-            if not self._turns.is_shut(first) and await self._connections.can_open(first.url):
+            first = self._turns.first  # that of a list that may be new
+            if first is visit.pool or self._turns.is_shut(first):
+                continue
+            if await self._connections.can_open(first.url) and first is self._turns.first:
                 visit.part(f"{first.url.label} can be reached again", for_first=True)
-                return
 
     def _heard(self, event: PoolEvent, visit: Visit) -> None:
         pool, label = visit.pool, visit.pool.url.label

@@ -24,6 +24,9 @@ RETURN_LONGEST = 4800.0
 BAN_SECONDS = 900.0
 """A pool that shut us out is left alone for so long, and up to a half more."""
 
+SHUT_SLACK_SECONDS = 0.01
+"""By which a sleep may end too early."""
+
 
 @dataclass(slots=True, eq=False)
 class Standing:
@@ -87,15 +90,19 @@ class Turns:
         """Take another list, in which pools that were in an old one keep their standing; return
         whether the current pool keeps its turn.
 
-        It does where it is still listed, unless another one became preferred to it.
+        It does where it is still listed, unless another one became preferred to it, or it is to
+        be left alone and another one is not.
         """
         current = self._pools[self._at] if self._pools else None
         was_first = current is not None and current is self._pools[0]
         self._pools = [self._standing(url) for url in urls]
-        if current in self._pools and not (was_first and current is not self._pools[0]):
+        self._at = min(range(len(urls)), key=lambda at: self.shut_for(self._pools[at]), default=0)
+        usable = current in self._pools and not self.is_shut(current)
+        if usable and not (was_first and current is not self._pools[self._at]):
             self._at = self._pools.index(current)
+        if self._pools and self.current is current:
             return True
-        self._at = self._failures = 0
+        self._failures = 0
         return False
 
     def _standing(self, url: PoolUrl) -> Standing:
@@ -165,7 +172,8 @@ class Turns:
 
     def shut_for(self, pool: Standing) -> float:
         """Return the seconds for which `pool` is to be left alone."""
-        return max(pool.shut_until - self._clock.now(), 0.0)
+        left = pool.shut_until - self._clock.now()
+        return left if left > SHUT_SLACK_SECONDS else 0.0
 
     def _pass_on(self) -> None:
         """Give the next pool its turn, or the soonest where all are to be left alone."""

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from miner import telemetry
-from miner.errors import Banned, ConnectionLost, PoolRefused
+from miner.errors import Banned, ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.pool.client import LANDING_SECONDS
+from miner.pool.turns import BAN_SECONDS, RETURN_SECONDS
 from miner.pool.url import PoolUrl
 from miner.work import Outcome
 from tests.fakes.clock import settle
@@ -283,3 +284,92 @@ async def test_a_share_held_for_the_login_goes_to_the_account_that_takes_over() 
         new.feed(answer(request["id"]))
         await settle()
     assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_the_failure_of_a_pool_that_lost_its_turn_is_not_that_of_the_next() -> None:
+    bench = Bench((FIRST,))
+    bench.laid(THIRD)
+    go = reloaded_while_connecting(bench, PoolRefused("its certificate"))
+    async with running(bench):
+        await bench.client.take_pools([THIRD, FIRST])
+        go.set()
+        await settle()
+        assert bench.hosts() == ["first", "third"]
+        assert bench.job().pool == THIRD.label
+
+
+def banned(bench: Bench, url: PoolUrl = FIRST) -> None:
+    """Lay a connection ready whose pool shuts us out."""
+    stream = FakeStream()
+    stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(url.host, stream)
+
+
+async def test_a_new_list_is_no_reason_to_break_a_ban() -> None:
+    bench = Bench((FIRST,))
+    banned(bench)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.client.take_pools([FIRST, SECOND])
+        await settle()
+        assert bench.hosts() == ["first", "second"]
+
+
+async def test_a_ban_is_waited_out_whatever_is_read_meanwhile() -> None:
+    bench = Bench((FIRST,))
+    banned(bench)
+    async with running(bench):
+        await bench.client.take_pools([SECOND])
+        await settle()
+        await bench.client.take_pools([FIRST])
+        await bench.clock.advance(BAN_SECONDS - 10)
+        assert bench.hosts().count("first") == 1
+        bench.laid()
+        await bench.clock.advance(BAN_SECONDS / 2 + 70)
+        assert bench.job().pool == FIRST.label
+
+
+async def test_a_first_pool_that_left_the_list_is_looked_for_no_more() -> None:
+    bench = Bench((FIRST, SECOND))
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        (stream,) = bench.dial.streams
+        assert await taken(bench, [SECOND])
+        tries = len(bench.dial.opened)
+        bench.dial.ready(FIRST.host, FakeStream())
+        for _ in range(10):
+            stream.feed(notify())
+            await bench.clock.advance(RETURN_SECONDS / 4)
+        assert not stream.closed
+        assert len(bench.dial.opened) == tries
+
+
+async def test_a_new_first_pool_is_looked_for() -> None:
+    bench = Bench((FIRST, SECOND))
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        (stream,) = bench.dial.streams
+        assert await taken(bench, [THIRD, SECOND])
+        bench.dial.ready(THIRD.host, FakeStream())
+        bench.laid(THIRD)
+        for _ in range(4):
+            stream.feed(notify())
+            await bench.clock.advance(RETURN_SECONDS / 4)
+        await bench.clock.advance(LANDING_SECONDS)
+        assert bench.hosts()[-2:] == ["third", "third"]
+        assert bench.job().pool == THIRD.label
+
+
+async def test_refusals_of_an_older_list_are_not_told_of_the_new_one() -> None:
+    bench = Bench((FIRST, SECOND))
+    bench.laid(FIRST, accepts=False)
+    bench.laid(SECOND)
+    bench.laid(THIRD, accepts=False)
+    async with running(bench):
+        await taken(bench, [THIRD])
+        await settle()
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert THIRD.label in str(bench.ended)
+        assert FIRST.label not in str(bench.ended)
