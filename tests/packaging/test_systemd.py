@@ -60,6 +60,15 @@ def test_a_gpu_stays_within_reach() -> None:
     assert not {"PrivateDevices", "DevicePolicy", "MemoryDenyWriteExecute"} & set(KEYS)
 
 
+def test_nvidias_device_nodes_are_made_by_root_where_no_screen_had_them_made() -> None:
+    """The driver's own way is a setuid program, which NoNewPrivileges disarms. "+" is for root,
+    "-" for machines without these programs."""
+    assert KEYS["NoNewPrivileges"] == ["yes"]
+    module, cards = KEYS["ExecStartPre"]
+    assert module.split() == ["+-/usr/bin/nvidia-modprobe", "-u", "-c=0"]
+    assert cards.split() == ["+-/usr/bin/nvidia-smi", "-L"]
+
+
 @pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed here")
 def test_systemd_accepts_it_and_finds_it_little_exposed(tmp_path: Path) -> None:
     text = UNIT.read_text(encoding="utf-8")
