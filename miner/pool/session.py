@@ -37,6 +37,10 @@ MUTE_SHARES = 3
 """Shares without an answer, and nothing else heard meanwhile, after which a pool is taken for
 dead: its line may be cut where neither side can see it."""
 
+FORGOTTEN_SHARES = 3
+"""Shares in a row that are called unauthorized, after which the login is made anew: a pool behind
+a proxy may have lost it."""
+
 READ_BYTES = 65536
 
 KEPT_HEADERS = 64
@@ -108,6 +112,8 @@ class Session:
         self._last_job = clock.now()
         self._mute = 0
         """Shares that got no answer since the pool was last heard."""
+        self._unauthorized = 0
+        """Answers in a row that call a share so."""
         self._height = 0
         """Of the newest job."""
         self._shut_out = ""
@@ -243,6 +249,13 @@ class Session:
                     self._shut_out = ""
                 elif is_ban(text):
                     self._shut_out = text
+                again = outcome is Outcome.UNAUTHORIZED
+                self._unauthorized = self._unauthorized + 1 if again else 0
+                if self._unauthorized == FORGOTTEN_SHARES:
+                    raise ConnectionLost(
+                        f"the pool knows our login no more: {FORGOTTEN_SHARES} shares in a row "
+                        f"were refused with {text!r}"
+                    )
             case Message(text):
                 self._report(event)
                 if is_ban(text):

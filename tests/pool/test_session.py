@@ -10,7 +10,7 @@ import pytest
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.pool.limits import Limits
 from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Subscribed
-from miner.pool.session import Session
+from miner.pool.session import FORGOTTEN_SHARES, Session
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
@@ -365,3 +365,29 @@ async def test_an_answer_in_the_moment_of_sending_ends_nothing_but_the_share() -
         await settle()
         assert bench.ended is None
         assert bench.outcomes() == [Outcome.ACCEPTED]
+
+
+async def test_a_pool_that_forgot_our_login_is_logged_in_to_anew() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        for number in range(FORGOTTEN_SHARES):
+            assert bench.ended is None
+            bench.session.submit(solution(job, job.nonces.first + number))
+            refusal = [24, "Unauthorized worker"]
+            bench.stream.feed(answer(bench.submits()[-1]["id"], None, refusal))
+            await settle()
+        assert isinstance(bench.ended, ConnectionLost)
+        assert "Unauthorized worker" in str(bench.ended)
+        assert bench.outcomes() == [Outcome.UNAUTHORIZED] * FORGOTTEN_SHARES
+
+
+async def test_a_login_that_takes_shares_in_between_is_kept() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        for number in range(4 * FORGOTTEN_SHARES):
+            bench.session.submit(solution(job, job.nonces.first + number))
+            refusal = [24, "Unauthorized worker"] if number % FORGOTTEN_SHARES else None
+            result = None if refusal else True
+            bench.stream.feed(answer(bench.submits()[-1]["id"], result, refusal))
+            await settle()
+        assert bench.ended is None
