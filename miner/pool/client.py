@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from math import inf
 from random import Random
+from typing import Any
 
 from miner import telemetry
 from miner.clock import Clock
@@ -17,11 +18,12 @@ from miner.errors import (
     PoolError,
     PoolRefused,
     WrongDialect,
-)
+)  # fmt: skip
 from miner.pool.backoff import LONGEST
 from miner.pool.connections import Connection, Connections, Hearing
 from miner.pool.detection import Detection
 from miner.pool.notices import Notices
+from miner.pool.patience import Patience
 from miner.pool.protocols.events import (
     Authorized,
     JobReceived,
@@ -78,12 +80,12 @@ class PoolClient:
         self._turns = Turns(pools, clock, random, _detection)
         self._connections = connections
         self._work_on, self._emit = work_on, emit
-        self._clock, self._give_up = clock, give_up
+        self._clock = clock
+        self._patience = Patience(give_up, clock)
         self._shares = Shares(on_verdict, connections.found)
         self._visit: Visit | None = None
         """The newest."""
         self._refusals: list[str] = []
-        self._without_since = clock.now()
         self._notices = Notices(emit, clock)
         self._pools_changed = asyncio.Event()
 
@@ -92,7 +94,7 @@ class PoolClient:
 
         Raises `EveryPoolRefused` when no pool is left to try, or after `give_up` seconds.
         """
-        self._without_since = self._clock.now()
+        self._patience.renew()
         try:
             await self._keep_a_session()
         finally:
@@ -117,14 +119,7 @@ class PoolClient:
 
     async def drain(self, seconds: float) -> None:
         """Return when every submitted solution has its verdict, at the latest after `seconds`."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._shares.drained()),
-                group.create_task(self._clock.sleep(seconds)),
-            ]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
+        await self._within(seconds, self._shares.drained())
 
     # Whose turn it is
 
@@ -211,19 +206,19 @@ class PoolClient:
     async def _woken(self, seconds: float) -> bool:
         """Sleep; return early, and True, where the list of pools changes."""
         self._pools_changed.clear()
+        await self._within(seconds, self._pools_changed.wait())
+        return self._pools_changed.is_set()
+
+    async def _within(self, seconds: float, waiting: Coroutine[Any, Any, object]) -> None:
+        """Return when `waiting` is over, at the latest after `seconds`."""
         async with asyncio.TaskGroup() as group:
-            changed = group.create_task(self._pools_changed.wait())
-            tasks = [changed, group.create_task(self._clock.sleep(seconds))]
+            tasks = [group.create_task(waiting), group.create_task(self._clock.sleep(seconds))]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
-        return self._pools_changed.is_set()
 
     async def _pause(self, url: PoolUrl, reason: str, wait: float) -> None:
-        left = inf
-        if self._give_up is not None:
-            left = self._without_since + self._give_up - self._clock.now()
-        if left > 0:
+        if (left := self._patience.left) > 0:
             self._emit(telemetry.PoolLost(url.label, reason, min(wait, left)))
             if wait and await self._woken(min(wait, left)):
                 return
@@ -231,7 +226,7 @@ class PoolClient:
                 return
         self._emit(telemetry.PoolLost(url.label, reason, None))
         raise EveryPoolRefused(
-            f"no pool for {self._give_up:g} s; the last reason, of {url.label}: {reason}"
+            f"no pool for {self._patience.seconds:g} s; the last reason, of {url.label}: {reason}"
         )
 
     # One connection
@@ -258,18 +253,17 @@ class PoolClient:
             self._shares.end(reason)
             pool.resumable = session.resumable
             if visit.ready_at is not None:
-                self._without_since = self._clock.now()
+                self._patience.renew()
             self._work_on(None)
         return reason
 
     async def _watched(self, session: Connection, visit: Visit) -> str:
         """Run `session`; meanwhile look for what may have us leave it."""
-        watches: list[Coroutine[None, None, None]] = [
+        watches = (
             self._part(session, visit),
             self._look_for_first(visit),
-        ]
-        if self._give_up is not None:
-            watches.append(self._limit_absence(visit, self._give_up))
+            self._limit_absence(visit),
+        )
         reason = ""
         failure: PoolError | None = None
         async with asyncio.TaskGroup() as group:
@@ -299,11 +293,12 @@ class PoolClient:
             await self.drain(ANSWER_WAIT_SECONDS)
         session.leave(visit.parting)
 
-    async def _limit_absence(self, visit: Visit, seconds: float) -> None:
-        """Leave a pool or node that has not taken us in when `seconds` without any are over."""
-        await self._clock.sleep(max(self._without_since + seconds - self._clock.now(), 0.0))
-        if visit.ready_at is None:
-            visit.part("it has neither accepted a login nor brought work")
+    async def _limit_absence(self, visit: Visit) -> None:
+        """Leave a pool or node that has not taken us in when our patience is over."""
+        if self._patience.left < inf:
+            await self._clock.sleep(max(self._patience.left, 0.0))
+            if visit.ready_at is None:
+                visit.part("it has neither accepted a login nor brought work")
 
     async def _look_for_first(self, visit: Visit) -> None:
         while not visit.parting:
