@@ -18,7 +18,7 @@ from miner.errors import (
     PoolError,
     PoolRefused,
     WrongDialect,
-)  # fmt: skip
+)
 from miner.pool.backoff import LONGEST
 from miner.pool.connections import Connection, Connections, Hearing
 from miner.pool.detection import Detection
