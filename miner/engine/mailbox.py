@@ -30,7 +30,8 @@ class Mailbox:
 
     def workable(self, now: float) -> None:
         """Note that until now the newest job could not have been worked on."""
-        self._arrived = max(self._arrived, now)
+        with self._changed:
+            self._arrived = max(self._arrived, now)
 
     @property
     def paused(self) -> bool:

@@ -95,7 +95,7 @@ class Worker:
         self._mailbox = Mailbox()
         self._judged: deque[bool] = deque(maxlen=tools.limits.judged)
         self._distrust: str | None = None
-        self._opened_at = 0.0
+        self._opened_at = self._judged_since = 0.0
         self._claimed = 0
         self._proved = 0
         self._steady_since: float | None = None
@@ -119,16 +119,17 @@ class Worker:
         """Note whether a candidate, found at that clock second, was right; called on the loop
         only. What was found before the device was reopened counts no more."""
         self._proved += 1
-        if found_at > self._opened_at:
-            self._judge(right)
-        self._mailbox.poke()
-
-    def _judge(self, right: bool) -> None:
-        self._judged.append(right)
+        opened_at = self._opened_at
+        if opened_at != self._judged_since:
+            self._judged_since = opened_at
+            self._judged.clear()
+        if found_at > opened_at:
+            self._judged.append(right)
         wrong = self._judged.count(False)
         if wrong >= self._tools.limits.wrong:
             self._distrust = f"{wrong} of its last {len(self._judged)} candidates were wrong"
             self._judged.clear()
+        self._mailbox.poke()
 
     def run(self) -> None:
         """Work until a stop is asked for or the device is parked.

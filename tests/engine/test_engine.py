@@ -60,6 +60,27 @@ async def test_a_wrong_candidate_is_never_a_solution_and_the_device_is_reopened(
     assert rig.orders[0].opened >= 2
 
 
+async def test_what_was_judged_before_a_device_was_reopened_counts_no_more():
+    orders = Orders(gate=threading.Semaphore(0), granule=512)
+    rig = Rig(orders)
+    judged: list[bool] = []
+    async with rig.running() as engine:
+        worker = engine._workers["fake:0"]
+        engine.work_on(job_at())
+        await rig.until_launched(orders, lambda: len(orders.launched) == 2)
+        for _ in range(rig.limits.wrong - 1):
+            worker.judge(False, rig.clock.now())
+        orders.fail_launch = 2
+        orders.gate.release(2)
+        await rig.until_launched(orders, lambda: orders.opened == 2 and len(orders.launched) == 4)
+        worker.judge(False, rig.clock.now())
+        orders.gate.release(2)
+        await rig.until(lambda: rig.solutions)
+        judged += worker._judged
+    assert judged.count(False) == 1
+    assert not any("candidates were wrong" in e.reason for e in rig.of(DeviceFault))
+
+
 async def test_a_device_that_is_always_wrong_is_parked():
     rig = Rig(Orders(wrong_hits=True))
     with pytest.raises(NoUsableDevice, match="candidates were wrong"):
