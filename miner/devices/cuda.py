@@ -19,7 +19,7 @@ from miner.codegen.source import Source
 from miner.devices.cuda_compiler import Builds
 from miner.devices.cuda_dataset import CudaDataset
 from miner.devices.cuda_driver import device_error, driver, driver_text, error_name, is_harmless
-from miner.devices.cuda_identity import identity, is_visible
+from miner.devices.cuda_identity import identity, silent
 from miner.devices.cuda_launch import CudaKernel, Slot
 from miner.devices.device import Device, DeviceInfo, Found, Hit, Image
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError
@@ -44,23 +44,32 @@ class CudaBackend:
     def devices(self) -> Sequence[DeviceInfo]:
         """List them; raises `BackendUnavailable` where PyCUDA or the driver is missing."""
         drv = driver()
-        release = driver_text().removeprefix("driver ")
         try:
-            found = [identity(drv, n, release) for n in range(drv.Device.count())]
+            count = drv.Device.count()
         except drv.Error as error:
             raise BackendUnavailable(
-                f"the NVIDIA driver does not tell of its devices: {error_name(error)}"
+                f"the NVIDIA driver does not count its devices: {error_name(error)}"
             ) from error
-        return [info for info in found if is_visible(info)]
+        return [self._info(drv, ordinal) for ordinal in range(count)]
 
     def open(self, info: DeviceInfo) -> Device:
         """Open the device that `devices` listed as `info`."""
-        for known in self.devices():
-            if known.name == info.name and known.uuid == info.uuid:
-                if known.unusable:
-                    raise DeviceError(f"{known.name}: {known.unusable}")
-                return CudaDevice(known, int(known.name.removeprefix("cuda:")))
-        raise DeviceError(f"{info.name}: the device is gone")
+        ordinal = int(info.name.removeprefix("cuda:"))
+        known = self._info(driver(), ordinal)
+        if known.unusable:
+            raise DeviceError(f"{known.name}: {known.unusable}")
+        if known.uuid != info.uuid:
+            raise DeviceError(f"{info.name}: the device is gone")
+        return CudaDevice(known, ordinal)
+
+    @staticmethod
+    def _info(drv: ModuleType, ordinal: int) -> DeviceInfo:
+        """What is known of one card; a card that fails takes no other with it."""
+        release = driver_text().removeprefix("driver ")
+        try:
+            return identity(drv, ordinal, release)
+        except drv.Error as error:
+            return silent(ordinal, release, error_name(error))
 
 
 class CudaDevice:
@@ -89,7 +98,11 @@ class CudaDevice:
             self._open = True
             # No context stays current between calls: a thread may have several devices, and
             # PyCUDA ends the process when a thread ends with one.
-            drv.Context.pop()
+            try:
+                drv.Context.pop()
+            except drv.Error:
+                self.close()
+                raise
         except drv.Error as error:
             raise device_error(error_name(error), self._where, "opening") from error
         try:

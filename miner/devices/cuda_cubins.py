@@ -15,6 +15,9 @@ LIMIT_BYTES = 256 << 20
 
 _DIGEST_BYTES = 32
 
+_LEFT_SECONDS = 3600.0
+"""After which a file that was being written belongs to a process that was killed."""
+
 
 class CubinCache:
     """Files under `folder`, each behind its own digest; any thread may use it.
@@ -51,6 +54,7 @@ class CubinCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
             temporary = Path(name)
+            self._sweep(temporary.stat().st_mtime - _LEFT_SECONDS)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(_digest(key, code) + code)
@@ -61,6 +65,12 @@ class CubinCache:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.cubin"
+
+    def _sweep(self, before: float) -> None:
+        for path in self.folder.glob(".*.tmp"):
+            with suppress(OSError):  # another process may have been faster
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
     def _evict(self) -> None:
         found = []

@@ -17,9 +17,12 @@ from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 LIBRARY = "libcuda.so.1"
 RELEASE = Path("/proc/driver/nvidia/version")
 
+CARDS = Path("/proc/driver/nvidia/gpus")
+"""Has a folder for each card that the kernel's module drives."""
+
 NO_PACKAGE = (
-    "PyCUDA is not installed: pip install 'progpow-miner[cuda]' where there is a C++ compiler, "
-    "else install it from a wheelhouse (docs/cuda.md)"
+    "PyCUDA is not installed: it is not on PyPI ready-made; docs/cuda.md says how it is built "
+    "with a C++ compiler, here or on another machine"
 )
 NO_DRIVER = (
     f"no NVIDIA driver: {LIBRARY} is not found; install NVIDIA's driver, 525 or newer (in a "
@@ -61,6 +64,15 @@ _ADVICE = {
     ),
     "CUDA_ERROR_UNKNOWN": _FELL_OFF,
     "CUDA_ERROR_NO_DEVICE": _FELL_OFF,
+    "CUDA_ERROR_INVALID_DEVICE": _FELL_OFF,
+    "CUDA_ERROR_INVALID_ADDRESS_SPACE": _OVERCLOCK,
+    "CUDA_ERROR_OPERATING_SYSTEM": (
+        "the driver was refused by the system; see the kernel's log, and the limits of a container"
+    ),
+    "CUDA_ERROR_JIT_COMPILER_NOT_FOUND": (
+        "the card is newer than NVRTC, so the driver must compile, and its part for that "
+        "(libnvidia-ptxjitcompiler) is not installed; install it, or a newer NVRTC"
+    ),
     "CUDA_ERROR_DEVICE_UNAVAILABLE": (
         "another program holds the card for itself; nvidia-smi shows which"
     ),
@@ -114,6 +126,12 @@ def _load_library() -> ctypes.CDLL:
 
 def _unloadable(said: str) -> str:
     missing = re.search(r"undefined symbol: (cu\w+)", said)
+    newer = re.search(r"version `((?:GLIBC|GLIBCXX|CXXABI)_[\d.]+)' not found", said)
+    if newer is not None:
+        return (
+            f"PyCUDA was built on a newer system than this one (it needs {newer[1]}): build it "
+            "here, or on a machine as old (docs/cuda.md)"
+        )
     if missing is None:
         first = said.splitlines()[0] if said else "no reason given"
         return f"PyCUDA cannot be loaded ({first}): install it again, for this Python"
@@ -127,7 +145,12 @@ def _unloadable(said: str) -> str:
 def _unstarted(name: str) -> str:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if name == "CUDA_ERROR_NO_DEVICE" and hidden is not None:
-        return f"no CUDA device is there: CUDA_VISIBLE_DEVICES={hidden!r} hides every one"
+        if CARDS.is_dir() and any(CARDS.iterdir()):
+            return f"no CUDA device is there: CUDA_VISIBLE_DEVICES={hidden!r} hides every one"
+        return (
+            f"{_AT_START[name]}, and whether CUDA_VISIBLE_DEVICES={hidden!r} is meant: it may "
+            "hide every one"
+        )
     said = _AT_START.get(name, "see whether nvidia-smi works; update the driver, or reboot")
     return f"the NVIDIA driver does not start: {name}: {said}"
 

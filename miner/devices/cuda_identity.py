@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from types import ModuleType
 from typing import Any
 from uuid import UUID
 
 from miner.devices.cuda_driver import LIBRARY
 from miner.devices.device import DeviceInfo
+from miner.devices.visibility import hidden
 
 OLDEST = (5, 0)
 """Compute capability; no compiler of CUDA 12 makes programs for older cards."""
@@ -18,10 +18,27 @@ _PROHIBITED = 2
 """The compute mode in which nobody may use a card."""
 
 
+def silent(ordinal: int, release: str, reason: str) -> DeviceInfo:
+    """Return a device of which the driver tells nothing but `reason`, the name of a failure."""
+    return DeviceInfo(
+        name=f"cuda:{ordinal}",
+        backend="cuda",
+        model="unknown",
+        kind="gpu",
+        driver=release,
+        memory=0,
+        largest_allocation=0,
+        units=0,
+        vendor="nvidia",
+        unusable=f"the driver does not tell what it is: {reason}",
+    )
+
+
 def identity(drv: ModuleType, ordinal: int, release: str) -> DeviceInfo:
     """Return what is known of device `ordinal`; `release` is what the driver calls itself."""
     device = drv.Device(ordinal)
     memory = int(device.total_memory())
+    uuid, whole = _uuids(ordinal)
     return DeviceInfo(
         name=f"cuda:{ordinal}",
         backend="cuda",
@@ -33,8 +50,8 @@ def identity(drv: ModuleType, ordinal: int, release: str) -> DeviceInfo:
         units=device.get_attribute(drv.device_attribute.MULTIPROCESSOR_COUNT),
         vendor="nvidia",
         pci=device.pci_bus_id().lower(),
-        uuid=_uuid(ordinal),
-        unusable=_unusable(drv, device),
+        uuid=uuid,
+        unusable=hidden(uuid, whole) or _unusable(drv, device),
     )
 
 
@@ -50,21 +67,21 @@ def _unusable(drv: ModuleType, device: Any) -> str | None:
     return None
 
 
-def _uuid(ordinal: int) -> str | None:
-    """ "GPU-…", of a part of a divided card "MIG-…"; PyCUDA has no call for it."""
+def _uuids(ordinal: int) -> tuple[str | None, str | None]:
+    """ "GPU-…" twice, of a part of a divided card "MIG-…" and the whole one's; PyCUDA has no call
+    for it."""
     library = ctypes.CDLL(LIBRARY)
     raw = (ctypes.c_ubyte * 16)()
     handle = ctypes.c_int()
     if library.cuDeviceGet(ctypes.byref(handle), ordinal):
-        return None
+        return None, None
     whole = (ctypes.c_ubyte * 16)()
-    if _failed(library, "cuDeviceGetUuid", whole, handle):
-        return None
+    if _failed(library, "cuDeviceGetUuid", whole, handle) or not any(whole):
+        return None, None
+    card = f"GPU-{UUID(bytes=bytes(whole))}"
     if _failed(library, "cuDeviceGetUuid_v2", raw, handle):  # drivers before 470 lack it
-        raw = whole
-    if not any(raw):
-        return None
-    return f"{'GPU' if bytes(raw) == bytes(whole) else 'MIG'}-{UUID(bytes=bytes(raw))}"
+        return card, card
+    return (card if bytes(raw) == bytes(whole) else f"MIG-{UUID(bytes=bytes(raw))}"), card
 
 
 def _failed(library: ctypes.CDLL, name: str, raw: Any, handle: ctypes.c_int) -> bool:
@@ -72,15 +89,3 @@ def _failed(library: ctypes.CDLL, name: str, raw: Any, handle: ctypes.c_int) -> 
         return bool(getattr(library, name)(ctypes.byref(raw), handle))
     except AttributeError:
         return True
-
-
-def is_visible(info: DeviceInfo) -> bool:
-    """Tell whether `NVIDIA_VISIBLE_DEVICES` lets the device be used.
-
-    Only UUIDs can hide one here: numbers are counted outside a container, where its runtime has
-    followed them already, and "void" is what it leaves in a container that has GPUs.
-    """
-    wanted = [w.strip().lower() for w in os.environ.get("NVIDIA_VISIBLE_DEVICES", "").split(",")]
-    if info.uuid is None or not all(w.startswith("gpu-") for w in wanted):
-        return True
-    return any(info.uuid.lower().startswith(w) for w in wanted)

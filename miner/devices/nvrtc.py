@@ -156,19 +156,28 @@ def _failed(source: Source, reason: str, log: str) -> BuildFailed:
 
 @lru_cache(maxsize=1)
 def nvrtc() -> Nvrtc:
-    """Return the compiler: PyPI's package, else the system's library.
+    """Return the compiler: of the first of `LIBRARIES` that is there, in PyPI's package or in the
+    system.
 
     Raises `BackendUnavailable` with what to install.
     """
-    for path in (*_from_package(), *LIBRARIES):
-        try:
-            return Nvrtc(ctypes.CDLL(path))
-        except (OSError, AttributeError):
-            continue
+    for name in LIBRARIES:
+        for path in (*_from_package(name), name):
+            try:
+                _load_builtins(Path(path))
+                return Nvrtc(ctypes.CDLL(path))
+            except (OSError, AttributeError):
+                continue
     raise BackendUnavailable(MISSING)
 
 
-def _from_package() -> list[str]:
+def _load_builtins(library: Path) -> None:
+    """Load what `library` asks for by name alone, and of itself finds in no package of 13."""
+    for path in library.parent.glob("libnvrtc-builtins.so.*") if library.is_absolute() else ():
+        ctypes.CDLL(str(path))
+
+
+def _from_package(name: str) -> list[str]:
     """Return the libraries of NVIDIA's packages: cuda_nvrtc for CUDA 12, cu13 for 13."""
     try:
         found = importlib.util.find_spec("nvidia")
@@ -176,8 +185,5 @@ def _from_package() -> list[str]:
         return []
     places = found.submodule_search_locations if found else None
     return [
-        str(path)
-        for place in places or ()
-        for name in LIBRARIES
-        for path in sorted(Path(place).glob(f"*/lib/{name}"))
+        str(path) for place in places or () for path in sorted(Path(place).glob(f"*/lib/{name}"))
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from miner.devices.device import DeviceInfo
+from miner.devices.visibility import hidden
 
 _VENDORS = {
     "nvidia": ("nvidia",),
@@ -18,6 +19,8 @@ _VENDORS = {
 
 def identity(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
     """Return what is known of `device`, which is called `name` here."""
+    uuid, vendor = _uuid(device), _vendor(device)
+    absent = None if device.available else "the driver says that it is not available"
     return DeviceInfo(
         name=name,
         backend="opencl",
@@ -27,10 +30,10 @@ def identity(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInf
         memory=device.global_mem_size,
         largest_allocation=device.max_mem_alloc_size,
         units=device.max_compute_units,
-        vendor=_vendor(device),
+        vendor=vendor,
         pci=_pci(device),
-        uuid=_uuid(device),
-        unusable=None if device.available else "the driver says that it is not available",
+        uuid=uuid,
+        unusable=(hidden(uuid) if vendor == "nvidia" else None) or absent,
     )
 
 

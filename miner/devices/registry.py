@@ -10,6 +10,7 @@ from miner.codegen.shape import LaunchShape
 from miner.devices.device import Backend, Device, DeviceInfo
 from miner.devices.selection import are_one, is_by_name, is_pattern, matches
 from miner.devices.selftest import selftest
+from miner.devices.visibility import with_twins_hidden
 from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
@@ -48,16 +49,19 @@ def backend_named(name: str) -> Backend:
 def find_devices(backend: str = "auto") -> tuple[list[Listed], list[str]]:
     """Return the devices of `backend` ("auto": of all), with a sentence for each backend that
     is not available."""
-    found: list[Listed] = []
+    found: list[tuple[Backend, DeviceInfo]] = []
     missing: list[str] = []
     for name in BACKENDS if backend == "auto" else (backend,):
         try:
             one = backend_named(name)
-            for info in one.devices():
-                found.append(Listed(info, _opener(one, info), len(found)))
+            found += [(one, info) for info in one.devices()]
         except BackendUnavailable as error:
             missing.append(f"{name}: {error}")
-    return found, missing
+    infos = with_twins_hidden([info for _, info in found])
+    return [
+        Listed(info, _opener(one, info), index)
+        for index, ((one, _), info) in enumerate(zip(found, infos, strict=True))
+    ], missing
 
 
 def _opener(backend: Backend, info: DeviceInfo) -> Callable[[], Device]:

@@ -36,6 +36,17 @@ def test_it_lies_in_the_miners_cache_and_is_bounded(
     assert LIMIT_BYTES == 256 << 20
 
 
+def test_what_a_killed_process_left_goes_after_an_hour(tmp_path: Path) -> None:
+    old, young = tmp_path / ".old.tmp", tmp_path / ".young.tmp"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    now = young.stat().st_mtime
+    os.utime(old, (now - 3700, now - 3700))
+    CubinCache(tmp_path).put("one", b"code")
+    assert not old.exists()
+    assert young.exists(), "another process may be writing it"
+
+
 @pytest.mark.parametrize("damage", [0, 5, 31, 32, 40, 1031])
 def test_a_damaged_entry_is_none_and_goes(tmp_path: Path, damage: int) -> None:
     cache = CubinCache(tmp_path)

@@ -43,6 +43,16 @@ def test_a_driver_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.Monk
         driver()
 
 
+def test_a_pycuda_of_a_newer_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = cuda_driver._unloadable(
+        "/lib/libc.so.6: version `GLIBC_2.34' not found (required by _driver.so)"
+    )
+    assert said == (
+        "PyCUDA was built on a newer system than this one (it needs GLIBC_2.34): build it here, or "
+        "on a machine as old (docs/cuda.md)"
+    )
+
+
 class Library:
     """Of the driver, the one function that tells its version."""
 

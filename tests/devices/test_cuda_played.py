@@ -102,6 +102,7 @@ try:
 except BackendUnavailable as error:
     print(error)
 """
+OLD = "its compute capability 3.0 is below 5.0, the oldest that CUDA 12 makes programs for"
 THREE = cards("3080", "older", "1080")
 
 
@@ -121,9 +122,7 @@ def test_cards_come_in_the_order_of_their_addresses(stage: Stage) -> None:
     assert found[2][2] == "GPU-00112233-4455-6677-8899-aabbccddeeff"
     assert {row[4] for row in found} == {"CUDA 12.4"}
     assert [row[5] for row in found[::2]] == ["None", "None"]
-    assert found[1][5] == (
-        "its compute capability 3.0 is below 5.0, the oldest that CUDA 12 makes programs for"
-    )
+    assert found[1][5] == OLD
 
 
 def test_an_order_that_the_user_chose_stays(stage: Stage) -> None:
@@ -131,34 +130,62 @@ def test_an_order_that_the_user_chose_stays(stage: Stage) -> None:
     assert found[0][3] == "NVIDIA Played 3080"
 
 
+@pytest.mark.parametrize(("visible", "models"), [("2,0", ["3080", "1080"]), ("GPU-0011", ["3080"])])
+def test_what_the_driver_hides_is_not_there(stage: Stage, visible: str, models: list[str]) -> None:
+    found = listed(stage, CUDA_VISIBLE_DEVICES=visible)
+    assert [row[3].removeprefix("NVIDIA Played ") for row in found] == models
+    assert [row[0] for row in found] == [f"cuda:{n}" for n in range(len(models))]
+
+
 @pytest.mark.parametrize(
     ("visible", "models"),
     [
-        ({"CUDA_VISIBLE_DEVICES": "2,0"}, ["3080", "1080"]),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-0011"}, ["3080"]),
-        ({"NVIDIA_VISIBLE_DEVICES": "all"}, ["1080", "680", "3080"]),
-        ({"NVIDIA_VISIBLE_DEVICES": "void"}, ["1080", "680", "3080"]),
-        ({"NVIDIA_VISIBLE_DEVICES": "2"}, ["1080", "680", "3080"]),
-        ({"NVIDIA_VISIBLE_DEVICES": "GPU-00112233-4455-6677-8899-aabbccddeeff"}, ["3080"]),
-        ({"NVIDIA_VISIBLE_DEVICES": "GPU-20112233,GPU-40112233"}, ["1080", "680"]),
-        ({"CUDA_VISIBLE_DEVICES": "0,1", "NVIDIA_VISIBLE_DEVICES": "GPU-4011"}, ["680"]),
+        ("all", ["1080", "3080"]),
+        ("void", ["1080", "3080"]),
+        ("2", ["1080", "3080"]),
+        ("GPU-00112233-4455-6677-8899-aabbccddeeff", ["3080"]),
+        ("GPU-20112233,GPU-40112233", ["1080"]),
+        ("GPU-99", []),
     ],
 )
-def test_hidden_cards_are_not_there(
-    stage: Stage, visible: dict[str, str], models: list[str]
+def test_what_a_container_was_not_given_cannot_be_used(
+    stage: Stage, visible: str, models: list[str]
 ) -> None:
-    found = listed(stage, **visible)
-    assert [row[3].removeprefix("NVIDIA Played ") for row in found] == models
-    # The driver counts what it shows; what is hidden beyond that keeps its number.
-    numbers = [int(row[0].removeprefix("cuda:")) for row in found]
-    assert numbers == sorted(numbers)
-    if "NVIDIA_VISIBLE_DEVICES" not in visible:
-        assert numbers == list(range(len(models)))
+    found = listed(stage, NVIDIA_VISIBLE_DEVICES=visible)
+    usable = [row[3].removeprefix("NVIDIA Played ") for row in found if row[5] == "None"]
+    assert usable == models
+    others = {row[5] for row in found if row[5] != "None"} - {OLD}
+    assert others <= {"NVIDIA_VISIBLE_DEVICES names other cards"}
+
+
+def test_a_part_of_a_divided_card_has_the_whole_ones_name_too(stage: Stage) -> None:
+    for visible in ("GPU-00112233", "MIG-00112233"):
+        (part,) = listed(
+            stage, FAKE_CUDA_DEVICES=cards("3080"), FAKE_CUDA_PARTS="1",
+            NVIDIA_VISIBLE_DEVICES=visible,
+        )  # fmt: skip
+        assert part[2] == "MIG-00112233-4455-6677-8899-aabbccddee00"
+        assert part[5] == "None"
+
+
+def test_a_card_that_fails_takes_no_other_with_it(stage: Stage) -> None:
+    code = 'import ctypes; ctypes.CDLL("libcuda.so.1").fake_cuda_fail(b"cuDeviceGet", 999, 2, 1)\n'
+    said = stage.says(code + LIST, FAKE_CUDA_DEVICES=cards("1080", "3080", "3080 too"))
+    rows = [line.split("|") for line in said.splitlines()]
+    assert [row[0] for row in rows] == ["cuda:0", "cuda:1", "cuda:2"]
+    assert [row[5] for row in rows] == [
+        "None", "the driver does not tell what it is: CUDA_ERROR_UNKNOWN", "None",
+    ]  # fmt: skip
 
 
 def test_when_every_card_is_hidden_the_sentence_says_by_what(stage: Stage) -> None:
-    said = stage.says(LIST, CUDA_VISIBLE_DEVICES="7")
+    cards_there = "from miner.devices import cuda_driver as d; d.CARDS = d.Path('/')"
+    said = stage.says(f"{cards_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
     assert said == "no CUDA device is there: CUDA_VISIBLE_DEVICES='7' hides every one"
+    none_there = "from miner.devices import cuda_driver as d; d.CARDS = d.Path('/none')"
+    said = stage.says(f"{none_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
+    assert said.startswith("no CUDA device is there; see whether nvidia-smi lists one, and ")
+    assert said.endswith("CUDA_VISIBLE_DEVICES='7' is meant: it may hide every one")
 
 
 def test_a_machine_without_a_card(stage: Stage) -> None:
@@ -208,7 +235,7 @@ def test_a_driver_without_pycuda(stage: Stage) -> None:
     if played.is_installed():
         pytest.skip("PyCUDA is installed beside the miner")
     said = stage.says(LIST, PYTHONPATH=str(CHECKOUT))
-    assert said.startswith("PyCUDA is not installed: pip install 'progpow-miner[cuda]' ")
+    assert said.startswith("PyCUDA is not installed: it is not on PyPI ready-made; docs/cuda.md ")
 
 
 def test_a_pycuda_that_is_broken(stage: Stage, tmp_path: Path) -> None:

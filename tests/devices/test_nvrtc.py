@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,11 +113,45 @@ def test_a_warning_is_kept(compiler: Nvrtc) -> None:
     assert any("idle" in warning for warning in cubin.warnings)
 
 
+def test_12_of_anywhere_comes_before_13(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """13 knows no GTX 10, so that it is taken last, wherever it lies."""
+    tried: list[str] = []
+
+    def load(path: str) -> None:
+        tried.append(Path(path).name)
+        raise OSError
+
+    package = tmp_path / "cu13" / "lib"
+    package.mkdir(parents=True)
+    for name in ("libnvrtc.so.13", "libnvrtc-builtins.so.13.0"):
+        (package / name).touch()
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("miner.devices.nvrtc.importlib.util.find_spec", lambda _: spec)
+    monkeypatch.setattr("miner.devices.nvrtc.ctypes.CDLL", load)
+    nvrtc.cache_clear()
+    with pytest.raises(BackendUnavailable):
+        nvrtc()
+    nvrtc.cache_clear()
+    assert tried == [
+        "libnvrtc.so.12", "libnvrtc-builtins.so.13.0", "libnvrtc.so.13", "libnvrtc.so",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ["gpu/2", "gpu/4", "gpu-128"])
+@pytest.mark.parametrize("name", ["kawpow", "progpow-0.9.2"])
+def test_no_shape_spills(compiler: Nvrtc, name: str, shape: str) -> None:
+    variant = variants()[name]
+    source = search_source(variant, 7, variant.epoch_at(0), "cuda", shape_named(shape))
+    cubin = compiler.compile(source, "sm_86")
+    assert cubin.spilled == 0
+    assert cubin.registers * 256 <= 65536, "a group of 256 threads must fit"
+
+
 def test_without_the_compiler_a_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nvrtc.cache_clear()
-    monkeypatch.setattr("miner.devices.nvrtc._from_package", list)
+    monkeypatch.setattr("miner.devices.nvrtc._from_package", lambda name: [])
     monkeypatch.setattr("miner.devices.nvrtc.LIBRARIES", ("libnothing.so",))
     with pytest.raises(BackendUnavailable, match="pip install nvidia-cuda-nvrtc-cu12"):
         nvrtc()

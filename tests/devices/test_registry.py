@@ -235,6 +235,17 @@ def test_the_second_way_to_a_card_is_taken_where_the_first_does_not_work(machine
     assert machine.names() == ["cuda:1", "opencl:0.0"]
 
 
+def test_what_is_hidden_through_one_backend_is_hidden_through_all(machine: Machine) -> None:
+    hidden = replace(TWIN, unusable="NVIDIA_VISIBLE_DEVICES names other cards")
+    machine.has(cuda=[hidden, OTHER], opencl=[SLOW], ref=[REF])
+    use, out, _ = choose_devices("auto", None, KAWPOW)
+    assert [f.info.name for f in use] == ["cuda:1"]
+    assert {f.info.unusable for f in out} == {hidden.unusable}
+    assert machine.opened == ["cuda:1"]
+    with pytest.raises(NoUsableDevice, match="NVIDIA_VISIBLE_DEVICES names other cards"):
+        choose_devices("auto", ["opencl:0.0"], KAWPOW)
+
+
 def test_what_is_excluded_is_not_even_opened(machine: Machine) -> None:
     machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
     for names, exclude, wanted in (

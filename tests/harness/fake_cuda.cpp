@@ -6,7 +6,8 @@
 
    FAKE_CUDA_DEVICES  "model,8.6,MiB,0000:01:00.0,32 hex digits;…"
    FAKE_CUDA_VERSION  12040 for 12.4
-   FAKE_CUDA_LARGEST  bytes that one allocation may have at most */
+   FAKE_CUDA_LARGEST  bytes that one allocation may have at most
+   FAKE_CUDA_PARTS    anything: each card is a part of a divided one */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -415,7 +416,10 @@ EXPORT result cuDeviceGetUuid(unsigned char *uuid, int device)
 
 EXPORT result cuDeviceGetUuid_v2(unsigned char *uuid, int device)
 {
-    return cuDeviceGetUuid(uuid, device);
+    cuDeviceGetUuid(uuid, device);
+    if (!setting("FAKE_CUDA_PARTS", "").empty())
+        uuid[15] ^= 0xff;
+    return success;
 }
 
 EXPORT result cuDeviceComputeCapability(int *major, int *minor, int device)

@@ -1,0 +1,39 @@
+"""Which of NVIDIA's cards `NVIDIA_VISIBLE_DEVICES` keeps from being used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from miner.devices.device import DeviceInfo
+from miner.devices.selection import are_one
+
+VARIABLE = "NVIDIA_VISIBLE_DEVICES"
+
+
+def hidden(*uuids: str | None) -> str | None:
+    """Return why a card may not be used that is known by any of `uuids`, None where it may.
+
+    Only UUIDs can hide one here: numbers are counted outside a container, where its runtime has
+    followed them already, and "void" is what it leaves in a container that has GPUs. A part of a
+    divided card has the whole one's UUID beside its own.
+    """
+    wanted = [w.strip().lower() for w in os.environ.get(VARIABLE, "").split(",")]
+    known = [uuid.lower() for uuid in uuids if uuid is not None]
+    if not known or not all(w.startswith(("gpu-", "mig-")) for w in wanted):
+        return None
+    if any(uuid.startswith(w) for uuid in known for w in wanted):
+        return None
+    return f"{VARIABLE} names other cards"
+
+
+def with_twins_hidden(found: Sequence[DeviceInfo]) -> list[DeviceInfo]:
+    """Return `found`, where what is hidden through one backend is hidden through all."""
+    kept_back = [info for info in found if (info.unusable or "").startswith(VARIABLE)]
+    return [
+        replace(info, unusable=next(iter(twins)).unusable)
+        if info.unusable is None and (twins := [t for t in kept_back if are_one(info, t)])
+        else info
+        for info in found
+    ]
