@@ -10,10 +10,7 @@ from miner.clock import Clock
 from miner.telemetry import Entry, Journal, Level
 
 REPEAT_SECONDS = 10.0
-"""The same text on the same topic is told once in this time, and then how often it came."""
-
-_WATCHED = 1000
-"""Texts of the last seconds that are remembered; beyond them all are told."""
+"""What a topic says again and again is told once in this time, and then how often it came."""
 
 Redact = Callable[[str], str]
 
@@ -58,7 +55,8 @@ class Feed:
         self._clock = clock
         self._tell = tell
         self._redact = redact
-        self._said: dict[tuple[str, str], _Said] = {}
+        self._said: dict[str, _Said] = {}
+        """What each topic said last, in the order in which they end."""
         self._unsubscribe = journal.subscribe(self._entry)
 
     def clean(self, text: str) -> str:
@@ -71,15 +69,14 @@ class Feed:
     def tick(self) -> None:
         """Tell how often was repeated what has not been told again for long enough."""
         now = self._clock.now()
-        # They stand in the order in which they end.
         while self._said:
-            key, said = next(iter(self._said.items()))
+            topic, said = next(iter(self._said.items()))
             if said.until > now:
                 return
-            del self._said[key]
+            del self._said[topic]
             if self._sum_up(said):
                 # A flood goes on to be told in sums, without its text in between.
-                self._said[key] = _Said(said.entry, now + REPEAT_SECONDS)
+                self._said[topic] = _Said(said.entry, now + REPEAT_SECONDS)
 
     def close(self) -> None:
         """Tell what is due and end."""
@@ -93,13 +90,16 @@ class Feed:
             return
         entry = replace(entry, topic=self.clean(entry.topic), text=self.clean(entry.text))
         self.tick()
-        key = (entry.topic, entry.text)
-        if said := self._said.get(key):
+        said = self._said.get(entry.topic)
+        if said and said.entry.text == entry.text:
             said.more += 1
             said.entry = entry
             return
-        if len(self._said) < _WATCHED:
-            self._said[key] = _Said(entry, self._clock.now() + REPEAT_SECONDS)
+        if said:
+            # Told later, it would look like the present: "goes on" of a device that pauses.
+            del self._said[entry.topic]
+            self._sum_up(said)
+        self._said[entry.topic] = _Said(entry, self._clock.now() + REPEAT_SECONDS)
         self._tell(entry)
 
     def _sum_up(self, said: _Said) -> bool:

@@ -64,11 +64,38 @@ async def test_the_end_tells_what_is_due() -> None:
     assert told.texts == ["busy", "busy (said once more)"]
 
 
-def test_many_texts_are_told_although_not_all_are_remembered() -> None:
+@pytest.mark.parametrize("ends", ["at once", "later"])
+async def test_what_is_told_last_is_the_truth(ends: str) -> None:
+    told = Told()
+    said = ["pauses", "goes on", "pauses", "goes on", "pauses"]
+    for text in said:
+        told.journal.say("cuda:0", text)
+        told.journal.say("cuda:1", "hot")  # another topic in between changes nothing
+    if ends == "later":
+        await told.clock.advance(10)
+        told.feed.tick()
+    told.feed.close()
+    assert [e.text for e in told.entries if e.topic == "cuda:0"] == said
+    assert [e.text for e in told.entries if e.topic == "cuda:1"] == [
+        "hot",
+        "hot (said 4 times more)",
+    ]
+
+
+def test_repeats_are_summed_up_before_another_text_is_told() -> None:
+    told = Told()
+    for text in ["busy", "busy", "busy", "idle", "busy"]:
+        told.journal.say("pool", text)
+    told.feed.close()
+    assert told.texts == ["busy", "busy (said 2 times more)", "idle", "busy"]
+
+
+def test_different_texts_are_all_told_and_one_of_a_topic_is_remembered() -> None:
     told = Told()
     for number in range(3000):
         told.journal.say("pool", str(number))
     assert len(told.texts) == 3000
+    assert len(told.feed._said) == 1
 
 
 @pytest.mark.parametrize(
