@@ -40,8 +40,11 @@ def fetched(source: str, digest: str, into: Path) -> Path:
         if not source.startswith("https://"):
             raise BuildError(f"{source}: only https is fetched from")
         path = into / source.rpartition("/")[2]
-        with urllib.request.urlopen(source, timeout=60) as answer, path.open("wb") as file:
-            shutil.copyfileobj(answer, file)
+        try:
+            with urllib.request.urlopen(source, timeout=60) as answer, path.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+        except OSError as error:
+            raise BuildError(f"{source}: is not fetched: {error}") from error
     else:
         path = Path(source)
     if not path.is_file():

@@ -45,7 +45,7 @@ def main(command: str, *arguments: str) -> int:
             case "mmpos-stats", (config, version):
                 print(json.dumps(mmpos.statistics(Path(config), version)))
             case "raveos-config", (config,):
-                raveos.configure(json.load(sys.stdin), Path(config))
+                raveos.configure(sys.stdin.read(), Path(config))
             case _:
                 raise SheetError(f"{command}: is no command of this script, or lacks its file")
     except (SheetError, OSError) as error:

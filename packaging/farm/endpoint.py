@@ -18,8 +18,7 @@ def answer(listen: str, path: str) -> dict[str, Any] | None:
     None where there is none."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
-    if host in ("", "0.0.0.0", "::", "*"):
-        host = "127.0.0.1"
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     if not port.isdecimal():
         return None
     connection = HTTPConnection(host, int(port), timeout=SECONDS)

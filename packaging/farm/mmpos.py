@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from endpoint import answer
-from sheet import DEFAULT_LISTEN, Sheet, listening, pools_of, write_settings
+from sheet import DEFAULT_LISTEN, Sheet, SheetError, listening, pools_of, write_settings
 
 NAME = "progpow-miner"
+
+FLAGS = ("--coin", "--algo", "--pool", "--user", "--password", "--api-port")
 
 
 def configure(arguments: Sequence[str], config: Path, is_coin: Callable[[str], bool]) -> list[str]:
     """Write the settings for what mmp-launch.sh is given; return the arguments that are the
     miner's own. `is_coin` tells a coin's name from a variant's. Raises `SheetError`."""
-    parser = argparse.ArgumentParser(prog="mmp-launch.sh", allow_abbrev=False, add_help=False)
-    for flag in ("--coin", "--algo", "--user", "--password", "--api-port"):
-        parser.add_argument(flag, default="")
-    parser.add_argument("--pool", action="append", default=[])
-    known, rest = parser.parse_known_args(list(arguments))
-    named = (known.coin or known.algo).strip()
+    known, rest = _parted(arguments)
+    named = (known["--coin"] or known["--algo"]).strip()
     coin = f"coin = {json.dumps(named)}" if named and is_coin(named) else ""
-    port = known.api_port.strip()
+    port = known["--api-port"].strip()
     sheet = Sheet(
         algorithm=named,
-        pools=pools_of(" ".join(known.pool), known.user, known.password),
+        pools=pools_of(known["--pool"], known["--user"], known["--password"]),
         listen=f"127.0.0.1:{port}" if port not in ("", "0") else DEFAULT_LISTEN,
         own=coin,
     )
     write_settings(config, sheet)
     return rest
+
+
+def _parted(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the value of each of mmpOS's flags, and what is left. A value is taken as it is,
+    whatever it begins with; of several, the last one counts, but pools are added."""
+    known = dict.fromkeys(FLAGS, "")
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag not in known:
+            rest.append(word)
+            continue
+        if not equals:
+            following = next(words, None)
+            if following is None:
+                raise SheetError(f"{flag}: its value is missing")
+            value = following
+        known[flag] = f"{known[flag]} {value}" if flag == "--pool" else value
+    return known, rest
 
 
 def statistics(config: Path, version: str) -> dict[str, Any]:

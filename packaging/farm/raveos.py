@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,21 @@ def _address(pool: Mapping[str, Any]) -> str:
     if not url or "://" in url:
         return url
     kind = int(pool.get("pool_type") or 0)
-    if kind & _HTTP:
-        return f"http://{url}"
-    return f"stratum+tls://{url}" if kind & (_SSL | _TLS) else f"stratum+tcp://{url}"
+    plain, secret = ("http", "https") if kind & _HTTP else ("stratum+tcp", "stratum+tls")
+    return f"{secret if kind & (_SSL | _TLS) else plain}://{url}"
 
 
-def configure(task: Mapping[str, Any], config: Path) -> None:
-    """Write the settings for what `ravinos.get_config()` returned; raises `SheetError`."""
+def configure(text: str, config: Path) -> None:
+    """Write the settings for what `ravinos.get_config()` returned, as JSON; raises `SheetError`."""
+    config.unlink(missing_ok=True)  # an older task's account is not mined for
+    try:
+        sheet = _sheet(json.loads(text))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SheetError(f"RaveOS's task cannot be read: {error}") from error
+    write_settings(config, sheet)
+
+
+def _sheet(task: Mapping[str, Any]) -> Sheet:
     coins = task.get("coins") or []
     if len(coins) != 1:
         raise SheetError("one coin at a time is mined: choose a single one for this miner")
@@ -33,7 +42,7 @@ def configure(task: Mapping[str, Any], config: Path) -> None:
         if p.get("url")
     )
     port = task.get("api_port")
-    sheet = Sheet(
+    return Sheet(
         algorithm=_stripped(coins[0], "algo"),
         pools=pools,
         log_file=str(task.get("log_file") or ""),
@@ -41,7 +50,6 @@ def configure(task: Mapping[str, Any], config: Path) -> None:
         devices=tuple(str(m["pci"]) for m in task.get("mpus") or [] if m.get("pci")),
         own=str(task.get("user_config") or ""),
     )
-    write_settings(config, sheet)
 
 
 def _stripped(pool: Mapping[str, Any], key: str) -> str:

@@ -8,8 +8,12 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" || exit 1
 . ./h-manifest.conf
 log=$CUSTOM_LOG_BASENAME.log
 mkdir -p -- "$(dirname -- "$log")"
+# HiveOS starts what failed without end, and only a miner that runs looks after its log.
+if [[ -e $log && $(stat --format=%s -- "$log") -gt 20000000 ]]; then
+	mv --force -- "$log" "$log.1"
+fi
 
-# The lock is the running miner's: it is given up by its end, however that comes.
+# The lock is the running miner's alone: it is given up by its end, however that comes.
 exec 9>>"$CUSTOM_CONFIG_FILENAME.lock"
 if ! flock --nonblock 9; then
 	echo "$CUSTOM_NAME is already running" | tee --append -- "$log"
@@ -22,4 +26,4 @@ if [[ ! -e $CUSTOM_CONFIG_FILENAME ]]; then
 fi
 
 exec ./progpow-miner mine --config "$CUSTOM_CONFIG_FILENAME" \
-	2> >(exec tee --append -- "$log" >&2)
+	2> >(exec tee --append -- "$log" >&2 9>&-)

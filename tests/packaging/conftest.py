@@ -31,9 +31,11 @@ PROGRAMS = [
     "flock",
     "mkdir",
     "mktemp",
+    "mv",
     "readlink",
     "rm",
     "sh",
+    "stat",
     "tee",
 ]
 

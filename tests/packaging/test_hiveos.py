@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,27 @@ def test_a_sheet_that_cannot_be_used_is_said_and_the_agent_lives_on(fresh: Path)
     done = shell(fresh, f"/{PACKAGE}/h-run.sh")
     assert done.returncode == 2
     assert "the flight sheet could not be used" in (fresh / LOG).read_text(encoding="utf-8")
+
+
+def test_starts_that_fail_again_and_again_do_not_fill_the_disk(fresh: Path) -> None:
+    log = fresh / LOG
+    log.parent.mkdir(parents=True)
+    for size in (20_000_001, 10):
+        with log.open("wb") as file:
+            file.truncate(size)
+        assert shell(fresh, f"/{PACKAGE}/h-run.sh").returncode == 2
+        assert log.with_name(log.name + ".1").stat().st_size == 20_000_001
+    assert 10 < log.stat().st_size < 1000
+
+
+def holders(path: Path) -> set[str]:
+    """The programs that have the file open."""
+    found = set()
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if descriptor.samefile(path):
+                found.add(Path(os.readlink(descriptor.parents[1] / "exe")).name)
+    return found
 
 
 def listening_on(root: Path, port: int) -> None:
@@ -192,6 +215,9 @@ def test_it_mines_in_the_foreground_alone_and_stops_in_order(fresh: Path) -> Non
         assert told["ar"][0] >= 1
         assert told["algo"] == "kawpow"
 
+        # Or the lock would outlive the miner.
+        assert holders(fresh / PACKAGE / "config.toml.lock") == {"progpow-miner"}
+        assert "tee" in holders(fresh / LOG)
         second = shell(fresh, f"/{PACKAGE}/h-run.sh")
         assert second.returncode == 1
         assert "is already running" in second.stdout

@@ -84,6 +84,24 @@ def test_what_is_missing_is_said_and_nothing_is_started(unpacked: Path) -> None:
     assert done.stderr.startswith("progpow-miner: no pool is named")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--password", "-xy"), ("--password=-xy",), ("--password", "a", "--password=-xy")],
+)
+def test_a_password_may_begin_with_a_dash(unpacked: Path, words: tuple[str, ...]) -> None:
+    done = run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", *words, "--", "-d")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[3:] == ["--", "-d"]
+    found = tomllib.loads((unpacked / "config.toml").read_text(encoding="utf-8"))
+    assert found["pools"] == [{"url": "a:1", "password": "-xy"}]
+
+
+def test_a_flag_without_its_value_is_said_in_a_sentence(unpacked: Path) -> None:
+    done = run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", "--user")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "progpow-miner: --user: its value is missing\n"
+
+
 def test_the_agent_is_told_what_the_miner_answers(unpacked: Path, miner: Answers) -> None:
     run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", "--api-port", str(miner.port))
     miner.give("/mmpos", AIR)

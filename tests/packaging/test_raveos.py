@@ -113,6 +113,35 @@ def test_two_coins_at_once_are_refused(unpacked: Path) -> None:
     assert "one coin at a time" in done.stderr
 
 
+def test_http_with_tls_does_not_become_plain(unpacked: Path, tmp_path: Path) -> None:
+    pools = [{"url": f"node.example:{kind}", "pool_type": kind} for kind in (4, 6, 12)]
+    task = {**TASK, "coins": [{"algo": "kawpow", "pools": pools}], "miner_dir": str(unpacked)}
+    assert script(unpacked, "start.py", {**task, "work_dir": str(tmp_path)}).returncode == 0
+    found = tomllib.loads((tmp_path / "progpow-miner.toml").read_text(encoding="utf-8"))
+    assert [pool["url"] for pool in found["pools"]] == [
+        "http://node.example:4", "https://node.example:6", "https://node.example:12",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"args": "--rig 'a"}, "the task's arguments cannot be read: No closing quotation"),
+        ({"api_port": "none"}, "RaveOS's task cannot be read: invalid literal"),
+        ({"coins": ["RVN"]}, "RaveOS's task cannot be read: "),
+        ({"mpus": [7]}, "RaveOS's task cannot be read: "),
+    ],
+)
+def test_a_task_of_another_form_is_said_in_a_sentence(
+    unpacked: Path, tmp_path: Path, wrong: dict[str, Any], sentence: str
+) -> None:
+    task = {**TASK, "miner_dir": str(unpacked), "work_dir": str(tmp_path), **wrong}
+    done = script(unpacked, "start.py", task)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"progpow-miner: {sentence}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 ASKED = {
     "api_port": 1,
     "mpu": [{"id": 0, "pci_id": 10, "temp": 60}, {"id": 1, "pci_id": 1}],
@@ -139,6 +168,22 @@ def test_every_card_gets_its_own_numbers(unpacked: Path, miner: Answers) -> None
     assert first["shares"] == {"accepted": 2, "invalid": 0, "rejected": 2}
     assert (second["hash_rate1"], second["shares"]["accepted"]) == (1500.0, 1)
     assert found["errors"] == []
+
+
+def test_a_bus_may_be_text_and_a_device_without_one_gets_nobodys_numbers(
+    unpacked: Path, miner: Answers
+) -> None:
+    miner.give("/mmpos", {"busid": [None, 10], "hash": [9, 2], "units": "khs", "air": [0, 0, 0]})
+    mpus = [{"id": 0, "pci_id": "10"}, {"id": 1}]
+    found = json.loads(
+        script(unpacked, "stats.py", {**ASKED, "mpu": mpus, "api_port": miner.port}).stdout
+    )
+    assert [mpu["hash_rate1"] for mpu in found["mpu"]] == [2000.0, 0.0]
+
+
+def test_without_a_port_the_miners_own_is_asked(unpacked: Path) -> None:
+    done = script(unpacked, "stats.py", {"mpu": []})
+    assert "errors" in json.loads(done.stdout) or "shares" in json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b'{"busid": [1], "hash": [], "units": "khs"}'])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -159,3 +160,30 @@ def test_the_miner_takes_what_is_written(tmp_path: Path) -> None:
         "stratum+tcp://a.example:1",
         "stratum+ssl://b.example:2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "host"),
+    [
+        ("0.0.0.0:1", "127.0.0.1"),
+        ("[::]:1", "::1"),
+        ("[fe80::1]:1", "fe80::1"),
+        ("10.0.0.5:1", "10.0.0.5"),
+        (":1", "127.0.0.1"),
+    ],
+)
+def test_a_miner_is_asked_where_it_listens(
+    monkeypatch: pytest.MonkeyPatch, listen: str, host: str
+) -> None:
+    monkeypatch.syspath_prepend(FARM)
+    import endpoint
+
+    asked: list[str] = []
+
+    def refuse(host: str, port: int, timeout: float) -> NoReturn:
+        asked.append(host)
+        raise OSError("refused")
+
+    monkeypatch.setattr(socket, "create_connection", lambda address, *a: refuse(*address, 1.0))
+    assert endpoint.answer(listen, "/hiveos") is None
+    assert asked == [host]

@@ -15,7 +15,14 @@ config = os.path.join(task.get("work_dir") or miner, "progpow-miner.toml")
 python = os.path.join(miner, "python", "bin", "progpow-miner")
 launcher = os.path.join(miner, "progpow-miner")
 for program in (python, launcher):  # not every program that unpacks a ZIP keeps the modes
-    os.chmod(program, 0o755)
+    if not os.access(program, os.X_OK):
+        os.chmod(program, 0o755)
+try:
+    arguments = shlex.split(task.get("args") or "")
+except ValueError as error:
+    text = "progpow-miner: the task's arguments cannot be read: {}\n"
+    sys.stderr.write(text.format(error))
+    sys.exit(2)
 
 command = [python, "-I", "-S", "-X", "utf8", os.path.join(miner, "farm"), "raveos-config", config]
 configuring = subprocess.Popen(command, stdin=subprocess.PIPE)
@@ -23,5 +30,5 @@ configuring.communicate(json.dumps(task).encode("utf-8"))
 if configuring.returncode != 0:
     sys.exit(configuring.returncode)
 
-line = [launcher, "mine", "--config", config, *shlex.split(task.get("args") or "")]
+line = [launcher, "mine", "--config", config, *arguments]
 ravinos.run(" ".join(shlex.quote(word) for word in line))

@@ -8,7 +8,7 @@ import ravinos
 FACTORS = {"hs": 1.0, "khs": 1e3, "mhs": 1e6, "ghs": 1e9, "ths": 1e12}
 
 stats = ravinos.get_stats()
-url = "http://127.0.0.1:{}/mmpos".format(stats["api_port"])
+url = "http://127.0.0.1:{}/mmpos".format(stats.get("api_port") or 4067)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 try:
     found = json.loads(opener.open(url, timeout=5).read().decode("utf-8"))
@@ -16,7 +16,7 @@ try:
     for i, bus in enumerate(found["busid"]):
         shares = found.get("shares") or {}
         own = {name: counts[i] for name, counts in shares.items() if i < len(counts)}
-        of_bus[bus] = (found["hash"][i] * FACTORS[found["units"]], own)
+        of_bus[str(bus)] = (found["hash"][i] * FACTORS[found["units"]], own)
     accepted, invalid, rejected = [int(count) for count in found["air"]]
 except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
     text = "progpow-miner does not answer: {}".format(error)  # noqa: UP032 (an old Python)
@@ -24,7 +24,7 @@ except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
 else:
     stats["shares"] = {"accepted": accepted, "invalid": invalid, "rejected": rejected}
     for mpu in stats.get("mpu", []):
-        rate, own = of_bus.get(mpu.get("pci_id"), (0.0, {}))
+        rate, own = of_bus.get(str(mpu.get("pci_id", "")), (0.0, {}))
         mpu["hash_rate1"] = rate
         if own:
             mpu["shares"] = own
