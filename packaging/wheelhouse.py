@@ -35,8 +35,10 @@ CUDA_INC_DIR = [{root!r} + "/include"]
 CUDA_ENABLE_CURAND = False
 CUDADRV_LIB_DIR = [{root!r} + "/stub"]
 CUDART_LIB_DIR = [{root!r} + "/stub"]
+CXXFLAGS = ["-g0"]
 """
-"""Of aksetup, PyCUDA's own; nothing else can switch its part for cuRAND off."""
+"""For PyCUDA's own builder: nothing for cuRAND, and no notes for debuggers, which would be
+nine tenths of the wheel and name folders of this machine."""
 
 
 class WheelhouseError(Exception):

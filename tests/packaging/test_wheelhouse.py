@@ -59,3 +59,12 @@ def test_the_page_shows_the_same_build_by_pip(script: ModuleType) -> None:
     switched = re.findall(r"'--conf:([^']+)'", section)
     assert switched == ["CUDA_ENABLE_CURAND=False;CUDADRV_LIBNAME=[]"]
     assert "CUDA_ENABLE_CURAND = False" in script.DEFAULTS
+
+
+def test_the_builder_reads_its_settings_whatever_the_folder_is_called(script: ModuleType) -> None:
+    read: dict[str, object] = {}
+    exec(script.DEFAULTS.format(root="/a b/{c}'\""), read)
+    assert read["CUDA_INC_DIR"] == ["/a b/{c}'\"/include"]
+    assert read["CUDADRV_LIB_DIR"] == ["/a b/{c}'\"/stub"]
+    # A debugger's notes name folders of the building machine, and were nine tenths of the wheel.
+    assert read["CXXFLAGS"] == ["-g0"]
