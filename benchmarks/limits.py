@@ -34,7 +34,7 @@ MOST_ROWS = 24_000_001
 """5.7 GiB: far more than any cache holds, as much as a dataset of these days."""
 
 WARPS = (8, 16, 24, 32, 40, 48)
-"""Of 32 threads, on each multiprocessor at once: two hashes a warp."""
+"""Of 32 threads, on each multiprocessor at once, as far as it holds so many: two hashes a warp."""
 
 COPIES = (1, 2, 4, 8)
 """Of the 16 KiB cache, each in banks of its own."""
@@ -125,8 +125,12 @@ class Card:
             self._units = card.get_attribute(self._drv.device_attribute.MULTIPROCESSOR_COUNT)
             self._builds = Builds(card.compute_capability())
             self._context = card.make_context()
-            self._out = self._drv.mem_alloc(4)
-            self._cycles = self._drv.mem_alloc(8 * self._units)
+            try:
+                self._out = self._drv.mem_alloc(4)
+                self._cycles = self._drv.mem_alloc(8 * self._units)
+            except self._drv.Error:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -176,7 +180,9 @@ class Card:
             fill, words = self._function("fill"), np.uint64(count * ROW_BYTES // 16)
             self._seconds(fill, self._units * 8, 256, data, words)
             rows, found = self._function("rows"), []
-            for warps in WARPS:
+            attribute = self._drv.device_attribute.MAX_THREADS_PER_MULTIPROCESSOR
+            most = self._drv.Device(self._ordinal).get_attribute(attribute) // 32
+            for warps in (w for w in WARPS if w <= most):
                 groups = self._units * warps // 8
                 given = (data, np.uint32(count), np.uint32(STEPS), self._out)
                 self._seconds(rows, groups, 256, *given)

@@ -28,17 +28,19 @@ class Driver:
     """As much of PyCUDA as is used: every launch lasts as long as its kernel's cycles."""
 
     device_attribute = SimpleNamespace(
-        MULTIPROCESSOR_COUNT="units", MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared"
-    )
+        MULTIPROCESSOR_COUNT="units", MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
+        MAX_THREADS_PER_MULTIPROCESSOR="threads",
+    )  # fmt: skip
     function_attribute = SimpleNamespace(MAX_DYNAMIC_SHARED_SIZE_BYTES="shared")
     Error = RuntimeError
 
     def __init__(self, shared: int) -> None:
         self.shared, self.spent, self.cycles, self.open = shared, 0.0, 0.0, 0
         self.allocated: list[int] = []
+        self.threads = 2048
 
     def Device(self, ordinal: int) -> Any:  # noqa: N802
-        numbers = {"units": UNITS, "shared": self.shared}
+        numbers = {"units": UNITS, "shared": self.shared, "threads": self.threads}
         return SimpleNamespace(
             get_attribute=numbers.__getitem__,
             compute_capability=lambda: (9, 0),
@@ -138,12 +140,31 @@ def test_a_card_with_little_shared_memory(
     assert set(json.loads(capsys.readouterr().out)["cycles of a cache read"]) == {"1", "2", "4"}
 
 
+def test_a_card_that_holds_few_threads(driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
+    driver.threads = 1024
+    limits.main(["cuda:0"])
+    assert [r["warps"] for r in json.loads(capsys.readouterr().out)["rows"]] == [8, 16, 24, 32]
+
+
+def test_memory_that_cannot_be_taken_leaves_no_context(
+    driver: Driver, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(size: int) -> None:
+        raise RuntimeError("cuMemAlloc failed: out of memory")
+
+    monkeypatch.setattr(driver, "mem_alloc", refused)
+    monkeypatch.setattr(limits, "error_name", lambda error: "CUDA_ERROR_OUT_OF_MEMORY")
+    assert limits.main(["cuda:0"]) == 3
+    assert driver.open == 0
+    assert "cuda:0: opening: out of memory" in capsys.readouterr().err
+
+
 def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert limits.main(["cuda:99"]) == 2
     assert "cuda:99" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("architecture", [WANTED[0], WANTED[-1]])
+@pytest.mark.parametrize("architecture", [WANTED[0], "sm_75", WANTED[-1]])
 @pytest.mark.parametrize("name", limits.sources())
 def test_every_question_compiles(name: str, architecture: str) -> None:
     try:
@@ -155,5 +176,6 @@ def test_every_question_compiles(name: str, architecture: str) -> None:
     cubin = compiler.compile(limits.sources()[name], architecture)
     assert cubin.spilled == 0
     assert cubin.warnings == ()
-    most = 65536 // (32 * max(limits.WARPS)) if name == "rows" else 65536 // limits.THREADS
+    warps = 32 if architecture == "sm_75" else max(limits.WARPS)
+    most = 65536 // (32 * warps) if name == "rows" else 65536 // limits.THREADS
     assert cubin.registers <= most, "as many threads as are asked for must fit at once"
