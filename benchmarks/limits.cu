@@ -22,8 +22,7 @@ extern "C" __global__ void fill(uint4 *data, u64 count)
 }
 #elif ASKED == ROWS
 /* As a hash does it: 16 threads read 256 bytes, whose words decide which ones are next. */
-extern "C" __global__ void __launch_bounds__(256, 6)
-    rows(const uint4 *data, u32 count, u32 steps, u32 *out)
+extern "C" __global__ void rows(const uint4 *data, u32 count, u32 steps, u32 *out)
 {
     const u32 lane = threadIdx.x & 15u;
     u32 x = (blockIdx.x * blockDim.x + threadIdx.x) * 0x9e3779b1u, kept = 0u;

@@ -95,7 +95,8 @@ def sources() -> dict[str, Source]:
 def _source(entry: str, asked: str, **defines: str) -> Source:
     lines = {"ASKED": asked, **defines}
     head = "".join(f"#define {name} {value}\n" for name, value in lines.items())
-    return Source(f"limits: {entry}", head + TEXT, entry, "cuda", ("--std=c++17",))
+    options = ("--std=c++17", f"--maxrregcount={65536 // (32 * max(WARPS)) // 8 * 8}")
+    return Source(f"limits: {entry}", head + TEXT, entry, "cuda", options)
 
 
 def bounds(variant: Variant, measured: dict[str, Any], units: int) -> dict[str, float]:

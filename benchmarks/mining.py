@@ -157,4 +157,5 @@ def gaps(
     within = [at for at in launched if begin <= at <= end]
     apart = sorted((b - a) * 1000 for a, b in pairwise(within))
     cuts = statistics.quantiles(apart, n=100, method="inclusive")
-    return {"launches": len(within), "p50": cuts[49], "p99": cuts[98], "most": apart[-1]}
+    told = {"p50": cuts[49], "p99": cuts[98], "most": apart[-1]}
+    return {"launches": len(within), **{name: round(value, 1) for name, value in told.items()}}
