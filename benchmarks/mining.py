@@ -158,4 +158,4 @@ def gaps(
     apart = sorted((b - a) * 1000 for a, b in pairwise(within))
     cuts = statistics.quantiles(apart, n=100, method="inclusive")
     told = {"p50": cuts[49], "p99": cuts[98], "most": apart[-1]}
-    return {"launches": len(within), **{name: round(value, 1) for name, value in told.items()}}
+    return {"launches": len(within), **{name: round(value, 2) for name, value in told.items()}}
