@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from miner.cli.pools import COOKIE_VARIABLE as COOKIE_VARIABLE
 from miner.cli.pools import PASSWORD_VARIABLE as PASSWORD_VARIABLE
 from miner.cli.pools import paired
-from miner.signals import handled
-
-if TYPE_CHECKING:
-    from miner.settings import Loaded
+from miner.signals import STOPPED_AT_ONCE, handled
 
 CONFIG_VARIABLE = "PROGPOW_MINER_CONFIG"
 """Environment variable that names the settings file, where no flag does."""
@@ -105,10 +101,6 @@ def mine(
     **flags: Any,
 ) -> None:
     """Mine for the account that you name."""
-    import asyncio
-
-    from miner.settings import load
-
     config = config or settings_file()
     pools = paired(urls, users, passwords, worker, combined)
     for_each = {
@@ -135,7 +127,11 @@ def mine(
     given = {"variant": variant, "coin": coin, "pools": pools or None, **_tables(**flags)}
     # A service that is told to reload while it starts, or ends, must not die of it.
     with handled("SIGHUP", signal.SIG_IGN):
-        asyncio.run(_mine(lambda: load(config, given, os.environ)))
+        try:
+            _mine(config, given)
+        except KeyboardInterrupt:
+            click.echo("progpow-miner: stopped at once", err=True)
+            raise click.exceptions.Exit(STOPPED_AT_ONCE) from None
 
 
 def _tables(
@@ -177,8 +173,15 @@ def names(devices: str | None) -> list[str] | None:
     return [n.strip() for n in devices.split(",") if n.strip()] if devices else None
 
 
-async def _mine(read: Callable[[], Loaded]) -> None:
-    from miner.cli.planning import mining_of
-    from miner.run import mine as run_mine
+def _mine(config: Path | None, given: dict[str, Any]) -> None:
+    import asyncio
 
-    await run_mine(mining_of(read, write))
+    from miner.cli.planning import mining_of
+    from miner.engine.threads import WorkPool
+    from miner.run import mine as run_mine
+    from miner.settings import load
+
+    # Drivers are slow to answer and compile a trial, and who is inside of one hears no signal.
+    with WorkPool("start", 1, patience=lambda: 0.0) as start:
+        mining = start.submit(mining_of, lambda: load(config, given, os.environ), write).result()
+    asyncio.run(run_mine(mining))

@@ -79,3 +79,26 @@ cli.main()
 def test_a_compiler_that_runs_on_does_not_keep_the_process() -> None:
     ran = python("-c", COMPILING)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
+
+
+STARTING = """
+import os, signal, sys, threading
+from miner import cli
+from miner.cli import planning
+def mining_of(read, write):
+    write("looking for devices")
+    os.kill(os.getpid(), signal.{signal})
+    threading.Event().wait(20)  # as a driver that compiles
+    write("mining")
+planning.mining_of = mining_of
+sys.argv = ["progpow-miner", "mine", "-a", "kawpow", "-o", "127.0.0.1:9", "-u", "w"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_before_mining_ends_the_process_at_once(name: str) -> None:
+    ran = python("-c", STARTING.format(signal=name))
+    assert ran.returncode == 130
+    assert ran.stdout == "looking for devices\n"
+    assert ran.stderr == "progpow-miner: stopped at once\n"
