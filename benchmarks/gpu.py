@@ -9,6 +9,7 @@ import re
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -23,8 +24,8 @@ from miner.codegen.search import search_source  # noqa: E402
 from miner.devices.device import Device  # noqa: E402
 from miner.devices.registry import find_devices, named  # noqa: E402
 from miner.devices.selection import are_one  # noqa: E402
-from miner.devices.selftest import EVERY_NONCE  # noqa: E402
-from miner.errors import MinerError  # noqa: E402
+from miner.devices.selftest import EVERY_NONCE, selftest  # noqa: E402
+from miner.errors import DeviceError, MinerError  # noqa: E402
 from miner.ledger.schema import UNANSWERED  # noqa: E402
 from miner.progpow.epoch import FixedSizes  # noqa: E402
 from miner.progpow.hashing import Hasher, Light  # noqa: E402
@@ -54,6 +55,8 @@ def main(arguments: list[str]) -> int:
     periods.add_argument("--count", type=int, default=200)
     twin = commands.add_parser("twin", help="name the same card in OpenCL")
     twin.add_argument("device")
+    recover = commands.add_parser("recover", help="have a program trap, then use the card again")
+    recover.add_argument("device")
     judge = commands.add_parser("judge", help="tell whether every share of a ledger was right")
     judge.add_argument("ledger", type=Path)
     judge.add_argument("--epochs", type=int, default=1, help="with accepted shares, at least")
@@ -69,6 +72,8 @@ def main(arguments: list[str]) -> int:
         if given.command == "twin":
             print(twin_of(given.device) or "")
             return 0
+        if given.command == "recover":
+            return recovers(given.device)
         if given.command == "judge":
             return judged(given.ledger, given.epochs)
         return reported(given.out, given.device, given.limit, given.words)
@@ -144,6 +149,41 @@ def _used(info: DeviceInfo) -> int | None:
         return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
     except Exception:  # noqa: BLE001  (a card without sensors is said to be one)
         return None
+
+
+def recovers(name: str) -> int:
+    """Have a program trap, close the device and open it again, thrice; print as JSON what the
+    driver said, and whether the device gives the known answers each time after; 1 where not."""
+    found = named(find_devices()[0], name)
+    said, right = [], []
+    for _ in range(3):
+        device = found.open()
+        try:
+            right.append(selftest(device, variants()["kawpow"]).problem)
+            said.append(_trapped(device))
+        finally:
+            device.close()
+    good = all(said) and not any(right)
+    print(json.dumps({"said": said, "problems after it": right, "good": good}))
+    return 0 if good else 1
+
+
+def _trapped(device: Device) -> str | None:
+    """What the driver says of a program that ends itself; None where it says nothing."""
+    kawpow = variants()["kawpow"].with_sizes(FixedSizes(509, 8191, 0))
+    source = search_source(kawpow, 0, kawpow.epoch_at(0), device.dialect, device.shape)
+    # Not at once, so that a compiler does not see a program without an end.
+    text = source.text.replace(
+        "absorb_mix(state,", "if (first == 1ull) __trap();\n    absorb_mix(state,"
+    )
+    epoch = kawpow.epoch_at(0)
+    job = Job(0, "trap", kawpow, bytes(32), 0, epoch, EVERY_NONCE, NonceSpace())
+    try:
+        kernel = device.load(device.build(replace(source, text=text)))
+        device.launch(kernel, job, NonceRange(1, device.round_up(1))).wait()
+    except DeviceError as error:
+        return str(error)
+    return None
 
 
 def judged(ledger: Path, epochs: int) -> int:

@@ -126,6 +126,11 @@ static unsigned __shfl_sync(unsigned mask, unsigned value, int source, int width
     return block::value[turn][from];
 }
 
+[[maybe_unused]] static void __trap()
+{
+    block::fail("traps");
+}
+
 static unsigned atomicAdd(unsigned *pointer, unsigned more)
 {
     const unsigned before = *pointer;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -303,6 +304,13 @@ def test_a_failure_is_named_and_the_card_is_opened_again(
     again = FOUND["NVIDIA Played 3080"].open()
     works(again)
     again.close()
+
+
+def test_a_program_that_traps_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first run on a card asks of it, asked of the played one."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
+    gpu = importlib.import_module("gpu")
+    assert gpu.recovers("cuda:2") == 0
 
 
 def test_after_a_failure_nothing_is_tried_again(device: Device) -> None:
