@@ -108,14 +108,18 @@ class PoolClient:
         self._shares.submit(solution)
 
     async def take_pools(self, pools: Sequence[PoolUrl]) -> bool:
-        """Go on with another list; return whether the connection of now is kept, as it is where
-        its pool is still the one to be with."""
-        stays = self._turns.replace(pools)
-        if not stays and self._visit:
-            self._visit.part(OTHER_POOLS)
+        """Go on with another list; return whether there is a connection that is kept, as it is
+        where its pool is still listed. It is left for another one that is preferred now only once
+        that one can be reached, which is looked for at once."""
+        visit = self._visit
+        stays = visit is not None and visit.stays
+        works = stays and visit is not None and visit.ready_at is not None
+        kept = self._turns.replace(pools, works=works)
+        if visit and not kept:
+            visit.part(OTHER_POOLS)
         self._refusals.clear()
         self._pools_changed.set()
-        return stays
+        return kept and stays
 
     async def drain(self, seconds: float) -> None:
         """Return when every submitted solution has its verdict, at the latest after `seconds`."""
@@ -135,6 +139,7 @@ class PoolClient:
 
     async def _one_turn(self, pool: Standing) -> tuple[str, float] | None:
         """Try `pool` once; return how that ended and how long to wait, None if it is dropped."""
+        self._pools_changed.clear()
         to = self._visit.onwards(pool.url) if self._visit else pool.url
         visit = self._visit = Visit(pool, to)
         failure: PoolError | None = None
@@ -250,6 +255,7 @@ class PoolClient:
             reason = str(error)
             raise
         finally:
+            visit.over = True
             self._shares.end(reason)
             pool.resumable = session.resumable
             if visit.ready_at is not None:
@@ -301,13 +307,16 @@ class PoolClient:
                 visit.part("it has neither accepted a login nor brought work")
 
     async def _look_for_first(self, visit: Visit) -> None:
-        while not visit.parting:
-            await self._clock.sleep(self._turns.look_after)
+        while True:
+            await self._within(self._turns.look_after, self._pools_changed.wait())
+            self._pools_changed.clear()
+            if visit.parting:
+                return
             first = self._turns.first  # that of a list that may be new
             if first is visit.pool or self._turns.is_shut(first):
                 continue
             if await self._connections.can_open(first.url) and first is self._turns.first:
-                visit.part(f"{first.url.label} can be reached again", for_first=True)
+                visit.part(f"{first.url.label} can be reached", for_first=True)
 
     def _heard(self, event: PoolEvent, visit: Visit) -> None:
         pool, label = visit.pool, visit.pool.url.label

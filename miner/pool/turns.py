@@ -86,20 +86,23 @@ class Turns:
         """Return whether it is the turn of `pool`."""
         return bool(self._pools) and self.current is pool
 
-    def replace(self, urls: Sequence[PoolUrl]) -> bool:
+    def replace(self, urls: Sequence[PoolUrl], *, works: bool) -> bool:
         """Take another list, in which pools that were in an old one keep their standing; return
         whether the current pool keeps its turn.
 
-        It does where it is still listed, unless another one became preferred to it, or it is to
-        be left alone and another one is not.
+        It does where it is still listed and `works`. Where it does not work, another one may have
+        become preferred to it, or it may be to be left alone while another one is not.
         """
-        current = self._pools[self._at] if self._pools else None
-        was_first = current is not None and current is self._pools[0]
+        current = self.current if self._pools else None
+        first = self.first if self._pools else None
         self._pools = [self._standing(url) for url in urls]
         self._at = min(range(len(urls)), key=lambda at: self.shut_for(self._pools[at]), default=0)
-        usable = current in self._pools and not self.is_shut(current)
-        if usable and not (was_first and current is not self._pools[self._at]):
-            self._at = self._pools.index(current)
+        if not self._pools or self.first is not first:
+            self.look_after = RETURN_SECONDS
+        if current is not None and current in self._pools and not self.is_shut(current):
+            gives_way = current is first and not works and current is not self.current
+            if not gives_way:
+                self._at = self._pools.index(current)
         if self._pools and self.current is current:
             return True
         self._failures = 0

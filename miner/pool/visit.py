@@ -35,8 +35,15 @@ class Visit:
     """Why we leave it; empty as long as we do not."""
     for_first: bool = False
     """We leave it for the first pool of the list."""
+    over: bool = False
+    """It has ended."""
     to_end: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where we are to leave it."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether the connection is there, and nobody wants it to end."""
+        return self.opened and not self.over and not self.parting
 
     def part(self, reason: str, *, for_first: bool = False) -> None:
         """Have it end on our side, `reason` says why; the first reason holds."""

@@ -314,11 +314,14 @@ async def test_a_first_pool_that_opens_but_does_not_work_is_left_at_once() -> No
     bench.laid(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
+        (backup,) = bench.dial.streams
         mute = FakeStream()
         bench.dial.ready(FIRST.host, FakeStream(), mute)
         bench.laid(SECOND)
         opened = len(bench.dial.opened)
-        await bench.clock.advance(RETURN_SECONDS - 10)
+        await bench.clock.advance(RETURN_SECONDS / 2)
+        backup.feed(notify())
+        await bench.clock.advance(RETURN_SECONDS / 2 - 10)
         mute.end()
         await bench.clock.advance(70)
         assert bench.hosts()[opened:] == ["first", "first", "second"]

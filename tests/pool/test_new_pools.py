@@ -77,14 +77,91 @@ async def test_answers_on_their_way_are_waited_for_before_a_pool_is_left() -> No
     assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
 
 
-async def test_a_pool_put_before_the_first_one_is_gone_to() -> None:
+async def test_a_pool_put_before_the_first_one_is_gone_to_once_it_can_be_reached() -> None:
     bench = Bench((FIRST,))
-    bench.laid()
+    old = bench.laid()
+    bench.dial.ready(THIRD.host, FakeStream())
+    bench.laid(THIRD)
+    async with running(bench):
+        assert await bench.client.take_pools([THIRD, FIRST])
+        await settle()
+        assert bench.hosts() == ["first", "third"]
+        assert not old.closed
+        await bench.clock.advance(LANDING_SECONDS)
+        assert old.closed
+        assert bench.hosts() == ["first", "third", "third"]
+        assert bench.job().pool == THIRD.label
+    (lost,) = bench.of(telemetry.PoolLost)
+    assert (lost.pool, lost.retry_in) == (FIRST.label, 0.0)
+
+
+async def test_a_dead_pool_put_before_the_first_one_does_not_have_a_working_one_left() -> None:
+    bench = Bench((FIRST,))
+    stream = bench.laid()
+    async with running(bench):
+        assert await taken(bench, [THIRD, FIRST])
+        for _ in range(4):
+            stream.feed(notify())
+            await bench.clock.advance(RETURN_SECONDS / 4 + 1)
+        assert not stream.closed
+        assert bench.job().pool == FIRST.label
+        # At once, and then as often as ever.
+        assert bench.hosts() == ["first", "third", "third"]
+    assert None not in bench.works[:-1]
+
+
+async def test_a_list_that_comes_while_the_first_pool_is_looked_for_has_its_own_looked_for() -> (
+    None
+):
+    bench = Bench((SECOND,))
+    bench.laid(SECOND)
+    go = reloaded_while_connecting(bench, ConnectionLost("it is down"))
+    async with running(bench):
+        assert await bench.client.take_pools([FIRST, SECOND])
+        await settle()
+        assert await bench.client.take_pools([THIRD, SECOND])
+        go.set()
+        await settle()
+        assert bench.hosts() == ["second", "first", "third"]
+
+
+async def test_the_connection_stays_only_where_one_is_there() -> None:
+    bench = Bench((FIRST,))
+    async with running(bench):
+        await bench.clock.advance(40)
+        assert not await taken(bench, [FIRST, SECOND])
+        bench.laid()
+        await bench.clock.advance(70)
+        assert bench.job().pool == FIRST.label
+        assert await taken(bench, [FIRST, THIRD])
+
+
+async def test_a_connection_that_is_being_left_does_not_stay() -> None:
+    bench = Bench((FIRST,))
+    stream = bench.laid()
+    again = bench.laid()
+    async with running(bench):
+        assert not await bench.client.take_pools([SECOND])
+        await settle()
+        assert not await bench.client.take_pools([SECOND, THIRD])
+        assert not await bench.client.take_pools([FIRST])
+        assert not stream.closed
+        await bench.clock.advance(LANDING_SECONDS)
+        assert stream.closed
+        assert not again.closed
+        assert bench.hosts() == ["first", "first"]
+
+
+async def test_a_pool_that_has_not_taken_us_in_gives_way_to_one_put_before_it() -> None:
+    bench = Bench((FIRST,))
+    mute = FakeStream()
+    bench.dial.ready(FIRST.host, mute)
     bench.laid(THIRD)
     async with running(bench):
         assert not await taken(bench, [THIRD, FIRST])
-        await settle()
+        assert mute.closed
         assert bench.hosts() == ["first", "third"]
+        assert bench.job().pool == THIRD.label
 
 
 async def test_a_changed_login_of_the_same_pool_connects_anew() -> None:
