@@ -29,7 +29,8 @@ class PoolReady:
 
 @dataclass(frozen=True, slots=True)
 class PoolLost:
-    """The connection ended; the next try follows in `retry_in` seconds, or never if None."""
+    """The connection ended; the next try, of whichever pool, follows in `retry_in` seconds, or
+    never if None. At once, 0, means that the pool did not fail us: we left it."""
 
     pool: str
     reason: str

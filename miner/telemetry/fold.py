@@ -149,8 +149,8 @@ class Telemetry:
             case PoolReady(pool):
                 self._active = pool
                 self._pool(pool).ready(self._clock.wall())
-            case PoolLost(pool, reason, _):
-                self._pool(pool).lost(reason)
+            case PoolLost(pool, reason, retry):
+                self._pool(pool).lost(reason, left=retry == 0)
             case PoolNotice(_, text):
                 self._notice = text
             case NewJob(job):

@@ -31,9 +31,10 @@ class PoolFold:
         self._state, self._reason, self._connected_at = PoolState.CONNECTED, "", wall
         self._logins += 1
 
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, *, left: bool = False) -> None:
+        """Note that the connection ended; it is no loss where we `left` it."""
         # Also told where patience ends, and of a pool that shuts us out, without a connection.
-        self._losses += self._state is not PoolState.LOST
+        self._losses += self._state is not PoolState.LOST and not left
         self._state, self._reason, self._connected_at = PoolState.LOST, reason, None
 
     def answered(self, verdict: Verdict, wall: float) -> None:

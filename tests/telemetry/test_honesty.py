@@ -156,6 +156,16 @@ def test_a_lost_connection_is_one_loss_however_often_it_is_told(telemetry: Telem
     assert snapshot.pools[0].losses == 2
 
 
+def test_a_pool_that_we_left_is_no_loss(telemetry: Telemetry) -> None:
+    pool = "p:1"
+    emit(telemetry, PoolConnecting(pool), PoolReady(pool))
+    snapshot = emit(telemetry, PoolLost(pool, "the settings name other pools", 0.0))
+    assert (snapshot.pools[0].losses, snapshot.pools[0].state) == (0, PoolState.LOST)
+    assert snapshot.pools[0].reason == "the settings name other pools"
+    snapshot = emit(telemetry, PoolConnecting(pool), PoolReady(pool), PoolLost(pool, "gone", 1.0))
+    assert snapshot.pools[0].losses == 1
+
+
 class Wobbling(Ticks):
     """Its two clocks are never read in the same instant, and the time of day is set once."""
 
