@@ -68,6 +68,8 @@ class LedgerPlan:
     path: Path
     max_bytes: int = 64 << 20
     max_days: float = 90.0
+    asked_for: bool = False
+    """Whether somebody named the file: then the run does not begin without it."""
 
 
 @dataclass(frozen=True, slots=True)

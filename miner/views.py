@@ -13,6 +13,7 @@ from miner.api.sources import Control, NewestShares, Sources
 from miner.clock import Clock
 from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
+from miner.errors import ConfigError
 from miner.ledger import Ledger
 from miner.plan import Mining
 from miner.telemetry import History, Journal, Level, Telemetry
@@ -23,7 +24,8 @@ class Views:
     """Opened before anything can happen, closed when nothing more will; used on the event loop
     only. `disk` is where files are written and read.
 
-    Raises `ConfigError` for a log file that cannot be written.
+    Raises `ConfigError` for a log file that is a folder, and for a ledger that somebody named and
+    that cannot be had.
     """
 
     def __init__(
@@ -105,6 +107,8 @@ class Views:
         plan = self._mining.log
         if plan.file is None:
             return None
+        if plan.file.is_dir():
+            raise ConfigError(f"{plan.file}: is a folder; name a file in it for the log")
         return LogFile(
             plan.file, self._telemetry, self._journal, self._clock,
             lambda text: self._journal.say("log", text, Level.WARNING),
@@ -120,6 +124,7 @@ class Views:
             max_bytes=plan.max_bytes, max_days=plan.max_days, rig=self._mining.rig,
             report=lambda text: self._journal.say("ledger", text, Level.WARNING),
         )  # fmt: skip
+        ledger.open(plan.asked_for)
         self._telemetry.subscribe(ledger.event)
         return ledger
 

@@ -158,7 +158,8 @@ def _ledger(settings: Settings) -> LedgerPlan | None:
     if not wanted.enabled:
         return None
     path = _home(wanted.file) or state_directory() / LEDGER_FILE
-    return LedgerPlan(path, wanted.max_megabytes << 20, wanted.max_days)
+    asked_for = wanted.file is not None
+    return LedgerPlan(path, wanted.max_megabytes << 20, wanted.max_days, asked_for)
 
 
 def _home(path: Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +18,7 @@ from miner.ledger.entry import Entry, Key, Value, key_of
 from miner.ledger.reader import LedgerReader
 from miner.ledger.schema import HARDWARE
 from miner.ledger.share import Filter
-from miner.ledger.store import Run, Store
+from miner.ledger.store import Run, Store, code_of
 from miner.telemetry.events import (
     CandidateRefuted,
     Event,
@@ -85,6 +86,21 @@ class Ledger:
     def waiting(self) -> int:
         """Shares with news that are not in the file yet."""
         return len(self._waiting)
+
+    def open(self, needed: bool = False) -> None:
+        """Open the file, before anything is to be written; it may take a second. What is in the
+        way is reported, and tried again.
+
+        Raises `ConfigError` in place of that where the file is `needed` and what is in the way
+        will not pass by itself, as a full disk or another writer does.
+        """
+        try:
+            self._written(self._store.open())
+        except DISK_ERRORS as error:
+            if needed and not _passes(error):
+                hint = "" if isinstance(error, MinerError) else "; name another file"
+                raise ConfigError(self._words(error) + hint) from error
+            self._failed(error, {})
 
     def event(self, event: Event) -> None:
         """Fold `event`; only what shares live through is looked at."""
@@ -187,14 +203,17 @@ class Ledger:
         self._trouble, self._full = "", False
 
     def _failed(self, error: BaseException, taken: dict[int, Entry]) -> None:
-        text = str(error)
-        if not isinstance(error, MinerError):
-            reason = getattr(error, "strerror", None) or text
-            text = f"{self.path}: the share ledger cannot be written: {reason}"
+        text = self._words(error)
         if text != self._trouble:
             self._report(f"{text}; shares wait in memory, it is tried again, and mining goes on")
         self._trouble = text
         self._give_back(taken)
+
+    def _words(self, error: BaseException) -> str:
+        if isinstance(error, MinerError):
+            return str(error)
+        reason = getattr(error, "strerror", None) or str(error)
+        return f"{self.path}: the share ledger cannot be written: {reason}"
 
     def _begin(
         self, claim: Solution | Candidate, final_hash: bytes, verified_at: float | None
@@ -244,3 +263,10 @@ class Ledger:
                     f"{self.path}: {MOST_WAITING} shares wait for the share ledger; from now on "
                     "the oldest are dropped"
                 )
+
+
+def _passes(error: BaseException) -> bool:
+    """Tell whether the same may succeed later although nobody does anything about it."""
+    if isinstance(error, sqlite3.Error):
+        return code_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -46,7 +47,8 @@ class Run:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open `path` for writing; it is made where it is missing, for its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # a file in its place is named by what follows
+        path.parent.mkdir(parents=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     return sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -55,7 +57,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 class Store:
     """Writes rows; any thread may call it, one at a time gets through. It opens the file when it
-    first writes, and anew after each failure."""
+    is first needed, and anew after each failure."""
 
     def __init__(
         self, path: Path, wall: Callable[[], float], max_bytes: int, max_days: float
@@ -75,37 +77,48 @@ class Store:
         Raises `ConfigError` where the file cannot be ours, else `OSError` or `sqlite3.Error`;
         then the same rows can be written again.
         """
-        with self._lock:
-            notices: list[str] = []
-            try:
-                self._write(run, rows)
-            except sqlite3.DatabaseError as error:
-                if _code(error) not in BROKEN:
-                    raise
-                if _is_text(self._path):
-                    problem = "is a text, no share ledger; name another file"
-                    raise ConfigError(f"{self._path}: {problem}") from error
-                notices.append(self._move_aside())
-                self._write(run, rows)
-            return notices
+        return self._mended(lambda: self._write(run, rows))
+
+    def open(self) -> list[str]:
+        """Open the file, with the notices and errors of `write`."""
+        return self._mended(self._opened)
 
     def close(self) -> None:
         """Close the file; the next `write` opens it again."""
         with self._lock:
             self._close()
 
-    def _write(self, run: Run, rows: Sequence[tuple[Value, ...]]) -> None:
+    def _mended(self, work: Callable[[], object]) -> list[str]:
+        """Do `work`; where the file is damaged, once more on a new one."""
+        with self._lock:
+            try:
+                self._attempt(work)
+                return []
+            except sqlite3.DatabaseError as error:
+                if code_of(error) not in BROKEN:
+                    raise
+                if _is_text(self._path):
+                    problem = "is a text, no share ledger; name another file"
+                    raise ConfigError(f"{self._path}: {problem}") from error
+                notice = self._move_aside()
+                self._attempt(work)
+                return [notice]
+
+    def _attempt(self, work: Callable[[], object]) -> None:
         try:
-            connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(ADD_RUN, astuple(run))
-            connection.executemany(ADD_SHARE, rows)
-            connection.execute("COMMIT")
-            self._let_go_by_age(connection, run)
-            self._let_go_by_size(connection)
+            work()
         except BaseException:
             self._close()
             raise
+
+    def _write(self, run: Run, rows: Sequence[tuple[Value, ...]]) -> None:
+        connection = self._opened()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(ADD_RUN, astuple(run))
+        connection.executemany(ADD_SHARE, rows)
+        connection.execute("COMMIT")
+        self._let_go_by_age(connection, run)
+        self._let_go_by_size(connection)
 
     def _opened(self) -> sqlite3.Connection:
         """Return the connection; a file that was removed or replaced is opened anew."""
@@ -202,6 +215,7 @@ def _is_text(path: Path) -> bool:
     return bool(text) and all(c.isprintable() or c in "\r\n\t" for c in text)
 
 
-def _code(error: sqlite3.Error) -> int | None:
+def code_of(error: sqlite3.Error) -> int | None:
+    """Return SQLite's number for what went wrong, where it gave one."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

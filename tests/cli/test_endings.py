@@ -31,6 +31,41 @@ def mining(folder: Path) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def without_ledger(arguments: tuple[str, ...]) -> list[str]:
+    return [word for word in arguments if word != "--no-ledger"]
+
+
+def test_a_ledger_that_was_asked_for_and_cannot_be_had_ends_the_run_before_it_begins(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_text(f'[ledger]\nfile = "{tmp_path}"\n')
+    ran = python("-m", "miner", *without_ledger(mining(tmp_path)), "-c", str(path))
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        f"progpow-miner: {tmp_path}: the share ledger cannot be written: Is a directory; name "
+        "another file\n"
+    )
+
+
+def test_a_ledger_that_nobody_named_is_said_at_the_start_and_mining_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()
+    monkeypatch.setenv("PROGPOW_MINER_STATE", str(tmp_path))
+    ran = python("-m", "miner", *without_ledger(mining(tmp_path)))
+    assert ran.returncode == 4
+    assert ran.stdout.count("the share ledger cannot be written: Is a directory") == 1
+
+
+def test_a_log_that_is_a_folder_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    ran = python("-m", "miner", *mining(tmp_path), "-l", str(tmp_path))
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        f"progpow-miner: {tmp_path}: is a folder; name a file in it for the log\n"
+    )
+
+
 @needs_full
 def test_a_full_disk_ends_a_command_in_one_sentence() -> None:
     ran = shell(f"> {FULL}", "config", "init", "-")

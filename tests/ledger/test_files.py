@@ -148,6 +148,58 @@ def test_a_file_that_is_not_for_us_is_left_as_it_is(
     assert life.one().outcome == "accepted"
 
 
+UNUSABLE = {
+    "a folder": "the share ledger cannot be written: Is a directory",
+    "in no folder": "the share ledger cannot be written: Not a directory",
+    "newer": NEWER,
+    "a text": "is a text, no share ledger; name another file",
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_file_that_cannot_be_had_is_said_at_the_start(
+    begin: Callable[..., Life], path: Path, kind: str
+) -> None:
+    if kind == "a folder":
+        path.mkdir(parents=True)
+    elif kind == "in no folder":
+        path.parent.write_text("a file")
+    elif kind == "newer":
+        change(path, f"PRAGMA application_id = {APPLICATION}", "PRAGMA user_version = 99")
+    else:
+        path.parent.mkdir()
+        path.write_text("my wallets\n")
+    life = begin()
+    life.ledger.open()
+    (report,) = life.reports
+    said = f"{path}: {UNUSABLE[kind]}"
+    assert report == f"{said}; shares wait in memory, it is tried again, and mining goes on"
+    with pytest.raises(ConfigError) as caught:
+        life.ledger.open(needed=True)
+    assert str(caught.value).startswith(said)
+    assert str(caught.value).endswith("name another file")
+    assert len(life.reports) == 1
+
+
+def test_another_writer_keeps_no_run_from_beginning(life: Life) -> None:
+    life.ledger.open(needed=True)
+    life.ledger.close()
+    with closing(sqlite3.connect(life.path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        life.ledger.open(needed=True)
+    assert "database is locked; shares wait in memory" in life.reports[0]
+    life.lived()
+    assert life.one().outcome == "accepted"
+    assert life.reports[1].endswith("is written again")
+
+
+def test_a_run_without_shares_leaves_no_row(life: Life) -> None:
+    life.ledger.open()
+    assert LedgerReader(life.path).runs() == []
+    assert LedgerReader(life.path).shares() == []
+
+
 def test_an_older_file_is_brought_up_to_date(
     begin: Callable[..., Life], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,7 +196,7 @@ def test_a_folder_that_cannot_be_made_is_said_and_tried_again(life: Life) -> Non
     folder.write_text("a file is in the way")
     life.lived()
     life.ledger.flush()
-    reason = "File exists"
+    reason = "Not a directory"
     assert life.reports == [f"{life.path}: the share ledger cannot be written: {reason}; {WAITS}"]
     folder.unlink()
     assert life.one().outcome == "accepted"
