@@ -20,7 +20,10 @@ MAX_CONNECTIONS = 32
 IDLE_SECONDS = 60.0
 """A client that completes no request or does not take its answers for so long is dropped."""
 
-READ_BYTES = 4096
+READ_BYTES = 1024
+
+REQUEST_SECONDS = 0.05
+"""From one answer to a client to its next: who sends many requests at once holds nobody up."""
 
 
 class Dialogue(Protocol):
@@ -31,7 +34,7 @@ class Dialogue(Protocol):
         """Whether the connection is to be closed once the answers are sent."""
 
     def receive(self, data: bytes) -> bytes:
-        """Return the answers to what `data` completes."""
+        """Return the answers to what `data` completes; the port hands over no more than a line."""
 
     def end(self) -> bytes:
         """Return the answer to a last request that came without its end."""
@@ -99,7 +102,7 @@ class PanelPort:
         self._guarded = guarded
         self._note = note
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._served: set[_Conversation] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -114,7 +117,7 @@ class PanelPort:
     @property
     def connections(self) -> int:
         """Clients that are served now."""
-        return len(self._writers)
+        return len(self._served)
 
     async def __aenter__(self) -> Self:
         where = written(self._host, self._port)
@@ -148,23 +151,24 @@ class PanelPort:
         if server is None:
             return
         server.close()
-        for writer in self._writers:
-            writer.transport.abort()
+        for conversation in self._served:
+            conversation.end()
         await self._empty.wait()
         await server.wait_closed()
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._server is None or len(self._writers) >= MAX_CONNECTIONS:
+        if self._server is None or len(self._served) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
-        self._writers.add(writer)
+        conversation = _Conversation(reader, writer, self._dialogue(), self._clock)
+        self._served.add(conversation)
         self._empty.clear()
         try:
-            await _Conversation(reader, writer, self._dialogue(), self._clock).run()
+            await conversation.run()
         finally:
             writer.transport.abort()
-            self._writers.discard(writer)
-            if not self._writers:
+            self._served.discard(conversation)
+            if not self._served:
                 self._empty.set()
 
 
@@ -182,30 +186,48 @@ class _Conversation:
         self._writer = writer
         self._dialogue = dialogue
         self._clock = clock
-        self._asked = clock.now()
+        self._asked = self._free = clock.now()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
+            self._talk = group.create_task(self._talk_on())
             watch = group.create_task(self._watch())
-            # A client may go at any moment; that is no fault of ours and nobody's news.
-            with suppress(OSError):
-                await self._converse()
-                self._writer.close()
-                await self._writer.wait_closed()
-            watch.cancel()
+            self._talk.add_done_callback(lambda done: watch.cancel())
+
+    def end(self) -> None:
+        """End it in the middle of whatever it is at."""
+        self._talk.cancel()
+
+    async def _talk_on(self) -> None:
+        # A client may go at any moment; that is no fault of ours and nobody's news.
+        with suppress(OSError):
+            await self._converse()
+            self._writer.close()
+            await self._writer.wait_closed()
 
     async def _converse(self) -> None:
-        while not self._dialogue.ended:
-            data = await self._reader.read(READ_BYTES)
-            answer = self._dialogue.receive(data) if data else self._dialogue.end()
-            if answer:
-                self._asked = self._clock.now()
-                self._writer.write(answer)
-                await self._writer.drain()
-            if not data:
-                return
+        while data := await self._reader.read(READ_BYTES):
+            # Neither reading nor writing gives the loop a turn where there is something to read,
+            # and room to write.
+            await asyncio.sleep(0)
+            for line in data.splitlines(keepends=True):
+                await self._answer(self._dialogue.receive(line))
+                if self._dialogue.ended:
+                    return
+        await self._answer(self._dialogue.end())
+
+    async def _answer(self, answer: bytes) -> None:
+        """Send it no sooner than is allowed after the one before."""
+        if not answer:
+            return
+        if (early := self._free - self._clock.now()) > 0:
+            await self._clock.sleep(early)
+        self._asked = self._clock.now()
+        self._free = self._asked + REQUEST_SECONDS
+        self._writer.write(answer)
+        await self._writer.drain()
 
     async def _watch(self) -> None:
         while (left := self._asked + IDLE_SECONDS - self._clock.now()) > 0:
             await self._clock.sleep(left)
-        self._writer.transport.abort()
+        self.end()

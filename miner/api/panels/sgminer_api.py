@@ -17,7 +17,7 @@ from miner.telemetry import Snapshot
 
 KEY = "[api] sgminer"
 
-REQUEST_LIMIT = 4096
+REQUEST_LIMIT = 512
 """Bytes that a request may have; the longest that a panel sends has not a hundred."""
 
 END = b"\0"

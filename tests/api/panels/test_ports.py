@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
 from miner.api.panels import ethminer_rpc, sgminer_api
-from miner.api.panels.lines import IDLE_SECONDS, LINE_LIMIT, MAX_CONNECTIONS, Lines, PanelPort
+from miner.api.panels.lines import (
+    IDLE_SECONDS,
+    LINE_LIMIT,
+    MAX_CONNECTIONS,
+    REQUEST_SECONDS,
+    Lines,
+    PanelPort,
+)
 from miner.errors import ConfigError
 from tests.api.panels import consumers
 from tests.api.panels.rigs import FakeControl, sources_of
@@ -111,16 +117,22 @@ async def test_who_lets_a_request_drip_in_is_dropped(rig: Rig) -> None:
         writer.close()
 
 
+class Talker:
+    """Answers each line with more than any socket holds."""
+
+    ended = False
+
+    def receive(self, data: bytes) -> bytes:
+        return b"x" * (32 << 20)
+
+    def end(self) -> bytes:
+        return b""
+
+
 async def test_who_takes_no_answers_is_dropped(rig: Rig) -> None:
-    request = b'{"method":"miner_getstatdetail"}\n'
-    times = 10_000
-    async with ethminer(rig) as port:
-        whole = times * len(await nc(port, request))
-        client = socket.create_connection((HOST, port.port))
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        reader, writer = await asyncio.open_connection(sock=client, limit=1)
-        writer.write(request * times)
-        await settle()
+    async with PanelPort("a port", HOST, 0, Talker, rig.clock) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port, limit=1)
+        writer.write(PING)
         await until(lambda: port.connections == 1)
         await rig.clock.advance(IDLE_SECONDS + 1)
         await until(lambda: port.connections == 0)
@@ -128,7 +140,35 @@ async def test_who_takes_no_answers_is_dropped(rig: Rig) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(1 << 20):
                 taken += len(data)
-        assert taken < whole
+        assert taken < 32 << 20
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("line", [PING, b"\n"])
+async def test_who_asks_a_thousand_times_at_once_does_not_hold_others_up(
+    rig: Rig, line: bytes
+) -> None:
+    async with ethminer(rig) as port:
+        many, flood = await asyncio.open_connection(HOST, port.port)
+        flood.write(line * 5000 + PING)
+        await until(lambda: port.connections == 1)
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        writer.write(PING)
+        assert b"pong" in await reader.readline()
+        await settle()
+        first = await many.read(1 << 20)
+        assert first.count(b"pong") == 1, "only one of them was answered meanwhile"
+        for end in (flood, writer):
+            end.transport.abort()
+
+
+async def test_requests_that_come_at_once_are_answered_one_after_the_other(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        writer.write(PING * 3)
+        for _ in range(3):
+            assert b"pong" in await reader.readline()
+            await rig.clock.advance(REQUEST_SECONDS)
         writer.transport.abort()
 
 
