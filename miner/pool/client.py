@@ -336,16 +336,18 @@ class PoolClient:
                 pool.accepted = True
                 if pool.detection.fits():
                     title = PROTOCOLS[pool.detection.current].title
-                    self._emit(telemetry.PoolNotice(label, f"it speaks {title}"))
+                    self._emit(telemetry.PoolRemark(label, f"it speaks {title}"))
                 self._emit(telemetry.PoolReady(label))
             case ShareWritten(solution):
                 self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
-            case Message(text):
-                self._notices.pass_on(label, text)
+            case Message(text, ours):
+                # A node says nothing to a person: what its session tells is ours.
+                ours = ours or pool.detection.current not in PROTOCOLS
+                self._notices.pass_on(label, text, ours=ours)
             case Reconnect(host) if not self._may_go_to(host, visit.to):
                 if not visit.stayed:
                     text = "the pool asked us to go to another host; we stay"
-                    self._emit(telemetry.PoolNotice(label, text))
+                    self._emit(telemetry.PoolRemark(label, text))
                 visit.stayed = True
             case Reconnect():
                 visit.asked = event

@@ -1,4 +1,4 @@
-"""What pools want a person to read, as far as a person can."""
+"""What a person is to read of pools, as far as a person can."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Notices:
         self._passed: deque[float] = deque()
         """Clock seconds of the newest messages."""
 
-    def pass_on(self, pool: str, text: str) -> None:
-        """Report `text` of the pool that is labelled `pool`."""
+    def pass_on(self, pool: str, text: str, *, ours: bool = False) -> None:
+        """Report `text` of the pool that is labelled `pool`, or `ours` on it."""
         now = self._clock.now()
         while self._passed and self._passed[0] <= now - 60:
             self._passed.popleft()
         if len(self._passed) > MOST:
             return
         if len(self._passed) == MOST:
-            text = f"it has more than {MOST} messages in a minute; the others are left out"
+            text, ours = f"more than {MOST} messages in a minute; the others are left out", True
         self._passed.append(now)
-        self._emit(telemetry.PoolNotice(pool, text))
+        self._emit(telemetry.PoolRemark(pool, text) if ours else telemetry.PoolNotice(pool, text))

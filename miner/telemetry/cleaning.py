@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from miner.telemetry.events import Event, PoolLost, PoolNotice, ShareAnswered
+from miner.telemetry.events import Event, PoolLost, PoolNotice, PoolRemark, ShareAnswered
 
 Clean = Callable[[str], str]
 """Returns a text without secrets."""
@@ -16,7 +16,7 @@ def cleaned(event: Event, clean: Clean) -> Event:
     match event:
         case PoolLost(_, reason, _):
             return replace(event, reason=clean(reason))
-        case PoolNotice(_, text):
+        case PoolNotice(_, text) | PoolRemark(_, text):
             return replace(event, text=clean(text))
         case ShareAnswered(verdict) if verdict.text:
             return ShareAnswered(replace(verdict, text=clean(verdict.text)))

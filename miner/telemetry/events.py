@@ -39,7 +39,15 @@ class PoolLost:
 
 @dataclass(frozen=True, slots=True)
 class PoolNotice:
-    """Something a person should read: the pool's message, or an oddity of what it sent."""
+    """The pool's own words, which it wants a person to read."""
+
+    pool: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRemark:
+    """What we have to say of the pool, such as what is odd about what it sent."""
 
     pool: str
     text: str
@@ -207,6 +215,7 @@ Event = (
     | PoolReady
     | PoolLost
     | PoolNotice
+    | PoolRemark
     | NewJob
     | LightCacheBuilding
     | DeviceEvent

@@ -18,6 +18,7 @@ from miner.telemetry.events import (
     PoolLost,
     PoolNotice,
     PoolReady,
+    PoolRemark,
     ShareAnswered,
     ShareFound,
     ShareSent,
@@ -165,7 +166,7 @@ class Telemetry:
                 self._refuted[candidate.device, candidate.job.pool] += 1
             case ShareFound(solution):
                 self._found(solution)
-            case ShareSent():
+            case ShareSent() | PoolRemark():
                 pass
             case ShareAnswered(verdict):
                 self._answered(verdict)

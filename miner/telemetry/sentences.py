@@ -20,6 +20,7 @@ from miner.telemetry.events import (
     PoolLost,
     PoolNotice,
     PoolReady,
+    PoolRemark,
     ResultOverflow,
     ShareAnswered,
 )
@@ -65,7 +66,7 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
         case PoolLost(pool, reason, retry):
             then = "it is given up" if retry is None else f"next try in {max(retry, 1):.0f} s"
             return Sentence("pool", f"lost {pool}: {reason}; {then}", Level.WARNING)
-        case PoolNotice(pool, text):
+        case PoolNotice(pool, text) | PoolRemark(pool, text):
             return Sentence("pool", f"{pool}: {text}")
         case NewJob(job):
             return Sentence("job", _job(job))

@@ -13,6 +13,7 @@ from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
 from miner.pool.client import ANSWER_WAIT_SECONDS, LANDING_SECONDS, PoolClient
 from miner.pool.connections import Connections
+from miner.pool.protocols.events import Message
 from miner.pool.session import Reports
 from miner.pool.turns import BAN_SECONDS, RETURN_SECONDS
 from miner.pool.url import PoolUrl, Transport
@@ -445,8 +446,9 @@ async def test_reconnect_to_another_host_is_not_obeyed() -> None:
         await settle()
         assert not stream.closed
         assert bench.hosts() == ["first"]
-        (notice,) = bench.of(telemetry.PoolNotice)
-        assert "another host" in notice.text
+        (remark,) = bench.of(telemetry.PoolRemark)
+        assert "another host" in remark.text
+        assert bench.of(telemetry.PoolNotice) == []
 
 
 async def test_a_pool_that_only_asks_to_reconnect_is_not_hammered() -> None:
@@ -467,6 +469,30 @@ async def test_the_pool_s_messages_are_notices() -> None:
         assert bench.of(telemetry.PoolNotice) == [
             telemetry.PoolNotice(FIRST.label, "maintenance at noon")
         ]
+
+
+async def test_what_is_odd_about_a_pool_s_words_is_none_of_them() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.feed(b"[]\n")
+        await settle()
+        assert bench.of(telemetry.PoolNotice) == []
+        (remark,) = bench.of(telemetry.PoolRemark)
+        assert remark.pool == FIRST.label
+        assert "no JSON object" in remark.text
+
+
+async def test_what_a_node_s_session_tells_is_ours() -> None:
+    def session(number: int, url: PoolUrl, report: Any, answered: Any) -> Any:
+        report(Message("the block of height 7 is in the node's chain"))
+        raise ConnectionLost("enough")
+
+    bench = Bench([replace(FIRST, protocol="node")], node_session=session)
+    async with running(bench):
+        assert bench.of(telemetry.PoolNotice) == []
+        (remark,) = bench.of(telemetry.PoolRemark)
+        assert remark.text == "the block of height 7 is in the node's chain"
 
 
 async def test_no_event_shows_a_credential() -> None:
@@ -542,8 +568,9 @@ async def test_a_pool_that_refuses_the_first_request_is_asked_the_next_protocol(
             "mining.subscribe", "mining.subscribe", "eth_submitLogin",
         ]  # fmt: skip
         assert bench.job().height == 1000
-        (notice,) = bench.of(telemetry.PoolNotice)
-        assert notice.text == "it speaks ETHPROXY"
+        (remark,) = bench.of(telemetry.PoolRemark)
+        assert remark.text == "it speaks ETHPROXY"
+        assert bench.of(telemetry.PoolNotice) == []
         proxy.end()
         again = FakeStream()
         bench.dial.ready(ANY.host, again)
@@ -903,7 +930,7 @@ async def test_a_wish_for_another_host_is_told_once_a_connection() -> None:
         for _ in range(5):
             stream.feed(call("client.reconnect", "evil.example", 3333, 0))
         await settle()
-        assert len(bench.of(telemetry.PoolNotice)) == 1
+        assert len(bench.of(telemetry.PoolRemark)) == 1
 
 
 async def test_a_flood_of_messages_is_cut_and_said_to_be() -> None:
@@ -913,9 +940,9 @@ async def test_a_flood_of_messages_is_cut_and_said_to_be() -> None:
         stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(500)))
         await settle()
         texts = [notice.text for notice in bench.of(telemetry.PoolNotice)]
-        assert texts[:2] == ["number 0", "number 1"]
-        assert len(texts) == 21
-        assert "left out" in texts[-1]
+        assert texts == [f"number {n}" for n in range(20)]
+        (remark,) = bench.of(telemetry.PoolRemark)
+        assert "left out" in remark.text
         await bench.clock.advance(61)
         stream.feed(call("client.show_message", "later"))
         await settle()

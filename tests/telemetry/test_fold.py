@@ -21,6 +21,7 @@ from miner.telemetry import (
     PoolLost,
     PoolNotice,
     PoolReady,
+    PoolRemark,
     PoolState,
     Reading,
     ResultOverflow,
@@ -129,6 +130,7 @@ def test_the_pools_state(telemetry, event, state):
     telemetry.emit(PoolConnecting("p:1"))
     telemetry.emit(event)
     telemetry.emit(PoolNotice("p:1", "maintenance at noon"))
+    telemetry.emit(PoolRemark("p:1", "it speaks KawPow Stratum"))
     snapshot = telemetry.snapshot()
     assert (snapshot.pool.label, snapshot.pool.state) == ("p:1", state)
     assert snapshot.notice == "maintenance at noon"

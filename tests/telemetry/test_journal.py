@@ -19,6 +19,7 @@ from miner.telemetry import (
     PoolConnecting,
     PoolLost,
     PoolNotice,
+    PoolRemark,
     ShareAnswered,
 )
 from miner.telemetry.cleaning import cleaned
@@ -55,6 +56,8 @@ def answered(outcome: Outcome, text: str = "") -> ShareAnswered:
         (PoolLost("p", "gone", 2.0), "pool", "lost p: gone; next try in 2 s", Level.WARNING),
         (PoolLost("p", "gone", 0.2), "pool", "lost p: gone; next try in 1 s", Level.WARNING),
         (PoolLost("p", "others are named", 0.0), "pool", "left p: others are named", Level.INFO),
+        (PoolNotice("p", "maintenance at noon"), "pool", "p: maintenance at noon", Level.INFO),
+        (PoolRemark("p", "it speaks ETHPROXY"), "pool", "p: it speaks ETHPROXY", Level.INFO),
         (
             PoolConnecting("p:1", elsewhere="p:2"),
             "pool",

@@ -60,9 +60,10 @@ class ShareAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One line for a person: the pool's own words, or what is odd about what it sent."""
+    """One line for a person: the pool's own words, or `ours` on what is odd about what it sent."""
 
     text: str
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ class Stratum(ABC):
     def _say_once(self, topic: str, text: str) -> None:
         if topic not in self._said and len(self._said) < SENTENCES:
             self._said.add(topic)
-            self._events.append(Message(text))
+            self._events.append(Message(text, ours=True))
 
     def _job(
         self,

@@ -157,7 +157,7 @@ def test_an_error_instead_of_work_is_told_once() -> None:
     events: list[PoolEvent] = dialogue.receive(line({"id": 2, "error": error}))
     dialogue.nudge()
     events += dialogue.receive(line({"id": dialogue.last_id, "error": error}))
-    assert events == [Message("the pool has no work for us: node is syncing")]
+    assert events == [Message("the pool has no work for us: node is syncing", ours=True)]
 
 
 @pytest.mark.parametrize("result", [True, {"status": "OK"}, ["x"], ["a", "b", "c"]], ids=str)
