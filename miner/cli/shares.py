@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LISTED = 20
 """Shares that are listed where nobody says how many."""
 
+SUMMED_BY = "device,outcome"
+"""What is summed by where nobody says it."""
+
 NUMBERS = frozenset({"height", "shares", "accepted", "blocks", "work", "best", "asked",
                      "reached", "answer"})  # fmt: skip
 """Columns that are set to the right."""
@@ -37,16 +40,17 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 @click.command()
 @click.option("--sum", "summed", is_flag=True, help="Sums in place of single shares.")
 @click.option(
-    "--by", metavar="NAMES", default="device,outcome", show_default=True,
-    help="What to sum by: run, day, hour, device, pci, uuid, pool, algorithm, job, height, epoch, "
-    "period, outcome.",
+    "--by", metavar="NAMES",
+    help="Sums by these: run, day, hour, device, pci, uuid, pool, algorithm, job, height, epoch, "
+    f"period, outcome (--sum alone: {SUMMED_BY}).",
 )  # fmt: skip
 @click.option("--best", type=click.IntRange(1), metavar="N", help="The N best shares.")
 @click.option("--limit", type=click.IntRange(1), metavar="N",
               help=f"At most N, the newest ones (default: {LISTED}; exported: all).")  # fmt: skip
 @click.option("--since", metavar="TIME", help="Found since: 90s, 30m, 1h, 2d, 1w ago, or ISO.")
 @click.option("--until", metavar="TIME", help="Found before: written the same way.")
-@click.option("-d", "--device", metavar="NAME", help="Of this device: name, PCI address, UUID.")
+@click.option("-d", "--device", metavar="NAME",
+              help="Of this device: name, PCI address, UUID, pattern of its name.")  # fmt: skip
 @click.option("--pool", metavar="TEXT", help="For pools whose address contains this.")
 @click.option("-a", "--algorithm", metavar="NAME", help="Of this variant.")
 @click.option(
@@ -61,7 +65,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
               help="The ledger, where it is not the usual one.")  # fmt: skip
 def shares(
     summed: bool,
-    by: str,
+    by: str | None,
     best: int | None,
     limit: int | None,
     since: str | None,
@@ -79,14 +83,15 @@ def shares(
     from miner.ledger import Filter, LedgerReader
     from miner.resources import state_directory
 
+    summed = summed or by is not None
     if summed and best is not None:
-        raise click.UsageError("give --sum or --best, not both")
+        raise click.UsageError(f"give {'--by' if by else '--sum'} or --best, not both")
     if limit is not None and (summed or best is not None):
         raise click.UsageError("--limit is for single shares, without --sum and --best")
     reader = LedgerReader(path or state_directory() / "ledger.sqlite")
     wanted = Filter(
         run=None if run == "all" else run,
-        device=device,
+        device=_lasting(device),
         pool=pool,
         algorithm=algorithm,
         outcome=tuple(_outcome(word) for word in outcome),
@@ -95,7 +100,8 @@ def shares(
         blocks=blocks,
     )
     if summed:
-        names = tuple(name for name in re.split(r"[\s,]+", by) if name)
+        words = re.split(r"[\s,]+", SUMMED_BY if by is None else by)
+        names = tuple(name for name in words if name)
         _show_sums(reader.sums(wanted, names), names, form)
     elif form is not None:
         _export_shares(reader, wanted, best, limit, form)
@@ -103,6 +109,18 @@ def shares(
         _show_shares(reader.best(best, wanted))
     else:
         _show_shares(reader.shares(wanted, limit or LISTED)[::-1])
+
+
+def _lasting(device: str | None) -> str | None:
+    """Return the name of a device that is told from others by it, next year too."""
+    from miner.errors import BadValue
+
+    if device is not None and device.strip().isdecimal():
+        raise BadValue(
+            "--device", f"{device.strip()} is a place in the list of now, which no ledger knows; "
+            "give a name as in cuda:0, a PCI address or a UUID"
+        )  # fmt: skip
+    return device
 
 
 def _outcome(word: str) -> str:

@@ -39,17 +39,25 @@ def matches(info: DeviceInfo, index: int, name: str) -> bool:
     UUID, a model, or a pattern (`*`, `?`, `[…]`) of the model or the name; case is ignored. A
     number alone is always an index.
     """
-    wanted = name.strip().lower()
+    wanted, model = name.strip().lower(), info.model.lower()
     if wanted.isdecimal():
         return int(wanted) == index
-    own, model = info.name.lower(), info.model.lower()
-    if wanted in (own, own.partition(":")[2] or own, model):
-        return bool(wanted)
-    if info.uuid is not None and wanted == info.uuid.lower():
+    if wanted and (wanted == model or (is_pattern(wanted) and fnmatchcase(model, wanted))):
         return True
-    if info.pci is not None and (address := _pci(wanted)) is not None:
-        return address == _pci(info.pci.lower())
-    return is_pattern(wanted) and (fnmatchcase(model, wanted) or fnmatchcase(own, wanted))
+    return is_called(wanted, info.name, info.pci, info.uuid)
+
+
+def is_called(wanted: str, name: str, pci: str | None, uuid: str | None) -> bool:
+    """Tell whether `wanted` is one of a device's lasting names, in the forms of `matches`: without
+    its index, which depends on what else is there, and without its model."""
+    wanted, own = wanted.strip().lower(), name.lower()
+    if wanted in (own, own.partition(":")[2] or own):
+        return bool(wanted)
+    if uuid is not None and wanted == uuid.lower():
+        return True
+    if pci is not None and (address := _pci(wanted)) is not None:
+        return address == _pci(pci.lower())
+    return is_pattern(wanted) and fnmatchcase(own, wanted)
 
 
 def is_pattern(name: str) -> bool:

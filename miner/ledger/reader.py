@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
+from miner.devices.selection import is_called
 from miner.errors import BadValue, ConfigError
 from miner.ledger.schema import COLUMNS, HARDWARE, UNANSWERED, check
 from miner.ledger.share import GROUPS, Filter, RunOfShares, Share, Sum
@@ -163,11 +165,13 @@ def _where(
     elif filter.run is not None:
         also("substr(run, 1, length(?)) = ?", filter.run, filter.run)
     if filter.device is not None:
-        also("? IN (device, pci, uuid)", filter.device)
+        called = lru_cache(partial(is_called, filter.device))
+        connection.create_function("is_wanted", 3, called, deterministic=True)
+        also("is_wanted(device, pci, uuid)")
     if filter.pool is not None:
         also("instr(lower(pool), lower(?))", filter.pool)
     if filter.algorithm is not None:
-        also("algorithm = ?", filter.algorithm)
+        also("lower(algorithm) = lower(?)", filter.algorithm)
     if filter.outcome:
         also(f"{_OUTCOME} IN ({', '.join('?' * len(filter.outcome))})", *filter.outcome)
     if filter.since is not None:

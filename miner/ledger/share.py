@@ -24,10 +24,11 @@ class Filter:
     run: str | None = None
     """Its name or how that begins; "last" is the newest run."""
     device: str | None = None
-    """Name, PCI address or UUID."""
+    """Name, PCI address, UUID, or a pattern of the name, as `devices.selection` compares them."""
     pool: str | None = None
     """A part of its address, in any case."""
     algorithm: str | None = None
+    """In any case."""
     outcome: tuple[str, ...] = ()
     """Any of `OUTCOMES`."""
     since: float | None = None

@@ -119,8 +119,16 @@ def test_columns_stand_under_each_other(ledger: Path) -> None:
         (("--run", "2027011"), 7),
         (("-d", "ref"), 2),
         (("--device", "0000:01:00.0"), 5),
+        (("--device", "01:00.0"), 5),
+        (("-d", "gpu-1234"), 5),
+        (("-d", "CUDA:0"), 5),
+        (("-d", "cuda:*"), 5),
+        (("-d", "REF"), 2),
+        (("-d", "*"), 7),
+        (("-d", "02:00.0"), 0),
         (("--pool", "OTHER"), 2),
         (("-a", "kawpow"), 7),
+        (("-a", "KawPow"), 7),
         (("-a", "evrprogpow"), 0),
         (("--outcome", "stale"), 1),
         (("--outcome", "Too late to send", "--outcome", "hardware"), 2),
@@ -195,6 +203,12 @@ def test_sums_by_other_names(ledger: Path) -> None:
     assert exported("--sum", "--run", "none") == []
 
 
+@pytest.mark.parametrize("by", ["hour,outcome", "pool,outcome", "device,outcome", ""])
+def test_who_says_by_what_wants_sums(ledger: Path, by: str) -> None:
+    assert run("shares", "--by", by) == run("shares", "--by", by, "--sum")
+    assert exported("--by", by) == exported("--by", by, "--sum")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -204,6 +218,8 @@ def test_sums_by_other_names(ledger: Path) -> None:
         (("--since", "0001-01-01"), "--since: '0001-01-01' is neither"),
         (("--outcome", "odd"), "--outcome: 'odd' is none of: accepted; stale; low difficulty;"),
         (("--sum", "--best", "2"), "give --sum or --best, not both"),
+        (("--by", "pool", "--best", "2"), "give --by or --best, not both"),
+        (("-d", "0"), "--device: 0 is a place in the list of now, which no ledger knows"),
         (("--sum", "--limit", "2"), "--limit is for single shares"),
         (("--best", "0"), "0 is not in the range"),
         (("--export", "xml"), "'xml' is not one of"),
