@@ -36,7 +36,8 @@ def first_line(path: Path, what: str) -> str:
     """Return the first line of the file that holds a secret; raises `ConfigError`, in whose
     sentences the file is called `what`."""
     try:
-        lines = Path(home(path, what) or path).read_text(encoding="utf-8").splitlines()
+        whole = Path(home(path, what) or path)
+        lines = whole.read_text(encoding="utf-8-sig").splitlines()  # some editors begin with a mark
     except OSError as error:
         raise ConfigError(f"{what} {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

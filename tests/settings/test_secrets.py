@@ -114,6 +114,8 @@ def test_a_token_comes_from_its_file_or_its_key(tmp_path: Path) -> None:
     assert token_of(ApiSettings()) is None
     assert token_of(ApiSettings.model_validate({"token": " t "})) == "t"
     assert token_of(ApiSettings(token_file=tmp_path / "token")) == "from the file"
+    (tmp_path / "token").write_text("\N{ZERO WIDTH NO-BREAK SPACE}marked\n", encoding="utf-8")
+    assert token_of(ApiSettings(token_file=tmp_path / "token")) == "marked"
     (tmp_path / "token").write_text("\n")
     with pytest.raises(ConfigError, match=r"^token file .*/token: its first line is empty$"):
         token_of(ApiSettings(token_file=tmp_path / "token"))
