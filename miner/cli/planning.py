@@ -82,7 +82,7 @@ def mining_of(read: Callable[[], Loaded], write: Callable[[str], None]) -> Minin
         settings.shares,
         settings.give_up,
         report_hashrate=settings.report_hashrate,
-        record=settings.record,
+        record=_home(settings.record),
         node=coin.node if coin else None,
         rig=settings.rig or platform.node(),
         coin=coin.symbol if coin else "",

@@ -82,6 +82,17 @@ def test_everything_that_is_set_reaches_the_plan(path: Path) -> None:
     assert "hunter" not in repr(mining)
 
 
+def test_files_may_lie_in_a_home_folder(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = {"record": "~/said", "log": {"file": "~/log"}, "ledger": {"file": "~/shares"}}
+    mining = mining_of(lambda: load(path, flags), unheard)
+    assert mining.ledger is not None
+    found = (mining.record, mining.log.file, mining.ledger.path)
+    assert found == (tmp_path / "said", tmp_path / "log", tmp_path / "shares")
+
+
 def test_what_is_off_is_not_there(path: Path, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("a-long-token\n")
