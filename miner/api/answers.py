@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from miner.api.words import Words
+
 
 class Answer(BaseModel):
     """Base of all answers: what is not known is null, times are UNIX seconds."""
@@ -40,14 +42,14 @@ class Health(Answer):
     """Whether all is well."""
 
     ok: bool
-    reasons: tuple[str, ...]
+    reasons: tuple[Words, ...]
     """Why it is not, in sentences."""
 
 
 class Done(Answer):
     """What was changed."""
 
-    done: tuple[str, ...]
+    done: tuple[Words, ...]
     """In sentences."""
 
 
@@ -98,7 +100,7 @@ class EntryAnswer(Answer):
     level: Literal["debug", "info", "warning", "error"]
     topic: str
     """A device, or "pool", "job", "share", "cache" and the like."""
-    text: str
+    text: Words
 
 
 class EventsAnswer(Answer):
@@ -142,7 +144,7 @@ class ShareAnswer(Answer):
     answered_at: float | None
     """When its life ended, by an answer or without one."""
     outcome: str
-    text: str | None
+    text: Words | None
     """The pool's own words, or ours where it said none."""
 
 

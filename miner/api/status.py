@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from miner.api.answers import Answer
+from miner.api.words import Words
 
 StateName = Literal[
     "starting", "building", "ready", "searching", "waiting", "exhausted", "paused", "resting",
@@ -98,7 +99,7 @@ class PoolAnswer(Answer):
     state: Literal["connecting", "connected", "lost"]
     active: bool
     """It is the one that was connected to last."""
-    reason: str | None
+    reason: Words | None
     """Why it was lost."""
     unverified: bool
     """Its certificate is not checked, because the user said so."""
@@ -162,11 +163,11 @@ class DeviceAnswer(Answer):
     units: int | None
     """Compute units or cores."""
     state: StateName
-    doing: str
+    doing: Words
     """The state in words, with what it is about."""
     progress: float | None
     """Of the dataset that is being built, 0 to 1."""
-    paused: str | None
+    paused: Words | None
     """Why it was told to pause."""
     parked: bool
     """It does nothing for the rest of this run."""
@@ -179,7 +180,7 @@ class DeviceAnswer(Answer):
     """Solutions proved."""
     shares: SharesAnswer
     faults: int
-    last_fault: str | None
+    last_fault: Words | None
     reading: ReadingAnswer
     efficiency: float | None
     """Hashes per joule over the last minute."""
@@ -238,7 +239,7 @@ class Status(Answer):
     """Seconds."""
     ready: bool
     """A device searches for a pool's job."""
-    reasons: tuple[str, ...]
+    reasons: tuple[Words, ...]
     """Why it is not ready, in sentences."""
     hashrate: HashrateAnswer
     tried: int
@@ -259,9 +260,9 @@ class Status(Answer):
     """That came in this run."""
     epochs: int
     """Changes of the epoch."""
-    light: str | None
+    light: Words | None
     """What happens to the light cache; null when it is ready."""
-    notice: str | None
+    notice: Words | None
     """The newest thing a pool wanted a person to read."""
     pool: PoolAnswer | None
     """The one that was connected to last."""
