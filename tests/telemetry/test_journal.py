@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from miner.telemetry import (
@@ -22,7 +20,6 @@ from miner.telemetry import (
     PoolRemark,
     ShareAnswered,
 )
-from miner.telemetry.cleaning import cleaned
 from miner.telemetry.journal import KEPT
 from miner.work import Outcome, Solution, Verdict
 from tests.fakes.device import Ticks, job_at
@@ -117,23 +114,6 @@ def test_subscribers_hear_until_they_leave_even_while_they_are_told(journal: Jou
     journal.say("test", "two")
     assert [e.text for e in heard] == ["one"]
     assert [e.text for e in stays] == ["one", "two"]
-
-
-def test_what_a_pool_says_is_cleaned_of_secrets() -> None:
-    def clean(text: str) -> str:
-        return text.replace("secret", "(hidden)")
-
-    lost = PoolLost("p", "the pool says: secret", 1.0)
-    notice = PoolNotice("p", "hello secret")
-    share = answered(Outcome.INVALID, "no secret here")
-    assert cleaned(lost, clean) == replace(lost, reason="the pool says: (hidden)")
-    assert cleaned(notice, clean) == replace(notice, text="hello (hidden)")
-    verdict = cleaned(share, clean)
-    assert isinstance(verdict, ShareAnswered)
-    assert verdict.verdict.text == "no (hidden) here"
-    assert verdict.verdict.solution is share.verdict.solution
-    fault = DeviceFault("a", "untouched")
-    assert cleaned(fault, clean) is fault
 
 
 def test_a_flood_of_faults_that_differ_in_their_numbers_is_one_sentence_in_a_while(
