@@ -21,7 +21,7 @@ sys.path.insert(0, str(CHECKOUT))
 from miner import __version__  # noqa: E402
 from miner.catalog import variants  # noqa: E402
 from miner.codegen.search import search_source  # noqa: E402
-from miner.devices.device import Device  # noqa: E402
+from miner.devices.device import Device, fill  # noqa: E402
 from miner.devices.registry import find_devices, named  # noqa: E402
 from miner.devices.selection import are_one  # noqa: E402
 from miner.devices.selftest import EVERY_NONCE, selftest  # noqa: E402
@@ -98,7 +98,7 @@ def grow(name: str, count: int) -> int:
     light = Light.of(epoch, light_cache(epoch))
     device = named(find_devices()[0], name).open()
     try:
-        for _ in device.generate(epoch, light.cache):
+        for _ in fill(device, epoch, light.cache):
             pass
         states = []
         for period in range(count):

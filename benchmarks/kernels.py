@@ -27,7 +27,7 @@ from host import cpu_model, source_hash, write_json  # noqa: E402
 from miner.catalog import variants  # noqa: E402
 from miner.codegen.search import search_source  # noqa: E402
 from miner.codegen.shape import shape_named  # noqa: E402
-from miner.devices.device import Device  # noqa: E402
+from miner.devices.device import Device, fill  # noqa: E402
 from miner.devices.registry import find_devices  # noqa: E402
 from miner.engine.dataset_proof import prove_dataset  # noqa: E402
 from miner.engine.kernel_proof import prove_kernel  # noqa: E402
@@ -135,7 +135,7 @@ def measure_dataset(device: Device, epoch: Epoch, light: Light, shape: str) -> d
     """Fill and prove the dataset by the family of `shape`; nodes a second without the build."""
     device.take_shape(shape_named(shape))
     begun = perf_counter()
-    steps = device.generate(epoch, light.cache)
+    steps = fill(device, epoch, light.cache)
     next(steps)
     built, busy = perf_counter(), process_time()
     for _ in steps:

@@ -13,7 +13,7 @@ from miner import __version__
 from miner.clock import SystemClock
 from miner.codegen.search import search_source
 from miner.codegen.shape import shape_named
-from miner.devices.device import Device
+from miner.devices.device import Device, fill
 from miner.devices.registry import Listed
 from miner.devices.selftest import EVERY_NONCE
 from miner.engine.dataset_proof import prove_dataset
@@ -49,7 +49,7 @@ def measure(
             device.take_shape(shape_named(shape))
         progress(f"dataset of epoch {epoch.number}: {epoch.dataset_bytes / 2**30:.2f} GiB")
         begun = clock.now()
-        for _ in device.generate(epoch, light.cache):
+        for _ in fill(device, epoch, light.cache):
             pass
         dataset_seconds = clock.now() - begun
         prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
@@ -124,7 +124,7 @@ def selftest_real(
         name = f"height {height}, epoch {epoch.number}, {epoch.dataset_bytes / 2**30:.2f} GiB"
         try:
             light = verifier.light(epoch)
-            for _ in device.generate(epoch, light.cache):
+            for _ in fill(device, epoch, light.cache):
                 pass
             prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
             period = variant.period_at(height)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.dataset import dataset_source, group_size, nodes_per_group
+from miner.codegen.dataset import group_size, nodes_per_group
 from miner.codegen.search import RESULT_SLOTS
 from miner.codegen.shape import LaunchShape, shape_named
 from miner.codegen.source import Source
@@ -119,7 +119,11 @@ class CudaDevice:
         return self._shape
 
     def take_shape(self, shape: LaunchShape) -> None:
-        """Use `shape` from the next `generate` on."""
+        """Use `shape` from the next `generate` on; raises `BuildFailed` for one of CPUs."""
+        if shape.family != "lanes":
+            raise BuildFailed(
+                f"{self._where}: the shape {shape.name!r} is made for CPUs; leave it out"
+            )
         self._base = self._shape = shape.split(1)
         self._fewest_buffers = shape.buffers
 
@@ -149,6 +153,10 @@ class CudaDevice:
         except BuildFailed as error:
             raise BuildFailed(f"{self._where}: {error}") from error
 
+    def discard(self, image: Image) -> None:
+        """Forget it on the disk too."""
+        self._builds.discard(image.source)
+
     def load(self, image: Image) -> CudaKernel:
         """Return the kernel; the one before it is unloaded."""
         with self._current(f"loading {image.source.title}"):
@@ -159,15 +167,10 @@ class CudaDevice:
             kernel.load(self._drv, image, "P" * self._shape.buffers + "PQQP")
         return kernel
 
-    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset in slices; see the contract."""
         self._free()
         drv, base = self._drv, self._base
-        if base.family != "lanes":
-            raise BuildFailed(
-                f"{self._where}: the shape {base.name!r} is made for CPUs; leave it out"
-            )
-        image = self.build(dataset_source(epoch, self.dialect, base))
         with self._current("taking memory for the dataset"):
             self._dataset = dataset = CudaDataset(
                 drv, self._stream, self._where, epoch, light.nbytes, self._fewest_buffers
@@ -176,7 +179,7 @@ class CudaDevice:
             drv.memcpy_htod_async(self._light, np.ascontiguousarray(light), self._stream)
             self._stream.synchronize()
             self._filler = CudaKernel()
-            self._filler.load(drv, image, "PPIII")
+            self._filler.load(drv, filler, "PPIII")
         self._shape = base.split(len(dataset.buffers))
         yield 0.0
         first, step = 0, _FIRST_SLICE

@@ -71,6 +71,13 @@ def target_of(capability: tuple[int, int], made_for: Compiler) -> Target:
     return Target(f"sm_{older[-1]}", is_ptx=True)
 
 
+def _key(source: Source, target: Target, made_for: Compiler) -> str:
+    """What decides the compiled bytes."""
+    return "\n".join(
+        (source.sha256, target.architecture, str(target.is_ptx), made_for.name, *ROOMIER)
+    )
+
+
 class Builds:
     """Compiles for cards of one compute capability; any thread may ask."""
 
@@ -94,14 +101,17 @@ class Builds:
                 + (", or nvidia-cuda-nvrtc-cu12" if made_for.version[0] > 12 else "")
             )
         target = target_of(self._capability, made_for)
-        key = "\n".join(
-            (source.sha256, target.architecture, str(target.is_ptx), made_for.name, *ROOMIER)
-        )
+        key = _key(source, target, made_for)
         code = self._cache.get(key)
         if code is None:
             code = self._compiled(made_for, source, target)
             self._cache.put(key, code)
         return code
+
+    def discard(self, source: Source) -> None:
+        """Have `source` compiled anew the next time; raises as `build` does."""
+        made_for = compiler()
+        self._cache.drop(_key(source, target_of(self._capability, made_for), made_for))
 
     def _compiled(self, made_for: Compiler, source: Source, target: Target) -> bytes:
         if not target.is_ptx:

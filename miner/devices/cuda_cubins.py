@@ -63,6 +63,11 @@ class CubinCache:
                 temporary.unlink(missing_ok=True)
             self._evict()
 
+    def drop(self, key: str) -> None:
+        """Keep nothing under `key` any more."""
+        with suppress(OSError):
+            self._path(key).unlink()
+
     def _path(self, key: str) -> Path:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.cubin"
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from miner.codegen.dataset import dataset_source
 from miner.codegen.search import RESULT_SLOTS as RESULT_SLOTS
 from miner.codegen.shape import LaunchShape
 from miner.codegen.source import Source
@@ -62,7 +63,7 @@ class Pending(Protocol):
 
 
 class Device(Protocol):
-    """An open device: opened, used and closed in one thread, except for `build`."""
+    """An open device: opened, used and closed in one thread, except for `build` and `discard`."""
 
     info: DeviceInfo
 
@@ -76,7 +77,8 @@ class Device(Protocol):
         """ "opencl" or "cuda"."""
 
     def take_shape(self, shape: LaunchShape) -> None:
-        """Use another launch shape than the device's own, from the next `generate` on."""
+        """Use another launch shape than the device's own, from the next `generate` on. Raises
+        `BuildFailed` for one that this kind of device cannot have."""
 
     def build(self, source: Source) -> Image:
         """Compile; any thread may call it. Raises `BuildFailed`, which names the log file."""
@@ -84,10 +86,15 @@ class Device(Protocol):
     def load(self, image: Image) -> Kernel:
         """Make the image callable here; the one loaded before it may be dropped."""
 
-    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+    def discard(self, image: Image) -> None:
+        """Keep nothing of `image`, which gave wrong results, so that its source is compiled anew;
+        any thread may call it."""
+
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset of `epoch` in slices of well under a second and yield the share
-        done, 0 to 1. `light` is its light cache, shape (light_items, 16). The old dataset is
-        gone at the first step. Raises `OutOfMemory` with the numbers."""
+        done, 0 to 1. `light` is its light cache, shape (light_items, 16), `filler` the program
+        of `filler_source`. The old dataset is gone at the first step. Raises `OutOfMemory` with
+        the numbers."""
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         """Return dataset nodes (64-byte items) as shape (count, 16)."""
@@ -104,6 +111,16 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Give everything back; the device is not used again."""
+
+
+def filler_source(device: Device, epoch: Epoch) -> Source:
+    """Return the text of the program that `device` fills the dataset of `epoch` with."""
+    return dataset_source(epoch, device.dialect, device.shape)
+
+
+def fill(device: Device, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+    """Generate with a program that is compiled here, in the calling thread, first."""
+    return device.generate(epoch, light, device.build(filler_source(device, epoch)))
 
 
 class Backend(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.dataset import dataset_source, group_size, nodes_per_group
+from miner.codegen.dataset import group_size, nodes_per_group
 from miner.codegen.search import RESULT_SLOTS
 from miner.codegen.shape import LaunchShape, shape_named
 from miner.codegen.source import Source
@@ -153,17 +153,18 @@ class OpenCLDevice:
         with _translated(f"loading {image.source.title}", self.info.name):
             return self._cl.Kernel(image.program, image.source.entry)
 
-    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+    def discard(self, image: Image) -> None:
+        """Nothing is kept of any."""
+
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset in slices; see the contract."""
         self._free()
         cl, name = self._cl, self.info.name
         dataset = DatasetBuffers(cl, self._queue, self.info, epoch, self._fewest_buffers)
         self._dataset = dataset
         self._shape = self._base.split(len(dataset.buffers))
-        source = dataset_source(epoch, self.dialect, self._base)
         with _translated("building the dataset", name):
-            image = self.build(source)
-            kernel = cl.Kernel(image.program, source.entry)
+            kernel = cl.Kernel(filler.program, filler.source.entry)
             flags = cl.mem_flags
             light_buffer = cl.Buffer(
                 self._context, flags.READ_ONLY | flags.COPY_HOST_PTR, hostbuf=light

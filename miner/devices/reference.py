@@ -73,7 +73,10 @@ class ReferenceDevice:
         """Return it."""
         return image
 
-    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+    def discard(self, image: Image) -> None:
+        """Nothing is kept of any."""
+
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Remember the light cache."""
         self._written.clear()
         self._light = Light.of(epoch, light)

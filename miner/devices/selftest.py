@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from miner.codegen.search import search_source
-from miner.devices.device import Device, Kernel
+from miner.codegen.source import Source
+from miner.devices.device import Device, Image, Kernel, filler_source
 from miner.errors import MinerError, WrongResult
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
@@ -48,20 +51,36 @@ def selftest(device: Device, variant: Variant, answers: int | None = None) -> Se
     return SelftestResult(device.info.name, variant.name, checked)
 
 
+@contextmanager
+def _believed(device: Device, source: Source) -> Iterator[Image]:
+    """Give the compiled `source`; where what it does is wrong, it is not kept."""
+    image = device.build(source)
+    try:
+        yield image
+    except WrongResult:
+        device.discard(image)
+        raise
+
+
 def _dataset(device: Device, light: Light) -> None:
     epoch = light.epoch
-    for _ in device.generate(epoch, light.cache):
-        pass
-    for first, count in ((0, 256), (epoch.nodes - 64, 64)):
-        got = device.read_nodes(first, count)
-        if not np.array_equal(got, dataset_nodes(epoch, light.cache, first, count)):
-            raise WrongResult(f"dataset nodes {first} to {first + count - 1} are wrong")
+    with _believed(device, filler_source(device, epoch)) as filler:
+        for _ in device.generate(epoch, light.cache, filler):
+            pass
+        for first, count in ((0, 256), (epoch.nodes - 64, 64)):
+            got = device.read_nodes(first, count)
+            if not np.array_equal(got, dataset_nodes(epoch, light.cache, first, count)):
+                raise WrongResult(f"dataset nodes {first} to {first + count - 1} are wrong")
 
 
 def _known_answer(device: Device, toy: Variant, light: Light, answer: KnownAnswer) -> None:
     period = toy.period_at(answer.height)
     source = search_source(toy, period, light.epoch, device.dialect, device.shape)
-    kernel: Kernel = device.load(device.build(source))
+    with _believed(device, source) as image:
+        _holds(device, device.load(image), toy, light, answer)
+
+
+def _holds(device: Device, kernel: Kernel, toy: Variant, light: Light, answer: KnownAnswer) -> None:
     count = device.round_up(1)
     first = min(answer.nonce, 2**64 - count)
     job = Job(
@@ -82,7 +101,7 @@ def _known_answer(device: Device, toy: Variant, light: Light, answer: KnownAnswe
             f"{where}: final hash starts with words {hit.final_words[0]:08x} "
             f"{hit.final_words[1]:08x}, not {words[0]:08x} {words[1]:08x}"
         )
-    hasher = Hasher.of(toy, period, light)
+    hasher = Hasher.of(toy, toy.period_at(answer.height), light)
     for nonce in (first, first + count - 1):
         digest = hasher.hash(answer.header_hash, nonce)
         wanted = tuple(np.frombuffer(digest.final_hash[:8], "<u4").tolist())

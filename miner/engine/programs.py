@@ -1,4 +1,4 @@
-"""Images of search programs, built in the background before they are needed."""
+"""Images of programs, built in the background before they are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from miner.codegen.shape import LaunchShape
 from miner.codegen.source import Source
-from miner.devices.device import Device, Image
+from miner.devices.device import Device, Image, filler_source
 from miner.engine.threads import WorkPool
 from miner.errors import BadValue
 from miner.progpow.epoch import Epoch
@@ -35,6 +35,14 @@ class Program:
     numbers: tuple[object, ...]
     period: int
     epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What decides the text of a program that fills datasets, beside dialect and shape."""
+
+    light_items: int
+    parents: int
 
 
 def program_of(job: Job) -> Program:
@@ -87,7 +95,7 @@ def _next_boundary(variant: Variant, height: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    program: Program
+    program: Program | Filling
     dialect: str
     shape: LaunchShape
 
@@ -125,19 +133,38 @@ class Programs:
         The future raises `BuildFailed`; it is cancelled where too many others were asked for
         before its turn came. Asking again after that builds again.
         """
-        return self._image(device, job.variant, job.period, job.epoch)
+        return self._search(device, job.variant, job.period, job.epoch)
 
     def prebuild(self, device: Device, job: Job) -> None:
         """Have the program that follows `job`'s built in the background."""
         following = next_program(job)
         if following is not None:
-            self._image(device, job.variant, *following)
+            self._search(device, job.variant, *following)
 
     def discard(self, device: Device, job: Job) -> None:
         """Forget the image of `job`'s program: it gave wrong results."""
-        key = _Key(program_of(job), device.dialect, device.shape)
+        self._discard(device, _group_of(device), program_of(job))
+
+    def filler(self, device: Device, epoch: Epoch) -> Future[Image]:
+        """Return the image that `device` fills the dataset of `epoch` with; the future is as that
+        of `request`."""
+        key = _Key(_filling(epoch), device.dialect, device.shape.split(1))
+        return self._image(device, _fillers_of(device), key, lambda: filler_source(device, epoch))
+
+    def discard_filler(self, device: Device, epoch: Epoch) -> None:
+        """Forget the image of that program: it gave wrong results."""
+        self._discard(device, _fillers_of(device), _filling(epoch))
+
+    def _discard(
+        self, device: Device, group: tuple[object, ...], program: Program | Filling
+    ) -> None:
+        shape = device.shape if isinstance(program, Program) else device.shape.split(1)
         with self._lock:
-            self._groups.get(_group_of(device), OrderedDict()).pop(key, None)
+            entry = self._groups.get(group, OrderedDict()).pop(
+                _Key(program, device.dialect, shape), None
+            )
+        if entry is not None and entry.future.done() and not entry.failed:
+            device.discard(entry.future.result())
 
     def forget(self, device: Device) -> None:
         """Let go of a device that is about to be closed; waits for its running builds, at most
@@ -147,17 +174,28 @@ class Programs:
             entries = [entry for entry in (*kept, *self._dropped) if entry.device is device]
             if not _shares(device):
                 self._groups.pop(_group_of(device), None)
+                self._groups.pop(_fillers_of(device), None)
         running = [entry.future for entry in entries if not entry.future.cancel()]
         concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
 
-    def _image(self, device: Device, variant: Variant, period: int, epoch: Epoch) -> Future[Image]:
+    def _search(self, device: Device, variant: Variant, period: int, epoch: Epoch) -> Future[Image]:
         dialect, shape = device.dialect, device.shape
         key = _Key(program_at(variant, period, epoch), dialect, shape)
-        group_name = _group_of(device)
+        return self._image(
+            device, _group_of(device), key,
+            lambda: self._search_source(variant, period, epoch, dialect, shape),
+        )  # fmt: skip
 
+    def _image(
+        self,
+        device: Device,
+        group_name: tuple[object, ...],
+        key: _Key,
+        source_of: Callable[[], Source],
+    ) -> Future[Image]:
         def build() -> Image:
-            source = self._search_source(variant, period, epoch, dialect, shape)
-            return self._same_text(group_name, source, shape) or device.build(source)
+            source = source_of()
+            return self._same_text(group_name, source, key.shape) or device.build(source)
 
         with self._lock:
             group = self._groups.setdefault(group_name, OrderedDict())
@@ -186,6 +224,15 @@ class Programs:
 
 def _shares(device: Device) -> bool:
     return bool(getattr(device, "shares_images", False))
+
+
+def _filling(epoch: Epoch) -> Filling:
+    return Filling(epoch.light_items, epoch.parents)
+
+
+def _fillers_of(device: Device) -> tuple[object, ...]:
+    """Apart, so that they and the images of searches do not drive each other out."""
+    return ("fillers", *_group_of(device))
 
 
 def _group_of(device: Device) -> tuple[object, ...]:

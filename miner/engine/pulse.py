@@ -87,12 +87,15 @@ class WatchedDevice:
     def build(self, source: Source) -> Image:
         return self._device.build(source)
 
+    def discard(self, image: Image) -> None:
+        self._device.discard(image)
+
     def load(self, image: Image) -> Kernel:
         with self._pulse.call("loading a kernel", LOADING_SECONDS):
             return self._device.load(image)
 
-    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
-        slices = self._device.generate(epoch, light)
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
+        slices = self._device.generate(epoch, light, filler)
         while True:
             with self._pulse.call("a slice of the dataset", SLICE_SECONDS):
                 done = next(slices, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from random import Random
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from miner.clock import Clock
 from miner.codegen.shape import shape_named
-from miner.devices.device import Device, DeviceInfo, Kernel
+from miner.devices.device import Device, DeviceInfo, Image, Kernel
 from miner.devices.selection import Tuning
 from miner.engine.batch import TARGET_SECONDS
 from miner.engine.dataset_proof import NodeOf, prove_dataset
@@ -243,25 +244,40 @@ class Worker:
             seconds = tools.clock.now() - begun
             tools.report(DatasetBuilding(name, epoch.number, done, seconds, epoch.dataset_bytes))
 
+        building = tools.programs.filler(device, epoch)
         tools.programs.request(device, job)  # is built while the dataset grows
         try:
             light = tools.light_of(epoch, moved_on)
         except Interrupted:
             return False
-        if moved_on():
+        filler = self._built(building, moved_on)
+        if filler is None or moved_on():
             return False
         begun = tools.clock.now()
         tell(0.0)
-        for done in device.generate(epoch, light):
+        for done in device.generate(epoch, light, filler):
             self._mailbox.wait(lambda: moved_on() or not self._mailbox.paused)
             if moved_on():
                 return False
             tell(min(done, UNPROVED))
-        repaired = prove_dataset(device, epoch, light, tools.node_of, self._random)
+        try:
+            repaired = prove_dataset(device, epoch, light, tools.node_of, self._random)
+        except WrongResult:
+            tools.programs.discard_filler(device, epoch)
+            raise
         if repaired:
             tools.report(DeviceFault(name, f"{repaired} wrong nodes of its dataset were repaired"))
         tell(1.0)
         return True
+
+    def _built(self, building: Future[Image], moved_on: Callable[[], bool]) -> Image | None:
+        """Wait for it; None when a stop or another job came first. Raises `BuildFailed`."""
+        building.add_done_callback(lambda _: self._mailbox.poke())
+        with self.pulse.call("building a kernel", BUILDING_SECONDS):
+            self._mailbox.wait(lambda: building.done() or moved_on())
+        if self._mailbox.stopping or not building.done() or building.cancelled():
+            return None
+        return building.result()
 
     def _fresh_kernel(self, device: Device, job: Job, program: Program) -> Kernel | None:
         """Return a proved kernel; None when the newest job needs another one by now."""
@@ -274,13 +290,10 @@ class Worker:
         reason = ""
         for _ in range(2):
             begun = tools.clock.now()
-            building = tools.programs.request(device, job)
-            building.add_done_callback(lambda _: self._mailbox.poke())
-            with self.pulse.call("building a kernel", BUILDING_SECONDS):
-                self._mailbox.wait(lambda b=building: b.done() or moved_on())  # type: ignore[misc]
-            if self._mailbox.stopping or not building.done() or building.cancelled():
+            image = self._built(tools.programs.request(device, job), moved_on)
+            if image is None:
                 return None
-            kernel = device.load(building.result())
+            kernel = device.load(image)
             try:
                 prove_kernel(device, kernel, job, tools.hash_of, self._random)
             except WrongResult as error:

@@ -63,6 +63,27 @@ def test_the_next_program_is_built_once_ahead_with_its_own_epoch(programs):
     assert device.orders.built == ["period 2499 epoch 0", "period 2500 epoch 1"]
 
 
+def test_what_fills_datasets_and_what_searches_do_not_drive_each_other_out(programs):
+    device = fake_device()
+    filler = programs.filler(device, TOY.epoch_at(0)).result(WAIT)
+    for period in range(2 * KEPT):
+        programs.request(device, job_at(3 * period)).result(WAIT)
+    assert programs.filler(device, TOY.epoch_at(0)).result(WAIT) is filler
+    assert len(device.orders.built) == 2 * KEPT
+
+
+def test_what_is_discarded_is_built_anew_and_kept_nowhere(programs):
+    device = fake_device()
+    epoch = TOY.epoch_at(0)
+    filler = programs.filler(device, epoch).result(WAIT)
+    image = programs.request(device, job_at(0)).result(WAIT)
+    programs.discard_filler(device, epoch)
+    programs.discard(device, job_at(0))
+    assert device.orders.discarded == [filler, image]
+    assert programs.filler(device, epoch).result(WAIT) is not filler
+    assert programs.request(device, job_at(0)).result(WAIT) is not image
+
+
 def test_requests_of_one_program_share_a_build(programs):
     device = fake_device(Orders(build_gate=threading.Event()))
     futures = [programs.request(device, job_at(0, header=n)) for n in range(3)]

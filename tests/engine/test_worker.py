@@ -118,12 +118,31 @@ async def test_repaired_nodes_are_told():
     assert "2 wrong nodes" in rig.of(DeviceFault)[0].reason
 
 
+async def test_a_dataset_that_stays_wrong_has_its_program_built_anew():
+    """What was compiled wrongly, and is kept, would be wrong after each start."""
+    rig = Rig(Orders(corrupt={0}, unrepairable=True))
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until(lambda: len(rig.orders[0].discarded) == 2)
+    assert {image.source.entry for image in rig.orders[0].discarded} == {"dataset"}
+    assert len(rig.orders[0].fillers) >= 2
+
+
+async def test_what_fills_a_dataset_is_built_once_for_all_that_are_alike():
+    rig = Rig(*(Orders(shares_images=True) for _ in range(3)))
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until(lambda: len({e.device for e in rig.of(Launched)}) == 3)
+    assert sum(len(orders.fillers) for orders in rig.orders) == 1
+
+
 async def test_a_kernel_that_is_wrong_once_is_built_again():
     rig = Rig(Orders(wrong_kernels=1))
     async with rig.running() as engine:
         engine.work_on(job_at(0))
         await rig.until(lambda: rig.of(Launched))
     assert rig.orders[0].built[:2] == ["period 0 epoch 0"] * 2
+    assert [image.wrong for image in rig.orders[0].discarded] == [True]
     assert len(rig.of(DeviceFault)) == 1
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.shape import LaunchShape, shape_named
 from miner.codegen.source import Source
-from miner.devices.device import RESULT_SLOTS, DeviceInfo, Found, Hit
+from miner.devices.device import RESULT_SLOTS, DeviceInfo, Found, Hit, fill
 from miner.errors import BuildFailed, DeviceError, DeviceHung
 from miner.progpow.epoch import Epoch, FixedSizes
 from miner.progpow.variant import Variant
@@ -118,6 +118,8 @@ class Orders:
 
     built: list[str] = field(default_factory=list)
     launched: list[tuple[Job, NonceRange]] = field(default_factory=list)
+    fillers: list[Source] = field(default_factory=list)
+    discarded: list[FakeImage] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
     slices: int = 0
@@ -187,6 +189,9 @@ class FakeDevice:
         return shape_named("gpu")
 
     def build(self, source: Source) -> FakeImage:
+        if source.entry == "dataset":
+            self.orders.fillers.append(source)
+            return FakeImage(source)
         if self.orders.build_gate is not None:
             assert self.orders.build_gate.wait(WAIT)
         self.orders.built.append(source.text)
@@ -202,7 +207,13 @@ class FakeDevice:
         assert threading.get_ident() == self._thread
         return image
 
-    def generate(self, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
+    def discard(self, image: FakeImage) -> None:
+        self.orders.discarded.append(image)
+
+    def generate(
+        self, epoch: Epoch, light: NDArray[np.uint32], filler: FakeImage
+    ) -> Iterator[float]:
+        assert filler.source.entry == "dataset"
         assert threading.get_ident() == self._thread
         if self.orders.fail_generate:
             self.orders.fail_generate -= 1
@@ -260,6 +271,6 @@ def fake_device(
 
 def filled_device(epoch: Epoch, orders: Orders | None = None) -> FakeDevice:
     device = fake_device(orders)
-    for _ in device.generate(epoch, light_of(epoch)):
+    for _ in fill(device, epoch, light_of(epoch)):
         pass
     return device

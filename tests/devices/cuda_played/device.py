@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from miner.catalog import variants
 from miner.codegen.search import search_source
 from miner.codegen.shape import shape_named
+from miner.codegen.source import Source
 from miner.devices.device import Device, Image
+from miner.devices.device import fill as device_fill
+from miner.devices.nvrtc import Cubin
 from miner.devices.registry import find_devices
-from miner.devices.selftest import EVERY_NONCE
+from miner.devices.selftest import EVERY_NONCE, selftest
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed, DeviceError, OutOfMemory
@@ -58,7 +62,7 @@ def device() -> Iterator[Device]:
 
 
 def fill(device: Device, variant: Any = TOY) -> list[float]:
-    return list(device.generate(variant.epoch_at(0), LIGHT))
+    return list(device_fill(device, variant.epoch_at(0), LIGHT))
 
 
 def job(height: int = 0) -> Job:
@@ -109,7 +113,7 @@ def test_datasets_that_follow_each_other_leave_nothing_behind(device: Device) ->
         fill(device)
         assert alive() == before
     device.load(image(device))
-    slices = device.generate(LARGE.epoch_at(0), LIGHT)
+    slices = device_fill(device, LARGE.epoch_at(0), LIGHT)
     next(slices)
     assert alive()["bytes"] > before["bytes"]
     slices.close()  # left in the middle, as for a job of another epoch
@@ -186,6 +190,32 @@ def test_what_was_compiled_is_there_after_a_restart() -> None:
         device.close()
         made.append(len(COMPILER.made))
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("entry", ["dataset", "search"])
+def test_a_program_that_was_compiled_wrongly_once_does_not_stay(
+    entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    compile_ = COMPILER.compile
+
+    def spoiled(source: Source, architecture: str) -> Cubin:
+        prime = "0x01000193u"
+        assert prime in source.text
+        broken = source.text.replace(prime, "0x01000195u") if source.entry == entry else source.text
+        return compile_(replace(source, text=broken), architecture)
+
+    monkeypatch.setattr(COMPILER, "compile", spoiled)
+    device = FOUND["NVIDIA Played 3080"].open()
+    wrong = selftest(device, variants()["kawpow"], answers=1).problem
+    assert wrong is not None
+    assert ("dataset nodes" in wrong) == (entry == "dataset")
+    device.close()
+    monkeypatch.undo()
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    device = FOUND["NVIDIA Played 3080"].open()
+    assert selftest(device, variants()["kawpow"], answers=1).problem is None
+    device.close()
 
 
 def test_a_card_newer_than_the_compiler_gets_text_for_its_driver(
@@ -339,9 +369,9 @@ def test_a_card_that_another_program_holds() -> None:
 
 
 def test_a_shape_for_cpus_is_refused(device: Device) -> None:
-    device.take_shape(shape_named("cpu"))
     with pytest.raises(BuildFailed, match="'cpu' is made for CPUs"):
-        fill(device)
+        device.take_shape(shape_named("cpu"))
+    works(device)
 
 
 def test_every_card_has_a_thread_of_its_own() -> None:
