@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import sqlite3
 import threading
@@ -22,6 +23,12 @@ AGE_SECONDS = 3600.0
 """How often shares are looked at for their age."""
 
 DAY = 86400.0
+OLDEST_KEPT = f"""SELECT min(?, coalesce((
+    SELECT DISTINCT CAST(found_at / {DAY} AS INTEGER) * {DAY} FROM shares ORDER BY 1 DESC
+    LIMIT 1 OFFSET ?), 0))"""
+"""Where age begins: at so many seconds, but not before so many later days have shares. By the
+clock alone, one jump of it would empty the file."""
+
 KEPT = 0.9
 """Part of the bound that is left filled when the oldest shares go, so that they go seldom."""
 
@@ -158,7 +165,9 @@ class Store:
         now = self._wall()
         if self._aged_at is not None and abs(now - self._aged_at) < AGE_SECONDS:
             return
-        before = now - self._max_days * DAY
+        (before,) = connection.execute(
+            OLDEST_KEPT, (now - self._max_days * DAY, max(1, math.ceil(self._max_days)) - 1)
+        ).fetchone()
         connection.execute("BEGIN IMMEDIATE")
         gone = connection.execute("DELETE FROM shares WHERE found_at < ?", (before,)).rowcount
         connection.execute(

@@ -291,13 +291,30 @@ def test_shares_and_runs_go_with_age(begin: Callable[..., Life]) -> None:
     old = begin(max_days=10)
     old.lived()
     old.ledger.close()
-    young = begin(max_days=10, seconds=9 * DAY)
+    young = begin(max_days=10, seconds=1000.0 + DAY)
+    for day in range(1, 10):
+        young.lived()
+        assert len(young.shares()) == 1 + day
+        young.clock.seconds += DAY
     young.lived()
-    assert len(young.shares()) == 2
-    young.clock.seconds += 2 * DAY
-    young.lived()
-    assert [share.run for share in young.shares()] == [young.ledger.run_id] * 2
+    assert [share.run for share in young.shares()] == [young.ledger.run_id] * 10
     assert [run.id for run in LedgerReader(young.path).runs()] == [young.ledger.run_id]
+
+
+def test_a_jump_of_the_clock_costs_at_most_the_oldest_day(life: Life) -> None:
+    for _ in range(91):
+        life.lived()
+        life.ledger.flush()
+        life.clock.seconds += DAY
+    before = len(life.shares())
+    jump = 50 * 365 * DAY
+    life.clock.seconds += jump
+    for _ in range(3):
+        life.lived()
+        life.ledger.flush()
+    life.clock.seconds += 3601 - jump
+    life.lived()
+    assert len(life.shares()) == before + 4 - 1
 
 
 def test_two_miners_share_one_file(begin: Callable[..., Life]) -> None:
