@@ -146,19 +146,22 @@ def _problems(loaded: Loaded) -> Iterator[str]:
 
 def _heat_problems(loaded: Loaded) -> Iterator[str]:
     """Yield a sentence for a start that no device can have a stop for."""
+    from miner.devices.selection import PARTS, start_of
+    from miner.errors import BadValue
     from miner.settings.complaint import key_name
 
     devices = loaded.settings.devices
     places: dict[Place, object] = {("devices",): devices}
     places |= {("devices", "tune", number): block for number, block in enumerate(devices.tune)}
-    for start in ("temperature_start", "memory_temperature_start"):
-        stop = start.replace("start", "stop")
-        if any(getattr(table, stop) is not None for table in places.values()):
+    for part in PARTS:
+        if any(getattr(table, f"{part}temperature_stop") is not None for table in places.values()):
             continue
         for place, table in places.items():
-            if getattr(table, start) is not None:
-                where = loaded.gathered.nearest((*place, start)).where
-                yield f"{where}: {key_name((*place, start))}: needs a {stop} above it"
+            try:
+                start_of(part, None, getattr(table, f"{part}temperature_start"))
+            except BadValue as error:
+                where = loaded.gathered.nearest((*place, error.field)).where
+                yield f"{where}: {key_name(place)}.{error}"
 
 
 def _pool_problems(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
-from miner.errors import ConfigError
+from miner.errors import BadValue, ConfigError
 from miner.work import DeviceInfo
 
-RESUME_BELOW = 15.0
+COOLING = 15.0
 """°C below the stop at which a device goes on, where nobody says otherwise."""
+
+PARTS = ("", "memory_")
+"""Beginnings of the keys of what has limits of its own: the core, the memory."""
 
 _PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 
@@ -27,7 +32,7 @@ class Tuning:
     temperature_stop: float | None = None
     """°C of the core at which it rests; None: it is never stopped for its heat."""
     temperature_start: float | None = None
-    """°C below which it goes on; set where `temperature_stop` is."""
+    """°C at which it goes on, or below; set where `temperature_stop` is."""
     memory_temperature_stop: float | None = None
     memory_temperature_start: float | None = None
 
@@ -90,7 +95,7 @@ def tuning_of(
     """Return what is wanted of the device: `base`, overridden key by key by the blocks (name,
     tuning) that match it, the last one last.
 
-    A start that nobody gave, or that a later stop leaves behind, is `RESUME_BELOW` under its
+    A start that nobody gave, or that a later stop leaves behind, is `COOLING` under its
     stop. Raises `ConfigError` where a start is not below its stop.
     """
     effective = base
@@ -102,33 +107,43 @@ def tuning_of(
             for field in fields(tuning)
             if getattr(tuning, field.name) is not None
         }
-        for prefix in ("", "memory_"):
-            stop, start = f"{prefix}temperature_stop", f"{prefix}temperature_start"
+        for part in PARTS:
+            stop, start = f"{part}temperature_stop", f"{part}temperature_start"
             if stop in given and start not in given:
                 inherited = getattr(effective, start)
                 if inherited is not None and inherited >= given[stop]:
                     given[start] = None
         effective = replace(effective, **given)
-    for prefix in ("", "memory_"):
-        effective = _with_start(effective, prefix, info.name)
-    return effective
+    starts: dict[str, Any] = {}
+    for part in PARTS:
+        high, key = getattr(effective, f"{part}temperature_stop"), f"{part}temperature_start"
+        try:
+            starts[key] = start_of(part, high, getattr(effective, key))
+        except BadValue as error:
+            hint = "give both in the [[devices.tune]] that matches it last"
+            raise ConfigError(f"device {info.name}: {error}; {hint}") from error
+    return replace(effective, **starts)
 
 
-def _with_start(tuning: Tuning, prefix: str, device: str) -> Tuning:
-    stop, start = f"{prefix}temperature_stop", f"{prefix}temperature_start"
-    high, low = getattr(tuning, stop), getattr(tuning, start)
-    if high is None:
-        if low is not None:
-            raise ConfigError(f"device {device}: {start} = {low:g} needs a {stop} above it")
-        return tuning
-    if low is None:
-        return replace(tuning, **{start: high - RESUME_BELOW})
-    if low >= high:
-        raise ConfigError(
-            f"device {device}: {start} = {low:g} is not below its {stop} = {high:g}; give both in "
-            "the [[devices.tune]] that matches it last"
-        )
-    return tuning
+def start_of(part: str, stop: float | None, start: float | None) -> float | None:
+    """Return the °C at which a device goes on that pauses at `stop`: `start`, or `COOLING` below
+    its stop where nobody gave one. `part` is one of `PARTS`.
+
+    Raises `BadValue`, which names the key, for a start that is not below its stop or has none,
+    and for a stop that is no number.
+    """
+    stop_key, start_key = f"{part}temperature_stop", f"{part}temperature_start"
+    if stop is None:
+        if start is not None:
+            raise BadValue(start_key, f"needs a {stop_key} above it")
+        return None
+    if not math.isfinite(stop):
+        raise BadValue(stop_key, f"{stop:g} is no temperature in °C")
+    if start is None:
+        return stop - COOLING
+    if not start < stop:
+        raise BadValue(start_key, f"{start:g} is not below {stop:g}, its {stop_key}")
+    return start
 
 
 def _pci(text: str) -> tuple[int, int, int, int] | None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from miner.errors import BadValue
+from miner.devices.selection import PARTS, start_of
 from miner.telemetry import Reading
-
-COOLING = 15.0
-"""Degrees below the stop at which a device goes on, where the user did not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeatLimits:
     """°C at which a device pauses and goes on; a stop of None is no limit.
 
-    A start of None is `COOLING` below its stop. Raises `BadValue` for a start that is not below
-    its stop, or that has none.
+    A start of None becomes what `start_of` makes of it; it raises `BadValue`.
     """
 
     temperature_stop: float | None = None
@@ -27,9 +22,9 @@ class HeatLimits:
     memory_temperature_start: float | None = None
 
     def __post_init__(self) -> None:
-        for prefix in ("", "memory_"):
-            name = f"{prefix}temperature_start"
-            start = _start(name, getattr(self, f"{prefix}temperature_stop"), getattr(self, name))
+        for part in PARTS:
+            name = f"{part}temperature_start"
+            start = start_of(part, getattr(self, f"{part}temperature_stop"), getattr(self, name))
             object.__setattr__(self, name, start)
 
 
@@ -87,22 +82,6 @@ class HeatGuard:
         return "overheating: " + "; ".join(
             _words(state, part) for part in parts if _holds(state, part)
         )
-
-
-def _start(name: str, stop: float | None, start: float | None) -> float | None:
-    if stop is None:
-        if start is not None:
-            raise BadValue(name, f"{start:g} °C needs a {name.replace('start', 'stop')} above it")
-        return None
-    if not math.isfinite(stop):
-        raise BadValue(name.replace("start", "stop"), f"{stop:g} is no temperature in °C")
-    if start is None:
-        return stop - COOLING
-    if not start < stop:
-        raise BadValue(
-            name, f"{start:g} °C must be below the {stop:g} °C at which the device pauses"
-        )
-    return start
 
 
 def _parts(limits: HeatLimits, reading: Reading) -> list[_Part]:

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from miner.codegen.shape import shape_named
-from miner.devices.selection import Tuning
+from miner.devices.selection import PARTS, Tuning, start_of
 from miner.errors import BadValue
 from miner.pool.limits import Limits
 from miner.pool.schemes import PLAIN, SCHEMES
@@ -110,22 +110,22 @@ class _Temperatures(_Model):
     temperature_stop: Celsius | None = Field(default=None, examples=[85])
     """°C of the core at which a device rests; without it, heat stops none."""
     temperature_start: Celsius | None = Field(default=None, examples=[70])
-    """°C of the core below which it goes on; 15 under `temperature_stop` where left out."""
+    """°C of the core at which it goes on, or below; 15 under its stop where left out."""
     memory_temperature_stop: Celsius | None = Field(default=None, examples=[100])
     """°C of the memory at which a device rests, where the device tells it."""
     memory_temperature_start: Celsius | None = Field(default=None, examples=[85])
-    """°C of the memory below which it goes on; 15 under its stop where left out."""
+    """°C of the memory at which it goes on, or below; 15 under its stop where left out."""
 
     @model_validator(mode="after")
     def _start_below_stop(self) -> Self:
-        for prefix in ("", "memory_"):
-            stop = getattr(self, f"{prefix}temperature_stop")
-            start = getattr(self, f"{prefix}temperature_start")
-            if stop is not None and start is not None and start >= stop:
-                raise ValueError(
-                    f"{prefix}temperature_start must be below {prefix}temperature_stop: "
-                    f"{start:g} is not below {stop:g}"
-                )
+        for part in PARTS:
+            stop = getattr(self, f"{part}temperature_stop")
+            start = getattr(self, f"{part}temperature_start")
+            try:
+                # Without a stop here, the one of another table may hold.
+                start_of(part, stop, start if stop is not None else None)
+            except BadValue as error:
+                raise ValueError(str(error)) from error
         return self
 
 

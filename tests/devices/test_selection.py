@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.devices.reference import ReferenceBackend
-from miner.devices.selection import RESUME_BELOW, Tuning, are_one, matches, tuning_of
+from miner.devices.selection import COOLING, Tuning, are_one, matches, tuning_of
 from miner.errors import ConfigError
 
 CARD = replace(
@@ -93,18 +93,26 @@ def test_a_start_that_nobody_gave_lies_below_the_stop() -> None:
     assert tuning_of(CARD, 0, [], Tuning(temperature_stop=80)).temperature_start == 65
     base = Tuning(temperature_stop=90, temperature_start=80)
     cooler = [("*", Tuning(temperature_stop=70))]
-    assert tuning_of(CARD, 0, cooler, base).temperature_start == 70 - RESUME_BELOW
+    assert tuning_of(CARD, 0, cooler, base).temperature_start == 70 - COOLING
 
 
 @pytest.mark.parametrize(
     ("base", "block", "sentence"),
     [
-        (Tuning(temperature_stop=60), Tuning(temperature_start=70), "= 70 is not below its temp"),
-        (Tuning(), Tuning(temperature_start=70), "= 70 needs a temperature_stop above it"),
+        (
+            Tuning(temperature_stop=60),
+            Tuning(temperature_start=70),
+            "temperature_start: 70 is not below 60, its temperature_stop; give both",
+        ),
+        (
+            Tuning(),
+            Tuning(temperature_start=70),
+            "temperature_start: needs a temperature_stop above it",
+        ),
         (
             Tuning(),
             Tuning(memory_temperature_start=70),
-            "memory_temperature_start = 70 needs a memory_temperature_stop",
+            "memory_temperature_start: needs a memory_temperature_stop",
         ),
     ],
 )
@@ -133,4 +141,4 @@ def test_any_blocks(blocks: list[tuple[str, Tuning]]) -> None:
         given_ = [getattr(t, key) for name, t in blocks if name != "no" and getattr(t, key)]
         assert getattr(found, key) == (given_[-1] if given_ else None)
     stop = found.temperature_stop
-    assert found.temperature_start == (stop - RESUME_BELOW if stop else None)
+    assert found.temperature_start == (stop - COOLING if stop else None)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pynvml  # type: ignore[import-untyped]
 
-from miner.sensors.heat import COOLING, HeatLimits
+from miner.devices.selection import COOLING
+from miner.sensors.heat import HeatLimits
 from miner.sensors.watch import LONGEST
 from miner.settings.model import DeviceSettings
 

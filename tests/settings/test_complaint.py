@@ -96,7 +96,7 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
         (FILE + "[api]\ntoken = 't'\ntoken_file = 'f'\n",
          "line 7: api: give either token or token_file"),
         (FILE + "[devices]\ntemperature_stop = 70\ntemperature_start = 70\n",
-         "line 8: devices: temperature_start must be below temperature_stop: 70 is not below 70"),
+         "line 8: devices: temperature_start: 70 is not below 70, its temperature_stop"),
         (FILE + "[[devices.tune]]\nmatch = '*'\nmemory_temperature_stop = 151\n",
          ("line 8: devices.tune[1].memory_temperature_stop: 151 is too large: it must be 150 or "
          "less")),
