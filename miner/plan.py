@@ -108,6 +108,8 @@ class Mining:
     """Texts that no view may show."""
     wallets: Sequence[str] = field(default=(), repr=False)
     """Texts that views may show in part."""
+    notes: Sequence[tuple[str, str]] = ()
+    """Topics and sentences: what a person should know before it begins."""
     read: Callable[[], Read] | None = field(default=None, repr=False)
     """Reads the settings once more; raises `UsageError`."""
     fixed: Mapping[str, object] = field(default_factory=dict, repr=False)

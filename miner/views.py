@@ -46,6 +46,8 @@ class Views:
         )
         self._log = self._new_log(redact)
         self._ledger = self._new_ledger()
+        for topic, text in mining.notes:
+            journal.say(topic, text)
 
     def write(self, line: str) -> None:
         """Show a line that belongs to nothing that happened."""

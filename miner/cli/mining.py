@@ -183,5 +183,5 @@ def _mine(config: Path | None, given: dict[str, Any]) -> None:
 
     # Drivers are slow to answer and compile a trial, and who is inside of one hears no signal.
     with WorkPool("start", 1, patience=lambda: 0.0) as start:
-        mining = start.submit(mining_of, lambda: load(config, given, os.environ), write).result()
+        mining = start.submit(mining_of, lambda: load(config, given, os.environ)).result()
     asyncio.run(run_mine(mining))

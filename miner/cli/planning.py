@@ -46,9 +46,9 @@ _SHORTEST_SECRET = 6
 _SHORTEST_WALLET = 20
 
 
-def mining_of(read: Callable[[], Loaded], write: Callable[[str], None]) -> Mining:
-    """Return what a run needs to be told, and print what a person should know of it; `read` loads
-    the settings, now and whenever they are to be read again.
+def mining_of(read: Callable[[], Loaded]) -> Mining:
+    """Return what a run needs to be told; `read` loads the settings, now and whenever they are to
+    be read again.
 
     Raises `UsageError` or `NoUsableDevice`.
     """
@@ -61,8 +61,6 @@ def mining_of(read: Callable[[], Loaded], write: Callable[[str], None]) -> Minin
     use, out, missing = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
     tunings = _tunings(settings, use)
     token = token_of(settings.api)
-    for line in _lines(settings, pools, use, out, missing):
-        write(line)
 
     def again() -> Read:
         new = read().settings
@@ -95,6 +93,7 @@ def mining_of(read: Callable[[], Loaded], write: Callable[[str], None]) -> Minin
         ledger=_ledger(settings),
         secrets=_secrets(pools, token),
         wallets=_wallets(pools),
+        notes=tuple(_notes(settings, pools, use, out, missing)),
         read=again,
         fixed=_fixed(settings, tunings),
     )
@@ -180,29 +179,27 @@ def _wallets(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if len(text) >= _SHORTEST_WALLET))
 
 
-def _lines(
+def _notes(
     settings: Settings,
     pools: Sequence[PoolUrl],
     use: Sequence[Listed],
     out: Sequence[Listed],
     missing: Sequence[str],
-) -> Iterator[str]:
-    """Yield what a person should know before the run begins."""
+) -> Iterator[tuple[str, str]]:
+    """Yield topics and sentences: what a person should know before the run begins."""
     # Who mines on another vendor's cards has no use for being told of CUDA at each start.
     vendors = {one.info.vendor for one in use if one.info.kind == "gpu"}
     told = [] if vendors and "nvidia" not in vendors else missing
     for sentence in [*told, *exposed(settings), *_unmatched(settings, [*use, *out])]:
-        yield f"note      {sentence}"
+        yield "note", sentence
     for left in out:
-        yield f"note      {left.info.name} is not used: {left.info.unusable}"
+        yield "note", f"{left.info.name} is not used: {left.info.unusable}"
     for found in use:
-        yield f"device    {found.info.name} {found.info.model}, {found.info.driver}"
+        yield "device", f"{found.info.name} {found.info.model}, {found.info.driver}"
     for url in pools:
         if url.tls_insecure and url.transport.has_tls:
-            yield (
-                f"note      {url.label}: its certificate is not checked, so that anyone in "
-                "between can take your shares"
-            )
+            what = "its certificate is not checked, so that anyone in between can take your shares"
+            yield "note", f"{url.label}: {what}"
 
 
 def _unmatched(settings: Settings, devices: Sequence[Listed]) -> Iterator[str]:

@@ -49,7 +49,9 @@ def open_console(
     where there is no terminal, or a dumb one, is plain, and says so."""
     output = Output(stream)
     if kind == "json":
-        return JsonConsole(telemetry, journal, clock, output.line, level, redact)
+        records = JsonConsole(telemetry, journal, clock, output.line, level, redact)
+        output.phrase = records.note
+        return records
     alive = output.isatty() and _can_be_drawn_on(environ.get("TERM", ""))
     if kind in ("auto", "live") and alive:
         # What draws is loaded where something is drawn.

@@ -7,6 +7,7 @@ import io
 import os
 import select
 from collections import deque
+from collections.abc import Callable
 from typing import TextIO
 
 HELD = 1000
@@ -32,6 +33,8 @@ class Output(io.TextIOBase):
         self._stream = stream
         self._held: deque[str] = deque(maxlen=HELD)
         self._lost = 0
+        self.phrase: Callable[[str], str] = str
+        """Makes a line of a sentence of the stream's own."""
         self._gone = False
         self._poll = _poll_of(stream)
 
@@ -56,7 +59,8 @@ class Output(io.TextIOBase):
         """Write what was held back."""
         while self._held and self.ready:
             if self._lost:
-                self.write(f"({self._lost} lines are left out: nobody read them)\n")
+                lost = self.phrase(f"({self._lost} lines are left out: nobody read them)")
+                self.write(f"{lost}\n")
                 self._lost = 0
             self.write(self._held.popleft() + "\n")
             self.flush()

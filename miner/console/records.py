@@ -25,8 +25,11 @@ class JsonConsole(LineConsole):
         self._print(status_record(snapshot, self._feed.clean))
 
     def write(self, line: str) -> None:
-        text = self._feed.clean(line)
-        self.entry(Entry(0, self._clock.wall(), Level.INFO, "note", text))
+        self._print(self.note(self._feed.clean(line)))
+
+    def note(self, text: str) -> str:
+        """Return the object that says `text`, which is in no journal."""
+        return entry_record(Entry(0, self._clock.wall(), Level.INFO, "note", text))
 
 
 def entry_record(entry: Entry) -> str:

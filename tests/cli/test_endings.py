@@ -120,11 +120,11 @@ STARTING = """
 import os, signal, sys, threading
 from miner import cli
 from miner.cli import planning
-def mining_of(read, write):
-    write("looking for devices")
+def mining_of(read):
+    print("looking for devices", flush=True)
     os.kill(os.getpid(), signal.{signal})
     threading.Event().wait(20)  # as a driver that compiles
-    write("mining")
+    print("mining")
 planning.mining_of = mining_of
 sys.argv = ["progpow-miner", "mine", "-a", "kawpow", "-o", "127.0.0.1:9", "-u", "w"]
 cli.main()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from io import StringIO
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.console import JsonConsole, Redactor
+from miner.console import JsonConsole, Redactor, open_console
+from miner.console.output import HELD, Output
 from miner.console.records import entry_record, status_record
-from miner.telemetry import Entry, Level, Reading, SensorsRead
+from miner.telemetry import Entry, Journal, Level, Reading, SensorsRead, Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, Rig, busy_rig
 
@@ -95,3 +98,16 @@ async def test_a_run_is_told_in_objects_and_nothing_else() -> None:
 def test_time_is_utc() -> None:
     line = entry_record(Entry(1, FakeClock().wall(), Level.INFO, "x", "y"))
     assert json.loads(line)["at"].endswith("Z")
+
+
+def test_every_line_is_an_object_also_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream, reads = FakeClock(), StringIO(), [False]
+    monkeypatch.setattr(Output, "ready", property(lambda output: reads[0]))
+    console = open_console("json", Telemetry(clock), Journal(clock), clock, stream)
+    for number in range(HELD + 1):
+        console.write(f"line {number}")
+    reads[0] = True
+    console.write("the last")
+    lines = [json.loads(line)["text"] for line in stream.getvalue().splitlines()]
+    assert lines[0] == "(2 lines are left out: nobody read them)"
+    assert lines[-1] == "the last"

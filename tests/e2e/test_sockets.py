@@ -165,8 +165,6 @@ def test_only_the_pools_and_the_api_have_sockets(
         for line in miner.process.stdout:
             miner.lines.append(line)
             watch.look()
-            if not line.startswith("{"):
-                continue
             entry = json.loads(line)
             if entry["topic"] == "api":
                 ports[entry["text"].split()[0]] = entry["text"].rstrip("/").rpartition(":")[2]
