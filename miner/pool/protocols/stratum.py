@@ -31,6 +31,9 @@ ODD_LINES = 20
 SENTENCES = 50
 """Oddities that one connection may bring to a person's notice, each of them once."""
 
+KEPT_REQUESTS = 500
+"""Newest requests whose answers are known for theirs: some pools answer no report ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -163,6 +166,8 @@ class Stratum(ABC):
         """Return a request; `more` are members beside its parameters (None: no parameters)."""
         self.last_id += 1
         self._requests[self.last_id] = method
+        while len(self._requests) > KEPT_REQUESTS:
+            del self._requests[next(iter(self._requests))]
         message: dict[str, Any] = {"id": self.last_id, "method": method}
         if params is not None:
             message["params"] = params

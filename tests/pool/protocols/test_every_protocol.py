@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
+from miner.pool.protocols.events import ShareAnswer
 from miner.pool.protocols.lines import LINE_LIMIT
 from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
+from miner.work import Outcome
+from tests.fakes.device import job_at
 from tests.fakes.variants import KAWPOW
-from tests.pool.protocols.dialogue import TRANSCRIPTS
+from tests.pool.protocols.dialogue import TRANSCRIPTS, answer, solution
 
 KINDS = pytest.mark.parametrize("kind", PROTOCOLS.values(), ids=list(PROTOCOLS))
 MUTATIONS = 10_000
@@ -88,6 +91,27 @@ def test_ten_thousand_mutated_lines_crash_nothing_and_leave_nothing(kind: type[S
         if number % 1000 == 0:
             kept.append(len(dialogue._requests) + len(dialogue._said) + len(dialogue._unsent))
     assert max(kept) < 1000
+
+
+@KINDS
+def test_what_a_pool_never_answers_does_not_pile_up(kind: type[Stratum]) -> None:
+    dialogue = begun(kind)
+    for _ in range(3000):
+        dialogue.report_hashrate(10**6, bytes(32))
+        dialogue.nudge()
+    assert len(dialogue._requests) < 1000
+
+
+@KINDS
+def test_the_newest_requests_are_known_whatever_was_never_answered(kind: type[Stratum]) -> None:
+    dialogue = begun(kind)
+    for _ in range(3000):
+        dialogue.report_hashrate(10**6, bytes(32))
+    share = solution(job_at())
+    dialogue.submit(share)
+    number = dialogue.last_id
+    (event,) = dialogue.receive(answer(number))
+    assert event == ShareAnswer(number, Outcome.ACCEPTED, "")
 
 
 @KINDS
