@@ -15,7 +15,8 @@ from miner.pool.protocols.events import JobReceived, Message, PoolEvent, Subscri
 from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
 from miner.pool.recording import HIDDEN
-from miner.pool.session import SentNonces, Session
+from miner.pool.sent import SentNonces
+from miner.pool.session import Session
 from miner.pool.tape import Closed, Dialogue, Found, Hashrate, Received, Record, Sent
 from miner.progpow.variant import Variant
 from miner.work import Job, Outcome, Solution, Verdict

@@ -9,7 +9,7 @@ from random import Random
 from miner.clock import Clock
 from miner.pool.backoff import delays
 from miner.pool.detection import Detection
-from miner.pool.session import SentNonces
+from miner.pool.sent import SentNonces
 from miner.pool.url import PoolUrl
 
 TRIES = 3
