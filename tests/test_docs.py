@@ -29,7 +29,8 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def shell_lines(page: Path) -> list[str]:
     inline = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
-    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    joined = [block.replace("\\\n", " ") for block in blocks(page, "sh")]
+    lines = [line for block in joined for line in block.splitlines()]
     return [line for line in lines + inline if line]
 
 

@@ -14,10 +14,11 @@ from miner.devices.selection import Tuning
 from miner.engine.dataset_proof import NodeOf
 from miner.engine.kernel_proof import HashOf
 from miner.engine.late import LatePolicy
+from miner.engine.limits import Limits
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Programs
 from miner.engine.threads import Running, Threads, WorkPool
-from miner.engine.worker import LightOf, Limits, Tools, Worker
+from miner.engine.worker import LightOf, Tools, Worker
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.telemetry import (
     CandidateRefuted,

@@ -18,6 +18,7 @@ from miner.devices.selection import Tuning
 from miner.engine.batch import TARGET_SECONDS
 from miner.engine.dataset_proof import NodeOf, prove_dataset
 from miner.engine.kernel_proof import HashOf, prove_kernel
+from miner.engine.limits import Limits
 from miner.engine.mailbox import Mailbox
 from miner.engine.nonces import NonceAllocator
 from miner.engine.programs import Program, Programs, program_of
@@ -35,27 +36,6 @@ raises `Interrupted` soon after `should_stop()` became true."""
 
 UNPROVED = 0.999
 """The most of a dataset that is reported as done before it is proved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is put up with before a device rests; times are seconds."""
-
-    first_rest: float = 1.0
-    """After the first failure; it doubles with each one in a row."""
-    longest_rest: float = 60.0
-    failures: int = 5
-    """Failures in a row that park a device for the rest of the run."""
-    steady: float = 60.0
-    """A failure this long after the first launch is not in a row with those before it, unless
-    it is a wrong result."""
-    wrong: int = 10
-    """Wrong candidates among the last `judged` that have the device reopened."""
-    judged: int = 20
-    unproved: int = 64
-    """Candidates of one device that may wait for the CPU; beyond that it searches no further."""
-    stop: float = 4.0
-    """How long a stop waits for the devices' threads."""
 
 
 @dataclass(frozen=True, slots=True)

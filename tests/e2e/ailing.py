@@ -16,7 +16,7 @@ from miner import cli  # noqa: E402
 from miner.api.server import ApiOptions  # noqa: E402
 from miner.catalog import load_variant  # noqa: E402
 from miner.engine import engine, pulse  # noqa: E402
-from miner.engine.worker import Limits  # noqa: E402
+from miner.engine.limits import Limits  # noqa: E402
 from miner.plan import LedgerPlan, Live, Mining  # noqa: E402
 from miner.pool.url import parse_pool_url  # noqa: E402
 from miner.run import mine  # noqa: E402

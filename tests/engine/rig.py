@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from miner.devices.selection import Tuning
 from miner.engine.engine import Engine
+from miner.engine.limits import Limits
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
-from miner.engine.worker import Limits
 from miner.telemetry import Event
 from miner.work import Job, Solution, Verdict
 from tests.fakes.device import (
