@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -102,17 +102,8 @@ def tuning_of(
     for name, tuning in blocks:
         if not matches(info, index, name):
             continue
-        given = {
-            field.name: getattr(tuning, field.name)
-            for field in fields(tuning)
-            if getattr(tuning, field.name) is not None
-        }
-        for part in PARTS:
-            stop, start = f"{part}temperature_stop", f"{part}temperature_start"
-            if stop in given and start not in given:
-                inherited = getattr(effective, start)
-                if inherited is not None and inherited >= given[stop]:
-                    given[start] = None
+        given = {key: value for key, value in asdict(tuning).items() if value is not None}
+        given |= dict.fromkeys(left_behind(asdict(effective), given))
         effective = replace(effective, **given)
     starts: dict[str, Any] = {}
     for part in PARTS:
@@ -123,6 +114,18 @@ def tuning_of(
             hint = "give both in the [[devices.tune]] that matches it last"
             raise ConfigError(f"device {info.name}: {error}; {hint}") from error
     return replace(effective, **starts)
+
+
+def left_behind(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the starts in `earlier` that a stop in `later`, which has no start of its
+    own, is not above. What is no number is left to whoever judges it."""
+    keys = []
+    for part in PARTS:
+        key = f"{part}temperature_start"
+        start, stop = earlier.get(key), later.get(f"{part}temperature_stop")
+        if key not in later and isinstance(start, int | float) and isinstance(stop, int | float):
+            keys += [key] if start >= stop else []
+    return keys
 
 
 def start_of(part: str, stop: float | None, start: float | None) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from miner.devices.selection import left_behind
 from miner.errors import ConfigError
 from miner.settings.environment import from_environment
 from miner.settings.keys import FLAGS
@@ -169,6 +170,9 @@ def _merged(
         else:
             _forget(gathered, (*place, key))
         merged[key] = value
+    for key in left_behind(under, over):
+        del merged[key]
+        _forget(gathered, (*place, key))
     return merged
 
 

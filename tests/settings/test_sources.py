@@ -271,3 +271,27 @@ def test_truth_in_a_variable(truth: bool, data: st.DataObject) -> None:
 def test_the_names_that_the_commands_read_themselves() -> None:
     assert {CONFIG_VARIABLE, PASSWORD_VARIABLE, COOKIE_VARIABLE} <= set(OTHER_VARIABLES)
     assert of_environment.CONFIG_VARIABLE == CONFIG_VARIABLE
+
+
+@pytest.mark.parametrize("part", ["", "memory_"])
+@pytest.mark.parametrize("source", ["environment", "flag"])
+@pytest.mark.parametrize(("stop", "start"), [(65, None), (70, None), (70.5, 70.0)])
+def test_a_later_stop_leaves_an_earlier_start_behind_that_is_not_below_it(
+    tmp_path: Path, part: str, source: str, stop: float, start: float | None
+) -> None:
+    text = f"[devices]\n{part}temperature_stop = 85\n{part}temperature_start = 70\n"
+    key = f"{part}temperature_stop"
+    environ = {f"PROGPOW_MINER_DEVICES_{key.upper()}": str(stop)} if source != "flag" else {}
+    flags = {"devices": {key: stop}} if source == "flag" else {}
+    loaded = load(written(tmp_path, FILE + text), flags, environ)
+    assert getattr(loaded.settings.devices, f"{part}temperature_start") == start
+    assert loaded.origin(("devices", key)).kind == source
+    kept = loaded.origin(("devices", f"{part}temperature_start")).kind
+    assert kept == ("default" if start is None else "file")
+
+
+def test_a_stop_that_is_no_number_leaves_the_sentence_to_the_model(tmp_path: Path) -> None:
+    text = "[devices]\ntemperature_stop = 85\ntemperature_start = 70\n"
+    with pytest.raises(ConfigError, match="TEMPERATURE_STOP"):
+        environ = {"PROGPOW_MINER_DEVICES_TEMPERATURE_STOP": "hot"}
+        load(written(tmp_path, FILE + text), environ=environ)
