@@ -11,17 +11,10 @@ from typing import Any
 
 from miner import telemetry
 from miner.clock import Clock
-from miner.errors import (
-    Banned,
-    ConnectionLost,
-    EveryPoolRefused,
-    PoolError,
-    PoolRefused,
-    WrongDialect,
-)
-from miner.pool.backoff import LONGEST
+from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
 from miner.pool.connections import Connection, Connections, Hearing
 from miner.pool.detection import Detection
+from miner.pool.endings import Ending, Endings
 from miner.pool.notices import Notices
 from miner.pool.patience import Patience
 from miner.pool.protocols.events import (
@@ -39,9 +32,6 @@ from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
 from miner.pool.visit import Visit
 from miner.work import Job, Solution, Verdict
-
-ANOTHER_DIALECT_SECONDS = 1.0
-"""Between two tries of different protocols with one pool that answers."""
 
 LANDING_SECONDS = 1.0
 """Without a share for so long, all launches that were in flight are taken to have landed."""
@@ -78,6 +68,7 @@ class PoolClient:
         give_up: float | None = None,
     ) -> None:
         self._turns = Turns(pools, clock, random, _detection)
+        self._endings = Endings(self._turns, clock)
         self._connections = connections
         self._work_on, self._emit = work_on, emit
         self._clock = clock
@@ -132,13 +123,17 @@ class PoolClient:
             pool = self._turns.current
             if wait := self._turns.shut_for(pool):
                 await self._pause(pool.url, "it shut us out before", wait)
-            elif (ended := await self._one_turn(pool)) is not None:
-                reason, wait = ended
-                await self._pause(pool.url, reason, wait)
+                continue
+            ending = await self._one_turn(pool)
+            if ending.wait is None:
+                self._refusals.append(f"{pool.url.label}: {ending.reason}")
+                self._emit(telemetry.PoolLost(pool.url.label, ending.reason, None))
+            else:
+                await self._pause(pool.url, ending.reason, ending.wait)
         raise EveryPoolRefused(f"no pool is left: {'; '.join(self._refusals) or 'none is named'}")
 
-    async def _one_turn(self, pool: Standing) -> tuple[str, float] | None:
-        """Try `pool` once; return how that ended and how long to wait, None if it is dropped."""
+    async def _one_turn(self, pool: Standing) -> Ending:
+        """Try `pool` once."""
         self._pools_changed.clear()
         to = self._visit.onwards(pool.url) if self._visit else pool.url
         visit = self._visit = Visit(pool, to)
@@ -148,65 +143,10 @@ class PoolClient:
         except PoolError as error:
             failure, reason = error, str(error)
         if not self._turns.are_of(pool):
-            return OTHER_POOLS, 0.0  # how it ended is no matter of the new list
-        return (reason, self._left(visit)) if failure is None else self._after(failure, visit)
-
-    def _after(self, failure: PoolError, visit: Visit) -> tuple[str, float] | None:
-        """Return what `_one_turn` does where the pool failed."""
-        pool = visit.pool
-        if isinstance(failure, Banned):
-            return str(failure), self._turns.shut_out()
-        if not isinstance(failure, PoolRefused):
-            if visit.misunderstood(failure) and not pool.detection.found:
-                pool.detection.misfit()
-            return str(failure), self._failed(visit)
-        if isinstance(failure, WrongDialect) and not pool.detection.named:
-            if pool.detection.found and visit.ready_at is None:
-                pool.detection.doubt()
-                return str(failure), self._failed(visit)
-            title = PROTOCOLS[pool.detection.current].title
-            if pool.detection.misfit():
-                return (
-                    f"it does not take {title}, another protocol is tried",
-                    ANOTHER_DIALECT_SECONDS,
-                )
-            failure = WrongDialect("it speaks no protocol of ours")
-        if not pool.accepted:
-            self._drop(pool, str(failure))
-            return None
-        return str(failure), self._failed(visit)
-
-    def _failed(self, visit: Visit) -> float:
-        if visit.for_first:
-            return self._turns.return_to_first()
-        self._steadied(visit)
-        return self._turns.failed()
-
-    def _left(self, visit: Visit) -> float:
-        """Return how long to wait after we left a pool in peace: for another, or as it asked."""
-        if visit.for_first:
-            return self._turns.return_to_first()
-        asked = visit.asked
-        if asked is None:
-            return 0.0
-        wait = min(asked.wait, LONGEST)
-        steady = self._steadied(visit)
-        host = (asked.host or "").lower()
-        if host and host != self._turns.current.url.host:
-            self._turns.go_to(host)
-        return wait if steady else self._turns.failed(wait)
-
-    def _steadied(self, visit: Visit) -> bool:
-        """Return whether the login held; then earlier failures are forgotten."""
-        steady = visit.steady(self._clock.now())
-        if steady:
-            self._turns.steady()
-        return steady
-
-    def _drop(self, pool: Standing, reason: str) -> None:
-        self._turns.drop()
-        self._refusals.append(f"{pool.url.label}: {reason}")
-        self._emit(telemetry.PoolLost(pool.url.label, reason, None))
+            return Ending(OTHER_POOLS, 0.0)  # how it ended is no matter of the new list
+        if failure is None:
+            return Ending(reason, self._endings.left(visit))
+        return self._endings.failed(failure, visit)
 
     async def _woken(self, seconds: float) -> bool:
         """Sleep; return early, and True, where the list of pools changes."""
