@@ -74,7 +74,7 @@ def to_nowhere() -> None:
 @click.option("-R", "--report-hashrate", is_flag=True, default=None, help="Tell the pool.")
 @click.option("--rig", metavar="NAME", help="This rig's name; the host's where left out.")
 @click.option("--temp-stop", type=float, metavar="CELSIUS", help="Heat at which a device rests.")
-@click.option("--temp-start", type=float, metavar="CELSIUS", help="Heat below which it goes on.")
+@click.option("--temp-start", type=float, metavar="CELSIUS", help="Heat at which it goes on.")
 @click.option("--api", metavar="HOST:PORT|off", help="Where API and dashboard listen.")
 @click.option("--api-token-file", metavar="FILE", help="File whose first line is the API's token.")
 @click.option("-l", "--log-file", metavar="FILE", help="Write the log there as well.")

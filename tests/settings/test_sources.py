@@ -292,6 +292,6 @@ def test_a_later_stop_leaves_an_earlier_start_behind_that_is_not_below_it(
 
 def test_a_stop_that_is_no_number_leaves_the_sentence_to_the_model(tmp_path: Path) -> None:
     text = "[devices]\ntemperature_stop = 85\ntemperature_start = 70\n"
+    environ = {"PROGPOW_MINER_DEVICES_TEMPERATURE_STOP": "hot"}
     with pytest.raises(ConfigError, match="TEMPERATURE_STOP"):
-        environ = {"PROGPOW_MINER_DEVICES_TEMPERATURE_STOP": "hot"}
         load(written(tmp_path, FILE + text), environ=environ)
