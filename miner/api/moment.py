@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 class Moment:
     """Takes a snapshot by `take` only where a moment has passed since the one before, or anything
-    but a launch has happened: to sum up a quarter of an hour of twelve cards takes some 10 ms,
-    which clients must not be able to ask for as often as they like."""
+    but a launch has happened: what is made of it for twelve cards takes milliseconds, which
+    clients must not be able to ask for as often as they like."""
 
     def __init__(self, take: Callable[[], Snapshot], telemetry: Telemetry, clock: Clock) -> None:
         self._take, self._clock = take, clock

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import click
 
@@ -68,7 +69,8 @@ def main() -> None:
     except OSError:
         to_nowhere()  # what a full disk did not take would be tried once more, and fail
     if code == DeviceHung.exit_code or _something_runs_on():
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(code)  # the interpreter would wait for a thread in a driver or a compiler
     sys.exit(code)
 
@@ -107,7 +109,8 @@ def _open_closed_streams() -> None:
 
 
 def _told(error: MinerError) -> int:
-    click.echo(f"progpow-miner: {error}", err=True)
+    with suppress(OSError):  # of a terminal that is gone; the code is told all the same
+        click.echo(f"progpow-miner: {error}", err=True)
     return error.exit_code
 
 

@@ -90,8 +90,11 @@ def test_a_closed_output_does_not_keep_the_miner_from_mining(
     assert ran.stderr.startswith("progpow-miner: no pool for 0.1 s")
 
 
-def test_a_closed_error_output_keeps_the_exit_code(tmp_path: Path) -> None:
-    ran = shell("2>&-", *mining(tmp_path))
+@pytest.mark.parametrize("redirection", ["2>&-", pytest.param("2>/dev/full", marks=needs_full)])
+def test_an_error_output_that_takes_nothing_keeps_the_exit_code(
+    tmp_path: Path, redirection: str
+) -> None:
+    ran = shell(redirection, *mining(tmp_path))
     assert ran.returncode == 4
     assert "Traceback" not in ran.stdout
 

@@ -108,7 +108,7 @@ def _thread(index: int, device: DeviceSnapshot, kind: str) -> dict[str, Any]:
 def _connection(snapshot: Snapshot, name: str) -> dict[str, Any]:
     pool = snapshot.pool
     since = pool.connected_at if pool else None
-    seconds = snapshot.at - since if since is not None else 0.0
+    seconds = max(snapshot.at - since, 0.0) if since is not None else 0.0
     shares = counts(pool.shares) if pool else None
     latency = pool.latency if pool else None
     accepted = shares.accepted if shares else 0
