@@ -12,7 +12,7 @@ from aiohttp import web
 
 from miner.api.connection import Hall, Limits
 from miner.api.endpoints import Endpoints
-from miner.api.listening import is_loopback, written
+from miner.api.listening import keep_apart, written
 from miner.api.pages import routes as pages
 from miner.api.panels.http import routes as panels
 from miner.api.security import errors, guard, harden_answer
@@ -71,7 +71,7 @@ class ApiServer:
 
     async def __aenter__(self) -> ApiServer:
         options, sources, limits = self._options, self._sources, self._limits
-        _check(options)
+        keep_apart("listen", options.host, options.port, options.token is not None)
         streams = Streams(sources, limits.streams)
         self._runner = web.AppRunner(
             self._application(streams), shutdown_timeout=limits.close_seconds
@@ -144,13 +144,3 @@ class ApiServer:
             self._listener = self._runner = self._hall = self.url = None
         # An aborted connection is told so in the loop's next turn.
         await asyncio.sleep(0)
-
-
-def _check(options: ApiOptions) -> None:
-    if options.token is not None and not options.token.strip():
-        raise ConfigError("token under [api]: is empty; write one, or leave it out")
-    if options.token is None and not is_loopback(options.host):
-        raise ConfigError(
-            f"listen under [api]: {written(options.host, options.port)} can be reached from other "
-            "machines; set token_file, or listen on 127.0.0.1"
-        )

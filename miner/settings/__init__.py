@@ -1,6 +1,6 @@
 """What the user asked for, validated once."""
 
-from miner.settings.listening import address_of, is_loopback
+from miner.settings.listening import address_of
 from miner.settings.loading import Loaded, examine, load, load_settings
 from miner.settings.model import (
     ApiSettings,
@@ -28,7 +28,6 @@ __all__ = [
     "TuneSettings",
     "address_of",
     "examine",
-    "is_loopback",
     "load",
     "load_settings",
 ]

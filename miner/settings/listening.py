@@ -1,13 +1,18 @@
-"""Addresses to listen on, as a person writes them."""
+"""Addresses to listen on as a person writes them, and the token that guards them."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
+
+from miner.api.listening import is_loopback
 
 OFF = "off"
 """What may be written in place of an empty address."""
 
+SHORTEST_TOKEN = 16
+"""Characters, where other machines may try."""
+
+_EVERYWHERE = {"0.0.0.0", "::"}
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
 
 
@@ -30,12 +35,29 @@ def address_of(listen: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def is_loopback(listen: str) -> bool:
-    """Tell whether only this machine can reach the checked "host:port"; nobody reaches ""."""
+def lets_in_others(listen: str) -> bool:
+    """Tell whether other machines can reach the checked "host:port"; nobody reaches ""."""
     address = address_of(listen)
-    if address is None or address[0].lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address[0]).is_loopback
-    except ValueError:
+    return address is not None and not is_loopback(address[0])
+
+
+def collide(one: str, other: str) -> bool:
+    """Tell whether two checked addresses cannot both be listened on."""
+    first, second = address_of(one), address_of(other)
+    if first is None or second is None or first[1] != second[1] or not first[1]:
         return False
+    hosts = {host.lower().replace("localhost", "127.0.0.1") for host, _ in (first, second)}
+    return len(hosts) == 1 or not hosts.isdisjoint(_EVERYWHERE)
+
+
+def token_problem(token: str, others: bool) -> str | None:
+    """Return why `token` cannot guard the API, None where it can; `others`: also against other
+    machines."""
+    if not re.fullmatch("[!-~]+", token):
+        return "must be printable ASCII without blanks, as `openssl rand -hex 32` prints it"
+    if others and len(token) < SHORTEST_TOKEN:
+        return (
+            f"has {len(token)} characters: one that lets other machines in needs "
+            f"{SHORTEST_TOKEN} or more, as `openssl rand -hex 32` prints it"
+        )
+    return None

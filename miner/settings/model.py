@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,7 +21,7 @@ from miner.devices.selection import PARTS, Tuning, start_of
 from miner.errors import BadValue
 from miner.pool.limits import Limits
 from miner.pool.schemes import PLAIN, SCHEMES
-from miner.settings.listening import checked, is_loopback
+from miner.settings.listening import checked, collide, lets_in_others, token_problem
 
 PLACEHOLDER = "PUT_YOUR_WALLET_HERE"
 """Stands for the wallet in a file that `config init` wrote."""
@@ -182,7 +183,8 @@ class ApiSettings(_Model):
     listen: Listen = "127.0.0.1:4067"
     """Address to listen on; "" or "off": none."""
     token: SecretStr | None = Field(default=None, examples=["a-long-random-text"])
-    """Needed for whatever changes something, and for listening on more than loopback."""
+    """Needed for whatever changes something, and for listening on more than loopback; printable
+    ASCII without blanks, there of at least 16 characters."""
     token_file: FilePath | None = Field(default=None, examples=["/etc/progpow-miner/token"])
     """File whose first line is the token, in place of `token`."""
     hosts: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
@@ -198,16 +200,37 @@ class ApiSettings(_Model):
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        if self.token is not None and not self.token.get_secret_value().strip():
-            raise ValueError("token must not be empty")
         if self.token is not None and self.token_file is not None:
             raise ValueError("give either token or token_file")
-        if self.token is None and self.token_file is None and not is_loopback(self.listen):
-            raise ValueError(
-                f"listen = {self.listen!r} lets other machines in: give token_file (or token), or "
-                "listen on 127.0.0.1"
-            )
+        for name, listen in self.addresses().items():
+            if lets_in_others(listen) and self.token is None and self.token_file is None:
+                raise ValueError(
+                    f"{name} = {listen!r} lets other machines in: give token_file (or token), or "
+                    "listen on 127.0.0.1"
+                )
+        if self.token is not None:
+            problem = token_problem(self.token.get_secret_value().strip(), self.lets_in_others())
+            if problem is not None:
+                raise ValueError(f"token {problem}")
         return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        for (name, listen), (other, elsewhere) in combinations(self.addresses().items(), 2):
+            if collide(listen, elsewhere):
+                raise ValueError(
+                    f"{other} = {elsewhere!r} is taken by {name} = {listen!r}: give one of them "
+                    "another port"
+                )
+        return self
+
+    def addresses(self) -> dict[str, str]:
+        """Return what is listened on, by key; "" is nothing."""
+        return {"listen": self.listen, "ethminer": self.ethminer, "sgminer": self.sgminer}
+
+    def lets_in_others(self) -> bool:
+        """Tell whether other machines can reach any of it."""
+        return any(map(lets_in_others, self.addresses().values()))
 
 
 class LogSettings(_Model):

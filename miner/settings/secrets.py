@@ -11,6 +11,7 @@ from miner.errors import ConfigError
 from miner.pool.url import DEFAULT_PASSWORD
 from miner.settings.keys import SECRETS
 from miner.settings.lines import Place
+from miner.settings.listening import token_problem
 from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings, Settings
 
@@ -50,7 +51,10 @@ def first_line(path: Path, what: str) -> str:
 def token_of(api: ApiSettings) -> str | None:
     """Return the API's token, from its file where it has one; raises `ConfigError`."""
     if api.token_file is not None:
-        return first_line(api.token_file, "token file")
+        token = first_line(api.token_file, "token file")
+        if problem := token_problem(token, api.lets_in_others()):
+            raise ConfigError(f"token file {api.token_file}: the token {problem}")
+        return token
     return api.token.get_secret_value().strip() if api.token is not None else None
 
 

@@ -28,7 +28,7 @@ def sources(rig: Rig) -> Sources:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "rig1.lan", ""])
 async def test_others_may_reach_it_only_with_a_token(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"^listen under \[api\]: .* set token_file, or listen"):
+    with pytest.raises(ConfigError, match=r"^\[api\] listen = .* set \[api\] token_file, or"):
         async with ApiServer(ApiOptions(host=host, port=0), sources(Rig())):
             raise AssertionError("it listens")
 
@@ -42,13 +42,6 @@ async def test_with_a_token_it_listens_everywhere(serve: Serve) -> None:
 async def test_localhost_is_this_machine_however_it_is_written() -> None:
     async with ApiServer(ApiOptions(host="LocalHost", port=0), sources(Rig())) as server:
         assert server.url is not None
-
-
-@pytest.mark.parametrize("token", ["", "  "])
-async def test_an_empty_token_is_none(token: str) -> None:
-    with pytest.raises(ConfigError, match=r"^token under \[api\]: is empty"):
-        async with ApiServer(ApiOptions(port=0, token=token), sources(Rig())):
-            raise AssertionError("it listens")
 
 
 async def test_an_address_that_is_taken() -> None:

@@ -91,7 +91,7 @@ def test_files_may_lie_in_a_home_folder(
 
 def test_what_is_off_is_not_there(path: Path, tmp_path: Path) -> None:
     token = tmp_path / "token"
-    token.write_text("a-long-token\n")
+    token.write_text("a-rather-long-token\n")
     flags = {
         "api": {"listen": "off", "sgminer": "[::1]:4028", "token_file": str(token)},
         "ledger": {"enabled": False},
@@ -102,12 +102,12 @@ def test_what_is_off_is_not_there(path: Path, tmp_path: Path) -> None:
     assert mining.sgminer is not None
     assert (mining.sgminer.host, mining.sgminer.port) == ("::1", 4028)
     assert mining.log.file == tmp_path / "log"
-    assert "a-long-token" in mining.secrets
+    assert "a-rather-long-token" in mining.secrets
 
 
 def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) -> None:
     token = tmp_path / "token"
-    token.write_text("t\n")
+    token.write_text("a-token-that-guards\n")
     environ = {
         "PROGPOW_MINER_API_LISTEN": "0.0.0.0:0",
         "PROGPOW_MINER_API_TOKEN_FILE": str(token),
@@ -116,7 +116,12 @@ def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) ->
     }
     api = mining_of(lambda: load(path, environ=environ)).api
     assert api is not None
-    assert (api.host, api.port, api.explicit, api.token) == ("0.0.0.0", 0, True, "t")
+    assert (api.host, api.port, api.explicit, api.token) == (
+        "0.0.0.0",
+        0,
+        True,
+        "a-token-that-guards",
+    )
     assert (api.hosts, api.panels) == (("rig.lan", "rig"), True)
 
 

@@ -92,7 +92,27 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
         ("api.listen = '192.168.0.2:1'\n" + FILE,
          ("line 1: api: listen = '192.168.0.2:1' lets other machines in: give token_file (or "
          "token), or listen on 127.0.0.1")),
-        ("api = { token = ' ' }\n" + FILE, "line 1: api: token must not be empty"),
+        (FILE + "[api]\ntoken_file = 'f'\nethminer = '0.0.0.0:1'\nsgminer = '127.0.0.1:1'\n",
+         ("line 9: api: sgminer = '127.0.0.1:1' is taken by ethminer = '0.0.0.0:1': give one of "
+         "them another port")),
+        (FILE + "[api]\nethminer = 'localhost:4067'\n",
+         ("line 7: api: ethminer = 'localhost:4067' is taken by listen = '127.0.0.1:4067': give "
+         "one of them another port")),
+        (FILE + "[api]\nethminer = '0.0.0.0:3333'\n",
+         ("line 7: api: ethminer = '0.0.0.0:3333' lets other machines in: give token_file (or "
+         "token), or listen on 127.0.0.1")),
+        (FILE + "[api]\nsgminer = '[::]:4028'\n",
+         ("line 7: api: sgminer = '[::]:4028' lets other machines in: give token_file (or "
+         "token), or listen on 127.0.0.1")),
+        ("api = { token = ' ' }\n" + FILE,
+         ("line 1: api: token must be printable ASCII without blanks, as `openssl rand -hex 32` "
+         "prints it")),
+        (FILE + "[api]\ntoken = \"a\\nb\"\n",
+         ("line 7: api: token must be printable ASCII without blanks, as `openssl rand -hex 32` "
+         "prints it")),
+        (FILE + "[api]\ntoken = 'fifteenletters!'\nsgminer = '0.0.0.0:1'\n",
+         ("line 7: api: token has 15 characters: one that lets other machines in needs 16 or "
+         "more, as `openssl rand -hex 32` prints it")),
         (FILE + "[api]\ntoken = 't'\ntoken_file = 'f'\n",
          "line 7: api: give either token or token_file"),
         (FILE + "[devices]\ntemperature_stop = 70\ntemperature_start = 70\n",

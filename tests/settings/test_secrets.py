@@ -110,15 +110,30 @@ def test_mining_says_no_secret_either(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_token_comes_from_its_file_or_its_key(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("from the file\nnot this\n")
+    (tmp_path / "token").write_text("from-the-file\nnot this\n")
     assert token_of(ApiSettings()) is None
     assert token_of(ApiSettings.model_validate({"token": " t "})) == "t"
-    assert token_of(ApiSettings(token_file=tmp_path / "token")) == "from the file"
+    assert token_of(ApiSettings(token_file=tmp_path / "token")) == "from-the-file"
     (tmp_path / "token").write_text("\N{ZERO WIDTH NO-BREAK SPACE}marked\n", encoding="utf-8")
     assert token_of(ApiSettings(token_file=tmp_path / "token")) == "marked"
     (tmp_path / "token").write_text("\n")
     with pytest.raises(ConfigError, match=r"^token file .*/token: its first line is empty$"):
         token_of(ApiSettings(token_file=tmp_path / "token"))
+
+
+def test_a_token_in_a_file_is_held_to_the_same_rules(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    at_home = ApiSettings(token_file=path)
+    path.write_text("two words")
+    with pytest.raises(ConfigError, match=r"^token file .*/token: the token must be printable"):
+        token_of(at_home)
+    path.write_text("fifteenletters!")
+    assert token_of(at_home) == "fifteenletters!"
+    reached = ApiSettings(token_file=path, ethminer="0.0.0.0:1")
+    with pytest.raises(ConfigError, match=r"^token file .*/token: the token has 15 characters: "):
+        token_of(reached)
+    path.write_text("sixteen letters!".replace(" ", "_"))
+    assert token_of(reached) == "sixteen_letters!"
 
 
 def test_a_secret_that_everybody_may_read_is_noted_once(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ from miner.settings.model import PLACEHOLDER
 WORDS = st.text(
     st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
 ).filter(lambda text: text.strip() == text and PLACEHOLDER not in text)  # fmt: skip
-LISTEN = st.sampled_from(["", "off", "127.0.0.1:0", "[::1]:4067", "localhost:65535"])
+LISTEN = [
+    st.sampled_from(["", "off", "127.0.0.1:0", f"[::1]:{port}", f"localhost:{port}"])
+    for port in (1, 4067, 65535)
+]
+TOKEN = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
 CELSIUS = st.integers(20, 60) | st.floats(20, 60)
 HOTTER = st.integers(61, 150) | st.floats(61, 150)
 
@@ -65,11 +69,11 @@ SETTINGS = st.fixed_dictionaries(
         "api": st.fixed_dictionaries(
             {},
             optional={
-                "listen": LISTEN,
-                "token": WORDS,
+                "listen": LISTEN[1],
+                "token": TOKEN,
                 "hosts": st.lists(WORDS, max_size=3),
-                "ethminer": LISTEN,
-                "sgminer": LISTEN,
+                "ethminer": LISTEN[0],
+                "sgminer": LISTEN[2],
                 "panels": st.booleans(),
             },
         ),

@@ -13,7 +13,7 @@ from miner.api.panels.figures import dumps
 from miner.api.panels.lines import LINE_LIMIT, Lines, PanelPort
 from miner.api.sources import Sources
 
-KEY = "[api] ethminer"
+KEY = "ethminer"
 
 UNAUTHORIZED = -401
 BAD_VALUE = -422

@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
-from miner.api.listening import is_loopback, written
+from miner.api.listening import keep_apart, written
 from miner.clock import Clock
 from miner.errors import ConfigError
 
@@ -110,7 +110,7 @@ class PanelPort:
     def port(self) -> int:
         """The port listened on; raises `ConfigError` outside of the context."""
         if self._server is None:
-            raise ConfigError(f"{self._key}: the port is not open")
+            raise ConfigError(f"[api] {self._key}: the port is not open")
         number: int = self._server.sockets[0].getsockname()[1]
         return number
 
@@ -121,11 +121,7 @@ class PanelPort:
 
     async def __aenter__(self) -> Self:
         where = written(self._host, self._port)
-        if not self._guarded and not is_loopback(self._host):
-            raise ConfigError(
-                f'{self._key} = "{where}" lets other machines in: set [api] token_file, or listen '
-                f"on 127.0.0.1:{self._port}"
-            )
+        keep_apart(self._key, self._host, self._port, self._guarded)
         host = "127.0.0.1" if self._host.lower() == "localhost" else self._host
         try:
             self._server = await asyncio.start_server(
@@ -135,8 +131,8 @@ class PanelPort:
             # asyncio puts its own words before the system's.
             reason = str(getattr(error, "strerror", None) or "no such port").rpartition(": ")[2]
             raise ConfigError(
-                f'{self._key} = "{where}": the address cannot be listened on ({reason}); choose '
-                'another port, or "" for none'
+                f'[api] {self._key} = "{where}": the address cannot be listened on ({reason}); '
+                'choose another port, or "" for none'
             ) from error
         self._note(written(self._host, self.port))
         return self

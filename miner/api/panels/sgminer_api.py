@@ -15,7 +15,7 @@ from miner.api.panels.sgminer import Row
 from miner.api.sources import Sources
 from miner.telemetry import Snapshot
 
-KEY = "[api] sgminer"
+KEY = "sgminer"
 
 REQUEST_LIMIT = 512
 """Bytes that a request may have; the longest that a panel sends has not a hundred."""
