@@ -136,10 +136,15 @@ class Programs:
         return self._search(device, job.variant, job.period, job.epoch)
 
     def prebuild(self, device: Device, job: Job) -> None:
-        """Have the program that follows `job`'s built in the background."""
+        """Have the program that follows `job`'s built in the background; with a new epoch, what
+        fills its dataset first."""
         following = next_program(job)
-        if following is not None:
-            self._search(device, job.variant, *following)
+        if following is None:
+            return
+        period, epoch = following
+        if epoch != job.epoch:
+            self.filler(device, epoch)
+        self._search(device, job.variant, period, epoch)
 
     def discard(self, device: Device, job: Job) -> None:
         """Forget the image of `job`'s program: it gave wrong results."""

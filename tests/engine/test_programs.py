@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from miner.devices.device import filler_source
 from miner.engine.programs import KEPT, Programs, next_program
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed
@@ -70,6 +71,18 @@ def test_what_fills_datasets_and_what_searches_do_not_drive_each_other_out(progr
         programs.request(device, job_at(3 * period)).result(WAIT)
     assert programs.filler(device, TOY.epoch_at(0)).result(WAIT) is filler
     assert len(device.orders.built) == 2 * KEPT
+
+
+def test_what_fills_the_next_epoch_is_built_before_it_comes(programs):
+    device = fake_device()
+    programs.prebuild(device, job_at(7490))
+    programs.request(device, job_at(0)).result(WAIT)
+    assert device.orders.fillers == []
+    programs.prebuild(device, job_at(7499))
+    programs.request(device, job_at(3)).result(WAIT)  # after it, in the only thread
+    assert [source.title for source in device.orders.fillers] == [
+        filler_source(device, TOY.epoch(1)).title
+    ]
 
 
 def test_what_is_discarded_is_built_anew_and_kept_nowhere(programs):
