@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,9 @@ def mine(
             _mine(config, given)
         except KeyboardInterrupt:
             click.echo("progpow-miner: stopped at once", err=True)
-            raise click.exceptions.Exit(STOPPED_AT_ONCE) from None
+            with suppress(OSError):
+                sys.stdout.flush()
+            os._exit(STOPPED_AT_ONCE)  # who is in a driver or a compiler would be waited for
 
 
 def _tables(
