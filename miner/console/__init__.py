@@ -1,7 +1,6 @@
 """What a person reads of a run: in the terminal, in a pipe, in the log."""
 
 from miner.console.choice import ConsoleView, Kind, open_console
-from miner.console.feed import Redact
 from miner.console.logfile import LogFile
 from miner.console.plain import PlainConsole
 from miner.console.records import JsonConsole
@@ -14,7 +13,6 @@ __all__ = [
     "Kind",
     "LogFile",
     "PlainConsole",
-    "Redact",
     "Redactor",
     "device_line",
     "full_status",

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, TextIO
 
 from miner.clock import Clock
-from miner.console.feed import Redact, unredacted
+from miner.console.feed import unredacted
 from miner.console.output import Output
 from miner.console.plain import PlainConsole
 from miner.console.records import JsonConsole
 from miner.telemetry import Journal, Level, Telemetry
+from miner.telemetry.cleaning import Clean
 
 Kind = Literal["auto", "plain", "live", "json"]
 
@@ -42,7 +43,7 @@ def open_console(
     clock: Clock,
     stream: TextIO,
     level: Level = Level.INFO,
-    redact: Redact = unredacted,
+    redact: Clean = unredacted,
     environ: Mapping[str, str] = os.environ,
 ) -> ConsoleView:
     """Return the view on `stream`: "auto" is live in a terminal and plain otherwise. A live view

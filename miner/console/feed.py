@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from miner.clock import Clock
 from miner.telemetry import Entry, Journal, Level
+from miner.telemetry.cleaning import Clean, shown
 
 REPEAT_SECONDS = 10.0
 """What a topic says again and again is told once in this time, and then how often it came."""
-
-Redact = Callable[[str], str]
 
 
 def unredacted(text: str) -> str:
     """Return `text`, where there is nothing to hide."""
     return text
-
-
-def one_line(text: str) -> str:
-    """Return `text` without line breaks and without what would steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(" " if c.isspace() else c for c in text if c.isspace() or _shows(c))
-
-
-def _shows(character: str) -> bool:
-    return unicodedata.category(character)[0] != "C"
 
 
 @dataclass(slots=True)
@@ -48,7 +35,7 @@ class Feed:
         clock: Clock,
         tell: Callable[[Entry], None],
         level: Level = Level.INFO,
-        redact: Redact = unredacted,
+        redact: Clean = unredacted,
     ) -> None:
         self.level = level
         """The least that is told; may be set at any time."""
@@ -61,10 +48,7 @@ class Feed:
 
     def clean(self, text: str) -> str:
         """Return `text` on one line, without what nobody may read."""
-        redacted = self._redact(text)
-        line = one_line(redacted)
-        # What cannot be seen may have stood within a secret.
-        return line if line == redacted else self._redact(line)
+        return shown(text, self._redact)
 
     def tick(self) -> None:
         """Tell how often was repeated what has not been told again for long enough."""

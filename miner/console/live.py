@@ -15,10 +15,11 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from miner.clock import Clock
-from miner.console.feed import Feed, Redact, unredacted
+from miner.console.feed import Feed, unredacted
 from miner.console.output import Output
 from miner.console.picture import picture
 from miner.telemetry import Entry, Journal, Level, Telemetry
+from miner.telemetry.cleaning import Clean
 
 DRAW_SECONDS = 0.5
 """From one drawing to the next."""
@@ -55,7 +56,7 @@ class LiveConsole:
         clock: Clock,
         output: Output,
         level: Level = Level.INFO,
-        redact: Redact = unredacted,
+        redact: Clean = unredacted,
         colour: bool = True,
         width: int | None = None,
         height: int | None = None,

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from miner.clock import Clock
-from miner.console.feed import Feed, Redact, unredacted
+from miner.console.feed import Feed, unredacted
 from miner.console.plain import TICK_SECONDS, plain_line
 from miner.console.records import entry_record, status_record
 from miner.console.status import full_status
 from miner.telemetry import Entry, Journal, Level, Telemetry
+from miner.telemetry.cleaning import Clean
 
 Format = Literal["text", "json"]
 
@@ -47,7 +48,7 @@ class LogFile:
         format: Literal["text", "json"] = "text",
         max_bytes: int = 10_000_000,
         keep: int = 5,
-        redact: Redact = unredacted,
+        redact: Clean = unredacted,
     ) -> None:
         self._path = path
         self._telemetry = telemetry

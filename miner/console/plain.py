@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from miner.clock import Clock
-from miner.console.feed import Feed, Redact, unredacted
+from miner.console.feed import Feed, unredacted
 from miner.console.status import full_status, status_line
 from miner.telemetry import Entry, Journal, Level, Snapshot, Telemetry
+from miner.telemetry.cleaning import Clean
 
 TICK_SECONDS = 1.0
 STATUS_SECONDS = 10.0
@@ -27,7 +28,7 @@ class LineConsole:
         clock: Clock,
         write: Callable[[str], None],
         level: Level = Level.INFO,
-        redact: Redact = unredacted,
+        redact: Clean = unredacted,
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock

@@ -25,7 +25,7 @@ from miner.pool.protocols.events import (
     WrongProtocol,
 )
 from miner.pool.protocols.stratum import Stratum
-from miner.pool.sent import SentNonces as SentNonces
+from miner.pool.sent import SentNonces
 from miner.work import Outcome, Solution, Verdict
 
 REPORT_SECONDS = 60.0

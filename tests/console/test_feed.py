@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.console import Redactor
-from miner.console.feed import Feed, one_line
+from miner.console.feed import Feed, unredacted
 from miner.telemetry import Entry, Journal, Level
+from miner.telemetry.cleaning import shown
 from tests.fakes.clock import FakeClock
 
 
@@ -132,7 +133,7 @@ def test_what_cannot_be_seen_hides_no_secret(between: str) -> None:
 
 @given(st.text())
 def test_a_text_is_one_line_that_steers_no_terminal(text: str) -> None:
-    line = one_line(text)
+    line = shown(text, unredacted)
     assert line.isprintable()
     assert len((line + "x").splitlines()) == 1
 
@@ -142,4 +143,4 @@ def test_a_text_is_one_line_that_steers_no_terminal(text: str) -> None:
     [("a\nb", "a b"), ("\x1b[2Jwiped", "[2Jwiped"), ("\u202eback\u2028", "back "), ("°…é", "°…é")],
 )
 def test_one_line_of(text: str, line: str) -> None:
-    assert one_line(text) == line
+    assert shown(text, unredacted) == line

@@ -14,7 +14,7 @@ from miner.pool.node.rpc import NodeRpc
 from miner.pool.node.store import BlockStore, FoundBlock
 from miner.pool.node.templates import Templates
 from miner.pool.protocols.events import Message, PoolEvent, ShareWritten
-from miner.pool.session import SentNonces
+from miner.pool.sent import SentNonces
 from miner.pool.url import PoolUrl
 from miner.progpow.variant import Variant
 from miner.resources import cache_directory
