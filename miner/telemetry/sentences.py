@@ -128,7 +128,7 @@ def _dataset(event: DatasetBuilding) -> Sentence:
 
 def _verdict(verdict: Verdict, accepted: int) -> Sentence:
     solution = verdict.solution
-    after = f" {verdict.seconds * 1000:.0f} ms" if verdict.seconds is not None else ""
+    after = f", {verdict.seconds * 1000:.0f} ms" if verdict.seconds is not None else ""
     block = " BLOCK" if solution.is_block else ""
     if verdict.outcome is Outcome.ACCEPTED:
         reached = expected(solution.difficulty)

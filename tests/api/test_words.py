@@ -43,7 +43,7 @@ def test_paths_are_taken_out(text: str, told: str) -> None:
         "http://127.0.0.1:4067/",
         "http://[::1]:8766 says 3/4 at 80.30 MH/s, 179 kH/W",
         "the settings file is read again: pools are new",
-        "rejected 42 ms cuda:0: low difficulty 1 / 2",
+        "rejected, 42 ms cuda:0: low difficulty 1 / 2",
         "device 0000:01:00.0 or opencl:0.1",
     ],
 )

@@ -117,15 +117,15 @@ JOB = replace(job_at(4321, target=2**256 // 4_290_000_000), id="0123456789abcdef
         (DeviceResting("cuda:0", "it lies", None), "cuda:0    rests for this run: it lies"),
         (
             ShareAnswered(Verdict(solution(), Outcome.ACCEPTED, seconds=0.0421)),
-            "share     accepted 1 42 ms opencl:0.0 difficulty 65.54 kH",
+            "share     accepted 1, 42 ms opencl:0.0 difficulty 65.54 kH",
         ),
         (
             ShareAnswered(Verdict(solution(block=True), Outcome.ACCEPTED, seconds=0.0421)),
-            "share     accepted 1 42 ms opencl:0.0 difficulty 65.54 kH BLOCK",
+            "share     accepted 1, 42 ms opencl:0.0 difficulty 65.54 kH BLOCK",
         ),
         (
             ShareAnswered(Verdict(solution(), Outcome.STALE, "job not found", 0.1)),
-            "share     stale 100 ms opencl:0.0: job not found",
+            "share     stale, 100 ms opencl:0.0: job not found",
         ),
         (
             ShareAnswered(Verdict(solution(), Outcome.LOST)),
