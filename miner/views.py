@@ -42,10 +42,11 @@ class Views:
         self._clock, self._disk = clock, disk
         self._history = History(telemetry.snapshot, clock)
         self._console = open_console(
-            mining.log.console, telemetry, journal, clock, stream, mining.live.level, redact
+            mining.log.console, telemetry, journal, clock, stream, redact=redact
         )
         self._log = self._new_log(redact)
         self._ledger = self._new_ledger()
+        self.set_level(mining.live.level)
         for topic, text in mining.notes:
             journal.say(topic, text)
 
@@ -55,6 +56,7 @@ class Views:
 
     def set_level(self, level: Level) -> None:
         """Show and log what matters at least so much, from now on."""
+        self._journal.detailed = level == Level.DEBUG
         self._console.set_level(level)
         if self._log:
             self._log.set_level(level)
@@ -114,7 +116,7 @@ class Views:
         return LogFile(
             plan.file, self._telemetry, self._journal, self._clock,
             lambda text: self._journal.say("log", text, Level.WARNING),
-            self._mining.live.level, plan.format, plan.max_bytes, plan.keep, redact,
+            format=plan.format, max_bytes=plan.max_bytes, keep=plan.keep, redact=redact,
         )  # fmt: skip
 
     def _new_ledger(self) -> Ledger | None:

@@ -42,6 +42,9 @@ class Entry:
 class Journal:
     """Turns events into entries; used on the event loop's thread only."""
 
+    detailed = False
+    """Whether events of `Level.DEBUG` are entered: they would push out what matters more."""
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._entries: deque[Entry] = deque(maxlen=KEPT)
@@ -61,7 +64,7 @@ class Journal:
         if isinstance(event, ShareAnswered) and event.verdict.outcome is Outcome.ACCEPTED:
             self._accepted += 1
         sentence = sentence_of(event, self._accepted)
-        if sentence is None:
+        if sentence is None or (sentence.level == Level.DEBUG and not self.detailed):
             return
         if sentence.step is not None:
             self._progress(sentence, sentence.step)

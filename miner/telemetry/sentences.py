@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from miner.telemetry.events import (
+    CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
     DeviceHanging,
     DevicePaused,
     DeviceResting,
     Event,
+    JobTaken,
     KernelReady,
     LightCacheBuilding,
     NewJob,
@@ -23,15 +25,18 @@ from miner.telemetry.events import (
     PoolRemark,
     ResultOverflow,
     ShareAnswered,
+    ShareFound,
+    ShareSent,
 )
 from miner.telemetry.units import expected
-from miner.work import Job, Outcome, Verdict
+from miner.work import Job, Outcome, Solution, Verdict
 
 
 class Level(IntEnum):
     """How much a sentence matters; the numbers are those of `logging`."""
 
     DEBUG = 10
+    """What helps to find out why a pool or a device misbehaves; entered only where asked for."""
     INFO = 20
     WARNING = 30
     ERROR = 40
@@ -96,6 +101,15 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
             return Sentence(device, f"pauses: {reason}", Level.WARNING)
         case DeviceHanging(device, reason):
             return Sentence(device, f"HUNG {reason}", Level.ERROR)
+        case JobTaken(device, seconds):
+            return Sentence(device, f"took the job in {seconds * 1000:.0f} ms", Level.DEBUG)
+        case CandidateRefuted(candidate, final_hash):
+            what = f"nonce {candidate.nonce:016x} of job {candidate.job.id[:16]}"
+            return Sentence(candidate.device, f"{what} hashes to {final_hash.hex()}", Level.DEBUG)
+        case ShareFound(solution):
+            return Sentence("share", f"found: {_share(solution)}", Level.DEBUG)
+        case ShareSent(solution):
+            return Sentence("share", f"sent: {_share(solution)}", Level.DEBUG)
         case ShareAnswered(verdict):
             return _verdict(verdict, accepted)
         case _:
@@ -124,6 +138,10 @@ def _dataset(event: DatasetBuilding) -> Sentence:
     if event.done < 1.0:
         return Sentence(event.device, what, step=event.done)
     return Sentence(event.device, f"{what}, generated and proved in {event.seconds:.1f} s")
+
+
+def _share(solution: Solution) -> str:
+    return f"nonce {solution.nonce:016x} of job {solution.job.id[:16]} by {solution.device}"
 
 
 def _verdict(verdict: Verdict, accepted: int) -> Sentence:

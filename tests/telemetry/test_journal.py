@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from miner.telemetry import (
+    CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
     DeviceHanging,
@@ -12,6 +13,7 @@ from miner.telemetry import (
     DeviceResting,
     Entry,
     Event,
+    JobTaken,
     Journal,
     Level,
     PoolConnecting,
@@ -19,9 +21,11 @@ from miner.telemetry import (
     PoolNotice,
     PoolRemark,
     ShareAnswered,
+    ShareFound,
+    ShareSent,
 )
 from miner.telemetry.journal import KEPT
-from miner.work import Outcome, Solution, Verdict
+from miner.work import Candidate, Outcome, Solution, Verdict
 from tests.fakes.device import Ticks, job_at
 
 
@@ -35,10 +39,11 @@ def journal(clock: Ticks) -> Journal:
     return Journal(clock)
 
 
+SOLUTION = Solution(job_at(), 1, "a", 0.0, bytes(32), bytes(32))
+
+
 def answered(outcome: Outcome, text: str = "") -> ShareAnswered:
-    return ShareAnswered(
-        Verdict(Solution(job_at(), 1, "a", 0.0, bytes(32), bytes(32)), outcome, text)
-    )
+    return ShareAnswered(Verdict(SOLUTION, outcome, text))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +77,31 @@ def test_how_it_is_told(
     (entry,) = journal.entries
     assert (entry.topic, entry.text, entry.level) == (topic, text, level)
     assert entry.at == 1_800_000_050.0
+
+
+@pytest.mark.parametrize(
+    ("event", "topic", "text"),
+    [
+        (JobTaken("a", 0.0123), "a", "took the job in 12 ms"),
+        (
+            CandidateRefuted(Candidate(job_at(), 0xFF, "a", 0.0), bytes(32)),
+            "a",
+            f"nonce 00000000000000ff of job {job_at().id} hashes to {'00' * 32}",
+        ),
+        (ShareFound(SOLUTION), "share", f"found: nonce {1:016x} of job {job_at().id} by a"),
+        (ShareSent(SOLUTION), "share", f"sent: nonce {1:016x} of job {job_at().id} by a"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_helps_to_find_a_fault_is_entered_where_it_is_asked_for(
+    journal: Journal, event: Event, topic: str, text: str
+) -> None:
+    journal.event(event)
+    assert journal.entries == ()
+    journal.detailed = True
+    journal.event(event)
+    (entry,) = journal.entries
+    assert (entry.topic, entry.text, entry.level) == (topic, text, Level.DEBUG)
 
 
 def test_accepted_shares_are_numbered(journal: Journal) -> None:
