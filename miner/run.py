@@ -22,11 +22,11 @@ from miner.errors import DeviceHung, EveryPoolRefused, MinerError
 from miner.plan import Mining
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.pool.dial import NetworkDial
 from miner.pool.node.session import NodeSession
 from miner.pool.protocols.events import PoolEvent
-from miner.pool.recording import Recorder
+from miner.pool.recordings.recorder import Recorder
 from miner.pool.session import Reports
+from miner.pool.transport.dial import NetworkDial
 from miner.pool.url import PoolUrl
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash

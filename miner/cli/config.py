@@ -168,8 +168,8 @@ def _pool_problems(
     loaded: Loaded, place: Place, pool: PoolSettings, coin: Coin | None
 ) -> Iterator[str]:
     from miner.pool.schemes import known_protocols
-    from miner.pool.socks import parse_proxy
-    from miner.pool.tls import parse_fingerprint, tls_context
+    from miner.pool.transport.socks import parse_proxy
+    from miner.pool.transport.tls import parse_fingerprint, tls_context
     from miner.settings.secrets import first_line
 
     def known_protocol(name: str) -> None:
@@ -191,7 +191,8 @@ def _pool_problems(
             problems += _tried(loaded, (*place, key), parse, value)[1]
     if not problems:
         url, problems = _tried(loaded, (*place, "url"), pool_url, pool, coin)
-        if url is not None:
+        # Only that file can be wrong, and the system's certificates take long to read.
+        if url is not None and url.ca_file is not None:
             problems = _tried(loaded, (*place, "tls_ca_file"), tls_context, url)[1]
     yield from problems
 

@@ -16,7 +16,7 @@ from miner.cli.mining import PASSWORD_VARIABLE
 if TYPE_CHECKING:
     from miner.catalog import Coin
     from miner.pool.probe import Finding
-    from miner.pool.replay import Replayed
+    from miner.pool.recordings.replay import Replayed
     from miner.pool.url import PoolUrl
     from miner.progpow.variant import Variant
 
@@ -32,8 +32,8 @@ NOBODY = "probe"
 def replay(file: Path, variant: str | None, as_json: bool) -> None:
     """Hold the recorded sessions of FILE again and compare every byte."""
     from miner.errors import CheckFailed
-    from miner.pool.replay import replay as hold
-    from miner.pool.tape import load_recording
+    from miner.pool.recordings.replay import replay as hold
+    from miner.pool.recordings.tape import load_recording
 
     results = hold(load_recording(file), lambda name: chosen_variant(variant or name))
     if as_json:
@@ -106,13 +106,13 @@ def probe(
 
     from miner.catalog import find_coin
     from miner.clock import SystemClock
-    from miner.pool.dial import NetworkDial
     from miner.pool.probe import Question
     from miner.pool.probe import probe as ask
     from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
     from miner.pool.protocols.table import PROTOCOLS
-    from miner.pool.socks import parse_proxy
-    from miner.pool.tls import parse_fingerprint
+    from miner.pool.transport.dial import NetworkDial
+    from miner.pool.transport.socks import parse_proxy
+    from miner.pool.transport.tls import parse_fingerprint
     from miner.progpow.keccak import seed_hash
     from miner.run import AGENT
 

@@ -14,8 +14,8 @@ from miner.devices.registry import Listed, choose_devices
 from miner.devices.selection import Tuning, matches, tuning_of
 from miner.plan import Address, LedgerPlan, Live, LogPlan, Mining, Read
 from miner.pool.protocols.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
-from miner.pool.socks import parse_proxy
-from miner.pool.tls import tls_context
+from miner.pool.transport.socks import parse_proxy
+from miner.pool.transport.tls import tls_context
 from miner.pool.url import PoolUrl
 from miner.resources import state_directory
 from miner.sensors.heat import HeatLimits

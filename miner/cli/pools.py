@@ -58,8 +58,8 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
 
     from miner.errors import ConfigError
     from miner.pool.schemes import NODE, Scheme, protocol_of
-    from miner.pool.socks import parse_proxy
-    from miner.pool.tls import parse_fingerprint
+    from miner.pool.transport.socks import parse_proxy
+    from miner.pool.transport.tls import parse_fingerprint
     from miner.pool.url import DEFAULT_PASSWORD, parse_pool_url
     from miner.settings.secrets import first_line, home, without_wallets
 

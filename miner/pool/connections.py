@@ -8,12 +8,12 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.errors import PoolError, PoolRefused
-from miner.pool.dial import Dial, Stream
 from miner.pool.limits import Limits
 from miner.pool.protocols.events import PoolEvent
 from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
 from miner.pool.session import Reports, Session
+from miner.pool.transport.dial import Dial, Stream
 from miner.pool.turns import Standing
 from miner.pool.url import PoolUrl
 from miner.progpow.variant import Variant

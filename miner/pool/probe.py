@@ -9,7 +9,6 @@ from enum import Enum
 
 from miner.clock import Clock
 from miner.errors import Banned, ConnectionLost, ProtocolError, WrongDialect
-from miner.pool.dial import Dial, Stream
 from miner.pool.protocols.answers import is_ban
 from miner.pool.protocols.difficulty import expected_hashes
 from miner.pool.protocols.events import (
@@ -25,6 +24,7 @@ from miner.pool.protocols.events import (
 )
 from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
+from miner.pool.transport.dial import Dial, Stream
 from miner.pool.url import PoolUrl
 from miner.progpow.variant import Variant
 from miner.work import Job, NonceSpace

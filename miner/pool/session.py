@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from miner.clock import Clock
 from miner.errors import Banned, ConnectionLost, PoolError, PoolRefused, WrongDialect
-from miner.pool.dial import Stream
 from miner.pool.limits import Limits
 from miner.pool.protocols.answers import NO_REASON, is_ban
 from miner.pool.protocols.events import (
@@ -26,6 +25,7 @@ from miner.pool.protocols.events import (
 )
 from miner.pool.protocols.stratum import Stratum
 from miner.pool.sent import SentNonces
+from miner.pool.transport.dial import Stream
 from miner.work import Outcome, Solution, Verdict
 
 REPORT_SECONDS = 60.0

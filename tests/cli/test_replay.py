@@ -11,7 +11,7 @@ import pytest
 from miner import simulation
 from tests.cli.running import TOY, run, toy_file
 from tests.pool.protocols.dialogue import answer, notify, solution
-from tests.pool.taped import Taped
+from tests.pool.recordings.taped import Taped
 
 
 @pytest.fixture

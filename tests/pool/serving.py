@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trustme
 
-from miner.pool.dial import NetworkDial
+from miner.pool.transport.dial import NetworkDial
 from miner.pool.url import PoolUrl, Transport
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

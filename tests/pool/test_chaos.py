@@ -24,8 +24,8 @@ from miner.pool.bundled.mischief import KINDS, Chaos, Fault
 from miner.pool.bundled.server import PoolServer, ServerEvent
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.pool.dial import NetworkDial, Stream
 from miner.pool.protocols.table import PROTOCOLS
+from miner.pool.transport.dial import NetworkDial, Stream
 from miner.pool.url import PoolUrl
 from miner.simulation import LoopClock, SimulatedLoop
 from miner.work import Job, Outcome, Solution, Verdict

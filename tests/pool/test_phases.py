@@ -11,7 +11,7 @@ import pytest
 from miner.errors import ConnectionLost, MinerError
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.pool.dial import NetworkDial
+from miner.pool.transport.dial import NetworkDial
 from miner.pool.url import PoolUrl, Transport
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle

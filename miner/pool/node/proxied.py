@@ -8,8 +8,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 
-from miner.pool.socks import connected, parse_proxy
-from miner.pool.tls import check_fingerprint
+from miner.pool.transport.socks import connected, parse_proxy
+from miner.pool.transport.tls import check_fingerprint
 from miner.pool.url import PoolUrl
 
 

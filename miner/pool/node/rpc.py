@@ -17,7 +17,7 @@ from miner.clock import Clock
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.pool.node.proxied import ProxiedConnector
 from miner.pool.protocols.answers import sanitised
-from miner.pool.tls import distrusted, tls_context
+from miner.pool.transport.tls import distrusted, tls_context
 from miner.pool.url import PoolUrl
 
 CALL_SECONDS = 30.0

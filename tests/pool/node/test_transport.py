@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.pool.test_socks import Socks, proxied
 
 from miner.errors import ConnectionLost, PoolRefused
-from miner.pool.tls import fingerprint
+from miner.pool.transport.tls import fingerprint
 from miner.pool.url import Transport
 from miner.work import Outcome
 from tests.fakes.node import PprpcNode, serving
 from tests.pool.node.bench import running, solved
 from tests.pool.serving import server_context
-from tests.pool.test_socks import Socks, proxied
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from miner.errors import ConnectionLost, PoolError, PoolRefused
 from miner.pool.limits import Limits
-from miner.pool.socks import Proxy, connected, parse_proxy
-from miner.pool.tls import check_fingerprint, distrusted, tls_context
+from miner.pool.transport.socks import Proxy, connected, parse_proxy
+from miner.pool.transport.tls import check_fingerprint, distrusted, tls_context
 from miner.pool.url import PoolUrl
 
 CLOSE_SECONDS = 1.0

@@ -14,7 +14,7 @@ from miner.errors import PoolError
 from miner.pool.protocols.events import JobReceived, PoolEvent
 from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.recording import Recorder
+from miner.pool.recordings.recorder import Recorder
 from miner.pool.session import Reports, Session
 from miner.pool.url import PoolUrl
 from miner.work import Job, Solution, Verdict

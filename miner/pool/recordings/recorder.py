@@ -12,9 +12,9 @@ from typing import Any, TextIO
 
 from miner.clock import Clock
 from miner.errors import ConfigError, ConnectionLost
-from miner.pool.dial import Stream
 from miner.pool.protocols.lines import encode
 from miner.pool.protocols.stratum import Opening
+from miner.pool.transport.dial import Stream
 from miner.pool.url import PoolUrl
 from miner.work import Solution
 

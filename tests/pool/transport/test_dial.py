@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from miner.errors import ConnectionLost, PoolRefused
-from miner.pool.dial import NetworkDial
+from miner.pool.transport.dial import NetworkDial
 from miner.pool.url import Transport, parse_pool_url
 from tests.pool.serving import exchanged, serving, url
 

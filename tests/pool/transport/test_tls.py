@@ -9,8 +9,8 @@ import pytest
 import trustme
 
 from miner.errors import ConfigError, ConnectionLost, PoolRefused
-from miner.pool.dial import NetworkDial
-from miner.pool.tls import check_fingerprint, fingerprint, parse_fingerprint, tls_context
+from miner.pool.transport.dial import NetworkDial
+from miner.pool.transport.tls import check_fingerprint, fingerprint, parse_fingerprint, tls_context
 from miner.pool.url import Transport
 from tests.pool.serving import exchanged, server_context, serving, url
 

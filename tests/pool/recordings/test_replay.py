@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from miner import simulation
 from miner.errors import ConfigError, ConnectionLost
-from miner.pool.replay import Replayed, replay
-from miner.pool.tape import load_recording
+from miner.pool.recordings.replay import Replayed, replay
+from miner.pool.recordings.tape import load_recording
 from miner.progpow.variant import Variant
 from miner.work import Outcome
 from tests.fakes.variants import KAWPOW
 from tests.pool.protocols.dialogue import HEADER, answer, call, line, notify, solution
-from tests.pool.taped import Taped, cut, records_of
+from tests.pool.recordings.taped import Taped, cut, records_of
 
 LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
 

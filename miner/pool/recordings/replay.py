@@ -14,10 +14,10 @@ from miner.pool.limits import Limits
 from miner.pool.protocols.events import JobReceived, Message, PoolEvent, Subscribed
 from miner.pool.protocols.stratum import Opening, Stratum
 from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.recording import HIDDEN
+from miner.pool.recordings.recorder import HIDDEN
+from miner.pool.recordings.tape import Closed, Dialogue, Found, Hashrate, Received, Record, Sent
 from miner.pool.sent import SentNonces
 from miner.pool.session import Session
-from miner.pool.tape import Closed, Dialogue, Found, Hashrate, Received, Record, Sent
 from miner.progpow.variant import Variant
 from miner.work import Job, Outcome, Solution, Verdict
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from miner.errors import ConfigError
 from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.recording import FORMAT
+from miner.pool.recordings.recorder import FORMAT
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import pytest
 import trustme
 
 from miner.errors import ConfigError, ConnectionLost, PoolRefused
-from miner.pool.dial import NetworkDial
-from miner.pool.socks import parse_proxy
+from miner.pool.transport.dial import NetworkDial
+from miner.pool.transport.socks import parse_proxy
 from miner.pool.url import Transport
 from tests.pool.serving import exchanged, server_context, serving, url
 

@@ -14,12 +14,12 @@ from miner import simulation
 from miner.errors import ConfigError, ConnectionLost
 from miner.pool.protocols.stratum import Opening
 from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.recording import Recorder, masked
+from miner.pool.recordings.recorder import Recorder, masked
 from tests.fakes.clock import FakeClock
 from tests.fakes.dial import FakeStream
 from tests.fakes.variants import KAWPOW
 from tests.pool.protocols.dialogue import answer, notify, solution
-from tests.pool.taped import RIG, URL, Taped, records_of
+from tests.pool.recordings.taped import RIG, URL, Taped, records_of
 
 LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
 

@@ -1,0 +1,1 @@
+"""What was said with a pool, written down and held again."""

@@ -1,0 +1,1 @@
+"""A stream of bytes to an address: TCP, TLS, through a proxy."""
