@@ -10,7 +10,7 @@ from typing import Any
 from miner.api.guesses import Guesses
 from miner.api.panels.ethminer import connections, getstat1, getstatdetail
 from miner.api.panels.figures import dumps
-from miner.api.panels.lines import LINE_LIMIT, Lines, PanelPort
+from miner.api.panels.lines import LINE_LIMIT, Lines, PanelPort, is_browsers
 from miner.api.sources import Sources
 
 KEY = "ethminer"
@@ -46,8 +46,6 @@ NOT_OFFERED = {
     "miner_setverbosity": "what is logged is chosen in the settings",
 }
 """ethminer's other methods, with why there is none of them here."""
-
-_HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"DELETE ")
 
 
 class _Refused(Exception):
@@ -102,8 +100,7 @@ class Rpc:
     def _answer(self, line: bytes) -> bytes:
         if self.ended:
             return b""
-        if line.startswith(_HTTP):
-            # A browser, or a page in one: it is not spoken to, lest it be made use of.
+        if is_browsers(line):
             self.ended = True
             return b""
         number: int | str | None = None

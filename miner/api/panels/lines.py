@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -24,6 +25,15 @@ READ_BYTES = 1024
 
 REQUEST_SECONDS = 0.05
 """From one answer to a client to its next: who sends many requests at once holds nobody up."""
+
+
+_HTTP = re.compile(b"[A-Z]{3,} ")
+
+
+def is_browsers(request: bytes) -> bool:
+    """Tell whether it begins as HTTP does: a page in a browser is not spoken to, lest it be made
+    use of."""
+    return _HTTP.match(request) is not None
 
 
 class Dialogue(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from miner.api.panels import sgminer
 from miner.api.panels.figures import dumps
 from miner.api.panels.identity import spaced
-from miner.api.panels.lines import PanelPort
+from miner.api.panels.lines import PanelPort, is_browsers
 from miner.api.panels.sgminer import Row
 from miner.api.sources import Sources
 from miner.telemetry import Snapshot
@@ -114,6 +114,9 @@ class SgminerApi:
             return b""
         self._request += data
         request, final = self._request.strip(_BLANK), self._request[-1:] in _ENDS
+        if is_browsers(request):
+            self.ended = True
+            return b""
         if len(self._request) > REQUEST_LIMIT:
             return self._answer(b"", final=True)
         # JSON says itself where it ends, and many clients send no line's end after it.

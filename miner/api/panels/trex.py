@@ -68,7 +68,7 @@ def _active_pool(snapshot: Snapshot) -> dict[str, Any]:
     pool = snapshot.pool
     latency = pool.latency if pool else None
     return {
-        "difficulty": expected(snapshot.difficulty) if snapshot.difficulty else "",
+        "difficulty": expected(snapshot.difficulty).strip() if snapshot.difficulty else "",
         "dns_https_server": "",
         "last_submit_ts": int(pool.last_share_at or NONE_YET) if pool else NONE_YET,
         "proxy": "",
@@ -116,6 +116,7 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
             pci_domain=place.domain if place else None,
             pci_id=place.device if place else None,
             power=whole(reading.power),
+            power_avr=whole(device.drawn),
             temperature=whole(reading.temperature),
             uuid=device.info.uuid,
         ),

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from miner.api.panels.ethminer_rpc import READS, Rpc
 from miner.api.panels.http import SHAPES
@@ -13,7 +14,9 @@ from miner.api.panels.sgminer_api import COMMANDS, GPU
 from miner.settings.model import ApiSettings
 from miner.telemetry import Telemetry
 from tests.api.panels.rigs import sources_of
+from tests.api.panels.views import everything
 from tests.fakes.clock import FakeClock
+from tests.fakes.rig import busy_rig
 
 PAGE = (Path(__file__).parents[3] / "docs" / "panels.md").read_text(encoding="utf-8")
 
@@ -50,3 +53,24 @@ def test_what_is_to_be_typed_is_answered() -> None:
     rpc = Rpc(sources_of(Telemetry(clock), clock))
     (request,) = re.findall(r"echo '(\{\"id\".*?)' \| nc", PAGE)
     assert len(json.loads(rpc.receive(request.encode() + b"\n"))["result"]) == 9
+
+
+async def test_what_is_null_on_a_rig_that_knows_all_is_named() -> None:
+    rig = await busy_rig()
+    for answer in everything(rig.telemetry.snapshot()).values():
+        if not answer.startswith((b"{", b"[")):
+            continue
+        for name in nulls(json.loads(answer.rstrip(b"\0"))) - {"pause_reason"}:
+            assert f"`{name}`" in PAGE, name
+
+
+def nulls(value: Any, name: str = "") -> set[str]:
+    """The keys that are null; of `resources` the whole."""
+    if value is None:
+        return {name}
+    if name == "resources":
+        return {name}
+    members = value.items() if isinstance(value, dict) else ()
+    rows = value[:1] if isinstance(value, list) else ()
+    found = [nulls(member, key) for key, member in members] + [nulls(row, name) for row in rows]
+    return set().union(*found)

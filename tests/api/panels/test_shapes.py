@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from miner.api.panels.addresses import bus_number, host_and_port, short_pci
 from miner.api.panels.algorithms import NAMES, algorithm
 from miner.api.panels.figures import dumps, known, whole
 from miner.catalog import variants
-from miner.telemetry import DeviceHanging, DevicePaused, DeviceResting, Snapshot
+from miner.telemetry import DeviceHanging, DevicePaused, DeviceResting, NewJob, Snapshot
 from miner.work import Outcome
 from tests.api.panels.rigs import POOL, RIGS, mining, told
 from tests.fakes.rig import ONE, ZERO, Rig, busy_rig, job
@@ -149,6 +150,7 @@ TREX_GPU = [
     "pci_id",
     "potentially_unstable",
     "power",
+    "power_avr",
     "shares",
     "temperature",
     "uuid",
@@ -377,3 +379,8 @@ def test_blocks_found_are_told_where_a_shape_has_a_place_for_them() -> None:
     assert trex.summary(snapshot)["solved_count"] == 1
     assert trex.summary(snapshot)["gpus"][0]["shares"]["solved_count"] == 1
     assert sgminer.summary(snapshot)[0]["Found Blocks"] == 1
+
+
+def test_a_small_difficulty_has_no_blank_at_its_end() -> None:
+    easy = replace(job(), share_target=2**256 // 431)
+    assert trex.summary(told(*POOL, NewJob(easy)))["active_pool"]["difficulty"] == "431"
