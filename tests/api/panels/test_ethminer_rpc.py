@@ -196,8 +196,6 @@ def test_a_card_that_is_not_the_engines_cannot_be_paused() -> None:
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"POST /a HTTP/1.1", b"PATCH / HTTP/1.1"])
-    "line", [b"GET / HTTP/1.1", b"POST /getstat1 HTTP/1.1", b"PATCH / HTTP/1.1"]
-)
 def test_browsers_are_not_spoken_to(line: bytes) -> None:
     rpc = dialogue()
     body = b'{"id":1,"method":"miner_getstat1"}\n'
