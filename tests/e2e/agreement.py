@@ -168,7 +168,7 @@ def of_entries(view: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Fact
     """Count the shares of which a log in JSON tells."""
     told: dict[str, float] = defaultdict(float)
     for entry in entries:
-        if entry["topic"] == "share":
+        if entry["topic"] == "share" and entry["level"] != "debug":
             word = next(word for word in BY_LENGTH if entry["text"].startswith(word))
             more = re.search(r"\(said (once|\d+ times) more\)$", entry["text"])
             told[word] += int(more[1].split()[0].replace("once", "1")) if more else 1
