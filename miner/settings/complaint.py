@@ -27,7 +27,9 @@ _KINDS = {
 def complaints(error: ValidationError, gathered: Gathered) -> list[str]:
     """Return a sentence for each mistake, those about unknown keys first, else as they stand in
     the file. Values are quoted only where they cannot be secrets."""
-    mistakes = [m for m in error.errors() if not _is_explained(m, error.errors())]
+    every = error.errors()
+    causes = _Causes(every)
+    mistakes = [m for m in every if not causes.explain(m)]
     placed = [(_origin(m, gathered), m) for m in mistakes]
     placed.sort(key=lambda row: row[0].line or 0)
     placed.sort(key=lambda row: row[1]["type"] != "extra_forbidden")
@@ -50,18 +52,27 @@ def _origin(mistake: Any, gathered: Gathered) -> Origin:
     return gathered.nearest(place)
 
 
-def _is_explained(mistake: Any, others: Sequence[Any]) -> bool:
-    """Whether another mistake is the cause: a misspelt key of a missing one, an element that
-    cannot be used of a list that is too short without it."""
-    place = mistake["loc"]
-    if mistake["type"] == "too_short":
-        return any(len(o["loc"]) > len(place) and o["loc"][: len(place)] == place for o in others)
-    return mistake["type"] == "missing" and any(
-        other["type"] == "extra_forbidden"
-        and other["loc"][:-1] == place[:-1]
-        and _near(str(other["loc"][-1]), [str(place[-1])])
-        for other in others
-    )
+class _Causes:
+    """What is the cause of other mistakes: a misspelt key of a missing one, an element that cannot
+    be used of a list that is too short without it."""
+
+    def __init__(self, mistakes: Sequence[Any]) -> None:
+        self._misspelt: dict[Place, list[str]] = {}
+        self._within: set[Place] = set()
+        for mistake in mistakes:
+            place = mistake["loc"]
+            self._within.update(place[:length] for length in range(len(place)))
+            if mistake["type"] == "extra_forbidden":
+                self._misspelt.setdefault(place[:-1], []).append(str(place[-1]))
+
+    def explain(self, mistake: Any) -> bool:
+        """Whether another one is the cause of `mistake`."""
+        place = mistake["loc"]
+        if mistake["type"] == "too_short":
+            return place in self._within
+        return mistake["type"] == "missing" and any(
+            _near(name, [str(place[-1])]) for name in self._misspelt.get(place[:-1], ())
+        )
 
 
 def _sentence(mistake: Any) -> str:

@@ -303,3 +303,13 @@ def test_flags_that_can_be_used(told: Told, tmp_path: Path) -> None:
         "--console", "json", "--log-level", "debug", "--api-token-file", tmp_path / "token",
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
+
+
+def test_the_systems_certificates_are_not_read_for_a_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr("miner.pool.transport.tls.tls_context", lambda url: asked.append(url.ca_file))
+    text = FILE + "tls_ca_file = 'mine.pem'\n[[pools]]\nurl = 'stratum+tls://h:1'\nuser = 'w'\n"
+    assert run("config", "check", written(tmp_path, text)).code == 0
+    assert asked == ["mine.pem"]

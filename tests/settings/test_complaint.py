@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from miner.settings import examine
+from miner.settings import Settings, examine
+from miner.settings.complaint import complaints
 from miner.settings.keys import Key, all_keys, all_tables
+from miner.settings.sources import Gathered
 from tests.settings.test_sources import file_with, samples
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
@@ -153,3 +157,20 @@ def test_every_mistake_is_told_once_in_the_order_of_the_file(tmp_path: Path) -> 
 
 def test_a_text_that_is_no_toml_is_the_only_mistake(tmp_path: Path) -> None:
     assert sentences(tmp_path, "a = 1\nb = \n") == ["line 2: is not valid TOML: Invalid value"]
+
+
+def test_many_mistakes_are_gathered_once() -> None:
+    pools = [{"ulr": "h:1", "user": number} for number in range(50)]
+    gathered = Gathered(values={"variant": "kawpow", "pools": pools})
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate(gathered.values)
+    asked = []
+
+    class Counted:
+        def errors(self) -> list[Any]:
+            asked.append(1)
+            return list(caught.value.errors())
+
+    found = complaints(cast("ValidationError", Counted()), gathered)
+    assert len(found) == 100, "a misspelt key and a wrong user each, and no missing url"
+    assert len(asked) == 1, "gathering them takes as long as there are many"
