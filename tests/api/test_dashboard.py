@@ -18,6 +18,7 @@ from miner.telemetry import (
     DeviceFault,
     Launched,
     Level,
+    NewJob,
     PoolConnecting,
     PoolLost,
     PoolNotice,
@@ -358,6 +359,37 @@ async def test_without_the_stream_it_asks(browser: Browser) -> None:
         await browser.command("Network.setBlockedURLs", urls=[])
     lines = await browser.complaints()
     assert [line for line in lines if "api/v1/stream" not in line] == []
+
+
+async def test_that_no_temperature_is_told_stands_there_once(browser: Browser) -> None:
+    async with showing(browser, Rig()):
+        await browser.until("#temperature-plot", has("No device tells its temperature."))
+        assert (await browser.text("#temperature-plot")).count("No device tells") == 1
+
+
+@pytest.mark.parametrize("width", [360, 1000, 1190, 1280])
+async def test_a_height_of_nine_digits_has_room(browser: Browser, width: int) -> None:
+    rig = Rig()
+    rig.emit(PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job(288_888_888)))
+    await screen(browser, width, 900)
+    async with showing(browser, rig):
+        await browser.until("#tiles", has("288 888 888"))
+        room = (
+            "const value = document.querySelector('.tile.broad .value');"
+            "const text = document.createRange(); text.selectNodeContents(value);"
+            "return value.clientWidth - text.getBoundingClientRect().width"
+        )
+        assert await browser.run(room) >= 8
+
+
+async def test_all_numbers_are_grouped_alike(browser: Browser) -> None:
+    async with showing(browser, Rig()) as url:
+        script = (
+            f"return import('{url}format.js').then((tell) => tell.luck("
+            "{found: 1077, expected: 1067.4, band: {low: 1003, high: 1131}}))"
+        )
+        told = str(await browser.run(script))
+        assert told.split(" found, ")[1].startswith("1 067 expected")
 
 
 async def test_what_is_not_known_is_a_dash(browser: Browser) -> None:

@@ -80,7 +80,7 @@ export const moment = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${
 export function luck({ found, expected, band }) {
   if (unknown(expected)) return DASH;
   if (expected === 0) return "nothing can be expected yet";
-  return `${count(found)} found, ${expected.toFixed(expected < 100 ? 1 : 0)} expected (${count(band.low)} to ${count(band.high)} is normal)`;
+  return `${count(found)} found, ${expected < 100 ? expected.toFixed(1) : count(expected)} expected (${count(band.low)} to ${count(band.high)} is normal)`;
 }
 
 export const plural = (n, one) => `${count(n)} ${one}${n === 1 ? "" : "s"}`;

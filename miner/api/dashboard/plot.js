@@ -121,7 +121,8 @@ export class Plot {
       : lines[0].total && told.length
         ? `${this.#title}: now ${words(told.at(-1))}, from ${words(Math.min(...told))} to ${words(Math.max(...told))}.`
         : `${this.#title}: from ${words(Math.min(...values))} to ${words(Math.max(...values))}.`;
-    put(this.#summary, text);
+    // What is not there stands in the picture already.
+    put(this.#summary, values.length ? text : "");
     this.#picture.setAttribute("aria-label", text);
   }
 
