@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 NEW_FILE = "progpow-miner.toml"
 
+LOGIN = ("user", "worker", "password")
+"""Keys that become one with a pool's url, in which they may be wrong."""
+
 CONFIG_OPTION = click.option(
     "-c", "--config", "option", type=click.Path(path_type=Path), help="The file, as a flag."
 )
@@ -41,6 +44,8 @@ def init(file: str, force: bool) -> None:
     if file == "-":
         click.echo(new_file(), nl=False)
         return
+    if not file.strip() or Path(file).is_dir():
+        raise ConfigError(f"{file!r} is no file; name one, as in {NEW_FILE}")
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as written:
             written.write(new_file())
@@ -167,6 +172,8 @@ def _heat_problems(loaded: Loaded) -> Iterator[str]:
 def _pool_problems(
     loaded: Loaded, place: Place, pool: PoolSettings, coin: Coin | None
 ) -> Iterator[str]:
+    from pydantic import SecretStr
+
     from miner.pool.schemes import known_protocols
     from miner.pool.transport.socks import parse_proxy
     from miner.pool.transport.tls import parse_fingerprint, tls_context
@@ -191,6 +198,11 @@ def _pool_problems(
             problems += _tried(loaded, (*place, key), parse, value)[1]
     if not problems:
         url, problems = _tried(loaded, (*place, "url"), pool_url, pool, coin)
+        for key in LOGIN if problems else ():
+            harmless = SecretStr("x") if key == "password" else "x"
+            other = pool.model_copy(update={key: harmless})
+            if key in pool.model_fields_set and not _tried(loaded, place, pool_url, other, coin)[1]:
+                problems = _tried(loaded, (*place, key), pool_url, pool, coin)[1]
         # Only that file can be wrong, and the system's certificates take long to read.
         if url is not None and url.ca_file is not None:
             problems = _tried(loaded, (*place, "tls_ca_file"), tls_context, url)[1]

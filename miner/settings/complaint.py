@@ -107,6 +107,8 @@ def _sentence(mistake: Any) -> str:
             problem = str(context["error"])
         case "finite_number":
             problem = f"must be a finite number, not {value}"
+        case "int_type" if isinstance(value, float):  # no secret is written as a number
+            problem = f"must be a whole number, not {value}"
         case _ if kind in _KINDS:
             problem = f"must be {_KINDS[kind]}, not {_kind_of(value)}"
         case _:

@@ -41,6 +41,18 @@ def test_a_new_file_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run("config", "init", tmp_path / "none" / "x").code == 2
 
 
+@pytest.mark.parametrize("force", [(), ("--force",)])
+@pytest.mark.parametrize("file", ["", " ", "."])
+def test_a_new_file_needs_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, force: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("config", "init", file, *force)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"progpow-miner: {file!r} is no file; name one, as in progpow-miner.toml\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_new_file_may_be_printed() -> None:
     assert run("config", "init", "-").out == new_file()
 
@@ -309,7 +321,26 @@ def test_the_systems_certificates_are_not_read_for_a_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []
-    monkeypatch.setattr("miner.pool.transport.tls.tls_context", lambda url: asked.append(url.ca_file))
+    monkeypatch.setattr(
+        "miner.pool.transport.tls.tls_context", lambda url: asked.append(url.ca_file)
+    )
     text = FILE + "tls_ca_file = 'mine.pem'\n[[pools]]\nurl = 'stratum+tls://h:1'\nuser = 'w'\n"
     assert run("config", "check", written(tmp_path, text)).code == 0
     assert asked == ["mine.pem"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("worker", "a\\nb"), ("user", "w\\u00e9"), ("password", "p\\tq"), ("url", "h")],
+)
+def test_what_is_wrong_with_a_login_is_told_at_its_key(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    values = {"url": "h:1", "user": "w", "worker": "rig", "password": "p"} | {key: value}
+    lines = [f'{name} = "{text}"' for name, text in values.items()]
+    path = written(tmp_path, "\n".join(['variant = "kawpow"', "[[pools]]", *lines]))
+    ran = run("config", "check", path)
+    line = 3 + list(values).index(key)
+    assert ran.code == 2
+    assert ran.err.startswith(f"{path}: line {line}: pools[1].{key}: pool ")
+    assert ran.err.count("\n") == 1

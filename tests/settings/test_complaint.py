@@ -132,6 +132,9 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
          "line 6: devices.tune: must be a list of tables: write [[devices.tune]]"),
         (FILE + "[devices]\non_hang = 'parc'\n",
          "line 7: devices.on_hang: 'parc' is none of exit, park (did you mean park?)"),
+        (FILE + "[ledger]\nmax_megabytes = 1.5\n",
+         "line 7: ledger.max_megabytes: must be a whole number, not 1.5"),
+        (FILE.replace('"w"', "1.5"), "line 5: pools[1].user: must be text in quotes, not a number"),
         (FILE + "[log]\nkeep = -1\n", "line 7: log.keep: -1 is too small: it must be 0 or more"),
         (FILE.replace('"w"', '"PUT_YOUR_WALLET_HERE.rig1"'),
          ("line 5: pools[1].user: is still the placeholder PUT_YOUR_WALLET_HERE; write your own "
