@@ -181,11 +181,8 @@ def _columns(devices: Sequence[DeviceSnapshot], clean: Clean) -> list[_Column]:
         column("60 s", 2, lambda d: _windows(d)[1]),
         column("15 min", 4, lambda d: _windows(d)[2]),
         column("A", 1, lambda d: (str(d.shares.accepted), "green")),
-        tally("R", lambda t: t.rejected, "rejected"),
-        tally("S", lambda t: t.stale, "stale"),
-        tally("I", lambda t: t.invalid, "invalid"),
-        tally("L", lambda t: t.lost, "lost"),
-        tally("H", lambda t: t.hardware, "hardware"),
+        tally("R", lambda t: t.not_accepted, "rejected"),
+        tally("I", lambda t: t.hardware, "hardware"),
         sensor("T", 2, "T"),
         sensor("P", 3, "P"),
         sensor("F", 5, "F"),
@@ -225,11 +222,8 @@ def _narrow(devices: Sequence[DeviceSnapshot], width: int, clean: Clean) -> list
         shares = device.shares
         counts = (
             ("A", shares.accepted, "accepted"),
-            ("R", shares.rejected, "rejected"),
-            ("S", shares.stale, "stale"),
-            ("I", shares.invalid, "invalid"),
-            ("L", shares.lost, "lost"),
-            ("H", shares.hardware, "hardware"),
+            ("R", shares.not_accepted, "rejected"),
+            ("I", shares.hardware, "hardware"),
         )
         lines += _flow(
             [(clean(device.name), "bold"), (rate(device.hashrate.ten_seconds), "bold cyan")], width

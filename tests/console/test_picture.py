@@ -17,6 +17,7 @@ from rich.text import Text
 
 from miner.console import Redactor
 from miner.console.picture import picture
+from miner.console.status import status_line
 from miner.telemetry import (
     DatasetBuilding,
     DeviceHanging,
@@ -86,6 +87,20 @@ async def test_what_does_not_fit_is_counted() -> None:
     cut = lines_of(rig.telemetry.snapshot(), height=5)
     assert cut[:4] == whole[:4]
     assert cut[4] == f"… {len(whole) - 4} lines more"
+
+
+@pytest.mark.parametrize("width", [100, 40])
+async def test_its_letters_mean_what_those_of_the_status_mean(width: int) -> None:
+    snapshot = (await busy_rig()).telemetry.snapshot()
+    text = " ".join(lines_of(snapshot, width))
+    tally = snapshot.devices[0].shares
+    accepted, refused, untrue = tally.accepted, tally.not_accepted, tally.hardware
+    assert f"R{snapshot.shares.not_accepted} " in status_line(snapshot).replace(",", " ")
+    if width == 40:
+        assert f"A{accepted} R{refused} I{untrue}" in text
+    else:
+        row = next(line for line in lines_of(snapshot, width) if line.startswith("cuda:0 "))
+        assert f"  {accepted}  {refused}  {untrue}  " in row
 
 
 def test_a_rig_that_has_not_begun() -> None:
