@@ -28,6 +28,11 @@ READ = ["/readyz", "/api/v1/status", "/api/v1/pools", "/api/v1/devices", "/api/v
         ("nothing changed: token file ~me/t: cannot", "nothing changed: token file (path): cannot"),
         ("/dev/full: the log cannot be written", "(path): the log cannot be written"),
         ("/home/my rig/a b/l.sqlite: 3 wait", "(path): 3 wait"),
+        (
+            "/var/lib/x/ledger.sqlite: the share ledger cannot be written: disk full",
+            "(path): the share ledger cannot be written: disk full",
+        ),
+        ("recording /srv/said.jsonl: no space left", "recording (path): no space left"),
         (r"C:\Users\me\log.txt: the log", "(path): the log"),
         ("no kernel (see '/tmp/build log/x.txt')", "no kernel (see '(path)')"),
     ],
