@@ -200,7 +200,7 @@ def test_a_level_that_says_less_holds_at_once_and_a_log_that_was_moved_away_is_b
     numbers = [int(n) for n in re.findall(r"share +accepted (\d+)", miner.text)]
     assert max(b - a for a, b in pairwise(numbers)) > 2, "none was unsaid"
     assert "accepted 1, " in moved.read_text()
-    assert f"accepted {numbers[-1]} " in rig.log.read_text()
+    assert f"accepted {numbers[-1]}, " in rig.log.read_text()
 
 
 class _Echo(socketserver.StreamRequestHandler):
