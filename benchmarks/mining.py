@@ -143,7 +143,7 @@ async def settled(session: aiohttp.ClientSession, miner: Miner) -> None:
         while quiet < 20:
             whole = await status(session, miner.ports)
             outcomes = whole["shares"]["outcomes"]
-            due = whole["found"] - sum(outcomes.values()) + outcomes.get("too late to send", 0)
+            due = whole["found"] - sum(outcomes.values()) + outcomes.get("not_sent", 0)
             now = (whole["tried"], outcomes)
             quiet = quiet + 1 if not due and now == before else 0
             before = now

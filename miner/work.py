@@ -148,16 +148,21 @@ class Solution:
 
 
 class Outcome(Enum):
-    """What became of a solution."""
+    """What became of a solution; the value is its name for programs, in every view."""
 
     ACCEPTED = "accepted"
     STALE = "stale"
-    LOW_DIFFICULTY = "low difficulty"
+    LOW_DIFFICULTY = "low_difficulty"
     DUPLICATE = "duplicate"
     INVALID = "invalid"
     UNAUTHORIZED = "unauthorized"
-    NOT_SENT = "too late to send"
-    LOST = "lost in a disconnect"
+    NOT_SENT = "not_sent"
+    LOST = "lost"
+
+    @property
+    def phrase(self) -> str:
+        """What a person reads."""
+        return "too late to send" if self is Outcome.NOT_SENT else self.value.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)

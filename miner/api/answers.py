@@ -11,6 +11,12 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 
 from miner.api.words import Words
 
+OutcomeName = Literal[
+    "accepted", "stale", "low_difficulty", "duplicate", "invalid", "unauthorized", "not_sent",
+    "lost",
+]  # fmt: skip
+"""What became of a share, as in the ledger and the metrics."""
+
 
 class Answer(BaseModel):
     """Base of all answers: what is not known is null, times are UNIX seconds."""
@@ -143,7 +149,7 @@ class ShareAnswer(Answer):
     sent_at: float | None
     answered_at: float | None
     """When its life ended, by an answer or without one."""
-    outcome: str
+    outcome: OutcomeName | Literal["hardware", "unanswered"]
     text: Words | None
     """The pool's own words, or ours where it said none."""
 

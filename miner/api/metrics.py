@@ -175,7 +175,7 @@ def _histograms(
 
 
 def _outcomes(tally: Tally) -> dict[str, int]:
-    told = {outcome.name.lower(): tally.outcomes.get(outcome, 0) for outcome in Outcome}
+    told = {outcome.value: tally.outcomes.get(outcome, 0) for outcome in Outcome}
     return {**told, "hardware": tally.hardware}
 
 

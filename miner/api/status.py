@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from miner.api.answers import Answer
+from miner.api.answers import Answer, OutcomeName
 from miner.api.words import Words
 
 StateName = Literal[
@@ -42,8 +42,8 @@ class SharesAnswer(Answer):
     """Accepted ones that met the block's target, as far as the pool told it."""
     not_accepted: int
     """All with a verdict but the accepted ones."""
-    outcomes: dict[str, int]
-    """By the verdict's words, those that occurred."""
+    outcomes: dict[OutcomeName, int]
+    """By the verdict, those that occurred."""
 
 
 class BandAnswer(Answer):

@@ -182,7 +182,7 @@ def _shares(tally: Tally) -> SharesAnswer:
         hardware=tally.hardware,
         blocks=tally.blocks,
         not_accepted=tally.not_accepted,
-        outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
+        outcomes={outcome.value: n for outcome, n in tally.outcomes.items()},
     )
 
 

@@ -54,7 +54,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 @click.option("--pool", metavar="TEXT", help="For pools whose address contains this.")
 @click.option("-a", "--algorithm", metavar="NAME", help="Of this variant.")
 @click.option(
-    "--outcome", metavar="WORDS", multiple=True,
+    "--outcome", metavar="NAME", multiple=True,
     help="With this outcome, as in accepted, stale, hardware, unanswered; may be repeated.",
 )  # fmt: skip
 @click.option("--blocks", is_flag=True, help="Only blocks, as far as pools tell.")
@@ -127,9 +127,9 @@ def _outcome(word: str) -> str:
     from miner.errors import BadValue
     from miner.ledger import OUTCOMES
 
-    name = " ".join(word.lower().replace("_", " ").split())
+    name = "_".join(word.lower().split())
     if name not in OUTCOMES:
-        raise BadValue("--outcome", f"{word!r} is none of: {'; '.join(OUTCOMES)}")
+        raise BadValue("--outcome", f"{word!r} is none of: {', '.join(OUTCOMES)}")
     return name
 
 

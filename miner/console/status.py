@@ -81,7 +81,7 @@ def duration(seconds: float) -> str:
 def summary(snapshot: Snapshot) -> list[str]:
     """Return the lines that end a run."""
     shares = snapshot.shares
-    others = ((o.value, n) for o, n in shares.outcomes.items() if o is not Outcome.ACCEPTED)
+    others = ((o.phrase, n) for o, n in shares.outcomes.items() if o is not Outcome.ACCEPTED)
     refused = ", ".join(f"{n} {word}" for word, n in others if n) or "none"
     mean = snapshot.tried / snapshot.uptime if snapshot.uptime else 0.0
     return [

@@ -46,6 +46,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX shares_found_at ON shares(found_at)",
     ),
+    (
+        "UPDATE shares SET outcome = 'low_difficulty' WHERE outcome = 'low difficulty'",
+        "UPDATE shares SET outcome = 'not_sent' WHERE outcome = 'stale, not sent'",
+        "UPDATE shares SET outcome = 'not_sent' WHERE outcome = 'too late to send'",
+        "UPDATE shares SET outcome = 'lost' WHERE outcome = 'lost in a disconnect'",
+    ),
 )
 """Statements that lead from each version of the file to the next."""
 

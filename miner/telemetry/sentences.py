@@ -155,5 +155,5 @@ def _verdict(verdict: Verdict, accepted: int) -> Sentence:
         )
     why = f": {verdict.text}" if verdict.text else ""
     return Sentence(
-        "share", f"{verdict.outcome.value}{after} {solution.device}{why}", Level.WARNING
+        "share", f"{verdict.outcome.phrase}{after} {solution.device}{why}", Level.WARNING
     )

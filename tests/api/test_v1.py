@@ -10,10 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from miner.api import v1
-from miner.api.answers import Error, HistoryAnswer
+from miner.api.answers import Error, HistoryAnswer, OutcomeName
 from miner.api.status import ReadingAnswer, StateName
 from miner.telemetry import DeviceSample, DeviceState, NewJob, PoolNotice, Reading, Sample
 from miner.telemetry.journal import KEPT
+from miner.work import Outcome
 from tests.api.conftest import Serve
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
@@ -32,8 +33,8 @@ async def test_the_status_tells_what_the_snapshot_knows() -> None:
         "blocks": 0,
         "not_accepted": 6,
         "outcomes": {
-            "accepted": 4, "stale": 1, "low difficulty": 1, "duplicate": 1, "invalid": 1,
-            "too late to send": 1, "lost in a disconnect": 1,
+            "accepted": 4, "stale": 1, "low_difficulty": 1, "duplicate": 1, "invalid": 1,
+            "not_sent": 1, "lost": 1,
         },
     }  # fmt: skip
     assert told["pool"]["label"] == "stratum+tls://first.example:4444"
@@ -71,6 +72,7 @@ async def test_a_device_is_named_by_the_state_that_it_is_in() -> None:
 
 def test_every_state_and_sensor_has_a_place_in_the_answer() -> None:
     assert set(get_args(StateName)) == {state.name.lower() for state in DeviceState}
+    assert get_args(OutcomeName) == tuple(outcome.value for outcome in Outcome)
     assert list(ReadingAnswer.model_fields) == [field.name for field in fields(Reading)]
 
 

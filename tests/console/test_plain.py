@@ -129,7 +129,7 @@ JOB = replace(job_at(4321, target=2**256 // 4_290_000_000), id="0123456789abcdef
         ),
         (
             ShareAnswered(Verdict(solution(), Outcome.LOST)),
-            "share     lost in a disconnect opencl:0.0",
+            "share     lost opencl:0.0",
         ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value[10:30],
@@ -200,7 +200,7 @@ async def test_the_status_line_and_the_summary_add_up(screen: Screen) -> None:
         "2.00 MH/s (60 s 2.00 MH/s), A2 R3 F1, opencl:0.0 2.00 MH/s, opencl:0.1 1.00 kH/s"
     )
     assert summary(snapshot) == [
-        "2 shares accepted, not accepted: 1 stale, 1 too late to send, 1 lost in a disconnect",
+        "2 shares accepted, not accepted: 1 stale, 1 too late to send, 1 lost",
         "20,005,000 hashes in 10 s, 2.00 MH/s over all; 1 device faults",
     ]
 

@@ -92,7 +92,7 @@ def test_periods_are_searched_and_held_against_the_reference() -> None:
         ([(7499, "accepted"), (7501, "accepted"), (7501, "stale")], [0, 1], True),
         ([(7499, "accepted"), (7499, "accepted")], [0], False),
         ([(7499, "accepted"), (7501, "accepted"), (7501, "invalid")], [0, 1], False),
-        ([(7499, "accepted"), (7501, "accepted"), (7501, "low difficulty")], [0, 1], False),
+        ([(7499, "accepted"), (7501, "accepted"), (7501, "low_difficulty")], [0, 1], False),
         ([(7499, "accepted"), (7501, "accepted"), (7501, "hardware")], [0, 1], False),
     ],
 )

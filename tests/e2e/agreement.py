@@ -15,13 +15,16 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from miner.ledger import Filter, LedgerReader
+from miner.work import Outcome
 
 RIG = "the rig"
-REFUSED = ("stale", "low difficulty", "duplicate", "invalid", "unauthorized")
+REFUSED = ("stale", "low_difficulty", "duplicate", "invalid", "unauthorized")
 """The outcomes that panels call rejected."""
 
-OUTCOMES = ("accepted", *REFUSED, "too late to send", "lost in a disconnect")
-BY_LENGTH = sorted(OUTCOMES, key=len, reverse=True)
+OUTCOMES = ("accepted", *REFUSED, "not_sent", "lost")
+PHRASES = {outcome.phrase: outcome.value for outcome in Outcome}
+"""What a person reads, to what every other view calls it."""
+
 PANELS = ("/summary", "/2/summary", "/mmpos", "/hiveos")
 MOST_ROWS = 1000
 """Of the ledger, in one answer of the API."""
@@ -169,9 +172,9 @@ def of_entries(view: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Fact
     told: dict[str, float] = defaultdict(float)
     for entry in entries:
         if entry["topic"] == "share" and entry["level"] != "debug":
-            word = next(word for word in BY_LENGTH if entry["text"].startswith(word))
+            said = next(phrase for phrase in PHRASES if entry["text"].startswith(phrase))
             more = re.search(r"\(said (once|\d+ times) more\)$", entry["text"])
-            told[word] += int(more[1].split()[0].replace("once", "1")) if more else 1
+            told[PHRASES[said]] += int(more[1].split()[0].replace("once", "1")) if more else 1
     yield from _outcomes(view, RIG, told)
 
 
@@ -179,8 +182,7 @@ def of_summary(view: str, lines: Iterable[str]) -> Iterator[Fact]:
     """Read the lines that end a run."""
     first, second = lines
     counted, _, others = first.partition(" shares accepted, not accepted: ")
-    # One of the words has a comma of its own.
-    told = {word: int(number) for number, word in re.findall(r"(\d+) (\D+)(?:, |$)", others)}
+    told = {PHRASES[said]: int(n) for n, said in re.findall(r"(\d+) ([^,]+)", others)}
     yield from _outcomes(view, RIG, {"accepted": int(counted), **told})
     yield Fact(view, RIG, "tried", int(second.partition(" hashes")[0].replace(",", "")))
     yield Fact(view, RIG, "faults", int(second.rpartition("; ")[2].partition(" ")[0]))
@@ -205,11 +207,9 @@ def of_metrics(text: str, labels: Mapping[str, str]) -> Iterator[Fact]:
                     shares[of][sample.labels["outcome"]] += sample.value
     for what, value in sums.items():
         yield Fact("metrics", RIG, what, value)
-    words = {"not_sent": "too late to send", "lost": "lost in a disconnect"}
     for of, counts in shares.items():
         yield Fact("metrics", of, "hardware", counts.pop("hardware"))
-        told = {words.get(name, name.replace("_", " ")): value for name, value in counts.items()}
-        yield from _outcomes("metrics", of, told)
+        yield from _outcomes("metrics", of, counts)
 
 
 def of_trex(told: Mapping[str, Any], names: list[str]) -> Iterator[Fact]:
@@ -254,8 +254,8 @@ def of_sgminer(of: str, row: Mapping[str, Any]) -> Iterator[Fact]:
     yield from _panel("sgminer", of, row["Accepted"], row["Rejected"], row["Hardware Errors"])
     yield Fact("sgminer", of, "megahashes", row["Total MH"])
     if of == RIG:
-        yield Fact("sgminer", of, "too late to send", row["Stale"])
-        yield Fact("sgminer", of, "lost in a disconnect", row["Remote Failures"])
+        yield Fact("sgminer", of, "not_sent", row["Stale"])
+        yield Fact("sgminer", of, "lost", row["Remote Failures"])
 
 
 def of_rows(rows: Iterable[Mapping[str, Any]], names: list[str]) -> Iterator[Fact]:
@@ -299,7 +299,7 @@ def _sums(view: str, of: str, shares: Mapping[str, Any]) -> Iterator[Fact]:
     """Read the classes into which the API puts shares."""
     for what in ("accepted", "hardware", "invalid"):
         yield Fact(view, of, what, shares[what])
-    yield Fact(view, of, "lost in a disconnect", shares["lost"])
+    yield Fact(view, of, "lost", shares["lost"])
     yield Fact(view, of, "late", shares["stale"])
     yield Fact(view, of, "otherwise refused", shares["rejected"])
 
@@ -311,8 +311,8 @@ def _outcomes(view: str, of: str, told: Mapping[str, float]) -> Iterator[Fact]:
     for word in OUTCOMES:
         yield Fact(view, of, word, told.get(word, 0))
     yield Fact(view, of, "refused", sum(told.get(word, 0) for word in REFUSED))
-    yield Fact(view, of, "late", told.get("stale", 0) + told.get("too late to send", 0))
-    other = ("low difficulty", "duplicate", "unauthorized")
+    yield Fact(view, of, "late", told.get("stale", 0) + told.get("not_sent", 0))
+    other = ("low_difficulty", "duplicate", "unauthorized")
     yield Fact(view, of, "otherwise refused", sum(told.get(word, 0) for word in other))
 
 

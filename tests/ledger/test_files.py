@@ -212,7 +212,26 @@ def test_an_older_file_is_brought_up_to_date(
     new.lived()
     assert len(new.shares()) == 2
     assert asked(new.path, "SELECT group_concat(mood) FROM shares") == "calm,calm"
-    assert asked(new.path, "PRAGMA user_version") == 2
+    assert asked(new.path, "PRAGMA user_version") == len(later)
+
+
+def test_the_outcomes_of_version_1_are_said_as_today(begin: Callable[..., Life]) -> None:
+    old = begin()
+    then = ("accepted", "low difficulty", "stale, not sent", "too late to send",
+            "lost in a disconnect", "hardware")  # fmt: skip
+    for _ in then:
+        old.lived()
+    old.ledger.close()
+    change(
+        old.path, "PRAGMA user_version = 1",
+        *(f"UPDATE shares SET outcome = '{word}' WHERE number = {number}"
+          for number, word in enumerate(then, 1)),
+    )  # fmt: skip
+    new = begin()
+    new.lived()
+    assert [share.outcome for share in new.shares()] == [
+        "accepted", "low_difficulty", "not_sent", "not_sent", "lost", "hardware", "accepted",
+    ]  # fmt: skip
 
 
 def test_a_failed_migration_leaves_the_old_file(
@@ -228,7 +247,7 @@ def test_a_failed_migration_leaves_the_old_file(
     new.ledger.flush()
     assert "cannot be written" in new.reports[0]
     monkeypatch.undo()
-    assert asked(new.path, "PRAGMA user_version") == 1
+    assert asked(new.path, "PRAGMA user_version") == len(MIGRATIONS)
     assert len(new.shares()) == 2
 
 

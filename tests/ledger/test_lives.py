@@ -46,7 +46,7 @@ def test_every_verdict_is_kept_in_its_own_words(life: Life, outcome: Outcome) ->
 def test_what_was_not_sent_has_no_time_of_sending(life: Life) -> None:
     life.answered(life.found(), Outcome.NOT_SENT)
     share = life.one()
-    assert (share.outcome, share.sent_at, share.answer_seconds) == ("too late to send", None, None)
+    assert (share.outcome, share.sent_at, share.answer_seconds) == ("not_sent", None, None)
     assert share.answered_at == BEGUN + 0.75
 
 
@@ -87,7 +87,7 @@ def test_the_answers_own_seconds_tell_when_it_was_sent_where_nobody_else_did(lif
 def test_a_verdict_on_a_share_that_nobody_spoke_of_is_kept_too(life: Life) -> None:
     life.answered(life.claim(), Outcome.NOT_SENT)
     share = life.one()
-    assert (share.outcome, share.verified_at) == ("too late to send", None)
+    assert (share.outcome, share.verified_at) == ("not_sent", None)
 
 
 def test_the_same_nonce_found_twice_at_a_time_is_two_shares(life: Life) -> None:

@@ -54,7 +54,7 @@ class Rig:
 
 @pytest.mark.parametrize(
     ("prefix", "outcomes"),
-    [("0b8e5b", ["accepted"] * 4), ("0b8e5c", ["accepted"] * 2 + ["lost in a disconnect"] * 2)],
+    [("0b8e5b", ["accepted"] * 4), ("0b8e5c", ["accepted"] * 2 + ["lost"] * 2)],
     ids=["the same prefix", "another prefix"],
 )
 async def test_each_share_around_a_change_of_account_has_one_line_with_one_end(

@@ -180,7 +180,7 @@ class NodeSession:
                 self._report(Message(f"{what} was accepted by the node"))
             case Delivered(outcome, text):
                 self._store.remove(found)
-                self._report(Message(f"{what} was refused by the node: {text or outcome.value}"))
+                self._report(Message(f"{what} was refused by the node: {text or outcome.phrase}"))
             case Undelivered(reason):
                 self._report(Message(f"{what} could not be brought to the node yet: {reason}"))
 
