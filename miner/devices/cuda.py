@@ -36,6 +36,17 @@ _OWN_STREAM = 1
 """CU_STREAM_NON_BLOCKING: it waits for no other stream."""
 
 
+DATASET_ARGUMENTS = "PPIII"
+"""Of the kernel that fills a dataset, a letter of `struct` each: light cache, where to, first
+node, count, first node of the buffer."""
+
+
+def search_arguments(buffers: int) -> str:
+    """Return the letters of a search's arguments: the dataset's buffers, header, first nonce,
+    target, results."""
+    return "P" * buffers + "PQQP"
+
+
 class CudaBackend:
     """Every card that NVIDIA's driver shows, named cuda:N in the order of PCI addresses."""
 
@@ -164,7 +175,7 @@ class CudaDevice:
             if self._kernel is not None:
                 self._kernel.unload()
             self._kernel = kernel = CudaKernel()
-            kernel.load(self._drv, image, "P" * self._shape.buffers + "PQQP")
+            kernel.load(self._drv, image, search_arguments(self._shape.buffers))
         return kernel
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
@@ -179,7 +190,7 @@ class CudaDevice:
             drv.memcpy_htod_async(self._light, np.ascontiguousarray(light), self._stream)
             self._stream.synchronize()
             self._filler = CudaKernel()
-            self._filler.load(drv, filler, "PPIII")
+            self._filler.load(drv, filler, DATASET_ARGUMENTS)
         self._shape = base.split(len(dataset.buffers))
         yield 0.0
         first, step = 0, _FIRST_SLICE

@@ -1,0 +1,231 @@
+"""What NVIDIA's compiler makes of a kernel, said in C++ so that the CPU can run it.
+
+PTX is close to that: each instruction becomes one statement, each register a variable. Only the
+instructions that our kernels are compiled to are known; any other is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from miner.codegen.source import Source
+
+HEAD = """\
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef int s32;
+struct u32x4 { u32 x, y, z, w; };
+
+template <class T> static T &at(u64 address)
+{
+    return *reinterpret_cast<T *>(address);
+}
+
+/* Shifts by more than all bits leave none. */
+template <class T> static T shl(T a, u32 n)
+{
+    return n < 8 * sizeof(T) ? a << n : 0;
+}
+
+template <class T> static T shr(T a, u32 n)
+{
+    return n < 8 * sizeof(T) ? a >> n : 0;
+}
+
+template <class T> static T bfi(T a, T b, u32 position, u32 length)
+{
+    const T mask = shl<T>(shl<T>(1, length) - 1, position);
+    return (b & ~mask) | (shl<T>(a, position) & mask);
+}
+
+static u32 shfl_idx(u32 a, u32 source, u32 c, u32 mask)
+{
+    if ((c & 31u) != 31u)
+        block::fail("shuffles with a clamp that is no group's");
+    return __shfl_sync(mask, a, static_cast<int>(source), static_cast<int>(32u - (c >> 8 & 31u)));
+}
+"""
+
+STATEMENTS = {
+    "mov": "{0} = ({T}){1};",
+    "add": "{0} = ({T}){1} + ({T}){2};",
+    "sub": "{0} = ({T}){1} - ({T}){2};",
+    "and": "{0} = ({T}){1} & ({T}){2};",
+    "or": "{0} = ({T}){1} | ({T}){2};",
+    "xor": "{0} = ({T}){1} ^ ({T}){2};",
+    "not": "{0} = ~({T}){1};",
+    "shl": "{0} = shl<{T}>({1}, {2});",
+    "shr": "{0} = shr<{T}>({1}, {2});",
+    "min": "{0} = ({T}){1} < ({T}){2} ? {1} : {2};",
+    "mul.lo": "{0} = (u32)({1}) * (u32)({2});",
+    "mul.hi": "{0} = (u64)(u32)({1}) * (u32)({2}) >> 32;",
+    "mad.lo": "{0} = (u32)({1}) * (u32)({2}) + (u32)({3});",
+    "clz": "{0} = {1} ? __builtin_clz({1}) : 32;",
+    "popc": "{0} = __builtin_popcount({1});",
+    "bfi": "{0} = bfi<{T}>({1}, {2}, {3}, {4});",
+    "selp": "{0} = {3} ? ({T}){1} : ({T}){2};",
+    "shf.l.wrap": "{0} = (((u64){2} << 32 | {1}) << ({3} & 31u)) >> 32;",
+    "shf.r.wrap": "{0} = ((u64){2} << 32 | {1}) >> ({3} & 31u);",
+    "cvta.to.global": "{0} = {1};",
+    "cvta.local": "{0} = {1};",
+    "shfl.sync.idx": "{0} = shfl_idx({1}, {2}, {3}, {4});",
+    "bar.sync": "__syncthreads();",
+    "ret": "return;",
+    "atom.global.add": "{0} = atomicAdd(&at<u32>({1}), {2});",
+}
+"""By the instruction without its type; {T} is the type, {0} what it is written to."""
+
+COMPARISONS = {"lt": "<", "gt": ">", "eq": "==", "ne": "!=", "ge": ">=", "le": "<="}
+
+TYPES = {
+    "b8": "unsigned char", "b32": "u32", "u32": "u32", "s32": "s32", "b64": "u64", "u64": "u64",
+    "s64": "long long", "pred": "bool",
+}  # fmt: skip
+
+
+def in_cpp(source: Source, ptx: str) -> Source:
+    """Return `ptx`, which was made of `source`, as a text that `build` takes in its place."""
+    head, body = _entry(ptx)
+    parameters = re.findall(r"\.param \.(\w+) (\w+)", head)
+    (threads,) = re.findall(r"\.maxntid (\d+), 1, 1", head)
+    told = [f"#define GROUP_SIZE {threads}u\n"]
+    told += re.findall(r"#define BUFFERS \w+\n", source.text)
+    told += [HEAD]
+    told += [
+        _array(line, "static const ") for line in ptx.splitlines() if line.startswith(".const")
+    ]
+    told += [f"static void entry({', '.join(f'{TYPES[t]} {name}' for t, name in parameters)})\n"]
+    told += ["{\n", *map(_line, _lines(body)), "}\n", _caller(source.entry, parameters)]
+    return replace(source, text="".join(told))
+
+
+def parameters_of(ptx: str) -> list[str]:
+    """Return the types of the kernel's arguments, as in ["u64", "u32"]."""
+    return re.findall(r"\.param \.(\w+) \w+", _entry(ptx)[0])
+
+
+def _entry(ptx: str) -> tuple[str, str]:
+    found = re.search(r"\.visible \.entry (.*?)\n\{\n(.*)\n\}\s*$", ptx.rstrip("\0\n "), re.DOTALL)
+    assert found, "there is one kernel, and it is the last thing"
+    return found[1], found[2]
+
+
+def _caller(entry: str, parameters: list[tuple[str, str]]) -> str:
+    """The kernel by its own name, taking what the runner gives."""
+    given = [f"T{i} a{i}" for i in range(len(parameters))]
+    passed = [f"({TYPES[t]})a{i}" for i, (t, _) in enumerate(parameters)]
+    types = ", ".join(f"class T{i}" for i in range(len(parameters)))
+    return (
+        f"template <{types}> static void {entry}({', '.join(given)})\n"
+        f"{{\n    entry({', '.join(passed)});\n}}\n"
+    )
+
+
+def _lines(body: str) -> list[str]:
+    """Each statement on a line of its own, without comments."""
+    plain = re.sub(r"//.*", "", body).replace("\t", " ")
+    return [
+        part
+        for line in plain.splitlines()
+        for part in re.split(r"(?<=[;:])\s+", line.strip())
+        if part
+    ]
+
+
+def _line(line: str) -> str:
+    if line in "{}":
+        return line + "\n"
+    if line.startswith((".shared", ".local")):
+        return _array(line, "static " if line.startswith(".shared") else "")
+    if line.startswith(".reg"):
+        return _registers(line)
+    if line.startswith(".pragma"):
+        return ""
+    if label := re.fullmatch(r"\$?(\w+):", line):
+        return f"{label[1]}:;\n"
+    guard, statement = re.fullmatch(r"(@!?%\w+ )?(.*);", line).groups()  # type: ignore[union-attr]
+    told = _statement(statement.strip())
+    if guard:
+        negated, name = re.match(r"@(!?)(%\w+)", guard).groups()  # type: ignore[union-attr]
+        return f"if ({negated}{_value(name)}) {{ {told} }}\n"
+    return told + "\n"
+
+
+def _registers(line: str) -> str:
+    kind, name, many = re.fullmatch(
+        r"\.reg \.(\w+) %(\w+)(?:<(\d+)>)?;", re.sub(r"\s+", " ", line)
+    ).groups()  # type: ignore[union-attr]
+    return f"{TYPES[kind]} {name}{f'[{many}]' if many else ''};\n"
+
+
+def _array(line: str, before: str) -> str:
+    found = re.match(r"\.\w+ \.align (\d+) \.b8\s+(\w+)\[(\d+)\](?: = (\{.*\}))?;", line)
+    assert found, line
+    value = f" = {found[4]}" if found[4] else ""
+    return f"alignas({found[1]}) {before}unsigned char {found[2]}[{found[3]}]{value};\n"
+
+
+def _value(text: str) -> str:
+    text = text.strip()
+    if text in ("%tid.x", "%ctaid.x"):
+        return {"%tid.x": "threadIdx.x", "%ctaid.x": "blockIdx.x"}[text]
+    if many := re.fullmatch(r"%(r|rd|p)(\d+)", text):
+        return f"{many[1]}[{many[2]}]"
+    if text.startswith("%"):
+        return text[1:]
+    if re.fullmatch(r"-?\d+", text):
+        return text + ("ull" if not text.startswith("-") and int(text) >> 31 else "")
+    assert re.fullmatch(r"\w+", text), text
+    return f"(u64){text}"  # an array's address
+
+
+def _address(text: str) -> str:
+    base, _, offset = text.strip("[] ").partition("+")
+    return f"{_value(base)} + {offset or 0}"
+
+
+def _statement(text: str) -> str:
+    name, _, rest = text.partition(" ")
+    operands = re.findall(r"\{[^}]*\}|\[[^\]]*\]|[^,\s]+", rest)
+    stem, _, kind = name.rpartition(".")
+    if name == "ret":
+        return STATEMENTS["ret"]
+    if stem == "bra" or name == "bra":
+        return f"goto {operands[0].lstrip('$')};"
+    if name.startswith(("ld.", "st.")):
+        return _memory(name.split("."), operands)
+    if name.startswith("setp."):
+        _, comparison, kind = name.split(".")
+        values = [f"({TYPES[kind]}){_value(o)}" for o in operands[1:]]
+        return f"{_value(operands[0])} = {values[0]} {COMPARISONS[comparison]} {values[1]};"
+    if name in ("cvt.u64.u32", "cvt.u32.u64"):
+        into, out_of = name.split(".")[1:]
+        return f"{_value(operands[0])} = ({into})({out_of}){_value(operands[1])};"
+    if stem == "mul.wide":
+        wide = {"u32": "u64", "s32": "long long"}[kind]
+        first, second = (f"({wide})({TYPES[kind]}){_value(o)}" for o in operands[1:])
+        return f"{_value(operands[0])} = {first} * {second};"
+    if name == "bar.sync":
+        return STATEMENTS[name]
+    if stem == "shfl.sync.idx":
+        operands[0] = operands[0].partition("|")[0]  # whether the source was there is not asked
+    if stem == "atom.global.add":
+        values = [_value(operands[0]), _address(operands[1]), _value(operands[2])]
+    else:
+        values = [_value(operand) for operand in operands]
+    return STATEMENTS[stem].format(*values, T=TYPES[kind])
+
+
+def _memory(words: list[str], operands: list[str]) -> str:
+    """`ld` and `st`, of one word or of a vector."""
+    kind = TYPES[words[-1]]
+    load = words[0] == "ld"
+    place, values = (operands[1], operands[0]) if load else (operands[0], operands[1])
+    if words[1] == "param":
+        return f"{_value(values)} = {place.strip('[]')};"
+    told = []
+    for i, value in enumerate(values.strip("{}").split(",")):
+        where = f"at<{kind}>({_address(place)} + {i} * sizeof({kind}))"
+        told.append(f"{_value(value)} = {where};" if load else f"{where} = {_value(value)};")
+    return " ".join(told)
