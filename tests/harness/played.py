@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -77,21 +78,24 @@ def pycuda() -> Path | str:
 
 
 def unpacked_wheel() -> Path:
-    """Return the folder with PyCUDA's wheel unpacked; built once for each Python."""
+    """Return the folder with PyCUDA's wheel unpacked; built once for each Python, by one of the
+    processes that want it."""
     folder = cache() / f"pycuda-{sysconfig.get_config_var('SOABI')}"
-    if not (folder / "pycuda").is_dir():
-        out = folder.with_suffix(".wheels")
-        subprocess.run(
-            [
-                sys.executable, str(CHECKOUT / "packaging/wheelhouse.py"), "--only-pycuda",
-                "--out", str(out),
-            ],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        (wheel,) = out.glob("pycuda-*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder.with_suffix(".part"))
-        folder.with_suffix(".part").rename(folder)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "pycuda").is_dir():
+            out = folder.with_suffix(".wheels")
+            subprocess.run(
+                [
+                    sys.executable, str(CHECKOUT / "packaging/wheelhouse.py"), "--only-pycuda",
+                    "--out", str(out),
+                ],
+                check=True, capture_output=True, text=True,
+            )  # fmt: skip
+            (wheel,) = out.glob("pycuda-*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(folder.with_suffix(".part"))
+            folder.with_suffix(".part").rename(folder)
     return folder
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.pool.test_socks import Socks, proxied
 
 from miner.errors import ConnectionLost, PoolRefused
 from miner.pool.transport.tls import fingerprint
@@ -14,6 +13,7 @@ from miner.work import Outcome
 from tests.fakes.node import PprpcNode, serving
 from tests.pool.node.bench import running, solved
 from tests.pool.serving import server_context
+from tests.pool.transport.test_socks import Socks, proxied
 
 
 @pytest.fixture(scope="module")
