@@ -14,8 +14,8 @@ from miner.clock import Clock, SystemClock
 from miner.codegen.search import search_source
 from miner.console import Redactor
 from miner.control import Control
-from miner.engine.ending import Ending
 from miner.engine.engine import Engine
+from miner.engine.grace import Grace
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
 from miner.errors import DeviceHung, EveryPoolRefused, MinerError
@@ -86,7 +86,7 @@ class _Run:
         self._mining, self._stream, self._verifier = mining, stream, verifier
         self._open_sensors = sensors
         self._clock: Clock = SystemClock()
-        self._ending = Ending(self._clock)
+        self._grace = Grace(self._clock)
         self._random = random_module.SystemRandom()
         about = About(mining.rig, __version__, mining.variant.name, mining.coin)
         self._telemetry = Telemetry(self._clock, [one.info for one in mining.devices], about)
@@ -102,9 +102,9 @@ class _Run:
         self._loop = asyncio.get_running_loop()
         self._verifier.progress = self._light_progress
         with (
-            WorkPool("build", BUILDS, self._ending.left) as builds,
-            WorkPool("disk", 2, self._ending.left) as disk,
-            WorkPool("sensors", 1, self._ending.left) as reading,
+            WorkPool("build", BUILDS, self._grace.left) as builds,
+            WorkPool("disk", 2, self._grace.left) as disk,
+            WorkPool("sensors", 1, self._grace.left) as reading,
             _closing(self._new_tape()) as tape,
             closing(self._new_views(disk)) as views,
         ):
@@ -118,7 +118,7 @@ class _Run:
                 mining, self._engine, self._client, connections, self._guard, views.set_level,
                 self._clean.add,
             )  # fmt: skip
-            async with self._ending.closing(views.ports(self._control)):
+            async with self._grace.closing(views.ports(self._control)):
                 await self._work(views, reading)
         if reading.left:
             raise DeviceHung("the sensors: a driver call did not come back")
@@ -144,8 +144,8 @@ class _Run:
                     await self._engine.run()
                 finally:
                     sensors.cancel()  # the heat matters no more, and a read may take a while
-                    await self._client.drain(self._ending.for_answers())
-                    await self._ending.cancel(tasks)
+                    await self._client.drain(self._grace.for_answers())
+                    await self._grace.cancel(tasks)
 
     # Its parts
 
@@ -165,7 +165,7 @@ class _Run:
             hash_of=self._hash_of,
             submit=self._client.submit,
             on_verdict=self._on_verdict,
-            on_ending=self._ending.begin,
+            on_ending=self._grace.begin,
             emit=self._emit,
             clock=self._clock,
             random=self._random,

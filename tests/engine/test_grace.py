@@ -6,31 +6,31 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from miner.engine.ending import CLOSING_SECONDS, STOP_SECONDS, Ending
+from miner.engine.grace import CLOSING_SECONDS, STOP_SECONDS, Grace
 from tests.fakes.device import WAIT, Ticks
 
 
 def test_its_seconds_run_from_the_first_beginning_on():
     clock = Ticks(100.0)
-    ending = Ending(clock)
+    grace = Grace(clock)
     clock.seconds += 50
-    assert ending.left() == STOP_SECONDS
-    ending.begin()
+    assert grace.left() == STOP_SECONDS
+    grace.begin()
     clock.seconds += 1
-    ending.begin()
-    assert ending.left() == STOP_SECONDS - 1
-    assert ending.for_answers() == STOP_SECONDS - 1 - CLOSING_SECONDS
+    grace.begin()
+    assert grace.left() == STOP_SECONDS - 1
+    assert grace.for_answers() == STOP_SECONDS - 1 - CLOSING_SECONDS
     clock.seconds += 50
-    assert ending.left() == 0
-    assert ending.for_answers() > 0, "an answer that is here is heard"
+    assert grace.left() == 0
+    assert grace.for_answers() > 0, "an answer that is here is heard"
 
 
-def over() -> Ending:
+def over() -> Grace:
     clock = Ticks()
-    ending = Ending(clock)
-    ending.begin()
+    grace = Grace(clock)
+    grace.begin()
     clock.seconds += STOP_SECONDS
-    return ending
+    return grace
 
 
 async def test_a_task_that_closes_for_longer_than_is_left_is_broken_off():

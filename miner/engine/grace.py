@@ -1,4 +1,4 @@
-"""The seconds that the end of a run may take, all that ends together."""
+"""The grace that the end of a run is given, all that ends together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOSING_SECONDS = 0.5
 """Of those, what is kept for connections to be closed, however long answers take."""
 
 
-class Ending:
+class Grace:
     """One bound for all that ends; used on one event loop."""
 
     def __init__(self, clock: Clock) -> None:
