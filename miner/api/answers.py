@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from miner.api.words import Words
@@ -16,6 +16,16 @@ OutcomeName = Literal[
     "lost",
 ]  # fmt: skip
 """What became of a share, as in the ledger and the metrics."""
+
+LedgerName = OutcomeName | Literal["hardware", "unanswered"]
+"""What became of a candidate, as the ledger has it."""
+
+_LEDGER_NAMES = frozenset(name for part in get_args(LedgerName) for name in get_args(part))
+
+
+def _known(word: object) -> object:
+    """Return `word`, or None where another version of the miner wrote it into the same ledger."""
+    return word if word in _LEDGER_NAMES else None
 
 
 class Answer(BaseModel):
@@ -149,7 +159,8 @@ class ShareAnswer(Answer):
     sent_at: float | None
     answered_at: float | None
     """When its life ended, by an answer or without one."""
-    outcome: OutcomeName | Literal["hardware", "unanswered"]
+    outcome: Annotated[LedgerName | None, BeforeValidator(_known)]
+    """Null where another version wrote a word that this one does not know."""
     text: Words | None
     """The pool's own words, or ours where it said none."""
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from miner.devices.selection import is_called
 from miner.errors import BadValue, ConfigError
-from miner.ledger.schema import COLUMNS, HARDWARE, UNANSWERED, check
+from miner.ledger.schema import COLUMNS, HARDWARE, OLD_OUTCOMES, UNANSWERED, check
 from miner.ledger.share import GROUPS, Filter, RunOfShares, Share, Sum
 from miner.work import Outcome
 
@@ -22,7 +22,9 @@ PAGE = 1000
 """Shares that are read at a time: a reader that dawdles does not hold the log's end."""
 
 _EVERYTHING = Filter()
-_OUTCOME = f"coalesce(outcome, '{UNANSWERED}')"
+_OLD = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in OLD_OUTCOMES.items())
+_OUTCOME = f"coalesce(CASE outcome {_OLD} ELSE outcome END, '{UNANSWERED}')"
+"""A word that nobody here knows stays as it is: what it means is not ours to say."""
 _NAMES = {"outcome": _OUTCOME} | {
     name: f"strftime('{form}', found_at, 'unixepoch')"
     for name, form in (("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H"))

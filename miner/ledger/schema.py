@@ -17,6 +17,15 @@ HARDWARE = "hardware"
 UNANSWERED = "unanswered"
 """What is read as the outcome of a share whose life has not ended, or whose run was killed."""
 
+OLD_OUTCOMES = {
+    "low difficulty": "low_difficulty",
+    "stale, not sent": "not_sent",
+    "too late to send": "not_sent",
+    "lost in a disconnect": "lost",
+}
+"""Words of older miners, and today's. They are read so, not rewritten: an older miner may write to
+the same file at any time."""
+
 COLUMNS = (
     "run", "number", "device", "pci", "uuid", "pool", "algorithm", "job", "height", "epoch",
     "period", "nonce", "header", "difficulty_asked", "difficulty_reached", "is_block", "found_at",
@@ -45,12 +54,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UNIQUE(run, number)
         )""",
         "CREATE INDEX shares_found_at ON shares(found_at)",
-    ),
-    (
-        "UPDATE shares SET outcome = 'low_difficulty' WHERE outcome = 'low difficulty'",
-        "UPDATE shares SET outcome = 'not_sent' WHERE outcome = 'stale, not sent'",
-        "UPDATE shares SET outcome = 'not_sent' WHERE outcome = 'too late to send'",
-        "UPDATE shares SET outcome = 'lost' WHERE outcome = 'lost in a disconnect'",
     ),
 )
 """Statements that lead from each version of the file to the next."""

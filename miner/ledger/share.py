@@ -8,7 +8,7 @@ from miner.ledger.schema import HARDWARE, UNANSWERED
 from miner.work import Outcome
 
 OUTCOMES = (*(outcome.value for outcome in Outcome), HARDWARE, UNANSWERED)
-"""Every word that can stand as a share's outcome."""
+"""Every word that this version writes, or reads, as a share's outcome."""
 
 GROUPS = (
     "run", "day", "hour", "device", "pci", "uuid", "pool", "algorithm", "job", "height", "epoch",
@@ -71,6 +71,7 @@ class Share:
     answered_at: float | None
     """When its life ended, by an answer or without one."""
     outcome: str
+    """One of `OUTCOMES`, or the word of another version."""
     text: str
     """The pool's own words, or ours where it said none."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from math import nan
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from miner.api.status import ReadingAnswer, StateName
 from miner.telemetry import DeviceSample, DeviceState, NewJob, PoolNotice, Reading, Sample
 from miner.telemetry.journal import KEPT
 from miner.work import Outcome
-from tests.api.conftest import Serve
+from tests.api.conftest import Serve, newest
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
 
@@ -172,6 +172,16 @@ async def test_shares_are_rows_of_the_ledger(serve: Serve) -> None:
     bare = await serve(sources={"shares": None})
     answer = await bare.get("/api/v1/shares")
     assert (answer.status, answer.error) == (404, "this run keeps no ledger of its shares")
+
+
+async def test_a_row_of_another_version_breaks_no_answer(serve: Serve) -> None:
+    async def rows(limit: int) -> list[dict[str, Any]]:
+        (row,) = await newest(1)
+        return [{**row, "outcome": word} for word in ("stale", "unanswered", "a mood")]
+
+    service = await serve(sources={"shares": rows})
+    told = (await service.get("/api/v1/shares")).json["shares"]
+    assert [row["outcome"] for row in told] == ["stale", "unanswered", None]
 
 
 async def test_the_token_pauses_resumes_and_reloads(serve: Serve) -> None:

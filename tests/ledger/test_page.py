@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from miner.ledger import OUTCOMES
-from miner.ledger.schema import COLUMNS, MIGRATIONS
+from miner.ledger.schema import COLUMNS, MIGRATIONS, OLD_OUTCOMES
 from miner.settings import LedgerSettings
 from tests.ledger.living import Life
 
@@ -32,6 +32,8 @@ def test_its_columns_and_outcomes_are_all_there_are() -> None:
     assert sorted(words_of_table("column")) == sorted(["id", *COLUMNS])
     assert sorted(words_of_table("outcome")) == sorted(OUTCOMES)
     assert f"now {len(MIGRATIONS)};" in PAGE
+    for old, new in OLD_OUTCOMES.items():
+        assert f"`{old}` is `{new}`" in PAGE
 
 
 def test_its_settings_are_the_defaults_but_for_the_file() -> None:
