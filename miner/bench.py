@@ -120,9 +120,10 @@ def selftest_real(
     None: skipped, and why."""
     verifier = Verifier()
     for height in heights or (0, variant.spans[0].length):
-        epoch = variant.epoch_at(height)
-        name = f"height {height}, epoch {epoch.number}, {epoch.dataset_bytes / 2**30:.2f} GiB"
+        name = f"height {height}"
         try:
+            epoch = variant.epoch_at(height)
+            name += f", epoch {epoch.number}, {epoch.dataset_bytes / 2**30:.2f} GiB"
             light = verifier.light(epoch)
             for _ in fill(device, epoch, light.cache):
                 pass

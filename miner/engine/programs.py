@@ -22,8 +22,8 @@ SearchSource = Callable[[Variant, int, Epoch, str, LaunchShape], Source]
 """(variant, period, epoch, dialect, shape) -> the text of its search program."""
 
 KEPT = 4
-"""Images kept of one device: the last period, this one, the next one, and one more where an
-epoch changes in the middle of a period."""
+"""Images kept of devices that share them, of one shape: the last period, this one, the next one,
+and one more where an epoch changes in the middle of a period."""
 
 CLOSE_SECONDS = 2.0
 
@@ -94,10 +94,15 @@ def _next_boundary(variant: Variant, height: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    program: Program | Filling
+class _Group:
+    """Whose images may stand for each other's, beside what decides their text."""
+
+    devices: tuple[object, ...]
     dialect: str
     shape: LaunchShape
+    fills: bool
+    """Those that fill datasets are kept apart from those that search, so that they do not drive
+    each other out."""
 
 
 @dataclass(slots=True)
@@ -109,6 +114,10 @@ class _Entry:
     def failed(self) -> bool:
         done = self.future.done()
         return done and (self.future.cancelled() or self.future.exception() is not None)
+
+    @property
+    def image(self) -> Image | None:
+        return self.future.result() if self.future.done() and not self.failed else None
 
 
 class Programs:
@@ -123,7 +132,7 @@ class Programs:
         self._search_source = search_source
         self._builds = builds
         self._lock = threading.Lock()
-        self._groups: dict[tuple[object, ...], OrderedDict[_Key, _Entry]] = {}
+        self._groups: dict[_Group, OrderedDict[Program | Filling, _Entry]] = {}
         self._dropped: list[_Entry] = []
         """Kept no more, but being built still."""
 
@@ -134,6 +143,13 @@ class Programs:
         before its turn came. Asking again after that builds again.
         """
         return self._search(device, job.variant, job.period, job.epoch)
+
+    def filler(self, device: Device, epoch: Epoch) -> Future[Image]:
+        """Return the image that `device` fills the dataset of `epoch` with; the future is as that
+        of `request`."""
+        group = _Group(_alike(device), device.dialect, device.shape.split(1), fills=True)
+        filling = Filling(epoch.light_items, epoch.parents)
+        return self._image(device, group, filling, lambda: filler_source(device, epoch))
 
     def prebuild(self, device: Device, job: Job) -> None:
         """Have the program that follows `job`'s built in the background; with a new epoch, what
@@ -146,30 +162,13 @@ class Programs:
             self.filler(device, epoch)
         self._search(device, job.variant, period, epoch)
 
-    def discard(self, device: Device, job: Job) -> None:
-        """Forget the image of `job`'s program: it gave wrong results."""
-        self._discard(device, _group_of(device), program_of(job))
-
-    def filler(self, device: Device, epoch: Epoch) -> Future[Image]:
-        """Return the image that `device` fills the dataset of `epoch` with; the future is as that
-        of `request`."""
-        key = _Key(_filling(epoch), device.dialect, device.shape.split(1))
-        return self._image(device, _fillers_of(device), key, lambda: filler_source(device, epoch))
-
-    def discard_filler(self, device: Device, epoch: Epoch) -> None:
-        """Forget the image of that program: it gave wrong results."""
-        self._discard(device, _fillers_of(device), _filling(epoch))
-
-    def _discard(
-        self, device: Device, group: tuple[object, ...], program: Program | Filling
-    ) -> None:
-        shape = device.shape if isinstance(program, Program) else device.shape.split(1)
+    def discard(self, device: Device, image: Image) -> None:
+        """Keep `image` no longer, here or at the device: it gave wrong results."""
         with self._lock:
-            entry = self._groups.get(group, OrderedDict()).pop(
-                _Key(program, device.dialect, shape), None
-            )
-        if entry is not None and entry.future.done() and not entry.failed:
-            device.discard(entry.future.result())
+            for group in self._groups.values():
+                for program in [p for p, entry in group.items() if entry.image is image]:
+                    del group[program]
+        device.discard(image)
 
     def forget(self, device: Device) -> None:
         """Let go of a device that is about to be closed; waits for its running builds, at most
@@ -178,69 +177,55 @@ class Programs:
             kept = [entry for group in self._groups.values() for entry in group.values()]
             entries = [entry for entry in (*kept, *self._dropped) if entry.device is device]
             if not _shares(device):
-                self._groups.pop(_group_of(device), None)
-                self._groups.pop(_fillers_of(device), None)
+                for name in [g for g in self._groups if g.devices == _alike(device)]:
+                    del self._groups[name]
         running = [entry.future for entry in entries if not entry.future.cancel()]
         concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
 
     def _search(self, device: Device, variant: Variant, period: int, epoch: Epoch) -> Future[Image]:
         dialect, shape = device.dialect, device.shape
-        key = _Key(program_at(variant, period, epoch), dialect, shape)
         return self._image(
-            device, _group_of(device), key,
+            device,
+            _Group(_alike(device), dialect, shape, fills=False),
+            program_at(variant, period, epoch),
             lambda: self._search_source(variant, period, epoch, dialect, shape),
-        )  # fmt: skip
+        )
 
     def _image(
         self,
         device: Device,
-        group_name: tuple[object, ...],
-        key: _Key,
+        name: _Group,
+        program: Program | Filling,
         source_of: Callable[[], Source],
     ) -> Future[Image]:
         def build() -> Image:
             source = source_of()
-            return self._same_text(group_name, source, key.shape) or device.build(source)
+            return self._same_text(name, source) or device.build(source)
 
         with self._lock:
-            group = self._groups.setdefault(group_name, OrderedDict())
-            entry = group.get(key)
+            group = self._groups.setdefault(name, OrderedDict())
+            entry = group.get(program)
             if entry is None or entry.failed:
                 entry = _Entry(device, self._builds.submit(build))
-                group[key] = entry
-            group.move_to_end(key)
+                group[program] = entry
+            group.move_to_end(program)
             old = [group.popitem(last=False)[1] for _ in range(len(group) - KEPT)]
             self._dropped = [e for e in (*self._dropped, *old) if not e.future.done()]
         for dropped in old:
             dropped.future.cancel()  # nobody waits for it: it would only hold up what is wanted
         return entry.future
 
-    def _same_text(
-        self, group_name: tuple[object, ...], source: Source, shape: LaunchShape
-    ) -> Image | None:
+    def _same_text(self, name: _Group, source: Source) -> Image | None:
         with self._lock:
-            built = [
-                entry.future.result()
-                for key, entry in self._groups.get(group_name, {}).items()
-                if key.shape == shape and entry.future.done() and not entry.failed
-            ]
-        return next((i for i in built if i.source.sha256 == source.sha256), None)
+            images = [entry.image for entry in self._groups.get(name, {}).values()]
+        return next((i for i in images if i and i.source.sha256 == source.sha256), None)
 
 
 def _shares(device: Device) -> bool:
     return bool(getattr(device, "shares_images", False))
 
 
-def _filling(epoch: Epoch) -> Filling:
-    return Filling(epoch.light_items, epoch.parents)
-
-
-def _fillers_of(device: Device) -> tuple[object, ...]:
-    """Apart, so that they and the images of searches do not drive each other out."""
-    return ("fillers", *_group_of(device))
-
-
-def _group_of(device: Device) -> tuple[object, ...]:
+def _alike(device: Device) -> tuple[object, ...]:
     info = device.info
     alike = (info.backend, info.model, info.driver)
     return alike if _shares(device) else (*alike, info.name, id(device))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from miner.clock import Clock
@@ -87,10 +86,18 @@ class Search:
         except DeviceHung:
             raise
         except DeviceError:
-            with suppress(DeviceError):  # the first one tells why
-                while flying:
-                    self._land(flying.popleft())
+            self._land_rest(flying)
             raise
+
+    def _land_rest(self, flying: deque[_Launch]) -> None:
+        """Land what was in flight at a failure; a second one tells nothing more, but a hang."""
+        try:
+            while flying:
+                self._land(flying.popleft())
+        except DeviceHung:
+            raise
+        except DeviceError:
+            return
 
     def _fly(
         self, flying: deque[_Launch], kernel: Kernel, program: Program, check: Callable[[], None]

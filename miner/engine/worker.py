@@ -230,11 +230,13 @@ class Worker:
             light = tools.light_of(epoch, moved_on)
         except Interrupted:
             return False
-        filler = self._built(building, moved_on)
-        if filler is None or moved_on():
+        if moved_on():
             return False
         begun = tools.clock.now()
         tell(0.0)
+        filler = self._built(building, moved_on)
+        if filler is None or moved_on():
+            return False
         for done in device.generate(epoch, light, filler):
             self._mailbox.wait(lambda: moved_on() or not self._mailbox.paused)
             if moved_on():
@@ -243,7 +245,7 @@ class Worker:
         try:
             repaired = prove_dataset(device, epoch, light, tools.node_of, self._random)
         except WrongResult:
-            tools.programs.discard_filler(device, epoch)
+            tools.programs.discard(device, filler)
             raise
         if repaired:
             tools.report(DeviceFault(name, f"{repaired} wrong nodes of its dataset were repaired"))
@@ -279,7 +281,7 @@ class Worker:
             except WrongResult as error:
                 reason = str(error)
                 tools.report(DeviceFault(self.info.name, reason))
-                tools.programs.discard(device, job)
+                tools.programs.discard(device, image)
                 continue
             seconds = tools.clock.now() - begun
             tools.report(KernelReady(self.info.name, job.period, seconds))

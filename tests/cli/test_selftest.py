@@ -62,6 +62,9 @@ def test_the_epoch_of_a_height(tmp_path: Path) -> None:
     ]
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "-1")
     assert ran.code == 2
+    ran = run("selftest", "-a", "kawpow", "-d", "ref", "--height", "99999999999999")
+    assert ran.code == 1
+    assert "FAILED height 99999999999999: epoch: " in ran.out
 
 
 def test_a_real_epoch_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from miner.codegen.shape import shape_named
 from miner.devices.device import filler_source
 from miner.engine.programs import KEPT, Programs, next_program
 from miner.engine.threads import WorkPool
@@ -90,8 +91,8 @@ def test_what_is_discarded_is_built_anew_and_kept_nowhere(programs):
     epoch = TOY.epoch_at(0)
     filler = programs.filler(device, epoch).result(WAIT)
     image = programs.request(device, job_at(0)).result(WAIT)
-    programs.discard_filler(device, epoch)
-    programs.discard(device, job_at(0))
+    programs.discard(device, filler)
+    programs.discard(device, image)
     assert device.orders.discarded == [filler, image]
     assert programs.filler(device, epoch).result(WAIT) is not filler
     assert programs.request(device, job_at(0)).result(WAIT) is not image
@@ -132,12 +133,41 @@ def test_a_failed_build_is_told_then_tried_again(programs):
 
 def test_a_discarded_or_forgotten_image_is_built_anew(programs):
     device = fake_device()
-    programs.request(device, job_at()).result(WAIT)
-    programs.discard(device, job_at())
+    epoch = TOY.epoch_at(0)
+    programs.filler(device, epoch).result(WAIT)
+    programs.discard(device, programs.request(device, job_at()).result(WAIT))
     programs.request(device, job_at()).result(WAIT)
     programs.forget(device)
     programs.request(device, job_at()).result(WAIT)
+    programs.filler(device, epoch).result(WAIT)
     assert len(device.orders.built) == 3
+    assert len(device.orders.fillers) == 2
+
+
+def test_what_another_card_builds_anew_is_not_thrown_away(programs):
+    """Both found the same image wrong; the first has it built already."""
+    one, two = (fake_device(Orders(shares_images=True), f"fake:{n}") for n in range(2))
+    wrong = programs.request(one, job_at()).result(WAIT)
+    programs.discard(one, wrong)
+    anew = programs.request(one, job_at())
+    programs.discard(two, wrong)
+    assert programs.request(two, job_at()) is anew
+    assert (one.orders.discarded, two.orders.discarded) == ([wrong], [wrong])
+
+
+def test_shapes_do_not_drive_each_other_out(programs):
+    devices = [fake_device(Orders(shares_images=True), f"fake:{n}") for n in range(3)]
+    for device, shape in zip(devices, ("gpu", "gpu-128", "gpu/2"), strict=True):
+        device.shape = shape_named(shape)
+    for period in range(4):
+        for device in devices:
+            job = job_at(3 * period)
+            programs.request(device, job).result(WAIT)
+            programs.prebuild(device, job)
+    built = sum(len(device.orders.built) for device in devices)
+    for device in devices:
+        programs.request(device, job_at(12)).result(WAIT)
+    assert built <= sum(len(device.orders.built) for device in devices) == 3 * 5
 
 
 def test_one_text_is_one_image_whatever_its_epoch_is_called():
@@ -148,8 +178,10 @@ def test_one_text_is_one_image_whatever_its_epoch_is_called():
         programs = Programs(same_text, pool)
         device = fake_device()
         first, second = (programs.request(device, job_at(h)).result(WAIT) for h in (0, 9000))
-    assert first is second
-    assert len(device.orders.built) == 1
+        assert first is second
+        assert len(device.orders.built) == 1
+        programs.discard(device, first)
+        assert programs.request(device, job_at(9000)).result(WAIT) is not first
 
 
 class Gate(threading.Event):

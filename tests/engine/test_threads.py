@@ -96,10 +96,15 @@ async def test_one_that_is_forsaken_is_left_and_not_waited_for():
     running.join()
 
 
-def test_a_pool_waits_no_longer_than_it_has_patience_for():
+def test_a_pool_waits_no_longer_than_it_has_patience_for(monkeypatch):
     release = threading.Event()
+    waited = []
+    monkeypatch.setattr(
+        "concurrent.futures.wait", lambda running, timeout: waited.append((len(running), timeout))
+    )
     with WorkPool("work", 1, lambda: 0.0) as pool:
         running = pool.submit(release.wait, WAIT)
+    assert waited == [(1, 0.0)]
     assert pool.left
     assert WorkPool.abandoned()
     release.set()

@@ -179,14 +179,11 @@ class FakeDevice:
             raise DeviceError(f"{info.name}: it cannot be opened")
         self.info, self.orders, self.clock = info, orders, clock
         self.shares_images = orders.shares_images
+        self.shape = shape_named("gpu")
         self.pending = 0
         self.nodes = np.zeros((0, 16), np.uint32)
         self._thread = threading.get_ident()
         orders.opened += 1
-
-    @property
-    def shape(self) -> LaunchShape:
-        return shape_named("gpu")
 
     def build(self, source: Source) -> FakeImage:
         if source.entry == "dataset":
