@@ -11,6 +11,9 @@ from miner.devices.selection import are_one
 
 VARIABLE = "NVIDIA_VISIBLE_DEVICES"
 
+HIDDEN = f"{VARIABLE} names other cards"
+"""Why such a card cannot be used."""
+
 
 def hidden(*uuids: str | None) -> str | None:
     """Return why a card may not be used that is known by any of `uuids`, None where it may.
@@ -25,15 +28,14 @@ def hidden(*uuids: str | None) -> str | None:
         return None
     if any(uuid.startswith(w) for uuid in known for w in wanted):
         return None
-    return f"{VARIABLE} names other cards"
+    return HIDDEN
 
 
 def with_twins_hidden(found: Sequence[DeviceInfo]) -> list[DeviceInfo]:
     """Return `found`, where what is hidden through one backend is hidden through all."""
-    kept_back = [info for info in found if (info.unusable or "").startswith(VARIABLE)]
-    return [
-        replace(info, unusable=next(iter(twins)).unusable)
-        if info.unusable is None and (twins := [t for t in kept_back if are_one(info, t)])
-        else info
-        for info in found
-    ]
+    kept_back = [info for info in found if info.unusable == HIDDEN]
+
+    def is_twin(info: DeviceInfo) -> bool:
+        return info.unusable is None and any(are_one(info, other) for other in kept_back)
+
+    return [replace(info, unusable=HIDDEN) if is_twin(info) else info for info in found]
