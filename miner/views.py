@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TextIO
 
 from miner.api.panels import ethminer_rpc, sgminer_api
 from miner.api.server import ApiServer
 from miner.api.sources import Control, NewestShares, Sources
+from miner.api.words import Paths
 from miner.clock import Clock
 from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
 from miner.ledger import Ledger
 from miner.plan import Mining
+from miner.resources import cache_directory, state_directory
 from miner.telemetry import History, Journal, Level, Telemetry
 from miner.telemetry.cleaning import Clean
 
@@ -84,7 +87,7 @@ class Views:
         mining = self._mining
         sources = Sources(
             self._telemetry.snapshot, self._journal, self._history, self._telemetry, self._clock,
-            control, self._newest_shares(),
+            control, self._newest_shares(), self._paths(),
         )  # fmt: skip
         token = mining.api.token if mining.api else None
         async with AsyncExitStack() as stack:
@@ -131,6 +134,15 @@ class Views:
         ledger.open(plan.asked_for)
         self._telemetry.subscribe(ledger.event)
         return ledger
+
+    def _paths(self) -> Paths:
+        """Return what sentences may name of this machine."""
+        mining = self._mining
+        found = [mining.log.file, mining.ledger.path if mining.ledger else None, mining.record]
+        found += [value for value in mining.fixed.values() if isinstance(value, Path)]
+        found += [Path(f) for p in mining.live.pools for f in (p.ca_file, p.cookie_file) if f]
+        own = (cache_directory(), state_directory(), Path("~").expanduser())
+        return Paths([*own, *(path for path in found if path is not None)])
 
     def _newest_shares(self) -> NewestShares | None:
         ledger = self._ledger

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
-from miner.api.words import Words
+from miner.api.words import Paths, Words
 
 OutcomeName = Literal[
     "accepted", "stale", "low_difficulty", "duplicate", "invalid", "unauthorized", "not_sent",
@@ -37,13 +37,13 @@ class Answer(BaseModel):
     )  # fmt: skip
 
 
-def written(answer: Answer | Sequence[Answer]) -> bytes:
-    """Return `answer` as JSON in UTF-8: null for what is no finite number, "?" for the halves of
-    characters that a pool may have in its texts."""
+def written(answer: Answer | Sequence[Answer], paths: Paths | None = None) -> bytes:
+    """Return `answer` as JSON in UTF-8, its sentences without `paths`: null for what is no finite
+    number, "?" for the halves of characters that a pool may have in its texts."""
     try:
-        return to_json(answer, inf_nan_mode="null")
+        return to_json(answer, inf_nan_mode="null", context=paths)
     except PydanticSerializationError:
-        told = to_jsonable_python(answer, inf_nan_mode="null")
+        told = to_jsonable_python(answer, inf_nan_mode="null", context=paths)
         return json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
 
 

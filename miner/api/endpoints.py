@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from aiohttp import web
 
 from miner.api import v1
-from miner.api.answers import Done, Health
+from miner.api.answers import Answer, Done, Health
 from miner.api.connection import Limits
 from miner.api.health import liveness, readiness
 from miner.api.metrics import exposition
@@ -63,20 +63,20 @@ class Endpoints:
         return guarded
 
     async def status(self, request: web.Request) -> web.Response:
-        return _json(self._sources.moment.of(v1.status_text))
+        return _json(self._sources.moment.of(v1.status_text, self._sources.paths))
 
     async def devices(self, request: web.Request) -> web.Response:
-        return answered(self._sources.moment.of(v1.devices))
+        return self._answered(self._sources.moment.of(v1.devices))
 
     async def device(self, request: web.Request) -> web.Response:
         try:
             found = self._sources.moment.snapshot().device(request.match_info["name"])
         except KeyError:
             raise _no_device() from None
-        return answered(v1.device(found))
+        return self._answered(v1.device(found))
 
     async def pools(self, request: web.Request) -> web.Response:
-        return answered(self._sources.moment.of(v1.pools))
+        return self._answered(self._sources.moment.of(v1.pools))
 
     async def history(self, request: web.Request) -> web.Response:
         step = asked(request, HistoryQuestion).step
@@ -85,7 +85,7 @@ class Endpoints:
     async def events(self, request: web.Request) -> web.Response:
         question = asked(request, EventsQuestion)
         entries = v1.newer(self._sources.journal.entries, question.after)
-        return answered(v1.events(entries[-question.limit :]))
+        return self._answered(v1.events(entries[-question.limit :]))
 
     async def shares(self, request: web.Request) -> web.Response:
         limit = asked(request, SharesQuestion).limit
@@ -98,7 +98,7 @@ class Endpoints:
             raise web.HTTPServiceUnavailable(
                 text="the ledger takes too long to be read", headers={"Retry-After": "10"}
             ) from None
-        return answered(v1.shares(rows))
+        return self._answered(v1.shares(rows))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         return await self._streams.serve(request)
@@ -115,22 +115,29 @@ class Endpoints:
                 changed = await self._sources.control.reload()
             except UsageError as error:
                 raise web.HTTPConflict(text=str(error)) from error
-        return answered(Done(done=tuple(changed)))
+        return self._answered(Done(done=tuple(changed)))
 
     async def document(self, request: web.Request) -> web.Response:
         return _json(text().encode())
 
     async def livez(self, request: web.Request) -> web.Response:
-        return _health(self._sources.moment.of(liveness))
+        return self._health(self._sources.moment.of(liveness))
 
     async def readyz(self, request: web.Request) -> web.Response:
-        return _health(self._sources.moment.of(readiness))
+        return self._health(self._sources.moment.of(readiness))
 
     async def metrics(self, request: web.Request) -> web.Response:
         accept = ",".join(request.headers.getall("Accept", []))
         render, form = exposition(accept)
         body = self._sources.moment.of(render)
         return web.Response(body=body, headers={"Content-Type": form, "Vary": "Accept"})
+
+    def _answered(self, answer: Answer | Sequence[Answer], status: int = 200) -> web.Response:
+        return answered(answer, status, self._sources.paths)
+
+    def _health(self, reasons: list[str]) -> web.Response:
+        answer = Health(ok=not reasons, reasons=tuple(reasons))
+        return self._answered(answer, 503 if reasons else 200)
 
     def _tell(
         self, request: web.Request, act: Callable[[str | None], None], verb: str
@@ -140,7 +147,7 @@ class Endpoints:
             act(name)
         except KeyError:
             raise _no_device() from None
-        return answered(Done(done=(f"{name or 'every device'} {verb}",)))
+        return self._answered(Done(done=(f"{name or 'every device'} {verb}",)))
 
 
 def _json(text: bytes) -> web.Response:
@@ -149,7 +156,3 @@ def _json(text: bytes) -> web.Response:
 
 def _no_device() -> web.HTTPNotFound:
     return web.HTTPNotFound(text="there is no such device; /api/v1/devices lists them")
-
-
-def _health(reasons: list[str]) -> web.Response:
-    return answered(Health(ok=not reasons, reasons=tuple(reasons)), 503 if reasons else 200)

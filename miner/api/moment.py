@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from miner.clock import Clock
 from miner.telemetry import Event, Launched, Snapshot, Telemetry
@@ -12,6 +12,7 @@ MOMENT_SECONDS = 0.25
 """How old the rates in an answer may be."""
 
 T = TypeVar("T")
+Given = TypeVarTuple("Given")
 
 
 class Moment:
@@ -22,7 +23,7 @@ class Moment:
     def __init__(self, take: Callable[[], Snapshot], telemetry: Telemetry, clock: Clock) -> None:
         self._take, self._clock = take, clock
         self._taken: tuple[float, Snapshot] | None = None
-        self._made: dict[Callable[[Snapshot], Any], Any] = {}
+        self._made: dict[tuple[Callable[..., Any], tuple[Any, ...]], Any] = {}
         telemetry.subscribe(self._note)
 
     def snapshot(self) -> Snapshot:
@@ -33,12 +34,13 @@ class Moment:
             self._taken = now, self._take()
         return self._taken[1]
 
-    def of(self, make: Callable[[Snapshot], T]) -> T:
-        """Return what `make` makes of the snapshot; asked again within the moment, the same."""
+    def of(self, make: Callable[[Snapshot, *Given], T], *given: *Given) -> T:
+        """Return what `make` makes of the snapshot and what else is `given`; asked again within the
+        moment, the same."""
         snapshot = self.snapshot()
-        if make not in self._made:
-            self._made[make] = make(snapshot)
-        made: T = self._made[make]
+        if (make, given) not in self._made:
+            self._made[make, given] = make(snapshot, *given)
+        made: T = self._made[make, given]
         return made
 
     def _note(self, event: Event) -> None:

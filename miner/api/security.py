@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from miner.api.answers import Answer, Error, written
+from miner.api.words import Paths
 from miner.clock import Clock
 from miner.telemetry import Journal, Level
 
@@ -49,9 +50,12 @@ async def harden_answer(request: web.Request, response: web.StreamResponse) -> N
     harden(response.headers)
 
 
-def answered(answer: Answer | Sequence[Answer], status: int = 200) -> web.Response:
-    """Return `answer` as an HTTP response."""
-    return web.Response(body=written(answer), status=status, content_type="application/json")
+def answered(
+    answer: Answer | Sequence[Answer], status: int = 200, paths: Paths | None = None
+) -> web.Response:
+    """Return `answer` as an HTTP response, without `paths`."""
+    body = written(answer, paths)
+    return web.Response(body=body, status=status, content_type="application/json")
 
 
 def refused(status: int, sentence: str) -> web.Response:

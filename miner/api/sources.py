@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any, Protocol
 
 from miner.api.moment import Moment
+from miner.api.words import Paths
 from miner.clock import Clock
 from miner.telemetry import History, Journal, Snapshot, Telemetry
 
@@ -43,6 +44,8 @@ class Sources:
     control: Control
     shares: NewestShares | None = None
     """None: this run keeps no ledger."""
+    paths: Paths = field(default_factory=Paths)
+    """What no sentence tells of this machine."""
     moment: Moment = field(init=False)
     """What every view but the stream's entries is made of."""
 

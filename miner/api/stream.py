@@ -98,6 +98,9 @@ class Streams:
             ticking.cancel()
         return response
 
+    def _status(self) -> bytes:
+        return self._sources.moment.of(status_text, self._sources.paths)
+
     async def _write(self, response: web.StreamResponse, listener: _Listener, last: int) -> None:
         await response.write(f"retry: {RETRY_MILLISECONDS}\n\n".encode())
         while not self._closing:
@@ -105,10 +108,10 @@ class Streams:
             pieces = []
             for found in newer(self._sources.journal.entries, last):
                 last = found.number
-                pieces.append(_event("entry", written(entry(found)), last))
+                pieces.append(_event("entry", written(entry(found), self._sources.paths), last))
             if listener.status:
                 listener.status = False
-                pieces.append(_event("status", self._sources.moment.of(status_text)))
+                pieces.append(_event("status", self._status()))
             if listener.beat:
                 listener.beat = False
                 pieces.append(b": alive\n\n")

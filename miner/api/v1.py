@@ -23,6 +23,7 @@ from miner.api.status import (
     Status,
     TimingsAnswer,
 )
+from miner.api.words import Paths
 from miner.telemetry import (
     DeviceSnapshot,
     Entry,
@@ -70,9 +71,9 @@ def status(snapshot: Snapshot) -> Status:
     )
 
 
-def status_text(snapshot: Snapshot) -> bytes:
-    """Return the same as JSON."""
-    return written(status(snapshot))
+def status_text(snapshot: Snapshot, paths: Paths) -> bytes:
+    """Return the same as JSON without `paths`."""
+    return written(status(snapshot), paths)
 
 
 def devices(snapshot: Snapshot) -> tuple[DeviceAnswer, ...]:
