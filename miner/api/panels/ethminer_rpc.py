@@ -83,8 +83,11 @@ class Rpc:
         self._lines = Lines()
         self.ended = False
 
-    def receive(self, data: bytes) -> bytes:
-        answers = [self._answer(line) for line in self._lines.feed(data)]
+    def pieces(self, data: bytes) -> list[bytes]:
+        return data.splitlines(keepends=True)
+
+    def receive(self, piece: bytes) -> bytes:
+        answers = [self._answer(line) for line in self._lines.feed(piece)]
         if self._lines.too_long and not self.ended:
             self.ended = True
             message = f"a request has at most {LINE_LIMIT} bytes"

@@ -43,8 +43,11 @@ class Dialogue(Protocol):
     def ended(self) -> bool:
         """Whether the connection is to be closed once the answers are sent."""
 
-    def receive(self, data: bytes) -> bytes:
-        """Return the answers to what `data` completes; the port hands over no more than a line."""
+    def pieces(self, data: bytes) -> list[bytes]:
+        """Return what arrived, cut where a request may end: none holds more than one."""
+
+    def receive(self, piece: bytes) -> bytes:
+        """Return the answers to what `piece` completes."""
 
     def end(self) -> bytes:
         """Return the answer to a last request that came without its end."""
@@ -216,8 +219,8 @@ class _Conversation:
             # Neither reading nor writing gives the loop a turn where there is something to read,
             # and room to write.
             await asyncio.sleep(0)
-            for line in data.splitlines(keepends=True):
-                await self._answer(self._dialogue.receive(line))
+            for piece in self._dialogue.pieces(data):
+                await self._answer(self._dialogue.receive(piece))
                 if self._dialogue.ended:
                     return
         await self._answer(self._dialogue.end())

@@ -109,10 +109,13 @@ class SgminerApi:
         self._request = b""
         self.ended = False
 
-    def receive(self, data: bytes) -> bytes:
+    def pieces(self, data: bytes) -> list[bytes]:
+        return [data]  # one request a connection, which may have line ends in it
+
+    def receive(self, piece: bytes) -> bytes:
         if self.ended:
             return b""
-        self._request += data
+        self._request += piece
         request, final = self._request.strip(_BLANK), self._request[-1:] in _ENDS
         if is_browsers(request):
             self.ended = True

@@ -81,6 +81,13 @@ async def test_hiveos_and_simplemining_ask_sgminers_port(rig: Rig) -> None:
     assert consumers.plain(text)[1]["KHS 30s"] == "80000.0"
 
 
+async def test_sgminer_takes_a_request_of_several_lines(rig: Rig) -> None:
+    request = b'{\n "command":\n "version"\n}\n'
+    async with sgminer(rig) as port:
+        answer = json.loads((await nc(port, request))[:-1])
+    assert answer["VERSION"]
+
+
 async def test_a_panel_may_stay_and_ask_again(rig: Rig) -> None:
     async with ethminer(rig) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port)
@@ -121,6 +128,9 @@ class Talker:
     """Answers each line with more than any socket holds."""
 
     ended = False
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        return [data]
 
     def receive(self, data: bytes) -> bytes:
         return b"x" * (32 << 20)
