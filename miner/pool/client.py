@@ -42,6 +42,9 @@ LANDINGS = 10
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for then."""
 
+FIRST_JOB_SECONDS = 60.0
+"""For a connection's first job, where another pool may be tried instead."""
+
 OTHER_POOLS = "the settings name other pools"
 
 
@@ -209,6 +212,7 @@ class PoolClient:
             self._part(session, visit),
             self._look_for_first(visit),
             self._limit_absence(visit),
+            self._limit_idling(visit),
         )
         reason = ""
         failure: PoolError | None = None
@@ -231,7 +235,7 @@ class PoolClient:
         await visit.to_end.wait()
         if visit.ready_at is not None:
             self._work_on(None)
-            for _ in range(LANDINGS):
+            for _ in range(LANDINGS if visit.worked else 0):
                 found = self._shares.found
                 await self._clock.sleep(LANDING_SECONDS)
                 if found == self._shares.found:
@@ -245,6 +249,14 @@ class PoolClient:
             await self._clock.sleep(max(self._patience.left, 0.0))
             if visit.ready_at is None:
                 visit.part("it has neither accepted a login nor brought work")
+
+    async def _limit_idling(self, visit: Visit) -> None:
+        """Leave a pool or node that brings no first job for another one."""
+        while not visit.worked:
+            await self._clock.sleep(FIRST_JOB_SECONDS)
+            if not visit.worked and self._turns.has_another:
+                text = f"it brought no work within {FIRST_JOB_SECONDS:g} s"
+                visit.part(text, useless=True)
 
     async def _look_for_first(self, visit: Visit) -> None:
         while True:
@@ -290,8 +302,9 @@ class PoolClient:
                     self._emit(telemetry.PoolRemark(label, text))
                 visit.stayed = True
             case Reconnect():
-                visit.asked = event
-                visit.part("the pool asked us to reconnect")
+                if not visit.parting:
+                    visit.asked = event
+                    visit.part("the pool asked us to reconnect")
 
     def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
         wanted = (host or to.host).lower()

@@ -82,6 +82,11 @@ class Turns:
         """The pool that is preferred to all others."""
         return self._pools[0]
 
+    @property
+    def has_another(self) -> bool:
+        """Whether a pool other than the current one may be tried now."""
+        return any(pool is not self.current and not self.is_shut(pool) for pool in self._pools)
+
     def are_of(self, pool: Standing) -> bool:
         """Return whether it is the turn of `pool`."""
         return bool(self._pools) and self.current is pool
@@ -140,6 +145,13 @@ class Turns:
         self.current.shut_until = self._clock.now() + seconds
         self._pass_on()
         return max(self.shut_for(self.current), next(self.current.waits))
+
+    def useless(self) -> float:
+        """The pool takes us in and gives us nothing to do: another has its turn at once."""
+        if not self.has_another:
+            return self.failed()
+        self._pass_on()
+        return 0.0
 
     def drop(self) -> None:
         """Try the current pool no more; `shut_for` says whether the next is to be waited for."""

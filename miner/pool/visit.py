@@ -35,6 +35,8 @@ class Visit:
     """Why we leave it; empty as long as we do not."""
     for_first: bool = False
     """We leave it for the first pool of the list."""
+    useless: bool = False
+    """We leave it since it gives us nothing to do."""
     over: bool = False
     """It has ended."""
     to_end: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,10 +47,10 @@ class Visit:
         """Whether the connection is there, and nobody wants it to end."""
         return self.opened and not self.over and not self.parting
 
-    def part(self, reason: str, *, for_first: bool = False) -> None:
+    def part(self, reason: str, *, for_first: bool = False, useless: bool = False) -> None:
         """Have it end on our side, `reason` says why; the first reason holds."""
         if not self.parting:
-            self.parting, self.for_first = reason, for_first
+            self.parting, self.for_first, self.useless = reason, for_first, useless
             self.to_end.set()
 
     def steady(self, now: float) -> bool:

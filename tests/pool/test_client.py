@@ -11,7 +11,12 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
-from miner.pool.client import ANSWER_WAIT_SECONDS, LANDING_SECONDS, PoolClient
+from miner.pool.client import (
+    ANSWER_WAIT_SECONDS,
+    FIRST_JOB_SECONDS,
+    LANDING_SECONDS,
+    PoolClient,
+)
 from miner.pool.connections import Connections
 from miner.pool.protocols.events import Message
 from miner.pool.session import Reports
@@ -777,16 +782,104 @@ async def test_a_threat_that_a_good_share_belies_is_forgotten() -> None:
         assert bench.job().session == 2
 
 
-async def test_a_first_pool_that_logs_us_in_but_has_no_work_gives_way() -> None:
+def workless(bench: Bench, url: PoolUrl = FIRST) -> FakeStream:
+    """Lay a connection ready that accepts the login and brings no job."""
+    stream = FakeStream()
+    stream.feed(answer(1, [None, "0b8e5b"]) + answer(2))
+    bench.dial.ready(url.host, stream)
+    return stream
+
+
+async def test_a_first_pool_that_logs_us_in_but_has_no_work_gives_way_at_once() -> None:
     bench = Bench([FIRST, SECOND])
-    for _ in range(4):
-        workless = FakeStream()
-        workless.feed(answer(1, [None, "0b8e5b"]) + answer(2))
-        bench.dial.ready(FIRST.host, workless)
+    workless(bench)
     bench.laid(SECOND)
     async with running(bench):
-        await bench.clock.advance(1900)
-        assert bench.hosts()[:4] == ["first"] * 3 + ["second"]
+        await bench.clock.advance(FIRST_JOB_SECONDS - 1)
+        assert bench.hosts() == ["first"]
+        await bench.clock.advance(1)
+        assert bench.hosts() == ["first", "second"]
+        assert bench.job().pool == SECOND.label
+        (lost,) = bench.of(telemetry.PoolLost)
+        assert (lost.reason, lost.retry_in) == ("it brought no work within 60 s", 0.0)
+
+
+async def test_a_node_without_work_gives_way_at_once() -> None:
+    class Starting:
+        number, resumable = 1, None
+
+        def __init__(self) -> None:
+            self.left = asyncio.Event()
+
+        async def run(self) -> str:
+            await self.left.wait()
+            return ""
+
+        def leave(self, reason: str) -> None:
+            self.left.set()
+
+        async def drained(self) -> None:
+            return
+
+    node = replace(FIRST, protocol="node")
+    bench = Bench([node, SECOND], node_session=lambda *_: Starting())
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(FIRST_JOB_SECONDS)
+        assert bench.job().pool == SECOND.label
+
+
+async def test_the_only_pool_may_take_its_time_for_the_first_job() -> None:
+    bench = Bench()
+    stream = workless(bench)
+    async with running(bench):
+        await bench.clock.advance(10 * FIRST_JOB_SECONDS - 1)
+        assert not stream.closed
+
+
+async def test_a_pool_without_work_is_kept_while_the_others_are_to_be_left_alone() -> None:
+    bench = Bench([FIRST, SECOND])
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(FIRST.host, banning)
+    stream = workless(bench, SECOND)
+    async with running(bench):
+        await bench.clock.advance(2 + 5 * FIRST_JOB_SECONDS)
+        assert bench.hosts() == ["first", "second"]
+        assert not stream.closed
+
+
+async def test_a_list_that_names_another_pool_ends_the_patience_with_one_that_has_no_work() -> None:
+    bench = Bench()
+    stream = workless(bench)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(2 * FIRST_JOB_SECONDS + 1)
+        assert await bench.client.take_pools([FIRST, SECOND])
+        await bench.clock.advance(FIRST_JOB_SECONDS)
+        assert stream.closed
+        assert bench.job().pool == SECOND.label
+
+
+async def test_a_first_pool_without_work_is_gone_back_to_ever_more_seldom() -> None:
+    bench = Bench([FIRST, SECOND])
+    workless(bench)
+    for _ in range(20):
+        bench.dial.ready(FIRST.host, FakeStream())  # it can be reached
+        workless(bench)
+    backups = [bench.laid(SECOND) for _ in range(20)]
+    idle = 0
+    async with running(bench):
+        await bench.clock.advance(FIRST_JOB_SECONDS)
+        for _ in range(4 * 360):
+            await bench.clock.advance(10)
+            for stream in backups:
+                if stream.written and not stream.closed:
+                    stream.feed(notify())
+            idle += 10 * (bench.works[-1] is None)
+    # After 10, 20 and 40 minutes, and each 80 minutes from then on.
+    assert len([host for host in bench.hosts() if host == "first"]) == 1 + 2 * 5
+    assert idle <= 5 * (FIRST_JOB_SECONDS + 10)
 
 
 async def test_a_share_that_comes_after_the_next_session_s_first_job_is_handed_in() -> None:
