@@ -13,6 +13,10 @@ REPEAT_SECONDS = 10.0
 """What a topic says again and again is told once in this time, and then how often it came."""
 
 
+MOST_LINES = 200
+"""Lines that a topic has in that time; of what else it says then only the last is told."""
+
+
 def unredacted(text: str) -> str:
     """Return `text`, where there is nothing to hide."""
     return text
@@ -20,10 +24,18 @@ def unredacted(text: str) -> str:
 
 @dataclass(slots=True)
 class _Said:
+    """What a topic said last, and how much of it is held back."""
+
     entry: Entry
     until: float
-    """Clock seconds."""
+    """When what is held back is told, in clock seconds."""
+    began: float
+    lines: int
+    """Told since `began`."""
     more: int = 0
+    """Entries that are held back; `entry` is the last of them."""
+    mixed: bool = False
+    """They are not all what was told last."""
 
 
 class Feed:
@@ -43,7 +55,7 @@ class Feed:
         self._tell = tell
         self._redact = redact
         self._said: dict[str, _Said] = {}
-        """What each topic said last, in the order in which they end."""
+        """By topic; of topics there are few."""
         self._unsubscribe = journal.subscribe(self._entry)
 
     def clean(self, text: str) -> str:
@@ -53,14 +65,14 @@ class Feed:
     def tick(self) -> None:
         """Tell how often was repeated what has not been told again for long enough."""
         now = self._clock.now()
-        while self._said:
-            topic, said = next(iter(self._said.items()))
+        for topic, said in list(self._said.items()):
             if said.until > now:
-                return
-            del self._said[topic]
+                continue
             if self._sum_up(said):
                 # A flood goes on to be told in sums, without its text in between.
-                self._said[topic] = _Said(said.entry, now + REPEAT_SECONDS)
+                self._said[topic] = _Said(said.entry, now + REPEAT_SECONDS, now, 1)
+            else:
+                del self._said[topic]
 
     def close(self) -> None:
         """Tell what is due and end."""
@@ -74,22 +86,31 @@ class Feed:
             return
         entry = replace(entry, topic=self.clean(entry.topic), text=self.clean(entry.text))
         self.tick()
-        said = self._said.get(entry.topic)
-        if said and said.entry.text == entry.text:
+        now, said = self._clock.now(), self._said.get(entry.topic)
+        if said is None:
+            said = self._said[entry.topic] = _Said(entry, now, now, 0)
+        elif said.entry.text == entry.text and not said.mixed:
             said.more += 1
             said.entry = entry
             return
-        if said:
-            # Told later, it would look like the present: "goes on" of a device that pauses.
-            del self._said[entry.topic]
-            self._sum_up(said)
-        self._said[entry.topic] = _Said(entry, self._clock.now() + REPEAT_SECONDS)
+        if now - said.began >= REPEAT_SECONDS:
+            said.began, said.lines = now, 0
+        if said.lines >= MOST_LINES:
+            said.more += 1
+            said.entry, said.mixed, said.until = entry, True, said.began + REPEAT_SECONDS
+            return
+        # Told later, it would look like the present: "goes on" of a device that pauses.
+        said.lines += 1 + self._sum_up(said)
+        said.entry, said.until, said.more = entry, now + REPEAT_SECONDS, 0
         self._tell(entry)
 
     def _sum_up(self, said: _Said) -> bool:
         if not said.more:
             return False
-        times = "once" if said.more == 1 else f"{said.more} times"
-        text = f"{said.entry.text} (said {times} more)"
+        text, before = said.entry.text, said.more - 1
+        if not said.mixed:
+            text += f" (said {'once' if said.more == 1 else f'{said.more} times'} more)"
+        elif before:
+            text += f" ({before} line{'s' if before > 1 else ''} before it left out)"
         self._tell(replace(said.entry, at=self._clock.wall(), text=text))
         return True

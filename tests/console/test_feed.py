@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.console import Redactor
-from miner.console.feed import Feed, unredacted
+from miner.console.feed import MOST_LINES, Feed, unredacted
 from miner.telemetry import Entry, Journal, Level
 from miner.telemetry.cleaning import shown
 from tests.fakes.clock import FakeClock
@@ -93,10 +93,54 @@ def test_repeats_are_summed_up_before_another_text_is_told() -> None:
 
 def test_different_texts_are_all_told_and_one_of_a_topic_is_remembered() -> None:
     told = Told()
-    for number in range(3000):
+    for number in range(MOST_LINES):
         told.journal.say("pool", str(number))
-    assert len(told.texts) == 3000
+    assert len(told.texts) == MOST_LINES
     assert len(told.feed._said) == 1
+
+
+@pytest.mark.parametrize("kinds", [2, 7, 3000])
+async def test_a_topic_has_so_many_lines_in_a_time_whatever_it_says(kinds: int) -> None:
+    told = Told()
+    for second in range(20):
+        for number in range(2000):
+            told.journal.say("pool", f"text {number % kinds}")
+        told.journal.say("cuda:0", f"{second}")
+        await told.clock.advance(1)
+        told.feed.tick()
+    pool = [entry.text for entry in told.entries if entry.topic == "pool"]
+    assert MOST_LINES <= len(pool) <= 2 * (MOST_LINES + 2)
+    last = f"text {1999 % kinds}"
+    assert pool[-1] == f"{last} ({20000 - MOST_LINES} lines before it left out)"
+    assert [e.text for e in told.entries if e.topic == "cuda:0"] == [str(n) for n in range(20)]
+
+
+@pytest.mark.parametrize("ends", ["at once", "later"])
+@pytest.mark.parametrize("more", [0, 1, 2, 3])
+async def test_what_a_flood_ends_with_is_told(more: int, ends: str) -> None:
+    told = Told()
+    said = ["pauses", "goes on"] * (MOST_LINES // 2)
+    held = ["pauses", "goes on", "pauses"][:more]
+    for text in [*said, *held]:
+        told.journal.say("cuda:0", text, Level.WARNING)
+    assert told.texts == said
+    if ends == "later":
+        await told.clock.advance(10)
+        told.feed.tick()
+    told.feed.close()
+    last = {0: [], 1: ["pauses"], 2: ["goes on (1 line before it left out)"],
+            3: ["pauses (2 lines before it left out)"]}[more]  # fmt: skip
+    assert told.texts[len(said) :] == last
+
+
+async def test_lines_that_come_slowly_are_never_held_back() -> None:
+    told = Told()
+    for number in range(3 * MOST_LINES):
+        told.journal.say("share", f"accepted {number}")
+        await told.clock.advance(10 / MOST_LINES + 0.001)
+        told.feed.tick()
+    told.feed.close()
+    assert told.texts == [f"accepted {number}" for number in range(3 * MOST_LINES)]
 
 
 @pytest.mark.parametrize(
