@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from miner.clock import Clock
 from miner.errors import Banned, ConnectionLost, PoolError, PoolRefused, WrongDialect
+from miner.pool.bans import Bans
 from miner.pool.limits import Limits
 from miner.pool.protocols.answers import NO_REASON, is_ban
 from miner.pool.protocols.events import (
@@ -93,8 +94,7 @@ class Session:
         """Answers in a row that call a share so."""
         self._height = 0
         """Of the newest job."""
-        self._shut_out = ""
-        """The pool's words that it bans us, where it may yet relent."""
+        self._bans = Bans(clock)
         self._held: list[Solution] = []
         self._flying: dict[int, tuple[Solution, float]] = {}
         """Shares that wait for an answer, with the second of their sending, oldest first."""
@@ -122,8 +122,8 @@ class Session:
             reason = await self._in_group()
         except PoolError as error:
             reason = str(error)
-            if self._shut_out and isinstance(error, ConnectionLost):
-                raise Banned(f"the pool shut us out: {self._shut_out}") from error
+            if isinstance(error, ConnectionLost) and (words := self._bans.words):
+                raise Banned(f"the pool shut us out: {words}") from error
             raise
         finally:
             self._end(reason)
@@ -222,10 +222,7 @@ class Session:
                 self._report(event)
             case ShareAnswer(number, outcome, text):
                 self._answered(number, outcome, text)
-                if outcome is Outcome.ACCEPTED:
-                    self._shut_out = ""
-                elif is_ban(text):
-                    self._shut_out = text
+                self._bans.answered(text, accepted=outcome is Outcome.ACCEPTED)
                 again = outcome is Outcome.UNAUTHORIZED
                 self._unauthorized = self._unauthorized + 1 if again else 0
                 if self._unauthorized == FORGOTTEN_SHARES:
@@ -233,12 +230,10 @@ class Session:
                         f"the pool knows our login no more: {FORGOTTEN_SHARES} shares in a row "
                         f"were refused with {text!r}"
                     )
-            case Message(text):
+            case Message(text, ours):
                 self._report(event)
-                if is_ban(text):
-                    self._shut_out = text
-                    if not self._authorized:
-                        raise Banned(f"the pool shut us out: {text}")
+                if not ours:
+                    self._bans.told(text)
             case Reconnect():
                 self._report(event)
 

@@ -790,6 +790,58 @@ def workless(bench: Bench, url: PoolUrl = FIRST) -> FakeStream:
     return stream
 
 
+GREETING = "Welcome! Miners that send invalid shares get banned."
+
+
+async def test_the_word_ban_in_a_greeting_shuts_no_pool_out() -> None:
+    bench = Bench()
+    stream = FakeStream()
+    welcome = call("client.show_message", GREETING)
+    stream.feed(answer(1, [None, "0b8e5b"]) + welcome + answer(2) + notify())
+    bench.dial.ready(FIRST.host, stream)
+    async with running(bench):
+        assert bench.job().pool == FIRST.label
+        assert bench.of(telemetry.PoolNotice)[0].text == GREETING
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "shut"),
+    [
+        ("your IP is banned for 10 min", 1, True),
+        ("your IP is banned for 10 min", 60, False),
+        ("3 miners were banned today", 1, False),
+        ("you will be banned if you send invalid shares", 1, False),
+        ("too many connections", 1, True),
+    ],
+)
+async def test_a_message_is_a_ban_only_of_us_and_right_before_the_end(
+    text: str, seconds: float, shut: bool
+) -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.show_message", text))
+        await bench.clock.advance(seconds)
+        assert not stream.closed
+        stream.end()
+        bench.laid()
+        await bench.clock.advance(3)
+        assert bench.hosts()[1] == ("second" if shut else "first")
+
+
+async def test_a_ban_told_before_the_login_is_kept_to() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = FakeStream()
+    stream.feed(call("client.show_message", "your address is banned"))
+    stream.end()
+    bench.dial.ready(FIRST.host, stream)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(3)
+        assert bench.hosts() == ["first", "second"]
+
+
 async def test_a_first_pool_that_logs_us_in_but_has_no_work_gives_way_at_once() -> None:
     bench = Bench([FIRST, SECOND])
     workless(bench)
