@@ -34,6 +34,9 @@ SENTENCES = 50
 KEPT_REQUESTS = 500
 """Newest requests whose answers are known for theirs: some pools answer no report ever."""
 
+KEPT_SUBMISSIONS = 20_000
+"""Newest shares whose answers are known for theirs; more than are ever in flight."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -86,6 +89,8 @@ class Stratum(ABC):
         self._variant, self._session = opening.variant, opening.session
         self._reader = LineReader()
         self._requests: dict[int, str] = {}
+        """Those that wait for an answer, the newest last; `_submissions` are apart."""
+        self._submissions: dict[int, str] = {}
         self._unsent = bytearray()
         self._events: list[PoolEvent] = []
         self._said: set[str] = set()
@@ -165,9 +170,13 @@ class Stratum(ABC):
     def _request(self, method: str, params: Any, **more: Any) -> bytes:
         """Return a request; `more` are members beside its parameters (None: no parameters)."""
         self.last_id += 1
-        self._requests[self.last_id] = method
-        while len(self._requests) > KEPT_REQUESTS:
-            del self._requests[next(iter(self._requests))]
+        if self._is_submission(method):
+            kept, most = self._submissions, KEPT_SUBMISSIONS
+        else:
+            kept, most = self._requests, KEPT_REQUESTS
+        kept[self.last_id] = method
+        while len(kept) > most:
+            del kept[next(iter(kept))]
         message: dict[str, Any] = {"id": self.last_id, "method": method}
         if params is not None:
             message["params"] = params
@@ -237,7 +246,7 @@ class Stratum(ABC):
     def _answer(self, message: dict[str, Any]) -> None:
         result, error = message.get("result"), message.get("error")
         number = fields.whole(message.get("id"))
-        method = self._requests.pop(number, "") if number else ""
+        method = self._asked(number) if number else ""
         outcome, text = classify(result, error)
         if self._is_submission(method):
             self._share_answered(number or 0, outcome, text)
@@ -248,6 +257,10 @@ class Stratum(ABC):
             self._answered(method, result, outcome, text)
         else:
             self._unasked(message, text)
+
+    def _asked(self, number: int) -> str:
+        """Return the method of the request that is answered now; empty where it is not known."""
+        return self._submissions.pop(number, "") or self._requests.pop(number, "")
 
     def _share_answered(self, number: int, outcome: Outcome, text: str) -> None:
         self._events.append(ShareAnswer(number, outcome, text))
