@@ -186,7 +186,9 @@ class PoolClient:
         elsewhere = to.label if to.label != pool.url.label else ""
         self._emit(telemetry.PoolConnecting(pool.url.label, unverified, elsewhere))
         hearing = Hearing(
-            lambda event: self._heard(event, visit), self._shares.answered, self._shares.keep
+            lambda event: self._heard(event, visit),
+            lambda verdict: self._answered(verdict, visit),
+            self._shares.keep,
         )
         session = await self._connections.open(to, pool, hearing)
         visit.opened = True
@@ -256,7 +258,7 @@ class PoolClient:
             await self._clock.sleep(FIRST_JOB_SECONDS)
             if not visit.worked and self._turns.has_another:
                 text = f"it brought no work within {FIRST_JOB_SECONDS:g} s"
-                visit.part(text, useless=True)
+                visit.part(text, workless=True)
 
     async def _look_for_first(self, visit: Visit) -> None:
         while True:
@@ -291,6 +293,7 @@ class PoolClient:
                     self._emit(telemetry.PoolRemark(label, f"it speaks {title}"))
                 self._emit(telemetry.PoolReady(label))
             case ShareWritten(solution):
+                visit.sent += 1
                 self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
             case Message(text, ours):
                 # A node says nothing to a person: what its session tells is ours.
@@ -305,6 +308,10 @@ class PoolClient:
                 if not visit.parting:
                     visit.asked = event
                     visit.part("the pool asked us to reconnect")
+
+    def _answered(self, verdict: Verdict, visit: Visit) -> None:
+        visit.answered = visit.answered or verdict.seconds is not None
+        self._shares.answered(verdict)
 
     def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
         wanted = (host or to.host).lower()

@@ -59,8 +59,8 @@ class Endings:
         """Return how long to wait after we left a pool in peace: for another, or as it asked."""
         if visit.for_first:
             return self._turns.return_to_first()
-        if visit.useless:
-            return self._turns.useless()
+        if visit.barren:
+            return self._turns.barren()
         asked = visit.asked
         if asked is None:
             return 0.0
@@ -74,8 +74,8 @@ class Endings:
     def _after_failure(self, visit: Visit) -> float:
         if visit.for_first:
             return self._turns.return_to_first()
-        if visit.useless:
-            return self._turns.useless()
+        if visit.barren:
+            return self._turns.barren()
         self._steadied(visit)
         return self._turns.failed()
 

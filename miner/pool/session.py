@@ -39,6 +39,9 @@ MUTE_SHARES = 3
 """Shares without an answer, and nothing else heard meanwhile, after which a pool is taken for
 dead: its line may be cut where neither side can see it."""
 
+IGNORED_SHARES = 10
+"""Shares in a row without an answer after which a pool is taken to take none, whatever it says."""
+
 FORGOTTEN_SHARES = 3
 """Shares in a row that are called unauthorized, after which the login is made anew: a pool behind
 a proxy may have lost it."""
@@ -90,6 +93,8 @@ class Session:
         self._last_job = clock.now()
         self._mute = 0
         """Shares that got no answer since the pool was last heard."""
+        self._ignored = 0
+        """Shares that got no answer since the pool last answered one."""
         self._unauthorized = 0
         """Answers in a row that call a share so."""
         self._height = 0
@@ -221,6 +226,7 @@ class Session:
                 self._height = job.height
                 self._report(event)
             case ShareAnswer(number, outcome, text):
+                self._ignored = 0
                 self._answered(number, outcome, text)
                 self._bans.answered(text, accepted=outcome is Outcome.ACCEPTED)
                 again = outcome is Outcome.UNAUTHORIZED
@@ -275,6 +281,11 @@ class Session:
                 self._mute += 1
                 if self._mute >= MUTE_SHARES:
                     raise ConnectionLost(f"the pool is mute: {MUTE_SHARES} shares got no answer")
+                self._ignored += 1
+                if self._ignored >= IGNORED_SHARES:
+                    raise ConnectionLost(
+                        f"the pool takes no shares: {IGNORED_SHARES} in a row got no answer"
+                    )
 
     async def _limit_handshake(self) -> None:
         await self._clock.sleep(self._limits.login)

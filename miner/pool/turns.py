@@ -146,8 +146,8 @@ class Turns:
         self._pass_on()
         return max(self.shut_for(self.current), next(self.current.waits))
 
-    def useless(self) -> float:
-        """The pool takes us in and gives us nothing to do: another has its turn at once."""
+    def barren(self) -> float:
+        """The pool takes us in and brings us nothing: another has its turn at once."""
         if not self.has_another:
             return self.failed()
         self._pass_on()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from miner.errors import PoolError, ProtocolError
 from miner.pool.protocols.events import Reconnect
+from miner.pool.session import IGNORED_SHARES
 from miner.pool.turns import Standing
 from miner.pool.url import PoolUrl
 
@@ -26,6 +27,10 @@ class Visit:
     """It said anything that we understood."""
     worked: bool = False
     """It brought a job."""
+    sent: int = 0
+    """Shares that it was sent."""
+    answered: bool = False
+    """It answered a share."""
     ready_at: float | None = None
     """Clock seconds of the accepted login."""
     asked: Reconnect | None = None
@@ -35,8 +40,8 @@ class Visit:
     """Why we leave it; empty as long as we do not."""
     for_first: bool = False
     """We leave it for the first pool of the list."""
-    useless: bool = False
-    """We leave it since it gives us nothing to do."""
+    workless: bool = False
+    """We leave it since it brings no work."""
     over: bool = False
     """It has ended."""
     to_end: asyncio.Event = field(default_factory=asyncio.Event)
@@ -47,15 +52,21 @@ class Visit:
         """Whether the connection is there, and nobody wants it to end."""
         return self.opened and not self.over and not self.parting
 
-    def part(self, reason: str, *, for_first: bool = False, useless: bool = False) -> None:
+    def part(self, reason: str, *, for_first: bool = False, workless: bool = False) -> None:
         """Have it end on our side, `reason` says why; the first reason holds."""
         if not self.parting:
-            self.parting, self.for_first, self.useless = reason, for_first, useless
+            self.parting, self.for_first, self.workless = reason, for_first, workless
             self.to_end.set()
+
+    @property
+    def barren(self) -> bool:
+        """Whether it ended as one that was to bring us nothing: no work, or no share taken."""
+        return self.workless or (self.sent >= IGNORED_SHARES and not self.answered)
 
     def steady(self, now: float) -> bool:
         """Return whether the login brought work and held until `now`, in clock seconds."""
-        return self.ready_at is not None and self.worked and now - self.ready_at >= STEADY_SECONDS
+        held = self.ready_at is not None and now - self.ready_at >= STEADY_SECONDS
+        return held and self.worked and not self.barren
 
     def misunderstood(self, error: PoolError) -> bool:
         """Return whether, as it ended by `error`, the pool may speak another protocol: it said

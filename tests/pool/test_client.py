@@ -19,7 +19,7 @@ from miner.pool.client import (
 )
 from miner.pool.connections import Connections
 from miner.pool.protocols.events import Message
-from miner.pool.session import Reports
+from miner.pool.session import IGNORED_SHARES, Reports
 from miner.pool.turns import BAN_SECONDS, RETURN_SECONDS
 from miner.pool.url import PoolUrl, Transport
 from miner.work import Job, Outcome, Verdict
@@ -879,6 +879,55 @@ async def test_a_node_without_work_gives_way_at_once() -> None:
     async with running(bench):
         await bench.clock.advance(FIRST_JOB_SECONDS)
         assert bench.job().pool == SECOND.label
+
+
+async def lost_shares(bench: Bench, stream: FakeStream, count: int) -> None:
+    """Send `count` shares that get no answer, while jobs come."""
+    job = bench.job()
+    for number in range(count):
+        await bench.client.submit(solution(job, job.nonces.first + number))
+        await bench.clock.advance(30)
+        stream.feed(notify((0, f"job {number}"), (1, f"{bench.clock.now() * 10:064.0f}")))
+        await settle()
+
+
+async def test_a_pool_that_takes_no_share_gives_way_at_once() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        await lost_shares(bench, stream, IGNORED_SHARES)
+        await settle()
+        assert bench.hosts() == ["first", "second"]
+        assert bench.job().pool == SECOND.label
+        (lost,) = bench.of(telemetry.PoolLost)
+        assert "takes no shares" in lost.reason
+
+
+async def test_a_pool_that_took_shares_before_is_first_connected_to_anew() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    async with running(bench):
+        share = solution(bench.job(), bench.job().nonces.first + 1000)
+        await bench.client.submit(share)
+        stream.feed(answer(stream.requests("mining.submit")[0]["id"]))
+        await settle()
+        await lost_shares(bench, stream, IGNORED_SHARES)
+        assert stream.closed
+        bench.laid()
+        await bench.clock.advance(2)
+        assert bench.hosts() == ["first", "first"]
+
+
+async def test_the_only_pool_is_gone_back_to_though_it_takes_no_share() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await lost_shares(bench, stream, IGNORED_SHARES)
+        bench.laid()
+        assert bench.of(telemetry.PoolLost)[-1].retry_in >= 1
+        await bench.clock.advance(2)
+        assert bench.job().session == 2
 
 
 async def test_the_only_pool_may_take_its_time_for_the_first_job() -> None:

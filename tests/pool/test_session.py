@@ -10,7 +10,8 @@ import pytest
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.pool.limits import Limits
 from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Subscribed
-from miner.pool.session import FORGOTTEN_SHARES, Session
+from miner.pool.protocols.stratum import KEPT_REQUESTS
+from miner.pool.session import FORGOTTEN_SHARES, IGNORED_SHARES, Session
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
@@ -333,6 +334,17 @@ async def test_a_refusal_without_a_reason_is_late_once_the_height_has_gone_on(
         assert bench.outcomes() == [outcome]
 
 
+async def test_no_share_in_flight_is_forgotten_however_many_there_are() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        for number in range(KEPT_REQUESTS + 100):
+            bench.session.submit(solution(job, job.nonces.first + number))
+        for request in bench.submits():
+            bench.stream.feed(answer(request["id"]))
+        await settle()
+        assert bench.outcomes() == [Outcome.ACCEPTED] * (KEPT_REQUESTS + 100)
+
+
 async def test_a_pool_that_is_mute_to_three_shares_is_taken_for_dead() -> None:
     async with running() as bench:
         job = await bench.login()
@@ -344,16 +356,37 @@ async def test_a_pool_that_is_mute_to_three_shares_is_taken_for_dead() -> None:
         assert bench.outcomes() == [Outcome.LOST] * 3
 
 
-async def test_a_pool_that_says_anything_is_not_mute() -> None:
+async def unanswered(bench: Bench, job: Job, numbers: range) -> None:
+    """Send a share that gets no answer for each of `numbers`, while other words come."""
+    for number in numbers:
+        bench.session.submit(solution(job, job.nonces.first + number))
+        await bench.clock.advance(Limits().answer)
+        bench.stream.feed(notify())
+        await settle()
+
+
+async def test_a_pool_that_takes_no_share_is_left_whatever_else_it_says() -> None:
     async with running() as bench:
         job = await bench.login()
-        for number in range(6):
-            bench.session.submit(solution(job, job.nonces.first + number))
-            await bench.clock.advance(Limits().answer)
-            bench.stream.feed(notify())
-            await settle()
+        await unanswered(bench, job, range(IGNORED_SHARES - 1))
         assert bench.ended is None
-        assert bench.outcomes() == [Outcome.LOST] * 6
+        await unanswered(bench, job, range(IGNORED_SHARES, IGNORED_SHARES + 1))
+        assert isinstance(bench.ended, ConnectionLost)
+        assert str(bench.ended) == "the pool takes no shares: 10 in a row got no answer"
+        assert bench.outcomes() == [Outcome.LOST] * IGNORED_SHARES
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_any_answer_to_a_share_shows_that_the_pool_takes_them(late: bool) -> None:
+    async with running() as bench:
+        job = await bench.login()
+        await unanswered(bench, job, range(IGNORED_SHARES - 1))
+        if not late:
+            bench.session.submit(solution(job, job.nonces.first + 50))
+        bench.stream.feed(answer(bench.submits()[-1]["id"]))
+        await settle()
+        await unanswered(bench, job, range(100, 100 + IGNORED_SHARES - 1))
+        assert bench.ended is None
 
 
 async def test_an_answer_in_the_moment_of_sending_ends_nothing_but_the_share() -> None:
