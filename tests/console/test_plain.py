@@ -6,6 +6,7 @@ import asyncio
 import re
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -286,6 +287,13 @@ async def test_every_third_status_is_full_and_none_tells_a_secret() -> None:
     assert topics == ["status", "status", *full, "status", "status", *full]
     assert sum("(hidden)" in line for line in lines) == 3
     assert not any("hunter22" in line or "first.example" in line for line in lines)
+
+
+def test_the_page_says_what_is_not_accepted() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "console.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith("| `R6` |"))
+    missing = [o.phrase for o in Outcome if o is not Outcome.ACCEPTED and o.phrase not in row]
+    assert not missing
 
 
 def test_a_level_above_the_status_tells_none(screen: Screen) -> None:
