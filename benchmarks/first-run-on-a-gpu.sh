@@ -48,10 +48,6 @@ report() {
     --limit "$limit" -- "$@"
 }
 
-miner() {
-  "$PYTHON" -m miner "$@"
-}
-
 # FIRST|SECOND: half of the variants' names.
 variants() {
   "$PYTHON" - "$1" <<'PY'
@@ -120,13 +116,15 @@ part_5() {
 
 # HEIGHT NAME: mines from there on, a block every two seconds, and looks at every share.
 against_the_pool() {
-  local pool ledger=$RESULTS/mine-$2.sqlite
-  rm -f "$ledger"
-  miner pool --listen "127.0.0.1:$PORT" --variant "$VARIANT" --height "$1" --block-time 2 \
-    --difficulty "$DIFFICULTY" >/dev/null &
+  local pool place ledger
+  place=$(mktemp -d)
+  ledger=$place/ledger.sqlite
+  # No function: it would run in a shell of its own, and ending that leaves the pool.
+  "$PYTHON" -m miner pool --listen "127.0.0.1:$PORT" --variant "$VARIANT" --height "$1" \
+    --block-time 2 --difficulty "$DIFFICULTY" >/dev/null &
   pool=$!
   # shellcheck disable=SC2064  # as it is now
-  trap "kill $pool 2>/dev/null || true" EXIT
+  trap "kill $pool 2>/dev/null || true; rm -rf '$place'" EXIT
   PROGPOW_MINER_LEDGER_FILE=$ledger report "mine-$2" "$MINE_SECONDS" \
     "$PYTHON" -m miner mine --variant "$VARIANT" --devices "$DEVICE" \
     --url "stratum+tcp://127.0.0.1:$PORT" --user bench --console plain --api off \
