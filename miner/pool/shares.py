@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from miner.pool.connections import Connection
+from miner.pool.node.findings import Findings
+from miner.pool.node.session import NodeSession
 from miner.pool.url import PoolUrl
 from miner.work import Job, Outcome, Solution, Verdict
 
@@ -27,6 +29,8 @@ class _Issuer:
     pool: PoolUrl
     ended: str = ""
     """Why it ended; empty as long as it has not."""
+    findings: Findings | None = None
+    """Those of its node, where it is one: they take what is found when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class _Kept:
 class Shares:
     """Brings each solution to the connection that issued its job, or keeps it for the next one
     with the same pool, be it under another login; `on_verdict` is called once for each, with the
-    solution as it was found.
+    solution as it was found. What is found for a node goes to the node's findings at once, which
+    write it down: it is a block.
 
     `begin`, `resumed`, `know` and `end` tell of the connection of now. `handed` is called with
     each solution as it is handed to a connection, for the record.
@@ -61,6 +66,8 @@ class Shares:
         self._none_kept = asyncio.Event()
         self._none_kept.set()
         self._issuers: dict[int, _Issuer] = {}
+        self._findings: dict[tuple[str, int], Findings] = {}
+        """Of each node so far, by host and port."""
         self._as_found: dict[int, tuple[Solution, Solution]] = {}
         """Those that were handed in under a later connection's job, by their `id`, each with
         itself as it was found."""
@@ -73,7 +80,7 @@ class Shares:
         self._session, self._pool = session, pool
         self._resumed = False
         self._jobs.clear()
-        self._issuers[session.number] = _Issuer(pool)
+        self._issuers[session.number] = _Issuer(pool, findings=self._findings_of(session, pool))
         self._issuers.pop(session.number - KEPT_ISSUERS, None)
 
     def end(self, reason: str) -> None:
@@ -103,10 +110,14 @@ class Shares:
         self._handed(solution)
         if self._session and self._session.number == solution.job.session:
             self._session.submit(solution)
+            return
+        issuer = self._issuers.get(solution.job.session)
+        why = f" ({issuer.ended})" if issuer and issuer.ended else ""
+        reason = f"found after its connection had ended{why}"
+        if issuer and issuer.findings:
+            issuer.findings.take(solution, reason)
         else:
-            issuer = self._issuers.get(solution.job.session)
-            why = f" ({issuer.ended})" if issuer and issuer.ended else ""
-            self.keep(solution, f"found after its connection had ended{why}")
+            self.keep(solution, reason)
             self._hand_in()
 
     def keep(self, solution: Solution, reason: str) -> None:
@@ -135,9 +146,14 @@ class Shares:
         """Wait until every solution has its verdict."""
         while True:
             await self._none_kept.wait()
+            findings = (
+                self._findings.get((self._pool.host, self._pool.port)) if self._pool else None
+            )
+            if findings:
+                await findings.carried()
             if self._session:
                 await self._session.drained()
-            if not self._kept:
+            if not self._kept and not (findings and findings.any_waits):
                 return
 
     def close(self) -> None:
@@ -145,6 +161,16 @@ class Shares:
         self._closed = True
         for one in self._take_kept():
             self._lose(one.solution, one.reason)
+        for findings in self._findings.values():
+            findings.close()
+
+    def _findings_of(self, session: Connection, pool: PoolUrl) -> Findings | None:
+        """Return those that `session` goes on with, None where it is not one with a node."""
+        if not isinstance(session, NodeSession):
+            return None
+        findings = self._findings.setdefault((pool.host, pool.port), session.findings)
+        session.go_on_with(findings)
+        return findings
 
     def _hand_in(self) -> None:
         """Send what waits, as far as the connection knows its job; the rest is lost, since

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 
 from miner.clock import Clock
 from miner.errors import PoolError
 from miner.pool.node.delivery import Delivered, Delivery, Undelivered
+from miner.pool.node.findings import Findings, Waiting
 from miner.pool.node.flavours import FLAVOURS
 from miner.pool.node.rpc import NodeRpc
 from miner.pool.node.store import BlockStore, FoundBlock
 from miner.pool.node.templates import Templates
 from miner.pool.protocols.events import Message, PoolEvent, ShareWritten
-from miner.pool.sent import SentNonces
 from miner.pool.url import PoolUrl
 from miner.progpow.variant import Variant
 from miner.resources import cache_directory
@@ -25,7 +26,7 @@ EXTRA_NONCE_BYTES = 8
 
 class NodeSession:
     """Keeps the newest work of one node and brings it what was found; every solution taken ends
-    in one verdict.
+    in one verdict, be it by the next session with the node, or when `findings` is closed.
 
     `number` is that of the jobs it brings. `flavour` is one of `FLAVOURS`, None: find out by the
     node's first answer. The login is that of `url`; `address` is where the reward goes, for
@@ -54,6 +55,7 @@ class NodeSession:
             self._asking,
             clock,
             report,
+            lambda flavour, work: self.findings.remember(flavour, work),
             variant,
             number,
             FLAVOURS[flavour] if flavour is not None else None,
@@ -65,11 +67,16 @@ class NodeSession:
             self._submitting, self._asking, clock, self._is_current,
             lambda text: report(Message(text)),
         )  # fmt: skip
-        self._store = BlockStore(cache_directory() / "blocks", url.host, url.port)
-        self._sent = SentNonces()
-        self._flying: dict[FoundBlock, Solution] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.findings = Findings(
+            BlockStore(cache_directory() / "blocks", url.host, url.port),
+            on_verdict,
+            lambda text: report(Message(text)),
+        )
+        """What it leaves to the next session with this node; it takes solutions after the end."""
+        self._flying: dict[FoundBlock, Waiting] = {}
+        self._idle, self._none_new = asyncio.Event(), asyncio.Event()
+        """Set where no block is on its way; where none is that no earlier session tried."""
+        self._settle()
         self._group: asyncio.TaskGroup | None = None
         self._deliveries: set[asyncio.Task[None]] = set()
         self._broken = False
@@ -82,13 +89,17 @@ class NodeSession:
         """A node knows no sessions."""
         return
 
+    def go_on_with(self, findings: Findings) -> None:
+        """Have the findings of an earlier session with this node; to be called before `run`."""
+        self.findings = findings
+
     async def run(self) -> str:
         """Mine until `leave`, then return its reason.
 
         Raises `PoolRefused` for refused credentials or a node that must be set up another way,
         `ConnectionLost` or `ProtocolError` where it cannot be talked to; a block on its way is
-        waited for before. Everything is closed then, and what was not answered stays in a file
-        for the next session with this node.
+        waited for before. Everything is closed then, and what was not answered stays in its file
+        and in `findings` for the next session with this node.
         """
         reason = "the miner stopped"
         try:
@@ -103,24 +114,16 @@ class NodeSession:
 
     def submit(self, solution: Solution) -> None:
         """Bring `solution` to the node at once; each (header, nonce) only once."""
-        if not self._sent.add(solution.job.header_hash, solution.nonce):
-            text = "found again; it was brought to this node before"
-            self._on_verdict(Verdict(solution, Outcome.DUPLICATE, text))
-            return
-        found = self._templates.block_of(solution)
-        if found is None:
-            text = "the block template that it solves is gone"
-            self._on_verdict(Verdict(solution, Outcome.STALE, text))
-            return
-        kept = self._keep(found)
-        if self._group is None or self._ended:
-            ended = self._ended or "no connection was made"
-            self._on_verdict(Verdict(solution, Outcome.LOST, f"{ended}{kept}"))
-            return
-        self._flying[found] = solution
+        self.findings.take(solution, self._ended or "no connection was made")
+
+    def bring(self, one: Waiting) -> None:
+        """Bring a block that `findings` has."""
+        self._flying[one.found] = one
         self._idle.clear()
-        self._report(ShareWritten(solution))
-        self._start(self._bring(solution, found))
+        if not one.sent:
+            self._none_new.clear()
+            self._report(ShareWritten(one.solution))
+        self._start(self._bring(one))
 
     def leave(self, reason: str) -> None:
         """End it on our side; blocks not answered to stay in their files."""
@@ -134,18 +137,20 @@ class NodeSession:
     async def _in_group(self) -> str:
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for found in self._store.waiting():
+            for found in self.findings.left():
                 self._start(self._bring_again(found))
+            self.findings.carried_by(self)
             follow = group.create_task(self._templates.follow())
             left = group.create_task(self._leave.wait())
             await asyncio.wait((follow, left), return_when=asyncio.FIRST_COMPLETED)
             failure = follow.result() if follow.done() else None
             if failure is not None and not left.done():
                 self._broken = True
-                idle = group.create_task(self.drained())
+                # What was tried so long before holds up no other pool.
+                idle = group.create_task(self._none_new.wait())
                 await asyncio.wait((idle, left), return_when=asyncio.FIRST_COMPLETED)
                 idle.cancel()
-            self._group = None
+            self.findings.uncarried()
             for task in (follow, left, *self._deliveries):
                 task.cancel()
         if failure is not None and self._leaving is None:
@@ -158,28 +163,35 @@ class NodeSession:
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
 
-    async def _bring(self, solution: Solution, found: FoundBlock) -> None:
-        sent = self._clock.now()
-        match await self._delivery.deliver(found, self._templates.flavour):
+    async def _bring(self, one: Waiting) -> None:
+        sent, found = self._clock.now(), one.found
+        delivered = await self._delivery.deliver(
+            found, self._templates.flavour, sent_before=one.sent
+        )
+        match delivered:
             case Delivered(outcome, text):
-                self._store.remove(found)
+                self.findings.answered(found)
                 seconds = self._clock.now() - sent
-                self._landed(found, Verdict(solution, outcome, text, seconds))
+                self._landed(found, Verdict(one.solution, outcome, text, seconds))
                 if outcome is Outcome.ACCEPTED:
                     await self._confirm(found)
+            case Undelivered(reason) if self._broken:
+                self._put_off(one, reason)
             case Undelivered(reason):
-                kept = "; it is kept and brought to the node at the next start"
-                self._landed(found, Verdict(solution, Outcome.LOST, f"{reason}{kept}"))
+                # The node is well and took another block meanwhile, or answers everything but
+                # this: there may be no next session for long.
+                text = f"{reason}{self.findings.whereabouts(found)}"
+                self._landed(found, Verdict(one.solution, Outcome.LOST, text))
 
     async def _bring_again(self, found: FoundBlock) -> None:
         """Bring what an earlier run or session left; its verdict was given there."""
         what = f"the block of height {found.height} that was kept"
         match await self._delivery.deliver(found, self._templates.flavour, sent_before=True):
             case Delivered(Outcome.ACCEPTED):
-                self._store.remove(found)
+                self.findings.answered(found)
                 self._report(Message(f"{what} was accepted by the node"))
             case Delivered(outcome, text):
-                self._store.remove(found)
+                self.findings.answered(found)
                 self._report(Message(f"{what} was refused by the node: {text or outcome.phrase}"))
             case Undelivered(reason):
                 self._report(Message(f"{what} could not be brought to the node yet: {reason}"))
@@ -195,20 +207,6 @@ class NodeSession:
                 )
             )
 
-    def _keep(self, found: FoundBlock) -> str:
-        """Write `found` down; return what to say of that where it cannot be brought now."""
-        try:
-            self._store.keep(found)
-        except OSError as error:
-            self._report(
-                Message(
-                    f"{self._store.path(found)}: a found block cannot be kept there "
-                    f"({error.strerror}); it is submitted all the same"
-                )
-            )
-            return ""
-        return "; it is kept and brought to the node at the next start"
-
     def _is_current(self, height: int) -> bool:
         """Whether the node, as far as we hear from it, still wants a block of `height`."""
         newest = self._templates.height
@@ -217,12 +215,22 @@ class NodeSession:
     def _landed(self, found: FoundBlock, verdict: Verdict) -> None:
         if self._flying.pop(found, None) is not None:
             self._on_verdict(verdict)
+        self._settle()
+
+    def _put_off(self, one: Waiting, reason: str) -> None:
+        """Leave a block that may have been sent to the next session."""
+        del self._flying[one.found]
+        self.findings.put_off(replace(one, reason=reason, sent=True))
+        self._settle()
+
+    def _settle(self) -> None:
         if not self._flying:
             self._idle.set()
+        if all(one.sent for one in self._flying.values()):
+            self._none_new.set()
 
     def _end(self, reason: str) -> None:
         self._ended = reason or "the connection ended"
-        kept = "; it is kept and brought to the node at the next start"
-        for found, solution in list(self._flying.items()):
-            self._landed(found, Verdict(solution, Outcome.LOST, f"{self._ended}{kept}"))
-        self._idle.set()
+        self.findings.uncarried()
+        for one in list(self._flying.values()):
+            self._put_off(one, self._ended)

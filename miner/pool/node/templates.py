@@ -10,11 +10,10 @@ from miner.clock import Clock
 from miner.errors import BadValue, ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.pool.node.flavours import BlockFlavour, Flavour, PprpcFlavour, Work
 from miner.pool.node.rpc import Answer, NodeRpc
-from miner.pool.node.store import FoundBlock
 from miner.pool.node.template import check_follows
 from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Subscribed
 from miner.progpow.variant import Variant
-from miner.work import Job, NonceSpace, Solution
+from miner.work import Job, NonceSpace
 
 POLL_SECONDS = 1.0
 """Between two looks at the tip of a node without long polls, at least between two long polls."""
@@ -38,9 +37,6 @@ SILENCE_SECONDS = 600.0
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds after the first, second … failure in a row; then the last again and again."""
 
-KEPT_WORKS = 8
-"""Templates whose blocks can still be made; they hold all transactions."""
-
 IN_WORDS = {
     -9: "the node is connected to no other node yet",
     -10: "the node is still downloading the chain",
@@ -56,13 +52,15 @@ _FINAL = {
 
 
 class Templates:
-    """Follows one node; `where` names it in errors."""
+    """Follows one node; `where` names it in errors, and `on_work` is told of all work before its
+    job is."""
 
     def __init__(
         self,
         rpc: NodeRpc,
         clock: Clock,
         report: Callable[[PoolEvent], None],
+        on_work: Callable[[Flavour, Work], None],
         variant: Variant,
         session: int,
         flavour: type[Flavour] | None,
@@ -70,12 +68,11 @@ class Templates:
         extra_nonce: bytes,
         where: str,
     ) -> None:
-        self._rpc, self._clock, self._report = rpc, clock, report
+        self._rpc, self._clock, self._report, self._on_work = rpc, clock, report, on_work
         self._variant, self._session = variant, session
         self._address, self._extra_nonce, self._where = address, extra_nonce, where
         self._flavour = flavour(address, extra_nonce) if flavour is not None else None
         self._scripts: dict[str, bytes] = {}
-        self._works: dict[bytes, Work] = {}
         self._newest: Work | None = None
         self._said: set[str] = set()
         self._failures = 0
@@ -90,14 +87,6 @@ class Templates:
     def height(self) -> int | None:
         """Height of the block that is to be found now, None before the first template."""
         return self._newest.template.height if self._newest is not None else None
-
-    def block_of(self, solution: Solution) -> FoundBlock | None:
-        """Return the block that `solution` makes, None where its template is gone."""
-        if self._flavour is None:
-            return None
-        work = self._works.get(solution.job.header_hash)
-        params = self._flavour.hand_in(solution, work)
-        return FoundBlock.of(solution, self._flavour.submits, params) if params else None
 
     async def follow(self) -> PoolError:
         """Report jobs as they come, until that fails; return why."""
@@ -207,10 +196,7 @@ class Templates:
         check_follows(work.template, last.template if last else None)
         job = self._job(work, last)
         self._flavour, self._newest = flavour, work
-        self._works.pop(work.header_hash, None)
-        self._works[work.header_hash] = work
-        while len(self._works) > KEPT_WORKS:
-            del self._works[next(iter(self._works))]
+        self._on_work(flavour, work)
         if last is None:
             self._report(Subscribed(NonceSpace()))
             self._report(Authorized())

@@ -44,6 +44,8 @@ class Bench:
             self.ended = await self.session.run()
         except PoolError as error:
             self.ended = error
+        finally:
+            self.session.findings.close()
 
     async def until(self, condition: Callable[[], Any], step: float = 0.0) -> None:
         """Return when `condition` holds; `step` seconds pass between two looks."""
