@@ -299,23 +299,25 @@ class PoolClient:
                 # A node says nothing to a person: what its session tells is ours.
                 ours = ours or pool.detection.current not in PROTOCOLS
                 self._notices.pass_on(label, text, ours=ours)
-            case Reconnect(host) if not self._may_go_to(host, visit.to):
-                if not visit.stayed:
-                    text = "the pool asked us to go to another host; we stay"
-                    self._emit(telemetry.PoolRemark(label, text))
-                visit.stayed = True
             case Reconnect():
-                if not visit.parting:
-                    visit.asked = event
-                    visit.part("the pool asked us to reconnect")
+                self._asked_away(event, visit)
+
+    def _asked_away(self, wish: Reconnect, visit: Visit) -> None:
+        """Obey the wish to connect anew, unless it leads to where no pool of the list is."""
+        if visit.parting:
+            return
+        meant = self._turns.at((wish.host or visit.to.host).lower(), wish.port)
+        if meant is not None:
+            visit.asked, visit.meant = wish, meant
+            visit.part("the pool asked us to reconnect")
+        elif not visit.stayed:
+            visit.stayed = True
+            text = "the pool asked us to go to another host or port; we stay"
+            self._emit(telemetry.PoolRemark(visit.pool.url.label, text))
 
     def _answered(self, verdict: Verdict, visit: Visit) -> None:
         visit.answered = visit.answered or verdict.seconds is not None
         self._shares.answered(verdict)
-
-    def _may_go_to(self, host: str | None, to: PoolUrl) -> bool:
-        wanted = (host or to.host).lower()
-        return wanted == to.host or self._turns.knows(wanted)
 
 
 def _detection(url: PoolUrl) -> Detection:

@@ -66,9 +66,8 @@ class Endings:
             return 0.0
         wait = min(asked.wait, LONGEST)
         steady = self._steadied(visit)
-        host = (asked.host or "").lower()
-        if host and host != self._turns.current.url.host:
-            self._turns.go_to(host)
+        if visit.meant is not None:
+            self._turns.go_to(visit.meant)
         return wait if steady else self._turns.failed(wait)
 
     def _after_failure(self, visit: Visit) -> float:

@@ -166,20 +166,22 @@ class Turns:
         self.look_after = min(2 * self.look_after, RETURN_LONGEST)
         return 0.0
 
-    def go_to(self, host: str) -> bool:
-        """Give the pool at `host` its turn; False where the list has none to be tried there.
+    def go_to(self, pool: Standing) -> None:
+        """Give `pool` its turn, where it is still listed.
 
         Failures count on: pools that send us to each other give way like any other.
         """
-        for index, pool in enumerate(self._pools):
-            if pool.url.host == host and not self.is_shut(pool):
-                self._at = index
-                return True
-        return False
+        if pool in self._pools and not self.is_shut(pool):
+            self._at = self._pools.index(pool)
 
-    def knows(self, host: str) -> bool:
-        """Return whether a pool of the list is at `host` and may be tried now."""
-        return any(pool.url.host == host and not self.is_shut(pool) for pool in self._pools)
+    def at(self, host: str, port: int | None) -> Standing | None:
+        """Return the pool that is listed there; if none is, that of the host, the current one
+        before others. None where there is none that may be tried now."""
+        there = [pool for pool in self._pools if pool.url.host == host]
+        meant = [pool for pool in there if pool.url.port == port] or there
+        if self.current in meant:
+            return self.current
+        return next((pool for pool in meant if not self.is_shut(pool)), None)
 
     def is_shut(self, pool: Standing) -> bool:
         """Return whether `pool` is to be left alone now."""

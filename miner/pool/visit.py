@@ -34,6 +34,9 @@ class Visit:
     ready_at: float | None = None
     """Clock seconds of the accepted login."""
     asked: Reconnect | None = None
+    """Its wish that we obey."""
+    meant: Standing | None = None
+    """The pool that it wishes us to."""
     stayed: bool = False
     """It wished us at another host, and was told on once."""
     parting: str = ""
@@ -76,9 +79,6 @@ class Visit:
 
     def onwards(self, url: PoolUrl) -> PoolUrl:
         """Return where to connect after this for the pool at `url`: with another port where this
-        very pool named one."""
-        asked = self.asked
-        if not asked or not asked.port or self.for_first or url != self.pool.url:
-            return url
-        here = (asked.host or url.host).lower() == url.host
-        return replace(url, port=asked.port) if here else url
+        very pool named one that is no other pool's."""
+        port = self.asked.port if self.asked and self.meant is self.pool else None
+        return replace(url, port=port) if port and url == self.pool.url else url

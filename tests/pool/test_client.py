@@ -1117,6 +1117,51 @@ async def test_a_port_named_with_its_host_is_not_that_of_its_other_entry() -> No
         assert [url.port for url in bench.dial.opened[:4]] == [3333, 4444, 4444, 5555]
 
 
+def at(host: str, port: int, transport: Transport = Transport.TCP) -> PoolUrl:
+    return PoolUrl(host, port, "RWallet.rig1", transport=transport, protocol="kawpow")
+
+
+async def test_a_wish_for_a_listed_host_and_port_is_one_for_that_entry() -> None:
+    pools = [at("a.example", 1000), at("b.example", 3333), at("b.example", 4444)]
+    bench = Bench(pools)
+    stream = bench.laid(pools[0])
+    bench.laid(pools[2])
+    async with running(bench):
+        stream.feed(call("client.reconnect", "b.example", 4444, 0))
+        await bench.clock.advance(LANDING_SECONDS + 2)
+        assert bench.dial.opened == [pools[0], pools[2]]
+        assert bench.job().pool == pools[2].label
+
+
+@pytest.mark.parametrize("host", [None, "a.example"])
+async def test_a_wish_for_a_listed_port_is_one_for_its_entry_with_its_transport(
+    host: str | None,
+) -> None:
+    pools = [at("a.example", 3333), at("a.example", 4444, Transport.TLS)]
+    bench = Bench(pools)
+    for _ in range(6):
+        bench.laid(pools[0]).feed(call("client.reconnect", host, 4444, 0))
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert bench.dial.opened[:2] == pools
+        assert set(bench.dial.opened) == set(pools)
+
+
+async def test_a_wish_for_a_listed_port_that_shut_us_out_is_not_obeyed() -> None:
+    pools = [at("a.example", 3333), at("a.example", 4444)]
+    bench = Bench(pools)
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready("a.example", banning)
+    stream = bench.laid(pools[1])
+    async with running(bench):
+        await bench.clock.advance(5)
+        stream.feed(call("client.reconnect", None, 3333, 0))
+        await bench.clock.advance(5)
+        assert not stream.closed
+        assert bench.dial.opened == pools
+
+
 async def test_a_wish_for_another_host_is_told_once_a_connection() -> None:
     bench = Bench()
     stream = bench.laid()

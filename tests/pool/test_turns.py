@@ -83,9 +83,29 @@ def test_back_at_the_first_one_failure_is_enough() -> None:
     assert order.current.url.host == "b"
 
 
-@pytest.mark.parametrize(("host", "known"), [("b", True), ("c", False)])
-def test_only_a_configured_host_is_gone_to(host: str, known: bool) -> None:
+@pytest.mark.parametrize(
+    ("host", "port", "meant"),
+    [
+        ("b", 1, ("b", 1)), ("b", 2, ("b", 2)), ("b", None, ("b", 1)), ("b", 9, ("b", 1)),
+        ("a", 9, ("a", 1)), ("c", 1, None),
+    ],
+)  # fmt: skip
+def test_only_a_configured_pool_is_gone_to(
+    host: str, port: int | None, meant: tuple[str, int] | None
+) -> None:
+    urls = [PoolUrl("a", 1), PoolUrl("b", 1), PoolUrl("b", 2)]
+    order = Turns(urls, FakeClock(), Random(1), lambda url: Detection(["kawpow"]))
+    pool = order.at(host, port)
+    assert (pool and (pool.url.host, pool.url.port)) == meant
+    if pool:
+        order.go_to(pool)
+        assert order.current is pool
+
+
+def test_a_pool_of_an_older_list_is_not_gone_to() -> None:
     order, _ = turns("a", "b")
-    assert order.knows(host) is known
-    assert order.go_to(host) is known
-    assert order.current.url.host == ("b" if known else "a")
+    old = order.at("b", 1)
+    assert old is not None
+    order.replace([PoolUrl("a", 1)], works=True)
+    order.go_to(old)
+    assert order.current.url.host == "a"
