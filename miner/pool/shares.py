@@ -31,6 +31,8 @@ class _Issuer:
     """Why it ended; empty as long as it has not."""
     findings: Findings | None = None
     """Those of its node, where it is one: they take what is found when it has ended."""
+    dialogue: str | None = None
+    """The pool's name of what it was part of, where that can be gone on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Shares:
         self._on_verdict, self._handed = on_verdict, handed
         self._session: Connection | None = None
         self._pool: PoolUrl | None = None
-        self._resumed = False
+        self._resumed: str | None = None
+        """The pool's name of the dialogue that the connection goes on with."""
         self._jobs: dict[tuple[str, bytes, int], Job] = {}
         """Those of the connection that it has not called void, the newest last."""
         self._kept: list[_Kept] = []
@@ -78,7 +81,7 @@ class Shares:
     def begin(self, session: Connection, pool: PoolUrl) -> None:
         """Go on with `session`, a new connection with `pool`."""
         self._session, self._pool = session, pool
-        self._resumed = False
+        self._resumed = None
         self._jobs.clear()
         self._issuers[session.number] = _Issuer(pool, findings=self._findings_of(session, pool))
         self._issuers.pop(session.number - KEPT_ISSUERS, None)
@@ -86,14 +89,16 @@ class Shares:
     def end(self, reason: str) -> None:
         """Note that the connection has ended, and why."""
         if self._session:
-            self._issuers[self._session.number].ended = reason
+            issuer = self._issuers[self._session.number]
+            issuer.ended, issuer.dialogue = reason, self._session.resumable
         self._session = None
 
     def resumed(self) -> None:
-        """Note that the connection goes on with the earlier one to this pool: all that waits for
-        the pool is handed in."""
-        self._resumed = True
-        self._hand_in()
+        """Note that the connection goes on with an earlier one to this pool: what was found for
+        that is handed in."""
+        if self._session:
+            self._resumed = self._session.resumable
+            self._hand_in()
 
     def know(self, job: Job) -> None:
         """Note that the connection brought `job`; what waits is handed in, where it solves it."""
@@ -173,8 +178,9 @@ class Shares:
         return findings
 
     def _hand_in(self) -> None:
-        """Send what waits, as far as the connection knows its job; the rest is lost, since
-        nothing tells this connection about older jobs, and we mine on no other pool now."""
+        """Send what waits, as far as the connection knows its job. Once it brought one the rest
+        is lost: nothing tells this connection about older jobs, and we mine on no other pool
+        now."""
         session = self._session
         if not session or not (self._resumed or self._jobs):
             return
@@ -184,6 +190,9 @@ class Shares:
                 self._as_found[id(claimed)] = (claimed, one.solution)
                 self._handed(claimed)
                 session.submit(claimed)
+            elif not self._jobs:
+                self._kept.append(one)
+                self._none_kept.clear()
             elif self._pool and one.pool.is_beside(self._pool):
                 text = f"{one.reason}; the pool's new session does not know its job"
                 self._lose(one.solution, text)
@@ -193,7 +202,9 @@ class Shares:
     def _job_for(self, one: _Kept, session: int) -> Job | None:
         """Return the job under which connection number `session` takes `one`."""
         old = one.solution.job
-        if self._resumed and one.pool == self._pool:
+        issuer = self._issuers.get(old.session)
+        goes_on = issuer is not None and issuer.dialogue == self._resumed is not None
+        if goes_on and one.pool == self._pool:
             return replace(old, session=session)
         if not self._pool or not one.pool.is_beside(self._pool):
             return None

@@ -1097,6 +1097,45 @@ async def test_a_resumed_session_whose_login_is_refused_is_begun_anew() -> None:
         assert asked == [None, "s-1", None]
 
 
+def hailed(names: str, extranonce: str, *, resumes: bool = True) -> FakeStream:
+    """Return a connection of EthereumStratum/2.0.0 that takes us in as session `names`."""
+    stream = FakeStream()
+    stream.feed(line({"id": 1, "result": {"proto": "EthereumStratum/2.0.0", "resume": "1"}}))
+    if not resumes:
+        stream.feed(answer(2, None, {"code": 404, "message": "no such session"}))
+    first = 2 if resumes else 3
+    stream.feed(answer(first, names) + answer(first + 1, "w-1"))
+    values = {"target": "00ff" + "00" * 30, "extranonce": extranonce}
+    stream.feed(line({"method": "mining.set", "params": values}))
+    return stream
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+async def test_a_resumed_session_is_handed_only_what_was_found_for_it(forgets: bool) -> None:
+    bench = Bench([replace(FIRST, protocol="ethstratum2")])
+    streams = [
+        hailed("s-1", "aaaa"),
+        hailed("s-2", "bbbb", resumes=False) if forgets else hailed("s-1", "aaaa"),
+        hailed("s-2" if forgets else "s-1", "bbbb" if forgets else "aaaa"),
+    ]
+    streams[0].feed(call("mining.notify", "6", "11dfc8", "ab" * 32, "0"))
+    bench.dial.ready(FIRST.host, *streams)
+    async with running(bench):
+        old = bench.job()
+        streams[0].end()
+        await bench.clock.advance(3)
+        streams[1].end()
+        await settle()
+        await bench.client.submit(solution(old, old.nonces.first + 0x1234))
+        await bench.clock.advance(5)
+        assert streams[2].requests("mining.subscribe")[0]["params"] == ("s-2" if forgets else "s-1")
+        assert len(streams[2].requests("mining.submit")) == (0 if forgets else 1)
+        streams[2].feed(call("mining.notify", "7", "11dfc9", "cd" * 32, "1"))
+        await settle()
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert ("does not know its job" in bench.verdicts[0].text) is forgets
+
+
 async def test_a_pool_does_not_choose_the_port_of_another_one() -> None:
     bench = Bench([FIRST, SECOND])
     stream = bench.laid()
