@@ -290,7 +290,7 @@ class PoolClient:
                 pool.accepted = True
                 if pool.detection.fits():
                     title = PROTOCOLS[pool.detection.current].title
-                    self._emit(telemetry.PoolRemark(label, f"it speaks {title}"))
+                    self._notices.remark(label, f"it speaks {title}")
                 self._emit(telemetry.PoolReady(label))
             case ShareWritten(solution):
                 visit.sent += 1
@@ -298,7 +298,8 @@ class PoolClient:
             case Message(text, ours):
                 # A node says nothing to a person: what its session tells is ours.
                 ours = ours or pool.detection.current not in PROTOCOLS
-                self._notices.pass_on(label, text, ours=ours)
+                tell = self._notices.remark if ours else self._notices.pass_on
+                tell(label, text)
             case Reconnect():
                 self._asked_away(event, visit)
 
@@ -313,7 +314,7 @@ class PoolClient:
         elif not visit.stayed:
             visit.stayed = True
             text = "the pool asked us to go to another host or port; we stay"
-            self._emit(telemetry.PoolRemark(visit.pool.url.label, text))
+            self._notices.remark(visit.pool.url.label, text)
 
     def _answered(self, verdict: Verdict, visit: Visit) -> None:
         visit.answered = visit.answered or verdict.seconds is not None

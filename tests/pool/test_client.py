@@ -1227,6 +1227,30 @@ async def test_a_flood_of_messages_is_cut_and_said_to_be() -> None:
         assert bench.of(telemetry.PoolNotice)[-1].text == "later"
 
 
+async def test_a_pool_s_chatter_does_not_drown_our_own_remarks() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(25)))
+        stream.feed(notify((5, "no height")))
+        await settle()
+        remarks = [remark.text for remark in bench.of(telemetry.PoolRemark)]
+        assert len(remarks) == 2
+        assert "a job of the pool cannot be mined" in remarks[1]
+
+
+async def test_our_own_remarks_are_all_told() -> None:
+    bench = Bench([replace(FIRST, protocol="node")], node_session=chatty)
+    async with running(bench):
+        assert len(bench.of(telemetry.PoolRemark)) == 30
+
+
+def chatty(number: int, url: PoolUrl, report: Any, answered: Any) -> Any:
+    for block in range(30):
+        report(Message(f"the block of height {block} is in the node's chain"))
+    raise ConnectionLost("enough")
+
+
 async def test_only_an_encrypted_connection_can_be_unverified() -> None:
     url = replace(FIRST, tls_insecure=True)
     for transport, unverified in ((Transport.TCP, False), (Transport.TLS, True)):
