@@ -22,11 +22,18 @@ def written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def exposure(key: str, host: str, port: int, guarded: bool) -> str | None:
+    """Return why `key` under [api] must not ask for that address: others can reach it and no token
+    is set, which `guarded` tells; None where it may."""
+    if guarded or is_loopback(host):
+        return None
+    return (
+        f"{key} = {written(host, port)!r} lets other machines in: give token_file (or token), or "
+        "listen on 127.0.0.1"
+    )
+
+
 def keep_apart(key: str, host: str, port: int, guarded: bool) -> None:
-    """Raise `ConfigError` where others can reach `host` and no token is set, which `guarded`
-    tells; `key` under [api] asks for it."""
-    if not guarded and not is_loopback(host):
-        raise ConfigError(
-            f'[api] {key} = "{written(host, port)}" lets other machines in: set [api] token_file, '
-            f"or listen on 127.0.0.1:{port}"
-        )
+    """Raise `ConfigError` where there is an `exposure`."""
+    if (problem := exposure(key, host, port, guarded)) is not None:
+        raise ConfigError(f"[api] {problem}")

@@ -16,12 +16,19 @@ from pydantic import (
     model_validator,
 )
 
+from miner.api.listening import exposure
 from miner.codegen.shape import shape_named
 from miner.devices.selection import PARTS, Tuning, start_of
 from miner.errors import BadValue
 from miner.pool.limits import Limits
 from miner.pool.schemes import PLAIN, SCHEMES
-from miner.settings.listening import checked, collide, lets_in_others, token_problem
+from miner.settings.listening import (
+    address_of,
+    checked,
+    collide,
+    lets_in_others,
+    token_problem,
+)
 
 PLACEHOLDER = "PUT_YOUR_WALLET_HERE"
 """Stands for the wallet in a file that `config init` wrote."""
@@ -202,12 +209,12 @@ class ApiSettings(_Model):
     def _guarded(self) -> Self:
         if self.token is not None and self.token_file is not None:
             raise ValueError("give either token or token_file")
+        guarded = self.token is not None or self.token_file is not None
         for name, listen in self.addresses().items():
-            if lets_in_others(listen) and self.token is None and self.token_file is None:
-                raise ValueError(
-                    f"{name} = {listen!r} lets other machines in: give token_file (or token), or "
-                    "listen on 127.0.0.1"
-                )
+            address = address_of(listen)
+            problem = exposure(name, *address, guarded) if address else None
+            if problem is not None:
+                raise ValueError(problem)
         if self.token is not None:
             problem = token_problem(self.token.get_secret_value().strip(), self.lets_in_others())
             if problem is not None:

@@ -28,7 +28,7 @@ def sources(rig: Rig) -> Sources:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "rig1.lan", ""])
 async def test_others_may_reach_it_only_with_a_token(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"^\[api\] listen = .* set \[api\] token_file, or"):
+    with pytest.raises(ConfigError, match=r"^\[api\] listen = .* give token_file \(or token\), or"):
         async with ApiServer(ApiOptions(host=host, port=0), sources(Rig())):
             raise AssertionError("it listens")
 

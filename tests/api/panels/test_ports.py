@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from pydantic import ValidationError
 
 from miner.api.panels import ethminer_rpc, sgminer_api
 from miner.api.panels.lines import (
@@ -19,6 +20,7 @@ from miner.api.panels.lines import (
     PanelPort,
 )
 from miner.errors import ConfigError
+from miner.settings.model import ApiSettings
 from tests.api.panels import consumers
 from tests.api.panels.rigs import FakeControl, sources_of
 from tests.fakes.clock import settle
@@ -252,9 +254,14 @@ async def test_a_port_in_use_is_said(rig: Rig, open_port: Callable[..., PanelPor
 async def test_other_machines_need_a_token(
     rig: Rig, open_port: Callable[..., PanelPort], host: str
 ) -> None:
-    with pytest.raises(ConfigError, match=r"lets other machines in: set .* token_file"):
+    with pytest.raises(ConfigError) as caught:
         async with open_port(rig, host=host):
             raise AssertionError
+    name = open_port.__name__
+    with pytest.raises(ValidationError) as complaint:
+        ApiSettings(**{name: f"[{host}]:0" if ":" in host else f"{host}:0"})
+    (problem,) = complaint.value.errors()
+    assert str(caught.value) == f"[api] {problem['ctx']['error']}", "the settings say the same"
 
 
 @pytest.mark.parametrize(
