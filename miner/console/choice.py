@@ -42,7 +42,6 @@ def open_console(
     journal: Journal,
     clock: Clock,
     stream: TextIO,
-    level: Level = Level.INFO,
     redact: Clean = unredacted,
     environ: Mapping[str, str] = os.environ,
 ) -> ConsoleView:
@@ -50,7 +49,7 @@ def open_console(
     where there is no terminal, or a dumb one, is plain, and says so."""
     output = Output(stream)
     if kind == "json":
-        records = JsonConsole(telemetry, journal, clock, output.line, level, redact)
+        records = JsonConsole(telemetry, journal, clock, output.line, redact)
         output.phrase = records.note
         return records
     alive = output.isatty() and _can_be_drawn_on(environ.get("TERM", ""))
@@ -59,8 +58,8 @@ def open_console(
         from miner.console.live import LiveConsole
 
         colour = not environ.get("NO_COLOR")
-        return LiveConsole(telemetry, journal, clock, output, level, redact, colour)
-    view = PlainConsole(telemetry, journal, clock, output.line, level, redact)
+        return LiveConsole(telemetry, journal, clock, output, redact, colour)
+    view = PlainConsole(telemetry, journal, clock, output.line, redact)
     if kind == "live":
         view.write("note      no live view: the output is no terminal that could be drawn on")
     return view

@@ -46,10 +46,9 @@ class Feed:
         journal: Journal,
         clock: Clock,
         tell: Callable[[Entry], None],
-        level: Level = Level.INFO,
         redact: Clean = unredacted,
     ) -> None:
-        self.level = level
+        self.level = Level.INFO
         """The least that is told; may be set at any time."""
         self._clock = clock
         self._tell = tell

@@ -55,7 +55,6 @@ class LiveConsole:
         journal: Journal,
         clock: Clock,
         output: Output,
-        level: Level = Level.INFO,
         redact: Clean = unredacted,
         colour: bool = True,
         width: int | None = None,
@@ -65,7 +64,7 @@ class LiveConsole:
         self._clock = clock
         self._output = output
         output.framed = True
-        self._feed = Feed(journal, clock, self._entry, level, redact)
+        self._feed = Feed(journal, clock, self._entry, redact)
         self._terminal = _Steady(
             file=cast("IO[str]", output), force_terminal=True, force_interactive=True,
             no_color=not colour, highlight=False, markup=False, emoji=False,

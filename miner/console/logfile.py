@@ -21,8 +21,6 @@ from miner.console.status import full_status
 from miner.telemetry import Entry, Journal, Level, Telemetry
 from miner.telemetry.cleaning import Clean
 
-Format = Literal["text", "json"]
-
 STATUS_SECONDS = 60.0
 
 RETRY_SECONDS = 10.0
@@ -44,7 +42,6 @@ class LogFile:
         journal: Journal,
         clock: Clock,
         complain: Callable[[str], None],
-        level: Level = Level.INFO,
         format: Literal["text", "json"] = "text",
         max_bytes: int = 10_000_000,
         keep: int = 5,
@@ -58,7 +55,7 @@ class LogFile:
         self._file = _File(path, max_bytes, keep)
         self._failed_at: float | None = None
         self._telling = False
-        self._feed = Feed(journal, clock, self._entry, level, redact)
+        self._feed = Feed(journal, clock, self._entry, redact)
 
     def set_level(self, level: Level) -> None:
         """Write from now on what matters at least so much."""

@@ -27,13 +27,12 @@ class LineConsole:
         journal: Journal,
         clock: Clock,
         write: Callable[[str], None],
-        level: Level = Level.INFO,
         redact: Clean = unredacted,
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
         self._print = write
-        self._feed = Feed(journal, clock, self.entry, level, redact)
+        self._feed = Feed(journal, clock, self.entry, redact)
 
     def set_level(self, level: Level) -> None:
         """Print from now on what matters at least so much."""

@@ -60,7 +60,7 @@ class Seen:
         self.rig = rig
         self.paper = Paper()
         self.console = LiveConsole(
-            rig.telemetry, rig.journal, rig.clock, Output(self.paper), Level.INFO,
+            rig.telemetry, rig.journal, rig.clock, Output(self.paper),
             redact or Redactor(), colour, 80, 24,
         )  # fmt: skip
 

@@ -121,7 +121,8 @@ def test_only_the_owner_may_read_it(path: Path) -> None:
 
 
 def test_levels_change_while_it_is_written(path: Path) -> None:
-    logged = Logged(path, level=Level.ERROR)
+    logged = Logged(path)
+    logged.log.set_level(Level.ERROR)
     logged.say("quiet", Level.WARNING)
     logged.log.set_level(Level.DEBUG)
     logged.say("chatty", Level.DEBUG)
@@ -146,7 +147,8 @@ async def test_nothing_secret_is_written_at_any_level(path: Path, form: str) -> 
     secret, wallet = 'hunter"22', "stratum+tls://first.example:4444"
     redact = Redactor([secret], [wallet])
     rig = await busy_rig()
-    logged = Logged(path, rig, format=form, level=Level.DEBUG, redact=redact)
+    logged = Logged(path, rig, format=form, redact=redact)
+    logged.log.set_level(Level.DEBUG)
     for level in Level:
         logged.say(f"{level} {secret} {wallet}", level)
     async with asyncio.TaskGroup() as group:
