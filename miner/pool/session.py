@@ -140,8 +140,12 @@ class Session:
         if self._ended:
             self._on_unsent(solution, self._ended)
         elif not self._sent.add(solution.job.header_hash, solution.nonce):
-            text = "found again; it was sent to this pool before"
-            self._on_verdict(Verdict(solution, Outcome.DUPLICATE, text))
+            held = any(
+                (one.nonce, one.job.header_hash) == (solution.nonce, solution.job.header_hash)
+                for one in self._held
+            )
+            done = "waits for the login already" if held else "was sent to this pool before"
+            self._on_verdict(Verdict(solution, Outcome.DUPLICATE, f"found again; it {done}"))
         else:
             self._idle.clear()
             if self._authorized:

@@ -146,6 +146,24 @@ async def test_the_same_header_and_nonce_is_never_sent_twice() -> None:
         assert bench.outcomes() == [Outcome.DUPLICATE]
 
 
+async def test_what_was_found_again_is_told_as_it_is() -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
+        await settle()
+        (event,) = bench.events
+        assert isinstance(event, JobReceived)
+        for _ in range(2):
+            bench.session.submit(solution(event.job))
+        bench.stream.feed(answer(2))
+        await settle()
+        bench.session.submit(solution(event.job))
+        assert [(verdict.outcome, verdict.text) for verdict in bench.verdicts] == [
+            (Outcome.DUPLICATE, "found again; it waits for the login already"),
+            (Outcome.DUPLICATE, "found again; it was sent to this pool before"),
+        ]
+        assert len(bench.submits()) == 1
+
+
 async def test_only_so_many_headers_are_remembered() -> None:
     async with running() as bench:
         await bench.login()
