@@ -14,7 +14,6 @@ from miner.clock import Clock
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
 from miner.pool.connections import Connection, Connections, Hearing
 from miner.pool.detection import Detection
-from miner.pool.endings import Ending, Endings
 from miner.pool.notices import Notices
 from miner.pool.patience import Patience
 from miner.pool.protocols.events import (
@@ -30,7 +29,7 @@ from miner.pool.protocols.table import PROTOCOLS
 from miner.pool.shares import Shares
 from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
-from miner.pool.visit import Visit
+from miner.pool.visit import Ending, Endings, Visit
 from miner.work import Job, Solution, Verdict
 
 LANDING_SECONDS = 1.0
@@ -147,9 +146,7 @@ class PoolClient:
             failure, reason = error, str(error)
         if not self._turns.are_of(pool):
             return Ending(OTHER_POOLS, 0.0)  # how it ended is no matter of the new list
-        if failure is None:
-            return Ending(reason, self._endings.left(visit))
-        return self._endings.failed(failure, visit)
+        return self._endings.ended(visit, reason, failure)
 
     async def _woken(self, seconds: float) -> bool:
         """Sleep; return early, and True, where the list of pools changes."""

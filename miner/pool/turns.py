@@ -123,8 +123,8 @@ class Turns:
             self._known[url] = fresh
         return self._known[url]
 
-    def steady(self) -> None:
-        """Forget earlier failures: the login held long enough."""
+    def forgive(self) -> None:
+        """Forget earlier failures: the current pool held long enough."""
         self._failures = 0
         self.current.waits = delays(self._random)
         if self._at == 0:

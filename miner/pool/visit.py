@@ -1,18 +1,24 @@
-"""One connection with a pool of the list: where it leads, what it brought, why we leave it."""
+"""One connection with a pool of the list: what it was, and what follows from how it ended."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from miner.errors import PoolError, ProtocolError
+from miner.clock import Clock
+from miner.errors import Banned, PoolError, PoolRefused, ProtocolError, WrongDialect
+from miner.pool.backoff import LONGEST
 from miner.pool.protocols.events import Reconnect
+from miner.pool.protocols.table import PROTOCOLS
 from miner.pool.session import IGNORED_SHARES
-from miner.pool.turns import Standing
+from miner.pool.turns import Standing, Turns
 from miner.pool.url import PoolUrl
 
 STEADY_SECONDS = 60.0
 """A login that brings work and holds for so long makes earlier failures forgotten."""
+
+ANOTHER_DIALECT_SECONDS = 1.0
+"""Between two tries of different protocols with one pool that answers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,3 +88,65 @@ class Visit:
         very pool named one that is no other pool's."""
         port = self.asked.port if self.asked and self.meant is self.pool else None
         return replace(url, port=port) if port and url == self.pool.url else url
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one try of a pool ended."""
+
+    reason: str
+    wait: float | None
+    """Seconds until the next try, of whichever pool; None: this one is dropped."""
+
+
+class Endings:
+    """Has `turns` heed how the visit of the pool whose turn it is ended."""
+
+    def __init__(self, turns: Turns, clock: Clock) -> None:
+        self._turns, self._clock = turns, clock
+
+    def ended(self, visit: Visit, reason: str, failure: PoolError | None) -> Ending:
+        """Return what follows; `failure` is None where we left it on our side."""
+        if steady := visit.steady(self._clock.now()):
+            self._turns.forgive()
+        match failure:
+            case Banned():
+                return Ending(reason, self._turns.shut_out())
+            case PoolRefused():
+                return self._refused(visit, failure)
+            case None:
+                return Ending(reason, self._left(visit, steady=steady))
+        if visit.misunderstood(failure) and not visit.pool.detection.found:
+            visit.pool.detection.misfit()
+        return Ending(reason, self._failed(visit))
+
+    def _refused(self, visit: Visit, refusal: PoolRefused) -> Ending:
+        pool = visit.pool
+        if isinstance(refusal, WrongDialect) and not pool.detection.named:
+            if pool.detection.found and visit.ready_at is None:
+                pool.detection.doubt()
+                return Ending(str(refusal), self._failed(visit))
+            title = PROTOCOLS[pool.detection.current].title
+            if pool.detection.misfit():
+                text = f"it does not take {title}, another protocol is tried"
+                return Ending(text, ANOTHER_DIALECT_SECONDS)
+            refusal = WrongDialect("it speaks no protocol of ours")
+        if not pool.accepted:
+            self._turns.drop()
+            return Ending(str(refusal), None)
+        return Ending(str(refusal), self._failed(visit))
+
+    def _left(self, visit: Visit, *, steady: bool) -> float:
+        if visit.for_first or visit.barren:
+            return self._failed(visit)
+        if visit.asked is None:
+            return 0.0
+        wait = min(visit.asked.wait, LONGEST)
+        if visit.meant is not None:
+            self._turns.go_to(visit.meant)
+        return wait if steady else self._turns.failed(wait)
+
+    def _failed(self, visit: Visit) -> float:
+        if visit.for_first:
+            return self._turns.return_to_first()
+        return self._turns.barren() if visit.barren else self._turns.failed()

@@ -40,7 +40,7 @@ def test_a_steady_login_makes_failures_forgotten() -> None:
     order, _ = turns("a", "b")
     order.failed()
     order.failed()
-    order.steady()
+    order.forgive()
     assert order.failed() <= 2
     assert order.current.url.host == "a"
 
