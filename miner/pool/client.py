@@ -48,7 +48,7 @@ OTHER_POOLS = "the settings name other pools"
 
 
 class PoolClient:
-    """Keeps one session with the best pool that can be had.
+    """Keeps one connection with the best pool that can be had.
 
     The list is in order of preference: a pool that fails `TRIES` times in a row gives way to the
     next, and the first is gone back to as soon as it can be reached. `give_up` is the number of
@@ -89,14 +89,14 @@ class PoolClient:
         """
         self._patience.renew()
         try:
-            await self._keep_a_session()
+            await self._keep_connected()
         finally:
             self._shares.close()
 
     async def submit(self, solution: Solution) -> None:
-        """Hand `solution` to the session that issued its job; a verdict follows in any case.
+        """Hand `solution` to the connection that issued its job; a verdict follows in any case.
 
-        Where that session has ended, the next one with the same pool takes it if it can.
+        Where that connection has ended, the next one with the same pool takes it if it can.
         """
         self._shares.submit(solution)
 
@@ -120,7 +120,7 @@ class PoolClient:
 
     # Whose turn it is
 
-    async def _keep_a_session(self) -> None:
+    async def _keep_connected(self) -> None:
         while self._turns:
             pool = self._turns.current
             if wait := self._turns.shut_for(pool):
@@ -187,28 +187,28 @@ class PoolClient:
             lambda verdict: self._answered(verdict, visit),
             self._shares.keep,
         )
-        session = await self._connections.open(to, pool, hearing)
+        connection = await self._connections.open(to, pool, hearing)
         visit.opened = True
-        self._shares.begin(session, pool.url)
+        self._shares.begin(connection, pool.url)
         reason = "the miner stopped"
         try:
-            reason = await self._watched(session, visit)
+            reason = await self._watched(connection, visit)
         except PoolError as error:
             reason = str(error)
             raise
         finally:
             visit.over = True
             self._shares.end(reason)
-            pool.resumable = session.resumable
+            pool.resumable = connection.resumable
             if visit.ready_at is not None:
                 self._patience.renew()
             self._work_on(None)
         return reason
 
-    async def _watched(self, session: Connection, visit: Visit) -> str:
-        """Run `session`; meanwhile look for what may have us leave it."""
+    async def _watched(self, connection: Connection, visit: Visit) -> str:
+        """Run `connection`; meanwhile look for what may have us leave it."""
         watches = (
-            self._part(session, visit),
+            self._part(connection, visit),
             self._look_for_first(visit),
             self._limit_absence(visit),
             self._limit_idling(visit),
@@ -218,7 +218,7 @@ class PoolClient:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(watch) for watch in watches]
             try:
-                reason = await session.run()
+                reason = await connection.run()
             except PoolError as error:
                 failure = error
             for task in tasks:
@@ -229,8 +229,8 @@ class PoolClient:
             raise failure
         return reason
 
-    async def _part(self, session: Connection, visit: Visit) -> None:
-        """Leave `session` once that is wanted, and what can be handed in nowhere else was."""
+    async def _part(self, connection: Connection, visit: Visit) -> None:
+        """Leave `connection` once that is wanted, and what can be handed in nowhere else was."""
         await visit.to_end.wait()
         if visit.ready_at is not None:
             self._work_on(None)
@@ -240,7 +240,7 @@ class PoolClient:
                 if found == self._shares.found:
                     break
             await self.drain(ANSWER_WAIT_SECONDS)
-        session.leave(visit.parting)
+        connection.leave(visit.parting)
 
     async def _limit_absence(self, visit: Visit) -> None:
         """Leave a pool or node that has not taken us in when our patience is over."""

@@ -59,7 +59,7 @@ class Shares:
         self, on_verdict: Callable[[Verdict], None], handed: Callable[[Solution], None]
     ) -> None:
         self._on_verdict, self._handed = on_verdict, handed
-        self._session: Connection | None = None
+        self._connection: Connection | None = None
         self._pool: PoolUrl | None = None
         self._resumed: str | None = None
         """The pool's name of the dialogue that the connection goes on with."""
@@ -78,26 +78,28 @@ class Shares:
         self.found = 0
         """Solutions so far."""
 
-    def begin(self, session: Connection, pool: PoolUrl) -> None:
-        """Go on with `session`, a new connection with `pool`."""
-        self._session, self._pool = session, pool
+    def begin(self, connection: Connection, pool: PoolUrl) -> None:
+        """Go on with `connection`, a new connection with `pool`."""
+        self._connection, self._pool = connection, pool
         self._resumed = None
         self._jobs.clear()
-        self._issuers[session.number] = _Issuer(pool, findings=self._findings_of(session, pool))
-        self._issuers.pop(session.number - KEPT_ISSUERS, None)
+        self._issuers[connection.number] = _Issuer(
+            pool, findings=self._findings_of(connection, pool)
+        )
+        self._issuers.pop(connection.number - KEPT_ISSUERS, None)
 
     def end(self, reason: str) -> None:
         """Note that the connection has ended, and why."""
-        if self._session:
-            issuer = self._issuers[self._session.number]
-            issuer.ended, issuer.dialogue = reason, self._session.resumable
-        self._session = None
+        if self._connection:
+            issuer = self._issuers[self._connection.number]
+            issuer.ended, issuer.dialogue = reason, self._connection.resumable
+        self._connection = None
 
     def resumed(self) -> None:
         """Note that the connection goes on with an earlier one to this pool: what was found for
         that is handed in."""
-        if self._session:
-            self._resumed = self._session.resumable
+        if self._connection:
+            self._resumed = self._connection.resumable
             self._hand_in()
 
     def know(self, job: Job) -> None:
@@ -113,8 +115,8 @@ class Shares:
         """Hand in a solution that was just found, now or once its pool is there again."""
         self.found += 1
         self._handed(solution)
-        if self._session and self._session.number == solution.job.session:
-            self._session.submit(solution)
+        if self._connection and self._connection.number == solution.job.session:
+            self._connection.submit(solution)
             return
         issuer = self._issuers.get(solution.job.session)
         why = f" ({issuer.ended})" if issuer and issuer.ended else ""
@@ -156,8 +158,8 @@ class Shares:
             )
             if findings:
                 await findings.carried()
-            if self._session:
-                await self._session.drained()
+            if self._connection:
+                await self._connection.drained()
             if not self._kept and not (findings and findings.any_waits):
                 return
 
@@ -169,27 +171,27 @@ class Shares:
         for findings in self._findings.values():
             findings.close()
 
-    def _findings_of(self, session: Connection, pool: PoolUrl) -> Findings | None:
-        """Return those that `session` goes on with, None where it is not one with a node."""
-        if not isinstance(session, NodeSession):
+    def _findings_of(self, connection: Connection, pool: PoolUrl) -> Findings | None:
+        """Return those that `connection` goes on with, None where it is not one with a node."""
+        if not isinstance(connection, NodeSession):
             return None
-        findings = self._findings.setdefault((pool.host, pool.port), session.findings)
-        session.go_on_with(findings)
+        findings = self._findings.setdefault((pool.host, pool.port), connection.findings)
+        connection.go_on_with(findings)
         return findings
 
     def _hand_in(self) -> None:
         """Send what waits, as far as the connection knows its job. Once it brought one the rest
         is lost: nothing tells this connection about older jobs, and we mine on no other pool
         now."""
-        session = self._session
-        if not session or not (self._resumed or self._jobs):
+        connection = self._connection
+        if not connection or not (self._resumed or self._jobs):
             return
         for one in self._take_kept():
-            if job := self._job_for(one, session.number):
+            if job := self._job_for(one, connection.number):
                 claimed = replace(one.solution, job=job)
                 self._as_found[id(claimed)] = (claimed, one.solution)
                 self._handed(claimed)
-                session.submit(claimed)
+                connection.submit(claimed)
             elif not self._jobs:
                 self._kept.append(one)
                 self._none_kept.clear()
@@ -199,13 +201,13 @@ class Shares:
             else:
                 self._lose(one.solution, f"{one.reason}, and another pool is mined on now")
 
-    def _job_for(self, one: _Kept, session: int) -> Job | None:
-        """Return the job under which connection number `session` takes `one`."""
+    def _job_for(self, one: _Kept, number: int) -> Job | None:
+        """Return the job under which connection `number` takes `one`."""
         old = one.solution.job
         issuer = self._issuers.get(old.session)
         goes_on = issuer is not None and issuer.dialogue == self._resumed is not None
         if goes_on and one.pool == self._pool:
-            return replace(old, session=session)
+            return replace(old, session=number)
         if not self._pool or not one.pool.is_beside(self._pool):
             return None
         new = self._jobs.get(_key(old))

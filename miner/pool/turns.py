@@ -42,7 +42,7 @@ class Standing:
     shut_until: float = 0.0
     """Clock seconds; before, it is left alone."""
     resumable: str | None = None
-    """Name of its last session, where that can be gone on with."""
+    """Its name of our last dialogue, where that can be gone on with."""
 
 
 class Turns:
