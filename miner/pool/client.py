@@ -211,7 +211,7 @@ class PoolClient:
             self._part(connection, visit),
             self._look_for_first(visit),
             self._limit_absence(visit),
-            self._limit_idling(visit),
+            self._limit_idling(connection, visit),
         )
         reason = ""
         failure: PoolError | None = None
@@ -249,10 +249,13 @@ class PoolClient:
             if visit.ready_at is None:
                 visit.part("it has neither accepted a login nor brought work")
 
-    async def _limit_idling(self, visit: Visit) -> None:
+    async def _limit_idling(self, connection: Connection, visit: Visit) -> None:
         """Leave a pool or node that brings no first job for another one."""
         while not visit.worked:
             await self._clock.sleep(FIRST_JOB_SECONDS)
+            if visit.worked or not self._turns.has_another:
+                continue
+            await connection.drained()  # an earlier block may be on its way to a node
             if not visit.worked and self._turns.has_another:
                 text = f"it brought no work within {FIRST_JOB_SECONDS:g} s"
                 visit.part(text, workless=True)

@@ -856,12 +856,13 @@ async def test_a_first_pool_that_logs_us_in_but_has_no_work_gives_way_at_once() 
         assert (lost.reason, lost.retry_in) == ("it brought no work within 60 s", 0.0)
 
 
-async def test_a_node_without_work_gives_way_at_once() -> None:
+async def test_a_node_without_work_gives_way_once_no_block_is_on_its_way_to_it() -> None:
     class Starting:
         number, resumable = 1, None
 
         def __init__(self) -> None:
-            self.left = asyncio.Event()
+            self.left, self.idle = asyncio.Event(), asyncio.Event()
+            sessions.append(self)
 
         async def run(self) -> str:
             await self.left.wait()
@@ -871,13 +872,18 @@ async def test_a_node_without_work_gives_way_at_once() -> None:
             self.left.set()
 
         async def drained(self) -> None:
-            return
+            await self.idle.wait()
 
+    sessions: list[Starting] = []
     node = replace(FIRST, protocol="node")
     bench = Bench([node, SECOND], node_session=lambda *_: Starting())
     bench.laid(SECOND)
     async with running(bench):
-        await bench.clock.advance(FIRST_JOB_SECONDS)
+        await bench.clock.advance(FIRST_JOB_SECONDS + 10)
+        # A block of before is on its way to it.
+        assert not sessions[0].left.is_set()
+        sessions[0].idle.set()
+        await settle()
         assert bench.job().pool == SECOND.label
 
 
