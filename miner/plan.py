@@ -108,6 +108,8 @@ class Mining:
     """Texts that no view may show."""
     wallets: Sequence[str] = field(default=(), repr=False)
     """Texts that views may show in part."""
+    files: Sequence[Path] = ()
+    """The settings' own, and those that secrets were read from; strangers read of none."""
     notes: Sequence[tuple[str, str]] = ()
     """Topics and sentences: what a person should know before it begins."""
     read: Callable[[], Read] | None = field(default=None, repr=False)

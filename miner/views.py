@@ -139,6 +139,7 @@ class Views:
         """Return what sentences may name of this machine."""
         mining = self._mining
         found = [mining.log.file, mining.ledger.path if mining.ledger else None, mining.record]
+        found += mining.files
         found += [value for value in mining.fixed.values() if isinstance(value, Path)]
         found += [Path(f) for p in mining.live.pools for f in (p.ca_file, p.cookie_file) if f]
         own = (cache_directory(), state_directory(), Path("~").expanduser())

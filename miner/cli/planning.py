@@ -93,10 +93,16 @@ def mining_of(read: Callable[[], Loaded]) -> Mining:
         ledger=_ledger(settings),
         secrets=_secrets(pools, token),
         wallets=_wallets(pools),
+        files=_files(loaded),
         notes=tuple(_notes(settings, pools, use, out, missing)),
         read=again,
         fixed=_fixed(settings, tunings),
     )
+
+
+def _files(loaded: Loaded) -> tuple[Path, ...]:
+    named = (loaded.gathered.path, *(pool.password_file for pool in loaded.settings.pools))
+    return tuple(path for path in named if path is not None)
 
 
 def _pools(settings: Settings, coin: Coin | None) -> tuple[PoolUrl, ...]:

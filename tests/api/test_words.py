@@ -134,9 +134,9 @@ def test_what_a_run_is_told_of_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     rig, clock = small_rig(), FakeClock()
     mining = Mining(
         KAWPOW, (), Live(()), record=Path("in/said.jsonl"), log=LogPlan(file=Path("in/x.log")),
-        fixed={"api.token_file": Path("my/token")},
+        fixed={"api.token_file": Path("my/token")}, files=(Path("in/rig.toml"),),
     )  # fmt: skip
     with WorkPool("disk", 1) as disk:
         views = Views(mining, rig.telemetry, rig.journal, clock, StringIO(), disk, Redactor())
-    told = "in/said.jsonl, in/x.log, my/token, /h m/x, c c/d/x, s s/d/x, else/x"
-    assert views._paths()(told) == "(path), (path), (path), (path), (path), (path), else/x"
+    told = "in/said.jsonl, in/x.log, my/token, in/rig.toml, /h m/x, c c/d/x, s s/d/x, else/x"
+    assert views._paths()(told) == f"{'(path), ' * 7}else/x"

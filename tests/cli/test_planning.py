@@ -67,6 +67,7 @@ def test_everything_that_is_set_reaches_the_plan(path: Path) -> None:
     assert mining.live.level is Level.WARNING
     assert mining.tunings["ref"].shape == "cpu-1"
     assert mining.park_hung
+    assert mining.files == (path,)
     assert mining.api is not None
     assert (mining.api.port, mining.api.explicit, mining.api.token) == (4067, False, None)
     assert (mining.ethminer, mining.sgminer) == (None, None)
