@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import inf
 from random import Random
-from typing import Any
 
 from miner import telemetry
 from miner.clock import Clock
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
 from miner.pool.connections import Connection, Connections, Hearing
+from miner.pool.departures import Departures
 from miner.pool.detection import Detection
+from miner.pool.limits import within
 from miner.pool.notices import Notices
 from miner.pool.patience import Patience
 from miner.pool.protocols.events import (
@@ -40,9 +40,6 @@ LANDINGS = 10
 
 ANSWER_WAIT_SECONDS = 5.0
 """What shares on their way are waited for then."""
-
-FIRST_JOB_SECONDS = 60.0
-"""For a connection's first job, where another pool may be tried instead."""
 
 OTHER_POOLS = "the settings name other pools"
 
@@ -81,6 +78,9 @@ class PoolClient:
         self._refusals: list[str] = []
         self._notices = Notices(emit, clock)
         self._pools_changed = asyncio.Event()
+        self._departures = Departures(
+            self._turns, connections, self._patience, self._pools_changed, clock
+        )
 
     async def run(self) -> None:
         """Mine until cancelled.
@@ -116,7 +116,7 @@ class PoolClient:
 
     async def drain(self, seconds: float) -> None:
         """Return when every submitted solution has its verdict, at the latest after `seconds`."""
-        await self._within(seconds, self._shares.drained())
+        await within(self._clock, seconds, self._shares.drained())
 
     # Whose turn it is
 
@@ -151,16 +151,8 @@ class PoolClient:
     async def _woken(self, seconds: float) -> bool:
         """Sleep; return early, and True, where the list of pools changes."""
         self._pools_changed.clear()
-        await self._within(seconds, self._pools_changed.wait())
+        await within(self._clock, seconds, self._pools_changed.wait())
         return self._pools_changed.is_set()
-
-    async def _within(self, seconds: float, waiting: Coroutine[Any, Any, object]) -> None:
-        """Return when `waiting` is over, at the latest after `seconds`."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(waiting), group.create_task(self._clock.sleep(seconds))]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
 
     async def _pause(self, url: PoolUrl, reason: str, wait: float) -> None:
         if (left := self._patience.left) > 0:
@@ -209,9 +201,7 @@ class PoolClient:
         """Run `connection`; meanwhile look for what may have us leave it."""
         watches = (
             self._part(connection, visit),
-            self._look_for_first(visit),
-            self._limit_absence(visit),
-            self._limit_idling(connection, visit),
+            *self._departures.watches(connection, visit),
         )
         reason = ""
         failure: PoolError | None = None
@@ -241,36 +231,6 @@ class PoolClient:
                     break
             await self.drain(ANSWER_WAIT_SECONDS)
         connection.leave(visit.parting)
-
-    async def _limit_absence(self, visit: Visit) -> None:
-        """Leave a pool or node that has not taken us in when our patience is over."""
-        if self._patience.left < inf:
-            await self._clock.sleep(max(self._patience.left, 0.0))
-            if visit.ready_at is None:
-                visit.part("it has neither accepted a login nor brought work")
-
-    async def _limit_idling(self, connection: Connection, visit: Visit) -> None:
-        """Leave a pool or node that brings no first job for another one."""
-        while not visit.worked:
-            await self._clock.sleep(FIRST_JOB_SECONDS)
-            if visit.worked or not self._turns.has_another:
-                continue
-            await connection.drained()  # an earlier block may be on its way to a node
-            if not visit.worked and self._turns.has_another:
-                text = f"it brought no work within {FIRST_JOB_SECONDS:g} s"
-                visit.part(text, workless=True)
-
-    async def _look_for_first(self, visit: Visit) -> None:
-        while True:
-            await self._within(self._turns.look_after, self._pools_changed.wait())
-            self._pools_changed.clear()
-            if visit.parting:
-                return
-            first = self._turns.first  # that of a list that may be new
-            if first is visit.pool or self._turns.is_shut(first):
-                continue
-            if await self._connections.can_open(first.url) and first is self._turns.first:
-                visit.part(f"{first.url.label} can be reached", for_first=True)
 
     def _heard(self, event: PoolEvent, visit: Visit) -> None:
         pool, label = visit.pool, visit.pool.url.label

@@ -11,13 +11,9 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
-from miner.pool.client import (
-    ANSWER_WAIT_SECONDS,
-    FIRST_JOB_SECONDS,
-    LANDING_SECONDS,
-    PoolClient,
-)
+from miner.pool.client import ANSWER_WAIT_SECONDS, LANDING_SECONDS, PoolClient
 from miner.pool.connections import Connections
+from miner.pool.departures import FIRST_JOB_SECONDS
 from miner.pool.protocols.events import Message
 from miner.pool.session import IGNORED_SHARES, Reports
 from miner.pool.turns import BAN_SECONDS, RETURN_SECONDS
