@@ -10,7 +10,11 @@ from miner.pool.protocols.answers import is_ban
 CLOSE_SECONDS = 5.0
 """A message of a ban counts where the connection ends so soon after it."""
 
-_OF_US = re.compile(r"\byou(?:r|rs|'re)?\b|\bip\b|\baddress\b|\btoo many\b|^\W*bann?ed\b")
+_OF_US = re.compile(
+    r"\b(?:your?|ip|address)\b(?:(?!\.\s)[^;!?])*(?:\bbann?|blacklist)"
+    r"|(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?) (?:you|ip|address)|\btoo many\b"
+    r"|^\W*bann?ed(?:\W*$| for\b| until\b)"
+)
 _THREAT = re.compile(r"\b(?:if|when|will|would|may|might|can|could|or)\b")
 
 

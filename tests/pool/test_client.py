@@ -805,7 +805,11 @@ async def test_the_word_ban_in_a_greeting_shuts_no_pool_out() -> None:
     [
         ("your IP is banned for 10 min", 1, True),
         ("your IP is banned for 10 min", 60, False),
-        ("3 miners were banned today", 1, False),
+        ("Banned your address 192.0.2.7", 1, True),
+        ("Banned for 600 s", 1, True),
+        ("Banned miners today: 3", 1, False),
+        ("3 of our miners were banned today; check your rigs", 1, False),
+        ("Check your rigs. Miners were banned today", 1, False),
         ("you will be banned if you send invalid shares", 1, False),
         ("too many connections", 1, True),
     ],
