@@ -13,7 +13,7 @@ REPEAT_SECONDS = 10.0
 """What a topic says again and again is told once in this time, and then how often it came."""
 
 
-MOST_LINES = 200
+MOST_LINES = 2000
 """Lines that a topic has in that time; of what else it says then only the last is told."""
 
 
