@@ -20,11 +20,11 @@ sys.path.insert(0, str(CHECKOUT))
 
 from miner import __version__  # noqa: E402
 from miner.catalog import variants  # noqa: E402
-from miner.codegen.search import search_source  # noqa: E402
+from miner.codegen.kernel_source import search_source  # noqa: E402
 from miner.devices.device import Device, fill  # noqa: E402
+from miner.devices.known_answers import EVERY_NONCE, selftest  # noqa: E402
 from miner.devices.registry import find_devices, named  # noqa: E402
 from miner.devices.selection import are_one  # noqa: E402
-from miner.devices.selftest import EVERY_NONCE, selftest  # noqa: E402
 from miner.errors import DeviceError, MinerError  # noqa: E402
 from miner.ledger.schema import UNANSWERED  # noqa: E402
 from miner.progpow.epoch import FixedSizes  # noqa: E402

@@ -25,12 +25,11 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 from host import cpu_model, source_hash, write_json  # noqa: E402
 
 from miner.catalog import variants  # noqa: E402
-from miner.codegen.search import search_source  # noqa: E402
-from miner.codegen.shape import shape_named  # noqa: E402
+from miner.codegen.kernel_source import search_source  # noqa: E402
+from miner.codegen.launch_shape import shape_named  # noqa: E402
 from miner.devices.device import Device, fill  # noqa: E402
 from miner.devices.registry import find_devices  # noqa: E402
-from miner.engine.dataset_proof import prove_dataset  # noqa: E402
-from miner.engine.kernel_proof import prove_kernel  # noqa: E402
+from miner.engine.proof import prove_dataset, prove_kernel  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.epoch import Epoch, FixedSizes  # noqa: E402
 from miner.progpow.hashing import Hasher, Light  # noqa: E402

@@ -20,9 +20,9 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 import numpy as np  # noqa: E402
 
 from miner.catalog import variants  # noqa: E402
-from miner.codegen.source import Source  # noqa: E402
-from miner.devices.cuda_compiler import Builds  # noqa: E402
-from miner.devices.cuda_driver import device_error, driver, error_name  # noqa: E402
+from miner.codegen.kernel_source import KernelSource  # noqa: E402
+from miner.devices.cuda.cuda_compiler import Builds  # noqa: E402
+from miner.devices.cuda.cuda_driver import device_error, driver, error_name  # noqa: E402
 from miner.devices.registry import find_devices, named  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.variant import Variant  # noqa: E402
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, KernelSource]:
     """Every kernel, by what it is called in the report."""
     made = {"fill": _source("fill", "FILL"), "rows": _source("rows", "ROWS")}
     for copies in COPIES:
@@ -92,11 +92,11 @@ def sources() -> dict[str, Source]:
     return made
 
 
-def _source(entry: str, asked: str, **defines: str) -> Source:
+def _source(entry: str, asked: str, **defines: str) -> KernelSource:
     lines = {"ASKED": asked, **defines}
     head = "".join(f"#define {name} {value}\n" for name, value in lines.items())
     options = ("--std=c++17", f"--maxrregcount={65536 // (32 * max(WARPS)) // 8 * 8}")
-    return Source(f"limits: {entry}", head + TEXT, entry, "cuda", options)
+    return KernelSource(f"limits: {entry}", head + TEXT, entry, "cuda", options)
 
 
 def bounds(variant: Variant, measured: dict[str, Any], units: int) -> dict[str, float]:

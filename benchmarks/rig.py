@@ -14,14 +14,14 @@ from typing import Any
 CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT)]
 
-from miner.api.server import ApiOptions  # noqa: E402
+from miner.api.api_server import ApiOptions  # noqa: E402
 from miner.catalog import load_variant  # noqa: E402
 from miner.devices.device import Device, Pending  # noqa: E402
 from miner.devices.registry import Listed, choose_devices  # noqa: E402
 from miner.errors import DeviceError  # noqa: E402
-from miner.plan import Address, LedgerPlan, Live, LogPlan, Mining  # noqa: E402
-from miner.pool.url import parse_pool_url  # noqa: E402
-from miner.run import mine  # noqa: E402
+from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
+from miner.run.mining import mine  # noqa: E402
+from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
 from miner.work import Job, NonceRange  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402

@@ -1,10 +1,15 @@
-"""The clock that everything with a sense of time is given, so that tests never sleep."""
+"""Time: the system clock, and an event loop with a virtual clock for replays and tests."""
 
 from __future__ import annotations
 
 import asyncio
+import selectors
 import time
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 
 class Clock(Protocol):
@@ -31,3 +36,125 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+TURN = 1e-6
+"""Seconds that `settle` lets pass."""
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """Counts its own seconds from 0 and goes on to the next timer as soon as nothing is ready.
+
+    While sockets are watched or threads work for it, time passes as the machine's does: what
+    comes from there comes when it comes. Raises `RuntimeError` out of `run` where nothing is left
+    that could ever wake a task.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._outside = 0
+        super().__init__(_TimelessSelector(self._idle))
+
+    def time(self) -> float:
+        return self._seconds
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        self._outside += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._came_back)
+        return future
+
+    async def shutdown_default_executor(self, *arguments: Any) -> None:
+        with self._waiting_outside():
+            await super().shutdown_default_executor(*arguments)
+
+    def _came_back(self, future: asyncio.Future[Any]) -> None:
+        self._outside -= 1
+
+    @contextmanager
+    def _waiting_outside(self) -> Iterator[None]:
+        self._outside += 1
+        try:
+            yield
+        finally:
+            self._outside -= 1
+
+    def _idle(self, timeout: float | None, watched: int, wait: Callable[[], None]) -> None:
+        """Let `timeout` seconds pass (None: any number of them); `watched` counts the files, of
+        which the first is the loop's own."""
+        if self._outside or watched > 1:
+            begun = monotonic()
+            wait()
+            passed = monotonic() - begun
+            self._seconds += passed if timeout is None else min(passed, timeout)
+        elif timeout is None:
+            raise RuntimeError("nothing is left that could wake the simulation")
+        else:
+            self._seconds += timeout
+
+
+class _TimelessSelector(selectors.BaseSelector):
+    """The machine's selector, asked what is ready; what to do when nothing is, is up to `idle`."""
+
+    def __init__(self, idle: Callable[[float | None, int, Callable[[], None]], None]) -> None:
+        self._inner = selectors.DefaultSelector()
+        self._idle = idle
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.modify(fileobj, events, data)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = self._inner.select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+
+        def wait() -> None:
+            ready.extend(self._inner.select(timeout))
+
+        self._idle(timeout, len(self._inner.get_map()), wait)
+        return ready
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._inner.get_map()
+
+
+SOME_DAY = 1_800_000_000.0
+"""UNIX seconds at which a simulation's own second 0 lies."""
+
+
+class LoopClock:
+    """The running loop's own seconds as a `Clock`."""
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return SOME_DAY + self.now()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def settle() -> None:
+    """Let every task of a simulation run until it waits for time or for another."""
+    await asyncio.sleep(TURN)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what `coroutine` returns, run on a loop of its own on which waiting takes no time."""
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(coroutine)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from miner.catalog import find_variant, variants
 from miner.errors import BadValue, BadVariant
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
@@ -201,3 +202,14 @@ def prove_file(variant: Variant, path: Path) -> None:
             old.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def chosen_variant(name: str) -> Variant:
+    """Return the variant called `name`; a user's own file has its known answers run first."""
+    try:
+        variant = find_variant(name)
+    except (RuntimeError, ValueError) as error:  # "~nobody/x.toml", or a NUL in it
+        raise BadValue("variant", f"{name!r} is no path: {error}") from error
+    if variants().get(variant.name) != variant:
+        prove_file(variant, Path(name).expanduser())
+    return variant

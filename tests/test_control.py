@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from miner.control import Control
 from miner.devices.registry import Listed
 from miner.errors import ConfigError
-from miner.plan import Live, Mining, Read
-from miner.pool.limits import Limits
-from miner.pool.url import PoolUrl
+from miner.net.dial import Timeouts
+from miner.net.pool_url import PoolUrl
+from miner.run.control import Control
+from miner.run.run_config import Live, Mining, Read
 from miner.sensors.heat import HeatGuard, HeatLimits
 from miner.telemetry import Level, Reading
 from tests.fakes.device import info_of
@@ -28,7 +28,7 @@ class Parts:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
-        self.limits = Limits()
+        self.limits = Timeouts()
         self.stays = True
 
     def pause(self, *what: str) -> None:
@@ -90,8 +90,8 @@ async def test_each_live_setting_is_applied_alone() -> None:
     bench = Bench(
         Read(replace(LIVE, level=Level.DEBUG)),
         Read(replace(LIVE, level=Level.DEBUG, heat=cooler)),
-        Read(replace(LIVE, level=Level.DEBUG, heat=cooler, limits=Limits(silence=60.0))),
-        Read(Live((SECOND, FIRST), Limits(silence=60.0), cooler, Level.DEBUG)),
+        Read(replace(LIVE, level=Level.DEBUG, heat=cooler, limits=Timeouts(silence=60.0))),
+        Read(Live((SECOND, FIRST), Timeouts(silence=60.0), cooler, Level.DEBUG)),
     )
     assert bench.guard.judge("fake:0", Reading(temperature=70.0)) is None
     assert await bench.control.reload() == ["log.level is debug now"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from miner.errors import ConfigError
-from miner.pool.limits import Limits
+from miner.net.dial import Timeouts
 from miner.settings import Settings, load_settings
 
 POOL: dict[str, Any] = {"url": "stratum+tcp://pool.example:3333", "user": "WALLET.rig"}
@@ -84,9 +84,9 @@ def test_a_node_needs_no_user(url: str) -> None:
 
 
 def test_limits_are_merged_with_what_is_left_out(tmp_path: Path) -> None:
-    assert load_settings(written(tmp_path, FILE), {}).limits.limits() == Limits(10, 30, 30, 600)
+    assert load_settings(written(tmp_path, FILE), {}).limits.limits() == Timeouts(10, 30, 30, 600)
     path = written(tmp_path, FILE + "[limits]\nconnect = 3\nsilence = 90.5\n")
-    assert load_settings(path, {}).limits.limits() == Limits(3, 30, 30, 90.5)
+    assert load_settings(path, {}).limits.limits() == Timeouts(3, 30, 30, 90.5)
 
 
 def test_what_a_pool_may_be_told_of(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from miner.simulation import LoopClock, SimulatedLoop, run, settle
+from miner.clock import LoopClock, SimulatedLoop, run, settle
 
 
 def test_half_an_hour_takes_no_time_and_keeps_its_order() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from miner import __version__
-from miner.api.answers import Answer, EntryAnswer, Error
-from miner.api.operations import OPERATIONS, Operation
+from miner.api.responses import EntryAnswer, Error, Response
+from miner.api.routes import OPERATIONS, Operation
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -36,7 +36,7 @@ EVERYWHERE = (400, 403, 405, 408, 413, 417, 421, 431, 500, 503)
 
 def document() -> dict[str, Any]:
     """Return the document."""
-    models: set[type[Answer]] = {Error, EntryAnswer}
+    models: set[type[Response]] = {Error, EntryAnswer}
     models.update(row.answer for row in OPERATIONS if row.answer is not None)
     named = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema(
@@ -141,7 +141,7 @@ def _schema(operation: Operation) -> dict[str, Any]:
     return {"type": "array", "items": reference} if operation.several else reference
 
 
-def _reference(model: type[Answer]) -> dict[str, Any]:
+def _reference(model: type[Response]) -> dict[str, Any]:
     return {"$ref": REFERENCE.format(model=model.__name__)}
 
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from miner.api.answers import Answer, Error, written
-from miner.api.words import Paths
+from miner.api.path_redaction import Paths
+from miner.api.responses import Error, Response, written
 from miner.clock import Clock
 from miner.telemetry import Journal, Level
 
@@ -51,7 +51,7 @@ async def harden_answer(request: web.Request, response: web.StreamResponse) -> N
 
 
 def answered(
-    answer: Answer | Sequence[Answer], status: int = 200, paths: Paths | None = None
+    answer: Response | Sequence[Response], status: int = 200, paths: Paths | None = None
 ) -> web.Response:
     """Return `answer` as an HTTP response, without `paths`."""
     body = written(answer, paths)

@@ -8,9 +8,9 @@ from itertools import count
 
 from aiohttp import web
 
-from miner.api.answers import written
-from miner.api.questions import StreamQuestion, asked
-from miner.api.sources import Sources
+from miner.api.context import Sources
+from miner.api.responses import written
+from miner.api.routes import StreamQuestion, asked
 from miner.api.v1 import entry, newer, status_text
 from miner.clock import Clock
 

@@ -8,9 +8,10 @@ from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter
 
-from miner.api.answers import EntryAnswer, EventsAnswer, SharesOfLedger, written
-from miner.api.health import readiness
-from miner.api.status import (
+from miner.api.path_redaction import Paths
+from miner.api.readiness import readiness
+from miner.api.responses import EntryAnswer, EventsAnswer, SharesOfLedger, written
+from miner.api.status_json import (
     BestShareAnswer,
     DeviceAnswer,
     HashrateAnswer,
@@ -23,15 +24,7 @@ from miner.api.status import (
     Status,
     TimingsAnswer,
 )
-from miner.api.words import Paths
-from miner.telemetry import (
-    DeviceSnapshot,
-    Entry,
-    PoolSnapshot,
-    Sample,
-    Snapshot,
-    Tally,
-)
+from miner.telemetry import DeviceSnapshot, JournalEntry, PoolSnapshot, Sample, Snapshot, Tally
 
 LevelName = Literal["debug", "info", "warning", "error"]
 
@@ -141,12 +134,12 @@ def history_text(step: int, samples: tuple[Sample, ...]) -> bytes:
     return _HISTORY.dump_json(_History(step, samples))
 
 
-def events(entries: Iterable[Entry]) -> EventsAnswer:
+def events(entries: Iterable[JournalEntry]) -> EventsAnswer:
     """Return `entries` of the journal."""
     return EventsAnswer(events=tuple(map(entry, entries)))
 
 
-def entry(entry: Entry) -> EntryAnswer:
+def entry(entry: JournalEntry) -> EntryAnswer:
     """Return one entry of the journal."""
     return EntryAnswer(
         number=entry.number,
@@ -157,7 +150,7 @@ def entry(entry: Entry) -> EntryAnswer:
     )
 
 
-def newer(entries: Sequence[Entry], after: int) -> Sequence[Entry]:
+def newer(entries: Sequence[JournalEntry], after: int) -> Sequence[JournalEntry]:
     """Return those of `entries` (oldest first) that come after number `after`.
 
     A number that was not given out yet is one of an earlier run: then all are new.

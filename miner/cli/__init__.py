@@ -11,14 +11,22 @@ from contextlib import suppress
 import click
 
 from miner import __version__
-from miner.cli.audit import hash_command, kernel, variants_command
+from miner.cli.bench import bench
+from miner.cli.cache import cache
 from miner.cli.config import config
-from miner.cli.dialogue import probe, replay
+from miner.cli.demo import demo
+from miner.cli.devices import devices
+from miner.cli.hash import hash_command
 from miner.cli.health import health
-from miner.cli.machine import bench, cache, devices, selftest_command
-from miner.cli.mining import mine, to_nowhere
-from miner.cli.serving import demo, pool
+from miner.cli.kernel import kernel
+from miner.cli.mine import mine
+from miner.cli.options import to_nowhere
+from miner.cli.pool import pool
+from miner.cli.probe import probe
+from miner.cli.replay import replay
+from miner.cli.selftest import selftest_command
 from miner.cli.shares import shares
+from miner.cli.variants import variants_command
 from miner.errors import DeviceHung, MinerError
 from miner.signals import handled
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.mining import settings_file
-from miner.cli.pools import pool_url
+from miner.cli.mine import settings_file
+from miner.run.resolve import pool_url
 
 if TYPE_CHECKING:
     from miner.catalog import Coin
     from miner.settings import Loaded, PoolSettings, Settings
-    from miner.settings.lines import Place
+    from miner.settings.toml_lines import Place
 
 NEW_FILE = "progpow-miner.toml"
 
@@ -39,7 +39,7 @@ def config() -> None:
 def init(file: str, force: bool) -> None:
     """Write a commented settings file (FILE: progpow-miner.toml; "-" prints it)."""
     from miner.errors import ConfigError
-    from miner.settings.reference import new_file
+    from miner.settings.settings_page import new_file
 
     if file == "-":
         click.echo(new_file(), nl=False)
@@ -86,8 +86,8 @@ def check(file: Path | None, option: Path | None) -> None:
 def show(file: Path | None, option: Path | None, as_json: bool) -> None:
     """Print the settings in effect and where each came from, without secrets."""
     from miner.settings import load
-    from miner.settings.document import as_object, effective
     from miner.settings.environment import OTHER_VARIABLES
+    from miner.settings.toml_text import as_object, effective
 
     loaded = load(_one(file, option), environ=os.environ)
     others = {name: words for name, words in OTHER_VARIABLES.items() if os.environ.get(name)}
@@ -104,7 +104,7 @@ def show(file: Path | None, option: Path | None, as_json: bool) -> None:
 @config.command("schema")
 def schema_command() -> None:
     """Print the JSON Schema of a settings file."""
-    from miner.settings.reference import schema
+    from miner.settings.settings_page import schema
 
     click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
 
@@ -112,7 +112,7 @@ def schema_command() -> None:
 @config.command("reference", hidden=True)
 def reference() -> None:
     """Print docs/settings.md."""
-    from miner.settings.reference import page
+    from miner.settings.settings_page import page
 
     click.echo(page(), nl=False)
 
@@ -153,7 +153,7 @@ def _heat_problems(loaded: Loaded) -> Iterator[str]:
     """Yield a sentence for a start that no device can have a stop for."""
     from miner.devices.selection import PARTS, start_of
     from miner.errors import BadValue
-    from miner.settings.complaint import key_name
+    from miner.settings.messages import key_name
 
     devices = loaded.settings.devices
     places: dict[Place, object] = {("devices",): devices}
@@ -174,13 +174,13 @@ def _pool_problems(
 ) -> Iterator[str]:
     from pydantic import SecretStr
 
-    from miner.pool.schemes import known_protocols
-    from miner.pool.transport.socks import parse_proxy
-    from miner.pool.transport.tls import parse_fingerprint, tls_context
+    from miner.net.socks import parse_proxy
+    from miner.net.tls import parse_fingerprint, tls_context
+    from miner.pool.pool_addresses import known_protocols
     from miner.settings.secrets import first_line
 
     def known_protocol(name: str) -> None:
-        from miner.pool.schemes import PLAIN, protocol_of
+        from miner.pool.pool_addresses import PLAIN, protocol_of
 
         if name.lower() not in known_protocols():
             protocol_of(name, PLAIN, None)
@@ -214,7 +214,7 @@ def _tried(
 ) -> tuple[Any, list[str]]:
     """Return (what `function` makes of `values`, no sentence), or (None, the one about `place`)."""
     from miner.errors import MinerError
-    from miner.settings.complaint import key_name
+    from miner.settings.messages import key_name
     from miner.settings.secrets import without_wallets
 
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 if TYPE_CHECKING:
-    from miner.ledger import Filter, LedgerReader, Share, Sum
+    from miner.ledger import Filter, LedgerReader, ShareRecord, Sum
 
 LISTED = 20
 """Shares that are listed where nobody says how many."""
@@ -154,10 +154,10 @@ def _moment(flag: str, text: str | None) -> float | None:
 def _export_shares(
     reader: LedgerReader, wanted: Filter, best: int | None, limit: int | None, form: str
 ) -> None:
-    from miner.ledger.export import SHARE_NAMES, exported, share_record
+    from miner.ledger.share_record import SHARE_NAMES, exported, share_record
 
     if best is not None:
-        found: Iterable[Share] = reader.best(best, wanted)
+        found: Iterable[ShareRecord] = reader.best(best, wanted)
     elif limit is not None:
         found = reader.shares(wanted, limit)[::-1]
     else:
@@ -170,7 +170,7 @@ def _export_shares(
 
 
 def _show_sums(sums: Sequence[Sum], by: Sequence[str], form: str | None) -> None:
-    from miner.ledger.export import exported, sum_names, sum_record
+    from miner.ledger.share_record import exported, sum_names, sum_record
 
     if form is not None:
         records = (sum_record(s, by) for s in sums)
@@ -189,7 +189,7 @@ def _show_sums(sums: Sequence[Sum], by: Sequence[str], form: str | None) -> None
     _table(heads, rows)
 
 
-def _show_shares(found: Sequence[Share]) -> None:
+def _show_shares(found: Sequence[ShareRecord]) -> None:
     heads = ("found", "device", "pool", "height", "nonce", "asked", "reached", "answer",
              "outcome", "text")  # fmt: skip
     rows = [

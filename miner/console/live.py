@@ -15,11 +15,11 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from miner.clock import Clock
-from miner.console.feed import Feed, unredacted
+from miner.console.live_table import picture
 from miner.console.output import Output
-from miner.console.picture import picture
-from miner.telemetry import Entry, Journal, Level, Telemetry
-from miner.telemetry.cleaning import Clean
+from miner.console.repeat_filter import Feed, unredacted
+from miner.telemetry import Journal, JournalEntry, Level, Telemetry
+from miner.telemetry.redact_events import Clean
 
 DRAW_SECONDS = 0.5
 """From one drawing to the next."""
@@ -105,7 +105,7 @@ class LiveConsole:
         self._end()
         for line in lines:
             at = self._clock.wall()
-            self._entry(Entry(0, at, Level.INFO, "summary", self._feed.clean(line)))
+            self._entry(JournalEntry(0, at, Level.INFO, "summary", self._feed.clean(line)))
 
     def draw(self) -> None:
         """Draw what is new; nothing where the terminal takes nothing now."""
@@ -161,7 +161,7 @@ class LiveConsole:
         self._shown.extend(lines)
         return lines
 
-    def _entry(self, entry: Entry) -> None:
+    def _entry(self, entry: JournalEntry) -> None:
         self._add(entry_text(entry))
 
     def _add(self, line: Text) -> None:
@@ -170,7 +170,7 @@ class LiveConsole:
             self._print_new()
 
 
-def entry_text(entry: Entry) -> Text:
+def entry_text(entry: JournalEntry) -> Text:
     """Return an entry as a coloured line with the local time."""
     return Text.assemble(
         (f"{datetime.fromtimestamp(entry.at):%H:%M:%S} ", "dim"),

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from miner.clock import Clock
-from miner.console.feed import Feed, unredacted
-from miner.console.plain import TICK_SECONDS, plain_line
-from miner.console.records import entry_record, status_record
-from miner.console.status import full_status
-from miner.telemetry import Entry, Journal, Level, Telemetry
-from miner.telemetry.cleaning import Clean
+from miner.console.json_lines import entry_record, status_record
+from miner.console.plain import TICK_SECONDS, full_status, plain_line
+from miner.console.repeat_filter import Feed, unredacted
+from miner.telemetry import Journal, JournalEntry, Level, Telemetry
+from miner.telemetry.redact_events import Clean
 
 STATUS_SECONDS = 60.0
 
@@ -81,11 +80,11 @@ class LogFile:
         self._feed.close()
         for line in lines:
             at = self._clock.wall()
-            self._entry(Entry(0, at, Level.INFO, "summary", self._feed.clean(line)))
+            self._entry(JournalEntry(0, at, Level.INFO, "summary", self._feed.clean(line)))
         self._file.let_go()
         self._file.close()
 
-    def _entry(self, entry: Entry) -> None:
+    def _entry(self, entry: JournalEntry) -> None:
         if self._json:
             self._write(entry_record(entry))
         else:

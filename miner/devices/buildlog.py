@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource
 from miner.resources import cache_directory
 
 KEPT = 10
 """Logs; the oldest goes first."""
 
 
-def write_build_log(source: Source, log: str) -> Path:
+def write_build_log(source: KernelSource, log: str) -> Path:
     """Write log and source to one file, and return its path."""
     text = f"{source.title}\noptions: {' '.join(source.options)}\n\n{log}\n\n{source.text}"
     name = f"{source.sha256[:16]}.log"

@@ -9,10 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.dataset import dataset_source
-from miner.codegen.search import RESULT_SLOTS as RESULT_SLOTS
-from miner.codegen.shape import LaunchShape
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import RESULT_SLOTS as RESULT_SLOTS
+from miner.codegen.kernel_source import KernelSource, dataset_source
+from miner.codegen.launch_shape import LaunchShape
 from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo as DeviceInfo
 from miner.work import Job, NonceRange
@@ -46,7 +45,7 @@ class Found:
 class Image:
     """A compiled program; any thread may hold it, only its device can load it."""
 
-    source: Source
+    source: KernelSource
     program: Any = None
     """What the backend made of it; opaque to everybody else."""
 
@@ -80,7 +79,7 @@ class Device(Protocol):
         """Use another launch shape than the device's own, from the next `generate` on. Raises
         `BuildFailed` for one that this kind of device cannot have."""
 
-    def build(self, source: Source) -> Image:
+    def build(self, source: KernelSource) -> Image:
         """Compile; any thread may call it. Raises `BuildFailed`, which names the log file."""
 
     def load(self, image: Image) -> Kernel:
@@ -113,7 +112,7 @@ class Device(Protocol):
         """Give everything back; the device is not used again."""
 
 
-def filler_source(device: Device, epoch: Epoch) -> Source:
+def filler_source(device: Device, epoch: Epoch) -> KernelSource:
     """Return the text of the program that `device` fills the dataset of `epoch` with."""
     return dataset_source(epoch, device.dialect, device.shape)
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 
-from miner.codegen.shape import LaunchShape
+from miner.codegen.launch_shape import LaunchShape
 from miner.devices.device import Backend, Device, DeviceInfo
+from miner.devices.known_answers import selftest
 from miner.devices.selection import are_one, is_by_name, is_pattern, matches
-from miner.devices.selftest import selftest
 from miner.devices.visibility import with_twins_hidden
 from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 
 BACKENDS = {
-    "cuda": "miner.devices.cuda:CudaBackend",
-    "opencl": "miner.devices.opencl:OpenCLBackend",
-    "ref": "miner.devices.reference:ReferenceBackend",
+    "cuda": "miner.devices.cuda.cuda_device:CudaBackend",
+    "opencl": "miner.devices.opencl.opencl_device:OpenCLBackend",
+    "ref": "miner.devices.reference.reference_device:ReferenceBackend",
 }
 """Name to class, in the order of preference; a class is imported when it is asked for."""
 

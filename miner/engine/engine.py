@@ -1,4 +1,4 @@
-"""The engine: hands jobs to the devices' threads, proves what they claim, passes it on."""
+"""All devices as one: jobs in, proved solutions out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from random import Random
 from miner.clock import Clock
 from miner.devices.device import Device, DeviceInfo
 from miner.devices.selection import Tuning
-from miner.engine.dataset_proof import NodeOf
-from miner.engine.kernel_proof import HashOf
-from miner.engine.late import LatePolicy
-from miner.engine.limits import Limits
-from miner.engine.nonces import NonceAllocator
+from miner.engine.job_slot import NonceAllocator
 from miner.engine.programs import Programs
+from miner.engine.proof import HashOf, NodeOf
+from miner.engine.retry_policy import RetryPolicy
 from miner.engine.threads import Running, Threads, WorkPool
 from miner.engine.worker import LightOf, Tools, Worker
 from miner.errors import DeviceHung, NoUsableDevice
@@ -30,6 +28,42 @@ from miner.telemetry import (
     ShareFound,
 )
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
+
+GRACE_SECONDS = 2.0
+"""How long after a clean job of a greater height older work is still sent."""
+
+
+class LatePolicy:
+    """Knows the newest job; only heights of one session are compared."""
+
+    def __init__(self) -> None:
+        self._newest: Job | None = None
+        self._clean: Job | None = None
+        self._clean_since = 0.0
+
+    def newest(self, job: Job | None, now: float) -> None:
+        """Note that `job` became the newest at clock second `now`; None: there is no pool."""
+        self._newest = job
+        if job is None or not job.clean:
+            return
+        known = self._clean
+        if known is None or (known.session, known.height) != (job.session, job.height):
+            self._clean_since = now
+        self._clean = job
+
+    def sends(self, job: Job, now: float) -> bool:
+        """Whether a solution of `job` is still worth sending at clock second `now`.
+
+        Without a newest job, or when that belongs to another session, the answer is yes: the
+        pool's client decides.
+        """
+        newest, clean = self._newest, self._clean
+        if newest is None or newest.session != job.session or job.height >= newest.height:
+            return True
+        if clean is None or clean.session != job.session or job.height >= clean.height:
+            return True
+        return now - self._clean_since <= GRACE_SECONDS
+
 
 WATCH_SECONDS = 1.0
 """Between two looks for hung devices."""
@@ -61,7 +95,7 @@ class Engine:
         emit: Emit,
         clock: Clock,
         random: Random,
-        limits: Limits | None = None,
+        limits: RetryPolicy | None = None,
         tunings: Mapping[str, Tuning] | None = None,
         park_hung: bool = False,
         on_ending: Callable[[], None] = lambda: None,
@@ -79,7 +113,7 @@ class Engine:
         self._on_ending = on_ending
         self._emit = emit
         self._clock = clock
-        self._limits = limits or Limits()
+        self._limits = limits or RetryPolicy()
         self._late = LatePolicy()
         self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue()
         self._ending = asyncio.Event()

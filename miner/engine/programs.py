@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from miner.codegen.shape import LaunchShape
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource
+from miner.codegen.launch_shape import LaunchShape
 from miner.devices.device import Device, Image, filler_source
 from miner.engine.threads import WorkPool
 from miner.errors import BadValue
@@ -18,7 +18,7 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.work import Job
 
-SearchSource = Callable[[Variant, int, Epoch, str, LaunchShape], Source]
+SearchSource = Callable[[Variant, int, Epoch, str, LaunchShape], KernelSource]
 """(variant, period, epoch, dialect, shape) -> the text of its search program."""
 
 KEPT = 4
@@ -196,7 +196,7 @@ class Programs:
         device: Device,
         name: _Group,
         program: Program | Filling,
-        source_of: Callable[[], Source],
+        source_of: Callable[[], KernelSource],
     ) -> Future[Image]:
         def build() -> Image:
             source = source_of()
@@ -215,7 +215,7 @@ class Programs:
             dropped.future.cancel()  # nobody waits for it: it would only hold up what is wanted
         return entry.future
 
-    def _same_text(self, name: _Group, source: Source) -> Image | None:
+    def _same_text(self, name: _Group, source: KernelSource) -> Image | None:
         with self._lock:
             images = [entry.image for entry in self._groups.get(name, {}).values()]
         return next((i for i in images if i and i.source.sha256 == source.sha256), None)

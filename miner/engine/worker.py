@@ -12,18 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.clock import Clock
-from miner.codegen.shape import shape_named
+from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, DeviceInfo, Image, Kernel
 from miner.devices.selection import Tuning
-from miner.engine.batch import TARGET_SECONDS
-from miner.engine.dataset_proof import NodeOf, prove_dataset
-from miner.engine.kernel_proof import HashOf, prove_kernel
-from miner.engine.limits import Limits
-from miner.engine.mailbox import Mailbox
-from miner.engine.nonces import NonceAllocator
+from miner.engine.job_slot import Mailbox, NonceAllocator
 from miner.engine.programs import Program, Programs, program_of
-from miner.engine.pulse import BUILDING_SECONDS, OPENING_SECONDS, Pulse, WatchedDevice
-from miner.engine.search import Report, Search
+from miner.engine.proof import HashOf, NodeOf, prove_dataset, prove_kernel
+from miner.engine.retry_policy import RetryPolicy
+from miner.engine.search import TARGET_SECONDS, Report, Search
+from miner.engine.watchdog import BUILDING_SECONDS, OPENING_SECONDS, Pulse, WatchedDevice
 from miner.errors import DeviceError, DeviceHung, WrongResult
 from miner.progpow.epoch import Epoch
 from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, Event, KernelReady
@@ -49,7 +46,7 @@ class Tools:
     hash_of: HashOf
     report: Report
     clock: Clock
-    limits: Limits
+    limits: RetryPolicy
 
 
 class Worker:

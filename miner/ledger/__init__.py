@@ -1,8 +1,8 @@
 """The share ledger: each candidate's whole life, kept in a file."""
 
 from miner.ledger.ledger import Ledger
-from miner.ledger.reader import LedgerReader
-from miner.ledger.share import GROUPS, OUTCOMES, Filter, RunOfShares, Share, Sum
+from miner.ledger.ledger_reader import LedgerReader
+from miner.ledger.share_record import GROUPS, OUTCOMES, Filter, RunOfShares, ShareRecord, Sum
 
 __all__ = [
     "GROUPS",
@@ -11,6 +11,6 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "RunOfShares",
-    "Share",
+    "ShareRecord",
     "Sum",
 ]

@@ -14,18 +14,11 @@ from typing import Any
 from miner import __version__
 from miner.clock import Clock
 from miner.errors import ConfigError, MinerError
-from miner.ledger.entry import Entry, Key, Value, key_of
-from miner.ledger.reader import LedgerReader
-from miner.ledger.schema import HARDWARE
-from miner.ledger.share import Filter
+from miner.ledger.ledger_reader import LedgerReader
+from miner.ledger.schema import HARDWARE, Key, LedgerEntry, Value, key_of
+from miner.ledger.share_record import Filter
 from miner.ledger.store import Run, Store, code_of
-from miner.telemetry.events import (
-    CandidateRefuted,
-    Event,
-    ShareAnswered,
-    ShareFound,
-    ShareSent,
-)
+from miner.telemetry.events import CandidateRefuted, Event, ShareAnswered, ShareFound, ShareSent
 from miner.work import Candidate, DeviceInfo, Solution
 
 WRITE_SECONDS = 0.5
@@ -72,8 +65,8 @@ class Ledger:
         name = f"{datetime.fromtimestamp(started, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         self._run = Run(name, started, __version__, rig)
         self._count = 0
-        self._waiting: dict[int, Entry] = {}
-        self._living: dict[Key, list[Entry]] = {}
+        self._waiting: dict[int, LedgerEntry] = {}
+        self._living: dict[Key, list[LedgerEntry]] = {}
         self._trouble = ""
         self._full = False
 
@@ -183,15 +176,15 @@ class Ledger:
         self._written(notices)
         return True
 
-    def _take(self) -> dict[int, Entry]:
+    def _take(self) -> dict[int, LedgerEntry]:
         taken, self._waiting = self._waiting, {}
         return taken
 
-    def _give_back(self, taken: dict[int, Entry]) -> None:
+    def _give_back(self, taken: dict[int, LedgerEntry]) -> None:
         self._waiting = taken | self._waiting
         self._hold_bound()
 
-    def _rows(self, taken: dict[int, Entry]) -> list[tuple[Value, ...]]:
+    def _rows(self, taken: dict[int, LedgerEntry]) -> list[tuple[Value, ...]]:
         return [entry.row(self._run.id) for entry in taken.values()]
 
     def _written(self, notices: list[str]) -> None:
@@ -202,7 +195,7 @@ class Ledger:
             self._report(f"{self.path}: the share ledger is written again{lost}")
         self._trouble, self._full = "", False
 
-    def _failed(self, error: BaseException, taken: dict[int, Entry]) -> None:
+    def _failed(self, error: BaseException, taken: dict[int, LedgerEntry]) -> None:
         text = self._words(error)
         if text != self._trouble:
             self._report(f"{text}; shares wait in memory, it is tried again, and mining goes on")
@@ -217,10 +210,10 @@ class Ledger:
 
     def _begin(
         self, claim: Solution | Candidate, final_hash: bytes, verified_at: float | None
-    ) -> Entry:
+    ) -> LedgerEntry:
         self._count += 1
         info = self._infos.get(claim.device)
-        entry = Entry(
+        entry = LedgerEntry(
             self._count,
             claim,
             final_hash,
@@ -233,7 +226,7 @@ class Ledger:
             self._living.setdefault(key_of(claim), []).append(entry)
         return entry
 
-    def _of(self, solution: Solution) -> Entry:
+    def _of(self, solution: Solution) -> LedgerEntry:
         """Return the living entry of `solution`; one that nobody spoke of before begins now."""
         entries = self._living.get(key_of(solution))
         if not entries:
@@ -241,13 +234,13 @@ class Ledger:
         # A device may find a nonce twice: then it is told by the object.
         return next((e for e in entries if e.claim is solution), entries[0])
 
-    def _end(self, solution: Solution, entry: Entry) -> None:
+    def _end(self, solution: Solution, entry: LedgerEntry) -> None:
         entries = self._living[key_of(solution)]
         entries.remove(entry)
         if not entries:
             del self._living[key_of(solution)]
 
-    def _changed(self, entry: Entry) -> None:
+    def _changed(self, entry: LedgerEntry) -> None:
         if not entry.dropped:
             self._waiting[entry.number] = entry
             self._hold_bound()

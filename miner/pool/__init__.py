@@ -1,1 +1,1 @@
-"""Stratum: a client, and a pool to try it against."""
+"""Which pool is mined on, and what becomes of each share."""

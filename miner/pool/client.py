@@ -1,8 +1,9 @@
-"""The pools of a configuration as one source of jobs that takes solutions."""
+"""The pool client: one connection with the best pool that is available."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
@@ -10,13 +11,14 @@ from random import Random
 from miner import telemetry
 from miner.clock import Clock
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
+from miner.net.dial import within
+from miner.net.pool_url import PoolUrl
+from miner.pool.attempt import Departures, Ending, Endings, Visit
 from miner.pool.connections import Connection, Connections, Hearing
-from miner.pool.departures import Departures
-from miner.pool.detection import Detection
-from miner.pool.limits import within
-from miner.pool.notices import Notices
-from miner.pool.patience import Patience
-from miner.pool.protocols.events import (
+from miner.pool.failover import Patience, Standing, Turns
+from miner.pool.share_router import Shares
+from miner.stratum.dialects import PROTOCOLS, Detection
+from miner.stratum.pool_events import (
     Authorized,
     JobReceived,
     Message,
@@ -25,12 +27,37 @@ from miner.pool.protocols.events import (
     ShareWritten,
     Subscribed,
 )
-from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.shares import Shares
-from miner.pool.turns import Standing, Turns
-from miner.pool.url import PoolUrl
-from miner.pool.visit import Ending, Endings, Visit
 from miner.work import Job, Solution, Verdict
+
+MOST = 20
+"""Messages of pools in a minute that are passed on."""
+
+
+class Notices:
+    """Passes pools' messages on, a flood of them only in part, and all of our own remarks."""
+
+    def __init__(self, emit: telemetry.Emit, clock: Clock) -> None:
+        self._emit, self._clock = emit, clock
+        self._passed: deque[float] = deque()
+        """Clock seconds of the newest messages."""
+
+    def remark(self, pool: str, text: str) -> None:
+        """Report our own `text` on the pool that is labelled `pool`."""
+        self._emit(telemetry.PoolRemark(pool, text))
+
+    def pass_on(self, pool: str, text: str) -> None:
+        """Report `text` of the pool that is labelled `pool`."""
+        now = self._clock.now()
+        while self._passed and self._passed[0] <= now - 60:
+            self._passed.popleft()
+        if len(self._passed) > MOST:
+            return
+        if len(self._passed) == MOST:
+            self.remark(pool, f"more than {MOST} messages in a minute; the others are left out")
+        else:
+            self._emit(telemetry.PoolNotice(pool, text))
+        self._passed.append(now)
+
 
 LANDING_SECONDS = 1.0
 """Without a share for so long, all launches that were in flight are taken to have landed."""

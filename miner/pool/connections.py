@@ -8,15 +8,14 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.errors import PoolError, PoolRefused
-from miner.pool.limits import Limits
-from miner.pool.protocols.events import PoolEvent
-from miner.pool.protocols.stratum import Opening, Stratum
-from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.session import Reports, Session
-from miner.pool.transport.dial import Dial, Stream
-from miner.pool.turns import Standing
-from miner.pool.url import PoolUrl
+from miner.net.dial import Dial, Stream, Timeouts
+from miner.net.pool_url import PoolUrl
+from miner.pool.failover import Standing
 from miner.progpow.variant import Variant
+from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.pool_events import PoolEvent
+from miner.stratum.session import Reports, Session
 from miner.work import Solution, Verdict
 
 
@@ -75,7 +74,7 @@ class Connections:
         *,
         seed_of: Callable[[int], bytes] | None = None,
         diff1: int | None = None,
-        limits: Limits | None = None,
+        limits: Timeouts | None = None,
         reports: Reports | None = None,
         tape: Tape | None = None,
         node_session: NodeSessions | None = None,
@@ -83,7 +82,7 @@ class Connections:
         self._variant, self._dial, self._clock, self._agent = variant, dial, clock, agent
         self._seed_of, self._diff1 = seed_of, diff1
         self._reports, self._tape = reports, tape
-        self.limits = limits or Limits()
+        self.limits = limits or Timeouts()
         """Of the connections from the next one on."""
         self._node_session = node_session
         self._rig = reports.rig if reports else bytes(32)
@@ -136,7 +135,7 @@ class Connections:
         )
 
     def _session(
-        self, protocol: Stratum, stream: Stream, pool: Standing, hearing: Hearing
+        self, protocol: ClientSide, stream: Stream, pool: Standing, hearing: Hearing
     ) -> Session:
         return Session(
             self.count,

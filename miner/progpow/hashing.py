@@ -11,9 +11,8 @@ from miner.errors import BadValue
 from miner.progpow.epoch import Epoch
 from miner.progpow.jit import compiled
 from miner.progpow.keccak import as_words, keccak_f800
-from miner.progpow.kiss99 import FNV_BASIS, FNV_PRIME
 from miner.progpow.light import dataset_entry, l1_cache
-from miner.progpow.program import MERGES, CacheRead, Math, Program, program
+from miner.progpow.program import FNV_BASIS, FNV_PRIME, MERGES, CacheRead, Math, Program, program
 from miner.progpow.variant import LANES, MATH_OPERATIONS, Variant
 
 HASH_BYTES = 32

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from miner.progpow.epoch import Epoch
 from miner.progpow.jit import compiled
 from miner.progpow.keccak import keccak512, keccak_f1600, seed_hash
-from miner.progpow.kiss99 import FNV_PRIME
+from miner.progpow.program import FNV_PRIME
 from miner.progpow.variant import L1_WORDS
 
 _SLICE_ITEMS = 131_072

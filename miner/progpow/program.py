@@ -1,4 +1,4 @@
-"""A period's program: one list of instructions, read by the interpreter and by the renderer."""
+"""The random program of a period, drawn by KISS99."""
 
 from __future__ import annotations
 
@@ -6,8 +6,36 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from miner.progpow.kiss99 import FNV_BASIS, Kiss99, fnv1a
 from miner.progpow.variant import DAG_LOADS, Variant
+
+FNV_PRIME = 0x01000193
+FNV_BASIS = 0x811C9DC5
+
+
+def fnv1a(h: int, d: int) -> int:
+    """Return one FNV-1a step over whole words; departs from the standard, which takes bytes."""
+    return ((h ^ d) * FNV_PRIME) & 0xFFFFFFFF
+
+
+class Kiss99:
+    """Marsaglia's KISS generator of 1999 (sci.math, 20 January 1999), on 32-bit words."""
+
+    def __init__(self, z: int, w: int, jsr: int, jcong: int) -> None:
+        self.z, self.w, self.jsr, self.jcong = z, w, jsr, jcong
+
+    def next(self) -> int:
+        """Return the next word."""
+        self.z = 36969 * (self.z & 0xFFFF) + (self.z >> 16) & 0xFFFFFFFF
+        self.w = 18000 * (self.w & 0xFFFF) + (self.w >> 16) & 0xFFFFFFFF
+        jsr = self.jsr
+        jsr ^= jsr << 17 & 0xFFFFFFFF
+        jsr ^= jsr >> 13
+        jsr ^= jsr << 5 & 0xFFFFFFFF
+        self.jsr = jsr
+        self.jcong = 69069 * self.jcong + 1234567 & 0xFFFFFFFF
+        mwc = (self.z << 16) + self.w & 0xFFFFFFFF
+        return (mwc ^ self.jcong) + jsr & 0xFFFFFFFF
+
 
 Merge = Literal["mad33", "xor_mul33", "rotl_xor", "rotr_xor"]
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from miner.errors import DeviceError
-from miner.sensors.energy import EnergyMeter
-from miner.sensors.sysfs import Folder, monitor, scaled
+from miner.sensors.sysfs import EnergyMeter, Folder, monitor, scaled
 from miner.telemetry import Reading
 
 DRIVERS = ("i915", "xe")

@@ -1,9 +1,10 @@
-"""All devices' readings, each from the source that knows its vendor."""
+"""All sensors of the devices, and the loop that reads them."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,10 +13,11 @@ from miner.errors import BackendUnavailable, DeviceError
 from miner.sensors.address import pci_address
 from miner.sensors.amd import AmdCard
 from miner.sensors.cpu import Processor
+from miner.sensors.heat import HeatGuard
 from miner.sensors.intel import IntelGpu
 from miner.sensors.nvidia import Nvml
 from miner.sensors.sysfs import Folder
-from miner.telemetry import Reading
+from miner.telemetry import Emit, Reading, SensorsRead
 from miner.work import DeviceInfo
 
 SYSFS = Path("/sys")
@@ -24,7 +26,7 @@ _VENDORS = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
 """Our names of the vendors by their PCI numbers."""
 
 
-class Source(Protocol):
+class SensorSource(Protocol):
     """One card's sensors."""
 
     @property
@@ -46,7 +48,7 @@ class Sensors:
 
     def __init__(
         self,
-        sources: Mapping[str, Source | None],
+        sources: Mapping[str, SensorSource | None],
         missing: Sequence[str] = (),
         close: Callable[[], None] | None = None,
     ) -> None:
@@ -112,8 +114,8 @@ def open_sensors(
     It blocks: a driver may be loaded. `nvml` stands in for pynvml.
     """
     opening = _Opening(clock, sysfs, nvml)
-    sources: dict[str, Source | None] = {}
-    known: dict[str, Source] = {}
+    sources: dict[str, SensorSource | None] = {}
+    known: dict[str, SensorSource] = {}
     missing = []
     for device in devices:
         try:
@@ -132,7 +134,7 @@ class _Opening:
         self._module = nvml
         self._nvml: Nvml | BackendUnavailable | None = None
 
-    def source(self, device: DeviceInfo) -> Source:
+    def source(self, device: DeviceInfo) -> SensorSource:
         """Return the source of `device`; raises `DeviceError` for none."""
         if device.kind == "cpu":
             return Processor(self._sysfs, self._clock.now)
@@ -170,7 +172,7 @@ class _Opening:
         return self._nvml
 
 
-def _answer(source: Source) -> tuple[Reading | str, list[str]]:
+def _answer(source: SensorSource) -> tuple[Reading | str, list[str]]:
     """Its reading, or why there is none, and its news.
 
     Nobody stops mining for want of a thermometer, so no exception leaves here.
@@ -183,3 +185,102 @@ def _answer(source: Source) -> tuple[Reading | str, list[str]]:
         return str(error), news
     except Exception as error:  # noqa: BLE001  (drivers fail in their own ways)
         return f"{type(error).__name__}: {error}", news
+
+
+LONGEST = 10.0
+"""Seconds without an answer after which what was read before is no longer believed."""
+
+Offload = Callable[[Callable[[], dict[str, Reading]]], Awaitable[dict[str, Reading]]]
+"""Runs a blocking call off the event loop; in a pool of its own, since it may never return."""
+
+
+class Readable(Protocol):
+    """What the loop needs of sensors."""
+
+    @property
+    def missing(self) -> list[str]:
+        """A sentence for each device that does not tell."""
+
+    @property
+    def news(self) -> list[str]:
+        """What drivers told of between the last two reads."""
+
+    def read(self) -> dict[str, Reading]:
+        """Return each device's reading; blocks."""
+
+    def close(self) -> None:
+        """Let go of the drivers."""
+
+
+async def keep_reading(
+    sensors: Readable,
+    offload: Offload,
+    clock: Clock,
+    emit: Emit,
+    guard: HeatGuard,
+    seconds: float = 2.0,
+    *,
+    hold: Callable[[str, str | None], None],
+    report: Callable[[str], None],
+) -> None:
+    """Read every `seconds` until cancelled, and emit a `SensorsRead` for each device.
+
+    `hold` is told of a device and why it must pause, or None once it may go on; `report` is told
+    once of each sentence about sensors that fail, and of each error that a driver tells of. There
+    is never more than one read at a time.
+    """
+    watch = _Watch(emit, guard, hold)
+    said: set[str] = set()
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            reading = tasks.create_task(_awaited(offload(sensors.read)))
+            if not await _within(tasks, clock, reading, LONGEST):
+                report(f"sensors did not answer within {LONGEST:g} s; readings are unknown")
+                watch.forget()
+                await asyncio.wait({reading})
+                report("sensors answer again")
+            watch.take(reading.result())
+            missing = sensors.missing
+            for sentence in [*sensors.news, *(s for s in missing if s not in said)]:
+                report(sentence)
+            said = set(missing)
+            await clock.sleep(seconds)
+
+
+class _Watch:
+    """What was told last."""
+
+    def __init__(
+        self, emit: Emit, guard: HeatGuard, hold: Callable[[str, str | None], None]
+    ) -> None:
+        self._emit = emit
+        self._guard = guard
+        self._hold = hold
+        self._held: dict[str, str | None] = {}
+
+    def take(self, readings: dict[str, Reading]) -> None:
+        for device, reading in readings.items():
+            self._emit(SensorsRead(device, reading))
+            reason = self._guard.judge(device, reading)
+            if self._held.get(device) != reason:
+                self._hold(device, reason)
+            self._held[device] = reason
+
+    def forget(self) -> None:
+        self.take({device: Reading() for device in self._held})
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
+
+
+async def _within(
+    tasks: asyncio.TaskGroup, clock: Clock, task: asyncio.Task[Any], seconds: float
+) -> bool:
+    """Whether `task` ended within `seconds`; it goes on if not."""
+    timer = tasks.create_task(clock.sleep(seconds))
+    try:
+        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+    return task.done()

@@ -1,6 +1,6 @@
 """What the user asked for, validated once."""
 
-from miner.settings.listening import address_of
+from miner.settings.listen_address import address_of
 from miner.settings.loading import Loaded, examine, load, load_settings
 from miner.settings.model import (
     ApiSettings,

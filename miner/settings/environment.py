@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from miner.settings.keys import PREFIX, Key, all_keys
-from miner.settings.lines import Place
+from miner.settings.key_table import PREFIX, Key, all_keys
+from miner.settings.toml_lines import Place
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 """Names the file, where no flag does."""

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from miner.errors import ConfigError
-from miner.settings.complaint import complaints
-from miner.settings.lines import Place
+from miner.settings.messages import complaints
 from miner.settings.model import Settings
 from miner.settings.sources import Gathered, Origin, gather
+from miner.settings.toml_lines import Place
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -16,13 +16,13 @@ from pydantic import (
     model_validator,
 )
 
-from miner.api.listening import exposure
-from miner.codegen.shape import shape_named
+from miner.codegen.launch_shape import shape_named
 from miner.devices.selection import PARTS, Tuning, start_of
 from miner.errors import BadValue
-from miner.pool.limits import Limits
-from miner.pool.schemes import PLAIN, SCHEMES
-from miner.settings.listening import (
+from miner.net.address import exposure
+from miner.net.dial import Timeouts
+from miner.pool.pool_addresses import PLAIN, SCHEMES
+from miner.settings.listen_address import (
     address_of,
     checked,
     collide,
@@ -33,7 +33,7 @@ from miner.settings.listening import (
 PLACEHOLDER = "PUT_YOUR_WALLET_HERE"
 """Stands for the wallet in a file that `config init` wrote."""
 
-_LIMITS = Limits()
+_LIMITS = Timeouts()
 
 
 def _own(text: str) -> str:
@@ -282,9 +282,9 @@ class LimitSettings(_Model):
     silence: Seconds = _LIMITS.silence
     """A pool without a new job for so long is left and connected to anew."""
 
-    def limits(self) -> Limits:
+    def limits(self) -> Timeouts:
         """Return them as the pool's side takes them."""
-        return Limits(self.connect, self.login, self.answer, self.silence)
+        return Timeouts(self.connect, self.login, self.answer, self.silence)
 
 
 class Settings(_Model):

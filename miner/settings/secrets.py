@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from miner.errors import ConfigError
-from miner.pool.url import DEFAULT_PASSWORD
-from miner.settings.keys import SECRETS
-from miner.settings.lines import Place
-from miner.settings.listening import token_problem
+from miner.net.pool_url import DEFAULT_PASSWORD
+from miner.settings.key_table import SECRETS
+from miner.settings.listen_address import token_problem
 from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings, Settings
+from miner.settings.toml_lines import Place
 
 HIDDEN = "(hidden)"
 

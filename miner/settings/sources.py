@@ -12,8 +12,8 @@ from typing import Any, Literal
 from miner.devices.selection import left_behind
 from miner.errors import ConfigError
 from miner.settings.environment import from_environment
-from miner.settings.keys import FLAGS
-from miner.settings.lines import Place, key_lines
+from miner.settings.key_table import FLAGS
+from miner.settings.toml_lines import Place, key_lines
 
 COMMAND_LINE = "command line"
 """Stands for the file's name in a complaint about a flag."""

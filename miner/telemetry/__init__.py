@@ -21,6 +21,7 @@ from miner.telemetry.events import (
     PoolNotice,
     PoolReady,
     PoolRemark,
+    Reading,
     ResultOverflow,
     SensorsRead,
     ShareAnswered,
@@ -28,13 +29,10 @@ from miner.telemetry.events import (
     ShareSent,
 )
 from miner.telemetry.fold import Telemetry
-from miner.telemetry.histogram import Histogram
 from miner.telemetry.history import DeviceSample, History, Sample
-from miner.telemetry.journal import Entry, Journal
+from miner.telemetry.journal import Journal, JournalEntry, Level
 from miner.telemetry.luck import Band, Luck
-from miner.telemetry.rates import WINDOWS, Hashrate
-from miner.telemetry.reading import Reading
-from miner.telemetry.sentences import Level
+from miner.telemetry.rates import WINDOWS, Hashrate, Histogram
 from miner.telemetry.snapshot import (
     About,
     BestShare,
@@ -63,13 +61,13 @@ __all__ = [
     "DeviceSnapshot",
     "DeviceState",
     "Emit",
-    "Entry",
     "Event",
     "Hashrate",
     "Histogram",
     "History",
     "JobTaken",
     "Journal",
+    "JournalEntry",
     "KernelReady",
     "Launched",
     "Level",

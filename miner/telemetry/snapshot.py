@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from miner.telemetry.histogram import Histogram
+from miner.telemetry.events import Reading
 from miner.telemetry.luck import Luck
-from miner.telemetry.rates import Hashrate
-from miner.telemetry.reading import Reading
+from miner.telemetry.rates import Hashrate, Histogram
 from miner.work import DeviceInfo, Job, Outcome
 
 _STALE = (Outcome.STALE, Outcome.NOT_SENT)

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from miner.api.connection import Limits
-from miner.api.server import ApiOptions, ApiServer
-from miner.api.sources import Sources
+from miner.api.api_server import ApiOptions, ApiServer
+from miner.api.connection_limits import ConnectionLimits
+from miner.api.context import Sources
 from miner.errors import ConfigError
+from miner.panels.panel_routes import routes
 from miner.telemetry import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
@@ -159,7 +160,7 @@ async def serve() -> AsyncIterator[Serve]:
         services: list[Service] = []
 
         async def start(
-            limits: Limits | None = None,
+            limits: ConnectionLimits | None = None,
             sources: dict[str, Any] | None = None,
             busy: bool = False,
             **options: Any,
@@ -175,7 +176,9 @@ async def serve() -> AsyncIterator[Serve]:
                 "shares": newest,
             }
             wanted = ApiOptions(**{"port": 0, "explicit": True, "token": TOKEN, **options})
-            server = ApiServer(wanted, Sources(**(given | (sources or {}))), limits=limits)
+            server = ApiServer(
+                wanted, Sources(**(given | (sources or {}))), limits=limits, panel_routes=routes
+            )
             service = Service(rig, control, await stack.enter_async_context(server))
             services.append(service)
             return service

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from miner.api.server import ApiOptions, ApiServer
-from miner.api.sources import Sources
+from miner.api.api_server import ApiOptions, ApiServer
+from miner.api.context import Sources
 from miner.telemetry import (
     CandidateRefuted,
     DatasetBuilding,

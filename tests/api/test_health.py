@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miner.api.health import liveness, readiness
+from miner.api.readiness import liveness, readiness
 from miner.telemetry import (
     DatasetBuilding,
     DeviceHanging,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miner.api.moment import MOMENT_SECONDS, Moment
+from miner.api.context import MOMENT_SECONDS, Moment
 from miner.telemetry import Launched, PoolNotice, Snapshot
 from tests.api.conftest import Serve
 from tests.fakes.rig import FIRST, Rig

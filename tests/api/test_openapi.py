@@ -24,10 +24,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from miner.api.api_server import ApiOptions, ApiServer
+from miner.api.context import Sources
 from miner.api.openapi import document, text
-from miner.api.operations import OPERATIONS
-from miner.api.server import ApiOptions, ApiServer
-from miner.api.sources import Sources
+from miner.api.routes import OPERATIONS
 from tests.api.conftest import TOKEN, FakeControl, Serve, newest
 from tests.fakes.rig import busy_rig
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from miner.api.connection import Limits
-from miner.api.guesses import GUESSERS, GUESSES, Guesses
-from miner.api.server import ApiOptions
+from miner.api.api_server import ApiOptions
+from miner.api.auth import GUESSERS, GUESSES, Guesses
+from miner.api.connection_limits import ConnectionLimits
 from tests.api.conftest import TOKEN, Serve
 from tests.fakes.rig import Rig
 
@@ -209,7 +209,7 @@ async def test_a_fault_of_ours_shows_nothing(serve: Serve) -> None:
 
 
 async def test_a_large_body_is_refused(serve: Serve) -> None:
-    service = await serve(limits=Limits(body=1000))
+    service = await serve(limits=ConnectionLimits(body=1000))
     bearer = f"Authorization: Bearer {TOKEN}"
     assert (await service.ask("POST", "/reload", bearer, body=b"x" * 1000)).status == 200
     answer = await service.ask("POST", "/reload", bearer, body=b"x" * 1001)

@@ -9,15 +9,15 @@ from random import Random
 
 import pytest
 
-from miner.api.connection import Limits
-from miner.api.server import CLOSE_SECONDS, ApiOptions, ApiServer
-from miner.api.sources import Sources
+from miner.api.api_server import CLOSE_SECONDS, ApiOptions, ApiServer
+from miner.api.connection_limits import ConnectionLimits
+from miner.api.context import Sources
 from miner.errors import ConfigError
 from tests.api.conftest import TOKEN, FakeControl, Serve, Wire, small_rig
 from tests.fakes.clock import settle
 from tests.fakes.rig import Rig
 
-QUICK = Limits(request_seconds=0.2, answer_seconds=0.2)
+QUICK = ConnectionLimits(request_seconds=0.2, answer_seconds=0.2)
 
 
 def sources(rig: Rig) -> Sources:
@@ -269,7 +269,7 @@ async def test_clients_that_leave_in_the_middle_do_no_harm(serve: Serve) -> None
 
 
 async def test_there_is_room_for_so_many_and_no_more(serve: Serve) -> None:
-    service = await serve(limits=Limits(connections=3))
+    service = await serve(limits=ConnectionLimits(connections=3))
     seated = [await service.wire() for _ in range(3)]
     for wire in seated:
         wire.send("GET /livez HTTP/1.1", "Host: localhost")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from miner.api.connection import Limits
+from miner.api.connection_limits import ConnectionLimits
 from miner.api.stream import BEAT_TURNS
 from tests.api.conftest import Serve, Service, Wire
 from tests.api.test_server import unread
@@ -144,7 +144,7 @@ async def test_signs_of_life_come_in_their_time(serve: Serve) -> None:
 
 
 async def test_those_who_listen_are_bounded(serve: Serve) -> None:
-    service = await serve(limits=Limits(streams=2))
+    service = await serve(limits=ConnectionLimits(streams=2))
     listeners = [await listen(service) for _ in range(2)]
     answer = await service.get("/api/v1/stream")
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")
@@ -162,7 +162,7 @@ async def test_those_who_listen_are_bounded(serve: Serve) -> None:
 
 
 async def test_one_who_does_not_read_is_dropped(serve: Serve) -> None:
-    service = await serve(limits=Limits(answer_seconds=0.1))
+    service = await serve(limits=ConnectionLimits(answer_seconds=0.1))
     wire = await unread(service.port)
     wire.send("GET /api/v1/stream HTTP/1.1", "Host: localhost")
     hall = service.server._hall

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from miner.api import v1
-from miner.api.answers import Error, HistoryAnswer, OutcomeName
-from miner.api.status import ReadingAnswer, StateName
+from miner.api.responses import Error, HistoryAnswer, OutcomeName
+from miner.api.status_json import ReadingAnswer, StateName
 from miner.telemetry import DeviceSample, DeviceState, NewJob, PoolNotice, Reading, Sample
 from miner.telemetry.journal import KEPT
 from miner.work import Outcome

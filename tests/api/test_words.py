@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from miner.api.words import Paths
+from miner.api.path_redaction import Paths
 from miner.console import LogFile, Redactor
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
-from miner.plan import Live, LogPlan, Mining
+from miner.run.run_config import Live, LogPlan, Mining
+from miner.run.views import Views
 from miner.settings.secrets import first_line
 from miner.telemetry import DeviceFault, Level, NewJob, PoolConnecting, PoolLost
-from miner.views import Views
 from tests.api.conftest import Serve, small_rig
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST

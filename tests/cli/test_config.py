@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from miner import run as run_module
 from miner.devices import registry
-from miner.run import Mining
+from miner.run import mining as run_module
+from miner.run.mining import Mining
 from miner.settings.model import PLACEHOLDER
-from miner.settings.reference import new_file, page, schema
+from miner.settings.settings_page import new_file, page, schema
 from tests.cli.running import run
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "127.0.0.1:9"\nuser = "w"\n'
@@ -321,9 +321,7 @@ def test_the_systems_certificates_are_not_read_for_a_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []
-    monkeypatch.setattr(
-        "miner.pool.transport.tls.tls_context", lambda url: asked.append(url.ca_file)
-    )
+    monkeypatch.setattr("miner.net.tls.tls_context", lambda url: asked.append(url.ca_file))
     text = FILE + "tls_ca_file = 'mine.pem'\n[[pools]]\nurl = 'stratum+tls://h:1'\nuser = 'w'\n"
     assert run("config", "check", written(tmp_path, text)).code == 0
     assert asked == ["mine.pem"]

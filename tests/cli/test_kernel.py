@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.dataset import dataset_source
-from miner.codegen.search import search_source
-from miner.codegen.shape import SHAPES, shape_named
+from miner.codegen.kernel_source import dataset_source, search_source
+from miner.codegen.launch_shape import SHAPES, shape_named
 from tests.cli.running import CHECKOUT, python, run, toy_file
 
 KAWPOW = ("kernel", "-a", "kawpow", "--height", "1000")

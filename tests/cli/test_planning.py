@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from miner.cli import planning
-from miner.cli.planning import mining_of
 from miner.devices import registry
 from miner.devices.registry import Listed
 from miner.errors import ConfigError
-from miner.pool.limits import Limits
+from miner.net.dial import Timeouts
 from miner.resources import state_directory
+from miner.run import resolve as planning
+from miner.run.resolve import mining_of
 from miner.sensors.heat import HeatLimits
 from miner.settings import load
 from miner.telemetry import Level
@@ -62,7 +62,7 @@ def path(tmp_path: Path) -> Path:
 def test_everything_that_is_set_reaches_the_plan(path: Path) -> None:
     mining = mining_of(lambda: load(path))
     assert (mining.coin, mining.variant.name, mining.rig) == ("RVN", "kawpow", "rig-7")
-    assert mining.live.limits == Limits(10, 9, 30, 600)
+    assert mining.live.limits == Timeouts(10, 9, 30, 600)
     assert mining.live.heat == {"ref": HeatLimits(80, 65, 100, 85)}
     assert mining.live.level is Level.WARNING
     assert mining.tunings["ref"].shape == "cpu-1"

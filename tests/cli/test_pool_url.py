@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import find_coin
-from miner.cli.pools import COOKIE_VARIABLE, PASSWORD_VARIABLE, pool_url
+from miner.run.resolve import COOKIE_VARIABLE, PASSWORD_VARIABLE, pool_url
 from miner.settings import PoolSettings
 
 

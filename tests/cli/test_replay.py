@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from miner import simulation
+from miner import clock as simulation
 from tests.cli.running import TOY, run, toy_file
-from tests.pool.protocols.dialogue import answer, notify, solution
-from tests.pool.recordings.taped import Taped
+from tests.recordings.taped import Taped
+from tests.stratum.dialogue import answer, notify, solution
 
 
 @pytest.fixture

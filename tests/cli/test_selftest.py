@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from miner.devices import registry
 from miner.devices.device import Device, DeviceInfo
-from miner.devices.reference import ReferenceBackend, ReferenceDevice
+from miner.devices.reference.reference_device import ReferenceBackend, ReferenceDevice
 from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 from tests.cli.running import run, toy_file
 
@@ -75,8 +75,8 @@ def test_a_real_epoch_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
         return read(self, first, count) ^ np.uint32(1)
 
     path = toy_file(tmp_path)
-    monkeypatch.setattr("miner.devices.selftest._dataset", lambda *_: None)
-    monkeypatch.setattr("miner.devices.selftest._known_answer", lambda *_: None)
+    monkeypatch.setattr("miner.devices.known_answers._dataset", lambda *_: None)
+    monkeypatch.setattr("miner.devices.known_answers._known_answer", lambda *_: None)
     with monkeypatch.context() as patch:
         patch.setattr(ReferenceDevice, "read_nodes", flipped)
         ran = run("selftest", "-a", path, "-d", "ref", "--height", "0")

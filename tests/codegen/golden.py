@@ -9,17 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from miner.catalog import variants
-from miner.codegen.dataset import dataset_source
-from miner.codegen.search import search_source
-from miner.codegen.shape import shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource, dataset_source, search_source
+from miner.codegen.launch_shape import shape_named
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
 HEIGHTS = (("kawpow", 1000), ("meowpow", 1000), ("progpowz", 1000))
 
 
-def golden() -> Iterator[tuple[str, Source]]:
+def golden() -> Iterator[tuple[str, KernelSource]]:
     """File names with what belongs in them."""
     shape = shape_named("gpu")
     for name, height in HEIGHTS:

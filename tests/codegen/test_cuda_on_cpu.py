@@ -14,10 +14,15 @@ import pytest
 from numpy.typing import NDArray
 
 from miner.catalog import variants
-from miner.codegen.dataset import dataset_source, nodes_per_group
-from miner.codegen.search import RESULT_SLOTS, buffer_shift, search_source
-from miner.codegen.shape import SHAPES, LaunchShape, shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import (
+    RESULT_SLOTS,
+    KernelSource,
+    buffer_shift,
+    dataset_source,
+    nodes_per_group,
+    search_source,
+)
+from miner.codegen.launch_shape import SHAPES, LaunchShape, shape_named
 from miner.progpow.epoch import Epoch, FixedSizes
 from miner.progpow.hashing import Hasher
 from miner.progpow.keccak import as_words
@@ -40,7 +45,7 @@ def programs(variant: Variant) -> list[KnownAnswer]:
     return list({variant.period_at(a.height): a for a in reversed(variant.known_answers)}.values())
 
 
-def search_of(variant: Variant, answer: KnownAnswer, shape: LaunchShape) -> Source:
+def search_of(variant: Variant, answer: KnownAnswer, shape: LaunchShape) -> KernelSource:
     epoch = toy_of(variant, answer).epoch
     return search_source(variant, variant.period_at(answer.height), epoch, "cuda", shape)
 

@@ -5,10 +5,14 @@ from dataclasses import replace
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.assembly import kernel_text
-from miner.codegen.dataset import dataset_source, group_size, nodes_per_group
-from miner.codegen.shape import SHAPES, LaunchShape, shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import (
+    KernelSource,
+    dataset_source,
+    group_size,
+    kernel_text,
+    nodes_per_group,
+)
+from miner.codegen.launch_shape import SHAPES, LaunchShape, shape_named
 from miner.errors import BadValue
 from tests.codegen.golden import FOLDER, golden
 from tests.codegen.printed import INTRINSICS, sections
@@ -26,7 +30,7 @@ PAIRS = [
 @pytest.mark.parametrize(
     ("name", "source"), [pytest.param(n, s, id=n) for n, s in golden() if "dataset" in n]
 )
-def test_golden(name: str, source: Source) -> None:
+def test_golden(name: str, source: KernelSource) -> None:
     assert source.text == (FOLDER / name).read_text(encoding="ascii"), (
         "if this change is wanted: python -m tests.codegen.golden"
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.catalog import variants
-from miner.codegen.period import run_period
+from miner.codegen.language import run_period
 from miner.progpow.program import CacheRead, DagMerge, Math, program
 from miner.progpow.variant import MATH_OPERATIONS
 from tests.codegen.toys import NAMES

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.dataset import dataset_source, nodes_per_group
-from miner.codegen.shape import shape_named
-from miner.codegen.source import Source
-from miner.devices.cuda import DATASET_ARGUMENTS, search_arguments
-from miner.devices.nvrtc import Nvrtc, nvrtc
+from miner.codegen.kernel_source import KernelSource, dataset_source, nodes_per_group
+from miner.codegen.launch_shape import shape_named
+from miner.devices.cuda.cuda_device import DATASET_ARGUMENTS, search_arguments
+from miner.devices.cuda.nvrtc import Nvrtc, nvrtc
 from miner.errors import BackendUnavailable
 from tests.codegen.test_cuda_on_cpu import EVERYTHING, GPU, reference, search, search_of
 from tests.codegen.toys import NAMES, hasher_of, toy_of
@@ -38,7 +37,7 @@ def nvidia() -> Nvrtc:
         pytest.skip(str(error))
 
 
-def compiled(nvidia: Nvrtc, source: Source, folder: Path) -> Kernel:
+def compiled(nvidia: Nvrtc, source: KernelSource, folder: Path) -> Kernel:
     ptx = nvidia.ptx(source, "sm_86").decode()
     return build(in_cpp(source, ptx), folder)
 

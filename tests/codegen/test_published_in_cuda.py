@@ -16,10 +16,14 @@ import pytest
 from numpy.typing import NDArray
 
 from miner.catalog import variants
-from miner.codegen.dataset import dataset_source, nodes_per_group
-from miner.codegen.search import RESULT_SLOTS, search_source
-from miner.codegen.shape import shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import (
+    RESULT_SLOTS,
+    KernelSource,
+    dataset_source,
+    nodes_per_group,
+    search_source,
+)
+from miner.codegen.launch_shape import shape_named
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.keccak import as_words
@@ -56,7 +60,7 @@ def rows_by_epoch() -> list[tuple[Epoch, list[Row]]]:
 EPOCHS = rows_by_epoch()
 
 
-def search_of(row: Row) -> Source:
+def search_of(row: Row) -> KernelSource:
     variant = named(row["variant"])
     epoch = variant.epoch(row["epoch"])
     return search_source(variant, variant.period_at(row["height"]), epoch, "cuda", SHAPE)

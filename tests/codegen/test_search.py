@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.catalog import variants
-from miner.codegen.assembly import kernel_text
-from miner.codegen.period import run_period
-from miner.codegen.search import RESULT_SLOTS, buffer_shift, search_source
-from miner.codegen.shape import SHAPES, shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import (
+    RESULT_SLOTS,
+    KernelSource,
+    buffer_shift,
+    kernel_text,
+    search_source,
+)
+from miner.codegen.language import run_period
+from miner.codegen.launch_shape import SHAPES, shape_named
 from miner.errors import BadValue
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS
@@ -31,14 +35,14 @@ PAIRS = [
 ]
 
 
-def source_of(dialect: str, shape: str) -> Source:
+def source_of(dialect: str, shape: str) -> KernelSource:
     return search_source(KAWPOW, 333, EPOCH, dialect, shape_named(shape))
 
 
 @pytest.mark.parametrize(
     ("name", "source"), [pytest.param(n, s, id=n) for n, s in golden() if "search" in n]
 )
-def test_golden(name: str, source: Source) -> None:
+def test_golden(name: str, source: KernelSource) -> None:
     assert source.text == (FOLDER / name).read_text(encoding="ascii"), (
         "if this change is wanted: python -m tests.codegen.golden"
     )

@@ -14,7 +14,7 @@ from rich.console import Console as Terminal
 from rich.terminal_theme import TerminalTheme
 
 from miner.console.live import entry_text
-from miner.console.picture import picture
+from miner.console.live_table import picture
 from miner.telemetry import DevicePaused, Reading, SensorsRead
 from miner.work import Outcome
 from tests.fakes.rig import HOT, Rig, busy_rig, job

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.console import Redactor
-from miner.console.feed import MOST_LINES, Feed, unredacted
-from miner.telemetry import Entry, Journal, Level
-from miner.telemetry.cleaning import shown
+from miner.console.repeat_filter import MOST_LINES, Feed, unredacted
+from miner.telemetry import Journal, JournalEntry, Level
+from miner.telemetry.redact_events import shown
 from tests.fakes.clock import FakeClock
 
 
@@ -17,7 +17,7 @@ class Told:
     def __init__(self, level: Level = Level.INFO, redact: Redactor | None = None) -> None:
         self.clock = FakeClock()
         self.journal = Journal(self.clock)
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
         tell = self.entries.append
         self.feed = Feed(self.journal, self.clock, tell, redact or Redactor())
         self.feed.level = level

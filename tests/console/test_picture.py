@@ -16,8 +16,8 @@ from rich.console import Console as Terminal
 from rich.text import Text
 
 from miner.console import Redactor
-from miner.console.picture import picture
-from miner.console.status import status_line
+from miner.console.live_table import picture
+from miner.console.plain import status_line
 from miner.telemetry import (
     DatasetBuilding,
     DeviceHanging,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from miner.console import PlainConsole, Redactor, full_status, status_line, summary
+from miner.formatting import expected, rate
 from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
@@ -32,7 +33,6 @@ from miner.telemetry import (
     ShareFound,
     Telemetry,
 )
-from miner.telemetry.units import expected, rate
 from miner.work import Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.device import job_at

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.console import JsonConsole, Redactor, open_console
+from miner.console.json_lines import entry_record, status_record
 from miner.console.output import HELD, Output
-from miner.console.records import entry_record, status_record
-from miner.telemetry import Entry, Journal, Level, Reading, SensorsRead, Telemetry
+from miner.telemetry import Journal, JournalEntry, Level, Reading, SensorsRead, Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, Rig, busy_rig
 
@@ -28,7 +28,9 @@ def console_of(rig: Rig, redact: Redactor | None = None) -> tuple[JsonConsole, l
 
 
 def test_an_entry() -> None:
-    record = json.loads(entry_record(Entry(7, 1_800_000_000.25, Level.WARNING, "pool", "lost °")))
+    record = json.loads(
+        entry_record(JournalEntry(7, 1_800_000_000.25, Level.WARNING, "pool", "lost °"))
+    )
     assert record == {
         "at": "2027-01-15T08:00:00.250Z", "level": "warning", "topic": "pool", "text": "lost °",
     }  # fmt: skip
@@ -36,7 +38,7 @@ def test_an_entry() -> None:
 
 @given(st.text(), st.text())
 def test_any_text_is_one_line_that_parses(topic: str, text: str) -> None:
-    line = entry_record(Entry(1, 0.0, Level.INFO, topic, text))
+    line = entry_record(JournalEntry(1, 0.0, Level.INFO, topic, text))
     assert line.splitlines() == [line]
     assert json.loads(line)["text"] == text
 
@@ -96,7 +98,7 @@ async def test_a_run_is_told_in_objects_and_nothing_else() -> None:
 
 
 def test_time_is_utc() -> None:
-    line = entry_record(Entry(1, FakeClock().wall(), Level.INFO, "x", "y"))
+    line = entry_record(JournalEntry(1, FakeClock().wall(), Level.INFO, "x", "y"))
     assert json.loads(line)["at"].endswith("Z")
 
 

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.search import search_source
-from miner.codegen.shape import SHAPES, shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource, search_source
+from miner.codegen.launch_shape import SHAPES, shape_named
 from miner.devices import registry
 from miner.devices.device import RESULT_SLOTS, Device, fill
+from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.registry import find_devices
-from miner.devices.selftest import EVERY_NONCE, selftest
 from miner.errors import BuildFailed, DeviceError
 from miner.progpow.epoch import Epoch, FixedSizes
 from miner.progpow.hashing import Hasher, Light
@@ -46,7 +45,7 @@ class Bench:
     device: Device
     variant: Variant
     light: Light
-    source_of: Callable[..., Source]
+    source_of: Callable[..., KernelSource]
     hash_of: Callable[[Job, int], tuple[bytes, bytes]]
     node_of: Callable[[Epoch, Any, int, int], Any]
 
@@ -166,10 +165,10 @@ def opened(found: registry.Listed | str) -> Device:
 
 def remember_builds(device: Device) -> None:
     """Have equal sources compiled once."""
-    build: Callable[[Source], Any] = device.build
+    build: Callable[[KernelSource], Any] = device.build
     known: dict[str, Any] = {}
 
-    def remembered(source: Source) -> Any:
+    def remembered(source: KernelSource) -> Any:
         if source.sha256 not in known:
             known[source.sha256] = build(source)
         return known[source.sha256]
@@ -358,7 +357,7 @@ def test_a_failed_build_names_log_and_source_and_does_no_harm(
     with monkeypatch.context() as patch:
         patch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
         text = BROKEN[device.dialect]
-        broken = Source("a broken program", text, "search", device.dialect, ())
+        broken = KernelSource("a broken program", text, "search", device.dialect, ())
         with pytest.raises(BuildFailed, match="a broken program does not compile") as caught:
             device.build(broken)
     path = Path(str(caught.value).rpartition(": ")[2])

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource
 from miner.devices import buildlog
 from miner.devices.buildlog import KEPT, write_build_log
 
-SOURCE = Source("kawpow search period 1", "void f() {}\n", "f", "opencl", ("-cl-std=CL1.2", "-w"))
+SOURCE = KernelSource(
+    "kawpow search period 1", "void f() {}\n", "f", "opencl", ("-cl-std=CL1.2", "-w")
+)
 
 
 def test_a_log_holds_title_options_log_and_source(
@@ -33,7 +35,7 @@ def test_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     written = []
     for i in range(KEPT + 3):
-        path = write_build_log(Source(str(i), str(i), "f", "opencl", ()), "log")
+        path = write_build_log(KernelSource(str(i), str(i), "f", "opencl", ()), "log")
         os.utime(path, (1000 + i, 1000 + i))
         written.append(path)
     last = write_build_log(SOURCE, "log")

@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.dataset import dataset_source
-from miner.codegen.shape import shape_named
-from miner.codegen.source import Source
-from miner.devices import cuda_compiler, cuda_nvcc
-from miner.devices.cuda_compiler import Builds, Target, compiler, target_of
-from miner.devices.cuda_cubins import CubinCache
-from miner.devices.cuda_nvcc import Nvcc, nvcc
-from miner.devices.nvrtc import MISSING, Cubin
+from miner.codegen.kernel_source import KernelSource, dataset_source
+from miner.codegen.launch_shape import shape_named
+from miner.devices.cuda import cuda_compiler
+from miner.devices.cuda import cuda_compiler as cuda_nvcc
+from miner.devices.cuda.cuda_compiler import (
+    Builds,
+    CubinCache,
+    Nvcc,
+    Target,
+    compiler,
+    nvcc,
+    target_of,
+)
+from miner.devices.cuda.nvrtc import MISSING, Cubin
 from miner.errors import BackendUnavailable, BuildFailed
 
 KAWPOW = variants()["kawpow"]
@@ -32,11 +38,11 @@ class Named:
     architectures: tuple[str, ...] = ("sm_50", "sm_61", "sm_86", "sm_90", "sm_100", "sm_121")
     asked: list[str] = field(default_factory=list)
 
-    def compile(self, source: Source, architecture: str) -> Cubin:
+    def compile(self, source: KernelSource, architecture: str) -> Cubin:
         self.asked.append(architecture)
         return Cubin(f"{self.name} {architecture}".encode(), 64, 0)
 
-    def ptx(self, source: Source, architecture: str) -> bytes:
+    def ptx(self, source: KernelSource, architecture: str) -> bytes:
         self.asked.append(f"ptx {architecture}")
         return f"{self.name} ptx {architecture}".encode()
 

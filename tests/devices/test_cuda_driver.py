@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from miner.devices import cuda_driver
-from miner.devices.cuda_driver import device_error, driver, driver_text, needed_release
+from miner.devices.cuda import cuda_driver
+from miner.devices.cuda.cuda_driver import device_error, driver, driver_text, needed_release
 from miner.devices.registry import BACKENDS, find_devices
 from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 

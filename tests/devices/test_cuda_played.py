@@ -94,7 +94,7 @@ def toy(tmp_path: Path) -> Path:
 
 
 LIST = """
-from miner.devices.cuda import CudaBackend
+from miner.devices.cuda.cuda_device import CudaBackend
 from miner.errors import BackendUnavailable
 try:
     for info in CudaBackend().devices():

@@ -9,11 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.dataset import dataset_source
-from miner.codegen.search import search_source
-from miner.codegen.shape import shape_named
-from miner.codegen.source import Source
-from miner.devices.nvrtc import Nvrtc, nvrtc
+from miner.codegen.kernel_source import KernelSource, dataset_source, search_source
+from miner.codegen.launch_shape import shape_named
+from miner.devices.cuda.nvrtc import Nvrtc, nvrtc
 from miner.errors import BackendUnavailable, BadValue, BuildFailed
 from tests.codegen.toys import NAMES
 
@@ -33,14 +31,14 @@ def compiler() -> Nvrtc:
         pytest.skip(str(error))
 
 
-def search(name: str, period: int = 7) -> Source:
+def search(name: str, period: int = 7) -> KernelSource:
     variant = variants()[name]
     height = variant.period * period
     gpu = shape_named("gpu")
     return search_source(variant, variant.period_at(height), variant.epoch_at(height), "cuda", gpu)
 
 
-def dataset(name: str) -> Source:
+def dataset(name: str) -> KernelSource:
     return dataset_source(variants()[name].epoch_at(0), "cuda", shape_named("gpu"))
 
 
@@ -71,7 +69,7 @@ def test_a_dataset_kernel_compiles_without_spills(compiler: Nvrtc, architecture:
 
 @pytest.mark.parametrize("source", [search("kawpow"), dataset("kawpow")], ids=["search", "dataset"])
 def test_text_for_the_driver_names_its_kernel_and_its_architecture(
-    compiler: Nvrtc, source: Source
+    compiler: Nvrtc, source: KernelSource
 ) -> None:
     text = compiler.ptx(source, "sm_75")
     assert text.endswith(b"\0"), "the driver reads up to a zero byte"
@@ -126,8 +124,8 @@ def test_12_of_anywhere_comes_before_13(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for name in ("libnvrtc.so.13", "libnvrtc-builtins.so.13.0"):
         (package / name).touch()
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr("miner.devices.nvrtc.importlib.util.find_spec", lambda _: spec)
-    monkeypatch.setattr("miner.devices.nvrtc.ctypes.CDLL", load)
+    monkeypatch.setattr("miner.devices.cuda.nvrtc.importlib.util.find_spec", lambda _: spec)
+    monkeypatch.setattr("miner.devices.cuda.nvrtc.ctypes.CDLL", load)
     nvrtc.cache_clear()
     with pytest.raises(BackendUnavailable):
         nvrtc()
@@ -151,8 +149,8 @@ def test_without_the_compiler_a_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nvrtc.cache_clear()
-    monkeypatch.setattr("miner.devices.nvrtc._from_package", lambda name: [])
-    monkeypatch.setattr("miner.devices.nvrtc.LIBRARIES", ("libnothing.so",))
+    monkeypatch.setattr("miner.devices.cuda.nvrtc._from_package", lambda name: [])
+    monkeypatch.setattr("miner.devices.cuda.nvrtc.LIBRARIES", ("libnothing.so",))
     with pytest.raises(BackendUnavailable, match="pip install nvidia-cuda-nvrtc-cu12"):
         nvrtc()
     nvrtc.cache_clear()

@@ -14,15 +14,9 @@ import pytest
 from miner.catalog import variants
 from miner.devices import registry
 from miner.devices.device import Device, DeviceInfo
-from miner.devices.reference import ReferenceBackend, ReferenceDevice
+from miner.devices.reference.reference_device import ReferenceBackend, ReferenceDevice
 from miner.devices.registry import backend_named, choose_devices, find_devices, named, shape_on
-from miner.errors import (
-    BackendUnavailable,
-    BuildFailed,
-    ConfigError,
-    DeviceError,
-    NoUsableDevice,
-)
+from miner.errors import BackendUnavailable, BuildFailed, ConfigError, DeviceError, NoUsableDevice
 
 KAWPOW = variants()["kawpow"]
 

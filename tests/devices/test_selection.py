@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.devices.reference import ReferenceBackend
+from miner.devices.reference.reference_device import ReferenceBackend
 from miner.devices.selection import COOLING, Tuning, are_one, matches, tuning_of
 from miner.errors import ConfigError
 

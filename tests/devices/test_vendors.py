@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from miner.devices import vendors
-from miner.devices.vendors import intel_cpu_runtime, make_vendors_findable
+from miner.devices.opencl import opencl_platforms as vendors
+from miner.devices.opencl.opencl_platforms import intel_cpu_runtime, make_vendors_findable
 
 LIBRARY = Path("/somewhere/lib/libintelocl.so")
 

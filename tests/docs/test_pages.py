@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from miner.codegen.shape import SHAPES
+from miner.codegen.launch_shape import SHAPES
 from miner.ledger import OUTCOMES
 from miner.settings import examine
 from miner.telemetry import DeviceState

@@ -13,13 +13,14 @@ from unittest.mock import patch
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from miner import cli  # noqa: E402
-from miner.api.server import ApiOptions  # noqa: E402
+from miner.api.api_server import ApiOptions  # noqa: E402
 from miner.catalog import load_variant  # noqa: E402
-from miner.engine import engine, pulse  # noqa: E402
-from miner.engine.limits import Limits  # noqa: E402
-from miner.plan import LedgerPlan, Live, Mining  # noqa: E402
-from miner.pool.url import parse_pool_url  # noqa: E402
-from miner.run import mine  # noqa: E402
+from miner.engine import engine  # noqa: E402
+from miner.engine import watchdog as pulse  # noqa: E402
+from miner.engine.retry_policy import RetryPolicy  # noqa: E402
+from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
+from miner.run.mining import mine  # noqa: E402
+from miner.run.run_config import LedgerPlan, Live, Mining  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402
 from tests.fakes.steady import LONGEST_HANG, Steady  # noqa: E402
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--overdue", type=float, default=OVERDUE, help="seconds of a launch")
     parser.add_argument("devices", nargs="+", help="each well, hangs or fails")
     asked = parser.parse_args()
-    quick = partial(Limits, first_rest=0.05)
+    quick = partial(RetryPolicy, first_rest=0.05)
     with (
         patch.object(pulse, "LAUNCH_SECONDS", asked.overdue),
         patch.object(engine, "Limits", quick),

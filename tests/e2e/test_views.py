@@ -18,23 +18,22 @@ from typing import Any
 
 import aiohttp
 
-from miner.api.server import ApiOptions
+from miner.api.api_server import ApiOptions
 from miner.catalog import load_variant
 from miner.clock import SystemClock
 from miner.engine.threads import WorkPool
-from miner.plan import Address, LedgerPlan, Live, LogPlan, Mining
-from miner.pool.bundled.chain import Chain
-from miner.pool.bundled.events import ShareJudged
-from miner.pool.bundled.mischief import make_fault
-from miner.pool.bundled.script import Script
-from miner.pool.bundled.server import PoolServer
-from miner.pool.limits import Limits
-from miner.pool.url import parse_pool_url
+from miner.net.dial import Timeouts
+from miner.pool.pool_addresses import parse_pool_url
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
-from miner.run import mine
+from miner.run.mining import mine
+from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining
+from miner.stratum.chain import Chain
+from miner.stratum.share_rules import ShareJudged
 from miner.telemetry import Level, Reading
+from miner.testpool.faults import Script, make_fault
+from miner.testpool.pool_server import PoolServer
 from miner.verify import Verifier
 from tests.e2e.agreement import (
     RIG,
@@ -179,7 +178,7 @@ async def test_all_views_agree_with_the_ledger_the_devices_and_the_pool(
         aiohttp.ClientSession() as session,
     ):
         url = parse_pool_url(f"stratum+tcp://127.0.0.1:{pool.port}", "wallet", "x")
-        live = Live((url,), Limits(answer=3.0), level=Level.DEBUG)
+        live = Live((url,), Timeouts(answer=3.0), level=Level.DEBUG)
         mining = Mining(
             variant,
             [device.listed for device in devices],

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from miner.devices.selection import Tuning
 from miner.engine.engine import Engine
-from miner.engine.limits import Limits
 from miner.engine.programs import Programs
+from miner.engine.retry_policy import RetryPolicy
 from miner.engine.threads import WorkPool
 from miner.telemetry import Event
 from miner.work import Job, Solution, Verdict
@@ -28,13 +28,13 @@ from tests.fakes.device import (
 )
 
 T = TypeVar("T")
-QUICK = Limits(first_rest=0.001, longest_rest=0.002, stop=WAIT)
+QUICK = RetryPolicy(first_rest=0.001, longest_rest=0.002, stop=WAIT)
 
 
 class Rig:
     """One engine with a device for each of `orders`; values may be replaced before `running`."""
 
-    def __init__(self, *orders: Orders, limits: Limits = QUICK) -> None:
+    def __init__(self, *orders: Orders, limits: RetryPolicy = QUICK) -> None:
         self.orders = orders
         self.limits = limits
         self.park_hung = False

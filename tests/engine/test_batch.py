@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.engine.batch import BatchSize
+from miner.engine.search import BatchSize
 
 
 def settle(batch: BatchSize, rate: float, launches: int = 60) -> None:

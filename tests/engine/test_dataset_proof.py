@@ -5,7 +5,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from miner.engine.dataset_proof import prove_dataset
+from miner.engine.proof import prove_dataset
 from miner.errors import WrongResult
 from tests.fakes.device import TOY, Orders, filled_device, light_of, node_of
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from miner.engine.grace import CLOSING_SECONDS, STOP_SECONDS, Grace
+from miner.engine.watchdog import SHUTDOWN_SECONDS, STOP_SECONDS, Grace
 from tests.fakes.device import WAIT, Ticks
 
 
@@ -19,7 +19,7 @@ def test_its_seconds_run_from_the_first_beginning_on():
     clock.seconds += 1
     grace.begin()
     assert grace.left() == STOP_SECONDS - 1
-    assert grace.for_answers() == STOP_SECONDS - 1 - CLOSING_SECONDS
+    assert grace.for_answers() == STOP_SECONDS - 1 - SHUTDOWN_SECONDS
     clock.seconds += 50
     assert grace.left() == 0
     assert grace.for_answers() > 0, "an answer that is here is heard"

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from miner.engine.engine import Engine
-from miner.engine.pulse import LAUNCH_SECONDS, Pulse
 from miner.engine.threads import WorkPool
+from miner.engine.watchdog import LAUNCH_SECONDS, Pulse
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry import DatasetBuilding, DeviceHanging, DeviceResting, Launched
 from tests.engine.rig import Rig

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from miner.engine.kernel_proof import prove_kernel
+from miner.engine.proof import prove_kernel
 from miner.errors import WrongResult
 from tests.fakes.device import FakeImage, Orders, fake_device, hash_of, job_at, search_source
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from miner.engine.late import LatePolicy
+from miner.engine.engine import LatePolicy
 from tests.fakes.device import job_at
 
 

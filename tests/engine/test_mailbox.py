@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from miner.engine.mailbox import Mailbox
+from miner.engine.job_slot import Mailbox
 from tests.fakes.device import job_at
 
 

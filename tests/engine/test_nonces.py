@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.engine.nonces import NonceAllocator
+from miner.engine.job_slot import NonceAllocator
 from miner.work import Job, NonceSpace
 from tests.fakes.device import job_at
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from miner.engine.pulse import BUILDING_SECONDS
+from miner.engine.watchdog import BUILDING_SECONDS
 from miner.telemetry import DatasetBuilding, DevicePaused, JobTaken, Launched
 from tests.engine.rig import Rig
 from tests.fakes.device import WAIT, Orders, job_at

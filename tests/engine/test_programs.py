@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from miner.codegen.shape import shape_named
+from miner.codegen.launch_shape import shape_named
 from miner.devices.device import filler_source
 from miner.engine.programs import KEPT, Programs, next_program
 from miner.engine.threads import WorkPool

@@ -8,22 +8,13 @@ from random import Random
 import pytest
 
 from miner.devices.device import RESULT_SLOTS
-from miner.engine.mailbox import Mailbox
-from miner.engine.nonces import NonceAllocator
+from miner.engine.job_slot import Mailbox, NonceAllocator
 from miner.engine.programs import program_of
 from miner.engine.search import Search
 from miner.errors import DeviceError, WrongResult
 from miner.telemetry import DeviceFault, Launched, NoncesExhausted, ResultOverflow
 from miner.work import Candidate, NonceSpace
-from tests.fakes.device import (
-    FakeImage,
-    Orders,
-    Ticks,
-    fake_device,
-    hash_of,
-    job_at,
-    search_source,
-)
+from tests.fakes.device import FakeImage, Orders, Ticks, fake_device, hash_of, job_at, search_source
 
 SMALL = NonceSpace(5, 52)
 """4096 nonces."""

@@ -7,13 +7,7 @@ import pytest
 
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.progpow.epoch import Span
-from miner.telemetry import (
-    DatasetBuilding,
-    DeviceFault,
-    DeviceResting,
-    KernelReady,
-    Launched,
-)
+from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, KernelReady, Launched
 from miner.verify import Interrupted
 from tests.engine.rig import Rig
 from tests.fakes.device import TOY, WAIT, Orders, job_at, light_of

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.shape import LaunchShape, shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource
+from miner.codegen.launch_shape import LaunchShape, shape_named
 from miner.devices.device import RESULT_SLOTS, DeviceInfo, Found, Hit, fill
 from miner.errors import BuildFailed, DeviceError, DeviceHung
 from miner.progpow.epoch import Epoch, FixedSizes
@@ -68,9 +68,9 @@ def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
 
 def search_source(
     variant: Variant, period: int, epoch: Epoch, dialect: str, shape: LaunchShape
-) -> Source:
+) -> KernelSource:
     text = _program(period, epoch)
-    return Source(f"{variant.name} {text}", text, "search", dialect, ())
+    return KernelSource(f"{variant.name} {text}", text, "search", dialect, ())
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Orders:
 
     built: list[str] = field(default_factory=list)
     launched: list[tuple[Job, NonceRange]] = field(default_factory=list)
-    fillers: list[Source] = field(default_factory=list)
+    fillers: list[KernelSource] = field(default_factory=list)
     discarded: list[FakeImage] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
@@ -132,7 +132,7 @@ class Orders:
 
 @dataclass
 class FakeImage:
-    source: Source
+    source: KernelSource
     wrong: bool = False
 
 
@@ -185,7 +185,7 @@ class FakeDevice:
         self._thread = threading.get_ident()
         orders.opened += 1
 
-    def build(self, source: Source) -> FakeImage:
+    def build(self, source: KernelSource) -> FakeImage:
         if source.entry == "dataset":
             self.orders.fillers.append(source)
             return FakeImage(source)

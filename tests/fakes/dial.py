@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from miner.errors import ConnectionLost
-from miner.pool.url import PoolUrl
+from miner.net.pool_url import PoolUrl
 
 
 class FakeStream:

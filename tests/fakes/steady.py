@@ -8,7 +8,7 @@ from itertools import pairwise
 from time import monotonic
 
 from miner.devices.device import Device, DeviceInfo, Found, Hit, Image, Pending
-from miner.devices.reference import ReferenceDevice
+from miner.devices.reference.reference_device import ReferenceDevice
 from miner.devices.registry import Listed
 from miner.errors import DeviceError
 from miner.work import Job, NonceRange

@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 
 import atheris
 
-with atheris.instrument_imports(include=["miner.pool.protocols"]):
-    from miner.pool.protocols.table import PROTOCOLS
+with atheris.instrument_imports(include=["miner.stratum"]):
+    from miner.stratum.dialects import PROTOCOLS
 
 from miner.errors import ProtocolError
-from miner.pool.protocols.stratum import Opening
+from miner.stratum.client_side import Opening
 from tests.fakes.variants import KAWPOW
 
 KINDS = list(PROTOCOLS.values())

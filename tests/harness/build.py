@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource
 
 _HERE = Path(__file__).parent
 _OPTIONS = (
@@ -94,7 +94,7 @@ def _address(array: NDArray[np.uint32]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def build(source: Source, folder: Path, command: tuple[str, ...] | None = None) -> Kernel:
+def build(source: KernelSource, folder: Path, command: tuple[str, ...] | None = None) -> Kernel:
     """Compile `source` exactly as it is, under the harness's words for CUDA's built-ins."""
     command = command or compiler()
     assert command
@@ -117,7 +117,7 @@ def build(source: Source, folder: Path, command: tuple[str, ...] | None = None) 
     return Kernel(library)
 
 
-def build_all(sources: list[Source], folder: Path) -> list[Kernel]:
+def build_all(sources: list[KernelSource], folder: Path) -> list[Kernel]:
     """Build several, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda source: build(source, folder), sources))

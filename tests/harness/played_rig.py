@@ -10,10 +10,10 @@ import os
 import struct
 from pathlib import Path
 
-from miner.codegen.source import Source
-from miner.devices import cuda_compiler
+from miner.codegen.kernel_source import KernelSource
 from miner.devices.buildlog import write_build_log
-from miner.devices.nvrtc import Cubin
+from miner.devices.cuda import cuda_compiler
+from miner.devices.cuda.nvrtc import Cubin
 from miner.errors import BuildFailed
 from tests.harness.build import build
 
@@ -32,13 +32,13 @@ class PlayedCompiler:
         self.made: list[tuple[str, str]] = []
         """Titles and targets, in the order of their compilation."""
 
-    def compile(self, source: Source, architecture: str) -> Cubin:
+    def compile(self, source: KernelSource, architecture: str) -> Cubin:
         return Cubin(self._module("PLAYBIN", source, architecture), 64, 0)
 
-    def ptx(self, source: Source, architecture: str) -> bytes:
+    def ptx(self, source: KernelSource, architecture: str) -> bytes:
         return self._module("PLAYPTX", source, architecture.replace("sm_", "compute_"))
 
-    def _module(self, kind: str, source: Source, target: str) -> bytes:
+    def _module(self, kind: str, source: KernelSource, target: str) -> bytes:
         self.made.append((source.title, target))
         folder = Path(os.environ["PLAYED_KERNELS"])
         folder.mkdir(parents=True, exist_ok=True)

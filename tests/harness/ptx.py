@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource
 
 HEAD = """\
 typedef unsigned int u32;
@@ -84,7 +84,7 @@ TYPES = {
 }  # fmt: skip
 
 
-def in_cpp(source: Source, ptx: str) -> Source:
+def in_cpp(source: KernelSource, ptx: str) -> KernelSource:
     """Return `ptx`, which was made of `source`, as a text that `build` takes in its place."""
     head, body = _entry(ptx)
     parameters = re.findall(r"\.param \.(\w+) (\w+)", head)

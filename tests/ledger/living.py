@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from miner.ledger import Filter, Ledger, LedgerReader, Share
+from miner.ledger import Filter, Ledger, LedgerReader, ShareRecord
 from miner.telemetry import CandidateRefuted, Event, ShareAnswered, ShareFound, ShareSent
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
 from tests.fakes.device import Ticks, info_of, job_at
@@ -81,12 +81,12 @@ class Life:
         self.tell(CandidateRefuted(candidate, claim.final_hash))
         return candidate
 
-    def shares(self, wanted: Filter | None = None) -> list[Share]:
+    def shares(self, wanted: Filter | None = None) -> list[ShareRecord]:
         """What the file says after everything was written."""
         self.ledger.flush()
         return LedgerReader(self.path).shares(wanted or Filter(), newest_first=False)
 
-    def one(self) -> Share:
+    def one(self) -> ShareRecord:
         (share,) = self.shares()
         return share
 

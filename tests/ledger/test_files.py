@@ -14,7 +14,7 @@ from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
 from miner.ledger import Filter, LedgerReader
 from miner.ledger.schema import APPLICATION, COLUMNS, MIGRATIONS
-from miner.ledger.share import Share
+from miner.ledger.share_record import ShareRecord
 from tests.ledger.living import Life, asked, assert_sound
 
 DAY = 86400.0
@@ -43,7 +43,7 @@ def test_a_fresh_file_is_marked_logged_ahead_and_its_owners_alone(life: Life) ->
 
 
 def test_columns_and_fields_are_the_same_names() -> None:
-    assert tuple(Share.__dataclass_fields__) == ("id", *COLUMNS)
+    assert tuple(ShareRecord.__dataclass_fields__) == ("id", *COLUMNS)
 
 
 @pytest.mark.parametrize("damage", ["no database", "torn in the middle"])
@@ -408,8 +408,10 @@ def test_a_closed_ledger_is_read_where_nothing_can_be_written(
             return raise_on_use
         return real(address, **options)  # type: ignore[call-overload, no-any-return]
 
-    monkeypatch.setattr("miner.ledger.reader.sqlite3.connect", refuse)
-    monkeypatch.setattr("miner.ledger.reader.sqlite3.OperationalError", sqlite3.DatabaseError)
+    monkeypatch.setattr("miner.ledger.ledger_reader.sqlite3.connect", refuse)
+    monkeypatch.setattr(
+        "miner.ledger.ledger_reader.sqlite3.OperationalError", sqlite3.DatabaseError
+    )
     assert len(LedgerReader(life.path).shares(Filter())) == 1
     assert len(asked_for) == 2
 

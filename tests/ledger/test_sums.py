@@ -196,5 +196,5 @@ def test_the_newest_come_first_unless_one_asks(reader: LedgerReader) -> None:
 def test_more_than_a_page_is_read_in_pages(
     reader: LedgerReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("miner.ledger.reader.PAGE", 2)
+    monkeypatch.setattr("miner.ledger.ledger_reader.PAGE", 2)
     assert [share.id for share in reader.each()] == list(range(1, 8))

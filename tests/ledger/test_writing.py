@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from miner import simulation
+from miner import clock as simulation
+from miner.clock import LoopClock
 from miner.engine.threads import WorkPool
 from miner.ledger import LedgerReader
 from miner.ledger.store import connect
-from miner.simulation import LoopClock
 from miner.telemetry import ShareFound
 from tests.ledger.living import Life, asked, assert_sound
 

@@ -310,8 +310,8 @@ def test_the_list_of_packages_is_whole_and_valid(image: Path, tmp_path: Path) ->
 
 
 LOADED = """
-from miner.devices.cuda_driver import driver
-from miner.devices.nvrtc import nvrtc
+from miner.devices.cuda.cuda_driver import driver
+from miner.devices.cuda.nvrtc import nvrtc
 print(driver().Device(0).name(), "and", nvrtc().name)
 """
 

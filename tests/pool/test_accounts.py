@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from miner.ledger import Ledger, LedgerReader, Share
+from miner.ledger import Ledger, LedgerReader, ShareRecord
 from miner.pool.client import LANDING_SECONDS
 from miner.telemetry import ShareAnswered, ShareFound
 from miner.work import Job
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.protocols.dialogue import answer, notify, solution
 from tests.pool.test_client import FIRST, Bench, running
 from tests.pool.test_new_pools import OTHER_USER
+from tests.stratum.dialogue import answer, notify, solution
 
 
 class Rig:
@@ -43,7 +43,7 @@ class Rig:
             self._answered[id(stream)] = len(requests)
         await settle()
 
-    def lines(self) -> list[Share]:
+    def lines(self) -> list[ShareRecord]:
         for event in self.bench.events:
             self.ledger.event(event)
         for verdict in self.bench.verdicts:

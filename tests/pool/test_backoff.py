@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from miner.pool.backoff import LONGEST, SHORTEST, delays
+from miner.pool.failover import LONGEST, SHORTEST, delays
 
 
 @pytest.mark.parametrize("seed", range(20))

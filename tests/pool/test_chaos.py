@@ -17,19 +17,19 @@ from typing import Any
 
 import pytest
 
-from miner.pool.bundled.chain import Chain
-from miner.pool.bundled.culprit import FaultCommitted
-from miner.pool.bundled.events import ShareJudged
-from miner.pool.bundled.mischief import KINDS, Chaos, Fault
-from miner.pool.bundled.server import PoolServer, ServerEvent
+from miner.clock import LoopClock, SimulatedLoop
+from miner.net.dial import NetworkDial, Stream
+from miner.net.pool_url import PoolUrl
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.pool.protocols.table import PROTOCOLS
-from miner.pool.transport.dial import NetworkDial, Stream
-from miner.pool.url import PoolUrl
-from miner.simulation import LoopClock, SimulatedLoop
+from miner.stratum.chain import Chain
+from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.share_rules import ShareJudged
+from miner.testpool.fault_injector import FaultCommitted
+from miner.testpool.faults import KINDS, Chaos, Fault
+from miner.testpool.pool_server import PoolServer, ServerEvent
 from miner.work import Job, Outcome, Solution, Verdict
-from tests.pool.bundled.ground import KAWPOW, final_of, mix_of, prove, seed_of
+from tests.testpool.ground import KAWPOW, final_of, mix_of, prove, seed_of
 
 SECONDS = 1800.0
 MINERS_PER_DIALECT = 4
@@ -151,7 +151,7 @@ def aftermath() -> tuple[list[Miner], list[ServerEvent], int]:
             for name in PROTOCOLS:
                 miners.extend(Miner(name, n, ports) for n in range(MINERS_PER_DIALECT))
             for miner in miners:
-                group.create_task(miner.run())
+                group.create_task(miner.run.mining())
 
     simulate(half_an_hour())
     return miners, events, dead

@@ -11,18 +11,18 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, MinerError, PoolRefused
+from miner.net.pool_url import PoolUrl, Transport
+from miner.pool.attempt import FIRST_JOB_SECONDS
 from miner.pool.client import ANSWER_WAIT_SECONDS, LANDING_SECONDS, PoolClient
 from miner.pool.connections import Connections
-from miner.pool.departures import FIRST_JOB_SECONDS
-from miner.pool.protocols.events import Message
-from miner.pool.session import IGNORED_SHARES, Reports
-from miner.pool.turns import BAN_SECONDS, RETURN_SECONDS
-from miner.pool.url import PoolUrl, Transport
+from miner.pool.failover import BAN_SECONDS, RETURN_SECONDS
+from miner.stratum.pool_events import Message
+from miner.stratum.session import IGNORED_SHARES, Reports
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.pool.protocols.dialogue import answer, call, line, notify, solution
+from tests.stratum.dialogue import answer, call, line, notify, solution
 
 FIRST = PoolUrl("first.example", 3333, "RWallet.rig1", protocol="kawpow")
 SECOND = PoolUrl("second.example", 3333, "RWallet.rig1", protocol="kawpow")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miner.pool.detection import Detection
+from miner.stratum.dialects import Detection
 
 
 def test_a_named_protocol_is_the_only_one_and_known_to_fit() -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from miner import telemetry
 from miner.errors import Banned, ConnectionLost, EveryPoolRefused, PoolRefused
+from miner.net.pool_url import PoolUrl
 from miner.pool.client import LANDING_SECONDS
-from miner.pool.turns import BAN_SECONDS, RETURN_SECONDS
-from miner.pool.url import PoolUrl
+from miner.pool.failover import BAN_SECONDS, RETURN_SECONDS
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.protocols.dialogue import answer, notify, solution
 from tests.pool.test_client import FIRST, SECOND, Bench, running
+from tests.stratum.dialogue import answer, notify, solution
 
 THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
 

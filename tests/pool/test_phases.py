@@ -9,15 +9,15 @@ from random import Random
 import pytest
 
 from miner.errors import ConnectionLost, MinerError
+from miner.net.dial import NetworkDial
+from miner.net.pool_url import PoolUrl, Transport
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.pool.transport.dial import NetworkDial
-from miner.pool.url import PoolUrl, Transport
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.pool.protocols.dialogue import answer, notify, solution
+from tests.stratum.dialogue import answer, notify, solution
 
 POOL = PoolUrl("pool.example", 3333, "RWallet.rig1", protocol="kawpow")
 SUBSCRIBED, AUTHORIZED = answer(1, [None, "0b8e5b"]), answer(2)

@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 
-from miner import simulation
+from miner import clock as simulation
 from miner.errors import Banned, ConnectionLost, WrongDialect
-from miner.pool.probe import (
+from miner.net.pool_url import PoolUrl, Transport
+from miner.stratum.probing import (
     LINGER_SECONDS,
     PAUSE_SECONDS,
     QUIRKS_LIMIT,
     SILENCE_SECONDS,
     Finding,
-    Question,
+    ProbeRequest,
     Seed,
 )
-from miner.pool.probe import probe as ask
-from miner.pool.url import PoolUrl, Transport
+from miner.stratum.probing import probe as ask
 from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.pool.protocols.dialogue import HEADER, SEED, answer, call, notify
+from tests.stratum.dialogue import HEADER, SEED, answer, call, notify
 
 URL = PoolUrl("pool.example", 3333, "probe", "hunter2")
 LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
@@ -46,7 +46,7 @@ def probe(
     dial = FakeDial()
     dial.ready(url.host, *streams)
     clock = simulation.LoopClock()
-    question = Question(
+    question = ProbeRequest(
         url, KAWPOW, "progpow-miner/0", seconds, protocols, lambda index: bytes.fromhex(seed)
     )
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from miner.errors import ConfigError
-from miner.pool.schemes import (
+from miner.net.pool_url import Transport
+from miner.pool.pool_addresses import (
     AUTO,
     GETWORK,
     NODE,
     PLAIN,
     SCHEMES,
     Scheme,
-    Transport,
     find_scheme,
     known_protocols,
     protocol_of,

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
-from miner.pool.limits import Limits
-from miner.pool.protocols.events import Authorized, JobReceived, Message, PoolEvent, Subscribed
-from miner.pool.protocols.stratum import KEPT_REQUESTS
-from miner.pool.session import FORGOTTEN_SHARES, IGNORED_SHARES, Session
+from miner.net.dial import Timeouts
+from miner.stratum.client_side import KEPT_REQUESTS
+from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
+from miner.stratum.session import FORGOTTEN_SHARES, IGNORED_SHARES, Session
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
-from tests.pool.protocols.dialogue import answer, call, client, notify, solution
+from tests.stratum.dialogue import answer, call, client, notify, solution
 
 
 class Bench:
@@ -120,15 +120,15 @@ async def test_a_share_without_an_answer_is_lost_and_not_sent_again() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
-        await bench.clock.advance(Limits().answer / 2)
+        await bench.clock.advance(Timeouts().answer / 2)
         bench.session.submit(solution(job, job.nonces.first + 1))
-        await bench.clock.advance(Limits().answer / 2 - 1)
+        await bench.clock.advance(Timeouts().answer / 2 - 1)
         assert bench.verdicts == []
         await bench.clock.advance(1)
         assert [v.outcome for v in bench.verdicts] == [Outcome.LOST]
         assert bench.verdicts[0].text == "no answer within 30 s"
         bench.stream.feed(answer(bench.submits()[0]["id"]))
-        await bench.clock.advance(Limits().answer / 2)
+        await bench.clock.advance(Timeouts().answer / 2)
         assert bench.outcomes() == [Outcome.LOST] * 2
         assert len(bench.submits()) == 2
         assert bench.ended is None
@@ -179,7 +179,7 @@ async def test_only_so_many_headers_are_remembered() -> None:
 
 async def test_no_handshake() -> None:
     async with running() as bench:
-        await bench.clock.advance(Limits().login)
+        await bench.clock.advance(Timeouts().login)
         assert isinstance(bench.ended, ConnectionLost)
         assert str(bench.ended) == "no answer to our first request within 30 s"
         assert bench.stream.closed
@@ -188,23 +188,23 @@ async def test_no_handshake() -> None:
 async def test_no_authorisation() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]))
-        await bench.clock.advance(Limits().login)
+        await bench.clock.advance(Timeouts().login)
         assert str(bench.ended) == "no answer to the login within 30 s"
 
 
 async def test_no_answer_to_extranonce_subscribe_is_needed() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
-        await bench.clock.advance(Limits().login + 1)
+        await bench.clock.advance(Timeouts().login + 1)
         assert bench.ended is None
 
 
 async def test_no_new_job() -> None:
     async with running() as bench:
         await bench.login()
-        await bench.clock.advance(Limits().silence - 1)
+        await bench.clock.advance(Timeouts().silence - 1)
         bench.stream.feed(notify())
-        await bench.clock.advance(Limits().silence - 1)
+        await bench.clock.advance(Timeouts().silence - 1)
         bench.stream.feed(call("client.show_message", "still here"))
         await settle()
         assert bench.ended is None
@@ -368,7 +368,7 @@ async def test_a_pool_that_is_mute_to_three_shares_is_taken_for_dead() -> None:
         job = await bench.login()
         for number in range(3):
             bench.session.submit(solution(job, job.nonces.first + number))
-        await bench.clock.advance(Limits().answer)
+        await bench.clock.advance(Timeouts().answer)
         assert isinstance(bench.ended, ConnectionLost)
         assert "mute" in str(bench.ended)
         assert bench.outcomes() == [Outcome.LOST] * 3
@@ -378,7 +378,7 @@ async def unanswered(bench: Bench, job: Job, numbers: range) -> None:
     """Send a share that gets no answer for each of `numbers`, while other words come."""
     for number in numbers:
         bench.session.submit(solution(job, job.nonces.first + number))
-        await bench.clock.advance(Limits().answer)
+        await bench.clock.advance(Timeouts().answer)
         bench.stream.feed(notify())
         await settle()
 

@@ -6,10 +6,9 @@ from random import Random
 
 import pytest
 
-from miner.pool.backoff import LONGEST
-from miner.pool.detection import Detection
-from miner.pool.turns import BAN_SECONDS, TRIES, Turns
-from miner.pool.url import PoolUrl
+from miner.net.pool_url import PoolUrl
+from miner.pool.failover import BAN_SECONDS, LONGEST, TRIES, Turns
+from miner.stratum.dialects import Detection
 from tests.fakes.clock import FakeClock
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ConfigError, UsageError
-from miner.pool.url import PoolUrl, Transport, parse_pool_url
+from miner.net.pool_url import PoolUrl, Transport
+from miner.pool.pool_addresses import parse_pool_url
 
 
 @pytest.mark.parametrize(

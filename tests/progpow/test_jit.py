@@ -111,7 +111,7 @@ def test_a_users_own_folder_is_taken_and_an_inherited_one_not_nested(tmp_path: P
 
 def test_rendering_a_kernel_needs_no_numba(tmp_path: Path) -> None:
     code = (
-        "import sys; import miner.codegen.search, miner.codegen.dataset, miner.catalog; "
+        "import sys; import miner.codegen.kernel_source, miner.catalog; "
         "heavy = {'numba', 'llvmlite', 'numpy', 'pyopencl', 'pydantic', 'aiohttp'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

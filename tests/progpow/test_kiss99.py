@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.progpow.kiss99 import FNV_BASIS, Kiss99, fnv1a
+from miner.progpow.program import FNV_BASIS, Kiss99, fnv1a
 from tests.progpow.published import PRIMITIVES
 
 WORD = st.integers(0, 2**32 - 1)

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from miner.catalog import variants
 from miner.progpow.hashing import encode
-from miner.progpow.kiss99 import Kiss99
-from miner.progpow.program import MERGES, CacheRead, DagMerge, Math, merge_of, program
+from miner.progpow.program import MERGES, CacheRead, DagMerge, Kiss99, Math, merge_of, program
 from miner.progpow.variant import DAG_LOADS, MATH_OPERATIONS
 from tests.progpow.published import PRIMITIVES
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from miner.sensors.energy import EnergyMeter
+from miner.sensors.sysfs import EnergyMeter
 
 
 def test_power_is_what_was_used_between_two_looks() -> None:

@@ -10,7 +10,7 @@ import pynvml  # type: ignore[import-untyped]
 
 from miner.devices.selection import COOLING
 from miner.sensors.heat import HeatLimits
-from miner.sensors.watch import LONGEST
+from miner.sensors.sensors import LONGEST
 from miner.settings.model import DeviceSettings
 
 PAGE = (Path(__file__).parents[2] / "docs/sensors.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from miner.engine.threads import WorkPool
 from miner.sensors.heat import HeatGuard, HeatLimits
-from miner.sensors.watch import LONGEST, keep_reading
+from miner.sensors.sensors import LONGEST, keep_reading
 from miner.telemetry import Event, Reading, SensorsRead
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.sensors import FakeSensors

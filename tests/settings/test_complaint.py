@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from miner.settings import Settings, examine
-from miner.settings.complaint import complaints
-from miner.settings.keys import Key, all_keys, all_tables
+from miner.settings.key_table import Key, all_keys, all_tables
+from miner.settings.messages import complaints
 from miner.settings.sources import Gathered
 from tests.settings.test_sources import file_with, samples
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.settings.document import toml_value
-from miner.settings.lines import Place, key_lines
+from miner.settings.toml_lines import Place, key_lines
+from miner.settings.toml_text import toml_value
 
 TEXT = '''\
 # a comment with [brackets] and = signs

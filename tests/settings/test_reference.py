@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from miner.settings import Settings, examine, load
-from miner.settings.keys import all_keys, all_tables, kind_of
+from miner.settings.key_table import all_keys, all_tables, kind_of
 from miner.settings.model import PLACEHOLDER
-from miner.settings.reference import new_file, page, schema
+from miner.settings.settings_page import new_file, page, schema
 
 CHECKOUT = Path(__file__).parents[2]
 SETTABLE = re.compile(r"^#([a-z_]+ = .*)$", re.MULTILINE)

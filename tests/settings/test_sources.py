@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from miner.cli.mining import CONFIG_VARIABLE, mine
-from miner.cli.pools import COOKIE_VARIABLE, PASSWORD_VARIABLE
+from miner.cli.mine import CONFIG_VARIABLE, mine
 from miner.errors import ConfigError
+from miner.run.resolve import COOKIE_VARIABLE, PASSWORD_VARIABLE
 from miner.settings import Loaded, Settings, load
 from miner.settings import environment as of_environment
-from miner.settings.document import header, tables, toml_value
 from miner.settings.environment import OTHER_VARIABLES, variable_of
-from miner.settings.keys import FLAGS, Key, all_keys
+from miner.settings.key_table import FLAGS, Key, all_keys
+from miner.settings.toml_text import header, tables, toml_value
 from tests.settings.values import SETTINGS
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'

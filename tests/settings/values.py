@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from miner.codegen.shape import SHAPES
+from miner.codegen.launch_shape import SHAPES
 from miner.settings.model import PLACEHOLDER
 
 WORDS = st.text(

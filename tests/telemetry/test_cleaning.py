@@ -21,7 +21,7 @@ from miner.telemetry import (
     ShareFound,
     ShareSent,
 )
-from miner.telemetry.cleaning import cleaned, shown
+from miner.telemetry.redact_events import cleaned, shown
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
 from tests.fakes.device import job_at
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from miner.telemetry.energy import LONGEST, Drawn
+from miner.telemetry.device_fold import LONGEST, Drawn
 
 
 def test_the_mean_is_that_of_the_time_and_not_of_the_readings() -> None:

@@ -11,10 +11,10 @@ from miner.telemetry import (
     DeviceHanging,
     DevicePaused,
     DeviceResting,
-    Entry,
     Event,
     JobTaken,
     Journal,
+    JournalEntry,
     Level,
     PoolConnecting,
     PoolLost,
@@ -131,14 +131,14 @@ def test_only_the_newest_are_kept_and_numbers_have_no_gaps(journal: Journal) -> 
 
 
 def test_subscribers_hear_until_they_leave_even_while_they_are_told(journal: Journal) -> None:
-    heard: list[Entry] = []
+    heard: list[JournalEntry] = []
 
-    def once(entry: Entry) -> None:
+    def once(entry: JournalEntry) -> None:
         heard.append(entry)
         leave()
 
     leave = journal.subscribe(once)
-    stays: list[Entry] = []
+    stays: list[JournalEntry] = []
     journal.subscribe(stays.append)
     journal.say("test", "one")
     journal.say("test", "two")

@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.search import search_source
-from miner.codegen.shape import shape_named
-from miner.codegen.source import Source
+from miner.codegen.kernel_source import KernelSource, search_source
+from miner.codegen.launch_shape import shape_named
+from miner.devices.cuda.nvrtc import Cubin
 from miner.devices.device import Device, Image
 from miner.devices.device import fill as device_fill
-from miner.devices.nvrtc import Cubin
+from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.registry import find_devices
-from miner.devices.selftest import EVERY_NONCE, selftest
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed, DeviceError, OutOfMemory
@@ -199,7 +198,7 @@ def test_a_program_that_was_compiled_wrongly_once_does_not_stay(
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     compile_ = COMPILER.compile
 
-    def spoiled(source: Source, architecture: str) -> Cubin:
+    def spoiled(source: KernelSource, architecture: str) -> Cubin:
         prime = "0x01000193u"
         assert prime in source.text
         broken = source.text.replace(prime, "0x01000195u") if source.entry == entry else source.text

@@ -1,0 +1,97 @@
+"""The command `pool`: serve the test pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from miner.cli.options import write
+
+if TYPE_CHECKING:
+    from miner.run.pool_process import PoolOptions
+
+POOL_OPTIONS = [
+    click.option("--variant", "-a", default="kawpow", show_default=True, metavar="NAME|FILE"),
+    click.option("--height", type=click.IntRange(0), default=1000, show_default=True),
+    click.option(
+        "--difficulty", type=float, default=0.00025, show_default=True,
+        help="Of a share; 1 is about 4.3 G hashes.",
+    ),
+    click.option(
+        "--block-difficulty", type=float, help="Of a block (default: 256 times a share's)."
+    ),
+    click.option("--block-time", type=float, help="Seconds after which the height advances."),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Of the headers and of chaos."
+    ),
+    click.option(
+        "--protocol", metavar="NAME",
+        help="Speak it alone: kawpow, ethproxy, ethstratum, ethstratum2, sero or zano.",
+    ),
+    click.option(
+        "--chaos", type=float, is_flag=False, flag_value=6.0, metavar="[RATE]",
+        help="Misbehave at random, so many times a minute and client (6).",
+    ),
+    click.option(
+        "--script", type=click.Path(path_type=Path), metavar="FILE",
+        help="Misbehave as a TOML file says.",
+    ),
+]  # fmt: skip
+
+
+def with_pool_options(function: Any) -> Any:
+    """Give a command the options of the test pool."""
+    for option in reversed(POOL_OPTIONS):
+        function = option(function)
+    return function
+
+
+def pool_options(
+    variant: str,
+    height: int,
+    difficulty: float,
+    block_difficulty: float | None,
+    block_time: float | None,
+    seed: int,
+    protocol: str | None,
+    chaos: float | None,
+    script: Path | None,
+) -> PoolOptions:
+    """Return the options of the test pool, checked; raises `UsageError`."""
+    from miner.errors import BadValue
+    from miner.run.pool_process import PoolOptions
+    from miner.stratum.difficulty import DIFF1_KAWPOW
+    from miner.testpool.faults import Chaos, load_script
+    from miner.verify import chosen_variant
+
+    for name, value in (("difficulty", difficulty), ("block difficulty", block_difficulty)):
+        if value is not None and not 0 < value < 1e12:
+            raise BadValue(name, f"{value} is not between 0 and 1e12")
+    numbers = chosen_variant(variant)
+    numbers.epoch_at(height)
+    if chaos is not None and script is not None:
+        raise click.UsageError("--chaos and --script exclude each other; give one of them")
+    mischief = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
+    return PoolOptions(
+        numbers, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
+        protocol=protocol, mischief=mischief,
+    )  # fmt: skip
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:3333", show_default=True, metavar="HOST:PORT")
+@with_pool_options
+def pool(listen: str, **options: Any) -> None:
+    """Serve a pool on loopback that proves every share."""
+    import asyncio
+    from dataclasses import replace
+
+    from miner.run.pool_process import serve_pool
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise click.UsageError(f"--listen: {listen!r} is not HOST:PORT")
+    wanted = replace(pool_options(**options), host=host.strip("[]"), port=int(port))
+    asyncio.run(serve_pool(wanted, write))

@@ -1,0 +1,160 @@
+"""The command `probe`: which dialect a pool speaks, and what it asks for."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from miner.catalog import Coin
+    from miner.net.pool_url import PoolUrl
+    from miner.progpow.variant import Variant
+    from miner.stratum.probing import Finding
+
+NOBODY = "probe"
+"""Who logs in where no user is named."""
+
+
+@click.command()
+@click.argument("url")
+@click.option("-u", "--user", help="Wallet or WALLET.worker (default: probe).")
+@click.option("-p", "--pass", "--password", "password", help="Default: x.")
+@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE",
+              help="For the epochs (default: kawpow).")  # fmt: skip
+@click.option("--coin", metavar="SYMBOL", help="Coin, which knows its variant and protocol.")
+@click.option("--protocol", metavar="NAME", help="Try this one alone; auto: all of them.")
+@click.option("--seconds", type=click.FloatRange(1, 600), default=20, show_default=True,
+              help="To listen at most.")  # fmt: skip
+@click.option("--tls-insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--tls-ca-file", metavar="FILE", help="Certificates to trust besides the system's.")
+@click.option("--tls-fingerprint", metavar="HEX", help="SHA-256 of the only certificate accepted.")
+@click.option("--proxy", metavar="URL", help="socks5://[user:password@]host:port to go through.")
+@click.option("--json", "as_json", is_flag=True, help="An object.")
+def probe(
+    url: str,
+    user: str | None,
+    password: str | None,
+    variant: str | None,
+    coin: str | None,
+    protocol: str | None,
+    seconds: float,
+    tls_insecure: bool,
+    tls_ca_file: str | None,
+    tls_fingerprint: str | None,
+    proxy: str | None,
+    as_json: bool,
+) -> None:
+    """Ask the pool at URL what it speaks and wants, and leave."""
+    import asyncio
+    from dataclasses import replace
+
+    from miner.catalog import find_coin
+    from miner.clock import SystemClock
+    from miner.net.dial import NetworkDial
+    from miner.net.socks import parse_proxy
+    from miner.net.tls import parse_fingerprint
+    from miner.progpow.keccak import seed_hash
+    from miner.run.mining import AGENT
+    from miner.stratum.dialects import PROTOCOLS
+    from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+    from miner.stratum.probing import ProbeRequest
+    from miner.stratum.probing import probe as ask
+    from miner.verify import chosen_variant
+
+    if math.isnan(seconds):
+        raise click.UsageError("--seconds: nan is not a number of seconds")
+    if variant and coin:
+        raise click.UsageError("-a and --coin exclude each other; give one of them")
+    mined = find_coin(coin) if coin else None
+    numbers = chosen_variant(mined.variant if mined else variant or "kawpow")
+    address, spoken = _address(url, user, password, protocol, mined)
+    if tls_fingerprint and not address.transport.has_tls:
+        raise click.UsageError(f"--tls-fingerprint: {address.label} is reached without TLS")
+    if proxy:
+        parse_proxy(proxy)
+    address = replace(
+        address,
+        tls_insecure=tls_insecure,
+        ca_file=tls_ca_file,
+        tls_fingerprint=parse_fingerprint(tls_fingerprint) if tls_fingerprint else None,
+        proxy=proxy,
+    )
+    notes = []
+    if not address.user:
+        address = replace(address, user=NOBODY)
+        notes.append(f'no user is named: logged in as "{NOBODY}"')
+    if not variant and not mined:
+        notes.append("no variant is named: epochs are kawpow's")
+    diff1 = {"ff": DIFF1_KAWPOW, "ffff": DIFF1_FFFF, None: None}[
+        mined.difficulty_one if mined else None
+    ]
+    question = ProbeRequest(
+        address, numbers, AGENT, seconds,
+        [spoken] if spoken else list(PROTOCOLS), seed_hash, diff1,
+    )  # fmt: skip
+    finding = asyncio.run(ask(question, NetworkDial(), SystemClock()))
+    if as_json:
+        click.echo(json.dumps(_finding_object(finding, notes, numbers), indent=2))
+    else:
+        _print_finding(finding, notes, numbers)
+
+
+def _address(
+    text: str, user: str | None, password: str | None, protocol: str | None, coin: Coin | None
+) -> tuple[PoolUrl, str | None]:
+    """Return where to ask, and the protocol that is named; raises `ConfigError`."""
+    from miner.errors import ConfigError
+    from miner.net.pool_url import DEFAULT_PASSWORD
+    from miner.pool.pool_addresses import Scheme, parse_pool_url, protocol_of
+    from miner.run.resolve import PASSWORD_VARIABLE
+
+    fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
+    url = parse_pool_url(text, user, password, fallback=fallback)
+    if url.transport.is_http:
+        raise ConfigError(
+            f"{url.label}: only pools are probed, and this is a node's address; write "
+            "stratum+tcp://host:port"
+        )
+    scheme = Scheme(url.protocol, url.transport)
+    return url, protocol_of(protocol, scheme, coin.protocol if coin else None)
+
+
+def _finding_object(finding: Finding, notes: list[str], variant: Variant) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        **asdict(finding), "seed": finding.seed.value, "variant": variant.name, "notes": notes,
+    }  # fmt: skip
+
+
+def _print_finding(finding: Finding, notes: list[str], variant: Variant) -> None:
+    unknown = "not told"
+    rows = [("pool", finding.url)]
+    rows += [("tls", finding.tls or "none")]
+    rows += [("not", f"{name}: {reason}") for name, reason in finding.misfits.items()]
+    rows += [("speaks", f"{finding.title} (--protocol {finding.protocol})")]
+    if finding.latency_ms is not None:
+        rows += [("answer", f"after {finding.latency_ms:g} ms")]
+    login = {True: "accepted", None: "not answered"}
+    rows += [("login", login.get(finding.accepted, f"refused: {finding.refusal}"))]
+    nonces = unknown
+    if finding.free_bits is not None:
+        nonces = f"extranonce of {finding.extranonce_bytes} bytes, {finding.free_bits} bits free"
+    rows += [("nonces", nonces)]
+    share = unknown
+    if finding.expected_hashes is not None:
+        share = f"{finding.expected_hashes:.4g} hashes expected"
+    rows += [("share", share)]
+    block = unknown
+    if finding.height is not None:
+        block = f"height {finding.height}, epoch {finding.epoch} of {variant.name}"
+    rows += [("block", block)]
+    rows += [("seed", {"absent": unknown}.get(finding.seed.value, finding.seed.value))]
+    rows += [("quirk", text) for text in finding.quirks]
+    rows += [("note", text) for text in notes]
+    for key, text in rows:
+        click.echo(f"{key:<8} {text}")

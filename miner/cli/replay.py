@@ -1,0 +1,60 @@
+"""The command `replay`: the sessions of a recording, replayed and compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from miner.recordings.replayer import Replayed
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE",
+              help="Instead of the recorded name, for a variant of your own.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+def replay(file: Path, variant: str | None, as_json: bool) -> None:
+    """Hold the recorded sessions of FILE again and compare every byte."""
+    from miner.errors import CheckFailed
+    from miner.recordings.reader import load_recording
+    from miner.recordings.replayer import replay as hold
+    from miner.verify import chosen_variant
+
+    results = hold(load_recording(file), lambda name: chosen_variant(variant or name))
+    if as_json:
+        click.echo(json.dumps([_as_object(result) for result in results], indent=2))
+    for result in results if not as_json else ():
+        _print_replayed(result)
+    different = sum(result.difference is not None for result in results)
+    if different:
+        raise CheckFailed(
+            f"{different} of {len(results)} connections in {file} would say something else now"
+        )
+
+
+def _print_replayed(result: Replayed) -> None:
+    shares = ", ".join(f"{count} {kind.value}" for kind, count in result.shares.items())
+    click.echo(f"connection {result.connection}: {result.url}, {result.protocol}")
+    click.echo(f"  jobs    {result.jobs}")
+    click.echo(f"  shares  {shares or 'none'}")
+    for text in result.messages:
+        click.echo(f"  note    {text}")
+    click.echo(f"  ended   {result.ended}")
+    click.echo(f"  {'same bytes' if result.difference is None else result.difference}")
+
+
+def _as_object(result: Replayed) -> dict[str, Any]:
+    return {
+        "connection": result.connection,
+        "url": result.url,
+        "protocol": result.protocol,
+        "jobs": result.jobs,
+        "shares": {kind.value: count for kind, count in result.shares.items()},
+        "messages": result.messages,
+        "ended": result.ended,
+        "difference": result.difference,
+    }

@@ -1,0 +1,42 @@
+"""The command `variants`: the variants of ProgPoW that are known."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from miner.progpow.variant import Variant
+
+
+@click.command("variants")
+@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+def variants_command(as_json: bool) -> None:
+    """List the variants of ProgPoW that are known."""
+    from miner.catalog import variants
+
+    rows = variants().values()
+    if as_json:
+        click.echo(json.dumps([_describe(v) for v in rows], indent=2))
+        return
+    for v in rows:
+        click.echo(f"{v.name:<15} {v.title}")
+        click.echo(f"{'':<15} also: {', '.join(v.aliases)}")
+
+
+def _describe(v: Variant) -> dict[str, Any]:
+    return {
+        "name": v.name,
+        "title": v.title,
+        "aliases": list(v.aliases),
+        "period": v.period,
+        "registers": v.registers,
+        "cache_reads": v.cache_reads,
+        "math_operations": v.math_operations,
+        "dag_loops": v.dag_loops,
+        "parents": v.parents,
+        "epoch_lengths": [s.length for s in v.spans],
+        "sources": list(v.sources),
+    }

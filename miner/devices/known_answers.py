@@ -1,0 +1,108 @@
+"""A device held against a variant's known answers, on datasets of a few hundred KiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from miner.codegen.kernel_source import KernelSource, search_source
+from miner.devices.device import Device, Image, Kernel, filler_source
+from miner.errors import MinerError, WrongResult
+from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Hasher, Light
+from miner.progpow.light import dataset_nodes, light_cache
+from miner.progpow.variant import KnownAnswer, Variant
+from miner.work import Job, NonceRange, NonceSpace
+
+EVERY_NONCE = 2**256 - 1
+"""A target that every nonce meets."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelftestResult:
+    """What a device made of a variant; `problem` is None when all was right."""
+
+    device: str
+    variant: str
+    checked: int
+    problem: str | None = None
+
+
+def selftest(device: Device, variant: Variant, answers: int | None = None) -> SelftestResult:
+    """Run the first `answers` known answers (None: all) of `variant` on an open device."""
+    checked = 0
+    ready: Epoch | None = None
+    try:
+        for answer in variant.known_answers[:answers]:
+            toy = variant.with_sizes(answer.sizes)
+            epoch = toy.epoch_at(answer.height)
+            if epoch != ready:
+                light = Light.of(epoch, light_cache(epoch))
+                _dataset(device, light)
+                ready = epoch
+            _known_answer(device, toy, light, answer)
+            checked += 1
+    except MinerError as error:
+        return SelftestResult(device.info.name, variant.name, checked, str(error))
+    return SelftestResult(device.info.name, variant.name, checked)
+
+
+@contextmanager
+def _believed(device: Device, source: KernelSource) -> Iterator[Image]:
+    """Give the compiled `source`; where what it does is wrong, it is not kept."""
+    image = device.build(source)
+    try:
+        yield image
+    except WrongResult:
+        device.discard(image)
+        raise
+
+
+def _dataset(device: Device, light: Light) -> None:
+    epoch = light.epoch
+    with _believed(device, filler_source(device, epoch)) as filler:
+        for _ in device.generate(epoch, light.cache, filler):
+            pass
+        for first, count in ((0, 256), (epoch.nodes - 64, 64)):
+            got = device.read_nodes(first, count)
+            if not np.array_equal(got, dataset_nodes(epoch, light.cache, first, count)):
+                raise WrongResult(f"dataset nodes {first} to {first + count - 1} are wrong")
+
+
+def _known_answer(device: Device, toy: Variant, light: Light, answer: KnownAnswer) -> None:
+    period = toy.period_at(answer.height)
+    source = search_source(toy, period, light.epoch, device.dialect, device.shape)
+    with _believed(device, source) as image:
+        _holds(device, device.load(image), toy, light, answer)
+
+
+def _holds(device: Device, kernel: Kernel, toy: Variant, light: Light, answer: KnownAnswer) -> None:
+    count = device.round_up(1)
+    first = min(answer.nonce, 2**64 - count)
+    job = Job(
+        0, "known answer", toy, answer.header_hash, answer.height, light.epoch, EVERY_NONCE,
+        NonceSpace(),
+    )  # fmt: skip
+    found = device.launch(kernel, job, NonceRange(first, count)).wait()
+    where = f"height {answer.height}, nonce {answer.nonce:016x}"
+    if found.total != count:
+        raise WrongResult(f"{where}: {found.total} of {count} nonces came back")
+    by_nonce = {hit.nonce: hit for hit in found.hits}
+    hit = by_nonce.get(answer.nonce)
+    if hit is None:
+        raise WrongResult(f"{where}: the nonce did not come back")
+    words = np.frombuffer(answer.final_hash[:8] + answer.mix_hash[:4], "<u4").tolist()
+    if [*hit.final_words, hit.mix_word] != words:
+        raise WrongResult(
+            f"{where}: final hash starts with words {hit.final_words[0]:08x} "
+            f"{hit.final_words[1]:08x}, not {words[0]:08x} {words[1]:08x}"
+        )
+    hasher = Hasher.of(toy, toy.period_at(answer.height), light)
+    for nonce in (first, first + count - 1):
+        digest = hasher.hash(answer.header_hash, nonce)
+        wanted = tuple(np.frombuffer(digest.final_hash[:8], "<u4").tolist())
+        if by_nonce[nonce].final_words != wanted:
+            raise WrongResult(f"height {answer.height}, nonce {nonce:016x}: wrong final hash")

@@ -1,0 +1,1 @@
+"""The reference backend: the algorithm on the CPU, slow and exact."""

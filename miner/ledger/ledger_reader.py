@@ -1,0 +1,193 @@
+"""The ledger's file, as those who ask see it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from urllib.parse import quote
+
+from miner.devices.selection import is_called
+from miner.errors import BadValue, ConfigError
+from miner.ledger.schema import COLUMNS, HARDWARE, OLD_OUTCOMES, UNANSWERED, check
+from miner.ledger.share_record import GROUPS, Filter, RunOfShares, ShareRecord, Sum
+from miner.work import Outcome
+
+BUSY_SECONDS = 5.0
+"""How long a writer is waited for; with a write-ahead log nobody waits."""
+
+PAGE = 1000
+"""Shares that are read at a time: a reader that dawdles does not hold the log's end."""
+
+_EVERYTHING = Filter()
+_OLD = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in OLD_OUTCOMES.items())
+_OUTCOME = f"coalesce(CASE outcome {_OLD} ELSE outcome END, '{UNANSWERED}')"
+"""A word that nobody here knows stays as it is: what it means is not ours to say."""
+_NAMES = {"outcome": _OUTCOME} | {
+    name: f"strftime('{form}', found_at, 'unixepoch')"
+    for name, form in (("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H"))
+}
+_SHARE = ", ".join(("id", *(_NAMES.get(name, name) for name in COLUMNS)))
+_SUMS = f"""
+    count(*),
+    sum(verified_at IS NOT NULL AND {_OUTCOME} <> '{HARDWARE}'),
+    sum({_OUTCOME} = '{Outcome.ACCEPTED.value}'),
+    sum({_OUTCOME} = '{Outcome.ACCEPTED.value}' AND is_block),
+    total(CASE WHEN {_OUTCOME} = '{Outcome.ACCEPTED.value}' THEN difficulty_asked END),
+    max(CASE WHEN {_OUTCOME} <> '{HARDWARE}' THEN difficulty_reached END),
+    avg(CASE WHEN {_OUTCOME} <> '{Outcome.LOST.value}' THEN answered_at - sent_at END),
+    min(found_at),
+    max(found_at)
+"""
+
+
+class LedgerReader:
+    """Reads the file `path`, also while miners write to it; each call opens it for itself.
+
+    Every method raises `ConfigError` where there is no ledger, or none that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def shares(
+        self, filter: Filter = _EVERYTHING, limit: int | None = None, newest_first: bool = True
+    ) -> list[ShareRecord]:
+        """Return at most `limit` shares (None: all)."""
+        with self._open() as connection:
+            where, values = _where(connection, filter)
+            order = f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT ?"
+            values.append(-1 if limit is None else limit)
+            rows = connection.execute(f"SELECT {_SHARE} FROM shares {where} {order}", values)
+            return [_share(row) for row in rows]
+
+    def each(self, filter: Filter = _EVERYTHING) -> Iterator[ShareRecord]:
+        """Yield all shares, the oldest first; there may be more than fit into memory."""
+        last = 0
+        while True:
+            with self._open() as connection:
+                where, values = _where(connection, filter, "id > ?", last)
+                order = "ORDER BY id LIMIT ?"
+                rows = connection.execute(
+                    f"SELECT {_SHARE} FROM shares {where} {order}", [*values, PAGE]
+                ).fetchall()
+            yield from (_share(row) for row in rows)
+            if len(rows) < PAGE:
+                return
+            last = rows[-1][0]
+
+    def best(self, count: int, filter: Filter = _EVERYTHING) -> list[ShareRecord]:
+        """Return the `count` shares that reached most, the refuted ones apart."""
+        with self._open() as connection:
+            where, values = _where(connection, filter, f"{_OUTCOME} <> ?", HARDWARE)
+            order = "ORDER BY difficulty_reached DESC, id LIMIT ?"
+            rows = connection.execute(
+                f"SELECT {_SHARE} FROM shares {where} {order}", [*values, count]
+            )
+            return [_share(row) for row in rows]
+
+    def sums(
+        self, filter: Filter = _EVERYTHING, by: Sequence[str] = ("device", "pool", "outcome")
+    ) -> list[Sum]:
+        """Return a sum for each combination of the names `by` that occurs, in their order.
+
+        Raises `BadValue` for a name that is not in `GROUPS`.
+        """
+        for name in by:
+            if name not in GROUPS:
+                raise BadValue("by", f"{name!r} is none of {', '.join(GROUPS)}")
+        wanted = [_NAMES.get(name, name) for name in by]
+        with self._open() as connection:
+            where, values = _where(connection, filter)
+            groups = ", ".join(str(n + 1) for n in range(len(wanted)))
+            by_them = f"GROUP BY {groups} ORDER BY {groups}" if wanted else "HAVING count(*)"
+            rows = connection.execute(
+                f"SELECT {', '.join([*wanted, _SUMS])} FROM shares {where} {by_them}", values
+            )
+            return [Sum(tuple(row[: len(by)]), *row[len(by) :]) for row in rows]
+
+    def runs(self) -> list[RunOfShares]:
+        """Return the runs, the newest first."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT id, started, version, rig, "
+                "(SELECT count(*) FROM shares WHERE run = runs.id) "
+                "FROM runs ORDER BY started DESC, id DESC"
+            )
+            return [RunOfShares(*row) for row in rows]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        if not self.path.is_file():
+            raise ConfigError(f"{self.path}: there is no share ledger yet; mining begins one")
+        try:
+            with closing(_connect(self.path)) as connection:
+                if check(connection, str(self.path)) == 0:
+                    raise ConfigError(f"{self.path}: the share ledger is still empty")
+                yield connection
+        except sqlite3.Error as error:
+            raise ConfigError(f"{self.path}: the share ledger cannot be read: {error}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        connection.close()
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        # Nobody writes, and the folder does not let us keep a log's index: read it as it lies.
+        return sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _where(
+    connection: sqlite3.Connection, filter: Filter, *others: str | int
+) -> tuple[str, list[str | int | float]]:
+    """Return the condition and its values; `others` is one more condition with its value."""
+    parts: list[str] = []
+    values: list[str | int | float] = []
+
+    def also(part: str, *of: str | int | float) -> None:
+        parts.append(part)
+        values.extend(of)
+
+    if filter.run == "last":
+        newest = "SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT 1"
+        row = connection.execute(newest).fetchone()
+        also("run = ?", row[0] if row else "")
+    elif filter.run is not None:
+        also("substr(run, 1, length(?)) = ?", filter.run, filter.run)
+    if filter.device is not None:
+        called = lru_cache(partial(is_called, filter.device))
+        connection.create_function("is_wanted", 3, called, deterministic=True)
+        also("is_wanted(device, pci, uuid)")
+    if filter.pool is not None:
+        also("instr(lower(pool), lower(?))", filter.pool)
+    if filter.algorithm is not None:
+        also("lower(algorithm) = lower(?)", filter.algorithm)
+    if filter.outcome:
+        also(f"{_OUTCOME} IN ({', '.join('?' * len(filter.outcome))})", *filter.outcome)
+    if filter.since is not None:
+        also("found_at >= ?", filter.since)
+    if filter.until is not None:
+        also("found_at < ?", filter.until)
+    if filter.blocks:
+        also(f"is_block AND {_OUTCOME} <> ?", HARDWARE)
+    if others:
+        also(str(others[0]), *others[1:])
+    return (f"WHERE {' AND '.join(parts)}" if parts else "", values)
+
+
+def _share(row: tuple[object, ...]) -> ShareRecord:
+    values = dict(zip(("id", *COLUMNS), row, strict=True))
+    values["is_block"] = bool(values["is_block"])
+    return ShareRecord(**values)  # type: ignore[arg-type]

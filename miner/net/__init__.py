@@ -1,0 +1,1 @@
+"""TCP, TLS, proxies, addresses: how a connection is made."""

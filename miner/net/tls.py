@@ -1,0 +1,81 @@
+"""How the certificate of a pool is checked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+
+from miner.errors import ConfigError, PoolRefused
+from miner.net.pool_url import PoolUrl, Transport
+
+FOR_ANOTHER_HOST = frozenset({62, 64})
+"""OpenSSL's numbers (X509_V_ERR_*) for a name and for an IP address that does not match."""
+
+
+def tls_context(url: PoolUrl) -> ssl.SSLContext:
+    """Return how `url` wants its peer checked; raises `ConfigError` for an unusable CA file.
+
+    Where a fingerprint is pinned, nothing else is checked, and `check_fingerprint` must be called
+    before the first byte is sent.
+    """
+    context = ssl.create_default_context()
+    if url.ca_file is not None:
+        try:
+            context.load_verify_locations(url.ca_file)
+        except OSError as error:
+            # OpenSSL's own words name a line of its source.
+            no_pem = isinstance(error, ssl.SSLError) or not error.strerror
+            reason = "holds no certificate in PEM" if no_pem else error.strerror
+            raise ConfigError(f"CA file {url.ca_file}: {reason}") from error
+    if url.transport is Transport.TLS12:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if url.tls_insecure or url.tls_fingerprint is not None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def fingerprint(certificate: bytes) -> str:
+    """Return the SHA-256 of a certificate in DER as 64 lower hex digits."""
+    return hashlib.sha256(certificate).hexdigest()
+
+
+def parse_fingerprint(text: str) -> str:
+    """Return the fingerprint that `text` writes, with or without colons, as 64 lower hex digits;
+    raises `ConfigError`."""
+    digits = text.strip().lower().removeprefix("sha256:").replace(":", "")
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise ConfigError(
+            "a TLS fingerprint is the SHA-256 of the certificate in 64 hex digits, as "
+            f"`openssl x509 -noout -fingerprint -sha256` prints it, not {text[:80]!r}"
+        )
+    return digits
+
+
+def check_fingerprint(url: PoolUrl, certificate: bytes | None) -> None:
+    """Raise `PoolRefused` unless `certificate` (DER, None: there was none) is the one that `url`
+    pins, where it pins one."""
+    if url.tls_fingerprint is None:
+        return
+    found = fingerprint(certificate) if certificate else "none"
+    if found != url.tls_fingerprint:
+        raise PoolRefused(
+            f"{url.host}, port {url.port}: its certificate has the fingerprint {found}, not "
+            f"{url.tls_fingerprint}; ask the pool whether it has a new one, and only then pin that"
+        )
+
+
+def distrusted(url: PoolUrl, error: ssl.SSLCertVerificationError) -> PoolRefused:
+    """Return the sentence for a certificate that did not pass."""
+    where = f"{url.host}, port {url.port}"
+    if error.verify_code in FOR_ANOTHER_HOST:
+        return PoolRefused(
+            f"{where}: its certificate is for another host; check the address, or pin the "
+            "certificate's fingerprint once the pool has told it"
+        )
+    return PoolRefused(
+        f"{where}: its certificate is not trusted ({error.verify_message}); check the address, "
+        "name the pool's own CA file, pin the certificate's fingerprint, or switch verification "
+        "off at your own risk"
+    )

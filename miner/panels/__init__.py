@@ -1,0 +1,1 @@
+"""The API shapes of other miners, for panels and farm systems that read them."""

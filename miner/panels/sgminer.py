@@ -1,0 +1,186 @@
+"""sgminer's sections, with the keys that TeamRedMiner put beside cgminer's."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from miner.panels.panel_figures import (
+    KILO,
+    MEGA,
+    algorithm,
+    counts,
+    host_and_port,
+    known,
+    per_minute,
+    spaced,
+    speed,
+    whole,
+)
+from miner.telemetry import DeviceSnapshot, DeviceState, Hashrate, PoolState, Snapshot
+
+API = "4.0"
+
+NEVER = 0
+"""The API's own word for a time that there has not been."""
+
+NO_POOL = -1
+"""Its word for the pool of a share that there has not been."""
+
+Row = dict[str, Any]
+"""A section's values by their keys; what is not known has no key, as there is no null in it."""
+
+HEALTH = {
+    DeviceState.STARTING: "Initialising",
+    DeviceState.RESTING: "Sick",
+    DeviceState.PARKED: "Dead",
+    DeviceState.HUNG: "Dead",
+}
+"""The states that are not "Alive"."""
+
+
+def summary(snapshot: Snapshot) -> list[Row]:
+    """Return the whole rig as one row: MH, MH/s, kH/s, seconds, shares a minute."""
+    count = counts(snapshot.shares)
+    return [
+        {
+            "Elapsed": int(snapshot.uptime),
+            **_rates(snapshot.hashrate, snapshot.tried, snapshot.uptime),
+            "Found Blocks": snapshot.shares.blocks,
+            "Getworks": snapshot.jobs,
+            "Accepted": count.accepted,
+            "Rejected": count.rejected,
+            "Hardware Errors": count.invalid,
+            "Utility": per_minute(count.accepted, snapshot.uptime),
+            "Stale": count.not_sent,
+            "Remote Failures": count.lost,
+            "Total MH": round(snapshot.tried / MEGA, 4),
+            "Last getwork": int(snapshot.job_at or NEVER),
+        }
+    ]
+
+
+def devices(snapshot: Snapshot) -> list[Row]:
+    """Return a row for each device: °C, percent and MHz besides."""
+    return [device(snapshot, index) for index in range(len(snapshot.devices))]
+
+
+def device(snapshot: Snapshot, index: int) -> Row:
+    """Return the row of the device at `index`."""
+    one = snapshot.devices[index]
+    count, reading = counts(one.shares), one.reading
+    row = {
+        "GPU": index,
+        "Name": one.info.model,
+        "Enabled": "N" if one.paused is not None else "Y",
+        "Status": HEALTH.get(one.state, "Alive"),
+        "Temperature": known(reading.temperature),
+        "Fan Percent": whole(reading.fan),
+        "GPU Clock": whole(reading.core_clock),
+        "Memory Clock": whole(reading.memory_clock),
+        "GPU Activity": whole(reading.utilization),
+        **_rates(one.hashrate, one.tried, snapshot.uptime),
+        "Accepted": count.accepted,
+        "Rejected": count.rejected,
+        "Hardware Errors": count.invalid,
+        "Utility": per_minute(count.accepted, snapshot.uptime),
+        "Last Share Pool": _last_pool(snapshot, one),
+        "Last Share Time": int(one.last_share_at or NEVER),
+        "Total MH": round(one.tried / MEGA, 4),
+        "Device Elapsed": int(one.mining_seconds),
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def pools(snapshot: Snapshot) -> list[Row]:
+    """Return a row for each pool that was connected to in this run, without its user."""
+    rows = []
+    for index, pool in enumerate(snapshot.pools):
+        count, active = counts(pool.shares), pool.label == snapshot.active
+        alive = pool.state is PoolState.CONNECTED
+        rows.append(
+            {
+                "POOL": index,
+                "URL": pool.label,
+                "Status": "Alive" if alive else "Dead",
+                "Priority": index,
+                "Quota": 1,
+                "Long Poll": "N",
+                "Accepted": count.accepted,
+                "Rejected": count.rejected,
+                "Stale": count.not_sent,
+                "Remote Failures": count.lost,
+                "User": "",
+                "Last Share Time": int(pool.last_share_at or NEVER),
+                "Has Stratum": not pool.label.startswith("http"),
+                "Stratum Active": active and alive,
+                "Stratum URL": host_and_port(pool.label),
+            }
+        )
+    return rows
+
+
+def version(snapshot: Snapshot) -> list[Row]:
+    """Return who answers."""
+    return [{"Miner": spaced(snapshot), "SGMiner": snapshot.about.version, "API": API}]
+
+
+def config(snapshot: Snapshot) -> list[Row]:
+    """Return what there is."""
+    return [
+        {
+            "GPU Count": len(snapshot.devices),
+            "ASC Count": 0,
+            "PGA Count": 0,
+            "Pool Count": len(snapshot.pools),
+            "ADL": "N",
+            "ADL in use": "N",
+            "Strategy": "Failover",
+            "Device Code": "GPU ",
+            "OS": platform.system(),
+        }
+    ]
+
+
+def coin(snapshot: Snapshot) -> list[Row]:
+    """Return what is mined; the block's difficulty where the pool told it."""
+    job = snapshot.job
+    row: Row = {
+        "Hash Method": algorithm(snapshot.about.algorithm),
+        "Current Block Time": round(snapshot.job_at or NEVER, 3),
+        "Current Block Hash": "",
+        "LP": False,
+    }
+    if job is not None and job.block_target:
+        row["Network Difficulty"] = 2**256 / (job.block_target + 1)
+    return [row]
+
+
+def gpucount(snapshot: Snapshot) -> list[Row]:
+    """Return how many devices there are."""
+    return [{"Count": len(snapshot.devices)}]
+
+
+def _rates(hashrate: Hashrate, tried: int, seconds: float) -> Row:
+    """Return the rates: over the whole run, and over a minute where the API says 30 s."""
+    mean = tried / seconds if seconds > 0 else 0.0
+    return {
+        "MHS av": round(mean / MEGA, 6),
+        "MHS 30s": round(speed(hashrate) / MEGA, 6),
+        "KHS av": round(mean / KILO, 3),
+        "KHS 30s": round(speed(hashrate) / KILO, 3),
+    }
+
+
+def _last_pool(snapshot: Snapshot, one: DeviceSnapshot) -> int:
+    """Return the pool that took the device's newest share; where it is one of several: the
+    one in use."""
+    if one.last_share_at is None:
+        return NO_POOL
+    took = [
+        index
+        for index, pool in enumerate(snapshot.pools)
+        if (tally := snapshot.by_pool.get((one.name, pool.label))) and tally.accepted
+    ]
+    active = [index for index in took if snapshot.pools[index].label == snapshot.active]
+    return [NO_POOL, *took, *active][-1]

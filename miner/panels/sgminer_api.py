@@ -1,0 +1,230 @@
+"""sgminer's API over TCP: one command a connection, in JSON or in plain text, and only reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from miner.api.context import Sources
+from miner.panels import sgminer
+from miner.panels.line_server import PanelPort, is_browsers
+from miner.panels.panel_figures import dumps, spaced
+from miner.panels.sgminer import Row
+from miner.telemetry import Snapshot
+
+KEY = "sgminer"
+
+REQUEST_LIMIT = 512
+"""Bytes that a request may have; the longest that a panel sends has not a hundred."""
+
+END = b"\0"
+"""What cgminer's answers end with, and readers wait for."""
+
+JOIN = "+"
+"""Between commands that are asked at once."""
+
+
+_BLANK = b" \t\r\n\0"
+_ENDS = (b"\n", b"\0")
+_NUMBER = re.compile("[0-9]{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """A section with the number of its message, as panels know it."""
+
+    section: str
+    code: int
+    rows: Callable[[Snapshot], list[Row]]
+    message: Callable[[list[Row]], str]
+    listed: bool = False
+    """Each row begins with its own name and number, so that text needs no section's name."""
+
+
+def _says(text: str) -> Callable[[list[Row]], str]:
+    return lambda rows: text
+
+
+COMMANDS = {
+    "summary": _Command("SUMMARY", 11, sgminer.summary, _says("Summary")),
+    "devs": _Command("DEVS", 9, sgminer.devices, lambda rows: f"{len(rows)} GPU(s)", listed=True),
+    "pools": _Command("POOLS", 7, sgminer.pools, lambda rows: f"{len(rows)} Pool(s)", listed=True),
+    "version": _Command("VERSION", 22, sgminer.version, _says("SGMiner versions")),
+    "config": _Command("CONFIG", 33, sgminer.config, _says("SGMiner config")),
+    "coin": _Command("COIN", 78, sgminer.coin, _says("SGMiner coin")),
+    "gpucount": _Command("GPUS", 20, sgminer.gpucount, _says("GPU count")),
+}
+
+GPU = "gpu"
+"""The command that takes a device's number."""
+
+PRIVILEGED = frozenset({
+    "addpool", "ascdisable", "ascenable", "ascidentify", "ascset", "changeprofile",
+    "changestrategy", "debug", "disablepool", "enablepool", "failover-only", "gpudisable",
+    "gpuenable", "gpuengine", "gpufan", "gpuintensity", "gpumem", "gpurestart", "gpuvddc",
+    "hotplug", "lockstats", "pgadisable", "pgaenable", "pgaidentify", "pgaset", "poolpriority",
+    "poolquota", "privileged", "quit", "removepool", "restart", "save", "setconfig",
+    "switchpool", "zero",
+})  # fmt: skip
+"""The commands that change something: nobody is let do that here."""
+
+NO_SUCH_GPU, INVALID_COMMAND, NO_ID, INVALID_JSON, NO_COMMAND, DENIED = 1, 14, 15, 23, 24, 45
+"""Numbers of the messages that refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A status with perhaps a section, before it is JSON or text."""
+
+    code: int
+    message: str
+    good: bool = False
+    section: str = ""
+    rows: list[Row] = field(default_factory=list)
+    listed: bool = False
+
+
+def port(sources: Sources, host: str, number: int, guarded: bool = False) -> PanelPort:
+    """Return the port, not open yet. `guarded` says that a token is set, which is needed for
+    listening on anything but loopback; the port only reads even so."""
+    return PanelPort(
+        KEY,
+        host,
+        number,
+        lambda: SgminerApi(sources),
+        sources.clock,
+        guarded=guarded,
+        note=lambda address: sources.journal.say("api", f"sgminer's answers on {address}"),
+    )
+
+
+class SgminerApi:
+    """One client's dialogue: a request, which may lack a line's end, its answer, and the end."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._request = b""
+        self.ended = False
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        return [data]  # one request a connection, which may have line ends in it
+
+    def receive(self, piece: bytes) -> bytes:
+        if self.ended:
+            return b""
+        self._request += piece
+        request, final = self._request.strip(_BLANK), self._request[-1:] in _ENDS
+        if is_browsers(request):
+            self.ended = True
+            return b""
+        if len(self._request) > REQUEST_LIMIT:
+            return self._answer(b"", final=True)
+        # JSON says itself where it ends, and many clients send no line's end after it.
+        if request.startswith(b"{") and not (final or request.endswith(b"}")):
+            return b""
+        return self._answer(request, final) if request else b""
+
+    def end(self) -> bytes:
+        request = b"" if self.ended else self._request.strip(_BLANK)
+        self.ended = True
+        return self._answer(request, final=True) if request else b""
+
+    def _answer(self, request: bytes, final: bool) -> bytes:
+        snapshot = self._sources.moment.snapshot()
+        if request.startswith(b"{"):
+            text = _in_json(snapshot, request, final)
+        else:
+            text = _in_text(snapshot, request.decode("utf-8", "replace"))
+        if text is None:
+            return b""
+        self.ended = True
+        return text.encode("utf-8", "replace") + END
+
+
+def _in_json(snapshot: Snapshot, request: bytes, final: bool) -> str | None:
+    """Return the answer; None while `request` is no JSON, but may become some."""
+
+    def sections(reply: _Reply) -> dict[str, object]:
+        section = {reply.section: reply.rows} if reply.section else {}
+        return {"STATUS": [_status(snapshot, reply)], **section}
+
+    def text(answer: Mapping[str, object]) -> str:
+        return dumps({**answer, "id": 1})
+
+    try:
+        asked = json.loads(request)
+    except (ValueError, RecursionError):
+        return text(sections(_Reply(INVALID_JSON, "Invalid JSON"))) if final else None
+    command, parameter = asked.get("command"), asked.get("parameter")
+    if not isinstance(command, str):
+        return text(sections(_Reply(NO_COMMAND, "Missing JSON 'command'")))
+    argument = "" if parameter is None else str(parameter)
+    names = _names(command)
+    replies = {name: sections(_reply(snapshot, name, argument)) for name in names}
+    return text(replies if len(replies) > 1 else replies[names[0]])
+
+
+def _in_text(snapshot: Snapshot, request: str) -> str:
+    command, _, argument = request.partition("|")
+    lines = {}
+    for name in _names(command):
+        reply = _reply(snapshot, name, argument)
+        prefix = "" if reply.listed else f"{reply.section},"
+        rows = [prefix + _pairs(row) for row in reply.rows]
+        lines[name] = "".join(f"{row}|" for row in [_pairs(_status(snapshot, reply)), *rows])
+    if len(lines) == 1:
+        return "".join(lines.values())
+    return "".join(f"CMD={_escaped(name)}|{line}" for name, line in lines.items())
+
+
+def _names(command: str) -> list[str]:
+    """Return the commands that are asked at once, each once."""
+    return list(dict.fromkeys(command.split(JOIN)))
+
+
+def _status(snapshot: Snapshot, reply: _Reply) -> Row:
+    return {
+        "STATUS": "S" if reply.good else "E",
+        "When": int(snapshot.at),
+        "Code": reply.code,
+        "Msg": reply.message,
+        "Description": spaced(snapshot),
+    }
+
+
+def _reply(snapshot: Snapshot, name: str, argument: str) -> _Reply:
+    if name == GPU:
+        return _gpu(snapshot, argument)
+    if name in PRIVILEGED:
+        return _Reply(DENIED, f"Access denied to '{name}' command")
+    if (command := COMMANDS.get(name)) is None:
+        return _Reply(INVALID_COMMAND, "Invalid command")
+    rows = command.rows(snapshot)
+    return _Reply(command.code, command.message(rows), True, command.section, rows, command.listed)
+
+
+def _gpu(snapshot: Snapshot, argument: str) -> _Reply:
+    if not argument:
+        return _Reply(NO_ID, "Missing device id parameter")
+    last = len(snapshot.devices) - 1
+    if not (_NUMBER.fullmatch(argument) and int(argument) <= last):
+        return _Reply(NO_SUCH_GPU, f"Invalid GPU id - range is 0 - {last}")
+    index = int(argument)
+    return _Reply(17, f"GPU{index}", True, "GPU", [sgminer.device(snapshot, index)], listed=True)
+
+
+def _pairs(row: Row) -> str:
+    return ",".join(f"{key}={_escaped(_word(value))}" for key, value in row.items())
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _escaped(text: str) -> str:
+    """Return `text` with a backslash before what parts fields in plain text."""
+    for mark in "\\|,=":
+        text = text.replace(mark, f"\\{mark}")
+    return text

@@ -1,0 +1,159 @@
+"""xmrig's `/2/summary` and `/2/backends`, as its version 6 answers them."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from itertools import groupby
+from typing import Any
+
+from miner.panels.panel_figures import (
+    KILO,
+    algorithm,
+    counts,
+    host_and_port,
+    is_encrypted,
+    known,
+    short_pci,
+    spaced,
+    wanted,
+    whole,
+)
+from miner.telemetry import WINDOWS, DeviceSnapshot, Hashrate, Snapshot
+
+KINDS = {"cuda": "cuda", "opencl": "opencl"}
+"""Our backends by xmrig's name; every other one is its "cpu"."""
+
+
+def summary(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the summary: rates in H/s over 10 s, 60 s and 15 min, null for a window that is not
+    full yet, and null for whatever is not known of the machine."""
+    about, devices = snapshot.about, snapshot.devices
+    name = algorithm(about.algorithm)
+    total = counts(snapshot.shares)
+    longest = max((device.mining_seconds for device in devices), default=0.0)
+    return {
+        "id": sha256(about.rig.encode()).hexdigest()[:16],
+        "worker_id": about.rig,
+        "uptime": int(snapshot.uptime),
+        "restricted": True,
+        "resources": {
+            "memory": {"free": None, "total": None, "resident_set_memory": None},
+            "load_average": [None, None, None],
+            "hardware_concurrency": None,
+        },
+        "features": ["api", "http", "tls", *dict.fromkeys(_kind(device) for device in devices)],
+        "results": {
+            "diff_current": wanted(snapshot.job),
+            "shares_good": total.accepted,
+            "shares_total": total.accepted + total.rejected,
+            **_pace(snapshot.uptime, total.accepted),
+            "hashes_total": whole(sum(pool.work for pool in snapshot.pools)),
+            "best": [whole(share.difficulty) for share in snapshot.best],
+        },
+        "algo": name,
+        "connection": _connection(snapshot, name),
+        "version": about.version,
+        "kind": "miner",
+        "ua": spaced(snapshot).replace(" ", "/"),
+        "cpu": {"brand": None},
+        "donate_level": 0,
+        "paused": bool(devices) and all(device.paused is not None for device in devices),
+        "algorithms": [name],
+        "hashrate": {
+            "total": _windows(snapshot.hashrate, longest),
+            "highest": None,
+            "threads": [_windows(d.hashrate, d.mining_seconds) for d in devices],
+        },
+    }
+
+
+def backends(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return the devices by backend: °C, W, MHz, percent; null where a card does not tell."""
+    ordered = sorted(enumerate(snapshot.devices), key=lambda pair: _kind(pair[1]))
+    return [
+        _backend(snapshot, kind, list(members))
+        for kind, members in groupby(ordered, key=lambda pair: _kind(pair[1]))
+    ]
+
+
+def _backend(
+    snapshot: Snapshot, kind: str, members: list[tuple[int, DeviceSnapshot]]
+) -> dict[str, Any]:
+    longest = max(device.mining_seconds for _, device in members)
+    total = sum((device.hashrate for _, device in members), Hashrate())
+    return {
+        "type": kind,
+        "enabled": True,
+        "algo": algorithm(snapshot.about.algorithm),
+        "profile": algorithm(snapshot.about.algorithm),
+        "platform": None,
+        "hashrate": _windows(total, longest),
+        "threads": [_thread(index, device, kind) for index, device in members],
+    }
+
+
+def _thread(index: int, device: DeviceSnapshot, kind: str) -> dict[str, Any]:
+    reading, info = device.reading, device.info
+    return {
+        "index": index,
+        "hashrate": _windows(device.hashrate, device.mining_seconds),
+        "affinity": -1,
+        "name": info.model,
+        "bus_id": short_pci(info.pci),
+        "smx" if kind == "cuda" else "cu": info.units,
+        "global_mem": info.memory,
+        "health": {
+            "temperature": whole(reading.temperature),
+            "power": whole(reading.power),
+            "clock": whole(reading.core_clock),
+            "mem_clock": whole(reading.memory_clock),
+            "fan_speed": [] if reading.fan is None else [whole(reading.fan)],
+        },
+    }
+
+
+def _connection(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    pool = snapshot.pool
+    since = pool.connected_at if pool else None
+    seconds = max(snapshot.at - since, 0.0) if since is not None else 0.0
+    shares = counts(pool.shares) if pool else None
+    latency = pool.latency if pool else None
+    accepted = shares.accepted if shares else 0
+    return {
+        "pool": host_and_port(pool.label) if pool else "",
+        "ip": None,
+        "uptime": int(seconds),
+        "uptime_ms": int(seconds * KILO),
+        "ping": None if latency is None else whole(latency * KILO),
+        "failures": pool.losses if pool else 0,
+        "tls": "TLS" if pool and is_encrypted(pool.label) else None,
+        "tls-fingerprint": None,
+        "algo": name,
+        "diff": wanted(snapshot.job),
+        "accepted": accepted,
+        "rejected": shares.rejected if shares else 0,
+        **_pace(snapshot.uptime, accepted),
+        "hashes_total": whole(pool.work) if pool else 0,
+    }
+
+
+def _windows(hashrate: Hashrate, seconds: float) -> list[float | None]:
+    """Return the rates of the windows that `seconds` of mining have filled."""
+    rates = (hashrate.ten_seconds, hashrate.minute, hashrate.quarter_hour)
+    return [
+        known(rate) if seconds >= window else None
+        for rate, window in zip(rates, WINDOWS, strict=True)
+    ]
+
+
+def _pace(seconds: float, accepted: int) -> dict[str, int | None]:
+    """Return how long an accepted share takes on average; null before the first."""
+    mean = seconds / accepted if accepted else None
+    return {
+        "avg_time": whole(mean),
+        "avg_time_ms": None if mean is None else whole(mean * KILO),
+    }
+
+
+def _kind(device: DeviceSnapshot) -> str:
+    return KINDS.get(device.info.backend, "cpu")

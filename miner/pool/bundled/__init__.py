@@ -1,1 +1,0 @@
-"""A pool of our own, which proves every share."""

@@ -1,1 +1,0 @@
-"""Mining with a coin's own node, over its HTTP JSON-RPC."""

@@ -1,0 +1,207 @@
+"""Pool addresses as users of other miners write them: scheme, login, host, port."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import unquote
+
+from miner.errors import ConfigError
+from miner.net.address import parse_address
+from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl, Transport
+from miner.stratum.dialects import PROTOCOLS
+
+AUTO = "auto"
+"""In place of a protocol's name: find out what the pool speaks."""
+
+NODE = "node"
+"""getblocktemplate over HTTP: the coin's own node instead of a pool."""
+
+GETWORK = "getwork"
+"""eth_getWork over HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """A protocol with its transport."""
+
+    protocol: str | None
+    """None: the scheme does not say."""
+    transport: Transport
+
+
+PLAIN = Scheme(None, Transport.TCP)
+"""An address without a scheme."""
+
+_STREAMS = {
+    "": Transport.TCP,
+    "+tcp": Transport.TCP,
+    "+tls": Transport.TLS,
+    "+ssl": Transport.TLS,
+    "+tcps": Transport.TLS,
+    "+tls12": Transport.TLS12,
+}
+_REQUESTS = {
+    "": Transport.HTTP,
+    "+http": Transport.HTTP,
+    "+tcp": Transport.HTTP,
+    "+https": Transport.HTTPS,
+}
+_SPOKEN_OVER_STREAMS = {
+    "stratum": None,
+    "stratum1": "ethproxy",
+    "stratum2": "ethstratum",
+    "stratum3": "ethstratum2",
+    "ethproxy": "ethproxy",
+    "ethstratum": "ethstratum",
+    "ethstratum2": "ethstratum2",
+    "nicehash": "ethstratum",
+    "sero": "sero",
+    "zano": "zano",
+    "kawpow": "kawpow",
+}
+_SPOKEN_OVER_REQUESTS = {"node": NODE, "daemon": NODE, "solo": NODE, "getwork": GETWORK}
+
+SCHEMES: Mapping[str, Scheme] = MappingProxyType(
+    {
+        name + ending: Scheme(protocol, transport)
+        for name, protocol in _SPOKEN_OVER_STREAMS.items()
+        for ending, transport in _STREAMS.items()
+    }
+    | {
+        "stratums": Scheme(None, Transport.TLS),
+        "stratumss": Scheme(None, Transport.TLS12),
+    }
+    | {
+        name + ending: Scheme(protocol, transport)
+        for name, protocol in _SPOKEN_OVER_REQUESTS.items()
+        for ending, transport in _REQUESTS.items()
+    }
+    | {
+        "http": Scheme(None, Transport.HTTP),
+        "https": Scheme(None, Transport.HTTPS),
+    }
+)
+"""Each scheme in lower case, without its "://"."""
+
+_ETHEREUM_LIKE = frozenset({"ethproxy", "ethstratum", "ethstratum2", "sero"})
+"""Coins with one of these have nodes that know no getblocktemplate."""
+
+
+def find_scheme(name: str) -> Scheme:
+    """Return what `name` (without "://", case ignored) stands for; raises `ConfigError` with
+    the nearest ones that are known."""
+    if found := SCHEMES.get(name.lower()):
+        return found
+    shown = name[:40]
+    near = difflib.get_close_matches(name.lower(), SCHEMES, n=3, cutoff=0.6) or [
+        "stratum+tcp",
+        "stratum+tls",
+        "node+http",
+    ]
+    raise ConfigError(
+        f"unknown scheme {shown}://; the nearest known are "
+        f"{', '.join(f'{scheme}://' for scheme in near)}"
+    )
+
+
+def known_protocols() -> tuple[str, ...]:
+    """Return what `--protocol` takes."""
+    return (AUTO, *PROTOCOLS, NODE, GETWORK)
+
+
+def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | None:
+    """Return the protocol to speak: the one of `option`, else the scheme's, else the coin's;
+    None: find out.
+
+    Over HTTP a coin's own protocol only tells which kind of node it has: that of an
+    Ethereum-like coin speaks eth_getWork. Raises `ConfigError` for an unknown `option`, and where
+    protocol and transport do not go together.
+    """
+    chosen = option.lower() if option is not None else None
+    if chosen is not None and chosen not in known_protocols():
+        near = difflib.get_close_matches(chosen, known_protocols(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigError(
+            f"protocol {chosen[:40]!r} is not known{hint}; known are {', '.join(known_protocols())}"
+        )
+    over_http = scheme.transport.is_http
+    if chosen not in (None, AUTO) and (chosen in (NODE, GETWORK)) != over_http:
+        wanted = "stratum+tcp://" if over_http else "http://"
+        raise ConfigError(
+            f"protocol {chosen!r} is not spoken over {scheme.transport.value}; write the pool's "
+            f"address as {wanted}host:port"
+        )
+    if over_http:
+        found = NODE if chosen == AUTO else chosen or scheme.protocol or NODE
+        return GETWORK if found == NODE and coin in _ETHEREUM_LIKE else found
+    return None if chosen == AUTO else chosen or scheme.protocol or coin
+
+
+_NODE_ADDRESS = "http://host:port with the node's RPC port"
+
+LOGIN_LIMIT = 256
+"""Characters of a user or a password, so that no line of ours reaches 1024 bytes."""
+
+_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_ADDRESS = re.compile(r"@[^@/]*:[0-9]+(/|$)")
+"""After the first slash: then that stood in a login. An e-mail address has no port."""
+
+
+def parse_pool_url(
+    text: str,
+    user: str | None = None,
+    password: str | None = None,
+    worker: str | None = None,
+    fallback: str = DEFAULT_PASSWORD,
+) -> PoolUrl:
+    """Return the pool that `[scheme://][user[:password]@]host:port[/path]` names.
+
+    Credentials in the address are percent-decoded; a path is appended to the user after a slash,
+    `worker` after a dot. Over HTTP a path stays one, and a node knows no workers. `user` and
+    `password` go before the address's own, except that a password of "x" gives way; `fallback` is
+    the password where neither names one. The protocol is the one that the scheme names. Raises
+    `ConfigError` with what to write instead; no sentence of it repeats a password.
+    """
+    scheme, rest = _scheme(text.strip())
+    over_http = scheme.transport.is_http
+    authority, _, path = rest.removesuffix("#xnsub").partition("/")
+    login, _, address = authority.rpartition("@")
+    if (not login and "@" in path) and (
+        _ADDRESS.search(path) or not re.fullmatch(r".+:[0-9]+", authority)
+    ):
+        raise ConfigError("a slash in a pool's user or password is written as %2F")
+    host, port = parse_address(address, "pool", _NODE_ADDRESS if over_http else "host:port")
+    own_user, _, own_password = (unquote(part) for part in login.partition(":"))
+    name = user or own_user
+    if over_http:
+        worker, path = None, f"/{path}" if path else ""
+    elif path := unquote(path).strip("/"):
+        name, path = f"{name}/{path}", ""
+    if worker:
+        _check_login(f"pool {host}:{port}", "worker", worker)
+        if not name:
+            raise ConfigError(f"pool {host}:{port}: a worker needs a user that it belongs to")
+        name = f"{name}.{worker}"
+    if not password or password == DEFAULT_PASSWORD:
+        password = own_password or password or fallback
+    for what, value in (("user", name), ("password", password), ("path", path)):
+        _check_login(f"pool {host}:{port}", what, value)
+    return PoolUrl(
+        host, port, name, password, scheme.transport, protocol=scheme.protocol, path=path
+    )
+
+
+def _scheme(text: str) -> tuple[Scheme, str]:
+    match = _SCHEME.fullmatch(text)
+    return (find_scheme(match[1]), match[2]) if match else (PLAIN, text)
+
+
+def _check_login(where: str, what: str, value: str) -> None:
+    if len(value) > LOGIN_LIMIT or not value.isascii() or not value.isprintable():
+        raise ConfigError(
+            f"{where}: the {what} is not up to {LOGIN_LIMIT} printable ASCII characters"
+        )

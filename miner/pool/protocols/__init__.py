@@ -1,1 +1,0 @@
-"""Wire protocols without input or output: bytes in, events out, and back."""

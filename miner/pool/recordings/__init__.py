@@ -1,1 +1,0 @@
-"""What was said with a pool, written down and held again."""

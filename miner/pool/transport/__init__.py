@@ -1,1 +1,0 @@
-"""A stream of bytes to an address: TCP, TLS, through a proxy."""

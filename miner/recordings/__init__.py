@@ -1,0 +1,1 @@
+"""Recordings of pool sessions, and their replay."""

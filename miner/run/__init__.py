@@ -1,0 +1,1 @@
+"""A run: settings resolved to its parts, the parts joined, watched and ended."""

@@ -1,0 +1,1 @@
+"""Mining with a node: templates in, blocks out."""

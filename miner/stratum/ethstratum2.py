@@ -1,0 +1,404 @@
+"""EthereumStratum/2.0.0 (EIP-1571)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from miner.errors import ProtocolError
+from miner.stratum import fields
+from miner.stratum.client_side import ClientSide, Opening, params_of
+from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
+from miner.stratum.outcomes import remark, sanitised
+from miner.stratum.pool_events import Authorized, DifficultyNotice, Reconnect, Subscribed
+from miner.stratum.pool_side import WORKER, WORKERS_PER_CLIENT, House, PoolSide, extranonce
+from miner.stratum.share_rules import (
+    DUPLICATE,
+    JOB_NOT_FOUND,
+    LOW_DIFFICULTY,
+    NOT_SUBSCRIBED,
+    OTHER,
+    UNAUTHORIZED,
+    Claim,
+    LoggedIn,
+    Offer,
+    Refusal,
+    RequestId,
+    ShareJudged,
+    ShareToProve,
+    TellerEvent,
+)
+from miner.work import Job, NonceSpace, Outcome, Solution
+
+VERSION = "EthereumStratum/2.0.0"
+
+LONGEST_NUDGE_SECONDS = 600.0
+
+NAME_LENGTH = 128
+"""Characters of the longest session name or worker's token that is sent back."""
+
+_HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")
+
+
+class EthereumStratum2Client(ClientSide):
+    """The dialect of EIP-1571 and of Quai's pools."""
+
+    name = "ethstratum2"
+    title = VERSION
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._wanted: str | None = None
+        """The session that we asked to go on with."""
+        self._can_resume = self._resumed = False
+        self._token = ""
+        self._nonces = NonceSpace()
+        self._told_nonces = False
+        self._target: int | None = None
+        self._epoch: int | None = None
+        self._remark: str | None = None
+
+    def start(self) -> bytes:
+        greeting = {
+            "agent": self._opening.agent,
+            "host": self._opening.host,
+            "port": f"{self._opening.port:x}",
+            "proto": VERSION,
+        }
+        return self._request("mining.hello", greeting)
+
+    def submit(self, solution: Solution) -> bytes:
+        job = solution.job
+        suffix = nonce_suffix(solution.nonce, job.nonces)
+        return self._request("mining.submit", [job.id, suffix, self._worker()])
+
+    def nudge(self) -> bytes:
+        noop = self._request("mining.noop", None)
+        # Some pools never answer it: nothing is to pile up.
+        del self._requests[self.last_id]
+        return noop
+
+    def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
+        return self._request("mining.hashrate", [f"{hashes_per_second:x}", self._worker()])
+
+    # Answers
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        self._remark = remark(message.get("error"))
+        if self._remark is not None:
+            result = message.get("result")
+            message = {**message, "result": None if result is False else result, "error": None}
+        super()._answer(message)
+
+    def _share_answered(self, number: int, outcome: Outcome, text: str) -> None:
+        super()._share_answered(number, outcome, self._remark or text)
+
+    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+        accepted = outcome is Outcome.ACCEPTED
+        match method:
+            case "mining.hello" if accepted:
+                self._greeted(result)
+            case "mining.subscribe" if accepted:
+                self._subscribed(result)
+            case "mining.subscribe" if self._wanted:
+                self._wanted = None
+                self._subscribe()
+            case "mining.authorize" if accepted:
+                self._token = _name(result) or ""
+                self._events.append(Authorized())
+            case _:
+                # A session that refuses us is not gone on with: it would do so again.
+                self.resumable = None
+                self._refused(text, first=method == "mining.hello")
+
+    def _greeted(self, result: Any) -> None:
+        greeting = result if isinstance(result, dict) else {}
+        proto = greeting.get("proto")
+        if not isinstance(proto, str) or proto.lower() != VERSION.lower():
+            self._refused(f"its answer to mining.hello does not name {VERSION}", first=True)
+            return
+        if greeting.get("encoding") not in (None, "", "plain"):
+            raise ProtocolError("the pool wants to speak compressed, which is not supported")
+        self._can_resume = _whole(greeting.get("resume")) not in (None, 0)
+        if timeout := _whole(greeting.get("timeout")):
+            self.nudge_after = min(timeout / 2, LONGEST_NUDGE_SECONDS)
+        self._wanted = self._opening.resume if self._can_resume else None
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._send(self._request("mining.subscribe", self._wanted))
+
+    def _subscribed(self, result: Any) -> None:
+        session = _name(result)
+        self._resumed = session is not None and session == self._wanted
+        self.resumable = session if self._can_resume else None
+        self._events.append(Subscribed(self._nonces, self._resumed))
+        login = [self._opening.user, self._opening.password]
+        self._send(self._request("mining.authorize", login))
+
+    def _worker(self) -> str:
+        return self._token or self._opening.user
+
+    # Calls
+
+    def _called(self, method: str, message: dict[str, Any]) -> None:
+        match method:
+            case "mining.set":
+                self._set(message.get("params"))
+            case "mining.notify":
+                self._notified(params_of(message))
+            case "mining.bye":
+                self._events.append(Reconnect(None, None, 0.0))
+            case _:
+                if method == "mining.reconnect":
+                    self._heed_end_of_session(message.get("params"))
+                super()._called(method, message)
+
+    def _heed_end_of_session(self, params: Any) -> None:
+        if isinstance(params, dict) and _whole(params.get("resume")) == 0:
+            self.resumable = None
+
+    def _set(self, params: Any) -> None:
+        """Take the values that change with the next job; those that are absent stay."""
+        if isinstance(params, list) and params:
+            params = params[0]
+        if not isinstance(params, dict):
+            self._say_once("set", "the pool sent a mining.set without values; it is ignored")
+            return
+        if (prefix := params.get("extranonce")) is not None:
+            self._set_nonces(fields.nonce_space(prefix))
+        if "target" in params:
+            self._set_target(params["target"])
+        if (epoch := _whole(params.get("epoch"))) is not None:
+            self._epoch = epoch
+        algorithm = params.get("algo")
+        if isinstance(algorithm, str) and algorithm and "pow" not in algorithm.lower():
+            self._say_once(
+                "algo",
+                f"the pool says that its algorithm is {sanitised(algorithm)}, not one of the "
+                f"ProgPoW family; {self._variant.name} is mined. If all shares are invalid, check "
+                "the port",
+            )
+
+    def _set_nonces(self, nonces: NonceSpace) -> None:
+        self._nonces, self._told_nonces = nonces, True
+        if nonces.free_bits < 32:
+            self._say_once(
+                "nonces",
+                f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
+            )
+
+    def _set_target(self, value: Any) -> None:
+        try:
+            self._target = fields.target(value)
+        except ProtocolError as problem:
+            self._say_once("target", f"the pool announced a target that is none: {problem}")
+        else:
+            self._events.append(DifficultyNotice(self._target))
+
+    def _notified(self, params: list[Any]) -> None:
+        if self._resumed and (self._target is None or not self._told_nonces):
+            # What the earlier connection was told is not known here: begin anew next time.
+            self.resumable = None
+            missing = "target" if self._target is None else "extranonce"
+            raise ProtocolError(f"the pool went on with our earlier session without its {missing}")
+        job = self._offer(lambda: self._read_job(params), None)
+        if job is None:
+            return
+        if self._epoch is not None and self._epoch != job.epoch.number:
+            self._say_once(
+                "epoch",
+                f"the pool says epoch {self._epoch}, but height {job.height} belongs to epoch "
+                f"{job.epoch.number} in {self._variant.name}; the height is followed. If all "
+                "shares are invalid, check the algorithm",
+            )
+        self._offered(job)
+
+    def _read_job(self, params: list[Any]) -> Job:
+        if len(params) < 3:
+            raise ProtocolError(f"mining.notify brings {len(params)} values instead of 4")
+        if self._target is None:
+            raise ProtocolError("no target was sent before it")
+        name, height, header, *rest = params
+        return self._job(
+            name=fields.job_id(name),
+            header=header,
+            height=_whole(height),
+            share_target=self._target,
+            nonces=self._nonces,
+            clean=fields.truth(rest[0] if rest else None),
+        )
+
+
+def _whole(value: Any) -> int | None:
+    """Return a number of hex digits, or one that came as a number; None for anything else."""
+    if isinstance(value, str):
+        match = _HEX.fullmatch(value)
+        return int(match[1], 16) if match else None
+    return fields.whole(value)
+
+
+def _name(value: Any) -> str | None:
+    """Return a name that the pool gave, to be sent back; None where it gave none."""
+    if isinstance(value, str) and 0 < len(value) <= NAME_LENGTH:
+        return value
+    return None
+
+
+POOL_VERSION = "EthereumStratum/2.0.0"
+
+TIMEOUT_SECONDS = 180
+"""Silence after which the client is told to send a sign of life; not enforced."""
+
+ERRORS = 999
+"""Told to the client; not enforced."""
+
+CODES = {
+    OTHER: 400,
+    JOB_NOT_FOUND: 404,
+    DUPLICATE: 409,
+    LOW_DIFFICULTY: 406,
+    UNAUTHORIZED: 301,
+    NOT_SUBSCRIBED: 300,
+}
+
+
+class EthereumStratum2Pool(PoolSide):
+    """The dialect of EIP-1571."""
+
+    name = "ethstratum2"
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self._greeted = False
+        self._told: dict[str, str] = {}
+
+    def message(
+        self, request_id: RequestId, method: str, message: dict[str, Any]
+    ) -> TellerEvent | None:
+        params = message.get("params")
+        match method:
+            case "mining.hello":
+                self._hello(request_id, params)
+            case "mining.subscribe":
+                self._subscribe(request_id, params)
+            case "mining.authorize":
+                return self._authorize(request_id, params)
+            case "mining.submit":
+                return self._submit(request_id, params)
+            case "mining.noop" | "mining.hashrate":
+                self._reply(request_id, None)
+            case "mining.bye":
+                self.broken = "it said goodbye"
+            case _:
+                self.refuse(request_id, Refusal(OTHER, f"there is no method {method[:40]!r}"))
+        return None
+
+    def refuse(self, request_id: RequestId, refusal: Refusal) -> None:
+        error = {"code": CODES[refusal.code], "message": refusal.text}
+        self._send({"id": request_id, "result": None, "error": error})
+
+    def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
+        params = {"host": host, "port": f"{port:x}", "resume": "1"}
+        self._send({"method": "mining.reconnect", "params": params})
+        return True
+
+    def _grant(self, request_id: RequestId) -> None:
+        self._reply(request_id, None)
+
+    def _reply(self, request_id: RequestId, result: Any) -> None:
+        self._send({"id": request_id, "result": result, "error": None})
+
+    def _hello(self, request_id: RequestId, params: Any) -> None:
+        greeting = params if isinstance(params, dict) else {}
+        if greeting.get("proto") != POOL_VERSION:
+            self.refuse(request_id, Refusal(OTHER, f"unsupported protocol, this is {POOL_VERSION}"))
+            return
+        self._greeted = True
+        self._name_agent(greeting.get("agent"))
+        answer = {
+            "proto": POOL_VERSION,
+            "encoding": "plain",
+            "resume": "1",
+            "timeout": f"{TIMEOUT_SECONDS:x}",
+            "maxerrors": f"{ERRORS:x}",
+            "node": "bundled",
+        }
+        self._reply(request_id, answer)
+
+    def _subscribe(self, request_id: RequestId, params: Any) -> None:
+        wanted = params[0] if isinstance(params, list) and params else params
+        if not self._greeted:
+            self.refuse(request_id, Refusal(OTHER, "mining.hello comes first"))
+            return
+        if not self.seat.name:
+            self._sit_down(wanted if isinstance(wanted, str) else "")
+        if self.seat.nonces is None:
+            self.refuse(request_id, Refusal(OTHER, "no extranonce is left"))
+            return
+        self._reply(request_id, self.seat.name)
+
+    def _sit_down(self, wanted: str) -> None:
+        """Take the seat of the session `wanted`, or a new one."""
+        seat = self._house.sessions.resume(wanted)
+        if seat is not None:
+            self.seat = seat
+            return
+        self.seat.nonces = self._house.take_prefix()
+        if self.seat.nonces is not None:
+            self._house.sessions.open(self.seat)
+
+    def _authorize(self, request_id: RequestId, params: Any) -> LoggedIn | None:
+        worker = params[0] if isinstance(params, list) and params else None
+        if not self.seat.name:
+            self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
+        elif not isinstance(worker, str) or not WORKER.fullmatch(worker):
+            text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
+            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
+        elif reason := self._house.barred(worker):
+            self.refuse(request_id, Refusal(UNAUTHORIZED, reason))
+        elif worker in self.workers:
+            self._reply(request_id, self._token(worker))
+        elif len(self.workers) == WORKERS_PER_CLIENT:
+            text = f"unauthorized worker: a connection has at most {WORKERS_PER_CLIENT}"
+            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
+        else:
+            self.workers.append(worker)
+            self._reply(request_id, self._token(worker))
+            if len(self.workers) == 1:
+                self.offer(clean=True)
+                return LoggedIn(worker, self._agent)
+        return None
+
+    def _token(self, worker: str) -> str:
+        return f"w-{self.workers.index(worker) + 1}"
+
+    def _submit(self, request_id: RequestId, params: Any) -> ShareToProve | ShareJudged:
+        parts = params if isinstance(params, list) else []
+        key, suffix, token = (*parts[:3], None, None, None)[:3]
+        worker = next((name for name in self.workers if self._token(name) == token), "")
+        claim: Claim | Refusal
+        if not self.seat.name:
+            claim = Refusal(NOT_SUBSCRIBED, "not subscribed")
+        elif not worker:
+            claim = Refusal(UNAUTHORIZED, "unauthorized worker")
+        elif not isinstance(key, str) or not isinstance(suffix, str):
+            claim = Refusal(OTHER, "a share is [job, nonce after the extranonce, worker's token]")
+        else:
+            claim = suffix_claim(worker, self._find(key), suffix, self._current())
+        return self._submitted(request_id, worker, key if isinstance(key, str) else "", claim)
+
+    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
+        template = offer.template
+        values = {
+            "epoch": f"{template.epoch.number:x}",
+            "target": f"{offer.share_target:x}",
+            "algo": "progpow",
+            "extranonce": extranonce(offer.nonces),
+        }
+        changed = {name: text for name, text in values.items() if self._told.get(name) != text}
+        if changed:
+            self._told = values
+            self._send({"method": "mining.set", "params": changed})
+        params = [key, f"{template.height:x}", template.header_hash.hex(), "1" if clean else "0"]
+        self._send({"method": "mining.notify", "params": params})

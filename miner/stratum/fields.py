@@ -1,0 +1,121 @@
+"""How the values in KawPow Stratum's messages are read, whatever shape a pool gives them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from miner.errors import ProtocolError
+from miner.stratum.difficulty import parse_target, target_from_bits, target_from_difficulty
+from miner.work import NonceSpace
+
+PREFIX_BYTES = 7
+"""The longest extranonce: one byte of the nonce must be left to search."""
+
+_HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]*)")
+_DECIMAL = re.compile(r"[0-9]{1,20}")
+_JOB_ID_BYTES = 256
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number of at most 64 bits that may have come as digits, else None."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64:
+        return value
+    return None
+
+
+def extranonce(result: Any) -> NonceSpace:
+    """Return the nonces that a subscription's answer of any known shape leaves us.
+
+    Raises `ProtocolError` where it brings no usable extranonce.
+    """
+    if isinstance(result, dict):
+        found = [result.get("extra_nonce"), result.get("extranonce")]
+    else:
+        found = result[1:] if isinstance(result, list) else []
+    for value in found:
+        if isinstance(value, str) and _HEX.fullmatch(value):
+            return nonce_space(value)
+    raise ProtocolError("the pool's answer to mining.subscribe brings no extranonce")
+
+
+def nonce_space(value: Any) -> NonceSpace:
+    """Return the nonces under an extranonce: the nonce's most significant bytes, as hex digits.
+
+    An empty one leaves all 64 bits. Raises `ProtocolError` for no hex, an odd number of digits
+    or more than `PREFIX_BYTES` bytes.
+    """
+    match = _HEX.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise ProtocolError("the pool's extranonce is not hex digits")
+    digits = match[1]
+    if len(digits) % 2:
+        raise ProtocolError(f"the pool's extranonce has an odd number of hex digits: {len(digits)}")
+    if len(digits) > 2 * PREFIX_BYTES:
+        raise ProtocolError(
+            f"the pool's extranonce has {len(digits) // 2} bytes; at most {PREFIX_BYTES} leave "
+            "nonces to search"
+        )
+    return NonceSpace(int(digits or "0", 16), 4 * len(digits))
+
+
+def job_id(value: Any) -> str:
+    """Return a job's name, sent back as it came; raises `ProtocolError` for an unusable one."""
+    if isinstance(value, int) and whole(value) is not None:
+        value = str(value)
+    if not isinstance(value, str) or len(json.dumps(value)) > _JOB_ID_BYTES:
+        raise ProtocolError("its id is no text of a usable length")
+    return value
+
+
+def header_hash(value: Any) -> bytes:
+    """Return 32 bytes in display order from 64 hex digits; raises `ProtocolError` for others."""
+    match = _HEX.fullmatch(value) if isinstance(value, str) else None
+    if not match or len(match[1]) != 64:
+        raise ProtocolError("its header hash is not 64 hex digits")
+    return bytes.fromhex(match[1])
+
+
+def block_height(value: Any) -> int:
+    """Return a height that came as a number, as decimal digits or as 0x and hex digits.
+
+    Raises `ProtocolError` for anything else.
+    """
+    if isinstance(value, str) and re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}", value):
+        return int(value, 16)
+    height = whole(value)
+    if height is None:
+        raise ProtocolError("its block height is not a number")
+    return height
+
+
+def target(value: Any) -> int:
+    """Return the target of a string of hex digits; raises `ProtocolError` for anything else."""
+    if not isinstance(value, str):
+        raise ProtocolError("a target is not 1 to 64 hex digits")
+    return parse_target(value)
+
+
+def target_of_difficulty(value: Any, diff1: int) -> int:
+    """Return the target of a difficulty; raises `ProtocolError` unless it is a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ProtocolError("a difficulty is not a number")
+    return target_from_difficulty(value, diff1)
+
+
+def block_target(value: Any) -> int:
+    """Return the target of a block's compact bits, 0 where they are absent or unusable."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return 0
+    try:
+        return target_from_bits(value)
+    except ProtocolError:
+        return 0
+
+
+def truth(value: Any) -> bool:
+    """Return what a pool means by a boolean, which may come as 0, 1, "0", "false" or null."""
+    return value not in (False, 0, None, "", "0", "false")

@@ -1,0 +1,333 @@
+"""KawPow Stratum, of Ravencoin pools and most relatives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from miner.errors import ProtocolError
+from miner.stratum import fields
+from miner.stratum.client_side import ClientSide, Opening, params_of
+from miner.stratum.difficulty import DIFF1_KAWPOW
+from miner.stratum.pool_events import Authorized, DifficultyNotice, Subscribed, WrongProtocol
+from miner.stratum.pool_side import (
+    HASH_HEX,
+    NONCE_HEX,
+    WORKER,
+    WORKERS_PER_CLIENT,
+    House,
+    PoolSide,
+    extranonce,
+    positional_params,
+)
+from miner.stratum.share_rules import (
+    NOT_SUBSCRIBED,
+    OTHER,
+    UNAUTHORIZED,
+    Claim,
+    LoggedIn,
+    Offer,
+    Refusal,
+    RequestId,
+    ShareJudged,
+    ShareToProve,
+    TellerEvent,
+)
+from miner.work import Job, NonceSpace, Outcome, Solution
+
+ETHEREUM_STRATUM_1 = "EthereumStratum/1.0.0"
+"""Named in the answer to mining.subscribe, by pools of that dialect and by some of this one."""
+
+_HASH = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
+
+
+class KawPowClient(ClientSide):
+    """The dialect of Ravencoin's pools and of most of its relatives."""
+
+    name = "kawpow"
+    title = "KawPow Stratum"
+
+    DIFF1: ClassVar[int] = DIFF1_KAWPOW
+    """Target of difficulty 1, for pools that send `mining.set_difficulty`."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._diff1 = opening.diff1 or self.DIFF1
+        self._announced: int | None = None
+        self._nonces: NonceSpace | None = None
+        self._early: Job | None = None
+        self._may_be_ethereums = False
+
+    def start(self) -> bytes:
+        return (
+            self._request("mining.subscribe", self._subscription())
+            + self._request("mining.authorize", [self._opening.user, self._opening.password])
+            + self._request("mining.extranonce.subscribe", [])
+        )
+
+    def submit(self, solution: Solution) -> bytes:
+        job = solution.job
+        return self._request(
+            "mining.submit",
+            [
+                self._opening.user,
+                job.id,
+                f"0x{solution.nonce:016x}",
+                f"0x{job.header_hash.hex()}",
+                f"0x{solution.mix_hash.hex()}",
+            ],
+        )
+
+    def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
+        params = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
+        return self._request("eth_submitHashrate", params)
+
+    def _subscription(self) -> list[str]:
+        return [self._opening.agent]
+
+    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+        accepted = outcome is Outcome.ACCEPTED
+        if method == "mining.subscribe":
+            if accepted:
+                self._may_be_ethereums = _names_ethereum_stratum(result)
+                self._subscribed(fields.extranonce(result))
+            else:
+                self._refused(text, first=True)
+        elif method == "mining.authorize":
+            if accepted:
+                self._events.append(Authorized())
+            else:
+                self._refused(text, first=False)
+
+    def _subscribed(self, nonces: NonceSpace) -> None:
+        self._nonces = nonces
+        self._events.append(Subscribed(nonces))
+        if nonces.free_bits < 32:
+            self._say_once(
+                "nonces",
+                f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
+            )
+        if self._early:
+            self._offered(replace(self._early, nonces=nonces))
+            self._early = None
+
+    def _called(self, method: str, message: dict[str, Any]) -> None:
+        params = params_of(message)
+        match method:
+            case "mining.notify":
+                self._notified(message, params)
+            case "mining.set_target":
+                self._announce(fields.target, params)
+            case "mining.set_difficulty":
+                self._announce(
+                    lambda value: fields.target_of_difficulty(value, self._diff1), params
+                )
+            case "mining.set_extranonce":
+                self._nonces = fields.nonce_space(params[0] if params else None)
+            case _:
+                super()._called(method, message)
+
+    def _announce(self, read: Callable[[Any], int], params: list[Any]) -> None:
+        try:
+            self._announced = read(params[0] if params else None)
+        except ProtocolError as problem:
+            self._say_once("target", f"the pool announced a target that is none: {problem}")
+        else:
+            self._events.append(DifficultyNotice(self._announced))
+
+    def _notified(self, message: dict[str, Any], params: list[Any]) -> None:
+        if self._may_be_ethereums and self._is_foreign(params):
+            self._may_be_ethereums = False
+            self._events.append(WrongProtocol(f"its jobs are {ETHEREUM_STRATUM_1}'s"))
+            return
+        job = self._offer(lambda: self._read_job(message, params), self._seed_in(params))
+        if job is None:
+            return
+        if self._nonces is None:
+            self._early = job
+        else:
+            self._offered(job)
+
+    def _is_foreign(self, params: list[Any]) -> bool:
+        """Return whether these are not the values of a job of this dialect, but of its
+        neighbour's."""
+        return is_ethereums(params)
+
+    def _seed_in(self, params: list[Any]) -> Any:
+        return params[2] if len(params) > 2 else None
+
+    def _read_job(self, message: dict[str, Any], params: list[Any]) -> Job:
+        if len(params) < 6:
+            raise ProtocolError(
+                f"mining.notify brings {len(params)} values and no block height, which decides "
+                "the program; this pool's dialect is not supported"
+            )
+        name, header, _, target, clean, height, *rest = params
+        return self._job(
+            name=fields.job_id(name),
+            header=header,
+            height=height,
+            share_target=self._share_target(target),
+            nonces=self._nonces or NonceSpace(),
+            block_target=fields.block_target(rest[0] if rest else None),
+            clean=fields.truth(clean),
+        )
+
+    def _share_target(self, value: Any) -> int:
+        if value is not None and value != "":
+            return fields.target(value)
+        if self._announced is None:
+            raise ProtocolError("no target was sent, neither with the job nor before it")
+        return self._announced
+
+
+def is_ethereums(params: list[Any]) -> bool:
+    """Return whether a job's values are EthereumStratum/1.0.0's: id, seed hash, header hash, a
+    boolean, and perhaps the height before or behind it. Where a target stands it is KawPow's."""
+    match params:
+        case [_, str(seed), str(header), bool()] | [_, str(seed), str(header), bool(), _]:
+            return _is_hash(seed) and _is_hash(header)
+        case [_, str(seed), str(header), height, bool()]:
+            return _is_hash(seed) and _is_hash(header) and not _is_hash(height)
+        case _:
+            return False
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and bool(_HASH.fullmatch(value))
+
+
+def _names_ethereum_stratum(result: Any) -> bool:
+    named = result[0] if isinstance(result, list) and result else None
+    return isinstance(named, list) and any(
+        ETHEREUM_STRATUM_1 in part if isinstance(part, list) else part == ETHEREUM_STRATUM_1
+        for part in named
+    )
+
+
+class KawPowPool(PoolSide):
+    """The dialect of Ravencoin's pools and of most of its relatives."""
+
+    name = "kawpow"
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self._target_sent = 0
+
+    def message(
+        self, request_id: RequestId, method: str, message: dict[str, Any]
+    ) -> TellerEvent | None:
+        match method:
+            case "mining.subscribe":
+                self._subscribe(request_id, positional_params(message))
+            case "mining.authorize":
+                return self._authorize(request_id, positional_params(message))
+            case "mining.submit":
+                return self._submit(request_id, positional_params(message))
+            case "eth_submitHashrate":
+                pass  # taken without an answer, as NOMP's pools do
+            case _:
+                self.refuse(request_id, Refusal(OTHER, "Not supported."))
+        return None
+
+    def refuse(self, request_id: RequestId, refusal: Refusal) -> None:
+        self._send({"id": request_id, "result": None, "error": list(refusal)})
+
+    def change_extranonce(self, nonces: NonceSpace) -> None:
+        self._call("mining.set_extranonce", [extranonce(nonces)])
+        super().change_extranonce(nonces)
+
+    def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
+        self._call("client.reconnect", [host, port, wait])
+        return True
+
+    def _grant(self, request_id: RequestId) -> None:
+        self._reply(request_id, True)
+
+    def _reply(self, request_id: RequestId, result: Any) -> None:
+        self._send({"id": request_id, "result": result, "error": None})
+
+    def _call(self, method: str, params: list[Any], **more: str) -> None:
+        self._send({"id": None, "method": method, "params": params, **more})
+
+    def _subscribe(self, request_id: RequestId, params: list[Any]) -> None:
+        if self.seat.nonces is None:
+            self.seat.nonces = self._house.take_prefix()
+            self._name_agent(params[0] if params else None)
+        if self.seat.nonces is None:
+            self.refuse(request_id, Refusal(OTHER, "no extranonce is left"))
+            return
+        self._reply(request_id, self._subscription(extranonce(self.seat.nonces)))
+
+    def _subscription(self, digits: str) -> list[Any]:
+        return [None, digits]
+
+    def _authorize(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
+        worker = params[0] if params else None
+        if self.seat.nonces is None:
+            self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
+        elif not isinstance(worker, str) or not WORKER.fullmatch(worker):
+            text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
+            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
+        elif reason := self._house.barred(worker):
+            self.refuse(request_id, Refusal(UNAUTHORIZED, reason))
+        elif worker in self.workers:
+            self._reply(request_id, True)
+        elif len(self.workers) == WORKERS_PER_CLIENT:
+            text = f"unauthorized worker: a connection has at most {WORKERS_PER_CLIENT}"
+            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
+        else:
+            self.workers.append(worker)
+            self._reply(request_id, True)
+            if len(self.workers) == 1:
+                self.offer(clean=True)
+                return LoggedIn(worker, self._agent)
+        return None
+
+    def _submit(self, request_id: RequestId, params: list[Any]) -> ShareToProve | ShareJudged:
+        claim: Claim | Refusal = Refusal(NOT_SUBSCRIBED, "not subscribed")
+        if self.seat.nonces is not None:
+            claim = Refusal(UNAUTHORIZED, "unauthorized worker")
+            if params and params[0] in self.workers:
+                claim = self._claim(params)
+        worker = params[0] if params and params[0] in self.workers else ""
+        key = params[1] if len(params) > 1 and isinstance(params[1], str) else ""
+        return self._submitted(request_id, worker, key, claim)
+
+    def _claim(self, params: list[Any]) -> Claim | Refusal:
+        """Read [worker, job id, nonce, header hash, mix hash], the last three as 0x and hex."""
+        if len(params) < 5 or not all(isinstance(param, str) for param in params[:5]):
+            return Refusal(OTHER, "a share is [worker, job, nonce, header hash, mix hash]")
+        worker, key, nonce, header, mix = params[:5]
+        if not NONCE_HEX.fullmatch(nonce):
+            return Refusal(OTHER, "incorrect size of nonce, must be 8 bytes")
+        if not HASH_HEX.fullmatch(header):
+            return Refusal(OTHER, "incorrect size of header hash, must be 32 bytes")
+        if not HASH_HEX.fullmatch(mix):
+            return Refusal(OTHER, "incorrect size of mix hash, must be 32 bytes")
+        return Claim(
+            worker,
+            self._find(key),
+            int(nonce, 16),
+            bytes.fromhex(header[2:]),
+            bytes.fromhex(mix[2:]),
+        )
+
+    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
+        template = offer.template
+        target = f"{offer.share_target:064x}"
+        if offer.share_target != self._target_sent:
+            self._target_sent = offer.share_target
+            self._call("mining.set_target", [target])
+        params = [
+            key,
+            template.header_hash.hex(),
+            template.seed_hash.hex(),
+            target,
+            clean,
+            template.height,
+            f"{template.bits:08x}",
+        ]
+        self._call("mining.notify", params)

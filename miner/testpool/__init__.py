@@ -1,0 +1,1 @@
+"""A test pool that proves every share, in every dialect, with faults on request."""

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from miner.errors import ConnectionLost, PoolRefused
+from miner.net.dial import NetworkDial
+from miner.net.pool_url import Transport
+from miner.pool.pool_addresses import parse_pool_url
+from tests.pool.serving import exchanged, serving, url
+
+
+async def test_tcp() -> None:
+    async with serving() as port:
+        assert await exchanged(NetworkDial(), url(port)) == b"hello\n"
+
+
+async def test_small_lines_go_at_once_and_a_dead_peer_is_noticed() -> None:
+    async with serving() as port:
+        stream = await NetworkDial().open(url(port))
+        found = stream._writer.get_extra_info("socket")  # type: ignore[attr-defined]
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        await stream.close()
+
+
+async def test_nothing_listens() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionLost, match="nothing listens there; check the port"):
+            await NetworkDial().open(url(held.getsockname()[1]))
+
+
+async def test_no_answer_within_the_limit() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+
+    async with serving(silent) as port:
+        with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):
+            await NetworkDial(limit=0.05).open(url(port, Transport.TLS))
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".example"])
+async def test_a_name_that_no_host_can_have(host: str) -> None:
+    with pytest.raises(PoolRefused, match="no usable host name"):
+        await NetworkDial().open(url(1, host=host))
+
+
+async def test_a_name_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ConnectionLost, match="cannot be resolved; check its spelling"):
+        await NetworkDial().open(url(1, host="pool.invalid"))
+
+
+async def test_a_reset_is_a_lost_connection() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+        found = writer.get_extra_info("socket")
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    async with serving(reset) as port:
+        stream = await NetworkDial().open(url(port))
+        stream.write(b"x")
+        with pytest.raises(ConnectionLost, match="the connection broke"):
+            await stream.read(1)
+        await stream.close()
+
+
+async def test_the_other_side_closes() -> None:
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        await writer.wait_closed()
+
+    async with serving(leave) as port:
+        stream = await NetworkDial().open(url(port))
+        assert await stream.read(1) == b""
+        await stream.close()
+
+
+async def test_ipv6_is_dialled_in_brackets() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this Python knows no IPv6")
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\n")
+        await writer.drain()
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(greet, "::1", 0)
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6 loopback: {error}")
+    async with server, asyncio.timeout(20):
+        port = server.sockets[0].getsockname()[1]
+        there = parse_pool_url(f"stratum+tcp://w@[::1]:{port}")
+        assert there.label == f"stratum+tcp://[::1]:{port}"
+        stream = await NetworkDial().open(there)
+        assert await stream.read(100) == b"hello\n"
+        await stream.close()

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from miner.errors import ConfigError, ConnectionLost, PoolRefused
+from miner.net.dial import NetworkDial
+from miner.net.pool_url import Transport
+from miner.net.tls import check_fingerprint, fingerprint, parse_fingerprint, tls_context
+from tests.pool.serving import exchanged, server_context, serving, url
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+async def test_tls_with_an_authority_of_ones_own(authority: trustme.CA, ca_file: Path) -> None:
+    async with serving(tls=server_context(authority)) as port:
+        to = url(port, Transport.TLS, ca_file=ca_file)
+        assert await exchanged(NetworkDial(), to) == b"hello\n"
+
+
+async def test_tls_sends_the_name_and_checks_it(authority: trustme.CA, ca_file: Path) -> None:
+    context = server_context(authority, "localhost")
+    names: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    async with serving(tls=context) as port:
+        to = url(port, Transport.TLS, "localhost", ca_file=ca_file)
+        assert await exchanged(NetworkDial(), to) == b"hello\n"
+        assert names == ["localhost"]
+        with pytest.raises(PoolRefused, match="its certificate is for another host; check"):
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
+
+
+async def test_tls_refuses_an_unknown_authority_and_says_what_to_do(
+    authority: trustme.CA,
+) -> None:
+    async with serving(tls=server_context(authority)) as port:
+        with pytest.raises(PoolRefused, match=r"not trusted .* own CA file, pin .* or switch"):
+            await NetworkDial().open(url(port, Transport.TLS))
+
+
+async def test_tls_insecure_trusts_everybody(authority: trustme.CA) -> None:
+    async with serving(tls=server_context(authority, "other.example")) as port:
+        to = replace(url(port, Transport.TLS), tls_insecure=True)
+        assert await exchanged(NetworkDial(), to) == b"hello\n"
+
+
+@pytest.mark.parametrize(
+    ("transport", "version"), [(Transport.TLS, "TLSv1.3"), (Transport.TLS12, "TLSv1.2")]
+)
+async def test_tls12_is_nothing_newer(
+    authority: trustme.CA, ca_file: Path, transport: Transport, version: str
+) -> None:
+    async with serving(tls=server_context(authority)) as port:
+        stream = await NetworkDial().open(url(port, transport, ca_file=ca_file))
+        found = stream._writer.get_extra_info("ssl_object")  # type: ignore[attr-defined]
+        assert found.version() == version
+        await stream.close()
+
+
+async def test_tls_to_a_port_without_it_says_so(ca_file: Path) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'{"id":null,"method":"client.show_message","params":["hello"]}\n' * 9)
+        await reader.read(100)
+
+    async with serving(plain) as port:
+        with pytest.raises(ConnectionLost, match=r"stratum\+tcp"):
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
+
+
+async def test_a_port_without_tls_that_hangs_up_says_so(ca_file: Path) -> None:
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.transport.abort()
+
+    async with serving(rude) as port:
+        with pytest.raises(ConnectionLost, match=r"during the TLS handshake; .*stratum\+tcp"):
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
+
+
+def test_a_missing_ca_file_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.pem: No such file"):
+        tls_context(url(1, Transport.TLS, ca_file=tmp_path / "none.pem"))
+    (tmp_path / "bad.pem").write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"bad\.pem: holds no certificate in PEM$"):
+        tls_context(url(1, Transport.TLS, ca_file=tmp_path / "bad.pem"))
+
+
+def pinned(authority: trustme.CA, name: str) -> tuple[ssl.SSLContext, str]:
+    """Return a server's side with a certificate for `name`, and that one's fingerprint."""
+    issued = authority.issue_cert(name)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    pem = issued.cert_chain_pems[0].bytes().decode("ascii")
+    return context, fingerprint(ssl.PEM_cert_to_DER_cert(pem))
+
+
+async def test_a_pinned_certificate_needs_neither_authority_nor_name(
+    authority: trustme.CA,
+) -> None:
+    context, found = pinned(authority, "other.example")
+    async with serving(tls=context) as port:
+        for transport in (Transport.TLS, Transport.TLS12):
+            to = replace(url(port, transport), tls_fingerprint=found)
+            assert await exchanged(NetworkDial(), to) == b"hello\n"
+
+
+async def test_another_certificate_than_the_pinned_one_is_told_nothing(
+    authority: trustme.CA, ca_file: Path
+) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(100))
+
+    context, found = pinned(authority, "127.0.0.1")
+    async with serving(listen, context) as port:
+        for insecure in (False, True):
+            to = replace(
+                url(port, Transport.TLS, ca_file=ca_file),
+                tls_fingerprint="ab" * 32,
+                tls_insecure=insecure,
+            )
+            with pytest.raises(PoolRefused, match="only then pin that") as caught:
+                await NetworkDial().open(to)
+            assert found in str(caught.value)
+            assert "ab" * 32 in str(caught.value)
+    assert b"".join(heard) == b""
+
+
+def test_no_certificate_is_not_the_pinned_one() -> None:
+    to = url(1, Transport.TLS)
+    check_fingerprint(to, None)
+    with pytest.raises(PoolRefused, match="has the fingerprint none"):
+        check_fingerprint(replace(to, tls_fingerprint="ab" * 32), None)
+
+
+def test_how_a_fingerprint_may_be_written() -> None:
+    digits = "0123456789abcdef" * 4
+    colons = ":".join(digits[i : i + 2] for i in range(0, 64, 2))
+    for text in (digits, digits.upper(), colons, f" {colons.upper()} ", f"SHA256:{digits}"):
+        assert parse_fingerprint(text) == digits
+    for text in ("", digits[1:], digits + "0", digits[:-1] + "g", "sha1:" + digits[:40]):
+        with pytest.raises(ConfigError, match="64 hex digits"):
+            parse_fingerprint(text)
+
+
+def test_a_context_checks_unless_told_otherwise() -> None:
+    to = url(1, Transport.TLS)
+    strict = tls_context(to)
+    assert (strict.check_hostname, strict.verify_mode) == (True, ssl.CERT_REQUIRED)
+    for loose in (replace(to, tls_insecure=True), replace(to, tls_fingerprint="ab" * 32)):
+        assert tls_context(loose).verify_mode is ssl.CERT_NONE

@@ -1,0 +1,198 @@
+"""Rigs to look at: in trouble, at their beginning, or made of anything that can happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from hypothesis import strategies as st
+
+from miner.api.context import Sources
+from miner.telemetry import (
+    CandidateRefuted,
+    DatasetBuilding,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    Event,
+    History,
+    Journal,
+    Launched,
+    NewJob,
+    PoolConnecting,
+    PoolLost,
+    PoolNotice,
+    PoolReady,
+    Reading,
+    SensorsRead,
+    ShareAnswered,
+    ShareFound,
+    Snapshot,
+    Telemetry,
+)
+from miner.work import Candidate, DeviceInfo, Outcome, Solution, Verdict
+from tests.fakes.clock import FakeClock
+from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, job
+
+CPU = DeviceInfo("ref", "ref", "a processor", "cpu", "", 0, 0, 8)
+BARE = DeviceInfo("opencl:1.0", "opencl", "Board, A=B|C", "gpu", "", 1 << 30, 1 << 30, 4)
+"""A card that tells no address, with a name that plain text must escape."""
+
+
+class StillClock(FakeClock):
+    """A clock that is set, for tests that await nothing."""
+
+    def passes(self, seconds: float) -> None:
+        self._now += seconds
+
+
+@dataclass
+class FakeControl:
+    done: list[tuple[str, str | None]] = field(default_factory=list)
+    unknown: str = ""
+
+    def pause(self, device: str | None) -> None:
+        if device == self.unknown:
+            raise KeyError(device)
+        self.done.append(("pause", device))
+
+    def resume(self, device: str | None) -> None:
+        self.done.append(("resume", device))
+
+    async def reload(self) -> list[str]:
+        raise AssertionError
+
+
+def sources_of(
+    telemetry: Telemetry, clock: FakeClock, control: FakeControl | None = None
+) -> Sources:
+    return Sources(
+        snapshot=telemetry.snapshot,
+        journal=Journal(clock),
+        history=History(telemetry.snapshot, clock),
+        telemetry=telemetry,
+        clock=clock,
+        control=control or FakeControl(),
+    )
+
+
+def told(*events: Event | float, devices: tuple[DeviceInfo, ...] = (ZERO, ONE)) -> Snapshot:
+    """The snapshot after `events`; a number is that many seconds passing."""
+    clock = StillClock()
+    telemetry = Telemetry(clock, devices, ABOUT)
+    for event in events:
+        if isinstance(event, int | float):
+            clock.passes(event)
+        else:
+            telemetry.emit(event)
+    return telemetry.snapshot()
+
+
+def mining(rate: int = 1000, seconds: int = 70) -> list[Event | float]:
+    names = (ZERO.name, ONE.name)
+    return [
+        each
+        for _ in range(seconds)
+        for each in (1.0, *(Launched(name, rate, 1.0, 0.01) for name in names))
+    ]
+
+
+POOL: tuple[Event, ...] = (PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job()))
+
+RIGS: dict[str, Callable[[], Snapshot]] = {
+    "nothing at all": lambda: told(devices=()),
+    "no launch yet": told,
+    "a light cache later": lambda: told(*POOL, DatasetBuilding(ZERO.name, 1, 0.4, 1.0, 1 << 30)),
+    "no sensors": lambda: told(*POOL, *mining()),
+    "no pool": lambda: told(*mining()),
+    "a pool that is gone": lambda: told(
+        *POOL, *mining(), PoolLost(FIRST, "refused", 1.0), NewJob(None)
+    ),
+    "all paused": lambda: told(
+        *POOL,
+        *mining(),
+        DevicePaused(ZERO.name, "asked over the API"),
+        DevicePaused(ONE.name, "overheating: core 91 °C"),
+        100.0,
+    ),
+    "a pool that asks for what nobody finds": lambda: told(
+        *POOL, *mining(), NewJob(replace(job(), share_target=0))
+    ),
+    "parked and hung": lambda: told(
+        *POOL,
+        *mining(),
+        DeviceResting(ZERO.name, "it lies", None),
+        DeviceHanging(ONE.name, "no answer"),
+        1000.0,
+    ),
+    "a processor and a bare board": lambda: told(
+        *POOL, Launched("ref", 100, 1.0), SensorsRead("ref", HOT), devices=(CPU, BARE)
+    ),
+}
+
+
+def _share(device: str, outcome: Outcome, value: int) -> list[Event]:
+    solution = Solution(job(), 1, device, 0.0, bytes(32), value.to_bytes(32, "big"))
+    return [ShareFound(solution), ShareAnswered(Verdict(solution, outcome, "", 0.1))]
+
+
+_devices = st.sampled_from([ZERO.name, ONE.name, "ref", "never:heard.of"])
+_pools = st.sampled_from([FIRST, SECOND, "http://node.example:8766"])
+_numbers = st.none() | st.floats()
+_readings = st.builds(
+    Reading,
+    temperature=_numbers,
+    memory_temperature=_numbers,
+    power=_numbers,
+    fan=_numbers,
+    core_clock=_numbers,
+    memory_clock=_numbers,
+    utilization=_numbers,
+)
+_happenings = st.one_of(
+    st.floats(0, 1e5).map(lambda seconds: [seconds]),
+    st.builds(
+        lambda *values: [Launched(*values)],
+        _devices,
+        st.integers(0, 10**15),
+        st.floats(0, 100),
+        st.floats(0, 100),
+    ),
+    st.builds(_share, _devices, st.sampled_from(Outcome), st.integers(0, 2**256 - 1)),
+    st.builds(lambda pool: [PoolConnecting(pool)], _pools),
+    st.builds(lambda pool: [PoolReady(pool)], _pools),
+    st.builds(lambda pool: [PoolLost(pool, "gone", 1.0)], _pools),
+    st.builds(lambda pool, text: [PoolNotice(pool, text)], _pools, st.text()),
+    st.just([NewJob(None)]),
+    st.builds(
+        lambda height, target, block: [
+            NewJob(replace(job(height), share_target=target, block_target=block))
+        ],
+        st.integers(0, 10**7),
+        st.integers(0, 2**256 - 1),
+        st.integers(0, 2**256 - 1),
+    ),
+    st.builds(lambda name, reading: [SensorsRead(name, reading)], _devices, _readings),
+    st.builds(lambda name, reason: [DevicePaused(name, reason)], _devices, st.none() | st.text()),
+    st.builds(
+        lambda name, rest: [DeviceResting(name, "why", rest)], _devices, st.none() | st.just(5.0)
+    ),
+    st.builds(lambda name: [DeviceHanging(name, "why")], _devices),
+    st.builds(lambda name: [DeviceFault(name, "why")], _devices),
+    st.builds(
+        lambda name: [
+            CandidateRefuted(Candidate(job(), 7, name, 0.0), bytes(32)),
+            DeviceFault(name, "nonce 7 was claimed, but is wrong"),
+        ],
+        _devices,
+    ),
+)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Whatever may have happened, in any order."""
+    lists = draw(st.lists(_happenings, max_size=40))
+    devices = draw(st.sampled_from([(), (ZERO, ONE), (CPU, BARE, ZERO)]))
+    return told(*(event for events in lists for event in events), devices=devices)

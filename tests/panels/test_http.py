@@ -1,0 +1,85 @@
+"""The shapes over HTTP, as the one listener serves them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from miner.api.api_server import ApiOptions, ApiServer
+from miner.panels.panel_routes import SHAPES, routes
+from tests.fakes.rig import busy_rig
+from tests.panels import consumers
+from tests.panels.rigs import sources_of
+
+Client = TestClient[web.Request, web.Application]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    rig = await busy_rig()
+    application = web.Application()
+    application.add_routes(routes(sources_of(rig.telemetry, rig.clock)))
+    async with TestClient(TestServer(application)) as client:
+        yield client
+
+
+async def test_every_path_answers(client: Client) -> None:
+    assert set(SHAPES) == {
+        "/summary", "/1/summary", "/2/summary", "/api.json", "/2/backends", "/mmpos", "/hiveos",
+    }  # fmt: skip
+    for path in SHAPES:
+        answer = await client.get(path)
+        assert answer.status == 200
+        assert answer.content_type == "application/json"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert consumers.strictly(await answer.read())
+
+
+async def test_agents_fetch_what_they_know(client: Client) -> None:
+    async def get(path: str) -> bytes:
+        return await (await client.get(path)).read()
+
+    farms = [
+        consumers.hive_trex(await get("/summary")),
+        consumers.hive_xmrig(await get("/api.json"), await get("/2/backends")),
+        consumers.hive_custom(await get("/hiveos")),
+        consumers.mmpos_agent(await get("/mmpos")),
+    ]
+    for farm in farms:
+        assert (farm.khs, farm.hs) == (80_000, [35_000, 45_000])
+        assert (farm.accepted, farm.rejected, farm.bus) == (4, 4, [10, 33])
+
+
+async def test_old_and_new_paths_of_xmrig_say_the_same(client: Client) -> None:
+    texts = {await (await client.get(p)).text() for p in ("/1/summary", "/2/summary", "/api.json")}
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_nothing_can_be_written(client: Client, method: str) -> None:
+    for path in SHAPES:
+        assert (await client.request(method, path, json={"paused": True})).status == 405
+    for path in ("/config", "/1/config", "/json_rpc", "/trex", "/login"):
+        assert (await client.request(method, path, json={})).status == 404
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+async def test_the_one_listener_has_them_when_they_are_asked_for(asked_for: bool) -> None:
+    rig = await busy_rig()
+    sources = sources_of(rig.telemetry, rig.clock)
+    options = ApiOptions(port=0, explicit=True, panels=asked_for)
+    async with (
+        ApiServer(options, sources, panel_routes=routes) as server,
+        ClientSession() as session,
+    ):
+        assert server.url is not None
+        for path in SHAPES:
+            async with session.get(server.url.rstrip("/") + path) as answer:
+                assert answer.status == (200 if asked_for else 404)
+                assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        foreign = {"Host": "panel.example"}
+        async with session.get(server.url + "summary", headers=foreign) as answer:
+            assert answer.status not in (200, 404)

@@ -1,0 +1,317 @@
+"""The ports themselves: sockets, limits, silence, and an end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from pydantic import ValidationError
+
+from miner.errors import ConfigError
+from miner.panels import ethminer_rpc, sgminer_api
+from miner.panels.line_server import (
+    IDLE_SECONDS,
+    LINE_LIMIT,
+    MAX_CONNECTIONS,
+    REQUEST_SECONDS,
+    Lines,
+    PanelPort,
+)
+from miner.settings.model import ApiSettings
+from tests.fakes.clock import settle
+from tests.fakes.rig import Rig, busy_rig
+from tests.panels import consumers
+from tests.panels.rigs import FakeControl, sources_of
+
+HOST = "127.0.0.1"
+PING = b'{"id":0,"jsonrpc":"2.0","method":"miner_ping"}\n'
+GETSTAT1 = b'{"id":0,"jsonrpc":"2.0","method":"miner_getstat1"}\n'
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    return await busy_rig()
+
+
+def ethminer(rig: Rig, token: str | None = None, host: str = HOST, port: int = 0) -> PanelPort:
+    sources = sources_of(rig.telemetry, rig.clock, FakeControl())
+    return ethminer_rpc.port(sources, host, port, token)
+
+
+def sgminer(rig: Rig, guarded: bool = False, host: str = HOST, port: int = 0) -> PanelPort:
+    sources = sources_of(rig.telemetry, rig.clock, FakeControl())
+    return sgminer_api.port(sources, host, port, guarded)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if holds():
+            return
+        await settle()
+    raise AssertionError
+
+
+async def nc(port: PanelPort, request: bytes, half_close: bool = True) -> bytes:
+    """What nc prints: everything until the other side closes."""
+    reader, writer = await asyncio.open_connection(HOST, port.port)
+    writer.write(request)
+    if half_close:
+        writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_hiveos_asks_ethminers_port(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        farm = consumers.hive_ethminer(await nc(port, GETSTAT1))
+    assert (farm.khs, farm.hs, farm.temp, farm.fan) == (80_000, [35_000, 45_000], [61, 91], [57, 0])
+    assert (farm.accepted, farm.rejected, farm.invalid, farm.uptime) == (4, 4, 1, 960)
+
+
+async def test_hiveos_and_simplemining_ask_sgminers_port(rig: Rig) -> None:
+    async with sgminer(rig) as port:
+        hive = await nc(port, b'{"command":"summary+devs"}\n')
+        simple = await nc(port, b'{"command":"devs+summary+devs2+summary2"}', half_close=False)
+        text = await nc(port, b"summary", half_close=False)
+    assert consumers.hive_teamred(hive).hs == [35_000, 45_000]
+    assert consumers.simple_mining(simple).khs == 80_000
+    assert consumers.plain(text)[1]["KHS 30s"] == "80000.0"
+
+
+async def test_sgminer_takes_a_request_of_several_lines(rig: Rig) -> None:
+    request = b'{\n "command":\n "version"\n}\n'
+    async with sgminer(rig) as port:
+        answer = json.loads((await nc(port, request))[:-1])
+    assert answer["VERSION"]
+
+
+async def test_a_panel_may_stay_and_ask_again(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        for _ in range(3):
+            await rig.clock.advance(IDLE_SECONDS - 1)
+            writer.write(PING)
+            assert json.loads(await reader.readline())["result"] == "pong"
+        assert port.connections == 1
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: port.connections == 0)
+
+
+async def test_who_says_nothing_is_dropped(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        writer.write(PING)
+        await reader.readline()
+        await rig.clock.advance(IDLE_SECONDS - 0.1)
+        assert port.connections == 1
+        await rig.clock.advance(0.2)
+        await until(lambda: port.connections == 0)
+        writer.close()
+
+
+async def test_who_lets_a_request_drip_in_is_dropped(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        _, writer = await asyncio.open_connection(HOST, port.port)
+        for byte in b"{{{{":
+            writer.write(bytes([byte]))
+            await until(lambda: port.connections == 1)
+            await rig.clock.advance(IDLE_SECONDS / 4)
+        await until(lambda: port.connections == 0)
+        writer.close()
+
+
+class Talker:
+    """Answers each line with more than any socket holds."""
+
+    ended = False
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        return [data]
+
+    def receive(self, data: bytes) -> bytes:
+        return b"x" * (32 << 20)
+
+    def end(self) -> bytes:
+        return b""
+
+
+async def test_who_takes_no_answers_is_dropped(rig: Rig) -> None:
+    async with PanelPort("a port", HOST, 0, Talker, rig.clock) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port, limit=1)
+        writer.write(PING)
+        await until(lambda: port.connections == 1)
+        await rig.clock.advance(IDLE_SECONDS + 1)
+        await until(lambda: port.connections == 0)
+        taken = 0
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 20):
+                taken += len(data)
+        assert taken < 32 << 20
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("line", [PING, b"\n"])
+async def test_who_asks_a_thousand_times_at_once_does_not_hold_others_up(
+    rig: Rig, line: bytes
+) -> None:
+    async with ethminer(rig) as port:
+        many, flood = await asyncio.open_connection(HOST, port.port)
+        flood.write(line * 5000 + PING)
+        await until(lambda: port.connections == 1)
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        writer.write(PING)
+        assert b"pong" in await reader.readline()
+        await settle()
+        first = await many.read(1 << 20)
+        assert first.count(b"pong") == 1, "only one of them was answered meanwhile"
+        for end in (flood, writer):
+            end.transport.abort()
+
+
+async def test_requests_that_come_at_once_are_answered_one_after_the_other(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        writer.write(PING * 3)
+        for _ in range(3):
+            assert b"pong" in await reader.readline()
+            await rig.clock.advance(REQUEST_SECONDS)
+        writer.transport.abort()
+
+
+async def test_there_is_a_limit_to_connections(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        ends = [await asyncio.open_connection(HOST, port.port) for _ in range(MAX_CONNECTIONS)]
+        await until(lambda: port.connections == MAX_CONNECTIONS)
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        assert port.connections == MAX_CONNECTIONS
+        ends[0][1].write(PING)
+        assert json.loads(await ends[0][0].readline())["result"] == "pong"
+        for _, other in [*ends, (reader, writer)]:
+            other.transport.abort()
+        await until(lambda: port.connections == 0)
+
+
+async def test_the_port_ends_with_its_context(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        number = port.port
+        reader, writer = await asyncio.open_connection(HOST, number)
+        writer.write(PING)
+        await reader.readline()
+        assert port.connections == 1
+    assert port.connections == 0
+    with pytest.raises(ConfigError, match="not open"):
+        _ = port.port
+    with pytest.raises(OSError, match=str(number)):
+        await asyncio.open_connection(HOST, number)
+    async with sgminer(rig, port=number) as other:
+        assert other.port == number
+    writer.transport.abort()
+
+
+async def test_a_long_line_ends_the_connection(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        writer.write(b"x" * (LINE_LIMIT + 5000))
+        with suppress(ConnectionError):  # what was sent and not read may cut the answer off
+            await reader.read()
+        await until(lambda: port.connections == 0)
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PATCH", b"PROPFIND"])
+@pytest.mark.parametrize("open_port", [ethminer, sgminer])
+async def test_a_page_in_a_browser_gets_nothing(
+    rig: Rig, open_port: Callable[..., PanelPort], method: bytes
+) -> None:
+    request = method + b" / HTTP/1.1\r\nHost: localhost:3333\r\n\r\n" + GETSTAT1
+    async with open_port(rig) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        writer.write(request)
+        with suppress(ConnectionError):  # what was sent and not read
+            assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("open_port", [ethminer, sgminer])
+async def test_a_port_in_use_is_said(rig: Rig, open_port: Callable[..., PanelPort]) -> None:
+    async with sgminer(rig) as first:
+        sentence = rf'^\[api\] \w+ = "127.0.0.1:{first.port}": .* \([A-Za-z ]+ in use\); choose'
+        with pytest.raises(ConfigError, match=sentence):
+            async with open_port(rig, port=first.port):
+                raise AssertionError
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "rig1.lan"])
+@pytest.mark.parametrize("open_port", [ethminer, sgminer])
+async def test_other_machines_need_a_token(
+    rig: Rig, open_port: Callable[..., PanelPort], host: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with open_port(rig, host=host):
+            raise AssertionError
+    name = open_port.__name__
+    with pytest.raises(ValidationError) as complaint:
+        ApiSettings(**{name: f"[{host}]:0" if ":" in host else f"{host}:0"})
+    (problem,) = complaint.value.errors()
+    assert str(caught.value) == f"[api] {problem['ctx']['error']}", "the settings say the same"
+
+
+@pytest.mark.parametrize(
+    ("open_port", "name"), [(ethminer_rpc.port, "ethminer"), (sgminer_api.port, "sgminer")]
+)
+async def test_the_journal_says_where_it_answers(
+    rig: Rig, open_port: Callable[..., PanelPort], name: str
+) -> None:
+    sources = sources_of(rig.telemetry, rig.clock)
+    async with open_port(sources, HOST, 0) as port:
+        (entry,) = sources.journal.entries
+        assert (entry.topic, entry.text) == ("api", f"{name}'s answers on {HOST}:{port.port}")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.2"])
+async def test_this_machine_needs_none(rig: Rig, host: str) -> None:
+    async with ethminer(rig, host=host) as port:
+        assert port.port
+
+
+async def test_with_a_token_other_machines_are_let_in(rig: Rig) -> None:
+    async with ethminer(rig, "secret", "0.0.0.0") as port, sgminer(rig, True, "0.0.0.0") as other:
+        assert b"pong" in await nc(port, PING)
+        assert b"KHS 30s" in await nc(other, b"summary")
+
+
+@pytest.mark.parametrize("number", [-1, 65536])
+async def test_an_impossible_port_is_said(rig: Rig, number: int) -> None:
+    with pytest.raises(ConfigError, match="cannot be listened on"):
+        async with ethminer(rig, port=number):
+            raise AssertionError
+
+
+def test_lines_are_cut_where_they_end() -> None:
+    lines = Lines(5)
+    assert lines.feed(b"ab") == []
+    assert lines.feed(b"c\r\n\n  \n12345\nx") == [b"abc", b"12345"]
+    assert lines.rest() == b"x"
+    assert lines.rest() == b""
+
+
+def test_a_line_that_is_too_long_ends_it() -> None:
+    lines = Lines(5)
+    assert lines.feed(b"ab\n123456\ncd\n") == [b"ab"]
+    assert lines.too_long
+    assert lines.feed(b"ef\n") == []
+
+
+def test_a_line_that_never_ends_is_not_kept() -> None:
+    lines = Lines(5)
+    assert lines.feed(b"1234567") == []
+    assert lines.too_long
+    assert lines.rest() == b""

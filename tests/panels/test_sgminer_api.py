@@ -1,0 +1,186 @@
+"""sgminer's dialogue: JSON and plain text, one command or several, and nothing that writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.panels.sgminer_api import COMMANDS, PRIVILEGED, REQUEST_LIMIT, SgminerApi
+from miner.telemetry import Telemetry
+from tests.fakes.clock import FakeClock
+from tests.fakes.rig import ABOUT, ONE, ZERO
+from tests.panels.consumers import plain
+from tests.panels.rigs import BARE, FakeControl, sources_of
+
+DESCRIPTION = "progpow-miner 1.2.3"
+
+
+def dialogue(control: FakeControl | None = None) -> SgminerApi:
+    clock = FakeClock()
+    return SgminerApi(sources_of(Telemetry(clock, [ZERO, ONE, BARE], ABOUT), clock, control))
+
+
+def ask(request: bytes) -> Any:
+    api = dialogue()
+    answer = api.receive(request)
+    assert api.ended
+    assert answer.endswith(b"\0")
+    assert answer.count(b"\0") == 1
+    return json.loads(answer[:-1])
+
+
+def status(answer: Any) -> tuple[str, int]:
+    (one,) = answer["STATUS"]
+    assert one["When"] == 1_800_001_000
+    assert one["Description"] == DESCRIPTION
+    assert one["Msg"]
+    return one["STATUS"], one["Code"]
+
+
+@pytest.mark.parametrize(
+    ("command", "section", "number"),
+    [
+        ("summary", "SUMMARY", 11),
+        ("devs", "DEVS", 9),
+        ("pools", "POOLS", 7),
+        ("version", "VERSION", 22),
+        ("config", "CONFIG", 33),
+        ("coin", "COIN", 78),
+        ("gpucount", "GPUS", 20),
+    ],
+)
+def test_each_command(command: str, section: str, number: int) -> None:
+    answer = ask(json.dumps({"command": command}).encode())
+    assert set(answer) == {"STATUS", section, "id"}
+    assert answer["id"] == 1
+    assert status(answer) == ("S", number)
+    text = plain(dialogue().receive(command.encode() + b"\n"))
+    assert text[0]["STATUS"] == "S"
+    assert text[0]["Code"] == str(number)
+    assert len(text) == 1 + len(answer[section])
+    for row, values in zip(answer[section], text[1:], strict=True):
+        assert set(row) <= set(values)
+
+
+def test_text_escapes_what_parts_its_fields() -> None:
+    answer = dialogue().receive(b"devs")
+    assert rb"Name=Board\, A\=B\|C," in answer
+    assert plain(answer)[3]["Name"] == BARE.model
+    assert plain(answer)[3]["GPU"] == "2"
+
+
+def test_text_says_truth_values_in_words() -> None:
+    assert plain(dialogue().receive(b"coin"))[1]["LP"] == "false"
+
+
+def test_several_commands_nest_as_farms_read_them() -> None:
+    answer = ask(b'{"command":"summary+devs"}')
+    assert set(answer) == {"summary", "devs", "id"}
+    assert status(answer["summary"]) == ("S", 11)
+    assert len(answer["devs"]["DEVS"]) == 3
+    text = plain(dialogue().receive(b"summary+devs"))
+    assert [one["CMD"] for one in text if "CMD" in one] == ["summary", "devs"]
+
+
+def test_one_of_several_may_be_unknown() -> None:
+    answer = ask(b'{"command":"summary+summary2"}')
+    assert status(answer["summary"]) == ("S", 11)
+    assert status(answer["summary2"]) == ("E", 14)
+    assert "SUMMARY" not in answer["summary2"]
+
+
+def test_one_card() -> None:
+    answer = ask(b'{"command":"gpu","parameter":"1"}')
+    assert status(answer) == ("S", 17)
+    assert [row["GPU"] for row in answer["GPU"]] == [1]
+    assert ask(b'{"command":"gpu","parameter":1}')["GPU"] == answer["GPU"]
+    assert plain(dialogue().receive(b"gpu|1"))[1]["GPU"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "number"),
+    [("", 15), ("3", 1), ("-1", 1), ("x", 1), ("1" * 50, 1), ("²", 1)],
+)
+def test_a_card_that_is_not_there(parameter: str, number: int) -> None:
+    answer = ask(json.dumps({"command": "gpu", "parameter": parameter}).encode())
+    assert status(answer) == ("E", number)
+
+
+@pytest.mark.parametrize(
+    ("request_", "number"),
+    [
+        (b'{"command":"dance"}', 14),
+        (b'{"command":"Summary"}', 14),
+        (b'{"command":""}', 14),
+        (b"{}", 24),
+        (b'{"command":7}', 24),
+        (b'{"command":\n', 23),
+        (b'{"command":\0', 23),
+        (b"{" * 400 + b"\n", 23),
+    ],
+)
+def test_what_cannot_be_answered_has_its_number(request_: bytes, number: int) -> None:
+    assert status(ask(request_)) == ("E", number)
+
+
+@pytest.mark.parametrize("command", sorted(PRIVILEGED))
+def test_whatever_writes_is_denied(command: str) -> None:
+    control = FakeControl()
+    request = json.dumps({"command": command, "parameter": "0"}).encode()
+    answer = json.loads(dialogue(control).receive(request)[:-1])
+    assert status(answer) == ("E", 45)
+    assert answer["STATUS"][0]["Msg"] == f"Access denied to '{command}' command"
+    assert plain(dialogue(control).receive(f"{command}|0".encode()))[0]["Code"] == "45"
+    assert control.done == []
+    assert command not in COMMANDS
+
+
+def test_a_request_may_come_in_pieces_and_without_a_line_end() -> None:
+    api = dialogue()
+    request = b' {"command":"summary","parameter":""}'
+    for at in range(len(request) - 1):
+        assert api.receive(request[at : at + 1]) == b""
+    assert json.loads(api.receive(request[-1:])[:-1])["SUMMARY"]
+
+
+def test_json_that_ends_too_early_is_waited_for_until_the_connection_ends() -> None:
+    api = dialogue()
+    assert api.receive(b'{"command":{}') == b""
+    assert status(json.loads(api.end()[:-1])) == ("E", 23)
+    assert dialogue().end() == b""
+
+
+def test_only_one_request_is_taken() -> None:
+    api = dialogue()
+    assert api.receive(b"summary")
+    assert api.receive(b"devs") == b""
+
+
+def test_a_request_has_its_limit() -> None:
+    api = dialogue()
+    assert api.receive(b"{" + b" " * (REQUEST_LIMIT - 1)) == b""
+    assert plain(api.receive(b" "))[0]["Code"] == "14"
+    assert api.ended
+
+
+def test_what_is_asked_twice_at_once_is_answered_once() -> None:
+    answer = dialogue().receive(b"summary" + b"+summary" * 60)
+    assert answer.count(b"SUMMARY,") == 1
+
+
+@given(
+    st.lists(
+        st.binary(max_size=100)
+        | st.sampled_from([b"{", b"}", b'"command":', b'"gpu"', b"|", b"+", b"summary", b"\0"])
+    )
+)
+def test_nothing_that_arrives_breaks_it(pieces: list[bytes]) -> None:
+    api = dialogue()
+    answer = b"".join([*(api.receive(piece) for piece in pieces), api.end()])
+    assert answer == b"" or answer.endswith(b"\0")
+    if answer.startswith(b"{"):
+        json.loads(answer[:-1])

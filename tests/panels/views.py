@@ -1,0 +1,55 @@
+"""Every answer of every panel to one snapshot, as the bytes that a panel gets."""
+
+from __future__ import annotations
+
+from miner.panels.ethminer_rpc import Rpc
+from miner.panels.panel_figures import dumps
+from miner.panels.panel_routes import SHAPES
+from miner.panels.sgminer_api import SgminerApi
+from miner.telemetry import Snapshot, Telemetry
+from tests.fakes.clock import FakeClock
+from tests.panels.rigs import sources_of
+
+SUMMARY_AND_DEVS = b'{"command":"summary+devs"}'
+SIMPLE_MINING = b'{"command":"devs+summary+devs2+summary2"}'
+SGMINER = [
+    SUMMARY_AND_DEVS,
+    SIMPLE_MINING,
+    b'{"command":"pools"}',
+    b'{"command":"config"}',
+    b'{"command":"coin"}',
+    b'{"command":"version"}',
+    b'{"command":"gpucount"}',
+    b'{"command":"gpu","parameter":"0"}',
+]
+TEXTS = [b"summary", b"devs", b"pools", b"summary+devs", b"coin", b"gpu|0", b"config", b"version"]
+METHODS = ["miner_ping", "miner_getstat1", "miner_getstatdetail", "miner_getconnections"]
+
+
+class Frozen:
+    """Telemetry that stands still at one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        clock = FakeClock()
+        telemetry = Telemetry(clock)
+        telemetry.snapshot = lambda: snapshot  # type: ignore[method-assign]
+        self.sources = sources_of(telemetry, clock)
+
+    def ethminer(self, method: str) -> bytes:
+        line = f'{{"id":0,"jsonrpc":"2.0","method":"{method}"}}\n'
+        return Rpc(self.sources).receive(line.encode())
+
+    def sgminer(self, request: bytes) -> bytes:
+        return SgminerApi(self.sources).receive(request)
+
+
+def http(snapshot: Snapshot, path: str) -> bytes:
+    return dumps(SHAPES[path](snapshot)).encode()
+
+
+def everything(snapshot: Snapshot) -> dict[str, bytes]:
+    frozen = Frozen(snapshot)
+    answers = {path: http(snapshot, path) for path in SHAPES}
+    answers |= {method: frozen.ethminer(method) for method in METHODS}
+    answers |= {request.decode(): frozen.sgminer(request) for request in SGMINER + TEXTS}
+    return answers

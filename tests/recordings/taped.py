@@ -1,0 +1,109 @@
+"""Sessions that are recorded, and what is left of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from miner import clock as simulation
+from miner.errors import PoolError
+from miner.net.pool_url import PoolUrl
+from miner.recordings.recorder import Recorder
+from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.pool_events import JobReceived, PoolEvent
+from miner.stratum.session import Reports, Session
+from miner.work import Job, Solution, Verdict
+from tests.fakes.dial import FakeStream
+from tests.fakes.variants import KAWPOW
+
+URL = PoolUrl("pool.example", 3333, "RWallet.rig1", "hunter2")
+RIG = bytes(range(32))
+
+
+class Taped:
+    """One recorded connection of the real session, in simulated time; a test plays the pool."""
+
+    def __init__(
+        self,
+        path: Path,
+        protocol: str = "kawpow",
+        *,
+        password: str = "hunter2",
+        rate: float | None = None,
+        seed: Callable[[int], bytes] | None = None,
+        variant: Any = KAWPOW,
+    ) -> None:
+        self.path, self.protocol, self.password, self.rate = path, protocol, password, rate
+        self.variant = variant
+        self.told: list[str] = []
+        self.jobs: list[Job] = []
+        self.verdicts: list[Verdict] = []
+        self.tape: Recorder
+        self.stream: FakeStream
+        self.session: Session
+        self.spoken: ClientSide
+        self.ended = ""
+        self.connection = 0
+
+    def open_tape(self) -> None:
+        self.tape = Recorder(self.path, simulation.LoopClock(), self.told.append)
+
+    def connect(self, group: asyncio.TaskGroup, resume: str | None = None) -> None:
+        self.connection += 1
+        opening = Opening(
+            user=URL.user,
+            password=self.password,
+            agent="progpow-miner/0",
+            variant=self.variant,
+            session=self.connection,
+            host=URL.host,
+            port=URL.port,
+            resume=resume,
+        )
+        self.stream = FakeStream()
+        wrapped = self.tape.opened(self.stream, URL, self.protocol, opening, RIG)
+        self.spoken = PROTOCOLS[self.protocol](opening)
+        reports = None if self.rate is None else Reports(lambda: self.rate or 0.0, RIG)
+        self.session = Session(
+            self.connection, self.spoken, wrapped, simulation.LoopClock(), self._heard,
+            self.verdicts.append, reports=reports,
+        )  # fmt: skip
+        group.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            self.ended = await self.session.run()
+        except PoolError as error:
+            self.ended = str(error)
+
+    def _heard(self, event: PoolEvent) -> None:
+        if isinstance(event, JobReceived):
+            self.jobs.append(event.job)
+
+    async def feed(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.stream.feed(piece)
+            await simulation.settle()
+
+    def submit(self, solution: Solution) -> None:
+        self.tape.found(solution)
+        self.session.submit(solution)
+
+    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
+        return records_of(self.path, kind)
+
+
+def records_of(path: Path, kind: str | None = None) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+    return [line for line in lines if kind in (None, line["kind"])]
+
+
+def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cut `data` at each of `places`, taken modulo its length."""
+    edges = sorted({0, len(data), *(place % len(data) for place in places)})
+    return [data[a:b] for a, b in pairwise(edges)]

@@ -1,0 +1,106 @@
+"""What the tests of mining with a node share: a session that runs beside a fake node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from miner.errors import PoolError
+from miner.net.pool_url import PoolUrl, Transport
+from miner.solo.node_session import NodeSession
+from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
+from miner.work import Job, Outcome, Solution, Verdict
+from tests.fakes.clock import FakeClock
+from tests.fakes.node import LOGIN, FakeNode
+from tests.fakes.variants import KAWPOW
+
+REAL_SECONDS = 20
+"""After which what has not come about will not."""
+
+
+class Bench:
+    """A session with what it reported."""
+
+    def __init__(self, port: int, flavour: str | None, address: str = "", **url: Any) -> None:
+        self.clock = FakeClock()
+        self.events: list[PoolEvent] = []
+        self.verdicts: list[Verdict] = []
+        self.ended: str | PoolError | None = None
+        values = {
+            "host": "127.0.0.1",
+            "user": LOGIN[0],
+            "password": LOGIN[1],
+            "transport": Transport.HTTP,
+        } | url
+        self.session = NodeSession(
+            7, PoolUrl(port=port, **values), KAWPOW, flavour, self.clock,
+            self.events.append, self.verdicts.append, "progpow-miner/0", address=address,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        try:
+            self.ended = await self.session.run()
+        except PoolError as error:
+            self.ended = error
+        finally:
+            self.session.findings.close()
+
+    async def until(self, condition: Callable[[], Any], step: float = 0.0) -> None:
+        """Return when `condition` holds; `step` seconds pass between two looks."""
+        async with asyncio.timeout(REAL_SECONDS):
+            while not condition():
+                if step:
+                    await self.clock.advance(step)
+                else:
+                    await asyncio.sleep(0)
+
+    async def job(self, number: int = 1, step: float = 0.0) -> Job:
+        await self.until(lambda: len(self.jobs) >= number, step)
+        return self.jobs[number - 1]
+
+    async def verdict(self, number: int = 1, step: float = 0.0) -> Verdict:
+        await self.until(lambda: len(self.verdicts) >= number, step)
+        return self.verdicts[number - 1]
+
+    async def end(self, step: float = 0.0) -> str | PoolError:
+        await self.until(lambda: self.ended is not None, step)
+        assert self.ended is not None
+        return self.ended
+
+    async def brought(self, solution: Solution, step: float = 0.0) -> tuple[Outcome, str]:
+        """Submit `solution`; return its verdict."""
+        before = len(self.verdicts)
+        self.session.submit(solution)
+        verdict = await self.verdict(before + 1, step)
+        assert verdict.solution == solution
+        return verdict.outcome, verdict.text
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [event.job for event in self.events if isinstance(event, JobReceived)]
+
+    @property
+    def messages(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Message)]
+
+    @property
+    def logins(self) -> list[PoolEvent]:
+        return [e for e in self.events if isinstance(e, Subscribed | Authorized)]
+
+
+@asynccontextmanager
+async def running(
+    node: FakeNode, flavour: str | None, address: str = "", **url: Any
+) -> AsyncIterator[Bench]:
+    """Run a session with `node`, which must be serving."""
+    bench = Bench(node.port, flavour, address, **url)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(bench.run())
+        yield bench
+        task.cancel()
+
+
+def solved(job: Job, nonce: int = 0x0123456789ABCDEF) -> Solution:
+    return Solution(job, nonce, "fake", 0.0, bytes(range(32)), bytes(28) + b"\x01\x02\x03\x04")

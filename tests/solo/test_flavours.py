@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from miner.catalog import NODE_FLAVOURS
+from miner.errors import PoolRefused
+from miner.solo.node_kinds import FLAVOURS
+from miner.work import Outcome
+from tests.fakes.node import HEIGHT, TARGET, Cut, FiroNode, VeilNode, WorkNode, serving
+from tests.solo.bench import running, solved
+
+
+def test_a_coin_may_name_every_flavour() -> None:
+    assert set(NODE_FLAVOURS) <= set(FLAVOURS)
+
+
+async def test_firo_is_told_the_address_and_calls_success_a_duplicate() -> None:
+    async with serving(FiroNode()) as node, running(node, "firo", "aFiroAddress") as bench:
+        job = await bench.job()
+        assert node.called("getblocktemplate")[0] == [{}, "aFiroAddress"]
+        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        await bench.until(lambda: bench.messages)
+        assert "is in the node's chain" in bench.messages[0]
+        assert node.called("getblockhash") == [[HEIGHT]]
+
+
+async def test_firos_other_word_for_success() -> None:
+    node = FiroNode(verdict="duplicate-inconclusive")
+    async with serving(node), running(node, "firo", "aFiroAddress") as bench:
+        job = await bench.job()
+        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        ("Job not found", Outcome.STALE),
+        ("Bad solution : mismatching mix_hash", Outcome.INVALID),
+        ("Bad solution : not below target", Outcome.LOW_DIFFICULTY),
+    ],
+)
+async def test_firos_refusals(words: str, outcome: Outcome) -> None:
+    node = FiroNode(verdict=words)
+    async with serving(node), running(node, "firo", "aFiroAddress") as bench:
+        job = await bench.job()
+        assert await bench.brought(solved(job)) == (outcome, words)
+
+
+@pytest.mark.parametrize("address", ["", "RNotFiros"])
+async def test_firo_without_its_address_is_refused(address: str) -> None:
+    async with serving(FiroNode()) as node, running(node, "firo", address) as bench:
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "address" in str(error)
+
+
+async def test_veil_is_asked_for_its_algorithm() -> None:
+    async with serving(VeilNode()) as node, running(node, "veil") as bench:
+        job = await bench.job()
+        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+
+
+async def test_veil_without_an_address_is_told_which() -> None:
+    async with serving(VeilNode(mining_address=False)) as node, running(node, "veil") as bench:
+        assert "basecoin" in str(await bench.end())
+
+
+@pytest.mark.parametrize("flavour", ["getwork", "sero"])
+@pytest.mark.parametrize("height", [hex(HEIGHT), str(HEIGHT)])
+async def test_getwork(flavour: str, height: str) -> None:
+    prefix = "sero" if flavour == "sero" else "eth"
+    node = WorkNode()
+    node.work[3] = height
+    async with serving(node), running(node, flavour) as bench:
+        job = await bench.job()
+        assert (job.height, job.target) == (HEIGHT, int(TARGET, 16))
+        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        (params,) = node.called(f"{prefix}_submitWork")
+        assert params == ["0x0123456789abcdef", node.work[0], "0x" + bytes(range(32)).hex()]
+        await bench.until(lambda: bench.messages)
+        assert "is in the node's chain" in bench.messages[0]
+
+
+async def test_getwork_is_polled_twice_a_second() -> None:
+    async with serving(WorkNode()) as node, running(node, "getwork") as bench:
+        await bench.job()
+        await bench.until(lambda: len(node.called("eth_getWork")) == 5, step=0.1)
+        assert 1.9 <= bench.clock.now() - 1000 <= 2.6
+        assert len(bench.jobs) == 1
+        node.work = ["0x" + 32 * "c5", node.work[1], node.work[2], hex(HEIGHT + 1)]
+        job = await bench.job(2, step=0.1)
+        assert (job.height, job.clean) == (HEIGHT + 1, True)
+        node.work = ["0x" + 32 * "c6", *node.work[1:]]
+        assert not (await bench.job(3, step=0.1)).clean
+
+
+@pytest.mark.parametrize(("later", "outcome"), [(0, Outcome.INVALID), (1, Outcome.STALE)])
+async def test_getworks_refusal_has_no_reason(later: int, outcome: Outcome) -> None:
+    async with serving(WorkNode(taken=False)) as node, running(node, "getwork") as bench:
+        job = await bench.job()
+        node.work = ["0x" + 32 * "c5", node.work[1], node.work[2], hex(HEIGHT + later)]
+        await bench.job(2, step=0.1)
+        found, text = await bench.brought(solved(job))
+        assert found is outcome
+        assert "without a reason" in text
+
+
+async def test_getworks_lost_answer_is_found_in_the_chain() -> None:
+    async with serving(WorkNode()) as node, running(node, "getwork") as bench:
+        job = await bench.job()
+        node.loses("eth_submitWork", Cut())
+        bench.session.submit(solved(job))
+        await bench.until(lambda: node.called("eth_submitWork"))
+        node.taken = False
+        verdict = await bench.verdict(step=0.1)
+        assert verdict.outcome is Outcome.ACCEPTED
+
+
+async def test_getwork_without_a_height_is_refused() -> None:
+    node = WorkNode()
+    del node.work[3]
+    async with serving(node), running(node, "getwork") as bench:
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "no block height" in str(error)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        [],
+        None,
+        ["0x00", "0x00", "0x" + TARGET, "0x5"],
+        ["0x" + 32 * "c4", "", "0x0", "0x5"],
+        ["0x" + 32 * "c4", "", "0x" + TARGET, "next"],
+        ["0x" + 32 * "c4", "", "0x" + TARGET, "0xffffffffffffffff"],
+        [1, 2, 3, 4],
+    ],
+    ids=str,
+)
+async def test_work_that_is_none_is_asked_for_again(work: Any) -> None:
+    async with serving(WorkNode()) as node:
+        good, node.work = node.work, work
+        async with running(node, "getwork") as bench:
+            await bench.until(lambda: bench.messages)
+            assert bench.jobs == []
+            node.work = good
+            await bench.job(step=0.1)
+            assert len(bench.messages) == 1

@@ -1,0 +1,280 @@
+"""Blocks that are found when the session that issued their job has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from miner import telemetry
+from miner.net.pool_url import PoolUrl, Transport
+from miner.pool.client import PoolClient
+from miner.pool.connections import Connections
+from miner.solo.node_session import NodeSession
+from miner.work import Job, Outcome, Verdict
+from tests.fakes.clock import FakeClock
+from tests.fakes.dial import FakeDial
+from tests.fakes.node import HEIGHT, LOGIN, BlockNode, Cut, FakeNode, PprpcNode, Raw, serving
+from tests.fakes.variants import KAWPOW
+from tests.solo.bench import REAL_SECONDS, solved
+
+BUSY = Raw(503, b"Work queue depth exceeded")
+
+
+class Run:
+    """A client whose only pool is a node."""
+
+    def __init__(self, node: FakeNode, flavour: str, address: str) -> None:
+        self.clock = FakeClock()
+        self.works: list[Job | None] = []
+        self.verdicts: list[Verdict] = []
+        self.events: list[telemetry.Event] = []
+        url = PoolUrl("127.0.0.1", node.port, *LOGIN, Transport.HTTP, protocol="node")
+
+        def session(number: int, url: PoolUrl, report: Any, on_verdict: Any) -> NodeSession:
+            return NodeSession(
+                number, url, KAWPOW, flavour, self.clock, report, on_verdict, "progpow-miner/0",
+                address=address,
+            )  # fmt: skip
+
+        connections = Connections(
+            KAWPOW, FakeDial(), self.clock, "progpow-miner/0", node_session=session
+        )
+        self.client = PoolClient(
+            [url], connections, self.works.append, self.verdicts.append, self.events.append,
+            self.clock, Random(1),
+        )  # fmt: skip
+
+    async def until(self, condition: Callable[[], Any], step: float = 0.1) -> None:
+        """Return when `condition` holds; `step` seconds pass between two looks."""
+        async with asyncio.timeout(REAL_SECONDS):
+            while not condition():
+                await self.clock.advance(step)
+
+    async def job(self, number: int = 1) -> Job:
+        await self.until(lambda: len(self.jobs) >= number)
+        return self.jobs[number - 1]
+
+    async def interrupted(self, node: FakeNode) -> None:
+        """Have the node end its long polls until the session has ended by a failure."""
+
+        def ended() -> bool:
+            node.changed()
+            return self.works[-1] is None
+
+        await self.until(ended)
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for job in self.works if job is not None]
+
+    @property
+    def lost(self) -> list[telemetry.PoolLost]:
+        return [e for e in self.events if isinstance(e, telemetry.PoolLost)]
+
+    @property
+    def said(self) -> list[str]:
+        return [e.text for e in self.events if isinstance(e, telemetry.PoolRemark)]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [verdict.outcome for verdict in self.verdicts]
+
+
+@asynccontextmanager
+async def mining(node: FakeNode) -> AsyncIterator[Run]:
+    """Have a client mine with `node`, which must be serving."""
+    run = Run(node, *(("submitblock", "miner") if isinstance(node, BlockNode) else ("pprpc", "")))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run.client.run())
+        yield run
+        task.cancel()
+
+
+def change_template(node: FakeNode) -> None:
+    """Have the node's next template be another one on the same tip."""
+    if isinstance(node, PprpcNode):
+        node.header = "d" * 64
+
+
+def submitted(node: FakeNode) -> list[list[Any]]:
+    return node.called("pprpcsb") + node.called("submitblock")
+
+
+KINDS = pytest.mark.parametrize("kind", [PprpcNode, BlockNode])
+
+
+@KINDS
+async def test_it_is_written_at_once_and_brought_by_the_next_session(
+    kind: type[FakeNode], blocks: Path
+) -> None:
+    async with serving(kind()) as node, mining(node) as run:
+        job = await run.job()
+        node.fails("getblocktemplate", BUSY)
+        await run.interrupted(node)
+        await run.client.submit(solved(job))
+        (file,) = blocks.iterdir()
+        assert any(str(file) in text and f"height {HEIGHT}" in text for text in run.said)
+        assert run.verdicts == []
+        change_template(node)
+        assert (await run.job(2)).header_hash != job.header_hash
+        await run.until(lambda: run.verdicts)
+        assert run.outcomes == [Outcome.ACCEPTED]
+        assert run.verdicts[0].solution.job == job
+        assert len(submitted(node)) == 1
+        assert list(blocks.iterdir()) == []
+
+
+@KINDS
+async def test_one_that_is_found_once_another_session_mines_is_brought_at_once(
+    kind: type[FakeNode], blocks: Path
+) -> None:
+    async with serving(kind()) as node, mining(node) as run:
+        job = await run.job()
+        node.fails("getblocktemplate", BUSY)
+        await run.interrupted(node)
+        change_template(node)
+        await run.job(2)
+        await run.client.submit(solved(job))
+        await run.until(lambda: run.verdicts)
+        assert run.outcomes == [Outcome.ACCEPTED]
+        assert len(submitted(node)) == 1
+        assert list(blocks.iterdir()) == []
+
+
+@KINDS
+async def test_a_run_that_stops_brings_it_though_there_is_no_work(
+    kind: type[FakeNode], blocks: Path
+) -> None:
+    async with serving(kind()) as node, mining(node) as run:
+        job = await run.job()
+        node.fails("getblocktemplate", *[BUSY] * 50)
+        await run.interrupted(node)
+        await run.client.submit(solved(job))
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(run.client.drain(5))
+            await run.until(draining.done)
+        assert run.outcomes == [Outcome.ACCEPTED]
+        assert len(submitted(node)) == 1
+        assert list(blocks.iterdir()) == []
+
+
+@KINDS
+async def test_a_run_that_ends_without_its_node_says_where_it_lies(
+    kind: type[FakeNode], blocks: Path
+) -> None:
+    async with serving(kind()) as node:
+        async with mining(node) as run:
+            job = await run.job()
+            for method in ("getblocktemplate", "pprpcsb", "submitblock"):
+                node.fails(method, *[Cut()] * 100)
+            await run.interrupted(node)
+            await run.client.submit(solved(job))
+            async with asyncio.TaskGroup() as group:
+                draining = group.create_task(run.client.drain(5))
+                await run.until(draining.done)
+            assert run.verdicts == []
+        (verdict,) = run.verdicts
+        (file,) = blocks.iterdir()
+        assert verdict.outcome is Outcome.LOST
+        assert f"it is kept in {file} and brought to the node at the next start" in verdict.text
+        node.heals()
+        node.calls.clear()
+        async with mining(node) as run:
+            text = f"the block of height {HEIGHT} that was kept was accepted by the node"
+            await run.until(lambda: text in run.said)
+        assert len(submitted(node)) == 1
+        assert list(blocks.iterdir()) == []
+
+
+async def test_one_that_is_found_after_the_run_s_end_is_written_too(blocks: Path) -> None:
+    async with serving(BlockNode()) as node:
+        async with mining(node) as run:
+            job = await run.job()
+        await run.client.submit(solved(job))
+        (verdict,) = run.verdicts
+        (file,) = blocks.iterdir()
+        assert verdict.outcome is Outcome.LOST
+        assert str(file) in verdict.text
+
+
+@KINDS
+async def test_nothing_is_submitted_twice(kind: type[FakeNode], blocks: Path) -> None:
+    async with serving(kind()) as node, mining(node) as run:
+        job = await run.job()
+        await run.client.submit(solved(job, 1))
+        await run.until(lambda: run.verdicts)
+        node.fails("getblocktemplate", BUSY)
+        await run.interrupted(node)
+        await run.client.submit(solved(job, 2))
+        await run.client.submit(solved(job, 2))
+        await run.client.submit(solved(job, 1))
+        await run.job(2)
+        await run.client.submit(solved(job, 2))
+        await run.until(lambda: len(run.verdicts) == 5)
+        assert run.outcomes.count(Outcome.ACCEPTED) == 2
+        assert run.outcomes.count(Outcome.DUPLICATE) == 3
+        assert len(submitted(node)) == 2
+
+
+@KINDS
+async def test_one_on_its_way_when_the_session_gives_up_gets_the_next_one_s_answer(
+    kind: type[FakeNode], blocks: Path
+) -> None:
+    async with serving(kind()) as node, mining(node) as run:
+        job = await run.job()
+        for method in ("getblocktemplate", "pprpcsb", "submitblock"):
+            node.fails(method, *[Cut()] * 1000)
+        await run.client.submit(solved(job))
+        node.changed()
+        await run.until(lambda: run.works[-1] is None, step=1)
+        assert run.verdicts == []
+        assert len(list(blocks.iterdir())) == 1
+        node.heals()
+        before = len(submitted(node))
+        await run.until(lambda: run.verdicts, step=1)
+        assert run.outcomes == [Outcome.ACCEPTED]
+        assert len(submitted(node)) == before + 1
+        assert list(blocks.iterdir()) == []
+
+
+@KINDS
+async def test_one_that_was_tried_for_long_holds_up_no_other_pool(
+    kind: type[FakeNode], blocks: Path
+) -> None:
+    async with serving(kind()) as node, mining(node) as run:
+        job = await run.job()
+        for method in ("getblocktemplate", "pprpcsb", "submitblock"):
+            node.fails(method, *[Cut()] * 1000)
+        await run.interrupted(node)
+        await run.client.submit(solved(job))
+        await run.until(lambda: len(run.lost) == 2, step=1)
+        assert 110 <= run.clock.now() - 1000 <= 150
+        before = len(submitted(node))
+        began = run.clock.now()
+        await run.until(lambda: len(run.lost) == 4, step=1)
+        assert run.clock.now() - began <= 30
+        assert len(submitted(node)) > before
+        (told,) = [text for text in run.said if "could not be brought" in text]
+        assert f"height {HEIGHT}" in told
+
+
+async def test_one_that_cannot_be_written_is_brought_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(file))
+    async with serving(BlockNode()) as node, mining(node) as run:
+        job = await run.job()
+        node.fails("getblocktemplate", BUSY)
+        await run.interrupted(node)
+        await run.client.submit(solved(job))
+        assert any("cannot be kept" in text for text in run.said)
+        await run.until(lambda: run.verdicts)
+        assert run.outcomes == [Outcome.ACCEPTED]

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from miner.errors import PoolRefused
+from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
+from miner.work import NonceSpace, Outcome
+from tests.fakes.node import HEIGHT, TARGET, PprpcNode, RpcFault, serving
+from tests.solo.bench import running, solved
+
+
+async def test_a_template_is_a_job() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        assert [type(event) for event in bench.events] == [Subscribed, Authorized, JobReceived]
+        assert (job.session, job.id, job.height) == (7, node.header, HEIGHT)
+        assert job.header_hash.hex() == node.header
+        assert job.share_target == job.block_target == int(TARGET, 16)
+        assert job.nonces == NonceSpace()
+        assert job.clean
+        assert node.called("getblocktemplate")[0] == [{"rules": ["segwit"]}]
+
+
+async def test_a_block_is_submitted_and_confirmed(blocks: Path) -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        mix = bytes(range(32)).hex()
+        assert node.called("pprpcsb") == [[node.header, mix, "0x0123456789abcdef"]]
+        await bench.until(lambda: bench.messages)
+        assert bench.messages == [f"the block of height {HEIGHT} is in the node's chain"]
+        assert list(blocks.iterdir()) == []
+        submitting = next(call for call in node.calls if call.method == "pprpcsb")
+        others = {call.peer for call in node.calls if call is not submitting}
+        assert submitting.peer not in others
+
+
+async def test_the_long_poll_brings_the_new_tip() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        await bench.job()
+        await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
+        assert node.called("getblocktemplate")[1][0]["longpollid"] == node.longpollid
+        node.header = "5e" * 32
+        node.new_tip()
+        job = await bench.job(2)
+        assert (job.height, job.header_hash, job.clean) == (HEIGHT + 1, bytes(32 * [0x5E]), True)
+
+
+async def test_other_transactions_are_a_job_that_is_not_clean() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        await bench.job()
+        await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
+        node.header = "5e" * 32
+        node.changed()
+        assert not (await bench.job(2)).clean
+
+
+async def test_a_node_without_mining_address_is_refused() -> None:
+    async with serving(PprpcNode(mining_address=False)) as node, running(node, "pprpc") as bench:
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "miningaddress=" in str(error)
+        assert str(node.port) in str(error)
+
+
+async def test_refusals_of_blocks() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        for number, (verdict, outcome) in enumerate(
+            (
+                (RpcFault(-32602, "Block header hash not found in block data"), Outcome.STALE),
+                (RpcFault(-1, "Block does not solve the boundary"), Outcome.LOW_DIFFICULTY),
+                ("inconclusive", Outcome.STALE),
+                ("invalid-mix-hash", Outcome.INVALID),
+                ("high-hash", Outcome.LOW_DIFFICULTY),
+                ("duplicate-invalid", Outcome.INVALID),
+                ("duplicate", Outcome.DUPLICATE),
+            )
+        ):
+            node.verdict = verdict
+            found, text = await bench.brought(solved(job, number))
+            assert found is outcome, verdict
+            assert text == (verdict if isinstance(verdict, str) else verdict.message)
+
+
+async def test_a_solution_found_twice_is_brought_once() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        await bench.brought(solved(job))
+        outcome, _ = await bench.brought(solved(job))
+        assert outcome is Outcome.DUPLICATE
+        assert len(node.called("pprpcsb")) == 1
+
+
+async def test_leaving() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        await bench.job()
+        await bench.session.drained()
+        bench.session.leave("another pool is better")
+        assert await bench.end() == "another pool is better"

@@ -1,0 +1,74 @@
+"""What the protocol tests share: a client, server's lines, solutions to hand in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from miner.stratum.client_side import Opening
+from miner.stratum.kawpow import KawPowClient
+from miner.stratum.pool_events import JobReceived, Message, PoolEvent
+from miner.work import Job, Solution
+from tests.fakes.variants import KAWPOW
+
+TRANSCRIPTS = Path(__file__).parents[2] / "transcripts"
+HEADER = "c4a9530940f57011507fe048ed12495e267391ac3c66303de2ca004722e1bba1"
+TARGET = "00000009f6000000000000000000000000000000000000000000000000000000"
+SEED = "c61dd6e690b0e87b596a70c4a7451cb67103f3cb830b1c691e5466cec15df702"
+JOB = ["61da602b93926af1c7c2", HEADER, SEED, TARGET, True, 1866617, "1b0135ad"]
+
+
+def line(message: Any) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def notify(*changes: tuple[int, Any]) -> bytes:
+    params: list[Any] = list(JOB)
+    for index, value in changes:
+        params[index] = value
+    return call("mining.notify", *params)
+
+
+def call(method: str, *params: Any) -> bytes:
+    return line({"id": None, "method": method, "params": list(params)})
+
+
+def answer(number: Any, result: Any = True, error: Any = None) -> bytes:
+    return line({"id": number, "result": result, "error": error})
+
+
+def client(**changes: Any) -> KawPowClient:
+    values: dict[str, Any] = {
+        "user": "RWallet.rig1",
+        "password": "x",
+        "agent": "progpow-miner/0",
+        "variant": KAWPOW,
+        "session": 7,
+    }
+    return KawPowClient(Opening(**{**values, **changes}))
+
+
+def started(extranonce: str = "0b8e5b", **changes: Any) -> KawPowClient:
+    opened = client(**changes)
+    opened.start()
+    opened.receive(answer(1, [None, extranonce]) + answer(2))
+    return opened
+
+
+def jobs(events: list[PoolEvent]) -> list[Job]:
+    return [event.job for event in events if isinstance(event, JobReceived)]
+
+
+def messages(events: list[PoolEvent]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Message)]
+
+
+def solution(job: Job, nonce: int | None = None, mix: bytes = bytes(32)) -> Solution:
+    return Solution(job, job.nonces.first if nonce is None else nonce, "fake", 0.0, mix, bytes(32))
+
+
+def transcript(name: str) -> list[tuple[str, dict[str, Any]]]:
+    lines = (TRANSCRIPTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [json.loads(entry) for entry in lines if entry.strip()]
+    return [(entry["dir"], entry["msg"]) for entry in entries]

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.stratum.outcomes import TEXT_LIMIT, classify, remark, sanitised
+from miner.work import Outcome
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.mark.parametrize("result", [True, None, {"status": "OK"}, 0, "ok"])
+def test_accepted_is_no_error_with_a_result_that_is_not_false(result: Any) -> None:
+    assert classify(result, None) == (Outcome.ACCEPTED, "")
+
+
+def test_false_without_an_error_is_a_refusal() -> None:
+    assert classify(False, None) == (Outcome.INVALID, "refused without a reason")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "text"),
+    [
+        ([20, "job not found"], Outcome.STALE, "job not found"),
+        ([21, "job not found", None], Outcome.STALE, "job not found"),
+        (["21", "Stale share."], Outcome.STALE, "Stale share."),
+        ([22, "duplicate share"], Outcome.DUPLICATE, "duplicate share"),
+        ([23, "low difficulty share of 0.01"], Outcome.LOW_DIFFICULTY, None),
+        ([20, "kawpow validation failed"], Outcome.INVALID, None),
+        ([20, "invalid header hash"], Outcome.INVALID, None),
+        ([20, "incorrect size of nonce, must be 8 bytes"], Outcome.INVALID, None),
+        ([24, "unauthorized worker"], Outcome.UNAUTHORIZED, None),
+        ([25, "not subscribed"], Outcome.UNAUTHORIZED, None),
+        ([20, "ProgPOW verify failed"], Outcome.INVALID, None),
+        ([26, "Share above target"], Outcome.LOW_DIFFICULTY, None),
+        ({"code": 20, "message": "high-hash"}, Outcome.LOW_DIFFICULTY, "high-hash"),
+        ({"code": 20, "message": "invalid-mix-hash"}, Outcome.INVALID, None),
+        (
+            {"code": 20, "message": "Miner submitted an old job that we did not have"},
+            Outcome.STALE,
+            None,
+        ),
+        ({"code": -1, "message": "invalid jobid"}, Outcome.STALE, None),
+        ({"code": -1, "message": "bad mix-hash"}, Outcome.INVALID, "bad mix-hash"),
+        ({"code": -3, "message": "Method not found"}, Outcome.INVALID, None),
+        ({"code": -32000, "message": "wrong work"}, Outcome.STALE, "wrong work"),
+        ({"code": -32000, "message": "not enough work was done"}, Outcome.LOW_DIFFICULTY, None),
+        ({"code": 405, "message": "Invalid nonce"}, Outcome.INVALID, None),
+        ({"code": 406, "message": "Bad nonce"}, Outcome.INVALID, "Bad nonce"),
+        ({"code": 500, "message": "Bad job id"}, Outcome.STALE, "Bad job id"),
+        ({"code": 300, "message": "No token"}, Outcome.UNAUTHORIZED, "No token"),
+        ({"code": 399}, Outcome.UNAUTHORIZED, "error 399"),
+        ({"code": 299}, Outcome.INVALID, "error 299"),
+        ({"code": 400}, Outcome.INVALID, "error 400"),
+        ("unsupported stratum version", Outcome.INVALID, "unsupported stratum version"),
+        ([21, None], Outcome.STALE, "error 21"),
+        ([26], Outcome.LOW_DIFFICULTY, "error 26"),
+        ("22", Outcome.DUPLICATE, "error 22"),
+        (23, Outcome.LOW_DIFFICULTY, "error 23"),
+        ([], Outcome.INVALID, "refused without a reason"),
+        (True, Outcome.INVALID, "refused without a reason"),
+    ],
+)
+def test_error_forms(error: Any, outcome: Outcome, text: str | None) -> None:
+    got = classify(None, error)
+    assert got[0] is outcome
+    if text is not None:
+        assert got[1] == text
+
+
+def test_message_itself_an_object() -> None:
+    error = {"code": 20, "message": {"code": -22, "message": "Block decode failed"}}
+    assert classify(None, error) == (Outcome.INVALID, "Block decode failed")
+
+
+def test_23_is_stale_by_its_text_on_the_veil_proxy() -> None:
+    assert classify(None, {"code": 23, "message": "Stale job"})[0] is Outcome.STALE
+
+
+def test_24_nonce_out_of_worker_range_is_no_authorisation() -> None:
+    assert classify(None, [24, "nonce out of worker range"])[0] is Outcome.INVALID
+
+
+def test_23_invalid_share_is_invalid_by_its_text() -> None:
+    assert classify(None, [23, "Invalid share"])[0] is Outcome.INVALID
+
+
+def test_text_is_one_bounded_line_without_control_characters() -> None:
+    assert sanitised(" a\x1b[31m\n\tb\u202e\ud800 ") == "a[31m b"
+    assert len(sanitised("x" * 10_000)) == TEXT_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ({"code": 202, "message": "Stale"}, "Stale"),
+        ({"code": "202", "message": "a\x1bb"}, "ab"),
+        ([200, None], "remark 200"),
+        (299, "remark 299"),
+        ({"code": 199, "message": "Stale"}, None),
+        ({"code": 300, "message": "Stale"}, None),
+        ("Stale", None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_a_remark_is_an_error_of_code_2xx(error: Any, text: str | None) -> None:
+    assert remark(error) == text
+
+
+@given(JSON, JSON)
+def test_any_answer_is_classified(result: Any, error: Any) -> None:
+    outcome, text = classify(result, error)
+    assert len(text) <= TEXT_LIMIT
+    assert text.isprintable()
+    assert (outcome is Outcome.ACCEPTED) == (error is None and result is not False)

@@ -1,0 +1,307 @@
+"""ETHPROXY's family: each oddity of a pool under its name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from miner.progpow.epoch import Span
+from miner.stratum.client_side import Opening
+from miner.stratum.ethproxy import EthProxyClient, SeroClient, ZanoClient
+from miner.stratum.pool_events import (
+    Authorized,
+    HashrateRefused,
+    JobReceived,
+    LoginRefused,
+    Message,
+    PoolEvent,
+    ShareAnswer,
+    Subscribed,
+    WrongProtocol,
+)
+from miner.work import Job, NonceSpace, Outcome
+from tests.fakes.variants import KAWPOW
+from tests.stratum.dialogue import jobs, line, messages, solution
+
+CHAIN = replace(KAWPOW, name="progpow", period=50, spans=(Span(0, 30000),))
+HEADER, SEED, TARGET = "0x" + "ab" * 32, "0x" + "00" * 32, "0x" + "0f" * 32
+WORK = [HEADER, SEED, TARGET, "0x0e7ef0"]
+KINDS = pytest.mark.parametrize("kind", [EthProxyClient, SeroClient, ZanoClient])
+
+
+def begun(
+    kind: type[EthProxyClient] = EthProxyClient, user: str = "0xwallet.rig"
+) -> EthProxyClient:
+    dialogue = kind(Opening(user, "x", "ours/0", CHAIN, 7, "pool.example", 3333))
+    dialogue.start()
+    return dialogue
+
+
+def logged_in(kind: type[EthProxyClient] = EthProxyClient) -> EthProxyClient:
+    dialogue = begun(kind)
+    dialogue.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
+    dialogue.data_to_send()
+    return dialogue
+
+
+def sent(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(entry) for entry in data.splitlines()]
+
+
+def pushed(work: list[Any], number: Any = 0) -> bytes:
+    return line({"id": number, "jsonrpc": "2.0", "result": work})
+
+
+def job_of(dialogue: EthProxyClient, *changes: tuple[int, str]) -> Job:
+    work = list(WORK)
+    for index, value in changes:
+        work[index] = value
+    (job,) = jobs(dialogue.receive(pushed(work)))
+    return job
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefix"), [(EthProxyClient, "eth"), (SeroClient, "sero"), (ZanoClient, "eth")]
+)
+def test_the_login_comes_first_and_work_is_asked_for_after_it(
+    kind: type[EthProxyClient], prefix: str
+) -> None:
+    dialogue = kind(Opening("0xwallet.rig", "x", "ours/0", CHAIN, 7))
+    (login,) = sent(dialogue.start())
+    assert login == {
+        "id": 1, "jsonrpc": "2.0", "method": f"{prefix}_submitLogin",
+        "params": ["0xwallet.rig", "x"], "worker": "rig",
+    }  # fmt: skip
+    events = dialogue.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
+    assert events == [Subscribed(NonceSpace()), Authorized()]
+    (ask,) = sent(dialogue.data_to_send())
+    assert (ask["method"], ask["params"]) == (f"{prefix}_getWork", [])
+
+
+def test_a_user_without_a_worker_has_none_beside_the_parameters() -> None:
+    (login,) = sent(EthProxyClient(Opening("0xwallet", "x", "a/0", CHAIN, 7)).start())
+    assert "worker" not in login
+
+
+@pytest.mark.parametrize("number", [0, None, 1, 2, 999], ids=str)
+def test_work_is_pushed_under_any_id(number: Any) -> None:
+    (job,) = jobs(logged_in().receive(pushed(WORK, number)))
+    assert (job.height, job.id, job.nonces) == (0x0E7EF0, HEADER, NonceSpace())
+
+
+def test_zano_pushes_work_without_any_id() -> None:
+    (job,) = jobs(logged_in(ZanoClient).receive(line({"jsonrpc": "2.0", "result": WORK})))
+    assert job.height == 0x0E7EF0
+
+
+def test_work_under_the_id_of_a_share_is_no_answer_to_it() -> None:
+    dialogue = logged_in()
+    dialogue.submit(solution(job_of(dialogue)))
+    number = dialogue.last_id
+    assert [type(e) for e in dialogue.receive(pushed(WORK, number))] == [JobReceived]
+    answered = dialogue.receive(line({"id": number, "result": True}))
+    assert answered == [ShareAnswer(number, Outcome.ACCEPTED, "")]
+
+
+@pytest.mark.parametrize("seed", [SEED[2:], ""])
+def test_work_without_0x_is_work(seed: str) -> None:
+    (job,) = jobs(logged_in().receive(pushed([HEADER[2:].upper(), seed, TARGET[2:], "950000"])))
+    assert (job.id, job.height, job.share_target) == (HEADER, 950000, int(TARGET, 16))
+
+
+def test_spoilt_work_under_the_id_of_a_share_is_told_and_no_answer_to_it() -> None:
+    dialogue = logged_in()
+    dialogue.submit(solution(job_of(dialogue)))
+    (text,) = messages(dialogue.receive(pushed(["0xzz", *WORK[1:]], dialogue.last_id)))
+    assert "header hash is not 64 hex digits" in text
+    (answered,) = dialogue.receive(line({"id": dialogue.last_id, "result": True}))
+    assert isinstance(answered, ShareAnswer)
+
+
+def test_work_may_come_before_the_login_is_answered_and_under_its_id() -> None:
+    dialogue = begun()
+    events = dialogue.receive(pushed(WORK, 1) + line({"id": 1, "result": True}))
+    assert [type(event) for event in events] == [JobReceived, Subscribed, Authorized]
+
+
+@pytest.mark.parametrize(
+    ("text", "height"),
+    [("0x00000000000003e8", 1000), ("950000", 950000), ("0x0e7ef0", 950000), (950000, 950000)],
+)
+def test_a_height_is_hex_with_0x_and_else_decimal(text: Any, height: int) -> None:
+    (job,) = jobs(logged_in().receive(pushed([*WORK[:3], text])))
+    assert job.height == height
+
+
+def test_work_without_a_height_is_refused_once_with_a_sentence() -> None:
+    dialogue = logged_in()
+    events = dialogue.receive(pushed(WORK[:3])) + dialogue.receive(pushed(WORK[:3]))
+    (text,) = messages(events)
+    assert "no block height" in text
+    assert jobs(events) == []
+
+
+def test_a_short_target_is_padded_on_the_left() -> None:
+    assert job_of(logged_in(), (2, "0x0fffff")).share_target == 0x0FFFFF
+
+
+@KINDS
+def test_no_work_while_syncing_is_neither_a_job_nor_an_error(kind: type[EthProxyClient]) -> None:
+    assert logged_in(kind).receive(line({"id": 2, "jsonrpc": "2.0", "result": []})) == []
+
+
+def test_an_error_instead_of_work_is_told_once() -> None:
+    dialogue = logged_in()
+    error = {"code": -32000, "message": "node is syncing"}
+    events: list[PoolEvent] = dialogue.receive(line({"id": 2, "error": error}))
+    dialogue.nudge()
+    events += dialogue.receive(line({"id": dialogue.last_id, "error": error}))
+    assert events == [Message("the pool has no work for us: node is syncing", ours=True)]
+
+
+@pytest.mark.parametrize("result", [True, {"status": "OK"}, ["x"], ["a", "b", "c"]], ids=str)
+def test_something_else_instead_of_work_is_told_once(result: Any) -> None:
+    dialogue = logged_in()
+    events = dialogue.receive(line({"id": 2, "result": result}))
+    dialogue.nudge()
+    events += dialogue.receive(line({"id": dialogue.last_id, "result": result}))
+    (text,) = messages(events)
+    assert "something else" in text
+    assert len(events) == 1
+
+
+def test_polled_work_is_the_same_search_and_not_clean() -> None:
+    dialogue = logged_in()
+    first = job_of(dialogue)
+    dialogue.nudge()
+    (again,) = jobs(dialogue.receive(pushed(WORK, dialogue.last_id)))
+    assert again == replace(first, clean=False)
+    assert again.search_key == first.search_key
+
+
+def test_polls_that_are_answered_under_another_id_pile_up_nowhere() -> None:
+    dialogue = logged_in()
+    for _ in range(100):
+        dialogue.nudge()
+        dialogue.receive(pushed(WORK, 0))
+    assert len(dialogue._requests) <= 1
+
+
+def test_the_same_header_with_another_target_is_the_same_search() -> None:
+    dialogue = logged_in()
+    first, second = job_of(dialogue), job_of(dialogue, (2, "0x" + "01" * 32))
+    assert first.search_key == second.search_key
+    assert second.share_target < first.share_target
+    assert (first.clean, second.clean) == (True, False)
+
+
+def test_a_greater_height_makes_older_work_stale() -> None:
+    dialogue = logged_in()
+    job_of(dialogue)
+    assert job_of(dialogue, (0, "0x" + "cd" * 32), (3, "0x0e7ef1")).clean
+
+
+def test_a_share_is_lower_case_of_full_width_and_of_its_own_job() -> None:
+    dialogue = logged_in()
+    job = job_of(dialogue)
+    job_of(dialogue, (0, "0x" + "cd" * 32))
+    (request,) = sent(dialogue.submit(solution(job, 0xAB, bytes.fromhex("ef" * 32))))
+    assert request["params"] == ["0x00000000000000ab", HEADER, "0x" + "ef" * 32]
+    assert (request["method"], request["worker"]) == ("eth_submitWork", "rig")
+
+
+@KINDS
+def test_every_line_stays_under_1024_bytes_for_the_longest_of_addresses(
+    kind: type[EthProxyClient],
+) -> None:
+    dialogue = kind(Opening(f"{'a' * 128}.{'w' * 64}", "p" * 64, "ours/0", CHAIN, 7))
+    lines = [
+        dialogue.start(),
+        dialogue.nudge(),
+        dialogue.submit(solution(job_of(dialogue), 2**64 - 1, bytes.fromhex("ef" * 32))),
+        dialogue.report_hashrate(2**64, bytes.fromhex("ef" * 32)),
+    ]
+    assert max(map(len, lines)) < 1024
+    assert all(entry.count(b"\n") == 1 and entry.endswith(b"\n") for entry in lines)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ({"result": True}, Outcome.ACCEPTED),
+        ({"result": {"status": "OK"}}, Outcome.ACCEPTED),
+        ({"result": False}, Outcome.INVALID),
+        ({"result": False, "error": None}, Outcome.INVALID),
+        ({"error": {"code": -1, "message": "Invalid job id"}}, Outcome.STALE),
+        ({"error": {"code": -1, "message": "Rejected share: invalid result"}}, Outcome.INVALID),
+        ({"error": {"code": -1, "message": "Duplicate share"}}, Outcome.DUPLICATE),
+        ({"error": {"code": 23, "message": "Invalid share"}}, Outcome.INVALID),
+        ({"error": {"code": 22, "message": "Duplicate share"}}, Outcome.DUPLICATE),
+        ({"error": {"code": -32000, "message": "wrong work"}}, Outcome.STALE),
+        (
+            {"error": {"code": -32000, "message": "not enough work was done"}},
+            Outcome.LOW_DIFFICULTY,
+        ),
+    ],
+)
+def test_each_answer_to_a_share(answer: dict[str, Any], outcome: Outcome) -> None:
+    dialogue = logged_in()
+    dialogue.submit(solution(job_of(dialogue)))
+    (event,) = dialogue.receive(line({"id": dialogue.last_id, "jsonrpc": "2.0", **answer}))
+    assert isinstance(event, ShareAnswer)
+    assert event.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": -3, "message": "Method not found"},
+        {"code": -1, "message": "Invalid method"},
+        {"code": -32601},
+        [20, "Not supported.", None],
+        [25, "Not subscribed", None],
+        "unsupported stratum version",
+    ],
+    ids=str,
+)
+def test_a_pool_that_knows_no_such_login_may_speak_another_dialect(error: Any) -> None:
+    (event,) = begun().receive(line({"id": 1, "result": None, "error": error}))
+    assert isinstance(event, WrongProtocol)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": -1, "message": "Invalid login"}},
+        {"error": {"code": -1, "message": "Account is locked, contact our support"}},
+        {"result": False},
+    ],
+    ids=str,
+)
+def test_a_refused_login_is_final(answer: dict[str, Any]) -> None:
+    (event,) = begun().receive(line({"id": 1, **answer}))
+    assert isinstance(event, LoginRefused)
+
+
+def test_a_pool_is_polled_twice_a_minute() -> None:
+    dialogue = logged_in()
+    assert dialogue.nudge_after == 30
+    (request,) = sent(dialogue.nudge())
+    assert request["method"] == "eth_getWork"
+
+
+def test_zano_pool_takes_no_hashrate() -> None:
+    dialogue = logged_in(ZanoClient)
+    (request,) = sent(dialogue.report_hashrate(255, bytes(32)))
+    assert request["params"] == ["0x" + f"{255:064x}", "0x" + "00" * 32]
+    error = {"code": -1, "message": "Invalid method"}
+    events = dialogue.receive(line({"id": dialogue.last_id, "error": error}))
+    assert events == [HashrateRefused("Invalid method")]
+
+
+def test_sero_reports_under_its_own_name() -> None:
+    (request,) = sent(logged_in(SeroClient).report_hashrate(1, bytes(32)))
+    assert request["method"] == "sero_submitHashrate"

@@ -1,0 +1,599 @@
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.errors import ProtocolError
+from miner.stratum.client_side import Opening
+from miner.stratum.difficulty import parse_target
+from miner.stratum.ethstratum2 import LONGEST_NUDGE_SECONDS, EthereumStratum2Client
+from miner.stratum.pool_events import (
+    Authorized,
+    DifficultyNotice,
+    HashrateRefused,
+    LoginRefused,
+    PoolEvent,
+    Reconnect,
+    ShareAnswer,
+    Subscribed,
+    WrongProtocol,
+)
+from miner.work import Job, NonceSpace, Outcome
+from tests.fakes.variants import KAWPOW
+from tests.stratum.dialogue import HEADER, answer, call, jobs, line, messages, solution
+
+VERSION = "EthereumStratum/2.0.0"
+TARGET = "112e0be826d694b2e62d01511f12a6061fbaec8bc02357593e70e52ba"
+HEIGHT = 0x11DFC8
+EPOCH = "9c"
+
+
+def client(**changes: Any) -> EthereumStratum2Client:
+    values: dict[str, Any] = {
+        "user": "wallet.rig",
+        "password": "secret",
+        "agent": "progpow-miner/0",
+        "variant": KAWPOW,
+        "session": 7,
+        "host": "pool.example",
+        "port": 3338,
+    }
+    return EthereumStratum2Client(Opening(**{**values, **changes}))
+
+
+def hello(**changes: Any) -> bytes:
+    greeting = {
+        "proto": VERSION,
+        "encoding": "plain",
+        "resume": "1",
+        "timeout": "b4",
+        "maxerrors": "5",
+        "node": "example/1",
+    }
+    return line({"id": 1, "result": {**greeting, **changes}})
+
+
+def values(**changed: Any) -> bytes:
+    return line({"method": "mining.set", "params": changed})
+
+
+def a_job(name: str = "6", height: Any = "11dfc8", header: Any = HEADER, clean: Any = "1") -> bytes:
+    return call("mining.notify", name, height, header, clean)
+
+
+def sent(opened: EthereumStratum2Client) -> list[dict[str, Any]]:
+    return [json.loads(entry) for entry in opened.data_to_send().splitlines()]
+
+
+def greeted(changes: dict[str, Any] | None = None, **opening: Any) -> EthereumStratum2Client:
+    opened = client(**opening)
+    opened.start()
+    assert opened.receive(hello(**(changes or {}))) == []
+    return opened
+
+
+def started(extranonce: str = "af4c", **opening: Any) -> EthereumStratum2Client:
+    opened = greeted(**opening)
+    opened.receive(answer(2, "s-12345") + answer(3, "w-123"))
+    opened.receive(values(epoch=EPOCH, target=TARGET, algo="progpow", extranonce=extranonce))
+    opened.data_to_send()
+    return opened
+
+
+def one_job(opened: EthereumStratum2Client, data: bytes) -> Job:
+    (job,) = jobs(opened.receive(data))
+    return job
+
+
+# Opening
+
+
+def test_hello_is_first_and_alone() -> None:
+    assert json.loads(client().start()) == {
+        "id": 1,
+        "method": "mining.hello",
+        "params": {
+            "agent": "progpow-miner/0",
+            "host": "pool.example",
+            "port": "d0a",
+            "proto": VERSION,
+        },
+    }
+
+
+def test_each_request_waits_for_the_answer_before_it() -> None:
+    opened = client()
+    opened.start()
+    assert opened.receive(hello()) == []
+    assert sent(opened) == [{"id": 2, "method": "mining.subscribe"}]
+    assert opened.receive(answer(2, "s-12345")) == [Subscribed(NonceSpace())]
+    login = {"id": 3, "method": "mining.authorize", "params": ["wallet.rig", "secret"]}
+    assert sent(opened) == [login]
+    assert opened.receive(answer(3, "w-123")) == [Authorized()]
+    assert sent(opened) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "text"),
+    [
+        (None, [20, "Method not found"], "Method not found"),
+        (None, {"code": -32601, "message": "no such method"}, "no such method"),
+        (False, None, "refused without a reason"),
+        (True, None, f"its answer to mining.hello does not name {VERSION}"),
+        (None, None, f"its answer to mining.hello does not name {VERSION}"),
+        ({"status": "OK"}, None, f"its answer to mining.hello does not name {VERSION}"),
+        (
+            {"proto": "EthereumStratum/3"},
+            None,
+            f"its answer to mining.hello does not name {VERSION}",
+        ),
+    ],
+)
+def test_a_refused_hello_is_the_wrong_protocol(result: Any, error: Any, text: str) -> None:
+    opened = client()
+    opened.start()
+    assert opened.receive(answer(1, result, error)) == [WrongProtocol(text)]
+    assert sent(opened) == []
+
+
+def test_compression_ends_the_connection() -> None:
+    opened = client()
+    opened.start()
+    with pytest.raises(ProtocolError, match="compressed"):
+        opened.receive(hello(encoding="gzip"))
+
+
+def test_a_refused_subscription_or_login_is_final() -> None:
+    opened = greeted()
+    assert opened.receive(answer(2, None, {"code": 300, "message": "Denied"})) == [
+        LoginRefused("Denied")
+    ]
+    opened = greeted()
+    opened.receive(answer(2, "s-1"))
+    assert opened.receive(answer(3, False)) == [LoginRefused("refused without a reason")]
+
+
+# Sessions that are gone on with
+
+
+@pytest.mark.parametrize("resume", ["1", 1, "0x1"])
+def test_the_earlier_session_is_asked_for_and_got(resume: Any) -> None:
+    opened = greeted({"resume": resume}, resume="s-1")
+    assert sent(opened) == [{"id": 2, "method": "mining.subscribe", "params": "s-1"}]
+    assert opened.receive(answer(2, "s-1")) == [Subscribed(NonceSpace(), resumed=True)]
+    assert opened.resumable == "s-1"
+
+
+def test_another_session_than_asked_for_is_a_new_one() -> None:
+    opened = greeted(resume="s-1")
+    assert opened.receive(answer(2, "s-2")) == [Subscribed(NonceSpace(), resumed=False)]
+    assert opened.resumable == "s-2"
+
+
+def test_a_refused_session_is_followed_by_a_new_one() -> None:
+    opened = greeted(resume="s-1")
+    opened.data_to_send()
+    assert opened.receive(answer(2, None, {"code": 404, "message": "No session"})) == []
+    assert sent(opened) == [{"id": 3, "method": "mining.subscribe"}]
+    assert opened.receive(answer(3, "s-1")) == [Subscribed(NonceSpace(), resumed=False)]
+
+
+@pytest.mark.parametrize("resume", ["0", 0, None, "", "no", [], False])
+def test_a_pool_that_resumes_none_is_not_asked(resume: Any) -> None:
+    opened = greeted({"resume": resume}, resume="s-1")
+    assert sent(opened) == [{"id": 2, "method": "mining.subscribe"}]
+    opened.receive(answer(2, "s-2"))
+    assert opened.resumable is None
+
+
+@pytest.mark.parametrize("result", [None, True, 5, "", "s" * 129, []])
+def test_a_session_without_a_usable_name_cannot_be_gone_on_with(result: Any) -> None:
+    opened = greeted(resume="s-1")
+    assert opened.receive(answer(2, result)) == [Subscribed(NonceSpace())]
+    assert opened.resumable is None
+
+
+def test_a_resumed_session_without_its_target_is_begun_anew() -> None:
+    opened = greeted(resume="s-1")
+    opened.receive(answer(2, "s-1"))
+    with pytest.raises(ProtocolError, match="without its target"):
+        opened.receive(a_job())
+    assert opened.resumable is None
+
+
+def test_a_resumed_session_without_its_extranonce_is_begun_anew() -> None:
+    opened = greeted(resume="s-1")
+    opened.receive(answer(2, "s-1") + values(target=TARGET))
+    with pytest.raises(ProtocolError, match="extranonce"):
+        opened.receive(a_job())
+    assert opened.resumable is None
+
+
+def test_a_resumed_session_that_is_told_its_values_goes_on() -> None:
+    opened = greeted(resume="s-1")
+    opened.receive(answer(2, "s-1") + values(target=TARGET, extranonce="af4c"))
+    assert one_job(opened, a_job()).nonces == NonceSpace(0xAF4C, 16)
+    assert opened.resumable == "s-1"
+
+
+# Signs of life
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds"),
+    [
+        ("b4", 90),
+        (30, 15),
+        ("1e", 15),
+        ("f" * 16, LONGEST_NUDGE_SECONDS),
+        ("0", None),
+        (None, None),
+        ("x", None),
+        (-1, None),
+        (True, None),
+    ],
+)
+def test_timeout_is_hex_digits_or_a_number(timeout: Any, seconds: float | None) -> None:
+    assert client().nudge_after is None
+    assert greeted({"timeout": timeout}).nudge_after == seconds
+
+
+def test_noop_needs_no_answer() -> None:
+    opened = started()
+    waiting = dict(opened._requests)
+    assert json.loads(opened.nudge()) == {"id": 4, "method": "mining.noop"}
+    assert json.loads(opened.nudge()) == {"id": 5, "method": "mining.noop"}
+    assert opened._requests == waiting
+    assert opened.receive(answer(4, True) + answer(5, None, [20, "no such method"])) == []
+
+
+def test_hashrate_is_reported_in_hex_with_the_token() -> None:
+    opened = started()
+    report = {"id": 4, "method": "mining.hashrate", "params": ["500000", "w-123"]}
+    assert json.loads(opened.report_hashrate(0x500000, bytes(32))) == report
+    assert opened.receive(answer(4, None, {"code": 400, "message": "Bad method"})) == [
+        HashrateRefused("Bad method")
+    ]
+
+
+def test_bye_is_a_wish_to_reconnect() -> None:
+    assert started().receive(line({"method": "mining.bye"})) == [Reconnect(None, None, 0.0)]
+
+
+@pytest.mark.parametrize("port", ["d05", 3333])
+def test_reconnect_names_the_port_in_hex(port: Any) -> None:
+    opened = started()
+    params = {"host": "other.example", "port": port, "resume": "1"}
+    got = opened.receive(line({"method": "mining.reconnect", "params": params}))
+    assert got == [Reconnect("other.example", 3333, 0.0)]
+    assert opened.resumable == "s-12345"
+
+
+@pytest.mark.parametrize("resume", ["0", 0])
+def test_reconnect_may_end_the_session(resume: Any) -> None:
+    opened = started()
+    opened.receive(line({"method": "mining.reconnect", "params": {"resume": resume}}))
+    assert opened.resumable is None
+
+
+# Values and jobs
+
+
+def test_a_job() -> None:
+    job = one_job(started(), a_job())
+    assert (job.id, job.session, job.header_hash.hex()) == ("6", 7, HEADER)
+    assert (job.height, job.epoch.number) == (HEIGHT, int(EPOCH, 16))
+    assert job.share_target == parse_target(TARGET.rjust(64, "0"))
+    assert (job.nonces, job.clean) == (NonceSpace(0xAF4C, 16), True)
+
+
+def test_a_short_target_is_padded_on_the_left() -> None:
+    assert started().receive(values(target="ff")) == [DifficultyNotice(0xFF)]
+
+
+@pytest.mark.parametrize("height", [HEIGHT, "11dfc8", "0x11DFC8", "000000000011dfc8"])
+def test_the_height_is_hex_digits_or_a_number(height: Any) -> None:
+    assert one_job(started(), a_job(height=height)).height == HEIGHT
+
+
+def test_digits_are_hex_even_where_they_look_decimal() -> None:
+    assert one_job(started(), a_job(height="950000")).height == 0x950000
+
+
+@pytest.mark.parametrize(
+    ("flag", "clean"), [("1", True), ("0", False), (1, True), (0, False), (True, True)]
+)
+def test_1_makes_older_jobs_stale(flag: Any, clean: bool) -> None:
+    assert one_job(started(), a_job(clean=flag)).clean is clean
+
+
+def test_a_job_without_the_flag_leaves_older_jobs() -> None:
+    assert not one_job(started(), call("mining.notify", "6", "11dfc8", HEADER)).clean
+
+
+def test_only_changed_members_are_sent_and_hold_from_the_next_notify() -> None:
+    opened = started()
+    one = one_job(opened, a_job())
+    opened.receive(values(target="ffff"))
+    two = one_job(opened, a_job())
+    opened.receive(values(extranonce="a1b2c3"))
+    three = one_job(opened, a_job())
+    assert [job.share_target for job in (one, two, three)] == [int(TARGET, 16), 0xFFFF, 0xFFFF]
+    assert one.search_key == two.search_key
+    assert [job.nonces.prefix for job in (one, two, three)] == [0xAF4C, 0xAF4C, 0xA1B2C3]
+
+
+def test_an_empty_extranonce_cancels_it() -> None:
+    opened = started()
+    opened.receive(values(extranonce=""))
+    assert one_job(opened, a_job()).nonces == NonceSpace()
+
+
+def test_an_absent_or_null_extranonce_leaves_it() -> None:
+    opened = started()
+    opened.receive(values(extranonce=None) + values())
+    assert one_job(opened, a_job()).nonces == NonceSpace(0xAF4C, 16)
+
+
+def test_values_may_come_again_and_before_the_login() -> None:
+    opened = greeted()
+    opened.receive(values(target=TARGET, extranonce="af4c") + answer(2, "s-1") + answer(3, "w-1"))
+    opened.receive(values(target=TARGET, extranonce="af4c"))
+    assert one_job(opened, a_job()).nonces == NonceSpace(0xAF4C, 16)
+
+
+def test_without_a_target_a_job_is_refused_with_a_sentence() -> None:
+    opened = greeted()
+    opened.receive(answer(2, "s-1") + answer(3, "w-1"))
+    got = opened.receive(a_job())
+    assert jobs(got) == []
+    assert "no target was sent" in messages(got)[0]
+    assert opened.receive(a_job()) == []
+
+
+@pytest.mark.parametrize("target", ["", "zz", 5, None, "f" * 65])
+def test_a_bad_target_is_told_and_the_last_one_holds(target: Any) -> None:
+    opened = started()
+    assert len(messages(opened.receive(values(target=target)))) == 1
+    assert one_job(opened, a_job()).share_target == int(TARGET, 16)
+
+
+@pytest.mark.parametrize("params", [None, [], "x", 5, [5]])
+def test_set_without_values_is_told_and_ignored(params: Any) -> None:
+    opened = started()
+    got = opened.receive(line({"method": "mining.set", "params": params}))
+    assert len(messages(got)) == 1
+    assert one_job(opened, a_job()).share_target == int(TARGET, 16)
+
+
+def test_set_may_wrap_its_values_in_a_list() -> None:
+    assert started().receive(call("mining.set", {"target": "ff"})) == [DifficultyNotice(0xFF)]
+
+
+@pytest.mark.parametrize("extranonce", ["abc", "zz", "00" * 8, 5, [], False])
+def test_an_unusable_extranonce_ends_the_connection(extranonce: Any) -> None:
+    with pytest.raises(ProtocolError, match="extranonce"):
+        started().receive(values(extranonce=extranonce))
+
+
+def test_a_tiny_nonce_range_is_told() -> None:
+    assert "2^16 nonces" in messages(started().receive(values(extranonce="010203040506")))[0]
+
+
+@pytest.mark.parametrize("algorithm", ["progpow", "ProgPoWZ", "kawpow", "firopow", "", None])
+def test_algorithms_of_the_family_say_nothing(algorithm: Any) -> None:
+    assert started().receive(values(algo=algorithm)) == []
+
+
+def test_another_algorithm_is_told_once() -> None:
+    opened = started()
+    (text,) = messages(opened.receive(values(algo="ethash")))
+    assert "algorithm is ethash" in text
+    assert opened.receive(values(algo="ethash")) == []
+    assert len(jobs(opened.receive(a_job()))) == 1
+
+
+@pytest.mark.parametrize("epoch", ["3", 3])
+def test_another_epoch_is_told_once_and_the_height_is_followed(epoch: Any) -> None:
+    opened = started()
+    opened.receive(values(epoch=epoch))
+    got = opened.receive(a_job())
+    assert jobs(got)[0].epoch.number == 156
+    assert "epoch 3, but height 1171400 belongs to epoch 156" in messages(got)[0]
+    assert messages(opened.receive(a_job())) == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        [],
+        ["6", "11dfc8"],
+        ["6", "x", HEADER, "0"],
+        ["6", None, HEADER, "0"],
+        ["6", "f" * 17, HEADER, "0"],
+        ["6", "f" * 16, HEADER, "0"],
+        ["6", -1, HEADER, "0"],
+        ["6", "11dfc8", HEADER[1:], "0"],
+        [None, "11dfc8", HEADER, "0"],
+    ],
+)
+def test_a_job_that_cannot_be_mined_is_told(params: list[Any]) -> None:
+    got = started().receive(call("mining.notify", *params))
+    assert jobs(got) == []
+    assert len(messages(got)) == 1
+
+
+# Shares
+
+
+@given(st.binary(max_size=6), st.integers(0, 2**64 - 1))
+def test_prefix_and_suffix_are_the_nonce_again(prefix: bytes, free: int) -> None:
+    opened = started(prefix.hex())
+    job = one_job(opened, a_job())
+    nonce = job.nonces.first + free % job.nonces.size
+    message = json.loads(opened.submit(solution(job, nonce)))
+    name, suffix, token = message["params"]
+    assert (message["method"], name, token) == ("mining.submit", "6", "w-123")
+    assert len(suffix) == 16 - 2 * len(prefix)
+    assert int(prefix.hex() + suffix, 16) == nonce
+
+
+def test_a_share_keeps_the_prefix_of_its_own_job() -> None:
+    opened = started("af4c")
+    old = one_job(opened, a_job())
+    opened.receive(values(extranonce="a1b2c3") + a_job("7"))
+    data = opened.submit(solution(old, 0xAF4C00005819FFA1))
+    assert json.loads(data)["params"] == ["6", "00005819ffa1", "w-123"]
+
+
+@pytest.mark.parametrize("result", [None, True, "w" * 129])
+def test_without_a_usable_token_the_user_stands_for_it(result: Any) -> None:
+    opened = greeted()
+    opened.receive(answer(2, "s-1") + answer(3, result) + values(target=TARGET))
+    data = opened.submit(solution(one_job(opened, a_job())))
+    assert json.loads(data)["params"][2] == "wallet.rig"
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome", "text"),
+    [
+        ({}, Outcome.ACCEPTED, ""),
+        ({"result": None, "error": None}, Outcome.ACCEPTED, ""),
+        ({"result": True}, Outcome.ACCEPTED, ""),
+        ({"error": {"code": 202, "message": "Stale"}}, Outcome.ACCEPTED, "Stale"),
+        ({"result": False, "error": {"code": "202"}}, Outcome.ACCEPTED, "remark 202"),
+        ({"error": {"code": 200, "message": ""}}, Outcome.ACCEPTED, "remark 200"),
+        ({"error": {"code": 301, "message": "No token"}}, Outcome.UNAUTHORIZED, "No token"),
+        ({"error": {"code": 404, "message": "Job not found"}}, Outcome.STALE, "Job not found"),
+        ({"error": {"code": 405, "message": "Invalid nonce"}}, Outcome.INVALID, "Invalid nonce"),
+        ({"error": {"code": 406, "message": "Bad nonce"}}, Outcome.INVALID, "Bad nonce"),
+        ({"error": {"code": 500, "message": "Bad job id"}}, Outcome.STALE, "Bad job id"),
+        ({"result": False}, Outcome.INVALID, "refused without a reason"),
+    ],
+)
+def test_answers_to_a_share(reply: dict[str, Any], outcome: Outcome, text: str) -> None:
+    opened = started()
+    opened.submit(solution(one_job(opened, a_job())))
+    assert opened.receive(line({"id": 4, **reply})) == [ShareAnswer(4, outcome, text)]
+
+
+def test_a_remark_belongs_to_its_own_answer() -> None:
+    opened = started()
+    job = one_job(opened, a_job())
+    opened.submit(solution(job))
+    opened.submit(solution(job))
+    remarked = line({"id": 4, "error": {"code": 202, "message": "Stale"}})
+    assert opened.receive(remarked + line({"id": 5})) == [
+        ShareAnswer(4, Outcome.ACCEPTED, "Stale"),
+        ShareAnswer(5, Outcome.ACCEPTED, ""),
+    ]
+
+
+def test_a_login_with_a_remark_keeps_its_token() -> None:
+    opened = greeted()
+    opened.receive(answer(2, "s-1"))
+    assert opened.receive(answer(3, "w-9", {"code": 201, "message": "new"})) == [Authorized()]
+    opened.receive(values(target=TARGET))
+    assert json.loads(opened.submit(solution(one_job(opened, a_job()))))["params"][2] == "w-9"
+
+
+def test_a_line_stays_under_1024_bytes_with_the_longest_names() -> None:
+    opened = greeted()
+    opened.receive(answer(2, "s-1") + answer(3, "w" * 128) + values(target=TARGET))
+    assert len(opened.submit(solution(one_job(opened, a_job("x" * 254))))) < 1024
+
+
+def test_go_quai_sends_numbers_and_its_values_twice() -> None:
+    """Shapes of go-quai-stratum 2cd77ba, in our own values."""
+    opened = greeted({"resume": 0, "timeout": 30, "maxerrors": 999})
+    assert opened.nudge_after == 15
+    opened.receive(answer(2, "s-12345") + answer(3, "s-12345"))
+    setting = values(epoch=EPOCH, target=TARGET, algo="progpow", extranonce="af4c")
+    assert messages(opened.receive(setting + setting)) == []
+    job = one_job(opened, a_job())
+    data = opened.submit(solution(job, 0xAF4C000000000001))
+    assert json.loads(data)["params"] == ["6", "000000000001", "s-12345"]
+
+
+# Properties
+
+STREAM = (
+    hello(timeout=30)
+    + answer(2, "s-12345")
+    + values(epoch=EPOCH, target=TARGET, algo="progpow", extranonce="af4c")
+    + answer(3, "w-123")
+    + b"odd\r\n\n"
+    + a_job()
+    + values(extranonce="")
+    + a_job("7", clean="0")
+    + line({"id": 9, "method": "mining.ping"})
+    + values(algo="ethash", epoch=3)
+    + a_job("8")
+    + line({"method": "mining.bye"})
+)
+
+
+def fed(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
+    opened = client()
+    opened.start()
+    events = [event for piece in pieces for event in opened.receive(piece)]
+    return events, opened.data_to_send()
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_any_cut_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(STREAM)]
+    assert fed([STREAM[a:b] for a, b in pairwise(edges)]) == fed([STREAM])
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from([HEADER, TARGET, "", "0x", "11dfc8", HEIGHT, 10**400]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+MEMBERS = st.sampled_from(
+    ["epoch", "target", "algo", "extranonce", "proto", "resume", "timeout", "encoding", "port"]
+)
+
+
+def quietly(opened: EthereumStratum2Client, data: bytes) -> None:
+    try:
+        opened.receive(data)
+    except ProtocolError:
+        return
+    opened.data_to_send()
+
+
+@given(
+    st.sampled_from(["mining.set", "mining.notify", "mining.reconnect", "mining.bye"]),
+    VALUES | st.lists(VALUES, max_size=5) | st.dictionaries(MEMBERS, VALUES),
+)
+def test_arbitrary_calls_raise_only_protocol_errors(method: str, params: Any) -> None:
+    quietly(started(), line({"method": method, "params": params}))
+
+
+@given(st.integers(1, 3), VALUES | st.dictionaries(MEMBERS, VALUES), VALUES)
+def test_arbitrary_answers_raise_only_protocol_errors(number: int, result: Any, error: Any) -> None:
+    opened = client()
+    opened.start()
+    quietly(opened, hello() if number > 1 else b"")
+    quietly(opened, answer(2, "s-1") if number > 2 else b"")
+    quietly(opened, answer(number, result, error))
+
+
+@given(st.dictionaries(MEMBERS, VALUES))
+def test_arbitrary_greetings_raise_only_protocol_errors(changes: dict[str, Any]) -> None:
+    opened = client(resume="s-1")
+    opened.start()
+    quietly(opened, hello(**changes))
+    assert opened.nudge_after is None or 0 < opened.nudge_after <= LONGEST_NUDGE_SECONDS

@@ -1,0 +1,146 @@
+"""What holds for each wire protocol, whatever it is called."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miner.errors import ProtocolError
+from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.framing import LINE_LIMIT
+from miner.stratum.pool_events import ShareAnswer
+from miner.work import Outcome
+from tests.fakes.device import job_at
+from tests.fakes.variants import KAWPOW
+from tests.stratum.dialogue import TRANSCRIPTS, answer, solution
+
+KINDS = pytest.mark.parametrize("kind", PROTOCOLS.values(), ids=list(PROTOCOLS))
+MUTATIONS = 10_000
+
+
+def begun(kind: type[ClientSide]) -> ClientSide:
+    dialogue = kind(Opening("wallet.rig", "secret", "agent/0", KAWPOW, 1, "pool.example", 3333))
+    dialogue.start()
+    return dialogue
+
+
+def said_by_pools() -> list[bytes]:
+    lines = []
+    for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
+        for entry in path.read_text(encoding="utf-8").splitlines():
+            message = json.loads(entry)
+            if message["dir"] == "s2c":
+                lines.append(json.dumps(message["msg"]).encode())
+    return lines
+
+
+SAID = said_by_pools()
+
+
+@KINDS
+def test_its_opening_is_lines_with_positive_unique_numbers_from_1_on(
+    kind: type[ClientSide],
+) -> None:
+    dialogue = kind(Opening("wallet.rig", "secret", "agent/0", KAWPOW, 1, "pool.example", 3333))
+    requests = [json.loads(line) for line in dialogue.start().splitlines()]
+    numbers = [request["id"] for request in requests]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert dialogue.name in PROTOCOLS
+    assert dialogue.title
+
+
+@KINDS
+def test_a_line_of_a_mebibyte_ends_it_and_is_not_kept(kind: type[ClientSide]) -> None:
+    dialogue = begun(kind)
+    tracemalloc.start()
+    try:
+        dialogue.receive(b"x" * LINE_LIMIT)
+        for _ in range(15):
+            with pytest.raises(ProtocolError, match="longer than"):
+                dialogue.receive(b"x" * LINE_LIMIT)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 4 * LINE_LIMIT
+
+
+@KINDS
+def test_ten_thousand_mutated_lines_crash_nothing_and_leave_nothing(kind: type[ClientSide]) -> None:
+    random = Random(5)
+    dialogue = begun(kind)
+    kept = []
+    for number in range(MUTATIONS):
+        line = bytearray(random.choice(SAID))
+        for _ in range(random.randrange(1, 6)):
+            at = random.randrange(len(line))
+            if random.random() < 0.3:
+                del line[at : at + random.randrange(1, 20)]
+            else:
+                line[at : at + 1] = bytes([random.choice(b'0123456789abcdefx"[]{},:-. \\tnule')])
+            if not line:
+                break
+        try:
+            dialogue.receive(bytes(line).replace(b"\n", b" ") + b"\n")
+            dialogue.data_to_send()
+        except ProtocolError:
+            dialogue = begun(kind)
+        if number % 1000 == 0:
+            kept.append(len(dialogue._requests) + len(dialogue._said) + len(dialogue._unsent))
+    assert max(kept) < 1000
+
+
+@KINDS
+def test_what_a_pool_never_answers_does_not_pile_up(kind: type[ClientSide]) -> None:
+    dialogue = begun(kind)
+    for _ in range(3000):
+        dialogue.report_hashrate(10**6, bytes(32))
+        dialogue.nudge()
+    assert len(dialogue._requests) < 1000
+
+
+@KINDS
+def test_the_newest_requests_are_known_whatever_was_never_answered(kind: type[ClientSide]) -> None:
+    dialogue = begun(kind)
+    for _ in range(3000):
+        dialogue.report_hashrate(10**6, bytes(32))
+    share = solution(job_at())
+    dialogue.submit(share)
+    number = dialogue.last_id
+    (event,) = dialogue.receive(answer(number))
+    assert event == ShareAnswer(number, Outcome.ACCEPTED, "")
+
+
+@KINDS
+@settings(max_examples=50, deadline=None)
+@given(cuts=st.lists(st.integers(1, 400), min_size=1, max_size=40), seed=st.integers(0, 10**6))
+def test_any_cut_of_the_stream_gives_the_same_events(
+    kind: type[ClientSide], cuts: list[int], seed: int
+) -> None:
+    random = Random(seed)
+    data = b"\n".join(random.choice(SAID) for _ in range(12)) + b"\n"
+
+    def outcome(pieces: list[bytes]) -> tuple[list[object], str, bytes]:
+        dialogue = begun(kind)
+        events: list[object] = []
+        sent = b""
+        for piece in pieces:
+            try:
+                events += dialogue.receive(piece)
+            except ProtocolError as error:
+                return [], str(error), b""
+            sent += dialogue.data_to_send()
+        return events, "", sent
+
+    pieces, at = [], 0
+    while at < len(data):
+        size = cuts[len(pieces) % len(cuts)]
+        pieces.append(data[at : at + size])
+        at += size
+    whole, cut = outcome([data]), outcome(pieces)
+    assert whole == cut

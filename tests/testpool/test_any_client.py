@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from miner.testpool.client_session import DIALECTS
+from miner.work import NonceSpace
+from tests.testpool.raw import FIRST, WORKER, Raw
+
+LOGINS: dict[str, list[tuple[str, Any]]] = {
+    "kawpow": [("mining.subscribe", ["a"]), ("mining.authorize", [WORKER])],
+    "ethproxy": [("eth_submitLogin", [WORKER])],
+    "ethstratum": [
+        ("mining.subscribe", ["a", "EthereumStratum/1.0.0"]),
+        ("mining.authorize", [WORKER]),
+    ],
+    "ethstratum2": [
+        ("mining.hello", {"proto": "EthereumStratum/2.0.0"}),
+        ("mining.subscribe", None),
+        ("mining.authorize", [WORKER]),
+    ],
+    "sero": [("sero_submitLogin", [WORKER])],
+    "zano": [("eth_submitLogin", [WORKER])],
+}
+METHODS = st.sampled_from(
+    [f"mining.{word}" for word in ("hello", "subscribe", "authorize", "submit", "noop", "x")]
+    + [f"eth_{word}" for word in ("submitLogin", "getWork", "submitWork", "submitHashrate", "x")]
+    + [f"sero_{word}" for word in ("submitLogin", "getWork", "submitWork", "x")]
+    + ["", "eth_", "\ud800"]
+)
+VALUES = st.one_of(
+    st.sampled_from(
+        [WORKER, "JOB", "HEADER", f"0x{FIRST:016x}", "0" * 12, "w-1", "s-000001", "0x" + "ab" * 32]
+    ),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(["proto", "agent"]), st.integers() | st.text(max_size=3)),
+)
+FAULTS = ["refresh", "advance", "retarget", "extranonce", "again", "lie", "swallow"]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(METHODS, st.lists(VALUES, max_size=5) | VALUES),
+        st.sampled_from(FAULTS),
+    ),
+    max_size=10,
+)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@given(login=st.booleans(), steps=STEPS)
+def test_nothing_that_a_client_sends_breaks_a_dialect(
+    name: str, login: bool, steps: list[Any]
+) -> None:
+    raw = Raw(protocol=name)
+    for method, params in LOGINS[name] if login else []:
+        raw.ask(method, params)
+    for step in steps:
+        dialect, job = raw.teller.dialect, raw.chain.template
+        match step:
+            case (method, params):
+                places = {"JOB": job.job_id, "HEADER": "0x" + job.header_hash.hex()}
+                if isinstance(params, list):
+                    params = [places.get(p, p) if isinstance(p, str) else p for p in params]
+                broken = raw.teller.broken
+                replies = raw.ask(method, params)
+                assert not broken or not replies
+            case "refresh" | "advance":
+                raw.chain.refresh() if step == "refresh" else raw.chain.advance()
+                raw.announced()
+            case "retarget":
+                raw.retargeted(2**250)
+            case "lie":
+                dialect.lie(1, "stale")
+            case "swallow":
+                dialect.swallow(1)
+            case "again":
+                dialect.offer(clean=False, again=True)
+            case "extranonce" if dialect.has_extranonce and not dialect.broken:
+                dialect.change_extranonce(NonceSpace(0xBEE0, 16))
+    assert all(judged.accepted == (judged.code == 0) for judged in raw.judged)
+    assert not login or raw.logins[0].worker == WORKER

@@ -1,0 +1,201 @@
+"""Our client against our own pool, over the same lines and without a socket."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from miner.stratum.chain import Chain
+from miner.stratum.client_side import Opening
+from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.pool_events import Authorized, PoolEvent, Reconnect, ShareAnswer, Subscribed
+from miner.stratum.resumable import Sessions
+from miner.stratum.share_rules import ShareToProve
+from miner.testpool.client_session import DIALECTS, Teller
+from miner.work import Job, NonceSpace, Outcome
+from tests.stratum.dialogue import jobs, messages, solution
+from tests.testpool.ground import (
+    ANY_HASH,
+    KAWPOW,
+    NO_HASH,
+    final_of,
+    mix_of,
+    nonce_between,
+    seed_of,
+)
+
+PREFIX = NonceSpace(0xAB01, 16)
+OTHER_PREFIX = NonceSpace(0xAB02, 16)
+
+WITHOUT_REASONS = {"ethproxy", "sero"}
+"""Those that say no more than `false` of a bad share."""
+
+WITHOUT_MIX = {"ethstratum", "ethstratum2"}
+"""Those that hand in no mix hash."""
+
+
+class BothEnds:
+    def __init__(
+        self,
+        name: str,
+        share_target: int = ANY_HASH,
+        sessions: Sessions | None = None,
+        resume: str | None = None,
+    ) -> None:
+        self.name = name
+        self.chain = Chain(KAWPOW, 1000, share_target, NO_HASH, Random(7), seed_of)
+        only = name if name == "zano" else None  # its login is ETHPROXY's
+        self.teller = Teller(self.chain, lambda: PREFIX, only, sessions=sessions)
+        opening = Opening(
+            user="0xwallet.rig1",
+            password="x",
+            agent="test/1",
+            variant=KAWPOW,
+            session=7,
+            host="127.0.0.1",
+            port=3333,
+            seed_of=seed_of,
+            resume=resume,
+        )
+        self.client = PROTOCOLS[name](opening)
+        self.heard = self.tell(self.client.start())
+
+    def tell(self, data: bytes) -> list[PoolEvent]:
+        """Carry `data` to the pool and what either side answers to the other, until all is said."""
+        heard: list[PoolEvent] = []
+        while True:
+            for event in self.teller.receive(data):
+                if isinstance(event, ShareToProve):
+                    share = event.share
+                    job = share.template
+                    mix = mix_of(job.height, job.header_hash, share.nonce)
+                    self.teller.judge(event, mix, final_of(job.header_hash, share.nonce))
+            heard += self.client.receive(self.teller.output())
+            data = self.client.data_to_send()
+            if not data:
+                return heard
+
+    def share(self, job: Job, nonce: int, honest: bool = True) -> Outcome:
+        mix = mix_of(job.height, job.header_hash, nonce) if honest else bytes(32)
+        events = self.tell(self.client.submit(solution(job, nonce, mix)))
+        (answered,) = [event for event in events if isinstance(event, ShareAnswer)]
+        assert answered.id == self.client.last_id
+        return answered.outcome
+
+    def said(self, outcome: Outcome) -> Outcome:
+        """Return what the dialect lets the client know of `outcome`."""
+        return Outcome.INVALID if self.name in WITHOUT_REASONS else outcome
+
+
+@pytest.fixture(params=list(PROTOCOLS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_the_pool_speaks_what_the_client_speaks() -> None:
+    assert set(PROTOCOLS) <= set(DIALECTS)
+
+
+def test_login_and_first_job(name: str) -> None:
+    ends = BothEnds(name)
+    dialect = ends.teller.dialect
+    nonces = PREFIX if dialect.has_extranonce else NonceSpace()
+    assert dialect.name == name
+    assert Authorized() in ends.heard
+    # EthereumStratum/2.0.0 tells the prefix after the login, with its first mining.set.
+    subscribed = NonceSpace() if name == "ethstratum2" else nonces
+    assert [event.nonces for event in ends.heard if isinstance(event, Subscribed)] == [subscribed]
+    (job,) = jobs(ends.heard)
+    template = ends.chain.template
+    assert (job.height, job.epoch) == (template.height, template.epoch)
+    assert (job.header_hash, job.nonces) == (template.header_hash, nonces)
+    offer = dialect.seat.offers[job.id if job.id in dialect.seat.offers else _header(job)]
+    assert job.share_target == offer.share_target
+    assert messages(ends.heard) == []
+    assert ends.teller.worker == "0xwallet.rig1"
+
+
+def _header(job: Job) -> str:
+    return f"0x{job.header_hash.hex()}"
+
+
+def test_each_kind_of_answer(name: str) -> None:
+    ends = BothEnds(name, share_target=2**255)
+    (job,) = jobs(ends.heard)
+    first = nonce_between(job.header_hash, job.nonces.first, 0, 2**254)
+    low = nonce_between(job.header_hash, job.nonces.first, job.share_target + 2**250, ANY_HASH)
+    assert ends.share(job, first) is Outcome.ACCEPTED
+    assert ends.share(job, first) is ends.said(Outcome.DUPLICATE)
+    assert ends.share(job, low) is ends.said(Outcome.LOW_DIFFICULTY)
+    if name not in WITHOUT_MIX:
+        assert ends.share(job, first + 2**20, honest=False) is Outcome.INVALID
+    ends.chain.advance()
+    assert ends.share(job, first + 2**21) is ends.said(Outcome.STALE)
+    assert ends.teller.broken == ""
+
+
+def test_a_new_height(name: str) -> None:
+    ends = BothEnds(name)
+    ends.chain.advance()
+    ends.teller.announce()
+    (job,) = jobs(ends.tell(b""))
+    assert (job.height, job.header_hash) == (1001, ends.chain.template.header_hash)
+    assert ends.share(job, job.nonces.first) is Outcome.ACCEPTED
+
+
+def test_a_retarget(name: str) -> None:
+    ends = BothEnds(name, share_target=2**250)
+    (old,) = jobs(ends.heard)
+    ends.teller.dialect.retarget(2**253)
+    (job,) = jobs(ends.tell(b""))
+    assert job.share_target == pytest.approx(2**253)
+    assert job.search_key == old.search_key
+    nonce = nonce_between(job.header_hash, job.nonces.first, 2**250, 2**252)
+    assert ends.share(job, nonce) is Outcome.ACCEPTED
+    ends.teller.dialect.retarget(2**250)
+    (job,) = jobs(ends.tell(b""))
+    assert job.share_target == pytest.approx(2**250)
+
+
+def test_another_extranonce(name: str) -> None:
+    ends = BothEnds(name)
+    if not ends.teller.dialect.has_extranonce:
+        assert jobs(ends.heard)[0].nonces == NonceSpace()
+        return
+    (old,) = jobs(ends.heard)
+    ends.teller.dialect.change_extranonce(OTHER_PREFIX)
+    (job,) = jobs(ends.tell(b""))
+    assert (job.nonces, job.header_hash) == (OTHER_PREFIX, old.header_hash)
+    assert ends.share(job, OTHER_PREFIX.first) is Outcome.ACCEPTED
+    assert ends.share(old, PREFIX.first) is Outcome.ACCEPTED
+
+
+def test_a_wish_to_reconnect(name: str) -> None:
+    ends = BothEnds(name)
+    asked = ends.teller.dialect.ask_to_reconnect("127.0.0.1", 3334, 0)
+    wishes = [event for event in ends.tell(b"") if isinstance(event, Reconnect)]
+    assert wishes == ([Reconnect("127.0.0.1", 3334, 0.0)] if asked else [])
+    assert asked == ends.teller.dialect.has_extranonce
+
+
+def test_wrong_words(name: str) -> None:
+    ends = BothEnds(name)
+    (job,) = jobs(ends.heard)
+    first = job.nonces.first
+    ends.teller.dialect.lie(1, "stale")
+    assert ends.share(job, first) is ends.said(Outcome.STALE)
+    assert ends.share(job, first) is ends.said(Outcome.DUPLICATE)
+    assert ends.share(job, first + 1) is Outcome.ACCEPTED
+
+
+def test_a_session_is_resumed_where_the_dialect_can(name: str) -> None:
+    sessions = Sessions(lambda: 0.0)
+    one = BothEnds(name, sessions=sessions)
+    (job,) = jobs(one.heard)
+    assert one.share(job, job.nonces.first) is Outcome.ACCEPTED
+    one.teller.left()
+    two = BothEnds(name, sessions=sessions, resume=one.client.resumable)
+    resumed = [event.resumed for event in two.heard if isinstance(event, Subscribed)]
+    assert resumed == [one.client.resumable is not None]
+    assert (one.client.resumable is not None) == (name == "ethstratum2")
