@@ -38,6 +38,15 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+async def within(clock: Clock, seconds: float, waiting: Coroutine[Any, Any, object]) -> None:
+    """Return when `waiting` is done, at the latest after `seconds`; cancel it then."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(waiting), group.create_task(clock.sleep(seconds))]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from miner.clock import Clock
 from miner.errors import ConnectionLost, PoolError, PoolRefused
 from miner.net.pool_url import PoolUrl
 from miner.net.socks import Proxy, connected, parse_proxy
@@ -29,15 +27,6 @@ class Timeouts:
     """A share without an answer for so long counts as lost; it is not sent again."""
     silence: float = 600.0
     """A pool without a new job for so long is taken for dead."""
-
-
-async def within(clock: Clock, seconds: float, waiting: Coroutine[Any, Any, object]) -> None:
-    """Return when `waiting` is over, at the latest after `seconds`."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(waiting), group.create_task(clock.sleep(seconds))]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
 
 
 CLOSE_SECONDS = 1.0

@@ -7,9 +7,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from miner.clock import Clock
+from miner.clock import Clock, within
 from miner.errors import Banned, PoolError, PoolRefused, ProtocolError, WrongDialect
-from miner.net.dial import within
 from miner.net.pool_url import PoolUrl
 from miner.pool.connections import Connection, Connections
 from miner.pool.failover import LONGEST, Patience, Standing, Turns

@@ -9,9 +9,8 @@ from dataclasses import replace
 from random import Random
 
 from miner import telemetry
-from miner.clock import Clock
+from miner.clock import Clock, within
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
-from miner.net.dial import within
 from miner.net.pool_url import PoolUrl
 from miner.pool.attempt import Departures, Ending, Endings, Visit
 from miner.pool.connections import Connection, Connections, Hearing

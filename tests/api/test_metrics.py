@@ -254,7 +254,7 @@ def test_no_two_devices_are_one(named: list[tuple[str, str | None]]) -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=20), st.text(max_size=20))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_text_can_be_a_label(rig: str, model: str) -> None:
     clock = Rig().clock
     telemetry = Telemetry(clock, [replace(ZERO, model=model)], About(rig, "1", "kawpow", "RVN"))
@@ -323,7 +323,7 @@ async def told_after_each(happenings: list[Callable[[Rig], object]]) -> list[Val
 
 
 @given(st.lists(st.sampled_from(EVENTS), min_size=2, max_size=15))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_whatever_happens_no_counter_goes_down(
     happenings: list[Callable[[Rig], object]],
 ) -> None:

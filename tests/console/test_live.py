@@ -220,7 +220,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 
 
 @given(st.lists(EVENTS, max_size=30), st.integers(1, 130), st.integers(1, 50))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_run_of_events_is_too_much(events: list[Event], width: int, height: int) -> None:
     rig = Rig()
     paper = Paper()

@@ -35,7 +35,7 @@ DEEDS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(DEEDS, max_size=60))
 def test_sums_are_the_counters_of_the_telemetry_and_the_metrics(deeds: list[tuple]) -> None:
     with TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from miner.panels.panel_figures import counts
 from miner.telemetry import Snapshot
@@ -75,7 +75,7 @@ def test_xmrig_shows_a_window_once_it_is_full(rig: str) -> None:
     assert total[2] is None or snapshot.uptime >= 900
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(snapshots())
 def test_whatever_happens_every_answer_is_json_and_can_be_read(snapshot: Snapshot) -> None:
     texts = {text.decode() for text in TEXTS}

@@ -78,7 +78,7 @@ def test_reports_of_the_hashrate_come_again(taped: Taped) -> None:
     assert result.difference is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 4000), max_size=40),
     st.integers(0, 4),

@@ -76,7 +76,7 @@ def broken(draw: st.DrawFn) -> str:
 
 
 @given(broken())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_file_that_is_wrong_in_any_way(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:

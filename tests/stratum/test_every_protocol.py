@@ -117,7 +117,7 @@ def test_the_newest_requests_are_known_whatever_was_never_answered(kind: type[Cl
 
 
 @KINDS
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cuts=st.lists(st.integers(1, 400), min_size=1, max_size=40), seed=st.integers(0, 10**6))
 def test_any_cut_of_the_stream_gives_the_same_events(
     kind: type[ClientSide], cuts: list[int], seed: int

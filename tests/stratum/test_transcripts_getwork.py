@@ -176,7 +176,7 @@ def test_other_miners_requests_have_our_form(name: str) -> None:
         (ZanoClient, "recorded-ethproxy-zanod-selftest"),
     ],
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 700), min_size=1, max_size=60))
 def test_any_cut_of_a_recorded_stream_gives_the_same_events(
     kind: type[EthProxyClient], name: str, sizes: list[int]

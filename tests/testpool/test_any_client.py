@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.testpool.client_session import DIALECTS
@@ -50,7 +50,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(login=st.booleans(), steps=STEPS)
 def test_nothing_that_a_client_sends_breaks_a_dialect(
     name: str, login: bool, steps: list[Any]

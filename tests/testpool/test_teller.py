@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.stratum.chain import Chain, Template
@@ -496,7 +496,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 @given(login=st.booleans(), steps=STEPS, cut=st.integers(1, 50))
 def test_nothing_that_a_client_sends_breaks_the_teller(
     login: bool, steps: list[dict[str, Any] | bytes | str], cut: int

@@ -1,0 +1,58 @@
+"""The bounds of the source tree: sizes of files and rooms, names that must be unique."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+PRODUCT = Path(__file__).parents[1] / "miner"
+
+LEAST_MEDIAN = 150
+MOST_MEDIAN = 250
+SMALL = 50
+MOST_SMALL = 15
+"""Modules with fewer than `SMALL` lines."""
+
+LONGEST = 450
+
+MOST_SHARE_OF_A_ROOM = 0.15
+"""Of the lines of all modules."""
+
+
+def modules() -> Iterator[tuple[Path, str]]:
+    for path in sorted(PRODUCT.rglob("*.py")):
+        if path.name not in ("__init__.py", "__main__.py"):
+            yield path.relative_to(PRODUCT), path.read_text(encoding="utf-8")
+
+
+def lines() -> dict[Path, int]:
+    return {path: len(text.splitlines()) for path, text in modules()}
+
+
+def test_modules_have_a_size_that_a_reader_can_hold() -> None:
+    sizes = lines()
+    assert LEAST_MEDIAN <= median(sizes.values()) <= MOST_MEDIAN
+    assert not [f"{path}: {size}" for path, size in sizes.items() if size > LONGEST]
+    small = [f"{path}: {size}" for path, size in sizes.items() if size < SMALL]
+    assert len(small) <= MOST_SMALL, small
+
+
+def test_no_room_holds_more_than_its_share_of_the_code() -> None:
+    rooms: dict[str, int] = defaultdict(int)
+    for path, size in lines().items():
+        rooms[path.parts[0]] += size
+    total = sum(rooms.values())
+    assert not {room: size for room, size in rooms.items() if size > MOST_SHARE_OF_A_ROOM * total}
+
+
+def test_each_module_and_each_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path, text in modules():
+        places[f"module {path.name}"].append(str(path))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                places[f"class {node.name}"].append(str(path))
+    assert not {name: where for name, where in places.items() if len(where) > 1}
