@@ -56,7 +56,7 @@ NodeSessions = Callable[
 class Hearing:
     """Who is told what comes over a connection."""
 
-    report: Callable[[PoolEvent], None]
+    on_event: Callable[[PoolEvent], None]
     on_verdict: Callable[[Verdict], None]
     on_unsent: Callable[[Solution, str], None]
     """Given solutions that the connection's end kept from being sent, with the reason."""
@@ -104,7 +104,7 @@ class Connections:
         if self._node_session is None:
             raise PoolRefused(f"{to.label}: mining with a node is not possible here")
         self.count += 1
-        return self._node_session(self.count, to, hearing.report, hearing.on_verdict)
+        return self._node_session(self.count, to, hearing.on_event, hearing.on_verdict)
 
     def found(self, solution: Solution) -> None:
         """Note for the record that `solution` is handed in."""
@@ -142,9 +142,7 @@ class Connections:
             protocol,
             stream,
             self._clock,
-            hearing.report,
-            hearing.on_verdict,
-            on_unsent=hearing.on_unsent,
+            hearing,
             sent=pool.sent,
             limits=self.limits,
             reports=self._reports,

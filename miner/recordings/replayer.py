@@ -132,7 +132,7 @@ class _Again:
         limits = Timeouts(FOREVER, FOREVER, FOREVER, FOREVER)
         self._session = Session(
             dialogue.session, self._protocol, self._stream, simulation.LoopClock(),
-            self._heard, self._judged, sent=sent, limits=limits,
+            self, sent=sent, limits=limits,
         )  # fmt: skip
         self._waiting: list[RecordedShare] = []
         self._result = Replayed(dialogue.session, dialogue.url, dialogue.protocol)
@@ -217,7 +217,7 @@ class _Again:
             f"{where}, byte {at}: {_shown(then[start:])} was sent then, {_shown(now[start:])} now"
         )
 
-    def _heard(self, event: PoolEvent) -> None:
+    def on_event(self, event: PoolEvent) -> None:
         match event:
             case Subscribed(_, resumed) if resumed:
                 self._hand_in(lambda found: True)
@@ -245,8 +245,11 @@ class _Again:
         )
         self._session.submit(solution)
 
-    def _judged(self, verdict: Verdict) -> None:
+    def on_verdict(self, verdict: Verdict) -> None:
         self._result.shares[verdict.outcome] += 1
+
+    def on_unsent(self, solution: Solution, reason: str) -> None:
+        self._result.shares[Outcome.LOST] += 1
 
 
 def _handed_in_meanwhile(records: Sequence[Record], received: int) -> list[RecordedShare]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from miner.work import Job, NonceSpace, Outcome, Solution
+from miner.work import Job, NonceSpace, Outcome, Solution, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +103,16 @@ PoolEvent = (
     | Reconnect
     | DifficultyNotice
 )
+
+
+class SessionListener(Protocol):
+    """Receives what happens in a session, in order; called on the event loop, must not block."""
+
+    def on_event(self, event: PoolEvent) -> None:
+        """Handle a subscription, an accepted login, a job, a message or a reconnect request."""
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        """Handle the result of a submitted share."""
+
+    def on_unsent(self, solution: Solution, reason: str) -> None:
+        """Take back a solution that the session ended before sending."""

@@ -20,6 +20,7 @@ from miner.stratum.pool_events import (
     Message,
     PoolEvent,
     Reconnect,
+    SessionListener,
     ShareAnswer,
     ShareWritten,
     Subscribed,
@@ -83,12 +84,10 @@ class Reports:
 
 
 class Session:
-    """Drives one dialogue over one stream; every solution taken ends in one verdict, or goes
-    back by `on_unsent` where the connection ended before it was sent.
+    """Drives one dialect over one stream and reports to `listener`, in the pool's order.
 
-    `number` is that of the jobs it brings. `report` is told of the subscription, jobs, the
-    accepted login, messages and a wish to reconnect, in the pool's order; `on_verdict` of
-    verdicts.
+    Each submitted solution ends in exactly one call of `on_verdict`, or of `on_unsent` if the
+    connection ended before it was sent. `number` is the session number of its jobs.
     """
 
     def __init__(
@@ -97,18 +96,15 @@ class Session:
         protocol: ClientSide,
         stream: Stream,
         clock: Clock,
-        report: Callable[[PoolEvent], None],
-        on_verdict: Callable[[Verdict], None],
+        listener: SessionListener,
         *,
-        on_unsent: Callable[[Solution, str], None] | None = None,
         sent: SentNonces | None = None,
         limits: Timeouts | None = None,
         reports: Reports | None = None,
     ) -> None:
         self.number = number
         self._protocol, self._stream, self._clock = protocol, stream, clock
-        self._report, self._on_verdict = report, on_verdict
-        self._on_unsent = on_unsent or self._lose
+        self._listener = listener
         self._sent = sent or SentNonces()
         self._limits = limits or Timeouts()
         self._reports = reports
@@ -161,14 +157,16 @@ class Session:
     def submit(self, solution: Solution) -> None:
         """Send `solution`, once the login is accepted; each (header, nonce) only once."""
         if self._ended:
-            self._on_unsent(solution, self._ended)
+            self._listener.on_unsent(solution, self._ended)
         elif not self._sent.add(solution.job.header_hash, solution.nonce):
             held = any(
                 (one.nonce, one.job.header_hash) == (solution.nonce, solution.job.header_hash)
                 for one in self._held
             )
             done = "waits for the login already" if held else "was sent to this pool before"
-            self._on_verdict(Verdict(solution, Outcome.DUPLICATE, f"found again; it {done}"))
+            self._listener.on_verdict(
+                Verdict(solution, Outcome.DUPLICATE, f"found again; it {done}")
+            )
         else:
             self._idle.clear()
             if self._authorized:
@@ -228,10 +226,10 @@ class Session:
         match event:
             case Subscribed():
                 self._subscribed = True
-                self._report(event)
+                self._listener.on_event(event)
             case Authorized():
                 self._authorized = True
-                self._report(event)
+                self._listener.on_event(event)
                 held, self._held = self._held, []
                 for solution in held:
                     self._send(solution)
@@ -251,7 +249,7 @@ class Session:
             case JobReceived(job):
                 self._last_job = self._clock.now()
                 self._height = job.height
-                self._report(event)
+                self._listener.on_event(event)
             case ShareAnswer(number, outcome, text):
                 self._ignored = 0
                 self._answered(number, outcome, text)
@@ -264,24 +262,24 @@ class Session:
                         f"were refused with {text!r}"
                     )
             case Message(text, ours):
-                self._report(event)
+                self._listener.on_event(event)
                 if not ours:
                     self._bans.told(text)
             case Reconnect():
-                self._report(event)
+                self._listener.on_event(event)
 
     def _send(self, solution: Solution) -> None:
         self._stream.write(self._protocol.submit(solution))
         self._flying[self._protocol.last_id] = (solution, self._clock.now())
         self._any_flying.set()
-        self._report(ShareWritten(solution))
+        self._listener.on_event(ShareWritten(solution))
 
     def _answered(self, number: int, outcome: Outcome, text: str) -> None:
         if number in self._flying:
             solution, sent = self._landed(number)
             if text == NO_REASON and solution.job.height < self._height:
                 outcome, text = Outcome.STALE, f"{text}, after height {self._height} had begun"
-            self._on_verdict(Verdict(solution, outcome, text, self._clock.now() - sent))
+            self._listener.on_verdict(Verdict(solution, outcome, text, self._clock.now() - sent))
 
     def _landed(self, number: int) -> tuple[Solution, float]:
         landed = self._flying.pop(number)
@@ -304,7 +302,7 @@ class Session:
             elif number in self._flying:
                 solution, _ = self._landed(number)
                 text = f"no answer within {limit:g} s"
-                self._on_verdict(Verdict(solution, Outcome.LOST, text))
+                self._listener.on_verdict(Verdict(solution, Outcome.LOST, text))
                 self._mute += 1
                 if self._mute >= MUTE_SHARES:
                     raise ConnectionLost(f"the pool is mute: {MUTE_SHARES} shares got no answer")
@@ -350,8 +348,8 @@ class Session:
             self._lose(solution, self._ended)
         for solution in held:
             self._sent.forget(solution.job.header_hash, solution.nonce)
-            self._on_unsent(solution, self._ended)
+            self._listener.on_unsent(solution, self._ended)
         self._idle.set()
 
     def _lose(self, solution: Solution, reason: str) -> None:
-        self._on_verdict(Verdict(solution, Outcome.LOST, reason))
+        self._listener.on_verdict(Verdict(solution, Outcome.LOST, reason))

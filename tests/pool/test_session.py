@@ -28,17 +28,20 @@ class Bench:
         self.verdicts: list[Verdict] = []
         self.subscribed: list[Subscribed] = []
         self.unsent: list[Solution] = []
-        self.session = Session(
-            7, client(), self.stream, self.clock, self.heard, self.verdicts.append,
-            on_unsent=lambda solution, reason: self.unsent.append(solution),
-        )  # fmt: skip
+        self.session = Session(7, client(), self.stream, self.clock, self)
         self.ended: str | PoolError | None = None
 
-    def heard(self, event: PoolEvent) -> None:
+    def on_event(self, event: PoolEvent) -> None:
         if isinstance(event, Subscribed):
             self.subscribed.append(event)
         else:
             self.events.append(event)
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+    def on_unsent(self, solution: Solution, reason: str) -> None:
+        self.unsent.append(solution)
 
     async def run(self) -> None:
         try:
@@ -315,12 +318,11 @@ async def test_when_the_miner_stops_what_is_in_flight_is_lost() -> None:
 
 
 async def test_a_bug_is_not_taken_for_a_lost_connection() -> None:
-    bench = Bench()
+    class BrokenListener(Bench):
+        def on_event(self, event: PoolEvent) -> None:
+            raise ZeroDivisionError
 
-    def broken(_: PoolEvent) -> None:
-        raise ZeroDivisionError
-
-    bench.session = Session(7, client(), bench.stream, bench.clock, broken, bench.verdicts.append)
+    bench = BrokenListener()
     bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2))
     with pytest.raises(ExceptionGroup):
         await bench.session.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialects import PROTOCOLS
 from miner.stratum.pool_events import JobReceived, PoolEvent
 from miner.stratum.session import Reports, Session
-from miner.work import Job, Solution, Verdict
+from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.dial import FakeStream
 from tests.fakes.variants import KAWPOW
 
@@ -42,6 +43,8 @@ class Taped:
         self.variant = variant
         self.told: list[str] = []
         self.jobs: list[Job] = []
+        self.waiting: Solution | None = None
+        """Submitted with the next job, while the session still handles that job."""
         self.verdicts: list[Verdict] = []
         self.tape: Recorder
         self.stream: FakeStream
@@ -70,8 +73,8 @@ class Taped:
         self.spoken = PROTOCOLS[self.protocol](opening)
         reports = None if self.rate is None else Reports(lambda: self.rate or 0.0, RIG)
         self.session = Session(
-            self.connection, self.spoken, wrapped, simulation.LoopClock(), self._heard,
-            self.verdicts.append, reports=reports,
+            self.connection, self.spoken, wrapped, simulation.LoopClock(), self,
+            reports=reports,
         )  # fmt: skip
         group.create_task(self._run())
 
@@ -81,9 +84,18 @@ class Taped:
         except PoolError as error:
             self.ended = str(error)
 
-    def _heard(self, event: PoolEvent) -> None:
+    def on_event(self, event: PoolEvent) -> None:
         if isinstance(event, JobReceived):
             self.jobs.append(event.job)
+            if waiting := self.waiting:
+                self.waiting = None
+                self.submit(replace(waiting, job=event.job))
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+    def on_unsent(self, solution: Solution, reason: str) -> None:
+        self.verdicts.append(Verdict(solution, Outcome.LOST, reason))
 
     async def feed(self, *pieces: bytes) -> None:
         for piece in pieces:

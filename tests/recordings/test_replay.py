@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -152,14 +151,7 @@ def test_a_share_that_waited_is_handed_in_at_the_same_moment(taped: Taped) -> No
             await simulation.settle()
             await asyncio.sleep(3)
             taped.connect(group)
-            heard = taped.session._report
-
-            def hand_in(event: Any) -> None:
-                heard(event)
-                if taped.jobs[-1].session == 2 and not taped.records("found"):
-                    taped.submit(replace(waited, job=taped.jobs[-1]))
-
-            taped.session._report = hand_in
+            taped.waiting = waited
             ping = line({"id": 7, "method": "mining.ping"})
             await taped.feed(LOGIN + ping + notify() + ping)
             taped.stream.breaks(ConnectionLost("the connection broke: reset"))
