@@ -18,7 +18,7 @@ from tests.fakes.rig import busy_rig
 from tests.panels.rigs import sources_of
 from tests.panels.views import everything
 
-PAGE = (Path(__file__).parents[3] / "docs" / "panels.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "panels.md").read_text(encoding="utf-8")
 
 
 def row(beginning: str) -> str:
