@@ -18,7 +18,7 @@ from miner.api.handlers import Endpoints
 from miner.api.security import errors, guard, harden_answer
 from miner.api.stream import Streams
 from miner.errors import ConfigError
-from miner.net.address import keep_apart, written
+from miner.net.address import HostPort, check_exposure
 
 MEDIA = {
     "html": "text/html",
@@ -109,7 +109,8 @@ class ApiServer:
 
     async def __aenter__(self) -> ApiServer:
         options, sources, limits = self._options, self._sources, self._limits
-        keep_apart("listen", options.host, options.port, options.token is not None)
+        address = HostPort(options.host, options.port)
+        check_exposure("listen", address, has_token=options.token is not None)
         streams = Streams(sources, limits.streams)
         self._runner = web.AppRunner(
             self._application(streams), shutdown_timeout=limits.close_seconds
@@ -122,10 +123,7 @@ class ApiServer:
             self._listener = await loop.create_server(self._hall, options.host, options.port)
         except OSError as error:
             await self._close()
-            sentence = (
-                f"listen under [api]: cannot listen on {written(options.host, options.port)}: "
-                f"{error.strerror or error}"
-            )
+            sentence = f"listen under [api]: cannot listen on {address}: {error.strerror or error}"
             if options.explicit:
                 raise ConfigError(f"{sentence}; choose another address, or off") from error
             self._note(f"{sentence}; this run goes on without API")
@@ -134,7 +132,7 @@ class ApiServer:
             await self._close()
             raise
         port = self._listener.sockets[0].getsockname()[1]
-        self.url = f"http://{written(options.host, port)}/"
+        self.url = f"http://{HostPort(options.host, port)}/"
         sources.journal.say("api", self.url)
         return self
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from miner.cli.mine import settings_file
-from miner.run.resolve import pool_url
 
 if TYPE_CHECKING:
     from miner.catalog import Coin
@@ -177,6 +176,7 @@ def _pool_problems(
     from miner.net.socks import parse_proxy
     from miner.net.tls import parse_fingerprint, tls_context
     from miner.pool.pool_addresses import known_protocols
+    from miner.run.resolve import pool_url
     from miner.settings.secrets import first_line
 
     def known_protocol(name: str) -> None:

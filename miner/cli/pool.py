@@ -88,10 +88,9 @@ def pool(listen: str, **options: Any) -> None:
     import asyncio
     from dataclasses import replace
 
+    from miner.net.address import parse_host_port
     from miner.run.pool_process import serve_pool
 
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise click.UsageError(f"--listen: {listen!r} is not HOST:PORT")
-    wanted = replace(pool_options(**options), host=host.strip("[]"), port=int(port))
+    host, port = parse_host_port(listen, "--listen", example="HOST:PORT", lowest_port=0)
+    wanted = replace(pool_options(**options), host=host, port=port)
     asyncio.run(serve_pool(wanted, write))

@@ -52,13 +52,13 @@ def probe(
     import asyncio
     from dataclasses import replace
 
+    from miner import USER_AGENT
     from miner.catalog import find_coin
     from miner.clock import SystemClock
     from miner.net.dial import NetworkDial
     from miner.net.socks import parse_proxy
     from miner.net.tls import parse_fingerprint
     from miner.progpow.keccak import seed_hash
-    from miner.run.mining import AGENT
     from miner.stratum.dialects import PROTOCOLS
     from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
     from miner.stratum.probing import ProbeRequest
@@ -93,7 +93,7 @@ def probe(
         mined.difficulty_one if mined else None
     ]
     question = ProbeRequest(
-        address, numbers, AGENT, seconds,
+        address, numbers, USER_AGENT, seconds,
         [spoken] if spoken else list(PROTOCOLS), seed_hash, diff1,
     )  # fmt: skip
     finding = asyncio.run(ask(question, NetworkDial(), SystemClock()))
@@ -109,8 +109,12 @@ def _address(
     """Return where to ask, and the protocol that is named; raises `ConfigError`."""
     from miner.errors import ConfigError
     from miner.net.pool_url import DEFAULT_PASSWORD
-    from miner.pool.pool_addresses import Scheme, parse_pool_url, protocol_of
-    from miner.run.resolve import PASSWORD_VARIABLE
+    from miner.pool.pool_addresses import (
+        PASSWORD_VARIABLE,
+        Scheme,
+        parse_pool_url,
+        protocol_of,
+    )
 
     fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
     url = parse_pool_url(text, user, password, fallback=fallback)

@@ -1,65 +1,63 @@
-"""Host and port: parsing, writing, and which addresses only this machine reaches."""
+"""Host and port: parsing, formatting, and whether other machines can reach an address."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 
 from miner.errors import ConfigError
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach what listens on `host`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+class HostPort(NamedTuple):
+    """A TCP address; `str` formats it as "host:port", with brackets around an IPv6 address."""
+
+    host: str
+    """A name or an IP address, without brackets."""
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect to it."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
-def written(host: str, port: int) -> str:
-    """Return "host:port", with brackets where `host` is of IPv6."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def parse_host_port(
+    text: str, what: str = "pool", *, example: str = "host:port", lowest_port: int = 1
+) -> HostPort:
+    """Parse "host:port" or "[IPv6 address]:port"; the host is returned in lower case.
 
-
-def exposure(key: str, host: str, port: int, guarded: bool) -> str | None:
-    """Return why `key` under [api] must not ask for that address: others can reach it and no token
-    is set, which `guarded` tells; None where it may."""
-    if guarded or is_loopback(host):
-        return None
-    return (
-        f"{key} = {written(host, port)!r} lets other machines in: give token_file (or token), or "
-        "listen on 127.0.0.1"
-    )
-
-
-def keep_apart(key: str, host: str, port: int, guarded: bool) -> None:
-    """Raise `ConfigError` where there is an `exposure`."""
-    if (problem := exposure(key, host, port, guarded)) is not None:
-        raise ConfigError(f"[api] {problem}")
-
-
-def parse_address(text: str, what: str = "pool", wanted: str = "host:port") -> tuple[str, int]:
-    """Return host and port of `host:port` or `[IPv6 address]:port`; raises `ConfigError`, in
-    whose sentences `what` is addressed and `wanted` is to be written."""
+    Raises `ConfigError`, whose message begins with `what` and suggests `example`. `lowest_port`
+    is 0 for an address to listen on, where 0 means any free port.
+    """
     if text.startswith("["):
         host, closed, port = text[1:].partition("]:")
         if not closed or not _is_ipv6(host):
-            raise ConfigError(f"a {what}'s IPv6 address is written as [address]:port")
+            raise ConfigError(f"{what}: an IPv6 address is written as [address]:port")
     else:
         host, _, port = text.rpartition(":")
         if ":" in host:
-            raise ConfigError(f"a {what}'s IPv6 address needs brackets: [address]:port")
+            raise ConfigError(f"{what}: an IPv6 address needs brackets: [address]:port")
         if not host:
-            raise ConfigError(f"{what} {text[:80]!r} has no port; write {wanted}")
+            raise ConfigError(f"{what} {text[:80]!r} has no port; write {example}")
         if not _HOST.fullmatch(host):
-            raise ConfigError(f"{what} {host[:80]!r} is no host name")
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise ConfigError(f"{what} {host[:80]}: the port is not a number from 1 to 65535")
-    return host.lower(), int(port)
+            raise ConfigError(f"{what} {host[:80]!r} is not a valid host name")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not lowest_port <= int(port) < 65536:
+        raise ConfigError(
+            f"{what} {host[:80]}: the port is not a number from {lowest_port} to 65535"
+        )
+    return HostPort(host.lower(), int(port))
 
 
 def _is_ipv6(text: str) -> bool:
@@ -68,3 +66,20 @@ def _is_ipv6(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def exposure_problem(key: str, address: HostPort, *, has_token: bool) -> str | None:
+    """Return why `key` under [api] must not listen on `address`, None where it may: an address
+    that other machines can reach needs a token."""
+    if has_token or address.is_loopback:
+        return None
+    return (
+        f"{key} = {str(address)!r} lets other machines in: give token_file (or token), or "
+        "listen on 127.0.0.1"
+    )
+
+
+def check_exposure(key: str, address: HostPort, *, has_token: bool) -> None:
+    """Raise `ConfigError` where there is an `exposure_problem`."""
+    if (problem := exposure_problem(key, address, has_token=has_token)) is not None:
+        raise ConfigError(f"[api] {problem}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from miner.net.address import written
+from miner.net.address import HostPort
 
 DEFAULT_PASSWORD = "x"
 
@@ -65,7 +65,7 @@ class PoolUrl:
     def label(self) -> str:
         """The address without any credentials."""
         stratum = "" if self.transport.is_http else "stratum+"
-        return f"{stratum}{self.transport.value}://{written(self.host, self.port)}"
+        return f"{stratum}{self.transport.value}://{HostPort(self.host, self.port)}"
 
     def is_beside(self, other: PoolUrl) -> bool:
         """Return whether both lead to the same pool, be it under different logins."""

@@ -11,7 +11,7 @@ from python_socks import ProxyConnectionError, ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy as Connector
 
 from miner.errors import ConfigError, ConnectionLost
-from miner.net.address import parse_address, written
+from miner.net.address import HostPort, parse_host_port
 
 _CREDENTIAL_LIMIT = 255
 """Bytes, of the wire protocol."""
@@ -29,7 +29,7 @@ class Proxy:
     @property
     def label(self) -> str:
         """The address without any credentials."""
-        return f"socks5://{written(self.host, self.port)}"
+        return f"socks5://{HostPort(self.host, self.port)}"
 
 
 def parse_proxy(text: str) -> Proxy:
@@ -39,7 +39,7 @@ def parse_proxy(text: str) -> Proxy:
     if scheme.lower() not in ("socks5", "socks5h"):
         raise ConfigError("a proxy is written as socks5://[user:password@]host:port")
     login, _, address = rest.removesuffix("/").rpartition("@")
-    host, port = parse_address(address, "proxy", "socks5://host:port")
+    host, port = parse_host_port(address, "proxy", example="socks5://host:port")
     user, _, password = (unquote(part) for part in login.partition(":"))
     if login and not (_fits(user) and _fits(password)):
         raise ConfigError(

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from miner.clock import Clock
 from miner.errors import ConfigError
-from miner.net.address import keep_apart, written
+from miner.net.address import HostPort, check_exposure
 
 LINE_LIMIT = 65536
 """Bytes that a request may have."""
@@ -133,8 +133,8 @@ class PanelPort:
         return len(self._served)
 
     async def __aenter__(self) -> Self:
-        where = written(self._host, self._port)
-        keep_apart(self._key, self._host, self._port, self._guarded)
+        where = HostPort(self._host, self._port)
+        check_exposure(self._key, where, has_token=self._guarded)
         host = "127.0.0.1" if self._host.lower() == "localhost" else self._host
         try:
             self._server = await asyncio.start_server(
@@ -147,7 +147,7 @@ class PanelPort:
                 f'[api] {self._key} = "{where}": the address cannot be listened on ({reason}); '
                 'choose another port, or "" for none'
             ) from error
-        self._note(written(self._host, self.port))
+        self._note(str(HostPort(self._host, self.port)))
         return self
 
     async def __aexit__(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 from miner.errors import ConfigError
-from miner.net.address import parse_address
+from miner.net.address import parse_host_port
 from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl, Transport
 from miner.stratum.dialects import PROTOCOLS
 
@@ -141,7 +141,10 @@ def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | N
     return None if chosen == AUTO else chosen or scheme.protocol or coin
 
 
-_NODE_ADDRESS = "http://host:port with the node's RPC port"
+PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
+"""Environment variable with the password for pools that have none of their own."""
+
+_NODE_EXAMPLE = "http://host:port with the node's RPC port"
 
 LOGIN_LIMIT = 256
 """Characters of a user or a password, so that no line of ours reaches 1024 bytes."""
@@ -174,7 +177,8 @@ def parse_pool_url(
         _ADDRESS.search(path) or not re.fullmatch(r".+:[0-9]+", authority)
     ):
         raise ConfigError("a slash in a pool's user or password is written as %2F")
-    host, port = parse_address(address, "pool", _NODE_ADDRESS if over_http else "host:port")
+    example = _NODE_EXAMPLE if over_http else "host:port"
+    host, port = parse_host_port(address, example=example)
     own_user, _, own_password = (unquote(part) for part in login.partition(":"))
     name = user or own_user
     if over_http:

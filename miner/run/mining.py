@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TextIO
 
-from miner import __version__
+from miner import USER_AGENT, __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
 from miner.console import Redactor
@@ -48,8 +48,6 @@ from miner.telemetry import (
 from miner.telemetry.redact_events import cleaned
 from miner.verify import Verifier
 from miner.work import DeviceInfo, Job, Verdict
-
-AGENT = f"progpow-miner/{__version__}"
 
 BUILDS = 2
 """Kernels compiled at a time: more would make a rig of twelve cards look overloaded."""
@@ -179,7 +177,7 @@ class _Run:
             rate = self._telemetry.snapshot
             reports = Reports(lambda: rate().hashrate.minute, self._random.randbytes(32))
         return Connections(
-            mining.variant, NetworkDial(limits.connect), self._clock, AGENT,
+            mining.variant, NetworkDial(limits.connect), self._clock, USER_AGENT,
             seed_of=seed_hash, diff1=mining.diff1, limits=limits,
             reports=reports, tape=tape, node_session=self._node_session,
         )  # fmt: skip
@@ -195,7 +193,7 @@ class _Run:
         if url.protocol == "getwork":
             flavour = "sero" if flavour == "sero" else "getwork"
         return NodeSession(
-            number, url, self._mining.variant, flavour, self._clock, report, answered, AGENT,
+            number, url, self._mining.variant, flavour, self._clock, report, answered, USER_AGENT,
             address=url.reward,
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from miner.errors import ConfigError
 from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
-from miner.pool.pool_addresses import NODE, Scheme, parse_pool_url, protocol_of
+from miner.pool.pool_addresses import NODE, PASSWORD_VARIABLE, Scheme, parse_pool_url, protocol_of
 from miner.resources import state_directory
 from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining, Read
 from miner.sensors.heat import HeatLimits
@@ -27,9 +27,6 @@ from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
 from miner.telemetry import Level
 from miner.verify import chosen_variant
-
-PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
-"""Environment variable with the password of pools that have none of their own."""
 
 COOKIE_VARIABLE = "PROGPOW_MINER_COOKIE_FILE"
 """Environment variable with the cookie file of nodes that have no login of their own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from miner.net.address import is_loopback
+from miner.net.address import HostPort
 
 OFF = "off"
 """What may be written in place of an empty address."""
@@ -38,7 +38,7 @@ def address_of(listen: str) -> tuple[str, int] | None:
 def lets_in_others(listen: str) -> bool:
     """Tell whether other machines can reach the checked "host:port"; nobody reaches ""."""
     address = address_of(listen)
-    return address is not None and not is_loopback(address[0])
+    return address is not None and not HostPort(*address).is_loopback
 
 
 def collide(one: str, other: str) -> bool:

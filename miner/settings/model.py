@@ -19,7 +19,7 @@ from pydantic import (
 from miner.codegen.launch_shape import shape_named
 from miner.devices.selection import PARTS, Tuning, start_of
 from miner.errors import BadValue
-from miner.net.address import exposure
+from miner.net.address import HostPort, exposure_problem
 from miner.net.dial import Timeouts
 from miner.pool.pool_addresses import PLAIN, SCHEMES
 from miner.settings.listen_address import (
@@ -212,7 +212,9 @@ class ApiSettings(_Model):
         guarded = self.token is not None or self.token_file is not None
         for name, listen in self.addresses().items():
             address = address_of(listen)
-            problem = exposure(name, *address, guarded) if address else None
+            problem = (
+                exposure_problem(name, HostPort(*address), has_token=guarded) if address else None
+            )
             if problem is not None:
                 raise ValueError(problem)
         if self.token is not None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from miner.progpow.keccak import seed_hash
-from tests.cli.running import CHECKOUT, run
+from tests.cli.running import CHECKOUT, python, run
 
 
 @contextmanager
@@ -101,3 +101,22 @@ def test_nothing_listens_there() -> None:
     ran = run("probe", "127.0.0.1:1")
     assert ran.code == 4
     assert ran.err == "progpow-miner: 127.0.0.1, port 1: nothing listens there; check the port\n"
+
+
+def test_probing_loads_neither_the_composition_root_nor_a_web_framework() -> None:
+    ran = python(
+        "-c",
+        "import sys\n"
+        "sys.argv = ['progpow-miner', 'probe', '127.0.0.1:1']\n"
+        "from miner.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print(*sys.modules)\n",
+    )
+    assert ran.returncode == 4, ran.stderr
+    loaded = ran.stdout.split()
+    assert "miner.stratum.probing" in loaded
+    assert not {"miner.run", "miner.api", "miner.devices.registry", "aiohttp", "pydantic"} & set(
+        loaded
+    )

@@ -198,7 +198,7 @@ def test_how_a_proxy_is_written() -> None:
         ("socks4://tor:9050", "written as socks5://"),
         ("socks5://tor", "has no port; write socks5://host:port"),
         ("socks5://tor:0", "proxy tor: the port is not a number"),
-        ("socks5://::1:1080", "a proxy's IPv6 address needs brackets"),
+        ("socks5://::1:1080", "proxy: an IPv6 address needs brackets"),
         ("socks5://me@tor:1", "user and password are both needed"),
         ("socks5://:hunter2@tor:1", "user and password are both needed"),
         ("socks5://me:hunter2%0A@tor:1", "user and password are both needed"),

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from miner.cli.mine import CONFIG_VARIABLE, mine
 from miner.errors import ConfigError
-from miner.run.resolve import COOKIE_VARIABLE, PASSWORD_VARIABLE
+from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.run.resolve import COOKIE_VARIABLE
 from miner.settings import Loaded, Settings, load
 from miner.settings import environment as of_environment
 from miner.settings.environment import OTHER_VARIABLES, variable_of

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import find_coin
-from miner.run.resolve import COOKIE_VARIABLE, PASSWORD_VARIABLE, pool_url
+from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.run.resolve import COOKIE_VARIABLE, pool_url
 from miner.settings import PoolSettings
 
 
