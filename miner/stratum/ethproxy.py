@@ -10,18 +10,18 @@ from miner.errors import ProtocolError
 from miner.stratum import fields
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.pool_events import Authorized, Subscribed
-from miner.stratum.pool_side import WORKER, House, PoolSide
+from miner.stratum.pool_side import WORKER, PoolContext, PoolSide
 from miner.stratum.share_rules import (
     NOT_SUBSCRIBED,
     OTHER,
     Claim,
+    ClientEvent,
     LoggedIn,
     Offer,
     Refusal,
     RequestId,
     ShareJudged,
     ShareToProve,
-    TellerEvent,
 )
 from miner.work import Job, NonceSpace, Outcome, Solution
 
@@ -168,13 +168,13 @@ class EthProxyPool(PoolSide):
     PREFIX: ClassVar[str] = "eth_"
     HANGS_UP: ClassVar[bool] = True
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house)
+    def __init__(self, context: PoolContext) -> None:
+        super().__init__(context)
         self._told: dict[str, int] = {}
 
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
-    ) -> TellerEvent | None:
+    ) -> ClientEvent | None:
         given = message.get("params")
         params = given if isinstance(given, list) else []
         known = method.removeprefix(self.PREFIX) if method.startswith(self.PREFIX) else ""
@@ -224,19 +224,19 @@ class EthProxyPool(PoolSide):
     def _error(self, request_id: RequestId, code: int, text: str) -> None:
         error = {"code": code, "message": text}
         self._send({"id": request_id, "jsonrpc": "2.0", "result": None, "error": error})
-        if self.HANGS_UP and not self.broken:
-            self.broken = f"it was told an error: {text}"
+        if self.HANGS_UP and not self.close_reason:
+            self.close_reason = f"it was told an error: {text}"
 
     def _login(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
         worker = params[0] if params else None
         if not isinstance(worker, str) or not WORKER.fullmatch(worker):
             self._error(request_id, -1, "Invalid login: 1 to 128 printable ASCII characters")
-        elif reason := self._house.barred(worker):
+        elif reason := self._context.barred(worker):
             self._error(request_id, -1, reason)
         else:
             first = not self.workers
             self.workers = [worker]
-            self.seat.nonces = NonceSpace()
+            self.state.nonces = NonceSpace()
             self._reply(request_id, True)
             if first:
                 return LoggedIn(worker, self._agent)
@@ -251,7 +251,7 @@ class EthProxyPool(PoolSide):
             claim = Refusal(OTHER, "malformed share: nonce, header and mix are 0x and lower hex")
             judged = self._submitted(request_id, worker, key, claim)
             if self.HANGS_UP:
-                self.broken = claim.text
+                self.close_reason = claim.text
             return judged
         claim = Claim(
             worker,
@@ -266,14 +266,14 @@ class EthProxyPool(PoolSide):
         # The same header under another target is a new bound, not a new job: shares that are
         # under way may still be held to the one before.
         before = self._told.get(key, offer.share_target)
-        self._told = {known: t for known, t in self._told.items() if known in self.seat.offers}
+        self._told = {known: t for known, t in self._told.items() if known in self.state.offers}
         self._told[key] = offer.share_target
         super()._put(key, replace(offer, share_target=max(offer.share_target, before)), clean)
 
     def _put_silently(self, offer: Offer) -> str:
         key = self._key("", offer.template.header_hash)
-        if key not in self.seat.offers:
-            self.seat.offers[key] = offer
+        if key not in self.state.offers:
+            self.state.offers[key] = offer
             self._told[key] = offer.share_target
         return key
 

@@ -10,8 +10,8 @@ from miner.stratum import fields
 from miner.stratum.client_side import Opening
 from miner.stratum.difficulty import DIFF1_FFFF, difficulty_from_target, target_from_difficulty
 from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool
-from miner.stratum.pool_side import House, extranonce
-from miner.stratum.share_rules import OTHER, Claim, Offer, Refusal, RequestId, TellerEvent
+from miner.stratum.pool_side import PoolContext, extranonce
+from miner.stratum.share_rules import OTHER, Claim, ClientEvent, Offer, Refusal, RequestId
 from miner.work import Job, NonceSpace, Solution
 
 KEPT_JOBS = 256
@@ -140,13 +140,13 @@ class EthereumStratum1Pool(KawPowPool):
 
     name = "ethstratum"
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house)
+    def __init__(self, context: PoolContext) -> None:
+        super().__init__(context)
         self._difficulty_sent = 0.0
 
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
-    ) -> TellerEvent | None:
+    ) -> ClientEvent | None:
         if method == "mining.extranonce.subscribe":
             self._reply(request_id, True)
             return None

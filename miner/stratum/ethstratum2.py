@@ -11,7 +11,7 @@ from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
 from miner.stratum.outcomes import remark, sanitised
 from miner.stratum.pool_events import Authorized, DifficultyNotice, Reconnect, Subscribed
-from miner.stratum.pool_side import WORKER, WORKERS_PER_CLIENT, House, PoolSide, extranonce
+from miner.stratum.pool_side import WORKER, WORKERS_PER_CLIENT, PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (
     DUPLICATE,
     JOB_NOT_FOUND,
@@ -20,13 +20,13 @@ from miner.stratum.share_rules import (
     OTHER,
     UNAUTHORIZED,
     Claim,
+    ClientEvent,
     LoggedIn,
     Offer,
     Refusal,
     RequestId,
     ShareJudged,
     ShareToProve,
-    TellerEvent,
 )
 from miner.work import Job, NonceSpace, Outcome, Solution
 
@@ -268,14 +268,14 @@ class EthereumStratum2Pool(PoolSide):
 
     name = "ethstratum2"
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house)
+    def __init__(self, context: PoolContext) -> None:
+        super().__init__(context)
         self._greeted = False
         self._told: dict[str, str] = {}
 
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
-    ) -> TellerEvent | None:
+    ) -> ClientEvent | None:
         params = message.get("params")
         match method:
             case "mining.hello":
@@ -289,7 +289,7 @@ class EthereumStratum2Pool(PoolSide):
             case "mining.noop" | "mining.hashrate":
                 self._reply(request_id, None)
             case "mining.bye":
-                self.broken = "it said goodbye"
+                self.close_reason = "it said goodbye"
             case _:
                 self.refuse(request_id, Refusal(OTHER, f"there is no method {method[:40]!r}"))
         return None
@@ -331,31 +331,31 @@ class EthereumStratum2Pool(PoolSide):
         if not self._greeted:
             self.refuse(request_id, Refusal(OTHER, "mining.hello comes first"))
             return
-        if not self.seat.name:
-            self._sit_down(wanted if isinstance(wanted, str) else "")
-        if self.seat.nonces is None:
+        if not self.state.name:
+            self._open_session(wanted if isinstance(wanted, str) else "")
+        if self.state.nonces is None:
             self.refuse(request_id, Refusal(OTHER, "no extranonce is left"))
             return
-        self._reply(request_id, self.seat.name)
+        self._reply(request_id, self.state.name)
 
-    def _sit_down(self, wanted: str) -> None:
-        """Take the seat of the session `wanted`, or a new one."""
-        seat = self._house.sessions.resume(wanted)
-        if seat is not None:
-            self.seat = seat
+    def _open_session(self, wanted: str) -> None:
+        """Resume the session `wanted`, or open a new one."""
+        state = self._context.sessions.resume(wanted)
+        if state is not None:
+            self.state = state
             return
-        self.seat.nonces = self._house.take_prefix()
-        if self.seat.nonces is not None:
-            self._house.sessions.open(self.seat)
+        self.state.nonces = self._context.take_prefix()
+        if self.state.nonces is not None:
+            self._context.sessions.open(self.state)
 
     def _authorize(self, request_id: RequestId, params: Any) -> LoggedIn | None:
         worker = params[0] if isinstance(params, list) and params else None
-        if not self.seat.name:
+        if not self.state.name:
             self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
         elif not isinstance(worker, str) or not WORKER.fullmatch(worker):
             text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
             self.refuse(request_id, Refusal(UNAUTHORIZED, text))
-        elif reason := self._house.barred(worker):
+        elif reason := self._context.barred(worker):
             self.refuse(request_id, Refusal(UNAUTHORIZED, reason))
         elif worker in self.workers:
             self._reply(request_id, self._token(worker))
@@ -378,7 +378,7 @@ class EthereumStratum2Pool(PoolSide):
         key, suffix, token = (*parts[:3], None, None, None)[:3]
         worker = next((name for name in self.workers if self._token(name) == token), "")
         claim: Claim | Refusal
-        if not self.seat.name:
+        if not self.state.name:
             claim = Refusal(NOT_SUBSCRIBED, "not subscribed")
         elif not worker:
             claim = Refusal(UNAUTHORIZED, "unauthorized worker")

@@ -17,7 +17,7 @@ from miner.stratum.pool_side import (
     NONCE_HEX,
     WORKER,
     WORKERS_PER_CLIENT,
-    House,
+    PoolContext,
     PoolSide,
     extranonce,
     positional_params,
@@ -27,13 +27,13 @@ from miner.stratum.share_rules import (
     OTHER,
     UNAUTHORIZED,
     Claim,
+    ClientEvent,
     LoggedIn,
     Offer,
     Refusal,
     RequestId,
     ShareJudged,
     ShareToProve,
-    TellerEvent,
 )
 from miner.work import Job, NonceSpace, Outcome, Solution
 
@@ -212,13 +212,13 @@ class KawPowPool(PoolSide):
 
     name = "kawpow"
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house)
+    def __init__(self, context: PoolContext) -> None:
+        super().__init__(context)
         self._target_sent = 0
 
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
-    ) -> TellerEvent | None:
+    ) -> ClientEvent | None:
         match method:
             case "mining.subscribe":
                 self._subscribe(request_id, positional_params(message))
@@ -253,25 +253,25 @@ class KawPowPool(PoolSide):
         self._send({"id": None, "method": method, "params": params, **more})
 
     def _subscribe(self, request_id: RequestId, params: list[Any]) -> None:
-        if self.seat.nonces is None:
-            self.seat.nonces = self._house.take_prefix()
+        if self.state.nonces is None:
+            self.state.nonces = self._context.take_prefix()
             self._name_agent(params[0] if params else None)
-        if self.seat.nonces is None:
+        if self.state.nonces is None:
             self.refuse(request_id, Refusal(OTHER, "no extranonce is left"))
             return
-        self._reply(request_id, self._subscription(extranonce(self.seat.nonces)))
+        self._reply(request_id, self._subscription(extranonce(self.state.nonces)))
 
     def _subscription(self, digits: str) -> list[Any]:
         return [None, digits]
 
     def _authorize(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
         worker = params[0] if params else None
-        if self.seat.nonces is None:
+        if self.state.nonces is None:
             self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
         elif not isinstance(worker, str) or not WORKER.fullmatch(worker):
             text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
             self.refuse(request_id, Refusal(UNAUTHORIZED, text))
-        elif reason := self._house.barred(worker):
+        elif reason := self._context.barred(worker):
             self.refuse(request_id, Refusal(UNAUTHORIZED, reason))
         elif worker in self.workers:
             self._reply(request_id, True)
@@ -288,7 +288,7 @@ class KawPowPool(PoolSide):
 
     def _submit(self, request_id: RequestId, params: list[Any]) -> ShareToProve | ShareJudged:
         claim: Claim | Refusal = Refusal(NOT_SUBSCRIBED, "not subscribed")
-        if self.seat.nonces is not None:
+        if self.state.nonces is not None:
             claim = Refusal(UNAUTHORIZED, "unauthorized worker")
             if params and params[0] in self.workers:
                 claim = self._claim(params)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from miner.errors import ProtocolError
 from miner.stratum.chain import Chain
 from miner.stratum.framing import encode
-from miner.stratum.resumable import Seat, Sessions
+from miner.stratum.resumable import ClientState, ResumableSessions
 from miner.stratum.share_rules import (
     DUPLICATE,
     JOB_NOT_FOUND,
@@ -19,30 +19,27 @@ from miner.stratum.share_rules import (
     OTHER,
     BlockFound,
     Claim,
-    Judge,
+    ClientEvent,
     Offer,
     Refusal,
     RequestId,
     ShareJudged,
+    ShareRules,
     ShareToProve,
     SubmittedShare,
-    TellerEvent,
 )
 from miner.work import NonceSpace
 
 WORKERS_PER_CLIENT = 16
 """Names that one connection may authorize."""
 
-OFFERS_PER_CLIENT = 64
-"""Offers whose late shares are still recognised."""
-
-LIES = {
+WRONG_ANSWERS: Mapping[str, Refusal] = {
     "invalid": Refusal(OTHER, "invalid share"),
     "stale": Refusal(JOB_NOT_FOUND, "stale share"),
     "duplicate": Refusal(DUPLICATE, "duplicate share"),
     "low difficulty": Refusal(LOW_DIFFICULTY, "low difficulty share"),
 }
-"""What a good share can be called on purpose."""
+"""Refusals of valid shares, for fault injection."""
 
 WORKER = re.compile(r"[!-~]{1,128}")
 NONCE_HEX = re.compile(r"0x[0-9a-fA-F]{16}")
@@ -50,13 +47,13 @@ HASH_HEX = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class PoolContext:
     """What the tellers of one pool share."""
 
     chain: Chain
     take_prefix: Callable[[], NonceSpace | None]
     """Called once a session; None means that no prefix is left."""
-    sessions: Sessions
+    sessions: ResumableSessions
     barred: Callable[[str], str] = lambda worker: ""
     """Why a worker may not log in now; empty: it may."""
 
@@ -72,16 +69,16 @@ class PoolSide(ABC):
 
     has_extranonce: ClassVar[bool] = True
 
-    def __init__(self, house: House) -> None:
-        self.seat = Seat(Judge(house.chain))
+    def __init__(self, context: PoolContext) -> None:
+        self.state = ClientState(ShareRules(context.chain))
         self.workers: list[str] = []
-        self.broken = ""
+        self.close_reason = ""
         """Why the connection must end after `output` is sent; empty while all is well."""
-        self._house = house
-        self._chain = house.chain
+        self._context = context
+        self._chain = context.chain
         self._agent = ""
         self._unsent = bytearray()
-        self._lies: list[Refusal] = []
+        self._wrong_answers: list[Refusal] = []
         self._swallowed = 0
 
     def output(self) -> bytes:
@@ -93,7 +90,7 @@ class PoolSide(ABC):
     @abstractmethod
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
-    ) -> TellerEvent | None:
+    ) -> ClientEvent | None:
         """Take the request or notification `method`; raises `ProtocolError` for one that ends
         the connection."""
 
@@ -103,30 +100,30 @@ class PoolSide(ABC):
 
     def announce(self) -> None:
         """Tell the chain's newest template to a client that is logged in."""
-        self.seat.judge.forget_old()
+        self.state.rules.forget_old()
         self.offer(self._chain.template.clean)
 
     def offer(self, clean: bool, again: bool = False) -> None:
         """Tell the chain's newest template to a client that is logged in, under a made-up id
         where it is told `again`."""
-        if not self.workers or self.broken:
+        if not self.workers or self.close_reason:
             return
-        seat, template = self.seat, self._chain.template
+        state, template = self.state, self._chain.template
         name = template.job_id
         if again:
-            seat.renamed += 1
-            name += f"{seat.renamed:02x}"
+            state.renamed += 1
+            name += f"{state.renamed:02x}"
         self._put(self._key(name, template.header_hash), self._current(), clean)
 
     def retarget(self, share_target: int) -> None:
         """Hold the client to `share_target` from now on, telling it at once."""
-        self.seat.share_target = share_target
+        self.state.share_target = share_target
         self.offer(clean=False, again=True)
 
     def change_extranonce(self, nonces: NonceSpace) -> None:
         """Have the client search `nonces` from the next job on, which is told at once; only
         where the dialect has an extranonce."""
-        self.seat.nonces = nonces
+        self.state.nonces = nonces
         self.offer(clean=True, again=True)
 
     def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
@@ -134,21 +131,21 @@ class PoolSide(ABC):
         no way to."""
         return False
 
-    def lie(self, shares: int, saying: str) -> None:
-        """Call the next `shares` good ones something that they are not, a key of `LIES`."""
-        self._lies += [LIES[saying]] * shares
+    def answer_wrongly(self, shares: int, answer: str) -> None:
+        """Refuse the next `shares` valid shares with `WRONG_ANSWERS[answer]`."""
+        self._wrong_answers += [WRONG_ANSWERS[answer]] * shares
 
-    def swallow(self, shares: int) -> None:
+    def leave_unanswered(self, shares: int) -> None:
         """Leave the next `shares` unanswered."""
         self._swallowed += shares
 
-    def judge(
+    def answer_share(
         self, pending: ShareToProve, mix_hash: bytes, final_hash: bytes
     ) -> tuple[ShareJudged, BlockFound | None]:
         """Answer a share, given the recomputed hashes (32 bytes each, display order)."""
         share = pending.share
         height = share.template.height
-        judgement = self.seat.judge.judge(share, mix_hash, final_hash)
+        judgement = self.state.rules.evaluate(share, mix_hash, final_hash)
         judged = self._answer(
             pending.request_id, share.worker, height, judgement.refusal, judgement.difficulty
         )
@@ -156,10 +153,10 @@ class PoolSide(ABC):
             return judged, None
         return judged, BlockFound(share.worker, height, share.nonce, final_hash)
 
-    def left(self) -> None:
+    def disconnected(self) -> None:
         """Note that the connection has ended."""
-        if self.seat.name:
-            self._house.sessions.leave(self.seat.name)
+        if self.state.name:
+            self._context.sessions.leave(self.state.name)
 
     # For the dialects
 
@@ -184,30 +181,28 @@ class PoolSide(ABC):
 
     def _current(self) -> Offer:
         template = self._chain.template
-        target = self._target(self.seat.share_target or template.share_target)
-        return Offer(template, target, self.seat.nonces or NonceSpace())
+        target = self._target(self.state.share_target or template.share_target)
+        return Offer(template, target, self.state.nonces or NonceSpace())
 
     def _find(self, key: str) -> Offer | None:
         """Return what `key` was offered as, or would be if it is a template's id."""
-        offer = self.seat.offers.get(key)
+        offer = self.state.offers.get(key)
         if offer is not None:
             return offer if self._chain.find(offer.template.job_id) else None
         template = self._chain.find(key)
         if template is None:
             return None
-        return Offer(template, self._current().share_target, self.seat.nonces or NonceSpace())
+        return Offer(template, self._current().share_target, self.state.nonces or NonceSpace())
 
     def _put(self, key: str, offer: Offer, clean: bool) -> None:
-        self.seat.offers[key] = offer
-        while len(self.seat.offers) > OFFERS_PER_CLIENT:
-            self.seat.offers.popitem(last=False)
+        self.state.offers[key] = offer
         self._tell(key, offer, clean)
 
     def _submitted(
         self, request_id: RequestId, worker: str, key: str, claim: Claim | Refusal
     ) -> ShareToProve | ShareJudged:
         """Check a submission; `worker` is empty where it names no authorized one."""
-        checked = claim if isinstance(claim, Refusal) else self.seat.judge.check(claim)
+        checked = claim if isinstance(claim, Refusal) else self.state.rules.check(claim)
         if isinstance(checked, SubmittedShare):
             return ShareToProve(request_id, checked)
         offer = self._find(key)
@@ -222,7 +217,7 @@ class PoolSide(ABC):
         refusal: Refusal | None,
         difficulty: float = 0.0,
     ) -> ShareJudged:
-        said = self._lies.pop(0) if refusal is None and self._lies else refusal
+        said = self._wrong_answers.pop(0) if refusal is None and self._wrong_answers else refusal
         if self._swallowed:
             self._swallowed -= 1
         elif said is None:

@@ -1,79 +1,74 @@
-"""What a pool keeps of a client, for some dialects also after its connection has ended."""
+"""What the test pool knows of a client; some dialects resume it on a later connection."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
-from miner.stratum.share_rules import Judge, Offer
+from cachetools import FIFOCache, TTLCache
+
+from miner.stratum.share_rules import Offer, ShareRules
 from miner.work import NonceSpace
 
 RESUME_SECONDS = 60.0
-"""Time in which a client may come back to its session."""
+"""Time after a disconnect within which a client may resume its session."""
+
+OFFERS_PER_CLIENT = 64
+"""Offers whose late shares are still recognised."""
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
+class ClientState:
     """One client's extranonce, target, offers and shares."""
 
-    judge: Judge
+    rules: ShareRules
     name: str = ""
-    """Empty where the dialect cannot resume."""
+    """Session name; empty if the dialect cannot resume."""
+    connections: int = 0
+    """Open connections that use this session; only counted for named sessions."""
     nonces: NonceSpace | None = None
     """None: not subscribed."""
     share_target: int | None = None
     """None: the chain's."""
-    offers: OrderedDict[str, Offer] = field(default_factory=OrderedDict)
-    """By what a share names: a job id, or a header hash's hex digits."""
+    offers: FIFOCache[str, Offer] = field(default_factory=lambda: FIFOCache(OFFERS_PER_CLIENT))
+    """By the key that a share names: a job id, or 0x and a header hash's hex digits."""
     renamed: int = 0
-    """How many ids were made up for templates offered again."""
+    """How many new job ids were made for templates offered again."""
 
 
-@dataclass(slots=True)
-class _KeptSession:
-    seat: Seat
-    holders: int = 1
-    until: float = inf
-
-
-class Sessions:
-    """Named seats; `now` gives monotonic seconds."""
+class ResumableSessions:
+    """Client states by session name; `now` returns monotonic seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._kept: dict[str, _KeptSession] = {}
-        self._named = 0
+        self._connected: dict[str, ClientState] = {}
+        self._disconnected: TTLCache[str, ClientState] = TTLCache(inf, RESUME_SECONDS, now)
+        self._opened = 0
 
-    def open(self, seat: Seat) -> str:
-        """Keep `seat` and return the name that it is given."""
-        self._forget_old()
-        self._named += 1
-        seat.name = f"s-{self._named:06x}"
-        self._kept[seat.name] = _KeptSession(seat)
-        return seat.name
+    def open(self, state: ClientState) -> str:
+        """Keep `state` under a new name and return the name."""
+        self._opened += 1
+        state.name = f"s-{self._opened:06x}"
+        self._connect(state)
+        return state.name
 
-    def resume(self, name: str) -> Seat | None:
-        """Return the seat of that name, None where there is none or its time is over.
+    def resume(self, name: str) -> ClientState | None:
+        """Return the state of session `name`, or None if unknown or expired.
 
-        It may still be held by a connection whose end nobody has noticed yet.
+        The session may still have a connection that is dead but not closed yet.
         """
-        self._forget_old()
-        kept = self._kept.get(name)
-        if kept is None:
-            return None
-        kept.holders += 1
-        kept.until = inf
-        return kept.seat
+        state = self._connected.get(name) or self._disconnected.pop(name, None)
+        if state is not None:
+            self._connect(state)
+        return state
 
     def leave(self, name: str) -> None:
-        """Note that a connection which held `name` has ended."""
-        kept = self._kept[name]
-        kept.holders -= 1
-        if not kept.holders:
-            kept.until = self._now() + RESUME_SECONDS
+        """Record that a connection of session `name` has ended."""
+        state = self._connected[name]
+        state.connections -= 1
+        if not state.connections:
+            self._disconnected[name] = self._connected.pop(name)
 
-    def _forget_old(self) -> None:
-        now = self._now()
-        self._kept = {name: kept for name, kept in self._kept.items() if kept.until >= now}
+    def _connect(self, state: ClientState) -> None:
+        state.connections += 1
+        self._connected[state.name] = state

@@ -68,7 +68,7 @@ class SubmittedShare:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ShareResult:
     """What became of one share when its hashes were recomputed."""
 
     refusal: Refusal | None
@@ -78,7 +78,7 @@ class Judgement:
     is_block: bool = False
 
 
-class Judge:
+class ShareRules:
     """Judges shares by the templates of `chain`, remembering which nonces came before."""
 
     def __init__(self, chain: Chain) -> None:
@@ -108,22 +108,22 @@ class Judge:
         self._seen.setdefault(header_hash, set()).add(nonce)
         return SubmittedShare(claim.worker, template, offer.share_target, nonce, claim.mix_hash)
 
-    def judge(self, share: SubmittedShare, mix_hash: bytes, final_hash: bytes) -> Judgement:
-        """Judge `share` by the recomputed hashes, 32 bytes each in display order.
+    def evaluate(self, share: SubmittedShare, mix_hash: bytes, final_hash: bytes) -> ShareResult:
+        """Return the result for `share` from the recomputed hashes, 32 bytes each in display order.
 
         It solves a block only as long as the chain is at its height.
         """
         template = share.template
         if share.mix_hash not in (None, mix_hash):
-            return Judgement(Refusal(OTHER, "invalid mix hash"), 0.0)
+            return ShareResult(Refusal(OTHER, "invalid mix hash"), 0.0)
         value = int.from_bytes(final_hash, "big")
         difficulty = DIFF1_KAWPOW / max(value, 1)
         if value > share.target:
             wanted = DIFF1_KAWPOW / share.target
             text = f"low difficulty share of {difficulty:.6g}, wanted is {wanted:.6g}"
-            return Judgement(Refusal(LOW_DIFFICULTY, text), difficulty)
+            return ShareResult(Refusal(LOW_DIFFICULTY, text), difficulty)
         is_block = value <= template.block_target and not self._chain.is_stale(template)
-        return Judgement(None, difficulty, is_block)
+        return ShareResult(None, difficulty, is_block)
 
     def forget_old(self) -> None:
         """Drop the nonces of headers that the chain no longer knows."""
@@ -145,7 +145,7 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class ShareToProve:
-    """A share that only recomputing can judge: hand the hashes to `Teller.judge`."""
+    """A share that only recomputing can judge: pass the hashes to `PoolSide.answer_share`."""
 
     request_id: RequestId
     share: SubmittedShare
@@ -177,4 +177,4 @@ class BlockFound:
     """32 bytes in display order."""
 
 
-TellerEvent = LoggedIn | ShareToProve | ShareJudged
+ClientEvent = LoggedIn | ShareToProve | ShareJudged

@@ -15,16 +15,16 @@ from miner.stratum.ethstratum1 import VERSION, EthereumStratum1Pool
 from miner.stratum.ethstratum2 import EthereumStratum2Pool
 from miner.stratum.framing import LineReader
 from miner.stratum.kawpow import KawPowPool
-from miner.stratum.pool_side import House, PoolSide
-from miner.stratum.resumable import Sessions
+from miner.stratum.pool_side import PoolContext, PoolSide
+from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import (
     OTHER,
     BlockFound,
+    ClientEvent,
     Refusal,
     RequestId,
     ShareJudged,
     ShareToProve,
-    TellerEvent,
 )
 from miner.work import NonceSpace
 
@@ -113,19 +113,21 @@ class Teller:
         chain: Chain,
         take_prefix: Callable[[], NonceSpace | None],
         protocol: str | None = None,
-        sessions: Sessions | None = None,
+        sessions: ResumableSessions | None = None,
         barred: Callable[[str], str] = lambda worker: "",
     ) -> None:
-        self._house = House(chain, take_prefix, sessions or Sessions(lambda: 0.0), barred)
+        self._context = PoolContext(
+            chain, take_prefix, sessions or ResumableSessions(lambda: 0.0), barred
+        )
         self._undecided = protocol is None
-        self.dialect = DIALECTS[protocol or KawPowPool.name](self._house)
+        self.dialect = DIALECTS[protocol or KawPowPool.name](self._context)
         self._lines = LineReader(CLIENT_LINE_BYTES)
         self._unsent = b""
 
     @property
-    def broken(self) -> str:
+    def close_reason(self) -> str:
         """Why the connection must end after `output` is sent; empty while all is well."""
-        return self.dialect.broken
+        return self.dialect.close_reason
 
     @property
     def worker(self) -> str:
@@ -137,18 +139,18 @@ class Teller:
         data, self._unsent = self._unsent + self.dialect.output(), b""
         return data
 
-    def receive(self, data: bytes) -> list[TellerEvent]:
+    def receive(self, data: bytes) -> list[ClientEvent]:
         """Take bytes from the client; after a malformed line `broken` is set, the rest ignored."""
-        events: list[TellerEvent] = []
+        events: list[ClientEvent] = []
         try:
-            for line in [] if self.broken else self._lines.feed(data):
+            for line in [] if self.close_reason else self._lines.feed(data):
                 event = self._message(_parse(line))
                 if event is not None:
                     events.append(event)
-                if self.broken:
+                if self.close_reason:
                     break
         except ProtocolError as error:
-            self.dialect.broken = str(error)
+            self.dialect.close_reason = str(error)
             self.dialect.refuse(None, Refusal(OTHER, str(error)))
         return events
 
@@ -156,20 +158,20 @@ class Teller:
         """Tell the chain's newest template to a client that is logged in."""
         self.dialect.announce()
 
-    def judge(
+    def answer_share(
         self, pending: ShareToProve, mix_hash: bytes, final_hash: bytes
     ) -> tuple[ShareJudged, BlockFound | None]:
         """Answer a share, given the recomputed hashes (32 bytes each, display order).
 
         On a `BlockFound` the caller advances the chain.
         """
-        return self.dialect.judge(pending, mix_hash, final_hash)
+        return self.dialect.answer_share(pending, mix_hash, final_hash)
 
-    def left(self) -> None:
+    def disconnected(self) -> None:
         """Note that the connection has ended."""
-        self.dialect.left()
+        self.dialect.disconnected()
 
-    def _message(self, message: dict[str, Any]) -> TellerEvent | None:
+    def _message(self, message: dict[str, Any]) -> ClientEvent | None:
         request_id = _request_id(message.get("id"))
         method = message.get("method")
         if not isinstance(method, str):
@@ -198,7 +200,7 @@ class Teller:
                 return
         self._undecided = False
         self._unsent = self.dialect.output()
-        self.dialect = dialect(self._house)
+        self.dialect = dialect(self._context)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

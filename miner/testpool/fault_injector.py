@@ -77,7 +77,7 @@ class Culprit:
     def _commit(self, client: Client, worker: str, fault: Fault) -> bool:
         """Return whether the fault could be committed on this client."""
         dialect = client.teller.dialect
-        if dialect.broken:
+        if dialect.close_reason:
             return False
         match fault.do:
             case "cut":
@@ -95,9 +95,9 @@ class Culprit:
             case "duplicate_job":
                 dialect.offer(clean=False, again=True)
             case "wrong_answer":
-                dialect.lie(int(fault.number("shares")), fault.word("say"))
+                dialect.answer_wrongly(int(fault.number("shares")), fault.word("say"))
             case "swallow":
-                dialect.swallow(int(fault.number("shares")))
+                dialect.leave_unanswered(int(fault.number("shares")))
             case "vardiff_storm":
                 self._start(client, self._storm(client, fault))
             case "clean_job" | "unclean_job":

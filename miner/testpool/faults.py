@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from miner.errors import BadValue, ConfigError
 from miner.stratum.framing import LINE_LIMIT
-from miner.stratum.pool_side import LIES
+from miner.stratum.pool_side import WRONG_ANSWERS
 
 FAULTS_PER_MINUTE = 6.0
 """The usual rate of chaos."""
@@ -58,7 +58,7 @@ class Word:
         return random.choice(self.words)
 
 
-SAYINGS = tuple(LIES)
+SAYINGS = tuple(WRONG_ANSWERS)
 
 KINDS: dict[str, dict[str, Number | Word]] = {
     "cut": {},

@@ -15,14 +15,14 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.stratum.chain import Chain
 from miner.stratum.framing import encode
-from miner.stratum.resumable import Sessions
+from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import (
     OTHER,
     BlockFound,
+    ClientEvent,
     LoggedIn,
     ShareJudged,
     ShareToProve,
-    TellerEvent,
 )
 from miner.testpool.client_session import DIALECTS, Client, Teller
 from miner.testpool.fault_injector import Culprit, FaultCommitted, Means
@@ -144,7 +144,7 @@ class PoolServer:
         self._prefix_bits = 8 * extranonce_bytes
         self._report = report
         self._protocol = protocol
-        self._sessions = Sessions(clock.now)
+        self._sessions = ResumableSessions(clock.now)
         self._prefixes_taken = 0
         self._group: asyncio.TaskGroup | None = None
         self._clients: dict[Client, asyncio.Task[None]] = {}
@@ -225,7 +225,7 @@ class PoolServer:
         finally:
             writer.transport.abort()
             del self._clients[client]
-            client.teller.left()
+            client.teller.disconnected()
             for task in client.tasks:
                 task.cancel()
             self._report(ClientLeft(client.address, client.teller.worker, reason))
@@ -238,7 +238,7 @@ class PoolServer:
         One share of a client is proved at a time: a client that submits faster is read slower.
         """
         writer = client.writer
-        while not client.teller.broken:
+        while not client.teller.close_reason:
             try:
                 data = await client.reader.read(READ_BYTES)
             except OSError as error:
@@ -252,9 +252,9 @@ class PoolServer:
             client.flush()
             if writer.transport.get_write_buffer_size():
                 await self._within_limit(client, writer.drain)
-        return client.teller.broken
+        return client.teller.close_reason
 
-    async def _handle(self, client: Client, event: TellerEvent) -> None:
+    async def _handle(self, client: Client, event: ClientEvent) -> None:
         match event:
             case LoggedIn(worker, agent):
                 self._report(ClientJoined(client.address, worker, agent))
@@ -268,7 +268,7 @@ class PoolServer:
                 mix_hash, final_hash = await self._prove(
                     self._chain.variant, job.epoch, job.height, job.header_hash, share.nonce
                 )
-                judged, block = client.teller.judge(event, mix_hash, final_hash)
+                judged, block = client.teller.answer_share(event, mix_hash, final_hash)
                 client.flush()
                 self._report(judged)
                 if block is not None:

@@ -12,7 +12,7 @@ from miner.stratum.pool_events import JobReceived, Message, PoolEvent
 from miner.work import Job, Solution
 from tests.fakes.variants import KAWPOW
 
-TRANSCRIPTS = Path(__file__).parents[2] / "transcripts"
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 HEADER = "c4a9530940f57011507fe048ed12495e267391ac3c66303de2ca004722e1bba1"
 TARGET = "00000009f6000000000000000000000000000000000000000000000000000000"
 SEED = "c61dd6e690b0e87b596a70c4a7451cb67103f3cb830b1c691e5466cec15df702"

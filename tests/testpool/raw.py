@@ -42,7 +42,7 @@ class Raw:
                     job, nonce = share.template, share.nonce
                     mix = mix_of(job.height, job.header_hash, nonce)
                     final = final_of(job.header_hash, nonce)
-                    judged, block = self.teller.judge(event, mix, final)
+                    judged, block = self.teller.answer_share(event, mix, final)
                     self.judged.append(judged)
                     self.blocks += [block] if block else []
                 case ShareJudged():

@@ -65,7 +65,7 @@ def test_nothing_that_a_client_sends_breaks_a_dialect(
                 places = {"JOB": job.job_id, "HEADER": "0x" + job.header_hash.hex()}
                 if isinstance(params, list):
                     params = [places.get(p, p) if isinstance(p, str) else p for p in params]
-                broken = raw.teller.broken
+                broken = raw.teller.close_reason
                 replies = raw.ask(method, params)
                 assert not broken or not replies
             case "refresh" | "advance":
@@ -74,12 +74,12 @@ def test_nothing_that_a_client_sends_breaks_a_dialect(
             case "retarget":
                 raw.retargeted(2**250)
             case "lie":
-                dialect.lie(1, "stale")
+                dialect.answer_wrongly(1, "stale")
             case "swallow":
-                dialect.swallow(1)
+                dialect.leave_unanswered(1)
             case "again":
                 dialect.offer(clean=False, again=True)
-            case "extranonce" if dialect.has_extranonce and not dialect.broken:
+            case "extranonce" if dialect.has_extranonce and not dialect.close_reason:
                 dialect.change_extranonce(NonceSpace(0xBEE0, 16))
     assert all(judged.accepted == (judged.code == 0) for judged in raw.judged)
     assert not login or raw.logins[0].worker == WORKER

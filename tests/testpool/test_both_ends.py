@@ -10,7 +10,7 @@ from miner.stratum.chain import Chain
 from miner.stratum.client_side import Opening
 from miner.stratum.dialects import PROTOCOLS
 from miner.stratum.pool_events import Authorized, PoolEvent, Reconnect, ShareAnswer, Subscribed
-from miner.stratum.resumable import Sessions
+from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import ShareToProve
 from miner.testpool.client_session import DIALECTS, Teller
 from miner.work import Job, NonceSpace, Outcome
@@ -40,7 +40,7 @@ class BothEnds:
         self,
         name: str,
         share_target: int = ANY_HASH,
-        sessions: Sessions | None = None,
+        sessions: ResumableSessions | None = None,
         resume: str | None = None,
     ) -> None:
         self.name = name
@@ -70,7 +70,7 @@ class BothEnds:
                     share = event.share
                     job = share.template
                     mix = mix_of(job.height, job.header_hash, share.nonce)
-                    self.teller.judge(event, mix, final_of(job.header_hash, share.nonce))
+                    self.teller.answer_share(event, mix, final_of(job.header_hash, share.nonce))
             heard += self.client.receive(self.teller.output())
             data = self.client.data_to_send()
             if not data:
@@ -110,7 +110,7 @@ def test_login_and_first_job(name: str) -> None:
     template = ends.chain.template
     assert (job.height, job.epoch) == (template.height, template.epoch)
     assert (job.header_hash, job.nonces) == (template.header_hash, nonces)
-    offer = dialect.seat.offers[job.id if job.id in dialect.seat.offers else _header(job)]
+    offer = dialect.state.offers[job.id if job.id in dialect.state.offers else _header(job)]
     assert job.share_target == offer.share_target
     assert messages(ends.heard) == []
     assert ends.teller.worker == "0xwallet.rig1"
@@ -132,7 +132,7 @@ def test_each_kind_of_answer(name: str) -> None:
         assert ends.share(job, first + 2**20, honest=False) is Outcome.INVALID
     ends.chain.advance()
     assert ends.share(job, first + 2**21) is ends.said(Outcome.STALE)
-    assert ends.teller.broken == ""
+    assert ends.teller.close_reason == ""
 
 
 def test_a_new_height(name: str) -> None:
@@ -183,18 +183,18 @@ def test_wrong_words(name: str) -> None:
     ends = BothEnds(name)
     (job,) = jobs(ends.heard)
     first = job.nonces.first
-    ends.teller.dialect.lie(1, "stale")
+    ends.teller.dialect.answer_wrongly(1, "stale")
     assert ends.share(job, first) is ends.said(Outcome.STALE)
     assert ends.share(job, first) is ends.said(Outcome.DUPLICATE)
     assert ends.share(job, first + 1) is Outcome.ACCEPTED
 
 
 def test_a_session_is_resumed_where_the_dialect_can(name: str) -> None:
-    sessions = Sessions(lambda: 0.0)
+    sessions = ResumableSessions(lambda: 0.0)
     one = BothEnds(name, sessions=sessions)
     (job,) = jobs(one.heard)
     assert one.share(job, job.nonces.first) is Outcome.ACCEPTED
-    one.teller.left()
+    one.teller.disconnected()
     two = BothEnds(name, sessions=sessions, resume=one.client.resumable)
     resumed = [event.resumed for event in two.heard if isinstance(event, Subscribed)]
     assert resumed == [one.client.resumable is not None]

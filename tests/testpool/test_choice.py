@@ -56,7 +56,7 @@ def test_one_protocol_alone(spoken: str, tried: str) -> None:
     assert (reply.get("error") is None) == (spoken in understood)
     assert raw.teller.dialect.name == spoken
     hung_up = spoken in ("ethproxy", "sero") and spoken != tried
-    assert bool(raw.teller.broken) == hung_up
+    assert bool(raw.teller.close_reason) == hung_up
 
 
 def test_words_of_the_families() -> None:
@@ -74,7 +74,7 @@ def test_what_is_no_json_ends_every_dialect(name: str) -> None:
     (reply,) = raw.feed(b"GET / HTTP/1.1\n")
     assert reply["id"] is None
     assert reply["error"]
-    assert raw.teller.broken == "a line is not JSON"
+    assert raw.teller.close_reason == "a line is not JSON"
 
 
 def test_a_protocol_that_nobody_speaks() -> None:

@@ -88,7 +88,7 @@ def test_shares_of_the_plain_dialects(prefix: str) -> None:
     assert miner.submit(work, good + 1) == {"result": False}
     assert [judged.code for judged in miner.judged] == [0, 22, 23, 20, 21, 21]
     assert {judged.worker for judged in miner.judged} == {WORKER}
-    assert miner.teller.broken == ""
+    assert miner.teller.close_reason == ""
 
 
 def test_shares_of_zano() -> None:
@@ -103,7 +103,7 @@ def test_shares_of_zano() -> None:
     message = miner.submit(work, 7)["error"]["message"]
     assert message == "stale share: height 1000 is over, the chain is at 1001"
     assert miner.submit(work, 7, nonce="0x7")["error"]["code"] == -1
-    assert miner.teller.broken == ""
+    assert miner.teller.close_reason == ""
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_shares_of_zano() -> None:
 def test_a_malformed_share_ends_the_plain_dialects(other: dict[str, object]) -> None:
     miner = Miner().login()
     assert miner.submit(miner.work(), 1, **other) == {"result": False}
-    assert "malformed" in miner.teller.broken
+    assert "malformed" in miner.teller.close_reason
     (judged,) = miner.judged
     assert (judged.code, judged.worker) == (20, WORKER)
 
@@ -128,11 +128,11 @@ def test_unknown_methods() -> None:
     miner, other = Miner().login(), zano().login()
     (reply,) = miner.call("eth_subscribe")
     assert reply["error"] == {"code": -3, "message": "Method not found"}
-    assert miner.teller.broken == "it was told an error: Method not found"
+    assert miner.teller.close_reason == "it was told an error: Method not found"
     assert miner.call("eth_getWork") == []
     (reply,) = other.call("eth_submitHashrate", "0x1", "0x2")
     assert reply["error"] == {"code": -1, "message": "Invalid method"}
-    assert other.teller.broken == ""
+    assert other.teller.close_reason == ""
 
 
 def test_hashrates_are_taken_by_the_plain_dialects() -> None:
@@ -145,7 +145,7 @@ def test_names_that_nobody_may_have(name: object) -> None:
     miner = Miner()
     (reply,) = miner.call("eth_submitLogin", name)
     assert reply["error"]["code"] == -1
-    assert miner.teller.broken
+    assert miner.teller.close_reason
     assert miner.logins == []
 
 

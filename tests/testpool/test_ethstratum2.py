@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from miner.stratum.resumable import RESUME_SECONDS, Sessions
+from miner.stratum.resumable import RESUME_SECONDS, ResumableSessions
 from miner.work import NonceSpace
 from tests.testpool.ground import ANY_HASH, make_chain, nonce_between
 from tests.testpool.raw import FIRST, WORKER, Raw
@@ -106,7 +106,7 @@ def test_params_of_any_form(params: object) -> None:
     for method in ("mining.hello", "mining.authorize", "mining.submit", "mining.set"):
         (reply,) = miner.ask(method, params)
         assert reply["error"]["code"] in (301, 400) or reply["result"] == "w-2"
-    assert miner.teller.broken == ""
+    assert miner.teller.close_reason == ""
 
 
 def test_signs_of_life_and_goodbye() -> None:
@@ -116,7 +116,7 @@ def test_signs_of_life_and_goodbye() -> None:
         (reply,) = miner.ask(method, None)
         assert (reply["result"], reply["error"]) == (None, None)
     miner.feed(b'{"method":"mining.bye"}\n')
-    assert miner.teller.broken == "it said goodbye"
+    assert miner.teller.close_reason == "it said goodbye"
 
 
 class Prefixes:
@@ -130,21 +130,21 @@ class Prefixes:
 
 def test_a_session_goes_on_where_it_was() -> None:
     now = [0.0]
-    sessions = Sessions(lambda: now[0])
+    sessions = ResumableSessions(lambda: now[0])
     one = Miner(sessions=sessions)
     one.login()
     job = one.chain.template
     one.submit(job.job_id, "00" * 6)
-    one.teller.left()
-    now[0] = RESUME_SECONDS
+    one.teller.disconnected()
+    now[0] = RESUME_SECONDS - 0.1
     two = Miner(one.chain, sessions=sessions)
     values, again = two.login(one.session)
     assert two.session == one.session
     assert values["params"]["extranonce"] == "beef"
     assert again["params"][0] == job.job_id
     assert two.submit(job.job_id, "00" * 6)["code"] == 409
-    two.teller.left()
-    now[0] += RESUME_SECONDS + 0.1
+    two.teller.disconnected()
+    now[0] += RESUME_SECONDS
     three = Miner(one.chain, sessions=sessions)
     three.login([one.session])
     assert three.session != one.session
@@ -153,12 +153,12 @@ def test_a_session_goes_on_where_it_was() -> None:
 
 def test_a_session_whose_end_nobody_noticed_can_be_resumed() -> None:
     now = [0.0]
-    sessions = Sessions(lambda: now[0])
+    sessions = ResumableSessions(lambda: now[0])
     one, two = Miner(sessions=sessions), Miner(sessions=sessions)
     one.login()
     two.login([one.session])
     assert two.session == one.session
-    one.teller.left()
+    one.teller.disconnected()
     now[0] = 2 * RESUME_SECONDS
     three = Miner(sessions=sessions)
     three.login(one.session)

@@ -33,7 +33,7 @@ class Client:
             match event:
                 case ShareToProve(_, share):
                     job = share.template
-                    judged, block = self.teller.judge(
+                    judged, block = self.teller.answer_share(
                         event,
                         mix_of(job.height, job.header_hash, share.nonce),
                         final_of(job.header_hash, share.nonce),
@@ -206,7 +206,7 @@ def test_what_the_pool_does_not_offer() -> None:
         assert client.call(method)[0]["error"] == [20, "Not supported."]
     assert client.call("eth_submitHashrate", "0x10", "0xab") == []
     assert client.feed(b'{"id":5,"result":true,"error":null}\n') == []
-    assert client.teller.broken == ""
+    assert client.teller.close_reason == ""
 
 
 def test_ids_come_back_as_they_were() -> None:
@@ -417,7 +417,7 @@ def test_a_share_proved_after_its_height_ended_is_a_share_but_no_block() -> None
     (pending,) = teller.receive(line)
     assert isinstance(pending, ShareToProve)
     chain.advance()
-    judged, block = teller.judge(pending, mix, final_of(job.header_hash, nonce))
+    judged, block = teller.answer_share(pending, mix, final_of(job.header_hash, nonce))
     assert judged.accepted
     assert block is None
 
@@ -451,7 +451,7 @@ def test_lines_that_end_a_session(line: bytes) -> None:
     client = Client(make_chain())
     (reply,) = client.feed(line + b"\n")
     assert reply["id"] is None
-    assert reply["error"] == [20, client.teller.broken]
+    assert reply["error"] == [20, client.teller.close_reason]
     assert client.call("mining.subscribe") == []
     client.teller.announce()
     assert client.sent() == []
