@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from miner.errors import ConnectionLost, PoolError, PoolRefused
 from miner.net.pool_url import PoolUrl
 from miner.net.socks import Proxy, connected, parse_proxy
-from miner.net.tls import check_fingerprint, distrusted, tls_context
+from miner.net.tls import distrusted, tls_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,6 @@ class NetworkDial:
                     reader, writer = await asyncio.open_connection(sock=way, **tls)
         except (OSError, ValueError) as error:
             raise _translated(error, url, self._limit, proxy) from error
-        if found := writer.get_extra_info("ssl_object"):
-            try:
-                check_fingerprint(url, found.getpeercert(binary_form=True))
-            except PoolRefused:
-                writer.transport.abort()
-                raise
         _keep_alive(writer)
         return NetworkStream(reader, writer)
 

@@ -14,10 +14,10 @@ FOR_ANOTHER_HOST = frozenset({62, 64})
 
 
 def tls_context(url: PoolUrl) -> ssl.SSLContext:
-    """Return how `url` wants its peer checked; raises `ConfigError` for an unusable CA file.
+    """Return the client context that `url` asks for; raises `ConfigError` for an unusable CA file.
 
-    Where a fingerprint is pinned, nothing else is checked, and `check_fingerprint` must be called
-    before the first byte is sent.
+    If a fingerprint is pinned, the handshake checks that alone and fails with
+    `WrongFingerprint`, so that no byte is sent to another server.
     """
     context = ssl.create_default_context()
     if url.ca_file is not None:
@@ -33,7 +33,31 @@ def tls_context(url: PoolUrl) -> ssl.SSLContext:
     if url.tls_insecure or url.tls_fingerprint is not None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if url.tls_fingerprint is not None:
+        context.sslobject_class = _pinned_to(url.tls_fingerprint)
     return context
+
+
+class WrongFingerprint(ssl.SSLCertVerificationError):
+    """The server's certificate is not the pinned one."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"certificate with the fingerprint {found}")
+        self.found = found
+
+
+def _pinned_to(wanted: str) -> type[ssl.SSLObject]:
+    # asyncio, aiohttp and aiohttp-socks all make their TLS connections by the context's
+    # `sslobject_class`, and none of them has a hook before the first byte that works with a proxy.
+    class PinnedCertificate(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            certificate = self.getpeercert(binary_form=True)
+            found = fingerprint(certificate) if certificate else "none"
+            if found != wanted:
+                raise WrongFingerprint(found)
+
+    return PinnedCertificate
 
 
 def fingerprint(certificate: bytes) -> str:
@@ -53,22 +77,14 @@ def parse_fingerprint(text: str) -> str:
     return digits
 
 
-def check_fingerprint(url: PoolUrl, certificate: bytes | None) -> None:
-    """Raise `PoolRefused` unless `certificate` (DER, None: there was none) is the one that `url`
-    pins, where it pins one."""
-    if url.tls_fingerprint is None:
-        return
-    found = fingerprint(certificate) if certificate else "none"
-    if found != url.tls_fingerprint:
-        raise PoolRefused(
-            f"{url.host}, port {url.port}: its certificate has the fingerprint {found}, not "
-            f"{url.tls_fingerprint}; ask the pool whether it has a new one, and only then pin that"
-        )
-
-
 def distrusted(url: PoolUrl, error: ssl.SSLCertVerificationError) -> PoolRefused:
     """Return the sentence for a certificate that did not pass."""
     where = f"{url.host}, port {url.port}"
+    if isinstance(error, WrongFingerprint):
+        return PoolRefused(
+            f"{where}: its certificate has the fingerprint {error.found}, not "
+            f"{url.tls_fingerprint}; ask its operator whether it has a new one before you pin that"
+        )
     if error.verify_code in FOR_ANOTHER_HOST:
         return PoolRefused(
             f"{where}: its certificate is for another host; check the address, or pin the "
