@@ -11,6 +11,12 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
+T = TypeVar("T")
+U = TypeVar("U")
+Ts = TypeVarTuple("Ts")
+
+_EXPIRED = object()
+
 
 class Clock(Protocol):
     """Monotonic seconds, the time of day, waiting."""
@@ -38,17 +44,35 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-async def within(clock: Clock, seconds: float, waiting: Coroutine[Any, Any, object]) -> None:
-    """Return when `waiting` is done, at the latest after `seconds`; cancel it then."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(waiting), group.create_task(clock.sleep(seconds))]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+async def first_of(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> T | U:
+    """Return the result of whichever ends first, `one` if both do, and cancel the other.
+
+    Raises what the first to fail raises.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = group.create_task(one), group.create_task(other)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+    except ExceptionGroup as errors:
+        error = errors.exceptions[0]
+        raise error from error.__cause__
+    return tasks[1].result() if tasks[0].cancelled() else tasks[0].result()
 
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
+async def within(clock: Clock, seconds: float, waiting: Coroutine[Any, Any, object]) -> bool:
+    """Return whether `waiting` ends within `seconds`; it is cancelled if not.
+
+    Raises what `waiting` raises.
+    """
+    return await first_of(waiting, _limit(clock, seconds)) is not _EXPIRED
+
+
+async def _limit(clock: Clock, seconds: float) -> object:
+    await clock.sleep(seconds)
+    return _EXPIRED
+
 
 TURN = 1e-6
 """Seconds that `settle` lets pass."""

@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from miner.clock import LoopClock, SimulatedLoop, run, settle
+from miner.clock import LoopClock, SimulatedLoop, first_of, run, settle, within
 
 
 def test_half_an_hour_takes_no_time_and_keeps_its_order() -> None:
@@ -41,6 +41,40 @@ def test_a_limit_passes_in_simulated_time() -> None:
         return LoopClock().now()
 
     assert run(wait()) == 600.0
+
+
+def test_within_reports_whether_the_wait_ended_in_time() -> None:
+    async def wait(seconds: float) -> tuple[bool, float]:
+        ended = await within(LoopClock(), 10, asyncio.sleep(seconds))
+        return ended, LoopClock().now()
+
+    assert run(wait(9)) == (True, 9.0)
+    assert run(wait(11)) == (False, 10.0)
+
+
+def test_first_of_cancels_the_slower_one() -> None:
+    cancelled: list[str] = []
+
+    async def wait(name: str, seconds: float) -> str:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            cancelled.append(name)
+            raise
+        return name
+
+    assert run(first_of(wait("a", 1), wait("b", 2))) == "a"
+    assert run(first_of(wait("c", 2), wait("d", 1))) == "d"
+    assert cancelled == ["b", "c"]
+
+
+def test_first_of_raises_the_error_itself_with_its_cause() -> None:
+    async def fail() -> None:
+        raise ValueError("late") from KeyError("why")
+
+    with pytest.raises(ValueError, match="late") as caught:
+        run(first_of(asyncio.sleep(5), fail()))
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_settling_lets_everything_go_on_that_can() -> None:
