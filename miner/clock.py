@@ -47,18 +47,18 @@ class SystemClock:
 async def first_of(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> T | U:
     """Return the result of whichever ends first, `one` if both do, and cancel the other.
 
-    Raises what the first to fail raises.
+    Raises what that one raises.
     """
+    # A task group would wrap errors, and lose a cancellation that an error coincides with.
+    tasks = asyncio.create_task(one), asyncio.create_task(other)
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = group.create_task(one), group.create_task(other)
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-    except ExceptionGroup as errors:
-        error = errors.exceptions[0]
-        raise error from error.__cause__
-    return tasks[1].result() if tasks[0].cancelled() else tasks[0].result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        first = tasks[0] if tasks[0].done() else tasks[1]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return first.result()
 
 
 async def within(clock: Clock, seconds: float, waiting: Coroutine[Any, Any, object]) -> bool:

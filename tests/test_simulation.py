@@ -77,6 +77,23 @@ def test_first_of_raises_the_error_itself_with_its_cause() -> None:
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+def test_first_of_prefers_its_own_cancellation_to_an_error() -> None:
+    async def fail_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("cancelled") from None
+
+    async def cancel() -> bool:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(first_of(fail_when_cancelled(), asyncio.sleep(9)))
+            await settle()
+            task.cancel()
+        return task.cancelled()
+
+    assert run(cancel())
+
+
 def test_settling_lets_everything_go_on_that_can() -> None:
     async def chain(count: int) -> int:
         queues: list[asyncio.Queue[int]] = [asyncio.Queue() for _ in range(count + 1)]

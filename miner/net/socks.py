@@ -72,21 +72,30 @@ async def connected(proxy: Proxy, host: str, port: int, limit: float) -> socket.
         return await connector.connect(host, port, timeout=limit)
     except TimeoutError:
         raise
-    except ProxyConnectionError as error:
-        raise ConnectionLost(
-            f"the proxy {proxy.label} cannot be reached; check its address and whether it runs"
-        ) from error
     except (ProxyError, OSError, ValueError) as error:
-        raise ConnectionLost(
-            f"the proxy {proxy.label} opened no way to {host}, port {port}: {_reason(error)}; "
-            "check the proxy's user and password, and what it lets through"
-        ) from error
+        raise proxy_failure(proxy, host, port, error) from error
 
 
-def _reason(error: ProxyError | OSError | ValueError) -> str:
+def proxy_failure(
+    proxy: Proxy, host: str, port: int, error: BaseException | None
+) -> ConnectionLost:
+    """Return the sentence for what python-socks raised on the way to `host`, but a timeout."""
+    if isinstance(error, ProxyConnectionError):
+        return ConnectionLost(
+            f"the proxy {proxy.label} cannot be reached; check its address and whether it runs"
+        )
+    return ConnectionLost(
+        f"the proxy {proxy.label} opened no way to {host}, port {port}: {_reason(error)}; "
+        "check the proxy's user and password, and what it lets through"
+    )
+
+
+def _reason(error: BaseException | None) -> str:
     match error:
         case ProxyError():
             return str(error)[:1].lower() + str(error)[1:]
+        case EOFError():
+            return "connection closed unexpectedly"
         case OSError():
             return error.strerror or "it broke off"
     return "its answer is no SOCKS5"

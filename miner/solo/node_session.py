@@ -49,7 +49,7 @@ class NodeSession:
         self.number = number
         self._clock, self._report, self._on_verdict = clock, report, on_verdict
         self._asking = NodeRpc(url, clock, agent)
-        self._submitting = NodeRpc(url, clock, agent, fresh=True)
+        self._submitting = NodeRpc(url, clock, agent, keep_alive=False)
         self._templates = Templates(
             self._asking,
             clock,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -102,14 +103,33 @@ async def test_https_through_a_proxy_checks_the_nodes_own_name(
             assert "for another host" in str(error)
 
 
-async def test_a_proxy_that_refuses() -> None:
-    async with (
-        serving(PprpcNode()) as node,
-        proxied(Socks(code=5)) as proxy,
-        running(node, "pprpc", proxy=proxy) as bench,
-    ):
-        assert isinstance(await bench.end(), ConnectionLost)
+@pytest.mark.parametrize(
+    ("socks", "reason"),
+    [
+        (Socks(code=5), "connection refused by destination host"),
+        (Socks(login=("me", "hunter2")), "no acceptable authentication methods"),
+        (Socks(bound=b"\x03\x01\xff\x00\x00"), "its answer is no SOCKS5"),
+        (Socks(bound=b"\x01\x00"), "connection closed unexpectedly"),
+    ],
+)
+async def test_a_proxy_failure_is_explained(socks: Socks, reason: str) -> None:
+    async with serving(PprpcNode()) as node, proxied(socks) as address:
+        proxy = address.replace("me:hunter2@", "")
+        async with running(node, "pprpc", proxy=proxy) as bench:
+            error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert f"opened no way to 127.0.0.1, port {node.port}: {reason}" in str(error)
         assert node.requests == []
+
+
+async def test_an_unreachable_proxy_is_named() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        proxy = f"socks5://127.0.0.1:{held.getsockname()[1]}"
+        async with serving(PprpcNode()) as node, running(node, "pprpc", proxy=proxy) as bench:
+            error = await bench.end()
+    assert isinstance(error, ConnectionLost)
+    assert f"the proxy {proxy} cannot be reached" in str(error)
 
 
 async def test_a_path_is_part_of_the_address() -> None:
