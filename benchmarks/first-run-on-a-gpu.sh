@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# All that needs a card, in parts of less than eight minutes each.
+# Everything that needs a card, in parts of less than eight minutes each.
 #
-#   benchmarks/first-run-on-a-gpu.sh --list       the parts
-#   benchmarks/first-run-on-a-gpu.sh 1 3          these parts
-#   benchmarks/first-run-on-a-gpu.sh all          all of them, one after the other
+#   benchmarks/first-run-on-a-gpu.sh --list       list the parts
+#   benchmarks/first-run-on-a-gpu.sh 1 3          run parts 1 and 3
+#   benchmarks/first-run-on-a-gpu.sh all          run all parts in order
 #
-# Needs this checkout, and a Python in which the miner's packages with PyCUDA and NVRTC are
-# installed (docs/cuda.md): PYTHON names it, else .venv/bin/python. DEVICE names the card (cuda:0).
-# Each part writes its reports as JSON under RESULTS (benchmarks/results/gpu); a part that does not
-# hold ends with an exit code that is not 0.
+# Needs this checkout, and a Python that has the packages of the miner with PyCUDA and NVRTC
+# (docs/cuda.md). PYTHON names that Python (default: .venv/bin/python), DEVICE the card (default:
+# cuda:0). Each part writes its reports as JSON under RESULTS (benchmarks/results/gpu). A part that
+# fails exits with a code other than 0.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +16,7 @@ PYTHON=${PYTHON:-.venv/bin/python}
 DEVICE=${DEVICE:-cuda:0}
 RESULTS=${RESULTS:-benchmarks/results/gpu}
 PORT=${PORT:-3334}
-# What parts 6 and 7 mine, how hard a share is (1 is 4.3 G hashes), and for how long.
+# Parts 6 and 7: variant, share difficulty (1 is 4.3 G hashes), duration.
 VARIANT=${VARIANT:-kawpow}
 DIFFICULTY=${DIFFICULTY:-0.002}
 MINE_SECONDS=${MINE_SECONDS:-180}
@@ -27,10 +27,10 @@ PARTS=(
   "selftest on real epochs: the second half of the variants"
   "KawPow measured at three heights through CUDA"
   "KawPow measured at three heights through NVIDIA's OpenCL, where it is installed"
-  "three minutes against the bundled pool, over the change to epoch 1"
-  "three minutes against the bundled pool, over the change to epoch 2"
-  "a card that failed is used again; 200 periods without growth; compute-sanitizer where it is"
-  "what the card allows: its memory, shared memory and arithmetic, and the hashrates that follow"
+  "three minutes against the test pool, over the change to epoch 1"
+  "three minutes against the test pool, over the change to epoch 2"
+  "recovery after a failure; 200 periods without memory growth; compute-sanitizer if installed"
+  "limits of the card: memory, shared memory, arithmetic, and the hashrates that follow"
 )
 
 list() {
@@ -40,7 +40,7 @@ list() {
   done
 }
 
-# NAME LIMIT COMMAND...: runs it for at most LIMIT seconds and writes its report.
+# report NAME LIMIT COMMAND...: run COMMAND for at most LIMIT seconds and write its report.
 report() {
   local name=$1 limit=$2
   shift 2
@@ -48,7 +48,7 @@ report() {
     --limit "$limit" -- "$@"
 }
 
-# FIRST|SECOND: half of the variants' names.
+# variants first|second: print half of the names of the variants.
 variants() {
   "$PYTHON" - "$1" <<'PY'
 import sys
@@ -69,14 +69,14 @@ part_1() {
   report selftest 400 "$PYTHON" -m miner selftest --device "$DEVICE"
 }
 
-# FIRST|SECOND [SECONDS]: real epochs of half of the variants.
+# real first|second [SECONDS]: self-test half of the variants on real epochs.
 real() {
   local name failed=0 end=$((SECONDS + ${2:-460}))
   local -a names
   mapfile -t names < <(variants "$1")
   for name in "${names[@]}"; do
     if ((SECONDS >= end)); then
-      echo "no time is left for $name and what follows"
+      echo "no time left for $name and the variants after it"
       return 1
     fi
     report "selftest-real-$name" "$((end - SECONDS))" \
@@ -86,14 +86,14 @@ real() {
 }
 
 part_2() {
-  # Epoch 550: addresses that do not fit 32 bits.
+  # Epoch 550: addresses need more than 32 bits.
   report selftest-real-kawpow-over-5-gib 120 "$PYTHON" -m miner selftest --device "$DEVICE" \
     --variant kawpow --height 4125000
   real first 340
 }
 part_3() { real second; }
 
-# DEVICE NAME: measures at the three heights.
+# measure DEVICE NAME: measure at the three heights.
 measure() {
   local height
   for height in "${HEIGHTS[@]}"; do
@@ -108,27 +108,27 @@ part_5() {
   local twin
   twin=$("$PYTHON" benchmarks/gpu.py twin "$DEVICE")
   if [ -z "$twin" ]; then
-    echo "OpenCL does not show $DEVICE: its library is not installed; nothing is measured"
+    echo "OpenCL does not list $DEVICE: the OpenCL library of NVIDIA is not installed; skipped"
     return 0
   fi
   measure "$twin" opencl
 }
 
-# HEIGHT NAME: mines from there on, a block every two seconds, and looks at every share.
+# against_the_pool HEIGHT NAME: mine from HEIGHT on, a block every two seconds; check every share.
 against_the_pool() {
   local pool place ledger
   place=$(mktemp -d)
   ledger=$place/ledger.sqlite
-  # No function: it would run in a shell of its own, and ending that leaves the pool.
+  # Not a function: it would run in a subshell, and killing that would leave the pool running.
   "$PYTHON" -m miner pool --listen "127.0.0.1:$PORT" --variant "$VARIANT" --height "$1" \
     --block-time 2 --difficulty "$DIFFICULTY" >/dev/null &
   pool=$!
-  # shellcheck disable=SC2064  # as it is now
+  # shellcheck disable=SC2064  # expand now
   trap "kill $pool 2>/dev/null || true; rm -rf '$place'" EXIT
   PROGPOW_MINER_LEDGER_FILE=$ledger report "mine-$2" "$MINE_SECONDS" \
     "$PYTHON" -m miner mine --variant "$VARIANT" --devices "$DEVICE" \
     --url "stratum+tcp://127.0.0.1:$PORT" --user bench --console plain --api off \
-    || true # it is stopped by a signal
+    || true # a signal stops it
   report "mine-$2-shares" 60 "$PYTHON" benchmarks/gpu.py judge "$ledger" --epochs 2
 }
 
@@ -142,7 +142,7 @@ part_8() {
     report sanitizer 170 compute-sanitizer --tool memcheck --error-exitcode 9 \
       "$PYTHON" -m miner selftest --device "$DEVICE" --variant kawpow
   else
-    echo "compute-sanitizer is not installed: it comes with the CUDA toolkit; left out"
+    echo "compute-sanitizer not found (part of the CUDA toolkit); skipped"
   fi
 }
 
@@ -166,19 +166,19 @@ main() {
   esac
   for number in "${numbers[@]}"; do
     if ! [[ $number =~ ^[0-9]+$ ]] || ((number < 1 || number > ${#PARTS[@]})); then
-      echo "$0: there is no part '$number'; --list shows them" >&2
+      echo "$0: unknown part '$number'; see --list" >&2
       return 2
     fi
   done
   if ! "$PYTHON" -c 'import miner' 2>/dev/null; then
-    echo "$0: '$PYTHON' cannot import the miner: install it there, or name another with PYTHON=" >&2
+    echo "$0: '$PYTHON' cannot import miner: install it there, or set PYTHON to another Python" >&2
     return 2
   fi
   mkdir -p "$RESULTS"
   for number in "${numbers[@]}"; do
     echo "== part $number: ${PARTS[number - 1]}"
-    # In a process of its own, so that the first failure ends the part, and only that. (As the
-    # condition of an "if" it would go on.)
+    # In a subshell, so that the first failure ends this part only. (Bash ignores "set -e" in the
+    # condition of an "if".)
     set +e
     (
       set -e
@@ -191,7 +191,7 @@ main() {
     fi
   done
   if ((${#failed[@]})); then
-    echo "parts that did not hold: ${failed[*]}"
+    echo "failed parts: ${failed[*]}"
     return 1
   fi
 }

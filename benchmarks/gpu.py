@@ -1,4 +1,4 @@
-"""What the first run on a card needs beside the miner's commands: see first-run-on-a-gpu.sh."""
+"""Checks for the first run on a card, beside the miner's commands: see first-run-on-a-gpu.sh."""
 
 from __future__ import annotations
 
@@ -33,34 +33,40 @@ from miner.progpow.light import light_cache  # noqa: E402
 from miner.work import DeviceInfo, Job, NonceRange, NonceSpace, Outcome  # noqa: E402
 
 SETTLED = 20
-"""Periods after which nothing has a reason to grow any more."""
+"""Periods until memory use must be constant."""
 
 RELOADS = 10
-"""A module that stays takes some 20 KiB of a card, which hands out 2 MiB at a time."""
+"""Loads per kernel: a leaked module takes about 20 KiB, and a card allocates 2 MiB at a time."""
 
 MARGINS = {"host": 16 << 20, "card": 4 << 20}
-"""Bytes that may come and go all the same; 2,000 modules that stay take ten times as much."""
+"""Bytes of growth that are tolerated; 2,000 leaked modules take ten times as much."""
 
 
 HARMLESS = (Outcome.ACCEPTED.value, Outcome.STALE.value, Outcome.NOT_SENT.value, UNANSWERED)
-"""Outcomes of a right share, where blocks come every two seconds and the run ends by a signal."""
+"""Outcomes of a valid share when blocks come every two seconds and a signal ends the run."""
 
 
 def main(arguments: list[str]) -> int:
-    """Do what `arguments` ask for; return an exit code."""
+    """Run the command in `arguments`; return an exit code."""
     parser = argparse.ArgumentParser(prog="gpu.py", description=(__doc__ or "").split(":")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    periods = commands.add_parser("periods", help="run through periods, watch memory grow")
+    periods = commands.add_parser(
+        "periods", help="search many periods and check that memory does not grow"
+    )
     periods.add_argument("device")
     periods.add_argument("--count", type=int, default=200)
-    twin = commands.add_parser("twin", help="name the same card in OpenCL")
+    twin = commands.add_parser("twin", help="print the name of the same card in OpenCL")
     twin.add_argument("device")
-    recover = commands.add_parser("recover", help="have a program trap, then use the card again")
+    recover = commands.add_parser(
+        "recover", help="run a kernel that traps, then use the card again"
+    )
     recover.add_argument("device")
-    judge = commands.add_parser("judge", help="tell whether every share of a ledger was right")
+    judge = commands.add_parser("judge", help="check that every share of a ledger was valid")
     judge.add_argument("ledger", type=Path)
-    judge.add_argument("--epochs", type=int, default=1, help="with accepted shares, at least")
-    run = commands.add_parser("run", help="run a command, print it and write its report")
+    judge.add_argument(
+        "--epochs", type=int, default=1, help="least number of epochs with accepted shares"
+    )
+    run = commands.add_parser("run", help="run a command and write its report")
     run.add_argument("--out", type=Path, required=True)
     run.add_argument("--device", required=True)
     run.add_argument("--limit", type=float, required=True, help="seconds")
@@ -83,16 +89,19 @@ def main(arguments: list[str]) -> int:
 
 
 def twin_of(name: str) -> str | None:
-    """Return the name under which OpenCL knows the device `name`."""
+    """Return the OpenCL name of the device `name`; None if OpenCL does not list it."""
     found, _ = find_devices()
     info = named(found, name).info
     return next((f.info.name for f in found if are_one(f.info, info)), None)
 
 
 def grow(name: str, count: int) -> int:
-    """Search `count` periods, each with a kernel of its own, on a toy dataset; every one is held
-    against the reference, then loaded `RELOADS` times more. Print the memory before and after as
-    JSON; 1 where it grew, or where an NVIDIA card's cannot be seen."""
+    """Search `count` periods on a toy dataset, each with its kernel; compare each kernel with the
+    reference and load it `RELOADS` times more.
+
+    Print the memory before and after as JSON. Return 1 if it grew, or if the memory of an NVIDIA
+    card cannot be read.
+    """
     kawpow = variants()["kawpow"].with_sizes(FixedSizes(509, 8191, 0))
     epoch = kawpow.epoch_at(0)
     light = Light.of(epoch, light_cache(epoch))
@@ -133,7 +142,7 @@ def _search(device: Device, light: Light, variant: Any, period: int) -> None:
 
 
 def _memory(info: DeviceInfo) -> dict[str, int | None]:
-    """Bytes: the most that this process ever had, what the card has given away."""
+    """Return bytes: the peak of this process, the used memory of the card."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"host": resident, "card": _used(info)}
 
@@ -147,13 +156,15 @@ def _used(info: DeviceInfo) -> int | None:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByPciBusId(info.pci.encode())
         return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-    except Exception:  # noqa: BLE001  (a card without sensors is said to be one)
+    except Exception:  # noqa: BLE001  (the caller reports a card without sensors)
         return None
 
 
 def recovers(name: str) -> int:
-    """Have a program trap, close the device and open it again, thrice; print as JSON what the
-    driver said, and whether the device gives the known answers each time after; 1 where not."""
+    """Three times: run a kernel that traps, close the device, open it again.
+
+    Print the driver's errors and the results of the self-tests as JSON; return 1 if one failed.
+    """
     found = named(find_devices()[0], name)
     said, right = [], []
     for _ in range(3):
@@ -169,10 +180,10 @@ def recovers(name: str) -> int:
 
 
 def _trapped(device: Device) -> str | None:
-    """What the driver says of a program that ends itself; None where it says nothing."""
+    """Return the error of the driver for a kernel that traps; None if there is no error."""
     kawpow = variants()["kawpow"].with_sizes(FixedSizes(509, 8191, 0))
     source = search_source(kawpow, 0, kawpow.epoch_at(0), device.dialect, device.shape)
-    # Not at once, so that a compiler does not see a program without an end.
+    # Conditional, so that the compiler does not remove the code after the trap.
     text = source.text.replace(
         "absorb_mix(state,", "if (first == 1ull) __trap();\n    absorb_mix(state,"
     )
@@ -187,8 +198,8 @@ def _trapped(device: Device) -> str | None:
 
 
 def judged(ledger: Path, epochs: int) -> int:
-    """Print what became of the shares in `ledger`, by epoch; 1 where one was wrong, or where fewer
-    than `epochs` have an accepted one."""
+    """Print the outcomes of the shares in `ledger` by epoch; return 1 if a share was invalid, or if
+    fewer than `epochs` epochs have an accepted share."""
     rows = _shares(ledger)
     accepted = {row["epoch"] for row in rows if row["outcome"] == Outcome.ACCEPTED.value}
     wrong = [row for row in rows if row["outcome"] not in HARMLESS]
@@ -211,7 +222,7 @@ def _shares(ledger: Path) -> list[dict[str, Any]]:
 
 
 def reported(out: Path, name: str, limit: float, words: list[str]) -> int:
-    """Run `words` for at most `limit` seconds, print what it says, and write that to `out`."""
+    """Run the command `words` for at most `limit` seconds; write its output to `out`, too."""
     command = words[1:] if words[:1] == ["--"] else words
     print("$", *command, flush=True)
     began, lines = perf_counter(), []
@@ -237,7 +248,7 @@ def reported(out: Path, name: str, limit: float, words: list[str]) -> int:
 
 
 def _parsed(lines: list[str]) -> Any:
-    """What a command printed: its JSON where it is JSON, else its lines without colours."""
+    """Return the output of a command: the JSON document, or the lines without colour codes."""
     try:
         return json.loads("\n".join(lines))
     except ValueError:

@@ -1,10 +1,10 @@
-// What the host's hashing costs in plain C++: the yardstick of host.py for the numba code.
+// The host's hashing in plain C++, with which host.py compares the numba code.
 //
-// Written from the algorithm's description: the light cache (ethash's: a chain of keccak512,
-// then three rounds of mixing) and dataset entries (four 64-byte nodes, each mixed from
-// `parents` items of the light cache). `entries` fills the 64 entries that one light
-// verification reads. Left out is the rest of a verification: two keccak-f800 and the period's
-// program, about an eighth of the numba code's time.
+// Written from the description of the algorithm: the light cache (as in ethash: a chain of
+// keccak512, then three rounds of mixing) and dataset entries (four 64-byte nodes, each mixed
+// from `parents` items of the light cache). `entries` fills the 64 entries that one light
+// verification reads. The rest of a verification is not here: two keccak-f800 and the program of
+// the period, about an eighth of the time of the numba code.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,8 +17,8 @@ using u64 = std::uint64_t;
 constexpr u32 prime = 0x01000193;
 constexpr int nodes = 4;  // of an entry
 
-// A light cache item or a node. Rows are vectors by type (of g++ and clang++), so that host.py
-// can turn the guessing of vectors off, which halves the speed of clang's keccak.
+// A light cache item or a node. Rows are vectors by type (g++ and clang++ extension), so that
+// host.py can switch off automatic vectorisation, which halves the speed of clang's keccak.
 typedef u32 Row __attribute__((vector_size(64)));
 union Block {
     Row row;
@@ -35,7 +35,7 @@ constexpr u64 round_constant[24] = {
 
 inline u64 rotl(u64 x, int n) { return x << n | x >> (64 - n); }
 
-// Lane x + 5 y is named a(x + 5 y): with an array in their place it is an eighth slower.
+// Lane x + 5 y has the name a(x + 5 y): an array instead is an eighth slower.
 inline void keccak_f1600(u64 *s)
 {
     u64 a0 = s[0], a1 = s[1], a2 = s[2], a3 = s[3], a4 = s[4];

@@ -1,7 +1,7 @@
-"""Measures the host's hashing against C++ and against its bounds: light cache, verification.
+"""Benchmark of the host's hashing (light cache, light verification) against C++.
 
-One thread, KawPow's epoch 0. The sides work in turns and must agree in every bit. Times are the
-thread's CPU time, which other work on the same cores lengthens less than it does the clock's.
+One thread, KawPow, epoch 0. The implementations take turns and must agree in every bit. Times are
+CPU times of the thread: other processes on the same cores disturb them less than wall time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ VERIFICATION_BOUND = 6.0
 """Milliseconds for one hash from the light cache."""
 
 OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fno-tree-slp-vectorize", "-shared", "-fPIC")
-"""host.cpp says why straight-line code is not to be turned into vectors."""
+"""host.cpp explains why the compiler must not vectorise straight-line code."""
 
 HEADER = hashlib.sha256(b"benchmark").digest()
 
@@ -51,7 +51,7 @@ Words = NDArray[np.uint32]
 
 
 def compilers() -> list[tuple[str, list[str]]]:
-    """Return (name, command) of the C++ compilers there are; ziglang comes from PyPI."""
+    """Return (name, command) of the installed C++ compilers; ziglang comes from PyPI."""
     found = [(name, [path]) for name in ("g++", "clang++") if (path := shutil.which(name))]
     if find_spec("ziglang"):
         found.append(("ziglang", [sys.executable, "-m", "ziglang", "c++"]))
@@ -59,7 +59,7 @@ def compilers() -> list[tuple[str, list[str]]]:
 
 
 class Native:
-    """host.cpp, compiled for this very machine."""
+    """host.cpp, compiled for the CPU of this machine."""
 
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self.name = name
@@ -69,7 +69,7 @@ class Native:
         self._library = ctypes.CDLL(str(library))
 
     def light_cache(self, epoch: Epoch) -> Words:
-        """Return what `miner.progpow.light.light_cache` returns."""
+        """Return the same array as `miner.progpow.light.light_cache`."""
         out = aligned(epoch.light_items)
         seed = np.frombuffer(seed_hash(epoch.seed_epoch), np.uint64).copy()
         self._library.light_cache(pointer(out), ctypes.c_uint32(epoch.light_items), pointer(seed))
@@ -93,7 +93,7 @@ def pointer(array: NDArray[Any]) -> ctypes.c_void_p:
 
 
 def aligned(*shape: int) -> Words:
-    """Return an array of rows of 16 words that starts at a multiple of 64 bytes."""
+    """Return an array of rows of 16 words, aligned to 64 bytes."""
     size = int(np.prod(shape)) * 16
     room = np.empty(size + 16, np.uint32)
     skip = -room.ctypes.data % 64 // 4
@@ -107,11 +107,11 @@ def entries(light, parents, indices, out):  # type: ignore[no-untyped-def]
         dataset_entry(light, parents, indices[i], out[i])
 
 
-def in_turns(sides: dict[str, Callable[[int], object]], rounds: int) -> dict[str, list[float]]:
-    """Call each side once a round; milliseconds of each call.
+def alternate(sides: dict[str, Callable[[int], object]], rounds: int) -> dict[str, list[float]]:
+    """Call each implementation once per round; return the milliseconds of each call.
 
-    A side is given the number of the call, so that none finds in the CPU's caches what the one
-    before it has read.
+    Each call gets its number, so that an implementation can use other inputs than the one before
+    it: their data would be in the CPU's caches.
     """
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds):
@@ -123,8 +123,8 @@ def in_turns(sides: dict[str, Callable[[int], object]], rounds: int) -> dict[str
 
 
 def figures(spent: dict[str, list[float]], base: str) -> dict[str, dict[str, float]]:
-    """Return for each side the median and least time, and how often as long `base` took (the
-    median over the rounds, so that a neighbour's load strikes both)."""
+    """Return the median and the least time of each implementation, and its ratio to `base`: the
+    median of the ratios per round, since other load then affects both."""
     return {
         name: {
             "median_ms": statistics.median(times),
@@ -138,18 +138,18 @@ def figures(spent: dict[str, list[float]], base: str) -> dict[str, dict[str, flo
 
 
 def measure_light_cache(epoch: Epoch, natives: Sequence[Native], rounds: int) -> dict[str, Any]:
-    """Time whole light caches; every side's must be the same."""
+    """Time whole light caches; all implementations must return the same one."""
     sides: dict[str, Callable[[int], object]] = {"numba": lambda _: light_cache(epoch)}
     wanted = light_cache(epoch)
     for native in natives:
         if not np.array_equal(native.light_cache(epoch), wanted):
             raise SystemExit(f"the light cache of {native.name} is wrong")
         sides[native.name] = lambda _, native=native: native.light_cache(epoch)
-    return figures(in_turns(sides, rounds), "numba")
+    return figures(alternate(sides, rounds), "numba")
 
 
 def measure_verification(light: Light, natives: Sequence[Native], rounds: int) -> dict[str, Any]:
-    """Time whole verifications, and their dataset parts on the entries of the same nonces."""
+    """Time whole verifications, and their dataset lookups alone, on the same nonces."""
     variant = variants()["kawpow"]
     epoch = light.epoch
     hasher = Hasher.of(variant, 0, light)
@@ -172,11 +172,11 @@ def measure_verification(light: Light, natives: Sequence[Native], rounds: int) -
             epoch, cache, indices[call], theirs
         )
     sides["whole"] = lambda call: hasher.hash(HEADER, call)
-    return figures(in_turns(sides, rounds), "numba")
+    return figures(alternate(sides, rounds), "numba")
 
 
 def cpu_model() -> str:
-    """Return what the CPU calls itself."""
+    """Return the model name of the CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -196,7 +196,7 @@ def source_hash(paths: Sequence[Path]) -> str:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write figures rounded to what a timing can tell."""
+    """Write figures, rounded to four significant digits."""
 
     def rounded(value: Any) -> Any:
         if isinstance(value, float):
@@ -225,9 +225,9 @@ def _against(what: str, value: float, bound: float, unit: str) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write what --json asks for."""
+    """Measure and print; write the figures to the file that --json names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--caches", type=int, default=7, help="rounds for the light cache")
     parser.add_argument("--hashes", type=int, default=200, help="rounds for the verification")
     asked = parser.parse_args()
@@ -239,9 +239,9 @@ def main() -> None:
             try:
                 natives.append(Native(name, command, Path(folder)))
             except (subprocess.CalledProcessError, OSError) as error:
-                print(f"{name} left out: {error}")
+                print(f"{name} skipped: {error}")
         if not natives:
-            print("no C++ compiler found: only numba is measured")
+            print("no C++ compiler found; measuring numba only")
         print(f"{cpu_model()}, one thread, KawPow epoch 0\n")
         caches = measure_light_cache(epoch, natives, asked.caches)
         _table(f"light cache of {mebibytes:.0f} MiB, ms per MiB", caches, mebibytes)
@@ -251,8 +251,8 @@ def main() -> None:
         hashes = measure_verification(light, natives, asked.hashes)
     whole = hashes.pop("whole")
     print()
-    _table("the dataset's part of a light verification, ms (64 entries)", hashes)
-    print(f"  the whole verification: median {whole['median_ms']:.2f} ms,", end=" ")
+    _table("dataset lookups of a light verification, ms (64 entries)", hashes)
+    print(f"  whole verification: median {whole['median_ms']:.2f} ms,", end=" ")
     print(f"least {whole['least_ms']:.2f} ms")
     hash_word = _against("numba", whole["median_ms"], VERIFICATION_BOUND, "ms")
     if asked.json:

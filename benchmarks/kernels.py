@@ -1,8 +1,8 @@
-"""Measures the OpenCL kernels on the CPU: search in every shape, dataset in both families.
+"""Benchmark of the OpenCL kernels on the CPU: search in every shape, dataset in both families.
 
-KawPow on a light cache of full size. The dataset has 64 MiB, or with --real epoch 0's 1 GiB.
-The shapes work in turns. Besides the clock's seconds it counts the CPU's, over all threads of
-this process: they are what a ratio is taken of, since neighbours' load leaves them nearly alone.
+KawPow with a light cache of full size. The dataset has 64 MiB; with --real, the 1 GiB of epoch 0.
+The shapes take turns. Ratios are of CPU seconds over all threads of this process, since load from
+other processes hardly changes them; wall-clock rates are printed too.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ from miner.work import Job, NonceRange, NonceSpace  # noqa: E402
 SHAPES = ("cpu", "cpu-1", "gpu", "gpu-subgroups")
 
 HEIGHTS = (937863, 1234567, 1006647)
-"""Of light, average and heavy programs: the mix of operations moves a hashrate by some percent."""
+"""Heights of a light, an average and a heavy program: the mix of operations changes the hashrate by
+some percent."""
 
 LIGHT_ITEMS = 262139
-"""Epoch 0's, so that the dataset kernel finds the memory that it meets in earnest."""
+"""As in epoch 0, so that the dataset kernel reads as much memory as in real use."""
 
 SMALL_ITEMS = 524287
 """128-byte items: 64 MiB, more than most CPUs' caches hold."""
@@ -59,7 +60,7 @@ HEADER = hashlib.sha256(b"benchmark").digest()
 
 @dataclass(slots=True)
 class Contender:
-    """A search kernel with the size of its launches and what they took."""
+    """A search kernel, the size of its launches and their rates."""
 
     shape: str
     height: int
@@ -68,7 +69,7 @@ class Contender:
     build_seconds: float
     count: int
     rates: list[tuple[float, float]]
-    """Of each launch: hashes a second, hashes a second of the CPU."""
+    """One pair per launch: hashes per second, hashes per CPU second."""
     next: int = 0
 
     def launch(self, device: Device) -> tuple[float, float]:
@@ -81,7 +82,7 @@ class Contender:
 
 
 def prepare(device: Device, variant: Variant, light: Light, shape: str, height: int) -> Contender:
-    """Build and prove a kernel, and find the launch that takes about LAUNCH_SECONDS."""
+    """Build and check a kernel, and size its launches to about LAUNCH_SECONDS."""
     device.take_shape(shape_named(shape))
     period = variant.period_at(height)
     source = search_source(variant, period, light.epoch, device.dialect, device.shape)
@@ -106,13 +107,13 @@ def prepare(device: Device, variant: Variant, light: Light, shape: str, height: 
 def measure_search(
     device: Device, variant: Variant, light: Light, rounds: int, say: Callable[[str], None]
 ) -> dict[str, dict[str, float]]:
-    """Return for each shape that runs here its hashrate and its ratio to the first shape's."""
+    """Return the hashrate of each shape that runs here, and its ratio to the first shape."""
     contenders: list[Contender] = []
     for shape in SHAPES:
         try:
             contenders += [prepare(device, variant, light, shape, h) for h in HEIGHTS]
         except MinerError as error:
-            say(f"{shape} left out: {error}")
+            say(f"{shape} skipped: {error}")
     for _ in range(rounds):
         for contender in contenders:
             contender.rates.append(contender.launch(device))
@@ -131,7 +132,8 @@ def measure_search(
 
 
 def measure_dataset(device: Device, epoch: Epoch, light: Light, shape: str) -> dict[str, float]:
-    """Fill and prove the dataset by the family of `shape`; nodes a second without the build."""
+    """Fill and check the dataset with the kernel family of `shape`; return nodes per second, build
+    time excluded."""
     device.take_shape(shape_named(shape))
     begun = perf_counter()
     steps = fill(device, epoch, light.cache)
@@ -151,25 +153,27 @@ def measure_dataset(device: Device, epoch: Epoch, light: Light, shape: str) -> d
 
 
 def driver_version() -> str:
-    """Return the version of the CPU's OpenCL runtime, where it came as a package."""
+    """Return the version of the CPU's OpenCL runtime if a Python package installed it."""
     try:
         return f"intel-opencl-rt {version('intel-opencl-rt')}"
     except PackageNotFoundError:
-        return "of the system"
+        return "system package"
 
 
 def main() -> None:
-    """Measure, print, and write what --json asks for."""
+    """Measure and print; write the figures to the file that --json names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--real", action="store_true", help="epoch 0's whole dataset, 1 GiB")
+    parser.add_argument(
+        "--real", action="store_true", help="use the whole dataset of epoch 0, 1 GiB"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="launches of each kernel")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     asked = parser.parse_args()
     kawpow = variants()["kawpow"]
     found = next((f for f in find_devices("opencl")[0] if f.info.kind == "cpu"), None)
     if found is None or found.info.unusable:
         raise SystemExit("no CPU with an OpenCL runtime: pip install 'progpow-miner[cpu]'")
-    # Epoch 0's whatever the height, so that one dataset serves all programs.
+    # Epoch 0 at every height, so that one dataset serves all programs.
     real = kawpow.epoch(0)
     items = real.dataset_items if asked.real else SMALL_ITEMS
     variant = kawpow.with_sizes(FixedSizes(LIGHT_ITEMS, items, 0))

@@ -1,5 +1,5 @@
-/* Small questions to a card, each a kernel of its own: how fast it reads rows of a dataset, words
-   of the cache, and how long arithmetic takes. ASKED names the one that is compiled. */
+/* Micro-benchmarks, one kernel each: random rows of a dataset, random words of the cache,
+   arithmetic. ASKED selects the kernel to compile. */
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
@@ -9,7 +9,7 @@ typedef unsigned long long u64;
 #define ARITHMETIC 3
 
 #if ASKED == FILL
-/* Words that look random, so that no memory can compress them. */
+/* Pseudo-random words, which memory cannot compress. */
 extern "C" __global__ void fill(uint4 *data, u64 count)
 {
     const u64 stride = (u64)gridDim.x * blockDim.x;
@@ -21,7 +21,7 @@ extern "C" __global__ void fill(uint4 *data, u64 count)
     }
 }
 #elif ASKED == ROWS
-/* As a hash does it: 16 threads read 256 bytes, whose words decide which ones are next. */
+/* As in a hash: 16 threads read 256 bytes, and the words decide the next row. */
 extern "C" __global__ void rows(const uint4 *data, u32 count, u32 steps, u32 *out)
 {
     const u32 lane = threadIdx.x & 15u;
@@ -36,7 +36,7 @@ extern "C" __global__ void rows(const uint4 *data, u32 count, u32 steps, u32 *ou
         out[0] = x;
 }
 #elif ASKED == CACHE
-/* 32 threads read 32 random words of a cache of 4,096, of which each bank group has a copy. */
+/* 32 threads read 32 random words of a cache of 4,096 words; each bank group has a copy. */
 extern "C" __global__ void cache(u32 steps, u32 *out, u64 *cycles)
 {
     extern __shared__ u32 words[];
@@ -59,7 +59,7 @@ extern "C" __global__ void cache(u32 steps, u32 *out, u64 *cycles)
         out[0] = 1u;
 }
 #else
-/* Eight chains of one operation in each thread, so that none waits for its own result. */
+/* Eight independent chains per thread, so that latency does not limit the rate. */
 extern "C" __global__ void arithmetic(u32 steps, u32 *out, u64 *cycles, u32 m)
 {
     u32 x[8];

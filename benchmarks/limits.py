@@ -1,6 +1,6 @@
-"""What a card allows a hash: its memory, shared memory and arithmetic, measured through CUDA.
+"""Limits of a card, measured through CUDA: memory, shared memory, arithmetic.
 
-The model in docs/performance.md is made of these figures; here they come from the card itself.
+The model in docs/performance.md uses these figures; this benchmark measures them on the card.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ TEXT = (Path(__file__).parent / "limits.cu").read_text(encoding="ascii")
 
 ROW_BYTES = 256
 MOST_ROWS = 24_000_001
-"""5.7 GiB: far more than any cache holds, as much as a dataset of these days."""
+"""5.7 GiB: far more than any cache, about the size of a current dataset."""
 
 WARPS = (8, 16, 24, 32, 40, 48)
-"""Of 32 threads, on each multiprocessor at once, as far as it holds so many: two hashes a warp."""
+"""Warps per multiprocessor, as far as it holds so many; a warp computes two hashes."""
 
 COPIES = (1, 2, 4, 8)
-"""Of the 16 KiB cache, each in banks of its own."""
+"""Copies of the 16 KiB cache, each in separate banks."""
 
 OPERATIONS = {
     "rotate": "__funnelshift_l(a, a, m)",
@@ -49,16 +49,16 @@ OPERATIONS = {
 }
 
 THREADS = 1024
-"""Of a group that has a multiprocessor to itself."""
+"""Threads of a group that has a multiprocessor to itself."""
 
 STEPS = 2000
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print JSON; return an exit code."""
+    """Measure and print JSON; return an exit code."""
     parser = argparse.ArgumentParser(prog="limits.py", description=(__doc__ or "").split(":")[0])
     parser.add_argument("device", help="as in cuda:0")
-    parser.add_argument("--json", type=Path, help="write it there, too")
+    parser.add_argument("--json", type=Path, help="also write the JSON to this file")
     given = parser.parse_args(arguments)
     try:
         found = named(find_devices("cuda")[0], given.device).info
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> int:
 
 
 def sources() -> dict[str, KernelSource]:
-    """Every kernel, by what it is called in the report."""
+    """Return every kernel by its name in the report."""
     made = {"fill": _source("fill", "FILL"), "rows": _source("rows", "ROWS")}
     for copies in COPIES:
         made[f"cache {copies}"] = _source("cache", "CACHE", COPIES=f"{copies}u")
@@ -100,8 +100,8 @@ def _source(entry: str, asked: str, **defines: str) -> KernelSource:
 
 
 def bounds(variant: Variant, measured: dict[str, Any], units: int) -> dict[str, float]:
-    """Return MH/s that a hash of `variant` cannot exceed: by memory, by shared memory with so many
-    copies of the cache."""
+    """Return upper bounds in MH/s for `variant`: by memory, and by shared memory for each number of
+    cache copies."""
     rows = variant.dag_loops
     memory = max(row["GB/s"] for row in measured["rows"]) * 1e3 / (rows * ROW_BYTES)
     limits = {"memory": round(memory, 1)}
@@ -114,7 +114,7 @@ def bounds(variant: Variant, measured: dict[str, Any], units: int) -> dict[str, 
 
 
 class Card:
-    """A card of CUDA with a context of its own, until it is left."""
+    """A CUDA card with a context that lasts for the `with` block."""
 
     def __init__(self, ordinal: int) -> None:
         self._drv: ModuleType = driver()
@@ -146,7 +146,7 @@ class Card:
             raise device_error(error_name(error), f"cuda:{self._ordinal}", what) from error
 
     def measure(self) -> dict[str, Any]:
-        """Return the report's middle part."""
+        """Return the measured part of the report."""
         with self._errors("measuring"):
             rows = self._rows()
             cache, clock = self._cache()
@@ -173,7 +173,7 @@ class Card:
         return float(end.time_since(begin)) / 1e3
 
     def _rows(self) -> list[dict[str, float]]:
-        """Rates of rows at random, by warps at once."""
+        """Return rates of random row reads by the number of resident warps."""
         free, _ = self._drv.mem_get_info()
         count = min(MOST_ROWS, int(free * 0.9) // ROW_BYTES - 1) | 1
         data = self._drv.mem_alloc(count * ROW_BYTES)
@@ -199,7 +199,8 @@ class Card:
             data.free()
 
     def _cache(self) -> tuple[dict[int, float], float]:
-        """Cycles of a warp's read, by copies, as far as shared memory suffices; and MHz."""
+        """Return the cycles of a warp's cache read by number of copies, as far as shared memory
+        suffices, and the clock in MHz."""
         most = self._drv.Device(self._ordinal).get_attribute(
             self._drv.device_attribute.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
         )
@@ -221,7 +222,7 @@ class Card:
         return found, clock
 
     def _arithmetic(self, name: str) -> float:
-        """Cycles of a multiprocessor for one warp's operation."""
+        """Return the cycles that one operation of a warp takes on a multiprocessor."""
         function = self._function(name)
         given = (np.uint32(STEPS), self._out, self._cycles, np.uint32(0x10001))
         self._seconds(function, self._units, THREADS, *given)

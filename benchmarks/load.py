@@ -1,4 +1,4 @@
-"""Asks a mining miner's API 200 times a second, and tells what that does to its launches."""
+"""Load test: 200 API requests per second against a mining miner, and their effect on launches."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ from mining import gaps, mining, settled  # noqa: E402
 from tests.e2e.agreement import status  # noqa: E402
 
 RATE = 200.0
-"""Requests a second."""
+"""Requests per second."""
 
 PATHS = ("/api/v1/status", "/metrics", "/")
 WARM_SECONDS = 8.0
 HASHES = 150
-"""That a share costs."""
+"""Hashes per share."""
 
 
 async def fire(http: int, seconds: float) -> None:
-    """Ask the API at a fixed rate, once a line on the standard input says so, and print how that
-    went, as JSON."""
+    """Request the API at a fixed rate after a line on standard input; print statistics as JSON."""
     statuses: Counter[int] = Counter()
     late: list[float] = []
     await asyncio.to_thread(sys.stdin.readline)
@@ -61,7 +60,7 @@ async def fire(http: int, seconds: float) -> None:
 
 
 async def _fired(http: int, seconds: float) -> asyncio.subprocess.Process:
-    """Start a process that fires once it is told to."""
+    """Start the load process; it waits for a line on its standard input."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         __file__,
@@ -73,7 +72,7 @@ async def _fired(http: int, seconds: float) -> asyncio.subprocess.Process:
 
 
 async def load(seconds: float, rounds: int, folder: Path) -> dict[str, Any]:
-    """Mine with one device; return the times between its launches without and with load."""
+    """Mine with one device; return the times between its launches, without and with load."""
     phases: list[dict[str, Any]] = []
     async with (
         mining(folder, HASHES, block=1e6) as miner,
@@ -107,7 +106,7 @@ async def load(seconds: float, rounds: int, folder: Path) -> dict[str, Any]:
     for phase in phases:
         begin, end = phase.pop("begin"), phase.pop("end")
         phase["gaps_ms"] = gaps(record["launched"], begin, end)
-        # The first launch of all had none before it.
+        # The first launch has no idle time before it.
         idle = zip(record["launched"][1:], record["idle"], strict=True)
         phase["idle_ms"] = sum(1000 * seconds for at, seconds in idle if begin <= at <= end)
         phase["launches_per_second"] = phase["gaps_ms"]["launches"] / (end - begin)
@@ -125,7 +124,7 @@ async def load(seconds: float, rounds: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Be the load alone, in a process of its own."""
+    """Run the load alone, as a separate process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("seconds", type=float)

@@ -1,4 +1,4 @@
-"""The bundled pool and the miner of `rig.py` as processes, and what can be asked of them."""
+"""The test pool and the miner of `rig.py` as processes, and readers of their state."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from rig import TOKEN  # noqa: E402
 from tests.e2e.agreement import Ports, post, status  # noqa: E402
 
 PATIENCE = 90.0
-"""Seconds after which a wait has failed; a log tells its status once a minute."""
+"""Seconds until a wait fails; a log has one status line per minute."""
 
 
 def write_toy(path: Path) -> None:
-    """Write KawPow with sizes so small that a dataset takes no time."""
+    """Write a KawPow variant with a tiny dataset."""
     text = (CHECKOUT / "configs/variants/kawpow.toml").read_text(encoding="utf-8")
     head, mark, answers = text.partition("[[known_answers]]")
     head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
@@ -40,7 +40,7 @@ def write_toy(path: Path) -> None:
 
 @dataclass
 class Miner:
-    """The miner's process and where it answers."""
+    """The miner process and its ports."""
 
     process: asyncio.subprocess.Process
     folder: Path
@@ -51,25 +51,25 @@ class Miner:
         return records(self.folder / "console.jsonl")
 
     def cpu(self) -> float:
-        """Return the seconds of CPU that it took so far."""
+        """Return the CPU seconds used so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:
-        """Return the bytes that it holds in memory."""
+        """Return the resident memory in bytes."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of JSON that are whole."""
+    """Return the complete JSON lines of a file."""
     whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
     return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
 
 @asynccontextmanager
 async def mining(folder: Path, hashes: int, *more: str, block: float) -> AsyncIterator[Miner]:
-    """Run pool and miner while the block lasts; the miner is told to stop when it ends well."""
+    """Run pool and miner while the block runs; stop the miner with SIGINT after it."""
     toy = folder / "toy.toml"
     write_toy(toy)
     pool = await asyncio.create_subprocess_exec(
@@ -125,7 +125,7 @@ async def _ports(console: Path) -> Ports:
 
 
 async def begun(session: aiohttp.ClientSession, miner: Miner) -> None:
-    """Wait until the ledger has its first share."""
+    """Wait for the first share in the ledger."""
     async with asyncio.timeout(PATIENCE):
         url = miner.ports.url("/api/v1/shares")
         while True:
@@ -136,7 +136,7 @@ async def begun(session: aiohttp.ClientSession, miner: Miner) -> None:
 
 
 async def settled(session: aiohttp.ClientSession, miner: Miner) -> None:
-    """Have all devices rest, and wait until every share has its answer."""
+    """Pause all devices, and wait until every share has its answer."""
     await post(session, miner.ports, "/api/v1/pause")
     async with asyncio.timeout(PATIENCE):
         quiet, before = 0, None
@@ -153,7 +153,7 @@ async def settled(session: aiohttp.ClientSession, miner: Miner) -> None:
 def gaps(
     launched: Sequence[float], begin: float = 0.0, end: float = float("inf")
 ) -> dict[str, Any]:
-    """Return the times between launches in milliseconds."""
+    """Return statistics of the times between launches, in milliseconds."""
     within = [at for at in launched if begin <= at <= end]
     apart = sorted((b - a) * 1000 for a, b in pairwise(within))
     cuts = statistics.quantiles(apart, n=100, method="inclusive")

@@ -1,4 +1,4 @@
-"""A miner as a process of its own: a device of a fixed rate, with every view open."""
+"""A miner in a separate process: a device with a fixed rate, and every view open."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.fakes.steady import Steady  # noqa: E402
 
 TOKEN = "a-token-of-the-soak"
 PARKING = 4
-"""Failed openings that, after a failed launch, park a device."""
+"""Failed openings after a failed launch that make the miner give up a device."""
 
 
 @dataclass
 class Breakable:
-    """A real device that fails when it is told to."""
+    """A real device that fails on request."""
 
     real: Listed
     fail_launch: int = 0
@@ -47,13 +47,13 @@ class Breakable:
     def _open(self) -> Device:
         if self.fail_open:
             self.fail_open -= 1
-            raise DeviceError(f"{self.real.info.name}: it cannot be opened, as was ordered")
+            raise DeviceError(f"{self.real.info.name}: injected failure: cannot be opened")
         device: Any = _Broken(self.real.open(), self)
         return device  # type: ignore[no-any-return]
 
 
 class _Broken:
-    """One life of it."""
+    """The opened device."""
 
     def __init__(self, device: Device, orders: Breakable) -> None:
         self._device, self._orders = device, orders
@@ -64,13 +64,13 @@ class _Broken:
     def launch(self, kernel: Any, job: Job, span: NonceRange) -> Pending:
         if self._orders.fail_launch:
             self._orders.fail_launch -= 1
-            raise DeviceError(f"{self._orders.real.info.name}: the launch failed, as was ordered")
+            raise DeviceError(f"{self._orders.real.info.name}: injected failure: the launch failed")
         return self._device.launch(kernel, job, span)
 
 
 async def _run(asked: argparse.Namespace) -> None:
     variant = load_variant(asked.variant)
-    # Where a real device takes all cores, hashing must be no work to speak of.
+    # A real device takes all cores, so the fake one must hash hardly anything.
     nonces = 4 if asked.second == "opencl" else 16
     steady = Steady("steady:0", nonces=nonces, pci="0000:0a:00.0")
     other: Breakable | Steady | None = None
@@ -120,14 +120,18 @@ async def _run(asked: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Mine until a signal, then write down what the device of a fixed rate did."""
+    """Mine until a signal, then write the record of the device with the fixed rate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variant", type=Path, required=True)
     parser.add_argument("--pool", type=int, required=True, help="port of the pool")
-    parser.add_argument("--folder", type=Path, required=True, help="for log, ledger and record")
-    parser.add_argument("--second", choices=("opencl", "steady"), help="device beside it")
-    parser.add_argument("--recover", type=float, help="seconds after which the second one fails")
-    parser.add_argument("--park", type=float, help="seconds after which it fails for good")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="directory for log, ledger and record"
+    )
+    parser.add_argument("--second", choices=("opencl", "steady"), help="a second device")
+    parser.add_argument("--recover", type=float, help="seconds until the second device fails once")
+    parser.add_argument(
+        "--park", type=float, help="seconds until the second device fails permanently"
+    )
     asyncio.run(_run(parser.parse_args()))
 
 

@@ -1,8 +1,8 @@
-"""Mines with every view open and devices that fail, and asks whether all views agree at the end;
-then measures what 200 requests a second do to the launches of a device of a fixed rate.
+"""Soak test: all views must agree after mining with failing devices; then a load test of the API.
 
-Miner, pool, watchers and load are processes of their own. The load comes and goes in turns, since
-neighbours' load on the same cores moves a percentile more than the API does.
+The load test measures the effect of 200 requests per second on the launches of a device with a
+fixed rate. Miner, pool and load are separate processes. Phases with and without load alternate,
+since other processes on the same cores move a percentile more than the API does.
 """
 
 from __future__ import annotations
@@ -41,40 +41,40 @@ from tests.e2e.agreement import (  # noqa: E402
 )
 
 BOUND = 5.0
-"""Milliseconds by which the load may move the 99th percentile of the time between launches."""
+"""Most milliseconds by which load may move the 99th percentile of the time between launches."""
 
 FAULT_SECONDS = 20.0
-"""After a device's failure, for which the other one is looked at."""
+"""After a failure of one device, the launches of the other one are examined for this time."""
 
 PAUSE = 1000.0
-"""Milliseconds between two launches from which on a device has paused."""
+"""Milliseconds between two launches that count as a pause."""
 
 REAL_HASHES = 4000
-"""That a share costs where a real device is there."""
+"""Hashes per share if a real device mines."""
 
 
 @dataclass
 class Watched:
-    """What those who watched a run saw."""
+    """Observations during a run."""
 
     polls: int = 0
     statuses: int = 0
     entries: int = 0
     fell: list[str] = field(default_factory=list)
-    """Counts that were smaller than before."""
+    """Counters that decreased."""
     states: dict[str, Counter[str]] = field(default_factory=dict)
     memory: list[int] = field(default_factory=list)
     """Bytes, once a minute."""
 
 
 async def _poll(session: aiohttp.ClientSession, miner: Miner, watched: Watched) -> None:
-    """Read every view each second."""
+    """Read every view once per second."""
     before: dict[tuple[str, str, str], float] = {}
     while True:
         next_at = monotonic() + 1.0
         for fact in await read_all(session, miner.ports, miner.folder / "ledger.sqlite"):
             key = (fact.view, fact.of, fact.what)
-            # What has no verdict yet is of no known outcome, and gets one.
+            # Shares without a verdict get one later, so this count may fall.
             if fact.value < before.get(key, 0.0) and fact.what != "without a known outcome":
                 watched.fell.append(" ".join(key))
             before[key] = fact.value
@@ -85,7 +85,7 @@ async def _poll(session: aiohttp.ClientSession, miner: Miner, watched: Watched) 
 
 
 async def _listen(session: aiohttp.ClientSession, miner: Miner, watched: Watched) -> None:
-    """Hold a stream of events open, as a browser does."""
+    """Keep an event stream open, as a browser does."""
     timeout = aiohttp.ClientTimeout(total=None, sock_read=10.0)
     async with session.get(miner.ports.url("/api/v1/stream"), timeout=timeout) as stream:
         async for line in stream.content:
@@ -94,7 +94,7 @@ async def _listen(session: aiohttp.ClientSession, miner: Miner, watched: Watched
 
 
 async def _show(session: aiohttp.ClientSession, miner: Miner, watched: Watched) -> None:
-    """Fetch what the dashboard does, once a second."""
+    """Fetch the pages and data of the dashboard once per second."""
     paths = ("/", "/api/v1/history?step=10", "/api/v1/events?limit=100", "/api/v1/shares?limit=50")
     while True:
         for path in paths:
@@ -107,11 +107,11 @@ async def _show(session: aiohttp.ClientSession, miner: Miner, watched: Watched) 
 
 
 async def soak(minutes: float, folder: Path) -> dict[str, Any]:
-    """Mine with every view open; return what was seen, and whether all agreed at the end."""
+    """Mine with every view open; return the observations and the disagreements at the end."""
     seconds = 60 * minutes
     try:
         real = bool(find_devices("opencl")[0])
-    except Exception as error:  # noqa: BLE001 - whatever is in the way, there is another device
+    except Exception as error:  # noqa: BLE001 - any failure: use the fake device
         print(f"no OpenCL device: {error}")
         real = False
     watched = Watched()
@@ -179,7 +179,7 @@ def _text(path: Path) -> str:
 
 
 def _print(document: dict[str, Any]) -> bool:
-    """Print what matters; return whether all held."""
+    """Print the results; return whether every bound holds."""
     good = True
     if whole := document.get("soak"):
         apart, fell = whole["disagreements"], whole["watched"]["fell"]
@@ -187,12 +187,12 @@ def _print(document: dict[str, Any]) -> bool:
             f"{whole['minutes']:g} minutes, {whole['facts']} facts of {len(whole['views'])} views"
         )
         print("  " + ("; ".join(apart) or "all agree with the ledger"))
-        print(f"  polls {whole['watched']['polls']}, counts that fell: {len(fell)}")
+        print(f"  polls {whole['watched']['polls']}, counters that decreased: {len(fell)}")
         most = whole["steady_gaps_ms"]["most"]
         after = max(each["most"] for each in whole["steady_gaps_after_faults_ms"])
         print(
-            f"  the steady device: at most {most:.0f} ms between launches, "
-            f"{after:.0f} ms after the other's faults"
+            f"  steady device: at most {most:.0f} ms between launches, "
+            f"{after:.0f} ms after faults of the other device"
         )
         states = [doing.partition(":")[0] for doing in whole["devices_at_the_end"].values()]
         print(f"  states at the end: {', '.join(states)}")
@@ -208,7 +208,7 @@ def _print(document: dict[str, Any]) -> bool:
             )
         moved, shares = heavy["difference_ms"], heavy["shares"]
         word = "within" if moved <= BOUND else "above"
-        print(f"  the 99th percentile moves by {moved:.2f} ms, {word} the bound of {BOUND:g} ms")
+        print(f"  99th percentile moves by {moved:.2f} ms, {word} the bound of {BOUND:g} ms")
         lost = shares["claimed"] - shares["accepted"]
         print(f"  {shares['claimed']} hits of the device, {lost} of them not accepted")
         good = good and moved <= BOUND and lost == 0
@@ -216,12 +216,14 @@ def _print(document: dict[str, Any]) -> bool:
 
 
 def main() -> None:
-    """Run both parts, print, and write what --json asks for."""
+    """Run both parts and print; write the figures to the file that --json names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; 0: leave it out")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of a phase; 0: no load part")
-    parser.add_argument("--rounds", type=int, default=2, help="without and with load")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak; 0: skip it")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="per phase; 0: skip the load test"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="of phases without and with load")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     asked = parser.parse_args()
     document: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
@@ -232,7 +234,7 @@ def main() -> None:
             document["load"] = asyncio.run(load(asked.seconds, asked.rounds, Path(folder)))
     good = _print(document)
     if asked.json:
-        # A part that was left out keeps what an earlier run wrote.
+        # A skipped part keeps the figures of an earlier run.
         if asked.json.exists():
             document = json.loads(asked.json.read_text(encoding="utf-8")) | document
         measured = [*(CHECKOUT / "miner").rglob("*.py")]

@@ -73,7 +73,7 @@ def test_a_part_that_fails_is_named_and_its_report_is_kept(tmp_path: Path) -> No
 def test_the_first_failure_ends_a_part(tmp_path: Path) -> None:
     done = run("bash", SCRIPT, "4", PYTHON=sys.executable, DEVICE="no:1", RESULTS=str(tmp_path))
     assert done.returncode == 1
-    assert "parts that did not hold: 4" in done.stdout
+    assert "failed parts: 4" in done.stdout
     assert done.stdout.count("$ ") == 1, "the other heights are not measured any more"
 
 
