@@ -32,8 +32,7 @@ from miner.devices.registry import find_devices  # noqa: E402
 from miner.engine.proof import prove_dataset, prove_kernel  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.epoch import Epoch, FixedSizes  # noqa: E402
-from miner.progpow.hashing import Hasher, Light  # noqa: E402
-from miner.progpow.light import dataset_nodes  # noqa: E402
+from miner.progpow.hashing import Light  # noqa: E402
 from miner.progpow.variant import Variant  # noqa: E402
 from miner.verify import Verifier  # noqa: E402
 from miner.work import Job, NonceRange, NonceSpace  # noqa: E402
@@ -87,16 +86,10 @@ def prepare(device: Device, variant: Variant, light: Light, shape: str, height: 
     period = variant.period_at(height)
     source = search_source(variant, period, light.epoch, device.dialect, device.shape)
     job = Job(0, "benchmark", variant, HEADER, height, light.epoch, 2**192 - 1, NonceSpace())
-    hasher = Hasher.of(variant, period, light)
-
-    def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
-        digest = hasher.hash(job.header_hash, nonce)
-        return digest.mix_hash, digest.final_hash
-
     begun = perf_counter()
     kernel = device.load(device.build(source))
     spent = perf_counter() - begun
-    prove_kernel(device, kernel, job, hash_of, Random(0))
+    prove_kernel(device, kernel, job, Verifier(), Random(0))
     made = Contender(shape, height, job, kernel, spent, device.round_up(512), [])
     while (rate := made.launch(device)[0]) * LAUNCH_SECONDS > made.count * 2:
         made.count = device.round_up(made.count * 4)
@@ -142,7 +135,7 @@ def measure_dataset(device: Device, epoch: Epoch, light: Light, shape: str) -> d
     for _ in steps:
         pass
     spent, busy = perf_counter() - built, process_time() - busy
-    prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
+    prove_dataset(device, epoch, light.cache, Verifier(), Random(0))
     return {
         "nodes_per_second": epoch.nodes / spent,
         "nodes_per_cpu_second": epoch.nodes / busy,

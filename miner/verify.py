@@ -1,4 +1,4 @@
-"""Light caches kept in memory and on disk, from which candidates and shares are proved."""
+"""Hashes on the CPU, and the light caches that they need."""
 
 from __future__ import annotations
 
@@ -6,71 +6,100 @@ import hashlib
 import os
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from miner.catalog import find_variant, variants
 from miner.errors import BadValue, BadVariant
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
-from miner.progpow.light import build_light_cache, light_cache
+from miner.progpow.light import build_light_cache, dataset_nodes, light_cache
 from miner.progpow.variant import Variant
 from miner.resources import cache_directory
+from miner.work import Job
 
 KEPT_IN_MEMORY = 2
 """Light caches: the current epoch's and one neighbour's."""
 
 KEPT_ON_DISK = 4
-"""Light caches, up to about 160 MiB each; the least recently used one goes first."""
+"""Light caches, up to about 160 MiB each; the least recently used is deleted first."""
 
-Progress = Callable[[Epoch, float, float, bool], None]
-"""Told epoch, share done (0 to 1; 1 once, when ready), seconds so far, and whether it was on
-disk; called in the thread that builds."""
+KEPT_HASHERS = 8
 
 
 class Interrupted(Exception):
-    """The caller of `Verifier.light` asked for a stop in the middle."""
+    """A light cache was not built because its watcher asked to stop."""
+
+
+class LightCacheWatcher(Protocol):
+    """Follows the loading or building of a light cache, in the thread that does it."""
+
+    def should_stop(self) -> bool:
+        """Whether the light cache is no longer needed."""
+
+    def on_progress(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
+        """Receive progress: `done` from 0 to 1 (1 once, when ready) after `seconds`."""
+
+
+class _Unwatched:
+    def should_stop(self) -> bool:
+        return False
+
+    def on_progress(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
+        pass
 
 
 class Verifier:
-    """Proves nonces on the CPU. Any thread may call it; a light cache is built once, by the
-    first who asks, while the others wait."""
+    """Hashes nonces on the CPU; any thread may call it.
 
-    def __init__(self, progress: Progress | None = None, *, disk: bool = True) -> None:
-        self.progress: Progress = progress or (lambda *_: None)
+    A light cache is built once, by the first thread that needs it, while the others wait.
+    """
+
+    def __init__(self, *, disk: bool = True) -> None:
         self._disk = disk
-        self._kept: OrderedDict[Epoch, Light] = OrderedDict()
-        self._hashers: OrderedDict[tuple[str, int, Epoch], Hasher] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lights: LRUCache[Epoch, Light] = LRUCache(KEPT_IN_MEMORY)
+        self._hashers: LRUCache[tuple[str, int, Epoch], Hasher] = LRUCache(KEPT_HASHERS)
+        self._lock = threading.Lock()
         self._building = threading.Lock()
 
-    def light(self, epoch: Epoch, should_stop: Callable[[], bool] = lambda: False) -> Light:
-        """Return the light cache of `epoch`; takes seconds where it must be built. Raises
-        `Interrupted` soon (under half a second) after `should_stop()` became true."""
+    def light(self, epoch: Epoch, watcher: LightCacheWatcher | None = None) -> Light:
+        """Return the light cache of `epoch`; building it takes seconds.
+
+        Raises `Interrupted` within half a second after `watcher.should_stop()` becomes true.
+        """
+        watcher = watcher or _Unwatched()
         with self._lock:
-            if kept := self._kept.get(epoch):
-                self._kept.move_to_end(epoch)
+            if (kept := self._lights.get(epoch)) is not None:
                 return kept
         while not self._building.acquire(timeout=0.1):
-            if should_stop():
+            if watcher.should_stop():
                 raise Interrupted
         try:
             with self._lock:
-                if kept := self._kept.get(epoch):
+                if (kept := self._lights.get(epoch)) is not None:
                     return kept
-            light = self._load_or_build(epoch, should_stop)
+            light = self._load_or_build(epoch, watcher)
             with self._lock:
-                self._kept[epoch] = light
-                while len(self._kept) > KEPT_IN_MEMORY:
-                    self._kept.popitem(last=False)
+                self._lights[epoch] = light
             return light
         finally:
             self._building.release()
+
+    def light_cache(self, epoch: Epoch, watcher: LightCacheWatcher) -> NDArray[np.uint32]:
+        """Return the light cache of `epoch`, shape (light_items, 16); raises as `light` does."""
+        return self.light(epoch, watcher).cache
+
+    def dataset_nodes(
+        self, epoch: Epoch, light: NDArray[np.uint32], first: int, count: int
+    ) -> NDArray[np.uint32]:
+        """Return `count` dataset nodes (64-byte items) from `first`, shape (count, 16)."""
+        return dataset_nodes(epoch, light, first, count)
 
     def hasher(self, variant: Variant, height: int, epoch: Epoch) -> Hasher:
         """Return the hasher of `variant` at `height` on `epoch`."""
@@ -78,11 +107,10 @@ class Verifier:
         light = self.light(epoch)
         with self._lock:
             kept = self._hashers.get(key)
+            # A user's own variant may have the name of a shipped one.
             if kept is None or kept.light is not light or kept.variant != variant:
                 kept = Hasher.of(variant, key[1], light)
                 self._hashers[key] = kept
-                while len(self._hashers) > 8:
-                    self._hashers.popitem(last=False)
         return kept
 
     def hash(
@@ -93,23 +121,27 @@ class Verifier:
             raise BadValue("header_hash", f"needs 32 bytes, has {len(header_hash)}")
         return self.hasher(variant, height, epoch).hash(header_hash, nonce)
 
-    def _load_or_build(self, epoch: Epoch, should_stop: Callable[[], bool]) -> Light:
+    def digest(self, job: Job, nonce: int) -> Digest:
+        """Return the digest of `nonce` for `job`."""
+        return self.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
+
+    def _load_or_build(self, epoch: Epoch, watcher: LightCacheWatcher) -> Light:
         begun = time.monotonic()
         cache = load_light_cache(epoch) if self._disk else None
         if cache is not None:
             light = Light.of(epoch, cache)
-            self.progress(epoch, 1.0, time.monotonic() - begun, True)
+            watcher.on_progress(epoch, 1.0, time.monotonic() - begun, True)
             return light
         cache = np.empty((epoch.light_items, 16), np.uint32)
         for done in build_light_cache(epoch, cache):
-            if should_stop():
+            if watcher.should_stop():
                 raise Interrupted
             if done < 1.0:
-                self.progress(epoch, done, time.monotonic() - begun, False)
+                watcher.on_progress(epoch, done, time.monotonic() - begun, False)
         light = Light.of(epoch, cache)
         if self._disk:
             store_light_cache(epoch, cache)
-        self.progress(epoch, 1.0, time.monotonic() - begun, False)
+        watcher.on_progress(epoch, 1.0, time.monotonic() - begun, False)
         return light
 
 

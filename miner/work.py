@@ -69,6 +69,10 @@ class NonceRange:
     count: int
 
 
+SearchKey = tuple[int, bytes, int, NonceSpace]
+"""Session, header hash, height and nonces of a search."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a pool asks for now. `header_hash` is 32 bytes in display order, targets are numbers
@@ -104,7 +108,7 @@ class Job:
         return self.variant.period_at(self.height)
 
     @property
-    def search_key(self) -> tuple[int, bytes, int, NonceSpace]:
+    def search_key(self) -> SearchKey:
         """Equal for a re-announced header: the same nonces give the same hashes, so the search
         goes on where it was, under the newest id and target."""
         return (self.session, self.header_hash, self.height, self.nonces)

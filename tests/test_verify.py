@@ -30,13 +30,19 @@ EPOCH = TOY.epoch_at(0)
 Report = tuple[Epoch, float, float, bool]
 
 
-class Told:
-    """A progress that keeps what it was told."""
+class Watcher:
+    """Keeps the progress reports; asks for a stop after `stop_after` questions."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop_after: int | None = None) -> None:
         self.reports: list[Report] = []
+        self.stop_after = stop_after
+        self.asked = 0
 
-    def __call__(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
+    def should_stop(self) -> bool:
+        self.asked += 1
+        return self.stop_after is not None and self.asked > self.stop_after
+
+    def on_progress(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
         self.reports.append((epoch, done, seconds, from_disk))
 
     @property
@@ -64,11 +70,13 @@ def test_a_known_answer() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])
-def test_a_header_that_is_not_32_bytes_is_named_before_anything_is_built(length: int) -> None:
-    told = Told()
+def test_a_header_that_is_not_32_bytes_is_reported_before_anything_is_built(
+    length: int, cache: Path
+) -> None:
+    verifier = Verifier()
     with pytest.raises(BadValue, match=rf"^header_hash: needs 32 bytes, has {length}$"):
-        Verifier(told).hash(TOY, 0, EPOCH, bytes(length), 0)
-    assert told.reports == []
+        verifier.hash(TOY, 0, EPOCH, bytes(length), 0)
+    assert not (cache / "light").exists()
 
 
 def test_a_height_below_0_is_named() -> None:
@@ -77,17 +85,17 @@ def test_a_height_below_0_is_named() -> None:
 
 
 def test_many_threads_build_a_light_cache_once() -> None:
-    told = Told()
-    verifier = Verifier(told)
+    watcher = Watcher()
+    verifier = Verifier()
     together = threading.Barrier(8)
 
     def ask(_: int) -> int:
         together.wait()
-        return id(verifier.light(EPOCH))
+        return id(verifier.light(EPOCH, watcher))
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(ask, range(8)))) == 1
-    assert told.ready == [False]
+    assert watcher.ready == [False]
 
 
 def test_many_threads_hash_alike() -> None:
@@ -103,21 +111,21 @@ def test_many_threads_hash_alike() -> None:
 
 
 def test_the_second_verifier_finds_it_on_disk(cache: Path) -> None:
-    told = Told()
-    first = Verifier(told).light(EPOCH)
-    second = Verifier(told).light(EPOCH)
-    assert told.ready == [False, True]
+    watcher = Watcher()
+    first = Verifier().light(EPOCH, watcher)
+    second = Verifier().light(EPOCH, watcher)
+    assert watcher.ready == [False, True]
     np.testing.assert_array_equal(first.cache, second.cache)
     np.testing.assert_array_equal(first.l1, second.l1)
     assert [p.name for p in (cache / "light").glob("*.npy")] == ["0-509.npy"]
 
 
 def test_variants_that_share_a_light_cache_share_the_file() -> None:
-    told = Told()
-    verifier = Verifier(told)
-    verifier.light(EPOCH)
-    verifier.light(Epoch(7, 0, 509, 16381, 256))
-    assert told.ready == [False, True]
+    watcher = Watcher()
+    verifier = Verifier()
+    verifier.light(EPOCH, watcher)
+    verifier.light(Epoch(7, 0, 509, 16381, 256), watcher)
+    assert watcher.ready == [False, True]
 
 
 def test_without_disk_nothing_is_written(cache: Path) -> None:
@@ -137,28 +145,28 @@ def test_without_disk_nothing_is_written(cache: Path) -> None:
     ids=["one bit", "cut", "empty", "other file", "zeros"],
 )
 def test_a_damaged_file_is_built_anew(damage, cache: Path) -> None:  # type: ignore[no-untyped-def]
-    told = Told()
-    good = Verifier(told).light(EPOCH)
+    watcher = Watcher()
+    good = Verifier().light(EPOCH, watcher)
     path = cache / "light" / "0-509.npy"
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    again = Verifier(told).light(EPOCH)
-    assert told.ready == [False, False]
+    again = Verifier().light(EPOCH, watcher)
+    assert watcher.ready == [False, False]
     np.testing.assert_array_equal(good.cache, again.cache)
     assert path.read_bytes() == whole
-    assert Verifier(told).light(EPOCH)
-    assert told.ready == [False, False, True]
+    assert Verifier().light(EPOCH, watcher)
+    assert watcher.ready == [False, False, True]
 
 
 def test_a_missing_or_wrong_checksum_is_damage(cache: Path) -> None:
-    told = Told()
-    Verifier(told).light(EPOCH)
+    watcher = Watcher()
+    Verifier().light(EPOCH, watcher)
     checksum = cache / "light" / "0-509.sum"
     checksum.write_bytes(bytes(32))
-    Verifier(told).light(EPOCH)
+    Verifier().light(EPOCH, watcher)
     checksum.unlink()
-    Verifier(told).light(EPOCH)
-    assert told.ready == [False, False, False]
+    Verifier().light(EPOCH, watcher)
+    assert watcher.ready == [False, False, False]
 
 
 def test_a_file_of_another_shape_is_damage() -> None:
@@ -174,12 +182,12 @@ def test_where_nothing_can_be_written_it_works_from_memory(
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(blocked / "cache"))
-    told = Told()
-    verifier = Verifier(told)
+    watcher = Watcher()
+    verifier = Verifier()
+    assert verifier.light(EPOCH, watcher) is verifier.light(EPOCH, watcher)
+    assert watcher.ready == [False]
     digest = verifier.hash(TOY, 0, EPOCH, ANSWER.header_hash, ANSWER.nonce)
     assert digest.final_hash == ANSWER.final_hash
-    assert verifier.light(EPOCH) is verifier.light(EPOCH)
-    assert told.ready == [False]
 
 
 def test_the_disk_keeps_the_last_used(cache: Path) -> None:
@@ -197,12 +205,12 @@ def test_the_disk_keeps_the_last_used(cache: Path) -> None:
 
 
 def test_memory_keeps_two() -> None:
-    told = Told()
-    verifier = Verifier(told, disk=False)
+    watcher = Watcher()
+    verifier = Verifier(disk=False)
     first, second, third = (numbered(n) for n in (503, 509, 521))
     for epoch in (first, second, first, third, first, second):
-        verifier.light(epoch)
-    assert [report[0].light_items for report in told.reports if report[1] == 1.0] == [
+        verifier.light(epoch, watcher)
+    assert [report[0].light_items for report in watcher.reports if report[1] == 1.0] == [
         503,
         509,
         521,
@@ -212,19 +220,12 @@ def test_memory_keeps_two() -> None:
 
 def test_a_stop_in_the_middle_leaves_nothing_behind(cache: Path) -> None:
     large = numbered(400_009)
-    told = Told()
-    verifier = Verifier(told)
-    asked = 0
-
-    def after_three() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > 3
-
+    watcher = Watcher(stop_after=3)
+    verifier = Verifier()
     with pytest.raises(Interrupted):
-        verifier.light(large, after_three)
-    assert told.ready == []
-    assert len(told.reports) == 3
+        verifier.light(large, watcher)
+    assert watcher.ready == []
+    assert len(watcher.reports) == 3
     assert not list(cache.glob("light/*"))
     assert verifier.light(EPOCH), "the next one is not blocked"
 
@@ -233,24 +234,25 @@ def test_a_stop_while_another_thread_builds() -> None:
     large = numbered(400_009)
     building, let_go = threading.Event(), threading.Event()
 
-    def hold(*_: object) -> None:
-        building.set()
-        let_go.wait(30)
+    class Blocking(Watcher):
+        def on_progress(self, *_: object) -> None:
+            building.set()
+            let_go.wait(30)
 
-    verifier = Verifier(hold)
+    verifier = Verifier()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(verifier.light, large)
+        first = pool.submit(verifier.light, large, Blocking())
         assert building.wait(30)
         with pytest.raises(Interrupted):
-            verifier.light(EPOCH, lambda: True)
+            verifier.light(EPOCH, Watcher(stop_after=0))
         let_go.set()
         assert first.result(30).epoch == large
 
 
 def test_the_share_done_grows_and_ends_with_1_once() -> None:
-    told = Told()
-    Verifier(told).light(numbered(400_009))
-    shares = [done for _, done, _, _ in told.reports]
+    watcher = Watcher()
+    Verifier().light(numbered(400_009), watcher)
+    shares = [done for _, done, _, _ in watcher.reports]
     assert shares == sorted(shares)
     assert shares.count(1.0) == 1
     assert shares[-1] == 1.0

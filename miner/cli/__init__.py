@@ -124,7 +124,7 @@ def _told(error: MinerError) -> int:
 
 def _something_runs_on() -> bool:
     threads = sys.modules.get("miner.engine.threads")  # where it was not loaded, nothing does
-    return threads is not None and threads.WorkPool.abandoned()
+    return threads is not None and threads.work_left()
 
 
 def _first(group: BaseExceptionGroup[MinerError]) -> MinerError:

@@ -1,22 +1,23 @@
-"""All devices as one: jobs in, proved solutions out."""
+"""All devices of a run: jobs in, proved solutions out."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from random import Random
+from typing import Protocol
 
 from miner.clock import Clock
-from miner.devices.device import Device, DeviceInfo
 from miner.devices.selection import Tuning
 from miner.engine.job_slot import NonceAllocator
 from miner.engine.programs import Programs
-from miner.engine.proof import HashOf, NodeOf
+from miner.engine.proof import Prover
 from miner.engine.retry_policy import RetryPolicy
-from miner.engine.threads import Running, Threads, WorkPool
-from miner.engine.worker import LightOf, Tools, Worker
+from miner.engine.shutdown_deadline import ShutdownDeadline
+from miner.engine.staleness import Staleness
+from miner.engine.threads import RunningThread, Threads, WorkPool
+from miner.engine.worker import OpenableDevice, Shared, Worker
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.telemetry import (
     CandidateRefuted,
@@ -29,128 +30,90 @@ from miner.telemetry import (
 )
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
 
-GRACE_SECONDS = 2.0
-"""How long after a clean job of a greater height older work is still sent."""
-
-
-class LatePolicy:
-    """Knows the newest job; only heights of one session are compared."""
-
-    def __init__(self) -> None:
-        self._newest: Job | None = None
-        self._clean: Job | None = None
-        self._clean_since = 0.0
-
-    def newest(self, job: Job | None, now: float) -> None:
-        """Note that `job` became the newest at clock second `now`; None: there is no pool."""
-        self._newest = job
-        if job is None or not job.clean:
-            return
-        known = self._clean
-        if known is None or (known.session, known.height) != (job.session, job.height):
-            self._clean_since = now
-        self._clean = job
-
-    def sends(self, job: Job, now: float) -> bool:
-        """Whether a solution of `job` is still worth sending at clock second `now`.
-
-        Without a newest job, or when that belongs to another session, the answer is yes: the
-        pool's client decides.
-        """
-        newest, clean = self._newest, self._clean
-        if newest is None or newest.session != job.session or job.height >= newest.height:
-            return True
-        if clean is None or clean.session != job.session or job.height >= clean.height:
-            return True
-        return now - self._clean_since <= GRACE_SECONDS
-
-
 WATCH_SECONDS = 1.0
-"""Between two looks for hung devices."""
+"""Interval between two checks for hung devices."""
 
-STILL_SECONDS = 5.0
-"""A look that comes later by more than this was held up with all else, as by Ctrl-Z or by a
-machine that was put to sleep: no driver could have come back meanwhile."""
+SUSPENDED_SECONDS = 5.0
+"""A check delayed by more than this means that the whole process was suspended (Ctrl-Z, sleep);
+that time does not count against the drivers."""
 
-Submit = Callable[[Solution], Awaitable[None] | None]
+
+class ShareSink(Protocol):
+    """Takes proved solutions; called on the event loop."""
+
+    async def submit(self, solution: Solution) -> None:
+        """Send `solution` to the pool; its verdict follows."""
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        """Receive the verdict on a solution that was too late to be sent."""
 
 
 class Engine:
-    """Runs every given device in a thread of its own; used on one event loop.
+    """Runs each device in its own thread; used on one event loop.
 
-    `submit` is given each proved solution, `on_verdict` those that come too late to be sent;
-    `on_ending` is called as soon as the run begins to end, and maybe again.
+    A job passes through `work_on` to the devices, a candidate through `claim` to the CPU, and
+    the solution to `ShareSink.submit`. `deadline` begins when the run starts to end.
     """
 
     def __init__(
         self,
-        devices: Sequence[tuple[DeviceInfo, Callable[[], Device]]],
+        devices: Sequence[OpenableDevice],
         *,
         programs: Programs,
-        light_of: LightOf,
-        node_of: NodeOf,
-        hash_of: HashOf,
-        submit: Submit,
-        on_verdict: Callable[[Verdict], None],
+        prover: Prover,
+        sink: ShareSink,
         emit: Emit,
         clock: Clock,
         random: Random,
-        limits: RetryPolicy | None = None,
+        deadline: ShutdownDeadline | None = None,
+        retry: RetryPolicy | None = None,
         tunings: Mapping[str, Tuning] | None = None,
         park_hung: bool = False,
-        on_ending: Callable[[], None] = lambda: None,
     ) -> None:
-        self._park_hung = park_hung
-        self._pauses: dict[str, dict[str, str]] = {info.name: {} for info, _ in devices}
-        self._hung: dict[str, str] = {}
-        self._mistakes: list[BaseException] = []
-        self._gone: set[str] = set()
-        self._threads: Threads | None = None
-        tuned = tunings or {}
-        self._hash_of = hash_of
-        self._submit = submit
-        self._on_verdict = on_verdict
-        self._on_ending = on_ending
+        self._prover = prover
+        self._sink = sink
         self._emit = emit
         self._clock = clock
-        self._limits = limits or RetryPolicy()
-        self._late = LatePolicy()
+        self._deadline = deadline or ShutdownDeadline(clock)
+        self._retry = retry or RetryPolicy()
+        self._park_hung = park_hung
+        self._staleness = Staleness()
         self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue()
+        self._pauses: dict[str, dict[str, str]] = {one.info.name: {} for one in devices}
+        """For each device the reasons of its pauses, by source."""
+        self._hung: dict[str, str] = {}
+        self._ended: set[str] = set()
+        self._errors: list[BaseException] = []
+        """Unexpected errors of the devices' threads."""
+        self._threads: Threads | None = None
         self._ending = asyncio.Event()
-        self._stop_asked = False
-        tools = Tools(
-            programs=programs,
-            nonces=NonceAllocator(len(devices), random),
-            light_of=light_of,
-            node_of=node_of,
-            hash_of=hash_of,
-            report=self._report,
-            clock=clock,
-            limits=self._limits,
+        self._stop_requested = False
+        shared = Shared(
+            programs, NonceAllocator(len(devices), random), prover, self, clock, self._retry
         )
+        tunings = tunings or {}
         self._workers = {
-            info.name: Worker(
-                index, info, opener, tools, Random(random.getrandbits(64)), tuned.get(info.name)
+            one.info.name: Worker(
+                index, one, shared, Random(random.getrandbits(64)), tunings.get(one.info.name)
             )
-            for index, (info, opener) in enumerate(devices)
+            for index, one in enumerate(devices)
         }
 
     def work_on(self, job: Job | None) -> None:
-        """Have all devices work on `job`; None: there is no pool, so they rest."""
-        self._late.newest(job, self._clock.now())
+        """Have all devices work on `job`; None: no pool is connected, so they rest."""
+        self._staleness.update(job, self._clock.now())
         for worker in self._workers.values():
             worker.work_on(job)
 
     def pause(self, name: str, source: str, reason: str) -> None:
-        """Have the device `name` left alone until `resume` with the same `source`; there may be
-        several at a time. Raises `KeyError` for an unknown device."""
+        """Pause the device `name` until `resume` with the same `source`; several sources may
+        pause one device. Raises `KeyError` for an unknown device."""
         before = self._paused(name)
         self._pauses[name][source] = reason
         self._pauses_changed(name, before)
 
     def resume(self, name: str, source: str) -> None:
-        """Take back the pause of `source`, where there is one. Raises `KeyError` for an unknown
-        device."""
+        """Remove the pause of `source`, if any. Raises `KeyError` for an unknown device."""
         before = self._paused(name)
         self._pauses[name].pop(source, None)
         self._pauses_changed(name, before)
@@ -164,51 +127,12 @@ class Engine:
             self._workers[name].pause(after is not None)
             self._emit(DevicePaused(name, after))
 
-    async def keep_watch(self) -> None:
-        """Look for driver calls that do not come back, until cancelled."""
-        while True:
-            begun = self._clock.now()
-            await self._clock.sleep(WATCH_SECONDS)
-            late = self._clock.now() - begun - WATCH_SECONDS
-            if late > STILL_SECONDS:
-                for worker in self._workers.values():
-                    worker.pulse.stood_still(late)
-            self.look_for_hangs()
-
-    def look_for_hangs(self) -> None:
-        """Give up each device whose driver is overdue: it is not used again, and either the run
-        ends or, where hung devices are parked, the others go on."""
-        for name, worker in self._workers.items():
-            if name in self._hung or name in self._gone:
-                continue
-            if (reason := worker.pulse.overdue()) is not None:
-                worker.stop()
-                if self._threads is not None:
-                    self._threads.forsake(name)
-                self._give_up(name, reason)
-
-    def _give_up(self, name: str, reason: str) -> None:
-        self._hung[name] = reason
-        self._emit(DeviceHanging(name, reason))
-        self._lose(name)
-        if not self._park_hung:
-            self._end()
-
-    def stop(self) -> None:
-        """Have `run` return once what was found is proved and handed on."""
-        self._stop_asked = True
-        self._end()
-
-    def _end(self) -> None:
-        self._on_ending()
-        self._ending.set()
-
     async def run(self) -> None:
         """Work until `stop`.
 
-        Raises `NoUsableDevice` when every device is parked, `DeviceHung` when a driver call did
-        not come back, and what a device's thread raised by mistake; before that, everything
-        found is proved and handed on.
+        Raises `NoUsableDevice` when every device is given up, `DeviceHung` when a driver call did
+        not return, and any unexpected error of a device's thread; before that, all candidates are
+        proved and submitted.
         """
         if not self._workers:
             raise NoUsableDevice("no device was given to mine on")
@@ -220,10 +144,19 @@ class Engine:
                     threads = await self._mine()
                 finally:
                     self._candidates.put_nowait(None)
-        self._raise_what_went_wrong(threads)
+        self._raise_first_problem(threads)
+
+    def stop(self) -> None:
+        """Have `run` return once all candidates are proved and submitted."""
+        self._stop_requested = True
+        self._end()
+
+    def _end(self) -> None:
+        self._deadline.begin()
+        self._ending.set()
 
     async def _mine(self) -> Threads:
-        async with Threads(self._limits.stop, self._on_thread_end) as threads:
+        async with Threads(self._retry.stop, self._on_thread_end) as threads:
             self._threads = threads
             for worker in self._workers.values():
                 threads.start(worker.info.name, worker.run, worker.stop)
@@ -233,47 +166,80 @@ class Engine:
                 self._end()
         return threads
 
-    def _on_thread_end(self, thread: Running) -> None:
+    def _on_thread_end(self, thread: RunningThread) -> None:
         name, error = thread.name, thread.error
         if name in self._hung:
-            return  # how it comes back, in the end, is of no matter
+            return  # already given up; how its thread ends does not matter
         if isinstance(error, DeviceHung):
-            self._give_up(name, str(error).removeprefix(f"{name}: "))
+            self._give_up_hung(name, str(error).removeprefix(f"{name}: "))
             return
         if error is not None:
-            self._mistakes.append(error)
+            self._errors.append(error)
             self._end()
-        self._lose(name)
+        self._device_ended(name)
 
-    def _lose(self, name: str) -> None:
-        self._gone.add(name)
-        if len(self._gone) == len(self._workers):
+    def _device_ended(self, name: str) -> None:
+        self._ended.add(name)
+        if len(self._ended) == len(self._workers):
             self._end()
 
-    def _raise_what_went_wrong(self, threads: Threads) -> None:
-        if self._mistakes:
-            raise self._mistakes[0]
+    def _raise_first_problem(self, threads: Threads) -> None:
+        if self._errors:
+            raise self._errors[0]
         if self._hung:
             raise DeviceHung("; ".join(f"{n}: {reason}" for n, reason in self._hung.items()))
         if threads.left:
             names = ", ".join(threads.left)
             raise DeviceHung(
-                f"{names}: a driver call did not come back within {self._limits.stop:g} s"
+                f"{names}: a driver call did not come back within {self._retry.stop:g} s"
             )
-        if not self._stop_asked:
-            reasons = "; ".join(str(worker.parked) for worker in self._workers.values())
+        if not self._stop_requested:
+            reasons = "; ".join(str(worker.given_up) for worker in self._workers.values())
             raise NoUsableDevice(f"no device is left to mine on: {reasons}")
 
-    def _report(self, item: Event | Candidate) -> None:
-        """Carry an item from a device's thread to the loop."""
-        with suppress(RuntimeError):  # the loop is closed: a hung thread came back too late
-            self._loop.call_soon_threadsafe(self._take, item)
+    # Hung devices
 
-    def _take(self, item: Event | Candidate) -> None:
-        if isinstance(item, Candidate):
-            self._candidates.put_nowait(item)
-        else:
-            self._emit(item)
+    async def watch_for_hangs(self) -> None:
+        """Check for driver calls that do not return, until cancelled."""
+        while True:
+            begun = self._clock.now()
+            await self._clock.sleep(WATCH_SECONDS)
+            delay = self._clock.now() - begun - WATCH_SECONDS
+            if delay > SUSPENDED_SECONDS:
+                for worker in self._workers.values():
+                    worker.watchdog.discount(delay)
+            self.check_for_hangs()
+
+    def check_for_hangs(self) -> None:
+        """Give up each device with an overdue driver call; the run ends, unless hung devices are
+        parked and others remain."""
+        for name, worker in self._workers.items():
+            if name in self._hung or name in self._ended:
+                continue
+            if (reason := worker.watchdog.overdue()) is not None:
+                worker.stop()
+                if self._threads is not None:
+                    self._threads.abandon(name)
+                self._give_up_hung(name, reason)
+
+    def _give_up_hung(self, name: str, reason: str) -> None:
+        self._hung[name] = reason
+        self._emit(DeviceHanging(name, reason))
+        self._device_ended(name)
+        if not self._park_hung:
+            self._end()
+
+    # From a device's thread to the pool
+
+    def report(self, event: Event) -> None:
+        """Emit `event` on the event loop; any thread may call it."""
+        with suppress(RuntimeError):  # the loop is closed: a hung thread returned too late
+            self._loop.call_soon_threadsafe(self._emit, event)
+
+    def claim(self, candidate: Candidate) -> None:
+        """Queue `candidate` to be proved; any thread may call it."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._candidates.put_nowait, candidate)
 
     async def _prove_all(self, proving: WorkPool) -> None:
         while (candidate := await self._candidates.get()) is not None:
@@ -281,27 +247,27 @@ class Engine:
             if solution is None:
                 continue
             self._emit(ShareFound(solution))
-            if not self._late.sends(solution.job, self._clock.now()):
-                self._on_verdict(Verdict(solution, Outcome.NOT_SENT))
-                continue
-            waiting = self._submit(solution)
-            if inspect.isawaitable(waiting):
-                await waiting
+            if self._staleness.is_stale(solution.job, self._clock.now()):
+                self._sink.on_verdict(Verdict(solution, Outcome.NOT_SENT))
+            else:
+                await self._sink.submit(solution)
 
     async def _prove(self, candidate: Candidate, proving: WorkPool) -> Solution | None:
         job, nonce = candidate.job, candidate.nonce
-        mix_hash, final_hash = await proving.offload(self._hash_of, job, nonce)
-        solution = Solution(job, nonce, candidate.device, candidate.found_at, mix_hash, final_hash)
+        digest = await proving.offload(self._prover.digest, job, nonce)
+        solution = Solution(
+            job, nonce, candidate.device, candidate.found_at, digest.mix_hash, digest.final_hash
+        )
         right = solution.value <= job.target and nonce in job.nonces
         self._workers[candidate.device].judge(right, candidate.found_at)
         if right:
             return solution
-        self._emit(CandidateRefuted(candidate, final_hash))
+        self._emit(CandidateRefuted(candidate, digest.final_hash))
         self._emit(
             DeviceFault(
                 candidate.device,
                 f"nonce {nonce:016x} of job {job.id} was claimed, but hashes to "
-                f"{final_hash.hex()}, above the target {job.target:064x}",
+                f"{digest.final_hash.hex()}, above the target {job.target:064x}",
             )
         )
         return None

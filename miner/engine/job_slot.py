@@ -1,18 +1,22 @@
-"""The job of a device, and the nonces that are left of it."""
+"""The current job of a device, and the nonces left to search for it."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
-from miner.work import Job, NonceRange, NonceSpace
+from cachetools import LRUCache
+
+from miner.work import Job, NonceRange, NonceSpace, SearchKey
 
 
-class Mailbox:
-    """Holds the newest job; any thread may put, look or wait."""
+class JobSlot:
+    """Holds the newest job, pause and stop requests of one device.
+
+    The device's thread reads and waits, other threads write.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -23,22 +27,16 @@ class Mailbox:
 
     @property
     def job(self) -> Job | None:
-        """The newest job; None: the device rests."""
+        """The newest job; None: no pool is connected."""
         return self._job
 
     @property
     def arrived(self) -> float:
-        """Clock seconds at which the newest job came, or could first be worked on."""
+        """Clock seconds at which the newest job arrived, or later became workable."""
         return self._arrived
-
-    def workable(self, now: float) -> None:
-        """Note that until now the newest job could not have been worked on."""
-        with self._changed:
-            self._arrived = max(self._arrived, now)
 
     @property
     def paused(self) -> bool:
-        """The reader is to leave its device alone, whatever the job."""
         return self._paused
 
     @property
@@ -50,25 +48,29 @@ class Mailbox:
             self._job, self._arrived = job, now
             self._changed.notify_all()
 
+    def workable(self, now: float) -> None:
+        """Note that the device could not work on the newest job before clock second `now`."""
+        with self._changed:
+            self._arrived = max(self._arrived, now)
+
     def pause(self, paused: bool) -> None:
-        """Have the reader stop or go on."""
         with self._changed:
             self._paused = paused
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ask the reader to end; it is never taken back."""
+        """Request a stop; this is final."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
-    def poke(self) -> None:
-        """Have everyone who waits look at his condition again."""
+    def wake(self) -> None:
+        """Have every `wait` check its condition again."""
         with self._changed:
             self._changed.notify_all()
 
     def next_job(self) -> Job | None:
-        """Wait for a job, and for the end of a pause, and return it; None: stop."""
+        """Wait until there is a job and no pause, and return the job; None: stop."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._stopping or (self._job is not None and not self._paused)
@@ -76,20 +78,18 @@ class Mailbox:
             return None if self._stopping else self._job
 
     def wait(self, until: Callable[[], bool], seconds: float | None = None) -> None:
-        """Return when `until()` holds, when a stop is asked for, or after `seconds`."""
+        """Return when `until()` is true, a stop is requested, or `seconds` have passed."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or until(), seconds)
 
 
-SearchKey = tuple[int, bytes, int, NonceSpace]
-
 REMEMBERED = 8
-"""Searches whose progress is kept, so that a pool going back and forth repeats nothing."""
+"""Searches whose progress is kept, so that a pool alternating between jobs repeats nothing."""
 
 
 @dataclass(slots=True)
-class _Share:
-    """One device's part of a search: it walks [start, size), then [0, start), then rests."""
+class _Slice:
+    """One device's part of a search: it covers [start, size), then [0, start)."""
 
     first: int
     """Nonce at offset 0."""
@@ -111,52 +111,36 @@ class _Share:
             self.wrapped, self.cursor, self.end = True, 0, self.start
 
 
-@dataclass(slots=True)
-class _Search:
-    shares: dict[int, _Share] = field(default_factory=dict)
-
-
 class NonceAllocator:
-    """Hands out ranges of a job's nonces to `devices` devices; any thread may ask.
+    """Hands out ranges of a job's nonces to `devices` devices; any thread may call it.
 
-    The free part is split by its top bits into a power of two of equal shares. Jobs with an
-    equal `search_key` are one search: it goes on where it was.
+    The free bits are split by their top bits into a power of two of equal slices, one for each
+    device. Jobs with an equal `search_key` continue the same search.
     """
 
     def __init__(self, devices: int, random: Random, remembered: int = REMEMBERED) -> None:
-        self._share_bits = max(devices - 1, 0).bit_length()
+        self._device_bits = max(devices - 1, 0).bit_length()
         self._random = random
-        self._remembered = remembered
-        self._searches: OrderedDict[SearchKey, _Search] = OrderedDict()
+        self._searches: LRUCache[SearchKey, dict[int, _Slice]] = LRUCache(remembered)
         self._lock = threading.Lock()
 
     def take(self, job: Job, device: int, count: int, granule: int = 1) -> NonceRange | None:
-        """Return the next range of device number `device` (from 0), or None when its share is
-        used up.
+        """Return the next range of device number `device` (from 0); None: its slice is used up.
 
-        The range holds at most `count` nonces, rounded down to a multiple of `granule` but at
-        least one granule; a tail of the share smaller than that is left unsearched.
+        The range holds at most `count` nonces, rounded down to a multiple of `granule`, at least
+        one granule. A remainder of the slice smaller than a granule is not searched.
         """
         with self._lock:
-            search = self._search(job.search_key)
-            share = search.shares.get(device)
-            if share is None:
-                share = self._share(job.nonces, device, granule)
-                search.shares[device] = share
-            return share.take(count, granule)
+            slices = self._searches.setdefault(job.search_key, {})
+            if device not in slices:
+                slices[device] = self._slice(job.nonces, device, granule)
+            return slices[device].take(count, granule)
 
-    def _search(self, key: SearchKey) -> _Search:
-        search = self._searches.setdefault(key, _Search())
-        self._searches.move_to_end(key)
-        while len(self._searches) > self._remembered:
-            self._searches.popitem(last=False)
-        return search
-
-    def _share(self, space: NonceSpace, device: int, granule: int) -> _Share:
-        bits = max(space.free_bits - self._share_bits, 0)
+    def _slice(self, space: NonceSpace, device: int, granule: int) -> _Slice:
+        bits = max(space.free_bits - self._device_bits, 0)
         size = 1 << bits
         if (device + 1) << bits > space.size:
-            return _Share(space.first, 0, 0, 0, wrapped=True)
+            return _Slice(space.first, 0, 0, 0, wrapped=True)
         first = space.first + (device << bits)
         start = self._random.randrange(max(size // granule, 1)) * granule
-        return _Share(first, start, start, size)
+        return _Slice(first, start, start, size)

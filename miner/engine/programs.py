@@ -1,4 +1,4 @@
-"""Images of programs, built in the background before they are needed."""
+"""Compiled programs, built in the background before they are needed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from miner.progpow.variant import Variant
 from miner.work import Job
 
 SearchSource = Callable[[Variant, int, Epoch, str, LaunchShape], KernelSource]
-"""(variant, period, epoch, dialect, shape) -> the text of its search program."""
+"""Signature of `kernel_source.search_source`: (variant, period, epoch, dialect, shape)."""
 
 KEPT = 4
-"""Images kept of devices that share them, of one shape: the last period, this one, the next one,
-and one more where an epoch changes in the middle of a period."""
+"""Images kept for devices that share them, per shape: the previous, current and next period's,
+and one more for an epoch that changes within a period."""
 
 CLOSE_SECONDS = 2.0
+"""How long closing a device waits for its running builds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What decides a search program's text, beside dialect and shape."""
+    """All that a search program's text depends on, apart from dialect and shape."""
 
     numbers: tuple[object, ...]
     period: int
@@ -39,19 +40,19 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What decides the text of a program that fills datasets, beside dialect and shape."""
+    """All that the text of a dataset program depends on, apart from dialect and shape."""
 
     light_items: int
     parents: int
 
 
 def program_of(job: Job) -> Program:
-    """Return the program that `job` is searched with."""
+    """Return the search program of `job`."""
     return program_at(job.variant, job.period, job.epoch)
 
 
 def program_at(variant: Variant, period: int, epoch: Epoch) -> Program:
-    """Return the program of `period` on the dataset of `epoch`."""
+    """Return the search program of `period` on the dataset of `epoch`."""
     v = variant
     numbers = (
         v.period,
@@ -68,10 +69,10 @@ def program_at(variant: Variant, period: int, epoch: Epoch) -> Program:
 
 
 def next_program(job: Job) -> tuple[int, Epoch] | None:
-    """Return the period, with its epoch, of the program that follows `job`'s.
+    """Return period and epoch of the program that follows `job`'s; None past the last height.
 
-    An epoch may change in the middle of a period, so that is whichever of the next period and
-    the next epoch starts at the lower height. None beyond the last height there can be.
+    An epoch may change within a period, so this is the next period or the next epoch, whichever
+    starts at the lower height.
     """
     variant, height = job.variant, job.height
     start = (job.period + 1) * variant.period
@@ -95,14 +96,13 @@ def _next_boundary(variant: Variant, height: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Whose images may stand for each other's, beside what decides their text."""
+    """Devices and kind of program whose images are interchangeable if their text is equal."""
 
     devices: tuple[object, ...]
     dialect: str
     shape: LaunchShape
     fills: bool
-    """Those that fill datasets are kept apart from those that search, so that they do not drive
-    each other out."""
+    """Whether these are dataset programs, kept apart so that they do not evict search programs."""
 
 
 @dataclass(slots=True)
@@ -121,11 +121,11 @@ class _Entry:
 
 
 class Programs:
-    """Hands out images by what decides them; any thread may ask.
+    """Builds and keeps images; any thread may call it.
 
-    Requests for one image share one build. A device whose `shares_images` is true shares them
-    with every open device of its backend, model, and driver. Two programs whose sources have
-    one SHA-256 (epochs of equal size) are one image.
+    Requests for the same image share one build. A device whose `shares_images` is true shares
+    images with every open device of the same backend, model and driver. Programs with the same
+    source text (epochs of equal size) share an image.
     """
 
     def __init__(self, search_source: SearchSource, builds: WorkPool) -> None:
@@ -134,26 +134,25 @@ class Programs:
         self._lock = threading.Lock()
         self._groups: dict[_Group, OrderedDict[Program | Filling, _Entry]] = {}
         self._dropped: list[_Entry] = []
-        """Kept no more, but being built still."""
+        """No longer kept, but still being built."""
 
     def request(self, device: Device, job: Job) -> Future[Image]:
-        """Return the image of `job`'s program for `device`, built or being built.
+        """Return the search image of `job` for `device`, built or being built.
 
-        The future raises `BuildFailed`; it is cancelled where too many others were asked for
-        before its turn came. Asking again after that builds again.
+        The future raises `BuildFailed`; it is cancelled when newer requests evict it before its
+        build starts. A request after either starts another build.
         """
         return self._search(device, job.variant, job.period, job.epoch)
 
     def filler(self, device: Device, epoch: Epoch) -> Future[Image]:
-        """Return the image that `device` fills the dataset of `epoch` with; the future is as that
-        of `request`."""
+        """Return the image that fills the dataset of `epoch` on `device`, as `request` does."""
         group = _Group(_alike(device), device.dialect, device.shape.split(1), fills=True)
         filling = Filling(epoch.light_items, epoch.parents)
         return self._image(device, group, filling, lambda: filler_source(device, epoch))
 
     def prebuild(self, device: Device, job: Job) -> None:
-        """Have the program that follows `job`'s built in the background; with a new epoch, what
-        fills its dataset first."""
+        """Build the program that follows `job`'s in the background; before it the dataset program,
+        if the epoch changes."""
         following = next_program(job)
         if following is None:
             return
@@ -163,7 +162,7 @@ class Programs:
         self._search(device, job.variant, period, epoch)
 
     def discard(self, device: Device, image: Image) -> None:
-        """Keep `image` no longer, here or at the device: it gave wrong results."""
+        """Drop `image` here and at the device: it gave wrong results."""
         with self._lock:
             for group in self._groups.values():
                 for program in [p for p, entry in group.items() if entry.image is image]:
@@ -171,8 +170,8 @@ class Programs:
         device.discard(image)
 
     def forget(self, device: Device) -> None:
-        """Let go of a device that is about to be closed; waits for its running builds, at most
-        `CLOSE_SECONDS`."""
+        """Drop a device that is about to be closed; waits up to `CLOSE_SECONDS` for its running
+        builds."""
         with self._lock:
             kept = [entry for group in self._groups.values() for entry in group.values()]
             entries = [entry for entry in (*kept, *self._dropped) if entry.device is device]
@@ -212,7 +211,7 @@ class Programs:
             old = [group.popitem(last=False)[1] for _ in range(len(group) - KEPT)]
             self._dropped = [e for e in (*self._dropped, *old) if not e.future.done()]
         for dropped in old:
-            dropped.future.cancel()  # nobody waits for it: it would only hold up what is wanted
+            dropped.future.cancel()  # unless it runs: nothing waits for it
         return entry.future
 
     def _same_text(self, name: _Group, source: KernelSource) -> Image | None:

@@ -1,26 +1,75 @@
-"""How much is put up with of a device."""
+"""When a failing device is paused, reopened or given up."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a device rests, is opened again, or parked; times are seconds."""
+    """Limits for one device; times are in seconds."""
 
-    first_rest: float = 1.0
-    """After the first failure; it doubles with each one in a row."""
-    longest_rest: float = 60.0
-    failures: int = 5
-    """Failures in a row that park a device for the rest of the run."""
+    first_pause: float = 1.0
+    """After the first failure; each further failure in a row doubles it."""
+    longest_pause: float = 60.0
+    max_failures: int = 5
+    """Failures in a row after which a device is given up for the rest of the run."""
     steady: float = 60.0
-    """A failure this long after the first launch is not in a row with those before it, unless
-    it is a wrong result."""
-    wrong: int = 10
-    """Wrong candidates among the last `judged` that have the device reopened."""
+    """A failure this long after the first launch starts a new row, unless it is a wrong result."""
+    max_wrong: int = 10
+    """Wrong candidates among the last `judged` after which the device is reopened."""
     judged: int = 20
-    unproved: int = 64
-    """Candidates of one device that may wait for the CPU; beyond that it searches no further."""
+    max_unproved: int = 64
+    """Candidates of one device waiting for the CPU at which its search pauses."""
     stop: float = 4.0
-    """How long a stop waits for the devices' threads."""
+    """How long a stop waits for the threads of all devices."""
+
+    def pause_after(self, failures: int) -> float | None:
+        """Return the pause after `failures` in a row; None: give the device up."""
+        if failures >= self.max_failures:
+            return None
+        return min(self.first_pause * 2.0 ** (failures - 1), self.longest_pause)
+
+
+class CandidateRecord:
+    """How one device's recent candidates fared on the CPU.
+
+    The device's thread calls `claim` and `restart`, the event loop `judge`.
+    """
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._verdicts: deque[bool] = deque(maxlen=policy.judged)
+        self._claimed = self._proved = 0
+        self._restarted = self._judged_since = 0.0
+        self.distrust: str | None = None
+        """Why the device is to be reopened."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the CPU is near enough for the search to continue."""
+        return self._claimed - self._proved < self._policy.max_unproved
+
+    def restart(self, now: float) -> None:
+        """Forget candidates found before clock second `now`: the device was reopened."""
+        self._restarted = now
+        self.distrust = None
+
+    def claim(self) -> None:
+        """Count a candidate that the CPU will check."""
+        self._claimed += 1
+
+    def judge(self, right: bool, found_at: float) -> None:
+        """Record the CPU's result for a candidate found at clock second `found_at`."""
+        self._proved += 1
+        restarted = self._restarted
+        if restarted != self._judged_since:
+            self._judged_since = restarted
+            self._verdicts.clear()
+        if found_at > restarted:
+            self._verdicts.append(right)
+        wrong = self._verdicts.count(False)
+        if wrong >= self._policy.max_wrong:
+            self.distrust = f"{wrong} of its last {len(self._verdicts)} candidates were wrong"
+            self._verdicts.clear()

@@ -1,26 +1,32 @@
-"""The search loop of one device, with the size of its launches."""
+"""The search loop of one device."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from miner.clock import Clock
 from miner.devices.device import RESULT_SLOTS, Device, Kernel, Pending
-from miner.engine.job_slot import Mailbox, NonceAllocator
+from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import Program, program_of
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry import DeviceFault, Event, JobTaken, Launched, NoncesExhausted, ResultOverflow
-from miner.work import Candidate, Job, NonceRange
+from miner.work import Candidate, Job, NonceRange, SearchKey
 
 TARGET_SECONDS = 0.1
+"""Duration of a launch: short enough to switch jobs quickly, long enough to hide overheads."""
+
 FADE = 0.7
-"""What an older launch still weighs when a newer one was measured."""
+"""Weight of the older launches when a new one is measured."""
+
+IN_FLIGHT = 2
+"""Launches queued on a device: one runs, one waits."""
 
 
-class BatchSize:
-    """Doubles from one granule until a launch lasts half the target, then follows the rate."""
+class LaunchSize:
+    """Nonces per launch: doubles from one granule until a launch takes half of `seconds`, then
+    follows the measured rate."""
 
     def __init__(
         self, granule: int, *, seconds: float = TARGET_SECONDS, least: int = 1, most: int = 1 << 30
@@ -40,11 +46,7 @@ class BatchSize:
         return self._nonces
 
     def measured(self, tried: int, seconds: float) -> None:
-        """Note that `tried` nonces kept the device busy for `seconds`.
-
-        Nonces and time are summed apart, so two results that arrive together do not look like
-        one impossibly fast launch.
-        """
+        """Record that `tried` nonces kept the device busy for `seconds`."""
         if self._growing:
             if tried < self._nonces:
                 return
@@ -53,28 +55,36 @@ class BatchSize:
                 self._growing = self._nonces < self._most
                 return
             self._growing = False
+        # Nonces and seconds are summed separately: two results that arrive together would
+        # otherwise look like one impossibly fast launch.
         self._tried = self._tried * FADE + tried
         self._spent = self._spent * FADE + seconds
         if self._spent <= 0:
             return
-        wished = int(self._tried / self._spent * self._seconds)
-        wished = min(max(wished, self._nonces // 2), self._nonces * 2)
-        whole = wished // self._granule * self._granule
+        ideal = int(self._tried / self._spent * self._seconds)
+        ideal = min(max(ideal, self._nonces // 2), self._nonces * 2)
+        whole = ideal // self._granule * self._granule
         self._nonces = min(max(whole, self._least), self._most)
 
 
-IN_FLIGHT = 2
-"""Launches that a device is given ahead: one runs, one waits."""
+class SearchOwner(Protocol):
+    """The worker whose thread runs a search."""
 
-Report = Callable[[Event | Candidate], None]
-"""How a device's thread tells what happened; any thread may call it."""
+    def report(self, event: Event) -> None:
+        """Pass `event` on to telemetry."""
+
+    def claim(self, candidate: Candidate) -> None:
+        """Pass `candidate` on to be proved on the CPU."""
+
+    def check_trust(self) -> None:
+        """Called between launches; whatever it raises ends the search."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
     nonces: NonceRange
     known: frozenset[int] = frozenset()
-    """Hits that an overflowed launch of these nonces brought already."""
+    """Hits that an overflowed launch of these nonces has already reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +96,15 @@ class _Launch:
 
 
 class Search:
-    """Searches with one device, which is number `index` of those that share the nonces."""
+    """Searches with one device, number `index` of those that share the nonces."""
 
     def __init__(
         self,
         device: Device,
         index: int,
         nonces: NonceAllocator,
-        mailbox: Mailbox,
-        report: Report,
+        slot: JobSlot,
+        owner: SearchOwner,
         clock: Clock,
         seconds: float = TARGET_SECONDS,
     ) -> None:
@@ -102,27 +112,27 @@ class Search:
         self._name = device.info.name
         self._index = index
         self._nonces = nonces
-        self._mailbox = mailbox
-        self._report = report
+        self._slot = slot
+        self._owner = owner
         self._clock = clock
         self._granule = device.round_up(1)
-        self._batch = BatchSize(self._granule, seconds=seconds)
-        self._taken: object = None
+        self._size = LaunchSize(self._granule, seconds=seconds)
+        self._taken: SearchKey | None = None
         self._landed_at = 0.0
         self._again: deque[_Span] = deque()
+        """Halves of overflowed launches, to be searched again for `_again_job`."""
         self._again_job: Job | None = None
 
-    def run(self, kernel: Kernel, program: Program, check: Callable[[], None]) -> None:
-        """Launch until the newest job needs another program, is None, or a pause or a stop is
-        asked for.
+    def run(self, kernel: Kernel, program: Program) -> None:
+        """Search until the newest job needs another program or is None, or until a pause or a
+        stop is requested; then wait for the launches in flight.
 
-        What is in flight then is waited for, also when the device fails. `check` is called
-        between launches: whatever it raises ends the search. Raises `DeviceError` as the device
-        does.
+        Raises what the device and `SearchOwner.check_trust` raise; for a `DeviceError` other
+        than a hang, the launches in flight are waited for first.
         """
         flying: deque[_Launch] = deque()
         try:
-            self._fly(flying, kernel, program, check)
+            self._fly(flying, kernel, program)
         except DeviceHung:
             raise
         except DeviceError:
@@ -130,7 +140,7 @@ class Search:
             raise
 
     def _land_rest(self, flying: deque[_Launch]) -> None:
-        """Land what was in flight at a failure; a second one tells nothing more, but a hang."""
+        """Wait for what is in flight after a failure; another failure adds nothing, a hang does."""
         try:
             while flying:
                 self._land(flying.popleft())
@@ -139,42 +149,41 @@ class Search:
         except DeviceError:
             return
 
-    def _fly(
-        self, flying: deque[_Launch], kernel: Kernel, program: Program, check: Callable[[], None]
-    ) -> None:
-        mailbox = self._mailbox
+    def _fly(self, flying: deque[_Launch], kernel: Kernel, program: Program) -> None:
+        slot = self._slot
         while True:
-            check()
-            job = mailbox.job
-            resting = mailbox.stopping or mailbox.paused
-            wanted = job is not None and not resting and program_of(job) == program
-            if wanted and job is not None:
+            self._owner.check_trust()
+            job = slot.job
+            if slot.stopping or slot.paused or (job and program_of(job) != program):
+                job = None
+            if job is not None:
                 while len(flying) < IN_FLIGHT and (span := self._next(job)):
                     flying.append(self._launch(kernel, job, span))
             if flying:
                 self._land(flying.popleft())
-            elif wanted and job is not None:
-                self._report(NoncesExhausted(self._name))
-                self._rest(job)
+            elif job is not None:
+                self._owner.report(NoncesExhausted(self._name))
+                self._wait_for_other_work(job)
             else:
                 return
 
-    def _rest(self, job: Job) -> None:
+    def _wait_for_other_work(self, job: Job) -> None:
         key = job.search_key
 
         def changed() -> bool:
-            newest = self._mailbox.job
-            return newest is None or newest.search_key != key or self._mailbox.paused
+            newest = self._slot.job
+            return newest is None or newest.search_key != key or self._slot.paused
 
-        self._mailbox.wait(changed)
+        self._slot.wait(changed)
 
     def _next(self, job: Job) -> _Span | None:
         if self._again_job and self._again_job.search_key != job.search_key:
             self._again.clear()
         if self._again:
             return self._again.popleft()
+        # A quarter of the result buffer, so that an easy target seldom overflows it.
         expected = (RESULT_SLOTS // 4 << 256) // (job.target + 1)
-        count = min(self._batch.nonces, max(expected, self._granule))
+        count = min(self._size.nonces, max(expected, self._granule))
         nonces = self._nonces.take(job, self._index, count, self._granule)
         return _Span(nonces) if nonces else None
 
@@ -182,7 +191,7 @@ class Search:
         started = self._clock.now()
         if job.search_key != self._taken:
             self._taken = job.search_key
-            self._report(JobTaken(self._name, max(started - self._mailbox.arrived, 0.0)))
+            self._owner.report(JobTaken(self._name, max(started - self._slot.arrived, 0.0)))
         return _Launch(job, span, self._device.launch(kernel, job, span.nonces), started)
 
     def _land(self, launch: _Launch) -> None:
@@ -190,27 +199,28 @@ class Search:
         now = self._clock.now()
         seconds = now - max(launch.started, self._landed_at)
         self._landed_at = now
-        self._batch.measured(found.tried, seconds)
+        self._size.measured(found.tried, seconds)
         nonces = launch.span.nonces
         claimed = {hit.nonce for hit in found.hits}
         inside = {n for n in claimed if nonces.first <= n < nonces.first + nonces.count}
         for nonce in sorted(claimed - inside):
-            self._report(DeviceFault(self._name, f"it named nonce {nonce:016x}, never searched"))
+            fault = f"it reported nonce {nonce:016x}, which it did not search"
+            self._owner.report(DeviceFault(self._name, fault))
         for nonce in sorted(inside - launch.span.known):
-            self._report(Candidate(launch.job, nonce, self._name, now))
+            self._owner.claim(Candidate(launch.job, nonce, self._name, now))
         if found.overflowed:
-            self._report(ResultOverflow(self._name, found.total))
+            self._owner.report(ResultOverflow(self._name, found.total))
             if self._search_again(launch.job, nonces, launch.span.known | inside):
                 return
         shares = found.tried / launch.job.difficulty
-        self._report(Launched(self._name, found.tried, seconds, shares))
+        self._owner.report(Launched(self._name, found.tried, seconds, shares))
 
     def _search_again(self, job: Job, nonces: NonceRange, known: frozenset[int]) -> bool:
         half = nonces.count // 2 // self._granule * self._granule
         if not half:
             return False
         if self._again_job is None or self._again_job.search_key != job.search_key:
-            newest = self._mailbox.job
+            newest = self._slot.job
             if newest is None or newest.search_key != job.search_key:
                 return True
             self._again.clear()

@@ -1,4 +1,4 @@
-"""The only place where threads start."""
+"""All threads of the miner: one for each device, and pools for blocking work."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import ClassVar, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CLOSE_SECONDS = 2.0
-"""How long a closing pool waits for what is running in it."""
+"""How long a closing pool waits for its running work."""
+
+POOL_PREFIX = "work-"
+"""Start of the names of all pools' threads."""
+
+IDLE_SECONDS = 0.5
+"""An idle thread of a closed pool ends well within this time."""
 
 
-class Running:
-    """A started thread; `error` is what its body raised, once `done`."""
+class RunningThread:
+    """A started thread; `error` is the exception of its body, once `done`."""
 
     def __init__(self, name: str, body: Callable[[], None], stop: Callable[[], None]) -> None:
         self.name = name
         self.stop = stop
         self.error: BaseException | None = None
         self.done = False
-        self.forsaken = False
-        """Nobody waits for it any more."""
+        self.abandoned = False
+        """It is stuck; do not wait for it."""
         self._body = body
 
     def start(self, ended: Callable[[], None]) -> None:
-        """Start it; `ended` is called in the thread itself, last of all."""
+        """Start the thread; its last action is to call `ended`."""
         self._thread = threading.Thread(
             target=self._run, args=(ended,), name=self.name, daemon=False
         )
@@ -42,22 +48,20 @@ class Running:
     def _run(self, ended: Callable[[], None]) -> None:
         try:
             self._body()
-        except BaseException as error:  # noqa: BLE001 - it is carried to whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised again by the engine
             self.error = error
         finally:
             ended()
 
 
 class Threads:
-    """Threads of one event loop, all asked to stop and waited for when the block is left.
+    """Threads of one event loop; leaving the block asks all of them to stop and waits at most
+    `limit` seconds for all together. `on_end` is called on the loop."""
 
-    The wait is bounded by `limit` seconds for all of them together.
-    """
-
-    def __init__(self, limit: float, on_end: Callable[[Running], None]) -> None:
+    def __init__(self, limit: float, on_end: Callable[[RunningThread], None]) -> None:
         self._limit = limit
         self._on_end = on_end
-        self._running: list[Running] = []
+        self._running: list[RunningThread] = []
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -77,38 +81,38 @@ class Threads:
         """Names of the threads that have not ended."""
         return tuple(thread.name for thread in self._running if not thread.done)
 
-    def start(self, name: str, body: Callable[[], None], stop: Callable[[], None]) -> Running:
-        """Run `body` in a thread of its own; `stop`, called from the loop, asks it to end."""
-        thread = Running(name, body, stop)
+    def start(self, name: str, body: Callable[[], None], stop: Callable[[], None]) -> RunningThread:
+        """Run `body` in a new thread; `stop`, called on the loop, asks it to end."""
+        thread = RunningThread(name, body, stop)
 
         def ended() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._note_end, thread)
 
         self._running.append(thread)
         thread.start(ended)
         return thread
 
-    def forsake(self, name: str) -> None:
-        """Wait for the thread `name` no more: it is known to be stuck."""
+    def abandon(self, name: str) -> None:
+        """Do not wait for the thread `name`: it is known to be stuck."""
         for thread in self._running:
             if thread.name == name:
-                thread.forsaken = True
+                thread.abandoned = True
         self._ended.set()
 
     async def finish(self) -> tuple[str, ...]:
-        """Ask all to stop, wait at most the limit, return the names that did not come back."""
+        """Ask all to stop, wait up to the limit, return the names of those still running."""
         for thread in self._running:
             if not thread.done:
                 thread.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limit):
-                while any(not thread.done and not thread.forsaken for thread in self._running):
+                while any(not thread.done and not thread.abandoned for thread in self._running):
                     self._ended.clear()
                     await self._ended.wait()
         return self.left
 
-    def _note_end(self, thread: Running) -> None:
+    def _note_end(self, thread: RunningThread) -> None:
         thread.join()
         thread.done = True
         self._ended.set()
@@ -116,20 +120,19 @@ class Threads:
 
 
 class WorkPool:
-    """At most `size` threads for work that a device's thread or the event loop must not do.
+    """Up to `size` threads for blocking work of the event loop and the devices' threads.
 
-    Leaving the block drops what is queued and waits for what runs, up to `CLOSE_SECONDS` or to
-    the seconds that `patience` names then. What runs on is `abandoned`; the interpreter would
-    wait for it at its end.
+    Leaving the block drops queued work and waits for running work, at most `CLOSE_SECONDS` or
+    the seconds that `patience` then returns.
     """
-
-    _closed: ClassVar[list[WorkPool]] = []
 
     def __init__(
         self, name: str, size: int, patience: Callable[[], float] = lambda: CLOSE_SECONDS
     ) -> None:
         self._patience = patience
-        self._pool = concurrent.futures.ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._pool = concurrent.futures.ThreadPoolExecutor(
+            size, thread_name_prefix=POOL_PREFIX + name
+        )
         self._lock = threading.Lock()
         self._open: set[concurrent.futures.Future[object]] = set()
 
@@ -146,24 +149,17 @@ class WorkPool:
         with self._lock:
             running = tuple(self._open)
         concurrent.futures.wait(running, timeout=min(self._patience(), CLOSE_SECONDS))
-        self._closed[:] = [pool for pool in (*self._closed, self) if pool.left]
-
-    @classmethod
-    def abandoned(cls) -> bool:
-        """Return whether something still runs in a pool that was left, as a compiler does that
-        takes minutes."""
-        return any(pool.left for pool in cls._closed)
 
     @property
     def left(self) -> bool:
-        """Whether something still runs in it."""
+        """Whether work is still running."""
         with self._lock:
             return bool(self._open)
 
     def submit(
         self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
-        """Have `func` run soon; any thread may ask."""
+        """Queue `func`; any thread may call this."""
         future = self._pool.submit(func, *args, **kwargs)
         with self._lock:
             self._open.add(future)  # type: ignore[arg-type]
@@ -171,9 +167,22 @@ class WorkPool:
         return future
 
     async def offload(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what `func` returns or raise what it raises, off the event loop."""
+        """Run `func` in the pool; return its result or raise its exception."""
         return await asyncio.wrap_future(self.submit(func, *args, **kwargs))
 
     def _forget(self, future: concurrent.futures.Future[T]) -> None:
         with self._lock:
             self._open.discard(future)
+
+
+def work_left() -> bool:
+    """Whether a thread of a closed pool is still running, such as a compiler that takes minutes.
+
+    The interpreter waits for such threads when it exits.
+    """
+    for thread in threading.enumerate():
+        if thread.name.startswith(POOL_PREFIX):
+            thread.join(IDLE_SECONDS)
+            if thread.is_alive():
+                return True
+    return False

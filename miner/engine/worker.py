@@ -1,121 +1,130 @@
-"""The loop of a device's own thread, from opening the device to closing it."""
+"""The loop of one device's thread: open, fill the dataset, search, close."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from random import Random
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from miner.clock import Clock
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, DeviceInfo, Image, Kernel
 from miner.devices.selection import Tuning
-from miner.engine.job_slot import Mailbox, NonceAllocator
+from miner.engine.hang_watchdog import (
+    BUILDING_SECONDS,
+    OPENING_SECONDS,
+    HangWatchdog,
+    WatchedDevice,
+)
+from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import Program, Programs, program_of
-from miner.engine.proof import HashOf, NodeOf, prove_dataset, prove_kernel
-from miner.engine.retry_policy import RetryPolicy
-from miner.engine.search import TARGET_SECONDS, Report, Search
-from miner.engine.watchdog import BUILDING_SECONDS, OPENING_SECONDS, Pulse, WatchedDevice
+from miner.engine.proof import Prover, prove_dataset, prove_kernel
+from miner.engine.retry_policy import CandidateRecord, RetryPolicy
+from miner.engine.search import TARGET_SECONDS, Search
 from miner.errors import DeviceError, DeviceHung, WrongResult
 from miner.progpow.epoch import Epoch
-from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, Event, KernelReady
+from miner.telemetry import (
+    DatasetBuilding,
+    DeviceFault,
+    DeviceResting,
+    Event,
+    KernelReady,
+    LightCacheBuilding,
+)
 from miner.verify import Interrupted
 from miner.work import Candidate, Job
 
-LightOf = Callable[[Epoch, Callable[[], bool]], NDArray[np.uint32]]
-"""(epoch, should_stop) -> light cache, shape (light_items, 16). Blocks for seconds at times;
-raises `Interrupted` soon after `should_stop()` became true."""
-
 UNPROVED = 0.999
-"""The most of a dataset that is reported as done before it is proved."""
+"""Largest progress reported for a dataset that is not yet proved."""
+
+
+class OpenableDevice(Protocol):
+    """A device before it is opened."""
+
+    @property
+    def info(self) -> DeviceInfo: ...
+
+    def open(self) -> Device:
+        """Open the device in the calling thread, which then owns it."""
+
+
+class WorkerReports(Protocol):
+    """Receives what the devices' threads produce; any thread may call it."""
+
+    def report(self, event: Event) -> None:
+        """Pass `event` on to telemetry."""
+
+    def claim(self, candidate: Candidate) -> None:
+        """Have `candidate` proved on the CPU; `Worker.judge` gets the result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What all devices' threads share; each of these may be called by any thread."""
+class Shared:
+    """What the threads of all devices share; any thread may use it."""
 
     programs: Programs
     nonces: NonceAllocator
-    light_of: LightOf
-    node_of: NodeOf
-    hash_of: HashOf
-    report: Report
+    prover: Prover
+    reports: WorkerReports
     clock: Clock
-    limits: RetryPolicy
+    retry: RetryPolicy
 
 
 class Worker:
-    """Keeps one device at the newest job; `run` is its thread's body, the rest is for others."""
+    """Keeps one device on the newest job; `run` is the body of its thread, the event loop calls
+    the rest."""
 
     def __init__(
         self,
         index: int,
-        info: DeviceInfo,
-        open_device: Callable[[], Device],
-        tools: Tools,
+        listed: OpenableDevice,
+        shared: Shared,
         random: Random,
         tuning: Tuning | None = None,
     ) -> None:
-        self.info = info
-        self.parked: str | None = None
-        """Why the device does nothing for the rest of the run."""
-        self.pulse = Pulse(tools.clock)
-        self._tuning = tuning or Tuning()
+        self.info = listed.info
+        self.given_up: str | None = None
+        """Why the device is not used for the rest of the run."""
+        self.watchdog = HangWatchdog(shared.clock)
         self._index = index
-        self._open_device = open_device
-        self._tools = tools
+        self._listed = listed
+        self._shared = shared
         self._random = random
-        self._mailbox = Mailbox()
-        self._judged: deque[bool] = deque(maxlen=tools.limits.judged)
-        self._distrust: str | None = None
-        self._opened_at = self._judged_since = 0.0
-        self._claimed = 0
-        self._proved = 0
+        self._tuning = tuning or Tuning()
+        self._slot = JobSlot()
+        self._record = CandidateRecord(shared.retry)
         self._steady_since: float | None = None
-        self._wrong_program = False
-        """The newest program gave wrong kernels only, since the device was opened."""
+        self._kernel_was_wrong = False
+        """The newest program gave only wrong kernels since the device was opened."""
 
     def work_on(self, job: Job | None) -> None:
         """Make `job` the newest one; None: rest."""
-        self._mailbox.put(job, self._tools.clock.now())
+        self._slot.put(job, self._shared.clock.now())
 
     def pause(self, paused: bool) -> None:
-        """Have the device left alone, or worked with again; its dataset stays."""
-        self._mailbox.workable(self._tools.clock.now())
-        self._mailbox.pause(paused)
+        """Pause or resume the device; it keeps its dataset."""
+        self._slot.workable(self._shared.clock.now())
+        self._slot.pause(paused)
 
     def stop(self) -> None:
-        """Ask the thread to end after what is in flight."""
-        self._mailbox.stop()
+        """Ask the thread to end after the launches in flight."""
+        self._slot.stop()
 
     def judge(self, right: bool, found_at: float) -> None:
-        """Note whether a candidate, found at that clock second, was right; called on the loop
-        only. What was found before the device was reopened counts no more."""
-        self._proved += 1
-        opened_at = self._opened_at
-        if opened_at != self._judged_since:
-            self._judged_since = opened_at
-            self._judged.clear()
-        if found_at > opened_at:
-            self._judged.append(right)
-        wrong = self._judged.count(False)
-        if wrong >= self._tools.limits.wrong:
-            self._distrust = f"{wrong} of its last {len(self._judged)} candidates were wrong"
-            self._judged.clear()
-        self._mailbox.poke()
+        """Record the CPU's result for a candidate found at clock second `found_at`; those from
+        before the device was reopened do not count."""
+        self._record.judge(right, found_at)
+        self._slot.wake()
 
     def run(self) -> None:
-        """Work until a stop is asked for or the device is parked.
+        """Work until a stop is requested or the device is given up.
 
-        Raises `DeviceHung` when the driver reports a call that does not come back.
+        Raises `DeviceHung` when the driver reports a call that does not return.
         """
         failures = 0
-        while not self._mailbox.stopping:
+        while not self._slot.stopping:
             self._steady_since = None
             try:
                 self._use_device()
@@ -126,34 +135,31 @@ class Worker:
                 reason = str(error)
                 steady = self._was_steady() and not isinstance(error, WrongResult)
             failures = 1 if steady else failures + 1
-            self._tools.report(DeviceFault(self.info.name, reason))
+            self.report(DeviceFault(self.info.name, reason))
             if not self._rest(reason, failures):
                 return
 
     def _rest(self, reason: str, failures: int) -> bool:
-        """Rest after so many failures in a row; return whether to try the device once more."""
-        tools, limits = self._tools, self._tools.limits
-        if self._mailbox.stopping:
+        """Pause after a failure; return whether to try again."""
+        if self._slot.stopping:
             return False
-        if failures >= limits.failures:
-            self.parked = reason
-            tools.report(DeviceResting(self.info.name, reason, None))
+        pause = self._shared.retry.pause_after(failures)
+        self.report(DeviceResting(self.info.name, reason, pause))
+        if pause is None:
+            self.given_up = reason
             return False
-        rest = min(limits.first_rest * 2 ** (failures - 1), limits.longest_rest)
-        tools.report(DeviceResting(self.info.name, reason, rest))
-        self._mailbox.wait(lambda: False, rest)
+        self._slot.wait(lambda: False, pause)
         return True
 
     def _was_steady(self) -> bool:
-        since = self._steady_since
-        return since is not None and (self._tools.clock.now() - since >= self._tools.limits.steady)
+        since, shared = self._steady_since, self._shared
+        return since is not None and shared.clock.now() - since >= shared.retry.steady
 
     def _use_device(self) -> None:
-        with self.pulse.call("opening the device", OPENING_SECONDS):
-            device: Device = WatchedDevice(self._open_device(), self.pulse)
-        self._opened_at = self._tools.clock.now()
-        self._distrust = None
-        self._wrong_program = False
+        with self.watchdog.call("opening the device", OPENING_SECONDS):
+            device: Device = WatchedDevice(self._listed.open(), self.watchdog)
+        self._record.restart(self._shared.clock.now())
+        self._kernel_was_wrong = False
         hung = False
         try:
             if self._tuning.shape is not None:
@@ -163,134 +169,157 @@ class Worker:
             hung = True
             raise
         finally:
-            self._tools.programs.forget(device)
+            self._shared.programs.forget(device)
             if not hung:
                 device.close()
 
     def _mine(self, device: Device) -> None:
-        tools = self._tools
+        shared = self._shared
         search = Search(
-            device, self._index, tools.nonces, self._mailbox, self._claim, tools.clock,
+            device, self._index, shared.nonces, self._slot, self, shared.clock,
             self._tuning.launch_seconds or TARGET_SECONDS,
         )  # fmt: skip
         filled: Epoch | None = None
         program: Program | None = None
         kernel: Kernel = None
-        while (job := self._mailbox.next_job()) is not None:
+        while (job := self._slot.next_job()) is not None:
             if job.epoch != filled:
                 filled = program = None
                 if not self._fill_dataset(device, job):
                     continue
                 filled = job.epoch
-                self._mailbox.workable(tools.clock.now())
+                self._slot.workable(shared.clock.now())
             wanted = program_of(job)
             if wanted != program:
                 program = None
-                kernel = self._fresh_kernel(device, job, wanted)
+                kernel = self._proved_kernel(device, job, wanted)
                 if kernel is None:
                     continue
                 program = wanted
-                self._steady_since = self._steady_since or tools.clock.now()
-            search.run(kernel, wanted, self._check_trust)
+                self._steady_since = self._steady_since or shared.clock.now()
+            search.run(kernel, wanted)
 
-    def _claim(self, item: Event | Candidate) -> None:
-        if isinstance(item, Candidate):
-            self._claimed += 1
-        self._tools.report(item)
+    # Called by its search
 
-    def _check_trust(self) -> None:
-        """Let the CPU keep up, then raise `WrongResult` when it refuted too much."""
-        most = self._tools.limits.unproved
-        self._mailbox.wait(
-            lambda: self._distrust is not None or self._claimed - self._proved < most
-        )
-        if (reason := self._distrust) is not None:
-            self._distrust = None
+    def report(self, event: Event) -> None:
+        """Pass `event` on to telemetry."""
+        self._shared.reports.report(event)
+
+    def claim(self, candidate: Candidate) -> None:
+        """Pass `candidate` on to be proved."""
+        self._record.claim()
+        self._shared.reports.claim(candidate)
+
+    def check_trust(self) -> None:
+        """Wait for the CPU to catch up; raise `WrongResult` when it refuted too many
+        candidates."""
+        record = self._record
+        self._slot.wait(lambda: record.distrust is not None or record.caught_up)
+        if (reason := record.distrust) is not None:
+            record.distrust = None
             raise WrongResult(f"{self.info.name}: {reason}")
 
+    # Datasets and kernels
+
     def _fill_dataset(self, device: Device, job: Job) -> bool:
-        """Return False when a stop or a job of another epoch came in between."""
-        tools, epoch, name = self._tools, job.epoch, self.info.name
-
-        def moved_on() -> bool:
-            newest = self._mailbox.job
-            other = newest is not None and newest.epoch != epoch
-            return other or self._mailbox.stopping
-
-        def tell(done: float) -> None:
-            seconds = tools.clock.now() - begun
-            tools.report(DatasetBuilding(name, epoch.number, done, seconds, epoch.dataset_bytes))
-
-        building = tools.programs.filler(device, epoch)
-        tools.programs.request(device, job)  # is built while the dataset grows
+        """Generate and prove the dataset of `job`; return False when a stop or a job of another
+        epoch interrupted it."""
+        shared, epoch = self._shared, job.epoch
+        filling = _DatasetFilling(epoch, self._slot, shared.reports)
+        building = shared.programs.filler(device, epoch)
+        shared.programs.request(device, job)  # compiled while the dataset is generated
         try:
-            light = tools.light_of(epoch, moved_on)
+            light = shared.prover.light_cache(epoch, filling)
         except Interrupted:
             return False
-        if moved_on():
+        if filling.should_stop():
             return False
-        begun = tools.clock.now()
-        tell(0.0)
-        filler = self._built(building, moved_on)
-        if filler is None or moved_on():
+        begun = shared.clock.now()
+
+        def progress(done: float) -> None:
+            seconds = shared.clock.now() - begun
+            self.report(
+                DatasetBuilding(self.info.name, epoch.number, done, seconds, epoch.dataset_bytes)
+            )
+
+        progress(0.0)
+        filler = self._built(building, filling.should_stop)
+        if filler is None or filling.should_stop():
             return False
         for done in device.generate(epoch, light, filler):
-            self._mailbox.wait(lambda: moved_on() or not self._mailbox.paused)
-            if moved_on():
+            self._slot.wait(lambda: filling.should_stop() or not self._slot.paused)
+            if filling.should_stop():
                 return False
-            tell(min(done, UNPROVED))
+            progress(min(done, UNPROVED))
         try:
-            repaired = prove_dataset(device, epoch, light, tools.node_of, self._random)
+            repaired = prove_dataset(device, epoch, light, shared.prover, self._random)
         except WrongResult:
-            tools.programs.discard(device, filler)
+            shared.programs.discard(device, filler)
             raise
         if repaired:
-            tools.report(DeviceFault(name, f"{repaired} wrong nodes of its dataset were repaired"))
-        tell(1.0)
+            fault = f"{repaired} wrong nodes of its dataset were repaired"
+            self.report(DeviceFault(self.info.name, fault))
+        progress(1.0)
         return True
 
     def _built(self, building: Future[Image], moved_on: Callable[[], bool]) -> Image | None:
-        """Wait for it; None when a stop or another job came first. Raises `BuildFailed`."""
-        building.add_done_callback(lambda _: self._mailbox.poke())
-        with self.pulse.call("building a kernel", BUILDING_SECONDS):
-            self._mailbox.wait(lambda: building.done() or moved_on())
-        if self._mailbox.stopping or not building.done() or building.cancelled():
+        """Wait for a build; None when `moved_on()` or a stop came first. Raises `BuildFailed`."""
+        building.add_done_callback(lambda _: self._slot.wake())
+        with self.watchdog.call("building a kernel", BUILDING_SECONDS):
+            self._slot.wait(lambda: building.done() or moved_on())
+        if self._slot.stopping or not building.done() or building.cancelled():
             return None
         return building.result()
 
-    def _fresh_kernel(self, device: Device, job: Job, program: Program) -> Kernel | None:
-        """Return a proved kernel; None when the newest job needs another one by now."""
-        tools = self._tools
+    def _proved_kernel(self, device: Device, job: Job, program: Program) -> Kernel | None:
+        """Build, load and prove a kernel; None when the newest job needs another one by now."""
+        shared = self._shared
 
         def moved_on() -> bool:
-            newest = self._mailbox.job
+            newest = self._slot.job
             return newest is None or program_of(newest) != program
 
         reason = ""
         for _ in range(2):
-            begun = tools.clock.now()
-            image = self._built(tools.programs.request(device, job), moved_on)
+            begun = shared.clock.now()
+            image = self._built(shared.programs.request(device, job), moved_on)
             if image is None:
                 return None
             kernel = device.load(image)
             try:
-                prove_kernel(device, kernel, job, tools.hash_of, self._random)
+                prove_kernel(device, kernel, job, shared.prover, self._random)
             except WrongResult as error:
                 reason = str(error)
-                tools.report(DeviceFault(self.info.name, reason))
-                tools.programs.discard(device, image)
+                self.report(DeviceFault(self.info.name, reason))
+                shared.programs.discard(device, image)
                 continue
-            seconds = tools.clock.now() - begun
-            tools.report(KernelReady(self.info.name, job.period, seconds))
-            tools.programs.prebuild(device, job)
-            self._wrong_program = False
+            self.report(KernelReady(self.info.name, job.period, shared.clock.now() - begun))
+            shared.programs.prebuild(device, job)
+            self._kernel_was_wrong = False
             return kernel
-        if self._wrong_program:
-            # Two programs in a row: it may be the dataset that they read, or the card.
+        if self._kernel_was_wrong:
+            # Two programs in a row: the dataset or the card may be at fault, so reopen it.
             raise WrongResult(reason)
-        self._wrong_program = True
-        while not (moved_on() or self._mailbox.stopping):
-            rest = tools.limits.longest_rest
-            tools.report(DeviceResting(self.info.name, reason, rest))
-            self._mailbox.wait(moved_on, rest)
+        self._kernel_was_wrong = True
+        while not (moved_on() or self._slot.stopping):
+            pause = shared.retry.longest_pause
+            self.report(DeviceResting(self.info.name, reason, pause))
+            self._slot.wait(moved_on, pause)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _DatasetFilling:
+    """Watches the building of the light cache for one dataset."""
+
+    epoch: Epoch
+    slot: JobSlot
+    reports: WorkerReports
+
+    def should_stop(self) -> bool:
+        """Whether a stop or a job of another epoch came; losing the pool does not count."""
+        newest = self.slot.job
+        return self.slot.stopping or (newest is not None and newest.epoch != self.epoch)
+
+    def on_progress(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
+        self.reports.report(LightCacheBuilding(epoch.number, done, seconds, from_disk))

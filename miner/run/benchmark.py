@@ -19,7 +19,6 @@ from miner.devices.registry import Listed
 from miner.engine.proof import prove_dataset, prove_kernel
 from miner.errors import MinerError, OutOfMemory
 from miner.progpow.epoch import Epoch
-from miner.progpow.light import dataset_nodes
 from miner.progpow.variant import Variant
 from miner.verify import Verifier
 from miner.work import Job, NonceRange, NonceSpace
@@ -51,14 +50,14 @@ def measure(
         for _ in fill(device, epoch, light.cache):
             pass
         dataset_seconds = clock.now() - begun
-        prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
+        prove_dataset(device, epoch, light.cache, verifier, Random(0))
         source = search_source(variant, period, epoch, device.dialect, device.shape)
         begun = clock.now()
         image = device.build(source)
         kernel = device.load(image)
         build_seconds = clock.now() - begun
         job = _job(variant, height, epoch)
-        prove_kernel(device, kernel, job, _hash_of(verifier), Random(0))
+        prove_kernel(device, kernel, job, verifier, Random(0))
         progress(f"searching for {seconds:g} s")
         rates = _rates(device, kernel, job, seconds)
     finally:
@@ -126,13 +125,11 @@ def selftest_real(
             light = verifier.light(epoch)
             for _ in fill(device, epoch, light.cache):
                 pass
-            prove_dataset(device, epoch, light.cache, dataset_nodes, Random(0))
+            prove_dataset(device, epoch, light.cache, verifier, Random(0))
             period = variant.period_at(height)
             source = search_source(variant, period, epoch, device.dialect, device.shape)
             kernel = device.load(device.build(source))
-            prove_kernel(
-                device, kernel, _job(variant, height, epoch), _hash_of(verifier), Random(0)
-            )
+            prove_kernel(device, kernel, _job(variant, height, epoch), verifier, Random(0))
         except OutOfMemory as error:
             yield f"skipped {name}: {error}", None
         except MinerError as error:
@@ -144,11 +141,3 @@ def selftest_real(
 def _job(variant: Variant, height: int, epoch: Epoch) -> Job:
     header = hashlib.sha256(f"{variant.name} {height}".encode()).digest()
     return Job(0, "bench", variant, header, height, epoch, EVERY_NONCE >> 48, NonceSpace())
-
-
-def _hash_of(verifier: Verifier) -> Callable[[Job, int], tuple[bytes, bytes]]:
-    def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
-        digest = verifier.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
-        return digest.mix_hash, digest.final_hash
-
-    return hash_of

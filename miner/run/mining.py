@@ -15,16 +15,14 @@ from miner.codegen.kernel_source import search_source
 from miner.console import Redactor
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
+from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import WorkPool
-from miner.engine.watchdog import Grace
 from miner.errors import DeviceHung, EveryPoolRefused, MinerError
 from miner.net.dial import NetworkDial
 from miner.net.pool_url import PoolUrl
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
-from miner.progpow.light import dataset_nodes
 from miner.recordings.recorder import Recorder
 from miner.run.control import Control
 from miner.run.run_config import Mining
@@ -40,14 +38,13 @@ from miner.telemetry import (
     Event,
     Journal,
     Level,
-    LightCacheBuilding,
     NewJob,
     ShareAnswered,
     Telemetry,
 )
 from miner.telemetry.redact_events import cleaned
 from miner.verify import Verifier
-from miner.work import DeviceInfo, Job, Verdict
+from miner.work import DeviceInfo, Job, Solution, Verdict
 
 BUILDS = 2
 """Kernels compiled at a time: more would make a rig of twelve cards look overloaded."""
@@ -83,7 +80,7 @@ class _Run:
         self._mining, self._stream, self._verifier = mining, stream, verifier
         self._open_sensors = sensors
         self._clock: Clock = SystemClock()
-        self._grace = Grace(self._clock)
+        self._deadline = ShutdownDeadline(self._clock)
         self._random = random_module.SystemRandom()
         about = About(mining.rig, __version__, mining.variant.name, mining.coin)
         self._telemetry = Telemetry(self._clock, [one.info for one in mining.devices], about)
@@ -97,17 +94,16 @@ class _Run:
         """Run it; return the accepted shares."""
         mining = self._mining
         self._loop = asyncio.get_running_loop()
-        self._verifier.progress = self._light_progress
         with (
-            WorkPool("build", BUILDS, self._grace.left) as builds,
-            WorkPool("disk", 2, self._grace.left) as disk,
-            WorkPool("sensors", 1, self._grace.left) as reading,
+            WorkPool("build", BUILDS, self._deadline.left) as builds,
+            WorkPool("disk", 2, self._deadline.left) as disk,
+            WorkPool("sensors", 1, self._deadline.left) as reading,
             _closing(self._new_tape()) as tape,
             closing(self._new_views(disk)) as views,
         ):
             connections = self._new_connections(tape)
             self._client = PoolClient(
-                mining.live.pools, connections, self._work_on, self._on_verdict, self._emit,
+                mining.live.pools, connections, self._work_on, self.on_verdict, self._emit,
                 self._clock, self._random, mining.give_up,
             )  # fmt: skip
             self._engine = self._new_engine(builds)
@@ -115,7 +111,7 @@ class _Run:
                 mining, self._engine, self._client, connections, self._guard, views.set_level,
                 self._clean.add,
             )  # fmt: skip
-            async with self._grace.closing(views.ports(self._control)):
+            async with self._deadline.closing(views.ports(self._control)):
                 await self._work(views, reading)
         if reading.left:
             raise DeviceHung("the sensors: a driver call did not come back")
@@ -129,7 +125,7 @@ class _Run:
                 sensors,
                 *views.keep(outer),
                 outer.create_task(self._keep_pools()),
-                outer.create_task(self._engine.keep_watch()),
+                outer.create_task(self._engine.watch_for_hangs()),
             ]
 
             def reload() -> None:
@@ -141,8 +137,8 @@ class _Run:
                     await self._engine.run()
                 finally:
                     sensors.cancel()  # the heat matters no more, and a read may take a while
-                    await self._client.drain(self._grace.for_answers())
-                    await self._grace.cancel(tasks)
+                    await self._client.drain(self._deadline.for_answers())
+                    await self._deadline.cancel(tasks)
 
     # Its parts
 
@@ -155,17 +151,14 @@ class _Run:
     def _new_engine(self, builds: WorkPool) -> Engine:
         mining = self._mining
         return Engine(
-            [(found.info, found.open) for found in mining.devices],
+            mining.devices,
             programs=Programs(search_source, builds),
-            light_of=lambda epoch, stop: self._verifier.light(epoch, stop).cache,
-            node_of=dataset_nodes,
-            hash_of=self._hash_of,
-            submit=self._client.submit,
-            on_verdict=self._on_verdict,
-            on_ending=self._grace.begin,
+            prover=self._verifier,
+            sink=self,
             emit=self._emit,
             clock=self._clock,
             random=self._random,
+            deadline=self._deadline,
             tunings=mining.tunings,
             park_hung=mining.park_hung,
         )
@@ -227,10 +220,6 @@ class _Run:
     def _emit(self, event: Event) -> None:
         self._telemetry.emit(cleaned(event, self._clean))
 
-    def _light_progress(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
-        event = LightCacheBuilding(epoch.number, done, seconds, from_disk)
-        self._loop.call_soon_threadsafe(self._emit, event)
-
     def _work_on(self, job: Job | None) -> None:
         # A pool that is polled names the same work again and again, one that is down no work.
         news = (job.search_key, job.target) if job else None
@@ -239,15 +228,16 @@ class _Run:
             self._emit(NewJob(job))
         self._engine.work_on(job)
 
-    def _on_verdict(self, verdict: Verdict) -> None:
+    async def submit(self, solution: Solution) -> None:
+        """Send a solution of the engine to the pool."""
+        await self._client.submit(solution)
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        """Record the verdict on a share, and stop after the wanted number of accepted ones."""
         self._emit(ShareAnswered(verdict))
         wanted = self._mining.shares
         if wanted is not None and self._telemetry.snapshot().shares.accepted >= wanted:
             self._engine.stop()
-
-    def _hash_of(self, job: Job, nonce: int) -> tuple[bytes, bytes]:
-        digest = self._verifier.hash(job.variant, job.height, job.epoch, job.header_hash, nonce)
-        return digest.mix_hash, digest.final_hash
 
     def _hold(self, device: str, reason: str | None) -> None:
         if reason is None:

@@ -20,7 +20,7 @@ from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.registry import find_devices
 from miner.errors import BuildFailed, DeviceError
 from miner.progpow.epoch import Epoch, FixedSizes
-from miner.progpow.hashing import Hasher, Light
+from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import dataset_nodes, light_cache
 from miner.progpow.variant import Variant
 from miner.work import Job, NonceRange, NonceSpace
@@ -46,8 +46,8 @@ class Bench:
     variant: Variant
     light: Light
     source_of: Callable[..., KernelSource]
-    hash_of: Callable[[Job, int], tuple[bytes, bytes]]
-    node_of: Callable[[Epoch, Any, int, int], Any]
+    digest_of: Callable[[Job, int], Digest]
+    nodes_of: Callable[[Epoch, Any, int, int], Any]
 
     def job(self, header: int = 1, target: int = EVERY_NONCE, height: int = 0) -> Job:
         digest = hashlib.sha256(b"header %d" % header).digest()
@@ -66,20 +66,21 @@ class Bench:
         assert found.total == len(found.hits)
         assert not found.overflowed
         for hit in found.hits:
-            assert words(*self.hash_of(job, hit.nonce)) == (*hit.final_words, hit.mix_word)
+            assert words(self.digest_of(job, hit.nonce)) == (*hit.final_words, hit.mix_word)
         return sorted(hit.nonce for hit in found.hits)
 
     def values(self, job: Job, span: NonceRange) -> dict[int, int]:
         nonces = range(span.first, span.first + span.count)
-        return {n: int.from_bytes(self.hash_of(job, n)[1], "big") for n in nonces}
+        return {n: int.from_bytes(self.digest_of(job, n).final_hash, "big") for n in nonces}
 
 
-def words(mix: bytes, final: bytes) -> tuple[int, int, int]:
-    first, second, third = np.frombuffer(final[:8] + mix[:4], "<u4").tolist()
+def words(digest: Digest) -> tuple[int, int, int]:
+    read = digest.final_hash[:8] + digest.mix_hash[:4]
+    first, second, third = np.frombuffer(read, "<u4").tolist()
     return first, second, third
 
 
-HASHES: dict[tuple[Epoch, bytes, int, int], tuple[bytes, bytes]] = {}
+HASHES: dict[tuple[Epoch, bytes, int, int], Digest] = {}
 """The reference's, by epoch, header, period and nonce."""
 
 
@@ -88,27 +89,26 @@ def bench_of(device: Device, variant: Variant = TOY) -> Bench:
     epoch = variant.epoch_at(0)
     light = Light.of(epoch, light_cache(epoch))
 
-    def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
+    def digest_of(job: Job, nonce: int) -> Digest:
         key = (epoch, job.header_hash, job.period, nonce)
         if key not in HASHES:
-            digest = Hasher.of(variant, job.period, light).hash(job.header_hash, nonce)
-            HASHES[key] = digest.mix_hash, digest.final_hash
+            HASHES[key] = Hasher.of(variant, job.period, light).hash(job.header_hash, nonce)
         return HASHES[key]
 
     done = list(fill(device, epoch, light.cache))
     assert done == sorted(done)
     assert done[-1] == 1.0
-    return Bench(device, variant, light, search_source, hash_of, dataset_nodes)
+    return Bench(device, variant, light, search_source, digest_of, dataset_nodes)
 
 
 def fake_bench() -> Bench:
     """Return the engine tests' own device, so that it cannot drift from the contract."""
     epoch = fakes.TOY.epoch_at(0)
-    cache = fakes.light_of(epoch)
+    cache = fakes.PROVER.light_cache(epoch)
     light = Light(epoch, cache, np.zeros(4096, np.uint32))
     return Bench(
-        fakes.filled_device(epoch), fakes.TOY, light, fakes.search_source, fakes.hash_of,
-        fakes.node_of,
+        fakes.filled_device(epoch), fakes.TOY, light, fakes.search_source,
+        fakes.PROVER.digest, fakes.PROVER.dataset_nodes,
     )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def test_some_device_is_there() -> None:
 
 def test_every_node_is_that_of_the_cpu(bench: Bench) -> None:
     epoch = bench.variant.epoch_at(0)
-    wanted = bench.node_of(epoch, bench.light.cache, 0, epoch.nodes)
+    wanted = bench.nodes_of(epoch, bench.light.cache, 0, epoch.nodes)
     got = bench.device.read_nodes(0, epoch.nodes)
     assert got.shape == (epoch.nodes, 16)
     assert got.dtype == np.uint32
@@ -223,7 +223,7 @@ def test_what_is_overwritten_is_what_is_searched(device: Device) -> None:
     device.write_nodes(0, np.zeros_like(right))
     wrong = device.launch(kernel, job, span).wait()
     assert [h.final_words for h in sorted(wrong.hits, key=lambda h: h.nonce)] != [
-        words(*bench.hash_of(job, n))[:2] for n in range(span.count)
+        words(bench.digest_of(job, n))[:2] for n in range(span.count)
     ]
     device.write_nodes(0, right)
     assert bench.hits(job, span, kernel) == list(range(span.count))

@@ -15,8 +15,7 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 from miner import cli  # noqa: E402
 from miner.api.api_server import ApiOptions  # noqa: E402
 from miner.catalog import load_variant  # noqa: E402
-from miner.engine import engine  # noqa: E402
-from miner.engine import watchdog as pulse  # noqa: E402
+from miner.engine import engine, hang_watchdog  # noqa: E402
 from miner.engine.retry_policy import RetryPolicy  # noqa: E402
 from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
 from miner.run.mining import mine  # noqa: E402
@@ -79,10 +78,10 @@ def main() -> None:
     parser.add_argument("--overdue", type=float, default=OVERDUE, help="seconds of a launch")
     parser.add_argument("devices", nargs="+", help="each well, hangs or fails")
     asked = parser.parse_args()
-    quick = partial(RetryPolicy, first_rest=0.05)
+    quick = partial(RetryPolicy, first_pause=0.05)
     with (
-        patch.object(pulse, "LAUNCH_SECONDS", asked.overdue),
-        patch.object(engine, "Limits", quick),
+        patch.object(hang_watchdog, "LAUNCH_SECONDS", asked.overdue),
+        patch.object(engine, "RetryPolicy", quick),
         patch.object(cli, "cli") as command,
     ):
         command.main = lambda **_: mining(asked)

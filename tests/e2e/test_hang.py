@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 
-from miner.engine.watchdog import STOP_SECONDS
+from miner.engine.shutdown_deadline import STOP_SECONDS
 from tests.e2e.test_mining import Program, port_of
 from tests.e2e.test_reload import Start, pool_arguments, start
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import TypeVar
 
+from miner.devices.registry import Listed
 from miner.devices.selection import Tuning
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
@@ -18,33 +19,30 @@ from miner.work import Job, Solution, Verdict
 from tests.fakes.device import (
     WAIT,
     FakeDevice,
+    FakeProver,
     Orders,
     Ticks,
-    hash_of,
     info_of,
-    light_of,
-    node_of,
     search_source,
 )
 
 T = TypeVar("T")
-QUICK = RetryPolicy(first_rest=0.001, longest_rest=0.002, stop=WAIT)
+QUICK = RetryPolicy(first_pause=0.001, longest_pause=0.002, stop=WAIT)
 
 
 class Rig:
     """One engine with a device for each of `orders`; values may be replaced before `running`."""
 
-    def __init__(self, *orders: Orders, limits: RetryPolicy = QUICK) -> None:
+    def __init__(self, *orders: Orders, retry: RetryPolicy = QUICK) -> None:
         self.orders = orders
-        self.limits = limits
+        self.retry = retry
         self.park_hung = False
         self.tunings: dict[str, Tuning] = {}
         self.clock = Ticks()
         self.events: list[Event] = []
         self.solutions: list[Solution] = []
         self.verdicts: list[Verdict] = []
-        self.light_of: Callable[..., object] = light_of
-        self.hash_of: Callable[..., tuple[bytes, bytes]] = hash_of
+        self.prover = FakeProver()
         self._news = asyncio.Event()
         self.ended = asyncio.Event()
         self.task: asyncio.Task[None]
@@ -74,11 +72,11 @@ class Rig:
         self.events.append(event)
         self._news.set()
 
-    def _submit(self, solution: Solution) -> None:
+    async def submit(self, solution: Solution) -> None:
         self.solutions.append(solution)
         self._news.set()
 
-    def _verdict(self, verdict: Verdict) -> None:
+    def on_verdict(self, verdict: Verdict) -> None:
         self.verdicts.append(verdict)
         self._news.set()
 
@@ -87,17 +85,14 @@ class Rig:
             return lambda: FakeDevice(info_of(f"fake:{number}"), orders, self.clock)
 
         self.engine = Engine(
-            [(info_of(f"fake:{n}"), opener(n, o)) for n, o in enumerate(self.orders)],
+            [Listed(info_of(f"fake:{n}"), opener(n, o)) for n, o in enumerate(self.orders)],
             programs=Programs(search_source, builds),
-            light_of=self.light_of,  # type: ignore[arg-type]
-            node_of=node_of,
-            hash_of=self.hash_of,
-            submit=self._submit,
-            on_verdict=self._verdict,
+            prover=self.prover,
+            sink=self,
             emit=self._emit,
             clock=self.clock,
             random=Random(7),
-            limits=self.limits,
+            retry=self.retry,
             tunings=self.tunings,
             park_hung=self.park_hung,
         )

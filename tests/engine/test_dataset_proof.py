@@ -7,7 +7,7 @@ import pytest
 
 from miner.engine.proof import prove_dataset
 from miner.errors import WrongResult
-from tests.fakes.device import TOY, Orders, filled_device, light_of, node_of
+from tests.fakes.device import PROVER, TOY, Orders, filled_device
 
 EPOCH = TOY.epoch(0)
 LAST = EPOCH.nodes - 1
@@ -15,9 +15,12 @@ LAST = EPOCH.nodes - 1
 
 def prove(orders: Orders):
     device = filled_device(EPOCH, orders)
-    light = light_of(EPOCH)
-    repaired = prove_dataset(device, EPOCH, light, node_of, Random(1))
-    assert np.array_equal(device.nodes, node_of(EPOCH, light, 0, EPOCH.nodes)) or not repaired
+    light = PROVER.light_cache(EPOCH)
+    repaired = prove_dataset(device, EPOCH, light, PROVER, Random(1))
+    assert (
+        np.array_equal(device.nodes, PROVER.dataset_nodes(EPOCH, light, 0, EPOCH.nodes))
+        or not repaired
+    )
     return repaired
 
 

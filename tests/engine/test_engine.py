@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from miner.errors import DeviceHung, NoUsableDevice
+from miner.progpow.hashing import Digest
 from miner.telemetry import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
 from miner.work import NonceSpace, Outcome
 from tests.engine.rig import Rig
-from tests.fakes.device import WAIT, Orders, hash_of, job_at
+from tests.fakes.device import PROVER, WAIT, FakeProver, Orders, job_at, value_of
 
 
 async def test_what_is_found_is_proved_and_submitted():
@@ -20,7 +21,7 @@ async def test_what_is_found_is_proved_and_submitted():
         engine.work_on(job)
         await rig.until(lambda: {s.device for s in rig.solutions} == {"fake:0", "fake:1"})
     for solution in rig.solutions:
-        assert (solution.mix_hash, solution.final_hash) == hash_of(job, solution.nonce)
+        assert Digest(solution.mix_hash, solution.final_hash) == PROVER.digest(job, solution.nonce)
         assert solution.value <= job.target
         assert solution.nonce in job.nonces
     assert [e.solution for e in rig.of(ShareFound)] == rig.solutions
@@ -32,13 +33,14 @@ async def test_proving_does_not_block_the_loop():
     rig = Rig(Orders())
     proving, release = threading.Event(), threading.Event()
 
-    def slow(job, nonce):
-        if threading.current_thread().name.startswith("prove"):
-            proving.set()
-            assert release.wait(WAIT)
-        return hash_of(job, nonce)
+    class SlowProver(FakeProver):
+        def digest(self, job, nonce):
+            if "prove" in threading.current_thread().name:
+                proving.set()
+                assert release.wait(WAIT)
+            return super().digest(job, nonce)
 
-    rig.hash_of = slow
+    rig.prover = SlowProver()
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until_launched(rig.orders[0], proving.is_set)
@@ -68,7 +70,7 @@ async def test_what_was_judged_before_a_device_was_reopened_counts_no_more():
         worker = engine._workers["fake:0"]
         engine.work_on(job_at())
         await rig.until_launched(orders, lambda: len(orders.launched) == 2)
-        for _ in range(rig.limits.wrong - 1):
+        for _ in range(rig.retry.max_wrong - 1):
             worker.judge(False, rig.clock.now())
         orders.fail_launch = 2
         orders.gate.release(2)
@@ -76,7 +78,7 @@ async def test_what_was_judged_before_a_device_was_reopened_counts_no_more():
         worker.judge(False, rig.clock.now())
         orders.gate.release(2)
         await rig.until(lambda: rig.solutions)
-        judged += worker._judged
+        judged += worker._record._verdicts
     assert judged.count(False) == 1
     assert not any("candidates were wrong" in e.reason for e in rig.of(DeviceFault))
 
@@ -94,7 +96,7 @@ async def test_an_overflow_finds_everything_in_the_end():
     wanted = {
         n
         for n in range(job.nonces.first, job.nonces.first + 1024)
-        if int.from_bytes(hash_of(job, n)[1], "big") <= job.target
+        if value_of(job, n) <= job.target
     }
     async with rig.running() as engine:
         engine.work_on(job)
@@ -174,7 +176,7 @@ async def test_an_orderly_stop_delivers_what_was_found():
         assert not rig.solutions
     job = job_at(0)
     searched = [n for _, s in rig.orders[0].launched for n in range(s.first, s.first + s.count)]
-    wanted = {n for n in searched if int.from_bytes(hash_of(job, n)[1], "big") <= job.target}
+    wanted = {n for n in searched if value_of(job, n) <= job.target}
     assert {s.nonce for s in rig.solutions} == wanted
     assert wanted
     assert rig.orders[0].closed == 1
@@ -183,7 +185,7 @@ async def test_an_orderly_stop_delivers_what_was_found():
 async def test_a_hung_device_is_told_after_everything_else_was_handed_on():
     release, gate = threading.Event(), threading.Semaphore(0)
     rig = Rig(Orders(hang=release), Orders(gate=gate, granule=512))
-    rig.limits = replace(rig.limits, stop=0.5)
+    rig.retry = replace(rig.retry, stop=0.5)
 
     async def stopped_with_two_launches() -> None:
         async with rig.running() as engine:
@@ -209,10 +211,11 @@ async def test_a_hung_device_is_told_after_everything_else_was_handed_on():
 async def test_a_mistake_in_a_devices_thread_ends_the_run_with_it():
     rig = Rig(Orders(), Orders())
 
-    def broken(epoch, should_stop):
-        raise ZeroDivisionError("a mistake")
+    class BrokenProver(FakeProver):
+        def light_cache(self, epoch, watcher=None):
+            raise ZeroDivisionError("a mistake")
 
-    rig.light_of = broken
+    rig.prover = BrokenProver()
     with pytest.raises(ZeroDivisionError):
         await rig.runs_out(job_at())
     assert all(o.closed == o.opened for o in rig.orders)

@@ -6,24 +6,24 @@ import threading
 import pytest
 
 from miner.engine.engine import Engine
+from miner.engine.hang_watchdog import LAUNCH_SECONDS, HangWatchdog
 from miner.engine.threads import WorkPool
-from miner.engine.watchdog import LAUNCH_SECONDS, Pulse
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry import DatasetBuilding, DeviceHanging, DeviceResting, Launched
 from tests.engine.rig import Rig
 from tests.fakes.device import WAIT, Orders, Ticks, job_at
 
 
-def test_a_pulse_knows_what_is_overdue():
+def test_the_watchdog_reports_an_overdue_call():
     clock = Ticks(100.0)
-    pulse = Pulse(clock)
-    assert pulse.overdue() is None
-    with pulse.call("a launch", 30.0):
+    watchdog = HangWatchdog(clock)
+    assert watchdog.overdue() is None
+    with watchdog.call("a launch", 30.0):
         clock.seconds += 30
-        assert pulse.overdue() is None
+        assert watchdog.overdue() is None
         clock.seconds += 1
-        assert pulse.overdue() == "a launch did not come back within 31 s"
-    assert pulse.overdue() is None
+        assert watchdog.overdue() == "a launch did not come back within 31 s"
+    assert watchdog.overdue() is None
 
 
 async def hang(rig: Rig, engine: Engine) -> None:
@@ -42,7 +42,7 @@ async def hang(rig: Rig, engine: Engine) -> None:
     async with asyncio.timeout(WAIT):
         while not rig.of(DeviceHanging):  # it may be on its way into the launch
             rig.clock.seconds += LAUNCH_SECONDS + 1
-            engine.look_for_hangs()
+            engine.check_for_hangs()
             await asyncio.sleep(0)
     for number in range(1, len(rig.orders)):
         engine.resume(f"fake:{number}", "test")
@@ -149,7 +149,7 @@ async def test_a_long_dataset_is_no_hang():
         for _ in range(3):
             await rig.until(lambda: rig.of(DatasetBuilding))
             rig.clock.seconds += 50.0  # a slice a minute is slow, and no hang
-            engine.look_for_hangs()
+            engine.check_for_hangs()
             before = len(rig.of(DatasetBuilding))
             gate.release()
             await rig.until(lambda n=before: len(rig.of(DatasetBuilding)) > n)
@@ -186,9 +186,9 @@ async def test_a_process_that_stood_still_has_no_hung_driver(naps: list[float], 
     clock = rig.clock = Naps(*naps)
     with WorkPool("build", 1) as builds:
         engine = rig.build(builds)
-        with engine._workers["fake:0"].pulse.call("a launch", LAUNCH_SECONDS):
+        with engine._workers["fake:0"].watchdog.call("a launch", LAUNCH_SECONDS):
             async with asyncio.TaskGroup() as group:
-                watch = group.create_task(engine.keep_watch())
+                watch = group.create_task(engine.watch_for_hangs())
                 await clock.over.wait()
                 watch.cancel()
     assert len(rig.of(DeviceHanging)) == hung

@@ -6,7 +6,7 @@ import pytest
 
 from miner.engine.proof import prove_kernel
 from miner.errors import WrongResult
-from tests.fakes.device import FakeImage, Orders, fake_device, hash_of, job_at, search_source
+from tests.fakes.device import FakeImage, FakeProver, Orders, fake_device, job_at, search_source
 
 
 def prove(orders: Orders, *, wrong: bool = False, built_for: int = 30):
@@ -15,11 +15,12 @@ def prove(orders: Orders, *, wrong: bool = False, built_for: int = 30):
     source = search_source(job.variant, built_for // 3, job.epoch, "opencl", device.shape)
     compared: list[int] = []
 
-    def spying(job, nonce):
-        compared.append(nonce)
-        return hash_of(job, nonce)
+    class SpyingProver(FakeProver):
+        def digest(self, job, nonce):
+            compared.append(nonce)
+            return super().digest(job, nonce)
 
-    prove_kernel(device, FakeImage(source, wrong), job, spying, Random(1))
+    prove_kernel(device, FakeImage(source, wrong), job, SpyingProver(), Random(1))
     return compared
 
 

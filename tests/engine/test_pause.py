@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from miner.engine.watchdog import BUILDING_SECONDS
+from miner.engine.hang_watchdog import BUILDING_SECONDS
 from miner.telemetry import DatasetBuilding, DevicePaused, JobTaken, Launched
 from tests.engine.rig import Rig
 from tests.fakes.device import WAIT, Orders, job_at
@@ -45,7 +45,7 @@ async def test_it_goes_on_only_when_every_reason_is_gone():
         engine.resume("fake:0", "heat")
         assert rig.of(DevicePaused)[-1].reason == "by request"
         await rig.until(lambda: len(rig.orders[0].launched) == len(rig.of(Launched)))
-        assert engine._workers["fake:0"]._mailbox.paused
+        assert engine._workers["fake:0"]._slot.paused
         engine.resume("fake:0", "api")
         await rig.until(lambda: rig.of(DevicePaused)[-1].reason is None)
     assert [e.reason for e in rig.of(DevicePaused)] == [
@@ -133,9 +133,9 @@ async def test_a_kernel_that_is_never_built_is_a_hang():
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: [e for e in rig.of(DatasetBuilding) if e.done == 1])
-        pulse = engine._workers["fake:0"].pulse
+        watchdog = engine._workers["fake:0"].watchdog
         async with asyncio.timeout(WAIT):
-            while (overdue := pulse.overdue()) is None:
+            while (overdue := watchdog.overdue()) is None:
                 rig.clock.seconds += BUILDING_SECONDS + 1
                 await asyncio.sleep(0)
         assert overdue.startswith("building a kernel did not come back within")

@@ -8,13 +8,21 @@ from random import Random
 import pytest
 
 from miner.devices.device import RESULT_SLOTS
-from miner.engine.job_slot import Mailbox, NonceAllocator
+from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import program_of
 from miner.engine.search import Search
 from miner.errors import DeviceError, WrongResult
 from miner.telemetry import DeviceFault, Launched, NoncesExhausted, ResultOverflow
 from miner.work import Candidate, NonceSpace
-from tests.fakes.device import FakeImage, Orders, Ticks, fake_device, hash_of, job_at, search_source
+from tests.fakes.device import (
+    FakeImage,
+    Orders,
+    Ticks,
+    fake_device,
+    job_at,
+    search_source,
+    value_of,
+)
 
 SMALL = NonceSpace(5, 52)
 """4096 nonces."""
@@ -27,30 +35,29 @@ class Bench:
         self.orders, self.job, self.stop_at = orders, job, stop_at
         self.said: list[object] = []
         self.launched_before = 0
-        self.mailbox = Mailbox()
+        self.slot = JobSlot()
+        self.check_trust: Callable[[], None] = lambda: None
 
     def report(self, item) -> None:
         self.said.append(item)
         if self.stop_at(item):
-            self.mailbox.stop()
+            self.slot.stop()
 
-    def run(self, check: Callable[[], None] = lambda: None) -> None:
+    claim = report
+
+    def run(self) -> None:
         clock = Ticks()
         device = fake_device(self.orders, clock=clock)
         job = self.job
         source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
         allocator = NonceAllocator(1, Random(2))
-        self.mailbox.put(job)
-        search = Search(device, 0, allocator, self.mailbox, self.report, clock)
-        search.run(FakeImage(source), program_of(job), check)
+        self.slot.put(job)
+        search = Search(device, 0, allocator, self.slot, self, clock)
+        search.run(FakeImage(source), program_of(job))
         assert device.pending == 0
 
     def of(self, kind):
         return [item for item in self.said if isinstance(item, kind)]
-
-
-def value_of(job, nonce: int) -> int:
-    return int.from_bytes(hash_of(job, nonce)[1], "big")
 
 
 def answers(job) -> set[int]:
@@ -100,7 +107,7 @@ def test_a_new_target_for_the_same_header_goes_on_without_resetting():
 
     def stop_at(item) -> bool:
         if len(bench.of(Launched)) == 3:
-            bench.mailbox.put(newer)
+            bench.slot.put(newer)
         return isinstance(item, NoncesExhausted)
 
     bench = Bench(Orders(), job, stop_at)
@@ -113,7 +120,7 @@ def test_a_new_target_for_the_same_header_goes_on_without_resetting():
 def test_a_new_job_ends_old_work_within_two_launches():
     def stop_at(item) -> bool:
         if isinstance(item, Launched) and len(bench.of(Launched)) == 5:
-            bench.mailbox.put(job_at(1, header=2))
+            bench.slot.put(job_at(1, header=2))
             bench.launched_before = len(bench.orders.launched)
         return len(bench.of(Launched)) == 20
 
@@ -127,7 +134,7 @@ def test_a_new_job_ends_old_work_within_two_launches():
 def test_another_program_ends_the_search_after_what_is_in_flight():
     def stop_at(item) -> bool:
         if isinstance(item, Launched) and len(bench.of(Launched)) == 5:
-            bench.mailbox.put(job_at(3))
+            bench.slot.put(job_at(3))
         return False
 
     bench = Bench(Orders(), job_at(0), stop_at)
@@ -138,7 +145,7 @@ def test_another_program_ends_the_search_after_what_is_in_flight():
 def test_exhausted_it_rests_until_another_header_comes():
     def stop_at(item) -> bool:
         if isinstance(item, NoncesExhausted) and len(bench.of(NoncesExhausted)) == 1:
-            threading.Timer(0, bench.mailbox.put, [job_at(0, header=9)]).start()
+            threading.Timer(0, bench.slot.put, [job_at(0, header=9)]).start()
         return isinstance(item, Launched) and bench.orders.launched[-1][0].id == "0-9"
 
     bench = Bench(Orders(), job_at(nonces=NonceSpace(5, 58)), stop_at)
@@ -162,10 +169,10 @@ def test_a_nonce_that_was_not_searched_is_a_fault_and_no_candidate():
 
     device = Liar(fake_device(Orders(granule=64)))
     source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
-    bench.mailbox.put(replace(job, share_target=2**256 // 4))
+    bench.slot.put(replace(job, share_target=2**256 // 4))
     allocator = NonceAllocator(1, Random(2))
-    search = Search(device, 0, allocator, bench.mailbox, bench.report, Ticks())
-    search.run(FakeImage(source), program_of(job), lambda: None)
+    search = Search(device, 0, allocator, bench.slot, bench, Ticks())
+    search.run(FakeImage(source), program_of(job))
     assert bench.of(DeviceFault)
     assert not bench.of(Candidate)
 
@@ -176,8 +183,9 @@ def test_what_the_check_raises_ends_it():
             raise ValueError("enough")
 
     bench = Bench(Orders(), job_at(), lambda _: False)
+    bench.check_trust = check
     with pytest.raises(ValueError, match="enough"):
-        bench.run(check)
+        bench.run()
 
 
 def test_what_is_in_flight_when_a_launch_fails_is_waited_for_and_what_it_found_is_told():
@@ -203,6 +211,7 @@ def test_what_is_in_flight_when_a_device_is_distrusted_is_waited_for():
             raise WrongResult("it lies")
 
     bench = Bench(Orders(), job_at(), lambda _: False)
+    bench.check_trust = check
     with pytest.raises(WrongResult, match="it lies"):
-        bench.run(check)
+        bench.run()
     assert len(bench.of(Launched)) == len(bench.orders.launched) == 4

@@ -5,13 +5,13 @@ import threading
 
 import pytest
 
-from miner.engine.threads import Running, Threads, WorkPool
+from miner.engine.threads import RunningThread, Threads, WorkPool, work_left
 from tests.fakes.device import WAIT
 
 
 async def test_threads_are_named_asked_to_stop_and_waited_for():
     stop, names = threading.Event(), []
-    ended: list[Running] = []
+    ended: list[RunningThread] = []
 
     def body() -> None:
         names.append(threading.current_thread().name)
@@ -29,7 +29,7 @@ async def test_an_exception_is_carried():
     def body() -> None:
         raise ValueError("a mistake")
 
-    ended: list[Running] = []
+    ended: list[RunningThread] = []
     async with Threads(WAIT, ended.append) as threads:
         running = threads.start("one", body, lambda: None)
     assert isinstance(running.error, ValueError)
@@ -47,7 +47,7 @@ async def test_one_that_does_not_come_back_is_named():
 
 async def test_a_thread_that_ends_after_its_loop_is_closed_is_quiet():
     release = threading.Event()
-    started: list[Running] = []
+    started: list[RunningThread] = []
 
     async def lone() -> None:
         async with Threads(0.01, lambda _: None) as threads:
@@ -62,7 +62,7 @@ async def test_a_thread_that_ends_after_its_loop_is_closed_is_quiet():
 async def test_work_is_offloaded_with_its_result_and_its_error():
     with WorkPool("work", 1) as pool:
         name = await pool.offload(lambda: threading.current_thread().name)
-        assert name.startswith("work")
+        assert name.startswith("work-")
         assert await pool.offload(divmod, 7, 2) == (3, 1)
         with pytest.raises(ZeroDivisionError):
             await pool.offload(divmod, 7, 0)
@@ -85,12 +85,12 @@ def test_closing_drops_what_is_queued_and_waits_for_what_runs():
     assert queued.cancelled()
 
 
-async def test_one_that_is_forsaken_is_left_and_not_waited_for():
+async def test_one_that_is_abandoned_is_left_and_not_waited_for():
     release = threading.Event()
     async with asyncio.timeout(WAIT / 2):
         async with Threads(WAIT, lambda _: None) as threads:
             running = threads.start("stuck", lambda: release.wait(WAIT) and None, lambda: None)
-            threads.forsake("stuck")
+            threads.abandon("stuck")
             assert await threads.finish() == ("stuck",)
     release.set()
     running.join()
@@ -106,6 +106,7 @@ def test_a_pool_waits_no_longer_than_it_has_patience_for(monkeypatch):
         running = pool.submit(release.wait, WAIT)
     assert waited == [(1, 0.0)]
     assert pool.left
-    assert WorkPool.abandoned()
+    assert work_left()
     release.set()
     assert running.result(WAIT)
+    assert not work_left()

@@ -10,7 +10,7 @@ from miner.progpow.epoch import Span
 from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, KernelReady, Launched
 from miner.verify import Interrupted
 from tests.engine.rig import Rig
-from tests.fakes.device import TOY, WAIT, Orders, job_at, light_of
+from tests.fakes.device import TOY, WAIT, FakeProver, Orders, job_at
 
 
 async def test_it_generates_proves_loads_then_searches():
@@ -74,15 +74,16 @@ async def test_a_light_cache_in_the_making_is_interrupted():
     asked = threading.Event()
     rig = Rig(Orders())
 
-    def slow(epoch, should_stop):
-        if epoch.number:
-            return light_of(epoch)
-        asked.set()
-        while not should_stop():
-            assert not threading.Event().wait(0.001)
-        raise Interrupted
+    class SlowProver(FakeProver):
+        def light_cache(self, epoch, watcher=None):
+            if epoch.number:
+                return super().light_cache(epoch)
+            asked.set()
+            while not watcher.should_stop():
+                assert not threading.Event().wait(0.001)
+            raise Interrupted
 
-    rig.light_of = slow
+    rig.prover = SlowProver()
     async with rig.running() as engine:
         engine.work_on(job_at(0))
         await rig.until_launched(rig.orders[0], asked.is_set)
@@ -208,7 +209,7 @@ async def test_a_driver_that_reports_a_hang_ends_the_run_and_is_not_touched_agai
 
 async def test_a_stop_during_the_back_off_is_heard():
     rig = Rig(Orders(fail_open=1))
-    rig.limits = replace(rig.limits, first_rest=WAIT * 10, longest_rest=WAIT * 10)
+    rig.retry = replace(rig.retry, first_pause=WAIT * 10, longest_pause=WAIT * 10)
     async with rig.running():
         await rig.until(lambda: rig.of(DeviceResting))
 

@@ -15,6 +15,7 @@ from miner.codegen.launch_shape import LaunchShape, shape_named
 from miner.devices.device import RESULT_SLOTS, DeviceInfo, Found, Hit, fill
 from miner.errors import BuildFailed, DeviceError, DeviceHung
 from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
 from miner.work import Job, NonceRange, NonceSpace
 from tests.fakes.variants import KAWPOW
@@ -41,29 +42,41 @@ def job_at(height: int = 0, *, header: int = 1, target: int = EASY, **other: obj
     return Job(**{**values, **other})  # type: ignore[arg-type]
 
 
-def node_of(epoch: Epoch, light: NDArray[np.uint32], first: int, count: int) -> NDArray[np.uint32]:
-    assert light.shape == (epoch.light_items, 16)
-    rows = (
-        hashlib.sha512(b"%d %d" % (epoch.number, n)).digest() for n in range(first, first + count)
-    )
-    return np.frombuffer(b"".join(rows), np.uint32).reshape(count, 16).copy()
+class FakeProver:
+    """The CPU's results for the fake devices."""
+
+    def light_cache(self, epoch: Epoch, watcher: object = None) -> NDArray[np.uint32]:
+        return np.zeros((epoch.light_items, 16), np.uint32)
+
+    def dataset_nodes(
+        self, epoch: Epoch, light: NDArray[np.uint32], first: int, count: int
+    ) -> NDArray[np.uint32]:
+        assert light.shape == (epoch.light_items, 16)
+        rows = (
+            hashlib.sha512(b"%d %d" % (epoch.number, node)).digest()
+            for node in range(first, first + count)
+        )
+        return np.frombuffer(b"".join(rows), np.uint32).reshape(count, 16).copy()
+
+    def digest(self, job: Job, nonce: int) -> Digest:
+        return _digest(job.header_hash, _program(job.period, job.epoch), nonce)
 
 
-def light_of(epoch: Epoch, should_stop: object = None) -> NDArray[np.uint32]:
-    return np.zeros((epoch.light_items, 16), np.uint32)
+PROVER = FakeProver()
 
 
-def _digests(header: bytes, program: str, nonce: int) -> tuple[bytes, bytes]:
+def value_of(job: Job, nonce: int) -> int:
+    """Return the final hash of `nonce` as a number."""
+    return int.from_bytes(PROVER.digest(job, nonce).final_hash, "big")
+
+
+def _digest(header: bytes, program: str, nonce: int) -> Digest:
     seed = header + program.encode() + nonce.to_bytes(8, "big")
-    return hashlib.sha256(b"mix" + seed).digest(), hashlib.sha256(seed).digest()
+    return Digest(hashlib.sha256(b"mix" + seed).digest(), hashlib.sha256(seed).digest())
 
 
 def _program(period: int, epoch: Epoch) -> str:
     return f"period {period} epoch {epoch.number}"
-
-
-def hash_of(job: Job, nonce: int) -> tuple[bytes, bytes]:
-    return _digests(job.header_hash, _program(job.period, job.epoch), nonce)
 
 
 def search_source(
@@ -159,7 +172,8 @@ class FakePending:
         self._device.clock.seconds += span.count / 2000
         hits = []
         for nonce in range(span.first, span.first + span.count):
-            mix, final = _digests(job.header_hash, self._image.source.text, nonce)
+            digest = _digest(job.header_hash, self._image.source.text, nonce)
+            mix, final = digest.mix_hash, digest.final_hash
             if self._image.wrong:
                 final = final[::-1]
             good = int.from_bytes(final, "big") <= job.target
@@ -220,7 +234,7 @@ class FakeDevice:
             if self.orders.slice_gate is not None:
                 assert self.orders.slice_gate.acquire(timeout=WAIT)
             first, end = epoch.nodes * part // 4, epoch.nodes * (part + 1) // 4
-            self.nodes[first:end] = node_of(epoch, light, first, end - first)
+            self.nodes[first:end] = PROVER.dataset_nodes(epoch, light, first, end - first)
             self.orders.slices += 1
             self._corrupt(first, end)
             yield (part + 1) / 4
@@ -268,6 +282,6 @@ def fake_device(
 
 def filled_device(epoch: Epoch, orders: Orders | None = None) -> FakeDevice:
     device = fake_device(orders)
-    for _ in fill(device, epoch, light_of(epoch)):
+    for _ in fill(device, epoch, PROVER.light_cache(epoch)):
         pass
     return device

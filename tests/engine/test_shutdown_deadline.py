@@ -6,31 +6,31 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from miner.engine.watchdog import SHUTDOWN_SECONDS, STOP_SECONDS, Grace
+from miner.engine.shutdown_deadline import CONNECTION_SECONDS, STOP_SECONDS, ShutdownDeadline
 from tests.fakes.device import WAIT, Ticks
 
 
 def test_its_seconds_run_from_the_first_beginning_on():
     clock = Ticks(100.0)
-    grace = Grace(clock)
+    deadline = ShutdownDeadline(clock)
     clock.seconds += 50
-    assert grace.left() == STOP_SECONDS
-    grace.begin()
+    assert deadline.left() == STOP_SECONDS
+    deadline.begin()
     clock.seconds += 1
-    grace.begin()
-    assert grace.left() == STOP_SECONDS - 1
-    assert grace.for_answers() == STOP_SECONDS - 1 - SHUTDOWN_SECONDS
+    deadline.begin()
+    assert deadline.left() == STOP_SECONDS - 1
+    assert deadline.for_answers() == STOP_SECONDS - 1 - CONNECTION_SECONDS
     clock.seconds += 50
-    assert grace.left() == 0
-    assert grace.for_answers() > 0, "an answer that is here is heard"
+    assert deadline.left() == 0
+    assert deadline.for_answers() > 0, "an answer that is here is heard"
 
 
-def over() -> Grace:
+def over() -> ShutdownDeadline:
     clock = Ticks()
-    grace = Grace(clock)
-    grace.begin()
+    deadline = ShutdownDeadline(clock)
+    deadline.begin()
     clock.seconds += STOP_SECONDS
-    return grace
+    return deadline
 
 
 async def test_a_task_that_closes_for_longer_than_is_left_is_broken_off():

@@ -1,0 +1,131 @@
+"""Notices driver calls that do not return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.clock import Clock
+from miner.codegen.kernel_source import KernelSource
+from miner.codegen.launch_shape import LaunchShape
+from miner.devices.device import Device, Found, Image, Kernel, Pending
+from miner.progpow.epoch import Epoch
+from miner.work import Job, NonceRange
+
+OPENING_SECONDS = 120.0
+BUILDING_SECONDS = 600.0
+"""The compiler needs seconds; builds queued before this one count too."""
+
+SLICE_SECONDS = 60.0
+"""A slice of a dataset takes well under a second."""
+
+LOADING_SECONDS = 60.0
+LAUNCH_SECONDS = 30.0
+"""A launch takes about 0.1 s; the one queued before it counts too."""
+
+CLOSING_SECONDS = 30.0
+
+
+class HangWatchdog:
+    """Times the current driver call of one device; any thread may ask."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._call: tuple[str, float, float] | None = None
+        self._suspended = 0.0
+
+    @contextmanager
+    def call(self, what: str, limit: float) -> Iterator[None]:
+        """Time the block: the driver call `what`, which should return within `limit` seconds."""
+        self._call = (what, self._now(), limit)
+        try:
+            yield
+        finally:
+            self._call = None
+
+    def overdue(self) -> str | None:
+        """Return a sentence about the current call if it exceeds its limit, else None."""
+        call = self._call
+        if call is None:
+            return None
+        what, since, limit = call
+        spent = self._now() - since
+        return f"{what} did not come back within {spent:.0f} s" if spent > limit else None
+
+    def discount(self, seconds: float) -> None:
+        """Do not count `seconds` during which the whole process was suspended; called by one
+        thread only."""
+        self._suspended += seconds
+
+    def _now(self) -> float:
+        return self._clock.now() - self._suspended
+
+
+class WatchedDevice:
+    """A device whose driver calls a watchdog times, except `build`: other threads call that."""
+
+    def __init__(self, device: Device, watchdog: HangWatchdog) -> None:
+        self._device, self._watchdog = device, watchdog
+        self.info = device.info
+        self.shares_images = bool(getattr(device, "shares_images", False))
+
+    @property
+    def shape(self) -> LaunchShape:
+        return self._device.shape
+
+    @property
+    def dialect(self) -> str:
+        return self._device.dialect
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        self._device.take_shape(shape)
+
+    def build(self, source: KernelSource) -> Image:
+        return self._device.build(source)
+
+    def discard(self, image: Image) -> None:
+        self._device.discard(image)
+
+    def load(self, image: Image) -> Kernel:
+        with self._watchdog.call("loading a kernel", LOADING_SECONDS):
+            return self._device.load(image)
+
+    def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
+        slices = self._device.generate(epoch, light, filler)
+        while True:
+            with self._watchdog.call("a slice of the dataset", SLICE_SECONDS):
+                done = next(slices, None)
+            if done is None:
+                return
+            yield done
+
+    def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
+        with self._watchdog.call("reading the dataset", SLICE_SECONDS):
+            return self._device.read_nodes(first, count)
+
+    def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
+        with self._watchdog.call("writing the dataset", SLICE_SECONDS):
+            self._device.write_nodes(first, nodes)
+
+    def round_up(self, count: int) -> int:
+        return self._device.round_up(count)
+
+    def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
+        with self._watchdog.call("starting a launch", LAUNCH_SECONDS):
+            return _WatchedLaunch(self._device.launch(kernel, job, span), self._watchdog)
+
+    def close(self) -> None:
+        with self._watchdog.call("closing the device", CLOSING_SECONDS):
+            self._device.close()
+
+
+class _WatchedLaunch:
+    def __init__(self, pending: Pending, watchdog: HangWatchdog) -> None:
+        self._pending, self._watchdog = pending, watchdog
+
+    def wait(self) -> Found:
+        with self._watchdog.call("a launch", LAUNCH_SECONDS):
+            return self._pending.wait()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.engine.search import LaunchSize
+
+
+def settle(size: LaunchSize, rate: float, launches: int = 60) -> None:
+    for _ in range(launches):
+        size.measured(size.nonces, size.nonces / rate + 0.001)
+
+
+def test_it_starts_with_one_granule_and_doubles():
+    size = LaunchSize(256)
+    sizes = []
+    for _ in range(4):
+        sizes.append(size.nonces)
+        size.measured(size.nonces, 0.001)
+    assert sizes == [256, 512, 1024, 2048]
+
+
+@given(rate=st.floats(50_000, 5e8), granule=st.integers(1, 4096))
+def test_it_comes_to_a_tenth_of_a_second(rate, granule):
+    size = LaunchSize(granule)
+    settle(size, rate)
+    assert size.nonces % granule == 0
+    assert 0.07 < (size.nonces + granule) / rate < 0.2
+
+
+def test_it_follows_a_device_that_becomes_slow_within_a_few_launches():
+    size = LaunchSize(64)
+    settle(size, 1e6)
+    settle(size, 1e5, 12)
+    assert size.nonces / 1e5 < 0.2
+
+
+def test_two_results_that_arrive_together_change_little():
+    size = LaunchSize(64)
+    settle(size, 1e6)
+    before = size.nonces
+    size.measured(before, 0.2)
+    size.measured(before, 0.0)
+    assert 0.7 < size.nonces / before < 1.4
+
+
+def test_it_stays_within_its_bounds():
+    size = LaunchSize(10, least=25, most=105)
+    assert size.nonces == 30
+    settle(size, 1e9)
+    assert size.nonces == 100
+    settle(size, 1.0)
+    assert size.nonces == 30
+
+
+def test_results_of_smaller_launches_do_not_make_it_grow():
+    size = LaunchSize(8)
+    size.measured(8, 0.001)
+    size.measured(8, 0.001)
+    assert size.nonces == 16
