@@ -16,17 +16,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.utils import floatToGoString
 
-from miner.api.series import (
-    OF_DEVICE,
-    OF_POOL,
-    OF_RIG,
-    TIMES_OF_DEVICE,
-    TIMES_OF_POOL,
-    Series,
-    T,
-    Times,
-)
-from miner.telemetry import Snapshot, Tally
+from miner.api.series import OF_DEVICE, OF_POOL, OF_RIG, Series, T
+from miner.telemetry import Histogram, Snapshot, Tally
 from miner.work import DeviceInfo, Outcome
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -105,10 +96,6 @@ class SnapshotCollector:
         pools = [([pool.label, algorithm], pool) for pool in snapshot.pools]
         for of_pool in OF_POOL:
             yield _family(of_pool, ["pool", "algorithm"], pools)
-        for of_pool_times in TIMES_OF_POOL:
-            yield _histograms(of_pool_times, ["pool", "algorithm"], pools)
-        for of_device_times in TIMES_OF_DEVICE:
-            yield _histograms(of_device_times, ["device", "uuid", "algorithm"], devices)
 
     def _device(self, name: str, uuid: str | None) -> list[str]:
         return [self._names.get(name, name), uuid or "", self._algorithm]
@@ -145,32 +132,25 @@ def _family(
     name = f"{_PREFIX}_{series.name}"
     bare = name.removesuffix("_total")
     unit = next((unit for unit in _UNITS if bare.endswith(f"_{unit}")), "")
+    kind: type[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]
+    if series.histogram:
+        kind = HistogramMetricFamily
+    else:
+        kind = GaugeMetricFamily if bare == name else CounterMetricFamily
     names = [*labels, series.label] if series.label else labels
-    kind = GaugeMetricFamily if bare == name else CounterMetricFamily
-    family: GaugeMetricFamily | CounterMetricFamily = kind(
-        bare, series.meaning, labels=names, unit=unit
-    )
+    family = kind(bare, series.help, labels=names, unit=unit)
     for values, subject in rows:
-        told = series.value(subject)
-        parts = told if isinstance(told, Mapping) else {"": told}
-        for part, value in parts.items():
-            if value is not None:
-                own = [*values, part] if series.label else values
-                family.add_metric([_text(each) for each in own], float(value))
-    return family
-
-
-def _histograms(
-    times: Times[T], labels: Sequence[str], rows: Iterable[tuple[Sequence[str], T]]
-) -> Metric:
-    family = HistogramMetricFamily(
-        f"{_PREFIX}_{times.name}", times.meaning, labels=labels, unit="seconds"
-    )
-    for values, subject in rows:
-        histogram = times.value(subject)
-        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-        family.add_metric([_text(each) for each in values], buckets, histogram.total)
+        found = series.value(subject)
+        for part, value in (found if isinstance(found, Mapping) else {"": found}).items():
+            own = [_text(each) for each in ([*values, part] if series.label else values)]
+            if isinstance(family, HistogramMetricFamily):
+                assert isinstance(value, Histogram)
+                bounds = [*map(floatToGoString, value.bounds), "+Inf"]
+                buckets = list(zip(bounds, accumulate(value.counts), strict=True))
+                family.add_metric(own, buckets, value.total)
+            elif value is not None:
+                assert not isinstance(value, Histogram)
+                family.add_metric(own, float(value))
     return family
 
 

@@ -126,10 +126,11 @@ class EventsAnswer(Response):
     """Oldest first."""
 
 
-class ShareResponse(Response):
-    """One row of the ledger: a candidate's whole life."""
+class LedgerShare(Response):
+    """One row of the ledger: the whole life of a candidate."""
 
-    model_config = ConfigDict(extra="ignore")
+    __qualname__ = "ShareAnswer"  # its name in the OpenAPI document
+    model_config = ConfigDict(extra="ignore", title="ShareAnswer")
 
     run: str
     """Name of the run that found it."""
@@ -168,5 +169,5 @@ class ShareResponse(Response):
 class SharesOfLedger(Response):
     """The newest rows of the ledger."""
 
-    shares: tuple[ShareResponse, ...]
+    shares: tuple[LedgerShare, ...]
     """Newest first."""

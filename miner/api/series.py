@@ -1,135 +1,107 @@
-"""What Prometheus is told of a rig, of a device and of a pool: each metric's name and value."""
+"""Names, help texts and values of the metrics of a rig, of its devices and of its pools."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Generic, TypeVar, get_type_hints
 
-from miner.telemetry import (
-    DeviceSnapshot,
-    DeviceState,
-    Histogram,
-    PoolSnapshot,
-    PoolState,
-    Snapshot,
-)
+from miner.telemetry import DeviceSnapshot, Histogram, PoolSnapshot, PoolState, Snapshot
+from miner.telemetry.field_metadata import Metric, descriptions, label_of
 
 T = TypeVar("T")
+
+Value = float | Histogram | None
 
 
 @dataclass(frozen=True)
 class Series(Generic[T]):
-    """One metric: a counter where its name ends in `_total`, else a gauge."""
+    """One metric: a histogram, a counter if its name ends in `_total`, else a gauge."""
 
     name: str
-    meaning: str
-    value: Callable[[T], float | Mapping[str, float | None] | None]
-    """Of one device, pool or snapshot; a mapping goes by the values of `label`, and None makes no
-    series."""
+    """Without the prefix progpow_miner_."""
+    help: str
+    """A sentence."""
+    value: Callable[[T], Value | Mapping[str, Value]]
+    """Returns the value for one device, pool or snapshot, or a mapping from the values of `label`
+    to values; a value that is None has no series."""
     label: str = ""
+    histogram: bool = False
+    """Of seconds; `value` returns a `Histogram`."""
 
 
 @dataclass(frozen=True)
-class Times(Generic[T]):
-    """One histogram of seconds."""
+class _MetricField:
+    """A described field of `DeviceSnapshot`, or of a dataclass inside, that has a metric."""
 
-    name: str
-    meaning: str
-    value: Callable[[T], Histogram]
-    """Of one device or pool."""
+    path: str
+    """From the snapshot, as in "reading.fan"."""
+    kind: Any
+    """Type of its values."""
+    help: str
+    unit: str
+    metric: Metric
+
+    def values(self, device: DeviceSnapshot) -> Iterator[tuple[str, Value]]:
+        """Yield (value of the label, value in the base unit) of `device`."""
+        value = attrgetter(self.path)(device)
+        if isinstance(value, Enum):
+            for member in type(value):
+                yield label_of(member), member is value
+        elif isinstance(value, str):
+            for item in value.split(", "):
+                yield item, 1
+        elif value is not None:
+            yield self.metric.value, _in_base_unit(value, self.unit)
+
+
+def _in_base_unit(value: Any, unit: str) -> Value:
+    if unit == "percent":
+        value /= 100
+    elif unit == "MHz":
+        value *= 1e6
+    found: Value = value
+    return found
+
+
+def _metric_fields(source: type[Any], prefix: str = "") -> Iterator[_MetricField]:
+    hints = get_type_hints(source)
+    for name, field in descriptions(source):
+        path, kind = prefix + name, hints[name]
+        if field.metric is not None:
+            help = field.metric.help or field.help
+            yield _MetricField(path, kind, f"{help}.", field.unit, field.metric)
+        elif is_dataclass(kind):
+            assert isinstance(kind, type)
+            yield from _metric_fields(kind, f"{path}.")
+
+
+class _DeviceValues:
+    """Reads the fields that share one metric from a device's snapshot."""
+
+    def __init__(self, members: list[_MetricField]) -> None:
+        self._members = members
+
+    def __call__(self, device: DeviceSnapshot) -> Mapping[str, Value]:
+        return dict(value for member in self._members for value in member.values(device))
+
+
+def _device_series() -> Iterator[Series[DeviceSnapshot]]:
+    sharing: dict[str, list[_MetricField]] = defaultdict(list)
+    for field in _metric_fields(DeviceSnapshot):
+        sharing[field.metric.name].append(field)
+    for name, members in sharing.items():
+        first = members[0]
+        histogram = first.kind is Histogram
+        yield Series(name, first.help, _DeviceValues(members), first.metric.label, histogram)
 
 
 OF_DEVICE: tuple[Series[DeviceSnapshot], ...] = (
-    Series(
-        "hashrate_hashes_per_second",
-        "Nonces really tried per second over the window, or since the first launch if shorter.",
-        lambda d: {
-            "10s": d.hashrate.ten_seconds,
-            "60s": d.hashrate.minute,
-            "15m": d.hashrate.quarter_hour,
-        },
-        "window",
-    ),
-    Series("hashes_total", "Nonces really tried.", lambda d: d.tried),
-    Series("shares_found_total", "Solutions proved on the CPU.", lambda d: d.found),
-    Series(
-        "shares_expected_total",
-        "Shares that the hashes tried bring on average at the difficulties asked.",
-        lambda d: d.luck.expected,
-    ),
-    Series(
-        "device_effort_ratio",
-        "Work of the device since its last share; 1 is what a share costs on average.",
-        lambda d: d.luck.effort,
-    ),
-    Series(
-        "best_share_hashes",
-        "Hashes that a share as good as the best one found costs on average.",
-        lambda d: d.best_difficulty,
-    ),
-    Series(
-        "device_last_share_timestamp_seconds",
-        "UNIX time of the newest accepted share.",
-        lambda d: d.last_share_at,
-    ),
-    Series(
-        "device_state",
-        "1 for the state that the device is in, 0 for every other.",
-        lambda d: {state.name.lower(): state is d.state for state in DeviceState},
-        "state",
-    ),
-    Series(
-        "device_faults_total",
-        "Everything that went wrong with the device, untrue claims among it.",
-        lambda d: d.faults,
-    ),
-    Series("device_kernels_total", "Kernels built and proved.", lambda d: d.kernels),
-    Series("device_datasets_total", "Datasets built and proved.", lambda d: d.datasets),
-    Series(
-        "device_dataset_progress_ratio",
-        "How much of the dataset being built is done.",
-        lambda d: d.progress,
-    ),
-    Series(
-        "device_temperature_celsius",
-        "Temperature.",
-        lambda d: {
-            "core": d.reading.temperature,
-            "hotspot": d.reading.hotspot_temperature,
-            "memory": d.reading.memory_temperature,
-        },
-        "sensor",
-    ),
-    Series("device_power_watts", "Power drawn.", lambda d: d.reading.power),
-    Series("device_power_limit_watts", "Most power allowed.", lambda d: d.reading.power_limit),
-    Series(
-        "device_fan_ratio",
-        "Speed of the fan, 1 being its highest.",
-        lambda d: _ratio(d.reading.fan),
-    ),
-    Series(
-        "device_clock_hertz",
-        "Clock.",
-        lambda d: {
-            "core": _hertz(d.reading.core_clock),
-            "memory": _hertz(d.reading.memory_clock),
-        },
-        "clock",
-    ),
+    *_device_series(),
     Series("device_memory_bytes", "Memory of the device.", lambda d: d.info.memory or None),
-    Series("device_memory_used_bytes", "Memory in use, by all.", lambda d: d.reading.memory_used),
-    Series(
-        "device_utilization_ratio",
-        "How much of the time the device was busy.",
-        lambda d: _ratio(d.reading.utilization),
-    ),
-    Series(
-        "device_throttled",
-        "1 for each reason for which the device holds itself back; absent where it says none.",
-        lambda d: dict.fromkeys(filter(None, d.reading.throttle.split(", ")), 1),
-        "reason",
-    ),
 )
 
 OF_POOL: tuple[Series[PoolSnapshot], ...] = (
@@ -160,6 +132,12 @@ OF_POOL: tuple[Series[PoolSnapshot], ...] = (
         "Hashes that the accepted shares stand for, each at the difficulty that was asked.",
         lambda p: p.work,
     ),
+    Series(
+        "share_round_trip_seconds",
+        "From sending a share to its answer.",
+        lambda p: p.round_trips,
+        histogram=True,
+    ),
 )
 
 OF_RIG: tuple[Series[Snapshot], ...] = (
@@ -184,36 +162,3 @@ OF_RIG: tuple[Series[Snapshot], ...] = (
         "bound",
     ),
 )
-
-
-TIMES_OF_POOL: tuple[Times[PoolSnapshot], ...] = (
-    Times(
-        "share_round_trip_seconds", "From sending a share to its answer.", lambda p: p.round_trips
-    ),
-)
-
-TIMES_OF_DEVICE: tuple[Times[DeviceSnapshot], ...] = (
-    Times(
-        "kernel_build_seconds",
-        "From wanting a period's kernel to its proof.",
-        lambda d: d.kernel_builds,
-    ),
-    Times(
-        "job_switch_seconds",
-        "From a job's arrival to its first launch on the device.",
-        lambda d: d.job_switches,
-    ),
-    Times(
-        "dataset_build_seconds",
-        "From having an epoch's light cache to the proof of its dataset.",
-        lambda d: d.dataset_builds,
-    ),
-)
-
-
-def _ratio(percent: float | None) -> float | None:
-    return None if percent is None else percent / 100
-
-
-def _hertz(megahertz: float | None) -> float | None:
-    return None if megahertz is None else megahertz * 1e6

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
+from pydantic import BeforeValidator
+
+from miner.api.derived_responses import with_fields_of
 from miner.api.path_redaction import Words
 from miner.api.responses import OutcomeName, Response
-
-StateName = Literal[
-    "starting", "building", "ready", "searching", "waiting", "exhausted", "paused", "resting",
-    "parked", "hung",
-]  # fmt: skip
+from miner.telemetry import DeviceSnapshot, Hashrate, Luck, Reading, Tally
+from miner.work import Outcome
 
 
+@with_fields_of(Hashrate)
 class HashrateAnswer(Response):
-    """Nonces really tried per second."""
+    """Nonces hashed per second."""
 
-    ten_seconds: float
-    """Over the last 10 seconds."""
-    minute: float
-    """Over the last 60 seconds."""
-    quarter_hour: float
-    """Over the last 900 seconds."""
+
+def _by_name(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
+    return {outcome.value: count for outcome, count in outcomes.items()}
 
 
 class SharesAnswer(Response):
@@ -42,7 +41,7 @@ class SharesAnswer(Response):
     """Accepted ones that met the block's target, as far as the pool told it."""
     not_accepted: int
     """All with a verdict but the accepted ones."""
-    outcomes: dict[OutcomeName, int]
+    outcomes: Annotated[dict[OutcomeName, int], BeforeValidator(_by_name)]
     """By the verdict, those that occurred."""
 
 
@@ -117,83 +116,37 @@ class PoolAnswer(Response):
     """Hashes that the accepted shares stand for."""
 
 
+@with_fields_of(Reading)
 class ReadingAnswer(Response):
-    """What a device's sensors say."""
-
-    temperature: float | None
-    """Of the core, °C."""
-    hotspot_temperature: float | None
-    """°C."""
-    memory_temperature: float | None
-    """°C."""
-    power: float | None
-    """W."""
-    power_limit: float | None
-    """W."""
-    fan: float | None
-    """Percent of its highest speed."""
-    core_clock: float | None
-    """MHz."""
-    memory_clock: float | None
-    """MHz."""
-    memory_used: float | None
-    """Bytes."""
-    utilization: float | None
-    """Percent of the time that the device was busy."""
-    throttle: str | None
-    """Why the card holds itself back."""
+    """Sensor values of a device."""
 
 
+Known = BeforeValidator(lambda value: value or None)
+"""Turns an empty text or number into null."""
+
+
+@with_fields_of(
+    DeviceSnapshot,
+    {Hashrate: HashrateAnswer, Tally: SharesAnswer, Luck: LuckAnswer, Reading: ReadingAnswer},
+)
 class DeviceAnswer(Response):
     """One device."""
 
     name: str
     """As in "cuda:0"."""
     backend: str
-    model: str | None
-    kind: str | None
+    model: Annotated[str | None, Known]
+    kind: Annotated[str | None, Known]
     """"gpu", "cpu" or "accelerator"."""
-    vendor: str | None
-    driver: str | None
+    vendor: Annotated[str | None, Known]
+    driver: Annotated[str | None, Known]
     pci: str | None
     """Address, as in "0000:01:00.0"."""
     uuid: str | None
-    memory: int | None
+    memory: Annotated[int | None, Known]
     """Bytes."""
-    units: int | None
+    units: Annotated[int | None, Known]
     """Compute units or cores."""
-    state: StateName
-    doing: Words
-    """The state in words, with what it is about."""
-    progress: float | None
-    """Of the dataset that is being built, 0 to 1."""
-    paused: Words | None
-    """Why it was told to pause."""
-    parked: bool
-    """It does nothing for the rest of this run."""
-    hashrate: HashrateAnswer
-    mining_seconds: float
-    """Since its first launch began."""
-    tried: int
-    """Nonces."""
-    found: int
-    """Solutions proved."""
-    shares: SharesAnswer
-    faults: int
-    last_fault: Words | None
-    reading: ReadingAnswer
-    efficiency: float | None
-    """Hashes per joule over the last minute."""
-    luck: LuckAnswer
-    last_share_at: float | None
-    """Of its newest accepted share."""
-    last_difficulty: float | None
-    """That its newest share reached."""
-    best_difficulty: float | None
-    kernels: int
-    """Kernels proved."""
-    datasets: int
-    """Datasets proved."""
 
 
 class HistogramAnswer(Response):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter
 
+from miner.api.derived_responses import field_values
 from miner.api.path_redaction import Paths
 from miner.api.readiness import readiness
 from miner.api.responses import EntryAnswer, EventsAnswer, SharesOfLedger, written
@@ -18,13 +19,14 @@ from miner.api.status_json import (
     JobAnswer,
     LuckAnswer,
     PoolAnswer,
-    ReadingAnswer,
     SharesAnswer,
-    StateName,
     Status,
     TimingsAnswer,
 )
-from miner.telemetry import DeviceSnapshot, JournalEntry, PoolSnapshot, Sample, Snapshot, Tally
+from miner.telemetry import DeviceSnapshot, JournalEntry, PoolSnapshot, Sample, Snapshot
+from miner.work import DeviceInfo
+
+_IDENTITY = [f.name for f in fields(DeviceInfo) if f.name in DeviceAnswer.model_fields]
 
 LevelName = Literal["debug", "info", "warning", "error"]
 
@@ -48,7 +50,7 @@ def status(snapshot: Snapshot) -> Status:
         power=snapshot.power,
         efficiency=snapshot.efficiency,
         found=snapshot.found,
-        shares=_shares(snapshot.shares),
+        shares=SharesAnswer.model_validate(snapshot.shares),
         faults=snapshot.faults,
         luck=LuckAnswer.model_validate(snapshot.luck),
         best=tuple(map(BestShareAnswer.model_validate, snapshot.best)),
@@ -76,40 +78,8 @@ def devices(snapshot: Snapshot) -> tuple[DeviceAnswer, ...]:
 
 def device(found: DeviceSnapshot) -> DeviceAnswer:
     """Return one device."""
-    info = found.info
-    reading = asdict(found.reading)
-    return DeviceAnswer(
-        name=info.name,
-        backend=info.backend,
-        model=info.model or None,
-        kind=info.kind or None,
-        vendor=info.vendor or None,
-        driver=info.driver or None,
-        pci=info.pci,
-        uuid=info.uuid,
-        memory=info.memory or None,
-        units=info.units or None,
-        state=cast(StateName, found.state.name.lower()),
-        doing=found.doing,
-        progress=found.progress,
-        paused=found.paused,
-        parked=found.parked,
-        hashrate=HashrateAnswer.model_validate(found.hashrate),
-        mining_seconds=found.mining_seconds,
-        tried=found.tried,
-        found=found.found,
-        shares=_shares(found.shares),
-        faults=found.faults,
-        last_fault=found.last_fault or None,
-        reading=ReadingAnswer(**{**reading, "throttle": found.reading.throttle or None}),
-        efficiency=found.efficiency,
-        luck=LuckAnswer.model_validate(found.luck),
-        last_share_at=found.last_share_at,
-        last_difficulty=found.last_difficulty,
-        best_difficulty=found.best_difficulty,
-        kernels=found.kernels,
-        datasets=found.datasets,
-    )
+    identity = {name: getattr(found.info, name) for name in _IDENTITY}
+    return DeviceAnswer.model_validate(identity | field_values(found))
 
 
 def pools(snapshot: Snapshot) -> tuple[PoolAnswer, ...]:
@@ -166,20 +136,6 @@ def shares(rows: Iterable[Mapping[str, Any]]) -> SharesOfLedger:
     return SharesOfLedger.model_validate({"shares": found})
 
 
-def _shares(tally: Tally) -> SharesAnswer:
-    return SharesAnswer(
-        accepted=tally.accepted,
-        rejected=tally.rejected,
-        stale=tally.stale,
-        invalid=tally.invalid,
-        lost=tally.lost,
-        hardware=tally.hardware,
-        blocks=tally.blocks,
-        not_accepted=tally.not_accepted,
-        outcomes={outcome.value: n for outcome, n in tally.outcomes.items()},
-    )
-
-
 def _job(snapshot: Snapshot) -> JobAnswer | None:
     job = snapshot.job
     if job is None:
@@ -206,7 +162,7 @@ def _pool(pool: PoolSnapshot, active: str | None) -> PoolAnswer:
         losses=pool.losses,
         latency=pool.latency,
         mean_latency=pool.mean_latency,
-        shares=_shares(pool.shares),
+        shares=SharesAnswer.model_validate(pool.shares),
         last_share_at=pool.last_share_at,
         work=pool.work,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import Enum
 from math import isfinite
 from typing import Any
 
@@ -15,9 +17,11 @@ from miner.telemetry import (
     JournalEntry,
     Level,
     PoolSnapshot,
+    Reading,
     Snapshot,
     Tally,
 )
+from miner.telemetry.field_metadata import descriptions, label_of
 
 Clean = Callable[[str], str]
 
@@ -51,7 +55,7 @@ def status_record(snapshot: Snapshot, clean: Clean) -> str:
     job, pool = snapshot.job, snapshot.pool
     body = {
         "uptime": snapshot.uptime,
-        "hashrate": _hashrate(snapshot.hashrate),
+        "hashrate": asdict(snapshot.hashrate),
         "shares": _shares(snapshot.shares),
         "faults": snapshot.faults,
         "power": snapshot.power,
@@ -101,14 +105,6 @@ def _cleaned(value: Any, clean: Clean) -> Any:
             return value
 
 
-def _hashrate(hashrate: Hashrate) -> dict[str, float]:
-    return {
-        "ten_seconds": hashrate.ten_seconds,
-        "minute": hashrate.minute,
-        "quarter_hour": hashrate.quarter_hour,
-    }
-
-
 def _shares(tally: Tally) -> dict[str, int]:
     return {
         "accepted": tally.accepted,
@@ -130,18 +126,24 @@ def _pool(pool: PoolSnapshot) -> dict[str, Any]:
 
 
 def _device(device: DeviceSnapshot) -> dict[str, Any]:
-    reading = device.reading
-    return {
-        "name": device.name,
-        "state": device.state.name.lower(),
-        "doing": device.doing,
-        "progress": device.progress,
-        "hashrate": _hashrate(device.hashrate),
-        "shares": _shares(device.shares),
-        "faults": device.faults,
-        "temperature": reading.temperature,
-        "memory_temperature": reading.memory_temperature,
-        "power": reading.power,
-        "fan": reading.fan,
-        "efficiency": device.efficiency,
-    }
+    return {"name": device.name, **_logged_fields(device)}
+
+
+def _logged_fields(source: DeviceSnapshot | Reading) -> dict[str, Any]:
+    """Return the values of the fields whose metadata has `log`; those of a reading come beside
+    the device's own."""
+    record: dict[str, Any] = {}
+    for name, description in descriptions(type(source)):
+        if description.log:
+            match getattr(source, name):
+                case Reading() as reading:
+                    record |= _logged_fields(reading)
+                case Tally() as tally:
+                    record[name] = _shares(tally)
+                case Hashrate() as hashrate:
+                    record[name] = asdict(hashrate)
+                case Enum() as member:
+                    record[name] = label_of(member)
+                case value:
+                    record[name] = value
+    return record

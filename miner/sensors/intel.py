@@ -57,7 +57,7 @@ class IntelGpu:
             power=self._meter.power(self._now(), energy),
             power_limit=scaled(hwmon.positive("power1_max", "power1_cap"), 1e6),
             core_clock=self._core_clock(),
-            throttle=self._throttle(),
+            throttle=self._throttle() or None,
         )
 
     def news(self) -> list[str]:

@@ -183,7 +183,7 @@ class NvidiaCard:
             memory_clock=self._clock(nvml.NVML_CLOCK_MEM),
             memory_used=None if used is None else float(used),
             utilization=None if usage is None else float(usage),
-            throttle=self._throttle(),
+            throttle=self._throttle() or None,
         )
         if self._problems and reading == Reading():
             raise DeviceError(f"NVML answers nothing but {self._problems[-1]}")

@@ -21,7 +21,6 @@ from miner.telemetry.events import (
     PoolNotice,
     PoolReady,
     PoolRemark,
-    Reading,
     ResultOverflow,
     SensorsRead,
     ShareAnswered,
@@ -33,6 +32,7 @@ from miner.telemetry.history import DeviceSample, History, Sample
 from miner.telemetry.journal import Journal, JournalEntry, Level
 from miner.telemetry.luck import Band, Luck
 from miner.telemetry.rates import WINDOWS, Hashrate, Histogram
+from miner.telemetry.reading import Reading
 from miner.telemetry.snapshot import (
     About,
     BestShare,

@@ -16,12 +16,12 @@ from miner.telemetry.events import (
     KernelReady,
     Launched,
     NoncesExhausted,
-    Reading,
     ResultOverflow,
     SensorsRead,
 )
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS, Tried
+from miner.telemetry.reading import Reading
 from miner.telemetry.snapshot import DeviceSnapshot, DeviceState, Tally
 from miner.work import DeviceInfo, Outcome, Verdict
 
@@ -73,7 +73,7 @@ class DeviceFold:
         self._expected = self._since = 0.0
         self._found = 0
         self._faults = 0
-        self._last_fault = ""
+        self._last_fault: str | None = None
         self._paused: str | None = None
         self._reading = Reading()
         self._drawn = Drawn()

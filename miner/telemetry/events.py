@@ -5,35 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from miner.telemetry.reading import Reading
 from miner.work import Candidate, Job, Solution, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Whatever cannot be read is None, and never 0."""
-
-    temperature: float | None = None
-    """Of the core, °C."""
-    hotspot_temperature: float | None = None
-    """°C."""
-    memory_temperature: float | None = None
-    """°C."""
-    power: float | None = None
-    """W."""
-    power_limit: float | None = None
-    """W."""
-    fan: float | None = None
-    """Percent of its highest speed."""
-    core_clock: float | None = None
-    """MHz."""
-    memory_clock: float | None = None
-    """MHz."""
-    memory_used: float | None = None
-    """Bytes."""
-    utilization: float | None = None
-    """Percent of the time that the device was busy."""
-    throttle: str = ""
-    """Why the card holds itself back; empty where it does not, or does not say."""
 
 
 @dataclass(frozen=True, slots=True)

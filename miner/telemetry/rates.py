@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from miner.telemetry.field_metadata import Metric, described
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,26 @@ SLOTS = 3600
 """Into so many parts a window is cut at most, and the oldest of them leaves it as a whole."""
 
 
+def _window_of(label: str, length: str) -> Any:
+    metric = Metric(
+        "hashrate_hashes_per_second",
+        "Nonces hashed per second over the window, or since the first launch if shorter",
+        "window",
+        label,
+    )
+    return field(
+        default=0.0, metadata=described(f"Over the last {length}", metric=metric, log=True)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Hashrate:
     """Nonces really tried per second, over the last 10 seconds, minute and quarter of an hour;
     over a shorter time while the device mines for less than that."""
 
-    ten_seconds: float = 0.0
-    minute: float = 0.0
-    quarter_hour: float = 0.0
+    ten_seconds: float = _window_of("10s", "10 seconds")
+    minute: float = _window_of("60s", "60 seconds")
+    quarter_hour: float = _window_of("15m", "900 seconds")
 
     def __add__(self, other: Hashrate) -> Hashrate:
         return Hashrate(

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from miner.telemetry.events import Reading
+from miner.telemetry.field_metadata import Metric, described
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import Hashrate, Histogram
+from miner.telemetry.reading import Reading
 from miner.work import DeviceInfo, Job, Outcome
 
 _STALE = (Outcome.STALE, Outcome.NOT_SENT)
@@ -102,67 +103,121 @@ class BestShare:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSnapshot:
-    """One device at one moment."""
+    """One device at one moment.
+
+    A described field appears in the API, the OpenAPI document and, by its arguments, in Prometheus
+    and in the JSON log. Fields with `init=False` are computed from the others.
+    """
 
     info: DeviceInfo
-    state: DeviceState
-    doing: str
-    """The state in words, with what it is about."""
-    progress: float | None
-    """Of the dataset that is being built, 0 to 1."""
-    hashrate: Hashrate
-    mining_seconds: float
-    """Since its first launch began; a window of the hashrate is full when this is longer."""
-    tried: int
-    """Nonces."""
-    found: int
-    """Solutions proved."""
-    shares: Tally
-    faults: int
-    """Everything that went wrong with it, untrue claims among them."""
-    last_fault: str
-    paused: str | None
-    """Why it was told to pause."""
-    reading: Reading
+    state: DeviceState = field(
+        metadata=described(
+            "Current state",
+            metric=Metric(
+                "device_state", "1 for the current state of the device, 0 for the others", "state"
+            ),
+            log=True,
+        )
+    )
+    doing: str = field(
+        metadata=described("The state in words, with details", log=True, sentence=True)
+    )
+    progress: float | None = field(
+        metadata=described(
+            "Completed part of the dataset that is being built, 0 to 1",
+            metric=Metric("device_dataset_progress_ratio"),
+            log=True,
+        )
+    )
+    paused: str | None = field(metadata=described("Why the device is paused", sentence=True))
+    parked: bool = field(
+        init=False, metadata=described("The device does nothing for the rest of this run")
+    )
+    hashrate: Hashrate = field(metadata=described("Nonces hashed per second", log=True))
+    mining_seconds: float = field(
+        metadata=described("Time since the first launch began", "seconds")
+    )
+    """A window of the hashrate is full when this is longer."""
+    tried: int = field(metadata=described("Nonces hashed", metric=Metric("hashes_total")))
+    found: int = field(
+        metadata=described("Solutions proved on the CPU", metric=Metric("shares_found_total"))
+    )
+    shares: Tally = field(metadata=described("Shares by outcome", log=True))
+    faults: int = field(
+        metadata=described(
+            "Failures of the device, hardware errors included",
+            metric=Metric("device_faults_total"),
+            log=True,
+        )
+    )
+    last_fault: str | None = field(metadata=described("The newest failure", sentence=True))
+    reading: Reading = field(metadata=described("Sensor values", log=True))
+    efficiency: float | None = field(
+        init=False, metadata=described("Hashes per joule over the last minute", log=True)
+    )
+    luck: Luck = field(metadata=described("Shares found compared with shares expected"))
+    last_share_at: float | None = field(
+        metadata=described(
+            "UNIX time of the newest accepted share",
+            "seconds",
+            Metric("device_last_share_timestamp_seconds"),
+        )
+    )
+    last_difficulty: float | None = field(
+        metadata=described("Difficulty reached by the newest share, in hashes")
+    )
+    best_difficulty: float | None = field(
+        metadata=described(
+            "Difficulty reached by the best share, in hashes", metric=Metric("best_share_hashes")
+        )
+    )
+    kernels: int = field(
+        init=False,
+        metadata=described("Kernels built and proved", metric=Metric("device_kernels_total")),
+    )
+    datasets: int = field(
+        init=False,
+        metadata=described("Datasets built and proved", metric=Metric("device_datasets_total")),
+    )
     drawn: float | None
-    """W over the last minute, or since its first launch if that is shorter; None where its power
-    is not told now."""
-    luck: Luck
-    last_share_at: float | None
-    """UNIX seconds of its newest accepted share."""
-    last_difficulty: float | None
-    """That its newest share reached."""
-    best_difficulty: float | None
-    kernel_builds: Histogram
-    """From wanting a period's kernel to having it proved, with the wait for its build."""
-    job_switches: Histogram
-    """From a job's arrival to its first launch."""
-    dataset_builds: Histogram
-    """From having an epoch's light cache to having its dataset proved."""
+    """W, average over the last minute or since the first launch if that is shorter; None while the
+    power is unknown."""
+    kernel_builds: Histogram = field(
+        metadata=described(
+            "From requesting a period's kernel to its proof",
+            metric=Metric("kernel_build_seconds"),
+            api=False,
+        )
+    )
+    """The wait for the build is included."""
+    job_switches: Histogram = field(
+        metadata=described(
+            "From a job's arrival to its first launch on the device",
+            metric=Metric("job_switch_seconds"),
+            api=False,
+        )
+    )
+    dataset_builds: Histogram = field(
+        metadata=described(
+            "From the epoch's finished light cache to the proof of its dataset",
+            metric=Metric("dataset_build_seconds"),
+            api=False,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        computed = {
+            "parked": self.state in (DeviceState.PARKED, DeviceState.HUNG),
+            "efficiency": self.hashrate.minute / self.drawn if self.drawn else None,
+            "kernels": self.kernel_builds.count,
+            "datasets": self.dataset_builds.count,
+        }
+        for name, value in computed.items():
+            object.__setattr__(self, name, value)
 
     @property
     def name(self) -> str:
         return self.info.name
-
-    @property
-    def kernels(self) -> int:
-        """Kernels proved."""
-        return self.kernel_builds.count
-
-    @property
-    def datasets(self) -> int:
-        """Datasets proved."""
-        return self.dataset_builds.count
-
-    @property
-    def parked(self) -> bool:
-        """It does nothing for the rest of this run."""
-        return self.state in (DeviceState.PARKED, DeviceState.HUNG)
-
-    @property
-    def efficiency(self) -> float | None:
-        """Hashes per joule over the last minute; None where the power is not known."""
-        return self.hashrate.minute / self.drawn if self.drawn else None
 
 
 @dataclass(frozen=True, slots=True)
