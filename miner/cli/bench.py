@@ -27,6 +27,7 @@ def bench(
 ) -> None:
     """Measure the hashrate at one height, with its spread."""
     from miner.devices.registry import choose_devices
+    from miner.formatting import format_hashrate
     from miner.run.benchmark import measure
     from miner.verify import chosen_variant
 
@@ -43,6 +44,6 @@ def bench(
         return
     rate = report["hashrate"]
     click.echo(
-        f"{rate['median'] / 1e6:.4f} MH/s (10 % to 90 %: {rate['p10'] / 1e6:.4f} to "
-        f"{rate['p90'] / 1e6:.4f}, {rate['launches']} launches)"
+        f"{format_hashrate(rate['median'])} (10 % to 90 %: {format_hashrate(rate['p10'])} to "
+        f"{format_hashrate(rate['p90'])}, {rate['launches']} launches)"
     )

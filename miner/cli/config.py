@@ -214,8 +214,8 @@ def _tried(
 ) -> tuple[Any, list[str]]:
     """Return (what `function` makes of `values`, no sentence), or (None, the one about `place`)."""
     from miner.errors import MinerError
+    from miner.safe_text import without_wallets
     from miner.settings.messages import key_name
-    from miner.settings.secrets import without_wallets
 
     try:
         return function(*values), []
@@ -225,22 +225,23 @@ def _tried(
 
 
 def _notes(settings: Settings) -> Iterator[str]:
-    from miner.settings.secrets import address, exposed
+    from miner.safe_text import without_login
+    from miner.settings.secrets import exposed
 
     yield from exposed(settings)
     for number, pool in enumerate(settings.pools, 1):
         if "YOUR_WALLET" in pool.user + pool.url:
             yield f"pools[{number}] still names YOUR_WALLET; write your own in its place"
-        host = address(pool.url).rpartition("://")[2].partition(":")[0]
+        host = without_login(pool.url).rpartition("://")[2].partition(":")[0]
         if host.lower().endswith(".example"):
             yield f"pools[{number}] is no real pool; write the address of yours"
 
 
 def _digest(settings: Settings) -> str:
-    from miner.settings.secrets import address
+    from miner.safe_text import without_login
 
     pools = len(settings.pools)
-    first = address(settings.pools[0].url)
+    first = without_login(settings.pools[0].url)
     devices = settings.devices
     return ", ".join(
         [

@@ -14,6 +14,7 @@ def devices(as_json: bool) -> None:
     """List the devices, the unusable ones with the reason."""
     from miner.catalog import variants
     from miner.devices.registry import find_devices, probed
+    from miner.formatting import format_bytes
 
     found, missing = find_devices()
     probe = next(iter(variants().values()))
@@ -25,7 +26,7 @@ def devices(as_json: bool) -> None:
         ]
         click.echo(json.dumps(rows, indent=2))
     for one in listed if not as_json else ():
-        info, size = one.info, f"{one.info.memory / 2**30:.1f} GiB"
+        info, size = one.info, format_bytes(one.info.memory)
         names = [info.driver, info.pci and f"PCI {info.pci}", info.uuid]
         click.echo(f"{one.index} {info.name:<12} {info.kind:<4} {info.model}")
         click.echo(f"  {'':<12} {info.units} units, {size}, " + ", ".join(filter(None, names)))

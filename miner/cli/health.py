@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import click
 
 from miner.errors import BadValue, CheckFailed
+from miner.safe_text import one_line
 
 USUAL = "http://127.0.0.1:4067"
 
@@ -98,11 +99,11 @@ def _reasons(body: bytes) -> list[str] | None:
     reasons = found.get("reasons")
     if not isinstance(found.get("ok"), bool) or not isinstance(reasons, list):
         return None
-    return [_plain(str(reason)) for reason in reasons]
+    return [one_line(str(reason)) for reason in reasons]
 
 
 def _error(body: bytes) -> str:
-    return _plain(str(_object(body).get("error", "")))
+    return one_line(str(_object(body).get("error", "")))
 
 
 def _object(body: bytes) -> dict[str, object]:
@@ -111,8 +112,3 @@ def _object(body: bytes) -> dict[str, object]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _plain(text: str) -> str:
-    """Return `text` without what a terminal would obey."""
-    return "".join(c if c.isprintable() else " " for c in text)[:500]

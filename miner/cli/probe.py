@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.formatting import format_difficulty
+
 if TYPE_CHECKING:
     from miner.catalog import Coin
     from miner.net.pool_url import PoolUrl
@@ -151,7 +153,7 @@ def _print_finding(finding: Finding, notes: list[str], variant: Variant) -> None
     rows += [("nonces", nonces)]
     share = unknown
     if finding.expected_hashes is not None:
-        share = f"{finding.expected_hashes:.4g} hashes expected"
+        share = f"difficulty {format_difficulty(finding.expected_hashes)}"
     rows += [("share", share)]
     block = unknown
     if finding.height is not None:

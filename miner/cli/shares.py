@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from miner.formatting import format_difficulty, format_milliseconds
+from miner.safe_text import printable
+
 if TYPE_CHECKING:
     from miner.ledger import Filter, LedgerReader, ShareRecord, Sum
 
@@ -181,7 +184,7 @@ def _show_sums(sums: Sequence[Sum], by: Sequence[str], form: str | None) -> None
     rows = [
         (
             *("" if value is None else str(value) for value in s.group),
-            str(s.shares), str(s.accepted), str(s.blocks), _hashes(s.work), _hashes(s.best),
+            str(s.shares), str(s.accepted), str(s.blocks), _difficulty(s.work), _difficulty(s.best),
             _milliseconds(s.answer_seconds), _local(s.first), _local(s.last),
         )
         for s in sums
@@ -195,7 +198,7 @@ def _show_shares(found: Sequence[ShareRecord]) -> None:
     rows = [
         (
             _local(share.found_at), share.device, share.pool, str(share.height), share.nonce,
-            _hashes(share.difficulty_asked), _hashes(share.difficulty_reached),
+            _difficulty(share.difficulty_asked), _difficulty(share.difficulty_reached),
             _milliseconds(share.answer_seconds),
             f"{share.outcome}, block" if share.is_block else share.outcome, share.text,
         )
@@ -209,7 +212,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not rows:
         click.echo("no shares")
         return
-    rows = [[_printable(cell) for cell in row] for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(heads, rows)
         return
@@ -246,23 +249,13 @@ def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def _printable(text: str) -> str:
-    """What a pool or a file says must not move the cursor."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _local(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
-def _hashes(difficulty: float | None) -> str:
-    if difficulty is None:
-        return ""
-    for unit, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if difficulty >= size:
-            return f"{difficulty / size:.2f} {unit}"
-    return f"{difficulty:.0f}"
+def _difficulty(hashes: float | None) -> str:
+    return "" if hashes is None else format_difficulty(hashes)
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds * 1000:.0f} ms"
+    return "" if seconds is None else format_milliseconds(seconds)

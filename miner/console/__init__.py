@@ -4,7 +4,6 @@ from miner.console.console import ConsoleView, Kind, open_console
 from miner.console.json_lines import JsonConsole
 from miner.console.logfile import LogFile
 from miner.console.plain import PlainConsole, device_line, full_status, status_line, summary
-from miner.console.redaction import Redactor
 
 __all__ = [
     "ConsoleView",
@@ -12,7 +11,6 @@ __all__ = [
     "Kind",
     "LogFile",
     "PlainConsole",
-    "Redactor",
     "device_line",
     "full_status",
     "open_console",

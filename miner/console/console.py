@@ -10,9 +10,8 @@ from miner.clock import Clock
 from miner.console.json_lines import JsonConsole
 from miner.console.output import Output
 from miner.console.plain import PlainConsole
-from miner.console.repeat_filter import unredacted
+from miner.safe_text import Redactor
 from miner.telemetry import Journal, Level, Telemetry
-from miner.telemetry.redact_events import Clean
 
 Kind = Literal["auto", "plain", "live", "json"]
 
@@ -42,14 +41,14 @@ def open_console(
     journal: Journal,
     clock: Clock,
     stream: TextIO,
-    redact: Clean = unredacted,
+    redactor: Redactor,
     environ: Mapping[str, str] = os.environ,
 ) -> ConsoleView:
     """Return the view on `stream`: "auto" is live in a terminal and plain otherwise. A live view
     where there is no terminal, or a dumb one, is plain, and says so."""
     output = Output(stream)
     if kind == "json":
-        records = JsonConsole(telemetry, journal, clock, output.line, redact)
+        records = JsonConsole(telemetry, journal, clock, output.line, redactor)
         output.phrase = records.note
         return records
     alive = output.isatty() and _can_be_drawn_on(environ.get("TERM", ""))
@@ -58,8 +57,8 @@ def open_console(
         from miner.console.live import LiveConsole
 
         colour = not environ.get("NO_COLOR")
-        return LiveConsole(telemetry, journal, clock, output, redact, colour)
-    view = PlainConsole(telemetry, journal, clock, output.line, redact)
+        return LiveConsole(telemetry, journal, clock, output, redactor, colour)
+    view = PlainConsole(telemetry, journal, clock, output.line, redactor)
     if kind == "live":
         view.write("note      no live view: the output is no terminal that could be drawn on")
     return view

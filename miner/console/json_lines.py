@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
@@ -11,6 +10,7 @@ from math import isfinite
 from typing import Any
 
 from miner.console.plain import LineConsole, status_line
+from miner.safe_text import Redactor
 from miner.telemetry import (
     DeviceSnapshot,
     Hashrate,
@@ -23,8 +23,6 @@ from miner.telemetry import (
 )
 from miner.telemetry.field_metadata import descriptions, label_of
 
-Clean = Callable[[str], str]
-
 
 class JsonConsole(LineConsole):
     """Prints an object for each entry, and for each status."""
@@ -33,10 +31,10 @@ class JsonConsole(LineConsole):
         self._print(entry_record(entry))
 
     def status(self, snapshot: Snapshot, full: bool) -> None:
-        self._print(status_record(snapshot, self._feed.clean))
+        self._print(status_record(snapshot, self._redactor))
 
     def write(self, line: str) -> None:
-        self._print(self.note(self._feed.clean(line)))
+        self._print(self.note(self._redactor.one_line(line)))
 
     def note(self, text: str) -> str:
         """Return the object that says `text`, which is in no journal."""
@@ -48,8 +46,8 @@ def entry_record(entry: JournalEntry) -> str:
     return _line(_head(entry.at, entry.level, entry.topic, entry.text))
 
 
-def status_record(snapshot: Snapshot, clean: Clean) -> str:
-    """Return how it goes as a line of JSON, each text as `clean` makes it; what is not known is
+def status_record(snapshot: Snapshot, redactor: Redactor) -> str:
+    """Return how it goes as a line of JSON, each text redacted; what is not known is
     null. The names are those of the HTTP API."""
     head = _head(snapshot.at, Level.INFO, "status", status_line(snapshot))
     job, pool = snapshot.job, snapshot.pool
@@ -73,7 +71,7 @@ def status_record(snapshot: Snapshot, clean: Clean) -> str:
         "pool": _pool(pool) if pool else None,
         "devices": [_device(device) for device in snapshot.devices],
     }
-    return _line(_cleaned(head | body, clean))
+    return _line(_redacted(head | body, redactor))
 
 
 def _head(at: float, level: Level, topic: str, text: str) -> dict[str, Any]:
@@ -91,16 +89,16 @@ def _line(record: dict[str, Any]) -> str:
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
 
-def _cleaned(value: Any, clean: Clean) -> Any:
+def _redacted(value: Any, redactor: Redactor) -> Any:
     match value:
         case str():
-            return clean(value)
+            return redactor.one_line(value)
         case dict():
-            return {key: _cleaned(member, clean) for key, member in value.items()}
+            return {key: _redacted(member, redactor) for key, member in value.items()}
         case float() if not isfinite(value):
             return None
         case list():
-            return [_cleaned(member, clean) for member in value]
+            return [_redacted(member, redactor) for member in value]
         case _:
             return value
 

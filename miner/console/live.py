@@ -17,9 +17,9 @@ from rich.text import Text
 from miner.clock import Clock
 from miner.console.live_table import picture
 from miner.console.output import Output
-from miner.console.repeat_filter import Feed, unredacted
+from miner.console.repeat_filter import Feed
+from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level, Telemetry
-from miner.telemetry.redact_events import Clean
 
 DRAW_SECONDS = 0.5
 """From one drawing to the next."""
@@ -55,7 +55,7 @@ class LiveConsole:
         journal: Journal,
         clock: Clock,
         output: Output,
-        redact: Clean = unredacted,
+        redactor: Redactor,
         colour: bool = True,
         width: int | None = None,
         height: int | None = None,
@@ -64,7 +64,8 @@ class LiveConsole:
         self._clock = clock
         self._output = output
         output.framed = True
-        self._feed = Feed(journal, clock, self._entry, redact)
+        self._redactor = redactor
+        self._feed = Feed(journal, clock, self._entry, redactor)
         self._terminal = _Steady(
             file=cast("IO[str]", output), force_terminal=True, force_interactive=True,
             no_color=not colour, highlight=False, markup=False, emoji=False,
@@ -86,7 +87,7 @@ class LiveConsole:
 
     def write(self, line: str) -> None:
         """Show what is in no journal, such as the answer to a signal."""
-        self._add(Text(self._feed.clean(line)))
+        self._add(Text(self._redactor.one_line(line)))
 
     async def keep(self) -> None:
         """Draw until cancelled; the last picture stays."""
@@ -105,7 +106,7 @@ class LiveConsole:
         self._end()
         for line in lines:
             at = self._clock.wall()
-            self._entry(JournalEntry(0, at, Level.INFO, "summary", self._feed.clean(line)))
+            self._entry(JournalEntry(0, at, Level.INFO, "summary", self._redactor.one_line(line)))
 
     def draw(self) -> None:
         """Draw what is new; nothing where the terminal takes nothing now."""
@@ -113,7 +114,7 @@ class LiveConsole:
             return
         size = self._terminal.size
         drawn = picture(
-            self._telemetry.snapshot(), size.width, max(1, size.height - 1), self._feed.clean
+            self._telemetry.snapshot(), size.width, max(1, size.height - 1), self._redactor
         )
         self._frame.drawn = drawn
         above: list[Text | Control] = []

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
-from miner.console.plain import duration, per_watt, sensors
-from miner.formatting import expected, rate
+from miner.console.plain import sensors
+from miner.formatting import (
+    format_difficulty,
+    format_efficiency,
+    format_hashrate,
+    format_milliseconds,
+    format_uptime,
+)
+from miner.safe_text import Redactor
 from miner.telemetry import (
     WINDOWS,
     DeviceSnapshot,
@@ -19,8 +26,6 @@ from miner.telemetry import (
     Snapshot,
     Tally,
 )
-
-Clean = Callable[[str], str]
 
 NARROW = 62
 """Columns below which each device has lines of its own in place of a row."""
@@ -54,8 +59,8 @@ class _Column:
         return max(map(cell_len, (self.title, *(text for text, _ in self.cells))))
 
 
-def picture(snapshot: Snapshot, width: int, height: int, clean: Clean) -> Text:
-    """Return at most `height` lines of at most `width` cells, each text as `clean` makes it."""
+def picture(snapshot: Snapshot, width: int, height: int, redactor: Redactor) -> Text:
+    """Return at most `height` lines of at most `width` cells, each text redacted."""
     lines = [Text("─" * width, "dim")]
     for group in (
         _title(snapshot),
@@ -64,9 +69,9 @@ def picture(snapshot: Snapshot, width: int, height: int, clean: Clean) -> Text:
         _pool(snapshot),
         _job(snapshot),
     ):
-        lines += _flow([(clean(text), style) for text, style in group], width)
+        lines += _flow([(redactor.one_line(text), style) for text, style in group], width)
     devices = _narrow if width < NARROW else _rows
-    lines += devices(snapshot.devices, width, clean)
+    lines += devices(snapshot.devices, width, redactor)
     if len(lines) > height:
         kept = max(0, height - 1)
         hidden = f"… {len(lines) - kept} lines more"
@@ -80,20 +85,20 @@ def _title(snapshot: Snapshot) -> list[Piece]:
     about = snapshot.about
     names = (f"progpow-miner {about.version}".strip(), about.rig, about.algorithm, about.coin)
     pieces = [(name, "bold" if not index else "") for index, name in enumerate(names) if name]
-    return [*pieces, (f"up {duration(snapshot.uptime)}", "")]
+    return [*pieces, (f"up {format_uptime(snapshot.uptime)}", "")]
 
 
 def _speed(snapshot: Snapshot) -> list[Piece]:
     hashrate = snapshot.hashrate
     age = max((device.mining_seconds for device in snapshot.devices), default=0.0)
-    pieces = [(rate(hashrate.ten_seconds), "bold cyan")]
+    pieces = [(format_hashrate(hashrate.ten_seconds), "bold cyan")]
     if age > WINDOWS[0]:
-        pieces.append((f"60 s {rate(hashrate.minute)}", "cyan"))
+        pieces.append((f"60 s {format_hashrate(hashrate.minute)}", "cyan"))
     if age > WINDOWS[1]:
-        pieces.append((f"15 min {rate(hashrate.quarter_hour)}", "cyan"))
+        pieces.append((f"15 min {format_hashrate(hashrate.quarter_hour)}", "cyan"))
     if snapshot.power is not None and snapshot.efficiency is not None:
         pieces.append((f"{snapshot.power:.0f} W", ""))
-        pieces.append((f"{per_watt(snapshot.efficiency)} kH/W", ""))
+        pieces.append((format_efficiency(snapshot.efficiency), ""))
     return pieces
 
 
@@ -128,7 +133,7 @@ def _pool(snapshot: Snapshot) -> list[Piece]:
     if pool.unverified:
         pieces.append(("TLS NOT VERIFIED", "bold red"))
     if pool.latency is not None:
-        pieces.append((f"latency {pool.latency * 1000:.0f} ms", ""))
+        pieces.append((f"latency {format_milliseconds(pool.latency)}", ""))
     return pieces
 
 
@@ -136,7 +141,7 @@ def _job(snapshot: Snapshot) -> list[Piece]:
     pieces = []
     if job := snapshot.job:
         pieces += [
-            (f"difficulty {expected(job.difficulty)}H", ""),
+            (f"difficulty {format_difficulty(job.difficulty)}", ""),
             (f"epoch {job.epoch.number}", ""),
             (f"period {job.period}", ""),
             (f"height {job.height}", ""),
@@ -144,24 +149,24 @@ def _job(snapshot: Snapshot) -> list[Piece]:
     else:
         pieces.append(("no job: the devices rest", "yellow"))
     if snapshot.best:
-        pieces.append((f"best {expected(snapshot.best[0].difficulty)}H", ""))
+        pieces.append((f"best {format_difficulty(snapshot.best[0].difficulty)}", ""))
     pieces.append((f"effort {snapshot.luck.effort:.0%}", ""))
     if snapshot.light:
         pieces.append((snapshot.light, "cyan"))
     return pieces
 
 
-def _rows(devices: Sequence[DeviceSnapshot], width: int, clean: Clean) -> list[Text]:
+def _rows(devices: Sequence[DeviceSnapshot], width: int, redactor: Redactor) -> list[Text]:
     """A row for each device, and one more where it does not search."""
-    columns = _fitting(_columns(devices, clean), width)
+    columns = _fitting(_columns(devices, redactor), width)
     lines = [_row(((c.title, "dim"), c) for c in columns)]
     for index, device in enumerate(devices):
         lines.append(_row((c.cells[index], c) for c in columns))
-        lines += _doing(device, clean)
+        lines += _doing(device, redactor)
     return lines
 
 
-def _columns(devices: Sequence[DeviceSnapshot], clean: Clean) -> list[_Column]:
+def _columns(devices: Sequence[DeviceSnapshot], redactor: Redactor) -> list[_Column]:
     def column(title: str, rank: int, cell: Callable[[DeviceSnapshot], Piece | str]) -> _Column:
         cells = (cell(device) for device in devices)
         return _Column(title, rank, [c if isinstance(c, tuple) else (c, "") for c in cells])
@@ -172,8 +177,8 @@ def _columns(devices: Sequence[DeviceSnapshot], clean: Clean) -> list[_Column]:
     def sensor(title: str, rank: int, letter: str) -> _Column:
         return column(title, rank, lambda d: _letters(d).get(letter, _UNKNOWN))
 
-    names = [(clean(device.name), "bold") for device in devices]
-    models = [(_model(clean(device.info.model)), "") for device in devices]
+    names = [(redactor.one_line(device.name), "bold") for device in devices]
+    models = [(_model(redactor.one_line(device.info.model)), "") for device in devices]
     return [
         _Column("device", 0, names, left=True),
         _Column("model", 6, models, left=True),
@@ -215,7 +220,7 @@ def _row(cells: Iterable[tuple[Piece, _Column]]) -> Text:
     return line
 
 
-def _narrow(devices: Sequence[DeviceSnapshot], width: int, clean: Clean) -> list[Text]:
+def _narrow(devices: Sequence[DeviceSnapshot], width: int, redactor: Redactor) -> list[Text]:
     """Lines of its own for each device."""
     lines = []
     for device in devices:
@@ -226,7 +231,11 @@ def _narrow(devices: Sequence[DeviceSnapshot], width: int, clean: Clean) -> list
             ("I", shares.hardware, "hardware"),
         )
         lines += _flow(
-            [(clean(device.name), "bold"), (rate(device.hashrate.ten_seconds), "bold cyan")], width
+            [
+                (redactor.one_line(device.name), "bold"),
+                (format_hashrate(device.hashrate.ten_seconds), "bold cyan"),
+            ],
+            width,
         )
         tallies: list[Piece] = [
             (f"{letter}{n}", "green" if letter == "A" else _bad(word, n))
@@ -235,14 +244,14 @@ def _narrow(devices: Sequence[DeviceSnapshot], width: int, clean: Clean) -> list
         known: list[Piece] = [(f"{key}:{value}", "") for key, value in _letters(device).items()]
         for pieces in (tallies, known):
             lines += [Text.assemble("  ", line) for line in _flow(pieces, width - 2, " ")]
-        lines += _doing(device, clean)
+        lines += _doing(device, redactor)
     return lines
 
 
-def _doing(device: DeviceSnapshot, clean: Clean) -> list[Text]:
+def _doing(device: DeviceSnapshot, redactor: Redactor) -> list[Text]:
     if device.state is DeviceState.SEARCHING:
         return []
-    return [Text(f"  {clean(device.doing)}", _STYLES.get(device.state, "cyan"))]
+    return [Text(f"  {redactor.one_line(device.doing)}", _STYLES.get(device.state, "cyan"))]
 
 
 def _windows(device: DeviceSnapshot) -> tuple[str, str, str]:
@@ -250,9 +259,9 @@ def _windows(device: DeviceSnapshot) -> tuple[str, str, str]:
     hashrate: Hashrate = device.hashrate
     age = device.mining_seconds
     return (
-        rate(hashrate.ten_seconds),
-        rate(hashrate.minute) if age > WINDOWS[0] else _UNKNOWN,
-        rate(hashrate.quarter_hour) if age > WINDOWS[1] else _UNKNOWN,
+        format_hashrate(hashrate.ten_seconds),
+        format_hashrate(hashrate.minute) if age > WINDOWS[0] else _UNKNOWN,
+        format_hashrate(hashrate.quarter_hour) if age > WINDOWS[1] else _UNKNOWN,
     )
 
 

@@ -16,9 +16,9 @@ from typing import Literal
 from miner.clock import Clock
 from miner.console.json_lines import entry_record, status_record
 from miner.console.plain import TICK_SECONDS, full_status, plain_line
-from miner.console.repeat_filter import Feed, unredacted
+from miner.console.repeat_filter import Feed
+from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level, Telemetry
-from miner.telemetry.redact_events import Clean
 
 STATUS_SECONDS = 60.0
 
@@ -41,10 +41,10 @@ class LogFile:
         journal: Journal,
         clock: Clock,
         complain: Callable[[str], None],
+        redactor: Redactor,
         format: Literal["text", "json"] = "text",
         max_bytes: int = 10_000_000,
         keep: int = 5,
-        redact: Clean = unredacted,
     ) -> None:
         self._path = path
         self._telemetry = telemetry
@@ -54,7 +54,8 @@ class LogFile:
         self._file = _File(path, max_bytes, keep)
         self._failed_at: float | None = None
         self._telling = False
-        self._feed = Feed(journal, clock, self._entry, redact)
+        self._redactor = redactor
+        self._feed = Feed(journal, clock, self._entry, redactor)
 
     def set_level(self, level: Level) -> None:
         """Write from now on what matters at least so much."""
@@ -80,7 +81,7 @@ class LogFile:
         self._feed.close()
         for line in lines:
             at = self._clock.wall()
-            self._entry(JournalEntry(0, at, Level.INFO, "summary", self._feed.clean(line)))
+            self._entry(JournalEntry(0, at, Level.INFO, "summary", self._redactor.one_line(line)))
         self._file.let_go()
         self._file.close()
 
@@ -96,10 +97,12 @@ class LogFile:
         if not snapshot.tried or self._feed.level > Level.INFO:
             return
         if self._json:
-            self._write(status_record(snapshot, self._feed.clean))
+            self._write(status_record(snapshot, self._redactor))
         else:
             for topic, text in full_status(snapshot):
-                self._write(plain_line(snapshot.at, topic, self._feed.clean(text), date=True))
+                self._write(
+                    plain_line(snapshot.at, topic, self._redactor.one_line(text), date=True)
+                )
 
     def _write(self, line: str) -> None:
         now = self._clock.now()

@@ -6,8 +6,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from miner.clock import Clock
-from miner.console.repeat_filter import Feed, unredacted
-from miner.formatting import expected, rate
+from miner.console.repeat_filter import Feed
+from miner.formatting import (
+    format_difficulty,
+    format_efficiency,
+    format_hashrate,
+    format_milliseconds,
+    format_uptime,
+)
+from miner.safe_text import Redactor
 from miner.telemetry import (
     DeviceSnapshot,
     DeviceState,
@@ -18,7 +25,6 @@ from miner.telemetry import (
     Snapshot,
     Telemetry,
 )
-from miner.telemetry.redact_events import Clean
 from miner.work import Outcome
 
 
@@ -26,7 +32,7 @@ def status_line(snapshot: Snapshot) -> str:
     """Return hashrate and shares as one line."""
     parts = [_total(snapshot)]
     if len(snapshot.devices) > 1:
-        parts += [f"{d.name} {rate(d.hashrate.ten_seconds)}" for d in snapshot.devices]
+        parts += [f"{d.name} {format_hashrate(d.hashrate.ten_seconds)}" for d in snapshot.devices]
     return ", ".join(parts)
 
 
@@ -35,8 +41,8 @@ def full_status(snapshot: Snapshot) -> list[tuple[str, str]]:
     total = [_total(snapshot)]
     # The power of some devices would be taken for that of the rig.
     if snapshot.power is not None and snapshot.efficiency is not None:
-        total.append(f"[P:{snapshot.power:.0f}W, E:{per_watt(snapshot.efficiency)}kH/W]")
-    total += [f"effort {snapshot.luck.effort:.0%}", f"up {duration(snapshot.uptime)}"]
+        total.append(f"[P:{snapshot.power:.0f}W, E:{_efficiency(snapshot.efficiency)}]")
+    total += [f"effort {snapshot.luck.effort:.0%}", f"up {format_uptime(snapshot.uptime)}"]
     lines = [("status", ", ".join(total))]
     if snapshot.pool:
         lines.append(("pool", _pool(snapshot)))
@@ -54,7 +60,7 @@ def device_line(device: DeviceSnapshot) -> str:
     refused = shares.not_accepted / shares.answered if shares.answered else 0.0
     claims = device.found + shares.hardware
     wrong = shares.hardware / claims if claims else 0.0
-    parts = [rate(device.hashrate.ten_seconds)]
+    parts = [format_hashrate(device.hashrate.ten_seconds)]
     if letters := sensors(device.reading, device.efficiency):
         parts.append(f"[{', '.join(letters)}]")
     parts.append(f"{shares.accepted}/{shares.answered} R:{refused:.0%} I:{wrong:.0%}")
@@ -72,25 +78,12 @@ def sensors(reading: Reading, efficiency: float | None) -> list[str]:
     )
     letters = [form.format(value) for value, form in known if value is not None]
     if efficiency is not None:
-        letters.append(f"E:{per_watt(efficiency)}kH/W")
+        letters.append(f"E:{_efficiency(efficiency)}")
     return letters
 
 
-def per_watt(efficiency: float) -> str:
-    """Return hashes per joule as thousands of hashes a second per watt."""
-    thousands = efficiency / 1000
-    return f"{thousands:.0f}" if thousands >= 10 else f"{thousands:.2f}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as in "4:05", "3:04:05" or "2 d 03:04:05"."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if not hours:
-        return f"{minute}:{second:02}"
-    days, hour = divmod(hours, 24)
-    clock = f"{minute:02}:{second:02}"
-    return f"{days} d {hour:02}:{clock}" if days else f"{hour}:{clock}"
+def _efficiency(hashes_per_joule: float) -> str:
+    return format_efficiency(hashes_per_joule).replace(" ", "")
 
 
 def summary(snapshot: Snapshot) -> list[str]:
@@ -103,15 +96,16 @@ def summary(snapshot: Snapshot) -> list[str]:
         f"{shares.accepted} shares accepted, not accepted: {refused}",
         (
             f"{snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, "
-            f"{rate(mean)} over all; {snapshot.faults} device faults"
+            f"{format_hashrate(mean)} over all; {snapshot.faults} device faults"
         ),
     ]
 
 
 def _total(snapshot: Snapshot) -> str:
     shares = snapshot.shares
+    minute = format_hashrate(snapshot.hashrate.minute)
     parts = [
-        f"{rate(snapshot.hashrate.ten_seconds)} (60 s {rate(snapshot.hashrate.minute)})",
+        f"{format_hashrate(snapshot.hashrate.ten_seconds)} (60 s {minute})",
         f"A{shares.accepted} R{shares.not_accepted} F{snapshot.faults}",
     ]
     if snapshot.pool and snapshot.pool.unverified:
@@ -124,16 +118,16 @@ def _pool(snapshot: Snapshot) -> str:
     assert pool is not None
     parts = [pool.label, pool.state.value]
     if pool.latency is not None:
-        parts.append(f"{pool.latency * 1000:.0f} ms")
+        parts.append(f"{format_milliseconds(pool.latency)}")
     if job := snapshot.job:
         parts += [
             f"epoch {job.epoch.number}",
             f"period {job.period}",
             f"height {job.height}",
-            f"difficulty {expected(job.difficulty)}H",
+            f"difficulty {format_difficulty(job.difficulty)}",
         ]
     if snapshot.best:
-        parts.append(f"best {expected(snapshot.best[0].difficulty)}H")
+        parts.append(f"best {format_difficulty(snapshot.best[0].difficulty)}")
     return ", ".join(parts)
 
 
@@ -153,12 +147,13 @@ class LineConsole:
         journal: Journal,
         clock: Clock,
         write: Callable[[str], None],
-        redact: Clean = unredacted,
+        redactor: Redactor,
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
         self._print = write
-        self._feed = Feed(journal, clock, self.entry, redact)
+        self._redactor = redactor
+        self._feed = Feed(journal, clock, self.entry, redactor)
 
     def set_level(self, level: Level) -> None:
         """Print from now on what matters at least so much."""
@@ -174,7 +169,7 @@ class LineConsole:
 
     def write(self, line: str) -> None:
         """Print what is in no journal, such as the answer to a signal."""
-        self._print(self._feed.clean(line))
+        self._print(self._redactor.one_line(line))
 
     async def keep(self) -> None:
         """Print the status every ten seconds, and repeats in time, until cancelled."""
@@ -197,7 +192,9 @@ class LineConsole:
 
     def _last(self, line: str) -> None:
         self.entry(
-            JournalEntry(0, self._clock.wall(), Level.INFO, "summary", self._feed.clean(line))
+            JournalEntry(
+                0, self._clock.wall(), Level.INFO, "summary", self._redactor.one_line(line)
+            )
         )
 
 
@@ -210,7 +207,7 @@ class PlainConsole(LineConsole):
     def status(self, snapshot: Snapshot, full: bool) -> None:
         lines = full_status(snapshot) if full else [("status", status_line(snapshot))]
         for topic, text in lines:
-            self._print(plain_line(snapshot.at, topic, self._feed.clean(text)))
+            self._print(plain_line(snapshot.at, topic, self._redactor.one_line(text)))
 
 
 def plain_line(at: float, topic: str, text: str, date: bool = False) -> str:

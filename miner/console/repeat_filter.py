@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from miner.clock import Clock
+from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level
-from miner.telemetry.redact_events import Clean, shown
 
 REPEAT_SECONDS = 10.0
 """What a topic says again and again is told once in this time, and then how often it came."""
@@ -15,11 +15,6 @@ REPEAT_SECONDS = 10.0
 
 MOST_LINES = 2000
 """Lines that a topic has in that time; of what else it says then only the last is told."""
-
-
-def unredacted(text: str) -> str:
-    """Return `text`, where there is nothing to hide."""
-    return text
 
 
 @dataclass(slots=True)
@@ -46,20 +41,16 @@ class Feed:
         journal: Journal,
         clock: Clock,
         tell: Callable[[JournalEntry], None],
-        redact: Clean = unredacted,
+        redactor: Redactor,
     ) -> None:
         self.level = Level.INFO
         """The least that is told; may be set at any time."""
         self._clock = clock
         self._tell = tell
-        self._redact = redact
+        self._redactor = redactor
         self._said: dict[str, _Said] = {}
         """By topic; of topics there are few."""
         self._unsubscribe = journal.subscribe(self._entry)
-
-    def clean(self, text: str) -> str:
-        """Return `text` on one line, without what nobody may read."""
-        return shown(text, self._redact)
 
     def tick(self) -> None:
         """Tell how often was repeated what has not been told again for long enough."""
@@ -83,7 +74,11 @@ class Feed:
     def _entry(self, entry: JournalEntry) -> None:
         if entry.level < self.level:
             return
-        entry = replace(entry, topic=self.clean(entry.topic), text=self.clean(entry.text))
+        entry = replace(
+            entry,
+            topic=self._redactor.one_line(entry.topic),
+            text=self._redactor.one_line(entry.text),
+        )
         self.tick()
         now, said = self._clock.now(), self._said.get(entry.topic)
         if said is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from miner.formatting import expected
+from miner.formatting import format_si
 from miner.panels.panel_figures import (
     KILO,
     PROGRAM,
@@ -75,7 +75,7 @@ def _active_pool(snapshot: Snapshot) -> dict[str, Any]:
     pool = snapshot.pool
     latency = pool.latency if pool else None
     return {
-        "difficulty": expected(snapshot.difficulty).strip() if snapshot.difficulty else "",
+        "difficulty": format_si(snapshot.difficulty, "").strip() if snapshot.difficulty else "",
         "dns_https_server": "",
         "last_submit_ts": int(pool.last_share_at or NONE_YET) if pool else NONE_YET,
         "proxy": "",

@@ -20,7 +20,7 @@ from miner.work import Solution
 
 FORMAT = 1
 
-HIDDEN = "***"
+PASSWORD_MASK = "***"
 """Stands where a password was sent."""
 
 LOGINS = frozenset({"mining.authorize", "eth_submitLogin", "sero_submitLogin", "login"})
@@ -183,7 +183,7 @@ class _RecordedStream:
 
 
 def masked(data: bytes, password: str) -> bytes:
-    """Return `data`, whole lines of ours, with `HIDDEN` for `password` in the logins."""
+    """Return `data`, whole lines of ours, with `PASSWORD_MASK` for `password` in the logins."""
     return b"".join(_masked_line(line, password) for line in data.splitlines(keepends=True))
 
 
@@ -191,15 +191,15 @@ def _masked_line(line: bytes, password: str) -> bytes:
     try:
         message = json.loads(line)
     except ValueError:
-        return line.replace(json.dumps(password).encode(), json.dumps(HIDDEN).encode())
+        return line.replace(json.dumps(password).encode(), json.dumps(PASSWORD_MASK).encode())
     if not isinstance(message, dict) or message.get("method") not in LOGINS:
         return line
     match message.get("params"):
         case [user, *rest]:
-            params: Any = [user, *(HIDDEN if value == password else value for value in rest)]
+            params: Any = [user, *(PASSWORD_MASK if value == password else value for value in rest)]
         case dict(named):
             params = {
-                key: HIDDEN if value == password and key != "login" else value
+                key: PASSWORD_MASK if value == password and key != "login" else value
                 for key, value in named.items()
             }
         case _:

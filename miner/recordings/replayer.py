@@ -21,7 +21,7 @@ from miner.recordings.reader import (
     RecordedShare,
     Sent,
 )
-from miner.recordings.recorder import HIDDEN
+from miner.recordings.recorder import PASSWORD_MASK
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialects import PROTOCOLS
 from miner.stratum.pool_events import JobReceived, Message, PoolEvent, Subscribed
@@ -118,7 +118,7 @@ class _Again:
         self._dialogue, self._jobs = dialogue, jobs
         opening = Opening(
             user=dialogue.user,
-            password=HIDDEN,
+            password=PASSWORD_MASK,
             agent=dialogue.agent,
             variant=variant,
             session=dialogue.session,

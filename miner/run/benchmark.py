@@ -18,6 +18,7 @@ from miner.devices.known_answers import EVERY_NONCE
 from miner.devices.registry import Listed
 from miner.engine.proof import prove_dataset, prove_kernel
 from miner.errors import MinerError, OutOfMemory
+from miner.formatting import format_bytes
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.verify import Verifier
@@ -39,13 +40,13 @@ def measure(
     clock = SystemClock()
     verifier = Verifier()
     epoch, period = variant.epoch_at(height), variant.period_at(height)
-    progress(f"light cache of epoch {epoch.number}: {epoch.light_bytes / 2**20:.0f} MiB")
+    progress(f"light cache of epoch {epoch.number}: {format_bytes(epoch.light_bytes)}")
     light = verifier.light(epoch)
     device = found.open()
     try:
         if shape:
             device.take_shape(shape_named(shape))
-        progress(f"dataset of epoch {epoch.number}: {epoch.dataset_bytes / 2**30:.2f} GiB")
+        progress(f"dataset of epoch {epoch.number}: {format_bytes(epoch.dataset_bytes)}")
         begun = clock.now()
         for _ in fill(device, epoch, light.cache):
             pass
@@ -121,7 +122,7 @@ def selftest_real(
         name = f"height {height}"
         try:
             epoch = variant.epoch_at(height)
-            name += f", epoch {epoch.number}, {epoch.dataset_bytes / 2**30:.2f} GiB"
+            name += f", epoch {epoch.number}, {format_bytes(epoch.dataset_bytes)}"
             light = verifier.light(epoch)
             for _ in fill(device, epoch, light.cache):
                 pass

@@ -12,7 +12,6 @@ from typing import TextIO
 from miner import USER_AGENT, __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
-from miner.console import Redactor
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.shutdown_deadline import ShutdownDeadline
@@ -27,6 +26,7 @@ from miner.recordings.recorder import Recorder
 from miner.run.control import Control
 from miner.run.run_config import Mining
 from miner.run.views import Views
+from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
 from miner.sensors.sensors import Readable, keep_reading, open_sensors
 from miner.signals import signals
@@ -42,7 +42,7 @@ from miner.telemetry import (
     ShareAnswered,
     Telemetry,
 )
-from miner.telemetry.redact_events import cleaned
+from miner.telemetry.redact_events import redacted
 from miner.verify import Verifier
 from miner.work import DeviceInfo, Job, Solution, Verdict
 
@@ -84,7 +84,7 @@ class _Run:
         self._random = random_module.SystemRandom()
         about = About(mining.rig, __version__, mining.variant.name, mining.coin)
         self._telemetry = Telemetry(self._clock, [one.info for one in mining.devices], about)
-        self._clean = Redactor(mining.secrets, mining.wallets)
+        self._redactor = Redactor(mining.secrets, mining.wallets)
         self._journal = Journal(self._clock)
         self._telemetry.subscribe(self._journal.event)
         self._guard = HeatGuard(mining.live.heat)
@@ -109,7 +109,7 @@ class _Run:
             self._engine = self._new_engine(builds)
             self._control = Control(
                 mining, self._engine, self._client, connections, self._guard, views.set_level,
-                self._clean.add,
+                self._redactor.add,
             )  # fmt: skip
             async with self._deadline.closing(views.ports(self._control)):
                 await self._work(views, reading)
@@ -145,7 +145,7 @@ class _Run:
     def _new_views(self, disk: WorkPool) -> Views:
         return Views(
             self._mining, self._telemetry, self._journal, self._clock, self._stream, disk,
-            self._clean,
+            self._redactor,
         )  # fmt: skip
 
     def _new_engine(self, builds: WorkPool) -> Engine:
@@ -201,7 +201,7 @@ class _Run:
             await self._client.run()
         except EveryPoolRefused as error:
             # Pools repeat logins; the cause would tell what the sentence hides.
-            raise EveryPoolRefused(self._clean(str(error))) from None
+            raise EveryPoolRefused(self._redactor.redact(str(error))) from None
 
     async def _keep_sensors(self, reading: WorkPool) -> None:
         infos = [one.info for one in self._mining.devices]
@@ -218,7 +218,7 @@ class _Run:
     # What they say to each other
 
     def _emit(self, event: Event) -> None:
-        self._telemetry.emit(cleaned(event, self._clean))
+        self._telemetry.emit(redacted(event, self._redactor))
 
     def _work_on(self, job: Job | None) -> None:
         # A pool that is polled names the same work again and again, one that is down no work.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from miner.clock import SystemClock
 from miner.engine.threads import WorkPool
+from miner.formatting import format_difficulty
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
@@ -17,7 +18,7 @@ from miner.run.mining import mine
 from miner.run.run_config import Mining
 from miner.signals import signals
 from miner.stratum.chain import Chain
-from miner.stratum.difficulty import target_from_difficulty
+from miner.stratum.difficulty import DIFF1_KAWPOW, expected_hashes, target_from_difficulty
 from miner.stratum.share_rules import BlockFound, ShareJudged
 from miner.testpool.fault_injector import FaultCommitted
 from miner.testpool.faults import Mischief
@@ -125,7 +126,8 @@ def pool_line(event: ServerEvent) -> str:
             return f"left    {worker or address}: {reason}"
         case ShareJudged(worker, height, accepted, code, text, difficulty):
             word = "accepted" if accepted else f"refused {code} {text}"
-            return f"share   {worker} height {height} {word} difficulty {difficulty:.6g}"
+            reached = format_difficulty(difficulty * float(expected_hashes(DIFF1_KAWPOW)))
+            return f"share   {worker} height {height} {word} difficulty {reached}"
         case BlockFound(worker, height):
             return f"block   {worker} height {height}"
         case HeightAdvanced(height):

@@ -19,10 +19,11 @@ from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import NODE, PASSWORD_VARIABLE, Scheme, parse_pool_url, protocol_of
 from miner.resources import state_directory
 from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining, Read
+from miner.safe_text import without_wallets
 from miner.sensors.heat import HeatLimits
 from miner.settings import Loaded, PoolSettings, Settings, address_of
 from miner.settings.messages import key_name
-from miner.settings.secrets import exposed, first_line, home, token_of, without_wallets
+from miner.settings.secrets import exposed, first_line, home, token_of
 from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
 from miner.telemetry import Level

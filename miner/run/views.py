@@ -19,8 +19,8 @@ from miner.ledger import Ledger
 from miner.panels import ethminer_rpc, panel_routes, sgminer_api
 from miner.resources import cache_directory, state_directory
 from miner.run.run_config import Mining
+from miner.safe_text import Redactor
 from miner.telemetry import History, Journal, Level, Telemetry
-from miner.telemetry.redact_events import Clean
 
 
 class Views:
@@ -39,15 +39,15 @@ class Views:
         clock: Clock,
         stream: TextIO,
         disk: WorkPool,
-        redact: Clean,
+        redactor: Redactor,
     ) -> None:
         self._mining, self._telemetry, self._journal = mining, telemetry, journal
         self._clock, self._disk = clock, disk
         self._history = History(telemetry.snapshot, clock)
         self._console = open_console(
-            mining.log.console, telemetry, journal, clock, stream, redact=redact
+            mining.log.console, telemetry, journal, clock, stream, redactor
         )
-        self._log = self._new_log(redact)
+        self._log = self._new_log(redactor)
         self._ledger = self._new_ledger()
         self.set_level(mining.live.level)
         for topic, text in mining.notes:
@@ -112,7 +112,7 @@ class Views:
         if self._log:
             self._log.close(lines)
 
-    def _new_log(self, redact: Clean) -> LogFile | None:
+    def _new_log(self, redactor: Redactor) -> LogFile | None:
         plan = self._mining.log
         if plan.file is None:
             return None
@@ -121,7 +121,7 @@ class Views:
         return LogFile(
             plan.file, self._telemetry, self._journal, self._clock,
             lambda text: self._journal.say("log", text, Level.WARNING),
-            format=plan.format, max_bytes=plan.max_bytes, keep=plan.keep, redact=redact,
+            redactor, plan.format, plan.max_bytes, plan.keep,
         )  # fmt: skip
 
     def _new_ledger(self) -> Ledger | None:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import stat
 from pathlib import Path
 from typing import Any
 
 from miner.errors import ConfigError
 from miner.net.pool_url import DEFAULT_PASSWORD
+from miner.safe_text import HIDDEN, shortened_user, without_login
 from miner.settings.key_table import SECRETS
 from miner.settings.listen_address import token_problem
 from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings, Settings
 from miner.settings.toml_lines import Place
-
-HIDDEN = "(hidden)"
-
-_LONGEST_NAME = 12
-"""Characters; a longer part of a user is taken for a wallet."""
-
-_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|[A-Za-z0-9_.-]+:[0-9]{1,5}")
-_LONG_WORD = re.compile(r"[A-Za-z0-9]{20,}")
-_SCHEME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,31}")
 
 
 def home(path: Path | None, what: str) -> str | None:
@@ -100,28 +91,5 @@ def shown(name: str, value: Any) -> Any:
     if name in SECRETS:
         return HIDDEN
     if name == "user":
-        return shortened(value)
-    return address(value) if name in ("url", "proxy") else value
-
-
-def shortened(user: str) -> str:
-    """Return `user` with wallets cut down, as in "RXXXX…9abc.rig1"."""
-    parts = re.split(r"([./+@:])", user)
-    return "".join(p if len(p) <= _LONGEST_NAME else f"{p[:5]}…{p[-4:]}" for p in parts)
-
-
-def without_wallets(sentence: str) -> str:
-    """Return `sentence` with long words cut down: a wallet that stood where a host belongs."""
-    return _LONG_WORD.sub(lambda word: shortened(word[0]), sentence)
-
-
-def address(url: str) -> str:
-    """Return `url` without login and path, which may hold secrets."""
-    scheme, found, rest = url.strip().rpartition("://")
-    authority, _, path = rest.partition("/")
-    host = authority.rpartition("@")[2]
-    if "@" in path:  # then the slash stood in a login
-        return HIDDEN
-    if not _ADDRESS.fullmatch(host) or (found and not _SCHEME.fullmatch(scheme)):
-        return HIDDEN
-    return f"{scheme}://{host}" if found else host
+        return shortened_user(value)
+    return without_login(value) if name in ("url", "proxy") else value

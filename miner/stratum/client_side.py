@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
+from miner.safe_text import one_line
 from miner.stratum import fields
 from miner.stratum.framing import LineReader, encode
-from miner.stratum.outcomes import classify, sanitised
+from miner.stratum.outcomes import classify
 from miner.stratum.pool_events import (
     HashrateRefused,
     JobReceived,
@@ -149,7 +150,7 @@ class ClientSide(ABC):
         number = message.get("id")
         match method:
             case "client.show_message":
-                if text := sanitised(" ".join(p for p in params if isinstance(p, str))):
+                if text := one_line(" ".join(p for p in params if isinstance(p, str))):
                     self._events.append(Message(text))
             case "client.reconnect" | "mining.reconnect":
                 self._events.append(reconnect(message.get("params")))

@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from miner.errors import ProtocolError
+from miner.safe_text import one_line
 from miner.stratum import fields
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
-from miner.stratum.outcomes import remark, sanitised
+from miner.stratum.outcomes import remark
 from miner.stratum.pool_events import Authorized, DifficultyNotice, Reconnect, Subscribed
 from miner.stratum.pool_side import WORKER, WORKERS_PER_CLIENT, PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (
@@ -175,7 +176,7 @@ class EthereumStratum2Client(ClientSide):
         if isinstance(algorithm, str) and algorithm and "pow" not in algorithm.lower():
             self._say_once(
                 "algo",
-                f"the pool says that its algorithm is {sanitised(algorithm)}, not one of the "
+                f"the pool says that its algorithm is {one_line(algorithm)}, not one of the "
                 f"ProgPoW family; {self._variant.name} is mined. If all shares are invalid, check "
                 "the port",
             )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Any
 
+from miner.safe_text import one_line
 from miner.work import Outcome
 
 NO_REASON = "refused without a reason"
-
-TEXT_LIMIT = 200
-"""Characters of a pool's words that are kept."""
 
 _BY_TEXT = (
     (re.compile(r"method|size of"), Outcome.INVALID),
@@ -77,23 +74,12 @@ def is_ban(text: str) -> bool:
     )
 
 
-def sanitised(text: str) -> str:
-    """Return `text` on one line: no control, format or unpaired characters, at most 200 long."""
-    kept = "".join(
-        " " if c.isspace() else c
-        for c in text[: 8 * TEXT_LIMIT]
-        if c.isspace() or unicodedata.category(c)[0] != "C"
-    )
-    line = " ".join(kept.split())
-    return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 1] + "…"
-
-
 def _code_and_text(error: Any, depth: int = 0) -> tuple[int, str]:
     """Return the code (0 if there is none) and the sanitised text of any form of an error."""
     if isinstance(error, str):
         if re.fullmatch(r"-?[0-9]{1,6}", error):
             return int(error), ""
-        return 0, sanitised(error)
+        return 0, one_line(error)
     if isinstance(error, int) and not isinstance(error, bool):
         return error if abs(error) < 10**6 else 0, ""
     if depth > 3:

@@ -10,7 +10,7 @@ from enum import IntEnum
 from itertools import count
 
 from miner.clock import Clock
-from miner.formatting import expected
+from miner.formatting import format_bytes, format_difficulty, format_milliseconds
 from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
@@ -107,7 +107,7 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
         case DeviceHanging(device, reason):
             return Sentence(device, f"HUNG {reason}", Level.ERROR)
         case JobTaken(device, seconds):
-            return Sentence(device, f"took the job in {seconds * 1000:.0f} ms", Level.DEBUG)
+            return Sentence(device, f"took the job in {format_milliseconds(seconds)}", Level.DEBUG)
         case CandidateRefuted(candidate, final_hash):
             what = f"nonce {candidate.nonce:016x} of job {candidate.job.id[:16]}"
             return Sentence(candidate.device, f"{what} hashes to {final_hash.hex()}", Level.DEBUG)
@@ -126,7 +126,7 @@ def _job(job: Job | None) -> str:
         return "none: the devices rest"
     return (
         f"{job.id[:16]} height {job.height} epoch {job.epoch.number} period {job.period} "
-        f"difficulty {expected(job.difficulty)}H"
+        f"difficulty {format_difficulty(job.difficulty)}"
     )
 
 
@@ -139,7 +139,7 @@ def _light(epoch: int, done: float, seconds: float, from_disk: bool) -> Sentence
 
 
 def _dataset(event: DatasetBuilding) -> Sentence:
-    what = f"dataset of epoch {event.epoch}, {event.size / 2**30:.2f} GiB"
+    what = f"dataset of epoch {event.epoch}, {format_bytes(event.size)}"
     if event.done < 1.0:
         return Sentence(event.device, what, step=event.done)
     return Sentence(event.device, f"{what}, generated and proved in {event.seconds:.1f} s")
@@ -151,12 +151,12 @@ def _share(solution: Solution) -> str:
 
 def _verdict(verdict: Verdict, accepted: int) -> Sentence:
     solution = verdict.solution
-    after = f", {verdict.seconds * 1000:.0f} ms" if verdict.seconds is not None else ""
+    after = f", {format_milliseconds(verdict.seconds)}" if verdict.seconds is not None else ""
     block = " BLOCK" if solution.is_block else ""
     if verdict.outcome is Outcome.ACCEPTED:
-        reached = expected(solution.difficulty)
+        reached = format_difficulty(solution.difficulty)
         return Sentence(
-            "share", f"accepted {accepted}{after} {solution.device} difficulty {reached}H{block}"
+            "share", f"accepted {accepted}{after} {solution.device} difficulty {reached}{block}"
         )
     why = f": {verdict.text}" if verdict.text else ""
     return Sentence(

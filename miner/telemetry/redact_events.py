@@ -1,11 +1,10 @@
-"""Words of others in events, freed of what must not be shown."""
+"""Redaction of the foreign texts in events."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable
 from dataclasses import replace
 
+from miner.safe_text import Redactor
 from miner.telemetry.events import (
     CandidateRefuted,
     DeviceFault,
@@ -23,54 +22,37 @@ from miner.telemetry.events import (
 )
 from miner.work import Job, Solution
 
-Clean = Callable[[str], str]
-"""Returns a text without secrets."""
 
-
-def cleaned(event: Event, clean: Clean) -> Event:
-    """Return `event` with what a pool, a node or a driver said in it as it may be shown: pools
-    echo wallets, even as names of jobs."""
+def redacted(event: Event, redactor: Redactor) -> Event:
+    """Return `event` with the texts of pools, nodes and drivers redacted and on one line: pools
+    echo wallets, even in job ids."""
     match event:
         case PoolLost() | DeviceFault() | DeviceResting() | DeviceHanging():
-            return replace(event, reason=shown(event.reason, clean))
+            return replace(event, reason=redactor.one_line(event.reason))
         case DevicePaused(_, str(reason)):
-            return replace(event, reason=shown(reason, clean))
+            return replace(event, reason=redactor.one_line(reason))
         case PoolNotice() | PoolRemark():
-            return replace(event, text=shown(event.text, clean))
+            return replace(event, text=redactor.one_line(event.text))
         case NewJob(Job() as job):
-            return NewJob(_job(job, clean))
+            return NewJob(_job(job, redactor))
         case ShareFound(solution):
-            return ShareFound(_solution(solution, clean))
+            return ShareFound(_solution(solution, redactor))
         case ShareSent(solution):
-            return ShareSent(_solution(solution, clean))
+            return ShareSent(_solution(solution, redactor))
         case ShareAnswered(verdict):
-            solution, text = _solution(verdict.solution, clean), shown(verdict.text, clean)
+            solution, text = _solution(verdict.solution, redactor), redactor.one_line(verdict.text)
             return ShareAnswered(replace(verdict, solution=solution, text=text))
         case CandidateRefuted(candidate):
-            return replace(event, candidate=replace(candidate, job=_job(candidate.job, clean)))
+            return replace(event, candidate=replace(candidate, job=_job(candidate.job, redactor)))
         case _:
             return event
 
 
-def shown(text: str, clean: Clean) -> str:
-    """Return `text` on one line, without secrets and without what would steer a terminal."""
-    first = clean(text)
-    if first.isprintable():
-        return first
-    line = "".join(" " if c.isspace() else c for c in first if c.isspace() or _is_visible(c))
-    # What cannot be seen may have stood within a secret.
-    return clean(line)
+def _solution(solution: Solution, redactor: Redactor) -> Solution:
+    return replace(solution, job=_job(solution.job, redactor))
 
 
-def _is_visible(character: str) -> bool:
-    return unicodedata.category(character)[0] != "C"
-
-
-def _solution(solution: Solution, clean: Clean) -> Solution:
-    return replace(solution, job=_job(solution.job, clean))
-
-
-def _job(job: Job, clean: Clean) -> Job:
-    name = shown(job.id, clean)
-    # Nearly always the same, and then so is the job.
+def _job(job: Job, redactor: Redactor) -> Job:
+    name = redactor.one_line(job.id)
+    # Nearly every id is unchanged; then the job stays the same object.
     return job if name == job.id else replace(job, id=name)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from miner.api.path_redaction import Paths
-from miner.console import LogFile, Redactor
+from miner.console import LogFile
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
 from miner.run.run_config import Live, LogPlan, Mining
 from miner.run.views import Views
+from miner.safe_text import Redactor
 from miner.settings.secrets import first_line
 from miner.telemetry import DeviceFault, Level, NewJob, PoolConnecting, PoolLost
 from tests.api.conftest import Serve, small_rig
@@ -116,7 +117,12 @@ async def test_no_source_of_sentences_tells_a_path(serve: Serve, tmp_path: Path)
     rig.emit(PoolConnecting(FIRST), PoolLost(FIRST, lost, 1.0), NewJob(None))
     rig.emit(DeviceFault("cuda:0", f"a kernel did not compile: {missing}.log has the reason"))
     log = LogFile(
-        missing, rig.telemetry, rig.journal, rig.clock, lambda t: rig.journal.say("log", t)
+        missing,
+        rig.telemetry,
+        rig.journal,
+        rig.clock,
+        lambda t: rig.journal.say("log", t),
+        Redactor(),
     )
     rig.journal.say("job", "is written")
     log.close()

@@ -68,7 +68,7 @@ def test_a_miner_that_is_not() -> None:
     body = {"ok": False, "reasons": ["lost a: b", "cuda:0: building \x1b[2Jthe dataset"]}
     with answering(response(503, body)) as (url, _):
         sentence = refused("--url", url, "--ready")
-    assert sentence == "the miner is not ready: lost a: b; cuda:0: building  [2Jthe dataset"
+    assert sentence == "the miner is not ready: lost a: b; cuda:0: building [2Jthe dataset"
     with answering(response(503, {"ok": False, "reasons": ["cuda:0: hung: so"]})) as (url, _):
         assert refused("--url", url) == "the miner is not well: cuda:0: hung: so"
 

@@ -36,7 +36,7 @@ def test_a_pool_tells_what_it_is() -> None:
         "speaks   KawPow Stratum (--protocol kawpow)",
         "login    accepted",
         "nonces   extranonce of 2 bytes, 48 bits free",
-        "share    4.312e+09 hashes expected",
+        "share    difficulty 4.31 GH",
         "block    height 7500, epoch 1 of kawpow",
         "seed     fits",
         'note     no user is named: logged in as "probe"',

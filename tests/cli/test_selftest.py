@@ -47,8 +47,8 @@ def test_real_epochs(tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert [line.split(None, 2)[2] for line in ran.out.splitlines()] == [
         "1 known answers",
-        "right at height 0, epoch 0, 0.00 GiB",
-        "right at height 100, epoch 1, 0.00 GiB",
+        "right at height 0, epoch 0, 1024 KiB",
+        "right at height 100, epoch 1, 1024 KiB",
     ]
 
 
@@ -57,8 +57,8 @@ def test_the_epoch_of_a_height(tmp_path: Path) -> None:
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "4125000", "--height", "8000")
     assert (ran.code, ran.err) == (0, "")
     assert [line.split(None, 2)[2] for line in ran.out.splitlines()[1:]] == [
-        "right at height 4125000, epoch 41250, 0.00 GiB",
-        "right at height 8000, epoch 80, 0.00 GiB",
+        "right at height 4125000, epoch 41250, 1024 KiB",
+        "right at height 8000, epoch 80, 1024 KiB",
     ]
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "-1")
     assert ran.code == 2
@@ -89,7 +89,7 @@ def test_a_real_epoch_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ReferenceDevice, "generate", full)
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "0")
     assert ran.code == 0
-    assert "skipped height 0, epoch 0, 0.00 GiB: it needs 5 bytes, 4 are free" in ran.out
+    assert "skipped height 0, epoch 0, 1024 KiB: it needs 5 bytes, 4 are free" in ran.out
 
 
 class FailingBackend:
@@ -145,7 +145,7 @@ def test_devices_lists_the_unusable_with_the_reason(monkeypatch: pytest.MonkeyPa
     ran = run("devices")
     assert (ran.code, ran.err) == (0, "")
     assert "0 ref:0        cpu  CPU reference, one core\n" in ran.out
-    assert ", 1.5 GiB, numba, PCI 0000:00:00.0\n" in ran.out
+    assert ", 1.50 GiB, numba, PCI 0000:00:00.0\n" in ran.out
     assert "unusable: the driver is broken\n" in ran.out
     rows = json.loads(run("devices", "--json").out)
     assert [(row["name"], row["usable"]) for row in rows] == [("ref:0", False), ("ref:1", False)]

@@ -93,7 +93,7 @@ def test_the_list_tells_lives_the_newest_last(ledger: Path) -> None:
     assert len(lines) == 7
     moment = f"{datetime.fromtimestamp(BEGUN):%Y-%m-%d %H:%M:%S}"
     assert " ".join(lines[0].split()) == (
-        f"{moment} cuda:0 {POOL} 7501 abcd000000000001 1.00 k 2.50 k 500 ms accepted"
+        f"{moment} cuda:0 {POOL} 7501 abcd000000000001 1.00 kH 2.50 kH 500 ms accepted"
     )
     assert re.search(r"500 ms  stale +job not found", lines[1])
     assert re.search(r"hardware +hashed again to", lines[2])

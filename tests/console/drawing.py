@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from miner.clock import SystemClock
 from miner.console import open_console, summary
+from miner.safe_text import Redactor
 from miner.telemetry import Journal, Telemetry
 from tests.fakes.rig import ABOUT, ONE, ZERO
 
@@ -17,7 +18,7 @@ from tests.fakes.rig import ABOUT, ONE, ZERO
 async def main(end: str) -> None:
     clock = SystemClock()
     telemetry, journal = Telemetry(clock, [ZERO, ONE], ABOUT), Journal(clock)
-    view = open_console("auto", telemetry, journal, clock, sys.stdout)
+    view = open_console("auto", telemetry, journal, clock, sys.stdout, Redactor())
     journal.say("pool", "welcome")
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()

@@ -15,6 +15,7 @@ from rich.terminal_theme import TerminalTheme
 
 from miner.console.live import entry_text
 from miner.console.live_table import picture
+from miner.safe_text import Redactor
 from miner.telemetry import DevicePaused, Reading, SensorsRead
 from miner.work import Outcome
 from tests.fakes.rig import HOT, Rig, busy_rig, job
@@ -57,7 +58,7 @@ def drawn(rig: Rig) -> Terminal:
     )  # fmt: skip
     for entry in rig.journal.entries[-11:]:
         terminal.print(entry_text(entry))
-    terminal.print(picture(rig.telemetry.snapshot(), WIDTH, 50, str))
+    terminal.print(picture(rig.telemetry.snapshot(), WIDTH, 50, Redactor()))
     return terminal
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from miner.console import Redactor
-from miner.console.repeat_filter import MOST_LINES, Feed, unredacted
+from miner.console.repeat_filter import MOST_LINES, Feed
+from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level
-from miner.telemetry.redact_events import shown
 from tests.fakes.clock import FakeClock
 
 
 class Told:
-    def __init__(self, level: Level = Level.INFO, redact: Redactor | None = None) -> None:
+    def __init__(self, level: Level = Level.INFO, redactor: Redactor | None = None) -> None:
         self.clock = FakeClock()
         self.journal = Journal(self.clock)
         self.entries: list[JournalEntry] = []
         tell = self.entries.append
-        self.feed = Feed(self.journal, self.clock, tell, redact or Redactor())
+        self.feed = Feed(self.journal, self.clock, tell, redactor or Redactor())
         self.feed.level = level
 
     @property
@@ -170,21 +167,6 @@ def test_nothing_secret_is_told_at_any_level() -> None:
 
 @pytest.mark.parametrize("between", ["\u200b", "\x1b", "\x00", "\u2060\u202e"])
 def test_what_cannot_be_seen_hides_no_secret(between: str) -> None:
-    told = Told(redact=Redactor(["hunter22"]))
+    told = Told(redactor=Redactor(["hunter22"]))
     told.journal.say("pool", f"bad password {between.join('hunter22')}")
     assert told.texts == ["bad password (hidden)"]
-
-
-@given(st.text())
-def test_a_text_is_one_line_that_steers_no_terminal(text: str) -> None:
-    line = shown(text, unredacted)
-    assert line.isprintable()
-    assert len((line + "x").splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [("a\nb", "a b"), ("\x1b[2Jwiped", "[2Jwiped"), ("\u202eback\u2028", "back "), ("°…é", "°…é")],
-)
-def test_one_line_of(text: str, line: str) -> None:
-    assert shown(text, unredacted) == line

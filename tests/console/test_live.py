@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.console import Redactor
 from miner.console.live import LiveConsole
 from miner.console.output import Output
+from miner.safe_text import Redactor
 from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
@@ -158,7 +158,9 @@ async def test_nothing_is_drawn_while_nobody_reads() -> None:
     rig = await busy_rig()
     reading, writing = os.pipe()
     with open(writing, "w", encoding="utf-8") as stream:
-        console = LiveConsole(rig.telemetry, rig.journal, rig.clock, Output(stream), width=80)
+        console = LiveConsole(
+            rig.telemetry, rig.journal, rig.clock, Output(stream), Redactor(), width=80
+        )
         async with asyncio.TaskGroup() as group:
             task = group.create_task(console.keep())
             await rig.clock.advance(600)
@@ -225,7 +227,7 @@ def test_no_run_of_events_is_too_much(events: list[Event], width: int, height: i
     rig = Rig()
     paper = Paper()
     console = LiveConsole(
-        rig.telemetry, rig.journal, rig.clock, Output(paper), width=width, height=height
+        rig.telemetry, rig.journal, rig.clock, Output(paper), Redactor(), width=width, height=height
     )
     console.draw()
     for event in events:

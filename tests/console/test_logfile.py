@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from miner.console import LogFile, Redactor
+from miner.console import LogFile
+from miner.safe_text import Redactor
 from miner.telemetry import Level
 from tests.fakes.rig import Rig, busy_rig
 
@@ -22,9 +23,10 @@ class Logged:
         self.rig = rig or Rig()
         self.path = path
         self.complaints: list[str] = []
+        redactor = options.pop("redactor", Redactor())
         self.log = LogFile(
             path, self.rig.telemetry, self.rig.journal, self.rig.clock, self.complaints.append,
-            **options,
+            redactor, **options,
         )  # fmt: skip
 
     def say(self, text: str, level: Level = Level.INFO) -> None:
@@ -145,9 +147,9 @@ def test_a_file_that_was_moved_away_is_made_anew(path: Path) -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 async def test_nothing_secret_is_written_at_any_level(path: Path, form: str) -> None:
     secret, wallet = 'hunter"22', "stratum+tls://first.example:4444"
-    redact = Redactor([secret], [wallet])
+    redactor = Redactor([secret], [wallet])
     rig = await busy_rig()
-    logged = Logged(path, rig, format=form, redact=redact)
+    logged = Logged(path, rig, format=form, redactor=redactor)
     logged.log.set_level(Level.DEBUG)
     for level in Level:
         logged.say(f"{level} {secret} {wallet}", level)
@@ -208,7 +210,7 @@ def test_complaints_that_end_in_the_journal_do_not_go_round(tmp_path: Path) -> N
     rig = Rig()
     log = LogFile(
         tmp_path / "nowhere" / "miner.log", rig.telemetry, rig.journal, rig.clock,
-        lambda sentence: rig.journal.say("log", sentence, Level.WARNING),
+        lambda sentence: rig.journal.say("log", sentence, Level.WARNING), Redactor(),
     )  # fmt: skip
     rig.journal.say("pool", "welcome")
     log.close(["the end"])

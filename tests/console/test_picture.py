@@ -15,9 +15,9 @@ from rich.cells import cell_len
 from rich.console import Console as Terminal
 from rich.text import Text
 
-from miner.console import Redactor
 from miner.console.live_table import picture
 from miner.console.plain import status_line
+from miner.safe_text import Redactor
 from miner.telemetry import (
     DatasetBuilding,
     DeviceHanging,
@@ -45,13 +45,13 @@ def text_of(drawn: Text, width: int) -> str:
 
 
 def lines_of(snapshot: Snapshot, width: int = 100, height: int = 50) -> list[str]:
-    return picture(snapshot, width, height, str).plain.splitlines()
+    return picture(snapshot, width, height, Redactor()).plain.splitlines()
 
 
 @pytest.mark.parametrize("width", [120, 80, 40])
 async def test_the_picture_at_a_width(width: int) -> None:
     rig = await busy_rig()
-    text = text_of(picture(rig.telemetry.snapshot(), width, 50, str), width)
+    text = text_of(picture(rig.telemetry.snapshot(), width, 50, Redactor()), width)
     file = GOLDEN / f"live-{width}.txt"
     assert text == file.read_text(encoding="utf-8"), f"if this is right, write it to {file.name}"
 
@@ -59,7 +59,7 @@ async def test_the_picture_at_a_width(width: int) -> None:
 @given(width=st.integers(1, 200), height=st.integers(1, 60))
 @settings(max_examples=200)
 def test_it_never_leaves_its_frame(width: int, height: int) -> None:
-    drawn = picture(busy, width, height, str).plain.split("\n")
+    drawn = picture(busy, width, height, Redactor()).plain.split("\n")
     assert len(drawn) <= height
     assert max(map(cell_len, drawn)) <= width
 

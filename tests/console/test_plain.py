@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from miner.console import PlainConsole, Redactor, full_status, status_line, summary
-from miner.formatting import expected, rate
+from miner.console import PlainConsole, full_status, status_line, summary
+from miner.safe_text import Redactor
 from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
@@ -50,7 +50,9 @@ class Screen:
         self.journal = Journal(self.clock)
         self.telemetry.subscribe(self.journal.event)
         self.lines: list[str] = []
-        self.console = PlainConsole(self.telemetry, self.journal, self.clock, self._write)
+        self.console = PlainConsole(
+            self.telemetry, self.journal, self.clock, self._write, Redactor()
+        )
 
     def _write(self, line: str) -> None:
         assert re.match(r"\d\d:\d\d:\d\d \S", line)
@@ -213,31 +215,6 @@ def test_the_summary_of_nothing(screen: Screen) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("hashes", "text"),
-    [
-        (0.0, "0 H/s"),
-        (999.0, "999 H/s"),
-        (1000.0, "1.00 kH/s"),
-        (182_400.0, "182.40 kH/s"),
-        (1e6, "1.00 MH/s"),
-        (55.5e6, "55.50 MH/s"),
-        (2.5e9, "2.50 GH/s"),
-        (4e13, "40000.00 GH/s"),
-    ],
-)
-def test_units_of_a_hashrate(hashes: float, text: str) -> None:
-    assert rate(hashes) == text
-
-
-@pytest.mark.parametrize(
-    ("hashes", "text"),
-    [(1, "1 "), (999, "999 "), (65_536, "65.54 k"), (4.29e9, "4.29 G"), (3e12, "3.00 T")],
-)
-def test_units_of_a_difficulty(hashes: float, text: str) -> None:
-    assert expected(hashes) == text
-
-
 def test_a_certificate_that_is_not_verified_shows_in_every_status(screen: Screen) -> None:
     (told,) = screen.tell(PoolConnecting(POOL, unverified=True))
     assert told.endswith("its certificate is not verified")
@@ -273,7 +250,7 @@ async def test_every_third_status_is_full_and_none_tells_a_secret() -> None:
     rig = await busy_rig()
     lines: list[str] = []
     console = PlainConsole(
-        rig.telemetry, rig.journal, rig.clock, lines.append, redact=Redactor(["hunter22"], [FIRST])
+        rig.telemetry, rig.journal, rig.clock, lines.append, Redactor(["hunter22"], [FIRST])
     )
     rig.journal.say("pool", "bad password hunter22")
     async with asyncio.TaskGroup() as group:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.console import JsonConsole, Redactor, open_console
+from miner.console import JsonConsole, open_console
 from miner.console.json_lines import entry_record, status_record
 from miner.console.output import HELD, Output
+from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level, Reading, SensorsRead, Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, Rig, busy_rig
@@ -21,10 +22,10 @@ from tests.fakes.rig import FIRST, Rig, busy_rig
 Object = dict[str, Any]
 
 
-def console_of(rig: Rig, redact: Redactor | None = None) -> tuple[JsonConsole, list[str]]:
+def console_of(rig: Rig, redactor: Redactor | None = None) -> tuple[JsonConsole, list[str]]:
     lines: list[str] = []
-    clock, redact = rig.clock, redact or Redactor()
-    return JsonConsole(rig.telemetry, rig.journal, clock, lines.append, redact=redact), lines
+    redactor = redactor or Redactor()
+    return JsonConsole(rig.telemetry, rig.journal, rig.clock, lines.append, redactor), lines
 
 
 def test_an_entry() -> None:
@@ -45,7 +46,7 @@ def test_any_text_is_one_line_that_parses(topic: str, text: str) -> None:
 
 async def test_the_status() -> None:
     rig = await busy_rig()
-    record: Object = json.loads(status_record(rig.telemetry.snapshot(), str))
+    record: Object = json.loads(status_record(rig.telemetry.snapshot(), Redactor()))
     devices = {device["name"]: device for device in record.pop("devices")}
     assert record["topic"] == "status"
     assert record["text"].startswith("80.00 MH/s (60 s 80.00 MH/s), A4 R6 F1")
@@ -67,14 +68,14 @@ async def test_the_status() -> None:
 
 
 async def test_a_rig_that_knows_nothing_yet() -> None:
-    record = json.loads(status_record(Rig().telemetry.snapshot(), str))
+    record = json.loads(status_record(Rig().telemetry.snapshot(), Redactor()))
     assert record["job"] is record["pool"] is record["best_difficulty"] is record["power"] is None
 
 
 async def test_numbers_that_json_does_not_know_are_null() -> None:
     rig = Rig()
     rig.emit(SensorsRead("cuda:0", Reading(temperature=float("nan"), power=float("inf"))))
-    device = json.loads(status_record(rig.telemetry.snapshot(), str))["devices"][0]
+    device = json.loads(status_record(rig.telemetry.snapshot(), Redactor()))["devices"][0]
     assert device["temperature"] is device["power"] is None
 
 
@@ -105,7 +106,7 @@ def test_time_is_utc() -> None:
 def test_every_line_is_an_object_also_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, stream, reads = FakeClock(), StringIO(), [False]
     monkeypatch.setattr(Output, "ready", property(lambda output: reads[0]))
-    console = open_console("json", Telemetry(clock), Journal(clock), clock, stream)
+    console = open_console("json", Telemetry(clock), Journal(clock), clock, stream, Redactor())
     for number in range(HELD + 1):
         console.write(f"line {number}")
     reads[0] = True

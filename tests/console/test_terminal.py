@@ -22,6 +22,7 @@ import pytest
 
 from miner.console import ConsoleView, JsonConsole, Kind, PlainConsole, open_console
 from miner.console.live import LiveConsole
+from miner.safe_text import Redactor
 from tests.fakes.rig import Rig
 
 CHECKOUT = Path(__file__).parents[2]
@@ -140,7 +141,9 @@ class Tty(io.StringIO):
 
 def opened(kind: Kind, stream: io.StringIO, term: str = "xterm") -> ConsoleView:
     rig = Rig()
-    return open_console(kind, rig.telemetry, rig.journal, rig.clock, stream, environ={"TERM": term})
+    return open_console(
+        kind, rig.telemetry, rig.journal, rig.clock, stream, Redactor(), {"TERM": term}
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,7 @@ def test_a_live_view_that_cannot_be_is_told() -> None:
 async def test_every_view_keeps_to_the_same_contract(kind: Kind) -> None:
     rig, stream = Rig(), Tty()
     view = open_console(
-        kind, rig.telemetry, rig.journal, rig.clock, stream, environ={"TERM": "xterm"}
+        kind, rig.telemetry, rig.journal, rig.clock, stream, Redactor(), {"TERM": "xterm"}
     )
     async with asyncio.TaskGroup() as group:
         task = group.create_task(view.keep())
