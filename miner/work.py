@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
@@ -114,6 +115,13 @@ class Job:
         return (self.session, self.header_hash, self.height, self.nonces)
 
 
+class JobSink(Protocol):
+    """Works on jobs; called on the event loop."""
+
+    def work_on(self, job: Job | None) -> None:
+        """Work on `job` from now on; None: no pool is connected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A device's claim that `nonce` solves `job`; not yet believed."""
@@ -179,3 +187,10 @@ class Verdict:
     """The pool's own words, sanitised; empty when accepted."""
     seconds: float | None = None
     """From sending to the answer; None where none was sent."""
+
+
+class VerdictSink(Protocol):
+    """Receives verdicts; called on the event loop."""
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        """Receive the only verdict on a solution."""

@@ -1,311 +1,192 @@
-"""The pool client: one connection with the best pool that is available."""
+"""The pool client: keeps one connection with the best available pool."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from random import Random
 
 from miner import telemetry
 from miner.clock import Clock, within
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
 from miner.net.pool_url import PoolUrl
-from miner.pool.attempt import Departures, Ending, Endings, Visit
-from miner.pool.connections import Connection, Connections, Hearing
-from miner.pool.failover import Patience, Standing, Turns
-from miner.pool.share_router import Shares
-from miner.stratum.dialects import PROTOCOLS, Detection
-from miner.stratum.pool_events import (
-    Authorized,
-    JobReceived,
-    Message,
-    PoolEvent,
-    Reconnect,
-    ShareWritten,
-    Subscribed,
-)
-from miner.work import Job, Solution, Verdict
+from miner.pool.attempt import Attempt, AttemptResult, FailoverRules
+from miner.pool.connections import Connection, Connections
+from miner.pool.failover import Failover, GiveUpTimer, PoolState
+from miner.pool.leave_rules import LeaveRules
+from miner.pool.listener import AttemptListener, PoolMessages
+from miner.pool.share_router import ShareRouter
+from miner.work import JobSink, Solution, VerdictSink
 
-MOST = 20
-"""Messages of pools in a minute that are passed on."""
-
-
-class Notices:
-    """Passes pools' messages on, a flood of them only in part, and all of our own remarks."""
-
-    def __init__(self, emit: telemetry.Emit, clock: Clock) -> None:
-        self._emit, self._clock = emit, clock
-        self._passed: deque[float] = deque()
-        """Clock seconds of the newest messages."""
-
-    def remark(self, pool: str, text: str) -> None:
-        """Report our own `text` on the pool that is labelled `pool`."""
-        self._emit(telemetry.PoolRemark(pool, text))
-
-    def pass_on(self, pool: str, text: str) -> None:
-        """Report `text` of the pool that is labelled `pool`."""
-        now = self._clock.now()
-        while self._passed and self._passed[0] <= now - 60:
-            self._passed.popleft()
-        if len(self._passed) > MOST:
-            return
-        if len(self._passed) == MOST:
-            self.remark(pool, f"more than {MOST} messages in a minute; the others are left out")
-        else:
-            self._emit(telemetry.PoolNotice(pool, text))
-        self._passed.append(now)
-
-
-LANDING_SECONDS = 1.0
-"""Without a share for so long, all launches that were in flight are taken to have landed."""
-
-LANDINGS = 10
-"""How often that is waited for at most, before a connection is left on our side."""
-
-ANSWER_WAIT_SECONDS = 5.0
-"""What shares on their way are waited for then."""
-
-OTHER_POOLS = "the settings name other pools"
+POOLS_REPLACED = "the settings name other pools"
 
 
 class PoolClient:
-    """Keeps one connection with the best pool that can be had.
+    """Keeps one connection with the best available pool of a list, in order of preference.
 
-    The list is in order of preference: a pool that fails `TRIES` times in a row gives way to the
-    next, and the first is gone back to as soon as it can be reached. `give_up` is the number of
-    seconds without an accepted login after which `run` ends; None: it tries for ever. A pool that
-    refuses is tried no more, unless it had accepted the login before. `work_on` is called with
-    each job, with None when its connection has ended; `on_verdict` once for each solution
-    submitted.
+    A pool that fails `MAX_FAILURES` times in a row gives way to the next; the client returns to
+    the first as soon as it is reachable. A pool that refuses a login is not tried again, unless
+    it accepted one before. After `give_up` seconds without a login, `run` ends; None: it retries
+    without limit.
+
+    `jobs` receives each job, and None when the connection has ended; `verdicts` receives exactly
+    one verdict for each submitted solution.
     """
 
     def __init__(
         self,
         pools: Sequence[PoolUrl],
         connections: Connections,
-        work_on: Callable[[Job | None], None],
-        on_verdict: Callable[[Verdict], None],
+        jobs: JobSink,
+        verdicts: VerdictSink,
         emit: telemetry.Emit,
         clock: Clock,
         random: Random,
         give_up: float | None = None,
     ) -> None:
-        self._turns = Turns(pools, clock, random, _detection)
-        self._endings = Endings(self._turns, clock)
-        self._connections = connections
-        self._work_on, self._emit = work_on, emit
-        self._clock = clock
-        self._patience = Patience(give_up, clock)
-        self._shares = Shares(on_verdict, connections.found)
-        self._visit: Visit | None = None
+        self._connections, self._jobs = connections, jobs
+        self._emit, self._clock = emit, clock
+        self._failover = Failover(pools, clock, random)
+        self._rules = FailoverRules(self._failover, clock)
+        self._give_up = GiveUpTimer(give_up, clock)
+        self._shares = ShareRouter(verdicts, connections)
+        self._messages = PoolMessages(emit, clock)
+        self._pools_changed = asyncio.Event()
+        self._leave_rules = LeaveRules(
+            self._failover, connections, self._shares, jobs, self._give_up, self._pools_changed,
+            clock,
+        )  # fmt: skip
+        self._attempt: Attempt | None = None
         """The newest."""
         self._refusals: list[str] = []
-        self._notices = Notices(emit, clock)
-        self._pools_changed = asyncio.Event()
-        self._departures = Departures(
-            self._turns, connections, self._patience, self._pools_changed, clock
-        )
 
     async def run(self) -> None:
         """Mine until cancelled.
 
         Raises `EveryPoolRefused` when no pool is left to try, or after `give_up` seconds.
         """
-        self._patience.renew()
+        self._give_up.restart()
         try:
             await self._keep_connected()
         finally:
             self._shares.close()
 
     async def submit(self, solution: Solution) -> None:
-        """Hand `solution` to the connection that issued its job; a verdict follows in any case.
+        """Send `solution` over the connection that issued its job; its verdict follows.
 
-        Where that connection has ended, the next one with the same pool takes it if it can.
+        If that connection has ended, the next one with the same pool takes it if it can.
         """
         self._shares.submit(solution)
 
-    async def take_pools(self, pools: Sequence[PoolUrl]) -> bool:
-        """Go on with another list; return whether there is a connection that is kept, as it is
-        where its pool is still listed. It is left for another one that is preferred now only once
-        that one can be reached, which is looked for at once."""
-        visit = self._visit
-        stays = visit is not None and visit.stays
-        works = stays and visit is not None and visit.ready_at is not None
-        kept = self._turns.replace(pools, works=works)
-        if visit and not kept:
-            visit.part(OTHER_POOLS)
+    async def replace_pools(self, pools: Sequence[PoolUrl]) -> bool:
+        """Use another list of pools; return whether the open connection is kept.
+
+        It is kept if its pool is still listed. A pool that is preferred now is checked at once,
+        and replaces it as soon as it is reachable.
+        """
+        attempt = self._attempt
+        is_open = attempt is not None and attempt.is_open
+        works = is_open and attempt is not None and attempt.logged_in_at is not None
+        kept = self._failover.replace(pools, works=works)
+        if attempt and not kept:
+            attempt.leave(POOLS_REPLACED)
         self._refusals.clear()
         self._pools_changed.set()
-        return kept and stays
+        return kept and is_open
 
     async def drain(self, seconds: float) -> None:
         """Return when every submitted solution has its verdict, at the latest after `seconds`."""
         await within(self._clock, seconds, self._shares.drained())
 
-    # Whose turn it is
-
     async def _keep_connected(self) -> None:
-        while self._turns:
-            pool = self._turns.current
-            if wait := self._turns.shut_for(pool):
-                await self._pause(pool.url, "it shut us out before", wait)
+        while self._failover:
+            pool = self._failover.current
+            if wait := self._failover.ban_remaining(pool):
+                await self._pause(pool.url, "the pool banned us", wait)
                 continue
-            ending = await self._one_turn(pool)
-            if ending.wait is None:
-                self._refusals.append(f"{pool.url.label}: {ending.reason}")
-                self._emit(telemetry.PoolLost(pool.url.label, ending.reason, None))
+            result = await self._try(pool)
+            if result.retry_in is None:
+                self._refusals.append(f"{pool.url.label}: {result.reason}")
+                self._emit(telemetry.PoolLost(pool.url.label, result.reason, None))
             else:
-                await self._pause(pool.url, ending.reason, ending.wait)
-        raise EveryPoolRefused(f"no pool is left: {'; '.join(self._refusals) or 'none is named'}")
+                await self._pause(pool.url, result.reason, result.retry_in)
+        reasons = "; ".join(self._refusals) or "none is configured"
+        raise EveryPoolRefused(f"no pool is left: {reasons}")
 
-    async def _one_turn(self, pool: Standing) -> Ending:
-        """Try `pool` once."""
+    async def _try(self, pool: PoolState) -> AttemptResult:
+        """Connect to `pool` once."""
         self._pools_changed.clear()
-        to = self._visit.onwards(pool.url) if self._visit else pool.url
-        visit = self._visit = Visit(pool, to)
+        url = self._attempt.next_url(pool.url) if self._attempt else pool.url
+        attempt = self._attempt = Attempt(pool, url)
         failure: PoolError | None = None
         try:
-            reason = await self._one_connection(visit)
+            reason = await self._run_attempt(attempt)
         except PoolError as error:
             failure, reason = error, str(error)
-        if not self._turns.are_of(pool):
-            return Ending(OTHER_POOLS, 0.0)  # how it ended is no matter of the new list
-        return self._endings.ended(visit, reason, failure)
-
-    async def _woken(self, seconds: float) -> bool:
-        """Sleep; return early, and True, where the list of pools changes."""
-        self._pools_changed.clear()
-        await within(self._clock, seconds, self._pools_changed.wait())
-        return self._pools_changed.is_set()
+        if not self._failover.is_current(pool):
+            return AttemptResult(POOLS_REPLACED, 0.0)  # its end says nothing about the new list
+        return self._rules.after(attempt, reason, failure)
 
     async def _pause(self, url: PoolUrl, reason: str, wait: float) -> None:
-        if (left := self._patience.left) > 0:
+        """Wait, or less if the list of pools changes; raises `EveryPoolRefused` when the give-up
+        timer runs out and no pool may be tried."""
+        if (left := self._give_up.remaining) > 0:
             self._emit(telemetry.PoolLost(url.label, reason, min(wait, left)))
-            if wait and await self._woken(min(wait, left)):
-                return
-            if wait <= left or not self._turns.is_shut(self._turns.current):
+            if wait:
+                self._pools_changed.clear()
+                await within(self._clock, min(wait, left), self._pools_changed.wait())
+                if self._pools_changed.is_set():
+                    return
+            if wait <= left or not self._failover.is_banned(self._failover.current):
                 return
         self._emit(telemetry.PoolLost(url.label, reason, None))
         raise EveryPoolRefused(
-            f"no pool for {self._patience.seconds:g} s; the last reason, of {url.label}: {reason}"
+            f"no pool for {self._give_up.seconds:g} s; the last reason, from {url.label}: {reason}"
         )
 
-    # One connection
-
-    async def _one_connection(self, visit: Visit) -> str:
-        """Connect, mine, return why we left; raises `PoolError` where we did not."""
-        pool, to = visit.pool, visit.to
-        unverified = to.tls_insecure and to.transport.has_tls
-        elsewhere = to.label if to.label != pool.url.label else ""
-        self._emit(telemetry.PoolConnecting(pool.url.label, unverified, elsewhere))
-        hearing = Hearing(
-            lambda event: self._heard(event, visit),
-            lambda verdict: self._answered(verdict, visit),
-            self._shares.keep,
-        )
-        connection = await self._connections.open(to, pool, hearing)
-        visit.opened = True
+    async def _run_attempt(self, attempt: Attempt) -> str:
+        """Connect and mine; return why the miner left. Raises `PoolError` for any other end."""
+        pool, url = attempt.pool, attempt.url
+        unverified = url.tls_insecure and url.transport.has_tls
+        other_address = url.label if url.label != pool.url.label else ""
+        self._emit(telemetry.PoolConnecting(pool.url.label, unverified, other_address))
+        listener = AttemptListener(
+            attempt, self._failover, self._shares, self._jobs, self._messages, self._emit,
+            self._clock,
+        )  # fmt: skip
+        connection = await self._connections.open(url, pool, listener)
+        attempt.connected = True
         self._shares.begin(connection, pool.url)
         reason = "the miner stopped"
         try:
-            reason = await self._watched(connection, visit)
+            reason = await self._run_connection(connection, attempt)
         except PoolError as error:
             reason = str(error)
             raise
         finally:
-            visit.over = True
+            attempt.ended = True
             self._shares.end(reason)
             pool.resumable = connection.resumable
-            if visit.ready_at is not None:
-                self._patience.renew()
-            self._work_on(None)
+            if attempt.logged_in_at is not None:
+                self._give_up.restart()
+            self._jobs.work_on(None)
         return reason
 
-    async def _watched(self, connection: Connection, visit: Visit) -> str:
-        """Run `connection`; meanwhile look for what may have us leave it."""
-        watches = (
-            self._part(connection, visit),
-            *self._departures.watches(connection, visit),
-        )
+    async def _run_connection(self, connection: Connection, attempt: Attempt) -> str:
+        """Run `connection` beside the leave rules."""
         reason = ""
         failure: PoolError | None = None
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(watch) for watch in watches]
+            rules = self._leave_rules.watch(connection, attempt)
+            tasks = [group.create_task(rule) for rule in rules]
             try:
                 reason = await connection.run()
             except PoolError as error:
                 failure = error
             for task in tasks:
                 task.cancel()
-        if visit.parting and type(failure) is ConnectionLost:
-            return visit.parting  # the pool was faster with the end that we wanted
+        if attempt.leave_reason and type(failure) is ConnectionLost:
+            return attempt.leave_reason  # the pool closed the connection before the miner did
         if failure is not None:
             raise failure
         return reason
-
-    async def _part(self, connection: Connection, visit: Visit) -> None:
-        """Leave `connection` once that is wanted, and what can be handed in nowhere else was."""
-        await visit.to_end.wait()
-        if visit.ready_at is not None:
-            self._work_on(None)
-            for _ in range(LANDINGS if visit.worked else 0):
-                found = self._shares.found
-                await self._clock.sleep(LANDING_SECONDS)
-                if found == self._shares.found:
-                    break
-            await self.drain(ANSWER_WAIT_SECONDS)
-        connection.leave(visit.parting)
-
-    def _heard(self, event: PoolEvent, visit: Visit) -> None:
-        pool, label = visit.pool, visit.pool.url.label
-        match event:
-            case Subscribed(_, resumed):
-                visit.spoke = True
-                if resumed:
-                    self._shares.resumed()
-            case JobReceived(job):
-                job = replace(job, pool=label)
-                visit.spoke = visit.worked = True
-                self._shares.know(job)
-                if not visit.parting:
-                    self._work_on(job)
-            case Authorized():
-                visit.ready_at = self._clock.now()
-                pool.accepted = True
-                if pool.detection.fits():
-                    title = PROTOCOLS[pool.detection.current].title
-                    self._notices.remark(label, f"it speaks {title}")
-                self._emit(telemetry.PoolReady(label))
-            case ShareWritten(solution):
-                visit.sent += 1
-                self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
-            case Message(text, ours):
-                # A node says nothing to a person: what its session tells is ours.
-                ours = ours or pool.detection.current not in PROTOCOLS
-                tell = self._notices.remark if ours else self._notices.pass_on
-                tell(label, text)
-            case Reconnect():
-                self._asked_away(event, visit)
-
-    def _asked_away(self, wish: Reconnect, visit: Visit) -> None:
-        """Obey the wish to connect anew, unless it leads to where no pool of the list is."""
-        if visit.parting:
-            return
-        meant = self._turns.at((wish.host or visit.to.host).lower(), wish.port)
-        if meant is not None:
-            visit.asked, visit.meant = wish, meant
-            visit.part("the pool asked us to reconnect")
-        elif not visit.stayed:
-            visit.stayed = True
-            text = "the pool asked us to go to another host or port; we stay"
-            self._notices.remark(visit.pool.url.label, text)
-
-    def _answered(self, verdict: Verdict, visit: Visit) -> None:
-        visit.answered = visit.answered or verdict.seconds is not None
-        self._shares.answered(verdict)
-
-
-def _detection(url: PoolUrl) -> Detection:
-    return Detection([url.protocol] if url.protocol else list(PROTOCOLS))

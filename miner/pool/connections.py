@@ -1,69 +1,88 @@
-"""How a connection to a pool or a node is made, whatever is spoken over it."""
+"""Opens connections to pools over Stratum, and to nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from miner.clock import Clock
 from miner.errors import PoolError, PoolRefused
 from miner.net.dial import Dial, Stream, Timeouts
 from miner.net.pool_url import PoolUrl
-from miner.pool.failover import Standing
+from miner.pool.failover import PoolState
 from miner.progpow.variant import Variant
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import Opening
 from miner.stratum.dialects import PROTOCOLS
-from miner.stratum.pool_events import PoolEvent
+from miner.stratum.pool_events import SessionListener
 from miner.stratum.session import Reports, Session
-from miner.work import Solution, Verdict
+from miner.work import Solution
+
+
+class Backlog(Protocol):
+    """Solutions that outlive their connection: a node's blocks, kept until it answers."""
+
+    def take(self, solution: Solution, reason: str) -> None:
+        """Keep `solution`, which its own connection could not deliver for `reason`, and deliver
+        it over the next one; its verdict follows."""
+
+    @property
+    def any_waits(self) -> bool:
+        """Whether a solution waits for a connection."""
+
+    async def carried(self) -> None:
+        """Return when no solution waits for a connection."""
+
+    def close(self) -> None:
+        """End each waiting solution with a verdict, and later ones at once."""
 
 
 class Connection(Protocol):
-    """One connection's life, over Stratum or with a node."""
+    """One connection, to a pool over Stratum or to a node."""
 
     number: int
 
     @property
     def resumable(self) -> str | None:
-        """Name under which it can be gone on with on another connection, where it can."""
+        """Session id under which another connection can resume this one, if the pool allows."""
 
-    async def run(self) -> str: ...
-    def submit(self, solution: Solution) -> None: ...
-    def leave(self, reason: str) -> None: ...
-    async def drained(self) -> None: ...
+    @property
+    def backlog(self) -> Backlog | None:
+        """Takes solutions after the end of the connection; None: they go to another one."""
+
+    async def run(self) -> str:
+        """Run until `leave` and return its reason; raises `PoolError` where it fails."""
+
+    def submit(self, solution: Solution) -> None:
+        """Send `solution`; its verdict follows."""
+
+    def leave(self, reason: str) -> None:
+        """End the connection."""
+
+    async def drained(self) -> None:
+        """Return when each submitted solution has its verdict."""
 
 
-class Tape(Protocol):
-    """What keeps a record of the sessions."""
+class SessionRecorder(Protocol):
+    """Records Stratum sessions."""
 
     def opened(
         self, stream: Stream, url: PoolUrl, protocol: str, opening: Opening, rig: bytes
     ) -> Stream:
-        """Return a stream that does as `stream` and is recorded."""
+        """Return a stream that behaves like `stream` and is recorded."""
 
     def found(self, solution: Solution) -> None:
-        """Note that `solution` is handed in."""
+        """Record that `solution` is submitted."""
 
 
-NodeSessions = Callable[
-    [int, PoolUrl, Callable[[PoolEvent], None], Callable[[Verdict], None]], Connection
-]
-"""(number, url, report, on_verdict) -> a session with a node."""
+class NodeConnector(Protocol):
+    """Opens sessions with nodes."""
 
-
-@dataclass(frozen=True, slots=True)
-class Hearing:
-    """Who is told what comes over a connection."""
-
-    on_event: Callable[[PoolEvent], None]
-    on_verdict: Callable[[Verdict], None]
-    on_unsent: Callable[[Solution, str], None]
-    """Given solutions that the connection's end kept from being sent, with the reason."""
+    def open(self, number: int, url: PoolUrl, listener: SessionListener) -> Connection:
+        """Return session `number` with the node at `url`, not running yet."""
 
 
 class Connections:
-    """Makes connections, numbered from 1; `count` is the number of the newest."""
+    """Opens connections, numbered from 1; `count` is the number of the newest."""
 
     def __init__(
         self,
@@ -76,74 +95,68 @@ class Connections:
         diff1: int | None = None,
         limits: Timeouts | None = None,
         reports: Reports | None = None,
-        tape: Tape | None = None,
-        node_session: NodeSessions | None = None,
+        recorder: SessionRecorder | None = None,
+        nodes: NodeConnector | None = None,
     ) -> None:
         self._variant, self._dial, self._clock, self._agent = variant, dial, clock, agent
         self._seed_of, self._diff1 = seed_of, diff1
-        self._reports, self._tape = reports, tape
+        self._reports, self._recorder, self._nodes = reports, recorder, nodes
         self.limits = limits or Timeouts()
-        """Of the connections from the next one on."""
-        self._node_session = node_session
+        """For connections opened from now on."""
         self._rig = reports.rig if reports else bytes(32)
         self.count = 0
 
-    async def open(self, to: PoolUrl, pool: Standing, hearing: Hearing) -> Connection:
-        """Return a connection to `to`, not running yet; `pool` says which protocol is spoken.
+    async def open(self, url: PoolUrl, pool: PoolState, listener: SessionListener) -> Connection:
+        """Return a connection to `url`, not running yet, in the dialect detected for `pool`.
 
-        Raises `PoolError` where it cannot be had.
+        Raises `PoolError`.
         """
         name = pool.detection.current
-        if name in PROTOCOLS:
-            stream = await self._dial.open(to)
+        if name not in PROTOCOLS:
+            if self._nodes is None:
+                raise PoolRefused(f"{url.label}: mining with a node is not supported here")
             self.count += 1
-            opening = self._opening(to, pool.resumable)
-            if self._tape:
-                stream = self._tape.opened(stream, to, name, opening, self._rig)
-            return self._session(PROTOCOLS[name](opening), stream, pool, hearing)
-        if self._node_session is None:
-            raise PoolRefused(f"{to.label}: mining with a node is not possible here")
+            return self._nodes.open(self.count, url, listener)
+        stream = await self._dial.open(url)
         self.count += 1
-        return self._node_session(self.count, to, hearing.on_event, hearing.on_verdict)
+        opening = self._opening(url, pool.resumable)
+        if self._recorder:
+            stream = self._recorder.opened(stream, url, name, opening, self._rig)
+        return Session(
+            self.count,
+            PROTOCOLS[name](opening),
+            stream,
+            self._clock,
+            listener,
+            sent=pool.sent_nonces,
+            limits=self.limits,
+            reports=self._reports,
+        )
 
-    def found(self, solution: Solution) -> None:
-        """Note for the record that `solution` is handed in."""
-        if self._tape:
-            self._tape.found(solution)
+    def record_submission(self, solution: Solution) -> None:
+        """Record that `solution` is submitted."""
+        if self._recorder:
+            self._recorder.found(solution)
 
-    async def can_open(self, to: PoolUrl) -> bool:
-        """Return whether there is an answer at `to`; raises nothing."""
+    async def can_open(self, url: PoolUrl) -> bool:
+        """Return whether a connection to `url` can be opened; it is closed at once."""
         try:
-            stream = await self._dial.open(to)
+            stream = await self._dial.open(url)
         except PoolError:
             return False
         await stream.close()
         return True
 
-    def _opening(self, to: PoolUrl, resume: str | None) -> Opening:
+    def _opening(self, url: PoolUrl, resume: str | None) -> Opening:
         return Opening(
-            user=to.user,
-            password=to.password,
+            user=url.user,
+            password=url.password,
             agent=self._agent,
             variant=self._variant,
             session=self.count,
-            host=to.host,
-            port=to.port,
+            host=url.host,
+            port=url.port,
             diff1=self._diff1,
             seed_of=self._seed_of,
             resume=resume,
-        )
-
-    def _session(
-        self, protocol: ClientSide, stream: Stream, pool: Standing, hearing: Hearing
-    ) -> Session:
-        return Session(
-            self.count,
-            protocol,
-            stream,
-            self._clock,
-            hearing,
-            sent=pool.sent,
-            limits=self.limits,
-            reports=self._reports,
         )

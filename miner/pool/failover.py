@@ -1,35 +1,50 @@
-"""Failover: which pool is tried next, and after which delay."""
+"""Failover: the order of the pools, which one is current, and how long to wait before a retry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
 from miner.clock import Clock
 from miner.net.pool_url import PoolUrl
-from miner.stratum.dialects import Detection
+from miner.stratum.dialects import PROTOCOLS, Detection
 from miner.stratum.session import SentNonces
 
-SHORTEST = 1.0
-LONGEST = 60.0
+MIN_RETRY_SECONDS = 1.0
+MAX_RETRY_SECONDS = 60.0
+
+MAX_FAILURES = 3
+"""Failures in a row after which the next pool becomes current."""
+
+FIRST_POOL_CHECK_SECONDS = 600.0
+"""Interval at which an unreachable first pool is checked. Each return to it that does not hold
+doubles the interval, up to `MAX_FIRST_POOL_CHECK_SECONDS`."""
+
+MAX_FIRST_POOL_CHECK_SECONDS = 4800.0
+
+BAN_SECONDS = 900.0
+"""A pool that banned us is not tried for this long, plus up to half of it at random."""
+
+TIMER_TOLERANCE_SECONDS = 0.01
+"""Tolerance for timers that fire early."""
 
 
-def delays(random: Random) -> Iterator[float]:
-    """Yield seconds without end: 1 to 2, then 2 to 4, and so on up to 30 to 60.
+def retry_delays(random: Random) -> Iterator[float]:
+    """Yield back-off delays in seconds without end: 1 to 2, then 2 to 4, up to 30 to 60.
 
-    Each is drawn evenly from its span, so that the rigs of a farm that lost their pool at the
-    same moment do not come back at the same moment.
+    Each is drawn evenly from its range, so that the rigs of a farm that lose their pool at the
+    same time reconnect at different times.
     """
-    longest = 2 * SHORTEST
+    longest = 2 * MIN_RETRY_SECONDS
     while True:
         yield random.uniform(longest / 2, longest)
-        longest = min(2 * longest, LONGEST)
+        longest = min(2 * longest, MAX_RETRY_SECONDS)
 
 
-class Patience:
-    """Lasts `seconds` from its latest renewal; None: for ever."""
+class GiveUpTimer:
+    """Runs out `seconds` after its last restart; None: never."""
 
     def __init__(self, seconds: float | None, clock: Clock) -> None:
         self.seconds = inf if seconds is None else seconds
@@ -37,198 +52,179 @@ class Patience:
         self._since = clock.now()
 
     @property
-    def left(self) -> float:
-        """Seconds until it is over; infinity where it never is."""
+    def remaining(self) -> float:
+        """Seconds until it runs out, negative afterwards."""
         return self._since + self.seconds - self._clock.now()
 
-    def renew(self) -> None:
-        """Begin anew: a login held until now."""
+    def restart(self) -> None:
+        """Count from now on."""
         self._since = self._clock.now()
 
 
-TRIES = 3
-"""Failures in a row after which the next pool of the list has its turn."""
-
-RETURN_SECONDS = 600.0
-"""While another pool is mined on, the first is looked for so often; twice as seldom after each
-return that did not hold, up to `RETURN_LONGEST`."""
-
-RETURN_LONGEST = 4800.0
-
-BAN_SECONDS = 900.0
-"""A pool that shut us out is left alone for so long, and up to a half more."""
-
-SHUT_SLACK_SECONDS = 0.01
-"""By which a sleep may end too early."""
-
-
 @dataclass(slots=True, eq=False)
-class Standing:
-    """How one pool of the list has done so far."""
+class PoolState:
+    """One pool of the list, and what is known of it across connections."""
 
     url: PoolUrl
-    detection: Detection
-    waits: Iterator[float]
+    delays: Iterator[float]
     """Seconds to wait after each further failure."""
-    sent: SentNonces = field(default_factory=SentNonces)
-    accepted: bool = False
-    """Its login worked once: a later refusal is its trouble, and may pass."""
-    shut_until: float = 0.0
-    """Clock seconds; before, it is left alone."""
+    detection: Detection
+    sent_nonces: SentNonces = field(default_factory=SentNonces)
+    login_accepted: bool = False
+    """A login succeeded once, so a later refusal may be temporary."""
+    banned_until: float = 0.0
+    """Clock seconds before which it is not tried."""
     resumable: str | None = None
-    """Its name of our last dialogue, where that can be gone on with."""
+    """Session id of the last connection, where the pool can resume that session."""
 
 
-class Turns:
-    """The pools in order of preference, and whose turn it is.
+class Failover:
+    """The pools in order of preference, one of which is current; false when none is left.
 
-    Methods that say how it went return the seconds to wait before the next try, of whichever
-    pool has its turn then.
+    Methods that record an event return the seconds to wait before the next attempt, with
+    whichever pool is current then.
     """
 
-    def __init__(
-        self,
-        urls: Sequence[PoolUrl],
-        clock: Clock,
-        random: Random,
-        detection: Callable[[PoolUrl], Detection],
-    ) -> None:
-        self._detection = detection
+    def __init__(self, urls: Sequence[PoolUrl], clock: Clock, random: Random) -> None:
         self._clock, self._random = clock, random
-        self._known: dict[PoolUrl, Standing] = {}
-        """Of every list so far."""
-        self._pools = [self._standing(url) for url in urls]
-        self._at = 0
+        self._states: dict[PoolUrl, PoolState] = {}
+        """All pools so far, including those of earlier lists."""
+        self._pools = [self._state(url) for url in urls]
+        self._index = 0
         self._failures = 0
-        self.look_after = RETURN_SECONDS
-        """Seconds after which the first pool is looked for, where another one has its turn."""
+        self.first_check_seconds = FIRST_POOL_CHECK_SECONDS
+        """Interval for checking whether the first pool is reachable, while another is used."""
 
     def __bool__(self) -> bool:
         return bool(self._pools)
 
     @property
-    def current(self) -> Standing:
-        """The pool whose turn it is."""
-        return self._pools[self._at]
+    def current(self) -> PoolState:
+        """The pool to connect to."""
+        return self._pools[self._index]
 
     @property
-    def first(self) -> Standing:
-        """The pool that is preferred to all others."""
+    def first(self) -> PoolState:
+        """The preferred pool."""
         return self._pools[0]
 
     @property
-    def has_another(self) -> bool:
+    def has_alternative(self) -> bool:
         """Whether a pool other than the current one may be tried now."""
-        return any(pool is not self.current and not self.is_shut(pool) for pool in self._pools)
+        return any(pool is not self.current and not self.is_banned(pool) for pool in self._pools)
 
-    def are_of(self, pool: Standing) -> bool:
-        """Return whether it is the turn of `pool`."""
+    def is_current(self, pool: PoolState) -> bool:
+        """Return whether `pool` is the current one."""
         return bool(self._pools) and self.current is pool
 
-    def replace(self, urls: Sequence[PoolUrl], *, works: bool) -> bool:
-        """Take another list, in which pools that were in an old one keep their standing; return
-        whether the current pool keeps its turn.
+    def find(self, host: str, port: int | None) -> PoolState | None:
+        """Return the listed pool at host and port, else one at `host`, the current one first.
 
-        It does where it is still listed and `works`. Where it does not work, another one may have
-        become preferred to it, or it may be to be left alone while another one is not.
+        Of several, the first that may be tried now; None where there is none.
+        """
+        on_host = [pool for pool in self._pools if pool.url.host == host]
+        found = [pool for pool in on_host if pool.url.port == port] or on_host
+        if self.current in found:
+            return self.current
+        return next((pool for pool in found if not self.is_banned(pool)), None)
+
+    def is_banned(self, pool: PoolState) -> bool:
+        """Return whether `pool` must not be tried now."""
+        return self.ban_remaining(pool) > 0
+
+    def ban_remaining(self, pool: PoolState) -> float:
+        """Return the seconds for which `pool` must not be tried."""
+        left = pool.banned_until - self._clock.now()
+        return left if left > TIMER_TOLERANCE_SECONDS else 0.0
+
+    def replace(self, urls: Sequence[PoolUrl], *, works: bool) -> bool:
+        """Use another list; pools of an earlier list keep their state. Return whether the current
+        pool stays current.
+
+        It does if it is still listed and `works`. Otherwise a pool that is now preferred, or one
+        that has not banned us, may replace it.
         """
         current = self.current if self._pools else None
         first = self.first if self._pools else None
-        self._pools = [self._standing(url) for url in urls]
-        self._at = min(range(len(urls)), key=lambda at: self.shut_for(self._pools[at]), default=0)
+        self._pools = [self._state(url) for url in urls]
+        by_ban = [self.ban_remaining(pool) for pool in self._pools]
+        self._index = by_ban.index(min(by_ban)) if by_ban else 0
         if not self._pools or self.first is not first:
-            self.look_after = RETURN_SECONDS
-        if current is not None and current in self._pools and not self.is_shut(current):
-            gives_way = current is first and not works and current is not self.current
-            if not gives_way:
-                self._at = self._pools.index(current)
+            self.first_check_seconds = FIRST_POOL_CHECK_SECONDS
+        if current is not None and current in self._pools and not self.is_banned(current):
+            displaced = current is first and not works and current is not self.current
+            if not displaced:
+                self._index = self._pools.index(current)
         if self._pools and self.current is current:
             return True
         self._failures = 0
         return False
 
-    def _standing(self, url: PoolUrl) -> Standing:
-        if url not in self._known:
-            fresh = Standing(url, self._detection(url), delays(self._random))
-            for other in self._known.values():
-                if other.url.is_beside(url):
-                    # A pool knows what it was sent under whatever login.
-                    fresh.sent = other.sent
-            self._known[url] = fresh
-        return self._known[url]
-
-    def forgive(self) -> None:
-        """Forget earlier failures: the current pool held long enough."""
+    def record_stable(self) -> None:
+        """The connection with the current pool was stable: forget earlier failures."""
         self._failures = 0
-        self.current.waits = delays(self._random)
-        if self._at == 0:
-            self.look_after = RETURN_SECONDS
+        self.current.delays = retry_delays(self._random)
+        if self._index == 0:
+            self.first_check_seconds = FIRST_POOL_CHECK_SECONDS
 
-    def failed(self, wait: float = 0.0) -> float:
-        """The connection failed; wait `wait` seconds at least."""
+    def record_failure(self, min_wait: float = 0.0) -> float:
+        """The attempt failed; wait at least `min_wait` seconds."""
         self._failures += 1
-        wait = max(wait, next(self.current.waits))
-        if self._failures >= TRIES:
-            self._pass_on()
-            wait = max(wait, self.shut_for(self.current))
+        wait = max(min_wait, next(self.current.delays))
+        if self._failures >= MAX_FAILURES:
+            self._advance()
+            wait = max(wait, self.ban_remaining(self.current))
         return wait
 
-    def shut_out(self) -> float:
-        """The pool banned us: it is left alone, another has its turn at once."""
+    def record_ban(self) -> float:
+        """The pool banned us: advance to the next one at once."""
         seconds = BAN_SECONDS * self._random.uniform(1.0, 1.5)
-        self.current.shut_until = self._clock.now() + seconds
-        self._pass_on()
-        return max(self.shut_for(self.current), next(self.current.waits))
+        self.current.banned_until = self._clock.now() + seconds
+        self._advance()
+        return max(self.ban_remaining(self.current), next(self.current.delays))
 
-    def barren(self) -> float:
-        """The pool takes us in and brings us nothing: another has its turn at once."""
-        if not self.has_another:
-            return self.failed()
-        self._pass_on()
+    def record_useless(self) -> float:
+        """The pool brings no work or answers no share: advance to an alternative at once."""
+        if not self.has_alternative:
+            return self.record_failure()
+        self._advance()
         return 0.0
 
-    def drop(self) -> None:
-        """Try the current pool no more; `shut_for` says whether the next is to be waited for."""
-        del self._pools[self._at]
-        self._at -= 1
+    def remove_current(self) -> None:
+        """Do not try the current pool again. The next one may be banned still."""
+        del self._pools[self._index]
+        self._index -= 1
         if self._pools:
-            self._pass_on()
+            self._advance()
 
     def return_to_first(self) -> float:
-        """It is the first's turn; where it fails at once, the next has its own."""
-        self._at, self._failures = 0, TRIES - 1
-        self.look_after = min(2 * self.look_after, RETURN_LONGEST)
+        """Make the first pool current; a single failure then advances to the next."""
+        self._index, self._failures = 0, MAX_FAILURES - 1
+        self.first_check_seconds = min(2 * self.first_check_seconds, MAX_FIRST_POOL_CHECK_SECONDS)
         return 0.0
 
-    def go_to(self, pool: Standing) -> None:
-        """Give `pool` its turn, where it is still listed.
+    def switch_to(self, pool: PoolState) -> None:
+        """Make `pool` current, if it is still listed and not banned.
 
-        Failures count on: pools that send us to each other give way like any other.
+        Failures keep counting, so that pools that redirect to each other are left, too.
         """
-        if pool in self._pools and not self.is_shut(pool):
-            self._at = self._pools.index(pool)
+        if pool in self._pools and not self.is_banned(pool):
+            self._index = self._pools.index(pool)
 
-    def at(self, host: str, port: int | None) -> Standing | None:
-        """Return the pool that is listed there; if none is, that of the host, the current one
-        before others. None where there is none that may be tried now."""
-        there = [pool for pool in self._pools if pool.url.host == host]
-        meant = [pool for pool in there if pool.url.port == port] or there
-        if self.current in meant:
-            return self.current
-        return next((pool for pool in meant if not self.is_shut(pool)), None)
+    def _state(self, url: PoolUrl) -> PoolState:
+        if url not in self._states:
+            detection = Detection([url.protocol] if url.protocol else list(PROTOCOLS))
+            state = PoolState(url, retry_delays(self._random), detection)
+            for other in self._states.values():
+                if other.url.is_beside(url):
+                    # A pool refuses a nonce that it has seen, under any login.
+                    state.sent_nonces = other.sent_nonces
+            self._states[url] = state
+        return self._states[url]
 
-    def is_shut(self, pool: Standing) -> bool:
-        """Return whether `pool` is to be left alone now."""
-        return self.shut_for(pool) > 0
-
-    def shut_for(self, pool: Standing) -> float:
-        """Return the seconds for which `pool` is to be left alone."""
-        left = pool.shut_until - self._clock.now()
-        return left if left > SHUT_SLACK_SECONDS else 0.0
-
-    def _pass_on(self) -> None:
-        """Give the next pool its turn, or the soonest where all are to be left alone."""
+    def _advance(self) -> None:
+        """Make the next pool current, or the one whose ban ends first if all are banned."""
         count = len(self._pools)
-        turns = [(self._at + step) % count for step in range(1, count + 1)]
-        self._at = min(turns, key=lambda index: self.shut_for(self._pools[index]))
+        order = [(self._index + step) % count for step in range(1, count + 1)]
+        self._index = min(order, key=lambda index: self.ban_remaining(self._pools[index]))
         self._failures = 0

@@ -1,42 +1,42 @@
-"""The solutions of a run on their way to the pools, each from its finding to its one verdict."""
+"""The way of each solution of a run: to the connection of its job, to a verdict."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from cachetools import FIFOCache
+
 from miner.net.pool_url import PoolUrl
-from miner.pool.connections import Connection
-from miner.solo.node_session import NodeSession
-from miner.solo.pending_blocks import Findings
-from miner.work import Job, Outcome, Solution, Verdict
+from miner.pool.connections import Backlog, Connection, Connections
+from miner.work import Job, Outcome, Solution, Verdict, VerdictSink
 
-MOST = 1000
-"""Solutions that wait for a connection; more are lost at once."""
+MAX_WAITING = 1000
+"""Solutions that wait for a connection; further ones are lost at once."""
 
-KNOWN_JOBS = 16
-"""Newest jobs of a connection that late shares of the one before it are held against."""
+MAX_JOBS = 16
+"""Newest jobs of a connection that a late solution of an earlier connection is matched with."""
 
-KEPT_ISSUERS = 64
-"""Newest connections whose late shares are known to belong to a pool."""
+MAX_ISSUERS = 64
+"""Newest connections whose pool is known, for their late solutions."""
+
+_JobKey = tuple[str, bytes, int]
 
 
 @dataclass(slots=True)
 class _Issuer:
-    """A connection, as far as late shares matter."""
+    """What late solutions need of the connection that issued their job."""
 
     pool: PoolUrl
-    ended: str = ""
-    """Why it ended; empty as long as it has not."""
-    findings: Findings | None = None
-    """Those of its node, where it is one: they take what is found when it has ended."""
-    dialogue: str | None = None
-    """The pool's name of what it was part of, where that can be gone on with."""
+    backlog: Backlog | None
+    end_reason: str = ""
+    """Empty while the connection is open."""
+    resumable: str | None = None
+    """Session id under which a later connection can resume it, if the pool allows."""
 
 
 @dataclass(frozen=True, slots=True)
-class _KeptShare:
+class _Waiting:
     """A solution that waits for a connection with `pool`."""
 
     solution: Solution
@@ -45,185 +45,177 @@ class _KeptShare:
     """Why it could not be sent."""
 
 
-class Shares:
-    """Brings each solution to the connection that issued its job, or keeps it for the next one
-    with the same pool, be it under another login; `on_verdict` is called once for each, with the
-    solution as it was found. What is found for a node goes to the node's findings at once, which
-    write it down: it is a block.
+class ShareRouter:
+    """Submits each solution to the connection that issued its job.
 
-    `begin`, `resumed`, `know` and `end` tell of the connection of now. `handed` is called with
-    each solution as it is handed to a connection, for the record.
+    If that connection has ended, the next one with the same pool, under any login, takes it where
+    it knows the job. `verdicts` receives exactly one verdict for each solution, with the solution
+    as it was found. Solutions for a node go to its backlog, whether or not it is connected.
+
+    `begin`, `resumed`, `know` and `end` report the state of the current connection.
     """
 
-    def __init__(
-        self, on_verdict: Callable[[Verdict], None], handed: Callable[[Solution], None]
-    ) -> None:
-        self._on_verdict, self._handed = on_verdict, handed
+    def __init__(self, verdicts: VerdictSink, connections: Connections) -> None:
+        self._verdicts, self._connections = verdicts, connections
         self._connection: Connection | None = None
         self._pool: PoolUrl | None = None
+        """Of the newest connection, which may have ended; likewise `_backlog`."""
+        self._backlog: Backlog | None = None
         self._resumed: str | None = None
-        """The pool's name of the dialogue that the connection goes on with."""
-        self._jobs: dict[tuple[str, bytes, int], Job] = {}
-        """Those of the connection that it has not called void, the newest last."""
-        self._kept: list[_KeptShare] = []
-        self._none_kept = asyncio.Event()
-        self._none_kept.set()
-        self._issuers: dict[int, _Issuer] = {}
-        self._findings: dict[tuple[str, int], Findings] = {}
-        """Of each node so far, by host and port."""
-        self._as_found: dict[int, tuple[Solution, Solution]] = {}
-        """Those that were handed in under a later connection's job, by their `id`, each with
-        itself as it was found."""
+        """Id of the earlier session that the connection resumed."""
+        self._jobs: FIFOCache[_JobKey, Job] = FIFOCache(MAX_JOBS)
+        """Jobs of the connection that it has not made obsolete, newest last."""
+        self._waiting: list[_Waiting] = []
+        self._none_waits = asyncio.Event()
+        self._none_waits.set()
+        self._issuers: FIFOCache[int, _Issuer] = FIFOCache(MAX_ISSUERS)
+        """By number of the connection."""
+        self._backlogs: list[Backlog] = []
+        """Of all nodes so far."""
+        self._originals: dict[int, tuple[Solution, Solution]] = {}
+        """Solutions submitted under a later connection's job, by their `id()`: each with the
+        solution as it was found. Holding both keeps the id valid."""
         self._closed = False
-        self.found = 0
-        """Solutions so far."""
+        self.submitted = 0
+        """Solutions found so far."""
 
     def begin(self, connection: Connection, pool: PoolUrl) -> None:
-        """Go on with `connection`, a new connection with `pool`."""
-        self._connection, self._pool = connection, pool
+        """Use `connection`, a new connection with `pool`."""
+        self._connection, self._pool, self._backlog = connection, pool, connection.backlog
         self._resumed = None
         self._jobs.clear()
-        self._issuers[connection.number] = _Issuer(
-            pool, findings=self._findings_of(connection, pool)
-        )
-        self._issuers.pop(connection.number - KEPT_ISSUERS, None)
+        self._issuers[connection.number] = _Issuer(pool, self._backlog)
+        if self._backlog is not None and self._backlog not in self._backlogs:
+            self._backlogs.append(self._backlog)
 
     def end(self, reason: str) -> None:
-        """Note that the connection has ended, and why."""
+        """Note that the connection ended."""
         if self._connection:
             issuer = self._issuers[self._connection.number]
-            issuer.ended, issuer.dialogue = reason, self._connection.resumable
+            issuer.end_reason, issuer.resumable = reason, self._connection.resumable
         self._connection = None
 
     def resumed(self) -> None:
-        """Note that the connection goes on with an earlier one to this pool: what was found for
-        that is handed in."""
+        """Note that the connection resumed an earlier session: submit that one's solutions."""
         if self._connection:
             self._resumed = self._connection.resumable
-            self._hand_in()
+            self._submit_waiting()
 
     def know(self, job: Job) -> None:
-        """Note that the connection brought `job`; what waits is handed in, where it solves it."""
+        """Note a new job of the connection: submit waiting solutions that solve it."""
         if job.clean:
             self._jobs.clear()
         self._jobs[_key(job)] = job
-        while len(self._jobs) > KNOWN_JOBS:
-            del self._jobs[next(iter(self._jobs))]
-        self._hand_in()
+        self._submit_waiting()
 
     def submit(self, solution: Solution) -> None:
-        """Hand in a solution that was just found, now or once its pool is there again."""
-        self.found += 1
-        self._handed(solution)
+        """Submit a solution that was just found, now or over the next connection."""
+        self.submitted += 1
+        self._connections.record_submission(solution)
         if self._connection and self._connection.number == solution.job.session:
             self._connection.submit(solution)
             return
         issuer = self._issuers.get(solution.job.session)
-        why = f" ({issuer.ended})" if issuer and issuer.ended else ""
+        why = f" ({issuer.end_reason})" if issuer and issuer.end_reason else ""
         reason = f"found after its connection had ended{why}"
-        if issuer and issuer.findings:
-            issuer.findings.take(solution, reason)
+        if issuer and issuer.backlog:
+            issuer.backlog.take(solution, reason)
         else:
             self.keep(solution, reason)
-            self._hand_in()
+            self._submit_waiting()
 
     def keep(self, solution: Solution, reason: str) -> None:
-        """Keep `solution` for the next connection; `reason` says why it could not be sent."""
+        """Keep `solution`, which could not be sent for `reason`, for the next connection."""
         solution = self.as_found(solution, last=True)
         issuer = self._issuers.get(solution.job.session)
-        if issuer is None or self._closed or len(self._kept) >= MOST:
+        if issuer is None or self._closed or len(self._waiting) >= MAX_WAITING:
             self._lose(solution, reason)
         else:
-            self._kept.append(_KeptShare(solution, issuer.pool, reason))
-            self._none_kept.clear()
+            self._waiting.append(_Waiting(solution, issuer.pool, reason))
+            self._none_waits.clear()
 
-    def answered(self, verdict: Verdict) -> None:
+    def on_verdict(self, verdict: Verdict) -> None:
         """Pass on a connection's verdict."""
-        self._on_verdict(replace(verdict, solution=self.as_found(verdict.solution, last=True)))
+        solution = self.as_found(verdict.solution, last=True)
+        self._verdicts.on_verdict(replace(verdict, solution=solution))
 
     def as_found(self, solution: Solution, *, last: bool = False) -> Solution:
-        """Return what was found, where `solution` is that under a later connection's job; with
-        `last` it is asked for no more."""
-        entry = self._as_found.get(id(solution))
+        """Return the solution as it was found, where `solution` is a copy under a later job;
+        `last`: and forget the copy."""
+        entry = self._originals.get(id(solution))
         if entry and last:
-            del self._as_found[id(solution)]
+            del self._originals[id(solution)]
         return entry[1] if entry else solution
 
     async def drained(self) -> None:
-        """Wait until every solution has its verdict."""
+        """Return when every solution has its verdict."""
         while True:
-            await self._none_kept.wait()
-            findings = (
-                self._findings.get((self._pool.host, self._pool.port)) if self._pool else None
-            )
-            if findings:
-                await findings.carried()
+            await self._none_waits.wait()
+            backlog = self._backlog
+            if backlog:
+                await backlog.carried()
             if self._connection:
                 await self._connection.drained()
-            if not self._kept and not (findings and findings.any_waits):
+            if not self._waiting and not (backlog and backlog.any_waits):
                 return
 
     def close(self) -> None:
-        """Give up on everything that waits or is still to come."""
+        """Lose all solutions that wait or are still to come."""
         self._closed = True
-        for one in self._take_kept():
-            self._lose(one.solution, one.reason)
-        for findings in self._findings.values():
-            findings.close()
+        for waiting in self._take_waiting():
+            self._lose(waiting.solution, waiting.reason)
+        for backlog in self._backlogs:
+            backlog.close()
 
-    def _findings_of(self, connection: Connection, pool: PoolUrl) -> Findings | None:
-        """Return those that `connection` goes on with, None where it is not one with a node."""
-        if not isinstance(connection, NodeSession):
-            return None
-        findings = self._findings.setdefault((pool.host, pool.port), connection.findings)
-        connection.go_on_with(findings)
-        return findings
+    def _submit_waiting(self) -> None:
+        """Submit the waiting solutions whose job the connection knows.
 
-    def _hand_in(self) -> None:
-        """Send what waits, as far as the connection knows its job. Once it brought one the rest
-        is lost: nothing tells this connection about older jobs, and we mine on no other pool
-        now."""
+        After its first job the others are lost: this connection will not bring older jobs, and
+        no other pool is connected.
+        """
         connection = self._connection
         if not connection or not (self._resumed or self._jobs):
             return
-        for one in self._take_kept():
-            if job := self._job_for(one, connection.number):
-                claimed = replace(one.solution, job=job)
-                self._as_found[id(claimed)] = (claimed, one.solution)
-                self._handed(claimed)
-                connection.submit(claimed)
+        for waiting in self._take_waiting():
+            if job := self._job_for(waiting, connection.number):
+                copy = replace(waiting.solution, job=job)
+                self._originals[id(copy)] = (copy, waiting.solution)
+                self._connections.record_submission(copy)
+                connection.submit(copy)
             elif not self._jobs:
-                self._kept.append(one)
-                self._none_kept.clear()
-            elif self._pool and one.pool.is_beside(self._pool):
-                text = f"{one.reason}; the pool's new session does not know its job"
-                self._lose(one.solution, text)
+                self._waiting.append(waiting)
+                self._none_waits.clear()
+            elif self._pool and waiting.pool.is_beside(self._pool):
+                text = f"{waiting.reason}; the pool's new session does not know its job"
+                self._lose(waiting.solution, text)
             else:
-                self._lose(one.solution, f"{one.reason}, and another pool is mined on now")
+                text = f"{waiting.reason}, and the miner is connected to another pool now"
+                self._lose(waiting.solution, text)
 
-    def _job_for(self, one: _KeptShare, number: int) -> Job | None:
-        """Return the job under which connection `number` takes `one`."""
-        old = one.solution.job
+    def _job_for(self, waiting: _Waiting, number: int) -> Job | None:
+        """Return the job under which connection `number` accepts the solution, if any."""
+        old = waiting.solution.job
         issuer = self._issuers.get(old.session)
-        goes_on = issuer is not None and issuer.dialogue == self._resumed is not None
-        if goes_on and one.pool == self._pool:
+        resumed = issuer is not None and issuer.resumable == self._resumed is not None
+        if resumed and waiting.pool == self._pool:
             return replace(old, session=number)
-        if not self._pool or not one.pool.is_beside(self._pool):
+        if not self._pool or not waiting.pool.is_beside(self._pool):
             return None
         new = self._jobs.get(_key(old))
-        if new and one.solution.nonce in new.nonces and one.solution.value <= new.target:
+        solution = waiting.solution
+        if new and solution.nonce in new.nonces and solution.value <= new.target:
             return new
         return None
 
-    def _take_kept(self) -> list[_KeptShare]:
-        kept, self._kept = self._kept, []
-        self._none_kept.set()
-        return kept
+    def _take_waiting(self) -> list[_Waiting]:
+        waiting, self._waiting = self._waiting, []
+        self._none_waits.set()
+        return waiting
 
     def _lose(self, solution: Solution, reason: str) -> None:
-        self._on_verdict(Verdict(solution, Outcome.LOST, reason))
+        self._verdicts.on_verdict(Verdict(solution, Outcome.LOST, reason))
 
 
-def _key(job: Job) -> tuple[str, bytes, int]:
-    """Return what tells a job from others of a pool, whatever the connection."""
+def _key(job: Job) -> _JobKey:
+    """Return the identity of a job within a pool, across connections."""
     return (job.id, job.header_hash, job.height)

@@ -34,7 +34,7 @@ class Recorder:
     """Writes what passes through the streams that it wraps to a file, without any password.
 
         with Recorder(path, clock, tell) as recorder:
-            connections = Connections(..., tape=recorder)
+            connections = Connections(..., recorder=recorder)
 
     `opened` wraps each new stream; `found` is told of every solution right before its session is
     handed it, also of one that waited for that session. `path` must not exist yet; only its owner

@@ -80,7 +80,7 @@ class Control:
             self._connections.limits = new.limits
             done.append("the pools' time limits are new, from the next connection on")
         if new.pools != old.pools:
-            stays = await self._client.take_pools(new.pools)
+            stays = await self._client.replace_pools(new.pools)
             listed = ", ".join(pool.label for pool in new.pools)
             then = "the connection stays" if stays else "the connection is made anew"
             done.append(f"pools are {listed} now; {then}")

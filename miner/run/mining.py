@@ -18,7 +18,6 @@ from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import WorkPool
 from miner.errors import DeviceHung, EveryPoolRefused, MinerError
 from miner.net.dial import NetworkDial
-from miner.net.pool_url import PoolUrl
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.progpow.keccak import seed_hash
@@ -30,8 +29,7 @@ from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
 from miner.sensors.sensors import Readable, keep_reading, open_sensors
 from miner.signals import signals
-from miner.solo.node_session import NodeSession
-from miner.stratum.pool_events import PoolEvent
+from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
 from miner.telemetry import (
     About,
@@ -103,8 +101,8 @@ class _Run:
         ):
             connections = self._new_connections(tape)
             self._client = PoolClient(
-                mining.live.pools, connections, self._work_on, self.on_verdict, self._emit,
-                self._clock, self._random, mining.give_up,
+                mining.live.pools, connections, self, self, self._emit, self._clock,
+                self._random, mining.give_up,
             )  # fmt: skip
             self._engine = self._new_engine(builds)
             self._control = Control(
@@ -172,22 +170,8 @@ class _Run:
         return Connections(
             mining.variant, NetworkDial(limits.connect), self._clock, USER_AGENT,
             seed_of=seed_hash, diff1=mining.diff1, limits=limits,
-            reports=reports, tape=tape, node_session=self._node_session,
-        )  # fmt: skip
-
-    def _node_session(
-        self,
-        number: int,
-        url: PoolUrl,
-        report: Callable[[PoolEvent], None],
-        answered: Callable[[Verdict], None],
-    ) -> NodeSession:
-        flavour = self._mining.node
-        if url.protocol == "getwork":
-            flavour = "sero" if flavour == "sero" else "getwork"
-        return NodeSession(
-            number, url, self._mining.variant, flavour, self._clock, report, answered, USER_AGENT,
-            address=url.reward,
+            reports=reports, recorder=tape,
+            nodes=NodeSessions(mining.variant, mining.node, self._clock, USER_AGENT),
         )  # fmt: skip
 
     def _new_tape(self) -> Recorder | None:
@@ -220,7 +204,7 @@ class _Run:
     def _emit(self, event: Event) -> None:
         self._telemetry.emit(redacted(event, self._redactor))
 
-    def _work_on(self, job: Job | None) -> None:
+    def work_on(self, job: Job | None) -> None:
         # A pool that is polled names the same work again and again, one that is down no work.
         news = (job.search_key, job.target) if job else None
         if news != self._told:

@@ -17,7 +17,7 @@ from miner.solo.node_kinds import FLAVOURS
 from miner.solo.pending_blocks import BlockStore, Findings, FoundBlock, Waiting
 from miner.solo.rpc import NodeRpc
 from miner.solo.template_polling import Templates
-from miner.stratum.pool_events import Message, PoolEvent, ShareWritten
+from miner.stratum.pool_events import Message, PoolEvent, SessionListener, ShareWritten
 from miner.work import Outcome, Solution, Verdict
 
 EXTRA_NONCE_BYTES = 8
@@ -27,10 +27,11 @@ class NodeSession:
     """Keeps the newest work of one node and brings it what was found; every solution taken ends
     in one verdict, be it by the next session with the node, or when `findings` is closed.
 
-    `number` is that of the jobs it brings. `flavour` is one of `FLAVOURS`, None: find out by the
-    node's first answer. The login is that of `url`; `address` is where the reward goes, for
-    nodes that are told it, and the user of `url` where a cookie file has the login. `report` is
-    told of the first usable template as an accepted login, of jobs and messages.
+    `number` is that of the jobs it brings. `findings` are those of an earlier session with the
+    node. `flavour` is one of `FLAVOURS`, None: find out by the node's first answer. The login is
+    that of `url`; `address` is where the reward goes, for nodes that are told it, and the user of
+    `url` where a cookie file has the login. `report` is told of the first usable template as an
+    accepted login, of jobs and messages.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class NodeSession:
         agent: str,
         *,
         address: str = "",
+        findings: Findings | None = None,
     ) -> None:
         self.number = number
         self._clock, self._report, self._on_verdict = clock, report, on_verdict
@@ -64,12 +66,12 @@ class NodeSession:
         )
         self._delivery = Delivery(
             self._submitting, self._asking, clock, self._is_current,
-            lambda text: report(Message(text)),
+            self._remark,
         )  # fmt: skip
-        self.findings = Findings(
+        self.findings = findings or Findings(
             BlockStore(cache_directory() / "blocks", url.host, url.port),
             on_verdict,
-            lambda text: report(Message(text)),
+            self._remark,
         )
         """What it leaves to the next session with this node; it takes solutions after the end."""
         self._flying: dict[FoundBlock, Waiting] = {}
@@ -88,9 +90,10 @@ class NodeSession:
         """A node knows no sessions."""
         return
 
-    def go_on_with(self, findings: Findings) -> None:
-        """Have the findings of an earlier session with this node; to be called before `run`."""
-        self.findings = findings
+    @property
+    def backlog(self) -> Findings:
+        """Takes solutions when the session has ended."""
+        return self.findings
 
     async def run(self) -> str:
         """Mine until `leave`, then return its reason.
@@ -156,6 +159,9 @@ class NodeSession:
             raise failure from failure.__cause__
         return self._leaving or ""
 
+    def _remark(self, text: str) -> None:
+        self._report(Message(text, ours=True))
+
     def _start(self, coroutine: Coroutine[None, None, None]) -> None:
         assert self._group is not None
         task = self._group.create_task(coroutine)
@@ -188,22 +194,20 @@ class NodeSession:
         match await self._delivery.deliver(found, self._templates.flavour, sent_before=True):
             case Delivered(Outcome.ACCEPTED):
                 self.findings.answered(found)
-                self._report(Message(f"{what} was accepted by the node"))
+                self._remark(f"{what} was accepted by the node")
             case Delivered(outcome, text):
                 self.findings.answered(found)
-                self._report(Message(f"{what} was refused by the node: {text or outcome.phrase}"))
+                self._remark(f"{what} was refused by the node: {text or outcome.phrase}")
             case Undelivered(reason):
-                self._report(Message(f"{what} could not be brought to the node yet: {reason}"))
+                self._remark(f"{what} could not be brought to the node yet: {reason}")
 
     async def _confirm(self, found: FoundBlock) -> None:
         if await self._delivery.is_in_chain(found):
-            self._report(Message(f"the block of height {found.height} is in the node's chain"))
+            self._remark(f"the block of height {found.height} is in the node's chain")
         else:
-            self._report(
-                Message(
-                    f"the node took the block of height {found.height}, and does not show it in "
-                    "its chain yet"
-                )
+            self._remark(
+                f"the node took the block of height {found.height}, and does not show it in "
+                "its chain yet"
             )
 
     def _is_current(self, height: int) -> bool:
@@ -233,3 +237,26 @@ class NodeSession:
         self.findings.uncarried()
         for one in list(self._flying.values()):
             self._put_off(one, self._ended)
+
+
+class NodeSessions:
+    """Opens sessions with nodes; what was found for a node passes from one to the next."""
+
+    def __init__(self, variant: Variant, flavour: str | None, clock: Clock, agent: str) -> None:
+        self._variant, self._flavour = variant, flavour
+        self._clock, self._agent = clock, agent
+        self._findings: dict[tuple[str, int], Findings] = {}
+        """Of each node so far, by host and port."""
+
+    def open(self, number: int, url: PoolUrl, listener: SessionListener) -> NodeSession:
+        """Return session `number` with the node at `url`, not running yet."""
+        flavour = self._flavour
+        if url.protocol == "getwork":
+            flavour = "sero" if flavour == "sero" else "getwork"
+        session = NodeSession(
+            number, url, self._variant, flavour, self._clock, listener.on_event,
+            listener.on_verdict, self._agent, address=url.reward,
+            findings=self._findings.get((url.host, url.port)),
+        )  # fmt: skip
+        self._findings[url.host, url.port] = session.findings
+        return session

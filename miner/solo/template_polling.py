@@ -270,4 +270,4 @@ class Templates:
     def _say_once(self, text: str, topic: str) -> None:
         if topic not in self._said and len(self._said) < 50:
             self._said.add(topic)
-            self._report(Message(text))
+            self._report(Message(text, ours=True))

@@ -134,6 +134,11 @@ class Session:
         """Name under which the dialogue can be gone on with on another connection."""
         return self._protocol.resumable
 
+    @property
+    def backlog(self) -> None:
+        """None: a pool's connection keeps no solutions after its end."""
+        return
+
     async def run(self) -> str:
         """Talk until `leave`, then return its reason.
 

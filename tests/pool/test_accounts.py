@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from miner.ledger import Ledger, LedgerReader, ShareRecord
-from miner.pool.client import LANDING_SECONDS
+from miner.pool.leave_rules import LAUNCH_SECONDS
 from miner.telemetry import ShareAnswered, ShareFound
 from miner.work import Job
 from tests.fakes.clock import settle
@@ -69,11 +69,11 @@ async def test_each_share_around_a_change_of_account_has_one_line_with_one_end(
     async with running(bench):
         job = bench.job()
         await rig.find(job)
-        await bench.client.take_pools([OTHER_USER])
+        await bench.client.replace_pools([OTHER_USER])
         await rig.answer()
         await rig.find(job)
         await rig.answer()
-        await bench.clock.advance(2 * LANDING_SECONDS)
+        await bench.clock.advance(2 * LAUNCH_SECONDS)
         await rig.find(job)
         new.feed(notify())
         await rig.answer()

@@ -91,11 +91,14 @@ class Miner:
         clock = LoopClock()
         self.client = PoolClient(
             urls, Connections(KAWPOW, self.dial, clock, "a/0", seed_of=seed_of),
-            self._work_on, self.verdicts.append, lambda event: None, clock, self._random,
+            self, self, lambda event: None, clock, self._random,
         )  # fmt: skip
 
-    def _work_on(self, job: Job | None) -> None:
+    def work_on(self, job: Job | None) -> None:
         self._job = job
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -151,7 +154,7 @@ def aftermath() -> tuple[list[Miner], list[ServerEvent], int]:
             for name in PROTOCOLS:
                 miners.extend(Miner(name, n, ports) for n in range(MINERS_PER_DIALECT))
             for miner in miners:
-                group.create_task(miner.run.mining())
+                group.create_task(miner.run())
 
     simulate(half_an_hour())
     return miners, events, dead

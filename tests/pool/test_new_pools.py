@@ -9,8 +9,8 @@ import pytest
 from miner import telemetry
 from miner.errors import Banned, ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.net.pool_url import PoolUrl
-from miner.pool.client import LANDING_SECONDS
-from miner.pool.failover import BAN_SECONDS, RETURN_SECONDS
+from miner.pool.failover import BAN_SECONDS, FIRST_POOL_CHECK_SECONDS
+from miner.pool.leave_rules import LAUNCH_SECONDS
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
@@ -23,9 +23,9 @@ THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
 async def taken(bench: Bench, pools: list[PoolUrl]) -> bool:
     """Take `pools`, with the time that it takes."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(bench.client.take_pools(pools))
+        task = group.create_task(bench.client.replace_pools(pools))
         await settle()
-        await bench.clock.advance(LANDING_SECONDS)
+        await bench.clock.advance(LAUNCH_SECONDS)
     return task.result()
 
 
@@ -66,9 +66,9 @@ async def test_answers_on_their_way_are_waited_for_before_a_pool_is_left() -> No
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         async with asyncio.TaskGroup() as group:
-            group.create_task(bench.client.take_pools([SECOND]))
+            group.create_task(bench.client.replace_pools([SECOND]))
             await settle()
-            await bench.clock.advance(LANDING_SECONDS)
+            await bench.clock.advance(LAUNCH_SECONDS)
             assert not stream.closed
             (request,) = stream.requests("mining.submit")
             stream.feed(answer(request["id"]))
@@ -83,11 +83,11 @@ async def test_a_pool_put_before_the_first_one_is_gone_to_once_it_can_be_reached
     bench.dial.ready(THIRD.host, FakeStream())
     bench.laid(THIRD)
     async with running(bench):
-        assert await bench.client.take_pools([THIRD, FIRST])
+        assert await bench.client.replace_pools([THIRD, FIRST])
         await settle()
         assert bench.hosts() == ["first", "third"]
         assert not old.closed
-        await bench.clock.advance(LANDING_SECONDS)
+        await bench.clock.advance(LAUNCH_SECONDS)
         assert old.closed
         assert bench.hosts() == ["first", "third", "third"]
         assert bench.job().pool == THIRD.label
@@ -102,7 +102,7 @@ async def test_a_dead_pool_put_before_the_first_one_does_not_have_a_working_one_
         assert await taken(bench, [THIRD, FIRST])
         for _ in range(4):
             stream.feed(notify())
-            await bench.clock.advance(RETURN_SECONDS / 4 + 1)
+            await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 4 + 1)
         assert not stream.closed
         assert bench.job().pool == FIRST.label
         # At once, and then as often as ever.
@@ -117,9 +117,9 @@ async def test_a_list_that_comes_while_the_first_pool_is_looked_for_has_its_own_
     bench.laid(SECOND)
     go = reloaded_while_connecting(bench, ConnectionLost("it is down"))
     async with running(bench):
-        assert await bench.client.take_pools([FIRST, SECOND])
+        assert await bench.client.replace_pools([FIRST, SECOND])
         await settle()
-        assert await bench.client.take_pools([THIRD, SECOND])
+        assert await bench.client.replace_pools([THIRD, SECOND])
         go.set()
         await settle()
         assert bench.hosts() == ["second", "first", "third"]
@@ -141,12 +141,12 @@ async def test_a_connection_that_is_being_left_does_not_stay() -> None:
     stream = bench.laid()
     again = bench.laid()
     async with running(bench):
-        assert not await bench.client.take_pools([SECOND])
+        assert not await bench.client.replace_pools([SECOND])
         await settle()
-        assert not await bench.client.take_pools([SECOND, THIRD])
-        assert not await bench.client.take_pools([FIRST])
+        assert not await bench.client.replace_pools([SECOND, THIRD])
+        assert not await bench.client.replace_pools([FIRST])
         assert not stream.closed
-        await bench.clock.advance(LANDING_SECONDS)
+        await bench.clock.advance(LAUNCH_SECONDS)
         assert stream.closed
         assert not again.closed
         assert bench.hosts() == ["first", "first"]
@@ -245,15 +245,15 @@ async def test_an_account_is_left_once_no_more_shares_come_for_it() -> None:
     bench.laid()
     async with running(bench):
         job = bench.job()
-        await bench.client.take_pools([OTHER_USER])
+        await bench.client.replace_pools([OTHER_USER])
         await settle()
         assert bench.works[-1] is None
         for number in range(3):
-            await bench.clock.advance(LANDING_SECONDS * 0.9)
+            await bench.clock.advance(LAUNCH_SECONDS * 0.9)
             await bench.client.submit(solution(job, job.nonces.first + number))
             old.feed(answer(old.requests("mining.submit")[-1]["id"]))
         assert not old.closed
-        await bench.clock.advance(LANDING_SECONDS * 2)
+        await bench.clock.advance(LAUNCH_SECONDS * 2)
         assert old.closed
         assert bench.job().session == 2
     assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED] * 3
@@ -265,9 +265,9 @@ async def test_shares_without_end_do_not_hold_an_account_for_ever() -> None:
     bench.laid()
     async with running(bench):
         job = bench.job()
-        await bench.client.take_pools([OTHER_USER])
+        await bench.client.replace_pools([OTHER_USER])
         for number in range(20):
-            await bench.clock.advance(LANDING_SECONDS * 0.9)
+            await bench.clock.advance(LAUNCH_SECONDS * 0.9)
             await bench.client.submit(solution(job, job.nonces.first + number))
         assert old.closed
         assert bench.job().session == 2
@@ -326,8 +326,8 @@ async def test_a_share_of_a_pool_that_is_mined_on_no_more_is_told_to_be_lost_for
     (verdict,) = bench.verdicts
     assert verdict.outcome is Outcome.LOST
     assert verdict.text == (
-        "found after its connection had ended (the settings name other pools), and another pool "
-        "is mined on now"
+        "found after its connection had ended (the settings name other pools), and the miner "
+        "is connected to another pool now"
     )
 
 
@@ -354,7 +354,7 @@ async def test_a_share_held_for_the_login_goes_to_the_account_that_takes_over() 
     new = bench.laid()
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
-        await bench.client.take_pools([OTHER_USER])
+        await bench.client.replace_pools([OTHER_USER])
         await settle()
         assert old.closed
         (request,) = new.requests("mining.submit")
@@ -368,7 +368,7 @@ async def test_the_failure_of_a_pool_that_lost_its_turn_is_not_that_of_the_next(
     bench.laid(THIRD)
     go = reloaded_while_connecting(bench, PoolRefused("its certificate"))
     async with running(bench):
-        await bench.client.take_pools([THIRD, FIRST])
+        await bench.client.replace_pools([THIRD, FIRST])
         go.set()
         await settle()
         assert bench.hosts() == ["first", "third"]
@@ -387,7 +387,7 @@ async def test_a_new_list_is_no_reason_to_break_a_ban() -> None:
     banned(bench)
     bench.laid(SECOND)
     async with running(bench):
-        await bench.client.take_pools([FIRST, SECOND])
+        await bench.client.replace_pools([FIRST, SECOND])
         await settle()
         assert bench.hosts() == ["first", "second"]
 
@@ -396,9 +396,9 @@ async def test_a_ban_is_waited_out_whatever_is_read_meanwhile() -> None:
     bench = Bench((FIRST,))
     banned(bench)
     async with running(bench):
-        await bench.client.take_pools([SECOND])
+        await bench.client.replace_pools([SECOND])
         await settle()
-        await bench.client.take_pools([FIRST])
+        await bench.client.replace_pools([FIRST])
         await bench.clock.advance(BAN_SECONDS - 10)
         assert bench.hosts().count("first") == 1
         bench.laid()
@@ -417,7 +417,7 @@ async def test_a_first_pool_that_left_the_list_is_looked_for_no_more() -> None:
         bench.dial.ready(FIRST.host, FakeStream())
         for _ in range(10):
             stream.feed(notify())
-            await bench.clock.advance(RETURN_SECONDS / 4)
+            await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 4)
         assert not stream.closed
         assert len(bench.dial.opened) == tries
 
@@ -433,8 +433,8 @@ async def test_a_new_first_pool_is_looked_for() -> None:
         bench.laid(THIRD)
         for _ in range(4):
             stream.feed(notify())
-            await bench.clock.advance(RETURN_SECONDS / 4)
-        await bench.clock.advance(LANDING_SECONDS)
+            await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 4)
+        await bench.clock.advance(LAUNCH_SECONDS)
         assert bench.hosts()[-2:] == ["third", "third"]
         assert bench.job().pool == THIRD.label
 

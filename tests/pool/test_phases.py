@@ -69,9 +69,15 @@ class Stage:
         self.submitted = 0
         self.client = PoolClient(
             [POOL], Connections(KAWPOW, self.dial, self.clock, "a/0"),
-            self.works.append, self.verdicts.append, lambda event: None, self.clock, Random(1),
+            self, self, lambda event: None, self.clock, Random(1),
         )  # fmt: skip
         self.ended: MinerError | None = None
+
+    def work_on(self, job: Job | None) -> None:
+        self.works.append(job)
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
 
     async def run(self) -> None:
         try:

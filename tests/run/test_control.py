@@ -37,7 +37,7 @@ class Parts:
     def resume(self, *what: str) -> None:
         self.told.append(("resume", *what))
 
-    async def take_pools(self, pools: tuple[PoolUrl, ...]) -> bool:
+    async def replace_pools(self, pools: tuple[PoolUrl, ...]) -> bool:
         self.told.append(("pools", *pools))
         return self.stays
 

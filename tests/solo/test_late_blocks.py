@@ -15,7 +15,7 @@ from miner import telemetry
 from miner.net.pool_url import PoolUrl, Transport
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.solo.node_session import NodeSession
+from miner.solo.node_session import NodeSessions
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.dial import FakeDial
@@ -34,21 +34,21 @@ class Run:
         self.works: list[Job | None] = []
         self.verdicts: list[Verdict] = []
         self.events: list[telemetry.Event] = []
-        url = PoolUrl("127.0.0.1", node.port, *LOGIN, Transport.HTTP, protocol="node")
-
-        def session(number: int, url: PoolUrl, report: Any, on_verdict: Any) -> NodeSession:
-            return NodeSession(
-                number, url, KAWPOW, flavour, self.clock, report, on_verdict, "progpow-miner/0",
-                address=address,
-            )  # fmt: skip
-
-        connections = Connections(
-            KAWPOW, FakeDial(), self.clock, "progpow-miner/0", node_session=session
+        url = PoolUrl(
+            "127.0.0.1", node.port, *LOGIN, Transport.HTTP, protocol="node", reward=address
         )
+        agent = "progpow-miner/0"
+        nodes = NodeSessions(KAWPOW, flavour, self.clock, agent)
+        connections = Connections(KAWPOW, FakeDial(), self.clock, agent, nodes=nodes)
         self.client = PoolClient(
-            [url], connections, self.works.append, self.verdicts.append, self.events.append,
-            self.clock, Random(1),
-        )  # fmt: skip
+            [url], connections, self, self, self.events.append, self.clock, Random(1)
+        )
+
+    def work_on(self, job: Job | None) -> None:
+        self.works.append(job)
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
 
     async def until(self, condition: Callable[[], Any], step: float = 0.1) -> None:
         """Return when `condition` holds; `step` seconds pass between two looks."""

@@ -1,0 +1,133 @@
+"""What the client does with the events of a connection: jobs, verdicts, messages."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from miner import telemetry
+from miner.clock import Clock
+from miner.pool.attempt import Attempt
+from miner.pool.failover import Failover
+from miner.pool.share_router import ShareRouter
+from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.pool_events import (
+    Authorized,
+    JobReceived,
+    Message,
+    PoolEvent,
+    Reconnect,
+    ShareWritten,
+    Subscribed,
+)
+from miner.work import Job, JobSink, Solution, Verdict
+
+MESSAGES_PER_MINUTE = 20
+"""Messages of pools that are reported."""
+
+
+class PoolMessages:
+    """Reports messages of pools, up to a rate, and the miner's own remarks without limit."""
+
+    def __init__(self, emit: telemetry.Emit, clock: Clock) -> None:
+        self._emit, self._clock = emit, clock
+        self._recent: deque[float] = deque()
+        """Clock seconds of the messages of the last minute."""
+
+    def remark(self, pool: str, text: str) -> None:
+        """Report the miner's own `text` on the pool labelled `pool`."""
+        self._emit(telemetry.PoolRemark(pool, text))
+
+    def notice(self, pool: str, text: str) -> None:
+        """Report a message from the pool labelled `pool`."""
+        now = self._clock.now()
+        while self._recent and self._recent[0] <= now - 60:
+            self._recent.popleft()
+        if len(self._recent) > MESSAGES_PER_MINUTE:
+            return
+        if len(self._recent) == MESSAGES_PER_MINUTE:
+            text = f"more than {MESSAGES_PER_MINUTE} messages in a minute; the rest is left out"
+            self.remark(pool, text)
+        else:
+            self._emit(telemetry.PoolNotice(pool, text))
+        self._recent.append(now)
+
+
+class AttemptListener:
+    """The `SessionListener` of one attempt: updates it, and passes on jobs and verdicts."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        failover: Failover,
+        shares: ShareRouter,
+        jobs: JobSink,
+        messages: PoolMessages,
+        emit: telemetry.Emit,
+        clock: Clock,
+    ) -> None:
+        self._attempt, self._failover = attempt, failover
+        self._shares, self._jobs = shares, jobs
+        self._messages, self._emit, self._clock = messages, emit, clock
+        self._label = attempt.pool.url.label
+
+    def on_event(self, event: PoolEvent) -> None:
+        """Handle an event of the connection."""
+        attempt = self._attempt
+        match event:
+            case Subscribed(_, resumed):
+                attempt.understood = True
+                if resumed:
+                    self._shares.resumed()
+            case Authorized():
+                self._on_login()
+            case JobReceived(job):
+                self._on_job(replace(job, pool=self._label))
+            case ShareWritten(solution):
+                attempt.shares_sent += 1
+                self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
+            case Message(text, ours=True):
+                self._messages.remark(self._label, text)
+            case Message(text):
+                self._messages.notice(self._label, text)
+            case Reconnect():
+                self._on_reconnect(event)
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        """Pass on the verdict on a solution."""
+        if verdict.seconds is not None:
+            self._attempt.share_answered = True
+        self._shares.on_verdict(verdict)
+
+    def on_unsent(self, solution: Solution, reason: str) -> None:
+        """Keep a solution that the connection ended before sending."""
+        self._shares.keep(solution, reason)
+
+    def _on_login(self) -> None:
+        pool = self._attempt.pool
+        self._attempt.logged_in_at = self._clock.now()
+        pool.login_accepted = True
+        if pool.detection.fits():
+            title = PROTOCOLS[pool.detection.current].title
+            self._messages.remark(self._label, f"it speaks {title}")
+        self._emit(telemetry.PoolReady(self._label))
+
+    def _on_job(self, job: Job) -> None:
+        self._attempt.understood = self._attempt.job_received = True
+        self._shares.know(job)
+        if not self._attempt.leave_reason:
+            self._jobs.work_on(job)
+
+    def _on_reconnect(self, request: Reconnect) -> None:
+        """Follow a request to reconnect, unless it points to an address of no listed pool."""
+        attempt = self._attempt
+        if attempt.leave_reason:
+            return
+        pool = self._failover.find((request.host or attempt.url.host).lower(), request.port)
+        if pool is not None:
+            attempt.reconnect, attempt.reconnect_pool = request, pool
+            attempt.leave("the pool asked us to reconnect")
+        elif not attempt.reconnect_refused:
+            attempt.reconnect_refused = True
+            text = "the pool asked us to connect to an address that is not listed; staying here"
+            self._messages.remark(self._label, text)

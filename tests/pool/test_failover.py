@@ -1,0 +1,129 @@
+"""The order of the pools and the waits between attempts, without any connection."""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+from random import Random
+
+import pytest
+
+from miner.net.pool_url import PoolUrl
+from miner.pool.failover import (
+    BAN_SECONDS,
+    MAX_FAILURES,
+    MAX_RETRY_SECONDS,
+    MIN_RETRY_SECONDS,
+    Failover,
+    retry_delays,
+)
+from tests.fakes.clock import FakeClock
+
+
+def failover_between(*hosts: str) -> tuple[Failover, FakeClock]:
+    clock = FakeClock()
+    return Failover([PoolUrl(host, 1) for host in hosts], clock, Random(1)), clock
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_retry_delays_grow_from_one_second_to_a_minute(seed: int) -> None:
+    delays = list(islice(retry_delays(Random(seed)), 50))
+    assert all(MIN_RETRY_SECONDS <= delay <= MAX_RETRY_SECONDS for delay in delays)
+    assert delays[0] <= 2
+    assert all(a <= b for a, b in pairwise(delays[:5]))
+    assert all(delay >= MAX_RETRY_SECONDS / 2 for delay in delays[5:])
+
+
+def test_two_rigs_retry_at_different_times() -> None:
+    assert list(islice(retry_delays(Random(1)), 3)) != list(islice(retry_delays(Random(2)), 3))
+
+
+def test_the_next_pool_becomes_current_after_three_failures() -> None:
+    failover, _ = failover_between("a", "b")
+    tried = []
+    for _ in range(2 * MAX_FAILURES):
+        tried.append(failover.current.url.host)
+        failover.record_failure()
+    assert tried == ["a"] * MAX_FAILURES + ["b"] * MAX_FAILURES
+    assert failover.current.url.host == "a"
+
+
+def test_the_waits_for_an_unreachable_pool_grow_to_the_maximum() -> None:
+    failover, _ = failover_between("a")
+    waits = [failover.record_failure() for _ in range(40)]
+    assert all(1 <= wait <= MAX_RETRY_SECONDS for wait in waits)
+    assert all(wait >= MAX_RETRY_SECONDS / 2 for wait in waits[6:])
+
+
+def test_a_stable_login_clears_earlier_failures() -> None:
+    failover, _ = failover_between("a", "b")
+    failover.record_failure()
+    failover.record_failure()
+    failover.record_stable()
+    assert failover.record_failure() <= 2
+    assert failover.current.url.host == "a"
+
+
+async def test_a_pool_that_banned_us_is_skipped_until_the_ban_ends() -> None:
+    failover, clock = failover_between("a", "b")
+    assert failover.record_ban() <= 2
+    assert failover.current.url.host == "b"
+    for _ in range(MAX_FAILURES):
+        failover.record_failure()
+    assert failover.current.url.host == "b"
+    assert failover.is_banned(failover.first)
+    await clock.advance(1.5 * BAN_SECONDS)
+    assert not failover.is_banned(failover.first)
+    for _ in range(MAX_FAILURES):
+        failover.record_failure()
+    assert failover.current.url.host == "a"
+
+
+def test_if_all_pools_banned_us_the_ban_that_ends_first_is_waited_for() -> None:
+    failover, _ = failover_between("a", "b")
+    failover.record_ban()
+    wait = failover.record_ban()
+    assert failover.current.url.host == "a"
+    assert BAN_SECONDS <= wait <= 1.5 * BAN_SECONDS
+
+
+def test_a_removed_pool_is_not_tried_again() -> None:
+    failover, _ = failover_between("a", "b")
+    failover.remove_current()
+    assert failover.current.url.host == "b"
+    failover.remove_current()
+    assert not failover
+
+
+def test_after_a_return_to_the_first_pool_one_failure_is_enough() -> None:
+    failover, _ = failover_between("a", "b")
+    assert failover.return_to_first() == 0
+    failover.record_failure()
+    assert failover.current.url.host == "b"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "found"),
+    [
+        ("b", 1, ("b", 1)), ("b", 2, ("b", 2)), ("b", None, ("b", 1)), ("b", 9, ("b", 1)),
+        ("a", 9, ("a", 1)), ("c", 1, None),
+    ],
+)  # fmt: skip
+def test_a_reconnect_request_leads_to_listed_pools_only(
+    host: str, port: int | None, found: tuple[str, int] | None
+) -> None:
+    urls = [PoolUrl("a", 1), PoolUrl("b", 1), PoolUrl("b", 2)]
+    failover = Failover(urls, FakeClock(), Random(1))
+    pool = failover.find(host, port)
+    assert (pool and (pool.url.host, pool.url.port)) == found
+    if pool:
+        failover.switch_to(pool)
+        assert failover.current is pool
+
+
+def test_a_pool_of_an_earlier_list_cannot_become_current() -> None:
+    failover, _ = failover_between("a", "b")
+    old = failover.find("b", 1)
+    assert old is not None
+    failover.replace([PoolUrl("a", 1)], works=True)
+    failover.switch_to(old)
+    assert failover.current.url.host == "a"
