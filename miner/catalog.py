@@ -250,12 +250,11 @@ class Coin:
     """How the target of difficulty 1 goes on after its zero bits: "ff" or "ffff"; None where a
     difficulty is the number of hashes expected."""
     node: str | None
-    """Flavour of its node's mining calls: "pprpc", "firo", "veil", "submitblock" or "sero"; None:
-    it is mined over Stratum only."""
+    """Kind of its node (`NODE_KIND_NAMES`); None: it is mined over Stratum only."""
 
 
 DIFFICULTY_ONES = ("ff", "ffff")
-NODE_FLAVOURS = ("pprpc", "firo", "veil", "submitblock", "getwork", "sero")
+NODE_KIND_NAMES = ("pprpc", "firo", "veil", "submitblock", "getwork", "sero")
 
 
 @lru_cache(maxsize=1)
@@ -270,7 +269,7 @@ def coins() -> Mapping[str, Coin]:
             variant=table.get("variant", str),
             protocol=table.get("protocol", str),
             difficulty_one=table.choice("difficulty_one", DIFFICULTY_ONES),
-            node=table.choice("node", NODE_FLAVOURS),
+            node=table.choice("node", NODE_KIND_NAMES),
         )
         table.finish()
         found[coin.symbol] = coin

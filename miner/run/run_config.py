@@ -90,7 +90,7 @@ class Mining:
     record: Path | None = None
     """File that what pools say and are told is written to."""
     node: str | None = None
-    """Flavour of the coin's node, for mining without a pool."""
+    """Kind of the coin's node, for solo mining."""
     rig: str = ""
     """Name of this machine in every view."""
     coin: str = ""

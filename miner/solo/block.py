@@ -1,87 +1,37 @@
-"""Block templates of a node, and the blocks assembled from them."""
+"""Blocks assembled from a template, for nodes that take whole blocks by `submitblock`."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from miner.errors import PoolRefused, ProtocolError
-from miner.progpow.variant import MAX_HEIGHT
+from miner.solo.block_template import BlockTemplate, read_hash
 from miner.stratum import fields
-from miner.stratum.difficulty import target_from_bits
 
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
+COMMUNITY_ADDRESS = "CommunityAutonomousAddress"
+COMMUNITY_VALUE = "CommunityAutonomousValue"
 
+UNSUPPORTED_MEMBERS = ("coinbase_payload", "znode", "masternode", "superblock", "coinbasetxn")
+"""Members of a template that ask for another kind of coinbase."""
 
-@dataclass(frozen=True, slots=True)
-class NodeTemplate:
-    """The part of a template that all flavours share."""
+MAX_TRANSACTIONS = 100_000
+MAX_ADDRESS = 128
+"""Characters."""
 
-    height: int
-    bits: int
-    """Compact target of the block."""
-    target: int
-    previous: str
-    """Hash of the tip, 64 lower hex digits in display order."""
-    longpollid: str | None
-    """Names this state of the node to a long poll; None where the node offers none."""
+WITNESS_RESERVED_VALUE = bytes(32)
+"""BIP141; nodes compute `default_witness_commitment` with this value."""
 
-
-def read_template(result: Any) -> NodeTemplate:
-    """Return what all flavours need of `result`, any JSON value.
-
-    Raises `ProtocolError` where it is no template or contradicts itself.
-    """
-    if not isinstance(result, dict):
-        raise ProtocolError("it is no JSON object")
-    height = fields.whole(result.get("height"))
-    if height is None or height > MAX_HEIGHT:
-        raise ProtocolError("its height is not a number")
-    previous = hash_of(result, "previousblockhash")
-    bits = result.get("bits")
-    if not isinstance(bits, str) or not re.fullmatch(r"[0-9a-fA-F]{8}", bits):
-        raise ProtocolError("its bits are not 8 hex digits")
-    target = target_from_bits(bits)
-    if target == 0:
-        raise ProtocolError("its target is 0, which no hash is under")
-    if "target" in result and fields.target(result["target"]) != target:
-        raise ProtocolError(f"its target is not the one that its bits {bits} stand for")
-    longpollid = result.get("longpollid")
-    usable = isinstance(longpollid, str) and 0 < len(longpollid) <= 1024
-    return NodeTemplate(height, int(bits, 16), target, previous, longpollid if usable else None)
-
-
-def hash_of(result: dict[str, Any], key: str) -> str:
-    """Return the 64 lower hex digits at `key`; raises `ProtocolError` for anything else."""
-    value = result.get(key)
-    if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise ProtocolError(f"its {key} is not 64 hex digits")
-    return value.lower()
-
-
-def check_follows(template: NodeTemplate, last: NodeTemplate | None) -> None:
-    """Raise `ProtocolError` where `template` goes down in height, or another way, on one tip."""
-    if last is None or template.previous != last.previous:
-        return
-    if template.height != last.height:
-        raise ProtocolError(
-            f"its height is {template.height}, and was {last.height} on the same tip"
-        )
-
-
-WITNESS_NONCE = bytes(32)
-"""What a node assumes when it computes `default_witness_commitment`."""
-
-_FINAL = 0xFFFFFFFF
+MAX_SEQUENCE = 0xFFFFFFFF
+"""Sequence number of the coinbase's input, and index of the output that it spends (none)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TxOutput:
-    """What a coinbase pays: `value` in the coin's smallest unit, to a script."""
+    """An output: `value` in the coin's smallest unit, paid to a script."""
 
     value: int
     script: bytes
@@ -89,31 +39,31 @@ class TxOutput:
 
 @dataclass(frozen=True, slots=True)
 class Coinbase:
-    """A coinbase transaction in both of its forms."""
+    """A coinbase transaction in both serializations."""
 
-    plain: bytes
-    """Without witness: what its id is the hash of."""
-    whole: bytes
+    stripped: bytes
+    """Without witness; the transaction's id is its hash."""
+    complete: bytes
     """As it stands in the block."""
 
     @property
     def txid(self) -> bytes:
         """32 bytes in internal order."""
-        return sha256d(self.plain)
+        return sha256d(self.stripped)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Everything of a block but nonce and mix hash."""
+    """A block without its nonce and mix hash."""
 
     header: bytes
     """80 bytes: version, tip, merkle root, time, bits, height."""
     transactions: bytes
-    """Their number and all of them, the coinbase first."""
+    """Their count, then the transactions, coinbase first."""
 
     @property
     def header_hash(self) -> bytes:
-        """32 bytes in display order: what ProgPoW takes."""
+        """The input of ProgPoW: 32 bytes in display order."""
         return sha256d(self.header)[::-1]
 
     def solved(self, nonce: int, mix_hash: bytes) -> bytes:
@@ -121,13 +71,108 @@ class Block:
         return self.header + struct.pack("<Q", nonce) + mix_hash[::-1] + self.transactions
 
 
+def other_payees(result: Any) -> list[str]:
+    """Return the addresses, besides the miner's, that the coinbase must pay."""
+    return [address for address, _ in _other_payments(result)]
+
+
+def assemble(
+    template: BlockTemplate,
+    result: dict[str, Any],
+    address: str,
+    scripts: Mapping[str, bytes],
+    extra_nonce: bytes,
+) -> Block:
+    """Return the block of a `getblocktemplate` result that pays its reward to `address`.
+
+    `scripts` maps `address` and all of `other_payees` to output scripts; `template` is
+    `read_template(result)`. Raises `ProtocolError` for a missing or malformed member,
+    `PoolRefused` if the template asks for an unsupported coinbase.
+    """
+    for member in UNSUPPORTED_MEMBERS:
+        if result.get(member):
+            raise PoolRefused(
+                f"the node's block template asks for a coinbase with {member}, which is not "
+                "supported; use the coin that this node belongs to, or a pool"
+            )
+    outputs = [TxOutput(_number(result, "coinbasevalue"), scripts[address])]
+    outputs += [TxOutput(value, scripts[payee]) for payee, value in _other_payments(result)]
+    commitment = None
+    if result.get("default_witness_commitment") is not None:
+        commitment = _hex(result["default_witness_commitment"], "default_witness_commitment")
+    coinbase = make_coinbase(template.height, extra_nonce, outputs, commitment)
+    others = _transactions(result)
+    txids = [coinbase.txid, *(txid for txid, _ in others)]
+    transactions = [coinbase.complete, *(data for _, data in others)]
+    header = struct.pack(
+        "<I32s32sIII",
+        _number(result, "version", signed=True) & 0xFFFFFFFF,
+        bytes.fromhex(template.previous)[::-1],
+        merkle_root(txids),
+        _number(result, "curtime", most=2**32 - 1),
+        template.bits,
+        _number(result, "height", most=2**32 - 1),
+    )
+    return Block(header, compact_size(len(transactions)) + b"".join(transactions))
+
+
+def make_coinbase(
+    height: int, extra_nonce: bytes, outputs: Sequence[TxOutput], commitment: bytes | None
+) -> Coinbase:
+    """Return the transaction that pays `outputs`, in their order.
+
+    `extra_nonce` is 2 to 8 bytes that make the block unlike other miners' blocks. `commitment`
+    is the output script that commits to the witnesses, None for a block without any.
+    """
+    script = height_script(height) + bytes([len(extra_nonce)]) + extra_nonce
+    paid = [*outputs, *([TxOutput(0, commitment)] if commitment is not None else [])]
+    version, locktime = struct.pack("<i", 2), struct.pack("<I", 0)
+    inputs = (
+        b"\x01"
+        + bytes(32)
+        + struct.pack("<I", MAX_SEQUENCE)
+        + compact_size(len(script))
+        + script
+        + struct.pack("<I", MAX_SEQUENCE)
+    )
+    body = inputs + compact_size(len(paid))
+    for output in paid:
+        body += struct.pack("<Q", output.value) + compact_size(len(output.script)) + output.script
+    stripped = version + body + locktime
+    if commitment is None:
+        return Coinbase(stripped, stripped)
+    marker_and_flag = b"\x00\x01"
+    witness = b"\x01" + compact_size(len(WITNESS_RESERVED_VALUE)) + WITNESS_RESERVED_VALUE
+    return Coinbase(stripped, version + marker_and_flag + body + witness + locktime)
+
+
+def height_script(height: int) -> bytes:
+    """Return the first push of a coinbase script: the height as a script number (BIP34)."""
+    if height == 0:
+        return b"\x00"
+    if height <= 16:
+        return bytes([0x50 + height])
+    size = height.bit_length() // 8 + 1  # one bit more than the number has, for its sign
+    return bytes([size]) + height.to_bytes(size, "little")
+
+
+def merkle_root(txids: Sequence[bytes]) -> bytes:
+    """Return the merkle root of one or more ids, all in internal order."""
+    level = list(txids)
+    while len(level) > 1:
+        if len(level) % 2:
+            level.append(level[-1])
+        level = [sha256d(left + right) for left, right in zip(level[::2], level[1::2], strict=True)]
+    return level[0]
+
+
 def sha256d(data: bytes) -> bytes:
     """Return SHA-256 of SHA-256: 32 bytes in internal order."""
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
 
 
-def variable_length(number: int) -> bytes:
-    """Return a count as the protocol writes it (CompactSize)."""
+def compact_size(number: int) -> bytes:
+    """Return a count in Bitcoin's variable-length encoding."""
     if number < 0xFD:
         return struct.pack("<B", number)
     if number < 0x10000:
@@ -137,148 +182,29 @@ def variable_length(number: int) -> bytes:
     return b"\xff" + struct.pack("<Q", number)
 
 
-def pushed_height(height: int) -> bytes:
-    """Return the script that a coinbase begins with (BIP34): `height` as a script number."""
-    if height == 0:
-        return b"\x00"
-    if height <= 16:
-        return bytes([0x50 + height])
-    # One bit more than the number has, for its sign.
-    size = height.bit_length() // 8 + 1
-    return bytes([size]) + height.to_bytes(size, "little")
-
-
-def coinbase(
-    height: int, extra_nonce: bytes, outputs: Sequence[TxOutput], commitment: bytes | None
-) -> Coinbase:
-    """Return the transaction that pays `outputs`, in their order.
-
-    `extra_nonce` is 2 to 8 bytes that make it unlike anyone else's; `commitment` is the output
-    script over the witnesses, None for a block without any.
-    """
-    script = pushed_height(height) + bytes([len(extra_nonce)]) + extra_nonce
-    paid = [*outputs, *([TxOutput(0, commitment)] if commitment is not None else [])]
-    version, locktime = struct.pack("<i", 2), struct.pack("<I", 0)
-    inputs = (
-        b"\x01"
-        + bytes(32)
-        + struct.pack("<I", _FINAL)
-        + variable_length(len(script))
-        + script
-        + struct.pack("<I", _FINAL)
-    )
-    rest = variable_length(len(paid)) + b"".join(
-        struct.pack("<Q", output.value) + variable_length(len(output.script)) + output.script
-        for output in paid
-    )
-    plain = version + inputs + rest + locktime
-    if commitment is None:
-        return Coinbase(plain, plain)
-    witness = b"\x01" + bytes([len(WITNESS_NONCE)]) + WITNESS_NONCE
-    return Coinbase(plain, version + b"\x00\x01" + inputs + rest + witness + locktime)
-
-
-def merkle_root(txids: Sequence[bytes]) -> bytes:
-    """Return the root over one or more ids; everything in internal order."""
-    level = list(txids)
-    while len(level) > 1:
-        if len(level) % 2:
-            level.append(level[-1])
-        level = [sha256d(left + right) for left, right in zip(level[::2], level[1::2], strict=True)]
-    return level[0]
-
-
-def header(version: int, tip: str, root: bytes, time: int, bits: int, height: int) -> bytes:
-    """Return the 80 bytes that are hashed; `tip` in display order, `root` in internal order."""
-    return struct.pack(
-        "<I32s32sIII",
-        version & 0xFFFFFFFF,
-        bytes.fromhex(tip)[::-1],
-        root,
-        time,
-        bits,
-        height,
-    )
-
-
-COMMUNITY_ADDRESS = "CommunityAutonomousAddress"
-COMMUNITY_VALUE = "CommunityAutonomousValue"
-
-BEYOND_US = ("coinbase_payload", "znode", "masternode", "superblock", "coinbasetxn")
-"""Members that ask for a coinbase of a kind that is not made here."""
-
-TRANSACTIONS_LIMIT = 100_000
-
-
-def other_addresses(result: Any) -> list[str]:
-    """Return whom besides the miner the coinbase has to pay."""
-    return [address for address, _ in _shares(result)]
-
-
-def assemble(
-    template: NodeTemplate,
-    result: dict[str, Any],
-    address: str,
-    scripts: Mapping[str, bytes],
-    extra_nonce: bytes,
-) -> Block:
-    """Return the block that pays `address` and whom else `result` names, all of whose scripts
-    stand in `scripts`.
-
-    Raises `ProtocolError` where something is missing, `PoolRefused` where it wants a coinbase of
-    another kind.
-    """
-    for member in BEYOND_US:
-        if result.get(member):
-            raise PoolRefused(
-                f"the node's block template wants a coinbase with {member}, which is not made "
-                "here; use the flavour made for this coin, or a pool"
-            )
-    outputs = [TxOutput(_number(result, "coinbasevalue"), scripts[address])]
-    outputs += [TxOutput(value, scripts[payee]) for payee, value in _shares(result)]
-    commitment = result.get("default_witness_commitment")
-    first = coinbase(
-        template.height, extra_nonce, outputs, _hex(commitment, "default_witness_commitment")
-        if commitment is not None else None,
-    )  # fmt: skip
-    txids, transactions = [first.txid], [first.whole]
-    for txid, data in _transactions(result):
-        txids.append(txid)
-        transactions.append(data)
-    top = header(
-        _number(result, "version", signed=True),
-        template.previous,
-        merkle_root(txids),
-        _number(result, "curtime", most=2**32 - 1),
-        template.bits,
-        _number(result, "height", most=2**32 - 1),
-    )
-    return Block(top, variable_length(len(transactions)) + b"".join(transactions))
-
-
-def _shares(result: Any) -> list[tuple[str, int]]:
-    """Whom the template has paid besides the miner, whose own value is less by that already."""
+def _other_payments(result: Any) -> list[tuple[str, int]]:
+    """Return address and value of each payment; `coinbasevalue` does not include them."""
     if not isinstance(result, dict) or not result.get(COMMUNITY_ADDRESS):
         return []
     address = result[COMMUNITY_ADDRESS]
-    if not isinstance(address, str) or len(address) > 128:
-        raise ProtocolError(f"its {COMMUNITY_ADDRESS} is no address")
+    if not isinstance(address, str) or len(address) > MAX_ADDRESS:
+        raise ProtocolError(f"{COMMUNITY_ADDRESS} is not an address")
     return [(address, _number(result, COMMUNITY_VALUE))]
 
 
 def _transactions(result: dict[str, Any]) -> list[tuple[bytes, bytes]]:
-    """Id in internal order, and bytes, of each; old nodes call the id a hash."""
-    given = result.get("transactions")
-    if not isinstance(given, list) or len(given) > TRANSACTIONS_LIMIT:
-        raise ProtocolError("its transactions are no list")
-    found = []
-    for entry in given:
+    """Return id (internal order) and bytes of each transaction."""
+    entries = result.get("transactions")
+    if not isinstance(entries, list) or len(entries) > MAX_TRANSACTIONS:
+        raise ProtocolError("transactions is not a list")
+    transactions = []
+    for entry in entries:
         if not isinstance(entry, dict):
-            raise ProtocolError("one of its transactions is no JSON object")
-        key = "txid" if "txid" in entry else "hash"
-        txid = bytes.fromhex(hash_of(entry, key))[::-1]
-        found.append((txid, _hex(entry.get("data"), "transaction")))
-    return found
+            raise ProtocolError("one of the transactions is not a JSON object")
+        key = "txid" if "txid" in entry else "hash"  # the id's name before segwit
+        txid = bytes.fromhex(read_hash(entry, key))[::-1]
+        transactions.append((txid, _hex(entry.get("data"), "data of a transaction")))
+    return transactions
 
 
 def _number(
@@ -289,7 +215,7 @@ def _number(
         return value
     number = fields.whole(value)
     if number is None or number > most:
-        raise ProtocolError(f"its {key} is not a number that fits")
+        raise ProtocolError(f"{key} is not a number in range")
     return number
 
 
@@ -297,4 +223,4 @@ def _hex(value: Any, what: str) -> bytes:
     try:
         return bytes.fromhex(value)
     except (TypeError, ValueError):
-        raise ProtocolError(f"its {what} is not hex digits") from None
+        raise ProtocolError(f"{what} is not hex digits") from None

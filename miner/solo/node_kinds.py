@@ -1,4 +1,4 @@
-"""The kinds of nodes: what each is asked for work, and how a solution is handed in."""
+"""The kinds of node: how each is asked for work and how a solution is submitted to it."""
 
 from __future__ import annotations
 
@@ -6,194 +6,183 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 from miner.errors import PoolRefused, ProtocolError
 from miner.progpow.variant import MAX_HEIGHT
-from miner.solo import block as assembly
-from miner.solo.block import Block, NodeTemplate, hash_of, read_template
+from miner.solo.block import Block, assemble, other_payees
+from miner.solo.block_template import BlockTemplate, read_hash, read_template
 from miner.stratum import fields
 from miner.work import Solution
 
-RETIMED_SECONDS = 30
-"""A block of our own is made anew for its time alone once that is older, by the node's clock."""
+RETIME_SECONDS = 30
+"""An assembled block is replaced for its time alone when it is older, by the node's clock."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What a node wants mined."""
+class NodeWork:
+    """What a node asks to be mined."""
 
-    template: NodeTemplate
+    template: BlockTemplate
     header_hash: bytes
     """32 bytes in display order."""
     epoch: int | None = None
-    """As the node sees it; None where it does not say."""
+    """The node's own epoch number; None if it gives none."""
     block: Block | None = None
-    """Where it is us who make the block."""
+    """Set if the miner assembles the block."""
 
 
-class Flavour(ABC):
-    """One kind of node; `address` is the reward's, empty where the node has its own."""
+@dataclass(frozen=True, slots=True)
+class NodeKind:
+    """One kind of node."""
 
-    name: ClassVar[str]
-    asks: ClassVar[str] = "getblocktemplate"
-    """Method that brings work."""
-    submits: ClassVar[str] = "pprpcsb"
-    """Method that takes a solution."""
-    polled_after: ClassVar[float | None] = None
-    """Seconds between two requests for work of nodes that know no tip and no long poll."""
-    duplicate_is_accepted: ClassVar[bool] = False
+    name: str
+    """As written in a coin's file."""
+    api: type[WorkApi]
+    work_method: str = "getblocktemplate"
+    submit_method: str = "pprpcsb"
+    request: Mapping[str, Any] | None = None
+    """First parameter of `getblocktemplate`."""
+    poll_seconds: float | None = None
+    """Interval of requests for work; None: long polls, or a look at the tip."""
+    duplicate_is_accepted: bool = False
+    """The node calls a new block a duplicate."""
+    missing_header: str = ""
+    """What to do if a template has no `pprpcheader`."""
 
-    def __init__(self, address: str = "", extra_nonce: bytes = bytes(8)) -> None:
+    def open(self, address: str, extra_nonce: bytes) -> WorkApi:
+        """Return the API of one node."""
+        return self.api(self, address, extra_nonce)
+
+
+class WorkApi(ABC):
+    """Requests for work to one node, and its answers.
+
+    `address` is where the reward goes, empty if the node has it in its configuration.
+    `extra_nonce` makes an assembled block unlike those of other miners.
+    """
+
+    def __init__(self, kind: NodeKind, address: str, extra_nonce: bytes) -> None:
+        self.kind = kind
         self._address, self._extra_nonce = address, extra_nonce
 
-    @abstractmethod
-    def request(self, longpollid: str | None) -> list[Any]:
-        """Return the parameters of `asks`, for a long poll where `longpollid` is given."""
+    def params(self, long_poll_id: str | None) -> list[Any]:
+        """Return the parameters of a request for work, for a long poll if an id is given.
 
-    def addresses(self, result: Any) -> list[str]:
-        """Return whose scripts `read` needs."""
+        Raises `PoolRefused` if it must hold an address and there is none.
+        """
+        poll = {"longpollid": long_poll_id} if long_poll_id is not None else {}
+        return [{**(self.kind.request or {}), **poll}]
+
+    def payees(self, result: Any) -> list[str]:
+        """Return the addresses whose output scripts `read` needs; errors as those of `read`."""
         return []
 
     @abstractmethod
-    def read(self, result: Any, scripts: Mapping[str, bytes]) -> Work:
-        """Return the work of an answer.
+    def read(self, result: Any, scripts: Mapping[str, bytes]) -> NodeWork:
+        """Return the work in an answer.
 
-        Raises `ProtocolError` for an unusable one, `PoolRefused` where the node must be set up
-        another way.
+        Raises `ProtocolError` for an unusable answer, `PoolRefused` if the node must be set up
+        in another way.
         """
 
     @abstractmethod
-    def hand_in(self, solution: Solution, work: Work | None) -> list[str] | None:
-        """Return the parameters of `submits`, None where that is not possible without `work`."""
+    def submission(self, solution: Solution, work: NodeWork | None) -> list[str] | None:
+        """Return the parameters of the kind's `submit_method`.
+
+        None if they cannot be made without the work, which was forgotten.
+        """
+
+    def _required_address(self) -> str:
+        if not self._address:
+            raise PoolRefused(
+                f"a node of the kind {self.kind.name} needs the reward's address; set it as user"
+            )
+        return self._address
 
 
-class PprpcFlavour(Flavour):
-    """Ravencoin, Evrmore and their clones: the node makes the block and keeps it."""
+class PprpcApi(WorkApi):
+    """The node assembles the block and keeps it under the header hash."""
 
-    name = "pprpc"
-
-    def request(self, longpollid: str | None) -> list[Any]:
-        return [_with_poll({"rules": ["segwit"]}, longpollid)]
-
-    def read(self, result: Any, scripts: Mapping[str, bytes]) -> Work:
+    def read(self, result: Any, scripts: Mapping[str, bytes]) -> NodeWork:
         template = read_template(result)
         if "pprpcheader" not in result:
-            raise PoolRefused(self._no_header())
-        header = bytes.fromhex(hash_of(result, "pprpcheader"))
-        return Work(template, header, fields.whole(result.get("pprpcepoch")))
+            raise PoolRefused(
+                f"the node's block template has no pprpcheader; {self.kind.missing_header}"
+            )
+        header_hash = bytes.fromhex(read_hash(result, "pprpcheader"))
+        return NodeWork(template, header_hash, fields.whole(result.get("pprpcepoch")))
 
-    def hand_in(self, solution: Solution, work: Work | None) -> list[str]:
+    def submission(self, solution: Solution, work: NodeWork | None) -> list[str]:
         return [
             solution.job.header_hash.hex(),
             solution.mix_hash.hex(),
             f"0x{solution.nonce:016x}",
         ]
 
-    def _no_header(self) -> str:
-        return (
-            "the node's block template has no pprpcheader; write miningaddress=<an address of "
-            "yours> into the node's configuration and start it again"
-        )
+
+class FiroApi(PprpcApi):
+    """The node assembles the block for the address in the request."""
+
+    def params(self, long_poll_id: str | None) -> list[Any]:
+        return [*super().params(long_poll_id), self._required_address()]
 
 
-class VeilFlavour(PprpcFlavour):
-    """Veil: as Ravencoin, for one of its algorithms."""
+class SubmitblockApi(WorkApi):
+    """The miner assembles the block."""
 
-    name = "veil"
-
-    def request(self, longpollid: str | None) -> list[Any]:
-        return [_with_poll({"algo": "progpow"}, longpollid)]
-
-    def _no_header(self) -> str:
-        return (
-            "the node's block template has no pprpcheader; write miningaddress=<a basecoin address "
-            "of yours> into the node's configuration and start it again"
-        )
-
-
-class FiroFlavour(PprpcFlavour):
-    """Firo: the reward's address goes with the request, a fresh block is called a duplicate."""
-
-    name = "firo"
-    duplicate_is_accepted = True
-
-    def request(self, longpollid: str | None) -> list[Any]:
-        if not self._address:
-            raise PoolRefused("a Firo node needs the address that the reward goes to; name it")
-        return [_with_poll({}, longpollid), self._address]
-
-    def _no_header(self) -> str:
-        return "the node's block template has no pprpcheader; update the node"
-
-
-class BlockFlavour(Flavour):
-    """Any node with getblocktemplate and submitblock: we make the block."""
-
-    name = "submitblock"
-    submits = "submitblock"
-
-    def __init__(self, address: str = "", extra_nonce: bytes = bytes(8)) -> None:
-        super().__init__(address, extra_nonce)
-        self._made: Work | None = None
+    def __init__(self, kind: NodeKind, address: str, extra_nonce: bytes) -> None:
+        super().__init__(kind, address, extra_nonce)
+        self._last: NodeWork | None = None
         self._content: dict[str, Any] = {}
         self._time = 0
 
-    def request(self, longpollid: str | None) -> list[Any]:
-        return [_with_poll({"rules": ["segwit"]}, longpollid)]
+    def payees(self, result: Any) -> list[str]:
+        return [self._required_address(), *other_payees(result)]
 
-    def addresses(self, result: Any) -> list[str]:
-        if not self._address:
-            raise PoolRefused("this node needs the address that the reward goes to; name it")
-        return [self._address, *assembly.other_addresses(result)]
-
-    def read(self, result: Any, scripts: Mapping[str, bytes]) -> Work:
+    def read(self, result: Any, scripts: Mapping[str, bytes]) -> NodeWork:
         template = read_template(result)
         content = {key: result[key] for key in result if key not in ("curtime", "longpollid")}
         time = fields.whole(result.get("curtime")) or 0
-        if self._made and content == self._content and time - self._time < RETIMED_SECONDS:
-            return replace(self._made, template=template)
-        block = assembly.assemble(template, result, self._address, scripts, self._extra_nonce)
-        self._made = Work(template, block.header_hash, block=block)
+        if self._last and content == self._content and time - self._time < RETIME_SECONDS:
+            return replace(self._last, template=template)
+        block = assemble(template, result, self._address, scripts, self._extra_nonce)
+        self._last = NodeWork(template, block.header_hash, block=block)
         self._content, self._time = content, time
-        return self._made
+        return self._last
 
-    def hand_in(self, solution: Solution, work: Work | None) -> list[str] | None:
+    def submission(self, solution: Solution, work: NodeWork | None) -> list[str] | None:
         if work is None or work.block is None:
             return None
         return [work.block.solved(solution.nonce, solution.mix_hash).hex()]
 
 
-class GetworkFlavour(Flavour):
-    """Nodes with the Ethereum family's calls."""
+class GetworkApi(WorkApi):
+    """The calls of the Ethereum family."""
 
-    name = "getwork"
-    asks = "eth_getWork"
-    submits = "eth_submitWork"
-    polled_after = 0.5
-
-    def request(self, longpollid: str | None) -> list[Any]:
+    def params(self, long_poll_id: str | None) -> list[Any]:
         return []
 
-    def read(self, result: Any, scripts: Mapping[str, bytes]) -> Work:
+    def read(self, result: Any, scripts: Mapping[str, bytes]) -> NodeWork:
+        method = self.kind.work_method
         if not isinstance(result, list) or len(result) < 3:
-            raise ProtocolError(f"{self.asks} brings no work; the node may still be synchronizing")
+            raise ProtocolError(f"{method} returned no work; the node may still be synchronizing")
         if len(result) == 3:
             raise PoolRefused(
-                f"the node's {self.asks} brings no block height, which decides the program; it "
-                "cannot be mined with"
+                f"the node's {method} returns no block height, which ProgPoW needs; mine with "
+                "another node or a pool"
             )
-        header, _, target, height, *_ = result
-        number = fields.block_height(height)
-        if number > MAX_HEIGHT:
-            raise ProtocolError("its block height is not a number")
-        bound = fields.target(target)
-        if bound == 0:
-            raise ProtocolError("its target is 0, which no hash is under")
-        template = NodeTemplate(number, 0, bound, f"height {number}", None)
-        return Work(template, fields.header_hash(header))
+        header, _, target_digits, height_digits, *_ = result
+        height = fields.block_height(height_digits)
+        if height > MAX_HEIGHT:
+            raise ProtocolError("block height is not a number in range")
+        target = fields.target(target_digits)
+        if target == 0:
+            raise ProtocolError("target is 0, which no hash meets")
+        template = BlockTemplate(height, 0, target, f"height {height}", None)
+        return NodeWork(template, fields.header_hash(header))
 
-    def hand_in(self, solution: Solution, work: Work | None) -> list[str]:
+    def submission(self, solution: Solution, work: NodeWork | None) -> list[str]:
         return [
             f"0x{solution.nonce:016x}",
             f"0x{solution.job.header_hash.hex()}",
@@ -201,32 +190,61 @@ class GetworkFlavour(Flavour):
         ]
 
 
-class SeroFlavour(GetworkFlavour):
-    """SERO: the same under another prefix, the height in decimal digits."""
+_SET_MINING_ADDRESS = (
+    "write miningaddress=<{address}> into the node's configuration and start it again"
+)
 
-    name = "sero"
-    asks = "sero_getWork"
-    submits = "sero_submitWork"
+PPRPC = NodeKind(
+    "pprpc",
+    PprpcApi,
+    request={"rules": ["segwit"]},
+    missing_header=_SET_MINING_ADDRESS.format(address="an address of yours"),
+)
+"""Ravencoin, Evrmore and most of their clones."""
 
+SUBMITBLOCK = NodeKind(
+    "submitblock",
+    SubmitblockApi,
+    submit_method="submitblock",
+    request={"rules": ["segwit"]},
+)
+"""Any node with `getblocktemplate` and `submitblock`."""
 
-FLAVOURS: Mapping[str, type[Flavour]] = MappingProxyType(
+NODE_KINDS: Mapping[str, NodeKind] = MappingProxyType(
     {
-        flavour.name: flavour
-        for flavour in (
-            PprpcFlavour,
-            FiroFlavour,
-            VeilFlavour,
-            BlockFlavour,
-            GetworkFlavour,
-            SeroFlavour,
+        kind.name: kind
+        for kind in (
+            PPRPC,
+            NodeKind(
+                "firo",
+                FiroApi,
+                duplicate_is_accepted=True,
+                missing_header="update the node",
+            ),
+            NodeKind(
+                "veil",
+                PprpcApi,
+                request={"algo": "progpow"},
+                missing_header=_SET_MINING_ADDRESS.format(address="a basecoin address of yours"),
+            ),
+            SUBMITBLOCK,
+            NodeKind(
+                "getwork",
+                GetworkApi,
+                work_method="eth_getWork",
+                submit_method="eth_submitWork",
+                poll_seconds=0.5,
+            ),
+            NodeKind(
+                "sero",
+                GetworkApi,
+                work_method="sero_getWork",
+                submit_method="sero_submitWork",
+                poll_seconds=0.5,
+            ),
         )
     }
 )
-"""Each kind of node, by the name that a coin's file gives it."""
+"""By name."""
 
-SUBMITTING = frozenset(flavour.submits for flavour in FLAVOURS.values())
-"""Every method that takes a solution."""
-
-
-def _with_poll(request: dict[str, Any], longpollid: str | None) -> dict[str, Any]:
-    return request if longpollid is None else {**request, "longpollid": longpollid}
+SUBMIT_METHODS = frozenset(kind.submit_method for kind in NODE_KINDS.values())

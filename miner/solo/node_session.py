@@ -1,112 +1,118 @@
-"""Mining with a node: its templates become jobs, solutions become blocks."""
+"""Sessions with a node: its templates become jobs, solutions become blocks."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 
-from miner.clock import Clock
+from miner.clock import Clock, first_of
 from miner.errors import PoolError
 from miner.net.pool_url import PoolUrl
 from miner.progpow.variant import Variant
 from miner.resources import cache_directory
-from miner.solo.delivery import Delivered, Delivery, Undelivered
-from miner.solo.node_kinds import FLAVOURS
-from miner.solo.pending_blocks import BlockStore, Findings, FoundBlock, Waiting
+from miner.solo.block_store import BlockStore, FoundBlock
+from miner.solo.block_submitter import BlockSubmitter, BlockVerdict, Unanswered
+from miner.solo.node_kinds import NODE_KINDS, NodeKind
+from miner.solo.pending_blocks import PendingBlock, PendingBlocks
 from miner.solo.rpc import NodeRpc
-from miner.solo.template_polling import Templates
-from miner.stratum.pool_events import Message, PoolEvent, SessionListener, ShareWritten
+from miner.solo.template_polling import TemplatePoller
+from miner.stratum.pool_events import Message, SessionListener, ShareWritten
 from miner.work import Outcome, Solution, Verdict
 
-EXTRA_NONCE_BYTES = 8
+
+class NodeSessions:
+    """Opens sessions with nodes; keeps each node's pending blocks from one session to the next.
+
+    `kind` is a key of `NODE_KINDS`, None: detect it by the node's first template. URLs with the
+    protocol "getwork" get the kind of that name, unless `kind` is "sero".
+    """
+
+    def __init__(self, variant: Variant, kind: str | None, clock: Clock, agent: str) -> None:
+        self._variant, self._kind, self._clock, self._agent = variant, kind, clock, agent
+        self._pending: dict[tuple[str, int], PendingBlocks] = {}
+
+    def open(self, number: int, url: PoolUrl, listener: SessionListener) -> NodeSession:
+        """Return session `number` with the node at `url`, not running yet."""
+        name = self._kind
+        if url.protocol == "getwork" and name != "sero":
+            name = "getwork"
+        pending = self._pending.get((url.host, url.port))
+        if pending is None:
+            store = BlockStore(cache_directory() / "blocks", url.host, url.port)
+            pending = self._pending[url.host, url.port] = PendingBlocks(store, listener)
+        pending.listener = listener
+        return NodeSession(
+            number,
+            url,
+            self._variant,
+            NODE_KINDS[name] if name is not None else None,
+            self._clock,
+            listener,
+            pending,
+            self._agent,
+        )
 
 
 class NodeSession:
-    """Keeps the newest work of one node and brings it what was found; every solution taken ends
-    in one verdict, be it by the next session with the node, or when `findings` is closed.
+    """One session with a node; `number` is that of its jobs.
 
-    `number` is that of the jobs it brings. `findings` are those of an earlier session with the
-    node. `flavour` is one of `FLAVOURS`, None: find out by the node's first answer. The login is
-    that of `url`; `address` is where the reward goes, for nodes that are told it, and the user of
-    `url` where a cookie file has the login. `report` is told of the first usable template as an
-    accepted login, of jobs and messages.
+    The listener receives the first usable template as an accepted login, then jobs and messages,
+    and verdicts. Each submitted solution ends in one verdict, from this session, the next one
+    with this node, or `PendingBlocks.close`.
     """
+
+    resumable = None
+    """Nodes have no sessions of their own."""
 
     def __init__(
         self,
         number: int,
         url: PoolUrl,
         variant: Variant,
-        flavour: str | None,
+        kind: NodeKind | None,
         clock: Clock,
-        report: Callable[[PoolEvent], None],
-        on_verdict: Callable[[Verdict], None],
+        listener: SessionListener,
+        pending: PendingBlocks,
         agent: str,
-        *,
-        address: str = "",
-        findings: Findings | None = None,
     ) -> None:
         self.number = number
-        self._clock, self._report, self._on_verdict = clock, report, on_verdict
+        self.backlog = pending
+        """Takes solutions after the end of the session."""
+        self._clock, self._listener = clock, listener
         self._asking = NodeRpc(url, clock, agent)
         self._submitting = NodeRpc(url, clock, agent, keep_alive=False)
-        self._templates = Templates(
-            self._asking,
-            clock,
-            report,
-            lambda flavour, work: self.findings.remember(flavour, work),
-            variant,
-            number,
-            FLAVOURS[flavour] if flavour is not None else None,
-            address or (url.user if url.cookie_file is not None else ""),
-            secrets.token_bytes(EXTRA_NONCE_BYTES),
-            f"{url.host}, port {url.port}",
+        # With a cookie file the user is not needed for the login.
+        address = url.reward or (url.user if url.cookie_file is not None else "")
+        where = f"{url.host}, port {url.port}"
+        self._poller = TemplatePoller(
+            self._asking, clock, listener, pending, variant, number, kind, address, where
         )
-        self._delivery = Delivery(
-            self._submitting, self._asking, clock, self._is_current,
-            self._remark,
-        )  # fmt: skip
-        self.findings = findings or Findings(
-            BlockStore(cache_directory() / "blocks", url.host, url.port),
-            on_verdict,
-            self._remark,
+        self._submitter = BlockSubmitter(
+            self._submitting, self._asking, clock, self._poller, listener
         )
-        """What it leaves to the next session with this node; it takes solutions after the end."""
-        self._flying: dict[FoundBlock, Waiting] = {}
+        self._in_flight: dict[FoundBlock, PendingBlock] = {}
         self._idle, self._none_new = asyncio.Event(), asyncio.Event()
-        """Set where no block is on its way; where none is that no earlier session tried."""
-        self._settle()
+        """Set while no block is in flight; while all that are were sent by an earlier session."""
+        self._update_idle()
         self._group: asyncio.TaskGroup | None = None
-        self._deliveries: set[asyncio.Task[None]] = set()
-        self._broken = False
-        self._ended = ""
-        self._leaving: str | None = None
+        self._submissions: set[asyncio.Task[None]] = set()
+        self._end_reason = ""
+        self._leave_reason: str | None = None
         self._leave = asyncio.Event()
 
-    @property
-    def resumable(self) -> None:
-        """A node knows no sessions."""
-        return
-
-    @property
-    def backlog(self) -> Findings:
-        """Takes solutions when the session has ended."""
-        return self.findings
-
     async def run(self) -> str:
-        """Mine until `leave`, then return its reason.
+        """Mine until `leave` and return its reason.
 
-        Raises `PoolRefused` for refused credentials or a node that must be set up another way,
-        `ConnectionLost` or `ProtocolError` where it cannot be talked to; a block on its way is
-        waited for before. Everything is closed then, and what was not answered stays in its file
-        and in `findings` for the next session with this node.
+        Raises `PoolRefused` for refused credentials or a node that must be set up in another way,
+        `ConnectionLost` or `ProtocolError` if the node cannot be used; a block in flight delays
+        that. Afterwards all connections are closed, and unanswered blocks stay in their files and
+        in `backlog` for the next session.
         """
         reason = "the miner stopped"
         try:
             async with self._asking, self._submitting:
-                reason = await self._in_group()
+                reason = await self._run()
         except PoolError as error:
             reason = str(error)
             raise
@@ -115,148 +121,112 @@ class NodeSession:
         return reason
 
     def submit(self, solution: Solution) -> None:
-        """Bring `solution` to the node at once; each (header, nonce) only once."""
-        self.findings.take(solution, self._ended or "no connection was made")
+        """Submit `solution` at once; each (header, nonce) only once."""
+        self.backlog.take(solution, self._end_reason or "no connection was made")
 
-    def bring(self, one: Waiting) -> None:
-        """Bring a block that `findings` has."""
-        self._flying[one.found] = one
+    def carry(self, pending: PendingBlock) -> None:
+        """Submit a block of `backlog`."""
+        self._in_flight[pending.block] = pending
         self._idle.clear()
-        if not one.sent:
+        if not pending.was_sent:
             self._none_new.clear()
-            self._report(ShareWritten(one.solution))
-        self._start(self._bring(one))
+            self._listener.on_event(ShareWritten(pending.solution))
+        self._start(self._submit(pending))
 
     def leave(self, reason: str) -> None:
-        """End it on our side; blocks not answered to stay in their files."""
-        self._leaving = self._leaving or reason
+        """End the session; the files of unanswered blocks stay."""
+        self._leave_reason = self._leave_reason or reason
         self._leave.set()
 
     async def drained(self) -> None:
-        """Wait until no solution waits for its answer."""
+        """Return when no block is in flight."""
         await self._idle.wait()
 
-    async def _in_group(self) -> str:
+    async def _run(self) -> str:
+        failure: PoolError | None = None
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for found in self.findings.left():
-                self._start(self._bring_again(found))
-            self.findings.carried_by(self)
-            follow = group.create_task(self._templates.follow())
-            left = group.create_task(self._leave.wait())
-            await asyncio.wait((follow, left), return_when=asyncio.FIRST_COMPLETED)
-            failure = follow.result() if follow.done() else None
-            if failure is not None and not left.done():
-                self._broken = True
-                # What was tried so long before holds up no other pool.
-                idle = group.create_task(self._none_new.wait())
-                await asyncio.wait((idle, left), return_when=asyncio.FIRST_COMPLETED)
-                idle.cancel()
-            self.findings.uncarried()
-            for task in (follow, left, *self._deliveries):
+            for block in self.backlog.blocks_of_earlier_runs():
+                self._start(self._submit_again(block))
+            self.backlog.attach(self)
+            try:
+                await first_of(self._poller.follow(), self._leave.wait())
+            except PoolError as error:
+                failure = error
+                # New blocks may still reach the node. Those that an earlier session tried for
+                # long do not delay the turn of another pool.
+                await first_of(self._none_new.wait(), self._leave.wait())
+            self.backlog.detach()
+            for task in self._submissions:
                 task.cancel()
-        if failure is not None and self._leaving is None:
+        if failure is not None and self._leave_reason is None:
             raise failure from failure.__cause__
-        return self._leaving or ""
+        return self._leave_reason or ""
 
-    def _remark(self, text: str) -> None:
-        self._report(Message(text, ours=True))
-
-    def _start(self, coroutine: Coroutine[None, None, None]) -> None:
+    def _start(self, submission: Coroutine[None, None, None]) -> None:
         assert self._group is not None
-        task = self._group.create_task(coroutine)
-        self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
+        task = self._group.create_task(submission)
+        self._submissions.add(task)
+        task.add_done_callback(self._submissions.discard)
 
-    async def _bring(self, one: Waiting) -> None:
-        sent, found = self._clock.now(), one.found
-        delivered = await self._delivery.deliver(
-            found, self._templates.flavour, sent_before=one.sent
-        )
-        match delivered:
-            case Delivered(outcome, text):
-                self.findings.answered(found)
-                seconds = self._clock.now() - sent
-                self._landed(found, Verdict(one.solution, outcome, text, seconds))
+    async def _submit(self, pending: PendingBlock) -> None:
+        began, block = self._clock.now(), pending.block
+        match await self._submitter.submit(block, was_sent=pending.was_sent):
+            case BlockVerdict(outcome, text):
+                self.backlog.answered(block)
+                seconds = self._clock.now() - began
+                self._landed(block, Verdict(pending.solution, outcome, text, seconds))
                 if outcome is Outcome.ACCEPTED:
-                    await self._confirm(found)
-            case Undelivered(reason) if self._broken:
-                self._put_off(one, reason)
-            case Undelivered(reason):
-                # The node is well and took another block meanwhile, or answers everything but
-                # this: there may be no next session for long.
-                text = f"{reason}{self.findings.whereabouts(found)}"
-                self._landed(found, Verdict(one.solution, Outcome.LOST, text))
+                    await self._confirm(block)
+            case Unanswered(reason) if self._poller.ended:
+                self._put_off(pending, reason)
+            case Unanswered(reason):
+                # The node still has work for us, so the next session may be far off.
+                text = f"{reason}{self.backlog.whereabouts(block)}"
+                self._landed(block, Verdict(pending.solution, Outcome.LOST, text))
 
-    async def _bring_again(self, found: FoundBlock) -> None:
-        """Bring what an earlier run or session left; its verdict was given there."""
-        what = f"the block of height {found.height} that was kept"
-        match await self._delivery.deliver(found, self._templates.flavour, sent_before=True):
-            case Delivered(Outcome.ACCEPTED):
-                self.findings.answered(found)
-                self._remark(f"{what} was accepted by the node")
-            case Delivered(outcome, text):
-                self.findings.answered(found)
-                self._remark(f"{what} was refused by the node: {text or outcome.phrase}")
-            case Undelivered(reason):
-                self._remark(f"{what} could not be brought to the node yet: {reason}")
+    async def _submit_again(self, block: FoundBlock) -> None:
+        """Submit a block of an earlier run, which gave its verdict."""
+        name = f"the block of height {block.height} from an earlier run"
+        match await self._submitter.submit(block, was_sent=True):
+            case BlockVerdict(Outcome.ACCEPTED):
+                self.backlog.answered(block)
+                self._report(f"{name} was accepted by the node")
+            case BlockVerdict(outcome, text):
+                self.backlog.answered(block)
+                self._report(f"{name} was refused by the node: {text or outcome.phrase}")
+            case Unanswered(reason):
+                self._report(f"{name} could not be submitted to the node yet: {reason}")
 
-    async def _confirm(self, found: FoundBlock) -> None:
-        if await self._delivery.is_in_chain(found):
-            self._remark(f"the block of height {found.height} is in the node's chain")
+    async def _confirm(self, block: FoundBlock) -> None:
+        name = f"the block of height {block.height}"
+        if await self._submitter.is_in_chain(block):
+            self._report(f"{name} is in the node's chain")
         else:
-            self._remark(
-                f"the node took the block of height {found.height}, and does not show it in "
-                "its chain yet"
-            )
+            self._report(f"the node accepted {name}, but does not show it in its chain yet")
 
-    def _is_current(self, height: int) -> bool:
-        """Whether the node, as far as we hear from it, still wants a block of `height`."""
-        newest = self._templates.height
-        return not self._broken and newest is not None and newest <= height
+    def _report(self, text: str) -> None:
+        self._listener.on_event(Message(text, ours=True))
 
-    def _landed(self, found: FoundBlock, verdict: Verdict) -> None:
-        if self._flying.pop(found, None) is not None:
-            self._on_verdict(verdict)
-        self._settle()
+    def _landed(self, block: FoundBlock, verdict: Verdict) -> None:
+        if self._in_flight.pop(block, None) is not None:
+            self._listener.on_verdict(verdict)
+        self._update_idle()
 
-    def _put_off(self, one: Waiting, reason: str) -> None:
+    def _put_off(self, pending: PendingBlock, reason: str) -> None:
         """Leave a block that may have been sent to the next session."""
-        del self._flying[one.found]
-        self.findings.put_off(replace(one, reason=reason, sent=True))
-        self._settle()
+        del self._in_flight[pending.block]
+        self.backlog.put_off(replace(pending, reason=reason, was_sent=True))
+        self._update_idle()
 
-    def _settle(self) -> None:
-        if not self._flying:
+    def _update_idle(self) -> None:
+        if not self._in_flight:
             self._idle.set()
-        if all(one.sent for one in self._flying.values()):
+        if all(pending.was_sent for pending in self._in_flight.values()):
             self._none_new.set()
 
     def _end(self, reason: str) -> None:
-        self._ended = reason or "the connection ended"
-        self.findings.uncarried()
-        for one in list(self._flying.values()):
-            self._put_off(one, self._ended)
-
-
-class NodeSessions:
-    """Opens sessions with nodes; what was found for a node passes from one to the next."""
-
-    def __init__(self, variant: Variant, flavour: str | None, clock: Clock, agent: str) -> None:
-        self._variant, self._flavour = variant, flavour
-        self._clock, self._agent = clock, agent
-        self._findings: dict[tuple[str, int], Findings] = {}
-        """Of each node so far, by host and port."""
-
-    def open(self, number: int, url: PoolUrl, listener: SessionListener) -> NodeSession:
-        """Return session `number` with the node at `url`, not running yet."""
-        flavour = self._flavour
-        if url.protocol == "getwork":
-            flavour = "sero" if flavour == "sero" else "getwork"
-        session = NodeSession(
-            number, url, self._variant, flavour, self._clock, listener.on_event,
-            listener.on_verdict, self._agent, address=url.reward,
-            findings=self._findings.get((url.host, url.port)),
-        )  # fmt: skip
-        self._findings[url.host, url.port] = session.findings
-        return session
+        self._end_reason = reason or "the connection ended"
+        self.backlog.detach()
+        for pending in list(self._in_flight.values()):
+            self._put_off(pending, self._end_reason)

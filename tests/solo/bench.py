@@ -1,4 +1,4 @@
-"""What the tests of mining with a node share: a session that runs beside a fake node."""
+"""A session that runs beside a fake node."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 from miner.errors import PoolError
 from miner.net.pool_url import PoolUrl, Transport
-from miner.solo.node_session import NodeSession
+from miner.solo.node_session import NodeSessions
 from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.node import LOGIN, FakeNode
 from tests.fakes.variants import KAWPOW
 
-REAL_SECONDS = 20
-"""After which what has not come about will not."""
+REAL_SECONDS = 60
+"""Limit of each wait, generous for busy machines."""
 
 
 class Bench:
-    """A session with what it reported."""
+    """A session with one node, its events and its verdicts."""
 
-    def __init__(self, port: int, flavour: str | None, address: str = "", **url: Any) -> None:
+    def __init__(self, port: int, kind: str | None, address: str = "", **url: Any) -> None:
         self.clock = FakeClock()
         self.events: list[PoolEvent] = []
         self.verdicts: list[Verdict] = []
@@ -33,11 +33,19 @@ class Bench:
             "user": LOGIN[0],
             "password": LOGIN[1],
             "transport": Transport.HTTP,
+            "reward": address,
         } | url
-        self.session = NodeSession(
-            7, PoolUrl(port=port, **values), KAWPOW, flavour, self.clock,
-            self.events.append, self.verdicts.append, "progpow-miner/0", address=address,
-        )  # fmt: skip
+        sessions = NodeSessions(KAWPOW, kind, self.clock, "progpow-miner/0")
+        self.session = sessions.open(7, PoolUrl(port=port, **values), self)
+
+    def on_event(self, event: PoolEvent) -> None:
+        self.events.append(event)
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+    def on_unsent(self, solution: Solution, reason: str) -> None:
+        raise AssertionError("sessions with nodes keep their solutions")
 
     async def run(self) -> None:
         try:
@@ -45,10 +53,10 @@ class Bench:
         except PoolError as error:
             self.ended = error
         finally:
-            self.session.findings.close()
+            self.session.backlog.close()
 
     async def until(self, condition: Callable[[], Any], step: float = 0.0) -> None:
-        """Return when `condition` holds; `step` seconds pass between two looks."""
+        """Return when `condition` holds; `step` seconds of the clock pass between two looks."""
         async with asyncio.timeout(REAL_SECONDS):
             while not condition():
                 if step:
@@ -69,8 +77,8 @@ class Bench:
         assert self.ended is not None
         return self.ended
 
-    async def brought(self, solution: Solution, step: float = 0.0) -> tuple[Outcome, str]:
-        """Submit `solution`; return its verdict."""
+    async def submitted(self, solution: Solution, step: float = 0.0) -> tuple[Outcome, str]:
+        """Submit `solution`; return outcome and text of its verdict."""
         before = len(self.verdicts)
         self.session.submit(solution)
         verdict = await self.verdict(before + 1, step)
@@ -92,10 +100,10 @@ class Bench:
 
 @asynccontextmanager
 async def running(
-    node: FakeNode, flavour: str | None, address: str = "", **url: Any
+    node: FakeNode, kind: str | None, address: str = "", **url: Any
 ) -> AsyncIterator[Bench]:
     """Run a session with `node`, which must be serving."""
-    bench = Bench(node.port, flavour, address, **url)
+    bench = Bench(node.port, kind, address, **url)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(bench.run())
         yield bench

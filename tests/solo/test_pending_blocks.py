@@ -29,7 +29,7 @@ BUSY = Raw(503, b"Work queue depth exceeded")
 class Run:
     """A client whose only pool is a node."""
 
-    def __init__(self, node: FakeNode, flavour: str, address: str) -> None:
+    def __init__(self, node: FakeNode, kind: str, address: str) -> None:
         self.clock = FakeClock()
         self.works: list[Job | None] = []
         self.verdicts: list[Verdict] = []
@@ -38,7 +38,7 @@ class Run:
             "127.0.0.1", node.port, *LOGIN, Transport.HTTP, protocol="node", reward=address
         )
         agent = "progpow-miner/0"
-        nodes = NodeSessions(KAWPOW, flavour, self.clock, agent)
+        nodes = NodeSessions(KAWPOW, kind, self.clock, agent)
         connections = Connections(KAWPOW, FakeDial(), self.clock, agent, nodes=nodes)
         self.client = PoolClient(
             [url], connections, self, self, self.events.append, self.clock, Random(1)
@@ -110,7 +110,7 @@ KINDS = pytest.mark.parametrize("kind", [PprpcNode, BlockNode])
 
 
 @KINDS
-async def test_it_is_written_at_once_and_brought_by_the_next_session(
+async def test_a_block_found_between_sessions_is_written_and_submitted_by_the_next_one(
     kind: type[FakeNode], blocks: Path
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
@@ -131,7 +131,7 @@ async def test_it_is_written_at_once_and_brought_by_the_next_session(
 
 
 @KINDS
-async def test_one_that_is_found_once_another_session_mines_is_brought_at_once(
+async def test_a_block_of_an_earlier_session_is_submitted_by_the_current_one(
     kind: type[FakeNode], blocks: Path
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
@@ -148,7 +148,7 @@ async def test_one_that_is_found_once_another_session_mines_is_brought_at_once(
 
 
 @KINDS
-async def test_a_run_that_stops_brings_it_though_there_is_no_work(
+async def test_draining_submits_a_block_to_a_node_without_work(
     kind: type[FakeNode], blocks: Path
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
@@ -165,7 +165,7 @@ async def test_a_run_that_stops_brings_it_though_there_is_no_work(
 
 
 @KINDS
-async def test_a_run_that_ends_without_its_node_says_where_it_lies(
+async def test_the_verdict_of_an_unsubmitted_block_names_its_file(
     kind: type[FakeNode], blocks: Path
 ) -> None:
     async with serving(kind()) as node:
@@ -182,17 +182,17 @@ async def test_a_run_that_ends_without_its_node_says_where_it_lies(
         (verdict,) = run.verdicts
         (file,) = blocks.iterdir()
         assert verdict.outcome is Outcome.LOST
-        assert f"it is kept in {file} and brought to the node at the next start" in verdict.text
+        assert f"it is kept in {file} and will be submitted at the next start" in verdict.text
         node.heals()
         node.calls.clear()
         async with mining(node) as run:
-            text = f"the block of height {HEIGHT} that was kept was accepted by the node"
+            text = f"the block of height {HEIGHT} from an earlier run was accepted by the node"
             await run.until(lambda: text in run.said)
         assert len(submitted(node)) == 1
         assert list(blocks.iterdir()) == []
 
 
-async def test_one_that_is_found_after_the_run_s_end_is_written_too(blocks: Path) -> None:
+async def test_a_block_found_after_the_end_of_the_run_is_written(blocks: Path) -> None:
     async with serving(BlockNode()) as node:
         async with mining(node) as run:
             job = await run.job()
@@ -204,7 +204,7 @@ async def test_one_that_is_found_after_the_run_s_end_is_written_too(blocks: Path
 
 
 @KINDS
-async def test_nothing_is_submitted_twice(kind: type[FakeNode], blocks: Path) -> None:
+async def test_no_block_is_submitted_twice(kind: type[FakeNode], blocks: Path) -> None:
     async with serving(kind()) as node, mining(node) as run:
         job = await run.job()
         await run.client.submit(solved(job, 1))
@@ -223,7 +223,7 @@ async def test_nothing_is_submitted_twice(kind: type[FakeNode], blocks: Path) ->
 
 
 @KINDS
-async def test_one_on_its_way_when_the_session_gives_up_gets_the_next_one_s_answer(
+async def test_a_block_in_flight_is_submitted_again_by_the_next_session(
     kind: type[FakeNode], blocks: Path
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
@@ -244,7 +244,7 @@ async def test_one_on_its_way_when_the_session_gives_up_gets_the_next_one_s_answ
 
 
 @KINDS
-async def test_one_that_was_tried_for_long_holds_up_no_other_pool(
+async def test_a_block_that_failed_for_long_does_not_delay_the_end_of_the_next_session(
     kind: type[FakeNode], blocks: Path
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
@@ -260,11 +260,11 @@ async def test_one_that_was_tried_for_long_holds_up_no_other_pool(
         await run.until(lambda: len(run.lost) == 4, step=1)
         assert run.clock.now() - began <= 30
         assert len(submitted(node)) > before
-        (told,) = [text for text in run.said if "could not be brought" in text]
-        assert f"height {HEIGHT}" in told
+        (message,) = [text for text in run.said if "could not be submitted" in text]
+        assert f"height {HEIGHT}" in message
 
 
-async def test_one_that_cannot_be_written_is_brought_all_the_same(
+async def test_a_block_that_cannot_be_written_is_submitted_by_the_next_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "file"

@@ -5,21 +5,21 @@ from typing import Any
 import pytest
 
 from miner.errors import PoolRefused
-from miner.solo.block import coinbase, merkle_root, pushed_height, sha256d, variable_length
+from miner.solo.block import compact_size, height_script, make_coinbase, merkle_root, sha256d
 from miner.work import Outcome
-from tests.fakes.node import HEIGHT, BlockNode, PprpcNode, serving
+from tests.fakes.node import HEIGHT, BlockNode, serving
 from tests.solo.bench import running, solved
 
 NONCE = 0x0123456789ABCDEF
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
-async def test_a_block_is_read_by_the_node_as_it_was_meant(count: int) -> None:
+async def test_the_node_reads_the_block_as_intended(count: int) -> None:
     transactions = [bytes([n + 1]) * (61 + n) for n in range(count)]
     node = BlockNode(transactions=transactions)
     async with serving(node), running(node, "submitblock", "miner") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job, NONCE)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job, NONCE)) == (Outcome.ACCEPTED, "")
         (block,) = node.blocks
         assert block["header"] == job.header_hash.hex() == job.id
         assert block["nonce"] == NONCE
@@ -28,65 +28,27 @@ async def test_a_block_is_read_by_the_node_as_it_was_meant(count: int) -> None:
 
 
 @pytest.mark.parametrize("height", [1, 16, 17, 127, 128, 255, 32768, HEIGHT, 2**23])
-async def test_heights(height: int) -> None:
+async def test_heights_of_every_script_length(height: int) -> None:
     node = BlockNode(height=height)
     async with serving(node), running(node, "submitblock", "miner") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
 
 
 @pytest.mark.parametrize("witness", [True, False])
 @pytest.mark.parametrize("community", [0, 500 * 10**8])
-async def test_outputs(witness: bool, community: int) -> None:
+async def test_witness_and_community_outputs(witness: bool, community: int) -> None:
     node = BlockNode(witness=witness, community=community)
     async with serving(node), running(node, "submitblock", "miner") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
 
 
 async def test_a_signed_version() -> None:
     node = BlockNode(version=-(2**31) + 5)
     async with serving(node), running(node, "submitblock", "miner") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
-
-
-async def test_the_kind_of_node_is_found_out() -> None:
-    async with serving(BlockNode()) as node, running(node, None, "miner") as bench:
-        job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
-        assert node.called("submitblock")
-    async with serving(PprpcNode()) as other, running(other, None, "miner") as bench:
-        job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
-        assert other.called("pprpcsb")
-
-
-async def test_the_user_is_the_address_where_a_cookie_has_the_login(tmp_path: Any) -> None:
-    cookie = tmp_path / ".cookie"
-    cookie.write_text("__cookie__:00ff")
-    node = BlockNode(login=("__cookie__", "00ff"))
-    async with (
-        serving(node),
-        running(node, "submitblock", user="miner", cookie_file=str(cookie)) as bench,
-    ):
-        await bench.job()
-        assert node.called("validateaddress") == [["miner"]]
-
-
-@pytest.mark.parametrize("flavour", ["submitblock", None])
-async def test_without_an_address_it_is_refused(flavour: str | None) -> None:
-    async with serving(BlockNode()) as node, running(node, flavour) as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "address" in str(error)
-
-
-async def test_an_address_of_another_chain_is_refused() -> None:
-    async with serving(BlockNode()) as node, running(node, "submitblock", "elsewhere") as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "elsewhere is no address on the node's chain" in str(error)
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
 
 
 async def test_two_sessions_make_different_blocks() -> None:
@@ -98,7 +60,7 @@ async def test_two_sessions_make_different_blocks() -> None:
         assert (await one.job()).header_hash != (await other.job()).header_hash
 
 
-async def test_an_older_template_of_the_same_tip_still_makes_its_block() -> None:
+async def test_an_older_template_of_the_same_tip_can_be_solved() -> None:
     async with serving(BlockNode()) as node, running(node, "submitblock", "miner") as bench:
         old = await bench.job()
         await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
@@ -108,11 +70,11 @@ async def test_an_older_template_of_the_same_tip_still_makes_its_block() -> None
         new = await bench.job(2)
         assert not new.clean
         node.transactions = before
-        assert (await bench.brought(solved(old)))[0] is Outcome.ACCEPTED
+        assert (await bench.submitted(solved(old)))[0] is Outcome.ACCEPTED
         assert node.blocks[0]["header"] == old.header_hash.hex()
 
 
-async def test_a_template_that_is_gone_is_stale() -> None:
+async def test_a_solution_of_a_forgotten_template_is_stale() -> None:
     async with serving(BlockNode()) as node, running(node, "submitblock", "miner") as bench:
         old = await bench.job()
         for number in range(9):
@@ -120,12 +82,12 @@ async def test_a_template_that_is_gone_is_stale() -> None:
             await bench.until(lambda: len(node.called("getblocktemplate")) >= calls)  # noqa: B023
             node.new_tip(f"{number + 30:02d}" * 32)
             await bench.job(number + 2)
-        outcome, _ = await bench.brought(solved(old))
+        outcome, _ = await bench.submitted(solved(old))
         assert outcome is Outcome.STALE
         assert node.called("submitblock") == []
 
 
-async def test_time_alone_makes_no_new_job_before_half_a_minute() -> None:
+async def test_a_new_time_alone_makes_a_new_job_after_thirty_seconds() -> None:
     node = BlockNode()
     good = node.template
     node.template = lambda: good() | {"longpollid": None}  # type: ignore[method-assign]
@@ -139,7 +101,7 @@ async def test_time_alone_makes_no_new_job_before_half_a_minute() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "words"),
+    ("member", "value", "text"),
     [
         ("coinbasevalue", None, "coinbasevalue"),
         ("coinbasevalue", -1, "coinbasevalue"),
@@ -154,17 +116,17 @@ async def test_time_alone_makes_no_new_job_before_half_a_minute() -> None:
         ("CommunityAutonomousAddress", "community", "CommunityAutonomousValue"),
     ],
 )
-async def test_a_template_that_makes_no_block(member: str, value: Any, words: str) -> None:
+async def test_an_unusable_template_is_not_mined(member: str, value: Any, text: str) -> None:
     node = BlockNode()
     good = node.template
     node.template = lambda: good() | {member: value}  # type: ignore[method-assign]
     async with serving(node), running(node, "submitblock", "miner") as bench:
         await bench.until(lambda: bench.messages)
-        assert words in bench.messages[0]
+        assert text in bench.messages[0]
         assert bench.jobs == []
 
 
-async def test_a_coinbase_of_another_kind_is_refused() -> None:
+async def test_an_unsupported_coinbase_is_refused() -> None:
     node = BlockNode()
     good = node.template
     node.template = lambda: good() | {"znode": [{}]}  # type: ignore[method-assign]
@@ -174,7 +136,7 @@ async def test_a_coinbase_of_another_kind_is_refused() -> None:
         assert "znode" in str(error)
 
 
-def test_bitcoins_first_blocks() -> None:
+def test_the_merkle_root_of_bitcoin_block_100000() -> None:
     """The merkle root of Bitcoin's block 100000, from its four transactions' ids."""
     txids = [
         "8c14f0db3df150123e6f3dbbf30f8b955a8249b62ac1d1ff16284aefa3d06d87",
@@ -186,22 +148,22 @@ def test_bitcoins_first_blocks() -> None:
     assert root[::-1].hex() == "f3e94742aca4b5ef85488dc37c06c3282295ffec960994b2c0d5ac2a25a95766"
 
 
-def test_counts_of_every_length() -> None:
+def test_compact_size_of_every_length() -> None:
     """The ranges of CompactSize in Bitcoin's protocol documentation."""
-    assert variable_length(0xFC).hex() == "fc"
-    assert variable_length(0xFD).hex() == "fdfd00"
-    assert variable_length(0xFFFF).hex() == "fdffff"
-    assert variable_length(0x10000).hex() == "fe00000100"
-    assert variable_length(2**32).hex() == "ff0000000001000000"
+    assert compact_size(0xFC).hex() == "fc"
+    assert compact_size(0xFD).hex() == "fdfd00"
+    assert compact_size(0xFFFF).hex() == "fdffff"
+    assert compact_size(0x10000).hex() == "fe00000100"
+    assert compact_size(2**32).hex() == "ff0000000001000000"
 
 
-def test_the_height_that_bip34_gives_as_an_example() -> None:
+def test_the_height_script_of_bip34_s_example() -> None:
     """BIP34: block 227,836 begins with 03fc7903 (0x0379fc is 227,836)."""
-    assert pushed_height(227836).hex() == "03fc7903"
-    assert pushed_height(0).hex() == "00"
+    assert height_script(227836).hex() == "03fc7903"
+    assert height_script(0).hex() == "00"
 
 
-def test_a_coinbase_without_witness_is_its_own_plain_form() -> None:
-    made = coinbase(1, b"\1\2", [], None)
-    assert made.plain == made.whole
-    assert made.txid == sha256d(made.whole)
+def test_a_coinbase_without_witness_is_its_stripped_form() -> None:
+    made = make_coinbase(1, b"\1\2", [], None)
+    assert made.stripped == made.complete
+    assert made.txid == sha256d(made.complete)

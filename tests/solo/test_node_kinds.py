@@ -4,79 +4,89 @@ from typing import Any
 
 import pytest
 
-from miner.catalog import NODE_FLAVOURS
+from miner.catalog import NODE_KIND_NAMES
 from miner.errors import PoolRefused
-from miner.solo.node_kinds import FLAVOURS
+from miner.solo.node_kinds import NODE_KINDS
 from miner.work import Outcome
-from tests.fakes.node import HEIGHT, TARGET, Cut, FiroNode, VeilNode, WorkNode, serving
+from tests.fakes.node import (
+    HEIGHT,
+    TARGET,
+    BlockNode,
+    Cut,
+    FiroNode,
+    PprpcNode,
+    VeilNode,
+    WorkNode,
+    serving,
+)
 from tests.solo.bench import running, solved
 
 
-def test_a_coin_may_name_every_flavour() -> None:
-    assert set(NODE_FLAVOURS) <= set(FLAVOURS)
+def test_each_kind_that_a_coin_may_name_exists() -> None:
+    assert set(NODE_KIND_NAMES) <= set(NODE_KINDS)
 
 
-async def test_firo_is_told_the_address_and_calls_success_a_duplicate() -> None:
+async def test_firo_takes_the_address_and_calls_a_new_block_a_duplicate() -> None:
     async with serving(FiroNode()) as node, running(node, "firo", "aFiroAddress") as bench:
         job = await bench.job()
         assert node.called("getblocktemplate")[0] == [{}, "aFiroAddress"]
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         await bench.until(lambda: bench.messages)
         assert "is in the node's chain" in bench.messages[0]
         assert node.called("getblockhash") == [[HEIGHT]]
 
 
-async def test_firos_other_word_for_success() -> None:
+async def test_firo_also_calls_a_new_block_duplicate_inconclusive() -> None:
     node = FiroNode(verdict="duplicate-inconclusive")
     async with serving(node), running(node, "firo", "aFiroAddress") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
 
 
 @pytest.mark.parametrize(
-    ("words", "outcome"),
+    ("text", "outcome"),
     [
         ("Job not found", Outcome.STALE),
         ("Bad solution : mismatching mix_hash", Outcome.INVALID),
         ("Bad solution : not below target", Outcome.LOW_DIFFICULTY),
     ],
 )
-async def test_firos_refusals(words: str, outcome: Outcome) -> None:
-    node = FiroNode(verdict=words)
+async def test_refusals_by_firo(text: str, outcome: Outcome) -> None:
+    node = FiroNode(verdict=text)
     async with serving(node), running(node, "firo", "aFiroAddress") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (outcome, words)
+        assert await bench.submitted(solved(job)) == (outcome, text)
 
 
 @pytest.mark.parametrize("address", ["", "RNotFiros"])
-async def test_firo_without_its_address_is_refused(address: str) -> None:
+async def test_firo_without_a_valid_address_is_refused(address: str) -> None:
     async with serving(FiroNode()) as node, running(node, "firo", address) as bench:
         error = await bench.end()
         assert isinstance(error, PoolRefused)
         assert "address" in str(error)
 
 
-async def test_veil_is_asked_for_its_algorithm() -> None:
+async def test_veil_is_asked_for_progpow() -> None:
     async with serving(VeilNode()) as node, running(node, "veil") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
 
 
-async def test_veil_without_an_address_is_told_which() -> None:
+async def test_veil_without_a_mining_address_is_refused() -> None:
     async with serving(VeilNode(mining_address=False)) as node, running(node, "veil") as bench:
         assert "basecoin" in str(await bench.end())
 
 
-@pytest.mark.parametrize("flavour", ["getwork", "sero"])
+@pytest.mark.parametrize("kind", ["getwork", "sero"])
 @pytest.mark.parametrize("height", [hex(HEIGHT), str(HEIGHT)])
-async def test_getwork(flavour: str, height: str) -> None:
-    prefix = "sero" if flavour == "sero" else "eth"
+async def test_getwork(kind: str, height: str) -> None:
+    prefix = "sero" if kind == "sero" else "eth"
     node = WorkNode()
     node.work[3] = height
-    async with serving(node), running(node, flavour) as bench:
+    async with serving(node), running(node, kind) as bench:
         job = await bench.job()
         assert (job.height, job.target) == (HEIGHT, int(TARGET, 16))
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         (params,) = node.called(f"{prefix}_submitWork")
         assert params == ["0x0123456789abcdef", node.work[0], "0x" + bytes(range(32)).hex()]
         await bench.until(lambda: bench.messages)
@@ -97,17 +107,17 @@ async def test_getwork_is_polled_twice_a_second() -> None:
 
 
 @pytest.mark.parametrize(("later", "outcome"), [(0, Outcome.INVALID), (1, Outcome.STALE)])
-async def test_getworks_refusal_has_no_reason(later: int, outcome: Outcome) -> None:
+async def test_a_getwork_refusal_has_no_reason(later: int, outcome: Outcome) -> None:
     async with serving(WorkNode(taken=False)) as node, running(node, "getwork") as bench:
         job = await bench.job()
         node.work = ["0x" + 32 * "c5", node.work[1], node.work[2], hex(HEIGHT + later)]
         await bench.job(2, step=0.1)
-        found, text = await bench.brought(solved(job))
+        found, text = await bench.submitted(solved(job))
         assert found is outcome
         assert "without a reason" in text
 
 
-async def test_getworks_lost_answer_is_found_in_the_chain() -> None:
+async def test_a_getwork_block_in_the_chain_is_accepted_after_a_lost_answer() -> None:
     async with serving(WorkNode()) as node, running(node, "getwork") as bench:
         job = await bench.job()
         node.loses("eth_submitWork", Cut())
@@ -140,7 +150,7 @@ async def test_getwork_without_a_height_is_refused() -> None:
     ],
     ids=str,
 )
-async def test_work_that_is_none_is_asked_for_again(work: Any) -> None:
+async def test_unusable_getwork_answers_are_retried(work: Any) -> None:
     async with serving(WorkNode()) as node:
         good, node.work = node.work, work
         async with running(node, "getwork") as bench:
@@ -149,3 +159,41 @@ async def test_work_that_is_none_is_asked_for_again(work: Any) -> None:
             node.work = good
             await bench.job(step=0.1)
             assert len(bench.messages) == 1
+
+
+async def test_the_kind_of_node_is_detected() -> None:
+    async with serving(BlockNode()) as node, running(node, None, "miner") as bench:
+        job = await bench.job()
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
+        assert node.called("submitblock")
+    async with serving(PprpcNode()) as other, running(other, None, "miner") as bench:
+        job = await bench.job()
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
+        assert other.called("pprpcsb")
+
+
+async def test_with_a_cookie_file_the_user_is_the_reward_address(tmp_path: Any) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:00ff")
+    node = BlockNode(login=("__cookie__", "00ff"))
+    async with (
+        serving(node),
+        running(node, "submitblock", user="miner", cookie_file=str(cookie)) as bench,
+    ):
+        await bench.job()
+        assert node.called("validateaddress") == [["miner"]]
+
+
+@pytest.mark.parametrize("kind", ["submitblock", None])
+async def test_submitblock_without_an_address_is_refused(kind: str | None) -> None:
+    async with serving(BlockNode()) as node, running(node, kind) as bench:
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "address" in str(error)
+
+
+async def test_an_address_of_another_chain_is_refused() -> None:
+    async with serving(BlockNode()) as node, running(node, "submitblock", "elsewhere") as bench:
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "elsewhere is not an address of the node's chain" in str(error)

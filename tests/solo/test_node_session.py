@@ -9,7 +9,7 @@ from tests.fakes.node import HEIGHT, TARGET, PprpcNode, RpcFault, serving
 from tests.solo.bench import running, solved
 
 
-async def test_a_template_is_a_job() -> None:
+async def test_a_template_becomes_a_job() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         assert [type(event) for event in bench.events] == [Subscribed, Authorized, JobReceived]
@@ -24,7 +24,7 @@ async def test_a_template_is_a_job() -> None:
 async def test_a_block_is_submitted_and_confirmed(blocks: Path) -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         mix = bytes(range(32)).hex()
         assert node.called("pprpcsb") == [[node.header, mix, "0x0123456789abcdef"]]
         await bench.until(lambda: bench.messages)
@@ -35,7 +35,7 @@ async def test_a_block_is_submitted_and_confirmed(blocks: Path) -> None:
         assert submitting.peer not in others
 
 
-async def test_the_long_poll_brings_the_new_tip() -> None:
+async def test_a_long_poll_returns_the_new_tip() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         await bench.job()
         await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
@@ -46,7 +46,7 @@ async def test_the_long_poll_brings_the_new_tip() -> None:
         assert (job.height, job.header_hash, job.clean) == (HEIGHT + 1, bytes(32 * [0x5E]), True)
 
 
-async def test_other_transactions_are_a_job_that_is_not_clean() -> None:
+async def test_new_transactions_make_a_job_that_is_not_clean() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         await bench.job()
         await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
@@ -63,7 +63,7 @@ async def test_a_node_without_mining_address_is_refused() -> None:
         assert str(node.port) in str(error)
 
 
-async def test_refusals_of_blocks() -> None:
+async def test_refusals_by_the_node() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         for number, (verdict, outcome) in enumerate(
@@ -78,23 +78,43 @@ async def test_refusals_of_blocks() -> None:
             )
         ):
             node.verdict = verdict
-            found, text = await bench.brought(solved(job, number))
+            found, text = await bench.submitted(solved(job, number))
             assert found is outcome, verdict
             assert text == (verdict if isinstance(verdict, str) else verdict.message)
 
 
-async def test_a_solution_found_twice_is_brought_once() -> None:
+async def test_a_solution_found_twice_is_submitted_once() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
-        await bench.brought(solved(job))
-        outcome, _ = await bench.brought(solved(job))
+        await bench.submitted(solved(job))
+        outcome, _ = await bench.submitted(solved(job))
         assert outcome is Outcome.DUPLICATE
         assert len(node.called("pprpcsb")) == 1
 
 
-async def test_leaving() -> None:
+async def test_leave_ends_the_session_with_its_reason() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         await bench.job()
         await bench.session.drained()
         bench.session.leave("another pool is better")
         assert await bench.end() == "another pool is better"
+
+
+async def test_a_solution_after_the_end_is_lost_but_kept_in_a_file() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        bench.session.leave("the miner stopped")
+        await bench.end()
+        outcome, text = await bench.submitted(solved(job))
+        assert outcome is Outcome.LOST
+        assert "submitted at the next start" in text
+
+
+async def test_a_solution_after_cancellation_is_lost() -> None:
+    async with serving(PprpcNode()) as node:
+        async with running(node, "pprpc") as bench:
+            await bench.job()
+        assert bench.ended is None
+        await bench.session.drained()
+        outcome, _ = await bench.submitted(solved(bench.jobs[0]))
+        assert outcome is Outcome.LOST

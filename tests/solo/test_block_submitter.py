@@ -15,28 +15,28 @@ from tests.solo.bench import running, solved
 @pytest.mark.parametrize(
     "fault", [Cut(), Raw(503, b"busy"), Raw(401, b""), RpcFault(-28, "starting")], ids=str
 )
-async def test_a_block_that_did_not_arrive_is_sent_again(fault: Exception) -> None:
+async def test_a_failed_submission_is_retried(fault: Exception) -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.fails("pprpcsb", fault, fault)
-        assert await bench.brought(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
         sent = node.called("pprpcsb")
         assert len(sent) == 3
-        (told,) = [text for text in bench.messages if "has no answer yet" in text]
-        assert told.startswith(f"the block of height {HEIGHT} ")
-        assert told.endswith("; it is sent again")
+        (message,) = [text for text in bench.messages if "no answer to the block" in text]
+        assert message.startswith(f"no answer to the block of height {HEIGHT} yet: ")
+        assert message.endswith("; retrying")
         assert sent[0] == sent[1] == sent[2]
 
 
-async def test_a_lost_answer_is_asked_for_again() -> None:
+async def test_a_submission_without_an_answer_is_retried() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.loses("pprpcsb", Cut())
-        assert await bench.brought(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
         assert len(node.called("pprpcsb")) == 2
 
 
-async def test_a_lost_answer_is_found_in_the_chain() -> None:
+async def test_a_block_in_the_chain_is_accepted_after_a_lost_answer() -> None:
     """After its new tip, the node knows the header no more."""
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
@@ -48,34 +48,34 @@ async def test_a_lost_answer_is_found_in_the_chain() -> None:
         assert (verdict.outcome, verdict.text) == (Outcome.ACCEPTED, "")
 
 
-async def test_the_chain_with_another_block_is_no_proof() -> None:
+async def test_another_block_of_the_same_height_does_not_count_as_ours() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.fails("pprpcsb", Cut())
         node.known.clear()
         node.chain[HEIGHT] = {"hash": "cd" * 32, "mix_hash": "00" * 32, "nonce": 5}
-        outcome, text = await bench.brought(solved(job), step=0.25)
+        outcome, text = await bench.submitted(solved(job), step=0.25)
         assert outcome is Outcome.STALE
         assert "not found" in text
 
 
-async def test_a_chain_that_names_blocks_by_their_final_hash() -> None:
+async def test_a_block_is_recognized_by_its_final_hash() -> None:
     async with serving(PprpcNode(verdict="inconclusive")) as node, running(node, None) as bench:
         job = await bench.job()
         node.chain[HEIGHT] = {"hash": solved(job).final_hash.hex()}
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         assert node.called("getblock") == []
 
 
-async def test_a_block_that_is_not_shown_is_said_to_be_so() -> None:
+async def test_an_accepted_block_missing_in_the_chain_is_reported() -> None:
     async with serving(PprpcNode(verdict=None)) as node, running(node, "pprpc") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         await bench.until(lambda: bench.messages)
         assert "does not show it" in bench.messages[0]
 
 
-async def test_a_block_is_kept_until_it_is_answered(blocks: Path) -> None:
+async def test_a_block_has_a_file_until_it_is_answered(blocks: Path) -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.fails("pprpcsb", *[Cut()] * 3)
@@ -90,12 +90,12 @@ async def test_a_block_is_kept_until_it_is_answered(blocks: Path) -> None:
         assert list(blocks.iterdir()) == []
 
 
-async def test_tries_end_and_the_next_session_brings_it(blocks: Path) -> None:
+async def test_an_unanswered_block_is_submitted_by_the_next_session(blocks: Path) -> None:
     async with serving(PprpcNode()) as node:
         async with running(node, "pprpc") as bench:
             job = await bench.job()
             node.fails("pprpcsb", *[Cut()] * 200)
-            outcome, text = await bench.brought(solved(job), step=5)
+            outcome, text = await bench.submitted(solved(job), step=5)
             assert outcome is Outcome.LOST
             assert "next start" in text
             assert bench.clock.now() - 1000 >= 580
@@ -104,13 +104,13 @@ async def test_tries_end_and_the_next_session_brings_it(blocks: Path) -> None:
         async with running(node, "pprpc") as bench:
             await bench.until(lambda: bench.messages)
             assert bench.messages == [
-                f"the block of height {HEIGHT} that was kept was accepted by the node"
+                f"the block of height {HEIGHT} from an earlier run was accepted by the node"
             ]
             assert bench.verdicts == []
         assert list(blocks.iterdir()) == []
 
 
-async def test_a_connection_that_breaks_waits_for_its_block() -> None:
+async def test_a_session_that_fails_first_submits_its_block() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.fails("getblocktemplate", *[Cut()] * 9)
@@ -124,7 +124,7 @@ async def test_a_connection_that_breaks_waits_for_its_block() -> None:
         assert isinstance(await bench.end(), ConnectionLost)
 
 
-async def test_a_node_that_stays_away_is_left_after_two_minutes(blocks: Path) -> None:
+async def test_a_session_that_fails_ends_after_two_minutes_of_attempts(blocks: Path) -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.fails("getblocktemplate", *[Cut()] * 100)
@@ -137,7 +137,7 @@ async def test_a_node_that_stays_away_is_left_after_two_minutes(blocks: Path) ->
         assert len(list(blocks.iterdir())) == 1
 
 
-async def test_leaving_keeps_the_block(blocks: Path) -> None:
+async def test_the_file_stays_when_the_miner_leaves(blocks: Path) -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.fails("pprpcsb", *[Cut()] * 100)
@@ -151,13 +151,13 @@ async def test_leaving_keeps_the_block(blocks: Path) -> None:
         assert len(list(blocks.iterdir())) == 1
 
 
-async def test_a_kept_block_that_is_refused_is_said_and_forgotten(blocks: Path) -> None:
+async def test_the_refusal_of_an_earlier_run_s_block_is_reported(blocks: Path) -> None:
     async with serving(PprpcNode()) as node:
         async with running(node, "pprpc") as bench:
             job = await bench.job()
             bench.session.leave("stop")
             await bench.end()
-            await bench.brought(solved(job))
+            await bench.submitted(solved(job))
         node.known.clear()
         async with running(node, "pprpc") as bench:
             await bench.until(lambda: bench.messages)
@@ -178,15 +178,13 @@ async def test_a_kept_block_that_is_refused_is_said_and_forgotten(blocks: Path) 
     ],
     ids=str,
 )
-async def test_a_file_that_says_something_else_is_sent_nowhere(
-    blocks: Path, change: dict[str, Any]
-) -> None:
+async def test_a_changed_file_is_not_sent(blocks: Path, change: dict[str, Any]) -> None:
     async with serving(PprpcNode()) as node:
         async with running(node, "pprpc") as bench:
             job = await bench.job()
             bench.session.leave("stop")
             await bench.end()
-            await bench.brought(solved(job))
+            await bench.submitted(solved(job))
         (file,) = blocks.iterdir()
         file.write_text(json.dumps(json.loads(file.read_text()) | change))
         node.calls.clear()
@@ -197,7 +195,7 @@ async def test_a_file_that_says_something_else_is_sent_nowhere(
         assert file.exists()
 
 
-async def test_a_block_that_cannot_be_kept_is_submitted_all_the_same(
+async def test_a_block_that_cannot_be_written_is_submitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "file"
@@ -205,5 +203,5 @@ async def test_a_block_that_cannot_be_kept_is_submitted_all_the_same(
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(file))
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
-        assert await bench.brought(solved(job)) == (Outcome.ACCEPTED, "")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         assert "cannot be kept" in bench.messages[0]

@@ -1,0 +1,72 @@
+"""The checked parts of a node's block template."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from miner.errors import ProtocolError
+from miner.progpow.variant import MAX_HEIGHT
+from miner.stratum import fields
+from miner.stratum.difficulty import target_from_bits
+
+LONG_POLL_ID_LIMIT = 1024
+"""Characters; a node with a longer id is polled without it."""
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTemplate:
+    """The part of a template that all kinds of node have in common."""
+
+    height: int
+    bits: int
+    """Compact form of `target`."""
+    target: int
+    previous: str
+    """Hash of the tip, 64 lower-case hex digits in display order."""
+    long_poll_id: str | None
+    """The node's id of its current state; None if it has no long polls."""
+
+
+def read_template(result: Any) -> BlockTemplate:
+    """Return the common parts of a `getblocktemplate` result, any JSON value.
+
+    Raises `ProtocolError` if a part is missing, malformed or contradicts another one.
+    """
+    if not isinstance(result, dict):
+        raise ProtocolError("not a JSON object")
+    height = fields.whole(result.get("height"))
+    if height is None or height > MAX_HEIGHT:
+        raise ProtocolError("height is not a number")
+    previous = read_hash(result, "previousblockhash")
+    bits = result.get("bits")
+    if not isinstance(bits, str) or not re.fullmatch(r"[0-9a-fA-F]{8}", bits):
+        raise ProtocolError("bits is not 8 hex digits")
+    target = target_from_bits(bits)
+    if target == 0:
+        raise ProtocolError("target is 0, which no hash meets")
+    if "target" in result and fields.target(result["target"]) != target:
+        raise ProtocolError(f"target differs from the one encoded by bits {bits}")
+    long_poll_id = result.get("longpollid")
+    if not isinstance(long_poll_id, str) or not 0 < len(long_poll_id) <= LONG_POLL_ID_LIMIT:
+        long_poll_id = None
+    return BlockTemplate(height, int(bits, 16), target, previous, long_poll_id)
+
+
+def read_hash(result: dict[str, Any], key: str) -> str:
+    """Return the 64 hex digits at `key` in lower case; raises `ProtocolError` for other values."""
+    value = result.get(key)
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ProtocolError(f"{key} is not 64 hex digits")
+    return value.lower()
+
+
+def check_successor(template: BlockTemplate, last: BlockTemplate | None) -> None:
+    """Raise `ProtocolError` if two templates on the same tip differ in height."""
+    if last is None or template.previous != last.previous:
+        return
+    if template.height != last.height:
+        raise ProtocolError(f"height is {template.height}, after {last.height} on the same tip")

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiohttp import web
+
+from miner.errors import ConnectionLost, PoolRefused, ProtocolError
+from miner.net.pool_url import Transport
+from miner.net.tls import fingerprint
+from miner.work import Outcome
+from tests.fakes.node import LOGIN, Cut, PprpcNode, Raw, serving
+from tests.net.test_socks import Socks, proxied
+from tests.pool.serving import server_context
+from tests.solo.bench import running, solved
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+async def test_https_with_a_private_authority(authority: trustme.CA, ca_file: str) -> None:
+    async with (
+        serving(PprpcNode(), server_context(authority)) as node,
+        running(node, "pprpc", transport=Transport.HTTPS, ca_file=ca_file) as bench,
+    ):
+        job = await bench.job()
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
+
+
+async def test_https_refuses_an_unknown_authority(authority: trustme.CA) -> None:
+    async with (
+        serving(PprpcNode(), server_context(authority)) as node,
+        running(node, "pprpc", transport=Transport.HTTPS) as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert str(error).startswith(f"127.0.0.1, port {node.port}: its certificate is not trusted")
+        assert node.requests == []
+
+
+async def test_https_to_a_plain_port_is_reported() -> None:
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", transport=Transport.HTTPS) as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert "http://" in str(error)
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+async def test_only_the_pinned_certificate_is_accepted(
+    authority: trustme.CA, through_proxy: bool
+) -> None:
+    issued = authority.issue_cert("other.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    pem = issued.cert_chain_pems[0].bytes().decode("ascii")
+    pinned = fingerprint(ssl.PEM_cert_to_DER_cert(pem))
+    async with serving(PprpcNode(), context) as node, proxied(Socks()) as address:
+        proxy = address if through_proxy else None
+        values = {"transport": Transport.HTTPS, "proxy": proxy}
+        async with running(node, "pprpc", tls_fingerprint=pinned, **values) as bench:
+            await bench.job()
+        node.requests.clear()
+        async with running(node, "pprpc", tls_fingerprint="ab" * 32, **values) as bench:
+            error = await bench.end()
+            assert isinstance(error, PoolRefused)
+            assert pinned in str(error)
+        assert node.requests == []
+
+
+async def test_the_proxy_resolves_the_name() -> None:
+    socks = Socks(login=("me", "hunter2"), names={"node.invalid": "127.0.0.1"})
+    async with serving(PprpcNode()) as node, proxied(socks) as proxy:
+        async with running(node, "pprpc", host="node.invalid", proxy=proxy) as bench:
+            job = await bench.job()
+            assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
+        assert set(socks.asked) == {("node.invalid", node.port)}
+
+
+async def test_https_through_a_proxy_checks_the_name_of_the_node(
+    authority: trustme.CA, ca_file: str
+) -> None:
+    socks = Socks(names={"node.invalid": "127.0.0.1", "other.invalid": "127.0.0.1"})
+    context = server_context(authority, "node.invalid")
+    async with serving(PprpcNode(), context) as node, proxied(socks) as proxy:
+        values = {"proxy": proxy, "transport": Transport.HTTPS, "ca_file": ca_file}
+        async with running(node, "pprpc", host="node.invalid", **values) as bench:
+            await bench.job()
+        async with running(node, "pprpc", host="other.invalid", **values) as bench:
+            error = await bench.end()
+            assert isinstance(error, PoolRefused)
+            assert "for another host" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("socks", "reason"),
+    [
+        (Socks(code=5), "connection refused by destination host"),
+        (Socks(login=("me", "hunter2")), "no acceptable authentication methods"),
+        (Socks(bound=b"\x03\x01\xff\x00\x00"), "its answer is no SOCKS5"),
+        (Socks(bound=b"\x01\x00"), "connection closed unexpectedly"),
+    ],
+)
+async def test_a_proxy_failure_is_explained(socks: Socks, reason: str) -> None:
+    async with serving(PprpcNode()) as node, proxied(socks) as address:
+        proxy = address.replace("me:hunter2@", "")
+        async with running(node, "pprpc", proxy=proxy) as bench:
+            error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert f"opened no way to 127.0.0.1, port {node.port}: {reason}" in str(error)
+        assert node.requests == []
+
+
+async def test_an_unreachable_proxy_is_named() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        proxy = f"socks5://127.0.0.1:{held.getsockname()[1]}"
+        async with serving(PprpcNode()) as node, running(node, "pprpc", proxy=proxy) as bench:
+            error = await bench.end()
+    assert isinstance(error, ConnectionLost)
+    assert f"the proxy {proxy} cannot be reached" in str(error)
+
+
+async def test_the_path_of_the_url_is_requested() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc", path="/wallet/a") as bench:
+        await bench.job()
+        assert {request.path for request in node.requests} == {"/wallet/a"}
+        assert node.requests[0].headers["User-Agent"] == "progpow-miner/0"
+
+
+async def test_an_unknown_name_is_reported() -> None:
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", host="node.invalid") as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert "cannot be resolved" in str(error)
+
+
+async def test_refused_credentials_end_the_session_without_showing_them() -> None:
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", password="wr0ng") as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "check user and password" in str(error)
+        assert "wr0ng" not in str(error)
+        assert LOGIN[0] not in str(error)
+
+
+async def test_refused_access_mentions_rpcallowip() -> None:
+    async with serving(PprpcNode()) as node:
+        node.fails("getblocktemplate", Raw(403, b""))
+        async with running(node, "pprpc") as bench:
+            error = await bench.end()
+            assert isinstance(error, PoolRefused)
+            assert "rpcallowip=" in str(error)
+
+
+async def test_the_cookie_file_is_read_for_each_request(tmp_path: Path) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:00ff\n")
+    async with (
+        serving(PprpcNode(login=("__cookie__", "00ff"))) as node,
+        running(node, "pprpc", cookie_file=str(cookie), user="", password="x") as bench,
+    ):
+        job = await bench.job()
+        node.login = ("__cookie__", "11ee")
+        cookie.write_text("__cookie__:11ee")
+        assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
+
+
+async def test_a_missing_cookie_file_is_retried(tmp_path: Path) -> None:
+    missing = tmp_path / ".cookie"
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", cookie_file=str(missing)) as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert str(missing) in str(error)
+        assert node.calls == []
+
+
+async def test_an_empty_cookie_file_is_retried(tmp_path: Path) -> None:
+    (tmp_path / ".cookie").write_text("")
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", cookie_file=str(tmp_path / ".cookie")) as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert "is empty" in str(error)
+
+
+async def test_a_cookie_changed_during_the_request_is_retried(tmp_path: Path) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:00ff")
+
+    class Restarting(PprpcNode):
+        async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+            cookie.write_text("__cookie__:11ee")
+            return await super().answer(request)
+
+    async with (
+        serving(Restarting(login=("__cookie__", "11ee"))) as node,
+        running(node, "pprpc", cookie_file=str(cookie)) as bench,
+    ):
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert "new cookie" in str(error)
+
+
+async def test_a_file_other_than_a_cookie_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "wallet.dat"
+    file.write_bytes(b"\xff\xfe no text")
+    async with (
+        serving(PprpcNode()) as node,
+        running(node, "pprpc", cookie_file=str(file)) as bench,
+    ):
+        assert isinstance(await bench.end(), PoolRefused)
+
+
+async def test_a_closed_port_is_reported() -> None:
+    async with serving(PprpcNode()) as node:
+        pass
+    async with running(node, "pprpc") as bench:
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert f"port {node.port}: nothing listens there; check" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Cut(), ConnectionLost),
+        (Raw(503, b"Work queue depth exceeded"), ConnectionLost),
+        (Raw(200, b"<html>"), ProtocolError),
+        (Raw(200, b"[1]"), ProtocolError),
+        (Raw(200, b"[" * 100_000), ProtocolError),
+        (Raw(302, b""), ProtocolError),
+    ],
+    ids=str,
+)
+async def test_an_unusable_answer_ends_the_session(fault: Exception, kind: type[Exception]) -> None:
+    async with serving(PprpcNode()) as node:
+        node.fails("getblocktemplate", fault)
+        async with running(node, "pprpc") as bench:
+            assert isinstance(await bench.end(), kind)
+
+
+async def test_a_request_times_out() -> None:
+    node = PprpcNode()
+
+    async def never(params: list[Any]) -> None:
+        await node.until_changed()
+
+    node.rpc_getblocktemplate = never  # type: ignore[method-assign]
+    async with serving(node), running(node, "pprpc") as bench:
+        await bench.until(lambda: node.calls)
+        error = await bench.end(step=10)
+        assert isinstance(error, ConnectionLost)
+        assert "getblocktemplate within 30 s" in str(error)
