@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.mine import settings_file
+from miner.cli.options import settings_file
 
 if TYPE_CHECKING:
     from miner.catalog import Coin

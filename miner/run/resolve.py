@@ -21,7 +21,7 @@ from miner.resources import state_directory
 from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining, Read
 from miner.safe_text import without_wallets
 from miner.sensors.heat import HeatLimits
-from miner.settings import Loaded, PoolSettings, Settings, address_of
+from miner.settings import Loaded, PoolSettings, Settings, listen_address
 from miner.settings.messages import key_name
 from miner.settings.secrets import exposed, first_line, home, token_of
 from miner.settings.toml_text import tables
@@ -208,7 +208,7 @@ def _fixed(settings: Settings, tunings: Mapping[str, Tuning]) -> dict[str, objec
 
 def _api(loaded: Loaded, token: str | None) -> ApiOptions | None:
     api = loaded.settings.api
-    address = address_of(api.listen)
+    address = listen_address(api.listen)
     if address is None:
         return None
     asked_for = loaded.origin(("api", "listen")).kind != "default"
@@ -216,7 +216,7 @@ def _api(loaded: Loaded, token: str | None) -> ApiOptions | None:
 
 
 def _address(listen: str) -> Address | None:
-    address = address_of(listen)
+    address = listen_address(listen)
     return Address(*address) if address is not None else None
 
 

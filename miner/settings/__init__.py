@@ -1,6 +1,6 @@
 """What the user asked for, validated once."""
 
-from miner.settings.listen_address import address_of
+from miner.settings.listen_address import listen_address
 from miner.settings.loading import Loaded, examine, load, load_settings
 from miner.settings.model import (
     ApiSettings,
@@ -26,8 +26,8 @@ __all__ = [
     "PoolSettings",
     "Settings",
     "TuneSettings",
-    "address_of",
     "examine",
+    "listen_address",
     "load",
     "load_settings",
 ]

@@ -12,44 +12,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from miner.settings.model import Settings
-from miner.settings.toml_lines import Place
+from miner.settings.model import Flag, Settings
 
 PREFIX = "PROGPOW_MINER_"
 """Begins the name of each environment variable that is ours."""
-
-FLAGS: Mapping[Place, str] = MappingProxyType(
-    {
-        ("variant",): "-a",
-        ("coin",): "--coin",
-        ("rig",): "--rig",
-        ("shares",): "--shares",
-        ("give_up",): "--give-up",
-        ("report_hashrate",): "--report-hashrate",
-        ("record",): "--record",
-        ("pools", "url"): "-o",
-        ("pools", "user"): "-u",
-        ("pools", "password"): "-p",
-        ("pools", "worker"): "-w",
-        ("pools", "tls_insecure"): "--tls-insecure",
-        ("pools", "tls_ca_file"): "--tls-ca-file",
-        ("pools", "tls_fingerprint"): "--tls-fingerprint",
-        ("pools", "protocol"): "--protocol",
-        ("pools", "proxy"): "--proxy",
-        ("pools", "cookie_file"): "--cookie-file",
-        ("devices", "use"): "-d",
-        ("devices", "backend"): "--backend",
-        ("devices", "temperature_stop"): "--temp-stop",
-        ("devices", "temperature_start"): "--temp-start",
-        ("api", "listen"): "--api",
-        ("api", "token_file"): "--api-token-file",
-        ("log", "console"): "--console",
-        ("log", "level"): "--log-level",
-        ("log", "file"): "--log-file",
-        ("ledger", "enabled"): "--no-ledger",
-    }
-)
-"""The flag of `mine` for a key."""
 
 SECRETS = frozenset({"password", "token"})
 """Keys that are never shown."""
@@ -108,14 +74,24 @@ class Key:
         return PREFIX + "_".join((*table, self.name)).upper()
 
     @property
-    def flag(self) -> str | None:
-        return FLAGS.get(self.place)
+    def flag(self) -> Flag | None:
+        """The flag of `mine`; None for a key without one."""
+        if self.repeated and self.place[0] != "pools":
+            return None
+        return next((data for data in self.field.metadata if isinstance(data, Flag)), None)
 
 
 @lru_cache(maxsize=1)
 def all_keys() -> tuple[Key, ...]:
     """Return every key, in the order of the model, a table's own before those of its tables."""
     return tuple(_keys(Settings, (), False))
+
+
+@lru_cache(maxsize=1)
+def flag_keys() -> Mapping[tuple[str, ...], tuple[Key, Flag]]:
+    """Return the keys that have a flag of `mine`, with it, by place, in the order of the model."""
+    flags = ((key, key.flag) for key in all_keys())
+    return MappingProxyType({key.place: (key, flag) for key, flag in flags if flag is not None})
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,8 @@
-"""The model of what the user asked for: each key once, with its type, default and meaning."""
+"""The settings: each key once, with its type, default, description and command-line flag.
+
+The flags of `mine`, the environment variables, the JSON Schema, a new settings file and
+docs/settings.md are derived from this model.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +27,40 @@ from miner.net.address import HostPort, exposure_problem
 from miner.net.dial import Timeouts
 from miner.pool.pool_addresses import PLAIN, SCHEMES
 from miner.settings.listen_address import (
-    address_of,
-    checked,
-    collide,
-    lets_in_others,
+    check_listen,
+    conflict,
+    listen_address,
     token_problem,
 )
 
 PLACEHOLDER = "PUT_YOUR_WALLET_HERE"
-"""Stands for the wallet in a file that `config init` wrote."""
+"""The wallet in a file that `config init` wrote; a file that still contains it is rejected."""
 
-_LIMITS = Timeouts()
+_TIMEOUTS = Timeouts()
 
 
-def _own(text: str) -> str:
+class Flag:
+    """The command-line flag of a setting: metadata in the annotation of its field."""
+
+    def __init__(
+        self, *names: str, metavar: str | None = None, repeatable: bool = False, off: str = ""
+    ) -> None:
+        self.names = names
+        """All spellings; messages name the first."""
+        self.metavar = metavar
+        self.repeatable = repeatable
+        """Whether each use of the flag adds a pool."""
+        self.off = off
+        """Help of a flag that turns the setting off; "" if the flag sets or turns it on."""
+
+
+def _without_placeholder(text: str) -> str:
     if PLACEHOLDER in text:
         raise ValueError(f"is still the placeholder {PLACEHOLDER}; write your own wallet there")
     return text
 
 
-def _shape(name: str) -> str:
+def _known_shape(name: str) -> str:
     try:
         return shape_named(name).name
     except BadValue as error:
@@ -50,11 +68,13 @@ def _shape(name: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+MaybeEmpty = Annotated[str, StringConstraints(strip_whitespace=True)]
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 FilePath = Annotated[Path, Field(strict=False)]
 Seconds = Annotated[float, Field(ge=3, allow_inf_nan=False)]
-"""A limit; a shorter one would take a busy pool for a dead one."""
+"""A timeout; a shorter one would take a busy pool for a dead one."""
 Celsius = Annotated[float, Field(ge=20, le=150, allow_inf_nan=False)]
-Listen = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(checked)]
+Listen = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(check_listen)]
 
 
 class _Model(BaseModel):
@@ -68,37 +88,49 @@ class _Model(BaseModel):
 
 
 class PoolSettings(_Model):
-    """One pool; those after the first are tried in order when it fails."""
+    """One pool. The first pool is preferred; if it fails, the others are tried in order."""
 
-    url: Annotated[Text, AfterValidator(_own)] = Field(
-        repr=False, examples=["stratum+tcp://pool.example:3333"]
+    url: Annotated[
+        Text,
+        AfterValidator(_without_placeholder),
+        Flag("-o", "--url", metavar="URL", repeatable=True),
+    ] = Field(repr=False, examples=["stratum+tcp://pool.example:3333"])
+    """Pool address, as in `stratum+tcp://host:port`; may contain `user:password@`."""
+    user: Annotated[
+        MaybeEmpty, AfterValidator(_without_placeholder), Flag("-u", "--user", repeatable=True)
+    ] = Field(default="", repr=False, examples=["YOUR_WALLET"])
+    """Wallet address or account, often `WALLET.worker`; may be part of `url` instead."""
+    password: Annotated[SecretStr, Flag("-p", "--pass", "--password", repeatable=True)] = Field(
+        default=SecretStr("x"), examples=["x"]
     )
-    """`stratum+tcp://host:port`, with or without `user:password@`."""
-    user: Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_own)] = Field(
-        default="", repr=False, examples=["YOUR_WALLET"]
+    """Pool password; most pools ignore it."""
+    worker: Annotated[Text | None, Flag("-w", "--worker")] = Field(default=None, examples=["rig1"])
+    """Worker name, appended to the user after a dot."""
+    tls_insecure: Annotated[bool, Flag("--tls-insecure")] = False
+    """Accept any TLS certificate. An attacker on the path can then take your shares."""
+    tls_ca_file: Annotated[FilePath | None, Flag("--tls-ca-file", metavar="FILE")] = Field(
+        default=None, examples=["/etc/ssl/my-pool.pem"]
     )
-    """Wallet or account, often `WALLET.worker`; may be part of `url` instead."""
-    password: SecretStr = Field(default=SecretStr("x"), examples=["x"])
-    """What the pool asks for; most ask for nothing."""
-    worker: Text | None = Field(default=None, examples=["rig1"])
-    """Appended to the user after a dot."""
-    tls_insecure: bool = False
-    """Accept any certificate; whoever sits in between can then take your shares."""
-    tls_ca_file: FilePath | None = Field(default=None, examples=["/etc/ssl/my-pool.pem"])
-    """Certificates to trust besides the system's."""
-    tls_fingerprint: Text | None = Field(
+    """PEM file of certificates to trust in addition to the system's."""
+    tls_fingerprint: Annotated[Text | None, Flag("--tls-fingerprint", metavar="HEX")] = Field(
         default=None, examples=["00112233445566778899aabbccddeeff" * 2]
     )
-    """SHA-256 of the pool's certificate in hex: that one is accepted, and no other."""
-    protocol: Text | None = Field(default=None, examples=["auto"])
-    """What the pool speaks; left out, the url's scheme says it, else the coin, else it is found
-    out, as with "auto"."""
-    proxy: Text | None = Field(default=None, repr=False, examples=["socks5://127.0.0.1:1080"])
-    """`socks5://[user:password@]host:port` to go through."""
+    """SHA-256 of the pool's certificate in hex; no other certificate is accepted."""
+    protocol: Annotated[Text | None, Flag("--protocol", metavar="NAME")] = Field(
+        default=None, examples=["auto"]
+    )
+    """Protocol of the pool, or "auto" to detect it. Default: from the URL's scheme, else from the
+    coin, else detected."""
+    proxy: Annotated[Text | None, Flag("--proxy", metavar="URL")] = Field(
+        default=None, repr=False, examples=["socks5://127.0.0.1:1080"]
+    )
+    """SOCKS5 proxy: `socks5://[user:password@]host:port`."""
     password_file: FilePath | None = Field(default=None, examples=["/etc/progpow-miner/password"])
-    """File whose first line is the password, in place of `password`."""
-    cookie_file: FilePath | None = Field(default=None, examples=["/home/you/.raven/.cookie"])
-    """File in which a node leaves its user and password, often `.cookie` in its data folder."""
+    """File whose first line is the password; replaces `password`."""
+    cookie_file: Annotated[FilePath | None, Flag("--cookie-file", metavar="FILE")] = Field(
+        default=None, examples=["/home/you/.raven/.cookie"]
+    )
+    """File with a node's RPC user and password, usually `.cookie` in its data folder."""
 
     @model_validator(mode="after")
     def _has_user(self) -> Self:
@@ -115,14 +147,19 @@ class PoolSettings(_Model):
 
 
 class _Temperatures(_Model):
-    temperature_stop: Celsius | None = Field(default=None, examples=[85])
-    """°C of the core at which a device rests; without it, heat stops none."""
-    temperature_start: Celsius | None = Field(default=None, examples=[70])
-    """°C of the core at which it goes on, or below; 15 under its stop where left out."""
+    temperature_stop: Annotated[Celsius | None, Flag("--temp-stop", metavar="CELSIUS")] = Field(
+        default=None, examples=[85]
+    )
+    """Core temperature (°C) at which a device pauses. Default: no limit."""
+    temperature_start: Annotated[Celsius | None, Flag("--temp-start", metavar="CELSIUS")] = Field(
+        default=None, examples=[70]
+    )
+    """Core temperature (°C) at or below which it resumes. Default: 15 below the stop."""
     memory_temperature_stop: Celsius | None = Field(default=None, examples=[100])
-    """°C of the memory at which a device rests, where the device tells it."""
+    """Memory temperature (°C) at which a device pauses, if it has such a sensor. Default: no
+    limit."""
     memory_temperature_start: Celsius | None = Field(default=None, examples=[85])
-    """°C of the memory at which it goes on, or below; 15 under its stop where left out."""
+    """Memory temperature (°C) at or below which it resumes. Default: 15 below the stop."""
 
     @model_validator(mode="after")
     def _start_below_stop(self) -> Self:
@@ -130,7 +167,7 @@ class _Temperatures(_Model):
             stop = getattr(self, f"{part}temperature_stop")
             start = getattr(self, f"{part}temperature_start")
             try:
-                # Without a stop here, the one of another table may hold.
+                # A start without a stop is fine here: the stop may come from another table.
                 start_of(part, stop, start if stop is not None else None)
             except BadValue as error:
                 raise ValueError(str(error)) from error
@@ -138,188 +175,199 @@ class _Temperatures(_Model):
 
 
 class TuneSettings(_Temperatures):
-    """What is wanted of some devices; of several blocks that match one, the last wins key by
-    key."""
+    """Settings for the devices that match. If several blocks set a key for one device, the last
+    one wins."""
 
     match: Text = Field(examples=["*3070*"])
-    """The devices: names in the same forms as in `use`."""
-    shape: Annotated[Text, AfterValidator(_shape)] | None = Field(
+    """Name or pattern of the devices, in the same forms as in `use`."""
+    shape: Annotated[Text, AfterValidator(_known_shape)] | None = Field(
         default=None, examples=["gpu-128"]
     )
-    """Launch shape; left out, the device's own."""
+    """Launch shape. Default: chosen for the device."""
     launch_seconds: Annotated[float, Field(ge=0.01, le=1, allow_inf_nan=False)] | None = Field(
         default=None, examples=[0.1]
     )
-    """How long one launch should take; 0.1 where left out."""
+    """Target duration of one launch in seconds. Default: 0.1."""
 
     def tuning(self) -> Tuning:
-        """Return it as the devices' side takes it."""
+        """Return these settings as the engine takes them."""
         return Tuning(**self.model_dump(exclude={"match"}))
 
 
 class DeviceSettings(_Temperatures):
-    """Which devices mine, and how far they may go."""
+    """Which devices mine, and their temperature limits."""
 
-    use: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] | None = Field(
-        default=None, examples=[["0000:01:00.0", "*3070*"]]
-    )
-    """Names as the command `devices` prints them, indexes as text, PCI addresses, UUIDs, or
-    patterns of the model; the order is kept. Every usable device where left out."""
-    exclude: Annotated[tuple[Text, ...], Field(strict=False)] = ()
-    """Devices to leave alone, in the same forms."""
-    backend: Literal["auto", "opencl", "cuda", "ref"] = "auto"
-    """The way to reach devices."""
+    use: Annotated[
+        Annotated[Texts, Field(min_length=1)] | None, Flag("-d", "--devices", metavar="NAME,...")
+    ] = Field(default=None, examples=[["0000:01:00.0", "*3070*"]])
+    """Devices to use, in this order: names or indexes as `progpow-miner devices` prints them, PCI
+    addresses, UUIDs, or patterns of the model. Default: every usable device."""
+    exclude: Texts = ()
+    """Devices not to use, in the same forms."""
+    backend: Annotated[Literal["auto", "opencl", "cuda", "ref"], Flag("--backend")] = "auto"
+    """Interface through which devices are used; "auto" tries all."""
     on_hang: Literal["exit", "park"] = "exit"
-    """When a driver call does not come back: "exit" ends the process with code 5 once all else is
-    submitted; "park" lets the other devices go on."""
+    """Reaction to a driver call that does not return: "exit" submits the found shares and exits
+    with code 5; "park" keeps mining on the other devices."""
     tune: Annotated[tuple[TuneSettings, ...], Field(strict=False)] = ()
-    """What is wanted of some devices."""
+    """Settings for some devices."""
 
     def base(self) -> Tuning:
-        """Return what is wanted of every device, before the blocks of `tune`."""
+        """Return the limits of every device, without the blocks of `tune`."""
         return Tuning(**self.model_dump(include=set(_Temperatures.model_fields)))
 
     def blocks(self) -> list[tuple[str, Tuning]]:
-        """Return `tune` as the devices' side takes it: (name, tuning), in order."""
+        """Return the blocks of `tune` in order, each as (device name or pattern, tuning)."""
         return [(block.match, block.tuning()) for block in self.tune]
 
 
 class ApiSettings(_Model):
-    """The HTTP API with dashboard, metrics and health, and what old tools may ask."""
+    """The HTTP API with dashboard, metrics and health checks, and the APIs of other miners."""
 
-    listen: Listen = "127.0.0.1:4067"
-    """Address to listen on; "" or "off": none."""
+    listen: Annotated[Listen, Flag("--api", metavar="HOST:PORT|off")] = "127.0.0.1:4067"
+    """Address of the API and dashboard, as host:port; "" or "off" disables them."""
     token: SecretStr | None = Field(default=None, examples=["a-long-random-text"])
-    """Needed for whatever changes something, and for listening on more than loopback; printable
-    ASCII without blanks, there of at least 16 characters."""
-    token_file: FilePath | None = Field(default=None, examples=["/etc/progpow-miner/token"])
-    """File whose first line is the token, in place of `token`."""
-    hosts: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
-        default=(), examples=[["rig1.lan"]]
+    """Token for requests that change something, and required if other machines can connect: then
+    16 or more characters. Printable ASCII without blanks."""
+    token_file: Annotated[FilePath | None, Flag("--api-token-file", metavar="FILE")] = Field(
+        default=None, examples=["/etc/progpow-miner/token"]
     )
-    """Names besides localhost and literal addresses under which browsers may reach it."""
+    """File whose first line is the API token; replaces `token`."""
+    hosts: Texts = Field(default=(), examples=[["rig1.lan"]])
+    """Host names under which browsers may open the API, besides localhost and IP addresses."""
     ethminer: Listen = Field(default="", examples=["127.0.0.1:3333"])
-    """Address of ethminer's JSON-RPC over TCP; off where empty."""
+    """Address of a JSON-RPC server over TCP that is compatible with ethminer; "" disables it."""
     sgminer: Listen = Field(default="", examples=["127.0.0.1:4028"])
-    """Address of sgminer's API over TCP; off where empty."""
+    """Address of a TCP server that is compatible with sgminer's API; "" disables it."""
     panels: bool = False
-    """Answer also as T-Rex, xmrig, mmpOS and HiveOS ask, on the same HTTP address."""
+    """Serve the APIs of T-Rex, xmrig, mmpOS and HiveOS on the HTTP address too."""
 
     @model_validator(mode="after")
-    def _guarded(self) -> Self:
+    def _token_where_needed(self) -> Self:
         if self.token is not None and self.token_file is not None:
             raise ValueError("give either token or token_file")
-        guarded = self.token is not None or self.token_file is not None
-        for name, listen in self.addresses().items():
-            address = address_of(listen)
-            problem = (
-                exposure_problem(name, HostPort(*address), has_token=guarded) if address else None
-            )
-            if problem is not None:
+        has_token = self.token is not None or self.token_file is not None
+        for name, address in self.addresses().items():
+            if problem := exposure_problem(name, address, has_token=has_token):
                 raise ValueError(problem)
         if self.token is not None:
-            problem = token_problem(self.token.get_secret_value().strip(), self.lets_in_others())
+            problem = token_problem(self.token.get_secret_value().strip(), self.is_reachable())
             if problem is not None:
                 raise ValueError(f"token {problem}")
         return self
 
     @model_validator(mode="after")
-    def _apart(self) -> Self:
-        for (name, listen), (other, elsewhere) in combinations(self.addresses().items(), 2):
-            if collide(listen, elsewhere):
+    def _different_addresses(self) -> Self:
+        for (name, one), (other_name, other) in combinations(self.addresses().items(), 2):
+            if conflict(one, other):
                 raise ValueError(
-                    f"{other} = {elsewhere!r} is taken by {name} = {listen!r}: give one of them "
-                    "another port"
+                    f"{other_name} = {str(other)!r} is taken by {name} = {str(one)!r}: give one "
+                    "of them another port"
                 )
         return self
 
-    def addresses(self) -> dict[str, str]:
-        """Return what is listened on, by key; "" is nothing."""
-        return {"listen": self.listen, "ethminer": self.ethminer, "sgminer": self.sgminer}
+    def addresses(self) -> dict[str, HostPort]:
+        """Return the addresses to listen on by key, without those that are off."""
+        listens = {"listen": self.listen, "ethminer": self.ethminer, "sgminer": self.sgminer}
+        addresses = ((name, listen_address(text)) for name, text in listens.items())
+        return {name: address for name, address in addresses if address is not None}
 
-    def lets_in_others(self) -> bool:
-        """Tell whether other machines can reach any of it."""
-        return any(map(lets_in_others, self.addresses().values()))
+    def is_reachable(self) -> bool:
+        """Whether other machines can connect to one of the addresses."""
+        return not all(address.is_loopback for address in self.addresses().values())
 
 
 class LogSettings(_Model):
-    """What is shown and written down."""
+    """Console output and log file."""
 
-    console: Literal["auto", "plain", "live", "json"] = "auto"
-    """What the terminal shows; "auto" is live in a terminal, plain otherwise."""
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is written."""
-    file: FilePath | None = Field(default=None, examples=["/var/log/progpow-miner.log"])
-    """File to write to as well; it is rotated."""
+    console: Annotated[Literal["auto", "plain", "live", "json"], Flag("--console")] = "auto"
+    """Console output; "auto" is live in a terminal and plain otherwise."""
+    level: Annotated[Literal["debug", "info", "warning", "error"], Flag("--log-level")] = "info"
+    """Lowest level of the messages that are shown and logged."""
+    file: Annotated[FilePath | None, Flag("-l", "--log-file", metavar="FILE")] = Field(
+        default=None, examples=["/var/log/progpow-miner.log"]
+    )
+    """Log file, which is rotated. Default: none."""
     format: Literal["text", "json"] = "text"
-    """Of the file: text, or one JSON object a line."""
+    """Format of the log file: text, or one JSON object per line."""
     max_megabytes: Annotated[int, Field(ge=1)] = 10
-    """Size at which the file is rotated."""
+    """Size in MiB at which the log file is rotated."""
     keep: Annotated[int, Field(ge=0)] = 5
-    """Rotated files that are kept."""
+    """Number of rotated log files to keep."""
 
 
 class LedgerSettings(_Model):
-    """The record of shares, blocks and outages on this machine."""
+    """The ledger: a local record of shares, blocks and outages."""
 
-    enabled: bool = True
-    """Keep it."""
+    enabled: Annotated[
+        bool, Flag("--no-ledger", off="Keep no record of shares on this machine.")
+    ] = True
+    """Record shares, blocks and outages in the ledger."""
     file: FilePath | None = Field(default=None, examples=["/var/lib/progpow-miner/ledger.sqlite"])
-    """Its file; left out, `ledger.sqlite` in the state folder."""
+    """Ledger file. Default: `ledger.sqlite` in the state folder."""
     max_megabytes: Annotated[int, Field(ge=1)] = 64
-    """The oldest goes when it would grow beyond."""
+    """Size limit in MiB; beyond it the oldest records are deleted."""
     max_days: Annotated[int, Field(ge=1)] = 90
-    """What is older goes."""
+    """Age in days at which records are deleted."""
 
 
 class LimitSettings(_Model):
-    """How long pools may take, in seconds."""
+    """Timeouts of pool connections, in seconds; 3 or more."""
 
-    connect: Seconds = _LIMITS.connect
-    """For name, proxy, connection and TLS handshake together."""
-    login: Seconds = _LIMITS.login
-    """For the answers up to the accepted login."""
-    answer: Seconds = _LIMITS.answer
-    """For the answer to a share."""
-    silence: Seconds = _LIMITS.silence
-    """A pool without a new job for so long is left and connected to anew."""
+    connect: Seconds = _TIMEOUTS.connect
+    """Timeout for name lookup, proxy, TCP connection and TLS handshake together."""
+    login: Seconds = _TIMEOUTS.login
+    """Timeout for the pool to accept the login."""
+    answer: Seconds = _TIMEOUTS.answer
+    """Timeout for the pool's answer to a share."""
+    silence: Seconds = _TIMEOUTS.silence
+    """Reconnect when the pool has sent no new job for this long."""
 
     def limits(self) -> Timeouts:
-        """Return them as the pool's side takes them."""
+        """Return these settings as the pool connections take them."""
         return Timeouts(self.connect, self.login, self.answer, self.silence)
 
 
 class Settings(_Model):
-    """One run of the miner."""
+    """Algorithm, rig and when to stop."""
 
-    variant: Text | None = Field(default=None, examples=["kawpow"])
-    """Variant by name, alias or file."""
-    coin: Text | None = Field(default=None, examples=["RVN"])
-    """Stands for a variant with its protocol; given instead of `variant`."""
-    rig: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
-    """Name of this rig in views; the host's name where left out."""
-    shares: Annotated[int, Field(ge=1)] | None = Field(default=None, examples=[100])
-    """Stop after so many accepted shares."""
-    give_up: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        default=None, examples=[600]
+    variant: Annotated[Text | None, Flag("-a", "--algo", "--variant", metavar="NAME|FILE")] = Field(
+        default=None, examples=["kawpow"]
     )
-    """Stop after so many seconds without a pool; never where left out."""
-    report_hashrate: bool = False
-    """Tell pools that take such reports how fast this rig is."""
-    record: FilePath | None = Field(default=None, examples=["said.jsonl"])
-    """File to write down what pools say and are told; it can be replayed."""
+    """ProgPoW variant: its name, an alias or a file that defines one."""
+    coin: Annotated[Text | None, Flag("--coin", metavar="SYMBOL")] = Field(
+        default=None, examples=["RVN"]
+    )
+    """Coin, which selects variant and protocol; given instead of `variant`."""
+    rig: Annotated[MaybeEmpty, Flag("--rig", metavar="NAME")] = ""
+    """Name of this rig on the dashboard, in the API and in metrics. Default: the host name."""
+    shares: Annotated[Annotated[int, Field(ge=1)] | None, Flag("--shares", metavar="COUNT")] = (
+        Field(default=None, examples=[100])
+    )
+    """Stop after this many accepted shares. Default: no limit."""
+    give_up: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
+        Flag("--give-up", metavar="SECONDS"),
+    ] = Field(default=None, examples=[600])
+    """Stop after this many seconds without a pool. Default: no limit."""
+    report_hashrate: Annotated[bool, Flag("-R", "--report-hashrate")] = False
+    """Report the hashrate to pools that accept such reports."""
+    record: Annotated[FilePath | None, Flag("--record", metavar="FILE")] = Field(
+        default=None, examples=["session.jsonl"]
+    )
+    """File to record the pool connections in, for the command `replay`. Default: none."""
     pools: Annotated[tuple[PoolSettings, ...], Field(strict=False, min_length=1)]
-    """The pools, in the order in which they are tried."""
+    """The pools, in order of preference."""
     devices: DeviceSettings = DeviceSettings()
     """Which devices mine."""
     api: ApiSettings = ApiSettings()
     """The HTTP API."""
     log: LogSettings = LogSettings()
-    """What is shown and written down."""
+    """Console output and log file."""
     ledger: LedgerSettings = LedgerSettings()
     """The record of shares."""
     limits: LimitSettings = LimitSettings()
-    """How long pools may take."""
+    """Timeouts of pool connections."""
 
     @model_validator(mode="after")
     def _one_algorithm(self) -> Self:

@@ -43,7 +43,7 @@ def token_of(api: ApiSettings) -> str | None:
     """Return the API's token, from its file where it has one; raises `ConfigError`."""
     if api.token_file is not None:
         token = first_line(api.token_file, "token file")
-        if problem := token_problem(token, api.lets_in_others()):
+        if problem := token_problem(token, api.is_reachable()):
             raise ConfigError(f"token file {api.token_file}: the token {problem}")
         return token
     return api.token.get_secret_value().strip() if api.token is not None else None

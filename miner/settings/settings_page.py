@@ -116,7 +116,7 @@ def _row(key: Key) -> str:
         key.kind_words,
         default,
         f"`{variable}`" if variable else "",
-        f"`{key.flag}`" if key.flag else "",
+        ", ".join(f"`{name}`" for name in key.flag.names) if key.flag else "",
         key.meaning,
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from miner.devices.selection import left_behind
 from miner.errors import ConfigError
 from miner.settings.environment import from_environment
-from miner.settings.key_table import FLAGS
+from miner.settings.key_table import flag_keys
 from miner.settings.toml_lines import Place, key_lines
 
 COMMAND_LINE = "command line"
@@ -138,7 +138,6 @@ def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flag_origins(value: Any, place: Place) -> Iterator[tuple[Place, Origin]]:
-    flag = FLAGS.get(tuple(p for p in place if isinstance(p, str)))
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flag_origins(inner, (*place, key))
@@ -148,7 +147,8 @@ def _flag_origins(value: Any, place: Place) -> Iterator[tuple[Place, Origin]]:
             yield (*place, i), Origin("flag", "-o")
             yield from _flag_origins(inner, (*place, i))
     else:
-        yield place, Origin("flag", flag or "")
+        key = flag_keys().get(tuple(part for part in place if isinstance(part, str)))
+        yield place, Origin("flag", key[1].names[0] if key else "")
 
 
 def _lay_over(gathered: Gathered, over: Mapping[str, Any], origins: Mapping[Place, Origin]) -> None:

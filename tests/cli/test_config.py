@@ -282,7 +282,7 @@ def test_a_start_that_no_device_has_a_stop_for_is_found_by_the_check(tmp_path: P
     ("flags", "sentence"),
     [
         (["--api", "0.0.0.0:4067"], "command line: api: listen = '0.0.0.0:4067' lets other mach"),
-        (["--api", "4067"], 'command line: api.listen: is written as "host:port"'),
+        (["--api", "4067"], 'command line: api.listen: must be written as "host:port"'),
         (["--temp-stop", "9"], "command line: devices.temperature_stop: 9.0 is too small"),
         (
             ["--temp-stop", "60", "--temp-start", "70"],
@@ -304,7 +304,7 @@ def test_flags_of_pools_need_a_pool_of_the_command_line(
     monkeypatch.setenv("PROGPOW_MINER_POOL_URL", "w@h:1")
     ran = run("mine", "-a", "kawpow", "--tls-insecure")
     assert ran.code == 2
-    assert ran.err.endswith("of the command line; set PROGPOW_MINER_POOL_TLS_INSECURE\n")
+    assert ran.err.endswith("given with -o or -P; set PROGPOW_MINER_POOL_TLS_INSECURE\n")
 
 
 def test_flags_that_can_be_used(told: Told, tmp_path: Path) -> None:

@@ -122,13 +122,13 @@ def test_a_compiler_that_runs_on_does_not_keep_the_process() -> None:
 STARTING = """
 import os, signal, sys, threading
 from miner import cli
-from miner.cli import planning
+from miner.run import resolve
 def mining_of(read):
     print("looking for devices", flush=True)
     os.kill(os.getpid(), signal.{signal})
     threading.Event().wait(20)  # as a driver that compiles
     print("mining")
-planning.mining_of = mining_of
+resolve.mining_of = mining_of
 sys.argv = ["progpow-miner", "mine", "-a", "kawpow", "-o", "127.0.0.1:9", "-u", "w"]
 cli.main()
 """

@@ -90,9 +90,9 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
         ("api = { listen = '', pannels = true }\n" + FILE,
          "line 1: api.pannels: is no known key (did you mean panels?)"),
         ("api = { listen = '1' }\n" + FILE,
-         'line 1: api.listen: is written as "host:port", as in "127.0.0.1:4067", or "off"'),
+         'line 1: api.listen: must be written as "host:port", such as "127.0.0.1:4067", or "off"'),
         ("api.listen = 'h:65536'\n" + FILE,
-         'line 1: api.listen: is written as "host:port", as in "127.0.0.1:4067", or "off"'),
+         'line 1: api.listen: must be written as "host:port", such as "127.0.0.1:4067", or "off"'),
         ("api.listen = '192.168.0.2:1'\n" + FILE,
          ("line 1: api: listen = '192.168.0.2:1' lets other machines in: give token_file (or "
          "token), or listen on 127.0.0.1")),
@@ -109,14 +109,14 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
          ("line 7: api: sgminer = '[::]:4028' lets other machines in: give token_file (or "
          "token), or listen on 127.0.0.1")),
         ("api = { token = ' ' }\n" + FILE,
-         ("line 1: api: token must be printable ASCII without blanks, as `openssl rand -hex 32` "
-         "prints it")),
+         ("line 1: api: token must be printable ASCII without blanks; `openssl rand -hex 32` "
+         "prints one")),
         (FILE + "[api]\ntoken = \"a\\nb\"\n",
-         ("line 7: api: token must be printable ASCII without blanks, as `openssl rand -hex 32` "
-         "prints it")),
+         ("line 7: api: token must be printable ASCII without blanks; `openssl rand -hex 32` "
+         "prints one")),
         (FILE + "[api]\ntoken = 'fifteenletters!'\nsgminer = '0.0.0.0:1'\n",
-         ("line 7: api: token has 15 characters: one that lets other machines in needs 16 or "
-         "more, as `openssl rand -hex 32` prints it")),
+         ("line 7: api: token has 15 characters, but needs 16 or more because other machines can "
+         "connect; `openssl rand -hex 32` prints one")),
         (FILE + "[api]\ntoken = 't'\ntoken_file = 'f'\n",
          "line 7: api: give either token or token_file"),
         (FILE + "[devices]\ntemperature_stop = 70\ntemperature_start = 70\n",

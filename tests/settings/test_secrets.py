@@ -131,7 +131,7 @@ def test_a_token_in_a_file_is_held_to_the_same_rules(tmp_path: Path) -> None:
     path.write_text("fifteenletters!")
     assert token_of(at_home) == "fifteenletters!"
     reached = ApiSettings(token_file=path, ethminer="0.0.0.0:1")
-    with pytest.raises(ConfigError, match=r"^token file .*/token: the token has 15 characters: "):
+    with pytest.raises(ConfigError, match=r"^token file .*/token: the token has 15 characters, "):
         token_of(reached)
     path.write_text("sixteen letters!".replace(" ", "_"))
     assert token_of(reached) == "sixteen_letters!"

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from miner.cli.mine import CONFIG_VARIABLE, mine
+from miner.cli.options import CONFIG_VARIABLE
 from miner.errors import ConfigError
 from miner.pool.pool_addresses import PASSWORD_VARIABLE
 from miner.run.resolve import COOKIE_VARIABLE
 from miner.settings import Loaded, Settings, load
 from miner.settings import environment as of_environment
 from miner.settings.environment import OTHER_VARIABLES, variable_of
-from miner.settings.key_table import FLAGS, Key, all_keys
+from miner.settings.key_table import Key, all_keys
 from miner.settings.toml_text import header, tables, toml_value
 from tests.settings.values import SETTINGS
 
@@ -136,21 +136,13 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_file(
     assert str(loaded.origin(position)) == f"environment {variable}"
     loaded = load(path, as_flags(key, high), {variable: text})
     assert value_at(loaded, key.place) == high
-    assert str(loaded.origin(position)) == f"flag {FLAGS.get(key.place, '')}".strip()
+    assert str(loaded.origin(position)) == f"flag {key.flag.names[0] if key.flag else ''}".strip()
 
 
 def test_what_nobody_gave_is_a_default(tmp_path: Path) -> None:
     loaded = load(written(tmp_path, FILE))
     for place in (("shares",), ("pools", 0, "password"), ("devices", "use"), ("api", "listen")):
         assert str(loaded.origin(place)) == "default"
-
-
-def test_every_flag_of_a_key_is_one_of_mine_and_the_other_way_round() -> None:
-    options = {flag for param in mine.params for flag in param.opts}
-    assert set(FLAGS.values()) <= options
-    assert set(FLAGS) <= {key.place for key in all_keys()}
-    for param in mine.params:
-        assert set(param.opts) & {*FLAGS.values(), "-P", "-c"}, param.opts
 
 
 @pytest.mark.parametrize(
