@@ -61,8 +61,8 @@ def probe(
     from miner.net.socks import parse_proxy
     from miner.net.tls import parse_fingerprint
     from miner.progpow.keccak import seed_hash
-    from miner.stratum.dialects import PROTOCOLS
-    from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+    from miner.stratum.dialects import DIALECTS
+    from miner.stratum.difficulty import DIFF1_BY_DIGITS
     from miner.stratum.probing import ProbeRequest
     from miner.stratum.probing import probe as ask
     from miner.verify import chosen_variant
@@ -91,12 +91,10 @@ def probe(
         notes.append(f'no user is named: logged in as "{NOBODY}"')
     if not variant and not mined:
         notes.append("no variant is named: epochs are kawpow's")
-    diff1 = {"ff": DIFF1_KAWPOW, "ffff": DIFF1_FFFF, None: None}[
-        mined.difficulty_one if mined else None
-    ]
+    diff1 = DIFF1_BY_DIGITS[mined.difficulty_one if mined else None]
     question = ProbeRequest(
         address, numbers, USER_AGENT, seconds,
-        [spoken] if spoken else list(PROTOCOLS), seed_hash, diff1,
+        [spoken] if spoken else list(DIALECTS), seed_hash, diff1,
     )  # fmt: skip
     finding = asyncio.run(ask(question, NetworkDial(), SystemClock()))
     if as_json:

@@ -9,9 +9,9 @@ from miner.clock import Clock
 from miner.errors import Banned, PoolError, PoolRefused, ProtocolError, WrongDialect
 from miner.net.pool_url import PoolUrl
 from miner.pool.failover import MAX_RETRY_SECONDS, Failover, PoolState
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import Reconnect
-from miner.stratum.session import IGNORED_SHARES
+from miner.stratum.session import UNANSWERED_SHARES
 
 STABLE_SECONDS = 60.0
 """A login held for this long, with a job received, clears earlier failures."""
@@ -65,7 +65,7 @@ class Attempt:
     @property
     def useless(self) -> bool:
         """Whether the pool brought no job or answered no share."""
-        return self.no_work or (self.shares_sent >= IGNORED_SHARES and not self.share_answered)
+        return self.no_work or (self.shares_sent >= UNANSWERED_SHARES and not self.share_answered)
 
     def was_stable(self, now: float) -> bool:
         """Return whether the login held long enough until clock second `now`, with work."""
@@ -123,7 +123,7 @@ class FailoverRules:
             if pool.detection.found and attempt.logged_in_at is None:
                 pool.detection.doubt()
                 return AttemptResult(str(refusal), self._after_failure(attempt))
-            title = PROTOCOLS[pool.detection.current].title
+            title = DIALECTS[pool.detection.current].title
             if pool.detection.misfit():
                 text = f"the pool does not accept {title}; trying another protocol"
                 return AttemptResult(text, NEXT_DIALECT_SECONDS)

@@ -12,7 +12,7 @@ from miner.net.pool_url import PoolUrl
 from miner.pool.failover import PoolState
 from miner.progpow.variant import Variant
 from miner.stratum.client_side import Opening
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import SessionListener
 from miner.stratum.session import Reports, Session
 from miner.work import Solution
@@ -112,7 +112,7 @@ class Connections:
         Raises `PoolError`.
         """
         name = pool.detection.current
-        if name not in PROTOCOLS:
+        if name not in DIALECTS:
             if self._nodes is None:
                 raise PoolRefused(f"{url.label}: mining with a node is not supported here")
             self.count += 1
@@ -124,7 +124,7 @@ class Connections:
             stream = self._recorder.opened(stream, url, name, opening, self._rig)
         return Session(
             self.count,
-            PROTOCOLS[name](opening),
+            DIALECTS[name].connect(opening),
             stream,
             self._clock,
             listener,

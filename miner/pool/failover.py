@@ -9,7 +9,7 @@ from random import Random
 
 from miner.clock import Clock
 from miner.net.pool_url import PoolUrl
-from miner.stratum.dialects import PROTOCOLS, Detection
+from miner.stratum.dialects import DIALECTS, Detection
 from miner.stratum.session import SentNonces
 
 MIN_RETRY_SECONDS = 1.0
@@ -213,7 +213,7 @@ class Failover:
 
     def _state(self, url: PoolUrl) -> PoolState:
         if url not in self._states:
-            detection = Detection([url.protocol] if url.protocol else list(PROTOCOLS))
+            detection = Detection([url.protocol] if url.protocol else list(DIALECTS))
             state = PoolState(url, retry_delays(self._random), detection)
             for other in self._states.values():
                 if other.url.is_beside(url):

@@ -10,7 +10,7 @@ from miner.clock import Clock
 from miner.pool.attempt import Attempt
 from miner.pool.failover import Failover
 from miner.pool.share_router import ShareRouter
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import (
     Authorized,
     JobReceived,
@@ -108,7 +108,7 @@ class AttemptListener:
         self._attempt.logged_in_at = self._clock.now()
         pool.login_accepted = True
         if pool.detection.fits():
-            title = PROTOCOLS[pool.detection.current].title
+            title = DIALECTS[pool.detection.current].title
             self._messages.remark(self._label, f"it speaks {title}")
         self._emit(telemetry.PoolReady(self._label))
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from miner.errors import ConfigError
 from miner.net.address import parse_host_port
 from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl, Transport
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 
 AUTO = "auto"
 """In place of a protocol's name: find out what the pool speaks."""
@@ -50,18 +50,13 @@ _REQUESTS = {
     "+tcp": Transport.HTTP,
     "+https": Transport.HTTPS,
 }
-_SPOKEN_OVER_STREAMS = {
+_SPOKEN_OVER_STREAMS: Mapping[str, str | None] = {
     "stratum": None,
-    "stratum1": "ethproxy",
-    "stratum2": "ethstratum",
-    "stratum3": "ethstratum2",
-    "ethproxy": "ethproxy",
-    "ethstratum": "ethstratum",
-    "ethstratum2": "ethstratum2",
-    "nicehash": "ethstratum",
-    "sero": "sero",
-    "zano": "zano",
-    "kawpow": "kawpow",
+    **{
+        scheme: dialect.name
+        for dialect in DIALECTS.values()
+        for scheme in (dialect.name, *dialect.schemes)
+    },
 }
 _SPOKEN_OVER_REQUESTS = {"node": NODE, "daemon": NODE, "solo": NODE, "getwork": GETWORK}
 
@@ -87,9 +82,6 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 )
 """Each scheme in lower case, without its "://"."""
 
-_ETHEREUM_LIKE = frozenset({"ethproxy", "ethstratum", "ethstratum2", "sero"})
-"""Coins with one of these have nodes that know no getblocktemplate."""
-
 
 def find_scheme(name: str) -> Scheme:
     """Return what `name` (without "://", case ignored) stands for; raises `ConfigError` with
@@ -110,7 +102,7 @@ def find_scheme(name: str) -> Scheme:
 
 def known_protocols() -> tuple[str, ...]:
     """Return what `--protocol` takes."""
-    return (AUTO, *PROTOCOLS, NODE, GETWORK)
+    return (AUTO, *DIALECTS, NODE, GETWORK)
 
 
 def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | None:
@@ -137,7 +129,9 @@ def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | N
         )
     if over_http:
         found = NODE if chosen == AUTO else chosen or scheme.protocol or NODE
-        return GETWORK if found == NODE and coin in _ETHEREUM_LIKE else found
+        dialect = DIALECTS.get(coin or "")
+        getwork = dialect is not None and dialect.nodes_speak_getwork
+        return GETWORK if found == NODE and getwork else found
     return None if chosen == AUTO else chosen or scheme.protocol or coin
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from miner.errors import ConfigError
 from miner.recordings.recorder import FORMAT
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 
 T = TypeVar("T")
 
@@ -209,8 +209,8 @@ def _opened(line: _Line) -> RecordedSession:
     if line.get("format", int) != FORMAT:
         raise _Bad(f"format {line.get('format', int)} is not {FORMAT}, the only one known")
     protocol = line.text("protocol")
-    if protocol not in PROTOCOLS:
-        raise _Bad(f"protocol {protocol[:40]!r} is not known; known are {', '.join(PROTOCOLS)}")
+    if protocol not in DIALECTS:
+        raise _Bad(f"protocol {protocol[:40]!r} is not known; known are {', '.join(DIALECTS)}")
     return RecordedSession(
         seconds=line.seconds,
         url=line.text("url"),

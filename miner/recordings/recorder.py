@@ -1,4 +1,4 @@
-"""What pools say and are told, written down as lines of JSON."""
+"""Records what pool sessions send and receive, as lines of JSON."""
 
 from __future__ import annotations
 
@@ -13,38 +13,33 @@ from typing import Any, TextIO
 from miner.clock import Clock
 from miner.errors import ConfigError, ConnectionLost
 from miner.net.dial import Stream
-from miner.net.pool_url import PoolUrl
+from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl
 from miner.stratum.client_side import Opening
+from miner.stratum.dialect import Dialect
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.framing import encode
 from miner.work import Solution
 
 FORMAT = 1
 
 PASSWORD_MASK = "***"
-"""Stands where a password was sent."""
-
-LOGINS = frozenset({"mining.authorize", "eth_submitLogin", "sero_submitLogin", "login"})
-"""Requests with a password."""
-
-REPORTS = ("_submitHashrate", ".hashrate")
-"""How the names of requests end whose first parameter is our hashrate, in hex."""
+"""Recorded in place of the password."""
 
 
 class Recorder:
-    """Writes what passes through the streams that it wraps to a file, without any password.
+    """Writes what passes through wrapped streams to a file, without passwords.
 
-        with Recorder(path, clock, tell) as recorder:
+        with Recorder(path, clock, warn) as recorder:
             connections = Connections(..., recorder=recorder)
 
-    `opened` wraps each new stream; `found` is told of every solution right before its session is
-    handed it, also of one that waited for that session. `path` must not exist yet; only its owner
-    may read it. A fault of the disk ends the recording with one sentence to `tell`, and nothing
-    else. Raises `ConfigError` where the file cannot be made.
+    `opened` wraps each new stream; `found` records a solution right before its session gets it.
+    The file is created, readable by its owner only; an existing file is a `ConfigError`, as is
+    one that cannot be created. A write error ends the recording with one call of `warn`.
     """
 
-    def __init__(self, path: Path, clock: Clock, tell: Callable[[str], None]) -> None:
-        self._path, self._clock, self._tell = path, clock, tell
-        self._begun = clock.now()
+    def __init__(self, path: Path, clock: Clock, warn: Callable[[str], None]) -> None:
+        self._path, self._clock, self._warn = path, clock, warn
+        self._started = clock.now()
         self._file: TextIO | None = _created(path)
         self._receiving = False
 
@@ -69,8 +64,8 @@ class Recorder:
     def opened(
         self, stream: Stream, url: PoolUrl, protocol: str, opening: Opening, rig: bytes
     ) -> Stream:
-        """Return a stream that does as `stream` and is recorded as `opening.session`."""
-        self._note(
+        """Return `stream` wrapped so that it is recorded as connection `opening.session`."""
+        self._write(
             "open",
             opening.session,
             format=FORMAT,
@@ -86,11 +81,13 @@ class Recorder:
             resume=opening.resume,
             rig=rig.hex(),
         )
-        return _RecordedStream(self, stream, opening.session, opening.password)
+        dialect = DIALECTS[protocol]
+        mask = PasswordMask(dialect, opening)
+        return _RecordedStream(self, stream, opening.session, dialect, mask)
 
     def found(self, solution: Solution) -> None:
-        """Note that `solution` is handed in to the session of its job."""
-        self._note(
+        """Record that `solution` is submitted to the session of its job."""
+        self._write(
             "found",
             solution.job.session,
             job=solution.job.id,
@@ -105,67 +102,76 @@ class Recorder:
     # For the streams
 
     def received(self, connection: int, data: bytes) -> None:
-        """Note that `data` came; until `taken` it is what everything happens because of."""
+        """Record received bytes; what we send until `handled` is a reaction to them."""
         self._receiving = True
-        self._note("received", connection, text=data.decode("latin-1"))
+        self._write("received", connection, text=data.decode("latin-1"))
 
-    def taken(self) -> None:
-        """Note that all that came has been dealt with."""
+    def handled(self) -> None:
+        """Note that the received bytes are dealt with."""
         self._receiving = False
 
-    def sent(self, connection: int, data: bytes, password: str) -> None:
-        """Note that `data` is sent, without `password`."""
-        if (rate := _reported_rate(data)) is not None:
-            self._note("hashrate", connection, rate=rate)
-        self._note("sent", connection, text=masked(data, password).decode("latin-1"))
+    def sent(self, connection: int, data: bytes, hashrate: int | None) -> None:
+        """Record sent bytes, their password masked, and the `hashrate` that they report."""
+        if hashrate is not None:
+            self._write("hashrate", connection, rate=hashrate)
+        self._write("sent", connection, text=data.decode("latin-1"))
 
     def closed(self, connection: int, by: str, reason: str) -> None:
-        """Note the end of a connection; `by` is "pool", "fault" (of the transport) or "us"."""
+        """Record the end of a connection, by "pool", "fault" (a transport error) or "us"."""
         self._receiving = False
-        self._note("closed", connection, by=by, reason=reason)
+        self._write("closed", connection, by=by, reason=reason)
 
-    def _note(self, kind: str, connection: int, **more: Any) -> None:
+    def _write(self, kind: str, connection: int, **members: Any) -> None:
         if self._file is None:
             return
-        seconds = round(self._clock.now() - self._begun, 6)
-        line = json.dumps({"kind": kind, "t": seconds, "connection": connection, **more})
+        seconds = round(self._clock.now() - self._started, 6)
+        line = json.dumps({"kind": kind, "t": seconds, "connection": connection, **members})
         try:
             self._file.write(line + "\n")
         except OSError as error:
             self.close()
-            self._tell(
-                f"recording {self._path}: {error.strerror}; it ends here, mining goes on without"
+            self._warn(
+                f"recording {self._path}: {error.strerror}; the recording ends here, mining "
+                "continues"
             )
 
 
 class _RecordedStream:
-    """Passes everything through; how it ended is noted once."""
+    """Passes everything through and records it; the end is recorded once."""
 
-    def __init__(self, tape: Recorder, stream: Stream, connection: int, password: str) -> None:
-        self._tape, self._stream = tape, stream
-        self._connection, self._password = connection, password
+    def __init__(
+        self,
+        recorder: Recorder,
+        stream: Stream,
+        connection: int,
+        dialect: Dialect,
+        mask: PasswordMask,
+    ) -> None:
+        self._recorder, self._stream, self._connection = recorder, stream, connection
+        self._dialect, self._mask = dialect, mask
         self._ended = False
 
     async def read(self, count: int) -> bytes:
-        self._tape.taken()
+        self._recorder.handled()
         try:
             data = await self._stream.read(count)
         except ConnectionLost as error:
             self._end("fault", str(error))
             raise
         if data:
-            self._tape.received(self._connection, data)
+            self._recorder.received(self._connection, data)
         else:
             self._end("pool", "the pool closed the connection")
         return data
 
     def write(self, data: bytes) -> None:
         if data:
-            self._tape.sent(self._connection, data, self._password)
+            hashrate = _reported_hashrate(data, self._dialect)
+            self._recorder.sent(self._connection, self._mask.apply(data), hashrate)
         self._stream.write(data)
 
     async def drain(self) -> None:
-        self._tape.taken()
+        self._recorder.handled()
         try:
             await self._stream.drain()
         except ConnectionLost as error:
@@ -179,41 +185,70 @@ class _RecordedStream:
     def _end(self, by: str, reason: str) -> None:
         if not self._ended:
             self._ended = True
-            self._tape.closed(self._connection, by, reason)
+            self._recorder.closed(self._connection, by, reason)
 
 
-def masked(data: bytes, password: str) -> bytes:
-    """Return `data`, whole lines of ours, with `PASSWORD_MASK` for `password` in the logins."""
-    return b"".join(_masked_line(line, password) for line in data.splitlines(keepends=True))
+class PasswordMask:
+    """Replaces the password in requests by `PASSWORD_MASK`.
 
+    In a login every parameter but the user is masked if it equals the password. So is each value
+    of any other request, in case a dialect does not list all its logins, unless the password is
+    not secret: empty, "x", the user or the worker, which shares may contain.
+    """
 
-def _masked_line(line: bytes, password: str) -> bytes:
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return line.replace(json.dumps(password).encode(), json.dumps(PASSWORD_MASK).encode())
-    if not isinstance(message, dict) or message.get("method") not in LOGINS:
-        return line
-    match message.get("params"):
-        case [user, *rest]:
-            params: Any = [user, *(PASSWORD_MASK if value == password else value for value in rest)]
-        case dict(named):
-            params = {
-                key: PASSWORD_MASK if value == password and key != "login" else value
-                for key, value in named.items()
+    def __init__(self, dialect: Dialect, opening: Opening) -> None:
+        self._logins, self._password = dialect.logins, opening.password
+        public = ("", DEFAULT_PASSWORD, opening.user, opening.worker)
+        self._is_secret = opening.password not in public
+
+    def apply(self, data: bytes) -> bytes:
+        """Return `data`, whole lines, without the password."""
+        return b"".join(map(self._masked_line, data.splitlines(keepends=True)))
+
+    def _masked_line(self, line: bytes) -> bytes:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            quoted = json.dumps(self._password).encode()
+            return line.replace(quoted, json.dumps(PASSWORD_MASK).encode())
+        masked = self._masked_request(message)
+        return encode(masked) if masked != message else line
+
+    def _masked_request(self, message: dict[str, Any]) -> dict[str, Any]:
+        masked = dict(message)
+        if self._is_secret:
+            masked = {
+                key: value if key in ("id", "method", "jsonrpc") else self._masked(value)
+                for key, value in message.items()
             }
-        case _:
-            return line
-    return encode(message | {"params": params})
+        if message.get("method") in self._logins and "params" in message:
+            match message["params"]:
+                case [user, *rest]:
+                    masked["params"] = [user, *self._masked(rest)]
+                case params:
+                    masked["params"] = self._masked(params)
+        return masked
+
+    def _masked(self, value: Any) -> Any:
+        match value:
+            case str():
+                return PASSWORD_MASK if value == self._password else value
+            case list():
+                return [self._masked(item) for item in value]
+            case dict():
+                return {key: self._masked(item) for key, item in value.items()}
+        return value
 
 
-def _reported_rate(data: bytes) -> int | None:
-    """Return the hashes a second that `data` reports, None if it is no report."""
+def _reported_hashrate(data: bytes, dialect: Dialect) -> int | None:
+    """Return the hashes per second that `data` reports, None if it is not a report."""
     try:
         message = json.loads(data)
-        if message["method"].endswith(REPORTS):
+        if message["method"] in dialect.hashrate_reports:
             return int(message["params"][0], 16)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError):
         pass
     return None
 
@@ -222,9 +257,7 @@ def _created(path: Path) -> TextIO:
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise ConfigError(
-            f"recording {path}: there is such a file already; name another one"
-        ) from error
+        raise ConfigError(f"recording {path}: the file exists already; name another one") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"recording {path}: cannot be written: {reason}") from error

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from miner import clock as simulation
 from miner.errors import ConnectionLost, PoolError
@@ -22,8 +21,8 @@ from miner.recordings.reader import (
     Sent,
 )
 from miner.recordings.recorder import PASSWORD_MASK
-from miner.stratum.client_side import ClientSide, Opening
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.client_side import Opening
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import JobReceived, Message, PoolEvent, Subscribed
 from miner.stratum.session import SentNonces, Session
 from miner.work import Job, Outcome, Solution, Verdict
@@ -127,12 +126,12 @@ class _Again:
             diff1=dialogue.diff1,
             resume=dialogue.resume,
         )
-        self._protocol = _held_back(PROTOCOLS[dialogue.protocol])(opening)
+        self._protocol = DIALECTS[dialogue.protocol].connect(opening)
         self._stream = _Script()
         limits = Timeouts(FOREVER, FOREVER, FOREVER, FOREVER)
         self._session = Session(
             dialogue.session, self._protocol, self._stream, simulation.LoopClock(),
-            self, sent=sent, limits=limits,
+            self, sent=sent, limits=limits, keepalives=False,
         )  # fmt: skip
         self._waiting: list[RecordedShare] = []
         self._result = Replayed(dialogue.session, dialogue.url, dialogue.protocol)
@@ -195,7 +194,7 @@ class _Again:
         now = self._stream.written
         if not now:
             # Nothing that came asked for it, so that it was said to stay in talk.
-            now += self._protocol.nudge()
+            now += self._protocol.keepalive()
         if now.startswith(recorded):
             del now[: len(recorded)]
         else:
@@ -264,12 +263,6 @@ def _handed_in_meanwhile(records: Sequence[Record], received: int) -> list[Recor
             case _:
                 break
     return found
-
-
-def _held_back(protocol: type[ClientSide]) -> type[ClientSide]:
-    """Return `protocol` that is nudged when the recording says so, not by the clock."""
-    never = property(lambda self: FOREVER, lambda self, seconds: None)
-    return cast(type[ClientSide], type(protocol.__name__, (protocol,), {"nudge_after": never}))
 
 
 def _shown(data: bytes) -> str:

@@ -25,7 +25,7 @@ from miner.settings import Loaded, PoolSettings, Settings, listen_address
 from miner.settings.messages import key_name
 from miner.settings.secrets import exposed, first_line, home, token_of
 from miner.settings.toml_text import tables
-from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW
+from miner.stratum.difficulty import DIFF1_BY_DIGITS
 from miner.telemetry import Level
 from miner.verify import chosen_variant
 
@@ -44,8 +44,6 @@ LIVE_KEYS = (
     "devices.memory_temperature_stop",
     "devices.memory_temperature_start",
 )
-
-_DIFF1 = {"ff": DIFF1_KAWPOW, "ffff": DIFF1_FFFF, None: None}
 
 _SHORTEST_SECRET = 6
 """Characters; hiding a shorter text would make every line unreadable, and protect nothing."""
@@ -83,7 +81,7 @@ def mining_of(read: Callable[[], Loaded]) -> Mining:
         variant,
         use,
         _live(settings, pools, tunings),
-        _DIFF1[coin.difficulty_one if coin else None],
+        DIFF1_BY_DIGITS[coin.difficulty_one if coin else None],
         settings.shares,
         settings.give_up,
         report_hashrate=settings.report_hashrate,

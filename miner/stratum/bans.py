@@ -1,14 +1,15 @@
-"""Whether the end of a connection means that the pool shut us out."""
+"""Whether a pool's texts announce a ban, and whether the end of a connection is one."""
 
 from __future__ import annotations
 
 import re
 
 from miner.clock import Clock
-from miner.stratum.outcomes import is_ban
 
 CLOSE_SECONDS = 5.0
-"""A message of a ban counts where the connection ends so soon after it."""
+"""A ban message counts if the connection ends within this time after it."""
+
+_BAN = re.compile(r"\bbann?(?:ed|ing)?\b|blacklist|too many (?:connect|request|login)")
 
 _OF_US = re.compile(
     r"\b(?:your?|ip|address)\b(?:(?!\.\s)[^;!?])*(?:\bbann?|blacklist)"
@@ -18,32 +19,38 @@ _OF_US = re.compile(
 _THREAT = re.compile(r"\b(?:if|when|will|would|may|might|can|could|or)\b")
 
 
-class Bans:
-    """What one connection's words say of a ban, before it ends.
+def is_ban(text: str) -> bool:
+    """Return whether a refusal's text means that the pool shuts us out for a while."""
+    return bool(_BAN.search(text.lower()))
 
-    Only an answer to a request of ours is surely about us; a message may be one to everybody.
+
+class Bans:
+    """Collects the ban texts of one connection.
+
+    The answer to a share is certainly about us; a message may be addressed to all clients, so it
+    must name us and must not be conditional.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._answer = self._message = ""
-        self._told_at = 0.0
+        self._message_at = 0.0
 
     @property
-    def words(self) -> str:
-        """The pool's words by which an end now is a ban; empty where it is none."""
-        recent = self._clock.now() - self._told_at <= CLOSE_SECONDS
+    def text(self) -> str:
+        """The pool's text that makes an end of the connection now a ban; else empty."""
+        recent = self._clock.now() - self._message_at <= CLOSE_SECONDS
         return self._answer or (self._message if recent else "")
 
-    def answered(self, text: str, *, accepted: bool) -> None:
-        """Note the answer to a share; an accepted one belies a threat before it."""
+    def share_answer(self, text: str, *, accepted: bool) -> None:
+        """Record the answer to a share; an accepted share cancels an earlier ban text."""
         if accepted:
             self._answer = ""
         elif is_ban(text):
             self._answer = text
 
-    def told(self, text: str) -> None:
-        """Note a message."""
+    def message(self, text: str) -> None:
+        """Record a message."""
         lower = text.lower()
         if is_ban(text) and _OF_US.search(lower) and not _THREAT.search(lower):
-            self._message, self._told_at = text, self._clock.now()
+            self._message, self._message_at = text, self._clock.now()

@@ -1,4 +1,4 @@
-"""What every dialect of Stratum does alike, without sockets: bytes in, events out."""
+"""The client's side of a Stratum dialect, without sockets: bytes in, events out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
+
+from cachetools import FIFOCache
 
 from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
@@ -16,7 +18,6 @@ from miner.stratum.framing import LineReader, encode
 from miner.stratum.outcomes import classify
 from miner.stratum.pool_events import (
     HashrateRefused,
-    JobReceived,
     LoginRefused,
     Message,
     PoolEvent,
@@ -26,131 +27,133 @@ from miner.stratum.pool_events import (
 )
 from miner.work import Job, NonceSpace, Outcome, Solution
 
-ODD_LINES = 20
-"""Lines that are no JSON object which one connection may bring."""
+if TYPE_CHECKING:
+    from miner.stratum.dialect import Dialect
 
-SENTENCES = 50
-"""Oddities that one connection may bring to a person's notice, each of them once."""
+MALFORMED_LINES = 20
+"""Lines of one connection that may be something other than a JSON object."""
+
+WARNINGS = 50
+"""Different warnings that one connection may cause."""
 
 KEPT_REQUESTS = 500
-"""Newest requests whose answers are known for theirs: some pools answer no report ever."""
+"""Outstanding requests kept for matching answers; some pools never answer hashrate reports."""
 
 KEPT_SUBMISSIONS = 20_000
-"""Newest shares whose answers are known for theirs; more than are ever in flight."""
+"""Outstanding shares kept for matching answers; more than are ever in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a dialogue is begun with."""
+    """Parameters of one connection."""
 
     user: str
-    """As it is sent: account, or account.worker."""
+    """As sent: account, or account.worker."""
     password: str
     agent: str
     variant: Variant
     session: int
-    """Marks the jobs."""
+    """Session number of the jobs."""
     host: str = ""
     port: int = 0
     diff1: int | None = None
-    """Target of difficulty 1 where the coin has its own; None: the dialect's."""
+    """The coin's own target of difficulty 1; None: the dialect's."""
     seed_of: Callable[[int], bytes] | None = None
-    """Index in the keccak256 chain -> 32 bytes in display order; the pool's seed hashes are only
-    held against it."""
+    """Index in the keccak256 chain -> 32 bytes in display order. Only used to check the pool's
+    seed hashes."""
     resume: str | None = None
-    """Name of an earlier session with this pool, for dialects that can go on with one."""
+    """Name of an earlier session with this pool, for dialects that can resume one."""
 
     @property
     def worker(self) -> str:
-        """The part of the user after the last dot; empty where there is none."""
+        """The part of the user after the last dot, or an empty string."""
         return self.user.rpartition(".")[2] if "." in self.user else ""
 
 
 class ClientSide(ABC):
-    """One connection's dialogue; numbers of requests are positive, unique, never used again.
+    """The client's side of one connection; a subclass implements one dialect.
 
-    A subclass is one dialect. It says `start`, `submit`, and takes what the pool says in
-    `_called` (requests and notifications) and `_answered` (answers to our own requests).
+    Request ids are positive and count up. A subclass returns requests from `start` and `submit`
+    and handles the pool's messages in `_handle_call` and `_handle_answer`.
     """
 
-    name: ClassVar[str]
-    """As `--protocol` takes it."""
-
-    title: ClassVar[str]
-    """As a person reads it."""
-
-    nudge_after: float | None = None
-    """Seconds after which `nudge` is to be sent, again and again; None: never."""
+    keepalive_after: float | None = None
+    """Seconds between two `keepalive` requests; None: the dialect needs none."""
 
     resumable: str | None = None
-    """Name under which this session can be gone on with on another connection."""
+    """Name under which another connection can resume this session."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, dialect: Dialect, opening: Opening) -> None:
+        self.dialect = dialect
         self._opening = opening
         self._variant, self._session = opening.variant, opening.session
         self._reader = LineReader()
-        self._requests: dict[int, str] = {}
-        """Those that wait for an answer, the newest last; `_submissions` are apart."""
-        self._submissions: dict[int, str] = {}
+        self._requests: FIFOCache[int, str] = FIFOCache(KEPT_REQUESTS)
+        """Methods of the requests without an answer, by id."""
+        self._submissions: FIFOCache[int, None] = FIFOCache(KEPT_SUBMISSIONS)
+        """Ids of the shares without an answer."""
         self._unsent = bytearray()
         self._events: list[PoolEvent] = []
-        self._said: set[str] = set()
-        self._odd_lines = 0
+        self._warned: set[str] = set()
+        self._malformed_lines = 0
         self.last_id = 0
-        """Number of the newest request."""
+        """Id of the newest request."""
 
     @abstractmethod
     def start(self) -> bytes:
-        """Return the requests that open the session, the first with number 1."""
+        """Return the requests that open the session; the first has id 1."""
 
     @abstractmethod
     def submit(self, solution: Solution) -> bytes:
-        """Return the request that hands in `solution`; its number is `last_id` then."""
+        """Return the request that submits `solution`; afterwards `last_id` is its id."""
 
-    def nudge(self) -> bytes:
-        """Return what keeps the other side talking."""
+    def keepalive(self) -> bytes:
+        """Return a request that keeps the connection alive or asks for new work."""
         return b""
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
-        """Return the report of our hashrate; nothing where the dialect has none. `rig` is 32
-        random bytes that stay the same during a run."""
+        """Return a hashrate report, empty if the dialect has none.
+
+        `rig` is 32 random bytes that stay the same during a run.
+        """
         return b""
 
     def receive(self, data: bytes) -> list[PoolEvent]:
-        """Return what the lines completed by `data` say, in their order.
+        """Return the events of the lines that `data` completes, in order.
 
-        Raises nothing but `ProtocolError`, after which the connection is of no more use.
+        Raises `ProtocolError`, after which the connection must be closed.
         """
         self._events = []
         for line in self._reader.feed(data):
             message = _parsed(line)
             if message is None:
-                self._odd_line()
+                self._count_malformed_line()
             elif isinstance(method := message.get("method"), str):
-                self._called(method, message)
+                self._handle_call(method, message)
             else:
-                self._answer(message)
+                self._take_answer(message)
         return self._events
 
     def data_to_send(self) -> bytes:
-        """Return what must be sent because of what was received, once."""
+        """Return and clear the bytes to send in reaction to what was received."""
         data = bytes(self._unsent)
         self._unsent.clear()
         return data
 
-    # For the dialects
+    # What a dialect implements or extends
 
     @abstractmethod
-    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
-        """Take the answer to our request `method`, no submission; `text` explains a refusal."""
+    def _handle_answer(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+        """Handle the answer to a request that is neither a share nor a hashrate report; `text`
+        explains a refusal."""
 
-    def _called(self, method: str, message: dict[str, Any]) -> None:
-        """Take what the pool calls; the calls that all pools may make are taken here."""
-        params = params_of(message)
+    def _handle_call(self, method: str, message: dict[str, Any]) -> None:
+        """Handle a request or notification of the pool; this handles those of all dialects."""
         number = message.get("id")
         match method:
             case "client.show_message":
-                if text := one_line(" ".join(p for p in params if isinstance(p, str))):
+                texts = [text for text in params_of(message) if isinstance(text, str)]
+                if text := one_line(" ".join(texts)):
                     self._events.append(Message(text))
             case "client.reconnect" | "mining.reconnect":
                 self._events.append(reconnect(message.get("params")))
@@ -162,35 +165,37 @@ class ClientSide(ABC):
                 error = {"code": -32601, "message": "Method not found"}
                 self._reply(number, {"result": None, "error": error})
 
-    def _is_submission(self, method: str) -> bool:
-        return method.endswith((".submit", "_submitWork"))
+    def _handle_share_answer(self, number: int, outcome: Outcome, text: str) -> None:
+        self._events.append(ShareAnswer(number, outcome, text))
 
-    def _is_report(self, method: str) -> bool:
-        return method.endswith(("_submitHashrate", ".hashrate"))
+    # What a dialect uses
 
-    def _request(self, method: str, params: Any, **more: Any) -> bytes:
-        """Return a request; `more` are members beside its parameters (None: no parameters)."""
+    def _request(self, method: str, params: Any, **members: Any) -> bytes:
+        """Return a request with `members` beside its parameters (None: no parameters)."""
         self.last_id += 1
-        if self._is_submission(method):
-            kept, most = self._submissions, KEPT_SUBMISSIONS
-        else:
-            kept, most = self._requests, KEPT_REQUESTS
-        kept[self.last_id] = method
-        while len(kept) > most:
-            del kept[next(iter(kept))]
-        message: dict[str, Any] = {"id": self.last_id, "method": method}
-        if params is not None:
-            message["params"] = params
-        return encode(message | more)
+        self._requests[self.last_id] = method
+        return self._encoded(method, params, members)
+
+    def _submission(self, method: str, params: list[str], **members: Any) -> bytes:
+        """Return a request that submits a share."""
+        self.last_id += 1
+        self._submissions[self.last_id] = None
+        return self._encoded(method, params, members)
 
     def _send(self, data: bytes) -> None:
-        """Have `data` sent because of what was received."""
+        """Queue `data` for `data_to_send`."""
         self._unsent += data
 
-    def _say_once(self, topic: str, text: str) -> None:
-        if topic not in self._said and len(self._said) < SENTENCES:
-            self._said.add(topic)
+    def _warn_once(self, topic: str, text: str) -> None:
+        """Report `text` unless there was a warning about `topic` before."""
+        if topic not in self._warned and len(self._warned) < WARNINGS:
+            self._warned.add(topic)
             self._events.append(Message(text, ours=True))
+
+    def _refuse_login(self, text: str, *, first: bool) -> None:
+        """Report a refusal during login; refusing the `first` request may mean that the pool
+        speaks another dialect."""
+        self._events.append(WrongProtocol(text) if first else LoginRefused(text))
 
     def _job(
         self,
@@ -203,7 +208,7 @@ class ClientSide(ABC):
         block_target: int = 0,
         clean: bool,
     ) -> Job:
-        """Return a job; raises `ProtocolError` or `BadValue` for one that cannot be mined."""
+        """Return a job; raises `ProtocolError` or `BadValue` for values that cannot be mined."""
         number = fields.block_height(height)
         return Job(
             session=self._session,
@@ -218,66 +223,52 @@ class ClientSide(ABC):
             clean=clean,
         )
 
-    def _offer(self, make: Callable[[], Job], seed: Any) -> Job | None:
-        """Return the job that `make` makes, its seed hash checked; None where it cannot be
-        mined, which a person is told once a reason."""
+    def _checked_job(self, read: Callable[[], Job], seed: Any) -> Job | None:
+        """Return the job from `read`, its seed hash checked; warn and return None if it cannot be
+        mined."""
         try:
-            job = make()
+            job = read()
         except (ProtocolError, BadValue) as problem:
-            self._say_once(f"job {problem}", f"a job of the pool cannot be mined: {problem}")
+            self._warn_once(f"job {problem}", f"a job of the pool cannot be mined: {problem}")
             return None
         self._check_seed(job, seed)
         return job
 
+    # Inner workings
+
+    def _encoded(self, method: str, params: Any, members: dict[str, Any]) -> bytes:
+        message: dict[str, Any] = {"id": self.last_id, "method": method}
+        if params is not None:
+            message["params"] = params
+        return encode(message | members)
+
     def _check_seed(self, job: Job, seed: Any) -> None:
         seed_of = self._opening.seed_of
-        if not seed_of or "seed" in self._said or not isinstance(seed, str) or not seed:
+        if not seed_of or "seed" in self._warned or not isinstance(seed, str) or not seed:
             return
         digits = seed.lower().removeprefix("0x")
         if digits != seed_of(job.epoch.seed_epoch).hex():
-            self._say_once(
+            self._warn_once(
                 "seed",
                 f"the pool's seed hash is not that of epoch {job.epoch.number}, to which height "
-                f"{job.height} belongs in {self._variant.name}; the height is followed. If all "
-                "shares are invalid, check the algorithm",
+                f"{job.height} belongs in {self._variant.name}; using the height. If all shares "
+                "are invalid, check the algorithm",
             )
 
-    # How a line is taken
-
-    def _answer(self, message: dict[str, Any]) -> None:
+    def _take_answer(self, message: dict[str, Any]) -> None:
         result, error = message.get("result"), message.get("error")
-        number = fields.whole(message.get("id"))
-        method = self._asked(number) if number else ""
+        number = fields.whole(message.get("id")) or 0
         outcome, text = classify(result, error)
-        if self._is_submission(method):
-            self._share_answered(number or 0, outcome, text)
-        elif self._is_report(method):
-            if outcome is not Outcome.ACCEPTED:
-                self._events.append(HashrateRefused(text))
-        elif method:
-            self._answered(method, result, outcome, text)
-        else:
-            self._unasked(message, text)
-
-    def _asked(self, number: int) -> str:
-        """Return the method of the request that is answered now; empty where it is not known."""
-        return self._submissions.pop(number, "") or self._requests.pop(number, "")
-
-    def _share_answered(self, number: int, outcome: Outcome, text: str) -> None:
-        self._events.append(ShareAnswer(number, outcome, text))
-
-    def _unasked(self, message: dict[str, Any], text: str) -> None:
-        """Take an answer to nothing that we asked; `text` holds the words of its error."""
-        if message.get("id") is None and message.get("error") is not None:
-            self._events.append(Message(text))
-
-    def _refused(self, text: str, *, first: bool) -> None:
-        """Report a refusal at the login; that of the `first` request may mean that the pool
-        speaks another dialect."""
-        self._events.append(WrongProtocol(text) if first else LoginRefused(text))
-
-    def _offered(self, job: Job) -> None:
-        self._events.append(JobReceived(job))
+        if number in self._submissions:
+            del self._submissions[number]
+            self._handle_share_answer(number, outcome, text)
+        elif (method := self._requests.pop(number, None)) is None:
+            if message.get("id") is None and error is not None:
+                self._events.append(Message(text))
+        elif method not in self.dialect.hashrate_reports:
+            self._handle_answer(method, result, outcome, text)
+        elif outcome is not Outcome.ACCEPTED:
+            self._events.append(HashrateRefused(text))
 
     def _reply(self, number: Any, answer: dict[str, Any]) -> None:
         answerable = fields.whole(number) is not None or (
@@ -286,24 +277,24 @@ class ClientSide(ABC):
         if answerable:
             self._send(encode({"id": number, **answer}))
 
-    def _odd_line(self) -> None:
-        self._odd_lines += 1
-        if self._odd_lines > ODD_LINES:
+    def _count_malformed_line(self) -> None:
+        self._malformed_lines += 1
+        if self._malformed_lines > MALFORMED_LINES:
             raise ProtocolError(
-                f"the pool sent more than {ODD_LINES} lines that are no JSON object"
+                f"the pool sent more than {MALFORMED_LINES} lines that are not JSON objects"
             )
-        self._say_once("line", "the pool sent a line that is no JSON object; it is ignored")
+        self._warn_once("line", "the pool sent a line that is not a JSON object; ignoring it")
 
 
 def params_of(message: dict[str, Any]) -> list[Any]:
-    """Return the positional parameters of a call; none where they have another form."""
+    """Return the positional parameters of a request, empty if they have another form."""
     params = message.get("params")
     return params if isinstance(params, list) else []
 
 
 def reconnect(params: Any) -> Reconnect:
-    """Return the wish of `client.reconnect` ([host, port, seconds], each of them optional) or
-    `mining.reconnect` ({"host", "port" in hex})."""
+    """Return the request of `client.reconnect` ([host, port, seconds], each of them optional) or
+    of `mining.reconnect` ({"host", "port" in hex})."""
     if isinstance(params, dict):
         port = params.get("port")
         given: Sequence[Any] = (params.get("host"), f"0x{port}" if isinstance(port, str) else port)

@@ -1,31 +1,34 @@
-"""The list of dialects, and the order in which they are tried with an unknown pool."""
+"""The table of dialects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from miner.stratum.client_side import ClientSide
-from miner.stratum.ethproxy import EthProxyClient, SeroClient, ZanoClient
-from miner.stratum.ethstratum1 import EthereumStratum1Client
-from miner.stratum.ethstratum2 import EthereumStratum2Client
-from miner.stratum.kawpow import KawPowClient
+from miner.stratum.dialect import Dialect
+from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO
+from miner.stratum.ethstratum1 import ETHSTRATUM1
+from miner.stratum.ethstratum2 import ETHSTRATUM2
+from miner.stratum.kawpow import KAWPOW
 
-PROTOCOLS: Mapping[str, type[ClientSide]] = {
-    protocol.name: protocol
-    for protocol in (
-        KawPowClient,
-        EthereumStratum1Client,
-        EthProxyClient,
-        EthereumStratum2Client,
-        SeroClient,
-        ZanoClient,
-    )
-}
-"""In the gentle order in which a pool is asked what it speaks."""
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {
+        dialect.name: dialect
+        for dialect in (
+            KAWPOW,
+            ETHSTRATUM1,
+            ETHPROXY,
+            ETHSTRATUM2,
+            SERO,
+            ZANO,
+        )
+    }
+)
+"""By name, in the order in which detection tries them on a pool."""
 
 
 class Detection:
-    """Goes through `order` until one fits; a named protocol is the only one of its order."""
+    """Tries the protocols of `order` in turn until one fits; a single one is taken as given."""
 
     def __init__(self, order: Sequence[str]) -> None:
         self._order = list(order)
@@ -36,20 +39,21 @@ class Detection:
 
     @property
     def current(self) -> str:
-        """The protocol that is to be spoken now."""
+        """The protocol to use for the next connection."""
         return self._order[self._at]
 
     def fits(self) -> bool:
-        """Note that the pool took `current`; True where that is news."""
+        """Record that the pool accepted `current`; return whether this is new."""
         news, self.found = not self.found, True
         return news
 
     def doubt(self) -> None:
-        """Note that the pool took `current` before, but not now: once more, and it is no fit."""
+        """Record that the pool refused `current` after accepting it earlier; the next refusal
+        counts as a misfit."""
         self.found = self.named
 
     def misfit(self) -> bool:
-        """Go on to the next protocol; False where all were tried and it is the first's turn."""
+        """Move to the next protocol; return False after the last, when the first is next."""
         self.found = self.named
         self._at = (self._at + 1) % len(self._order)
         return self._at > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from math import isfinite
 
@@ -16,6 +17,13 @@ DIFF1_KAWPOW = 0xFF << 216
 
 DIFF1_FFFF = 0xFFFF << 208
 """Target of difficulty 1 on FiroPow pools: 00000000ffff, then 52 zero digits."""
+
+DIFF1_BY_DIGITS: Mapping[str | None, int | None] = {
+    "ff": DIFF1_KAWPOW,
+    "ffff": DIFF1_FFFF,
+    None: None,
+}
+"""Target of difficulty 1 by a coin's `difficulty_one`; None: the coin does not define it."""
 
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]+)")
 

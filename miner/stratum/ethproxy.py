@@ -1,15 +1,17 @@
-"""ETHPROXY (getwork over Stratum), with its relatives of SERO and Zano."""
+"""ETHPROXY (getwork over Stratum) with its SERO and Zano forms."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from miner.errors import ProtocolError
 from miner.stratum import fields
-from miner.stratum.client_side import ClientSide, Opening
-from miner.stratum.pool_events import Authorized, Subscribed
+from miner.stratum.client_side import ClientSide, Opening, params_of
+from miner.stratum.dialect import Dialect
+from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
 from miner.stratum.pool_side import WORKER, PoolContext, PoolSide
 from miner.stratum.share_rules import (
     NOT_SUBSCRIBED,
@@ -26,98 +28,94 @@ from miner.stratum.share_rules import (
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 POLL_SECONDS = 30.0
-"""Some pools push no jobs; the same header again is no new work."""
+"""Between two requests for work: some pools do not push jobs."""
 
 _HEADER = re.compile(r"0[xX]|[0-9a-fA-F]{64}\Z")
-"""How a header hash begins; one that is spoilt behind it is told, not taken for an answer."""
+"""Start of a header hash. A malformed rest is reported as a bad job, not taken for an answer."""
 
 _OTHER_DIALECT = re.compile(
     r"\bmethod|not supported|unsupported (?:stratum|protocol)|subscribe|error -(?:3|32601)\b"
 )
-"""In the lower-case words of pools that know no such login."""
+"""In the lower-case errors of pools that do not know this login method."""
 
 
 class EthProxyClient(ClientSide):
-    """The dialect of Zano's pools, old ProgPoW forks and geth-like proxies."""
+    """The client's side, for old ProgPoW forks, geth-like proxies, SERO and Zano.
 
-    name = "ethproxy"
-    title = "ETHPROXY"
-    nudge_after = POLL_SECONDS
+    `prefix` is the part of the method names before the underscore.
+    """
 
-    PREFIX: ClassVar[str] = "eth"
-    """What the methods begin with."""
+    keepalive_after = POLL_SECONDS
 
-    def __init__(self, opening: Opening) -> None:
-        super().__init__(opening)
+    def __init__(self, dialect: Dialect, opening: Opening, *, prefix: str = "eth") -> None:
+        super().__init__(dialect, opening)
+        self._prefix = prefix
         self._height: int | None = None
         self._poll = 0
-        """Number of the newest request for work."""
+        """Id of the newest request for work."""
 
     def start(self) -> bytes:
-        return self._ask("submitLogin", [self._opening.user, self._opening.password])
+        login = [self._opening.user, self._opening.password]
+        return self._request(f"{self._prefix}_submitLogin", login, **self._members())
 
     def submit(self, solution: Solution) -> bytes:
-        return self._ask(
-            "submitWork",
-            [
-                f"0x{solution.nonce:016x}",
-                f"0x{solution.job.header_hash.hex()}",
-                f"0x{solution.mix_hash.hex()}",
-            ],
-        )
+        share = [
+            f"0x{solution.nonce:016x}",
+            f"0x{solution.job.header_hash.hex()}",
+            f"0x{solution.mix_hash.hex()}",
+        ]
+        return self._submission(f"{self._prefix}_submitWork", share, **self._members())
 
-    def nudge(self) -> bytes:
-        # A pool may answer under another id, or never: one request is waited for at most.
+    def keepalive(self) -> bytes:
+        # A pool may answer under another id, or never: keep one request at most.
         self._requests.pop(self._poll, None)
-        request = self._ask("getWork", [])
+        request = self._request(f"{self._prefix}_getWork", [], jsonrpc="2.0")
         self._poll = self.last_id
         return request
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
-        return self._ask("submitHashrate", [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"])
+        report = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
+        return self._request(f"{self._prefix}_submitHashrate", report, **self._members())
 
-    def _ask(self, method: str, params: list[str]) -> bytes:
-        more = {"jsonrpc": "2.0"}
-        if params and self._opening.worker:
-            more["worker"] = self._opening.worker
-        return self._request(f"{self.PREFIX}_{method}", params, **more)
+    def _members(self) -> dict[str, str]:
+        worker = self._opening.worker
+        return {"jsonrpc": "2.0", "worker": worker} if worker else {"jsonrpc": "2.0"}
 
-    def _answer(self, message: dict[str, Any]) -> None:
+    def _take_answer(self, message: dict[str, Any]) -> None:
         result = message.get("result")
         if isinstance(result, list) and _is_work(result):
             if fields.whole(message.get("id")) == self._poll:
                 self._requests.pop(self._poll, None)
             self._take_work(result)
         else:
-            super()._answer(message)
+            super()._take_answer(message)
 
-    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+    def _handle_answer(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
         if method.endswith("_submitLogin"):
             if outcome is not Outcome.ACCEPTED:
-                self._refused(text, first=bool(_OTHER_DIALECT.search(text.lower())))
+                self._refuse_login(text, first=bool(_OTHER_DIALECT.search(text.lower())))
                 return
             self._events += [Subscribed(NonceSpace()), Authorized()]
-            self._send(self.nudge())
+            self._send(self.keepalive())
         elif outcome is not Outcome.ACCEPTED:
-            self._say_once("work", f"the pool has no work for us: {text}")
+            self._warn_once("work", f"the pool has no work for us: {text}")
         elif result:
-            self._say_once(
+            self._warn_once(
                 "work",
-                "the pool answered our request for work with something else; if no job comes, "
-                "have its protocol found with --protocol auto",
+                "the pool answered our request for work with something else; if no job arrives, "
+                "let --protocol auto detect its protocol",
             )
 
     def _take_work(self, work: list[Any]) -> None:
-        job = self._offer(lambda: self._read_job(work), work[1])
+        job = self._checked_job(lambda: self._read_job(work), work[1])
         if job is not None:
             self._height = job.height
-            self._offered(job)
+            self._events.append(JobReceived(job))
 
     def _read_job(self, work: list[Any]) -> Job:
         if len(work) < 4:
             raise ProtocolError(
-                "its work brings no block height, which decides the program; this pool serves "
-                "Ethash miners, not ProgPoW's"
+                "its work has no block height, which ProgPoW needs; this pool serves Ethash miners"
             )
         height = fields.block_height(work[3])
         return self._job(
@@ -131,8 +129,8 @@ class EthProxyClient(ClientSide):
 
 
 def _is_work(result: list[Any]) -> bool:
-    """Return whether a result, of whatever request, is a job: a header hash and two more texts,
-    of which the seed hash may be empty."""
+    """Return whether the result of any request is a job: a header hash, a seed hash (may be
+    empty) and a target."""
     return (
         len(result) >= 3
         and all(isinstance(value, str) for value in result[:3])
@@ -140,47 +138,50 @@ def _is_work(result: list[Any]) -> bool:
     )
 
 
-class SeroClient(EthProxyClient):
-    """The dialect of SERO's pools and nodes."""
-
-    name = "sero"
-    title = "SERO's Stratum"
-    PREFIX = "sero"
-
-
-class ZanoClient(EthProxyClient):
-    """ETHPROXY with heights of 16 hex digits; an empty list for work means "not yet"."""
-
-    name = "zano"
-    title = "Zano's Stratum"
-
-
 STRICT_NONCE = re.compile(r"0x[0-9a-f]{16}")
 STRICT_HASH = re.compile(r"0x[0-9a-f]{64}")
 
 
-class EthProxyPool(PoolSide):
-    """The dialect of open-ethereum-pool: after an error it hangs up, bad shares are `false`."""
+@dataclass(frozen=True, slots=True)
+class PoolForm:
+    """How a coin's pools form their messages; the defaults are those of open-ethereum-pool."""
 
-    name = "ethproxy"
+    prefix: str = "eth"
+    """Part of the method names before the underscore."""
+    height: str = "0x{:06x}"
+    """Format of a block height."""
+    accepted: Any = True
+    """Result of an accepted share."""
+    explains: bool = False
+    """A bad share gets an error with the reason, and errors leave the connection open. False: a
+    bad share gets `false`, and any error closes the connection."""
+    takes_hashrate: bool = True
+    unknown_method: tuple[int, str] = (-3, "Method not found")
+    push_id: int | None = 0
+    """Id of a pushed job; None: the member is absent."""
+
+
+class EthProxyPool(PoolSide):
+    """The test pool's side of ETHPROXY, in a given form."""
+
     has_extranonce = False
 
-    PREFIX: ClassVar[str] = "eth_"
-    HANGS_UP: ClassVar[bool] = True
-
-    def __init__(self, context: PoolContext) -> None:
-        super().__init__(context)
-        self._told: dict[str, int] = {}
+    def __init__(
+        self, dialect: Dialect, context: PoolContext, *, form: PoolForm = PoolForm()
+    ) -> None:
+        super().__init__(dialect, context)
+        self._form = form
+        self._announced: dict[str, int] = {}
+        """Newest target sent with each key."""
 
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
     ) -> ClientEvent | None:
-        given = message.get("params")
-        params = given if isinstance(given, list) else []
-        known = method.removeprefix(self.PREFIX) if method.startswith(self.PREFIX) else ""
-        match known:
+        params = params_of(message)
+        prefix, _, name = method.partition("_")
+        match name if prefix == self._form.prefix else "":
             case "submitLogin":
-                return self._login(request_id, params)
+                return self._log_in(request_id, params)
             case "getWork" | "submitWork" | "submitHashrate" if not self.workers:
                 self._error(request_id, NOT_SUBSCRIBED, "not logged in")
             case "getWork":
@@ -188,35 +189,26 @@ class EthProxyPool(PoolSide):
                 self._reply(request_id, self._work(self._put_silently(offer), offer))
             case "submitWork":
                 return self._submit(request_id, params)
-            case "submitHashrate":
-                self._take_hashrate(request_id)
+            case "submitHashrate" if self._form.takes_hashrate:
+                self._reply(request_id, True)
             case _:
-                self._unknown(request_id)
+                self._error(request_id, *self._form.unknown_method)
         return None
 
     def refuse(self, request_id: RequestId, refusal: Refusal) -> None:
         self._error(request_id, -1, refusal.text)
 
-    def _grant(self, request_id: RequestId) -> None:
-        self._reply(request_id, True)
+    def _accept(self, request_id: RequestId) -> None:
+        self._reply(request_id, self._form.accepted)
 
-    def _refuse_share(self, request_id: RequestId, refusal: Refusal) -> None:
-        self._reply(request_id, False)
-
-    def _take_hashrate(self, request_id: RequestId) -> None:
-        self._reply(request_id, True)
-
-    def _unknown(self, request_id: RequestId) -> None:
-        self._error(request_id, -3, "Method not found")
+    def _reject(self, request_id: RequestId, refusal: Refusal) -> None:
+        if self._form.explains:
+            self.refuse(request_id, refusal)
+        else:
+            self._reply(request_id, False)
 
     def _key(self, job_id: str, header_hash: bytes) -> str:
         return f"0x{header_hash.hex()}"
-
-    def _height(self, height: int) -> str:
-        return f"0x{height:06x}"
-
-    def _push(self, work: list[str]) -> None:
-        self._send({"id": 0, "jsonrpc": "2.0", "result": work})
 
     def _reply(self, request_id: RequestId, result: Any) -> None:
         self._send({"id": request_id, "jsonrpc": "2.0", "result": result})
@@ -224,10 +216,10 @@ class EthProxyPool(PoolSide):
     def _error(self, request_id: RequestId, code: int, text: str) -> None:
         error = {"code": code, "message": text}
         self._send({"id": request_id, "jsonrpc": "2.0", "result": None, "error": error})
-        if self.HANGS_UP and not self.close_reason:
-            self.close_reason = f"it was told an error: {text}"
+        if not (self._form.explains or self.close_reason):
+            self.close_reason = f"it was sent an error: {text}"
 
-    def _login(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
+    def _log_in(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
         worker = params[0] if params else None
         if not isinstance(worker, str) or not WORKER.fullmatch(worker):
             self._error(request_id, -1, "Invalid login: 1 to 128 printable ASCII characters")
@@ -250,7 +242,7 @@ class EthProxyPool(PoolSide):
         if not _is(STRICT_NONCE, nonce) or not _is(STRICT_HASH, header, mix):
             claim = Refusal(OTHER, "malformed share: nonce, header and mix are 0x and lower hex")
             judged = self._submitted(request_id, worker, key, claim)
-            if self.HANGS_UP:
+            if not self._form.explains:
                 self.close_reason = claim.text
             return judged
         claim = Claim(
@@ -263,22 +255,27 @@ class EthProxyPool(PoolSide):
         return self._submitted(request_id, worker, key, claim)
 
     def _put(self, key: str, offer: Offer, clean: bool) -> None:
-        # The same header under another target is a new bound, not a new job: shares that are
-        # under way may still be held to the one before.
-        before = self._told.get(key, offer.share_target)
-        self._told = {known: t for known, t in self._told.items() if known in self.state.offers}
-        self._told[key] = offer.share_target
+        # A header sent again with another target is the same job to clients: shares in flight
+        # may still be made for the earlier target.
+        before = self._announced.get(key, offer.share_target)
+        self._announced = {
+            known: t for known, t in self._announced.items() if known in self.state.offers
+        }
+        self._announced[key] = offer.share_target
         super()._put(key, replace(offer, share_target=max(offer.share_target, before)), clean)
 
     def _put_silently(self, offer: Offer) -> str:
         key = self._key("", offer.template.header_hash)
         if key not in self.state.offers:
             self.state.offers[key] = offer
-            self._told[key] = offer.share_target
+            self._announced[key] = offer.share_target
         return key
 
-    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
-        self._push(self._work(key, replace(offer, share_target=self._told[key])))
+    def _send_job(self, key: str, offer: Offer, clean: bool) -> None:
+        push_id = self._form.push_id
+        work = self._work(key, replace(offer, share_target=self._announced[key]))
+        numbered = {} if push_id is None else {"id": push_id}
+        self._send({**numbered, "jsonrpc": "2.0", "result": work})
 
     def _work(self, key: str, offer: Offer) -> list[str]:
         template = offer.template
@@ -286,44 +283,58 @@ class EthProxyPool(PoolSide):
             key,
             f"0x{template.seed_hash.hex()}",
             f"0x{offer.share_target:064x}",
-            self._height(template.height),
+            self._form.height.format(template.height),
         ]
-
-
-class SeroPool(EthProxyPool):
-    """SERO's methods have names of their own, its heights are decimal."""
-
-    name = "sero"
-    PREFIX = "sero_"
-
-    def _height(self, height: int) -> str:
-        return str(height)
-
-
-class ZanoPool(EthProxyPool):
-    """Zano's node and pool: wide heights, pushes without a number, errors that say why."""
-
-    name = "zano"
-    HANGS_UP = False
-
-    def _grant(self, request_id: RequestId) -> None:
-        self._reply(request_id, {"status": "OK"})
-
-    def _refuse_share(self, request_id: RequestId, refusal: Refusal) -> None:
-        self._error(request_id, -1, refusal.text)
-
-    def _take_hashrate(self, request_id: RequestId) -> None:
-        self._unknown(request_id)
-
-    def _unknown(self, request_id: RequestId) -> None:
-        self._error(request_id, -1, "Invalid method")
-
-    def _height(self, height: int) -> str:
-        return f"0x{height:016x}"
-
-    def _push(self, work: list[str]) -> None:
-        self._send({"jsonrpc": "2.0", "result": work})
 
 
 def _is(form: re.Pattern[str], *values: object) -> bool:
     return all(isinstance(value, str) and form.fullmatch(value) for value in values)
+
+
+def _recognises(method: str, params: Any) -> bool:
+    return method == "eth_submitLogin"
+
+
+ETHPROXY = Dialect(
+    name="ethproxy",
+    title="ETHPROXY",
+    client=EthProxyClient,
+    pool=EthProxyPool,
+    schemes=("stratum1",),
+    logins=frozenset({"eth_submitLogin"}),
+    hashrate_reports=frozenset({"eth_submitHashrate"}),
+    recognises=_recognises,
+    nodes_speak_getwork=True,
+)
+
+SERO = Dialect(
+    name="sero",
+    title="SERO's Stratum",
+    client=partial(EthProxyClient, prefix="sero"),
+    pool=partial(EthProxyPool, form=PoolForm(prefix="sero", height="{}")),
+    logins=frozenset({"sero_submitLogin"}),
+    hashrate_reports=frozenset({"sero_submitHashrate"}),
+    recognises=lambda method, params: method == "sero_submitLogin",
+    nodes_speak_getwork=True,
+)
+
+ZANO = Dialect(
+    name="zano",
+    title="Zano's Stratum",
+    client=EthProxyClient,
+    pool=partial(
+        EthProxyPool,
+        form=PoolForm(
+            height="0x{:016x}",
+            accepted={"status": "OK"},
+            explains=True,
+            takes_hashrate=False,
+            unknown_method=(-1, "Invalid method"),
+            push_id=None,
+        ),
+    ),
+    logins=ETHPROXY.logins,
+    hashrate_reports=ETHPROXY.hashrate_reports,
+    recognises=lambda method, params: False,  # its login is ETHPROXY's
+)
+"""For work, Zano's pools also answer an empty list: "not yet"."""

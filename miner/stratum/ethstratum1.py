@@ -5,48 +5,47 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from cachetools import FIFOCache
+
 from miner.errors import ProtocolError
 from miner.stratum import fields
 from miner.stratum.client_side import Opening
+from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, difficulty_from_target, target_from_difficulty
-from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool
+from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool, version_of
 from miner.stratum.pool_side import PoolContext, extranonce
 from miner.stratum.share_rules import OTHER, Claim, ClientEvent, Offer, Refusal, RequestId
 from miner.work import Job, NonceSpace, Solution
 
 KEPT_JOBS = 256
-"""Newest jobs in KawPow's shape whose shares are known to be handed in KawPow's way."""
+"""Newest jobs in KawPow's form whose shares are submitted in KawPow's form."""
 
 HEIGHT_DIGITS = 16
-"""Longest height; a longer text in its place is a target."""
+"""Most digits of a height; a longer string in its place is a target."""
 
 _HEX = re.compile(rf"[0-9a-fA-F]{{1,{HEIGHT_DIGITS}}}")
 
 
 class EthereumStratum1Client(KawPowClient):
-    """NiceHash's dialect, with the block height wherever a pool puts it.
+    """The client's side, with the block height wherever a pool puts it.
 
-    Pools that name it and send KawPow's jobs are spoken to in KawPow's way, job by job.
+    Some pools name this dialect but send jobs in KawPow's form; shares of such a job are submitted
+    in KawPow's form, too.
     """
 
-    name = "ethstratum"
-    title = ETHEREUM_STRATUM_1
-
-    DIFF1 = DIFF1_FFFF
-
-    def __init__(self, opening: Opening) -> None:
-        super().__init__(opening)
-        self._diff1 = self.DIFF1  # this dialect has its own, whatever the coin's is
-        self._announced = self._diff1
-        """Difficulty 1, until the pool sets another."""
-        self._kawpows: dict[tuple[str, bytes], None] = {}
+    def __init__(self, dialect: Dialect, opening: Opening) -> None:
+        super().__init__(dialect, opening)
+        self._diff1 = dialect.diff1  # the dialect defines it, not the coin
+        self._announced = self._diff1  # difficulty 1 until the pool sets another
+        self._kawpow_jobs: FIFOCache[tuple[str, bytes], None] = FIFOCache(KEPT_JOBS)
+        """(id, header hash) of jobs in KawPow's form."""
 
     def submit(self, solution: Solution) -> bytes:
         job = solution.job
-        if (job.id, job.header_hash) in self._kawpows:
+        if (job.id, job.header_hash) in self._kawpow_jobs:
             return super().submit(solution)
         suffix = nonce_suffix(solution.nonce, job.nonces)
-        return self._request("mining.submit", [self._opening.user, job.id, suffix])
+        return self._submission("mining.submit", [self._opening.user, job.id, suffix])
 
     def _subscription(self) -> list[str]:
         return [self._opening.agent, ETHEREUM_STRATUM_1]
@@ -55,43 +54,37 @@ class EthereumStratum1Client(KawPowClient):
         return False
 
     def _seed_in(self, params: list[Any]) -> Any:
-        if _is_kawpows(params):
+        if _is_kawpow_job(params):
             return super()._seed_in(params)
         return params[1] if len(params) > 1 else None
 
     def _read_job(self, message: dict[str, Any], params: list[Any]) -> Job:
-        if _is_kawpows(params):
+        if _is_kawpow_job(params):
             job = super()._read_job(message, params)
-            self._note_kawpows(job)
+            self._kawpow_jobs[job.id, job.header_hash] = None
             return job
         if len(params) < 4:
-            raise ProtocolError(f"mining.notify brings {len(params)} values instead of 4 or more")
+            raise ProtocolError(f"mining.notify has {len(params)} parameters instead of 4 or more")
         name, _, header, *_ = params
         height, clean = _height_and_clean(params)
         job = self._job(
             name=fields.job_id(name),
             header=header,
-            height=_height(height if _is_there(height) else message.get("height")),
+            height=_height(height if _is_given(height) else message.get("height")),
             share_target=self._share_target(None),
             nonces=self._nonces or NonceSpace(),
             clean=fields.truth(clean),
         )
-        self._kawpows.pop((job.id, job.header_hash), None)
+        self._kawpow_jobs.pop((job.id, job.header_hash), None)
         return job
-
-    def _note_kawpows(self, job: Job) -> None:
-        self._kawpows.pop((job.id, job.header_hash), None)
-        self._kawpows[job.id, job.header_hash] = None
-        while len(self._kawpows) > KEPT_JOBS:
-            del self._kawpows[next(iter(self._kawpows))]
 
 
 def nonce_suffix(nonce: int, nonces: NonceSpace) -> str:
-    """Return what follows the prefix of `nonces` in the nonce's 16 hex digits."""
+    """Return the hex digits of `nonce` after the prefix of `nonces`."""
     return f"{nonce - nonces.first:0{nonces.free_bits // 4}x}"
 
 
-def _is_kawpows(params: list[Any]) -> bool:
+def _is_kawpow_job(params: list[Any]) -> bool:
     """Return whether a job has a target where EthereumStratum/1.0.0 has the height."""
     return (
         len(params) >= 6
@@ -101,8 +94,8 @@ def _is_kawpows(params: list[Any]) -> bool:
 
 
 def _height_and_clean(params: list[Any]) -> tuple[Any, Any]:
-    """Return both from a job of at least 4 values; the height, None if it is not among them, may
-    stand on either side of the boolean."""
+    """Return height and clean flag of a job with at least 4 parameters, in either order; the
+    height is None if absent."""
     third, fourth = params[3], params[4] if len(params) > 4 else None
     if isinstance(third, bool) or len(params) == 4:
         return fourth, third
@@ -115,33 +108,28 @@ def _is_flag(value: Any) -> bool:
     return value is None or value in (0, 1, "0", "1", "true", "false")
 
 
-def _is_there(value: Any) -> bool:
+def _is_given(value: Any) -> bool:
     return value is not None and value != ""
 
 
 def _height(value: Any) -> int:
-    """Return a height that came as a number, as decimal digits or as hex digits; digits that may
-    be either are decimal. Raises `ProtocolError` where it is absent or anything else."""
-    if not _is_there(value):
+    """Return a height given as a number, decimal digits or hex digits (ambiguous digits are
+    decimal). Raises `ProtocolError` if it is absent or has another form."""
+    if not _is_given(value):
         raise ProtocolError(
-            "mining.notify brings no block height, which decides the program; ask the pool for "
-            "a port for ProgPoW, as this one's dialect is not supported"
+            "mining.notify has no block height, which ProgPoW needs; this pool's dialect is not "
+            "supported, ask the pool for a ProgPoW port"
         )
     if isinstance(value, str) and not value.isdecimal() and _HEX.fullmatch(value):
         return int(value, 16)
     return fields.block_height(value)
 
 
-VERSION = "EthereumStratum/1.0.0"
-
-
 class EthereumStratum1Pool(KawPowPool):
-    """NiceHash's dialect, with the height beside the job as open-etc-pool puts it."""
+    """The test pool's side, with the height beside the parameters, like open-etc-pool."""
 
-    name = "ethstratum"
-
-    def __init__(self, context: PoolContext) -> None:
-        super().__init__(context)
+    def __init__(self, dialect: Dialect, context: PoolContext) -> None:
+        super().__init__(dialect, context)
         self._difficulty_sent = 0.0
 
     def message(
@@ -156,17 +144,20 @@ class EthereumStratum1Pool(KawPowPool):
         self._send({"id": request_id, "result": None, "error": [*refusal, None]})
 
     def _subscribe(self, request_id: RequestId, params: list[Any]) -> None:
-        if len(params) < 2 or params[1] != VERSION:
-            text = f"unsupported stratum version: the second parameter must be {VERSION}"
+        if version_of(params) != ETHEREUM_STRATUM_1:
+            text = f"unsupported stratum version: the second parameter must be {ETHEREUM_STRATUM_1}"
             self.refuse(request_id, Refusal(OTHER, text))
             return
         super()._subscribe(request_id, params)
 
     def _subscription(self, digits: str) -> list[Any]:
-        return [["mining.notify", digits or "0", VERSION], digits]
+        return [["mining.notify", digits or "0", ETHEREUM_STRATUM_1], digits]
 
     def _target(self, wanted: int) -> int:
-        return target_from_difficulty(_difficulty(wanted), DIFF1_FFFF)
+        return target_from_difficulty(self._difficulty(wanted), self.dialect.diff1)
+
+    def _difficulty(self, target: int) -> float:
+        return float(difficulty_from_target(target, self.dialect.diff1))
 
     def _claim(self, params: list[Any]) -> Claim | Refusal:
         """Read [worker, job id, nonce after the extranonce as hex digits]."""
@@ -176,9 +167,9 @@ class EthereumStratum1Pool(KawPowPool):
         offer = self._find(key)
         return suffix_claim(worker, offer, suffix, self._current())
 
-    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
+    def _send_job(self, key: str, offer: Offer, clean: bool) -> None:
         template = offer.template
-        difficulty = _difficulty(offer.share_target)
+        difficulty = self._difficulty(offer.share_target)
         if difficulty != self._difficulty_sent:
             self._difficulty_sent = difficulty
             self._call("mining.set_difficulty", [difficulty])
@@ -187,8 +178,8 @@ class EthereumStratum1Pool(KawPowPool):
 
 
 def suffix_claim(worker: str, offer: Offer | None, suffix: str, current: Offer) -> Claim | Refusal:
-    """Return the claim of a nonce that came without its prefix; `current` gives the size where
-    the job is unknown."""
+    """Return the claim of a nonce given without its prefix; for an unknown job, `current` has
+    the expected size."""
     nonces = (offer or current).nonces
     size = nonces.free_bits // 8
     if not re.fullmatch(rf"[0-9a-fA-F]{{{2 * size}}}", suffix):
@@ -197,5 +188,19 @@ def suffix_claim(worker: str, offer: Offer | None, suffix: str, current: Offer) 
     return Claim(worker, offer, nonces.first + int(suffix, 16))
 
 
-def _difficulty(target: int) -> float:
-    return float(difficulty_from_target(target, DIFF1_FFFF))
+def _recognises(method: str, params: Any) -> bool:
+    return method == "mining.subscribe" and version_of(params) == ETHEREUM_STRATUM_1
+
+
+ETHSTRATUM1 = Dialect(
+    name="ethstratum",
+    title=ETHEREUM_STRATUM_1,
+    client=EthereumStratum1Client,
+    pool=EthereumStratum1Pool,
+    schemes=("nicehash", "stratum2"),
+    logins=frozenset({"mining.authorize"}),
+    hashrate_reports=frozenset({"eth_submitHashrate"}),
+    recognises=_recognises,
+    diff1=DIFF1_FFFF,
+    nodes_speak_getwork=True,
+)

@@ -9,10 +9,17 @@ from miner.errors import ProtocolError
 from miner.safe_text import one_line
 from miner.stratum import fields
 from miner.stratum.client_side import ClientSide, Opening, params_of
+from miner.stratum.dialect import Dialect
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
 from miner.stratum.outcomes import remark
-from miner.stratum.pool_events import Authorized, DifficultyNotice, Reconnect, Subscribed
-from miner.stratum.pool_side import WORKER, WORKERS_PER_CLIENT, PoolContext, PoolSide, extranonce
+from miner.stratum.pool_events import (
+    Authorized,
+    DifficultyNotice,
+    JobReceived,
+    Reconnect,
+    Subscribed,
+)
+from miner.stratum.pool_side import PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (
     DUPLICATE,
     JOB_NOT_FOUND,
@@ -33,28 +40,26 @@ from miner.work import Job, NonceSpace, Outcome, Solution
 
 VERSION = "EthereumStratum/2.0.0"
 
-LONGEST_NUDGE_SECONDS = 600.0
+LONGEST_KEEPALIVE_SECONDS = 600.0
 
 NAME_LENGTH = 128
-"""Characters of the longest session name or worker's token that is sent back."""
+"""Most characters of a session name or worker token from the pool."""
 
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")
 
 
 class EthereumStratum2Client(ClientSide):
-    """The dialect of EIP-1571 and of Quai's pools."""
+    """The client's side, as of EIP-1571 and Quai's pools."""
 
-    name = "ethstratum2"
-    title = VERSION
-
-    def __init__(self, opening: Opening) -> None:
-        super().__init__(opening)
-        self._wanted: str | None = None
-        """The session that we asked to go on with."""
+    def __init__(self, dialect: Dialect, opening: Opening) -> None:
+        super().__init__(dialect, opening)
+        self._to_resume: str | None = None
+        """The session that we asked to resume."""
         self._can_resume = self._resumed = False
         self._token = ""
         self._nonces = NonceSpace()
-        self._told_nonces = False
+        self._nonces_set = False
+        """Whether the pool set an extranonce on this connection."""
         self._target: int | None = None
         self._epoch: int | None = None
         self._remark: str | None = None
@@ -71,11 +76,11 @@ class EthereumStratum2Client(ClientSide):
     def submit(self, solution: Solution) -> bytes:
         job = solution.job
         suffix = nonce_suffix(solution.nonce, job.nonces)
-        return self._request("mining.submit", [job.id, suffix, self._worker()])
+        return self._submission("mining.submit", [job.id, suffix, self._worker()])
 
-    def nudge(self) -> bytes:
+    def keepalive(self) -> bytes:
         noop = self._request("mining.noop", None)
-        # Some pools never answer it: nothing is to pile up.
+        # Some pools never answer it, so its answer is not waited for.
         del self._requests[self.last_id]
         return noop
 
@@ -84,54 +89,54 @@ class EthereumStratum2Client(ClientSide):
 
     # Answers
 
-    def _answer(self, message: dict[str, Any]) -> None:
+    def _take_answer(self, message: dict[str, Any]) -> None:
         self._remark = remark(message.get("error"))
         if self._remark is not None:
             result = message.get("result")
             message = {**message, "result": None if result is False else result, "error": None}
-        super()._answer(message)
+        super()._take_answer(message)
 
-    def _share_answered(self, number: int, outcome: Outcome, text: str) -> None:
-        super()._share_answered(number, outcome, self._remark or text)
+    def _handle_share_answer(self, number: int, outcome: Outcome, text: str) -> None:
+        super()._handle_share_answer(number, outcome, self._remark or text)
 
-    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+    def _handle_answer(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
         accepted = outcome is Outcome.ACCEPTED
         match method:
             case "mining.hello" if accepted:
                 self._greeted(result)
             case "mining.subscribe" if accepted:
                 self._subscribed(result)
-            case "mining.subscribe" if self._wanted:
-                self._wanted = None
+            case "mining.subscribe" if self._to_resume:
+                self._to_resume = None
                 self._subscribe()
             case "mining.authorize" if accepted:
                 self._token = _name(result) or ""
                 self._events.append(Authorized())
             case _:
-                # A session that refuses us is not gone on with: it would do so again.
+                # Resuming a session that refused us would be refused again.
                 self.resumable = None
-                self._refused(text, first=method == "mining.hello")
+                self._refuse_login(text, first=method == "mining.hello")
 
     def _greeted(self, result: Any) -> None:
         greeting = result if isinstance(result, dict) else {}
         proto = greeting.get("proto")
         if not isinstance(proto, str) or proto.lower() != VERSION.lower():
-            self._refused(f"its answer to mining.hello does not name {VERSION}", first=True)
+            self._refuse_login(f"its answer to mining.hello does not name {VERSION}", first=True)
             return
         if greeting.get("encoding") not in (None, "", "plain"):
-            raise ProtocolError("the pool wants to speak compressed, which is not supported")
+            raise ProtocolError("the pool wants compression, which is not supported")
         self._can_resume = _whole(greeting.get("resume")) not in (None, 0)
         if timeout := _whole(greeting.get("timeout")):
-            self.nudge_after = min(timeout / 2, LONGEST_NUDGE_SECONDS)
-        self._wanted = self._opening.resume if self._can_resume else None
+            self.keepalive_after = min(timeout / 2, LONGEST_KEEPALIVE_SECONDS)
+        self._to_resume = self._opening.resume if self._can_resume else None
         self._subscribe()
 
     def _subscribe(self) -> None:
-        self._send(self._request("mining.subscribe", self._wanted))
+        self._send(self._request("mining.subscribe", self._to_resume))
 
     def _subscribed(self, result: Any) -> None:
         session = _name(result)
-        self._resumed = session is not None and session == self._wanted
+        self._resumed = session is not None and session == self._to_resume
         self.resumable = session if self._can_resume else None
         self._events.append(Subscribed(self._nonces, self._resumed))
         login = [self._opening.user, self._opening.password]
@@ -142,29 +147,29 @@ class EthereumStratum2Client(ClientSide):
 
     # Calls
 
-    def _called(self, method: str, message: dict[str, Any]) -> None:
+    def _handle_call(self, method: str, message: dict[str, Any]) -> None:
         match method:
             case "mining.set":
                 self._set(message.get("params"))
             case "mining.notify":
-                self._notified(params_of(message))
+                self._handle_notify(params_of(message))
             case "mining.bye":
                 self._events.append(Reconnect(None, None, 0.0))
             case _:
                 if method == "mining.reconnect":
-                    self._heed_end_of_session(message.get("params"))
-                super()._called(method, message)
+                    self._note_session_end(message.get("params"))
+                super()._handle_call(method, message)
 
-    def _heed_end_of_session(self, params: Any) -> None:
+    def _note_session_end(self, params: Any) -> None:
         if isinstance(params, dict) and _whole(params.get("resume")) == 0:
             self.resumable = None
 
     def _set(self, params: Any) -> None:
-        """Take the values that change with the next job; those that are absent stay."""
+        """Apply values for the next job on; absent values stay as they are."""
         if isinstance(params, list) and params:
             params = params[0]
         if not isinstance(params, dict):
-            self._say_once("set", "the pool sent a mining.set without values; it is ignored")
+            self._warn_once("set", "the pool sent mining.set without values; ignoring it")
             return
         if (prefix := params.get("extranonce")) is not None:
             self._set_nonces(fields.nonce_space(prefix))
@@ -174,17 +179,16 @@ class EthereumStratum2Client(ClientSide):
             self._epoch = epoch
         algorithm = params.get("algo")
         if isinstance(algorithm, str) and algorithm and "pow" not in algorithm.lower():
-            self._say_once(
+            self._warn_once(
                 "algo",
-                f"the pool says that its algorithm is {one_line(algorithm)}, not one of the "
-                f"ProgPoW family; {self._variant.name} is mined. If all shares are invalid, check "
-                "the port",
+                f"the pool's algorithm is {one_line(algorithm)}, which is not of the ProgPoW "
+                f"family; mining {self._variant.name}. If all shares are invalid, check the port",
             )
 
     def _set_nonces(self, nonces: NonceSpace) -> None:
-        self._nonces, self._told_nonces = nonces, True
+        self._nonces, self._nonces_set = nonces, True
         if nonces.free_bits < 32:
-            self._say_once(
+            self._warn_once(
                 "nonces",
                 f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
             )
@@ -193,33 +197,33 @@ class EthereumStratum2Client(ClientSide):
         try:
             self._target = fields.target(value)
         except ProtocolError as problem:
-            self._say_once("target", f"the pool announced a target that is none: {problem}")
+            self._warn_once("target", f"the pool announced an unusable target: {problem}")
         else:
             self._events.append(DifficultyNotice(self._target))
 
-    def _notified(self, params: list[Any]) -> None:
-        if self._resumed and (self._target is None or not self._told_nonces):
-            # What the earlier connection was told is not known here: begin anew next time.
+    def _handle_notify(self, params: list[Any]) -> None:
+        if self._resumed and (self._target is None or not self._nonces_set):
+            # The earlier connection's values are unknown here; open a new session next time.
             self.resumable = None
             missing = "target" if self._target is None else "extranonce"
-            raise ProtocolError(f"the pool went on with our earlier session without its {missing}")
-        job = self._offer(lambda: self._read_job(params), None)
+            raise ProtocolError(f"the pool resumed our earlier session without its {missing}")
+        job = self._checked_job(lambda: self._read_job(params), None)
         if job is None:
             return
         if self._epoch is not None and self._epoch != job.epoch.number:
-            self._say_once(
+            self._warn_once(
                 "epoch",
-                f"the pool says epoch {self._epoch}, but height {job.height} belongs to epoch "
-                f"{job.epoch.number} in {self._variant.name}; the height is followed. If all "
-                "shares are invalid, check the algorithm",
+                f"the pool's epoch is {self._epoch}, but height {job.height} belongs to epoch "
+                f"{job.epoch.number} in {self._variant.name}; using the height. If all shares are "
+                "invalid, check the algorithm",
             )
-        self._offered(job)
+        self._events.append(JobReceived(job))
 
     def _read_job(self, params: list[Any]) -> Job:
         if len(params) < 3:
-            raise ProtocolError(f"mining.notify brings {len(params)} values instead of 4")
+            raise ProtocolError(f"mining.notify has {len(params)} parameters instead of 4")
         if self._target is None:
-            raise ProtocolError("no target was sent before it")
+            raise ProtocolError("the pool sent no target before it")
         name, height, header, *rest = params
         return self._job(
             name=fields.job_id(name),
@@ -232,7 +236,7 @@ class EthereumStratum2Client(ClientSide):
 
 
 def _whole(value: Any) -> int | None:
-    """Return a number of hex digits, or one that came as a number; None for anything else."""
+    """Return a number given as hex digits or as a number; None for anything else."""
     if isinstance(value, str):
         match = _HEX.fullmatch(value)
         return int(match[1], 16) if match else None
@@ -240,19 +244,17 @@ def _whole(value: Any) -> int | None:
 
 
 def _name(value: Any) -> str | None:
-    """Return a name that the pool gave, to be sent back; None where it gave none."""
+    """Return a name given by the pool, None if absent or unusable."""
     if isinstance(value, str) and 0 < len(value) <= NAME_LENGTH:
         return value
     return None
 
 
-POOL_VERSION = "EthereumStratum/2.0.0"
-
 TIMEOUT_SECONDS = 180
-"""Silence after which the client is told to send a sign of life; not enforced."""
+"""Idle timeout as announced to the client; not enforced."""
 
-ERRORS = 999
-"""Told to the client; not enforced."""
+MAX_ERRORS = 999
+"""Most errors of a client as announced to it; not enforced."""
 
 CODES = {
     OTHER: 400,
@@ -265,14 +267,13 @@ CODES = {
 
 
 class EthereumStratum2Pool(PoolSide):
-    """The dialect of EIP-1571."""
+    """The test pool's side, as of EIP-1571."""
 
-    name = "ethstratum2"
-
-    def __init__(self, context: PoolContext) -> None:
-        super().__init__(context)
+    def __init__(self, dialect: Dialect, context: PoolContext) -> None:
+        super().__init__(dialect, context)
         self._greeted = False
-        self._told: dict[str, str] = {}
+        self._announced: dict[str, str] = {}
+        """Values of the last `mining.set`."""
 
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
@@ -284,15 +285,15 @@ class EthereumStratum2Pool(PoolSide):
             case "mining.subscribe":
                 self._subscribe(request_id, params)
             case "mining.authorize":
-                return self._authorize(request_id, params)
+                return self._log_in(request_id, params)
             case "mining.submit":
                 return self._submit(request_id, params)
             case "mining.noop" | "mining.hashrate":
                 self._reply(request_id, None)
             case "mining.bye":
-                self.close_reason = "it said goodbye"
+                self.close_reason = "it sent mining.bye"
             case _:
-                self.refuse(request_id, Refusal(OTHER, f"there is no method {method[:40]!r}"))
+                self.refuse(request_id, Refusal(OTHER, f"unknown method {method[:40]!r}"))
         return None
 
     def refuse(self, request_id: RequestId, refusal: Refusal) -> None:
@@ -304,7 +305,7 @@ class EthereumStratum2Pool(PoolSide):
         self._send({"method": "mining.reconnect", "params": params})
         return True
 
-    def _grant(self, request_id: RequestId) -> None:
+    def _accept(self, request_id: RequestId) -> None:
         self._reply(request_id, None)
 
     def _reply(self, request_id: RequestId, result: Any) -> None:
@@ -312,17 +313,17 @@ class EthereumStratum2Pool(PoolSide):
 
     def _hello(self, request_id: RequestId, params: Any) -> None:
         greeting = params if isinstance(params, dict) else {}
-        if greeting.get("proto") != POOL_VERSION:
-            self.refuse(request_id, Refusal(OTHER, f"unsupported protocol, this is {POOL_VERSION}"))
+        if greeting.get("proto") != VERSION:
+            self.refuse(request_id, Refusal(OTHER, f"unsupported protocol, this is {VERSION}"))
             return
         self._greeted = True
-        self._name_agent(greeting.get("agent"))
+        self._set_agent(greeting.get("agent"))
         answer = {
-            "proto": POOL_VERSION,
+            "proto": VERSION,
             "encoding": "plain",
             "resume": "1",
             "timeout": f"{TIMEOUT_SECONDS:x}",
-            "maxerrors": f"{ERRORS:x}",
+            "maxerrors": f"{MAX_ERRORS:x}",
             "node": "bundled",
         }
         self._reply(request_id, answer)
@@ -349,35 +350,24 @@ class EthereumStratum2Pool(PoolSide):
         if self.state.nonces is not None:
             self._context.sessions.open(self.state)
 
-    def _authorize(self, request_id: RequestId, params: Any) -> LoggedIn | None:
-        worker = params[0] if isinstance(params, list) and params else None
+    def _log_in(self, request_id: RequestId, params: Any) -> LoggedIn | None:
         if not self.state.name:
             self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
-        elif not isinstance(worker, str) or not WORKER.fullmatch(worker):
-            text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
-            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
-        elif reason := self._context.barred(worker):
-            self.refuse(request_id, Refusal(UNAUTHORIZED, reason))
-        elif worker in self.workers:
-            self._reply(request_id, self._token(worker))
-        elif len(self.workers) == WORKERS_PER_CLIENT:
-            text = f"unauthorized worker: a connection has at most {WORKERS_PER_CLIENT}"
-            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
-        else:
-            self.workers.append(worker)
-            self._reply(request_id, self._token(worker))
-            if len(self.workers) == 1:
-                self.offer(clean=True)
-                return LoggedIn(worker, self._agent)
-        return None
+            return None
+        return self._authorize(
+            request_id, params[0] if isinstance(params, list) and params else None
+        )
 
-    def _token(self, worker: str) -> str:
+    def _answer_login(self, request_id: RequestId, worker: str) -> None:
+        self._reply(request_id, self._token_of(worker))
+
+    def _token_of(self, worker: str) -> str:
         return f"w-{self.workers.index(worker) + 1}"
 
     def _submit(self, request_id: RequestId, params: Any) -> ShareToProve | ShareJudged:
         parts = params if isinstance(params, list) else []
         key, suffix, token = (*parts[:3], None, None, None)[:3]
-        worker = next((name for name in self.workers if self._token(name) == token), "")
+        worker = next((name for name in self.workers if self._token_of(name) == token), "")
         claim: Claim | Refusal
         if not self.state.name:
             claim = Refusal(NOT_SUBSCRIBED, "not subscribed")
@@ -389,7 +379,7 @@ class EthereumStratum2Pool(PoolSide):
             claim = suffix_claim(worker, self._find(key), suffix, self._current())
         return self._submitted(request_id, worker, key if isinstance(key, str) else "", claim)
 
-    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
+    def _send_job(self, key: str, offer: Offer, clean: bool) -> None:
         template = offer.template
         values = {
             "epoch": f"{template.epoch.number:x}",
@@ -397,9 +387,26 @@ class EthereumStratum2Pool(PoolSide):
             "algo": "progpow",
             "extranonce": extranonce(offer.nonces),
         }
-        changed = {name: text for name, text in values.items() if self._told.get(name) != text}
+        changed = {name: text for name, text in values.items() if self._announced.get(name) != text}
         if changed:
-            self._told = values
+            self._announced = values
             self._send({"method": "mining.set", "params": changed})
         params = [key, f"{template.height:x}", template.header_hash.hex(), "1" if clean else "0"]
         self._send({"method": "mining.notify", "params": params})
+
+
+def _recognises(method: str, params: Any) -> bool:
+    return method == "mining.hello"
+
+
+ETHSTRATUM2 = Dialect(
+    name="ethstratum2",
+    title=VERSION,
+    client=EthereumStratum2Client,
+    pool=EthereumStratum2Pool,
+    schemes=("stratum3",),
+    logins=frozenset({"mining.authorize"}),
+    hashrate_reports=frozenset({"mining.hashrate"}),
+    recognises=_recognises,
+    nodes_speak_getwork=True,
+)

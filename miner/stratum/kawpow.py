@@ -1,27 +1,24 @@
-"""KawPow Stratum, of Ravencoin pools and most relatives."""
+"""KawPow Stratum, the dialect of Ravencoin pools and most of their relatives."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from miner.errors import ProtocolError
 from miner.stratum import fields
 from miner.stratum.client_side import ClientSide, Opening, params_of
-from miner.stratum.difficulty import DIFF1_KAWPOW
-from miner.stratum.pool_events import Authorized, DifficultyNotice, Subscribed, WrongProtocol
-from miner.stratum.pool_side import (
-    HASH_HEX,
-    NONCE_HEX,
-    WORKER,
-    WORKERS_PER_CLIENT,
-    PoolContext,
-    PoolSide,
-    extranonce,
-    positional_params,
+from miner.stratum.dialect import Dialect
+from miner.stratum.pool_events import (
+    Authorized,
+    DifficultyNotice,
+    JobReceived,
+    Subscribed,
+    WrongProtocol,
 )
+from miner.stratum.pool_side import HASH_HEX, NONCE_HEX, PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (
     NOT_SUBSCRIBED,
     OTHER,
@@ -38,27 +35,23 @@ from miner.stratum.share_rules import (
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 ETHEREUM_STRATUM_1 = "EthereumStratum/1.0.0"
-"""Named in the answer to mining.subscribe, by pools of that dialect and by some of this one."""
+"""Named in the answer to mining.subscribe by pools of that dialect and by some KawPow pools."""
 
 _HASH = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
 
 
 class KawPowClient(ClientSide):
-    """The dialect of Ravencoin's pools and of most of its relatives."""
+    """The client's side of KawPow Stratum."""
 
-    name = "kawpow"
-    title = "KawPow Stratum"
-
-    DIFF1: ClassVar[int] = DIFF1_KAWPOW
-    """Target of difficulty 1, for pools that send `mining.set_difficulty`."""
-
-    def __init__(self, opening: Opening) -> None:
-        super().__init__(opening)
-        self._diff1 = opening.diff1 or self.DIFF1
+    def __init__(self, dialect: Dialect, opening: Opening) -> None:
+        super().__init__(dialect, opening)
+        self._diff1 = opening.diff1 or dialect.diff1
         self._announced: int | None = None
+        """The target from `mining.set_target` or `mining.set_difficulty`."""
         self._nonces: NonceSpace | None = None
         self._early: Job | None = None
-        self._may_be_ethereums = False
+        """A job received before the extranonce."""
+        self._may_be_ethstratum = False
 
     def start(self) -> bytes:
         return (
@@ -69,7 +62,7 @@ class KawPowClient(ClientSide):
 
     def submit(self, solution: Solution) -> bytes:
         job = solution.job
-        return self._request(
+        return self._submission(
             "mining.submit",
             [
                 self._opening.user,
@@ -87,37 +80,37 @@ class KawPowClient(ClientSide):
     def _subscription(self) -> list[str]:
         return [self._opening.agent]
 
-    def _answered(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
+    def _handle_answer(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
         accepted = outcome is Outcome.ACCEPTED
         if method == "mining.subscribe":
             if accepted:
-                self._may_be_ethereums = _names_ethereum_stratum(result)
+                self._may_be_ethstratum = _names_ethereum_stratum(result)
                 self._subscribed(fields.extranonce(result))
             else:
-                self._refused(text, first=True)
+                self._refuse_login(text, first=True)
         elif method == "mining.authorize":
             if accepted:
                 self._events.append(Authorized())
             else:
-                self._refused(text, first=False)
+                self._refuse_login(text, first=False)
 
     def _subscribed(self, nonces: NonceSpace) -> None:
         self._nonces = nonces
         self._events.append(Subscribed(nonces))
         if nonces.free_bits < 32:
-            self._say_once(
+            self._warn_once(
                 "nonces",
                 f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
             )
         if self._early:
-            self._offered(replace(self._early, nonces=nonces))
+            self._events.append(JobReceived(replace(self._early, nonces=nonces)))
             self._early = None
 
-    def _called(self, method: str, message: dict[str, Any]) -> None:
+    def _handle_call(self, method: str, message: dict[str, Any]) -> None:
         params = params_of(message)
         match method:
             case "mining.notify":
-                self._notified(message, params)
+                self._handle_notify(message, params)
             case "mining.set_target":
                 self._announce(fields.target, params)
             case "mining.set_difficulty":
@@ -127,33 +120,32 @@ class KawPowClient(ClientSide):
             case "mining.set_extranonce":
                 self._nonces = fields.nonce_space(params[0] if params else None)
             case _:
-                super()._called(method, message)
+                super()._handle_call(method, message)
 
     def _announce(self, read: Callable[[Any], int], params: list[Any]) -> None:
         try:
             self._announced = read(params[0] if params else None)
         except ProtocolError as problem:
-            self._say_once("target", f"the pool announced a target that is none: {problem}")
+            self._warn_once("target", f"the pool announced an unusable target: {problem}")
         else:
             self._events.append(DifficultyNotice(self._announced))
 
-    def _notified(self, message: dict[str, Any], params: list[Any]) -> None:
-        if self._may_be_ethereums and self._is_foreign(params):
-            self._may_be_ethereums = False
-            self._events.append(WrongProtocol(f"its jobs are {ETHEREUM_STRATUM_1}'s"))
+    def _handle_notify(self, message: dict[str, Any], params: list[Any]) -> None:
+        if self._may_be_ethstratum and self._is_foreign(params):
+            self._may_be_ethstratum = False
+            self._events.append(WrongProtocol(f"its jobs are those of {ETHEREUM_STRATUM_1}"))
             return
-        job = self._offer(lambda: self._read_job(message, params), self._seed_in(params))
+        job = self._checked_job(lambda: self._read_job(message, params), self._seed_in(params))
         if job is None:
             return
         if self._nonces is None:
             self._early = job
         else:
-            self._offered(job)
+            self._events.append(JobReceived(job))
 
     def _is_foreign(self, params: list[Any]) -> bool:
-        """Return whether these are not the values of a job of this dialect, but of its
-        neighbour's."""
-        return is_ethereums(params)
+        """Return whether a job's parameters are those of EthereumStratum/1.0.0."""
+        return is_ethstratum_job(params)
 
     def _seed_in(self, params: list[Any]) -> Any:
         return params[2] if len(params) > 2 else None
@@ -161,8 +153,8 @@ class KawPowClient(ClientSide):
     def _read_job(self, message: dict[str, Any], params: list[Any]) -> Job:
         if len(params) < 6:
             raise ProtocolError(
-                f"mining.notify brings {len(params)} values and no block height, which decides "
-                "the program; this pool's dialect is not supported"
+                f"mining.notify has {len(params)} parameters and no block height, which ProgPoW "
+                "needs; this pool's dialect is not supported"
             )
         name, header, _, target, clean, height, *rest = params
         return self._job(
@@ -179,13 +171,13 @@ class KawPowClient(ClientSide):
         if value is not None and value != "":
             return fields.target(value)
         if self._announced is None:
-            raise ProtocolError("no target was sent, neither with the job nor before it")
+            raise ProtocolError("the pool sent no target, neither with the job nor before it")
         return self._announced
 
 
-def is_ethereums(params: list[Any]) -> bool:
-    """Return whether a job's values are EthereumStratum/1.0.0's: id, seed hash, header hash, a
-    boolean, and perhaps the height before or behind it. Where a target stands it is KawPow's."""
+def is_ethstratum_job(params: list[Any]) -> bool:
+    """Return whether a job's parameters are those of EthereumStratum/1.0.0: id, seed hash, header
+    hash, a boolean and possibly the height before or after it. KawPow has a target there."""
     match params:
         case [_, str(seed), str(header), bool()] | [_, str(seed), str(header), bool(), _]:
             return _is_hash(seed) and _is_hash(header)
@@ -208,12 +200,10 @@ def _names_ethereum_stratum(result: Any) -> bool:
 
 
 class KawPowPool(PoolSide):
-    """The dialect of Ravencoin's pools and of most of its relatives."""
+    """The test pool's side of KawPow Stratum."""
 
-    name = "kawpow"
-
-    def __init__(self, context: PoolContext) -> None:
-        super().__init__(context)
+    def __init__(self, dialect: Dialect, context: PoolContext) -> None:
+        super().__init__(dialect, context)
         self._target_sent = 0
 
     def message(
@@ -221,13 +211,13 @@ class KawPowPool(PoolSide):
     ) -> ClientEvent | None:
         match method:
             case "mining.subscribe":
-                self._subscribe(request_id, positional_params(message))
+                self._subscribe(request_id, _params(message))
             case "mining.authorize":
-                return self._authorize(request_id, positional_params(message))
+                return self._log_in(request_id, _params(message))
             case "mining.submit":
-                return self._submit(request_id, positional_params(message))
+                return self._submit(request_id, _params(message))
             case "eth_submitHashrate":
-                pass  # taken without an answer, as NOMP's pools do
+                pass  # not answered, like by NOMP's pools
             case _:
                 self.refuse(request_id, Refusal(OTHER, "Not supported."))
         return None
@@ -243,7 +233,7 @@ class KawPowPool(PoolSide):
         self._call("client.reconnect", [host, port, wait])
         return True
 
-    def _grant(self, request_id: RequestId) -> None:
+    def _accept(self, request_id: RequestId) -> None:
         self._reply(request_id, True)
 
     def _reply(self, request_id: RequestId, result: Any) -> None:
@@ -255,7 +245,7 @@ class KawPowPool(PoolSide):
     def _subscribe(self, request_id: RequestId, params: list[Any]) -> None:
         if self.state.nonces is None:
             self.state.nonces = self._context.take_prefix()
-            self._name_agent(params[0] if params else None)
+            self._set_agent(params[0] if params else None)
         if self.state.nonces is None:
             self.refuse(request_id, Refusal(OTHER, "no extranonce is left"))
             return
@@ -264,27 +254,11 @@ class KawPowPool(PoolSide):
     def _subscription(self, digits: str) -> list[Any]:
         return [None, digits]
 
-    def _authorize(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
-        worker = params[0] if params else None
+    def _log_in(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
         if self.state.nonces is None:
             self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
-        elif not isinstance(worker, str) or not WORKER.fullmatch(worker):
-            text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
-            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
-        elif reason := self._context.barred(worker):
-            self.refuse(request_id, Refusal(UNAUTHORIZED, reason))
-        elif worker in self.workers:
-            self._reply(request_id, True)
-        elif len(self.workers) == WORKERS_PER_CLIENT:
-            text = f"unauthorized worker: a connection has at most {WORKERS_PER_CLIENT}"
-            self.refuse(request_id, Refusal(UNAUTHORIZED, text))
-        else:
-            self.workers.append(worker)
-            self._reply(request_id, True)
-            if len(self.workers) == 1:
-                self.offer(clean=True)
-                return LoggedIn(worker, self._agent)
-        return None
+            return None
+        return self._authorize(request_id, params[0] if params else None)
 
     def _submit(self, request_id: RequestId, params: list[Any]) -> ShareToProve | ShareJudged:
         claim: Claim | Refusal = Refusal(NOT_SUBSCRIBED, "not subscribed")
@@ -315,7 +289,7 @@ class KawPowPool(PoolSide):
             bytes.fromhex(mix[2:]),
         )
 
-    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
+    def _send_job(self, key: str, offer: Offer, clean: bool) -> None:
         template = offer.template
         target = f"{offer.share_target:064x}"
         if offer.share_target != self._target_sent:
@@ -331,3 +305,31 @@ class KawPowPool(PoolSide):
             f"{template.bits:08x}",
         ]
         self._call("mining.notify", params)
+
+
+def _params(message: dict[str, Any]) -> list[Any]:
+    """Return the positional parameters; raises `ProtocolError` if they have another form."""
+    params = message.get("params", [])
+    if not isinstance(params, list):
+        raise ProtocolError("params is not a list")
+    return params
+
+
+def version_of(params: Any) -> Any:
+    """Return the protocol version that a `mining.subscribe` request names, None without one."""
+    return params[1] if isinstance(params, list) and len(params) > 1 else None
+
+
+def _recognises(method: str, params: Any) -> bool:
+    return method == "mining.subscribe" and version_of(params) != ETHEREUM_STRATUM_1
+
+
+KAWPOW = Dialect(
+    name="kawpow",
+    title="KawPow Stratum",
+    client=KawPowClient,
+    pool=KawPowPool,
+    logins=frozenset({"mining.authorize"}),
+    hashrate_reports=frozenset({"eth_submitHashrate"}),
+    recognises=_recognises,
+)

@@ -65,15 +65,6 @@ def remark(error: Any) -> str | None:
     return (text or f"remark {code}") if 200 <= code < 300 else None
 
 
-def is_ban(text: str) -> bool:
-    """Return whether a pool's words say that we are shut out for a while."""
-    return bool(
-        re.search(
-            r"\bbann?(?:ed|ing)?\b|blacklist|too many (?:connect|request|login)", text.lower()
-        )
-    )
-
-
 def _code_and_text(error: Any, depth: int = 0) -> tuple[int, str]:
     """Return the code (0 if there is none) and the sanitised text of any form of an error."""
     if isinstance(error, str):

@@ -1,4 +1,4 @@
-"""The pool's side of what all dialects do alike with one client, without input or output."""
+"""The test pool's side of a Stratum dialect, without sockets: messages in, bytes out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from miner.errors import ProtocolError
 from miner.stratum.chain import Chain
 from miner.stratum.framing import encode
 from miner.stratum.resumable import ClientState, ResumableSessions
@@ -17,9 +16,11 @@ from miner.stratum.share_rules import (
     JOB_NOT_FOUND,
     LOW_DIFFICULTY,
     OTHER,
+    UNAUTHORIZED,
     BlockFound,
     Claim,
     ClientEvent,
+    LoggedIn,
     Offer,
     Refusal,
     RequestId,
@@ -29,6 +30,9 @@ from miner.stratum.share_rules import (
     SubmittedShare,
 )
 from miner.work import NonceSpace
+
+if TYPE_CHECKING:
+    from miner.stratum.dialect import Dialect
 
 WORKERS_PER_CLIENT = 16
 """Names that one connection may authorize."""
@@ -48,41 +52,40 @@ HASH_HEX = re.compile(r"0x[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True)
 class PoolContext:
-    """What the tellers of one pool share."""
+    """What all clients of one test pool share."""
 
     chain: Chain
     take_prefix: Callable[[], NonceSpace | None]
-    """Called once a session; None means that no prefix is left."""
+    """Called once a session; None: no prefix is left."""
     sessions: ResumableSessions
     barred: Callable[[str], str] = lambda worker: ""
-    """Why a worker may not log in now; empty: it may."""
+    """Returns why a worker may not log in now, or an empty string."""
 
 
 class PoolSide(ABC):
-    """Serves one client: messages go into `message`, replies come out of `output`.
+    """Serves one client: requests go into `message`, replies come out of `output`.
 
-    A subclass is one dialect of Stratum as a pool speaks it.
+    A subclass implements one dialect as a pool speaks it.
     """
-
-    name: ClassVar[str]
-    """As `--protocol` takes it."""
 
     has_extranonce: ClassVar[bool] = True
 
-    def __init__(self, context: PoolContext) -> None:
+    def __init__(self, dialect: Dialect, context: PoolContext) -> None:
+        self.dialect = dialect
         self.state = ClientState(ShareRules(context.chain))
         self.workers: list[str] = []
+        """Authorized names, the first one first."""
         self.close_reason = ""
-        """Why the connection must end after `output` is sent; empty while all is well."""
+        """Why the connection must be closed after sending `output`; empty: keep it open."""
         self._context = context
         self._chain = context.chain
         self._agent = ""
         self._unsent = bytearray()
         self._wrong_answers: list[Refusal] = []
-        self._swallowed = 0
+        self._unanswered = 0
 
     def output(self) -> bytes:
-        """Return what is to be sent, once."""
+        """Return and clear the bytes to send."""
         data = bytes(self._unsent)
         self._unsent.clear()
         return data
@@ -91,44 +94,40 @@ class PoolSide(ABC):
     def message(
         self, request_id: RequestId, method: str, message: dict[str, Any]
     ) -> ClientEvent | None:
-        """Take the request or notification `method`; raises `ProtocolError` for one that ends
-        the connection."""
+        """Handle a request or notification; raises `ProtocolError` to end the connection."""
 
     @abstractmethod
     def refuse(self, request_id: RequestId, refusal: Refusal) -> None:
-        """Answer a request that is not granted."""
+        """Answer a request with an error."""
 
     def announce(self) -> None:
-        """Tell the chain's newest template to a client that is logged in."""
+        """Send the chain's newest template to a client that is logged in."""
         self.state.rules.forget_old()
         self.offer(self._chain.template.clean)
 
     def offer(self, clean: bool, again: bool = False) -> None:
-        """Tell the chain's newest template to a client that is logged in, under a made-up id
-        where it is told `again`."""
+        """Send the chain's newest template to a client that is logged in; `again` sends it under
+        a new job id."""
         if not self.workers or self.close_reason:
             return
-        state, template = self.state, self._chain.template
-        name = template.job_id
+        template, name = self._chain.template, self._chain.template.job_id
         if again:
-            state.renamed += 1
-            name += f"{state.renamed:02x}"
+            self.state.renamed += 1
+            name += f"{self.state.renamed:02x}"
         self._put(self._key(name, template.header_hash), self._current(), clean)
 
     def retarget(self, share_target: int) -> None:
-        """Hold the client to `share_target` from now on, telling it at once."""
+        """Require `share_target` from now on and announce it at once."""
         self.state.share_target = share_target
         self.offer(clean=False, again=True)
 
     def change_extranonce(self, nonces: NonceSpace) -> None:
-        """Have the client search `nonces` from the next job on, which is told at once; only
-        where the dialect has an extranonce."""
+        """Assign `nonces` to the client with a new job; only for dialects with an extranonce."""
         self.state.nonces = nonces
         self.offer(clean=True, again=True)
 
     def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
-        """Ask the client to connect anew in `wait` seconds; return False where the dialect has
-        no way to."""
+        """Ask the client to reconnect in `wait` seconds; return False if the dialect cannot."""
         return False
 
     def answer_wrongly(self, shares: int, answer: str) -> None:
@@ -137,7 +136,7 @@ class PoolSide(ABC):
 
     def leave_unanswered(self, shares: int) -> None:
         """Leave the next `shares` unanswered."""
-        self._swallowed += shares
+        self._unanswered += shares
 
     def answer_share(
         self, pending: ShareToProve, mix_hash: bytes, final_hash: bytes
@@ -145,39 +144,66 @@ class PoolSide(ABC):
         """Answer a share, given the recomputed hashes (32 bytes each, display order)."""
         share = pending.share
         height = share.template.height
-        judgement = self.state.rules.evaluate(share, mix_hash, final_hash)
+        result = self.state.rules.evaluate(share, mix_hash, final_hash)
         judged = self._answer(
-            pending.request_id, share.worker, height, judgement.refusal, judgement.difficulty
+            pending.request_id, share.worker, height, result.refusal, result.difficulty
         )
-        if not judgement.is_block:
+        if not result.is_block:
             return judged, None
         return judged, BlockFound(share.worker, height, share.nonce, final_hash)
 
     def disconnected(self) -> None:
-        """Note that the connection has ended."""
+        """Record that the connection has ended."""
         if self.state.name:
             self._context.sessions.leave(self.state.name)
 
-    # For the dialects
+    # What a dialect implements or overrides
 
     @abstractmethod
-    def _grant(self, request_id: RequestId) -> None:
-        """Answer a share that was accepted."""
+    def _accept(self, request_id: RequestId) -> None:
+        """Answer an accepted share."""
 
-    @abstractmethod
-    def _tell(self, key: str, offer: Offer, clean: bool) -> None:
-        """Send a job."""
-
-    def _refuse_share(self, request_id: RequestId, refusal: Refusal) -> None:
+    def _reject(self, request_id: RequestId, refusal: Refusal) -> None:
+        """Answer a refused share."""
         self.refuse(request_id, refusal)
 
+    def _answer_login(self, request_id: RequestId, worker: str) -> None:
+        """Answer the accepted login of `worker`."""
+        self._accept(request_id)
+
+    @abstractmethod
+    def _send_job(self, key: str, offer: Offer, clean: bool) -> None: ...
+
     def _key(self, job_id: str, header_hash: bytes) -> str:
-        """Return what a share for this job will name."""
+        """Return the key by which shares name this job."""
         return job_id
 
     def _target(self, wanted: int) -> int:
         """Return the target nearest to `wanted` that the dialect can express."""
         return wanted
+
+    # What a dialect uses
+
+    def _authorize(self, request_id: RequestId, worker: Any) -> LoggedIn | None:
+        """Authorize `worker` on a subscribed connection; send a job to the first one."""
+        if not isinstance(worker, str) or not WORKER.fullmatch(worker):
+            text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
+        elif text := self._context.barred(worker):
+            pass
+        elif worker in self.workers:
+            self._answer_login(request_id, worker)
+            return None
+        elif len(self.workers) == WORKERS_PER_CLIENT:
+            text = f"unauthorized worker: a connection has at most {WORKERS_PER_CLIENT}"
+        else:
+            self.workers.append(worker)
+            self._answer_login(request_id, worker)
+            if len(self.workers) > 1:
+                return None
+            self.offer(clean=True)
+            return LoggedIn(worker, self._agent)
+        self.refuse(request_id, Refusal(UNAUTHORIZED, text))
+        return None
 
     def _current(self) -> Offer:
         template = self._chain.template
@@ -185,7 +211,7 @@ class PoolSide(ABC):
         return Offer(template, target, self.state.nonces or NonceSpace())
 
     def _find(self, key: str) -> Offer | None:
-        """Return what `key` was offered as, or would be if it is a template's id."""
+        """Return the offer of `key`, a key sent before or the job id of a recent template."""
         offer = self.state.offers.get(key)
         if offer is not None:
             return offer if self._chain.find(offer.template.job_id) else None
@@ -195,13 +221,14 @@ class PoolSide(ABC):
         return Offer(template, self._current().share_target, self.state.nonces or NonceSpace())
 
     def _put(self, key: str, offer: Offer, clean: bool) -> None:
+        """Remember `offer` and send it."""
         self.state.offers[key] = offer
-        self._tell(key, offer, clean)
+        self._send_job(key, offer, clean)
 
     def _submitted(
         self, request_id: RequestId, worker: str, key: str, claim: Claim | Refusal
     ) -> ShareToProve | ShareJudged:
-        """Check a submission; `worker` is empty where it names no authorized one."""
+        """Check a submission; `worker` is empty if it names no authorized one."""
         checked = claim if isinstance(claim, Refusal) else self.state.rules.check(claim)
         if isinstance(checked, SubmittedShare):
             return ShareToProve(request_id, checked)
@@ -217,30 +244,23 @@ class PoolSide(ABC):
         refusal: Refusal | None,
         difficulty: float = 0.0,
     ) -> ShareJudged:
-        said = self._wrong_answers.pop(0) if refusal is None and self._wrong_answers else refusal
-        if self._swallowed:
-            self._swallowed -= 1
-        elif said is None:
-            self._grant(request_id)
+        injected = self._wrong_answers and refusal is None
+        answered = self._wrong_answers.pop(0) if injected else refusal
+        if self._unanswered:
+            self._unanswered -= 1
+        elif answered is None:
+            self._accept(request_id)
         else:
-            self._refuse_share(request_id, said)
+            self._reject(request_id, answered)
         code, text = refusal or (0, "")
         return ShareJudged(worker, height, refusal is None, code, text, difficulty)
 
-    def _name_agent(self, value: object) -> None:
+    def _set_agent(self, value: object) -> None:
         if isinstance(value, str):
             self._agent = "".join(c for c in value if " " <= c <= "~")[:64]
 
     def _send(self, message: dict[str, Any]) -> None:
         self._unsent += encode(message)
-
-
-def positional_params(message: dict[str, Any]) -> list[Any]:
-    """Return the positional parameters; raises `ProtocolError` where they have another form."""
-    params = message.get("params", [])
-    if not isinstance(params, list):
-        raise ProtocolError("params is not a list")
-    return params
 
 
 def extranonce(nonces: NonceSpace) -> str:

@@ -12,10 +12,10 @@ from miner.errors import Banned, ConnectionLost, ProtocolError, WrongDialect
 from miner.net.dial import Dial, Stream
 from miner.net.pool_url import PoolUrl
 from miner.progpow.variant import Variant
-from miner.stratum.client_side import ClientSide, Opening
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.bans import is_ban
+from miner.stratum.client_side import Opening
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.difficulty import expected_hashes
-from miner.stratum.outcomes import is_ban
 from miner.stratum.pool_events import (
     Authorized,
     DifficultyNotice,
@@ -137,8 +137,8 @@ class _Asking:
             diff1=question.diff1,
             seed_of=self._seed_of,
         )
-        self._protocol: ClientSide = PROTOCOLS[name](opening)
-        self.finding = Finding(url.label, name, self._protocol.title, tls=_checked(url))
+        self._protocol = DIALECTS[name].connect(opening)
+        self.finding = Finding(url.label, name, DIALECTS[name].title, tls=_checked(url))
         self._asked_at = 0.0
         self._spoke = False
         self._misfit: str | None = None
@@ -198,7 +198,7 @@ class _Asking:
                 self._spoke = True
                 self.finding.accepted = True
             case LoginRefused(text) | WrongProtocol(text) if is_ban(text):
-                raise Banned(f"{self.finding.url}: the pool shut us out: {text}; try later")
+                raise Banned(f"{self.finding.url}: the pool banned us: {text}; try later")
             case LoginRefused(text):
                 self._spoke = True
                 self.finding.accepted, self.finding.refusal = False, text

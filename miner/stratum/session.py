@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cachetools import FIFOCache
+
 from miner.clock import Clock
 from miner.errors import Banned, ConnectionLost, PoolError, PoolRefused, WrongDialect
 from miner.net.dial import Stream, Timeouts
-from miner.stratum.bans import Bans
+from miner.stratum.bans import Bans, is_ban
 from miner.stratum.client_side import ClientSide
-from miner.stratum.outcomes import NO_REASON, is_ban
+from miner.stratum.outcomes import NO_REASON
 from miner.stratum.pool_events import (
     Authorized,
     HashrateRefused,
@@ -29,56 +31,53 @@ from miner.stratum.pool_events import (
 from miner.work import Outcome, Solution, Verdict
 
 KEPT_HEADERS = 64
-"""Headers whose nonces are remembered, so that none is sent twice."""
-
-
-class SentNonces:
-    """What one pool was sent, over all connections: no nonce goes out twice for one header."""
-
-    def __init__(self) -> None:
-        self._sent: dict[bytes, set[int]] = {}
-
-    def add(self, header_hash: bytes, nonce: int) -> bool:
-        """Note a nonce that is about to be sent; False where it was sent before."""
-        nonces = self._sent.setdefault(header_hash, set())
-        if nonce in nonces:
-            return False
-        nonces.add(nonce)
-        while len(self._sent) > KEPT_HEADERS:
-            del self._sent[next(iter(self._sent))]
-        return True
-
-    def forget(self, header_hash: bytes, nonce: int) -> None:
-        """Note that a nonce was not sent after all."""
-        self._sent.get(header_hash, set()).discard(nonce)
-
+"""Newest headers whose sent nonces are remembered."""
 
 REPORT_SECONDS = 60.0
-"""Between two reports of our hashrate, where they are wanted."""
+"""Between two hashrate reports."""
 
-NUDGE_LOOK_SECONDS = 5.0
-"""How soon after the opening a dialect's wish to be nudged is learnt."""
+KEEPALIVE_POLL_SECONDS = 5.0
+"""Between two looks at whether the dialect wants keepalives."""
 
-MUTE_SHARES = 3
-"""Shares without an answer, and nothing else heard meanwhile, after which a pool is taken for
-dead: its line may be cut where neither side can see it."""
+SILENT_SHARES = 3
+"""Shares without an answer, while nothing else is received, after which the connection counts as
+dead: a broken route may go unnoticed by both sides."""
 
-IGNORED_SHARES = 10
-"""Shares in a row without an answer after which a pool is taken to take none, whatever it says."""
+UNANSWERED_SHARES = 10
+"""Shares in a row without an answer after which the pool counts as not accepting shares."""
 
-FORGOTTEN_SHARES = 3
-"""Shares in a row that are called unauthorized, after which the login is made anew: a pool behind
-a proxy may have lost it."""
+UNAUTHORIZED_SHARES = 3
+"""Shares in a row refused as unauthorized after which the session ends, to log in again: a pool
+behind a proxy may have lost our login."""
 
 READ_BYTES = 65536
 
 
+class SentNonces:
+    """Nonces sent to one pool, over all its connections, so that none is sent twice."""
+
+    def __init__(self) -> None:
+        self._sent: FIFOCache[bytes, set[int]] = FIFOCache(KEPT_HEADERS)
+
+    def add(self, header_hash: bytes, nonce: int) -> bool:
+        """Record a nonce before it is sent; return False if it was recorded before."""
+        nonces = self._sent.setdefault(header_hash, set())
+        if nonce in nonces:
+            return False
+        nonces.add(nonce)
+        return True
+
+    def forget(self, header_hash: bytes, nonce: int) -> None:
+        """Remove a nonce that was not sent after all."""
+        self._sent.get(header_hash, set()).discard(nonce)
+
+
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Our hashrate, for pools that take it."""
+    """Our hashrate, for pools that accept reports."""
 
     hashrate: Callable[[], float]
-    """Hashes a second now."""
+    """Returns the current hashes per second."""
     rig: bytes
     """32 random bytes, the same during a run."""
 
@@ -87,7 +86,8 @@ class Session:
     """Drives one dialect over one stream and reports to `listener`, in the pool's order.
 
     Each submitted solution ends in exactly one call of `on_verdict`, or of `on_unsent` if the
-    connection ended before it was sent. `number` is the session number of its jobs.
+    connection ended before it was sent. `number` is the session number of its jobs. Without
+    `keepalives` the caller sends them.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Session:
         sent: SentNonces | None = None,
         limits: Timeouts | None = None,
         reports: Reports | None = None,
+        keepalives: bool = True,
     ) -> None:
         self.number = number
         self._protocol, self._stream, self._clock = protocol, stream, clock
@@ -108,30 +109,32 @@ class Session:
         self._sent = sent or SentNonces()
         self._limits = limits or Timeouts()
         self._reports = reports
+        self._keepalives = keepalives
         self._subscribed = self._authorized = False
         self._last_job = clock.now()
-        self._mute = 0
-        """Shares that got no answer since the pool was last heard."""
-        self._ignored = 0
-        """Shares that got no answer since the pool last answered one."""
+        self._silent = 0
+        """Shares whose answer timed out since the last received byte."""
+        self._unanswered = 0
+        """Shares whose answer timed out since the last answered share."""
         self._unauthorized = 0
-        """Answers in a row that call a share so."""
+        """Shares in a row refused as unauthorized."""
         self._height = 0
-        """Of the newest job."""
+        """Height of the newest job."""
         self._bans = Bans(clock)
         self._held: list[Solution] = []
-        self._flying: dict[int, tuple[Solution, float]] = {}
-        """Shares that wait for an answer, with the second of their sending, oldest first."""
-        self._any_flying = asyncio.Event()
+        """Solutions waiting for the login."""
+        self._in_flight: dict[int, tuple[Solution, float]] = {}
+        """Solutions waiting for an answer, by request id, with the time of sending."""
+        self._any_in_flight = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._ended = ""
-        self._leaving: str | None = None
+        self._leave_reason: str | None = None
         self._leave = asyncio.Event()
 
     @property
     def resumable(self) -> str | None:
-        """Name under which the dialogue can be gone on with on another connection."""
+        """Name under which another connection can resume this session."""
         return self._protocol.resumable
 
     @property
@@ -140,19 +143,18 @@ class Session:
         return
 
     async def run(self) -> str:
-        """Talk until `leave`, then return its reason.
+        """Run the session until `leave`, then return its reason; the stream is closed then.
 
-        Raises `PoolRefused` for a refused login, `Banned` where the pool shuts us out,
-        `ConnectionLost` or `ProtocolError` where the other side or a time limit ends it. The
-        stream is closed then, and what was not answered is lost.
+        Raises `PoolRefused` if the pool refuses the login, `Banned` if it bans us,
+        `ConnectionLost` or `ProtocolError` if the pool or a time limit ends the session.
         """
         reason = "the miner stopped"
         try:
-            reason = await self._in_group()
+            reason = await self._run_tasks()
         except PoolError as error:
             reason = str(error)
-            if isinstance(error, ConnectionLost) and (words := self._bans.words):
-                raise Banned(f"the pool shut us out: {words}") from error
+            if isinstance(error, ConnectionLost) and (text := self._bans.text):
+                raise Banned(f"the pool banned us: {text}") from error
             raise
         finally:
             self._end(reason)
@@ -160,7 +162,7 @@ class Session:
         return reason
 
     def submit(self, solution: Solution) -> None:
-        """Send `solution`, once the login is accepted; each (header, nonce) only once."""
+        """Send `solution`, after the login if needed; each (header, nonce) only once."""
         if self._ended:
             self._listener.on_unsent(solution, self._ended)
         elif not self._sent.add(solution.job.header_hash, solution.nonce):
@@ -168,10 +170,9 @@ class Session:
                 (one.nonce, one.job.header_hash) == (solution.nonce, solution.job.header_hash)
                 for one in self._held
             )
-            done = "waits for the login already" if held else "was sent to this pool before"
-            self._listener.on_verdict(
-                Verdict(solution, Outcome.DUPLICATE, f"found again; it {done}")
-            )
+            done = "already waits for the login" if held else "was already sent to this pool"
+            text = f"found again; it {done}"
+            self._listener.on_verdict(Verdict(solution, Outcome.DUPLICATE, text))
         else:
             self._idle.clear()
             if self._authorized:
@@ -180,24 +181,24 @@ class Session:
                 self._held.append(solution)
 
     def leave(self, reason: str) -> None:
-        """End the connection on our side; `reason` becomes that of shares not answered."""
-        self._leaving = self._leaving or reason
+        """End the connection from our side; unanswered shares are lost with `reason`."""
+        self._leave_reason = self._leave_reason or reason
         self._leave.set()
 
     async def drained(self) -> None:
-        """Wait until no solution is held or waits for its answer."""
+        """Wait until no solution is held or in flight."""
         await self._idle.wait()
 
-    async def _in_group(self) -> str:
+    async def _run_tasks(self) -> str:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self._converse()),
-                    group.create_task(self._limit_handshake()),
+                    group.create_task(self._limit_login()),
                     group.create_task(self._limit_jobs()),
                     group.create_task(self._limit_answers()),
-                    group.create_task(self._keep_nudging()),
-                    group.create_task(self._keep_reporting()),
+                    group.create_task(self._send_keepalives()),
+                    group.create_task(self._send_reports()),
                 ]
                 await self._leave.wait()
                 for task in tasks:
@@ -207,10 +208,10 @@ class Session:
             if other or not known:
                 raise
             first = known.exceptions[0]
-            if self._leaving is None or not isinstance(first, ConnectionLost):
+            # A close by the pool just before ours is not a failure.
+            if self._leave_reason is None or not isinstance(first, ConnectionLost):
                 raise first from first.__cause__
-            # The pool was faster with the end that both sides wanted.
-        return self._leaving or ""
+        return self._leave_reason or ""
 
     async def _converse(self) -> None:
         self._stream.write(self._protocol.start())
@@ -220,14 +221,14 @@ class Session:
             if not data:
                 early = "" if self._authorized else " before it accepted the login"
                 raise ConnectionLost(f"the pool closed the connection{early}")
-            self._mute = 0
-            # Line by line, so that what came before a line that ends it all still counts.
+            self._silent = 0
+            # Line by line: what precedes a line that ends the session still counts.
             for line in data.splitlines(keepends=True):
                 for event in self._protocol.receive(line):
-                    self._take(event)
+                    self._handle(event)
             self._stream.write(self._protocol.data_to_send())
 
-    def _take(self, event: PoolEvent) -> None:
+    def _handle(self, event: PoolEvent) -> None:
         match event:
             case Subscribed():
                 self._subscribed = True
@@ -238,16 +239,14 @@ class Session:
                 held, self._held = self._held, []
                 for solution in held:
                     self._send(solution)
-            case LoginRefused(text) if is_ban(text):
-                raise Banned(f"the pool shut us out: {text}")
+            case LoginRefused(text) | WrongProtocol(text) if is_ban(text):
+                raise Banned(f"the pool banned us: {text}")
             case LoginRefused(text):
                 raise PoolRefused(f"the pool refused the login: {text}; check user and password")
-            case WrongProtocol(text) if is_ban(text):
-                raise Banned(f"the pool shut us out: {text}")
             case WrongProtocol(text):
                 raise WrongDialect(
-                    f"the pool does not take {self._protocol.title} (it says: {text}); check the "
-                    "address, or have its protocol found with --protocol auto"
+                    f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
+                    "address, or detect the protocol with --protocol auto"
                 )
             case HashrateRefused():
                 self._reports = None
@@ -256,68 +255,74 @@ class Session:
                 self._height = job.height
                 self._listener.on_event(event)
             case ShareAnswer(number, outcome, text):
-                self._ignored = 0
-                self._answered(number, outcome, text)
-                self._bans.answered(text, accepted=outcome is Outcome.ACCEPTED)
-                again = outcome is Outcome.UNAUTHORIZED
-                self._unauthorized = self._unauthorized + 1 if again else 0
-                if self._unauthorized == FORGOTTEN_SHARES:
-                    raise ConnectionLost(
-                        f"the pool knows our login no more: {FORGOTTEN_SHARES} shares in a row "
-                        f"were refused with {text!r}"
-                    )
+                self._handle_share_answer(number, outcome, text)
             case Message(text, ours):
                 self._listener.on_event(event)
                 if not ours:
-                    self._bans.told(text)
+                    self._bans.message(text)
             case Reconnect():
                 self._listener.on_event(event)
 
     def _send(self, solution: Solution) -> None:
         self._stream.write(self._protocol.submit(solution))
-        self._flying[self._protocol.last_id] = (solution, self._clock.now())
-        self._any_flying.set()
+        self._in_flight[self._protocol.last_id] = (solution, self._clock.now())
+        self._any_in_flight.set()
         self._listener.on_event(ShareWritten(solution))
 
-    def _answered(self, number: int, outcome: Outcome, text: str) -> None:
-        if number in self._flying:
-            solution, sent = self._landed(number)
-            if text == NO_REASON and solution.job.height < self._height:
-                outcome, text = Outcome.STALE, f"{text}, after height {self._height} had begun"
-            self._listener.on_verdict(Verdict(solution, outcome, text, self._clock.now() - sent))
+    def _handle_share_answer(self, number: int, outcome: Outcome, text: str) -> None:
+        self._unanswered = 0
+        self._report_verdict(number, outcome, text)
+        self._bans.share_answer(text, accepted=outcome is Outcome.ACCEPTED)
+        unauthorized = outcome is Outcome.UNAUTHORIZED
+        self._unauthorized = self._unauthorized + 1 if unauthorized else 0
+        if self._unauthorized == UNAUTHORIZED_SHARES:
+            raise ConnectionLost(
+                f"the pool lost our login: it refused {UNAUTHORIZED_SHARES} shares in a row "
+                f"with {text!r}"
+            )
 
-    def _landed(self, number: int) -> tuple[Solution, float]:
-        landed = self._flying.pop(number)
-        if not self._flying:
-            self._any_flying.clear()
+    def _report_verdict(self, number: int, outcome: Outcome, text: str) -> None:
+        if number in self._in_flight:
+            solution, sent = self._take_from_flight(number)
+            if text == NO_REASON and solution.job.height < self._height:
+                outcome, text = Outcome.STALE, f"{text}, after height {self._height} began"
+            verdict = Verdict(solution, outcome, text, self._clock.now() - sent)
+            self._listener.on_verdict(verdict)
+
+    def _take_from_flight(self, number: int) -> tuple[Solution, float]:
+        taken = self._in_flight.pop(number)
+        if not self._in_flight:
+            self._any_in_flight.clear()
             if not self._held:
                 self._idle.set()
-        return landed
+        return taken
 
     async def _limit_answers(self) -> None:
         limit = self._limits.answer
         while True:
-            await self._any_flying.wait()
-            if not self._flying:
-                continue  # the answer was faster than this task
-            number, (_, sent) = next(iter(self._flying.items()))
+            await self._any_in_flight.wait()
+            if not self._in_flight:
+                continue  # answered before this task ran
+            number, (_, sent) = next(iter(self._in_flight.items()))
             left = sent + limit - self._clock.now()
             if left > 0:
                 await self._clock.sleep(left)
-            elif number in self._flying:
-                solution, _ = self._landed(number)
-                text = f"no answer within {limit:g} s"
-                self._listener.on_verdict(Verdict(solution, Outcome.LOST, text))
-                self._mute += 1
-                if self._mute >= MUTE_SHARES:
-                    raise ConnectionLost(f"the pool is mute: {MUTE_SHARES} shares got no answer")
-                self._ignored += 1
-                if self._ignored >= IGNORED_SHARES:
-                    raise ConnectionLost(
-                        f"the pool takes no shares: {IGNORED_SHARES} in a row got no answer"
-                    )
+            elif number in self._in_flight:
+                solution, _ = self._take_from_flight(number)
+                self._lose(solution, f"no answer within {limit:g} s")
+                self._count_unanswered()
 
-    async def _limit_handshake(self) -> None:
+    def _count_unanswered(self) -> None:
+        self._silent += 1
+        if self._silent >= SILENT_SHARES:
+            raise ConnectionLost(f"the pool is silent: {SILENT_SHARES} shares got no answer")
+        self._unanswered += 1
+        if self._unanswered >= UNANSWERED_SHARES:
+            raise ConnectionLost(
+                f"the pool ignores shares: {UNANSWERED_SHARES} in a row got no answer"
+            )
+
+    async def _limit_login(self) -> None:
         await self._clock.sleep(self._limits.login)
         if not self._subscribed or not self._authorized:
             missing = "the login" if self._subscribed else "our first request"
@@ -329,15 +334,15 @@ class Session:
             await self._clock.sleep(left)
         raise ConnectionLost(f"no new job for {limit / 60:g} minutes")
 
-    async def _keep_nudging(self) -> None:
-        """Say now and then what the dialect needs to stay in talk; how often is learnt late."""
-        while True:
-            after = self._protocol.nudge_after
-            await self._clock.sleep(after or NUDGE_LOOK_SECONDS)
-            if after and self._authorized:
-                self._stream.write(self._protocol.nudge())
+    async def _send_keepalives(self) -> None:
+        """Send keepalives; the interval may only be known after login."""
+        while self._keepalives:
+            interval = self._protocol.keepalive_after
+            await self._clock.sleep(interval or KEEPALIVE_POLL_SECONDS)
+            if interval and self._authorized:
+                self._stream.write(self._protocol.keepalive())
 
-    async def _keep_reporting(self) -> None:
+    async def _send_reports(self) -> None:
         while True:
             await self._clock.sleep(REPORT_SECONDS)
             if self._reports and self._authorized:
@@ -346,10 +351,10 @@ class Session:
 
     def _end(self, reason: str) -> None:
         self._ended = reason or "the connection ended"
-        flying = [solution for solution, _ in self._flying.values()]
+        in_flight = [solution for solution, _ in self._in_flight.values()]
         held, self._held = self._held, []
-        self._flying.clear()
-        for solution in flying:
+        self._in_flight.clear()
+        for solution in in_flight:
             self._lose(solution, self._ended)
         for solution in held:
             self._sent.forget(solution.job.header_hash, solution.nonce)

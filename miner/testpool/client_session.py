@@ -10,12 +10,9 @@ from typing import Any
 
 from miner.errors import ProtocolError
 from miner.stratum.chain import Chain
-from miner.stratum.ethproxy import EthProxyPool, SeroPool, ZanoPool
-from miner.stratum.ethstratum1 import VERSION, EthereumStratum1Pool
-from miner.stratum.ethstratum2 import EthereumStratum2Pool
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.framing import LineReader
-from miner.stratum.kawpow import KawPowPool
-from miner.stratum.pool_side import PoolContext, PoolSide
+from miner.stratum.pool_side import PoolContext
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import (
     OTHER,
@@ -87,18 +84,6 @@ class Client:
 CLIENT_LINE_BYTES = 10240
 """A longer line ends the connection, as NOMP's pools do."""
 
-DIALECTS: dict[str, type[PoolSide]] = {
-    dialect.name: dialect
-    for dialect in (
-        KawPowPool,
-        EthProxyPool,
-        EthereumStratum1Pool,
-        EthereumStratum2Pool,
-        SeroPool,
-        ZanoPool,
-    )
-}
-
 
 class Teller:
     """Serves one client: bytes go into `receive`, replies come out of `output`.
@@ -120,7 +105,8 @@ class Teller:
             chain, take_prefix, sessions or ResumableSessions(lambda: 0.0), barred
         )
         self._undecided = protocol is None
-        self.dialect = DIALECTS[protocol or KawPowPool.name](self._context)
+        dialect = DIALECTS[protocol] if protocol else next(iter(DIALECTS.values()))
+        self.dialect = dialect.serve(self._context)
         self._lines = LineReader(CLIENT_LINE_BYTES)
         self._unsent = b""
 
@@ -183,24 +169,13 @@ class Teller:
         return self.dialect.message(request_id, method, message)
 
     def _decide(self, method: str, params: object) -> None:
-        """Go over to the dialect that begins with `method`; where none does, the next message
-        may decide it."""
-        dialect: type[PoolSide]
-        match method:
-            case "mining.subscribe":
-                versions = params[1:2] if isinstance(params, list) else []
-                dialect = EthereumStratum1Pool if versions == [VERSION] else KawPowPool
-            case "mining.hello":
-                dialect = EthereumStratum2Pool
-            case "eth_submitLogin":
-                dialect = EthProxyPool  # Zano's begins alike: it is spoken where it is the only one
-            case "sero_submitLogin":
-                dialect = SeroPool
-            case _:
+        """Switch to the dialect that recognises the message; without one, the next may decide."""
+        for dialect in DIALECTS.values():
+            if dialect.recognises(method, params):
+                self._undecided = False
+                self._unsent = self.dialect.output()
+                self.dialect = dialect.serve(self._context)
                 return
-        self._undecided = False
-        self._unsent = self.dialect.output()
-        self.dialect = dialect(self._context)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from miner.errors import BadValue, ConfigError
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.stratum.chain import Chain
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.framing import encode
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import (
@@ -24,7 +25,7 @@ from miner.stratum.share_rules import (
     ShareJudged,
     ShareToProve,
 )
-from miner.testpool.client_session import DIALECTS, Client, Teller
+from miner.testpool.client_session import Client, Teller
 from miner.testpool.fault_injector import Culprit, FaultCommitted, Means
 from miner.testpool.faults import Mischief
 from miner.work import NonceSpace

@@ -14,13 +14,13 @@ from tempfile import TemporaryDirectory
 import atheris
 
 with atheris.instrument_imports(include=["miner.stratum"]):
-    from miner.stratum.dialects import PROTOCOLS
+    from miner.stratum.dialects import DIALECTS
 
 from miner.errors import ProtocolError
 from miner.stratum.client_side import Opening
 from tests.fakes.variants import KAWPOW
 
-KINDS = list(PROTOCOLS.values())
+ROWS = list(DIALECTS.values())
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
 
@@ -29,7 +29,7 @@ def one_input(data: bytes) -> None:
     if len(data) < 2:
         return
     opening = Opening("wallet.rig", "x", "fuzz/0", KAWPOW, 1, "pool.example", 3333)
-    dialogue = KINDS[data[0] % len(KINDS)](opening)
+    dialogue = ROWS[data[0] % len(ROWS)].connect(opening)
     dialogue.start()
     step = data[1] % 64 + 1
     rest = data[2:]
@@ -40,7 +40,7 @@ def one_input(data: bytes) -> None:
     except ProtocolError:
         return
     assert len(dialogue._requests) < 1000
-    assert len(dialogue._said) <= 50
+    assert len(dialogue._warned) <= 50
 
 
 def sow(folder: Path) -> None:
@@ -48,7 +48,7 @@ def sow(folder: Path) -> None:
     for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         told = [json.dumps(e["msg"]).encode() + b"\n" for e in entries if e["dir"] == "s2c"]
-        for index in range(len(KINDS)):
+        for index in range(len(ROWS)):
             (folder / f"{path.stem}-{index}").write_bytes(bytes([index, 63]) + b"".join(told[:8]))
 
 

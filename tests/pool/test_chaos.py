@@ -23,7 +23,7 @@ from miner.net.pool_url import PoolUrl
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.stratum.chain import Chain
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.share_rules import ShareJudged
 from miner.testpool.fault_injector import FaultCommitted
 from miner.testpool.faults import KINDS, Chaos, Fault
@@ -151,7 +151,7 @@ def aftermath() -> tuple[list[Miner], list[ServerEvent], int]:
         server = PoolServer(chain, prove, LoopClock(), 30.0, 3, events.append, mischief=Storm(11))
         async with server.listen(), asyncio.TaskGroup() as group:
             ports = [server.port, dead]
-            for name in PROTOCOLS:
+            for name in DIALECTS:
                 miners.extend(Miner(name, n, ports) for n in range(MINERS_PER_DIALECT))
             for miner in miners:
                 group.create_task(miner.run())

@@ -17,7 +17,7 @@ from miner.pool.connections import Connections
 from miner.pool.failover import BAN_SECONDS, FIRST_POOL_CHECK_SECONDS
 from miner.pool.leave_rules import ANSWER_SECONDS, FIRST_JOB_SECONDS, LAUNCH_SECONDS
 from miner.stratum.pool_events import Message, SessionListener
-from miner.stratum.session import IGNORED_SHARES, Reports
+from miner.stratum.session import UNANSWERED_SHARES, Reports
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeDial, FakeStream
@@ -487,7 +487,7 @@ async def test_what_is_odd_about_a_pool_s_words_is_none_of_them() -> None:
         assert bench.of(telemetry.PoolNotice) == []
         (remark,) = bench.of(telemetry.PoolRemark)
         assert remark.pool == FIRST.label
-        assert "no JSON object" in remark.text
+        assert "not a JSON object" in remark.text
 
 
 async def test_no_event_shows_a_credential() -> None:
@@ -622,7 +622,7 @@ async def test_a_named_protocol_that_is_refused_is_said_with_what_to_do() -> Non
     async with running(bench):
         await settle()
         assert isinstance(bench.ended, EveryPoolRefused)
-        assert "does not take KawPow Stratum" in str(bench.ended)
+        assert "does not speak KawPow Stratum" in str(bench.ended)
         assert "--protocol auto" in str(bench.ended)
 
 
@@ -900,12 +900,12 @@ async def test_a_pool_that_takes_no_share_gives_way_at_once() -> None:
     stream = bench.laid()
     bench.laid(SECOND)
     async with running(bench):
-        await lost_shares(bench, stream, IGNORED_SHARES)
+        await lost_shares(bench, stream, UNANSWERED_SHARES)
         await settle()
         assert bench.hosts() == ["first", "second"]
         assert bench.job().pool == SECOND.label
         (lost,) = bench.of(telemetry.PoolLost)
-        assert "takes no shares" in lost.reason
+        assert "ignores shares" in lost.reason
 
 
 async def test_a_pool_that_took_shares_before_is_first_connected_to_anew() -> None:
@@ -916,7 +916,7 @@ async def test_a_pool_that_took_shares_before_is_first_connected_to_anew() -> No
         await bench.client.submit(share)
         stream.feed(answer(stream.requests("mining.submit")[0]["id"]))
         await settle()
-        await lost_shares(bench, stream, IGNORED_SHARES)
+        await lost_shares(bench, stream, UNANSWERED_SHARES)
         assert stream.closed
         bench.laid()
         await bench.clock.advance(2)
@@ -927,7 +927,7 @@ async def test_the_only_pool_is_gone_back_to_though_it_takes_no_share() -> None:
     bench = Bench()
     stream = bench.laid()
     async with running(bench):
-        await lost_shares(bench, stream, IGNORED_SHARES)
+        await lost_shares(bench, stream, UNANSWERED_SHARES)
         bench.laid()
         assert bench.of(telemetry.PoolLost)[-1].retry_in >= 1
         await bench.clock.advance(2)

@@ -101,7 +101,7 @@ def test_oddities_are_told_once_each() -> None:
     words = call("client.show_message", "we move on Monday")
     finding, _, _ = probe(said(LOGIN + b"no json\n" + words + words + wish + notify()))
     assert finding.quirks == [
-        "the pool sent a line that is no JSON object; it is ignored",
+        "the pool sent a line that is not a JSON object; ignoring it",
         "we move on Monday",
         "the pool asks to reconnect to other.example, port 4444, in 5 s",
     ]
@@ -135,7 +135,7 @@ ES1 = (
         (said(answer(1, None, [20, "Not supported."])), "Not supported.", 0.0),
         (said(end=True), "the pool closed the connection", 0.0),
         (said(), "no answer within 10 s", SILENCE_SECONDS),
-        (said(ES1), "its jobs are EthereumStratum/1.0.0's", 0.0),
+        (said(ES1), "its jobs are those of EthereumStratum/1.0.0", 0.0),
         (said(b"x" * 70000), "a line is longer than 65536 bytes", 0.0),
     ],
 )
@@ -162,7 +162,7 @@ def test_no_answer_in_any_dialect_is_one_sentence() -> None:
 
 def test_a_pool_that_shuts_us_out_is_asked_no_more() -> None:
     banned = said(answer(1, None, [25, "you are banned for 600 s"]))
-    with pytest.raises(Banned, match="shut us out: you are banned") as caught:
+    with pytest.raises(Banned, match="the pool banned us: you are banned") as caught:
         probe(banned, said(LOGIN), protocols=["kawpow", "ethproxy"])
     assert banned.closed
     assert "hunter2" not in str(caught.value)

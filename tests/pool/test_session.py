@@ -11,7 +11,7 @@ from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.net.dial import Timeouts
 from miner.stratum.client_side import KEPT_REQUESTS
 from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
-from miner.stratum.session import FORGOTTEN_SHARES, IGNORED_SHARES, Session
+from miner.stratum.session import UNANSWERED_SHARES, UNAUTHORIZED_SHARES, Session
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
@@ -161,8 +161,8 @@ async def test_what_was_found_again_is_told_as_it_is() -> None:
         await settle()
         bench.session.submit(solution(event.job))
         assert [(verdict.outcome, verdict.text) for verdict in bench.verdicts] == [
-            (Outcome.DUPLICATE, "found again; it waits for the login already"),
-            (Outcome.DUPLICATE, "found again; it was sent to this pool before"),
+            (Outcome.DUPLICATE, "found again; it already waits for the login"),
+            (Outcome.DUPLICATE, "found again; it was already sent to this pool"),
         ]
         assert len(bench.submits()) == 1
 
@@ -372,7 +372,7 @@ async def test_a_pool_that_is_mute_to_three_shares_is_taken_for_dead() -> None:
             bench.session.submit(solution(job, job.nonces.first + number))
         await bench.clock.advance(Timeouts().answer)
         assert isinstance(bench.ended, ConnectionLost)
-        assert "mute" in str(bench.ended)
+        assert "silent" in str(bench.ended)
         assert bench.outcomes() == [Outcome.LOST] * 3
 
 
@@ -388,24 +388,24 @@ async def unanswered(bench: Bench, job: Job, numbers: range) -> None:
 async def test_a_pool_that_takes_no_share_is_left_whatever_else_it_says() -> None:
     async with running() as bench:
         job = await bench.login()
-        await unanswered(bench, job, range(IGNORED_SHARES - 1))
+        await unanswered(bench, job, range(UNANSWERED_SHARES - 1))
         assert bench.ended is None
-        await unanswered(bench, job, range(IGNORED_SHARES, IGNORED_SHARES + 1))
+        await unanswered(bench, job, range(UNANSWERED_SHARES, UNANSWERED_SHARES + 1))
         assert isinstance(bench.ended, ConnectionLost)
-        assert str(bench.ended) == "the pool takes no shares: 10 in a row got no answer"
-        assert bench.outcomes() == [Outcome.LOST] * IGNORED_SHARES
+        assert str(bench.ended) == "the pool ignores shares: 10 in a row got no answer"
+        assert bench.outcomes() == [Outcome.LOST] * UNANSWERED_SHARES
 
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_any_answer_to_a_share_shows_that_the_pool_takes_them(late: bool) -> None:
     async with running() as bench:
         job = await bench.login()
-        await unanswered(bench, job, range(IGNORED_SHARES - 1))
+        await unanswered(bench, job, range(UNANSWERED_SHARES - 1))
         if not late:
             bench.session.submit(solution(job, job.nonces.first + 50))
         bench.stream.feed(answer(bench.submits()[-1]["id"]))
         await settle()
-        await unanswered(bench, job, range(100, 100 + IGNORED_SHARES - 1))
+        await unanswered(bench, job, range(100, 100 + UNANSWERED_SHARES - 1))
         assert bench.ended is None
 
 
@@ -423,7 +423,7 @@ async def test_an_answer_in_the_moment_of_sending_ends_nothing_but_the_share() -
 async def test_a_pool_that_forgot_our_login_is_logged_in_to_anew() -> None:
     async with running() as bench:
         job = await bench.login()
-        for number in range(FORGOTTEN_SHARES):
+        for number in range(UNAUTHORIZED_SHARES):
             assert bench.ended is None
             bench.session.submit(solution(job, job.nonces.first + number))
             refusal = [24, "Unauthorized worker"]
@@ -431,15 +431,15 @@ async def test_a_pool_that_forgot_our_login_is_logged_in_to_anew() -> None:
             await settle()
         assert isinstance(bench.ended, ConnectionLost)
         assert "Unauthorized worker" in str(bench.ended)
-        assert bench.outcomes() == [Outcome.UNAUTHORIZED] * FORGOTTEN_SHARES
+        assert bench.outcomes() == [Outcome.UNAUTHORIZED] * UNAUTHORIZED_SHARES
 
 
 async def test_a_login_that_takes_shares_in_between_is_kept() -> None:
     async with running() as bench:
         job = await bench.login()
-        for number in range(4 * FORGOTTEN_SHARES):
+        for number in range(4 * UNAUTHORIZED_SHARES):
             bench.session.submit(solution(job, job.nonces.first + number))
-            refusal = [24, "Unauthorized worker"] if number % FORGOTTEN_SHARES else None
+            refusal = [24, "Unauthorized worker"] if number % UNAUTHORIZED_SHARES else None
             result = None if refusal else True
             bench.stream.feed(answer(bench.submits()[-1]["id"], result, refusal))
             await settle()

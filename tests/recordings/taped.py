@@ -15,7 +15,7 @@ from miner.errors import PoolError
 from miner.net.pool_url import PoolUrl
 from miner.recordings.recorder import Recorder
 from miner.stratum.client_side import ClientSide, Opening
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import JobReceived, PoolEvent
 from miner.stratum.session import Reports, Session
 from miner.work import Job, Outcome, Solution, Verdict
@@ -70,7 +70,7 @@ class Taped:
         )
         self.stream = FakeStream()
         wrapped = self.tape.opened(self.stream, URL, self.protocol, opening, RIG)
-        self.spoken = PROTOCOLS[self.protocol](opening)
+        self.spoken = DIALECTS[self.protocol].connect(opening)
         reports = None if self.rate is None else Reports(lambda: self.rate or 0.0, RIG)
         self.session = Session(
             self.connection, self.spoken, wrapped, simulation.LoopClock(), self,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import resource
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from miner import clock as simulation
 from miner.errors import ConfigError, ConnectionLost
-from miner.recordings.recorder import Recorder, masked
+from miner.recordings.recorder import PasswordMask, Recorder
 from miner.stratum.client_side import Opening
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 from tests.fakes.clock import FakeClock
 from tests.fakes.dial import FakeStream
 from tests.fakes.variants import KAWPOW
@@ -24,9 +25,9 @@ from tests.stratum.dialogue import answer, notify, solution
 LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
 
 
-def opening(password: str = "hunter2", **changes: object) -> Opening:
+def opening(password: str = "hunter2", user: str = URL.user, diff1: int | None = None) -> Opening:
     return Opening(
-        URL.user, password, "progpow-miner/0", KAWPOW, 3, URL.host, URL.port, **changes  # type: ignore[arg-type]
+        user, password, "progpow-miner/0", KAWPOW, 3, URL.host, URL.port, diff1=diff1
     )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def test_difficulty_one_is_kept(tmp_path: Path) -> None:
     assert header["diff1"] == f"{255:064x}"
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", DIALECTS)
 def test_no_dialect_leaves_its_password(protocol: str, tmp_path: Path) -> None:
     taped = Taped(tmp_path / "tape.jsonl", protocol, password="p4ss w0rd")
 
@@ -94,23 +95,37 @@ def test_no_dialect_leaves_its_password(protocol: str, tmp_path: Path) -> None:
     assert '\\"***\\"' in text
 
 
+def masked(data: bytes, password: str, *, user: str = "wallet.rig1", login: str = "login") -> bytes:
+    dialect = replace(DIALECTS["kawpow"], logins=frozenset({login}))
+    return PasswordMask(dialect, opening(password, user=user)).apply(data)
+
+
 @given(st.text(max_size=20))
-def test_only_the_password_of_a_login_is_hidden(password: str) -> None:
-    spoken = PROTOCOLS["kawpow"](opening(password))
-    hidden = PROTOCOLS["kawpow"](opening("***"))
-    assert masked(spoken.start(), password) == hidden.start()
-    share = b'{"id":4,"method":"mining.submit","params":["x","x","0x00"]}\n'
-    assert masked(share, password) == share
+def test_login_is_recorded_as_if_the_password_were_the_mask(password: str) -> None:
+    kawpow = DIALECTS["kawpow"]
+    sent, shown = kawpow.connect(opening(password)), kawpow.connect(opening("***"))
+    assert PasswordMask(kawpow, opening(password)).apply(sent.start()) == shown.start()
 
 
-def test_logins_of_other_forms() -> None:
-    named = b'{"id":1,"method":"login","params":{"login":"x","pass":"x","agent":"a"}}\n'
+def test_password_is_masked_in_every_form_of_login() -> None:
+    named = b'{"id":1,"method":"login","params":{"user":"u","pass":"x","agent":"a"}}\n'
     assert masked(named, "x") == named.replace(b'"pass":"x"', b'"pass":"***"')
-    same = b'{"id":1,"method":"eth_submitLogin","params":["x","x"]}\n'
-    assert masked(same, "x") == b'{"id":1,"method":"eth_submitLogin","params":["x","***"]}\n'
+    same = b'{"id":1,"method":"login","params":["x","x"]}\n'
+    assert masked(same, "x", user="x") == b'{"id":1,"method":"login","params":["x","***"]}\n'
     assert masked(b'{"broken":"s3cret"', "s3cret") == b'{"broken":"***"'
     bare = b'{"id":1,"method":"login"}\n'
     assert masked(bare, "x") == bare
+
+
+def test_password_is_masked_in_requests_that_the_dialect_does_not_list() -> None:
+    listed = b'{"id":1,"method":"enter","params":["u",{"deep":["s3cret"]}],"pass":"s3cret"}\n'
+    assert masked(listed, "s3cret") == listed.replace(b"s3cret", b"***")
+
+
+@pytest.mark.parametrize("password", ["", "x", "wallet.rig1", "rig1"])
+def test_share_that_contains_a_password_that_is_not_secret_is_kept(password: str) -> None:
+    share = json.dumps({"id": 4, "method": "mining.submit", "params": [password, "1", "0x00"]})
+    assert masked(share.encode(), password) == share.encode()
 
 
 def test_only_its_owner_may_read_it(taped: Taped) -> None:
@@ -126,7 +141,7 @@ async def opened_only(taped: Taped) -> None:
 def test_no_file_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "tape.jsonl"
     path.write_text("mine", encoding="ascii")
-    with pytest.raises(ConfigError, match="such a file already; name another one"):
+    with pytest.raises(ConfigError, match="the file exists already; name another one"):
         Recorder(path, FakeClock(), print)
     assert path.read_text(encoding="ascii") == "mine"
 
@@ -165,7 +180,7 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(taped: Taped) -> None:
     simulation.run(talk())
     assert len(taped.verdicts) == 1
     assert taped.told == [
-        f"recording {taped.path}: File too large; it ends here, mining goes on without"
+        f"recording {taped.path}: File too large; the recording ends here, mining continues"
     ]
     assert [record["kind"] for record in taped.records()] == ["open", "sent"]
 

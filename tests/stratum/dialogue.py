@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from miner.stratum.client_side import Opening
-from miner.stratum.kawpow import KawPowClient
+from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.kawpow import KAWPOW as KAWPOW_DIALECT
 from miner.stratum.pool_events import JobReceived, Message, PoolEvent
 from miner.work import Job, Solution
 from tests.fakes.variants import KAWPOW
@@ -38,7 +38,7 @@ def answer(number: Any, result: Any = True, error: Any = None) -> bytes:
     return line({"id": number, "result": result, "error": error})
 
 
-def client(**changes: Any) -> KawPowClient:
+def client(**changes: Any) -> ClientSide:
     values: dict[str, Any] = {
         "user": "RWallet.rig1",
         "password": "x",
@@ -46,10 +46,10 @@ def client(**changes: Any) -> KawPowClient:
         "variant": KAWPOW,
         "session": 7,
     }
-    return KawPowClient(Opening(**{**values, **changes}))
+    return KAWPOW_DIALECT.connect(Opening(**{**values, **changes}))
 
 
-def started(extranonce: str = "0b8e5b", **changes: Any) -> KawPowClient:
+def started(extranonce: str = "0b8e5b", **changes: Any) -> ClientSide:
     opened = client(**changes)
     opened.start()
     opened.receive(answer(1, [None, extranonce]) + answer(2))

@@ -10,7 +10,8 @@ import pytest
 
 from miner.progpow.epoch import Span
 from miner.stratum.client_side import Opening
-from miner.stratum.ethproxy import EthProxyClient, SeroClient, ZanoClient
+from miner.stratum.dialect import Dialect
+from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO, EthProxyClient
 from miner.stratum.pool_events import (
     Authorized,
     HashrateRefused,
@@ -29,19 +30,17 @@ from tests.stratum.dialogue import jobs, line, messages, solution
 CHAIN = replace(KAWPOW, name="progpow", period=50, spans=(Span(0, 30000),))
 HEADER, SEED, TARGET = "0x" + "ab" * 32, "0x" + "00" * 32, "0x" + "0f" * 32
 WORK = [HEADER, SEED, TARGET, "0x0e7ef0"]
-KINDS = pytest.mark.parametrize("kind", [EthProxyClient, SeroClient, ZanoClient])
+KINDS = pytest.mark.parametrize("dialect", [ETHPROXY, SERO, ZANO])
 
 
-def begun(
-    kind: type[EthProxyClient] = EthProxyClient, user: str = "0xwallet.rig"
-) -> EthProxyClient:
-    dialogue = kind(Opening(user, "x", "ours/0", CHAIN, 7, "pool.example", 3333))
+def begun(dialect: Dialect = ETHPROXY, user: str = "0xwallet.rig") -> EthProxyClient:
+    dialogue = dialect.connect(Opening(user, "x", "ours/0", CHAIN, 7, "pool.example", 3333))
     dialogue.start()
     return dialogue
 
 
-def logged_in(kind: type[EthProxyClient] = EthProxyClient) -> EthProxyClient:
-    dialogue = begun(kind)
+def logged_in(dialect: Dialect = ETHPROXY) -> EthProxyClient:
+    dialogue = begun(dialect)
     dialogue.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
     dialogue.data_to_send()
     return dialogue
@@ -55,7 +54,7 @@ def pushed(work: list[Any], number: Any = 0) -> bytes:
     return line({"id": number, "jsonrpc": "2.0", "result": work})
 
 
-def job_of(dialogue: EthProxyClient, *changes: tuple[int, str]) -> Job:
+def job_of(dialogue: ETHPROXY, *changes: tuple[int, str]) -> Job:
     work = list(WORK)
     for index, value in changes:
         work[index] = value
@@ -63,13 +62,11 @@ def job_of(dialogue: EthProxyClient, *changes: tuple[int, str]) -> Job:
     return job
 
 
-@pytest.mark.parametrize(
-    ("kind", "prefix"), [(EthProxyClient, "eth"), (SeroClient, "sero"), (ZanoClient, "eth")]
-)
+@pytest.mark.parametrize(("dialect", "prefix"), [(ETHPROXY, "eth"), (SERO, "sero"), (ZANO, "eth")])
 def test_the_login_comes_first_and_work_is_asked_for_after_it(
-    kind: type[EthProxyClient], prefix: str
+    dialect: Dialect, prefix: str
 ) -> None:
-    dialogue = kind(Opening("0xwallet.rig", "x", "ours/0", CHAIN, 7))
+    dialogue = dialect.connect(Opening("0xwallet.rig", "x", "ours/0", CHAIN, 7))
     (login,) = sent(dialogue.start())
     assert login == {
         "id": 1, "jsonrpc": "2.0", "method": f"{prefix}_submitLogin",
@@ -82,7 +79,7 @@ def test_the_login_comes_first_and_work_is_asked_for_after_it(
 
 
 def test_a_user_without_a_worker_has_none_beside_the_parameters() -> None:
-    (login,) = sent(EthProxyClient(Opening("0xwallet", "x", "a/0", CHAIN, 7)).start())
+    (login,) = sent(ETHPROXY.connect(Opening("0xwallet", "x", "a/0", CHAIN, 7)).start())
     assert "worker" not in login
 
 
@@ -93,7 +90,7 @@ def test_work_is_pushed_under_any_id(number: Any) -> None:
 
 
 def test_zano_pushes_work_without_any_id() -> None:
-    (job,) = jobs(logged_in(ZanoClient).receive(line({"jsonrpc": "2.0", "result": WORK})))
+    (job,) = jobs(logged_in(ZANO).receive(line({"jsonrpc": "2.0", "result": WORK})))
     assert job.height == 0x0E7EF0
 
 
@@ -149,15 +146,15 @@ def test_a_short_target_is_padded_on_the_left() -> None:
 
 
 @KINDS
-def test_no_work_while_syncing_is_neither_a_job_nor_an_error(kind: type[EthProxyClient]) -> None:
-    assert logged_in(kind).receive(line({"id": 2, "jsonrpc": "2.0", "result": []})) == []
+def test_no_work_while_syncing_is_neither_a_job_nor_an_error(dialect: Dialect) -> None:
+    assert logged_in(dialect).receive(line({"id": 2, "jsonrpc": "2.0", "result": []})) == []
 
 
 def test_an_error_instead_of_work_is_told_once() -> None:
     dialogue = logged_in()
     error = {"code": -32000, "message": "node is syncing"}
     events: list[PoolEvent] = dialogue.receive(line({"id": 2, "error": error}))
-    dialogue.nudge()
+    dialogue.keepalive()
     events += dialogue.receive(line({"id": dialogue.last_id, "error": error}))
     assert events == [Message("the pool has no work for us: node is syncing", ours=True)]
 
@@ -166,7 +163,7 @@ def test_an_error_instead_of_work_is_told_once() -> None:
 def test_something_else_instead_of_work_is_told_once(result: Any) -> None:
     dialogue = logged_in()
     events = dialogue.receive(line({"id": 2, "result": result}))
-    dialogue.nudge()
+    dialogue.keepalive()
     events += dialogue.receive(line({"id": dialogue.last_id, "result": result}))
     (text,) = messages(events)
     assert "something else" in text
@@ -176,7 +173,7 @@ def test_something_else_instead_of_work_is_told_once(result: Any) -> None:
 def test_polled_work_is_the_same_search_and_not_clean() -> None:
     dialogue = logged_in()
     first = job_of(dialogue)
-    dialogue.nudge()
+    dialogue.keepalive()
     (again,) = jobs(dialogue.receive(pushed(WORK, dialogue.last_id)))
     assert again == replace(first, clean=False)
     assert again.search_key == first.search_key
@@ -185,7 +182,7 @@ def test_polled_work_is_the_same_search_and_not_clean() -> None:
 def test_polls_that_are_answered_under_another_id_pile_up_nowhere() -> None:
     dialogue = logged_in()
     for _ in range(100):
-        dialogue.nudge()
+        dialogue.keepalive()
         dialogue.receive(pushed(WORK, 0))
     assert len(dialogue._requests) <= 1
 
@@ -215,12 +212,12 @@ def test_a_share_is_lower_case_of_full_width_and_of_its_own_job() -> None:
 
 @KINDS
 def test_every_line_stays_under_1024_bytes_for_the_longest_of_addresses(
-    kind: type[EthProxyClient],
+    dialect: Dialect,
 ) -> None:
-    dialogue = kind(Opening(f"{'a' * 128}.{'w' * 64}", "p" * 64, "ours/0", CHAIN, 7))
+    dialogue = dialect.connect(Opening(f"{'a' * 128}.{'w' * 64}", "p" * 64, "ours/0", CHAIN, 7))
     lines = [
         dialogue.start(),
-        dialogue.nudge(),
+        dialogue.keepalive(),
         dialogue.submit(solution(job_of(dialogue), 2**64 - 1, bytes.fromhex("ef" * 32))),
         dialogue.report_hashrate(2**64, bytes.fromhex("ef" * 32)),
     ]
@@ -288,13 +285,13 @@ def test_a_refused_login_is_final(answer: dict[str, Any]) -> None:
 
 def test_a_pool_is_polled_twice_a_minute() -> None:
     dialogue = logged_in()
-    assert dialogue.nudge_after == 30
-    (request,) = sent(dialogue.nudge())
+    assert dialogue.keepalive_after == 30
+    (request,) = sent(dialogue.keepalive())
     assert request["method"] == "eth_getWork"
 
 
 def test_zano_pool_takes_no_hashrate() -> None:
-    dialogue = logged_in(ZanoClient)
+    dialogue = logged_in(ZANO)
     (request,) = sent(dialogue.report_hashrate(255, bytes(32)))
     assert request["params"] == ["0x" + f"{255:064x}", "0x" + "00" * 32]
     error = {"code": -1, "message": "Invalid method"}
@@ -303,5 +300,5 @@ def test_zano_pool_takes_no_hashrate() -> None:
 
 
 def test_sero_reports_under_its_own_name() -> None:
-    (request,) = sent(logged_in(SeroClient).report_hashrate(1, bytes(32)))
+    (request,) = sent(logged_in(SERO).report_hashrate(1, bytes(32)))
     assert request["method"] == "sero_submitHashrate"

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.stratum.client_side import Opening
+from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.difficulty import DIFF1_FFFF, MAX_TARGET, parse_target
-from miner.stratum.ethstratum1 import KEPT_JOBS, EthereumStratum1Client
-from miner.stratum.kawpow import KawPowClient
+from miner.stratum.ethstratum1 import ETHSTRATUM1, KEPT_JOBS
 from miner.stratum.pool_events import (
     Authorized,
     DifficultyNotice,
@@ -47,7 +46,7 @@ VERSION = "EthereumStratum/1.0.0"
 OTHER_HEADER = "ab" * 32
 
 
-def client(**changes: Any) -> EthereumStratum1Client:
+def client(**changes: Any) -> ClientSide:
     values: dict[str, Any] = {
         "user": "wallet.rig",
         "password": "secret",
@@ -55,14 +54,14 @@ def client(**changes: Any) -> EthereumStratum1Client:
         "variant": KAWPOW,
         "session": 7,
     }
-    return EthereumStratum1Client(Opening(**{**values, **changes}))
+    return ETHSTRATUM1.connect(Opening(**{**values, **changes}))
 
 
 def subscribed(extranonce: str = "080c") -> bytes:
     return answer(1, [["mining.notify", "ae68", VERSION], extranonce]) + answer(2)
 
 
-def started(extranonce: str = "080c", **changes: Any) -> EthereumStratum1Client:
+def started(extranonce: str = "080c", **changes: Any) -> ClientSide:
     opened = client(**changes)
     opened.start()
     opened.receive(subscribed(extranonce))
@@ -77,12 +76,12 @@ def a_job(name: str = "bf0488aa", header: str = HEADER, clean: bool = True) -> b
     return announced(name, SEED, header, clean, HEIGHT)
 
 
-def one_job(opened: EthereumStratum1Client, data: bytes) -> Job:
+def one_job(opened: ClientSide, data: bytes) -> Job:
     (job,) = jobs(opened.receive(data))
     return job
 
 
-def submission(opened: KawPowClient, job: Job, nonce: int) -> list[Any]:
+def submission(opened: ClientSide, job: Job, nonce: int) -> list[Any]:
     message = json.loads(opened.submit(solution(job, nonce, bytes(32))))
     assert message["method"] == "mining.submit"
     params = message["params"]
@@ -194,7 +193,7 @@ def test_without_height_a_job_is_refused_once_with_a_sentence(beside: dict[str, 
     got = opened.receive(announced("1", SEED, HEADER, True, **beside))
     assert jobs(got) == []
     (text,) = messages(got)
-    assert "no block height, which decides the program" in text
+    assert "no block height, which ProgPoW needs" in text
     assert opened.receive(announced("2", SEED, OTHER_HEADER, False, **beside)) == []
 
 
@@ -332,7 +331,7 @@ def test_a_job_before_the_subscribe_answer_is_held_until_it() -> None:
 # KawPow's jobs under this dialect's name
 
 
-def test_moneroocean_names_this_dialect_and_sends_kawpows_jobs() -> None:
+def test_moneroocean_names_this_dialect_and_sends_kawpow_jobs_jobs() -> None:
     opened = client(seed_of=lambda epoch: bytes.fromhex(SEED))
     opened.start()
     opened.receive(answer(1, [["mining.notify", "1", VERSION], "fe05", 6]))
@@ -368,7 +367,7 @@ def test_a_job_held_until_the_subscribe_answer_is_handed_in_as_it_came() -> None
     assert submission(opened, job, 0xFE05000000000001)[2] == "0xfe05000000000001"
 
 
-def test_kawpows_empty_target_is_the_announced_one() -> None:
+def test_kawpow_jobs_empty_target_is_the_announced_one() -> None:
     opened = started()
     opened.receive(call("mining.set_target", TARGET))
     assert one_job(opened, notify((3, ""))).share_target == parse_target(TARGET)
@@ -377,14 +376,14 @@ def test_kawpows_empty_target_is_the_announced_one() -> None:
 def test_of_many_kawpow_jobs_the_newest_are_remembered() -> None:
     opened = started("fe05")
     got = [one_job(opened, notify((0, str(number)))) for number in range(KEPT_JOBS + 5)]
-    assert len(opened._kawpows) == KEPT_JOBS
+    assert len(opened._kawpow_jobs) == KEPT_JOBS
     assert len(submission(opened, got[-KEPT_JOBS], 0xFE05000000000001)) == 5
 
 
 # This dialect's jobs under KawPow's
 
 
-def named(dialect: str) -> KawPowClient:
+def named(dialect: str) -> ClientSide:
     opened = kawpow_client()
     opened.start()
     opened.receive(answer(1, [["mining.notify", "1", dialect], "fe05"]))
@@ -398,7 +397,7 @@ def named(dialect: str) -> KawPowClient:
 def test_kawpow_tells_that_a_pool_speaks_this_dialect_once(values: list[Any]) -> None:
     opened = named(VERSION)
     data = announced("1", SEED, HEADER, *values)
-    assert opened.receive(data) == [WrongProtocol("its jobs are EthereumStratum/1.0.0's")]
+    assert opened.receive(data) == [WrongProtocol("its jobs are those of EthereumStratum/1.0.0")]
     assert [type(event) for event in opened.receive(data)] == [Message]
 
 

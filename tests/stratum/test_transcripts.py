@@ -8,7 +8,7 @@ import pytest
 
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
-from miner.stratum.kawpow import KawPowClient
+from miner.stratum.client_side import ClientSide
 from miner.stratum.pool_events import (
     Authorized,
     DifficultyNotice,
@@ -64,7 +64,7 @@ def replay(name: str, variant: Variant = KAWPOW) -> Replay:
         "user",
     )
     seen = Replay()
-    opened: KawPowClient | None = None
+    opened: ClientSide | None = None
     numbers: dict[Any, int] = {}
     for direction, message in entries:
         if direction == "s2c":

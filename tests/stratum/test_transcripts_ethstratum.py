@@ -7,10 +7,11 @@ from typing import Any
 from miner.progpow.epoch import Span
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import Opening
+from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, target_from_difficulty
-from miner.stratum.ethstratum1 import EthereumStratum1Client
-from miner.stratum.ethstratum2 import EthereumStratum2Client
+from miner.stratum.ethstratum1 import ETHSTRATUM1
+from miner.stratum.ethstratum2 import ETHSTRATUM2
 from miner.stratum.pool_events import (
     Authorized,
     DifficultyNotice,
@@ -34,7 +35,7 @@ A, S, X, U = Outcome.ACCEPTED, Outcome.STALE, Outcome.INVALID, Outcome.UNAUTHORI
 class Replay:
     """A recorded dialogue in which our client takes the recorded client's place."""
 
-    kind: type[ClientSide]
+    dialect: Dialect
     name: str
     variant: Variant
     events: list[PoolEvent] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Replay:
         entries = transcript(self.name)
         asked = [message for direction, message in entries if direction == "c2s"]
         user = next((m["params"][0] for m in asked if m["method"] == "mining.authorize"), "user")
-        dialogue = self.kind(
+        dialogue = self.dialect.connect(
             Opening(user, "x", "ours/0", self.variant, 7, "pool.example", 3338, seed_of=seed_hash)
         )
         unsaid = parsed(dialogue.start())
@@ -63,7 +64,7 @@ class Replay:
                 unsaid += parsed(dialogue.submit(self.share(message["params"])))
                 self.submitted += 1
             elif message["method"] == "mining.noop":
-                unsaid += parsed(dialogue.nudge())
+                unsaid += parsed(dialogue.keepalive())
             ours = next(m for m in unsaid if m["method"] == message["method"])
             unsaid.remove(ours)
             numbers[message["id"]] = ours["id"]
@@ -102,7 +103,7 @@ def normalised(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_open_etc_pool_brings_the_height_beside_the_params() -> None:
-    seen = Replay(EthereumStratum1Client, "loopback-es1-openetcpool", LIKE_PROGPOW).run()
+    seen = Replay(ETHSTRATUM1, "loopback-es1-openetcpool", LIKE_PROGPOW).run()
     assert messages(seen.events) == []
     assert [(job.id, job.height, job.clean) for job in seen.jobs()] == [
         ("7bb773da", 950000, True),
@@ -117,36 +118,32 @@ def test_open_etc_pool_brings_the_height_beside_the_params() -> None:
 
 
 def test_open_etc_pool_all_submits_of_known_jobs_are_reproduced() -> None:
-    seen = Replay(EthereumStratum1Client, "loopback-es1-openetcpool", LIKE_PROGPOW).run()
+    seen = Replay(ETHSTRATUM1, "loopback-es1-openetcpool", LIKE_PROGPOW).run()
     assert seen.submitted == 7
     assert seen.differing == ["mining.submit"]  # the one for the unknown job ffffffff
     assert seen.outcomes() == [X, S, A, X, A, A, X]
 
 
 def test_open_etc_pool_sends_a_difficulty_of_many_digits() -> None:
-    seen = Replay(EthereumStratum1Client, "loopback-es1-openetcpool", LIKE_PROGPOW).run()
+    seen = Replay(ETHSTRATUM1, "loopback-es1-openetcpool", LIKE_PROGPOW).run()
     target = target_from_difficulty(2.3282709094019083e-08, DIFF1_FFFF)
     assert {job.share_target for job in seen.jobs()} == {target}
     assert target.bit_length() == 250
 
 
 def test_open_etc_pool_sends_the_current_job_again_after_a_stale_share() -> None:
-    one, again, *_ = (
-        Replay(EthereumStratum1Client, "loopback-es1-openetcpool", LIKE_PROGPOW).run().jobs()
-    )
+    one, again, *_ = Replay(ETHSTRATUM1, "loopback-es1-openetcpool", LIKE_PROGPOW).run().jobs()
     assert again.search_key == one.search_key
 
 
 def test_open_etc_pool_announces_a_block_under_two_ids() -> None:
-    *_, one, two = (
-        Replay(EthereumStratum1Client, "loopback-es1-openetcpool", LIKE_PROGPOW).run().jobs()
-    )
+    *_, one, two = Replay(ETHSTRATUM1, "loopback-es1-openetcpool", LIKE_PROGPOW).run().jobs()
     assert one.id != two.id
     assert one.search_key == two.search_key
 
 
 def test_comining_brings_no_height() -> None:
-    seen = Replay(EthereumStratum1Client, "recorded-es1-comining", LIKE_PROGPOW).run()
+    seen = Replay(ETHSTRATUM1, "recorded-es1-comining", LIKE_PROGPOW).run()
     assert seen.differing == []
     assert seen.events[:3] == [
         Subscribed(NonceSpace(1, 16)),
@@ -158,7 +155,7 @@ def test_comining_brings_no_height() -> None:
 
 
 def server_side(name: str) -> list[PoolEvent]:
-    dialogue = EthereumStratum1Client(
+    dialogue = ETHSTRATUM1.connect(
         Opening("wallet.rig", "x", "ours/0", LIKE_PROGPOW, 7, "pool.example", 3338)
     )
     dialogue.start()
@@ -189,7 +186,7 @@ def test_the_proposal_for_progpow_has_the_height_in_hex_before_the_boolean() -> 
 
 
 def test_eip_1571_whole_session() -> None:
-    seen = Replay(EthereumStratum2Client, "synthetic-es2-eip1571", KAWPOW).run()
+    seen = Replay(ETHSTRATUM2, "synthetic-es2-eip1571", KAWPOW).run()
     assert seen.differing == []
     assert messages(seen.events) == []
     assert seen.submitted == 5
@@ -214,7 +211,7 @@ def test_eip_1571_whole_session() -> None:
 
 
 def test_eip_1571_jobs() -> None:
-    seen = Replay(EthereumStratum2Client, "synthetic-es2-eip1571", KAWPOW).run()
+    seen = Replay(ETHSTRATUM2, "synthetic-es2-eip1571", KAWPOW).run()
     assert [(job.id, job.height, job.clean, job.nonces) for job in seen.jobs()] == [
         ("6", 0x11DFC8, True, NonceSpace(0xAF4C, 16)),
         ("7", 0x11DFC9, False, NonceSpace(0xAF4C, 16)),

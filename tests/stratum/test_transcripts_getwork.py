@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from miner.progpow.epoch import Span
 from miner.progpow.keccak import seed_hash
 from miner.stratum.client_side import Opening
-from miner.stratum.ethproxy import EthProxyClient, SeroClient, ZanoClient
+from miner.stratum.dialect import Dialect
+from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO
 from miner.stratum.pool_events import (
     Authorized,
     HashrateRefused,
@@ -37,7 +38,7 @@ RIG = bytes.fromhex("ab" * 32)
 class Replay:
     """A recorded dialogue, or several, in which our client takes the recorded client's place."""
 
-    kind: type[EthProxyClient]
+    dialect: Dialect
     events: list[PoolEvent] = field(default_factory=list)
     differing: list[dict[str, Any]] = field(default_factory=list)
     """Recorded requests that ours differ from."""
@@ -46,7 +47,7 @@ class Replay:
     """Recorded submissions for headers that the pool never named."""
 
     def run(self, name: str) -> Replay:
-        dialogue = self.kind(opening())
+        dialogue = self.dialect.connect(opening())
         unsaid: list[dict[str, Any]] = []
         numbers: dict[Any, Any] = {}
         for direction, message in transcript(name):
@@ -58,7 +59,7 @@ class Replay:
                 continue
             method, params = message["method"], message["params"]
             if method.endswith("_submitLogin"):
-                dialogue = self.kind(opening(params[0], message.get("worker", "")))
+                dialogue = self.dialect.connect(opening(params[0], message.get("worker", "")))
                 unsaid, numbers = parsed(dialogue.start()), {}
             elif method.endswith("_submitHashrate"):
                 unsaid += parsed(dialogue.report_hashrate(HASHRATE, RIG))
@@ -104,7 +105,7 @@ def parsed(data: bytes) -> list[dict[str, Any]]:
 
 
 def test_open_etc_pool() -> None:
-    seen = Replay(EthProxyClient).run("loopback-ethproxy-openetcpool")
+    seen = Replay(ETHPROXY).run("loopback-ethproxy-openetcpool")
     assert seen.differing == []
     assert seen.outcomes()[:2] == [X, X]
     assert set(seen.outcomes()[2:]) == {A}
@@ -114,7 +115,7 @@ def test_open_etc_pool() -> None:
 
 
 def test_sero_writes_heights_in_decimal() -> None:
-    seen = Replay(SeroClient).run("loopback-sero-ethproxy")
+    seen = Replay(SERO).run("loopback-sero-ethproxy")
     assert seen.differing == []
     assert seen.jobs()[0].height == 950000
     assert len(seen.outcomes()) == seen.submitted
@@ -123,7 +124,7 @@ def test_sero_writes_heights_in_decimal() -> None:
 
 
 def test_zano_pool_writes_heights_in_sixteen_digits_and_accepts_with_a_status() -> None:
-    seen = Replay(ZanoClient).run("loopback-zano-ethproxy")
+    seen = Replay(ZANO).run("loopback-zano-ethproxy")
     assert seen.differing == []
     assert seen.jobs()[0].height == 1000
     assert seen.outcomes()[:2] == [X, S]
@@ -134,7 +135,7 @@ def test_zano_pool_writes_heights_in_sixteen_digits_and_accepts_with_a_status() 
 
 
 def test_zanods_self_test_has_work_without_a_height_and_a_duplicate() -> None:
-    dialogue = ZanoClient(opening("miner", ""))
+    dialogue = ZANO.connect(opening("miner", ""))
     dialogue.start()
     events: list[PoolEvent] = dialogue.receive(line({"id": 1, "result": True}))
     for direction, message in transcript("recorded-ethproxy-zanod-selftest"):
@@ -155,12 +156,12 @@ def test_zanods_self_test_has_work_without_a_height_and_a_duplicate() -> None:
     "name", ["recorded-ethproxy-claymore-proxy", "recorded-submithashrate-trex-srbminer"]
 )
 def test_other_miners_requests_have_our_form(name: str) -> None:
-    dialogue = EthProxyClient(opening("wallet", ""))
+    dialogue = ETHPROXY.connect(opening("wallet", ""))
     dialogue.start()
     for direction, message in transcript(name):
         assert direction == "c2s"
         if message["method"] == "eth_getWork":
-            (ours,) = parsed(dialogue.nudge())
+            (ours,) = parsed(dialogue.keepalive())
         else:
             rate, rig = message["params"]
             (ours,) = parsed(dialogue.report_hashrate(int(rate, 16), bytes.fromhex(rig[2:])))
@@ -168,28 +169,28 @@ def test_other_miners_requests_have_our_form(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"),
+    ("dialect", "name"),
     [
-        (EthProxyClient, "loopback-ethproxy-openetcpool"),
-        (SeroClient, "loopback-sero-ethproxy"),
-        (ZanoClient, "loopback-zano-ethproxy"),
-        (ZanoClient, "recorded-ethproxy-zanod-selftest"),
+        (ETHPROXY, "loopback-ethproxy-openetcpool"),
+        (SERO, "loopback-sero-ethproxy"),
+        (ZANO, "loopback-zano-ethproxy"),
+        (ZANO, "recorded-ethproxy-zanod-selftest"),
     ],
 )
 @settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 700), min_size=1, max_size=60))
 def test_any_cut_of_a_recorded_stream_gives_the_same_events(
-    kind: type[EthProxyClient], name: str, sizes: list[int]
+    dialect: Dialect, name: str, sizes: list[int]
 ) -> None:
     data = b"".join(line(message) for side, message in transcript(name) if side == "s2c")
 
     def heard(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
-        dialogue = kind(opening())
+        dialogue = dialect.connect(opening())
         dialogue.start()
         work = [f"0x{'ab' * 32}", "", "0x1", "1"]
         (job,) = jobs(dialogue.receive(line({"id": 0, "result": work})))
         # As in the recordings: 2 asks for work, 3 reports the hashrate, the rest hands in.
-        dialogue.nudge()
+        dialogue.keepalive()
         dialogue.report_hashrate(HASHRATE, RIG)
         for nonce in range(40):
             dialogue.submit(solution(job, nonce))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.testpool.client_session import DIALECTS
+from miner.stratum.dialects import DIALECTS
 from miner.work import NonceSpace
 from tests.testpool.raw import FIRST, WORKER, Raw
 

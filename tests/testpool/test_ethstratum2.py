@@ -116,7 +116,7 @@ def test_signs_of_life_and_goodbye() -> None:
         (reply,) = miner.ask(method, None)
         assert (reply["result"], reply["error"]) == (None, None)
     miner.feed(b'{"method":"mining.bye"}\n')
-    assert miner.teller.close_reason == "it said goodbye"
+    assert miner.teller.close_reason == "it sent mining.bye"
 
 
 class Prefixes:
