@@ -1,4 +1,4 @@
-"""Which view the terminal gets: plain, live or JSON."""
+"""Opens the view of the run in the terminal: live, plain or JSON."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, TextIO
 
 from miner.clock import Clock
-from miner.console.json_lines import JsonConsole
+from miner.console.json_lines import JsonLines
+from miner.console.line_console import LineConsole
 from miner.console.output import Output
-from miner.console.plain import PlainConsole
+from miner.console.plain import PlainLines
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, Level, Telemetry
 
-Kind = Literal["auto", "plain", "live", "json"]
+ConsoleKind = Literal["auto", "plain", "live", "json"]
 
 
 class ConsoleView(Protocol):
-    """Shows what the journal and the snapshot say, from its making until `close`."""
+    """Shows the journal and the snapshot from its creation until `close`.
+
+    No method raises when the terminal fails.
+    """
 
     def set_level(self, level: Level) -> None:
-        """Show from now on what matters at least so much."""
+        """Leave out entries below `level` from now on."""
 
     def write(self, line: str) -> None:
-        """Show a line that is in no journal."""
+        """Show a line that is not in the journal, such as the answer to a signal."""
 
     async def keep(self) -> None:
-        """Show how it goes, until cancelled; what a live view did to the terminal is undone then.
-
-        It ends by no failure of the terminal, and neither does any other method.
-        """
+        """Show the status regularly until cancelled."""
 
     def close(self, lines: Sequence[str] = ()) -> None:
         """Show the last lines, those of `summary`, and nothing after them."""
 
 
 def open_console(
-    kind: Kind,
+    kind: ConsoleKind,
     telemetry: Telemetry,
     journal: Journal,
     clock: Clock,
@@ -44,26 +45,27 @@ def open_console(
     redactor: Redactor,
     environ: Mapping[str, str] = os.environ,
 ) -> ConsoleView:
-    """Return the view on `stream`: "auto" is live in a terminal and plain otherwise. A live view
-    where there is no terminal, or a dumb one, is plain, and says so."""
-    output = Output(stream)
+    """Return the view on `stream`; "auto" is live in a terminal and plain elsewhere.
+
+    Where a live view is impossible, a plain one is returned that says so.
+    """
     if kind == "json":
-        records = JsonConsole(telemetry, journal, clock, output.line, redactor)
-        output.phrase = records.note
-        return records
-    alive = output.isatty() and _can_be_drawn_on(environ.get("TERM", ""))
-    if kind in ("auto", "live") and alive:
-        # What draws is loaded where something is drawn.
+        lines = JsonLines(redactor)
+        output = Output(stream, lambda text: lines.note(text, clock.wall()))
+        return LineConsole(telemetry, journal, clock, output, lines, redactor)
+    output = Output(stream)
+    if kind in ("auto", "live") and output.isatty() and _can_draw_on(environ.get("TERM", "")):
+        # Rich takes long to load.
         from miner.console.live import LiveConsole
 
         colour = not environ.get("NO_COLOR")
         return LiveConsole(telemetry, journal, clock, output, redactor, colour)
-    view = PlainConsole(telemetry, journal, clock, output.line, redactor)
+    view = LineConsole(telemetry, journal, clock, output, PlainLines(redactor), redactor)
     if kind == "live":
-        view.write("note      no live view: the output is no terminal that could be drawn on")
+        view.write("note      no live view: the output is not a terminal that can be drawn on")
     return view
 
 
-def _can_be_drawn_on(term: str) -> bool:
-    # Windows' terminals have no such name.
+def _can_draw_on(term: str) -> bool:
+    # Terminals on Windows do not set TERM.
     return term not in ("dumb", "unknown") and (bool(term) or os.name == "nt")

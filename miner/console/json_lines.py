@@ -1,4 +1,4 @@
-"""What happens and how it goes as JSON, one object a line, for programs that read logs."""
+"""Entries and snapshots as lines of JSON, for programs that read logs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
-from miner.console.plain import LineConsole, status_line
+from miner.console.plain import status_line
 from miner.safe_text import Redactor
 from miner.telemetry import (
     DeviceSnapshot,
@@ -24,34 +24,29 @@ from miner.telemetry import (
 from miner.telemetry.field_metadata import descriptions, label_of
 
 
-class JsonConsole(LineConsole):
-    """Prints an object for each entry, and for each status."""
+class JsonLines:
+    """Lines of one JSON object each, in ASCII."""
 
-    def entry(self, entry: JournalEntry) -> None:
-        self._print(entry_record(entry))
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
 
-    def status(self, snapshot: Snapshot, full: bool) -> None:
-        self._print(status_record(snapshot, self._redactor))
+    def entry(self, entry: JournalEntry) -> str:
+        """Return the line of `entry`."""
+        return _line(_head(entry.at, entry.level, entry.topic, entry.text))
 
-    def write(self, line: str) -> None:
-        self._print(self.note(self._redactor.one_line(line)))
+    def status(self, snapshot: Snapshot, full: bool) -> list[str]:
+        """Return the line of `snapshot`, redacted; every status is a full one."""
+        return [json_status(snapshot, self._redactor)]
 
-    def note(self, text: str) -> str:
-        """Return the object that says `text`, which is in no journal."""
-        return entry_record(JournalEntry(0, self._clock.wall(), Level.INFO, "note", text))
-
-
-def entry_record(entry: JournalEntry) -> str:
-    """Return an entry as a line of JSON."""
-    return _line(_head(entry.at, entry.level, entry.topic, entry.text))
+    def note(self, text: str, at: float) -> str:
+        """Return the line of a `text` that is not in the journal, said at UNIX second `at`."""
+        return _line(_head(at, Level.INFO, "note", text))
 
 
-def status_record(snapshot: Snapshot, redactor: Redactor) -> str:
-    """Return how it goes as a line of JSON, each text redacted; what is not known is
-    null. The names are those of the HTTP API."""
-    head = _head(snapshot.at, Level.INFO, "status", status_line(snapshot))
+def json_status(snapshot: Snapshot, redactor: Redactor) -> str:
+    """Return `snapshot` as a line of JSON with the names of the HTTP API; null is unknown."""
     job, pool = snapshot.job, snapshot.pool
-    body = {
+    record = _head(snapshot.at, Level.INFO, "status", status_line(snapshot)) | {
         "uptime": snapshot.uptime,
         "hashrate": asdict(snapshot.hashrate),
         "shares": _shares(snapshot.shares),
@@ -71,13 +66,13 @@ def status_record(snapshot: Snapshot, redactor: Redactor) -> str:
         "pool": _pool(pool) if pool else None,
         "devices": [_device(device) for device in snapshot.devices],
     }
-    return _line(_redacted(head | body, redactor))
+    return _line(_redacted(record, redactor))
 
 
 def _head(at: float, level: Level, topic: str, text: str) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    time = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     return {
-        "at": moment.replace("+00:00", "Z"),
+        "at": time.replace("+00:00", "Z"),
         "level": level.name.lower(),
         "topic": topic,
         "text": text,
@@ -85,7 +80,7 @@ def _head(at: float, level: Level, topic: str, text: str) -> dict[str, Any]:
 
 
 def _line(record: dict[str, Any]) -> str:
-    # ASCII alone, so that no reader can take a character for the end of the line.
+    # ASCII only: some readers take other characters, such as U+2028, for line ends.
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""The live view of a terminal: what happens scrolls by above a table that is drawn anew."""
+"""The live view of a terminal: entries scroll above a table that is redrawn."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from miner.clock import Clock
-from miner.console.live_table import picture
+from miner.console.live_table import draw_table
 from miner.console.output import Output
-from miner.console.repeat_filter import Feed
+from miner.console.repeat_filter import RepeatFilter
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level, Telemetry
 
 DRAW_SECONDS = 0.5
-"""From one drawing to the next."""
+"""Interval of redrawing."""
 
 _KEPT = 200
-"""Lines remembered for a drawing of the whole screen, and held while nobody reads."""
+"""Lines kept for redrawing the whole screen, and held while the terminal is not read."""
 
 _STYLES = {Level.DEBUG: "dim", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
 
 class _Steady(Terminal):
-    """A terminal whose cursor stays: a process that is killed has nothing to restore."""
+    """A terminal whose cursor stays visible: a killed process leaves nothing to restore."""
 
     def show_cursor(self, show: bool = True) -> bool:
         return False
 
 
-class _Frame:
-    """The newest picture, so that lines printed above it bring it along."""
+class _Newest:
+    """The newest table: Rich redraws it below each line that is printed."""
 
-    drawn = Text()
+    table = Text()
 
     def __rich_console__(self, console: Terminal, options: ConsoleOptions) -> RenderResult:
-        yield self.drawn
+        yield self.table
 
 
 class LiveConsole:
-    """Draws on the event loop, twice a second at most, and nothing while nobody reads."""
+    """Draws at most every `DRAW_SECONDS`, and not while the terminal is not read."""
 
     def __init__(
         self,
@@ -63,77 +63,80 @@ class LiveConsole:
         self._telemetry = telemetry
         self._clock = clock
         self._output = output
-        output.framed = True
+        output.synchronised = True
         self._redactor = redactor
-        self._feed = Feed(journal, clock, self._entry, redactor)
+        self._filter = RepeatFilter(journal, clock, redactor, self)
         self._terminal = _Steady(
             file=cast("IO[str]", output), force_terminal=True, force_interactive=True,
             no_color=not colour, highlight=False, markup=False, emoji=False,
             legacy_windows=False, width=width, height=height,
         )  # fmt: skip
-        self._frame = _Frame()
+        self._newest = _Newest()
         self._live = Live(
-            self._frame, console=self._terminal, auto_refresh=False, redirect_stdout=False,
+            self._newest, console=self._terminal, auto_refresh=False, redirect_stdout=False,
             redirect_stderr=False, vertical_overflow="crop",
         )  # fmt: skip
-        self._new: deque[Text] = deque(maxlen=_KEPT)
-        self._shown: deque[Text] = deque(maxlen=_KEPT)
+        self._pending: deque[Text] = deque(maxlen=_KEPT)
+        self._printed: deque[Text] = deque(maxlen=_KEPT)
         self._size = self._terminal.size
-        self._over = False
+        self._ended = False
 
     def set_level(self, level: Level) -> None:
-        """Show from now on what matters at least so much."""
-        self._feed.level = level
+        """Leave out entries below `level` from now on."""
+        self._filter.level = level
+
+    def entry(self, entry: JournalEntry) -> None:
+        """Show `entry`."""
+        self._add(entry_text(entry))
 
     def write(self, line: str) -> None:
-        """Show what is in no journal, such as the answer to a signal."""
+        """Show a line that is not in the journal, such as the answer to a signal."""
         self._add(Text(self._redactor.one_line(line)))
 
     async def keep(self) -> None:
-        """Draw until cancelled; the last picture stays."""
+        """Draw until cancelled; the last table stays."""
         self._live.start()
         try:
             while True:
-                self._feed.tick()
+                self._filter.tick()
                 self.draw()
                 await self._clock.sleep(DRAW_SECONDS)
         finally:
             self._end()
 
     def close(self, lines: Sequence[str] = ()) -> None:
-        """Print the last lines and no more after them."""
-        self._feed.close()
+        """Print the last lines, and nothing after them."""
+        self._filter.close()
         self._end()
         for line in lines:
-            at = self._clock.wall()
-            self._entry(JournalEntry(0, at, Level.INFO, "summary", self._redactor.one_line(line)))
+            self._filter.say("summary", line)
 
     def draw(self) -> None:
-        """Draw what is new; nothing where the terminal takes nothing now."""
+        """Print the new lines and redraw the table; do nothing if the terminal would block."""
         if not self._output.ready:
             return
         size = self._terminal.size
-        drawn = picture(
+        table = draw_table(
             self._telemetry.snapshot(), size.width, max(1, size.height - 1), self._redactor
         )
-        self._frame.drawn = drawn
+        self._newest.table = table
         above: list[Text | Control] = []
         if size != self._size:
-            # The change has torn what stood there.
+            # The terminal has reflowed the old table: draw the whole screen.
             self._size = size
             above.append(Control(ControlType.CLEAR, ControlType.HOME))
-            self._new.extendleft(reversed(self._last_shown(size.height - drawn.plain.count("\n"))))
-        above += self._take()
+            self._unprint(size.height - table.plain.count("\n"))
+        above += self._take_pending()
         if above:
             self._terminal.print(*above, sep="\n")
         else:
             self._live.refresh()
 
     def _end(self) -> None:
-        """Leave the last picture where it is; from here on lines are printed below it."""
-        if self._over:
+        """Draw the last table; later lines are printed below it."""
+        if self._ended:
             return
-        self._over = True
+        self._ended = True
         if not self._output.ready:
             self._output.give_up()
         try:
@@ -141,38 +144,34 @@ class LiveConsole:
                 self.draw()
         finally:
             self._live.stop()
-            self._print_new()
+            self._print_pending()
 
-    def _last_shown(self, rows: int) -> list[Text]:
-        """Return the newest lines that fill `rows`, and take them back."""
-        lines: list[Text] = []
-        rows -= len(self._new)
-        while self._shown and rows > 0:
-            lines.insert(0, self._shown.pop())
-            rows -= 1 + lines[0].cell_len // self._size.width
-        return lines
+    def _unprint(self, rows: int) -> None:
+        """Make the newest printed lines pending again, as many as fill `rows` of the screen."""
+        rows -= len(self._pending)
+        while self._printed and rows > 0:
+            line = self._printed.pop()
+            self._pending.appendleft(line)
+            rows -= 1 + line.cell_len // self._size.width
 
-    def _print_new(self) -> None:
-        if lines := self._take():
+    def _print_pending(self) -> None:
+        if lines := self._take_pending():
             self._terminal.print(*lines, sep="\n")
 
-    def _take(self) -> list[Text]:
-        lines = list(self._new)
-        self._new.clear()
-        self._shown.extend(lines)
+    def _take_pending(self) -> list[Text]:
+        lines = list(self._pending)
+        self._pending.clear()
+        self._printed.extend(lines)
         return lines
 
-    def _entry(self, entry: JournalEntry) -> None:
-        self._add(entry_text(entry))
-
     def _add(self, line: Text) -> None:
-        self._new.append(line)
-        if self._over:
-            self._print_new()
+        self._pending.append(line)
+        if self._ended:
+            self._print_pending()
 
 
 def entry_text(entry: JournalEntry) -> Text:
-    """Return an entry as a coloured line with the local time."""
+    """Return `entry` as a coloured line with the local time."""
     return Text.assemble(
         (f"{datetime.fromtimestamp(entry.at):%H:%M:%S} ", "dim"),
         (f"{entry.topic:<10} ", "cyan"),

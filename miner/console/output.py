@@ -1,4 +1,4 @@
-"""The stream that a console writes to, which may be slow, full or gone."""
+"""The output stream of a console, which may be slow, full or closed."""
 
 from __future__ import annotations
 
@@ -11,76 +11,76 @@ from collections.abc import Callable
 from typing import TextIO
 
 HELD = 1000
-"""Lines kept for a reader that does not read now, as behind Ctrl-S or in `less`."""
+"""Most lines held while the reader does not read, as after Ctrl-S or in `less`."""
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
-"""Synchronised output; terminals that do not know it ignore it."""
+"""Begin and end of a synchronised update; other terminals ignore both."""
 
-_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
+_READER_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
 _ASCII = str.maketrans({"─": "-", "…": "...", "°": " ", "·": "|"})
 
 
 class Output(io.TextIOBase):
-    """Writes text whole and at once; no failure leaves it, and no reader can stop the miner.
+    """Writes to `stream` without raising and, by `line`, without blocking.
 
-    What cannot be written is lost: to a full disk for this line, to a closed pipe for good.
+    A text that a full disk does not take is lost; after a closed pipe nothing is written.
+    `format_note` makes a line of a sentence of this class.
     """
 
-    framed = False
-    """Whether a terminal is asked to show what one `write` draws all at once."""
+    synchronised = False
+    """Whether a terminal is asked to show each `write` at once."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, format_note: Callable[[str], str] = str) -> None:
         self._stream = stream
         self._held: deque[str] = deque(maxlen=HELD)
-        self._lost = 0
-        self.phrase: Callable[[str], str] = str
-        """Makes a line of a sentence of the stream's own."""
-        self._gone = False
+        self._dropped = 0
+        self._format_note = format_note
+        self._ended = False
         self._poll = _poll_of(stream)
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """As of the stream: whether it takes more than ASCII."""
+        """The encoding of the stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     @property
     def ready(self) -> bool:
-        """Whether writing would not wait for a reader."""
+        """Whether the stream takes text without blocking."""
         return self._poll is None or bool(self._poll.poll(0))
 
     def line(self, text: str) -> None:
-        """Write a line, now or when somebody reads again."""
+        """Write a line, now or when the reader reads again."""
         if len(self._held) == HELD:
-            self._lost += 1
+            self._dropped += 1
         self._held.append(text)
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Write what was held back."""
+        """Write the lines held."""
         while self._held and self.ready:
-            if self._lost:
-                lost = self.phrase(f"({self._lost} lines are left out: nobody read them)")
-                self.write(f"{lost}\n")
-                self._lost = 0
+            if self._dropped:
+                note = f"({self._dropped} lines dropped: the output was not read)"
+                self.write(f"{self._format_note(note)}\n")
+                self._dropped = 0
             self.write(self._held.popleft() + "\n")
             self.flush()
 
     def give_up(self) -> None:
-        """Write nothing from now on, so that the end does not wait for a reader either."""
-        self._gone = True
+        """Write nothing from now on: the end of a run does not wait for a reader."""
+        self._ended = True
         self._held.clear()
 
     def write(self, text: str) -> int:
-        if not self._gone:
-            drawn = f"{_BEGIN}{text}{_END}" if self.framed else text
+        if not self._ended:
+            update = f"{_BEGIN}{text}{_END}" if self.synchronised else text
             try:
-                self._stream.write(self._encodable(drawn))
+                self._stream.write(self._encodable(update))
             except (OSError, ValueError) as error:
                 self._failed(error)
         return len(text)
 
     def flush(self) -> None:
-        if not self._gone:
+        if not self._ended:
             try:
                 self._stream.flush()
             except (OSError, ValueError) as error:
@@ -101,27 +101,27 @@ class Output(io.TextIOBase):
         return text
 
     def _failed(self, error: OSError | ValueError) -> None:
-        """A stream is gone when its reader is, or when it was closed (`ValueError`)."""
-        if isinstance(error, OSError) and error.errno not in _GONE:
+        """Stop writing if the reader is gone or the stream is closed (`ValueError`)."""
+        if isinstance(error, OSError) and error.errno not in _READER_GONE:
             return
-        self._gone = True
+        self._ended = True
         self._poll = None
         if isinstance(error, OSError):
-            # What the stream still holds would fail once more when the process ends.
+            # The stream flushes its buffer once more when the process ends; let it not fail.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
 
 
 def _poll_of(stream: TextIO) -> select.poll | None:
-    """Return what asks whether `stream` would wait; None where it never does, or cannot be
-    asked."""
+    """Return a poll for writing to `stream`; None if it has no file descriptor or the platform
+    has no poll."""
     try:
-        number = stream.fileno()
+        descriptor = stream.fileno()
     except (OSError, ValueError):
         return None
     if not hasattr(select, "poll"):
         return None
     poll = select.poll()
-    poll.register(number, select.POLLOUT)
+    poll.register(descriptor, select.POLLOUT)
     return poll

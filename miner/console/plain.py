@@ -1,12 +1,9 @@
-"""The plain console: one line an event, a status line now and then."""
+"""Entries and snapshots as plain lines of text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from miner.clock import Clock
-from miner.console.repeat_filter import Feed
 from miner.formatting import (
     format_difficulty,
     format_efficiency,
@@ -18,18 +15,45 @@ from miner.safe_text import Redactor
 from miner.telemetry import (
     DeviceSnapshot,
     DeviceState,
-    Journal,
     JournalEntry,
     Level,
-    Reading,
+    PoolSnapshot,
     Snapshot,
-    Telemetry,
 )
 from miner.work import Outcome
 
 
+class PlainLines:
+    """Lines as in "12:04:31 pool      welcome".
+
+    For a file (`dated`) they have the date, and levels other than INFO.
+    """
+
+    def __init__(self, redactor: Redactor, dated: bool = False) -> None:
+        self._redactor = redactor
+        self._dated = dated
+
+    def entry(self, entry: JournalEntry) -> str:
+        """Return the line of `entry`."""
+        level = f"{entry.level.name} " if self._dated and entry.level != Level.INFO else ""
+        return self._line(entry.at, entry.topic, level + entry.text)
+
+    def status(self, snapshot: Snapshot, full: bool) -> list[str]:
+        """Return the lines of `snapshot`, redacted; with one for each device if `full`."""
+        lines = full_status(snapshot) if full else [("status", status_line(snapshot))]
+        return [self._line(snapshot.at, t, self._redactor.one_line(text)) for t, text in lines]
+
+    def note(self, text: str, at: float) -> str:
+        """Return `text` alone."""
+        return text
+
+    def _line(self, at: float, topic: str, text: str) -> str:
+        time = datetime.fromtimestamp(at)
+        return f"{time:{'%Y-%m-%d ' if self._dated else ''}%H:%M:%S} {topic:<9} {text}"
+
+
 def status_line(snapshot: Snapshot) -> str:
-    """Return hashrate and shares as one line."""
+    """Return hashrates and counts of shares as one line."""
     parts = [_total(snapshot)]
     if len(snapshot.devices) > 1:
         parts += [f"{d.name} {format_hashrate(d.hashrate.ten_seconds)}" for d in snapshot.devices]
@@ -37,75 +61,83 @@ def status_line(snapshot: Snapshot) -> str:
 
 
 def full_status(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """Return topics and lines: of the whole, of the pool with its job, and of each device."""
+    """Return (topic, line) of the whole, of the pool with its job, and of each device."""
     total = [_total(snapshot)]
-    # The power of some devices would be taken for that of the rig.
+    # The power of only some devices would be mistaken for that of the rig.
     if snapshot.power is not None and snapshot.efficiency is not None:
-        total.append(f"[P:{snapshot.power:.0f}W, E:{_efficiency(snapshot.efficiency)}]")
+        values = sensor_values(power=snapshot.power, efficiency=snapshot.efficiency)
+        total.append(_in_brackets(values))
     total += [f"effort {snapshot.luck.effort:.0%}", f"up {format_uptime(snapshot.uptime)}"]
     lines = [("status", ", ".join(total))]
     if snapshot.pool:
-        lines.append(("pool", _pool(snapshot)))
+        lines.append(("pool", _pool_line(snapshot, snapshot.pool)))
     lines += [(device.name, device_line(device)) for device in snapshot.devices]
     return lines
 
 
 def device_line(device: DeviceSnapshot) -> str:
-    """Return hashrate, sensors and shares of one device; sensors that say nothing are left out.
+    """Return hashrate, known sensors and shares of one device.
 
-    R is the share of its answered shares that were not accepted, I that of its claims which were
-    not true.
+    R is the part of its answered shares that were not accepted, I the part of its candidates that
+    were hardware errors.
     """
     shares = device.shares
     refused = shares.not_accepted / shares.answered if shares.answered else 0.0
-    claims = device.found + shares.hardware
-    wrong = shares.hardware / claims if claims else 0.0
+    candidates = device.found + shares.hardware
+    wrong = shares.hardware / candidates if candidates else 0.0
     parts = [format_hashrate(device.hashrate.ten_seconds)]
-    if letters := sensors(device.reading, device.efficiency):
-        parts.append(f"[{', '.join(letters)}]")
+    if values := device_sensors(device):
+        parts.append(_in_brackets(values))
     parts.append(f"{shares.accepted}/{shares.answered} R:{refused:.0%} I:{wrong:.0%}")
     if device.state is not DeviceState.SEARCHING:
         parts.append(device.doing)
     return ", ".join(parts)
 
 
-def sensors(reading: Reading, efficiency: float | None) -> list[str]:
-    """Return what is known of temperature, power, fan and efficiency, each with its letter."""
-    known = (
-        (reading.temperature, "T:{:.0f}C"),
-        (reading.power, "P:{:.0f}W"),
-        (reading.fan, "F:{:.0f}%"),
-    )
-    letters = [form.format(value) for value, form in known if value is not None]
+def device_sensors(device: DeviceSnapshot) -> dict[str, str]:
+    """Return the `sensor_values` of `device`."""
+    reading = device.reading
+    return sensor_values(reading.temperature, reading.power, reading.fan, device.efficiency)
+
+
+def sensor_values(
+    temperature: float | None = None,
+    power: float | None = None,
+    fan: float | None = None,
+    efficiency: float | None = None,
+) -> dict[str, str]:
+    """Return the known values with their units by their letters T, P, F and E."""
+    values = {}
+    if temperature is not None:
+        values["T"] = f"{temperature:.0f}C"
+    if power is not None:
+        values["P"] = f"{power:.0f}W"
+    if fan is not None:
+        values["F"] = f"{fan:.0f}%"
     if efficiency is not None:
-        letters.append(f"E:{_efficiency(efficiency)}")
-    return letters
-
-
-def _efficiency(hashes_per_joule: float) -> str:
-    return format_efficiency(hashes_per_joule).replace(" ", "")
+        values["E"] = format_efficiency(efficiency).replace(" ", "")
+    return values
 
 
 def summary(snapshot: Snapshot) -> list[str]:
-    """Return the lines that end a run."""
+    """Return the last lines of a run."""
     shares = snapshot.shares
     others = ((o.phrase, n) for o, n in shares.outcomes.items() if o is not Outcome.ACCEPTED)
-    refused = ", ".join(f"{n} {word}" for word, n in others if n) or "none"
-    mean = snapshot.tried / snapshot.uptime if snapshot.uptime else 0.0
+    refused = ", ".join(f"{n} {phrase}" for phrase, n in others if n) or "none"
+    mean = format_hashrate(snapshot.tried / snapshot.uptime if snapshot.uptime else 0.0)
     return [
         f"{shares.accepted} shares accepted, not accepted: {refused}",
         (
-            f"{snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, "
-            f"{format_hashrate(mean)} over all; {snapshot.faults} device faults"
+            f"{snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, {mean} on average; "
+            f"{snapshot.faults} device faults"
         ),
     ]
 
 
 def _total(snapshot: Snapshot) -> str:
-    shares = snapshot.shares
-    minute = format_hashrate(snapshot.hashrate.minute)
+    shares, hashrate = snapshot.shares, snapshot.hashrate
     parts = [
-        f"{format_hashrate(snapshot.hashrate.ten_seconds)} (60 s {minute})",
+        f"{format_hashrate(hashrate.ten_seconds)} (60 s {format_hashrate(hashrate.minute)})",
         f"A{shares.accepted} R{shares.not_accepted} F{snapshot.faults}",
     ]
     if snapshot.pool and snapshot.pool.unverified:
@@ -113,12 +145,10 @@ def _total(snapshot: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def _pool(snapshot: Snapshot) -> str:
-    pool = snapshot.pool
-    assert pool is not None
+def _pool_line(snapshot: Snapshot, pool: PoolSnapshot) -> str:
     parts = [pool.label, pool.state.value]
     if pool.latency is not None:
-        parts.append(f"{format_milliseconds(pool.latency)}")
+        parts.append(format_milliseconds(pool.latency))
     if job := snapshot.job:
         parts += [
             f"epoch {job.epoch.number}",
@@ -131,87 +161,5 @@ def _pool(snapshot: Snapshot) -> str:
     return ", ".join(parts)
 
 
-TICK_SECONDS = 1.0
-STATUS_SECONDS = 10.0
-FULL_EVERY = 3
-"""One in so many statuses has a line for each device."""
-
-
-class LineConsole:
-    """Prints a line for what happened and a while for how it goes; a kind says what they look
-    like."""
-
-    def __init__(
-        self,
-        telemetry: Telemetry,
-        journal: Journal,
-        clock: Clock,
-        write: Callable[[str], None],
-        redactor: Redactor,
-    ) -> None:
-        self._telemetry = telemetry
-        self._clock = clock
-        self._print = write
-        self._redactor = redactor
-        self._feed = Feed(journal, clock, self.entry, redactor)
-
-    def set_level(self, level: Level) -> None:
-        """Print from now on what matters at least so much."""
-        self._feed.level = level
-
-    def entry(self, entry: JournalEntry) -> None:
-        """Print one entry of the journal."""
-        raise NotImplementedError
-
-    def status(self, snapshot: Snapshot, full: bool) -> None:
-        """Print how it goes; `full` with each device."""
-        raise NotImplementedError
-
-    def write(self, line: str) -> None:
-        """Print what is in no journal, such as the answer to a signal."""
-        self._print(self._redactor.one_line(line))
-
-    async def keep(self) -> None:
-        """Print the status every ten seconds, and repeats in time, until cancelled."""
-        due, count = self._clock.now() + STATUS_SECONDS, 0
-        while True:
-            await self._clock.sleep(TICK_SECONDS)
-            self._feed.tick()
-            if self._clock.now() < due:
-                continue
-            due, count = due + STATUS_SECONDS, count + 1
-            snapshot = self._telemetry.snapshot()
-            if snapshot.tried and self._feed.level <= Level.INFO:
-                self.status(snapshot, count % FULL_EVERY == 0)
-
-    def close(self, lines: Sequence[str] = ()) -> None:
-        """Print the last lines and no more after them."""
-        self._feed.close()
-        for line in lines:
-            self._last(line)
-
-    def _last(self, line: str) -> None:
-        self.entry(
-            JournalEntry(
-                0, self._clock.wall(), Level.INFO, "summary", self._redactor.one_line(line)
-            )
-        )
-
-
-class PlainConsole(LineConsole):
-    """Prints "HH:MM:SS topic     text"."""
-
-    def entry(self, entry: JournalEntry) -> None:
-        self._print(plain_line(entry.at, entry.topic, entry.text))
-
-    def status(self, snapshot: Snapshot, full: bool) -> None:
-        lines = full_status(snapshot) if full else [("status", status_line(snapshot))]
-        for topic, text in lines:
-            self._print(plain_line(snapshot.at, topic, self._redactor.one_line(text)))
-
-
-def plain_line(at: float, topic: str, text: str, date: bool = False) -> str:
-    """Return a line with the local time at UNIX second `at`, with its `date` where lines are
-    kept for long."""
-    moment = datetime.fromtimestamp(at)
-    return f"{moment:{'%Y-%m-%d ' if date else ''}%H:%M:%S} {topic:<9} {text}"
+def _in_brackets(values: dict[str, str]) -> str:
+    return f"[{', '.join(f'{letter}:{value}' for letter, value in values.items())}]"

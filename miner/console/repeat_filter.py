@@ -1,110 +1,114 @@
-"""The journal's entries as one view may tell them: important enough, redacted, not repeated."""
+"""Limits repeated lines: passes the journal's entries to one view."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from miner.clock import Clock
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level
 
 REPEAT_SECONDS = 10.0
-"""What a topic says again and again is told once in this time, and then how often it came."""
-
+"""A text that its topic repeats is shown once in this time; then the repeats are counted."""
 
 MOST_LINES = 2000
-"""Lines that a topic has in that time; of what else it says then only the last is told."""
+"""Most lines of one topic in `REPEAT_SECONDS`; of the rest only the last is shown."""
+
+
+class EntryView(Protocol):
+    """Shows entries one by one."""
+
+    def entry(self, entry: JournalEntry) -> None:
+        """Show `entry`, whose texts are redacted and printable."""
 
 
 @dataclass(slots=True)
-class _Said:
-    """What a topic said last, and how much of it is held back."""
+class _Topic:
+    """The newest entry of a topic, and how many entries are held back."""
 
     entry: JournalEntry
-    until: float
-    """When what is held back is told, in clock seconds."""
-    began: float
-    lines: int
-    """Told since `began`."""
-    more: int = 0
-    """Entries that are held back; `entry` is the last of them."""
+    due: float
+    """Clock seconds at which the entries held back are summed up."""
+    window_start: float
+    shown: int
+    """Lines since `window_start`."""
+    held: int = 0
+    """Entries held back; `entry` is the last of them."""
     mixed: bool = False
-    """They are not all what was told last."""
+    """The entries held back have several texts, since the topic exceeded `MOST_LINES`."""
 
 
-class Feed:
-    """Hands the journal's entries to one view, from its making until `close`."""
+class RepeatFilter:
+    """Passes the journal's entries to `view`, redacted and without repeats, until `close`."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        clock: Clock,
-        tell: Callable[[JournalEntry], None],
-        redactor: Redactor,
-    ) -> None:
+    def __init__(self, journal: Journal, clock: Clock, redactor: Redactor, view: EntryView) -> None:
         self.level = Level.INFO
-        """The least that is told; may be set at any time."""
+        """Entries below it are not shown."""
         self._clock = clock
-        self._tell = tell
         self._redactor = redactor
-        self._said: dict[str, _Said] = {}
-        """By topic; of topics there are few."""
+        self._view = view
+        self._topics: dict[str, _Topic] = {}
         self._unsubscribe = journal.subscribe(self._entry)
 
     def tick(self) -> None:
-        """Tell how often was repeated what has not been told again for long enough."""
+        """Sum up the repeats that are due. Call it about once a second."""
         now = self._clock.now()
-        for topic, said in list(self._said.items()):
-            if said.until > now:
+        for name, topic in list(self._topics.items()):
+            if topic.due > now:
                 continue
-            if self._sum_up(said):
-                # A flood goes on to be told in sums, without its text in between.
-                self._said[topic] = _Said(said.entry, now + REPEAT_SECONDS, now, 1)
+            if self._sum_up(topic):
+                # While the repeats continue, only their sums are shown.
+                self._topics[name] = _Topic(topic.entry, now + REPEAT_SECONDS, now, 1)
             else:
-                del self._said[topic]
+                del self._topics[name]
+
+    def say(self, topic: str, text: str) -> None:
+        """Pass on a line that is not in the journal."""
+        text = self._redactor.one_line(text)
+        self._view.entry(JournalEntry(0, self._clock.wall(), Level.INFO, topic, text))
 
     def close(self) -> None:
-        """Tell what is due and end."""
+        """Sum up all repeats; pass on nothing more from the journal."""
         self._unsubscribe()
-        for said in self._said.values():
-            self._sum_up(said)
-        self._said.clear()
+        for topic in self._topics.values():
+            self._sum_up(topic)
+        self._topics.clear()
 
     def _entry(self, entry: JournalEntry) -> None:
         if entry.level < self.level:
             return
-        entry = replace(
-            entry,
-            topic=self._redactor.one_line(entry.topic),
-            text=self._redactor.one_line(entry.text),
-        )
+        one_line = self._redactor.one_line
+        entry = replace(entry, topic=one_line(entry.topic), text=one_line(entry.text))
         self.tick()
-        now, said = self._clock.now(), self._said.get(entry.topic)
-        if said is None:
-            said = self._said[entry.topic] = _Said(entry, now, now, 0)
-        elif said.entry.text == entry.text and not said.mixed:
-            said.more += 1
-            said.entry = entry
+        now, topic = self._clock.now(), self._topics.get(entry.topic)
+        if topic is None:
+            topic = self._topics[entry.topic] = _Topic(entry, now, now, 0)
+        elif topic.entry.text == entry.text and not topic.mixed:
+            topic.held += 1
+            topic.entry = entry
             return
-        if now - said.began >= REPEAT_SECONDS:
-            said.began, said.lines = now, 0
-        if said.lines >= MOST_LINES:
-            said.more += 1
-            said.entry, said.mixed, said.until = entry, True, said.began + REPEAT_SECONDS
+        if now - topic.window_start >= REPEAT_SECONDS:
+            topic.window_start, topic.shown = now, 0
+        if topic.shown >= MOST_LINES:
+            topic.held += 1
+            topic.entry, topic.mixed = entry, True
+            topic.due = topic.window_start + REPEAT_SECONDS
             return
-        # Told later, it would look like the present: "goes on" of a device that pauses.
-        said.lines += 1 + self._sum_up(said)
-        said.entry, said.until, said.more = entry, now + REPEAT_SECONDS, 0
-        self._tell(entry)
+        # The sum comes first: after this entry, it would look like the newest news.
+        topic.shown += 1 + self._sum_up(topic)
+        topic.entry, topic.due, topic.held = entry, now + REPEAT_SECONDS, 0
+        self._view.entry(entry)
 
-    def _sum_up(self, said: _Said) -> bool:
-        if not said.more:
+    def _sum_up(self, topic: _Topic) -> bool:
+        """Show the last entry held back with the number of the others; return whether any was."""
+        if not topic.held:
             return False
-        text, before = said.entry.text, said.more - 1
-        if not said.mixed:
-            text += f" (said {'once' if said.more == 1 else f'{said.more} times'} more)"
-        elif before:
-            text += f" ({before} line{'s' if before > 1 else ''} before it left out)"
-        self._tell(replace(said.entry, at=self._clock.wall(), text=text))
+        text, others = topic.entry.text, topic.held - 1
+        if not topic.mixed:
+            times = "once" if topic.held == 1 else f"{topic.held} times"
+            text += f" (repeated {times})"
+        elif others:
+            text += f" ({others} earlier line{'s' if others > 1 else ''} left out)"
+        self._view.entry(replace(topic.entry, at=self._clock.wall(), text=text))
         return True

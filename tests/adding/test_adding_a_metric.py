@@ -22,7 +22,8 @@ from miner.api.openapi import document
 from miner.api.path_redaction import Paths
 from miner.api.v1 import status_text
 from miner.clock import SystemClock
-from miner.console.json_lines import status_record
+from miner.console.json_lines import json_status
+from miner.safe_text import Redactor
 from miner.telemetry import Reading, SensorsRead, Telemetry
 from miner.work import DeviceInfo
 
@@ -33,7 +34,7 @@ snapshot = telemetry.snapshot()
 print(json.dumps({
     "api": json.loads(status_text(snapshot, Paths()))["devices"][0],
     "metrics": metrics(snapshot).decode(),
-    "log": json.loads(status_record(snapshot, str))["devices"][0],
+    "log": json.loads(json_status(snapshot, Redactor()))["devices"][0],
     "openapi": document()["components"]["schemas"]["ReadingAnswer"],
 }))
 """

@@ -122,8 +122,8 @@ async def test_no_source_of_sentences_tells_a_path(serve: Serve, tmp_path: Path)
         rig.journal,
         rig.clock,
         lambda t: rig.journal.say("log", t),
-        Redactor(),
-    )
+        Redactor(), "text", 10**6, 5,
+    )  # fmt: skip
     rig.journal.say("job", "is written")
     log.close()
     assert len([text for text in said if str(missing) in text]) == 4, said

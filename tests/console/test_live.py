@@ -1,4 +1,4 @@
-"""The live view: drawn seldom, whole, and never in the way."""
+"""The live view: drawn at most twice a second, and never blocking."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.fakes.rig import FIRST, SECOND, Rig, busy_rig, job
 
 
 class Paper(io.StringIO):
-    """A terminal that keeps each drawing; it is changed in size at will."""
+    """A terminal that records each drawing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,22 +56,22 @@ class Paper(io.StringIO):
 
 
 class Seen:
-    def __init__(self, rig: Rig, redact: Redactor | None = None, colour: bool = False) -> None:
+    def __init__(self, rig: Rig, redactor: Redactor | None = None, colour: bool = False) -> None:
         self.rig = rig
         self.paper = Paper()
         self.console = LiveConsole(
             rig.telemetry, rig.journal, rig.clock, Output(self.paper),
-            redact or Redactor(), colour, 80, 24,
+            redactor or Redactor(), colour, 80, 24,
         )  # fmt: skip
 
-    async def during(self, what: Callable[[], Awaitable[None]]) -> None:
+    async def during(self, action: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.console.keep())
-            await what()
+            await action()
             task.cancel()
 
 
-async def test_it_is_drawn_twice_a_second_at_most_whatever_happens() -> None:
+async def test_the_table_is_drawn_at_most_twice_a_second() -> None:
     seen = Seen(await busy_rig())
 
     async def flood() -> None:
@@ -85,7 +85,7 @@ async def test_it_is_drawn_twice_a_second_at_most_whatever_happens() -> None:
     assert len(drawings) <= 4
 
 
-async def test_what_happens_stands_above_the_table_in_order() -> None:
+async def test_entries_are_printed_above_the_table_in_order() -> None:
     seen = Seen(await busy_rig())
 
     async def happen() -> None:
@@ -101,11 +101,11 @@ async def test_what_happens_stands_above_the_table_in_order() -> None:
     text = seen.paper.text
     places = [text.index(word) for word in ("first", "second", "third", "4 shares accepted")]
     assert places == sorted(places)
-    assert text.rindex("device ") < text.index("third"), "the last picture stays above"
+    assert text.rindex("device ") < text.index("third"), "the last table stays above"
     assert "after the end" not in text
 
 
-async def test_a_line_brings_the_newest_picture_along() -> None:
+async def test_a_line_is_drawn_together_with_the_newest_table() -> None:
     seen = Seen(await busy_rig())
 
     async def happen() -> None:
@@ -115,14 +115,14 @@ async def test_a_line_brings_the_newest_picture_along() -> None:
             seen.rig.journal.say("pool", f"notice {number}")
             await seen.rig.clock.advance(0.5)
             (drawn,) = seen.paper.drawings[before:]
-            told = seen.rig.telemetry.snapshot().uptime
-            assert re.search(rf"notice {number}\n.*up 16:{int(told) % 60:02}\n", drawn, re.DOTALL)
+            uptime = seen.rig.telemetry.snapshot().uptime
+            assert re.search(rf"notice {number}\n.*up 16:{int(uptime) % 60:02}\n", drawn, re.DOTALL)
 
     await seen.rig.clock.advance(0.25)
     await seen.during(happen)
 
 
-async def test_each_drawing_is_shown_at_once_and_the_cursor_is_left_alone() -> None:
+async def test_each_drawing_is_synchronised_and_the_cursor_stays_visible() -> None:
     seen = Seen(await busy_rig())
     await seen.during(lambda: seen.rig.clock.advance(2))
     seen.console.close()
@@ -133,19 +133,19 @@ async def test_each_drawing_is_shown_at_once_and_the_cursor_is_left_alone() -> N
     assert "\x1b[?1049" not in seen.paper.text
 
 
-async def test_a_changed_size_draws_the_screen_anew() -> None:
+async def test_a_changed_size_redraws_the_screen() -> None:
     seen = Seen(await busy_rig())
     terminal = seen.console._terminal
 
     async def change() -> None:
-        seen.rig.journal.say("pool", "told before")
+        seen.rig.journal.say("pool", "printed before")
         await seen.rig.clock.advance(1)
         before = len(seen.paper.drawings)
         terminal.size = terminal.size._replace(width=40)
         await seen.rig.clock.advance(0.5)
         (drawn,) = seen.paper.drawings[before:]
         assert "\x1b[2J\x1b[H" in drawn
-        assert drawn.count("told before") == 1
+        assert drawn.count("printed before") == 1
         shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]|\r", "", drawn).splitlines()
         assert max(map(len, shown)) == 40
         await seen.rig.clock.advance(0.5)
@@ -154,7 +154,7 @@ async def test_a_changed_size_draws_the_screen_anew() -> None:
     await seen.during(change)
 
 
-async def test_nothing_is_drawn_while_nobody_reads() -> None:
+async def test_nothing_is_drawn_while_the_terminal_is_not_read() -> None:
     rig = await busy_rig()
     reading, writing = os.pipe()
     with open(writing, "w", encoding="utf-8") as stream:
@@ -165,7 +165,7 @@ async def test_nothing_is_drawn_while_nobody_reads() -> None:
             task = group.create_task(console.keep())
             await rig.clock.advance(600)
             task.cancel()
-        console.close(["the end waits for nobody either"])
+        console.close(["the end does not wait either"])
     read = 0
     while some := os.read(reading, 1 << 16):
         read += len(some)
@@ -174,7 +174,7 @@ async def test_nothing_is_drawn_while_nobody_reads() -> None:
 
 
 @pytest.mark.parametrize("colour", [True, False])
-async def test_colour_is_no_must(colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_colours_can_be_turned_off(colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     seen = Seen(await busy_rig(), colour=colour)
@@ -182,7 +182,7 @@ async def test_colour_is_no_must(colour: bool, monkeypatch: pytest.MonkeyPatch) 
     assert ("\x1b[1;36m" in seen.paper.text) is colour
 
 
-async def test_nothing_secret_is_shown() -> None:
+async def test_lines_and_table_are_redacted() -> None:
     seen = Seen(await busy_rig(), Redactor(["hunter22"], [FIRST]))
     seen.rig.journal.say("pool", "bad password hunter22", Level.ERROR)
     seen.console.write("stopping hunter22")
@@ -223,7 +223,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 
 @given(st.lists(EVENTS, max_size=30), st.integers(1, 130), st.integers(1, 50))
 @settings(max_examples=150)
-def test_no_run_of_events_is_too_much(events: list[Event], width: int, height: int) -> None:
+def test_any_events_can_be_drawn(events: list[Event], width: int, height: int) -> None:
     rig = Rig()
     paper = Paper()
     console = LiveConsole(

@@ -1,4 +1,4 @@
-"""The log on disk."""
+"""The log file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from tests.fakes.rig import Rig, busy_rig
 
 
 class Logged:
-    """A log of a rig, with the complaints about it."""
+    """A log file of a rig, with its complaints."""
 
     def __init__(self, path: Path, rig: Rig | None = None, **options: Any) -> None:
         self.rig = rig or Rig()
         self.path = path
         self.complaints: list[str] = []
-        redactor = options.pop("redactor", Redactor())
+        options = {
+            "redactor": Redactor(), "format": "text", "max_bytes": 10**7, "kept_files": 5
+        } | options  # fmt: skip
         self.log = LogFile(
             path, self.rig.telemetry, self.rig.journal, self.rig.clock, self.complaints.append,
-            redactor, **options,
+            **options,
         )  # fmt: skip
 
     def say(self, text: str, level: Level = Level.INFO) -> None:
@@ -57,7 +59,7 @@ def test_lines_have_date_and_level(path: Path) -> None:
     assert logged.complaints == []
 
 
-async def test_the_status_is_written_once_a_minute_with_each_device(path: Path) -> None:
+async def test_a_full_status_is_written_once_a_minute(path: Path) -> None:
     logged = Logged(path, await busy_rig())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(logged.log.keep())
@@ -69,10 +71,10 @@ async def test_the_status_is_written_once_a_minute_with_each_device(path: Path) 
     topics = [line.split()[2] for line in logged.lines]
     status = ["status", "pool", "cuda:0", "opencl:0.1"]
     assert topics == ["pool", "pool", *status, *status]
-    assert logged.lines[1].endswith("busy (said once more)")
+    assert logged.lines[1].endswith("busy (repeated once)")
 
 
-async def test_json_lines_parse(path: Path) -> None:
+async def test_json_format(path: Path) -> None:
     logged = Logged(path, await busy_rig(), format="json")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(logged.log.keep())
@@ -88,8 +90,8 @@ async def test_json_lines_parse(path: Path) -> None:
     assert len(records[1]["devices"]) == 2
 
 
-def test_it_is_rotated_by_size_and_only_so_many_are_kept(path: Path) -> None:
-    logged = Logged(path, max_bytes=1000, keep=2)
+def test_files_are_rotated_by_size_and_limited_in_number(path: Path) -> None:
+    logged = Logged(path, max_bytes=1000, kept_files=2)
     for number in range(100):
         logged.say(f"line {number:03} {'x' * 50}")
     logged.log.close()
@@ -97,12 +99,12 @@ def test_it_is_rotated_by_size_and_only_so_many_are_kept(path: Path) -> None:
     assert files == ["miner.log", "miner.log.1", "miner.log.2"]
     text = "".join((path.parent / name).read_text() for name in reversed(files))
     numbers = [int(line.split()[4]) for line in text.splitlines()]
-    assert numbers == list(range(numbers[0], 100)), "none is lost in between"
+    assert numbers == list(range(numbers[0], 100)), "a line is missing"
     assert all(p.stat().st_size <= 1000 for p in path.parent.iterdir())
 
 
-def test_without_older_files_it_begins_anew(path: Path) -> None:
-    logged = Logged(path, max_bytes=1000, keep=0)
+def test_without_older_files_the_file_is_emptied(path: Path) -> None:
+    logged = Logged(path, max_bytes=1000, kept_files=0)
     for number in range(100):
         logged.say(f"line {number:03} {'x' * 50}")
     logged.log.close()
@@ -111,10 +113,10 @@ def test_without_older_files_it_begins_anew(path: Path) -> None:
     assert logged.lines[-1].split()[4] == "099"
 
 
-def test_only_the_owner_may_read_it(path: Path) -> None:
+def test_only_the_owner_may_read_the_files(path: Path) -> None:
     path.write_text("older\n")
     path.chmod(0o644)
-    logged = Logged(path, max_bytes=200, keep=3)
+    logged = Logged(path, max_bytes=200, kept_files=3)
     for number in range(9):
         logged.say(f"line {number} {'x' * 50}")
     logged.log.close()
@@ -122,7 +124,7 @@ def test_only_the_owner_may_read_it(path: Path) -> None:
     assert modes == {0o600}
 
 
-def test_levels_change_while_it_is_written(path: Path) -> None:
+def test_the_level_can_be_changed(path: Path) -> None:
     logged = Logged(path)
     logged.log.set_level(Level.ERROR)
     logged.say("quiet", Level.WARNING)
@@ -132,7 +134,7 @@ def test_levels_change_while_it_is_written(path: Path) -> None:
     assert [line.split()[-1] for line in logged.lines] == ["chatty"]
 
 
-def test_a_file_that_was_moved_away_is_made_anew(path: Path) -> None:
+def test_a_file_that_was_moved_away_is_created_again(path: Path) -> None:
     logged = Logged(path)
     logged.say("before")
     path.rename(path.with_suffix(".old"))
@@ -145,7 +147,7 @@ def test_a_file_that_was_moved_away_is_made_anew(path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-async def test_nothing_secret_is_written_at_any_level(path: Path, form: str) -> None:
+async def test_lines_of_every_level_are_redacted(path: Path, form: str) -> None:
     secret, wallet = 'hunter"22', "stratum+tls://first.example:4444"
     redactor = Redactor([secret], [wallet])
     rig = await busy_rig()
@@ -165,14 +167,14 @@ async def test_nothing_secret_is_written_at_any_level(path: Path, form: str) -> 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-async def test_a_full_disk_is_told_once() -> None:
+async def test_a_full_disk_is_reported_once() -> None:
     logged = Logged(Path("/dev/full"))
     for number in range(5):
         logged.say(f"line {number}")
     (complaint,) = logged.complaints
     assert complaint == (
-        "/dev/full: the log cannot be written (No space left on device); mining goes on without "
-        "it, and it is tried again"
+        "log file /dev/full cannot be written (No space left on device); mining continues "
+        "without it; retrying every 10 s"
     )
     await logged.rig.clock.advance(10)
     logged.say("tried again")
@@ -180,25 +182,25 @@ async def test_a_full_disk_is_told_once() -> None:
     logged.log.close(["the end"])
 
 
-async def test_a_disk_that_works_again_is_told_too(tmp_path: Path) -> None:
+async def test_a_disk_that_works_again_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "not-there-yet"
     logged = Logged(folder / "miner.log")
     logged.say("lost")
     assert "No such file or directory" in logged.complaints[0]
     folder.mkdir()
-    logged.say("not tried yet")
+    logged.say("too early")
     assert not logged.path.exists()
     await logged.rig.clock.advance(10)
     logged.say("written")
-    assert logged.complaints[1].endswith("the log is written again")
+    assert logged.complaints[1] == f"log file {logged.path} is written again"
     logged.log.close()
     assert len(logged.lines) == 1
 
 
-def test_a_file_that_cannot_be_rotated_is_told_too(path: Path) -> None:
+def test_a_failed_rotation_is_reported(path: Path) -> None:
     path.with_name("miner.log.1").mkdir()
     (path.with_name("miner.log.1") / "in-the-way").touch()
-    logged = Logged(path, max_bytes=200, keep=1)
+    logged = Logged(path, max_bytes=200, kept_files=1)
     for number in range(20):
         logged.say(f"line {number} {'x' * 50}")
     logged.log.close()
@@ -206,18 +208,19 @@ def test_a_file_that_cannot_be_rotated_is_told_too(path: Path) -> None:
     assert path.stat().st_size <= 200
 
 
-def test_complaints_that_end_in_the_journal_do_not_go_round(tmp_path: Path) -> None:
+def test_a_complaint_that_comes_back_as_a_line_causes_no_other(tmp_path: Path) -> None:
     rig = Rig()
     log = LogFile(
         tmp_path / "nowhere" / "miner.log", rig.telemetry, rig.journal, rig.clock,
         lambda sentence: rig.journal.say("log", sentence, Level.WARNING), Redactor(),
+        "text", 10**7, 5,
     )  # fmt: skip
     rig.journal.say("pool", "welcome")
     log.close(["the end"])
     assert [entry.topic for entry in rig.journal.entries] == ["pool", "log"]
 
 
-def test_nothing_is_left_open(path: Path) -> None:
+def test_close_releases_the_file(path: Path) -> None:
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     for _ in range(5):
         logged = Logged(path)

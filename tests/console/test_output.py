@@ -1,4 +1,4 @@
-"""A stream that fails, stops or ends takes nothing down with it."""
+"""A stream that fails, blocks or is closed does not stop the miner."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pipe() -> tuple[int, TextIO]:
     return reading, open(writing, "w", encoding="utf-8")
 
 
-def test_lines_arrive_at_once() -> None:
+def test_a_line_is_written_at_once() -> None:
     reading, stream = pipe()
     with stream:
         Output(stream).line("hello °")
@@ -32,18 +32,18 @@ def test_lines_arrive_at_once() -> None:
     os.close(reading)
 
 
-def test_a_closed_pipe_is_no_trouble_now_or_when_the_process_ends() -> None:
+def test_a_closed_pipe_is_ignored() -> None:
     reading, stream = pipe()
     output = Output(stream)
     os.close(reading)
     for _ in range(3):
-        output.line("nobody reads this")
-    stream.write("nor what is left when it is closed")
+        output.line("not read")
+    stream.write("still in the buffer at close")
     stream.close()
-    output.line("nor this")
+    output.line("not read either")
 
 
-def test_a_command_whose_reader_leaves_ends_in_silence() -> None:
+def test_a_command_with_a_closed_pipe_prints_no_error() -> None:
     code = (
         "import sys\n"
         "from miner.console.output import Output\n"
@@ -64,15 +64,15 @@ def test_a_command_whose_reader_leaves_ends_in_silence() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_full_disk_loses_lines_alone() -> None:
+def test_a_full_disk_loses_lines_but_stays_open() -> None:
     with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as stream:
         output, device = Output(stream), os.fstat(stream.fileno()).st_rdev
         for size in (10, 9000, 10):
             output.line("x" * size)
-        assert os.fstat(stream.fileno()).st_rdev == device, "it is not given up"
+        assert os.fstat(stream.fileno()).st_rdev == device, "the stream was replaced"
 
 
-def test_a_disk_with_room_again_is_written_again() -> None:
+def test_a_disk_with_room_again_is_written() -> None:
     class Disk(io.StringIO):
         full = True
 
@@ -89,15 +89,15 @@ def test_a_disk_with_room_again_is_written_again() -> None:
     assert disk.getvalue() == "written\n"
 
 
-def test_a_closed_stream_is_no_trouble() -> None:
+def test_a_closed_stream_is_ignored() -> None:
     stream = io.StringIO()
     output = Output(stream)
     stream.close()
-    output.line("nobody reads this")
+    output.line("not read")
     assert output.ready
 
 
-def test_a_reader_that_stops_reading_does_not_stop_the_miner() -> None:
+def test_lines_are_held_while_the_reader_does_not_read() -> None:
     reading, stream = pipe()
     with stream:
         output = Output(stream)
@@ -110,14 +110,14 @@ def test_a_reader_that_stops_reading_does_not_stop_the_miner() -> None:
             seen += os.read(reading, 1 << 16)
             output.catch_up()
     os.close(reading)
-    told = seen.decode().splitlines()
-    lost = next(line for line in told if line.startswith("("))
-    assert lost == f"({len(lines) - len(told) + 1} lines are left out: nobody read them)"
-    assert told[-1] == lines[-1]
+    read = seen.decode().splitlines()
+    lost = next(line for line in read if line.startswith("("))
+    assert lost == f"({len(lines) - len(read) + 1} lines dropped: the output was not read)"
+    assert read[-1] == lines[-1]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_what_a_terminal_cannot_show_is_shown_as_something_like_it(encoding: str) -> None:
+def test_characters_outside_the_encoding_are_replaced_by_similar_ones(encoding: str) -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     Output(stream).line("─ 91 °C …")

@@ -1,8 +1,9 @@
-"""What a person reads: a sentence for each event, a line a while, a summary."""
+"""The plain console: entries, statuses and the summary."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from miner.console import PlainConsole, full_status, status_line, summary
+from miner.console import open_console, summary
+from miner.console.plain import full_status, status_line
 from miner.safe_text import Redactor
 from miner.telemetry import (
     DatasetBuilding,
@@ -42,24 +44,26 @@ POOL = "stratum+tcp://pool.example:3333"
 
 
 class Screen:
-    """A console whose lines are kept, without their time of day."""
+    """A plain console, and its lines without the time of day."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.telemetry = Telemetry(self.clock)
         self.journal = Journal(self.clock)
         self.telemetry.subscribe(self.journal.event)
-        self.lines: list[str] = []
-        self.console = PlainConsole(
-            self.telemetry, self.journal, self.clock, self._write, Redactor()
+        self.stream = io.StringIO()
+        self.console = open_console(
+            "plain", self.telemetry, self.journal, self.clock, self.stream, Redactor()
         )
 
-    def _write(self, line: str) -> None:
-        assert re.match(r"\d\d:\d\d:\d\d \S", line)
-        self.lines.append(line[9:])
+    @property
+    def lines(self) -> list[str]:
+        lines = self.stream.getvalue().splitlines()
+        assert all(re.match(r"\d\d:\d\d:\d\d \S", line) for line in lines)
+        return [line[9:] for line in lines]
 
-    def tell(self, *events: Event) -> list[str]:
-        """Return the lines that these events add."""
+    def lines_of(self, *events: Event) -> list[str]:
+        """Return the lines that `events` add."""
         before = len(self.lines)
         for event in events:
             self.telemetry.emit(event)
@@ -138,11 +142,11 @@ JOB = replace(job_at(4321, target=2**256 // 4_290_000_000), id="0123456789abcdef
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value[10:30],
 )
 def test_the_sentence_of(screen: Screen, event: Event, line: str) -> None:
-    assert screen.tell(event) == [line]
+    assert screen.lines_of(event) == [line]
 
 
 def test_what_happens_all_the_time_is_not_told(screen: Screen) -> None:
-    assert screen.tell(Launched("ref", 512, 0.1), ShareFound(solution())) == []
+    assert screen.lines_of(Launched("ref", 512, 0.1), ShareFound(solution())) == []
 
 
 async def test_progress_is_told_in_steps(screen: Screen) -> None:
@@ -150,28 +154,28 @@ async def test_progress_is_told_in_steps(screen: Screen) -> None:
         lambda done: LightCacheBuilding(3, done, 1.0),
         lambda done: DatasetBuilding("ref", 3, done, 1.0, 1 << 30),
     ):
-        lines = screen.tell(*(kind(i / 200) for i in range(201)))
+        lines = screen.lines_of(*(kind(i / 200) for i in range(201)))
         assert [line.split()[-1] for line in lines[:-1]] == [f"{p}%" for p in range(0, 100, 10)]
         assert lines[0].endswith(":   0%")
         assert " in 1.0 s" in lines[-1]
         await screen.clock.advance(10)
-        assert screen.tell(kind(0.0))[0].endswith(":   0%"), "a second build starts over"
-    two = screen.tell(*(DatasetBuilding(d, 4, 0.5, 1.0, 1 << 30) for d in ("a", "b")))
+        assert screen.lines_of(kind(0.0))[0].endswith(":   0%"), "a second build starts over"
+    two = screen.lines_of(*(DatasetBuilding(d, 4, 0.5, 1.0, 1 << 30) for d in ("a", "b")))
     assert len(two) == 2
 
 
 async def test_repeated_trouble_is_told_once_in_a_while(screen: Screen) -> None:
     fault = DeviceFault("cuda:0", "wrong hash")
-    assert len(screen.tell(*[fault] * 50)) == 1
-    assert len(screen.tell(DeviceFault("cuda:1", "wrong hash"))) == 1
+    assert len(screen.lines_of(*[fault] * 50)) == 1
+    assert len(screen.lines_of(DeviceFault("cuda:1", "wrong hash"))) == 1
     await screen.clock.advance(9.9)
-    assert screen.tell(fault) == []
+    assert screen.lines_of(fault) == []
     await screen.clock.advance(0.1)
-    assert len(screen.tell(fault)) == 1
+    assert len(screen.lines_of(fault)) == 1
     assert screen.telemetry.snapshot().faults == 53
 
 
-async def test_the_status_comes_every_ten_seconds_once_there_is_one(screen: Screen) -> None:
+async def test_the_status_comes_every_ten_seconds_once_a_device_searched(screen: Screen) -> None:
     task = asyncio.get_running_loop().create_task(screen.console.keep())
     await screen.clock.advance(25)
     assert screen.lines == []
@@ -186,7 +190,7 @@ async def test_the_status_comes_every_ten_seconds_once_there_is_one(screen: Scre
     await settle()
 
 
-async def test_the_status_line_and_the_summary_add_up(screen: Screen) -> None:
+async def test_the_status_line_and_the_summary(screen: Screen) -> None:
     for second in range(10):
         await screen.clock.advance(1)
         screen.telemetry.emit(Launched("opencl:0.0", 2_000_000, 1.0))
@@ -195,8 +199,8 @@ async def test_the_status_line_and_the_summary_add_up(screen: Screen) -> None:
     for outcome in (
         Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.STALE, Outcome.NOT_SENT, Outcome.LOST,
     ):  # fmt: skip
-        screen.tell(ShareFound(solution()), ShareAnswered(Verdict(solution(), outcome)))
-    screen.tell(DeviceFault("opencl:0.1", "it lies"))
+        screen.lines_of(ShareFound(solution()), ShareAnswered(Verdict(solution(), outcome)))
+    screen.lines_of(DeviceFault("opencl:0.1", "it lies"))
     snapshot = screen.telemetry.snapshot()
     line = status_line(snapshot)
     assert line == (
@@ -204,26 +208,26 @@ async def test_the_status_line_and_the_summary_add_up(screen: Screen) -> None:
     )
     assert summary(snapshot) == [
         "2 shares accepted, not accepted: 1 stale, 1 too late to send, 1 lost",
-        "20,005,000 hashes in 10 s, 2.00 MH/s over all; 1 device faults",
+        "20,005,000 hashes in 10 s, 2.00 MH/s on average; 1 device faults",
     ]
 
 
-def test_the_summary_of_nothing(screen: Screen) -> None:
+def test_the_summary_of_an_empty_run(screen: Screen) -> None:
     assert summary(screen.telemetry.snapshot()) == [
         "0 shares accepted, not accepted: none",
-        "0 hashes in 0 s, 0 H/s over all; 0 device faults",
+        "0 hashes in 0 s, 0 H/s on average; 0 device faults",
     ]
 
 
-def test_a_certificate_that_is_not_verified_shows_in_every_status(screen: Screen) -> None:
-    (told,) = screen.tell(PoolConnecting(POOL, unverified=True))
-    assert told.endswith("its certificate is not verified")
+def test_an_unverified_certificate_is_in_every_status(screen: Screen) -> None:
+    (line,) = screen.lines_of(PoolConnecting(POOL, unverified=True))
+    assert line.endswith("its certificate is not verified")
     assert "TLS NOT VERIFIED" in status_line(screen.telemetry.snapshot())
-    screen.tell(PoolConnecting(POOL))
+    screen.lines_of(PoolConnecting(POOL))
     assert "TLS" not in status_line(screen.telemetry.snapshot())
 
 
-async def test_the_full_status_has_pool_and_devices_with_the_letters_that_users_know() -> None:
+async def test_the_full_status_has_the_pool_and_each_device() -> None:
     rig = await busy_rig()
     job = "connected, 42 ms, epoch 400, period 1000000, height 3000000, difficulty 8.00 GH"
     assert full_status(rig.telemetry.snapshot()) == [
@@ -240,25 +244,24 @@ async def test_the_full_status_has_pool_and_devices_with_the_letters_that_users_
     ]
 
 
-def test_the_full_status_of_nothing() -> None:
+def test_the_full_status_of_an_idle_rig() -> None:
     lines = full_status(Rig().telemetry.snapshot())
     assert lines[0] == ("status", "0 H/s (60 s 0 H/s), A0 R0 F0, effort 0%, up 0:00")
     assert lines[1:] == [(n, "0 H/s, 0/0 R:0% I:0%, starting") for n in ("cuda:0", "opencl:0.1")]
 
 
-async def test_every_third_status_is_full_and_none_tells_a_secret() -> None:
+async def test_every_third_status_is_full_and_all_are_redacted() -> None:
     rig = await busy_rig()
-    lines: list[str] = []
-    console = PlainConsole(
-        rig.telemetry, rig.journal, rig.clock, lines.append, Redactor(["hunter22"], [FIRST])
-    )
+    stream, redactor = io.StringIO(), Redactor(["hunter22"], [FIRST])
+    console = open_console("plain", rig.telemetry, rig.journal, rig.clock, stream, redactor)
     rig.journal.say("pool", "bad password hunter22")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(console.keep())
         await rig.clock.advance(60)
         task.cancel()
     console.write("stopping hunter22")
-    console.close(["hunter22 was not told"])
+    console.close(["hunter22 is not shown"])
+    lines = stream.getvalue().splitlines()
     full = ["status", "pool", "cuda:0", "opencl:0.1"]
     topics = [line.split()[1] for line in lines[1:-2]]
     assert topics == ["status", "status", *full, "status", "status", *full]
@@ -266,14 +269,14 @@ async def test_every_third_status_is_full_and_none_tells_a_secret() -> None:
     assert not any("hunter22" in line or "first.example" in line for line in lines)
 
 
-def test_the_page_says_what_is_not_accepted() -> None:
+def test_the_page_lists_every_outcome_that_is_not_accepted() -> None:
     page = (Path(__file__).parents[2] / "docs" / "console.md").read_text(encoding="utf-8")
     (row,) = (line for line in page.splitlines() if line.startswith("| `R6` |"))
     missing = [o.phrase for o in Outcome if o is not Outcome.ACCEPTED and o.phrase not in row]
     assert not missing
 
 
-def test_a_level_above_the_status_tells_none(screen: Screen) -> None:
+def test_entries_below_the_level_are_left_out(screen: Screen) -> None:
     screen.console.set_level(Level.WARNING)
-    assert screen.tell(PoolReady(POOL)) == []
-    assert len(screen.tell(PoolLost(POOL, "it is silent", 1.0))) == 1
+    assert screen.lines_of(PoolReady(POOL)) == []
+    assert len(screen.lines_of(PoolLost(POOL, "it is silent", 1.0))) == 1

@@ -1,10 +1,8 @@
-"""Which view is opened, and a real terminal before, during and after a run."""
+"""The live view in a pseudo-terminal: drawing, resizing, and the state that a run leaves."""
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
-import io
 import os
 import pty
 import re
@@ -17,13 +15,6 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
-
-from miner.console import ConsoleView, JsonConsole, Kind, PlainConsole, open_console
-from miner.console.live import LiveConsole
-from miner.safe_text import Redactor
-from tests.fakes.rig import Rig
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -38,7 +29,7 @@ class Terminal:
         unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "COLORTERM", "TTY_COMPATIBLE")
         kept = {key: value for key, value in os.environ.items() if key not in unset}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.console.drawing", end],
+            [sys.executable, "-m", "tests.console.terminal_program", end],
             stdin=slave, stdout=slave, stderr=slave, cwd=CHECKOUT,
             env={**kept, "TERM": "xterm-256color", **environ},
         )  # fmt: skip
@@ -49,18 +40,18 @@ class Terminal:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def read_until(self, pattern: str) -> None:
-        """Read until what comes has `pattern` in it."""
+        """Read until new text matches `pattern`."""
         begin = len(self.text)
         while not re.search(pattern, self.text[begin:]):
             assert select.select([self.fd], [], [], 60)[0], f"no {pattern!r} in {self.text!r}"
             self.text += os.read(self.fd, 1 << 16).decode()
 
     def read_to_the_end(self) -> int:
-        """Return the exit status."""
+        """Read all output; return the exit status."""
         while select.select([self.fd], [], [], 60)[0]:
             try:
                 self.text += os.read(self.fd, 1 << 16).decode()
-            except OSError:  # Linux says so when nobody has the other end any more
+            except OSError:  # Linux: the other end is closed
                 break
         return self.process.wait(60)
 
@@ -76,16 +67,16 @@ def terminal(end: str, columns: int = 80, rows: int = 24, **environ: str) -> Ite
         os.close(running.fd)
 
 
-def assert_nothing_is_left(run: Terminal) -> None:
+def assert_terminal_is_unchanged(run: Terminal) -> None:
     assert termios.tcgetattr(run.fd) == run.before
     assert run.text.count("\x1b[?2026h") == run.text.count("\x1b[?2026l")
-    assert set(re.findall(r"\x1b\[\?(\d+)", run.text)) == {"2026"}, "no other mode was changed"
+    assert set(re.findall(r"\x1b\[\?(\d+)", run.text)) == {"2026"}, "another mode was changed"
 
 
-def test_a_run_that_ends_well() -> None:
+def test_a_run_that_succeeds() -> None:
     with terminal("well") as run:
         assert run.read_to_the_end() == 0
-        assert_nothing_is_left(run)
+        assert_terminal_is_unchanged(run)
         assert "\x1b[33mno pool yet" in run.text
         assert run.text.index("welcome") < run.text.index("no pool yet")
         last = run.text[run.text.rindex("10 s") :]
@@ -96,31 +87,31 @@ def test_a_run_that_fails() -> None:
     with terminal("exception") as run:
         assert run.read_to_the_end() == 1
         assert "the run fails" in run.text[run.text.rindex("10 s") :]
-        assert_nothing_is_left(run)
+        assert_terminal_is_unchanged(run)
 
 
-def test_a_run_that_is_killed_leaves_nothing_to_restore() -> None:
+def test_a_killed_run_leaves_the_terminal_unchanged() -> None:
     with terminal("wait") as run:
         run.read_until("device")
         run.process.send_signal(signal.SIGKILL)
         assert run.read_to_the_end() == -signal.SIGKILL
-        assert_nothing_is_left(run)
+        assert_terminal_is_unchanged(run)
 
 
-def test_a_window_that_becomes_narrow() -> None:
+def test_a_window_that_is_made_narrow() -> None:
     with terminal("wait", 120) as run:
         run.read_until("device")
         run.resize(40, 30)
         run.read_until(r"\x1b\[2J\x1b\[H")
         run.process.send_signal(signal.SIGTERM)
         assert run.read_to_the_end() == 0
-        assert_nothing_is_left(run)
+        assert_terminal_is_unchanged(run)
         shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", run.text[run.text.index("\x1b[2J") :])
         assert "─" * 40 in shown
         assert "─" * 41 not in shown
 
 
-def test_no_color() -> None:
+def test_no_color_in_the_environment() -> None:
     with terminal("well", NO_COLOR="1") as run:
         assert run.read_to_the_end() == 0
         assert "no pool yet" in run.text
@@ -132,59 +123,3 @@ def test_a_dumb_terminal_gets_plain_lines() -> None:
         assert run.read_to_the_end() == 0
         assert "\x1b" not in run.text
         assert re.match(r"\d\d:\d\d:\d\d pool      welcome\r\n", run.text)
-
-
-class Tty(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def opened(kind: Kind, stream: io.StringIO, term: str = "xterm") -> ConsoleView:
-    rig = Rig()
-    return open_console(
-        kind, rig.telemetry, rig.journal, rig.clock, stream, Redactor(), {"TERM": term}
-    )
-
-
-@pytest.mark.parametrize(
-    ("kind", "in_terminal", "in_pipe"),
-    [
-        ("auto", LiveConsole, PlainConsole),
-        ("live", LiveConsole, PlainConsole),
-        ("plain", PlainConsole, PlainConsole),
-        ("json", JsonConsole, JsonConsole),
-    ],
-)
-def test_the_view_that_is_opened(kind: Kind, in_terminal: type, in_pipe: type) -> None:
-    assert type(opened(kind, Tty())) is in_terminal
-    assert type(opened(kind, io.StringIO())) is in_pipe
-    for term in ("dumb", "unknown", ""):
-        assert type(opened(kind, Tty(), term)) is in_pipe
-
-
-def test_a_live_view_that_cannot_be_is_told() -> None:
-    stream = io.StringIO()
-    opened("live", stream)
-    assert "no live view" in stream.getvalue()
-    opened("auto", quiet := io.StringIO())
-    assert quiet.getvalue() == ""
-
-
-@pytest.mark.parametrize("kind", ["plain", "live", "json"])
-async def test_every_view_keeps_to_the_same_contract(kind: Kind) -> None:
-    rig, stream = Rig(), Tty()
-    view = open_console(
-        kind, rig.telemetry, rig.journal, rig.clock, stream, Redactor(), {"TERM": "xterm"}
-    )
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(view.keep())
-        rig.journal.say("pool", "welcome")
-        view.write("stopping")
-        await rig.clock.advance(1)
-        task.cancel()
-    view.close(["the end"])
-    view.close()
-    rig.journal.say("pool", "after the end")
-    text = stream.getvalue()
-    assert text.index("welcome") < text.index("stopping") < text.index("the end")
-    assert "after the end" not in text

@@ -1,4 +1,4 @@
-"""The live view's picture at several widths."""
+"""The table of the live view at several sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console as Terminal
 from rich.text import Text
 
-from miner.console.live_table import picture
+from miner.console.live_table import draw_table
 from miner.console.plain import status_line
 from miner.safe_text import Redactor
 from miner.telemetry import (
@@ -30,7 +30,7 @@ from miner.telemetry import (
     SensorsRead,
     Snapshot,
 )
-from tests.console.portrait import FILE, drawn, sitter
+from tests.console.console_picture import FILE, example_rig, printed
 from tests.fakes.rig import FIRST, HOT, Rig, busy_rig, job
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,75 +45,75 @@ def text_of(drawn: Text, width: int) -> str:
 
 
 def lines_of(snapshot: Snapshot, width: int = 100, height: int = 50) -> list[str]:
-    return picture(snapshot, width, height, Redactor()).plain.splitlines()
+    return draw_table(snapshot, width, height, Redactor()).plain.splitlines()
 
 
 @pytest.mark.parametrize("width", [120, 80, 40])
-async def test_the_picture_at_a_width(width: int) -> None:
+async def test_the_table_at_a_width(width: int) -> None:
     rig = await busy_rig()
-    text = text_of(picture(rig.telemetry.snapshot(), width, 50, Redactor()), width)
+    text = text_of(draw_table(rig.telemetry.snapshot(), width, 50, Redactor()), width)
     file = GOLDEN / f"live-{width}.txt"
-    assert text == file.read_text(encoding="utf-8"), f"if this is right, write it to {file.name}"
+    assert text == file.read_text(encoding="utf-8"), f"if this is intended, write it to {file.name}"
 
 
 @given(width=st.integers(1, 200), height=st.integers(1, 60))
 @settings(max_examples=200)
-def test_it_never_leaves_its_frame(width: int, height: int) -> None:
-    drawn = picture(busy, width, height, Redactor()).plain.split("\n")
+def test_no_size_is_exceeded(width: int, height: int) -> None:
+    drawn = draw_table(busy, width, height, Redactor()).plain.split("\n")
     assert len(drawn) <= height
     assert max(map(cell_len, drawn)) <= width
 
 
-async def test_the_picture_in_the_documents_is_what_is_drawn(
+async def test_the_picture_in_the_documents_is_current(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     try:
-        words = drawn(await sitter()).export_text().split()
+        texts = printed(await example_rig()).export_text().split()
     finally:
         monkeypatch.undo()
         time.tzset()
     svg = re.sub(r"<style>.*?</style>|<title>.*?</title>", "", FILE.read_text(encoding="utf-8"))
     shown = html.unescape(re.sub(r"<[^>]*>", " ", svg)).split()
-    missing = [word for word in words if word not in shown]
-    assert not missing, "draw it anew: python -m tests.console.portrait"
+    missing = [text for text in texts if text not in shown]
+    assert not missing, "run python -m tests.console.console_picture"
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
 
 
-async def test_what_does_not_fit_is_counted() -> None:
+async def test_lines_that_do_not_fit_are_counted() -> None:
     rig = await busy_rig()
     whole = lines_of(rig.telemetry.snapshot(), height=50)
     cut = lines_of(rig.telemetry.snapshot(), height=5)
     assert cut[:4] == whole[:4]
-    assert cut[4] == f"… {len(whole) - 4} lines more"
+    assert cut[4] == f"… {len(whole) - 4} more lines"
 
 
 @pytest.mark.parametrize("width", [100, 40])
-async def test_its_letters_mean_what_those_of_the_status_mean(width: int) -> None:
+async def test_the_letters_mean_the_same_as_in_the_status(width: int) -> None:
     snapshot = (await busy_rig()).telemetry.snapshot()
     text = " ".join(lines_of(snapshot, width))
     tally = snapshot.devices[0].shares
-    accepted, refused, untrue = tally.accepted, tally.not_accepted, tally.hardware
+    accepted, refused, wrong = tally.accepted, tally.not_accepted, tally.hardware
     assert f"R{snapshot.shares.not_accepted} " in status_line(snapshot).replace(",", " ")
     if width == 40:
-        assert f"A{accepted} R{refused} I{untrue}" in text
+        assert f"A{accepted} R{refused} I{wrong}" in text
     else:
         row = next(line for line in lines_of(snapshot, width) if line.startswith("cuda:0 "))
-        assert f"  {accepted}  {refused}  {untrue}  " in row
+        assert f"  {accepted}  {refused}  {wrong}  " in row
 
 
-def test_a_rig_that_has_not_begun() -> None:
+def test_a_rig_before_its_first_job() -> None:
     rig = Rig()
     lines = lines_of(rig.telemetry.snapshot())
     assert "no pool yet" in lines
-    assert any(line.startswith("no job: the devices rest") for line in lines)
+    assert any(line.startswith("no job: devices idle") for line in lines)
     assert lines.count("  starting") == 2
     rig.emit(DatasetBuilding("cuda:0", 7, 0.5, 1.0, 1 << 30))
     assert any("dataset of epoch 7: 50%" in line for line in lines_of(rig.telemetry.snapshot()))
 
 
-def test_trouble_is_told_under_its_device_and_its_pool() -> None:
+def test_failures_are_shown_with_their_device_or_pool() -> None:
     rig = Rig()
     rig.emit(PoolConnecting(FIRST, unverified=True), PoolLost(FIRST, "it is silent", 3.0))
     rig.emit(DeviceResting("cuda:0", "it lies", None), DeviceHanging("opencl:0.1", "no answer"))
@@ -123,7 +123,7 @@ def test_trouble_is_told_under_its_device_and_its_pool() -> None:
     assert "  hung: no answer" in text
 
 
-async def test_a_window_that_is_not_full_repeats_no_other() -> None:
+async def test_the_hashrate_of_a_window_is_shown_when_it_is_full() -> None:
     rig = Rig()
     rig.emit(NewJob(job()))
     await rig.mine(5, {"cuda:0": 35e6})
@@ -134,7 +134,7 @@ async def test_a_window_that_is_not_full_repeats_no_other() -> None:
     assert lines_of(rig.telemetry.snapshot())[2].endswith("15 min 35.00 MH/s")
 
 
-async def test_power_is_told_of_the_whole_rig_alone() -> None:
+async def test_power_is_shown_when_every_device_reports_it() -> None:
     rig = Rig()
     await rig.mine(5, {"cuda:0": 35e6})
     rig.emit(SensorsRead("cuda:0", HOT))
@@ -143,9 +143,9 @@ async def test_power_is_told_of_the_whole_rig_alone() -> None:
     assert lines_of(rig.telemetry.snapshot())[2].endswith("300 W  117 kH/W")
 
 
-async def test_nothing_secret_is_drawn() -> None:
+async def test_the_table_is_redacted() -> None:
     rig = await busy_rig()
-    drawn = picture(rig.telemetry.snapshot(), 100, 50, Redactor(["overheating"], [FIRST])).plain
+    drawn = draw_table(rig.telemetry.snapshot(), 100, 50, Redactor(["overheating"], [FIRST])).plain
     assert "overheating" not in drawn
     assert "first.example" not in drawn
     assert "(hidden)" in drawn

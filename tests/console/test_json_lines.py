@@ -1,4 +1,4 @@
-"""What a program reads: one object a line."""
+"""Lines of JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.console import JsonConsole, open_console
-from miner.console.json_lines import entry_record, status_record
+from miner.console import open_console
+from miner.console.json_lines import JsonLines, json_status
 from miner.console.output import HELD, Output
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level, Reading, SensorsRead, Telemetry
@@ -22,31 +22,25 @@ from tests.fakes.rig import FIRST, Rig, busy_rig
 Object = dict[str, Any]
 
 
-def console_of(rig: Rig, redactor: Redactor | None = None) -> tuple[JsonConsole, list[str]]:
-    lines: list[str] = []
-    redactor = redactor or Redactor()
-    return JsonConsole(rig.telemetry, rig.journal, rig.clock, lines.append, redactor), lines
-
-
 def test_an_entry() -> None:
-    record = json.loads(
-        entry_record(JournalEntry(7, 1_800_000_000.25, Level.WARNING, "pool", "lost °"))
+    line = JsonLines(Redactor()).entry(
+        JournalEntry(7, 1_800_000_000.25, Level.WARNING, "pool", "lost °")
     )
-    assert record == {
+    assert json.loads(line) == {
         "at": "2027-01-15T08:00:00.250Z", "level": "warning", "topic": "pool", "text": "lost °",
     }  # fmt: skip
 
 
 @given(st.text(), st.text())
-def test_any_text_is_one_line_that_parses(topic: str, text: str) -> None:
-    line = entry_record(JournalEntry(1, 0.0, Level.INFO, topic, text))
+def test_any_text_becomes_one_line(topic: str, text: str) -> None:
+    line = JsonLines(Redactor()).entry(JournalEntry(1, 0.0, Level.INFO, topic, text))
     assert line.splitlines() == [line]
     assert json.loads(line)["text"] == text
 
 
 async def test_the_status() -> None:
     rig = await busy_rig()
-    record: Object = json.loads(status_record(rig.telemetry.snapshot(), Redactor()))
+    record: Object = json.loads(json_status(rig.telemetry.snapshot(), Redactor()))
     devices = {device["name"]: device for device in record.pop("devices")}
     assert record["topic"] == "status"
     assert record["text"].startswith("80.00 MH/s (60 s 80.00 MH/s), A4 R6 F1")
@@ -67,21 +61,22 @@ async def test_the_status() -> None:
     assert record["efficiency"] is None
 
 
-async def test_a_rig_that_knows_nothing_yet() -> None:
-    record = json.loads(status_record(Rig().telemetry.snapshot(), Redactor()))
+async def test_unknown_values_are_null() -> None:
+    record = json.loads(json_status(Rig().telemetry.snapshot(), Redactor()))
     assert record["job"] is record["pool"] is record["best_difficulty"] is record["power"] is None
 
 
-async def test_numbers_that_json_does_not_know_are_null() -> None:
+async def test_nan_and_infinity_are_null() -> None:
     rig = Rig()
     rig.emit(SensorsRead("cuda:0", Reading(temperature=float("nan"), power=float("inf"))))
-    device = json.loads(status_record(rig.telemetry.snapshot(), Redactor()))["devices"][0]
+    device = json.loads(json_status(rig.telemetry.snapshot(), Redactor()))["devices"][0]
     assert device["temperature"] is device["power"] is None
 
 
-async def test_a_run_is_told_in_objects_and_nothing_else() -> None:
+async def test_every_line_of_a_run_is_an_object() -> None:
     rig = await busy_rig()
-    console, lines = console_of(rig, Redactor(["hunter22"], ["first.example:4444"]))
+    stream, redactor = StringIO(), Redactor(["hunter22"], ["first.example:4444"])
+    console = open_console("json", rig.telemetry, rig.journal, rig.clock, stream, redactor)
     rig.journal.say("pool", 'no "hunter22" \u2028 here', Level.ERROR)
     console.write("stopping, hunter22")
     async with asyncio.TaskGroup() as group:
@@ -90,27 +85,22 @@ async def test_a_run_is_told_in_objects_and_nothing_else() -> None:
         task.cancel()
     console.close(["2 shares accepted"])
     rig.journal.say("pool", "after the end")
-    records = [json.loads(line) for line in lines]
+    records = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [r["topic"] for r in records] == ["pool", "note", "status", "status", "summary"]
     assert records[0]["level"] == "error"
     assert records[-1]["text"] == "2 shares accepted"
-    assert "hunter22" not in "".join(lines)
-    assert "first.example:4444" not in "".join(lines)
+    assert "hunter22" not in stream.getvalue()
+    assert "first.example:4444" not in stream.getvalue()
 
 
-def test_time_is_utc() -> None:
-    line = entry_record(JournalEntry(1, FakeClock().wall(), Level.INFO, "x", "y"))
-    assert json.loads(line)["at"].endswith("Z")
-
-
-def test_every_line_is_an_object_also_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, stream, reads = FakeClock(), StringIO(), [False]
-    monkeypatch.setattr(Output, "ready", property(lambda output: reads[0]))
+def test_dropped_lines_are_counted_in_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream, ready = FakeClock(), StringIO(), [False]
+    monkeypatch.setattr(Output, "ready", property(lambda output: ready[0]))
     console = open_console("json", Telemetry(clock), Journal(clock), clock, stream, Redactor())
     for number in range(HELD + 1):
         console.write(f"line {number}")
-    reads[0] = True
+    ready[0] = True
     console.write("the last")
     lines = [json.loads(line)["text"] for line in stream.getvalue().splitlines()]
-    assert lines[0] == "(2 lines are left out: nobody read them)"
+    assert lines[0] == "(2 lines dropped: the output was not read)"
     assert lines[-1] == "the last"

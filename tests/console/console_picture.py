@@ -1,4 +1,4 @@
-"""Draws docs/pictures/console.svg: python -m tests.console.portrait."""
+"""Draws docs/pictures/console.svg: python -m tests.console.console_picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console as Terminal
 from rich.terminal_theme import TerminalTheme
 
 from miner.console.live import entry_text
-from miner.console.live_table import picture
+from miner.console.live_table import draw_table
 from miner.safe_text import Redactor
 from miner.telemetry import DevicePaused, Reading, SensorsRead
 from miner.work import Outcome
@@ -32,14 +32,14 @@ _THEME = TerminalTheme(
     ],
 )  # fmt: skip
 
-# A picture asks nobody for a font.
+# Without the font that Rich would load from the network.
 _FORMAT = re.sub(
     r"@font-face \{\{.*?\}\}\s*|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL
 ).replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
 
 
-async def sitter() -> Rig:
-    """The rig of the tests, cooled down and mining."""
+async def example_rig() -> Rig:
+    """Return the rig of the tests, cooled down and mining."""
     rig = await busy_rig()
     cool = Reading(temperature=63.0, power=246.0, fan=48.0)
     rig.emit(SensorsRead("opencl:0.1", cool), DevicePaused("opencl:0.1", None))
@@ -51,21 +51,22 @@ async def sitter() -> Rig:
     return rig
 
 
-def drawn(rig: Rig) -> Terminal:
+def printed(rig: Rig) -> Terminal:
+    """Return a terminal that has recorded the live view of `rig`."""
     terminal = Terminal(
         file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, color_system="truecolor",
         legacy_windows=False, highlight=False,
     )  # fmt: skip
     for entry in rig.journal.entries[-11:]:
         terminal.print(entry_text(entry))
-    terminal.print(picture(rig.telemetry.snapshot(), WIDTH, 50, Redactor()))
+    terminal.print(draw_table(rig.telemetry.snapshot(), WIDTH, 50, Redactor()))
     return terminal
 
 
 def main() -> None:
     os.environ["TZ"] = "UTC"
     time.tzset()
-    svg = drawn(asyncio.run(sitter())).export_svg(
+    svg = printed(asyncio.run(example_rig())).export_svg(
         title="progpow-miner", theme=_THEME, code_format=_FORMAT, unique_id="console"
     )
     FILE.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""A run in a terminal that ends as its argument says: the program of test_terminal."""
+"""The program of test_terminal: a run that ends as its argument says."""
 
 from __future__ import annotations
 
