@@ -9,7 +9,7 @@ import pytest
 
 from miner import catalog
 from miner.progpow.variant import Variant
-from miner.settings import load_settings
+from miner.settings import load
 from tests.cli.running import TOY, run
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -44,7 +44,7 @@ def test_no_symbol_is_given_twice() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_an_example_loads(path: Path) -> None:
-    settings = load_settings(path, {})
+    settings = load(path).settings
     if settings.coin:
         assert settings.coin in coin_symbols()
     elif settings.variant and not settings.variant.endswith(".toml"):
@@ -68,7 +68,7 @@ def test_the_farms_example_has_every_section() -> None:
     text = (CONFIGS / "examples" / "farm-rig.toml").read_text(encoding="utf-8")
     given = set(tomllib.loads(text))
     assert given >= {"rig", "pools", "devices", "api", "log", "ledger"}
-    settings = load_settings(CONFIGS / "examples" / "farm-rig.toml", {})
+    settings = load(CONFIGS / "examples" / "farm-rig.toml").settings
     assert len(settings.devices.tune) == len(settings.pools) == 2
 
 

@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import names, settings_file
+from miner.cli.options import names
 from miner.signals import STOPPED_AT_ONCE, handled
 
 if TYPE_CHECKING:
     from miner.settings.key_table import Key
     from miner.settings.model import Flag
-
-URL_VARIABLE = "PROGPOW_MINER_POOL_URL"
-"""Environment variable with the URL of the first pool."""
 
 
 @cache
@@ -34,17 +31,17 @@ def setting_options() -> Sequence[click.Option]:
 
 def _option(key: Key, flag: Flag) -> click.Option:
     declarations = [*flag.names, _parameter(key.place)]
-    meaning = key.meaning.replace("`", "")
-    if key.kind is bool:
-        return click.Option(declarations, is_flag=True, default=None, help=flag.off or meaning)
+    description = key.description.replace("`", "")
+    if key.type is bool:
+        return click.Option(declarations, is_flag=True, default=None, help=flag.off or description)
     if key.default:
-        meaning += f" Default: {key.default}."
+        description += f" Default: {key.default}."
     return click.Option(
         declarations,
-        type=key.kind if key.kind in (int, float) else str,
-        metavar="|".join(key.kind) if isinstance(key.kind, tuple) else flag.metavar,
+        type=key.type if key.type in (int, float) else str,
+        metavar="|".join(key.type) if isinstance(key.type, tuple) else flag.metavar,
         multiple=flag.repeatable,
-        help=meaning + (" Repeat for more pools." if key.place == ("pools", "url") else ""),
+        help=description + (" Repeat for more pools." if key.place == ("pools", "url") else ""),
     )
 
 
@@ -73,7 +70,9 @@ def mine(combined: tuple[str, ...], config: Path | None, **options: Any) -> None
 
     The settings come from the flags, the environment (PROGPOW_MINER_...) and a settings file.
     """
-    config = config or settings_file()
+    from miner.settings.environment import settings_file
+
+    config = config or settings_file(os.environ)
     given = _settings(options, combined, config)
     # A reload signal during the start must not end the process.
     with handled("SIGHUP", signal.SIG_IGN):
@@ -114,9 +113,9 @@ def _settings(
     of_one_pool: dict[str, Sequence[str]] = {}
     for place, (key, flag) in flag_keys().items():
         value = options[_parameter(place)]
-        if key.kind is bool and value:
+        if key.type is bool and value:
             value = not flag.off
-        elif key.kind is tuple:
+        elif key.type is tuple:
             value = names(value)
         if not key.repeated:
             table = given
@@ -154,14 +153,19 @@ def paired(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
 def _check_unused(of_each_pool: Mapping[str, Any], config: Path | None) -> None:
     """Raise `UsageError` for a flag of pools without a pool on the command line, where the pools
     come from elsewhere."""
-    if config is None and URL_VARIABLE not in os.environ:
+    from miner.settings.key_table import flag_keys
+
+    if config is None and flag_keys()["pools", "url"][0].variable not in os.environ:
         return  # the missing pool is reported instead
-    for key, value in of_each_pool.items():
+    for name, value in of_each_pool.items():
         if value is not None:
-            instead = f"write {key} under [[pools]] in {config}"
+            key, flag = flag_keys()["pools", name]
+            instead = f"write {name} under [[pools]] in {config}"
             if config is None:
-                instead = f"set PROGPOW_MINER_POOL_{key.upper()}"
-            raise click.UsageError(f"{_flag(key)} applies to pools given with -o or -P; {instead}")
+                instead = f"set {key.variable}"
+            raise click.UsageError(
+                f"{flag.names[0]} applies to pools given with -o or -P; {instead}"
+            )
 
 
 def _flag(key: str) -> str:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
-
-CONFIG_VARIABLE = "PROGPOW_MINER_CONFIG"
-"""Environment variable that names the settings file."""
 
 VARIANT_OPTION = click.option(
     "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=True,
@@ -17,12 +13,6 @@ VARIANT_OPTION = click.option(
 )  # fmt: skip
 
 DEVICE_OPTION = click.option("-d", "--device", metavar="NAME", help="Only this device.")
-
-
-def settings_file() -> Path | None:
-    """Return the settings file that the environment names."""
-    name = os.environ.get(CONFIG_VARIABLE)
-    return Path(name) if name else None
 
 
 def write(line: str) -> None:

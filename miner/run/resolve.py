@@ -22,15 +22,13 @@ from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining, Rea
 from miner.safe_text import without_wallets
 from miner.sensors.heat import HeatLimits
 from miner.settings import Loaded, PoolSettings, Settings, listen_address
+from miner.settings.environment import COOKIE_VARIABLE
 from miner.settings.messages import key_name
-from miner.settings.secrets import exposed, first_line, home, token_of
+from miner.settings.secrets import api_token, expand_home, read_secret, secret_file_warnings
 from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_BY_DIGITS
 from miner.telemetry import Level
 from miner.verify import chosen_variant
-
-COOKIE_VARIABLE = "PROGPOW_MINER_COOKIE_FILE"
-"""Environment variable with the cookie file of nodes that have no login of their own."""
 
 LEDGER_FILE = "ledger.sqlite"
 
@@ -65,7 +63,7 @@ def mining_of(read: Callable[[], Loaded]) -> Mining:
     wanted, log = settings.devices, settings.log
     use, out, missing = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
     tunings = _tunings(settings, use)
-    token = token_of(settings.api)
+    token = api_token(settings.api)
 
     def again() -> Read:
         new = read().settings
@@ -73,7 +71,7 @@ def mining_of(read: Callable[[], Loaded]) -> Mining:
         return Read(
             _live(new, pools, tunings),
             _fixed(new, tunings),
-            _secrets(pools, token_of(new.api)),
+            _secrets(pools, api_token(new.api)),
             _wallets(pools),
         )
 
@@ -112,7 +110,7 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
     """
     password = None
     if pool.password_file is not None:
-        password = first_line(pool.password_file, "password file")
+        password = read_secret(pool.password_file, "password file")
     elif "password" in pool.model_fields_set:
         password = pool.password.get_secret_value()
     fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
@@ -142,17 +140,17 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
         )
     if pool.cookie_file is not None and not url.transport.is_http:
         raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
-    cookie_file = home(pool.cookie_file, "cookie file")
+    cookie_file = expand_home(pool.cookie_file, "cookie file")
     has_login = "@" in pool.url or pool.user or cookie_file
     variable = os.environ.get(COOKIE_VARIABLE)
     if url.transport.is_http and not has_login and variable:
-        cookie_file = home(Path(variable), "cookie file")
+        cookie_file = expand_home(Path(variable), "cookie file")
     return replace(
         url,
         protocol=protocol,
         reward=reward,
         tls_insecure=pool.tls_insecure,
-        ca_file=home(pool.tls_ca_file, "CA file"),
+        ca_file=expand_home(pool.tls_ca_file, "CA file"),
         tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
         proxy=pool.proxy,
         cookie_file=cookie_file,
@@ -160,7 +158,7 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
 
 
 def _files(loaded: Loaded) -> tuple[Path, ...]:
-    named = (loaded.gathered.path, *(pool.password_file for pool in loaded.settings.pools))
+    named = (loaded.raw.path, *(pool.password_file for pool in loaded.settings.pools))
     return tuple(path for path in named if path is not None)
 
 
@@ -228,7 +226,7 @@ def _ledger(settings: Settings) -> LedgerPlan | None:
 
 
 def _home(path: Path | None) -> Path | None:
-    whole = home(path, "file")
+    whole = expand_home(path, "file")
     return Path(whole) if whole is not None else None
 
 
@@ -256,7 +254,7 @@ def _notes(
     # Who mines on another vendor's cards has no use for being told of CUDA at each start.
     vendors = {one.info.vendor for one in use if one.info.kind == "gpu"}
     told = [] if vendors and "nvidia" not in vendors else missing
-    for sentence in [*told, *exposed(settings), *_unmatched(settings, [*use, *out])]:
+    for sentence in [*told, *secret_file_warnings(settings), *_unmatched(settings, [*use, *out])]:
         yield "note", sentence
     for left in out:
         yield "note", f"{left.info.name} is not used: {left.info.unusable}"

@@ -1,7 +1,7 @@
-"""What the user asked for, validated once."""
+"""The user's settings: a model, and the sources that it is loaded from."""
 
 from miner.settings.listen_address import listen_address
-from miner.settings.loading import Loaded, examine, load, load_settings
+from miner.settings.loading import Loaded, examine, load
 from miner.settings.model import (
     ApiSettings,
     DeviceSettings,
@@ -12,10 +12,9 @@ from miner.settings.model import (
     Settings,
     TuneSettings,
 )
-from miner.settings.sources import COMMAND_LINE, Origin
+from miner.settings.sources import Origin
 
 __all__ = [
-    "COMMAND_LINE",
     "ApiSettings",
     "DeviceSettings",
     "LedgerSettings",
@@ -29,5 +28,4 @@ __all__ = [
     "examine",
     "listen_address",
     "load",
-    "load_settings",
 ]

@@ -1,60 +1,69 @@
-"""Settings in environment variables, whose names follow from the keys."""
+"""Settings in environment variables, whose names are derived from the keys."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from miner.pool.pool_addresses import PASSWORD_VARIABLE
 from miner.settings.key_table import PREFIX, Key, all_keys
 from miner.settings.toml_lines import Place
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
-"""Names the file, where no flag does."""
+COOKIE_VARIABLE = f"{PREFIX}COOKIE_FILE"
 
 OTHER_VARIABLES: Mapping[str, str] = {
-    CONFIG_VARIABLE: "file with settings, where `--config` names none",
-    f"{PREFIX}CACHE": "folder for what can be made again",
-    f"{PREFIX}STATE": "folder for what must outlive a run",
-    f"{PREFIX}COOKIE_FILE": "cookie file of nodes that have no login of their own",
-    f"{PREFIX}POOL_PASSWORD": "password of pools that have none of their own",
+    CONFIG_VARIABLE: "settings file, if `--config` names none",
+    f"{PREFIX}CACHE": "folder of files that can be rebuilt",
+    f"{PREFIX}STATE": "folder of files to keep, such as the ledger",
+    COOKIE_VARIABLE: "cookie file of nodes without a login of their own",
+    PASSWORD_VARIABLE: "password of pools without one of their own",
 }
-"""Variables that are ours and stand for no key."""
+"""Variables of the miner that do not belong to a key, with their meanings."""
 
-_SERVICE = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.+)?)")
-"""What a cluster, or a link of containers, says of a service that is called as we are."""
+_OF_SERVICE = re.compile(
+    r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.+)?)"
+)
+"""Variables that Kubernetes and Docker links set for a service called progpow-miner."""
 
-_NUMBERED = re.compile(r"POOL_([1-9][0-9]*)_(.+)")
+_OF_NUMBERED_POOL = re.compile(r"POOL_([1-9][0-9]*)_(.+)")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
+
+
+def settings_file(environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file that the environment names."""
+    name = environ.get(CONFIG_VARIABLE)
+    return Path(name) if name else None
 
 
 def from_environment(
     environ: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[Place, str], list[str]]:
-    """Return (values, variable of each place, complaints).
+    """Return (values, variable by place, error messages).
 
-    Values are of the file's form, except that "pools" maps positions from 0 to tables. An empty
-    variable counts as not set.
+    The values have the form of a settings file, except that "pools" maps positions (from 0) to
+    tables. An empty variable counts as not set.
     """
     values: dict[str, Any] = {}
-    names: dict[Place, str] = {}
+    variables: dict[Place, str] = {}
     problems: list[str] = []
     for variable, text in sorted(environ.items()):
         if not variable.startswith(PREFIX) or not text.strip() or _is_other(variable, text):
             continue
-        found = _found(variable)
+        found = _key_and_place(variable)
         if found is None:
-            problems.append(f"environment {variable}: is no setting{_nearest(variable)}")
+            problems.append(f"environment {variable}: unknown setting{_suggestion(variable)}")
             continue
         key, place = found
         try:
-            value = _value(key, text.strip())
+            value = _parse(key, text.strip())
         except ValueError as error:
             problems.append(f"environment {variable}: {error}")
             continue
@@ -62,49 +71,41 @@ def from_environment(
         for part in place[:-1]:
             table = table.setdefault(part, {})
         table[place[-1]] = value
-        names[place] = variable
-    return values, names, problems
-
-
-def variable_of(key: Key, pool: int = 1) -> str | None:
-    """Return the variable of `key`, for the `pool`-th pool where it is a pool's."""
-    if key.place[0] == "pools" and pool > 1:
-        return f"{PREFIX}POOL_{pool}_{key.name.upper()}"
-    return key.variable
+        variables[place] = variable
+    return values, variables, problems
 
 
 def _is_other(variable: str, text: str) -> bool:
     rest = variable.removeprefix(PREFIX)
-    if variable in OTHER_VARIABLES or rest == "PORT" or _SERVICE.fullmatch(rest):
+    if variable in OTHER_VARIABLES or rest == "PORT" or _OF_SERVICE.fullmatch(rest):
         return True
     return rest.endswith("_PORT") and "://" in text
 
 
-@lru_cache(maxsize=1)
-def _known() -> Mapping[str, Key]:
-    rows = ((key.variable, key) for key in all_keys())
-    return {name: key for name, key in rows if name is not None}
+@cache
+def _keys_by_variable() -> Mapping[str, Key]:
+    return {key.variable: key for key in all_keys() if key.variable is not None}
 
 
-def _found(variable: str) -> tuple[Key, Place] | None:
+def _key_and_place(variable: str) -> tuple[Key, Place] | None:
     pool = 0
-    if match := _NUMBERED.fullmatch(variable.removeprefix(PREFIX)):
+    if match := _OF_NUMBERED_POOL.fullmatch(variable.removeprefix(PREFIX)):
         pool, variable = int(match[1]) - 1, f"{PREFIX}POOL_{match[2]}"
         if pool == 0:
-            return None
-    key = _known().get(variable)
+            return None  # the variables of the first pool have no number
+    key = _keys_by_variable().get(variable)
     if key is None:
         return None
     return key, ("pools", pool, key.name) if key.repeated else key.place
 
 
-def _nearest(variable: str) -> str:
+def _suggestion(variable: str) -> str:
     number = ""
-    if match := _NUMBERED.fullmatch(variable.removeprefix(PREFIX)):
+    if match := _OF_NUMBERED_POOL.fullmatch(variable.removeprefix(PREFIX)):
         number = f"{match[1]}_" if match[1] != "1" else ""
         variable = f"{PREFIX}POOL_{match[2]}"
-    known = sorted({*_known(), *OTHER_VARIABLES})
-    # Without the part that all share, which would make everything look alike.
+    known = sorted({*_keys_by_variable(), *OTHER_VARIABLES})
+    # Compared without the common prefix, which would make all names look alike.
     rests = [name.removeprefix(PREFIX) for name in known]
     close = difflib.get_close_matches(variable.removeprefix(PREFIX), rests, n=1)
     if not close:
@@ -113,23 +114,19 @@ def _nearest(variable: str) -> str:
     return f" (did you mean {PREFIX}{near}?)"
 
 
-def _value(key: Key, text: str) -> Any:
-    """Return `text` as a file would hold it; raises ValueError, which quotes no secret."""
-    kind = key.kind
-    if kind is bool:
+def _parse(key: Key, text: str) -> Any:
+    """Return `text` as a settings file holds it. Raise ValueError, which never quotes a secret:
+    secrets are text and always accepted here."""
+    if key.type is bool:
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE
         raise ValueError(f"must be true or false, not {text!r}")
-    if kind is tuple:
-        return list(_listed(text))
-    if kind in (int, float):
+    if key.type is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if key.type in (int, float):
         try:
-            return kind(text)
+            return key.type(text)
         except ValueError:
-            raise ValueError(f"must be a {key.kind_words}, not {text!r}") from None
-    assert kind in (str, Path, SecretStr) or isinstance(kind, tuple)
+            raise ValueError(f"must be a {key.type_name}, not {text!r}") from None
+    assert key.type in (str, Path, SecretStr) or isinstance(key.type, tuple)
     return text
-
-
-def _listed(text: str) -> Iterator[str]:
-    yield from (part.strip() for part in text.split(",") if part.strip())

@@ -1,4 +1,4 @@
-"""Settings as they are loaded: validated, with where each value came from."""
+"""Loading settings: the sources are merged, then validated."""
 
 from __future__ import annotations
 
@@ -11,59 +11,54 @@ from typing import Any
 from pydantic import ValidationError
 
 from miner.errors import ConfigError
-from miner.settings.messages import complaints
+from miner.settings.messages import error_messages
 from miner.settings.model import Settings
-from miner.settings.sources import Gathered, Origin, gather
+from miner.settings.sources import Origin, RawSettings, merge_sources
 from miner.settings.toml_lines import Place
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Valid settings."""
+    """Valid settings, with the origin of each value."""
 
     settings: Settings
-    gathered: Gathered
+    raw: RawSettings
 
     def origin(self, place: Place) -> Origin:
         """Return where the value at `place` came from."""
-        return self.gathered.origin(place)
+        return self.raw.origin(place)
 
 
 def examine(
     path: Path | None,
-    flags: Mapping[str, Any] = _NOTHING,
-    environ: Mapping[str, str] = _NOTHING,
+    flags: Mapping[str, Any] = _EMPTY,
+    environ: Mapping[str, str] = _EMPTY,
 ) -> tuple[Loaded | None, list[str]]:
-    """Return the settings, or None with a sentence for each mistake."""
+    """Return (settings, []) or (None, a message for each mistake); see `load`."""
     try:
-        gathered = gather(path, flags, environ)
+        raw = merge_sources(path, flags, environ)
     except ConfigError as error:
         return None, [str(error)]
-    problems = list(gathered.problems)
     try:
-        settings = Settings.model_validate(gathered.values)
+        settings = Settings.model_validate(raw.values)
     except ValidationError as error:
-        return None, problems + complaints(error, gathered)
-    return (None, problems) if problems else (Loaded(settings, gathered), [])
+        return None, raw.problems + error_messages(error, raw)
+    return (None, raw.problems) if raw.problems else (Loaded(settings, raw), [])
 
 
 def load(
     path: Path | None,
-    flags: Mapping[str, Any] = _NOTHING,
-    environ: Mapping[str, str] = _NOTHING,
+    flags: Mapping[str, Any] = _EMPTY,
+    environ: Mapping[str, str] = _EMPTY,
 ) -> Loaded:
-    """Return the settings of the file at `path`, where one is given, under those of the
-    environment, under those of `flags`: a mapping of the file's own form, in which None means that
-    the flag was not given. Raises `ConfigError` with the first mistake.
+    """Load the settings file at `path`, if any, with `environ` and then `flags` overriding it.
+
+    `flags` has the form of a settings file; None means not given. Raises `ConfigError` for the
+    first mistake.
     """
     loaded, problems = examine(path, flags, environ)
     if loaded is None:
         raise ConfigError(problems[0])
     return loaded
-
-
-def load_settings(path: Path | None, flags: Mapping[str, Any]) -> Settings:
-    """Return the settings of `load` without any environment."""
-    return load(path, flags).settings

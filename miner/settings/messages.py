@@ -1,4 +1,4 @@
-"""One sentence for each mistake in the settings: where it stands, what is wrong, what is near."""
+"""Error messages for invalid settings: where, what is wrong, what was probably meant."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from miner.settings.key_table import all_keys, all_tables
-from miner.settings.sources import Gathered, Origin
+from miner.settings.sources import Origin, RawSettings
 from miner.settings.toml_lines import Place
 
-_KINDS = {
+_EXPECTED = {
     "string_type": "text in quotes",
     "path_type": "a path in quotes",
     "int_type": "a whole number",
@@ -22,56 +22,59 @@ _KINDS = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
+"""What belongs in place of a value of the wrong type, by pydantic's error type."""
 
 
-def complaints(error: ValidationError, gathered: Gathered) -> list[str]:
-    """Return a sentence for each mistake, those about unknown keys first, else as they stand in
-    the file. Values are quoted only where they cannot be secrets."""
+def error_messages(error: ValidationError, raw: RawSettings) -> list[str]:
+    """Return one sentence for each mistake: unknown keys first, then in the order of the file.
+
+    Values are quoted only where they cannot be secrets.
+    """
     every = error.errors()
     causes = _Causes(every)
-    mistakes = [m for m in every if not causes.explain(m)]
-    placed = [(_origin(m, gathered), m) for m in mistakes]
-    placed.sort(key=lambda row: row[0].line or 0)
-    placed.sort(key=lambda row: row[1]["type"] != "extra_forbidden")
-    return [f"{origin.where}: {_sentence(mistake)}" for origin, mistake in placed]
+    mistakes = [mistake for mistake in every if not causes.explain(mistake)]
+    located = [(_origin(mistake, raw), mistake) for mistake in mistakes]
+    located.sort(key=lambda row: row[0].line or 0)
+    located.sort(key=lambda row: row[1]["type"] != "extra_forbidden")
+    return [f"{origin.where}: {_sentence(mistake)}" for origin, mistake in located]
 
 
 def key_name(place: Sequence[int | str]) -> str:
-    """Return how `place` is named in a sentence: "pools[1].url" for the first pool's."""
+    """Return `place` as messages name it: "pools[1].url" for the first pool's URL."""
     return "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
 
 
-def _origin(mistake: Any, gathered: Gathered) -> Origin:
-    """Return what is to be corrected: of what is wrong with a whole table the first key that the
-    sentence names and somebody gave."""
+def _origin(mistake: Any, raw: RawSettings) -> Origin:
+    """Return the origin of the value to correct; for a mistake of a whole table, that of the first
+    given key that its message names."""
     place = mistake["loc"]
     if mistake["type"] == "value_error":
         for word in re.findall(r"[a-z_]+", str(mistake["ctx"]["error"])):
-            if (*place, word) in gathered.origins:
-                return gathered.origins[*place, word]
-    return gathered.nearest(place)
+            if (*place, word) in raw.origins:
+                return raw.origins[*place, word]
+    return raw.nearest_origin(place)
 
 
 class _Causes:
-    """What is the cause of other mistakes: a misspelt key of a missing one, an element that cannot
-    be used of a list that is too short without it."""
+    """Finds mistakes that follow from another one: a key is missing because it is misspelt, a list
+    is too short because an element is invalid."""
 
     def __init__(self, mistakes: Sequence[Any]) -> None:
-        self._misspelt: dict[Place, list[str]] = {}
-        self._within: set[Place] = set()
+        self._unknown: dict[Place, list[str]] = {}
+        self._around: set[Place] = set()
         for mistake in mistakes:
             place = mistake["loc"]
-            self._within.update(place[:length] for length in range(len(place)))
+            self._around.update(place[:length] for length in range(len(place)))
             if mistake["type"] == "extra_forbidden":
-                self._misspelt.setdefault(place[:-1], []).append(str(place[-1]))
+                self._unknown.setdefault(place[:-1], []).append(str(place[-1]))
 
     def explain(self, mistake: Any) -> bool:
-        """Whether another one is the cause of `mistake`."""
+        """Whether `mistake` follows from another one."""
         place = mistake["loc"]
         if mistake["type"] == "too_short":
-            return place in self._within
+            return place in self._around
         return mistake["type"] == "missing" and any(
-            _near(name, [str(place[-1])]) for name in self._misspelt.get(place[:-1], ())
+            _nearest(name, [str(place[-1])]) for name in self._unknown.get(place[:-1], ())
         )
 
 
@@ -84,12 +87,12 @@ def _sentence(mistake: Any) -> str:
         case "missing":
             problem = "is missing"
         case "extra_forbidden":
-            problem = "is no known key" + _hint(place)
+            problem = "unknown key" + _hint(place)
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
             near = difflib.get_close_matches(str(value).lower(), choices, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            problem = f"{value!r} is none of {', '.join(choices)}{hint}"
+            problem = f"{value!r} is not one of {', '.join(choices)}{hint}"
         case "greater_than" | "greater_than_equal":
             least = (
                 f"more than {context['gt']:g}" if "gt" in context else f"{context['ge']:g} or more"
@@ -107,10 +110,10 @@ def _sentence(mistake: Any) -> str:
             problem = str(context["error"])
         case "finite_number":
             problem = f"must be a finite number, not {value}"
-        case "int_type" if isinstance(value, float):  # no secret is written as a number
+        case "int_type" if isinstance(value, float):  # a number cannot be a secret
             problem = f"must be a whole number, not {value}"
-        case _ if kind in _KINDS:
-            problem = f"must be {_KINDS[kind]}, not {_kind_of(value)}"
+        case _ if kind in _EXPECTED:
+            problem = f"must be {_EXPECTED[kind]}, not {_type_name(value)}"
         case _:
             problem = mistake["msg"][:1].lower() + mistake["msg"][1:]
     key = key_name(place)
@@ -118,31 +121,31 @@ def _sentence(mistake: Any) -> str:
 
 
 def _hint(place: Place) -> str:
-    """Return what was meant by the unknown key at `place`: a near one of its table, the same one
-    of another table, or all that the table knows."""
+    """Return what the unknown key at `place` may mean: a similar key of its table, the same key of
+    another table, or else all keys of its table."""
     name, table = str(place[-1]), tuple(p for p in place[:-1] if isinstance(p, str))
     known = list(all_tables()[table].model_fields)
-    if near := _near(name, known):
+    if near := _nearest(name, known):
         return f" (did you mean {near}?)"
     wanted = name.lower().replace("-", "_")
-    for home, model in all_tables().items():
+    for other, model in all_tables().items():
         if wanted in model.model_fields:
-            return f" here (did you mean {wanted} {_home(home)}?)"
+            return f" here (did you mean {wanted} {_where(other)}?)"
     return f" (known: {', '.join(known)})"
 
 
-def _home(table: tuple[str, ...]) -> str:
+def _where(table: tuple[str, ...]) -> str:
     if not table:
         return "at the top of the file, above the first [table]"
     repeated = any(key.repeated for key in all_keys() if key.place[:-1] == table)
     return f"under [[{'.'.join(table)}]]" if repeated else f"under [{'.'.join(table)}]"
 
 
-def _near(name: str, known: list[str]) -> str | None:
+def _nearest(name: str, known: list[str]) -> str | None:
     close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
     return close[0] if close else None
 
 
-def _kind_of(value: Any) -> str:
+def _type_name(value: Any) -> str:
     names = {bool: "true or false", str: "text", list: "a list", dict: "a table"}
     return names.get(type(value), "a number" if isinstance(value, int | float) else "a date")

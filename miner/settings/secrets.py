@@ -1,4 +1,4 @@
-"""What must not be shown: read from files, and hidden or shortened on screen."""
+"""Secrets in settings: reading their files, warning of readable ones, hiding them."""
 
 from __future__ import annotations
 
@@ -6,89 +6,100 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from miner.errors import ConfigError
 from miner.net.pool_url import DEFAULT_PASSWORD
 from miner.safe_text import HIDDEN, shortened_user, without_login
-from miner.settings.key_table import SECRETS
 from miner.settings.listen_address import token_problem
 from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings, Settings
 from miner.settings.toml_lines import Place
 
 
-def home(path: Path | None, what: str) -> str | None:
-    """Return `path` with a home directory in place of its tilde; raises `ConfigError`."""
+def expand_home(path: Path | None, what: str) -> str | None:
+    """Return `path` with "~" replaced by a home directory; `ConfigError` if the user is unknown."""
     try:
         return str(path.expanduser()) if path is not None else None
     except RuntimeError as error:
-        raise ConfigError(f"{what} {path}: there is no such user; write the whole path") from error
+        raise ConfigError(f"{what} {path}: unknown user; write the whole path") from error
 
 
-def first_line(path: Path, what: str) -> str:
-    """Return the first line of the file that holds a secret; raises `ConfigError`, in whose
-    sentences the file is called `what`."""
+def read_secret(path: Path, what: str) -> str:
+    """Return the first line of a file, without blanks around it.
+
+    Raises `ConfigError`, whose message calls the file `what`.
+    """
     try:
-        whole = Path(home(path, what) or path)
-        lines = whole.read_text(encoding="utf-8-sig").splitlines()  # some editors begin with a mark
+        expanded = Path(expand_home(path, what) or path)
+        text = expanded.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except OSError as error:
         raise ConfigError(f"{what} {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{what} {path}: is not UTF-8 text") from error
-    if not lines or not lines[0].strip():
+    first = text.split("\n", 1)[0].strip()
+    if not first:
         raise ConfigError(f"{what} {path}: its first line is empty")
-    return lines[0].strip()
+    return first
 
 
-def token_of(api: ApiSettings) -> str | None:
-    """Return the API's token, from its file where it has one; raises `ConfigError`."""
+def api_token(api: ApiSettings) -> str | None:
+    """Return the API token, from its file if one is named; raises `ConfigError`."""
     if api.token_file is not None:
-        token = first_line(api.token_file, "token file")
+        token = read_secret(api.token_file, "token file")
         if problem := token_problem(token, api.is_reachable()):
             raise ConfigError(f"token file {api.token_file}: the token {problem}")
         return token
     return api.token.get_secret_value().strip() if api.token is not None else None
 
 
-def exposed(settings: Settings) -> list[str]:
-    """Return a sentence for each file with a secret that everybody on this machine may read."""
+def secret_file_warnings(settings: Settings) -> list[str]:
+    """Return a sentence for each password or token file that every user of this machine can
+    read."""
     files = [("password file", pool.password_file) for pool in settings.pools]
-    files += [("token file", settings.api.token_file)]
-    notes: dict[str, None] = {}
-    for what, path in files:
+    files.append(("token file", settings.api.token_file))
+    warnings = []
+    for what, path in dict.fromkeys(files):
         if path is None:
             continue
         try:
-            mode = path.expanduser().stat().st_mode
+            readable = _is_world_readable(path.expanduser())
         except (OSError, RuntimeError):
-            continue  # reading it says what is wrong
-        if mode & stat.S_IROTH:
-            notes[f"{what} {path} can be read by everybody on this machine; chmod 600 it"] = None
-    return list(notes)
+            continue  # reported when it is read
+        if readable:
+            warnings.append(f"{what} {path}: every user of this machine can read it; chmod 600 it")
+    return warnings
 
 
-def exposed_file(loaded: Loaded) -> list[str]:
-    """Return a sentence if everybody may read the settings file and it holds a secret itself."""
-    path = loaded.gathered.path
-    pools = enumerate(loaded.settings.pools)
-    secrets: dict[Place, str] = {
-        ("pools", i, "password"): pool.password.get_secret_value() for i, pool in pools
+def settings_file_warnings(loaded: Loaded) -> list[str]:
+    """Return a sentence if the settings file holds a secret and every user of this machine can
+    read it."""
+    path = loaded.raw.path
+    if path is None or not _is_world_readable(path):
+        return []
+    secrets: dict[Place, SecretStr | None] = {
+        ("pools", i, "password"): pool.password for i, pool in enumerate(loaded.settings.pools)
     }
-    secrets["api", "token"] = "a token" if loaded.settings.api.token is not None else ""
+    secrets["api", "token"] = loaded.settings.api.token
     for place, secret in secrets.items():
-        if path is None or loaded.origin(place).kind != "file" or secret in ("", DEFAULT_PASSWORD):
+        if secret is None or secret.get_secret_value() in ("", DEFAULT_PASSWORD):
             continue
-        if path.stat().st_mode & stat.S_IROTH:
-            key = str(place[-1])
-            problem = f"holds a {key} and can be read by everybody on this machine"
-            return [f"{path} {problem}; chmod 600 it, or name a {key}_file"]
+        if loaded.origin(place).kind == "file":
+            key = place[-1]
+            danger = f"it holds a {key} and every user of this machine can read it"
+            return [f"{path}: {danger}; chmod 600 it, or name a {key}_file"]
     return []
 
 
-def shown(name: str, value: Any) -> Any:
-    """Return `value` of the key `name` as it may be shown."""
+def _is_world_readable(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IROTH)
+
+
+def without_secret(name: str, value: Any) -> Any:
+    """Return the value of the key `name` as it may be shown."""
     if value is None or value == "":
         return value
-    if name in SECRETS:
+    if isinstance(value, SecretStr):
         return HIDDEN
     if name == "user":
         return shortened_user(value)

@@ -1,4 +1,4 @@
-"""What may be set, told from the model: JSON Schema, reference page, commented file."""
+"""Documents derived from the model: JSON Schema, reference page, new settings file."""
 
 from __future__ import annotations
 
@@ -6,65 +6,65 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from miner.settings.environment import OTHER_VARIABLES, variable_of
-from miner.settings.key_table import Key, all_keys, all_tables
+from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.settings.environment import OTHER_VARIABLES
+from miner.settings.key_table import Key, all_keys, all_tables, one_paragraph
 from miner.settings.model import PLACEHOLDER, Settings
 from miner.settings.toml_text import toml_value
 
 WIDTH = 96
-"""Columns of a written file."""
+"""Columns of a new file."""
 
 REPEATED = (("pools",), ("devices", "tune"))
-"""Tables that are written as [[name]], once for each."""
+"""Tables that are written as [[name]]."""
 
-_LIVE = {
+_SET = {
     ("coin",): "RVN",
     ("pools", "url"): "stratum+tcp://pool.example:3333",
     ("pools", "user"): PLACEHOLDER,
 }
-"""What a new file sets; all else is there as a comment."""
+"""Values that a new file sets; all other keys are comments."""
 
-_ABOUT = """\
-A TOML file, environment variables over it, flags of `mine` over both; each of them will do alone,
-as long as a variant or coin and a pool are named.
+_INTRODUCTION = """\
+Settings come from a TOML file, environment variables and flags of `mine`; flags override variables,
+variables override the file. Each source alone is enough: a run needs a variant or coin, and a pool.
 
 - `progpow-miner config init` writes a commented file.
-- `progpow-miner config check` says what is wrong with a file, and where.
-- `progpow-miner config show` prints what is in effect and where each value came from.
+- `progpow-miner config check` reports each mistake in a file, with its line.
+- `progpow-miner config show` prints the settings in effect and where each value came from.
 - `progpow-miner config schema` prints the JSON Schema, for editors.
 
-A flag that names a pool replaces the pools of file and environment. The variables of a pool are
-laid over the file's pool in the same place, key by key. A list in a variable is separated by
-commas, a truth value is "true" or "false", and an empty variable counts as not set. A variable that
-begins with `PROGPOW_MINER_` and is not known is an error, except for those that a cluster sets for
-a service of that name.
+Pools given by flags replace all other pools. A pool's variables override the file's pool in the
+same position, key by key. In a variable, a list is separated by commas, a truth value is "true" or
+"false", and an empty value counts as not set. Unknown variables that begin with `PROGPOW_MINER_`
+are errors, except those that Kubernetes and Docker set for a service named progpow-miner.
 """
 
-_OF_A_FILE = """\
-Settings of progpow-miner. A line that begins with #key holds what is in effect without it, or an
-example where that is nothing. Environment variables go before this file, flags before both.
+_FILE_COMMENT = """\
+Settings of progpow-miner. A line that begins with #key holds the default, or an example if there is
+no default. Environment variables override this file, flags override both.
 """
 
-_OF_POOLS = """\
+_POOLS_INTRODUCTION = """\
 The variables are those of the first pool; those of the second begin with `PROGPOW_MINER_POOL_2_`,
-and so on. `PROGPOW_MINER_POOL_PASSWORD` is the password of every pool that has none of its own. The
-flags go for each `-o` and `-P` of the command line.
+and so on. `PROGPOW_MINER_POOL_PASSWORD` is the password of every pool without one of its own. The
+flags apply to each `-o` and `-P` of the command line.
 """
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a settings file, for editors and checkers."""
-    whole = Settings.model_json_schema()
-    _tidy(whole)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | whole
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a settings file."""
+    document = Settings.model_json_schema()
+    _tidy(document)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | document
 
 
 def _tidy(node: Any) -> None:
     if isinstance(node, dict):
         if isinstance(node.get("description"), str):
-            node["description"] = " ".join(node["description"].split())
+            node["description"] = one_paragraph(node["description"])
         if node.get("format") == "password" and "default" in node:
-            node["default"] = "x"  # the library writes asterisks
+            node["default"] = "x"  # pydantic writes asterisks
         for inner in node.values():
             _tidy(inner)
     elif isinstance(node, list):
@@ -72,27 +72,26 @@ def _tidy(node: Any) -> None:
             _tidy(inner)
 
 
-def page() -> str:
+def reference_page() -> str:
     """Return the reference page as Markdown."""
     lines = [
         "# Settings",
         "",
         "<!-- Written by `python -m miner config reference`; do not edit. -->",
         "",
-        *_ABOUT.splitlines(),
+        *_INTRODUCTION.splitlines(),
     ]
     for place, model in all_tables().items():
         rows = [key for key in all_keys() if key.place[:-1] == place]
-        about = " ".join((model.__doc__ or "").split())
-        lines += ["", f"## {_title(place)}", "", about, ""]
+        lines += ["", f"## {_title(place)}", "", one_paragraph(model.__doc__), ""]
         if place == ("pools",):
-            lines += [*_OF_POOLS.splitlines(), ""]
+            lines += [*_POOLS_INTRODUCTION.splitlines(), ""]
         lines += [
             "| key | value | default | variable | flag | meaning |",
             "|---|---|---|---|---|---|",
         ]
         lines += [_row(key) for key in rows]
-    lines += ["", "## Variables that stand for no key", "", "| variable | meaning |", "|---|---|"]
+    lines += ["", "## Other variables", "", "| variable | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {meaning} |" for name, meaning in OTHER_VARIABLES.items()]
     return "\n".join(lines) + "\n"
 
@@ -107,34 +106,34 @@ def _title(place: tuple[str, ...]) -> str:
 def _row(key: Key) -> str:
     default = "" if key.default is None else f"`{toml_value(key.default)}`"
     if key.field.is_required():
-        default = "needed"
-    variable = variable_of(key)
-    if key.place == ("pools", "password"):
-        variable = None  # that name is for all pools that have no password of their own
+        default = "required"
+    variable = key.variable
+    if variable == PASSWORD_VARIABLE:
+        variable = None  # it is the password of all pools without one of their own
     cells = [
         f"`{key.name}`",
-        key.kind_words,
+        key.type_name,
         default,
         f"`{variable}`" if variable else "",
         ", ".join(f"`{name}`" for name in key.flag.names) if key.flag else "",
-        key.meaning,
+        key.description,
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def new_file() -> str:
-    """Return a commented settings file, in which only the wallet has to be replaced."""
+    """Return a commented settings file, in which only the wallet must be replaced."""
     lines = [
-        *_comment(" ".join(_OF_A_FILE.split())),
+        *_comment(one_paragraph(_FILE_COMMENT)),
         "#",
-        "# Put your wallet, and your pool's address, into [[pools]], then:",
+        "# Write your wallet and the address of your pool under [[pools]], then:",
         "#   progpow-miner config check FILE",
         "#   progpow-miner mine -c FILE",
     ]
     for place, model in all_tables().items():
         rows = [key for key in all_keys() if key.place[:-1] == place]
         if place:
-            lines += ["", *_comment(" ".join((model.__doc__ or "").split())), _header(place)]
+            lines += ["", *_comment(one_paragraph(model.__doc__)), _header(place)]
         for key in rows:
             lines += ["", *_entry(key)] if not place else _entry(key)
     return "\n".join(lines) + "\n"
@@ -148,10 +147,10 @@ def _header(place: tuple[str, ...]) -> str:
 
 
 def _entry(key: Key) -> Iterator[str]:
-    choices = f" One of {key.kind_words}." if isinstance(key.kind, tuple) else ""
-    yield from _comment(key.meaning + choices)
-    if key.place in _LIVE:
-        yield f"{key.name} = {toml_value(_LIVE[key.place])}"
+    choices = f" One of {key.type_name}." if isinstance(key.type, tuple) else ""
+    yield from _comment(key.description + choices)
+    if key.place in _SET:
+        yield f"{key.name} = {toml_value(_SET[key.place])}"
         return
     value = key.default
     if value in (None, "", []):

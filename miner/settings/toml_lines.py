@@ -1,4 +1,4 @@
-"""The line on which each key of a TOML text stands."""
+"""The line of each key in a TOML text, which tomllib does not report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 
 Place = tuple[str | int, ...]
-"""The way to a value: keys of tables, positions in lists from 0."""
+"""The path of a value: keys of tables and positions in lists, from 0."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _KEY = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|[A-Za-z0-9_-]+')
@@ -16,17 +16,17 @@ _STRING = re.compile(
     r'|"(?:\\.|[^"\\])*"|\'[^\']*\'',
     re.DOTALL,
 )
-_PLAIN = re.compile(r"[^,\]}\n#]*")
+_OTHER_VALUE = re.compile(r"[^,\]}\n#]*")
 
 
 def key_lines(text: str) -> Mapping[Place, int]:
-    """Return the line, from 1, of each table, key and list element of `text`, which must be valid
-    TOML: what `tomllib` refuses is not scanned here."""
+    """Return the line (from 1) of each table, key and list element of `text`, which must be valid
+    TOML."""
     return _Scanner(text).lines()
 
 
 class _Scanner:
-    """Walks a text once; every method leaves `_at` behind what it has read."""
+    """Reads a text once; each method advances `_at` past what it has read."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -34,7 +34,7 @@ class _Scanner:
         self._line, self._counted = 1, 0
         self._found: dict[Place, int] = {}
         self._elements: dict[Place, int] = {}
-        """Tables so far of each [[array of tables]]."""
+        """Number of tables so far of each [[array of tables]]."""
 
     def lines(self) -> Mapping[Place, int]:
         table: Place = ()
@@ -50,28 +50,29 @@ class _Scanner:
         return self._found
 
     def _array_header(self) -> Place:
-        line = self._now()
+        line = self._line_here()
         self._at += 2
         *parents, last = self._keys()
         self._skip_to("]]")
         place = (*self._resolved((), parents), last)
         count = self._elements.get(place, 0)
         self._elements[place] = count + 1
-        self._note(place, line)
-        self._note((*place, count), line)
+        self._record(place, line)
+        self._record((*place, count), line)
         return (*place, count)
 
     def _header(self) -> Place:
-        line = self._now()
+        line = self._line_here()
         self._at += 1
         place = self._resolved((), self._keys())
         self._skip_to("]")
         for length in range(1, len(place) + 1):
-            self._note(place[:length], line)
+            self._record(place[:length], line)
         return place
 
     def _resolved(self, place: Place, keys: list[str]) -> Place:
-        """A key of an array of tables stands for its last table."""
+        """Return the place of `keys` under `place`; a key of an array of tables means its last
+        table."""
         for key in keys:
             place = (*place, key)
             if place in self._elements:
@@ -79,11 +80,11 @@ class _Scanner:
         return place
 
     def _pair(self, table: Place) -> None:
-        line = self._now()
+        line = self._line_here()
         place = table
         for key in self._keys():
             place = (*place, key)
-            self._note(place, line)
+            self._record(place, line)
         self._skip_to("=")
         self._skip()
         self._value(place)
@@ -109,7 +110,7 @@ class _Scanner:
         elif opening == "{":
             self._inline_table(place)
         else:
-            pattern = _STRING if opening in ('"', "'") else _PLAIN
+            pattern = _STRING if opening in ('"', "'") else _OTHER_VALUE
             match = pattern.match(self._text, self._at)
             self._at = match.end() if match else len(self._text)
 
@@ -118,7 +119,7 @@ class _Scanner:
         index = 0
         self._skip()
         while not self._text.startswith("]", self._at) and self._at < len(self._text):
-            self._note((*place, index), self._now())
+            self._record((*place, index), self._line_here())
             self._value((*place, index))
             index += 1
             self._skip(",")
@@ -133,7 +134,7 @@ class _Scanner:
         self._at += 1
 
     def _skip(self, also: str = "") -> None:
-        """Pass over blanks and comments, and over one `also` among them."""
+        """Skip blanks and comments, and one `also` among them."""
         match = _BLANK.match(self._text, self._at)
         self._at = match.end() if match else self._at
         if also and self._text.startswith(also, self._at):
@@ -144,12 +145,12 @@ class _Scanner:
         at = self._text.find(sign, self._at)
         self._at = len(self._text) if at < 0 else at + len(sign)
 
-    def _now(self) -> int:
+    def _line_here(self) -> int:
         self._line += self._text.count("\n", self._counted, self._at)
         self._counted = self._at
         return self._line
 
-    def _note(self, place: Place, line: int) -> None:
+    def _record(self, place: Place, line: int) -> None:
         self._found.setdefault(place, line)
 
 

@@ -15,7 +15,7 @@ from miner.errors import ConfigError
 from miner.run.run_config import Live, LogPlan, Mining
 from miner.run.views import Views
 from miner.safe_text import Redactor
-from miner.settings.secrets import first_line
+from miner.settings.secrets import read_secret
 from miner.telemetry import DeviceFault, Level, NewJob, PoolConnecting, PoolLost
 from tests.api.conftest import Serve, small_rig
 from tests.fakes.clock import FakeClock
@@ -111,7 +111,7 @@ async def test_no_source_of_sentences_tells_a_path(serve: Serve, tmp_path: Path)
     said: list[str] = []
     rig.journal.subscribe(lambda entry: said.append(entry.text))
     with pytest.raises(ConfigError) as token:
-        first_line(missing, "token file")
+        read_secret(missing, "token file")
     rig.journal.say("settings", f"nothing changed: {token.value}", Level.ERROR)
     lost = f"cookie file {missing}: cannot be read (No such file or directory)"
     rig.emit(PoolConnecting(FIRST), PoolLost(FIRST, lost, 1.0), NewJob(None))

@@ -13,7 +13,7 @@ from miner.devices import registry
 from miner.run import mining as run_module
 from miner.run.mining import Mining
 from miner.settings.model import PLACEHOLDER
-from miner.settings.settings_page import new_file, page, schema
+from miner.settings.settings_page import json_schema, new_file, reference_page
 from tests.cli.running import run
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "127.0.0.1:9"\nuser = "w"\n'
@@ -33,9 +33,7 @@ def test_a_new_file_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path.write_text("mine")
     ran = run("config", "init")
     assert (ran.code, path.read_text()) == (2, "mine")
-    assert ran.err == (
-        "progpow-miner: progpow-miner.toml: is there already; --force overwrites it\n"
-    )
+    assert ran.err == ("progpow-miner: progpow-miner.toml: exists already; --force overwrites it\n")
     assert run("config", "init", "--force").code == 0
     assert path.read_text(encoding="utf-8") == new_file()
     assert run("config", "init", tmp_path / "none" / "x").code == 2
@@ -49,7 +47,8 @@ def test_a_new_file_needs_a_name(
     monkeypatch.chdir(tmp_path)
     ran = run("config", "init", file, *force)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"progpow-miner: {file!r} is no file; name one, as in progpow-miner.toml\n"
+    sentence = f"{file!r} is not a file name; name one, such as progpow-miner.toml"
+    assert ran.err == f"progpow-miner: {sentence}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,7 +66,7 @@ def test_a_new_file_passes_the_check_once_there_is_a_wallet(tmp_path: Path) -> N
     ran = run("config", "check", path)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
-        "note: pools[1] is no real pool; write the address of yours",
+        "note: pools[1] has an example address; replace it with your pool's",
         (f"{path}: ok: RVN, pool stratum+tcp://pool.example:3333, every usable device, API on "
         "127.0.0.1:4067"),
     ]  # fmt: skip
@@ -120,7 +119,7 @@ def test_the_check_sees_the_environment(tmp_path: Path, monkeypatch: pytest.Monk
     assert (ran.code, ran.err) == (
         2,
         (
-            "environment PROGPOW_MINER_LOG_LEVL: is no setting (did you mean "
+            "environment PROGPOW_MINER_LOG_LEVL: unknown setting (did you mean "
             "PROGPOW_MINER_LOG_LEVEL?)\n"
         ),
     )
@@ -146,14 +145,14 @@ def test_a_secret_that_everybody_may_read_is_a_note(tmp_path: Path) -> None:
     path = written(tmp_path, FILE + f'password_file = "{secret}"\n')
     ran = run("config", "check", path)
     assert ran.code == 0
-    assert f"note: password file {secret} can be read by everybody" in ran.out
+    assert f"note: password file {secret}: every user of this machine can read it" in ran.out
 
 
 def test_a_settings_file_with_a_secret_that_everybody_may_read_is_a_note(tmp_path: Path) -> None:
     for line, words in (("password = 'hunter2'", "a password"), ("[api]\ntoken = 't'", "a token")):
         path = written(tmp_path, FILE + line)
         path.chmod(0o644)
-        assert f"note: {path} holds {words} and can be read" in run("config", "check", path).out
+        assert f"note: {path}: it holds {words} and every user" in run("config", "check", path).out
         path.chmod(0o600)
         assert "note" not in run("config", "check", path).out
     path = written(tmp_path, FILE + "password = 'x'")
@@ -177,7 +176,7 @@ def test_what_is_in_effect_is_toml_with_its_sources(
     assert rows["match"] == f"file {path} line 7"
     assert rows["rig"] == "environment PROGPOW_MINER_RIG"
     assert rows["console"] == "default"
-    assert ran.out.endswith("PASSWORD is set: password of pools that have none of their own\n")
+    assert ran.out.endswith("PASSWORD is set: password of pools without one of their own\n")
     assert "hunter2" not in ran.out
 
 
@@ -197,12 +196,12 @@ def test_wrong_settings_are_not_shown(tmp_path: Path) -> None:
     path = written(tmp_path, FILE + "urll = 1\n")
     ran = run("config", "show", path)
     assert (ran.code, ran.out) == (2, "")
-    assert f"{path}: line 6: pools[1].urll: is no known key" in ran.err
+    assert f"{path}: line 6: pools[1].urll: unknown key" in ran.err
 
 
 def test_schema_and_reference_are_printed() -> None:
-    assert json.loads(run("config", "schema").out) == schema()
-    assert run("config", "reference").out == page()
+    assert json.loads(run("config", "schema").out) == json_schema()
+    assert run("config", "reference").out == reference_page()
 
 
 class Told:
@@ -288,8 +287,8 @@ def test_a_start_that_no_device_has_a_stop_for_is_found_by_the_check(tmp_path: P
             ["--temp-stop", "60", "--temp-start", "70"],
             "devices: temperature_start: 70 is not below",
         ),
-        (["--log-level", "loud"], "command line: log.level: 'loud' is none of debug, info"),
-        (["--console", "lve"], "command line: log.console: 'lve' is none of auto, plain, live"),
+        (["--log-level", "loud"], "command line: log.level: 'loud' is not one of debug, info"),
+        (["--console", "lve"], "command line: log.console: 'lve' is not one of auto, plain, live"),
     ],
 )
 def test_a_flag_that_cannot_be_used(told: Told, flags: list[str], sentence: str) -> None:
@@ -321,7 +320,9 @@ def test_the_systems_certificates_are_not_read_for_a_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []
-    monkeypatch.setattr("miner.net.tls.tls_context", lambda url: asked.append(url.ca_file))
+    monkeypatch.setattr(
+        "miner.run.check_settings.tls_context", lambda url: asked.append(url.ca_file)
+    )
     text = FILE + "tls_ca_file = 'mine.pem'\n[[pools]]\nurl = 'stratum+tls://h:1'\nuser = 'w'\n"
     assert run("config", "check", written(tmp_path, text)).code == 0
     assert asked == ["mine.pem"]

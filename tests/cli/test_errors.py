@@ -63,15 +63,15 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (
         ["mine", "-a", "kawpow", *POOL, "--backend", "metal"],
         2,
-        "'metal' is none of auto, opencl, cuda, ref",
+        "'metal' is not one of auto, opencl, cuda, ref",
     ),
     (["mine", "-a", "kawpow", *POOL, "-d", "9.9"], 2, "device '9.9' is not there; there are: ref"),
     (["mine", "-a", "kawpow", *POOL, "-d", ","], 2, "devices.use: must not be empty"),
     (["mine", "-a", "kawpow", *POOL, "--backend", "cuda"], 3, "no usable device: cuda: "),
     (["mine", "-c", "/nonexistent/rig.toml"], 2, "cannot be read: No such file or directory"),
     (["mine", "-c", "/nonexistent/rig.toml", "-p", "y"], 2, "-p needs a pool: give -o URL too"),
-    (["mine", "-a", "kawpow", "-o", "http://h:1", "--cookie-file", "~nobody-here/c"], 2, "no such"),
-    (["mine", "-a", "kawpow", *POOL, "--tls-ca-file", "~nobody-here/c"], 2, "no such user"),
+    (["mine", "-a", "kawpow", "-o", "http://h:1", "--cookie-file", "~nobody-here/c"], 2, "unknown"),
+    (["mine", "-a", "kawpow", *POOL, "--tls-ca-file", "~nobody-here/c"], 2, "unknown user"),
     (["mine", "-c", "/"], 2, "/: cannot be read: Is a directory"),
     (["pool", "--listen", "0.0.0.0:0"], 2, "listen on 127.0.0.1, not on '0.0.0.0'"),
     (["pool", "--listen", "[::]:0"], 2, "listen on 127.0.0.1, not on '::'"),
@@ -168,7 +168,7 @@ def test_a_config_that_cannot_be_used(tmp_path: Path) -> None:
         (b"\xff\xfe", f"{path}: is not UTF-8 text"),
         (
             b'varaint = "kawpow"\n',
-            f"{path}: line 1: varaint: is no known key (did you mean variant?)",
+            f"{path}: line 1: varaint: unknown key (did you mean variant?)",
         ),
         (b'variant = "kawpow"\n[[pools]]\nurl = "h"\nuser = "w"\n', "pool 'h' has no port"),
     ):
@@ -183,11 +183,11 @@ def test_a_home_directory_that_nobody_has(tmp_path: Path, monkeypatch: pytest.Mo
     path.write_text(
         'variant = "kawpow"\n[[pools]]\nurl = "h:1"\nuser = "w"\npassword_file = "~nobody-here/p"\n'
     )
-    said(run("mine", "-c", path).err, "password file ~nobody-here/p: there is no such user")
+    said(run("mine", "-c", path).err, "password file ~nobody-here/p: unknown user")
     monkeypatch.setenv("PROGPOW_MINER_COOKIE_FILE", "~nobody-here/c")
     ran = run("mine", "-a", "kawpow", "-o", "http://h:1")
     assert ran.code == 2
-    said(ran.err, "cookie file ~nobody-here/c: there is no such user")
+    said(ran.err, "cookie file ~nobody-here/c: unknown user")
 
 
 def test_a_password_is_in_no_sentence() -> None:

@@ -172,14 +172,14 @@ def test_settings_that_cannot_be_used_are_not_taken(path: Path) -> None:
     mining = mining_of(lambda: load(path))
     assert mining.read is not None
     path.write_text(FILE.replace("level =", "levl ="))
-    with pytest.raises(ConfigError, match=r"line 21: log\.levl: is no known key"):
+    with pytest.raises(ConfigError, match=r"line 21: log\.levl: unknown key"):
         mining.read()
 
 
 @pytest.mark.parametrize("table", ["log", "ledger"])
 def test_a_home_that_nobody_has(path: Path, table: str) -> None:
     flags = {table: {"file": "~nobody-here/x"}}
-    with pytest.raises(ConfigError, match=r"^file ~nobody-here/x: there is no such user"):
+    with pytest.raises(ConfigError, match=r"^file ~nobody-here/x: unknown user"):
         mining_of(lambda: load(path, flags))
 
 

@@ -14,7 +14,7 @@ from miner.devices import registry
 from miner.errors import ConfigError
 from miner.safe_text import HIDDEN, shortened_user, without_login
 from miner.settings import ApiSettings, load
-from miner.settings.secrets import exposed, token_of
+from miner.settings.secrets import api_token, secret_file_warnings
 from tests.cli.running import run
 
 CANARY = "Canary7hatMustNotSing"
@@ -112,14 +112,14 @@ def test_mining_says_no_secret_either(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_token_comes_from_its_file_or_its_key(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from-the-file\nnot this\n")
-    assert token_of(ApiSettings()) is None
-    assert token_of(ApiSettings.model_validate({"token": " t "})) == "t"
-    assert token_of(ApiSettings(token_file=tmp_path / "token")) == "from-the-file"
+    assert api_token(ApiSettings()) is None
+    assert api_token(ApiSettings.model_validate({"token": " t "})) == "t"
+    assert api_token(ApiSettings(token_file=tmp_path / "token")) == "from-the-file"
     (tmp_path / "token").write_text("\N{ZERO WIDTH NO-BREAK SPACE}marked\n", encoding="utf-8")
-    assert token_of(ApiSettings(token_file=tmp_path / "token")) == "marked"
+    assert api_token(ApiSettings(token_file=tmp_path / "token")) == "marked"
     (tmp_path / "token").write_text("\n")
     with pytest.raises(ConfigError, match=r"^token file .*/token: its first line is empty$"):
-        token_of(ApiSettings(token_file=tmp_path / "token"))
+        api_token(ApiSettings(token_file=tmp_path / "token"))
 
 
 def test_a_token_in_a_file_is_held_to_the_same_rules(tmp_path: Path) -> None:
@@ -127,14 +127,14 @@ def test_a_token_in_a_file_is_held_to_the_same_rules(tmp_path: Path) -> None:
     at_home = ApiSettings(token_file=path)
     path.write_text("two words")
     with pytest.raises(ConfigError, match=r"^token file .*/token: the token must be printable"):
-        token_of(at_home)
+        api_token(at_home)
     path.write_text("fifteenletters!")
-    assert token_of(at_home) == "fifteenletters!"
+    assert api_token(at_home) == "fifteenletters!"
     reached = ApiSettings(token_file=path, ethminer="0.0.0.0:1")
     with pytest.raises(ConfigError, match=r"^token file .*/token: the token has 15 characters, "):
-        token_of(reached)
+        api_token(reached)
     path.write_text("sixteen letters!".replace(" ", "_"))
-    assert token_of(reached) == "sixteen_letters!"
+    assert api_token(reached) == "sixteen_letters!"
 
 
 def test_a_secret_that_everybody_may_read_is_noted_once(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ def test_a_secret_that_everybody_may_read_is_noted_once(tmp_path: Path) -> None:
     path = tmp_path / "rig.toml"
     path.write_text(f'variant = "v"\n{pool}{pool}[api]\ntoken_file = "/nonexistent/token"\n')
     secret.chmod(0o644)
-    (note,) = exposed(load(path).settings)
-    assert note == f"password file {secret} can be read by everybody on this machine; chmod 600 it"
+    (note,) = secret_file_warnings(load(path).settings)
+    assert note == f"password file {secret}: every user of this machine can read it; chmod 600 it"
     secret.chmod(0o640)
-    assert exposed(load(path).settings) == []
+    assert secret_file_warnings(load(path).settings) == []
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from miner.settings import Settings, examine
 from miner.settings.key_table import Key, all_keys, all_tables
-from miner.settings.messages import complaints
-from miner.settings.sources import Gathered
+from miner.settings.messages import error_messages
+from miner.settings.sources import RawSettings
 from tests.settings.test_sources import file_with, samples
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
@@ -61,7 +61,7 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
     place = {"pools": "pools[1].", "devices.tune": "devices.tune[1].", "": ""}.get(
         place, f"{place}."
     )
-    wanted = f"line {line + 1}: {place}{wrong}: is no known key (did you mean {key.name}?)"
+    wanted = f"line {line + 1}: {place}{wrong}: unknown key (did you mean {key.name}?)"
     assert found[0] == wanted
 
 
@@ -69,26 +69,26 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
     ("text", "wanted"),
     [
         (FILE + "shares = 3\n",
-         ("line 6: pools[1].shares: is no known key here (did you mean shares at the top of the "
+         ("line 6: pools[1].shares: unknown key here (did you mean shares at the top of the "
          "file, above the first [table]?)")),
         ("listen = ''\n" + FILE,
-         "line 1: listen: is no known key here (did you mean listen under [api]?)"),
+         "line 1: listen: unknown key here (did you mean listen under [api]?)"),
         (FILE + "[log]\nlaunch-seconds = 1\n",
-         ("line 7: log.launch-seconds: is no known key here (did you mean launch_seconds under "
+         ("line 7: log.launch-seconds: unknown key here (did you mean launch_seconds under "
          "[[devices.tune]]?)")),
         ("fingerprint = ''\n" + FILE,
-         ("line 1: fingerprint: is no known key (known: variant, coin, rig, shares, give_up, "
+         ("line 1: fingerprint: unknown key (known: variant, coin, rig, shares, give_up, "
          "report_hashrate, record, pools, devices, api, log, ledger, limits)")),
         (FILE + '[[pools]]\nurl = "b:1"\nuser = [\n\n 3]\n',
          "line 8: pools[2].user: must be text in quotes, not a list"),
         (FILE + '[devices]\nuse = [\n  "0",\n  1,\n]\n',
          "line 9: devices.use[2]: must be text in quotes, not a number"),
         (FILE + "devices.use = []\n",
-         ("line 6: pools[1].devices: is no known key here (did you mean devices at the top of the "
+         ("line 6: pools[1].devices: unknown key here (did you mean devices at the top of the "
          "file, above the first [table]?)")),
         ("devices.use = []\n" + FILE, "line 1: devices.use: must not be empty"),
         ("api = { listen = '', pannels = true }\n" + FILE,
-         "line 1: api.pannels: is no known key (did you mean panels?)"),
+         "line 1: api.pannels: unknown key (did you mean panels?)"),
         ("api = { listen = '1' }\n" + FILE,
          'line 1: api.listen: must be written as "host:port", such as "127.0.0.1:4067", or "off"'),
         ("api.listen = 'h:65536'\n" + FILE,
@@ -131,7 +131,7 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
         (FILE + "[devices.tune]\nmatch = '*'\n",
          "line 6: devices.tune: must be a list of tables: write [[devices.tune]]"),
         (FILE + "[devices]\non_hang = 'parc'\n",
-         "line 7: devices.on_hang: 'parc' is none of exit, park (did you mean park?)"),
+         "line 7: devices.on_hang: 'parc' is not one of exit, park (did you mean park?)"),
         (FILE + "[ledger]\nmax_megabytes = 1.5\n",
          "line 7: ledger.max_megabytes: must be a whole number, not 1.5"),
         (FILE.replace('"w"', "1.5"), "line 5: pools[1].user: must be text in quotes, not a number"),
@@ -139,7 +139,7 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
         (FILE.replace('"w"', '"PUT_YOUR_WALLET_HERE.rig1"'),
          ("line 5: pools[1].user: is still the placeholder PUT_YOUR_WALLET_HERE; write your own "
          "wallet there")),
-        (FILE.replace("user", "usr"), "line 5: pools[1].usr: is no known key (did you mean user?)"),
+        (FILE.replace("user", "usr"), "line 5: pools[1].usr: unknown key (did you mean user?)"),
         (FILE + "tls_insecure = true # \n\n[limits]\nlogin = 1979-05-27\n",
          "line 9: limits.login: must be a number, not a date"),
     ],
@@ -162,11 +162,11 @@ def test_a_text_that_is_no_toml_is_the_only_mistake(tmp_path: Path) -> None:
     assert sentences(tmp_path, "a = 1\nb = \n") == ["line 2: is not valid TOML: Invalid value"]
 
 
-def test_many_mistakes_are_gathered_once() -> None:
+def test_many_mistakes_are_raw_once() -> None:
     pools = [{"ulr": "h:1", "user": number} for number in range(50)]
-    gathered = Gathered(values={"variant": "kawpow", "pools": pools})
+    raw = RawSettings(values={"variant": "kawpow", "pools": pools})
     with pytest.raises(ValidationError) as caught:
-        Settings.model_validate(gathered.values)
+        Settings.model_validate(raw.values)
     asked = []
 
     class Counted:
@@ -174,6 +174,6 @@ def test_many_mistakes_are_gathered_once() -> None:
             asked.append(1)
             return list(caught.value.errors())
 
-    found = complaints(cast("ValidationError", Counted()), gathered)
+    found = error_messages(cast("ValidationError", Counted()), raw)
     assert len(found) == 100, "a misspelt key and a wrong user each, and no missing url"
     assert len(asked) == 1, "gathering them takes as long as there are many"

@@ -10,25 +10,25 @@ from typing import Any
 import pytest
 
 from miner.settings import Settings, examine, load
-from miner.settings.key_table import all_keys, all_tables, kind_of
+from miner.settings.key_table import all_keys, all_tables, value_type
 from miner.settings.model import PLACEHOLDER
-from miner.settings.settings_page import new_file, page, schema
+from miner.settings.settings_page import json_schema, new_file, reference_page
 
 CHECKOUT = Path(__file__).parents[2]
 SETTABLE = re.compile(r"^#([a-z_]+ = .*)$", re.MULTILINE)
 
 
 def test_the_reference_page_is_up_to_date() -> None:
-    assert (CHECKOUT / "docs" / "settings.md").read_text(encoding="utf-8") == page(), (
+    assert (CHECKOUT / "docs" / "settings.md").read_text(encoding="utf-8") == reference_page(), (
         "write it anew: python -m miner config reference > docs/settings.md"
     )
 
 
 def test_every_key_is_on_the_page_with_a_meaning() -> None:
-    text = page()
+    text = reference_page()
     for key in all_keys():
-        assert key.meaning.endswith("."), key.place
-        assert f"| `{key.name}` | {key.kind_words} |" in text
+        assert key.description.endswith("."), key.place
+        assert f"| `{key.name}` | {key.type_name} |" in text
         assert key.variable is None or f"`{key.variable}`" in text
         assert key.flag is None or f"| `{key.flag.names[0]}`" in text
     for table in all_tables().values():
@@ -91,19 +91,19 @@ def test_what_a_commented_line_holds_is_the_default_where_there_is_one() -> None
 
 
 def test_the_schema_names_every_key_with_its_meaning() -> None:
-    whole = schema()
+    whole = json_schema()
     assert whole["$schema"].endswith("2020-12/schema")
     for key in all_keys():
         node = whole if len(key.place) == 1 else whole["$defs"][key.table.__name__]
         assert node["additionalProperties"] is False
-        assert node["properties"][key.name]["description"] == key.meaning
+        assert node["properties"][key.name]["description"] == key.description
         assert node["properties"][key.name].get("default", key.default) == key.default
     assert "*****" not in str(whole)
 
 
 def test_the_schema_takes_what_the_model_takes() -> None:
     validators: Any = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
-    validator = validators.Draft202012Validator(schema())
+    validator = validators.Draft202012Validator(json_schema())
     examples = sorted((CHECKOUT / "configs" / "examples").glob("*.toml"))
     for path in examples:
         validator.validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -114,5 +114,5 @@ def test_the_schema_takes_what_the_model_takes() -> None:
 
 def test_every_type_of_the_model_is_known() -> None:
     for key in all_keys():
-        assert key.kind_words
-        assert kind_of(key.field.annotation) == key.kind
+        assert key.type_name
+        assert value_type(key.field.annotation) == key.type

@@ -1,0 +1,140 @@
+"""Checks of settings beyond the model that need neither the network nor devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import SecretStr
+
+from miner.catalog import Coin, find_coin, find_variant
+from miner.devices.selection import PARTS, start_of
+from miner.errors import BadValue, MinerError
+from miner.net.socks import parse_proxy
+from miner.net.tls import parse_fingerprint, tls_context
+from miner.pool.pool_addresses import PLAIN, known_protocols, protocol_of
+from miner.run.resolve import pool_url
+from miner.safe_text import without_login, without_wallets
+from miner.settings import Loaded, PoolSettings, Settings
+from miner.settings.messages import key_name
+from miner.settings.secrets import (
+    api_token,
+    expand_home,
+    read_secret,
+    secret_file_warnings,
+    settings_file_warnings,
+)
+from miner.settings.toml_lines import Place
+
+LOGIN_KEYS = ("user", "worker", "password")
+"""Keys that are parsed together with a pool's URL."""
+
+
+def problems_of(loaded: Loaded) -> Iterator[str]:
+    """Yield a sentence for each mistake, which begins with the origin of the value."""
+    settings = loaded.settings
+    coin: Coin | None = None
+    if settings.coin is not None:
+        coin, problems = _try(loaded, ("coin",), find_coin, settings.coin)
+        yield from problems
+        if coin is None:
+            return  # the protocols of the pools depend on the coin
+    else:
+        yield from _try(loaded, ("variant",), find_variant, settings.variant or "")[1]
+    yield from _temperature_problems(loaded)
+    for number, pool in enumerate(settings.pools):
+        yield from _pool_problems(loaded, ("pools", number), pool, coin)
+    yield from _try(loaded, ("api", "token_file"), api_token, settings.api)[1]
+    for place, path in {
+        ("record",): settings.record,
+        ("log", "file"): settings.log.file,
+        ("ledger", "file"): settings.ledger.file,
+    }.items():
+        yield from _try(loaded, place, expand_home, path, "file")[1]
+
+
+def notes(loaded: Loaded) -> Iterator[str]:
+    """Yield a sentence for each thing that is valid but probably not intended."""
+    yield from settings_file_warnings(loaded)
+    yield from secret_file_warnings(loaded.settings)
+    for number, pool in enumerate(loaded.settings.pools, 1):
+        if "YOUR_WALLET" in pool.user + pool.url:
+            yield f"pools[{number}] still names YOUR_WALLET; replace it with your own"
+        host = without_login(pool.url).rpartition("://")[2].partition(":")[0]
+        if host.lower().endswith(".example"):
+            yield f"pools[{number}] has an example address; replace it with your pool's"
+
+
+def summary(settings: Settings) -> str:
+    """Return the most important settings in one line."""
+    first = without_login(settings.pools[0].url)
+    count = len(settings.pools)
+    devices = settings.devices
+    return ", ".join(
+        [
+            settings.coin or settings.variant or "",
+            f"pool {first}" if count == 1 else f"{count} pools, first {first}",
+            f"devices {', '.join(devices.use)}" if devices.use else "every usable device",
+            f"API on {settings.api.listen}" if settings.api.listen else "no API",
+        ]
+    )
+
+
+def _temperature_problems(loaded: Loaded) -> Iterator[str]:
+    """Yield a sentence for each start temperature for which no table has a stop temperature."""
+    devices = loaded.settings.devices
+    tables: dict[Place, object] = {("devices",): devices}
+    tables |= {("devices", "tune", number): block for number, block in enumerate(devices.tune)}
+    for part in PARTS:
+        if any(getattr(table, f"{part}temperature_stop") is not None for table in tables.values()):
+            continue
+        for place, table in tables.items():
+            try:
+                start_of(part, None, getattr(table, f"{part}temperature_start"))
+            except BadValue as error:
+                where = loaded.raw.nearest_origin((*place, error.field)).where
+                yield f"{where}: {key_name(place)}.{error}"
+
+
+def _pool_problems(
+    loaded: Loaded, place: Place, pool: PoolSettings, coin: Coin | None
+) -> Iterator[str]:
+    checks: dict[str, Callable[[Any], Any]] = {
+        "password_file": lambda path: read_secret(path, "password file"),
+        "proxy": parse_proxy,
+        "tls_fingerprint": parse_fingerprint,
+        "protocol": _check_protocol,
+    }
+    problems: list[str] = []
+    for key, check in checks.items():
+        value = getattr(pool, key)
+        if value is not None:
+            problems += _try(loaded, (*place, key), check, value)[1]
+    if not problems:
+        url, problems = _try(loaded, (*place, "url"), pool_url, pool, coin)
+        for key in LOGIN_KEYS if problems else ():
+            # The mistake is in this key if a harmless value removes it.
+            harmless = SecretStr("x") if key == "password" else "x"
+            other = pool.model_copy(update={key: harmless})
+            if key in pool.model_fields_set and not _try(loaded, place, pool_url, other, coin)[1]:
+                problems = _try(loaded, (*place, key), pool_url, pool, coin)[1]
+        # The system's certificates are not checked: reading them takes long.
+        if url is not None and url.ca_file is not None:
+            problems = _try(loaded, (*place, "tls_ca_file"), tls_context, url)[1]
+    yield from problems
+
+
+def _check_protocol(name: str) -> None:
+    if name.lower() not in known_protocols():
+        protocol_of(name, PLAIN, None)  # raises an error that suggests the nearest name
+
+
+def _try(
+    loaded: Loaded, place: Place, function: Callable[..., Any], *values: Any
+) -> tuple[Any, list[str]]:
+    """Return (result of `function`, []), or (None, [a message about `place`]) if it raises."""
+    try:
+        return function(*values), []
+    except (MinerError, OSError, ValueError, RuntimeError) as error:
+        where = loaded.raw.nearest_origin(place).where
+        return None, [f"{where}: {key_name(place)}: {without_wallets(str(error))}"]
