@@ -192,12 +192,12 @@ class PasswordMask:
     """Replaces the password in requests by `PASSWORD_MASK`.
 
     In a login every parameter but the user is masked if it equals the password. So is each value
-    of any other request, in case a dialect does not list all its logins, unless the password is
-    not secret: empty, "x", the user or the worker, which shares may contain.
+    of requests that the dialect does not list, unless the password is not secret: empty, "x", the
+    user or the worker. Shares and hashrate reports stay as they are.
     """
 
     def __init__(self, dialect: Dialect, opening: Opening) -> None:
-        self._logins, self._password = dialect.logins, opening.password
+        self._dialect, self._password = dialect, opening.password
         public = ("", DEFAULT_PASSWORD, opening.user, opening.worker)
         self._is_secret = opening.password not in public
 
@@ -217,13 +217,16 @@ class PasswordMask:
         return encode(masked) if masked != message else line
 
     def _masked_request(self, message: dict[str, Any]) -> dict[str, Any]:
+        method = message.get("method")
+        if method in self._dialect.shares | self._dialect.hashrate_reports:
+            return message
         masked = dict(message)
         if self._is_secret:
             masked = {
                 key: value if key in ("id", "method", "jsonrpc") else self._masked(value)
                 for key, value in message.items()
             }
-        if message.get("method") in self._logins and "params" in message:
+        if method in self._dialect.logins and "params" in message:
             match message["params"]:
                 case [user, *rest]:
                     masked["params"] = [user, *self._masked(rest)]

@@ -173,14 +173,14 @@ class ClientSide(ABC):
     def _request(self, method: str, params: Any, **members: Any) -> bytes:
         """Return a request with `members` beside its parameters (None: no parameters)."""
         self.last_id += 1
-        self._requests[self.last_id] = method
-        return self._encoded(method, params, members)
-
-    def _submission(self, method: str, params: list[str], **members: Any) -> bytes:
-        """Return a request that submits a share."""
-        self.last_id += 1
-        self._submissions[self.last_id] = None
-        return self._encoded(method, params, members)
+        if method in self.dialect.shares:
+            self._submissions[self.last_id] = None
+        else:
+            self._requests[self.last_id] = method
+        message: dict[str, Any] = {"id": self.last_id, "method": method}
+        if params is not None:
+            message["params"] = params
+        return encode(message | members)
 
     def _send(self, data: bytes) -> None:
         """Queue `data` for `data_to_send`."""
@@ -235,12 +235,6 @@ class ClientSide(ABC):
         return job
 
     # Inner workings
-
-    def _encoded(self, method: str, params: Any, members: dict[str, Any]) -> bytes:
-        message: dict[str, Any] = {"id": self.last_id, "method": method}
-        if params is not None:
-            message["params"] = params
-        return encode(message | members)
 
     def _check_seed(self, job: Job, seed: Any) -> None:
         seed_of = self._opening.seed_of

@@ -41,7 +41,9 @@ class Dialect:
     client: ClientFactory
     pool: PoolFactory
     logins: frozenset[str]
-    """Methods whose parameters carry the password."""
+    """Methods whose parameters contain the password."""
+    shares: frozenset[str]
+    """Methods that submit a share."""
     recognises: Recogniser
     """How the test pool recognises a client. The first matching row wins."""
     schemes: tuple[str, ...] = ()

@@ -64,7 +64,7 @@ class EthProxyClient(ClientSide):
             f"0x{solution.job.header_hash.hex()}",
             f"0x{solution.mix_hash.hex()}",
         ]
-        return self._submission(f"{self._prefix}_submitWork", share, **self._members())
+        return self._request(f"{self._prefix}_submitWork", share, **self._members())
 
     def keepalive(self) -> bytes:
         # A pool may answer under another id, or never: keep one request at most.
@@ -302,6 +302,7 @@ ETHPROXY = Dialect(
     pool=EthProxyPool,
     schemes=("stratum1",),
     logins=frozenset({"eth_submitLogin"}),
+    shares=frozenset({"eth_submitWork"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
     recognises=_recognises,
     nodes_speak_getwork=True,
@@ -313,6 +314,7 @@ SERO = Dialect(
     client=partial(EthProxyClient, prefix="sero"),
     pool=partial(EthProxyPool, form=PoolForm(prefix="sero", height="{}")),
     logins=frozenset({"sero_submitLogin"}),
+    shares=frozenset({"sero_submitWork"}),
     hashrate_reports=frozenset({"sero_submitHashrate"}),
     recognises=lambda method, params: method == "sero_submitLogin",
     nodes_speak_getwork=True,
@@ -334,6 +336,7 @@ ZANO = Dialect(
         ),
     ),
     logins=ETHPROXY.logins,
+    shares=ETHPROXY.shares,
     hashrate_reports=ETHPROXY.hashrate_reports,
     recognises=lambda method, params: False,  # its login is ETHPROXY's
 )

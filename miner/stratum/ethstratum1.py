@@ -45,7 +45,7 @@ class EthereumStratum1Client(KawPowClient):
         if (job.id, job.header_hash) in self._kawpow_jobs:
             return super().submit(solution)
         suffix = nonce_suffix(solution.nonce, job.nonces)
-        return self._submission("mining.submit", [self._opening.user, job.id, suffix])
+        return self._request("mining.submit", [self._opening.user, job.id, suffix])
 
     def _subscription(self) -> list[str]:
         return [self._opening.agent, ETHEREUM_STRATUM_1]
@@ -199,6 +199,7 @@ ETHSTRATUM1 = Dialect(
     pool=EthereumStratum1Pool,
     schemes=("nicehash", "stratum2"),
     logins=frozenset({"mining.authorize"}),
+    shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
     recognises=_recognises,
     diff1=DIFF1_FFFF,

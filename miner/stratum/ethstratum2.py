@@ -76,7 +76,7 @@ class EthereumStratum2Client(ClientSide):
     def submit(self, solution: Solution) -> bytes:
         job = solution.job
         suffix = nonce_suffix(solution.nonce, job.nonces)
-        return self._submission("mining.submit", [job.id, suffix, self._worker()])
+        return self._request("mining.submit", [job.id, suffix, self._worker()])
 
     def keepalive(self) -> bytes:
         noop = self._request("mining.noop", None)
@@ -406,6 +406,7 @@ ETHSTRATUM2 = Dialect(
     pool=EthereumStratum2Pool,
     schemes=("stratum3",),
     logins=frozenset({"mining.authorize"}),
+    shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"mining.hashrate"}),
     recognises=_recognises,
     nodes_speak_getwork=True,

@@ -62,7 +62,7 @@ class KawPowClient(ClientSide):
 
     def submit(self, solution: Solution) -> bytes:
         job = solution.job
-        return self._submission(
+        return self._request(
             "mining.submit",
             [
                 self._opening.user,
@@ -330,6 +330,7 @@ KAWPOW = Dialect(
     client=KawPowClient,
     pool=KawPowPool,
     logins=frozenset({"mining.authorize"}),
+    shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
     recognises=_recognises,
 )

@@ -123,9 +123,14 @@ def test_password_is_masked_in_requests_that_the_dialect_does_not_list() -> None
 
 
 @pytest.mark.parametrize("password", ["", "x", "wallet.rig1", "rig1"])
-def test_share_that_contains_a_password_that_is_not_secret_is_kept(password: str) -> None:
-    share = json.dumps({"id": 4, "method": "mining.submit", "params": [password, "1", "0x00"]})
-    assert masked(share.encode(), password) == share.encode()
+def test_password_that_is_not_secret_is_kept_outside_of_logins(password: str) -> None:
+    request = json.dumps({"id": 4, "method": "enter", "params": [password]}).encode()
+    assert masked(request, password) == request
+
+
+def test_share_whose_job_id_equals_the_password_is_kept() -> None:
+    share = b'{"id":4,"method":"mining.submit","params":["wallet","s3cret","0x00"]}\n'
+    assert masked(share, "s3cret") == share
 
 
 def test_only_its_owner_may_read_it(taped: Taped) -> None:
