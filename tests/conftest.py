@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parents[1]
 
 settings.register_profile(
     # Time says nothing here: machines that run the tests are often busy.
@@ -28,3 +32,16 @@ def pytest_configure() -> None:
     kept = {"PROGPOW_MINER_CACHE", "PROGPOW_MINER_TEST_CACHE"}
     for name in [n for n in os.environ if n.startswith("PROGPOW_MINER_") and n not in kept]:
         del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a variant that is KawPow with a dataset of less than a mebibyte."""
+    text = (ROOT / "configs/variants/kawpow.toml").read_text()
+    head, mark, answers = text.partition("[[known_answers]]")
+    head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
+    head = re.sub(r"aliases = .*", "aliases = []", head)
+    sizes = "[sizes]\nlight_items = 509\ndataset_items = 8191\nseed_epoch = 0\n\n"
+    path = tmp_path_factory.mktemp("variant") / "toy.toml"
+    path.write_text(head + sizes + mark + answers)
+    return str(path)

@@ -28,7 +28,7 @@ POOL_OPTIONS = [
     ),
     click.option(
         "--protocol", metavar="NAME",
-        help="Speak it alone: kawpow, ethproxy, ethstratum, ethstratum2, sero or zano.",
+        help="Speak this dialect only. Default: the one that a client starts with.",
     ),
     click.option(
         "--chaos", type=float, is_flag=False, flag_value=6.0, metavar="[RATE]",
