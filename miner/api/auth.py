@@ -1,90 +1,87 @@
-"""Tokens of the API, and the limit on wrong ones."""
+"""The API's token: checking it, and limiting guesses."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections import OrderedDict
 from math import ceil, inf
 
 from aiohttp import web
+from cachetools import LRUCache
 
 from miner.clock import Clock
 from miner.telemetry import Journal, Level
 
-GUESSES = 10
-"""Wrong secrets in a row that somebody may send."""
+FREE_FAILURES = 10
+"""Wrong tokens in a row before a client has to wait."""
 
-GUESS_SECONDS = 10.0
-"""After them he may send one in this time."""
+FAILURE_SECONDS = 10.0
+"""Time after which one wrong token no longer counts."""
 
-GUESSERS = 1024
-"""Those whose guesses are remembered."""
+MAX_CLIENTS = 1024
+"""Clients whose wrong tokens are counted, the latest ones."""
 
-TELL_SECONDS = 600.0
-"""The journal tells of guessing once in this time."""
+WARNING_SECONDS = 600.0
+"""Minimum time between two warnings in the journal."""
 
 
-class Guesses:
-    """Counts wrong secrets by who sent them, so that none can be found by trying."""
+class FailedTokens:
+    """Counts wrong tokens by client, so that nobody finds the token by trying."""
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
         self._clock = clock
         self._journal = journal
-        self._counted: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._told = -inf
+        self._counted: LRUCache[str, tuple[float, float]] = LRUCache(MAX_CLIENTS)
+        self._warned_at = -inf
 
-    def wait(self, who: str) -> float:
-        """Return the seconds for which nothing that `who` sends is looked at, not even the right
-        secret; 0 where it is."""
-        return max(self._level(who) - (GUESSES - 1), 0.0) * GUESS_SECONDS
+    def seconds_to_wait(self, client: str) -> float:
+        """Return for how long all tokens of `client` are refused, also the right one; 0 if it may
+        try now."""
+        return max(self._count(client) - (FREE_FAILURES - 1), 0.0) * FAILURE_SECONDS
 
-    def wrong(self, who: str) -> None:
-        """Note a wrong one of `who`, which the journal may name."""
+    def add(self, client: str) -> None:
+        """Count a wrong token of `client`; the journal may show its name."""
         now = self._clock.now()
-        self._counted[who] = (self._level(who) + 1, now)
-        self._counted.move_to_end(who)
-        if len(self._counted) > GUESSERS:
-            self._counted.popitem(last=False)
-        if self.wait(who) and now - self._told >= TELL_SECONDS:
-            self._told = now
-            text = f"{who} sends wrong tokens and is made to wait"
+        self._counted[client] = (self._count(client) + 1, now)
+        if self.seconds_to_wait(client) and now - self._warned_at >= WARNING_SECONDS:
+            self._warned_at = now
+            text = f"{client} sends wrong tokens; ignoring its tokens for a while"
             self._journal.say("api", text, Level.WARNING)
 
-    def _level(self, who: str) -> float:
-        """Return the guesses of `who` that still count."""
-        count, at = self._counted.get(who, (0.0, 0.0))
-        return max(count - (self._clock.now() - at) / GUESS_SECONDS, 0.0)
+    def _count(self, client: str) -> float:
+        """Return the wrong tokens of `client` that still count."""
+        count, at = self._counted.get(client, (0.0, 0.0))
+        return max(count - (self._clock.now() - at) / FAILURE_SECONDS, 0.0)
 
 
-class Tokens:
-    """Checks the token of requests; `token` None: nobody may change anything."""
+class TokenCheck:
+    """Checks the token of requests; without a `token` every request is refused."""
 
     def __init__(self, token: str | None, clock: Clock, journal: Journal) -> None:
         self._token = None if token is None else token.encode()
-        self._guesses = Guesses(clock, journal)
+        self._failed = FailedTokens(clock, journal)
 
-    def check(self, request: web.Request) -> None:
+    def require(self, request: web.Request) -> None:
         """Return if `request` carries the token.
 
-        Raises HTTP's 403 where there is none, 401 for a wrong or missing one, 429 for an address
-        that has guessed too often: then even the right one is not looked at.
+        Raises HTTP's 403 if no token is set, 401 for a wrong or missing one, and 429 for an
+        address with too many wrong ones, also if this one is right.
         """
         if self._token is None:
             raise web.HTTPForbidden(
                 text="this miner is read-only; set token_file under [api] to change that"
             )
-        address = _network(request.remote)
-        if wait := self._guesses.wait(address):
+        client = _network(request.remote)
+        if wait := self._failed.seconds_to_wait(client):
             raise web.HTTPTooManyRequests(
                 text="this address sent too many wrong tokens; try again later",
                 headers={"Retry-After": str(ceil(wait))},
             )
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
-            raise _unauthorized("this needs the header 'Authorization: Bearer TOKEN'")
+            raise _unauthorized("send the header 'Authorization: Bearer TOKEN'")
         if not hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token):
-            self._guesses.wrong(address)
+            self._failed.add(client)
             raise _unauthorized("this is not the token of this miner")
 
 
@@ -93,11 +90,11 @@ def _unauthorized(sentence: str) -> web.HTTPUnauthorized:
 
 
 def _network(remote: str | None) -> str:
-    """Return whom `remote` belongs to: one who has an IPv6 address has 2**64 of them."""
+    """Return the network of the address `remote`: the owner of one IPv6 address has 2**64."""
     try:
         address = ipaddress.ip_address((remote or "").partition("%")[0])
     except ValueError:
-        return "somebody"
+        return "an unknown address"
     if address.version == 4 or address.is_loopback:
         return str(address)
     return str(ipaddress.ip_network((int(address), 64), strict=False))

@@ -1,93 +1,89 @@
-"""What every request handler works with: the snapshot of the moment, the journal, the controls."""
+"""What the request handlers share: cached snapshot, journal, history, controls of the run."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from miner.api.path_redaction import Paths
+from miner.api.path_redaction import PathRedactor
 from miner.clock import Clock
 from miner.telemetry import Event, History, Journal, Launched, Snapshot, Telemetry
 
-MOMENT_SECONDS = 0.25
-"""How old the rates in an answer may be."""
+SNAPSHOT_SECONDS = 0.25
+"""Maximum age of the rates in a response."""
 
 T = TypeVar("T")
-Given = TypeVarTuple("Given")
+Arguments = TypeVarTuple("Arguments")
 
 
-class Moment:
-    """Takes a snapshot by `take` only where a moment has passed since the one before, or anything
-    but a launch has happened: what is made of it for twelve cards takes milliseconds, which
-    clients must not be able to ask for as often as they like."""
+class CachedSnapshot:
+    """Calls `take` for a snapshot at most every `SNAPSHOT_SECONDS`, sooner only after an event
+    other than `Launched`.
+
+    Rendering a snapshot of twelve cards takes milliseconds. Clients must not cause that work as
+    often as they like, so each rendering is kept as long as its snapshot.
+    """
 
     def __init__(self, take: Callable[[], Snapshot], telemetry: Telemetry, clock: Clock) -> None:
         self._take, self._clock = take, clock
         self._taken: tuple[float, Snapshot] | None = None
-        self._made: dict[tuple[Callable[..., Any], tuple[Any, ...]], Any] = {}
-        telemetry.subscribe(self._note)
+        self._renderings: dict[tuple[Callable[..., Any], tuple[Any, ...]], Any] = {}
+        telemetry.subscribe(self._on_event)
 
-    def snapshot(self) -> Snapshot:
-        """Return a snapshot no older than a moment."""
+    def newest(self) -> Snapshot:
+        """Return a snapshot that is not outdated."""
         now = self._clock.now()
-        if self._taken is None or now - self._taken[0] >= MOMENT_SECONDS:
-            self._made.clear()
+        if self._taken is None or now - self._taken[0] >= SNAPSHOT_SECONDS:
+            self._renderings.clear()
             self._taken = now, self._take()
         return self._taken[1]
 
-    def of(self, make: Callable[[Snapshot, *Given], T], *given: *Given) -> T:
-        """Return what `make` makes of the snapshot and what else is `given`; asked again within the
-        moment, the same."""
-        snapshot = self.snapshot()
-        if (make, given) not in self._made:
-            self._made[make, given] = make(snapshot, *given)
-        made: T = self._made[make, given]
-        return made
+    def render(self, renderer: Callable[[Snapshot, *Arguments], T], *arguments: *Arguments) -> T:
+        """Return `renderer(snapshot, *arguments)`, called once for each snapshot."""
+        snapshot = self.newest()
+        key = (renderer, arguments)
+        if key not in self._renderings:
+            self._renderings[key] = renderer(snapshot, *arguments)
+        rendering: T = self._renderings[key]
+        return rendering
 
-    def _note(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if not isinstance(event, Launched):
             self._taken = None
 
 
 NewestShares = Callable[[int], Awaitable[Sequence[Mapping[str, Any]]]]
-"""At most so many shares of the ledger, the newest first, by their columns' names; times are
-UNIX seconds."""
+"""Returns up to so many rows of the ledger's shares, newest first, by column name; times are UNIX
+seconds."""
 
 
 class RunControl(Protocol):
-    """What the owner of the rig may do to a run."""
+    """What the owner of the rig may change in a run."""
 
     def pause(self, device: str | None) -> None:
-        """Have `device` (None: every one) rest; raises `KeyError` for an unknown one."""
+        """Pause `device`, or all devices if None; raises `KeyError` for an unknown one."""
 
     def resume(self, device: str | None) -> None:
-        """Have `device` (None: every one) go on; raises `KeyError` for an unknown one."""
+        """End the pause of `device`, or of all if None; raises `KeyError` for an unknown one."""
 
     async def reload(self) -> list[str]:
-        """Read the settings again; return what changed, in sentences.
+        """Read the settings again; return the changes as sentences.
 
-        Raises `ConfigError` where they cannot be used; then nothing changed.
+        Raises `ConfigError` for unusable settings; then nothing changes.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """Everything that the API shows or does; used on the event loop's thread only."""
+class ApiContext:
+    """Everything that the API shows or controls; used on the event loop's thread only."""
 
-    snapshot: InitVar[Callable[[], Snapshot]]
+    snapshots: CachedSnapshot
     journal: Journal
     history: History
-    telemetry: Telemetry
     clock: Clock
     control: RunControl
     shares: NewestShares | None = None
     """None: this run keeps no ledger."""
-    paths: Paths = field(default_factory=Paths)
-    """What no sentence tells of this machine."""
-    moment: Moment = field(init=False)
-    """What every view but the stream's entries is made of."""
-
-    def __post_init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        moment = Moment(snapshot, self.telemetry, self.clock)
-        object.__setattr__(self, "moment", moment)
+    redact: PathRedactor = field(default_factory=PathRedactor)
+    """Removes this machine's paths from sentences."""

@@ -1,4 +1,4 @@
-"""What each operation of the HTTP API does."""
+"""The request handlers of the API's operations."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ from typing import cast
 from aiohttp import web
 
 from miner.api import v1
-from miner.api.auth import Tokens
+from miner.api.auth import TokenCheck
 from miner.api.connection_limits import ConnectionLimits
-from miner.api.context import Sources
+from miner.api.context import ApiContext
 from miner.api.metrics import exposition
-from miner.api.openapi import text
-from miner.api.readiness import liveness, readiness
+from miner.api.openapi import document_text
 from miner.api.responses import Done, Health, Response
 from miner.api.routes import (
     OPERATIONS,
-    EventsQuestion,
-    HistoryQuestion,
+    EventsQuery,
+    HistoryQuery,
     Operation,
-    SharesQuestion,
-    asked,
+    SharesQuery,
+    parse_query,
 )
-from miner.api.security import answered
-from miner.api.stream import Streams
+from miner.api.security import json_response
+from miner.api.stream import EventStreams
 from miner.errors import UsageError
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SHARES_SECONDS = 5.0
-"""The ledger's file may lie on a slow disk."""
+LEDGER_SECONDS = 5.0
+"""Limit on reading the ledger, whose file may be on a slow disk."""
 
 
-class Endpoints:
-    """The operations on `sources`; `tokens` guards those that change something."""
+class Handlers:
+    """Handles the operations; those that change something need the token."""
 
     def __init__(
-        self, sources: Sources, tokens: Tokens, streams: Streams, limits: ConnectionLimits
+        self,
+        context: ApiContext,
+        tokens: TokenCheck,
+        streams: EventStreams,
+        limits: ConnectionLimits,
     ) -> None:
-        self._sources = sources
+        self._context = context
         self._tokens = tokens
         self._streams = streams
         self._limits = limits
@@ -59,8 +62,8 @@ class Endpoints:
 
     def _guarded(self, handle: Handle) -> Handle:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            self._tokens.check(request)
-            # Nothing is asked in a body, but what comes must be read before the next request.
+            self._tokens.require(request)
+            # No operation has a body, but one must be read before the connection's next request.
             try:
                 async with asyncio.timeout(self._limits.request_seconds):
                     await request.read()
@@ -71,96 +74,97 @@ class Endpoints:
         return guarded
 
     async def status(self, request: web.Request) -> web.Response:
-        return _json(self._sources.moment.of(v1.status_text, self._sources.paths))
+        return _json(self._context.snapshots.render(v1.status_bytes, self._context.redact))
 
     async def devices(self, request: web.Request) -> web.Response:
-        return self._answered(self._sources.moment.of(v1.devices))
+        return self._respond(self._context.snapshots.render(v1.devices))
 
     async def device(self, request: web.Request) -> web.Response:
         try:
-            found = self._sources.moment.snapshot().device(request.match_info["name"])
+            device = self._context.snapshots.newest().device(request.match_info["name"])
         except KeyError:
-            raise _no_device() from None
-        return self._answered(v1.device(found))
+            raise _unknown_device() from None
+        return self._respond(v1.device(device))
 
     async def pools(self, request: web.Request) -> web.Response:
-        return self._answered(self._sources.moment.of(v1.pools))
+        return self._respond(self._context.snapshots.render(v1.pools))
 
     async def history(self, request: web.Request) -> web.Response:
-        step = asked(request, HistoryQuestion).step
-        return _json(v1.history_text(step, self._sources.history.samples(float(step))))
+        step = parse_query(request, HistoryQuery).step
+        return _json(v1.history_bytes(step, self._context.history.samples(float(step))))
 
     async def events(self, request: web.Request) -> web.Response:
-        question = asked(request, EventsQuestion)
-        entries = v1.newer(self._sources.journal.entries, question.after)
-        return self._answered(v1.events(entries[-question.limit :]))
+        query = parse_query(request, EventsQuery)
+        entries = v1.entries_after(self._context.journal.entries, query.after)
+        return self._respond(v1.events(entries[-query.limit :]))
 
     async def shares(self, request: web.Request) -> web.Response:
-        limit = asked(request, SharesQuestion).limit
-        if self._sources.shares is None:
+        limit = parse_query(request, SharesQuery).limit
+        if self._context.shares is None:
             raise web.HTTPNotFound(text="this run keeps no ledger of its shares")
         try:
-            async with asyncio.timeout(SHARES_SECONDS):
-                rows = await self._sources.shares(limit)
+            async with asyncio.timeout(LEDGER_SECONDS):
+                rows = await self._context.shares(limit)
         except TimeoutError:
             raise web.HTTPServiceUnavailable(
-                text="the ledger takes too long to be read", headers={"Retry-After": "10"}
+                text="reading the ledger takes too long; try again later",
+                headers={"Retry-After": "10"},
             ) from None
-        return self._answered(v1.shares(rows))
+        return self._respond(v1.shares(rows))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         return await self._streams.serve(request)
 
     async def pause(self, request: web.Request) -> web.Response:
-        return self._tell(request, self._sources.control.pause, "pauses")
+        return self._control(request, self._context.control.pause, "pauses")
 
     async def resume(self, request: web.Request) -> web.Response:
-        return self._tell(request, self._sources.control.resume, "goes on")
+        return self._control(request, self._context.control.resume, "resumes")
 
     async def reload(self, request: web.Request) -> web.Response:
         async with self._reloading:
             try:
-                changed = await self._sources.control.reload()
+                changes = await self._context.control.reload()
             except UsageError as error:
                 raise web.HTTPConflict(text=str(error)) from error
-        return self._answered(Done(done=tuple(changed)))
+        return self._respond(Done(done=tuple(changes)))
 
     async def document(self, request: web.Request) -> web.Response:
-        return _json(text().encode())
+        return _json(document_text().encode())
 
     async def livez(self, request: web.Request) -> web.Response:
-        return self._health(self._sources.moment.of(liveness))
+        return self._health(self._context.snapshots.render(v1.liveness))
 
     async def readyz(self, request: web.Request) -> web.Response:
-        return self._health(self._sources.moment.of(readiness))
+        return self._health(self._context.snapshots.render(v1.readiness))
 
     async def metrics(self, request: web.Request) -> web.Response:
         accept = ",".join(request.headers.getall("Accept", []))
-        render, form = exposition(accept)
-        body = self._sources.moment.of(render)
-        return web.Response(body=body, headers={"Content-Type": form, "Vary": "Accept"})
+        renderer, content_type = exposition(accept)
+        body = self._context.snapshots.render(renderer)
+        return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
-    def _answered(self, answer: Response | Sequence[Response], status: int = 200) -> web.Response:
-        return answered(answer, status, self._sources.paths)
+    def _respond(self, response: Response | Sequence[Response], status: int = 200) -> web.Response:
+        return json_response(response, status, self._context.redact)
 
     def _health(self, reasons: list[str]) -> web.Response:
-        answer = Health(ok=not reasons, reasons=tuple(reasons))
-        return self._answered(answer, 503 if reasons else 200)
+        response = Health(ok=not reasons, reasons=tuple(reasons))
+        return self._respond(response, 503 if reasons else 200)
 
-    def _tell(
+    def _control(
         self, request: web.Request, act: Callable[[str | None], None], verb: str
     ) -> web.Response:
         name = request.match_info.get("name")
         try:
             act(name)
         except KeyError:
-            raise _no_device() from None
-        return self._answered(Done(done=(f"{name or 'every device'} {verb}",)))
+            raise _unknown_device() from None
+        return self._respond(Done(done=(f"{name or 'every device'} {verb}",)))
 
 
-def _json(text: bytes) -> web.Response:
-    return web.Response(body=text, content_type="application/json")
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
 
 
-def _no_device() -> web.HTTPNotFound:
-    return web.HTTPNotFound(text="there is no such device; /api/v1/devices lists them")
+def _unknown_device() -> web.HTTPNotFound:
+    return web.HTTPNotFound(text="unknown device; /api/v1/devices lists the known ones")

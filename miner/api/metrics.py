@@ -1,4 +1,4 @@
-"""The snapshot as Prometheus reads it."""
+"""The metrics of a snapshot in the text formats of Prometheus."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from miner.telemetry import Histogram, Snapshot, Tally
 from miner.work import DeviceInfo, Outcome
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""Of what `metrics` returns."""
+"""Of `metrics`."""
 
-_ENCODE_OPEN, _OPEN_TYPE = choose_encoder("application/openmetrics-text")
+_encode_openmetrics, _OPENMETRICS_TYPE = choose_encoder("application/openmetrics-text")
 
 _PREFIX = "progpow_miner"
 _UNITS = (
@@ -33,21 +33,21 @@ _UNITS = (
 
 
 def metrics(snapshot: Snapshot) -> bytes:
-    """Return the snapshot and this process in the text format 0.0.4 of Prometheus, UTF-8."""
+    """Return the metrics of the snapshot and of this process in the text format 0.0.4, UTF-8."""
     return generate_latest(_registry(snapshot))
 
 
 def open_metrics(snapshot: Snapshot) -> bytes:
-    """Return the same in the format OpenMetrics."""
-    return _ENCODE_OPEN(_registry(snapshot))
+    """Return the same in the OpenMetrics format."""
+    return _encode_openmetrics(_registry(snapshot))
 
 
 def exposition(accept: str) -> tuple[Callable[[Snapshot], bytes], str]:
-    """Return (renderer, content type) as `accept`, a request's header, prefers them: OpenMetrics
-    where it is named there, else the text format 0.0.4."""
+    """Return (renderer, content type) for a request's header `accept`: OpenMetrics if it is
+    listed there, else the text format 0.0.4."""
     wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     if "application/openmetrics-text" in wanted:
-        return open_metrics, _OPEN_TYPE
+        return open_metrics, _OPENMETRICS_TYPE
     return metrics, CONTENT_TYPE
 
 
@@ -59,8 +59,8 @@ def _registry(snapshot: Snapshot) -> CollectorRegistry:
 
 
 def device_labels(devices: Iterable[DeviceInfo]) -> dict[str, str]:
-    """Return what stands for each device, by its name: the PCI address where it is known and no
-    device before it has the same one, else the name."""
+    """Return the label of each device by its name: its PCI address, or its name if it has none or
+    an earlier device has the same."""
     infos = list(devices)
     taken = {info.name for info in infos}
     labels = {}
@@ -72,7 +72,7 @@ def device_labels(devices: Iterable[DeviceInfo]) -> dict[str, str]:
 
 
 class SnapshotCollector:
-    """Tells one snapshot; what is unknown has no series."""
+    """Collects the metrics of one snapshot; unknown values have no series."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -80,12 +80,12 @@ class SnapshotCollector:
         self._names = device_labels(device.info for device in snapshot.devices)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric."""
+        """Yield every metric; called by the registry."""
         snapshot, algorithm, about = self._snapshot, self._algorithm, self._snapshot.about
-        told = {
+        values = {
             "rig": about.rig, "version": about.version, "algorithm": algorithm, "coin": about.coin,
         }  # fmt: skip
-        yield InfoMetricFamily(_PREFIX, "The miner.", {k: _text(v) for k, v in told.items()})
+        yield InfoMetricFamily(_PREFIX, "The miner.", {k: _text(v) for k, v in values.items()})
         for of_rig in OF_RIG:
             yield _family(of_rig, ["algorithm"], [([algorithm], snapshot)])
         yield self._device_info()
@@ -104,20 +104,20 @@ class SnapshotCollector:
         labels = ["device", "uuid", "algorithm"]
         family = InfoMetricFamily(f"{_PREFIX}_device", "The device.", labels=labels)
         for info in (device.info for device in self._snapshot.devices):
-            told = {
+            details = {
                 "name": info.name, "model": info.model, "backend": info.backend,
                 "kind": info.kind, "vendor": info.vendor, "driver": info.driver,
             }  # fmt: skip
             values = [_text(value) for value in self._device(info.name, info.uuid)]
-            family.add_metric(values, {k: _text(v) for k, v in told.items()})
+            family.add_metric(values, {k: _text(v) for k, v in details.items()})
         return family
 
     def _shares(self) -> Metric:
-        """Every outcome of every device at every pool, from zero: a rate needs its zero."""
+        """Return the counts by device, pool and outcome, with the zeros that `rate` needs."""
         snapshot = self._snapshot
         uuids = {device.name: device.info.uuid for device in snapshot.devices}
         zeros = {(name, pool.label): Tally() for name in uuids for pool in snapshot.pools}
-        series = Series[int]("shares_total", "Shares by what became of them.", lambda n: n)
+        series = Series[int]("shares_total", "Shares by outcome.", lambda n: n)
         rows = [
             ([*self._device(name, uuids.get(name)), pool, outcome], count)
             for (name, pool), tally in {**zeros, **snapshot.by_pool}.items()
@@ -155,10 +155,10 @@ def _family(
 
 
 def _outcomes(tally: Tally) -> dict[str, int]:
-    told = {outcome.value: tally.outcomes.get(outcome, 0) for outcome in Outcome}
-    return {**told, "hardware": tally.hardware}
+    counts = {outcome.value: tally.outcomes.get(outcome, 0) for outcome in Outcome}
+    return {**counts, "hardware": tally.hardware}
 
 
 def _text(value: str) -> str:
-    """Names of devices and hosts may hold bytes that were no UTF-8."""
+    """Replace surrogates: names of devices and hosts may have bytes that are not UTF-8."""
     return value.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the HTTP API, made from the rows and the models that it is made of."""
+"""The OpenAPI document of the HTTP API, generated from its operations and models."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from miner.api.routes import OPERATIONS, Operation
 REFERENCE = "#/components/schemas/{model}"
 
 ERRORS = {
-    400: "The request cannot be read, or a parameter is out of its domain.",
+    400: "The request cannot be parsed, or a parameter is invalid.",
     401: "The token is missing or wrong.",
-    403: "A page of another origin sent it; or it changes something, and no token is set.",
-    404: "There is none.",
-    405: "The address does not take this method.",
+    403: "A page of another origin sent the request, or it changes something and no token is set.",
+    404: "Not found.",
+    405: "The address does not support this method.",
     408: "The body took too long to arrive.",
-    409: "The settings cannot be used; nothing changed.",
+    409: "The settings are unusable; nothing changed.",
     413: "The body is larger than 64 KiB.",
     417: "An expectation other than 100-continue.",
-    421: "The header Host has a name that is not listed under hosts.",
+    421: "The name in the header Host is not listed under hosts.",
     429: "Too many wrong tokens came from this address.",
     431: "The first line or a header is too long.",
-    500: "A bug; the journal tells of it.",
+    500: "A bug; the journal reports it.",
     503: "Too many clients are connected.",
 }
 
@@ -37,7 +37,7 @@ EVERYWHERE = (400, 403, 405, 408, 413, 417, 421, 431, 500, 503)
 def document() -> dict[str, Any]:
     """Return the document."""
     models: set[type[Response]] = {Error, EntryAnswer}
-    models.update(row.answer for row in OPERATIONS if row.answer is not None)
+    models.update(row.response for row in OPERATIONS if row.response is not None)
     named = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema(
         [(model, "serialization") for model in named], ref_template=REFERENCE
@@ -50,9 +50,9 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "progpow-miner",
             "version": __version__,
-            "description": "What the miner tells of itself, and what its owner may change. "
+            "description": "State and control of progpow-miner. "
             "Numbers are in base units: H/s, seconds, °C, W, percent, MHz, bytes; times are UNIX "
-            "seconds; what is not known is null.",
+            "seconds; unknown values are null.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "http://127.0.0.1:4067"}],
@@ -66,26 +66,26 @@ def document() -> dict[str, Any]:
 
 
 @cache
-def text() -> str:
-    """Return the document as it lies in docs/ and is served."""
+def document_text() -> str:
+    """Return the document as JSON text; docs/openapi.json has a copy."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
     parameters = _parameters(operation)
-    errors = {*EVERYWHERE, *operation.errors, *((401, 429) if operation.writes else ())}
+    errors = {*EVERYWHERE, *operation.errors, *((401, 429) if operation.needs_token else ())}
     responses: dict[str, Any] = {
         "200": {
-            "description": "All is well." if operation.unwell else "The answer.",
+            "description": "The check passed." if operation.is_health_check else "The answer.",
             "content": {media: {"schema": _schema(operation)} for media in operation.media},
         }
     }
     for status in sorted(errors):
         responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
-    if operation.unwell:
+    if operation.is_health_check:
         either = {"anyOf": [_schema(operation), _reference(Error)]}
         responses["503"] = {
-            "description": f"All is not well, for these reasons. Or: {ERRORS[503]}",
+            "description": f"The check failed. Or: {ERRORS[503]}",
             "content": {"application/json": {"schema": either}},
         }
     result: dict[str, Any] = {
@@ -95,7 +95,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if parameters:
         result["parameters"] = parameters
-    if operation.writes:
+    if operation.needs_token:
         result["security"] = [{"token": []}]
     return result
 
@@ -112,33 +112,33 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "minLength": 1},
             }
         )
-    if operation.question is not None:
-        for name, schema in operation.question.model_json_schema()["properties"].items():
-            told = {key: value for key, value in schema.items() if key not in _APART}
-            if told.get("default", 0) is None:
-                # A parameter that is not given is left out; no text stands for null.
-                del told["default"]
-                told |= next(kind for kind in told.pop("anyOf") if kind["type"] != "null")
+    if operation.query is not None:
+        for name, schema in operation.query.model_json_schema()["properties"].items():
+            own = {key: value for key, value in schema.items() if key not in _OUTSIDE_SCHEMA}
+            if own.get("default", 0) is None:
+                # An absent parameter has no value; a query string cannot express null.
+                del own["default"]
+                own |= next(kind for kind in own.pop("anyOf") if kind["type"] != "null")
             parameters.append(
                 {
                     "name": name,
                     "in": "query",
                     "required": False,
                     "description": schema["description"],
-                    "schema": told,
+                    "schema": own,
                 }
             )
     return parameters
 
 
-_APART = ("description", "title")
+_OUTSIDE_SCHEMA = ("description", "title")
 
 
 def _schema(operation: Operation) -> dict[str, Any]:
-    if operation.answer is None:
+    if operation.response is None:
         return {"type": "object" if "application/json" in operation.media else "string"}
-    reference = _reference(operation.answer)
-    return {"type": "array", "items": reference} if operation.several else reference
+    reference = _reference(operation.response)
+    return {"type": "array", "items": reference} if operation.is_list else reference
 
 
 def _reference(model: type[Response]) -> dict[str, Any]:
@@ -151,4 +151,4 @@ def _error(description: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(text(), end="")
+    print(document_text(), end="")

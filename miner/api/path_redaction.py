@@ -1,4 +1,4 @@
-"""Sentences of the miner as a stranger may read them: without the paths of this machine."""
+"""Removes this machine's paths from the sentences that API clients read."""
 
 from __future__ import annotations
 
@@ -9,44 +9,47 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, SerializationInfo
 
-PATH = "(path)"
+REDACTED = "(path)"
 
-# No number, as in "1.0.0 and /2.0.0"; else up to what cannot be a path's in a sentence.
-_ABSOLUTE = r"(?<![\w/\\.<>)\]])(?:~[\w.-]*/|[A-Za-z]:[/\\]|/)(?![\d.]+(?![\w/\\-]))"
-_BEGINS, _GOES_ON = r"[^\s:;,()'\"/\\]", r"[^\s:;,()'\"]*"
+# A root that is not part of a word or an URL and not followed by a number, as in "1.0.0 and
+# /2.0.0"; a path ends at the next character that separates words in our sentences.
+_ROOT = r"(?<![\w/\\.<>)\]])(?:~[\w.-]*/|[A-Za-z]:[/\\]|/)(?![\d.]+(?![\w/\\-]))"
+_FIRST, _REST = r"[^\s:;,()'\"/\\]", r"[^\s:;,()'\"]*"
 
 
-class Paths:
-    """Replaces files and folders by "(path)": absolute ones up to the next blank or mark, and those
-    that are `known` whatever they look like, with what lies in them.
+class PathRedactor:
+    """Replaces paths by "(path)": absolute ones up to the next blank or punctuation mark, and the
+    `known` ones in whatever way they are written, with everything inside them.
 
-    A known name without a folder and a dot is left: it could be any word.
+    A known name without a folder and without a dot stays: it could be any word.
     """
 
     def __init__(self, known: Iterable[str | Path] = ()) -> None:
-        found: set[str] = set()
+        names: set[str] = set()
         for path in map(Path, known):
             whole = path.absolute()
             if whole != Path(whole.anchor):
-                found.add(str(whole))
-                found.update([str(path)] if len(path.parts) > 1 or "." in path.name else [])
-        # Of what begins at one place the first is taken, hence the longest.
-        words = "|".join(map(re.escape, sorted(found, key=lambda word: (-len(word), word))))
-        literal = rf"(?<![\w/\\.~-])(?:{words}){_GOES_ON}|" if words else ""
-        self._any = re.compile(f"{literal}{_ABSOLUTE}{_BEGINS}{_GOES_ON}")
+                names.add(str(whole))
+                if len(path.parts) > 1 or "." in path.name:
+                    names.add(str(path))
+        # Longest first: an alternation takes the first branch that matches.
+        branches = "|".join(map(re.escape, sorted(names, key=lambda name: (-len(name), name))))
+        literal = rf"(?<![\w/\\.~-])(?:{branches}){_REST}|" if branches else ""
+        self._pattern = re.compile(f"{literal}{_ROOT}{_FIRST}{_REST}")
 
     def __call__(self, text: str) -> str:
-        """Return `text` without them; addresses of pools stay."""
-        return self._any.sub(PATH, text)
+        """Return `text` without paths; addresses of pools stay."""
+        return self._pattern.sub(REDACTED, text)
 
 
-_NONE_KNOWN = Paths()
+_WITHOUT_KNOWN = PathRedactor()
 
 
-def _told(text: str, info: SerializationInfo) -> str:
-    return (info.context if isinstance(info.context, Paths) else _NONE_KNOWN)(text)
+def _redacted(text: str, info: SerializationInfo) -> str:
+    redact = info.context if isinstance(info.context, PathRedactor) else _WITHOUT_KNOWN
+    return redact(text)
 
 
-Words = Annotated[str, PlainSerializer(_told)]
-"""A sentence in an answer, written without the `Paths` that are the context of the writing. Console
-and log tell the same with its paths."""
+RedactedText = Annotated[str, PlainSerializer(_redacted)]
+"""A sentence in a response, without the paths that the serialization context removes. Console and
+log show the same sentence with its paths."""

@@ -1,15 +1,18 @@
-"""What all answers of the HTTP API have in common, and those of few fields."""
+"""Base of all JSON responses, and the small ones."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_json as pydantic_to_json
 
-from miner.api.path_redaction import Paths, Words
+from miner.api.path_redaction import PathRedactor, RedactedText
+from miner.telemetry.field_metadata import Description, descriptions, label_of
 
 OutcomeName = Literal[
     "accepted", "stale", "low_difficulty", "duplicate", "invalid", "unauthorized", "not_sent",
@@ -18,18 +21,18 @@ OutcomeName = Literal[
 """What became of a share, as in the ledger and the metrics."""
 
 LedgerName = OutcomeName | Literal["hardware", "unanswered"]
-"""What became of a candidate, as the ledger has it."""
+"""What became of a candidate, as in the ledger."""
 
 _LEDGER_NAMES = frozenset(name for part in get_args(LedgerName) for name in get_args(part))
 
 
-def _known(word: object) -> object:
-    """Return `word`, or None where another version of the miner wrote it into the same ledger."""
-    return word if word in _LEDGER_NAMES else None
+def _known_outcome(name: object) -> object:
+    """Return `name`, or None for one that another version of the miner wrote to the ledger."""
+    return name if name in _LEDGER_NAMES else None
 
 
 class Response(BaseModel):
-    """Base of all answers: what is not known is null, times are UNIX seconds."""
+    """Base of all responses: unknown values are null, times are UNIX seconds."""
 
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", from_attributes=True,
@@ -37,36 +40,83 @@ class Response(BaseModel):
     )  # fmt: skip
 
 
-def written(answer: Response | Sequence[Response], paths: Paths | None = None) -> bytes:
-    """Return `answer` as JSON in UTF-8, its sentences without `paths`: null for what is no finite
-    number, "?" for the halves of characters that a pool may have in its texts."""
+AnyResponse = TypeVar("AnyResponse", bound=Response)
+
+
+def with_fields_of(
+    source: type[Any], responses: Mapping[type[Any], type[Response]] | None = None
+) -> Callable[[type[AnyResponse]], type[AnyResponse]]:
+    """Return a class decorator that adds the described fields of the dataclass `source` after the
+    response's own; `responses` maps the dataclasses among their types to responses."""
+    hints = get_type_hints(source)
+
+    def extend(model: type[AnyResponse]) -> type[AnyResponse]:
+        added: dict[str, Any] = {
+            name: (
+                _response_type(hints[name], description, responses or {}),
+                Field(description=description.sentence_with_unit),
+            )
+            for name, description in descriptions(source)
+            if description.api
+        }
+        return create_model(
+            model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__,
+            **added,
+        )  # fmt: skip
+
+    return extend
+
+
+def field_values(value: object) -> dict[str, Any]:
+    """Return the values of the fields that `with_fields_of` the class of `value` adds."""
+    shown = descriptions(type(value))
+    return {name: getattr(value, name) for name, description in shown if description.api}
+
+
+def _response_type(
+    hint: Any, description: Description, responses: Mapping[type[Any], type[Response]]
+) -> Any:
+    if description.sentence:
+        return RedactedText if hint is str else RedactedText | None
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        names = [label_of(member) for member in hint]
+        schema = WithJsonSchema({"enum": names, "type": "string"})
+        return Annotated[str, BeforeValidator(label_of), schema]
+    return responses.get(hint, hint)
+
+
+def to_json(response: Response | Sequence[Response], redact: PathRedactor | None = None) -> bytes:
+    """Return `response` as JSON in UTF-8, its sentences redacted by `redact`.
+
+    NaN and infinities become null, and surrogates, which a pool's texts may contain, "?".
+    """
     try:
-        return to_json(answer, inf_nan_mode="null", context=paths)
+        return pydantic_to_json(response, inf_nan_mode="null", context=redact)
     except PydanticSerializationError:
-        told = to_jsonable_python(answer, inf_nan_mode="null", context=paths)
-        return json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
+        value = to_jsonable_python(response, inf_nan_mode="null", context=redact)
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 class Error(Response):
-    """Why there is no other answer."""
+    """An error."""
 
     error: str
-    """One sentence."""
+    """What is wrong, as one sentence."""
 
 
 class Health(Response):
-    """Whether all is well."""
+    """The result of a health check."""
 
     ok: bool
-    reasons: tuple[Words, ...]
-    """Why it is not, in sentences."""
+    reasons: tuple[RedactedText, ...]
+    """Why `ok` is false, as sentences."""
 
 
 class Done(Response):
-    """What was changed."""
+    """What a request changed."""
 
-    done: tuple[Words, ...]
-    """In sentences."""
+    done: tuple[RedactedText, ...]
+    """As sentences."""
 
 
 class DeviceSampleAnswer(Response):
@@ -74,7 +124,7 @@ class DeviceSampleAnswer(Response):
 
     name: str
     hashrate: float
-    """Per second, since the sample before."""
+    """Per second, since the previous sample."""
     temperature: float | None
     """Of the core, °C."""
     memory_temperature: float | None
@@ -82,7 +132,7 @@ class DeviceSampleAnswer(Response):
     power: float | None
     """W."""
     fan: float | None
-    """Percent of its highest speed."""
+    """Percent of its maximum speed."""
 
 
 class SampleAnswer(Response):
@@ -90,7 +140,7 @@ class SampleAnswer(Response):
 
     at: float
     hashrate: float
-    """Per second, since the sample before."""
+    """Per second, since the previous sample."""
     accepted: int
     """Since the start."""
     not_accepted: int
@@ -99,7 +149,7 @@ class SampleAnswer(Response):
 
 
 class HistoryAnswer(Response):
-    """Hashrates and sensors over time."""
+    """Hashrates and sensor values over time."""
 
     step: int
     """Seconds between samples."""
@@ -111,12 +161,12 @@ class EntryAnswer(Response):
     """A sentence of the journal."""
 
     number: int
-    """Counts up from 1 without gaps, anew in each run."""
+    """Counts up from 1 without gaps in each run."""
     at: float
     level: Literal["debug", "info", "warning", "error"]
     topic: str
     """A device, or "pool", "job", "share", "cache" and the like."""
-    text: Words
+    text: RedactedText
 
 
 class EventsAnswer(Response):
@@ -135,7 +185,7 @@ class LedgerShare(Response):
     run: str
     """Name of the run that found it."""
     number: int
-    """Counted from 1 within the run."""
+    """Counts up from 1 within the run."""
     device: str
     pci: str | None
     uuid: str | None
@@ -150,20 +200,20 @@ class LedgerShare(Response):
     header: str
     """64 hex digits in display order."""
     difficulty_asked: float
-    """Hashes that one that is good enough costs on average."""
+    """Difficulty that the pool requested, in hashes."""
     difficulty_reached: float
-    """Hashes that one as good as this one costs on average."""
+    """Difficulty that the share reached, in hashes."""
     is_block: bool
-    """It met the block's target, as far as the pool told that."""
+    """The share met the block's target, as far as the pool reported it."""
     found_at: float
     verified_at: float | None
     sent_at: float | None
     answered_at: float | None
-    """When its life ended, by an answer or without one."""
-    outcome: Annotated[LedgerName | None, BeforeValidator(_known)]
-    """Null where another version wrote a word that this one does not know."""
-    text: Words | None
-    """The pool's own words, or ours where it said none."""
+    """When the outcome was known, by an answer or without one."""
+    outcome: Annotated[LedgerName | None, BeforeValidator(_known_outcome)]
+    """Null for an outcome that another version of the miner wrote and this one does not know."""
+    text: RedactedText | None
+    """The pool's message, or ours if it sent none."""
 
 
 class SharesOfLedger(Response):

@@ -1,4 +1,4 @@
-"""What every request must pass, and what every answer carries."""
+"""Checks on every request, headers on every response, and the form of errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from miner.api.path_redaction import Paths
-from miner.api.responses import Error, Response, written
+from miner.api.path_redaction import PathRedactor
+from miner.api.responses import Error, Response, to_json
 from miner.clock import Clock
 from miner.telemetry import Journal, Level
 
@@ -25,59 +25,60 @@ HEADERS = {
     "Server": "progpow-miner",
 }
 
-SENTENCES = {
-    404: "there is nothing at this address; /api/v1/openapi.json lists what there is",
-    405: "this address does not take this method",
+STATUS_SENTENCES = {
+    404: "unknown address; /api/v1/openapi.json lists the known ones",
+    405: "this address does not support this method",
     413: "the body of the request is too large",
-    417: "the only expectation that is met is 100-continue",
+    417: "the only supported expectation is 100-continue",
 }
-"""Where the cause has no sentence of its own."""
+"""For errors that aiohttp raises."""
 
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{0,5})?")
 
-FAULT_SECONDS = 10.0
-"""The journal tells of internal errors once in this time."""
+REPORT_SECONDS = 10.0
+"""Minimum time between two internal errors in the journal."""
 
 
-def harden(headers: MutableMapping[str, str]) -> None:
-    """Give an answer's `headers` what every answer carries."""
+def add_security_headers(headers: MutableMapping[str, str]) -> None:
+    """Add to a response's `headers` those that every response carries."""
     headers.update(HEADERS)
     headers.setdefault("Cache-Control", "no-store")
 
 
-async def harden_answer(request: web.Request, response: web.StreamResponse) -> None:
-    """Do so for aiohttp, as it sends each answer."""
-    harden(response.headers)
+async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
+    """Add them when aiohttp sends a response."""
+    add_security_headers(response.headers)
 
 
-def answered(
-    answer: Response | Sequence[Response], status: int = 200, paths: Paths | None = None
+def json_response(
+    answer: Response | Sequence[Response], status: int = 200, redact: PathRedactor | None = None
 ) -> web.Response:
-    """Return `answer` as an HTTP response, without `paths`."""
-    body = written(answer, paths)
+    """Return `answer` as an HTTP response, its sentences redacted by `redact`."""
+    body = to_json(answer, redact)
     return web.Response(body=body, status=status, content_type="application/json")
 
 
-def refused(status: int, sentence: str) -> web.Response:
+def error_response(status: int, sentence: str) -> web.Response:
     """Return an error as an HTTP response."""
-    return answered(Error(error=sentence), status)
+    return json_response(Error(error=sentence), status)
 
 
-def errors(clock: Clock, journal: Journal) -> Middleware:
-    """Return the middleware that gives every error the same form and tells nothing of a bug but
-    that there is one."""
-    told = [clock.now() - FAULT_SECONDS]
+def error_middleware(clock: Clock, journal: Journal) -> Middleware:
+    """Return the middleware that gives all errors one form; of a bug, clients learn nothing but
+    that it happened."""
+    reported_at = clock.now() - REPORT_SECONDS
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal reported_at
         try:
             return await handler(request)
         except web.HTTPException as error:
             text = error.text or ""
             general = not text or text.startswith(f"{error.status}: ") or error.status == 413
-            response = refused(
-                error.status, SENTENCES.get(error.status, error.reason) if general else text
-            )
+            if general:
+                text = STATUS_SENTENCES.get(error.status, error.reason)
+            response = error_response(error.status, text)
             for name in ("Allow", "Retry-After", "WWW-Authenticate"):
                 if name in error.headers:
                     response.headers[name] = error.headers[name]
@@ -85,23 +86,23 @@ def errors(clock: Clock, journal: Journal) -> Middleware:
         except ConnectionError:
             raise
         except Exception as error:
-            if clock.now() - told[0] >= FAULT_SECONDS:
-                told[0] = clock.now()
-                # Never the error's own words: nobody knows what they hold.
-                what = _what(error)
-                journal.say("api", f"internal error: {what}; please report it", Level.ERROR)
+            if clock.now() - reported_at >= REPORT_SECONDS:
+                reported_at = clock.now()
+                # Without the exception's message, which may contain secrets.
+                text = f"internal error: {_kind_and_place(error)}; please report it"
+                journal.say("api", text, Level.ERROR)
             if request.writer.output_size > 0:
-                raise ConnectionResetError("an answer had begun") from error
-            return refused(500, "internal error")
+                raise ConnectionResetError("part of a response was already sent") from error
+            return error_response(500, "internal error")
 
     return middleware
 
 
-def guard(hosts: Iterable[str], body: int) -> Middleware:
-    """Return the middleware that refuses what strangers' pages make browsers send.
+def request_guard(hosts: Iterable[str], max_body: int) -> Middleware:
+    """Return the middleware that refuses requests which pages of other origins make browsers
+    send, and bodies of more than `max_body` bytes.
 
-    `hosts` are the names, besides localhost and addresses, under which we may be spoken to;
-    `body` is the largest body in bytes.
+    `hosts` are the names, besides localhost and IP addresses, that the header Host may have.
     """
     names = {"localhost", *(name.lower().rstrip(".") for name in hosts)}
 
@@ -110,25 +111,25 @@ def guard(hosts: Iterable[str], body: int) -> Middleware:
         host = _host(request)
         if host is not None and not (host in names or _is_address(host)):
             raise web.HTTPMisdirectedRequest(
-                text="this miner is not known by this name; use its address, or add the name to "
-                "hosts under [api]"
+                text="unknown host name; use the miner's IP address, or add the name to hosts "
+                "under [api]"
             )
         if _is_foreign(request):
-            raise web.HTTPForbidden(text="pages of other origins may not use this miner")
-        if (request.content_length or 0) > body:
-            raise web.HTTPRequestEntityTooLarge(body, request.content_length or 0)
+            raise web.HTTPForbidden(text="requests from pages of other origins are refused")
+        if (request.content_length or 0) > max_body:
+            raise web.HTTPRequestEntityTooLarge(max_body, request.content_length or 0)
         return await handler(request)
 
     return middleware
 
 
 def _host(request: web.Request) -> str | None:
-    """Return the name in the header Host; None where there is none and need be none."""
+    """Return the name in the header Host; None without one in HTTP/1.0."""
     given = request.headers.getall("Host", [])
     if not given and request.version < (1, 1):
         return None
     if len(given) != 1:
-        raise web.HTTPBadRequest(text="a request needs exactly one header Host")
+        raise web.HTTPBadRequest(text="send exactly one header Host")
     found = _HOST.fullmatch(given[0])
     if found is None:
         raise web.HTTPBadRequest(text="the header Host is neither a name nor an address")
@@ -136,7 +137,7 @@ def _host(request: web.Request) -> str | None:
 
 
 def _is_address(host: str) -> bool:
-    # A name can be made to point anywhere, an address cannot.
+    # A foreign name can be made to point at this miner (DNS rebinding), an address cannot.
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -145,7 +146,7 @@ def _is_address(host: str) -> bool:
 
 
 def _is_foreign(request: web.Request) -> bool:
-    """Tell whether a page that is not ours had a browser send `request`."""
+    """Return whether a page of another origin made a browser send `request`."""
     headers = request.headers
     origins = headers.getall("Origin", [])
     ours = headers.get("Host", "").lower()
@@ -153,21 +154,20 @@ def _is_foreign(request: web.Request) -> bool:
         return True
     if headers.get("Sec-Fetch-Site") in (None, "same-origin", "none"):
         return False
-    # A link on another page may lead here; nothing else may, nor a frame or an object in it.
-    asked = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
-    return asked != ("navigate", "document") or request.method not in ("GET", "HEAD")
+    # A link on another page may open ours; frames, objects and scripts may not.
+    navigation = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
+    return navigation != ("navigate", "document") or request.method not in ("GET", "HEAD")
 
 
 def _netloc(origin: str) -> str:
-    """Return host and port of `origin`; empty where it has none, as "null" has none."""
+    """Return host and port of `origin`; empty without them, as in "null"."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 
 
-def _what(error: BaseException) -> str:
-    """Return kind and place of `error`."""
+def _kind_and_place(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     trace = error.__traceback__

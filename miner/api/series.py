@@ -107,19 +107,19 @@ OF_DEVICE: tuple[Series[DeviceSnapshot], ...] = (
 OF_POOL: tuple[Series[PoolSnapshot], ...] = (
     Series(
         "pool_connected",
-        "1 while the pool holds our login.",
+        "1 while logged in to the pool.",
         lambda p: p.state is PoolState.CONNECTED,
     ),
     Series(
         "pool_unverified",
-        "1 where the certificate is not checked because the user said so.",
+        "1 if the settings switch off the check of the certificate.",
         lambda p: p.unverified,
     ),
     Series("pool_logins_total", "Logins accepted.", lambda p: p.logins),
-    Series("pool_losses_total", "Connections lost or not made.", lambda p: p.losses),
+    Series("pool_losses_total", "Connections lost or failed.", lambda p: p.losses),
     Series(
         "pool_latency_seconds",
-        "Time from sending the newest answered share to its answer.",
+        "Time from sending the last answered share to its answer.",
         lambda p: p.latency,
     ),
     Series(
@@ -129,7 +129,7 @@ OF_POOL: tuple[Series[PoolSnapshot], ...] = (
     ),
     Series(
         "pool_accepted_work_hashes_total",
-        "Hashes that the accepted shares stand for, each at the difficulty that was asked.",
+        "Sum of the requested difficulties of the accepted shares.",
         lambda p: p.work,
     ),
     Series(
@@ -142,22 +142,22 @@ OF_POOL: tuple[Series[PoolSnapshot], ...] = (
 
 OF_RIG: tuple[Series[Snapshot], ...] = (
     Series("start_time_seconds", "UNIX time at which the miner started.", lambda s: s.started_at),
-    Series("job_known", "1 while there is a job to work on.", lambda s: s.job is not None),
-    Series("job_timestamp_seconds", "UNIX time at which the job came.", lambda s: s.job_at),
+    Series("job_known", "1 while there is a job.", lambda s: s.job is not None),
+    Series("job_timestamp_seconds", "UNIX time at which the job arrived.", lambda s: s.job_at),
     Series("jobs_total", "Jobs received.", lambda s: s.jobs),
     Series("epoch_changes_total", "Changes of the epoch.", lambda s: s.epochs),
-    Series("difficulty_hashes", "Hashes expected for one share.", lambda s: s.difficulty),
+    Series("difficulty_hashes", "Average number of hashes for one share.", lambda s: s.difficulty),
     Series("height", "Height of the job's block.", lambda s: s.height),
     Series("epoch", "Number of the job's epoch.", lambda s: s.epoch),
     Series("period", "Number of the job's period.", lambda s: s.period),
     Series(
         "effort_ratio",
-        "Work of all devices since the last share; 1 is what a share costs on average.",
+        "Work of all devices since the last share; 1 is the average cost of a share.",
         lambda s: s.luck.effort,
     ),
     Series(
         "luck_band_shares",
-        "Shares found that 95 % of all such runs would lie between, both bounds included.",
+        "Bounds, both included, of the shares found by 95 % of all runs with as many hashes.",
         lambda s: {"low": s.luck.band.low, "high": s.luck.band.high},
         "bound",
     ),

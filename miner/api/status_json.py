@@ -1,4 +1,4 @@
-"""The answer that tells everything at once, and its parts, field by field."""
+"""The response with the whole state of the miner, and its parts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from miner.api.derived_responses import with_fields_of
-from miner.api.path_redaction import Words
-from miner.api.responses import OutcomeName, Response
+from miner.api.path_redaction import RedactedText
+from miner.api.responses import OutcomeName, Response, with_fields_of
 from miner.telemetry import DeviceSnapshot, Hashrate, Luck, Reading, Tally
 from miner.work import Outcome
 
@@ -24,54 +23,54 @@ def _by_name(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
 
 
 class SharesAnswer(Response):
-    """Shares by what became of them."""
+    """Shares by outcome."""
 
     accepted: int
     rejected: int
-    """Refused for their difficulty, as duplicates, or because of the account."""
+    """Rejected as duplicates, for their difficulty or because of the account."""
     stale: int
-    """Too late, as the pool said, or as we saw and did not send them."""
+    """Too late, as the pool reported or as the miner saw before sending."""
     invalid: int
-    """The pool calls them wrong."""
+    """Rejected as wrong."""
     lost: int
-    """Without an answer."""
+    """Sent, but never answered."""
     hardware: int
-    """Claims of a device that were not true; none of them was sent."""
+    """Hardware errors: wrong results of a device, which are not sent."""
     blocks: int
-    """Accepted ones that met the block's target, as far as the pool told it."""
+    """Accepted shares that met the block's target, as far as the pool reported it."""
     not_accepted: int
-    """All with a verdict but the accepted ones."""
+    """All shares with an outcome other than accepted."""
     outcomes: Annotated[dict[OutcomeName, int], BeforeValidator(_by_name)]
-    """By the verdict, those that occurred."""
+    """Counts of the outcomes that occurred."""
 
 
 class BandAnswer(Response):
-    """Numbers of shares, both included, that 95 % of all runs would have found."""
+    """The numbers of shares, both included, that 95 % of all runs would have found."""
 
     low: int
     high: int
 
 
 class LuckAnswer(Response):
-    """Shares found against those to be expected."""
+    """Shares found compared with shares expected."""
 
     expected: float
-    """What as many hashes bring on average."""
+    """Average number of shares that as many hashes find."""
     found: int
     effort: float
-    """Work since the last share; 1 is what a share costs on average."""
+    """Work since the last share; 1 is the average cost of a share."""
     ratio: float | None
     """Found per expected; above 1 is good luck."""
     band: BandAnswer
     plausible: bool
-    """Whether the number found lies in the band."""
+    """Whether the number found is inside the band."""
 
 
 class BestShareAnswer(Response):
     """One of the best shares of this run."""
 
     difficulty: float
-    """Hashes that one as good costs on average."""
+    """Difficulty that it reached, in hashes."""
     at: float
     device: str
     pool: str
@@ -79,41 +78,41 @@ class BestShareAnswer(Response):
 
 
 class JobAnswer(Response):
-    """What the pool asks for."""
+    """The current job."""
 
     id: str
     height: int
     epoch: int
     period: int
     difficulty: float
-    """Hashes that one share costs on average."""
+    """Average number of hashes for one share."""
     received_at: float | None
 
 
 class PoolAnswer(Response):
-    """One pool that was connected to in this run."""
+    """One pool that this run connected to."""
 
     label: str
     """Its address."""
     state: Literal["connecting", "connected", "lost"]
     active: bool
-    """It is the one that was connected to last."""
-    reason: Words | None
-    """Why it was lost."""
+    """The newest connection is to this pool."""
+    reason: RedactedText | None
+    """Why the connection was lost."""
     unverified: bool
-    """Its certificate is not checked, because the user said so."""
+    """Its certificate is not checked, as the settings request."""
     connected_at: float | None
     logins: int
     losses: int
     latency: float | None
-    """Seconds from sending the newest answered share to its answer."""
+    """Seconds from sending the last answered share to its answer."""
     mean_latency: float | None
     """Seconds."""
     shares: SharesAnswer
     last_share_at: float | None
     """Of the newest accepted share."""
     work: float
-    """Hashes that the accepted shares stand for."""
+    """Sum of the difficulties of the accepted shares, in hashes."""
 
 
 @with_fields_of(Reading)
@@ -121,8 +120,7 @@ class ReadingAnswer(Response):
     """Sensor values of a device."""
 
 
-Known = BeforeValidator(lambda value: value or None)
-"""Turns an empty text or number into null."""
+NullIfEmpty = BeforeValidator(lambda value: value or None)
 
 
 @with_fields_of(
@@ -135,30 +133,30 @@ class DeviceAnswer(Response):
     name: str
     """As in "cuda:0"."""
     backend: str
-    model: Annotated[str | None, Known]
-    kind: Annotated[str | None, Known]
+    model: Annotated[str | None, NullIfEmpty]
+    kind: Annotated[str | None, NullIfEmpty]
     """"gpu", "cpu" or "accelerator"."""
-    vendor: Annotated[str | None, Known]
-    driver: Annotated[str | None, Known]
+    vendor: Annotated[str | None, NullIfEmpty]
+    driver: Annotated[str | None, NullIfEmpty]
     pci: str | None
-    """Address, as in "0000:01:00.0"."""
+    """PCI address, as in "0000:01:00.0"."""
     uuid: str | None
-    memory: Annotated[int | None, Known]
+    memory: Annotated[int | None, NullIfEmpty]
     """Bytes."""
-    units: Annotated[int | None, Known]
+    units: Annotated[int | None, NullIfEmpty]
     """Compute units or cores."""
 
 
 class HistogramAnswer(Response):
-    """Durations counted by how long they lasted."""
+    """Counts of durations by length."""
 
     bounds: tuple[float, ...]
     """Seconds."""
     counts: tuple[int, ...]
-    """Durations up to each bound and longer than the one before; the last count holds those
-    longer than every bound."""
+    """Durations up to each bound and longer than the previous one; the last count has those longer
+    than every bound."""
     total: float
-    """Seconds, all together."""
+    """Sum of all durations in seconds."""
     count: int
     mean: float | None
     """Seconds."""
@@ -170,15 +168,15 @@ class TimingsAnswer(Response):
     share: HistogramAnswer
     """From sending a share to its answer."""
     kernel: HistogramAnswer
-    """From wanting a period's kernel to having it proved."""
+    """From requesting a period's kernel to its proof."""
     job: HistogramAnswer
     """From a job's arrival to its first launch on a device."""
     dataset: HistogramAnswer
-    """From beginning a dataset to having it proved."""
+    """From the start of a dataset's build to its proof."""
 
 
 class Status(Response):
-    """The whole miner at one moment."""
+    """The whole state of the miner."""
 
     rig: str | None
     version: str | None
@@ -191,18 +189,18 @@ class Status(Response):
     uptime: float
     """Seconds."""
     ready: bool
-    """A device searches for a pool's job."""
-    reasons: tuple[Words, ...]
-    """Why it is not ready, in sentences."""
+    """A device is mining for a pool."""
+    reasons: tuple[RedactedText, ...]
+    """Why `ready` is false, as sentences."""
     hashrate: HashrateAnswer
     tried: int
     """Nonces."""
     power: float | None
-    """W of all devices that tell it."""
+    """W, the sum of all devices with a power sensor."""
     efficiency: float | None
-    """Hashes per joule over the last minute, where every device tells its power."""
+    """Hashes per joule over the last minute; null if a device has no power sensor."""
     found: int
-    """Solutions proved."""
+    """Solutions proved on the CPU."""
     shares: SharesAnswer
     faults: int
     luck: LuckAnswer
@@ -210,15 +208,15 @@ class Status(Response):
     """The best shares, best first."""
     job: JobAnswer | None
     jobs: int
-    """That came in this run."""
+    """Received in this run."""
     epochs: int
     """Changes of the epoch."""
-    light: Words | None
-    """What happens to the light cache; null when it is ready."""
-    notice: Words | None
-    """The newest thing a pool wanted a person to read."""
+    light: RedactedText | None
+    """Progress of the light cache; null when it is ready."""
+    notice: RedactedText | None
+    """The newest message from a pool to its miners."""
     pool: PoolAnswer | None
-    """The one that was connected to last."""
+    """The pool of the newest connection."""
     pools: tuple[PoolAnswer, ...]
     devices: tuple[DeviceAnswer, ...]
     timings: TimingsAnswer

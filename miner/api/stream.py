@@ -8,119 +8,120 @@ from itertools import count
 
 from aiohttp import web
 
-from miner.api.context import Sources
-from miner.api.responses import written
-from miner.api.routes import StreamQuestion, asked
-from miner.api.v1 import entry, newer, status_text
+from miner.api.context import ApiContext
+from miner.api.responses import to_json
+from miner.api.routes import StreamQuery, parse_query
+from miner.api.v1 import entries_after, entry, status_bytes
 from miner.clock import Clock
 
 STATUS_SECONDS = 1.0
-"""Between two statuses."""
+"""Interval of the status events."""
 
-BEAT_TURNS = 15
-"""Statuses between two signs of life, by which proxies know an idle line from a dead one."""
+STATUSES_PER_KEEPALIVE = 15
+"""Comments after so many status events keep proxies from closing an idle connection."""
 
 RETRY_MILLISECONDS = 2000
-"""After which a browser connects anew."""
+"""Delay before a browser reconnects."""
 
 
-class _Listener:
-    """What is due to one client."""
+class _StreamClient:
+    """What is due to be written to one client."""
 
     def __init__(self) -> None:
         self.wake = asyncio.Event()
-        self.status = self.beat = True
+        self.status = self.keepalive = True
 
     async def tick(self, clock: Clock) -> None:
-        """Let statuses and signs of life become due, until cancelled."""
+        """Make status events and keepalives due, until cancelled."""
         for turn in count(1):
             await clock.sleep(STATUS_SECONDS)
             self.status = True
-            self.beat = self.beat or turn % BEAT_TURNS == 0
+            self.keepalive = self.keepalive or turn % STATUSES_PER_KEEPALIVE == 0
             self.wake.set()
 
 
-class Streams:
-    """Those who listen, at most `limit` at once; entries are read from the journal as each
-    client takes them, so nothing piles up for one who is slow."""
+class EventStreams:
+    """Serves the event stream to at most `limit` clients at a time.
 
-    def __init__(self, sources: Sources, limit: int) -> None:
-        self._sources = sources
+    Entries are read from the journal when a client takes them, so nothing queues up for a slow
+    client.
+    """
+
+    def __init__(self, context: ApiContext, limit: int) -> None:
+        self._context = context
         self._limit = limit
-        self._listeners: set[_Listener] = set()
+        self._clients: set[_StreamClient] = set()
         self._closing = False
 
     def close(self) -> None:
-        """End every stream at once."""
+        """End every stream."""
         self._closing = True
-        for listener in self._listeners:
-            listener.wake.set()
+        for client in self._clients:
+            client.wake.set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer `request` until its client leaves or `close`."""
-        last = self._begin(request)
-        if self._closing or len(self._listeners) >= self._limit:
+        """Answer `request` until its client disconnects or `close` is called."""
+        last = self._first_number(request)
+        if self._closing or len(self._clients) >= self._limit:
             raise web.HTTPServiceUnavailable(
-                text="too many clients listen; close one or try again later",
+                text="too many event streams are open; close one or try again later",
                 headers={"Retry-After": "10"},
             )
-        listener = _Listener()
-        self._listeners.add(listener)
-        unsubscribe = self._sources.journal.subscribe(lambda entry: listener.wake.set())
+        client = _StreamClient()
+        self._clients.add(client)
+        unsubscribe = self._context.journal.subscribe(lambda entry: client.wake.set())
         try:
-            return await self._stream(request, listener, last)
+            return await self._stream(request, client, last)
         finally:
             unsubscribe()
-            self._listeners.discard(listener)
+            self._clients.discard(client)
 
-    def _begin(self, request: web.Request) -> int:
+    def _first_number(self, request: web.Request) -> int:
         """Return the number after which entries are sent."""
-        after = asked(request, StreamQuestion).after
+        after = parse_query(request, StreamQuery).after
         seen = request.headers.get("Last-Event-ID", "")
         if seen.isascii() and seen.isdigit() and len(seen) <= 16:
             return int(seen)
         if after is not None:
             return after
-        entries = self._sources.journal.entries
+        entries = self._context.journal.entries
         return entries[-1].number if entries else 0
 
     async def _stream(
-        self, request: web.Request, listener: _Listener, last: int
+        self, request: web.Request, client: _StreamClient, last: int
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"X-Accel-Buffering": "no"})
         response.content_type, response.charset = "text/event-stream", "utf-8"
         await response.prepare(request)
         async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(listener.tick(self._sources.clock))
-            # One who left, or was too slow, is no error.
+            ticking = group.create_task(client.tick(self._context.clock))
+            # The client disconnected, or was too slow and got disconnected.
             with suppress(ConnectionError):
-                await self._write(response, listener, last)
+                await self._write(response, client, last)
             ticking.cancel()
         return response
 
-    def _status(self) -> bytes:
-        return self._sources.moment.of(status_text, self._sources.paths)
-
-    async def _write(self, response: web.StreamResponse, listener: _Listener, last: int) -> None:
+    async def _write(self, response: web.StreamResponse, client: _StreamClient, last: int) -> None:
         await response.write(f"retry: {RETRY_MILLISECONDS}\n\n".encode())
         while not self._closing:
-            listener.wake.clear()
+            client.wake.clear()
             pieces = []
-            for found in newer(self._sources.journal.entries, last):
+            for found in entries_after(self._context.journal.entries, last):
                 last = found.number
-                pieces.append(_event("entry", written(entry(found), self._sources.paths), last))
-            if listener.status:
-                listener.status = False
-                pieces.append(_event("status", self._status()))
-            if listener.beat:
-                listener.beat = False
+                pieces.append(_event("entry", to_json(entry(found), self._context.redact), last))
+            if client.status:
+                client.status = False
+                status = self._context.snapshots.render(status_bytes, self._context.redact)
+                pieces.append(_event("status", status))
+            if client.keepalive:
+                client.keepalive = False
                 pieces.append(b": alive\n\n")
             if pieces:
                 await response.write(b"".join(pieces))
             if not self._closing:
-                await listener.wake.wait()
+                await client.wake.wait()
 
 
-def _event(kind: str, answer: bytes, number: int | None = None) -> bytes:
-    id_ = "" if number is None else f"id: {number}\n"
-    return f"event: {kind}\n{id_}data: ".encode() + answer + b"\n\n"
+def _event(kind: str, data: bytes, number: int | None = None) -> bytes:
+    id_line = "" if number is None else f"id: {number}\n"
+    return f"event: {kind}\n{id_line}data: ".encode() + data + b"\n\n"

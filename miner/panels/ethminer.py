@@ -7,10 +7,10 @@ from typing import Any
 from miner.panels.panel_figures import (
     KILO,
     counts,
-    dashed,
     host_and_port,
     short_pci,
     speed,
+    version_with_dash,
     wanted,
     whole,
 )
@@ -47,7 +47,7 @@ def getstat1(snapshot: Snapshot) -> list[str]:
         for value in (device.reading.temperature, device.reading.fan)
     )
     return [
-        dashed(snapshot),
+        version_with_dash(snapshot),
         str(int(snapshot.uptime // 60)),
         f"{_khs(speed(snapshot.hashrate))};{total.accepted};{total.rejected}",
         ";".join(_khs(speed(device.hashrate)) for device in devices),
@@ -73,7 +73,7 @@ def getstatdetail(snapshot: Snapshot) -> dict[str, Any]:
         "host": {
             "name": snapshot.about.rig,
             "runtime": int(snapshot.uptime),
-            "version": dashed(snapshot),
+            "version": version_with_dash(snapshot),
         },
         "mining": {
             "difficulty": wanted(snapshot.job),

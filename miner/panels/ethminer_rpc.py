@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from miner.api.auth import Guesses
-from miner.api.context import Sources
+from miner.api.auth import FailedTokens
+from miner.api.context import ApiContext
 from miner.panels.ethminer import connections, getstat1, getstatdetail
-from miner.panels.line_server import LINE_LIMIT, Lines, PanelPort, is_browsers
-from miner.panels.panel_figures import dumps
+from miner.panels.line_server import LINE_LIMIT, Lines, PanelPort, looks_like_http
+from miner.panels.panel_figures import compact_json
 
 KEY = "ethminer"
 
@@ -22,10 +22,10 @@ INVALID_REQUEST = -32600
 UNKNOWN_METHOD = -32601
 INVALID_PARAMS = -32602
 
-CONNECTION_GUESSES = 3
+MAX_FAILURES = 3
 """Wrong passwords after which a connection is closed."""
 
-GUESSER = "somebody at ethminer's port"
+CLIENT = "a client of ethminer's port"
 """All its clients together: a connection more costs nothing."""
 
 READS = {
@@ -54,30 +54,30 @@ class _Refused(Exception):
         self.code = code
 
 
-def port(sources: Sources, host: str, number: int, token: str | None = None) -> PanelPort:
+def port(context: ApiContext, host: str, number: int, token: str | None = None) -> PanelPort:
     """Return the port, not open yet. `token` lets a client that gives it as `psw` pause cards, and
     is needed for listening on anything but loopback."""
-    guesses = Guesses(sources.clock, sources.journal)
+    failed = FailedTokens(context.clock, context.journal)
     return PanelPort(
         KEY,
         host,
         number,
-        lambda: Rpc(sources, token, guesses),
-        sources.clock,
+        lambda: EthminerSession(context, token, failed),
+        context.clock,
         guarded=token is not None,
-        note=lambda address: sources.journal.say("api", f"ethminer's answers on {address}"),
+        note=lambda address: context.journal.say("api", f"ethminer's answers on {address}"),
     )
 
 
-class Rpc:
-    """One client's dialogue; `token` None: it can only read. `guesses` are those of the port."""
+class EthminerSession:
+    """One client's dialogue; `token` None: it can only read. `failed` are those of the port."""
 
     def __init__(
-        self, sources: Sources, token: str | None = None, guesses: Guesses | None = None
+        self, context: ApiContext, token: str | None = None, failed: FailedTokens | None = None
     ) -> None:
-        self._sources = sources
+        self._context = context
         self._token = token
-        self._guesses = guesses or Guesses(sources.clock, sources.journal)
+        self._failed = failed or FailedTokens(context.clock, context.journal)
         self._authorized = False
         self._wrong = 0
         self._lines = Lines()
@@ -103,7 +103,7 @@ class Rpc:
     def _answer(self, line: bytes) -> bytes:
         if self.ended:
             return b""
-        if is_browsers(line):
+        if looks_like_http(line):
             self.ended = True
             return b""
         number: int | str | None = None
@@ -119,7 +119,7 @@ class Rpc:
         if not isinstance(method, str):
             raise _Refused(INVALID_REQUEST, "a request needs a method")
         if read := READS.get(method):
-            return self._sources.moment.of(read)
+            return self._context.snapshots.render(read)
         if method in NOT_OFFERED:
             raise _Refused(UNKNOWN_METHOD, f"{method} is not supported: {NOT_OFFERED[method]}")
         match method:
@@ -138,13 +138,13 @@ class Rpc:
         token = self._token
         if token is None:
             raise _Refused(UNAUTHORIZED, "this port only reads: no token is set")
-        if self._guesses.wait(GUESSER):
+        if self._failed.seconds_to_wait(CLIENT):
             raise _Refused(UNAUTHORIZED, "too many wrong passwords: try again later")
         self._authorized = hmac.compare_digest(_bytes(given), _bytes(token))
         if not self._authorized:
-            self._guesses.wrong(GUESSER)
+            self._failed.add(CLIENT)
             self._wrong += 1
-            self.ended = self._wrong >= CONNECTION_GUESSES
+            self.ended = self._wrong >= MAX_FAILURES
             raise _Refused(UNAUTHORIZED, "the password is not the token")
         return True
 
@@ -155,10 +155,10 @@ class Rpc:
         index, pause = params.get("index"), params.get("pause")
         if not isinstance(index, int) or isinstance(index, bool) or not isinstance(pause, bool):
             raise _Refused(INVALID_PARAMS, "params needs index, a number, and pause, true or false")
-        devices = self._sources.moment.snapshot().devices
+        devices = self._context.snapshots.newest().devices
         if not 0 <= index < len(devices):
             raise _Refused(BAD_VALUE, f"there is no card {index}: there are {len(devices)}")
-        name, control = devices[index].name, self._sources.control
+        name, control = devices[index].name, self._context.control
         try:
             (control.pause if pause else control.resume)(name)
         except KeyError:
@@ -192,7 +192,7 @@ def _failure(number: int | str | None, code: int, message: str) -> bytes:
 
 
 def _line(answer: object) -> bytes:
-    return dumps(answer).encode() + b"\n"
+    return compact_json(answer).encode() + b"\n"
 
 
 def _bytes(text: str) -> bytes:

@@ -30,13 +30,13 @@ REQUEST_SECONDS = 0.05
 _HTTP = re.compile(b"[A-Z]{3,} ")
 
 
-def is_browsers(request: bytes) -> bool:
+def looks_like_http(request: bytes) -> bool:
     """Tell whether it begins as HTTP does: a page in a browser is not spoken to, lest it be made
     use of."""
     return _HTTP.match(request) is not None
 
 
-class LineProtocol(Protocol):
+class PanelSession(Protocol):
     """One client's conversation: bytes in, bytes out, no socket."""
 
     @property
@@ -102,7 +102,7 @@ class PanelPort:
         key: str,
         host: str,
         port: int,
-        dialogue: Callable[[], LineProtocol],
+        dialogue: Callable[[], PanelSession],
         clock: Clock,
         guarded: bool = False,
         note: Callable[[str], None] = lambda address: None,
@@ -188,7 +188,7 @@ class _Conversation:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        dialogue: LineProtocol,
+        dialogue: PanelSession,
         clock: Clock,
     ) -> None:
         self._reader = reader

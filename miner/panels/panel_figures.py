@@ -14,7 +14,7 @@ _PCI = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7]
 
 
 @dataclass(frozen=True, slots=True)
-class PanelSlot:
+class PciSlot:
     """Where a card sits on the PCI bus."""
 
     domain: int
@@ -27,12 +27,12 @@ class PanelSlot:
         return f"{self.bus:02x}:{self.device:02x}.{self.function}"
 
 
-def slot(pci: str | None) -> PanelSlot | None:
+def slot(pci: str | None) -> PciSlot | None:
     """Return the slot of "0000:0a:00.0" or "0a:00.0"; None for what is no such address."""
     found = _PCI.fullmatch(pci) if pci else None
     if found is None:
         return None
-    return PanelSlot(*(int(part or "0", 16) for part in found.groups()))
+    return PciSlot(*(int(part or "0", 16) for part in found.groups()))
 
 
 def bus_number(pci: str | None) -> int | None:
@@ -120,12 +120,12 @@ def counts(tally: Tally) -> Counts:
 PROGRAM = "progpow-miner"
 
 
-def dashed(snapshot: Snapshot) -> str:
+def version_with_dash(snapshot: Snapshot) -> str:
     """Return "progpow-miner-1.2.3"."""
     return f"{PROGRAM}-{snapshot.about.version}"
 
 
-def spaced(snapshot: Snapshot) -> str:
+def version_with_space(snapshot: Snapshot) -> str:
     """Return "progpow-miner 1.2.3"; scripts take the second word for the version."""
     return f"{PROGRAM} {snapshot.about.version}"
 
@@ -169,6 +169,6 @@ def wanted(job: Job | None) -> int | None:
     return whole(job.difficulty) if job else None
 
 
-def dumps(answer: object) -> str:
+def compact_json(answer: object) -> str:
     """Return `answer` as JSON on one line; a NaN or infinity in it is a ValueError."""
     return json.dumps(answer, allow_nan=False, separators=(",", ":"))

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from miner.api.context import Sources
+from miner.api.context import ApiContext
 from miner.panels import hiveos, mmpos, trex, xmrig
-from miner.panels.panel_figures import dumps
+from miner.panels.panel_figures import compact_json
 from miner.telemetry import Snapshot
 
 SHAPES: dict[str, Callable[[Snapshot], Any]] = {
@@ -24,19 +24,19 @@ SHAPES: dict[str, Callable[[Snapshot], Any]] = {
 """By path."""
 
 
-def routes(sources: Sources) -> list[web.RouteDef]:
+def routes(context: ApiContext) -> list[web.RouteDef]:
     """Return the routes; all of them answer GET with JSON, and change nothing even for one who has
     the token: what T-Rex and xmrig let a panel write is the whole configuration."""
-    return [web.get(path, _handler(sources, shape)) for path, shape in SHAPES.items()]
+    return [web.get(path, _handler(context, shape)) for path, shape in SHAPES.items()]
 
 
-def _handler(sources: Sources, shape: Callable[[Snapshot], Any]) -> Callable[[web.Request], Any]:
+def _handler(context: ApiContext, shape: Callable[[Snapshot], Any]) -> Callable[[web.Request], Any]:
     def text(snapshot: Snapshot) -> str:
-        return dumps(shape(snapshot))
+        return compact_json(shape(snapshot))
 
     async def answer(request: web.Request) -> web.Response:
         return web.json_response(
-            text=sources.moment.of(text), headers={"Cache-Control": "no-store"}
+            text=context.snapshots.render(text), headers={"Cache-Control": "no-store"}
         )
 
     return answer

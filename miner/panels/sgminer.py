@@ -13,8 +13,8 @@ from miner.panels.panel_figures import (
     host_and_port,
     known,
     per_minute,
-    spaced,
     speed,
+    version_with_space,
     whole,
 )
 from miner.telemetry import DeviceSnapshot, DeviceState, Hashrate, PoolState, Snapshot
@@ -122,7 +122,7 @@ def pools(snapshot: Snapshot) -> list[Row]:
 
 def version(snapshot: Snapshot) -> list[Row]:
     """Return who answers."""
-    return [{"Miner": spaced(snapshot), "SGMiner": snapshot.about.version, "API": API}]
+    return [{"Miner": version_with_space(snapshot), "SGMiner": snapshot.about.version, "API": API}]
 
 
 def config(snapshot: Snapshot) -> list[Row]:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from miner.api.context import Sources
+from miner.api.context import ApiContext
 from miner.panels import sgminer
-from miner.panels.line_server import PanelPort, is_browsers
-from miner.panels.panel_figures import dumps, spaced
+from miner.panels.line_server import PanelPort, looks_like_http
+from miner.panels.panel_figures import compact_json, version_with_space
 from miner.panels.sgminer import Row
 from miner.telemetry import Snapshot
 
@@ -86,25 +86,25 @@ class _Reply:
     listed: bool = False
 
 
-def port(sources: Sources, host: str, number: int, guarded: bool = False) -> PanelPort:
+def port(context: ApiContext, host: str, number: int, guarded: bool = False) -> PanelPort:
     """Return the port, not open yet. `guarded` says that a token is set, which is needed for
     listening on anything but loopback; the port only reads even so."""
     return PanelPort(
         KEY,
         host,
         number,
-        lambda: SgminerApi(sources),
-        sources.clock,
+        lambda: SgminerSession(context),
+        context.clock,
         guarded=guarded,
-        note=lambda address: sources.journal.say("api", f"sgminer's answers on {address}"),
+        note=lambda address: context.journal.say("api", f"sgminer's answers on {address}"),
     )
 
 
-class SgminerApi:
+class SgminerSession:
     """One client's dialogue: a request, which may lack a line's end, its answer, and the end."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
         self._request = b""
         self.ended = False
 
@@ -116,7 +116,7 @@ class SgminerApi:
             return b""
         self._request += piece
         request, final = self._request.strip(_BLANK), self._request[-1:] in _ENDS
-        if is_browsers(request):
+        if looks_like_http(request):
             self.ended = True
             return b""
         if len(self._request) > REQUEST_LIMIT:
@@ -132,7 +132,7 @@ class SgminerApi:
         return self._answer(request, final=True) if request else b""
 
     def _answer(self, request: bytes, final: bool) -> bytes:
-        snapshot = self._sources.moment.snapshot()
+        snapshot = self._context.snapshots.newest()
         if request.startswith(b"{"):
             text = _in_json(snapshot, request, final)
         else:
@@ -151,7 +151,7 @@ def _in_json(snapshot: Snapshot, request: bytes, final: bool) -> str | None:
         return {"STATUS": [_status(snapshot, reply)], **section}
 
     def text(answer: Mapping[str, object]) -> str:
-        return dumps({**answer, "id": 1})
+        return compact_json({**answer, "id": 1})
 
     try:
         asked = json.loads(request)
@@ -190,7 +190,7 @@ def _status(snapshot: Snapshot, reply: _Reply) -> Row:
         "When": int(snapshot.at),
         "Code": reply.code,
         "Msg": reply.message,
-        "Description": spaced(snapshot),
+        "Description": version_with_space(snapshot),
     }
 
 

@@ -14,7 +14,7 @@ from miner.panels.panel_figures import (
     is_encrypted,
     known,
     short_pci,
-    spaced,
+    version_with_space,
     wanted,
     whole,
 )
@@ -54,7 +54,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "connection": _connection(snapshot, name),
         "version": about.version,
         "kind": "miner",
-        "ua": spaced(snapshot).replace(" ", "/"),
+        "ua": version_with_space(snapshot).replace(" ", "/"),
         "cpu": {"brand": None},
         "donate_level": 0,
         "paused": bool(devices) and all(device.paused is not None for device in devices),

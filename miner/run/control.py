@@ -17,8 +17,8 @@ BY_REQUEST = "request"
 """Who asks the engine for a pause, in its books."""
 
 
-class Control:
-    """Carries out requests on the parts of one run; used on the event loop only."""
+class RunController:
+    """The API's `RunControl` of one run; used on the event loop only."""
 
     def __init__(
         self,

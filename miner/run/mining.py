@@ -22,7 +22,7 @@ from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.progpow.keccak import seed_hash
 from miner.recordings.recorder import Recorder
-from miner.run.control import Control
+from miner.run.control import RunController
 from miner.run.run_config import Mining
 from miner.run.views import Views
 from miner.safe_text import Redactor
@@ -105,7 +105,7 @@ class _Run:
                 self._random, mining.give_up,
             )  # fmt: skip
             self._engine = self._new_engine(builds)
-            self._control = Control(
+            self._control = RunController(
                 mining, self._engine, self._client, connections, self._guard, views.set_level,
                 self._redactor.add,
             )  # fmt: skip

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from miner.api.api_server import ApiServer
-from miner.api.context import NewestShares, RunControl, Sources
-from miner.api.path_redaction import Paths
+from miner.api.context import ApiContext, CachedSnapshot, NewestShares, RunControl
+from miner.api.path_redaction import PathRedactor
 from miner.clock import Clock
 from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
@@ -85,21 +85,22 @@ class Views:
         Raises `ConfigError` for an address that cannot be listened on.
         """
         mining = self._mining
-        sources = Sources(
-            self._telemetry.snapshot, self._journal, self._history, self._telemetry, self._clock,
-            control, self._newest_shares(), self._paths(),
+        snapshots = CachedSnapshot(self._telemetry.snapshot, self._telemetry, self._clock)
+        context = ApiContext(
+            snapshots, self._journal, self._history, self._clock, control,
+            self._newest_shares(), self._path_redactor(),
         )  # fmt: skip
         token = mining.api.token if mining.api else None
         async with AsyncExitStack() as stack:
             if mining.api:
                 await stack.enter_async_context(
-                    ApiServer(mining.api, sources, panel_routes=panel_routes.routes)
+                    ApiServer(mining.api, context, panel_routes=panel_routes.routes)
                 )
             if (at := mining.ethminer) is not None:
-                await stack.enter_async_context(ethminer_rpc.port(sources, at.host, at.port, token))
+                await stack.enter_async_context(ethminer_rpc.port(context, at.host, at.port, token))
             if (at := mining.sgminer) is not None:
                 await stack.enter_async_context(
-                    sgminer_api.port(sources, at.host, at.port, token is not None)
+                    sgminer_api.port(context, at.host, at.port, token is not None)
                 )
             yield
 
@@ -137,15 +138,15 @@ class Views:
         self._telemetry.subscribe(ledger.event)
         return ledger
 
-    def _paths(self) -> Paths:
-        """Return what sentences may name of this machine."""
+    def _path_redactor(self) -> PathRedactor:
+        """Return a redactor that knows the paths of this run."""
         mining = self._mining
         found = [mining.log.file, mining.ledger.path if mining.ledger else None, mining.record]
         found += mining.files
         found += [value for value in mining.fixed.values() if isinstance(value, Path)]
         found += [Path(f) for p in mining.live.pools for f in (p.ca_file, p.cookie_file) if f]
         own = (cache_directory(), state_directory(), Path("~").expanduser())
-        return Paths([*own, *(path for path in found if path is not None)])
+        return PathRedactor([*own, *(path for path in found if path is not None)])
 
     def _newest_shares(self) -> NewestShares | None:
         ledger = self._ledger

@@ -6,14 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
-from miner.api.context import Sources
+from miner.api.context import ApiContext, CachedSnapshot, RunControl
 from miner.errors import ConfigError
 from miner.panels.panel_routes import routes
 from miner.telemetry import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
@@ -55,6 +55,19 @@ class FakeControl:
         if device not in (None, "cuda:0", "opencl:0.1"):
             raise KeyError(device)
         self.told.append((what, device))
+
+
+def context_of(
+    rig: Rig,
+    control: RunControl | None = None,
+    take: Callable[[], Any] | None = None,
+    **changes: Any,
+) -> ApiContext:
+    """The context of an API for `rig`, whose snapshots come from `take`, with `changes` of its
+    fields."""
+    snapshots = CachedSnapshot(take or rig.telemetry.snapshot, rig.telemetry, rig.clock)
+    context = ApiContext(snapshots, rig.journal, rig.history, rig.clock, control or FakeControl())
+    return replace(context, **changes)
 
 
 def small_rig() -> Rig:
@@ -154,30 +167,24 @@ Serve = Callable[..., Awaitable[Service]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start a server; what is given changes its options, `limits`, `sources` and `busy` apart:
+    """Start a server; what is given changes its options, `limits`, `context` and `busy` apart:
     whether the rig has an eventful hour behind it."""
     async with AsyncExitStack() as stack:
         services: list[Service] = []
 
         async def start(
             limits: ConnectionLimits | None = None,
-            sources: dict[str, Any] | None = None,
+            context: dict[str, Any] | None = None,
             busy: bool = False,
             **options: Any,
         ) -> Service:
             rig, control = await busy_rig() if busy else small_rig(), FakeControl()
-            given: dict[str, Any] = {
-                "snapshot": rig.telemetry.snapshot,
-                "journal": rig.journal,
-                "history": rig.history,
-                "telemetry": rig.telemetry,
-                "clock": rig.clock,
-                "control": control,
-                "shares": newest,
-            }
-            wanted = ApiOptions(**{"port": 0, "explicit": True, "token": TOKEN, **options})
+            changes: dict[str, Any] = {"shares": newest, **(context or {})}
             server = ApiServer(
-                wanted, Sources(**(given | (sources or {}))), limits=limits, panel_routes=routes
+                ApiOptions(**{"port": 0, "explicit": True, "token": TOKEN, **options}),
+                context_of(rig, control, **changes),
+                limits,
+                panel_routes=routes,
             )
             service = Service(rig, control, await stack.enter_async_context(server))
             services.append(service)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from miner.api.api_server import ApiOptions, ApiServer
-from miner.api.context import Sources
 from miner.telemetry import (
     CandidateRefuted,
     DatasetBuilding,
@@ -29,6 +28,7 @@ from miner.telemetry import (
 )
 from miner.work import Candidate, DeviceInfo, Outcome
 from tests.api.browser import Browser, missing
+from tests.api.conftest import context_of
 from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig, job
 
 FOLDER = Path(__file__).parents[2] / "miner" / "api" / "dashboard"
@@ -86,15 +86,9 @@ async def serving(
     token: str | None = TOKEN,
     port: int = 0,
 ) -> AsyncIterator[str]:
-    sources = Sources(
-        rig.telemetry.snapshot,
-        rig.journal,
-        rig.history,
-        rig.telemetry,
-        rig.clock,
-        hands or Hands(),
-    )
-    async with ApiServer(ApiOptions(port=port, token=token), sources) as server:
+    async with ApiServer(
+        ApiOptions(port=port, token=token), context_of(rig, hands or Hands())
+    ) as server:
         assert server.url is not None
         yield server.url
 
@@ -408,7 +402,7 @@ async def test_what_is_not_known_is_a_dash(browser: Browser) -> None:
         assert one[4:10] == [DASH] * 6
         assert "no share accepted yet" in one[1]
         assert await browser.text("#ready") == "not ready"
-        assert "no pool was connected to yet" in await browser.text("#reasons")
+        assert "not yet connected to a pool" in await browser.text("#reasons")
         assert "NaN" not in await browser.text("body")
         assert "undefined" not in await browser.text("body")
         assert "null" not in await browser.text("body")
@@ -478,7 +472,7 @@ async def test_the_token_opens_pause_and_resume(browser: Browser) -> None:
         await browser.click("[data-verb=pause]")
         await browser.until("#answer", has("every device pauses"))
         await browser.click("[data-verb=resume]")
-        await browser.until("#answer", has("every device goes on"))
+        await browser.until("#answer", has("every device resumes"))
         assert hands.told == [
             ("pause", "cuda:0"), ("resume", "opencl:0.1"), ("pause", None), ("resume", None),
         ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miner.api.readiness import liveness, readiness
+from miner.api.v1 import liveness, readiness
 from miner.telemetry import (
     DatasetBuilding,
     DeviceHanging,
@@ -30,7 +30,7 @@ def told(*events: Event) -> list[str]:
 
 def test_a_rig_without_a_pool_is_not_ready() -> None:
     idle = ["cuda:0: starting", "opencl:0.1: starting"]
-    assert told() == ["no pool was connected to yet", *idle]
+    assert told() == ["not yet connected to a pool", *idle]
     assert told(PoolConnecting(FIRST)) == [f"connecting to {FIRST}", *idle]
     assert told(PoolConnecting(FIRST), PoolReady(FIRST)) == [f"{FIRST} has sent no job", *idle]
     lost = PoolLost(FIRST, "the pool closed the connection", 1.0)

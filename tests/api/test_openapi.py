@@ -25,17 +25,16 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from miner.api.api_server import ApiOptions, ApiServer
-from miner.api.context import Sources
-from miner.api.openapi import document, text
+from miner.api.openapi import document, document_text
 from miner.api.routes import OPERATIONS
-from tests.api.conftest import TOKEN, FakeControl, Serve, newest
+from tests.api.conftest import TOKEN, Serve, context_of, newest
 from tests.fakes.rig import busy_rig
 
 COMMITTED = Path("docs/openapi.json")
 
 
 def test_the_document_in_docs_is_the_one_that_is_served() -> None:
-    assert COMMITTED.read_text(encoding="utf-8") == text(), (
+    assert COMMITTED.read_text(encoding="utf-8") == document_text(), (
         f"{COMMITTED} is stale: run python -m miner.api.openapi > {COMMITTED}"
     )
 
@@ -75,12 +74,8 @@ def url() -> Iterator[str]:
     urls: list[str] = []
 
     async def serve_until_told() -> None:
-        rig = await busy_rig()
-        sources = Sources(
-            rig.telemetry.snapshot, rig.journal, rig.history, rig.telemetry, rig.clock,
-            FakeControl(), newest,
-        )  # fmt: skip
-        async with ApiServer(ApiOptions(port=0, token=TOKEN_OF_HEADERS), sources) as server:
+        context = context_of(await busy_rig(), shares=newest)
+        async with ApiServer(ApiOptions(port=0, token=TOKEN_OF_HEADERS), context) as server:
             assert server.url is not None
             urls.append(server.url)
             started.set()

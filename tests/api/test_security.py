@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from miner.api.api_server import ApiOptions
-from miner.api.auth import GUESSERS, GUESSES, Guesses
+from miner.api.auth import FREE_FAILURES, MAX_CLIENTS, FailedTokens
 from miner.api.connection_limits import ConnectionLimits
 from tests.api.conftest import TOKEN, Serve
 from tests.fakes.rig import Rig
@@ -55,7 +55,7 @@ async def test_a_name_that_was_made_to_point_here_is_refused(serve: Serve, host:
     for path in ("/", "/api/v1/status", "/metrics", "/livez", "/nowhere"):
         answer = await service.get(path, f"Host: {host}")
         assert answer.status == 421
-        assert answer.error.startswith("this miner is not known by this name")
+        assert answer.error.startswith("unknown host name")
         assert b"evil" not in answer.body
     answer = await service.post("/api/v1/pause", f"Host: {host}")
     assert answer.status == 421
@@ -106,7 +106,7 @@ async def test_pages_of_other_origins_may_do_nothing(serve: Serve, headers: list
         await service.get("/api/v1/status", *headers),
     ):
         assert answer.status == 403
-        assert answer.error == "pages of other origins may not use this miner"
+        assert answer.error == "requests from pages of other origins are refused"
     assert service.control.told == []
 
 
@@ -162,31 +162,31 @@ async def test_the_word_bearer_is_written_in_any_case(serve: Serve) -> None:
 
 async def test_who_guesses_is_made_to_wait(serve: Serve) -> None:
     service = await serve()
-    for _ in range(GUESSES):
+    for _ in range(FREE_FAILURES):
         assert (await service.post("/api/v1/pause", token="guess")).status == 401
     for token in ("guess", TOKEN):
         answer = await service.post("/api/v1/pause", token=token)
         assert answer.status == 429
         assert answer.headers["retry-after"] == "10"
     entries = [entry.text for entry in service.rig.journal.entries if entry.topic == "api"][1:]
-    assert entries == ["127.0.0.1 sends wrong tokens and is made to wait"]
+    assert entries == ["127.0.0.1 sends wrong tokens; ignoring its tokens for a while"]
     assert (await service.get("/api/v1/status")).status == 200
     await service.rig.clock.advance(11)
     assert (await service.post("/api/v1/pause", token="guess")).status == 401
     assert (await service.post("/api/v1/pause")).status == 429
     await service.rig.clock.advance(11)
     assert (await service.post("/api/v1/pause")).status == 200
-    # One who waits this long between his guesses is told of once in a while.
+    # One who waits this long between his failed is told of once in a while.
     assert len([e for e in service.rig.journal.entries if "wrong tokens" in e.text]) == 1
 
 
 def test_the_guessers_that_are_remembered_are_bounded() -> None:
     rig = Rig()
-    guesses = Guesses(rig.clock, rig.journal)
-    for number in range(GUESSERS + 50):
-        guesses.wrong(f"10.0.{number // 256}.{number % 256}")
-    assert len(guesses._counted) == GUESSERS
-    assert "10.0.0.0" not in guesses._counted
+    failed = FailedTokens(rig.clock, rig.journal)
+    for number in range(MAX_CLIENTS + 50):
+        failed.add(f"10.0.{number // 256}.{number % 256}")
+    assert len(failed._counted) == MAX_CLIENTS
+    assert "10.0.0.0" not in failed._counted
 
 
 def test_the_token_is_not_shown_with_the_options() -> None:
@@ -197,7 +197,7 @@ async def test_a_fault_of_ours_shows_nothing(serve: Serve) -> None:
     def broken() -> object:
         raise RuntimeError("canary in a traceback")
 
-    service = await serve(sources={"snapshot": broken})
+    service = await serve(context={"take": broken})
     for _ in range(3):
         answer = await service.get("/api/v1/status")
         assert (answer.status, answer.json) == (500, {"error": "internal error"})
@@ -241,7 +241,7 @@ async def test_expectations_other_than_to_go_on_are_not_met(serve: Serve) -> Non
         answer = await service.ask(*asked.split(), "Expect: <script>")
         assert (answer.status, answer.error) == (
             417,
-            "the only expectation that is met is 100-continue",
+            "the only supported expectation is 100-continue",
         ), asked
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-content-type-options"] == "nosniff"

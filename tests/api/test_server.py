@@ -11,25 +11,18 @@ import pytest
 
 from miner.api.api_server import CLOSE_SECONDS, ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
-from miner.api.context import Sources
 from miner.errors import ConfigError
-from tests.api.conftest import TOKEN, FakeControl, Serve, Wire, small_rig
+from tests.api.conftest import TOKEN, Serve, Wire, context_of, small_rig
 from tests.fakes.clock import settle
 from tests.fakes.rig import Rig
 
 QUICK = ConnectionLimits(request_seconds=0.2, answer_seconds=0.2)
 
 
-def sources(rig: Rig) -> Sources:
-    return Sources(
-        rig.telemetry.snapshot, rig.journal, rig.history, rig.telemetry, rig.clock, FakeControl()
-    )
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "rig1.lan", ""])
 async def test_others_may_reach_it_only_with_a_token(host: str) -> None:
     with pytest.raises(ConfigError, match=r"^\[api\] listen = .* give token_file \(or token\), or"):
-        async with ApiServer(ApiOptions(host=host, port=0), sources(Rig())):
+        async with ApiServer(ApiOptions(host=host, port=0), context_of(Rig())):
             raise AssertionError("it listens")
 
 
@@ -40,7 +33,7 @@ async def test_with_a_token_it_listens_everywhere(serve: Serve) -> None:
 
 
 async def test_localhost_is_this_machine_however_it_is_written() -> None:
-    async with ApiServer(ApiOptions(host="LocalHost", port=0), sources(Rig())) as server:
+    async with ApiServer(ApiOptions(host="LocalHost", port=0), context_of(Rig())) as server:
         assert server.url is not None
 
 
@@ -50,17 +43,13 @@ async def test_an_address_that_is_taken() -> None:
         port = other.getsockname()[1]
         sentence = rf"^listen under \[api\]: cannot listen on 127\.0\.0\.1:{port}: .*; choose "
         with pytest.raises(ConfigError, match=sentence):
-            async with ApiServer(ApiOptions(port=port, explicit=True), sources(rig)):
+            async with ApiServer(ApiOptions(port=port, explicit=True), context_of(rig)):
                 raise AssertionError("it listens")
-        notes: list[str] = []
-        async with ApiServer(ApiOptions(port=port), sources(rig), notes.append) as server:
+        async with ApiServer(ApiOptions(port=port), context_of(rig)) as server:
             assert server.url is None
-        (note,) = notes
-        assert note.endswith("; this run goes on without API")
-        assert not rig.journal.entries
-        async with ApiServer(ApiOptions(port=port), sources(rig)):
             (entry,) = rig.journal.entries
-            assert (entry.topic, entry.text) == ("api", note)
+            assert entry.topic == "api"
+            assert entry.text.endswith("; continuing without API")
 
 
 async def test_where_it_listens_is_told(serve: Serve) -> None:
@@ -219,8 +208,8 @@ async def test_what_is_left_untaken_counts_from_its_first_byte(serve: Serve) -> 
     wire = await service.wire()
     wire.send("GET /livez HTTP/1.1", "Host: localhost")
     await wire.answer()
-    assert service.server._hall is not None
-    (connection,) = service.server._hall.seated
+    assert service.server._connections is not None
+    (connection,) = service.server._connections.served
     assert connection.transport is not None
     assert connection.transport.get_write_buffer_limits() == (0, 0)
 
@@ -270,8 +259,8 @@ async def test_clients_that_leave_in_the_middle_do_no_harm(serve: Serve) -> None
 
 async def test_there_is_room_for_so_many_and_no_more(serve: Serve) -> None:
     service = await serve(limits=ConnectionLimits(connections=3))
-    seated = [await service.wire() for _ in range(3)]
-    for wire in seated:
+    served = [await service.wire() for _ in range(3)]
+    for wire in served:
         wire.send("GET /livez HTTP/1.1", "Host: localhost")
         assert (await wire.answer()).status == 200
     refused = await service.get("/livez")
@@ -285,19 +274,19 @@ async def test_there_is_room_for_so_many_and_no_more(serve: Serve) -> None:
         assert await (await service.wire()).ended() == b""
         for wire in waiting:
             assert await wire.ended() == b""
-    seated[0].send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
-    assert (await seated[0].answer()).status == 200
-    assert await seated[0].ended() == b""
+    served[0].send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
+    assert (await served[0].answer()).status == 200
+    assert await served[0].ended() == b""
     assert (await service.get("/livez")).status == 200
 
 
 async def test_it_ends_at_once_whatever_clients_do() -> None:
     rig = small_rig()
     loop = asyncio.get_running_loop()
-    async with ApiServer(ApiOptions(port=0, token=TOKEN), sources(rig)) as server:
-        hall = server._hall
+    async with ApiServer(ApiOptions(port=0, token=TOKEN), context_of(rig)) as server:
+        factory = server._connections
         assert server.url is not None
-        assert hall is not None
+        assert factory is not None
         port = int(server.url.rstrip("/").rpartition(":")[2])
         starts = (
             b"",
@@ -323,7 +312,7 @@ async def test_it_ends_at_once_whatever_clients_do() -> None:
     assert took < 2
     assert took < CLOSE_SECONDS + 0.4
     # Nobody is left, not even the one who has not taken what was written for him.
-    assert not hall.seated
+    assert not factory.served
     async with asyncio.timeout(5):
         for wire in (*wires, stuck):
             await wire.ended()
@@ -343,5 +332,5 @@ async def unread(port: int) -> Wire:
 
 
 def service_is_empty(server: ApiServer) -> bool:
-    assert server._hall is not None
-    return not server._hall.seated
+    assert server._connections is not None
+    return not server._connections.served

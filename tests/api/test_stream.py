@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from miner.api.connection_limits import ConnectionLimits
-from miner.api.stream import BEAT_TURNS
+from miner.api.stream import STATUSES_PER_KEEPALIVE
 from tests.api.conftest import Serve, Service, Wire
 from tests.api.test_server import unread
 from tests.fakes.clock import settle
@@ -129,18 +129,18 @@ async def test_signs_of_life_come_in_their_time(serve: Serve) -> None:
     service = await serve()
     listener = await listen(service)
     seen = []
-    for turn in range(2 * BEAT_TURNS + 1):
+    for turn in range(2 * STATUSES_PER_KEEPALIVE + 1):
         if turn:
             await service.rig.clock.advance(1)
         while True:
             lines = await listener.block()
             if lines[0] == ": alive":
                 seen.append(turn)
-            if lines[0] == "event: status" and turn % BEAT_TURNS:
+            if lines[0] == "event: status" and turn % STATUSES_PER_KEEPALIVE:
                 break
             if lines[0] == ": alive":
                 break
-    assert seen == [0, BEAT_TURNS, 2 * BEAT_TURNS]
+    assert seen == [0, STATUSES_PER_KEEPALIVE, 2 * STATUSES_PER_KEEPALIVE]
 
 
 async def test_those_who_listen_are_bounded(serve: Serve) -> None:
@@ -148,7 +148,7 @@ async def test_those_who_listen_are_bounded(serve: Serve) -> None:
     listeners = [await listen(service) for _ in range(2)]
     answer = await service.get("/api/v1/stream")
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")
-    assert answer.error == "too many clients listen; close one or try again later"
+    assert answer.error == "too many event streams are open; close one or try again later"
     listeners[0].wire.writer.transport.abort()
     # Its place is free once a write finds out.
     status = 503
@@ -165,12 +165,12 @@ async def test_one_who_does_not_read_is_dropped(serve: Serve) -> None:
     service = await serve(limits=ConnectionLimits(answer_seconds=0.1))
     wire = await unread(service.port)
     wire.send("GET /api/v1/stream HTTP/1.1", "Host: localhost")
-    hall = service.server._hall
-    assert hall is not None
+    factory = service.server._connections
+    assert factory is not None
     async with asyncio.timeout(20):
-        while not hall.seated:
+        while not factory.served:
             await settle()
-        while hall.seated:
+        while factory.served:
             service.rig.journal.say("test", "x" * 20_000)
             await settle()
     wire.writer.close()
@@ -196,7 +196,7 @@ async def test_a_fault_of_ours_ends_it_and_shows_nothing(serve: Serve) -> None:
         except StopIteration:
             raise RuntimeError("canary in a traceback") from None
 
-    service = await serve(sources={"snapshot": broken})
+    service = await serve(context={"take": broken})
     listener = await listen(service)
     await listener.of_kind("status")
     await service.rig.clock.advance(1)

@@ -92,16 +92,16 @@ def test_answers_are_strict_and_frozen() -> None:
 
 async def test_newer_entries_are_those_after_a_number_or_of_a_new_run() -> None:
     journal = Rig().journal
-    assert v1.newer(journal.entries, 0) == v1.newer(journal.entries, 900) == ()
+    assert v1.entries_after(journal.entries, 0) == v1.entries_after(journal.entries, 900) == ()
     for number in range(1, KEPT + 11):
         journal.say("test", f"entry {number}")
     numbers = [entry.number for entry in journal.entries]
     assert numbers[0] == 11
     for after, first in ((0, 11), (10, 11), (11, 12), (KEPT + 9, KEPT + 10), (KEPT + 11, 11)):
-        assert [e.number for e in v1.newer(journal.entries, after)] == list(
+        assert [e.number for e in v1.entries_after(journal.entries, after)] == list(
             range(first, KEPT + 11)
         ), after
-    assert not v1.newer(journal.entries, KEPT + 10)
+    assert not v1.entries_after(journal.entries, KEPT + 10)
 
 
 async def test_each_address_answers(serve: Serve) -> None:
@@ -113,7 +113,7 @@ async def test_each_address_answers(serve: Serve) -> None:
     assert (await service.get("/api/v1/pools")).json == status["pools"]
     missing = await service.get("/api/v1/devices/cuda:9")
     assert missing.status == 404
-    assert missing.error == "there is no such device; /api/v1/devices lists them"
+    assert missing.error == "unknown device; /api/v1/devices lists the known ones"
 
 
 async def test_halves_of_characters_in_a_pools_words_spoil_no_answer(serve: Serve) -> None:
@@ -138,7 +138,7 @@ async def test_the_history_comes_in_two_steps(serve: Serve) -> None:
 def test_a_history_is_what_its_answer_describes() -> None:
     cards = (DeviceSample("cuda:0", 35e6, 61.0, nan, 201.5, None),)
     sample = Sample(1_800_000_000.5, 35e6, 4, 6, cards)
-    text = v1.history_text(10, (sample, sample))
+    text = v1.history_bytes(10, (sample, sample))
     told = HistoryAnswer.model_validate_json(text)
     assert told.step == 10
     assert len(told.samples) == 2
@@ -164,7 +164,7 @@ async def test_events_are_the_newest_ones_after_a_number(serve: Serve) -> None:
     answer = await service.get("/api/v1/events?limit=501")
     assert answer.error == "limit: input should be less than or equal to 500"
     answer = await service.get("/api/v1/events?frm=3")
-    assert answer.error == "there is no such parameter here; known are: after, limit"
+    assert answer.error == "unknown parameter; known are: after, limit"
 
 
 async def test_shares_are_rows_of_the_ledger(serve: Serve) -> None:
@@ -174,7 +174,7 @@ async def test_shares_are_rows_of_the_ledger(serve: Serve) -> None:
     assert row["found_at"] == 1_800_000_000.5
     assert row["sent_at"] is row["text"] is None
     assert "user" not in row
-    bare = await serve(sources={"shares": None})
+    bare = await serve(context={"shares": None})
     answer = await bare.get("/api/v1/shares")
     assert (answer.status, answer.error) == (404, "this run keeps no ledger of its shares")
 
@@ -184,7 +184,7 @@ async def test_a_row_of_another_version_breaks_no_answer(serve: Serve) -> None:
         (row,) = await newest(1)
         return [{**row, "outcome": word} for word in ("stale", "unanswered", "a mood")]
 
-    service = await serve(sources={"shares": rows})
+    service = await serve(context={"shares": rows})
     told = (await service.get("/api/v1/shares")).json["shares"]
     assert [row["outcome"] for row in told] == ["stale", "unanswered", None]
 
@@ -197,7 +197,7 @@ async def test_the_token_pauses_resumes_and_reloads(serve: Serve) -> None:
     answer = await service.post("/api/v1/devices/cuda:0/pause")
     assert answer.json == {"done": ["cuda:0 pauses"]}
     assert (await service.post("/api/v1/devices/cuda%3A0/resume")).json == {
-        "done": ["cuda:0 goes on"]
+        "done": ["cuda:0 resumes"]
     }
     assert (await service.post("/api/v1/devices/cuda:9/pause")).status == 404
     for path in ("/api/v1/reload", "/reload"):

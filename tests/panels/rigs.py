@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
-from miner.api.context import Sources
+from miner.api.context import ApiContext, CachedSnapshot
 from miner.telemetry import (
     CandidateRefuted,
     DatasetBuilding,
@@ -64,14 +64,13 @@ class FakeControl:
         raise AssertionError
 
 
-def sources_of(
+def context_of(
     telemetry: Telemetry, clock: FakeClock, control: FakeControl | None = None
-) -> Sources:
-    return Sources(
-        snapshot=telemetry.snapshot,
+) -> ApiContext:
+    return ApiContext(
+        snapshots=CachedSnapshot(telemetry.snapshot, telemetry, clock),
         journal=Journal(clock),
         history=History(telemetry.snapshot, clock),
-        telemetry=telemetry,
         clock=clock,
         control=control or FakeControl(),
     )

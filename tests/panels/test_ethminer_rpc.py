@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.api.auth import GUESS_SECONDS, GUESSES, Guesses
-from miner.panels.ethminer_rpc import NOT_OFFERED, Rpc
+from miner.api.auth import FAILURE_SECONDS, FREE_FAILURES, FailedTokens
+from miner.panels.ethminer_rpc import CLIENT, NOT_OFFERED, EthminerSession
 from miner.telemetry import Level, Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import ABOUT, ONE, ZERO
-from tests.panels.rigs import FakeControl, StillClock, sources_of
+from tests.panels.rigs import FakeControl, StillClock, context_of
 
 TOKEN = "a long secret of the owner's"
 
 
-def dialogue(token: str | None = None, control: FakeControl | None = None) -> Rpc:
+def dialogue(token: str | None = None, control: FakeControl | None = None) -> EthminerSession:
     clock = FakeClock()
-    return Rpc(sources_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock, control), token)
+    return EthminerSession(context_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock, control), token)
 
 
-def ask(rpc: Rpc, method: Any, params: Any = None, number: Any = 1) -> dict[str, Any]:
+def ask(rpc: EthminerSession, method: Any, params: Any = None, number: Any = 1) -> dict[str, Any]:
     request = {"id": number, "jsonrpc": "2.0", "method": method}
     if params is not None:
         request["params"] = params
@@ -138,26 +138,26 @@ def test_three_wrong_passwords_end_the_connection() -> None:
 
 def test_a_token_cannot_be_found_by_trying() -> None:
     clock = StillClock()
-    sources = sources_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock)
-    guesses = Guesses(clock, sources.journal)
+    context = context_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock)
+    failed = FailedTokens(clock, context.journal)
 
     def attempt(password: str) -> Any:
-        return ask(Rpc(sources, TOKEN, guesses), "api_authorize", {"psw": password})
+        return ask(EthminerSession(context, TOKEN, failed), "api_authorize", {"psw": password})
 
-    for number in range(GUESSES):
+    for number in range(FREE_FAILURES):
         assert attempt(TOKEN).get("result") is True
         assert code(attempt(f"guess {number}")) == -401
     assert "try again later" in attempt(TOKEN)["error"]["message"]
-    (entry,) = sources.journal.entries
+    (entry,) = context.journal.entries
     assert entry.level is Level.WARNING
-    assert entry.text == "somebody at ethminer's port sends wrong tokens and is made to wait"
-    clock.passes(GUESS_SECONDS - 0.1)
+    assert entry.text == f"{CLIENT} sends wrong tokens; ignoring its tokens for a while"
+    clock.passes(FAILURE_SECONDS - 0.1)
     assert "try again later" in attempt(TOKEN)["error"]["message"]
     clock.passes(0.2)
     assert attempt(TOKEN)["result"] is True
     assert code(attempt("one more")) == -401
     # Who goes on guessing as often as he may does not fill the journal.
-    assert len(sources.journal.entries) == 1
+    assert len(context.journal.entries) == 1
 
 
 def test_a_wrong_password_takes_the_right_back() -> None:

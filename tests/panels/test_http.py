@@ -12,7 +12,7 @@ from miner.api.api_server import ApiOptions, ApiServer
 from miner.panels.panel_routes import SHAPES, routes
 from tests.fakes.rig import busy_rig
 from tests.panels import consumers
-from tests.panels.rigs import sources_of
+from tests.panels.rigs import context_of
 
 Client = TestClient[web.Request, web.Application]
 
@@ -21,7 +21,7 @@ Client = TestClient[web.Request, web.Application]
 async def client() -> AsyncIterator[Client]:
     rig = await busy_rig()
     application = web.Application()
-    application.add_routes(routes(sources_of(rig.telemetry, rig.clock)))
+    application.add_routes(routes(context_of(rig.telemetry, rig.clock)))
     async with TestClient(TestServer(application)) as client:
         yield client
 
@@ -69,10 +69,10 @@ async def test_nothing_can_be_written(client: Client, method: str) -> None:
 @pytest.mark.parametrize("asked_for", [False, True])
 async def test_the_one_listener_has_them_when_they_are_asked_for(asked_for: bool) -> None:
     rig = await busy_rig()
-    sources = sources_of(rig.telemetry, rig.clock)
+    context = context_of(rig.telemetry, rig.clock)
     options = ApiOptions(port=0, explicit=True, panels=asked_for)
     async with (
-        ApiServer(options, sources, panel_routes=routes) as server,
+        ApiServer(options, context, panel_routes=routes) as server,
         ClientSession() as session,
     ):
         assert server.url is not None

@@ -8,14 +8,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from miner.panels.ethminer_rpc import READS, Rpc
+from miner.panels.ethminer_rpc import READS, EthminerSession
 from miner.panels.panel_routes import SHAPES
 from miner.panels.sgminer_api import COMMANDS, GPU
 from miner.settings.model import ApiSettings
 from miner.telemetry import Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import busy_rig
-from tests.panels.rigs import sources_of
+from tests.panels.rigs import context_of
 from tests.panels.views import everything
 
 PAGE = (Path(__file__).parents[2] / "docs" / "panels.md").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def test_every_command_is_named_and_no_other() -> None:
 
 def test_what_is_to_be_typed_is_answered() -> None:
     clock = FakeClock()
-    rpc = Rpc(sources_of(Telemetry(clock), clock))
+    rpc = EthminerSession(context_of(Telemetry(clock), clock))
     (request,) = re.findall(r"echo '(\{\"id\".*?)' \| nc", PAGE)
     assert len(json.loads(rpc.receive(request.encode() + b"\n"))["result"]) == 9
 

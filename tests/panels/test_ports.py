@@ -24,7 +24,7 @@ from miner.settings.model import ApiSettings
 from tests.fakes.clock import settle
 from tests.fakes.rig import Rig, busy_rig
 from tests.panels import consumers
-from tests.panels.rigs import FakeControl, sources_of
+from tests.panels.rigs import FakeControl, context_of
 
 HOST = "127.0.0.1"
 PING = b'{"id":0,"jsonrpc":"2.0","method":"miner_ping"}\n'
@@ -37,13 +37,13 @@ async def rig() -> Rig:
 
 
 def ethminer(rig: Rig, token: str | None = None, host: str = HOST, port: int = 0) -> PanelPort:
-    sources = sources_of(rig.telemetry, rig.clock, FakeControl())
-    return ethminer_rpc.port(sources, host, port, token)
+    context = context_of(rig.telemetry, rig.clock, FakeControl())
+    return ethminer_rpc.port(context, host, port, token)
 
 
 def sgminer(rig: Rig, guarded: bool = False, host: str = HOST, port: int = 0) -> PanelPort:
-    sources = sources_of(rig.telemetry, rig.clock, FakeControl())
-    return sgminer_api.port(sources, host, port, guarded)
+    context = context_of(rig.telemetry, rig.clock, FakeControl())
+    return sgminer_api.port(context, host, port, guarded)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -270,9 +270,9 @@ async def test_other_machines_need_a_token(
 async def test_the_journal_says_where_it_answers(
     rig: Rig, open_port: Callable[..., PanelPort], name: str
 ) -> None:
-    sources = sources_of(rig.telemetry, rig.clock)
-    async with open_port(sources, HOST, 0) as port:
-        (entry,) = sources.journal.entries
+    context = context_of(rig.telemetry, rig.clock)
+    async with open_port(context, HOST, 0) as port:
+        (entry,) = context.journal.entries
         assert (entry.topic, entry.text) == ("api", f"{name}'s answers on {HOST}:{port.port}")
 
 

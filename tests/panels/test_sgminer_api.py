@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.panels.sgminer_api import COMMANDS, PRIVILEGED, REQUEST_LIMIT, SgminerApi
+from miner.panels.sgminer_api import COMMANDS, PRIVILEGED, REQUEST_LIMIT, SgminerSession
 from miner.telemetry import Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import ABOUT, ONE, ZERO
 from tests.panels.consumers import plain
-from tests.panels.rigs import BARE, FakeControl, sources_of
+from tests.panels.rigs import BARE, FakeControl, context_of
 
 DESCRIPTION = "progpow-miner 1.2.3"
 
 
-def dialogue(control: FakeControl | None = None) -> SgminerApi:
+def dialogue(control: FakeControl | None = None) -> SgminerSession:
     clock = FakeClock()
-    return SgminerApi(sources_of(Telemetry(clock, [ZERO, ONE, BARE], ABOUT), clock, control))
+    return SgminerSession(context_of(Telemetry(clock, [ZERO, ONE, BARE], ABOUT), clock, control))
 
 
 def ask(request: bytes) -> Any:

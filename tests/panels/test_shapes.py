@@ -13,7 +13,7 @@ from miner.panels.panel_figures import (
     NAMES,
     algorithm,
     bus_number,
-    dumps,
+    compact_json,
     host_and_port,
     known,
     short_pci,
@@ -375,7 +375,7 @@ def test_what_is_no_number_is_not_known(value: float | None) -> None:
 
 def test_no_answer_holds_a_nan() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        dumps({"khs": float("nan")})
+        compact_json({"khs": float("nan")})
 
 
 def test_blocks_found_are_told_where_a_shape_has_a_place_for_them() -> None:

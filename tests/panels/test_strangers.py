@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from miner.panels.ethminer_rpc import Rpc
+from miner.panels.ethminer_rpc import EthminerSession
 from miner.telemetry import (
     DeviceFault,
     DeviceHanging,
@@ -19,7 +19,7 @@ from miner.telemetry import (
 from miner.work import Outcome
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, ONE, SECOND, ZERO, Rig, job
-from tests.panels.rigs import POOL, sources_of, told
+from tests.panels.rigs import POOL, context_of, told
 from tests.panels.views import everything
 
 SECRET = "RWalletOrPasswordOfTheOwner"
@@ -50,7 +50,7 @@ def test_nor_does_a_device_that_hangs_tell_where_files_lie() -> None:
 
 @pytest.mark.parametrize("given", [SECRET, SECRET + "x", ""])
 def test_the_token_is_never_repeated(given: str) -> None:
-    rpc = Rpc(sources_of(Telemetry(FakeClock()), FakeClock()), SECRET)
+    rpc = EthminerSession(context_of(Telemetry(FakeClock()), FakeClock()), SECRET)
     asked = f'{{"id":1,"method":"api_authorize","params":{{"psw":"{given}"}}}}\n'
     answer = rpc.receive(asked.encode() + b'{"id":2,"method":"miner_getstatdetail"}\n')
     assert answer.count(b"\n") == 2

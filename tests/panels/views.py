@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from miner.panels.ethminer_rpc import Rpc
-from miner.panels.panel_figures import dumps
+from miner.panels.ethminer_rpc import EthminerSession
+from miner.panels.panel_figures import compact_json
 from miner.panels.panel_routes import SHAPES
-from miner.panels.sgminer_api import SgminerApi
+from miner.panels.sgminer_api import SgminerSession
 from miner.telemetry import Snapshot, Telemetry
 from tests.fakes.clock import FakeClock
-from tests.panels.rigs import sources_of
+from tests.panels.rigs import context_of
 
 SUMMARY_AND_DEVS = b'{"command":"summary+devs"}'
 SIMPLE_MINING = b'{"command":"devs+summary+devs2+summary2"}'
@@ -33,18 +33,18 @@ class Frozen:
         clock = FakeClock()
         telemetry = Telemetry(clock)
         telemetry.snapshot = lambda: snapshot  # type: ignore[method-assign]
-        self.sources = sources_of(telemetry, clock)
+        self.context = context_of(telemetry, clock)
 
     def ethminer(self, method: str) -> bytes:
         line = f'{{"id":0,"jsonrpc":"2.0","method":"{method}"}}\n'
-        return Rpc(self.sources).receive(line.encode())
+        return EthminerSession(self.context).receive(line.encode())
 
     def sgminer(self, request: bytes) -> bytes:
-        return SgminerApi(self.sources).receive(request)
+        return SgminerSession(self.context).receive(request)
 
 
 def http(snapshot: Snapshot, path: str) -> bytes:
-    return dumps(SHAPES[path](snapshot)).encode()
+    return compact_json(SHAPES[path](snapshot)).encode()
 
 
 def everything(snapshot: Snapshot) -> dict[str, bytes]:

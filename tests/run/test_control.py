@@ -11,7 +11,7 @@ from miner.devices.registry import Listed
 from miner.errors import ConfigError
 from miner.net.dial import Timeouts
 from miner.net.pool_url import PoolUrl
-from miner.run.control import Control
+from miner.run.control import RunController
 from miner.run.run_config import Live, Mining, Read
 from miner.sensors.heat import HeatGuard, HeatLimits
 from miner.telemetry import Level, Reading
@@ -53,7 +53,7 @@ class Bench:
         devices = [Listed(info_of(f"fake:{n}"), lambda: None, n) for n in range(2)]  # type: ignore[arg-type, return-value]
         mining = Mining(KAWPOW, devices, LIVE, read=self.read, fixed=fixed or {})
         parts: Any = self.parts
-        self.control = Control(mining, parts, parts, parts, self.guard, parts.set_level)
+        self.control = RunController(mining, parts, parts, parts, self.guard, parts.set_level)
 
     def read(self) -> Read:
         new = self.new.pop(0)
