@@ -1,4 +1,4 @@
-# make mine: set up and mine real KawPow against the bundled pool.  make test: the whole suite.
+# make mine: set up and mine real KawPow against the test pool.  make test: the whole suite.
 # Everything lands in .venv; nothing needs root. `make help` lists the targets.
 
 PYTHON  ?= python3
@@ -19,7 +19,7 @@ INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check \
            -c packaging/constraints.txt
 
 help:
-	@echo "make mine     mine $(VARIANT) at height $(HEIGHT) against the bundled pool, until $(SHARES) shares"
+	@echo "make mine     mine $(VARIANT) at height $(HEIGHT) against the test pool, until $(SHARES) shares"
 	@echo "              are accepted (VARIANT=, HEIGHT=, SHARES= choose others)"
 	@echo "make test     run all tests"
 	@echo "make check    check formatting, lint, types and the direction of imports"

@@ -19,7 +19,7 @@ from miner.cli.pool import pool_options, with_pool_options
 @click.option("-d", "--devices", "devices", metavar="LIST", help="Names, separated by commas.")
 @with_pool_options
 def demo(shares: int, devices: str | None, **options: Any) -> None:
-    """Mine against the bundled pool, in one process, until some shares are accepted."""
+    """Mine against the test pool, in one process, until some shares are accepted."""
     import asyncio
     from dataclasses import replace
 

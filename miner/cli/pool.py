@@ -73,10 +73,10 @@ def pool_options(
     numbers.epoch_at(height)
     if chaos is not None and script is not None:
         raise click.UsageError("--chaos and --script exclude each other; give one of them")
-    mischief = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
+    faults = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
     return PoolOptions(
         numbers, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
-        protocol=protocol, mischief=mischief,
+        protocol=protocol, faults=faults,
     )  # fmt: skip
 
 

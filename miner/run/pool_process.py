@@ -1,4 +1,4 @@
-"""The bundled pool as a process of its own, or with a miner beside it."""
+"""The test pool as a process of its own, or with a miner beside it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from miner.signals import signals
 from miner.stratum.chain import Chain
 from miner.stratum.difficulty import DIFF1_KAWPOW, expected_hashes, target_from_difficulty
 from miner.stratum.share_rules import BlockFound, ShareJudged
-from miner.testpool.fault_injector import FaultCommitted
-from miner.testpool.faults import Mischief
-from miner.testpool.pool_server import (
+from miner.testpool.faults import FaultPlan
+from miner.testpool.pool_server import PoolServer, ServerOptions
+from miner.testpool.server_events import (
     ClientJoined,
     ClientLeft,
+    FaultInjected,
     HeightAdvanced,
-    PoolServer,
     ServerEvent,
+    ServerListener,
 )
 from miner.verify import Verifier
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """The bundled pool."""
+    """The test pool."""
 
     variant: Variant
     height: int
@@ -47,13 +48,13 @@ class PoolOptions:
     port: int = 0
     protocol: str | None = None
     """The only dialect to speak; None: all."""
-    mischief: Mischief | None = None
-    """Faults to commit on the clients."""
+    faults: FaultPlan | None = None
+    """Faults to inject."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Proofs:
-    """The bundled pool's proofs, off the event loop."""
+    """The test pool's proofs, off the event loop."""
 
     verifier: Verifier
     work: WorkPool
@@ -68,9 +69,9 @@ class _Proofs:
 
 
 def make_pool(
-    options: PoolOptions, proofs: _Proofs, report: Callable[[ServerEvent], None]
+    options: PoolOptions, proofs: _Proofs, listener: ServerListener | None = None
 ) -> PoolServer:
-    """Return the bundled pool, not listening yet."""
+    """Return the test pool, not listening yet."""
     share_target = target_from_difficulty(options.difficulty, options.diff1)
     block = options.block_difficulty
     if block is None:
@@ -85,40 +86,48 @@ def make_pool(
     )
     return PoolServer(
         chain,
-        proofs.prove,
+        proofs,
         SystemClock(),
-        block_time=options.block_time,
-        report=report,
-        protocol=options.protocol,
-        mischief=options.mischief,
+        ServerOptions(
+            block_time=options.block_time, protocol=options.protocol, faults=options.faults
+        ),
+        listener,
     )
 
 
+class _Printer:
+    """Writes each event of a test pool as a line."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def on_event(self, event: ServerEvent) -> None:
+        self._write(pool_line(event))
+
+
 async def serve_pool(options: PoolOptions, write: Callable[[str], None]) -> None:
-    """Serve the bundled pool until a signal."""
+    """Serve the test pool until a signal."""
     ended = asyncio.Event()
     with WorkPool("prove", 1) as work, signals(ended.set, write):
-        server = make_pool(
-            options, _Proofs(Verifier(), work), lambda event: write(pool_line(event))
-        )
+        server = make_pool(options, _Proofs(Verifier(), work), _Printer(write))
         async with server.listen(options.host, options.port):
             write(f"listening on stratum+tcp://{options.host}:{server.port}")
             await ended.wait()
 
 
 async def demo(mining: Callable[[int], Mining], options: PoolOptions) -> int:
-    """Serve the bundled pool on a free loopback port and mine against it; `mining` is given
+    """Serve the test pool on a free loopback port and mine against it; `mining` is given
     the port. Returns the accepted shares."""
     verifier = Verifier()
     async with AsyncExitStack() as stack:
         work = stack.enter_context(WorkPool("prove", 1))
-        server = make_pool(options, _Proofs(verifier, work), lambda event: None)
+        server = make_pool(options, _Proofs(verifier, work))
         await stack.enter_async_context(server.listen(options.host, options.port))
         return await mine(mining(server.port), verifier=verifier)
 
 
 def pool_line(event: ServerEvent) -> str:
-    """Return what the bundled pool prints of `event`."""
+    """Return what the test pool prints of `event`."""
     match event:
         case ClientJoined(address, worker, agent):
             return f"joined  {worker} from {address} ({agent})"
@@ -132,5 +141,5 @@ def pool_line(event: ServerEvent) -> str:
             return f"block   {worker} height {height}"
         case HeightAdvanced(height):
             return f"height  {height}"
-        case FaultCommitted(worker, fault, skipped):
+        case FaultInjected(worker, fault, skipped):
             return f"fault   {worker} {fault}" + (f", skipped: {skipped}" if skipped else "")

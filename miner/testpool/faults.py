@@ -1,4 +1,4 @@
-"""Faults of the test pool: which ones, when, by chance or by a script."""
+"""Faults that the test pool can inject, and plans for them: random ones or a script."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from miner.errors import BadValue, ConfigError
 from miner.stratum.framing import LINE_LIMIT
 from miner.stratum.pool_side import WRONG_ANSWERS
 
-FAULTS_PER_MINUTE = 6.0
-"""The usual rate of chaos."""
+MAX_RATE = 6000
+"""Random faults per minute and client."""
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
-    """An argument from `low` to `high`; chaos draws at most `drawn`."""
+class NumberArgument:
+    """An argument from `low` to `high`; random faults use at most `random_high`."""
 
     default: float
     low: float
     high: float
-    drawn: float
+    random_high: float
     whole: bool = False
 
     def checked(self, name: str, value: Any) -> float:
-        """Return `value`; raises `BadValue` unless it is such a number."""
+        """Return `value`; raises `BadValue` unless it is a number in range."""
         kinds = int if self.whole else int | float
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise BadValue(name, f"{value!r} is not a {'whole ' if self.whole else ''}number")
@@ -37,110 +37,111 @@ class Number:
         return value
 
     def draw(self, random: Random) -> float:
-        value = random.uniform(self.low, self.drawn)
+        value = random.uniform(self.low, self.random_high)
         return round(value) if self.whole else round(value, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """An argument that is one of `words`."""
+class ChoiceArgument:
+    """An argument that is one of `choices`."""
 
     default: str
-    words: tuple[str, ...]
+    choices: tuple[str, ...]
 
     def checked(self, name: str, value: Any) -> str:
-        """Return `value`; raises `BadValue` unless it is one of the words."""
-        if not isinstance(value, str) or value not in self.words:
-            raise BadValue(name, f"{value!r} is none of {', '.join(self.words)}")
+        """Return `value`; raises `BadValue` unless it is one of the choices."""
+        if not isinstance(value, str) or value not in self.choices:
+            raise BadValue(name, f"{value!r} is not one of {', '.join(self.choices)}")
         return value
 
     def draw(self, random: Random) -> str:
-        return random.choice(self.words)
+        return random.choice(self.choices)
 
 
-SAYINGS = tuple(WRONG_ANSWERS)
-
-KINDS: dict[str, dict[str, Number | Word]] = {
+FAULTS: dict[str, dict[str, NumberArgument | ChoiceArgument]] = {
     "cut": {},
-    "delay": {"seconds": Number(5, 0, 600, 20)},
-    "half_open": {"seconds": Number(300, 0, 86400, 60)},
-    "garbage": {"lines": Number(1, 1, 100, 5, whole=True)},
-    "overlong": {"bytes": Number(70_000, LINE_LIMIT + 1, 200_000, 100_000, whole=True)},
+    "delay": {"seconds": NumberArgument(5, 0, 600, 20)},
+    "half_open": {"seconds": NumberArgument(300, 0, 86400, 60)},
+    "garbage": {"lines": NumberArgument(1, 1, 100, 5, whole=True)},
+    "overlong": {"bytes": NumberArgument(70_000, LINE_LIMIT + 1, 200_000, 100_000, whole=True)},
     "duplicate_job": {},
     "wrong_answer": {
-        "shares": Number(1, 1, 1000, 2, whole=True),
-        "say": Word("invalid", SAYINGS),
+        "shares": NumberArgument(1, 1, 1000, 2, whole=True),
+        "say": ChoiceArgument("invalid", tuple(WRONG_ANSWERS)),
     },
-    "swallow": {"shares": Number(1, 1, 1000, 2, whole=True)},
+    "swallow": {"shares": NumberArgument(1, 1, 1000, 2, whole=True)},
     "vardiff_storm": {
-        "steps": Number(6, 1, 100, 8, whole=True),
-        "seconds": Number(0, 0, 600, 2),
+        "steps": NumberArgument(6, 1, 100, 8, whole=True),
+        "seconds": NumberArgument(0, 0, 600, 2),
     },
     "clean_job": {},
     "unclean_job": {},
     "refresh": {},
     "extranonce": {},
-    "ban": {"seconds": Number(30, 0, 86400, 40)},
-    "reconnect": {"wait": Number(0, 0, 3600, 5, whole=True)},
+    "ban": {"seconds": NumberArgument(30, 0, 86400, 40)},
+    "reconnect": {"wait": NumberArgument(0, 0, 3600, 5, whole=True)},
 }
-"""The arguments of each fault; docs/bundled-pool.md says what each does."""
+"""The arguments of each fault by its name in scripts; docs/test-pool.md describes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault with all of its arguments."""
+    """One fault with all of its arguments; `name` is a key of `FAULTS`."""
 
-    do: str
+    name: str
     arguments: Mapping[str, float | str]
 
-    def number(self, name: str) -> float:
-        return float(self.arguments[name])
+    def number(self, argument: str) -> float:
+        return float(self.arguments[argument])
 
-    def word(self, name: str) -> str:
-        return str(self.arguments[name])
+    def choice(self, argument: str) -> str:
+        return str(self.arguments[argument])
 
     def __str__(self) -> str:
-        parts = (f"{name} {value}" for name, value in self.arguments.items())
-        return " ".join((self.do, *parts))
+        parts = (f"{argument} {value}" for argument, value in self.arguments.items())
+        return " ".join((self.name, *parts))
 
 
-class Mischief(Protocol):
-    """Where faults come from."""
+class FaultPlan(Protocol):
+    """Decides which faults are injected, and when."""
 
     def faults(self, worker: str) -> Iterator[tuple[float, Fault]]:
-        """Return what is in store for a client that logs in as `worker`: seconds to wait, each
-        from the login or the fault before, and the fault that follows."""
+        """Return the faults for a client that logs in as `worker`.
+
+        Each has the seconds to wait before it, from the login or from the fault before.
+        """
 
 
-def make_fault(do: Any, given: Mapping[str, Any]) -> Fault:
-    """Return the fault `do` with the arguments `given` and the usual ones.
+def make_fault(name: Any, given: Mapping[str, Any]) -> Fault:
+    """Return a fault with the arguments `given` and defaults for the others.
 
-    Raises `BadValue`, which names the key.
+    Raises `BadValue`, which names the key of a script.
     """
-    if not isinstance(do, str) or do not in KINDS:
-        raise BadValue("do", f"{do!r} is none of {', '.join(KINDS)}")
-    known = KINDS[do]
-    for name in given:
-        if name not in known:
-            takes = ", ".join(known) or "nothing"
-            raise BadValue(name, f"{do} has no such argument, it takes {takes}")
+    if not isinstance(name, str) or name not in FAULTS:
+        raise BadValue("do", f"unknown fault {name!r}; use one of {', '.join(FAULTS)}")
+    known = FAULTS[name]
+    for argument in given:
+        if argument not in known:
+            raise BadValue(
+                argument, f"unknown argument of {name}; it takes {', '.join(known) or 'none'}"
+            )
     arguments = {
-        name: argument.checked(name, given.get(name, argument.default))
-        for name, argument in known.items()
+        argument: kind.checked(argument, given.get(argument, kind.default))
+        for argument, kind in known.items()
     }
-    return Fault(do, arguments)
+    return Fault(name, arguments)
 
 
 class Chaos:
-    """Faults at random, the same ones for the same `seed`, worker and number of its logins.
+    """Random faults, the same ones for the same `seed`, worker and count of its logins.
 
     `rate` is in faults per minute and client. Raises `BadValue` unless it is above 0 and at
-    most 6000.
+    most `MAX_RATE`.
     """
 
     def __init__(self, rate: float, seed: int) -> None:
-        if not 0 < rate <= 6000:
-            raise BadValue("chaos", f"{rate} faults per minute is not above 0 and at most 6000")
+        if not 0 < rate <= MAX_RATE:
+            raise BadValue("chaos", f"{rate} faults per minute is not above 0, up to {MAX_RATE}")
         self._rate = rate
         self._seed = seed
         self._logins: dict[str, int] = {}
@@ -148,21 +149,23 @@ class Chaos:
     def faults(self, worker: str) -> Iterator[tuple[float, Fault]]:
         logins = self._logins[worker] = self._logins.get(worker, 0) + 1
         random = Random(f"{self._seed} {logins} {worker}")
-        names = list(KINDS)
+        names = list(FAULTS)
         while True:
             seconds = random.expovariate(self._rate / 60)
-            do = random.choice(names)
-            drawn = {name: argument.draw(random) for name, argument in KINDS[do].items()}
-            yield seconds, make_fault(do, drawn)
+            name = random.choice(names)
+            drawn = {argument: kind.draw(random) for argument, kind in FAULTS[name].items()}
+            yield seconds, make_fault(name, drawn)
 
 
-AFTER = Number(0, 0, 31_536_000, 0)
-"""Seconds from the login or the fault before."""
+AFTER = NumberArgument(0, 0, 31_536_000, 0)
+"""The key `after` of a script: seconds from the login or from the fault before."""
 
 
 class Script:
-    """Faults in order, for every worker once: one that logs in anew finds its script where it
-    was."""
+    """Faults in a fixed order, injected once for each worker.
+
+    A worker that logs in again continues after its last fault.
+    """
 
     def __init__(self, entries: Sequence[tuple[float, Fault]]) -> None:
         self._entries = tuple(entries)
@@ -175,20 +178,22 @@ class Script:
 
 
 def load_script(path: Path) -> Script:
-    """Return the script in the TOML file `path`; raises `ConfigError` that names file, entry
-    and key."""
+    """Return the script in a TOML file.
+
+    Raises `ConfigError`, which names the file, the entry and the key.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: the script cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot read the script: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: the script is not TOML: {error}") from error
     for key in content:
         if key != "fault":
-            raise ConfigError(f"{path}: {key}: a script holds nothing but [[fault]] tables")
+            raise ConfigError(f"{path}: {key}: a script has only [[fault]] tables")
     tables = content.get("fault", [])
     if not isinstance(tables, list) or not tables:
-        raise ConfigError(f"{path}: fault: a script holds one [[fault]] table at least")
+        raise ConfigError(f"{path}: fault: a script needs at least one [[fault]] table")
     return Script([_entry(path, number, table) for number, table in enumerate(tables, 1)])
 
 

@@ -1,4 +1,4 @@
-"""The bundled pool on loopback, probed from the command line."""
+"""The test pool on loopback, probed from the command line."""
 
 from __future__ import annotations
 

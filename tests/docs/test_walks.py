@@ -40,7 +40,7 @@ def test_a_page_that_stands_alone(page: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """A miner that has had a share accepted by the bundled pool."""
+    """A miner that has had a share accepted by the test pool."""
     named = {"PROGPOW_MINER_API_HOSTS": "rig-07.example"}
     with Walk(tmp_path_factory.mktemp("rig"), **named) as walk:
         walk.take(

@@ -1,4 +1,4 @@
-"""The whole miner against the bundled pool, as processes, on a toy-sized KawPow."""
+"""The whole miner against the test pool, as processes, on a toy-sized KawPow."""
 
 from __future__ import annotations
 

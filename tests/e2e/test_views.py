@@ -33,7 +33,8 @@ from miner.stratum.chain import Chain
 from miner.stratum.share_rules import ShareJudged
 from miner.telemetry import Level, Reading
 from miner.testpool.faults import Script, make_fault
-from miner.testpool.pool_server import PoolServer
+from miner.testpool.pool_server import PoolServer, ServerOptions
+from miner.testpool.server_events import ServerEvent
 from miner.verify import Verifier
 from tests.e2e.agreement import (
     RIG,
@@ -69,10 +70,28 @@ VIEWS = {
 
 @dataclass
 class Pool:
-    """The bundled pool with what it judged."""
+    """The test pool with what it judged."""
 
     port: int
     judged: list[ShareJudged] = field(default_factory=list)
+
+    def on_event(self, event: ServerEvent) -> None:
+        if isinstance(event, ShareJudged):
+            self.judged.append(event)
+
+
+@dataclass
+class Proofs:
+    verifier: Verifier
+    work: WorkPool
+
+    async def prove(
+        self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
+    ) -> tuple[bytes, bytes]:
+        digest = await self.work.offload(
+            self.verifier.hash, variant, height, epoch, header_hash, nonce
+        )
+        return digest.mix_hash, digest.final_hash
 
 
 @asynccontextmanager
@@ -80,22 +99,9 @@ async def serving(variant: Variant, verifier: Verifier, script: Script) -> Async
     target = 2**256 // DIFFICULTY
     chain = Chain(variant, 1000, target, target // 10**6, Random(1), seed_hash)
     pool = Pool(0)
-
-    def report(event: object) -> None:
-        if isinstance(event, ShareJudged):
-            pool.judged.append(event)
-
     with WorkPool("pool's proofs", 1) as work:
-
-        async def prove(
-            variant: Variant, epoch: Epoch, height: int, header: bytes, nonce: int
-        ) -> tuple[bytes, bytes]:
-            digest = await work.offload(verifier.hash, variant, height, epoch, header, nonce)
-            return digest.mix_hash, digest.final_hash
-
-        server = PoolServer(
-            chain, prove, SystemClock(), BLOCK_SECONDS, report=report, mischief=script
-        )
+        options = ServerOptions(block_time=BLOCK_SECONDS, faults=script)
+        server = PoolServer(chain, Proofs(verifier, work), SystemClock(), options, pool)
         async with server.listen():
             pool.port = server.port
             yield pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 TURNS = 50
-"""Turns of the event loop after which everything that can go on has gone on."""
+"""Turns of the event loop after which all tasks wait."""
 
 
 async def settle() -> None:
@@ -15,7 +15,7 @@ async def settle() -> None:
 
 
 class FakeClock:
-    """Seconds that pass by `advance` alone."""
+    """Seconds pass only by `advance`."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -35,6 +35,11 @@ class FakeClock:
             await waking
         finally:
             self._sleepers.remove(entry)
+
+    def sleepers_due_in(self, seconds: float) -> int:
+        """Return how many sleep until exactly `seconds` from now."""
+        due = self._now + seconds
+        return sum(at == due and not waking.done() for at, waking in self._sleepers)
 
     async def advance(self, seconds: float) -> None:
         """Move on by `seconds`, waking each sleeper at its own time."""

@@ -184,7 +184,7 @@ POOL = ("pool", "--listen", "127.0.0.1:0", "--variant", "kawpow", "--height", "1
 
 
 def test_it_mines_in_the_foreground_alone_and_stops_in_order(fresh: Path) -> None:
-    """The real miner on the CPU reference, at the bundled pool."""
+    """The real miner on the CPU reference, at the test pool."""
     pool = subprocess.Popen(
         [sys.executable, "-u", "-m", "miner", *POOL], stdout=subprocess.PIPE, text=True
     )

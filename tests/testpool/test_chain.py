@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from miner.errors import BadValue
 from miner.stratum.chain import Chain, bits_from_target
 from miner.stratum.difficulty import target_from_bits
-from tests.testpool.ground import KAWPOW, make_chain, seed_of
+from tests.testpool.standins import KAWPOW, make_chain, seed_of
 
 
-def test_one_seed_makes_one_chain() -> None:
+def test_the_same_seed_makes_the_same_chain() -> None:
     def story(seed: int) -> list[object]:
         chain = make_chain(seed=seed)
         return [chain.template, chain.advance(), chain.refresh(), chain.advance()]
@@ -21,7 +21,7 @@ def test_one_seed_makes_one_chain() -> None:
     assert story(1) != story(2)
 
 
-def test_advance_goes_up_and_refresh_stays() -> None:
+def test_advance_and_refresh() -> None:
     chain = make_chain(height=7498)
     first = chain.template
     second = chain.refresh()
@@ -37,7 +37,7 @@ def test_advance_goes_up_and_refresh_stays() -> None:
     assert chain.advance(clean=False).clean is False
 
 
-def test_late_is_told_from_stale_and_from_unknown() -> None:
+def test_late_stale_and_unknown_jobs() -> None:
     chain = make_chain(kept=3)
     first = chain.template
     second = chain.refresh()
@@ -54,7 +54,7 @@ def test_late_is_told_from_stale_and_from_unknown() -> None:
     assert chain.find("") is None
 
 
-def test_the_block_target_is_what_its_bits_say() -> None:
+def test_the_block_target_is_rounded_to_its_bits() -> None:
     chain = make_chain(share_target=5, block_target=0x1234567890 << 200)
     template = chain.template
     assert template.block_target == target_from_bits(template.bits) == 0x123456 << 216
@@ -63,14 +63,14 @@ def test_the_block_target_is_what_its_bits_say() -> None:
 
 
 @pytest.mark.parametrize("target", [0, -1, 2**256])
-def test_targets_outside_their_domain(target: int) -> None:
+def test_invalid_targets_are_refused(target: int) -> None:
     with pytest.raises(BadValue):
         make_chain(share_target=target)
     with pytest.raises(BadValue):
         make_chain(block_target=target)
 
 
-def test_a_height_that_no_block_has() -> None:
+def test_an_invalid_height_is_refused() -> None:
     with pytest.raises(BadValue):
         Chain(KAWPOW, -1, 1, 1, Random(1), seed_of)
 
@@ -86,13 +86,13 @@ def test_a_height_that_no_block_has() -> None:
         (2**256 - 1, 0x2100FFFF),
     ],
 )
-def test_known_bits(target: int, bits: int) -> None:
+def test_known_compact_bits(target: int, bits: int) -> None:
     assert bits_from_target(target) == bits
 
 
 @settings(deadline=None)
 @given(st.integers(1, 256).flatmap(lambda n: st.integers(1, 2**n - 1)))
-def test_bits_round_down_by_less_than_they_can_express(target: int) -> None:
+def test_bits_round_a_target_down_slightly(target: int) -> None:
     bits = bits_from_target(target)
     expanded = target_from_bits(bits)
     assert expanded <= target

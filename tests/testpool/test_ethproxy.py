@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.testpool.ground import ANY_HASH, final_of, make_chain, mix_of, nonce_between, seed_of
-from tests.testpool.raw import WORKER, Raw
+from tests.testpool.raw_client import WORKER, RawClient
+from tests.testpool.standins import ANY_HASH, final_of, make_chain, mix_of, nonce_between, seed_of
 
 SEED = "0x" + seed_of(0).hex()
 
 
-class Miner(Raw):
+class Miner(RawClient):
     def __init__(self, prefix: str = "eth_", **options: Any) -> None:
         super().__init__(**options)
         self.prefix = prefix
@@ -55,7 +55,7 @@ def test_login_and_first_work(miner: Miner, height: str) -> None:
     assert [login.worker for login in miner.logins] == [WORKER]
 
 
-def test_pushes() -> None:
+def test_new_work_is_pushed() -> None:
     miner, other = Miner().login(), zano().login()
     for m, rest in ((miner, {"id": 0, "jsonrpc": "2.0"}), (other, {"jsonrpc": "2.0"})):
         m.chain.advance()
@@ -72,7 +72,7 @@ def test_nothing_is_pushed_before_the_login() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["eth_", "sero_"])
-def test_shares_of_the_plain_dialects(prefix: str) -> None:
+def test_shares_of_ethproxy_and_sero(prefix: str) -> None:
     miner = Miner(prefix, chain=make_chain(share_target=2**255)).login()
     work = miner.work()
     header = miner.chain.template.header_hash
@@ -88,7 +88,7 @@ def test_shares_of_the_plain_dialects(prefix: str) -> None:
     assert miner.submit(work, good + 1) == {"result": False}
     assert [judged.code for judged in miner.judged] == [0, 22, 23, 20, 21, 21]
     assert {judged.worker for judged in miner.judged} == {WORKER}
-    assert miner.teller.close_reason == ""
+    assert miner.session.close_reason == ""
 
 
 def test_shares_of_zano() -> None:
@@ -103,7 +103,7 @@ def test_shares_of_zano() -> None:
     message = miner.submit(work, 7)["error"]["message"]
     assert message == "stale share: height 1000 is over, the chain is at 1001"
     assert miner.submit(work, 7, nonce="0x7")["error"]["code"] == -1
-    assert miner.teller.close_reason == ""
+    assert miner.session.close_reason == ""
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_shares_of_zano() -> None:
         {"header": 1},
     ],
 )
-def test_a_malformed_share_ends_the_plain_dialects(other: dict[str, object]) -> None:
+def test_a_malformed_share_ends_an_ethproxy_session(other: dict[str, object]) -> None:
     miner = Miner().login()
     assert miner.submit(miner.work(), 1, **other) == {"result": False}
-    assert "malformed" in miner.teller.close_reason
+    assert "malformed" in miner.session.close_reason
     (judged,) = miner.judged
     assert (judged.code, judged.worker) == (20, WORKER)
 
@@ -128,28 +128,28 @@ def test_unknown_methods() -> None:
     miner, other = Miner().login(), zano().login()
     (reply,) = miner.call("eth_subscribe")
     assert reply["error"] == {"code": -3, "message": "Method not found"}
-    assert miner.teller.close_reason == "it was sent an error: Method not found"
+    assert miner.session.close_reason == "it was sent an error: Method not found"
     assert miner.call("eth_getWork") == []
     (reply,) = other.call("eth_submitHashrate", "0x1", "0x2")
     assert reply["error"] == {"code": -1, "message": "Invalid method"}
-    assert other.teller.close_reason == ""
+    assert other.session.close_reason == ""
 
 
-def test_hashrates_are_taken_by_the_plain_dialects() -> None:
+def test_hashrate_reports_are_accepted() -> None:
     (reply,) = Miner("sero_").login().call("sero_submitHashrate", "0x1", "0x2")
     assert reply["result"] is True
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 129, 5, None])
-def test_names_that_nobody_may_have(name: object) -> None:
+def test_invalid_worker_names_are_refused(name: object) -> None:
     miner = Miner()
     (reply,) = miner.call("eth_submitLogin", name)
     assert reply["error"]["code"] == -1
-    assert miner.teller.close_reason
+    assert miner.session.close_reason
     assert miner.logins == []
 
 
-def test_a_new_target_is_the_same_header_again() -> None:
+def test_a_new_target_comes_with_the_same_header() -> None:
     miner = Miner(chain=make_chain(share_target=2**255)).login()
     first = miner.work()
     (push,) = miner.retargeted(2**250)
@@ -173,7 +173,7 @@ def test_a_block() -> None:
     assert block.final_hash == final_of(miner.chain.template.header_hash, nonce)
 
 
-def test_there_is_no_extranonce_and_no_way_to_ask_for_a_reconnect() -> None:
-    dialect = Miner().login().teller.dialect
+def test_ethproxy_has_neither_extranonce_nor_reconnect() -> None:
+    dialect = Miner().login().session.side
     assert not dialect.has_extranonce
     assert not dialect.ask_to_reconnect("127.0.0.1", 1, 0)

@@ -6,13 +6,13 @@ import pytest
 
 from miner.stratum.difficulty import DIFF1_FFFF, target_from_difficulty
 from miner.work import NonceSpace
-from tests.testpool.ground import ANY_HASH, make_chain, nonce_between, seed_of
-from tests.testpool.raw import FIRST, WORKER, Raw
+from tests.testpool.raw_client import FIRST, WORKER, RawClient
+from tests.testpool.standins import ANY_HASH, make_chain, nonce_between, seed_of
 
 VERSION = "EthereumStratum/1.0.0"
 
 
-class Miner(Raw):
+class Miner(RawClient):
     def login(self) -> list[Any]:
         """Return what follows the answer to the authorization."""
         (reply,) = self.call("mining.subscribe", "test/1", VERSION)
@@ -44,7 +44,7 @@ def test_login_and_first_job() -> None:
     assert reply["result"] is True
 
 
-def test_each_kind_of_answer() -> None:
+def test_each_share_outcome() -> None:
     miner = Miner(make_chain(share_target=2**255))
     miner.login()
     job = miner.chain.template
@@ -63,14 +63,14 @@ def test_each_kind_of_answer() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "00", "0x0000000000", "beef000000000000", "00000000000g"])
-def test_nonces_of_a_wrong_size(text: str) -> None:
+def test_nonces_of_wrong_size_are_refused(text: str) -> None:
     miner = Miner()
     miner.login()
     error = miner.submit(miner.chain.template.job_id, text)
     assert error == [20, "incorrect size of nonce, must be 6 bytes behind 'beef'", None]
 
 
-def test_too_few_parts_and_strangers() -> None:
+def test_missing_parts_and_unknown_workers_are_refused() -> None:
     miner = Miner()
     miner.login()
     (reply,) = miner.call("mining.submit", WORKER, "job")
@@ -79,7 +79,7 @@ def test_too_few_parts_and_strangers() -> None:
     assert reply["error"] == [24, "unauthorized worker", None]
 
 
-def test_a_retarget_is_told_before_the_job_that_it_holds_for() -> None:
+def test_a_new_difficulty_applies_to_the_job_after_it() -> None:
     miner = Miner(make_chain(share_target=0xFFFF << 232))
     miner.login()
     old = miner.chain.template
@@ -95,11 +95,11 @@ def test_a_retarget_is_told_before_the_job_that_it_holds_for() -> None:
     assert miner.submit(old.job_id, suffix(nonce)) is True
 
 
-def test_another_extranonce_holds_from_the_next_job_on() -> None:
+def test_a_new_extranonce_applies_to_the_job_after_it() -> None:
     miner = Miner()
     miner.login()
     old = miner.chain.template
-    miner.teller.dialect.change_extranonce(NonceSpace(0xABCDEF, 24))
+    miner.session.side.change_extranonce(NonceSpace(0xABCDEF, 24))
     first, second = miner.sent()
     assert (first["method"], first["params"]) == ("mining.set_extranonce", ["abcdef"])
     name = second["params"][0]
@@ -108,9 +108,9 @@ def test_another_extranonce_holds_from_the_next_job_on() -> None:
     assert miner.submit(old.job_id, "00" * 6) is True
 
 
-def test_a_wish_to_reconnect() -> None:
+def test_a_reconnect_request() -> None:
     miner = Miner()
     miner.login()
-    assert miner.teller.dialect.ask_to_reconnect("127.0.0.1", 3333, 2)
+    assert miner.session.side.ask_to_reconnect("127.0.0.1", 3333, 2)
     (wish,) = miner.sent()
     assert (wish["method"], wish["params"]) == ("client.reconnect", ["127.0.0.1", 3333, 2])

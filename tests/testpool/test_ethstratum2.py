@@ -6,18 +6,18 @@ import pytest
 
 from miner.stratum.resumable import RESUME_SECONDS, ResumableSessions
 from miner.work import NonceSpace
-from tests.testpool.ground import ANY_HASH, make_chain, nonce_between
-from tests.testpool.raw import FIRST, WORKER, Raw
+from tests.testpool.raw_client import FIRST, WORKER, RawClient
+from tests.testpool.standins import ANY_HASH, make_chain, nonce_between
 
 HELLO = {"agent": "test/1", "host": "x", "port": "d05", "proto": "EthereumStratum/2.0.0"}
 
 
-class Miner(Raw):
+class Miner(RawClient):
     def login(self, session: object = None) -> list[Any]:
         """Return what follows the answer to the authorization."""
         self.ask("mining.hello", HELLO)
         (reply,) = self.ask("mining.subscribe", session)
-        self.session = reply["result"]
+        self.session_id = reply["result"]
         first, *rest = self.call("mining.authorize", WORKER, "x")
         assert first["error"] is None
         self.token = first["result"]
@@ -52,7 +52,7 @@ def test_login_and_first_job() -> None:
     assert (miner.logins[0].worker, miner.logins[0].agent) == (WORKER, "test/1")
 
 
-def test_only_what_changed_is_set_again() -> None:
+def test_only_changed_values_are_set_again() -> None:
     miner = Miner()
     miner.login()
     miner.chain.refresh()
@@ -60,14 +60,14 @@ def test_only_what_changed_is_set_again() -> None:
     assert (job["method"], job["params"][3]) == ("mining.notify", "0")
     values, job = miner.retargeted(2**200)
     assert values["params"] == {"target": "1" + "0" * 50}
-    miner.teller.dialect.change_extranonce(NonceSpace(0xCAFE, 16))
+    miner.session.side.change_extranonce(NonceSpace(0xCAFE, 16))
     values, job = miner.sent()
     assert values["params"] == {"extranonce": "cafe"}
     assert miner.submit(job["params"][0], "00" * 6)["code"] == 406
     assert miner.judged[-1].difficulty > 0
 
 
-def test_each_kind_of_answer() -> None:
+def test_each_share_outcome() -> None:
     miner = Miner(make_chain(share_target=2**255))
     miner.login()
     job = miner.chain.template
@@ -100,23 +100,23 @@ def test_the_order_of_the_login() -> None:
 
 
 @pytest.mark.parametrize("params", [None, [], {}, "x", [1, 2], [None]])
-def test_params_of_any_form(params: object) -> None:
+def test_malformed_params_are_refused(params: object) -> None:
     miner = Miner()
     miner.login()
     for method in ("mining.hello", "mining.authorize", "mining.submit", "mining.set"):
         (reply,) = miner.ask(method, params)
         assert reply["error"]["code"] in (301, 400) or reply["result"] == "w-2"
-    assert miner.teller.close_reason == ""
+    assert miner.session.close_reason == ""
 
 
-def test_signs_of_life_and_goodbye() -> None:
+def test_keepalives_and_goodbye() -> None:
     miner = Miner()
     miner.login()
     for method in ("mining.noop", "mining.hashrate"):
         (reply,) = miner.ask(method, None)
         assert (reply["result"], reply["error"]) == (None, None)
     miner.feed(b'{"method":"mining.bye"}\n')
-    assert miner.teller.close_reason == "it sent mining.bye"
+    assert miner.session.close_reason == "it sent mining.bye"
 
 
 class Prefixes:
@@ -128,47 +128,47 @@ class Prefixes:
         return NonceSpace(self.taken, 16)
 
 
-def test_a_session_goes_on_where_it_was() -> None:
+def test_a_resumed_session_keeps_its_extranonce_and_nonces() -> None:
     now = [0.0]
     sessions = ResumableSessions(lambda: now[0])
     one = Miner(sessions=sessions)
     one.login()
     job = one.chain.template
     one.submit(job.job_id, "00" * 6)
-    one.teller.disconnected()
+    one.session.disconnected()
     now[0] = RESUME_SECONDS - 0.1
     two = Miner(one.chain, sessions=sessions)
-    values, again = two.login(one.session)
-    assert two.session == one.session
+    values, again = two.login(one.session_id)
+    assert two.session_id == one.session_id
     assert values["params"]["extranonce"] == "beef"
     assert again["params"][0] == job.job_id
     assert two.submit(job.job_id, "00" * 6)["code"] == 409
-    two.teller.disconnected()
+    two.session.disconnected()
     now[0] += RESUME_SECONDS
     three = Miner(one.chain, sessions=sessions)
-    three.login([one.session])
-    assert three.session != one.session
+    three.login([one.session_id])
+    assert three.session_id != one.session_id
     assert three.submit(job.job_id, "00" * 6) is None
 
 
-def test_a_session_whose_end_nobody_noticed_can_be_resumed() -> None:
+def test_a_session_is_resumed_before_its_old_connection_ends() -> None:
     now = [0.0]
     sessions = ResumableSessions(lambda: now[0])
     one, two = Miner(sessions=sessions), Miner(sessions=sessions)
     one.login()
-    two.login([one.session])
-    assert two.session == one.session
-    one.teller.disconnected()
+    two.login([one.session_id])
+    assert two.session_id == one.session_id
+    one.session.disconnected()
     now[0] = 2 * RESUME_SECONDS
     three = Miner(sessions=sessions)
-    three.login(one.session)
-    assert three.session == one.session
+    three.login(one.session_id)
+    assert three.session_id == one.session_id
 
 
-def test_a_wish_to_reconnect() -> None:
+def test_a_reconnect_request() -> None:
     miner = Miner()
     miner.login()
-    assert miner.teller.dialect.ask_to_reconnect("127.0.0.1", 3333, 2)
+    assert miner.session.side.ask_to_reconnect("127.0.0.1", 3333, 2)
     (wish,) = miner.sent()
     params = {"host": "127.0.0.1", "port": "d05", "resume": "1"}
     assert wish == {"method": "mining.reconnect", "params": params}

@@ -1,272 +1,136 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import json
+import re
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from miner.stratum.share_rules import ShareJudged
-from miner.testpool.fault_injector import RUBBISH, FaultCommitted
-from miner.testpool.faults import KINDS, Chaos, Fault, Script, make_fault
-from miner.testpool.pool_server import ClientJoined, ClientLeft, HeightAdvanced
-from tests.testpool.ground import make_chain, nonce_between
-from tests.testpool.running import Client, Ground, running
-
-AFTER = 1.0
+from miner.errors import BadValue, ConfigError
+from miner.testpool.faults import FAULTS, Chaos, load_script, make_fault
 
 
-def fault(do: str, **arguments: Any) -> Fault:
-    return make_fault(do, arguments)
-
-
-@asynccontextmanager
-async def troubled(*faults: Fault, **options: Any) -> AsyncIterator[tuple[Ground, Client]]:
-    """A pool that commits `faults` one second apart on a client that is logged in."""
-    script = Script([(AFTER, fault) for fault in faults])
-    async with running(mischief=script, **options) as ground:
-        client = await ground.connect()
-        await client.login()
-        yield ground, client
-
-
-async def committed(ground: Ground, seconds: float = AFTER) -> FaultCommitted:
-    """Let the next fault happen."""
-    await due(ground, seconds)
-    return await ground.event(FaultCommitted)
-
-
-async def due(ground: Ground, seconds: float) -> None:
-    """Wait until somebody sleeps for so long, and let that time pass."""
-    async with asyncio.timeout(5):
-        while not ground.clock.sleepers_due_in(seconds):
-            await asyncio.sleep(0)
-    ground.clock.advance(seconds)
-
-
-async def submit(ground: Ground, client: Client, nonce: int) -> Any:
-    share = client.share(ground.chain.template, client.first + nonce)
-    return await client.call("mining.submit", *share)
-
-
-async def test_cut() -> None:
-    async with troubled(fault("cut"), fault("refresh")) as (ground, client):
-        assert (await committed(ground)).fault.do == "cut"
-        assert await client.line() is None
-        assert (await ground.event(ClientLeft)).reason == "the pool cut it on purpose"
-        again = await ground.connect()
-        await again.login()
-        assert (await committed(ground)).fault.do == "refresh"
-
-
-async def test_delay() -> None:
-    async with troubled(fault("delay", seconds=7)) as (ground, client):
-        await committed(ground)
-        number = client.ask("mining.submit", *client.share(ground.chain.template, client.first))
-        assert (await ground.event(ShareJudged)).accepted
-        async with asyncio.TaskGroup() as group:
-            answer = group.create_task(client.answer(number))
-            other = await ground.connect()
-            await other.call("mining.subscribe")
-            assert not answer.done()
-            await due(ground, 7)
-        assert answer.result()["result"] is True
-
-
-async def test_half_open() -> None:
-    async with troubled(fault("half_open", seconds=9), block_time=5) as (ground, client):
-        await committed(ground)
-        client.ask("mining.submit", *client.share(ground.chain.template, client.first))
-        ground.clock.advance(4)
-        await ground.event(HeightAdvanced)
-        await due(ground, 5)
-        assert await client.line() is None
-        left = await ground.event(ClientLeft)
-        assert left.reason == "the pool left it half open on purpose"
-        assert not any(isinstance(event, ShareJudged) for event in ground.events)
-
-
-async def test_a_half_open_client_that_leaves() -> None:
-    async with troubled(fault("half_open")) as (ground, client):
-        await committed(ground)
-        client.writer.close()
-        assert (await ground.event(ClientLeft)).reason == "it closed the connection"
-
-
-async def test_garbage() -> None:
-    async with troubled(fault("garbage", lines=7)) as (ground, client):
-        await committed(ground)
-        lines = [(await client.reader.readline()).rstrip(b"\n") for _ in range(7)]
-        assert lines == [*RUBBISH, RUBBISH[0]]
-        assert await submit(ground, client, 1) is True
-
-
-async def test_overlong_line() -> None:
-    async with troubled(fault("overlong", bytes=70_000)) as (ground, client):
-        await committed(ground)
-        assert await client.reader.readexactly(70_001) == b"x" * 70_000 + b"\n"
-        assert await submit(ground, client, 1) is True
-
-
-async def test_duplicate_job() -> None:
-    async with troubled(fault("duplicate_job")) as (ground, client):
-        template = ground.chain.template
-        await committed(ground)
-        name, header, *_, clean, height, _ = await client.job()
-        assert (header, clean, height) == (template.header_hash.hex(), False, 1000)
-        assert name != template.job_id
-        share = list(client.share(template, client.first))
-        share[1] = name
-        assert await client.call("mining.submit", *share) is True
-        assert await submit(ground, client, 0) == [22, "duplicate share"]
+def test_a_fault_has_default_arguments() -> None:
+    fault = make_fault("wrong_answer", {"shares": 3})
+    assert (fault.number("shares"), fault.choice("say")) == (3, "invalid")
+    assert str(fault) == "wrong_answer shares 3 say invalid"
+    assert str(make_fault("cut", {})) == "cut"
 
 
 @pytest.mark.parametrize(
-    ("say", "error"),
+    ("do", "given", "sentence"),
     [
-        ("invalid", [20, "invalid share"]),
-        ("stale", [21, "stale share"]),
-        ("duplicate", [22, "duplicate share"]),
-        ("low difficulty", [23, "low difficulty share"]),
+        ("fly", {}, "do: unknown fault 'fly'; use one of cut, delay"),
+        (5, {}, "do: unknown fault 5; use one of cut"),
+        ("cut", {"seconds": 1}, "seconds: unknown argument of cut; it takes none"),
+        ("delay", {"second": 1}, "second: unknown argument of delay; it takes seconds"),
+        ("delay", {"seconds": -1}, "seconds: -1 is outside 0 to 600"),
+        ("delay", {"seconds": float("nan")}, "seconds: nan is outside 0 to 600"),
+        ("delay", {"seconds": "5"}, "seconds: '5' is not a number"),
+        ("delay", {"seconds": True}, "seconds: True is not a number"),
+        ("garbage", {"lines": 1.5}, "lines: 1.5 is not a whole number"),
+        ("wrong_answer", {"say": "no"}, "say: 'no' is not one of invalid, stale"),
+        ("wrong_answer", {"say": 5}, "say: 5 is not one of invalid"),
     ],
 )
-async def test_wrong_answer(say: str, error: list[object]) -> None:
-    async with troubled(fault("wrong_answer", shares=1, say=say)) as (ground, client):
-        await committed(ground)
-        assert await submit(ground, client, 1) == error
-        judged = await ground.event(ShareJudged)
-        assert (judged.accepted, judged.code) == (True, 0)
-        assert await submit(ground, client, 2) is True
+def test_invalid_faults_are_refused(do: Any, given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        make_fault(do, given)
+    assert str(caught.value).startswith(sentence)
 
 
-async def test_a_bad_share_is_still_called_what_it_is() -> None:
-    async with troubled(fault("wrong_answer", say="stale")) as (ground, client):
-        assert await submit(ground, client, 1) is True
-        await committed(ground)
-        assert await submit(ground, client, 1) == [22, "duplicate share"]
-        assert await submit(ground, client, 2) == [21, "stale share"]
+def test_chaos_is_the_same_for_the_same_seed() -> None:
+    def drawn(chaos: Chaos, worker: str = "w") -> list[str]:
+        return [f"{seconds:.9g} {fault}" for seconds, fault in islice(chaos.faults(worker), 50)]
+
+    chaos = Chaos(6, seed=1)
+    first, second = drawn(chaos), drawn(chaos)
+    again = Chaos(6, seed=1)
+    assert [drawn(again), drawn(again)] == [first, second]
+    others = [drawn(Chaos(6, seed=2)), drawn(Chaos(6, seed=1), "v")]
+    assert len({tuple(faults) for faults in (first, second, *others)}) == 4
 
 
-async def test_swallow() -> None:
-    async with troubled(fault("swallow", shares=1)) as (ground, client):
-        await committed(ground)
-        job = ground.chain.template
-        lost = client.ask("mining.submit", *client.share(job, client.first))
-        assert (await ground.event(ShareJudged)).accepted
-        client.last_id = lost
-        assert await submit(ground, client, 0) == [22, "duplicate share"]
-        assert client.notices == []
+def test_chaos_uses_every_fault_at_its_rate() -> None:
+    faults = list(islice(Chaos(12, seed=0).faults("w"), 3000))
+    assert {fault.name for _, fault in faults} == set(FAULTS)
+    assert sum(seconds for seconds, _ in faults) / 3000 == pytest.approx(5, rel=0.1)
 
 
-async def test_vardiff_storm() -> None:
-    chain = make_chain(share_target=2**250)
-    async with troubled(fault("vardiff_storm", steps=4), chain=chain) as (ground, client):
-        job = chain.template
-        await committed(ground)
-        told = [await client.job() for _ in range(4)]
-        assert [int(params[3], 16) for params in told] == [2**252, 2**248, 2**254, 2**250]
-        assert {params[1] for params in told} == {job.header_hash.hex()}
-        assert len({params[0] for params in told}) == 4
-        between = nonce_between(job.header_hash, client.first, 2**248, 2**250)
-        share = list(client.share(job, between))
-        share[1] = told[1][0]
-        assert (await client.call("mining.submit", *share))[0] == 23
-        share = list(client.share(job, nonce_between(job.header_hash, between + 1, 0, 2**252)))
-        share[1] = told[0][0]
-        assert await client.call("mining.submit", *share) is True
+@pytest.mark.parametrize("rate", [0, -1, 6001, float("nan"), float("inf")])
+def test_invalid_rates_are_refused(rate: float) -> None:
+    with pytest.raises(BadValue, match=r"chaos: .* faults per minute is not above 0"):
+        Chaos(rate, 0)
 
 
-async def test_a_slow_vardiff_storm() -> None:
-    storm = fault("vardiff_storm", steps=2, seconds=3)
-    async with troubled(storm, chain=make_chain(share_target=2**250)) as (ground, client):
-        await committed(ground)
-        assert int((await client.job())[3], 16) == 2**252
-        await due(ground, 3)
-        assert int((await client.job())[3], 16) == 2**250
+def written(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "faults.toml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_a_script_runs_in_order_and_continues_after_another_login(tmp_path: Path) -> None:
+    text = """
+        [[fault]]
+        after = 2.5
+        do = "cut"
+        [[fault]]
+        do = "delay"
+        seconds = 1
+        [[fault]]
+        after = 7
+        do = "ban"
+    """
+    script = load_script(written(tmp_path, text))
+    first = script.faults("w")
+    assert [(after, str(fault)) for after, fault in islice(first, 2)] == [
+        (2.5, "cut"),
+        (0, "delay seconds 1"),
+    ]
+    assert [fault.name for _, fault in script.faults("w")] == ["delay", "ban"]
+    assert [fault.name for _, fault in script.faults("w")] == []
+    assert [fault.name for _, fault in script.faults("v")] == ["cut", "delay", "ban"]
 
 
 @pytest.mark.parametrize(
-    ("do", "clean", "height"),
-    [("clean_job", True, 1001), ("unclean_job", False, 1001), ("refresh", False, 1000)],
+    ("text", "sentence"),
+    [
+        ("", "fault: a script needs at least one [[fault]] table"),
+        ("fault = 5", "fault: a script needs at least one [[fault]] table"),
+        ("fault = [5]", "fault 1: fault: is not a table"),
+        ("[[faults]]", "faults: a script has only [[fault]] tables"),
+        ("[[fault]]\nafter = 1", "fault 1: do: is missing; it names the fault"),
+        (
+            '[[fault]]\ndo = "cut"\n[[fault]]\ndo = "fly"',
+            "fault 2: do: unknown fault 'fly'; use",
+        ),
+        ('[[fault]]\ndo = "cut"\nafter = -1', "fault 1: after: -1 is outside 0 to"),
+        ('[[fault]]\ndo = "cut"\nafter = "1"', "fault 1: after: '1' is not a number"),
+        ('[[fault]]\ndo = "cut"\nhow = 1', "fault 1: how: unknown argument of cut"),
+        ('[[fault]]\ndo = "ban"\nseconds = "x"', "fault 1: seconds: 'x' is not a number"),
+        ("[[fault", "the script is not TOML: "),
+        (b"\xff", "the script is not TOML: "),
+    ],
 )
-async def test_jobs(do: str, clean: bool, height: int) -> None:
-    async with troubled(fault(do)) as (ground, client):
-        header = ground.chain.template.header_hash.hex()
-        await committed(ground)
-        job = await client.job()
-        assert job[4:6] == [clean, height]
-        assert job[1] != header
+def test_invalid_scripts_are_refused(tmp_path: Path, text: str | bytes, sentence: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_script(path)
+    assert str(caught.value).startswith(f"{path}: {sentence}")
+    assert "\n" not in str(caught.value)
 
 
-async def test_extranonce() -> None:
-    async with troubled(fault("extranonce")) as (ground, client):
-        old = client.first
-        assert (await committed(ground)).skipped == ""
-        job = ground.chain.template
-        name = (await client.job())[0]
-        share = list(client.share(job, old))
-        assert await client.call("mining.submit", *share) is True
-        share[1] = name
-        share[2] = f"0x{old + 1:016x}"
-        assert await client.call("mining.submit", *share) == [24, "nonce out of worker range"]
-        share = list(client.share(job, 2 << 48))
-        share[1] = name
-        assert await client.call("mining.submit", *share) is True
+def test_a_missing_script_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the script: No such file"):
+        load_script(tmp_path / "none.toml")
 
 
-async def test_extranonce_when_none_is_left() -> None:
-    async with troubled(fault("extranonce"), extranonce_bytes=0) as (ground, client):
-        assert (await committed(ground)).skipped.startswith("there is no way for it now")
-        assert await submit(ground, client, 0) is True
-
-
-async def test_ban() -> None:
-    async with troubled(fault("ban", seconds=30)) as (ground, client):
-        await committed(ground)
-        reply = await client.line()
-        assert reply is not None
-        assert reply["error"] == [24, "w is banned for 30 s"]
-        assert await client.line() is None
-        assert (await ground.event(ClientLeft)).reason == "the pool banned it on purpose"
-        again = await ground.connect()
-        await again.call("mining.subscribe")
-        assert await again.call("mining.authorize", "w") == [24, "w is banned for 30 s more"]
-        other = await ground.connect()
-        await other.login("v")
-        ground.clock.advance(30)
-        assert await again.call("mining.authorize", "w") is True
-
-
-async def test_reconnect() -> None:
-    async with troubled(fault("reconnect", wait=2)) as (ground, client):
-        await committed(ground)
-        message = await client.line()
-        assert message is not None
-        assert message["method"] == "client.reconnect"
-        assert message["params"] == ["127.0.0.1", ground.server.port, 2]
-
-
-async def test_faults_that_a_dialect_has_no_way_for() -> None:
-    script = Script([(AFTER, fault("reconnect")), (AFTER, fault("extranonce"))])
-    async with running(mischief=script) as ground:
-        client = await ground.connect()
-        client.ask("eth_submitLogin", "w", "x")
-        for _ in range(2):
-            assert (await committed(ground)).skipped
-
-
-async def test_a_pool_outlives_chaos_of_every_kind() -> None:
-    async with running(mischief=Chaos(6000, seed=3)) as ground:
-        for i in range(30):
-            client = await ground.connect()
-            client.ask("mining.subscribe", "test/1")
-            client.ask("mining.authorize", f"w{i}", "x")
-            await ground.event(ClientJoined)
-        seen: set[str] = set()
-        async with asyncio.timeout(10):
-            while seen < set(KINDS):
-                ground.clock.advance(0.01)
-                seen.add((await ground.event(FaultCommitted)).fault.do)
-        quiet = await ground.connect()
-        assert (await quiet.call("mining.subscribe"))[0] is None
+def test_the_docs_list_every_fault_with_its_defaults() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "test-pool.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| .* \| (.*?) ?\|$", text, re.MULTILINE))
+    for fault, arguments in FAULTS.items():
+        found = re.findall(r"`(\w+) = (.*?)`", rows[fault])
+        documented = {name: json.loads(value) for name, value in found}
+        assert documented == {name: argument.default for name, argument in arguments.items()}

@@ -9,31 +9,24 @@ from miner.errors import BadValue, ConfigError
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.stratum.share_rules import BlockFound, ShareJudged
-from miner.testpool.pool_server import (
-    DRAIN_SECONDS,
-    MAX_CLIENTS,
-    ClientJoined,
-    ClientLeft,
-    HeightAdvanced,
-    PoolServer,
-)
-from tests.testpool.ground import (
+from miner.testpool.pool_server import MAX_CLIENTS, UNREAD_SECONDS, ServerOptions
+from miner.testpool.server_events import ClientJoined, ClientLeft, HeightAdvanced
+from tests.testpool.running_pool import SECONDS, Client, RunningPool, running
+from tests.testpool.standins import (
     ANY_HASH,
-    HandClock,
+    StandInProver,
     final_of,
     make_chain,
     nonce_between,
-    prove,
     seed_of,
 )
-from tests.testpool.running import Client, Ground, running
 
 
 async def test_a_share_from_the_login_to_the_answer() -> None:
-    async with running() as ground:
-        client = await ground.connect()
+    async with running() as pool:
+        client = await pool.connect()
         job = await client.login("RWallet.rig1")
-        template = ground.chain.template
+        template = pool.chain.template
         assert job == [
             template.job_id,
             template.header_hash.hex(),
@@ -43,34 +36,34 @@ async def test_a_share_from_the_login_to_the_answer() -> None:
             1000,
             "01010000",
         ]
-        assert (await ground.event(ClientJoined)).worker == "RWallet.rig1"
+        assert (await pool.event(ClientJoined)).worker == "RWallet.rig1"
         share = client.share(template, client.first + 9, "RWallet.rig1")
         assert await client.call("mining.submit", *share) is True
-        judged = await ground.event(ShareJudged)
+        judged = await pool.event(ShareJudged)
         assert (judged.worker, judged.accepted, judged.height) == ("RWallet.rig1", True, 1000)
         assert await client.call("mining.submit", *share) == [22, "duplicate share"]
-        assert (await ground.event(ShareJudged)).code == 22
+        assert (await pool.event(ShareJudged)).code == 22
         await client.close()
-        left = await ground.event(ClientLeft)
-        assert (left.worker, left.reason) == ("RWallet.rig1", "it closed the connection")
+        left = await pool.event(ClientLeft)
+        assert (left.worker, left.reason) == ("RWallet.rig1", "closed by the client")
 
 
-async def test_every_client_has_a_prefix_of_its_own_even_after_others_left() -> None:
-    async with running() as ground:
+async def test_no_prefix_is_used_twice() -> None:
+    async with running() as pool:
         prefixes = []
         for _ in range(3):
-            client = await ground.connect()
+            client = await pool.connect()
             await client.login()
             prefixes.append(client.prefix)
             await client.close()
-            await ground.event(ClientLeft)
-        one, two = await ground.connect(), await ground.connect()
+            await pool.event(ClientLeft)
+        one, two = await pool.connect(), await pool.connect()
         await one.login()
         await two.login()
         prefixes += [one.prefix, two.prefix]
         assert len(set(prefixes)) == 5
         assert {len(prefix) for prefix in prefixes} == {2}
-        job = ground.chain.template
+        job = pool.chain.template
         assert await one.call("mining.submit", *one.share(job, one.first + 1)) is True
         assert await two.call("mining.submit", *two.share(job, two.first + 1)) is True
         assert await two.call("mining.submit", *two.share(job, one.first + 2)) == [
@@ -79,107 +72,107 @@ async def test_every_client_has_a_prefix_of_its_own_even_after_others_left() -> 
         ]
 
 
-async def test_prefixes_run_out_rather_than_come_twice() -> None:
-    async with running(extranonce_bytes=0) as ground:
-        one, two = await ground.connect(), await ground.connect()
+async def test_prefixes_run_out() -> None:
+    async with running(extranonce_bytes=0) as pool:
+        one, two = await pool.connect(), await pool.connect()
         assert await one.call("mining.subscribe") == [None, ""]
         assert await two.call("mining.subscribe") == [20, "no extranonce is left"]
 
 
 async def test_a_wide_prefix() -> None:
-    async with running(extranonce_bytes=4) as ground:
-        client = await ground.connect()
+    async with running(extranonce_bytes=4) as pool:
+        client = await pool.connect()
         await client.login()
         assert client.prefix == b"\0\0\0\1"
 
 
 async def test_the_height_advances_with_the_clock() -> None:
-    async with running(block_time=30) as ground:
-        one, two = await ground.connect(), await ground.connect()
+    async with running(block_time=30) as pool:
+        one, two = await pool.connect(), await pool.connect()
         await one.login()
         await two.login()
-        old = ground.chain.template
-        ground.clock.advance(29)
-        ground.clock.advance(1)
+        old = pool.chain.template
+        await pool.clock.advance(29)
+        await pool.clock.advance(1)
         for client in (one, two):
             assert (await client.job())[4:6] == [True, 1001]
-        assert await ground.event(HeightAdvanced) == HeightAdvanced(1001)
+        assert await pool.event(HeightAdvanced) == HeightAdvanced(1001)
         assert await one.call("mining.submit", *one.share(old, one.first)) == [
             21,
             "stale share: height 1000 is over, the chain is at 1001",
         ]
-        ground.clock.advance(30)
+        await pool.clock.advance(30)
         assert (await one.job())[5] == 1002
 
 
-async def test_a_long_height_is_refreshed_each_minute() -> None:
-    async with running(block_time=150) as ground:
-        client = await ground.connect()
+async def test_the_header_is_refreshed_each_minute() -> None:
+    async with running(block_time=150) as pool:
+        client = await pool.connect()
         first = await client.login()
-        late = ground.chain.template
-        ground.clock.advance(60)
+        late = pool.chain.template
+        await pool.clock.advance(60)
         second = await client.job()
         assert second[4:6] == [False, 1000]
         assert second[:2] != first[:2]
         assert await client.call("mining.submit", *client.share(late, client.first)) is True
-        ground.clock.advance(60)
+        await pool.clock.advance(60)
         assert (await client.job())[4:6] == [False, 1000]
-        ground.clock.advance(30)
+        await pool.clock.advance(30)
         assert (await client.job())[4:6] == [True, 1001]
-        ground.clock.advance(60)
+        await pool.clock.advance(60)
         assert (await client.job())[4:6] == [False, 1001]
 
 
 async def test_a_block_advances_the_chain_and_restarts_the_clock() -> None:
     chain = make_chain(share_target=ANY_HASH, block_target=2**252)
-    async with running(chain, block_time=100) as ground:
-        one, two = await ground.connect(), await ground.connect()
+    async with running(chain, block_time=100) as pool:
+        one, two = await pool.connect(), await pool.connect()
         await one.login()
         await two.login()
         job = chain.template
-        ground.clock.advance(50)
+        await pool.clock.advance(50)
         nonce = nonce_between(job.header_hash, one.first, 0, job.block_target)
         assert await one.call("mining.submit", *one.share(job, nonce)) is True
         for client in (one, two):
             assert (await client.job())[4:6] == [True, 1001]
-        found = await ground.event(BlockFound)
+        found = await pool.event(BlockFound)
         assert found == BlockFound("w", 1000, nonce, final_of(job.header_hash, nonce))
-        assert await ground.event(HeightAdvanced) == HeightAdvanced(1001)
-        ground.clock.advance(50)
+        assert await pool.event(HeightAdvanced) == HeightAdvanced(1001)
+        await pool.clock.advance(50)
         assert await one.call("mining.ping") == [20, "Not supported."]
         assert chain.template.height == 1001
-        ground.clock.advance(10)
+        await pool.clock.advance(10)
         assert (await two.job())[4:6] == [False, 1001]
-        ground.clock.advance(40)
+        await pool.clock.advance(40)
         assert (await two.job())[4:6] == [True, 1002]
 
 
-class Gate:
-    """Proofs that wait until they are let through."""
+class Gate(StandInProver):
+    """Proves shares only once it is open."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.open = asyncio.Event()
         self.cancelled = False
 
-    async def __call__(
+    async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
     ) -> tuple[bytes, bytes]:
         self.asked.set()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 await self.open.wait()
         except asyncio.CancelledError:
             self.cancelled = True
             raise
-        return await prove(variant, epoch, height, header_hash, nonce)
+        return await super().prove(variant, epoch, height, header_hash, nonce)
 
 
 async def test_two_blocks_of_one_height_advance_it_once() -> None:
     gate = Gate()
     chain = make_chain(block_target=ANY_HASH)
-    async with running(chain, prove=gate) as ground:
-        one, two = await ground.connect(), await ground.connect()
+    async with running(chain, prover=gate) as pool:
+        one, two = await pool.connect(), await pool.connect()
         await one.login()
         await two.login()
         job = chain.template
@@ -192,193 +185,194 @@ async def test_two_blocks_of_one_height_advance_it_once() -> None:
         gate.open.set()
         assert (await one.answer(asked[0]))["result"] is True
         assert (await two.answer(asked[1]))["result"] is True
-        await ground.event(BlockFound)
+        await pool.event(BlockFound)
         assert chain.template.height == 1001
-        assert not any(isinstance(event, BlockFound) for event in ground.events)
+        assert not any(isinstance(event, BlockFound) for event in pool.events)
 
 
-async def test_others_are_served_while_a_share_is_proved() -> None:
+async def test_other_clients_are_served_while_a_share_is_proved() -> None:
     gate = Gate()
-    async with running(prove=gate) as ground:
-        slow, other = await ground.connect(), await ground.connect()
+    async with running(prover=gate) as pool:
+        slow, other = await pool.connect(), await pool.connect()
         await slow.login()
-        request_id = slow.ask("mining.submit", *slow.share(ground.chain.template, slow.first))
+        request_id = slow.ask("mining.submit", *slow.share(pool.chain.template, slow.first))
         await gate.asked.wait()
         await other.login()
-        ground.clock.advance(60)
+        await pool.clock.advance(60)
         assert (await slow.job())[4] is False
         gate.open.set()
         assert (await slow.answer(request_id))["result"] is True
 
 
-async def test_a_client_that_vanishes_while_its_share_is_proved() -> None:
+async def test_a_client_may_vanish_while_its_share_is_proved() -> None:
     gate = Gate()
-    async with running(prove=gate) as ground:
-        client = await ground.connect()
+    async with running(prover=gate) as pool:
+        client = await pool.connect()
         await client.login()
-        client.ask("mining.submit", *client.share(ground.chain.template, client.first))
+        client.ask("mining.submit", *client.share(pool.chain.template, client.first))
         await gate.asked.wait()
         linger = client.writer.get_extra_info("socket")
         linger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.writer.transport.abort()
         gate.open.set()
-        assert (await ground.event(ShareJudged)).accepted
-        assert (await ground.event(ClientLeft)).worker == "w"
-        await (await ground.connect()).login()
+        assert (await pool.event(ShareJudged)).accepted
+        assert (await pool.event(ClientLeft)).worker == "w"
+        await (await pool.connect()).login()
 
 
-async def test_a_client_that_says_all_it_has_to_say_is_still_answered() -> None:
-    async with running() as ground:
-        client = await ground.connect()
+async def test_a_client_that_half_closes_is_answered() -> None:
+    async with running() as pool:
+        client = await pool.connect()
         await client.login()
-        request_id = client.ask("mining.submit", *client.share(ground.chain.template, client.first))
+        request_id = client.ask("mining.submit", *client.share(pool.chain.template, client.first))
         client.writer.write_eof()
         assert (await client.answer(request_id))["result"] is True
         assert await client.line() is None
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1\r\n", b"x" * 20000, b"[]\n", b"\0\xff\n"])
-async def test_garbage_ends_that_connection_only(line: bytes) -> None:
-    async with running() as ground:
-        good, bad = await ground.connect(), await ground.connect()
+async def test_a_malformed_line_ends_only_its_connection(line: bytes) -> None:
+    async with running() as pool:
+        good, bad = await pool.connect(), await pool.connect()
         await good.login()
         bad.writer.write(line)
-        left = await ground.event(ClientLeft)
+        left = await pool.event(ClientLeft)
         assert left.worker == ""
         assert "a line is" in left.reason
         reply = await bad.line()
         if reply is not None:  # what was left unread resets the connection, then it may be lost
             assert reply["error"] == [20, left.reason]
             assert await bad.line() is None
-        share = good.share(ground.chain.template, good.first)
+        share = good.share(pool.chain.template, good.first)
         assert await good.call("mining.submit", *share) is True
 
 
-async def test_one_client_too_many() -> None:
-    async with running() as ground:
-        clients = [await ground.connect() for _ in range(MAX_CLIENTS)]
+async def test_a_full_pool_refuses_clients() -> None:
+    async with running() as pool:
+        clients = [await pool.connect() for _ in range(MAX_CLIENTS)]
         await clients[-1].login()
-        extra = await ground.connect()
+        extra = await pool.connect()
         reply = await extra.line()
         assert reply is not None
-        assert reply["error"] == [20, "the pool has its 64 clients already"]
+        assert reply["error"] == [20, "the pool is full (64 clients)"]
         assert await extra.line() is None
         await clients[0].close()
-        await ground.event(ClientLeft)
-        await (await ground.connect()).login()
+        await pool.event(ClientLeft)
+        await (await pool.connect()).login()
 
 
-async def deaf(ground: Ground) -> Client:
-    """Connect a client for which little is buffered outside the pool, as it reads nothing more."""
+async def connect_deaf(pool: RunningPool) -> Client:
+    """Log in a client that then reads nothing, with a small receive buffer."""
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     narrow.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(narrow, ("127.0.0.1", ground.server.port))
-    client = await ground.connect(narrow)
+    await asyncio.get_running_loop().sock_connect(narrow, ("127.0.0.1", pool.server.port))
+    client = await pool.connect(narrow)
     await client.login()
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     return client
 
 
-async def until_cut_off(ground: Ground, seconds: float) -> None:
-    async with asyncio.timeout(15):
-        while not any(isinstance(event, ClientLeft) for event in ground.events):
-            ground.clock.advance(seconds)
-            await asyncio.sleep(0)
-    assert (await ground.event(ClientLeft)).reason == "it does not read what it is sent"
+NOT_READING = "the client does not read what it is sent"
 
 
-async def test_a_client_that_asks_and_never_reads_is_cut_off() -> None:
-    async with running() as ground:
-        client = await deaf(ground)
+async def test_a_client_that_sends_requests_without_reading_is_cut() -> None:
+    async with running() as pool:
+        client = await connect_deaf(pool)
         client.writer.write(b'{"id":1,"method":"mining.configure"}\n' * 200_000)
-        async with asyncio.timeout(5):
-            while not ground.clock.sleepers_due_in(DRAIN_SECONDS):
+        async with asyncio.timeout(SECONDS):
+            while not pool.clock.sleepers_due_in(UNREAD_SECONDS):
                 await asyncio.sleep(0)
-        await until_cut_off(ground, DRAIN_SECONDS / 2)
-        await (await ground.connect()).login()
+        await pool.clock.advance(UNREAD_SECONDS)
+        assert (await pool.event(ClientLeft)).reason == NOT_READING
+        await (await pool.connect()).login()
 
 
-async def test_a_client_that_ignores_its_jobs_is_cut_off() -> None:
-    async with running(block_time=1) as ground:
-        await deaf(ground)
-        await until_cut_off(ground, 1)
+async def test_a_client_that_does_not_read_its_jobs_is_cut() -> None:
+    async with running() as pool:
+        await connect_deaf(pool)
+        async with asyncio.timeout(SECONDS):
+            while not any(isinstance(event, ClientLeft) for event in pool.events):
+                pool.server.advance()
+                await asyncio.sleep(0)
+        assert (await pool.event(ClientLeft)).reason == NOT_READING
 
 
-async def test_closing_with_clients_and_a_proof_under_way() -> None:
+async def test_closing_with_clients_and_a_proof_in_progress() -> None:
     gate = Gate()
-    async with running(prove=gate, block_time=5) as ground:
-        clients = [await ground.connect() for _ in range(3)]
+    async with running(prover=gate, block_time=5) as pool:
+        clients = [await pool.connect() for _ in range(3)]
         for client in clients[:2]:
             await client.login()
-        clients[0].ask("mining.submit", *clients[0].share(ground.chain.template, clients[0].first))
+        clients[0].ask("mining.submit", *clients[0].share(pool.chain.template, clients[0].first))
         await gate.asked.wait()
-        fresh = await ground.connect()
+        fresh = await pool.connect()
     assert gate.cancelled
     for client in [*clients, fresh]:
         while await client.line() is not None:
             pass
-    left = [event for event in ground.events if isinstance(event, ClientLeft)]
+    left = [event for event in pool.events if isinstance(event, ClientLeft)]
     assert [event.worker for event in left].count("w") == 2
-    assert {event.reason for event in left} == {"the pool stops"}
+    assert {event.reason for event in left} == {"the pool is stopping"}
     with pytest.raises(OSError, match="Connect call failed"):
-        await asyncio.open_connection("127.0.0.1", ground.server.port)
+        await asyncio.open_connection("127.0.0.1", pool.server.port)
 
 
 async def test_serve_runs_until_it_is_cancelled() -> None:
-    ground = Ground(make_chain(), None)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        serving = group.create_task(ground.server.serve())
+    pool = RunningPool()
+    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
+        serving = group.create_task(pool.server.serve())
         while True:
             await asyncio.sleep(0)
             try:
-                client = await ground.connect()
+                client = await pool.connect()
             except (ConfigError, OSError):
                 continue
             break
         await client.login()
         serving.cancel()
         assert await client.line() is None
-    await ground.hang_up()
+    await pool.hang_up()
 
 
-async def test_a_proof_that_breaks_ends_the_pool() -> None:
-    async def broken(*job: object) -> tuple[bytes, bytes]:
-        raise ZeroDivisionError
+async def test_an_error_of_the_prover_ends_the_pool() -> None:
+    class Broken:
+        async def prove(self, *job: object) -> tuple[bytes, bytes]:
+            raise ZeroDivisionError
 
-    ground = Ground(make_chain(), None, prove=broken)
+    pool = RunningPool(prover=Broken())
 
     async def mine() -> None:
-        async with asyncio.timeout(10), ground.server.listen():
-            client = await ground.connect()
+        async with asyncio.timeout(SECONDS), pool.server.listen():
+            client = await pool.connect()
             await client.login()
-            client.ask("mining.submit", *client.share(ground.chain.template, client.first))
+            client.ask("mining.submit", *client.share(pool.chain.template, client.first))
             await asyncio.Event().wait()
 
     with pytest.raises(ExceptionGroup) as caught:
         await mine()
     assert caught.group_contains(ZeroDivisionError)
-    assert [type(event) for event in ground.events] == [ClientJoined, ClientLeft]
-    await ground.hang_up()
+    assert [type(event) for event in pool.events] == [ClientJoined, ClientLeft]
+    await pool.hang_up()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "pool.example", "", "127.1"])
-async def test_other_hosts_are_not_served(host: str) -> None:
-    with pytest.raises(ConfigError, match="this machine alone"):
-        await Ground(make_chain(), None).server.serve(host)
+async def test_only_loopback_is_served(host: str) -> None:
+    with pytest.raises(ConfigError, match="this machine only"):
+        await RunningPool().server.serve(host)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2"])
 async def test_loopback_hosts(host: str) -> None:
-    async with Ground(make_chain(), None).server.listen(host) as server:
+    async with RunningPool().server.listen(host) as server:
         assert server.port > 0
 
 
-async def test_a_port_that_is_taken_or_none() -> None:
-    async with running() as ground:
-        other = Ground(make_chain(), None).server
-        with pytest.raises(ConfigError, match=f"port {ground.server.port}"):
-            await other.serve(port=ground.server.port)
+async def test_unusable_ports_are_refused() -> None:
+    async with running() as pool:
+        other = RunningPool().server
+        with pytest.raises(ConfigError, match=f"port {pool.server.port}"):
+            await other.serve(port=pool.server.port)
         with pytest.raises(ConfigError, match="not listening"):
             _ = other.port
         with pytest.raises(BadValue):
@@ -386,12 +380,12 @@ async def test_a_port_that_is_taken_or_none() -> None:
 
 
 @pytest.mark.parametrize("block_time", [0, -1, float("inf"), float("nan")])
-def test_impossible_block_times(block_time: float) -> None:
+def test_invalid_block_times_are_refused(block_time: float) -> None:
     with pytest.raises(BadValue):
-        PoolServer(make_chain(), prove, HandClock(), block_time)
+        ServerOptions(block_time=block_time)
 
 
 @pytest.mark.parametrize("count", [-1, 5])
-def test_impossible_prefixes(count: int) -> None:
+def test_invalid_extranonce_sizes_are_refused(count: int) -> None:
     with pytest.raises(BadValue):
-        PoolServer(make_chain(), prove, HandClock(), None, count)
+        ServerOptions(extranonce_bytes=count)

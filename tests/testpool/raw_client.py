@@ -1,4 +1,4 @@
-"""A client that says whatever a test wants, at the other end of a teller."""
+"""A client that sends any message to a session of the test pool, without sockets."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ import json
 from typing import Any
 
 from miner.stratum.chain import Chain
+from miner.stratum.pool_side import PoolContext
+from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import BlockFound, LoggedIn, ShareJudged, ShareToProve
-from miner.testpool.client_session import Teller
+from miner.testpool.client_session import ClientSession
 from miner.work import NonceSpace
-from tests.testpool.ground import final_of, make_chain, mix_of
+from tests.testpool.standins import final_of, make_chain, mix_of
 
 SPACE = NonceSpace(0xBEEF, 16)
 FIRST = SPACE.first
 WORKER = "0xwallet.rig1"
 
 
-class Raw:
-    """Speaks to a teller of `chain`, proving at once."""
+class RawClient:
+    """Exchanges messages with a session, whose shares are proved at once."""
 
-    def __init__(self, chain: Chain | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        chain: Chain | None = None,
+        protocol: str | None = None,
+        sessions: ResumableSessions | None = None,
+        prefix: NonceSpace | None = SPACE,
+    ) -> None:
         self.chain = chain or make_chain()
-        self.teller = Teller(self.chain, lambda: SPACE, **options)
+        sessions = sessions or ResumableSessions(lambda: 0.0)
+        context = PoolContext(self.chain, lambda: prefix, sessions)
+        self.session = ClientSession(context, protocol)
         self.judged: list[ShareJudged] = []
         self.logins: list[LoggedIn] = []
         self.blocks: list[BlockFound] = []
@@ -36,13 +46,13 @@ class Raw:
         return self.feed(json.dumps(message).encode() + b"\n")
 
     def feed(self, data: bytes) -> list[Any]:
-        for event in self.teller.receive(data):
+        for event in self.session.receive(data):
             match event:
                 case ShareToProve(_, share):
                     job, nonce = share.template, share.nonce
                     mix = mix_of(job.height, job.header_hash, nonce)
                     final = final_of(job.header_hash, nonce)
-                    judged, block = self.teller.answer_share(event, mix, final)
+                    judged, block = self.session.answer_share(event, mix, final)
                     self.judged.append(judged)
                     self.blocks += [block] if block else []
                 case ShareJudged():
@@ -52,12 +62,12 @@ class Raw:
         return self.sent()
 
     def sent(self) -> list[Any]:
-        return [json.loads(line) for line in self.teller.output().splitlines()]
+        return [json.loads(line) for line in self.session.output().splitlines()]
 
     def announced(self) -> list[Any]:
-        self.teller.announce()
+        self.session.announce()
         return self.sent()
 
     def retargeted(self, share_target: int) -> list[Any]:
-        self.teller.dialect.retarget(share_target)
+        self.session.side.retarget(share_target)
         return self.sent()

@@ -1,4 +1,4 @@
-"""A running pool under a hand-moved clock, and a bare client to it."""
+"""A test pool on sockets, with a clock that tests advance, and a bare client."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from miner.stratum.chain import Chain, Template
-from miner.testpool.pool_server import PoolServer, ServerEvent
-from tests.testpool.ground import HandClock, make_chain, mix_of, prove
+from miner.testpool.pool_server import PoolServer, ServerOptions, ShareProver
+from miner.testpool.server_events import ServerEvent
+from tests.fakes.clock import FakeClock
+from tests.testpool.standins import StandInProver, make_chain, mix_of
 
 E = TypeVar("E")
+
+SECONDS = 30
+"""Limit of each wait, generous for busy machines."""
 
 
 class Client:
@@ -28,7 +33,7 @@ class Client:
 
     async def line(self) -> dict[str, Any] | None:
         """Return the next message, or None at the end of the stream."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             try:
                 line = await self.reader.readline()
             except ConnectionError:
@@ -82,21 +87,25 @@ class Client:
             await self.writer.wait_closed()
 
 
-class Ground:
-    """A running pool, its clock, its events."""
+class RunningPool:
+    """A test pool with its clock and its events."""
 
-    def __init__(self, chain: Chain, block_time: float | None, **options: Any) -> None:
-        self.chain = chain
-        self.clock = HandClock()
+    def __init__(
+        self,
+        chain: Chain | None = None,
+        prover: ShareProver | None = None,
+        **options: Any,
+    ) -> None:
+        self.chain = chain or make_chain()
+        self.clock = FakeClock()
         self.events: list[ServerEvent] = []
         self._happened = asyncio.Event()
-        options.setdefault("prove", prove)
         self.server = PoolServer(
-            chain, clock=self.clock, block_time=block_time, report=self._report, **options
+            self.chain, prover or StandInProver(), self.clock, ServerOptions(**options), self
         )
         self._clients: list[Client] = []
 
-    def _report(self, event: ServerEvent) -> None:
+    def on_event(self, event: ServerEvent) -> None:
         self.events.append(event)
         self._happened.set()
 
@@ -110,8 +119,8 @@ class Ground:
         return client
 
     async def event(self, kind: type[E]) -> E:
-        """Wait for an event of `kind`; it is taken out."""
-        async with asyncio.timeout(5):
+        """Return the next event of `kind`, waiting for it, and remove it."""
+        async with asyncio.timeout(SECONDS):
             while True:
                 for event in self.events:
                     if isinstance(event, kind):
@@ -127,13 +136,13 @@ class Ground:
 
 @asynccontextmanager
 async def running(
-    chain: Chain | None = None, block_time: float | None = None, **options: Any
-) -> AsyncIterator[Ground]:
-    ground = Ground(chain or make_chain(), block_time, **options)
+    chain: Chain | None = None, prover: ShareProver | None = None, **options: Any
+) -> AsyncIterator[RunningPool]:
+    pool = RunningPool(chain, prover, **options)
     before = asyncio.all_tasks()
     try:
-        async with asyncio.timeout(20), ground.server.listen():
-            yield ground
+        async with asyncio.timeout(4 * SECONDS), pool.server.listen():
+            yield pool
     finally:
-        await ground.hang_up()
+        await pool.hang_up()
         assert asyncio.all_tasks() <= before

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from miner.stratum.dialects import DIALECTS
 from miner.work import NonceSpace
-from tests.testpool.raw import FIRST, WORKER, Raw
+from tests.testpool.raw_client import FIRST, WORKER, RawClient
 
 LOGINS: dict[str, list[tuple[str, Any]]] = {
     "kawpow": [("mining.subscribe", ["a"]), ("mining.authorize", [WORKER])],
@@ -52,20 +52,18 @@ STEPS = st.lists(
 @pytest.mark.parametrize("name", DIALECTS)
 @settings(deadline=None, max_examples=60)
 @given(login=st.booleans(), steps=STEPS)
-def test_nothing_that_a_client_sends_breaks_a_dialect(
-    name: str, login: bool, steps: list[Any]
-) -> None:
-    raw = Raw(protocol=name)
+def test_no_client_message_breaks_a_dialect(name: str, login: bool, steps: list[Any]) -> None:
+    raw = RawClient(protocol=name)
     for method, params in LOGINS[name] if login else []:
         raw.ask(method, params)
     for step in steps:
-        dialect, job = raw.teller.dialect, raw.chain.template
+        dialect, job = raw.session.side, raw.chain.template
         match step:
             case (method, params):
                 places = {"JOB": job.job_id, "HEADER": "0x" + job.header_hash.hex()}
                 if isinstance(params, list):
                     params = [places.get(p, p) if isinstance(p, str) else p for p in params]
-                broken = raw.teller.close_reason
+                broken = raw.session.close_reason
                 replies = raw.ask(method, params)
                 assert not broken or not replies
             case "refresh" | "advance":

@@ -10,12 +10,13 @@ from miner.stratum.chain import Chain
 from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import Authorized, PoolEvent, Reconnect, ShareAnswer, Subscribed
+from miner.stratum.pool_side import PoolContext
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import ShareToProve
-from miner.testpool.client_session import Teller
+from miner.testpool.client_session import ClientSession
 from miner.work import Job, NonceSpace, Outcome
 from tests.stratum.dialogue import jobs, messages, solution
-from tests.testpool.ground import (
+from tests.testpool.standins import (
     ANY_HASH,
     KAWPOW,
     NO_HASH,
@@ -46,7 +47,8 @@ class BothEnds:
         self.name = name
         self.chain = Chain(KAWPOW, 1000, share_target, NO_HASH, Random(7), seed_of)
         only = name if name == "zano" else None  # its login is ETHPROXY's
-        self.teller = Teller(self.chain, lambda: PREFIX, only, sessions=sessions)
+        sessions = sessions or ResumableSessions(lambda: 0.0)
+        self.session = ClientSession(PoolContext(self.chain, lambda: PREFIX, sessions), only)
         opening = Opening(
             user="0xwallet.rig1",
             password="x",
@@ -65,13 +67,13 @@ class BothEnds:
         """Carry `data` to the pool and what either side answers to the other, until all is said."""
         heard: list[PoolEvent] = []
         while True:
-            for event in self.teller.receive(data):
+            for event in self.session.receive(data):
                 if isinstance(event, ShareToProve):
                     share = event.share
                     job = share.template
                     mix = mix_of(job.height, job.header_hash, share.nonce)
-                    self.teller.answer_share(event, mix, final_of(job.header_hash, share.nonce))
-            heard += self.client.receive(self.teller.output())
+                    self.session.answer_share(event, mix, final_of(job.header_hash, share.nonce))
+            heard += self.client.receive(self.session.output())
             data = self.client.data_to_send()
             if not data:
                 return heard
@@ -93,13 +95,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_the_pool_speaks_what_the_client_speaks() -> None:
-    assert set(DIALECTS) <= set(DIALECTS)
-
-
 def test_login_and_first_job(name: str) -> None:
     ends = BothEnds(name)
-    dialect = ends.teller.dialect
+    dialect = ends.session.side
     nonces = PREFIX if dialect.has_extranonce else NonceSpace()
     assert dialect.dialect.name == name
     assert Authorized() in ends.heard
@@ -113,14 +111,14 @@ def test_login_and_first_job(name: str) -> None:
     offer = dialect.state.offers[job.id if job.id in dialect.state.offers else _header(job)]
     assert job.share_target == offer.share_target
     assert messages(ends.heard) == []
-    assert ends.teller.worker == "0xwallet.rig1"
+    assert ends.session.worker == "0xwallet.rig1"
 
 
 def _header(job: Job) -> str:
     return f"0x{job.header_hash.hex()}"
 
 
-def test_each_kind_of_answer(name: str) -> None:
+def test_each_share_outcome(name: str) -> None:
     ends = BothEnds(name, share_target=2**255)
     (job,) = jobs(ends.heard)
     first = nonce_between(job.header_hash, job.nonces.first, 0, 2**254)
@@ -132,13 +130,13 @@ def test_each_kind_of_answer(name: str) -> None:
         assert ends.share(job, first + 2**20, honest=False) is Outcome.INVALID
     ends.chain.advance()
     assert ends.share(job, first + 2**21) is ends.said(Outcome.STALE)
-    assert ends.teller.close_reason == ""
+    assert ends.session.close_reason == ""
 
 
 def test_a_new_height(name: str) -> None:
     ends = BothEnds(name)
     ends.chain.advance()
-    ends.teller.announce()
+    ends.session.announce()
     (job,) = jobs(ends.tell(b""))
     assert (job.height, job.header_hash) == (1001, ends.chain.template.header_hash)
     assert ends.share(job, job.nonces.first) is Outcome.ACCEPTED
@@ -147,54 +145,54 @@ def test_a_new_height(name: str) -> None:
 def test_a_retarget(name: str) -> None:
     ends = BothEnds(name, share_target=2**250)
     (old,) = jobs(ends.heard)
-    ends.teller.dialect.retarget(2**253)
+    ends.session.side.retarget(2**253)
     (job,) = jobs(ends.tell(b""))
     assert job.share_target == pytest.approx(2**253)
     assert job.search_key == old.search_key
     nonce = nonce_between(job.header_hash, job.nonces.first, 2**250, 2**252)
     assert ends.share(job, nonce) is Outcome.ACCEPTED
-    ends.teller.dialect.retarget(2**250)
+    ends.session.side.retarget(2**250)
     (job,) = jobs(ends.tell(b""))
     assert job.share_target == pytest.approx(2**250)
 
 
-def test_another_extranonce(name: str) -> None:
+def test_an_extranonce_change(name: str) -> None:
     ends = BothEnds(name)
-    if not ends.teller.dialect.has_extranonce:
+    if not ends.session.side.has_extranonce:
         assert jobs(ends.heard)[0].nonces == NonceSpace()
         return
     (old,) = jobs(ends.heard)
-    ends.teller.dialect.change_extranonce(OTHER_PREFIX)
+    ends.session.side.change_extranonce(OTHER_PREFIX)
     (job,) = jobs(ends.tell(b""))
     assert (job.nonces, job.header_hash) == (OTHER_PREFIX, old.header_hash)
     assert ends.share(job, OTHER_PREFIX.first) is Outcome.ACCEPTED
     assert ends.share(old, PREFIX.first) is Outcome.ACCEPTED
 
 
-def test_a_wish_to_reconnect(name: str) -> None:
+def test_a_reconnect_request(name: str) -> None:
     ends = BothEnds(name)
-    asked = ends.teller.dialect.ask_to_reconnect("127.0.0.1", 3334, 0)
+    asked = ends.session.side.ask_to_reconnect("127.0.0.1", 3334, 0)
     wishes = [event for event in ends.tell(b"") if isinstance(event, Reconnect)]
     assert wishes == ([Reconnect("127.0.0.1", 3334, 0.0)] if asked else [])
-    assert asked == ends.teller.dialect.has_extranonce
+    assert asked == ends.session.side.has_extranonce
 
 
-def test_wrong_words(name: str) -> None:
+def test_wrong_answers(name: str) -> None:
     ends = BothEnds(name)
     (job,) = jobs(ends.heard)
     first = job.nonces.first
-    ends.teller.dialect.answer_wrongly(1, "stale")
+    ends.session.side.answer_wrongly(1, "stale")
     assert ends.share(job, first) is ends.said(Outcome.STALE)
     assert ends.share(job, first) is ends.said(Outcome.DUPLICATE)
     assert ends.share(job, first + 1) is Outcome.ACCEPTED
 
 
-def test_a_session_is_resumed_where_the_dialect_can(name: str) -> None:
+def test_a_session_is_resumed_if_the_dialect_supports_it(name: str) -> None:
     sessions = ResumableSessions(lambda: 0.0)
     one = BothEnds(name, sessions=sessions)
     (job,) = jobs(one.heard)
     assert one.share(job, job.nonces.first) is Outcome.ACCEPTED
-    one.teller.disconnected()
+    one.session.disconnected()
     two = BothEnds(name, sessions=sessions, resume=one.client.resumable)
     resumed = [event.resumed for event in two.heard if isinstance(event, Subscribed)]
     assert resumed == [one.client.resumable is not None]

@@ -7,53 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.stratum.chain import Chain, Template
+from miner.stratum.chain import Template
+from miner.stratum.pool_side import PoolContext
+from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import BlockFound, LoggedIn, ShareJudged, ShareToProve
-from miner.testpool.client_session import Teller
+from miner.testpool.client_session import ClientSession
 from miner.work import NonceSpace
-from tests.testpool.ground import ANY_HASH, final_of, make_chain, mix_of, nonce_between
+from tests.testpool.raw_client import FIRST, SPACE, RawClient
+from tests.testpool.standins import ANY_HASH, final_of, make_chain, mix_of, nonce_between
 
-SPACE = NonceSpace(0xBEEF, 16)
-FIRST = SPACE.first
 WORKER = "RWallet.rig1"
 
 
-class Client:
-    """The other end of a teller, which proves at once."""
-
-    def __init__(self, chain: Chain, space: NonceSpace | None = SPACE) -> None:
-        self.teller = Teller(chain, lambda: space)
-        self.judged: list[ShareJudged] = []
-        self.logins: list[LoggedIn] = []
-        self.blocks: list[BlockFound] = []
-        self.next_id = 0
-
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        for event in self.teller.receive(data):
-            match event:
-                case ShareToProve(_, share):
-                    job = share.template
-                    judged, block = self.teller.answer_share(
-                        event,
-                        mix_of(job.height, job.header_hash, share.nonce),
-                        final_of(job.header_hash, share.nonce),
-                    )
-                    self.judged.append(judged)
-                    if block is not None:
-                        self.blocks.append(block)
-                case ShareJudged():
-                    self.judged.append(event)
-                case LoggedIn():
-                    self.logins.append(event)
-        return self.sent()
-
-    def sent(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.teller.output().splitlines()]
-
-    def call(self, method: str, *params: object) -> list[dict[str, Any]]:
-        self.next_id += 1
-        message = {"id": self.next_id, "method": method, "params": params}
-        return self.feed(json.dumps(message).encode() + b"\n")
+class Client(RawClient):
+    """A client of the KawPow dialect."""
 
     def login(self) -> Client:
         self.call("mining.subscribe", "test/1")
@@ -70,18 +37,18 @@ class Client:
             "mix": "0x" + mix_of(template.height, template.header_hash, nonce).hex(),
         }
         (reply,) = self.call("mining.submit", *(share | other).values())
-        assert reply["id"] == self.next_id
+        assert reply["id"] == self.last_id
         assert (reply["result"] is None) != (reply["error"] is None)
         return reply["result"] or reply["error"]
 
 
-def test_a_session_from_the_first_message_to_the_first_job() -> None:
+def test_login_and_first_job() -> None:
     chain = make_chain(share_target=0xFF << 216, block_target=0x0135AD << 192, height=7600)
     client = Client(chain)
     assert client.call("mining.subscribe", "test/1\x1b[31m\u00e9") == [
         {"id": 1, "result": [None, "beef"], "error": None}
     ]
-    assert client.teller.worker == ""
+    assert client.session.worker == ""
     replies = client.call("mining.authorize", WORKER, "x")
     job = chain.template
     target = "00000000ff" + "0" * 54
@@ -103,18 +70,18 @@ def test_a_session_from_the_first_message_to_the_first_job() -> None:
         },
     ]
     assert client.logins == [LoggedIn(WORKER, "test/1[31m")]
-    assert client.teller.worker == WORKER
+    assert client.session.worker == WORKER
 
 
-def test_later_jobs_come_without_a_target_that_stayed() -> None:
+def test_an_unchanged_target_is_not_sent_again() -> None:
     chain = make_chain()
     client = Client(chain).login()
     chain.refresh()
-    client.teller.announce()
+    client.session.announce()
     (refreshed,) = client.sent()
     assert refreshed["params"][4:6] == [False, 1000]
     chain.advance()
-    client.teller.announce()
+    client.session.announce()
     (advanced,) = client.sent()
     assert advanced["params"][4:6] == [True, 1001]
 
@@ -127,15 +94,15 @@ def test_the_first_job_is_clean_even_after_a_refresh() -> None:
     assert client.call("mining.authorize", WORKER, "x")[-1]["params"][4] is True
 
 
-def test_no_job_before_the_login() -> None:
+def test_no_job_is_sent_before_the_login() -> None:
     client = Client(make_chain())
-    client.teller.announce()
+    client.session.announce()
     client.call("mining.subscribe")
-    client.teller.announce()
+    client.session.announce()
     assert client.sent() == []
 
 
-def test_both_requests_in_one_packet_and_one_in_pieces() -> None:
+def test_lines_may_share_a_packet_or_come_in_pieces() -> None:
     client = Client(make_chain())
     data = (
         b'{"id":1,"method":"mining.subscribe","params":["m"]}\n'
@@ -148,27 +115,22 @@ def test_both_requests_in_one_packet_and_one_in_pieces() -> None:
 
 
 def test_subscribing_twice_keeps_the_prefix() -> None:
-    taken = []
-
-    def take() -> NonceSpace:
-        taken.append(1)
-        return SPACE
-
-    client = Client(make_chain())
-    client.teller = Teller(make_chain(), take)
+    prefixes = iter([SPACE])
+    context = PoolContext(make_chain(), lambda: next(prefixes), ResumableSessions(lambda: 0.0))
+    client = Client()
+    client.session = ClientSession(context)
     for request_id in (1, 2):
         (reply,) = client.call("mining.subscribe")
         assert reply == {"id": request_id, "result": [None, "beef"], "error": None}
-    assert taken == [1]
 
 
 def test_an_empty_prefix_is_an_empty_string() -> None:
-    client = Client(make_chain(), NonceSpace())
+    client = Client(make_chain(), prefix=NonceSpace())
     assert client.call("mining.subscribe")[0]["result"] == [None, ""]
 
 
 def test_no_prefix_left() -> None:
-    client = Client(make_chain(), None)
+    client = Client(make_chain(), prefix=None)
     assert client.call("mining.subscribe")[0]["error"] == [20, "no extranonce is left"]
 
 
@@ -178,7 +140,7 @@ def test_authorize_before_subscribe() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "\ud800", "x" * 129, 5, None, ["w"], True])
-def test_names_that_nobody_may_have(name: object) -> None:
+def test_invalid_worker_names_are_refused(name: object) -> None:
     client = Client(make_chain())
     client.call("mining.subscribe")
     assert client.call("mining.authorize", name)[0]["error"][0] == 24
@@ -200,16 +162,16 @@ def test_several_workers_on_one_connection() -> None:
     assert client.call("mining.authorize", "w13")[0]["result"] is True
 
 
-def test_what_the_pool_does_not_offer() -> None:
+def test_unsupported_methods() -> None:
     client = Client(make_chain())
     for method in ("mining.extranonce.subscribe", "mining.configure", "mining.ping", ""):
         assert client.call(method)[0]["error"] == [20, "Not supported."]
     assert client.call("eth_submitHashrate", "0x10", "0xab") == []
     assert client.feed(b'{"id":5,"result":true,"error":null}\n') == []
-    assert client.teller.close_reason == ""
+    assert client.session.close_reason == ""
 
 
-def test_ids_come_back_as_they_were() -> None:
+def test_request_ids_are_echoed() -> None:
     client = Client(make_chain())
     for text, back in (("7", 7), ('"a"', "a"), ("null", None), ("0", 0)):
         line = f'{{"id":{text},"method":"mining.subscribe"}}\r\n'.encode()
@@ -217,7 +179,7 @@ def test_ids_come_back_as_they_were() -> None:
     assert client.feed(b'{"method":"mining.subscribe"}\n')[0]["id"] is None
 
 
-def test_submitting_too_early() -> None:
+def test_shares_before_the_login_are_refused() -> None:
     chain = make_chain()
     client = Client(chain)
     assert client.submit(chain.template, FIRST) == [25, "not subscribed"]
@@ -241,7 +203,7 @@ def test_an_accepted_share() -> None:
     assert client.blocks == []
 
 
-def test_either_case_of_hex_will_do() -> None:
+def test_hex_digits_of_either_case() -> None:
     chain = make_chain()
     client = Client(chain).login()
     header = "0x" + chain.template.header_hash.hex().upper()
@@ -265,7 +227,7 @@ def test_either_case_of_hex_will_do() -> None:
         ({"mix": "0x" + "00" * 32}, [20, "invalid mix hash"]),
     ],
 )
-def test_shares_that_are_wrong(other: dict[str, object], error: list[object]) -> None:
+def test_invalid_shares_are_refused(other: dict[str, object], error: list[object]) -> None:
     chain = make_chain()
     client = Client(chain).login()
     assert client.submit(chain.template, FIRST, **other) == error
@@ -275,13 +237,13 @@ def test_shares_that_are_wrong(other: dict[str, object], error: list[object]) ->
     assert judged.difficulty == 0
 
 
-def test_too_few_parts() -> None:
+def test_shares_with_missing_parts_are_refused() -> None:
     client = Client(make_chain()).login()
     assert client.call("mining.submit", WORKER, "1")[0]["error"][0] == 20
     assert client.call("mining.submit")[0]["error"][0] == 24
 
 
-def test_checks_come_in_order() -> None:
+def test_the_order_of_the_checks() -> None:
     chain = make_chain()
     client = Client(chain).login()
     nothing = "0x" + "00" * 32
@@ -298,7 +260,7 @@ def test_checks_come_in_order() -> None:
     assert error == [21, "stale share: height 1000 is over, the chain is at 1001"]
 
 
-def test_a_nonce_counts_once() -> None:
+def test_a_nonce_is_accepted_once_per_header() -> None:
     chain = make_chain()
     client = Client(chain).login()
     assert client.submit(chain.template, FIRST, header="0x" + "00" * 32)[0] == 20
@@ -307,7 +269,7 @@ def test_a_nonce_counts_once() -> None:
     assert client.submit(chain.template, FIRST + 1) is True
     old = chain.template
     chain.refresh()
-    client.teller.announce()
+    client.session.announce()
     client.sent()
     assert client.submit(chain.template, FIRST) is True
     assert client.submit(old, FIRST) == [22, "duplicate share"]
@@ -315,29 +277,29 @@ def test_a_nonce_counts_once() -> None:
     assert client.submit(old, FIRST) == [22, "duplicate share"]
 
 
-def test_a_nonce_counts_once_while_it_is_being_proved() -> None:
+def test_a_nonce_is_a_duplicate_while_it_is_being_proved() -> None:
     chain = make_chain()
-    teller = Client(chain).login().teller
+    session = Client(chain).login().session
     job = chain.template
     mix, header = "0x" + "00" * 32, "0x" + job.header_hash.hex()
     params = [WORKER, job.job_id, f"0x{FIRST:016x}", header, mix]
     line = json.dumps({"id": 3, "method": "mining.submit", "params": params}).encode() + b"\n"
-    first, second = teller.receive(line * 2)
+    first, second = session.receive(line * 2)
     assert isinstance(first, ShareToProve)
     assert isinstance(second, ShareJudged)
     assert second.code == 22
 
 
-def test_two_clients_may_find_the_same_nonce_of_different_prefixes() -> None:
+def test_clients_with_different_prefixes() -> None:
     chain = make_chain()
     other = NonceSpace(0xBEF0, 16)
-    one, two = Client(chain).login(), Client(chain, other).login()
+    one, two = Client(chain).login(), Client(chain, prefix=other).login()
     assert one.submit(chain.template, FIRST + 3) is True
     assert two.submit(chain.template, other.first + 3) is True
     assert two.submit(chain.template, FIRST + 3) == [24, "nonce out of worker range"]
 
 
-def test_a_late_share_of_the_same_height_is_taken() -> None:
+def test_a_late_share_of_the_same_height_is_accepted() -> None:
     chain = make_chain()
     client = Client(chain).login()
     late = chain.template
@@ -352,13 +314,13 @@ def test_a_late_share_of_the_same_height_is_taken() -> None:
     assert client.submit(late, FIRST + 2) == [21, "job not found"]
 
 
-def test_nonces_of_forgotten_headers_are_forgotten() -> None:
+def test_nonces_of_dropped_headers_are_dropped() -> None:
     chain = make_chain(kept=1)
     client = Client(chain).login()
     old = chain.template
     client.submit(old, FIRST)
     chain.refresh()
-    client.teller.announce()
+    client.session.announce()
     client.sent()
     assert client.submit(chain.template, FIRST, header="0x" + old.header_hash.hex()) == [
         20,
@@ -380,7 +342,7 @@ def test_low_difficulty() -> None:
     assert client.blocks == []
 
 
-def test_the_target_itself_is_enough() -> None:
+def test_a_hash_equal_to_the_target_is_accepted() -> None:
     header = make_chain().template.header_hash
     value = int.from_bytes(final_of(header, FIRST), "big")
     exact, short = make_chain(share_target=value), make_chain(share_target=value - 1)
@@ -388,7 +350,7 @@ def test_the_target_itself_is_enough() -> None:
     assert Client(short).login().submit(short.template, FIRST)[0] == 23
 
 
-def test_a_block_above_the_share_target_is_taken() -> None:
+def test_a_block_above_the_share_target_is_accepted() -> None:
     chain = make_chain(share_target=1, block_target=2**252)
     client = Client(chain).login()
     job = chain.template
@@ -397,7 +359,7 @@ def test_a_block_above_the_share_target_is_taken() -> None:
     assert client.blocks == [BlockFound(WORKER, 1000, nonce, final_of(job.header_hash, nonce))]
 
 
-def test_a_block_of_a_late_job_counts_only_at_the_chain_s_height() -> None:
+def test_a_block_of_a_late_job_of_the_current_height_counts() -> None:
     chain = make_chain(block_target=ANY_HASH)
     client = Client(chain).login()
     late = chain.template
@@ -406,18 +368,18 @@ def test_a_block_of_a_late_job_counts_only_at_the_chain_s_height() -> None:
     assert len(client.blocks) == 1
 
 
-def test_a_share_proved_after_its_height_ended_is_a_share_but_no_block() -> None:
+def test_a_share_proved_after_its_height_is_not_a_block() -> None:
     chain = make_chain(block_target=ANY_HASH)
-    teller = Client(chain).login().teller
+    session = Client(chain).login().session
     job = chain.template
     nonce = nonce_between(job.header_hash, FIRST, 0, job.block_target)
     mix = mix_of(job.height, job.header_hash, nonce)
     params = [WORKER, job.job_id, f"0x{nonce:016x}", "0x" + job.header_hash.hex(), "0x" + mix.hex()]
     line = json.dumps({"id": 3, "method": "mining.submit", "params": params}).encode() + b"\n"
-    (pending,) = teller.receive(line)
+    (pending,) = session.receive(line)
     assert isinstance(pending, ShareToProve)
     chain.advance()
-    judged, block = teller.answer_share(pending, mix, final_of(job.header_hash, nonce))
+    judged, block = session.answer_share(pending, mix, final_of(job.header_hash, nonce))
     assert judged.accepted
     assert block is None
 
@@ -447,23 +409,23 @@ BROKEN_LINES = [
 
 
 @pytest.mark.parametrize("line", BROKEN_LINES, ids=lambda line: line[:24].decode("latin-1"))
-def test_lines_that_end_a_session(line: bytes) -> None:
+def test_malformed_lines_end_the_session(line: bytes) -> None:
     client = Client(make_chain())
     (reply,) = client.feed(line + b"\n")
     assert reply["id"] is None
-    assert reply["error"] == [20, client.teller.close_reason]
+    assert reply["error"] == [20, client.session.close_reason]
     assert client.call("mining.subscribe") == []
-    client.teller.announce()
+    client.session.announce()
     assert client.sent() == []
 
 
-def test_what_came_before_a_broken_line_is_still_answered() -> None:
+def test_requests_before_a_malformed_line_are_answered() -> None:
     client = Client(make_chain())
     replies = client.feed(b'{"id":1,"method":"mining.subscribe"}\n{\n{"id":2}\n')
     assert [reply["id"] for reply in replies] == [1, None]
 
 
-def test_a_line_without_an_end_is_not_kept() -> None:
+def test_an_endless_line_ends_the_session() -> None:
     client = Client(make_chain())
     assert client.feed(b"x" * 10240) == []
     assert client.feed(b"x")[0]["error"][0] == 20
@@ -510,7 +472,7 @@ def test_nothing_that_a_client_sends_breaks_the_teller(
         header = "0x" + job.header_hash.hex()
         if isinstance(step, str):
             chain.refresh() if step == "refresh" else chain.advance()
-            client.teller.announce()
+            client.session.announce()
             continue
         if isinstance(step, bytes):
             data = step
