@@ -19,9 +19,10 @@ from miner.catalog import load_variant  # noqa: E402
 from miner.devices.device import Device, Pending  # noqa: E402
 from miner.devices.registry import Listed, choose_devices  # noqa: E402
 from miner.errors import DeviceError  # noqa: E402
+from miner.net.address import HostPort  # noqa: E402
 from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
 from miner.run.mining import mine  # noqa: E402
-from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining  # noqa: E402
+from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, RunConfig  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
 from miner.work import Job, NonceRange  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402
@@ -95,18 +96,18 @@ async def _run(asked: argparse.Namespace) -> None:
     if asked.park is not None:
         loop.call_later(asked.park, break_, PARKING)
     url = parse_pool_url(f"stratum+tcp://127.0.0.1:{asked.pool}", "wallet", "x")
-    mining = Mining(
+    mining = RunConfig(
         variant,
         devices,
-        Live((url,)),
+        LiveConfig((url,)),
         rig="soak",
         api=ApiOptions("127.0.0.1", 0, explicit=True, token=TOKEN, panels=True),
-        ethminer=Address("127.0.0.1", 0),
-        sgminer=Address("127.0.0.1", 0),
-        log=LogPlan("json", asked.folder / "miner.log", "json"),
-        ledger=LedgerPlan(asked.folder / "ledger.sqlite"),
+        ethminer=HostPort("127.0.0.1", 0),
+        sgminer=HostPort("127.0.0.1", 0),
+        log=LogConfig("json", asked.folder / "miner.log", "json"),
+        ledger=LedgerConfig(asked.folder / "ledger.sqlite"),
     )
-    accepted = await mine(mining, sensors=lambda infos, clock: sensors)
+    accepted = await mine(mining, sensor_opener=lambda infos, clock: sensors)
     record = {
         "accepted": accepted,
         "broken": broken,

@@ -21,12 +21,9 @@ from miner.cli.pool import pool_options, with_pool_options
 def demo(shares: int, devices: str | None, **options: Any) -> None:
     """Mine against the test pool, in one process, until some shares are accepted."""
     import asyncio
-    from dataclasses import replace
 
     from miner.devices.registry import choose_devices
-    from miner.pool.pool_addresses import parse_pool_url
     from miner.run.pool_process import demo as run_demo
-    from miner.run.run_config import Live, Mining
 
     wanted = pool_options(**options)
     use, _, missing = choose_devices("auto", names(devices), wanted.variant)
@@ -34,10 +31,4 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
         write(f"note      {sentence}")
     for found in use:
         write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
-
-    def mining(port: int) -> Mining:
-        url = parse_pool_url(f"stratum+tcp://127.0.0.1:{port}", "demo", "x")
-        url = replace(url, protocol=wanted.protocol)
-        return Mining(wanted.variant, use, Live((url,)), wanted.diff1, shares)
-
-    asyncio.run(run_demo(mining, wanted))
+    asyncio.run(run_demo(wanted, use, shares))

@@ -90,12 +90,12 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
 
     from miner.engine.threads import WorkPool
     from miner.run.mining import mine as run_mine
-    from miner.run.resolve import mining_of
+    from miner.run.resolve import resolve_settings
     from miner.settings import load
 
     # In a thread, because a driver that compiles would keep this one from seeing signals.
     with WorkPool("start", 1, patience=lambda: 0.0) as start:
-        mining = start.submit(mining_of, lambda: load(config, given, os.environ)).result()
+        mining = start.submit(resolve_settings, lambda: load(config, given, os.environ)).result()
     asyncio.run(run_mine(mining))
 
 

@@ -1,20 +1,28 @@
-"""What a person may do to a run: pause, go on, read the settings again."""
+"""Requests of a person to a running miner: pause, resume, reload the settings."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from miner.engine.engine import Engine
 from miner.errors import ConfigError
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
-from miner.run.run_config import Live, Mining
+from miner.run.run_config import LiveConfig, RunConfig
+from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
 from miner.telemetry import Level
 
-BY_REQUEST = "request"
-"""Who asks the engine for a pause, in its books."""
+REQUEST = "request"
+"""Source of the pauses by request, as the engine knows it."""
+
+
+class HasLevel(Protocol):
+    """Shows events from a level on."""
+
+    def set_level(self, level: Level) -> None:
+        """Show events of `level` and above from now on."""
 
 
 class RunController:
@@ -22,69 +30,67 @@ class RunController:
 
     def __init__(
         self,
-        mining: Mining,
+        config: RunConfig,
         engine: Engine,
         client: PoolClient,
         connections: Connections,
         guard: HeatGuard,
-        set_level: Callable[[Level], None],
-        hide: Callable[[Sequence[str], Sequence[str]], None] = lambda secrets, wallets: None,
+        views: HasLevel,
+        redactor: Redactor,
     ) -> None:
-        self._mining, self._live = mining, mining.live
+        self._config, self._live = config, config.live
         self._engine, self._client, self._connections = engine, client, connections
-        self._guard, self._set_level, self._hide = guard, set_level, hide
+        self._guard, self._views, self._redactor = guard, views, redactor
         self._reloading = asyncio.Lock()
-        self._names = [listed.info.name for listed in mining.devices]
+        self._names = [device.info.name for device in config.devices]
 
     def pause(self, device: str | None) -> None:
-        """Have `device` (None: every one) rest; raises `KeyError` for an unknown one."""
+        """Pause `device` (None: all devices); raises `KeyError` for an unknown one."""
         for name in self._named(device):
-            self._engine.pause(name, BY_REQUEST, "by request")
+            self._engine.pause(name, REQUEST, "by request")
 
     def resume(self, device: str | None) -> None:
-        """Have `device` (None: every one) go on, as far as the request goes; raises `KeyError`
-        for an unknown one."""
+        """End the pause by request of `device` (None: all devices); raises `KeyError` for an
+        unknown one. A pause for heat stays."""
         for name in self._named(device):
-            self._engine.resume(name, BY_REQUEST)
+            self._engine.resume(name, REQUEST)
 
     async def reload(self) -> list[str]:
-        """Read the settings again and apply what can change now; return sentences that say what
-        was done and what waits for the next start.
+        """Load the settings again and apply those that can change now; return sentences on what
+        changed and what needs a restart.
 
-        Raises `UsageError` where they cannot be used; then nothing changed.
+        Raises `UsageError` if they cannot be used; then nothing changed.
         """
-        if self._mining.read is None:
-            raise ConfigError("there is no settings file to read again; start with --config FILE")
+        if self._config.reloader is None:
+            raise ConfigError("there is no settings file to reload; start with --config FILE")
         async with self._reloading:
-            new = self._mining.read()
-            self._hide(new.secrets, new.wallets)
-            done = await self._apply(new.live)
-        waiting = sorted(
-            key
-            for key in {**self._mining.fixed, **new.fixed}
-            if self._mining.fixed.get(key) != new.fixed.get(key)
-        )
-        done += [f"{key} changes at the next start" for key in waiting]
-        return done or ["nothing changed"]
+            new = self._config.reloader.reload()
+            self._redactor.add(new.secrets, new.wallets)
+            changes = await self._apply(new.live)
+        old_fixed, new_fixed = self._config.fixed, new.fixed
+        for key in sorted({*old_fixed, *new_fixed}):
+            if old_fixed.get(key) != new_fixed.get(key):
+                changes.append(f"{key} changes at the next start")
+        return changes or ["nothing changed"]
 
-    async def _apply(self, new: Live) -> list[str]:
+    async def _apply(self, new: LiveConfig) -> list[str]:
         old, self._live = self._live, new
-        done: list[str] = []
+        changes: list[str] = []
         if new.level != old.level:
-            self._set_level(new.level)
-            done.append(f"log.level is {new.level.name.lower()} now")
+            self._views.set_level(new.level)
+            changes.append(f"log.level is now {new.level.name.lower()}")
         if new.heat != old.heat:
             self._guard.take(new.heat)
-            done.append("the temperature limits are new")
+            changes.append("the temperature limits have changed")
         if new.limits != old.limits:
             self._connections.limits = new.limits
-            done.append("the pools' time limits are new, from the next connection on")
+            changes.append("the pools' time limits have changed, from the next connection on")
         if new.pools != old.pools:
-            stays = await self._client.replace_pools(new.pools)
-            listed = ", ".join(pool.label for pool in new.pools)
-            then = "the connection stays" if stays else "the connection is made anew"
-            done.append(f"pools are {listed} now; {then}")
-        return done
+            kept = await self._client.replace_pools(new.pools)
+            labels = ", ".join(pool.label for pool in new.pools)
+            connection = "the connection is kept" if kept else "reconnecting"
+            changes.append(f"the pools are now {labels}; {connection}")
+        return changes
 
     def _named(self, device: str | None) -> list[str]:
         if device is None:

@@ -1,12 +1,13 @@
-"""The composition root: who is given what, and the order in which all of it ends."""
+"""The composition root: builds the parts of a run, connects them, and ends them in order."""
 
 from __future__ import annotations
 
 import asyncio
-import random as random_module
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from functools import partial
+from random import SystemRandom
 from typing import TextIO
 
 from miner import USER_AGENT, __version__
@@ -23,7 +24,7 @@ from miner.pool.connections import Connections
 from miner.progpow.keccak import seed_hash
 from miner.recordings.recorder import Recorder
 from miner.run.control import RunController
-from miner.run.run_config import Mining
+from miner.run.run_config import RunConfig
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
@@ -31,203 +32,167 @@ from miner.sensors.sensors import Readable, keep_reading, open_sensors
 from miner.signals import signals
 from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
-from miner.telemetry import (
-    About,
-    Event,
-    Journal,
-    Level,
-    NewJob,
-    ShareAnswered,
-    Telemetry,
-)
+from miner.telemetry import About, Event, Journal, Level, NewJob, ShareAnswered, Telemetry
 from miner.telemetry.redact_events import redacted
 from miner.verify import Verifier
 from miner.work import DeviceInfo, Job, Solution, Verdict
 
 BUILDS = 2
-"""Kernels compiled at a time: more would make a rig of twelve cards look overloaded."""
+"""Kernels compiled at the same time. More would overload the CPU of a rig with twelve cards."""
 
-BY_HEAT = "heat"
-"""Who asks the engine for a pause, in its books."""
+HEAT = "heat"
+"""Source of the pauses for heat, as the engine knows it."""
 
-OpenSensors = Callable[[Sequence[DeviceInfo], Clock], Readable]
-"""Finds what tells the heat and the power of the devices; blocks."""
+SensorOpener = Callable[[Sequence[DeviceInfo], Clock], Readable]
+"""Opens the sensors of the devices; blocks."""
 
 
 async def mine(
-    mining: Mining,
+    config: RunConfig,
     stream: TextIO | None = None,
     verifier: Verifier | None = None,
-    sensors: OpenSensors = open_sensors,
+    sensor_opener: SensorOpener = open_sensors,
 ) -> int:
-    """Mine until a signal or the wanted number of shares; return how many were accepted. What a
-    person reads goes to `stream`, or to the standard output.
+    """Mine until a signal or the configured number of shares; return the accepted shares.
 
-    Raises `NoUsableDevice`, `DeviceHung`, `EveryPoolRefused`, or `ConfigError` for an address or a
-    file that cannot be had; what was found by then has been submitted.
+    The console is `stream`, by default the standard output. Raises `NoUsableDevice`,
+    `DeviceHung`, `EveryPoolRefused`, or `ConfigError` for an address or a file that cannot be
+    opened; shares found before have been submitted.
     """
-    return await _Run(mining, stream or sys.stdout, verifier or Verifier(), sensors).mine()
+    return await MiningRun(config, stream, verifier, sensor_opener).run()
 
 
-class _Run:
-    """One run and its parts; `mine` is called once."""
+class MiningRun:
+    """One run; `run` is called once.
+
+    A job comes from the pool client by `work_on` and goes to the engine. A solution comes from
+    the engine by `submit` and goes to the client, whose verdict comes by `on_verdict`. Views see
+    all of it in telemetry.
+    """
 
     def __init__(
-        self, mining: Mining, stream: TextIO, verifier: Verifier, sensors: OpenSensors
+        self,
+        config: RunConfig,
+        stream: TextIO | None,
+        verifier: Verifier | None,
+        sensor_opener: SensorOpener,
     ) -> None:
-        self._mining, self._stream, self._verifier = mining, stream, verifier
-        self._open_sensors = sensors
+        self._config, self._stream = config, stream or sys.stdout
+        self._verifier, self._sensor_opener = verifier or Verifier(), sensor_opener
         self._clock: Clock = SystemClock()
         self._deadline = ShutdownDeadline(self._clock)
-        self._random = random_module.SystemRandom()
-        about = About(mining.rig, __version__, mining.variant.name, mining.coin)
-        self._telemetry = Telemetry(self._clock, [one.info for one in mining.devices], about)
-        self._redactor = Redactor(mining.secrets, mining.wallets)
+        self._random = SystemRandom()
+        about = About(config.rig, __version__, config.variant.name, config.coin)
+        infos = [device.info for device in config.devices]
+        self._telemetry = Telemetry(self._clock, infos, about)
+        self._redactor = Redactor(config.secrets, config.wallets)
         self._journal = Journal(self._clock)
         self._telemetry.subscribe(self._journal.event)
-        self._guard = HeatGuard(mining.live.heat)
-        self._told: object = None
+        self._guard = HeatGuard(config.live.heat)
+        self._announced: object = None
+        """Search key and target of the newest job in telemetry."""
 
-    async def mine(self) -> int:
-        """Run it; return the accepted shares."""
-        mining = self._mining
-        self._loop = asyncio.get_running_loop()
+    async def run(self) -> int:
+        """Mine; return the accepted shares."""
+        left = self._deadline.left
         with (
-            WorkPool("build", BUILDS, self._deadline.left) as builds,
-            WorkPool("disk", 2, self._deadline.left) as disk,
-            WorkPool("sensors", 1, self._deadline.left) as reading,
-            _closing(self._new_tape()) as tape,
+            WorkPool("build", BUILDS, left) as builds,
+            WorkPool("disk", 2, left) as disk,
+            WorkPool("sensors", 1, left) as sensor_reads,
+            self._new_recorder() as recorder,
             closing(self._new_views(disk)) as views,
         ):
-            connections = self._new_connections(tape)
+            connections = self._new_connections(recorder)
             self._client = PoolClient(
-                mining.live.pools, connections, self, self, self._emit, self._clock,
-                self._random, mining.give_up,
+                self._config.live.pools, connections, self, self, self._emit, self._clock,
+                self._random, self._config.give_up,
             )  # fmt: skip
             self._engine = self._new_engine(builds)
             self._control = RunController(
-                mining, self._engine, self._client, connections, self._guard, views.set_level,
-                self._redactor.add,
+                self._config, self._engine, self._client, connections, self._guard, views,
+                self._redactor,
             )  # fmt: skip
             async with self._deadline.closing(views.ports(self._control)):
-                await self._work(views, reading)
-        if reading.left:
-            raise DeviceHung("the sensors: a driver call did not come back")
+                await self._run_tasks(views, sensor_reads)
+        if sensor_reads.left:
+            raise DeviceHung("the sensors: a driver call did not return")
         return self._telemetry.snapshot().shares.accepted
 
-    async def _work(self, views: Views, reading: WorkPool) -> None:
-        """The pool outlives the devices: when they have ended, what they found is still sent."""
-        async with asyncio.TaskGroup() as outer:
-            sensors = outer.create_task(self._keep_sensors(reading))
+    async def _run_tasks(self, views: Views, sensor_reads: WorkPool) -> None:
+        """Run engine, pool client and views. The client ends after the engine, so that the last
+        shares are still sent."""
+        async with asyncio.TaskGroup() as group:
+            sensors = group.create_task(self._read_sensors(sensor_reads))
             tasks = [
                 sensors,
-                *views.keep(outer),
-                outer.create_task(self._keep_pools()),
-                outer.create_task(self._engine.watch_for_hangs()),
+                *views.keep(group),
+                group.create_task(self._run_client()),
+                group.create_task(self._engine.watch_for_hangs()),
             ]
 
             def reload() -> None:
                 views.reopen()
-                tasks.append(outer.create_task(self._reload()))
+                tasks.append(group.create_task(self._reload()))
 
             with signals(self._engine.stop, views.write, reload):
                 try:
                     await self._engine.run()
                 finally:
-                    sensors.cancel()  # the heat matters no more, and a read may take a while
+                    sensors.cancel()  # nothing mines, and a read may take a while
                     await self._client.drain(self._deadline.for_answers())
                     await self._deadline.cancel(tasks)
 
-    # Its parts
-
-    def _new_views(self, disk: WorkPool) -> Views:
-        return Views(
-            self._mining, self._telemetry, self._journal, self._clock, self._stream, disk,
-            self._redactor,
-        )  # fmt: skip
-
-    def _new_engine(self, builds: WorkPool) -> Engine:
-        mining = self._mining
-        return Engine(
-            mining.devices,
-            programs=Programs(search_source, builds),
-            prover=self._verifier,
-            sink=self,
-            emit=self._emit,
-            clock=self._clock,
-            random=self._random,
-            deadline=self._deadline,
-            tunings=mining.tunings,
-            park_hung=mining.park_hung,
-        )
-
-    def _new_connections(self, tape: Recorder | None) -> Connections:
-        mining, limits = self._mining, self._mining.live.limits
-        reports = None
-        if mining.report_hashrate:
-            rate = self._telemetry.snapshot
-            reports = Reports(lambda: rate().hashrate.minute, self._random.randbytes(32))
-        return Connections(
-            mining.variant, NetworkDial(limits.connect), self._clock, USER_AGENT,
-            seed_of=seed_hash, diff1=mining.diff1, limits=limits,
-            reports=reports, recorder=tape,
-            nodes=NodeSessions(mining.variant, mining.node, self._clock, USER_AGENT),
-        )  # fmt: skip
-
-    def _new_tape(self) -> Recorder | None:
-        if self._mining.record is None:
-            return None
-        say = self._journal.say
-        return Recorder(self._mining.record, self._clock, lambda text: say("record", text))
-
-    async def _keep_pools(self) -> None:
-        try:
-            await self._client.run()
-        except EveryPoolRefused as error:
-            # Pools repeat logins; the cause would tell what the sentence hides.
-            raise EveryPoolRefused(self._redactor.redact(str(error))) from None
-
-    async def _keep_sensors(self, reading: WorkPool) -> None:
-        infos = [one.info for one in self._mining.devices]
-        sensors = await reading.offload(self._open_sensors, infos, self._clock)
-        try:
-            await keep_reading(
-                sensors, reading.offload, self._clock, self._emit, self._guard,
-                hold=self._hold,
-                report=lambda text: self._journal.say("sensors", text, Level.WARNING),
-            )  # fmt: skip
-        finally:
-            sensors.close()
-
-    # What they say to each other
-
-    def _emit(self, event: Event) -> None:
-        self._telemetry.emit(redacted(event, self._redactor))
+    # The way of a share
 
     def work_on(self, job: Job | None) -> None:
-        # A pool that is polled names the same work again and again, one that is down no work.
-        news = (job.search_key, job.target) if job else None
-        if news != self._told:
-            self._told = news
+        """Pass a job of the pool client on to the engine."""
+        # Polling returns the same job again and again, and a failing pool no job at all.
+        key = (job.search_key, job.target) if job else None
+        if key != self._announced:
+            self._announced = key
             self._emit(NewJob(job))
         self._engine.work_on(job)
 
     async def submit(self, solution: Solution) -> None:
-        """Send a solution of the engine to the pool."""
+        """Pass a solution of the engine on to the pool client."""
         await self._client.submit(solution)
 
     def on_verdict(self, verdict: Verdict) -> None:
-        """Record the verdict on a share, and stop after the wanted number of accepted ones."""
+        """Record a verdict, and stop after the configured number of accepted shares."""
         self._emit(ShareAnswered(verdict))
-        wanted = self._mining.shares
+        wanted = self._config.shares
         if wanted is not None and self._telemetry.snapshot().shares.accepted >= wanted:
             self._engine.stop()
 
-    def _hold(self, device: str, reason: str | None) -> None:
+    def _emit(self, event: Event) -> None:
+        self._telemetry.emit(redacted(event, self._redactor))
+
+    # Tasks
+
+    async def _run_client(self) -> None:
+        try:
+            await self._client.run()
+        except EveryPoolRefused as error:
+            # Pools repeat logins, so the cause may hold what is redacted here.
+            raise EveryPoolRefused(self._redactor.redact(str(error))) from None
+
+    async def _read_sensors(self, reads: WorkPool) -> None:
+        infos = [device.info for device in self._config.devices]
+        sensors = await reads.offload(self._sensor_opener, infos, self._clock)
+        try:
+            await keep_reading(
+                sensors, reads.offload, self._clock, self._emit, self._guard,
+                hold=self._pause_for_heat,
+                report=partial(self._journal.say, "sensors", level=Level.WARNING),
+            )  # fmt: skip
+        finally:
+            sensors.close()
+
+    def _pause_for_heat(self, device: str, reason: str | None) -> None:
         if reason is None:
-            self._engine.resume(device, BY_HEAT)
+            self._engine.resume(device, HEAT)
         else:
-            self._engine.pause(device, BY_HEAT, reason)
+            self._engine.pause(device, HEAT, reason)
 
     async def _reload(self) -> None:
         try:
@@ -236,11 +201,48 @@ class _Run:
         except MinerError as error:
             self._journal.say("settings", f"nothing changed: {error}", Level.ERROR)
 
+    # Parts
 
-@contextmanager
-def _closing(tape: Recorder | None) -> Iterator[Recorder | None]:
-    try:
-        yield tape
-    finally:
-        if tape:
-            tape.close()
+    def _new_views(self, disk: WorkPool) -> Views:
+        return Views(
+            self._config, self._telemetry, self._journal, self._clock, self._stream, disk,
+            self._redactor,
+        )  # fmt: skip
+
+    def _new_engine(self, builds: WorkPool) -> Engine:
+        return Engine(
+            self._config.devices,
+            programs=Programs(search_source, builds),
+            prover=self._verifier,
+            sink=self,
+            emit=self._emit,
+            clock=self._clock,
+            random=self._random,
+            deadline=self._deadline,
+            tunings=self._config.tunings,
+            park_hung=self._config.park_hung,
+        )
+
+    def _new_connections(self, recorder: Recorder | None) -> Connections:
+        config, limits = self._config, self._config.live.limits
+        reports = Reports(self._hashrate, self._random.randbytes(32))
+        return Connections(
+            config.variant,
+            NetworkDial(limits.connect),
+            self._clock,
+            USER_AGENT,
+            seed_of=seed_hash,
+            diff1=config.diff1,
+            limits=limits,
+            reports=reports if config.report_hashrate else None,
+            recorder=recorder,
+            nodes=NodeSessions(config.variant, config.node_kind, self._clock, USER_AGENT),
+        )
+
+    def _new_recorder(self) -> Recorder | nullcontext[None]:
+        if self._config.record is None:
+            return nullcontext()
+        return Recorder(self._config.record, self._clock, partial(self._journal.say, "record"))
+
+    def _hashrate(self) -> float:
+        return self._telemetry.snapshot().hashrate.minute

@@ -1,21 +1,23 @@
-"""The test pool as a process of its own, or with a miner beside it."""
+"""The test pool as a process of its own, or in one process with a miner."""
 
 from __future__ import annotations
 
 import asyncio
-import random as random_module
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from miner.clock import SystemClock
+from miner.devices.registry import Listed
 from miner.engine.threads import WorkPool
 from miner.formatting import format_difficulty
+from miner.net.address import HostPort
+from miner.net.pool_url import PoolUrl
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
 from miner.run.mining import mine
-from miner.run.run_config import Mining
+from miner.run.run_config import LiveConfig, RunConfig
 from miner.signals import signals
 from miner.stratum.chain import Chain
 from miner.stratum.difficulty import DIFF1_KAWPOW, expected_hashes, target_from_difficulty
@@ -35,15 +37,21 @@ from miner.verify import Verifier
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """The test pool."""
+    """Options of the test pool."""
 
     variant: Variant
     height: int
+    """Of the first job."""
     difficulty: float
+    """Of a share, as a multiple of `diff1`."""
     block_difficulty: float | None
+    """Of a block; None: 256 times a share's."""
     block_time: float | None
+    """Seconds after which the height advances; None: only a block advances it."""
     seed: int
+    """Of the headers."""
     diff1: int
+    """Target of difficulty 1."""
     host: str = "127.0.0.1"
     port: int = 0
     protocol: str | None = None
@@ -52,51 +60,24 @@ class PoolOptions:
     """Faults to inject."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Proofs:
-    """The test pool's proofs, off the event loop."""
+class _ShareProver:
+    """Computes the hashes of shares in a thread of `work`."""
 
-    verifier: Verifier
-    work: WorkPool
+    def __init__(self, verifier: Verifier, work: WorkPool) -> None:
+        self._verifier, self._work = verifier, work
 
     async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
     ) -> tuple[bytes, bytes]:
-        digest = await self.work.offload(
-            self.verifier.hash, variant, height, epoch, header_hash, nonce
+        """Return mix hash and final hash of `nonce`."""
+        digest = await self._work.offload(
+            self._verifier.hash, variant, height, epoch, header_hash, nonce
         )
         return digest.mix_hash, digest.final_hash
 
 
-def make_pool(
-    options: PoolOptions, proofs: _Proofs, listener: ServerListener | None = None
-) -> PoolServer:
-    """Return the test pool, not listening yet."""
-    share_target = target_from_difficulty(options.difficulty, options.diff1)
-    block = options.block_difficulty
-    if block is None:
-        block = options.difficulty * 256
-    chain = Chain(
-        options.variant,
-        options.height,
-        share_target,
-        target_from_difficulty(block, options.diff1),
-        random_module.Random(options.seed),
-        seed_hash,
-    )
-    return PoolServer(
-        chain,
-        proofs,
-        SystemClock(),
-        ServerOptions(
-            block_time=options.block_time, protocol=options.protocol, faults=options.faults
-        ),
-        listener,
-    )
-
-
 class _Printer:
-    """Writes each event of a test pool as a line."""
+    """Writes a line for each event of the test pool."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -106,28 +87,59 @@ class _Printer:
 
 
 async def serve_pool(options: PoolOptions, write: Callable[[str], None]) -> None:
-    """Serve the test pool until a signal."""
-    ended = asyncio.Event()
-    with WorkPool("prove", 1) as work, signals(ended.set, write):
-        server = make_pool(options, _Proofs(Verifier(), work), _Printer(write))
+    """Serve the test pool until a signal; `write` prints a line for each event."""
+    stopped = asyncio.Event()
+    with WorkPool("prove", 1) as work, signals(stopped.set, write):
+        server = _new_server(options, _ShareProver(Verifier(), work), _Printer(write))
         async with server.listen(options.host, options.port):
-            write(f"listening on stratum+tcp://{options.host}:{server.port}")
-            await ended.wait()
+            write(f"listening on stratum+tcp://{HostPort(options.host, server.port)}")
+            await stopped.wait()
 
 
-async def demo(mining: Callable[[int], Mining], options: PoolOptions) -> int:
-    """Serve the test pool on a free loopback port and mine against it; `mining` is given
-    the port. Returns the accepted shares."""
+async def demo(options: PoolOptions, devices: Sequence[Listed], shares: int) -> int:
+    """Serve the test pool on a free loopback port, mine with it until `shares` are accepted, and
+    return their number."""
     verifier = Verifier()
-    async with AsyncExitStack() as stack:
-        work = stack.enter_context(WorkPool("prove", 1))
-        server = make_pool(options, _Proofs(verifier, work))
-        await stack.enter_async_context(server.listen(options.host, options.port))
-        return await mine(mining(server.port), verifier=verifier)
+    with WorkPool("prove", 1) as work:
+        server = _new_server(options, _ShareProver(verifier, work))
+        async with server.listen(options.host, options.port):
+            url = PoolUrl(options.host, server.port, "demo", protocol=options.protocol)
+            config = RunConfig(
+                options.variant, devices, LiveConfig((url,)), diff1=options.diff1, shares=shares
+            )
+            return await mine(config, verifier=verifier)
+
+
+def _new_server(
+    options: PoolOptions,
+    prover: _ShareProver,
+    listener: ServerListener | None = None,
+) -> PoolServer:
+    """Return the test pool, not listening yet."""
+    block_difficulty = options.block_difficulty
+    if block_difficulty is None:
+        block_difficulty = options.difficulty * 256
+    chain = Chain(
+        options.variant,
+        options.height,
+        target_from_difficulty(options.difficulty, options.diff1),
+        target_from_difficulty(block_difficulty, options.diff1),
+        Random(options.seed),
+        seed_hash,
+    )
+    return PoolServer(
+        chain,
+        prover,
+        SystemClock(),
+        ServerOptions(
+            block_time=options.block_time, protocol=options.protocol, faults=options.faults
+        ),
+        listener,
+    )
 
 
 def pool_line(event: ServerEvent) -> str:
-    """Return what the test pool prints of `event`."""
+    """Return the line that the test pool prints for `event`."""
     match event:
         case ClientJoined(address, worker, agent):
             return f"joined  {worker} from {address} ({agent})"

@@ -1,30 +1,25 @@
-"""What the settings come to on this machine: devices chosen, pools looked up, secrets read."""
+"""Settings to `RunConfig`: chooses devices, resolves pools, reads secrets."""
 
 from __future__ import annotations
 
-import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from miner.api.api_server import ApiOptions
 from miner.catalog import Coin, find_coin
 from miner.devices.registry import Listed, choose_devices
 from miner.devices.selection import Tuning, matches, tuning_of
-from miner.errors import ConfigError
-from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl
+from miner.net.pool_url import PoolUrl
 from miner.net.socks import parse_proxy
-from miner.net.tls import parse_fingerprint, tls_context
-from miner.pool.pool_addresses import NODE, PASSWORD_VARIABLE, Scheme, parse_pool_url, protocol_of
 from miner.resources import state_directory
-from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining, Read
-from miner.safe_text import without_wallets
+from miner.run.pool_settings import pool_urls
+from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedConfig, RunConfig
 from miner.sensors.heat import HeatLimits
-from miner.settings import Loaded, PoolSettings, Settings, listen_address
-from miner.settings.environment import COOKIE_VARIABLE
+from miner.settings import Loaded, Settings, listen_address
 from miner.settings.messages import key_name
-from miner.settings.secrets import api_token, expand_home, read_secret, secret_file_warnings
+from miner.settings.secrets import api_token, expand_home, secret_file_warnings
 from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_BY_DIGITS
 from miner.telemetry import Level
@@ -33,7 +28,7 @@ from miner.verify import chosen_variant
 LEDGER_FILE = "ledger.sqlite"
 
 LIVE_TABLES = (("pools",), ("limits",), ("devices", "tune"))
-"""Tables that may change while the miner runs; of the last the temperatures."""
+"""Tables that a reload applies; of the last, only the temperatures."""
 
 LIVE_KEYS = (
     "log.level",
@@ -42,132 +37,76 @@ LIVE_KEYS = (
     "devices.memory_temperature_stop",
     "devices.memory_temperature_start",
 )
-
-_SHORTEST_SECRET = 6
-"""Characters; hiding a shorter text would make every line unreadable, and protect nothing."""
-
-_SHORTEST_WALLET = 20
+"""Further keys that a reload applies."""
 
 
-def mining_of(read: Callable[[], Loaded]) -> Mining:
-    """Return what a run needs to be told; `read` loads the settings, now and whenever they are to
-    be read again.
+def resolve_settings(load: Callable[[], Loaded]) -> RunConfig:
+    """Return the configuration of a run; `load` loads the settings, now and at each reload.
 
     Raises `UsageError` or `NoUsableDevice`.
     """
-    loaded = read()
-    settings = loaded.settings
-    coin = find_coin(settings.coin) if settings.coin else None
-    variant = chosen_variant(coin.variant if coin else settings.variant or "")
-    pools = _pools(settings, coin)
-    wanted, log = settings.devices, settings.log
-    use, out, missing = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
-    tunings = _tunings(settings, use)
-    token = api_token(settings.api)
+    return _Resolver(load).resolve()
 
-    def again() -> Read:
-        new = read().settings
-        pools, tunings = _pools(new, coin), _tunings(new, use)
-        return Read(
-            _live(new, pools, tunings),
-            _fixed(new, tunings),
-            _secrets(pools, api_token(new.api)),
+
+class _Resolver:
+    """Resolves settings at the start; `reload` resolves them again for the same devices."""
+
+    def __init__(self, load: Callable[[], Loaded]) -> None:
+        self._load = load
+        self._coin: Coin | None = None
+        self._devices: Sequence[Listed] = ()
+
+    def resolve(self) -> RunConfig:
+        loaded = self._load()
+        settings = loaded.settings
+        self._coin = coin = find_coin(settings.coin) if settings.coin else None
+        variant = chosen_variant(coin.variant if coin else settings.variant or "")
+        pools = pool_urls(settings.pools, coin)
+        wanted, log = settings.devices, settings.log
+        self._devices, unusable, missing = choose_devices(
+            wanted.backend, wanted.use, variant, wanted.exclude
+        )
+        tunings = _tunings(settings, self._devices)
+        token = api_token(settings.api)
+        return RunConfig(
+            variant,
+            self._devices,
+            _live(settings, pools, tunings),
+            diff1=DIFF1_BY_DIGITS[coin.difficulty_one if coin else None],
+            shares=settings.shares,
+            give_up=settings.give_up,
+            report_hashrate=settings.report_hashrate,
+            record=_home(settings.record),
+            node_kind=coin.node if coin else None,
+            rig=settings.rig or platform.node(),
+            coin=coin.symbol if coin else "",
+            tunings=tunings,
+            park_hung=wanted.on_hang == "park",
+            api=_api(loaded, token),
+            ethminer=listen_address(settings.api.ethminer),
+            sgminer=listen_address(settings.api.sgminer),
+            log=LogConfig(
+                log.console, _home(log.file), log.format, log.max_megabytes << 20, log.keep
+            ),
+            ledger=_ledger(settings),
+            secrets=_secrets(pools, token),
+            wallets=_wallets(pools),
+            private_files=_private_files(loaded),
+            notes=tuple(_notes(settings, pools, self._devices, unusable, missing)),
+            reloader=self,
+            fixed=_fixed(settings, tunings),
+        )
+
+    def reload(self) -> ReloadedConfig:
+        settings = self._load().settings
+        pools = pool_urls(settings.pools, self._coin)
+        tunings = _tunings(settings, self._devices)
+        return ReloadedConfig(
+            _live(settings, pools, tunings),
+            _fixed(settings, tunings),
+            _secrets(pools, api_token(settings.api)),
             _wallets(pools),
         )
-
-    return Mining(
-        variant,
-        use,
-        _live(settings, pools, tunings),
-        DIFF1_BY_DIGITS[coin.difficulty_one if coin else None],
-        settings.shares,
-        settings.give_up,
-        report_hashrate=settings.report_hashrate,
-        record=_home(settings.record),
-        node=coin.node if coin else None,
-        rig=settings.rig or platform.node(),
-        coin=coin.symbol if coin else "",
-        tunings=tunings,
-        park_hung=wanted.on_hang == "park",
-        api=_api(loaded, token),
-        ethminer=_address(settings.api.ethminer),
-        sgminer=_address(settings.api.sgminer),
-        log=LogPlan(log.console, _home(log.file), log.format, log.max_megabytes << 20, log.keep),
-        ledger=_ledger(settings),
-        secrets=_secrets(pools, token),
-        wallets=_wallets(pools),
-        files=_files(loaded),
-        notes=tuple(_notes(settings, pools, use, out, missing)),
-        read=again,
-        fixed=_fixed(settings, tunings),
-    )
-
-
-def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
-    """Return the address that the settings of a pool name, for mining `coin`.
-
-    Raises `ConfigError` for what does not go together.
-    """
-    password = None
-    if pool.password_file is not None:
-        password = read_secret(pool.password_file, "password file")
-    elif "password" in pool.model_fields_set:
-        password = pool.password.get_secret_value()
-    fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
-    try:
-        url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
-        if pool.proxy is not None:
-            parse_proxy(pool.proxy)
-    except ConfigError as error:
-        raise ConfigError(without_wallets(str(error))) from error
-    reward = ""
-    if url.transport.is_http and "@" in pool.url:
-        # The login in a node's address is the node's own; the user is who is paid.
-        reward = pool.user
-        url = parse_pool_url(pool.url, None, password, None, fallback)
-    protocol = protocol_of(
-        pool.protocol, Scheme(url.protocol, url.transport), coin.protocol if coin else None
-    )
-    if protocol == NODE and coin and coin.node is None:
-        raise ConfigError(
-            f"{url.label}: {coin.name} is mined over Stratum only, with a pool or with a node that "
-            "speaks it itself; write stratum+tcp://host:port"
-        )
-    if pool.tls_fingerprint is not None and not url.transport.has_tls:
-        raise ConfigError(
-            f"{url.label}: there is no certificate to pin without TLS; write stratum+tls:// or "
-            "https://"
-        )
-    if pool.cookie_file is not None and not url.transport.is_http:
-        raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
-    cookie_file = expand_home(pool.cookie_file, "cookie file")
-    has_login = "@" in pool.url or pool.user or cookie_file
-    variable = os.environ.get(COOKIE_VARIABLE)
-    if url.transport.is_http and not has_login and variable:
-        cookie_file = expand_home(Path(variable), "cookie file")
-    return replace(
-        url,
-        protocol=protocol,
-        reward=reward,
-        tls_insecure=pool.tls_insecure,
-        ca_file=expand_home(pool.tls_ca_file, "CA file"),
-        tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
-        proxy=pool.proxy,
-        cookie_file=cookie_file,
-    )
-
-
-def _files(loaded: Loaded) -> tuple[Path, ...]:
-    named = (loaded.raw.path, *(pool.password_file for pool in loaded.settings.pools))
-    return tuple(path for path in named if path is not None)
-
-
-def _pools(settings: Settings, coin: Coin | None) -> tuple[PoolUrl, ...]:
-    pools = tuple(pool_url(pool, coin) for pool in settings.pools)
-    for url in pools:
-        if url.ca_file is not None:  # only that can be wrong, and the system's take long to read
-            tls_context(url)
-    return pools
 
 
 def _tunings(settings: Settings, devices: Sequence[Listed]) -> dict[str, Tuning]:
@@ -175,7 +114,9 @@ def _tunings(settings: Settings, devices: Sequence[Listed]) -> dict[str, Tuning]
     return {d.info.name: tuning_of(d.info, d.index, blocks, base) for d in devices}
 
 
-def _live(settings: Settings, pools: tuple[PoolUrl, ...], tunings: Mapping[str, Tuning]) -> Live:
+def _live(
+    settings: Settings, pools: tuple[PoolUrl, ...], tunings: Mapping[str, Tuning]
+) -> LiveConfig:
     heat = {
         name: HeatLimits(
             tuning.temperature_stop,
@@ -185,11 +126,11 @@ def _live(settings: Settings, pools: tuple[PoolUrl, ...], tunings: Mapping[str, 
         )
         for name, tuning in tunings.items()
     }
-    return Live(pools, settings.limits.limits(), heat, Level[settings.log.level.upper()])
+    return LiveConfig(pools, settings.limits.limits(), heat, Level[settings.log.level.upper()])
 
 
 def _fixed(settings: Settings, tunings: Mapping[str, Tuning]) -> dict[str, object]:
-    """Return what a running miner keeps as it is, by its key."""
+    """Return the settings that a reload does not apply, by key."""
     fixed: dict[str, object] = {
         key_name((*place, name)): value
         for place, values in tables(settings)
@@ -207,27 +148,27 @@ def _api(loaded: Loaded, token: str | None) -> ApiOptions | None:
     address = listen_address(api.listen)
     if address is None:
         return None
-    asked_for = loaded.origin(("api", "listen")).kind != "default"
-    return ApiOptions(*address, asked_for, token, api.hosts, api.panels)
+    explicit = loaded.origin(("api", "listen")).kind != "default"
+    return ApiOptions(*address, explicit, token, api.hosts, api.panels)
 
 
-def _address(listen: str) -> Address | None:
-    address = listen_address(listen)
-    return Address(*address) if address is not None else None
-
-
-def _ledger(settings: Settings) -> LedgerPlan | None:
-    wanted = settings.ledger
-    if not wanted.enabled:
+def _ledger(settings: Settings) -> LedgerConfig | None:
+    ledger = settings.ledger
+    if not ledger.enabled:
         return None
-    path = _home(wanted.file) or state_directory() / LEDGER_FILE
-    asked_for = wanted.file is not None
-    return LedgerPlan(path, wanted.max_megabytes << 20, wanted.max_days, asked_for)
+    path = _home(ledger.file) or state_directory() / LEDGER_FILE
+    required = ledger.file is not None
+    return LedgerConfig(path, ledger.max_megabytes << 20, ledger.max_days, required)
 
 
 def _home(path: Path | None) -> Path | None:
-    whole = expand_home(path, "file")
-    return Path(whole) if whole is not None else None
+    expanded = expand_home(path, "file")
+    return Path(expanded) if expanded is not None else None
+
+
+def _private_files(loaded: Loaded) -> tuple[Path, ...]:
+    paths = (loaded.raw.path, *(pool.password_file for pool in loaded.settings.pools))
+    return tuple(path for path in paths if path is not None)
 
 
 def _secrets(pools: Sequence[PoolUrl], token: str | None) -> tuple[str, ...]:
@@ -235,38 +176,45 @@ def _secrets(pools: Sequence[PoolUrl], token: str | None) -> tuple[str, ...]:
     for url in pools:
         texts += [url.password, url.path.strip("/")]
         texts.append(parse_proxy(url.proxy).password if url.proxy is not None else "")
-    return tuple(dict.fromkeys(text for text in texts if len(text) >= _SHORTEST_SECRET))
+    return tuple(dict.fromkeys(filter(None, texts)))
 
 
 def _wallets(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
-    texts = [part for url in pools for part in (*url.user.split("."), url.reward)]
-    return tuple(dict.fromkeys(text for text in texts if len(text) >= _SHORTEST_WALLET))
+    """Return accounts and reward addresses, without workers: a rig is often named like one."""
+    texts = [url.reward for url in pools]
+    for url in pools:
+        texts += re.split(r"[.:/]", url.user.rpartition(".")[0] or url.user)
+    return tuple(dict.fromkeys(filter(None, texts)))
 
 
 def _notes(
     settings: Settings,
     pools: Sequence[PoolUrl],
-    use: Sequence[Listed],
-    out: Sequence[Listed],
+    devices: Sequence[Listed],
+    unusable: Sequence[Listed],
     missing: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
-    """Yield topics and sentences: what a person should know before the run begins."""
-    # Who mines on another vendor's cards has no use for being told of CUDA at each start.
-    vendors = {one.info.vendor for one in use if one.info.kind == "gpu"}
-    told = [] if vendors and "nvidia" not in vendors else missing
-    for sentence in [*told, *secret_file_warnings(settings), *_unmatched(settings, [*use, *out])]:
+    """Yield (topic, sentence) pairs to show before the run begins."""
+    # On cards of other vendors a missing CUDA backend is not worth a note at each start.
+    vendors = {device.info.vendor for device in devices if device.info.kind == "gpu"}
+    shown = [] if vendors and "nvidia" not in vendors else missing
+    for sentence in [
+        *shown,
+        *secret_file_warnings(settings),
+        *_unmatched(settings, [*devices, *unusable]),
+    ]:
         yield "note", sentence
-    for left in out:
-        yield "note", f"{left.info.name} is not used: {left.info.unusable}"
-    for found in use:
-        yield "device", f"{found.info.name} {found.info.model}, {found.info.driver}"
+    for device in unusable:
+        yield "note", f"{device.info.name} is not used: {device.info.unusable}"
+    for device in devices:
+        yield "device", f"{device.info.name} {device.info.model}, {device.info.driver}"
     for url in pools:
         if url.tls_insecure and url.transport.has_tls:
-            what = "its certificate is not checked, so that anyone in between can take your shares"
-            yield "note", f"{url.label}: {what}"
+            text = "the certificate is not verified, so anyone in between can take your shares"
+            yield "note", f"{url.label}: {text}"
 
 
 def _unmatched(settings: Settings, devices: Sequence[Listed]) -> Iterator[str]:
-    for name, _ in settings.devices.blocks():
-        if not any(matches(d.info, d.index, name) for d in devices):
-            yield f"[[devices.tune]] {name!r} matches none of the devices"
+    for pattern, _ in settings.devices.blocks():
+        if not any(matches(device.info, device.index, pattern) for device in devices):
+            yield f"[[devices.tune]] {pattern!r} matches none of the devices"

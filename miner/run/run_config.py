@@ -1,15 +1,16 @@
-"""What a run is told: the settings, with everything that they name looked up."""
+"""The configuration of a run: the settings with devices, pools and secrets resolved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from miner.api.api_server import ApiOptions
 from miner.devices.registry import Listed
 from miner.devices.selection import Tuning
+from miner.net.address import HostPort
 from miner.net.dial import Timeouts
 from miner.net.pool_url import PoolUrl
 from miner.progpow.variant import Variant
@@ -18,40 +19,39 @@ from miner.telemetry import Level
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What may change while the miner runs."""
+class LiveConfig:
+    """The part that a reload can change while the miner runs."""
 
     pools: tuple[PoolUrl, ...]
     limits: Timeouts = field(default_factory=Timeouts)
     heat: Mapping[str, HeatLimits] = field(default_factory=dict)
-    """By the device's name."""
+    """By device name."""
     level: Level = Level.INFO
-    """The least that is logged and shown."""
+    """The lowest level that is logged and shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """The settings, read once more."""
+class ReloadedConfig:
+    """What a reload of the settings returns."""
 
-    live: Live
+    live: LiveConfig
     fixed: Mapping[str, object] = field(default_factory=dict)
-    """What needs a new start to change, by its key."""
+    """Settings that need a restart to change, by key."""
     secrets: Sequence[str] = field(default=(), repr=False)
-    """As `Mining.secrets`, besides those known before."""
+    """As in `RunConfig`; these are hidden as well as those."""
     wallets: Sequence[str] = field(default=(), repr=False)
 
 
+class SettingsReloader(Protocol):
+    """Loads the settings of a run again."""
+
+    def reload(self) -> ReloadedConfig:
+        """Return what is configured now; raises `UsageError`."""
+
+
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogPlan:
-    """What is shown and written down."""
+class LogConfig:
+    """Console and log file."""
 
     console: Literal["auto", "plain", "live", "json"] = "plain"
     file: Path | None = None
@@ -62,57 +62,57 @@ class LogPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerPlan:
-    """Where shares are written down, and how many."""
+class LedgerConfig:
+    """The share ledger and its bounds."""
 
     path: Path
     max_bytes: int = 64 << 20
     max_days: float = 90.0
-    asked_for: bool = False
-    """Whether somebody named the file: then the run does not begin without it."""
+    required: bool = False
+    """The run does not start without it, because the user named its file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mining:
-    """One run of the miner."""
+class RunConfig:
+    """Everything that one run of the miner needs to know."""
 
     variant: Variant
     devices: Sequence[Listed]
-    live: Live
+    live: LiveConfig
     diff1: int | None = None
-    """Target of difficulty 1; None: as the protocol has it."""
+    """Target of difficulty 1; None: the dialect's."""
     shares: int | None = None
     """Accepted shares after which the run ends."""
     give_up: float | None = None
-    """Seconds without any pool after which the run ends."""
+    """Seconds without a login at any pool after which the run ends."""
     report_hashrate: bool = False
-    """Tell pools that take such reports how fast we are."""
+    """Send the hashrate to pools that accept reports."""
     record: Path | None = None
-    """File that what pools say and are told is written to."""
-    node: str | None = None
+    """File to record the pool sessions in."""
+    node_kind: str | None = None
     """Kind of the coin's node, for solo mining."""
     rig: str = ""
     """Name of this machine in every view."""
     coin: str = ""
-    """Symbol of the coin, where one was named."""
+    """Symbol of the coin; empty if only a variant is configured."""
     tunings: Mapping[str, Tuning] = field(default_factory=dict)
-    """By the device's name."""
+    """By device name."""
     park_hung: bool = False
-    """Let the others go on when a device hangs."""
+    """Keep mining on the other devices when one hangs."""
     api: ApiOptions | None = None
-    ethminer: Address | None = None
-    sgminer: Address | None = None
-    log: LogPlan = field(default_factory=LogPlan)
-    ledger: LedgerPlan | None = None
+    ethminer: HostPort | None = None
+    sgminer: HostPort | None = None
+    log: LogConfig = field(default_factory=LogConfig)
+    ledger: LedgerConfig | None = None
     secrets: Sequence[str] = field(default=(), repr=False)
     """Texts that no view may show."""
     wallets: Sequence[str] = field(default=(), repr=False)
-    """Texts that views may show in part."""
-    files: Sequence[Path] = ()
-    """The settings' own, and those that secrets were read from; strangers read of none."""
+    """Texts of which views show only the ends."""
+    private_files: Sequence[Path] = ()
+    """The settings file and files with secrets; clients of the API do not see their paths."""
     notes: Sequence[tuple[str, str]] = ()
-    """Topics and sentences: what a person should know before it begins."""
-    read: Callable[[], Read] | None = field(default=None, repr=False)
-    """Reads the settings once more; raises `UsageError`."""
+    """(topic, sentence) pairs to show before mining begins."""
+    reloader: SettingsReloader | None = field(default=None, repr=False)
+    """None where there is no settings file."""
     fixed: Mapping[str, object] = field(default_factory=dict, repr=False)
-    """As `Read.fixed`, now."""
+    """As in `ReloadedConfig`, at the start."""

@@ -1,15 +1,16 @@
-"""Everything that shows or keeps what a run does: console, log, ledger, history, API."""
+"""The views of a run: console, log file, share ledger, history, API."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from miner.api.api_server import ApiServer
-from miner.api.context import ApiContext, CachedSnapshot, NewestShares, RunControl
+from miner.api.context import ApiContext, CachedSnapshot, RunControl
 from miner.api.path_redaction import PathRedactor
 from miner.clock import Clock
 from miner.console import LogFile, open_console, summary
@@ -18,22 +19,21 @@ from miner.errors import ConfigError
 from miner.ledger import Ledger
 from miner.panels import ethminer_rpc, panel_routes, sgminer_api
 from miner.resources import cache_directory, state_directory
-from miner.run.run_config import Mining
+from miner.run.run_config import RunConfig
 from miner.safe_text import Redactor
 from miner.telemetry import History, Journal, Level, Telemetry
 
 
 class Views:
-    """Opened before anything can happen, closed when nothing more will; used on the event loop
-    only. `disk` is where files are written and read.
+    """Opens all views before the run begins and closes them after it; used on the event loop only.
 
-    Raises `ConfigError` for a log file that is a folder, and for a ledger that somebody named and
-    that cannot be had.
+    Files are written and read in `disk`. Raises `ConfigError` for a log file that is a folder, and
+    for a required ledger that cannot be opened.
     """
 
     def __init__(
         self,
-        mining: Mining,
+        config: RunConfig,
         telemetry: Telemetry,
         journal: Journal,
         clock: Clock,
@@ -41,36 +41,36 @@ class Views:
         disk: WorkPool,
         redactor: Redactor,
     ) -> None:
-        self._mining, self._telemetry, self._journal = mining, telemetry, journal
+        self._config, self._telemetry, self._journal = config, telemetry, journal
         self._clock, self._disk = clock, disk
         self._history = History(telemetry.snapshot, clock)
         self._console = open_console(
-            mining.log.console, telemetry, journal, clock, stream, redactor
+            config.log.console, telemetry, journal, clock, stream, redactor
         )
         self._log = self._new_log(redactor)
         self._ledger = self._new_ledger()
-        self.set_level(mining.live.level)
-        for topic, text in mining.notes:
+        self.set_level(config.live.level)
+        for topic, text in config.notes:
             journal.say(topic, text)
 
     def write(self, line: str) -> None:
-        """Show a line that belongs to nothing that happened."""
+        """Show a line on the console that belongs to no event."""
         self._console.write(line)
 
     def set_level(self, level: Level) -> None:
-        """Show and log what matters at least so much, from now on."""
+        """Show and log entries of `level` and above from now on."""
         self._journal.detailed = level == Level.DEBUG
         self._console.set_level(level)
         if self._log:
             self._log.set_level(level)
 
     def reopen(self) -> None:
-        """Write the log to a new file, where the old one was moved away."""
+        """Write the log to a new file if the old one was moved away."""
         if self._log:
             self._log.reopen()
 
     def keep(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """Start what goes on all the time; the tasks are to be cancelled at the end."""
+        """Start the periodic tasks in `group`; they run until cancelled."""
         running = [self._console.keep(), self._history.keep()]
         if self._log:
             running.append(self._log.keep())
@@ -80,32 +80,32 @@ class Views:
 
     @asynccontextmanager
     async def ports(self, control: RunControl) -> AsyncIterator[None]:
-        """Answer on every address that the settings name, while the block lasts.
+        """Serve the configured API and panels during the block.
 
         Raises `ConfigError` for an address that cannot be listened on.
         """
-        mining = self._mining
+        config = self._config
         snapshots = CachedSnapshot(self._telemetry.snapshot, self._telemetry, self._clock)
         context = ApiContext(
             snapshots, self._journal, self._history, self._clock, control,
-            self._newest_shares(), self._path_redactor(),
+            self._newest_shares if self._ledger else None, self._path_redactor(),
         )  # fmt: skip
-        token = mining.api.token if mining.api else None
+        token = config.api.token if config.api else None
         async with AsyncExitStack() as stack:
-            if mining.api:
+            if config.api:
                 await stack.enter_async_context(
-                    ApiServer(mining.api, context, panel_routes=panel_routes.routes)
+                    ApiServer(config.api, context, panel_routes=panel_routes.routes)
                 )
-            if (at := mining.ethminer) is not None:
-                await stack.enter_async_context(ethminer_rpc.port(context, at.host, at.port, token))
-            if (at := mining.sgminer) is not None:
+            if config.ethminer is not None:
+                await stack.enter_async_context(ethminer_rpc.port(context, *config.ethminer, token))
+            if config.sgminer is not None:
                 await stack.enter_async_context(
-                    sgminer_api.port(context, at.host, at.port, token is not None)
+                    sgminer_api.port(context, *config.sgminer, token is not None)
                 )
             yield
 
     def close(self) -> None:
-        """Say how the run went, and write what is not written yet."""
+        """Show the summary of the run and close all files."""
         if self._ledger:
             self._ledger.close()
         lines = summary(self._telemetry.snapshot())
@@ -114,40 +114,45 @@ class Views:
             self._log.close(lines)
 
     def _new_log(self, redactor: Redactor) -> LogFile | None:
-        plan = self._mining.log
-        if plan.file is None:
+        log = self._config.log
+        if log.file is None:
             return None
-        if plan.file.is_dir():
-            raise ConfigError(f"{plan.file}: is a folder; name a file in it for the log")
+        if log.file.is_dir():
+            raise ConfigError(f"{log.file}: is a folder; name a file in it for the log")
         return LogFile(
-            plan.file, self._telemetry, self._journal, self._clock,
-            lambda text: self._journal.say("log", text, Level.WARNING),
-            redactor, plan.format, plan.max_bytes, plan.keep,
+            log.file, self._telemetry, self._journal, self._clock,
+            partial(self._journal.say, "log", level=Level.WARNING),
+            redactor, log.format, log.max_bytes, log.keep,
         )  # fmt: skip
 
     def _new_ledger(self) -> Ledger | None:
-        plan = self._mining.ledger
-        if plan is None:
+        config = self._config.ledger
+        if config is None:
             return None
         ledger = Ledger(
-            plan.path, self._clock, devices=[one.info for one in self._mining.devices],
-            max_bytes=plan.max_bytes, max_days=plan.max_days, rig=self._mining.rig,
-            report=lambda text: self._journal.say("ledger", text, Level.WARNING),
-        )  # fmt: skip
-        ledger.open(plan.asked_for)
+            config.path,
+            self._clock,
+            devices=[device.info for device in self._config.devices],
+            max_bytes=config.max_bytes,
+            max_days=config.max_days,
+            rig=self._config.rig,
+            report=partial(self._journal.say, "ledger", level=Level.WARNING),
+        )
+        ledger.open(config.required)
         self._telemetry.subscribe(ledger.event)
         return ledger
 
     def _path_redactor(self) -> PathRedactor:
         """Return a redactor that knows the paths of this run."""
-        mining = self._mining
-        found = [mining.log.file, mining.ledger.path if mining.ledger else None, mining.record]
-        found += mining.files
-        found += [value for value in mining.fixed.values() if isinstance(value, Path)]
-        found += [Path(f) for p in mining.live.pools for f in (p.ca_file, p.cookie_file) if f]
-        own = (cache_directory(), state_directory(), Path("~").expanduser())
-        return PathRedactor([*own, *(path for path in found if path is not None)])
+        config = self._config
+        paths: list[Path | None] = [cache_directory(), state_directory(), Path("~").expanduser()]
+        paths += [config.log.file, config.ledger.path if config.ledger else None, config.record]
+        paths += config.private_files
+        paths += [value for value in config.fixed.values() if isinstance(value, Path)]
+        for pool in config.live.pools:
+            paths += [Path(file) for file in (pool.ca_file, pool.cookie_file) if file]
+        return PathRedactor([path for path in paths if path is not None])
 
-    def _newest_shares(self) -> NewestShares | None:
-        ledger = self._ledger
-        return (lambda limit: ledger.newest(limit, self._disk.offload)) if ledger else None
+    async def _newest_shares(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        assert self._ledger is not None
+        return await self._ledger.newest(limit, self._disk.offload)

@@ -13,7 +13,7 @@ from miner.api.path_redaction import PathRedactor
 from miner.console import LogFile
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
-from miner.run.run_config import Live, LogPlan, Mining
+from miner.run.run_config import LiveConfig, LogConfig, RunConfig
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.settings.secrets import read_secret
@@ -139,9 +139,10 @@ def test_what_a_run_is_told_of_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     for name, place in [("HOME", "/h m"), ("CACHE", "c c/d"), ("STATE", "s s/d")]:
         monkeypatch.setenv(name if name == "HOME" else f"PROGPOW_MINER_{name}", place)
     rig, clock = small_rig(), FakeClock()
-    mining = Mining(
-        KAWPOW, (), Live(()), record=Path("in/said.jsonl"), log=LogPlan(file=Path("in/x.log")),
-        fixed={"api.token_file": Path("my/token")}, files=(Path("in/rig.toml"),),
+    mining = RunConfig(
+        KAWPOW, (), LiveConfig(()), record=Path("in/said.jsonl"),
+        log=LogConfig(file=Path("in/x.log")),
+        fixed={"api.token_file": Path("my/token")}, private_files=(Path("in/rig.toml"),),
     )  # fmt: skip
     with WorkPool("disk", 1) as disk:
         views = Views(mining, rig.telemetry, rig.journal, clock, StringIO(), disk, Redactor())

@@ -11,7 +11,7 @@ import pytest
 
 from miner.devices import registry
 from miner.run import mining as run_module
-from miner.run.mining import Mining
+from miner.run.mining import RunConfig
 from miner.settings.model import PLACEHOLDER
 from miner.settings.settings_page import json_schema, new_file, reference_page
 from tests.cli.running import run
@@ -207,9 +207,9 @@ def test_schema_and_reference_are_printed() -> None:
 class Told:
     """Stands for the run: keeps what it was told."""
 
-    mining: Mining
+    mining: RunConfig
 
-    async def mine(self, mining: Mining, *_: Any, **__: Any) -> int:
+    async def mine(self, mining: RunConfig, *_: Any, **__: Any) -> int:
         self.mining = mining
         return 0
 

@@ -123,12 +123,12 @@ STARTING = """
 import os, signal, sys, threading
 from miner import cli
 from miner.run import resolve
-def mining_of(read):
+def resolve_settings(read):
     print("looking for devices", flush=True)
     os.kill(os.getpid(), signal.{signal})
     threading.Event().wait(20)  # as a driver that compiles
     print("mining")
-resolve.mining_of = mining_of
+resolve.resolve_settings = resolve_settings
 sys.argv = ["progpow-miner", "mine", "-a", "kawpow", "-o", "127.0.0.1:9", "-u", "w"]
 cli.main()
 """

@@ -45,7 +45,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (
         ["mine", "-a", "kawpow", *POOL, "--tls-fingerprint", "ab"],
         2,
-        "no certificate to pin without",
+        "a fingerprint needs TLS",
     ),
     (["mine", "-a", "kawpow", *TLS, "--tls-fingerprint", "ab"], 2, "in 64 hex digits"),
     (["mine", "-a", "kawpow", *POOL, "--cookie-file", "f"], 2, "a cookie file belongs to a node"),

@@ -19,7 +19,7 @@ from miner.engine import engine, hang_watchdog  # noqa: E402
 from miner.engine.retry_policy import RetryPolicy  # noqa: E402
 from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
 from miner.run.mining import mine  # noqa: E402
-from miner.run.run_config import LedgerPlan, Live, Mining  # noqa: E402
+from miner.run.run_config import LedgerConfig, LiveConfig, RunConfig  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402
 from tests.fakes.steady import LONGEST_HANG, Steady  # noqa: E402
@@ -54,16 +54,16 @@ class BlockedSensors(FakeSensors):
 def mining(asked: argparse.Namespace) -> int:
     kinds = {"well": Steady, "hangs": Hanging, "fails": partial(Steady, fail_launch=10**6)}
     devices = [kinds[kind](f"{kind}:{n}", nonces=8) for n, kind in enumerate(asked.devices)]
-    plan = Mining(
+    plan = RunConfig(
         load_variant(asked.variant),
         [device.listed for device in devices],
-        Live((parse_pool_url(f"stratum+tcp://127.0.0.1:{asked.pool}", "w", "x"),)),
+        LiveConfig((parse_pool_url(f"stratum+tcp://127.0.0.1:{asked.pool}", "w", "x"),)),
         park_hung=asked.park,
-        ledger=LedgerPlan(asked.ledger),
+        ledger=LedgerConfig(asked.ledger),
         api=ApiOptions("127.0.0.1", 0),
     )
     sensors = (BlockedSensors if asked.blocked else FakeSensors)({})
-    asyncio.run(mine(plan, sensors=lambda infos, clock: sensors))
+    asyncio.run(mine(plan, sensor_opener=lambda infos, clock: sensors))
     return 0
 
 

@@ -138,14 +138,14 @@ def test_what_can_change_does_without_dropping_the_connection_where_it_need_not(
     miner = start("mine", "-c", str(rig.file))
     miner.until("share .*accepted")
 
-    # A second pool, another level, another limit: the connection stays.
+    # A second pool, another level, another limit: the connection is kept.
     rig.write(one, two, level="debug", answer=20, rig="second")
     said = "\n".join(reload(miner, rig, "rig changes at the next start"))
-    assert "log.level is debug now" in said
-    assert "the pools' time limits are new, from the next connection on" in said
+    assert "log.level is now debug" in said
+    assert "the pools' time limits have changed, from the next connection on" in said
     assert re.search(
-        rf"pools are stratum\+tcp://127\.0\.0\.1:{one}, stratum\+tcp://127\.0\.0\.1:{two} now; "
-        "the connection stays", said,
+        rf"the pools are now stratum\+tcp://127\.0\.0\.1:{one}, stratum\+tcp://127\.0\.0\.1:{two}; "
+        "the connection is kept", said,
     ), said  # fmt: skip
     miner.until("share .*accepted")
 
@@ -158,7 +158,7 @@ def test_what_can_change_does_without_dropping_the_connection_where_it_need_not(
 
     # The first pool is gone from the list: what was found for it is answered, then we go.
     rig.write(two, level="debug", answer=20, rig="second")
-    reload(miner, rig, "the connection is made anew")
+    reload(miner, rig, "reconnecting")
     second.until("share .* accepted", times=2)
 
     assert miner.end(signal.SIGINT) == 0, miner.text
@@ -193,7 +193,7 @@ def test_a_level_that_says_less_holds_at_once_and_a_log_that_was_moved_away_is_b
     pool.until("share .*accepted", times=8)
     rig.write(port)
     miner.process.send_signal(signal.SIGHUP)
-    miner.until("log.level is info now")
+    miner.until("log.level is now info")
     miner.until("share .*accepted")
     assert miner.end(signal.SIGINT) == 0, miner.text
     assert pool.end(signal.SIGTERM) == 0

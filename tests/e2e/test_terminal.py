@@ -130,7 +130,7 @@ def test_in_a_living_terminal_sighup_has_the_settings_read_again(
     miner.until("share +accepted")
     rig.write(port, level="debug")
     miner.process.send_signal(signal.SIGHUP)
-    miner.until("log.level is debug now")
+    miner.until("log.level is now debug")
     pool.until("share .*accepted", times=2)
     miner.process.send_signal(signal.SIGTERM)
     assert miner.process.wait(60) == 0

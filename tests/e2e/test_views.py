@@ -22,13 +22,14 @@ from miner.api.api_server import ApiOptions
 from miner.catalog import load_variant
 from miner.clock import SystemClock
 from miner.engine.threads import WorkPool
+from miner.net.address import HostPort
 from miner.net.dial import Timeouts
 from miner.pool.pool_addresses import parse_pool_url
 from miner.progpow.epoch import Epoch
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
 from miner.run.mining import mine
-from miner.run.run_config import Address, LedgerPlan, Live, LogPlan, Mining
+from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, RunConfig
 from miner.stratum.chain import Chain
 from miner.stratum.share_rules import ShareJudged
 from miner.telemetry import Level, Reading
@@ -184,17 +185,17 @@ async def test_all_views_agree_with_the_ledger_the_devices_and_the_pool(
         aiohttp.ClientSession() as session,
     ):
         url = parse_pool_url(f"stratum+tcp://127.0.0.1:{pool.port}", "wallet", "x")
-        live = Live((url,), Timeouts(answer=3.0), level=Level.DEBUG)
-        mining = Mining(
+        live = LiveConfig((url,), Timeouts(answer=3.0), level=Level.DEBUG)
+        mining = RunConfig(
             variant,
             [device.listed for device in devices],
             live,
             rig="rig",
             api=ApiOptions("127.0.0.1", 0, explicit=True, token=TOKEN, panels=True),
-            ethminer=Address("127.0.0.1", 0),
-            sgminer=Address("127.0.0.1", 0),
-            log=LogPlan("json", log, "json"),
-            ledger=LedgerPlan(ledger),
+            ethminer=HostPort("127.0.0.1", 0),
+            sgminer=HostPort("127.0.0.1", 0),
+            log=LogConfig("json", log, "json"),
+            ledger=LedgerConfig(ledger),
         )
         running = group.create_task(mine(mining, console, verifier, lambda infos, clock: sensors))
         await until(lambda: ports_in(console.getvalue()) is not None, "the ports are open")

@@ -12,7 +12,8 @@ from miner.errors import ConfigError
 from miner.net.dial import Timeouts
 from miner.net.pool_url import PoolUrl
 from miner.run.control import RunController
-from miner.run.run_config import Live, Mining, Read
+from miner.run.run_config import LiveConfig, ReloadedConfig, RunConfig
+from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard, HeatLimits
 from miner.telemetry import Level, Reading
 from tests.fakes.device import info_of
@@ -20,7 +21,7 @@ from tests.fakes.variants import KAWPOW
 
 FIRST = PoolUrl("first.example", 3333, "RWallet.rig1")
 SECOND = PoolUrl("second.example", 3333, "RWallet.rig1")
-LIVE = Live((FIRST,), heat={"fake:0": HeatLimits(90.0)})
+LIVE = LiveConfig((FIRST,), heat={"fake:0": HeatLimits(90.0)})
 
 
 class Parts:
@@ -46,16 +47,18 @@ class Parts:
 
 
 class Bench:
-    def __init__(self, *new: Read | Exception, fixed: dict[str, object] | None = None) -> None:
+    def __init__(
+        self, *new: ReloadedConfig | Exception, fixed: dict[str, object] | None = None
+    ) -> None:
         self.parts = Parts()
         self.guard = HeatGuard(LIVE.heat)
         self.new = list(new)
         devices = [Listed(info_of(f"fake:{n}"), lambda: None, n) for n in range(2)]  # type: ignore[arg-type, return-value]
-        mining = Mining(KAWPOW, devices, LIVE, read=self.read, fixed=fixed or {})
+        config = RunConfig(KAWPOW, devices, LIVE, reloader=self, fixed=fixed or {})
         parts: Any = self.parts
-        self.control = RunController(mining, parts, parts, parts, self.guard, parts.set_level)
+        self.control = RunController(config, parts, parts, parts, self.guard, parts, Redactor())
 
-    def read(self) -> Read:
+    def reload(self) -> ReloadedConfig:
         new = self.new.pop(0)
         if isinstance(new, Exception):
             raise new
@@ -80,7 +83,7 @@ def test_one_device_or_all_of_them() -> None:
 
 
 async def test_the_same_settings_change_nothing() -> None:
-    bench = Bench(Read(LIVE, {"coin": "RVN"}), fixed={"coin": "RVN"})
+    bench = Bench(ReloadedConfig(LIVE, {"coin": "RVN"}), fixed={"coin": "RVN"})
     assert await bench.control.reload() == ["nothing changed"]
     assert bench.parts.told == []
 
@@ -88,31 +91,33 @@ async def test_the_same_settings_change_nothing() -> None:
 async def test_each_live_setting_is_applied_alone() -> None:
     cooler = {"fake:0": HeatLimits(60.0)}
     bench = Bench(
-        Read(replace(LIVE, level=Level.DEBUG)),
-        Read(replace(LIVE, level=Level.DEBUG, heat=cooler)),
-        Read(replace(LIVE, level=Level.DEBUG, heat=cooler, limits=Timeouts(silence=60.0))),
-        Read(Live((SECOND, FIRST), Timeouts(silence=60.0), cooler, Level.DEBUG)),
+        ReloadedConfig(replace(LIVE, level=Level.DEBUG)),
+        ReloadedConfig(replace(LIVE, level=Level.DEBUG, heat=cooler)),
+        ReloadedConfig(
+            replace(LIVE, level=Level.DEBUG, heat=cooler, limits=Timeouts(silence=60.0))
+        ),
+        ReloadedConfig(LiveConfig((SECOND, FIRST), Timeouts(silence=60.0), cooler, Level.DEBUG)),
     )
     assert bench.guard.judge("fake:0", Reading(temperature=70.0)) is None
-    assert await bench.control.reload() == ["log.level is debug now"]
-    assert await bench.control.reload() == ["the temperature limits are new"]
+    assert await bench.control.reload() == ["log.level is now debug"]
+    assert await bench.control.reload() == ["the temperature limits have changed"]
     assert "70 °C" in (bench.guard.judge("fake:0", Reading(temperature=70.0)) or "")
     assert len(await bench.control.reload()) == 1
     assert bench.parts.limits.silence == 60.0
     (sentence,) = await bench.control.reload()
-    assert sentence == f"pools are {SECOND.label}, {FIRST.label} now; the connection stays"
+    assert sentence == f"the pools are now {SECOND.label}, {FIRST.label}; the connection is kept"
     assert bench.parts.told == [("level", Level.DEBUG), ("pools", SECOND, FIRST)]
 
 
 async def test_a_connection_that_must_be_left_is_said() -> None:
-    bench = Bench(Read(replace(LIVE, pools=(SECOND,))))
+    bench = Bench(ReloadedConfig(replace(LIVE, pools=(SECOND,))))
     bench.parts.stays = False
     (sentence,) = await bench.control.reload()
-    assert sentence.endswith("the connection is made anew")
+    assert sentence.endswith("reconnecting")
 
 
 async def test_what_needs_a_new_start_is_named_each_time() -> None:
-    new = Read(LIVE, {"coin": "FIRO", "api.listen": "", "rig": "a"})
+    new = ReloadedConfig(LIVE, {"coin": "FIRO", "api.listen": "", "rig": "a"})
     fixed: dict[str, object] = {"coin": "RVN", "rig": "a", "devices.use": ("fake:0",)}
     bench = Bench(new, new, fixed=fixed)
     for _ in range(2):
@@ -124,7 +129,7 @@ async def test_what_needs_a_new_start_is_named_each_time() -> None:
 
 
 async def test_settings_that_cannot_be_used_change_nothing() -> None:
-    bench = Bench(ConfigError("rig.toml: line 3: ..."), Read(LIVE))
+    bench = Bench(ConfigError("rig.toml: line 3: ..."), ReloadedConfig(LIVE))
     with pytest.raises(ConfigError, match="line 3"):
         await bench.control.reload()
     assert bench.parts.told == []

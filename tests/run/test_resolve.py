@@ -11,8 +11,9 @@ from miner.devices.registry import Listed
 from miner.errors import ConfigError
 from miner.net.dial import Timeouts
 from miner.resources import state_directory
-from miner.run import resolve as planning
-from miner.run.resolve import mining_of
+from miner.run import resolve as resolve_module
+from miner.run.resolve import resolve_settings
+from miner.safe_text import Redactor
 from miner.sensors.heat import HeatLimits
 from miner.settings import load
 from miner.telemetry import Level
@@ -60,23 +61,50 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_everything_that_is_set_reaches_the_plan(path: Path) -> None:
-    mining = mining_of(lambda: load(path))
-    assert (mining.coin, mining.variant.name, mining.rig) == ("RVN", "kawpow", "rig-7")
-    assert mining.live.limits == Timeouts(10, 9, 30, 600)
-    assert mining.live.heat == {"ref": HeatLimits(80, 65, 100, 85)}
-    assert mining.live.level is Level.WARNING
-    assert mining.tunings["ref"].shape == "cpu-1"
-    assert mining.park_hung
-    assert mining.files == (path,)
-    assert mining.api is not None
-    assert (mining.api.port, mining.api.explicit, mining.api.token) == (4067, False, None)
-    assert (mining.ethminer, mining.sgminer) == (None, None)
-    assert (mining.log.format, mining.log.max_bytes) == ("json", 10 << 20)
-    assert mining.ledger is not None
-    assert mining.ledger.path == state_directory() / "ledger.sqlite"
-    assert mining.secrets == ("hunter2", "hunter3")
-    assert mining.wallets == ("RWalletOfSomebodyWhoMines",)
-    assert "hunter" not in repr(mining)
+    config = resolve_settings(lambda: load(path))
+    assert (config.coin, config.variant.name, config.rig) == ("RVN", "kawpow", "rig-7")
+    assert config.live.limits == Timeouts(10, 9, 30, 600)
+    assert config.live.heat == {"ref": HeatLimits(80, 65, 100, 85)}
+    assert config.live.level is Level.WARNING
+    assert config.tunings["ref"].shape == "cpu-1"
+    assert config.park_hung
+    assert config.private_files == (path,)
+    assert config.api is not None
+    assert (config.api.port, config.api.explicit, config.api.token) == (4067, False, None)
+    assert (config.ethminer, config.sgminer) == (None, None)
+    assert (config.log.format, config.log.max_bytes) == ("json", 10 << 20)
+    assert config.ledger is not None
+    assert config.ledger.path == state_directory() / "ledger.sqlite"
+    assert config.secrets == ("hunter2", "hunter3")
+    assert config.wallets == ("RWalletOfSomebodyWhoMines",)
+    assert "hunter" not in repr(config)
+
+
+def test_a_short_password_and_an_account_name_are_hidden(path: Path) -> None:
+    path.write_text(
+        FILE.replace("hunter2", "pass1").replace("RWalletOfSomebodyWhoMines", "accountname123")
+    )
+    config = resolve_settings(lambda: load(path))
+    redactor = Redactor(config.secrets, config.wallets)
+    assert (
+        redactor.redact("no accountname123.rig1 with pass1") == "no accou…e123.rig1 with (hidden)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("user", "wallets"),
+    [
+        ("RWallet.my-mining-rig-7", ("RWallet",)),
+        ("RVN:RWallet.rig", ("RVN", "RWallet")),
+        ("RWallet", ("RWallet",)),
+        ("account.RWallet.rig", ("account", "RWallet")),
+    ],
+)
+def test_a_worker_is_not_treated_as_a_wallet(
+    path: Path, user: str, wallets: tuple[str, ...]
+) -> None:
+    path.write_text(FILE.replace("RWalletOfSomebodyWhoMines.rig1", user))
+    assert resolve_settings(lambda: load(path)).wallets == wallets
 
 
 def test_files_may_lie_in_a_home_folder(
@@ -84,9 +112,9 @@ def test_files_may_lie_in_a_home_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     flags = {"record": "~/said", "log": {"file": "~/log"}, "ledger": {"file": "~/shares"}}
-    mining = mining_of(lambda: load(path, flags))
-    assert mining.ledger is not None
-    found = (mining.record, mining.log.file, mining.ledger.path)
+    config = resolve_settings(lambda: load(path, flags))
+    assert config.ledger is not None
+    found = (config.record, config.log.file, config.ledger.path)
     assert found == (tmp_path / "said", tmp_path / "log", tmp_path / "shares")
 
 
@@ -98,12 +126,12 @@ def test_what_is_off_is_not_there(path: Path, tmp_path: Path) -> None:
         "ledger": {"enabled": False},
         "log": {"file": str(tmp_path / "log")},
     }
-    mining = mining_of(lambda: load(path, flags))
-    assert (mining.api, mining.ledger) == (None, None)
-    assert mining.sgminer is not None
-    assert (mining.sgminer.host, mining.sgminer.port) == ("::1", 4028)
-    assert mining.log.file == tmp_path / "log"
-    assert "a-rather-long-token" in mining.secrets
+    config = resolve_settings(lambda: load(path, flags))
+    assert (config.api, config.ledger) == (None, None)
+    assert config.sgminer is not None
+    assert (config.sgminer.host, config.sgminer.port) == ("::1", 4028)
+    assert config.log.file == tmp_path / "log"
+    assert "a-rather-long-token" in config.secrets
 
 
 def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) -> None:
@@ -115,7 +143,7 @@ def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) ->
         "PROGPOW_MINER_API_HOSTS": "rig.lan, rig",
         "PROGPOW_MINER_API_PANELS": "yes",
     }
-    api = mining_of(lambda: load(path, environ=environ)).api
+    api = resolve_settings(lambda: load(path, environ=environ)).api
     assert api is not None
     assert (api.host, api.port, api.explicit, api.token) == (
         "0.0.0.0",
@@ -137,13 +165,13 @@ def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) ->
     ],
 )  # fmt: skip
 def test_what_may_change_is_live(path: Path, old: str, new: str) -> None:
-    mining = mining_of(lambda: load(path))
-    assert mining.read is not None
-    assert mining.read().live == mining.live
+    config = resolve_settings(lambda: load(path))
+    assert config.reloader is not None
+    assert config.reloader.reload().live == config.live
     path.write_text(FILE.replace(old, new))
-    read = mining.read()
-    assert read.live != mining.live
-    assert read.fixed == mining.fixed
+    reloaded = config.reloader.reload()
+    assert reloaded.live != config.live
+    assert reloaded.fixed == config.fixed
 
 
 @pytest.mark.parametrize(
@@ -159,28 +187,30 @@ def test_what_may_change_is_live(path: Path, old: str, new: str) -> None:
     ],
 )
 def test_what_waits_for_a_new_start_is_named(path: Path, old: str, new: str, key: str) -> None:
-    mining = mining_of(lambda: load(path))
+    config = resolve_settings(lambda: load(path))
     path.write_text(FILE.replace(old, new))
-    assert mining.read is not None
-    read = mining.read()
-    assert read.live == mining.live
-    changed = {k for k in {**mining.fixed, **read.fixed} if mining.fixed[k] != read.fixed[k]}
+    assert config.reloader is not None
+    reloaded = config.reloader.reload()
+    assert reloaded.live == config.live
+    changed = {
+        k for k in {**config.fixed, **reloaded.fixed} if config.fixed[k] != reloaded.fixed[k]
+    }
     assert changed == {key}
 
 
 def test_settings_that_cannot_be_used_are_not_taken(path: Path) -> None:
-    mining = mining_of(lambda: load(path))
-    assert mining.read is not None
+    config = resolve_settings(lambda: load(path))
+    assert config.reloader is not None
     path.write_text(FILE.replace("level =", "levl ="))
     with pytest.raises(ConfigError, match=r"line 21: log\.levl: unknown key"):
-        mining.read()
+        config.reloader.reload()
 
 
 @pytest.mark.parametrize("table", ["log", "ledger"])
 def test_a_home_that_nobody_has(path: Path, table: str) -> None:
     flags = {table: {"file": "~nobody-here/x"}}
     with pytest.raises(ConfigError, match=r"^file ~nobody-here/x: unknown user"):
-        mining_of(lambda: load(path, flags))
+        resolve_settings(lambda: load(path, flags))
 
 
 @pytest.mark.parametrize(("vendor", "told"), [("amd", False), ("nvidia", True), ("", True)])
@@ -191,7 +221,7 @@ def test_a_missing_backend_is_told_to_whom_it_may_concern(
         "opencl:0.0", "opencl", "A card", "gpu" if vendor else "cpu", "1", 1, 1, 1, vendor=vendor
     )
     chosen = [Listed(card, lambda: pytest.fail("it is not to be opened"))], [], ["cuda: not there"]
-    monkeypatch.setattr(planning, "choose_devices", lambda *_: chosen)
-    mining = mining_of(lambda: load(path))
-    assert (("note", "cuda: not there") in mining.notes) is told
-    assert ("device", "opencl:0.0 A card, 1") in mining.notes
+    monkeypatch.setattr(resolve_module, "choose_devices", lambda *_: chosen)
+    config = resolve_settings(lambda: load(path))
+    assert (("note", "cuda: not there") in config.notes) is told
+    assert ("device", "opencl:0.0 A card, 1") in config.notes
