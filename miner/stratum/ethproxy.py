@@ -223,7 +223,7 @@ class EthProxyPool(PoolSide):
         worker = params[0] if params else None
         if not isinstance(worker, str) or not WORKER.fullmatch(worker):
             self._error(request_id, -1, "Invalid login: 1 to 128 printable ASCII characters")
-        elif reason := self._context.barred(worker):
+        elif reason := self._context.ban_reason(worker):
             self._error(request_id, -1, reason)
         else:
             first = not self.workers

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from miner.stratum.chain import Chain
 from miner.stratum.framing import encode
@@ -50,16 +49,17 @@ NONCE_HEX = re.compile(r"0x[0-9a-fA-F]{16}")
 HASH_HEX = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class PoolContext:
+class PoolContext(Protocol):
     """What all clients of one test pool share."""
 
     chain: Chain
-    take_prefix: Callable[[], NonceSpace | None]
-    """Called once a session; None: no prefix is left."""
     sessions: ResumableSessions
-    barred: Callable[[str], str] = lambda worker: ""
-    """Returns why a worker may not log in now, or an empty string."""
+
+    def take_prefix(self) -> NonceSpace | None:
+        """Return an unused extranonce for a new session, None if there is none left."""
+
+    def ban_reason(self, worker: str) -> str:
+        """Return why `worker` may not log in now; empty if it may."""
 
 
 class PoolSide(ABC):
@@ -188,7 +188,7 @@ class PoolSide(ABC):
         """Authorize `worker` on a subscribed connection; send a job to the first one."""
         if not isinstance(worker, str) or not WORKER.fullmatch(worker):
             text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
-        elif text := self._context.barred(worker):
+        elif text := self._context.ban_reason(worker):
             pass
         elif worker in self.workers:
             self._answer_login(request_id, worker)

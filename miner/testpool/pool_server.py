@@ -17,7 +17,6 @@ from miner.progpow.variant import Variant
 from miner.stratum.chain import Chain
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.framing import encode
-from miner.stratum.pool_side import PoolContext
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import (
     OTHER,
@@ -95,19 +94,13 @@ class PoolServer:
         options: ServerOptions,
         listener: ServerListener | None = None,
     ) -> None:
-        self.chain = chain
+        self.chain, self.sessions = chain, ResumableSessions(clock.now)
         self._prover, self._clock, self._listener = prover, clock, listener
         self._block_time = inf if options.block_time is None else options.block_time
         self._prefix_bits = 8 * options.extranonce_bytes
         self._prefixes_taken = 0
         self._protocol = options.protocol
-        self._injector: FaultInjector | None = None
-        self._context = PoolContext(chain, self.take_prefix, ResumableSessions(clock.now))
-        if options.faults is not None:
-            self._injector = FaultInjector(options.faults, self, clock)
-            self._context = PoolContext(
-                chain, self.take_prefix, self._context.sessions, self._injector.ban_reason
-            )
+        self._injector = FaultInjector(options.faults, self, clock) if options.faults else None
         self._group: asyncio.TaskGroup | None = None
         self._clients: dict[ClientConnection, asyncio.Task[None]] = {}
         self._port: int | None = None
@@ -152,7 +145,7 @@ class PoolServer:
                     client.writer.transport.abort()
         await listener.wait_closed()
 
-    # What faults control
+    # What sessions and faults use
 
     def advance(self, clean: bool = True) -> None:
         """Go to the next height; `clean`: older jobs become void."""
@@ -174,6 +167,10 @@ class PoolServer:
             return None
         self._prefixes_taken += 1
         return NonceSpace(self._prefixes_taken % size, self._prefix_bits)
+
+    def ban_reason(self, worker: str) -> str:
+        """Return why `worker` may not log in now; empty if it may."""
+        return self._injector.ban_reason(worker) if self._injector else ""
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Start a task that ends with the pool; raises `ConfigError` before `listen`."""
@@ -216,7 +213,7 @@ class PoolServer:
             return
         writer.transport.set_write_buffer_limits(high=UNREAD_BYTES)
         host, port = writer.get_extra_info("peername")[:2]
-        session = ClientSession(self._context, self._protocol)
+        session = ClientSession(self, self._protocol)
         client = ClientConnection(reader, writer, session, f"{host}:{port}")
         self._clients[client] = self._group.create_task(self._serve_client(client))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from miner.stratum.chain import Chain
-from miner.stratum.pool_side import PoolContext
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import BlockFound, LoggedIn, ShareJudged, ShareToProve
 from miner.testpool.client_session import ClientSession
@@ -16,6 +16,23 @@ from tests.testpool.standins import final_of, make_chain, mix_of
 SPACE = NonceSpace(0xBEEF, 16)
 FIRST = SPACE.first
 WORKER = "0xwallet.rig1"
+
+
+@dataclass
+class OnePrefix:
+    """A pool whose sessions all have the same extranonce, if any."""
+
+    chain: Chain
+    sessions: ResumableSessions
+    prefix: NonceSpace | None
+    taken: int = 0
+
+    def take_prefix(self) -> NonceSpace | None:
+        self.taken += 1
+        return self.prefix
+
+    def ban_reason(self, worker: str) -> str:
+        return ""
 
 
 class RawClient:
@@ -30,8 +47,7 @@ class RawClient:
     ) -> None:
         self.chain = chain or make_chain()
         sessions = sessions or ResumableSessions(lambda: 0.0)
-        context = PoolContext(self.chain, lambda: prefix, sessions)
-        self.session = ClientSession(context, protocol)
+        self.session = ClientSession(OnePrefix(self.chain, sessions, prefix), protocol)
         self.judged: list[ShareJudged] = []
         self.logins: list[LoggedIn] = []
         self.blocks: list[BlockFound] = []

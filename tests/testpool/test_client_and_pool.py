@@ -10,12 +10,12 @@ from miner.stratum.chain import Chain
 from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import Authorized, PoolEvent, Reconnect, ShareAnswer, Subscribed
-from miner.stratum.pool_side import PoolContext
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import ShareToProve
 from miner.testpool.client_session import ClientSession
 from miner.work import Job, NonceSpace, Outcome
 from tests.stratum.dialogue import jobs, messages, solution
+from tests.testpool.raw_client import OnePrefix
 from tests.testpool.standins import (
     ANY_HASH,
     KAWPOW,
@@ -48,7 +48,7 @@ class BothEnds:
         self.chain = Chain(KAWPOW, 1000, share_target, NO_HASH, Random(7), seed_of)
         only = name if name == "zano" else None  # its login is ETHPROXY's
         sessions = sessions or ResumableSessions(lambda: 0.0)
-        self.session = ClientSession(PoolContext(self.chain, lambda: PREFIX, sessions), only)
+        self.session = ClientSession(OnePrefix(self.chain, sessions, PREFIX), only)
         opening = Opening(
             user="0xwallet.rig1",
             password="x",

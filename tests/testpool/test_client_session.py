@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.stratum.chain import Template
-from miner.stratum.pool_side import PoolContext
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import BlockFound, LoggedIn, ShareJudged, ShareToProve
 from miner.testpool.client_session import ClientSession
 from miner.work import NonceSpace
-from tests.testpool.raw_client import FIRST, SPACE, RawClient
+from tests.testpool.raw_client import FIRST, SPACE, OnePrefix, RawClient
 from tests.testpool.standins import ANY_HASH, final_of, make_chain, mix_of, nonce_between
 
 WORKER = "RWallet.rig1"
@@ -115,13 +114,13 @@ def test_lines_may_share_a_packet_or_come_in_pieces() -> None:
 
 
 def test_subscribing_twice_keeps_the_prefix() -> None:
-    prefixes = iter([SPACE])
-    context = PoolContext(make_chain(), lambda: next(prefixes), ResumableSessions(lambda: 0.0))
+    pool = OnePrefix(make_chain(), ResumableSessions(lambda: 0.0), SPACE)
     client = Client()
-    client.session = ClientSession(context)
+    client.session = ClientSession(pool)
     for request_id in (1, 2):
         (reply,) = client.call("mining.subscribe")
         assert reply == {"id": request_id, "result": [None, "beef"], "error": None}
+    assert pool.taken == 1
 
 
 def test_an_empty_prefix_is_an_empty_string() -> None:
