@@ -1,4 +1,4 @@
-"""ethminer's answers: the nine strings of `miner_getstat1`, and `miner_getstatdetail`."""
+"""ethminer's answers to the methods that read."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from typing import Any
 
 from miner.panels.panel_figures import (
     KILO,
-    counts,
+    count_shares,
     host_and_port,
+    reported_rate,
+    rounded_int,
+    share_difficulty,
     short_pci,
-    speed,
     version_with_dash,
-    wanted,
-    whole,
 )
 from miner.telemetry import DeviceSnapshot, DeviceState, PoolState, Snapshot, Tally
 
 MODES = {"cuda": "CUDA", "opencl": "OpenCL"}
-"""Our backends by ethminer's name; every other one is its "CPU"."""
+"""ethminer's names of our backends; all others are "CPU"."""
 
 NO_SECOND_COIN = "0;0;0"
-"""Rate, accepted and rejected of a second coin, of which there is none."""
+"""Rate, accepted and rejected shares of the second coin that ethminer can mine."""
 
-OFF = "off"
-"""A card's rate for that coin."""
+SECOND_COIN_OFF = "off"
+"""Rate of a card for the second coin."""
 
 UNKNOWN = 0
-"""What a temperature or a fan is in a string of numbers when the card does not tell it."""
+"""Stands for an unknown temperature or fan speed."""
 
 OVERHEATING = "Overheating"
-"""ethminer's word for a pause because of heat."""
+"""ethminer's reason for a pause because of heat."""
 
-ASKED_FOR = "Api request"
-"""ethminer's word for a pause that a person asked for."""
+API_REQUEST = "Api request"
+"""ethminer's reason for a pause that a user requested."""
 
 
 def getstat1(snapshot: Snapshot) -> list[str]:
-    """Return nine strings: version; minutes; kH/s, accepted, rejected; kH/s of each card; the same
-    two for a second coin; °C and fan percent of each card by turns; the pool's host:port; invalid
-    shares and changes of pool, and again for a second coin."""
-    total = counts(snapshot.shares)
+    """Return nine strings: the version; the uptime in minutes; kH/s, accepted and rejected shares;
+    kH/s of each card; the last two again for a second coin; °C and fan percent of each card; the
+    pool's host:port; invalid shares and pool changes, both again for a second coin."""
+    total = count_shares(snapshot.shares)
     devices = snapshot.devices
     heat = (
         _number(value)
@@ -49,10 +49,10 @@ def getstat1(snapshot: Snapshot) -> list[str]:
     return [
         version_with_dash(snapshot),
         str(int(snapshot.uptime // 60)),
-        f"{_khs(speed(snapshot.hashrate))};{total.accepted};{total.rejected}",
-        ";".join(_khs(speed(device.hashrate)) for device in devices),
+        f"{_khs(reported_rate(snapshot.hashrate))};{total.accepted};{total.rejected}",
+        ";".join(_khs(reported_rate(device.hashrate)) for device in devices),
         NO_SECOND_COIN,
-        ";".join(OFF for _ in devices),
+        ";".join(SECOND_COIN_OFF for _ in devices),
         ";".join(heat),
         host_and_port(snapshot.active),
         f"{total.invalid};{_switches(snapshot)};0;0",
@@ -60,8 +60,8 @@ def getstat1(snapshot: Snapshot) -> list[str]:
 
 
 def getstatdetail(snapshot: Snapshot) -> dict[str, Any]:
-    """Return everything by name: rates as hex H/s, °C, percent, W, seconds; null where a card
-    does not tell."""
+    """Return the state as an object: rates in H/s as hex, °C, percent, W, seconds; unknown values
+    are null."""
     pool = snapshot.pool
     return {
         "connection": {
@@ -76,10 +76,10 @@ def getstatdetail(snapshot: Snapshot) -> dict[str, Any]:
             "version": version_with_dash(snapshot),
         },
         "mining": {
-            "difficulty": wanted(snapshot.job),
+            "difficulty": share_difficulty(snapshot.job),
             "epoch": snapshot.epoch,
             "epoch_changes": snapshot.epochs,
-            "hashrate": hex(round(speed(snapshot.hashrate))),
+            "hashrate": hex(round(reported_rate(snapshot.hashrate))),
             "shares": _shares(
                 snapshot,
                 snapshot.shares,
@@ -91,7 +91,7 @@ def getstatdetail(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def connections(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return the pools that were connected to in this run, without their users."""
+    """Return the pools of this run, without users."""
     return [
         {"active": pool.label == snapshot.active, "index": index, "uri": pool.label}
         for index, pool in enumerate(snapshot.pools)
@@ -108,11 +108,15 @@ def _device(snapshot: Snapshot, index: int) -> dict[str, Any]:
         "hardware": {
             "name": info.model,
             "pci": short_pci(info.pci),
-            "sensors": [whole(reading.temperature), whole(reading.fan), whole(reading.power)],
+            "sensors": [
+                rounded_int(reading.temperature),
+                rounded_int(reading.fan),
+                rounded_int(reading.power),
+            ],
             "type": info.kind.upper(),
         },
         "mining": {
-            "hashrate": hex(round(speed(device.hashrate))),
+            "hashrate": hex(round(reported_rate(device.hashrate))),
             "pause_reason": reason,
             "paused": reason is not None,
             "segment": _segment(snapshot),
@@ -122,7 +126,7 @@ def _device(snapshot: Snapshot, index: int) -> dict[str, Any]:
 
 
 def _segment(snapshot: Snapshot) -> list[str | None]:
-    """Return first and last nonce of the pool's space, which all cards share."""
+    """Return first and last nonce of the job, which all cards share."""
     if snapshot.job is None:
         return [None, None]
     space = snapshot.job.nonces
@@ -130,23 +134,23 @@ def _segment(snapshot: Snapshot) -> list[str | None]:
 
 
 def _shares(snapshot: Snapshot, tally: Tally, last: float | None) -> list[int | None]:
-    """Return accepted, rejected, failed, and seconds since the last accepted one."""
-    count = counts(tally)
+    """Return accepted, rejected and invalid shares, and seconds since the last accepted one."""
+    counts = count_shares(tally)
     since = None if last is None else max(0, int(snapshot.at - last))
-    return [count.accepted, count.rejected, count.invalid, since]
+    return [counts.accepted, counts.rejected, counts.invalid, since]
 
 
 def _pause_reason(device: DeviceSnapshot) -> str | None:
-    """Return why the device does nothing, in ethminer's words where it has some."""
+    """Return why the device does not mine, in ethminer's words where it has them."""
     if device.state in (DeviceState.PARKED, DeviceState.HUNG, DeviceState.RESTING):
         return str(device.state.value).capitalize()
     if device.paused is None:
         return None
-    return OVERHEATING if device.paused.startswith("overheating") else ASKED_FOR
+    return OVERHEATING if device.paused.startswith("overheating") else API_REQUEST
 
 
 def _switches(snapshot: Snapshot) -> int:
-    """Return how often a pool was logged in to after the first time."""
+    """Return the number of logins after the first one."""
     return max(0, sum(pool.logins for pool in snapshot.pools) - 1)
 
 
@@ -155,5 +159,5 @@ def _khs(rate: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    number = whole(value)
+    number = rounded_int(value)
     return str(UNKNOWN if number is None else number)

@@ -1,4 +1,4 @@
-"""ethminer's JSON-RPC over TCP: a request a line, an answer a line."""
+"""ethminer's JSON-RPC over TCP: each request and each answer is one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from miner.api.auth import FailedTokens
 from miner.api.context import ApiContext
 from miner.panels.ethminer import connections, getstat1, getstatdetail
-from miner.panels.line_server import LINE_LIMIT, Lines, PanelPort, looks_like_http
+from miner.panels.line_server import LINE_LIMIT, LineBuffer, PanelPort, looks_like_http
 from miner.panels.panel_figures import compact_json
 
 KEY = "ethminer"
@@ -23,10 +23,10 @@ UNKNOWN_METHOD = -32601
 INVALID_PARAMS = -32602
 
 MAX_FAILURES = 3
-"""Wrong passwords after which a connection is closed."""
+"""Wrong passwords before a connection is closed."""
 
 CLIENT = "a client of ethminer's port"
-"""All its clients together: a connection more costs nothing."""
+"""Failures of all clients of the port are counted together: new connections cost nothing."""
 
 READS = {
     "miner_getstat1": getstat1,
@@ -35,28 +35,28 @@ READS = {
 }
 
 NOT_OFFERED = {
-    "miner_restart": "this miner is not restarted from outside; restart its process",
+    "miner_restart": "restart the miner's process instead",
     "miner_reboot": "this miner does not reboot rigs",
-    "miner_shuffle": "nonces are not shuffled: no two cards ever search the same",
-    "miner_setactiveconnection": "pools are chosen in the settings",
-    "miner_addconnection": "pools are chosen in the settings",
-    "miner_removeconnection": "pools are chosen in the settings",
-    "miner_getscramblerinfo": "there is no nonce scrambler",
-    "miner_setscramblerinfo": "there is no nonce scrambler",
-    "miner_setverbosity": "what is logged is chosen in the settings",
+    "miner_shuffle": "nonces are not shuffled: two cards never search the same ones",
+    "miner_setactiveconnection": "change the pools in the settings",
+    "miner_addconnection": "change the pools in the settings",
+    "miner_removeconnection": "change the pools in the settings",
+    "miner_getscramblerinfo": "this miner has no nonce scrambler",
+    "miner_setscramblerinfo": "this miner has no nonce scrambler",
+    "miner_setverbosity": "change the log level in the settings",
 }
-"""ethminer's other methods, with why there is none of them here."""
+"""ethminer's methods that this miner does not support, with the reason."""
 
 
-class _Refused(Exception):
+class _RpcError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
 def port(context: ApiContext, host: str, number: int, token: str | None = None) -> PanelPort:
-    """Return the port, not open yet. `token` lets a client that gives it as `psw` pause cards, and
-    is needed for listening on anything but loopback."""
+    """Return the port, not yet open. A client that sends `token` as `psw` may pause cards;
+    listening on other than loopback addresses requires a token."""
     failed = FailedTokens(context.clock, context.journal)
     return PanelPort(
         KEY,
@@ -64,13 +64,13 @@ def port(context: ApiContext, host: str, number: int, token: str | None = None) 
         number,
         lambda: EthminerSession(context, token, failed),
         context.clock,
-        guarded=token is not None,
-        note=lambda address: context.journal.say("api", f"ethminer's answers on {address}"),
+        has_token=token is not None,
+        on_listen=lambda address: context.journal.say("api", f"ethminer API on {address}"),
     )
 
 
 class EthminerSession:
-    """One client's dialogue; `token` None: it can only read. `failed` are those of the port."""
+    """One client; without a `token` it can only read. `failed` is shared by the port's clients."""
 
     def __init__(
         self, context: ApiContext, token: str | None = None, failed: FailedTokens | None = None
@@ -79,23 +79,23 @@ class EthminerSession:
         self._token = token
         self._failed = failed or FailedTokens(context.clock, context.journal)
         self._authorized = False
-        self._wrong = 0
-        self._lines = Lines()
+        self._failures = 0
+        self._lines = LineBuffer()
         self.ended = False
 
-    def pieces(self, data: bytes) -> list[bytes]:
+    def split(self, data: bytes) -> list[bytes]:
         return data.splitlines(keepends=True)
 
     def receive(self, piece: bytes) -> bytes:
         answers = [self._answer(line) for line in self._lines.feed(piece)]
         if self._lines.too_long and not self.ended:
             self.ended = True
-            message = f"a request has at most {LINE_LIMIT} bytes"
+            message = f"a request may have {LINE_LIMIT} bytes at most"
             answers.append(_failure(None, INVALID_REQUEST, message))
         return b"".join(answers)
 
-    def end(self) -> bytes:
-        rest = self._lines.rest()
+    def finish(self) -> bytes:
+        rest = self._lines.take_rest()
         answer = self._answer(rest) if rest else b""
         self.ended = True
         return answer
@@ -111,17 +111,17 @@ class EthminerSession:
             request = _parsed(line)
             number = _id(request)
             return _line({"id": number, "jsonrpc": "2.0", "result": self._result(request)})
-        except _Refused as refused:
-            return _failure(number, refused.code, str(refused))
+        except _RpcError as error:
+            return _failure(number, error.code, str(error))
 
     def _result(self, request: Mapping[str, Any]) -> Any:
         method, params = request.get("method"), request.get("params", {})
         if not isinstance(method, str):
-            raise _Refused(INVALID_REQUEST, "a request needs a method")
+            raise _RpcError(INVALID_REQUEST, "a request needs a method")
         if read := READS.get(method):
             return self._context.snapshots.render(read)
         if method in NOT_OFFERED:
-            raise _Refused(UNKNOWN_METHOD, f"{method} is not supported: {NOT_OFFERED[method]}")
+            raise _RpcError(UNKNOWN_METHOD, f"{method} is not supported: {NOT_OFFERED[method]}")
         match method:
             case "miner_ping":
                 return "pong"
@@ -129,40 +129,40 @@ class EthminerSession:
                 return self._authorize(_object(params))
             case "miner_pausegpu":
                 return self._pause(_object(params))
-        raise _Refused(UNKNOWN_METHOD, "there is no such method")
+        raise _RpcError(UNKNOWN_METHOD, "unknown method")
 
     def _authorize(self, params: Mapping[str, Any]) -> bool:
         given = params.get("psw")
         if not isinstance(given, str):
-            raise _Refused(INVALID_PARAMS, "params needs psw, a text")
+            raise _RpcError(INVALID_PARAMS, "params needs psw (a string)")
         token = self._token
         if token is None:
-            raise _Refused(UNAUTHORIZED, "this port only reads: no token is set")
+            raise _RpcError(UNAUTHORIZED, "this port is read-only: no token is set")
         if self._failed.seconds_to_wait(CLIENT):
-            raise _Refused(UNAUTHORIZED, "too many wrong passwords: try again later")
+            raise _RpcError(UNAUTHORIZED, "too many wrong passwords: try again later")
         self._authorized = hmac.compare_digest(_bytes(given), _bytes(token))
         if not self._authorized:
             self._failed.add(CLIENT)
-            self._wrong += 1
-            self.ended = self._wrong >= MAX_FAILURES
-            raise _Refused(UNAUTHORIZED, "the password is not the token")
+            self._failures += 1
+            self.ended = self._failures >= MAX_FAILURES
+            raise _RpcError(UNAUTHORIZED, "the password is not the token")
         return True
 
     def _pause(self, params: Mapping[str, Any]) -> bool:
         if not self._authorized:
             reason = "call api_authorize first" if self._token else "no token is set"
-            raise _Refused(UNAUTHORIZED, f"pausing a card needs the token: {reason}")
+            raise _RpcError(UNAUTHORIZED, f"pausing a card needs the token: {reason}")
         index, pause = params.get("index"), params.get("pause")
         if not isinstance(index, int) or isinstance(index, bool) or not isinstance(pause, bool):
-            raise _Refused(INVALID_PARAMS, "params needs index, a number, and pause, true or false")
+            raise _RpcError(INVALID_PARAMS, "params needs index (a number) and pause (a boolean)")
         devices = self._context.snapshots.newest().devices
         if not 0 <= index < len(devices):
-            raise _Refused(BAD_VALUE, f"there is no card {index}: there are {len(devices)}")
+            raise _RpcError(BAD_VALUE, f"unknown card {index}: this rig has {len(devices)}")
         name, control = devices[index].name, self._context.control
         try:
             (control.pause if pause else control.resume)(name)
         except KeyError:
-            raise _Refused(BAD_VALUE, f"card {index} is not one that mines") from None
+            raise _RpcError(BAD_VALUE, f"card {index} is not used for mining") from None
         return True
 
 
@@ -170,9 +170,9 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
-        raise _Refused(PARSE_ERROR, "the request is no JSON") from None
+        raise _RpcError(PARSE_ERROR, "the request is not valid JSON") from None
     if not isinstance(request, dict):
-        raise _Refused(INVALID_REQUEST, "a request is one JSON object")
+        raise _RpcError(INVALID_REQUEST, "a request must be a JSON object")
     return request
 
 
@@ -183,7 +183,7 @@ def _id(request: Mapping[str, Any]) -> int | str | None:
 
 def _object(params: object) -> Mapping[str, Any]:
     if not isinstance(params, dict):
-        raise _Refused(INVALID_PARAMS, "params is an object")
+        raise _RpcError(INVALID_PARAMS, "params must be an object")
     return params
 
 

@@ -1,4 +1,4 @@
-"""A TCP port for panels that speak in lines: few connections, short requests, no long silence."""
+"""A TCP server for panels that send short requests: few connections, each with time limits."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from miner.errors import ConfigError
 from miner.net.address import HostPort, check_exposure
 
 LINE_LIMIT = 65536
-"""Bytes that a request may have."""
+"""Maximum length of a request in bytes."""
 
 MAX_CONNECTIONS = 32
 
 IDLE_SECONDS = 60.0
-"""A client that completes no request or does not take its answers for so long is dropped."""
+"""Limit on the time without a completed request, and on taking an answer."""
 
 READ_BYTES = 1024
 
 REQUEST_SECONDS = 0.05
-"""From one answer to a client to its next: who sends many requests at once holds nobody up."""
-
+"""Minimum time between two answers to one client, so that a flood of requests delays only that
+client."""
 
 _HTTP = re.compile(b"[A-Z]{3,} ")
 
 
 def looks_like_http(request: bytes) -> bool:
-    """Tell whether it begins as HTTP does: a page in a browser is not spoken to, lest it be made
-    use of."""
+    """Return whether `request` starts like HTTP. Such a request is not answered: a page of another
+    origin can make a browser send it."""
     return _HTTP.match(request) is not None
 
 
 class PanelSession(Protocol):
-    """One client's conversation: bytes in, bytes out, no socket."""
+    """The protocol of one client without its socket: bytes in, bytes out."""
 
     @property
     def ended(self) -> bool:
-        """Whether the connection is to be closed once the answers are sent."""
+        """Whether to close the connection after the answers are sent."""
 
-    def pieces(self, data: bytes) -> list[bytes]:
-        """Return what arrived, cut where a request may end: none holds more than one."""
+    def split(self, data: bytes) -> list[bytes]:
+        """Return received `data` in pieces with at most one request each."""
 
     def receive(self, piece: bytes) -> bytes:
-        """Return the answers to what `piece` completes."""
+        """Return the answer to the request that `piece` completes; empty if none."""
 
-    def end(self) -> bytes:
-        """Return the answer to a last request that came without its end."""
+    def finish(self) -> bytes:
+        """Return the answer to a last request without its end; called when the client closes."""
 
 
-class Lines:
-    """Cuts what arrives into lines, holding never more than `limit` bytes."""
+class LineBuffer:
+    """Splits received bytes into lines; holds at most `limit` bytes."""
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._limit = limit
         self._rest = b""
         self.too_long = False
-        """A line was longer than the limit; nothing more is taken."""
+        """A line was longer than the limit; all later bytes are dropped."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` completes, without ends and blanks; empty ones not."""
+        """Return the lines that `data` completes, stripped, without the empty ones."""
         if self.too_long:
             return []
         *complete, self._rest = (self._rest + data).split(b"\n")
@@ -76,8 +76,8 @@ class Lines:
         self._is_too_long(self._rest)
         return lines
 
-    def rest(self) -> bytes:
-        """Return what came after the last line's end, and forget it."""
+    def take_rest(self) -> bytes:
+        """Remove and return the bytes after the last complete line, stripped."""
         rest, self._rest = self._rest.strip(), b""
         return rest
 
@@ -88,13 +88,12 @@ class Lines:
 
 
 class PanelPort:
-    """Serves `dialogue()` to each client of a port while its context lasts.
+    """Listens on a port while its context lasts; `new_session` is called for each client.
 
-    `key` is the setting that asks for the port, as its errors name it. Port 0 is any free one.
-    `guarded` says that a token is set; without one only this machine is let in. `note` is told the
-    address once it is listened on. Entering raises `ConfigError` for an address that lets others in
-    without a token, and for one that cannot be listened on. When the context ends, so do all
-    connections.
+    `key` is the setting of the port, for error messages. Port 0 means any free port. Without
+    `has_token` only this machine may connect. `on_listen` is called with the address that the port
+    listens on. Entering raises `ConfigError` if the address cannot be listened on, and if other
+    machines can reach it without a token. Leaving the context closes all connections.
     """
 
     def __init__(
@@ -102,26 +101,26 @@ class PanelPort:
         key: str,
         host: str,
         port: int,
-        dialogue: Callable[[], PanelSession],
+        new_session: Callable[[], PanelSession],
         clock: Clock,
-        guarded: bool = False,
-        note: Callable[[str], None] = lambda address: None,
+        has_token: bool = False,
+        on_listen: Callable[[str], None] = lambda address: None,
     ) -> None:
         self._key = key
         self._host = host
         self._port = port
-        self._dialogue = dialogue
+        self._new_session = new_session
         self._clock = clock
-        self._guarded = guarded
-        self._note = note
+        self._has_token = has_token
+        self._on_listen = on_listen
         self._server: asyncio.Server | None = None
-        self._served: set[_Conversation] = set()
+        self._connections: set[_PanelConnection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
     @property
     def port(self) -> int:
-        """The port listened on; raises `ConfigError` outside of the context."""
+        """The port that is listened on; raises `ConfigError` outside the context."""
         if self._server is None:
             raise ConfigError(f"[api] {self._key}: the port is not open")
         number: int = self._server.sockets[0].getsockname()[1]
@@ -129,25 +128,25 @@ class PanelPort:
 
     @property
     def connections(self) -> int:
-        """Clients that are served now."""
-        return len(self._served)
+        """The number of connected clients."""
+        return len(self._connections)
 
     async def __aenter__(self) -> Self:
-        where = HostPort(self._host, self._port)
-        check_exposure(self._key, where, has_token=self._guarded)
+        address = HostPort(self._host, self._port)
+        check_exposure(self._key, address, has_token=self._has_token)
         host = "127.0.0.1" if self._host.lower() == "localhost" else self._host
         try:
             self._server = await asyncio.start_server(
-                self._attend, host, self._port, limit=READ_BYTES
+                self._serve, host, self._port, limit=READ_BYTES
             )
         except (OSError, OverflowError) as error:
-            # asyncio puts its own words before the system's.
+            # asyncio's message has a prefix before the system's.
             reason = str(getattr(error, "strerror", None) or "no such port").rpartition(": ")[2]
             raise ConfigError(
-                f'[api] {self._key} = "{where}": the address cannot be listened on ({reason}); '
+                f'[api] {self._key} = "{address}": cannot listen on this address ({reason}); '
                 'choose another port, or "" for none'
             ) from error
-        self._note(str(HostPort(self._host, self.port)))
+        self._on_listen(str(HostPort(self._host, self.port)))
         return self
 
     async def __aexit__(
@@ -160,83 +159,83 @@ class PanelPort:
         if server is None:
             return
         server.close()
-        for conversation in self._served:
-            conversation.end()
+        for connection in self._connections:
+            connection.cancel()
         await self._empty.wait()
         await server.wait_closed()
 
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._server is None or len(self._served) >= MAX_CONNECTIONS:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None or len(self._connections) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
-        conversation = _Conversation(reader, writer, self._dialogue(), self._clock)
-        self._served.add(conversation)
+        connection = _PanelConnection(reader, writer, self._new_session(), self._clock)
+        self._connections.add(connection)
         self._empty.clear()
         try:
-            await conversation.run()
+            await connection.run()
         finally:
             writer.transport.abort()
-            self._served.discard(conversation)
-            if not self._served:
+            self._connections.discard(connection)
+            if not self._connections:
                 self._empty.set()
 
 
-class _Conversation:
-    """One connection, with a watch over its silence."""
+class _PanelConnection:
+    """One client's connection and its idle timeout."""
 
     def __init__(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        dialogue: PanelSession,
+        session: PanelSession,
         clock: Clock,
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._dialogue = dialogue
+        self._session = session
         self._clock = clock
-        self._asked = self._free = clock.now()
+        self._last_request = self._next_answer = clock.now()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            self._talk = group.create_task(self._talk_on())
-            watch = group.create_task(self._watch())
-            self._talk.add_done_callback(lambda done: watch.cancel())
+            self._serving = group.create_task(self._serve())
+            timeout = group.create_task(self._cancel_when_idle())
+            self._serving.add_done_callback(lambda done: timeout.cancel())
 
-    def end(self) -> None:
-        """End it in the middle of whatever it is at."""
-        self._talk.cancel()
+    def cancel(self) -> None:
+        """Stop serving the client."""
+        self._serving.cancel()
 
-    async def _talk_on(self) -> None:
-        # A client may go at any moment; that is no fault of ours and nobody's news.
+    async def _serve(self) -> None:
+        # A client may disconnect at any time; that is not worth a message.
         with suppress(OSError):
-            await self._converse()
+            await self._answer_requests()
             self._writer.close()
             await self._writer.wait_closed()
 
-    async def _converse(self) -> None:
+    async def _answer_requests(self) -> None:
         while data := await self._reader.read(READ_BYTES):
-            # Neither reading nor writing gives the loop a turn where there is something to read,
-            # and room to write.
+            # Neither read nor drain yields to other tasks while data is available and the write
+            # buffer has room.
             await asyncio.sleep(0)
-            for piece in self._dialogue.pieces(data):
-                await self._answer(self._dialogue.receive(piece))
-                if self._dialogue.ended:
+            for piece in self._session.split(data):
+                await self._send(self._session.receive(piece))
+                if self._session.ended:
                     return
-        await self._answer(self._dialogue.end())
+        await self._send(self._session.finish())
 
-    async def _answer(self, answer: bytes) -> None:
-        """Send it no sooner than is allowed after the one before."""
+    async def _send(self, answer: bytes) -> None:
+        """Send `answer`, at least `REQUEST_SECONDS` after the previous one."""
         if not answer:
             return
-        if (early := self._free - self._clock.now()) > 0:
+        if (early := self._next_answer - self._clock.now()) > 0:
             await self._clock.sleep(early)
-        self._asked = self._clock.now()
-        self._free = self._asked + REQUEST_SECONDS
+        self._last_request = self._clock.now()
+        self._next_answer = self._last_request + REQUEST_SECONDS
         self._writer.write(answer)
         await self._writer.drain()
 
-    async def _watch(self) -> None:
-        while (left := self._asked + IDLE_SECONDS - self._clock.now()) > 0:
+    async def _cancel_when_idle(self) -> None:
+        while (left := self._last_request + IDLE_SECONDS - self._clock.now()) > 0:
             await self._clock.sleep(left)
-        self.end()
+        self.cancel()

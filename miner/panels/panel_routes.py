@@ -1,4 +1,4 @@
-"""The panels' shapes that are fetched over HTTP, as routes for the one listener."""
+"""HTTP routes of the panels, served by the API's server."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from typing import Any
 from aiohttp import web
 
 from miner.api.context import ApiContext
-from miner.panels import hiveos, mmpos, trex, xmrig
+from miner.panels import farm_agents, trex, xmrig
 from miner.panels.panel_figures import compact_json
 from miner.telemetry import Snapshot
 
-SHAPES: dict[str, Callable[[Snapshot], Any]] = {
+Renderer = Callable[[Snapshot], Any]
+
+RENDERERS: dict[str, Renderer] = {
     "/summary": trex.summary,
     "/2/summary": xmrig.summary,
     "/1/summary": xmrig.summary,
     "/api.json": xmrig.summary,
     "/2/backends": xmrig.backends,
-    "/mmpos": mmpos.mmpos,
-    "/hiveos": hiveos.hiveos,
+    "/mmpos": farm_agents.mmpos,
+    "/hiveos": farm_agents.hiveos,
 }
 """By path."""
 
 
 def routes(context: ApiContext) -> list[web.RouteDef]:
-    """Return the routes; all of them answer GET with JSON, and change nothing even for one who has
-    the token: what T-Rex and xmrig let a panel write is the whole configuration."""
-    return [web.get(path, _handler(context, shape)) for path, shape in SHAPES.items()]
+    """Return the routes; each answers GET with JSON.
+
+    Clients cannot write, not even with the token: T-Rex and xmrig let panels replace the whole
+    configuration.
+    """
+    return [web.get(path, _handler(context, renderer)) for path, renderer in RENDERERS.items()]
 
 
-def _handler(context: ApiContext, shape: Callable[[Snapshot], Any]) -> Callable[[web.Request], Any]:
+def _handler(context: ApiContext, renderer: Renderer) -> Callable[[web.Request], Any]:
     def text(snapshot: Snapshot) -> str:
-        return compact_json(shape(snapshot))
+        return compact_json(renderer(snapshot))
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return web.json_response(
             text=context.snapshots.render(text), headers={"Cache-Control": "no-store"}
         )
 
-    return answer
+    return respond

@@ -1,4 +1,4 @@
-"""sgminer's sections, with the keys that TeamRedMiner put beside cgminer's."""
+"""The sections of sgminer's API, with TeamRedMiner's additional keys."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 from miner.panels.panel_figures import (
     KILO,
     MEGA,
-    algorithm,
-    counts,
+    algorithm_name,
+    count_shares,
     host_and_port,
-    known,
     per_minute,
-    speed,
+    reported_rate,
+    rounded,
+    rounded_int,
     version_with_space,
-    whole,
 )
 from miner.telemetry import DeviceSnapshot, DeviceState, Hashrate, PoolState, Snapshot
 
-API = "4.0"
+API_VERSION = "4.0"
 
 NEVER = 0
-"""The API's own word for a time that there has not been."""
+"""The API's time of an event that has not happened."""
 
 NO_POOL = -1
-"""Its word for the pool of a share that there has not been."""
+"""The API's pool number before the first share."""
 
 Row = dict[str, Any]
-"""A section's values by their keys; what is not known has no key, as there is no null in it."""
+"""Values of a section by key; unknown values are left out, since the API has no null."""
 
 HEALTH = {
     DeviceState.STARTING: "Initialising",
@@ -36,12 +36,12 @@ HEALTH = {
     DeviceState.PARKED: "Dead",
     DeviceState.HUNG: "Dead",
 }
-"""The states that are not "Alive"."""
+"""The API's names of states; all others are "Alive"."""
 
 
 def summary(snapshot: Snapshot) -> list[Row]:
-    """Return the whole rig as one row: MH, MH/s, kH/s, seconds, shares a minute."""
-    count = counts(snapshot.shares)
+    """Return the whole rig as one row, in MH, MH/s, kH/s, seconds and shares per minute."""
+    count = count_shares(snapshot.shares)
     return [
         {
             "Elapsed": int(snapshot.uptime),
@@ -61,24 +61,24 @@ def summary(snapshot: Snapshot) -> list[Row]:
 
 
 def devices(snapshot: Snapshot) -> list[Row]:
-    """Return a row for each device: °C, percent and MHz besides."""
+    """Return a row for each device, also in °C, percent and MHz."""
     return [device(snapshot, index) for index in range(len(snapshot.devices))]
 
 
 def device(snapshot: Snapshot, index: int) -> Row:
     """Return the row of the device at `index`."""
     one = snapshot.devices[index]
-    count, reading = counts(one.shares), one.reading
+    count, reading = count_shares(one.shares), one.reading
     row = {
         "GPU": index,
         "Name": one.info.model,
         "Enabled": "N" if one.paused is not None else "Y",
         "Status": HEALTH.get(one.state, "Alive"),
-        "Temperature": known(reading.temperature),
-        "Fan Percent": whole(reading.fan),
-        "GPU Clock": whole(reading.core_clock),
-        "Memory Clock": whole(reading.memory_clock),
-        "GPU Activity": whole(reading.utilization),
+        "Temperature": rounded(reading.temperature),
+        "Fan Percent": rounded_int(reading.fan),
+        "GPU Clock": rounded_int(reading.core_clock),
+        "Memory Clock": rounded_int(reading.memory_clock),
+        "GPU Activity": rounded_int(reading.utilization),
         **_rates(one.hashrate, one.tried, snapshot.uptime),
         "Accepted": count.accepted,
         "Rejected": count.rejected,
@@ -93,10 +93,10 @@ def device(snapshot: Snapshot, index: int) -> Row:
 
 
 def pools(snapshot: Snapshot) -> list[Row]:
-    """Return a row for each pool that was connected to in this run, without its user."""
+    """Return a row for each pool of this run, without users."""
     rows = []
     for index, pool in enumerate(snapshot.pools):
-        count, active = counts(pool.shares), pool.label == snapshot.active
+        count, active = count_shares(pool.shares), pool.label == snapshot.active
         alive = pool.state is PoolState.CONNECTED
         rows.append(
             {
@@ -121,12 +121,18 @@ def pools(snapshot: Snapshot) -> list[Row]:
 
 
 def version(snapshot: Snapshot) -> list[Row]:
-    """Return who answers."""
-    return [{"Miner": version_with_space(snapshot), "SGMiner": snapshot.about.version, "API": API}]
+    """Return the versions of the miner and of the API."""
+    return [
+        {
+            "Miner": version_with_space(snapshot),
+            "SGMiner": snapshot.about.version,
+            "API": API_VERSION,
+        }
+    ]
 
 
 def config(snapshot: Snapshot) -> list[Row]:
-    """Return what there is."""
+    """Return the counts of devices and pools, and constants."""
     return [
         {
             "GPU Count": len(snapshot.devices),
@@ -143,10 +149,10 @@ def config(snapshot: Snapshot) -> list[Row]:
 
 
 def coin(snapshot: Snapshot) -> list[Row]:
-    """Return what is mined; the block's difficulty where the pool told it."""
+    """Return the algorithm, and the block's difficulty if the pool reported it."""
     job = snapshot.job
     row: Row = {
-        "Hash Method": algorithm(snapshot.about.algorithm),
+        "Hash Method": algorithm_name(snapshot.about.algorithm),
         "Current Block Time": round(snapshot.job_at or NEVER, 3),
         "Current Block Hash": "",
         "LP": False,
@@ -157,24 +163,24 @@ def coin(snapshot: Snapshot) -> list[Row]:
 
 
 def gpucount(snapshot: Snapshot) -> list[Row]:
-    """Return how many devices there are."""
+    """Return the number of devices."""
     return [{"Count": len(snapshot.devices)}]
 
 
 def _rates(hashrate: Hashrate, tried: int, seconds: float) -> Row:
-    """Return the rates: over the whole run, and over a minute where the API says 30 s."""
+    """Return the rates: over the whole run, and over a minute under the keys with "30s"."""
     mean = tried / seconds if seconds > 0 else 0.0
     return {
         "MHS av": round(mean / MEGA, 6),
-        "MHS 30s": round(speed(hashrate) / MEGA, 6),
+        "MHS 30s": round(reported_rate(hashrate) / MEGA, 6),
         "KHS av": round(mean / KILO, 3),
-        "KHS 30s": round(speed(hashrate) / KILO, 3),
+        "KHS 30s": round(reported_rate(hashrate) / KILO, 3),
     }
 
 
 def _last_pool(snapshot: Snapshot, one: DeviceSnapshot) -> int:
-    """Return the pool that took the device's newest share; where it is one of several: the
-    one in use."""
+    """Return the number of the pool that accepted the device's newest share; among several pools
+    that accepted shares, the active one."""
     if one.last_share_at is None:
         return NO_POOL
     took = [

@@ -1,4 +1,4 @@
-"""sgminer's API over TCP: one command a connection, in JSON or in plain text, and only reads."""
+"""sgminer's TCP API, read-only: one request per connection, as JSON or as plain text."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from miner.telemetry import Snapshot
 KEY = "sgminer"
 
 REQUEST_LIMIT = 512
-"""Bytes that a request may have; the longest that a panel sends has not a hundred."""
+"""Maximum length of a request in bytes; panels send less than 100."""
 
 END = b"\0"
-"""What cgminer's answers end with, and readers wait for."""
+"""Ends each answer, as in cgminer; clients wait for it."""
 
-JOIN = "+"
-"""Between commands that are asked at once."""
+SEPARATOR = "+"
+"""Between several commands of one request."""
 
 
 _BLANK = b" \t\r\n\0"
@@ -33,28 +33,28 @@ _NUMBER = re.compile("[0-9]{1,3}")
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    """A section with the number of its message, as panels know it."""
+    """A command: its section in the answer, and code and message of its status."""
 
     section: str
     code: int
     rows: Callable[[Snapshot], list[Row]]
     message: Callable[[list[Row]], str]
     listed: bool = False
-    """Each row begins with its own name and number, so that text needs no section's name."""
+    """Each row starts with its own name and number; plain text then omits the section's name."""
 
 
-def _says(text: str) -> Callable[[list[Row]], str]:
+def _message(text: str) -> Callable[[list[Row]], str]:
     return lambda rows: text
 
 
 COMMANDS = {
-    "summary": _Command("SUMMARY", 11, sgminer.summary, _says("Summary")),
+    "summary": _Command("SUMMARY", 11, sgminer.summary, _message("Summary")),
     "devs": _Command("DEVS", 9, sgminer.devices, lambda rows: f"{len(rows)} GPU(s)", listed=True),
     "pools": _Command("POOLS", 7, sgminer.pools, lambda rows: f"{len(rows)} Pool(s)", listed=True),
-    "version": _Command("VERSION", 22, sgminer.version, _says("SGMiner versions")),
-    "config": _Command("CONFIG", 33, sgminer.config, _says("SGMiner config")),
-    "coin": _Command("COIN", 78, sgminer.coin, _says("SGMiner coin")),
-    "gpucount": _Command("GPUS", 20, sgminer.gpucount, _says("GPU count")),
+    "version": _Command("VERSION", 22, sgminer.version, _message("SGMiner versions")),
+    "config": _Command("CONFIG", 33, sgminer.config, _message("SGMiner config")),
+    "coin": _Command("COIN", 78, sgminer.coin, _message("SGMiner coin")),
+    "gpucount": _Command("GPUS", 20, sgminer.gpucount, _message("GPU count")),
 }
 
 GPU = "gpu"
@@ -68,48 +68,48 @@ PRIVILEGED = frozenset({
     "poolquota", "privileged", "quit", "removepool", "restart", "save", "setconfig",
     "switchpool", "zero",
 })  # fmt: skip
-"""The commands that change something: nobody is let do that here."""
+"""Commands that change something; they are refused."""
 
 NO_SUCH_GPU, INVALID_COMMAND, NO_ID, INVALID_JSON, NO_COMMAND, DENIED = 1, 14, 15, 23, 24, 45
-"""Numbers of the messages that refuse."""
+"""Codes of error messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """A status with perhaps a section, before it is JSON or text."""
+    """The reply to one command: a status and its section, if any."""
 
     code: int
     message: str
-    good: bool = False
+    ok: bool = False
     section: str = ""
     rows: list[Row] = field(default_factory=list)
     listed: bool = False
 
 
-def port(context: ApiContext, host: str, number: int, guarded: bool = False) -> PanelPort:
-    """Return the port, not open yet. `guarded` says that a token is set, which is needed for
-    listening on anything but loopback; the port only reads even so."""
+def port(context: ApiContext, host: str, number: int, has_token: bool = False) -> PanelPort:
+    """Return the port, not yet open. Listening on other than loopback addresses requires a token;
+    the port is read-only nevertheless."""
     return PanelPort(
         KEY,
         host,
         number,
         lambda: SgminerSession(context),
         context.clock,
-        guarded=guarded,
-        note=lambda address: context.journal.say("api", f"sgminer's answers on {address}"),
+        has_token=has_token,
+        on_listen=lambda address: context.journal.say("api", f"sgminer API on {address}"),
     )
 
 
 class SgminerSession:
-    """One client's dialogue: a request, which may lack a line's end, its answer, and the end."""
+    """One client: a request, with or without a line end, its answer, and the end."""
 
     def __init__(self, context: ApiContext) -> None:
         self._context = context
         self._request = b""
         self.ended = False
 
-    def pieces(self, data: bytes) -> list[bytes]:
-        return [data]  # one request a connection, which may have line ends in it
+    def split(self, data: bytes) -> list[bytes]:
+        return [data]  # a connection has one request, which may contain line ends
 
     def receive(self, piece: bytes) -> bytes:
         if self.ended:
@@ -121,12 +121,12 @@ class SgminerSession:
             return b""
         if len(self._request) > REQUEST_LIMIT:
             return self._answer(b"", final=True)
-        # JSON says itself where it ends, and many clients send no line's end after it.
+        # Many clients send JSON without a line end; it may be complete with any "}".
         if request.startswith(b"{") and not (final or request.endswith(b"}")):
             return b""
         return self._answer(request, final) if request else b""
 
-    def end(self) -> bytes:
+    def finish(self) -> bytes:
         request = b"" if self.ended else self._request.strip(_BLANK)
         self.ended = True
         return self._answer(request, final=True) if request else b""
@@ -134,39 +134,39 @@ class SgminerSession:
     def _answer(self, request: bytes, final: bool) -> bytes:
         snapshot = self._context.snapshots.newest()
         if request.startswith(b"{"):
-            text = _in_json(snapshot, request, final)
+            text = _as_json(snapshot, request, final)
         else:
-            text = _in_text(snapshot, request.decode("utf-8", "replace"))
+            text = _as_text(snapshot, request.decode("utf-8", "replace"))
         if text is None:
             return b""
         self.ended = True
         return text.encode("utf-8", "replace") + END
 
 
-def _in_json(snapshot: Snapshot, request: bytes, final: bool) -> str | None:
-    """Return the answer; None while `request` is no JSON, but may become some."""
+def _as_json(snapshot: Snapshot, request: bytes, final: bool) -> str | None:
+    """Return the answer; None while `request` may be incomplete JSON."""
 
     def sections(reply: _Reply) -> dict[str, object]:
         section = {reply.section: reply.rows} if reply.section else {}
         return {"STATUS": [_status(snapshot, reply)], **section}
 
-    def text(answer: Mapping[str, object]) -> str:
+    def with_id(answer: Mapping[str, object]) -> str:
         return compact_json({**answer, "id": 1})
 
     try:
-        asked = json.loads(request)
+        members = json.loads(request)
     except (ValueError, RecursionError):
-        return text(sections(_Reply(INVALID_JSON, "Invalid JSON"))) if final else None
-    command, parameter = asked.get("command"), asked.get("parameter")
+        return with_id(sections(_Reply(INVALID_JSON, "Invalid JSON"))) if final else None
+    command, parameter = members.get("command"), members.get("parameter")
     if not isinstance(command, str):
-        return text(sections(_Reply(NO_COMMAND, "Missing JSON 'command'")))
+        return with_id(sections(_Reply(NO_COMMAND, "Missing JSON 'command'")))
     argument = "" if parameter is None else str(parameter)
     names = _names(command)
     replies = {name: sections(_reply(snapshot, name, argument)) for name in names}
-    return text(replies if len(replies) > 1 else replies[names[0]])
+    return with_id(replies if len(replies) > 1 else replies[names[0]])
 
 
-def _in_text(snapshot: Snapshot, request: str) -> str:
+def _as_text(snapshot: Snapshot, request: str) -> str:
     command, _, argument = request.partition("|")
     lines = {}
     for name in _names(command):
@@ -180,13 +180,13 @@ def _in_text(snapshot: Snapshot, request: str) -> str:
 
 
 def _names(command: str) -> list[str]:
-    """Return the commands that are asked at once, each once."""
-    return list(dict.fromkeys(command.split(JOIN)))
+    """Return the commands of one request without repetitions."""
+    return list(dict.fromkeys(command.split(SEPARATOR)))
 
 
 def _status(snapshot: Snapshot, reply: _Reply) -> Row:
     return {
-        "STATUS": "S" if reply.good else "E",
+        "STATUS": "S" if reply.ok else "E",
         "When": int(snapshot.at),
         "Code": reply.code,
         "Msg": reply.message,
@@ -216,15 +216,15 @@ def _gpu(snapshot: Snapshot, argument: str) -> _Reply:
 
 
 def _pairs(row: Row) -> str:
-    return ",".join(f"{key}={_escaped(_word(value))}" for key, value in row.items())
+    return ",".join(f"{key}={_escaped(_plain(value))}" for key, value in row.items())
 
 
-def _word(value: object) -> str:
+def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _escaped(text: str) -> str:
-    """Return `text` with a backslash before what parts fields in plain text."""
-    for mark in "\\|,=":
-        text = text.replace(mark, f"\\{mark}")
+    """Return `text` with a backslash before the separators of plain text."""
+    for separator in "\\|,=":
+        text = text.replace(separator, f"\\{separator}")
     return text

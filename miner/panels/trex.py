@@ -1,4 +1,4 @@
-"""T-Rex's `/summary`, as its version 0.26 (API 4.1) answers it."""
+"""The answer of T-Rex 0.26 (API 4.1) to `/summary`."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from miner.formatting import format_si
 from miner.panels.panel_figures import (
     KILO,
     PROGRAM,
-    Counts,
-    algorithm,
-    counts,
+    ShareCounts,
+    algorithm_name,
+    count_shares,
     host_and_port,
+    pci_slot,
     per_minute,
-    slot,
-    speed,
-    whole,
+    reported_rate,
+    rounded_int,
 )
 from miner.telemetry import BestShare, DeviceSnapshot, Hashrate, Snapshot
 
-API = "4.1"
+API_VERSION = "4.1"
 
-NONE_YET = 0
-"""T-Rex's own word for a share that there has not been: time and difficulty are 0."""
+NO_SHARE = 0
+"""T-Rex's time and difficulty of a share that does not exist."""
 
 
 def summary(snapshot: Snapshot) -> dict[str, Any]:
     """Return the summary: rates in H/s as integers, times in UNIX seconds, °C, W, percent, MHz.
 
-    What is not known is left out, as T-Rex does for a card without a fan: there are readers that
-    take no null for a number.
+    Unknown values are left out, as T-Rex does for a card without a fan: some readers do not accept
+    null for a number.
     """
-    total = counts(snapshot.shares)
+    total = count_shares(snapshot.shares)
     devices = snapshot.devices
     return {
         "accepted_count": total.accepted,
@@ -40,8 +40,8 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "invalid_count": total.invalid,
         "solved_count": snapshot.shares.blocks,
         "active_pool": _active_pool(snapshot),
-        "algorithm": algorithm(snapshot.about.algorithm),
-        "api": API,
+        "algorithm": algorithm_name(snapshot.about.algorithm),
+        "api": API_VERSION,
         "coin": snapshot.about.coin.lower(),
         "description": PROGRAM,
         "driver": next((d.info.driver for d in devices if d.info.vendor == "nvidia"), ""),
@@ -53,7 +53,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "paused": bool(devices) and all(device.paused is not None for device in devices),
         "sharerate": per_minute(total.accepted, snapshot.uptime),
         "sharerate_average": per_minute(total.accepted, snapshot.uptime),
-        "stat_by_gpu": [_shares(counts(device.shares)) for device in devices],
+        "stat_by_gpu": [_shares(count_shares(device.shares)) for device in devices],
         "success": 1,
         "time": int(snapshot.at),
         "ts": int(snapshot.at),
@@ -71,27 +71,27 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _active_pool(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the pool without its user: an account is nobody's business."""
+    """Return the pool without the user's account, which is private."""
     pool = snapshot.pool
     latency = pool.latency if pool else None
     return {
         "difficulty": format_si(snapshot.difficulty, "").strip() if snapshot.difficulty else "",
         "dns_https_server": "",
-        "last_submit_ts": int(pool.last_share_at or NONE_YET) if pool else NONE_YET,
+        "last_submit_ts": int(pool.last_share_at or NO_SHARE) if pool else NO_SHARE,
         "proxy": "",
         "retries": pool.losses if pool else 0,
         "url": host_and_port(pool.label) if pool else "",
         "user": "",
         "worker": snapshot.about.rig,
-        **_told(ping=None if latency is None else whole(latency * KILO)),
+        **_known(ping=None if latency is None else rounded_int(latency * KILO)),
     }
 
 
 def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
     device = snapshot.devices[index]
-    reading, place = device.reading, slot(device.info.pci)
+    reading, slot = device.reading, pci_slot(device.info.pci)
     per_joule = device.efficiency
-    efficiency = None if per_joule is None else whole(per_joule / KILO)
+    efficiency = None if per_joule is None else rounded_int(per_joule / KILO)
     return {
         "device_id": index,
         "gpu_id": index,
@@ -105,59 +105,59 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
         "paused": device.paused is not None,
         "potentially_unstable": device.shares.hardware > 0,
         "shares": {
-            **_shares(counts(device.shares)),
+            **_shares(count_shares(device.shares)),
             "solved_count": device.shares.blocks,
-            "last_share_diff": device.last_difficulty or NONE_YET,
-            "last_share_submit_ts": int(device.last_share_at or NONE_YET),
-            "max_share_diff": device.best_difficulty or NONE_YET,
-            **_told(max_share_submit_ts=_best_at(snapshot.best, device)),
+            "last_share_diff": device.last_difficulty or NO_SHARE,
+            "last_share_submit_ts": int(device.last_share_at or NO_SHARE),
+            "max_share_diff": device.best_difficulty or NO_SHARE,
+            **_known(max_share_submit_ts=_best_at(snapshot.best, device)),
         },
         "vendor": device.info.vendor,
-        **_told(
-            cclock=whole(reading.core_clock),
+        **_known(
+            cclock=rounded_int(reading.core_clock),
             efficiency=None if efficiency is None else f"{efficiency}kH/W",
-            fan_speed=whole(reading.fan),
-            mclock=whole(reading.memory_clock),
-            memory_temperature=whole(reading.memory_temperature),
-            pci_bus=place.bus if place else None,
-            pci_domain=place.domain if place else None,
-            pci_id=place.device if place else None,
-            power=whole(reading.power),
-            power_avr=whole(device.drawn),
-            temperature=whole(reading.temperature),
+            fan_speed=rounded_int(reading.fan),
+            mclock=rounded_int(reading.memory_clock),
+            memory_temperature=rounded_int(reading.memory_temperature),
+            pci_bus=slot.bus if slot else None,
+            pci_domain=slot.domain if slot else None,
+            pci_id=slot.device if slot else None,
+            power=rounded_int(reading.power),
+            power_avr=rounded_int(device.drawn),
+            temperature=rounded_int(reading.temperature),
             uuid=device.info.uuid,
         ),
     }
 
 
 def _rates(hashrate: Hashrate) -> dict[str, int]:
-    """Return T-Rex's windows; a quarter of an hour, our longest, stands for hour and day."""
+    """Return the rates of T-Rex's windows; hour and day show our longest, 15 minutes."""
     return {
-        "hashrate": round(speed(hashrate)),
+        "hashrate": round(reported_rate(hashrate)),
         "hashrate_day": round(hashrate.quarter_hour),
         "hashrate_hour": round(hashrate.quarter_hour),
         "hashrate_minute": round(hashrate.minute),
     }
 
 
-def _shares(count: Counts) -> dict[str, int]:
+def _shares(counts: ShareCounts) -> dict[str, int]:
     return {
-        "accepted_count": count.accepted,
-        "invalid_count": count.invalid,
-        "rejected_count": count.rejected,
+        "accepted_count": counts.accepted,
+        "invalid_count": counts.invalid,
+        "rejected_count": counts.rejected,
     }
 
 
 def _best_at(best: tuple[BestShare, ...], device: DeviceSnapshot) -> int | None:
-    """Return when the device's best share was found; None if it is not among the ten kept."""
+    """Return the time of the device's best share; None if it is not among the ten that are kept."""
     if device.best_difficulty is None:
-        return NONE_YET
+        return NO_SHARE
     found = (
         s.at for s in best if (s.device, s.difficulty) == (device.name, device.best_difficulty)
     )
     return next((int(at) for at in found), None)
 
 
-def _told(**values: Any) -> dict[str, Any]:
-    """Return those of `values` that are known."""
+def _known(**values: Any) -> dict[str, Any]:
+    """Return the `values` that are not None."""
     return {key: value for key, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""xmrig's `/2/summary` and `/2/backends`, as its version 6 answers them."""
+"""The answers of xmrig 6 to `/2/summary` and `/2/backends`."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 
 from miner.panels.panel_figures import (
     KILO,
-    algorithm,
-    counts,
+    algorithm_name,
+    count_shares,
     host_and_port,
     is_encrypted,
-    known,
+    rounded,
+    rounded_int,
+    share_difficulty,
     short_pci,
     version_with_space,
-    wanted,
-    whole,
 )
 from miner.telemetry import WINDOWS, DeviceSnapshot, Hashrate, Snapshot
 
 KINDS = {"cuda": "cuda", "opencl": "opencl"}
-"""Our backends by xmrig's name; every other one is its "cpu"."""
+"""xmrig's names of our backends; all others are "cpu"."""
 
 
 def summary(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the summary: rates in H/s over 10 s, 60 s and 15 min, null for a window that is not
-    full yet, and null for whatever is not known of the machine."""
+    """Return the summary: rates in H/s over 10 s, 60 s and 15 min; null for unknown values and for
+    windows that are not yet full."""
     about, devices = snapshot.about, snapshot.devices
-    name = algorithm(about.algorithm)
-    total = counts(snapshot.shares)
+    algorithm = algorithm_name(about.algorithm)
+    total = count_shares(snapshot.shares)
     longest = max((device.mining_seconds for device in devices), default=0.0)
     return {
         "id": sha256(about.rig.encode()).hexdigest()[:16],
@@ -43,22 +43,22 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         },
         "features": ["api", "http", "tls", *dict.fromkeys(_kind(device) for device in devices)],
         "results": {
-            "diff_current": wanted(snapshot.job),
+            "diff_current": share_difficulty(snapshot.job),
             "shares_good": total.accepted,
             "shares_total": total.accepted + total.rejected,
-            **_pace(snapshot.uptime, total.accepted),
-            "hashes_total": whole(sum(pool.work for pool in snapshot.pools)),
-            "best": [whole(share.difficulty) for share in snapshot.best],
+            **_average_time(snapshot.uptime, total.accepted),
+            "hashes_total": rounded_int(sum(pool.work for pool in snapshot.pools)),
+            "best": [rounded_int(share.difficulty) for share in snapshot.best],
         },
-        "algo": name,
-        "connection": _connection(snapshot, name),
+        "algo": algorithm,
+        "connection": _connection(snapshot, algorithm),
         "version": about.version,
         "kind": "miner",
         "ua": version_with_space(snapshot).replace(" ", "/"),
         "cpu": {"brand": None},
         "donate_level": 0,
         "paused": bool(devices) and all(device.paused is not None for device in devices),
-        "algorithms": [name],
+        "algorithms": [algorithm],
         "hashrate": {
             "total": _windows(snapshot.hashrate, longest),
             "highest": None,
@@ -68,7 +68,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def backends(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return the devices by backend: °C, W, MHz, percent; null where a card does not tell."""
+    """Return the devices by backend, in °C, W, MHz and percent; unknown values are null."""
     ordered = sorted(enumerate(snapshot.devices), key=lambda pair: _kind(pair[1]))
     return [
         _backend(snapshot, kind, list(members))
@@ -84,8 +84,8 @@ def _backend(
     return {
         "type": kind,
         "enabled": True,
-        "algo": algorithm(snapshot.about.algorithm),
-        "profile": algorithm(snapshot.about.algorithm),
+        "algo": algorithm_name(snapshot.about.algorithm),
+        "profile": algorithm_name(snapshot.about.algorithm),
         "platform": None,
         "hashrate": _windows(total, longest),
         "threads": [_thread(index, device, kind) for index, device in members],
@@ -103,20 +103,20 @@ def _thread(index: int, device: DeviceSnapshot, kind: str) -> dict[str, Any]:
         "smx" if kind == "cuda" else "cu": info.units,
         "global_mem": info.memory,
         "health": {
-            "temperature": whole(reading.temperature),
-            "power": whole(reading.power),
-            "clock": whole(reading.core_clock),
-            "mem_clock": whole(reading.memory_clock),
-            "fan_speed": [] if reading.fan is None else [whole(reading.fan)],
+            "temperature": rounded_int(reading.temperature),
+            "power": rounded_int(reading.power),
+            "clock": rounded_int(reading.core_clock),
+            "mem_clock": rounded_int(reading.memory_clock),
+            "fan_speed": [] if reading.fan is None else [rounded_int(reading.fan)],
         },
     }
 
 
-def _connection(snapshot: Snapshot, name: str) -> dict[str, Any]:
+def _connection(snapshot: Snapshot, algorithm: str) -> dict[str, Any]:
     pool = snapshot.pool
     since = pool.connected_at if pool else None
     seconds = max(snapshot.at - since, 0.0) if since is not None else 0.0
-    shares = counts(pool.shares) if pool else None
+    shares = count_shares(pool.shares) if pool else None
     latency = pool.latency if pool else None
     accepted = shares.accepted if shares else 0
     return {
@@ -124,34 +124,34 @@ def _connection(snapshot: Snapshot, name: str) -> dict[str, Any]:
         "ip": None,
         "uptime": int(seconds),
         "uptime_ms": int(seconds * KILO),
-        "ping": None if latency is None else whole(latency * KILO),
+        "ping": None if latency is None else rounded_int(latency * KILO),
         "failures": pool.losses if pool else 0,
         "tls": "TLS" if pool and is_encrypted(pool.label) else None,
         "tls-fingerprint": None,
-        "algo": name,
-        "diff": wanted(snapshot.job),
+        "algo": algorithm,
+        "diff": share_difficulty(snapshot.job),
         "accepted": accepted,
         "rejected": shares.rejected if shares else 0,
-        **_pace(snapshot.uptime, accepted),
-        "hashes_total": whole(pool.work) if pool else 0,
+        **_average_time(snapshot.uptime, accepted),
+        "hashes_total": rounded_int(pool.work) if pool else 0,
     }
 
 
 def _windows(hashrate: Hashrate, seconds: float) -> list[float | None]:
-    """Return the rates of the windows that `seconds` of mining have filled."""
+    """Return the rate of each window, None if it is longer than `seconds` of mining."""
     rates = (hashrate.ten_seconds, hashrate.minute, hashrate.quarter_hour)
     return [
-        known(rate) if seconds >= window else None
+        rounded(rate) if seconds >= window else None
         for rate, window in zip(rates, WINDOWS, strict=True)
     ]
 
 
-def _pace(seconds: float, accepted: int) -> dict[str, int | None]:
-    """Return how long an accepted share takes on average; null before the first."""
+def _average_time(seconds: float, accepted: int) -> dict[str, int | None]:
+    """Return the average time per accepted share; null before the first."""
     mean = seconds / accepted if accepted else None
     return {
-        "avg_time": whole(mean),
-        "avg_time_ms": None if mean is None else whole(mean * KILO),
+        "avg_time": rounded_int(mean),
+        "avg_time_ms": None if mean is None else rounded_int(mean * KILO),
     }
 
 

@@ -35,11 +35,11 @@ def strictly(text: str | bytes) -> Any:
     def refuse(word: str) -> Any:
         raise AssertionError(word)
 
-    def whole(digits: str) -> int:
+    def short_int(digits: str) -> int:
         assert -(2**63) <= int(digits) < 2**63, digits
         return int(digits)
 
-    return json.loads(text, parse_constant=refuse, parse_int=whole)
+    return json.loads(text, parse_constant=refuse, parse_int=short_int)
 
 
 def five_digits(value: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 
-from miner.panels.panel_figures import counts
+from miner.panels.panel_figures import count_shares
 from miner.telemetry import Snapshot
 from tests.fakes.rig import busy_rig
 from tests.panels import consumers
@@ -32,7 +32,7 @@ def close(value: float) -> object:
 
 
 def agrees(farm: Farm, snapshot: Snapshot) -> None:
-    total = counts(snapshot.shares)
+    total = count_shares(snapshot.shares)
     assert (farm.accepted, farm.rejected) == (total.accepted, total.rejected)
     assert farm.invalid in (None, total.invalid)
     assert farm.khs == close(snapshot.hashrate.minute / 1000)
@@ -87,6 +87,6 @@ def test_whatever_happens_every_answer_is_json_and_can_be_read(snapshot: Snapsho
     for name, reader in READERS.items():
         farm = reader(snapshot)
         assert (farm.accepted, farm.rejected) == (
-            counts(snapshot.shares).accepted,
-            counts(snapshot.shares).rejected,
+            count_shares(snapshot.shares).accepted,
+            count_shares(snapshot.shares).rejected,
         ), name

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from miner.panels.panel_figures import counts
+from miner.panels.panel_figures import count_shares
 from miner.telemetry import Tally
 from miner.work import Outcome
 
 
 def test_every_share_is_counted_once() -> None:
     outcomes = {outcome: 1 << index for index, outcome in enumerate(Outcome)}
-    count = counts(Tally(outcomes, hardware=1000))
+    count = count_shares(Tally(outcomes, hardware=1000))
     assert count.invalid == 1000
     answered = count.accepted + count.rejected + count.not_sent + count.lost
     assert answered == sum(outcomes.values())
@@ -31,12 +31,12 @@ def test_every_share_is_counted_once() -> None:
     ],
 )
 def test_the_class_of_each_outcome(outcome: Outcome, field: str) -> None:
-    count = counts(Tally({outcome: 3}))
+    count = count_shares(Tally({outcome: 3}))
     fields = ("accepted", "rejected", "invalid", "not_sent", "lost")
     assert {name: getattr(count, name) for name in fields} == dict.fromkeys(fields, 0) | {field: 3}
 
 
 def test_no_outcome_is_forgotten() -> None:
     for outcome in Outcome:
-        count = counts(Tally({outcome: 1}))
+        count = count_shares(Tally({outcome: 1}))
         assert count.accepted + count.rejected + count.not_sent + count.lost == 1

@@ -63,7 +63,7 @@ def test_several_requests_are_answered_in_order_however_they_arrive() -> None:
 def test_a_last_request_needs_no_line_end() -> None:
     rpc = dialogue()
     assert rpc.receive(b'{"id":7,"method":"miner_ping"}') == b""
-    assert json.loads(rpc.end())["result"] == "pong"
+    assert json.loads(rpc.finish())["result"] == "pong"
     assert rpc.ended
 
 
@@ -215,6 +215,6 @@ def test_a_line_has_its_limit() -> None:
 @given(st.lists(st.binary(max_size=200) | st.sampled_from([b"\n", b"{}", b'"id":1', b"null"])))
 def test_nothing_that_arrives_breaks_it(pieces: list[bytes]) -> None:
     rpc = dialogue(TOKEN)
-    answers = b"".join([*(rpc.receive(piece) for piece in pieces), rpc.end()])
+    answers = b"".join([*(rpc.receive(piece) for piece in pieces), rpc.finish()])
     for line in answers.splitlines():
         assert code(json.loads(line)) < 0

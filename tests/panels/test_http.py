@@ -9,7 +9,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from miner.api.api_server import ApiOptions, ApiServer
-from miner.panels.panel_routes import SHAPES, routes
+from miner.panels.panel_routes import RENDERERS, routes
 from tests.fakes.rig import busy_rig
 from tests.panels import consumers
 from tests.panels.rigs import context_of
@@ -27,10 +27,10 @@ async def client() -> AsyncIterator[Client]:
 
 
 async def test_every_path_answers(client: Client) -> None:
-    assert set(SHAPES) == {
+    assert set(RENDERERS) == {
         "/summary", "/1/summary", "/2/summary", "/api.json", "/2/backends", "/mmpos", "/hiveos",
     }  # fmt: skip
-    for path in SHAPES:
+    for path in RENDERERS:
         answer = await client.get(path)
         assert answer.status == 200
         assert answer.content_type == "application/json"
@@ -60,7 +60,7 @@ async def test_old_and_new_paths_of_xmrig_say_the_same(client: Client) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_nothing_can_be_written(client: Client, method: str) -> None:
-    for path in SHAPES:
+    for path in RENDERERS:
         assert (await client.request(method, path, json={"paused": True})).status == 405
     for path in ("/config", "/1/config", "/json_rpc", "/trex", "/login"):
         assert (await client.request(method, path, json={})).status == 404
@@ -76,7 +76,7 @@ async def test_the_one_listener_has_them_when_they_are_asked_for(asked_for: bool
         ClientSession() as session,
     ):
         assert server.url is not None
-        for path in SHAPES:
+        for path in RENDERERS:
             async with session.get(server.url.rstrip("/") + path) as answer:
                 assert answer.status == (200 if asked_for else 404)
                 assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"

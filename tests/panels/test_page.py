@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.panels.ethminer_rpc import READS, EthminerSession
-from miner.panels.panel_routes import SHAPES
+from miner.panels.panel_routes import RENDERERS
 from miner.panels.sgminer_api import COMMANDS, GPU
 from miner.settings.model import ApiSettings
 from miner.telemetry import Telemetry
@@ -38,7 +38,7 @@ def test_the_settings_are_settings_and_off_without_being_asked_for() -> None:
 
 def test_every_path_is_named_and_no_other() -> None:
     table = PAGE.partition("| path or port |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`(/[^`]*)`", table)) == set(SHAPES)
+    assert set(re.findall(r"`(/[^`]*)`", table)) == set(RENDERERS)
 
 
 def test_every_command_is_named_and_no_other() -> None:

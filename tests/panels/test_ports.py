@@ -17,7 +17,7 @@ from miner.panels.line_server import (
     LINE_LIMIT,
     MAX_CONNECTIONS,
     REQUEST_SECONDS,
-    Lines,
+    LineBuffer,
     PanelPort,
 )
 from miner.settings.model import ApiSettings
@@ -41,9 +41,9 @@ def ethminer(rig: Rig, token: str | None = None, host: str = HOST, port: int = 0
     return ethminer_rpc.port(context, host, port, token)
 
 
-def sgminer(rig: Rig, guarded: bool = False, host: str = HOST, port: int = 0) -> PanelPort:
+def sgminer(rig: Rig, has_token: bool = False, host: str = HOST, port: int = 0) -> PanelPort:
     context = context_of(rig.telemetry, rig.clock, FakeControl())
-    return sgminer_api.port(context, host, port, guarded)
+    return sgminer_api.port(context, host, port, has_token)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -273,7 +273,7 @@ async def test_the_journal_says_where_it_answers(
     context = context_of(rig.telemetry, rig.clock)
     async with open_port(context, HOST, 0) as port:
         (entry,) = context.journal.entries
-        assert (entry.topic, entry.text) == ("api", f"{name}'s answers on {HOST}:{port.port}")
+        assert (entry.topic, entry.text) == ("api", f"{name} API on {HOST}:{port.port}")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.2"])
@@ -290,28 +290,28 @@ async def test_with_a_token_other_machines_are_let_in(rig: Rig) -> None:
 
 @pytest.mark.parametrize("number", [-1, 65536])
 async def test_an_impossible_port_is_said(rig: Rig, number: int) -> None:
-    with pytest.raises(ConfigError, match="cannot be listened on"):
+    with pytest.raises(ConfigError, match="cannot listen on this address"):
         async with ethminer(rig, port=number):
             raise AssertionError
 
 
 def test_lines_are_cut_where_they_end() -> None:
-    lines = Lines(5)
+    lines = LineBuffer(5)
     assert lines.feed(b"ab") == []
     assert lines.feed(b"c\r\n\n  \n12345\nx") == [b"abc", b"12345"]
-    assert lines.rest() == b"x"
-    assert lines.rest() == b""
+    assert lines.take_rest() == b"x"
+    assert lines.take_rest() == b""
 
 
 def test_a_line_that_is_too_long_ends_it() -> None:
-    lines = Lines(5)
+    lines = LineBuffer(5)
     assert lines.feed(b"ab\n123456\ncd\n") == [b"ab"]
     assert lines.too_long
     assert lines.feed(b"ef\n") == []
 
 
 def test_a_line_that_never_ends_is_not_kept() -> None:
-    lines = Lines(5)
+    lines = LineBuffer(5)
     assert lines.feed(b"1234567") == []
     assert lines.too_long
-    assert lines.rest() == b""
+    assert lines.take_rest() == b""

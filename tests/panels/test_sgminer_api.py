@@ -150,8 +150,8 @@ def test_a_request_may_come_in_pieces_and_without_a_line_end() -> None:
 def test_json_that_ends_too_early_is_waited_for_until_the_connection_ends() -> None:
     api = dialogue()
     assert api.receive(b'{"command":{}') == b""
-    assert status(json.loads(api.end()[:-1])) == ("E", 23)
-    assert dialogue().end() == b""
+    assert status(json.loads(api.finish()[:-1])) == ("E", 23)
+    assert dialogue().finish() == b""
 
 
 def test_only_one_request_is_taken() -> None:
@@ -180,7 +180,7 @@ def test_what_is_asked_twice_at_once_is_answered_once() -> None:
 )
 def test_nothing_that_arrives_breaks_it(pieces: list[bytes]) -> None:
     api = dialogue()
-    answer = b"".join([*(api.receive(piece) for piece in pieces), api.end()])
+    answer = b"".join([*(api.receive(piece) for piece in pieces), api.finish()])
     assert answer == b"" or answer.endswith(b"\0")
     if answer.startswith(b"{"):
         json.loads(answer[:-1])

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from miner.catalog import variants
-from miner.panels import ethminer, hiveos, mmpos, sgminer, trex, xmrig
+from miner.panels import ethminer, farm_agents, sgminer, trex, xmrig
 from miner.panels.panel_figures import (
     NAMES,
-    algorithm,
+    algorithm_name,
     bus_number,
     compact_json,
     host_and_port,
-    known,
+    rounded,
+    rounded_int,
     short_pci,
-    whole,
 )
 from miner.telemetry import DeviceHanging, DevicePaused, DeviceResting, NewJob, Snapshot
 from miner.work import Outcome
@@ -285,7 +285,7 @@ def test_xmrigs_windows_fill_one_after_another() -> None:
 
 
 def test_mmpos(busy: Snapshot) -> None:
-    assert mmpos.mmpos(busy) == {
+    assert farm_agents.mmpos(busy) == {
         "busid": [10, 33],
         "hash": [35000.0, 45000.0],
         "units": "khs",
@@ -294,11 +294,11 @@ def test_mmpos(busy: Snapshot) -> None:
         "miner_name": "progpow-miner",
         "miner_version": "1.2.3",
     }
-    assert mmpos.mmpos(RIGS["a processor and a bare board"]())["busid"] == ["cpu", None]
+    assert farm_agents.mmpos(RIGS["a processor and a bare board"]())["busid"] == ["cpu", None]
 
 
 def test_hiveos(busy: Snapshot) -> None:
-    assert hiveos.hiveos(busy) == {
+    assert farm_agents.hiveos(busy) == {
         "khs": 80000.0,
         "stats": {
             "hs": [35000.0, 45000.0],
@@ -343,8 +343,8 @@ def test_sgminers_words_for_a_cards_health() -> None:
 
 def test_every_variant_has_a_name_that_farms_know() -> None:
     assert set(NAMES) == set(variants())
-    assert algorithm("my-own") == "my-own"
-    assert algorithm("progpow-0.9.3") == "progpow"
+    assert algorithm_name("my-own") == "my-own"
+    assert algorithm_name("progpow-0.9.3") == "progpow"
 
 
 @pytest.mark.parametrize(
@@ -369,8 +369,8 @@ def test_a_pool_is_shown_by_host_and_port() -> None:
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_is_not_known(value: float | None) -> None:
-    assert whole(value) is None
-    assert known(value) is None
+    assert rounded_int(value) is None
+    assert rounded(value) is None
 
 
 def test_no_answer_holds_a_nan() -> None:

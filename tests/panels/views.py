@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from miner.panels.ethminer_rpc import EthminerSession
 from miner.panels.panel_figures import compact_json
-from miner.panels.panel_routes import SHAPES
+from miner.panels.panel_routes import RENDERERS
 from miner.panels.sgminer_api import SgminerSession
 from miner.telemetry import Snapshot, Telemetry
 from tests.fakes.clock import FakeClock
@@ -44,12 +44,12 @@ class Frozen:
 
 
 def http(snapshot: Snapshot, path: str) -> bytes:
-    return compact_json(SHAPES[path](snapshot)).encode()
+    return compact_json(RENDERERS[path](snapshot)).encode()
 
 
 def everything(snapshot: Snapshot) -> dict[str, bytes]:
     frozen = Frozen(snapshot)
-    answers = {path: http(snapshot, path) for path in SHAPES}
+    answers = {path: http(snapshot, path) for path in RENDERERS}
     answers |= {method: frozen.ethminer(method) for method in METHODS}
     answers |= {request.decode(): frozen.sgminer(request) for request in SGMINER + TEXTS}
     return answers
