@@ -11,41 +11,41 @@ from typing import Any, Protocol
 
 from miner.errors import ConnectionLost, PoolError, PoolRefused
 from miner.net.pool_url import PoolUrl
-from miner.net.socks import Proxy, connected, parse_proxy
-from miner.net.tls import distrusted, tls_context
+from miner.net.socks import Proxy, connect_through, parse_proxy
+from miner.net.tls import certificate_error, tls_context
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds; none is so short that a loaded pool counts as dead."""
+    """Time limits in seconds, long enough for a pool under heavy load."""
 
     connect: float = 10.0
-    """For name, connection and TLS handshake together."""
+    """Name lookup, connection and TLS handshake together."""
     login: float = 30.0
-    """For all answers up to the accepted login together."""
+    """From the first request to the accepted login."""
     answer: float = 30.0
-    """A share without an answer for so long counts as lost; it is not sent again."""
+    """Answer to a share. Without one the share is lost; it is not sent again."""
     silence: float = 600.0
-    """A pool without a new job for so long is taken for dead."""
+    """Without a new job for this long, the miner reconnects."""
 
 
 CLOSE_SECONDS = 1.0
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-"""A peer that vanished is noticed after two minutes, where the system can be told so."""
+"""Socket options that detect a vanished peer after two minutes, where the system has them."""
 
 
 class Stream(Protocol):
-    """An open connection; every failure is a `ConnectionLost`."""
+    """An open connection; every failure raises `ConnectionLost`."""
 
     async def read(self, count: int) -> bytes:
-        """Return 1 to `count` bytes, or none when the other side has closed."""
+        """Return 1 to `count` bytes, or none after the other side closed the connection."""
 
     def write(self, data: bytes) -> None:
-        """Queue `data`; failures show at the next read or drain."""
+        """Queue `data`; the next read or drain reports failures."""
 
     async def drain(self) -> None:
-        """Wait until the other side has taken most of what is queued."""
+        """Wait until most of the queued data has been sent."""
 
     async def close(self) -> None:
         """Close within about a second; raises nothing."""
@@ -57,19 +57,18 @@ class Dial(Protocol):
     async def open(self, url: PoolUrl) -> Stream:
         """Return a stream to `url`.
 
-        Raises `ConnectionLost` for what may pass, `PoolRefused` for what will not.
+        Raises `ConnectionLost` if a retry may help, else `PoolRefused`.
         """
 
 
 class NetworkDial:
-    """The machine's own network; `limit` is seconds for name, proxy, connection and TLS handshake
-    together."""
+    """Opens TCP and TLS connections, directly or through a proxy, within `limit` seconds."""
 
     def __init__(self, limit: float = Timeouts().connect) -> None:
         self._limit = limit
 
     async def open(self, url: PoolUrl) -> Stream:
-        """Return a connected stream, for TLS after the handshake."""
+        """Return a stream to `url`, after the TLS handshake if it has TLS."""
         proxy = parse_proxy(url.proxy) if url.proxy is not None else None
         tls: dict[str, Any] = {}
         if url.transport.has_tls:
@@ -85,16 +84,16 @@ class NetworkDial:
                         url.host, url.port, happy_eyeballs_delay=0.25, **tls
                     )
                 else:
-                    way = await connected(proxy, url.host, url.port, self._limit)
-                    reader, writer = await asyncio.open_connection(sock=way, **tls)
+                    tunnel = await connect_through(proxy, url.host, url.port, self._limit)
+                    reader, writer = await asyncio.open_connection(sock=tunnel, **tls)
         except (OSError, ValueError) as error:
-            raise _translated(error, url, self._limit, proxy) from error
-        _keep_alive(writer)
+            raise _connection_error(error, url, self._limit, proxy) from error
+        _set_socket_options(writer)
         return NetworkStream(reader, writer)
 
 
 class NetworkStream:
-    """An asyncio stream whose failures are the miner's own."""
+    """An asyncio stream that raises the miner's errors."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -125,9 +124,9 @@ class NetworkStream:
             self._writer.transport.abort()
 
 
-def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    """Send small lines at once, notice a dead peer; what a system refuses is done without."""
-    found = writer.get_extra_info("socket")
+def _set_socket_options(writer: asyncio.StreamWriter) -> None:
+    """Send small lines at once and detect dead peers, as far as the system supports it."""
+    connection = writer.get_extra_info("socket")
     options = [
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -137,10 +136,10 @@ def _keep_alive(writer: asyncio.StreamWriter) -> None:
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     for level, option, value in options:
         with suppress(OSError):
-            found.setsockopt(level, option, value)
+            connection.setsockopt(level, option, value)
 
 
-def _translated(
+def _connection_error(
     error: OSError | ValueError, url: PoolUrl, limit: float, proxy: Proxy | None
 ) -> PoolError:
     where = f"{url.host}, port {url.port}"
@@ -148,7 +147,7 @@ def _translated(
         where += f", through the proxy {proxy.label}"
     match error:
         case ssl.SSLCertVerificationError():
-            return distrusted(url, error)
+            return certificate_error(url, error)
         case ssl.SSLError():
             return ConnectionLost(
                 f"{where}: no TLS connection ({_reason(error)}); check whether this port is for "
@@ -167,14 +166,14 @@ def _translated(
             return ConnectionLost(f"{where}: nothing listens there; check the port")
         case ConnectionResetError() if url.transport.has_tls:
             return ConnectionLost(
-                f"{where}: it hung up during the TLS handshake; check whether this port is for "
-                "stratum+tcp://"
+                f"{where}: the connection was closed during the TLS handshake; check whether this "
+                "port is for stratum+tcp://"
             )
         case OSError():
             return ConnectionLost(
                 f"{where}: no connection ({_reason(error)}); check the network and the address"
             )
-    return PoolRefused(f"{where}: this is no usable host name; check its spelling")
+    return PoolRefused(f"{where}: not a valid host name; check its spelling")
 
 
 def _reason(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""A pool's address with its login, and how it is reached."""
+"""The address of a pool or node, with login, transport and protocol."""
 
 from __future__ import annotations
 
@@ -11,64 +11,63 @@ DEFAULT_PASSWORD = "x"
 
 
 class Transport(Enum):
-    """How the bytes travel."""
+    """Transport of a connection."""
 
     TCP = "tcp"
     TLS = "tls"
     TLS12 = "tls12"
-    """TLS 1.2 and nothing newer, for pools that cannot negotiate."""
+    """TLS 1.2 at most, for pools that fail to negotiate."""
     HTTP = "http"
     HTTPS = "https"
 
     @property
     def is_http(self) -> bool:
-        """Whether each request stands alone, as a node wants it."""
+        """Whether it carries HTTP requests, as nodes expect."""
         return self in (Transport.HTTP, Transport.HTTPS)
 
     @property
     def has_tls(self) -> bool:
-        """Whether the other side shows a certificate."""
+        """Whether it is encrypted, so that the other side has a certificate."""
         return self not in (Transport.TCP, Transport.HTTP)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolUrl:
-    """Where a pool is, how it is reached, who we are there; only `label` is fit to be shown."""
+    """Address, login and options of a pool or node; only `label` is safe to show."""
 
     host: str
     """A name or an IP address, without brackets."""
     port: int
     user: str = field(default="", repr=False)
-    """As it is sent: account, or account.worker."""
+    """Account or account.worker, as it is sent."""
     password: str = field(default=DEFAULT_PASSWORD, repr=False)
     transport: Transport = Transport.TCP
     tls_insecure: bool = False
-    """Accept any certificate: whoever is in between can take the hash rate."""
+    """Accept any certificate, so that anyone in between can take the shares."""
     ca_file: str | None = None
-    """PEM; trusted besides the system's authorities."""
+    """PEM file with certificates to trust besides the system's."""
     protocol: str | None = None
-    """What is spoken, by name; None: find out."""
+    """Name of the protocol; None: detect it."""
     tls_fingerprint: str | None = None
-    """64 lower hex digits: SHA-256 of the one certificate (DER) that is accepted, whatever it
-    says of host and authority."""
+    """SHA-256 of the only accepted certificate (DER), 64 lower-case hex digits. Its host name and
+    its issuer are not checked."""
     proxy: str | None = field(default=None, repr=False)
     """socks5://[user:password@]host:port"""
     path: str = field(default="", repr=False)
-    """With its leading slash, over HTTP only; empty where there is none. It may hold a key."""
+    """Over HTTP only, with its leading slash; empty if there is none. It may contain an API key."""
     cookie_file: str | None = None
-    """Where a node on this machine leaves its user and password."""
-
+    """File in which a node on this machine writes its RPC user and password."""
     reward: str = ""
-    """Address that a node's block rewards, where that is not said to the node itself."""
+    """Address for block rewards, for nodes that are told it in each request."""
 
     @property
     def label(self) -> str:
-        """The address without any credentials."""
+        """The address without credentials."""
         stratum = "" if self.transport.is_http else "stratum+"
         return f"{stratum}{self.transport.value}://{HostPort(self.host, self.port)}"
 
     def is_beside(self, other: PoolUrl) -> bool:
-        """Return whether both lead to the same pool, be it under different logins."""
+        """Return whether both are the same pool, possibly with different logins."""
         return (self.host, self.port, self.path) == (other.host, other.port, other.path)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How a pool is reached through a SOCKS5 proxy, which also looks up its name."""
+"""Connections through a SOCKS5 proxy, which also resolves the host name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from miner.errors import ConfigError, ConnectionLost
 from miner.net.address import HostPort, parse_host_port
 
 _CREDENTIAL_LIMIT = 255
-"""Bytes, of the wire protocol."""
+"""Bytes (RFC 1929)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A SOCKS5 proxy; only `label` is fit to be shown."""
+    """A SOCKS5 proxy; only `label` is safe to show."""
 
     host: str
     port: int
@@ -28,13 +28,15 @@ class Proxy:
 
     @property
     def label(self) -> str:
-        """The address without any credentials."""
+        """The address without credentials."""
         return f"socks5://{HostPort(self.host, self.port)}"
 
 
 def parse_proxy(text: str) -> Proxy:
-    """Return the proxy that `socks5://[user:password@]host:port` names, credentials
-    percent-decoded; raises `ConfigError`, which repeats no password."""
+    """Parse "socks5://[user:password@]host:port" with percent-encoded credentials.
+
+    Raises `ConfigError`, whose message contains no password.
+    """
     scheme, _, rest = text.strip().rpartition("://")
     if scheme.lower() not in ("socks5", "socks5h"):
         raise ConfigError("a proxy is written as socks5://[user:password@]host:port")
@@ -53,11 +55,11 @@ def _fits(value: str) -> bool:
     return bool(re.fullmatch(rf"[ -~]{{1,{_CREDENTIAL_LIMIT}}}", value))
 
 
-async def connected(proxy: Proxy, host: str, port: int, limit: float) -> socket.socket:
-    """Return a socket through which `proxy` passes on to `host`, whose name is looked up there.
+async def connect_through(proxy: Proxy, host: str, port: int, limit: float) -> socket.socket:
+    """Return a socket connected to `host` through `proxy`, which resolves the name.
 
-    Raises `ConnectionLost`, TimeoutError after `limit` seconds, UnicodeError for a name that no
-    host can have.
+    Raises `ConnectionLost`, `TimeoutError` after `limit` seconds, or `UnicodeError` for an
+    invalid host name.
     """
     host.encode("idna")
     connector = Connector(
@@ -79,14 +81,14 @@ async def connected(proxy: Proxy, host: str, port: int, limit: float) -> socket.
 def proxy_failure(
     proxy: Proxy, host: str, port: int, error: BaseException | None
 ) -> ConnectionLost:
-    """Return the sentence for what python-socks raised on the way to `host`, but a timeout."""
+    """Return the error for an exception of python-socks other than a timeout."""
     if isinstance(error, ProxyConnectionError):
         return ConnectionLost(
             f"the proxy {proxy.label} cannot be reached; check its address and whether it runs"
         )
     return ConnectionLost(
-        f"the proxy {proxy.label} opened no way to {host}, port {port}: {_reason(error)}; "
-        "check the proxy's user and password, and what it lets through"
+        f"the proxy {proxy.label} could not connect to {host}, port {port}: {_reason(error)}; "
+        "check the proxy's user, password and rules"
     )
 
 
@@ -97,5 +99,5 @@ def _reason(error: BaseException | None) -> str:
         case EOFError():
             return "connection closed unexpectedly"
         case OSError():
-            return error.strerror or "it broke off"
-    return "its answer is no SOCKS5"
+            return error.strerror or "connection closed unexpectedly"
+    return "its answer is not SOCKS5"

@@ -1,4 +1,4 @@
-"""How the certificate of a pool is checked."""
+"""TLS contexts and the verification of certificates."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import ssl
 from miner.errors import ConfigError, PoolRefused
 from miner.net.pool_url import PoolUrl, Transport
 
-FOR_ANOTHER_HOST = frozenset({62, 64})
-"""OpenSSL's numbers (X509_V_ERR_*) for a name and for an IP address that does not match."""
+HOST_MISMATCH = frozenset({62, 64})
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 
 
 def tls_context(url: PoolUrl) -> ssl.SSLContext:
@@ -24,7 +24,7 @@ def tls_context(url: PoolUrl) -> ssl.SSLContext:
         try:
             context.load_verify_locations(url.ca_file)
         except OSError as error:
-            # OpenSSL's own words name a line of its source.
+            # OpenSSL's message names a line of its source.
             no_pem = isinstance(error, ssl.SSLError) or not error.strerror
             reason = "holds no certificate in PEM" if no_pem else error.strerror
             raise ConfigError(f"CA file {url.ca_file}: {reason}") from error
@@ -61,12 +61,12 @@ def _pinned_to(wanted: str) -> type[ssl.SSLObject]:
 
 
 def fingerprint(certificate: bytes) -> str:
-    """Return the SHA-256 of a certificate in DER as 64 lower hex digits."""
+    """Return the SHA-256 of a certificate in DER as 64 lower-case hex digits."""
     return hashlib.sha256(certificate).hexdigest()
 
 
 def parse_fingerprint(text: str) -> str:
-    """Return the fingerprint that `text` writes, with or without colons, as 64 lower hex digits;
+    """Return a SHA-256 fingerprint, written with or without colons, as 64 lower-case hex digits;
     raises `ConfigError`."""
     digits = text.strip().lower().removeprefix("sha256:").replace(":", "")
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
@@ -77,21 +77,21 @@ def parse_fingerprint(text: str) -> str:
     return digits
 
 
-def distrusted(url: PoolUrl, error: ssl.SSLCertVerificationError) -> PoolRefused:
-    """Return the sentence for a certificate that did not pass."""
+def certificate_error(url: PoolUrl, error: ssl.SSLCertVerificationError) -> PoolRefused:
+    """Return the error for a certificate that failed verification."""
     where = f"{url.host}, port {url.port}"
     if isinstance(error, WrongFingerprint):
         return PoolRefused(
-            f"{where}: its certificate has the fingerprint {error.found}, not "
+            f"{where}: the certificate has the fingerprint {error.found}, not "
             f"{url.tls_fingerprint}; ask its operator whether it has a new one before you pin that"
         )
-    if error.verify_code in FOR_ANOTHER_HOST:
+    if error.verify_code in HOST_MISMATCH:
         return PoolRefused(
-            f"{where}: its certificate is for another host; check the address, or pin the "
-            "certificate's fingerprint once the pool has told it"
+            f"{where}: the certificate is for another host; check the address, or pin the "
+            "certificate's fingerprint after comparing it with the pool's"
         )
     return PoolRefused(
-        f"{where}: its certificate is not trusted ({error.verify_message}); check the address, "
+        f"{where}: the certificate is not trusted ({error.verify_message}); check the address, "
         "name the pool's own CA file, pin the certificate's fingerprint, or switch verification "
         "off at your own risk"
     )

@@ -17,7 +17,7 @@ from miner.clock import Clock, first_of
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.net.pool_url import PoolUrl
 from miner.net.socks import Proxy, parse_proxy, proxy_failure
-from miner.net.tls import distrusted, tls_context
+from miner.net.tls import certificate_error, tls_context
 from miner.safe_text import one_line
 
 CALL_SECONDS = 30.0
@@ -197,15 +197,15 @@ class NodeRpc:
             case aiohttp.ClientConnectorCertificateError():
                 cause = error.certificate_error
                 if isinstance(cause, ssl.SSLCertVerificationError):
-                    return distrusted(self._url, cause)
-                return PoolRefused(f"{self._where}: its certificate is not trusted")
+                    return certificate_error(self._url, cause)
+                return PoolRefused(f"{self._where}: the certificate is not trusted")
             case aiohttp.ClientOSError(__cause__=ssl.SSLError() as cause) if not isinstance(
                 error, aiohttp.ClientConnectorError
             ):
                 # The form in which errors of a handshake through a proxy arrive.
                 return self._translated(cause, method)
             case ssl.SSLCertVerificationError():
-                return distrusted(self._url, error)
+                return certificate_error(self._url, error)
             case aiohttp.ClientSSLError() | ssl.SSLError():
                 return ConnectionLost(
                     f"{self._where}: no TLS connection; check whether this port is for http://"

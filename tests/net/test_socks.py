@@ -134,7 +134,7 @@ async def test_tls_goes_through_to_the_pool_itself(tmp_path: Path) -> None:
         (Socks(code=99), "invalid reply code"),
         (Socks(login=("me", "hunter2")), "no acceptable authentication methods"),
         (Socks(bound=b"\x09\x00"), "invalid address type"),
-        (Socks(bound=b"\x03\x01\xff\x00\x00"), "its answer is no SOCKS5"),
+        (Socks(bound=b"\x03\x01\xff\x00\x00"), "its answer is not SOCKS5"),
         (Socks(bound=b"\x01\x00"), "connection closed unexpectedly"),
     ],
 )
@@ -142,7 +142,7 @@ async def test_what_a_proxy_refuses_is_told(socks: Socks, reason: str) -> None:
     async with proxied(socks) as proxy:
         to = replace(url(3333), proxy=proxy.replace("me:hunter2@", ""))
         with pytest.raises(
-            ConnectionLost, match=rf"opened no way to .* port 3333: {reason}.*; check"
+            ConnectionLost, match=rf"could not connect to .* port 3333: {reason}.*; check"
         ):
             await NetworkDial().open(to)
 
@@ -176,7 +176,7 @@ async def test_a_proxy_that_says_nothing() -> None:
 
 async def test_a_name_that_no_host_can_have_is_not_passed_on() -> None:
     async with proxied(socks := Socks()) as proxy:
-        with pytest.raises(PoolRefused, match="no usable host name"):
+        with pytest.raises(PoolRefused, match="not a valid host name"):
             await NetworkDial().open(replace(url(1, host="a..b"), proxy=proxy))
     assert socks.asked == []
 

@@ -41,7 +41,7 @@ async def test_tls_sends_the_name_and_checks_it(authority: trustme.CA, ca_file: 
         to = url(port, Transport.TLS, "localhost", ca_file=ca_file)
         assert await exchanged(NetworkDial(), to) == b"hello\n"
         assert names == ["localhost"]
-        with pytest.raises(PoolRefused, match="its certificate is for another host; check"):
+        with pytest.raises(PoolRefused, match="the certificate is for another host; check"):
             await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
 
 

@@ -47,7 +47,7 @@ async def test_https_refuses_an_unknown_authority(authority: trustme.CA) -> None
     ):
         error = await bench.end()
         assert isinstance(error, PoolRefused)
-        assert str(error).startswith(f"127.0.0.1, port {node.port}: its certificate is not trusted")
+        assert str(error).startswith(f"127.0.0.1, port {node.port}: the certificate is not trusted")
         assert node.requests == []
 
 
@@ -112,7 +112,7 @@ async def test_https_through_a_proxy_checks_the_name_of_the_node(
     [
         (Socks(code=5), "connection refused by destination host"),
         (Socks(login=("me", "hunter2")), "no acceptable authentication methods"),
-        (Socks(bound=b"\x03\x01\xff\x00\x00"), "its answer is no SOCKS5"),
+        (Socks(bound=b"\x03\x01\xff\x00\x00"), "its answer is not SOCKS5"),
         (Socks(bound=b"\x01\x00"), "connection closed unexpectedly"),
     ],
 )
@@ -122,7 +122,7 @@ async def test_a_proxy_failure_is_explained(socks: Socks, reason: str) -> None:
         async with running(node, "pprpc", proxy=proxy) as bench:
             error = await bench.end()
         assert isinstance(error, ConnectionLost)
-        assert f"opened no way to 127.0.0.1, port {node.port}: {reason}" in str(error)
+        assert f"could not connect to 127.0.0.1, port {node.port}: {reason}" in str(error)
         assert node.requests == []
 
 
