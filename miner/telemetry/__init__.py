@@ -1,4 +1,4 @@
-"""Events in, one Snapshot out: what the console and every API are views of."""
+"""What happens in the miner as events, and its state as one `Snapshot` for every view."""
 
 from miner.telemetry.events import (
     CandidateRefuted,
@@ -27,11 +27,11 @@ from miner.telemetry.events import (
     ShareFound,
     ShareSent,
 )
-from miner.telemetry.fold import Telemetry
+from miner.telemetry.histogram import Histogram
 from miner.telemetry.history import DeviceSample, History, Sample
 from miner.telemetry.journal import Journal, JournalEntry, Level
 from miner.telemetry.luck import Band, Luck
-from miner.telemetry.rates import WINDOWS, Hashrate, Histogram
+from miner.telemetry.rates import WINDOWS, Hashrate
 from miner.telemetry.reading import Reading
 from miner.telemetry.snapshot import (
     About,
@@ -44,6 +44,7 @@ from miner.telemetry.snapshot import (
     Tally,
     Timings,
 )
+from miner.telemetry.telemetry import Telemetry
 
 __all__ = [
     "WINDOWS",

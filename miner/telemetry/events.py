@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from miner.telemetry.reading import Reading
 from miner.work import Candidate, Job, Solution, Verdict
 
+# Pools
+
 
 @dataclass(frozen=True, slots=True)
 class PoolConnecting:
-    """A connection is being opened; `pool` is the address without credentials."""
+    """A connection is being opened."""
 
     pool: str
+    """The address without credentials, as in every event."""
     unverified: bool = False
-    """Its certificate is not checked, because the user said so."""
+    """The settings switch the verification of its certificate off."""
     elsewhere: str = ""
-    """The address, where the pool itself named another one."""
+    """The address that the pool redirected to, if it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +32,18 @@ class PoolReady:
 
 @dataclass(frozen=True, slots=True)
 class PoolLost:
-    """The connection ended; the next try, of whichever pool, follows in `retry_in` seconds, or
-    never if None. At once, 0, means that the pool did not fail us: we left it."""
+    """The connection ended or could not be opened."""
 
     pool: str
     reason: str
     retry_in: float | None
+    """Seconds until the next connection to any pool; None: never; 0: the miner itself left, and
+    connects at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolNotice:
-    """The pool's own words, which it wants a person to read."""
+    """A message from the pool to the user."""
 
     pool: str
     text: str
@@ -47,7 +51,7 @@ class PoolNotice:
 
 @dataclass(frozen=True, slots=True)
 class PoolRemark:
-    """What we have to say of the pool, such as what is odd about what it sent."""
+    """A remark of the miner about the pool, such as an oddity in its messages."""
 
     pool: str
     text: str
@@ -55,28 +59,34 @@ class PoolRemark:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """The pool asks for `job` now; None: no pool, and the devices rest."""
+    """The pool sent `job`; None: the pool is lost, and the devices are idle."""
 
     job: Job | None
 
 
+# Devices
+
+
 @dataclass(frozen=True, slots=True)
 class LightCacheBuilding:
-    """`done` in 0 to 1; exactly 1 when it is ready, then `seconds` says how long it took."""
+    """Progress of the light cache that all devices share."""
 
     epoch: int
     done: float
+    """0 to 1; exactly 1 when it is ready."""
     seconds: float = 0.0
+    """Time that it took; set when it is ready."""
     from_disk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetBuilding:
-    """`done` in 0 to 1; exactly 1 when it is proved and ready."""
+    """Progress of a device's dataset."""
 
     device: str
     epoch: int
     done: float
+    """0 to 1; exactly 1 when it is proved and ready."""
     seconds: float
     size: int
     """Bytes."""
@@ -84,7 +94,7 @@ class DatasetBuilding:
 
 @dataclass(frozen=True, slots=True)
 class KernelReady:
-    """A period's kernel was built and held against the reference."""
+    """A period's kernel was built and proved."""
 
     device: str
     period: int
@@ -93,13 +103,14 @@ class KernelReady:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """One launch came back: `tried` nonces were really searched."""
+    """A launch ended."""
 
     device: str
     tried: int
+    """Nonces hashed."""
     seconds: float
     expected: float = 0.0
-    """Shares that so many nonces bring on average, at their own job's target."""
+    """Shares expected of these nonces at the target of their job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,7 @@ class JobTaken:
 
 @dataclass(frozen=True, slots=True)
 class ResultOverflow:
-    """More nonces were found than the result buffer holds; the range is searched in halves."""
+    """A launch found more nonces than its result buffer holds; its range is searched in halves."""
 
     device: str
     found: int
@@ -120,14 +131,14 @@ class ResultOverflow:
 
 @dataclass(frozen=True, slots=True)
 class NoncesExhausted:
-    """Every nonce under the pool's prefix was searched for this header; the device rests."""
+    """Every nonce that the pool allows for this header was searched; the device is idle."""
 
     device: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceFault:
-    """The device claimed something untrue, or a call failed; `reason` is a sentence."""
+    """A hardware error or a failed call; `reason` is a sentence."""
 
     device: str
     reason: str
@@ -135,7 +146,7 @@ class DeviceFault:
 
 @dataclass(frozen=True, slots=True)
 class DeviceResting:
-    """The device does nothing for `seconds` (None: for the rest of this run)."""
+    """The device is idle after a failure, for `seconds` or (None) for the rest of this run."""
 
     device: str
     reason: str
@@ -144,7 +155,7 @@ class DeviceResting:
 
 @dataclass(frozen=True, slots=True)
 class DevicePaused:
-    """The device was told to do nothing until further notice; None: it may go on."""
+    """The device is paused on request or by its heat limit; None: it may work again."""
 
     device: str
     reason: str | None
@@ -152,7 +163,7 @@ class DevicePaused:
 
 @dataclass(frozen=True, slots=True)
 class DeviceHanging:
-    """A driver call did not come back in time; nothing more is expected of the device."""
+    """A driver call did not return in time; the device stays out of use."""
 
     device: str
     reason: str
@@ -160,24 +171,27 @@ class DeviceHanging:
 
 @dataclass(frozen=True, slots=True)
 class SensorsRead:
-    """What the device's sensors say now."""
+    """New sensor values of the device."""
 
     device: str
     reading: Reading
 
 
+# Shares
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateRefuted:
-    """The device claimed a nonce that hashes to `final_hash` (32 bytes in display order), which
-    does not solve its job."""
+    """A hardware error: the CPU's hash of a candidate does not solve its job."""
 
     candidate: Candidate
     final_hash: bytes
+    """By the CPU; 32 bytes in display order."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShareFound:
-    """A solution was proved; it goes to the pool, unless it came too late."""
+    """A solution was proved; it goes to the pool unless it is stale."""
 
     solution: Solution
 
@@ -191,7 +205,7 @@ class ShareSent:
 
 @dataclass(frozen=True, slots=True)
 class ShareAnswered:
-    """A solution's life ended."""
+    """The outcome of a solution is final."""
 
     verdict: Verdict
 
@@ -226,4 +240,4 @@ Event = (
 )
 
 Emit = Callable[[Event], None]
-"""How events are reported; called on the event loop's thread only."""
+"""Reports an event; called on the event loop's thread only."""

@@ -10,16 +10,16 @@ from miner.clock import Clock
 from miner.telemetry.snapshot import Snapshot
 
 STEPS = ((10.0, 360), (300.0, 288))
-"""Seconds between samples and samples kept: an hour finely, a day coarsely."""
+"""Seconds between samples, and number of samples kept: an hour finely, a day coarsely."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSample:
-    """One device at one time; None is unknown."""
+    """One device at one time; None for unknown values."""
 
     name: str
     hashrate: float
-    """Per second, over the time since the sample before it."""
+    """Hashes per second since the previous sample."""
     temperature: float | None
     memory_temperature: float | None
     power: float | None
@@ -33,8 +33,9 @@ class Sample:
     at: float
     """UNIX seconds."""
     hashrate: float
+    """Hashes per second since the previous sample."""
     accepted: int
-    """Since the start."""
+    """Shares since the start of the miner."""
     not_accepted: int
     devices: tuple[DeviceSample, ...]
 
@@ -48,8 +49,8 @@ class History:
         self._last: dict[float, Snapshot] = {}
 
     def samples(self, step: float) -> tuple[Sample, ...]:
-        """Return the samples that are `step` seconds apart, oldest first; raises `KeyError`
-        where none are kept so far apart."""
+        """Return the samples that are `step` seconds apart, oldest first; raises `KeyError` for a
+        step that is not in `STEPS`."""
         return tuple(self._series[step])
 
     async def keep(self) -> None:
@@ -57,13 +58,13 @@ class History:
         first = self._snapshot()
         self._last = {step: first for step, _ in STEPS}
         shortest = STEPS[0][0]
-        turn = 0
+        count = 0
         while True:
             await self._clock.sleep(shortest)
-            turn += 1
+            count += 1
             now = self._snapshot()
             for step, _ in STEPS:
-                if turn % round(step / shortest) == 0:
+                if count % round(step / shortest) == 0:
                     self._series[step].append(_between(self._last[step], now))
                     self._last[step] = now
 

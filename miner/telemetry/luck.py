@@ -1,25 +1,21 @@
-"""How the shares found compare with the shares to be expected."""
+"""Shares found compared with shares expected."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp, lgamma, log, sqrt
-
-from miner.telemetry.field_metadata import Metric, described
+from statistics import NormalDist
 
 CONFIDENCE = 0.95
-"""Share of all runs that end inside the band."""
+"""Share of runs whose number of shares lies in the band."""
 
-_EXACT = 400.0
-"""Up to this mean the distribution is summed, beyond it is taken for a normal one."""
-
-_NORMAL_QUANTILE = 1.959963984540054
-"""Standard deviations on either side that hold 95 % of a normal distribution."""
+_LARGEST_EXACT_MEAN = 400.0
+"""For a larger mean, the Poisson distribution is approximated by a normal one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The numbers of shares, both included, that 95 % of all runs would have found."""
+    """The numbers of shares, bounds included, that 95 % of all runs find."""
 
     low: int
     high: int
@@ -27,43 +23,25 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Luck:
-    """Shares found against the mean that as many hashes bring at the difficulties asked.
+    """Shares found, and shares expected of as many hashes at the difficulties of their jobs.
 
-    Finding shares is a Poisson process: a band that holds the number found is what an honest
-    device shows 95 times in 100.
+    Finding shares is a Poisson process: the number that a working device finds lies in the band
+    95 times of 100.
     """
 
-    expected: float = field(
-        default=0.0,
-        metadata=described(
-            "Average number of shares that this many hashes find",
-            metric=Metric(
-                "shares_expected_total",
-                "Average number of shares that the hashes find at the requested difficulties",
-            ),
-        ),
-    )
+    expected: float = 0.0
     found: int = 0
-    since: float = field(
-        default=0.0,
-        metadata=described(
-            "Expected shares of the hashes since the last share",
-            metric=Metric(
-                "device_effort_ratio",
-                "Work of the device since its last share; 1 is the average cost of a share",
-            ),
-            api=False,
-        ),
-    )
+    since: float = 0.0
+    """Shares expected of the hashes since the last share was found."""
 
     @property
     def effort(self) -> float:
-        """Work since the last share, 1 being what a share costs on average."""
+        """Work since the last share; 1 is the average work for a share."""
         return self.since
 
     @property
     def ratio(self) -> float | None:
-        """Found per expected; above 1 is good luck. None before anything could be expected."""
+        """Found divided by expected; above 1 is good luck. None if nothing is expected yet."""
         return self.found / self.expected if self.expected > 0 else None
 
     @property
@@ -78,14 +56,15 @@ class Luck:
 
 
 def poisson_band(mean: float) -> Band:
-    """Return the central band of `CONFIDENCE` around `mean` expected events."""
+    """Return the central band of `CONFIDENCE` of the Poisson distribution with `mean`."""
     if mean <= 0:
         return Band(0, 0)
-    if mean > _EXACT:
-        # With the correction of skewness that Cornish and Fisher gave.
-        spread, skew = _NORMAL_QUANTILE * sqrt(mean), (_NORMAL_QUANTILE**2 - 1) / 6
-        return Band(int(mean + skew - spread), int(mean + skew + spread) + 1)
     tail = (1 - CONFIDENCE) / 2
+    if mean > _LARGEST_EXACT_MEAN:
+        quantile = NormalDist().inv_cdf(1 - tail)
+        # The second term of the Cornish-Fisher expansion corrects the skewness.
+        spread, skew = quantile * sqrt(mean), (quantile**2 - 1) / 6
+        return Band(int(mean + skew - spread), int(mean + skew + spread) + 1)
     below, low = 0.0, -1
     count = 0
     while True:

@@ -1,4 +1,4 @@
-"""The whole miner at one moment: the one value that every view is a rendering of."""
+"""The state of the whole miner at one time: the value that every view shows."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from miner.telemetry.field_metadata import Metric, described
+from miner.telemetry.histogram import Histogram
 from miner.telemetry.luck import Luck
-from miner.telemetry.rates import Hashrate, Histogram
+from miner.telemetry.rates import Hashrate
 from miner.telemetry.reading import Reading
 from miner.work import DeviceInfo, Job, Outcome
 
 _STALE = (Outcome.STALE, Outcome.NOT_SENT)
-_APART = (Outcome.ACCEPTED, Outcome.INVALID, Outcome.LOST, *_STALE)
+_NOT_REJECTED = (Outcome.ACCEPTED, Outcome.INVALID, Outcome.LOST, *_STALE)
 
 
 class DeviceState(Enum):
-    """What a device is at."""
+    """State of a device; the value is its name for people."""
 
     STARTING = "starting"
     BUILDING = "building the dataset"
-    """Or waiting for the light cache that the dataset is built from."""
+    """Or waiting for the light cache from which the dataset is built."""
     READY = "ready"
-    """Dataset or kernel is there, no launch has come back yet."""
+    """The dataset or the kernel is ready; no launch has ended yet."""
     SEARCHING = "searching"
     WAITING = "waiting for a job"
     EXHAUSTED = "every nonce was searched"
     PAUSED = "paused"
-    """By a person or because it is too hot."""
+    """On request or by its heat limit."""
     RESTING = "resting after a failure"
     PARKED = "parked"
-    """It does nothing for the rest of this run."""
+    """Given up for the rest of this run."""
     HUNG = "hung"
 
 
 class PoolState(Enum):
-    """How we stand with a pool."""
+    """State of the connection with a pool."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
@@ -45,14 +46,14 @@ class PoolState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Shares by what became of them."""
+    """Shares by outcome."""
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
-    """Those that occurred."""
+    """Outcomes that occurred at least once."""
     hardware: int = 0
-    """Claims of the device that were not true; none of them was sent."""
+    """Hardware errors: candidates that the CPU refuted. They are not sent."""
     blocks: int = 0
-    """Accepted ones that met the block's target, as far as the pool told it."""
+    """Accepted shares that meet the block target, if the pool sends one."""
 
     @property
     def accepted(self) -> int:
@@ -60,27 +61,27 @@ class Tally:
 
     @property
     def stale(self) -> int:
-        """Too late: as the pool said, or as we saw and did not send them."""
+        """Too late, according to the pool or, if not sent, to the miner."""
         return sum(self.outcomes.get(outcome, 0) for outcome in _STALE)
 
     @property
     def invalid(self) -> int:
-        """The pool calls them wrong."""
+        """Wrong, according to the pool."""
         return self.outcomes.get(Outcome.INVALID, 0)
 
     @property
     def lost(self) -> int:
-        """Without an answer."""
+        """Not answered."""
         return self.outcomes.get(Outcome.LOST, 0)
 
     @property
     def rejected(self) -> int:
-        """Refused for another reason: difficulty, duplicate, account."""
-        return sum(n for outcome, n in self.outcomes.items() if outcome not in _APART)
+        """Refused for other reasons: difficulty, duplicate, account."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome not in _NOT_REJECTED)
 
     @property
     def answered(self) -> int:
-        """All that had a verdict, hardware apart."""
+        """Shares with a verdict, thus without hardware errors."""
         return sum(self.outcomes.values())
 
     @property
@@ -93,7 +94,7 @@ class BestShare:
     """One of the best shares of this run."""
 
     difficulty: float
-    """Hashes that one as good costs on average."""
+    """Hashes that such a share costs on average."""
     at: float
     """UNIX seconds."""
     device: str
@@ -103,7 +104,7 @@ class BestShare:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSnapshot:
-    """One device at one moment.
+    """One device at one time.
 
     A described field appears in the API, the OpenAPI document and, by its arguments, in Prometheus
     and in the JSON log. Fields with `init=False` are computed from the others.
@@ -222,7 +223,7 @@ class DeviceSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot:
-    """One pool, or address of one, that was connected to in this run."""
+    """One pool (by address) of this run."""
 
     label: str
     """The address without credentials."""
@@ -230,9 +231,9 @@ class PoolSnapshot:
     reason: str
     """Why it was lost."""
     unverified: bool
-    """Its certificate is not checked, because the user said so."""
+    """The settings switch the verification of its certificate off."""
     connected_at: float | None
-    """UNIX seconds of the accepted login that still holds."""
+    """UNIX seconds of the accepted login; None while not connected."""
     logins: int
     losses: int
     latency: float | None
@@ -243,7 +244,7 @@ class PoolSnapshot:
     last_share_at: float | None
     """UNIX seconds of the newest accepted share."""
     work: float
-    """Hashes that the accepted shares stand for, each at the difficulty that was asked."""
+    """Sum of the difficulties of the jobs of its accepted shares, in hashes."""
 
     @property
     def mean_latency(self) -> float | None:
@@ -252,7 +253,7 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long things took, on all devices and with all pools."""
+    """Durations over all devices and pools."""
 
     share: Histogram
     kernel: Histogram
@@ -262,41 +263,41 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What does not change during a run."""
+    """Facts that do not change during a run."""
 
     rig: str = ""
     version: str = ""
     algorithm: str = ""
     """Name of the variant."""
     coin: str = ""
-    """Its symbol; empty where only the variant was named."""
+    """Its symbol; empty if the settings name only the variant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole miner at one moment."""
+    """The whole miner at one time."""
 
     about: About
     at: float
     """UNIX seconds of this snapshot."""
     started_at: float
-    """UNIX seconds, as the clock had it then: it stays the same if the clock is set."""
+    """UNIX seconds; unaffected when the clock is set later."""
     uptime: float
     """Seconds."""
     pools: tuple[PoolSnapshot, ...]
     """In the order of their first connection."""
     active: str | None
-    """Label of the pool that was connected to last."""
+    """Label of the pool of the newest connection."""
     notice: str
-    """The newest thing a pool wanted a person to read."""
+    """The newest message of a pool to the user."""
     job: Job | None
     job_at: float | None
-    """UNIX seconds at which it came."""
+    """UNIX seconds of its arrival."""
     jobs: int
     epochs: int
-    """Changes of the epoch."""
+    """Number of epoch changes."""
     light: str
-    """What happens to the light cache; empty when it is ready."""
+    """Progress of the light cache as text; empty when it is ready."""
     devices: tuple[DeviceSnapshot, ...]
     hashrate: Hashrate
     tried: int
@@ -312,7 +313,7 @@ class Snapshot:
 
     @property
     def pool(self) -> PoolSnapshot | None:
-        """The pool that was connected to last."""
+        """The pool of the newest connection."""
         return next((pool for pool in self.pools if pool.label == self.active), None)
 
     @property
@@ -329,18 +330,18 @@ class Snapshot:
 
     @property
     def difficulty(self) -> float | None:
-        """Hashes expected for one share."""
+        """Hashes that a share costs on average."""
         return self.job.difficulty if self.job else None
 
     @property
     def power(self) -> float | None:
-        """W of all devices that tell it; None where none does."""
+        """W of all devices whose power is known; None if none is."""
         known = [d.reading.power for d in self.devices if d.reading.power is not None]
         return sum(known) if known else None
 
     @property
     def efficiency(self) -> float | None:
-        """Hashes per joule over the last minute; None unless every device tells its power."""
+        """Hashes per joule over the last minute; None unless the power of every device is known."""
         drawn = [device.drawn for device in self.devices if device.drawn is not None]
         if len(drawn) < len(self.devices) or not sum(drawn):
             return None

@@ -110,7 +110,9 @@ def test_a_rig_before_its_first_job() -> None:
     assert any(line.startswith("no job: devices idle") for line in lines)
     assert lines.count("  starting") == 2
     rig.emit(DatasetBuilding("cuda:0", 7, 0.5, 1.0, 1 << 30))
-    assert any("dataset of epoch 7: 50%" in line for line in lines_of(rig.telemetry.snapshot()))
+    assert any(
+        "dataset (DAG) of epoch 7: 50%" in line for line in lines_of(rig.telemetry.snapshot())
+    )
 
 
 def test_failures_are_shown_with_their_device_or_pool() -> None:

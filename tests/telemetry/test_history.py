@@ -12,7 +12,7 @@ from tests.fakes.clock import settle
 from tests.fakes.rig import HOT, Rig
 
 
-async def kept(rig: Rig, seconds: float, rates: dict[str, float]) -> None:
+async def record(rig: Rig, seconds: float, rates: dict[str, float]) -> None:
     task = asyncio.get_running_loop().create_task(rig.history.keep())
     await settle()
     await rig.mine(seconds, rates)
@@ -21,10 +21,10 @@ async def kept(rig: Rig, seconds: float, rates: dict[str, float]) -> None:
         await task
 
 
-async def test_samples_tell_what_was_tried_between_them() -> None:
+async def test_the_hashrate_of_a_sample_is_that_since_the_previous_one() -> None:
     rig = Rig()
     rig.emit(SensorsRead("cuda:0", HOT))
-    await kept(rig, 65, {"cuda:0": 2e6, "opencl:0.1": 1e6})
+    await record(rig, 65, {"cuda:0": 2e6, "opencl:0.1": 1e6})
     samples = rig.history.samples(10)
     assert [round(s.at - samples[0].at) for s in samples] == [0, 10, 20, 30, 40, 50]
     for sample in samples[1:]:
@@ -36,7 +36,7 @@ async def test_samples_tell_what_was_tried_between_them() -> None:
     assert rig.history.samples(300) == ()
 
 
-async def test_a_day_is_kept_coarsely_and_an_hour_finely() -> None:
+async def test_a_fine_hour_and_a_coarse_day_are_kept() -> None:
     rig = Rig()
     task = asyncio.get_running_loop().create_task(rig.history.keep())
     await settle()
@@ -52,6 +52,6 @@ async def test_a_day_is_kept_coarsely_and_an_hour_finely() -> None:
     assert coarse[-1].at - coarse[0].at == pytest.approx(287 * 300)
 
 
-def test_other_steps_are_not_kept() -> None:
+def test_other_steps_raise_an_error() -> None:
     with pytest.raises(KeyError):
         Rig().history.samples(7)

@@ -1,6 +1,8 @@
-"""The list of what happened."""
+"""Journal entries: the sentence of each event, and the limits of repeats and progress."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +17,18 @@ from miner.telemetry import (
     JobTaken,
     Journal,
     JournalEntry,
+    KernelReady,
+    Launched,
     Level,
+    LightCacheBuilding,
+    NewJob,
+    NoncesExhausted,
     PoolConnecting,
     PoolLost,
     PoolNotice,
+    PoolReady,
     PoolRemark,
+    ResultOverflow,
     ShareAnswered,
     ShareFound,
     ShareSent,
@@ -46,31 +55,122 @@ def answered(outcome: Outcome, text: str = "") -> ShareAnswered:
     return ShareAnswered(Verdict(SOLUTION, outcome, text))
 
 
+def solution(block: bool = False, value: int = 2**240) -> Solution:
+    job = job_at(7, block_target=2**250 if block else 0)
+    return Solution(job, 1, "a", 0.0, bytes(32), value.to_bytes(32, "big"))
+
+
+JOB = replace(job_at(4321, target=2**256 // 4_290_000_000), id="0123456789abcdef-and-more")
+EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
+
+
 @pytest.mark.parametrize(
     ("event", "topic", "text", "level"),
     [
-        (DevicePaused("a", "too hot"), "a", "pauses: too hot", Level.WARNING),
-        (DevicePaused("a", None), "a", "goes on", Level.INFO),
-        (DeviceHanging("a", "no answer"), "a", "HUNG no answer", Level.ERROR),
-        (DeviceResting("a", "broken", None), "a", "rests for this run: broken", Level.ERROR),
-        (DeviceResting("a", "broken", 5.0), "a", "rests for 5 s: broken", Level.WARNING),
-        (DeviceFault("a", "it lies"), "a", "FAULT it lies", Level.WARNING),
-        (PoolLost("p", "gone", 2.0), "pool", "lost p: gone; next try in 2 s", Level.WARNING),
-        (PoolLost("p", "gone", 0.2), "pool", "lost p: gone; next try in 1 s", Level.WARNING),
+        (PoolConnecting("p"), "pool", "connecting to p", Level.INFO),
+        (
+            PoolConnecting("p", unverified=True),
+            "pool",
+            "connecting to p; its certificate is not verified",
+            Level.INFO,
+        ),
+        (
+            PoolConnecting("p", elsewhere="q"),
+            "pool",
+            "connecting to q, where p redirects",
+            Level.INFO,
+        ),
+        (PoolReady("p"), "pool", "logged in to p", Level.INFO),
+        (
+            PoolLost("p", "timeout", 7.6),
+            "pool",
+            "connection to p lost (timeout); retry in 8 s",
+            Level.WARNING,
+        ),
+        (
+            PoolLost("p", "timeout", 0.2),
+            "pool",
+            "connection to p lost (timeout); retry in 1 s",
+            Level.WARNING,
+        ),
+        (
+            PoolLost("p", "banned", None),
+            "pool",
+            "connection to p lost (banned); giving up",
+            Level.WARNING,
+        ),
         (PoolLost("p", "others are named", 0.0), "pool", "left p: others are named", Level.INFO),
         (PoolNotice("p", "maintenance at noon"), "pool", "p: maintenance at noon", Level.INFO),
         (PoolRemark("p", "it speaks ETHPROXY"), "pool", "p: it speaks ETHPROXY", Level.INFO),
+        (NewJob(None), "job", "no job: devices idle", Level.INFO),
         (
-            PoolConnecting("p:1", elsewhere="p:2"),
-            "pool",
-            "connecting to p:1 at p:2, as it asked",
+            NewJob(JOB),
+            "job",
+            "0123456789abcdef height 4321 epoch 0 period 1440 difficulty 4.29 GH",
             Level.INFO,
         ),
-        (answered(Outcome.STALE, "late"), "share", "stale a: late", Level.WARNING),
+        (LightCacheBuilding(3, 0.5), "cache", "light cache of epoch 3: 50%", Level.INFO),
+        (
+            LightCacheBuilding(3, 1.0, 2.34),
+            "cache",
+            "light cache of epoch 3 built in 2.3 s",
+            Level.INFO,
+        ),
+        (
+            LightCacheBuilding(3, 1.0, 0.1, True),
+            "cache",
+            "light cache of epoch 3 read from disk in 0.1 s",
+            Level.INFO,
+        ),
+        (DatasetBuilding("a", 3, 0.25, 9.0, 3 << 29), "a", f"{EPOCH_3}: 25%", Level.INFO),
+        (
+            DatasetBuilding("a", 3, 1.0, 9.0, 3 << 29),
+            "a",
+            f"{EPOCH_3}, built and verified in 9.0 s",
+            Level.INFO,
+        ),
+        (KernelReady("a", 7, 0.51), "a", "kernel for period 7 ready after 0.5 s", Level.INFO),
+        (
+            ResultOverflow("a", 999),
+            "a",
+            "999 results in one launch, more than its buffer holds; searching in halves",
+            Level.INFO,
+        ),
+        (
+            NoncesExhausted("a"),
+            "a",
+            "every nonce of this job was searched; waiting for another job",
+            Level.INFO,
+        ),
+        (DeviceFault("a", "wrong hash"), "a", "fault: wrong hash", Level.WARNING),
+        (DeviceResting("a", "broken", None), "a", "giving up: broken", Level.ERROR),
+        (DeviceResting("a", "broken", 30.0), "a", "retry in 30 s: broken", Level.WARNING),
+        (DevicePaused("a", "too hot"), "a", "paused: too hot", Level.WARNING),
+        (DevicePaused("a", None), "a", "resumed", Level.INFO),
+        (DeviceHanging("a", "no answer"), "a", "hung: no answer", Level.ERROR),
+        (
+            ShareAnswered(Verdict(solution(), Outcome.ACCEPTED, seconds=0.0421)),
+            "share",
+            "accepted 1, 42 ms a difficulty 65.54 kH",
+            Level.INFO,
+        ),
+        (
+            ShareAnswered(Verdict(solution(block=True), Outcome.ACCEPTED, seconds=0.0421)),
+            "share",
+            "accepted 1, 42 ms a difficulty 65.54 kH BLOCK",
+            Level.INFO,
+        ),
+        (
+            ShareAnswered(Verdict(solution(), Outcome.STALE, "job not found", 0.1)),
+            "share",
+            "stale, 100 ms a: job not found",
+            Level.WARNING,
+        ),
+        (ShareAnswered(Verdict(solution(), Outcome.LOST)), "share", "lost a", Level.WARNING),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_how_it_is_told(
+def test_the_entry_of_an_event(
     journal: Journal, event: Event, topic: str, text: str, level: Level
 ) -> None:
     journal.event(event)
@@ -79,21 +179,26 @@ def test_how_it_is_told(
     assert entry.at == 1_800_000_050.0
 
 
+def test_launches_are_left_out(journal: Journal) -> None:
+    journal.event(Launched("a", 512, 0.1))
+    assert journal.entries == ()
+
+
 @pytest.mark.parametrize(
     ("event", "topic", "text"),
     [
-        (JobTaken("a", 0.0123), "a", "took the job in 12 ms"),
+        (JobTaken("a", 0.0123), "a", "switched to the new job in 12 ms"),
         (
             CandidateRefuted(Candidate(job_at(), 0xFF, "a", 0.0), bytes(32)),
             "a",
-            f"nonce 00000000000000ff of job {job_at().id} hashes to {'00' * 32}",
+            f"hardware error: nonce 00000000000000ff of job {job_at().id} hashes to {'00' * 32}",
         ),
         (ShareFound(SOLUTION), "share", f"found: nonce {1:016x} of job {job_at().id} by a"),
         (ShareSent(SOLUTION), "share", f"sent: nonce {1:016x} of job {job_at().id} by a"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_helps_to_find_a_fault_is_entered_where_it_is_asked_for(
+def test_details_are_entered_on_request(
     journal: Journal, event: Event, topic: str, text: str
 ) -> None:
     journal.event(event)
@@ -115,38 +220,41 @@ def test_accepted_shares_are_numbered(journal: Journal) -> None:
     ]
 
 
-def test_progress_is_told_in_tenths_for_each_device(journal: Journal) -> None:
+def test_progress_is_entered_in_tenths_for_each_device(journal: Journal) -> None:
     for device in ("a", "b"):
-        for step in range(100):
-            journal.event(DatasetBuilding(device, 1, step / 100, 1.0, 1 << 30))
-    for device in ("a", "b"):
-        assert len([e for e in journal.entries if e.topic == device]) == 10
+        for step in range(201):
+            journal.event(DatasetBuilding(device, 1, step / 200, 1.0, 1 << 30))
+        texts = [entry.text for entry in journal.entries if entry.topic == device]
+        assert [text.split()[-1] for text in texts[:-1]] == [f"{p}%" for p in range(0, 100, 10)]
+        assert texts[-1].endswith("built and verified in 1.0 s")
+        journal.event(DatasetBuilding(device, 1, 0.0, 1.0, 1 << 30))
+        assert journal.entries[-1].text.endswith(": 0%"), "a second build starts over"
 
 
-def test_only_the_newest_are_kept_and_numbers_have_no_gaps(journal: Journal) -> None:
+def test_the_newest_entries_are_kept_and_numbered_without_gaps(journal: Journal) -> None:
     for number in range(KEPT + 7):
         journal.say("test", str(number))
     numbers = [entry.number for entry in journal.entries]
     assert numbers == list(range(8, KEPT + 8))
 
 
-def test_subscribers_hear_until_they_leave_even_while_they_are_told(journal: Journal) -> None:
-    heard: list[JournalEntry] = []
+def test_a_subscriber_may_unsubscribe_within_its_call(journal: Journal) -> None:
+    received: list[JournalEntry] = []
 
     def once(entry: JournalEntry) -> None:
-        heard.append(entry)
-        leave()
+        received.append(entry)
+        unsubscribe()
 
-    leave = journal.subscribe(once)
-    stays: list[JournalEntry] = []
-    journal.subscribe(stays.append)
+    unsubscribe = journal.subscribe(once)
+    others: list[JournalEntry] = []
+    journal.subscribe(others.append)
     journal.say("test", "one")
     journal.say("test", "two")
-    assert [e.text for e in heard] == ["one"]
-    assert [e.text for e in stays] == ["one", "two"]
+    assert [e.text for e in received] == ["one"]
+    assert [e.text for e in others] == ["one", "two"]
 
 
-def test_a_flood_of_faults_that_differ_in_their_numbers_is_one_sentence_in_a_while(
+def test_faults_that_differ_in_numbers_are_entered_once_in_ten_seconds(
     journal: Journal, clock: Ticks
 ) -> None:
     for nonce in range(2000):
@@ -154,7 +262,7 @@ def test_a_flood_of_faults_that_differ_in_their_numbers_is_one_sentence_in_a_whi
         journal.event(DeviceFault("cuda:0", reason))
         clock.seconds += 0.01
     assert len(journal.entries) == 2
-    assert len(journal._repeated) == 1
+    assert len(journal._recent) == 1
     journal.event(DeviceFault("cuda:1", "nonce 0123456789abcdef of job 7f was claimed"))
     journal.event(DeviceFault("cuda:0", "the driver reports an error"))
     assert len(journal.entries) == 4

@@ -1,4 +1,4 @@
-"""How the shares found are compared with what chance allows."""
+"""Shares found compared with shares expected."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from miner.telemetry import Band, Luck
 from miner.telemetry.luck import poisson_band
 
-# Quantiles 2.5 % and 97.5 % of Poisson distributions, as statistical tables have them: the least
-# number whose cumulative probability exceeds, or reaches, the given one.
+# Quantiles 2.5 % and 97.5 % of Poisson distributions, from statistical tables: the
+# smallest number whose cumulative probability exceeds, or reaches, the given one.
 TABLE = [
     (1.0, 0, 3),
     (2.0, 0, 5),
@@ -25,30 +25,30 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("mean", "low", "high"), TABLE)
-def test_the_band_is_that_of_the_tables(mean: float, low: int, high: int) -> None:
+def test_the_band_agrees_with_the_tables(mean: float, low: int, high: int) -> None:
     assert poisson_band(mean) == Band(low, high)
 
 
-def test_nothing_expected_is_nothing_to_find() -> None:
+def test_nothing_expected() -> None:
     assert Luck().band == Band(0, 0)
     assert Luck().ratio is None
     assert Luck().plausible
 
 
 @given(st.floats(0.01, 1e6))
-def test_the_band_holds_its_mean(mean: float) -> None:
+def test_the_band_contains_the_mean(mean: float) -> None:
     band = poisson_band(mean)
     assert band.low <= mean + 1
     assert band.high >= mean - 1
 
 
-def test_the_exact_sum_and_the_approximation_meet() -> None:
+def test_the_sum_and_the_approximation_agree_at_the_boundary() -> None:
     below, above = poisson_band(399.9), poisson_band(400.1)
     assert abs(below.low - above.low) <= 1
     assert abs(below.high - above.high) <= 1
 
 
-def test_an_honest_device_is_in_the_band_about_95_times_of_100() -> None:
+def test_a_working_device_is_in_the_band_95_times_of_100() -> None:
     random = Random(1)
     inside = 0
     for _ in range(2000):

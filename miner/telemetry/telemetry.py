@@ -1,4 +1,4 @@
-"""Events folded into one snapshot."""
+"""The state of the whole miner, from its events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from miner.clock import Clock
-from miner.telemetry.device_fold import DeviceFold
+from miner.telemetry.device_tracker import DeviceTracker
 from miner.telemetry.events import (
     CandidateRefuted,
     DeviceEvent,
@@ -23,81 +23,25 @@ from miner.telemetry.events import (
     ShareFound,
     ShareSent,
 )
+from miner.telemetry.histogram import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS, ROUND_TRIPS
 from miner.telemetry.luck import Luck
-from miner.telemetry.rates import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS, ROUND_TRIPS, Hashrate
+from miner.telemetry.pool_tracker import PoolTracker
+from miner.telemetry.rates import Hashrate
 from miner.telemetry.snapshot import (
     About,
     BestShare,
-    PoolSnapshot,
-    PoolState,
     Snapshot,
     Tally,
     Timings,
 )
+from miner.telemetry.subscribers import Subscribers
 from miner.work import DeviceInfo, Job, Outcome, Solution, Verdict
-
-
-class PoolFold:
-    """What is known of one pool."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._state = PoolState.LOST
-        self._reason = ""
-        self._unverified = False
-        self._connected_at: float | None = None
-        self._logins = self._losses = 0
-        self._latency: float | None = None
-        self._round_trips = ROUND_TRIPS
-        self._last_share_at: float | None = None
-        self._work = 0.0
-
-    def connecting(self, unverified: bool) -> None:
-        self._state, self._unverified = PoolState.CONNECTING, unverified
-        self._reason, self._connected_at = "", None
-
-    def ready(self, wall: float) -> None:
-        """Note that the login was accepted, at UNIX second `wall`."""
-        self._state, self._reason, self._connected_at = PoolState.CONNECTED, "", wall
-        self._logins += 1
-
-    def lost(self, reason: str, *, left: bool = False) -> None:
-        """Note that the connection ended; it is no loss where we `left` it."""
-        # Also told where patience ends, and of a pool that shuts us out, without a connection.
-        self._losses += self._state is not PoolState.LOST and not left
-        self._state, self._reason, self._connected_at = PoolState.LOST, reason, None
-
-    def answered(self, verdict: Verdict, wall: float) -> None:
-        if verdict.seconds is not None:
-            self._latency = verdict.seconds
-            self._round_trips = self._round_trips.counting(verdict.seconds)
-        if verdict.outcome is Outcome.ACCEPTED:
-            self._last_share_at = wall
-            self._work += verdict.solution.job.difficulty
-
-    def snapshot(self, shares: Tally) -> PoolSnapshot:
-        """Return what is known now."""
-        return PoolSnapshot(
-            label=self._label,
-            state=self._state,
-            reason=self._reason,
-            unverified=self._unverified,
-            connected_at=self._connected_at,
-            logins=self._logins,
-            losses=self._losses,
-            latency=self._latency,
-            round_trips=self._round_trips,
-            shares=shares,
-            last_share_at=self._last_share_at,
-            work=self._work,
-        )
-
 
 BEST_SHARES = 10
 
 
 class Telemetry:
-    """Folds events into a `Snapshot`; used on the event loop's thread only."""
+    """Turns events into snapshots. Use it on the event loop's thread only."""
 
     def __init__(
         self, clock: Clock, devices: Iterable[DeviceInfo] = (), about: About | None = None
@@ -105,8 +49,8 @@ class Telemetry:
         self._clock = clock
         self._about = about or About()
         self._started, self._started_at = clock.now(), clock.wall()
-        self._devices = {info.name: DeviceFold(info) for info in devices}
-        self._pools: dict[str, PoolFold] = {}
+        self._devices = {info.name: DeviceTracker(info) for info in devices}
+        self._pools: dict[str, PoolTracker] = {}
         self._active: str | None = None
         self._notice = ""
         self._job: Job | None = None
@@ -115,43 +59,37 @@ class Telemetry:
         self._epochs = 0
         self._epoch: int | None = None
         self._light: tuple[int, str] | None = None
-        """Epoch, and how far its light cache is."""
+        """Epoch of the light cache that is being built, and its progress as text."""
         self._best: list[BestShare] = []
-        self._since = 0.0
+        self._since_share = 0.0
+        """Shares expected of the hashes since the last share."""
         self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
         self._refuted: Counter[tuple[str, str]] = Counter()
         self._blocks: Counter[tuple[str, str]] = Counter()
-        self._callbacks: list[Callable[[Event], None]] = []
+        self._subscribers = Subscribers[Event]()
 
     def emit(self, event: Event) -> None:
-        """Fold `event`, then tell everyone who subscribed."""
-        self._fold(event)
-        for callback in tuple(self._callbacks):
-            callback(event)
+        """Apply `event`, then pass it to the subscribers."""
+        self._apply(event)
+        self._subscribers.call(event)
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """Have `callback` called with each event from now on; returns what ends that."""
-        self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-
-        return unsubscribe
+        """Call `callback` with each event; return a function that ends that."""
+        return self._subscribers.add(callback)
 
     def snapshot(self) -> Snapshot:
-        """Return what is known now."""
+        """Return the present state."""
         now, wall = self._clock.now(), self._clock.wall()
         by_pool = self._by_pool()
         devices = tuple(
-            fold.snapshot(
+            tracker.snapshot(
                 now, _sum(t for (name, _), t in by_pool.items() if name == key), self._light
             )
-            for key, fold in self._devices.items()
+            for key, tracker in self._devices.items()
         )
         pools = tuple(
-            fold.snapshot(_sum(t for (_, label), t in by_pool.items() if label == key))
-            for key, fold in self._pools.items()
+            tracker.snapshot(_sum(t for (_, label), t in by_pool.items() if label == key))
+            for key, tracker in self._pools.items()
         )
         found = sum(d.found for d in devices)
         expected = sum(d.luck.expected for d in devices)
@@ -175,7 +113,7 @@ class Telemetry:
             shares=_sum(by_pool.values()),
             by_pool=by_pool,
             faults=sum(d.faults for d in devices),
-            luck=Luck(expected, found, self._since),
+            luck=Luck(expected, found, self._since_share),
             best=tuple(self._best),
             timings=Timings(
                 sum((p.round_trips for p in pools), ROUND_TRIPS),
@@ -192,15 +130,15 @@ class Telemetry:
             for key in keys
         }
 
-    def _device(self, name: str) -> DeviceFold:
+    def _device(self, name: str) -> DeviceTracker:
         if name not in self._devices:
-            self._devices[name] = DeviceFold(DeviceInfo(name, "", "", "", "", 0, 0, 0))
+            self._devices[name] = DeviceTracker(DeviceInfo(name, "", "", "", "", 0, 0, 0))
         return self._devices[name]
 
-    def _pool(self, label: str) -> PoolFold:
-        return self._pools.setdefault(label, PoolFold(label))
+    def _pool(self, label: str) -> PoolTracker:
+        return self._pools.setdefault(label, PoolTracker(label))
 
-    def _fold(self, event: Event) -> None:
+    def _apply(self, event: Event) -> None:
         match event:
             case PoolConnecting(pool, unverified):
                 self._active = pool
@@ -229,23 +167,23 @@ class Telemetry:
             case ShareAnswered(verdict):
                 self._answered(verdict)
             case _:
-                self._fold_of_device(event)
+                self._apply_to_device(event)
 
     def _new_job(self, job: Job | None) -> None:
         self._job = job
         self._job_at = self._clock.wall() if job else None
         for device in self._devices.values():
-            device.wait(job is None)
+            device.set_without_job(job is None)
         if job is None:
             return
         self._jobs += 1
         if self._epoch is not None and self._epoch != job.epoch.number:
             self._epochs += 1
-            self._light = None  # whoever built it gives it up, and says nothing more
+            self._light = None  # its build is cancelled without an event
         self._epoch = job.epoch.number
 
     def _found(self, solution: Solution) -> None:
-        self._since = 0.0
+        self._since_share = 0.0
         device = self._device(solution.device)
         device.found(solution.difficulty)
         share = BestShare(
@@ -265,10 +203,10 @@ class Telemetry:
         self._device(name).answered(verdict, wall)
         self._pool(job.pool).answered(verdict, wall)
 
-    def _fold_of_device(self, event: DeviceEvent) -> None:
+    def _apply_to_device(self, event: DeviceEvent) -> None:
         if isinstance(event, Launched):
-            self._since += event.expected
-        self._device(event.device).fold(event, self._clock.now())
+            self._since_share += event.expected
+        self._device(event.device).apply(event, self._clock.now())
 
 
 def _sum(tallies: Iterable[Tally]) -> Tally:

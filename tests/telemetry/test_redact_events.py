@@ -1,4 +1,4 @@
-"""Words of others, before anything shows them."""
+"""Foreign texts in events are redacted and made one line."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def solution(job: Job) -> Solution:
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_a_reason_is_shown_on_one_line_without_secrets(event: Event) -> None:
+def test_a_reason_is_redacted_on_one_line(event: Event) -> None:
     assert redacted(event, REDACTOR) == replace(event, reason=CLEAN)
 
 
 @pytest.mark.parametrize("kind", [PoolNotice, PoolRemark])
-def test_what_a_pool_says_is_shown_likewise(kind: type[PoolNotice] | type[PoolRemark]) -> None:
+def test_messages_of_a_pool_are_redacted(kind: type[PoolNotice] | type[PoolRemark]) -> None:
     assert redacted(kind("p", DIRTY), REDACTOR) == kind("p", CLEAN)
 
 
-def test_the_words_of_a_verdict_are_shown_likewise() -> None:
+def test_the_text_of_a_verdict_is_redacted() -> None:
     share = solution(job_at())
     verdict = Verdict(share, Outcome.INVALID, DIRTY, 0.5)
     assert redacted(ShareAnswered(verdict), REDACTOR) == ShareAnswered(replace(verdict, text=CLEAN))
 
 
-def _of(job: Job) -> list[Event]:
+def _events_of(job: Job) -> list[Event]:
     share = solution(job)
     return [
         NewJob(job),
@@ -75,12 +75,17 @@ def _of(job: Job) -> list[Event]:
 
 
 @pytest.mark.parametrize("place", range(5))
-def test_what_is_shown_of_a_job_s_name_holds_no_secret(place: int) -> None:
+def test_the_job_id_is_redacted_in_every_event(place: int) -> None:
     job = job_at()
-    theirs = _of(replace(job, id="secret\x1b.7"))[place]
-    assert redacted(theirs, REDACTOR) == _of(replace(job, id="(hidden).7"))[place]
+    event = _events_of(replace(job, id="secret\x1b.7"))[place]
+    assert redacted(event, REDACTOR) == _events_of(replace(job, id="(hidden).7"))[place]
 
 
-def test_what_holds_nothing_to_hide_is_what_it_was() -> None:
-    for event in (*_of(job_at()), DevicePaused("a", None), NewJob(None), DeviceFault("a", "lies")):
+def test_an_event_without_secrets_is_unchanged() -> None:
+    for event in (
+        *_events_of(job_at()),
+        DevicePaused("a", None),
+        NewJob(None),
+        DeviceFault("a", "failed"),
+    ):
         assert redacted(event, REDACTOR) == event

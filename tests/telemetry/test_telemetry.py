@@ -1,3 +1,5 @@
+"""The snapshot after events."""
+
 from __future__ import annotations
 
 import pytest
@@ -54,7 +56,7 @@ def solution(device: str = "a") -> Solution:
     return Solution(job_at(), 1, device, 0.0, bytes(32), bytes(32))
 
 
-def test_before_any_event_there_are_the_named_devices(telemetry: Telemetry):
+def test_the_snapshot_before_any_event(telemetry: Telemetry):
     snapshot = telemetry.snapshot()
     assert [d.name for d in snapshot.devices] == ["a", "b"]
     assert snapshot.hashrate.minute == 0
@@ -63,14 +65,14 @@ def test_before_any_event_there_are_the_named_devices(telemetry: Telemetry):
         snapshot.device("c")
 
 
-def test_a_steady_device_shows_its_rate_in_every_window_from_the_start(telemetry, clock):
+def test_a_steady_device_has_the_same_rate_in_every_window(telemetry, clock):
     search(telemetry, clock, 5, 1e6, "a")
     rate = telemetry.snapshot().device("a").hashrate
     for value in (rate.ten_seconds, rate.minute, rate.quarter_hour):
         assert value == pytest.approx(1e6, rel=0.01)
 
 
-def test_windows_count_only_nonces_really_tried(telemetry, clock):
+def test_the_rates_fall_while_nothing_is_hashed(telemetry, clock):
     search(telemetry, clock, 100, 1e6, "a")
     clock.seconds += 30
     rate = telemetry.snapshot().device("a").hashrate
@@ -80,13 +82,13 @@ def test_windows_count_only_nonces_really_tried(telemetry, clock):
     assert telemetry.snapshot().tried == 10**8
 
 
-def test_what_is_older_than_the_longest_window_is_let_go(telemetry, clock):
+def test_launches_older_than_the_longest_window_do_not_count(telemetry, clock):
     search(telemetry, clock, 1000, 100, "a")
     rate = telemetry.snapshot().device("a").hashrate
     assert rate.quarter_hour == pytest.approx(100, rel=0.01)
 
 
-def test_the_total_is_the_sum_of_the_devices(telemetry, clock):
+def test_the_totals_are_the_sums_of_the_devices(telemetry, clock):
     search(telemetry, clock, 10, 1000, "a")
     telemetry.emit(Launched("b", 10_000, 10.0))
     snapshot = telemetry.snapshot()
@@ -95,7 +97,7 @@ def test_the_total_is_the_sum_of_the_devices(telemetry, clock):
     assert snapshot.uptime == pytest.approx(10)
 
 
-def test_shares_are_counted_by_what_became_of_them(telemetry):
+def test_shares_are_counted_by_outcome(telemetry):
     for outcome in (Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.STALE):
         telemetry.emit(ShareFound(solution()))
         telemetry.emit(ShareAnswered(Verdict(solution(), outcome, seconds=0.04)))
@@ -126,7 +128,7 @@ def test_the_job_is_shown_by_height_epoch_period_and_difficulty(telemetry):
         (PoolConnecting("p:1"), PoolState.CONNECTING),
     ],
 )
-def test_the_pools_state(telemetry, event, state):
+def test_the_state_of_a_pool(telemetry, event, state):
     telemetry.emit(PoolConnecting("p:1"))
     telemetry.emit(event)
     telemetry.emit(PoolNotice("p:1", "maintenance at noon"))
@@ -139,22 +141,22 @@ def test_the_pools_state(telemetry, event, state):
 @pytest.mark.parametrize(
     ("event", "state"),
     [
-        (DatasetBuilding("a", 3, 0.5, 1.0, 100), "building the dataset of epoch 3: 50%"),
-        (DatasetBuilding("a", 3, 1.0, 1.0, 100), "dataset of epoch 3 ready"),
-        (KernelReady("a", 9, 1.0), "kernel of period 9 ready"),
+        (DatasetBuilding("a", 3, 0.5, 1.0, 100), "building the dataset (DAG) of epoch 3: 50%"),
+        (DatasetBuilding("a", 3, 1.0, 1.0, 100), "dataset (DAG) of epoch 3 ready"),
+        (KernelReady("a", 9, 1.0), "kernel for period 9 ready"),
         (Launched("a", 1, 0.1), "searching"),
         (ResultOverflow("a", 40), "searching"),
-        (NoncesExhausted("a"), "resting: every nonce of this job was searched"),
+        (NoncesExhausted("a"), "waiting: every nonce of this job was searched"),
         (DeviceResting("a", "too hot", 5.0), "resting: too hot"),
         (DeviceResting("a", "broken", None), "parked: broken"),
     ],
 )
-def test_what_a_device_does(telemetry, event, state):
+def test_the_state_of_a_device(telemetry, event, state):
     telemetry.emit(event)
     assert telemetry.snapshot().device("a").doing == state
 
 
-def test_without_a_job_searching_devices_wait_while_parked_ones_stay_parked(telemetry):
+def test_without_a_job_devices_wait_unless_parked(telemetry):
     telemetry.emit(Launched("a", 1, 0.1))
     telemetry.emit(DeviceResting("b", "broken", None))
     telemetry.emit(NewJob(None))
@@ -163,7 +165,7 @@ def test_without_a_job_searching_devices_wait_while_parked_ones_stay_parked(tele
     assert snapshot.device("b").parked
 
 
-def test_faults_are_counted_with_the_last_reason(telemetry):
+def test_faults_are_counted(telemetry):
     telemetry.emit(DeviceFault("c", "first"))
     telemetry.emit(DeviceFault("c", "second"))
     device = telemetry.snapshot().device("c")
@@ -178,17 +180,17 @@ def test_the_light_cache_is_shown_while_it_is_built(telemetry):
     assert telemetry.snapshot().light == ""
 
 
-def test_subscribers_hear_each_event_until_they_leave(telemetry):
-    heard: list[Event] = []
-    leave = telemetry.subscribe(heard.append)
+def test_subscribers_get_each_event_until_they_unsubscribe(telemetry):
+    received: list[Event] = []
+    unsubscribe = telemetry.subscribe(received.append)
     telemetry.emit(NewJob(None))
-    leave()
-    leave()
+    unsubscribe()
+    unsubscribe()
     telemetry.emit(NewJob(None))
-    assert heard == [NewJob(None)]
+    assert received == [NewJob(None)]
 
 
-def test_a_pause_covers_what_the_device_was_at_until_it_ends(telemetry):
+def test_a_pause_hides_the_state_until_it_ends(telemetry):
     telemetry.emit(Launched("a", 1, 0.1))
     telemetry.emit(DevicePaused("a", "too hot"))
     device = telemetry.snapshot().device("a")
@@ -207,7 +209,7 @@ def test_a_hung_device_is_parked(telemetry):
     assert device.doing == "hung: a launch did not come back within 31 s"
 
 
-def test_shares_are_counted_by_device_and_pool_and_the_sums_agree(telemetry):
+def test_shares_are_counted_by_device_and_pool(telemetry):
     for pool in ("p:1", "p:2"):
         for device in ("a", "b"):
             share = Solution(job_at(pool=pool), 1, device, 0.0, bytes(32), bytes(32))
@@ -227,7 +229,7 @@ def test_shares_are_counted_by_device_and_pool_and_the_sums_agree(telemetry):
     assert snapshot.pools[0].work == pytest.approx(2 * job_at().difficulty)
 
 
-def test_the_ten_best_shares_are_remembered(telemetry):
+def test_the_ten_best_shares_are_kept(telemetry):
     for exponent in range(200, 215):
         share = Solution(job_at(), 1, "a", 0.0, bytes(32), (2**exponent).to_bytes(32, "big"))
         telemetry.emit(ShareFound(share))
@@ -236,7 +238,7 @@ def test_the_ten_best_shares_are_remembered(telemetry):
     assert [round(b.difficulty).bit_length() - 1 for b in best] == list(range(56, 46, -1))
 
 
-def test_effort_grows_with_work_and_ends_with_a_share(telemetry, clock):
+def test_effort_grows_with_work_and_restarts_with_a_share(telemetry, clock):
     telemetry.emit(Launched("a", 100, 0.1, 0.7))
     telemetry.emit(Launched("b", 100, 0.1, 0.6))
     snapshot = telemetry.snapshot()
@@ -248,7 +250,7 @@ def test_effort_grows_with_work_and_ends_with_a_share(telemetry, clock):
     assert snapshot.device("b").luck.effort == pytest.approx(0.6)
 
 
-def test_epochs_are_counted_when_they_change(telemetry):
+def test_epoch_changes_are_counted(telemetry):
     for height in (1, 2, 7500, 7501, 7499):
         telemetry.emit(NewJob(job_at(height)))
         telemetry.emit(NewJob(None))
@@ -256,7 +258,7 @@ def test_epochs_are_counted_when_they_change(telemetry):
     assert (snapshot.jobs, snapshot.epochs) == (5, 2)
 
 
-def test_durations_are_counted_by_their_bounds(telemetry):
+def test_a_histogram_counts_durations_by_bounds(telemetry):
     for seconds in (0.2, 0.25, 3.0, 1000.0):
         telemetry.emit(KernelReady("a", 1, seconds))
     kernel = telemetry.snapshot().timings.kernel
@@ -267,7 +269,7 @@ def test_durations_are_counted_by_their_bounds(telemetry):
     assert telemetry.snapshot().timings.job.mean is None
 
 
-def test_durations_are_counted_for_each_device_and_pool_and_their_sums_are_the_rigs(telemetry):
+def test_histograms_of_the_rig_are_sums_of_those_of_devices_and_pools(telemetry):
     for device, seconds in (("a", 0.2), ("a", 0.3), ("b", 40.0)):
         telemetry.emit(KernelReady(device, 1, seconds))
         telemetry.emit(JobTaken(device, seconds))
@@ -294,7 +296,7 @@ def test_durations_are_counted_for_each_device_and_pool_and_their_sums_are_the_r
         _ = a.kernel_builds + one.round_trips
 
 
-def test_efficiency_needs_the_power_of_every_device(telemetry, clock):
+def test_the_efficiency_of_the_rig_needs_the_power_of_every_device(telemetry, clock):
     search(telemetry, clock, 60, 1e6, "a")
     telemetry.emit(SensorsRead("a", Reading(power=50.0)))
     snapshot = telemetry.snapshot()
@@ -306,7 +308,7 @@ def test_efficiency_needs_the_power_of_every_device(telemetry, clock):
     assert telemetry.snapshot().efficiency == pytest.approx(10_000, rel=0.02)
 
 
-def test_blocks_are_counted_where_the_pool_accepted_them(telemetry):
+def test_accepted_blocks_are_counted(telemetry):
     for outcome, target in (
         (Outcome.ACCEPTED, 2**250),
         (Outcome.STALE, 2**250),

@@ -1,4 +1,4 @@
-"""States in which a view could lie: events that come late, in pairs, or not at all."""
+"""Events that come late, twice or not at all, and the consistency of all counts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def emit(telemetry: Telemetry, *events: Event) -> Snapshot:
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_what_was_under_way_when_the_pool_was_lost_is_no_search(
+def test_a_launch_that_ends_after_the_pool_is_lost_is_not_a_search(
     telemetry: Telemetry, late: Event
 ) -> None:
     snapshot = emit(telemetry, NewJob(job_at()), Launched("a", 1, 0.1), NewJob(None), late)
@@ -79,7 +79,7 @@ def test_what_was_under_way_when_the_pool_was_lost_is_no_search(
     assert emit(telemetry, NewJob(job_at()), late).device("a").state is not DeviceState.WAITING
 
 
-def test_a_device_that_has_a_job_again_does_not_wait_for_one(telemetry: Telemetry) -> None:
+def test_a_device_leaves_waiting_with_the_next_job(telemetry: Telemetry) -> None:
     emit(telemetry, NewJob(job_at(1)), DatasetBuilding("a", 0, 1.0, 5.0, 1))
     emit(telemetry, Launched("a", 1, 0.1), NewJob(None))
     assert emit(telemetry, NewJob(job_at(2))).device("a").state is DeviceState.READY
@@ -102,7 +102,7 @@ def test_a_device_that_has_a_job_again_does_not_wait_for_one(telemetry: Telemetr
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_a_driver_that_comes_back_after_all_does_not_revive_its_device(
+def test_a_parked_or_hung_device_stays_so_when_its_driver_call_returns(
     telemetry: Telemetry, end: Event, late: Event
 ) -> None:
     before = emit(telemetry, end).device("a")
@@ -111,25 +111,25 @@ def test_a_driver_that_comes_back_after_all_does_not_revive_its_device(
     assert (after.state, after.doing, after.progress) == (before.state, before.doing, None)
 
 
-def test_a_parked_device_that_then_hangs_is_told_as_hung(telemetry: Telemetry) -> None:
+def test_a_parked_device_that_hangs_is_hung(telemetry: Telemetry) -> None:
     emit(telemetry, DeviceResting("a", "broken", None), DeviceHanging("a", "closing it"))
     assert telemetry.snapshot().device("a").state is DeviceState.HUNG
 
 
-def test_a_light_cache_that_was_given_up_for_another_epoch_is_not_being_built(
+def test_a_light_cache_of_a_former_epoch_is_not_shown(
     telemetry: Telemetry,
 ) -> None:
     here, there = job_at(1), job_at(7500)
     emit(telemetry, NewJob(here), LightCacheBuilding(0, 1.0, 2.0))
     assert emit(telemetry, NewJob(there), LightCacheBuilding(1, 0.25)).light
-    # It comes from a thread, which looks whether to go on only now and then.
+    # The thread that builds it stops late.
     assert emit(telemetry, NewJob(here)).light == ""
     assert emit(telemetry, LightCacheBuilding(1, 0.3)).light == ""
     assert emit(telemetry, NewJob(None)).light == ""
     assert emit(telemetry, NewJob(there), LightCacheBuilding(1, 0.1)).light.endswith("10%")
 
 
-def test_a_device_whose_epoch_has_no_light_cache_yet_does_not_search(telemetry: Telemetry) -> None:
+def test_devices_wait_for_the_light_cache_of_their_epoch(telemetry: Telemetry) -> None:
     for name in ("a", "b"):
         emit(telemetry, DatasetBuilding(name, 0, 1.0, 5.0, 1), Launched(name, 1, 0.1))
     snapshot = emit(telemetry, NewJob(job_at(7500)), LightCacheBuilding(1, 0.25))
@@ -141,23 +141,23 @@ def test_a_device_whose_epoch_has_no_light_cache_yet_does_not_search(telemetry: 
     emit(telemetry, LightCacheBuilding(1, 1.0, 3.0), DatasetBuilding("a", 1, 1.0, 5.0, 1))
     emit(telemetry, Launched("a", 1, 0.1))
     assert telemetry.snapshot().device("a").state is DeviceState.SEARCHING
-    # It was put away meanwhile, and is made again to prove shares; the device needs it no more.
+    # The cache was evicted and is built again to prove shares; the device does not need it.
     again = emit(telemetry, LightCacheBuilding(1, 0.5))
     assert again.device("a").state is DeviceState.SEARCHING
 
 
-def test_a_lost_connection_is_one_loss_however_often_it_is_told(telemetry: Telemetry) -> None:
+def test_a_lost_connection_is_counted_once(telemetry: Telemetry) -> None:
     pool = "p:1"
     emit(telemetry, PoolConnecting(pool), PoolReady(pool), PoolLost(pool, "gone", 5.0))
     snapshot = emit(telemetry, PoolLost(pool, "gone", None))
     assert snapshot.pools[0].losses == 1
-    snapshot = emit(telemetry, PoolLost(pool, "it shut us out before", 60.0))
-    assert (snapshot.pools[0].losses, snapshot.pools[0].reason) == (1, "it shut us out before")
+    snapshot = emit(telemetry, PoolLost(pool, "banned", 60.0))
+    assert (snapshot.pools[0].losses, snapshot.pools[0].reason) == (1, "banned")
     snapshot = emit(telemetry, PoolConnecting(pool), PoolLost(pool, "no route", 1.0))
     assert snapshot.pools[0].losses == 2
 
 
-def test_a_pool_that_we_left_is_no_loss(telemetry: Telemetry) -> None:
+def test_leaving_a_pool_does_not_count_as_a_loss(telemetry: Telemetry) -> None:
     pool = "p:1"
     emit(telemetry, PoolConnecting(pool), PoolReady(pool))
     snapshot = emit(telemetry, PoolLost(pool, "the settings name other pools", 0.0))
@@ -167,8 +167,8 @@ def test_a_pool_that_we_left_is_no_loss(telemetry: Telemetry) -> None:
     assert snapshot.pools[0].losses == 1
 
 
-class Wobbling(Ticks):
-    """Its two clocks are never read in the same instant, and the time of day is set once."""
+class DriftingClock(Ticks):
+    """A clock whose wall time differs a little at each reading and can be set."""
 
     ahead = 0.0
 
@@ -177,9 +177,8 @@ class Wobbling(Ticks):
         return super().wall() + self.ahead
 
 
-def test_the_start_stays_what_it_was_whatever_happens_to_the_time_of_day() -> None:
-    """Who counts restarts counts changes of it."""
-    clock = Wobbling(1000.0)
+def test_the_start_time_does_not_change_when_the_clock_is_set() -> None:
+    clock = DriftingClock(1000.0)
     telemetry = Telemetry(clock)
     first = telemetry.snapshot()
     clock.seconds += 10
@@ -189,10 +188,10 @@ def test_the_start_stays_what_it_was_whatever_happens_to_the_time_of_day() -> No
     assert (first.uptime, second.uptime) == (0, 10)
 
 
-def test_efficiency_is_the_minutes_hashes_for_the_minutes_energy(
+def test_efficiency_is_the_hashes_of_a_minute_per_energy_of_that_minute(
     telemetry: Telemetry, clock: Ticks
 ) -> None:
-    """A card that pauses draws less at once, while its rate of the last minute falls slowly."""
+    """When a card pauses, its power drops at once but the rate of the last minute falls slowly."""
     for _ in range(60):
         clock.seconds += 1
         emit(telemetry, Launched("a", 1_000_000, 1.0), SensorsRead("a", Reading(power=100.0)))
@@ -208,7 +207,7 @@ def test_efficiency_is_the_minutes_hashes_for_the_minutes_energy(
     assert telemetry.snapshot().device("a").efficiency is None
 
 
-def test_a_claim_of_an_unknown_device_at_an_unknown_pool_is_in_every_sum(
+def test_a_candidate_of_an_unknown_device_and_pool_is_in_every_sum(
     telemetry: Telemetry,
 ) -> None:
     snapshot = emit(telemetry, CandidateRefuted(Candidate(job_at(pool="q"), 1, "c", 0.0), b""))
@@ -265,21 +264,21 @@ EVENTS = st.one_of(
 
 
 @given(st.lists(st.tuples(EVENTS, st.floats(0, 100)), max_size=40))
-def test_whatever_happens_no_two_numbers_disagree(happened: list[tuple[Event, float]]) -> None:
+def test_all_counts_agree_after_any_events(events: list[tuple[Event, float]]) -> None:
     clock = Ticks(1000.0)
     telemetry = Telemetry(clock, [info_of("a"), info_of("b")])
     seen: Counter[str] = Counter()
     gone: set[str] = set()
-    asked = False
-    for event, after in happened:
+    had_job = False
+    for event, after in events:
         telemetry.emit(event)
         clock.seconds += after
         seen[type(event).__name__] += 1
-        asked = asked or isinstance(event, NewJob)
+        had_job = had_job or isinstance(event, NewJob)
         snapshot = telemetry.snapshot()
         _sums_agree(snapshot)
         for device in snapshot.devices:
-            if asked and snapshot.job is None:
+            if had_job and snapshot.job is None:
                 assert device.state not in AT_WORK
             assert device.parked >= (device.name in gone), "a parked device came back"
             gone |= {device.name} if device.parked else set()

@@ -1,0 +1,163 @@
+"""The state of one device, from its events."""
+
+from __future__ import annotations
+
+from miner.telemetry.events import (
+    DatasetBuilding,
+    DeviceEvent,
+    DeviceFault,
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    JobTaken,
+    KernelReady,
+    Launched,
+    NoncesExhausted,
+    ResultOverflow,
+    SensorsRead,
+)
+from miner.telemetry.histogram import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS
+from miner.telemetry.luck import Luck
+from miner.telemetry.rates import HashrateMeter, PowerMeter
+from miner.telemetry.reading import Reading
+from miner.telemetry.snapshot import DeviceSnapshot, DeviceState, Tally
+from miner.work import DeviceInfo, Outcome, Verdict
+
+_NEEDS_A_JOB = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)
+
+
+class DeviceTracker:
+    """Follows one device by its events."""
+
+    def __init__(self, info: DeviceInfo) -> None:
+        self._info = info
+        self._without_job = False
+        self._state = DeviceState.STARTING
+        self._doing = DeviceState.STARTING.value
+        self._progress: float | None = None
+        self._epoch: int | None = None
+        """Epoch of the dataset in its memory."""
+        self._hashrate = HashrateMeter()
+        self._expected = self._since_share = 0.0
+        self._found = 0
+        self._faults = 0
+        self._last_fault: str | None = None
+        self._paused: str | None = None
+        self._reading = Reading()
+        self._power = PowerMeter()
+        self._last_share_at: float | None = None
+        self._last_difficulty: float | None = None
+        self._best_difficulty: float | None = None
+        self._kernel_builds = KERNEL_BUILDS
+        self._job_switches = JOB_SWITCHES
+        self._dataset_builds = DATASET_BUILDS
+
+    def set_without_job(self, without_job: bool) -> None:
+        """Note whether there is a job; launches of an old job may still end without one."""
+        self._without_job = without_job
+        if self._state is DeviceState.WAITING:
+            self._enter(DeviceState.READY)
+        elif self._state in _NEEDS_A_JOB:
+            self._enter(self._state, self._doing)
+
+    def found(self, difficulty: float) -> None:
+        """Count a solution whose hash reaches `difficulty`, in hashes."""
+        self._found += 1
+        self._since_share = 0.0
+        self._last_difficulty = difficulty
+        self._best_difficulty = max(difficulty, self._best_difficulty or 0.0)
+
+    def answered(self, verdict: Verdict, wall: float) -> None:
+        """Note the verdict on one of its solutions, at UNIX second `wall`."""
+        if verdict.outcome is Outcome.ACCEPTED:
+            self._last_share_at = wall
+
+    def apply(self, event: DeviceEvent, now: float) -> None:
+        """Apply an event of this device, at clock second `now`."""
+        match event:
+            case DatasetBuilding(_, epoch, done, seconds):
+                self._dataset(epoch, done, seconds)
+            case KernelReady(_, period, seconds):
+                self._kernel_builds = self._kernel_builds.with_duration(seconds)
+                self._enter(DeviceState.READY, f"kernel for period {period} ready")
+            case Launched(_, tried, seconds, expected):
+                self._hashrate.add(now, tried, seconds)
+                self._expected += expected
+                self._since_share += expected
+                self._enter(DeviceState.SEARCHING)
+            case JobTaken(_, seconds):
+                self._job_switches = self._job_switches.with_duration(seconds)
+                self._enter(DeviceState.SEARCHING)
+            case ResultOverflow():
+                self._enter(DeviceState.SEARCHING)
+            case NoncesExhausted():
+                self._enter(DeviceState.EXHAUSTED, "waiting: every nonce of this job was searched")
+            case DeviceFault(_, reason):
+                self._faults += 1
+                self._last_fault = reason
+            case DeviceResting(_, reason, None):
+                self._enter(DeviceState.PARKED, f"parked: {reason}")
+            case DeviceResting(_, reason, _):
+                self._enter(DeviceState.RESTING, f"resting: {reason}")
+            case DevicePaused(_, reason):
+                self._paused = reason
+            case DeviceHanging(_, reason):
+                self._enter(DeviceState.HUNG, f"hung: {reason}")
+            case SensorsRead(_, reading):
+                self._reading = reading
+                self._power.add(now, reading.power)
+
+    def snapshot(
+        self, now: float, shares: Tally, light: tuple[int, str] | None = None
+    ) -> DeviceSnapshot:
+        """Return the state at clock second `now`. `light` is the epoch whose light cache is being
+        built, and its progress as text."""
+        state, doing = self._state, self._doing
+        if light is not None and light[0] != self._epoch and state in _NEEDS_A_JOB:
+            state, doing = DeviceState.BUILDING, f"waiting for the {light[1]}"
+        if self._paused is not None and state not in (DeviceState.PARKED, DeviceState.HUNG):
+            state, doing = DeviceState.PAUSED, f"paused: {self._paused}"
+        since = self._hashrate.since
+        mining_seconds = max(now - since, 0.0) if since is not None else 0.0
+        return DeviceSnapshot(
+            info=self._info,
+            state=state,
+            doing=doing,
+            progress=self._progress,
+            hashrate=self._hashrate.hashrate(now),
+            mining_seconds=mining_seconds,
+            tried=self._hashrate.total,
+            found=self._found,
+            shares=shares,
+            faults=self._faults,
+            last_fault=self._last_fault,
+            paused=self._paused,
+            reading=self._reading,
+            drawn=self._power.mean(now, mining_seconds),
+            luck=Luck(self._expected, self._found, self._since_share),
+            last_share_at=self._last_share_at,
+            last_difficulty=self._last_difficulty,
+            best_difficulty=self._best_difficulty,
+            kernel_builds=self._kernel_builds,
+            job_switches=self._job_switches,
+            dataset_builds=self._dataset_builds,
+        )
+
+    def _dataset(self, epoch: int, done: float, seconds: float) -> None:
+        self._epoch = epoch if done >= 1 else None
+        if done >= 1:
+            self._dataset_builds = self._dataset_builds.with_duration(seconds)
+            self._enter(DeviceState.READY, f"dataset (DAG) of epoch {epoch} ready")
+        else:
+            doing = f"building the dataset (DAG) of epoch {epoch}: {done:.0%}"
+            self._enter(DeviceState.BUILDING, doing, done)
+
+    def _enter(self, state: DeviceState, doing: str = "", progress: float | None = None) -> None:
+        # A hung driver call may return late; its device stays out of use.
+        if self._state is DeviceState.HUNG:
+            return
+        if self._state is DeviceState.PARKED and state is not DeviceState.HUNG:
+            return
+        if self._without_job and state in _NEEDS_A_JOB:
+            state, doing = DeviceState.WAITING, ""
+        self._state, self._doing, self._progress = state, doing or state.value, progress
