@@ -45,7 +45,7 @@ def test_building_is_not_ready_and_says_what_is_built() -> None:
     )
     assert reasons == [
         "building the light cache of epoch 400: 40%",
-        "cuda:0: building the dataset of epoch 400: 50%",
+        "cuda:0: building the dataset (DAG) of epoch 400: 50%",
         "opencl:0.1: starting",
     ]
 
@@ -62,7 +62,7 @@ def test_one_device_that_searches_is_enough() -> None:
 
 def test_a_new_period_does_not_make_a_rig_come_and_go() -> None:
     ready = KernelReady("cuda:0", 1_000_000, 0.3)
-    assert told(*CONNECTED, ready)[0] == "cuda:0: kernel of period 1000000 ready"
+    assert told(*CONNECTED, ready)[0] == "cuda:0: kernel for period 1000000 ready"
     assert told(*CONNECTED, Launched("cuda:0", 1000, 0.1), ready) == []
 
 
@@ -111,6 +111,6 @@ async def test_building_a_dataset_is_alive_but_not_ready(serve: Serve) -> None:
     assert (await service.get("/livez")).status == 200
     answer = await service.get("/readyz")
     assert answer.status == 503
-    assert "building the dataset of epoch 400: 50%" in answer.json["reasons"][0]
+    assert "building the dataset (DAG) of epoch 400: 50%" in answer.json["reasons"][0]
     status = (await service.get("/api/v1/status")).json
     assert (status["ready"], status["reasons"]) == (False, answer.json["reasons"])

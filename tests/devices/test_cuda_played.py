@@ -293,10 +293,10 @@ def test_a_rig_mines_on_when_a_card_fails(stage: Stage, toy: Path) -> None:
     )
     said = ended(process)
     assert "ILLEGAL_ADDRESS; it is opened again" in said
-    lost = re.search(r"(cuda:\d) +FAULT", said)
+    lost = re.search(r"(cuda:\d) +fault: ", said)
     assert lost, said
     # Its dataset was there, and is there again; what the other one found counted meanwhile.
-    assert len(re.findall(rf"{lost[1]} .* generated and proved", said)) == 2, said
+    assert len(re.findall(rf"{lost[1]} .* built and verified", said)) == 2, said
     assert re.search(r"summary +\d+ shares accepted", said), said
     assert "ALIVE 0 " in said, said
 

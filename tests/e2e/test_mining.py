@@ -102,7 +102,7 @@ def miner_arguments(toy: str, port: int) -> list[str]:
 def test_the_demo_ends_with_its_shares_accepted(run, toy: str) -> None:  # type: ignore[no-untyped-def]
     demo = run("demo", "--variant", toy, "--shares", "2", "--difficulty", "0.000002")
     assert demo.end() == 0, demo.text
-    assert "generated and proved" in demo.text
+    assert "built and verified" in demo.text
     assert re.search(r"summary .*\d shares accepted, not accepted: none", demo.text), demo.text
 
 
@@ -110,13 +110,13 @@ def test_many_periods_without_a_rejected_share_but_honest_stales(run, toy: str) 
     pool = run(*pool_arguments(toy, block_time="1"))
     miner = run(*miner_arguments(toy, port_of(pool)))
     miner.until("share .*accepted", times=3)
-    miner.until("kernel of period", times=4)
+    miner.until("kernel for period", times=4)
     miner.until("share .*accepted", times=3)
     assert miner.end(signal.SIGINT) == 0
     assert pool.end(signal.SIGTERM) == 0
     refused = [x for x in pool.lines if x.startswith("share") and " refused " in x]
     assert all("refused 21" in line for line in refused), pool.text
-    assert "FAULT" not in miner.text
+    assert "fault: " not in miner.text
 
 
 def test_a_pool_that_is_killed_and_comes_back_is_mined_on_again(run, toy: str) -> None:  # type: ignore[no-untyped-def]
@@ -142,7 +142,7 @@ def test_no_pool_at_all_is_tried_until_give_up_with_exit_code_4(run, toy: str) -
 def test_a_second_signal_stops_at_once_with_130(run, toy: str) -> None:  # type: ignore[no-untyped-def]
     pool = run(*pool_arguments(toy))
     miner = run(*miner_arguments(toy, port_of(pool)))
-    miner.until("kernel of period")
+    miner.until("kernel for period")
     miner.process.send_signal(signal.SIGINT)
     assert miner.end(signal.SIGTERM) == 130, miner.text
 
