@@ -23,6 +23,11 @@ class HostPort(NamedTuple):
         return f"{host}:{self.port}"
 
     @property
+    def local_host(self) -> str:
+        """The host to connect to from this machine if a server listens on this address."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect to it."""
         if self.host.lower() == "localhost":

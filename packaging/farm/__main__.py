@@ -1,9 +1,9 @@
-"""What the shell scripts of the farm systems have done for them, by the packaged Python.
+"""The part of the farm systems' shell scripts that is written in Python.
 
 hive-config                  CUSTOM_* of the environment to settings
-hive-stats CONFIG            two lines: khs and stats
-mmpos-launch CONFIG ARG...   arguments to settings; prints the miner's own, NUL after each
-mmpos-stats CONFIG VERSION   the object that mmpOS reads
+hive-stats CONFIG            prints two lines: khs and stats
+mmpos-launch CONFIG ARG...   arguments to settings; prints those that are the miner's, NUL-ended
+mmpos-stats CONFIG VERSION   prints the object that mmpOS reads
 raveos-config CONFIG         a task as JSON on standard input to settings
 """
 
@@ -20,19 +20,8 @@ import raveos
 from sheet import SheetError
 
 
-def _is_coin(name: str) -> bool:
-    from miner.catalog import find_coin
-    from miner.errors import MinerError
-
-    try:
-        find_coin(name)
-    except MinerError:
-        return False
-    return True
-
-
 def main(command: str, *arguments: str) -> int:
-    """Do `command`; return an exit code of docs/exit-codes.md."""
+    """Run `command`; return an exit code of docs/exit-codes.md."""
     try:
         match command, arguments:
             case "hive-config", ():
@@ -40,14 +29,14 @@ def main(command: str, *arguments: str) -> int:
             case "hive-stats", (config,):
                 print(*hive.statistics(Path(config)), sep="\n")
             case "mmpos-launch", (config, *rest):
-                own = mmpos.configure(rest, Path(config), _is_coin)
-                sys.stdout.write("".join(f"{argument}\0" for argument in own))
+                miners = mmpos.configure(rest, Path(config))
+                sys.stdout.write("".join(f"{argument}\0" for argument in miners))
             case "mmpos-stats", (config, version):
                 print(json.dumps(mmpos.statistics(Path(config), version)))
             case "raveos-config", (config,):
                 raveos.configure(sys.stdin.read(), Path(config))
             case _:
-                raise SheetError(f"{command}: is no command of this script, or lacks its file")
+                raise SheetError(f"{command}: unknown command, or its file is missing")
     except (SheetError, OSError) as error:
         print(f"progpow-miner: {error}", file=sys.stderr)
         return 2

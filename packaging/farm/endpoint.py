@@ -1,4 +1,4 @@
-"""The running miner's answers over HTTP."""
+"""Requests to the HTTP API of the running miner."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import json
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from miner.errors import ConfigError
+from miner.net.address import parse_host_port
+
 SECONDS = 5.0
-"""Time for an answer; the agents that ask wait at least three times as long."""
+"""Timeout of an answer; the farm systems' agents wait at least three times as long."""
 
 LARGEST = 1 << 20
 """Bytes of the longest answer that is read."""
 
 
 def answer(listen: str, path: str) -> dict[str, Any] | None:
-    """Return the JSON object that the miner listening on `listen` ("HOST:PORT") has at `path`;
-    None where there is none."""
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    if not port.isdecimal():
+    """Return the JSON object at `path` from the miner that listens on `listen` ("HOST:PORT");
+    None if there is no miner or no such object."""
+    try:
+        address = parse_host_port(listen)
+    except ConfigError:
         return None
-    connection = HTTPConnection(host, int(port), timeout=SECONDS)
+    connection = HTTPConnection(address.local_host, address.port, timeout=SECONDS)
     try:
         connection.request("GET", path, headers={"Accept": "application/json"})
         response = connection.getresponse()

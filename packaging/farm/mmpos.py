@@ -1,40 +1,53 @@
-"""mmpOS: its arguments as settings, the miner's answer as its agent reads it."""
+"""mmpOS: its arguments to settings, the miner's answer to the form that its agent reads."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 from endpoint import answer
-from sheet import DEFAULT_LISTEN, Sheet, SheetError, listening, pools_of, write_settings
+from sheet import DEFAULT_LISTEN, Sheet, SheetError, listen_of, pools_of, write_settings
 
 NAME = "progpow-miner"
 
 FLAGS = ("--coin", "--algo", "--pool", "--user", "--password", "--api-port")
 
 
-def configure(arguments: Sequence[str], config: Path, is_coin: Callable[[str], bool]) -> list[str]:
-    """Write the settings for what mmp-launch.sh is given; return the arguments that are the
-    miner's own. `is_coin` tells a coin's name from a variant's. Raises `SheetError`."""
-    known, rest = _parted(arguments)
-    named = (known["--coin"] or known["--algo"]).strip()
-    coin = f"coin = {json.dumps(named)}" if named and is_coin(named) else ""
+def configure(arguments: Sequence[str], config: Path) -> list[str]:
+    """Write the settings for the arguments of mmp-launch.sh; return those that are the miner's.
+
+    Raises `SheetError`.
+    """
+    known, rest = _split(arguments)
+    algorithm = (known["--coin"] or known["--algo"]).strip()
     port = known["--api-port"].strip()
     sheet = Sheet(
-        algorithm=named,
+        algorithm=algorithm,
         pools=pools_of(known["--pool"], known["--user"], known["--password"]),
         listen=f"127.0.0.1:{port}" if port not in ("", "0") else DEFAULT_LISTEN,
-        own=coin,
+        extra=tomli_w.dumps({"coin": algorithm}) if _is_coin(algorithm) else "",
     )
     write_settings(config, sheet)
     return rest
 
 
-def _parted(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the value of each of mmpOS's flags, and what is left. A value is taken as it is,
-    whatever it begins with; of several, the last one counts, but pools are added."""
+def _is_coin(name: str) -> bool:
+    """Whether `name` is a coin's symbol, not a variant's name."""
+    from miner.catalog import find_coin
+    from miner.errors import MinerError
+
+    try:
+        find_coin(name)
+    except MinerError:
+        return False
+    return True
+
+
+def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the value of each flag of mmpOS, and the other arguments. A value may begin with a
+    dash. The last value of a flag counts, but the pools add up."""
     known = dict.fromkeys(FLAGS, "")
     rest: list[str] = []
     words = iter(arguments)
@@ -53,7 +66,7 @@ def _parted(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def statistics(config: Path, version: str) -> dict[str, Any]:
-    """Return the object that mmp-stats.sh prints; one without devices where the miner is down."""
-    found = answer(listening(config), "/mmpos")
-    nothing = {"busid": [], "hash": [], "units": "hs", "air": [0, 0, 0]}
-    return found or {**nothing, "miner_name": NAME, "miner_version": version}
+    """Return the object that mmp-stats.sh prints, without devices if the miner is down."""
+    found = answer(listen_of(config), "/mmpos")
+    down = {"busid": [], "hash": [], "units": "hs", "air": [0, 0, 0]}
+    return found or {**down, "miner_name": NAME, "miner_version": version}

@@ -1,4 +1,4 @@
-"""RaveOS: its task's configuration as settings."""
+"""RaveOS: the configuration of a task to settings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,9 @@ _SSL, _HTTP, _TLS = 2, 4, 8
 """Bits of a pool's `pool_type`."""
 
 
-def _address(pool: Mapping[str, Any]) -> str:
-    url = _stripped(pool, "url")
-    if not url or "://" in url:
-        return url
-    kind = int(pool.get("pool_type") or 0)
-    plain, secret = ("http", "https") if kind & _HTTP else ("stratum+tcp", "stratum+tls")
-    return f"{secret if kind & (_SSL | _TLS) else plain}://{url}"
-
-
 def configure(text: str, config: Path) -> None:
-    """Write the settings for what `ravinos.get_config()` returned, as JSON; raises `SheetError`."""
-    config.unlink(missing_ok=True)  # an older task's account is not mined for
+    """Write the settings for the JSON of `ravinos.get_config()`; raises `SheetError`."""
+    config.unlink(missing_ok=True)  # the account of an older task must not be mined for
     try:
         sheet = _sheet(json.loads(text))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -37,20 +28,29 @@ def _sheet(task: Mapping[str, Any]) -> Sheet:
     if len(coins) != 1:
         raise SheetError("one coin at a time is mined: choose a single one for this miner")
     pools = tuple(
-        Pool(_address(p), _stripped(p, "user"), _stripped(p, "password"))
-        for p in coins[0].get("pools") or []
-        if p.get("url")
+        Pool(_url(pool), _text(pool, "user"), _text(pool, "password"))
+        for pool in coins[0].get("pools") or []
+        if pool.get("url")
     )
     port = task.get("api_port")
     return Sheet(
-        algorithm=_stripped(coins[0], "algo"),
+        algorithm=_text(coins[0], "algo"),
         pools=pools,
         log_file=str(task.get("log_file") or ""),
         listen=f"127.0.0.1:{int(port)}" if port else DEFAULT_LISTEN,
         devices=tuple(str(m["pci"]) for m in task.get("mpus") or [] if m.get("pci")),
-        own=str(task.get("user_config") or ""),
+        extra=str(task.get("user_config") or ""),
     )
 
 
-def _stripped(pool: Mapping[str, Any], key: str) -> str:
-    return str(pool.get(key) or "").strip()
+def _url(pool: Mapping[str, Any]) -> str:
+    url = _text(pool, "url")
+    if not url or "://" in url:
+        return url
+    kind = int(pool.get("pool_type") or 0)
+    plain, encrypted = ("http", "https") if kind & _HTTP else ("stratum+tcp", "stratum+tls")
+    return f"{encrypted if kind & (_SSL | _TLS) else plain}://{url}"
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    return str(table.get(key) or "").strip()

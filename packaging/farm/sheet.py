@@ -1,4 +1,4 @@
-"""What a farm system hands over, turned into the miner's settings."""
+"""The configuration of a farm system (HiveOS calls it a flight sheet) as the miner's settings."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toml_text import toml_text
+import tomli_w
 
 DEFAULT_LISTEN = "127.0.0.1:4067"
 
 
 class SheetError(Exception):
-    """One sentence about what the farm's page has to say differently."""
+    """A mistake in the farm system's configuration, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One pool; what is empty is left out of the settings."""
+    """One pool; an empty field is left out of the settings."""
 
     url: str
     user: str = ""
@@ -29,30 +29,30 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What every farm system knows of a run."""
+    """The fields that farm systems have in common."""
 
     algorithm: str
-    """A variant's name; empty where the user's own lines name a variant or a coin."""
+    """A variant's name; may be empty if the extra settings name a variant or a coin."""
     pools: tuple[Pool, ...]
-    """In the order in which they are tried."""
+    """In order of preference."""
     rig: str = ""
     log_file: str = ""
     listen: str = DEFAULT_LISTEN
     devices: tuple[str, ...] = ()
-    """As `devices.use` takes them; empty: all."""
-    own: str = ""
-    """The user's lines of TOML. They win; `[[pools]]` are added, `[pool]` holds for all of the
-    sheet's own pools."""
+    """As in `devices.use`; empty: all."""
+    extra: str = ""
+    """The user's lines of a settings file. They override the other fields; `[[pools]]` adds pools,
+    `[pool]` applies to all pools of the sheet."""
 
 
 def settings(sheet: Sheet) -> dict[str, Any]:
     """Return the miner's settings; raises `SheetError`."""
-    own = _own(sheet.own)
-    common, more = own.pop("pool", {}), own.pop("pools", [])
-    if not isinstance(common, dict) or not isinstance(more, list):
+    extra = _parse_extra(sheet.extra)
+    of_each_pool, more_pools = extra.pop("pool", {}), extra.pop("pools", [])
+    if not isinstance(of_each_pool, dict) or not isinstance(more_pools, list):
         raise SheetError("extra settings: [pool] is one table, [[pools]] are several")
     values: dict[str, Any] = {}
-    if not ("variant" in own or "coin" in own):
+    if not ("variant" in extra or "coin" in extra):
         if not sheet.algorithm:
             raise SheetError(
                 'no algorithm is chosen: choose one, or write coin = "RVN" into the extra settings'
@@ -65,15 +65,15 @@ def settings(sheet: Sheet) -> dict[str, Any]:
         values["log"] = {"file": sheet.log_file}
     if sheet.devices:
         values["devices"] = {"use": list(sheet.devices)}
-    values = _merged(values, own)
-    pools = [_merged(_pool(pool), common) for pool in sheet.pools] + more
+    values = _merge(values, extra)
+    pools = [_merge(_pool_table(pool), of_each_pool) for pool in sheet.pools] + more_pools
     if not pools:
         raise SheetError("no pool is named: enter its address, as in stratum+tcp://HOST:PORT")
     values["pools"] = pools
     return values
 
 
-def _own(text: str) -> dict[str, Any]:
+def _parse_extra(text: str) -> dict[str, Any]:
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if first.startswith("-"):
         raise SheetError(
@@ -86,46 +86,50 @@ def _own(text: str) -> dict[str, Any]:
         raise SheetError(f"extra settings: are not valid TOML: {error}") from error
 
 
-def _pool(pool: Pool) -> dict[str, Any]:
+def _pool_table(pool: Pool) -> dict[str, Any]:
     return {key: value for key, value in asdict(pool).items() if value}
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables key by key; anything else is replaced."""
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            value = _merged(below, value)
+def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both merged, tables key by key; `upper` wins."""
+    result = dict(lower)
+    for key, value in upper.items():
+        replaced = result.get(key)
+        if isinstance(replaced, dict) and isinstance(value, dict):
+            value = _merge(replaced, value)
         result[key] = value
     return result
 
 
 def pools_of(addresses: str, user: str, password: str) -> tuple[Pool, ...]:
-    """Return the pools of a field in which white space or commas separate the addresses; they
-    share one account."""
+    """Return the pools of a field with addresses between blanks or commas; they share a login."""
     urls = addresses.replace(",", " ").split()
     return tuple(Pool(url, user.strip(), password.strip()) for url in urls)
 
 
 def write_settings(path: Path, sheet: Sheet) -> None:
-    """Write the settings so that only their owner can read them, whole or not at all; raises
-    `SheetError`, and then leaves no older settings behind that would be mined with."""
+    """Write the settings of `sheet`, readable by their owner only, whole or not at all.
+
+    Raises `SheetError`. Older settings are removed in any case: their account must not be mined
+    for.
+    """
     path.unlink(missing_ok=True)
     try:
-        text = toml_text(settings(sheet))
-    except ValueError as error:
-        raise SheetError(f"the farm's settings cannot be used: {error}") from error
+        text = tomli_w.dumps(settings(sheet)).encode()
+    except UnicodeEncodeError as error:
+        raise SheetError(
+            "the farm's settings cannot be used: a setting is not UTF-8 text"
+        ) from error
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(text)
     fresh.replace(path)
 
 
-def listening(path: Path) -> str:
-    """Return the address on which a miner with the settings at `path` answers."""
+def listen_of(path: Path) -> str:
+    """Return the address of the API in the settings file at `path`, else the default."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

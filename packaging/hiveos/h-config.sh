@@ -16,7 +16,7 @@ progpow_miner_configure() {
 	CUSTOM_PASS=${CUSTOM_PASS:-} \
 	CUSTOM_USER_CONFIG=${CUSTOM_USER_CONFIG:-} \
 	WORKER_NAME=${WORKER_NAME:-} \
-		"$here/python/bin/progpow-miner" -I -S -X utf8 "$here/farm" hive-config
+		"$here/python/bin/progpow-miner" -I -X utf8 "$here/farm" hive-config
 }
 
 progpow_miner_configure

@@ -11,7 +11,7 @@ progpow_miner_stats() {
 	# shellcheck source=/dev/null
 	config=$(. "$here/h-manifest.conf" && echo "$CUSTOM_CONFIG_FILENAME")
 	mapfile -t answer < <(
-		"$here/python/bin/progpow-miner" -I -S "$here/farm" hive-stats "$config" 2>/dev/null
+		"$here/python/bin/progpow-miner" -I "$here/farm" hive-stats "$config" 2>/dev/null
 	)
 	[[ ${#answer[@]} -eq 2 ]] || return 0
 	khs=${answer[0]}

@@ -5,5 +5,5 @@
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=/dev/null
 . "$here/mmp-external.conf"
-exec "$here/python/bin/progpow-miner" -I -S "$here/farm" mmpos-stats "$here/config.toml" \
+exec "$here/python/bin/progpow-miner" -I "$here/farm" mmpos-stats "$here/config.toml" \
 	"$EXTERNAL_VERSION"

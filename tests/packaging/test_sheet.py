@@ -26,7 +26,7 @@ def configured(tmp_path: Path, **sheet: str) -> tuple[subprocess.CompletedProces
     path = tmp_path / "config.toml"
     environment = {**SHEET, **sheet, "CUSTOM_CONFIG_FILENAME": str(path)}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-X", "utf8", FARM, "hive-config"],
+        [sys.executable, "-I", "-X", "utf8", FARM, "hive-config"],
         env=environment,
         capture_output=True,
         text=True,
@@ -75,9 +75,7 @@ def test_wallet_and_password_stay_what_they_are(tmp_path: Path, text: str) -> No
 def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     done, path = configured(tmp_path, CUSTOM_TEMPLATE=os.fsdecode(b"\xff"))
     assert done.returncode == 2
-    assert done.stderr == (
-        "progpow-miner: the farm's settings cannot be used: a setting is not UTF-8 text\n"
-    )
+    assert done.stderr == ("progpow-miner: the farm's settings are not UTF-8 text\n")
     assert not path.exists()
 
 
@@ -169,7 +167,6 @@ def test_the_miner_takes_what_is_written(tmp_path: Path) -> None:
         ("[::]:1", "::1"),
         ("[fe80::1]:1", "fe80::1"),
         ("10.0.0.5:1", "10.0.0.5"),
-        (":1", "127.0.0.1"),
     ],
 )
 def test_a_miner_is_asked_where_it_listens(

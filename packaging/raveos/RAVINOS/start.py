@@ -24,7 +24,7 @@ except ValueError as error:
     sys.stderr.write(text.format(error))
     sys.exit(2)
 
-command = [python, "-I", "-S", "-X", "utf8", os.path.join(miner, "farm"), "raveos-config", config]
+command = [python, "-I", "-X", "utf8", os.path.join(miner, "farm"), "raveos-config", config]
 configuring = subprocess.Popen(command, stdin=subprocess.PIPE)
 configuring.communicate(json.dumps(task).encode("utf-8"))
 if configuring.returncode != 0:
