@@ -20,7 +20,7 @@ from miner.cli.hash import hash_command
 from miner.cli.health import health
 from miner.cli.kernel import kernel
 from miner.cli.mine import mine
-from miner.cli.options import to_nowhere
+from miner.cli.options import discard_output
 from miner.cli.pool import pool
 from miner.cli.probe import probe
 from miner.cli.replay import replay
@@ -31,19 +31,19 @@ from miner.errors import DeviceHung, MinerError
 from miner.signals import handled
 
 INTERRUPTED = 130
-"""Exit code of a run that was stopped at once."""
+"""Exit code of a command that was interrupted."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
-    """Commands of which a reader may leave early, as `head` does: that is no failed check."""
+    """Exits with code 0 when the reader of the output leaves early, as `head` does."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            to_nowhere()
+            discard_output()
             return 0
 
 
@@ -53,11 +53,11 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="progpow-miner")
 def cli() -> None:
-    """Mine the ProgPoW family on GPUs: exact, open, without a fee.
+    """GPU miner for the ProgPoW family, without a developer fee.
 
     \b
-    Exit codes: 0 done or orderly stop, 1 a check failed, 2 usage or configuration,
-    3 no usable device, 4 every pool refused, 5 a device hung, 130 stopped at once.
+    Exit codes: 0 success or orderly stop, 1 check failed, 2 usage or configuration error,
+    3 no usable device, 4 every pool refused, 5 device hung, 130 stopped at once.
     """
 
 
@@ -69,22 +69,22 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; every error a user can cause ends in one sentence."""
+    """Run the command line; an error that a user can cause is reported in one sentence."""
     _open_closed_streams()
-    code = _ran()
+    code = _run()
     try:
         sys.stdout.flush()
     except OSError:
-        to_nowhere()  # what a full disk did not take would be tried once more, and fail
-    if code == DeviceHung.exit_code or _something_runs_on():
+        discard_output()  # at exit Python would flush again, and fail again
+    if code == DeviceHung.exit_code or _threads_left():
         with suppress(OSError):
             sys.stderr.flush()
-        os._exit(code)  # the interpreter would wait for a thread in a driver or a compiler
+        os._exit(code)  # sys.exit would wait for threads in drivers and compilers
     sys.exit(code)
 
 
-def _ran() -> int:
-    """Return the exit code, with the sentence printed that belongs to it."""
+def _run() -> int:
+    """Run the command and report its error; return the exit code."""
     try:
         with handled("SIGTERM", signal.default_int_handler):
             code = cli.main(standalone_mode=False, prog_name="progpow-miner")
@@ -92,38 +92,38 @@ def _ran() -> int:
         error.show()
         return error.exit_code
     except MinerError as error:
-        return _told(error)
+        return _report(error)
     except BaseExceptionGroup as group:
         ours, others = group.split(MinerError)
         if others is not None or ours is None:
             raise
-        return _told(_first(ours))
+        return _report(_first(ours))
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in _DISK_FULL:
             raise
-        to_nowhere()
+        discard_output()
         click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
         return 1
     return code if isinstance(code, int) else 0
 
 
 def _open_closed_streams() -> None:
-    """A service may be started without any output, as by `>&-`; it works all the same."""
+    """Replace output streams that are closed, as by `>&-`, with the null device."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
-def _told(error: MinerError) -> int:
-    with suppress(OSError):  # of a terminal that is gone; the code is told all the same
+def _report(error: MinerError) -> int:
+    with suppress(OSError):  # the terminal may be gone; the exit code still counts
         click.echo(f"progpow-miner: {error}", err=True)
     return error.exit_code
 
 
-def _something_runs_on() -> bool:
-    threads = sys.modules.get("miner.engine.threads")  # where it was not loaded, nothing does
+def _threads_left() -> bool:
+    threads = sys.modules.get("miner.engine.threads")  # not loaded: no threads
     return threads is not None and threads.work_left()
 
 

@@ -7,16 +7,21 @@ from typing import Any
 
 import click
 
-from miner.cli.options import DEVICE_OPTION, VARIANT_OPTION
+from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION
 
 
 @click.command()
 @VARIANT_OPTION
-@click.option("--height", type=int, required=True, help="Block height; it decides the program.")
+@click.option(
+    "--height", type=int, required=True, help="Block height, which determines the program."
+)
 @DEVICE_OPTION
-@click.option("--shape", metavar="NAME", help="Another launch shape than the device's own.")
-@click.option("--seconds", type=click.FloatRange(1, 3600), default=30.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--shape", metavar="NAME", help="Launch shape. Default: the device's own.")
+@click.option(
+    "--seconds", type=click.FloatRange(1, 3600), default=30.0, show_default=True,
+    help="Duration of the measurement.",
+)  # fmt: skip
+@JSON_OPTION
 def bench(
     variant: str,
     height: int,
@@ -25,20 +30,20 @@ def bench(
     seconds: float,
     as_json: bool,
 ) -> None:
-    """Measure the hashrate at one height, with its spread."""
+    """Measure the hashrate of a device at one block height."""
     from miner.devices.registry import choose_devices
     from miner.formatting import format_hashrate
     from miner.run.benchmark import measure
     from miner.verify import chosen_variant
 
-    numbers = chosen_variant(variant)
-    use, _, _ = choose_devices("auto", [device] if device else None, numbers)
+    checked = chosen_variant(variant)
+    devices, _, _ = choose_devices("auto", [device] if device else None, checked)
 
     def progress(text: str) -> None:
         if not as_json:
             click.echo(text)
 
-    report: dict[str, Any] = measure(use[0], numbers, height, seconds, shape, progress)
+    report: dict[str, Any] = measure(devices[0], checked, height, seconds, shape, progress)
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return

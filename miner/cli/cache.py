@@ -1,4 +1,4 @@
-"""The command `cache`: the files on disk that can be made again."""
+"""The command `cache`: the files on disk that can be rebuilt."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import click
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Delete all of it.")
+@click.option("--clear", is_flag=True, help="Delete the cache.")
 def cache(clear: bool) -> None:
-    """Show, or empty, what is kept on disk; it can all be made again."""
+    """Show or delete the files on disk that can be rebuilt."""
     import shutil
 
     from miner.errors import ConfigError
-    from miner.formatting import format_bytes
     from miner.resources import cache_directory
 
     folder = cache_directory()
     click.echo(str(folder))
-    parts = sorted(p for p in folder.iterdir()) if folder.is_dir() else []
+    parts = sorted(folder.iterdir()) if folder.is_dir() else []
     for part in parts:
-        files = [f for f in part.rglob("*") if f.is_file()]
-        size = sum(f.stat().st_size for f in files)
-        click.echo(f"  {part.name:<16} {len(files):>5} files {format_bytes(size):>12}")
+        files = [file for file in part.rglob("*") if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
+        click.echo(f"  {part.name:<16} {len(files):>5} files {size / 2**20:>9.1f} MiB")
         if clear:
             try:
                 shutil.rmtree(part) if part.is_dir() else part.unlink()
             except OSError as error:
                 raise ConfigError(f"{part}: cannot be deleted: {error.strerror}") from error
-    click.echo("emptied" if clear else f"{len(parts)} kinds; --clear empties it")
+    click.echo("deleted" if clear else f"{len(parts)} parts; --clear deletes them")

@@ -1,4 +1,4 @@
-"""The command `devices`: the devices of this machine, the unusable ones with the reason."""
+"""The command `devices`: the devices of this machine."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import asdict
 
 import click
 
+from miner.cli.options import JSON_OPTION
+
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+@JSON_OPTION
 def devices(as_json: bool) -> None:
-    """List the devices, the unusable ones with the reason."""
+    """List the devices; for an unusable one, the reason."""
     from miner.catalog import variants
     from miner.devices.registry import find_devices, probed
     from miner.formatting import format_bytes
 
     found, missing = find_devices()
-    probe = next(iter(variants().values()))
-    listed = [probed(f, probe) for f in found]
+    any_variant = next(iter(variants().values()))
+    listed = [probed(device, any_variant) for device in found]
     if as_json:
         rows = [
             {"index": one.index, **asdict(one.info), "usable": one.info.unusable is None}
@@ -31,5 +33,5 @@ def devices(as_json: bool) -> None:
         click.echo(f"{one.index} {info.name:<12} {info.kind:<4} {info.model}")
         click.echo(f"  {'':<12} {info.units} units, {size}, " + ", ".join(filter(None, names)))
         click.echo(f"  {'':<12} " + (f"unusable: {info.unusable}" if info.unusable else "usable"))
-    for sentence in missing:
-        click.echo(sentence, err=True)
+    for reason in missing:
+        click.echo(reason, err=True)

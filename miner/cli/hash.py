@@ -1,4 +1,4 @@
-"""The command `hash`: mix and final hash of a nonce, on the CPU."""
+"""The command `hash`: mix hash and final hash of nonces, computed on the CPU."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from miner.cli.options import JSON_OPTION, VARIANT_HELP
+
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
     from miner.verify import Verifier
 
+LIGHT_BYTES_LIMIT = 4 << 30
+"""Limit of the light cache in bytes; those of live coins have 16 to 160 MiB."""
+
 
 @click.command("hash")
-@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE", help="Variant.")
-@click.option("--height", type=int, help="Block height.")
+@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE", help=VARIANT_HELP)
+@click.option("--height", type=int, help="Block height, which determines epoch and program.")
 @click.option("--header", metavar="HEX", help="Header hash, 64 hex digits in display order.")
 @click.option("--nonce", metavar="HEX", help="Nonce, 1 to 16 hex digits.")
-@click.option("--epoch", type=int, help="Epoch, instead of the one of the height.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--epoch", type=int, help="Epoch to use in place of the height's.")
+@JSON_OPTION
 @click.option(
     "--batch", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE|-",
-    help="One JSON object a line: variant, height, header_hash, nonce, and maybe epoch.",
+    help="Read one JSON object per line: variant, height, header_hash, nonce, optionally epoch.",
 )  # fmt: skip
 def hash_command(
     variant: str | None,
@@ -32,7 +37,7 @@ def hash_command(
     as_json: bool,
     batch: TextIO | None,
 ) -> None:
-    """Compute mix and final hash of a nonce on the CPU."""
+    """Compute the mix hash and the final hash of a nonce on the CPU."""
     from miner.verify import Verifier
 
     verifier = Verifier()
@@ -66,7 +71,7 @@ def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
         try:
             parsed = json.loads(line)
             if not isinstance(parsed, dict):
-                raise ValueError("is not an object")
+                raise ValueError("not an object")
             row = parsed
             answer = _hash_row(verifier, row, known)
         except MinerError as error:
@@ -77,7 +82,7 @@ def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
 
 
 def _hash_row(verifier: Verifier, row: dict[str, Any], known: dict[str, Variant]) -> dict[str, Any]:
-    """Return epoch, period and both hashes; raises `UsageError` naming the field."""
+    """Return epoch, period and both hashes; raises `UsageError`, which names the field."""
     from miner.errors import BadValue
     from miner.verify import chosen_variant
 
@@ -95,7 +100,7 @@ def _hash_row(verifier: Verifier, row: dict[str, Any], known: dict[str, Variant]
         variant = known[row["variant"]] = chosen_variant(row["variant"])
     period = variant.period_at(row["height"])
     epoch = variant.epoch(row["epoch"]) if "epoch" in row else variant.epoch_at(row["height"])
-    _affordable(epoch.light_bytes)
+    _check_size(epoch.light_bytes)
     digest = verifier.hash(variant, row["height"], epoch, header, nonce)
     return {
         "epoch": epoch.number,
@@ -105,14 +110,10 @@ def _hash_row(verifier: Verifier, row: dict[str, Any], known: dict[str, Variant]
     }
 
 
-MOST_LIGHT_BYTES = 4 << 30
-"""Bytes of a light cache that are built on request; live ones have 16 to 160 MiB."""
-
-
-def _affordable(light_bytes: int) -> None:
+def _check_size(light_bytes: int) -> None:
     from miner.errors import BadValue
 
-    if light_bytes > MOST_LIGHT_BYTES:
+    if light_bytes > LIGHT_BYTES_LIMIT:
         raise BadValue("height", f"its light cache would have {light_bytes:,} bytes")
 
 

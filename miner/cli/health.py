@@ -1,4 +1,4 @@
-"""The command that asks a running miner how it is."""
+"""The command `health`, which asks a running miner for its state. For supervisors: starts fast."""
 
 from __future__ import annotations
 
@@ -9,92 +9,94 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
-from miner.errors import BadValue, CheckFailed
+from miner.errors import BadValue, CheckFailed, ConfigError
+from miner.net.address import HostPort, parse_host_port
 from miner.safe_text import one_line
 
-USUAL = "http://127.0.0.1:4067"
+DEFAULT_URL = "http://127.0.0.1:4067"
 
-LISTEN = "PROGPOW_MINER_API_LISTEN"
-"""What sets the API's address in the environment, as in a container."""
+LISTEN_VARIABLE = "PROGPOW_MINER_API_LISTEN"
 
-MOST_BYTES = 65536
-"""Of an answer that are read."""
+RESPONSE_LIMIT = 65536
+"""Bytes of a response that are read."""
 
 
 @click.command()
-@click.option("--ready", is_flag=True, help="Ask whether it searches, not only whether it lives.")
+@click.option("--ready", is_flag=True, help="Check whether it mines, not only whether it is alive.")
 @click.option(
     "--url", metavar="URL",
-    help=f"Where its API listens (default: as {LISTEN} says, else {USUAL}).",
+    help=f"Address of its API. Default: that in {LISTEN_VARIABLE}, else {DEFAULT_URL}.",
 )  # fmt: skip
 @click.option(
     "--timeout", "seconds", default=5.0, show_default=True, metavar="SECONDS",
-    type=click.FloatRange(0, 600, min_open=True), help="How long to wait for it.",
+    type=click.FloatRange(0, 600, min_open=True), help="Timeout of the request.",
 )  # fmt: skip
 def health(ready: bool, url: str | None, seconds: float) -> None:
-    """Ask a running miner how it is: exit code 0 if well, 1 if not.
+    """Check whether a running miner is healthy.
 
-    A supervisor asks it so. A miner that builds its dataset lives and is not ready; a restart
-    does not help it. One with a hung device does not live.
+    The exit code is 0 if it is healthy, else 1. A miner that builds its dataset is alive but not
+    ready; restarting it does not help. A miner with a hung device is not alive.
     """
-    if not seconds > 0:  # which is true of no number, too
-        raise BadValue("--timeout", "nan is not a number of seconds")
-    url = url if url is not None else _usual(os.environ.get(LISTEN, ""))
-    place = _place(url)
+    if not seconds > 0:  # click accepts nan
+        raise BadValue("--timeout", "nan is not a duration")
+    url = url if url is not None else _default_url(os.environ.get(LISTEN_VARIABLE, ""))
+    parsed = _parse_url(url)
     path = "/readyz" if ready else "/livez"
-    status, body = _ask(place, path, seconds)
+    status, body = _get(parsed, path, seconds)
     reasons = _reasons(body)
     if status == 200 and reasons == []:
         click.echo("ready" if ready else "alive")
         return
     if status == 503 and reasons:
-        raise CheckFailed(f"the miner is not {'ready' if ready else 'well'}: {'; '.join(reasons)}")
-    told = _error(body) or "it is not a miner's; look at --url"
-    raise CheckFailed(f"{url} answers {path} with {status}: {told}")
+        state = "ready" if ready else "healthy"
+        raise CheckFailed(f"the miner is not {state}: {'; '.join(reasons)}")
+    problem = _error(body) or "this is not a miner; check --url"
+    raise CheckFailed(f"{url} answers {path} with {status}: {problem}")
 
 
-def _usual(listen: str) -> str:
-    """Return where a miner that was told to `listen` there is reached from this machine."""
-    host, colon, port = listen.rpartition(":")
-    if not colon:
-        return USUAL
-    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}
-    return f"http://{here.get(host, host)}:{port}"
-
-
-def _place(url: str) -> SplitResult:
+def _default_url(listen: str) -> str:
+    """Return the URL at which this machine reaches a miner that listens on `listen`."""
     try:
-        place = urlsplit(url)
-        sound = place.scheme == "http" and place.hostname and (place.port or 80) > 0
+        address = parse_host_port(listen)
+    except ConfigError:
+        return DEFAULT_URL
+    return f"http://{HostPort(address.local_host, address.port)}"
+
+
+def _parse_url(url: str) -> SplitResult:
+    try:
+        parsed = urlsplit(url)
+        valid = parsed.scheme == "http" and parsed.hostname and (parsed.port or 80) > 0
     except ValueError:
-        sound = False
-    if not sound:
-        raise BadValue("--url", f"{url!r} is no address as in http://127.0.0.1:4067")
-    return place
+        valid = False
+    if not valid:
+        raise BadValue("--url", f"{url!r} must be written as in {DEFAULT_URL}")
+    return parsed
 
 
-def _ask(place: SplitResult, path: str, seconds: float) -> tuple[int, bytes]:
-    """Return status and body; raises `CheckFailed` where nothing answers."""
-    where = f"{place.hostname} port {place.port or 80}"
-    connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=seconds)
+def _get(url: SplitResult, path: str, seconds: float) -> tuple[int, bytes]:
+    """Return status and body of the response; raises `CheckFailed` without one."""
+    where = f"{url.hostname} port {url.port or 80}"
+    connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=seconds)
     try:
-        connection.request("GET", place.path.rstrip("/") + path, headers={"Connection": "close"})
-        with connection.getresponse() as answer:
-            return answer.status, answer.read(MOST_BYTES)
+        connection.request("GET", url.path.rstrip("/") + path, headers={"Connection": "close"})
+        with connection.getresponse() as response:
+            return response.status, response.read(RESPONSE_LIMIT)
     except TimeoutError as error:
         raise CheckFailed(f"no answer from {where} within {seconds:g} s") from error
     except (http.client.HTTPException, ValueError) as error:
-        raise CheckFailed(f"what answers at {where} does not speak HTTP") from error
+        raise CheckFailed(f"the server at {where} does not speak HTTP") from error
     except OSError as error:
         raise CheckFailed(
-            f"no miner answers at {where}: {error.strerror or error}; is it running, its API on?"
+            f"no miner answers at {where}: {error.strerror or error}; check that it runs and that "
+            "its API is on"
         ) from error
     finally:
         connection.close()
 
 
 def _reasons(body: bytes) -> list[str] | None:
-    """Return why it is not well; None where the answer is no miner's."""
+    """Return the reasons for which the miner is not healthy; None if `body` is not a miner's."""
     found = _object(body)
     reasons = found.get("reasons")
     if not isinstance(found.get("ok"), bool) or not isinstance(reasons, list):

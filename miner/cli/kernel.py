@@ -1,4 +1,4 @@
-"""The command `kernel`: the source text that would be compiled."""
+"""The command `kernel`: the source of a kernel, or the result of compiling it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import VARIANT_OPTION
+from miner.cli.options import JSON_OPTION, VARIANT_OPTION
 
 if TYPE_CHECKING:
     from miner.codegen.kernel_source import KernelSource
@@ -15,18 +15,36 @@ if TYPE_CHECKING:
 
 @click.command()
 @VARIANT_OPTION
-@click.option("--height", type=int, required=True, help="Block height.")
-@click.option("--dialect", default="opencl", show_default=True, help="opencl or cuda.")
-@click.option("--kernel", "which", type=click.Choice(["search", "dataset"]), default="search")
-@click.option("--shape", metavar="NAME", help="Launch shape (default: gpu).")
-@click.option("-d", "--device", metavar="NAME", help="The shape that this device takes.")
+@click.option(
+    "--height", type=int, required=True, help="Block height, which determines epoch and program."
+)
+@click.option(
+    "--dialect",
+    default="opencl",
+    show_default=True,
+    metavar="opencl|cuda",
+    help="Language of the source.",
+)
+@click.option(
+    "--kernel",
+    "which",
+    type=click.Choice(["search", "dataset"]),
+    default="search",
+    show_default=True,
+    help="Kernel to print.",
+)
+@click.option("--shape", metavar="NAME", help="Launch shape. Default: gpu.")
+@click.option(
+    "-d", "--device", metavar="NAME", help="Use the launch shape and the language of this device."
+)
 @click.option(
     "--compile",
     "architecture",
     metavar="SM",
-    help="Compile it for NVIDIA's sm_75, sm_86 …, and say what it takes; no GPU is needed.",
+    help="Compile for an NVIDIA architecture (sm_75, sm_86 …) and print the registers used; needs "
+    "no GPU.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Source with its hash and its counts.")
+@JSON_OPTION
 def kernel(
     variant: str,
     height: int,
@@ -37,15 +55,15 @@ def kernel(
     architecture: str | None,
     as_json: bool,
 ) -> None:
-    """Print the exact source that would be compiled, or what compiling it gives."""
+    """Print the source of a kernel as it is compiled, or compile it."""
     from miner.codegen.kernel_source import dataset_source, operation_counts, search_source
     from miner.codegen.launch_shape import shape_named
     from miner.verify import chosen_variant
 
     if shape and device:
         raise click.UsageError("give --shape or --device, not both")
-    numbers = chosen_variant(variant)
-    epoch, period = numbers.epoch_at(height), numbers.period_at(height)
+    checked = chosen_variant(variant)
+    epoch, period = checked.epoch_at(height), checked.period_at(height)
     if device:
         from miner.devices.registry import shape_on
 
@@ -53,7 +71,7 @@ def kernel(
     else:
         layout = shape_named(shape or "gpu")
     if which == "search":
-        source = search_source(numbers, period, epoch, dialect, layout)
+        source = search_source(checked, period, epoch, dialect, layout)
     else:
         source = dataset_source(epoch, dialect, layout)
     compiled: dict[str, Any] = {}
@@ -67,7 +85,7 @@ def kernel(
             click.echo(source.text, nl=False)
         return
     described: dict[str, Any] = {
-        "variant": numbers.name,
+        "variant": checked.name,
         "height": height,
         "period": period,
         "epoch": epoch.number,
@@ -79,18 +97,18 @@ def kernel(
         "source": source.text,
     }
     if which == "search":
-        described["operations"] = operation_counts(numbers, period)
+        described["operations"] = operation_counts(checked, period)
     if compiled:
         described["compiled"] = compiled
     click.echo(json.dumps(described, indent=2))
 
 
 def _compiled(source: KernelSource, architecture: str) -> dict[str, Any]:
-    """Return what NVIDIA's compiler makes of `source`."""
+    """Compile `source` with NVIDIA's compiler; return its version and the resources used."""
     from miner.devices.cuda.nvrtc import nvrtc
 
     if source.dialect != "cuda":
-        raise click.UsageError("--compile takes CUDA text: give --dialect cuda too")
+        raise click.UsageError("--compile needs CUDA source: give --dialect cuda too")
     compiler = nvrtc()
     cubin = compiler.compile(source, architecture)
     return {

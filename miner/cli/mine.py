@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import names
+from miner.cli.options import split_names
 from miner.signals import STOPPED_AT_ONCE, handled
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _settings(
         if key.type is bool and value:
             value = not flag.off
         elif key.type is tuple:
-            value = names(value)
+            value = split_names(value)
         if not key.repeated:
             table = given
             for part in place[:-1]:

@@ -7,32 +7,34 @@ import sys
 
 import click
 
-VARIANT_OPTION = click.option(
-    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=True,
-    help="A variant's name or alias, or a file that writes one down.",
-)  # fmt: skip
+VARIANT_HELP = "Variant of ProgPoW: its name, an alias or a file that defines one."
 
-DEVICE_OPTION = click.option("-d", "--device", metavar="NAME", help="Only this device.")
+VARIANT_OPTION = click.option(
+    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=True, help=VARIANT_HELP
+)
+
+DEVICE_OPTION = click.option("-d", "--device", metavar="NAME", help="Use only this device.")
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def write(line: str) -> None:
-    """Print a line; when nobody reads any more (`| head`), mining goes on in silence, and where
-    the disk is full, without this line."""
+    """Print a line of a long-running command, which continues if its output is closed or full."""
     try:
         click.echo(line)
     except BrokenPipeError:
-        to_nowhere()
+        discard_output()
     except OSError:
         pass
 
 
-def to_nowhere() -> None:
-    """Let go of the standard output, with what it still holds."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def discard_output() -> None:
+    """Redirect the standard output, and what it has buffered, to the null device."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
-def names(devices: str | None) -> list[str] | None:
-    """Return the names in a list separated by commas; None where there is none."""
-    return [n.strip() for n in devices.split(",") if n.strip()] if devices else None
+def split_names(text: str | None) -> list[str] | None:
+    """Return the names in a list separated by commas; None for None or ""."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None

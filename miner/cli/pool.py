@@ -1,4 +1,4 @@
-"""The command `pool`: serve the test pool."""
+"""The command `pool`: the test pool."""
 
 from __future__ import annotations
 
@@ -7,24 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import write
+from miner.cli.options import VARIANT_HELP, write
 
 if TYPE_CHECKING:
     from miner.run.pool_process import PoolOptions
 
 POOL_OPTIONS = [
-    click.option("--variant", "-a", default="kawpow", show_default=True, metavar="NAME|FILE"),
-    click.option("--height", type=click.IntRange(0), default=1000, show_default=True),
+    click.option(
+        "-a", "--variant", default="kawpow", show_default=True, metavar="NAME|FILE",
+        help=VARIANT_HELP,
+    ),
+    click.option(
+        "--height", type=click.IntRange(0), default=1000, show_default=True,
+        help="Height of the first block.",
+    ),
     click.option(
         "--difficulty", type=float, default=0.00025, show_default=True,
-        help="Of a share; 1 is about 4.3 G hashes.",
+        help="Difficulty of a share; 1 is about 4.3 G hashes.",
     ),
     click.option(
-        "--block-difficulty", type=float, help="Of a block (default: 256 times a share's)."
+        "--block-difficulty", type=float, metavar="FLOAT",
+        help="Difficulty of a block. Default: 256 times that of a share.",
     ),
-    click.option("--block-time", type=float, help="Seconds after which the height advances."),
     click.option(
-        "--seed", type=int, default=0, show_default=True, help="Of the headers and of chaos."
+        "--block-time", type=float, metavar="SECONDS",
+        help="Advance the height at this interval. Default: only when a block is found.",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Seed of the headers and of --chaos."
     ),
     click.option(
         "--protocol", metavar="NAME",
@@ -32,17 +42,17 @@ POOL_OPTIONS = [
     ),
     click.option(
         "--chaos", type=float, is_flag=False, flag_value=6.0, metavar="[RATE]",
-        help="Misbehave at random, so many times a minute and client (6).",
+        help="Commit random faults: RATE per minute and client (6 if omitted).",
     ),
     click.option(
         "--script", type=click.Path(path_type=Path), metavar="FILE",
-        help="Misbehave as a TOML file says.",
+        help="Commit the faults that a TOML file lists.",
     ),
 ]  # fmt: skip
 
 
 def with_pool_options(function: Any) -> Any:
-    """Give a command the options of the test pool."""
+    """Add the options of the test pool to a command."""
     for option in reversed(POOL_OPTIONS):
         function = option(function)
     return function
@@ -59,7 +69,7 @@ def pool_options(
     chaos: float | None,
     script: Path | None,
 ) -> PoolOptions:
-    """Return the options of the test pool, checked; raises `UsageError`."""
+    """Return the checked options of the test pool; raises `UsageError`."""
     from miner.errors import BadValue
     from miner.run.pool_process import PoolOptions
     from miner.stratum.difficulty import DIFF1_KAWPOW
@@ -69,22 +79,25 @@ def pool_options(
     for name, value in (("difficulty", difficulty), ("block difficulty", block_difficulty)):
         if value is not None and not 0 < value < 1e12:
             raise BadValue(name, f"{value} is not between 0 and 1e12")
-    numbers = chosen_variant(variant)
-    numbers.epoch_at(height)
+    checked = chosen_variant(variant)
+    checked.epoch_at(height)  # raises an error for a height beyond the last epoch
     if chaos is not None and script is not None:
-        raise click.UsageError("--chaos and --script exclude each other; give one of them")
+        raise click.UsageError("give --chaos or --script, not both")
     faults = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
     return PoolOptions(
-        numbers, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
+        checked, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
         protocol=protocol, faults=faults,
     )  # fmt: skip
 
 
 @click.command()
-@click.option("--listen", default="127.0.0.1:3333", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--listen", default="127.0.0.1:3333", show_default=True, metavar="HOST:PORT",
+    help="Loopback address to listen on; port 0 means any free port.",
+)  # fmt: skip
 @with_pool_options
 def pool(listen: str, **options: Any) -> None:
-    """Serve a pool on loopback that proves every share."""
+    """Run a test pool on loopback that verifies every share."""
     import asyncio
     from dataclasses import replace
 
@@ -92,5 +105,4 @@ def pool(listen: str, **options: Any) -> None:
     from miner.run.pool_process import serve_pool
 
     host, port = parse_host_port(listen, "--listen", example="HOST:PORT", lowest_port=0)
-    wanted = replace(pool_options(**options), host=host, port=port)
-    asyncio.run(serve_pool(wanted, write))
+    asyncio.run(serve_pool(replace(pool_options(**options), host=host, port=port), write))

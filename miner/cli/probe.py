@@ -1,4 +1,4 @@
-"""The command `probe`: which dialect a pool speaks, and what it asks for."""
+"""The command `probe`: a pool's dialect and requirements."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.options import JSON_OPTION
 from miner.formatting import format_difficulty
 
 if TYPE_CHECKING:
@@ -17,25 +18,43 @@ if TYPE_CHECKING:
     from miner.progpow.variant import Variant
     from miner.stratum.probing import Finding
 
-NOBODY = "probe"
-"""Who logs in where no user is named."""
+DEFAULT_USER = "probe"
 
 
 @click.command()
 @click.argument("url")
-@click.option("-u", "--user", help="Wallet or WALLET.worker (default: probe).")
-@click.option("-p", "--pass", "--password", "password", help="Default: x.")
-@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE",
-              help="For the epochs (default: kawpow).")  # fmt: skip
-@click.option("--coin", metavar="SYMBOL", help="Coin, which knows its variant and protocol.")
-@click.option("--protocol", metavar="NAME", help="Try this one alone; auto: all of them.")
-@click.option("--seconds", type=click.FloatRange(1, 600), default=20, show_default=True,
-              help="To listen at most.")  # fmt: skip
-@click.option("--tls-insecure", is_flag=True, help="Accept any certificate.")
-@click.option("--tls-ca-file", metavar="FILE", help="Certificates to trust besides the system's.")
-@click.option("--tls-fingerprint", metavar="HEX", help="SHA-256 of the only certificate accepted.")
-@click.option("--proxy", metavar="URL", help="socks5://[user:password@]host:port to go through.")
-@click.option("--json", "as_json", is_flag=True, help="An object.")
+@click.option("-u", "--user", help="Wallet or WALLET.worker. Default: probe.")
+@click.option("-p", "--pass", "--password", "password", help="Pool password. Default: x.")
+@click.option(
+    "-a",
+    "--variant",
+    "--algo",
+    "variant",
+    metavar="NAME|FILE",
+    help="Variant whose epochs are shown. Default: kawpow.",
+)
+@click.option("--coin", metavar="SYMBOL", help="Coin, which selects variant and protocol.")
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    help='Try only this dialect, or all with "auto". Default: as in mine.',
+)
+@click.option(
+    "--seconds", type=click.FloatRange(1, 600), default=20, show_default=True, help="Time limit."
+)
+@click.option("--tls-insecure", is_flag=True, help="Accept any TLS certificate.")
+@click.option(
+    "--tls-ca-file",
+    metavar="FILE",
+    help="PEM file of certificates to trust in addition to the system's.",
+)
+@click.option(
+    "--tls-fingerprint",
+    metavar="HEX",
+    help="SHA-256 of the pool's certificate in hex; no other is accepted.",
+)
+@click.option("--proxy", metavar="URL", help="SOCKS5 proxy: socks5://[user:password@]host:port.")
+@JSON_OPTION
 def probe(
     url: str,
     user: str | None,
@@ -50,7 +69,7 @@ def probe(
     proxy: str | None,
     as_json: bool,
 ) -> None:
-    """Ask the pool at URL what it speaks and wants, and leave."""
+    """Report the dialect and the requirements of the pool at URL."""
     import asyncio
     from dataclasses import replace
 
@@ -64,16 +83,16 @@ def probe(
     from miner.stratum.dialects import DIALECTS
     from miner.stratum.difficulty import DIFF1_BY_DIGITS
     from miner.stratum.probing import ProbeRequest
-    from miner.stratum.probing import probe as ask
+    from miner.stratum.probing import probe as probe_pool
     from miner.verify import chosen_variant
 
     if math.isnan(seconds):
-        raise click.UsageError("--seconds: nan is not a number of seconds")
+        raise click.UsageError("--seconds: nan is not a duration")
     if variant and coin:
-        raise click.UsageError("-a and --coin exclude each other; give one of them")
-    mined = find_coin(coin) if coin else None
-    numbers = chosen_variant(mined.variant if mined else variant or "kawpow")
-    address, spoken = _address(url, user, password, protocol, mined)
+        raise click.UsageError("give -a or --coin, not both")
+    chosen_coin = find_coin(coin) if coin else None
+    checked = chosen_variant(chosen_coin.variant if chosen_coin else variant or "kawpow")
+    address, dialect = _address(url, user, password, protocol, chosen_coin)
     if tls_fingerprint and not address.transport.has_tls:
         raise click.UsageError(f"--tls-fingerprint: {address.label} is reached without TLS")
     if proxy:
@@ -87,26 +106,27 @@ def probe(
     )
     notes = []
     if not address.user:
-        address = replace(address, user=NOBODY)
-        notes.append(f'no user is named: logged in as "{NOBODY}"')
-    if not variant and not mined:
-        notes.append("no variant is named: epochs are kawpow's")
-    diff1 = DIFF1_BY_DIGITS[mined.difficulty_one if mined else None]
-    question = ProbeRequest(
-        address, numbers, USER_AGENT, seconds,
-        [spoken] if spoken else list(DIALECTS), seed_hash, diff1,
+        address = replace(address, user=DEFAULT_USER)
+        notes.append(f'no user given: logged in as "{DEFAULT_USER}"')
+    if not variant and not chosen_coin:
+        notes.append("no variant given: the epoch is kawpow's")
+    diff1 = DIFF1_BY_DIGITS[chosen_coin.difficulty_one if chosen_coin else None]
+    request = ProbeRequest(
+        address, checked, USER_AGENT, seconds,
+        [dialect] if dialect else list(DIALECTS), seed_hash, diff1,
     )  # fmt: skip
-    finding = asyncio.run(ask(question, NetworkDial(), SystemClock()))
+    finding = asyncio.run(probe_pool(request, NetworkDial(), SystemClock()))
     if as_json:
-        click.echo(json.dumps(_finding_object(finding, notes, numbers), indent=2))
+        click.echo(json.dumps(_finding_object(finding, notes, checked), indent=2))
     else:
-        _print_finding(finding, notes, numbers)
+        _print_finding(finding, notes, checked)
 
 
 def _address(
     text: str, user: str | None, password: str | None, protocol: str | None, coin: Coin | None
 ) -> tuple[PoolUrl, str | None]:
-    """Return where to ask, and the protocol that is named; raises `ConfigError`."""
+    """Return the pool's address and the dialect, None if it is to be detected; raises
+    `ConfigError`."""
     from miner.errors import ConfigError
     from miner.net.pool_url import DEFAULT_PASSWORD
     from miner.pool.pool_addresses import (
@@ -120,7 +140,7 @@ def _address(
     url = parse_pool_url(text, user, password, fallback=fallback)
     if url.transport.is_http:
         raise ConfigError(
-            f"{url.label}: only pools are probed, and this is a node's address; write "
+            f"{url.label}: is the address of a node, and only pools can be probed; write "
             "stratum+tcp://host:port"
         )
     scheme = Scheme(url.protocol, url.transport)
@@ -136,7 +156,7 @@ def _finding_object(finding: Finding, notes: list[str], variant: Variant) -> dic
 
 
 def _print_finding(finding: Finding, notes: list[str], variant: Variant) -> None:
-    unknown = "not told"
+    unknown = "unknown"
     rows = [("pool", finding.url)]
     rows += [("tls", finding.tls or "none")]
     rows += [("not", f"{name}: {reason}") for name, reason in finding.misfits.items()]

@@ -1,4 +1,4 @@
-"""The command `replay`: the sessions of a recording, replayed and compared."""
+"""The command `replay`: recorded pool sessions, replayed and compared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.options import JSON_OPTION
+
 if TYPE_CHECKING:
     from miner.recordings.replayer import Replayed
 
@@ -15,16 +17,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE",
-              help="Instead of the recorded name, for a variant of your own.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+              help="Variant to use in place of the recorded one.")  # fmt: skip
+@JSON_OPTION
 def replay(file: Path, variant: str | None, as_json: bool) -> None:
-    """Hold the recorded sessions of FILE again and compare every byte."""
+    """Replay the recorded sessions in FILE and compare every byte."""
     from miner.errors import CheckFailed
     from miner.recordings.reader import load_recording
-    from miner.recordings.replayer import replay as hold
+    from miner.recordings.replayer import replay as replay_all
     from miner.verify import chosen_variant
 
-    results = hold(load_recording(file), lambda name: chosen_variant(variant or name))
+    results = replay_all(load_recording(file), lambda name: chosen_variant(variant or name))
     if as_json:
         click.echo(json.dumps([_as_object(result) for result in results], indent=2))
     for result in results if not as_json else ():
@@ -32,7 +34,7 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
     different = sum(result.difference is not None for result in results)
     if different:
         raise CheckFailed(
-            f"{different} of {len(results)} connections in {file} would say something else now"
+            f"{different} of {len(results)} connections in {file} differ from the recording"
         )
 
 

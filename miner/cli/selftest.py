@@ -1,4 +1,4 @@
-"""The command `selftest`: every device against the known answers of every variant."""
+"""The command `selftest`: the devices, checked against known answers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from miner.cli.options import DEVICE_OPTION
 
 
 @click.command("selftest")
-@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE", help="Only this one.")
-@DEVICE_OPTION
-@click.option("--real", is_flag=True, help="The first two real epochs too, where memory allows.")
 @click.option(
-    "--height", "heights", type=click.IntRange(min=0), multiple=True,
-    help="The real epoch of this height instead of the first two; may be repeated.",
-)  # fmt: skip
+    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", help="Check only this variant."
+)
+@DEVICE_OPTION
+@click.option(
+    "--real", is_flag=True, help="Also check the first two real epochs, if they fit in memory."
+)
+@click.option(
+    "--height",
+    "heights",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Also check the real epoch of this height. Repeat for more.",
+)
 def selftest_command(
     variant: str | None, device: str | None, real: bool, heights: tuple[int, ...]
 ) -> None:
-    """Hold every device against every variant's known answers."""
+    """Check every device against every variant's known answers."""
     from miner.catalog import variants
     from miner.devices.known_answers import selftest
     from miner.devices.registry import find_devices, named
@@ -38,21 +45,21 @@ def selftest_command(
             failed += 1
             continue
         try:
-            for numbers in wanted:
-                result = selftest(opened, numbers)
+            for checked in wanted:
+                result = selftest(opened, checked)
                 good = result.problem is None
                 passed, failed = passed + good, failed + (not good)
                 word = f"{result.checked} known answers" if good else f"FAILED: {result.problem}"
-                click.echo(f"{one.info.name:<12} {numbers.name:<15} {word}")
+                click.echo(f"{one.info.name:<12} {checked.name:<15} {word}")
                 if real or heights:
-                    for line, ok in selftest_real(opened, numbers, heights):
+                    for line, ok in selftest_real(opened, checked, heights):
                         failed += ok is False
-                        click.echo(f"{one.info.name:<12} {numbers.name:<15} {line}")
+                        click.echo(f"{one.info.name:<12} {checked.name:<15} {line}")
         finally:
             opened.close()
-    for sentence in missing if not device else ():
-        click.echo(sentence, err=True)
+    for reason in missing if not device else ():
+        click.echo(reason, err=True)
     if not chosen:
-        raise NoUsableDevice("there is no device to test")
+        raise NoUsableDevice("no device to test was found")
     if failed:
         raise CheckFailed(f"{failed} of {failed + passed} self-tests failed")

@@ -1,4 +1,4 @@
-"""The command that shows what became of the shares."""
+"""The command `shares`: the shares in the ledger, listed, summed or exported."""
 
 from __future__ import annotations
 
@@ -18,54 +18,79 @@ from miner.safe_text import printable
 if TYPE_CHECKING:
     from miner.ledger import Filter, LedgerReader, ShareRecord, Sum
 
-LISTED = 20
-"""Shares that are listed where nobody says how many."""
+DEFAULT_LIMIT = 20
 
-SUMMED_BY = "device,outcome"
-"""What is summed by where nobody says it."""
+DEFAULT_BY = "device,outcome"
 
-NUMBERS = frozenset({"height", "shares", "accepted", "blocks", "work", "best", "asked",
-                     "reached", "answer"})  # fmt: skip
-"""Columns that are set to the right."""
+NUMBERS = frozenset(
+    {"height", "shares", "accepted", "blocks", "work", "best", "asked", "reached", "answer"}
+)
+"""Columns that are aligned to the right."""
 
-WRAPPED = {"found": 10, "first": 10, "last": 10, "pool": 20, "outcome": 11, "text": 24}
-"""Columns that may take several lines in a terminal, with the characters of one."""
+MAX_WIDTHS = {"found": 10, "first": 10, "last": 10, "pool": 20, "outcome": 11, "text": 24}
+"""Columns that are wrapped in a terminal, with their widths in characters."""
 
-SPARED = ("nonce", "first", "asked", "blocks", "last", "answer", "work")
-"""What is left out of a terminal that is too narrow, in this order."""
+OPTIONAL = ("nonce", "first", "asked", "blocks", "last", "answer", "work")
+"""Columns that are left out, in this order, while the terminal is too narrow."""
 
-DRAWN = 72
-"""Characters of a cell in a terminal; all of them are printed where no person looks."""
+CELL_LIMIT = 72
+"""Characters of a cell in a terminal; elsewhere cells are not cut."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 @click.command()
-@click.option("--sum", "summed", is_flag=True, help="Sums in place of single shares.")
+@click.option("--sum", "summed", is_flag=True, help="Print sums instead of single shares.")
 @click.option(
-    "--by", metavar="NAMES",
-    help="Sums by these: run, day, hour, device, pci, uuid, pool, algorithm, job, height, epoch, "
-    f"period, outcome (--sum alone: {SUMMED_BY}).",
-)  # fmt: skip
-@click.option("--best", type=click.IntRange(1), metavar="N", help="The N best shares.")
-@click.option("--limit", type=click.IntRange(1), metavar="N",
-              help=f"At most N, the newest ones (default: {LISTED}; exported: all).")  # fmt: skip
-@click.option("--since", metavar="TIME", help="Found since: 90s, 30m, 1h, 2d, 1w ago, or ISO.")
-@click.option("--until", metavar="TIME", help="Found before: written the same way.")
-@click.option("-d", "--device", metavar="NAME",
-              help="Of this device: name, PCI address, UUID, pattern of its name.")  # fmt: skip
-@click.option("--pool", metavar="TEXT", help="For pools whose address contains this.")
-@click.option("-a", "--algorithm", metavar="NAME", help="Of this variant.")
+    "--by",
+    metavar="NAMES",
+    help="Group the sums by: run, day, hour, device, pci, uuid, pool, algorithm, job, height, "
+    f"epoch, period, outcome. Default: {DEFAULT_BY}.",
+)
+@click.option("--best", type=click.IntRange(1), metavar="N", help="Only the N best shares.")
 @click.option(
-    "--outcome", metavar="NAME", multiple=True,
-    help="With this outcome, as in accepted, stale, hardware, unanswered; may be repeated.",
-)  # fmt: skip
-@click.option("--blocks", is_flag=True, help="Only blocks, as far as pools tell.")
-@click.option("--run", default="all", show_default=True, metavar="last|ID|all", help="Of this run.")
-@click.option("--export", "form", type=click.Choice(["csv", "json", "jsonl"]),
-              help="Write it to standard output for a program.")  # fmt: skip
-@click.option("--file", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="The ledger, where it is not the usual one.")  # fmt: skip
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Only the N newest shares. Default: {DEFAULT_LIMIT}; with --export all.",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Found after this time: 90s, 30m, 1h, 2d or 1w ago, or an ISO date and time.",
+)
+@click.option("--until", metavar="TIME", help="Found before this time, in the same forms.")
+@click.option(
+    "-d",
+    "--device",
+    metavar="NAME",
+    help="Only of this device: name, PCI address, UUID or pattern of the name.",
+)
+@click.option("--pool", metavar="TEXT", help="Only of pools whose address contains TEXT.")
+@click.option("-a", "--algorithm", metavar="NAME", help="Only of this variant.")
+@click.option(
+    "--outcome",
+    metavar="NAME",
+    multiple=True,
+    help="Only with this outcome, such as accepted, stale or hardware. Repeat for more.",
+)
+@click.option("--blocks", is_flag=True, help="Only shares that are blocks, as far as known.")
+@click.option(
+    "--run", default="all", show_default=True, metavar="last|ID|all", help="Only of this run."
+)
+@click.option(
+    "--export",
+    "form",
+    type=click.Choice(["csv", "json", "jsonl"]),
+    help="Print in this format, for programs.",
+)
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Ledger to read. Default: ledger.sqlite in the state folder.",
+)
 def shares(
     summed: bool,
     by: str | None,
@@ -82,7 +107,7 @@ def shares(
     form: str | None,
     path: Path | None,
 ) -> None:
-    """List, sum and export what became of every share."""
+    """List, sum or export the shares in the ledger."""
     from miner.ledger import Filter, LedgerReader
     from miner.resources import state_directory
 
@@ -90,20 +115,20 @@ def shares(
     if summed and best is not None:
         raise click.UsageError(f"give {'--by' if by else '--sum'} or --best, not both")
     if limit is not None and (summed or best is not None):
-        raise click.UsageError("--limit is for single shares, without --sum and --best")
+        raise click.UsageError("--limit cannot be combined with --sum, --by or --best")
     reader = LedgerReader(path or state_directory() / "ledger.sqlite")
     wanted = Filter(
         run=None if run == "all" else run,
-        device=_lasting(device),
+        device=_check_device(device),
         pool=pool,
         algorithm=algorithm,
         outcome=tuple(_outcome(word) for word in outcome),
-        since=_moment("since", since),
-        until=_moment("until", until),
+        since=_timestamp("since", since),
+        until=_timestamp("until", until),
         blocks=blocks,
     )
     if summed:
-        words = re.split(r"[\s,]+", SUMMED_BY if by is None else by)
+        words = re.split(r"[\s,]+", DEFAULT_BY if by is None else by)
         names = tuple(name for name in words if name)
         _show_sums(reader.sums(wanted, names), names, form)
     elif form is not None:
@@ -111,18 +136,19 @@ def shares(
     elif best is not None:
         _show_shares(reader.best(best, wanted))
     else:
-        _show_shares(reader.shares(wanted, limit or LISTED)[::-1])
+        _show_shares(reader.shares(wanted, limit or DEFAULT_LIMIT)[::-1])
 
 
-def _lasting(device: str | None) -> str | None:
-    """Return the name of a device that is told from others by it, next year too."""
+def _check_device(device: str | None) -> str | None:
+    """Return `device`; raises `BadValue` for an index, which changes between runs."""
     from miner.errors import BadValue
 
     if device is not None and device.strip().isdecimal():
         raise BadValue(
-            "--device", f"{device.strip()} is a place in the list of now, which no ledger knows; "
-            "give a name as in cuda:0, a PCI address or a UUID"
-        )  # fmt: skip
+            "--device",
+            f"{device.strip()} is an index, which the ledger does not know; give a name such as "
+            "cuda:0, a PCI address or a UUID",
+        )
     return device
 
 
@@ -132,12 +158,12 @@ def _outcome(word: str) -> str:
 
     name = "_".join(word.lower().split())
     if name not in OUTCOMES:
-        raise BadValue("--outcome", f"{word!r} is none of: {', '.join(OUTCOMES)}")
+        raise BadValue("--outcome", f"{word!r} is not one of {', '.join(OUTCOMES)}")
     return name
 
 
-def _moment(flag: str, text: str | None) -> float | None:
-    """Return UNIX seconds; a time without a zone is local."""
+def _timestamp(flag: str, text: str | None) -> float | None:
+    """Return `text` as UNIX time; a time without a zone is local."""
     from miner.errors import BadValue
 
     if text is None:
@@ -149,8 +175,8 @@ def _moment(flag: str, text: str | None) -> float | None:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError):
         raise BadValue(
-            f"--{flag}", f"{text!r} is neither a length as in 90s, 30m, 1h, 2d, nor a time as in "
-            "2026-05-01 or 2026-05-01T12:00"
+            f"--{flag}", f"{text!r} is neither a duration such as 90s, 30m, 1h or 2d nor a time "
+            "such as 2026-05-01 or 2026-05-01T12:00"
         ) from None  # fmt: skip
 
 
@@ -166,7 +192,7 @@ def _export_shares(
     else:
         found = reader.each(wanted)
     rest = iter(found)
-    first = tuple(islice(rest, 1))  # where the ledger cannot be read, nothing is printed before
+    first = tuple(islice(rest, 1))  # read first: if it fails, nothing is printed
     records = map(share_record, chain(first, rest))
     for text in exported(records, SHARE_NAMES, form):
         click.echo(text, nl=False)
@@ -208,13 +234,13 @@ def _show_shares(found: Sequence[ShareRecord]) -> None:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn in a terminal, else columns with spaces between."""
+    """Print a table: with rich in a terminal, else as columns with spaces between."""
     if not rows:
         click.echo("no shares")
         return
     rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _draw(heads, rows)
+        _print_rich(heads, rows)
         return
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     for row in (heads, *rows):
@@ -225,7 +251,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
-def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_rich(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -233,10 +259,10 @@ def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     console = Console()
     widths = {
-        head: min(WRAPPED.get(head, DRAWN), max(map(len, column)))
+        head: min(MAX_WIDTHS.get(head, CELL_LIMIT), max(map(len, column)))
         for head, *column in zip(heads, *([heads, *rows]), strict=True)
     }
-    for head in SPARED:
+    for head in OPTIONAL:
         if sum(widths.values()) + 2 * len(widths) + 1 > console.width:
             widths.pop(head, None)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
@@ -245,8 +271,12 @@ def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(head, justify=side, overflow="fold", min_width=width)
     for row in rows:
         cells = (cell for head, cell in zip(heads, row, strict=True) if head in widths)
-        table.add_row(*(Text(c if len(c) <= DRAWN else f"{c[: DRAWN - 1]}…") for c in cells))
+        table.add_row(*(Text(_cut(cell)) for cell in cells))
     console.print(table)
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= CELL_LIMIT else f"{cell[: CELL_LIMIT - 1]}…"
 
 
 def _local(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The command `variants`: the variants of ProgPoW that are known."""
+"""The command `variants`: the known variants of ProgPoW."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.options import JSON_OPTION
+
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
 
 
 @click.command("variants")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects.")
+@JSON_OPTION
 def variants_command(as_json: bool) -> None:
-    """List the variants of ProgPoW that are known."""
+    """List the known variants of ProgPoW."""
     from miner.catalog import variants
 
     rows = variants().values()

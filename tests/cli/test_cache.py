@@ -36,10 +36,10 @@ def test_what_is_kept_is_shown_then_emptied(folder: Path, tmp_path: Path) -> Non
     assert rows["build-logs"] == ["1", "files", "1.5", "MiB"]
     assert rows["light"][:2] == ["2", "files"]
     assert rows["proved"][:2] == ["1", "files"]
-    assert shown[-1] == f"{len(rows)} kinds; --clear empties it"
+    assert shown[-1] == f"{len(rows)} parts; --clear deletes them"
     assert run("cache").out.splitlines() == shown
     ran = run("cache", "--clear")
-    assert (ran.code, ran.err, ran.out.splitlines()[-1]) == (0, "", "emptied")
+    assert (ran.code, ran.err, ran.out.splitlines()[-1]) == (0, "", "deleted")
     assert list(folder.iterdir()) == []
     assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
 

@@ -70,22 +70,22 @@ def test_a_miner_that_is_not() -> None:
         sentence = refused("--url", url, "--ready")
     assert sentence == "the miner is not ready: lost a: b; cuda:0: building [2Jthe dataset"
     with answering(response(503, {"ok": False, "reasons": ["cuda:0: hung: so"]})) as (url, _):
-        assert refused("--url", url) == "the miner is not well: cuda:0: hung: so"
+        assert refused("--url", url) == "the miner is not healthy: cuda:0: hung: so"
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
         (response(421, {"error": "not this name"}), "answers /livez with 421: not this name"),
-        (response(200, b"<html>"), "with 200: it is not a miner's; look at --url"),
-        (response(200, [1]), "with 200: it is not a miner's; look at --url"),
-        (response(200, {"ok": "yes", "reasons": []}), "it is not a miner's; look at --url"),
-        (response(503, {"ok": False, "reasons": "so"}), "it is not a miner's; look at --url"),
-        (response(200, b"\xff\xfe"), "it is not a miner's; look at --url"),
+        (response(200, b"<html>"), "with 200: this is not a miner; check --url"),
+        (response(200, [1]), "with 200: this is not a miner; check --url"),
+        (response(200, {"ok": "yes", "reasons": []}), "this is not a miner; check --url"),
+        (response(503, {"ok": False, "reasons": "so"}), "this is not a miner; check --url"),
+        (response(200, b"\xff\xfe"), "this is not a miner; check --url"),
         (b"SSH-2.0-other\r\n", "does not speak HTTP"),
         (b"", "does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{", "it is not a miner's; look at --url"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "it is not a miner's; look at"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{", "this is not a miner; check --url"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "this is not a miner; check"),
     ],
 )
 def test_something_else_that_answers(answer: bytes, told: str) -> None:

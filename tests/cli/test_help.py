@@ -35,7 +35,7 @@ def test_the_module_is_the_command() -> None:
     ran = python("-m", "miner", "--help")
     assert ran.returncode == 0
     assert ran.stdout == run("--help").out
-    assert "Exit codes: 0 done" in ran.stdout
+    assert "Exit codes: 0 success" in ran.stdout
 
 
 def test_every_command_has_its_line_and_every_option_its_words() -> None:

@@ -39,8 +39,8 @@ def test_a_pool_tells_what_it_is() -> None:
         "share    difficulty 4.31 GH",
         "block    height 7500, epoch 1 of kawpow",
         "seed     fits",
-        'note     no user is named: logged in as "probe"',
-        "note     no variant is named: epochs are kawpow's",
+        'note     no user given: logged in as "probe"',
+        "note     no variant given: the epoch is kawpow's",
     ]
     assert "answer   after " in ran.out
     assert seed_hash(1) != seed_hash(0)
@@ -71,10 +71,10 @@ def test_a_named_dialect_is_the_only_one_that_is_tried() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("http://127.0.0.1:8766",), "this is a node's address"),
+        (("http://127.0.0.1:8766",), "is the address of a node"),
         (("127.0.0.1",), "has no port"),
         (("127.0.0.1:1", "--protocol", "morse"), "protocol 'morse' is not known"),
-        (("127.0.0.1:1", "-a", "kawpow", "--coin", "RVN"), "exclude each other"),
+        (("127.0.0.1:1", "-a", "kawpow", "--coin", "RVN"), "give -a or --coin, not both"),
         (("127.0.0.1:1", "--seconds", "0"), "--seconds"),
         (("127.0.0.1:1", "--seconds", "nan"), "--seconds"),
         (("127.0.0.1:1", "--tls-fingerprint", "00" * 32), "is reached without TLS"),

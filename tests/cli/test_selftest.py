@@ -135,7 +135,7 @@ def test_no_device_at_all_ends_with_three(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(registry, "backend_named", missing)
     ran = run("selftest", "-a", "kawpow")
     assert ran.code == 3
-    assert "progpow-miner: there is no device to test\n" in ran.err
+    assert "progpow-miner: no device to test was found\n" in ran.err
     assert "opencl: it is not there\n" in ran.err
 
 

@@ -79,7 +79,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         ("period = 3", "perod = 3", "program.period: is missing"),
         ("period = 3", "period = 0", "program.period: 0 is outside"),
         ("period = 3", 'period = "3"', "program.period: '3' is not of type int"),
-        ("period = 3", "period = 3\nspeed = 9", "program.speed: unknown key"),
+        ("period = 3", "period = 3\nspeed = 9", "program.speed: is no known key"),
         ('final = "rAVENCOIN"', 'final = "rAVEN"', "keccak.final: needs 9 words"),
         ('absorbs = "digest"', 'absorbs = "all"', "'all' is neither digest nor header"),
         ("parents = 512", "parents = 500", "dataset.parents: 500 is not a multiple"),

@@ -18,7 +18,7 @@ def test_chaos_and_script_exclude_each_other() -> None:
     for command in (pool, demo):
         result = CliRunner().invoke(cli, [command.name, "--chaos", "2", "--script", "x.toml"])
         assert result.exit_code == 2
-        assert "--chaos and --script exclude each other" in result.output
+        assert "give --chaos or --script, not both" in result.output
 
 
 @pytest.mark.parametrize(
