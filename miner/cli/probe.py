@@ -132,8 +132,8 @@ def _address(
     from miner.pool.pool_addresses import (
         PASSWORD_VARIABLE,
         Scheme,
+        choose_protocol,
         parse_pool_url,
-        protocol_of,
     )
 
     fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
@@ -144,7 +144,7 @@ def _address(
             "stratum+tcp://host:port"
         )
     scheme = Scheme(url.protocol, url.transport)
-    return url, protocol_of(protocol, scheme, coin.protocol if coin else None)
+    return url, choose_protocol(protocol, scheme, coin.protocol if coin else None)
 
 
 def _finding_object(finding: Finding, notes: list[str], variant: Variant) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pool addresses as users of other miners write them: scheme, login, host, port."""
+"""Parses pool addresses, with the schemes that other miners use: scheme, login, host, port."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl, Transport
 from miner.stratum.dialects import DIALECTS
 
 AUTO = "auto"
-"""In place of a protocol's name: find out what the pool speaks."""
+"""Instead of a protocol's name: detect the protocol."""
 
 NODE = "node"
-"""getblocktemplate over HTTP: the coin's own node instead of a pool."""
+"""getblocktemplate over HTTP, with a node instead of a pool."""
 
 GETWORK = "getwork"
-"""eth_getWork over HTTP."""
+"""eth_getWork over HTTP, with a node instead of a pool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A protocol with its transport."""
+    """What the scheme of an address stands for."""
 
     protocol: str | None
-    """None: the scheme does not say."""
+    """None: the scheme names only a transport."""
     transport: Transport
 
 
 PLAIN = Scheme(None, Transport.TCP)
-"""An address without a scheme."""
+"""For an address without a scheme."""
 
-_STREAMS = {
+_STREAM_ENDINGS = {
     "": Transport.TCP,
     "+tcp": Transport.TCP,
     "+tls": Transport.TLS,
@@ -44,13 +44,13 @@ _STREAMS = {
     "+tcps": Transport.TLS,
     "+tls12": Transport.TLS12,
 }
-_REQUESTS = {
+_HTTP_ENDINGS = {
     "": Transport.HTTP,
     "+http": Transport.HTTP,
     "+tcp": Transport.HTTP,
     "+https": Transport.HTTPS,
 }
-_SPOKEN_OVER_STREAMS: Mapping[str, str | None] = {
+_STRATUM_SCHEMES: Mapping[str, str | None] = {
     "stratum": None,
     **{
         scheme: dialect.name
@@ -58,13 +58,13 @@ _SPOKEN_OVER_STREAMS: Mapping[str, str | None] = {
         for scheme in (dialect.name, *dialect.schemes)
     },
 }
-_SPOKEN_OVER_REQUESTS = {"node": NODE, "daemon": NODE, "solo": NODE, "getwork": GETWORK}
+_HTTP_SCHEMES = {"node": NODE, "daemon": NODE, "solo": NODE, "getwork": GETWORK}
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {
         name + ending: Scheme(protocol, transport)
-        for name, protocol in _SPOKEN_OVER_STREAMS.items()
-        for ending, transport in _STREAMS.items()
+        for name, protocol in _STRATUM_SCHEMES.items()
+        for ending, transport in _STREAM_ENDINGS.items()
     }
     | {
         "stratums": Scheme(None, Transport.TLS),
@@ -72,20 +72,20 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     }
     | {
         name + ending: Scheme(protocol, transport)
-        for name, protocol in _SPOKEN_OVER_REQUESTS.items()
-        for ending, transport in _REQUESTS.items()
+        for name, protocol in _HTTP_SCHEMES.items()
+        for ending, transport in _HTTP_ENDINGS.items()
     }
     | {
         "http": Scheme(None, Transport.HTTP),
         "https": Scheme(None, Transport.HTTPS),
     }
 )
-"""Each scheme in lower case, without its "://"."""
+"""All schemes, in lower case and without "://"."""
 
 
 def find_scheme(name: str) -> Scheme:
-    """Return what `name` (without "://", case ignored) stands for; raises `ConfigError` with
-    the nearest ones that are known."""
+    """Return the scheme `name`, without "://" and in any case; raises `ConfigError` with the
+    nearest known schemes."""
     if found := SCHEMES.get(name.lower()):
         return found
     shown = name[:40]
@@ -101,17 +101,16 @@ def find_scheme(name: str) -> Scheme:
 
 
 def known_protocols() -> tuple[str, ...]:
-    """Return what `--protocol` takes."""
+    """Return the values of `--protocol`."""
     return (AUTO, *DIALECTS, NODE, GETWORK)
 
 
-def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | None:
-    """Return the protocol to speak: the one of `option`, else the scheme's, else the coin's;
-    None: find out.
+def choose_protocol(option: str | None, scheme: Scheme, coin: str | None) -> str | None:
+    """Return the protocol of `option`, else of the scheme, else of the coin; None: detect it.
 
-    Over HTTP a coin's own protocol only tells which kind of node it has: that of an
-    Ethereum-like coin speaks eth_getWork. Raises `ConfigError` for an unknown `option`, and where
-    protocol and transport do not go together.
+    Over HTTP a coin's protocol only tells the kind of its node: nodes of Ethereum-like coins
+    have eth_getWork. Raises `ConfigError` for an unknown `option`, and if protocol and transport
+    do not fit.
     """
     chosen = option.lower() if option is not None else None
     if chosen is not None and chosen not in known_protocols():
@@ -124,7 +123,7 @@ def protocol_of(option: str | None, scheme: Scheme, coin: str | None) -> str | N
     if chosen not in (None, AUTO) and (chosen in (NODE, GETWORK)) != over_http:
         wanted = "stratum+tcp://" if over_http else "http://"
         raise ConfigError(
-            f"protocol {chosen!r} is not spoken over {scheme.transport.value}; write the pool's "
+            f"protocol {chosen!r} does not run over {scheme.transport.value}; write the pool's "
             f"address as {wanted}host:port"
         )
     if over_http:
@@ -141,11 +140,11 @@ PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
 _NODE_EXAMPLE = "http://host:port with the node's RPC port"
 
 LOGIN_LIMIT = 256
-"""Characters of a user or a password, so that no line of ours reaches 1024 bytes."""
+"""Characters of a user or a password, which keep each request below 1024 bytes."""
 
 _SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-_ADDRESS = re.compile(r"@[^@/]*:[0-9]+(/|$)")
-"""After the first slash: then that stood in a login. An e-mail address has no port."""
+_HOST_AFTER_LOGIN = re.compile(r"@[^@/]*:[0-9]+(/|$)")
+"""After a slash it means that the slash belongs to the login; an e-mail address has no port."""
 
 
 def parse_pool_url(
@@ -155,20 +154,19 @@ def parse_pool_url(
     worker: str | None = None,
     fallback: str = DEFAULT_PASSWORD,
 ) -> PoolUrl:
-    """Return the pool that `[scheme://][user[:password]@]host:port[/path]` names.
+    """Parse "[scheme://][user[:password]@]host:port[/path]" with percent-encoded credentials.
 
-    Credentials in the address are percent-decoded; a path is appended to the user after a slash,
-    `worker` after a dot. Over HTTP a path stays one, and a node knows no workers. `user` and
-    `password` go before the address's own, except that a password of "x" gives way; `fallback` is
-    the password where neither names one. The protocol is the one that the scheme names. Raises
-    `ConfigError` with what to write instead; no sentence of it repeats a password.
+    A path is appended to the user after a slash, `worker` after a dot. For a node, over HTTP, the
+    path stays a path and `worker` is ignored. `user` and `password` override those of the
+    address, except for a password of "x"; `fallback` is used if neither has a password. Raises
+    `ConfigError`, whose message contains no password.
     """
-    scheme, rest = _scheme(text.strip())
+    scheme, rest = _split_scheme(text.strip())
     over_http = scheme.transport.is_http
     authority, _, path = rest.removesuffix("#xnsub").partition("/")
     login, _, address = authority.rpartition("@")
     if (not login and "@" in path) and (
-        _ADDRESS.search(path) or not re.fullmatch(r".+:[0-9]+", authority)
+        _HOST_AFTER_LOGIN.search(path) or not re.fullmatch(r".+:[0-9]+", authority)
     ):
         raise ConfigError("a slash in a pool's user or password is written as %2F")
     example = _NODE_EXAMPLE if over_http else "host:port"
@@ -182,7 +180,7 @@ def parse_pool_url(
     if worker:
         _check_login(f"pool {host}:{port}", "worker", worker)
         if not name:
-            raise ConfigError(f"pool {host}:{port}: a worker needs a user that it belongs to")
+            raise ConfigError(f"pool {host}:{port}: a worker needs a user")
         name = f"{name}.{worker}"
     if not password or password == DEFAULT_PASSWORD:
         password = own_password or password or fallback
@@ -193,7 +191,7 @@ def parse_pool_url(
     )
 
 
-def _scheme(text: str) -> tuple[Scheme, str]:
+def _split_scheme(text: str) -> tuple[Scheme, str]:
     match = _SCHEME.fullmatch(text)
     return (find_scheme(match[1]), match[2]) if match else (PLAIN, text)
 

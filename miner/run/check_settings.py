@@ -12,7 +12,7 @@ from miner.devices.selection import PARTS, start_of
 from miner.errors import BadValue, MinerError
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
-from miner.pool.pool_addresses import PLAIN, known_protocols, protocol_of
+from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
 from miner.run.pool_settings import pool_url
 from miner.safe_text import without_login, without_wallets
 from miner.settings import Loaded, PoolSettings, Settings
@@ -126,7 +126,7 @@ def _pool_problems(
 
 def _check_protocol(name: str) -> None:
     if name.lower() not in known_protocols():
-        protocol_of(name, PLAIN, None)  # raises an error that suggests the nearest name
+        choose_protocol(name, PLAIN, None)  # raises an error that suggests the nearest name
 
 
 def _try(

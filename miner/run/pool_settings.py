@@ -16,8 +16,8 @@ from miner.pool.pool_addresses import (
     NODE,
     PASSWORD_VARIABLE,
     Scheme,
+    choose_protocol,
     parse_pool_url,
-    protocol_of,
 )
 from miner.safe_text import without_wallets
 from miner.settings import PoolSettings
@@ -40,7 +40,7 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
     Raises `ConfigError` for settings that contradict each other.
     """
     url, reward = _address(pool)
-    protocol = protocol_of(
+    protocol = choose_protocol(
         pool.protocol, Scheme(url.protocol, url.transport), coin.protocol if coin else None
     )
     if protocol == NODE and coin and coin.node is None:

@@ -11,9 +11,9 @@ from miner.pool.pool_addresses import (
     PLAIN,
     SCHEMES,
     Scheme,
+    choose_protocol,
     find_scheme,
     known_protocols,
-    protocol_of,
 )
 
 HTTP = Scheme(None, Transport.HTTP)
@@ -57,23 +57,23 @@ def test_a_scheme_goes_over_http_where_its_protocol_does() -> None:
 def test_an_option_goes_before_the_scheme_before_the_coin(
     option: str | None, scheme: Scheme, coin: str | None, protocol: str | None
 ) -> None:
-    assert protocol_of(option, scheme, coin) == protocol
+    assert choose_protocol(option, scheme, coin) == protocol
 
 
 def test_an_unknown_protocol_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"did you mean kawpow\?") as caught:
-        protocol_of("kawpwo", PLAIN, None)
+        choose_protocol("kawpwo", PLAIN, None)
     assert ", ".join(known_protocols()) in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("option", "scheme", "sentence"),
     [
-        (NODE, PLAIN, r"'node' is not spoken over tcp; write .* http://host:port"),
-        (GETWORK, SCHEMES["stratums"], r"'getwork' is not spoken over tls; write .* http://"),
-        ("kawpow", HTTP, r"'kawpow' is not spoken over http; write .* stratum\+tcp://host:port"),
+        (NODE, PLAIN, r"'node' does not run over tcp; write .* http://host:port"),
+        (GETWORK, SCHEMES["stratums"], r"'getwork' does not run over tls; write .* http://"),
+        ("kawpow", HTTP, r"'kawpow' does not run over http; write .* stratum\+tcp://host:port"),
     ],
 )
 def test_a_protocol_with_another_ones_transport(option: str, scheme: Scheme, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        protocol_of(option, scheme, None)
+        choose_protocol(option, scheme, None)
