@@ -1,11 +1,12 @@
-"""A seeded chain of block templates, the ground on which a pool judges shares."""
+"""The test pool's chain of block templates, made from a seed."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+
+from cachetools import FIFOCache
 
 from miner.errors import BadValue
 from miner.progpow.epoch import Epoch
@@ -13,7 +14,7 @@ from miner.progpow.variant import Variant
 from miner.stratum.difficulty import target_from_bits
 
 KEPT_TEMPLATES = 20
-"""Templates, the current one included, whose late shares are still recognised."""
+"""Newest templates whose shares are still recognised."""
 
 SeedOf = Callable[[int], bytes]
 """Index in the keccak256 chain -> 32 bytes in display order (see `Epoch.seed_epoch`)."""
@@ -21,8 +22,8 @@ SeedOf = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What is to be solved under one job id. Hashes are 32 bytes in display order; targets are
-    numbers that a final hash, read as a big-endian number, must not exceed."""
+    """A block to solve. Hashes are 32 bytes in display order; a final hash, read as a big-endian
+    number, must not exceed a target."""
 
     job_id: str
     header_hash: bytes
@@ -33,21 +34,16 @@ class Template:
     bits: int
     """The block target's compact encoding."""
     block_target: int
-    """Exactly what `bits` expands to."""
+    """The exact value of `bits`."""
     clean: bool
-    """False: same height as its predecessor, whose shares are as good as before."""
-
-    @property
-    def target(self) -> int:
-        """The easier of share and block target: a block above the share target is taken too."""
-        return max(self.share_target, self.block_target)
+    """False: same height as the template before, whose shares stay valid."""
 
 
 class Chain:
-    """Templates one after another, the same ones for the same `random` seed.
+    """A sequence of templates, the same for the same seed of `random`.
 
-    `share_target` and `block_target` are 1 to 2**256 - 1; the latter is rounded down to what
-    compact bits express. Raises `BadValue` for a target or height outside its domain.
+    `share_target` and `block_target` are 1 to 2**256 - 1; the latter is rounded down to a value
+    that compact bits can express. Raises `BadValue` for a target or height outside its range.
     """
 
     def __init__(
@@ -68,9 +64,8 @@ class Chain:
         self._block_target = target_from_bits(self._bits)
         self._random = random
         self._seed_of = seed_of
-        self._kept = max(kept, 1)
-        self._recent: OrderedDict[str, Template] = OrderedDict()
-        self._template = self._put(height, clean=True)
+        self._recent: FIFOCache[str, Template] = FIFOCache(max(kept, 1))
+        self._template = self._append(height, clean=True)
 
     @property
     def template(self) -> Template:
@@ -78,29 +73,29 @@ class Chain:
         return self._template
 
     def advance(self, clean: bool = True) -> Template:
-        """Go to the next height with a new header; shares for older heights become stale.
+        """Move to the next height; shares for older heights become stale.
 
-        Raises `BadValue` past the last height that the variant can have.
+        Raises `BadValue` beyond the last height of the variant.
         """
-        return self._put(self._template.height + 1, clean)
+        return self._append(self._template.height + 1, clean)
 
     def refresh(self) -> Template:
-        """Take a new header at the same height, as if new transactions had come."""
-        return self._put(self._template.height, clean=False)
+        """Make a new header at the same height, as new transactions do."""
+        return self._append(self._template.height, clean=False)
 
     def find(self, job_id: str) -> Template | None:
-        """Return the template of `job_id`, or None if it never was or is long gone."""
+        """Return the template of `job_id`, None if unknown or too old."""
         return self._recent.get(job_id)
 
     def headers(self) -> frozenset[bytes]:
-        """Return the header hashes of all templates that `find` still knows."""
+        """Return the header hashes of all templates that `find` knows."""
         return frozenset(template.header_hash for template in self._recent.values())
 
     def is_stale(self, template: Template) -> bool:
         """Return whether the chain has left the height of `template`."""
         return template.height < self._template.height
 
-    def _put(self, height: int, clean: bool) -> Template:
+    def _append(self, height: int, clean: bool) -> Template:
         epoch = self.variant.epoch_at(height)
         template = Template(
             job_id=f"{self._random.getrandbits(80):020x}",
@@ -114,8 +109,6 @@ class Chain:
             clean=clean,
         )
         self._recent[template.job_id] = template
-        while len(self._recent) > self._kept:
-            self._recent.popitem(last=False)
         self._template = template
         return template
 
@@ -123,14 +116,14 @@ class Chain:
 def bits_from_target(target: int) -> int:
     """Return the compact bits (nBits) of the largest target <= `target` that they can express.
 
-    The first byte counts the bytes of the number, the other three are its leading ones.
+    The first byte is the size of the number in bytes, the other three are its leading bytes.
     Raises `BadValue` for a target outside 1 to 2**256 - 1.
     """
     if not 1 <= target < 2**256:
         raise BadValue("block target", f"{target} is outside 1 to 2**256 - 1")
     size = (target.bit_length() + 7) // 8
     leading = target >> (8 * (size - 3)) if size > 3 else target << (8 * (3 - size))
-    if leading & 0x800000:  # the top bit would be read as a sign
+    if leading & 0x800000:  # the top bit is a sign
         leading >>= 8
         size += 1
     return size << 24 | leading

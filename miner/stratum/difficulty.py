@@ -1,4 +1,4 @@
-"""Exact conversions between what pools call difficulty and the targets that hashes are held to."""
+"""Exact conversions between pool difficulties, targets and compact bits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from math import isfinite
 from miner.errors import ProtocolError
 
 MAX_TARGET = 2**256 - 1
-"""Every hash is at or under it."""
+"""Every hash is at or below it."""
 
 DIFF1_KAWPOW = 0xFF << 216
 """Target of difficulty 1 on KawPow pools: 00000000ff, then 54 zero digits."""
@@ -47,14 +47,14 @@ def difficulty_from_target(target: int, diff1: int) -> Fraction:
 
 
 def expected_hashes(target: int) -> Fraction:
-    """Return how many hashes it takes on average to find one at or under `target`."""
+    """Return the average number of hashes to find one at or below `target`."""
     return Fraction(2**256, target + 1)
 
 
 def target_from_bits(bits: int | str) -> int:
     """Return the 256-bit target of a block's compact `bits` (a number or its hex digits).
 
-    Raises `ProtocolError` where no target has that form: negative, above 256 bits, no hex.
+    Raises `ProtocolError` if they are malformed, negative or above 256 bits.
     """
     if isinstance(bits, str):
         match = _HEX.fullmatch(bits)
@@ -73,7 +73,7 @@ def target_from_bits(bits: int | str) -> int:
 
 
 def parse_target(text: str) -> int:
-    """Return the number of big-endian hex digits, with or without 0x; short ones are left-padded.
+    """Return the number of big-endian hex digits, with or without 0x, short ones left-padded.
 
     Raises `ProtocolError` for anything but 1 to 64 hex digits.
     """

@@ -1,4 +1,4 @@
-"""How the values in KawPow Stratum's messages are read, whatever shape a pool gives them."""
+"""Reads the values in Stratum messages, in any form that pools give them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from miner.stratum.difficulty import parse_target, target_from_bits, target_from
 from miner.work import NonceSpace
 
 PREFIX_BYTES = 7
-"""The longest extranonce: one byte of the nonce must be left to search."""
+"""Longest extranonce; it leaves one byte of the nonce to search."""
 
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]*)")
 _DECIMAL = re.compile(r"[0-9]{1,20}")
@@ -19,7 +19,7 @@ _JOB_ID_BYTES = 256
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number of at most 64 bits that may have come as digits, else None."""
+    """Return a whole number of at most 64 bits, also from decimal digits, else None."""
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64:
@@ -28,9 +28,9 @@ def whole(value: Any) -> int | None:
 
 
 def extranonce(result: Any) -> NonceSpace:
-    """Return the nonces that a subscription's answer of any known shape leaves us.
+    """Return the nonces assigned by the result of mining.subscribe, in any known form.
 
-    Raises `ProtocolError` where it brings no usable extranonce.
+    Raises `ProtocolError` if it has no usable extranonce.
     """
     if isinstance(result, dict):
         found = [result.get("extra_nonce"), result.get("extranonce")]
@@ -39,14 +39,14 @@ def extranonce(result: Any) -> NonceSpace:
     for value in found:
         if isinstance(value, str) and _HEX.fullmatch(value):
             return nonce_space(value)
-    raise ProtocolError("the pool's answer to mining.subscribe brings no extranonce")
+    raise ProtocolError("the pool's answer to mining.subscribe has no extranonce")
 
 
 def nonce_space(value: Any) -> NonceSpace:
-    """Return the nonces under an extranonce: the nonce's most significant bytes, as hex digits.
+    """Return the nonces of an extranonce: the nonce's most significant bytes as hex digits.
 
-    An empty one leaves all 64 bits. Raises `ProtocolError` for no hex, an odd number of digits
-    or more than `PREFIX_BYTES` bytes.
+    An empty one leaves all 64 bits. Raises `ProtocolError` for anything but an even number of hex
+    digits, at most `PREFIX_BYTES` bytes.
     """
     match = _HEX.fullmatch(value) if isinstance(value, str) else None
     if not match:
@@ -63,16 +63,16 @@ def nonce_space(value: Any) -> NonceSpace:
 
 
 def job_id(value: Any) -> str:
-    """Return a job's name, sent back as it came; raises `ProtocolError` for an unusable one."""
+    """Return a job id, to be sent back unchanged; raises `ProtocolError` for an unusable one."""
     if isinstance(value, int) and whole(value) is not None:
         value = str(value)
     if not isinstance(value, str) or len(json.dumps(value)) > _JOB_ID_BYTES:
-        raise ProtocolError("its id is no text of a usable length")
+        raise ProtocolError("its id is not a text of a usable length")
     return value
 
 
 def header_hash(value: Any) -> bytes:
-    """Return 32 bytes in display order from 64 hex digits; raises `ProtocolError` for others."""
+    """Return 32 bytes in display order from 64 hex digits; else raises `ProtocolError`."""
     match = _HEX.fullmatch(value) if isinstance(value, str) else None
     if not match or len(match[1]) != 64:
         raise ProtocolError("its header hash is not 64 hex digits")
@@ -80,7 +80,7 @@ def header_hash(value: Any) -> bytes:
 
 
 def block_height(value: Any) -> int:
-    """Return a height that came as a number, as decimal digits or as 0x and hex digits.
+    """Return a height given as a number, as decimal digits or as 0x and hex digits.
 
     Raises `ProtocolError` for anything else.
     """
@@ -107,7 +107,7 @@ def target_of_difficulty(value: Any, diff1: int) -> int:
 
 
 def block_target(value: Any) -> int:
-    """Return the target of a block's compact bits, 0 where they are absent or unusable."""
+    """Return the target of a block's compact bits, 0 if they are absent or unusable."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return 0
     try:
@@ -117,5 +117,5 @@ def block_target(value: Any) -> int:
 
 
 def truth(value: Any) -> bool:
-    """Return what a pool means by a boolean, which may come as 0, 1, "0", "false" or null."""
+    """Return a boolean, which pools also give as 0, 1, "0", "false" or null."""
     return value not in (False, 0, None, "", "0", "false")

@@ -1,4 +1,4 @@
-"""Newline-terminated JSON as both ends of a Stratum connection frame it."""
+"""Framing of Stratum messages: JSON on lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from miner.errors import ProtocolError
 
 LINE_LIMIT = 65536
-"""Bytes that a received line may have, its newline not counted."""
+"""Most bytes of a received line without its newline."""
 
 
 class LineReader:
-    """Cuts a byte stream into lines, holding never more than `limit` bytes between two calls."""
+    """Splits a byte stream into lines; buffers at most `limit` bytes."""
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._limit = limit
@@ -21,9 +21,9 @@ class LineReader:
         self._broken = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` completes, without line ends; empty ones are left out.
+        """Return the non-empty lines that `data` completes, without line ends.
 
-        Raises `ProtocolError` for a line longer than `limit` bytes, then at every later call.
+        Raises `ProtocolError` for a line longer than `limit` bytes, and in every later call.
         """
         *complete, rest = data.split(b"\n")
         lines = []
@@ -47,6 +47,6 @@ class LineReader:
 def encode(message: Mapping[str, Any]) -> bytes:
     """Return `message` as one line of compact ASCII JSON with its newline.
 
-    Callers keep it under 1024 bytes: pools of the open-ethereum-pool family ban for more.
+    Callers keep it under 1024 bytes: open-ethereum-pool and its forks ban for longer lines.
     """
     return json.dumps(message, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"

@@ -1,4 +1,4 @@
-"""What a pool's answer to a share means, from its words before its numbers."""
+"""The outcome of a share from a pool's answer, by its text first, then by its code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BY_TEXT = (
     (re.compile(r"unauth|not auth|not subscribed"), Outcome.UNAUTHORIZED),
     (re.compile(r"range|mix|valid|verif|mismatch|malformed|incorrect"), Outcome.INVALID),
 )
-"""The first that matches the lower-case text decides."""
+"""The first pattern found in the lower-case text decides."""
 
 _BY_CODE = {
     21: Outcome.STALE,
@@ -40,9 +40,9 @@ _BY_CODE = {
 
 
 def classify(result: Any, error: Any) -> tuple[Outcome, str]:
-    """Return the outcome with the pool's words, sanitised; an absent member is None.
+    """Return outcome and text of an answer with these members, None if absent.
 
-    Accepted exactly where `error` is None and `result` is not false. Takes any JSON value.
+    It is an acceptance if `error` is None and `result` is not false. Any JSON value is allowed.
     """
     if error is None:
         if result is not False:
@@ -59,14 +59,14 @@ def classify(result: Any, error: Any) -> tuple[Outcome, str]:
 
 
 def remark(error: Any) -> str | None:
-    """Return the words of an error that is none, as EIP-1571 has them under codes 2xx: what was
-    sent is accepted all the same. None for true errors."""
+    """Return the text of an error with code 2xx, which EIP-1571 defines as acceptance with a
+    remark; None for real errors."""
     code, text = _code_and_text(error)
     return (text or f"remark {code}") if 200 <= code < 300 else None
 
 
 def _code_and_text(error: Any, depth: int = 0) -> tuple[int, str]:
-    """Return the code (0 if there is none) and the sanitised text of any form of an error."""
+    """Return code (0 if absent) and text, on one line, of an error in any form."""
     if isinstance(error, str):
         if re.fullmatch(r"-?[0-9]{1,6}", error):
             return int(error), ""

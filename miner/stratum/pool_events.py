@@ -1,4 +1,4 @@
-"""What a pool's bytes turn out to say, as events that are plain values."""
+"""Events of a pool session, and who receives them."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from miner.work import Job, NonceSpace, Outcome, Solution, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The pool opened the session; `nonces` are ours to search."""
+    """The pool opened the session and assigned `nonces`."""
 
     nonces: NonceSpace
     resumed: bool = False
-    """It is the earlier session that we asked for: its jobs still hold."""
+    """The pool resumed the session that we asked for; its jobs are still valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """The pool accepted user and password: shares may be sent."""
+    """The pool accepted user and password; shares may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused:
-    """The pool refused to subscribe or to authorize us; `text` holds its words."""
+    """The pool refused to subscribe or authorize us, with `text`."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class WrongProtocol:
-    """The pool did not take our first request: it may speak another dialect."""
+    """The pool refused our first request, with `text`; it may speak another dialect."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class HashrateRefused:
-    """The pool takes no reports of our hashrate; `text` holds its words."""
+    """The pool refused a hashrate report, with `text`."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class JobReceived:
-    """The pool asks for `job` from now on."""
+    """The pool announced `job`, which replaces the one before."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
 class ShareAnswer:
-    """The answer to the share that was sent with `id`."""
+    """The pool answered the share with request id `id`."""
 
     id: int
     outcome: Outcome
@@ -61,7 +61,7 @@ class ShareAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One line for a person: the pool's own words, or `ours` on what is odd about what it sent."""
+    """One line to show: a message of the pool, or a warning of `ours` about what it sent."""
 
     text: str
     ours: bool = False
@@ -69,7 +69,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """The pool asks to connect anew in `wait` seconds; None: where we are connected now."""
+    """The pool asks us to reconnect in `wait` seconds; None: to the current host or port."""
 
     host: str | None
     port: int | None
@@ -78,14 +78,14 @@ class Reconnect:
 
 @dataclass(frozen=True, slots=True)
 class DifficultyNotice:
-    """The target of jobs from the next one on, where they bring none themselves."""
+    """The pool announced the target of later jobs that have none of their own."""
 
     target: int
 
 
 @dataclass(frozen=True, slots=True)
 class ShareWritten:
-    """A share went out on the connection."""
+    """A share was sent."""
 
     solution: Solution
 

@@ -19,7 +19,7 @@ NOT_SUBSCRIBED = 25
 
 
 class Refusal(NamedTuple):
-    """Why a request is not granted: one of the codes above with a text."""
+    """Why a request is refused: one of the codes above with a text."""
 
     code: int
     text: str
@@ -27,49 +27,49 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A template as one client was told it."""
+    """A template as sent to one client."""
 
     template: Template
     share_target: int
-    """What a share is held to: the easiest target told for this offer of late."""
+    """The easiest target recently sent with this template."""
     nonces: NonceSpace
-    """Those that the client was to search."""
+    """The nonces assigned to the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A submission whose parts have the right form. Hashes are 32 bytes in display order."""
+    """A well-formed submission. Hashes are 32 bytes in display order."""
 
     worker: str
     offer: Offer | None
-    """None: the job that it names was never offered or is long gone."""
+    """None: its job is unknown or too old."""
     nonce: int
     header_hash: bytes | None = None
-    """None where the dialect does not repeat it."""
+    """None: the dialect does not send it."""
     mix_hash: bytes | None = None
-    """None where the dialect leaves it to the pool."""
+    """None: the dialect does not send it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedShare:
-    """A share that passed every check but the recomputing of its hashes."""
+    """A share that passed every check except recomputing its hashes."""
 
     worker: str
     template: Template
     share_target: int
     nonce: int
     mix_hash: bytes | None
-    """What the client claims, 32 bytes in display order; None: nothing."""
+    """As the client sent it, 32 bytes in display order; None: it sent none."""
 
     @property
     def target(self) -> int:
-        """The easier of share and block target: a block above the share target is taken too."""
+        """The easier of share and block target: a block above the share target is accepted, too."""
         return max(self.share_target, self.template.block_target)
 
 
 @dataclass(frozen=True, slots=True)
 class ShareResult:
-    """What became of one share when its hashes were recomputed."""
+    """The result of recomputing one share's hashes."""
 
     refusal: Refusal | None
     """None: accepted."""
@@ -79,16 +79,16 @@ class ShareResult:
 
 
 class ShareRules:
-    """Judges shares by the templates of `chain`, remembering which nonces came before."""
+    """Checks one client's shares against `chain` and the nonces it sent before."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._seen: dict[bytes, set[int]] = {}
 
     def check(self, claim: Claim) -> SubmittedShare | Refusal:
-        """Make every check that costs nothing.
+        """Make every check that needs no hashing.
 
-        A share that passes counts as seen, whatever is found when it is recomputed.
+        A share that passes counts as seen, even if recomputing refuses it later.
         """
         offer, nonce = claim.offer, claim.nonce
         if offer is None:
@@ -111,7 +111,7 @@ class ShareRules:
     def evaluate(self, share: SubmittedShare, mix_hash: bytes, final_hash: bytes) -> ShareResult:
         """Return the result for `share` from the recomputed hashes, 32 bytes each in display order.
 
-        It solves a block only as long as the chain is at its height.
+        A block counts only while the chain is at its height.
         """
         template = share.template
         if share.mix_hash not in (None, mix_hash):
@@ -126,7 +126,7 @@ class ShareRules:
         return ShareResult(None, difficulty, is_block)
 
     def forget_old(self) -> None:
-        """Drop the nonces of headers that the chain no longer knows."""
+        """Forget the nonces of headers that the chain no longer knows."""
         known = self._chain.headers()
         self._seen = {header: seen for header, seen in self._seen.items() if header in known}
 
@@ -140,12 +140,12 @@ class LoggedIn:
 
     worker: str
     agent: str
-    """What the client calls itself, printable ASCII; may be empty."""
+    """The client's user agent, printable ASCII; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShareToProve:
-    """A share that only recomputing can judge: pass the hashes to `PoolSide.answer_share`."""
+    """A share to recompute: pass its hashes to `PoolSide.answer_share`."""
 
     request_id: RequestId
     share: SubmittedShare
@@ -153,17 +153,17 @@ class ShareToProve:
 
 @dataclass(frozen=True, slots=True)
 class ShareJudged:
-    """A share was judged, whatever the client was told of it."""
+    """A share was checked; an injected wrong answer does not change the result."""
 
     worker: str
-    """Empty where the submission named no authorized one."""
+    """Empty if the submission named no authorized worker."""
     height: int
     accepted: bool
     code: int
-    """0 when accepted, else the judge's code, which dialects put in their own ways."""
+    """0 if accepted, else one of the codes above; a dialect may send another one."""
     text: str
     difficulty: float
-    """Difficulty 1 is 2**32 * 256 / 255 expected hashes; 0 where nothing was recomputed."""
+    """Difficulty 1 is 2**32 * 256 / 255 expected hashes; 0 if nothing was recomputed."""
 
 
 @dataclass(frozen=True, slots=True)
