@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from miner.catalog import Coin
     from miner.net.pool_url import PoolUrl
     from miner.progpow.variant import Variant
-    from miner.stratum.probing import Finding
+    from miner.stratum.probing import ProbeResult
 
 DEFAULT_USER = "probe"
 
@@ -147,7 +147,7 @@ def _address(
     return url, choose_protocol(protocol, scheme, coin.protocol if coin else None)
 
 
-def _finding_object(finding: Finding, notes: list[str], variant: Variant) -> dict[str, Any]:
+def _finding_object(finding: ProbeResult, notes: list[str], variant: Variant) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
@@ -155,7 +155,7 @@ def _finding_object(finding: Finding, notes: list[str], variant: Variant) -> dic
     }  # fmt: skip
 
 
-def _print_finding(finding: Finding, notes: list[str], variant: Variant) -> None:
+def _print_finding(finding: ProbeResult, notes: list[str], variant: Variant) -> None:
     unknown = "unknown"
     rows = [("pool", finding.url)]
     rows += [("tls", finding.tls or "none")]

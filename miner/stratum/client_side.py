@@ -39,6 +39,9 @@ WARNINGS = 50
 KEPT_REQUESTS = 500
 """Outstanding requests kept for matching answers; some pools never answer hashrate reports."""
 
+SEED_WARNING = "the pool's seed hash does not belong to epoch"
+"""Start of the warning about a seed hash that does not match the height."""
+
 KEPT_SUBMISSIONS = 20_000
 """Outstanding shares kept for matching answers; more than are ever in flight."""
 
@@ -244,9 +247,9 @@ class ClientSide(ABC):
         if digits != seed_of(job.epoch.seed_epoch).hex():
             self._warn_once(
                 "seed",
-                f"the pool's seed hash is not that of epoch {job.epoch.number}, to which height "
-                f"{job.height} belongs in {self._variant.name}; using the height. If all shares "
-                "are invalid, check the algorithm",
+                f"{SEED_WARNING} {job.epoch.number}, the one of height {job.height} in "
+                f"{self._variant.name}; using the height. If all shares are invalid, check the "
+                "algorithm",
             )
 
     def _take_answer(self, message: dict[str, Any]) -> None:

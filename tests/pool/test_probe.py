@@ -13,9 +13,9 @@ from miner.stratum.probing import (
     PAUSE_SECONDS,
     QUIRKS_LIMIT,
     SILENCE_SECONDS,
-    Finding,
     ProbeRequest,
-    Seed,
+    ProbeResult,
+    SeedCheck,
 )
 from miner.stratum.probing import probe as ask
 from tests.fakes.dial import FakeDial, FakeStream
@@ -41,7 +41,7 @@ def probe(
     url: PoolUrl = URL,
     seed: str = SEED,
     seconds: float = 20.0,
-) -> tuple[Finding, float, FakeDial]:
+) -> tuple[ProbeResult, float, FakeDial]:
     """Return what was found, after how many seconds, and what was opened."""
     dial = FakeDial()
     dial.ready(url.host, *streams)
@@ -50,7 +50,7 @@ def probe(
         url, KAWPOW, "progpow-miner/0", seconds, protocols, lambda index: bytes.fromhex(seed)
     )
 
-    async def timed() -> tuple[Finding, float]:
+    async def timed() -> tuple[ProbeResult, float]:
         return await ask(question, dial, clock), clock.now()
 
     finding, seconds = simulation.run(timed())
@@ -60,7 +60,7 @@ def probe(
 def test_what_a_pool_says_of_itself() -> None:
     stream = said(LOGIN + notify())
     finding, seconds, dial = probe(stream)
-    assert finding == Finding(
+    assert finding == ProbeResult(
         url="stratum+tcp://pool.example:3333",
         protocol="kawpow",
         title="KawPow Stratum",
@@ -71,7 +71,7 @@ def test_what_a_pool_says_of_itself() -> None:
         expected_hashes=pytest.approx(2**256 / 0x9F6 / 2**216, rel=1e-6),
         height=1866617,
         epoch=248,
-        seed=Seed.FITS,
+        seed=SeedCheck.FITS,
     )
     assert seconds == pytest.approx(LINGER_SECONDS, abs=0.01)
     assert len(dial.opened) == 1
@@ -88,12 +88,18 @@ def test_a_refused_login_still_tells_what_was_learnt() -> None:
 
 @pytest.mark.parametrize(
     ("seed", "said_seed", "found"),
-    [(SEED, SEED, Seed.FITS), ("00" * 32, SEED, Seed.DIFFERS), (SEED, "", Seed.ABSENT)],
+    [
+        (SEED, SEED, SeedCheck.FITS),
+        ("00" * 32, SEED, SeedCheck.DIFFERS),
+        (SEED, "", SeedCheck.ABSENT),
+    ],
 )
-def test_the_seed_hash_is_held_against_the_height(seed: str, said_seed: str, found: Seed) -> None:
+def test_the_seed_hash_is_held_against_the_height(
+    seed: str, said_seed: str, found: SeedCheck
+) -> None:
     finding, _, _ = probe(said(LOGIN + notify((2, said_seed))), seed=seed)
     assert finding.seed is found
-    assert bool(finding.quirks) == (found is Seed.DIFFERS)
+    assert bool(finding.quirks) == (found is SeedCheck.DIFFERS)
 
 
 def test_oddities_are_told_once_each() -> None:
