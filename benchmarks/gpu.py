@@ -22,9 +22,9 @@ from miner import __version__  # noqa: E402
 from miner.catalog import variants  # noqa: E402
 from miner.codegen.kernel_source import search_source  # noqa: E402
 from miner.devices.device import Device, fill  # noqa: E402
+from miner.devices.device_names import same_hardware  # noqa: E402
 from miner.devices.known_answers import EVERY_NONCE, selftest  # noqa: E402
-from miner.devices.registry import find_devices, named  # noqa: E402
-from miner.devices.selection import are_one  # noqa: E402
+from miner.devices.selection import device_called, find_devices  # noqa: E402
 from miner.errors import DeviceError, MinerError  # noqa: E402
 from miner.ledger.schema import UNANSWERED  # noqa: E402
 from miner.progpow.epoch import FixedSizes  # noqa: E402
@@ -91,8 +91,8 @@ def main(arguments: list[str]) -> int:
 def twin_of(name: str) -> str | None:
     """Return the OpenCL name of the device `name`; None if OpenCL does not list it."""
     found, _ = find_devices()
-    info = named(found, name).info
-    return next((f.info.name for f in found if are_one(f.info, info)), None)
+    info = device_called(found, name).info
+    return next((f.info.name for f in found if same_hardware(f.info, info)), None)
 
 
 def grow(name: str, count: int) -> int:
@@ -105,7 +105,7 @@ def grow(name: str, count: int) -> int:
     kawpow = variants()["kawpow"].with_sizes(FixedSizes(509, 8191, 0))
     epoch = kawpow.epoch_at(0)
     light = Light.of(epoch, light_cache(epoch))
-    device = named(find_devices()[0], name).open()
+    device = device_called(find_devices()[0], name).open()
     try:
         for _ in fill(device, epoch, light.cache):
             pass
@@ -165,7 +165,7 @@ def recovers(name: str) -> int:
 
     Print the driver's errors and the results of the self-tests as JSON; return 1 if one failed.
     """
-    found = named(find_devices()[0], name)
+    found = device_called(find_devices()[0], name)
     said, right = [], []
     for _ in range(3):
         device = found.open()
@@ -264,7 +264,7 @@ def _said(command: list[str]) -> str | None:
 
 
 def _device(name: str) -> dict[str, Any]:
-    info = named(find_devices()[0], name).info
+    info = device_called(find_devices()[0], name).info
     return {
         "name": info.name, "model": info.model, "driver": info.driver, "memory": info.memory,
         "units": info.units, "pci": info.pci,

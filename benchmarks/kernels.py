@@ -28,7 +28,7 @@ from miner.catalog import variants  # noqa: E402
 from miner.codegen.kernel_source import search_source  # noqa: E402
 from miner.codegen.launch_shape import shape_named  # noqa: E402
 from miner.devices.device import Device, fill  # noqa: E402
-from miner.devices.registry import find_devices  # noqa: E402
+from miner.devices.selection import find_devices  # noqa: E402
 from miner.engine.proof import prove_dataset, prove_kernel  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.epoch import Epoch, FixedSizes  # noqa: E402

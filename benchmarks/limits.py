@@ -21,9 +21,9 @@ import numpy as np  # noqa: E402
 
 from miner.catalog import variants  # noqa: E402
 from miner.codegen.kernel_source import KernelSource  # noqa: E402
-from miner.devices.cuda.cuda_compiler import Builds  # noqa: E402
+from miner.devices.cuda.cuda_builds import Builds  # noqa: E402
 from miner.devices.cuda.cuda_driver import device_error, driver, error_name  # noqa: E402
-from miner.devices.registry import find_devices, named  # noqa: E402
+from miner.devices.selection import device_called, find_devices  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.variant import Variant  # noqa: E402
 
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path, help="also write the JSON to this file")
     given = parser.parse_args(arguments)
     try:
-        found = named(find_devices("cuda")[0], given.device).info
+        found = device_called(find_devices("cuda")[0], given.device).info
         with Card(int(found.name.removeprefix("cuda:"))) as card:
             measured = card.measure()
     except MinerError as error:

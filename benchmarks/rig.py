@@ -17,14 +17,14 @@ sys.path[:0] = [str(CHECKOUT)]
 from miner.api.api_server import ApiOptions  # noqa: E402
 from miner.catalog import load_variant  # noqa: E402
 from miner.devices.device import Device, Pending  # noqa: E402
-from miner.devices.registry import Listed, choose_devices  # noqa: E402
+from miner.devices.selection import ListedDevice, choose_devices  # noqa: E402
 from miner.errors import DeviceError  # noqa: E402
 from miner.net.address import HostPort  # noqa: E402
 from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
 from miner.run.mining import mine  # noqa: E402
 from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, RunConfig  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
-from miner.work import Job, NonceRange  # noqa: E402
+from miner.work import DeviceInfo, Job, NonceRange  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402
 from tests.fakes.steady import Steady  # noqa: E402
 
@@ -37,15 +37,15 @@ PARKING = 4
 class Breakable:
     """A real device that fails on request."""
 
-    real: Listed
+    real: ListedDevice
     fail_launch: int = 0
     fail_open: int = 0
 
     @property
-    def listed(self) -> Listed:
-        return Listed(self.real.info, self._open)
+    def listed(self) -> ListedDevice:
+        return ListedDevice(self.real.info, self)
 
-    def _open(self) -> Device:
+    def open(self, info: DeviceInfo) -> Device:
         if self.fail_open:
             self.fail_open -= 1
             raise DeviceError(f"{self.real.info.name}: injected failure: cannot be opened")

@@ -29,7 +29,7 @@ from host import cpu_model, source_hash, write_json  # noqa: E402
 from load import HASHES, load  # noqa: E402
 from mining import PATIENCE, Miner, begun, gaps, mining, records, settled  # noqa: E402
 
-from miner.devices.registry import find_devices  # noqa: E402
+from miner.devices.selection import find_devices  # noqa: E402
 from tests.e2e.agreement import (  # noqa: E402
     Fact,
     disagreements,

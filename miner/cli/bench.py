@@ -31,7 +31,7 @@ def bench(
     as_json: bool,
 ) -> None:
     """Measure the hashrate of a device at one block height."""
-    from miner.devices.registry import choose_devices
+    from miner.devices.selection import choose_devices
     from miner.formatting import format_hashrate
     from miner.run.benchmark import measure
     from miner.verify import chosen_variant

@@ -23,7 +23,7 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
     """Mine against the test pool until some shares are accepted."""
     import asyncio
 
-    from miner.devices.registry import choose_devices
+    from miner.devices.selection import choose_devices
     from miner.run.pool_process import demo as run_demo
 
     chosen = pool_options(**options)

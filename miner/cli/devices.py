@@ -15,7 +15,7 @@ from miner.cli.options import JSON_OPTION
 def devices(as_json: bool) -> None:
     """List the devices; for an unusable one, the reason."""
     from miner.catalog import variants
-    from miner.devices.registry import find_devices, probed
+    from miner.devices.selection import find_devices, probed
     from miner.formatting import format_bytes
 
     found, missing = find_devices()

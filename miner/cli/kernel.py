@@ -65,9 +65,10 @@ def kernel(
     checked = chosen_variant(variant)
     epoch, period = checked.epoch_at(height), checked.period_at(height)
     if device:
-        from miner.devices.registry import shape_on
+        from miner.devices.selection import shape_on
 
-        dialect, layout = shape_on(device, epoch)
+        own, layout = shape_on(device, epoch)
+        dialect = own or dialect
     else:
         layout = shape_named(shape or "gpu")
     if which == "search":

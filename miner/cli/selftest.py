@@ -28,13 +28,13 @@ def selftest_command(
     """Check every device against every variant's known answers."""
     from miner.catalog import variants
     from miner.devices.known_answers import selftest
-    from miner.devices.registry import find_devices, named
+    from miner.devices.selection import device_called, find_devices
     from miner.errors import CheckFailed, DeviceError, NoUsableDevice
     from miner.run.benchmark import selftest_real
     from miner.verify import chosen_variant
 
     found, missing = find_devices()
-    chosen = [named(found, device)] if device else found
+    chosen = [device_called(found, device)] if device else found
     wanted = [chosen_variant(variant)] if variant else list(variants().values())
     failed = passed = 0
     for one in chosen:

@@ -24,14 +24,15 @@ class KernelSource:
     """What a person calls it, e.g. "kawpow search period 333 epoch 0"."""
     text: str
     entry: str
-    dialect: str
+    dialect: str | None
+    """None: for a device that interprets programs; `text` is the title then."""
     options: tuple[str, ...]
 
     @property
     def sha256(self) -> str:
         """Hex digest of everything here that can change the compiled bytes."""
         digest = hashlib.sha256()
-        for part in (self.dialect, self.entry, *self.options, self.text):
+        for part in (self.dialect or "", self.entry, *self.options, self.text):
             digest.update(part.encode() + b"\0")
         return digest.hexdigest()
 
@@ -87,12 +88,15 @@ def buffer_shift(entries: int, buffers: int) -> int:
 
 
 def search_source(
-    variant: Variant, period: int, epoch: Epoch, dialect: str, shape: LaunchShape
+    variant: Variant, period: int, epoch: Epoch, dialect: str | None, shape: LaunchShape
 ) -> KernelSource:
     """Return the program whose kernel `search` tries a range of nonces.
 
     All that the variant, the period, the epoch and the shape decide is a constant in it.
     """
+    title = f"{variant.name} search period {period} epoch {epoch.number} shape {shape.name}"
+    if dialect is None:
+        return KernelSource(title, title, "search", dialect, ())
     row = dialect_named(dialect)
     options = row.options_for(shape)
     after_mix = 16 if variant.absorbs_digest else 18
@@ -123,7 +127,6 @@ def search_source(
             *with_files(f"search_{shape.family}.h"),
         ]
     )
-    title = f"{variant.name} search period {period} epoch {epoch.number} shape {shape.name}"
     return KernelSource(title, text, "search", dialect, options)
 
 
@@ -149,11 +152,14 @@ def group_size(shape: LaunchShape) -> int:
     return LANES_GROUP if shape.family == "lanes" else 1
 
 
-def dataset_source(epoch: Epoch, dialect: str, shape: LaunchShape) -> KernelSource:
+def dataset_source(epoch: Epoch, dialect: str | None, shape: LaunchShape) -> KernelSource:
     """Return the program whose kernel `dataset` fills a range of nodes from the light cache.
 
     It depends on the epoch's light cache and parents, never on a period.
     """
+    title = f"dataset epoch {epoch.number} light items {epoch.light_items}"
+    if dialect is None:
+        return KernelSource(title, title, "dataset", dialect, ())
     row = dialect_named(dialect)
     options = row.options_for(shape)
     defines = {
@@ -169,5 +175,4 @@ def dataset_source(epoch: Epoch, dialect: str, shape: LaunchShape) -> KernelSour
             *with_files(row.prelude, "keccak.h", f"dataset_{shape.family}.h"),
         ]
     )
-    title = f"dataset epoch {epoch.number} light items {epoch.light_items}"
     return KernelSource(title, text, "dataset", dialect, options)

@@ -1,8 +1,8 @@
-"""The contract of every backend: how devices are found, opened, fed and closed."""
+"""The contract of a device: the calls by which the engine searches on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,9 @@ from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo as DeviceInfo
 from miner.work import Job, NonceRange
 
+RESULT_WORDS = 4 + 4 * RESULT_SLOTS
+"""32-bit words of a search kernel's result buffer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -23,112 +26,121 @@ class Hit:
 
     nonce: int
     final_words: tuple[int, int]
-    """Words 0 and 1 of the final hash, little-endian words."""
+    """Words 0 and 1 of the final hash, read as little-endian."""
     mix_word: int
     """Word 0 of the mix hash."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What one launch brought: nonces searched, hits in the buffer, hits there were."""
+class LaunchResult:
+    """What one launch found."""
 
     tried: int
+    """Nonces searched."""
     hits: tuple[Hit, ...]
+    """Those that fit into the result buffer, at most `RESULT_SLOTS`."""
     total: int
+    """Hits that there were."""
 
     @property
     def overflowed(self) -> bool:
         return self.total > len(self.hits)
 
+    @classmethod
+    def decoded(cls, words: NDArray[np.uint32], span: NonceRange) -> LaunchResult:
+        """Decode the result buffer of a search of `span`, shape (RESULT_WORDS,): the number of
+        hits, three unused words, then for each hit its offset in `span`, words 0 and 1 of the
+        final hash, and word 0 of the mix hash."""
+        total = int(words[0])
+        slots = words[4:].reshape(RESULT_SLOTS, 4)[: min(total, RESULT_SLOTS)].tolist()
+        hits = (Hit(span.first + offset, (w0, w1), mix) for offset, w0, w1, mix in slots)
+        return cls(span.count, tuple(hits), total)
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A compiled program; any thread may hold it, only its device can load it."""
+    """A built program. Any thread may hold it; only its device can load it."""
 
     source: KernelSource
     program: Any = None
-    """What the backend made of it; opaque to everybody else."""
+    """The backend's own object."""
 
 
 Kernel = Any
-"""A callable on a device, as its own `load` returned it; opaque to everybody else."""
+"""A loaded program, as the device's `load` returned it."""
 
 
 class Pending(Protocol):
     """A launch in flight."""
 
-    def wait(self) -> Found:
-        """Block until it is done; raises `DeviceError` when the driver reports a failure."""
+    def wait(self) -> LaunchResult:
+        """Block until the launch is done; raises `DeviceError` when the driver reports a
+        failure."""
 
 
 class Device(Protocol):
-    """An open device: opened, used and closed in one thread, except for `build` and `discard`."""
+    """An open device. One thread opens, uses and closes it; any thread may call `build` and
+    `discard`."""
 
     info: DeviceInfo
 
     @property
     def shape(self) -> LaunchShape:
-        """The shape that search programs are generated for; it names the number of dataset
-        buffers of the newest `generate`."""
+        """The shape that search programs are generated for. Its number of dataset buffers is
+        that of the newest `generate`."""
 
     @property
-    def dialect(self) -> str:
-        """ "opencl" or "cuda"."""
+    def dialect(self) -> str | None:
+        """Name of the language that `build` compiles; None: the device interprets programs, has
+        no compiler, and takes no other launch shape."""
+
+    @property
+    def shares_images(self) -> bool:
+        """Whether the equal devices of this backend (same model and driver) can load an image
+        that this one built."""
 
     def take_shape(self, shape: LaunchShape) -> None:
-        """Use another launch shape than the device's own, from the next `generate` on. Raises
-        `BuildFailed` for one that this kind of device cannot have."""
+        """Use another launch shape, from the next `generate` on. Raises `BuildFailed` for a shape
+        that this kind of device cannot have."""
 
     def build(self, source: KernelSource) -> Image:
         """Compile; any thread may call it. Raises `BuildFailed`, which names the log file."""
 
     def load(self, image: Image) -> Kernel:
-        """Make the image callable here; the one loaded before it may be dropped."""
+        """Make the image callable here; the image loaded before it may be unloaded."""
 
     def discard(self, image: Image) -> None:
-        """Keep nothing of `image`, which gave wrong results, so that its source is compiled anew;
-        any thread may call it."""
+        """Delete every cached copy of `image`, which gave wrong results, so that its source is
+        compiled again; any thread may call it."""
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
-        """Fill the dataset of `epoch` in slices of well under a second and yield the share
-        done, 0 to 1. `light` is its light cache, shape (light_items, 16), `filler` the program
-        of `filler_source`. The old dataset is gone at the first step. Raises `OutOfMemory` with
-        the numbers."""
+        """Fill the dataset of `epoch` in slices of well under a second; yield the fraction done,
+        0 to 1. `light` is the light cache, shape (light_items, 16), `filler` the program of
+        `filler_source`. The first step frees the old dataset. Raises `OutOfMemory` with needed
+        and available bytes."""
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         """Return dataset nodes (64-byte items) as shape (count, 16)."""
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
-        """Overwrite dataset nodes, shape (count, 16): how a wrong range is repaired."""
+        """Overwrite dataset nodes, shape (count, 16), to repair a wrong range."""
 
     def round_up(self, count: int) -> int:
         """Return the smallest launchable number of nonces >= `count`."""
 
     def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
-        """Start searching `span` (`count` as `round_up` gave it) for `job.target`. At most two
-        launches may be pending; they run in order."""
+        """Start searching `span` (its `count` is one that `round_up` returned) for `job.target`.
+        At most two launches may be in flight; they run in order."""
 
     def close(self) -> None:
-        """Give everything back; the device is not used again."""
+        """Free everything; the device is not used again."""
 
 
 def filler_source(device: Device, epoch: Epoch) -> KernelSource:
-    """Return the text of the program that `device` fills the dataset of `epoch` with."""
+    """Return the source of the program with which `device` fills the dataset of `epoch`."""
     return dataset_source(epoch, device.dialect, device.shape)
 
 
 def fill(device: Device, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
-    """Generate with a program that is compiled here, in the calling thread, first."""
+    """Build the program in the calling thread, then `device.generate` with it."""
     return device.generate(epoch, light, device.build(filler_source(device, epoch)))
-
-
-class Backend(Protocol):
-    """A way to reach devices."""
-
-    name: str
-
-    def devices(self) -> Sequence[DeviceInfo]:
-        """List them without keeping them open. Raises `BackendUnavailable` with the reason."""
-
-    def open(self, info: DeviceInfo) -> Device:
-        """Open one in the calling thread, which then owns it."""

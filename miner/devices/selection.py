@@ -1,156 +1,200 @@
-"""By what names a device may be called, and what is wanted of it once it is known."""
+"""Finding the devices of this machine, and choosing those to mine on."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from miner.errors import BadValue, ConfigError
-from miner.work import DeviceInfo
+from miner.codegen.launch_shape import LaunchShape
+from miner.devices import registry
+from miner.devices.device import Device, DeviceInfo
+from miner.devices.device_names import is_pattern, matches, names_the_entry, same_hardware
+from miner.devices.known_answers import selftest
+from miner.devices.visibility import hide_twins
+from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
+from miner.progpow.epoch import Epoch
+from miner.progpow.variant import Variant
 
-COOLING = 15.0
-"""°C below the stop at which a device goes on, where nobody says otherwise."""
+_KINDS = ("gpu", "accelerator", "cpu")
+"""Kinds of devices, best first."""
 
-PARTS = ("", "memory_")
-"""Beginnings of the keys of what has limits of its own: the core, the memory."""
 
-_PCI = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
+class Opener(Protocol):
+    """Opens the devices that it listed; a `Backend`."""
+
+    def open(self, info: DeviceInfo) -> Device:
+        """Open `info` in the calling thread, which then owns it; raises `DeviceError`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """What is wanted of one device; None: as the engine or the backend thinks best."""
+class ListedDevice:
+    """A device that was found."""
 
-    shape: str | None = None
-    """Name of a launch shape."""
-    launch_seconds: float | None = None
-    """How long one launch should take."""
-    temperature_stop: float | None = None
-    """°C of the core at which it rests; None: it is never stopped for its heat."""
-    temperature_start: float | None = None
-    """°C at which it goes on, or below; set where `temperature_stop` is."""
-    memory_temperature_stop: float | None = None
-    memory_temperature_start: float | None = None
+    info: DeviceInfo
+    opener: Opener
+    index: int = 0
+    """Position in the list of all devices, from 0; a person may call the device by it."""
+
+    def open(self) -> Device:
+        """Open the device in the calling thread, which then owns it; raises `DeviceError`."""
+        return self.opener.open(self.info)
 
 
-def matches(info: DeviceInfo, index: int, name: str) -> bool:
-    """Tell whether `name` means the device `info`, which stands at `index` of the list.
-
-    A name is "opencl:0.0" or "0.0", an index as text, a PCI address with or without its domain, a
-    UUID, a model, or a pattern (`*`, `?`, `[…]`) of the model or the name; case is ignored. A
-    number alone is always an index.
-    """
-    wanted, model = name.strip().lower(), info.model.lower()
-    if wanted.isdecimal():
-        return int(wanted) == index
-    if wanted and (wanted == model or (is_pattern(wanted) and fnmatchcase(model, wanted))):
-        return True
-    return is_called(wanted, info.name, info.pci, info.uuid)
-
-
-def is_called(wanted: str, name: str, pci: str | None, uuid: str | None) -> bool:
-    """Tell whether `wanted` is one of a device's lasting names, in the forms of `matches`: without
-    its index, which depends on what else is there, and without its model."""
-    wanted, own = wanted.strip().lower(), name.lower()
-    if wanted in (own, own.partition(":")[2] or own):
-        return bool(wanted)
-    if uuid is not None and wanted == uuid.lower():
-        return True
-    if pci is not None and (address := _pci(wanted)) is not None:
-        return address == _pci(pci.lower())
-    return is_pattern(wanted) and fnmatchcase(own, wanted)
-
-
-def is_pattern(name: str) -> bool:
-    """Tell whether `name` may speak of devices that need not be there."""
-    return any(sign in name for sign in "*?[")
-
-
-def is_by_name(info: DeviceInfo, index: int, name: str) -> bool:
-    """Tell whether `name` means this way to reach a device, and not the hardware behind it."""
-    wanted, own = name.strip().lower(), info.name.lower()
-    return wanted in (own, own.partition(":")[2]) or (wanted.isdecimal() and int(wanted) == index)
-
-
-def are_one(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Tell whether both are the same hardware, reached by two backends. Parts of a divided GPU
-    share their address, but not their UUID."""
-    if a.backend == b.backend:
-        return False
-    if a.uuid is not None and b.uuid is not None:
-        return a.uuid.lower() == b.uuid.lower()
-    return a.pci is not None and b.pci is not None and _pci(a.pci.lower()) == _pci(b.pci.lower())
-
-
-def tuning_of(
-    info: DeviceInfo,
-    index: int,
-    blocks: Sequence[tuple[str, Tuning]],
-    base: Tuning = Tuning(),
-) -> Tuning:
-    """Return what is wanted of the device: `base`, overridden key by key by the blocks (name,
-    tuning) that match it, the last one last.
-
-    A start that nobody gave, or that a later stop leaves behind, is `COOLING` under its
-    stop. Raises `ConfigError` where a start is not below its stop.
-    """
-    effective = base
-    for name, tuning in blocks:
-        if not matches(info, index, name):
-            continue
-        given = {key: value for key, value in asdict(tuning).items() if value is not None}
-        given |= dict.fromkeys(left_behind(asdict(effective), given))
-        effective = replace(effective, **given)
-    starts: dict[str, Any] = {}
-    for part in PARTS:
-        high, key = getattr(effective, f"{part}temperature_stop"), f"{part}temperature_start"
+def find_devices(backend: str = "auto") -> tuple[list[ListedDevice], list[str]]:
+    """Return the devices of `backend` ("auto": of all backends), and one sentence for each
+    backend that is not available."""
+    found: list[tuple[Opener, DeviceInfo]] = []
+    missing: list[str] = []
+    for name in registry.BACKENDS if backend == "auto" else (backend,):
         try:
-            starts[key] = start_of(part, high, getattr(effective, key))
-        except BadValue as error:
-            hint = "give both in the [[devices.tune]] that matches it last"
-            raise ConfigError(f"device {info.name}: {error}; {hint}") from error
-    return replace(effective, **starts)
+            one = registry.backend_named(name)
+            found += [(one, info) for info in one.devices()]
+        except BackendUnavailable as error:
+            missing.append(f"{name}: {error}")
+    infos = hide_twins([info for _, info in found])
+    return [
+        ListedDevice(info, opener, index)
+        for index, ((opener, _), info) in enumerate(zip(found, infos, strict=True))
+    ], missing
 
 
-def left_behind(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
-    """Return the keys of the starts in `earlier` that a stop in `later`, which has no start of its
-    own, is not above. What is no number is left to whoever judges it."""
-    keys = []
-    for part in PARTS:
-        key = f"{part}temperature_start"
-        start, stop = earlier.get(key), later.get(f"{part}temperature_stop")
-        if key not in later and isinstance(start, int | float) and isinstance(stop, int | float):
-            keys += [key] if start >= stop else []
-    return keys
+def devices_called(found: Sequence[ListedDevice], name: str) -> list[ListedDevice]:
+    """Return the devices that `name` means, in the order of `found`. A name of hardware, such as
+    an address or a model, means each card once: through the backend that comes first."""
+    chosen: list[ListedDevice] = []
+    for candidate in found:
+        info = candidate.info
+        if not matches(info, candidate.index, name):
+            continue
+        by_entry = names_the_entry(info, candidate.index, name)
+        if by_entry or not any(same_hardware(info, other.info) for other in chosen):
+            chosen.append(candidate)
+    return chosen
 
 
-def start_of(part: str, stop: float | None, start: float | None) -> float | None:
-    """Return the °C at which a device goes on that pauses at `stop`: `start`, or `COOLING` below
-    its stop where nobody gave one. `part` is one of `PARTS`.
+def device_called(found: Sequence[ListedDevice], name: str) -> ListedDevice:
+    """Return the first device that `name` means; raises `ConfigError`, which lists the known
+    names."""
+    chosen = devices_called(found, name)
+    if not chosen:
+        raise _unknown(found, name)
+    return chosen[0]
 
-    Raises `BadValue`, which names the key, for a start that is not below its stop or has none,
-    and for a stop that is no number.
+
+def probed(found: ListedDevice, variant: Variant) -> ListedDevice:
+    """Return `found` with `info.unusable` set where the first known answer of `variant` fails."""
+    if found.info.unusable:
+        return found
+    try:
+        device = found.open()
+        try:
+            problem = selftest(device, variant, answers=1).problem
+        finally:
+            device.close()
+    except DeviceError as error:
+        problem = str(error)
+    return replace(found, info=replace(found.info, unusable=problem))
+
+
+def choose_devices(
+    backend: str,
+    names: Sequence[str] | None,
+    variant: Variant,
+    exclude: Sequence[str] = (),
+) -> tuple[list[ListedDevice], list[ListedDevice], list[str]]:
+    """Return (devices to use, unusable devices with their reasons, missing backends).
+
+    `names` and `exclude` are names as `device_names.matches` takes them. Without `names`: every
+    usable GPU, or else the best other device. The order of `names` is kept, and hardware is used
+    once unless each of its entries is called by its own name. Excluded devices are not opened.
+
+    Raises `NoUsableDevice` when no device is left, or when a device called by its own name is
+    unusable, and `ConfigError` for a name without a device.
     """
-    stop_key, start_key = f"{part}temperature_stop", f"{part}temperature_start"
-    if stop is None:
-        if start is not None:
-            raise BadValue(start_key, f"needs a {stop_key} above it")
-        return None
-    if not math.isfinite(stop):
-        raise BadValue(stop_key, f"{stop:g} is no temperature in °C")
-    if start is None:
-        return stop - COOLING
-    if not start < stop:
-        raise BadValue(start_key, f"{start:g} is not below {stop:g}, its {stop_key}")
-    return start
+    found, missing = find_devices(backend)
+    try:
+        left = _without(found, exclude)
+        wanted = _wanted(found, left, names) if names else None
+    except ConfigError as error:
+        raise ConfigError("; ".join([str(error), *missing])) from error
+    use, unusable = _default(left, variant) if wanted is None else _usable(wanted, variant)
+    if not use:
+        reasons = [f"{one.info.name}: {one.info.unusable}" for one in unusable] + missing
+        raise NoUsableDevice("no usable device: " + "; ".join(reasons or ["none found"]))
+    return use, unusable, missing
 
 
-def _pci(text: str) -> tuple[int, int, int, int] | None:
-    match = _PCI.fullmatch(text)
-    if match is None:
-        return None
-    return int(match[1] or "0", 16), int(match[2], 16), int(match[3], 16), int(match[4], 16)
+def _default(
+    found: Sequence[ListedDevice], variant: Variant
+) -> tuple[list[ListedDevice], list[ListedDevice]]:
+    use: list[ListedDevice] = []
+    unusable: list[ListedDevice] = []
+    for candidate in sorted(found, key=_preference):
+        if use and candidate.info.kind != "gpu":
+            break  # mining on the CPU would slow down the host of the GPUs
+        if any(same_hardware(candidate.info, other.info) for other in use):
+            continue
+        tried = probed(candidate, variant)
+        (unusable if tried.info.unusable else use).append(tried)
+    return use, unusable
+
+
+def _preference(found: ListedDevice) -> tuple[bool, int]:
+    interprets = registry.BACKENDS[found.info.backend].dialect is None
+    return interprets, _KINDS.index(found.info.kind)
+
+
+def _without(found: Sequence[ListedDevice], exclude: Sequence[str]) -> list[ListedDevice]:
+    for name in exclude:
+        if not is_pattern(name) and not devices_called(found, name):
+            raise _unknown(found, name)
+    return [f for f in found if not any(matches(f.info, f.index, name) for name in exclude)]
+
+
+def _wanted(
+    found: Sequence[ListedDevice], left: Sequence[ListedDevice], names: Sequence[str]
+) -> list[tuple[ListedDevice, bool]]:
+    """Return the devices among `left` that `names` mean, each with whether it must be usable."""
+    wanted: dict[str, tuple[ListedDevice, bool]] = {}
+    for name in names:
+        chosen = devices_called(left, name)
+        if not chosen:
+            if devices_called(found, name):
+                raise ConfigError(f"device {name!r} is both wanted and excluded; name it once")
+            raise _unknown(found, name)
+        for one in chosen:
+            must = len(chosen) == 1 and not is_pattern(name)
+            wanted.setdefault(one.info.name, (one, must))
+    return list(wanted.values())
+
+
+def _usable(
+    wanted: Sequence[tuple[ListedDevice, bool]], variant: Variant
+) -> tuple[list[ListedDevice], list[ListedDevice]]:
+    use: list[ListedDevice] = []
+    unusable: list[ListedDevice] = []
+    for one, must in wanted:
+        tried = probed(one, variant)
+        if tried.info.unusable and must:
+            raise NoUsableDevice(f"{tried.info.name} cannot be used: {tried.info.unusable}")
+        (unusable if tried.info.unusable else use).append(tried)
+    return use, unusable
+
+
+def _unknown(found: Sequence[ListedDevice], name: str) -> ConfigError:
+    known = ", ".join(f.info.name for f in found) or "none"
+    return ConfigError(f"unknown device {name!r}; found: {known}")
+
+
+def shape_on(name: str, epoch: Epoch) -> tuple[str | None, LaunchShape]:
+    """Return the dialect and the launch shape of the device `name` for the dataset of `epoch`,
+    by its stated limits; the real allocation may still choose more buffers."""
+    found, _ = find_devices()
+    device = device_called(found, name).open()
+    try:
+        need, most = epoch.entries * 256, device.info.largest_allocation
+        buffers = next((n for n in (1, 2, 4) if need / n <= most), 4)
+        return device.dialect, device.shape.split(buffers)
+    finally:
+        device.close()

@@ -1,4 +1,4 @@
-"""Which of NVIDIA's cards `NVIDIA_VISIBLE_DEVICES` keeps from being used."""
+"""`NVIDIA_VISIBLE_DEVICES`: the NVIDIA cards that a container was given."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from miner.devices.device import DeviceInfo
-from miner.devices.selection import are_one
+from miner.devices.device_names import same_hardware
+from miner.work import DeviceInfo
 
 VARIABLE = "NVIDIA_VISIBLE_DEVICES"
 
-HIDDEN = f"{VARIABLE} names other cards"
-"""Why such a card cannot be used."""
+HIDDEN = f"{VARIABLE} does not list this card"
+"""Why a hidden card cannot be used."""
 
 
 def hidden(*uuids: str | None) -> str | None:
-    """Return why a card may not be used that is known by any of `uuids`, None where it may.
+    """Return `HIDDEN` for a card with these UUIDs that the variable does not list, else None.
 
-    Only UUIDs can hide one here: numbers are counted outside a container, where its runtime has
-    followed them already, and "void" is what it leaves in a container that has GPUs. A part of a
-    divided card has the whole one's UUID beside its own.
+    `uuids` are the card's own and, for a part of a divided card, that of the whole card.
     """
+    # Only UUIDs can hide a card here. Indexes count the host's cards, and the container's runtime
+    # has applied them; so have "all" and "void", which it also leaves in containers with GPUs.
     wanted = [w.strip().lower() for w in os.environ.get(VARIABLE, "").split(",")]
     known = [uuid.lower() for uuid in uuids if uuid is not None]
     if not known or not all(w.startswith(("gpu-", "mig-")) for w in wanted):
@@ -31,11 +31,11 @@ def hidden(*uuids: str | None) -> str | None:
     return HIDDEN
 
 
-def with_twins_hidden(found: Sequence[DeviceInfo]) -> list[DeviceInfo]:
-    """Return `found`, where what is hidden through one backend is hidden through all."""
-    kept_back = [info for info in found if info.unusable == HIDDEN]
+def hide_twins(found: Sequence[DeviceInfo]) -> list[DeviceInfo]:
+    """Return `found` with each card that is hidden in one backend hidden in all backends."""
+    hidden_cards = [info for info in found if info.unusable == HIDDEN]
 
     def is_twin(info: DeviceInfo) -> bool:
-        return info.unusable is None and any(are_one(info, other) for other in kept_back)
+        return info.unusable is None and any(same_hardware(info, card) for card in hidden_cards)
 
     return [replace(info, unusable=HIDDEN) if is_twin(info) else info for info in found]

@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from miner.clock import Clock
-from miner.devices.selection import Tuning
+from miner.devices.tuning import Tuning
 from miner.engine.job_slot import NonceAllocator
 from miner.engine.programs import Programs
 from miner.engine.proof import Prover

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from miner.clock import Clock
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.device import Device, Found, Image, Kernel, Pending
+from miner.devices.device import Device, Image, Kernel, LaunchResult, Pending
 from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
 
@@ -70,14 +70,14 @@ class WatchedDevice:
     def __init__(self, device: Device, watchdog: HangWatchdog) -> None:
         self._device, self._watchdog = device, watchdog
         self.info = device.info
-        self.shares_images = bool(getattr(device, "shares_images", False))
+        self.shares_images = device.shares_images
 
     @property
     def shape(self) -> LaunchShape:
         return self._device.shape
 
     @property
-    def dialect(self) -> str:
+    def dialect(self) -> str | None:
         return self._device.dialect
 
     def take_shape(self, shape: LaunchShape) -> None:
@@ -126,6 +126,6 @@ class _WatchedLaunch:
     def __init__(self, pending: Pending, watchdog: HangWatchdog) -> None:
         self._pending, self._watchdog = pending, watchdog
 
-    def wait(self) -> Found:
+    def wait(self) -> LaunchResult:
         with self._watchdog.call("a launch", LAUNCH_SECONDS):
             return self._pending.wait()

@@ -18,7 +18,7 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.work import Job
 
-SearchSource = Callable[[Variant, int, Epoch, str, LaunchShape], KernelSource]
+SearchSource = Callable[[Variant, int, Epoch, str | None, LaunchShape], KernelSource]
 """Signature of `kernel_source.search_source`: (variant, period, epoch, dialect, shape)."""
 
 KEPT = 4
@@ -99,7 +99,7 @@ class _Group:
     """Devices and kind of program whose images are interchangeable if their text is equal."""
 
     devices: tuple[object, ...]
-    dialect: str
+    dialect: str | None
     shape: LaunchShape
     fills: bool
     """Whether these are dataset programs, kept apart so that they do not evict search programs."""
@@ -175,7 +175,7 @@ class Programs:
         with self._lock:
             kept = [entry for group in self._groups.values() for entry in group.values()]
             entries = [entry for entry in (*kept, *self._dropped) if entry.device is device]
-            if not _shares(device):
+            if not device.shares_images:
                 for name in [g for g in self._groups if g.devices == _alike(device)]:
                     del self._groups[name]
         running = [entry.future for entry in entries if not entry.future.cancel()]
@@ -220,11 +220,7 @@ class Programs:
         return next((i for i in images if i and i.source.sha256 == source.sha256), None)
 
 
-def _shares(device: Device) -> bool:
-    return bool(getattr(device, "shares_images", False))
-
-
 def _alike(device: Device) -> tuple[object, ...]:
     info = device.info
     alike = (info.backend, info.model, info.driver)
-    return alike if _shares(device) else (*alike, info.name, id(device))
+    return alike if device.shares_images else (*alike, info.name, id(device))

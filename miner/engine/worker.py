@@ -11,7 +11,7 @@ from typing import Protocol
 from miner.clock import Clock
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, DeviceInfo, Image, Kernel
-from miner.devices.selection import Tuning
+from miner.devices.tuning import Tuning
 from miner.engine.hang_watchdog import (
     BUILDING_SECONDS,
     OPENING_SECONDS,

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
-from miner.devices.selection import is_called
+from miner.devices.device_names import is_called
 from miner.errors import BadValue, ConfigError
 from miner.ledger.schema import COLUMNS, HARDWARE, OLD_OUTCOMES, UNANSWERED, check
 from miner.ledger.share_record import GROUPS, Filter, RunOfShares, ShareRecord, Sum

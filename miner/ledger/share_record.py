@@ -29,7 +29,7 @@ class Filter:
     run: str | None = None
     """Its name or how that begins; "last" is the newest run."""
     device: str | None = None
-    """Name, PCI address, UUID, or a pattern of the name, as `devices.selection` compares them."""
+    """Name, PCI address, UUID, or a pattern of the name, as in `device_names.is_called`."""
     pool: str | None = None
     """A part of its address, in any case."""
     algorithm: str | None = None

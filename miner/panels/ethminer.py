@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from miner.devices.registry import title_of
 from miner.panels.panel_figures import (
     KILO,
     count_shares,
@@ -15,9 +16,6 @@ from miner.panels.panel_figures import (
     version_with_dash,
 )
 from miner.telemetry import DeviceSnapshot, DeviceState, PoolState, Snapshot, Tally
-
-MODES = {"cuda": "CUDA", "opencl": "OpenCL"}
-"""ethminer's names of our backends; all others are "CPU"."""
 
 NO_SECOND_COIN = "0;0;0"
 """Rate, accepted and rejected shares of the second coin that ethminer can mine."""
@@ -104,7 +102,7 @@ def _device(snapshot: Snapshot, index: int) -> dict[str, Any]:
     reason = _pause_reason(device)
     return {
         "_index": index,
-        "_mode": MODES.get(info.backend, "CPU"),
+        "_mode": title_of(info.backend),
         "hardware": {
             "name": info.model,
             "pci": short_pci(info.pci),

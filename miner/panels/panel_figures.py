@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from math import isfinite
 from typing import NamedTuple
 
+from miner.devices.pci import PciAddress
 from miner.telemetry import Hashrate, Snapshot, Tally
 from miner.work import Job, Outcome
 
@@ -62,40 +62,16 @@ def is_encrypted(label: str) -> bool:
     return scheme.endswith("+tls") or scheme == "https"
 
 
-class PciSlot(NamedTuple):
-    """The place of a card on the PCI bus."""
-
-    domain: int
-    bus: int
-    device: int
-    function: int
-
-    def __str__(self) -> str:
-        """Return "0a:00.0", as lspci and most panels write it."""
-        return f"{self.bus:02x}:{self.device:02x}.{self.function}"
-
-
-_PCI = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.IGNORECASE)
-
-
-def pci_slot(pci: str | None) -> PciSlot | None:
-    """Return the slot of "0000:0a:00.0" or "0a:00.0"; None for another text."""
-    found = _PCI.fullmatch(pci) if pci else None
-    if found is None:
-        return None
-    return PciSlot(*(int(part or "0", 16) for part in found.groups()))
-
-
 def bus_number(pci: str | None) -> int | None:
     """Return the decimal bus number, by which farm systems match cards: 10 for "0a:00.0"."""
-    slot = pci_slot(pci)
-    return slot.bus if slot else None
+    address = PciAddress.parse(pci)
+    return address.bus if address else None
 
 
 def short_pci(pci: str | None) -> str | None:
     """Return "0a:00.0" for "0000:0a:00.0"."""
-    slot = pci_slot(pci)
-    return str(slot) if slot else None
+    address = PciAddress.parse(pci)
+    return address.short if address else None
 
 
 class ShareCounts(NamedTuple):

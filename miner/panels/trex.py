@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from miner.devices.pci import PciAddress
 from miner.formatting import format_si
 from miner.panels.panel_figures import (
     KILO,
@@ -13,7 +14,6 @@ from miner.panels.panel_figures import (
     algorithm_name,
     count_shares,
     host_and_port,
-    pci_slot,
     per_minute,
     reported_rate,
     rounded_int,
@@ -89,7 +89,7 @@ def _active_pool(snapshot: Snapshot) -> dict[str, Any]:
 
 def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
     device = snapshot.devices[index]
-    reading, slot = device.reading, pci_slot(device.info.pci)
+    reading, slot = device.reading, PciAddress.parse(device.info.pci)
     per_joule = device.efficiency
     efficiency = None if per_joule is None else rounded_int(per_joule / KILO)
     return {

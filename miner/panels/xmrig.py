@@ -6,6 +6,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
+from miner.devices.registry import title_of
 from miner.panels.panel_figures import (
     KILO,
     algorithm_name,
@@ -19,9 +20,6 @@ from miner.panels.panel_figures import (
     version_with_space,
 )
 from miner.telemetry import WINDOWS, DeviceSnapshot, Hashrate, Snapshot
-
-KINDS = {"cuda": "cuda", "opencl": "opencl"}
-"""xmrig's names of our backends; all others are "cpu"."""
 
 
 def summary(snapshot: Snapshot) -> dict[str, Any]:
@@ -156,4 +154,4 @@ def _average_time(seconds: float, accepted: int) -> dict[str, int | None]:
 
 
 def _kind(device: DeviceSnapshot) -> str:
-    return KINDS.get(device.info.backend, "cpu")
+    return title_of(device.info.backend).lower()

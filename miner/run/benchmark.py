@@ -15,7 +15,7 @@ from miner.codegen.kernel_source import search_source
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, fill
 from miner.devices.known_answers import EVERY_NONCE
-from miner.devices.registry import Listed
+from miner.devices.selection import ListedDevice
 from miner.engine.proof import prove_dataset, prove_kernel
 from miner.errors import MinerError, OutOfMemory
 from miner.formatting import format_bytes
@@ -28,7 +28,7 @@ LAUNCH_SECONDS = 0.1
 
 
 def measure(
-    found: Listed,
+    found: ListedDevice,
     variant: Variant,
     height: int,
     seconds: float,

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from miner.catalog import Coin, find_coin, find_variant
-from miner.devices.selection import PARTS, start_of
+from miner.devices.tuning import PARTS, start_for
 from miner.errors import BadValue, MinerError
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
@@ -90,7 +90,7 @@ def _temperature_problems(loaded: Loaded) -> Iterator[str]:
             continue
         for place, table in tables.items():
             try:
-                start_of(part, None, getattr(table, f"{part}temperature_start"))
+                start_for(part, None, getattr(table, f"{part}temperature_start"))
             except BadValue as error:
                 where = loaded.raw.nearest_origin((*place, error.field)).where
                 yield f"{where}: {key_name(place)}.{error}"

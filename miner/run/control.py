@@ -80,7 +80,7 @@ class RunController:
             self._views.set_level(new.level)
             changes.append(f"log.level is now {new.level.name.lower()}")
         if new.heat != old.heat:
-            self._guard.take(new.heat)
+            self._guard.set_limits(new.heat)
             changes.append("the temperature limits have changed")
         if new.limits != old.limits:
             self._connections.limits = new.limits

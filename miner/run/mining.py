@@ -28,11 +28,20 @@ from miner.run.run_config import RunConfig
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
-from miner.sensors.sensors import Readable, keep_reading, open_sensors
+from miner.sensors.sensors import SensorReader, open_sensors, read_sensors
 from miner.signals import signals
 from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
-from miner.telemetry import About, Event, Journal, Level, NewJob, ShareAnswered, Telemetry
+from miner.telemetry import (
+    About,
+    Event,
+    Journal,
+    Level,
+    NewJob,
+    SensorsRead,
+    ShareAnswered,
+    Telemetry,
+)
 from miner.telemetry.redact_events import redacted
 from miner.verify import Verifier
 from miner.work import DeviceInfo, Job, Solution, Verdict
@@ -43,7 +52,7 @@ BUILDS = 2
 HEAT = "heat"
 """Source of the pauses for heat, as the engine knows it."""
 
-SensorOpener = Callable[[Sequence[DeviceInfo], Clock], Readable]
+SensorOpener = Callable[[Sequence[DeviceInfo], Clock], SensorReader]
 """Opens the sensors of the devices; blocks."""
 
 
@@ -164,6 +173,21 @@ class MiningRun:
         if wanted is not None and self._telemetry.snapshot().shares.accepted >= wanted:
             self._engine.stop()
 
+    def sensors_read(self, event: SensorsRead) -> None:
+        """Publish a device's reading."""
+        self._emit(event)
+
+    def hold(self, device: str, reason: str | None) -> None:
+        """Pause `device` because of its temperature; None: resume it."""
+        if reason is None:
+            self._engine.resume(device, HEAT)
+        else:
+            self._engine.pause(device, HEAT, reason)
+
+    def report(self, sentence: str) -> None:
+        """Write a problem of the sensors into the journal."""
+        self._journal.say("sensors", sentence, Level.WARNING)
+
     def _emit(self, event: Event) -> None:
         self._telemetry.emit(redacted(event, self._redactor))
 
@@ -180,19 +204,9 @@ class MiningRun:
         infos = [device.info for device in self._config.devices]
         sensors = await reads.offload(self._sensor_opener, infos, self._clock)
         try:
-            await keep_reading(
-                sensors, reads.offload, self._clock, self._emit, self._guard,
-                hold=self._pause_for_heat,
-                report=partial(self._journal.say, "sensors", level=Level.WARNING),
-            )  # fmt: skip
+            await read_sensors(sensors, reads, self._clock, self._guard, self)
         finally:
             sensors.close()
-
-    def _pause_for_heat(self, device: str, reason: str | None) -> None:
-        if reason is None:
-            self._engine.resume(device, HEAT)
-        else:
-            self._engine.pause(device, HEAT, reason)
 
     async def _reload(self) -> None:
         try:

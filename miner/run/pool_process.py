@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from miner.clock import SystemClock
-from miner.devices.registry import Listed
+from miner.devices.selection import ListedDevice
 from miner.engine.threads import WorkPool
 from miner.formatting import format_difficulty
 from miner.net.address import HostPort
@@ -96,7 +96,7 @@ async def serve_pool(options: PoolOptions, write: Callable[[str], None]) -> None
             await stopped.wait()
 
 
-async def demo(options: PoolOptions, devices: Sequence[Listed], shares: int) -> int:
+async def demo(options: PoolOptions, devices: Sequence[ListedDevice], shares: int) -> int:
     """Serve the test pool on a free loopback port, mine with it until `shares` are accepted, and
     return their number."""
     verifier = Verifier()

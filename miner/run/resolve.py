@@ -9,14 +9,14 @@ from pathlib import Path
 
 from miner.api.api_server import ApiOptions
 from miner.catalog import Coin, find_coin
-from miner.devices.registry import Listed, choose_devices
-from miner.devices.selection import Tuning, matches, tuning_of
+from miner.devices.device_names import matches
+from miner.devices.selection import ListedDevice, choose_devices
+from miner.devices.tuning import Tuning, tuning_of
 from miner.net.pool_url import PoolUrl
 from miner.net.socks import parse_proxy
 from miner.resources import state_directory
 from miner.run.pool_settings import pool_urls
 from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedConfig, RunConfig
-from miner.sensors.heat import HeatLimits
 from miner.settings import Loaded, Settings, listen_address
 from miner.settings.messages import key_name
 from miner.settings.secrets import api_token, expand_home, secret_file_warnings
@@ -54,7 +54,7 @@ class _Resolver:
     def __init__(self, load: Callable[[], Loaded]) -> None:
         self._load = load
         self._coin: Coin | None = None
-        self._devices: Sequence[Listed] = ()
+        self._devices: Sequence[ListedDevice] = ()
 
     def resolve(self) -> RunConfig:
         loaded = self._load()
@@ -109,7 +109,7 @@ class _Resolver:
         )
 
 
-def _tunings(settings: Settings, devices: Sequence[Listed]) -> dict[str, Tuning]:
+def _tunings(settings: Settings, devices: Sequence[ListedDevice]) -> dict[str, Tuning]:
     base, blocks = settings.devices.base(), settings.devices.blocks()
     return {d.info.name: tuning_of(d.info, d.index, blocks, base) for d in devices}
 
@@ -117,15 +117,7 @@ def _tunings(settings: Settings, devices: Sequence[Listed]) -> dict[str, Tuning]
 def _live(
     settings: Settings, pools: tuple[PoolUrl, ...], tunings: Mapping[str, Tuning]
 ) -> LiveConfig:
-    heat = {
-        name: HeatLimits(
-            tuning.temperature_stop,
-            tuning.temperature_start,
-            tuning.memory_temperature_stop,
-            tuning.memory_temperature_start,
-        )
-        for name, tuning in tunings.items()
-    }
+    heat = {name: tuning.limits for name, tuning in tunings.items()}
     return LiveConfig(pools, settings.limits.limits(), heat, Level[settings.log.level.upper()])
 
 
@@ -190,8 +182,8 @@ def _wallets(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
 def _notes(
     settings: Settings,
     pools: Sequence[PoolUrl],
-    devices: Sequence[Listed],
-    unusable: Sequence[Listed],
+    devices: Sequence[ListedDevice],
+    unusable: Sequence[ListedDevice],
     missing: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
     """Yield (topic, sentence) pairs to show before the run begins."""
@@ -214,7 +206,7 @@ def _notes(
             yield "note", f"{url.label}: {text}"
 
 
-def _unmatched(settings: Settings, devices: Sequence[Listed]) -> Iterator[str]:
+def _unmatched(settings: Settings, devices: Sequence[ListedDevice]) -> Iterator[str]:
     for pattern, _ in settings.devices.blocks():
         if not any(matches(device.info, device.index, pattern) for device in devices):
             yield f"[[devices.tune]] {pattern!r} matches none of the devices"

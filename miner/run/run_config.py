@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from miner.api.api_server import ApiOptions
-from miner.devices.registry import Listed
-from miner.devices.selection import Tuning
+from miner.devices.selection import ListedDevice
+from miner.devices.tuning import TemperatureLimits, Tuning
 from miner.net.address import HostPort
 from miner.net.dial import Timeouts
 from miner.net.pool_url import PoolUrl
 from miner.progpow.variant import Variant
-from miner.sensors.heat import HeatLimits
 from miner.telemetry import Level
 
 
@@ -24,7 +23,7 @@ class LiveConfig:
 
     pools: tuple[PoolUrl, ...]
     limits: Timeouts = field(default_factory=Timeouts)
-    heat: Mapping[str, HeatLimits] = field(default_factory=dict)
+    heat: Mapping[str, TemperatureLimits] = field(default_factory=dict)
     """By device name."""
     level: Level = Level.INFO
     """The lowest level that is logged and shown."""
@@ -77,7 +76,7 @@ class RunConfig:
     """Everything that one run of the miner needs to know."""
 
     variant: Variant
-    devices: Sequence[Listed]
+    devices: Sequence[ListedDevice]
     live: LiveConfig
     diff1: int | None = None
     """Target of difficulty 1; None: the dialect's."""

@@ -1,1 +1,1 @@
-"""What devices say of their heat, power and clocks, read and never set."""
+"""Temperatures, power, clocks and fans of the devices: read, and never set."""

@@ -1,30 +1,30 @@
-"""Readings of AMD's cards, as the kernel's amdgpu driver shows them."""
+"""Sensors of AMD cards, as the kernel's amdgpu driver shows them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from miner.errors import DeviceError
-from miner.sensors.sysfs import Folder, monitor, scaled
+from miner.sensors.sysfs import Folder, hwmon_of, scaled
 from miner.telemetry import Reading
 
 
 class AmdCard:
     """The card at the PCI address `pci` ("0000:03:00.0") under `sysfs`, normally /sys.
 
-    Raises `DeviceError` where there is none, or no driver that shows anything of it.
+    Raises `DeviceError` when there is no such card, or its driver has no sensors.
     """
 
     def __init__(self, pci: str, sysfs: Path) -> None:
         self.identity = pci
         self._device = Folder(sysfs / "bus/pci/devices" / pci)
-        if monitor(self._device, "amdgpu") is None:
+        if hwmon_of(self._device, "amdgpu") is None:
             raise DeviceError(f"the amdgpu driver shows no hwmon folder for {pci}")
 
     def read(self) -> Reading:
-        """Return what the driver shows now; `DeviceError` where the card is gone."""
-        # A reset of the card gives its folder a new number, so it is looked up each time.
-        device, hwmon = self._device, monitor(self._device, "amdgpu")
+        """Return the present values; raises `DeviceError` when the card is gone."""
+        # A reset of the card renames its hwmon folder, so it is looked up each time.
+        device, hwmon = self._device, hwmon_of(self._device, "amdgpu")
         if hwmon is None:
             raise DeviceError(f"the card at {self.identity} is gone from the system")
         temperatures, clocks = hwmon.labelled("temp"), hwmon.labelled("freq")
@@ -44,15 +44,16 @@ class AmdCard:
             utilization=device.number("gpu_busy_percent"),
         )
 
-    def news(self) -> list[str]:
+    def driver_errors(self) -> list[str]:
         return []
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""
 
 
 def _fan(hwmon: Folder) -> float | None:
-    """Percent: by the fan's drive, else by its speed where the greatest is known."""
+    """Return the fan's percentage: of its drive, or else of its greatest speed where that is
+    known."""
     drive = hwmon.number("pwm1")
     if drive is not None:
         return min(drive / (hwmon.positive("pwm1_max") or 255.0) * 100, 100.0)

@@ -1,4 +1,4 @@
-"""Readings of the processor: the package's heat, and its power where the user may read it."""
+"""Sensors of the CPU: the temperature of its packages, and their power where it is readable."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _PACKAGES = {
     "zenpower": ("tdie", "tctl"),
     "cpu_thermal": ("temp1",),
 }
-"""Drivers of processors, with how their labels of the whole package begin, best first."""
+"""Drivers of CPU sensors, with the beginnings of their labels of the whole package, best first."""
 
 
 class Processor:
-    """The machine's processors, all sockets as one device, under `sysfs`, normally /sys.
+    """The CPUs of all sockets as one device, under `sysfs`, normally /sys.
 
-    `now` returns seconds. Raises `DeviceError` where neither heat nor power can be read.
+    `now` returns seconds. Raises `DeviceError` when neither temperature nor power is readable.
     """
 
     identity = "cpu"
@@ -30,31 +30,32 @@ class Processor:
         self._hwmon = Folder(sysfs / "class/hwmon")
         self._now = now
         self._meters: list[tuple[Folder, EnergyMeter]] = []
-        # "intel-rapl" is its name on AMD's processors too; ":0:1" would be a part of a package.
+        # AMD's CPUs have "intel-rapl" folders too; "intel-rapl:0:1" would be a part of a package.
         for zone in Folder(sysfs / "class/powercap").folders("intel-rapl:*"):
             if (zone.text("name") or "").startswith("package"):
                 self._meters.append((zone, EnergyMeter(zone.number("max_energy_range_uj"))))
         readable = any(zone.number("energy_uj") is not None for zone, _ in self._meters)
         if self._temperature() is None and not readable:
             raise DeviceError(
-                "no driver of a processor's temperature is loaded, and no energy counter is "
-                "readable by this user"
+                "no driver of a CPU's temperature is loaded, and no energy counter is readable by "
+                "this user"
             )
 
     def read(self) -> Reading:
-        """Return the hottest package's °C and the W of all of them since the last reading."""
+        """Return the temperature of the hottest package, and the mean power of all packages since
+        the previous reading."""
         now = self._now()
         powers = [meter.power(now, zone.number("energy_uj")) for zone, meter in self._meters]
         known = [power for power in powers if power is not None]
-        # A sum over some of the sockets would pass for the power of all.
+        # The sum over some of the sockets would look like the power of all.
         complete = bool(known) and len(known) == len(powers)
         return Reading(temperature=self._temperature(), power=sum(known) if complete else None)
 
-    def news(self) -> list[str]:
+    def driver_errors(self) -> list[str]:
         return []
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""
 
     def _temperature(self) -> float | None:
         found = []

@@ -1,37 +1,18 @@
-"""When a device is too hot to work, and when it is cool enough again."""
+"""Pausing devices that are too hot, until they are cool."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from miner.devices.selection import PARTS, start_of
+from miner.devices.tuning import TemperatureLimits
 from miner.telemetry import Reading
-
-
-@dataclass(frozen=True, slots=True)
-class HeatLimits:
-    """°C at which a device pauses and goes on; a stop of None is no limit.
-
-    A start of None becomes what `start_of` makes of it; it raises `BadValue`.
-    """
-
-    temperature_stop: float | None = None
-    temperature_start: float | None = None
-    memory_temperature_stop: float | None = None
-    memory_temperature_start: float | None = None
-
-    def __post_init__(self) -> None:
-        for part in PARTS:
-            name = f"{part}temperature_start"
-            start = start_of(part, getattr(self, f"{part}temperature_stop"), getattr(self, name))
-            object.__setattr__(self, name, start)
 
 
 @dataclass(slots=True)
 class _State:
     over: dict[str, float] = field(default_factory=dict)
-    """Parts that reached their stop and have not been seen cool since, with °C then."""
+    """Parts that reached their stop and have not reached their start since, with the °C then."""
     paused: bool = False
 
 
@@ -42,30 +23,33 @@ class _Part:
     stop: float
     start: float
 
+    @property
+    def is_warm(self) -> bool:
+        return self.value is not None and self.value > self.start
+
 
 class HeatGuard:
-    """Remembers which devices overheated; `limits` by the device's name."""
+    """Decides which devices pause; `limits` by the device's name."""
 
-    def __init__(self, limits: Mapping[str, HeatLimits]) -> None:
-        self._limits = dict(limits)
+    def __init__(self, limits: Mapping[str, TemperatureLimits]) -> None:
+        self.set_limits(limits)
         self._states: dict[str, _State] = {}
 
-    def take(self, limits: Mapping[str, HeatLimits]) -> None:
-        """Judge by other limits from the next reading on."""
-        self._limits = dict(limits)
+    def set_limits(self, limits: Mapping[str, TemperatureLimits]) -> None:
+        """Use `limits` from the next reading on."""
+        self._limits = {name: device.completed() for name, device in limits.items()}
 
     def judge(self, device: str, reading: Reading) -> str | None:
-        """Return why `device` must pause after `reading`, None where it may run.
+        """Return why `device` must pause after `reading`, None when it may run.
 
-        It pauses when core or memory reaches its stop, and goes on when both are at their
-        starts or below. An unknown temperature pauses nothing; but where a part overheated, only
-        a known temperature ends the pause.
+        A device pauses when its core or its memory reaches the stop, and resumes when both are at
+        their starts or below. An unknown temperature pauses no device; but it does not end the
+        pause of a device that overheated.
         """
-        limits = self._limits.get(device, HeatLimits())
         state = self._states.setdefault(device, _State())
-        parts = _parts(limits, reading)
+        parts = _parts(self._limits.get(device, TemperatureLimits()), reading)
         for name in state.over.keys() - {part.name for part in parts}:
-            del state.over[name]  # its limit was taken away
+            del state.over[name]  # its limit was removed
         for part in parts:
             if part.value is None:
                 continue
@@ -76,38 +60,31 @@ class HeatGuard:
         if state.over:
             state.paused = True
         elif state.paused:
-            state.paused = any(p.value is not None and p.value > p.start for p in parts)
+            state.paused = any(part.is_warm for part in parts)
         if not state.paused:
             return None
-        return "overheating: " + "; ".join(
-            _words(state, part) for part in parts if _holds(state, part)
+        holding = [part for part in parts if part.name in state.over or part.is_warm]
+        return "overheating: " + "; ".join(_reason(state, part) for part in holding)
+
+
+def _parts(limits: TemperatureLimits, reading: Reading) -> list[_Part]:
+    core = limits.temperature_stop, limits.temperature_start
+    memory = limits.memory_temperature_stop, limits.memory_temperature_start
+    return [
+        _Part(name, value, stop, start)
+        for name, value, (stop, start) in (
+            ("core", reading.temperature, core),
+            ("memory", reading.memory_temperature, memory),
         )
+        if stop is not None and start is not None
+    ]
 
 
-def _parts(limits: HeatLimits, reading: Reading) -> list[_Part]:
-    parts = []
-    for name, value, stop, start in (
-        ("core", reading.temperature, limits.temperature_stop, limits.temperature_start),
-        (
-            "memory",
-            reading.memory_temperature,
-            limits.memory_temperature_stop,
-            limits.memory_temperature_start,
-        ),
-    ):
-        if stop is not None and start is not None:
-            parts.append(_Part(name, value, stop, start))
-    return parts
-
-
-def _holds(state: _State, part: _Part) -> bool:
-    return part.name in state.over or (part.value is not None and part.value > part.start)
-
-
-def _words(state: _State, part: _Part) -> str:
-    """What holds the device back; the same words until it goes on, so that a pause is one event."""
-    goes_on = f"goes on at {part.start:g} °C"
+def _reason(state: _State, part: _Part) -> str:
+    """Return why `part` pauses the device. The text stays the same during a pause, so that each
+    pause is one event."""
+    resumes = f"resumes at {part.start:g} °C"
     if part.name not in state.over:
-        return f"{part.name} still warm, {goes_on}"
-    words = f"{part.name} {state.over[part.name]:g} °C, limit {part.stop:g} °C, {goes_on}"
-    return words if part.value is not None else f"{words}, but its temperature is unknown now"
+        return f"{part.name} still warm, {resumes}"
+    text = f"{part.name} {state.over[part.name]:g} °C, limit {part.stop:g} °C, {resumes}"
+    return text if part.value is not None else f"{text}, but its temperature is unknown now"

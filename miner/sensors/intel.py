@@ -1,4 +1,4 @@
-"""Readings of Intel's GPUs, as the kernel's i915 and xe drivers show them."""
+"""Sensors of Intel GPUs, as the kernel's i915 and xe drivers show them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from miner.errors import DeviceError
-from miner.sensors.sysfs import EnergyMeter, Folder, monitor, scaled
+from miner.sensors.sysfs import EnergyMeter, Folder, hwmon_of, scaled
 from miner.telemetry import Reading
 
 DRIVERS = ("i915", "xe")
@@ -21,14 +21,14 @@ _REASONS = {
     "vr_thermalert": "temperature of the voltage regulator",
     "vr_tdc": "current limit",
 }
-"""Endings of the files that hold 1 while the driver slows the clock for that reason."""
+"""Throttle reasons, by the end of the name of a file that is 1 while the reason holds."""
 
 
 class IntelGpu:
     """The GPU at the PCI address `pci` ("0000:03:00.0") under `sysfs`, normally /sys.
 
-    `now` returns seconds. Raises `DeviceError` where no driver shows anything of it; GPUs that
-    are part of a processor have no sensors of their own.
+    `now` returns seconds. Raises `DeviceError` when its driver has no sensors; a GPU that is part
+    of a CPU has none.
     """
 
     def __init__(self, pci: str, sysfs: Path, now: Callable[[], float]) -> None:
@@ -36,16 +36,16 @@ class IntelGpu:
         self._device = Folder(sysfs / "bus/pci/devices" / pci)
         self._now = now
         self._meter = EnergyMeter()
-        if monitor(self._device, *DRIVERS) is None:
+        if hwmon_of(self._device, *DRIVERS) is None:
             raise DeviceError(f"neither i915 nor xe shows a hwmon folder for {pci}")
 
     def read(self) -> Reading:
-        """Return what the driver shows now; `DeviceError` where the GPU is gone.
+        """Return the present values; raises `DeviceError` when the GPU is gone.
 
-        Power is a mean since the last reading, so the first has none. The fan's speed is told in
-        turns alone, without a greatest, so its percentage is unknown.
+        Power is the mean since the previous reading, unknown in the first. The fan is unknown: the
+        drivers show its speed, but not its greatest speed.
         """
-        hwmon = monitor(self._device, *DRIVERS)
+        hwmon = hwmon_of(self._device, *DRIVERS)
         if hwmon is None:
             raise DeviceError(f"the GPU at {self.identity} is gone from the system")
         temperatures = hwmon.labelled("temp")
@@ -60,14 +60,14 @@ class IntelGpu:
             throttle=self._throttle() or None,
         )
 
-    def news(self) -> list[str]:
+    def driver_errors(self) -> list[str]:
         return []
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""
 
     def _core_clock(self) -> float | None:
-        """MHz; zero means that the GPU sleeps."""
+        """Return the MHz, 0 for a sleeping GPU; xe has the first file, i915 the second."""
         clock = self._device.number("tile0/gt0/freq0/act_freq")
         if clock is not None:
             return clock
@@ -75,11 +75,11 @@ class IntelGpu:
         return next((n for c in cards if (n := c.number("gt_act_freq_mhz")) is not None), None)
 
     def _throttle(self) -> str:
-        words = []
-        for prefix, folder in (
+        reasons = []
+        for prefix, pattern in (
             ("reason_", "tile0/gt0/freq0/throttle"),
             ("throttle_reason_", "drm/card[0-9]*/gt/gt0"),
         ):
-            for place in self._device.folders(folder):
-                words += [w for end, w in _REASONS.items() if place.number(prefix + end)]
-        return ", ".join(dict.fromkeys(words))
+            for folder in self._device.folders(pattern):
+                reasons += [text for end, text in _REASONS.items() if folder.number(prefix + end)]
+        return ", ".join(dict.fromkeys(reasons))

@@ -1,86 +1,94 @@
-"""All sensors of the devices, and the loop that reads them."""
+"""The sensors of all devices, and the loop that reads them."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from miner.clock import Clock
+from miner.clock import Clock, within
+from miner.devices.pci import PciAddress
 from miner.errors import BackendUnavailable, DeviceError
-from miner.sensors.address import pci_address
 from miner.sensors.amd import AmdCard
 from miner.sensors.cpu import Processor
 from miner.sensors.heat import HeatGuard
 from miner.sensors.intel import IntelGpu
 from miner.sensors.nvidia import Nvml
 from miner.sensors.sysfs import Folder
-from miner.telemetry import Emit, Reading, SensorsRead
+from miner.telemetry import Reading, SensorsRead
 from miner.work import DeviceInfo
 
 SYSFS = Path("/sys")
 
+READ_SECONDS = 2.0
+"""From one reading to the next."""
+
+TIMEOUT = 10.0
+"""Seconds without an answer after which the readings become unknown."""
+
 _VENDORS = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
-"""Our names of the vendors by their PCI numbers."""
+"""Vendors by their PCI numbers."""
 
 
 class SensorSource(Protocol):
-    """One card's sensors."""
+    """The sensors of one card."""
 
     @property
     def identity(self) -> str:
-        """Equal for two names of the same card."""
+        """Equal for two devices that are the same card."""
 
     def read(self) -> Reading:
-        """Return what is known now; raises `DeviceError` where the card does not answer."""
+        """Return the present values; raises `DeviceError` when the card does not answer."""
 
-    def news(self) -> list[str]:
-        """Return what the driver told of the card since the last call, without a full stop."""
+    def driver_errors(self) -> list[str]:
+        """Return the errors that the driver reported since the last call, as sentences without a
+        full stop."""
 
     def close(self) -> None:
-        """Let go of what is held open."""
+        """Free what is held open."""
 
 
 class Sensors:
-    """The readings of several devices; `read` blocks and belongs off the event loop."""
+    """The sensors of several devices, with a source or None for each name. `close_library` is
+    called last in `close`."""
 
     def __init__(
         self,
         sources: Mapping[str, SensorSource | None],
         missing: Sequence[str] = (),
-        close: Callable[[], None] | None = None,
+        close_library: Callable[[], None] | None = None,
     ) -> None:
         self._sources = dict(sources)
         self._missing = tuple(missing)
         self._failing: tuple[str, ...] = ()
-        self._news: tuple[str, ...] = ()
-        self._close = close
+        self._errors: tuple[str, ...] = ()
+        self._close_library = close_library
         self._reading = threading.Lock()
 
     @property
     def missing(self) -> list[str]:
-        """A sentence for each device without sensors, or whose sensors failed at the last read."""
+        """A sentence for each device without sensors, and for each that failed in the last
+        `read`."""
         return [*self._missing, *self._failing]
 
     @property
-    def news(self) -> list[str]:
-        """A sentence for each error that a driver told of between the last two reads."""
-        return list(self._news)
+    def driver_errors(self) -> list[str]:
+        """A sentence for each error that a driver reported between the last two calls of
+        `read`."""
+        return list(self._errors)
 
     def read(self) -> dict[str, Reading]:
-        """Return each device's reading; all is unknown where its source is absent or fails.
-
-        Each card is asked once, however many names it has.
-        """
+        """Return each device's reading, with unknown values where its source is absent or fails.
+        Blocks; a card with two names is read once."""
         with self._reading:
             answers: dict[int, Reading | str] = {}
-            news: list[str] = []
+            errors: list[str] = []
             for name, source in self._sources.items():
                 if source is not None and id(source) not in answers:
-                    answers[id(source)], told = _answer(source)
-                    news += [f"{name}: {text}" for text in told]
+                    answers[id(source)], reported = _answer(source)
+                    errors += [f"{name}: {text}" for text in reported]
             readings, failing = {}, []
             for name, source in self._sources.items():
                 answer = Reading() if source is None else answers[id(source)]
@@ -88,30 +96,43 @@ class Sensors:
                     failing.append(f"{name}: sensors do not answer: {answer}")
                     answer = Reading()
                 readings[name] = answer
-            self._failing, self._news = tuple(failing), tuple(news)
+            self._failing, self._errors = tuple(failing), tuple(errors)
             return readings
 
     def close(self) -> None:
-        """Let go of all sources, unless one is being read still: that call may never return."""
+        """Close all sources, unless a `read` is running: its driver call may never return."""
         if not self._reading.acquire(blocking=False):
             return
         try:
             for source in {id(s): s for s in self._sources.values() if s is not None}.values():
                 source.close()
             self._sources = dict.fromkeys(self._sources)
-            if self._close is not None:
-                self._close()
-                self._close = None
+            if self._close_library is not None:
+                self._close_library()
+                self._close_library = None
         finally:
             self._reading.release()
+
+
+def _answer(source: SensorSource) -> tuple[Reading | str, list[str]]:
+    """Return (the reading or why it failed, the driver's errors). Catches every exception: mining
+    does not stop for a sensor."""
+    errors: list[str] = []
+    try:
+        errors = source.driver_errors()
+        return source.read(), errors
+    except DeviceError as error:
+        return str(error), errors
+    except Exception as error:  # noqa: BLE001  (drivers fail in their own ways)
+        return f"{type(error).__name__}: {error}", errors
 
 
 def open_sensors(
     devices: Sequence[DeviceInfo], clock: Clock, sysfs: Path = SYSFS, nvml: Any = None
 ) -> Sensors:
-    """Return the sensors of `devices`; what has none is in `missing`, with the reason.
+    """Return the sensors of `devices`; a device without sensors is in `missing`, with the reason.
 
-    It blocks: a driver may be loaded. `nvml` stands in for pynvml.
+    Blocks, since it may load a driver. `nvml` replaces pynvml.
     """
     opening = _Opening(clock, sysfs, nvml)
     sources: dict[str, SensorSource | None] = {}
@@ -128,6 +149,8 @@ def open_sensors(
 
 
 class _Opening:
+    """Opens the sources of devices, and NVML at most once."""
+
     def __init__(self, clock: Clock, sysfs: Path, nvml: Any) -> None:
         self._clock = clock
         self._sysfs = sysfs
@@ -135,17 +158,18 @@ class _Opening:
         self._nvml: Nvml | BackendUnavailable | None = None
 
     def source(self, device: DeviceInfo) -> SensorSource:
-        """Return the source of `device`; raises `DeviceError` for none."""
+        """Return the source of `device`; raises `DeviceError` when it has none."""
         if device.kind == "cpu":
             return Processor(self._sysfs, self._clock.now)
-        pci = pci_address(device.pci)
+        address = PciAddress.parse(device.pci)
+        pci = str(address) if address else None
         vendor = self._vendor(device, pci)
         if vendor == "nvidia":
             return self._library().card(pci, device.uuid)
         if vendor not in ("amd", "intel"):
-            raise DeviceError(f"nothing is known of the sensors of {device.model}")
+            raise DeviceError(f"the sensors of {device.model} are not supported")
         if pci is None:
-            raise DeviceError("its driver does not tell its PCI address")
+            raise DeviceError("its driver does not report its PCI address")
         if vendor == "amd":
             return AmdCard(pci, self._sysfs)
         return IntelGpu(pci, self._sysfs, self._clock.now)
@@ -161,7 +185,6 @@ class _Opening:
         return _VENDORS.get(number or "", device.vendor)
 
     def _library(self) -> Nvml:
-        """The one NVML, tried once."""
         if self._nvml is None:
             try:
                 self._nvml = Nvml(self._module)
@@ -172,115 +195,90 @@ class _Opening:
         return self._nvml
 
 
-def _answer(source: SensorSource) -> tuple[Reading | str, list[str]]:
-    """Its reading, or why there is none, and its news.
-
-    Nobody stops mining for want of a thermometer, so no exception leaves here.
-    """
-    news: list[str] = []
-    try:
-        news = source.news()
-        return source.read(), news
-    except DeviceError as error:
-        return str(error), news
-    except Exception as error:  # noqa: BLE001  (drivers fail in their own ways)
-        return f"{type(error).__name__}: {error}", news
-
-
-LONGEST = 10.0
-"""Seconds without an answer after which what was read before is no longer believed."""
-
-Offload = Callable[[Callable[[], dict[str, Reading]]], Awaitable[dict[str, Reading]]]
-"""Runs a blocking call off the event loop; in a pool of its own, since it may never return."""
-
-
-class Readable(Protocol):
-    """What the loop needs of sensors."""
+class SensorReader(Protocol):
+    """The part of `Sensors` that the loop uses."""
 
     @property
     def missing(self) -> list[str]:
-        """A sentence for each device that does not tell."""
+        """A sentence for each device without readings."""
 
     @property
-    def news(self) -> list[str]:
-        """What drivers told of between the last two reads."""
+    def driver_errors(self) -> list[str]:
+        """A sentence for each error that a driver reported between the last two calls of
+        `read`."""
 
     def read(self) -> dict[str, Reading]:
         """Return each device's reading; blocks."""
 
     def close(self) -> None:
-        """Let go of the drivers."""
+        """Free the drivers."""
 
 
-async def keep_reading(
-    sensors: Readable,
-    offload: Offload,
+class ReadingThread(Protocol):
+    """A thread pool of the sensors' own, since a read may never return."""
+
+    async def offload(self, func: Callable[[], dict[str, Reading]]) -> dict[str, Reading]:
+        """Run `func` in the pool; return its result or raise its exception."""
+
+
+class SensorListener(Protocol):
+    """Receives what the loop reads and decides."""
+
+    def sensors_read(self, event: SensorsRead) -> None:
+        """A device's sensors were read."""
+
+    def hold(self, device: str, reason: str | None) -> None:
+        """Pause `device` for `reason`; None: resume it. Called when the reason changes."""
+
+    def report(self, sentence: str) -> None:
+        """Show a person a failure of sensors, once, or an error that a driver reported."""
+
+
+async def read_sensors(
+    sensors: SensorReader,
+    thread: ReadingThread,
     clock: Clock,
-    emit: Emit,
     guard: HeatGuard,
-    seconds: float = 2.0,
-    *,
-    hold: Callable[[str, str | None], None],
-    report: Callable[[str], None],
+    listener: SensorListener,
 ) -> None:
-    """Read every `seconds` until cancelled, and emit a `SensorsRead` for each device.
-
-    `hold` is told of a device and why it must pause, or None once it may go on; `report` is told
-    once of each sentence about sensors that fail, and of each error that a driver tells of. There
-    is never more than one read at a time.
-    """
-    watch = _Watch(emit, guard, hold)
-    said: set[str] = set()
+    """Read every `READ_SECONDS` until cancelled, one read at a time. When a read takes longer than
+    `TIMEOUT`, all readings are unknown until it ends."""
+    heat = _HeatWatch(guard, listener)
+    reported: set[str] = set()
     async with asyncio.TaskGroup() as tasks:
         while True:
-            reading = tasks.create_task(_awaited(offload(sensors.read)))
-            if not await _within(tasks, clock, reading, LONGEST):
-                report(f"sensors did not answer within {LONGEST:g} s; readings are unknown")
-                watch.forget()
+            reading = tasks.create_task(thread.offload(sensors.read))
+            if not await within(clock, TIMEOUT, asyncio.wait({reading})):
+                listener.report(
+                    f"sensors did not answer within {TIMEOUT:g} s; readings are unknown"
+                )
+                heat.forget()
                 await asyncio.wait({reading})
-                report("sensors answer again")
-            watch.take(reading.result())
+                listener.report("sensors answer again")
+            heat.take(reading.result())
             missing = sensors.missing
-            for sentence in [*sensors.news, *(s for s in missing if s not in said)]:
-                report(sentence)
-            said = set(missing)
-            await clock.sleep(seconds)
+            for sentence in [*sensors.driver_errors, *(s for s in missing if s not in reported)]:
+                listener.report(sentence)
+            reported = set(missing)
+            await clock.sleep(READ_SECONDS)
 
 
-class _Watch:
-    """What was told last."""
+class _HeatWatch:
+    """Passes readings on, and holds devices while they are too hot."""
 
-    def __init__(
-        self, emit: Emit, guard: HeatGuard, hold: Callable[[str, str | None], None]
-    ) -> None:
-        self._emit = emit
+    def __init__(self, guard: HeatGuard, listener: SensorListener) -> None:
         self._guard = guard
-        self._hold = hold
+        self._listener = listener
         self._held: dict[str, str | None] = {}
 
-    def take(self, readings: dict[str, Reading]) -> None:
+    def take(self, readings: Mapping[str, Reading]) -> None:
         for device, reading in readings.items():
-            self._emit(SensorsRead(device, reading))
+            self._listener.sensors_read(SensorsRead(device, reading))
             reason = self._guard.judge(device, reading)
             if self._held.get(device) != reason:
-                self._hold(device, reason)
+                self._listener.hold(device, reason)
             self._held[device] = reason
 
     def forget(self) -> None:
+        """Make every reading unknown."""
         self.take({device: Reading() for device in self._held})
-
-
-async def _awaited(answer: Awaitable[Any]) -> Any:
-    return await answer
-
-
-async def _within(
-    tasks: asyncio.TaskGroup, clock: Clock, task: asyncio.Task[Any], seconds: float
-) -> bool:
-    """Whether `task` ended within `seconds`; it goes on if not."""
-    timer = tasks.create_task(clock.sleep(seconds))
-    try:
-        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        timer.cancel()
-    return task.done()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from miner.codegen.launch_shape import shape_named
-from miner.devices.selection import PARTS, Tuning, start_of
+from miner.devices.registry import BACKENDS
+from miner.devices.tuning import PARTS, TemperatureLimits, Tuning, start_for
 from miner.errors import BadValue
 from miner.net.address import HostPort, exposure_problem
 from miner.net.dial import Timeouts
@@ -74,6 +75,10 @@ FilePath = Annotated[Path, Field(strict=False)]
 Seconds = Annotated[float, Field(ge=3, allow_inf_nan=False)]
 """A timeout; a shorter one would take a busy pool for a dead one."""
 Celsius = Annotated[float, Field(ge=20, le=150, allow_inf_nan=False)]
+if TYPE_CHECKING:
+    BackendName = str
+else:
+    BackendName = Literal[("auto", *BACKENDS)]
 Listen = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(check_listen)]
 
 
@@ -168,10 +173,14 @@ class _Temperatures(_Model):
             start = getattr(self, f"{part}temperature_start")
             try:
                 # A start without a stop is fine here: the stop may come from another table.
-                start_of(part, stop, start if stop is not None else None)
+                start_for(part, stop, start if stop is not None else None)
             except BadValue as error:
                 raise ValueError(str(error)) from error
         return self
+
+    def limits(self) -> TemperatureLimits:
+        """Return the four keys as the sensors take them."""
+        return TemperatureLimits(**self.model_dump(include=set(_Temperatures.model_fields)))
 
 
 class TuneSettings(_Temperatures):
@@ -191,7 +200,7 @@ class TuneSettings(_Temperatures):
 
     def tuning(self) -> Tuning:
         """Return these settings as the engine takes them."""
-        return Tuning(**self.model_dump(exclude={"match"}))
+        return Tuning(self.shape, self.launch_seconds, self.limits())
 
 
 class DeviceSettings(_Temperatures):
@@ -204,7 +213,7 @@ class DeviceSettings(_Temperatures):
     addresses, UUIDs, or patterns of the model. Default: every usable device."""
     exclude: Texts = ()
     """Devices not to use, in the same forms."""
-    backend: Annotated[Literal["auto", "opencl", "cuda", "ref"], Flag("--backend")] = "auto"
+    backend: Annotated[BackendName, Flag("--backend")] = "auto"
     """Interface through which devices are used; "auto" tries all."""
     on_hang: Literal["exit", "park"] = "exit"
     """Reaction to a driver call that does not return: "exit" submits the found shares and exits
@@ -214,7 +223,7 @@ class DeviceSettings(_Temperatures):
 
     def base(self) -> Tuning:
         """Return the limits of every device, without the blocks of `tune`."""
-        return Tuning(**self.model_dump(include=set(_Temperatures.model_fields)))
+        return Tuning(limits=self.limits())
 
     def blocks(self) -> list[tuple[str, Tuning]]:
         """Return the blocks of `tune` in order, each as (device name or pattern, tuning)."""

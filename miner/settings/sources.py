@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from miner.devices.selection import left_behind
+from miner.devices.tuning import outdated_starts
 from miner.errors import ConfigError
 from miner.settings.environment import from_environment
 from miner.settings.key_table import flag_keys
@@ -170,7 +170,7 @@ def _merge(
         else:
             _remove_origins(raw, (*place, key))
         merged[key] = value
-    for key in left_behind(lower, upper):
+    for key in outdated_starts(lower, upper):
         del merged[key]
         _remove_origins(raw, (*place, key))
     return merged

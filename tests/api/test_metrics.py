@@ -248,7 +248,7 @@ def test_the_device_is_its_pci_address_unless_another_one_has_it() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.sampled_from("abcd")), max_size=6)
 )
-def test_no_two_devices_are_one(named: list[tuple[str, str | None]]) -> None:
+def test_no_two_devices_same_hardware(named: list[tuple[str, str | None]]) -> None:
     infos = [replace(ZERO, name=name, pci=pci) for name, pci in dict(named).items()]
     assert len(set(device_labels(infos).values())) == len(infos)
 

@@ -12,8 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from miner.devices import registry
+from miner.devices.backend import Backend
 from miner.devices.device import Device, DeviceInfo
-from miner.devices.reference.reference_device import ReferenceBackend, ReferenceDevice
+from miner.devices.reference import REFERENCE
+from miner.devices.reference.reference_device import ReferenceDevice
 from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 from tests.cli.running import run, toy_file
 
@@ -92,13 +94,11 @@ def test_a_real_epoch_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "skipped height 0, epoch 0, 1024 KiB: it needs 5 bytes, 4 are free" in ran.out
 
 
-class FailingBackend:
-    """Two devices: one that cannot be opened, one whose words are swapped."""
-
-    name = "ref"
+class FailingBackend(Backend):
+    """Two devices: one that cannot be opened, one that hashes another header."""
 
     def devices(self) -> Sequence[DeviceInfo]:
-        info = ReferenceBackend().devices()[0]
+        info = REFERENCE.devices()[0]
         return [replace(info, name=f"ref:{n}", memory=3 << 29, pci=f"0000:0{n}:00.0") for n in "01"]
 
     def open(self, info: DeviceInfo) -> Device:
@@ -117,7 +117,7 @@ class Swapped(ReferenceDevice):
 
 def test_a_failed_check_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     only_ref(monkeypatch)
-    monkeypatch.setattr(registry, "backend_named", lambda name: FailingBackend())
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": FailingBackend("ref", "CPU", "")})
     ran = run("selftest", "-a", "kawpow")
     assert ran.code == 1
     assert ran.err == "progpow-miner: 2 of 2 self-tests failed\n"
@@ -129,19 +129,19 @@ def test_a_failed_check_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_device_at_all_ends_with_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> object:
-        raise BackendUnavailable("it is not there")
+    def missing(self: Backend) -> Sequence[DeviceInfo]:
+        raise BackendUnavailable("its driver is missing")
 
-    monkeypatch.setattr(registry, "backend_named", missing)
+    monkeypatch.setattr(Backend, "devices", missing)
     ran = run("selftest", "-a", "kawpow")
     assert ran.code == 3
     assert "progpow-miner: no device to test was found\n" in ran.err
-    assert "opencl: it is not there\n" in ran.err
+    assert "opencl: its driver is missing\n" in ran.err
 
 
 def test_devices_lists_the_unusable_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     only_ref(monkeypatch)
-    monkeypatch.setattr(registry, "backend_named", lambda name: FailingBackend())
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": FailingBackend("ref", "CPU", "")})
     ran = run("devices")
     assert (ran.code, ran.err) == (0, "")
     assert "0 ref:0        cpu  CPU reference, one core\n" in ran.out

@@ -14,10 +14,9 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, search_source
 from miner.codegen.launch_shape import SHAPES, shape_named
-from miner.devices import registry
 from miner.devices.device import RESULT_SLOTS, Device, fill
 from miner.devices.known_answers import EVERY_NONCE, selftest
-from miner.devices.registry import find_devices
+from miner.devices.selection import ListedDevice, find_devices
 from miner.errors import BuildFailed, DeviceError
 from miner.progpow.epoch import Epoch, FixedSizes
 from miner.progpow.hashing import Digest, Hasher, Light
@@ -144,7 +143,7 @@ def _closing() -> Iterator[None]:
     OPEN.clear()
 
 
-def opened(found: registry.Listed | str) -> Device:
+def opened(found: ListedDevice | str) -> Device:
     """Open it, or skip with the reason why it cannot be used."""
     if isinstance(found, str):
         pytest.skip(found)
@@ -177,8 +176,8 @@ def remember_builds(device: Device) -> None:
 
 
 def compiles(device: Device) -> None:
-    if device.info.backend == "ref":
-        pytest.skip("ref: interprets, has no compiler and no shapes")
+    if device.dialect is None:
+        pytest.skip(f"{device.info.name}: interprets, has no compiler and no shapes")
 
 
 def span_of(bench: Bench, first: int, count: int) -> NonceRange:

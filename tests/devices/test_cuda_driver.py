@@ -9,7 +9,7 @@ import pytest
 
 from miner.devices.cuda import cuda_driver
 from miner.devices.cuda.cuda_driver import device_error, driver, driver_text, needed_release
-from miner.devices.registry import BACKENDS, find_devices
+from miner.devices.selection import find_devices
 from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 
 
@@ -29,10 +29,6 @@ def test_the_other_backends_go_on_without_it(nowhere: None) -> None:
     assert any(said.startswith("cuda: no NVIDIA driver: ") for said in missing)
 
 
-def test_cuda_is_preferred() -> None:
-    assert list(BACKENDS)[:2] == ["cuda", "opencl"]
-
-
 def test_a_driver_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "libcuda.so.1"
     broken.write_text("no library")
@@ -44,7 +40,7 @@ def test_a_driver_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_pycuda_of_a_newer_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = cuda_driver._unloadable(
+    said = cuda_driver._import_problem(
         "/lib/libc.so.6: version `GLIBC_2.34' not found (required by _driver.so)"
     )
     assert said == (

@@ -1,4 +1,4 @@
-"""The script for the first run on a card, as far as it goes without one."""
+"""The script for the first run on a card, where it works without one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.devices.registry import find_devices
+from miner.devices.selection import find_devices
 from miner.work import Outcome
 from tests.fakes.variants import KAWPOW
 from tests.ledger.living import Life
@@ -27,13 +27,13 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_script_is_one() -> None:
+def test_the_script_is_valid_and_executable() -> None:
     done = run("bash", "-n", SCRIPT)
     assert (done.returncode, done.stderr) == (0, "")
     assert os.access(CHECKOUT / SCRIPT, os.X_OK)
 
 
-def test_it_lists_a_part_for_each_function() -> None:
+def test_it_lists_each_part() -> None:
     done = run("bash", SCRIPT, "--list")
     assert done.returncode == 0
     numbers = [int(line.split()[0]) for line in done.stdout.splitlines()]
@@ -42,22 +42,22 @@ def test_it_lists_a_part_for_each_function() -> None:
 
 
 @pytest.mark.parametrize("part", ["0", "10", "one", "-1"])
-def test_a_part_that_is_not_there(part: str) -> None:
+def test_an_unknown_part_is_refused(part: str) -> None:
     done = run("bash", SCRIPT, "1", part)
     assert done.returncode == 2
-    assert f"there is no part '{part}'" in done.stderr
+    assert f"unknown part '{part}'" in done.stderr
 
 
-def test_a_python_without_the_miner() -> None:
+def test_a_python_without_the_miner_is_refused() -> None:
     done = run("bash", SCRIPT, "1", PYTHON="/bin/false")
     assert done.returncode == 2
-    assert "'/bin/false' cannot import the miner" in done.stderr
+    assert "'/bin/false' cannot import miner" in done.stderr
 
 
-def test_a_part_that_fails_is_named_and_its_report_is_kept(tmp_path: Path) -> None:
+def test_a_part_that_fails_keeps_its_report(tmp_path: Path) -> None:
     done = run("bash", SCRIPT, "5", PYTHON=sys.executable, DEVICE="ref", RESULTS=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "OpenCL does not show ref" in done.stdout
+    assert "OpenCL does not list ref" in done.stdout
     code = "import sys; print('some words'); sys.exit(3)"
     out = tmp_path / "report.json"
     done = run(
@@ -74,13 +74,13 @@ def test_the_first_failure_ends_a_part(tmp_path: Path) -> None:
     done = run("bash", SCRIPT, "4", PYTHON=sys.executable, DEVICE="no:1", RESULTS=str(tmp_path))
     assert done.returncode == 1
     assert "failed parts: 4" in done.stdout
-    assert done.stdout.count("$ ") == 1, "the other heights are not measured any more"
+    assert done.stdout.count("$ ") == 1, "the other heights are not measured"
 
 
-def test_periods_are_searched_and_held_against_the_reference() -> None:
+def test_periods_are_searched_and_compared_with_the_reference() -> None:
     name = next((f.info.name for f in find_devices("opencl")[0]), None)
     if name is None:
-        pytest.skip("no OpenCL device is here")
+        pytest.skip("no OpenCL device found")
     done = run(sys.executable, "benchmarks/gpu.py", "periods", name, "--count", "2")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["periods"] == 2
@@ -96,7 +96,7 @@ def test_periods_are_searched_and_held_against_the_reference() -> None:
         ([(7499, "accepted"), (7501, "accepted"), (7501, "hardware")], [0, 1], False),
     ],
 )
-def test_every_share_of_a_run_is_judged(
+def test_a_run_is_good_when_each_epoch_has_accepted_shares_and_none_is_wrong(
     tmp_path: Path, outcomes: list[tuple[int, str]], accepted: list[int], good: bool
 ) -> None:
     life = Life(tmp_path / "ledger.sqlite")
@@ -114,7 +114,7 @@ def test_every_share_of_a_run_is_judged(
     assert sum(row["shares"] for row in told["shares"]) == len(outcomes)
 
 
-def test_a_ledger_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_ledger_is_an_error(tmp_path: Path) -> None:
     done = run(sys.executable, "benchmarks/gpu.py", "judge", str(tmp_path / "none.sqlite"))
     assert done.returncode == 1
     assert "none.sqlite" in done.stderr

@@ -94,15 +94,15 @@ def toy(tmp_path: Path) -> Path:
 
 
 LIST = """
-from miner.devices.cuda.cuda_device import CudaBackend
+from miner.devices.cuda import CUDA
 from miner.errors import BackendUnavailable
 try:
-    for info in CudaBackend().devices():
+    for info in CUDA.devices():
         print(info.name, info.pci, info.uuid, info.model, info.driver, info.unusable, sep="|")
 except BackendUnavailable as error:
     print(error)
 """
-OLD = "its compute capability 3.0 is below 5.0, the oldest that CUDA 12 makes programs for"
+OLD = "its compute capability 3.0 is below 5.0, the oldest that CUDA 12 supports"
 THREE = cards("3080", "older", "1080")
 
 
@@ -155,7 +155,7 @@ def test_what_a_container_was_not_given_cannot_be_used(
     usable = [row[3].removeprefix("NVIDIA Played ") for row in found if row[5] == "None"]
     assert usable == models
     others = {row[5] for row in found if row[5] != "None"} - {OLD}
-    assert others <= {"NVIDIA_VISIBLE_DEVICES names other cards"}
+    assert others <= {"NVIDIA_VISIBLE_DEVICES does not list this card"}
 
 
 def test_a_part_of_a_divided_card_has_the_whole_ones_name_too(stage: Stage) -> None:
@@ -174,23 +174,23 @@ def test_a_card_that_fails_takes_no_other_with_it(stage: Stage) -> None:
     rows = [line.split("|") for line in said.splitlines()]
     assert [row[0] for row in rows] == ["cuda:0", "cuda:1", "cuda:2"]
     assert [row[5] for row in rows] == [
-        "None", "the driver does not tell what it is: CUDA_ERROR_UNKNOWN", "None",
+        "None", "the driver does not describe it: CUDA_ERROR_UNKNOWN", "None",
     ]  # fmt: skip
 
 
 def test_when_every_card_is_hidden_the_sentence_says_by_what(stage: Stage) -> None:
-    cards_there = "from miner.devices import cuda_driver as d; d.CARDS = d.Path('/')"
+    cards_there = "from miner.devices.cuda import cuda_driver as d; d.CARDS = d.Path('/')"
     said = stage.says(f"{cards_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
-    assert said == "no CUDA device is there: CUDA_VISIBLE_DEVICES='7' hides every one"
-    none_there = "from miner.devices import cuda_driver as d; d.CARDS = d.Path('/none')"
+    assert said == "no CUDA device found: CUDA_VISIBLE_DEVICES='7' hides all cards"
+    none_there = "from miner.devices.cuda import cuda_driver as d; d.CARDS = d.Path('/none')"
     said = stage.says(f"{none_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
-    assert said.startswith("no CUDA device is there; see whether nvidia-smi lists one, and ")
-    assert said.endswith("CUDA_VISIBLE_DEVICES='7' is meant: it may hide every one")
+    assert said.startswith("no CUDA device found; check whether nvidia-smi lists one, and ")
+    assert said.endswith("check CUDA_VISIBLE_DEVICES='7': it may hide all cards")
 
 
 def test_a_machine_without_a_card(stage: Stage) -> None:
     said = stage.says(LIST, FAKE_CUDA_DEVICES="")
-    assert "CUDA_ERROR_NO_DEVICE: no CUDA device is there; see whether nvidia-smi" in said
+    assert "CUDA_ERROR_NO_DEVICE: no CUDA device found; check whether nvidia-smi" in said
 
 
 def test_a_card_that_nobody_may_use(stage: Stage) -> None:
@@ -220,7 +220,7 @@ def test_a_driver_that_is_older_than_pycuda(stage: Stage, tmp_path: Path) -> Non
 def test_a_driver_that_is_older_than_the_compiler(stage: Stage) -> None:
     said = stage.says(
         "import tests.harness.played_rig\n"
-        "from miner.devices.registry import find_devices, probed\n"
+        "from miner.devices.selection import find_devices, probed\n"
         "from miner.catalog import variants\n"
         "(found,), _ = find_devices('cuda')\n"
         "print(probed(found, variants()['kawpow']).info.unusable)\n",
@@ -252,7 +252,7 @@ def test_a_pycuda_that_is_broken(stage: Stage, tmp_path: Path) -> None:
 def test_a_thread_that_ends_without_closing_takes_nothing_with_it(stage: Stage) -> None:
     said = stage.says(
         "import threading\n"
-        "from miner.devices.registry import find_devices\n"
+        "from miner.devices.selection import find_devices\n"
         "(found,), _ = find_devices('cuda')\n"
         "kept = []\n"
         "thread = threading.Thread(target=lambda: kept.append(found.open()))\n"
@@ -311,4 +311,4 @@ def test_the_contract(stage: Stage, contract: subprocess.Popen[str]) -> None:
     found = re.search(r"^(\d+) passed, (\d+) skipped", said, re.MULTILINE)
     assert found, said
     assert (int(found[1]) >= 35, int(found[2])) == (True, 2), said
-    assert said.count("is made for CPUs") == 2, said
+    assert said.count("is for CPUs") == 2, said

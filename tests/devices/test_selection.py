@@ -1,144 +1,321 @@
-"""By what a device may be called, and what is wanted of it after all blocks."""
+"""Finding devices, and choosing those to mine on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from miner.devices.reference.reference_device import ReferenceBackend
-from miner.devices.selection import COOLING, Tuning, are_one, matches, tuning_of
-from miner.errors import ConfigError
+from miner.catalog import variants
+from miner.devices import registry
+from miner.devices.backend import Backend
+from miner.devices.device import Device
+from miner.devices.reference.reference_device import ReferenceDevice
+from miner.devices.selection import choose_devices, device_called, find_devices, shape_on
+from miner.errors import BackendUnavailable, BuildFailed, ConfigError, DeviceError, NoUsableDevice
+from miner.work import DeviceInfo
+from tests.devices.infos import info_of
 
-CARD = replace(
-    ReferenceBackend().devices()[0], name="opencl:1.0", backend="opencl",
-    model="NVIDIA GeForce RTX 3070 [LHR]", pci="0000:0A:00.0", uuid="GPU-00aa-ff",
-)  # fmt: skip
+KAWPOW = variants()["kawpow"]
+
+
+class WrongDataset(ReferenceDevice):
+    def read_nodes(self, first: int, count: int) -> Any:
+        return np.zeros((count, 16), np.uint32)
+
+
+class Unbuildable(ReferenceDevice):
+    def build(self, source: object) -> Any:
+        raise BuildFailed(f"{self.info.name}: it does not compile; log and source: /a/log")
+
+
+class Machine:
+    """Backends whose devices are classes of a test; text in place of one is why it fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.classes: dict[str, type[ReferenceDevice] | str] = {}
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        self._monkeypatch = monkeypatch
+
+    def has(self, **backends: list[DeviceInfo] | str) -> None:
+        """Install the backends in this order of preference."""
+        rows = {name: MachineBackend(name, found, self) for name, found in backends.items()}
+        self._monkeypatch.setattr(registry, "BACKENDS", rows)
+
+    def names(self, names: Sequence[str] | None = None, backend: str = "auto") -> list[str]:
+        return [f.info.name for f in choose_devices(backend, names, KAWPOW)[0]]
+
+
+class MachineBackend(Backend):
+    def __init__(self, name: str, found: list[DeviceInfo] | str, machine: Machine) -> None:
+        super().__init__(name, "", "", dialect=None if name == "ref" else name)
+        object.__setattr__(self, "found", found)
+        object.__setattr__(self, "machine", machine)
+
+    def devices(self) -> Sequence[DeviceInfo]:
+        if isinstance(self.found, str):
+            raise BackendUnavailable(self.found)
+        return self.found
+
+    def open(self, info: DeviceInfo) -> Device:
+        machine = self.machine
+        machine.opened.append(info.name)
+        opened = machine.classes.get(info.name, ReferenceDevice)
+        if isinstance(opened, str):
+            raise DeviceError(f"{info.name}: {opened}")
+
+        class Closing(opened):
+            def close(self) -> None:
+                machine.closed.append(info.name)
+                super().close()
+
+        return Closing(info)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+REF = info_of("ref", "cpu")
+CPU = info_of("opencl:1.0", "cpu")
+FIRST = info_of("opencl:0.0", pci="0000:01:00.0")
+SECOND = info_of("opencl:0.1", pci="0000:02:00.0")
+
+
+def test_by_default_every_usable_gpu_is_used_and_no_cpu(machine: Machine) -> None:
+    machine.has(opencl=[CPU, FIRST, SECOND], ref=[REF])
+    assert machine.names() == ["opencl:0.0", "opencl:0.1"]
+    assert set(machine.opened) == {"opencl:0.0", "opencl:0.1"}
+    assert machine.closed == machine.opened
+
+
+def test_without_a_gpu_the_best_other_device_is_used(machine: Machine) -> None:
+    machine.has(ref=[REF], opencl=[CPU])
+    assert machine.names() == ["opencl:1.0"]
+    machine.has(opencl=[CPU, info_of("opencl:2.0", "accelerator")], ref=[REF])
+    assert machine.names() == ["opencl:2.0"]
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("kind", "reason"),
     [
-        ("opencl:1.0", True),
-        ("OpenCL:1.0", True),
-        ("1.0", True),
-        ("cuda:1.0", False),
-        ("4", True),
-        (" 4 ", True),
-        ("04", True),
-        ("1", False),
-        ("-4", False),
-        ("0000:0a:00.0", True),
-        ("0A:00.0", True),
-        ("00000000:0A:00.0", True),
-        ("0001:0a:00.0", False),
-        ("0b:00.0", False),
-        ("a:00.0", False),
-        ("gpu-00AA-FF", True),
-        ("GPU-00aa", False),
-        ("nvidia geforce rtx 3070 [lhr]", True),
-        ("3070", False),
-        ("*3070*", True),
-        ("*RTX ?070*", True),
-        ("*3080*", False),
-        ("opencl:*", True),
-        ("cuda:*", False),
-        ("*", True),
-        ("", False),
-        (" ", False),
+        ("the driver is broken", "opencl:0.0: the driver is broken"),
+        (WrongDataset, "dataset nodes 0 to 255 are wrong"),
+        (Unbuildable, "opencl:0.0: it does not compile; log and source: /a/log"),
     ],
 )
-def test_a_name(name: str, wanted: bool) -> None:
-    assert matches(CARD, 4, name) is wanted
+def test_an_unusable_device_is_left_out_with_its_reason(
+    machine: Machine, kind: Any, reason: str
+) -> None:
+    machine.has(opencl=[FIRST, SECOND, CPU], ref=[REF])
+    machine.classes["opencl:0.0"] = kind
+    use, out, missing = choose_devices("auto", None, KAWPOW)
+    assert [f.info.name for f in use] == ["opencl:0.1"]
+    assert [(f.info.name, f.info.unusable) for f in out] == [("opencl:0.0", reason)]
+    assert missing == []
+    machine.classes["opencl:0.1"] = WrongDataset
+    assert machine.names() == ["opencl:1.0"]
+    machine.classes["opencl:1.0"] = Unbuildable
+    assert machine.names() == ["ref"]
 
 
-def test_what_a_device_does_not_know_of_itself_matches_nothing() -> None:
-    bare = replace(CARD, pci=None, uuid=None)
-    assert not matches(bare, 0, "0a:00.0")
-    assert not matches(bare, 0, "none")
-    assert matches(replace(CARD, name="ref"), 0, "ref")
+def test_a_device_that_its_driver_reports_unusable_is_not_opened(machine: Machine) -> None:
+    machine.has(opencl=[replace(FIRST, unusable="it is switched off")], ref=[REF])
+    assert machine.names() == ["ref"]
+    assert machine.opened == ["ref"]
+
+
+def test_a_missing_backend_is_reported_and_the_others_are_used(machine: Machine) -> None:
+    machine.has(opencl="no OpenCL platform", ref=[REF])
+    use, out, missing = choose_devices("auto", None, KAWPOW)
+    assert [f.info.name for f in use] == ["ref"]
+    assert not out
+    assert missing == ["opencl: no OpenCL platform"]
+
+
+def test_no_usable_device_lists_every_reason(machine: Machine) -> None:
+    machine.has(cuda="no NVIDIA driver", opencl=[FIRST, SECOND])
+    machine.classes.update({"opencl:0.0": "it is broken", "opencl:0.1": WrongDataset})
+    with pytest.raises(NoUsableDevice) as caught:
+        machine.names()
+    assert str(caught.value) == (
+        "no usable device: opencl:0.0: opencl:0.0: it is broken; "
+        "opencl:0.1: dataset nodes 0 to 255 are wrong; cuda: no NVIDIA driver"
+    )
+    assert caught.value.exit_code == 3
+    machine.has(opencl=[])
+    with pytest.raises(NoUsableDevice, match=r"^no usable device: none found$"):
+        machine.names()
 
 
 @pytest.mark.parametrize(
-    ("other", "wanted"),
+    ("names", "wanted"),
     [
-        ({"backend": "cuda"}, True),
-        ({}, False),
-        ({"backend": "cuda", "uuid": "GPU-00AA-FF", "pci": None}, True),
-        ({"backend": "cuda", "uuid": "MIG-1"}, False),
-        ({"backend": "cuda", "uuid": None}, True),
-        ({"backend": "cuda", "uuid": None, "pci": "0000:0b:00.0"}, False),
-        ({"backend": "cuda", "uuid": None, "pci": None}, False),
+        (["opencl:0.1"], ["opencl:0.1"]),
+        (["0.1"], ["opencl:0.1"]),
+        (["0000:02:00.0"], ["opencl:0.1"]),
+        (["2"], ["opencl:0.1"]),
+        (["0"], ["opencl:1.0"]),
+        (["ref"], ["ref"]),
+        (["3"], ["ref"]),
+        (["ref", "opencl:0.0"], ["ref", "opencl:0.0"]),
+        (["0.0", "opencl:0.0", "1", "0000:01:00.0", "0.0"], ["opencl:0.0"]),
     ],
 )
-def test_one_card_through_two_backends(other: dict[str, Any], wanted: bool) -> None:
-    assert are_one(CARD, replace(CARD, **other)) is wanted
+def test_each_name_selects_its_device_once(
+    machine: Machine, names: list[str], wanted: list[str]
+) -> None:
+    machine.has(opencl=[CPU, FIRST, SECOND], ref=[REF])
+    assert machine.names(names) == wanted
+    assert sorted(machine.closed) == sorted(wanted)
 
 
-def test_the_last_block_wins_key_by_key() -> None:
-    blocks = [
-        ("*3070*", Tuning(shape="gpu", launch_seconds=0.2, temperature_stop=70)),
-        ("opencl:9.9", Tuning(shape="cpu")),
-        ("0a:00.0", Tuning(shape="gpu-128", memory_temperature_stop=100)),
-    ]
-    base = Tuning(temperature_stop=90, temperature_start=60, memory_temperature_stop=95)
-    assert tuning_of(CARD, 0, blocks, base) == Tuning("gpu-128", 0.2, 70, 60, 100, 85)
-    assert tuning_of(CARD, 0, []) == Tuning()
-
-
-def test_a_start_that_nobody_gave_lies_below_the_stop() -> None:
-    assert tuning_of(CARD, 0, [], Tuning(temperature_stop=80)).temperature_start == 65
-    base = Tuning(temperature_stop=90, temperature_start=80)
-    cooler = [("*", Tuning(temperature_stop=70))]
-    assert tuning_of(CARD, 0, cooler, base).temperature_start == 70 - COOLING
-
-
-@pytest.mark.parametrize(
-    ("base", "block", "sentence"),
-    [
-        (
-            Tuning(temperature_stop=60),
-            Tuning(temperature_start=70),
-            "temperature_start: 70 is not below 60, its temperature_stop; give both",
-        ),
-        (
-            Tuning(),
-            Tuning(temperature_start=70),
-            "temperature_start: needs a temperature_stop above it",
-        ),
-        (
-            Tuning(),
-            Tuning(memory_temperature_start=70),
-            "memory_temperature_start: needs a memory_temperature_stop",
-        ),
-    ],
-)
-def test_a_start_that_is_not_below_its_stop(base: Tuning, block: Tuning, sentence: str) -> None:
+@pytest.mark.parametrize("name", ["opencl:9.9", "4", "-1", "", "None", "0000:03:00.0"])
+def test_an_unknown_name_lists_the_known_names(machine: Machine, name: str) -> None:
+    machine.has(opencl=[CPU, FIRST], ref=[REF])
     with pytest.raises(ConfigError) as caught:
-        tuning_of(CARD, 0, [("*", block)], base)
-    assert str(caught.value).startswith("device opencl:1.0: ")
-    assert sentence in str(caught.value)
+        machine.names([name])
+    assert str(caught.value) == (f"unknown device {name!r}; found: opencl:1.0, opencl:0.0, ref")
 
 
-BLOCK = st.tuples(
-    st.sampled_from(["*", "*3070*", "no", "7", "0a:00.0"]),
-    st.builds(
-        Tuning,
-        st.sampled_from([None, "gpu", "cpu"]),
-        st.sampled_from([None, 0.1, 0.5]),
-        temperature_stop=st.none() | st.integers(50, 90),
-    ),
+TWIN = info_of("cuda:0", pci="0000:01:00.0", uuid="GPU-1", model="RTX 3070")
+OTHER = info_of("cuda:1", pci="0000:02:00.0", uuid="GPU-2", model="RTX 3080")
+SLOW = info_of("opencl:0.0", pci="0000:01:00.0", uuid="GPU-1", model="RTX 3070")
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["01:00.0"], ["cuda:0"]),
+        (["gpu-2"], ["cuda:1"]),
+        (["*3070*"], ["cuda:0"]),
+        (["*rtx*"], ["cuda:0", "cuda:1"]),
+        (["*3080*", "*"], ["cuda:1", "cuda:0", "ref"]),
+        (["opencl:0.0"], ["opencl:0.0"]),
+        (["opencl:0.0", "cuda:0"], ["opencl:0.0", "cuda:0"]),
+        (["opencl:*", "02:00.0"], ["opencl:0.0", "cuda:1"]),
+        (["1"], ["cuda:1"]),
+        (["2"], ["opencl:0.0"]),
+        (None, ["cuda:0", "cuda:1"]),
+    ],
 )
+def test_a_card_is_used_once_through_the_first_backend(
+    machine: Machine, names: list[str] | None, wanted: list[str]
+) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
+    assert machine.names(names) == wanted
 
 
-@given(st.lists(BLOCK, max_size=5))
-def test_any_blocks(blocks: list[tuple[str, Tuning]]) -> None:
-    found = tuning_of(CARD, 7, blocks)
-    for key in ("shape", "launch_seconds", "temperature_stop"):
-        given_ = [getattr(t, key) for name, t in blocks if name != "no" and getattr(t, key)]
-        assert getattr(found, key) == (given_[-1] if given_ else None)
-    stop = found.temperature_stop
-    assert found.temperature_start == (stop - COOLING if stop else None)
+def test_a_card_is_used_through_the_second_backend_when_the_first_fails(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
+    machine.classes["cuda:0"] = "the driver is broken"
+    assert machine.names() == ["cuda:1", "opencl:0.0"]
+
+
+def test_a_card_hidden_in_one_backend_is_hidden_in_all(machine: Machine) -> None:
+    hidden = replace(TWIN, unusable="NVIDIA_VISIBLE_DEVICES does not list this card")
+    machine.has(cuda=[hidden, OTHER], opencl=[SLOW], ref=[REF])
+    use, out, _ = choose_devices("auto", None, KAWPOW)
+    assert [f.info.name for f in use] == ["cuda:1"]
+    assert {f.info.unusable for f in out} == {hidden.unusable}
+    assert machine.opened == ["cuda:1"]
+    with pytest.raises(NoUsableDevice, match="NVIDIA_VISIBLE_DEVICES does not list this card"):
+        choose_devices("auto", ["opencl:0.0"], KAWPOW)
+
+
+def test_an_excluded_device_is_not_opened(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
+    for names, exclude, wanted in (
+        (None, ["01:00.0"], ["cuda:1"]),
+        (["*"], ["*3070*", "ref"], ["cuda:1"]),
+        (["1", "0"], ["*9999*"], ["cuda:1", "cuda:0"]),
+        (["*"], ["0"], ["cuda:1", "opencl:0.0", "ref"]),
+    ):
+        machine.opened.clear()
+        use, out, _ = choose_devices("auto", names, KAWPOW, exclude)
+        assert ([f.info.name for f in use], out) == (wanted, [])
+        assert sorted(machine.opened) == sorted(wanted)
+
+
+@pytest.mark.parametrize(
+    ("names", "exclude", "sentence"),
+    [
+        (["*3090*"], [], "unknown device '*3090*'; found: cuda:0, cuda:1"),
+        (None, ["cuda:2"], "unknown device 'cuda:2'; found: cuda:0, cuda:1"),
+        (["0"], ["cuda:*"], "device '0' is both wanted and excluded; name it once"),
+    ],
+)
+def test_names_without_a_device_are_refused(
+    machine: Machine, names: list[str] | None, exclude: list[str], sentence: str
+) -> None:
+    machine.has(cuda=[TWIN, OTHER])
+    with pytest.raises(ConfigError) as caught:
+        choose_devices("auto", names, KAWPOW, exclude)
+    assert str(caught.value) == sentence
+
+
+def test_excluding_every_device_leaves_no_usable_device(machine: Machine) -> None:
+    machine.has(cuda=[TWIN])
+    with pytest.raises(NoUsableDevice, match=r"^no usable device: none found$"):
+        choose_devices("auto", None, KAWPOW, ["*"])
+
+
+def test_a_pattern_selects_the_cards_that_work(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER])
+    machine.classes["cuda:0"] = "it is broken"
+    use, out, _ = choose_devices("auto", ["*rtx*"], KAWPOW)
+    assert ([f.info.name for f in use], [f.info.name for f in out]) == (["cuda:1"], ["cuda:0"])
+    machine.classes["cuda:1"] = "it is broken too"
+    with pytest.raises(NoUsableDevice, match=r"cuda:0: it is broken; .*it is broken too$"):
+        choose_devices("auto", ["*rtx*"], KAWPOW)
+
+
+def test_devices_are_numbered_across_backends(machine: Machine) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl="no platform", ref=[REF])
+    assert [(f.info.name, f.index) for f in find_devices()[0]] == [
+        ("cuda:0", 0), ("cuda:1", 1), ("ref", 2),
+    ]  # fmt: skip
+
+
+def test_an_unknown_name_among_no_devices(machine: Machine) -> None:
+    with pytest.raises(ConfigError, match=r"found: none$"):
+        device_called([], "0")
+
+
+def test_a_device_called_by_its_own_name_must_be_usable(machine: Machine) -> None:
+    machine.has(opencl=[FIRST, SECOND], ref=[REF])
+    machine.classes["opencl:0.1"] = "it is broken"
+    with pytest.raises(NoUsableDevice, match=r"^opencl:0\.1 cannot be used: .*it is broken$"):
+        machine.names(["opencl:0.0", "opencl:0.1"])
+
+
+def test_one_backend_can_be_chosen(machine: Machine) -> None:
+    machine.has(opencl=[FIRST], ref=[REF])
+    assert machine.names(backend="ref") == ["ref"]
+    assert machine.opened == ["ref"]
+
+
+def test_an_unknown_backend_lists_the_known_backends(machine: Machine) -> None:
+    machine.has(opencl=[FIRST], ref=[REF])
+    with pytest.raises(BackendUnavailable, match=r"^unknown backend 'metal'; known: opencl, ref$"):
+        registry.backend_named("metal")
+    assert find_devices("metal")[0] == []
+    with pytest.raises(NoUsableDevice, match="no usable device: metal: unknown backend 'metal'"):
+        choose_devices("metal", None, KAWPOW)
+
+
+def test_the_shape_on_a_device_has_enough_buffers_for_its_largest_allocation(
+    machine: Machine,
+) -> None:
+    epoch = KAWPOW.epoch(0)
+    size = epoch.entries * 256
+    for most, buffers in ((size, 1), (size - 1, 2), (size // 2 - 1, 4), (1, 4)):
+        machine.has(opencl=[replace(FIRST, largest_allocation=most)])
+        _, shape = shape_on("0.0", epoch)
+        assert shape.buffers == buffers
+    assert len(machine.closed) == 4

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import TypeVar
 
-from miner.devices.registry import Listed
-from miner.devices.selection import Tuning
+from miner.devices.selection import ListedDevice
+from miner.devices.tuning import Tuning
 from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.retry_policy import RetryPolicy
@@ -18,7 +18,7 @@ from miner.telemetry import Event
 from miner.work import Job, Solution, Verdict
 from tests.fakes.device import (
     WAIT,
-    FakeDevice,
+    FakeOpener,
     FakeProver,
     Orders,
     Ticks,
@@ -81,11 +81,11 @@ class Rig:
         self._news.set()
 
     def build(self, builds: WorkPool) -> Engine:
-        def opener(number: int, orders: Orders) -> Callable[[], FakeDevice]:
-            return lambda: FakeDevice(info_of(f"fake:{number}"), orders, self.clock)
-
         self.engine = Engine(
-            [Listed(info_of(f"fake:{n}"), opener(n, o)) for n, o in enumerate(self.orders)],
+            [
+                ListedDevice(info_of(f"fake:{n}"), FakeOpener(orders, self.clock))
+                for n, orders in enumerate(self.orders)
+            ],
             programs=Programs(search_source, builds),
             prover=self.prover,
             sink=self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.device import RESULT_SLOTS, DeviceInfo, Found, Hit, fill
+from miner.devices.device import RESULT_SLOTS, DeviceInfo, Hit, LaunchResult, fill
 from miner.errors import BuildFailed, DeviceError, DeviceHung
 from miner.progpow.epoch import Epoch, FixedSizes
 from miner.progpow.hashing import Digest
@@ -153,7 +153,7 @@ class FakePending:
     def __init__(self, device: FakeDevice, image: FakeImage, job: Job, span: NonceRange) -> None:
         self._device, self._image, self._job, self._span = device, image, job, span
 
-    def wait(self) -> Found:
+    def wait(self) -> LaunchResult:
         orders, job, span = self._device.orders, self._job, self._span
         self._device.pending -= 1
         proving = job.target == 2**256 - 1
@@ -181,7 +181,7 @@ class FakePending:
                 words = (int.from_bytes(final[:4], "little"), int.from_bytes(final[4:8], "little"))
                 hits.append(Hit(nonce, words, int.from_bytes(mix[:4], "little")))
         total = len(hits) - (1 if orders.counts_short and proving else 0)
-        return Found(span.count, tuple(hits[: orders.slots]), total)
+        return LaunchResult(span.count, tuple(hits[: orders.slots]), total)
 
 
 class FakeDevice:
@@ -268,6 +268,15 @@ class FakeDevice:
     def close(self) -> None:
         assert threading.get_ident() == self._thread
         self.orders.closed += 1
+
+
+@dataclass
+class FakeOpener:
+    orders: Orders
+    clock: Ticks
+
+    def open(self, info: DeviceInfo) -> FakeDevice:
+        return FakeDevice(info, self.orders, self.clock)
 
 
 def info_of(name: str = "fake:0") -> DeviceInfo:

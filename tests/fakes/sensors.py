@@ -13,7 +13,7 @@ class FakeSensors:
     def __init__(self, readings: Mapping[str, Reading]) -> None:
         self.readings = dict(readings)
         self.missing: list[str] = []
-        self.news: list[str] = []
+        self.driver_errors: list[str] = []
         self.reads = 0
         self.closed = False
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from time import monotonic
 
-from miner.devices.device import Device, DeviceInfo, Found, Hit, Image, Pending
+from miner.devices.device import Device, DeviceInfo, Hit, Image, LaunchResult, Pending
 from miner.devices.reference.reference_device import ReferenceDevice
-from miner.devices.registry import Listed
+from miner.devices.selection import ListedDevice
 from miner.errors import DeviceError
 from miner.work import Job, NonceRange
 
@@ -61,15 +61,15 @@ class Steady:
         )  # fmt: skip
 
     @property
-    def listed(self) -> Listed:
-        return Listed(self.info, self._open)
+    def listed(self) -> ListedDevice:
+        return ListedDevice(self.info, self)
 
     def gaps(self, since: float = 0.0) -> list[float]:
         """Return the times between launches, those before `since` apart."""
         late = [at for at in tuple(self.launched) if at >= since]
         return [after - before for before, after in pairwise(late)]
 
-    def _open(self) -> Device:
+    def open(self, info: DeviceInfo) -> Device:
         if self.fail_open:
             self.fail_open -= 1
             raise DeviceError(f"{self.name}: it cannot be opened")
@@ -114,7 +114,7 @@ class _Launch:
     span: NonceRange
     due: float
 
-    def wait(self) -> Found:
+    def wait(self) -> LaunchResult:
         orders = self.orders
         if orders.hang is not None:
             orders.hang.wait(LONGEST_HANG)
@@ -133,7 +133,7 @@ class _Launch:
         orders.flying -= 1
         return found
 
-    def _lie(self, found: Found) -> Hit | None:
+    def _lie(self, found: LaunchResult) -> Hit | None:
         good = {hit.nonce for hit in found.hits}
         nonces = range(self.span.first, self.span.first + self.span.count)
         return next((Hit(n, (0, 0), 0) for n in nonces if n not in good), None)

@@ -11,9 +11,9 @@ import struct
 from pathlib import Path
 
 from miner.codegen.kernel_source import KernelSource
-from miner.devices.buildlog import write_build_log
-from miner.devices.cuda import cuda_compiler
-from miner.devices.cuda.nvrtc import Cubin
+from miner.devices.build_log import write_build_log
+from miner.devices.cuda import cuda_builds
+from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler
 from miner.errors import BuildFailed
 from tests.harness.build import build
 
@@ -21,7 +21,7 @@ COUNTED = ("contexts", "modules", "allocations", "bytes", "pinned", "streams", "
 """What a driver has alive."""
 
 
-class PlayedCompiler:
+class PlayedCompiler(CudaCompiler):
     """In NVRTC's place: makes modules that the played driver runs on the CPU."""
 
     name = "NVRTC 12.9"
@@ -32,7 +32,7 @@ class PlayedCompiler:
         self.made: list[tuple[str, str]] = []
         """Titles and targets, in the order of their compilation."""
 
-    def compile(self, source: KernelSource, architecture: str) -> Cubin:
+    def _cubin(self, source: KernelSource, architecture: str, more: tuple[str, ...]) -> Cubin:
         return Cubin(self._module("PLAYBIN", source, architecture), 64, 0)
 
     def ptx(self, source: KernelSource, architecture: str) -> bytes:
@@ -55,7 +55,7 @@ class PlayedCompiler:
 
 
 COMPILER = PlayedCompiler()
-cuda_compiler.nvrtc = lambda: COMPILER  # type: ignore[assignment]
+cuda_builds.nvrtc = lambda: COMPILER  # type: ignore[assignment]
 
 
 def played() -> ctypes.CDLL:

@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
-from miner.devices.registry import Listed
+from miner.devices.reference import REFERENCE
+from miner.devices.selection import ListedDevice
+from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
 from miner.net.dial import Timeouts
 from miner.net.pool_url import PoolUrl
 from miner.run.control import RunController
 from miner.run.run_config import LiveConfig, ReloadedConfig, RunConfig
 from miner.safe_text import Redactor
-from miner.sensors.heat import HeatGuard, HeatLimits
+from miner.sensors.heat import HeatGuard
 from miner.telemetry import Level, Reading
 from tests.fakes.device import info_of
 from tests.fakes.variants import KAWPOW
 
 FIRST = PoolUrl("first.example", 3333, "RWallet.rig1")
 SECOND = PoolUrl("second.example", 3333, "RWallet.rig1")
-LIVE = LiveConfig((FIRST,), heat={"fake:0": HeatLimits(90.0)})
+LIVE = LiveConfig((FIRST,), heat={"fake:0": TemperatureLimits(90.0)})
 
 
 class Parts:
@@ -53,7 +55,7 @@ class Bench:
         self.parts = Parts()
         self.guard = HeatGuard(LIVE.heat)
         self.new = list(new)
-        devices = [Listed(info_of(f"fake:{n}"), lambda: None, n) for n in range(2)]  # type: ignore[arg-type, return-value]
+        devices = [ListedDevice(info_of(f"fake:{n}"), REFERENCE, n) for n in range(2)]
         config = RunConfig(KAWPOW, devices, LIVE, reloader=self, fixed=fixed or {})
         parts: Any = self.parts
         self.control = RunController(config, parts, parts, parts, self.guard, parts, Redactor())
@@ -89,7 +91,7 @@ async def test_the_same_settings_change_nothing() -> None:
 
 
 async def test_each_live_setting_is_applied_alone() -> None:
-    cooler = {"fake:0": HeatLimits(60.0)}
+    cooler = {"fake:0": TemperatureLimits(60.0)}
     bench = Bench(
         ReloadedConfig(replace(LIVE, level=Level.DEBUG)),
         ReloadedConfig(replace(LIVE, level=Level.DEBUG, heat=cooler)),

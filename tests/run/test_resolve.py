@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from miner.devices import registry
-from miner.devices.registry import Listed
+from miner.devices.reference import REFERENCE
+from miner.devices.selection import ListedDevice
+from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
 from miner.net.dial import Timeouts
 from miner.resources import state_directory
 from miner.run import resolve as resolve_module
 from miner.run.resolve import resolve_settings
 from miner.safe_text import Redactor
-from miner.sensors.heat import HeatLimits
 from miner.settings import load
 from miner.telemetry import Level
 from miner.work import DeviceInfo
@@ -64,7 +65,7 @@ def test_everything_that_is_set_reaches_the_plan(path: Path) -> None:
     config = resolve_settings(lambda: load(path))
     assert (config.coin, config.variant.name, config.rig) == ("RVN", "kawpow", "rig-7")
     assert config.live.limits == Timeouts(10, 9, 30, 600)
-    assert config.live.heat == {"ref": HeatLimits(80, 65, 100, 85)}
+    assert config.live.heat == {"ref": TemperatureLimits(80, 65, 100, 85)}
     assert config.live.level is Level.WARNING
     assert config.tunings["ref"].shape == "cpu-1"
     assert config.park_hung
@@ -220,7 +221,7 @@ def test_a_missing_backend_is_told_to_whom_it_may_concern(
     card = DeviceInfo(
         "opencl:0.0", "opencl", "A card", "gpu" if vendor else "cpu", "1", 1, 1, 1, vendor=vendor
     )
-    chosen = [Listed(card, lambda: pytest.fail("it is not to be opened"))], [], ["cuda: not there"]
+    chosen = [ListedDevice(card, REFERENCE)], [], ["cuda: not there"]
     monkeypatch.setattr(resolve_module, "choose_devices", lambda *_: chosen)
     config = resolve_settings(lambda: load(path))
     assert (("note", "cuda: not there") in config.notes) is told

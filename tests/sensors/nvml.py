@@ -116,7 +116,6 @@ class FakeNvml:
             **plain,
             "nvmlInit": init,
             "nvmlShutdown": lambda: self.calls.append("shutdown"),
-            "nvmlSystemGetDriverVersion": lambda: "570.86.15",
             "nvmlDeviceGetHandleByPciBusId": by_pci,
             "nvmlDeviceGetHandleByUUID": by_uuid,
             "nvmlDeviceGetUUID": lambda card: card.uuid,

@@ -194,7 +194,6 @@ def test_a_code_without_a_name_is_told_as_a_number() -> None:
 def test_the_library_is_opened_once_and_closed_once() -> None:
     fake = FakeNvml({FIRST: Card()})
     nvml = Nvml(fake.module)
-    assert nvml.driver == "570.86.15"
     nvml.close()
     assert fake.calls == ["init", "shutdown"]
 
@@ -213,23 +212,23 @@ def test_our_names_of_functions_and_constants_are_the_packages_own() -> None:
 def test_an_xid_is_told_once_and_what_it_means() -> None:
     card = Card(xids=[79, 31, 31, 999])
     found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
-    assert found.news() == [
-        "the driver tells of Xid 79, the card has fallen off the bus",
-        "the driver tells of Xid 31, an access outside of memory",
-        "the driver tells of Xid 999",
+    assert found.driver_errors() == [
+        "the driver reports Xid 79, the card has fallen off the bus",
+        "the driver reports Xid 31, an access outside of memory",
+        "the driver reports Xid 999",
     ]
-    assert found.news() == []
+    assert found.driver_errors() == []
 
 
 def test_a_flood_of_xids_ends() -> None:
     card = Card(xids=[13] * 1000)
     found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
-    assert len(found.news()) == 1
+    assert len(found.driver_errors()) == 1
     assert len(card.xids) == 984
 
 
 def test_a_card_that_tells_no_xids_is_read_all_the_same() -> None:
     card = Card(errors={"Events": NOT_SUPPORTED}, xids=[31])
     found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
-    assert found.news() == []
+    assert found.driver_errors() == []
     assert found.read() == WHOLE

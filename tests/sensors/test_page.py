@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pynvml  # type: ignore[import-untyped]
 
-from miner.devices.selection import COOLING
-from miner.sensors.heat import HeatLimits
-from miner.sensors.sensors import LONGEST
+from miner.devices.tuning import COOLING
+from miner.sensors.sensors import TIMEOUT
 from miner.settings.model import DeviceSettings
 
 PAGE = (Path(__file__).parents[2] / "docs/sensors.md").read_text(encoding="utf-8")
@@ -24,8 +23,7 @@ def test_the_example_is_valid() -> None:
     (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     devices = DeviceSettings.model_validate(tomllib.loads(text)["devices"])
     for block in (devices, *devices.tune):
-        values = {f: getattr(block, f) for f in HeatLimits.__dataclass_fields__}
-        assert HeatLimits(**values).temperature_stop == block.temperature_stop
+        assert block.limits().completed().temperature_stop == block.temperature_stop
 
 
 def test_every_error_of_nvml_that_the_page_explains_exists() -> None:
@@ -45,4 +43,4 @@ def test_every_file_of_sysfs_that_the_page_names_is_read() -> None:
 
 def test_the_numbers_are_the_codes_own() -> None:
     assert f"{COOLING:g} °C below its stop" in PAGE
-    assert f"within {LONGEST:g} s" in PAGE
+    assert f"within {TIMEOUT:g} s" in PAGE

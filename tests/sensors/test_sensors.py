@@ -33,7 +33,7 @@ class Thermometer:
             raise self.answer
         return self.answer
 
-    def news(self) -> list[str]:
+    def driver_errors(self) -> list[str]:
         return []
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ def test_devices_without_a_source_read_as_unknown_and_say_why(tmp_path: Path) ->
         "opencl:0.0", "opencl:0.1", "opencl:0.2", "fake:0",
     ]  # fmt: skip
     assert "NVML_ERROR_NOT_FOUND" in sensors.missing[0]
-    assert "does not tell its PCI address" in sensors.missing[1]
+    assert "does not report its PCI address" in sensors.missing[1]
 
 
 def test_without_nvml_the_other_vendors_are_read(tmp_path: Path) -> None:
@@ -165,19 +165,21 @@ def test_what_a_driver_tells_of_a_card_bears_the_devices_name_once(tmp_path: Pat
         nvml=FakeNvml({FIRST: card}).module,
     )
     sensors.read()
-    assert sensors.news == ["cuda:0: the driver tells of Xid 79, the card has fallen off the bus"]
+    assert sensors.driver_errors == [
+        "cuda:0: the driver reports Xid 79, the card has fallen off the bus"
+    ]
     sensors.read()
-    assert sensors.news == []
+    assert sensors.driver_errors == []
     card.xids.append(79)
     card.every_error = pynvml.NVML_ERROR_GPU_IS_LOST
     sensors.read()
-    assert len(sensors.news) == 1, "the last words of a card that is lost"
+    assert len(sensors.driver_errors) == 1, "the last words of a card that is lost"
 
 
 def test_closing_lets_go_of_each_source_and_of_the_library_once(tmp_path: Path) -> None:
     source = Thermometer(Reading())
     closings: list[str] = []
-    sensors = Sensors({"a": source, "b": source}, close=lambda: closings.append("library"))
+    sensors = Sensors({"a": source, "b": source}, close_library=lambda: closings.append("library"))
     sensors.close()
     sensors.close()
     assert (source.closed, closings) == (1, ["library"])

@@ -1,4 +1,4 @@
-"""What NVIDIA's driver tells of a card: model, PCI address, UUID, whether it can be used."""
+"""The identity of an NVIDIA card: model, PCI address, UUID, and whether it can be used."""
 
 from __future__ import annotations
 
@@ -12,30 +12,14 @@ from miner.devices.device import DeviceInfo
 from miner.devices.visibility import hidden
 
 OLDEST = (5, 0)
-"""Compute capability; no compiler of CUDA 12 makes programs for older cards."""
+"""Compute capability; no compiler of CUDA 12 supports older cards."""
 
 _PROHIBITED = 2
-"""The compute mode in which nobody may use a card."""
-
-
-def silent(ordinal: int, release: str, reason: str) -> DeviceInfo:
-    """Return a device of which the driver tells nothing but `reason`, the name of a failure."""
-    return DeviceInfo(
-        name=f"cuda:{ordinal}",
-        backend="cuda",
-        model="unknown",
-        kind="gpu",
-        driver=release,
-        memory=0,
-        largest_allocation=0,
-        units=0,
-        vendor="nvidia",
-        unusable=f"the driver does not tell what it is: {reason}",
-    )
+"""CU_COMPUTEMODE_PROHIBITED: no program can use the card."""
 
 
 def identity(drv: ModuleType, ordinal: int, release: str) -> DeviceInfo:
-    """Return what is known of device `ordinal`; `release` is what the driver calls itself."""
+    """Return the identity of device `ordinal`; `release` is the driver's version as text."""
     device = drv.Device(ordinal)
     memory = int(device.total_memory())
     uuid, whole = _uuids(ordinal)
@@ -55,12 +39,28 @@ def identity(drv: ModuleType, ordinal: int, release: str) -> DeviceInfo:
     )
 
 
+def unidentified(ordinal: int, release: str, reason: str) -> DeviceInfo:
+    """Return a device that the driver does not describe; `reason` is the name of its error."""
+    return DeviceInfo(
+        name=f"cuda:{ordinal}",
+        backend="cuda",
+        model="unknown",
+        kind="gpu",
+        driver=release,
+        memory=0,
+        largest_allocation=0,
+        units=0,
+        vendor="nvidia",
+        unusable=f"the driver does not describe it: {reason}",
+    )
+
+
 def _unusable(drv: ModuleType, device: Any) -> str | None:
-    capability = device.compute_capability()
+    major, minor = capability = device.compute_capability()
     if capability < OLDEST:
         return (
-            f"its compute capability {capability[0]}.{capability[1]} is below "
-            f"{OLDEST[0]}.{OLDEST[1]}, the oldest that CUDA 12 makes programs for"
+            f"its compute capability {major}.{minor} is below {OLDEST[0]}.{OLDEST[1]}, the oldest "
+            "that CUDA 12 supports"
         )
     if device.get_attribute(drv.device_attribute.COMPUTE_MODE) == _PROHIBITED:
         return "its compute mode is Prohibited: nvidia-smi --compute-mode=DEFAULT allows it"
@@ -68,24 +68,26 @@ def _unusable(drv: ModuleType, device: Any) -> str | None:
 
 
 def _uuids(ordinal: int) -> tuple[str | None, str | None]:
-    """ "GPU-…" twice, of a part of a divided card "MIG-…" and the whole one's; PyCUDA has no call
-    for it."""
+    """Return the UUID of the device and that of the whole card, both "GPU-…"; of a part of a
+    divided card "MIG-…" and "GPU-…". PyCUDA has no call for them."""
     library = ctypes.CDLL(LIBRARY)
-    raw = (ctypes.c_ubyte * 16)()
     handle = ctypes.c_int()
     if library.cuDeviceGet(ctypes.byref(handle), ordinal):
         return None, None
-    whole = (ctypes.c_ubyte * 16)()
-    if _failed(library, "cuDeviceGetUuid", whole, handle) or not any(whole):
+    whole = _uuid(library, "cuDeviceGetUuid", handle)
+    if whole is None or not any(whole):
         return None, None
-    card = f"GPU-{UUID(bytes=bytes(whole))}"
-    if _failed(library, "cuDeviceGetUuid_v2", raw, handle):  # drivers before 470 lack it
+    card = f"GPU-{UUID(bytes=whole)}"
+    part = _uuid(library, "cuDeviceGetUuid_v2", handle)  # not in drivers before 470
+    if part is None or part == whole:
         return card, card
-    return (card if bytes(raw) == bytes(whole) else f"MIG-{UUID(bytes=bytes(raw))}"), card
+    return f"MIG-{UUID(bytes=part)}", card
 
 
-def _failed(library: ctypes.CDLL, name: str, raw: Any, handle: ctypes.c_int) -> bool:
+def _uuid(library: ctypes.CDLL, function: str, handle: ctypes.c_int) -> bytes | None:
+    raw = (ctypes.c_ubyte * 16)()
     try:
-        return bool(getattr(library, name)(ctypes.byref(raw), handle))
+        failed = getattr(library, function)(ctypes.byref(raw), handle)
     except AttributeError:
-        return True
+        return None
+    return None if failed else bytes(raw)

@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler, called in this process: CUDA text to machine code, no GPU needed."""
+"""NVRTC, NVIDIA's run-time compiler: a library called in this process, without a GPU."""
 
 from __future__ import annotations
 
@@ -7,40 +7,23 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from miner.codegen.kernel_source import KernelSource
-from miner.devices.buildlog import write_build_log
+from miner.devices.build_log import write_build_log
+from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler, virtual
 from miner.errors import BackendUnavailable, BadValue, BuildFailed
 
 LIBRARIES = ("libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so")
-"""12 first: 13 no longer knows the GTX 10 series."""
-
-ROOMIER = ("--define-macro=GROUPS_AT_ONCE=3",)
-"""Three groups of 256 threads at once: 80 registers for each thread instead of 64. A kernel that
-does not fit 64 runs three groups at once in any case."""
+"""12 first: 13 does not support the GTX 10 series."""
 
 MISSING = "NVRTC, NVIDIA's run-time compiler, is not installed: pip install nvidia-cuda-nvrtc-cu12"
 
 
-@dataclass(frozen=True, slots=True)
-class Cubin:
-    """Machine code for one architecture, with what the assembler said of it."""
-
-    code: bytes
-    """An ELF file."""
-    registers: int
-    """Of one thread."""
-    spilled: int
-    """Bytes of registers' contents that go through memory, stores and loads together."""
-    warnings: tuple[str, ...] = ()
-    """What the compiler would have otherwise; that an architecture grows old is none of them."""
-
-
-class Nvrtc:
-    """The compiler's library; any thread may compile, several at a time."""
+class Nvrtc(CudaCompiler):
+    """The compiler in `library`; besides what `CudaCompiler` raises, `BadValue` for an
+    architecture that this version does not support."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -53,53 +36,37 @@ class Nvrtc:
         found = (ctypes.c_int * count.value)()
         self._call("nvrtcGetSupportedArchs", found)
         self.architectures = tuple(f"sm_{number}" for number in found)
-        """What it makes machine code for, e.g. "sm_86", older ones first."""
-
-    def compile(self, source: KernelSource, architecture: str) -> Cubin:
-        """Return `source` as machine code. Where a thread's registers do not suffice, it is
-        compiled once more with more of them for each thread.
-
-        Raises `BadValue` for an architecture that it does not know, `BuildFailed` with the file
-        that keeps text and log.
-        """
-        self._known(architecture)
-        cubin = self._compiled(source, architecture, ())
-        if cubin.spilled:
-            roomier = self._compiled(source, architecture, ROOMIER)
-            cubin = min(cubin, roomier, key=lambda made: made.spilled)
-        return cubin
 
     def ptx(self, source: KernelSource, architecture: str) -> bytes:
-        """Return `source` as text for the driver's own compiler, written for the virtual
-        architecture of `architecture`, e.g. "sm_90"; newer cards take it too.
-
-        Raises as `compile` does.
-        """
-        self._known(architecture)
-        options = (f"--gpu-architecture={architecture.replace('sm_', 'compute_')}", *source.options)
+        """Return PTX; NVRTC ends it with the zero byte up to which the driver reads."""
+        options = self._options(source, architecture, virtual(architecture))
         with self._program(source, options) as (program, log):
             text = self._bytes("nvrtcGetPTX", program)
         if f".entry {source.entry}(".encode() not in text:
-            raise _failed(source, f"it holds no kernel {source.entry!r}", log)
+            raise _failed(source, f"it has no kernel {source.entry!r}", log)
         return text
 
-    def _known(self, architecture: str) -> None:
+    def _cubin(self, source: KernelSource, architecture: str, more: tuple[str, ...]) -> Cubin:
+        options = self._options(source, architecture, architecture)
+        with self._program(source, (*options, *more, "--ptxas-options=-v")) as (program, log):
+            if f"entry function '{source.entry}'" not in log:
+                raise _failed(source, f"it has no kernel {source.entry!r}", log)
+            if not re.search(r"Used \d+ registers", log) or log.count(" bytes spill ") != 2:
+                raise _failed(source, "the assembler did not report its registers", log)
+            return Cubin.reported(self._bytes("nvrtcGetCUBIN", program), log)
+
+    def _options(self, source: KernelSource, architecture: str, target: str) -> tuple[str, ...]:
         if architecture not in self.architectures:
             known = ", ".join(self.architectures)
-            raise BadValue("architecture", f"{architecture!r} is none of this NVRTC's: {known}")
-
-    def _compiled(self, source: KernelSource, architecture: str, more: tuple[str, ...]) -> Cubin:
-        options = (
-            f"--gpu-architecture={architecture}", *source.options, *more, "--ptxas-options=-v",
-        )  # fmt: skip
-        with self._program(source, options) as (program, log):
-            return self._cubin(program, source, log)
+            problem = f"{self.name} does not support {architecture!r}; it supports {known}"
+            raise BadValue("architecture", problem)
+        return (f"--gpu-architecture={target}", *source.options)
 
     @contextmanager
     def _program(
         self, source: KernelSource, options: tuple[str, ...]
     ) -> Iterator[tuple[ctypes.c_void_p, str]]:
-        """Give the compiled program with its log."""
+        """Compile; give the program and its log, then destroy the program."""
         given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         program = ctypes.c_void_p()
         self._call(
@@ -110,24 +77,10 @@ class Nvrtc:
             status = self._library.nvrtcCompileProgram(program, len(options), given)
             log = self._text("nvrtcGetProgramLog", program)
             if status:
-                raise _failed(source, self._said(status), log)
+                raise _failed(source, self._status_name(status), log)
             yield program, log
         finally:
             self._call("nvrtcDestroyProgram", ctypes.byref(program))
-
-    def _cubin(self, program: ctypes.c_void_p, source: KernelSource, log: str) -> Cubin:
-        if f"entry function '{source.entry}'" not in log:
-            raise _failed(source, f"it holds no kernel {source.entry!r}", log)
-        registers = re.search(r"Used (\d+) registers", log)
-        spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", log)
-        if registers is None or len(spills) != 2:
-            raise _failed(source, "the assembler did not say what it used", log)
-        code = self._bytes("nvrtcGetCUBIN", program)
-        warnings = tuple(
-            line for line in log.splitlines()
-            if "warning" in line.lower() and "deprecated" not in line
-        )  # fmt: skip
-        return Cubin(code, int(registers[1]), sum(map(int, spills)), warnings)
 
     def _bytes(self, name: str, program: ctypes.c_void_p) -> bytes:
         size = ctypes.c_size_t()
@@ -142,9 +95,9 @@ class Nvrtc:
     def _call(self, name: str, *arguments: object) -> None:
         status = getattr(self._library, name)(*arguments)
         if status:
-            raise BuildFailed(f"NVRTC: {name} failed: {self._said(status)}")
+            raise BuildFailed(f"NVRTC: {name} failed: {self._status_name(status)}")
 
-    def _said(self, status: int) -> str:
+    def _status_name(self, status: int) -> str:
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
         return str(self._library.nvrtcGetErrorString(status).decode())
 
@@ -156,13 +109,10 @@ def _failed(source: KernelSource, reason: str, log: str) -> BuildFailed:
 
 @lru_cache(maxsize=1)
 def nvrtc() -> Nvrtc:
-    """Return the compiler: of the first of `LIBRARIES` that is there, in PyPI's package or in the
-    system.
-
-    Raises `BackendUnavailable` with what to install.
-    """
+    """Return the compiler of the first of `LIBRARIES` that loads, from NVIDIA's packages or from
+    the system; raises `BackendUnavailable`, which says what to install."""
     for name in LIBRARIES:
-        for path in (*_from_package(name), name):
+        for path in (*_from_packages(name), name):
             try:
                 _load_builtins(Path(path))
                 return Nvrtc(ctypes.CDLL(path))
@@ -172,13 +122,14 @@ def nvrtc() -> Nvrtc:
 
 
 def _load_builtins(library: Path) -> None:
-    """Load what `library` asks for by name alone, and of itself finds in no package of 13."""
+    """Load the second library of a package first: `library` loads it by its bare name, which the
+    linker does not find in the package for CUDA 13."""
     for path in library.parent.glob("libnvrtc-builtins.so.*") if library.is_absolute() else ():
         ctypes.CDLL(str(path))
 
 
-def _from_package(name: str) -> list[str]:
-    """Return the libraries of NVIDIA's packages: cuda_nvrtc for CUDA 12, cu13 for 13."""
+def _from_packages(name: str) -> list[str]:
+    """Return the library's paths in NVIDIA's packages: cuda_nvrtc for CUDA 12, cu13 for 13."""
     try:
         found = importlib.util.find_spec("nvidia")
     except (ImportError, ValueError):

@@ -1,4 +1,4 @@
-"""An OpenCL device: its queue, kernels and dataset (DAG)."""
+"""An OpenCL device: its queue, kernels, launches and dataset (DAG)."""
 
 from __future__ import annotations
 
@@ -7,124 +7,88 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from time import perf_counter
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.kernel_source import (
-    RESULT_SLOTS,
-    KernelSource,
-    buffer_shift,
-    group_size,
-    nodes_per_group,
-)
-from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.buildlog import write_build_log
-from miner.devices.dataset_buffers import pieces
-from miner.devices.device import Device, DeviceInfo, Found, Hit, Image
+from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
+from miner.codegen.launch_shape import LaunchShape
+from miner.devices.build_log import write_build_log
+from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
+from miner.devices.device import RESULT_WORDS, Device, DeviceInfo, Image, LaunchResult
+from miner.devices.opencl import OPENCL
 from miner.devices.opencl.opencl_platforms import identity, make_vendors_findable
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
 
-_FIRST_SLICE = 1 << 14
-"""Nodes of the first dataset slice; later ones follow the measured rate."""
 
-_SLICE_SECONDS = 0.2
-"""Seconds that a dataset slice should take, so that a stop never waits long."""
-
-_RESULT_WORDS = 4 + 4 * RESULT_SLOTS
+def list_devices() -> Sequence[DeviceInfo]:
+    """Return every device of every platform, named opencl:PLATFORM.DEVICE; raises
+    `BackendUnavailable` when there is no PyOpenCL or no platform."""
+    return [info for info, _ in _found(_pyopencl())]
 
 
-def _driver() -> ModuleType:
+def open_device(info: DeviceInfo) -> Device:
+    """Open the device that `list_devices` returned as `info`."""
+    cl = _pyopencl()
+    for known, device in _found(cl):
+        if known.name == info.name:
+            return OpenClDevice(cl, known, device)
+    raise DeviceError(f"{info.name}: the device is gone")
+
+
+def _found(cl: ModuleType) -> Iterator[tuple[DeviceInfo, Any]]:
+    try:
+        platforms = cl.get_platforms()
+    except cl.Error as error:
+        raise BackendUnavailable(
+            "no OpenCL platform: install the graphics driver's OpenCL part, or "
+            "progpow-miner[cpu] for mining on the CPU"
+        ) from error
+    for p, platform in enumerate(platforms):
+        try:
+            devices = platform.get_devices()
+        except cl.Error:
+            continue
+        for d, device in enumerate(devices):
+            yield identity(cl, f"{OPENCL.name}:{p}.{d}", platform, device), device
+
+
+def _pyopencl() -> ModuleType:
     make_vendors_findable()
-    os.environ.setdefault("PYOPENCL_NO_CACHE", "1")  # its cache never evicts
+    os.environ.setdefault("PYOPENCL_NO_CACHE", "1")  # its cache grows without limit
     try:
         import pyopencl
     except ImportError as error:
-        raise BackendUnavailable(
-            "PyOpenCL is not installed: pip install 'progpow-miner[opencl]', or [cpu] for "
-            "mining on the CPU"
-        ) from error
-    # Compilers that say "done" make pyopencl warn; a failure carries its log anyway.
+        raise BackendUnavailable(f"PyOpenCL is not installed: {OPENCL.install}") from error
+    # Some compilers write "done" to the log, and pyopencl warns; a failure carries its log anyway.
     warnings.filterwarnings("ignore", message="Non-empty compiler output")
     module: ModuleType = pyopencl
     return module
 
 
-@contextmanager
-def _translated(what: str, name: str) -> Iterator[None]:
-    """Turn the driver's errors into ours, with the code's name."""
-    import pyopencl as cl
-
-    try:
-        yield
-    except cl.MemoryError as error:
-        raise OutOfMemory(f"{name}: {what}: out of memory ({error_name(cl, error)})") from error
-    except cl.Error as error:
-        raise DeviceError(f"{name}: {what}: {error_name(cl, error)}") from error
-
-
-class OpenCLBackend:
-    """Every device of every platform, named opencl:PLATFORM.DEVICE."""
-
-    name = "opencl"
-
-    def devices(self) -> Sequence[DeviceInfo]:
-        """List them; raises `BackendUnavailable` where there is no package or no platform."""
-        return [info for info, _ in self._found()]
-
-    def _found(self) -> list[tuple[DeviceInfo, Any]]:
-        cl = _driver()
-        try:
-            platforms = cl.get_platforms()
-        except cl.Error as error:
-            raise BackendUnavailable(
-                "no OpenCL platform: install the graphics driver's OpenCL part, or "
-                "progpow-miner[cpu] for mining on the CPU"
-            ) from error
-        found = []
-        for p, platform in enumerate(platforms):
-            try:
-                devices = platform.get_devices()
-            except cl.Error:
-                continue
-            for d, device in enumerate(devices):
-                found.append((identity(cl, f"opencl:{p}.{d}", platform, device), device))
-        return found
-
-    def open(self, info: DeviceInfo) -> Device:
-        """Open the device that `devices` listed as `info`."""
-        for known, device in self._found():
-            if known.name == info.name:
-                return OpenCLDevice(known, device)
-        raise DeviceError(f"{info.name}: the device is gone")
-
-
-class OpenCLDevice:
+class OpenClDevice:
     """An open OpenCL device with its dataset."""
 
-    dialect = "opencl"
+    dialect = OPENCL.dialect
+    shares_images = False
 
-    def __init__(self, info: DeviceInfo, device: Any) -> None:
-        self._cl = _driver()
+    def __init__(self, cl: ModuleType, info: DeviceInfo, device: Any) -> None:
         self.info = info
-        self._device = device
-        self._base = shape_named("cpu" if info.kind == "cpu" else "gpu")
-        self._shape = self._base
+        self._cl = cl
+        self._base = self._shape = OPENCL.shape_for(info)
         self._fewest_buffers = 1
         self._dataset: DatasetBuffers | None = None
-        with _translated("opening", info.name):
-            self._context = self._cl.Context([device])
-            self._queue = self._cl.CommandQueue(self._context, device)
-            flags = self._cl.mem_flags
-            self._headers = [self._cl.Buffer(self._context, flags.READ_ONLY, 32) for _ in range(2)]
+        with self._translated("opening"):
+            self._context = cl.Context([device])
+            self._queue = cl.CommandQueue(self._context, device)
+            flags = cl.mem_flags
+            self._headers = [cl.Buffer(self._context, flags.READ_ONLY, 32) for _ in range(2)]
             self._results = [
-                self._cl.Buffer(self._context, flags.READ_WRITE, 4 * _RESULT_WORDS)
-                for _ in range(2)
+                cl.Buffer(self._context, flags.READ_WRITE, 4 * RESULT_WORDS) for _ in range(2)
             ]
         self._slot = 0
 
@@ -137,6 +101,19 @@ class OpenCLDevice:
         """Use `shape` from the next `generate` on."""
         self._base = self._shape = shape.split(1)
         self._fewest_buffers = shape.buffers
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """Raise the driver's errors as ours, with the name of the code."""
+        cl, name = self._cl, self.info.name
+        try:
+            yield
+        except cl.MemoryError as error:
+            raise OutOfMemory(f"{name}: {what}: out of memory ({error_name(cl, error)})") from error
+        except cl.Error as error:
+            raise DeviceError(f"{name}: {what}: {error_name(cl, error)}") from error
+
+    # Programs
 
     def build(self, source: KernelSource) -> Image:
         """Compile in the calling thread; raises `BuildFailed`."""
@@ -152,48 +129,35 @@ class OpenCLDevice:
         return Image(source, program)
 
     def load(self, image: Image) -> Any:
-        """Return the kernel; it is kept, since making one costs half a millisecond."""
-        with _translated(f"loading {image.source.title}", self.info.name):
+        """Return the kernel object; the caller keeps it, since making one takes half a
+        millisecond."""
+        with self._translated(f"loading {image.source.title}"):
             return self._cl.Kernel(image.program, image.source.entry)
 
     def discard(self, image: Image) -> None:
-        """Nothing is kept of any."""
+        """Do nothing: no image is cached."""
+
+    # The dataset
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
-        """Fill the dataset in slices; see the contract."""
+        """Fill the dataset in slices; see `Device.generate`."""
         self._free()
-        cl, name = self._cl, self.info.name
-        dataset = DatasetBuffers(cl, self._queue, self.info, epoch, self._fewest_buffers)
-        self._dataset = dataset
+        self._dataset = dataset = self._allocated(epoch)
         self._shape = self._base.split(len(dataset.buffers))
-        with _translated("building the dataset", name):
-            kernel = cl.Kernel(filler.program, filler.source.entry)
-            flags = cl.mem_flags
-            light_buffer = cl.Buffer(
-                self._context, flags.READ_ONLY | flags.COPY_HOST_PTR, hostbuf=light
-            )
-        yield 0.0
-        group, each = group_size(self._base), nodes_per_group(self._base)
-        first, step = 0, _FIRST_SLICE
-        while first < epoch.nodes:
-            buffer, node, rows = next(dataset.pieces(first, min(step, epoch.nodes - first)))
-            count = rows.stop
-            with _translated("generating the dataset", name):
-                groups = -(-count // each)
-                kernel.set_args(
-                    light_buffer, buffer,
-                    np.uint32(first), np.uint32(count), np.uint32(first - node),
-                )  # fmt: skip
-                began = perf_counter()
-                cl.enqueue_nd_range_kernel(self._queue, kernel, (groups * group,), (group,)).wait()
-                spent = perf_counter() - began
-            first += count
-            if spent < _SLICE_SECONDS / 2:
-                step *= 2
-            elif spent > _SLICE_SECONDS * 2 and step > 1024:
-                step //= 2
-            yield first / epoch.nodes
-        light_buffer.release()
+        with self._translated("loading the dataset program"):
+            kernel = _OpenClFiller(self, filler, light, self._base)
+        yield from filled(dataset, epoch.nodes, kernel)
+
+    def _allocated(self, epoch: Epoch) -> DatasetBuffers:
+        try:
+            memory = _OpenClMemory(self._cl, self._queue)
+            return DatasetBuffers(memory, epoch, self._fewest_buffers)
+        except OutOfMemory as error:
+            raise OutOfMemory(
+                f"{self.info.name}: the dataset of epoch {epoch.number} needs "
+                f"{epoch.entries * ENTRY_BYTES:,} bytes; the device has {self.info.memory:,}, at "
+                f"most {self.info.largest_allocation:,} in one buffer ({error})"
+            ) from error
 
     def _generated(self) -> DatasetBuffers:
         if self._dataset is None:
@@ -203,14 +167,16 @@ class OpenCLDevice:
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         """Return nodes, shape (count, 16)."""
         dataset = self._generated()
-        with _translated("reading the dataset", self.info.name):
+        with self._translated("reading the dataset"):
             return dataset.read(first, count)
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
         """Overwrite nodes, shape (count, 16)."""
         dataset = self._generated()
-        with _translated("writing the dataset", self.info.name):
+        with self._translated("writing the dataset"):
             dataset.write(first, nodes)
+
+    # Launches
 
     def round_up(self, count: int) -> int:
         """Return whole groups."""
@@ -218,12 +184,13 @@ class OpenCLDevice:
         return max(-(-count // each), 1) * each
 
     def launch(self, kernel: Any, job: Job, span: NonceRange) -> _OpenClLaunch:
-        """Start a search; the queue is in order, so the slot's last use has been waited for."""
+        """Start a search. The queue is in order, and the launch that last used the same buffers
+        has been waited for."""
         cl, slot = self._cl, self._slot
         self._slot = 1 - slot
         header, results = self._headers[slot], self._results[slot]
         words = np.frombuffer(job.header_hash, np.uint8).copy()
-        with _translated("launching", self.info.name):
+        with self._translated("launching"):
             cl.enqueue_copy(self._queue, header, words, is_blocking=False)
             cl.enqueue_fill_buffer(self._queue, results, np.uint32(0), 0, 16)
             kernel.set_args(
@@ -233,14 +200,14 @@ class OpenCLDevice:
             groups = span.count // self._shape.nonces_per_group
             threads = self._shape.threads
             cl.enqueue_nd_range_kernel(self._queue, kernel, (groups * threads,), (threads,))
-            out = np.empty(_RESULT_WORDS, np.uint32)
+            out = np.empty(RESULT_WORDS, np.uint32)
             event = cl.enqueue_copy(self._queue, out, results, is_blocking=False)
             self._queue.flush()
-        return _OpenClLaunch(self.info.name, event, out, words, span)
+        return _OpenClLaunch(self, event, out, words, span)
 
     def close(self) -> None:
-        """Wait for the queue, then give all memory back."""
-        with suppress(self._cl.Error):  # a failed device is closed all the same
+        """Wait for the queue, then free all memory."""
+        with suppress(self._cl.Error):  # a failed device is closed too
             self._queue.finish()
         self._free()
         for buffer in (*self._headers, *self._results):
@@ -254,101 +221,85 @@ class OpenCLDevice:
 
 @dataclass(slots=True)
 class _OpenClLaunch:
-    name: str
+    device: OpenClDevice
     event: Any
     out: NDArray[np.uint32]
     header: NDArray[np.uint8]
-    """Kept alive until the copy from it is done."""
+    """Referenced until the copy from it is done."""
     span: NonceRange
 
-    def wait(self) -> Found:
+    def wait(self) -> LaunchResult:
         """Block until the launch is done."""
-        with _translated("searching", self.name):
+        with self.device._translated("searching"):
             self.event.wait()
-        total = int(self.out[0])
-        hits = []
-        for slot in range(min(total, RESULT_SLOTS)):
-            offset, first, second, mix = (int(w) for w in self.out[4 + 4 * slot :][:4])
-            hits.append(Hit(self.span.first + offset, (first, second), mix))
-        return Found(self.span.count, tuple(hits), total)
+        return LaunchResult.decoded(self.out, self.span)
 
 
-ENTRY_BYTES = 256
-NODE_BYTES = 64
-
-
-class DatasetBuffers:
-    """Memory for the entries of `epoch`: as few buffers as the device allows, from `fewest` on.
-
-    Raises `OutOfMemory` with needed and stated bytes, and what the driver said to each try.
-    """
+class _OpenClFiller:
+    """The dataset kernel with the light cache as its first argument."""
 
     def __init__(
-        self, cl: ModuleType, queue: Any, info: DeviceInfo, epoch: Epoch, fewest: int
+        self, device: OpenClDevice, image: Image, light: NDArray[np.uint32], shape: LaunchShape
     ) -> None:
-        self._cl, self._queue = cl, queue
-        self.buffers: list[Any] = []
-        failures = []
-        for count in (n for n in (1, 2, 4) if n >= fewest):
-            each = epoch.entries if count == 1 else 1 << buffer_shift(epoch.entries, count)
-            try:
-                self._allocate(epoch.entries, each, count)
-            except (cl.MemoryError, cl.LogicError, cl.RuntimeError) as error:
-                failures.append(f"{count} buffer(s): {error_name(cl, error)}")
-                self.release()
-                continue
-            self._nodes_each = each * 4
-            return
-        raise OutOfMemory(
-            f"{info.name}: the dataset of epoch {epoch.number} needs "
-            f"{epoch.entries * ENTRY_BYTES:,} bytes; the device has {info.memory:,}, at most "
-            f"{info.largest_allocation:,} in one buffer ({'; '.join(failures)})"
-        )
-
-    def _allocate(self, entries: int, each: int, count: int) -> None:
+        self._device, self._cl, self._queue = device, device._cl, device._queue
+        self._group, self._nodes = group_size(shape), nodes_per_group(shape)
         cl = self._cl
-        for _ in range(count):
-            here = max(min(each, entries), 1)
-            entries -= here
-            size = here * ENTRY_BYTES
-            buffer = cl.Buffer(self._queue.context, cl.mem_flags.READ_WRITE, size)
-            self.buffers.append(buffer)
-            # Drivers promise memory that they lack: touching the end finds out.
-            cl.enqueue_copy(
-                self._queue, buffer, np.zeros(64, np.uint32),
-                dst_offset=size - ENTRY_BYTES, is_blocking=True,
+        self._kernel = cl.Kernel(image.program, image.source.entry)
+        flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+        self._light = cl.Buffer(device._context, flags, hostbuf=light)
+
+    def fill(self, part: DatasetPart) -> None:
+        """Compute the nodes of `part`."""
+        groups = -(-part.count // self._nodes)
+        with self._device._translated("generating the dataset"):
+            self._kernel.set_args(
+                self._light, part.buffer,
+                np.uint32(part.first), np.uint32(part.count), np.uint32(part.buffer_first),
             )  # fmt: skip
-
-    def pieces(self, first: int, count: int) -> Iterator[tuple[Any, int, slice]]:
-        """Yield the parts of the nodes from `first`, as `split.pieces` does."""
-        return pieces(self.buffers, self._nodes_each, first, count)
-
-    def read(self, first: int, count: int) -> NDArray[np.uint32]:
-        """Return nodes, shape (count, 16)."""
-        out = np.empty((count, 16), np.uint32)
-        for buffer, node, rows in self.pieces(first, count):
-            self._cl.enqueue_copy(
-                self._queue, out[rows], buffer, src_offset=node * NODE_BYTES, is_blocking=True
-            )
-        return out
-
-    def write(self, first: int, nodes: NDArray[np.uint32]) -> None:
-        """Overwrite nodes, shape (count, 16)."""
-        data = np.ascontiguousarray(nodes)
-        for buffer, node, rows in self.pieces(first, len(data)):
-            self._cl.enqueue_copy(
-                self._queue, buffer, data[rows], dst_offset=node * NODE_BYTES, is_blocking=True
-            )
+            size = (groups * self._group,)
+            self._cl.enqueue_nd_range_kernel(self._queue, self._kernel, size, (self._group,)).wait()
 
     def release(self) -> None:
-        """Give the memory back."""
-        for buffer in self.buffers:
-            buffer.release()
-        self.buffers = []
+        """Free the light cache."""
+        self._light.release()
+
+
+class _OpenClMemory:
+    """Buffers of one queue's context."""
+
+    def __init__(self, cl: ModuleType, queue: Any) -> None:
+        self._cl, self._queue = cl, queue
+
+    def allocate(self, size: int) -> Any:
+        """Return a buffer of `size` bytes; raises `OutOfMemory` with the name of the error."""
+        cl, end = self._cl, size - ENTRY_BYTES
+        buffer = None
+        try:
+            buffer = cl.Buffer(self._queue.context, cl.mem_flags.READ_WRITE, size)
+            # Drivers return buffers that they have no memory for; writing to the end fails then.
+            zeros = np.zeros(ENTRY_BYTES // 4, np.uint32)
+            cl.enqueue_copy(self._queue, buffer, zeros, dst_offset=end, is_blocking=True)
+        except (cl.MemoryError, cl.LogicError, cl.RuntimeError) as error:
+            if buffer is not None:
+                buffer.release()
+            raise OutOfMemory(error_name(cl, error)) from error
+        return buffer
+
+    def free(self, buffer: Any) -> None:
+        buffer.release()
+
+    def copy_out(self, buffer: Any, offset: int, to: NDArray[np.uint32]) -> None:
+        self._cl.enqueue_copy(self._queue, to, buffer, src_offset=offset, is_blocking=True)
+
+    def copy_in(self, buffer: Any, offset: int, data: NDArray[np.uint32]) -> None:
+        self._cl.enqueue_copy(self._queue, buffer, data, dst_offset=offset, is_blocking=True)
+
+    def finish(self) -> None:
+        """Do nothing: the copies have blocked."""
 
 
 def error_name(cl: ModuleType, error: Exception) -> str:
-    """Return the name of the driver's code, or the first line of what pyopencl says."""
+    """Return the name of the driver's error code, or the first line of PyOpenCL's message."""
     code = getattr(error, "code", None)
     if code is None:
         return str(error).splitlines()[0]

@@ -1,4 +1,4 @@
-"""OpenCL platforms: which devices they show, and their identity."""
+"""OpenCL platforms: the identity of their devices, and how drivers are found."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from miner.devices.device import DeviceInfo
+from miner.devices.pci import PciAddress
 from miner.devices.visibility import hidden
 from miner.resources import cache_directory
 
@@ -20,13 +21,13 @@ _VENDORS = {
     "amd": ("advanced micro devices", "amd"),
     "intel": ("intel",),
 }
-"""Our name of a vendor, with what its drivers call it."""
+"""Our name of a vendor, with the names in its drivers."""
 
 
 def identity(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
-    """Return what is known of `device`, which is called `name` here."""
+    """Return the identity of `device`, whose name here is `name`."""
     uuid, vendor = _uuid(device), _vendor(device)
-    absent = None if device.available else "the driver says that it is not available"
+    absent = None if device.available else "the driver reports it as not available"
     return DeviceInfo(
         name=name,
         backend="opencl",
@@ -50,36 +51,43 @@ def _kind(cl: ModuleType, device: Any) -> str:
 
 
 def _pci(device: Any) -> str | None:
-    """PCI address "0000:01:00.0" by the extensions of the vendors, None where none has it."""
-    try:
-        info = device.pci_bus_info_khr
-        return f"{info.pci_domain:04x}:{info.pci_bus:02x}:{info.pci_device:02x}.{info.pci_function}"
-    except Exception:  # noqa: BLE001  (drivers fail in their own ways on what they lack)
-        pass
-    try:
-        topology = device.topology_amd
-        return f"0000:{topology.bus:02x}:{topology.device:02x}.{topology.function}"
-    except Exception:  # noqa: BLE001
-        pass
-    try:
-        return f"0000:{device.pci_bus_id_nv:02x}:{device.pci_slot_id_nv >> 3:02x}.0"
-    except Exception:  # noqa: BLE001
-        return None
+    """Return the PCI address from the first vendor extension that the driver supports."""
+    for extension in (_pci_khr, _pci_amd, _pci_nvidia):
+        try:
+            return str(extension(device))
+        except Exception:  # noqa: BLE001  (drivers fail in their own ways on missing extensions)
+            continue
+    return None
+
+
+def _pci_khr(device: Any) -> PciAddress:
+    info = device.pci_bus_info_khr
+    return PciAddress(info.pci_domain, info.pci_bus, info.pci_device, info.pci_function)
+
+
+def _pci_amd(device: Any) -> PciAddress:
+    topology = device.topology_amd
+    return PciAddress(0, topology.bus, topology.device, topology.function)
+
+
+def _pci_nvidia(device: Any) -> PciAddress:
+    return PciAddress(0, device.pci_bus_id_nv, device.pci_slot_id_nv >> 3, 0)
 
 
 def _vendor(device: Any) -> str:
-    said = " ".join(device.vendor.split())
+    text = " ".join(device.vendor.split())
     for name, words in _VENDORS.items():
-        if any(word in said.lower() for word in words):
+        if any(word in text.lower() for word in words):
             return name
-    return said
+    return text
 
 
 def _uuid(device: Any) -> str | None:
-    """ "GPU-…" as NVIDIA's own tools print it, None where the driver has no such extension."""
+    """Return the UUID, of NVIDIA as its own tools print it, "GPU-…"; None where the driver lacks
+    the extension."""
     try:
         raw = bytes(device.uuid_khr)
-    except Exception:  # noqa: BLE001  (drivers fail in their own ways on what they lack)
+    except Exception:  # noqa: BLE001  (drivers fail in their own ways on missing extensions)
         return None
     if len(raw) != 16 or not any(raw):
         return None
@@ -90,7 +98,7 @@ SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
 
 
 def intel_cpu_runtime() -> Path | None:
-    """Return the library of Intel's runtime for CPUs where its package is installed."""
+    """Return the library of Intel's runtime for CPUs, None unless its package is installed."""
     try:
         distribution = metadata.distribution("intel-opencl-rt")
     except metadata.PackageNotFoundError:
@@ -105,7 +113,8 @@ def intel_cpu_runtime() -> Path | None:
 
 
 def make_vendors_findable(system: Path = SYSTEM_VENDORS) -> None:
-    """Set `OCL_ICD_VENDORS` to a folder with all drivers; a value that is set already stays."""
+    """Set `OCL_ICD_VENDORS` to a folder that lists Intel's runtime for CPUs beside the system's
+    drivers; does nothing when the variable is set, or the runtime is not installed."""
     library = intel_cpu_runtime()
     if "OCL_ICD_VENDORS" in os.environ or library is None:
         return
@@ -115,14 +124,15 @@ def make_vendors_findable(system: Path = SYSTEM_VENDORS) -> None:
             entries[icd.name] = icd.read_text(encoding="utf-8", errors="replace")
     folder = cache_directory() / "opencl-vendors"
     try:
-        _fill(folder, entries)
+        _write_entries(folder, entries)
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="progpow-miner-vendors-"))
-        _fill(folder, entries)
+        _write_entries(folder, entries)
     os.environ["OCL_ICD_VENDORS"] = str(folder)
 
 
-def _fill(folder: Path, entries: dict[str, str]) -> None:
+def _write_entries(folder: Path, entries: dict[str, str]) -> None:
+    """Make the *.icd files of `folder` those of `entries`; other processes may read it."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.icd"):
         if old.name not in entries:

@@ -1,4 +1,4 @@
-"""The CPU reference as a device: slow, and the definition that the others are held against."""
+"""The CPU reference as a device: the definition that every other device is compared with."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource
-from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.device import Device, DeviceInfo, Found, Hit, Image
+from miner.codegen.launch_shape import LaunchShape
+from miner.devices.device import Device, DeviceInfo, Hit, Image, LaunchResult
+from miner.devices.reference import REFERENCE
 from miner.errors import DeviceError
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
@@ -19,37 +20,30 @@ from miner.progpow.light import dataset_nodes
 from miner.work import Job, NonceRange
 
 
-class ReferenceBackend:
-    """One device, "ref", on every machine."""
+def list_devices() -> Sequence[DeviceInfo]:
+    """Return the one device, "ref", that every machine has."""
+    cores, memory, name = os.cpu_count() or 1, _memory(), REFERENCE.name
+    model = "CPU reference, one core"
+    return [DeviceInfo(name, name, model, "cpu", "numba", memory, memory, cores)]
 
-    name = "ref"
 
-    def devices(self) -> Sequence[DeviceInfo]:
-        """List it."""
-        cores = os.cpu_count() or 1
-        memory = _memory()
-        return [
-            DeviceInfo(
-                "ref", "ref", "CPU reference, one core", "cpu", "numba", memory, memory, cores
-            )
-        ]
-
-    def open(self, info: DeviceInfo) -> Device:
-        """Open it."""
-        return ReferenceDevice(info)
+def open_device(info: DeviceInfo) -> Device:
+    """Open the device."""
+    return ReferenceDevice(info)
 
 
 def _memory() -> int:
-    """Bytes of this machine; 0 where Python does not tell, as on Windows."""
+    """Bytes of this machine; 0 where Python does not know them, as on Windows."""
     if not hasattr(os, "sysconf"):
         return 0
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class ReferenceDevice:
-    """Hashes from the light cache; its dataset is computed when it is read."""
+    """Hashes from the light cache; computes dataset nodes when they are read."""
 
-    dialect = "opencl"
+    dialect = None
+    shares_images = False
 
     def __init__(self, info: DeviceInfo) -> None:
         self.info = info
@@ -59,35 +53,35 @@ class ReferenceDevice:
     @property
     def shape(self) -> LaunchShape:
         """One nonce a thread."""
-        return shape_named("cpu-1")
+        return REFERENCE.shape_for(self.info)
 
     def take_shape(self, shape: LaunchShape) -> None:
-        """Stay as it is: the reference has no launch shapes."""
+        """Do nothing: the reference has no launch shapes."""
 
     def build(self, source: KernelSource) -> Image:
-        """Keep the source; the interpreter needs no compiler."""
+        """Return `source` as it is."""
         return Image(source)
 
     def load(self, image: Image) -> Image:
-        """Return it."""
+        """Return `image` as it is."""
         return image
 
     def discard(self, image: Image) -> None:
-        """Nothing is kept of any."""
+        """Do nothing: no image is cached."""
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
-        """Remember the light cache."""
+        """Keep the light cache."""
         self._written.clear()
         self._light = Light.of(epoch, light)
         yield 1.0
 
     def _ready(self) -> Light:
         if self._light is None:
-            raise DeviceError("ref: no dataset was generated")
+            raise DeviceError(f"{self.info.name}: no dataset was generated")
         return self._light
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
-        """Compute nodes, shape (count, 16)."""
+        """Compute nodes, shape (count, 16), and replace those that were written."""
         light = self._ready()
         nodes = dataset_nodes(light.epoch, light.cache, first, count).copy()
         for node, words in self._written.items():
@@ -96,20 +90,20 @@ class ReferenceDevice:
         return nodes
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
-        """Remember them for `read_nodes`."""
+        """Keep the nodes for `read_nodes`."""
         for i, words in enumerate(nodes):
             self._written[first + i] = words.copy()
 
     def round_up(self, count: int) -> int:
-        """Return `count` itself."""
+        """Return `count`, at least 1."""
         return max(count, 1)
 
     def launch(self, kernel: Image, job: Job, span: NonceRange) -> _ReferenceLaunch:
-        """Prepare a search; it runs when it is waited for."""
+        """Prepare a search, which runs in `wait`."""
         return _ReferenceLaunch(Hasher.of(job.variant, job.period, self._ready()), job, span)
 
     def close(self) -> None:
-        """Let the light cache go."""
+        """Free the light cache."""
         self._light = None
 
 
@@ -119,13 +113,14 @@ class _ReferenceLaunch:
     job: Job
     span: NonceRange
 
-    def wait(self) -> Found:
-        """Search now."""
+    def wait(self) -> LaunchResult:
+        """Search."""
         hits = []
         for nonce in range(self.span.first, self.span.first + self.span.count):
             digest = self.hasher.hash(self.job.header_hash, nonce)
+            # A kernel compares the upper 64 bits, so this does too.
             if digest.value >> 192 <= self.job.target >> 192:
                 final = np.frombuffer(digest.final_hash, "<u4")
                 mix = int.from_bytes(digest.mix_hash[:4], "little")
                 hits.append(Hit(nonce, (int(final[0]), int(final[1])), mix))
-        return Found(self.span.count, tuple(hits[:RESULT_SLOTS]), len(hits))
+        return LaunchResult(self.span.count, tuple(hits[:RESULT_SLOTS]), len(hits))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.devices.cuda.cuda_compiler import LIMIT_BYTES, CubinCache
+from miner.devices.cuda.cuda_builds import LIMIT_BYTES, CubinCache
 
 
 def sizes(folder: Path) -> list[int]:

@@ -6,31 +6,35 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from miner.devices.tuning import TemperatureLimits
 from miner.engine.threads import WorkPool
-from miner.sensors.heat import HeatGuard, HeatLimits
-from miner.sensors.sensors import LONGEST, keep_reading
+from miner.sensors.heat import HeatGuard
+from miner.sensors.sensors import TIMEOUT, read_sensors
 from miner.telemetry import Event, Reading, SensorsRead
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.sensors import FakeSensors
 
 COOL = Reading(temperature=60.0, power=120.0)
 HOT = Reading(temperature=92.0, power=125.0)
+WAIT = 60.0
+"""Seconds after which a test has failed."""
 
 
 class Room:
-    """A loop over fake sensors with everything that it says written down.
+    """A loop over fake sensors, its thread, and its listener, which keeps every call.
 
-    While `stuck`, a read does not come back.
+    While `stuck`, a read does not return.
     """
 
     def __init__(self, readings: dict[str, Reading]) -> None:
         self.sensors = FakeSensors(readings)
         self.clock = FakeClock()
-        self.guard = HeatGuard({"fake:0": HeatLimits(90.0)})
+        self.guard = HeatGuard({"fake:0": TemperatureLimits(90.0)})
         self.events: list[Event] = []
         self.held: list[tuple[str, str | None]] = []
         self.said: list[str] = []
         self.stuck: asyncio.Future[None] | None = None
+        self.read = asyncio.Event()
         self.reading = self.most = 0
 
     async def offload(self, func: Callable[[], dict[str, Reading]]) -> dict[str, Reading]:
@@ -43,6 +47,16 @@ class Room:
         finally:
             self.reading -= 1
 
+    def sensors_read(self, event: SensorsRead) -> None:
+        self.events.append(event)
+        self.read.set()
+
+    def hold(self, device: str, reason: str | None) -> None:
+        self.held.append((device, reason))
+
+    def report(self, sentence: str) -> None:
+        self.said.append(sentence)
+
     def block(self) -> None:
         self.stuck = asyncio.get_running_loop().create_future()
 
@@ -54,13 +68,7 @@ class Room:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(
-                keep_reading(
-                    self.sensors, self.offload, self.clock, self.events.append, self.guard,
-                    hold=lambda device, reason: self.held.append((device, reason)),
-                    report=self.said.append,
-                )
-            )  # fmt: skip
+            task = group.create_task(read_sensors(self.sensors, self, self.clock, self.guard, self))
             await settle()
             yield
             task.cancel()
@@ -71,7 +79,7 @@ class Room:
         ][-1]
 
 
-async def test_each_device_is_told_of_every_two_seconds() -> None:
+async def test_each_device_is_read_every_two_seconds() -> None:
     room = Room({"fake:0": COOL, "fake:1": Reading()})
     async with room.running():
         assert room.events == [SensorsRead("fake:0", COOL), SensorsRead("fake:1", Reading())]
@@ -84,10 +92,10 @@ async def test_each_device_is_told_of_every_two_seconds() -> None:
     assert (room.held, room.said) == ([], [])
 
 
-async def test_a_hot_device_is_held_once_and_let_go_once() -> None:
+async def test_a_hot_device_is_paused_once_and_resumed_once() -> None:
     room = Room({"fake:0": HOT, "fake:1": HOT})
     async with room.running():
-        reason = "overheating: core 92 °C, limit 90 °C, goes on at 75 °C"
+        reason = "overheating: core 92 °C, limit 90 °C, resumes at 75 °C"
         assert room.held == [("fake:0", reason)]
         room.sensors.readings["fake:0"] = Reading(temperature=80.0)
         await room.clock.advance(10.0)
@@ -97,7 +105,7 @@ async def test_a_hot_device_is_held_once_and_let_go_once() -> None:
         assert room.held == [("fake:0", reason), ("fake:0", None)]
 
 
-async def test_a_read_that_blocks_is_never_joined_by_a_second_one() -> None:
+async def test_no_second_read_starts_while_one_blocks() -> None:
     room = Room({"fake:0": COOL})
     async with room.running():
         room.block()
@@ -109,18 +117,18 @@ async def test_a_read_that_blocks_is_never_joined_by_a_second_one() -> None:
     assert room.most == 1
 
 
-async def test_nothing_is_left_waiting_between_two_reads() -> None:
+async def test_no_task_is_left_between_two_reads() -> None:
     room = Room({"fake:0": COOL})
     async with room.running():
         await room.clock.advance(7.0)
         assert len(asyncio.all_tasks()) == 2, "this test and the loop"
 
 
-async def test_after_ten_seconds_without_an_answer_all_is_unknown() -> None:
+async def test_after_ten_seconds_without_an_answer_all_readings_are_unknown() -> None:
     room = Room({"fake:0": COOL, "fake:1": HOT})
     async with room.running():
         room.block()
-        await room.clock.advance(2.0 + LONGEST - 0.1)
+        await room.clock.advance(2.0 + TIMEOUT - 0.1)
         assert room.last() == COOL
         assert room.said == []
         await room.clock.advance(0.1)
@@ -134,7 +142,7 @@ async def test_after_ten_seconds_without_an_answer_all_is_unknown() -> None:
         assert room.said[1:] == ["sensors answer again"]
 
 
-async def test_an_overheated_device_stays_held_while_nothing_answers() -> None:
+async def test_an_overheated_device_stays_paused_while_the_sensors_do_not_answer() -> None:
     room = Room({"fake:0": HOT})
     async with room.running():
         room.block()
@@ -148,16 +156,16 @@ async def test_an_overheated_device_stays_held_while_nothing_answers() -> None:
         assert room.held[-1] == (device, None)
 
 
-async def test_a_first_read_that_blocks_tells_of_no_device() -> None:
+async def test_a_first_read_that_blocks_gives_no_readings() -> None:
     room = Room({"fake:0": COOL})
     room.block()
     async with room.running():
-        await room.clock.advance(LONGEST)
+        await room.clock.advance(TIMEOUT)
         assert room.events == []
         assert len(room.said) == 1
 
 
-async def test_a_sentence_is_told_once_and_again_after_it_was_over() -> None:
+async def test_a_failure_is_reported_once_and_again_after_it_was_over() -> None:
     room = Room({"fake:0": COOL})
     room.sensors.missing = ["fake:0: sensors do not answer: cold"]
     async with room.running():
@@ -170,15 +178,15 @@ async def test_a_sentence_is_told_once_and_again_after_it_was_over() -> None:
         assert room.said == ["fake:0: sensors do not answer: cold"] * 2
 
 
-async def test_what_drivers_tell_of_is_reported_each_time() -> None:
+async def test_each_error_of_a_driver_is_reported() -> None:
     room = Room({"fake:0": COOL})
-    room.sensors.news = ["fake:0: the driver tells of Xid 31"]
+    room.sensors.driver_errors = ["fake:0: the driver reports Xid 31"]
     async with room.running():
         await room.clock.advance(2.0)
-        assert room.said == ["fake:0: the driver tells of Xid 31"] * 2
+        assert room.said == ["fake:0: the driver reports Xid 31"] * 2
 
 
-async def test_a_bug_ends_the_loop_and_is_not_swallowed() -> None:
+async def test_an_unexpected_exception_ends_the_loop() -> None:
     room = Room({})
 
     def broken() -> dict[str, Reading]:
@@ -191,22 +199,11 @@ async def test_a_bug_ends_the_loop_and_is_not_swallowed() -> None:
     assert caught.group_contains(ZeroDivisionError)
 
 
-async def test_it_reads_in_a_real_thread() -> None:
-    sensors, told = FakeSensors({"fake:0": COOL}), asyncio.Event()
-    events: list[Event] = []
-
-    def emit(event: Event) -> None:
-        events.append(event)
-        told.set()
-
+async def test_the_sensors_are_read_in_the_pools_thread() -> None:
+    room = Room({"fake:0": COOL})
     with WorkPool("sensors", 1) as pool:
-        async with asyncio.TaskGroup() as group, asyncio.timeout(20):
-            task = group.create_task(
-                keep_reading(
-                    sensors, pool.offload, FakeClock(), emit, HeatGuard({}),
-                    hold=lambda device, reason: None, report=lambda text: None,
-                )
-            )  # fmt: skip
-            await told.wait()
+        async with asyncio.TaskGroup() as group, asyncio.timeout(WAIT):
+            task = group.create_task(read_sensors(room.sensors, pool, room.clock, room.guard, room))
+            await room.read.wait()
             task.cancel()
-    assert events == [SensorsRead("fake:0", COOL)]
+    assert room.events == [SensorsRead("fake:0", COOL)]

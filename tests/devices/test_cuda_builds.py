@@ -11,18 +11,12 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, dataset_source
 from miner.codegen.launch_shape import shape_named
-from miner.devices.cuda import cuda_compiler
-from miner.devices.cuda import cuda_compiler as cuda_nvcc
-from miner.devices.cuda.cuda_compiler import (
-    Builds,
-    CubinCache,
-    Nvcc,
-    Target,
-    compiler,
-    nvcc,
-    target_of,
-)
-from miner.devices.cuda.nvrtc import MISSING, Cubin
+from miner.devices.cuda import cuda_builds
+from miner.devices.cuda import nvcc as nvcc_module
+from miner.devices.cuda.cuda_builds import Builds, CubinCache, Target, cuda_compiler, target_of
+from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler
+from miner.devices.cuda.nvcc import Nvcc, nvcc
+from miner.devices.cuda.nvrtc import MISSING
 from miner.errors import BackendUnavailable, BuildFailed
 
 KAWPOW = variants()["kawpow"]
@@ -30,7 +24,7 @@ SOURCE = dataset_source(KAWPOW.epoch_at(0), "cuda", shape_named("gpu"))
 
 
 @dataclass
-class Named:
+class NamedCompiler(CudaCompiler):
     """A compiler whose code is the name of what it was asked for."""
 
     name: str = "NVRTC 12.9"
@@ -38,7 +32,7 @@ class Named:
     architectures: tuple[str, ...] = ("sm_50", "sm_61", "sm_86", "sm_90", "sm_100", "sm_121")
     asked: list[str] = field(default_factory=list)
 
-    def compile(self, source: KernelSource, architecture: str) -> Cubin:
+    def _cubin(self, source: KernelSource, architecture: str, more: tuple[str, ...]) -> Cubin:
         self.asked.append(architecture)
         return Cubin(f"{self.name} {architecture}".encode(), 64, 0)
 
@@ -48,11 +42,11 @@ class Named:
 
 
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> Named:
-    one = Named()
-    monkeypatch.setattr(cuda_compiler, "nvrtc", lambda: one)
-    monkeypatch.setattr(cuda_compiler, "cuda_version", lambda: (12, 4))
-    monkeypatch.setattr(cuda_compiler, "driver_text", lambda: "driver 550.54.14 (CUDA 12.4)")
+def named(monkeypatch: pytest.MonkeyPatch) -> NamedCompiler:
+    one = NamedCompiler()
+    monkeypatch.setattr(cuda_builds, "nvrtc", lambda: one)
+    monkeypatch.setattr(cuda_builds, "cuda_version", lambda: (12, 4))
+    monkeypatch.setattr(cuda_builds, "driver_text", lambda: "driver 550.54.14 (CUDA 12.4)")
     return one
 
 
@@ -72,18 +66,18 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Named:
 def test_a_card_gets_its_own_code_or_text_of_what_came_before(
     capability: tuple[int, int], target: Target
 ) -> None:
-    assert target_of(capability, Named()) == target
+    assert target_of(capability, NamedCompiler()) == target
 
 
 def test_a_card_too_old_for_the_compiler_says_which_one_knows_it() -> None:
-    newer = Named("NVRTC 13.0", (13, 0), ("sm_75", "sm_120"))
+    newer = NamedCompiler("NVRTC 13.0", (13, 0), ("sm_75", "sm_120"))
     with pytest.raises(
-        BackendUnavailable, match=r"^NVRTC 13\.0 makes .* sm_61: pip install nvidia"
+        BackendUnavailable, match=r"^NVRTC 13\.0 compiles .* sm_61: pip install nvidia"
     ):
         target_of((6, 1), newer)
 
 
-def test_nothing_is_compiled_twice(named: Named, tmp_path: Path) -> None:
+def test_nothing_is_compiled_twice(named: NamedCompiler, tmp_path: Path) -> None:
     for _ in range(2):
         builds = Builds((8, 6), CubinCache(tmp_path))
         assert builds.build(SOURCE) == b"NVRTC 12.9 sm_86"
@@ -91,7 +85,7 @@ def test_nothing_is_compiled_twice(named: Named, tmp_path: Path) -> None:
 
 
 def test_other_cards_texts_options_and_compilers_are_other_entries(
-    named: Named, tmp_path: Path
+    named: NamedCompiler, tmp_path: Path
 ) -> None:
     cache = CubinCache(tmp_path)
     Builds((8, 6), cache).build(SOURCE)
@@ -105,7 +99,7 @@ def test_other_cards_texts_options_and_compilers_are_other_entries(
 
 
 def test_a_newer_card_is_noted_once(
-    named: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    named: NamedCompiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     builds = Builds((13, 0))
@@ -113,7 +107,7 @@ def test_a_newer_card_is_noted_once(
     builds.build(replace(SOURCE, text="another"))
     assert named.asked == ["ptx sm_121", "ptx sm_121"]
     (log,) = (tmp_path / "build-logs").iterdir()
-    assert "The card (sm_130) is newer than NVRTC 12.9, which knows sm_121 at most" in (
+    assert "The card (sm_130) is newer than NVRTC 12.9, whose newest architecture is sm_121" in (
         log.read_text()
     )
 
@@ -126,7 +120,7 @@ def test_a_newer_card_is_noted_once(
     ],
 )
 def test_a_compiler_newer_than_the_driver(
-    named: Named, version: tuple[int, int], said: str, tmp_path: Path
+    named: NamedCompiler, version: tuple[int, int], said: str, tmp_path: Path
 ) -> None:
     named.version, named.name = version, f"NVRTC {version[0]}.{version[1]}"
     with pytest.raises(BackendUnavailable) as caught:
@@ -176,8 +170,8 @@ def test_without_nvrtc_the_toolkits_compiler_serves(
     def missing() -> None:
         raise BackendUnavailable(MISSING)
 
-    monkeypatch.setattr(cuda_compiler, "nvrtc", missing)
-    found = compiler()
+    monkeypatch.setattr(cuda_builds, "nvrtc", missing)
+    found = cuda_compiler()
     assert isinstance(found, Nvcc)
     assert (found.name, found.version) == ("nvcc 12.4", (12, 4))
     assert found.architectures == ("sm_50", "sm_86", "sm_90")
@@ -216,7 +210,7 @@ def test_a_command_that_is_no_compiler(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", os.defpath)
     nvcc.cache_clear()
-    with pytest.raises(BackendUnavailable, match="does not say its version"):
+    with pytest.raises(BackendUnavailable, match="does not report its version"):
         nvcc()
     nvcc.cache_clear()
 
@@ -227,11 +221,11 @@ def test_with_no_compiler_at_all_the_sentence_is_about_nvrtc(
     def missing() -> None:
         raise BackendUnavailable(MISSING)
 
-    monkeypatch.setattr(cuda_compiler, "nvrtc", missing)
-    monkeypatch.setattr(cuda_nvcc.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(cuda_builds, "nvrtc", missing)
+    monkeypatch.setattr(nvcc_module.shutil, "which", lambda *_, **__: None)
     nvcc.cache_clear()
     with pytest.raises(BackendUnavailable, match=r"^NVRTC, .*pip install nvidia-cuda-nvrtc-cu12$"):
-        compiler()
+        cuda_compiler()
 
 
 def test_the_toolkits_own_compiler_where_it_is() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from miner.codegen.kernel_source import KernelSource
-from miner.devices import buildlog
-from miner.devices.buildlog import KEPT, write_build_log
+from miner.devices import build_log
+from miner.devices.build_log import KEPT, write_build_log
 
 SOURCE = KernelSource(
     "kawpow search period 1", "void f() {}\n", "f", "opencl", ("-cl-std=CL1.2", "-w")
@@ -51,10 +51,10 @@ def test_without_a_cache_it_goes_to_the_temporary_folder(
     temporary.mkdir()
     (temporary / "of-somebody-else.log").touch()
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(blocked))
-    monkeypatch.setattr(buildlog.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(build_log.tempfile, "tempdir", str(temporary))
     path = write_build_log(SOURCE, "log")
     assert path.parent == temporary
     assert "log" in path.read_text(encoding="utf-8")
     assert (temporary / "of-somebody-else.log").exists()
-    monkeypatch.setattr(buildlog.tempfile, "tempdir", str(blocked))
-    assert "no folder can be written to" in str(write_build_log(SOURCE, "log"))
+    monkeypatch.setattr(build_log.tempfile, "tempdir", str(blocked))
+    assert "no folder is writable" in str(write_build_log(SOURCE, "log"))
