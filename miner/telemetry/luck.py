@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp, lgamma, log, sqrt
 from statistics import NormalDist
+
+from miner.telemetry.field_metadata import Metric, described
 
 CONFIDENCE = 0.95
 """Share of runs whose number of shares lies in the band."""
@@ -29,10 +31,28 @@ class Luck:
     95 times of 100.
     """
 
-    expected: float = 0.0
+    expected: float = field(
+        default=0.0,
+        metadata=described(
+            "Average number of shares that this many hashes find",
+            metric=Metric(
+                "shares_expected_total",
+                "Average number of shares that the hashes find at the requested difficulties",
+            ),
+        ),
+    )
     found: int = 0
-    since: float = 0.0
-    """Shares expected of the hashes since the last share was found."""
+    since: float = field(
+        default=0.0,
+        metadata=described(
+            "Expected shares of the hashes since the last share",
+            metric=Metric(
+                "device_effort_ratio",
+                "Work of the device since its last share; 1 is the average cost of a share",
+            ),
+            api=False,
+        ),
+    )
 
     @property
     def effort(self) -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
+
+from miner.telemetry.field_metadata import Metric, described
 
 WINDOWS = (10.0, 60.0, 900.0)
 """Seconds over which a hashrate is shown."""
@@ -16,14 +19,26 @@ POWER_SECONDS = 60.0
 """Longest window of a mean power."""
 
 
+def _window(label: str, length: str) -> Any:
+    metric = Metric(
+        "hashrate_hashes_per_second",
+        "Nonces hashed per second over the window, or since the first launch if shorter",
+        "window",
+        label,
+    )
+    return field(
+        default=0.0, metadata=described(f"Over the last {length}", metric=metric, log=True)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Hashrate:
     """Nonces hashed per second over the last 10 seconds, minute and quarter of an hour; over a
     shorter time while the device has mined for less."""
 
-    ten_seconds: float = 0.0
-    minute: float = 0.0
-    quarter_hour: float = 0.0
+    ten_seconds: float = _window("10s", "10 seconds")
+    minute: float = _window("60s", "60 seconds")
+    quarter_hour: float = _window("15m", "900 seconds")
 
     def __add__(self, other: Hashrate) -> Hashrate:
         return Hashrate(
