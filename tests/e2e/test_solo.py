@@ -1,4 +1,4 @@
-"""The whole miner with nodes of its own, on a toy-sized KawPow: every block is proved."""
+"""The miner as a process with fake nodes that prove each block, on a toy-sized KawPow."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from miner.verify import Verifier
 from tests.fakes.node import LOGIN, BlockNode, FakeNode, PprpcNode, serving
 
 ROOT = Path(__file__).parents[2]
-ENOUGH = 180
+SECONDS = 180
+"""Limit of a run, generous for busy machines."""
 BITS, TARGET = "1f7fffff", "007fffff" + "00" * 28
-"""About 512 hashes for a block."""
+"""A block takes about 512 hashes."""
 
 
 @dataclass
 class Prover:
-    """Holds a node's blocks against the algorithm."""
+    """Checks submitted blocks with the reference implementation."""
 
     variant: Variant
     verifier: Verifier = field(default_factory=lambda: Verifier(disk=False))
@@ -95,7 +96,7 @@ async def test_blocks_are_found_proved_and_confirmed(
 ) -> None:
     monkeypatch.setattr("tests.fakes.node.BITS", BITS)
     prover = Prover(load_variant(Path(toy)))
-    async with serving(kind(prover=prover)) as node, asyncio.timeout(ENOUGH):
+    async with serving(kind(prover=prover)) as node, asyncio.timeout(SECONDS):
         address = f"http://{LOGIN[0]}:{LOGIN[1]}@127.0.0.1:{node.port}"
         miner = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "miner", "mine", "-a", toy, "-o", address,

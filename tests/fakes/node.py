@@ -1,4 +1,4 @@
-"""Coin nodes that answer HTTP JSON-RPC on this machine's loopback, with faults on demand."""
+"""Fake coin nodes: HTTP JSON-RPC on loopback, with faults on demand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOGIN = ("rpc", "s3cret")
 
 
 class RpcFault(Exception):
-    """What a method refuses with."""
+    """Answer with an RPC error."""
 
     def __init__(self, code: int, message: str, status: int = 500) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class RpcFault(Exception):
 
 
 class Cut(Exception):
-    """Break the connection instead of an answer."""
+    """Abort the connection instead of answering."""
 
 
 class Raw(Exception):
@@ -47,17 +47,17 @@ class Call:
     method: str
     params: list[Any]
     peer: int
-    """The caller's port: one for each connection."""
+    """The caller's port, which identifies the connection."""
     answered: bool = False
 
 
 @dataclass
 class FakeNode:
-    """A node whose methods are the methods of this class that begin with `rpc_`."""
+    """A node; its RPC methods are the methods with the prefix `rpc_`."""
 
     login: tuple[str, str] = LOGIN
     height: int = HEIGHT
-    """Of the block that is to be found."""
+    """Height of the block to find."""
     tip: str = "11" * 32
     calls: list[Call] = field(default_factory=list)
     chain: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -71,15 +71,15 @@ class FakeNode:
         self._changed = asyncio.Event()
 
     def fails(self, method: str, *faults: Exception) -> None:
-        """Have the next calls of `method` fail without being heard."""
+        """Make the next calls of `method` fail without effect."""
         self._faults.setdefault(method, deque()).extend(faults)
 
     def loses(self, method: str, *faults: Exception) -> None:
-        """Have the next calls of `method` take effect, and their answers fail."""
+        """Make the next calls of `method` take effect but fail to answer."""
         self._after.setdefault(method, deque()).extend(faults)
 
     def heals(self) -> None:
-        """Have no call fail any more."""
+        """Stop failing."""
         self._faults.clear()
         self._after.clear()
 
@@ -103,7 +103,7 @@ class FakeNode:
     async def until_changed(self) -> None:
         await self._changed.wait()
 
-    # What a node of Bitcoin's family answers
+    # Methods of Bitcoin-derived nodes
 
     async def rpc_getbestblockhash(self, params: list[Any]) -> Any:
         return self.tip
@@ -168,7 +168,7 @@ def _json(status: int, body: dict[str, Any]) -> web.Response:
 
 @asynccontextmanager
 async def serving(node: FakeNode, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeNode]:
-    """Have `node` listen, at `node.port`."""
+    """Run `node` on a free port, `node.port`."""
     server = web.Server(node.answer)
     runner = web.ServerRunner(server, handler_cancellation=True, shutdown_timeout=0.01)
     await runner.setup()
@@ -183,13 +183,13 @@ async def serving(node: FakeNode, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 @dataclass
 class PprpcNode(FakeNode):
-    """Ravencoin's: makes blocks itself, knows them by their header hashes."""
+    """A Ravencoin node: assembles blocks and keeps them under their header hashes."""
 
     header: str = "c4a9530940f57011507fe048ed12495e267391ac3c66303de2ca004722e1bba1"
     epoch: int | None = HEIGHT // 7500
     mining_address: bool = True
     verdict: Any = True
-    """What a block with a known header is answered."""
+    """Answer to a block with a known header."""
     known: set[str] = field(default_factory=set)
 
     def template(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class PprpcNode(FakeNode):
 
 @dataclass
 class FiroNode(PprpcNode):
-    """Firo's: is told the address, calls a block that it just took a duplicate."""
+    """A Firo node: takes the address with the request, calls a new block a duplicate."""
 
     async def rpc_getblocktemplate(self, params: list[Any]) -> Any:
         if len(params) < 2 or params[1] != "aFiroAddress":
@@ -230,7 +230,7 @@ class FiroNode(PprpcNode):
 
 @dataclass
 class VeilNode(PprpcNode):
-    """Veil's: wants the algorithm named."""
+    """A Veil node: needs the algorithm in the request."""
 
     async def rpc_getblocktemplate(self, params: list[Any]) -> Any:
         if params[0].get("algo") != "progpow":
@@ -278,21 +278,21 @@ SCRIPTS = {
     "miner": "76a914" + 20 * "aa" + "88ac",
     "community": "a914" + 20 * "cc" + "87",
 }
-"""Addresses that a block node knows."""
+"""Output scripts of the addresses that `BlockNode` knows."""
 
 COMMITMENT = "6a24aa21a9ed" + 32 * "5c"
 
 
 class BadBlock(Exception):
-    """What is wrong with a block."""
+    """A block is invalid; the text is the reason."""
 
 
 @dataclass
 class BlockNode(FakeNode):
-    """A node that takes whole blocks and reads them byte by byte, by its own reading."""
+    """A node that takes complete blocks and parses them independently of the miner."""
 
     community: int = 0
-    """What goes to the community's address."""
+    """Value that the coinbase must pay to the community."""
     transactions: list[bytes] = field(default_factory=lambda: [bytes([n]) * 60 for n in range(4)])
     witness: bool = True
     curtime: int = 1_750_000_000
@@ -333,7 +333,7 @@ class BlockNode(FakeNode):
         return None
 
     def read(self, data: bytes) -> dict[str, Any]:
-        """Return what stands in a block; raises `BadBlock` with the reason of a refusal."""
+        """Return the parts of a valid block; raises `BadBlock`."""
         fields_ = struct.unpack("<I32s32sIII", data[:80])
         version, previous, root, time, bits, height = fields_
         if previous[::-1].hex() != self.tip:
@@ -370,7 +370,7 @@ class BlockNode(FakeNode):
 
 
 def script_number(number: int) -> bytes:
-    """The push of a number in a script, by hand for the heights that tests use."""
+    """Return the push of a height in a script."""
     if 1 <= number <= 16:
         return bytes([0x50 + number])
     digits = number.to_bytes(8, "little").rstrip(b"\0")
@@ -380,7 +380,7 @@ def script_number(number: int) -> bytes:
 
 
 def read_coinbase(raw: bytes, witness: bool) -> dict[str, Any]:
-    """Return id, script and outputs of a coinbase; `BadBlock` where it has another form."""
+    """Return id, script and outputs of a coinbase; raises `BadBlock`."""
     position = 4
 
     def take(count: int) -> bytes:

@@ -7,6 +7,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where found blocks are kept."""
+    """Return the folder of found blocks, in a cache directory for this test."""
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     return tmp_path / "blocks"

@@ -37,7 +37,7 @@ async def test_a_submission_without_an_answer_is_retried() -> None:
 
 
 async def test_a_block_in_the_chain_is_accepted_after_a_lost_answer() -> None:
-    """After its new tip, the node knows the header no more."""
+    """At its new tip the node has forgotten the header."""
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         node.loses("pprpcsb", Cut())

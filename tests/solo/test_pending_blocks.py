@@ -1,4 +1,4 @@
-"""Blocks that are found when the session that issued their job has ended."""
+"""Blocks found after the end of the session that issued their job."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Run:
         self.verdicts.append(verdict)
 
     async def until(self, condition: Callable[[], Any], step: float = 0.1) -> None:
-        """Return when `condition` holds; `step` seconds pass between two looks."""
+        """Return when `condition` holds; `step` seconds of the clock pass between two looks."""
         async with asyncio.timeout(REAL_SECONDS):
             while not condition():
                 await self.clock.advance(step)
@@ -60,8 +60,8 @@ class Run:
         await self.until(lambda: len(self.jobs) >= number)
         return self.jobs[number - 1]
 
-    async def interrupted(self, node: FakeNode) -> None:
-        """Have the node end its long polls until the session has ended by a failure."""
+    async def interrupt(self, node: FakeNode) -> None:
+        """End the node's long polls until the session has failed."""
 
         def ended() -> bool:
             node.changed()
@@ -78,7 +78,7 @@ class Run:
         return [e for e in self.events if isinstance(e, telemetry.PoolLost)]
 
     @property
-    def said(self) -> list[str]:
+    def remarks(self) -> list[str]:
         return [e.text for e in self.events if isinstance(e, telemetry.PoolRemark)]
 
     @property
@@ -88,7 +88,7 @@ class Run:
 
 @asynccontextmanager
 async def mining(node: FakeNode) -> AsyncIterator[Run]:
-    """Have a client mine with `node`, which must be serving."""
+    """Run a client that mines with `node`, which must be serving."""
     run = Run(node, *(("submitblock", "miner") if isinstance(node, BlockNode) else ("pprpc", "")))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(run.client.run())
@@ -97,7 +97,7 @@ async def mining(node: FakeNode) -> AsyncIterator[Run]:
 
 
 def change_template(node: FakeNode) -> None:
-    """Have the node's next template be another one on the same tip."""
+    """Change the node's template without changing the tip."""
     if isinstance(node, PprpcNode):
         node.header = "d" * 64
 
@@ -116,10 +116,10 @@ async def test_a_block_found_between_sessions_is_written_and_submitted_by_the_ne
     async with serving(kind()) as node, mining(node) as run:
         job = await run.job()
         node.fails("getblocktemplate", BUSY)
-        await run.interrupted(node)
+        await run.interrupt(node)
         await run.client.submit(solved(job))
         (file,) = blocks.iterdir()
-        assert any(str(file) in text and f"height {HEIGHT}" in text for text in run.said)
+        assert any(str(file) in text and f"height {HEIGHT}" in text for text in run.remarks)
         assert run.verdicts == []
         change_template(node)
         assert (await run.job(2)).header_hash != job.header_hash
@@ -137,7 +137,7 @@ async def test_a_block_of_an_earlier_session_is_submitted_by_the_current_one(
     async with serving(kind()) as node, mining(node) as run:
         job = await run.job()
         node.fails("getblocktemplate", BUSY)
-        await run.interrupted(node)
+        await run.interrupt(node)
         change_template(node)
         await run.job(2)
         await run.client.submit(solved(job))
@@ -154,7 +154,7 @@ async def test_draining_submits_a_block_to_a_node_without_work(
     async with serving(kind()) as node, mining(node) as run:
         job = await run.job()
         node.fails("getblocktemplate", *[BUSY] * 50)
-        await run.interrupted(node)
+        await run.interrupt(node)
         await run.client.submit(solved(job))
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(run.client.drain(5))
@@ -173,7 +173,7 @@ async def test_the_verdict_of_an_unsubmitted_block_names_its_file(
             job = await run.job()
             for method in ("getblocktemplate", "pprpcsb", "submitblock"):
                 node.fails(method, *[Cut()] * 100)
-            await run.interrupted(node)
+            await run.interrupt(node)
             await run.client.submit(solved(job))
             async with asyncio.TaskGroup() as group:
                 draining = group.create_task(run.client.drain(5))
@@ -187,7 +187,7 @@ async def test_the_verdict_of_an_unsubmitted_block_names_its_file(
         node.calls.clear()
         async with mining(node) as run:
             text = f"the block of height {HEIGHT} from an earlier run was accepted by the node"
-            await run.until(lambda: text in run.said)
+            await run.until(lambda: text in run.remarks)
         assert len(submitted(node)) == 1
         assert list(blocks.iterdir()) == []
 
@@ -210,7 +210,7 @@ async def test_no_block_is_submitted_twice(kind: type[FakeNode], blocks: Path) -
         await run.client.submit(solved(job, 1))
         await run.until(lambda: run.verdicts)
         node.fails("getblocktemplate", BUSY)
-        await run.interrupted(node)
+        await run.interrupt(node)
         await run.client.submit(solved(job, 2))
         await run.client.submit(solved(job, 2))
         await run.client.submit(solved(job, 1))
@@ -251,7 +251,7 @@ async def test_a_block_that_failed_for_long_does_not_delay_the_end_of_the_next_s
         job = await run.job()
         for method in ("getblocktemplate", "pprpcsb", "submitblock"):
             node.fails(method, *[Cut()] * 1000)
-        await run.interrupted(node)
+        await run.interrupt(node)
         await run.client.submit(solved(job))
         await run.until(lambda: len(run.lost) == 2, step=1)
         assert 110 <= run.clock.now() - 1000 <= 150
@@ -260,7 +260,7 @@ async def test_a_block_that_failed_for_long_does_not_delay_the_end_of_the_next_s
         await run.until(lambda: len(run.lost) == 4, step=1)
         assert run.clock.now() - began <= 30
         assert len(submitted(node)) > before
-        (message,) = [text for text in run.said if "could not be submitted" in text]
+        (message,) = [text for text in run.remarks if "could not be submitted" in text]
         assert f"height {HEIGHT}" in message
 
 
@@ -273,8 +273,8 @@ async def test_a_block_that_cannot_be_written_is_submitted_by_the_next_session(
     async with serving(BlockNode()) as node, mining(node) as run:
         job = await run.job()
         node.fails("getblocktemplate", BUSY)
-        await run.interrupted(node)
+        await run.interrupt(node)
         await run.client.submit(solved(job))
-        assert any("cannot be kept" in text for text in run.said)
+        assert any("cannot be kept" in text for text in run.remarks)
         await run.until(lambda: run.verdicts)
         assert run.outcomes == [Outcome.ACCEPTED]

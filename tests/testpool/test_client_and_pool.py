@@ -1,4 +1,4 @@
-"""Our client against our own pool, over the same lines and without a socket."""
+"""The client side of each dialect against the test pool's side, without sockets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ PREFIX = NonceSpace(0xAB01, 16)
 OTHER_PREFIX = NonceSpace(0xAB02, 16)
 
 WITHOUT_REASONS = {"ethproxy", "sero"}
-"""Those that say no more than `false` of a bad share."""
+"""Dialects that answer a bad share with `false` only."""
 
 WITHOUT_MIX = {"ethstratum", "ethstratum2"}
-"""Those that hand in no mix hash."""
+"""Dialects whose shares have no mix hash."""
 
 
 class BothEnds:
@@ -61,11 +61,11 @@ class BothEnds:
             resume=resume,
         )
         self.client = DIALECTS[name].connect(opening)
-        self.heard = self.tell(self.client.start())
+        self.events = self.exchange(self.client.start())
 
-    def tell(self, data: bytes) -> list[PoolEvent]:
-        """Carry `data` to the pool and what either side answers to the other, until all is said."""
-        heard: list[PoolEvent] = []
+    def exchange(self, data: bytes) -> list[PoolEvent]:
+        """Pass `data` to the pool, and all answers of either side to the other; return events."""
+        events: list[PoolEvent] = []
         while True:
             for event in self.session.receive(data):
                 if isinstance(event, ShareToProve):
@@ -73,20 +73,20 @@ class BothEnds:
                     job = share.template
                     mix = mix_of(job.height, job.header_hash, share.nonce)
                     self.session.answer_share(event, mix, final_of(job.header_hash, share.nonce))
-            heard += self.client.receive(self.session.output())
+            events += self.client.receive(self.session.output())
             data = self.client.data_to_send()
             if not data:
-                return heard
+                return events
 
     def share(self, job: Job, nonce: int, honest: bool = True) -> Outcome:
         mix = mix_of(job.height, job.header_hash, nonce) if honest else bytes(32)
-        events = self.tell(self.client.submit(solution(job, nonce, mix)))
+        events = self.exchange(self.client.submit(solution(job, nonce, mix)))
         (answered,) = [event for event in events if isinstance(event, ShareAnswer)]
         assert answered.id == self.client.last_id
         return answered.outcome
 
-    def said(self, outcome: Outcome) -> Outcome:
-        """Return what the dialect lets the client know of `outcome`."""
+    def reported(self, outcome: Outcome) -> Outcome:
+        """Return `outcome` as the dialect reports it to the client."""
         return Outcome.INVALID if self.name in WITHOUT_REASONS else outcome
 
 
@@ -97,20 +97,20 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def test_login_and_first_job(name: str) -> None:
     ends = BothEnds(name)
-    dialect = ends.session.side
-    nonces = PREFIX if dialect.has_extranonce else NonceSpace()
-    assert dialect.dialect.name == name
-    assert Authorized() in ends.heard
-    # EthereumStratum/2.0.0 tells the prefix after the login, with its first mining.set.
+    side = ends.session.side
+    nonces = PREFIX if side.has_extranonce else NonceSpace()
+    assert side.dialect.name == name
+    assert Authorized() in ends.events
+    # EthereumStratum/2.0.0 sends the prefix after the login, with its first mining.set.
     subscribed = NonceSpace() if name == "ethstratum2" else nonces
-    assert [event.nonces for event in ends.heard if isinstance(event, Subscribed)] == [subscribed]
-    (job,) = jobs(ends.heard)
+    assert [event.nonces for event in ends.events if isinstance(event, Subscribed)] == [subscribed]
+    (job,) = jobs(ends.events)
     template = ends.chain.template
     assert (job.height, job.epoch) == (template.height, template.epoch)
     assert (job.header_hash, job.nonces) == (template.header_hash, nonces)
-    offer = dialect.state.offers[job.id if job.id in dialect.state.offers else _header(job)]
+    offer = side.state.offers[job.id if job.id in side.state.offers else _header(job)]
     assert job.share_target == offer.share_target
-    assert messages(ends.heard) == []
+    assert messages(ends.events) == []
     assert ends.session.worker == "0xwallet.rig1"
 
 
@@ -120,16 +120,16 @@ def _header(job: Job) -> str:
 
 def test_each_share_outcome(name: str) -> None:
     ends = BothEnds(name, share_target=2**255)
-    (job,) = jobs(ends.heard)
+    (job,) = jobs(ends.events)
     first = nonce_between(job.header_hash, job.nonces.first, 0, 2**254)
     low = nonce_between(job.header_hash, job.nonces.first, job.share_target + 2**250, ANY_HASH)
     assert ends.share(job, first) is Outcome.ACCEPTED
-    assert ends.share(job, first) is ends.said(Outcome.DUPLICATE)
-    assert ends.share(job, low) is ends.said(Outcome.LOW_DIFFICULTY)
+    assert ends.share(job, first) is ends.reported(Outcome.DUPLICATE)
+    assert ends.share(job, low) is ends.reported(Outcome.LOW_DIFFICULTY)
     if name not in WITHOUT_MIX:
         assert ends.share(job, first + 2**20, honest=False) is Outcome.INVALID
     ends.chain.advance()
-    assert ends.share(job, first + 2**21) is ends.said(Outcome.STALE)
+    assert ends.share(job, first + 2**21) is ends.reported(Outcome.STALE)
     assert ends.session.close_reason == ""
 
 
@@ -137,33 +137,33 @@ def test_a_new_height(name: str) -> None:
     ends = BothEnds(name)
     ends.chain.advance()
     ends.session.announce()
-    (job,) = jobs(ends.tell(b""))
+    (job,) = jobs(ends.exchange(b""))
     assert (job.height, job.header_hash) == (1001, ends.chain.template.header_hash)
     assert ends.share(job, job.nonces.first) is Outcome.ACCEPTED
 
 
 def test_a_retarget(name: str) -> None:
     ends = BothEnds(name, share_target=2**250)
-    (old,) = jobs(ends.heard)
+    (old,) = jobs(ends.events)
     ends.session.side.retarget(2**253)
-    (job,) = jobs(ends.tell(b""))
+    (job,) = jobs(ends.exchange(b""))
     assert job.share_target == pytest.approx(2**253)
     assert job.search_key == old.search_key
     nonce = nonce_between(job.header_hash, job.nonces.first, 2**250, 2**252)
     assert ends.share(job, nonce) is Outcome.ACCEPTED
     ends.session.side.retarget(2**250)
-    (job,) = jobs(ends.tell(b""))
+    (job,) = jobs(ends.exchange(b""))
     assert job.share_target == pytest.approx(2**250)
 
 
 def test_an_extranonce_change(name: str) -> None:
     ends = BothEnds(name)
     if not ends.session.side.has_extranonce:
-        assert jobs(ends.heard)[0].nonces == NonceSpace()
+        assert jobs(ends.events)[0].nonces == NonceSpace()
         return
-    (old,) = jobs(ends.heard)
+    (old,) = jobs(ends.events)
     ends.session.side.change_extranonce(OTHER_PREFIX)
-    (job,) = jobs(ends.tell(b""))
+    (job,) = jobs(ends.exchange(b""))
     assert (job.nonces, job.header_hash) == (OTHER_PREFIX, old.header_hash)
     assert ends.share(job, OTHER_PREFIX.first) is Outcome.ACCEPTED
     assert ends.share(old, PREFIX.first) is Outcome.ACCEPTED
@@ -172,28 +172,28 @@ def test_an_extranonce_change(name: str) -> None:
 def test_a_reconnect_request(name: str) -> None:
     ends = BothEnds(name)
     asked = ends.session.side.ask_to_reconnect("127.0.0.1", 3334, 0)
-    wishes = [event for event in ends.tell(b"") if isinstance(event, Reconnect)]
+    wishes = [event for event in ends.exchange(b"") if isinstance(event, Reconnect)]
     assert wishes == ([Reconnect("127.0.0.1", 3334, 0.0)] if asked else [])
     assert asked == ends.session.side.has_extranonce
 
 
 def test_wrong_answers(name: str) -> None:
     ends = BothEnds(name)
-    (job,) = jobs(ends.heard)
+    (job,) = jobs(ends.events)
     first = job.nonces.first
     ends.session.side.answer_wrongly(1, "stale")
-    assert ends.share(job, first) is ends.said(Outcome.STALE)
-    assert ends.share(job, first) is ends.said(Outcome.DUPLICATE)
+    assert ends.share(job, first) is ends.reported(Outcome.STALE)
+    assert ends.share(job, first) is ends.reported(Outcome.DUPLICATE)
     assert ends.share(job, first + 1) is Outcome.ACCEPTED
 
 
 def test_a_session_is_resumed_if_the_dialect_supports_it(name: str) -> None:
     sessions = ResumableSessions(lambda: 0.0)
     one = BothEnds(name, sessions=sessions)
-    (job,) = jobs(one.heard)
+    (job,) = jobs(one.events)
     assert one.share(job, job.nonces.first) is Outcome.ACCEPTED
     one.session.disconnected()
     two = BothEnds(name, sessions=sessions, resume=one.client.resumable)
-    resumed = [event.resumed for event in two.heard if isinstance(event, Subscribed)]
+    resumed = [event.resumed for event in two.events if isinstance(event, Subscribed)]
     assert resumed == [one.client.resumable is not None]
     assert (one.client.resumable is not None) == (name == "ethstratum2")

@@ -44,8 +44,8 @@ def test_login_and_first_job() -> None:
     authorized, values, job = miner.call("mining.authorize", WORKER, "x")
     assert authorized["result"] == "w-1"
     target = "1" + "0" * 50
-    told = {"epoch": "1", "target": target, "algo": "progpow", "extranonce": "beef"}
-    assert values == {"method": "mining.set", "params": told}
+    initial = {"epoch": "1", "target": target, "algo": "progpow", "extranonce": "beef"}
+    assert values == {"method": "mining.set", "params": initial}
     template = miner.chain.template
     params = [template.job_id, "1db0", template.header_hash.hex(), "1"]
     assert job == {"method": "mining.notify", "params": params}

@@ -169,16 +169,16 @@ async def test_vardiff_storm() -> None:
     async with with_faults(fault("vardiff_storm", steps=4), chain=chain) as (pool, client):
         job = chain.template
         await injected(pool)
-        told = [await client.job() for _ in range(4)]
-        assert [int(params[3], 16) for params in told] == [2**252, 2**248, 2**254, 2**250]
-        assert {params[1] for params in told} == {job.header_hash.hex()}
-        assert len({params[0] for params in told}) == 4
+        jobs = [await client.job() for _ in range(4)]
+        assert [int(params[3], 16) for params in jobs] == [2**252, 2**248, 2**254, 2**250]
+        assert {params[1] for params in jobs} == {job.header_hash.hex()}
+        assert len({params[0] for params in jobs}) == 4
         between = nonce_between(job.header_hash, client.first, 2**248, 2**250)
         share = list(client.share(job, between))
-        share[1] = told[1][0]
+        share[1] = jobs[1][0]
         assert (await client.call("mining.submit", *share))[0] == 23
         share = list(client.share(job, nonce_between(job.header_hash, between + 1, 0, 2**252)))
-        share[1] = told[0][0]
+        share[1] = jobs[0][0]
         assert await client.call("mining.submit", *share) is True
 
 
