@@ -145,7 +145,7 @@ async def test_it_shows_every_number_and_asks_no_other_host(browser: Browser) ->
         for text in (
             "80.00 MH/s", "60 s: 80.00 MH/s", "15 min: 80.00 MH/s",
             "40 % of 10 shares", "2 rejected · 2 stale", "1 invalid · 1 lost",
-            "1 hardware · 1 fault", "201.5 W", f"{DASH} kH/W", "104 %", "300 %",
+            "1 hardware error · 1 fault", "201.5 W", f"{DASH} kH/W", "104 %", "300 %",
             "10 found, 9.6 expected (4 to 16 is normal)",
             "3 000 000", "epoch 400", "period 1 000 000", "difficulty 8.00 G",
         ):  # fmt: skip
@@ -166,7 +166,7 @@ async def test_it_shows_every_number_and_asks_no_other_host(browser: Browser) ->
         pools = await browser.text("#pools")
         for text in (
             FIRST, SECOND, "in use", "connected", "the pool closed the connection", "42 ms",
-            "mean 42 ms", "1 / 1", "3 of 9", "1 of 1", "The pool says: welcome",
+            "mean 42 ms", "1 / 1", "3 of 9", "1 of 1", "Message from the pool: welcome",
         ):  # fmt: skip
             assert text in pools, (text, pools)
         assert await browser.text("#devices th.number") == "Hashrate"
@@ -192,7 +192,7 @@ async def test_it_follows_the_stream(browser: Browser) -> None:
         rig.emit(DatasetBuilding("opencl:0.1", 400, 0.25, 3.0, 4 << 30))
         rig.emit(DeviceFault("cuda:0", "the fan does not turn"))
         await rig.clock.advance(1)
-        await browser.until("#tiles", has("188.0 W", "1 hardware · 2 faults"))
+        await browser.until("#tiles", has("188.0 W", "1 hardware error · 2 faults"))
         await browser.until("#events", has("the fan does not turn"))
         zero = await browser.text("#devices [data-key='cuda:0']")
         assert "64 °C" in zero
@@ -301,7 +301,7 @@ async def test_many_devices_have_plots_apart_from_their_sum(browser: Browser) ->
         each = await browser.text("#hashrate-each .summary")
         assert each == "Hashrate of each device: from 20.00 MH/s to 20.00 MH/s."
         memory = await browser.text("#temperature-memory .summary")
-        assert memory == "Temperature of the memory: from 88 °C to 88 °C."
+        assert memory == "Memory temperature: from 88 °C to 88 °C."
         looks = (
             "return [...document.querySelectorAll('#hashrate-each path')]"
             ".map((one) => one.getAttribute('class'))"
@@ -316,7 +316,7 @@ async def test_it_says_when_the_miner_cannot_be_reached_and_comes_back(browser: 
         await browser.open(url)
         await browser.until("#link", has("live"))
         await browser.until("#tiles", has("201.5 W"))
-    alarm = await browser.until("#alarm", has("The miner cannot be reached; these are its numbers"))
+    alarm = await browser.until("#alarm", has("The miner cannot be reached; showing its values"))
     told = "return new Date(arguments[0] * 1000).toLocaleTimeString('en-GB')"
     assert await browser.run(told, rig.telemetry.snapshot().at) in alarm
     assert await browser.text("#link") == "not reachable"
@@ -342,7 +342,7 @@ async def test_without_the_stream_it_asks(browser: Browser) -> None:
     try:
         async with serving(rig) as url:
             await browser.open(url)
-            await browser.until("#link", has("asking every few seconds"))
+            await browser.until("#link", has("polling every few seconds"))
             await browser.until("#tiles", has("201.5 W"))
             rig.emit(SensorsRead("cuda:0", replace(HOT, power=150.0)))
             rig.journal.say("api", "something new")
@@ -357,8 +357,8 @@ async def test_without_the_stream_it_asks(browser: Browser) -> None:
 
 async def test_that_no_temperature_is_told_stands_there_once(browser: Browser) -> None:
     async with showing(browser, Rig()):
-        await browser.until("#temperature-plot", has("No device tells its temperature."))
-        assert (await browser.text("#temperature-plot")).count("No device tells") == 1
+        await browser.until("#temperature-plot", has("No device reports its temperature."))
+        assert (await browser.text("#temperature-plot")).count("No device reports") == 1
 
 
 @pytest.mark.parametrize("width", [360, 1000, 1190, 1280])
@@ -379,7 +379,7 @@ async def test_a_height_of_nine_digits_has_room(browser: Browser, width: int) ->
 async def test_all_numbers_are_grouped_alike(browser: Browser) -> None:
     async with showing(browser, Rig()) as url:
         script = (
-            f"return import('{url}format.js').then((tell) => tell.luck("
+            f"return import('{url}format.js').then((format) => format.luck("
             "{found: 1077, expected: 1067.4, band: {low: 1003, high: 1131}}))"
         )
         told = str(await browser.run(script))
@@ -391,7 +391,7 @@ async def test_what_is_not_known_is_a_dash(browser: Browser) -> None:
     rig.emit(SensorsRead("cuda:0", Reading(temperature=0.0)))
     async with showing(browser, rig):
         await browser.until(
-            "#tiles", has(f"Power\n{DASH}\n{DASH} kH/W", "there is no job", f"Luck\n{DASH}")
+            "#tiles", has(f"Power\n{DASH}\n{DASH} kH/W", "no job", f"Luck\n{DASH}")
         )
         script = (
             "return [...document.querySelector(arguments[0]).cells].map((cell) => cell.innerText)"
@@ -468,7 +468,7 @@ async def test_the_token_opens_pause_and_resume(browser: Browser) -> None:
         await browser.click(button.format(ZERO.name))
         await browser.until("#answer", has("cuda:0 pauses"))
         await browser.click(button.format(ONE.name))
-        await browser.until("#answer", has("opencl:0.1 goes on"))
+        await browser.until("#answer", has("opencl:0.1 resumes"))
         await browser.click("[data-verb=pause]")
         await browser.until("#answer", has("every device pauses"))
         await browser.click("[data-verb=resume]")

@@ -1,18 +1,18 @@
-// Pausing and resuming, for who has the token; it is kept for this tab only.
+// Pausing and resuming with the API's token, which is kept for this tab only.
 
-import { find, put } from "./nodes.js";
+import { find, setText } from "./nodes.js";
 
-const KEY = "progpow-miner token";
+const STORAGE_KEY = "progpow-miner token";
 
-/** UTF-8 in the only characters that a header may have. */
-const bytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+/** UTF-8 bytes as characters, since a header may contain only those up to U+00FF. */
+const headerText = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
 export class Control {
   #form = find("#control");
   #field = find("#token");
   #changed;
 
-  /** `changed` is called when buttons are to appear or to go. */
+  /** Calls `changed` when buttons must appear or disappear. */
   constructor(changed) {
     this.#changed = changed;
     const unlock = find("#unlock");
@@ -23,53 +23,53 @@ export class Control {
     });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (!this.#field.value.trim()) return this.#say("Type the token that the settings name as the API's.");
-      sessionStorage.setItem(KEY, this.#field.value.trim());
+      if (!this.#field.value.trim()) return this.#showAnswer("Enter the API token from the settings.");
+      sessionStorage.setItem(STORAGE_KEY, this.#field.value.trim());
       this.#field.value = "";
-      this.#say("The buttons use this token until the tab is closed.");
+      this.#showAnswer("The buttons use this token until the tab is closed.");
       this.#show();
     });
-    find("#forget").addEventListener("click", () => this.#forget("The token is forgotten."));
+    find("#forget").addEventListener("click", () => this.#forget("Token removed."));
     for (const button of this.#form.querySelectorAll("[data-verb]")) {
       button.addEventListener("click", () => this.send(button.dataset.verb, null));
     }
     this.#show();
   }
 
-  get unlocked() {
-    return sessionStorage.getItem(KEY) !== null;
+  get hasToken() {
+    return sessionStorage.getItem(STORAGE_KEY) !== null;
   }
 
-  /** Pause or resume `device`, or all where it is null. */
+  /** Pause or resume `device`, or all if null. */
   async send(verb, device) {
     const place = device === null ? "" : `devices/${encodeURIComponent(device)}/`;
     try {
-      const answer = await fetch(`api/v1/${place}${verb}`, {
-        method: "POST", headers: { Authorization: `Bearer ${bytes(sessionStorage.getItem(KEY))}` },
+      const response = await fetch(`api/v1/${place}${verb}`, {
+        method: "POST", headers: { Authorization: `Bearer ${headerText(sessionStorage.getItem(STORAGE_KEY))}` },
       });
-      const { error, done } = await answer.json().catch(() => ({}));
-      if (answer.ok) return this.#say(done?.join("; ") || `${device ?? "Every device"} was told to ${verb}.`);
-      const sentence = error || `The miner refused with ${answer.status}.`;
-      if (answer.status === 401) this.#forget(sentence);
-      else this.#say(sentence);
+      const { error, done } = await response.json().catch(() => ({}));
+      if (response.ok) return this.#showAnswer(done?.join("; ") || `Requested: ${verb} ${device ?? "all devices"}.`);
+      const sentence = error || `The miner refused (status ${response.status}).`;
+      if (response.status === 401) this.#forget(sentence);
+      else this.#showAnswer(sentence);
     } catch {
-      this.#say("The miner cannot be reached, nothing was changed.");
+      this.#showAnswer("The miner cannot be reached; nothing was changed.");
     }
   }
 
   #forget(sentence) {
-    sessionStorage.removeItem(KEY);
-    this.#say(sentence);
+    sessionStorage.removeItem(STORAGE_KEY);
+    this.#showAnswer(sentence);
     this.#show();
   }
 
-  #say(sentence) {
+  #showAnswer(sentence) {
     this.#form.hidden = false;
-    put(find("#answer"), sentence);
+    setText(find("#answer"), sentence);
   }
 
   #show() {
-    find("#everything").hidden = find("#forget").hidden = !this.unlocked;
+    find("#everything").hidden = find("#forget").hidden = !this.hasToken;
     this.#changed();
   }
 }

@@ -1,48 +1,48 @@
-// Joins what the miner says with what the page shows.
+// Entry point: passes live data to the parts of the page.
 
 import { Control } from "./control.js";
 import { showDevices } from "./devices.js";
 import { Events } from "./events.js";
-import { duration, moment, rate } from "./format.js";
+import { dateTime, duration, rate } from "./format.js";
 import { Live } from "./live.js";
-import { element, find, keyed, put } from "./nodes.js";
+import { element, find, setText, updateChildren } from "./nodes.js";
 import { Plots } from "./plots.js";
 import { showBest, showPools } from "./pools.js";
 import { showTiles } from "./tiles.js";
 
-const RESTARTED = 5; // seconds by which the start of the same run may seem to move
-const LINKS = { live: "live", polling: "asking every few seconds", lost: "not reachable" };
+const START_TOLERANCE = 5; // seconds by which the reported start of one run may vary
+const LINKS = { live: "live", polling: "polling every few seconds", lost: "not reachable" };
 
-let shown = null;
+let shown = null; // the newest status
 const control = new Control(() => shown && showDevices(shown.devices, shown.at, control));
 const events = new Events();
 const plots = new Plots();
 
-function head({ rig, version, algorithm, coin, uptime, ready, reasons, hashrate }) {
+function showHead({ rig, version, algorithm, coin, uptime, ready, reasons, hashrate }) {
   const title = rig || "progpow-miner";
-  put(find("#rig"), title);
+  setText(find("#rig"), title);
   document.title = `${rate(hashrate.ten_seconds)} – ${title}`;
   const what = [algorithm, coin].filter(Boolean).join(" · ");
-  put(find("#about"), [what, `progpow-miner ${version ?? ""}`, `up ${duration(uptime)}`].filter(Boolean).join(" · "));
+  setText(find("#about"), [what, `progpow-miner ${version ?? ""}`, `up ${duration(uptime)}`].filter(Boolean).join(" · "));
   const pill = find("#ready");
   pill.hidden = false;
   pill.dataset.mood = ready ? "good" : "warn";
-  put(pill, ready ? "ready" : "not ready");
+  setText(pill, ready ? "ready" : "not ready");
   find("#reasons").hidden = ready || !reasons.length;
   const numbered = (ready ? [] : reasons).map((text, index) => ({ text, index }));
-  keyed(find("#reasons"), numbered, ({ index }) => index, () => element("li", "text"), (line, { text }) => put(line, text));
+  updateChildren(find("#reasons"), numbered, ({ index }) => index, () => element("li", "text"), (line, { text }) => setText(line, text));
 }
 
 const live = new Live({
   status(status) {
-    const anew = shown && Math.abs(status.started_at - shown.started_at) > RESTARTED;
+    const restarted = shown && Math.abs(status.started_at - shown.started_at) > START_TOLERANCE;
     shown = status;
-    if (anew) {
+    if (restarted) {
       events.clear();
       plots.restart();
       live.restart();
     }
-    head(status);
+    showHead(status);
     showTiles(status);
     showDevices(status.devices, status.at, control);
     showPools(status);
@@ -52,12 +52,12 @@ const live = new Live({
   entries: (entries) => events.add(entries),
 }, (link) => {
   document.body.dataset.link = link;
-  put(find("#link"), LINKS[link]);
+  setText(find("#link"), LINKS[link]);
   const alarm = find("#alarm");
   alarm.hidden = link !== "lost";
   if (link === "lost") document.title = `not reachable – ${find("#rig").textContent}`;
-  put(alarm, link !== "lost" ? "" : shown
-    ? `The miner cannot be reached; these are its numbers of ${moment(shown.at)}.`
-    : "The miner cannot be reached. This page goes on asking.");
+  setText(alarm, link !== "lost" ? "" : shown
+    ? `The miner cannot be reached; showing its values of ${dateTime(shown.at)}.`
+    : "The miner cannot be reached. Retrying.");
 });
 live.start();

@@ -1,10 +1,10 @@
-// The list of what happened, newest first.
+// The list of journal entries, newest first.
 
-import { moment, time } from "./format.js";
-import { element, find, keyed } from "./nodes.js";
+import { dateTime, time } from "./format.js";
+import { element, find, updateChildren } from "./nodes.js";
 
-const KEPT = 500;
-const WEIGHT = { debug: 0, info: 1, warning: 2, error: 3 };
+const MAX_ENTRIES = 500;
+const SEVERITY = { debug: 0, info: 1, warning: 2, error: 3 };
 
 export class Events {
   #list = find("#events");
@@ -18,7 +18,7 @@ export class Events {
   add(entries) {
     for (const entry of entries) this.#entries.set(entry.number, entry);
     const numbers = [...this.#entries.keys()].sort((a, b) => a - b);
-    for (const old of numbers.slice(0, -KEPT)) this.#entries.delete(old);
+    for (const old of numbers.slice(0, -MAX_ENTRIES)) this.#entries.delete(old);
     this.#show();
   }
 
@@ -28,15 +28,15 @@ export class Events {
   }
 
   #show() {
-    const least = WEIGHT[this.#level.value];
-    const shown = [...this.#entries.values()].filter(({ level }) => (WEIGHT[level] ?? 3) >= least).sort((a, b) => b.number - a.number);
-    keyed(this.#list, shown, ({ number }) => number, ({ at, level, topic, text }) => {
-      const line = element("li", `entry ${level in WEIGHT ? level : "error"}`);
+    const minimum = SEVERITY[this.#level.value];
+    const shown = [...this.#entries.values()].filter(({ level }) => (SEVERITY[level] ?? 3) >= minimum).sort((a, b) => b.number - a.number);
+    updateChildren(this.#list, shown, ({ number }) => number, ({ at, level, topic, text }) => {
+      const line = element("li", `entry ${level in SEVERITY ? level : "error"}`);
       const when = element("time", "", time(at));
       when.dateTime = new Date(at * 1000).toISOString();
-      when.title = moment(at);
-      const grave = level === "warning" || level === "error" ? [element("strong", "level", level)] : [];
-      line.append(when, ...grave, element("span", "topic text", topic), element("span", "text", text));
+      when.title = dateTime(at);
+      const label = level === "warning" || level === "error" ? [element("strong", "level", level)] : [];
+      line.append(when, ...label, element("span", "topic text", topic), element("span", "text", text));
       return line;
     }, () => {});
   }

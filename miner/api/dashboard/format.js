@@ -1,12 +1,12 @@
-// Numbers as a person reads them; what is not known is a dash, and never 0.
+// Formats numbers for people; an unknown value is a dash, never 0.
 
 export const DASH = "–";
 
 const unknown = (value) => value === null || value === undefined || Number.isNaN(value);
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E"];
 
-/** The power of 1000 in which `value` is best told, as [factor, prefix]. */
-export function prefix(value) {
+/** The power of 1000 for `value`, as [factor, prefix]. */
+export function siPrefix(value) {
   let index = 0;
   for (let rest = Math.abs(value); rest >= 999.995 && index < PREFIXES.length - 1; rest /= 1000) index++;
   return [1000 ** index, PREFIXES[index]];
@@ -19,19 +19,19 @@ function digits(value) {
 
 function scaled(value, unit) {
   if (unknown(value)) return DASH;
-  const [factor, letter] = prefix(value);
+  const [factor, letter] = siPrefix(value);
   return `${digits(value / factor)} ${letter}${unit}`.trim();
 }
 
 /** H/s. */
 export const rate = (value) => scaled(value, "H/s");
 
-/** Hashes that a share costs. */
+/** Average number of hashes for a share. */
 export const difficulty = (value) => scaled(value, "");
 
 export const count = (value) => unknown(value) ? DASH : Math.round(value).toLocaleString("en").replaceAll(",", " ");
 
-/** Hashes per joule, told as kH/s per watt. */
+/** Hashes per joule, shown as kH/s per watt. */
 export const efficiency = (value) => unknown(value) ? DASH : `${digits(value / 1000)} kH/W`;
 
 export const watts = (value) => unknown(value) ? DASH : `${value.toFixed(1)} W`;
@@ -70,16 +70,16 @@ const SECONDS = pattern({ hour: "2-digit", minute: "2-digit", second: "2-digit" 
 const MINUTES = pattern({ hour: "2-digit", minute: "2-digit" });
 const DAY = pattern({ day: "numeric", month: "short" });
 
-/** UNIX seconds, as the time of day where the reader is. */
+/** UNIX seconds, as local time. */
 export const time = (at) => unknown(at) ? DASH : SECONDS.format(at * 1000);
 export const minutes = (at) => MINUTES.format(at * 1000);
 export const date = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${MINUTES.format(at * 1000)}`;
-export const moment = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${SECONDS.format(at * 1000)}`;
+export const dateTime = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${SECONDS.format(at * 1000)}`;
 
-/** How many shares were found and how many an honest miner finds. */
+/** Shares found, expected, and the range in which 95 % of all runs end. */
 export function luck({ found, expected, band }) {
   if (unknown(expected)) return DASH;
-  if (expected === 0) return "nothing can be expected yet";
+  if (expected === 0) return "too early to expect shares";
   return `${count(found)} found, ${expected < 100 ? expected.toFixed(1) : count(expected)} expected (${count(band.low)} to ${count(band.high)} is normal)`;
 }
 

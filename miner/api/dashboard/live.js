@@ -1,47 +1,48 @@
-// What the miner says: its stream of events, and questions where the stream is silent.
+// Live data of the miner: its event stream, and polling while the stream is silent.
 
-const SILENCE = 5000; // milliseconds after which we ask
-const REOPEN = 15000; // milliseconds after which a stream that ended for good is opened again
-const PATIENCE = 8000; // milliseconds that an answer may take
+const SILENCE_MS = 5000; // without a status before polling
+const REOPEN_MS = 15000; // before a closed or silent stream is opened again
+const TIMEOUT_MS = 8000; // for a response
 
-export async function ask(path) {
-  const answer = await fetch(`api/v1/${path}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-  if (!answer.ok) throw new Error(`the miner answers ${answer.status}`);
-  return answer.json();
+export async function fetchJson(path) {
+  const response = await fetch(`api/v1/${path}`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return response.json();
 }
 
 export class Live {
-  #hear; #link;
+  #handlers; #onLink;
   #stream = null;
   #streaming = false;
-  #asking = false;
-  #again = false;
-  #heard = performance.now();
-  #opened = 0;
-  #last = 0;
+  #polling = false;
+  #pollAgain = false;
+  #lastStatusAt = performance.now();
+  #openedAt = 0;
+  #lastNumber = 0;
 
-  /** `hear` has status(object) and entries(array); `link` is told "live", "polling" or "lost". */
-  constructor(hear, link) {
-    this.#hear = hear;
-    this.#link = link;
+  /** Calls `handlers.status(object)` and `handlers.entries(array)` with new data, and
+   * `onLink(state)` with "live", "polling" or "lost". */
+  constructor(handlers, onLink) {
+    this.#handlers = handlers;
+    this.#onLink = onLink;
   }
 
   start() {
     this.#open();
-    this.#ask();
-    setInterval(() => this.#look(), 1000);
-    document.addEventListener("visibilitychange", () => this.#look());
+    this.#poll();
+    setInterval(() => this.#check(), 1000);
+    document.addEventListener("visibilitychange", () => this.#check());
   }
 
-  /** Forget which entries are known: the miner was started anew. */
+  /** Forget which entries are known, since the miner was restarted. */
   restart() {
-    this.#last = 0;
-    this.#ask();
+    this.#lastNumber = 0;
+    this.#poll();
   }
 
   #open() {
     this.#stream?.close();
-    this.#opened = performance.now();
+    this.#openedAt = performance.now();
     this.#stream = new EventSource("api/v1/stream");
     this.#stream.addEventListener("open", () => { this.#streaming = true; });
     this.#stream.addEventListener("status", (event) => {
@@ -51,43 +52,43 @@ export class Live {
     this.#stream.addEventListener("entry", (event) => this.#entries([JSON.parse(event.data)], false));
     this.#stream.addEventListener("error", () => {
       this.#streaming = false;
-      this.#ask();
+      this.#poll();
     });
   }
 
-  #look() {
+  #check() {
     const now = performance.now();
-    if (document.hidden || now - this.#heard < SILENCE) return;
+    if (document.hidden || now - this.#lastStatusAt < SILENCE_MS) return;
     const ended = this.#stream.readyState === EventSource.CLOSED;
-    if (now - this.#opened > REOPEN && (ended || now - this.#heard > REOPEN)) this.#open();
-    this.#ask();
+    if (now - this.#openedAt > REOPEN_MS && (ended || now - this.#lastStatusAt > REOPEN_MS)) this.#open();
+    this.#poll();
   }
 
-  async #ask() {
-    this.#again = this.#asking;
-    if (this.#asking) return;
-    this.#asking = true;
+  async #poll() {
+    this.#pollAgain = this.#polling;
+    if (this.#polling) return;
+    this.#polling = true;
     try {
-      const [status, { events }] = await Promise.all([ask("status"), ask(`events?after=${this.#last}&limit=500`)]);
+      const [status, { events }] = await Promise.all([fetchJson("status"), fetchJson(`events?after=${this.#lastNumber}&limit=500`)]);
       this.#entries(events, true);
       this.#status(status, this.#streaming ? "live" : "polling");
     } catch {
-      this.#link("lost");
+      this.#onLink("lost");
     } finally {
-      this.#asking = false;
-      if (this.#again) this.#ask();
+      this.#polling = false;
+      if (this.#pollAgain) this.#poll();
     }
   }
 
   #status(status, link) {
-    this.#heard = performance.now();
-    this.#link(link);
-    this.#hear.status(status);
+    this.#lastStatusAt = performance.now();
+    this.#onLink(link);
+    this.#handlers.status(status);
   }
 
-  // Only an answer moves `last` on: entries of the stream may come before older ones are known.
-  #entries(entries, asked) {
-    if (asked) for (const entry of entries) this.#last = Math.max(this.#last, entry.number);
-    if (entries.length) this.#hear.entries(entries);
+  // Only polled entries count as known: the stream may send entries before older ones are known.
+  #entries(entries, polled) {
+    if (polled) for (const entry of entries) this.#lastNumber = Math.max(this.#lastNumber, entry.number);
+    if (entries.length) this.#handlers.entries(entries);
   }
 }

@@ -1,4 +1,4 @@
-// The page's elements: made and changed by text alone, so that no text of a pool becomes markup.
+// Creates and changes elements by text only, so that a pool's text never becomes markup.
 
 export const find = (selector) => document.querySelector(selector);
 
@@ -9,18 +9,18 @@ export function element(tag, name = "", text = "") {
   return made;
 }
 
-/** Change only what is different: a reader's selection and focus stay. */
-export function put(node, words) {
-  const text = words ?? "";
+/** Write only a different text, so that the reader's selection stays. */
+export function setText(node, value) {
+  const text = value ?? "";
   if (node.textContent !== text) node.textContent = text;
 }
 
-export function mark(node, key, value) {
+export function setData(node, key, value) {
   if (node.dataset[key] !== value) node.dataset[key] = value;
 }
 
-/** Have one child of `parent` for each item, in their order; a child stays as long as its key. */
-export function keyed(parent, items, keyOf, make, update) {
+/** Give `parent` one child per item, in order; children are reused by key. */
+export function updateChildren(parent, items, keyOf, make, update) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   let place = parent.firstElementChild;
   for (const item of items) {
@@ -38,8 +38,8 @@ export function keyed(parent, items, keyOf, make, update) {
   for (const child of known.values()) child.remove();
 }
 
-/** Write the head of a table; a column is {title, about}. */
-export function head(table, columns) {
+/** Write the head of a table; a column is {title, about, number}. */
+export function tableHead(table, columns) {
   table.tHead.rows[0].replaceChildren(...columns.map(({ title, about, number }) => {
     const cell = element("th", number ? "number" : "", title);
     cell.scope = "col";
@@ -49,8 +49,8 @@ export function head(table, columns) {
   }));
 }
 
-/** A row with a cell for each column; on a phone the title stands in the cell. */
-export function row(columns) {
+/** A row with a cell for each column; a phone shows the title inside the cell. */
+export function tableRow(columns) {
   const made = element("tr");
   made.setAttribute("role", "row");
   for (const { title, name, number } of columns) {

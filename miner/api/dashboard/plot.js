@@ -1,8 +1,8 @@
-// A plot of lines over time, with axes, a legend and a read-out that follows pointer or keys.
+// A plot of lines over time: axes, a legend, and a read-out that follows pointer and keys.
 
 import { minutes, time } from "./format.js";
-import { element, put } from "./nodes.js";
-import { marks, times } from "./scale.js";
+import { element, setText } from "./nodes.js";
+import { timeTicks, valueTicks } from "./scale.js";
 
 const HEIGHT = 220;
 const EDGE = { left: 46, right: 12, top: 24, bottom: 24 };
@@ -15,8 +15,8 @@ function svg(tag, attributes, text = "") {
 }
 
 export class Plot {
-  #box; #title; #empty; #words;
-  #picture = svg("svg", { role: "img", height: HEIGHT });
+  #box; #title; #empty; #format;
+  #chart = svg("svg", { role: "img", height: HEIGHT });
   #legend = element("ul", "legend");
   #readout = element("div", "readout");
   #summary = element("p", "summary");
@@ -25,27 +25,27 @@ export class Plot {
   #shown = null;
   #width = 0;
 
-  /** `words(value)` tells a value with its unit; `empty` is said where there is none. */
-  constructor(box, title, words, empty) {
-    [this.#box, this.#title, this.#words, this.#empty] = [box, title, words, empty];
+  /** `format(value)` returns a value with its unit; `empty` is shown without values. */
+  constructor(box, title, format, empty) {
+    [this.#box, this.#title, this.#format, this.#empty] = [box, title, format, empty];
     const frame = element("div", "frame");
     frame.tabIndex = 0;
     frame.setAttribute("role", "group");
     frame.setAttribute("aria-label", `${title} over time; the arrow keys read its values`);
     this.#readout.setAttribute("aria-live", "polite");
     this.#readout.hidden = true;
-    frame.append(this.#picture, this.#readout);
+    frame.append(this.#chart, this.#readout);
     box.append(this.#legend, frame, this.#summary);
-    for (const kind of ["pointermove", "pointerdown"]) frame.addEventListener(kind, (event) => this.#point(event));
-    frame.addEventListener("pointerleave", () => this.#read(null));
-    frame.addEventListener("blur", () => this.#read(null));
-    frame.addEventListener("keydown", (event) => this.#key(event));
+    for (const kind of ["pointermove", "pointerdown"]) frame.addEventListener(kind, (event) => this.#onPointer(event));
+    frame.addEventListener("pointerleave", () => this.#showReadout(null));
+    frame.addEventListener("blur", () => this.#showReadout(null));
+    frame.addEventListener("keydown", (event) => this.#onKey(event));
     new ResizeObserver(() => this.#resize()).observe(frame);
   }
 
-  /** Show `lines` ({name, look, points: [[at, value or null]]}) of the time `from` to `to`.
-   * Points further apart than `gap` seconds are not joined; `unit` is {factor, text}; the axis
-   * begins at 0 where `grounded`; a `bare` plot has no legend. False shows no plot at all. */
+  /** Show `lines` ({name, classes, points: [[at, value or null]]}) from `from` to `to`.
+   * Points more than `gap` seconds apart are not joined; `unit` is {factor, text}; with `grounded`
+   * the axis starts at 0; a `bare` plot has no legend. Passing false hides the plot. */
   show(shown) {
     this.#box.hidden = !shown;
     this.#shown = shown || null;
@@ -53,7 +53,7 @@ export class Plot {
   }
 
   #resize() {
-    const width = Math.floor(this.#picture.parentElement.clientWidth);
+    const width = Math.floor(this.#chart.parentElement.clientWidth);
     if (width === this.#width || width === 0) return;
     this.#width = width;
     this.#draw();
@@ -67,17 +67,17 @@ export class Plot {
   #draw() {
     if (!this.#shown || !this.#width) return;
     const { lines, from, to, gap, unit, grounded } = this.#shown;
-    this.#picture.setAttribute("viewBox", `0 0 ${this.#width} ${HEIGHT}`);
-    this.#picture.setAttribute("width", this.#width);
+    this.#chart.setAttribute("viewBox", `0 0 ${this.#width} ${HEIGHT}`);
+    this.#chart.setAttribute("width", this.#width);
     const values = lines.flatMap(({ points }) => points.map(([, value]) => value)).filter((value) => value !== null);
-    this.#tell(lines, values);
+    this.#describe(lines, values);
     if (!values.length) {
-      this.#picture.replaceChildren(svg("text", { x: this.#width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, this.#empty));
+      this.#chart.replaceChildren(svg("text", { x: this.#width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, this.#empty));
       return;
     }
     const low = Math.min(...values), high = Math.max(...values);
     const room = grounded ? 0 : Math.max((high - low) * 0.1, 2);
-    const ticks = marks(grounded ? 0 : (low - room) / unit.factor, (high + room) / unit.factor || 1);
+    const ticks = valueTicks(grounded ? 0 : (low - room) / unit.factor, (high + room) / unit.factor || 1);
     const bottom = ticks[0], span = ticks.at(-1) - bottom;
     const y = (value) => HEIGHT - EDGE.bottom - (value - bottom) / span * (HEIGHT - EDGE.top - EDGE.bottom);
     const parts = [svg("text", { x: EDGE.left, y: 12, class: "unit", "text-anchor": "end" }, unit.text)];
@@ -88,12 +88,12 @@ export class Plot {
         svg("text", { x: EDGE.left - 8, y: height + 4, "text-anchor": "end" }, String(+tick.toPrecision(6))),
       );
     }
-    for (const at of times(from, to, Math.max(2, Math.floor(this.#width / 90)))) {
+    for (const at of timeTicks(from, to, Math.max(2, Math.floor(this.#width / 90)))) {
       const x = this.#x(at);
       parts.push(svg("line", { class: "tick", x1: x, x2: x, y1: HEIGHT - EDGE.bottom, y2: HEIGHT - EDGE.bottom + 4 }));
       if (x < this.#width - 18) parts.push(svg("text", { x, y: HEIGHT - 6, "text-anchor": "middle" }, minutes(at)));
     }
-    for (const { look, points } of lines) {
+    for (const { classes, points } of lines) {
       let path = "", before = null;
       for (const [at, value] of points) {
         if (value !== null && at >= from) {
@@ -103,63 +103,63 @@ export class Plot {
           before = at;
         } else before = null;
       }
-      parts.push(svg("path", { class: `line ${look}`, d: path }));
+      parts.push(svg("path", { class: `line ${classes}`, d: path }));
     }
-    this.#picture.replaceChildren(...parts, this.#cursor);
-    this.#read(this.#at === null ? null : this.#nearest(this.#x(this.#at)));
+    this.#chart.replaceChildren(...parts, this.#cursor);
+    this.#showReadout(this.#at === null ? null : this.#nearest(this.#x(this.#at)));
   }
 
-  #tell(lines, values) {
-    this.#legend.replaceChildren(...(this.#shown.bare ? [] : lines).map(({ name, look }) => {
+  #describe(lines, values) {
+    this.#legend.replaceChildren(...(this.#shown.bare ? [] : lines).map(({ name, classes }) => {
       const item = element("li");
-      item.append(element("span", `swatch ${look}`), element("span", "text", name));
+      item.append(element("span", `swatch ${classes}`), element("span", "text", name));
       return item;
     }));
-    const told = lines[0]?.points.map(([, value]) => value).filter((value) => value !== null) ?? [];
-    const words = this.#words;
+    const first = lines[0]?.points.map(([, value]) => value).filter((value) => value !== null) ?? [];
+    const format = this.#format;
     const text = !values.length ? this.#empty
-      : lines[0].total && told.length
-        ? `${this.#title}: now ${words(told.at(-1))}, from ${words(Math.min(...told))} to ${words(Math.max(...told))}.`
-        : `${this.#title}: from ${words(Math.min(...values))} to ${words(Math.max(...values))}.`;
-    // What is not there stands in the picture already.
-    put(this.#summary, values.length ? text : "");
-    this.#picture.setAttribute("aria-label", text);
+      : lines[0].total && first.length
+        ? `${this.#title}: now ${format(first.at(-1))}, from ${format(Math.min(...first))} to ${format(Math.max(...first))}.`
+        : `${this.#title}: from ${format(Math.min(...values))} to ${format(Math.max(...values))}.`;
+    // Without values the chart itself shows the text.
+    setText(this.#summary, values.length ? text : "");
+    this.#chart.setAttribute("aria-label", text);
   }
 
-  #moments() {
+  #sampleTimes() {
     const { lines, from } = this.#shown;
     return [...new Set(lines.flatMap(({ points }) => points.map(([at]) => at)))].filter((at) => at >= from).sort((a, b) => a - b);
   }
 
   #nearest(x) {
     let best = null;
-    for (const at of this.#moments()) {
+    for (const at of this.#sampleTimes()) {
       if (best === null || Math.abs(this.#x(at) - x) < Math.abs(this.#x(best) - x)) best = at;
     }
     return best;
   }
 
-  #point(event) {
+  #onPointer(event) {
     if (!this.#shown) return;
-    this.#read(this.#nearest(event.clientX - this.#picture.getBoundingClientRect().left));
+    this.#showReadout(this.#nearest(event.clientX - this.#chart.getBoundingClientRect().left));
   }
 
-  #key(event) {
+  #onKey(event) {
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
-    if (event.key === "Escape") this.#read(null);
+    if (event.key === "Escape") this.#showReadout(null);
     if (move === undefined || !this.#shown) return;
     event.preventDefault();
-    const all = this.#moments();
+    const all = this.#sampleTimes();
     if (!all.length) return;
     const here = this.#at === null ? all.length : all.findIndex((at) => at >= this.#at);
-    this.#read(all[Math.min(all.length - 1, Math.max(0, here + move))]);
+    this.#showReadout(all[Math.min(all.length - 1, Math.max(0, here + move))]);
   }
 
-  #read(at) {
+  #showReadout(at) {
     this.#at = at;
-    const rows = at === null || !this.#shown ? [] : this.#shown.lines.flatMap(({ name, look, points }) => {
+    const rows = at === null || !this.#shown ? [] : this.#shown.lines.flatMap(({ name, classes, points }) => {
       const value = points.find((point) => point[0] === at)?.[1] ?? null;
-      return value === null ? [] : [[name, look, this.#words(value)]];
+      return value === null ? [] : [[name, classes, this.#format(value)]];
     });
     this.#readout.hidden = !rows.length;
     this.#readout.classList.toggle("many", rows.length > 8);
@@ -168,9 +168,9 @@ export class Plot {
     const x = this.#x(at);
     this.#cursor.setAttribute("x1", x);
     this.#cursor.setAttribute("x2", x);
-    this.#readout.replaceChildren(element("p", "", time(at)), ...rows.map(([name, look, value]) => {
+    this.#readout.replaceChildren(element("p", "", time(at)), ...rows.map(([name, classes, value]) => {
       const line = element("p");
-      line.append(element("span", `swatch ${look}`), element("span", "text", name), element("b", "", value));
+      line.append(element("span", `swatch ${classes}`), element("span", "text", name), element("b", "", value));
       return line;
     }));
     const left = x > this.#width / 2;

@@ -1,28 +1,28 @@
-// Hashrate and temperature over time: the miner's history, and now.
+// The plots of hashrate and temperature: the miner's history and its current values.
 
-import { look } from "./devices.js";
-import { celsius, prefix, rate } from "./format.js";
-import { ask } from "./live.js";
+import { lineClasses } from "./devices.js";
+import { celsius, rate, siPrefix } from "./format.js";
+import { fetchJson } from "./live.js";
 import { find } from "./nodes.js";
 import { Plot } from "./plot.js";
 
 const WINDOW = { 10: 3600, 300: 86400 }; // seconds shown, by seconds between samples
-const SHORTEST = 600; // seconds shown of a miner that has just begun
-const FEW = 3; // devices that share a plot with their sum
-const RENEWAL = 30; // seconds after which the history is asked for again
+const MIN_WINDOW = 600; // seconds shown of a miner that has just started
+const MAX_TOGETHER = 3; // devices that share a plot with their sum
+const RENEWAL = 30; // seconds between two requests of the history
 
-const told = ({ points }) => points.some(([, value]) => value !== null);
+const hasValues = ({ points }) => points.some(([, value]) => value !== null);
 
 function rateUnit(...lines) {
-  const [factor, letter] = prefix(Math.max(...lines.flatMap(({ points }) => points.map(([, value]) => value ?? 0))));
+  const [factor, letter] = siPrefix(Math.max(...lines.flatMap(({ points }) => points.map(([, value]) => value ?? 0))));
   return { factor, text: `${letter}H/s` };
 }
 
 export class Plots {
-  #hashrate = new Plot(find("#hashrate-plot"), "Hashrate", rate, "No hashrate is known yet.");
-  #temperature = new Plot(find("#temperature-plot"), "Temperature", celsius, "No device tells its temperature.");
-  #each = new Plot(find("#hashrate-each"), "Hashrate of each device", rate, "No hashrate is known yet.");
-  #memory = new Plot(find("#temperature-memory"), "Temperature of the memory", celsius, "No device tells it.");
+  #hashrate = new Plot(find("#hashrate-plot"), "Hashrate", rate, "No hashrate yet.");
+  #temperature = new Plot(find("#temperature-plot"), "Temperature", celsius, "No device reports its temperature.");
+  #each = new Plot(find("#hashrate-each"), "Hashrate of each device", rate, "No hashrate yet.");
+  #memory = new Plot(find("#temperature-memory"), "Memory temperature", celsius, "No device reports it.");
   #step = 10;
   #samples = { 10: [], 300: [] };
   #renewed = { 10: -Infinity, 300: -Infinity };
@@ -41,14 +41,14 @@ export class Plots {
     }
   }
 
-  /** Go on to a newer status. */
+  /** Show a new status. */
   show(status) {
     this.#status = status;
     this.#renew();
     this.#draw();
   }
 
-  /** Ask for the whole history with the next status. */
+  /** Request the whole history with the next status. */
   restart() {
     this.#renewed = { 10: -Infinity, 300: -Infinity };
   }
@@ -58,10 +58,10 @@ export class Plots {
     if (now - this.#renewed[step] < RENEWAL) return;
     this.#renewed[step] = now;
     try {
-      this.#samples[step] = (await ask(`history?step=${step}`)).samples;
+      this.#samples[step] = (await fetchJson(`history?step=${step}`)).samples;
       this.#draw();
     } catch {
-      // Whether the miner can be reached is told elsewhere.
+      // The page's head shows whether the miner can be reached.
     }
   }
 
@@ -74,22 +74,22 @@ export class Plots {
       devices: devices.map(({ name, hashrate: own, reading }) => ({ ...reading, name, hashrate: own[window] })),
     };
     const samples = [...this.#samples[step].filter((sample) => sample.at < at), now];
-    const from = at - Math.min(WINDOW[step], Math.max(SHORTEST, at - begun));
-    const line = (name, shown, pick) => ({ name, look: shown, points: samples.map((sample) => [sample.at, pick(sample) ?? null]) });
+    const from = at - Math.min(WINDOW[step], Math.max(MIN_WINDOW, at - begun));
+    const line = (name, classes, pick) => ({ name, classes, points: samples.map((sample) => [sample.at, pick(sample) ?? null]) });
     const of = (name, key) => (sample) => sample.devices.find((device) => device.name === name)?.[key];
     const names = devices.map((device) => device.name);
-    const rates = names.map((name, index) => line(name, look(index), of(name, "hashrate")));
+    const rates = names.map((name, index) => line(name, lineClasses(index), of(name, "hashrate")));
     const total = { ...line("Total", "total", (sample) => sample.hashrate), total: true };
     const common = { from, to: at, gap: step * 2.5 };
-    const core = names.map((name, index) => line(name, look(index), of(name, "temperature")));
-    const memory = names.map((name, index) => line(`${name} memory`, `${look(index)} memory`, of(name, "memory_temperature")));
+    const core = names.map((name, index) => line(name, lineClasses(index), of(name, "temperature")));
+    const memory = names.map((name, index) => line(`${name} memory`, `${lineClasses(index)} memory`, of(name, "memory_temperature")));
     const warm = { ...common, unit: { factor: 1, text: "°C" } };
-    // More than a few lines in one picture are read by nobody.
-    const apart = names.length > FEW;
+    // Too many lines in one plot are unreadable.
+    const apart = names.length > MAX_TOGETHER;
     this.#hashrate.show({ ...common, lines: apart ? [total] : [total, ...(names.length > 1 ? rates : [])], unit: rateUnit(total), grounded: true });
     this.#each.show(apart && { ...common, lines: rates, unit: rateUnit(...rates), grounded: true });
     const heat = apart ? core : core.flatMap((one, index) => [one, memory[index]]);
-    this.#temperature.show({ ...warm, lines: heat.filter(told) });
-    this.#memory.show(apart && memory.some(told) && { ...warm, lines: memory.filter(told), bare: true });
+    this.#temperature.show({ ...warm, lines: heat.filter(hasValues) });
+    this.#memory.show(apart && memory.some(hasValues) && { ...warm, lines: memory.filter(hasValues), bare: true });
   }
 }

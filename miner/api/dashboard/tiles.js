@@ -1,61 +1,61 @@
-// The few numbers that an owner looks at first.
+// The most important values, as tiles.
 
-import * as tell from "./format.js";
-import { element, find, keyed, mark, put } from "./nodes.js";
+import * as format from "./format.js";
+import { element, find, updateChildren, setData, setText } from "./nodes.js";
 
-const known = (value, words) => value === null || value === undefined ? tell.DASH : words(value);
+const known = (value, write) => value === null || value === undefined ? format.DASH : write(value);
 
 function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, faults, light }) {
   const answered = shares.accepted + shares.not_accepted;
   return [
     {
-      title: "Hashrate", value: tell.rate(hashrate.ten_seconds), wide: true,
-      about: [`60 s: ${tell.rate(hashrate.minute)}`, `15 min: ${tell.rate(hashrate.quarter_hour)}`],
-      hint: "nonces really tried, over the last 10 seconds",
+      title: "Hashrate", value: format.rate(hashrate.ten_seconds), wide: true,
+      about: [`60 s: ${format.rate(hashrate.minute)}`, `15 min: ${format.rate(hashrate.quarter_hour)}`],
+      hint: "nonces hashed per second, over the last 10 seconds",
     },
     {
-      title: "Accepted", value: tell.count(shares.accepted),
+      title: "Accepted", value: format.count(shares.accepted),
       about: [
-        answered ? `${tell.ratio(shares.accepted / answered)} of ${tell.count(answered)} shares` : "no share yet",
-        `${tell.count(shares.rejected)} rejected · ${tell.count(shares.stale)} stale`,
-        `${tell.count(shares.invalid)} invalid · ${tell.count(shares.lost)} lost`,
-        `${tell.count(shares.hardware)} hardware · ${tell.plural(faults, "fault")}`,
+        answered ? `${format.ratio(shares.accepted / answered)} of ${format.count(answered)} shares` : "no share yet",
+        `${format.count(shares.rejected)} rejected · ${format.count(shares.stale)} stale`,
+        `${format.count(shares.invalid)} invalid · ${format.count(shares.lost)} lost`,
+        `${format.plural(shares.hardware, "hardware error")} · ${format.plural(faults, "fault")}`,
       ],
       hint: Object.entries(shares.outcomes ?? {}).map(([name, n]) => `${name}: ${n}`).join(", "),
     },
     {
-      title: "Power", value: tell.watts(power), about: [efficiency === null ? `${tell.DASH} kH/W` : tell.efficiency(efficiency)],
-      hint: "of all devices that tell it; kH/W only where each of them does",
+      title: "Power", value: format.watts(power), about: [efficiency === null ? `${format.DASH} kH/W` : format.efficiency(efficiency)],
+      hint: "sum of the devices with a power sensor; kH/W only if all have one",
     },
     {
-      title: "Luck", value: tell.ratio(luck.ratio), about: [tell.luck(luck)],
+      title: "Luck", value: format.ratio(luck.ratio), about: [format.luck(luck)],
       warn: luck.plausible === false,
-      hint: "shares found for those that as many hashes bring; 95 of 100 runs end in what is called normal",
+      hint: "shares found relative to the average for as many hashes; 95 % of all runs are in the normal range",
     },
     {
-      title: "Effort", value: tell.ratio(luck.effort),
-      about: ["work since the last share; 100 % is what one costs"],
+      title: "Effort", value: format.ratio(luck.effort),
+      about: ["work since the last share; 100 % is the average cost of one"],
     },
     {
-      title: "Job", broad: true, value: known(job?.height, tell.count),
+      title: "Job", broad: true, value: known(job?.height, format.count),
       about: job
-        ? [`epoch ${tell.count(job.epoch)}`, `period ${tell.count(job.period)}`, `difficulty ${tell.difficulty(job.difficulty)}`, light]
-        : ["there is no job", pool ? "" : "no pool is connected", light],
-      hint: `height of the block that is searched for; ${tell.plural(jobs, "job")} came so far`,
+        ? [`epoch ${format.count(job.epoch)}`, `period ${format.count(job.period)}`, `difficulty ${format.difficulty(job.difficulty)}`, light]
+        : ["no job", pool ? "" : "not connected to a pool", light],
+      hint: `height of the block being mined; ${format.plural(jobs, "job")} received`,
     },
   ];
 }
 
 export function showTiles(status) {
-  keyed(find("#tiles"), tiles(status), (tile) => tile.title, (tile) => {
+  updateChildren(find("#tiles"), tiles(status), (tile) => tile.title, (tile) => {
     const made = element("article", `tile ${tile.wide ? "wide" : tile.broad ? "broad" : ""}`.trim());
     made.append(element("h2", "", tile.title), element("p", "value"), element("div", "about"));
     return made;
   }, (node, tile) => {
     const [, value, about] = node.children;
-    put(value, tile.value);
+    setText(value, tile.value);
     node.title = tile.hint ?? "";
-    mark(node, "warn", String(Boolean(tile.warn)));
-    keyed(about, tile.about.filter(Boolean).map((text, index) => [index, text]), ([index]) => index, () => element("p"), (line, [, text]) => put(line, text));
+    setData(node, "warn", String(Boolean(tile.warn)));
+    updateChildren(about, tile.about.filter(Boolean).map((text, index) => [index, text]), ([index]) => index, () => element("p"), (line, [, text]) => setText(line, text));
   });
 }
