@@ -390,9 +390,7 @@ async def test_what_is_not_known_is_a_dash(browser: Browser) -> None:
     rig = Rig()
     rig.emit(SensorsRead("cuda:0", Reading(temperature=0.0)))
     async with showing(browser, rig):
-        await browser.until(
-            "#tiles", has(f"Power\n{DASH}\n{DASH} kH/W", "no job", f"Luck\n{DASH}")
-        )
+        await browser.until("#tiles", has(f"Power\n{DASH}\n{DASH} kH/W", "no job", f"Luck\n{DASH}"))
         script = (
             "return [...document.querySelector(arguments[0]).cells].map((cell) => cell.innerText)"
         )
