@@ -26,10 +26,10 @@ class Backlog(Protocol):
         it over the next one; its verdict follows."""
 
     @property
-    def any_waits(self) -> bool:
+    def has_waiting(self) -> bool:
         """Whether a solution waits for a connection."""
 
-    async def carried(self) -> None:
+    async def drained(self) -> None:
         """Return when no solution waits for a connection."""
 
     def close(self) -> None:

@@ -153,10 +153,10 @@ class ShareRouter:
             await self._none_waits.wait()
             backlog = self._backlog
             if backlog:
-                await backlog.carried()
+                await backlog.drained()
             if self._connection:
                 await self._connection.drained()
-            if not self._waiting and not (backlog and backlog.any_waits):
+            if not self._waiting and not (backlog and backlog.has_waiting):
                 return
 
     def close(self) -> None:

@@ -124,7 +124,7 @@ class NodeSession:
         """Submit `solution` at once; each (header, nonce) only once."""
         self.backlog.take(solution, self._end_reason or "no connection was made")
 
-    def carry(self, pending: PendingBlock) -> None:
+    def send_block(self, pending: PendingBlock) -> None:
         """Submit a block of `backlog`."""
         self._in_flight[pending.block] = pending
         self._idle.clear()
@@ -146,8 +146,8 @@ class NodeSession:
         failure: PoolError | None = None
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for block in self.backlog.blocks_of_earlier_runs():
-                self._start(self._submit_again(block))
+            for block in self.backlog.kept_blocks():
+                self._start(self._submit_kept(block))
             self.backlog.attach(self)
             try:
                 await first_of(self._poller.follow(), self._leave.wait())
@@ -175,7 +175,7 @@ class NodeSession:
             case BlockVerdict(outcome, text):
                 self.backlog.answered(block)
                 seconds = self._clock.now() - began
-                self._landed(block, Verdict(pending.solution, outcome, text, seconds))
+                self._finish(block, Verdict(pending.solution, outcome, text, seconds))
                 if outcome is Outcome.ACCEPTED:
                     await self._confirm(block)
             case Unanswered(reason) if self._poller.ended:
@@ -183,11 +183,11 @@ class NodeSession:
             case Unanswered(reason):
                 # The node still has work for us, so the next session may be far off.
                 text = f"{reason}{self.backlog.whereabouts(block)}"
-                self._landed(block, Verdict(pending.solution, Outcome.LOST, text))
+                self._finish(block, Verdict(pending.solution, Outcome.LOST, text))
 
-    async def _submit_again(self, block: FoundBlock) -> None:
-        """Submit a block of an earlier run, which gave its verdict."""
-        name = f"the block of height {block.height} from an earlier run"
+    async def _submit_kept(self, block: FoundBlock) -> None:
+        """Submit a block from its file; its verdict was given before."""
+        name = f"the kept block of height {block.height}"
         match await self._submitter.submit(block, was_sent=True):
             case BlockVerdict(Outcome.ACCEPTED):
                 self.backlog.answered(block)
@@ -208,7 +208,7 @@ class NodeSession:
     def _report(self, text: str) -> None:
         self._listener.on_event(Message(text, ours=True))
 
-    def _landed(self, block: FoundBlock, verdict: Verdict) -> None:
+    def _finish(self, block: FoundBlock, verdict: Verdict) -> None:
         if self._in_flight.pop(block, None) is not None:
             self._listener.on_verdict(verdict)
         self._update_idle()

@@ -32,10 +32,10 @@ class PendingBlock:
     """A message about the delay was given."""
 
 
-class BlockCarrier(Protocol):
+class BlockSender(Protocol):
     """The session that submits blocks while the node can be reached."""
 
-    def carry(self, pending: PendingBlock) -> None:
+    def send_block(self, pending: PendingBlock) -> None:
         """Submit a block; its verdict, or `PendingBlocks.put_off`, follows."""
 
 
@@ -55,9 +55,9 @@ class PendingBlocks:
         self._sent = SentNonces()
         self._waiting: dict[FoundBlock, PendingBlock] = {}
         self._unwritten: set[FoundBlock] = set()
-        self._none_waits = asyncio.Event()
-        self._none_waits.set()
-        self._carrier: BlockCarrier | None = None
+        self._none_waiting = asyncio.Event()
+        self._none_waiting.set()
+        self._sender: BlockSender | None = None
         self._closed = False
 
     def remember(self, api: WorkApi, work: NodeWork) -> None:
@@ -82,8 +82,8 @@ class PendingBlocks:
             return
         self._write(block)
         pending = PendingBlock(solution, block, reason)
-        if self._carrier is not None:
-            self._carrier.carry(pending)
+        if self._sender is not None:
+            self._sender.send_block(pending)
         else:
             self.put_off(pending)
 
@@ -94,7 +94,7 @@ class PendingBlocks:
             return
         block = pending.block
         self._waiting[block] = replace(pending, was_reported=True)
-        self._none_waits.clear()
+        self._none_waiting.clear()
         if pending.was_reported:
             return
         kept = "" if block in self._unwritten else f"is kept in {self.store.path(block)} and "
@@ -103,18 +103,18 @@ class PendingBlocks:
             "will be submitted when the node answers again"
         )
 
-    def attach(self, carrier: BlockCarrier) -> None:
-        """Submit waiting and new blocks by `carrier`."""
-        self._carrier = carrier
+    def attach(self, sender: BlockSender) -> None:
+        """Submit waiting and new blocks by `sender`."""
+        self._sender = sender
         for pending in self._take_waiting():
-            carrier.carry(pending)
+            sender.send_block(pending)
 
     def detach(self) -> None:
         """Note that the current session submits no more blocks."""
-        self._carrier = None
+        self._sender = None
 
-    def blocks_of_earlier_runs(self) -> list[FoundBlock]:
-        """Return the blocks in files that no solution of this run waits for, by height."""
+    def kept_blocks(self) -> list[FoundBlock]:
+        """Return the blocks in files whose verdict was given before, by height."""
         return [block for block in self.store.read_all() if block not in self._waiting]
 
     def answered(self, block: FoundBlock) -> None:
@@ -122,12 +122,12 @@ class PendingBlocks:
         self.store.remove(block)
         self._unwritten.discard(block)
 
-    async def carried(self) -> None:
+    async def drained(self) -> None:
         """Return when no block waits for a session."""
-        await self._none_waits.wait()
+        await self._none_waiting.wait()
 
     @property
-    def any_waits(self) -> bool:
+    def has_waiting(self) -> bool:
         """Whether a block waits for a session."""
         return bool(self._waiting)
 
@@ -148,7 +148,7 @@ class PendingBlocks:
     def _take_waiting(self) -> list[PendingBlock]:
         waiting = list(self._waiting.values())
         self._waiting.clear()
-        self._none_waits.set()
+        self._none_waiting.set()
         return waiting
 
     def _block_of(self, solution: Solution) -> FoundBlock | None:

@@ -103,9 +103,7 @@ async def test_an_unanswered_block_is_submitted_by_the_next_session(blocks: Path
         node.heals()
         async with running(node, "pprpc") as bench:
             await bench.until(lambda: bench.messages)
-            assert bench.messages == [
-                f"the block of height {HEIGHT} from an earlier run was accepted by the node"
-            ]
+            assert bench.messages == [f"the kept block of height {HEIGHT} was accepted by the node"]
             assert bench.verdicts == []
         assert list(blocks.iterdir()) == []
 
@@ -151,7 +149,7 @@ async def test_the_file_stays_when_the_miner_leaves(blocks: Path) -> None:
         assert len(list(blocks.iterdir())) == 1
 
 
-async def test_the_refusal_of_an_earlier_run_s_block_is_reported(blocks: Path) -> None:
+async def test_the_refusal_of_a_kept_block_is_reported(blocks: Path) -> None:
     async with serving(PprpcNode()) as node:
         async with running(node, "pprpc") as bench:
             job = await bench.job()

@@ -186,7 +186,7 @@ async def test_the_verdict_of_an_unsubmitted_block_names_its_file(
         node.heals()
         node.calls.clear()
         async with mining(node) as run:
-            text = f"the block of height {HEIGHT} from an earlier run was accepted by the node"
+            text = f"the kept block of height {HEIGHT} was accepted by the node"
             await run.until(lambda: text in run.remarks)
         assert len(submitted(node)) == 1
         assert list(blocks.iterdir()) == []
