@@ -27,9 +27,9 @@ from miner.devices.known_answers import EVERY_NONCE, selftest  # noqa: E402
 from miner.devices.selection import device_called, find_devices  # noqa: E402
 from miner.errors import DeviceError, MinerError  # noqa: E402
 from miner.ledger.schema import UNANSWERED  # noqa: E402
-from miner.progpow.epoch import FixedSizes  # noqa: E402
 from miner.progpow.hashing import Hasher, Light  # noqa: E402
 from miner.progpow.light import light_cache  # noqa: E402
+from miner.progpow.variant import FixedSizes  # noqa: E402
 from miner.work import DeviceInfo, Job, NonceRange, NonceSpace, Outcome  # noqa: E402
 
 SETTLED = 20
@@ -135,7 +135,7 @@ def _search(device: Device, light: Light, variant: Any, period: int) -> None:
     job = Job(0, "growth", variant, bytes(32), height, epoch, EVERY_NONCE, NonceSpace())
     found = device.launch(kernel, job, NonceRange(0, device.round_up(1))).wait()
     by_nonce = {hit.nonce: hit.final_words for hit in found.hits}
-    final = Hasher.of(variant, period, light).hash(job.header_hash, 0).final_hash
+    final = Hasher(variant, period, light).hash(job.header_hash, 0).final_hash
     wanted = (int.from_bytes(final[:4], "little"), int.from_bytes(final[4:8], "little"))
     if by_nonce.get(0) != wanted:
         raise MinerError(f"{device.info.name}: period {period}: nonce 0 has a wrong hash")

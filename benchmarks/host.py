@@ -152,7 +152,7 @@ def measure_verification(light: Light, natives: Sequence[Native], rounds: int) -
     """Time whole verifications, and their dataset lookups alone, on the same nonces."""
     variant = variants()["kawpow"]
     epoch = light.epoch
-    hasher = Hasher.of(variant, 0, light)
+    hasher = Hasher(variant, 0, light)
     indices = [
         np.ascontiguousarray(hasher.trace(HEADER, nonce)[1], np.uint32)
         for nonce in range(rounds * (len(natives) + 2))

@@ -31,9 +31,9 @@ from miner.devices.device import Device, fill  # noqa: E402
 from miner.devices.selection import find_devices  # noqa: E402
 from miner.engine.proof import prove_dataset, prove_kernel  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
-from miner.progpow.epoch import Epoch, FixedSizes  # noqa: E402
+from miner.progpow.epoch import Epoch  # noqa: E402
 from miner.progpow.hashing import Light  # noqa: E402
-from miner.progpow.variant import Variant  # noqa: E402
+from miner.progpow.variant import FixedSizes, Variant  # noqa: E402
 from miner.verify import Verifier  # noqa: E402
 from miner.work import Job, NonceRange, NonceSpace  # noqa: E402
 

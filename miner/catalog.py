@@ -1,7 +1,8 @@
-"""Variants and coins as they are written down under `configs/`, or in a user's own file."""
+"""Variants and coins, read from `configs/` or a user's own file."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import tomllib
@@ -9,18 +10,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from miner.errors import BadVariant, ConfigError, UsageError
-from miner.progpow.epoch import Clamp, FixedSizes, Growth, Scale, Span
-from miner.progpow.variant import MATH_OPERATIONS, KnownAnswer, Variant
+from miner.progpow.epoch import DATASET_ITEM_BYTES
+from miner.progpow.variant import (
+    L1_BYTES,
+    MATH_OPERATIONS,
+    Clamp,
+    FixedSizes,
+    Growth,
+    KnownAnswer,
+    Scale,
+    Span,
+    Variant,
+)
 from miner.resources import data_directory
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 class _Table:
-    """A TOML table that names itself in every complaint and knows which keys were read."""
+    """A TOML table. Its errors name file and key; `finish` reports keys that were not read."""
 
     def __init__(self, path: Path, values: Mapping[str, Any], name: str = "") -> None:
         self._path, self._values, self._name = path, values, name
@@ -42,7 +57,7 @@ class _Table:
         return key in self._values
 
     def choice(self, key: str, known: Sequence[str]) -> str | None:
-        """Return one of `known`; None where the key is left out."""
+        """Return one of `known`; None: the key is absent."""
         value = self.get(key, str, "")
         if self.has(key) and value not in known:
             raise BadVariant(f"{self.where(key)}: {value!r} is none of {', '.join(known)}")
@@ -57,6 +72,14 @@ class _Table:
                 raise BadVariant(f"{self.where(key)}: entry {i + 1} is not a table")
             yield _Table(self._path, row, f"{self._name}{key}[{i + 1}].")
 
+    def integers(self, record: type[Record]) -> Record:
+        """Return the dataclass `record`, whose fields are this table's integers."""
+        values = {}
+        for field in dataclasses.fields(record):
+            optional = field.default is not dataclasses.MISSING
+            values[field.name] = self.get(field.name, int, field.default if optional else None)
+        return record(**values)
+
     def strings(self, key: str) -> tuple[str, ...]:
         values = self.get(key, list, [])
         if not all(isinstance(v, str) for v in values):
@@ -64,7 +87,7 @@ class _Table:
         return tuple(values)
 
     def words(self, key: str) -> tuple[int, ...]:
-        """Words as integers, or as text that gives one word per ASCII letter."""
+        """Return words, given as integers or as text with one word per ASCII letter."""
         value = self._values.get(key)
         self._read.add(key)
         if isinstance(value, str) and value.isascii():
@@ -89,7 +112,7 @@ class _Table:
         unknown = sorted(set(self._values) - self._read)
         if unknown:
             known = ", ".join(sorted(self._read))
-            raise BadVariant(f"{self.where(unknown[0])}: is no known key (known: {known})")
+            raise BadVariant(f"{self.where(unknown[0])}: unknown key (known: {known})")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -104,48 +127,49 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def load_variant(path: Path) -> Variant:
-    """Return the variant that the TOML file at `path` writes down; its known answers are not
-    run here. Raises `BadVariant` or `ConfigError`, naming file and key."""
+    """Return the variant in the TOML file `path`, without running its known answers.
+
+    Raises `BadVariant` or `ConfigError`, naming file and key.
+    """
     root = _Table(path, _read_toml(path))
     program, keccak = root.table("program"), root.table("keccak")
     epoch, light, dataset = root.table("epoch"), root.table("light"), root.table("dataset")
     absorbs = keccak.get("absorbs", str)
     if absorbs not in ("digest", "header"):
         raise BadVariant(f"{keccak.where('absorbs')}: {absorbs!r} is neither digest nor header")
-    fixed = _sizes(root.table("sizes")) if root.has("sizes") else None
+    table = program.strings("math_table") if program.has("math_table") else MATH_OPERATIONS
+    variant = Variant(
+        name=root.get("name", str),
+        title=root.get("title", str, ""),
+        aliases=root.strings("aliases"),
+        algorithm=root.get("algorithm", str, ""),
+        sources=root.strings("sources"),
+        period=program.get("period", int),
+        registers=program.get("registers", int),
+        cache_reads=program.get("cache_reads", int),
+        math_operations=program.get("math_operations", int),
+        dag_loops=program.get("dag_loops", int),
+        math_table=table,
+        absorbs_digest=absorbs == "digest",
+        initial_padding=keccak.words("initial"),
+        final_padding=keccak.words("final"),
+        spans=_spans(epoch),
+        clamp=_optional(epoch, "clamp", Clamp),
+        scale=_optional(epoch, "scale", Scale),
+        light=light.integers(Growth),
+        dataset=dataset.integers(Growth),
+        parents=dataset.get("parents", int),
+        fixed=_optional(root, "sizes", FixedSizes),
+        known_answers=tuple(_known_answer(t) for t in root.tables("known_answers")),
+    )
     try:
-        variant = Variant(
-            name=root.get("name", str),
-            title=root.get("title", str, ""),
-            aliases=root.strings("aliases"),
-            sources=root.strings("sources"),
-            period=program.get("period", int),
-            registers=program.get("registers", int),
-            cache_reads=program.get("cache_reads", int),
-            math_operations=program.get("math_operations", int),
-            dag_loops=program.get("dag_loops", int),
-            math_table=program.strings("math_table")
-            if program.has("math_table")
-            else MATH_OPERATIONS,
-            absorbs_digest=absorbs == "digest",
-            initial_padding=keccak.words("initial"),
-            final_padding=keccak.words("final"),
-            spans=_spans(epoch),
-            clamp=_clamp(epoch),
-            scale=_scale(epoch),
-            light=Growth(light.get("initial", int), light.get("growth", int)),
-            dataset=Growth(dataset.get("initial", int), dataset.get("growth", int)),
-            parents=dataset.get("parents", int),
-            fixed=fixed,
-            known_answers=tuple(_known_answer(t) for t in root.tables("known_answers")),
-        )
+        check_variant(variant)
     except BadVariant as error:
-        text = str(error)
-        raise BadVariant(text if text.startswith(str(path)) else f"{path}: {text}") from error
+        raise BadVariant(f"{path}: {error}") from error
     if not variant.known_answers:
         raise BadVariant(f"{root.where('known_answers')}: needs at least one known answer")
-    for table in (program, keccak, epoch, light, dataset, root):
-        table.finish()
+    for one in (program, keccak, epoch, light, dataset, root):
+        one.finish()
     return variant
 
 
@@ -154,52 +178,22 @@ def _spans(epoch: _Table) -> tuple[Span, ...]:
         raise BadVariant(f"{epoch.where('length')}: give either length or spans")
     if epoch.has("length"):
         return (Span(0, epoch.get("length", int)),)
-    spans = []
-    for row in epoch.tables("spans"):
-        spans.append(
-            Span(
-                row.get("from_height", int), row.get("length", int), row.get("first_epoch", int, 0)
-            )
-        )
-        row.finish()
-    return tuple(spans)
+    return tuple(_whole(row, Span) for row in epoch.tables("spans"))
 
 
-def _clamp(epoch: _Table) -> Clamp | None:
-    if not epoch.has("clamp"):
-        return None
-    table = epoch.table("clamp")
-    clamp = Clamp(table.get("above", int), table.get("to", int))
+def _optional(parent: _Table, key: str, record: type[Record]) -> Record | None:
+    return _whole(parent.table(key), record) if parent.has(key) else None
+
+
+def _whole(table: _Table, record: type[Record]) -> Record:
+    value = table.integers(record)
     table.finish()
-    return clamp
-
-
-def _scale(epoch: _Table) -> Scale | None:
-    if not epoch.has("scale"):
-        return None
-    table = epoch.table("scale")
-    scale = Scale(table.get("from_epoch", int), table.get("factor", int))
-    table.finish()
-    return scale
-
-
-def _sizes(table: _Table) -> FixedSizes:
-    sizes = FixedSizes(
-        table.get("light_items", int),
-        table.get("dataset_items", int),
-        table.get("seed_epoch", int, 0),
-    )
-    table.finish()
-    return sizes
+    return value
 
 
 def _known_answer(table: _Table) -> KnownAnswer:
     answer = KnownAnswer(
-        FixedSizes(
-            table.get("light_items", int),
-            table.get("dataset_items", int),
-            table.get("seed_epoch", int, 0),
-        ),
+        table.integers(FixedSizes),
         table.get("height", int),
         table.hash32("header_hash"),
         table.nonce("nonce"),
@@ -208,6 +202,55 @@ def _known_answer(table: _Table) -> KnownAnswer:
     )
     table.finish()
     return answer
+
+
+def check_variant(v: Variant) -> None:
+    """Raise `BadVariant`, naming the key, where a number of `v` is impossible."""
+
+    def need(holds: bool, key: str, problem: str) -> None:
+        if not holds:
+            raise BadVariant(f"variant {v.name!r}: {key}: {problem}")
+
+    def need_range(key: str, value: int, least: int, most: int) -> None:
+        need(least <= value <= most, key, f"{value} is outside {least} to {most}")
+
+    need_range("program.period", v.period, 1, 1_000_000)
+    need_range("program.registers", v.registers, 2, 64)
+    need_range("program.cache_reads", v.cache_reads, 0, 64)
+    need_range("program.math_operations", v.math_operations, 0, 64)
+    need_range("program.dag_loops", v.dag_loops, 1, 1024)
+    every = f"must name each of {', '.join(MATH_OPERATIONS)} once"
+    need(sorted(v.math_table) == sorted(MATH_OPERATIONS), "program.math_table", every)
+    count = len(v.initial_padding)
+    need(count == 15, "keccak.initial", f"needs 15 words (10 to 24 of the state), has {count}")
+    wanted, absorbed = (9, "digest") if v.absorbs_digest else (7, "header")
+    problem = f"needs {wanted} words when absorbs is {absorbed!r}, has {len(v.final_padding)}"
+    need(len(v.final_padding) == wanted, "keccak.final", problem)
+    for key, words in (("keccak.initial", v.initial_padding), ("keccak.final", v.final_padding)):
+        need(all(0 <= w < 2**32 for w in words), key, "every word must fit 32 bits")
+    for key, growth, least in (("light", v.light, 1024), ("dataset", v.dataset, L1_BYTES * 2)):
+        fits = least <= growth.initial <= 2**40 and 0 <= growth.growth <= 2**36
+        need(fits, key, f"initial must be {least} to 2**40 bytes and growth 0 to 2**36")
+    fits = v.parents % 16 == 0 and 16 <= v.parents <= 4096
+    need(fits, "dataset.parents", f"{v.parents} is not a multiple of 16 from 16 to 4096")
+    starts = [span.from_height for span in v.spans]
+    need(starts[:1] == [0], "epoch.spans", "the first span must start at height 0")
+    rising = starts == sorted(set(starts))
+    need(rising, "epoch.spans", "from_height must grow from span to span")
+    need(all(s.length >= 1 for s in v.spans), "epoch.spans", "length must be at least 1")
+    need(all(s.first_epoch >= 0 for s in v.spans), "epoch.spans", "first_epoch is below 0")
+    if (clamp := v.clamp) is not None:
+        problem = f"to ({clamp.to}) must lie in 0 to above ({clamp.above})"
+        need(0 <= clamp.to <= clamp.above, "epoch.clamp", problem)
+    if v.scale is not None:
+        need(v.scale.from_epoch >= 0, "epoch.scale", "from_epoch is below 0")
+        need(1 <= v.scale.factor <= 64, "epoch.scale", "factor is outside 1 to 64")
+    if (fixed := v.fixed) is not None:
+        need(17 <= fixed.light_items < 2**31, "sizes.light_items", "is outside 17 to 2**31")
+        least = L1_BYTES // DATASET_ITEM_BYTES
+        fits = least <= fixed.dataset_items < 2**31
+        need(fits, "sizes.dataset_items", f"is outside {least} to 2**31")
+        need(0 <= fixed.seed_epoch <= 100_000, "sizes.seed_epoch", "is outside 0 to 100000")
 
 
 @lru_cache(maxsize=1)
@@ -221,8 +264,10 @@ def variants() -> Mapping[str, Variant]:
 
 
 def find_variant(name: str) -> Variant:
-    """Return the variant called `name`: a name, an alias (case is ignored), or the path of a
-    file. Raises `UsageError` with the nearest names."""
+    """Return the variant with the name, alias (ignoring case) or file path `name`.
+
+    Raises `UsageError` with the nearest names.
+    """
     if name.endswith(".toml") or "/" in name:
         return load_variant(Path(name).expanduser())
     wanted = name.lower()
@@ -240,15 +285,15 @@ def find_variant(name: str) -> Variant:
 
 @dataclass(frozen=True, slots=True)
 class Coin:
-    """A variant with the wire protocol and the names that go with it."""
+    """A coin: its variant, its names and how it is mined."""
 
     symbol: str
     name: str
     variant: str
     protocol: str
     difficulty_one: str | None
-    """How the target of difficulty 1 goes on after its zero bits: "ff" or "ffff"; None where a
-    difficulty is the number of hashes expected."""
+    """Digits of the target of difficulty 1 after its leading zeros: "ff" or "ffff"; None: a
+    difficulty is a number of hashes."""
     node: str | None
     """Kind of its node (`NODE_KIND_NAMES`); None: it is mined over Stratum only."""
 
@@ -277,7 +322,7 @@ def coins() -> Mapping[str, Coin]:
 
 
 def find_coin(name: str) -> Coin:
-    """Return the coin with that symbol or name, case ignored; raises `UsageError`."""
+    """Return the coin with that symbol or name, ignoring case; raises `UsageError`."""
     for coin in coins().values():
         if name.lower() in (coin.symbol.lower(), coin.name.lower()):
             return coin

@@ -109,7 +109,7 @@ class Verifier:
             kept = self._hashers.get(key)
             # A user's own variant may have the name of a shipped one.
             if kept is None or kept.light is not light or kept.variant != variant:
-                kept = Hasher.of(variant, key[1], light)
+                kept = Hasher(variant, key[1], light)
                 self._hashers[key] = kept
         return kept
 
@@ -206,7 +206,7 @@ def prove_variant(variant: Variant) -> None:
         epoch = toy.epoch_at(answer.height)
         if epoch not in caches:
             caches[epoch] = Light.of(epoch, light_cache(epoch))
-        hasher = Hasher.of(toy, toy.period_at(answer.height), caches[epoch])
+        hasher = Hasher(toy, toy.period_at(answer.height), caches[epoch])
         digest = hasher.hash(answer.header_hash, answer.nonce)
         for field, got, wanted in (
             ("mix_hash", digest.mix_hash, answer.mix_hash),

@@ -11,10 +11,7 @@ from miner.resources import data_directory
 from miner.verify import prove_variant
 
 FOLDER = data_directory("configs") / "variants"
-NAMES = (
-    "evrprogpow", "firopow", "kawpow", "meowpow", "phihash", "progpow-0.9.2", "progpow-0.9.3",
-    "progpow-0.9.4", "progpow-quai", "progpow-sero", "progpow-veil", "progpowz", "telestai",
-)  # fmt: skip
+NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 KAWPOW = (FOLDER / "kawpow.toml").read_text()
 
 
@@ -29,15 +26,13 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
     return written(tmp_path, KAWPOW.replace(old, new, 1))
 
 
-def test_the_shipped_variants() -> None:
-    assert tuple(variants()) == NAMES
+def test_a_variant_has_the_name_of_its_file() -> None:
+    assert list(variants()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_proved_by_its_known_answers(name: str) -> None:
+def test_the_known_answers_of_each_shipped_variant_are_right(name: str) -> None:
     variant = variants()[name]
-    assert variant.name == name
-    assert (FOLDER / f"{name}.toml").is_file()
     assert len(variant.known_answers) >= 3
     assert variant.title
     assert variant.sources
@@ -102,9 +97,13 @@ BROKEN = [
     ("period = 3\n", "period = true\n", "program.period: True is not of type int"),
     ("period = 3\n", "period = 3.0\n", "program.period: 3.0 is not of type int"),
     ("period = 3\n", "period = 0\n", "variant 'kawpow': program.period: 0 is outside 1 to "),
-    ("period = 3\n", "period = 3\nperoid = 4\n", "program.peroid: is no known key (known: cache_"),
+    ("period = 3\n", "period = 3\nperoid = 4\n", "program.peroid: unknown key (known: cache_"),
     ('name = "kawpow"\n', "", "name: is missing"),
-    ('name = "kawpow"\n', 'name = "kawpow"\nnam = 1\n', "nam: is no known key (known: aliases, "),
+    (
+        'name = "kawpow"\n',
+        'name = "kawpow"\nnam = 1\n',
+        "nam: unknown key (known: algorithm, ",
+    ),
     ('absorbs = "digest"', 'absorbs = "mix"', "keccak.absorbs: 'mix' is neither digest nor header"),
     ('absorbs = "digest"', 'absorbs = "header"', "variant 'kawpow': keccak.final: needs 7 words"),
     ('final = "rAVENCOIN"', "final = 7", "keccak.final: must be ASCII text or a list of integers"),
@@ -117,40 +116,38 @@ BROKEN = [
     (
         "length = 7500",
         "spans = [{from_height = 0, length = 5, first = 1}]",
-        "epoch.spans[1].first: is no known key (known: first_epoch, from_height, length)",
+        "epoch.spans[1].first: unknown key (known: first_epoch, from_height, length)",
     ),
     ("length = 7500", "length = 7500\nclamp = {above = 3}", "epoch.clamp.to: is missing"),
     (
         "length = 7500",
         "length = 7500\nclamp = {above = 3, to = 2, at = 1}",
-        "epoch.clamp.at: is no known key (known: above, to)",
+        "epoch.clamp.at: unknown key (known: above, to)",
     ),
     ("length = 7500", "length = 7500\nscale = {factor = 4}", "epoch.scale.from_epoch: is missing"),
     (
         "length = 7500",
         "length = 7500\nscale = {from_epoch = 1, factor = 4, by = 2}",
-        "epoch.scale.by: is no known key (known: factor, from_epoch)",
+        "epoch.scale.by: unknown key (known: factor, from_epoch)",
     ),
-    ("length = 7500", "length = 7500\nlenght = 1", "epoch.lenght: is no known key"),
+    ("length = 7500", "length = 7500\nlenght = 1", "epoch.lenght: unknown key"),
     ("growth = 131072", 'growth = "fast"', "light.growth: 'fast' is not of type int"),
-    ("growth = 131072", "growth = 131072\ngrow = 1", "light.grow: is no known key"),
+    ("growth = 131072", "growth = 131072\ngrow = 1", "light.grow: unknown key"),
     ("parents = 512", "parents = 500", "variant 'kawpow': dataset.parents: 500 is not a multiple"),
-    ("parents = 512", "parents = 512\nparent = 1", "dataset.parent: is no known key"),
+    ("parents = 512", "parents = 512\nparent = 1", "dataset.parent: unknown key"),
     ('aliases = ["kawpow-rvn"', 'aliases = [3, "kawpow-rvn"', "aliases: every entry must be a "),
     ("light_items = 509", "", "known_answers[1].light_items: is missing"),
     ('nonce = "7a', 'nonce = "xx7a', "known_answers[1].nonce: needs 1 to 16 hex digits"),
     ('nonce = "7a', 'nonce = "1237a', "known_answers[1].nonce: needs 1 to 16 hex digits"),
     ('header_hash = "dcd', 'header_hash = "dc', "known_answers[1].header_hash: needs 64 hex dig"),
     ('mix_hash = "7b', 'mix_hash = "zz', "known_answers[1].mix_hash: needs 64 hex digits"),
-    ("height = 0\n", "height = 0\nhight = 1\n", "known_answers[1].hight: is no known key"),
+    ("height = 0\n", "height = 0\nhight = 1\n", "known_answers[1].hight: unknown key"),
     ("[epoch]", "[epochs]", "epoch: is missing"),
 ]
 
 
 @pytest.mark.parametrize(("old", "new", "problem"), BROKEN, ids=[b[2][:60] for b in BROKEN])
-def test_a_broken_file_is_named_with_its_key(
-    old: str, new: str, problem: str, tmp_path: Path
-) -> None:
+def test_an_error_names_file_and_key(old: str, new: str, problem: str, tmp_path: Path) -> None:
     path = edited(tmp_path, old, new)
     with pytest.raises(BadVariant) as error:
         load_variant(path)
@@ -158,10 +155,10 @@ def test_a_broken_file_is_named_with_its_key(
     assert "\n" not in str(error.value)
 
 
-def test_a_broken_entry_of_sizes_is_named(tmp_path: Path) -> None:
+def test_an_error_in_sizes_names_file_and_key(tmp_path: Path) -> None:
     for sizes, problem in (
         ("light_items = 509", "sizes.dataset_items: is missing"),
-        ("light_items = 509\ndataset_items = 8191\nx = 1", "sizes.x: is no known key"),
+        ("light_items = 509\ndataset_items = 8191\nx = 1", "sizes.x: unknown key"),
         ("light_items = 5\ndataset_items = 8191", "variant 'kawpow': sizes.light_items: is outs"),
     ):
         path = written(tmp_path, f"{KAWPOW}\n[sizes]\n{sizes}\n")
@@ -175,7 +172,7 @@ def test_a_file_without_known_answers_is_refused(tmp_path: Path) -> None:
         load_variant(path)
 
 
-def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml(tmp_path: Path) -> None:
     path = written(tmp_path, "name = ")
     with pytest.raises(ConfigError, match="^" + re.escape(f"{path}: is not valid TOML: ")):
         find_variant(str(path))
@@ -184,13 +181,13 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
         find_variant(str(path))
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "none.toml"
     with pytest.raises(ConfigError, match="^" + re.escape(f"{path}: cannot be read: ")):
         find_variant(str(path))
 
 
-def test_coins_name_known_variants_and_are_found() -> None:
+def test_coins_have_known_variants_and_are_found() -> None:
     assert coins()
     for coin in coins().values():
         assert find_variant(coin.variant).name in NAMES
@@ -210,10 +207,10 @@ def test_coins_name_known_variants_and_are_found() -> None:
         ('node = ""', "node: '' is none of pprpc, "),
         ("node = 1", "node: 1 is not of type str"),
         ('difficulty_one = "f"', "difficulty_one: 'f' is none of ff, ffff"),
-        ('nodes = "firo"', "nodes: is no known key (known: difficulty_one, name, node, "),
+        ('nodes = "firo"', "nodes: unknown key (known: difficulty_one, name, node, "),
     ],
 )
-def test_a_broken_coin_is_named_with_its_key(
+def test_an_error_in_a_coin_names_file_and_key(
     line: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "coins" / "x.toml"

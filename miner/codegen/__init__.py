@@ -1,1 +1,1 @@
-"""A period's program, rendered as kernel source."""
+"""Source text of GPU kernels, generated for a variant, a period and an epoch."""

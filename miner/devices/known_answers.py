@@ -100,7 +100,7 @@ def _holds(device: Device, kernel: Kernel, toy: Variant, light: Light, answer: K
             f"{where}: final hash starts with words {hit.final_words[0]:08x} "
             f"{hit.final_words[1]:08x}, not {words[0]:08x} {words[1]:08x}"
         )
-    hasher = Hasher.of(toy, toy.period_at(answer.height), light)
+    hasher = Hasher(toy, toy.period_at(answer.height), light)
     for nonce in (first, first + count - 1):
         digest = hasher.hash(answer.header_hash, nonce)
         wanted = tuple(np.frombuffer(digest.final_hash[:8], "<u4").tolist())

@@ -39,7 +39,7 @@ def hiveos(snapshot: Snapshot) -> dict[str, Any]:
             "uptime": int(snapshot.uptime),
             "ver": snapshot.about.version,
             "ar": [total.accepted, total.rejected, total.invalid, invalid],
-            "algo": algorithm_name(snapshot.about.algorithm),
+            "algo": algorithm_name(snapshot.about),
             "bus_numbers": [bus_number(device.info.pci) for device in devices],
         },
     }

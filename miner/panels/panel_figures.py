@@ -7,7 +7,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from miner.devices.pci import PciAddress
-from miner.telemetry import Hashrate, Snapshot, Tally
+from miner.telemetry import About, Hashrate, Snapshot, Tally
 from miner.work import Job, Outcome
 
 PROGRAM = "progpow-miner"
@@ -29,26 +29,9 @@ def version_with_space(snapshot: Snapshot) -> str:
     return f"{PROGRAM} {snapshot.about.version}"
 
 
-NAMES = {
-    "evrprogpow": "evrprogpow",
-    "firopow": "firopow",
-    "kawpow": "kawpow",
-    "meowpow": "meowpow",
-    "phihash": "phihash",
-    "progpow-0.9.2": "progpow",
-    "progpow-0.9.3": "progpow",
-    "progpow-0.9.4": "progpow",
-    "progpow-quai": "progpow-quai",
-    "progpow-sero": "progpow-sero",
-    "progpow-veil": "progpow-veil",
-    "progpowz": "progpowz",
-    "telestai": "progpow-telestai",
-}
-
-
-def algorithm_name(variant: str) -> str:
-    """Return the name of `variant` for panels; a user's own variant keeps its name."""
-    return NAMES.get(variant, variant)
+def algorithm_name(about: About) -> str:
+    """Return the name of the variant for panels, by default its own."""
+    return about.panel_algorithm or about.algorithm
 
 
 def host_and_port(label: str | None) -> str:

@@ -152,7 +152,7 @@ def coin(snapshot: Snapshot) -> list[Row]:
     """Return the algorithm, and the block's difficulty if the pool reported it."""
     job = snapshot.job
     row: Row = {
-        "Hash Method": algorithm_name(snapshot.about.algorithm),
+        "Hash Method": algorithm_name(snapshot.about),
         "Current Block Time": round(snapshot.job_at or NEVER, 3),
         "Current Block Hash": "",
         "LP": False,

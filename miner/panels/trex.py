@@ -40,7 +40,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "invalid_count": total.invalid,
         "solved_count": snapshot.shares.blocks,
         "active_pool": _active_pool(snapshot),
-        "algorithm": algorithm_name(snapshot.about.algorithm),
+        "algorithm": algorithm_name(snapshot.about),
         "api": API_VERSION,
         "coin": snapshot.about.coin.lower(),
         "description": PROGRAM,

@@ -26,7 +26,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
     """Return the summary: rates in H/s over 10 s, 60 s and 15 min; null for unknown values and for
     windows that are not yet full."""
     about, devices = snapshot.about, snapshot.devices
-    algorithm = algorithm_name(about.algorithm)
+    algorithm = algorithm_name(about)
     total = count_shares(snapshot.shares)
     longest = max((device.mining_seconds for device in devices), default=0.0)
     return {
@@ -82,8 +82,8 @@ def _backend(
     return {
         "type": kind,
         "enabled": True,
-        "algo": algorithm_name(snapshot.about.algorithm),
-        "profile": algorithm_name(snapshot.about.algorithm),
+        "algo": algorithm_name(snapshot.about),
+        "profile": algorithm_name(snapshot.about),
         "platform": None,
         "hashrate": _windows(total, longest),
         "threads": [_thread(index, device, kind) for index, device in members],

@@ -91,7 +91,8 @@ class MiningRun:
         self._clock: Clock = SystemClock()
         self._deadline = ShutdownDeadline(self._clock)
         self._random = SystemRandom()
-        about = About(config.rig, __version__, config.variant.name, config.coin)
+        variant = config.variant
+        about = About(config.rig, __version__, variant.name, config.coin, variant.algorithm)
         infos = [device.info for device in config.devices]
         self._telemetry = Telemetry(self._clock, infos, about)
         self._redactor = Redactor(config.secrets, config.wallets)

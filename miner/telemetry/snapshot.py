@@ -271,6 +271,8 @@ class About:
     """Name of the variant."""
     coin: str = ""
     """Its symbol; empty if the settings name only the variant."""
+    panel_algorithm: str = ""
+    """Name of the variant in farm panels; empty: as `algorithm`."""
 
 
 @dataclass(frozen=True, slots=True)

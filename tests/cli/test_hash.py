@@ -25,7 +25,7 @@ def wanted(toy: Path, height: int, nonce: int, epoch: int | None = None) -> dict
     variant = load_variant(toy)
     at = variant.epoch_at(height) if epoch is None else variant.epoch(epoch)
     light = Light.of(at, light_cache(at))
-    digest = Hasher.of(variant, height // 3, light).hash(bytes.fromhex(HEADER), nonce)
+    digest = Hasher(variant, height // 3, light).hash(bytes.fromhex(HEADER), nonce)
     return {
         "epoch": at.number,
         "period": height // 3,

@@ -17,10 +17,6 @@ def test_the_list_as_json() -> None:
     assert (ran.code, ran.err) == (0, "")
     rows = json.loads(ran.out)
     assert [row["name"] for row in rows] == list(variants())
-    assert {
-        "kawpow", "firopow", "evrprogpow", "meowpow", "progpowz", "progpow-0.9.2",
-        "progpow-0.9.3", "progpow-0.9.4", "progpow-veil", "progpow-sero", "telestai", "phihash",
-    } <= {row["name"] for row in rows}  # fmt: skip
     kawpow = next(row for row in rows if row["name"] == "kawpow")
     assert kawpow["period"] == 3
     assert kawpow["epoch_lengths"] == [7500]
@@ -79,7 +75,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         ("period = 3", "perod = 3", "program.period: is missing"),
         ("period = 3", "period = 0", "program.period: 0 is outside"),
         ("period = 3", 'period = "3"', "program.period: '3' is not of type int"),
-        ("period = 3", "period = 3\nspeed = 9", "program.speed: is no known key"),
+        ("period = 3", "period = 3\nspeed = 9", "program.speed: unknown key"),
         ('final = "rAVENCOIN"', 'final = "rAVEN"', "keccak.final: needs 9 words"),
         ('absorbs = "digest"', 'absorbs = "all"', "'all' is neither digest nor header"),
         ("parents = 512", "parents = 500", "dataset.parents: 500 is not a multiple"),

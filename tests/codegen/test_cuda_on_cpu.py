@@ -23,11 +23,11 @@ from miner.codegen.kernel_source import (
     search_source,
 )
 from miner.codegen.launch_shape import SHAPES, LaunchShape, shape_named
-from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher
 from miner.progpow.keccak import as_words
 from miner.progpow.light import dataset_nodes
-from miner.progpow.variant import KnownAnswer, Variant
+from miner.progpow.variant import FixedSizes, KnownAnswer, Variant
 from tests.codegen.toys import NAMES, Toy, hasher_of, toy_of
 from tests.harness.build import Kernel, build, build_all, compiler
 

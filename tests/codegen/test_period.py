@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.catalog import variants
-from miner.codegen.language import run_period
-from miner.progpow.program import CacheRead, DagMerge, Math, program
+from miner.codegen.launch_shape import SHAPES, LaunchShape
+from miner.codegen.period_text import period_text
+from miner.progpow.program import CACHE_READ, DAG_WORD, program
 from miner.progpow.variant import MATH_OPERATIONS
 from tests.codegen.toys import NAMES
 
 KAWPOW = variants()["kawpow"]
+LANES = SHAPES["gpu"]
+VECTORS = [SHAPES["cpu-1"], SHAPES["cpu"]]
 
 
 def statements(text: str) -> list[str]:
@@ -22,17 +25,17 @@ def statements(text: str) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lane_has_one_statement_for_each_instruction(name: str) -> None:
     steps = program(variants()[name], 7)
-    lines = statements(run_period(steps, "lanes", 1))
+    lines = statements(period_text(steps, LANES))
     for step, line in zip(steps, lines, strict=True):
         assert line.startswith(f"mix[{step.destination}] = ")
         assert line.endswith(";")
-        if isinstance(step, CacheRead):
-            assert f"READ_L1(l1, mix[{step.source}])" in line
-        elif isinstance(step, Math):
+        if step.operation == CACHE_READ:
+            assert f"READ_L1(l1, mix[{step.first}])" in line
+        elif step.operation in MATH_OPERATIONS:
             assert f"mix[{step.first}]" in line
             assert f"mix[{step.second}]" in line
         else:
-            assert f"ROW_WORD_{step.word}(row)" in line
+            assert f"ROW_WORD_{step.first}(row)" in line
         if step.merge in ("rotl_xor", "rotr_xor"):
             kind = step.merge.removesuffix("_xor")
             assert f"{kind}32(mix[{step.destination}], {step.rotation}u) ^ " in line
@@ -40,12 +43,13 @@ def test_a_lane_has_one_statement_for_each_instruction(name: str) -> None:
             assert "33u" in line
 
 
-@pytest.mark.parametrize("hashes", [1, 2])
-def test_a_vector_interleaves_its_hashes_and_loads_rows_late(hashes: int) -> None:
+@pytest.mark.parametrize("shape", VECTORS, ids=lambda shape: shape.name)
+def test_a_vector_interleaves_its_hashes_and_loads_rows_late(shape: LaunchShape) -> None:
+    hashes = shape.hashes_per_thread
     steps = program(KAWPOW, 7)
-    lines = statements(run_period(steps, "vector", hashes))
+    lines = statements(period_text(steps, shape))
     loads = [i for i, line in enumerate(lines) if line.startswith("LOAD_ROW(")]
-    before = sum(not isinstance(step, DagMerge) for step in steps) * hashes
+    before = sum(step.operation != DAG_WORD for step in steps) * hashes
     assert loads == list(range(before, before + hashes))
     rest = [line for line in lines if not line.startswith("LOAD_ROW(")]
     assert len(rest) == len(steps) * hashes
@@ -55,14 +59,14 @@ def test_a_vector_interleaves_its_hashes_and_loads_rows_late(hashes: int) -> Non
 
 @given(st.integers(0, 2**63 - 1))
 def test_the_same_program_gives_the_same_text(period: int) -> None:
-    assert run_period(program(KAWPOW, period), "lanes", 1) == run_period(
-        program(KAWPOW, period), "lanes", 1
-    )
+    first = period_text(program(KAWPOW, period), LANES)
+    program.cache_clear()
+    assert period_text(program(KAWPOW, period), LANES) == first
 
 
-@given(st.sampled_from(NAMES), st.integers(0, 2**63 - 1), st.sampled_from(["lanes", "vector"]))
-def test_only_the_vocabulary_occurs(name: str, period: int, family: str) -> None:
-    text = run_period(program(variants()[name], period), family, 2)
+@given(st.sampled_from(NAMES), st.integers(0, 2**63 - 1), st.sampled_from([LANES, *VECTORS]))
+def test_only_the_vocabulary_occurs(name: str, period: int, shape: LaunchShape) -> None:
+    text = period_text(program(variants()[name], period), shape)
     called = set(re.findall(r"\b([A-Za-z_]\w*)\(", text))
     assert called <= {
         "run_period", "READ_L1", "LOAD_ROW", "mul_hi32", "min32", "rotl32", "rotr32", "clz32",
@@ -70,11 +74,11 @@ def test_only_the_vocabulary_occurs(name: str, period: int, family: str) -> None
     }  # fmt: skip
 
 
-def test_every_operation_can_be_said() -> None:
+def test_every_operation_is_rendered() -> None:
     seen = {
         step.operation
         for period in range(20)
         for step in program(KAWPOW, period)
-        if isinstance(step, Math)
+        if step.operation in MATH_OPERATIONS
     }
     assert seen == set(MATH_OPERATIONS)

@@ -115,7 +115,7 @@ def test_published(epoch: Epoch, rows: list[Row], caches: LightCaches, folder: P
         variant, nonce = named(row["variant"]), int(row["nonce"], 16)
         header = bytes.fromhex(row["header_hash"])
         final, mix = bytes.fromhex(row["final_hash"]), bytes.fromhex(row["mix_hash"])
-        hasher = Hasher.of(variant, variant.period_at(row["height"]), light)
+        hasher = Hasher(variant, variant.period_at(row["height"]), light)
         _, entries = hasher.trace(header, nonce)
         assert epoch.entries * ENTRY_BYTES < LARGE or int(entries.max()) * ENTRY_BYTES >= 1 << 32
         dataset.make(entries)

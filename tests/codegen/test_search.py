@@ -15,8 +15,8 @@ from miner.codegen.kernel_source import (
     kernel_text,
     search_source,
 )
-from miner.codegen.language import run_period
 from miner.codegen.launch_shape import SHAPES, shape_named
+from miner.codegen.period_text import period_text
 from miner.errors import BadValue
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS
@@ -130,7 +130,7 @@ def test_constants_are_baked_in(name: str) -> None:
         assert f" s[{first + i}] = {word}u;" in constants
     assert f"DO({variant.registers - 1})" in constants
     assert f"DO({variant.registers})" not in constants
-    body = run_period(program(variant, 5), "lanes", 1)
+    body = period_text(program(variant, 5), SHAPES["gpu"])
     assert dict(sections(text))["generated/period.h"] == body
 
 

@@ -40,4 +40,4 @@ def toy_of(variant: Variant, answer: KnownAnswer) -> Toy:
 
 
 def hasher_of(variant: Variant, answer: KnownAnswer) -> Hasher:
-    return Hasher.of(variant, variant.period_at(answer.height), toy_of(variant, answer).light)
+    return Hasher(variant, variant.period_at(answer.height), toy_of(variant, answer).light)

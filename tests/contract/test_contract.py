@@ -18,10 +18,10 @@ from miner.devices.device import RESULT_SLOTS, Device, fill
 from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.selection import ListedDevice, find_devices
 from miner.errors import BuildFailed, DeviceError
-from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import dataset_nodes, light_cache
-from miner.progpow.variant import Variant
+from miner.progpow.variant import FixedSizes, Variant
 from miner.work import Job, NonceRange, NonceSpace
 from tests.fakes import device as fakes
 from tests.fakes.variants import KAWPOW
@@ -91,7 +91,7 @@ def bench_of(device: Device, variant: Variant = TOY) -> Bench:
     def digest_of(job: Job, nonce: int) -> Digest:
         key = (epoch, job.header_hash, job.period, nonce)
         if key not in HASHES:
-            HASHES[key] = Hasher.of(variant, job.period, light).hash(job.header_hash, nonce)
+            HASHES[key] = Hasher(variant, job.period, light).hash(job.header_hash, nonce)
         return HASHES[key]
 
     done = list(fill(device, epoch, light.cache))

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-from miner.codegen.language import DIALECTS
+from miner.codegen.language import LANGUAGES
 from miner.devices.backend import Backend
 from miner.devices.registry import BACKENDS, title_of
 
@@ -24,7 +24,7 @@ def test_the_module_of_a_row_lists_and_opens_devices(backend: Backend) -> None:
 
 @each
 def test_a_row_names_a_known_language_or_none(backend: Backend) -> None:
-    assert backend.dialect is None or backend.dialect in DIALECTS
+    assert backend.dialect is None or backend.dialect in LANGUAGES
 
 
 def test_the_rows_load_no_driver_and_no_numerics() -> None:

@@ -11,7 +11,7 @@ from miner.devices.device import filler_source
 from miner.engine.programs import KEPT, Programs, next_program
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed
-from miner.progpow.epoch import Clamp, Span
+from miner.progpow.variant import Clamp, Span
 from tests.fakes.device import TOY, WAIT, Orders, fake_device, job_at, search_source
 
 MIDDLE = replace(TOY, period=10, spans=(Span(0, 25),))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from miner.errors import DeviceHung, NoUsableDevice
-from miner.progpow.epoch import Span
+from miner.progpow.variant import Span
 from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, KernelReady, Launched
 from miner.verify import Interrupted
 from tests.engine.rig import Rig

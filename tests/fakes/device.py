@@ -14,9 +14,9 @@ from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape, shape_named
 from miner.devices.device import RESULT_SLOTS, DeviceInfo, Hit, LaunchResult, fill
 from miner.errors import BuildFailed, DeviceError, DeviceHung
-from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
-from miner.progpow.variant import Variant
+from miner.progpow.variant import FixedSizes, Variant
 from miner.work import Job, NonceRange, NonceSpace
 from tests.fakes.variants import KAWPOW
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miner.progpow.epoch import Clamp, Growth, Span
-from miner.progpow.variant import MATH_OPERATIONS, Variant
+from miner.progpow.variant import MATH_OPERATIONS, Clamp, Growth, Span, Variant
 
 _LETTERS = tuple(b"rAVENCOINKAWPOW")
 

@@ -10,7 +10,6 @@ import pytest
 from miner.catalog import variants
 from miner.panels import ethminer, farm_agents, sgminer, trex, xmrig
 from miner.panels.panel_figures import (
-    NAMES,
     algorithm_name,
     bus_number,
     compact_json,
@@ -19,7 +18,7 @@ from miner.panels.panel_figures import (
     rounded_int,
     short_pci,
 )
-from miner.telemetry import DeviceHanging, DevicePaused, DeviceResting, NewJob, Snapshot
+from miner.telemetry import About, DeviceHanging, DevicePaused, DeviceResting, NewJob, Snapshot
 from miner.work import Outcome
 from tests.fakes.rig import ONE, ZERO, Rig, busy_rig, job
 from tests.panels.rigs import POOL, RIGS, mining, told
@@ -341,10 +340,11 @@ def test_sgminers_words_for_a_cards_health() -> None:
     assert zero["Last Share Pool"] == -1
 
 
-def test_every_variant_has_a_name_that_farms_know() -> None:
-    assert set(NAMES) == set(variants())
-    assert algorithm_name("my-own") == "my-own"
-    assert algorithm_name("progpow-0.9.3") == "progpow"
+def test_a_variant_file_names_the_algorithm_of_the_panels() -> None:
+    variant = variants()["progpow-0.9.3"]
+    about = About(algorithm=variant.name, panel_algorithm=variant.algorithm)
+    assert algorithm_name(about) == "progpow"
+    assert algorithm_name(replace(about, panel_algorithm="")) == "progpow-0.9.3"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.catalog import variants
-from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Light
 from miner.progpow.light import light_cache
-from miner.progpow.variant import Variant
+from miner.progpow.variant import FixedSizes, Variant
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "progpow-vectors.json").read_text()

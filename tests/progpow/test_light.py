@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.progpow.epoch import Epoch, FixedSizes
+from miner.progpow.epoch import Epoch
 from miner.progpow.light import build_light_cache, dataset_entry, dataset_nodes, light_cache
-from miner.progpow.variant import L1_WORDS
+from miner.progpow.variant import L1_WORDS, FixedSizes
 from tests.progpow.published import VECTORS, LightCaches, named, toy_light, words
 
 TOY = FixedSizes(509, 8191, 0)

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from miner.catalog import variants
 from miner.progpow.hashing import encode
-from miner.progpow.program import MERGES, CacheRead, DagMerge, Kiss99, Math, merge_of, program
+from miner.progpow.program import (
+    CACHE_READ,
+    DAG_WORD,
+    MERGES,
+    OPERATIONS,
+    Instruction,
+    kiss99_words,
+    merge_of,
+    program,
+)
 from miner.progpow.variant import DAG_LOADS, MATH_OPERATIONS
 from tests.progpow.published import PRIMITIVES
 
@@ -16,16 +25,16 @@ MERGE = {"mad33": "mad33", "xmul33": "xor_mul33", "rotl_xor": "rotl_xor", "rotr_
 MATH = {"clz_add": "clz", "popcount_add": "popcount", "mulhi": "mul_hi"}
 
 
-def told(step: CacheRead | Math | DagMerge) -> dict[str, Any]:
+def as_row(step: Instruction) -> dict[str, Any]:
     """An instruction as the vectors write it; a rotation only where one is used."""
     row: dict[str, Any] = {"dst": step.destination, "merge": step.merge}
     if step.merge in ("rotl_xor", "rotr_xor"):
         row["rot"] = step.rotation
-    if isinstance(step, CacheRead):
-        return row | {"op": "cache", "src": step.source}
-    if isinstance(step, Math):
-        return row | {"op": "math", "src1": step.first, "src2": step.second, "math": step.operation}
-    return row | {"op": "dag", "word": step.word}
+    if step.operation == CACHE_READ:
+        return row | {"op": "cache", "src": step.first}
+    if step.operation == DAG_WORD:
+        return row | {"op": "dag", "word": step.first}
+    return row | {"op": "math", "src1": step.first, "src2": step.second, "math": step.operation}
 
 
 def wanted(row: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +56,7 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("row", "name"), cases())
 def test_published_programs(row: dict[str, Any], name: str) -> None:
     steps = program(variants()[name], row["prog_seed"])
-    assert [told(step) for step in steps] == [wanted(op) for op in row["ops"]]
+    assert [as_row(step) for step in steps] == [wanted(op) for op in row["ops"]]
 
 
 @pytest.mark.parametrize(("row", "name"), cases())
@@ -55,8 +64,8 @@ def test_destinations_and_sources_run_through_the_published_sequences(
     row: dict[str, Any], name: str
 ) -> None:
     steps = program(variants()[name], row["prog_seed"])
-    written = [s.destination for s in steps if not (isinstance(s, DagMerge) and s.word == 0)]
-    read = [s.source for s in steps if isinstance(s, CacheRead)]
+    written = [s.destination for s in steps if (s.operation, s.first) != (DAG_WORD, 0)]
+    read = [s.first for s in steps if s.operation == CACHE_READ]
     turns = len(row["dst_seq"])
     assert written == [row["dst_seq"][i % turns] for i in range(len(written))]
     assert read == [row["src_seq"][i % turns] for i in range(len(read))]
@@ -65,16 +74,16 @@ def test_destinations_and_sources_run_through_the_published_sequences(
 @pytest.mark.parametrize(("row", "name"), cases())
 def test_selectors_follow_the_state_after_the_shuffles(row: dict[str, Any], name: str) -> None:
     """The published state lets the selectors be drawn again, apart from `program`."""
-    rng = Kiss99(*row["kiss_state_after_init"])
+    rng = kiss99_words(*row["kiss_state_after_init"])
     variant = variants()[name]
     for op in row["ops"]:
         if op["op"] == "math":
-            rng.next()
-            selector = rng.next()
+            next(rng)
+            selector = next(rng)
             assert selector == op["sel_math"]
             drawn = variant.math_table[selector % len(variant.math_table)]
             assert drawn == MATH.get(op["math"], op["math"])
-        selector = rng.next()
+        selector = next(rng)
         assert selector == op["sel_merge"]
         kind, rotation = merge_of(selector)
         assert kind == MERGE[op["merge"]]
@@ -90,42 +99,29 @@ def test_registers_words_and_rotations_are_in_range(name: str, period: int) -> N
     variant = variants()[name]
     registers = range(variant.registers)
     steps = program(variant, period)
-    assert sum(isinstance(s, CacheRead) for s in steps) == variant.cache_reads
-    assert sum(isinstance(s, Math) for s in steps) == variant.math_operations
-    assert [s.word for s in steps if isinstance(s, DagMerge)] == list(range(DAG_LOADS))
+    assert sum(s.operation == CACHE_READ for s in steps) == variant.cache_reads
+    assert sum(s.operation in MATH_OPERATIONS for s in steps) == variant.math_operations
+    assert [s.first for s in steps if s.operation == DAG_WORD] == list(range(DAG_LOADS))
     for step in steps:
         assert step.destination in registers
         assert step.merge in MERGES
         assert 1 <= step.rotation <= 31
-        if isinstance(step, CacheRead):
-            assert step.source in registers
-        elif isinstance(step, Math):
+        if step.operation == CACHE_READ:
+            assert step.first in registers
+        elif step.operation in MATH_OPERATIONS:
             assert step.first in registers
             assert step.second in registers
             assert step.first != step.second
-            assert step.operation in MATH_OPERATIONS
 
 
 @given(st.integers(0, 2**63 - 1))
 def test_the_encoding_keeps_every_step(period: int) -> None:
     steps = program(variants()["kawpow"], period)
-    for step, row in zip(steps, encode(steps).tolist(), strict=True):
-        what, first, second, destination, kind, rotation = row
-        assert (destination, MERGES[kind], rotation) == (
-            step.destination,
-            step.merge,
-            step.rotation,
-        )
-        if isinstance(step, CacheRead):
-            assert (what, first) == (-1, step.source)
-        elif isinstance(step, DagMerge):
-            assert (what, first) == (-2, step.word)
-        else:
-            assert (MATH_OPERATIONS[what], first, second) == (
-                step.operation,
-                step.first,
-                step.second,
-            )
+    decoded = [
+        Instruction(OPERATIONS[operation], first, second, destination, MERGES[kind], rotation)
+        for operation, first, second, destination, kind, rotation in encode(steps).tolist()
+    ]
+    assert tuple(decoded) == steps
 
 
 def test_the_high_word_of_a_period_counts() -> None:

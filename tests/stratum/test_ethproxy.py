@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from miner.progpow.epoch import Span
+from miner.progpow.variant import Span
 from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO, EthProxyClient

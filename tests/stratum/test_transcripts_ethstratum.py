@@ -4,9 +4,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from miner.progpow.epoch import Span
 from miner.progpow.keccak import seed_hash
-from miner.progpow.variant import Variant
+from miner.progpow.variant import Span, Variant
 from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, target_from_difficulty

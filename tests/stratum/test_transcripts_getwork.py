@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.progpow.epoch import Span
 from miner.progpow.keccak import seed_hash
+from miner.progpow.variant import Span
 from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO

@@ -100,7 +100,7 @@ class ReferenceDevice:
 
     def launch(self, kernel: Image, job: Job, span: NonceRange) -> _ReferenceLaunch:
         """Prepare a search, which runs in `wait`."""
-        return _ReferenceLaunch(Hasher.of(job.variant, job.period, self._ready()), job, span)
+        return _ReferenceLaunch(Hasher(job.variant, job.period, self._ready()), job, span)
 
     def close(self) -> None:
         """Free the light cache."""

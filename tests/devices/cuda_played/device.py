@@ -25,9 +25,9 @@ from miner.devices.selection import find_devices
 from miner.engine.programs import Programs
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed, DeviceError, OutOfMemory
-from miner.progpow.epoch import FixedSizes
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.light import dataset_nodes, light_cache
+from miner.progpow.variant import FixedSizes
 from miner.work import Job, NonceRange, NonceSpace
 from tests.fakes.variants import KAWPOW
 from tests.harness.played_rig import COMPILER, alive, count, fail
@@ -82,7 +82,7 @@ def search(device: Device, kernel: Any, height: int = 0) -> None:
     found = device.launch(kernel, job(height), span).wait()
     assert found.total == found.tried == span.count
     hits = {hit.nonce: hit for hit in found.hits}
-    hasher = Hasher.of(TOY, TOY.period_at(height), REFERENCE)
+    hasher = Hasher(TOY, TOY.period_at(height), REFERENCE)
     for nonce in (5, 5 + span.count - 1):
         digest = hasher.hash(job(height).header_hash, nonce)
         assert hits[nonce].final_words == tuple(np.frombuffer(digest.final_hash[:8], "<u4"))
