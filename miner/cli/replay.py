@@ -11,7 +11,7 @@ import click
 from miner.cli.options import JSON_OPTION
 
 if TYPE_CHECKING:
-    from miner.recordings.replayer import Replayed
+    from miner.recordings.replayer import ReplayResult
 
 
 @click.command()
@@ -38,7 +38,7 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
         )
 
 
-def _print_replayed(result: Replayed) -> None:
+def _print_replayed(result: ReplayResult) -> None:
     shares = ", ".join(f"{count} {kind.value}" for kind, count in result.shares.items())
     click.echo(f"connection {result.connection}: {result.url}, {result.protocol}")
     click.echo(f"  jobs    {result.jobs}")
@@ -49,7 +49,7 @@ def _print_replayed(result: Replayed) -> None:
     click.echo(f"  {'same bytes' if result.difference is None else result.difference}")
 
 
-def _as_object(result: Replayed) -> dict[str, Any]:
+def _as_object(result: ReplayResult) -> dict[str, Any]:
     return {
         "connection": result.connection,
         "url": result.url,

@@ -1,4 +1,4 @@
-"""A recording as it is read back: connections, each with what happened on it."""
+"""Reads recordings of pool sessions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from miner.stratum.dialects import DIALECTS
 
 T = TypeVar("T")
 
-LONGEST = 1e8
-"""Seconds, three years."""
+LONGEST_SECONDS = 1e8
+"""Three years."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """Bytes that the pool sent; `seconds` since the recording began, `line` of the file."""
+class ReceivedBytes:
+    """Bytes from the pool, `seconds` after the recording began; `line` is that of the file."""
 
     seconds: float
     line: int
@@ -29,8 +29,8 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """Bytes that we sent, the password hidden."""
+class SentBytes:
+    """Bytes that we sent, with the password masked."""
 
     seconds: float
     line: int
@@ -39,7 +39,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class RecordedShare:
-    """A solution that was handed in."""
+    """A submitted solution."""
 
     seconds: float
     line: int
@@ -50,12 +50,12 @@ class RecordedShare:
     final_hash: bytes
     device: str
     within: bool
-    """While the client took what it had just received: the share had waited for that."""
+    """Whether it was submitted while received bytes were handled: it had waited for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedHashrate:
-    """Hashes a second, reported next."""
+    """Hashes per second, sent in the next report."""
 
     seconds: float
     line: int
@@ -63,8 +63,8 @@ class RecordedHashrate:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """The end, by "pool", "fault" (of the transport) or "us"."""
+class RecordedEnd:
+    """The end of the connection, by "pool", "fault" (a transport error) or "us"."""
 
     seconds: float
     line: int
@@ -72,7 +72,7 @@ class Closed:
     reason: str
 
 
-Record = Received | Sent | RecordedShare | RecordedHashrate | Closed
+Record = ReceivedBytes | SentBytes | RecordedShare | RecordedHashrate | RecordedEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +94,27 @@ class RecordedSession:
     records: list[Record] = field(default_factory=list)
 
 
-class _Bad(Exception):
-    """What is wrong with a line."""
+class _BadLine(Exception):
+    """Explains what is wrong with a line."""
 
 
 class _Line:
-    """The members of one line."""
+    """One line; its getters raise `_BadLine` for missing or malformed members."""
 
     def __init__(self, text: str, number: int) -> None:
         try:
             members = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise _Bad("it is no JSON") from error
+            raise _BadLine("it is not JSON") from error
         if not isinstance(members, dict):
-            raise _Bad("it is no JSON object")
+            raise _BadLine("it is not a JSON object")
         self._members: dict[str, Any] = members
         self.number = number
         self.kind = self.get("kind", str)
         self.connection = self.get("connection", int)
         seconds = self.get("t", float)
-        if not isfinite(seconds) or not 0 <= seconds <= LONGEST:
-            raise _Bad("t is no number of seconds since the start")
+        if not isfinite(seconds) or not 0 <= seconds <= LONGEST_SECONDS:
+            raise _BadLine("t is not a number of seconds since the start")
         self.seconds = seconds
 
     def get(self, key: str, kind: type[T]) -> T:
@@ -122,7 +122,7 @@ class _Line:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value) if abs(value) < 2**63 else None
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise _Bad(f"{key} is missing or no {_NAMES[kind]}")
+            raise _BadLine(f"{key} is missing or not {_NAMES[kind]}")
         return value
 
     def maybe(self, key: str, read: Callable[[str], T]) -> T | None:
@@ -135,15 +135,15 @@ class _Line:
         try:
             return self.get(key, str).encode("latin-1")
         except UnicodeEncodeError as error:
-            raise _Bad(f"{key} holds characters that are no bytes") from error
+            raise _BadLine(f"{key} has characters beyond one byte") from error
 
     def hash32(self, key: str) -> bytes:
         try:
             value = bytes.fromhex(self.get(key, str))
         except ValueError as error:
-            raise _Bad(f"{key} is no hex") from error
+            raise _BadLine(f"{key} is not hex") from error
         if len(value) != 32:
-            raise _Bad(f"{key} is not 32 bytes")
+            raise _BadLine(f"{key} is not 32 bytes")
         return value
 
     def number256(self, key: str) -> int:
@@ -152,65 +152,65 @@ class _Line:
     def nonce(self, key: str) -> int:
         text = self.get(key, str)
         if len(text) != 16 or not set(text) <= set("0123456789abcdef"):
-            raise _Bad(f"{key} is not 16 hex digits")
+            raise _BadLine(f"{key} is not 16 hex digits")
         return int(text, 16)
 
 
-_NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def load_recording(path: Path) -> list[RecordedSession]:
-    """Return the connections of the recording at `path`, in the order of their opening.
+    """Return the sessions of the recording at `path`, in the order of their opening.
 
-    A last line without an end is left out: the miner was stopped while it wrote. Raises
-    `ConfigError`, with file and line, for what cannot be used.
+    An incomplete last line is ignored: the miner was stopped while writing it. Raises
+    `ConfigError` with file and line if the recording is unusable.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"recording {path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"recording {path}: is no text") from error
+        raise ConfigError(f"recording {path}: is not UTF-8 text") from error
     *lines, _ = text.split("\n")
-    dialogues: dict[int, RecordedSession] = {}
+    sessions: dict[int, RecordedSession] = {}
     for number, line in enumerate(lines, 1):
         try:
-            _take(_Line(line, number), dialogues)
-        except _Bad as problem:
+            _add(_Line(line, number), sessions)
+        except _BadLine as problem:
             raise ConfigError(
-                f"recording {path}, line {number}: {problem}; this is no recording of this "
+                f"recording {path}, line {number}: {problem}; the file is not a recording of this "
                 "program, or it was changed"
             ) from problem
-    if not dialogues:
-        raise ConfigError(f"recording {path}: holds no connection")
-    return list(dialogues.values())
+    if not sessions:
+        raise ConfigError(f"recording {path}: has no connections")
+    return list(sessions.values())
 
 
-def _take(line: _Line, dialogues: dict[int, RecordedSession]) -> None:
+def _add(line: _Line, sessions: dict[int, RecordedSession]) -> None:
     if line.kind == "open":
-        if line.connection in dialogues:
-            raise _Bad(f"connection {line.connection} is opened twice")
-        dialogues[line.connection] = _opened(line)
+        if line.connection in sessions:
+            raise _BadLine(f"connection {line.connection} is opened twice")
+        sessions[line.connection] = _opened(line)
         return
-    dialogue = dialogues.get(line.connection)
-    if dialogue is None:
-        raise _Bad(f"connection {line.connection} was not opened before")
-    earlier = dialogue.records[-1].seconds if dialogue.records else dialogue.seconds
+    session = sessions.get(line.connection)
+    if session is None:
+        raise _BadLine(f"connection {line.connection} has no open record")
+    earlier = session.records[-1].seconds if session.records else session.seconds
     if line.seconds < earlier:
-        raise _Bad("t goes back")
-    if dialogue.records and isinstance(dialogue.records[-1], Closed):
+        raise _BadLine("t goes back")
+    if session.records and isinstance(session.records[-1], RecordedEnd):
         if line.kind == "found":
-            return  # it waits for the next session, where it is noted again
-        raise _Bad(f"connection {line.connection} was closed before")
-    dialogue.records.append(_record(line))
+            return  # recorded again when the next session gets it
+        raise _BadLine(f"connection {line.connection} was closed before")
+    session.records.append(_record(line))
 
 
 def _opened(line: _Line) -> RecordedSession:
     if line.get("format", int) != FORMAT:
-        raise _Bad(f"format {line.get('format', int)} is not {FORMAT}, the only one known")
+        raise _BadLine(f"format {line.get('format', int)} is not {FORMAT}, the only supported one")
     protocol = line.text("protocol")
     if protocol not in DIALECTS:
-        raise _Bad(f"protocol {protocol[:40]!r} is not known; known are {', '.join(DIALECTS)}")
+        raise _BadLine(f"unknown protocol {protocol[:40]!r} (known: {', '.join(DIALECTS)})")
     return RecordedSession(
         seconds=line.seconds,
         url=line.text("url"),
@@ -233,10 +233,10 @@ def _record(line: _Line) -> Record:
         case "received":
             data = line.data("text")
             if not data:
-                raise _Bad("text is empty")
-            return Received(at, number, data)
+                raise _BadLine("text is empty")
+            return ReceivedBytes(at, number, data)
         case "sent":
-            return Sent(at, number, line.data("text"))
+            return SentBytes(at, number, line.data("text"))
         case "hashrate":
             return RecordedHashrate(at, number, line.get("rate", int))
         case "found":
@@ -246,5 +246,5 @@ def _record(line: _Line) -> Record:
                 line.get("within", bool),
             )  # fmt: skip
         case "closed":
-            return Closed(at, number, line.text("by"), line.text("reason"))
-    raise _Bad(f"{line.kind[:40]!r} is no kind of record")
+            return RecordedEnd(at, number, line.text("by"), line.text("reason"))
+    raise _BadLine(f"unknown kind of record {line.kind[:40]!r}")

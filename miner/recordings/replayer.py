@@ -1,4 +1,4 @@
-"""Recorded sessions, held once more with what the pool said then."""
+"""Replays recorded sessions and compares what is sent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from miner.errors import ConnectionLost, PoolError
 from miner.net.dial import Timeouts
 from miner.progpow.variant import Variant
 from miner.recordings.reader import (
-    Closed,
-    Received,
+    ReceivedBytes,
     Record,
+    RecordedEnd,
     RecordedHashrate,
     RecordedSession,
     RecordedShare,
-    Sent,
+    SentBytes,
 )
 from miner.recordings.recorder import PASSWORD_MASK
 from miner.stratum.client_side import Opening
@@ -27,18 +27,18 @@ from miner.stratum.pool_events import JobReceived, Message, PoolEvent, Subscribe
 from miner.stratum.session import SentNonces, Session
 from miner.work import Job, Outcome, Solution, Verdict
 
-FOREVER = 1e9
-"""Seconds. What ends a session is in the recording, so that no limit of ours has to."""
+NO_LIMIT = 1e9
+"""Seconds. The recording contains what ended a session, so the session needs no limits."""
 
 SHOWN = 160
-"""Characters of a line that a difference shows."""
+"""Characters of a line shown in a difference."""
 
 VariantOf = Callable[[str], Variant]
 
 
 @dataclass
-class Replayed:
-    """How one connection went when it was held again."""
+class ReplayResult:
+    """How one connection went in the replay."""
 
     connection: int
     url: str
@@ -48,49 +48,49 @@ class Replayed:
     messages: list[str] = field(default_factory=list)
     ended: str = ""
     difference: str | None = None
-    """The first one between what was sent then and now; None: the same bytes."""
+    """The first difference between the bytes sent then and now; None: they are the same."""
 
 
-def replay(dialogues: Sequence[RecordedSession], variant_of: VariantOf) -> list[Replayed]:
-    """Hold each of `dialogues` again, in simulated time, and say how each went.
+def replay(sessions: Sequence[RecordedSession], variant_of: VariantOf) -> list[ReplayResult]:
+    """Replay `sessions` in simulated time and return a result for each.
 
-    Raises `UsageError` where `variant_of` does so.
+    Raises `UsageError` if `variant_of` does.
     """
-    return simulation.run(_replay(dialogues, variant_of))
+    return simulation.run(_replay(sessions, variant_of))
 
 
-async def _replay(dialogues: Sequence[RecordedSession], variant_of: VariantOf) -> list[Replayed]:
+async def _replay(sessions: Sequence[RecordedSession], variant_of: VariantOf) -> list[ReplayResult]:
     jobs: dict[tuple[str, bytes], Job] = {}
     sent: dict[str, SentNonces] = {}
-    held = []
-    for dialogue in dialogues:
-        pool = sent.setdefault(dialogue.host, SentNonces())
-        again = _Again(dialogue, variant_of(dialogue.variant), jobs, pool)
-        held.append(await again.hold())
-    return held
+    results = []
+    for session in sessions:
+        nonces = sent.setdefault(session.host, SentNonces())
+        replayed = _SessionReplay(session, variant_of(session.variant), jobs, nonces)
+        results.append(await replayed.run())
+    return results
 
 
-class _Script:
-    """A stream that brings what the recording says and keeps what is written."""
+class _ReplayStream:
+    """A stream that delivers what the replay gives it and keeps what is written."""
 
     def __init__(self) -> None:
-        self._coming: deque[bytes | ConnectionLost] = deque()
+        self._incoming: deque[bytes | ConnectionLost] = deque()
         self._arrived = asyncio.Event()
         self.written = bytearray()
 
-    def bring(self, item: bytes | ConnectionLost) -> None:
-        self._coming.append(item)
+    def deliver(self, item: bytes | ConnectionLost) -> None:
+        self._incoming.append(item)
         self._arrived.set()
 
     async def read(self, count: int) -> bytes:
-        while not self._coming:
+        while not self._incoming:
             self._arrived.clear()
             await self._arrived.wait()
-        item = self._coming.popleft()
+        item = self._incoming.popleft()
         if isinstance(item, ConnectionLost):
             raise item
         if len(item) > count:
-            self._coming.appendleft(item[count:])
+            self._incoming.appendleft(item[count:])
         return item[:count]
 
     def write(self, data: bytes) -> None:
@@ -103,146 +103,74 @@ class _Script:
         return
 
 
-class _Again:
-    """One connection, step by step: at each record, all that follows from it is done before the
-    next one, so that the order is that of the recording to the last byte."""
+class _SessionReplay:
+    """Replays one session record by record.
+
+    Everything that follows from one record is done before the next one, so that bytes are sent in
+    the order of the recording.
+    """
 
     def __init__(
         self,
-        dialogue: RecordedSession,
+        recorded: RecordedSession,
         variant: Variant,
         jobs: dict[tuple[str, bytes], Job],
         sent: SentNonces,
     ) -> None:
-        self._dialogue, self._jobs = dialogue, jobs
+        self._recorded, self._jobs = recorded, jobs
         opening = Opening(
-            user=dialogue.user,
+            user=recorded.user,
             password=PASSWORD_MASK,
-            agent=dialogue.agent,
+            agent=recorded.agent,
             variant=variant,
-            session=dialogue.session,
-            host=dialogue.host,
-            port=dialogue.port,
-            diff1=dialogue.diff1,
-            resume=dialogue.resume,
+            session=recorded.session,
+            host=recorded.host,
+            port=recorded.port,
+            diff1=recorded.diff1,
+            resume=recorded.resume,
         )
-        self._protocol = DIALECTS[dialogue.protocol].connect(opening)
-        self._stream = _Script()
-        limits = Timeouts(FOREVER, FOREVER, FOREVER, FOREVER)
+        self._client = DIALECTS[recorded.protocol].connect(opening)
+        self._stream = _ReplayStream()
+        self._clock = simulation.LoopClock()
         self._session = Session(
-            dialogue.session, self._protocol, self._stream, simulation.LoopClock(),
-            self, sent=sent, limits=limits, keepalives=False,
-        )  # fmt: skip
+            recorded.session,
+            self._client,
+            self._stream,
+            self._clock,
+            self,
+            sent=sent,
+            limits=Timeouts(NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT),
+            keepalives=False,
+        )
         self._waiting: list[RecordedShare] = []
-        self._result = Replayed(dialogue.session, dialogue.url, dialogue.protocol)
+        """Shares to submit while the session handles received bytes."""
+        self._result = ReplayResult(recorded.session, recorded.url, recorded.protocol)
 
-    async def hold(self) -> Replayed:
-        """Return how it went."""
-        begun = simulation.LoopClock().now() - self._dialogue.seconds
+    async def run(self) -> ReplayResult:
+        """Replay all records and return the result."""
+        started = self._clock.now() - self._recorded.seconds
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._run())
+            group.create_task(self._run_session())
             await simulation.settle()
-            for index, record in enumerate(self._dialogue.records):
-                await asyncio.sleep(max(0.0, begun + record.seconds - self._now()))
+            for index, record in enumerate(self._recorded.records):
+                await asyncio.sleep(max(0.0, started + record.seconds - self._clock.now()))
                 await self._step(record, index)
-            self._nothing_more("the end of the recording")
+            self._expect_nothing_sent("the end of the recording")
             self._session.leave("the recording ends")
         return self._result
 
-    def _now(self) -> float:
-        return simulation.LoopClock().now()
-
-    async def _run(self) -> None:
-        try:
-            self._result.ended = await self._session.run()
-        except PoolError as error:
-            self._result.ended = str(error)
-
-    async def _step(self, record: Record, index: int) -> None:
-        match record:
-            case Sent(_, line, data):
-                self._compare(line, data)
-                return
-            case Received(_, line, data):
-                self._nothing_more(f"line {line}")
-                self._waiting = _handed_in_meanwhile(self._dialogue.records, index)
-                self._stream.bring(data)
-            case RecordedShare(_, line) if not record.within:
-                self._nothing_more(f"line {line}")
-                self._submit(record)
-            case RecordedHashrate(_, line, rate):
-                self._nothing_more(f"line {line}")
-                self._stream.write(self._protocol.report_hashrate(rate, self._dialogue.rig))
-            case Closed(_, line, by, reason):
-                self._nothing_more(f"line {line}")
-                self._close(by, reason)
-        await simulation.settle()
-
-    def _close(self, by: str, reason: str) -> None:
-        match by:
-            case "pool":
-                self._stream.bring(b"")
-            case "fault":
-                self._stream.bring(ConnectionLost(reason))
-            case _:
-                self._session.leave(reason)
-
-    def _compare(self, line: int, recorded: bytes) -> None:
-        """Hold what was sent then against what is sent now."""
-        if self._result.difference is not None:
-            return
-        now = self._stream.written
-        if not now:
-            # Nothing that came asked for it, so that it was said to stay in talk.
-            now += self._protocol.keepalive()
-        if now.startswith(recorded):
-            del now[: len(recorded)]
-        else:
-            self._differ(f"line {line}", recorded, bytes(now))
-
-    def _nothing_more(self, where: str) -> None:
-        """Note it where more is sent now than was then."""
-        if self._stream.written:
-            self._differ(f"before {where}", b"", bytes(self._stream.written))
-            self._stream.written.clear()
-
-    def _differ(self, where: str, then: bytes, now: bytes) -> None:
-        if self._result.difference is not None:
-            return
-        at = next((i for i, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), None)
-        at = min(len(then), len(now)) if at is None else at
-        start = max(then.rfind(b"\n", 0, at), now.rfind(b"\n", 0, at)) + 1
-        self._result.difference = (
-            f"{where}, byte {at}: {_shown(then[start:])} was sent then, {_shown(now[start:])} now"
-        )
+    # The session's listener
 
     def on_event(self, event: PoolEvent) -> None:
         match event:
             case Subscribed(_, resumed) if resumed:
-                self._hand_in(lambda found: True)
+                self._submit_waiting()
             case JobReceived(job):
                 self._result.jobs += 1
                 self._jobs[job.id, job.header_hash] = job
-                self._hand_in(lambda found: (found.job, found.header) == (job.id, job.header_hash))
+                self._submit_waiting(job)
             case Message(text):
                 self._result.messages.append(text)
-
-    def _hand_in(self, wanted: Callable[[RecordedShare], bool]) -> None:
-        """Submit those that waited for this session, where the client did so."""
-        ready = [found for found in self._waiting if wanted(found)]
-        self._waiting = [found for found in self._waiting if not wanted(found)]
-        for found in ready:
-            self._submit(found)
-
-    def _submit(self, found: RecordedShare) -> None:
-        job = self._jobs.get((found.job, found.header))
-        if job is None:
-            self._differ(f"line {found.line}", b"a share of a job", b"no such job was brought")
-            return
-        solution = Solution(
-            job, found.nonce, found.device, self._now(), found.mix_hash, found.final_hash
-        )
-        self._session.submit(solution)
 
     def on_verdict(self, verdict: Verdict) -> None:
         self._result.shares[verdict.outcome] += 1
@@ -250,19 +178,104 @@ class _Again:
     def on_unsent(self, solution: Solution, reason: str) -> None:
         self._result.shares[Outcome.LOST] += 1
 
+    # Steps
 
-def _handed_in_meanwhile(records: Sequence[Record], received: int) -> list[RecordedShare]:
-    """Return the shares that were handed in while the client took the record at `received`."""
-    found: list[RecordedShare] = []
-    for index in range(received + 1, len(records)):
-        match record := records[index]:
+    async def _run_session(self) -> None:
+        try:
+            self._result.ended = await self._session.run()
+        except PoolError as error:
+            self._result.ended = str(error)
+
+    async def _step(self, record: Record, index: int) -> None:
+        if isinstance(record, SentBytes):
+            self._compare(record.line, record.data)
+            return
+        if isinstance(record, RecordedShare) and record.within:
+            return  # submitted during the step of the received bytes before it
+        self._expect_nothing_sent(f"line {record.line}")
+        match record:
+            case ReceivedBytes(data=data):
+                self._waiting = _submitted_within(self._recorded.records, index)
+                self._stream.deliver(data)
+            case RecordedShare():
+                self._submit(record)
+            case RecordedHashrate(rate=rate):
+                self._stream.write(self._client.report_hashrate(rate, self._recorded.rig))
+            case RecordedEnd(by="pool"):
+                self._stream.deliver(b"")
+            case RecordedEnd(by="fault", reason=reason):
+                self._stream.deliver(ConnectionLost(reason))
+            case RecordedEnd(reason=reason):
+                self._session.leave(reason)
+        await simulation.settle()
+
+    def _submit_waiting(self, job: Job | None = None) -> None:
+        """Submit the waiting shares of `job`, or all."""
+        ready = [
+            share
+            for share in self._waiting
+            if job is None or (share.job, share.header) == (job.id, job.header_hash)
+        ]
+        self._waiting = [share for share in self._waiting if share not in ready]
+        for share in ready:
+            self._submit(share)
+
+    def _submit(self, share: RecordedShare) -> None:
+        job = self._jobs.get((share.job, share.header))
+        if job is None:
+            self._report(f"line {share.line}: the job of this share was not received")
+            return
+        solution = Solution(
+            job, share.nonce, share.device, self._clock.now(), share.mix_hash, share.final_hash
+        )
+        self._session.submit(solution)
+
+    # Comparison
+
+    def _compare(self, line: int, recorded: bytes) -> None:
+        """Compare recorded bytes with those sent now."""
+        if self._result.difference is not None:
+            return
+        now = self._stream.written
+        if not now:
+            # Not a reaction to anything, so it was a keepalive.
+            now += self._client.keepalive()
+        if now.startswith(recorded):
+            del now[: len(recorded)]
+        else:
+            self._differ(f"line {line}", recorded, bytes(now))
+
+    def _expect_nothing_sent(self, where: str) -> None:
+        """Report a difference if there are bytes that the recording does not have."""
+        if self._stream.written:
+            self._differ(f"before {where}", b"", bytes(self._stream.written))
+            self._stream.written.clear()
+
+    def _differ(self, where: str, then: bytes, now: bytes) -> None:
+        at = next((i for i, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), None)
+        at = min(len(then), len(now)) if at is None else at
+        start = max(then.rfind(b"\n", 0, at), now.rfind(b"\n", 0, at)) + 1
+        self._report(
+            f"{where}, byte {at}: {_shown(then[start:])} was sent then, {_shown(now[start:])} now"
+        )
+
+    def _report(self, difference: str) -> None:
+        """Keep the first difference."""
+        self._result.difference = self._result.difference or difference
+
+
+def _submitted_within(records: Sequence[Record], received: int) -> list[RecordedShare]:
+    """Return the shares submitted while the bytes of the record at `received` were handled."""
+    shares: list[RecordedShare] = []
+    for record in records[received + 1 :]:
+        match record:
             case RecordedShare() if record.within:
-                found.append(record)
-            case Sent():
+                shares.append(record)
+            case SentBytes():
                 continue
             case _:
                 break
-    return found
+    return shares
 
 
 def _shown(data: bytes) -> str:

@@ -10,29 +10,31 @@ import pytest
 
 from miner import clock as simulation
 from tests.cli.running import TOY, run, toy_file
-from tests.recordings.taped import Taped
+from tests.recordings.recorded import Recorded
 from tests.stratum.dialogue import answer, notify, solution
 
 
 @pytest.fixture
 def tape(tmp_path: Path) -> Path:
-    taped = Taped(tmp_path / "tape.jsonl")
+    recorded = Recorded(tmp_path / "tape.jsonl")
 
     async def talk() -> None:
-        taped.open_tape()
+        recorded.start_recorder()
         async with asyncio.TaskGroup() as group:
-            taped.connect(group)
-            await taped.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+            recorded.connect(group)
+            await recorded.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
             for i in range(3):
                 await asyncio.sleep(30)
-                taped.submit(solution(taped.jobs[0], taped.jobs[0].nonces.first + i))
-                said = answer(taped.spoken.last_id, True) if i else answer(4, None, [21, "stale"])
-                await taped.feed(said)
-            taped.stream.end()
-        taped.tape.close()
+                recorded.submit(solution(recorded.jobs[0], recorded.jobs[0].nonces.first + i))
+                said = (
+                    answer(recorded.client.last_id, True) if i else answer(4, None, [21, "stale"])
+                )
+                await recorded.feed(said)
+            recorded.stream.end()
+        recorded.recorder.close()
 
     simulation.run(talk())
-    return taped.path
+    return recorded.path
 
 
 def changed(tape: Path, old: str, new: str) -> None:
@@ -87,7 +89,7 @@ def test_an_unusable_file_is_one_sentence(tape: Path, tmp_path: Path) -> None:
     changed(tape, '"kind": "received"', '"kind": "dreamt"')
     ran = run("replay", tape)
     assert (ran.code, ran.out) == (2, "")
-    assert f"recording {tape}, line 3: 'dreamt' is no kind of record" in ran.err
+    assert f"recording {tape}, line 3: unknown kind of record 'dreamt'" in ran.err
     ran = run("replay", tmp_path / "none.jsonl")
     assert ran.code == 2
     assert ran.err.count("\n") == 1

@@ -19,7 +19,7 @@ from miner.stratum.dialects import DIALECTS
 from tests.fakes.clock import FakeClock
 from tests.fakes.dial import FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.recordings.taped import RIG, URL, Taped, records_of
+from tests.recordings.recorded import RIG, URL, Recorded, records_of
 from tests.stratum.dialogue import answer, notify, solution
 
 LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
@@ -32,65 +32,65 @@ def opening(password: str = "hunter2", user: str = URL.user, diff1: int | None =
 
 
 @pytest.fixture
-def taped(tmp_path: Path) -> Taped:
-    return Taped(tmp_path / "tape.jsonl")
+def recorded(tmp_path: Path) -> Recorded:
+    return Recorded(tmp_path / "session.jsonl")
 
 
-def test_what_passes_is_passed_on_and_written_down(taped: Taped) -> None:
+def test_stream_is_passed_through_and_recorded(recorded: Recorded) -> None:
     async def talk() -> None:
-        taped.open_tape()
+        recorded.start_recorder()
         async with asyncio.TaskGroup() as group:
-            taped.connect(group)
+            recorded.connect(group)
             await asyncio.sleep(1.5)
-            await taped.feed(LOGIN + notify())
+            await recorded.feed(LOGIN + notify())
             await asyncio.sleep(2)
-            taped.submit(solution(taped.jobs[0]))
-            taped.session.leave("the miner stopped")
-        assert taped.stream.closed
-        taped.tape.close()
+            recorded.submit(solution(recorded.jobs[0]))
+            recorded.session.leave("the miner stopped")
+        assert recorded.stream.closed
+        recorded.recorder.close()
 
     simulation.run(talk())
-    header, start, received, found, share, closed = taped.records()
+    header, start, received, found, share, closed = recorded.records()
     assert header == {
         "kind": "open", "t": 0.0, "connection": 1, "format": 1,
         "url": "stratum+tcp://pool.example:3333", "protocol": "kawpow", "variant": "kawpow",
         "user": "RWallet.rig1", "agent": "progpow-miner/0", "session": 1,
         "host": "pool.example", "port": 3333, "diff1": None, "resume": None, "rig": RIG.hex(),
     }  # fmt: skip
-    written = taped.stream.written.decode()
+    written = recorded.stream.written.decode()
     assert start["text"] + share["text"] == written.replace("hunter2", "***")
     assert (received["t"], received["text"]) == (1.5, (LOGIN + notify()).decode())
     assert (found["kind"], found["within"]) == ("found", False)
-    assert found["nonce"] == f"{taped.jobs[0].nonces.first:016x}"
+    assert found["nonce"] == f"{recorded.jobs[0].nonces.first:016x}"
     assert found["t"] == pytest.approx(3.5, abs=0.001)
     assert (closed["kind"], closed["by"]) == ("closed", "us")
 
 
-def test_difficulty_one_is_kept(tmp_path: Path) -> None:
-    with Recorder(tmp_path / "tape", FakeClock(), print) as tape:
-        tape.opened(FakeStream(), URL, "kawpow", opening(diff1=255), RIG)
-    (header,) = records_of(tmp_path / "tape")
+def test_own_difficulty_one_is_recorded(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "session", FakeClock(), print) as recorder:
+        recorder.opened(FakeStream(), URL, "kawpow", opening(diff1=255), RIG)
+    (header,) = records_of(tmp_path / "session")
     assert header["diff1"] == f"{255:064x}"
 
 
 @pytest.mark.parametrize("protocol", DIALECTS)
-def test_no_dialect_leaves_its_password(protocol: str, tmp_path: Path) -> None:
-    taped = Taped(tmp_path / "tape.jsonl", protocol, password="p4ss w0rd")
+def test_password_of_every_dialect_is_masked(protocol: str, tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path / "session.jsonl", protocol, password="p4ss w0rd")
 
     async def talk() -> None:
-        taped.open_tape()
+        recorded.start_recorder()
         async with asyncio.TaskGroup() as group:
-            taped.connect(group)
+            recorded.connect(group)
             hello = {"proto": "EthereumStratum/2.0.0", "encoding": "plain"}
-            await taped.feed(json.dumps({"id": 1, "result": hello, "error": None}).encode() + b"\n")
-            await taped.feed(json.dumps({"id": 2, "result": "s1", "error": None}).encode() + b"\n")
-            taped.stream.end()
-        taped.tape.close()
+            await recorded.feed(answer(1, hello))
+            await recorded.feed(answer(2, "s1"))
+            recorded.stream.end()
+        recorded.recorder.close()
 
     simulation.run(talk())
-    assert taped.records("sent")
-    assert b"p4ss w0rd" in taped.stream.written
-    text = taped.path.read_text(encoding="ascii")
+    assert recorded.records("sent")
+    assert b"p4ss w0rd" in recorded.stream.written
+    text = recorded.path.read_text(encoding="ascii")
     assert "p4ss w0rd" not in text
     assert '\\"***\\"' in text
 
@@ -133,78 +133,78 @@ def test_share_whose_job_id_equals_the_password_is_kept() -> None:
     assert masked(share, "s3cret") == share
 
 
-def test_only_its_owner_may_read_it(taped: Taped) -> None:
-    simulation.run(opened_only(taped))
-    assert stat.S_IMODE(taped.path.stat().st_mode) == 0o600
+def test_recording_is_readable_by_its_owner_only(recorded: Recorded) -> None:
+    simulation.run(opened_only(recorded))
+    assert stat.S_IMODE(recorded.path.stat().st_mode) == 0o600
 
 
-async def opened_only(taped: Taped) -> None:
-    taped.open_tape()
-    taped.tape.close()
+async def opened_only(recorded: Recorded) -> None:
+    recorded.start_recorder()
+    recorded.recorder.close()
 
 
-def test_no_file_is_written_over(tmp_path: Path) -> None:
-    path = tmp_path / "tape.jsonl"
+def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
     path.write_text("mine", encoding="ascii")
     with pytest.raises(ConfigError, match="the file exists already; name another one"):
         Recorder(path, FakeClock(), print)
     assert path.read_text(encoding="ascii") == "mine"
 
 
-def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
-        Recorder(tmp_path / "none" / "tape", FakeClock(), print)
+        Recorder(tmp_path / "none" / "session", FakeClock(), print)
     with pytest.raises(ConfigError, match="cannot be written: embedded null"):
         Recorder(Path("a\0b"), FakeClock(), print)
 
 
-def test_each_line_is_there_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "tape"
-    with Recorder(path, FakeClock(), print) as tape:
-        tape.received(1, b"\xff\n")
+def test_each_line_is_written_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    with Recorder(path, FakeClock(), print) as recorder:
+        recorder.received(1, b"\xff\n")
         assert records_of(path)[0]["text"] == "\u00ff\n"
 
 
-def test_a_full_disk_ends_the_recording_and_nothing_else(taped: Taped) -> None:
+def test_full_disk_ends_the_recording_but_not_the_session(recorded: Recorded) -> None:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     async def talk() -> None:
-        taped.open_tape()
+        recorded.start_recorder()
         async with asyncio.TaskGroup() as group:
-            taped.connect(group)
+            recorded.connect(group)
             await simulation.settle()
-            resource.setrlimit(resource.RLIMIT_FSIZE, (taped.path.stat().st_size, limit[1]))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (recorded.path.stat().st_size, limit[1]))
             try:
-                await taped.feed(LOGIN + notify())
-                taped.submit(solution(taped.jobs[0]))
+                await recorded.feed(LOGIN + notify())
+                recorded.submit(solution(recorded.jobs[0]))
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-            await taped.feed(answer(taped.spoken.last_id))
-            taped.stream.end()
+            await recorded.feed(answer(recorded.client.last_id))
+            recorded.stream.end()
 
     simulation.run(talk())
-    assert len(taped.verdicts) == 1
-    assert taped.told == [
-        f"recording {taped.path}: File too large; the recording ends here, mining continues"
+    assert len(recorded.verdicts) == 1
+    assert recorded.warnings == [
+        f"recording {recorded.path}: File too large; the recording ends here, mining continues"
     ]
-    assert [record["kind"] for record in taped.records()] == ["open", "sent"]
+    assert [record["kind"] for record in recorded.records()] == ["open", "sent"]
 
 
 @pytest.mark.parametrize("how", ["end", "break"])
-def test_the_end_says_whose_it_is(taped: Taped, how: str) -> None:
+def test_end_is_recorded_with_its_cause(recorded: Recorded, how: str) -> None:
     async def talk() -> None:
-        taped.open_tape()
+        recorded.start_recorder()
         async with asyncio.TaskGroup() as group:
-            taped.connect(group)
-            await taped.feed(LOGIN)
+            recorded.connect(group)
+            await recorded.feed(LOGIN)
             if how == "end":
-                taped.stream.end()
+                recorded.stream.end()
             else:
-                taped.stream.breaks(ConnectionLost("the connection broke: reset"))
-        taped.tape.close()
+                recorded.stream.breaks(ConnectionLost("the connection broke: reset"))
+        recorded.recorder.close()
 
     simulation.run(talk())
-    (closed,) = taped.records("closed")
+    (closed,) = recorded.records("closed")
     assert (closed["by"], closed["reason"]) == {
         "end": ("pool", "the pool closed the connection"),
         "break": ("fault", "the connection broke: reset"),

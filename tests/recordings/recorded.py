@@ -1,4 +1,4 @@
-"""Sessions that are recorded, and what is left of them."""
+"""A recorded session whose pool is played by a test."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ URL = PoolUrl("pool.example", 3333, "RWallet.rig1", "hunter2")
 RIG = bytes(range(32))
 
 
-class Taped:
-    """One recorded connection of the real session, in simulated time; a test plays the pool."""
+class Recorded:
+    """One recorded connection of a real session, in simulated time; a test plays the pool."""
 
     def __init__(
         self,
@@ -41,20 +41,20 @@ class Taped:
     ) -> None:
         self.path, self.protocol, self.password, self.rate = path, protocol, password, rate
         self.variant = variant
-        self.told: list[str] = []
+        self.warnings: list[str] = []
         self.jobs: list[Job] = []
         self.waiting: Solution | None = None
         """Submitted with the next job, while the session still handles that job."""
         self.verdicts: list[Verdict] = []
-        self.tape: Recorder
+        self.recorder: Recorder
         self.stream: FakeStream
         self.session: Session
-        self.spoken: ClientSide
+        self.client: ClientSide
         self.ended = ""
         self.connection = 0
 
-    def open_tape(self) -> None:
-        self.tape = Recorder(self.path, simulation.LoopClock(), self.told.append)
+    def start_recorder(self) -> None:
+        self.recorder = Recorder(self.path, simulation.LoopClock(), self.warnings.append)
 
     def connect(self, group: asyncio.TaskGroup, resume: str | None = None) -> None:
         self.connection += 1
@@ -69,11 +69,11 @@ class Taped:
             resume=resume,
         )
         self.stream = FakeStream()
-        wrapped = self.tape.opened(self.stream, URL, self.protocol, opening, RIG)
-        self.spoken = DIALECTS[self.protocol].connect(opening)
+        wrapped = self.recorder.opened(self.stream, URL, self.protocol, opening, RIG)
+        self.client = DIALECTS[self.protocol].connect(opening)
         reports = None if self.rate is None else Reports(lambda: self.rate or 0.0, RIG)
         self.session = Session(
-            self.connection, self.spoken, wrapped, simulation.LoopClock(), self,
+            self.connection, self.client, wrapped, simulation.LoopClock(), self,
             reports=reports,
         )  # fmt: skip
         group.create_task(self._run())
@@ -103,7 +103,7 @@ class Taped:
             await simulation.settle()
 
     def submit(self, solution: Solution) -> None:
-        self.tape.found(solution)
+        self.recorder.found(solution)
         self.session.submit(solution)
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
