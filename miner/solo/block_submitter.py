@@ -19,10 +19,10 @@ ANSWER_SECONDS = 60.0
 """Limit of one attempt: the node verifies the block before it answers."""
 
 RETRY_LIMIT = 120.0
-"""Seconds after which an unanswered block is no longer retried."""
+"""Seconds after which the submission of a block is given up."""
 
 CURRENT_RETRY_LIMIT = 600.0
-"""The same while a block of its height is still wanted."""
+"""The same while the node still wants a block of its height."""
 
 CONFIRM_SECONDS = 15.0
 """Limit of a look at the chain."""
@@ -76,7 +76,8 @@ class BlockSubmitter:
         is in the chain, whatever the node answers to another attempt.
         """
         began, reported = self._clock.now(), False
-        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+        pauses = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))
+        while True:
             try:
                 answer = await self._submitting.call(
                     block.method, list(block.params), ANSWER_SECONDS
@@ -91,12 +92,12 @@ class BlockSubmitter:
                 reported = True
                 text = f"no answer to the block of height {block.height} yet: {reason}; retrying"
                 self._listener.on_event(Message(text, ours=True))
+            pause = next(pauses)
             current = self._poller.is_current(block.height)
             limit = CURRENT_RETRY_LIMIT if current else RETRY_LIMIT
             if self._clock.now() - began + pause > limit:
                 return Unanswered(reason)
             await self._clock.sleep(pause)
-        raise AssertionError("repeat() does not end")
 
     async def is_in_chain(self, block: FoundBlock) -> bool | None:
         """Return whether the node's chain has `block`; None if the node does not answer that."""
@@ -128,12 +129,10 @@ class BlockSubmitter:
             text = "the node refused it without a reason"
             return (Outcome.STALE if stale else Outcome.INVALID), text
         outcome, text = classify(result, error)
-        match text:
-            case "inconclusive":
-                # A valid block beside the chain: another one of its height came first.
-                return Outcome.STALE, text
-            case "duplicate-invalid":
-                return Outcome.INVALID, text
+        if text == "inconclusive":  # a valid block beside the chain: another one came first
+            outcome = Outcome.STALE
+        elif text == "duplicate-invalid":
+            outcome = Outcome.INVALID
         return outcome, text
 
     async def _block_at(self, block: FoundBlock) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from miner.clock import Clock, first_of
@@ -48,14 +49,14 @@ RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 MAX_MESSAGES = 50
 """Different messages of one session."""
 
-NOT_READY = {
+NOT_READY: Mapping[int, str] = {
     -9: "the node has no connection to other nodes yet",
     -10: "the node is still downloading the chain",
     -28: "the node is still starting",
 }
 """Error codes of a node that has no work yet."""
 
-FINAL = {
+FINAL: Mapping[int, str] = {
     -32601: "it has no {method}; check that this is the RPC port of a node of this coin",
     -5: "it rejects the request: {text}; check the reward's address",
     -8: "it rejects the request: {text}; check the coin",

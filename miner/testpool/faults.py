@@ -58,7 +58,7 @@ class ChoiceArgument:
         return random.choice(self.choices)
 
 
-FAULTS: dict[str, dict[str, NumberArgument | ChoiceArgument]] = {
+FAULTS: Mapping[str, Mapping[str, NumberArgument | ChoiceArgument]] = {
     "cut": {},
     "delay": {"seconds": NumberArgument(5, 0, 600, 20)},
     "half_open": {"seconds": NumberArgument(300, 0, 86400, 60)},
@@ -141,7 +141,9 @@ class Chaos:
 
     def __init__(self, rate: float, seed: int) -> None:
         if not 0 < rate <= MAX_RATE:
-            raise BadValue("chaos", f"{rate} faults per minute is not above 0, up to {MAX_RATE}")
+            raise BadValue(
+                "chaos", f"must be above 0 and at most {MAX_RATE} faults per minute, not {rate}"
+            )
         self._rate = rate
         self._seed = seed
         self._logins: dict[str, int] = {}
