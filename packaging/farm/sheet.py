@@ -117,9 +117,7 @@ def write_settings(path: Path, sheet: Sheet) -> None:
     try:
         text = tomli_w.dumps(settings(sheet)).encode()
     except UnicodeEncodeError as error:
-        raise SheetError(
-            "the farm's settings cannot be used: a setting is not UTF-8 text"
-        ) from error
+        raise SheetError("the farm's settings are not UTF-8 text") from error
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
