@@ -9,7 +9,7 @@ from miner.errors import ConnectionLost, PoolRefused
 from miner.net.dial import NetworkDial
 from miner.net.pool_url import Transport
 from miner.pool.pool_addresses import parse_pool_url
-from tests.pool.serving import exchanged, serving, url
+from tests.net.serving import exchanged, serving, url
 
 
 async def test_tcp() -> None:
@@ -17,7 +17,7 @@ async def test_tcp() -> None:
         assert await exchanged(NetworkDial(), url(port)) == b"hello\n"
 
 
-async def test_small_lines_go_at_once_and_a_dead_peer_is_noticed() -> None:
+async def test_small_lines_are_sent_at_once_and_keepalive_is_on() -> None:
     async with serving() as port:
         stream = await NetworkDial().open(url(port))
         found = stream._writer.get_extra_info("socket")  # type: ignore[attr-defined]
@@ -26,7 +26,7 @@ async def test_small_lines_go_at_once_and_a_dead_peer_is_noticed() -> None:
         await stream.close()
 
 
-async def test_nothing_listens() -> None:
+async def test_a_refused_connection() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionLost, match="nothing listens there; check the port"):
@@ -43,12 +43,12 @@ async def test_no_answer_within_the_limit() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".example"])
-async def test_a_name_that_no_host_can_have(host: str) -> None:
+async def test_an_invalid_host_name(host: str) -> None:
     with pytest.raises(PoolRefused, match="not a valid host name"):
         await NetworkDial().open(url(1, host=host))
 
 
-async def test_a_name_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -72,7 +72,7 @@ async def test_a_reset_is_a_lost_connection() -> None:
         await stream.close()
 
 
-async def test_the_other_side_closes() -> None:
+async def test_a_closed_connection_reads_nothing() -> None:
     async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
         await writer.wait_closed()
@@ -83,7 +83,7 @@ async def test_the_other_side_closes() -> None:
         await stream.close()
 
 
-async def test_ipv6_is_dialled_in_brackets() -> None:
+async def test_an_ipv6_address_in_brackets_connects() -> None:
     if not socket.has_ipv6:
         pytest.skip("this Python knows no IPv6")
 

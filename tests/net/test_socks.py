@@ -14,7 +14,7 @@ from miner.errors import ConfigError, ConnectionLost, PoolRefused
 from miner.net.dial import NetworkDial
 from miner.net.pool_url import Transport
 from miner.net.socks import parse_proxy
-from tests.pool.serving import exchanged, server_context, serving, url
+from tests.net.serving import exchanged, server_context, serving, url
 
 
 @dataclass
@@ -90,7 +90,7 @@ async def proxied(socks: Socks) -> AsyncIterator[str]:
         yield f"socks5://{login}127.0.0.1:{port}"
 
 
-async def test_a_pool_through_a_proxy_that_looks_up_its_name() -> None:
+async def test_the_proxy_resolves_the_host_name() -> None:
     socks = Socks(names={"pool.invalid": "127.0.0.1"})
     async with serving() as port, proxied(socks) as proxy:
         to = replace(url(port, host="pool.invalid"), proxy=proxy)
@@ -98,7 +98,7 @@ async def test_a_pool_through_a_proxy_that_looks_up_its_name() -> None:
     assert socks.asked == [("pool.invalid", port)]
 
 
-async def test_with_user_and_password() -> None:
+async def test_user_and_password() -> None:
     socks = Socks(login=("me", "hunter2"))
     async with serving() as port, proxied(socks) as proxy:
         assert await exchanged(NetworkDial(), replace(url(port), proxy=proxy)) == b"hello\n"
@@ -107,7 +107,7 @@ async def test_with_user_and_password() -> None:
     assert socks.asked == [("127.0.0.1", port)] * 2
 
 
-async def test_tls_goes_through_to_the_pool_itself(tmp_path: Path) -> None:
+async def test_tls_is_between_miner_and_pool(tmp_path: Path) -> None:
     authority = trustme.CA()
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
@@ -138,7 +138,7 @@ async def test_tls_goes_through_to_the_pool_itself(tmp_path: Path) -> None:
         (Socks(bound=b"\x01\x00"), "connection closed unexpectedly"),
     ],
 )
-async def test_what_a_proxy_refuses_is_told(socks: Socks, reason: str) -> None:
+async def test_the_error_contains_the_reason_of_the_proxy(socks: Socks, reason: str) -> None:
     async with proxied(socks) as proxy:
         to = replace(url(3333), proxy=proxy.replace("me:hunter2@", ""))
         with pytest.raises(
@@ -147,7 +147,7 @@ async def test_what_a_proxy_refuses_is_told(socks: Socks, reason: str) -> None:
             await NetworkDial().open(to)
 
 
-async def test_a_wrong_password_is_told_without_it() -> None:
+async def test_the_error_for_a_wrong_password_does_not_contain_it() -> None:
     async with proxied(Socks(login=("me", "right"))) as proxy:
         to = replace(url(3333), proxy=proxy.replace("right", "hunter2"))
         with pytest.raises(ConnectionLost, match="password authentication failure") as caught:
@@ -156,7 +156,7 @@ async def test_a_wrong_password_is_told_without_it() -> None:
     assert proxy.replace("me:right@", "") in str(caught.value)
 
 
-async def test_a_proxy_that_is_not_there() -> None:
+async def test_an_unreachable_proxy() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         at = f"socks5://127.0.0.1:{held.getsockname()[1]}"
@@ -164,7 +164,7 @@ async def test_a_proxy_that_is_not_there() -> None:
             await NetworkDial().open(replace(url(3333), proxy=at))
 
 
-async def test_a_proxy_that_says_nothing() -> None:
+async def test_a_silent_proxy() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(-1)
 
@@ -174,14 +174,14 @@ async def test_a_proxy_that_says_nothing() -> None:
             await NetworkDial(limit=0.05).open(to)
 
 
-async def test_a_name_that_no_host_can_have_is_not_passed_on() -> None:
+async def test_an_invalid_host_name_is_not_sent_to_the_proxy() -> None:
     async with proxied(socks := Socks()) as proxy:
         with pytest.raises(PoolRefused, match="not a valid host name"):
             await NetworkDial().open(replace(url(1, host="a..b"), proxy=proxy))
     assert socks.asked == []
 
 
-def test_how_a_proxy_is_written() -> None:
+def test_parsing_a_proxy() -> None:
     got = parse_proxy("socks5://me%40home:a%3Ab@[2001:DB8::1]:1080/")
     assert (got.host, got.port, got.user, got.password) == ("2001:db8::1", 1080, "me@home", "a:b")
     assert got.label == "socks5://[2001:db8::1]:1080"
@@ -205,7 +205,7 @@ def test_how_a_proxy_is_written() -> None:
         (f"socks5://me:{'hunter2' * 40}@tor:1", "user and password are both needed"),
     ],
 )
-def test_an_unusable_proxy_says_what_to_write(text: str, sentence: str) -> None:
+def test_the_error_for_an_invalid_proxy_says_what_to_write(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence) as caught:
         parse_proxy(text)
     assert "hunter2" not in str(caught.value)

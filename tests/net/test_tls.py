@@ -12,7 +12,7 @@ from miner.errors import ConfigError, ConnectionLost, PoolRefused
 from miner.net.dial import NetworkDial
 from miner.net.pool_url import Transport
 from miner.net.tls import fingerprint, parse_fingerprint, tls_context
-from tests.pool.serving import exchanged, server_context, serving, url
+from tests.net.serving import exchanged, server_context, serving, url
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,13 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
     return path
 
 
-async def test_tls_with_an_authority_of_ones_own(authority: trustme.CA, ca_file: Path) -> None:
+async def test_tls_with_a_ca_file(authority: trustme.CA, ca_file: Path) -> None:
     async with serving(tls=server_context(authority)) as port:
         to = url(port, Transport.TLS, ca_file=ca_file)
         assert await exchanged(NetworkDial(), to) == b"hello\n"
 
 
-async def test_tls_sends_the_name_and_checks_it(authority: trustme.CA, ca_file: Path) -> None:
+async def test_tls_sends_and_checks_the_host_name(authority: trustme.CA, ca_file: Path) -> None:
     context = server_context(authority, "localhost")
     names: list[str | None] = []
     context.sni_callback = lambda _socket, name, _context: names.append(name)
@@ -45,7 +45,7 @@ async def test_tls_sends_the_name_and_checks_it(authority: trustme.CA, ca_file: 
             await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
 
 
-async def test_tls_refuses_an_unknown_authority_and_says_what_to_do(
+async def test_the_error_for_an_unknown_authority_says_what_to_do(
     authority: trustme.CA,
 ) -> None:
     async with serving(tls=server_context(authority)) as port:
@@ -53,7 +53,7 @@ async def test_tls_refuses_an_unknown_authority_and_says_what_to_do(
             await NetworkDial().open(url(port, Transport.TLS))
 
 
-async def test_tls_insecure_trusts_everybody(authority: trustme.CA) -> None:
+async def test_tls_insecure_accepts_any_certificate(authority: trustme.CA) -> None:
     async with serving(tls=server_context(authority, "other.example")) as port:
         to = replace(url(port, Transport.TLS), tls_insecure=True)
         assert await exchanged(NetworkDial(), to) == b"hello\n"
@@ -62,7 +62,7 @@ async def test_tls_insecure_trusts_everybody(authority: trustme.CA) -> None:
 @pytest.mark.parametrize(
     ("transport", "version"), [(Transport.TLS, "TLSv1.3"), (Transport.TLS12, "TLSv1.2")]
 )
-async def test_tls12_is_nothing_newer(
+async def test_tls12_negotiates_no_newer_version(
     authority: trustme.CA, ca_file: Path, transport: Transport, version: str
 ) -> None:
     async with serving(tls=server_context(authority)) as port:
@@ -72,7 +72,7 @@ async def test_tls12_is_nothing_newer(
         await stream.close()
 
 
-async def test_tls_to_a_port_without_it_says_so(ca_file: Path) -> None:
+async def test_the_error_for_tls_to_a_plain_port_suggests_tcp(ca_file: Path) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"id":null,"method":"client.show_message","params":["hello"]}\n' * 9)
         await reader.read(100)
@@ -82,7 +82,7 @@ async def test_tls_to_a_port_without_it_says_so(ca_file: Path) -> None:
             await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
 
 
-async def test_a_port_without_tls_that_hangs_up_says_so(ca_file: Path) -> None:
+async def test_the_error_for_a_closed_handshake_suggests_tcp(ca_file: Path) -> None:
     async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.transport.abort()
@@ -92,7 +92,7 @@ async def test_a_port_without_tls_that_hangs_up_says_so(ca_file: Path) -> None:
             await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
 
 
-def test_a_missing_ca_file_is_told_at_once(tmp_path: Path) -> None:
+def test_an_unusable_ca_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.pem: No such file"):
         tls_context(url(1, Transport.TLS, ca_file=tmp_path / "none.pem"))
     (tmp_path / "bad.pem").write_text("no certificate")
@@ -109,7 +109,7 @@ def pinned(authority: trustme.CA, name: str) -> tuple[ssl.SSLContext, str]:
     return context, fingerprint(ssl.PEM_cert_to_DER_cert(pem))
 
 
-async def test_a_pinned_certificate_needs_neither_authority_nor_name(
+async def test_a_pinned_certificate_needs_neither_authority_nor_host_name(
     authority: trustme.CA,
 ) -> None:
     context, found = pinned(authority, "other.example")
@@ -119,7 +119,7 @@ async def test_a_pinned_certificate_needs_neither_authority_nor_name(
             assert await exchanged(NetworkDial(), to) == b"hello\n"
 
 
-async def test_another_certificate_than_the_pinned_one_is_told_nothing(
+async def test_nothing_is_sent_to_a_server_with_another_certificate_than_the_pinned_one(
     authority: trustme.CA, ca_file: Path
 ) -> None:
     heard: list[bytes] = []
@@ -142,7 +142,7 @@ async def test_another_certificate_than_the_pinned_one_is_told_nothing(
     assert b"".join(heard) == b""
 
 
-def test_how_a_fingerprint_may_be_written() -> None:
+def test_parsing_a_fingerprint() -> None:
     digits = "0123456789abcdef" * 4
     colons = ":".join(digits[i : i + 2] for i in range(0, 64, 2))
     for text in (digits, digits.upper(), colons, f" {colons.upper()} ", f"SHA256:{digits}"):
@@ -152,7 +152,7 @@ def test_how_a_fingerprint_may_be_written() -> None:
             parse_fingerprint(text)
 
 
-def test_a_context_checks_unless_told_otherwise() -> None:
+def test_certificates_are_verified_by_default() -> None:
     to = url(1, Transport.TLS)
     strict = tls_context(to)
     assert (strict.check_hostname, strict.verify_mode) == (True, ssl.CERT_REQUIRED)

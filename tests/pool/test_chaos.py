@@ -181,7 +181,7 @@ def test_ten_thousand_faults_of_every_kind_are_injected(aftermath: Aftermath) ->
     assert set(done) == set(FAULT_NAMES)
 
 
-def test_the_sum_of_the_verdicts_is_that_of_the_shares_found(aftermath: Aftermath) -> None:
+def test_every_share_has_one_verdict(aftermath: Aftermath) -> None:
     miners, _, _ = aftermath
     for miner in miners:
         assert len(miner.verdicts) == miner.found > 0
@@ -192,14 +192,14 @@ def test_the_sum_of_the_verdicts_is_that_of_the_shares_found(aftermath: Aftermat
     assert outcomes[Outcome.LOST] > 0, "nothing was lost: the faults did not bite"
 
 
-def test_nothing_was_sent_twice(aftermath: Aftermath) -> None:
+def test_no_share_was_sent_twice(aftermath: Aftermath) -> None:
     _, events, _ = aftermath
     judged = [event for event in events if isinstance(event, ShareJudged)]
     assert judged
     assert [event for event in judged if "duplicate" in event.text.lower()] == []
 
 
-def test_no_share_broke_the_rules_of_its_session(aftermath: Aftermath) -> None:
+def test_every_share_followed_the_rules_of_its_session(aftermath: Aftermath) -> None:
     """What the pool refused was late, never of a wrong prefix, header or mix hash."""
     _, events, _ = aftermath
     refused = Counter(e.text for e in events if isinstance(e, ShareJudged) and not e.accepted)
@@ -211,7 +211,7 @@ def is_late(text: str) -> bool:
     return any(word in text.lower() for word in ("stale", "not found", "job id", "low difficulty"))
 
 
-def test_the_tries_of_a_dead_pool_stay_within_the_back_off(aftermath: Aftermath) -> None:
+def test_retries_of_an_unreachable_pool_follow_the_back_off(aftermath: Aftermath) -> None:
     miners, _, dead = aftermath
     for miner in miners:
         times = [at for port, at in miner.dial.tries if port == dead]
@@ -220,7 +220,7 @@ def test_the_tries_of_a_dead_pool_stay_within_the_back_off(aftermath: Aftermath)
         assert all(later - earlier >= 1 for earlier, later in pairwise(times))
 
 
-def test_every_miner_comes_back_again_and_again_but_not_at_full_speed(
+def test_every_miner_keeps_reconnecting_with_back_off(
     aftermath: Aftermath,
 ) -> None:
     miners, _, _ = aftermath

@@ -67,7 +67,7 @@ class Bench:
         return new
 
 
-def test_one_device_or_all_of_them() -> None:
+def test_pause_and_resume_one_device_or_all() -> None:
     bench = Bench()
     bench.control.pause("fake:1")
     bench.control.resume("fake:1")
@@ -84,13 +84,13 @@ def test_one_device_or_all_of_them() -> None:
             act("fake:2")
 
 
-async def test_the_same_settings_change_nothing() -> None:
+async def test_reloading_the_same_settings_changes_nothing() -> None:
     bench = Bench(ReloadedConfig(LIVE, {"coin": "RVN"}), fixed={"coin": "RVN"})
     assert await bench.control.reload() == ["nothing changed"]
     assert bench.parts.told == []
 
 
-async def test_each_live_setting_is_applied_alone() -> None:
+async def test_each_live_setting_is_applied_separately() -> None:
     cooler = {"fake:0": TemperatureLimits(60.0)}
     bench = Bench(
         ReloadedConfig(replace(LIVE, level=Level.DEBUG)),
@@ -111,14 +111,14 @@ async def test_each_live_setting_is_applied_alone() -> None:
     assert bench.parts.told == [("level", Level.DEBUG), ("pools", SECOND, FIRST)]
 
 
-async def test_a_connection_that_must_be_left_is_said() -> None:
+async def test_a_connection_that_is_not_kept_is_reported() -> None:
     bench = Bench(ReloadedConfig(replace(LIVE, pools=(SECOND,))))
     bench.parts.stays = False
     (sentence,) = await bench.control.reload()
     assert sentence.endswith("reconnecting")
 
 
-async def test_what_needs_a_new_start_is_named_each_time() -> None:
+async def test_settings_that_need_a_restart_are_named_at_each_reload() -> None:
     new = ReloadedConfig(LIVE, {"coin": "FIRO", "api.listen": "", "rig": "a"})
     fixed: dict[str, object] = {"coin": "RVN", "rig": "a", "devices.use": ("fake:0",)}
     bench = Bench(new, new, fixed=fixed)
@@ -130,7 +130,7 @@ async def test_what_needs_a_new_start_is_named_each_time() -> None:
         ]
 
 
-async def test_settings_that_cannot_be_used_change_nothing() -> None:
+async def test_unusable_settings_change_nothing() -> None:
     bench = Bench(ConfigError("rig.toml: line 3: ..."), ReloadedConfig(LIVE))
     with pytest.raises(ConfigError, match="line 3"):
         await bench.control.reload()

@@ -27,7 +27,7 @@ def url(**values: object) -> object:
         ({"url": "stratum+tcp://127.0.0.1:8766", "user": "wallet"}, None),
     ],
 )
-def test_a_cookie_file_comes_from_the_environment_where_there_is_no_login(
+def test_the_cookie_file_of_the_environment_is_for_nodes_without_a_login(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, object], cookie: str | None
 ) -> None:
     monkeypatch.setenv(COOKIE_VARIABLE, "/environment")
@@ -41,7 +41,7 @@ def test_a_cookie_file_comes_from_the_environment_where_there_is_no_login(
         ({"user": "wallet", "password": "own"}, "own"),
     ],
 )
-def test_a_password_comes_from_the_environment_where_the_pool_has_none(
+def test_the_password_of_the_environment_is_for_pools_without_one(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, object], password: str
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, "environment")
@@ -49,12 +49,12 @@ def test_a_password_comes_from_the_environment_where_the_pool_has_none(
     assert got.password == password  # type: ignore[attr-defined]
 
 
-def test_the_user_beside_a_nodes_login_is_who_is_paid() -> None:
+def test_the_user_of_a_node_with_a_login_in_its_url_is_the_reward_address() -> None:
     got = url(url="http://someone:secret@127.0.0.1:8766", user="Rreward")
     assert (got.user, got.reward) == ("someone", "Rreward")  # type: ignore[attr-defined]
 
 
-def test_what_is_spoken_comes_from_the_option_the_scheme_or_the_coin() -> None:
+def test_the_protocol_comes_from_the_option_the_scheme_or_the_coin() -> None:
     def spoken(address: str, coin: str | None, protocol: str | None = None) -> str | None:
         pool = PoolSettings(url=address, user="w", protocol=protocol)
         return pool_url(pool, find_coin(coin) if coin else None).protocol
@@ -68,7 +68,7 @@ def test_what_is_spoken_comes_from_the_option_the_scheme_or_the_coin() -> None:
     assert spoken("solo+http://h:1", "SERO") == "getwork"
 
 
-def test_a_password_file_goes_before_the_address_and_the_environment(
+def test_a_password_file_overrides_the_address_and_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, "environment")
@@ -78,7 +78,7 @@ def test_a_password_file_goes_before_the_address_and_the_environment(
         assert pool_url(pool).password == "from the file"
 
 
-def test_a_fingerprint_and_a_proxy_are_carried_over() -> None:
+def test_a_fingerprint_and_a_proxy_are_kept() -> None:
     pool = PoolSettings(
         url="stratum+tls://h:1", user="w", tls_fingerprint=":".join(["AB"] * 32),
         proxy="socks5://me:hunter2@tor:9050",

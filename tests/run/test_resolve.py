@@ -61,7 +61,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_everything_that_is_set_reaches_the_plan(path: Path) -> None:
+def test_every_setting_reaches_the_configuration(path: Path) -> None:
     config = resolve_settings(lambda: load(path))
     assert (config.coin, config.variant.name, config.rig) == ("RVN", "kawpow", "rig-7")
     assert config.live.limits == Timeouts(10, 9, 30, 600)
@@ -108,7 +108,7 @@ def test_a_worker_is_not_treated_as_a_wallet(
     assert resolve_settings(lambda: load(path)).wallets == wallets
 
 
-def test_files_may_lie_in_a_home_folder(
+def test_files_in_the_home_directory(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -119,7 +119,7 @@ def test_files_may_lie_in_a_home_folder(
     assert found == (tmp_path / "said", tmp_path / "log", tmp_path / "shares")
 
 
-def test_what_is_off_is_not_there(path: Path, tmp_path: Path) -> None:
+def test_parts_that_are_off_have_no_configuration(path: Path, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("a-rather-long-token\n")
     flags = {
@@ -135,7 +135,7 @@ def test_what_is_off_is_not_there(path: Path, tmp_path: Path) -> None:
     assert "a-rather-long-token" in config.secrets
 
 
-def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) -> None:
+def test_a_configured_api_address_is_explicit(path: Path, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("a-token-that-guards\n")
     environ = {
@@ -165,7 +165,7 @@ def test_an_address_of_the_api_that_was_asked_for(path: Path, tmp_path: Path) ->
         ("//h:1", "//other:1"),
     ],
 )  # fmt: skip
-def test_what_may_change_is_live(path: Path, old: str, new: str) -> None:
+def test_live_settings_change_at_a_reload(path: Path, old: str, new: str) -> None:
     config = resolve_settings(lambda: load(path))
     assert config.reloader is not None
     assert config.reloader.reload().live == config.live
@@ -187,7 +187,7 @@ def test_what_may_change_is_live(path: Path, old: str, new: str) -> None:
         ("[limits]", "[ledger]\nmax_days = 3\n[limits]", "ledger.max_days"),
     ],
 )
-def test_what_waits_for_a_new_start_is_named(path: Path, old: str, new: str, key: str) -> None:
+def test_settings_that_need_a_restart_are_fixed(path: Path, old: str, new: str, key: str) -> None:
     config = resolve_settings(lambda: load(path))
     path.write_text(FILE.replace(old, new))
     assert config.reloader is not None
@@ -199,7 +199,7 @@ def test_what_waits_for_a_new_start_is_named(path: Path, old: str, new: str, key
     assert changed == {key}
 
 
-def test_settings_that_cannot_be_used_are_not_taken(path: Path) -> None:
+def test_a_reload_of_unusable_settings_raises(path: Path) -> None:
     config = resolve_settings(lambda: load(path))
     assert config.reloader is not None
     path.write_text(FILE.replace("level =", "levl ="))
@@ -208,14 +208,14 @@ def test_settings_that_cannot_be_used_are_not_taken(path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["log", "ledger"])
-def test_a_home_that_nobody_has(path: Path, table: str) -> None:
+def test_a_home_directory_of_an_unknown_user(path: Path, table: str) -> None:
     flags = {table: {"file": "~nobody-here/x"}}
     with pytest.raises(ConfigError, match=r"^file ~nobody-here/x: unknown user"):
         resolve_settings(lambda: load(path, flags))
 
 
 @pytest.mark.parametrize(("vendor", "told"), [("amd", False), ("nvidia", True), ("", True)])
-def test_a_missing_backend_is_told_to_whom_it_may_concern(
+def test_a_missing_backend_is_noted_unless_all_cards_are_of_another_vendor(
     path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, told: bool
 ) -> None:
     card = DeviceInfo(

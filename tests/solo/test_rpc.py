@@ -14,8 +14,8 @@ from miner.net.pool_url import Transport
 from miner.net.tls import fingerprint
 from miner.work import Outcome
 from tests.fakes.node import LOGIN, Cut, PprpcNode, Raw, serving
+from tests.net.serving import server_context
 from tests.net.test_socks import Socks, proxied
-from tests.pool.serving import server_context
 from tests.solo.bench import running, solved
 
 

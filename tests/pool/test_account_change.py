@@ -13,8 +13,8 @@ from miner.telemetry import ShareAnswered, ShareFound
 from miner.work import Job
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.test_client import FIRST, Bench, running
-from tests.pool.test_new_pools import OTHER_USER
+from tests.pool.bench import FIRST, Bench, running
+from tests.pool.test_replace_pools import OTHER_USER
 from tests.stratum.dialogue import answer, notify, solution
 
 
@@ -57,7 +57,7 @@ class Rig:
     [("0b8e5b", ["accepted"] * 4), ("0b8e5c", ["accepted"] * 2 + ["lost"] * 2)],
     ids=["the same prefix", "another prefix"],
 )
-async def test_each_share_around_a_change_of_account_has_one_line_with_one_end(
+async def test_each_share_around_a_change_of_account_has_one_ledger_row_with_one_outcome(
     tmp_path: Path, prefix: str, outcomes: list[str]
 ) -> None:
     rig = Rig(tmp_path / "ledger.sqlite")

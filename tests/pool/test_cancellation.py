@@ -126,7 +126,7 @@ class Stage:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-async def test_cancelled(phase: str) -> None:
+async def test_cancelling_the_client_closes_everything(phase: str) -> None:
     before = asyncio.all_tasks()
     stage = Stage()
     async with asyncio.TaskGroup() as group:
@@ -142,7 +142,7 @@ async def test_cancelled(phase: str) -> None:
 
 @pytest.mark.parametrize("phase", [phase for phase in PHASES if phase not in ("dial", "closing")])
 @pytest.mark.parametrize("how", ["closed", "broken"])
-async def test_cut(phase: str, how: str) -> None:
+async def test_a_cut_connection_loses_no_share_silently(phase: str, how: str) -> None:
     before = asyncio.all_tasks()
     stage = Stage()
     async with asyncio.TaskGroup() as group:
@@ -161,7 +161,7 @@ async def test_cut(phase: str, how: str) -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_a_dial_that_hangs_is_cancelled_with_its_task() -> None:
+async def test_a_hanging_dial_is_cancelled_with_its_task() -> None:
     stage = Stage()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stage.run())
@@ -171,7 +171,7 @@ async def test_a_dial_that_hangs_is_cancelled_with_its_task() -> None:
     stage.check()
 
 
-async def test_a_tls_handshake_that_hangs_is_cancelled_with_its_task() -> None:
+async def test_a_hanging_tls_handshake_is_cancelled_with_its_task() -> None:
     arrived, left = asyncio.Event(), asyncio.Event()
 
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -14,7 +14,7 @@ from miner.pool.leave_rules import LAUNCH_SECONDS
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.test_client import FIRST, SECOND, Bench, running
+from tests.pool.bench import FIRST, SECOND, Bench, running
 from tests.stratum.dialogue import answer, notify, solution
 
 THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
@@ -29,7 +29,7 @@ async def taken(bench: Bench, pools: list[PoolUrl]) -> bool:
     return task.result()
 
 
-async def test_a_pool_that_stays_in_the_list_keeps_its_connection() -> None:
+async def test_a_pool_that_stays_listed_keeps_its_connection() -> None:
     bench = Bench((FIRST,))
     stream = bench.laid()
     async with running(bench):
@@ -46,7 +46,7 @@ async def test_a_pool_that_stays_in_the_list_keeps_its_connection() -> None:
     assert bench.hosts() == ["first"]
 
 
-async def test_a_pool_that_is_gone_from_the_list_is_left_and_the_new_one_connected_to() -> None:
+async def test_a_pool_that_is_no_longer_listed_is_left_for_the_new_one() -> None:
     bench = Bench((FIRST,))
     old, new = bench.laid(), bench.laid(SECOND)
     async with running(bench):
@@ -59,7 +59,7 @@ async def test_a_pool_that_is_gone_from_the_list_is_left_and_the_new_one_connect
     assert (lost.reason, lost.retry_in) == ("the settings name other pools", 0.0)
 
 
-async def test_answers_on_their_way_are_waited_for_before_a_pool_is_left() -> None:
+async def test_answers_are_awaited_before_a_pool_is_left() -> None:
     bench = Bench((FIRST,))
     stream = bench.laid()
     bench.laid(SECOND)
@@ -77,7 +77,7 @@ async def test_answers_on_their_way_are_waited_for_before_a_pool_is_left() -> No
     assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
 
 
-async def test_a_pool_put_before_the_first_one_is_gone_to_once_it_can_be_reached() -> None:
+async def test_a_new_first_pool_is_used_once_it_is_reachable() -> None:
     bench = Bench((FIRST,))
     old = bench.laid()
     bench.dial.ready(THIRD.host, FakeStream())
@@ -95,7 +95,7 @@ async def test_a_pool_put_before_the_first_one_is_gone_to_once_it_can_be_reached
     assert (lost.pool, lost.retry_in) == (FIRST.label, 0.0)
 
 
-async def test_a_dead_pool_put_before_the_first_one_does_not_have_a_working_one_left() -> None:
+async def test_a_working_pool_is_kept_while_the_new_first_one_is_unreachable() -> None:
     bench = Bench((FIRST,))
     stream = bench.laid()
     async with running(bench):
@@ -110,9 +110,7 @@ async def test_a_dead_pool_put_before_the_first_one_does_not_have_a_working_one_
     assert None not in bench.works[:-1]
 
 
-async def test_a_list_that_comes_while_the_first_pool_is_looked_for_has_its_own_looked_for() -> (
-    None
-):
+async def test_a_list_that_arrives_during_a_check_of_the_first_pool_starts_a_new_check() -> None:
     bench = Bench((SECOND,))
     bench.laid(SECOND)
     go = reloaded_while_connecting(bench, ConnectionLost("it is down"))
@@ -125,7 +123,7 @@ async def test_a_list_that_comes_while_the_first_pool_is_looked_for_has_its_own_
         assert bench.hosts() == ["second", "first", "third"]
 
 
-async def test_the_connection_stays_only_where_one_is_there() -> None:
+async def test_no_connection_is_reported_as_kept_if_none_is_open() -> None:
     bench = Bench((FIRST,))
     async with running(bench):
         await bench.clock.advance(40)
@@ -136,7 +134,7 @@ async def test_the_connection_stays_only_where_one_is_there() -> None:
         assert await taken(bench, [FIRST, THIRD])
 
 
-async def test_a_connection_that_is_being_left_does_not_stay() -> None:
+async def test_a_connection_that_is_being_left_is_not_reported_as_kept() -> None:
     bench = Bench((FIRST,))
     stream = bench.laid()
     again = bench.laid()
@@ -152,7 +150,7 @@ async def test_a_connection_that_is_being_left_does_not_stay() -> None:
         assert bench.hosts() == ["first", "first"]
 
 
-async def test_a_pool_that_has_not_taken_us_in_gives_way_to_one_put_before_it() -> None:
+async def test_a_pool_without_a_login_gives_way_to_a_new_first_one() -> None:
     bench = Bench((FIRST,))
     mute = FakeStream()
     bench.dial.ready(FIRST.host, mute)
@@ -164,7 +162,7 @@ async def test_a_pool_that_has_not_taken_us_in_gives_way_to_one_put_before_it() 
         assert bench.job().pool == THIRD.label
 
 
-async def test_a_changed_login_of_the_same_pool_connects_anew() -> None:
+async def test_a_changed_login_reconnects() -> None:
     bench = Bench((FIRST,))
     bench.laid()
     other = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
@@ -175,7 +173,7 @@ async def test_a_changed_login_of_the_same_pool_connects_anew() -> None:
         assert second.requests("mining.authorize")[0]["params"][0] == "ROther.rig1"
 
 
-async def test_a_new_list_ends_the_wait_for_a_pool_that_is_down() -> None:
+async def test_a_new_list_ends_the_wait_for_a_retry() -> None:
     bench = Bench((FIRST,))
     bench.laid(SECOND)
     async with running(bench):
@@ -205,7 +203,7 @@ def reloaded_while_connecting(bench: Bench, failure: Exception | None = None) ->
     return go
 
 
-async def test_a_pool_that_left_the_list_while_it_was_connected_to_is_left_at_once() -> None:
+async def test_a_pool_removed_while_connecting_is_left_at_once() -> None:
     bench = Bench((FIRST,))
     old, new = bench.laid(), bench.laid(SECOND)
     go = reloaded_while_connecting(bench)
@@ -221,7 +219,7 @@ async def test_a_pool_that_left_the_list_while_it_was_connected_to_is_left_at_on
 @pytest.mark.parametrize(
     "failure", [PoolRefused("its certificate"), Banned("go away"), ConnectionLost("it is down")]
 )
-async def test_how_a_pool_ends_that_left_the_list_is_no_matter_of_the_new_ones(
+async def test_the_end_of_a_removed_pool_does_not_count_against_the_new_list(
     failure: Exception,
 ) -> None:
     bench = Bench((FIRST,))
@@ -239,7 +237,7 @@ OTHER_USER = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
 """The first pool, under another account."""
 
 
-async def test_an_account_is_left_once_no_more_shares_come_for_it() -> None:
+async def test_a_connection_is_left_once_no_more_shares_come_for_it() -> None:
     bench = Bench((FIRST,))
     old = bench.laid()
     bench.laid()
@@ -259,7 +257,7 @@ async def test_an_account_is_left_once_no_more_shares_come_for_it() -> None:
     assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED] * 3
 
 
-async def test_shares_without_end_do_not_hold_an_account_for_ever() -> None:
+async def test_endless_shares_do_not_keep_a_connection_open() -> None:
     bench = Bench((FIRST,))
     old = bench.laid()
     bench.laid()
@@ -274,7 +272,7 @@ async def test_shares_without_end_do_not_hold_an_account_for_ever() -> None:
     assert len(bench.verdicts) == 20
 
 
-async def test_a_share_too_late_for_its_account_is_handed_in_under_the_new_one() -> None:
+async def test_a_late_share_is_sent_under_the_new_account() -> None:
     bench = Bench((FIRST,))
     bench.laid()
     new = bench.laid()
@@ -295,7 +293,7 @@ async def test_a_share_too_late_for_its_account_is_handed_in_under_the_new_one()
         assert sent.solution is found
 
 
-async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_that_says_why() -> None:
+async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_with_the_reason() -> None:
     bench = Bench((FIRST,))
     bench.laid()
     new = FakeStream()
@@ -315,7 +313,7 @@ async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_that_say
     )
 
 
-async def test_a_share_of_a_pool_that_is_mined_on_no_more_is_told_to_be_lost_for_that() -> None:
+async def test_the_verdict_on_a_share_for_a_removed_pool_names_the_reason() -> None:
     bench = Bench((FIRST,))
     bench.laid()
     bench.laid(SECOND)
@@ -331,7 +329,7 @@ async def test_a_share_of_a_pool_that_is_mined_on_no_more_is_told_to_be_lost_for
     )
 
 
-async def test_what_one_account_sent_is_not_sent_under_the_other() -> None:
+async def test_a_share_sent_under_one_account_is_not_sent_under_another() -> None:
     bench = Bench((FIRST,))
     old = bench.laid()
     new = bench.laid()
@@ -346,7 +344,7 @@ async def test_what_one_account_sent_is_not_sent_under_the_other() -> None:
     assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED, Outcome.DUPLICATE]
 
 
-async def test_a_share_held_for_the_login_goes_to_the_account_that_takes_over() -> None:
+async def test_a_share_held_until_the_login_is_sent_under_the_new_account() -> None:
     bench = Bench((FIRST,))
     old = FakeStream()
     old.feed(answer(1, [None, "0b8e5b"]) + notify())
@@ -363,7 +361,7 @@ async def test_a_share_held_for_the_login_goes_to_the_account_that_takes_over() 
     assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
 
 
-async def test_the_failure_of_a_pool_that_lost_its_turn_is_not_that_of_the_next() -> None:
+async def test_the_failure_of_a_replaced_pool_does_not_count_against_the_next() -> None:
     bench = Bench((FIRST,))
     bench.laid(THIRD)
     go = reloaded_while_connecting(bench, PoolRefused("its certificate"))
@@ -382,7 +380,7 @@ def banned(bench: Bench, url: PoolUrl = FIRST) -> None:
     bench.dial.ready(url.host, stream)
 
 
-async def test_a_new_list_is_no_reason_to_break_a_ban() -> None:
+async def test_a_ban_holds_in_a_new_list() -> None:
     bench = Bench((FIRST,))
     banned(bench)
     bench.laid(SECOND)
@@ -392,7 +390,7 @@ async def test_a_new_list_is_no_reason_to_break_a_ban() -> None:
         assert bench.hosts() == ["first", "second"]
 
 
-async def test_a_ban_is_waited_out_whatever_is_read_meanwhile() -> None:
+async def test_a_ban_is_waited_out_through_several_reloads() -> None:
     bench = Bench((FIRST,))
     banned(bench)
     async with running(bench):
@@ -406,7 +404,7 @@ async def test_a_ban_is_waited_out_whatever_is_read_meanwhile() -> None:
         assert bench.job().pool == FIRST.label
 
 
-async def test_a_first_pool_that_left_the_list_is_looked_for_no_more() -> None:
+async def test_a_removed_first_pool_is_not_checked_again() -> None:
     bench = Bench((FIRST, SECOND))
     bench.laid(SECOND)
     async with running(bench):
@@ -422,7 +420,7 @@ async def test_a_first_pool_that_left_the_list_is_looked_for_no_more() -> None:
         assert len(bench.dial.opened) == tries
 
 
-async def test_a_new_first_pool_is_looked_for() -> None:
+async def test_a_new_first_pool_is_checked_at_once() -> None:
     bench = Bench((FIRST, SECOND))
     bench.laid(SECOND)
     async with running(bench):
@@ -439,7 +437,7 @@ async def test_a_new_first_pool_is_looked_for() -> None:
         assert bench.job().pool == THIRD.label
 
 
-async def test_refusals_of_an_older_list_are_not_told_of_the_new_one() -> None:
+async def test_refusals_of_an_earlier_list_are_not_reported() -> None:
     bench = Bench((FIRST, SECOND))
     bench.laid(FIRST, accepts=False)
     bench.laid(SECOND)

@@ -1,3 +1,5 @@
+"""Pool addresses: schemes, logins, protocols."""
+
 from __future__ import annotations
 
 import re
@@ -8,7 +10,18 @@ from hypothesis import strategies as st
 
 from miner.errors import ConfigError, UsageError
 from miner.net.pool_url import PoolUrl, Transport
-from miner.pool.pool_addresses import parse_pool_url
+from miner.pool.pool_addresses import (
+    AUTO,
+    GETWORK,
+    NODE,
+    PLAIN,
+    SCHEMES,
+    Scheme,
+    choose_protocol,
+    find_scheme,
+    known_protocols,
+    parse_pool_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +39,7 @@ from miner.pool.pool_addresses import parse_pool_url
         ("stratumss://", Transport.TLS12),
     ],
 )
-def test_schemes(scheme: str, transport: Transport) -> None:
+def test_schemes_without_a_protocol(scheme: str, transport: Transport) -> None:
     got = parse_pool_url(f"{scheme}rvn.example.com:3333", user="RWallet")
     assert got == PoolUrl("rvn.example.com", 3333, "RWallet", "x", transport)
 
@@ -56,14 +69,12 @@ def test_schemes(scheme: str, transport: Transport) -> None:
         ("getwork+https", "getwork", Transport.HTTPS),
     ],
 )
-def test_a_scheme_that_names_a_protocol(
-    scheme: str, protocol: str | None, transport: Transport
-) -> None:
+def test_schemes_with_a_protocol(scheme: str, protocol: str | None, transport: Transport) -> None:
     got = parse_pool_url(f"{scheme}://host:1")
     assert (got.protocol, got.transport) == (protocol, transport)
 
 
-def test_a_path_over_http_stays_one_and_a_node_knows_no_workers() -> None:
+def test_the_url_of_a_node_keeps_its_path_and_ignores_the_worker() -> None:
     got = parse_pool_url("http://rpc:secret@[::1]:8766/wallet/a%20b?key=SECRET", worker="rig1")
     assert (got.user, got.password, got.host) == ("rpc", "secret", "::1")
     assert got.path == "/wallet/a%20b?key=SECRET"
@@ -75,7 +86,7 @@ def test_a_path_over_http_stays_one_and_a_node_knows_no_workers() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "node", "getwork", "solo+tcp"])
-def test_a_node_needs_its_port(scheme: str) -> None:
+def test_the_url_of_a_node_needs_a_port(scheme: str) -> None:
     with pytest.raises(ConfigError, match=r"no port; write http://host:port with the node's RPC"):
         parse_pool_url(f"{scheme}://127.0.0.1/")
 
@@ -84,7 +95,7 @@ def test_a_node_needs_its_port(scheme: str) -> None:
     ("wrong", "near"),
     [("ftp", "stratum+tcp://"), ("stratum+tpc", "stratum+tcp://"), ("etproxy", "ethproxy://")],
 )
-def test_an_unknown_scheme_names_the_nearest_known(wrong: str, near: str) -> None:
+def test_the_error_for_an_unknown_scheme_suggests_known_ones(wrong: str, near: str) -> None:
     with pytest.raises(UsageError, match=rf"unknown scheme {re.escape(wrong)}://") as caught:
         parse_pool_url(f"{wrong}://host:1")
     assert near in str(caught.value)
@@ -114,7 +125,7 @@ def test_a_worker_is_appended_to_the_user() -> None:
         parse_pool_url("host:1", user="RWallet", worker="rig\t1")
 
 
-def test_given_credentials_go_before_those_in_the_address() -> None:
+def test_given_credentials_override_those_in_the_address() -> None:
     got = parse_pool_url("stratum+tcp://a:b@host:1", user="c", password="d")
     assert (got.user, got.password) == ("c", "d")
     kept = parse_pool_url("stratum+tcp://a:b@host:1", user="", password="x")
@@ -154,12 +165,12 @@ def test_an_ipv6_address_in_brackets() -> None:
         ("a" * 300 + "@host:1", "the user is not"),
     ],
 )
-def test_an_unusable_address_says_what_to_write(text: str, sentence: str) -> None:
+def test_the_error_for_an_invalid_address_says_what_to_write(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         parse_pool_url(text)
 
 
-def test_no_way_of_showing_a_pool_shows_its_credentials() -> None:
+def test_no_text_form_of_a_pool_contains_its_credentials() -> None:
     pool = parse_pool_url("stratum+tcp://RWallet.rig1:secret@pool.example:3333")
     for shown in (str(pool), repr(pool), pool.label, f"{pool}"):
         assert "secret" not in shown
@@ -168,7 +179,7 @@ def test_no_way_of_showing_a_pool_shows_its_credentials() -> None:
 
 
 @given(st.text())
-def test_any_text_is_a_pool_or_a_usage_error(text: str) -> None:
+def test_any_text_parses_or_raises_a_usage_error(text: str) -> None:
     try:
         parse_pool_url(text)
     except UsageError:
@@ -176,7 +187,7 @@ def test_any_text_is_a_pool_or_a_usage_error(text: str) -> None:
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=20))
-def test_no_error_repeats_a_password(password: str) -> None:
+def test_no_error_contains_a_password(password: str) -> None:
     secret = f"SECRET{password}"
     for text in (f"a:{secret}@host", f"a:{secret}@host:0", f"ftp://a:{secret}@host:1"):
         with pytest.raises(UsageError) as caught:
@@ -184,7 +195,7 @@ def test_no_error_repeats_a_password(password: str) -> None:
         assert secret not in str(caught.value)
 
 
-def test_a_slash_in_a_password_is_asked_to_be_encoded() -> None:
+def test_the_error_for_a_slash_in_a_password_suggests_encoding_it() -> None:
     with pytest.raises(ConfigError, match="%2F") as caught:
         parse_pool_url("stratum+tcp://user:SECRET/1@host:3333")
     assert "SECRET" not in str(caught.value)
@@ -192,8 +203,71 @@ def test_a_slash_in_a_password_is_asked_to_be_encoded() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["stratum+tcp", "http"])
-def test_a_password_that_begins_as_a_port_does_is_no_port(scheme: str) -> None:
+def test_a_password_that_begins_like_a_port(scheme: str) -> None:
     with pytest.raises(ConfigError, match="%2F") as caught:
         parse_pool_url(f"{scheme}://user:12/SECRET@host:3333")
     assert "SECRET" not in str(caught.value)
     assert parse_pool_url("u:12/s%40h:3").user == "/s@h:3"
+
+
+HTTP = Scheme(None, Transport.HTTP)
+
+
+def test_the_protocol_of_every_scheme_is_known() -> None:
+    assert {s.protocol for s in SCHEMES.values() if s.protocol} <= set(known_protocols())
+
+
+def test_a_scheme_uses_http_if_its_protocol_does() -> None:
+    for name, scheme in SCHEMES.items():
+        over_http = scheme.protocol in (NODE, GETWORK) or name in ("http", "https")
+        assert scheme.transport.is_http is over_http
+        assert find_scheme(name.upper()) is scheme
+
+
+@pytest.mark.parametrize(
+    ("option", "scheme", "coin", "protocol"),
+    [
+        (None, PLAIN, None, None),
+        (None, PLAIN, "zano", "zano"),
+        (None, SCHEMES["stratum+tls"], "kawpow", "kawpow"),
+        (None, SCHEMES["kawpow+tcp"], "zano", "kawpow"),
+        (None, SCHEMES["stratum2+tcp"], "kawpow", "ethstratum"),
+        ("kawpow", SCHEMES["stratum1+tcp"], "zano", "kawpow"),
+        ("KawPow", PLAIN, "zano", "kawpow"),
+        (AUTO, SCHEMES["stratum1+tcp"], "zano", None),
+        (None, HTTP, None, NODE),
+        (None, HTTP, "kawpow", NODE),
+        (None, HTTP, "sero", GETWORK),
+        (None, HTTP, "ethproxy", GETWORK),
+        (None, SCHEMES["node+http"], "sero", GETWORK),
+        (NODE, HTTP, "sero", GETWORK),
+        (None, SCHEMES["getwork"], "kawpow", GETWORK),
+        (GETWORK, HTTP, "kawpow", GETWORK),
+        (NODE, SCHEMES["getwork"], None, NODE),
+        (AUTO, SCHEMES["getwork"], "kawpow", NODE),
+        (AUTO, HTTP, "sero", GETWORK),
+    ],
+)
+def test_the_option_overrides_the_scheme_which_overrides_the_coin(
+    option: str | None, scheme: Scheme, coin: str | None, protocol: str | None
+) -> None:
+    assert choose_protocol(option, scheme, coin) == protocol
+
+
+def test_the_error_for_an_unknown_protocol_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean kawpow\?") as caught:
+        choose_protocol("kawpwo", PLAIN, None)
+    assert ", ".join(known_protocols()) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "scheme", "sentence"),
+    [
+        (NODE, PLAIN, r"'node' does not run over tcp; write .* http://host:port"),
+        (GETWORK, SCHEMES["stratums"], r"'getwork' does not run over tls; write .* http://"),
+        ("kawpow", HTTP, r"'kawpow' does not run over http; write .* stratum\+tcp://host:port"),
+    ],
+)
+def test_a_protocol_over_the_wrong_transport(option: str, scheme: Scheme, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        choose_protocol(option, scheme, None)

@@ -1,0 +1,154 @@
+"""Pools that ban the miner."""
+
+from __future__ import annotations
+
+import pytest
+
+from miner import telemetry
+from miner.errors import ConnectionLost, EveryPoolRefused
+from miner.pool.failover import BAN_SECONDS
+from miner.work import Outcome
+from tests.fakes.clock import settle
+from tests.fakes.dial import FakeStream
+from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.stratum.dialogue import answer, call, notify, solution
+
+
+async def test_a_pool_that_banned_us_is_left_alone_and_the_next_one_is_used() -> None:
+    bench = Bench([FIRST, SECOND])
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(FIRST.host, banning)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(61)
+        assert bench.hosts() == ["first", "second"]
+        assert bench.job().session == 2
+
+
+async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
+    bench = Bench()
+    banning = FakeStream()
+    banning.feed(answer(1, None, [20, "too many connections, banned for 10 min"]))
+    bench.dial.ready(FIRST.host, banning)
+    async with running(bench):
+        await bench.clock.advance(BAN_SECONDS - 1)
+        assert bench.hosts() == ["first"]
+        bench.laid()
+        await bench.clock.advance(BAN_SECONDS / 2 + 2)
+        assert bench.job().session == 2
+
+
+async def test_a_ban_holds_after_the_pool_before_it_is_removed() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.dial.ready(FIRST.host, *[ConnectionLost("down") for _ in range(3)])
+    bench.laid(FIRST, accepts=False)
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(SECOND.host, banning)
+    async with running(bench):
+        await bench.clock.advance(BAN_SECONDS - 1)
+        assert bench.hosts() == ["first"] * 3 + ["second", "first"]
+        bench.laid(SECOND)
+        await bench.clock.advance(BAN_SECONDS / 2 + 40)
+        assert bench.hosts()[-1] == "second"
+        assert bench.ended is None
+
+
+async def test_a_ban_holds_when_the_give_up_timer_runs_out() -> None:
+    bench = Bench(give_up=100.0)
+    banning = FakeStream()
+    banning.feed(answer(1, None, [20, "too many connections, banned for 10 min"]))
+    bench.dial.ready(FIRST.host, banning)
+    async with running(bench):
+        await bench.clock.advance(100)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "banned" in str(bench.ended)
+        assert bench.hosts() == ["first"]
+
+
+async def test_a_ban_in_the_answer_to_a_share_is_respected() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        (request,) = stream.requests("mining.submit")
+        stream.feed(answer(request["id"], None, [-1, "Duplicate share, your IP is banned"]))
+        await settle()
+        assert not stream.closed
+        stream.end()
+        await bench.clock.advance(BAN_SECONDS - 1)
+        assert bench.hosts() == ["first"]
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.DUPLICATE]
+
+
+async def test_an_accepted_share_revokes_a_threat_of_a_ban() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        await bench.client.submit(solution(job))
+        await bench.client.submit(solution(job, job.nonces.first + 1))
+        bad, good = stream.requests("mining.submit")
+        stream.feed(answer(bad["id"], None, [20, "invalid; go on and you will be banned"]))
+        stream.feed(answer(good["id"]))
+        stream.end()
+        bench.laid()
+        await bench.clock.advance(2)
+        assert bench.job().session == 2
+
+
+GREETING = "Welcome! Miners that send invalid shares get banned."
+
+
+async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
+    bench = Bench()
+    stream = FakeStream()
+    welcome = call("client.show_message", GREETING)
+    stream.feed(answer(1, [None, "0b8e5b"]) + welcome + answer(2) + notify())
+    bench.dial.ready(FIRST.host, stream)
+    async with running(bench):
+        assert bench.job().pool == FIRST.label
+        assert bench.of(telemetry.PoolNotice)[0].text == GREETING
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "shut"),
+    [
+        ("your IP is banned for 10 min", 1, True),
+        ("your IP is banned for 10 min", 60, False),
+        ("Banned your address 192.0.2.7", 1, True),
+        ("Banned for 600 s", 1, True),
+        ("Banned miners today: 3", 1, False),
+        ("3 of our miners were banned today; check your rigs", 1, False),
+        ("Check your rigs. Miners were banned today", 1, False),
+        ("you will be banned if you send invalid shares", 1, False),
+        ("too many connections", 1, True),
+    ],
+)
+async def test_a_message_is_a_ban_only_if_it_is_about_us_and_right_before_the_end(
+    text: str, seconds: float, shut: bool
+) -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.show_message", text))
+        await bench.clock.advance(seconds)
+        assert not stream.closed
+        stream.end()
+        bench.laid()
+        await bench.clock.advance(3)
+        assert bench.hosts()[1] == ("second" if shut else "first")
+
+
+async def test_a_ban_in_a_message_before_the_login_is_respected() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = FakeStream()
+    stream.feed(call("client.show_message", "your address is banned"))
+    stream.end()
+    bench.dial.ready(FIRST.host, stream)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(3)
+        assert bench.hosts() == ["first", "second"]

@@ -1,0 +1,137 @@
+"""The client detects the dialect of a pool."""
+
+from __future__ import annotations
+
+from miner import telemetry
+from miner.errors import EveryPoolRefused
+from miner.net.pool_url import PoolUrl
+from tests.fakes.clock import settle
+from tests.fakes.dial import FakeStream
+from tests.pool.bench import FIRST, Bench, running
+from tests.stratum.dialogue import answer, call, line
+
+ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
+"""A pool whose protocol nobody named."""
+
+
+def opening(stream: FakeStream) -> str:
+    return str(stream.requests()[0]["method"])
+
+
+async def test_the_next_dialect_is_tried_if_the_first_request_is_refused() -> None:
+    bench = Bench([ANY])
+    refusing, stratum_1, proxy = FakeStream(), FakeStream(), FakeStream()
+    for stream in (refusing, stratum_1):
+        stream.feed(answer(1, None, {"code": -3, "message": "Method not found"}))
+    work = ["0x" + "ab" * 32, "0x" + "00" * 32, "0x" + "0f" * 32, "0x3e8"]
+    proxy.feed(answer(1) + line({"id": 0, "result": work}))
+    bench.dial.ready(ANY.host, refusing, stratum_1, proxy)
+    async with running(bench):
+        await bench.clock.advance(5)
+        assert [opening(s) for s in (refusing, stratum_1, proxy)] == [
+            "mining.subscribe", "mining.subscribe", "eth_submitLogin",
+        ]  # fmt: skip
+        assert bench.job().height == 1000
+        (remark,) = bench.of(telemetry.PoolRemark)
+        assert remark.text == "it speaks ETHPROXY"
+        assert bench.of(telemetry.PoolNotice) == []
+        proxy.end()
+        again = FakeStream()
+        bench.dial.ready(ANY.host, again)
+        await bench.clock.advance(5)
+        assert opening(again) == "eth_submitLogin"
+
+
+async def test_the_next_dialect_is_tried_if_the_pool_stays_silent() -> None:
+    bench = Bench([ANY])
+    streams = [FakeStream() for _ in range(12)]
+    bench.dial.ready(ANY.host, *streams)
+    async with running(bench):
+        await bench.clock.advance(600)
+        asked = [opening(s) for s in streams if s.requests()]
+        assert asked[:4] == [
+            "mining.subscribe", "mining.subscribe", "eth_submitLogin", "mining.hello",
+        ]  # fmt: skip
+        assert len(asked) <= 12
+
+
+async def test_a_job_of_another_dialect_moves_the_detection_on() -> None:
+    bench = Bench([ANY])
+    kawpow, stratum_1 = FakeStream(), FakeStream()
+    told = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
+    job = ["bf", "00" * 32, "ab" * 32, "0x3e8", True]
+    for stream in (kawpow, stratum_1):
+        stream.feed(answer(1, told) + answer(2) + call("mining.notify", *job))
+    bench.dial.ready(ANY.host, kawpow, stratum_1)
+    async with running(bench):
+        await bench.clock.advance(5)
+        assert bench.job().height == 1000
+        assert stratum_1.requests()[0]["params"][1] == "EthereumStratum/1.0.0"
+        assert not stratum_1.closed
+
+
+async def test_a_pool_that_refuses_every_dialect_is_given_up() -> None:
+    bench = Bench([ANY])
+    for _ in range(6):
+        stream = FakeStream()
+        stream.feed(answer(1, None, {"code": -32601, "message": "Method not found"}))
+        bench.dial.ready(ANY.host, stream)
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "the pool accepts none of the known protocols" in str(bench.ended)
+        assert len(bench.dial.opened) == 6
+
+
+async def test_the_error_for_a_refused_configured_dialect_says_what_to_do() -> None:
+    bench = Bench()
+    stream = FakeStream()
+    stream.feed(answer(1, None, {"code": -3, "message": "Method not found"}))
+    bench.dial.ready(FIRST.host, stream)
+    async with running(bench):
+        await settle()
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "does not speak KawPow Stratum" in str(bench.ended)
+        assert "--protocol auto" in str(bench.ended)
+
+
+async def test_a_detected_dialect_survives_one_refusal() -> None:
+    bench = Bench([ANY])
+    bench.laid(ANY).end()
+    busy = FakeStream()
+    busy.feed(answer(1, None, [20, "the server is starting"]))
+    bench.dial.ready(ANY.host, busy)
+    again = bench.laid(ANY)
+    async with running(bench):
+        await bench.clock.advance(10)
+        assert [request["method"] for request in again.requests()][:1] == ["mining.subscribe"]
+        assert again.requests()[0]["params"] == ["progpow-miner/0"]
+        assert bench.job().session == 3
+
+
+async def test_detection_starts_again_if_a_pool_keeps_refusing_its_dialect() -> None:
+    bench = Bench([ANY])
+    bench.laid(ANY).end()
+    for _ in range(2):
+        changed = FakeStream()
+        changed.feed(answer(1, None, [20, "Method not found"]))
+        bench.dial.ready(ANY.host, changed)
+    other = FakeStream()
+    bench.dial.ready(ANY.host, other)
+    async with running(bench):
+        await bench.clock.advance(15)
+        assert other.requests()[0]["params"] == ["progpow-miner/0", "EthereumStratum/1.0.0"]
+
+
+async def test_reconnects_back_off_if_each_login_ends_with_a_wrong_dialect() -> None:
+    bench = Bench([ANY])
+    told = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
+    foreign = call("mining.notify", "bf", "00" * 32, "ab" * 32, "0x3e8", True)
+    for _ in range(200):
+        stream = FakeStream()
+        stream.feed(answer(1, told) + answer(2) + foreign)
+        stream.end()
+        bench.dial.ready(ANY.host, stream)
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert len(bench.dial.opened) <= 20

@@ -1,0 +1,410 @@
+"""Failover: retries, returns to the first pool, useless pools, giving up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from miner import telemetry
+from miner.errors import ConnectionLost, EveryPoolRefused, PoolRefused
+from miner.net.pool_url import PoolUrl
+from miner.pool.failover import FIRST_POOL_CHECK_SECONDS
+from miner.pool.leave_rules import ANSWER_SECONDS, FIRST_JOB_SECONDS, LAUNCH_SECONDS
+from miner.stratum.session import UNANSWERED_SHARES
+from miner.work import Outcome
+from tests.fakes.clock import settle
+from tests.fakes.dial import FakeStream
+from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.stratum.dialogue import answer, notify, solution
+
+
+async def test_each_return_to_the_first_pool_that_fails_doubles_the_check_interval() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        for wanted in (1, 2, 4):
+            looks = bench.hosts().count("first")
+            bench.laid(SECOND)
+            bench.dial.ready(FIRST.host, FakeStream(), ConnectionLost("gone again"))
+            waited = 0
+            while bench.hosts().count("first") == looks:
+                await bench.clock.advance(20)
+                for stream in bench.dial.streams:
+                    stream.feed(notify())
+                waited += 20
+            assert waited >= wanted * FIRST_POOL_CHECK_SECONDS - 60
+            await bench.clock.advance(30)
+
+
+async def test_network_failures_are_retried_without_limit() -> None:
+    bench = Bench()
+    async with running(bench):
+        await bench.clock.advance(3600)
+        assert bench.ended is None
+        assert 60 <= len(bench.dial.opened) <= 130
+        waits = [event.retry_in for event in bench.of(telemetry.PoolLost)]
+        assert all(1 <= wait <= 60 for wait in waits)
+        assert waits[0] <= 2
+        assert waits[-1] >= 30
+        bench.laid()
+        await bench.clock.advance(60)
+        assert len(bench.of(telemetry.PoolReady)) == 1
+
+
+async def test_failover_in_order_after_repeated_failure() -> None:
+    third = replace(SECOND, host="third.example")
+    bench = Bench([FIRST, SECOND, third])
+    async with running(bench):
+        await bench.clock.advance(600)
+        assert bench.hosts()[:10] == ["first"] * 3 + ["second"] * 3 + ["third"] * 3 + ["first"]
+
+
+async def test_the_client_returns_to_the_first_pool_once_it_is_reachable() -> None:
+    bench = Bench([FIRST, SECOND])
+    backup = bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert bench.job().session == 1
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 2)
+        backup.feed(notify())
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 2)
+        assert bench.hosts()[-1] == "first"
+        assert not backup.closed
+        probe = FakeStream()
+        bench.dial.ready(FIRST.host, probe)
+        first = bench.laid(FIRST)
+        await bench.client.submit(solution(bench.job()))
+        backup.feed(notify())
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS)
+        assert probe.closed
+        assert backup.closed
+        assert not first.closed
+        assert bench.job().session == 2
+        assert bench.of(telemetry.PoolReady)[-1].pool == FIRST.label
+
+
+async def test_answers_are_awaited_before_the_return_to_the_first_pool() -> None:
+    bench = Bench([FIRST, SECOND])
+    async with running(bench):
+        await bench.clock.advance(8)
+        backup = bench.laid(SECOND)
+        while not bench.of(telemetry.PoolReady):
+            await bench.clock.advance(1)
+        bench.dial.ready(FIRST.host, FakeStream())
+        bench.laid(FIRST)
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS - 2)
+        backup.feed(notify())
+        await bench.client.submit(solution(bench.job()))
+        await bench.clock.advance(2)
+        assert bench.hosts()[-1] == "first"
+        assert not backup.closed
+        await bench.clock.advance(ANSWER_SECONDS / 2)
+        assert not backup.closed
+        backup.feed(answer(backup.requests("mining.submit")[0]["id"]))
+        await settle()
+        assert backup.closed
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+        assert bench.job().session == 2
+
+
+async def test_a_first_pool_that_accepts_connections_only_is_left_after_one_failure() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        (backup,) = bench.dial.streams
+        mute = FakeStream()
+        bench.dial.ready(FIRST.host, FakeStream(), mute)
+        bench.laid(SECOND)
+        opened = len(bench.dial.opened)
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 2)
+        backup.feed(notify())
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 2 - 10)
+        mute.end()
+        await bench.clock.advance(70)
+        assert bench.hosts()[opened:] == ["first", "first", "second"]
+
+
+async def test_a_pool_that_refuses_the_login_is_not_tried_again() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(FIRST, accepts=False)
+    bench.laid(SECOND)
+    async with running(bench):
+        assert bench.hosts() == ["first", "second"]
+        (lost,) = bench.of(telemetry.PoolLost)
+        assert lost.pool == FIRST.label
+        assert lost.retry_in is None
+        assert bench.job().session == 2
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS - 1)
+        assert bench.hosts() == ["first", "second"]
+
+
+async def test_the_run_ends_when_every_pool_refused() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(FIRST, accepts=False)
+    bench.dial.ready(SECOND.host, PoolRefused("its certificate is not trusted"))
+    async with running(bench):
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "unknown wallet" in str(bench.ended)
+        assert "certificate" in str(bench.ended)
+        assert "RWallet" not in str(bench.ended)
+
+
+async def test_a_pool_that_accepted_a_login_before_is_retried_after_a_refusal() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.end()
+        bench.laid(accepts=False)
+        bench.laid()
+        await bench.clock.advance(10)
+        assert bench.ended is None
+        assert len(bench.of(telemetry.PoolReady)) == 2
+
+
+async def test_the_run_ends_when_the_give_up_timer_runs_out() -> None:
+    bench = Bench(give_up=100.0)
+    async with running(bench):
+        await bench.clock.advance(99)
+        assert bench.ended is None
+        await bench.clock.advance(1)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "no pool for 100 s" in str(bench.ended)
+        assert "nothing listens" in str(bench.ended)
+
+
+async def test_a_login_restarts_the_give_up_timer() -> None:
+    bench = Bench(give_up=100.0)
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(500)
+        assert bench.ended is None
+        stream.end()
+        await bench.clock.advance(99)
+        assert bench.ended is None
+        await bench.clock.advance(1)
+        assert isinstance(bench.ended, EveryPoolRefused)
+
+
+async def test_reconnects_back_off_if_a_pool_disconnects_after_each_login() -> None:
+    bench = Bench()
+    for _ in range(50):
+        bench.laid().end()
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert len(bench.dial.opened) <= 15
+
+
+async def test_a_stable_session_resets_the_back_off() -> None:
+    bench = Bench()
+    async with running(bench):
+        await bench.clock.advance(300)
+        stream = bench.laid()
+        await bench.clock.advance(200)
+        stream.end()
+        await settle()
+        assert bench.of(telemetry.PoolLost)[-1].retry_in <= 2
+
+
+def workless(bench: Bench, url: PoolUrl = FIRST) -> FakeStream:
+    """Lay a connection ready that accepts the login and brings no job."""
+    stream = FakeStream()
+    stream.feed(answer(1, [None, "0b8e5b"]) + answer(2))
+    bench.dial.ready(url.host, stream)
+    return stream
+
+
+async def test_a_pool_without_a_first_job_gives_way_at_once() -> None:
+    bench = Bench([FIRST, SECOND])
+    workless(bench)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(FIRST_JOB_SECONDS - 1)
+        assert bench.hosts() == ["first"]
+        await bench.clock.advance(1)
+        assert bench.hosts() == ["first", "second"]
+        assert bench.job().pool == SECOND.label
+        (lost,) = bench.of(telemetry.PoolLost)
+        assert (lost.reason, lost.retry_in) == ("the pool brought no job within 60 s", 0.0)
+
+
+async def test_a_node_without_a_first_job_gives_way_once_its_blocks_are_delivered() -> None:
+    class Starting:
+        number, resumable, backlog = 1, None, None
+
+        def __init__(self) -> None:
+            self.left, self.idle = asyncio.Event(), asyncio.Event()
+            sessions.append(self)
+
+        async def run(self) -> str:
+            await self.left.wait()
+            return ""
+
+        def leave(self, reason: str) -> None:
+            self.left.set()
+
+        async def drained(self) -> None:
+            await self.idle.wait()
+
+    class StartingNodes:
+        def open(self, *_: Any) -> Starting:
+            return Starting()
+
+    sessions: list[Starting] = []
+    node = replace(FIRST, protocol="node")
+    bench = Bench([node, SECOND], nodes=StartingNodes())
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(FIRST_JOB_SECONDS + 10)
+        # A block of before is on its way to it.
+        assert not sessions[0].left.is_set()
+        sessions[0].idle.set()
+        await settle()
+        assert bench.job().pool == SECOND.label
+
+
+async def lost_shares(bench: Bench, stream: FakeStream, count: int) -> None:
+    """Send `count` shares that get no answer, while jobs come."""
+    job = bench.job()
+    for number in range(count):
+        await bench.client.submit(solution(job, job.nonces.first + number))
+        await bench.clock.advance(30)
+        stream.feed(notify((0, f"job {number}"), (1, f"{bench.clock.now() * 10:064.0f}")))
+        await settle()
+
+
+async def test_a_pool_that_never_answered_a_share_gives_way_at_once() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        await lost_shares(bench, stream, UNANSWERED_SHARES)
+        await settle()
+        assert bench.hosts() == ["first", "second"]
+        assert bench.job().pool == SECOND.label
+        (lost,) = bench.of(telemetry.PoolLost)
+        assert "ignores shares" in lost.reason
+
+
+async def test_a_pool_that_answered_shares_before_is_reconnected_first() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    async with running(bench):
+        share = solution(bench.job(), bench.job().nonces.first + 1000)
+        await bench.client.submit(share)
+        stream.feed(answer(stream.requests("mining.submit")[0]["id"]))
+        await settle()
+        await lost_shares(bench, stream, UNANSWERED_SHARES)
+        assert stream.closed
+        bench.laid()
+        await bench.clock.advance(2)
+        assert bench.hosts() == ["first", "first"]
+
+
+async def test_the_only_pool_is_retried_even_if_it_answers_no_share() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await lost_shares(bench, stream, UNANSWERED_SHARES)
+        bench.laid()
+        assert bench.of(telemetry.PoolLost)[-1].retry_in >= 1
+        await bench.clock.advance(2)
+        assert bench.job().session == 2
+
+
+async def test_the_only_pool_has_no_limit_for_its_first_job() -> None:
+    bench = Bench()
+    stream = workless(bench)
+    async with running(bench):
+        await bench.clock.advance(10 * FIRST_JOB_SECONDS - 1)
+        assert not stream.closed
+
+
+async def test_a_pool_without_a_job_is_kept_while_the_others_have_banned_us() -> None:
+    bench = Bench([FIRST, SECOND])
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(FIRST.host, banning)
+    stream = workless(bench, SECOND)
+    async with running(bench):
+        await bench.clock.advance(2 + 5 * FIRST_JOB_SECONDS)
+        assert bench.hosts() == ["first", "second"]
+        assert not stream.closed
+
+
+async def test_a_new_alternative_limits_the_wait_for_the_first_job() -> None:
+    bench = Bench()
+    stream = workless(bench)
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(2 * FIRST_JOB_SECONDS + 1)
+        assert await bench.client.replace_pools([FIRST, SECOND])
+        await bench.clock.advance(FIRST_JOB_SECONDS)
+        assert stream.closed
+        assert bench.job().pool == SECOND.label
+
+
+async def test_a_first_pool_without_a_job_is_checked_less_and_less_often() -> None:
+    bench = Bench([FIRST, SECOND])
+    workless(bench)
+    for _ in range(20):
+        bench.dial.ready(FIRST.host, FakeStream())  # it can be reached
+        workless(bench)
+    backups = [bench.laid(SECOND) for _ in range(20)]
+    idle = 0
+    async with running(bench):
+        await bench.clock.advance(FIRST_JOB_SECONDS)
+        for _ in range(4 * 360):
+            await bench.clock.advance(10)
+            for stream in backups:
+                if stream.written and not stream.closed:
+                    stream.feed(notify())
+            idle += 10 * (bench.works[-1] is None)
+    # After 10, 20 and 40 minutes, and each 80 minutes from then on.
+    assert len([host for host in bench.hosts() if host == "first"]) == 1 + 2 * 5
+    assert idle <= 5 * (FIRST_JOB_SECONDS + 10)
+
+
+async def test_the_give_up_timer_runs_while_a_pool_stays_silent() -> None:
+    bench = Bench(give_up=10.0)
+    bench.dial.ready(FIRST.host, FakeStream())
+    async with running(bench):
+        await bench.clock.advance(9)
+        assert bench.ended is None
+        await bench.clock.advance(1)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "the pool accepted no login and brought no job" in str(bench.ended)
+
+
+async def test_the_give_up_timer_does_not_end_a_session_with_a_login() -> None:
+    bench = Bench(give_up=10.0)
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert bench.ended is None
+        assert not stream.closed
+
+
+async def test_launches_in_flight_end_before_the_return_to_the_first_pool() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        (backup,) = bench.dial.streams
+        job = bench.job()
+        await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 2)
+        backup.feed(notify())
+        bench.dial.ready(FIRST.host, FakeStream())
+        bench.laid(FIRST)
+        while len(bench.dial.streams) < 2:
+            await bench.clock.advance(0.5)
+            backup.feed(notify())
+        assert bench.works[-1] is None
+        await bench.client.submit(solution(job))
+        backup.feed(answer(backup.requests("mining.submit")[0]["id"]))
+        await bench.clock.advance(2 * LAUNCH_SECONDS)
+        assert backup.closed
+        assert bench.job().session == 2
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]

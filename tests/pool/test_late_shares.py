@@ -1,0 +1,254 @@
+"""Shares whose connection has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from miner import telemetry
+from miner.pool.leave_rules import LAUNCH_SECONDS
+from miner.work import Outcome
+from tests.fakes.clock import settle
+from tests.fakes.dial import FakeStream
+from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.stratum.dialogue import answer, call, line, notify, solution
+
+
+async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_its_job() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        await settle()
+        found = solution(old)
+        await bench.client.submit(found)
+        assert bench.verdicts == []
+        again = bench.laid()
+        await bench.clock.advance(2)
+        (request,) = again.requests("mining.submit")
+        again.feed(answer(request["id"]))
+        await settle()
+        (verdict,) = bench.verdicts
+        assert verdict.outcome is Outcome.ACCEPTED
+        assert verdict.solution is found
+        (sent,) = bench.of(telemetry.ShareSent)
+        assert sent.solution is found
+
+
+@pytest.mark.parametrize(
+    ("prefix", "change"),
+    [("0b8e5c", (4, True)), ("0b8e5b", (0, "ff")), ("0b8e5b", (1, "ab" * 32))],
+    ids=["another prefix", "another job", "another header"],
+)
+async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lacks_its_job(
+    prefix: str, change: tuple[int, Any]
+) -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        await settle()
+        await bench.client.submit(solution(old))
+        new = FakeStream()
+        new.feed(answer(1, [None, prefix]) + answer(2) + notify(change))
+        bench.dial.ready(FIRST.host, new)
+        await bench.clock.advance(2)
+        assert new.requests("mining.submit") == []
+        (verdict,) = bench.verdicts
+        assert (verdict.outcome, verdict.seconds) == (Outcome.LOST, None)
+        assert "does not know its job" in verdict.text
+
+
+async def test_a_waiting_share_is_lost_at_the_end_of_the_run() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        stream.end()
+        await settle()
+        await bench.client.submit(solution(job))
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_sent_share_is_never_sent_again() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.client.submit(solution(bench.job()))
+        stream.end()
+        await settle()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(bench.job()))
+        assert again.requests("mining.submit") == []
+        assert [v.outcome for v in bench.verdicts] == [Outcome.LOST, Outcome.DUPLICATE]
+
+
+async def test_a_share_found_after_the_first_job_of_the_next_session_is_sent() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(old))
+        (request,) = again.requests("mining.submit")
+        again.feed(answer(request["id"]))
+        await settle()
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_a_share_that_the_next_session_cannot_take_is_lost_at_once() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = FakeStream()
+        again.feed(answer(1, [None, "0b8e5c"]) + answer(2) + notify())
+        bench.dial.ready(FIRST.host, again)
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(old))
+        assert again.requests("mining.submit") == []
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_share_is_never_sent_to_another_pool() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.feed(call("client.reconnect", SECOND.host, 3333, 0))
+        await bench.clock.advance(LAUNCH_SECONDS)
+        second = FakeStream()
+        bench.dial.ready(SECOND.host, second)
+        await bench.clock.advance(2)
+        await bench.client.submit(solution(old))
+        second.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        await settle()
+        assert second.requests("mining.submit") == []
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_share_after_the_end_of_the_run_is_lost() -> None:
+    bench = Bench()
+    bench.laid()
+    async with running(bench):
+        job = bench.job()
+    await bench.client.submit(solution(job))
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_resumed_session_whose_login_is_refused_is_replaced_by_a_new_one() -> None:
+    bench = Bench([replace(FIRST, protocol="ethstratum2")])
+    greeting = {"proto": "EthereumStratum/2.0.0", "resume": "1"}
+    streams = [FakeStream() for _ in range(3)]
+    for stream in streams:
+        stream.feed(answer(1, greeting) + answer(2, "s-1"))
+    streams[0].feed(answer(3, "w-1"))
+    streams[0].end()
+    streams[1].feed(answer(3, None, {"code": 301, "message": "log in anew"}))
+    bench.dial.ready(FIRST.host, *streams)
+    async with running(bench):
+        await bench.clock.advance(10)
+        asked = [stream.requests("mining.subscribe")[0].get("params") for stream in streams]
+        assert asked == [None, "s-1", None]
+
+
+def hailed(names: str, extranonce: str, *, resumes: bool = True) -> FakeStream:
+    """Return a connection of EthereumStratum/2.0.0 that takes us in as session `names`."""
+    stream = FakeStream()
+    stream.feed(line({"id": 1, "result": {"proto": "EthereumStratum/2.0.0", "resume": "1"}}))
+    if not resumes:
+        stream.feed(answer(2, None, {"code": 404, "message": "no such session"}))
+    first = 2 if resumes else 3
+    stream.feed(answer(first, names) + answer(first + 1, "w-1"))
+    values = {"target": "00ff" + "00" * 30, "extranonce": extranonce}
+    stream.feed(line({"method": "mining.set", "params": values}))
+    return stream
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+async def test_a_resumed_session_gets_only_the_shares_found_for_it(forgets: bool) -> None:
+    bench = Bench([replace(FIRST, protocol="ethstratum2")])
+    streams = [
+        hailed("s-1", "aaaa"),
+        hailed("s-2", "bbbb", resumes=False) if forgets else hailed("s-1", "aaaa"),
+        hailed("s-2" if forgets else "s-1", "bbbb" if forgets else "aaaa"),
+    ]
+    streams[0].feed(call("mining.notify", "6", "11dfc8", "ab" * 32, "0"))
+    bench.dial.ready(FIRST.host, *streams)
+    async with running(bench):
+        old = bench.job()
+        streams[0].end()
+        await bench.clock.advance(3)
+        streams[1].end()
+        await settle()
+        await bench.client.submit(solution(old, old.nonces.first + 0x1234))
+        await bench.clock.advance(5)
+        assert streams[2].requests("mining.subscribe")[0]["params"] == ("s-2" if forgets else "s-1")
+        assert len(streams[2].requests("mining.submit")) == (0 if forgets else 1)
+        streams[2].feed(call("mining.notify", "7", "11dfc9", "cd" * 32, "1"))
+        await settle()
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert ("does not know its job" in bench.verdicts[0].text) is forgets
+
+
+async def test_a_late_share_is_sent_for_an_older_job_that_is_still_valid() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        again.feed(notify((0, "newer"), (1, "cd" * 32), (4, False)))
+        await settle()
+        assert bench.job().id == "newer"
+        await bench.client.submit(solution(old))
+        (request,) = again.requests("mining.submit")
+        assert request["params"][1] == old.id
+        again.feed(answer(request["id"]))
+        await settle()
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_a_late_share_is_lost_if_the_new_session_made_its_job_obsolete() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        again = bench.laid()
+        await bench.clock.advance(2)
+        again.feed(notify((0, "newer"), (1, "cd" * 32), (4, True)))
+        await settle()
+        await bench.client.submit(solution(old))
+        assert again.requests("mining.submit") == []
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_the_end_of_a_run_waits_for_a_connection_that_takes_the_shares() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        job = bench.job()
+        stream.end()
+        again = bench.laid()
+        await settle()
+        await bench.client.submit(solution(job))
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(bench.client.drain(10))
+            await bench.clock.advance(2)
+            assert not draining.done()
+            again.feed(answer(again.requests("mining.submit")[0]["id"]))
+            await settle()
+            assert draining.done()
+            await bench.clock.advance(10)
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]

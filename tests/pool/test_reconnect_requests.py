@@ -1,0 +1,231 @@
+"""Requests of a pool to reconnect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from miner import telemetry
+from miner.net.pool_url import PoolUrl, Transport
+from miner.pool.leave_rules import LAUNCH_SECONDS
+from miner.work import Outcome
+from tests.fakes.clock import settle
+from tests.fakes.dial import FakeStream
+from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.stratum.dialogue import answer, call, solution
+
+
+async def test_a_request_without_a_host_is_followed() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(100)
+        bench.laid()
+        stream.feed(call("client.reconnect", None, None, 5))
+        await bench.clock.advance(LAUNCH_SECONDS)
+        assert stream.closed
+        assert bench.works[-1] is None
+        assert bench.of(telemetry.PoolLost)[-1].retry_in == 5
+        await bench.clock.advance(5)
+        assert bench.job().session == 2
+
+
+async def test_a_request_may_name_another_port_of_the_same_host() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        await bench.clock.advance(100)
+        redirected = bench.laid()
+        stream.feed(call("client.reconnect", "FIRST.example", 4444, 0))
+        await bench.clock.advance(LAUNCH_SECONDS)
+        assert bench.dial.opened[-1].port == 4444
+        redirected.end()
+        await bench.clock.advance(2)
+        assert bench.dial.opened[-1].port == 3333
+
+
+async def test_a_request_for_an_unlisted_host_is_refused() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        stream.feed(call("client.reconnect", "evil.example", 3333, 0))
+        await settle()
+        assert not stream.closed
+        assert bench.hosts() == ["first"]
+        (remark,) = bench.of(telemetry.PoolRemark)
+        assert "not listed" in remark.text
+        assert bench.of(telemetry.PoolNotice) == []
+
+
+async def test_reconnects_back_off_if_a_pool_keeps_requesting_them() -> None:
+    bench = Bench()
+    for _ in range(50):
+        bench.laid().feed(call("client.reconnect"))
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert len(bench.dial.opened) <= 15
+
+
+async def test_a_request_for_another_listed_pool_is_followed() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    second = bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.reconnect", "second.example", 3333, 0))
+        await bench.clock.advance(LAUNCH_SECONDS + 2)
+        assert bench.hosts() == ["first", "second"]
+        assert not second.closed
+
+
+async def test_a_request_is_followed_if_the_pool_closes_the_connection_itself() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    second = bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.reconnect", "second.example", 3333, 0))
+        stream.end()
+        await bench.clock.advance(2)
+        assert bench.hosts() == ["first", "second"]
+        assert not second.closed
+
+
+async def test_reconnects_back_off_if_two_pools_redirect_to_each_other() -> None:
+    bench = Bench([FIRST, SECOND])
+    for _ in range(100):
+        bench.laid(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
+        bench.laid(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
+    async with running(bench):
+        for _ in range(60):
+            await bench.clock.advance(1)
+        assert len(bench.dial.opened) <= 16
+
+
+async def test_pools_that_redirect_to_each_other_give_way_to_the_third() -> None:
+    third = replace(SECOND, host="third.example")
+    bench = Bench([FIRST, SECOND, third])
+    for _ in range(10):
+        bench.laid(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
+        bench.laid(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
+    bench.laid(third)
+    async with running(bench):
+        await bench.clock.advance(60)
+        assert bench.hosts()[-1] == "third"
+
+
+async def test_a_request_for_a_pool_that_banned_us_is_refused() -> None:
+    bench = Bench([FIRST, SECOND])
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready(FIRST.host, banning)
+    second = bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(100)
+        second.feed(call("client.reconnect", FIRST.host, 3333, 0))
+        await bench.clock.advance(100)
+        assert bench.hosts() == ["first", "second"]
+        assert not second.closed
+
+
+async def test_a_requested_port_is_used_for_the_requesting_pool_only() -> None:
+    bench = Bench([FIRST, SECOND])
+    for _ in range(3):
+        bench.laid(FIRST).feed(call("client.reconnect", None, 4444, 0))
+    bench.laid(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert [(url.host, url.port) for url in bench.dial.opened] == [
+            (FIRST.host, 3333), (FIRST.host, 4444), (FIRST.host, 4444), (SECOND.host, 3333),
+        ]  # fmt: skip
+
+
+async def test_a_requested_port_is_not_used_for_another_pool() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = bench.laid()
+    bench.laid(SECOND)
+    async with running(bench):
+        stream.feed(call("client.reconnect", SECOND.host, 4444, 0))
+        await bench.clock.advance(LAUNCH_SECONDS + 2)
+        assert (bench.dial.opened[-1].host, bench.dial.opened[-1].port) == (SECOND.host, 3333)
+
+
+async def test_a_requested_port_is_not_used_for_another_entry_of_the_host() -> None:
+    other = replace(FIRST, port=5555)
+    bench = Bench([FIRST, other])
+    for _ in range(4):
+        bench.laid(FIRST).feed(call("client.reconnect", FIRST.host, 4444, 0))
+    async with running(bench):
+        await bench.clock.advance(15)
+        assert [url.port for url in bench.dial.opened[:4]] == [3333, 4444, 4444, 5555]
+
+
+def at(host: str, port: int, transport: Transport = Transport.TCP) -> PoolUrl:
+    return PoolUrl(host, port, "RWallet.rig1", transport=transport, protocol="kawpow")
+
+
+async def test_a_request_for_a_listed_host_and_port_selects_that_entry() -> None:
+    pools = [at("a.example", 1000), at("b.example", 3333), at("b.example", 4444)]
+    bench = Bench(pools)
+    stream = bench.laid(pools[0])
+    bench.laid(pools[2])
+    async with running(bench):
+        stream.feed(call("client.reconnect", "b.example", 4444, 0))
+        await bench.clock.advance(LAUNCH_SECONDS + 2)
+        assert bench.dial.opened == [pools[0], pools[2]]
+        assert bench.job().pool == pools[2].label
+
+
+@pytest.mark.parametrize("host", [None, "a.example"])
+async def test_a_request_for_a_listed_port_uses_the_transport_of_its_entry(
+    host: str | None,
+) -> None:
+    pools = [at("a.example", 3333), at("a.example", 4444, Transport.TLS)]
+    bench = Bench(pools)
+    for _ in range(6):
+        bench.laid(pools[0]).feed(call("client.reconnect", host, 4444, 0))
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert bench.dial.opened[:2] == pools
+        assert set(bench.dial.opened) == set(pools)
+
+
+async def test_a_request_for_a_listed_port_that_banned_us_is_refused() -> None:
+    pools = [at("a.example", 3333), at("a.example", 4444)]
+    bench = Bench(pools)
+    banning = FakeStream()
+    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    bench.dial.ready("a.example", banning)
+    stream = bench.laid(pools[1])
+    async with running(bench):
+        await bench.clock.advance(5)
+        stream.feed(call("client.reconnect", None, 3333, 0))
+        await bench.clock.advance(5)
+        assert not stream.closed
+        assert bench.dial.opened == pools
+
+
+async def test_a_refused_request_is_reported_once_a_connection() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    async with running(bench):
+        for _ in range(5):
+            stream.feed(call("client.reconnect", "evil.example", 3333, 0))
+        await settle()
+        assert len(bench.of(telemetry.PoolRemark)) == 1
+
+
+async def test_answers_are_awaited_before_a_request_is_followed() -> None:
+    bench = Bench()
+    stream = bench.laid()
+    bench.laid()
+    async with running(bench):
+        job = bench.job()
+        await bench.client.submit(solution(job))
+        stream.feed(call("client.reconnect"))
+        await settle()
+        await bench.client.submit(solution(job, job.nonces.first + 1))
+        for request in stream.requests("mining.submit"):
+            stream.feed(answer(request["id"]))
+        await bench.clock.advance(2 * LAUNCH_SECONDS + 3)
+        assert bench.job().session == 2
+    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED] * 2
