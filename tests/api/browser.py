@@ -1,4 +1,4 @@
-"""A headless browser that a test can wait for without blocking the server it looks at."""
+"""A headless browser that does not block the event loop of the server under test."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
 TEXT = r"return document.querySelector(arguments[0])?.innerText.replace(/\s*\n\s*/g, '\n') ?? ''"
-"""What a reader sees of an element, without its empty lines."""
+"""Returns the visible text of an element without empty lines."""
 
-PATIENCE = 15.0
-"""Seconds that a page may take to become what is awaited."""
+TIMEOUT = 15.0
+"""Limit on waiting for a condition, in seconds."""
 
 FLAGS = (
     "--headless=new",
@@ -34,7 +34,7 @@ FLAGS = (
 
 
 def missing() -> str:
-    """Return why there is no browser to test with; empty where there is one."""
+    """Return why there is no browser to test with; empty if there is one."""
     lacking = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return f"{' and '.join(lacking)} cannot be found; install Debian's packages" if lacking else ""
 
@@ -54,9 +54,9 @@ class Browser:
         self._driver.quit()
 
     async def open(self, url: str) -> None:
-        """Show `url` in a fresh page; what was logged before is forgotten."""
+        """Show `url` in a fresh page; earlier log lines are dropped."""
         await asyncio.to_thread(self._driver.get, "about:blank")
-        await self.complaints()
+        await self.warnings()
         await self.requests()
         await asyncio.to_thread(self._driver.get, url)
 
@@ -73,7 +73,7 @@ class Browser:
         return str(await self.run(TEXT, selector))
 
     async def until(self, selector: str, holds: Callable[[str], bool]) -> str:
-        """Return the text of an element once `holds` is true of it."""
+        """Wait until `holds` is true of the text of an element; return the text."""
         seen = ""
 
         def look(driver: Chrome) -> bool:
@@ -81,7 +81,7 @@ class Browser:
             seen = str(driver.execute_script(TEXT, selector))
             return holds(seen)
 
-        wait = WebDriverWait(self._driver, PATIENCE, poll_frequency=0.05)
+        wait = WebDriverWait(self._driver, TIMEOUT, poll_frequency=0.05)
         try:
             await asyncio.to_thread(wait.until, look)
         except Exception as error:
@@ -91,14 +91,14 @@ class Browser:
     async def click(self, selector: str) -> None:
         await self.run("document.querySelector(arguments[0]).click()", selector)
 
-    async def complaints(self) -> list[str]:
+    async def warnings(self) -> list[str]:
         """Return warnings and errors of the console since the last call, those of the content
         security policy among them."""
         lines: list[dict[str, Any]] = await asyncio.to_thread(self._driver.get_log, "browser")
         return [line["message"] for line in lines if line["level"] in ("WARNING", "SEVERE")]
 
     async def requests(self) -> list[str]:
-        """Return the addresses asked for since the last call."""
+        """Return the addresses requested since the last call."""
         lines: list[dict[str, Any]] = await asyncio.to_thread(self._driver.get_log, "performance")
         messages = [json.loads(line["message"])["message"] for line in lines]
         return [

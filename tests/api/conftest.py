@@ -1,4 +1,4 @@
-"""A busy rig behind a real server on a loopback port, and a plain socket to speak to it."""
+"""A server with a rig on a loopback port, and plain sockets as clients."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ ROW = {
 
 @dataclass
 class FakeControl:
-    """Notes what it was told."""
+    """Records the calls."""
 
-    told: list[tuple[str, str | None]] = field(default_factory=list)
+    calls: list[tuple[str, str | None]] = field(default_factory=list)
     problem: str | None = None
-    """Why settings cannot be used."""
+    """Why the settings are unusable."""
 
     def pause(self, device: str | None) -> None:
-        self._tell("pause", device)
+        self._record("pause", device)
 
     def resume(self, device: str | None) -> None:
-        self._tell("resume", device)
+        self._record("resume", device)
 
     async def reload(self) -> list[str]:
         if self.problem is not None:
             raise ConfigError(self.problem)
-        self._tell("reload", None)
+        self._record("reload", None)
         return ["cuda:0: launches last 0.2 s now"]
 
-    def _tell(self, what: str, device: str | None) -> None:
+    def _record(self, call: str, device: str | None) -> None:
         if device not in (None, "cuda:0", "opencl:0.1"):
             raise KeyError(device)
-        self.told.append((what, device))
+        self.calls.append((call, device))
 
 
 def context_of(
@@ -71,7 +71,7 @@ def context_of(
 
 
 def small_rig() -> Rig:
-    """A rig that has just begun to search, with a few entries in its journal."""
+    """A rig that has just started to mine, with a few entries in its journal."""
     rig = Rig()
     rig.emit(PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job()))
     for device in ("cuda:0", "opencl:0.1"):
@@ -84,8 +84,8 @@ async def newest(limit: int) -> list[dict[str, Any]]:
 
 
 @dataclass
-class Answered:
-    """A response, read to its end."""
+class RawResponse:
+    """A complete response."""
 
     status: int
     headers: dict[str, str]
@@ -104,60 +104,60 @@ class Answered:
 
 
 @dataclass
-class Wire:
-    """One connection, on which tests write what they like."""
+class RawConnection:
+    """One connection, on which tests write any bytes."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     def send(self, *lines: str, body: bytes = b"") -> None:
-        """Write a request's head, with its end, and `body`."""
+        """Write a request with these lines of its head, and `body`."""
         self.writer.write("\r\n".join((*lines, "", "")).encode("utf-8", "surrogateescape") + body)
 
-    async def answer(self, head: bool = False) -> Answered:
-        """Read one response; `head`: one without a body."""
+    async def answer(self, head: bool = False) -> RawResponse:
+        """Read one response; with `head` it has no body."""
         first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
         length = 0 if head else int(headers.get("content-length", "0"))
         body = await self.reader.readexactly(length)
-        return Answered(int(first.split()[1]), headers, body)
+        return RawResponse(int(first.split()[1]), headers, body)
 
     async def ended(self) -> bytes:
-        """Return what comes until the other side ends the connection."""
+        """Return the bytes until the server closes the connection."""
         with suppress(ConnectionError):
             return await self.reader.read()
         return b""
 
 
 class Service:
-    """The server and what stands behind it."""
+    """The server with its rig."""
 
     def __init__(self, rig: Rig, control: FakeControl, server: ApiServer) -> None:
         self.rig, self.control, self.server = rig, control, server
-        self.wires: list[Wire] = []
+        self.wires: list[RawConnection] = []
 
     @property
     def port(self) -> int:
         assert self.server.url is not None
         return int(self.server.url.rstrip("/").rpartition(":")[2])
 
-    async def wire(self) -> Wire:
-        wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def wire(self) -> RawConnection:
+        wire = RawConnection(*await asyncio.open_connection("127.0.0.1", self.port))
         self.wires.append(wire)
         return wire
 
-    async def ask(self, method: str, path: str, *headers: str, body: bytes = b"") -> Answered:
-        """Send one request on a connection of its own, with Host unless it is given."""
+    async def ask(self, method: str, path: str, *headers: str, body: bytes = b"") -> RawResponse:
+        """Send one request on a new connection, with a Host header unless it is given."""
         wire = await self.wire()
         host = [] if any(h.lower().startswith("host:") for h in headers) else ["Host: 127.0.0.1"]
         length = [f"Content-Length: {len(body)}"] if body else []
         wire.send(f"{method} {path} HTTP/1.1", *host, *headers, *length, body=body)
         return await wire.answer(head=method == "HEAD")
 
-    async def get(self, path: str, *headers: str) -> Answered:
+    async def get(self, path: str, *headers: str) -> RawResponse:
         return await self.ask("GET", path, *headers)
 
-    async def post(self, path: str, *headers: str, token: str | None = TOKEN) -> Answered:
+    async def post(self, path: str, *headers: str, token: str | None = TOKEN) -> RawResponse:
         bearer = [] if token is None else [f"Authorization: Bearer {token}"]
         return await self.ask("POST", path, *bearer, *headers)
 
@@ -167,8 +167,8 @@ Serve = Callable[..., Awaitable[Service]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start a server; what is given changes its options, `limits`, `context` and `busy` apart:
-    whether the rig has an eventful hour behind it."""
+    """Start a server with `options`; `context` changes fields of its context, and `busy` gives it
+    a rig after an eventful hour."""
     async with AsyncExitStack() as stack:
         services: list[Service] = []
 

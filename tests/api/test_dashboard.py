@@ -1,4 +1,4 @@
-"""The dashboard, as the API's server gives it to a real browser."""
+"""The dashboard in a real browser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from miner.telemetry import (
 )
 from miner.work import Candidate, DeviceInfo, Outcome
 from tests.api.browser import Browser, missing
-from tests.api.conftest import context_of
+from tests.api.conftest import FakeControl, context_of
 from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig, job
 
 FOLDER = Path(__file__).parents[2] / "miner" / "api" / "dashboard"
@@ -36,22 +36,6 @@ BUDGET = 60_000
 TOKEN = "correct hörse battery ☂"
 DASH = "\N{EN DASH}"
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-
-
-class Hands:
-    """Remembers what it was told to do."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str | None]] = []
-
-    def pause(self, device: str | None) -> None:
-        self.told.append(("pause", device))
-
-    def resume(self, device: str | None) -> None:
-        self.told.append(("resume", device))
-
-    async def reload(self) -> list[str]:
-        return []
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +49,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 async def browser(chromium: Browser) -> AsyncIterator[Browser]:
-    """The module's browser, as a fresh desktop."""
+    """The browser with the size of a desktop and no page."""
     await screen(chromium, 1280, 900)
     yield chromium
     await chromium.open("about:blank")
@@ -81,29 +65,27 @@ async def screen(browser: Browser, width: int, height: int) -> None:
 @asynccontextmanager
 async def serving(
     rig: Rig,
-    hands: Hands | None = None,
+    control: FakeControl | None = None,
     *,
     token: str | None = TOKEN,
     port: int = 0,
 ) -> AsyncIterator[str]:
-    async with ApiServer(
-        ApiOptions(port=port, token=token), context_of(rig, hands or Hands())
-    ) as server:
+    async with ApiServer(ApiOptions(port=port, token=token), context_of(rig, control)) as server:
         assert server.url is not None
         yield server.url
 
 
 @asynccontextmanager
 async def showing(
-    browser: Browser, rig: Rig, hands: Hands | None = None, *, token: str | None = TOKEN
+    browser: Browser, rig: Rig, control: FakeControl | None = None, *, token: str | None = TOKEN
 ) -> AsyncIterator[str]:
-    """Have the dashboard of `rig` open; nothing that it does may make the browser complain."""
-    async with serving(rig, hands, token=token) as url:
+    """Open the dashboard of `rig`; the browser must not log warnings until it is closed."""
+    async with serving(rig, control, token=token) as url:
         await browser.open(url)
         yield url
-        complaints = await browser.complaints()
+        warnings = await browser.warnings()
         await browser.open("about:blank")
-        assert complaints == []
+        assert warnings == []
 
 
 def has(*texts: str) -> Callable[[str], bool]:
@@ -120,7 +102,7 @@ async def unlock(browser: Browser, token: str) -> None:
     await browser.click("#control [type=submit]")
 
 
-def test_the_files_are_small_plain_and_ask_nobody_else() -> None:
+def test_the_files_are_small_and_reference_no_other_host() -> None:
     files = [file for file in FOLDER.iterdir() if file.is_file()]
     assert sum(file.stat().st_size for file in files) < BUDGET
     for file in files:
@@ -133,7 +115,7 @@ def test_the_files_are_small_plain_and_ask_nobody_else() -> None:
     assert page.count("<script") == page.count('<script type="module" src="dashboard.js"></script>')
 
 
-async def test_it_shows_every_number_and_asks_no_other_host(browser: Browser) -> None:
+async def test_all_values_are_shown_and_no_other_host_is_used(browser: Browser) -> None:
     rig = await busy_rig()
     async with showing(browser, rig) as url:
         await browser.until("#link", has("live"))
@@ -176,14 +158,14 @@ async def test_it_shows_every_number_and_asks_no_other_host(browser: Browser) ->
         newest = rig.journal.entries[-1]
         assert newest.text in await browser.until("#events", has(newest.text))
         assert await browser.run("return document.title") == f"80.00 MH/s {DASH} rig1"
-        asked = await browser.requests()
-        assert len(asked) > 8
-        assert [address for address in asked if not address.startswith(url)] == []
+        requests = await browser.requests()
+        assert len(requests) > 8
+        assert [address for address in requests if not address.startswith(url)] == []
         names = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
         assert [name for name in await browser.run(names) if not name.startswith(url)] == []
 
 
-async def test_it_follows_the_stream(browser: Browser) -> None:
+async def test_values_follow_the_stream(browser: Browser) -> None:
     rig = await busy_rig()
     async with showing(browser, rig):
         await browser.until("#link", has("live"))
@@ -204,7 +186,7 @@ async def test_it_follows_the_stream(browser: Browser) -> None:
         await browser.until("#devices [data-key='cuda:0']", has(f"{rate:.2f} MH/s"))
 
 
-async def test_it_warns_of_a_pool_whose_certificate_is_not_checked(browser: Browser) -> None:
+async def test_an_unchecked_certificate_is_shown(browser: Browser) -> None:
     rig = Rig()
     rig.emit(PoolConnecting(FIRST, unverified=True))
     async with showing(browser, rig):
@@ -215,7 +197,7 @@ async def test_it_warns_of_a_pool_whose_certificate_is_not_checked(browser: Brow
         await browser.until("#pools", lacks("not checked"))
 
 
-async def test_events_are_filtered_by_their_level(browser: Browser) -> None:
+async def test_events_are_filtered_by_level(browser: Browser) -> None:
     rig = await busy_rig()
     rig.journal.say("cache", "a detail", Level.DEBUG)
     rig.journal.say("api", "a fact", Level.INFO)
@@ -239,7 +221,7 @@ async def test_events_are_filtered_by_their_level(browser: Browser) -> None:
             assert hidden not in seen
 
 
-async def test_plots_show_the_history_and_read_it_out(browser: Browser) -> None:
+async def test_plots_show_the_history_and_its_values(browser: Browser) -> None:
     rig = await busy_rig()
     async with asyncio.TaskGroup() as group:
         keeping = group.create_task(rig.history.keep())
@@ -266,8 +248,8 @@ async def test_plots_show_the_history_and_read_it_out(browser: Browser) -> None:
             await browser.run(press, "Home")
             first = rig.history.samples(10)[0]
             rates = [first.hashrate, *(device.hashrate for device in first.devices)]
-            told = [f"{rate / 1e6:.2f} MH/s" for rate in rates]
-            await browser.until("#hashrate-plot .readout", has(*told))
+            shown = [f"{rate / 1e6:.2f} MH/s" for rate in rates]
+            await browser.until("#hashrate-plot .readout", has(*shown))
             await browser.run(press, "ArrowLeft")
             await browser.run(press, "End")
             await browser.until("#hashrate-plot .readout", has("Total", "40.00 MH/s"))
@@ -289,7 +271,7 @@ async def test_plots_show_the_history_and_read_it_out(browser: Browser) -> None:
         keeping.cancel()
 
 
-async def test_many_devices_have_plots_apart_from_their_sum(browser: Browser) -> None:
+async def test_many_devices_have_separate_plots(browser: Browser) -> None:
     rig = Rig()
     cards = [replace(ZERO, name=f"cuda:{number}") for number in range(12)]
     rig.telemetry = Telemetry(rig.clock, cards, ABOUT)
@@ -309,7 +291,7 @@ async def test_many_devices_have_plots_apart_from_their_sum(browser: Browser) ->
         assert len(set(await browser.run(looks))) == len(cards)
 
 
-async def test_it_says_when_the_miner_cannot_be_reached_and_comes_back(browser: Browser) -> None:
+async def test_an_unreachable_miner_is_shown_until_it_is_back(browser: Browser) -> None:
     rig = await busy_rig()
     async with serving(rig) as url:
         port = int(url.rstrip("/").rpartition(":")[2])
@@ -317,25 +299,25 @@ async def test_it_says_when_the_miner_cannot_be_reached_and_comes_back(browser: 
         await browser.until("#link", has("live"))
         await browser.until("#tiles", has("201.5 W"))
     alarm = await browser.until("#alarm", has("The miner cannot be reached; showing its values"))
-    told = "return new Date(arguments[0] * 1000).toLocaleTimeString('en-GB')"
-    assert await browser.run(told, rig.telemetry.snapshot().at) in alarm
+    shown = "return new Date(arguments[0] * 1000).toLocaleTimeString('en-GB')"
+    assert await browser.run(shown, rig.telemetry.snapshot().at) in alarm
     assert await browser.text("#link") == "not reachable"
     assert await browser.run("return document.title") == f"not reachable {DASH} rig1"
     assert "201.5 W" in await browser.text("#tiles")
     grey = "return getComputedStyle(document.querySelector('main')).filter"
     assert "grayscale" in await browser.run(grey)
-    refused = [line for line in await browser.complaints() if "ERR_CONNECTION_REFUSED" not in line]
+    refused = [line for line in await browser.warnings() if "ERR_CONNECTION_REFUSED" not in line]
     assert [line for line in refused if "net::ERR" not in line] == []
     rig.emit(SensorsRead("cuda:0", replace(HOT, power=150.0)))
     async with serving(rig, port=port):
         await browser.until("#tiles", has("150.0 W"))
         await browser.until("#alarm", lacks("cannot be reached"))
-        await browser.complaints()
+        await browser.warnings()
 
 
-async def test_without_the_stream_it_asks(browser: Browser) -> None:
+async def test_without_the_stream_the_page_polls(browser: Browser) -> None:
     rig = await busy_rig()
-    # A browser that may not listen is told so, as the seventeenth is.
+    # A browser that may not listen is shown so, as the seventeenth is.
     block = {"urls": ["*/api/v1/stream*"]}
     await browser.command("Network.enable")
     await browser.command("Network.setBlockedURLs", **block)
@@ -351,18 +333,18 @@ async def test_without_the_stream_it_asks(browser: Browser) -> None:
             assert await browser.text("#alarm") == ""
     finally:
         await browser.command("Network.setBlockedURLs", urls=[])
-    lines = await browser.complaints()
+    lines = await browser.warnings()
     assert [line for line in lines if "api/v1/stream" not in line] == []
 
 
-async def test_that_no_temperature_is_told_stands_there_once(browser: Browser) -> None:
+async def test_missing_temperatures_are_mentioned_once(browser: Browser) -> None:
     async with showing(browser, Rig()):
         await browser.until("#temperature-plot", has("No device reports its temperature."))
         assert (await browser.text("#temperature-plot")).count("No device reports") == 1
 
 
 @pytest.mark.parametrize("width", [360, 1000, 1190, 1280])
-async def test_a_height_of_nine_digits_has_room(browser: Browser, width: int) -> None:
+async def test_a_height_of_nine_digits_fits(browser: Browser, width: int) -> None:
     rig = Rig()
     rig.emit(PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job(288_888_888)))
     await screen(browser, width, 900)
@@ -376,17 +358,17 @@ async def test_a_height_of_nine_digits_has_room(browser: Browser, width: int) ->
         assert await browser.run(room) >= 8
 
 
-async def test_all_numbers_are_grouped_alike(browser: Browser) -> None:
+async def test_all_numbers_are_grouped_the_same_way(browser: Browser) -> None:
     async with showing(browser, Rig()) as url:
         script = (
             f"return import('{url}format.js').then((format) => format.luck("
             "{found: 1077, expected: 1067.4, band: {low: 1003, high: 1131}}))"
         )
-        told = str(await browser.run(script))
-        assert told.split(" found, ")[1].startswith("1 067 expected")
+        shown = str(await browser.run(script))
+        assert shown.split(" found, ")[1].startswith("1 067 expected")
 
 
-async def test_what_is_not_known_is_a_dash(browser: Browser) -> None:
+async def test_unknown_values_are_dashes(browser: Browser) -> None:
     rig = Rig()
     rig.emit(SensorsRead("cuda:0", Reading(temperature=0.0)))
     async with showing(browser, rig):
@@ -406,7 +388,7 @@ async def test_what_is_not_known_is_a_dash(browser: Browser) -> None:
         assert "null" not in await browser.text("body")
 
 
-async def test_texts_of_strangers_stay_text(browser: Browser) -> None:
+async def test_foreign_texts_are_not_markup(browser: Browser) -> None:
     rig = Rig()
     evil = DeviceInfo("cuda:0", "cuda", MARKUP, "gpu", MARKUP, 8 << 30, 8 << 30, 48, pci=MARKUP)
     rig.telemetry = Telemetry(rig.clock, [evil, ONE], replace(ABOUT, rig=MARKUP, coin=MARKUP))
@@ -427,7 +409,7 @@ async def test_texts_of_strangers_stay_text(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 390, 768])
-async def test_it_fits_a_narrow_screen(browser: Browser, width: int) -> None:
+async def test_the_page_fits_a_narrow_screen(browser: Browser, width: int) -> None:
     rig = await busy_rig()
     long = "a" * 300
     rig.emit(PoolNotice(FIRST, long), DeviceFault("cuda:0", long))
@@ -453,11 +435,11 @@ async def test_it_fits_a_narrow_screen(browser: Browser, width: int) -> None:
         assert "Hashrate" in await browser.run(f"{title}.content")
 
 
-async def test_the_token_opens_pause_and_resume(browser: Browser) -> None:
-    rig, hands = await busy_rig(), Hands()
+async def test_pausing_and_resuming_with_the_token(browser: Browser) -> None:
+    rig, control = await busy_rig(), FakeControl()
     button = "#devices [data-key='{}'] td.action button"
     shown = "return document.querySelector(arguments[0]).offsetParent !== null"
-    async with showing(browser, rig, hands):
+    async with showing(browser, rig, control):
         await browser.until("#devices tbody", has("cuda:0"))
         assert not await browser.run(shown, button.format(ZERO.name))
         await unlock(browser, TOKEN)
@@ -471,7 +453,7 @@ async def test_the_token_opens_pause_and_resume(browser: Browser) -> None:
         await browser.until("#answer", has("every device pauses"))
         await browser.click("[data-verb=resume]")
         await browser.until("#answer", has("every device resumes"))
-        assert hands.told == [
+        assert control.calls == [
             ("pause", "cuda:0"), ("resume", "opencl:0.1"), ("pause", None), ("resume", None),
         ]  # fmt: skip
         assert TOKEN not in str(await browser.run("return document.documentElement.outerHTML"))
@@ -484,23 +466,23 @@ async def test_the_token_opens_pause_and_resume(browser: Browser) -> None:
     ("token", "sentence", "stays"),
     [(TOKEN, "this is not the token of this miner", False), (None, "read-only", True)],
 )
-async def test_a_refusal_is_told_in_its_own_words(
+async def test_the_reason_of_a_refusal_is_shown(
     browser: Browser, token: str | None, sentence: str, stays: bool
 ) -> None:
-    rig, hands = await busy_rig(), Hands()
-    async with showing(browser, rig, hands, token=token):
+    rig, control = await busy_rig(), FakeControl()
+    async with showing(browser, rig, control, token=token):
         await browser.until("#devices tbody", has("cuda:0"))
         await unlock(browser, "a guess")
         await browser.click("[data-verb=pause]")
         await browser.until("#answer", has(sentence))
         # A wrong token is forgotten, so that it is not sent again.
         assert await browser.run("return !document.querySelector('#everything').hidden") is stays
-        assert hands.told == []
-        lines = await browser.complaints()
+        assert control.calls == []
+        lines = await browser.warnings()
         assert [line for line in lines if "/api/v1/pause" not in line] == []
 
 
-async def test_a_new_run_begins_a_new_list(browser: Browser) -> None:
+async def test_a_new_run_starts_a_new_list_of_events(browser: Browser) -> None:
     rig = await busy_rig()
     async with serving(rig) as url:
         port = int(url.rstrip("/").rpartition(":")[2])
@@ -518,4 +500,4 @@ async def test_a_new_run_begins_a_new_list(browser: Browser) -> None:
         assert "a new beginning" in seen
         rows = "return document.querySelectorAll('#devices tbody tr').length"
         assert await browser.run(rows) == 1
-        await browser.complaints()
+        await browser.warnings()

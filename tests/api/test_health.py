@@ -22,7 +22,7 @@ from tests.fakes.rig import FIRST, Rig, busy_rig, job
 CONNECTED = (PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job()))
 
 
-def told(*events: Event) -> list[str]:
+def problems(*events: Event) -> list[str]:
     rig = Rig()
     rig.emit(*events)
     return readiness(rig.telemetry.snapshot())
@@ -30,15 +30,20 @@ def told(*events: Event) -> list[str]:
 
 def test_a_rig_without_a_pool_is_not_ready() -> None:
     idle = ["cuda:0: starting", "opencl:0.1: starting"]
-    assert told() == ["not yet connected to a pool", *idle]
-    assert told(PoolConnecting(FIRST)) == [f"connecting to {FIRST}", *idle]
-    assert told(PoolConnecting(FIRST), PoolReady(FIRST)) == [f"{FIRST} has sent no job", *idle]
+    assert problems() == ["not yet connected to a pool", *idle]
+    assert problems(PoolConnecting(FIRST)) == [f"connecting to {FIRST}", *idle]
+    assert problems(PoolConnecting(FIRST), PoolReady(FIRST)) == [
+        f"{FIRST} has sent no job",
+        *idle,
+    ]
     lost = PoolLost(FIRST, "the pool closed the connection", 1.0)
-    assert told(PoolConnecting(FIRST), lost)[0] == f"lost {FIRST}: the pool closed the connection"
+    assert (
+        problems(PoolConnecting(FIRST), lost)[0] == f"lost {FIRST}: the pool closed the connection"
+    )
 
 
-def test_building_is_not_ready_and_says_what_is_built() -> None:
-    reasons = told(
+def test_a_building_rig_is_not_ready_for_a_reason() -> None:
+    reasons = problems(
         *CONNECTED,
         LightCacheBuilding(400, 0.4),
         DatasetBuilding("cuda:0", 400, 0.5, 3.0, 4 << 30),
@@ -50,9 +55,9 @@ def test_building_is_not_ready_and_says_what_is_built() -> None:
     ]
 
 
-def test_one_device_that_searches_is_enough() -> None:
-    assert told(*CONNECTED, Launched("cuda:0", 1000, 0.1)) == []
-    assert told(
+def test_one_mining_device_makes_a_rig_ready() -> None:
+    assert problems(*CONNECTED, Launched("cuda:0", 1000, 0.1)) == []
+    assert problems(
         *CONNECTED,
         Launched("cuda:0", 1000, 0.1),
         LightCacheBuilding(401, 0.1),
@@ -60,14 +65,14 @@ def test_one_device_that_searches_is_enough() -> None:
     ) == []  # fmt: skip
 
 
-def test_a_new_period_does_not_make_a_rig_come_and_go() -> None:
+def test_a_rig_stays_ready_at_a_new_period() -> None:
     ready = KernelReady("cuda:0", 1_000_000, 0.3)
-    assert told(*CONNECTED, ready)[0] == "cuda:0: kernel for period 1000000 ready"
-    assert told(*CONNECTED, Launched("cuda:0", 1000, 0.1), ready) == []
+    assert problems(*CONNECTED, ready)[0] == "cuda:0: kernel for period 1000000 ready"
+    assert problems(*CONNECTED, Launched("cuda:0", 1000, 0.1), ready) == []
 
 
 def test_a_rig_that_lost_its_pool_is_not_ready() -> None:
-    reasons = told(
+    reasons = problems(
         *CONNECTED, Launched("cuda:0", 1, 0.1), PoolLost(FIRST, "timed out", 1.0), NewJob(None)
     )
     assert reasons == [
@@ -77,7 +82,7 @@ def test_a_rig_that_lost_its_pool_is_not_ready() -> None:
     ]
 
 
-async def test_only_a_hung_device_asks_for_a_restart() -> None:
+async def test_only_a_hung_device_fails_the_liveness_check() -> None:
     rig = await busy_rig()
     assert liveness(rig.telemetry.snapshot()) == []
     assert liveness(Rig().telemetry.snapshot()) == []
@@ -87,7 +92,7 @@ async def test_only_a_hung_device_asks_for_a_restart() -> None:
     ]
 
 
-async def test_probes_answer_with_their_reasons(serve: Serve) -> None:
+async def test_health_checks_return_their_reasons(serve: Serve) -> None:
     service = await serve(busy=True)
     for path in ("/livez", "/readyz"):
         answer = await service.get(path)

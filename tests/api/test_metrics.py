@@ -1,4 +1,4 @@
-"""What Prometheus is told: the snapshot's numbers, under names that Prometheus likes."""
+"""The metrics for Prometheus: values, names, labels and formats."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def families(snapshot: Snapshot) -> dict[str, Metric]:
 
 
 def values(snapshot: Snapshot) -> Values:
-    """Every series by name and labels; an empty label is none, as Prometheus has it."""
+    """Every series by name and labels; Prometheus ignores empty labels."""
     found: Values = {}
     for family in families(snapshot).values():
         for sample in family.samples:
             labels = frozenset((k, v) for k, v in sample.labels.items() if v)
-            assert (sample.name, labels) not in found, "one series, told twice"
+            assert (sample.name, labels) not in found, "duplicate series"
             found[sample.name, labels] = sample.value
     return found
 
 
-class Told:
-    """Takes series out of what was told, so that none is left unlooked at."""
+class RemainingSeries:
+    """Removes checked series, so that a test can assert that none is left."""
 
     def __init__(self, snapshot: Snapshot, **common: str) -> None:
         self.left = {k: v for k, v in values(snapshot).items() if k[0].startswith(MINE)}
@@ -102,88 +102,94 @@ async def snapshot() -> Snapshot:
     return (await busy_rig()).telemetry.snapshot()
 
 
-def test_every_number_is_that_of_the_snapshot(snapshot: Snapshot) -> None:
-    told = Told(snapshot, algorithm="kawpow")
-    told.holds("info", 1, rig="rig1", version="1.2.3", coin="RVN")
-    told.holds("start_time_seconds", snapshot.started_at)
-    told.holds("job_known", 1)
-    told.holds("job_timestamp_seconds", snapshot.job_at)
-    told.holds("jobs_total", 2)
-    told.holds("epoch_changes_total", snapshot.epochs)
-    told.holds("difficulty_hashes", snapshot.difficulty)
-    told.holds("height", snapshot.height)
-    told.holds("epoch", snapshot.epoch)
-    told.holds("period", snapshot.period)
-    told.holds("effort_ratio", snapshot.luck.effort)
-    told.holds("luck_band_shares", snapshot.luck.band.low, bound="low")
-    told.holds("luck_band_shares", snapshot.luck.band.high, bound="high")
+def test_every_series_has_the_value_of_the_snapshot(snapshot: Snapshot) -> None:
+    series = RemainingSeries(snapshot, algorithm="kawpow")
+    series.holds("info", 1, rig="rig1", version="1.2.3", coin="RVN")
+    series.holds("start_time_seconds", snapshot.started_at)
+    series.holds("job_known", 1)
+    series.holds("job_timestamp_seconds", snapshot.job_at)
+    series.holds("jobs_total", 2)
+    series.holds("epoch_changes_total", snapshot.epochs)
+    series.holds("difficulty_hashes", snapshot.difficulty)
+    series.holds("height", snapshot.height)
+    series.holds("epoch", snapshot.epoch)
+    series.holds("period", snapshot.period)
+    series.holds("effort_ratio", snapshot.luck.effort)
+    series.holds("luck_band_shares", snapshot.luck.band.low, bound="low")
+    series.holds("luck_band_shares", snapshot.luck.band.high, bound="high")
     for d in snapshot.devices:
-        told.common = {"algorithm": "kawpow", "device": d.info.pci or "", "uuid": d.info.uuid or ""}
-        told.holds(
+        series.common = {
+            "algorithm": "kawpow",
+            "device": d.info.pci or "",
+            "uuid": d.info.uuid or "",
+        }
+        series.holds(
             "device_info", 1, name=d.name, model=d.info.model, backend=d.info.backend,
             kind="gpu", vendor=d.info.vendor, driver=d.info.driver,
         )  # fmt: skip
-        told.holds("hashrate_hashes_per_second", d.hashrate.ten_seconds, window="10s")
-        told.holds("hashrate_hashes_per_second", d.hashrate.minute, window="60s")
-        told.holds("hashrate_hashes_per_second", d.hashrate.quarter_hour, window="15m")
-        told.holds("hashes_total", d.tried)
-        told.holds("shares_found_total", d.found)
-        told.holds("shares_expected_total", d.luck.expected)
-        told.holds("device_effort_ratio", d.luck.effort)
-        told.holds("best_share_hashes", d.best_difficulty)
-        told.holds("device_last_share_timestamp_seconds", d.last_share_at)
+        series.holds("hashrate_hashes_per_second", d.hashrate.ten_seconds, window="10s")
+        series.holds("hashrate_hashes_per_second", d.hashrate.minute, window="60s")
+        series.holds("hashrate_hashes_per_second", d.hashrate.quarter_hour, window="15m")
+        series.holds("hashes_total", d.tried)
+        series.holds("shares_found_total", d.found)
+        series.holds("shares_expected_total", d.luck.expected)
+        series.holds("device_effort_ratio", d.luck.effort)
+        series.holds("best_share_hashes", d.best_difficulty)
+        series.holds("device_last_share_timestamp_seconds", d.last_share_at)
         for state in DeviceState:
-            told.holds("device_state", d.state is state, state=state.name.lower())
-        told.holds("device_faults_total", d.faults)
-        told.holds("device_kernels_total", d.kernels)
-        told.holds("device_datasets_total", d.datasets)
-        told.holds("device_temperature_celsius", d.reading.temperature, sensor="core")
-        told.holds("device_temperature_celsius", d.reading.hotspot_temperature, sensor="hotspot")
-        told.holds("device_temperature_celsius", d.reading.memory_temperature, sensor="memory")
-        told.counts("kernel_build_seconds", d.kernel_builds)
-        told.counts("job_switch_seconds", d.job_switches)
-        told.counts("dataset_build_seconds", d.dataset_builds)
-        told.holds("device_power_watts", d.reading.power)
-        told.holds("device_power_limit_watts", d.reading.power_limit)
+            series.holds("device_state", d.state is state, state=state.name.lower())
+        series.holds("device_faults_total", d.faults)
+        series.holds("device_kernels_total", d.kernels)
+        series.holds("device_datasets_total", d.datasets)
+        series.holds("device_temperature_celsius", d.reading.temperature, sensor="core")
+        series.holds("device_temperature_celsius", d.reading.hotspot_temperature, sensor="hotspot")
+        series.holds("device_temperature_celsius", d.reading.memory_temperature, sensor="memory")
+        series.counts("kernel_build_seconds", d.kernel_builds)
+        series.counts("job_switch_seconds", d.job_switches)
+        series.counts("dataset_build_seconds", d.dataset_builds)
+        series.holds("device_power_watts", d.reading.power)
+        series.holds("device_power_limit_watts", d.reading.power_limit)
         first = d.info is ZERO
-        told.holds("device_fan_ratio", 0.57 if first else None)
-        told.holds("device_utilization_ratio", 0.99 if first else None)
-        told.holds("device_clock_hertz", 1.785e9 if first else None, clock="core")
-        told.holds("device_clock_hertz", 9.501e9 if first else None, clock="memory")
-        told.holds("device_memory_bytes", d.info.memory)
-        told.holds("device_memory_used_bytes", d.reading.memory_used)
+        series.holds("device_fan_ratio", 0.57 if first else None)
+        series.holds("device_utilization_ratio", 0.99 if first else None)
+        series.holds("device_clock_hertz", 1.785e9 if first else None, clock="core")
+        series.holds("device_clock_hertz", 9.501e9 if first else None, clock="memory")
+        series.holds("device_memory_bytes", d.info.memory)
+        series.holds("device_memory_used_bytes", d.reading.memory_used)
         for pool in (FIRST, SECOND):
             tally = snapshot.by_pool.get((d.name, pool), Tally())
             for outcome in Outcome:
                 count = tally.outcomes.get(outcome, 0)
-                told.holds("shares_total", count, pool=pool, outcome=outcome.name.lower())
-            told.holds("shares_total", tally.hardware, pool=pool, outcome="hardware")
+                series.holds("shares_total", count, pool=pool, outcome=outcome.name.lower())
+            series.holds("shares_total", tally.hardware, pool=pool, outcome="hardware")
     for p in snapshot.pools:
-        told.common = {"algorithm": "kawpow", "pool": p.label}
-        told.holds("pool_connected", p.state is PoolState.CONNECTED)
-        told.holds("pool_unverified", p.unverified)
-        told.holds("pool_logins_total", p.logins)
-        told.holds("pool_losses_total", p.losses)
-        told.holds("pool_latency_seconds", p.latency)
-        told.holds("pool_last_share_timestamp_seconds", p.last_share_at)
-        told.holds("pool_accepted_work_hashes_total", p.work)
-        told.counts("share_round_trip_seconds", p.round_trips)
-    assert not told.left
+        series.common = {"algorithm": "kawpow", "pool": p.label}
+        series.holds("pool_connected", p.state is PoolState.CONNECTED)
+        series.holds("pool_unverified", p.unverified)
+        series.holds("pool_logins_total", p.logins)
+        series.holds("pool_losses_total", p.losses)
+        series.holds("pool_latency_seconds", p.latency)
+        series.holds("pool_last_share_timestamp_seconds", p.last_share_at)
+        series.holds("pool_accepted_work_hashes_total", p.work)
+        series.counts("share_round_trip_seconds", p.round_trips)
+    assert not series.left
 
 
-def test_the_busy_rig_is_busy_enough_to_tell_numbers_apart(snapshot: Snapshot) -> None:
-    told = Told(snapshot, algorithm="kawpow", device="0000:0a:00.0", uuid=ZERO.uuid or "")
-    told.holds("shares_total", 2, pool=FIRST, outcome="accepted")
-    told.holds("shares_total", 1, pool=SECOND, outcome="accepted")
+def test_the_busy_rig_has_distinct_share_counts(snapshot: Snapshot) -> None:
+    series = RemainingSeries(
+        snapshot, algorithm="kawpow", device="0000:0a:00.0", uuid=ZERO.uuid or ""
+    )
+    series.holds("shares_total", 2, pool=FIRST, outcome="accepted")
+    series.holds("shares_total", 1, pool=SECOND, outcome="accepted")
     for outcome in ("stale", "not_sent", "low_difficulty", "duplicate", "invalid", "lost"):
-        told.holds("shares_total", 1, pool=FIRST, outcome=outcome)
-    told.holds("shares_total", 0, pool=FIRST, outcome="hardware")
-    told.common |= {"device": "0000:21:00.0", "uuid": ""}
-    told.holds("shares_total", 1, pool=FIRST, outcome="hardware")
-    told.holds("device_state", 1, state="paused")
+        series.holds("shares_total", 1, pool=FIRST, outcome=outcome)
+    series.holds("shares_total", 0, pool=FIRST, outcome="hardware")
+    series.common |= {"device": "0000:21:00.0", "uuid": ""}
+    series.holds("shares_total", 1, pool=FIRST, outcome="hardware")
+    series.holds("device_state", 1, state="paused")
 
 
-def test_what_is_unknown_has_no_series() -> None:
+def test_unknown_values_have_no_series() -> None:
     rig = Rig()
     empty = {name for name, _ in values(rig.telemetry.snapshot())}
     for name in (
@@ -209,30 +215,27 @@ def test_what_is_unknown_has_no_series() -> None:
     }  # fmt: skip
 
 
-def test_a_miner_without_devices_and_names_can_be_told(snapshot: Snapshot) -> None:
-    nobody = replace(snapshot, about=About(), devices=(), pools=(), by_pool={}, job=None)
-    told = Told(nobody)
-    told.holds("info", 1)
-    told.holds("job_known", 0)
+def test_a_miner_without_devices_and_names(snapshot: Snapshot) -> None:
+    empty = replace(snapshot, about=About(), devices=(), pools=(), by_pool={}, job=None)
+    series = RemainingSeries(empty)
+    series.holds("info", 1)
+    series.holds("job_known", 0)
 
 
-def test_a_dataset_that_is_built_and_a_card_that_holds_back_are_told() -> None:
+def test_dataset_progress_and_throttle_reasons() -> None:
     rig = Rig()
     rig.emit(DatasetBuilding(ZERO.name, 400, 0.25, 1.0, 4 << 30))
     rig.emit(SensorsRead(ZERO.name, Reading(fan=0.0, throttle="power limit, too hot")))
-    told = Told(rig.telemetry.snapshot(), algorithm="kawpow", device="0000:0a:00.0")
-    told.common["uuid"] = ZERO.uuid or ""
-    told.holds("device_dataset_progress_ratio", 0.25)
-    told.holds(
-        "device_fan_ratio",
-        0,
-    )
-    told.holds("device_throttled", 1, reason="power limit")
-    told.holds("device_throttled", 1, reason="too hot")
-    told.holds("device_state", 1, state="building")
+    series = RemainingSeries(rig.telemetry.snapshot(), algorithm="kawpow", device="0000:0a:00.0")
+    series.common["uuid"] = ZERO.uuid or ""
+    series.holds("device_dataset_progress_ratio", 0.25)
+    series.holds("device_fan_ratio", 0)
+    series.holds("device_throttled", 1, reason="power limit")
+    series.holds("device_throttled", 1, reason="too hot")
+    series.holds("device_state", 1, state="building")
 
 
-def test_the_device_is_its_pci_address_unless_another_one_has_it() -> None:
+def test_the_device_label_is_its_unique_pci_address_or_its_name() -> None:
     twin = replace(ONE, name="opencl:1.0", pci=ZERO.pci)
     bare = replace(ONE, name="ref", pci=None)
     odd = replace(ONE, name="odd", pci="ref")
@@ -248,7 +251,7 @@ def test_the_device_is_its_pci_address_unless_another_one_has_it() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.sampled_from("abcd")), max_size=6)
 )
-def test_no_two_devices_same_hardware(named: list[tuple[str, str | None]]) -> None:
+def test_device_labels_are_unique(named: list[tuple[str, str | None]]) -> None:
     infos = [replace(ZERO, name=name, pci=pci) for name, pci in dict(named).items()]
     assert len(set(device_labels(infos).values())) == len(infos)
 
@@ -258,19 +261,19 @@ def test_no_two_devices_same_hardware(named: list[tuple[str, str | None]]) -> No
 def test_any_text_can_be_a_label(rig: str, model: str) -> None:
     clock = Rig().clock
     telemetry = Telemetry(clock, [replace(ZERO, model=model)], About(rig, "1", "kawpow", "RVN"))
-    told = families(telemetry.snapshot())
+    series = families(telemetry.snapshot())
     shown = rig.encode("utf-8", "replace").decode()
-    assert told[MINE + "info"].samples[0].labels["rig"] == shown
-    assert told[MINE + "device_info"].samples[0].labels["model"] == model
+    assert series[MINE + "info"].samples[0].labels["rig"] == shown
+    assert series[MINE + "device_info"].samples[0].labels["model"] == model
 
 
 @pytest.mark.parametrize("rig", ["\udcff", 'a"b', "a\\b", "a\nb", "a\rb", "ä€"])
-def test_a_name_that_must_be_escaped_comes_back(rig: str) -> None:
-    told = families(Telemetry(Rig().clock, [], About(rig)).snapshot())
-    assert told[MINE + "info"].samples[0].labels["rig"] == rig.replace("\udcff", "?")
+def test_labels_are_escaped(rig: str) -> None:
+    series = families(Telemetry(Rig().clock, [], About(rig)).snapshot())
+    assert series[MINE + "info"].samples[0].labels["rig"] == rig.replace("\udcff", "?")
 
 
-def test_no_word_of_a_pool_is_told() -> None:
+def test_no_text_of_a_pool_is_in_the_metrics() -> None:
     rig = Rig()
     evil = 'evil"} 1\nprogpow_miner_evil'
     theirs = replace(job(), id=evil)
@@ -305,13 +308,13 @@ EVENTS: list[Callable[[Rig], object]] = [
 ]
 
 
-async def told_after_each(happenings: list[Callable[[Rig], object]]) -> list[Values]:
+async def counters_after_each(actions: list[Callable[[Rig], object]]) -> list[Values]:
     rig = Rig()
-    told: list[Values] = []
-    for happening in happenings:
+    readings: list[Values] = []
+    for action in actions:
         await rig.clock.advance(1)
-        happening(rig)
-        told.append(
+        action(rig)
+        readings.append(
             {
                 (sample.name, frozenset(sample.labels.items())): sample.value
                 for family in families(rig.telemetry.snapshot()).values()
@@ -319,21 +322,18 @@ async def told_after_each(happenings: list[Callable[[Rig], object]]) -> list[Val
                 if family.type in ("counter", "histogram") and family.name.startswith(MINE)
             }
         )
-    return told
+    return readings
 
 
 @given(st.lists(st.sampled_from(EVENTS), min_size=2, max_size=15))
 @settings(max_examples=25)
-def test_whatever_happens_no_counter_goes_down(
-    happenings: list[Callable[[Rig], object]],
-) -> None:
-    told = asyncio.run(told_after_each(happenings))
-    for before, after in pairwise(told):
+def test_counters_never_decrease(actions: list[Callable[[Rig], object]]) -> None:
+    for before, after in pairwise(asyncio.run(counters_after_each(actions))):
         for series, value in before.items():
             assert after[series] >= value, series
 
 
-def test_names_are_as_prometheus_wants_them(snapshot: Snapshot) -> None:
+def test_names_follow_the_conventions_of_prometheus(snapshot: Snapshot) -> None:
     labels = {"device", "uuid", "algorithm", "pool"}
     for name, family in families(snapshot).items():
         if not name.startswith(MINE):
@@ -363,7 +363,7 @@ def test_every_series_of_a_metric_has_the_same_labels(snapshot: Snapshot) -> Non
             assert len({tuple(sorted(s.labels)) for s in family.samples if s.name == name}) == 1
 
 
-def test_our_own_process_is_told(snapshot: Snapshot) -> None:
+def test_the_process_metrics_are_included(snapshot: Snapshot) -> None:
     found = values(snapshot)
     for name in (
         "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
@@ -371,7 +371,7 @@ def test_our_own_process_is_told(snapshot: Snapshot) -> None:
         assert found[name, frozenset()] > 0
 
 
-def test_nothing_is_kept_between_two_tellings(snapshot: Snapshot) -> None:
+def test_rendering_twice_gives_the_same_text(snapshot: Snapshot) -> None:
     mine = [
         [line for line in metrics(snapshot).decode().splitlines() if MINE in line] for _ in range(2)
     ]
@@ -382,7 +382,7 @@ def test_nothing_is_kept_between_two_tellings(snapshot: Snapshot) -> None:
     "accept",
     ["", "*/*", "text/plain;version=0.0.4", "text/html, */*;q=0.1", "application/openmetrics"],
 )
-def test_the_text_format_is_what_is_told_by_default(snapshot: Snapshot, accept: str) -> None:
+def test_the_text_format_is_the_default(snapshot: Snapshot, accept: str) -> None:
     render, kind = exposition(accept)
     text = render(snapshot)
     assert kind == CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
@@ -397,7 +397,7 @@ def test_the_text_format_is_what_is_told_by_default(snapshot: Snapshot, accept: 
         f"{OPENMETRICS};version=nonsense;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3",
     ],
 )
-def test_openmetrics_is_told_where_it_is_wanted(snapshot: Snapshot, accept: str) -> None:
+def test_openmetrics_is_used_if_accepted(snapshot: Snapshot, accept: str) -> None:
     render, kind = exposition(accept)
     text = render(snapshot)
     assert kind == f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
@@ -410,7 +410,7 @@ def test_openmetrics_is_told_where_it_is_wanted(snapshot: Snapshot, accept: str)
     assert parsed[MINE + "hashrate_hashes_per_second"].unit == "hashes_per_second"
 
 
-def test_promtool_finds_no_fault(snapshot: Snapshot) -> None:
+def test_promtool_accepts_the_metrics(snapshot: Snapshot) -> None:
     if PROMTOOL is None:
         pytest.skip("promtool is not on the path (Debian: package prometheus)")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, current, and true of the server."""
+"""The OpenAPI document is valid and current, and the server conforms to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.fakes.rig import busy_rig
 COMMITTED = Path("docs/openapi.json")
 
 
-def test_the_document_in_docs_is_the_one_that_is_served() -> None:
+def test_the_copy_in_docs_is_current() -> None:
     assert COMMITTED.read_text(encoding="utf-8") == document_text(), (
         f"{COMMITTED} is stale: run python -m miner.api.openapi > {COMMITTED}"
     )
@@ -56,7 +56,7 @@ def test_every_field_and_operation_is_described() -> None:
         assert set(schema["required"]) == set(schema["properties"]), name
 
 
-def test_operations_have_names_of_their_own() -> None:
+def test_names_and_paths_of_operations_are_unique() -> None:
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)
     assert len({(o.method, o.path) for o in OPERATIONS}) == len(OPERATIONS)
 
@@ -69,11 +69,11 @@ async def test_the_document_is_served(serve: Serve) -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A server in another thread; what asks it here blocks."""
+    """The URL of a server in another thread, for clients that block."""
     started, stop = Event(), Event()
     urls: list[str] = []
 
-    async def serve_until_told() -> None:
+    async def serve_until_stopped() -> None:
         context = context_of(await busy_rig(), shares=newest)
         async with ApiServer(ApiOptions(port=0, token=TOKEN_OF_HEADERS), context) as server:
             assert server.url is not None
@@ -82,7 +82,7 @@ def url() -> Iterator[str]:
             await asyncio.get_running_loop().run_in_executor(None, stop.wait)
 
     with ThreadPoolExecutor(1) as threads:
-        serving = threads.submit(asyncio.run, serve_until_told())
+        serving = threads.submit(asyncio.run, serve_until_stopped())
         try:
             assert started.wait(30)
             yield urls[0]
@@ -94,7 +94,7 @@ def url() -> Iterator[str]:
 TOKEN_OF_HEADERS = "a-token-of-the-tests"
 assert TOKEN_OF_HEADERS != TOKEN
 
-# A stream has no end that a test could wait for; test_stream.py reads it.
+# A stream never ends; test_stream.py covers it.
 schema = schemathesis.openapi.from_dict(document()).exclude(path="/api/v1/stream")
 schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 
@@ -107,7 +107,7 @@ schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.N
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_the_server_does_as_the_document_says(case: schemathesis.Case[Any], url: str) -> None:
+def test_the_server_conforms_to_the_document(case: schemathesis.Case[Any], url: str) -> None:
     case.call_and_validate(
         base_url=url,
         headers={"Authorization": f"Bearer {TOKEN_OF_HEADERS}"},

@@ -1,4 +1,4 @@
-"""No answer tells a stranger where anything lies on this machine."""
+"""No response contains a path of this machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KNOWN = PathRedactor([
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         ("reldir/logs/x.log: the log cannot be written", "(path): the log cannot be written"),
         ("nothing changed: reldir/r.toml: line 12", "nothing changed: (path): line 12"),
@@ -47,12 +47,12 @@ KNOWN = PathRedactor([
         ("/opt/my rig.corrupt-1 is kept", "(path) is kept"),
     ],
 )
-def test_paths_that_are_known_are_taken_out(text: str, told: str) -> None:
-    assert KNOWN(text) == told
+def test_known_paths_are_redacted(text: str, shown: str) -> None:
+    assert KNOWN(text) == shown
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "shown"),
     [
         (
             "cookie file /home/me/.raven/.cookie: cannot be read",
@@ -68,9 +68,9 @@ def test_paths_that_are_known_are_taken_out(text: str, told: str) -> None:
         ("no kernel (see '/tmp/x.txt')", "no kernel (see '(path)')"),
     ],
 )
-def test_absolute_paths_are_taken_out_unknown_too(text: str, told: str) -> None:
+def test_unknown_absolute_paths_are_redacted(text: str, shown: str) -> None:
     for paths in (PathRedactor(), KNOWN):
-        assert paths(text) == told
+        assert paths(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def test_absolute_paths_are_taken_out_unknown_too(text: str, told: str) -> None:
         "device 0000:01:00.0 or opencl:0.1",
     ],
 )
-def test_all_else_stays(text: str) -> None:
+def test_other_texts_stay(text: str) -> None:
     for paths in (PathRedactor(), KNOWN):
         assert paths(text) == text
 
 
 @pytest.mark.parametrize("part", ["/ ", "~", "/1", "~a/", "/a b", "file ", "reldir/", "a: /b"])
-def test_a_pool_cannot_make_it_slow(part: str) -> None:
-    """As long as a pool can make a text, it takes no longer than its length."""
+def test_redaction_takes_linear_time(part: str) -> None:
+    """Long texts of a pool must not block the event loop."""
 
     def seconds(times: int) -> float:
         text = part * times
@@ -105,7 +105,7 @@ def test_a_pool_cannot_make_it_slow(part: str) -> None:
     assert seconds(16000) < 30 * max(seconds(2000), 1e-4)
 
 
-async def test_no_source_of_sentences_tells_a_path(serve: Serve, tmp_path: Path) -> None:
+async def test_no_response_contains_a_path(serve: Serve, tmp_path: Path) -> None:
     missing = tmp_path / "my files" / "secret"
     service = await serve(context={"redact": PathRedactor([missing.parent])})
     rig = service.rig
@@ -135,7 +135,7 @@ async def test_no_source_of_sentences_tells_a_path(serve: Serve, tmp_path: Path)
         assert "(path)" in body, address
 
 
-def test_what_a_run_is_told_of_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_paths_of_a_run_are_known_to_its_redactor(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, place in [("HOME", "/h m"), ("CACHE", "c c/d"), ("STATE", "s s/d")]:
         monkeypatch.setenv(name if name == "HOME" else f"PROGPOW_MINER_{name}", place)
     rig, clock = small_rig(), FakeClock()
@@ -146,5 +146,5 @@ def test_what_a_run_is_told_of_is_known(monkeypatch: pytest.MonkeyPatch) -> None
     )  # fmt: skip
     with WorkPool("disk", 1) as disk:
         views = Views(mining, rig.telemetry, rig.journal, clock, StringIO(), disk, Redactor())
-    told = "in/said.jsonl, in/x.log, my/token, in/rig.toml, /h m/x, c c/d/x, s s/d/x, else/x"
-    assert views._path_redactor()(told) == f"{'(path), ' * 7}else/x"
+    shown = "in/said.jsonl, in/x.log, my/token, in/rig.toml, /h m/x, c c/d/x, s s/d/x, else/x"
+    assert views._path_redactor()(shown) == f"{'(path), ' * 7}else/x"

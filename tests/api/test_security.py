@@ -1,4 +1,4 @@
-"""What strangers, their pages and those who guess get: a refusal in one sentence."""
+"""Security headers, Host and origin checks, tokens, limits on bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.rig import Rig
 READ_ONLY = "this miner is read-only; set token_file under [api] to change that"
 
 
-async def test_every_answer_carries_what_protects_it(serve: Serve) -> None:
+async def test_every_response_has_the_security_headers(serve: Serve) -> None:
     service = await serve()
     garbage = await service.wire()
     garbage.send("nonsense")
@@ -40,7 +40,7 @@ async def test_every_answer_carries_what_protects_it(serve: Serve) -> None:
     ["127.0.0.1", "127.0.0.1:4067", "localhost", "LOCALHOST:1", "localhost.", "[::1]:4067",
      "192.168.1.7", "rig1.lan", "Rig1.LAN:4067"],
 )  # fmt: skip
-async def test_addresses_and_named_hosts_are_answered(serve: Serve, host: str) -> None:
+async def test_ip_addresses_and_listed_names_are_accepted(serve: Serve, host: str) -> None:
     service = await serve(hosts=("rig1.lan",))
     assert (await service.get("/livez", f"Host: {host}")).status == 200
 
@@ -50,7 +50,7 @@ async def test_addresses_and_named_hosts_are_answered(serve: Serve, host: str) -
     ["evil.example", "rig1.lan.evil.example", "localhost.evil.example", "127.0.0.1.evil.example",
      "evil.example:4067", "2130706433x"],
 )  # fmt: skip
-async def test_a_name_that_was_made_to_point_here_is_refused(serve: Serve, host: str) -> None:
+async def test_an_unlisted_host_name_is_refused(serve: Serve, host: str) -> None:
     service = await serve(hosts=("rig1.lan",))
     for path in ("/", "/api/v1/status", "/metrics", "/livez", "/nowhere"):
         answer = await service.get(path, f"Host: {host}")
@@ -59,7 +59,7 @@ async def test_a_name_that_was_made_to_point_here_is_refused(serve: Serve, host:
         assert b"evil" not in answer.body
     answer = await service.post("/api/v1/pause", f"Host: {host}")
     assert answer.status == 421
-    assert service.control.told == []
+    assert service.control.calls == []
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ async def test_a_name_that_was_made_to_point_here_is_refused(serve: Serve, host:
     ["", "[::1", "127.0.0.1:port", ":4067", "a/b", "127.0.0.1#", "a@127.0.0.1", "127.0.0.1@a",
      "127.0.0.1, evil.example", "[127.0.0.1]x", "localhost\udcff"],
 )  # fmt: skip
-async def test_a_host_that_is_none_is_refused(serve: Serve, host: str) -> None:
+async def test_an_invalid_host_header_is_refused(serve: Serve, host: str) -> None:
     service = await serve()
     assert (await service.get("/livez", f"Host: {host}")).status == 400
 
 
-async def test_a_request_has_one_host_unless_it_is_old(serve: Serve) -> None:
+async def test_http_1_1_requires_exactly_one_host_header(serve: Serve) -> None:
     service = await serve()
     wire = await service.wire()
     wire.send("GET /livez HTTP/1.1")
@@ -99,7 +99,7 @@ async def test_a_request_has_one_host_unless_it_is_old(serve: Serve) -> None:
         ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"],
     ],
 )
-async def test_pages_of_other_origins_may_do_nothing(serve: Serve, headers: list[str]) -> None:
+async def test_requests_from_other_origins_are_refused(serve: Serve, headers: list[str]) -> None:
     service = await serve()
     for answer in (
         await service.post("/api/v1/pause", *headers),
@@ -107,10 +107,10 @@ async def test_pages_of_other_origins_may_do_nothing(serve: Serve, headers: list
     ):
         assert answer.status == 403
         assert answer.error == "requests from pages of other origins are refused"
-    assert service.control.told == []
+    assert service.control.calls == []
 
 
-async def test_our_own_page_and_links_to_it_work(serve: Serve) -> None:
+async def test_same_origin_requests_and_links_are_accepted(serve: Serve) -> None:
     service = await serve()
     own = ("Origin: http://127.0.0.1", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors")
     assert (await service.post("/api/v1/pause", *own)).status == 200
@@ -122,22 +122,22 @@ async def test_our_own_page_and_links_to_it_work(serve: Serve) -> None:
     assert (await service.post("/api/v1/pause", *link)).status == 403
 
 
-async def test_a_browser_that_asks_whether_it_may_is_not_told_so(serve: Serve) -> None:
+async def test_cors_preflight_requests_are_refused(serve: Serve) -> None:
     service = await serve()
-    asked = ("Origin: http://evil.example", "Access-Control-Request-Method: POST")
-    answer = await service.ask("OPTIONS", "/api/v1/pause", *asked)
+    preflight = ("Origin: http://evil.example", "Access-Control-Request-Method: POST")
+    answer = await service.ask("OPTIONS", "/api/v1/pause", *preflight)
     assert answer.status == 403
     answer = await service.ask("OPTIONS", "/api/v1/pause")
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_without_a_token_nobody_changes_anything(serve: Serve) -> None:
+async def test_without_a_token_the_api_is_read_only(serve: Serve) -> None:
     service = await serve(token=None)
     for path in ("/api/v1/pause", "/api/v1/devices/cuda:0/pause", "/api/v1/reload", "/reload"):
         answer = await service.post(path)
         assert (answer.status, answer.error) == (403, READ_ONLY)
         assert (await service.get(path)).status == 405
-    assert service.control.told == []
+    assert service.control.calls == []
 
 
 @pytest.mark.parametrize(
@@ -151,16 +151,16 @@ async def test_a_wrong_token_is_refused(serve: Serve, authorization: str | None)
     answer = await service.post("/api/v1/pause", *given, token=None)
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert service.control.told == []
+    assert service.control.calls == []
 
 
-async def test_the_word_bearer_is_written_in_any_case(serve: Serve) -> None:
+async def test_the_bearer_scheme_is_case_insensitive(serve: Serve) -> None:
     service = await serve()
     header = f"Authorization: bearer  {TOKEN}"
     assert (await service.post("/api/v1/pause", header, token=None)).status == 200
 
 
-async def test_who_guesses_is_made_to_wait(serve: Serve) -> None:
+async def test_too_many_wrong_tokens_block_the_client_for_a_while(serve: Serve) -> None:
     service = await serve()
     for _ in range(FREE_FAILURES):
         assert (await service.post("/api/v1/pause", token="guess")).status == 401
@@ -176,11 +176,10 @@ async def test_who_guesses_is_made_to_wait(serve: Serve) -> None:
     assert (await service.post("/api/v1/pause")).status == 429
     await service.rig.clock.advance(11)
     assert (await service.post("/api/v1/pause")).status == 200
-    # One who waits this long between his failed is told of once in a while.
     assert len([e for e in service.rig.journal.entries if "wrong tokens" in e.text]) == 1
 
 
-def test_the_guessers_that_are_remembered_are_bounded() -> None:
+def test_the_number_of_counted_clients_is_bounded() -> None:
     rig = Rig()
     failed = FailedTokens(rig.clock, rig.journal)
     for number in range(MAX_CLIENTS + 50):
@@ -189,11 +188,11 @@ def test_the_guessers_that_are_remembered_are_bounded() -> None:
     assert "10.0.0.0" not in failed._counted
 
 
-def test_the_token_is_not_shown_with_the_options() -> None:
+def test_the_token_is_not_in_the_repr_of_the_options() -> None:
     assert "secret" not in repr(ApiOptions(token="secret"))
 
 
-async def test_a_fault_of_ours_shows_nothing(serve: Serve) -> None:
+async def test_an_internal_error_reveals_nothing(serve: Serve) -> None:
     def broken() -> object:
         raise RuntimeError("canary in a traceback")
 
@@ -201,8 +200,7 @@ async def test_a_fault_of_ours_shows_nothing(serve: Serve) -> None:
     for _ in range(3):
         answer = await service.get("/api/v1/status")
         assert (answer.status, answer.json) == (500, {"error": "internal error"})
-    told = [entry.text for entry in service.rig.journal.entries if "internal" in entry.text]
-    (sentence,) = told
+    (sentence,) = [e.text for e in service.rig.journal.entries if "internal" in e.text]
     assert sentence.startswith("internal error: RuntimeError in broken, line ")
     assert "canary" not in sentence
     assert (await service.get("/api/v1/events")).status == 200
@@ -214,7 +212,7 @@ async def test_a_large_body_is_refused(serve: Serve) -> None:
     assert (await service.ask("POST", "/reload", bearer, body=b"x" * 1000)).status == 200
     answer = await service.ask("POST", "/reload", bearer, body=b"x" * 1001)
     assert (answer.status, answer.error) == (413, "the body of the request is too large")
-    # Its length is enough: nobody waits for a body that says it is too large.
+    # The length alone is enough: the server does not wait for the body.
     wire = await service.wire()
     wire.send("GET /livez HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 999999999999")
     assert (await wire.answer()).status == 413
@@ -225,24 +223,24 @@ async def test_a_large_body_is_refused(serve: Serve) -> None:
         body=chunk * 3 + b"0\r\n\r\n",
     )  # fmt: skip
     assert (await chunked.answer()).status == 413
-    assert service.control.told == [("reload", None)]
+    assert service.control.calls == [("reload", None)]
 
 
-async def test_a_packed_body_is_not_unpacked(serve: Serve) -> None:
+async def test_a_compressed_body_is_not_decompressed(serve: Serve) -> None:
     service = await serve()
     bearer = f"Authorization: Bearer {TOKEN}"
     answer = await service.ask("POST", "/reload", bearer, "Content-Encoding: gzip", body=b"bomb")
     assert answer.status == 200
 
 
-async def test_expectations_other_than_to_go_on_are_not_met(serve: Serve) -> None:
+async def test_expectations_other_than_100_continue_are_refused(serve: Serve) -> None:
     service = await serve(panels=True)
-    for asked in ("GET /livez", "GET /", "GET /summary", "GET /nothing", "PUT /livez"):
-        answer = await service.ask(*asked.split(), "Expect: <script>")
+    for request in ("GET /livez", "GET /", "GET /summary", "GET /nothing", "PUT /livez"):
+        answer = await service.ask(*request.split(), "Expect: <script>")
         assert (answer.status, answer.error) == (
             417,
             "the only supported expectation is 100-continue",
-        ), asked
+        ), request
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-content-type-options"] == "nosniff"
     wire = await service.wire()
@@ -255,7 +253,7 @@ async def test_expectations_other_than_to_go_on_are_not_met(serve: Serve) -> Non
     assert (await wire.answer()).status == 200
 
 
-async def test_no_answer_holds_what_only_the_owner_knows(serve: Serve) -> None:
+async def test_no_response_contains_the_token_or_the_wallet(serve: Serve) -> None:
     service = await serve(panels=True, busy=True)
     paths = ["/metrics", "/livez", "/readyz", "/summary", "/2/summary", "/mmpos", "/hiveos"]
     for name in ("status", "devices", "pools", "history", "events", "shares", "openapi.json"):

@@ -1,4 +1,4 @@
-"""The answers of version 1."""
+"""The responses of API version 1."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.api.conftest import Serve, newest
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
 
-async def test_the_status_tells_what_the_snapshot_knows() -> None:
+async def test_the_status_has_the_values_of_the_snapshot() -> None:
     rig = await busy_rig()
     snapshot = rig.telemetry.snapshot()
-    told = v1.status(snapshot).model_dump(mode="json")
-    assert (told["rig"], told["version"], told["algorithm"], told["coin"]) == (
+    status = v1.status(snapshot).model_dump(mode="json")
+    assert (status["rig"], status["version"], status["algorithm"], status["coin"]) == (
         "rig1", "1.2.3", "kawpow", "RVN",
     )  # fmt: skip
-    assert told["hashrate"]["minute"] == snapshot.hashrate.minute == 80e6
-    assert told["at"] - told["started_at"] == told["uptime"] == 960.0
-    assert told["shares"] == {
+    assert status["hashrate"]["minute"] == snapshot.hashrate.minute == 80e6
+    assert status["at"] - status["started_at"] == status["uptime"] == 960.0
+    assert status["shares"] == {
         "accepted": 4, "rejected": 2, "stale": 2, "invalid": 1, "lost": 1, "hardware": 1,
         "blocks": 0,
         "not_accepted": 6,
@@ -38,30 +38,37 @@ async def test_the_status_tells_what_the_snapshot_knows() -> None:
             "not_sent": 1, "lost": 1,
         },
     }  # fmt: skip
-    assert told["pool"]["label"] == "stratum+tls://first.example:4444"
-    assert [pool["active"] for pool in told["pools"]] == [False, True]
-    assert told["pool"]["latency"] == pytest.approx(0.042)
-    assert told["job"]["id"] == "5a17"
-    assert told["job"]["height"] == 3_000_000
-    assert told["luck"]["band"]["low"] <= told["luck"]["band"]["high"]
-    assert told["ready"] is True
-    timing = told["timings"]["share"]
+    assert status["pool"]["label"] == "stratum+tls://first.example:4444"
+    assert [pool["active"] for pool in status["pools"]] == [False, True]
+    assert status["pool"]["latency"] == pytest.approx(0.042)
+    assert status["job"]["id"] == "5a17"
+    assert status["job"]["height"] == 3_000_000
+    assert status["luck"]["band"]["low"] <= status["luck"]["band"]["high"]
+    assert status["ready"] is True
+    timing = status["timings"]["share"]
     assert sum(timing["counts"]) == timing["count"] == 8
     assert len(timing["counts"]) == len(timing["bounds"]) + 1
 
 
-async def test_what_is_not_known_is_null() -> None:
+async def test_unknown_values_are_null() -> None:
     rig = Rig()
-    told = v1.status(rig.telemetry.snapshot()).model_dump(mode="json")
-    assert told["pool"] is told["job"] is told["notice"] is told["light"] is told["power"] is None
-    device = told["devices"][0]
+    status = v1.status(rig.telemetry.snapshot()).model_dump(mode="json")
+    assert (
+        status["pool"]
+        is status["job"]
+        is status["notice"]
+        is status["light"]
+        is status["power"]
+        is None
+    )
+    device = status["devices"][0]
     assert set(device["reading"].values()) == {None}
     assert device["last_fault"] is device["progress"] is device["efficiency"] is None
-    assert told["luck"]["ratio"] is None
-    assert told["timings"]["kernel"]["mean"] is None
+    assert status["luck"]["ratio"] is None
+    assert status["timings"]["kernel"]["mean"] is None
 
 
-async def test_a_device_is_named_by_the_state_that_it_is_in() -> None:
+async def test_the_state_and_sensor_values_of_devices() -> None:
     rig = await busy_rig()
     first, second = (
         device.model_dump(mode="json") for device in v1.devices(rig.telemetry.snapshot())
@@ -73,7 +80,7 @@ async def test_a_device_is_named_by_the_state_that_it_is_in() -> None:
     assert second["reading"]["power"] is second["efficiency"] is None
 
 
-def test_every_state_and_sensor_has_a_place_in_the_answer() -> None:
+def test_every_outcome_and_field_has_a_place_in_the_response() -> None:
     assert get_args(OutcomeName) == tuple(outcome.value for outcome in Outcome)
     assert list(ReadingAnswer.model_fields) == [field.name for field in fields(Reading)]
     assert {name for name, _ in descriptions(DeviceSnapshot)} == (
@@ -81,7 +88,7 @@ def test_every_state_and_sensor_has_a_place_in_the_answer() -> None:
     )
 
 
-def test_answers_are_strict_and_frozen() -> None:
+def test_responses_are_strict_and_frozen() -> None:
     with pytest.raises(ValidationError):
         Error(error=5)  # type: ignore[arg-type]
     with pytest.raises(ValidationError):
@@ -90,7 +97,7 @@ def test_answers_are_strict_and_frozen() -> None:
         Error(error="so").error = "else"
 
 
-async def test_newer_entries_are_those_after_a_number_or_of_a_new_run() -> None:
+async def test_entries_after_a_number_of_this_or_an_earlier_run() -> None:
     journal = Rig().journal
     assert v1.entries_after(journal.entries, 0) == v1.entries_after(journal.entries, 900) == ()
     for number in range(1, KEPT + 11):
@@ -104,7 +111,7 @@ async def test_newer_entries_are_those_after_a_number_or_of_a_new_run() -> None:
     assert not v1.entries_after(journal.entries, KEPT + 10)
 
 
-async def test_each_address_answers(serve: Serve) -> None:
+async def test_status_devices_and_pools_agree(serve: Serve) -> None:
     service = await serve(busy=True)
     status = (await service.get("/api/v1/status")).json
     assert (await service.get("/api/v1/devices")).json == status["devices"]
@@ -116,16 +123,16 @@ async def test_each_address_answers(serve: Serve) -> None:
     assert missing.error == "unknown device; /api/v1/devices lists the known ones"
 
 
-async def test_halves_of_characters_in_a_pools_words_spoil_no_answer(serve: Serve) -> None:
+async def test_surrogates_in_texts_of_a_pool_are_replaced(serve: Serve) -> None:
     service = await serve()
     half = "\ud83d"
     service.rig.emit(NewJob(replace(job(), id=f"a{half}")), PoolNotice(FIRST, f"b{half}"))
-    told = (await service.get("/api/v1/status")).json
-    assert (told["job"]["id"], told["notice"]) == ("a?", "b?")
+    status = (await service.get("/api/v1/status")).json
+    assert (status["job"]["id"], status["notice"]) == ("a?", "b?")
     assert (await service.get("/api/v1/events?limit=1")).json["events"][0]["text"].endswith("b?")
 
 
-async def test_the_history_comes_in_two_steps(serve: Serve) -> None:
+async def test_the_history_has_two_resolutions(serve: Serve) -> None:
     service = await serve()
     for step in (10, 300):
         answer = await service.get(f"/api/v1/history?step={step}")
@@ -135,14 +142,14 @@ async def test_the_history_comes_in_two_steps(serve: Serve) -> None:
         assert (await service.get(f"/api/v1/history?{wrong}")).status == 400, wrong
 
 
-def test_a_history_is_what_its_answer_describes() -> None:
+def test_the_history_conforms_to_its_model() -> None:
     cards = (DeviceSample("cuda:0", 35e6, 61.0, nan, 201.5, None),)
     sample = Sample(1_800_000_000.5, 35e6, 4, 6, cards)
     text = v1.history_bytes(10, (sample, sample))
-    told = HistoryAnswer.model_validate_json(text)
-    assert told.step == 10
-    assert len(told.samples) == 2
-    assert told.samples[0].model_dump(mode="json") == {
+    status = HistoryAnswer.model_validate_json(text)
+    assert status.step == 10
+    assert len(status.samples) == 2
+    assert status.samples[0].model_dump(mode="json") == {
         "at": 1_800_000_000.5, "hashrate": 35e6, "accepted": 4, "not_accepted": 6,
         "devices": [{
             "name": "cuda:0", "hashrate": 35e6, "temperature": 61.0, "memory_temperature": None,
@@ -151,7 +158,7 @@ def test_a_history_is_what_its_answer_describes() -> None:
     }  # fmt: skip
 
 
-async def test_events_are_the_newest_ones_after_a_number(serve: Serve) -> None:
+async def test_events_are_limited_by_number_and_count(serve: Serve) -> None:
     service = await serve()
     last = service.rig.journal.entries[-1]
     assert last.topic == "api"
@@ -179,17 +186,17 @@ async def test_shares_are_rows_of_the_ledger(serve: Serve) -> None:
     assert (answer.status, answer.error) == (404, "this run keeps no ledger of its shares")
 
 
-async def test_a_row_of_another_version_breaks_no_answer(serve: Serve) -> None:
+async def test_an_unknown_outcome_in_the_ledger_is_null(serve: Serve) -> None:
     async def rows(limit: int) -> list[dict[str, Any]]:
         (row,) = await newest(1)
         return [{**row, "outcome": word} for word in ("stale", "unanswered", "a mood")]
 
     service = await serve(context={"shares": rows})
-    told = (await service.get("/api/v1/shares")).json["shares"]
-    assert [row["outcome"] for row in told] == ["stale", "unanswered", None]
+    status = (await service.get("/api/v1/shares")).json["shares"]
+    assert [row["outcome"] for row in status] == ["stale", "unanswered", None]
 
 
-async def test_the_token_pauses_resumes_and_reloads(serve: Serve) -> None:
+async def test_pause_resume_and_reload_with_the_token(serve: Serve) -> None:
     service = await serve()
     answer = await service.post("/api/v1/pause")
     assert (answer.status, answer.json) == (200, {"done": ["every device pauses"]})
@@ -203,13 +210,13 @@ async def test_the_token_pauses_resumes_and_reloads(serve: Serve) -> None:
     for path in ("/api/v1/reload", "/reload"):
         answer = await service.post(path)
         assert answer.json == {"done": ["cuda:0: launches last 0.2 s now"]}
-    assert service.control.told == [
+    assert service.control.calls == [
         ("pause", None), ("resume", None), ("pause", "cuda:0"), ("resume", "cuda:0"),
         ("reload", None), ("reload", None),
     ]  # fmt: skip
 
 
-async def test_settings_that_cannot_be_used_change_nothing(serve: Serve) -> None:
+async def test_unusable_settings_are_a_conflict(serve: Serve) -> None:
     service = await serve()
     service.control.problem = "mine.toml: line 3: is not valid TOML: it is a poem"
     answer = await service.post("/reload")
@@ -230,6 +237,6 @@ async def test_metrics_and_the_dashboard_are_served(serve: Serve) -> None:
     assert (await service.get("/dashboard.js")).headers["content-type"].startswith("text/javascr")
 
 
-async def test_the_forms_of_other_miners_come_when_they_are_asked_for(serve: Serve) -> None:
+async def test_the_panels_are_served_if_switched_on(serve: Serve) -> None:
     assert (await (await serve()).get("/summary")).status == 404
     assert (await (await serve(panels=True)).get("/summary")).status == 200
