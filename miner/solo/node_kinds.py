@@ -16,7 +16,7 @@ from miner.stratum import fields
 from miner.work import Solution
 
 RETIME_SECONDS = 30
-"""An assembled block is replaced for its time alone when it is older, by the node's clock."""
+"""Age, by the node's clock, at which an assembled block is replaced for its time alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ from miner.stratum.share_rules import (
     ShareToProve,
 )
 
+CLIENT_LINE_BYTES = 10240
+"""A longer line ends the connection, as NOMP's pools do."""
+
 MAX_UNREAD_BYTES = 65536
 """A client that leaves more than this unread is disconnected at once."""
 
@@ -77,10 +80,6 @@ class ClientConnection:
         self.writer.close()
 
 
-CLIENT_LINE_BYTES = 10240
-"""A longer line ends the connection, as NOMP's pools do."""
-
-
 class ClientSession:
     """The pool's side of one Stratum session, without input and output: received bytes go into
     `receive`, bytes to send come out of `output`.
@@ -112,7 +111,8 @@ class ClientSession:
         return data
 
     def receive(self, data: bytes) -> list[ClientEvent]:
-        """Handle bytes from the client; after a malformed line, which sets `close_reason`, none."""
+        """Handle bytes from the client. A malformed line sets `close_reason`; what follows it is
+        ignored."""
         events: list[ClientEvent] = []
         try:
             for line in [] if self.close_reason else self._lines.feed(data):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import BadValue
@@ -88,7 +88,6 @@ def test_known_compact_bits(target: int, bits: int) -> None:
     assert bits_from_target(target) == bits
 
 
-@settings(deadline=None)
 @given(st.integers(1, 256).flatmap(lambda n: st.integers(1, 2**n - 1)))
 def test_bits_round_a_target_down_slightly(target: int) -> None:
     bits = bits_from_target(target)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.stratum.chain import Template
@@ -430,10 +430,10 @@ def test_an_endless_line_ends_the_session() -> None:
     assert client.feed(b"x")[0]["error"][0] == 20
 
 
-WORDS = st.sampled_from(
+METHODS = st.sampled_from(
     ["mining.subscribe", "mining.authorize", "mining.submit", "eth_submitHashrate", "x", ""]
 )
-GUESSES = st.one_of(
+VALUES = st.one_of(
     st.sampled_from(
         [WORKER, "JOB", f"0x{FIRST:016x}", "0x" + "00" * 8, "HEADER", "0x" + "ab" * 32, "\ud800"]
     ),
@@ -445,8 +445,8 @@ GUESSES = st.one_of(
     st.lists(st.integers(), max_size=2),
 )
 MESSAGES = st.fixed_dictionaries(
-    {"method": WORDS, "params": st.lists(GUESSES, max_size=6)},
-    optional={"id": st.none() | st.integers(0, 9) | GUESSES, "result": GUESSES},
+    {"method": METHODS, "params": st.lists(VALUES, max_size=6)},
+    optional={"id": st.none() | st.integers(0, 9) | VALUES, "result": VALUES},
 )
 GOOD_SHARE = st.just({"id": 4, "method": "mining.submit", "params": ["GOOD"]})
 STEPS = st.lists(
@@ -457,9 +457,8 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(login=st.booleans(), steps=STEPS, cut=st.integers(1, 50))
-def test_nothing_that_a_client_sends_breaks_the_teller(
+def test_no_client_message_breaks_the_session(
     login: bool, steps: list[dict[str, Any] | bytes | str], cut: int
 ) -> None:
     chain = make_chain(kept=2)

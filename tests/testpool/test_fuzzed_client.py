@@ -50,7 +50,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(login=st.booleans(), steps=STEPS)
 def test_no_client_message_breaks_a_dialect(name: str, login: bool, steps: list[Any]) -> None:
     raw = RawClient(protocol=name)
