@@ -1,4 +1,4 @@
-"""The share ledger: each candidate's whole life, kept in a file."""
+"""The share ledger: a file with every candidate and what happened to it."""
 
 from miner.ledger.ledger import Ledger
 from miner.ledger.ledger_reader import LedgerReader

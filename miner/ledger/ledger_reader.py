@@ -1,4 +1,4 @@
-"""The ledger's file, as those who ask see it."""
+"""Reads the ledger's file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from miner.ledger.share_record import GROUPS, Filter, RunOfShares, ShareRecord, 
 from miner.work import Outcome
 
 BUSY_SECONDS = 5.0
-"""How long a writer is waited for; with a write-ahead log nobody waits."""
+"""How long to wait for a writer; needed only without a write-ahead log."""
 
 PAGE = 1000
-"""Shares that are read at a time: a reader that dawdles does not hold the log's end."""
+"""Shares that are read at once: a slow reader does not keep the write-ahead log from ending."""
 
 _EVERYTHING = Filter()
 _OLD = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in OLD_OUTCOMES.items())
 _OUTCOME = f"coalesce(CASE outcome {_OLD} ELSE outcome END, '{UNANSWERED}')"
-"""A word that nobody here knows stays as it is: what it means is not ours to say."""
+"""Unknown outcomes, of newer versions, stay as they are."""
 _NAMES = {"outcome": _OUTCOME} | {
     name: f"strftime('{form}', found_at, 'unixepoch')"
     for name, form in (("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H"))
@@ -44,9 +44,9 @@ _SUMS = f"""
 
 
 class LedgerReader:
-    """Reads the file `path`, also while miners write to it; each call opens it for itself.
+    """Reads the file `path`, even while miners write to it; each call opens it.
 
-    Every method raises `ConfigError` where there is no ledger, or none that can be read.
+    Every method raises `ConfigError` if the ledger does not exist or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +64,7 @@ class LedgerReader:
             return [_share(row) for row in rows]
 
     def each(self, filter: Filter = _EVERYTHING) -> Iterator[ShareRecord]:
-        """Yield all shares, the oldest first; there may be more than fit into memory."""
+        """Yield all shares, oldest first, without holding all in memory."""
         last = 0
         while True:
             with self._open() as connection:
@@ -79,7 +79,7 @@ class LedgerReader:
             last = rows[-1][0]
 
     def best(self, count: int, filter: Filter = _EVERYTHING) -> list[ShareRecord]:
-        """Return the `count` shares that reached most, the refuted ones apart."""
+        """Return the `count` shares of the highest reached difficulty, without hardware errors."""
         with self._open() as connection:
             where, values = _where(connection, filter, f"{_OUTCOME} <> ?", HARDWARE)
             order = "ORDER BY difficulty_reached DESC, id LIMIT ?"
@@ -91,13 +91,13 @@ class LedgerReader:
     def sums(
         self, filter: Filter = _EVERYTHING, by: Sequence[str] = ("device", "pool", "outcome")
     ) -> list[Sum]:
-        """Return a sum for each combination of the names `by` that occurs, in their order.
+        """Return a sum for each combination of values of the names `by`, in their order.
 
         Raises `BadValue` for a name that is not in `GROUPS`.
         """
         for name in by:
             if name not in GROUPS:
-                raise BadValue("by", f"{name!r} is none of {', '.join(GROUPS)}")
+                raise BadValue("by", f"unknown name {name!r}; use {', '.join(GROUPS)}")
         wanted = [_NAMES.get(name, name) for name in by]
         with self._open() as connection:
             where, values = _where(connection, filter)
@@ -109,7 +109,7 @@ class LedgerReader:
             return [Sum(tuple(row[: len(by)]), *row[len(by) :]) for row in rows]
 
     def runs(self) -> list[RunOfShares]:
-        """Return the runs, the newest first."""
+        """Return the runs, newest first."""
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT id, started, version, rig, "
@@ -121,14 +121,16 @@ class LedgerReader:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         if not self.path.is_file():
-            raise ConfigError(f"{self.path}: there is no share ledger yet; mining begins one")
+            raise ConfigError(
+                f"share ledger {self.path} does not exist yet; it is created when mining starts"
+            )
         try:
             with closing(_connect(self.path)) as connection:
                 if check(connection, str(self.path)) == 0:
-                    raise ConfigError(f"{self.path}: the share ledger is still empty")
+                    raise ConfigError(f"share ledger {self.path} is still empty")
                 yield connection
         except sqlite3.Error as error:
-            raise ConfigError(f"{self.path}: the share ledger cannot be read: {error}") from error
+            raise ConfigError(f"share ledger {self.path} cannot be read: {error}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -141,7 +143,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         log = path.with_name(f"{path.name}-wal")
         if log.exists() and log.stat().st_size:
             raise
-        # Nobody writes, and the folder does not let us keep a log's index: read it as it lies.
+        # No writer, and a folder without write permission for the log's index: read the file as is.
         return sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
     except BaseException:
         connection.close()
@@ -152,38 +154,38 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _where(
     connection: sqlite3.Connection, filter: Filter, *others: str | int
 ) -> tuple[str, list[str | int | float]]:
-    """Return the condition and its values; `others` is one more condition with its value."""
+    """Return the condition of `filter` and its values; `others` is one more of each."""
     parts: list[str] = []
     values: list[str | int | float] = []
 
-    def also(part: str, *of: str | int | float) -> None:
+    def add(part: str, *arguments: str | int | float) -> None:
         parts.append(part)
-        values.extend(of)
+        values.extend(arguments)
 
     if filter.run == "last":
         newest = "SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT 1"
         row = connection.execute(newest).fetchone()
-        also("run = ?", row[0] if row else "")
+        add("run = ?", row[0] if row else "")
     elif filter.run is not None:
-        also("substr(run, 1, length(?)) = ?", filter.run, filter.run)
+        add("substr(run, 1, length(?)) = ?", filter.run, filter.run)
     if filter.device is not None:
-        called = lru_cache(partial(is_called, filter.device))
-        connection.create_function("is_wanted", 3, called, deterministic=True)
-        also("is_wanted(device, pci, uuid)")
+        matches = lru_cache(partial(is_called, filter.device))
+        connection.create_function("is_device", 3, matches, deterministic=True)
+        add("is_device(device, pci, uuid)")
     if filter.pool is not None:
-        also("instr(lower(pool), lower(?))", filter.pool)
+        add("instr(lower(pool), lower(?))", filter.pool)
     if filter.algorithm is not None:
-        also("lower(algorithm) = lower(?)", filter.algorithm)
+        add("lower(algorithm) = lower(?)", filter.algorithm)
     if filter.outcome:
-        also(f"{_OUTCOME} IN ({', '.join('?' * len(filter.outcome))})", *filter.outcome)
+        add(f"{_OUTCOME} IN ({', '.join('?' * len(filter.outcome))})", *filter.outcome)
     if filter.since is not None:
-        also("found_at >= ?", filter.since)
+        add("found_at >= ?", filter.since)
     if filter.until is not None:
-        also("found_at < ?", filter.until)
+        add("found_at < ?", filter.until)
     if filter.blocks:
-        also(f"is_block AND {_OUTCOME} <> ?", HARDWARE)
+        add(f"is_block AND {_OUTCOME} <> ?", HARDWARE)
     if others:
-        also(str(others[0]), *others[1:])
+        add(str(others[0]), *others[1:])
     return (f"WHERE {' AND '.join(parts)}" if parts else "", values)
 
 

@@ -1,23 +1,19 @@
-"""The tables of the ledger, and the rows written to them."""
+"""The tables of the ledger, their versions and migrations."""
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
 from miner.errors import ConfigError
-from miner.work import Candidate, Job, Solution
 
 APPLICATION = 0x50504D4C
-"""Marks an SQLite file as a share ledger ("PPML")."""
-
-FULL_VACUUM, INCREMENTAL_VACUUM = 1, 2
+"""Application id of a share ledger in the SQLite header ("PPML")."""
 
 HARDWARE = "hardware"
-"""Outcome of a candidate that the CPU's hash refuted."""
+"""Outcome of a hardware error: a candidate that the CPU refuted."""
 
 UNANSWERED = "unanswered"
-"""What is read as the outcome of a share whose life has not ended, or whose run was killed."""
+"""Outcome that is read where the file has none: the share is in flight, or its run was killed."""
 
 OLD_OUTCOMES = {
     "low difficulty": "low_difficulty",
@@ -25,8 +21,8 @@ OLD_OUTCOMES = {
     "too late to send": "not_sent",
     "lost in a disconnect": "lost",
 }
-"""Words of older miners, and today's. They are read so, not rewritten: an older miner may write to
-the same file at any time."""
+"""Outcomes of older versions, and the present ones. They are translated when read, not rewritten,
+since an older version may write to the same file at any time."""
 
 COLUMNS = (
     "run", "number", "device", "pci", "uuid", "pool", "algorithm", "job", "height", "epoch",
@@ -34,8 +30,8 @@ COLUMNS = (
     "verified_at", "sent_at", "answered_at", "outcome", "text",
 )  # fmt: skip
 
-LATER = ("sent_at", "answered_at", "outcome", "text")
-"""What changes after a share was first written."""
+CHANGING = ("sent_at", "answered_at", "outcome", "text")
+"""Columns that change after a share is first written."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -58,51 +54,53 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX shares_found_at ON shares(found_at)",
     ),
 )
-"""Statements that lead from each version of the file to the next."""
+"""Statements from each version of the file to the next."""
 
 ADD_RUN = "INSERT OR IGNORE INTO runs(id, started, version, rig) VALUES (?, ?, ?, ?)"
 
 ADD_SHARE = (
     f"INSERT INTO shares({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
-    f"ON CONFLICT(run, number) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in LATER)}"
+    f"ON CONFLICT(run, number) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in CHANGING)}"
 )
-"""Writing a share once more changes nothing else: a batch of unknown fate can be repeated."""
+"""Idempotent, so that a batch can be repeated when it is unknown whether it was written."""
 
 
 def number_of(connection: sqlite3.Connection, pragma: str) -> int:
-    """Return the number that `pragma` answers."""
+    """Return the value of `pragma`."""
     return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
 def check(connection: sqlite3.Connection, name: str) -> int:
-    """Return the version of the file `name`, 0 for a fresh one; raises `ConfigError` where it
-    is not ours or too new."""
+    """Return the version of the file `name`, 0 for an empty one.
+
+    Raises `ConfigError` if it is another program's file or of a newer version.
+    """
     version = number_of(connection, "user_version")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if number_of(connection, "application_id") != APPLICATION and (tables or version):
-        raise ConfigError(f"{name}: is an SQLite file, but no share ledger; name another file")
+        raise ConfigError(f"{name} is an SQLite file but not a share ledger; name another file")
     if version > len(MIGRATIONS):
         raise ConfigError(
-            f"{name}: was written by a newer version of this program (ledger version {version}, "
-            f"known up to {len(MIGRATIONS)}); use that version, or name another file"
+            f"share ledger {name} was written by a newer version of this program (ledger version "
+            f"{version}, known up to {len(MIGRATIONS)}); use that version or name another file"
         )
     return version
 
 
 def prepare(connection: sqlite3.Connection, name: str) -> None:
-    """Bring the file up to the present version and choose how it is written.
+    """Migrate the file to the present version and set its journal mode.
 
-    Raises `ConfigError` where the file is not ours or too new, `sqlite3.Error`.
+    Raises the errors of `check`, and `sqlite3.Error`.
     """
     version = check(connection, name)
     if not version:
-        # Only before the first table, and before the journal is chosen.
+        # Takes effect only before the first table and the journal mode.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     _choose_journal(connection)
     if version == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
-    # Another miner may have done it while we waited.
+    # Another miner may have migrated it during the wait.
     for statements in MIGRATIONS[check(connection, name) :]:
         for statement in statements:
             connection.execute(statement)
@@ -112,7 +110,7 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
 
 
 def _choose_journal(connection: sqlite3.Connection) -> None:
-    """A write-ahead log where the file system can have one, else a rollback journal."""
+    """Use a write-ahead log if the file system supports it, else a rollback journal."""
     try:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     except sqlite3.OperationalError as error:
@@ -124,60 +122,4 @@ def _choose_journal(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_size_limit = 4194304")
     else:
         connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA synchronous = FULL")  # less is not safe without a log
-
-
-Value = str | int | float | None
-"""What SQLite can hold of a share."""
-
-MOST_TEXT = 1000
-"""Characters of a pool's text or a job's name that are kept."""
-
-
-@dataclass(slots=True, eq=False)
-class LedgerEntry:
-    """A share of this run; times are UNIX seconds."""
-
-    number: int
-    """Counted from 1 within the run."""
-    claim: Solution | Candidate
-    final_hash: bytes
-    pci: str | None
-    uuid: str | None
-    found_at: float
-    verified_at: float | None
-    """When the CPU had hashed it again; None where nobody said."""
-    sent_at: float | None = None
-    answered_at: float | None = None
-    outcome: str | None = None
-    text: str = ""
-    dropped: bool = False
-    """Memory was full before it could be written."""
-
-    def row(self, run: str) -> tuple[Value, ...]:
-        """Return the values of `COLUMNS`."""
-        job, value = self.claim.job, int.from_bytes(self.final_hash, "big")
-        return (
-            run, self.number, _text(self.claim.device), self.pci, self.uuid,
-            _text(job.pool), _text(job.variant.name), _text(job.id),
-            job.height, job.epoch.number, job.period,
-            f"{self.claim.nonce:016x}", job.header_hash.hex(),
-            job.difficulty, 2**256 / (value + 1),
-            int(isinstance(self.claim, Solution) and self.claim.is_block),
-            self.found_at, self.verified_at, self.sent_at, self.answered_at,
-            self.outcome, _text(self.text),
-        )  # fmt: skip
-
-
-Key = tuple[int, bytes, int, str, float]
-
-
-def key_of(solution: Solution) -> Key:
-    """Return what tells `solution` from others; hashing all of it would hash its variant too."""
-    job: Job = solution.job
-    return (job.session, job.header_hash, solution.nonce, solution.device, solution.found_at)
-
-
-def _text(text: str) -> str:
-    # JSON can bring half a character, which no file can hold.
-    return text[:MOST_TEXT].encode("utf-8", "replace").decode()
+        connection.execute("PRAGMA synchronous = FULL")  # NORMAL is safe only with WAL

@@ -14,6 +14,7 @@ from miner.net.address import HostPort
 from miner.net.dial import Timeouts
 from miner.net.pool_url import PoolUrl
 from miner.progpow.variant import Variant
+from miner.settings.model import LedgerSettings, LogSettings
 from miner.telemetry import Level
 
 
@@ -56,8 +57,8 @@ class LogConfig:
     file: Path | None = None
     format: Literal["text", "json"] = "text"
     """Of the file."""
-    max_bytes: int = 10 << 20
-    keep: int = 5
+    max_bytes: int = LogSettings().max_megabytes << 20
+    keep: int = LogSettings().keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class LedgerConfig:
     """The share ledger and its bounds."""
 
     path: Path
-    max_bytes: int = 64 << 20
-    max_days: float = 90.0
+    max_bytes: int = LedgerSettings().max_megabytes << 20
+    max_days: float = LedgerSettings().max_days
     required: bool = False
     """The run does not start without it, because the user named its file."""
 

@@ -75,7 +75,7 @@ class Views:
         if self._log:
             running.append(self._log.keep())
         if self._ledger:
-            running.append(self._ledger.run(self._disk.offload))
+            running.append(self._ledger.run(self._disk))
         return [group.create_task(one) for one in running]
 
     @asynccontextmanager
@@ -155,4 +155,4 @@ class Views:
 
     async def _newest_shares(self, limit: int) -> Sequence[Mapping[str, Any]]:
         assert self._ledger is not None
-        return await self._ledger.newest(limit, self._disk.offload)
+        return await self._ledger.newest(limit, self._disk)

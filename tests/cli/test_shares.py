@@ -16,7 +16,7 @@ import pytest
 from miner.ledger import LedgerReader
 from miner.work import Outcome
 from tests.cli.running import Ran, run
-from tests.ledger.living import POOL, Life
+from tests.ledger.ledger_rig import POOL, LedgerRig
 
 BEGUN = 1_800_001_000.0
 MORE = 90_000.0
@@ -41,17 +41,17 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ledger(state: Path) -> Path:
     """Two runs: five shares of five classes, then two of another device."""
     path = state / "ledger.sqlite"
-    first = Life(path)
-    first.lived(difficulty=2500.0)
-    first.lived(Outcome.STALE, "job not found")
+    first = LedgerRig(path)
+    first.finished(difficulty=2500.0)
+    first.finished(Outcome.STALE, "job not found")
     first.refuted()
     first.answered(first.found(), Outcome.NOT_SENT)
     first.found()
     first.ledger.close()
-    second = Life(path, seconds=1000.0 + MORE)
+    second = LedgerRig(path, seconds=1000.0 + MORE)
     job = second.job(pool="stratum+tls://other.example:443", block_target=2**256 // 6000)
-    second.lived(device="ref", job=job, difficulty=7e6)
-    second.lived(Outcome.INVALID, "=HYPERLINK()", device="ref", job=job)
+    second.finished(device="ref", job=job, difficulty=7e6)
+    second.finished(Outcome.INVALID, "=HYPERLINK()", device="ref", job=job)
     second.ledger.close()
     return path
 
@@ -80,7 +80,7 @@ def test_without_a_ledger_there_is_a_sentence(state: Path) -> None:
         path = state / "ledger.sqlite"
         assert (ran.code, ran.out) == (2, "")
         assert ran.err == (
-            f"progpow-miner: {path}: there is no share ledger yet; mining begins one\n"
+            f"progpow-miner: share ledger {path} does not exist yet; mining creates it\n"
         )
 
 
@@ -96,7 +96,7 @@ def test_the_list_tells_lives_the_newest_last(ledger: Path) -> None:
         f"{moment} cuda:0 {POOL} 7501 abcd000000000001 1.00 kH 2.50 kH 500 ms accepted"
     )
     assert re.search(r"500 ms  stale +job not found", lines[1])
-    assert re.search(r"hardware +hashed again to", lines[2])
+    assert re.search(r"hardware +hashes to", lines[2])
     assert lines[3].endswith("not_sent")
     assert lines[4].endswith("unanswered")
     assert lines[5].endswith("accepted, block")
@@ -165,9 +165,9 @@ def test_the_best_come_first(ledger: Path) -> None:
 
 
 def test_only_twenty_are_listed_unless_one_asks_and_all_are_exported(state: Path) -> None:
-    life = Life(state / "ledger.sqlite")
+    life = LedgerRig(state / "ledger.sqlite")
     for _ in range(30):
-        life.lived()
+        life.finished()
     life.ledger.close()
     assert len(run("shares").out.splitlines()) == 21
     assert len(run("shares", "--limit", "25").out.splitlines()) == 26
@@ -224,7 +224,7 @@ def test_who_says_by_what_wants_sums(ledger: Path, by: str) -> None:
         (("--sum", "--limit", "2"), "--limit cannot be combined"),
         (("--best", "0"), "0 is not in the range"),
         (("--export", "xml"), "'xml' is not one of"),
-        (("--file", "/nowhere/at/all"), "/nowhere/at/all: there is no share ledger yet"),
+        (("--file", "/nowhere/at/all"), "share ledger /nowhere/at/all does not exist yet"),
     ],
 )
 def test_mistakes_are_sentences(ledger: Path, arguments: tuple[str, ...], complaint: str) -> None:
@@ -240,7 +240,7 @@ def test_a_broken_file_is_a_sentence(state: Path) -> None:
     ran = run("shares", "--file", other)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        f"progpow-miner: {other}: the share ledger cannot be read: file is not a database\n"
+        f"progpow-miner: share ledger {other} cannot be read: file is not a database\n"
     )
 
 
@@ -268,9 +268,9 @@ def test_csv_holds_what_the_ledger_holds(ledger: Path) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
 def test_a_pools_text_is_never_a_formula(state: Path, text: str) -> None:
-    life = Life(state / "ledger.sqlite")
-    life.lived(Outcome.INVALID, text, job=life.job(id=text))
-    life.lived(Outcome.INVALID, f'plain, "quoted" {text}')
+    life = LedgerRig(state / "ledger.sqlite")
+    life.finished(Outcome.INVALID, text, job=life.job(id=text))
+    life.finished(Outcome.INVALID, f'plain, "quoted" {text}')
     life.ledger.close()
     read = list(csv.DictReader(io.StringIO(run("shares", "--export", "csv").out, newline="")))
     assert [line["text"] for line in read] == ["'" + text, f'plain, "quoted" {text}']
@@ -333,8 +333,8 @@ NASTY = "\x1b[2J\x1b]0;owned\x07 [bold]\u202e\u2028 end"
 
 
 def test_a_pools_text_does_not_move_the_cursor(state: Path, request: pytest.FixtureRequest) -> None:
-    life = Life(state / "ledger.sqlite")
-    life.lived(Outcome.INVALID, NASTY)
+    life = LedgerRig(state / "ledger.sqlite")
+    life.finished(Outcome.INVALID, NASTY)
     life.ledger.close()
     plain = run("shares").out
     request.getfixturevalue("terminal")

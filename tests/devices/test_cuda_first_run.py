@@ -14,7 +14,7 @@ import pytest
 from miner.devices.selection import find_devices
 from miner.work import Outcome
 from tests.fakes.variants import KAWPOW
-from tests.ledger.living import Life
+from tests.ledger.ledger_rig import LedgerRig
 
 CHECKOUT = Path(__file__).parents[2]
 SCRIPT = "benchmarks/first-run-on-a-gpu.sh"
@@ -99,13 +99,13 @@ def test_periods_are_searched_and_compared_with_the_reference() -> None:
 def test_a_run_is_good_when_each_epoch_has_accepted_shares_and_none_is_wrong(
     tmp_path: Path, outcomes: list[tuple[int, str]], accepted: list[int], good: bool
 ) -> None:
-    life = Life(tmp_path / "ledger.sqlite")
+    life = LedgerRig(tmp_path / "ledger.sqlite")
     for height, outcome in outcomes:
         job = life.job(height=height, epoch=KAWPOW.epoch_at(height))
         if outcome == "hardware":
             life.refuted(job=job)
         else:
-            life.lived(Outcome(outcome), job=job)
+            life.finished(Outcome(outcome), job=job)
     life.ledger.close()
     done = run(sys.executable, "benchmarks/gpu.py", "judge", str(life.path), "--epochs", "2")
     assert done.returncode == (not good), done.stderr

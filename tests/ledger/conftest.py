@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.living import Life
+from tests.ledger.ledger_rig import LedgerRig
 
 
 @pytest.fixture
@@ -15,19 +15,19 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def begin(path: Path) -> Iterator[Callable[..., Life]]:
-    """Begins runs of the miner on one file, and closes them."""
-    lives: list[Life] = []
+def start(path: Path) -> Iterator[Callable[..., LedgerRig]]:
+    """Starts runs of the miner on one file, and closes them at the end."""
+    rigs: list[LedgerRig] = []
 
-    def begin(**options: Any) -> Life:
-        lives.append(Life(path, **options))
-        return lives[-1]
+    def start_run(**options: Any) -> LedgerRig:
+        rigs.append(LedgerRig(path, **options))
+        return rigs[-1]
 
-    yield begin
-    for life in lives:
-        life.ledger.close()
+    yield start_run
+    for rig in rigs:
+        rig.ledger.close()
 
 
 @pytest.fixture
-def life(begin: Callable[..., Life]) -> Life:
-    return begin()
+def rig(start: Callable[..., LedgerRig]) -> LedgerRig:
+    return start()

@@ -23,7 +23,7 @@ class Rig:
 
     def __init__(self, path: Path) -> None:
         self.bench = Bench((FIRST,))
-        self.ledger = Ledger(path, self.bench.clock)
+        self.ledger = Ledger(path, self.bench.clock, max_bytes=1 << 20, max_days=1, report=print)
         self.found = 0
         self._nonces = count()
         self._answered: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""The ledger's sums are the counters that every view shows."""
+"""Selections and sums, compared with the counters of telemetry and metrics."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from miner.errors import BadValue
 from miner.ledger import Filter, LedgerReader
 from miner.telemetry import Snapshot, Telemetry
 from miner.work import Outcome
-from tests.ledger.living import GPU, POOL, Life, assert_sound
+from tests.ledger.ledger_rig import GPU, POOL, LedgerRig, assert_sound
 
 DEVICES = ("cuda:0", "opencl:0.0")
 POOLS = (POOL, "stratum+tls://other.example:443")
 
 OUTCOME_LABELS = {o.value: o.name.lower() for o in Outcome} | {"hardware": "hardware"}
 
-DEEDS = st.one_of(
+ACTIONS = st.one_of(
     st.tuples(st.just("found"), st.sampled_from(DEVICES), st.sampled_from(POOLS),
               st.floats(1.0, 1e9)),
     st.tuples(st.just("refuted"), st.sampled_from(DEVICES), st.sampled_from(POOLS)),
@@ -36,38 +36,38 @@ DEEDS = st.one_of(
 
 
 @settings(max_examples=60)
-@given(st.lists(DEEDS, max_size=60))
-def test_sums_are_the_counters_of_the_telemetry_and_the_metrics(deeds: list[tuple]) -> None:
+@given(st.lists(ACTIONS, max_size=60))
+def test_sums_equal_the_counters_of_telemetry_and_metrics(actions: list[tuple]) -> None:
     with TemporaryDirectory() as folder:
-        life = Life(Path(folder) / "ledger.sqlite")
-        telemetry = Telemetry(life.clock, [GPU])
-        life.also = telemetry.emit
-        living = []
-        for deed, *of in deeds:
-            match deed:
+        rig = LedgerRig(Path(folder) / "ledger.sqlite")
+        telemetry = Telemetry(rig.clock, [GPU])
+        rig.also_emit = telemetry.emit
+        unanswered_shares = []
+        for action, *of in actions:
+            match action:
                 case "found":
                     device, pool, difficulty = of
-                    living.append(life.found(device=device, job=life.job(pool=pool),
+                    unanswered_shares.append(rig.found(device=device, job=rig.job(pool=pool),
                                              difficulty=difficulty))  # fmt: skip
                 case "refuted":
-                    life.refuted(of[0], life.job(pool=of[1]))
-                case "sent" if living:
-                    life.sent(living[of[0] % len(living)])
-                case "answered" if living:
-                    solution = living.pop(of[0] % len(living))
-                    life.answered(solution, of[1], seconds=of[2])
+                    rig.refuted(of[0], rig.job(pool=of[1]))
+                case "sent" if unanswered_shares:
+                    rig.sent(unanswered_shares[of[0] % len(unanswered_shares)])
+                case "answered" if unanswered_shares:
+                    solution = unanswered_shares.pop(of[0] % len(unanswered_shares))
+                    rig.answered(solution, of[1], seconds=of[2])
                 case "written":
-                    life.ledger.flush()
-        life.ledger.close()
-        assert life.reports == []
-        if life.path.exists():
-            _compare(life, telemetry, unanswered=len(living))
+                    rig.ledger.flush()
+        rig.ledger.close()
+        assert rig.reports == []
+        if rig.path.exists():
+            _compare(rig, telemetry, unanswered=len(unanswered_shares))
         else:
             assert not telemetry.snapshot().by_pool
 
 
-def _compare(life: Life, telemetry: Telemetry, unanswered: int) -> None:
-    snapshot, reader = telemetry.snapshot(), LedgerReader(life.path)
+def _compare(rig: LedgerRig, telemetry: Telemetry, unanswered: int) -> None:
+    snapshot, reader = telemetry.snapshot(), LedgerReader(rig.path)
     kept: Counter[tuple] = Counter()
     for one in reader.sums(by=("device", "pool", "outcome")):
         kept[one.group] += one.shares
@@ -79,7 +79,7 @@ def _compare(life: Life, telemetry: Telemetry, unanswered: int) -> None:
     left = {group: n for group, n in kept.items() if group[2] == "unanswered"}
     assert sum(left.values()) == unanswered
     assert kept - Counter(left) == +counted
-    assert _measured(snapshot) == {
+    assert _in_metrics(snapshot) == {
         (device, pool, OUTCOME_LABELS[outcome]): n
         for (device, pool, outcome), n in counted.items()
         if n
@@ -96,11 +96,11 @@ def _compare(life: Life, telemetry: Telemetry, unanswered: int) -> None:
     assert [s.difficulty_reached for s in best] == pytest.approx(
         [share.difficulty for share in snapshot.best]
     )
-    assert_sound(life.path)
+    assert_sound(rig.path)
 
 
-def _measured(snapshot: Snapshot) -> dict[tuple[str, str, str], int]:
-    """What the metrics say of shares, by device, pool and label of the outcome."""
+def _in_metrics(snapshot: Snapshot) -> dict[tuple[str, str, str], int]:
+    """Return the shares in the metrics by device, pool and outcome."""
     names = {label: name for name, label in device_labels(d.info for d in snapshot.devices).items()}
     return {
         (names.get(of["device"], of["device"]), of["pool"], of["outcome"]): int(sample.value)
@@ -112,17 +112,17 @@ def _measured(snapshot: Snapshot) -> dict[tuple[str, str, str], int]:
 
 
 @pytest.fixture
-def reader(begin: Callable[..., Life]) -> LedgerReader:
-    first, second = begin(), begin(seconds=91_000.0)
-    first.lived(difficulty=1500.0)
-    first.lived(Outcome.STALE, difficulty=9000.0)
-    first.lived(device="ref", job=first.job(pool=POOLS[1]), difficulty=3000.0)
+def reader(start: Callable[..., LedgerRig]) -> LedgerReader:
+    first, second = start(), start(seconds=91_000.0)
+    first.finished(difficulty=1500.0)
+    first.finished(Outcome.STALE, difficulty=9000.0)
+    first.finished(device="ref", job=first.job(pool=POOLS[1]), difficulty=3000.0)
     first.refuted()
-    first.lived(Outcome.LOST)
+    first.finished(Outcome.LOST)
     second.found(difficulty=1200.0)
-    second.lived(difficulty=1100.0, job=second.job(block_target=2**256 // 1100))
-    for life in (first, second):
-        life.ledger.flush()
+    second.finished(difficulty=1100.0, job=second.job(block_target=2**256 // 1100))
+    for rig in (first, second):
+        rig.ledger.flush()
     return LedgerReader(first.path)
 
 
@@ -149,14 +149,14 @@ def reader(begin: Callable[..., Life]) -> LedgerReader:
         (Filter(blocks=True), 1),
     ],
 )
-def test_shares_are_chosen(reader: LedgerReader, wanted: Filter, numbers: int) -> None:
-    chosen = reader.shares(wanted)
-    assert len(chosen) == numbers
-    assert [s.id for s in reader.each(wanted)] == sorted(s.id for s in chosen)
+def test_filters(reader: LedgerReader, wanted: Filter, numbers: int) -> None:
+    selected = reader.shares(wanted)
+    assert len(selected) == numbers
+    assert [s.id for s in reader.each(wanted)] == sorted(s.id for s in selected)
     assert sum(one.shares for one in reader.sums(wanted, by=("job",))) == numbers
 
 
-def test_a_sum_says_what_its_shares_stand_for(reader: LedgerReader) -> None:
+def test_the_values_of_a_sum(reader: LedgerReader) -> None:
     (one,) = reader.sums(Filter(device="cuda:0"), by=())
     assert (one.group, one.shares, one.found, one.accepted, one.blocks) == ((), 6, 5, 2, 1)
     assert one.work == pytest.approx(2000.0, rel=1e-3)
@@ -165,36 +165,34 @@ def test_a_sum_says_what_its_shares_stand_for(reader: LedgerReader) -> None:
     assert (one.first, one.last) == (1_800_001_000.0, 1_800_091_000.25)
 
 
-def test_days_and_hours_are_those_of_utc(reader: LedgerReader) -> None:
+def test_days_and_hours_are_utc(reader: LedgerReader) -> None:
     days = [(one.group[0], one.shares) for one in reader.sums(by=("day",))]
     assert days == [("2027-01-15", 5), ("2027-01-16", 2)]
     hours = [one.group for one in reader.sums(by=("hour", "outcome"))]
     assert hours[0] == ("2027-01-15T08", "accepted")
 
 
-def test_a_name_that_nothing_is_summed_by_is_refused(reader: LedgerReader) -> None:
-    with pytest.raises(BadValue, match="by: 'text; DROP' is none of run, day, hour"):
+def test_an_unknown_grouping_raises_an_error(reader: LedgerReader) -> None:
+    with pytest.raises(BadValue, match="by: unknown name 'text; DROP'; use run, day, hour"):
         reader.sums(by=("text; DROP",))
 
 
-def test_nothing_summed_is_no_row(reader: LedgerReader) -> None:
+def test_the_sums_of_no_shares_are_empty(reader: LedgerReader) -> None:
     assert reader.sums(Filter(run="1999"), by=()) == []
     assert reader.sums(Filter(run="1999")) == []
 
 
-def test_the_best_come_first_and_the_refuted_never(reader: LedgerReader) -> None:
+def test_the_best_shares_come_first_without_hardware_errors(reader: LedgerReader) -> None:
     assert [round(s.difficulty_reached) for s in reader.best(3)] == [9000, 3000, 2000]
     assert len(reader.best(100)) == 6
 
 
-def test_the_newest_come_first_unless_one_asks(reader: LedgerReader) -> None:
+def test_the_order_of_shares(reader: LedgerReader) -> None:
     newest = [share.id for share in reader.shares(limit=3)]
     assert newest == [7, 6, 5]
     assert [s.id for s in reader.shares(limit=2, newest_first=False)] == [1, 2]
 
 
-def test_more_than_a_page_is_read_in_pages(
-    reader: LedgerReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shares_are_read_in_pages(reader: LedgerReader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("miner.ledger.ledger_reader.PAGE", 2)
     assert [share.id for share in reader.each()] == list(range(1, 8))

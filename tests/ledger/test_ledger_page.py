@@ -1,4 +1,4 @@
-"""What docs/ledger.md says is so."""
+"""Statements of docs/ledger.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from miner.ledger import OUTCOMES
 from miner.ledger.schema import COLUMNS, MIGRATIONS, OLD_OUTCOMES
 from miner.settings import LedgerSettings
-from tests.ledger.living import Life
+from tests.ledger.ledger_rig import LedgerRig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
 
@@ -28,7 +28,7 @@ def words_of_table(head: str) -> list[str]:
     return re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
 
 
-def test_its_columns_and_outcomes_are_all_there_are() -> None:
+def test_the_page_lists_all_columns_and_outcomes() -> None:
     assert sorted(words_of_table("column")) == sorted(["id", *COLUMNS])
     assert sorted(words_of_table("outcome")) == sorted(OUTCOMES)
     assert f"now {len(MIGRATIONS)};" in PAGE
@@ -36,17 +36,17 @@ def test_its_columns_and_outcomes_are_all_there_are() -> None:
         assert f"`{old}` is `{new}`" in PAGE
 
 
-def test_its_settings_are_the_defaults_but_for_the_file() -> None:
-    told = tomllib.loads(block("toml"))["ledger"]
-    assert LedgerSettings(**told) == LedgerSettings(file=told["file"])
+def test_the_settings_on_the_page_are_the_defaults() -> None:
+    shown = tomllib.loads(block("toml"))["ledger"]
+    assert LedgerSettings(**shown) == LedgerSettings(file=shown["file"])
 
 
 @pytest.mark.parametrize("query", [q for q in block("sql").split(";") if q.strip()])
-def test_its_queries_answer(life: Life, query: str) -> None:
-    life.lived()
-    life.refuted()
-    life.ledger.flush()
-    with closing(sqlite3.connect(life.path)) as connection:
+def test_the_queries_on_the_page_work(rig: LedgerRig, query: str) -> None:
+    rig.finished()
+    rig.refuted()
+    rig.ledger.flush()
+    with closing(sqlite3.connect(rig.path)) as connection:
         answer = connection.execute(query)
         assert answer.description
         answer.fetchall()

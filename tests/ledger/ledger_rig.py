@@ -1,4 +1,4 @@
-"""Shares that live through what shares live through, on a clock that a test moves."""
+"""A ledger with a manual clock, and the events of shares."""
 
 from __future__ import annotations
 
@@ -22,67 +22,72 @@ def hash_reaching(difficulty: float) -> bytes:
     return (int(2**256 / difficulty) - 1).to_bytes(32, "big")
 
 
-class Life:
-    """A ledger and the events that it is told."""
+class LedgerRig:
+    """A ledger that gets the events of shares."""
 
     def __init__(self, path: Path, seconds: float = 1000.0, **options: Any) -> None:
         self.path = path
         self.clock = Ticks(seconds)
         self.reports: list[str] = []
-        options = {"devices": [GPU], "report": self.reports.append, "rig": "rig1"} | options
+        options = {
+            "devices": [GPU], "report": self.reports.append, "rig": "rig1", "max_bytes": 64 << 20,
+            "max_days": 90,
+        } | options  # fmt: skip
         self.ledger = Ledger(path, self.clock, **options)
-        self.also: Callable[[Event], None] = lambda event: None
-        self.shares_told = 0
+        self.also_emit: Callable[[Event], None] = lambda event: None
+        self.count = 0
 
     def job(self, **changes: Any) -> Job:
         height = changes.pop("height", 7501)
         return job_at(height, **{"pool": POOL, "target": 2**256 // 1000 - 1} | changes)
 
-    def claim(
+    def solution(
         self, device: str = "cuda:0", job: Job | None = None, difficulty: float = 2000.0
     ) -> Solution:
-        self.shares_told += 1
+        self.count += 1
         return Solution(
-            job or self.job(), 0xABCD << 48 | self.shares_told, device, self.clock.now(),
+            job or self.job(), 0xABCD << 48 | self.count, device, self.clock.now(),
             bytes(32), hash_reaching(difficulty),
         )  # fmt: skip
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.ledger.event(event)
-        self.also(event)
+        self.also_emit(event)
 
-    def found(self, solution: Solution | None = None, **how: Any) -> Solution:
-        solution = solution or self.claim(**how)
+    def found(self, solution: Solution | None = None, **options: Any) -> Solution:
+        solution = solution or self.solution(**options)
         self.clock.seconds += 0.25
-        self.tell(ShareFound(solution))
+        self.emit(ShareFound(solution))
         return solution
 
     def sent(self, solution: Solution) -> None:
         self.clock.seconds += 0.25
-        self.tell(ShareSent(solution))
+        self.emit(ShareSent(solution))
 
     def answered(
         self, solution: Solution, outcome: Outcome = Outcome.ACCEPTED, text: str = "",
         seconds: float | None = None,
     ) -> None:  # fmt: skip
         self.clock.seconds += 0.5
-        self.tell(ShareAnswered(Verdict(solution, outcome, text, seconds)))
+        self.emit(ShareAnswered(Verdict(solution, outcome, text, seconds)))
 
-    def lived(self, outcome: Outcome = Outcome.ACCEPTED, text: str = "", **how: Any) -> Solution:
-        solution = self.found(**how)
+    def finished(
+        self, outcome: Outcome = Outcome.ACCEPTED, text: str = "", **options: Any
+    ) -> Solution:
+        solution = self.found(**options)
         self.sent(solution)
         self.answered(solution, outcome, text, 0.5)
         return solution
 
     def refuted(self, device: str = "cuda:0", job: Job | None = None) -> Candidate:
-        claim = self.claim(device, job, 3.0)
-        candidate = Candidate(claim.job, claim.nonce, claim.device, claim.found_at)
+        wrong = self.solution(device, job, 3.0)
+        candidate = Candidate(wrong.job, wrong.nonce, wrong.device, wrong.found_at)
         self.clock.seconds += 0.25
-        self.tell(CandidateRefuted(candidate, claim.final_hash))
+        self.emit(CandidateRefuted(candidate, wrong.final_hash))
         return candidate
 
     def shares(self, wanted: Filter | None = None) -> list[ShareRecord]:
-        """What the file says after everything was written."""
+        """Write everything and return the shares of the file."""
         self.ledger.flush()
         return LedgerReader(self.path).shares(wanted or Filter(), newest_first=False)
 
@@ -91,11 +96,11 @@ class Life:
         return share
 
 
-def asked(path: Path, statement: str) -> Any:
-    """What SQLite itself answers, without our code."""
+def sqlite_answer(path: Path, statement: str) -> Any:
+    """Return the first value of the answer of SQLite itself."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(statement).fetchone()[0]
 
 
 def assert_sound(path: Path) -> None:
-    assert asked(path, "PRAGMA integrity_check") == "ok"
+    assert sqlite_answer(path, "PRAGMA integrity_check") == "ok"

@@ -1,4 +1,4 @@
-"""The ledger's file, as the one who writes it sees it."""
+"""Writes the ledger's file: opening, repair and bounds."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from miner.errors import ConfigError
-from miner.ledger.schema import ADD_RUN, ADD_SHARE, Value, number_of, prepare
+from miner.ledger.ledger_entry import Value
+from miner.ledger.schema import ADD_RUN, ADD_SHARE, number_of, prepare
 
 BUSY_SECONDS = 1.0
-"""How long another miner's writing is waited for; then it is tried again later."""
+"""How long to wait for another writer; then the write fails and is retried later."""
 
 AGE_SECONDS = 3600.0
-"""How often shares are looked at for their age."""
+"""Interval of deleting shares by age."""
 
 DAY = 86400.0
 OLDEST_KEPT = f"""SELECT min(?, coalesce((
     SELECT DISTINCT CAST(found_at / {DAY} AS INTEGER) * {DAY} FROM shares ORDER BY 1 DESC
     LIMIT 1 OFFSET ?), 0))"""
-"""Where age begins: at so many seconds, but not before so many later days have shares. By the
-clock alone, one jump of it would empty the file."""
+"""The time before which shares are too old: the given one, but never later than the start of the
+last so many days with shares. Otherwise a clock that jumps ahead would empty the file."""
 
 KEPT = 0.9
-"""Part of the bound that is left filled when the oldest shares go, so that they go seldom."""
+"""Part of the bound that remains filled after a deletion, to make deletions rare."""
 
-MOST_ASIDE = 9
+MOST_CORRUPT_FILES = 9
 """Corrupt files that are kept."""
 
-READ_OF_TEXT = 4096
-"""Bytes by which a text is told from a damaged ledger."""
+TEXT_BYTES = 4096
+"""Bytes that are read to distinguish a text file from a damaged ledger."""
 
-BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+CORRUPT_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class Run:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open `path` for writing; it is made where it is missing, for its owner alone."""
-    with suppress(FileExistsError):  # a file in its place is named by what follows
+    """Open `path` for writing; create it, if missing, for its owner only."""
+    with suppress(FileExistsError):  # not a folder: the next line reports it
         path.parent.mkdir(parents=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     return sqlite3.connect(
@@ -61,9 +62,11 @@ def connect(path: Path) -> sqlite3.Connection:
     )
 
 
-class Store:
-    """Writes rows; any thread may call it, one at a time gets through. It opens the file when it
-    is first needed, and anew after each failure."""
+class LedgerWriter:
+    """Writes rows to the file `path`, which it opens when needed and again after each failure.
+
+    Thread-safe. The oldest shares are deleted to keep the file below `max_bytes` and `max_days`.
+    """
 
     def __init__(
         self, path: Path, wall: Callable[[], float], max_bytes: int, max_days: float
@@ -78,34 +81,34 @@ class Store:
         self._aged_at: float | None = None
 
     def write(self, run: Run, rows: Sequence[tuple[Value, ...]]) -> list[str]:
-        """Write `rows` in one transaction and hold the bounds; return what a person should know.
+        """Write `rows` in one transaction and enforce the bounds; return notices for the user.
 
-        Raises `ConfigError` where the file cannot be ours, else `OSError` or `sqlite3.Error`;
-        then the same rows can be written again.
+        Raises `ConfigError` if the file is not a ledger of this version, `OSError` or
+        `sqlite3.Error`; after these the same rows can be written again.
         """
-        return self._mended(lambda: self._write(run, rows))
+        return self._repaired(lambda: self._write(run, rows))
 
     def open(self) -> list[str]:
         """Open the file, with the notices and errors of `write`."""
-        return self._mended(self._opened)
+        return self._repaired(self._opened)
 
     def close(self) -> None:
         """Close the file; the next `write` opens it again."""
         with self._lock:
             self._close()
 
-    def _mended(self, work: Callable[[], object]) -> list[str]:
-        """Do `work`; where the file is damaged, once more on a new one."""
+    def _repaired(self, work: Callable[[], object]) -> list[str]:
+        """Call `work`; if the file is corrupt, move it renamed and call it again on a new one."""
         with self._lock:
             try:
                 self._attempt(work)
                 return []
             except sqlite3.DatabaseError as error:
-                if code_of(error) not in BROKEN:
+                if code_of(error) not in CORRUPT_CODES:
                     raise
                 if _is_text(self._path):
-                    problem = "is a text, no share ledger; name another file"
-                    raise ConfigError(f"{self._path}: {problem}") from error
+                    problem = "is a text file, not a share ledger; name another file"
+                    raise ConfigError(f"{self._path} {problem}") from error
                 notice = self._move_aside()
                 self._attempt(work)
                 return [notice]
@@ -123,11 +126,11 @@ class Store:
         connection.execute(ADD_RUN, astuple(run))
         connection.executemany(ADD_SHARE, rows)
         connection.execute("COMMIT")
-        self._let_go_by_age(connection, run)
-        self._let_go_by_size(connection)
+        self._delete_old(connection, run)
+        self._delete_excess(connection)
 
     def _opened(self) -> sqlite3.Connection:
-        """Return the connection; a file that was removed or replaced is opened anew."""
+        """Return the connection; open the file again if it was removed or replaced."""
         if self._connection is not None and self._file == _identity(self._path):
             return self._connection
         self._close()
@@ -148,19 +151,19 @@ class Store:
             connection.close()
 
     def _move_aside(self) -> str:
-        """Give the corrupt file another name, its log with it."""
+        """Rename the corrupt file and its write-ahead log; return a notice."""
         path = self._path
-        for number in range(1, MOST_ASIDE + 1):
-            aside = path.with_name(f"{path.name}.corrupt-{number}")
-            if not aside.exists():
+        for number in range(1, MOST_CORRUPT_FILES + 1):
+            renamed = path.with_name(f"{path.name}.corrupt-{number}")
+            if not renamed.exists():
                 break
         for ending in ("", "-wal", "-shm"):
             part = path.with_name(path.name + ending)
             if part.exists():
-                part.replace(aside.with_name(aside.name + ending))
-        return f"{path}: is damaged; it is kept as {aside.name}, and a new ledger begins"
+                part.replace(renamed.with_name(renamed.name + ending))
+        return f"share ledger {path} is corrupt; kept as {renamed.name}, and a new one is created"
 
-    def _let_go_by_age(self, connection: sqlite3.Connection, run: Run) -> None:
+    def _delete_old(self, connection: sqlite3.Connection, run: Run) -> None:
         now = self._wall()
         if self._aged_at is not None and abs(now - self._aged_at) < AGE_SECONDS:
             return
@@ -178,7 +181,7 @@ class Store:
         if gone:
             _shrink(connection)
 
-    def _let_go_by_size(self, connection: sqlite3.Connection) -> None:
+    def _delete_excess(self, connection: sqlite3.Connection) -> None:
         page = number_of(connection, "page_size")
         while (size := _used_pages(connection) * page) > self._max_bytes:
             (count,) = connection.execute("SELECT count(*) FROM shares").fetchone()
@@ -197,8 +200,8 @@ def _used_pages(connection: sqlite3.Connection) -> int:
 
 
 def _shrink(connection: sqlite3.Connection) -> None:
-    """Give free pages back to the file system, as far as no reader needs them."""
-    # It frees a page a step and has no columns, so a cursor would take one step only.
+    """Return free pages to the file system, unless a reader needs them."""
+    # The pragma frees one page per step and has no columns: `execute` would step only once.
     connection.executescript("PRAGMA incremental_vacuum")
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
@@ -212,10 +215,10 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _is_text(path: Path) -> bool:
-    """Tell whether the file was written by a person or a program that prints: damage does not
-    look like that, and nobody wants a list of his renamed."""
+    """Return whether the file is a text. It is not a corrupt ledger then, but a file of the user,
+    which must not be renamed."""
     with path.open("rb") as file:
-        beginning = file.read(READ_OF_TEXT)
+        beginning = file.read(TEXT_BYTES)
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(beginning)
     except UnicodeDecodeError:
@@ -224,6 +227,6 @@ def _is_text(path: Path) -> bool:
 
 
 def code_of(error: sqlite3.Error) -> int | None:
-    """Return SQLite's number for what went wrong, where it gave one."""
+    """Return the primary error code of SQLite, if there is one."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
