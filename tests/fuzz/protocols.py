@@ -1,7 +1,7 @@
-"""A coverage-guided fuzzer of every wire protocol's reading side; `make fuzz` runs it.
+"""A coverage-guided fuzzer of every dialect's client side; `make fuzz` runs it.
 
-The first byte chooses the protocol, the second how the rest is cut. Whatever a pool sends, nothing
-but a `ProtocolError` may be raised, and what is remembered of it stays small.
+The first byte selects the dialect, the second how the rest is split. A client may raise nothing but
+`ProtocolError`, and the memory that it uses stays small.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
 
 def one_input(data: bytes) -> None:
-    """Feed `data` to a dialogue that has just begun."""
+    """Feed `data` to a client after its opening requests."""
     if len(data) < 2:
         return
     opening = Opening("wallet.rig", "x", "fuzz/0", KAWPOW, 1, "pool.example", 3333)
@@ -43,8 +43,8 @@ def one_input(data: bytes) -> None:
     assert len(dialogue._warned) <= 50
 
 
-def sow(folder: Path) -> None:
-    """Write what pools were recorded to say into `folder`, once for each protocol."""
+def write_seeds(folder: Path) -> None:
+    """Write the pool's lines of each transcript into `folder`, once for each dialect."""
     for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         told = [json.dumps(e["msg"]).encode() + b"\n" for e in entries if e["dir"] == "s2c"]
@@ -54,6 +54,6 @@ def sow(folder: Path) -> None:
 
 if __name__ == "__main__":
     with TemporaryDirectory() as corpus:
-        sow(Path(corpus))
+        write_seeds(Path(corpus))
         atheris.Setup([*sys.argv, corpus], one_input)
         atheris.Fuzz()

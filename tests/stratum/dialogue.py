@@ -1,4 +1,4 @@
-"""What the protocol tests share: a client, server's lines, solutions to hand in."""
+"""A KawPow client, lines of a pool and solutions, for the protocol tests."""
 
 from __future__ import annotations
 

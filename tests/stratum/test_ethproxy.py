@@ -1,4 +1,4 @@
-"""ETHPROXY's family: each oddity of a pool under its name."""
+"""ETHPROXY with SERO and Zano; each oddity of a pool has a test with its name."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def job_of(dialogue: ETHPROXY, *changes: tuple[int, str]) -> Job:
 
 
 @pytest.mark.parametrize(("dialect", "prefix"), [(ETHPROXY, "eth"), (SERO, "sero"), (ZANO, "eth")])
-def test_the_login_comes_first_and_work_is_asked_for_after_it(
-    dialect: Dialect, prefix: str
-) -> None:
+def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, prefix: str) -> None:
     dialogue = dialect.connect(Opening("0xwallet.rig", "x", "ours/0", CHAIN, 7))
     (login,) = sent(dialogue.start())
     assert login == {
@@ -78,7 +76,7 @@ def test_the_login_comes_first_and_work_is_asked_for_after_it(
     assert (ask["method"], ask["params"]) == (f"{prefix}_getWork", [])
 
 
-def test_a_user_without_a_worker_has_none_beside_the_parameters() -> None:
+def test_worker_member_is_absent_without_a_worker() -> None:
     (login,) = sent(ETHPROXY.connect(Opening("0xwallet", "x", "a/0", CHAIN, 7)).start())
     assert "worker" not in login
 
@@ -94,7 +92,7 @@ def test_zano_pushes_work_without_any_id() -> None:
     assert job.height == 0x0E7EF0
 
 
-def test_work_under_the_id_of_a_share_is_no_answer_to_it() -> None:
+def test_work_with_the_id_of_a_share_is_not_its_answer() -> None:
     dialogue = logged_in()
     dialogue.submit(solution(job_of(dialogue)))
     number = dialogue.last_id
@@ -109,7 +107,7 @@ def test_work_without_0x_is_work(seed: str) -> None:
     assert (job.id, job.height, job.share_target) == (HEADER, 950000, int(TARGET, 16))
 
 
-def test_spoilt_work_under_the_id_of_a_share_is_told_and_no_answer_to_it() -> None:
+def test_malformed_work_with_the_id_of_a_share_is_warned_about() -> None:
     dialogue = logged_in()
     dialogue.submit(solution(job_of(dialogue)))
     (text,) = messages(dialogue.receive(pushed(["0xzz", *WORK[1:]], dialogue.last_id)))
@@ -118,7 +116,7 @@ def test_spoilt_work_under_the_id_of_a_share_is_told_and_no_answer_to_it() -> No
     assert isinstance(answered, ShareAnswer)
 
 
-def test_work_may_come_before_the_login_is_answered_and_under_its_id() -> None:
+def test_work_may_come_before_the_login_answer_and_with_its_id() -> None:
     dialogue = begun()
     events = dialogue.receive(pushed(WORK, 1) + line({"id": 1, "result": True}))
     assert [type(event) for event in events] == [JobReceived, Subscribed, Authorized]
@@ -128,12 +126,12 @@ def test_work_may_come_before_the_login_is_answered_and_under_its_id() -> None:
     ("text", "height"),
     [("0x00000000000003e8", 1000), ("950000", 950000), ("0x0e7ef0", 950000), (950000, 950000)],
 )
-def test_a_height_is_hex_with_0x_and_else_decimal(text: Any, height: int) -> None:
+def test_height_is_hex_with_0x_and_otherwise_decimal(text: Any, height: int) -> None:
     (job,) = jobs(logged_in().receive(pushed([*WORK[:3], text])))
     assert job.height == height
 
 
-def test_work_without_a_height_is_refused_once_with_a_sentence() -> None:
+def test_work_without_height_is_warned_about_once() -> None:
     dialogue = logged_in()
     events = dialogue.receive(pushed(WORK[:3])) + dialogue.receive(pushed(WORK[:3]))
     (text,) = messages(events)
@@ -141,7 +139,7 @@ def test_work_without_a_height_is_refused_once_with_a_sentence() -> None:
     assert jobs(events) == []
 
 
-def test_a_short_target_is_padded_on_the_left() -> None:
+def test_short_target_is_padded_on_the_left() -> None:
     assert job_of(logged_in(), (2, "0x0fffff")).share_target == 0x0FFFFF
 
 
@@ -150,7 +148,7 @@ def test_no_work_while_syncing_is_neither_a_job_nor_an_error(dialect: Dialect) -
     assert logged_in(dialect).receive(line({"id": 2, "jsonrpc": "2.0", "result": []})) == []
 
 
-def test_an_error_instead_of_work_is_told_once() -> None:
+def test_error_instead_of_work_is_warned_about_once() -> None:
     dialogue = logged_in()
     error = {"code": -32000, "message": "node is syncing"}
     events: list[PoolEvent] = dialogue.receive(line({"id": 2, "error": error}))
@@ -160,7 +158,7 @@ def test_an_error_instead_of_work_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("result", [True, {"status": "OK"}, ["x"], ["a", "b", "c"]], ids=str)
-def test_something_else_instead_of_work_is_told_once(result: Any) -> None:
+def test_other_result_instead_of_work_is_warned_about_once(result: Any) -> None:
     dialogue = logged_in()
     events = dialogue.receive(line({"id": 2, "result": result}))
     dialogue.keepalive()
@@ -179,7 +177,7 @@ def test_polled_work_is_the_same_search_and_not_clean() -> None:
     assert again.search_key == first.search_key
 
 
-def test_polls_that_are_answered_under_another_id_pile_up_nowhere() -> None:
+def test_polls_answered_with_another_id_do_not_accumulate() -> None:
     dialogue = logged_in()
     for _ in range(100):
         dialogue.keepalive()
@@ -187,7 +185,7 @@ def test_polls_that_are_answered_under_another_id_pile_up_nowhere() -> None:
     assert len(dialogue._requests) <= 1
 
 
-def test_the_same_header_with_another_target_is_the_same_search() -> None:
+def test_same_header_with_another_target_is_the_same_search() -> None:
     dialogue = logged_in()
     first, second = job_of(dialogue), job_of(dialogue, (2, "0x" + "01" * 32))
     assert first.search_key == second.search_key
@@ -195,13 +193,13 @@ def test_the_same_header_with_another_target_is_the_same_search() -> None:
     assert (first.clean, second.clean) == (True, False)
 
 
-def test_a_greater_height_makes_older_work_stale() -> None:
+def test_greater_height_makes_older_work_stale() -> None:
     dialogue = logged_in()
     job_of(dialogue)
     assert job_of(dialogue, (0, "0x" + "cd" * 32), (3, "0x0e7ef1")).clean
 
 
-def test_a_share_is_lower_case_of_full_width_and_of_its_own_job() -> None:
+def test_share_is_lower_case_full_width_and_of_its_own_job() -> None:
     dialogue = logged_in()
     job = job_of(dialogue)
     job_of(dialogue, (0, "0x" + "cd" * 32))
@@ -211,7 +209,7 @@ def test_a_share_is_lower_case_of_full_width_and_of_its_own_job() -> None:
 
 
 @KINDS
-def test_every_line_stays_under_1024_bytes_for_the_longest_of_addresses(
+def test_lines_stay_under_1024_bytes_for_the_longest_addresses(
     dialect: Dialect,
 ) -> None:
     dialogue = dialect.connect(Opening(f"{'a' * 128}.{'w' * 64}", "p" * 64, "ours/0", CHAIN, 7))
@@ -264,7 +262,7 @@ def test_each_answer_to_a_share(answer: dict[str, Any], outcome: Outcome) -> Non
     ],
     ids=str,
 )
-def test_a_pool_that_knows_no_such_login_may_speak_another_dialect(error: Any) -> None:
+def test_unknown_login_method_means_another_dialect(error: Any) -> None:
     (event,) = begun().receive(line({"id": 1, "result": None, "error": error}))
     assert isinstance(event, WrongProtocol)
 
@@ -278,19 +276,19 @@ def test_a_pool_that_knows_no_such_login_may_speak_another_dialect(error: Any) -
     ],
     ids=str,
 )
-def test_a_refused_login_is_final(answer: dict[str, Any]) -> None:
+def test_refused_login_is_final(answer: dict[str, Any]) -> None:
     (event,) = begun().receive(line({"id": 1, **answer}))
     assert isinstance(event, LoginRefused)
 
 
-def test_a_pool_is_polled_twice_a_minute() -> None:
+def test_pool_is_polled_twice_a_minute() -> None:
     dialogue = logged_in()
     assert dialogue.keepalive_after == 30
     (request,) = sent(dialogue.keepalive())
     assert request["method"] == "eth_getWork"
 
 
-def test_zano_pool_takes_no_hashrate() -> None:
+def test_zano_pool_refuses_hashrate_reports() -> None:
     dialogue = logged_in(ZANO)
     (request,) = sent(dialogue.report_hashrate(255, bytes(32)))
     assert request["params"] == ["0x" + f"{255:064x}", "0x" + "00" * 32]
@@ -299,6 +297,6 @@ def test_zano_pool_takes_no_hashrate() -> None:
     assert events == [HashrateRefused("Invalid method")]
 
 
-def test_sero_reports_under_its_own_name() -> None:
+def test_sero_reports_with_its_own_method() -> None:
     (request,) = sent(logged_in(SERO).report_hashrate(1, bytes(32)))
     assert request["method"] == "sero_submitHashrate"

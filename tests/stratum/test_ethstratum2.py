@@ -93,7 +93,7 @@ def one_job(opened: ClientSide, data: bytes) -> Job:
 # Opening
 
 
-def test_hello_is_first_and_alone() -> None:
+def test_hello_is_the_only_first_request() -> None:
     assert json.loads(client().start()) == {
         "id": 1,
         "method": "mining.hello",
@@ -134,7 +134,7 @@ def test_each_request_waits_for_the_answer_before_it() -> None:
         ),
     ],
 )
-def test_a_refused_hello_is_the_wrong_protocol(result: Any, error: Any, text: str) -> None:
+def test_refused_hello_is_the_wrong_protocol(result: Any, error: Any, text: str) -> None:
     opened = client()
     opened.start()
     assert opened.receive(answer(1, result, error)) == [WrongProtocol(text)]
@@ -148,7 +148,7 @@ def test_compression_ends_the_connection() -> None:
         opened.receive(hello(encoding="gzip"))
 
 
-def test_a_refused_subscription_or_login_is_final() -> None:
+def test_refused_subscription_or_login_is_final() -> None:
     opened = greeted()
     assert opened.receive(answer(2, None, {"code": 300, "message": "Denied"})) == [
         LoginRefused("Denied")
@@ -158,24 +158,24 @@ def test_a_refused_subscription_or_login_is_final() -> None:
     assert opened.receive(answer(3, False)) == [LoginRefused("refused without a reason")]
 
 
-# Sessions that are gone on with
+# Resumed sessions
 
 
 @pytest.mark.parametrize("resume", ["1", 1, "0x1"])
-def test_the_earlier_session_is_asked_for_and_got(resume: Any) -> None:
+def test_earlier_session_is_resumed(resume: Any) -> None:
     opened = greeted({"resume": resume}, resume="s-1")
     assert sent(opened) == [{"id": 2, "method": "mining.subscribe", "params": "s-1"}]
     assert opened.receive(answer(2, "s-1")) == [Subscribed(NonceSpace(), resumed=True)]
     assert opened.resumable == "s-1"
 
 
-def test_another_session_than_asked_for_is_a_new_one() -> None:
+def test_other_session_than_asked_for_is_new() -> None:
     opened = greeted(resume="s-1")
     assert opened.receive(answer(2, "s-2")) == [Subscribed(NonceSpace(), resumed=False)]
     assert opened.resumable == "s-2"
 
 
-def test_a_refused_session_is_followed_by_a_new_one() -> None:
+def test_refused_session_is_followed_by_a_new_one() -> None:
     opened = greeted(resume="s-1")
     opened.data_to_send()
     assert opened.receive(answer(2, None, {"code": 404, "message": "No session"})) == []
@@ -184,7 +184,7 @@ def test_a_refused_session_is_followed_by_a_new_one() -> None:
 
 
 @pytest.mark.parametrize("resume", ["0", 0, None, "", "no", [], False])
-def test_a_pool_that_resumes_none_is_not_asked(resume: Any) -> None:
+def test_pool_that_cannot_resume_is_not_asked_to(resume: Any) -> None:
     opened = greeted({"resume": resume}, resume="s-1")
     assert sent(opened) == [{"id": 2, "method": "mining.subscribe"}]
     opened.receive(answer(2, "s-2"))
@@ -192,13 +192,13 @@ def test_a_pool_that_resumes_none_is_not_asked(resume: Any) -> None:
 
 
 @pytest.mark.parametrize("result", [None, True, 5, "", "s" * 129, []])
-def test_a_session_without_a_usable_name_cannot_be_gone_on_with(result: Any) -> None:
+def test_session_without_a_usable_name_cannot_be_resumed(result: Any) -> None:
     opened = greeted(resume="s-1")
     assert opened.receive(answer(2, result)) == [Subscribed(NonceSpace())]
     assert opened.resumable is None
 
 
-def test_a_resumed_session_without_its_target_is_begun_anew() -> None:
+def test_resumed_session_without_target_is_given_up() -> None:
     opened = greeted(resume="s-1")
     opened.receive(answer(2, "s-1"))
     with pytest.raises(ProtocolError, match="without its target"):
@@ -206,7 +206,7 @@ def test_a_resumed_session_without_its_target_is_begun_anew() -> None:
     assert opened.resumable is None
 
 
-def test_a_resumed_session_without_its_extranonce_is_begun_anew() -> None:
+def test_resumed_session_without_extranonce_is_given_up() -> None:
     opened = greeted(resume="s-1")
     opened.receive(answer(2, "s-1") + values(target=TARGET))
     with pytest.raises(ProtocolError, match="extranonce"):
@@ -214,14 +214,14 @@ def test_a_resumed_session_without_its_extranonce_is_begun_anew() -> None:
     assert opened.resumable is None
 
 
-def test_a_resumed_session_that_is_told_its_values_goes_on() -> None:
+def test_resumed_session_with_its_values_continues() -> None:
     opened = greeted(resume="s-1")
     opened.receive(answer(2, "s-1") + values(target=TARGET, extranonce="af4c"))
     assert one_job(opened, a_job()).nonces == NonceSpace(0xAF4C, 16)
     assert opened.resumable == "s-1"
 
 
-# Signs of life
+# Keepalives, reports, reconnects
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_hashrate_is_reported_in_hex_with_the_token() -> None:
     ]
 
 
-def test_bye_is_a_wish_to_reconnect() -> None:
+def test_bye_is_a_reconnect_request() -> None:
     assert started().receive(line({"method": "mining.bye"})) == [Reconnect(None, None, 0.0)]
 
 
@@ -284,7 +284,7 @@ def test_reconnect_may_end_the_session(resume: Any) -> None:
 # Values and jobs
 
 
-def test_a_job() -> None:
+def test_job() -> None:
     job = one_job(started(), a_job())
     assert (job.id, job.session, job.header_hash.hex()) == ("6", 7, HEADER)
     assert (job.height, job.epoch.number) == (HEIGHT, int(EPOCH, 16))
@@ -292,16 +292,16 @@ def test_a_job() -> None:
     assert (job.nonces, job.clean) == (NonceSpace(0xAF4C, 16), True)
 
 
-def test_a_short_target_is_padded_on_the_left() -> None:
+def test_short_target_is_padded_on_the_left() -> None:
     assert started().receive(values(target="ff")) == [DifficultyNotice(0xFF)]
 
 
 @pytest.mark.parametrize("height", [HEIGHT, "11dfc8", "0x11DFC8", "000000000011dfc8"])
-def test_the_height_is_hex_digits_or_a_number(height: Any) -> None:
+def test_height_is_hex_digits_or_a_number(height: Any) -> None:
     assert one_job(started(), a_job(height=height)).height == HEIGHT
 
 
-def test_digits_are_hex_even_where_they_look_decimal() -> None:
+def test_digits_are_hex_even_if_they_look_decimal() -> None:
     assert one_job(started(), a_job(height="950000")).height == 0x950000
 
 
@@ -312,11 +312,11 @@ def test_1_makes_older_jobs_stale(flag: Any, clean: bool) -> None:
     assert one_job(started(), a_job(clean=flag)).clean is clean
 
 
-def test_a_job_without_the_flag_leaves_older_jobs() -> None:
+def test_job_without_the_flag_keeps_older_jobs() -> None:
     assert not one_job(started(), call("mining.notify", "6", "11dfc8", HEADER)).clean
 
 
-def test_only_changed_members_are_sent_and_hold_from_the_next_notify() -> None:
+def test_changed_members_apply_to_the_next_job() -> None:
     opened = started()
     one = one_job(opened, a_job())
     opened.receive(values(target="ffff"))
@@ -328,26 +328,26 @@ def test_only_changed_members_are_sent_and_hold_from_the_next_notify() -> None:
     assert [job.nonces.prefix for job in (one, two, three)] == [0xAF4C, 0xAF4C, 0xA1B2C3]
 
 
-def test_an_empty_extranonce_cancels_it() -> None:
+def test_empty_extranonce_cancels_it() -> None:
     opened = started()
     opened.receive(values(extranonce=""))
     assert one_job(opened, a_job()).nonces == NonceSpace()
 
 
-def test_an_absent_or_null_extranonce_leaves_it() -> None:
+def test_absent_or_null_extranonce_changes_nothing() -> None:
     opened = started()
     opened.receive(values(extranonce=None) + values())
     assert one_job(opened, a_job()).nonces == NonceSpace(0xAF4C, 16)
 
 
-def test_values_may_come_again_and_before_the_login() -> None:
+def test_values_may_be_repeated_and_precede_the_login() -> None:
     opened = greeted()
     opened.receive(values(target=TARGET, extranonce="af4c") + answer(2, "s-1") + answer(3, "w-1"))
     opened.receive(values(target=TARGET, extranonce="af4c"))
     assert one_job(opened, a_job()).nonces == NonceSpace(0xAF4C, 16)
 
 
-def test_without_a_target_a_job_is_refused_with_a_sentence() -> None:
+def test_job_without_a_target_is_warned_about() -> None:
     opened = greeted()
     opened.receive(answer(2, "s-1") + answer(3, "w-1"))
     got = opened.receive(a_job())
@@ -357,14 +357,14 @@ def test_without_a_target_a_job_is_refused_with_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("target", ["", "zz", 5, None, "f" * 65])
-def test_a_bad_target_is_told_and_the_last_one_holds(target: Any) -> None:
+def test_bad_target_is_warned_about_and_the_last_one_stays(target: Any) -> None:
     opened = started()
     assert len(messages(opened.receive(values(target=target)))) == 1
     assert one_job(opened, a_job()).share_target == int(TARGET, 16)
 
 
 @pytest.mark.parametrize("params", [None, [], "x", 5, [5]])
-def test_set_without_values_is_told_and_ignored(params: Any) -> None:
+def test_set_without_values_is_warned_about_and_ignored(params: Any) -> None:
     opened = started()
     got = opened.receive(line({"method": "mining.set", "params": params}))
     assert len(messages(got)) == 1
@@ -376,21 +376,21 @@ def test_set_may_wrap_its_values_in_a_list() -> None:
 
 
 @pytest.mark.parametrize("extranonce", ["abc", "zz", "00" * 8, 5, [], False])
-def test_an_unusable_extranonce_ends_the_connection(extranonce: Any) -> None:
+def test_unusable_extranonce_ends_the_connection(extranonce: Any) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):
         started().receive(values(extranonce=extranonce))
 
 
-def test_a_tiny_nonce_range_is_told() -> None:
+def test_tiny_nonce_range_is_warned_about() -> None:
     assert "2^16 nonces" in messages(started().receive(values(extranonce="010203040506")))[0]
 
 
 @pytest.mark.parametrize("algorithm", ["progpow", "ProgPoWZ", "kawpow", "firopow", "", None])
-def test_algorithms_of_the_family_say_nothing(algorithm: Any) -> None:
+def test_algorithm_of_the_family_is_not_warned_about(algorithm: Any) -> None:
     assert started().receive(values(algo=algorithm)) == []
 
 
-def test_another_algorithm_is_told_once() -> None:
+def test_other_algorithm_is_warned_about_once() -> None:
     opened = started()
     (text,) = messages(opened.receive(values(algo="ethash")))
     assert "algorithm is ethash" in text
@@ -399,7 +399,7 @@ def test_another_algorithm_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("epoch", ["3", 3])
-def test_another_epoch_is_told_once_and_the_height_is_followed(epoch: Any) -> None:
+def test_other_epoch_is_warned_about_once_and_the_height_used(epoch: Any) -> None:
     opened = started()
     opened.receive(values(epoch=epoch))
     got = opened.receive(a_job())
@@ -422,7 +422,7 @@ def test_another_epoch_is_told_once_and_the_height_is_followed(epoch: Any) -> No
         [None, "11dfc8", HEADER, "0"],
     ],
 )
-def test_a_job_that_cannot_be_mined_is_told(params: list[Any]) -> None:
+def test_job_that_cannot_be_mined_is_warned_about(params: list[Any]) -> None:
     got = started().receive(call("mining.notify", *params))
     assert jobs(got) == []
     assert len(messages(got)) == 1
@@ -432,7 +432,7 @@ def test_a_job_that_cannot_be_mined_is_told(params: list[Any]) -> None:
 
 
 @given(st.binary(max_size=6), st.integers(0, 2**64 - 1))
-def test_prefix_and_suffix_are_the_nonce_again(prefix: bytes, free: int) -> None:
+def test_prefix_and_suffix_make_up_the_nonce(prefix: bytes, free: int) -> None:
     opened = started(prefix.hex())
     job = one_job(opened, a_job())
     nonce = job.nonces.first + free % job.nonces.size
@@ -443,7 +443,7 @@ def test_prefix_and_suffix_are_the_nonce_again(prefix: bytes, free: int) -> None
     assert int(prefix.hex() + suffix, 16) == nonce
 
 
-def test_a_share_keeps_the_prefix_of_its_own_job() -> None:
+def test_share_keeps_the_prefix_of_its_own_job() -> None:
     opened = started("af4c")
     old = one_job(opened, a_job())
     opened.receive(values(extranonce="a1b2c3") + a_job("7"))
@@ -452,7 +452,7 @@ def test_a_share_keeps_the_prefix_of_its_own_job() -> None:
 
 
 @pytest.mark.parametrize("result", [None, True, "w" * 129])
-def test_without_a_usable_token_the_user_stands_for_it(result: Any) -> None:
+def test_user_replaces_an_unusable_token(result: Any) -> None:
     opened = greeted()
     opened.receive(answer(2, "s-1") + answer(3, result) + values(target=TARGET))
     data = opened.submit(solution(one_job(opened, a_job())))
@@ -482,7 +482,7 @@ def test_answers_to_a_share(reply: dict[str, Any], outcome: Outcome, text: str) 
     assert opened.receive(line({"id": 4, **reply})) == [ShareAnswer(4, outcome, text)]
 
 
-def test_a_remark_belongs_to_its_own_answer() -> None:
+def test_remark_belongs_to_its_own_answer() -> None:
     opened = started()
     job = one_job(opened, a_job())
     opened.submit(solution(job))
@@ -494,7 +494,7 @@ def test_a_remark_belongs_to_its_own_answer() -> None:
     ]
 
 
-def test_a_login_with_a_remark_keeps_its_token() -> None:
+def test_login_with_a_remark_keeps_its_token() -> None:
     opened = greeted()
     opened.receive(answer(2, "s-1"))
     assert opened.receive(answer(3, "w-9", {"code": 201, "message": "new"})) == [Authorized()]
@@ -502,14 +502,14 @@ def test_a_login_with_a_remark_keeps_its_token() -> None:
     assert json.loads(opened.submit(solution(one_job(opened, a_job()))))["params"][2] == "w-9"
 
 
-def test_a_line_stays_under_1024_bytes_with_the_longest_names() -> None:
+def test_line_stays_under_1024_bytes_with_the_longest_names() -> None:
     opened = greeted()
     opened.receive(answer(2, "s-1") + answer(3, "w" * 128) + values(target=TARGET))
     assert len(opened.submit(solution(one_job(opened, a_job("x" * 254))))) < 1024
 
 
 def test_go_quai_sends_numbers_and_its_values_twice() -> None:
-    """Shapes of go-quai-stratum 2cd77ba, in our own values."""
+    """The message forms of go-quai-stratum 2cd77ba, with other values."""
     opened = greeted({"resume": 0, "timeout": 30, "maxerrors": 999})
     assert opened.keepalive_after == 15
     opened.receive(answer(2, "s-12345") + answer(3, "s-12345"))
@@ -546,7 +546,7 @@ def fed(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_any_cut_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
+def test_any_split_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     assert fed([STREAM[a:b] for a, b in pairwise(edges)]) == fed([STREAM])
 

@@ -1,4 +1,4 @@
-"""What holds for each wire protocol, whatever it is called."""
+"""Properties of every dialect's client side."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SAID = said_by_pools()
 
 
 @EACH_DIALECT
-def test_its_opening_is_lines_with_positive_unique_numbers_from_1_on(
+def test_opening_requests_are_numbered_from_1(
     dialect: Dialect,
 ) -> None:
     dialogue = dialect.connect(
@@ -60,7 +60,7 @@ def test_its_opening_is_lines_with_positive_unique_numbers_from_1_on(
 
 
 @EACH_DIALECT
-def test_a_line_of_a_mebibyte_ends_it_and_is_not_kept(dialect: Dialect) -> None:
+def test_line_of_a_mebibyte_ends_the_connection_and_is_not_kept(dialect: Dialect) -> None:
     dialogue = begun(dialect)
     tracemalloc.start()
     try:
@@ -75,7 +75,7 @@ def test_a_line_of_a_mebibyte_ends_it_and_is_not_kept(dialect: Dialect) -> None:
 
 
 @EACH_DIALECT
-def test_ten_thousand_mutated_lines_crash_nothing_and_leave_nothing(dialect: Dialect) -> None:
+def test_ten_thousand_mutated_lines_cause_no_crash_and_no_leak(dialect: Dialect) -> None:
     random = Random(5)
     dialogue = begun(dialect)
     kept = []
@@ -100,7 +100,7 @@ def test_ten_thousand_mutated_lines_crash_nothing_and_leave_nothing(dialect: Dia
 
 
 @EACH_DIALECT
-def test_what_a_pool_never_answers_does_not_pile_up(dialect: Dialect) -> None:
+def test_unanswered_requests_do_not_accumulate(dialect: Dialect) -> None:
     dialogue = begun(dialect)
     for _ in range(3000):
         dialogue.report_hashrate(10**6, bytes(32))
@@ -109,7 +109,7 @@ def test_what_a_pool_never_answers_does_not_pile_up(dialect: Dialect) -> None:
 
 
 @EACH_DIALECT
-def test_the_newest_requests_are_known_whatever_was_never_answered(dialect: Dialect) -> None:
+def test_newest_share_is_known_after_many_unanswered_requests(dialect: Dialect) -> None:
     dialogue = begun(dialect)
     for _ in range(3000):
         dialogue.report_hashrate(10**6, bytes(32))
@@ -123,7 +123,7 @@ def test_the_newest_requests_are_known_whatever_was_never_answered(dialect: Dial
 @EACH_DIALECT
 @settings(max_examples=50)
 @given(cuts=st.lists(st.integers(1, 400), min_size=1, max_size=40), seed=st.integers(0, 10**6))
-def test_any_cut_of_the_stream_gives_the_same_events(
+def test_any_split_of_the_stream_gives_the_same_events(
     dialect: Dialect, cuts: list[int], seed: int
 ) -> None:
     random = Random(seed)

@@ -71,13 +71,13 @@ def test_subscribe_is_first_with_id_1() -> None:
         ({"id": "5818463", "algo": "kawpow", "extra_nonce": "fe05"}, 0xFE05, 16),
     ],
 )
-def test_subscribe_shapes(result: Any, prefix: int, bits: int) -> None:
+def test_forms_of_the_subscribe_answer(result: Any, prefix: int, bits: int) -> None:
     opened = client()
     opened.start()
     assert opened.receive(answer(1, result))[0] == Subscribed(NonceSpace(prefix, bits))
 
 
-def test_an_empty_extranonce_is_the_whole_64_bit_range() -> None:
+def test_empty_extranonce_is_the_whole_64_bit_range() -> None:
     opened = client()
     opened.start()
     assert opened.receive(answer(1, ["00000001", ""])) == [Subscribed(NonceSpace(0, 0))]
@@ -94,14 +94,14 @@ def test_an_empty_extranonce_is_the_whole_64_bit_range() -> None:
         (None, "no extranonce"),
     ],
 )
-def test_an_unusable_extranonce_is_refused_with_a_sentence(result: Any, sentence: str) -> None:
+def test_unusable_extranonce_is_explained(result: Any, sentence: str) -> None:
     opened = client()
     opened.start()
     with pytest.raises(ProtocolError, match=sentence):
         opened.receive(answer(1, result))
 
 
-def test_a_tiny_nonce_range_is_told() -> None:
+def test_tiny_nonce_range_is_warned_about() -> None:
     opened = client()
     opened.start()
     assert "2^24 nonces" in messages(opened.receive(answer(1, [None, "0102030405"])))[0]
@@ -121,13 +121,13 @@ def test_authorized() -> None:
         (None, {"code": 24, "message": "Invalid address"}, "Invalid address"),
     ],
 )
-def test_a_refused_login(result: Any, error: Any, text: str) -> None:
+def test_refused_login(result: Any, error: Any, text: str) -> None:
     opened = client()
     opened.start()
     assert opened.receive(answer(2, result, error)) == [LoginRefused(text)]
 
 
-def test_a_refused_subscription() -> None:
+def test_refused_subscription() -> None:
     opened = client()
     opened.start()
     got = opened.receive(answer(1, None, "unsupported stratum version"))
@@ -144,11 +144,11 @@ def test_answers_may_come_out_of_order() -> None:
 @pytest.mark.parametrize(
     ("result", "error"), [(False, [20, "Not supported.", None]), (None, None), (False, None)]
 )
-def test_extranonce_subscribe_is_never_fatal(result: Any, error: Any) -> None:
+def test_refused_extranonce_subscribe_is_ignored(result: Any, error: Any) -> None:
     assert started().receive(answer(3, result, error)) == []
 
 
-def test_a_missing_error_or_id_key() -> None:
+def test_missing_error_or_id_key() -> None:
     opened = client()
     opened.start()
     assert opened.receive(line({"result": [None, "0002"], "id": 1, "jsonrpc": "2.0"})) == [
@@ -160,20 +160,20 @@ def test_a_missing_error_or_id_key() -> None:
     assert len(jobs(opened.receive(line({"method": "mining.notify", "params": JOB})))) == 1
 
 
-def test_an_unknown_answer_id_is_ignored() -> None:
+def test_unknown_answer_id_is_ignored() -> None:
     opened = started()
     for number in (999, 0, -1, 1, True, 1.0, [1], "x", None):
         assert opened.receive(answer(number)) == []
 
 
-def test_an_error_without_id_is_shown() -> None:
+def test_error_without_id_is_shown() -> None:
     assert started().receive(answer(None, None, [20, "banned"])) == [Message("banned")]
 
 
 # Jobs
 
 
-def test_a_job() -> None:
+def test_job() -> None:
     (job,) = jobs(started().receive(notify()))
     assert job.session == 7
     assert job.id == JOB[0]
@@ -194,11 +194,11 @@ def test_target_and_job_before_the_authorize_reply() -> None:
     assert kinds == [Subscribed, DifficultyNotice, JobReceived, Authorized]
 
 
-def test_a_job_without_any_set_target() -> None:
+def test_job_without_any_set_target() -> None:
     assert len(jobs(started().receive(notify()))) == 1
 
 
-def test_a_job_before_the_subscribe_answer_is_held_until_it() -> None:
+def test_job_before_the_subscribe_answer_is_held_until_it() -> None:
     opened = client()
     opened.start()
     assert jobs(opened.receive(notify((0, "old")) + notify((0, "new")))) == []
@@ -206,13 +206,13 @@ def test_a_job_before_the_subscribe_answer_is_held_until_it() -> None:
     assert (job.id, job.nonces) == ("new", NonceSpace(0xEB07, 16))
 
 
-def test_the_target_of_notify_is_authoritative() -> None:
+def test_target_of_notify_has_precedence() -> None:
     (job,) = jobs(started().receive(call("mining.set_target", "ff") + notify()))
     assert job.share_target == parse_target(TARGET)
 
 
 @pytest.mark.parametrize("absent", ["", None])
-def test_without_a_target_the_last_set_target_holds(absent: Any) -> None:
+def test_job_without_a_target_uses_the_last_set_target(absent: Any) -> None:
     opened = started()
     opened.receive(call("mining.set_target", "0x" + "1" * 60))
     (job,) = jobs(opened.receive(notify((3, absent))))
@@ -227,14 +227,14 @@ def test_set_difficulty_follows_diff1(diff1: int) -> None:
     assert job.share_target == 2 * diff1
 
 
-def test_without_any_target_the_job_is_discarded_with_a_message() -> None:
+def test_job_without_any_target_is_warned_about() -> None:
     got = started().receive(notify((3, "")))
     assert jobs(got) == []
     assert "the pool sent no target" in messages(got)[0]
 
 
 @pytest.mark.parametrize("value", ["zz", "", None, 5, "f" * 65])
-def test_a_bad_set_target_is_told_and_ignored(value: Any) -> None:
+def test_bad_set_target_is_warned_about_and_ignored(value: Any) -> None:
     opened = started()
     opened.receive(call("mining.set_target", TARGET))
     assert len(messages(opened.receive(call("mining.set_target", value)))) == 1
@@ -242,11 +242,11 @@ def test_a_bad_set_target_is_told_and_ignored(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf")])
-def test_a_bad_set_difficulty_is_told_and_ignored(value: Any) -> None:
+def test_bad_set_difficulty_is_warned_about_and_ignored(value: Any) -> None:
     assert len(messages(started().receive(call("mining.set_difficulty", value)))) == 1
 
 
-def test_a_job_without_height_is_discarded_with_one_message() -> None:
+def test_job_without_height_is_warned_about_once() -> None:
     opened = started()
     first = opened.receive(call("mining.notify", *JOB[:5]))
     assert jobs(first) == []
@@ -262,7 +262,7 @@ def test_height_as_number_decimal_or_hex(height: Any) -> None:
 
 
 @pytest.mark.parametrize("height", [None, "", "x", True, -1, 1.5, [], "9" * 5000, 2**63, 2**62])
-def test_an_impossible_height_is_discarded_with_a_message(height: Any) -> None:
+def test_impossible_height_is_warned_about(height: Any) -> None:
     got = started().receive(notify((5, height)))
     assert jobs(got) == []
     assert len(messages(got)) == 1
@@ -288,32 +288,32 @@ def test_bits_are_optional() -> None:
 
 
 @pytest.mark.parametrize("bits", ["", "zz", None, "ff123456", "04923456", [], True, 1.5])
-def test_bad_bits_are_no_block_target(bits: Any) -> None:
+def test_bad_bits_give_no_block_target(bits: Any) -> None:
     (job,) = jobs(started().receive(notify((6, bits))))
     assert job.block_target == 0
 
 
-def test_the_easier_of_share_and_block_target_counts() -> None:
+def test_easier_of_share_and_block_target_counts() -> None:
     (job,) = jobs(started().receive(notify((6, "207fffff"))))
     assert job.target == job.block_target > job.share_target
 
 
 @pytest.mark.parametrize("header", ["", "0x", HEADER[:-1], HEADER + "00", "g" * 64, None, 5])
-def test_a_header_of_another_size_is_discarded(header: Any) -> None:
+def test_header_of_another_size_is_discarded(header: Any) -> None:
     assert jobs(started().receive(notify((1, header)))) == []
 
 
-def test_a_header_with_0x() -> None:
+def test_header_with_0x() -> None:
     (job,) = jobs(started().receive(notify((1, "0x" + HEADER.upper()))))
     assert job.header_hash.hex() == HEADER
 
 
-def test_a_numeric_job_id_is_text() -> None:
+def test_numeric_job_id_is_text() -> None:
     assert jobs(started().receive(notify((0, 5))))[0].id == "5"
 
 
 @pytest.mark.parametrize("name", [None, [], {}, "x" * 300, "é" * 60])
-def test_an_unusable_job_id_is_discarded(name: Any) -> None:
+def test_unusable_job_id_is_discarded(name: Any) -> None:
     assert jobs(started().receive(notify((0, name)))) == []
 
 
@@ -327,7 +327,7 @@ def test_notify_without_params(params: Any) -> None:
 
 
 @pytest.mark.parametrize("params", [["ab"], ["ab", 7], ["0xAB"]])
-def test_set_extranonce_is_valid_from_the_next_notify(params: list[Any]) -> None:
+def test_set_extranonce_applies_to_the_next_job(params: list[Any]) -> None:
     opened = started("eb07")
     (old,) = jobs(opened.receive(notify()))
     assert opened.receive(call("mining.set_extranonce", *params)) == []
@@ -339,7 +339,7 @@ def test_set_extranonce_is_valid_from_the_next_notify(params: list[Any]) -> None
 
 
 @pytest.mark.parametrize("params", [[], [None], ["abc"], ["zz"], ["00" * 8]])
-def test_an_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
+def test_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):
         started().receive(call("mining.set_extranonce", *params))
 
@@ -353,11 +353,11 @@ def seed_of(epoch: int) -> bytes:
 
 
 @pytest.mark.parametrize("seed", [SEED, "0x" + SEED.upper(), "", None, 0])
-def test_a_right_or_empty_seed_says_nothing(seed: Any) -> None:
+def test_right_or_empty_seed_is_not_warned_about(seed: Any) -> None:
     assert messages(started(seed_of=seed_of).receive(notify((2, seed)))) == []
 
 
-def test_a_wrong_seed_is_told_once_and_the_height_is_followed() -> None:
+def test_wrong_seed_is_warned_about_once_and_the_height_used() -> None:
     opened = started(seed_of=seed_of)
     first = opened.receive(notify((2, "00" * 32)))
     assert jobs(first)[0].epoch.number == 248
@@ -369,7 +369,7 @@ def test_a_wrong_seed_is_told_once_and_the_height_is_followed() -> None:
 # Shares
 
 
-def test_a_share_is_handed_in_whole_and_in_lower_case() -> None:
+def test_share_is_complete_and_in_lower_case() -> None:
     opened = started()
     (job,) = jobs(opened.receive(notify()))
     data = opened.submit(solution(job, 0x0B8E5B00102F3EAB, bytes.fromhex("AB" * 32)))
@@ -402,13 +402,13 @@ def test_ids_are_never_used_again() -> None:
     assert opened.receive(answer(5)) == []
 
 
-def test_a_line_stays_under_1024_bytes_with_the_longest_job_id() -> None:
+def test_line_stays_under_1024_bytes_with_the_longest_job_id() -> None:
     opened = started(user="u" * 256)
     (job,) = jobs(opened.receive(notify((0, "x" * 254))))
     assert len(opened.submit(solution(job))) < 1024
 
 
-# What the server asks
+# Requests of the pool
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_requests_of_the_server_are_answered(method: str, reply: dict[str, Any])
     assert opened.data_to_send() == b""
 
 
-def test_an_unknown_method_with_id_is_answered_by_an_error() -> None:
+def test_unknown_method_with_id_is_answered_by_an_error() -> None:
     opened = started()
     opened.receive(line({"id": "a", "method": "mining.dance", "params": []}))
     (reply,) = requests(opened.data_to_send())
@@ -435,13 +435,13 @@ def test_an_unknown_method_with_id_is_answered_by_an_error() -> None:
 
 
 @pytest.mark.parametrize("number", [None, [], {}, 1.5, True, "x" * 100, 2**70])
-def test_an_unknown_method_without_a_usable_id_is_ignored(number: Any) -> None:
+def test_unknown_method_without_a_usable_id_is_ignored(number: Any) -> None:
     opened = started()
     assert opened.receive(line({"id": number, "method": "mining.dance"})) == []
     assert opened.data_to_send() == b""
 
 
-def test_show_message_is_sanitised() -> None:
+def test_shown_message_is_made_safe() -> None:
     got = started().receive(call("client.show_message", "Found\x1b[2J block\n" + "!" * 9999))
     (text,) = messages(got)
     assert text.startswith("Found[2J block !!!")
@@ -463,7 +463,7 @@ def test_reconnect(params: list[Any], event: Reconnect) -> None:
     assert started().receive(call("client.reconnect", *params)) == [event]
 
 
-# Broken lines
+# Malformed lines
 
 
 @pytest.mark.parametrize(
@@ -479,7 +479,7 @@ def test_reconnect(params: list[Any], event: Reconnect) -> None:
         b"9" * 9999,
     ],
 )
-def test_a_line_that_is_no_json_object_is_told_once(odd: bytes) -> None:
+def test_line_that_is_not_a_json_object_is_warned_about_once(odd: bytes) -> None:
     opened = started()
     assert len(messages(opened.receive(odd + b"\n"))) == 1
     for _ in range(MALFORMED_LINES - 1):
@@ -488,7 +488,7 @@ def test_a_line_that_is_no_json_object_is_told_once(odd: bytes) -> None:
         opened.receive(odd + b"\n")
 
 
-def test_an_oversized_line_ends_the_connection() -> None:
+def test_oversized_line_ends_the_connection() -> None:
     with pytest.raises(ProtocolError, match="longer than"):
         started().receive(b"x" * 70_000)
 
@@ -520,7 +520,7 @@ def fed(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_any_cut_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
+def test_any_split_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     pieces = [STREAM[a:b] for a, b in pairwise(edges)]
     assert fed(pieces) == fed([STREAM])

@@ -34,7 +34,7 @@ OPENING = ("mining.subscribe", "mining.authorize", "mining.extranonce.subscribe"
 
 @dataclass
 class Replay:
-    """A recorded dialogue in which our client takes the recorded client's place."""
+    """A transcript replayed with our client in place of the recorded one."""
 
     events: list[PoolEvent] = field(default_factory=list)
     reproduced: int = 0
@@ -107,7 +107,7 @@ def test_flypool_all_55_submits_are_reproduced() -> None:
     assert {job.epoch.number for job in seen.jobs()} == {248}
 
 
-def test_flypool_every_nonce_lies_under_the_prefix() -> None:
+def test_flypool_every_nonce_has_the_prefix() -> None:
     seen = replay("recorded-flypool-rvn-alphagruis")
     (nonces,) = {job.nonces for job in seen.jobs()}
     submits = [m for d, m in transcript("recorded-flypool-rvn-alphagruis") if d == "c2s"][3:]
@@ -178,7 +178,7 @@ def test_nomp_testnet_announces_a_target() -> None:
     ]
 
 
-def test_damominer_leaves_the_whole_range() -> None:
+def test_damominer_assigns_all_nonces() -> None:
     assert replay("recorded-damominer-empty-extranonce").events == [Subscribed(NonceSpace(0, 0))]
 
 
@@ -197,7 +197,7 @@ def server_side(name: str, variant: Variant, extranonce: str = "fe05") -> list[P
     return events
 
 
-def test_bci_brings_no_height() -> None:
+def test_bci_sends_no_height() -> None:
     events = server_side("recorded-bci-progpow-suprnova", KAWPOW)
     assert jobs(events) == []
     assert len(messages(events)) == 1
@@ -218,7 +218,7 @@ def test_woolypooly_firo_clamps_the_epoch() -> None:
     assert messages(events) == []
 
 
-def test_the_wrong_algorithm_shows_in_the_seed() -> None:
+def test_wrong_algorithm_shows_in_the_seed() -> None:
     events = server_side("recorded-woolypooly-firo-notify", KAWPOW)
     (event,) = [event for event in events if isinstance(event, Message)]
     assert "check the algorithm" in event.text
@@ -242,7 +242,7 @@ def test_moneroocean_login_answer_opens_a_session_too() -> None:
     assert job.nonces == NonceSpace(0xFE05, 16)
 
 
-def test_a_recorded_duplicate_is_the_same_header_with_the_same_nonce() -> None:
+def test_recorded_duplicate_is_the_same_header_with_the_same_nonce() -> None:
     submits = [
         message["params"]
         for direction, message in transcript("recorded-rvn-duplicate-teamredminer")

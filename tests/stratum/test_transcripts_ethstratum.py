@@ -25,14 +25,14 @@ from tests.fakes.variants import KAWPOW
 from tests.stratum.dialogue import jobs, line, messages, solution, transcript
 
 LIKE_PROGPOW = replace(KAWPOW, name="progpow", spans=(Span(0, 30000),))
-"""Only its epochs are those of the chains in these transcripts."""
+"""A variant with the epochs of the chains in these transcripts."""
 
 A, S, X, U = Outcome.ACCEPTED, Outcome.STALE, Outcome.INVALID, Outcome.UNAUTHORIZED
 
 
 @dataclass
 class Replay:
-    """A recorded dialogue in which our client takes the recorded client's place."""
+    """A transcript replayed with our client in place of the recorded one."""
 
     dialect: Dialect
     name: str
@@ -72,7 +72,7 @@ class Replay:
         return self
 
     def share(self, params: list[Any]) -> Any:
-        """Return what would be handed in as `params`, or nearly so where its job is unknown."""
+        """Return the solution of recorded `params`, or a similar one if its job is unknown."""
         job_id, suffix = (params[1], params[2]) if "." in params[0] else params[:2]
         known = [job for job in self.jobs() if job.id == job_id] or self.jobs()
         return solution(known[-1], known[-1].nonces.first + int(suffix, 16))
@@ -89,7 +89,7 @@ def parsed(data: bytes) -> list[dict[str, Any]]:
 
 
 def normalised(message: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what tells only who speaks: number, agent."""
+    """Return the message without id and agent."""
     kept = {k: v for k, v in message.items() if k != "id"}
     if message["method"] == "mining.subscribe" and "params" in message:
         kept["params"] = message["params"][1:]
@@ -101,7 +101,7 @@ def normalised(message: dict[str, Any]) -> dict[str, Any]:
 # EthereumStratum/1.0.0
 
 
-def test_open_etc_pool_brings_the_height_beside_the_params() -> None:
+def test_open_etc_pool_sends_the_height_beside_the_params() -> None:
     seen = Replay(ETHSTRATUM1, "loopback-es1-openetcpool", LIKE_PROGPOW).run()
     assert messages(seen.events) == []
     assert [(job.id, job.height, job.clean) for job in seen.jobs()] == [
@@ -141,7 +141,7 @@ def test_open_etc_pool_announces_a_block_under_two_ids() -> None:
     assert one.search_key == two.search_key
 
 
-def test_comining_brings_no_height() -> None:
+def test_comining_sends_no_height() -> None:
     seen = Replay(ETHSTRATUM1, "recorded-es1-comining", LIKE_PROGPOW).run()
     assert seen.differing == []
     assert seen.events[:3] == [
@@ -167,13 +167,13 @@ def server_side(name: str) -> list[PoolEvent]:
     ]
 
 
-def test_poolin_brings_no_height_which_is_told_once() -> None:
+def test_poolin_sends_no_height_which_is_warned_about_once() -> None:
     events = server_side("recorded-es1-poolin")
     assert len(events) == 1
     assert "no block height" in messages(events)[0]
 
 
-def test_the_proposal_for_progpow_has_the_height_in_hex_before_the_boolean() -> None:
+def test_proposal_for_progpow_has_the_height_in_hex_before_the_boolean() -> None:
     events = server_side("recorded-es1-progpow-height-proposal")
     (job,) = jobs(events)
     assert (job.id, job.height, job.clean) == ("bf0488aa", 0x51395A, True)

@@ -1,4 +1,4 @@
-"""ETHPROXY's family against what was recorded: the pool's side is fed, ours is compared."""
+"""ETHPROXY, SERO and Zano against transcripts: the pool's side is replayed, ours is compared."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.fakes.variants import KAWPOW
 from tests.stratum.dialogue import jobs, line, messages, solution, transcript
 
 LIKE_PROGPOW = replace(KAWPOW, name="progpow", period=50, spans=(Span(0, 30000),))
-"""Only its heights and epochs are those of the chains in these transcripts."""
+"""A variant with the heights and epochs of the chains in these transcripts."""
 
 A, S, X = Outcome.ACCEPTED, Outcome.STALE, Outcome.INVALID
 HASHRATE = 20_000_000
@@ -36,7 +36,7 @@ RIG = bytes.fromhex("ab" * 32)
 
 @dataclass
 class Replay:
-    """A recorded dialogue, or several, in which our client takes the recorded client's place."""
+    """Transcripts replayed with our client in place of the recorded one."""
 
     dialect: Dialect
     events: list[PoolEvent] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Replay:
     """Recorded requests that ours differ from."""
     submitted: int = 0
     unknown: int = 0
-    """Recorded submissions for headers that the pool never named."""
+    """Recorded submissions for headers that the pool never sent."""
 
     def run(self, name: str) -> Replay:
         dialogue = self.dialect.connect(opening())
@@ -93,7 +93,7 @@ def opening(user: str = "user", worker: str = "") -> Opening:
 
 
 def normalised(message: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the number, and of a login the account, to which ours adds the worker."""
+    """Return the message without id, a login also without account, since ours adds the worker."""
     kept = {key: value for key, value in message.items() if key != "id"}
     if message["method"].endswith("_submitLogin"):
         kept["params"] = message["params"][1:]
@@ -134,7 +134,7 @@ def test_zano_pool_writes_heights_in_sixteen_digits_and_accepts_with_a_status() 
     assert messages(seen.events) == []
 
 
-def test_zanods_self_test_has_work_without_a_height_and_a_duplicate() -> None:
+def test_zanod_self_test_has_work_without_height_and_a_duplicate() -> None:
     dialogue = ZANO.connect(opening("miner", ""))
     dialogue.start()
     events: list[PoolEvent] = dialogue.receive(line({"id": 1, "result": True}))
@@ -179,7 +179,7 @@ def test_other_miners_requests_have_our_form(name: str) -> None:
 )
 @settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 700), min_size=1, max_size=60))
-def test_any_cut_of_a_recorded_stream_gives_the_same_events(
+def test_any_split_of_a_recorded_stream_gives_the_same_events(
     dialect: Dialect, name: str, sizes: list[int]
 ) -> None:
     data = b"".join(line(message) for side, message in transcript(name) if side == "s2c")
@@ -189,7 +189,7 @@ def test_any_cut_of_a_recorded_stream_gives_the_same_events(
         dialogue.start()
         work = [f"0x{'ab' * 32}", "", "0x1", "1"]
         (job,) = jobs(dialogue.receive(line({"id": 0, "result": work})))
-        # As in the recordings: 2 asks for work, 3 reports the hashrate, the rest hands in.
+        # As in the recordings: 2 asks for work, 3 reports the hashrate, the others submit shares.
         dialogue.keepalive()
         dialogue.report_hashrate(HASHRATE, RIG)
         for nonce in range(40):

@@ -17,11 +17,11 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("result", [True, None, {"status": "OK"}, 0, "ok"])
-def test_accepted_is_no_error_with_a_result_that_is_not_false(result: Any) -> None:
+def test_answer_without_error_or_false_result_is_an_acceptance(result: Any) -> None:
     assert classify(result, None) == (Outcome.ACCEPTED, "")
 
 
-def test_false_without_an_error_is_a_refusal() -> None:
+def test_false_result_is_a_refusal_without_reason() -> None:
     assert classify(False, None) == (Outcome.INVALID, "refused without a reason")
 
 
@@ -75,7 +75,7 @@ def test_error_forms(error: Any, outcome: Outcome, text: str | None) -> None:
         assert got[1] == text
 
 
-def test_message_itself_an_object() -> None:
+def test_error_message_that_is_an_object() -> None:
     error = {"code": 20, "message": {"code": -22, "message": "Block decode failed"}}
     assert classify(None, error) == (Outcome.INVALID, "Block decode failed")
 
@@ -84,7 +84,7 @@ def test_23_is_stale_by_its_text_on_the_veil_proxy() -> None:
     assert classify(None, {"code": 23, "message": "Stale job"})[0] is Outcome.STALE
 
 
-def test_24_nonce_out_of_worker_range_is_no_authorisation() -> None:
+def test_24_nonce_out_of_worker_range_is_not_unauthorized() -> None:
     assert classify(None, [24, "nonce out of worker range"])[0] is Outcome.INVALID
 
 
@@ -106,7 +106,7 @@ def test_23_invalid_share_is_invalid_by_its_text() -> None:
         ([], None),
     ],
 )
-def test_a_remark_is_an_error_of_code_2xx(error: Any, text: str | None) -> None:
+def test_error_with_code_2xx_is_a_remark(error: Any, text: str | None) -> None:
     assert remark(error) == text
 
 

@@ -10,11 +10,11 @@ from miner.errors import ProtocolError
 from miner.stratum.framing import LineReader, encode
 
 
-def test_lines_come_without_their_ends() -> None:
+def test_lines_have_no_line_ends() -> None:
     assert LineReader().feed(b"one\ntwo\r\n") == [b"one", b"two"]
 
 
-def test_a_line_may_arrive_in_pieces() -> None:
+def test_line_may_arrive_in_pieces() -> None:
     reader = LineReader()
     assert reader.feed(b"on") == []
     assert reader.feed(b"e\r") == []
@@ -26,12 +26,12 @@ def test_empty_lines_are_left_out() -> None:
     assert LineReader().feed(b"\n\r\n  \na\n\n") == [b"a"]
 
 
-def test_a_line_of_exactly_the_limit_is_taken() -> None:
+def test_line_of_exactly_the_limit_is_accepted() -> None:
     assert LineReader(limit=4).feed(b"abcd\n") == [b"abcd"]
 
 
 @pytest.mark.parametrize("data", [b"abcde", b"abcde\n", b"ok\nabcde"])
-def test_an_oversized_line_is_refused(data: bytes) -> None:
+def test_oversized_line_is_refused(data: bytes) -> None:
     reader = LineReader(limit=4)
     with pytest.raises(ProtocolError, match="longer than 4 bytes"):
         reader.feed(data)
@@ -39,7 +39,7 @@ def test_an_oversized_line_is_refused(data: bytes) -> None:
         reader.feed(b"ok\n")
 
 
-def test_an_oversized_line_is_refused_however_slowly_it_comes() -> None:
+def test_oversized_line_in_small_pieces_is_refused() -> None:
     reader = LineReader(limit=4)
     assert [reader.feed(b"x") for _ in range(4)] == [[]] * 4
     with pytest.raises(ProtocolError):
@@ -47,7 +47,7 @@ def test_an_oversized_line_is_refused_however_slowly_it_comes() -> None:
 
 
 @given(st.lists(st.binary(max_size=20)), st.data())
-def test_any_cut_of_the_stream_gives_the_same_lines(
+def test_any_split_of_the_stream_gives_the_same_lines(
     lines: list[bytes], data: st.DataObject
 ) -> None:
     stream = b"\n".join(lines) + b"\n"

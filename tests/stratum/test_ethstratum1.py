@@ -92,7 +92,7 @@ def submission(opened: ClientSide, job: Job, nonce: int) -> list[Any]:
 # Opening
 
 
-def test_the_dialect_is_named_in_the_subscription() -> None:
+def test_dialect_is_named_in_the_subscription() -> None:
     assert [json.loads(entry) for entry in client().start().splitlines()] == [
         {"id": 1, "method": "mining.subscribe", "params": ["progpow-miner/0", VERSION]},
         {"id": 2, "method": "mining.authorize", "params": ["wallet.rig", "secret"]},
@@ -106,20 +106,20 @@ def test_login() -> None:
     assert opened.receive(subscribed()) == [Subscribed(NonceSpace(0x080C, 16)), Authorized()]
 
 
-def test_an_unsupported_version_is_the_wrong_protocol() -> None:
+def test_unsupported_version_is_the_wrong_protocol() -> None:
     opened = client()
     opened.start()
     got = opened.receive(answer(1, None, "unsupported stratum version"))
     assert got == [WrongProtocol("unsupported stratum version")]
 
 
-def test_a_refused_login() -> None:
+def test_refused_login() -> None:
     opened = client()
     opened.start()
     assert opened.receive(answer(2, False)) == [LoginRefused("refused without a reason")]
 
 
-def test_extranonce_subscribe_is_never_fatal() -> None:
+def test_refused_extranonce_subscribe_is_ignored() -> None:
     assert started().receive(answer(3, None, [20, "Not supported."])) == []
 
 
@@ -132,7 +132,7 @@ def test_seed_comes_before_header() -> None:
     assert (job.id, job.height, job.epoch.number, job.session) == ("bf0488aa", HEIGHT, 248, 7)
 
 
-def test_a_header_in_the_seeds_place_is_told() -> None:
+def test_header_in_place_of_the_seed_is_warned_about() -> None:
     opened = started(seed_of=lambda epoch: bytes.fromhex(SEED))
     got = opened.receive(announced("1", HEADER, SEED, True, HEIGHT))
     assert len(jobs(got)) == 1
@@ -153,7 +153,7 @@ def test_a_header_in_the_seeds_place_is_told() -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["4th element", "5th element", "beside the params"])
-def test_height_wherever_and_however_it_comes(height: Any, number: int, place: str) -> None:
+def test_height_in_every_place_and_form(height: Any, number: int, place: str) -> None:
     match place:
         case "4th element":
             data = announced("1", SEED, HEADER, height, False)
@@ -167,19 +167,19 @@ def test_height_wherever_and_however_it_comes(height: Any, number: int, place: s
 
 @pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize("flags", [(1, 0), ("1", "0"), ("true", "false")])
-def test_clean_that_is_no_boolean(flags: tuple[Any, Any], clean: bool) -> None:
+def test_clean_flag_that_is_not_a_boolean(flags: tuple[Any, Any], clean: bool) -> None:
     flag = flags[0] if clean else flags[1]
     for values in ([flag], [flag, "0x1c7b79"], [HEIGHT, flag]):
         job = one_job(started(), announced("1", SEED, HEADER, *values, height="1866617"))
         assert (job.height, job.clean) == (HEIGHT, clean)
 
 
-def test_a_height_among_the_params_goes_before_the_one_beside_them() -> None:
+def test_height_in_the_params_has_precedence() -> None:
     job = one_job(started(), announced("1", SEED, HEADER, True, HEIGHT, height="5"))
     assert job.height == HEIGHT
 
 
-def test_an_empty_height_beside_other_calls_says_nothing() -> None:
+def test_empty_height_beside_other_calls_is_ignored() -> None:
     opened = started()
     for method, params in (("mining.set_difficulty", [1]), ("mining.set_extranonce", ["080c"])):
         message = {"id": None, "method": method, "params": params, "height": "", "algo": ""}
@@ -188,7 +188,7 @@ def test_an_empty_height_beside_other_calls_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("beside", [{}, {"height": ""}, {"height": None}])
-def test_without_height_a_job_is_refused_once_with_a_sentence(beside: dict[str, Any]) -> None:
+def test_job_without_height_is_warned_about_once(beside: dict[str, Any]) -> None:
     opened = started()
     got = opened.receive(announced("1", SEED, HEADER, True, **beside))
     assert jobs(got) == []
@@ -200,14 +200,14 @@ def test_without_height_a_job_is_refused_once_with_a_sentence(beside: dict[str, 
 @pytest.mark.parametrize(
     "height", ["x", "-1", "1.5", "0x", "f" * 17, HEADER, [], {}, True, -1, 1.5, "٣", "9" * 5000]
 )
-def test_an_impossible_height_is_told(height: Any) -> None:
+def test_impossible_height_is_warned_about(height: Any) -> None:
     got = started().receive(announced("1", SEED, HEADER, False, height))
     assert jobs(got) == []
     assert len(messages(got)) == 1
 
 
 @pytest.mark.parametrize("params", [[], ["1"], ["1", SEED], ["1", SEED, HEADER], None, {}, "x"])
-def test_a_job_with_too_few_values_is_told(params: Any) -> None:
+def test_job_with_too_few_params_is_warned_about(params: Any) -> None:
     got = started().receive(line({"method": "mining.notify", "params": params, "height": "5"}))
     assert jobs(got) == []
     assert len(messages(got)) == 1
@@ -216,7 +216,7 @@ def test_a_job_with_too_few_values_is_told(params: Any) -> None:
 # Difficulty
 
 
-def test_difficulty_is_1_until_one_is_set() -> None:
+def test_difficulty_is_1_until_another_is_set() -> None:
     assert (
         one_job(started(), a_job()).share_target
         == DIFF1_FFFF
@@ -241,7 +241,7 @@ def test_set_difficulty_is_exact_and_not_clamped(difficulty: float) -> None:
     assert one_job(opened, a_job()).share_target == min(exact.__floor__(), MAX_TARGET)
 
 
-def test_difficulty_1_is_the_dialects_whatever_the_coins_is() -> None:
+def test_difficulty_1_is_that_of_the_dialect_not_of_the_coin() -> None:
     opened = started(diff1=0xFF << 216)
     assert one_job(opened, a_job()).share_target == DIFF1_FFFF
     opened.receive(call("mining.set_difficulty", 2))
@@ -249,7 +249,7 @@ def test_difficulty_1_is_the_dialects_whatever_the_coins_is() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf")])
-def test_a_bad_difficulty_is_told_and_ignored(value: Any) -> None:
+def test_bad_difficulty_is_warned_about_and_ignored(value: Any) -> None:
     opened = started()
     opened.receive(call("mining.set_difficulty", 2))
     assert len(messages(opened.receive(call("mining.set_difficulty", value)))) == 1
@@ -260,7 +260,7 @@ def test_a_bad_difficulty_is_told_and_ignored(value: Any) -> None:
 
 
 @pytest.mark.parametrize("size", range(8))
-def test_what_follows_the_prefix_is_handed_in(size: int) -> None:
+def test_nonce_is_submitted_without_its_prefix(size: int) -> None:
     prefix = "a1b2c3d4e5f607"[: 2 * size]
     opened = started(prefix)
     job = one_job(opened, a_job())
@@ -270,7 +270,7 @@ def test_what_follows_the_prefix_is_handed_in(size: int) -> None:
 
 
 @given(st.binary(max_size=6), st.integers(0, 2**64 - 1))
-def test_prefix_and_suffix_are_the_nonce_again(prefix: bytes, free: int) -> None:
+def test_prefix_and_suffix_make_up_the_nonce(prefix: bytes, free: int) -> None:
     opened = started(prefix.hex())
     job = one_job(opened, a_job())
     nonce = job.nonces.first + free % job.nonces.size
@@ -279,7 +279,7 @@ def test_prefix_and_suffix_are_the_nonce_again(prefix: bytes, free: int) -> None
     assert int(prefix.hex() + suffix, 16) == nonce
 
 
-def test_set_extranonce_is_valid_from_the_next_notify_and_old_jobs_keep_theirs() -> None:
+def test_set_extranonce_applies_to_the_next_job_only() -> None:
     opened = started("080c")
     old = one_job(opened, a_job())
     assert opened.receive(call("mining.set_extranonce", "a1b2c3")) == []
@@ -290,19 +290,19 @@ def test_set_extranonce_is_valid_from_the_next_notify_and_old_jobs_keep_theirs()
 
 
 @pytest.mark.parametrize("params", [[], [None], ["abc"], ["zz"], ["00" * 8]])
-def test_an_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
+def test_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):
         started().receive(call("mining.set_extranonce", *params))
 
 
-def test_a_block_announced_twice_is_one_search_under_the_newest_id() -> None:
+def test_block_announced_twice_is_one_search_under_the_newest_id() -> None:
     opened = started()
     old, new = jobs(opened.receive(a_job("6aefaa85") + a_job("e04c527d")))
     assert new.search_key == old.search_key
     assert submission(opened, new, new.nonces.first)[1] == "e04c527d"
 
 
-def test_a_share_is_answered() -> None:
+def test_share_is_answered() -> None:
     opened = started()
     job = one_job(opened, a_job())
     for error, outcome in (
@@ -316,12 +316,12 @@ def test_a_share_is_answered() -> None:
         assert (got.id, got.outcome) == (opened.last_id, outcome)
 
 
-def test_a_line_stays_under_1024_bytes_with_the_longest_job_id() -> None:
+def test_line_stays_under_1024_bytes_with_the_longest_job_id() -> None:
     opened = started("", user="u" * 256)
     assert len(opened.submit(solution(one_job(opened, a_job("x" * 254))))) < 1024
 
 
-def test_a_job_before_the_subscribe_answer_is_held_until_it() -> None:
+def test_job_before_the_subscribe_answer_is_held_until_it() -> None:
     opened = client()
     opened.start()
     assert opened.receive(a_job()) == []
@@ -331,7 +331,7 @@ def test_a_job_before_the_subscribe_answer_is_held_until_it() -> None:
 # KawPow's jobs under this dialect's name
 
 
-def test_moneroocean_names_this_dialect_and_sends_kawpow_jobs_jobs() -> None:
+def test_moneroocean_names_this_dialect_and_sends_kawpow_jobs() -> None:
     opened = client(seed_of=lambda epoch: bytes.fromhex(SEED))
     opened.start()
     opened.receive(answer(1, [["mining.notify", "1", VERSION], "fe05", 6]))
@@ -350,7 +350,7 @@ def test_moneroocean_names_this_dialect_and_sends_kawpow_jobs_jobs() -> None:
     ]
 
 
-def test_each_job_is_handed_in_as_it_came() -> None:
+def test_share_has_the_form_of_its_job() -> None:
     opened = started("fe05")
     whole, part = jobs(
         opened.receive(notify((0, "1")) + announced("1", SEED, OTHER_HEADER, True, 5))
@@ -359,7 +359,7 @@ def test_each_job_is_handed_in_as_it_came() -> None:
     assert submission(opened, part, 0xFE05000000000001)[2] == "000000000001"
 
 
-def test_a_job_held_until_the_subscribe_answer_is_handed_in_as_it_came() -> None:
+def test_share_of_a_held_job_has_the_form_of_its_job() -> None:
     opened = client()
     opened.start()
     opened.receive(notify())
@@ -367,13 +367,13 @@ def test_a_job_held_until_the_subscribe_answer_is_handed_in_as_it_came() -> None
     assert submission(opened, job, 0xFE05000000000001)[2] == "0xfe05000000000001"
 
 
-def test_kawpow_jobs_empty_target_is_the_announced_one() -> None:
+def test_empty_target_in_a_kawpow_job_is_the_announced_one() -> None:
     opened = started()
     opened.receive(call("mining.set_target", TARGET))
     assert one_job(opened, notify((3, ""))).share_target == parse_target(TARGET)
 
 
-def test_of_many_kawpow_jobs_the_newest_are_remembered() -> None:
+def test_newest_kawpow_jobs_are_remembered() -> None:
     opened = started("fe05")
     got = [one_job(opened, notify((0, str(number)))) for number in range(KEPT_JOBS + 5)]
     assert len(opened._kawpow_jobs) == KEPT_JOBS
@@ -394,14 +394,14 @@ def named(dialect: str) -> ClientSide:
     "values",
     [[True], [False, HEIGHT], ["51395a", True], [HEIGHT, False]],
 )
-def test_kawpow_tells_that_a_pool_speaks_this_dialect_once(values: list[Any]) -> None:
+def test_kawpow_client_reports_this_dialect_once(values: list[Any]) -> None:
     opened = named(VERSION)
     data = announced("1", SEED, HEADER, *values)
     assert opened.receive(data) == [WrongProtocol("its jobs are those of EthereumStratum/1.0.0")]
     assert [type(event) for event in opened.receive(data)] == [Message]
 
 
-def test_kawpow_finds_the_name_among_several_subscriptions() -> None:
+def test_kawpow_client_finds_the_name_among_several_subscriptions() -> None:
     opened = kawpow_client()
     opened.start()
     result = [[["mining.set_difficulty", "1"], ["mining.notify", "1", VERSION]], "fe05"]
@@ -420,14 +420,12 @@ def test_kawpow_finds_the_name_among_several_subscriptions() -> None:
         (VERSION, [True, HEIGHT, 1]),
     ],
 )
-def test_kawpow_keeps_its_own_sentence_for_other_short_jobs(
-    dialect: str, values: list[Any]
-) -> None:
+def test_kawpow_client_warns_about_other_short_jobs(dialect: str, values: list[Any]) -> None:
     (event,) = named(dialect).receive(announced("1", HEADER, SEED, *values))
     assert isinstance(event, Message)
 
 
-def test_kawpow_takes_its_own_jobs_under_this_dialects_name() -> None:
+def test_kawpow_client_accepts_kawpow_jobs_under_this_dialects_name() -> None:
     (event,) = named(VERSION).receive(notify())
     assert isinstance(event, JobReceived)
 
@@ -458,7 +456,7 @@ def fed(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_any_cut_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
+def test_any_split_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     assert fed([STREAM[a:b] for a, b in pairwise(edges)]) == fed([STREAM])
 
