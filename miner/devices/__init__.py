@@ -1,1 +1,1 @@
-"""The ways to reach a device, under one contract."""
+"""Devices: how they are found, opened and searched on, through one backend or another."""

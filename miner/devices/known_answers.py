@@ -1,4 +1,4 @@
-"""A device held against a variant's known answers, on datasets of a few hundred KiB."""
+"""The self-test of a device: a variant's known answers, on datasets of a few hundred KiB."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miner.codegen.kernel_source import KernelSource, search_source
-from miner.devices.device import Device, Image, Kernel, filler_source
+from miner.devices.device import Device, Hit, Image, Kernel, filler_source
 from miner.errors import MinerError, WrongResult
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
@@ -23,16 +23,17 @@ EVERY_NONCE = 2**256 - 1
 
 @dataclass(frozen=True, slots=True)
 class SelftestResult:
-    """What a device made of a variant; `problem` is None when all was right."""
+    """How many known answers a device gave before the first problem."""
 
     device: str
     variant: str
     checked: int
     problem: str | None = None
+    """What was wrong, as a sentence; None when every answer is right."""
 
 
 def selftest(device: Device, variant: Variant, answers: int | None = None) -> SelftestResult:
-    """Run the first `answers` known answers (None: all) of `variant` on an open device."""
+    """Check the first `answers` known answers (None: all) of `variant` on an open device."""
     checked = 0
     ready: Epoch | None = None
     try:
@@ -41,9 +42,9 @@ def selftest(device: Device, variant: Variant, answers: int | None = None) -> Se
             epoch = toy.epoch_at(answer.height)
             if epoch != ready:
                 light = Light.of(epoch, light_cache(epoch))
-                _dataset(device, light)
+                _check_dataset(device, light)
                 ready = epoch
-            _known_answer(device, toy, light, answer)
+            _check_answer(device, toy, light, answer)
             checked += 1
     except MinerError as error:
         return SelftestResult(device.info.name, variant.name, checked, str(error))
@@ -51,8 +52,8 @@ def selftest(device: Device, variant: Variant, answers: int | None = None) -> Se
 
 
 @contextmanager
-def _believed(device: Device, source: KernelSource) -> Iterator[Image]:
-    """Give the compiled `source`; where what it does is wrong, it is not kept."""
+def _built(device: Device, source: KernelSource) -> Iterator[Image]:
+    """Build `source`; discard the image when it gives a wrong result."""
     image = device.build(source)
     try:
         yield image
@@ -61,9 +62,9 @@ def _believed(device: Device, source: KernelSource) -> Iterator[Image]:
         raise
 
 
-def _dataset(device: Device, light: Light) -> None:
+def _check_dataset(device: Device, light: Light) -> None:
     epoch = light.epoch
-    with _believed(device, filler_source(device, epoch)) as filler:
+    with _built(device, filler_source(device, epoch)) as filler:
         for _ in device.generate(epoch, light.cache, filler):
             pass
         for first, count in ((0, 256), (epoch.nodes - 64, 64)):
@@ -72,37 +73,44 @@ def _dataset(device: Device, light: Light) -> None:
                 raise WrongResult(f"dataset nodes {first} to {first + count - 1} are wrong")
 
 
-def _known_answer(device: Device, toy: Variant, light: Light, answer: KnownAnswer) -> None:
+def _check_answer(device: Device, toy: Variant, light: Light, answer: KnownAnswer) -> None:
     period = toy.period_at(answer.height)
     source = search_source(toy, period, light.epoch, device.dialect, device.shape)
-    with _believed(device, source) as image:
-        _holds(device, device.load(image), toy, light, answer)
+    with _built(device, source) as image:
+        _check_search(device, device.load(image), toy, light, answer)
 
 
-def _holds(device: Device, kernel: Kernel, toy: Variant, light: Light, answer: KnownAnswer) -> None:
+def _check_search(
+    device: Device, kernel: Kernel, toy: Variant, light: Light, answer: KnownAnswer
+) -> None:
+    """Search the smallest range with the answer's nonce. The answer must be right, and so must be
+    the first and the last nonce by the reference."""
     count = device.round_up(1)
     first = min(answer.nonce, 2**64 - count)
     job = Job(
         0, "known answer", toy, answer.header_hash, answer.height, light.epoch, EVERY_NONCE,
         NonceSpace(),
     )  # fmt: skip
-    found = device.launch(kernel, job, NonceRange(first, count)).wait()
+    result = device.launch(kernel, job, NonceRange(first, count)).wait()
     where = f"height {answer.height}, nonce {answer.nonce:016x}"
-    if found.total != count:
-        raise WrongResult(f"{where}: {found.total} of {count} nonces came back")
-    by_nonce = {hit.nonce: hit for hit in found.hits}
-    hit = by_nonce.get(answer.nonce)
-    if hit is None:
-        raise WrongResult(f"{where}: the nonce did not come back")
-    words = np.frombuffer(answer.final_hash[:8] + answer.mix_hash[:4], "<u4").tolist()
-    if [*hit.final_words, hit.mix_word] != words:
-        raise WrongResult(
-            f"{where}: final hash starts with words {hit.final_words[0]:08x} "
-            f"{hit.final_words[1]:08x}, not {words[0]:08x} {words[1]:08x}"
-        )
+    if result.total != count:
+        raise WrongResult(f"{where}: the device found {result.total} of {count} nonces")
+    by_nonce = {hit.nonce: hit for hit in result.hits}
+    if answer.nonce not in by_nonce:
+        raise WrongResult(f"{where}: the device did not find the nonce")
+    _check_hit(by_nonce[answer.nonce], answer, where)
     hasher = Hasher(toy, toy.period_at(answer.height), light)
     for nonce in (first, first + count - 1):
         digest = hasher.hash(answer.header_hash, nonce)
         wanted = tuple(np.frombuffer(digest.final_hash[:8], "<u4").tolist())
         if by_nonce[nonce].final_words != wanted:
             raise WrongResult(f"height {answer.height}, nonce {nonce:016x}: wrong final hash")
+
+
+def _check_hit(hit: Hit, answer: KnownAnswer, where: str) -> None:
+    wanted = np.frombuffer(answer.final_hash[:8] + answer.mix_hash[:4], "<u4").tolist()
+    if [*hit.final_words, hit.mix_word] != wanted:
+        raise WrongResult(
+            f"{where}: final hash starts with words {hit.final_words[0]:08x} "
+            f"{hit.final_words[1]:08x}, not {wanted[0]:08x} {wanted[1]:08x}"
+        )
