@@ -77,8 +77,8 @@ def test_a_real_epoch_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
         return read(self, first, count) ^ np.uint32(1)
 
     path = toy_file(tmp_path)
-    monkeypatch.setattr("miner.devices.known_answers._dataset", lambda *_: None)
-    monkeypatch.setattr("miner.devices.known_answers._known_answer", lambda *_: None)
+    monkeypatch.setattr("miner.devices.known_answers._check_dataset", lambda *_: None)
+    monkeypatch.setattr("miner.devices.known_answers._check_answer", lambda *_: None)
     with monkeypatch.context() as patch:
         patch.setattr(ReferenceDevice, "read_nodes", flipped)
         ran = run("selftest", "-a", path, "-d", "ref", "--height", "0")
