@@ -235,7 +235,9 @@ def test_a_driver_without_pycuda(stage: Stage) -> None:
     if played.is_installed():
         pytest.skip("PyCUDA is installed beside the miner")
     said = stage.says(LIST, PYTHONPATH=str(CHECKOUT))
-    assert said.startswith("PyCUDA is not installed: PyPI has no built package of it; docs/cuda.md ")
+    assert said.startswith(
+        "PyCUDA is not installed: PyPI has no built package of it; docs/cuda.md "
+    )
 
 
 def test_a_pycuda_that_is_broken(stage: Stage, tmp_path: Path) -> None:
