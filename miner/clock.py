@@ -1,4 +1,4 @@
-"""Time: the system clock, and an event loop with a virtual clock for replays and tests."""
+"""Clocks, limits on waiting, and an event loop with a virtual clock for replays and tests."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Clock(Protocol):
         """Return monotonic seconds; only differences mean anything."""
 
     def wall(self) -> float:
-        """Return UNIX seconds, for what a person reads or a file keeps."""
+        """Return UNIX seconds, for people and files."""
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the operating system."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -75,15 +75,14 @@ async def _limit(clock: Clock, seconds: float) -> object:
 
 
 TURN = 1e-6
-"""Seconds that `settle` lets pass."""
+"""Virtual seconds that `settle` takes."""
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Counts its own seconds from 0 and goes on to the next timer as soon as nothing is ready.
+    """An event loop whose clock starts at 0 and jumps to the next timer when nothing is ready.
 
-    While sockets are watched or threads work for it, time passes as the machine's does: what
-    comes from there comes when it comes. Raises `RuntimeError` out of `run` where nothing is left
-    that could ever wake a task.
+    While sockets are watched or threads work for the loop, time passes at normal speed. Raises
+    `RuntimeError` from `run` when nothing is left that could wake a task.
     """
 
     def __init__(self) -> None:
@@ -99,14 +98,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[T]:
         self._outside += 1
         future = super().run_in_executor(executor, func, *args)
-        future.add_done_callback(self._came_back)
+        future.add_done_callback(self._returned)
         return future
 
     async def shutdown_default_executor(self, *arguments: Any) -> None:
         with self._waiting_outside():
             await super().shutdown_default_executor(*arguments)
 
-    def _came_back(self, future: asyncio.Future[Any]) -> None:
+    def _returned(self, future: asyncio.Future[Any]) -> None:
         self._outside -= 1
 
     @contextmanager
@@ -118,8 +117,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             self._outside -= 1
 
     def _idle(self, timeout: float | None, watched: int, wait: Callable[[], None]) -> None:
-        """Let `timeout` seconds pass (None: any number of them); `watched` counts the files, of
-        which the first is the loop's own."""
+        """Advance the clock by `timeout` seconds (None: until something happens).
+
+        `watched` is the number of files, including one of the loop itself.
+        """
         if self._outside or watched > 1:
             begun = monotonic()
             wait()
@@ -132,7 +133,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 
 class _TimelessSelector(selectors.BaseSelector):
-    """The machine's selector, asked what is ready; what to do when nothing is, is up to `idle`."""
+    """The default selector, which never waits: when nothing is ready it calls `idle`."""
 
     def __init__(self, idle: Callable[[float | None, int, Callable[[], None]], None]) -> None:
         self._inner = selectors.DefaultSelector()
@@ -165,29 +166,29 @@ class _TimelessSelector(selectors.BaseSelector):
         return self._inner.get_map()
 
 
-SOME_DAY = 1_800_000_000.0
-"""UNIX seconds at which a simulation's own second 0 lies."""
+SIMULATION_EPOCH = 1_800_000_000.0
+"""UNIX time of a simulation's second 0."""
 
 
 class LoopClock:
-    """The running loop's own seconds as a `Clock`."""
+    """The running loop's time as a `Clock`."""
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
     def wall(self) -> float:
-        return SOME_DAY + self.now()
+        return SIMULATION_EPOCH + self.now()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
 async def settle() -> None:
-    """Let every task of a simulation run until it waits for time or for another."""
+    """Run the tasks of a simulation until each waits for time or for another task."""
     await asyncio.sleep(TURN)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what `coroutine` returns, run on a loop of its own on which waiting takes no time."""
+    """Run `coroutine` on a new loop with a virtual clock and return its result."""
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         return runner.run(coroutine)

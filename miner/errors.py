@@ -1,34 +1,34 @@
-"""Every exception of the miner, as one tree.
+"""All exceptions of the miner, with their exit codes.
 
-    MinerError                  the base: one clear sentence, and an exit code
-    ├── UsageError       (2)    what the user wrote cannot be used
-    │   ├── BadValue            a value outside its domain; names the field
-    │   ├── BadVariant          a variant file contradicts itself or its known answers
-    │   └── ConfigError         a configuration file; names the file and the key
-    ├── CheckFailed      (1)    a self-test or a comparison did not hold
-    ├── DeviceError             one device's failure; the others go on
+    MinerError                  the base: one sentence for the user, and an exit code
+    ├── UsageError       (2)    the user's input cannot be used
+    │   ├── BadValue            a value is outside its domain; names the field
+    │   ├── BadVariant          a variant file is inconsistent or fails its known answers
+    │   └── ConfigError         a settings file or flag cannot be used; names file and key
+    ├── CheckFailed      (1)    a self-test or a comparison failed
+    ├── DeviceError      (3)    one device failed; the others continue
     │   ├── BackendUnavailable  a driver or its Python package is missing
     │   ├── BuildFailed         a kernel did not compile; names the log file
-    │   ├── OutOfMemory         needed and free bytes are in the sentence
-    │   ├── WrongResult         a kernel or a dataset disagrees with the reference
-    │   └── DeviceHung   (5)    a driver call did not come back
-    ├── NoUsableDevice   (3)    nothing is left to mine on
-    └── PoolError               one pool's failure
-        ├── ConnectionLost      transport; always tried again
-        │   └── Banned          the pool wants us gone for a while
-        ├── ProtocolError       the other side broke the protocol
-        └── PoolRefused         final for this pool: login, certificate, protocol
-            ├── WrongDialect    it does not take the protocol that we spoke
-            └── EveryPoolRefused (4)
+    │   ├── OutOfMemory         too little device memory; states needed and free bytes
+    │   ├── WrongResult         a kernel or a dataset differs from the reference
+    │   └── DeviceHung   (5)    a driver call did not return
+    ├── NoUsableDevice   (3)    no device is left to mine on
+    └── PoolError        (4)    one pool failed
+        ├── ConnectionLost      the connection failed; always tried again
+        │   └── Banned          the pool banned us for a while
+        ├── ProtocolError       the pool violated the protocol
+        └── PoolRefused         not tried again: login, certificate or protocol refused
+            ├── WrongDialect    the pool does not speak the dialect we used
+            └── EveryPoolRefused
 
-Foreign errors are translated where they occur, with the cause kept.
+Errors of libraries are translated where they occur, with `__cause__` kept.
 """
 
 from __future__ import annotations
 
 
 class MinerError(Exception):
-    """Base of all errors a user may see; `str()` is one sentence fit for printing."""
+    """Base of all errors that a user may see; `str()` is one sentence."""
 
     exit_code = 1
 
@@ -40,7 +40,7 @@ class UsageError(MinerError):
 
 
 class BadValue(UsageError):
-    """A value lies outside its domain."""
+    """A value is outside its domain."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
@@ -48,37 +48,37 @@ class BadValue(UsageError):
 
 
 class BadVariant(UsageError):
-    """A variant's numbers contradict each other or its known answers."""
+    """A variant's numbers are inconsistent or fail its known answers."""
 
 
 class ConfigError(UsageError):
-    """A configuration file or flag cannot be used."""
+    """A settings file or flag cannot be used."""
 
 
 class CheckFailed(MinerError):
-    """A comparison with known answers did not hold."""
+    """A comparison with known answers failed."""
 
 
 class DeviceError(MinerError):
-    """One device failed; the other devices go on."""
+    """One device failed; the other devices continue."""
 
     exit_code = 3
 
 
 class BackendUnavailable(DeviceError):
-    """A backend cannot be used on this machine; the sentence says what is missing."""
+    """A backend cannot be used on this machine; the message names what is missing."""
 
 
 class BuildFailed(DeviceError):
-    """A kernel did not compile; the sentence names the file with log and source."""
+    """A kernel did not compile; the message names the file with log and source."""
 
 
 class OutOfMemory(DeviceError):
-    """A device has too little memory; the sentence holds needed and available bytes."""
+    """A device has too little memory; the message states needed and available bytes."""
 
 
 class WrongResult(DeviceError):
-    """A kernel or dataset disagrees with the reference."""
+    """A kernel or dataset differs from the reference."""
 
 
 class DeviceHung(DeviceError):
@@ -100,24 +100,24 @@ class PoolError(MinerError):
 
 
 class ConnectionLost(PoolError):
-    """The transport failed or fell silent; it is tried again."""
+    """The connection failed or became silent; it is tried again."""
 
 
 class Banned(ConnectionLost):
-    """The pool has shut us out; it is left alone for a while."""
+    """The pool banned us; it is not tried for a while."""
 
 
 class ProtocolError(PoolError):
-    """The other side sent what its protocol does not allow."""
+    """The pool sent something that its protocol does not allow."""
 
 
 class PoolRefused(PoolError):
-    """A pool refused for good: login, certificate or protocol."""
+    """A pool refused login, certificate or protocol; it is not tried again."""
 
 
 class WrongDialect(PoolRefused):
-    """The pool did not take the first request of the protocol that we spoke."""
+    """The pool did not accept the first request of the dialect we used."""
 
 
 class EveryPoolRefused(PoolRefused):
-    """No pool of the list is left."""
+    """Every listed pool refused us."""

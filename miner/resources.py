@@ -1,4 +1,4 @@
-"""Where the miner's own files, its cache and its state lie."""
+"""The folders of the miner's own files, its cache and its state."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _PACKAGE = Path(__file__).parent
 
 
 def data_directory(name: str) -> Path:
-    """Return the folder `name` ("kernels", "configs"): inside an installed package, else in
-    the checkout that holds this package."""
+    """Return the folder `name` ("kernels", "configs"), in the installed package or else in the
+    checkout that contains it."""
     installed = _PACKAGE / "_data" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
 
 
 def cache_directory() -> Path:
-    """Return the folder for what can be made again; it may not exist yet.
+    """Return the folder for files that can be recreated; it may not exist yet.
 
-    `PROGPOW_MINER_CACHE` overrides it, else it lies under `XDG_CACHE_HOME` or `~/.cache`.
+    Source: `PROGPOW_MINER_CACHE`, else `XDG_CACHE_HOME`, else `~/.cache`.
     """
     own = os.environ.get("PROGPOW_MINER_CACHE")
     if own:
@@ -28,9 +28,9 @@ def cache_directory() -> Path:
 
 
 def state_directory() -> Path:
-    """Return the folder for what must outlive a run; it may not exist yet.
+    """Return the folder for files that must be kept; it may not exist yet.
 
-    `PROGPOW_MINER_STATE` overrides it, else it lies under `XDG_STATE_HOME` or `~/.local/state`.
+    Source: `PROGPOW_MINER_STATE`, else `XDG_STATE_HOME`, else `~/.local/state`.
     """
     own = os.environ.get("PROGPOW_MINER_STATE")
     if own:

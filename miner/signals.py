@@ -1,4 +1,4 @@
-"""What the process does when it is told to stop or to read its settings again, or is left alone."""
+"""Signals that stop the process or reload its settings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ def signals(
     write: Callable[[str], None],
     reload: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """First SIGINT or SIGTERM: `stop`; the second: the process ends at once with 130.
+    """Call `stop` at the first SIGINT or SIGTERM; exit with code 130 at the second.
 
-    SIGHUP, where there is one: `reload`, unless it tells that the terminal was closed in which
-    the process was started: then that is the first signal. While it stops, SIGHUP is nothing: a
-    closed terminal tells it twice.
+    SIGHUP calls `reload`, unless the controlling terminal is gone; then it counts as the first
+    stop signal. It is ignored while stopping, since a closed terminal sends it twice.
     """
     stopping = False
 
@@ -35,14 +34,14 @@ def signals(
         if stopping:
             os._exit(STOPPED_AT_ONCE)
         stopping = True
-        write("stopping: what was found is submitted; once more stops at once")
+        write("stopping: shares found are submitted; another signal stops at once")
         stop()
 
     def hung_up() -> None:
         if stopping or reload is None:
             return
         if terminal is not None and _is_gone(terminal):
-            _let_go()
+            _redirect_closed_streams()
             received()
         else:
             reload()
@@ -63,8 +62,10 @@ def signals(
 
 @contextmanager
 def handled(name: str, handler: Any) -> Iterator[None]:
-    """Have `handler`, as `signal.signal` takes it, deal with the signal `name`, outside of
-    `signals`. Nothing changes where there is no such signal, or in a thread, which gets none."""
+    """Handle the signal `name` by `handler`, which `signal.signal` accepts, outside of `signals`.
+
+    Does nothing on systems without that signal, and outside the main thread.
+    """
     number = getattr(signal, name, None)
     if number is None or threading.current_thread() is not threading.main_thread():
         yield
@@ -77,12 +78,12 @@ def handled(name: str, handler: Any) -> Iterator[None]:
 
 
 def _terminal() -> int | None:
-    """Return a descriptor of its own for the terminal that controls this process and that one of
-    its streams is; None where there is none, as in a service or under `nohup`."""
+    """Return a duplicate descriptor of the controlling terminal, if a standard stream is open on
+    it; None in a service or under `nohup`."""
     for stream in _STREAMS:
         if hasattr(os, "tcgetpgrp"):
             with suppress(OSError):
-                os.tcgetpgrp(stream)  # fails for what is not the controlling terminal
+                os.tcgetpgrp(stream)  # fails unless it is the controlling terminal
                 return os.dup(stream)
     return None
 
@@ -95,8 +96,8 @@ def _is_gone(terminal: int) -> bool:
     return False
 
 
-def _let_go() -> None:
-    """Have the streams that were a closed terminal lead nowhere: writing would only fail."""
+def _redirect_closed_streams() -> None:
+    """Redirect the streams of a closed terminal to /dev/null, since writing to them fails."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in _STREAMS:
         if _is_gone(stream):
@@ -105,9 +106,8 @@ def _let_go() -> None:
 
 
 def _handle(number: int, handler: Callable[[], None]) -> Callable[[], Any]:
-    """Have `handler` called on the running loop; return what gives the signal back to whoever
-    had it before."""
-    import asyncio  # takes long, and most commands need none
+    """Call `handler` on the running loop; return a function that restores the previous one."""
+    import asyncio  # imported late: it is slow, and most commands do without it
 
     loop = asyncio.get_running_loop()
     before = signal.getsignal(number)

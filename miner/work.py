@@ -1,4 +1,4 @@
-"""What travels between pool, engine and devices: jobs down, candidates and solutions up."""
+"""Jobs, candidates, solutions and verdicts: what pool, engine and devices exchange."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NONCE_BITS = 64
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What is known of a device without opening it."""
+    """Facts about a device that need no opening."""
 
     name: str
     """"opencl:0.0", "cuda:0", "ref"."""
@@ -30,13 +30,13 @@ class DeviceInfo:
     units: int
     """Compute units or cores."""
     vendor: str = ""
-    """"nvidia", "amd", "intel", or what the driver says; empty where nobody knows."""
+    """"nvidia", "amd", "intel", or the driver's name for it; empty: unknown."""
     pci: str | None = None
     """Address, as in "0000:01:00.0"."""
     uuid: str | None = None
-    """As the vendor's own tools print it, as in "GPU-…"."""
+    """As the vendor's tools print it, as in "GPU-…"."""
     unusable: str | None = None
-    """Why it cannot be used, as a sentence; None when it can."""
+    """Why it cannot be used, as a sentence; None: it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,14 @@ SearchKey = tuple[int, bytes, int, NonceSpace]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a pool asks for now. `header_hash` is 32 bytes in display order, targets are numbers
-    that a final hash, read as a big-endian number, must not exceed."""
+    """A block header to find nonces for.
+
+    `header_hash` is 32 bytes in display order. Targets are numbers that a final hash, read as a
+    big-endian number, must not exceed.
+    """
 
     session: int
-    """Number of the connection that issued it: a share goes back to no other one."""
+    """Number of the connection that sent it; its shares go back over the same connection."""
     id: str
     variant: Variant
     header_hash: bytes
@@ -89,19 +92,20 @@ class Job:
     share_target: int
     nonces: NonceSpace
     block_target: int = 0
-    """0 where the pool did not say."""
+    """0: not given by the pool."""
     clean: bool = True
+    """Whether shares of older jobs are worthless."""
     pool: str = ""
-    """Who asks for it: the address without credentials."""
+    """Label of the pool: its address without credentials."""
 
     @property
     def difficulty(self) -> float:
-        """Hashes that one share costs on average."""
+        """Expected number of hashes per share."""
         return 2**256 / (self.target + 1)
 
     @property
     def target(self) -> int:
-        """The easier of share and block target: pools take a block above the share target."""
+        """The easier of both targets: pools accept a block even if it misses the share target."""
         return max(self.share_target, self.block_target)
 
     @property
@@ -110,8 +114,8 @@ class Job:
 
     @property
     def search_key(self) -> SearchKey:
-        """Equal for a re-announced header: the same nonces give the same hashes, so the search
-        goes on where it was, under the newest id and target."""
+        """Equal for jobs in which the same nonces give the same hashes, such as a header sent
+        again with another id or target: the search then continues."""
         return (self.session, self.header_hash, self.height, self.nonces)
 
 
@@ -124,7 +128,7 @@ class JobSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A device's claim that `nonce` solves `job`; not yet believed."""
+    """A device's claim that `nonce` solves `job`, not yet checked."""
 
     job: Job
     nonce: int
@@ -135,7 +139,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A candidate proved on the CPU; the only thing that can be submitted."""
+    """A candidate proved on the CPU; only solutions are submitted."""
 
     job: Job
     nonce: int
@@ -146,12 +150,12 @@ class Solution:
 
     @property
     def value(self) -> int:
-        """The final hash as the number that is compared with targets."""
+        """The final hash as a big-endian number, to be compared with targets."""
         return int.from_bytes(self.final_hash, "big")
 
     @property
     def difficulty(self) -> float:
-        """Hashes that a share as good as this one costs on average."""
+        """Expected number of hashes for a share as good as this one."""
         return 2**256 / (self.value + 1)
 
     @property
@@ -160,7 +164,7 @@ class Solution:
 
 
 class Outcome(Enum):
-    """What became of a solution; the value is its name for programs, in every view."""
+    """What became of a solution; the value is its name in files and APIs."""
 
     ACCEPTED = "accepted"
     STALE = "stale"
@@ -173,7 +177,7 @@ class Outcome(Enum):
 
     @property
     def phrase(self) -> str:
-        """What a person reads."""
+        """The name for people."""
         return "too late to send" if self is Outcome.NOT_SENT else self.value.replace("_", " ")
 
 
@@ -184,9 +188,9 @@ class Verdict:
     solution: Solution
     outcome: Outcome
     text: str = ""
-    """The pool's own words, sanitised; empty when accepted."""
+    """The pool's message, made safe to show; empty when accepted."""
     seconds: float | None = None
-    """From sending to the answer; None where none was sent."""
+    """From sending to the answer; None: not sent."""
 
 
 class VerdictSink(Protocol):
@@ -194,3 +198,10 @@ class VerdictSink(Protocol):
 
     def on_verdict(self, verdict: Verdict) -> None:
         """Receive the only verdict on a solution."""
+
+
+class ShareSink(VerdictSink, Protocol):
+    """Takes proved solutions; called on the event loop."""
+
+    async def submit(self, solution: Solution) -> None:
+        """Send `solution` to the pool; its verdict follows."""

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Protocol
 
 from miner.clock import Clock
 from miner.devices.tuning import Tuning
@@ -28,7 +27,7 @@ from miner.telemetry import (
     Event,
     ShareFound,
 )
-from miner.work import Candidate, Job, Outcome, Solution, Verdict
+from miner.work import Candidate, Job, Outcome, ShareSink, Solution, Verdict
 
 WATCH_SECONDS = 1.0
 """Interval between two checks for hung devices."""
@@ -36,16 +35,6 @@ WATCH_SECONDS = 1.0
 SUSPENDED_SECONDS = 5.0
 """A check delayed by more than this means that the whole process was suspended (Ctrl-Z, sleep);
 that time does not count against the drivers."""
-
-
-class ShareSink(Protocol):
-    """Takes proved solutions; called on the event loop."""
-
-    async def submit(self, solution: Solution) -> None:
-        """Send `solution` to the pool; its verdict follows."""
-
-    def on_verdict(self, verdict: Verdict) -> None:
-        """Receive the verdict on a solution that was too late to be sent."""
 
 
 class Engine:
