@@ -1,10 +1,10 @@
-"""Builds what is handed out: the wheel, and an archive for each farm system.
+"""Builds the releases: the wheel, and an archive for each farm system.
 
     python packaging/build.py wheel --out dist
     python packaging/build.py all --out dist --python-archive URL|FILE --sha256 HEX
 
 The same commit and the same Python archive give the same bytes: every file has the time of
-SOURCE_DATE_EPOCH, or of the last commit. `SHA256SUMS` is written beside what was built.
+SOURCE_DATE_EPOCH or of the last commit. Writes `SHA256SUMS` too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bundle.archive import Entry, entries, write_sums, write_tar, write_zip  # n
 from bundle.notices import notices  # noqa: E402
 from bundle.runtime import (  # noqa: E402
     BuildError,
-    fetched,
+    fetch,
     install,
     site_packages,
     unpack_python,
@@ -36,11 +36,11 @@ CHECKOUT = HERE.parent
 NAME = "progpow-miner"
 FARMS = ("hiveos", "mmpos", "raveos")
 GLIBC = "2.28"
-"""Of the oldest machine: no wheel of PyOpenCL is made for an older one."""
+"""The oldest supported version; PyOpenCL has no wheels for older ones."""
 
 
 def main(arguments: list[str]) -> int:
-    """Build what `arguments` ask for; return an exit code."""
+    """Run the command line; return an exit code."""
     given = _parser().parse_args(arguments)
     try:
         built = build(given)
@@ -55,25 +55,31 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="build.py", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", choices=("wheel", *FARMS, "all"))
-    parser.add_argument("--out", type=Path, default=CHECKOUT / "dist", help="folder (dist)")
-    parser.add_argument("--python-archive", metavar="URL|FILE", help="a relocatable Python")
-    parser.add_argument("--sha256", metavar="HEX", help="of that archive")
-    parser.add_argument("--glibc", default=GLIBC, help=f"of the oldest machine ({GLIBC})")
-    parser.add_argument("--extra", default="opencl", help="of the miner's package (opencl)")
-    parser.add_argument("--wheelhouse", type=Path, help="folder with wheels of your own")
-    parser.add_argument("--level", type=int, default=9, help="of compression (9)")
+    parser.add_argument(
+        "--out", type=Path, default=CHECKOUT / "dist", help="output folder (default: dist)"
+    )
+    parser.add_argument(
+        "--python-archive", metavar="URL|FILE", help="archive of a relocatable Python"
+    )
+    parser.add_argument("--sha256", metavar="HEX", help="checksum of that archive")
+    parser.add_argument(
+        "--glibc", default=GLIBC, help=f"glibc of the oldest machine (default: {GLIBC})"
+    )
+    parser.add_argument("--extra", default="opencl", help="extras of the miner (default: opencl)")
+    parser.add_argument("--wheelhouse", type=Path, help="folder with additional wheels")
+    parser.add_argument("--level", type=int, default=9, help="compression level (default: 9)")
     return parser
 
 
 def build(given: argparse.Namespace) -> list[Path]:
-    """Return the files that were built; raises `BuildError`."""
+    """Build the requested files and return them; raises `BuildError`."""
     if given.what != "wheel" and not (given.python_archive and given.sha256):
         raise BuildError(
-            "an archive brings its own Python: name one with --python-archive, and its --sha256"
+            "an archive contains a Python: name one with --python-archive and --sha256"
         )
-    moment = the_moment()
+    timestamp = build_time()
     given.out.mkdir(parents=True, exist_ok=True)
-    made = wheel(given.out, moment)
+    made = wheel(given.out, timestamp)
     built = [made]
     farms = FARMS if given.what == "all" else (given.what,)
     if given.what != "wheel":
@@ -82,7 +88,7 @@ def build(given: argparse.Namespace) -> list[Path]:
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder) / "tree"
             tree.mkdir()
-            python = fetched(given.python_archive, given.sha256, Path(folder))
+            python = fetch(given.python_archive, given.sha256, Path(folder))
             executable = unpack_python(python, tree)
             site = site_packages(tree / "python")
             wanted = [f"{made}[{given.extra}]" if given.extra else str(made)]
@@ -90,21 +96,21 @@ def build(given: argparse.Namespace) -> list[Path]:
             install(executable, site, wanted, constraints, given.glibc, given.wheelhouse)
             found = [*entries(tree), *_common(site, tree / "python")]
             for farm in farms:
-                built.append(_archive(farm, found, given.out, moment, given.level))
+                built.append(_archive(farm, found, given.out, timestamp, given.level))
     return built
 
 
-def the_moment() -> int:
-    """Return the time that files get: SOURCE_DATE_EPOCH, else the last commit's."""
+def build_time() -> int:
+    """Return the time of all files in UNIX seconds: SOURCE_DATE_EPOCH, else the last commit's."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given is not None:
         if not given.isdecimal():
-            raise BuildError(f"SOURCE_DATE_EPOCH: {given!r} is no number of seconds")
+            raise BuildError(f"SOURCE_DATE_EPOCH: {given!r} is not a number of seconds")
         return int(given)
     command = ["git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BuildError("there is no commit to take the time from: set SOURCE_DATE_EPOCH")
+        raise BuildError("the time of the last commit is unknown: set SOURCE_DATE_EPOCH")
     return int(done.stdout)
 
 
@@ -112,26 +118,26 @@ def version() -> str:
     """Return the miner's version."""
     text = (CHECKOUT / "miner/__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
-    if not found or "-" in found[1]:  # HiveOS takes what follows the last dash for the version
-        raise BuildError("miner/__init__.py: has no version that can be part of a file's name")
+    if not found or "-" in found[1]:  # HiveOS reads the version after the last dash
+        raise BuildError("miner/__init__.py: its version is missing or contains a dash")
     return found[1]
 
 
-def wheel(out: Path, moment: int) -> Path:
-    """Build the wheel into `out`; return it."""
+def wheel(out: Path, timestamp: int) -> Path:
+    """Build the wheel in `out`; return its path."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder,
              str(CHECKOUT)],
             cwd=folder,
-            env={**os.environ, "SOURCE_DATE_EPOCH": str(moment)},
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(timestamp)},
             capture_output=True,
             text=True,
             check=False,
         )  # fmt: skip
         if done.returncode:
             raise BuildError(
-                "the wheel was not built (build and hatchling are needed, in the versions of "
+                "the wheel was not built (install build and hatchling in the versions of "
                 f"packaging/constraints.txt):\n{done.stdout}{done.stderr}"
             )
         (made,) = Path(folder).glob("*.whl")
@@ -141,7 +147,7 @@ def wheel(out: Path, moment: int) -> Path:
 
 
 def _common(site: Path, python: Path) -> Iterator[Entry]:
-    """What lies in every archive besides Python and packages."""
+    """Yield the files of every archive besides Python and its packages."""
     yield Entry(NAME, HERE / "farm" / NAME, executable=True)
     for path in (HERE / "farm").glob("*.py"):
         yield Entry(f"farm/{path.name}", path)
@@ -149,19 +155,19 @@ def _common(site: Path, python: Path) -> Iterator[Entry]:
     yield Entry("NOTICE", notices(site, python, NAME).encode())
 
 
-def _archive(farm: str, common: list[Entry], out: Path, moment: int, level: int) -> Path:
-    found = [*common, *(_filled_in(entry) for entry in entries(HERE / farm))]
+def _archive(farm: str, common: list[Entry], out: Path, timestamp: int, level: int) -> Path:
+    found = [*common, *(_with_version(entry) for entry in entries(HERE / farm))]
     name = f"{NAME}-{version()}"
     if farm == "raveos":
         target = out / farm / f"{name}.zip"
-        write_zip(target, found, moment, level)
+        write_zip(target, found, timestamp, level)
     else:
         target = out / farm / f"{name}.tar.gz"
-        write_tar(target, NAME, found, moment, level)
+        write_tar(target, NAME, found, timestamp, level)
     return target
 
 
-def _filled_in(entry: Entry) -> Entry:
+def _with_version(entry: Entry) -> Entry:
     names = []
     for path in (CHECKOUT / "configs/variants").glob("*.toml"):
         names.append(tomllib.loads(path.read_text(encoding="utf-8"))["name"])

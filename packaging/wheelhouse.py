@@ -1,11 +1,12 @@
-"""Makes a wheelhouse: all that a rig with an NVIDIA driver, but no compiler, installs from.
+"""Builds a wheelhouse, from which a rig with an NVIDIA driver but without a compiler installs.
 
     python packaging/wheelhouse.py --out wheelhouse
 
-PyCUDA is built from PyPI's source with g++ alone, against the headers of CUDA 12.4 from NVIDIA's
-packages, so that it imports on the drivers of that time too; the rest are wheels from PyPI, in the
-versions of packaging/constraints.txt. Neither a CUDA toolkit nor a driver is needed. The wheels are
-for the Python that runs this, and PyCUDA's is for a C library at least as new as this machine's.
+PyCUDA is built from PyPI's source with g++, against the headers of CUDA 12.4 from NVIDIA's
+packages, so that it also works with drivers of that time. All other wheels are from PyPI, in the
+versions of packaging/constraints.txt. The build needs neither a CUDA toolkit nor a driver. The
+wheels are for the running Python version; PyCUDA's needs a C library at least as new as this
+machine's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PYCUDA = "2026.1"
 TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 HEADERS = ("nvidia-cuda-runtime-cu12==12.4.127", "nvidia-cuda-profiler-api-cu12==12.4.127")
-"""With newer headers PyCUDA asks the driver for functions that older drivers do not have."""
+"""With newer headers PyCUDA calls functions that older drivers do not have."""
 
 DEFAULTS = """\
 CUDA_ROOT = {root!r}
@@ -37,23 +38,23 @@ CUDADRV_LIB_DIR = [{root!r} + "/stub"]
 CUDART_LIB_DIR = [{root!r} + "/stub"]
 CXXFLAGS = ["-g0"]
 """
-"""For PyCUDA's own builder: nothing for cuRAND, and no notes for debuggers, which would be
-nine tenths of the wheel and name folders of this machine."""
+"""Configuration of PyCUDA's build: no cuRAND, and no debug information, which would be nine tenths
+of the wheel and name local folders."""
 
 
 class WheelhouseError(Exception):
-    """Something is missing here, or did not build; the text says what."""
+    """A tool is missing or a build failed; the message names it."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make what `arguments` ask for; return an exit code."""
+    """Run the command line; return an exit code."""
     parser = argparse.ArgumentParser(
         prog="wheelhouse.py", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--out", type=Path, default=CHECKOUT / "dist/wheelhouse", help="folder")
     parser.add_argument(
-        "--only-pycuda", action="store_true", help="build PyCUDA's wheel and nothing else"
+        "--out", type=Path, default=CHECKOUT / "dist/wheelhouse", help="output folder"
     )
+    parser.add_argument("--only-pycuda", action="store_true", help="build only PyCUDA's wheel")
     given = parser.parse_args(arguments)
     out: Path = given.out.resolve()
     try:
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build_pycuda(out: Path) -> None:
-    """Build PyCUDA's wheel into `out`; takes about 90 s on two cores."""
+    """Build PyCUDA's wheel in `out`; this takes about 90 s on two cores."""
     for tool, package in (("gcc", "gcc"), ("g++", "g++")):
         if shutil.which(tool) is None:
             raise WheelhouseError(f"{tool} is missing: install it (Debian and Ubuntu: {package})")
@@ -90,7 +91,7 @@ def build_pycuda(out: Path) -> None:
         stub(work / "stub")
         defaults = DEFAULTS.format(root=str(work))
         (work / "home/.aksetup-defaults.py").write_text(defaults, encoding="utf-8")
-        # A home and a cache of its own: what was built against other headers is not taken.
+        # A separate home and no cache, so that no wheel built against other headers is used.
         pip(
             "wheel", "--no-deps", "--no-binary", "pycuda", "--no-cache-dir", "--wheel-dir",
             str(work / "made"), f"pycuda=={PYCUDA}",
@@ -101,7 +102,7 @@ def build_pycuda(out: Path) -> None:
 
 
 def stub(folder: Path) -> None:
-    """Make the library that PyCUDA is linked with: the real one comes with a driver only."""
+    """Build a stub of the library that PyCUDA is linked with, which is part of the driver."""
     empty = folder / "empty.c"
     empty.write_text("", encoding="utf-8")
     run(["gcc", "-shared", str(empty), "-o", str(folder / "libcuda.so"),
@@ -109,7 +110,7 @@ def stub(folder: Path) -> None:
 
 
 def collect(out: Path) -> None:
-    """Add the miner's wheel and all that it needs, with NVRTC, to `out`."""
+    """Add the miner's wheel and its dependencies, including NVRTC, to `out`."""
     for old in out.glob("progpow_miner-*.whl"):
         old.unlink()
     pip("wheel", "--no-deps", "--wheel-dir", str(out), str(CHECKOUT))
@@ -131,11 +132,11 @@ def pip(*arguments: str, home: Path | None = None) -> None:
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run it; raises `WheelhouseError` with the end of what it said."""
+    """Run `command`; raises `WheelhouseError` with the end of its output."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stdout + done.stderr)[-3000:]
-        raise WheelhouseError(f"{' '.join(command[:6])} … failed:\n{said}")
+        output = (done.stdout + done.stderr)[-3000:]
+        raise WheelhouseError(f"{' '.join(command[:6])} … failed:\n{output}")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Archives of the miner that bring their own Python and give the same bytes each time."""
+"""Reproducible archives of the miner with their own Python."""

@@ -1,4 +1,4 @@
-"""The notices of everything that an archive passes on."""
+"""The licence notices of everything in an archive."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _NOTICE = re.compile(r"(licen[cs]es?|copying|notice|authors)([-_.].*)?", re.IGNO
 _RULE = "=" * 78
 
 OWN = """\
-progpow-miner itself is under the Apache License 2.0: see LICENSE. It passes on what is listed
-here, each under its own terms.
+progpow-miner itself is under the Apache License 2.0, see LICENSE. This archive also contains the
+software listed here, each under its own licence.
 """
 
 
@@ -38,7 +38,7 @@ def _part(title: str, facts: list[str], texts: list[tuple[str, str]]) -> str:
     for name, text in texts:
         lines += [f"--- {name}", "", text.strip("\n"), ""]
     if not texts:
-        lines += ["(The package brings no text of its licence.)", ""]
+        lines += ["(The package does not contain its licence text.)", ""]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""A folder with a relocatable Python in which the miner and its packages are installed."""
+"""A relocatable Python with the miner and its packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from bundle.archive import sha256
 
 EXECUTABLE = Path("python/bin/progpow-miner")
-"""The packaged Python, under the name by which farm systems look for the process."""
+"""The packaged Python, under the name by which farm systems find the process."""
 
 UNUSED = (
     "include", "share", "lib/pkgconfig", "lib/tcl*", "lib/tk*", "lib/itcl*", "lib/thread*",
@@ -27,36 +27,39 @@ UNUSED = (
     "lib/python3*/turtledemo", "lib/python3*/ensurepip", "lib/python3*/lib2to3",
     "lib/python3*/config-*", "lib/python3*/site-packages/*",
 )  # fmt: skip
-"""Of a Python, what no rig needs."""
+"""Files of the Python that are left out."""
 
 
 class BuildError(Exception):
-    """One sentence about why nothing was built."""
+    """The reason why the build failed, in one sentence."""
 
 
-def fetched(source: str, digest: str, into: Path) -> Path:
-    """Return the archive named `source`, a file or an https URL, once its SHA-256 is `digest`."""
+def fetch(source: str, digest: str, into: Path) -> Path:
+    """Return the path of the archive `source`, a file or an https URL that is downloaded to `into`.
+
+    Raises `BuildError` if its SHA-256 is not `digest`.
+    """
     if "://" in source:
         if not source.startswith("https://"):
-            raise BuildError(f"{source}: only https is fetched from")
+            raise BuildError(f"{source}: only https URLs are allowed")
         path = into / source.rpartition("/")[2]
         try:
             with urllib.request.urlopen(source, timeout=60) as answer, path.open("wb") as file:
                 shutil.copyfileobj(answer, file)
         except OSError as error:
-            raise BuildError(f"{source}: is not fetched: {error}") from error
+            raise BuildError(f"{source}: the download failed: {error}") from error
     else:
         path = Path(source)
     if not path.is_file():
-        raise BuildError(f"{path}: there is no such archive")
+        raise BuildError(f"{path}: not found")
     found = sha256(path)
     if found != digest.lower():
-        raise BuildError(f"{source}: has the SHA-256 {found}, not the given {digest.lower()}")
+        raise BuildError(f"{source}: its SHA-256 is {found}, not {digest.lower()} as given")
     return path
 
 
 def unpack_python(archive: Path, tree: Path) -> Path:
-    """Unpack a Python, the folder `python` of `archive`, into `tree`; return its executable."""
+    """Unpack the folder `python` of `archive` into `tree`; return the Python executable."""
     try:
         with tarfile.open(archive) as packed:
             packed.extractall(tree, filter="data")
@@ -65,7 +68,7 @@ def unpack_python(archive: Path, tree: Path) -> Path:
     python = tree / "python"
     names = [p for p in python.glob("bin/python3.*") if re.fullmatch(r"python3\.\d+", p.name)]
     if len(names) != 1:
-        raise BuildError(f"{archive}: has no python/bin/python3.N, as a relocatable Python would")
+        raise BuildError(f"{archive}: is not a relocatable Python: python/bin/python3.N is missing")
     interpreter = names[0].resolve().read_bytes()
     shutil.rmtree(python / "bin")
     executable = tree / EXECUTABLE
@@ -81,7 +84,7 @@ def unpack_python(archive: Path, tree: Path) -> Path:
 
 
 def site_packages(python: Path) -> Path:
-    """Return the folder into which the packages of the Python in the folder `python` go."""
+    """Return the site-packages folder of the Python in the folder `python`."""
     (library,) = (p for p in python.glob("lib/python3.*") if p.is_dir())
     return library / "site-packages"
 
@@ -94,8 +97,8 @@ def install(
     glibc: str,
     wheelhouse: Path | None = None,
 ) -> None:
-    """Install `requirements` for `executable` into `site`, as wheels that a machine with the
-    `glibc` ("2.28") can load, or that are in `wheelhouse`."""
+    """Install `requirements` into `site` for `executable`, from wheels for `glibc` ("2.28") or
+    older and from `wheelhouse`; raises `BuildError`."""
     own = ["--find-links", str(wheelhouse)] if wheelhouse else []
     command = [
         sys.executable, "-m", "pip", "--python", str(executable), "install", "--quiet",
@@ -113,14 +116,14 @@ def install(
     if (site / "bin").is_dir():
         shutil.rmtree(site / "bin")
     for info in site.glob("*.dist-info"):
-        _forget_the_place(info)
+        _remove_local_traces(info)
 
 
 def platforms(glibc: str) -> Iterator[str]:
-    """Yield the wheels' platform tags that `glibc` can load, newest first."""
+    """Yield the platform tags of wheels that work with `glibc`, newest first."""
     major, _, minor = glibc.partition(".")
     if major != "2" or not minor.isdecimal() or int(minor) < 17:
-        raise BuildError(f"{glibc}: is no glibc from 2.17 on")
+        raise BuildError(f"{glibc}: is not a glibc version of 2.17 or newer")
     machine = platform.machine()
     for number in range(int(minor), 16, -1):
         yield f"manylinux_2_{number}_{machine}"
@@ -128,12 +131,12 @@ def platforms(glibc: str) -> Iterator[str]:
     if machine == "x86_64":
         yield from (f"manylinux_2_{number}_{machine}" for number in range(16, 4, -1))
         yield from (f"manylinux2010_{machine}", f"manylinux1_{machine}")
-    yield f"linux_{machine}"  # of wheels that were built by their user
+    yield f"linux_{machine}"  # wheels built locally
 
 
-def _forget_the_place(info: Path) -> None:
-    """Remove what differs from machine to machine: where a wheel was, and scripts that name the
-    Python that installed them."""
+def _remove_local_traces(info: Path) -> None:
+    """Remove what differs between build machines: the location of a wheel, and scripts that name
+    the Python that installed them."""
     for name in ("direct_url.json", "INSTALLER", "REQUESTED"):
         (info / name).unlink(missing_ok=True)
     gone = {f"{info.name}/{name}" for name in ("direct_url.json", "INSTALLER", "REQUESTED")}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sourced by HiveOS before each start, with the flight sheet in CUSTOM_*: writes the settings.
-# The values go through the environment into TOML strings; no shell ever reads them as words.
+# Sourced by HiveOS before each start, with the flight sheet in CUSTOM_*. Writes the settings.
+# The values are passed through the environment, so that the shell never expands them.
 
 progpow_miner_configure() {
 	local here

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sourced by HiveOS's agent about every ten seconds: sets khs and stats, and nothing else of it.
+# Sourced by HiveOS's agent about every ten seconds. Sets khs and stats, and no other variable.
 
 khs=0
 stats=null

@@ -17,7 +17,7 @@ FIELDS = "${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\n"
 
 
 def debian_packages() -> str:
-    """Return what dpkg says is installed: name, version, architecture, source, by tabs."""
+    """Return a line for each installed package: name, version, architecture, source, with tabs."""
     command = ["dpkg-query", "--show", f"--showformat={FIELDS}"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -45,20 +45,20 @@ def components(packages: str, release: str) -> list[dict[str, Any]]:
     return found
 
 
-def joined(document: dict[str, Any], debian: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return `document` with `debian` after its own components."""
+def with_components(document: dict[str, Any], debian: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return `document` with the components `debian` appended."""
     own = [*document.get("components", []), *debian]
     return {**document, "components": own}
 
 
 def main(python_list: str, result: str) -> None:
-    """Write `result`, making its folder."""
+    """Write `result` and create its folder."""
     document = json.loads(Path(python_list).read_text(encoding="utf-8"))
     release = platform.freedesktop_os_release()
     name = f"{release['ID']}-{release.get('VERSION_ID', 'unknown')}"
     target = Path(result)
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(joined(document, components(debian_packages(), name)), indent=1)
+    text = json.dumps(with_components(document, components(debian_packages(), name)), indent=1)
     target.write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Started by mmpOS with --coin, --pool, --user, --password and --api-port, which become settings:
-# the password is not on the miner's command line. Other arguments are passed on.
+# Started by mmpOS with --coin, --pool, --user, --password and --api-port, which become settings, so
+# that the password is not on the miner's command line. Passes the other arguments to the miner.
 
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 config=$here/config.toml

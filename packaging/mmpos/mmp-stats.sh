@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Called by mmpOS's agent with the number of devices and the log file, neither of which is
-# needed: prints what the miner answers. Agents from 4.0.18 on may ask the miner themselves.
+# Called by mmpOS's agent with the number of devices and the log file, which are not used. Prints the
+# miner's statistics. Agents from 4.0.18 on can request them from the miner.
 
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=/dev/null

@@ -175,11 +175,17 @@ def test_manifests_name_the_version_and_the_variants(built: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["hiveos"], "an archive brings its own Python"),
-        (["hiveos", "--python-archive", "nowhere.tar.gz", "--sha256", "00"], "no such archive"),
-        (["mmpos", "--python-archive", __file__, "--sha256", "00"], "has the SHA-256"),
+        (["hiveos"], "an archive contains a Python"),
+        (
+            ["hiveos", "--python-archive", "nowhere.tar.gz", "--sha256", "00"],
+            "nowhere.tar.gz: not found",
+        ),
+        (["mmpos", "--python-archive", __file__, "--sha256", "00"], "its SHA-256 is"),
         (["raveos", "--python-archive", "http://a.example/x", "--sha256", "00"], "only https"),
-        (["hiveos", "--python-archive", "https://127.0.0.1:1/x", "--sha256", "00"], "not fetched"),
+        (
+            ["hiveos", "--python-archive", "https://127.0.0.1:1/x", "--sha256", "00"],
+            "the download failed",
+        ),
     ],
 )
 def test_what_is_missing_is_said_in_a_sentence(

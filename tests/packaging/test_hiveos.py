@@ -96,7 +96,7 @@ def test_a_sheet_that_cannot_be_used_is_said_and_the_agent_lives_on(fresh: Path)
     assert done.stderr.startswith("progpow-miner: no algorithm is chosen")
     done = shell(fresh, f"/{PACKAGE}/h-run.sh")
     assert done.returncode == 2
-    assert "the flight sheet could not be used" in (fresh / LOG).read_text(encoding="utf-8")
+    assert "the flight sheet is invalid" in (fresh / LOG).read_text(encoding="utf-8")
 
 
 def test_starts_that_fail_again_and_again_do_not_fill_the_disk(fresh: Path) -> None:

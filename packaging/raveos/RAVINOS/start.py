@@ -1,5 +1,5 @@
-"""Started by RaveOS, with a Python of its own that may be old: has the settings written by the
-packaged Python, and gives RaveOS the miner's command line."""
+"""Started by RaveOS with its own Python, which may be old. Lets the packaged Python write the
+settings, and passes RaveOS the miner's command line."""
 
 import json
 import os
@@ -14,7 +14,7 @@ miner = task.get("miner_dir") or os.path.dirname(os.path.dirname(os.path.abspath
 config = os.path.join(task.get("work_dir") or miner, "progpow-miner.toml")
 python = os.path.join(miner, "python", "bin", "progpow-miner")
 launcher = os.path.join(miner, "progpow-miner")
-for program in (python, launcher):  # not every program that unpacks a ZIP keeps the modes
+for program in (python, launcher):  # not every unzip program keeps the modes
     if not os.access(program, os.X_OK):
         os.chmod(program, 0o755)
 try:

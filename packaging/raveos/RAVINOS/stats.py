@@ -1,4 +1,4 @@
-"""Called by RaveOS, with a Python of its own that may be old: fills in what the miner answers."""
+"""Called by RaveOS with its own Python, which may be old. Fills in the miner's statistics."""
 
 import json
 import urllib.request
