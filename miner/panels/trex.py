@@ -97,7 +97,7 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
         "gpu_id": index,
         "gpu_user_id": index,
         **_rates(device.hashrate),
-        "hashrate_instant": round(device.hashrate.ten_seconds),
+        "hashrate_instant": rounded_int(device.hashrate.ten_seconds),
         "lhr_lock_count": 0,
         "lhr_tune": 0.0,
         "mtweak": 0,
@@ -130,13 +130,13 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
     }
 
 
-def _rates(hashrate: Hashrate) -> dict[str, int]:
+def _rates(hashrate: Hashrate) -> dict[str, int | None]:
     """Return the rates of T-Rex's windows; hour and day show our longest, 15 minutes."""
     return {
-        "hashrate": round(reported_rate(hashrate)),
-        "hashrate_day": round(hashrate.quarter_hour),
-        "hashrate_hour": round(hashrate.quarter_hour),
-        "hashrate_minute": round(hashrate.minute),
+        "hashrate": rounded_int(reported_rate(hashrate)),
+        "hashrate_day": rounded_int(hashrate.quarter_hour),
+        "hashrate_hour": rounded_int(hashrate.quarter_hour),
+        "hashrate_minute": rounded_int(hashrate.minute),
     }
 
 

@@ -1,5 +1,5 @@
-"""What reads the panels' shapes, written from what is known of it: HiveOS's stats scripts for each
-miner and its agent's cleaning, SimpleMining's script, mmpOS's agent.
+"""Readers of the panels' formats, rewritten from the originals: HiveOS's stats scripts for each
+miner and the filter of its agent, SimpleMining's script, mmpOS's agent.
 
 Each gives a `Farm`: what the owner of a rig then sees. A script that cannot read an answer raises.
 """
@@ -29,17 +29,17 @@ class Farm:
     ver: str | None = None
 
 
-def strictly(text: str | bytes) -> Any:
-    """JSON as agents take it, jq and those in Go: no NaN, no Infinity, no long whole numbers."""
+def parse_strictly(text: str | bytes) -> Any:
+    """Parse JSON as jq and agents in Go do: no NaN, no Infinity, no integers over 64 bits."""
 
     def refuse(word: str) -> Any:
         raise AssertionError(word)
 
-    def short_int(digits: str) -> int:
+    def int_of_64_bits(digits: str) -> int:
         assert -(2**63) <= int(digits) < 2**63, digits
         return int(digits)
 
-    return json.loads(text, parse_constant=refuse, parse_int=short_int)
+    return json.loads(text, parse_constant=refuse, parse_int=int_of_64_bits)
 
 
 def five_digits(value: float) -> float:
@@ -47,7 +47,7 @@ def five_digits(value: float) -> float:
 
 
 def within(value: Any, low: float, high: float) -> float:
-    """The agent's rule: what is no number, or outside, is 0."""
+    """The rule of HiveOS's agent: a value that is not a number or outside the range is 0."""
     if isinstance(value, str):
         value = float(value)
     return value if isinstance(value, int | float) and low <= value <= high else 0
@@ -63,7 +63,7 @@ def cleaned(
     invalid: Any = None,
     **others: Any,
 ) -> Farm:
-    """What HiveOS's agent makes of a script's variables; a count that is no number raises."""
+    """A script's variables as HiveOS's agent filters them; raises if a count is not a number."""
     return Farm(
         khs=five_digits(within(khs, 0, 999_999_999)),
         hs=[five_digits(within(one, 0, 999_999_999)) for one in hs],
@@ -77,8 +77,8 @@ def cleaned(
 
 
 def hive_ethminer(line: bytes) -> Farm:
-    """`miner_getstat1` by nc; nine strings, split at semicolons."""
-    raw = strictly(line)["result"]
+    """Reads `miner_getstat1` over TCP; nine strings, split at semicolons."""
+    raw = parse_strictly(line)["result"]
     assert all(isinstance(text, str) for text in raw)
     khs, accepted, rejected = raw[2].split(";")
     heat = raw[6].split(";") if raw[6] else []
@@ -97,7 +97,7 @@ def hive_ethminer(line: bytes) -> Farm:
 
 def hive_trex(text: str | bytes) -> Farm:
     """`/summary`: rates in H/s; a card without a sensor has no such key, which jq reads as null."""
-    raw = strictly(text)
+    raw = parse_strictly(text)
     gpus = raw["gpus"]
     assert all(isinstance(gpu["hashrate"], int) for gpu in gpus)
     return cleaned(
@@ -117,11 +117,11 @@ def hive_trex(text: str | bytes) -> Farm:
 
 def hive_xmrig(text: str | bytes, backends: str | bytes = b"[]") -> Farm:
     """`/api.json`, and `/2/backends` for the cards; awk reads null as 0."""
-    raw = strictly(text)
+    raw = parse_strictly(text)
     rate = raw["hashrate"]
     good = raw["results"]["shares_good"]
     assert isinstance(raw["connection"]["uptime"], int)
-    cards = {card["index"]: card for one in strictly(backends) for card in one["threads"]}
+    cards = {card["index"]: card for one in parse_strictly(backends) for card in one["threads"]}
     health = [cards[index]["health"] for index in sorted(cards)]
     return cleaned(
         (rate["total"][0] or 0) / 1000,
@@ -142,7 +142,7 @@ def _hex_bus(text: str | None) -> int | None:
 
 def hive_teamred(data: bytes) -> Farm:
     """`{"command":"summary+devs"}` on 4028; the version is the second word of a description."""
-    raw = strictly(data.removesuffix(b"\0"))
+    raw = parse_strictly(data.removesuffix(b"\0"))
     summary = raw["summary"]["SUMMARY"][0]
     devs = raw["devs"]["DEVS"]
     return cleaned(
@@ -160,7 +160,7 @@ def hive_teamred(data: bytes) -> Farm:
 
 def hive_custom(text: str | bytes) -> Farm:
     """A custom miner's two variables, `khs` and `stats`."""
-    raw = strictly(text)
+    raw = parse_strictly(text)
     stats = raw["stats"]
     unit = {"hs": 1e-3, "khs": 1.0, "mhs": 1e3, "ghs": 1e6}[stats["hs_units"]]
     size = len(stats["hs"])
@@ -185,9 +185,9 @@ def hive_custom(text: str | bytes) -> Farm:
 
 
 def simple_mining(data: bytes) -> Farm:
-    """SimpleMining's branch for zips named teamredminer: four commands joined, of which a rig with
-    one coin answers two; "KHS 30s" is read, and nothing else in its place."""
-    raw = strictly(data.removesuffix(b"\0"))
+    """SimpleMining's branch for archives named teamredminer: four joined commands, two of them
+    answered by a rig with one coin; it reads "KHS 30s" only."""
+    raw = parse_strictly(data.removesuffix(b"\0"))
     assert raw["summary2"].get("SUMMARY") is None
     assert raw["devs2"].get("DEVS") is None
     found = re.findall(r'"KHS 30s":\s*([0-9.eE+-]+)', data.decode())
@@ -205,7 +205,7 @@ def simple_mining(data: bytes) -> Farm:
 
 def mmpos_agent(text: str | bytes) -> Farm:
     """`/mmpos`; as many buses as rates, and accepted, invalid, rejected in that order."""
-    raw = strictly(text)
+    raw = parse_strictly(text)
     unit = {"hs": 1e-3, "khs": 1.0, "mhs": 1e3, "ghs": 1e6, "ths": 1e9}[raw["units"]]
     assert len(raw["busid"]) == len(raw["hash"])
     accepted, invalid, rejected = (int(one) for one in raw["air"])

@@ -1,4 +1,4 @@
-"""Rigs to look at: in trouble, at their beginning, or made of anything that can happen."""
+"""Snapshots of rigs: freshly started, in trouble, or after random events."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, job
 
 CPU = DeviceInfo("ref", "ref", "a processor", "cpu", "", 0, 0, 8)
 BARE = DeviceInfo("opencl:1.0", "opencl", "Board, A=B|C", "gpu", "", 1 << 30, 1 << 30, 4)
-"""A card that tells no address, with a name that plain text must escape."""
+"""A card without a PCI address, with a name that plain text must escape."""
 
 
-class StillClock(FakeClock):
-    """A clock that is set, for tests that await nothing."""
+class ManualClock(FakeClock):
+    """A clock that tests move without awaiting."""
 
-    def passes(self, seconds: float) -> None:
+    def move(self, seconds: float) -> None:
         self._now += seconds
 
 
 @dataclass
 class FakeControl:
-    done: list[tuple[str, str | None]] = field(default_factory=list)
+    calls: list[tuple[str, str | None]] = field(default_factory=list)
     unknown: str = ""
 
     def pause(self, device: str | None) -> None:
         if device == self.unknown:
             raise KeyError(device)
-        self.done.append(("pause", device))
+        self.calls.append(("pause", device))
 
     def resume(self, device: str | None) -> None:
-        self.done.append(("resume", device))
+        self.calls.append(("resume", device))
 
     async def reload(self) -> list[str]:
         raise AssertionError
@@ -76,13 +76,13 @@ def context_of(
     )
 
 
-def told(*events: Event | float, devices: tuple[DeviceInfo, ...] = (ZERO, ONE)) -> Snapshot:
-    """The snapshot after `events`; a number is that many seconds passing."""
-    clock = StillClock()
+def after(*events: Event | float, devices: tuple[DeviceInfo, ...] = (ZERO, ONE)) -> Snapshot:
+    """The snapshot after `events`; a number stands for that many seconds."""
+    clock = ManualClock()
     telemetry = Telemetry(clock, devices, ABOUT)
     for event in events:
         if isinstance(event, int | float):
-            clock.passes(event)
+            clock.move(event)
         else:
             telemetry.emit(event)
     return telemetry.snapshot()
@@ -100,32 +100,30 @@ def mining(rate: int = 1000, seconds: int = 70) -> list[Event | float]:
 POOL: tuple[Event, ...] = (PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job()))
 
 RIGS: dict[str, Callable[[], Snapshot]] = {
-    "nothing at all": lambda: told(devices=()),
-    "no launch yet": told,
-    "a light cache later": lambda: told(*POOL, DatasetBuilding(ZERO.name, 1, 0.4, 1.0, 1 << 30)),
-    "no sensors": lambda: told(*POOL, *mining()),
-    "no pool": lambda: told(*mining()),
-    "a pool that is gone": lambda: told(
-        *POOL, *mining(), PoolLost(FIRST, "refused", 1.0), NewJob(None)
-    ),
-    "all paused": lambda: told(
+    "no devices": lambda: after(devices=()),
+    "no launch yet": after,
+    "a dataset in progress": lambda: after(*POOL, DatasetBuilding(ZERO.name, 1, 0.4, 1.0, 1 << 30)),
+    "no sensors": lambda: after(*POOL, *mining()),
+    "no pool": lambda: after(*mining()),
+    "a lost pool": lambda: after(*POOL, *mining(), PoolLost(FIRST, "refused", 1.0), NewJob(None)),
+    "all paused": lambda: after(
         *POOL,
         *mining(),
         DevicePaused(ZERO.name, "asked over the API"),
         DevicePaused(ONE.name, "overheating: core 91 °C"),
         100.0,
     ),
-    "a pool that asks for what nobody finds": lambda: told(
+    "an impossible difficulty": lambda: after(
         *POOL, *mining(), NewJob(replace(job(), share_target=0))
     ),
-    "parked and hung": lambda: told(
+    "parked and hung": lambda: after(
         *POOL,
         *mining(),
         DeviceResting(ZERO.name, "it lies", None),
         DeviceHanging(ONE.name, "no answer"),
         1000.0,
     ),
-    "a processor and a bare board": lambda: told(
+    "a processor and a bare board": lambda: after(
         *POOL, Launched("ref", 100, 1.0), SensorsRead("ref", HOT), devices=(CPU, BARE)
     ),
 }
@@ -149,7 +147,7 @@ _readings = st.builds(
     memory_clock=_numbers,
     utilization=_numbers,
 )
-_happenings = st.one_of(
+_events = st.one_of(
     st.floats(0, 1e5).map(lambda seconds: [seconds]),
     st.builds(
         lambda *values: [Launched(*values)],
@@ -191,7 +189,7 @@ _happenings = st.one_of(
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Whatever may have happened, in any order."""
-    lists = draw(st.lists(_happenings, max_size=40))
+    """Draw the snapshot after random events in any order."""
+    lists = draw(st.lists(_events, max_size=40))
     devices = draw(st.sampled_from([(), (ZERO, ONE), (CPU, BARE, ZERO)]))
-    return told(*(event for events in lists for event in events), devices=devices)
+    return after(*(event for events in lists for event in events), devices=devices)

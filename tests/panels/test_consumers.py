@@ -1,4 +1,4 @@
-"""What the readers of these shapes see is what the Snapshot says, whichever they read."""
+"""All readers of the panels' formats see the values of the snapshot."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from miner.panels.panel_figures import count_shares
 from miner.telemetry import Snapshot
 from tests.fakes.rig import busy_rig
 from tests.panels import consumers
-from tests.panels.consumers import Farm, strictly
+from tests.panels.answers import SIMPLE_MINING, SUMMARY_AND_DEVS, TEXTS, Frozen, all_answers, http
+from tests.panels.consumers import Farm
 from tests.panels.rigs import RIGS, snapshots
-from tests.panels.views import SIMPLE_MINING, SUMMARY_AND_DEVS, TEXTS, Frozen, everything, http
 
 READERS: dict[str, Callable[[Snapshot], Farm]] = {
     "HiveOS, ethminer": lambda s: consumers.hive_ethminer(Frozen(s).ethminer("miner_getstat1")),
@@ -27,7 +27,7 @@ READERS: dict[str, Callable[[Snapshot], Farm]] = {
 
 
 def close(value: float) -> object:
-    """As near as five digits and whole kH/s, which ethminer counts in, can be."""
+    """Equal within five digits and within 1 kH/s, ethminer's resolution."""
     return pytest.approx(value, rel=1e-4, abs=0.5)
 
 
@@ -42,7 +42,7 @@ def agrees(farm: Farm, snapshot: Snapshot) -> None:
 
 
 @pytest.mark.parametrize("reader", READERS)
-async def test_all_agree(reader: str) -> None:
+async def test_all_readers_see_the_values_of_the_snapshot(reader: str) -> None:
     snapshot = (await busy_rig()).telemetry.snapshot()
     farm = READERS[reader](snapshot)
     agrees(farm, snapshot)
@@ -59,31 +59,31 @@ async def test_all_agree(reader: str) -> None:
 
 @pytest.mark.parametrize("reader", sorted(set(READERS) - {"HiveOS, xmrig"}))
 @pytest.mark.parametrize("rig", RIGS)
-def test_every_rig_can_be_read(reader: str, rig: str) -> None:
+def test_every_reader_reads_every_rig(reader: str, rig: str) -> None:
     snapshot = RIGS[rig]()
     agrees(READERS[reader](snapshot), snapshot)
 
 
 @pytest.mark.parametrize("rig", RIGS)
-def test_xmrig_shows_a_window_once_it_is_full(rig: str) -> None:
+def test_xmrig_windows_are_null_until_they_are_full(rig: str) -> None:
     snapshot = RIGS[rig]()
     farm = READERS["HiveOS, xmrig"](snapshot)
     full = any(device.mining_seconds >= 10 for device in snapshot.devices)
     assert farm.khs == (close(snapshot.hashrate.ten_seconds / 1000) if full else 0)
-    total = strictly(http(snapshot, "/2/summary"))["hashrate"]["total"]
+    total = consumers.parse_strictly(http(snapshot, "/2/summary"))["hashrate"]["total"]
     assert (total[0] is not None) == full
     assert total[2] is None or snapshot.uptime >= 900
 
 
 @settings(max_examples=150)
 @given(snapshots())
-def test_whatever_happens_every_answer_is_json_and_can_be_read(snapshot: Snapshot) -> None:
+def test_every_answer_is_valid_json_after_any_events(snapshot: Snapshot) -> None:
     texts = {text.decode() for text in TEXTS}
-    for name, answer in everything(snapshot).items():
+    for name, answer in all_answers(snapshot).items():
         if name in texts:
             assert consumers.plain(answer)
         else:
-            strictly(answer.removesuffix(b"\0"))
+            consumers.parse_strictly(answer.removesuffix(b"\0"))
     for name, reader in READERS.items():
         farm = reader(snapshot)
         assert (farm.accepted, farm.rejected) == (

@@ -1,4 +1,4 @@
-"""ethminer's dialogue: what may be asked, what is refused, and with which number."""
+"""ethminer's JSON-RPC: methods, errors and their codes, pausing with the token."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from miner.panels.ethminer_rpc import CLIENT, NOT_OFFERED, EthminerSession
 from miner.telemetry import Level, Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import ABOUT, ONE, ZERO
-from tests.panels.rigs import FakeControl, StillClock, context_of
+from tests.panels.rigs import FakeControl, ManualClock, context_of
 
 TOKEN = "a long secret of the owner's"
 
 
-def dialogue(token: str | None = None, control: FakeControl | None = None) -> EthminerSession:
+def new_session(token: str | None = None, control: FakeControl | None = None) -> EthminerSession:
     clock = FakeClock()
     return EthminerSession(context_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock, control), token)
 
 
-def ask(rpc: EthminerSession, method: Any, params: Any = None, number: Any = 1) -> dict[str, Any]:
+def call(
+    session: EthminerSession, method: Any, params: Any = None, number: Any = 1
+) -> dict[str, Any]:
     request = {"id": number, "jsonrpc": "2.0", "method": method}
     if params is not None:
         request["params"] = params
-    answer = rpc.receive(json.dumps(request).encode() + b"\n")
+    answer = session.receive(json.dumps(request).encode() + b"\n")
     assert answer.endswith(b"\n")
     parsed: dict[str, Any] = json.loads(answer)
     assert parsed["jsonrpc"] == "2.0"
@@ -43,33 +45,37 @@ def code(answer: dict[str, Any]) -> int:
 
 
 def test_ping() -> None:
-    assert ask(dialogue(), "miner_ping", number=0) == {"id": 0, "jsonrpc": "2.0", "result": "pong"}
+    assert call(new_session(), "miner_ping", number=0) == {
+        "id": 0,
+        "jsonrpc": "2.0",
+        "result": "pong",
+    }
 
 
-def test_reads_need_no_password() -> None:
-    rpc = dialogue(TOKEN)
-    assert len(ask(rpc, "miner_getstat1")["result"]) == 9
-    assert ask(rpc, "miner_getstatdetail")["result"]["host"]["name"] == "rig1"
-    assert ask(rpc, "miner_getconnections")["result"] == []
+def test_reading_needs_no_password() -> None:
+    session = new_session(TOKEN)
+    assert len(call(session, "miner_getstat1")["result"]) == 9
+    assert call(session, "miner_getstatdetail")["result"]["host"]["name"] == "rig1"
+    assert call(session, "miner_getconnections")["result"] == []
 
 
-def test_several_requests_are_answered_in_order_however_they_arrive() -> None:
-    rpc = dialogue()
+def test_requests_are_answered_in_order_however_they_are_split() -> None:
+    session = new_session()
     text = b"".join(b'{"id":%d,"method":"miner_ping"}\r\n' % number for number in range(3))
-    answers = b"".join(rpc.receive(text[at : at + 1]) for at in range(len(text)))
+    answers = b"".join(session.receive(text[at : at + 1]) for at in range(len(text)))
     assert [json.loads(line)["id"] for line in answers.splitlines()] == [0, 1, 2]
 
 
 def test_a_last_request_needs_no_line_end() -> None:
-    rpc = dialogue()
-    assert rpc.receive(b'{"id":7,"method":"miner_ping"}') == b""
-    assert json.loads(rpc.finish())["result"] == "pong"
-    assert rpc.ended
+    session = new_session()
+    assert session.receive(b'{"id":7,"method":"miner_ping"}') == b""
+    assert json.loads(session.finish())["result"] == "pong"
+    assert session.ended
 
 
 @pytest.mark.parametrize("number", ["text", None, 10**30])
-def test_the_number_comes_back(number: Any) -> None:
-    assert ask(dialogue(), "miner_ping", number=number)["result"] == "pong"
+def test_the_id_is_returned(number: Any) -> None:
+    assert call(new_session(), "miner_ping", number=number)["result"] == "pong"
 
 
 @pytest.mark.parametrize(
@@ -89,60 +95,60 @@ def test_the_number_comes_back(number: Any) -> None:
         (b'{"method":"miner_pausegpu","params":{"index":0,"pause":true}}', -401),
     ],
 )
-def test_what_cannot_be_answered_has_its_number(line: bytes, expected: int) -> None:
-    answer = json.loads(dialogue().receive(line + b"\n"))
+def test_invalid_requests_have_an_error_code(line: bytes, expected: int) -> None:
+    answer = json.loads(new_session().receive(line + b"\n"))
     assert code(answer) == expected
     assert answer["id"] in (None, 1)
 
 
 @pytest.mark.parametrize("method", NOT_OFFERED)
-def test_what_is_not_offered_says_why(method: str) -> None:
-    rpc = dialogue(TOKEN)
-    assert ask(rpc, "api_authorize", {"psw": TOKEN})["result"] is True
-    answer = ask(rpc, method)
+def test_unsupported_methods_are_refused_with_a_reason(method: str) -> None:
+    session = new_session(TOKEN)
+    assert call(session, "api_authorize", {"psw": TOKEN})["result"] is True
+    answer = call(session, method)
     assert code(answer) == -32601
     assert f"{method} is not supported: " in answer["error"]["message"]
 
 
-def test_a_card_is_paused_with_the_token_alone() -> None:
+def test_pausing_requires_the_token() -> None:
     control = FakeControl()
-    rpc = dialogue(TOKEN, control)
-    assert code(ask(rpc, "miner_pausegpu", {"index": 1, "pause": True})) == -401
-    assert control.done == []
-    assert ask(rpc, "api_authorize", {"psw": TOKEN})["result"] is True
-    assert ask(rpc, "miner_pausegpu", {"index": 1, "pause": True})["result"] is True
-    assert ask(rpc, "miner_pausegpu", {"index": 1, "pause": False})["result"] is True
-    assert control.done == [("pause", ONE.name), ("resume", ONE.name)]
+    session = new_session(TOKEN, control)
+    assert code(call(session, "miner_pausegpu", {"index": 1, "pause": True})) == -401
+    assert control.calls == []
+    assert call(session, "api_authorize", {"psw": TOKEN})["result"] is True
+    assert call(session, "miner_pausegpu", {"index": 1, "pause": True})["result"] is True
+    assert call(session, "miner_pausegpu", {"index": 1, "pause": False})["result"] is True
+    assert control.calls == [("pause", ONE.name), ("resume", ONE.name)]
 
 
-def test_without_a_token_nothing_is_written_whatever_is_given() -> None:
+def test_without_a_token_the_port_is_read_only() -> None:
     control = FakeControl()
-    rpc = dialogue(None, control)
+    session = new_session(None, control)
     for password in ("", "x", "None", TOKEN):
-        assert code(ask(rpc, "api_authorize", {"psw": password})) == -401
-        assert code(ask(rpc, "miner_pausegpu", {"index": 0, "pause": True})) == -401
-    assert control.done == []
+        assert code(call(session, "api_authorize", {"psw": password})) == -401
+        assert code(call(session, "miner_pausegpu", {"index": 0, "pause": True})) == -401
+    assert control.calls == []
 
 
 def test_three_wrong_passwords_end_the_connection() -> None:
-    rpc = dialogue(TOKEN)
+    session = new_session(TOKEN)
     for _ in range(2):
-        answer = ask(rpc, "api_authorize", {"psw": TOKEN[:-1]})
+        answer = call(session, "api_authorize", {"psw": TOKEN[:-1]})
         assert code(answer) == -401
         assert TOKEN[:-1] not in json.dumps(answer)
-        assert not rpc.ended
-    assert code(ask(rpc, "api_authorize", {"psw": "\ud800 ü"})) == -401
-    assert rpc.ended
-    assert rpc.receive(b'{"id":1,"method":"miner_ping"}\n') == b""
+        assert not session.ended
+    assert code(call(session, "api_authorize", {"psw": "\ud800 ü"})) == -401
+    assert session.ended
+    assert session.receive(b'{"id":1,"method":"miner_ping"}\n') == b""
 
 
-def test_a_token_cannot_be_found_by_trying() -> None:
-    clock = StillClock()
+def test_too_many_wrong_passwords_block_the_port_for_a_while() -> None:
+    clock = ManualClock()
     context = context_of(Telemetry(clock, [ZERO, ONE], ABOUT), clock)
     failed = FailedTokens(clock, context.journal)
 
     def attempt(password: str) -> Any:
-        return ask(EthminerSession(context, TOKEN, failed), "api_authorize", {"psw": password})
+        return call(EthminerSession(context, TOKEN, failed), "api_authorize", {"psw": password})
 
     for number in range(FREE_FAILURES):
         assert attempt(TOKEN).get("result") is True
@@ -151,22 +157,22 @@ def test_a_token_cannot_be_found_by_trying() -> None:
     (entry,) = context.journal.entries
     assert entry.level is Level.WARNING
     assert entry.text == f"{CLIENT} sends wrong tokens; ignoring its tokens for a while"
-    clock.passes(FAILURE_SECONDS - 0.1)
+    clock.move(FAILURE_SECONDS - 0.1)
     assert "try again later" in attempt(TOKEN)["error"]["message"]
-    clock.passes(0.2)
+    clock.move(0.2)
     assert attempt(TOKEN)["result"] is True
     assert code(attempt("one more")) == -401
-    # Who goes on guessing as often as he may does not fill the journal.
+    # Further wrong passwords do not fill the journal.
     assert len(context.journal.entries) == 1
 
 
-def test_a_wrong_password_takes_the_right_back() -> None:
+def test_a_wrong_password_revokes_the_authorization() -> None:
     control = FakeControl()
-    rpc = dialogue(TOKEN, control)
-    assert ask(rpc, "api_authorize", {"psw": TOKEN})["result"] is True
-    assert code(ask(rpc, "api_authorize", {"psw": "no"})) == -401
-    assert code(ask(rpc, "miner_pausegpu", {"index": 0, "pause": True})) == -401
-    assert control.done == []
+    session = new_session(TOKEN, control)
+    assert call(session, "api_authorize", {"psw": TOKEN})["result"] is True
+    assert code(call(session, "api_authorize", {"psw": "no"})) == -401
+    assert code(call(session, "miner_pausegpu", {"index": 0, "pause": True})) == -401
+    assert control.calls == []
 
 
 @pytest.mark.parametrize(
@@ -181,40 +187,40 @@ def test_a_wrong_password_takes_the_right_back() -> None:
         ([0, True], -32602),
     ],
 )
-def test_a_pause_of_what_is_not_there(params: Any, expected: int) -> None:
+def test_invalid_parameters_of_a_pause(params: Any, expected: int) -> None:
     control = FakeControl()
-    rpc = dialogue(TOKEN, control)
-    ask(rpc, "api_authorize", {"psw": TOKEN})
-    assert code(ask(rpc, "miner_pausegpu", params)) == expected
-    assert control.done == []
+    session = new_session(TOKEN, control)
+    call(session, "api_authorize", {"psw": TOKEN})
+    assert code(call(session, "miner_pausegpu", params)) == expected
+    assert control.calls == []
 
 
-def test_a_card_that_is_not_the_engines_cannot_be_paused() -> None:
-    rpc = dialogue(TOKEN, FakeControl(unknown=ZERO.name))
-    ask(rpc, "api_authorize", {"psw": TOKEN})
-    assert code(ask(rpc, "miner_pausegpu", {"index": 0, "pause": True})) == -422
+def test_a_card_that_is_not_used_cannot_be_paused() -> None:
+    session = new_session(TOKEN, FakeControl(unknown=ZERO.name))
+    call(session, "api_authorize", {"psw": TOKEN})
+    assert code(call(session, "miner_pausegpu", {"index": 0, "pause": True})) == -422
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"POST /a HTTP/1.1", b"PATCH / HTTP/1.1"])
-def test_browsers_are_not_spoken_to(line: bytes) -> None:
-    rpc = dialogue()
+def test_http_requests_are_not_answered(line: bytes) -> None:
+    session = new_session()
     body = b'{"id":1,"method":"miner_getstat1"}\n'
-    assert rpc.receive(line + b"\r\nHost: x\r\n\r\n" + body) == b""
-    assert rpc.ended
+    assert session.receive(line + b"\r\nHost: x\r\n\r\n" + body) == b""
+    assert session.ended
 
 
-def test_a_line_has_its_limit() -> None:
-    rpc = dialogue()
+def test_a_line_over_the_limit_is_refused() -> None:
+    session = new_session()
     for _ in range(16):
-        assert rpc.receive(b"x" * 4096) == b""
-    assert code(json.loads(rpc.receive(b"x"))) == -32600
-    assert rpc.ended
-    assert rpc.receive(b"x" * 4096) == b""
+        assert session.receive(b"x" * 4096) == b""
+    assert code(json.loads(session.receive(b"x"))) == -32600
+    assert session.ended
+    assert session.receive(b"x" * 4096) == b""
 
 
 @given(st.lists(st.binary(max_size=200) | st.sampled_from([b"\n", b"{}", b'"id":1', b"null"])))
-def test_nothing_that_arrives_breaks_it(pieces: list[bytes]) -> None:
-    rpc = dialogue(TOKEN)
-    answers = b"".join([*(rpc.receive(piece) for piece in pieces), rpc.finish()])
+def test_any_bytes_are_handled(pieces: list[bytes]) -> None:
+    session = new_session(TOKEN)
+    answers = b"".join([*(session.receive(piece) for piece in pieces), session.finish()])
     for line in answers.splitlines():
         assert code(json.loads(line)) < 0

@@ -1,4 +1,4 @@
-"""docs/panels.md says what is true."""
+"""docs/panels.md is correct."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from miner.settings.model import ApiSettings
 from miner.telemetry import Telemetry
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import busy_rig
+from tests.panels.answers import all_answers
 from tests.panels.rigs import context_of
-from tests.panels.views import everything
 
 PAGE = (Path(__file__).parents[2] / "docs" / "panels.md").read_text(encoding="utf-8")
 
 
-def row(beginning: str) -> str:
-    (found,) = re.findall(rf"^\| {re.escape(beginning)}.*$", PAGE, re.MULTILINE)
+def row(start: str) -> str:
+    (found,) = re.findall(rf"^\| {re.escape(start)}.*$", PAGE, re.MULTILINE)
     return str(found)
 
 
-def test_the_settings_are_settings_and_off_without_being_asked_for() -> None:
+def test_the_settings_exist_and_are_off_by_default() -> None:
     (block,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     asked = ApiSettings(**tomllib.loads(block)["api"])
     assert (asked.panels, asked.ethminer, asked.sgminer) == (
@@ -36,28 +36,28 @@ def test_the_settings_are_settings_and_off_without_being_asked_for() -> None:
     assert (left_out.panels, left_out.ethminer, left_out.sgminer) == (False, "", "")
 
 
-def test_every_path_is_named_and_no_other() -> None:
+def test_exactly_the_served_paths_are_listed() -> None:
     table = PAGE.partition("| path or port |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(/[^`]*)`", table)) == set(RENDERERS)
 
 
-def test_every_command_is_named_and_no_other() -> None:
+def test_exactly_the_supported_commands_are_listed() -> None:
     named = re.findall(r"`(\w+)`", row("TCP, `sgminer`"))
     assert set(named) == {"sgminer", GPU, *COMMANDS}
     named = re.findall(r"`(\w+)`", row("TCP, `ethminer`"))
     assert set(named) == {"ethminer", "miner_ping", *READS}
 
 
-def test_what_is_to_be_typed_is_answered() -> None:
+def test_the_example_request_is_answered() -> None:
     clock = FakeClock()
-    rpc = EthminerSession(context_of(Telemetry(clock), clock))
+    session = EthminerSession(context_of(Telemetry(clock), clock))
     (request,) = re.findall(r"echo '(\{\"id\".*?)' \| nc", PAGE)
-    assert len(json.loads(rpc.receive(request.encode() + b"\n"))["result"]) == 9
+    assert len(json.loads(session.receive(request.encode() + b"\n"))["result"]) == 9
 
 
-async def test_what_is_null_on_a_rig_that_knows_all_is_named() -> None:
+async def test_every_field_that_is_always_null_is_listed() -> None:
     rig = await busy_rig()
-    for answer in everything(rig.telemetry.snapshot()).values():
+    for answer in all_answers(rig.telemetry.snapshot()).values():
         if not answer.startswith((b"{", b"[")):
             continue
         for name in nulls(json.loads(answer.rstrip(b"\0"))) - {"pause_reason"}:
@@ -65,7 +65,7 @@ async def test_what_is_null_on_a_rig_that_knows_all_is_named() -> None:
 
 
 def nulls(value: Any, name: str = "") -> set[str]:
-    """The keys that are null; of `resources` the whole."""
+    """The keys that are null; `resources` as a whole."""
     if value is None:
         return {name}
     if name == "resources":

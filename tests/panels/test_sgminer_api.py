@@ -1,4 +1,4 @@
-"""sgminer's dialogue: JSON and plain text, one command or several, and nothing that writes."""
+"""sgminer's API: JSON and plain text, joined commands, errors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.panels.rigs import BARE, FakeControl, context_of
 DESCRIPTION = "progpow-miner 1.2.3"
 
 
-def dialogue(control: FakeControl | None = None) -> SgminerSession:
+def new_session(control: FakeControl | None = None) -> SgminerSession:
     clock = FakeClock()
     return SgminerSession(context_of(Telemetry(clock, [ZERO, ONE, BARE], ABOUT), clock, control))
 
 
-def ask(request: bytes) -> Any:
-    api = dialogue()
+def call(request: bytes) -> Any:
+    api = new_session()
     answer = api.receive(request)
     assert api.ended
     assert answer.endswith(b"\0")
@@ -54,11 +54,11 @@ def status(answer: Any) -> tuple[str, int]:
     ],
 )
 def test_each_command(command: str, section: str, number: int) -> None:
-    answer = ask(json.dumps({"command": command}).encode())
+    answer = call(json.dumps({"command": command}).encode())
     assert set(answer) == {"STATUS", section, "id"}
     assert answer["id"] == 1
     assert status(answer) == ("S", number)
-    text = plain(dialogue().receive(command.encode() + b"\n"))
+    text = plain(new_session().receive(command.encode() + b"\n"))
     assert text[0]["STATUS"] == "S"
     assert text[0]["Code"] == str(number)
     assert len(text) == 1 + len(answer[section])
@@ -66,47 +66,47 @@ def test_each_command(command: str, section: str, number: int) -> None:
         assert set(row) <= set(values)
 
 
-def test_text_escapes_what_parts_its_fields() -> None:
-    answer = dialogue().receive(b"devs")
+def test_text_escapes_its_separators() -> None:
+    answer = new_session().receive(b"devs")
     assert rb"Name=Board\, A\=B\|C," in answer
     assert plain(answer)[3]["Name"] == BARE.model
     assert plain(answer)[3]["GPU"] == "2"
 
 
-def test_text_says_truth_values_in_words() -> None:
-    assert plain(dialogue().receive(b"coin"))[1]["LP"] == "false"
+def test_text_has_booleans_in_lower_case() -> None:
+    assert plain(new_session().receive(b"coin"))[1]["LP"] == "false"
 
 
-def test_several_commands_nest_as_farms_read_them() -> None:
-    answer = ask(b'{"command":"summary+devs"}')
+def test_joined_commands_have_one_object_each() -> None:
+    answer = call(b'{"command":"summary+devs"}')
     assert set(answer) == {"summary", "devs", "id"}
     assert status(answer["summary"]) == ("S", 11)
     assert len(answer["devs"]["DEVS"]) == 3
-    text = plain(dialogue().receive(b"summary+devs"))
+    text = plain(new_session().receive(b"summary+devs"))
     assert [one["CMD"] for one in text if "CMD" in one] == ["summary", "devs"]
 
 
-def test_one_of_several_may_be_unknown() -> None:
-    answer = ask(b'{"command":"summary+summary2"}')
+def test_one_of_several_commands_may_be_unknown() -> None:
+    answer = call(b'{"command":"summary+summary2"}')
     assert status(answer["summary"]) == ("S", 11)
     assert status(answer["summary2"]) == ("E", 14)
     assert "SUMMARY" not in answer["summary2"]
 
 
-def test_one_card() -> None:
-    answer = ask(b'{"command":"gpu","parameter":"1"}')
+def test_the_gpu_command_returns_one_card() -> None:
+    answer = call(b'{"command":"gpu","parameter":"1"}')
     assert status(answer) == ("S", 17)
     assert [row["GPU"] for row in answer["GPU"]] == [1]
-    assert ask(b'{"command":"gpu","parameter":1}')["GPU"] == answer["GPU"]
-    assert plain(dialogue().receive(b"gpu|1"))[1]["GPU"] == "1"
+    assert call(b'{"command":"gpu","parameter":1}')["GPU"] == answer["GPU"]
+    assert plain(new_session().receive(b"gpu|1"))[1]["GPU"] == "1"
 
 
 @pytest.mark.parametrize(
     ("parameter", "number"),
     [("", 15), ("3", 1), ("-1", 1), ("x", 1), ("1" * 50, 1), ("²", 1)],
 )
-def test_a_card_that_is_not_there(parameter: str, number: int) -> None:
-    answer = ask(json.dumps({"command": "gpu", "parameter": parameter}).encode())
+def test_an_unknown_card_is_an_error(parameter: str, number: int) -> None:
+    answer = call(json.dumps({"command": "gpu", "parameter": parameter}).encode())
     assert status(answer) == ("E", number)
 
 
@@ -123,52 +123,52 @@ def test_a_card_that_is_not_there(parameter: str, number: int) -> None:
         (b"{" * 400 + b"\n", 23),
     ],
 )
-def test_what_cannot_be_answered_has_its_number(request_: bytes, number: int) -> None:
-    assert status(ask(request_)) == ("E", number)
+def test_invalid_requests_have_an_error_code(request_: bytes, number: int) -> None:
+    assert status(call(request_)) == ("E", number)
 
 
 @pytest.mark.parametrize("command", sorted(PRIVILEGED))
-def test_whatever_writes_is_denied(command: str) -> None:
+def test_commands_that_change_something_are_denied(command: str) -> None:
     control = FakeControl()
     request = json.dumps({"command": command, "parameter": "0"}).encode()
-    answer = json.loads(dialogue(control).receive(request)[:-1])
+    answer = json.loads(new_session(control).receive(request)[:-1])
     assert status(answer) == ("E", 45)
     assert answer["STATUS"][0]["Msg"] == f"Access denied to '{command}' command"
-    assert plain(dialogue(control).receive(f"{command}|0".encode()))[0]["Code"] == "45"
-    assert control.done == []
+    assert plain(new_session(control).receive(f"{command}|0".encode()))[0]["Code"] == "45"
+    assert control.calls == []
     assert command not in COMMANDS
 
 
-def test_a_request_may_come_in_pieces_and_without_a_line_end() -> None:
-    api = dialogue()
+def test_a_request_may_arrive_in_pieces_and_without_a_line_end() -> None:
+    api = new_session()
     request = b' {"command":"summary","parameter":""}'
     for at in range(len(request) - 1):
         assert api.receive(request[at : at + 1]) == b""
     assert json.loads(api.receive(request[-1:])[:-1])["SUMMARY"]
 
 
-def test_json_that_ends_too_early_is_waited_for_until_the_connection_ends() -> None:
-    api = dialogue()
+def test_incomplete_json_is_an_error_when_the_client_closes() -> None:
+    api = new_session()
     assert api.receive(b'{"command":{}') == b""
     assert status(json.loads(api.finish()[:-1])) == ("E", 23)
-    assert dialogue().finish() == b""
+    assert new_session().finish() == b""
 
 
-def test_only_one_request_is_taken() -> None:
-    api = dialogue()
+def test_a_connection_has_one_request() -> None:
+    api = new_session()
     assert api.receive(b"summary")
     assert api.receive(b"devs") == b""
 
 
-def test_a_request_has_its_limit() -> None:
-    api = dialogue()
+def test_a_request_over_the_limit_is_refused() -> None:
+    api = new_session()
     assert api.receive(b"{" + b" " * (REQUEST_LIMIT - 1)) == b""
     assert plain(api.receive(b" "))[0]["Code"] == "14"
     assert api.ended
 
 
-def test_what_is_asked_twice_at_once_is_answered_once() -> None:
-    answer = dialogue().receive(b"summary" + b"+summary" * 60)
+def test_repeated_commands_are_answered_once() -> None:
+    answer = new_session().receive(b"summary" + b"+summary" * 60)
     assert answer.count(b"SUMMARY,") == 1
 
 
@@ -178,8 +178,8 @@ def test_what_is_asked_twice_at_once_is_answered_once() -> None:
         | st.sampled_from([b"{", b"}", b'"command":', b'"gpu"', b"|", b"+", b"summary", b"\0"])
     )
 )
-def test_nothing_that_arrives_breaks_it(pieces: list[bytes]) -> None:
-    api = dialogue()
+def test_any_bytes_are_handled(pieces: list[bytes]) -> None:
+    api = new_session()
     answer = b"".join([*(api.receive(piece) for piece in pieces), api.finish()])
     assert answer == b"" or answer.endswith(b"\0")
     if answer.startswith(b"{"):

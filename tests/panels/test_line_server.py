@@ -1,4 +1,4 @@
-"""The ports themselves: sockets, limits, silence, and an end in order."""
+"""The panels' TCP ports: listening, limits, timeouts, closing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def nc(port: PanelPort, request: bytes, half_close: bool = True) -> bytes:
-    """What nc prints: everything until the other side closes."""
+    """Everything that the server sends until it closes, as nc prints it."""
     reader, writer = await asyncio.open_connection(HOST, port.port)
     writer.write(request)
     if half_close:
@@ -66,14 +66,14 @@ async def nc(port: PanelPort, request: bytes, half_close: bool = True) -> bytes:
     return answer
 
 
-async def test_hiveos_asks_ethminers_port(rig: Rig) -> None:
+async def test_hiveos_reads_ethminers_port(rig: Rig) -> None:
     async with ethminer(rig) as port:
         farm = consumers.hive_ethminer(await nc(port, GETSTAT1))
     assert (farm.khs, farm.hs, farm.temp, farm.fan) == (80_000, [35_000, 45_000], [61, 91], [57, 0])
     assert (farm.accepted, farm.rejected, farm.invalid, farm.uptime) == (4, 4, 1, 960)
 
 
-async def test_hiveos_and_simplemining_ask_sgminers_port(rig: Rig) -> None:
+async def test_hiveos_and_simplemining_read_sgminers_port(rig: Rig) -> None:
     async with sgminer(rig) as port:
         hive = await nc(port, b'{"command":"summary+devs"}\n')
         simple = await nc(port, b'{"command":"devs+summary+devs2+summary2"}', half_close=False)
@@ -83,14 +83,14 @@ async def test_hiveos_and_simplemining_ask_sgminers_port(rig: Rig) -> None:
     assert consumers.plain(text)[1]["KHS 30s"] == "80000.0"
 
 
-async def test_sgminer_takes_a_request_of_several_lines(rig: Rig) -> None:
+async def test_sgminer_accepts_a_request_of_several_lines(rig: Rig) -> None:
     request = b'{\n "command":\n "version"\n}\n'
     async with sgminer(rig) as port:
         answer = json.loads((await nc(port, request))[:-1])
     assert answer["VERSION"]
 
 
-async def test_a_panel_may_stay_and_ask_again(rig: Rig) -> None:
+async def test_a_client_may_send_several_requests(rig: Rig) -> None:
     async with ethminer(rig) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port)
         for _ in range(3):
@@ -103,7 +103,7 @@ async def test_a_panel_may_stay_and_ask_again(rig: Rig) -> None:
         await until(lambda: port.connections == 0)
 
 
-async def test_who_says_nothing_is_dropped(rig: Rig) -> None:
+async def test_a_silent_client_is_disconnected(rig: Rig) -> None:
     async with ethminer(rig) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port)
         writer.write(PING)
@@ -115,7 +115,7 @@ async def test_who_says_nothing_is_dropped(rig: Rig) -> None:
         writer.close()
 
 
-async def test_who_lets_a_request_drip_in_is_dropped(rig: Rig) -> None:
+async def test_a_client_with_an_endless_request_is_disconnected(rig: Rig) -> None:
     async with ethminer(rig) as port:
         _, writer = await asyncio.open_connection(HOST, port.port)
         for byte in b"{{{{":
@@ -126,23 +126,23 @@ async def test_who_lets_a_request_drip_in_is_dropped(rig: Rig) -> None:
         writer.close()
 
 
-class Talker:
-    """Answers each line with more than any socket holds."""
+class LongAnswers:
+    """Answers each line with more bytes than the buffers of a socket hold."""
 
     ended = False
 
-    def pieces(self, data: bytes) -> list[bytes]:
+    def split(self, data: bytes) -> list[bytes]:
         return [data]
 
     def receive(self, data: bytes) -> bytes:
         return b"x" * (32 << 20)
 
-    def end(self) -> bytes:
+    def finish(self) -> bytes:
         return b""
 
 
-async def test_who_takes_no_answers_is_dropped(rig: Rig) -> None:
-    async with PanelPort("a port", HOST, 0, Talker, rig.clock) as port:
+async def test_a_client_that_takes_no_answer_is_disconnected(rig: Rig) -> None:
+    async with PanelPort("a port", HOST, 0, LongAnswers, rig.clock) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port, limit=1)
         writer.write(PING)
         await until(lambda: port.connections == 1)
@@ -157,9 +157,7 @@ async def test_who_takes_no_answers_is_dropped(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("line", [PING, b"\n"])
-async def test_who_asks_a_thousand_times_at_once_does_not_hold_others_up(
-    rig: Rig, line: bytes
-) -> None:
+async def test_a_flood_of_requests_does_not_delay_other_clients(rig: Rig, line: bytes) -> None:
     async with ethminer(rig) as port:
         many, flood = await asyncio.open_connection(HOST, port.port)
         flood.write(line * 5000 + PING)
@@ -169,12 +167,12 @@ async def test_who_asks_a_thousand_times_at_once_does_not_hold_others_up(
         assert b"pong" in await reader.readline()
         await settle()
         first = await many.read(1 << 20)
-        assert first.count(b"pong") == 1, "only one of them was answered meanwhile"
+        assert first.count(b"pong") == 1, "one answer in the meantime"
         for end in (flood, writer):
             end.transport.abort()
 
 
-async def test_requests_that_come_at_once_are_answered_one_after_the_other(rig: Rig) -> None:
+async def test_pipelined_requests_are_answered_one_by_one(rig: Rig) -> None:
     async with ethminer(rig) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port)
         writer.write(PING * 3)
@@ -184,7 +182,7 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other(rig: 
         writer.transport.abort()
 
 
-async def test_there_is_a_limit_to_connections(rig: Rig) -> None:
+async def test_the_number_of_connections_is_bounded(rig: Rig) -> None:
     async with ethminer(rig) as port:
         ends = [await asyncio.open_connection(HOST, port.port) for _ in range(MAX_CONNECTIONS)]
         await until(lambda: port.connections == MAX_CONNECTIONS)
@@ -199,7 +197,7 @@ async def test_there_is_a_limit_to_connections(rig: Rig) -> None:
         await until(lambda: port.connections == 0)
 
 
-async def test_the_port_ends_with_its_context(rig: Rig) -> None:
+async def test_leaving_the_context_closes_port_and_connections(rig: Rig) -> None:
     async with ethminer(rig) as port:
         number = port.port
         reader, writer = await asyncio.open_connection(HOST, number)
@@ -220,7 +218,7 @@ async def test_a_long_line_ends_the_connection(rig: Rig) -> None:
     async with ethminer(rig) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port)
         writer.write(b"x" * (LINE_LIMIT + 5000))
-        with suppress(ConnectionError):  # what was sent and not read may cut the answer off
+        with suppress(ConnectionError):  # unread input may cut off the answer
             await reader.read()
         await until(lambda: port.connections == 0)
         writer.transport.abort()
@@ -228,20 +226,20 @@ async def test_a_long_line_ends_the_connection(rig: Rig) -> None:
 
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"PATCH", b"PROPFIND"])
 @pytest.mark.parametrize("open_port", [ethminer, sgminer])
-async def test_a_page_in_a_browser_gets_nothing(
+async def test_http_requests_get_no_answer(
     rig: Rig, open_port: Callable[..., PanelPort], method: bytes
 ) -> None:
     request = method + b" / HTTP/1.1\r\nHost: localhost:3333\r\n\r\n" + GETSTAT1
     async with open_port(rig) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port)
         writer.write(request)
-        with suppress(ConnectionError):  # what was sent and not read
+        with suppress(ConnectionError):  # unread input may reset the connection
             assert await reader.read() == b""
         writer.close()
 
 
 @pytest.mark.parametrize("open_port", [ethminer, sgminer])
-async def test_a_port_in_use_is_said(rig: Rig, open_port: Callable[..., PanelPort]) -> None:
+async def test_a_port_in_use_is_an_error(rig: Rig, open_port: Callable[..., PanelPort]) -> None:
     async with sgminer(rig) as first:
         sentence = rf'^\[api\] \w+ = "127.0.0.1:{first.port}": .* \([A-Za-z ]+ in use\); choose'
         with pytest.raises(ConfigError, match=sentence):
@@ -251,23 +249,23 @@ async def test_a_port_in_use_is_said(rig: Rig, open_port: Callable[..., PanelPor
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "rig1.lan"])
 @pytest.mark.parametrize("open_port", [ethminer, sgminer])
-async def test_other_machines_need_a_token(
+async def test_a_reachable_address_requires_a_token(
     rig: Rig, open_port: Callable[..., PanelPort], host: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         async with open_port(rig, host=host):
             raise AssertionError
     name = open_port.__name__
-    with pytest.raises(ValidationError) as complaint:
+    with pytest.raises(ValidationError) as invalid:
         ApiSettings(**{name: f"[{host}]:0" if ":" in host else f"{host}:0"})
-    (problem,) = complaint.value.errors()
+    (problem,) = invalid.value.errors()
     assert str(caught.value) == f"[api] {problem['ctx']['error']}", "the settings say the same"
 
 
 @pytest.mark.parametrize(
     ("open_port", "name"), [(ethminer_rpc.port, "ethminer"), (sgminer_api.port, "sgminer")]
 )
-async def test_the_journal_says_where_it_answers(
+async def test_the_journal_has_the_address_of_the_port(
     rig: Rig, open_port: Callable[..., PanelPort], name: str
 ) -> None:
     context = context_of(rig.telemetry, rig.clock)
@@ -277,25 +275,25 @@ async def test_the_journal_says_where_it_answers(
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.2"])
-async def test_this_machine_needs_none(rig: Rig, host: str) -> None:
+async def test_a_loopback_address_needs_no_token(rig: Rig, host: str) -> None:
     async with ethminer(rig, host=host) as port:
         assert port.port
 
 
-async def test_with_a_token_other_machines_are_let_in(rig: Rig) -> None:
+async def test_with_a_token_any_address_is_allowed(rig: Rig) -> None:
     async with ethminer(rig, "secret", "0.0.0.0") as port, sgminer(rig, True, "0.0.0.0") as other:
         assert b"pong" in await nc(port, PING)
         assert b"KHS 30s" in await nc(other, b"summary")
 
 
 @pytest.mark.parametrize("number", [-1, 65536])
-async def test_an_impossible_port_is_said(rig: Rig, number: int) -> None:
+async def test_an_impossible_port_is_an_error(rig: Rig, number: int) -> None:
     with pytest.raises(ConfigError, match="cannot listen on this address"):
         async with ethminer(rig, port=number):
             raise AssertionError
 
 
-def test_lines_are_cut_where_they_end() -> None:
+def test_bytes_are_split_into_lines() -> None:
     lines = LineBuffer(5)
     assert lines.feed(b"ab") == []
     assert lines.feed(b"c\r\n\n  \n12345\nx") == [b"abc", b"12345"]
@@ -303,14 +301,14 @@ def test_lines_are_cut_where_they_end() -> None:
     assert lines.take_rest() == b""
 
 
-def test_a_line_that_is_too_long_ends_it() -> None:
+def test_nothing_is_returned_after_a_line_over_the_limit() -> None:
     lines = LineBuffer(5)
     assert lines.feed(b"ab\n123456\ncd\n") == [b"ab"]
     assert lines.too_long
     assert lines.feed(b"ef\n") == []
 
 
-def test_a_line_that_never_ends_is_not_kept() -> None:
+def test_an_endless_line_is_not_kept() -> None:
     lines = LineBuffer(5)
     assert lines.feed(b"1234567") == []
     assert lines.too_long

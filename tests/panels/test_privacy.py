@@ -1,4 +1,4 @@
-"""Whoever may look at a panel learns no wallet, no password and no token."""
+"""No answer contains a wallet, a password, a token or a path."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from miner.telemetry import (
 from miner.work import Outcome
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, ONE, SECOND, ZERO, Rig, job
-from tests.panels.rigs import POOL, context_of, told
-from tests.panels.views import everything
+from tests.panels.answers import all_answers
+from tests.panels.rigs import POOL, after, context_of
 
 SECRET = "RWalletOrPasswordOfTheOwner"
 
 
-async def test_what_pools_and_drivers_say_in_their_own_words_is_kept_back() -> None:
+async def test_texts_of_pools_and_drivers_are_not_shown() -> None:
     rig = Rig()
     rig.emit(*POOL, PoolNotice(FIRST, f"{SECRET} is low on balance"))
     rig.share(ZERO.name, job(), Outcome.UNAUTHORIZED, f"{SECRET} is no account here")
@@ -38,20 +38,20 @@ async def test_what_pools_and_drivers_say_in_their_own_words_is_kept_back() -> N
         DevicePaused(ZERO.name, f"asked for by {SECRET}"),
         DeviceResting(ONE.name, f"see /home/{SECRET}", None),
     )
-    for name, answer in everything(rig.telemetry.snapshot()).items():
+    for name, answer in all_answers(rig.telemetry.snapshot()).items():
         assert SECRET.encode() not in answer, name
 
 
-def test_nor_does_a_device_that_hangs_tell_where_files_lie() -> None:
-    snapshot = told(*POOL, DeviceHanging(ZERO.name, f"see /home/{SECRET}"))
-    for name, answer in everything(snapshot).items():
+def test_paths_in_the_reason_of_a_hung_device_are_not_shown() -> None:
+    snapshot = after(*POOL, DeviceHanging(ZERO.name, f"see /home/{SECRET}"))
+    for name, answer in all_answers(snapshot).items():
         assert SECRET.encode() not in answer, name
 
 
 @pytest.mark.parametrize("given", [SECRET, SECRET + "x", ""])
-def test_the_token_is_never_repeated(given: str) -> None:
-    rpc = EthminerSession(context_of(Telemetry(FakeClock()), FakeClock()), SECRET)
-    asked = f'{{"id":1,"method":"api_authorize","params":{{"psw":"{given}"}}}}\n'
-    answer = rpc.receive(asked.encode() + b'{"id":2,"method":"miner_getstatdetail"}\n')
+def test_the_token_is_never_in_an_answer(given: str) -> None:
+    session = EthminerSession(context_of(Telemetry(FakeClock()), FakeClock()), SECRET)
+    request = f'{{"id":1,"method":"api_authorize","params":{{"psw":"{given}"}}}}\n'
+    answer = session.receive(request.encode() + b'{"id":2,"method":"miner_getstatdetail"}\n')
     assert answer.count(b"\n") == 2
     assert SECRET.encode() not in answer

@@ -1,4 +1,4 @@
-"""The fields that panels look for are there, in their units, and say nothing that is not known."""
+"""The fields of each format, their units, and their values if unknown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from miner.panels.panel_figures import (
 from miner.telemetry import About, DeviceHanging, DevicePaused, DeviceResting, NewJob, Snapshot
 from miner.work import Outcome
 from tests.fakes.rig import ONE, ZERO, Rig, busy_rig, job
-from tests.panels.rigs import POOL, RIGS, mining, told
+from tests.panels.rigs import POOL, RIGS, after, mining
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_ethminers_nine_strings(busy: Snapshot) -> None:
     ]
 
 
-def test_ethminers_nine_strings_of_nothing() -> None:
-    strings = ethminer.getstat1(RIGS["nothing at all"]())
+def test_ethminers_nine_strings_without_devices() -> None:
+    strings = ethminer.getstat1(RIGS["no devices"]())
     assert strings == ["progpow-miner-1.2.3", "0", "0;0;0", "", "0;0;0", "", "", "", "0;0;0;0"]
 
 
@@ -80,20 +80,20 @@ def test_ethminers_detail(busy: Snapshot) -> None:
     assert zero["mining"]["shares"] == [3, 4, 0, 300]
 
 
-def test_ethminer_is_told_why_a_card_does_nothing() -> None:
+def test_ethminers_reason_of_a_pause() -> None:
     def reasons(snapshot: Snapshot) -> list[str | None]:
         devices = ethminer.getstatdetail(snapshot)["devices"]
         return [device["mining"]["pause_reason"] for device in devices]
 
-    asked = told(*POOL, *mining(), DevicePaused(ZERO.name, "asked over the API"))
+    asked = after(*POOL, *mining(), DevicePaused(ZERO.name, "asked over the API"))
     assert reasons(asked) == ["Api request", None]
-    stopped = told(DeviceResting(ZERO.name, "it lies", None), DeviceHanging(ONE.name, "no answer"))
+    stopped = after(DeviceResting(ZERO.name, "it lies", None), DeviceHanging(ONE.name, "no answer"))
     assert reasons(stopped) == ["Parked", "Hung"]
-    resting = told(DeviceResting(ZERO.name, "it lies", 5.0))
+    resting = after(DeviceResting(ZERO.name, "it lies", 5.0))
     assert reasons(resting) == ["Resting after a failure", None]
 
 
-def test_a_detail_without_a_pool_or_a_share() -> None:
+def test_ethminers_detail_without_pool_and_shares() -> None:
     detail = ethminer.getstatdetail(RIGS["no launch yet"]())
     assert detail["connection"] == {"connected": False, "switches": 0, "uri": ""}
     assert detail["mining"]["difficulty"] is None
@@ -184,7 +184,7 @@ def test_trex(busy: Snapshot) -> None:
     assert (answer["paused"], zero["paused"], one["paused"]) == (False, False, True)
 
 
-def test_trex_without_a_share_says_none_in_its_own_way() -> None:
+def test_trex_has_zeros_before_the_first_share() -> None:
     answer = trex.summary(RIGS["no launch yet"]())
     assert answer["gpus"][0]["shares"] == {
         "accepted_count": 0,
@@ -199,8 +199,8 @@ def test_trex_without_a_share_says_none_in_its_own_way() -> None:
     assert "ping" not in answer["active_pool"]
 
 
-def test_paused_is_said_of_a_rig_whose_every_card_is() -> None:
-    for rig, paused in (("all paused", True), ("no sensors", False), ("nothing at all", False)):
+def test_a_rig_is_paused_if_all_its_cards_are() -> None:
+    for rig, paused in (("all paused", True), ("no sensors", False), ("no devices", False)):
         assert trex.summary(RIGS[rig]())["paused"] is paused
         assert xmrig.summary(RIGS[rig]())["paused"] is paused
 
@@ -271,9 +271,9 @@ def test_xmrigs_backends(busy: Snapshot) -> None:
     assert processor[0]["threads"][0]["bus_id"] is None
 
 
-def test_xmrigs_windows_fill_one_after_another() -> None:
+def test_xmrigs_windows_fill_one_by_one() -> None:
     def windows(seconds: int) -> list[Any]:
-        return list(xmrig.summary(told(*mining(seconds=seconds)))["hashrate"]["total"])
+        return list(xmrig.summary(after(*mining(seconds=seconds)))["hashrate"]["total"])
 
     assert windows(0) == [None, None, None]
     assert windows(5) == [None, None, None]
@@ -332,10 +332,10 @@ def test_sgminers_rows(busy: Snapshot) -> None:
     assert {second["User"], first["User"]} == {""}
 
 
-def test_sgminers_words_for_a_cards_health() -> None:
+def test_sgminers_status_of_a_card() -> None:
     zero, one = sgminer.devices(RIGS["parked and hung"]())
     assert (zero["Status"], one["Status"]) == ("Dead", "Dead")
-    zero, one = sgminer.devices(told(*POOL, DeviceResting(ZERO.name, "it lies", 5.0)))
+    zero, one = sgminer.devices(after(*POOL, DeviceResting(ZERO.name, "it lies", 5.0)))
     assert (zero["Status"], one["Status"]) == ("Sick", "Initialising")
     assert zero["Last Share Pool"] == -1
 
@@ -358,7 +358,7 @@ def test_a_variant_file_names_the_algorithm_of_the_panels() -> None:
         ("a bus", None, None),
     ],
 )
-def test_buses_are_decimal(pci: str | None, bus: int | None, short: str | None) -> None:
+def test_the_parts_of_a_pci_address(pci: str | None, bus: int | None, short: str | None) -> None:
     assert (bus_number(pci), short_pci(pci)) == (bus, short)
 
 
@@ -368,17 +368,17 @@ def test_a_pool_is_shown_by_host_and_port() -> None:
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
-def test_what_is_no_number_is_not_known(value: float | None) -> None:
+def test_nan_and_infinities_count_as_unknown(value: float | None) -> None:
     assert rounded_int(value) is None
     assert rounded(value) is None
 
 
-def test_no_answer_holds_a_nan() -> None:
+def test_json_with_nan_is_an_error() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         compact_json({"khs": float("nan")})
 
 
-def test_blocks_found_are_told_where_a_shape_has_a_place_for_them() -> None:
+def test_blocks_are_counted_where_the_format_has_a_field() -> None:
     rig = Rig()
     share = job(block_target=2**250)
     rig.share("cuda:0", share, Outcome.ACCEPTED)
@@ -388,6 +388,6 @@ def test_blocks_found_are_told_where_a_shape_has_a_place_for_them() -> None:
     assert sgminer.summary(snapshot)[0]["Found Blocks"] == 1
 
 
-def test_a_small_difficulty_has_no_blank_at_its_end() -> None:
+def test_a_small_difficulty_has_no_trailing_blank() -> None:
     easy = replace(job(), share_target=2**256 // 431)
-    assert trex.summary(told(*POOL, NewJob(easy)))["active_pool"]["difficulty"] == "431"
+    assert trex.summary(after(*POOL, NewJob(easy)))["active_pool"]["difficulty"] == "431"

@@ -1,4 +1,4 @@
-"""Every answer of every panel to one snapshot, as the bytes that a panel gets."""
+"""Every answer of every format to one snapshot, as bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METHODS = ["miner_ping", "miner_getstat1", "miner_getstatdetail", "miner_getconn
 
 
 class Frozen:
-    """Telemetry that stands still at one snapshot."""
+    """Sessions whose telemetry always returns one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         clock = FakeClock()
@@ -47,7 +47,7 @@ def http(snapshot: Snapshot, path: str) -> bytes:
     return compact_json(RENDERERS[path](snapshot)).encode()
 
 
-def everything(snapshot: Snapshot) -> dict[str, bytes]:
+def all_answers(snapshot: Snapshot) -> dict[str, bytes]:
     frozen = Frozen(snapshot)
     answers = {path: http(snapshot, path) for path in RENDERERS}
     answers |= {method: frozen.ethminer(method) for method in METHODS}

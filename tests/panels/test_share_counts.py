@@ -1,4 +1,4 @@
-"""Each share is in one class, and every outcome has its class."""
+"""The classes in which panels count shares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from miner.telemetry import Tally
 from miner.work import Outcome
 
 
-def test_every_share_is_counted_once() -> None:
+def test_each_share_is_counted_once() -> None:
     outcomes = {outcome: 1 << index for index, outcome in enumerate(Outcome)}
     count = count_shares(Tally(outcomes, hardware=1000))
     assert count.invalid == 1000
@@ -36,7 +36,7 @@ def test_the_class_of_each_outcome(outcome: Outcome, field: str) -> None:
     assert {name: getattr(count, name) for name in fields} == dict.fromkeys(fields, 0) | {field: 3}
 
 
-def test_no_outcome_is_forgotten() -> None:
+def test_every_outcome_has_a_class() -> None:
     for outcome in Outcome:
         count = count_shares(Tally({outcome: 1}))
         assert count.accepted + count.rejected + count.not_sent + count.lost == 1

@@ -1,4 +1,4 @@
-"""The shapes over HTTP, as the one listener serves them."""
+"""The panels' routes over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def client() -> AsyncIterator[Client]:
         yield client
 
 
-async def test_every_path_answers(client: Client) -> None:
+async def test_every_path_returns_json(client: Client) -> None:
     assert set(RENDERERS) == {
         "/summary", "/1/summary", "/2/summary", "/api.json", "/2/backends", "/mmpos", "/hiveos",
     }  # fmt: skip
@@ -35,10 +35,10 @@ async def test_every_path_answers(client: Client) -> None:
         assert answer.status == 200
         assert answer.content_type == "application/json"
         assert answer.headers["Cache-Control"] == "no-store"
-        assert consumers.strictly(await answer.read())
+        assert consumers.parse_strictly(await answer.read())
 
 
-async def test_agents_fetch_what_they_know(client: Client) -> None:
+async def test_agents_read_the_values_over_http(client: Client) -> None:
     async def get(path: str) -> bytes:
         return await (await client.get(path)).read()
 
@@ -53,24 +53,24 @@ async def test_agents_fetch_what_they_know(client: Client) -> None:
         assert (farm.accepted, farm.rejected, farm.bus) == (4, 4, [10, 33])
 
 
-async def test_old_and_new_paths_of_xmrig_say_the_same(client: Client) -> None:
+async def test_all_paths_of_xmrigs_summary_return_the_same(client: Client) -> None:
     texts = {await (await client.get(p)).text() for p in ("/1/summary", "/2/summary", "/api.json")}
     assert len(texts) == 1
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_nothing_can_be_written(client: Client, method: str) -> None:
+async def test_the_routes_are_read_only(client: Client, method: str) -> None:
     for path in RENDERERS:
         assert (await client.request(method, path, json={"paused": True})).status == 405
     for path in ("/config", "/1/config", "/json_rpc", "/trex", "/login"):
         assert (await client.request(method, path, json={})).status == 404
 
 
-@pytest.mark.parametrize("asked_for", [False, True])
-async def test_the_one_listener_has_them_when_they_are_asked_for(asked_for: bool) -> None:
+@pytest.mark.parametrize("switched_on", [False, True])
+async def test_the_api_serves_the_routes_if_switched_on(switched_on: bool) -> None:
     rig = await busy_rig()
     context = context_of(rig.telemetry, rig.clock)
-    options = ApiOptions(port=0, explicit=True, panels=asked_for)
+    options = ApiOptions(port=0, explicit=True, panels=switched_on)
     async with (
         ApiServer(options, context, panel_routes=routes) as server,
         ClientSession() as session,
@@ -78,7 +78,7 @@ async def test_the_one_listener_has_them_when_they_are_asked_for(asked_for: bool
         assert server.url is not None
         for path in RENDERERS:
             async with session.get(server.url.rstrip("/") + path) as answer:
-                assert answer.status == (200 if asked_for else 404)
+                assert answer.status == (200 if switched_on else 404)
                 assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         foreign = {"Host": "panel.example"}
         async with session.get(server.url + "summary", headers=foreign) as answer:
