@@ -1,4 +1,4 @@
-/* Dataset nodes on GPUs: four threads make one 64-byte node, each with 4 of its 16 words. */
+/* Dataset nodes on GPUs: four threads compute one 64-byte node, each 4 of its 16 words. */
 #define WORD u32
 #define PRIME 0x01000193u
 

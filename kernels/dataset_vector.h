@@ -1,4 +1,4 @@
-/* Dataset nodes on CPU devices: a thread makes NODES of them side by side, each one vector. */
+/* Dataset nodes on CPUs: a thread computes NODES of them side by side, each in one vector. */
 #define WORD uint16
 #define PRIME 0x01000193u
 

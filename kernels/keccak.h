@@ -1,5 +1,5 @@
-/* Keccak-f[800] with 32-bit lanes, Keccak-f[1600] with 64-bit lanes; lane x + 5*y.
-   Rounds stay rolled: unrolled ones take three times as long to compile for 3 % of the work. */
+/* Keccak-f[800] with 32-bit lanes, Keccak-f[1600] with 64-bit lanes; lane (x, y) is s[x + 5*y].
+   The round loops are not unrolled: that triples compile time, and keccak is 3 % of the work. */
 CONSTANT u64 KECCAK_ROUNDS[24] = {
     0x0000000000000001, 0x0000000000008082, 0x800000000000808A, 0x8000000080008000,
     0x000000000000808B, 0x0000000080000001, 0x8000000080008081, 0x8000000000008009,
@@ -82,7 +82,7 @@ INLINE void keccak_f800(u32 *s)
     }
 }
 
-/* The original padding, not SHA-3's; block is 64 bytes, replaced by their hash. */
+/* Replace the 64 bytes of block by their keccak-512, with the original padding, not SHA-3's. */
 INLINE void keccak_512(u64 *block)
 {
     u64 s[25];

@@ -1,4 +1,4 @@
-/* The words of a period's program where a thread is one lane. */
+/* What a period's program uses if a thread is one lane. */
 #define WORD u32
 #define L1 SHARED const u32 *
 #define READ_L1(l1, i) (l1)[(i) & (L1_WORDS - 1u)]

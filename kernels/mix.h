@@ -1,4 +1,4 @@
-/* What both families of search kernels share: FNV-1a, KISS99, the two outer keccaks. */
+/* Shared by both families of search kernels: FNV-1a, KISS99, the first and last keccak. */
 #define FNV_PRIME 0x01000193u
 #define FNV_BASIS 0x811c9dc5u
 #define FNV1A(h, d) (((h) ^ (d)) * FNV_PRIME)
@@ -6,7 +6,7 @@
 #define SWAP32(x)                                                                               \
     (((x) << 24) | (((x) & 0xff00u) << 8) | (((x) >> 8) & 0xff00u) | ((x) >> 24))
 
-/* KISS99 step; z and w are equal in all lanes of a hash, jsr and jcong are not. */
+/* One KISS99 step; z and w are equal in all lanes of a hash, jsr and jcong differ. */
 #define KISS99_STEP()                                                                           \
     z = 36969u * (z & 65535u) + (z >> 16);                                                      \
     w = 18000u * (w & 65535u) + (w >> 16);                                                      \
@@ -15,7 +15,7 @@
     jsr ^= jsr << 5;                                                                            \
     jcong = 69069u * jcong + 1234567u
 
-/* The first keccak: state[0..7] becomes the digest. */
+/* The first keccak; its digest is left in state[0..7]. */
 INLINE void absorb_header(u32 *state, GLOBAL const u32 *header, u64 nonce)
 {
     for (int i = 0; i < 8; i++)
@@ -34,7 +34,7 @@ INLINE void absorb_header(u32 *state, GLOBAL const u32 *header, u64 nonce)
 #define SEED_HIGH(digest) SWAP32((digest)[0])
 #endif
 
-/* The last keccak: state holds the digest on entry, the final hash in words 0 to 7 after. */
+/* The last keccak: takes the digest in `state`, leaves the final hash in state[0..7]. */
 INLINE void absorb_mix(u32 *state, GLOBAL const u32 *header, const u32 *mix_hash)
 {
 #if ABSORBS_DIGEST
@@ -53,7 +53,7 @@ INLINE void absorb_mix(u32 *state, GLOBAL const u32 *header, const u32 *mix_hash
     keccak_f800(state);
 }
 
-/* results[0] counts the nonces found; slot i starts at word 4 + 4*i:
+/* results[0] counts the hits, also those beyond RESULT_SLOTS. Slot i, from word 4 + 4*i on:
    offset from the first nonce, words 0 and 1 of the final hash, word 0 of the mix hash. */
 INLINE void report(GLOBAL u32 *results, u64 target, u32 offset, const u32 *state, u32 mix_word)
 {
@@ -69,7 +69,7 @@ INLINE void report(GLOBAL u32 *results, u64 target, u32 offset, const u32 *state
     }
 }
 
-/* An entry is 256 bytes; a dataset in several buffers is split at a power of two of entries. */
+/* An entry is 256 bytes. Each buffer but the last holds the same power of two of entries. */
 #if BUFFERS == 1
 #define DATASET GLOBAL const u32x4 *RESTRICT dataset0
 #define ENTRY(index) (dataset0 + (u64)(index) * 16)

@@ -1,5 +1,5 @@
-/* Search for GPUs: a thread is one lane and has one nonce; 16 neighbours hash their 16 nonces
-   one after the other, each with one lane of it. */
+/* Search for GPUs. A thread has one nonce; 16 neighbouring threads hash their 16 nonces one
+   after the other, each thread being one lane of the hash. */
 KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
               GLOBAL u32 *results)
 {

@@ -1,5 +1,5 @@
-/* Search for CPU devices: a thread has HASHES nonces, each hash in vectors of 16 lanes; the
-   hashes are interleaved statement by statement, so that one computes while another waits. */
+/* Search for CPUs. A thread has HASHES nonces, each hashed in vectors of 16 lanes. The hashes are
+   interleaved statement by statement, so that one computes while another waits for memory. */
 typedef struct {
     u32 state[25];
     WORD mix[REGISTERS];

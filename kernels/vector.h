@@ -1,4 +1,4 @@
-/* The words of a period's program where a thread has all 16 lanes of a hash, OpenCL only. */
+/* What a period's program uses if a thread has all 16 lanes of a hash; OpenCL only. */
 #define WORD uint16
 #define L1 GLOBAL const u32 *
 
@@ -10,7 +10,7 @@ static inline uint16 gather(GLOBAL const u32 *l1, uint16 i)
 }
 #define READ_L1(l1, i) gather((l1), (i) & (WORD)(L1_WORDS - 1u))
 
-/* A row is an entry with its 16-byte units already in the order of the lanes. */
+/* A row is a dataset entry with its 16-byte units in the order of the lanes. */
 #define ROW_OF(row, c)                                                                          \
     (uint16)(row[0].c, row[1].c, row[2].c, row[3].c, row[4].c, row[5].c, row[6].c, row[7].c,    \
              row[8].c, row[9].c, row[10].c, row[11].c, row[12].c, row[13].c, row[14].c,         \

@@ -1,9 +1,9 @@
-/* The vocabulary of the kernels, said in CUDA C++; intrinsics stand here alone. */
+/* The kernels' vocabulary in CUDA C++. Intrinsics occur in preludes only. */
 typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef uint4 u32x4;
 
-/* The compiler may be told how many groups run at once: fewer leave a thread more registers. */
+/* GROUPS_AT_ONCE: groups that must fit on a multiprocessor; fewer leave more registers each. */
 #ifdef GROUPS_AT_ONCE
 #define KERNEL extern "C" __global__ void __launch_bounds__(GROUP_SIZE, GROUPS_AT_ONCE)
 #else
@@ -21,7 +21,7 @@ typedef uint4 u32x4;
 #define BARRIER() __syncthreads()
 #define ATOMIC_INCREMENT(pointer) atomicAdd((pointer), 1u)
 
-/* Funnel shifts take the amount mod 32 by themselves. */
+/* Funnel shifts reduce the amount mod 32. */
 #define rotl32(x, n) __funnelshift_l((x), (x), (n))
 #define rotr32(x, n) __funnelshift_r((x), (x), (n))
 #define rotl64(x, n) (((x) << (n)) | ((x) >> (64 - (n))))
@@ -30,7 +30,7 @@ typedef uint4 u32x4;
 #define clz32(a) ((u32)__clz((int)(a)))
 #define popcount32(a) ((u32)__popc(a))
 
-/* SHARE: `out` becomes the `value` of thread `source` among `peers` neighbours. */
+/* SHARE: set `out` to `value` of thread `source` among `peers` neighbouring threads. */
 #define EXCHANGE(peers)
 #define SHARE(out, value, source, peers)                                                        \
     out = __shfl_sync(0xffffffffu, (value), (int)(source), (peers))

@@ -1,4 +1,4 @@
-/* The vocabulary of the kernels, said in OpenCL C 1.2 (sub-groups: the KHR extension). */
+/* The kernels' vocabulary in OpenCL C 1.2 (sub-groups: the KHR extension). */
 typedef uint u32;
 typedef ulong u64;
 typedef uint4 u32x4;
@@ -24,7 +24,7 @@ typedef uint4 u32x4;
 #define clz32(a) clz(a)
 #define popcount32(a) popcount(a)
 
-/* SHARE: `out` becomes the `value` of thread `source` among `peers` neighbours. */
+/* SHARE: set `out` to `value` of thread `source` among `peers` neighbouring threads. */
 #if SUBGROUPS
 #pragma OPENCL EXTENSION cl_khr_subgroups : enable
 #pragma OPENCL EXTENSION cl_khr_subgroup_shuffle : enable
@@ -32,7 +32,7 @@ typedef uint4 u32x4;
 #define SHARE(out, value, source, peers)                                                        \
     out = sub_group_shuffle((value), (get_sub_group_local_id() & ~((peers) - 1u)) | (source))
 #else
-/* Two slots in turn: a thread is at most one exchange ahead of the slowest one. */
+/* Two slots suffice: no thread is more than one exchange ahead of another. */
 #define EXCHANGE(peers)                                                                         \
     __local u32 exchange[2][GROUP_SIZE / (peers)];                                              \
     u32 turn = 0u
