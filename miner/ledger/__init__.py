@@ -2,7 +2,7 @@
 
 from miner.ledger.ledger import Ledger
 from miner.ledger.ledger_reader import LedgerReader
-from miner.ledger.share_record import GROUPS, OUTCOMES, Filter, RunOfShares, ShareRecord, Sum
+from miner.ledger.share_record import GROUPS, OUTCOMES, Filter, RunRecord, ShareRecord, Sum
 
 __all__ = [
     "GROUPS",
@@ -10,7 +10,7 @@ __all__ = [
     "Filter",
     "Ledger",
     "LedgerReader",
-    "RunOfShares",
+    "RunRecord",
     "ShareRecord",
     "Sum",
 ]

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from miner.devices.device_names import is_called
 from miner.errors import BadValue, ConfigError
 from miner.ledger.schema import COLUMNS, HARDWARE, OLD_OUTCOMES, UNANSWERED, check
-from miner.ledger.share_record import GROUPS, Filter, RunOfShares, ShareRecord, Sum
+from miner.ledger.share_record import GROUPS, Filter, RunRecord, ShareRecord, Sum
 from miner.work import Outcome
 
 BUSY_SECONDS = 5.0
@@ -102,13 +102,13 @@ class LedgerReader:
         with self._open() as connection:
             where, values = _where(connection, filter)
             groups = ", ".join(str(n + 1) for n in range(len(wanted)))
-            by_them = f"GROUP BY {groups} ORDER BY {groups}" if wanted else "HAVING count(*)"
+            grouping = f"GROUP BY {groups} ORDER BY {groups}" if wanted else "HAVING count(*)"
             rows = connection.execute(
-                f"SELECT {', '.join([*wanted, _SUMS])} FROM shares {where} {by_them}", values
+                f"SELECT {', '.join([*wanted, _SUMS])} FROM shares {where} {grouping}", values
             )
             return [Sum(tuple(row[: len(by)]), *row[len(by) :]) for row in rows]
 
-    def runs(self) -> list[RunOfShares]:
+    def runs(self) -> list[RunRecord]:
         """Return the runs, newest first."""
         with self._open() as connection:
             rows = connection.execute(
@@ -116,14 +116,12 @@ class LedgerReader:
                 "(SELECT count(*) FROM shares WHERE run = runs.id) "
                 "FROM runs ORDER BY started DESC, id DESC"
             )
-            return [RunOfShares(*row) for row in rows]
+            return [RunRecord(*row) for row in rows]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         if not self.path.is_file():
-            raise ConfigError(
-                f"share ledger {self.path} does not exist yet; it is created when mining starts"
-            )
+            raise ConfigError(f"share ledger {self.path} does not exist yet; mining creates it")
         try:
             with closing(_connect(self.path)) as connection:
                 if check(connection, str(self.path)) == 0:

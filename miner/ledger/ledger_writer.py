@@ -98,7 +98,7 @@ class LedgerWriter:
             self._close()
 
     def _repaired(self, work: Callable[[], object]) -> list[str]:
-        """Call `work`; if the file is corrupt, move it renamed and call it again on a new one."""
+        """Call `work`; if the file is corrupt, rename it and call it again on a new one."""
         with self._lock:
             try:
                 self._attempt(work)

@@ -107,7 +107,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOfShares:
+class RunRecord:
     """A run of the miner."""
 
     id: str

@@ -165,10 +165,10 @@ def test_the_best_come_first(ledger: Path) -> None:
 
 
 def test_only_twenty_are_listed_unless_one_asks_and_all_are_exported(state: Path) -> None:
-    life = LedgerRig(state / "ledger.sqlite")
+    rig = LedgerRig(state / "ledger.sqlite")
     for _ in range(30):
-        life.finished()
-    life.ledger.close()
+        rig.finished()
+    rig.ledger.close()
     assert len(run("shares").out.splitlines()) == 21
     assert len(run("shares", "--limit", "25").out.splitlines()) == 26
     assert [number for _, number in numbers()] == list(range(1, 31))
@@ -213,7 +213,7 @@ def test_who_says_by_what_wants_sums(ledger: Path, by: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--sum", "--by", "mood"), "by: 'mood' is none of run, day, hour, device"),
+        (("--sum", "--by", "mood"), "by: unknown name 'mood'; use run, day, hour, device"),
         (("--since", "soon"), "--since: 'soon' is neither a duration such as 90s"),
         (("--until", "2027-13-01"), "--until: '2027-13-01' is neither a duration"),
         (("--since", "0001-01-01"), "--since: '0001-01-01' is neither"),
@@ -268,10 +268,10 @@ def test_csv_holds_what_the_ledger_holds(ledger: Path) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
 def test_a_pools_text_is_never_a_formula(state: Path, text: str) -> None:
-    life = LedgerRig(state / "ledger.sqlite")
-    life.finished(Outcome.INVALID, text, job=life.job(id=text))
-    life.finished(Outcome.INVALID, f'plain, "quoted" {text}')
-    life.ledger.close()
+    rig = LedgerRig(state / "ledger.sqlite")
+    rig.finished(Outcome.INVALID, text, job=rig.job(id=text))
+    rig.finished(Outcome.INVALID, f'plain, "quoted" {text}')
+    rig.ledger.close()
     read = list(csv.DictReader(io.StringIO(run("shares", "--export", "csv").out, newline="")))
     assert [line["text"] for line in read] == ["'" + text, f'plain, "quoted" {text}']
     assert read[0]["job"] == "'" + text
@@ -333,9 +333,9 @@ NASTY = "\x1b[2J\x1b]0;owned\x07 [bold]\u202e\u2028 end"
 
 
 def test_a_pools_text_does_not_move_the_cursor(state: Path, request: pytest.FixtureRequest) -> None:
-    life = LedgerRig(state / "ledger.sqlite")
-    life.finished(Outcome.INVALID, NASTY)
-    life.ledger.close()
+    rig = LedgerRig(state / "ledger.sqlite")
+    rig.finished(Outcome.INVALID, NASTY)
+    rig.ledger.close()
     plain = run("shares").out
     request.getfixturevalue("terminal")
     drawn = bare(run("shares").out)

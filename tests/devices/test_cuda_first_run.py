@@ -99,15 +99,15 @@ def test_periods_are_searched_and_compared_with_the_reference() -> None:
 def test_a_run_is_good_when_each_epoch_has_accepted_shares_and_none_is_wrong(
     tmp_path: Path, outcomes: list[tuple[int, str]], accepted: list[int], good: bool
 ) -> None:
-    life = LedgerRig(tmp_path / "ledger.sqlite")
+    rig = LedgerRig(tmp_path / "ledger.sqlite")
     for height, outcome in outcomes:
-        job = life.job(height=height, epoch=KAWPOW.epoch_at(height))
+        job = rig.job(height=height, epoch=KAWPOW.epoch_at(height))
         if outcome == "hardware":
-            life.refuted(job=job)
+            rig.refuted(job=job)
         else:
-            life.finished(Outcome(outcome), job=job)
-    life.ledger.close()
-    done = run(sys.executable, "benchmarks/gpu.py", "judge", str(life.path), "--epochs", "2")
+            rig.finished(Outcome(outcome), job=job)
+    rig.ledger.close()
+    done = run(sys.executable, "benchmarks/gpu.py", "judge", str(rig.path), "--epochs", "2")
     assert done.returncode == (not good), done.stderr
     told = json.loads(done.stdout)
     assert (told["epochs with accepted shares"], told["good"]) == (accepted, good)
