@@ -237,6 +237,13 @@ class ClientSide(ABC):
         self._check_seed(job, seed)
         return job
 
+    def _check_range(self, nonces: NonceSpace) -> None:
+        """Warn about a range that is searched too soon."""
+        if nonces.free_bits < 32:
+            self._warn_once(
+                "nonces", f"the pool assigns only 2^{nonces.free_bits} nonces under each header"
+            )
+
     # Inner workings
 
     def _check_seed(self, job: Job, seed: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from miner.stratum.difficulty import DIFF1_KAWPOW
 
@@ -24,12 +24,6 @@ class PoolFactory(Protocol):
     def __call__(self, dialect: Dialect, context: PoolContext) -> PoolSide: ...
 
 
-class Recogniser(Protocol):
-    """Decides whether a client's first message belongs to the dialect."""
-
-    def __call__(self, method: str, params: Any) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One dialect of Stratum: a row of `dialects.DIALECTS`."""
@@ -44,8 +38,11 @@ class Dialect:
     """Methods whose parameters contain the password."""
     shares: frozenset[str]
     """Methods that submit a share."""
-    recognises: Recogniser
-    """How the test pool recognises a client. The first matching row wins."""
+    first_method: str | None
+    """Method of a client's first message, by which the test pool recognises it; None: it does
+    not."""
+    version: str | None = None
+    """Second parameter of that message, if the dialect is distinguished by it."""
     schemes: tuple[str, ...] = ()
     """URL schemes besides `name`, without transport (`+tls`)."""
     hashrate_reports: frozenset[str] = frozenset()

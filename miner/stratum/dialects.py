@@ -27,6 +27,17 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 """By name, in the order in which detection tries them on a pool."""
 
 
+def recognise(method: str, params: object) -> Dialect | None:
+    """Return the dialect of a client whose first message this is, None if unknown."""
+    version = params[1] if isinstance(params, list) and len(params) > 1 else None
+    matching = [
+        dialect
+        for dialect in DIALECTS.values()
+        if dialect.first_method == method and dialect.version in (None, version)
+    ]
+    return max(matching, key=lambda dialect: dialect.version is not None, default=None)
+
+
 class Detection:
     """Tries the protocols of `order` in turn until one fits; a single one is taken as given."""
 

@@ -291,10 +291,6 @@ def _is(form: re.Pattern[str], *values: object) -> bool:
     return all(isinstance(value, str) and form.fullmatch(value) for value in values)
 
 
-def _recognises(method: str, params: Any) -> bool:
-    return method == "eth_submitLogin"
-
-
 ETHPROXY = Dialect(
     name="ethproxy",
     title="ETHPROXY",
@@ -304,7 +300,7 @@ ETHPROXY = Dialect(
     logins=frozenset({"eth_submitLogin"}),
     shares=frozenset({"eth_submitWork"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
-    recognises=_recognises,
+    first_method="eth_submitLogin",
     nodes_speak_getwork=True,
 )
 
@@ -316,7 +312,7 @@ SERO = Dialect(
     logins=frozenset({"sero_submitLogin"}),
     shares=frozenset({"sero_submitWork"}),
     hashrate_reports=frozenset({"sero_submitHashrate"}),
-    recognises=lambda method, params: method == "sero_submitLogin",
+    first_method="sero_submitLogin",
     nodes_speak_getwork=True,
 )
 
@@ -338,6 +334,6 @@ ZANO = Dialect(
     logins=ETHPROXY.logins,
     shares=ETHPROXY.shares,
     hashrate_reports=ETHPROXY.hashrate_reports,
-    recognises=lambda method, params: False,  # its login is ETHPROXY's
+    first_method=None,  # its login is ETHPROXY's
 )
 """For work, Zano's pools also answer an empty list: "not yet"."""

@@ -12,7 +12,7 @@ from miner.stratum import fields
 from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, difficulty_from_target, target_from_difficulty
-from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool, version_of
+from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool
 from miner.stratum.pool_side import PoolContext, extranonce
 from miner.stratum.share_rules import OTHER, Claim, ClientEvent, Offer, Refusal, RequestId
 from miner.work import Job, NonceSpace, Solution
@@ -144,7 +144,7 @@ class EthereumStratum1Pool(KawPowPool):
         self._send({"id": request_id, "result": None, "error": [*refusal, None]})
 
     def _subscribe(self, request_id: RequestId, params: list[Any]) -> None:
-        if version_of(params) != ETHEREUM_STRATUM_1:
+        if params[1:2] != [ETHEREUM_STRATUM_1]:
             text = f"unsupported stratum version: the second parameter must be {ETHEREUM_STRATUM_1}"
             self.refuse(request_id, Refusal(OTHER, text))
             return
@@ -183,13 +183,9 @@ def suffix_claim(worker: str, offer: Offer | None, suffix: str, current: Offer) 
     nonces = (offer or current).nonces
     size = nonces.free_bits // 8
     if not re.fullmatch(rf"[0-9a-fA-F]{{{2 * size}}}", suffix):
-        text = f"incorrect size of nonce, must be {size} bytes behind {extranonce(nonces)!r}"
+        text = f"incorrect size of nonce, must be {size} bytes after {extranonce(nonces)!r}"
         return Refusal(OTHER, text)
     return Claim(worker, offer, nonces.first + int(suffix, 16))
-
-
-def _recognises(method: str, params: Any) -> bool:
-    return method == "mining.subscribe" and version_of(params) == ETHEREUM_STRATUM_1
 
 
 ETHSTRATUM1 = Dialect(
@@ -201,7 +197,8 @@ ETHSTRATUM1 = Dialect(
     logins=frozenset({"mining.authorize"}),
     shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
-    recognises=_recognises,
+    first_method="mining.subscribe",
+    version=ETHEREUM_STRATUM_1,
     diff1=DIFF1_FFFF,
     nodes_speak_getwork=True,
 )

@@ -187,11 +187,7 @@ class EthereumStratum2Client(ClientSide):
 
     def _set_nonces(self, nonces: NonceSpace) -> None:
         self._nonces, self._nonces_set = nonces, True
-        if nonces.free_bits < 32:
-            self._warn_once(
-                "nonces",
-                f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
-            )
+        self._check_range(nonces)
 
     def _set_target(self, value: Any) -> None:
         try:
@@ -395,10 +391,6 @@ class EthereumStratum2Pool(PoolSide):
         self._send({"method": "mining.notify", "params": params})
 
 
-def _recognises(method: str, params: Any) -> bool:
-    return method == "mining.hello"
-
-
 ETHSTRATUM2 = Dialect(
     name="ethstratum2",
     title=VERSION,
@@ -408,6 +400,6 @@ ETHSTRATUM2 = Dialect(
     logins=frozenset({"mining.authorize"}),
     shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"mining.hashrate"}),
-    recognises=_recognises,
+    first_method="mining.hello",
     nodes_speak_getwork=True,
 )

@@ -97,11 +97,7 @@ class KawPowClient(ClientSide):
     def _subscribed(self, nonces: NonceSpace) -> None:
         self._nonces = nonces
         self._events.append(Subscribed(nonces))
-        if nonces.free_bits < 32:
-            self._warn_once(
-                "nonces",
-                f"the pool leaves only 2^{nonces.free_bits} nonces to search under each header",
-            )
+        self._check_range(nonces)
         if self._early:
             self._events.append(JobReceived(replace(self._early, nonces=nonces)))
             self._early = None
@@ -315,15 +311,6 @@ def _params(message: dict[str, Any]) -> list[Any]:
     return params
 
 
-def version_of(params: Any) -> Any:
-    """Return the protocol version that a `mining.subscribe` request names, None without one."""
-    return params[1] if isinstance(params, list) and len(params) > 1 else None
-
-
-def _recognises(method: str, params: Any) -> bool:
-    return method == "mining.subscribe" and version_of(params) != ETHEREUM_STRATUM_1
-
-
 KAWPOW = Dialect(
     name="kawpow",
     title="KawPow Stratum",
@@ -332,5 +319,5 @@ KAWPOW = Dialect(
     logins=frozenset({"mining.authorize"}),
     shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
-    recognises=_recognises,
+    first_method="mining.subscribe",
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.stratum.dialects import DIALECTS
+from miner.stratum.dialects import DIALECTS, recognise
 from miner.stratum.framing import LineReader
 from miner.stratum.pool_side import PoolContext
 from miner.stratum.share_rules import (
@@ -155,13 +155,12 @@ class ClientSession:
         return self.side.message(request_id, method, message)
 
     def _decide(self, method: str, params: object) -> None:
-        """Switch to the dialect that recognises the message; without one, the next may decide."""
-        for dialect in DIALECTS.values():
-            if dialect.recognises(method, params):
-                self._undecided = False
-                self._unsent = self.side.output()
-                self.side = dialect.serve(self._context)
-                return
+        """Switch to the dialect of the message; if it is unknown, the next message may decide."""
+        dialect = recognise(method, params)
+        if dialect is not None:
+            self._undecided = False
+            self._unsent = self.side.output()
+            self.side = dialect.serve(self._context)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -64,10 +64,6 @@ class ParrotPool(KawPowPool):
         self._reply(request_id, extranonce(self.state.nonces))
 
 
-def _recognises(method: str, params: Any) -> bool:
-    return method == "parrot.enter"
-
-
 PARROT = Dialect(
     name="parrot",
     title="Parrot Stratum",
@@ -76,7 +72,7 @@ PARROT = Dialect(
     schemes=("macaw",),
     logins=frozenset({"parrot.enter"}),
     shares=frozenset({"mining.submit"}),
-    recognises=_recognises,
+    first_method="parrot.enter",
 )
 '''
 

@@ -67,7 +67,7 @@ def test_nonces_of_wrong_size_are_refused(text: str) -> None:
     miner = Miner()
     miner.login()
     error = miner.submit(miner.chain.template.job_id, text)
-    assert error == [20, "incorrect size of nonce, must be 6 bytes behind 'beef'", None]
+    assert error == [20, "incorrect size of nonce, must be 6 bytes after 'beef'", None]
 
 
 def test_missing_parts_and_unknown_workers_are_refused() -> None:
