@@ -1,5 +1,6 @@
 """What happens in the miner as events, and its state as one `Snapshot` for every view."""
 
+from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState
 from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
@@ -36,14 +37,12 @@ from miner.telemetry.reading import Reading
 from miner.telemetry.snapshot import (
     About,
     BestShare,
-    DeviceSnapshot,
-    DeviceState,
     PoolSnapshot,
     PoolState,
     Snapshot,
-    Tally,
     Timings,
 )
+from miner.telemetry.tally import Tally
 from miner.telemetry.telemetry import Telemetry
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceEvent,
@@ -20,7 +21,7 @@ from miner.telemetry.histogram import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILD
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import HashrateMeter, PowerMeter
 from miner.telemetry.reading import Reading
-from miner.telemetry.snapshot import DeviceSnapshot, DeviceState, Tally
+from miner.telemetry.tally import Tally
 from miner.work import DeviceInfo, Outcome, Verdict
 
 _NEEDS_A_JOB = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)

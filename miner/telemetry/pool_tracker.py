@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from miner.telemetry.histogram import ROUND_TRIPS
-from miner.telemetry.snapshot import PoolSnapshot, PoolState, Tally
+from miner.telemetry.snapshot import PoolSnapshot, PoolState
+from miner.telemetry.tally import Tally
 from miner.work import Outcome, Verdict
 
 

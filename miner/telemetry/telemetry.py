@@ -31,10 +31,10 @@ from miner.telemetry.snapshot import (
     About,
     BestShare,
     Snapshot,
-    Tally,
     Timings,
 )
 from miner.telemetry.subscribers import Subscribers
+from miner.telemetry.tally import Tally
 from miner.work import DeviceInfo, Job, Outcome, Solution, Verdict
 
 BEST_SHARES = 10

@@ -1,0 +1,152 @@
+"""The state of one device at one time, with the metadata from which views show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from miner.telemetry.field_metadata import Metric, described
+from miner.telemetry.histogram import Histogram
+from miner.telemetry.luck import Luck
+from miner.telemetry.rates import Hashrate
+from miner.telemetry.reading import Reading
+from miner.telemetry.tally import Tally
+from miner.work import DeviceInfo
+
+
+class DeviceState(Enum):
+    """State of a device; the value is its name for people."""
+
+    STARTING = "starting"
+    BUILDING = "building the dataset"
+    """Or waiting for the light cache from which the dataset is built."""
+    READY = "ready"
+    """The dataset or the kernel is ready; no launch has ended yet."""
+    SEARCHING = "searching"
+    WAITING = "waiting for a job"
+    EXHAUSTED = "every nonce was searched"
+    PAUSED = "paused"
+    """On request or by its heat limit."""
+    RESTING = "resting after a failure"
+    PARKED = "parked"
+    """Given up for the rest of this run."""
+    HUNG = "hung"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """One device at one time.
+
+    A described field appears in the API, the OpenAPI document and, by its arguments, in Prometheus
+    and in the JSON log. Fields with `init=False` are computed from the others.
+    """
+
+    info: DeviceInfo
+    state: DeviceState = field(
+        metadata=described(
+            "Current state",
+            metric=Metric(
+                "device_state", "1 for the current state of the device, 0 for the others", "state"
+            ),
+            log=True,
+        )
+    )
+    doing: str = field(
+        metadata=described("The state in words, with details", log=True, sentence=True)
+    )
+    progress: float | None = field(
+        metadata=described(
+            "Completed part of the dataset that is being built, 0 to 1",
+            metric=Metric("device_dataset_progress_ratio"),
+            log=True,
+        )
+    )
+    paused: str | None = field(metadata=described("Why the device is paused", sentence=True))
+    parked: bool = field(
+        init=False, metadata=described("The device does nothing for the rest of this run")
+    )
+    hashrate: Hashrate = field(metadata=described("Nonces hashed per second", log=True))
+    mining_seconds: float = field(
+        metadata=described("Time since the first launch began", "seconds")
+    )
+    """A window of the hashrate is full when this is longer."""
+    tried: int = field(metadata=described("Nonces hashed", metric=Metric("hashes_total")))
+    found: int = field(
+        metadata=described("Solutions proved on the CPU", metric=Metric("shares_found_total"))
+    )
+    shares: Tally = field(metadata=described("Shares by outcome", log=True))
+    faults: int = field(
+        metadata=described(
+            "Failures of the device, hardware errors included",
+            metric=Metric("device_faults_total"),
+            log=True,
+        )
+    )
+    last_fault: str | None = field(metadata=described("The newest failure", sentence=True))
+    reading: Reading = field(metadata=described("Sensor values", log=True))
+    efficiency: float | None = field(
+        init=False, metadata=described("Hashes per joule over the last minute", log=True)
+    )
+    luck: Luck = field(metadata=described("Shares found compared with shares expected"))
+    last_share_at: float | None = field(
+        metadata=described(
+            "UNIX time of the newest accepted share",
+            "seconds",
+            Metric("device_last_share_timestamp_seconds"),
+        )
+    )
+    last_difficulty: float | None = field(
+        metadata=described("Difficulty reached by the newest share, in hashes")
+    )
+    best_difficulty: float | None = field(
+        metadata=described(
+            "Difficulty reached by the best share, in hashes", metric=Metric("best_share_hashes")
+        )
+    )
+    kernels: int = field(
+        init=False,
+        metadata=described("Kernels built and proved", metric=Metric("device_kernels_total")),
+    )
+    datasets: int = field(
+        init=False,
+        metadata=described("Datasets built and proved", metric=Metric("device_datasets_total")),
+    )
+    drawn: float | None
+    """W, average over the last minute or since the first launch if that is shorter; None while the
+    power is unknown."""
+    kernel_builds: Histogram = field(
+        metadata=described(
+            "From requesting a period's kernel to its proof",
+            metric=Metric("kernel_build_seconds"),
+            api=False,
+        )
+    )
+    """The wait for the build is included."""
+    job_switches: Histogram = field(
+        metadata=described(
+            "From a job's arrival to its first launch on the device",
+            metric=Metric("job_switch_seconds"),
+            api=False,
+        )
+    )
+    dataset_builds: Histogram = field(
+        metadata=described(
+            "From the epoch's finished light cache to the proof of its dataset",
+            metric=Metric("dataset_build_seconds"),
+            api=False,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        computed = {
+            "parked": self.state in (DeviceState.PARKED, DeviceState.HUNG),
+            "efficiency": self.hashrate.minute / self.drawn if self.drawn else None,
+            "kernels": self.kernel_builds.count,
+            "datasets": self.dataset_builds.count,
+        }
+        for name, value in computed.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        return self.info.name
