@@ -26,7 +26,7 @@ URL = PoolUrl("pool.example", 3333, "probe", "hunter2")
 LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
 
 
-def said(*pieces: bytes, end: bool = False) -> FakeStream:
+def stream_of(*pieces: bytes, end: bool = False) -> FakeStream:
     stream = FakeStream()
     for piece in pieces:
         stream.feed(piece)
@@ -42,7 +42,7 @@ def probe(
     seed: str = SEED,
     seconds: float = 20.0,
 ) -> tuple[ProbeResult, float, FakeDial]:
-    """Return what was found, after how many seconds, and what was opened."""
+    """Return the result, the seconds that the probe took, and the dial."""
     dial = FakeDial()
     dial.ready(url.host, *streams)
     clock = simulation.LoopClock()
@@ -53,14 +53,14 @@ def probe(
     async def timed() -> tuple[ProbeResult, float]:
         return await ask(question, dial, clock), clock.now()
 
-    finding, seconds = simulation.run(timed())
-    return finding, seconds, dial
+    result, seconds = simulation.run(timed())
+    return result, seconds, dial
 
 
-def test_what_a_pool_says_of_itself() -> None:
-    stream = said(LOGIN + notify())
-    finding, seconds, dial = probe(stream)
-    assert finding == ProbeResult(
+def test_result_of_a_whole_session() -> None:
+    stream = stream_of(LOGIN + notify())
+    result, seconds, dial = probe(stream)
+    assert result == ProbeResult(
         url="stratum+tcp://pool.example:3333",
         protocol="kawpow",
         title="KawPow Stratum",
@@ -79,50 +79,50 @@ def test_what_a_pool_says_of_itself() -> None:
     assert not stream.requests("mining.submit")
 
 
-def test_a_refused_login_still_tells_what_was_learnt() -> None:
+def test_refused_login_keeps_what_was_learned_before() -> None:
     refused = answer(1, [None, "0b8e5b"]) + notify() + answer(2, False, [24, "unknown wallet"])
-    finding, _, _ = probe(said(refused))
-    assert (finding.accepted, finding.refusal) == (False, "unknown wallet")
-    assert (finding.height, finding.free_bits) == (1866617, 40)
+    result, _, _ = probe(stream_of(refused))
+    assert (result.accepted, result.refusal) == (False, "unknown wallet")
+    assert (result.height, result.free_bits) == (1866617, 40)
 
 
 @pytest.mark.parametrize(
-    ("seed", "said_seed", "found"),
+    ("seed", "sent_seed", "found"),
     [
         (SEED, SEED, SeedCheck.FITS),
         ("00" * 32, SEED, SeedCheck.DIFFERS),
         (SEED, "", SeedCheck.ABSENT),
     ],
 )
-def test_the_seed_hash_is_held_against_the_height(
-    seed: str, said_seed: str, found: SeedCheck
+def test_seed_hash_is_compared_with_that_of_the_height(
+    seed: str, sent_seed: str, found: SeedCheck
 ) -> None:
-    finding, _, _ = probe(said(LOGIN + notify((2, said_seed))), seed=seed)
-    assert finding.seed is found
-    assert bool(finding.quirks) == (found is SeedCheck.DIFFERS)
+    result, _, _ = probe(stream_of(LOGIN + notify((2, sent_seed))), seed=seed)
+    assert result.seed is found
+    assert bool(result.quirks) == (found is SeedCheck.DIFFERS)
 
 
-def test_oddities_are_told_once_each() -> None:
-    wish = call("client.reconnect", "other.example", 4444, 5)
-    words = call("client.show_message", "we move on Monday")
-    finding, _, _ = probe(said(LOGIN + b"no json\n" + words + words + wish + notify()))
-    assert finding.quirks == [
+def test_each_quirk_is_listed_once() -> None:
+    reconnect = call("client.reconnect", "other.example", 4444, 5)
+    message = call("client.show_message", "we move on Monday")
+    result, _, _ = probe(stream_of(LOGIN + b"no json\n" + message + message + reconnect + notify()))
+    assert result.quirks == [
         "the pool sent a line that is not a JSON object; ignoring it",
         "we move on Monday",
         "the pool asks to reconnect to other.example, port 4444, in 5 s",
     ]
 
 
-def test_a_pool_that_talks_without_end_is_not_listed_to_its_end() -> None:
+def test_quirks_are_bounded() -> None:
     talk = b"".join(call("client.show_message", f"news {n}") for n in range(QUIRKS_LIMIT + 9))
-    finding, _, _ = probe(said(LOGIN + talk + notify()))
-    assert len(finding.quirks) == QUIRKS_LIMIT
+    result, _, _ = probe(stream_of(LOGIN + talk + notify()))
+    assert len(result.quirks) == QUIRKS_LIMIT
 
 
-def test_a_target_without_a_job_is_a_difficulty_all_the_same() -> None:
-    finding, seconds, _ = probe(said(LOGIN + call("mining.set_target", "00" * 4 + "ff" * 28)))
-    assert finding.expected_hashes == 2**32
-    assert finding.height is None
+def test_announced_target_gives_the_difficulty() -> None:
+    result, seconds, _ = probe(stream_of(LOGIN + call("mining.set_target", "00" * 4 + "ff" * 28)))
+    assert result.expected_hashes == 2**32
+    assert result.height is None
     assert seconds == pytest.approx(20, abs=0.01)
 
 
@@ -138,26 +138,26 @@ ES1 = (
 @pytest.mark.parametrize(
     ("first", "why", "after"),
     [
-        (said(answer(1, None, [20, "Not supported."])), "Not supported.", 0.0),
-        (said(end=True), "the pool closed the connection", 0.0),
-        (said(), "no answer within 10 s", SILENCE_SECONDS),
-        (said(ES1), "its jobs are those of EthereumStratum/1.0.0", 0.0),
-        (said(b"x" * 70000), "a line is longer than 65536 bytes", 0.0),
+        (stream_of(answer(1, None, [20, "Not supported."])), "Not supported.", 0.0),
+        (stream_of(end=True), "the pool closed the connection", 0.0),
+        (stream_of(), "no answer within 10 s", SILENCE_SECONDS),
+        (stream_of(ES1), "its jobs are those of EthereumStratum/1.0.0", 0.0),
+        (stream_of(b"x" * 70000), "a line is longer than 65536 bytes", 0.0),
     ],
 )
-def test_the_next_dialect_is_tried(first: FakeStream, why: str, after: float) -> None:
-    finding, seconds, dial = probe(first, said(ES1), protocols=["kawpow", "ethstratum"])
-    assert finding.protocol == "ethstratum"
-    assert finding.misfits == {"kawpow": why}
-    assert (finding.height, finding.extranonce_bytes) == (1866617, 1)
+def test_next_dialect_is_tried(first: FakeStream, why: str, after: float) -> None:
+    result, seconds, dial = probe(first, stream_of(ES1), protocols=["kawpow", "ethstratum"])
+    assert result.protocol == "ethstratum"
+    assert result.misfits == {"kawpow": why}
+    assert (result.height, result.extranonce_bytes) == (1866617, 1)
     assert len(dial.opened) == 2
     assert all(stream.closed for stream in dial.streams)
     assert seconds == pytest.approx(after + PAUSE_SECONDS + LINGER_SECONDS, abs=0.01)
 
 
-def test_no_answer_in_any_dialect_is_one_sentence() -> None:
+def test_no_fitting_dialect_is_one_error() -> None:
     with pytest.raises(WrongDialect) as caught:
-        probe(said(end=True), said(), protocols=["kawpow", "ethproxy"])
+        probe(stream_of(end=True), stream_of(), protocols=["kawpow", "ethproxy"])
     assert str(caught.value) == (
         "stratum+tcp://pool.example:3333: no answer in any protocol that was tried (kawpow: the "
         "pool closed the connection; ethproxy: no answer within 10 s); check the address and the "
@@ -166,34 +166,34 @@ def test_no_answer_in_any_dialect_is_one_sentence() -> None:
     assert caught.value.exit_code == 4
 
 
-def test_a_pool_that_shuts_us_out_is_asked_no_more() -> None:
-    banned = said(answer(1, None, [25, "you are banned for 600 s"]))
+def test_ban_ends_the_probe() -> None:
+    banned = stream_of(answer(1, None, [25, "you are banned for 600 s"]))
     with pytest.raises(Banned, match="the pool banned us: you are banned") as caught:
-        probe(banned, said(LOGIN), protocols=["kawpow", "ethproxy"])
+        probe(banned, stream_of(LOGIN), protocols=["kawpow", "ethproxy"])
     assert banned.closed
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_pool_that_cannot_be_reached() -> None:
+def test_unreachable_pool_is_an_error() -> None:
     with pytest.raises(ConnectionLost, match="nothing listens there"):
         probe()
 
 
-def test_what_was_learnt_before_the_pool_hung_up_is_told() -> None:
-    finding, _, _ = probe(said(answer(1, [None, "0b8e5b"]), end=True))
-    assert (finding.accepted, finding.free_bits) == (None, 40)
-    assert finding.quirks == ["the pool closed the connection"]
+def test_result_before_the_pool_closed_the_connection_is_kept() -> None:
+    result, _, _ = probe(stream_of(answer(1, [None, "0b8e5b"]), end=True))
+    assert (result.accepted, result.free_bits) == (None, 40)
+    assert result.quirks == ["the pool closed the connection"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "text"),
     [
         ({}, "certificate verified"),
         ({"tls_insecure": True}, "certificate not verified"),
         ({"tls_fingerprint": "ab" * 32}, "certificate pinned"),
     ],
 )
-def test_how_the_certificate_was_checked(changes: dict[str, Any], words: str) -> None:
+def test_certificate_check_is_described(changes: dict[str, Any], text: str) -> None:
     url = PoolUrl("pool.example", 3333, "probe", transport=Transport.TLS, **changes)
-    finding, _, _ = probe(said(LOGIN + notify()), url=url)
-    assert finding.tls == words
+    result, _, _ = probe(stream_of(LOGIN + notify()), url=url)
+    assert result.tls == text

@@ -19,7 +19,7 @@ from tests.stratum.dialogue import answer, call, client, notify, solution
 
 
 class Bench:
-    """A session between a played pool and what it reports."""
+    """A session whose pool is played by the test, and what it reports."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -79,7 +79,7 @@ async def test_login() -> None:
         assert [type(event) for event in bench.events] == [Authorized, JobReceived]
 
 
-async def test_an_accepted_share() -> None:
+async def test_accepted_share() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
@@ -106,7 +106,7 @@ async def test_answers_out_of_order_find_their_shares() -> None:
         ]
 
 
-async def test_shares_are_held_until_authorised() -> None:
+async def test_shares_wait_for_the_login() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
         await settle()
@@ -119,7 +119,7 @@ async def test_shares_are_held_until_authorised() -> None:
         assert len(bench.submits()) == 1
 
 
-async def test_a_share_without_an_answer_is_lost_and_not_sent_again() -> None:
+async def test_share_without_an_answer_is_lost_and_not_sent_again() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
@@ -137,7 +137,7 @@ async def test_a_share_without_an_answer_is_lost_and_not_sent_again() -> None:
         assert bench.ended is None
 
 
-async def test_the_same_header_and_nonce_is_never_sent_twice() -> None:
+async def test_same_header_and_nonce_is_never_sent_twice() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
@@ -149,7 +149,7 @@ async def test_the_same_header_and_nonce_is_never_sent_twice() -> None:
         assert bench.outcomes() == [Outcome.DUPLICATE]
 
 
-async def test_what_was_found_again_is_told_as_it_is() -> None:
+async def test_duplicate_names_where_the_first_one_is() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
         await settle()
@@ -167,7 +167,7 @@ async def test_what_was_found_again_is_told_as_it_is() -> None:
         assert len(bench.submits()) == 1
 
 
-async def test_only_so_many_headers_are_remembered() -> None:
+async def test_remembered_headers_are_bounded() -> None:
     async with running() as bench:
         await bench.login()
         for number in range(100):
@@ -180,7 +180,7 @@ async def test_only_so_many_headers_are_remembered() -> None:
         assert len(bench.submits()) == 101
 
 
-async def test_no_handshake() -> None:
+async def test_unanswered_subscription_ends_the_session() -> None:
     async with running() as bench:
         await bench.clock.advance(Timeouts().login)
         assert isinstance(bench.ended, ConnectionLost)
@@ -188,21 +188,21 @@ async def test_no_handshake() -> None:
         assert bench.stream.closed
 
 
-async def test_no_authorisation() -> None:
+async def test_unanswered_login_ends_the_session() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]))
         await bench.clock.advance(Timeouts().login)
         assert str(bench.ended) == "no answer to the login within 30 s"
 
 
-async def test_no_answer_to_extranonce_subscribe_is_needed() -> None:
+async def test_extranonce_subscribe_needs_no_answer() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
         await bench.clock.advance(Timeouts().login + 1)
         assert bench.ended is None
 
 
-async def test_no_new_job() -> None:
+async def test_silence_without_a_new_job_ends_the_session() -> None:
     async with running() as bench:
         await bench.login()
         await bench.clock.advance(Timeouts().silence - 1)
@@ -216,7 +216,7 @@ async def test_no_new_job() -> None:
         assert str(bench.ended) == "no new job for 10 minutes"
 
 
-async def test_a_refused_login_is_final() -> None:
+async def test_refused_login_is_final() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "unknown wallet"]))
         await settle()
@@ -224,7 +224,7 @@ async def test_a_refused_login_is_final() -> None:
         assert "unknown wallet; check user and password" in str(bench.ended)
 
 
-async def test_the_end_of_the_stream_loses_what_is_in_flight() -> None:
+async def test_end_of_the_stream_loses_shares_in_flight() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
@@ -239,7 +239,7 @@ async def test_the_end_of_the_stream_loses_what_is_in_flight() -> None:
         assert bench.unsent == [late]
 
 
-async def test_the_end_of_the_stream_gives_back_what_is_held() -> None:
+async def test_end_of_the_stream_returns_held_solutions() -> None:
     async with running() as bench:
         bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
         await settle()
@@ -257,7 +257,7 @@ async def test_the_end_of_the_stream_gives_back_what_is_held() -> None:
 @pytest.mark.parametrize(
     ("data", "kind"), [(b"x" * 70_000, ProtocolError), (b"x\n" * 21, ProtocolError)]
 )
-async def test_a_broken_protocol_ends_it(data: bytes, kind: type[PoolError]) -> None:
+async def test_protocol_error_ends_the_session(data: bytes, kind: type[PoolError]) -> None:
     async with running() as bench:
         bench.stream.feed(data)
         await settle()
@@ -265,14 +265,14 @@ async def test_a_broken_protocol_ends_it(data: bytes, kind: type[PoolError]) -> 
         assert bench.stream.closed
 
 
-async def test_a_broken_connection_ends_it() -> None:
+async def test_connection_error_ends_the_session() -> None:
     async with running() as bench:
         bench.stream.breaks(ConnectionLost("the connection broke: reset"))
         await settle()
         assert str(bench.ended) == "the connection broke: reset"
 
 
-async def test_messages_are_passed_on_and_requests_answered() -> None:
+async def test_messages_are_reported_and_requests_answered() -> None:
     async with running() as bench:
         bench.stream.say(
             {"id": None, "method": "client.show_message", "params": ["hello"]},
@@ -296,7 +296,7 @@ async def test_drained_waits_for_the_last_answer() -> None:
         assert bench.outcomes() == [Outcome.ACCEPTED]
 
 
-async def test_leaving_on_our_side() -> None:
+async def test_leave_ends_the_session_with_its_reason() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
@@ -309,7 +309,7 @@ async def test_leaving_on_our_side() -> None:
         assert bench.stream.closed
 
 
-async def test_when_the_miner_stops_what_is_in_flight_is_lost() -> None:
+async def test_shares_in_flight_are_lost_when_the_miner_stops() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
@@ -317,7 +317,7 @@ async def test_when_the_miner_stops_what_is_in_flight_is_lost() -> None:
     assert bench.stream.closed
 
 
-async def test_a_bug_is_not_taken_for_a_lost_connection() -> None:
+async def test_error_of_the_listener_is_not_a_lost_connection() -> None:
     class BrokenListener(Bench):
         def on_event(self, event: PoolEvent) -> None:
             raise ZeroDivisionError
@@ -329,7 +329,7 @@ async def test_a_bug_is_not_taken_for_a_lost_connection() -> None:
     assert bench.stream.closed
 
 
-async def test_what_came_before_a_line_that_ends_it_all_still_counts() -> None:
+async def test_lines_before_a_line_that_ends_the_session_count() -> None:
     async with running() as bench:
         job = await bench.login()
         bench.session.submit(solution(job))
@@ -343,7 +343,7 @@ async def test_what_came_before_a_line_that_ends_it_all_still_counts() -> None:
 @pytest.mark.parametrize(
     ("height", "outcome"), [(1866617, Outcome.INVALID), (1866618, Outcome.STALE)]
 )
-async def test_a_refusal_without_a_reason_is_late_once_the_height_has_gone_on(
+async def test_refusal_without_reason_is_stale_after_the_height_changed(
     height: int, outcome: Outcome
 ) -> None:
     async with running() as bench:
@@ -354,7 +354,7 @@ async def test_a_refusal_without_a_reason_is_late_once_the_height_has_gone_on(
         assert bench.outcomes() == [outcome]
 
 
-async def test_no_share_in_flight_is_forgotten_however_many_there_are() -> None:
+async def test_all_shares_in_flight_are_remembered() -> None:
     async with running() as bench:
         job = await bench.login()
         for number in range(KEPT_REQUESTS + 100):
@@ -365,7 +365,7 @@ async def test_no_share_in_flight_is_forgotten_however_many_there_are() -> None:
         assert bench.outcomes() == [Outcome.ACCEPTED] * (KEPT_REQUESTS + 100)
 
 
-async def test_a_pool_that_is_mute_to_three_shares_is_taken_for_dead() -> None:
+async def test_three_unanswered_shares_in_silence_end_the_session() -> None:
     async with running() as bench:
         job = await bench.login()
         for number in range(3):
@@ -377,7 +377,7 @@ async def test_a_pool_that_is_mute_to_three_shares_is_taken_for_dead() -> None:
 
 
 async def unanswered(bench: Bench, job: Job, numbers: range) -> None:
-    """Send a share that gets no answer for each of `numbers`, while other words come."""
+    """Submit an unanswered share for each of `numbers`, with a job after each."""
     for number in numbers:
         bench.session.submit(solution(job, job.nonces.first + number))
         await bench.clock.advance(Timeouts().answer)
@@ -385,7 +385,7 @@ async def unanswered(bench: Bench, job: Job, numbers: range) -> None:
         await settle()
 
 
-async def test_a_pool_that_takes_no_share_is_left_whatever_else_it_says() -> None:
+async def test_ten_unanswered_shares_in_a_row_end_the_session() -> None:
     async with running() as bench:
         job = await bench.login()
         await unanswered(bench, job, range(UNANSWERED_SHARES - 1))
@@ -397,7 +397,7 @@ async def test_a_pool_that_takes_no_share_is_left_whatever_else_it_says() -> Non
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_any_answer_to_a_share_shows_that_the_pool_takes_them(late: bool) -> None:
+async def test_any_answer_to_a_share_resets_the_count(late: bool) -> None:
     async with running() as bench:
         job = await bench.login()
         await unanswered(bench, job, range(UNANSWERED_SHARES - 1))
@@ -409,10 +409,10 @@ async def test_any_answer_to_a_share_shows_that_the_pool_takes_them(late: bool) 
         assert bench.ended is None
 
 
-async def test_an_answer_in_the_moment_of_sending_ends_nothing_but_the_share() -> None:
+async def test_immediate_answer_is_handled() -> None:
     async with running() as bench:
         job = await bench.login()
-        bench.stream.feed(call("client.show_message", "what has the reader awake already"))
+        bench.stream.feed(call("client.show_message", "a message that wakes the reader"))
         bench.session.submit(solution(job))
         bench.stream.feed(answer(bench.submits()[0]["id"]))
         await settle()
@@ -420,7 +420,7 @@ async def test_an_answer_in_the_moment_of_sending_ends_nothing_but_the_share() -
         assert bench.outcomes() == [Outcome.ACCEPTED]
 
 
-async def test_a_pool_that_forgot_our_login_is_logged_in_to_anew() -> None:
+async def test_three_unauthorized_shares_in_a_row_end_the_session() -> None:
     async with running() as bench:
         job = await bench.login()
         for number in range(UNAUTHORIZED_SHARES):
@@ -434,7 +434,7 @@ async def test_a_pool_that_forgot_our_login_is_logged_in_to_anew() -> None:
         assert bench.outcomes() == [Outcome.UNAUTHORIZED] * UNAUTHORIZED_SHARES
 
 
-async def test_a_login_that_takes_shares_in_between_is_kept() -> None:
+async def test_unauthorized_shares_between_accepted_ones_are_tolerated() -> None:
     async with running() as bench:
         job = await bench.login()
         for number in range(4 * UNAUTHORIZED_SHARES):
