@@ -29,27 +29,27 @@ def one_input(data: bytes) -> None:
     if len(data) < 2:
         return
     opening = Opening("wallet.rig", "x", "fuzz/0", KAWPOW, 1, "pool.example", 3333)
-    dialogue = ROWS[data[0] % len(ROWS)].connect(opening)
-    dialogue.start()
+    client = ROWS[data[0] % len(ROWS)].connect(opening)
+    client.start()
     step = data[1] % 64 + 1
     rest = data[2:]
     try:
         for at in range(0, len(rest), step):
-            dialogue.receive(rest[at : at + step])
-            dialogue.data_to_send()
+            client.receive(rest[at : at + step])
+            client.data_to_send()
     except ProtocolError:
         return
-    assert len(dialogue._requests) < 1000
-    assert len(dialogue._warned) <= 50
+    assert len(client._requests) < 1000
+    assert len(client._warned) <= 50
 
 
 def write_seeds(folder: Path) -> None:
     """Write the pool's lines of each transcript into `folder`, once for each dialect."""
     for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        told = [json.dumps(e["msg"]).encode() + b"\n" for e in entries if e["dir"] == "s2c"]
+        lines = [json.dumps(e["msg"]).encode() + b"\n" for e in entries if e["dir"] == "s2c"]
         for index in range(len(ROWS)):
-            (folder / f"{path.stem}-{index}").write_bytes(bytes([index, 63]) + b"".join(told[:8]))
+            (folder / f"{path.stem}-{index}").write_bytes(bytes([index, 63]) + b"".join(lines[:8]))
 
 
 if __name__ == "__main__":

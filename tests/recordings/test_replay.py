@@ -38,16 +38,16 @@ async def mine(recorded: Recorded, places: list[int] | None = None, shares: int 
     async with asyncio.TaskGroup() as group:
         recorded.connect(group)
         await simulation.settle()
-        asked = call("client.get_version") + line({"id": 7, "method": "mining.ping"})
-        data = LOGIN + asked + notify() + notify((0, "second"), (1, HEADER[::-1]))
+        requests = call("client.get_version") + line({"id": 7, "method": "mining.ping"})
+        data = LOGIN + requests + notify() + notify((0, "second"), (1, HEADER[::-1]))
         await recorded.feed(*cut(data, places or []))
         for i in range(shares):
             await asyncio.sleep(20)
             recorded.submit(solution(recorded.jobs[-1], recorded.jobs[-1].nonces.first + i))
             number = recorded.client.last_id
-            said = answer(number) if i % 2 == 0 else answer(number, None, [21, "stale"])
+            reply = answer(number) if i % 2 == 0 else answer(number, None, [21, "stale"])
             await asyncio.sleep(0.25)
-            await recorded.feed(*cut(said + asked, places or []))
+            await recorded.feed(*cut(reply + requests, places or []))
         await asyncio.sleep(100)
         recorded.stream.end()
     recorded.recorder.close()

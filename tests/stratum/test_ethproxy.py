@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from miner.progpow.variant import Span
-from miner.stratum.client_side import Opening
+from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
-from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO, EthProxyClient
+from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO
 from miner.stratum.pool_events import (
     Authorized,
     HashrateRefused,
@@ -33,17 +33,17 @@ WORK = [HEADER, SEED, TARGET, "0x0e7ef0"]
 KINDS = pytest.mark.parametrize("dialect", [ETHPROXY, SERO, ZANO])
 
 
-def begun(dialect: Dialect = ETHPROXY, user: str = "0xwallet.rig") -> EthProxyClient:
-    dialogue = dialect.connect(Opening(user, "x", "ours/0", CHAIN, 7, "pool.example", 3333))
-    dialogue.start()
-    return dialogue
+def started(dialect: Dialect = ETHPROXY, user: str = "0xwallet.rig") -> ClientSide:
+    client = dialect.connect(Opening(user, "x", "ours/0", CHAIN, 7, "pool.example", 3333))
+    client.start()
+    return client
 
 
-def logged_in(dialect: Dialect = ETHPROXY) -> EthProxyClient:
-    dialogue = begun(dialect)
-    dialogue.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
-    dialogue.data_to_send()
-    return dialogue
+def logged_in(dialect: Dialect = ETHPROXY) -> ClientSide:
+    client = started(dialect)
+    client.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
+    client.data_to_send()
+    return client
 
 
 def sent(data: bytes) -> list[dict[str, Any]]:
@@ -54,25 +54,25 @@ def pushed(work: list[Any], number: Any = 0) -> bytes:
     return line({"id": number, "jsonrpc": "2.0", "result": work})
 
 
-def job_of(dialogue: ETHPROXY, *changes: tuple[int, str]) -> Job:
+def job_of(client: ClientSide, *changes: tuple[int, str]) -> Job:
     work = list(WORK)
     for index, value in changes:
         work[index] = value
-    (job,) = jobs(dialogue.receive(pushed(work)))
+    (job,) = jobs(client.receive(pushed(work)))
     return job
 
 
 @pytest.mark.parametrize(("dialect", "prefix"), [(ETHPROXY, "eth"), (SERO, "sero"), (ZANO, "eth")])
 def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, prefix: str) -> None:
-    dialogue = dialect.connect(Opening("0xwallet.rig", "x", "ours/0", CHAIN, 7))
-    (login,) = sent(dialogue.start())
+    client = dialect.connect(Opening("0xwallet.rig", "x", "ours/0", CHAIN, 7))
+    (login,) = sent(client.start())
     assert login == {
         "id": 1, "jsonrpc": "2.0", "method": f"{prefix}_submitLogin",
         "params": ["0xwallet.rig", "x"], "worker": "rig",
     }  # fmt: skip
-    events = dialogue.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
+    events = client.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
     assert events == [Subscribed(NonceSpace()), Authorized()]
-    (ask,) = sent(dialogue.data_to_send())
+    (ask,) = sent(client.data_to_send())
     assert (ask["method"], ask["params"]) == (f"{prefix}_getWork", [])
 
 
@@ -93,11 +93,11 @@ def test_zano_pushes_work_without_any_id() -> None:
 
 
 def test_work_with_the_id_of_a_share_is_not_its_answer() -> None:
-    dialogue = logged_in()
-    dialogue.submit(solution(job_of(dialogue)))
-    number = dialogue.last_id
-    assert [type(e) for e in dialogue.receive(pushed(WORK, number))] == [JobReceived]
-    answered = dialogue.receive(line({"id": number, "result": True}))
+    client = logged_in()
+    client.submit(solution(job_of(client)))
+    number = client.last_id
+    assert [type(e) for e in client.receive(pushed(WORK, number))] == [JobReceived]
+    answered = client.receive(line({"id": number, "result": True}))
     assert answered == [ShareAnswer(number, Outcome.ACCEPTED, "")]
 
 
@@ -108,17 +108,17 @@ def test_work_without_0x_is_work(seed: str) -> None:
 
 
 def test_malformed_work_with_the_id_of_a_share_is_warned_about() -> None:
-    dialogue = logged_in()
-    dialogue.submit(solution(job_of(dialogue)))
-    (text,) = messages(dialogue.receive(pushed(["0xzz", *WORK[1:]], dialogue.last_id)))
+    client = logged_in()
+    client.submit(solution(job_of(client)))
+    (text,) = messages(client.receive(pushed(["0xzz", *WORK[1:]], client.last_id)))
     assert "header hash is not 64 hex digits" in text
-    (answered,) = dialogue.receive(line({"id": dialogue.last_id, "result": True}))
+    (answered,) = client.receive(line({"id": client.last_id, "result": True}))
     assert isinstance(answered, ShareAnswer)
 
 
 def test_work_may_come_before_the_login_answer_and_with_its_id() -> None:
-    dialogue = begun()
-    events = dialogue.receive(pushed(WORK, 1) + line({"id": 1, "result": True}))
+    client = started()
+    events = client.receive(pushed(WORK, 1) + line({"id": 1, "result": True}))
     assert [type(event) for event in events] == [JobReceived, Subscribed, Authorized]
 
 
@@ -132,8 +132,8 @@ def test_height_is_hex_with_0x_and_otherwise_decimal(text: Any, height: int) -> 
 
 
 def test_work_without_height_is_warned_about_once() -> None:
-    dialogue = logged_in()
-    events = dialogue.receive(pushed(WORK[:3])) + dialogue.receive(pushed(WORK[:3]))
+    client = logged_in()
+    events = client.receive(pushed(WORK[:3])) + client.receive(pushed(WORK[:3]))
     (text,) = messages(events)
     assert "no block height" in text
     assert jobs(events) == []
@@ -149,61 +149,61 @@ def test_no_work_while_syncing_is_neither_a_job_nor_an_error(dialect: Dialect) -
 
 
 def test_error_instead_of_work_is_warned_about_once() -> None:
-    dialogue = logged_in()
+    client = logged_in()
     error = {"code": -32000, "message": "node is syncing"}
-    events: list[PoolEvent] = dialogue.receive(line({"id": 2, "error": error}))
-    dialogue.keepalive()
-    events += dialogue.receive(line({"id": dialogue.last_id, "error": error}))
+    events: list[PoolEvent] = client.receive(line({"id": 2, "error": error}))
+    client.keepalive()
+    events += client.receive(line({"id": client.last_id, "error": error}))
     assert events == [Message("the pool has no work for us: node is syncing", ours=True)]
 
 
 @pytest.mark.parametrize("result", [True, {"status": "OK"}, ["x"], ["a", "b", "c"]], ids=str)
 def test_other_result_instead_of_work_is_warned_about_once(result: Any) -> None:
-    dialogue = logged_in()
-    events = dialogue.receive(line({"id": 2, "result": result}))
-    dialogue.keepalive()
-    events += dialogue.receive(line({"id": dialogue.last_id, "result": result}))
+    client = logged_in()
+    events = client.receive(line({"id": 2, "result": result}))
+    client.keepalive()
+    events += client.receive(line({"id": client.last_id, "result": result}))
     (text,) = messages(events)
     assert "something else" in text
     assert len(events) == 1
 
 
 def test_polled_work_is_the_same_search_and_not_clean() -> None:
-    dialogue = logged_in()
-    first = job_of(dialogue)
-    dialogue.keepalive()
-    (again,) = jobs(dialogue.receive(pushed(WORK, dialogue.last_id)))
+    client = logged_in()
+    first = job_of(client)
+    client.keepalive()
+    (again,) = jobs(client.receive(pushed(WORK, client.last_id)))
     assert again == replace(first, clean=False)
     assert again.search_key == first.search_key
 
 
 def test_polls_answered_with_another_id_do_not_accumulate() -> None:
-    dialogue = logged_in()
+    client = logged_in()
     for _ in range(100):
-        dialogue.keepalive()
-        dialogue.receive(pushed(WORK, 0))
-    assert len(dialogue._requests) <= 1
+        client.keepalive()
+        client.receive(pushed(WORK, 0))
+    assert len(client._requests) <= 1
 
 
 def test_same_header_with_another_target_is_the_same_search() -> None:
-    dialogue = logged_in()
-    first, second = job_of(dialogue), job_of(dialogue, (2, "0x" + "01" * 32))
+    client = logged_in()
+    first, second = job_of(client), job_of(client, (2, "0x" + "01" * 32))
     assert first.search_key == second.search_key
     assert second.share_target < first.share_target
     assert (first.clean, second.clean) == (True, False)
 
 
 def test_greater_height_makes_older_work_stale() -> None:
-    dialogue = logged_in()
-    job_of(dialogue)
-    assert job_of(dialogue, (0, "0x" + "cd" * 32), (3, "0x0e7ef1")).clean
+    client = logged_in()
+    job_of(client)
+    assert job_of(client, (0, "0x" + "cd" * 32), (3, "0x0e7ef1")).clean
 
 
 def test_share_is_lower_case_full_width_and_of_its_own_job() -> None:
-    dialogue = logged_in()
-    job = job_of(dialogue)
-    job_of(dialogue, (0, "0x" + "cd" * 32))
-    (request,) = sent(dialogue.submit(solution(job, 0xAB, bytes.fromhex("ef" * 32))))
+    client = logged_in()
+    job = job_of(client)
+    job_of(client, (0, "0x" + "cd" * 32))
+    (request,) = sent(client.submit(solution(job, 0xAB, bytes.fromhex("ef" * 32))))
     assert request["params"] == ["0x00000000000000ab", HEADER, "0x" + "ef" * 32]
     assert (request["method"], request["worker"]) == ("eth_submitWork", "rig")
 
@@ -212,12 +212,12 @@ def test_share_is_lower_case_full_width_and_of_its_own_job() -> None:
 def test_lines_stay_under_1024_bytes_for_the_longest_addresses(
     dialect: Dialect,
 ) -> None:
-    dialogue = dialect.connect(Opening(f"{'a' * 128}.{'w' * 64}", "p" * 64, "ours/0", CHAIN, 7))
+    client = dialect.connect(Opening(f"{'a' * 128}.{'w' * 64}", "p" * 64, "ours/0", CHAIN, 7))
     lines = [
-        dialogue.start(),
-        dialogue.keepalive(),
-        dialogue.submit(solution(job_of(dialogue), 2**64 - 1, bytes.fromhex("ef" * 32))),
-        dialogue.report_hashrate(2**64, bytes.fromhex("ef" * 32)),
+        client.start(),
+        client.keepalive(),
+        client.submit(solution(job_of(client), 2**64 - 1, bytes.fromhex("ef" * 32))),
+        client.report_hashrate(2**64, bytes.fromhex("ef" * 32)),
     ]
     assert max(map(len, lines)) < 1024
     assert all(entry.count(b"\n") == 1 and entry.endswith(b"\n") for entry in lines)
@@ -243,9 +243,9 @@ def test_lines_stay_under_1024_bytes_for_the_longest_addresses(
     ],
 )
 def test_each_answer_to_a_share(answer: dict[str, Any], outcome: Outcome) -> None:
-    dialogue = logged_in()
-    dialogue.submit(solution(job_of(dialogue)))
-    (event,) = dialogue.receive(line({"id": dialogue.last_id, "jsonrpc": "2.0", **answer}))
+    client = logged_in()
+    client.submit(solution(job_of(client)))
+    (event,) = client.receive(line({"id": client.last_id, "jsonrpc": "2.0", **answer}))
     assert isinstance(event, ShareAnswer)
     assert event.outcome is outcome
 
@@ -263,7 +263,7 @@ def test_each_answer_to_a_share(answer: dict[str, Any], outcome: Outcome) -> Non
     ids=str,
 )
 def test_unknown_login_method_means_another_dialect(error: Any) -> None:
-    (event,) = begun().receive(line({"id": 1, "result": None, "error": error}))
+    (event,) = started().receive(line({"id": 1, "result": None, "error": error}))
     assert isinstance(event, WrongProtocol)
 
 
@@ -277,23 +277,23 @@ def test_unknown_login_method_means_another_dialect(error: Any) -> None:
     ids=str,
 )
 def test_refused_login_is_final(answer: dict[str, Any]) -> None:
-    (event,) = begun().receive(line({"id": 1, **answer}))
+    (event,) = started().receive(line({"id": 1, **answer}))
     assert isinstance(event, LoginRefused)
 
 
 def test_pool_is_polled_twice_a_minute() -> None:
-    dialogue = logged_in()
-    assert dialogue.keepalive_after == 30
-    (request,) = sent(dialogue.keepalive())
+    client = logged_in()
+    assert client.keepalive_after == 30
+    (request,) = sent(client.keepalive())
     assert request["method"] == "eth_getWork"
 
 
 def test_zano_pool_refuses_hashrate_reports() -> None:
-    dialogue = logged_in(ZANO)
-    (request,) = sent(dialogue.report_hashrate(255, bytes(32)))
+    client = logged_in(ZANO)
+    (request,) = sent(client.report_hashrate(255, bytes(32)))
     assert request["params"] == ["0x" + f"{255:064x}", "0x" + "00" * 32]
     error = {"code": -1, "message": "Invalid method"}
-    events = dialogue.receive(line({"id": dialogue.last_id, "error": error}))
+    events = client.receive(line({"id": client.last_id, "error": error}))
     assert events == [HashrateRefused("Invalid method")]
 
 

@@ -21,20 +21,20 @@ from tests.fakes.device import job_at
 from tests.fakes.variants import KAWPOW
 from tests.stratum.dialogue import TRANSCRIPTS, answer, solution
 
-EACH_DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
+EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
 MUTATIONS = 10_000
 OPENING = Opening("wallet.rig", "secret", "agent/0", KAWPOW, 1, "pool.example", 3333)
 
 
-def begun(dialect: Dialect) -> ClientSide:
-    dialogue = dialect.connect(
+def started(dialect: Dialect) -> ClientSide:
+    client = dialect.connect(
         Opening("wallet.rig", "secret", "agent/0", KAWPOW, 1, "pool.example", 3333)
     )
-    dialogue.start()
-    return dialogue
+    client.start()
+    return client
 
 
-def said_by_pools() -> list[bytes]:
+def recorded_lines() -> list[bytes]:
     lines = []
     for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
         for entry in path.read_text(encoding="utf-8").splitlines():
@@ -44,43 +44,43 @@ def said_by_pools() -> list[bytes]:
     return lines
 
 
-SAID = said_by_pools()
+RECORDED = recorded_lines()
 
 
-@EACH_DIALECT
+@EVERY_DIALECT
 def test_opening_requests_are_numbered_from_1(
     dialect: Dialect,
 ) -> None:
-    dialogue = dialect.connect(
+    client = dialect.connect(
         Opening("wallet.rig", "secret", "agent/0", KAWPOW, 1, "pool.example", 3333)
     )
-    requests = [json.loads(line) for line in dialogue.start().splitlines()]
+    requests = [json.loads(line) for line in client.start().splitlines()]
     numbers = [request["id"] for request in requests]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-@EACH_DIALECT
+@EVERY_DIALECT
 def test_line_of_a_mebibyte_ends_the_connection_and_is_not_kept(dialect: Dialect) -> None:
-    dialogue = begun(dialect)
+    client = started(dialect)
     tracemalloc.start()
     try:
-        dialogue.receive(b"x" * LINE_LIMIT)
+        client.receive(b"x" * LINE_LIMIT)
         for _ in range(15):
             with pytest.raises(ProtocolError, match="longer than"):
-                dialogue.receive(b"x" * LINE_LIMIT)
+                client.receive(b"x" * LINE_LIMIT)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert kept < 4 * LINE_LIMIT
 
 
-@EACH_DIALECT
+@EVERY_DIALECT
 def test_ten_thousand_mutated_lines_cause_no_crash_and_no_leak(dialect: Dialect) -> None:
     random = Random(5)
-    dialogue = begun(dialect)
+    client = started(dialect)
     kept = []
     for number in range(MUTATIONS):
-        line = bytearray(random.choice(SAID))
+        line = bytearray(random.choice(RECORDED))
         for _ in range(random.randrange(1, 6)):
             at = random.randrange(len(line))
             if random.random() < 0.3:
@@ -90,55 +90,55 @@ def test_ten_thousand_mutated_lines_cause_no_crash_and_no_leak(dialect: Dialect)
             if not line:
                 break
         try:
-            dialogue.receive(bytes(line).replace(b"\n", b" ") + b"\n")
-            dialogue.data_to_send()
+            client.receive(bytes(line).replace(b"\n", b" ") + b"\n")
+            client.data_to_send()
         except ProtocolError:
-            dialogue = begun(dialect)
+            client = started(dialect)
         if number % 1000 == 0:
-            kept.append(len(dialogue._requests) + len(dialogue._warned) + len(dialogue._unsent))
+            kept.append(len(client._requests) + len(client._warned) + len(client._unsent))
     assert max(kept) < 1000
 
 
-@EACH_DIALECT
+@EVERY_DIALECT
 def test_unanswered_requests_do_not_accumulate(dialect: Dialect) -> None:
-    dialogue = begun(dialect)
+    client = started(dialect)
     for _ in range(3000):
-        dialogue.report_hashrate(10**6, bytes(32))
-        dialogue.keepalive()
-    assert len(dialogue._requests) < 1000
+        client.report_hashrate(10**6, bytes(32))
+        client.keepalive()
+    assert len(client._requests) < 1000
 
 
-@EACH_DIALECT
+@EVERY_DIALECT
 def test_newest_share_is_known_after_many_unanswered_requests(dialect: Dialect) -> None:
-    dialogue = begun(dialect)
+    client = started(dialect)
     for _ in range(3000):
-        dialogue.report_hashrate(10**6, bytes(32))
+        client.report_hashrate(10**6, bytes(32))
     share = solution(job_at())
-    dialogue.submit(share)
-    number = dialogue.last_id
-    (event,) = dialogue.receive(answer(number))
+    client.submit(share)
+    number = client.last_id
+    (event,) = client.receive(answer(number))
     assert event == ShareAnswer(number, Outcome.ACCEPTED, "")
 
 
-@EACH_DIALECT
+@EVERY_DIALECT
 @settings(max_examples=50)
 @given(cuts=st.lists(st.integers(1, 400), min_size=1, max_size=40), seed=st.integers(0, 10**6))
 def test_any_split_of_the_stream_gives_the_same_events(
     dialect: Dialect, cuts: list[int], seed: int
 ) -> None:
     random = Random(seed)
-    data = b"\n".join(random.choice(SAID) for _ in range(12)) + b"\n"
+    data = b"\n".join(random.choice(RECORDED) for _ in range(12)) + b"\n"
 
     def outcome(pieces: list[bytes]) -> tuple[list[object], str, bytes]:
-        dialogue = begun(dialect)
+        client = started(dialect)
         events: list[object] = []
         sent = b""
         for piece in pieces:
             try:
-                events += dialogue.receive(piece)
+                events += client.receive(piece)
             except ProtocolError as error:
                 return [], str(error), b""
-            sent += dialogue.data_to_send()
+            sent += client.data_to_send()
         return events, "", sent
 
     pieces, at = [], 0

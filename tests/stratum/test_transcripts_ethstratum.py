@@ -44,28 +44,28 @@ class Replay:
 
     def run(self) -> Replay:
         entries = transcript(self.name)
-        asked = [message for direction, message in entries if direction == "c2s"]
-        user = next((m["params"][0] for m in asked if m["method"] == "mining.authorize"), "user")
-        dialogue = self.dialect.connect(
+        requests = [message for direction, message in entries if direction == "c2s"]
+        user = next((m["params"][0] for m in requests if m["method"] == "mining.authorize"), "user")
+        client = self.dialect.connect(
             Opening(user, "x", "ours/0", self.variant, 7, "pool.example", 3338, seed_of=seed_hash)
         )
-        unsaid = parsed(dialogue.start())
+        pending = parsed(client.start())
         numbers: dict[Any, int] = {}
         for direction, message in entries:
             if direction == "s2c":
                 number = message.get("id")
                 if number is not None:
                     message = {**message, "id": numbers[number]}
-                self.events += dialogue.receive(line(message))
-                unsaid += parsed(dialogue.data_to_send())
+                self.events += client.receive(line(message))
+                pending += parsed(client.data_to_send())
                 continue
             if message["method"] == "mining.submit":
-                unsaid += parsed(dialogue.submit(self.share(message["params"])))
+                pending += parsed(client.submit(self.share(message["params"])))
                 self.submitted += 1
             elif message["method"] == "mining.noop":
-                unsaid += parsed(dialogue.keepalive())
-            ours = next(m for m in unsaid if m["method"] == message["method"])
-            unsaid.remove(ours)
+                pending += parsed(client.keepalive())
+            ours = next(m for m in pending if m["method"] == message["method"])
+            pending.remove(ours)
             numbers[message["id"]] = ours["id"]
             if normalised(ours) != normalised(message):
                 self.differing.append(message["method"])
@@ -154,16 +154,16 @@ def test_comining_sends_no_height() -> None:
 
 
 def server_side(name: str) -> list[PoolEvent]:
-    dialogue = ETHSTRATUM1.connect(
+    client = ETHSTRATUM1.connect(
         Opening("wallet.rig", "x", "ours/0", LIKE_PROGPOW, 7, "pool.example", 3338)
     )
-    dialogue.start()
-    dialogue.receive(line({"id": 1, "result": [None, "080c"]}) + line({"id": 2, "result": True}))
+    client.start()
+    client.receive(line({"id": 1, "result": [None, "080c"]}) + line({"id": 2, "result": True}))
     return [
         event
         for direction, message in transcript(name)
         if direction == "s2c"
-        for event in dialogue.receive(line(message))
+        for event in client.receive(line(message))
     ]
 
 

@@ -47,27 +47,29 @@ class Replay:
     """Recorded submissions for headers that the pool never sent."""
 
     def run(self, name: str) -> Replay:
-        dialogue = self.dialect.connect(opening())
-        unsaid: list[dict[str, Any]] = []
+        client = self.dialect.connect(opening())
+        pending: list[dict[str, Any]] = []
         numbers: dict[Any, Any] = {}
         for direction, message in transcript(name):
             if direction == "s2c":
                 number = message.get("id")
-                told = message if number is None else {**message, "id": numbers.get(number, number)}
-                self.events += dialogue.receive(line(told))
-                unsaid += parsed(dialogue.data_to_send())
+                renumbered = (
+                    message if number is None else {**message, "id": numbers.get(number, number)}
+                )
+                self.events += client.receive(line(renumbered))
+                pending += parsed(client.data_to_send())
                 continue
             method, params = message["method"], message["params"]
             if method.endswith("_submitLogin"):
-                dialogue = self.dialect.connect(opening(params[0], message.get("worker", "")))
-                unsaid, numbers = parsed(dialogue.start()), {}
+                client = self.dialect.connect(opening(params[0], message.get("worker", "")))
+                pending, numbers = parsed(client.start()), {}
             elif method.endswith("_submitHashrate"):
-                unsaid += parsed(dialogue.report_hashrate(HASHRATE, RIG))
+                pending += parsed(client.report_hashrate(HASHRATE, RIG))
             elif method.endswith("_submitWork"):
-                unsaid += parsed(dialogue.submit(self.share(params)))
+                pending += parsed(client.submit(self.share(params)))
                 self.submitted += 1
-            ours = next(m for m in unsaid if m["method"] == method)
-            unsaid.remove(ours)
+            ours = next(m for m in pending if m["method"] == method)
+            pending.remove(ours)
             numbers[message["id"]] = ours["id"]
             if normalised(ours) != normalised(message):
                 self.differing.append(message)
@@ -135,19 +137,19 @@ def test_zano_pool_writes_heights_in_sixteen_digits_and_accepts_with_a_status() 
 
 
 def test_zanod_self_test_has_work_without_height_and_a_duplicate() -> None:
-    dialogue = ZANO.connect(opening("miner", ""))
-    dialogue.start()
-    events: list[PoolEvent] = dialogue.receive(line({"id": 1, "result": True}))
+    client = ZANO.connect(opening("miner", ""))
+    client.start()
+    events: list[PoolEvent] = client.receive(line({"id": 1, "result": True}))
     for direction, message in transcript("recorded-ethproxy-zanod-selftest"):
         if direction == "s2c" and isinstance(message.get("result"), list):
-            events += dialogue.receive(line(message))
+            events += client.receive(line(message))
     assert jobs(events) == []
     (text,) = messages(events)
     assert "no block height" in text
-    (job,) = jobs(dialogue.receive(line({"id": 0, "result": [f"0x{'ab' * 32}", "", "0x1", "1"]})))
-    dialogue.submit(solution(job))
+    (job,) = jobs(client.receive(line({"id": 0, "result": [f"0x{'ab' * 32}", "", "0x1", "1"]})))
+    client.submit(solution(job))
     error = {"code": 22, "message": "Duplicate share"}
-    (answer,) = dialogue.receive(line({"id": dialogue.last_id, "result": None, "error": error}))
+    (answer,) = client.receive(line({"id": client.last_id, "result": None, "error": error}))
     assert isinstance(answer, ShareAnswer)
     assert answer.outcome is Outcome.DUPLICATE
 
@@ -156,15 +158,15 @@ def test_zanod_self_test_has_work_without_height_and_a_duplicate() -> None:
     "name", ["recorded-ethproxy-claymore-proxy", "recorded-submithashrate-trex-srbminer"]
 )
 def test_other_miners_requests_have_our_form(name: str) -> None:
-    dialogue = ETHPROXY.connect(opening("wallet", ""))
-    dialogue.start()
+    client = ETHPROXY.connect(opening("wallet", ""))
+    client.start()
     for direction, message in transcript(name):
         assert direction == "c2s"
         if message["method"] == "eth_getWork":
-            (ours,) = parsed(dialogue.keepalive())
+            (ours,) = parsed(client.keepalive())
         else:
             rate, rig = message["params"]
-            (ours,) = parsed(dialogue.report_hashrate(int(rate, 16), bytes.fromhex(rig[2:])))
+            (ours,) = parsed(client.report_hashrate(int(rate, 16), bytes.fromhex(rig[2:])))
         assert (ours["method"], ours["params"]) == (message["method"], message["params"])
 
 
@@ -184,21 +186,21 @@ def test_any_split_of_a_recorded_stream_gives_the_same_events(
 ) -> None:
     data = b"".join(line(message) for side, message in transcript(name) if side == "s2c")
 
-    def heard(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
-        dialogue = dialect.connect(opening())
-        dialogue.start()
+    def outcome(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
+        client = dialect.connect(opening())
+        client.start()
         work = [f"0x{'ab' * 32}", "", "0x1", "1"]
-        (job,) = jobs(dialogue.receive(line({"id": 0, "result": work})))
+        (job,) = jobs(client.receive(line({"id": 0, "result": work})))
         # As in the recordings: 2 asks for work, 3 reports the hashrate, the others submit shares.
-        dialogue.keepalive()
-        dialogue.report_hashrate(HASHRATE, RIG)
+        client.keepalive()
+        client.report_hashrate(HASHRATE, RIG)
         for nonce in range(40):
-            dialogue.submit(solution(job, nonce))
+            client.submit(solution(job, nonce))
         events: list[PoolEvent] = []
         sent = b""
         for piece in pieces:
-            events += dialogue.receive(piece)
-            sent += dialogue.data_to_send()
+            events += client.receive(piece)
+            sent += client.data_to_send()
         return events, sent
 
     pieces: list[bytes] = []
@@ -206,6 +208,6 @@ def test_any_split_of_a_recorded_stream_gives_the_same_events(
     while at < len(data):
         pieces.append(data[at : at + sizes[len(pieces) % len(sizes)]])
         at += len(pieces[-1])
-    whole = heard([data])
-    assert heard(pieces) == whole
+    whole = outcome([data])
+    assert outcome(pieces) == whole
     assert any(isinstance(event, ShareAnswer) for event in whole[0]) == ("loopback" in name)
