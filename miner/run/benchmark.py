@@ -1,4 +1,4 @@
-"""A device measured, or held against the reference, on a real epoch."""
+"""Benchmark and self-test of a device on real epochs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import hashlib
 import platform
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from miner import __version__
 from miner.clock import SystemClock
-from miner.codegen.kernel_source import search_source
+from miner.codegen.kernel_source import KernelSource, search_source
 from miner.codegen.launch_shape import shape_named
-from miner.devices.device import Device, fill
+from miner.devices.device import Device, Kernel, fill
 from miner.devices.known_answers import EVERY_NONCE
 from miner.devices.selection import ListedDevice
 from miner.engine.proof import prove_dataset, prove_kernel
 from miner.errors import MinerError, OutOfMemory
 from miner.formatting import format_bytes
-from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.verify import Verifier
 from miner.work import Job, NonceRange, NonceSpace
@@ -27,74 +27,114 @@ from miner.work import Job, NonceRange, NonceSpace
 LAUNCH_SECONDS = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class _ProvedKernel:
+    """A kernel and a dataset on a device, both compared with the CPU."""
+
+    kernel: Kernel
+    job: Job
+    source: KernelSource
+    dataset_seconds: float
+    build_seconds: float
+
+
 def measure(
-    found: ListedDevice,
+    listed: ListedDevice,
     variant: Variant,
     height: int,
     seconds: float,
     shape: str | None,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Return what `bench --json` prints: hashrates in H/s, times in seconds, and what they were
-    measured on. Kernel and dataset are proved before anything is timed."""
-    clock = SystemClock()
+    """Return the object that `bench --json` prints: hashrates in H/s, times in seconds, and what
+    they were measured on. `progress` receives a sentence at each step."""
     verifier = Verifier()
-    epoch, period = variant.epoch_at(height), variant.period_at(height)
+    epoch = variant.epoch_at(height)
     progress(f"light cache of epoch {epoch.number}: {format_bytes(epoch.light_bytes)}")
-    light = verifier.light(epoch)
-    device = found.open()
+    verifier.light(epoch)
+    device = listed.open()
     try:
         if shape:
             device.take_shape(shape_named(shape))
         progress(f"dataset of epoch {epoch.number}: {format_bytes(epoch.dataset_bytes)}")
-        begun = clock.now()
-        for _ in fill(device, epoch, light.cache):
-            pass
-        dataset_seconds = clock.now() - begun
-        prove_dataset(device, epoch, light.cache, verifier, Random(0))
-        source = search_source(variant, period, epoch, device.dialect, device.shape)
-        begun = clock.now()
-        image = device.build(source)
-        kernel = device.load(image)
-        build_seconds = clock.now() - begun
-        job = _job(variant, height, epoch)
-        prove_kernel(device, kernel, job, verifier, Random(0))
+        proved = _prove(device, variant, height, verifier)
         progress(f"searching for {seconds:g} s")
-        rates = _rates(device, kernel, job, seconds)
+        rates = _rates(device, proved, seconds)
     finally:
         device.close()
     ordered = sorted(rates)
-    info = found.info
+    info = listed.info
     return {
         "variant": variant.name,
         "height": height,
         "epoch": epoch.number,
-        "period": period,
+        "period": variant.period_at(height),
         "hashrate": {
             "median": statistics.median(rates),
             "p10": ordered[len(ordered) // 10],
             "p90": ordered[len(ordered) * 9 // 10],
             "launches": len(rates),
         },
-        "build_seconds": build_seconds,
-        "dataset_seconds": dataset_seconds,
+        "build_seconds": proved.build_seconds,
+        "dataset_seconds": proved.dataset_seconds,
         "dataset_bytes": epoch.dataset_bytes,
-        "shape": source.title.rpartition(" ")[2],
-        "source_sha256": source.sha256,
+        "shape": proved.source.title.rpartition(" ")[2],
+        "source_sha256": proved.source.sha256,
         "device": {"name": info.name, "model": info.model, "driver": info.driver},
         "host": {"machine": platform.machine(), "system": platform.platform()},
         "version": __version__,
     }
 
 
-def _rates(device: Device, kernel: Any, job: Job, seconds: float) -> list[float]:
-    """Launch, two in flight, until `seconds` have passed; hashes a second of each launch."""
+def selftest_real(
+    device: Device, variant: Variant, heights: Sequence[int] = ()
+) -> Iterator[tuple[str, bool | None]]:
+    """Yield (sentence, passed) for the epochs of `heights`, by default the first two epochs;
+    `passed` is None if an epoch does not fit into memory."""
+    verifier = Verifier()
+    for height in heights or (0, variant.spans[0].length):
+        name = f"height {height}"
+        try:
+            epoch = variant.epoch_at(height)
+            name += f", epoch {epoch.number}, {format_bytes(epoch.dataset_bytes)}"
+            _prove(device, variant, height, verifier)
+        except OutOfMemory as error:
+            yield f"skipped {name}: {error}", None
+        except MinerError as error:
+            yield f"FAILED {name}: {error}", False
+        else:
+            yield f"right at {name}", True
+
+
+def _prove(device: Device, variant: Variant, height: int, verifier: Verifier) -> _ProvedKernel:
+    """Build the dataset and the kernel of `height`; raises `DeviceError` if either is wrong."""
     clock = SystemClock()
+    epoch = variant.epoch_at(height)
+    light = verifier.light(epoch)
+    started = clock.now()
+    for _ in fill(device, epoch, light.cache):
+        pass
+    dataset_seconds = clock.now() - started
+    prove_dataset(device, epoch, light.cache, verifier, Random(0))
+    source = search_source(variant, variant.period_at(height), epoch, device.dialect, device.shape)
+    started = clock.now()
+    kernel = device.load(device.build(source))
+    build_seconds = clock.now() - started
+    header = hashlib.sha256(f"{variant.name} {height}".encode()).digest()
+    job = Job(0, "bench", variant, header, height, epoch, EVERY_NONCE >> 48, NonceSpace())
+    prove_kernel(device, kernel, job, verifier, Random(0))
+    return _ProvedKernel(kernel, job, source, dataset_seconds, build_seconds)
+
+
+def _rates(device: Device, proved: _ProvedKernel, seconds: float) -> list[float]:
+    """Search for `seconds` with two launches in flight; return the hashrate of each launch."""
+    clock = SystemClock()
+    kernel, job = proved.kernel, proved.job
     count = device.round_up(1024)
-    while True:  # the size whose launch takes about LAUNCH_SECONDS
-        begun = clock.now()
+    while True:  # double the size until a launch takes about LAUNCH_SECONDS
+        started = clock.now()
         device.launch(kernel, job, NonceRange(0, count)).wait()
-        if clock.now() - begun > LAUNCH_SECONDS / 2 or count >= 1 << 28:
+        if clock.now() - started > LAUNCH_SECONDS / 2 or count >= 1 << 28:
             break
         count = device.round_up(count * 2)
     rates: list[float] = []
@@ -110,35 +150,3 @@ def _rates(device: Device, kernel: Any, job: Job, seconds: float) -> list[float]
         last, pending = now, following
     pending.wait()
     return rates
-
-
-def selftest_real(
-    device: Device, variant: Variant, heights: Sequence[int] = ()
-) -> Iterator[tuple[str, bool | None]]:
-    """Yield (sentence, right) for the epochs of `heights`, of none for the first two epochs;
-    None: skipped, and why."""
-    verifier = Verifier()
-    for height in heights or (0, variant.spans[0].length):
-        name = f"height {height}"
-        try:
-            epoch = variant.epoch_at(height)
-            name += f", epoch {epoch.number}, {format_bytes(epoch.dataset_bytes)}"
-            light = verifier.light(epoch)
-            for _ in fill(device, epoch, light.cache):
-                pass
-            prove_dataset(device, epoch, light.cache, verifier, Random(0))
-            period = variant.period_at(height)
-            source = search_source(variant, period, epoch, device.dialect, device.shape)
-            kernel = device.load(device.build(source))
-            prove_kernel(device, kernel, _job(variant, height, epoch), verifier, Random(0))
-        except OutOfMemory as error:
-            yield f"skipped {name}: {error}", None
-        except MinerError as error:
-            yield f"FAILED {name}: {error}", False
-        else:
-            yield f"right at {name}", True
-
-
-def _job(variant: Variant, height: int, epoch: Epoch) -> Job:
-    header = hashlib.sha256(f"{variant.name} {height}".encode()).digest()
-    return Job(0, "bench", variant, header, height, epoch, EVERY_NONCE >> 48, NonceSpace())
