@@ -26,7 +26,8 @@ MAX_FAILURES = 3
 """Wrong passwords before a connection is closed."""
 
 CLIENT = "a client of ethminer's port"
-"""Failures of all clients of the port are counted together: new connections cost nothing."""
+"""Wrong passwords of all clients of the port are counted together, since a client can open as many
+connections as it likes."""
 
 READS = {
     "miner_getstat1": getstat1,
@@ -64,8 +65,8 @@ def port(context: ApiContext, host: str, number: int, token: str | None = None) 
         number,
         lambda: EthminerSession(context, token, failed),
         context.clock,
+        context.journal,
         has_token=token is not None,
-        on_listen=lambda address: context.journal.say("api", f"ethminer API on {address}"),
     )
 
 

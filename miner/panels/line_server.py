@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from miner.clock import Clock
 from miner.errors import ConfigError
 from miner.net.address import HostPort, check_exposure
+from miner.telemetry import Journal
 
 LINE_LIMIT = 65536
 """Maximum length of a request in bytes."""
@@ -90,10 +91,10 @@ class LineBuffer:
 class PanelPort:
     """Listens on a port while its context lasts; `new_session` is called for each client.
 
-    `key` is the setting of the port, for error messages. Port 0 means any free port. Without
-    `has_token` only this machine may connect. `on_listen` is called with the address that the port
-    listens on. Entering raises `ConfigError` if the address cannot be listened on, and if other
-    machines can reach it without a token. Leaving the context closes all connections.
+    `key` is the setting of the port, for messages. Port 0 means any free port. Without `has_token`
+    only this machine may connect. The journal reports the address that the port listens on.
+    Entering raises `ConfigError` if the address cannot be listened on, and if other machines can
+    reach it without a token. Leaving the context closes all connections.
     """
 
     def __init__(
@@ -103,16 +104,16 @@ class PanelPort:
         port: int,
         new_session: Callable[[], PanelSession],
         clock: Clock,
+        journal: Journal,
         has_token: bool = False,
-        on_listen: Callable[[str], None] = lambda address: None,
     ) -> None:
         self._key = key
         self._host = host
         self._port = port
         self._new_session = new_session
         self._clock = clock
+        self._journal = journal
         self._has_token = has_token
-        self._on_listen = on_listen
         self._server: asyncio.Server | None = None
         self._connections: set[_PanelConnection] = set()
         self._empty = asyncio.Event()
@@ -146,7 +147,8 @@ class PanelPort:
                 f'[api] {self._key} = "{address}": cannot listen on this address ({reason}); '
                 'choose another port, or "" for none'
             ) from error
-        self._on_listen(str(HostPort(self._host, self.port)))
+        listening = HostPort(self._host, self.port)
+        self._journal.say("api", f"{self._key} API on {listening}")
         return self
 
     async def __aexit__(

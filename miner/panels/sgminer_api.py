@@ -95,8 +95,8 @@ def port(context: ApiContext, host: str, number: int, has_token: bool = False) -
         number,
         lambda: SgminerSession(context),
         context.clock,
-        has_token=has_token,
-        on_listen=lambda address: context.journal.say("api", f"sgminer API on {address}"),
+        context.journal,
+        has_token,
     )
 
 

@@ -6,17 +6,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
-from miner.api.context import ApiContext, CachedSnapshot, RunControl
-from miner.errors import ConfigError
+from miner.api.context import ApiContext, RunControl
 from miner.panels.panel_routes import routes
 from miner.telemetry import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
+from tests.fakes import api
+from tests.fakes.api import FakeControl
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
 TOKEN = "a token of the tests, ünlike others"
@@ -31,43 +32,10 @@ ROW = {
 }  # fmt: skip
 
 
-@dataclass
-class FakeControl:
-    """Records the calls."""
-
-    calls: list[tuple[str, str | None]] = field(default_factory=list)
-    problem: str | None = None
-    """Why the settings are unusable."""
-
-    def pause(self, device: str | None) -> None:
-        self._record("pause", device)
-
-    def resume(self, device: str | None) -> None:
-        self._record("resume", device)
-
-    async def reload(self) -> list[str]:
-        if self.problem is not None:
-            raise ConfigError(self.problem)
-        self._record("reload", None)
-        return ["cuda:0: launches last 0.2 s now"]
-
-    def _record(self, call: str, device: str | None) -> None:
-        if device not in (None, "cuda:0", "opencl:0.1"):
-            raise KeyError(device)
-        self.calls.append((call, device))
-
-
-def context_of(
-    rig: Rig,
-    control: RunControl | None = None,
-    take: Callable[[], Any] | None = None,
-    **changes: Any,
-) -> ApiContext:
-    """The context of an API for `rig`, whose snapshots come from `take`, with `changes` of its
-    fields."""
-    snapshots = CachedSnapshot(take or rig.telemetry.snapshot, rig.telemetry, rig.clock)
-    context = ApiContext(snapshots, rig.journal, rig.history, rig.clock, control or FakeControl())
-    return replace(context, **changes)
+def context_of(rig: Rig, control: RunControl | None = None, **changes: Any) -> ApiContext:
+    """The context of an API for `rig`, with `changes`, see `tests.fakes.api.context_of`."""
+    own = {"journal": rig.journal, "history": rig.history, **changes}
+    return api.context_of(rig.telemetry, rig.clock, control, **own)
 
 
 def small_rig() -> Rig:

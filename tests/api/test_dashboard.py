@@ -28,7 +28,8 @@ from miner.telemetry import (
 )
 from miner.work import Candidate, DeviceInfo, Outcome
 from tests.api.browser import Browser, missing
-from tests.api.conftest import FakeControl, context_of
+from tests.api.conftest import context_of
+from tests.fakes.api import FakeControl
 from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig, job
 
 FOLDER = Path(__file__).parents[2] / "miner" / "api" / "dashboard"

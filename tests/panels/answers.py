@@ -7,8 +7,8 @@ from miner.panels.panel_figures import compact_json
 from miner.panels.panel_routes import RENDERERS
 from miner.panels.sgminer_api import SgminerSession
 from miner.telemetry import Snapshot, Telemetry
+from tests.fakes.api import context_of
 from tests.fakes.clock import FakeClock
-from tests.panels.rigs import context_of
 
 SUMMARY_AND_DEVS = b'{"command":"summary+devs"}'
 SIMPLE_MINING = b'{"command":"devs+summary+devs2+summary2"}'

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from miner.api.context import ApiContext, CachedSnapshot
 from miner.telemetry import (
     CandidateRefuted,
     DatasetBuilding,
@@ -16,8 +15,6 @@ from miner.telemetry import (
     DevicePaused,
     DeviceResting,
     Event,
-    History,
-    Journal,
     Launched,
     NewJob,
     PoolConnecting,
@@ -45,35 +42,6 @@ class ManualClock(FakeClock):
 
     def move(self, seconds: float) -> None:
         self._now += seconds
-
-
-@dataclass
-class FakeControl:
-    calls: list[tuple[str, str | None]] = field(default_factory=list)
-    unknown: str = ""
-
-    def pause(self, device: str | None) -> None:
-        if device == self.unknown:
-            raise KeyError(device)
-        self.calls.append(("pause", device))
-
-    def resume(self, device: str | None) -> None:
-        self.calls.append(("resume", device))
-
-    async def reload(self) -> list[str]:
-        raise AssertionError
-
-
-def context_of(
-    telemetry: Telemetry, clock: FakeClock, control: FakeControl | None = None
-) -> ApiContext:
-    return ApiContext(
-        snapshots=CachedSnapshot(telemetry.snapshot, telemetry, clock),
-        journal=Journal(clock),
-        history=History(telemetry.snapshot, clock),
-        clock=clock,
-        control=control or FakeControl(),
-    )
 
 
 def after(*events: Event | float, devices: tuple[DeviceInfo, ...] = (ZERO, ONE)) -> Snapshot:

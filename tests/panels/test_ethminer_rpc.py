@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from miner.api.auth import FAILURE_SECONDS, FREE_FAILURES, FailedTokens
 from miner.panels.ethminer_rpc import CLIENT, NOT_OFFERED, EthminerSession
 from miner.telemetry import Level, Telemetry
+from tests.fakes.api import FakeControl, context_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import ABOUT, ONE, ZERO
-from tests.panels.rigs import FakeControl, ManualClock, context_of
+from tests.panels.rigs import ManualClock
 
 TOKEN = "a long secret of the owner's"
 
@@ -196,7 +197,7 @@ def test_invalid_parameters_of_a_pause(params: Any, expected: int) -> None:
 
 
 def test_a_card_that_is_not_used_cannot_be_paused() -> None:
-    session = new_session(TOKEN, FakeControl(unknown=ZERO.name))
+    session = new_session(TOKEN, FakeControl(devices=(ONE.name,)))
     call(session, "api_authorize", {"psw": TOKEN})
     assert code(call(session, "miner_pausegpu", {"index": 0, "pause": True})) == -422
 

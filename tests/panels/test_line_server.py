@@ -21,10 +21,10 @@ from miner.panels.line_server import (
     PanelPort,
 )
 from miner.settings.model import ApiSettings
+from tests.fakes.api import FakeControl, context_of
 from tests.fakes.clock import settle
 from tests.fakes.rig import Rig, busy_rig
 from tests.panels import consumers
-from tests.panels.rigs import FakeControl, context_of
 
 HOST = "127.0.0.1"
 PING = b'{"id":0,"jsonrpc":"2.0","method":"miner_ping"}\n'
@@ -142,7 +142,7 @@ class LongAnswers:
 
 
 async def test_a_client_that_takes_no_answer_is_disconnected(rig: Rig) -> None:
-    async with PanelPort("a port", HOST, 0, LongAnswers, rig.clock) as port:
+    async with PanelPort("a port", HOST, 0, LongAnswers, rig.clock, rig.journal) as port:
         reader, writer = await asyncio.open_connection(HOST, port.port, limit=1)
         writer.write(PING)
         await until(lambda: port.connections == 1)

@@ -13,10 +13,10 @@ from miner.panels.panel_routes import RENDERERS
 from miner.panels.sgminer_api import COMMANDS, GPU
 from miner.settings.model import ApiSettings
 from miner.telemetry import Telemetry
+from tests.fakes.api import context_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import busy_rig
 from tests.panels.answers import all_answers
-from tests.panels.rigs import context_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "panels.md").read_text(encoding="utf-8")
 

@@ -10,9 +10,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.panels.panel_routes import RENDERERS, routes
+from tests.fakes.api import context_of
 from tests.fakes.rig import busy_rig
 from tests.panels import consumers
-from tests.panels.rigs import context_of
 
 Client = TestClient[web.Request, web.Application]
 

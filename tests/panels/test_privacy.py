@@ -17,10 +17,11 @@ from miner.telemetry import (
     Telemetry,
 )
 from miner.work import Outcome
+from tests.fakes.api import context_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, ONE, SECOND, ZERO, Rig, job
 from tests.panels.answers import all_answers
-from tests.panels.rigs import POOL, after, context_of
+from tests.panels.rigs import POOL, after
 
 SECRET = "RWalletOrPasswordOfTheOwner"
 

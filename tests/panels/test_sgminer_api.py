@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from miner.panels.sgminer_api import COMMANDS, PRIVILEGED, REQUEST_LIMIT, SgminerSession
 from miner.telemetry import Telemetry
+from tests.fakes.api import FakeControl, context_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import ABOUT, ONE, ZERO
 from tests.panels.consumers import plain
-from tests.panels.rigs import BARE, FakeControl, context_of
+from tests.panels.rigs import BARE
 
 DESCRIPTION = "progpow-miner 1.2.3"
 
