@@ -5,6 +5,7 @@ from __future__ import annotations
 from miner import telemetry
 from miner.errors import EveryPoolRefused
 from miner.net.pool_url import PoolUrl
+from miner.stratum.dialects import DIALECTS
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, Bench, running
@@ -72,7 +73,7 @@ async def test_a_job_of_another_dialect_moves_the_detection_on() -> None:
 
 async def test_a_pool_that_refuses_every_dialect_is_given_up() -> None:
     bench = Bench([ANY])
-    for _ in range(6):
+    for _ in DIALECTS:
         stream = FakeStream()
         stream.feed(answer(1, None, {"code": -32601, "message": "Method not found"}))
         bench.dial.ready(ANY.host, stream)
@@ -80,7 +81,7 @@ async def test_a_pool_that_refuses_every_dialect_is_given_up() -> None:
         await bench.clock.advance(30)
         assert isinstance(bench.ended, EveryPoolRefused)
         assert "the pool accepts none of the known protocols" in str(bench.ended)
-        assert len(bench.dial.opened) == 6
+        assert len(bench.dial.opened) == len(DIALECTS)
 
 
 async def test_the_error_for_a_refused_configured_dialect_says_what_to_do() -> None:
