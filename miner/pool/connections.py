@@ -65,12 +65,12 @@ class Connection(Protocol):
 class SessionRecorder(Protocol):
     """Records Stratum sessions."""
 
-    def opened(
+    def wrap(
         self, stream: Stream, url: PoolUrl, protocol: str, opening: Opening, rig: bytes
     ) -> Stream:
         """Return a stream that behaves like `stream` and is recorded."""
 
-    def found(self, solution: Solution) -> None:
+    def submitted(self, solution: Solution) -> None:
         """Record that `solution` is submitted."""
 
 
@@ -121,7 +121,7 @@ class Connections:
         self.count += 1
         opening = self._opening(url, pool.resumable)
         if self._recorder:
-            stream = self._recorder.opened(stream, url, name, opening, self._rig)
+            stream = self._recorder.wrap(stream, url, name, opening, self._rig)
         return Session(
             self.count,
             DIALECTS[name].connect(opening),
@@ -136,7 +136,7 @@ class Connections:
     def record_submission(self, solution: Solution) -> None:
         """Record that `solution` is submitted."""
         if self._recorder:
-            self._recorder.found(solution)
+            self._recorder.submitted(solution)
 
     async def can_open(self, url: PoolUrl) -> bool:
         """Return whether a connection to `url` can be opened; it is closed at once."""

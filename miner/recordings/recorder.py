@@ -32,7 +32,7 @@ class Recorder:
         with Recorder(path, clock, warn) as recorder:
             connections = Connections(..., recorder=recorder)
 
-    `opened` wraps each new stream; `found` records a solution right before its session gets it.
+    `wrap` wraps each new stream; `submitted` records a solution right before its session gets it.
     The file is created, readable by its owner only; an existing file is a `ConfigError`, as is
     one that cannot be created. A write error ends the recording with one call of `warn`.
     """
@@ -61,7 +61,7 @@ class Recorder:
             with suppress(OSError):
                 file.close()
 
-    def opened(
+    def wrap(
         self, stream: Stream, url: PoolUrl, protocol: str, opening: Opening, rig: bytes
     ) -> Stream:
         """Return `stream` wrapped so that it is recorded as connection `opening.session`."""
@@ -85,7 +85,7 @@ class Recorder:
         mask = PasswordMask(dialect, opening)
         return _RecordedStream(self, stream, opening.session, dialect, mask)
 
-    def found(self, solution: Solution) -> None:
+    def submitted(self, solution: Solution) -> None:
         """Record that `solution` is submitted to the session of its job."""
         self._write(
             "found",

@@ -1,4 +1,4 @@
-"""Servers on loopback that last as long as a test's block, and addresses that lead to them."""
+"""Servers on loopback for tests, and their addresses."""
 
 from __future__ import annotations
 

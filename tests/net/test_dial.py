@@ -1,3 +1,5 @@
+"""TCP connections."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""SOCKS5 proxies."""
+
 from __future__ import annotations
 
 import asyncio
@@ -19,15 +21,15 @@ from tests.net.serving import exchanged, server_context, serving, url
 
 @dataclass
 class Socks:
-    """A SOCKS5 proxy for one user or for everybody, of RFC 1928 and 1929 what a client needs."""
+    """A SOCKS5 proxy, with or without a login: the part of RFC 1928 and 1929 that clients use."""
 
     login: tuple[str, str] | None = None
     code: int = 0
-    """What a wish to connect is answered with."""
+    """Reply to a request to connect."""
     bound: bytes = b"\x01\x00\x00\x00\x00\x00\x00"
-    """Type, address and port that it says it is bound to."""
+    """Type, address and port in the reply."""
     names: dict[str, str] = field(default_factory=dict)
-    """What it resolves names to."""
+    """Addresses of host names."""
     asked: list[tuple[str, int]] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,3 +1,5 @@
+"""TLS and certificates."""
+
 from __future__ import annotations
 
 import asyncio

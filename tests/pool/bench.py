@@ -20,18 +20,16 @@ from tests.fakes.variants import KAWPOW
 from tests.stratum.dialogue import answer, notify
 
 FIRST = PoolUrl("first.example", 3333, "RWallet.rig1", protocol="kawpow")
-
-
 SECOND = PoolUrl("second.example", 3333, "RWallet.rig1", protocol="kawpow")
 
 
 class Bench:
-    """A pool client between played pools and what it reports."""
+    """A pool client with prepared connections, and what it reports."""
 
     def __init__(self, pools: Sequence[PoolUrl] = (FIRST,), **changes: Any) -> None:
         self.clock = FakeClock()
         self.dial = FakeDial()
-        self.works: list[Job | None] = []
+        self.jobs: list[Job | None] = []
         self.verdicts: list[Verdict] = []
         self.events: list[telemetry.Event] = []
         give_up = changes.pop("give_up", None)
@@ -48,7 +46,7 @@ class Bench:
         self.ended: MinerError | None = None
 
     def work_on(self, job: Job | None) -> None:
-        self.works.append(job)
+        self.jobs.append(job)
 
     def on_verdict(self, verdict: Verdict) -> None:
         self.verdicts.append(verdict)
@@ -59,8 +57,8 @@ class Bench:
         except MinerError as error:
             self.ended = error
 
-    def laid(self, url: PoolUrl = FIRST, *, accepts: bool = True) -> FakeStream:
-        """Lay a connection ready that accepts or refuses the login at once."""
+    def prepare(self, url: PoolUrl = FIRST, *, accepts: bool = True) -> FakeStream:
+        """Prepare a connection that accepts or refuses the login at once."""
         stream = FakeStream()
         if accepts:
             stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
@@ -70,14 +68,16 @@ class Bench:
         return stream
 
     def job(self) -> Job:
-        job = self.works[-1]
+        """Return the current job."""
+        job = self.jobs[-1]
         assert job is not None
         return job
 
     def hosts(self) -> list[str]:
+        """Return the first label of each host connected to."""
         return [url.host.partition(".")[0] for url in self.dial.opened]
 
-    def of(self, kind: type[telemetry.Event]) -> list[Any]:
+    def events_of(self, kind: type[telemetry.Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
 

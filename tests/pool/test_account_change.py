@@ -1,4 +1,4 @@
-"""A change of account while shares are found, as the ledger keeps it."""
+"""A change of the account while shares are found, as the ledger records it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.stratum.dialogue import answer, notify, solution
 
 
 class Rig:
-    """A client whose shares are kept by a ledger, and pools that answer every share at once."""
+    """A client with a ledger, and pools that answer every share at once."""
 
     def __init__(self, path: Path) -> None:
         self.bench = Bench((FIRST,))
@@ -62,7 +62,7 @@ async def test_each_share_around_a_change_of_account_has_one_ledger_row_with_one
 ) -> None:
     rig = Rig(tmp_path / "ledger.sqlite")
     bench = rig.bench
-    bench.laid()
+    bench.prepare()
     new = FakeStream()
     new.feed(answer(1, [None, prefix]) + answer(2))
     bench.dial.ready(FIRST.host, new)

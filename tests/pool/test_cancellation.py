@@ -1,4 +1,4 @@
-"""Every phase of a session, cancelled and cut: no task, no stream and no share is left behind."""
+"""Cancels and cuts every phase of a session: no task, stream or share remains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PHASES = ["dial", "subscribe", "authorize", "mining", "held", "submitting", "clo
 
 
 class SlowStream(FakeStream):
-    """Its end takes until the test lets it."""
+    """Closing it takes until `may_close` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class SlowStream(FakeStream):
 
 
 class Dial:
-    """Opens streams when the test lets it."""
+    """Opens streams once `may_open` is set."""
 
     def __init__(self) -> None:
         self.may_open = asyncio.Event()
@@ -64,7 +64,7 @@ class Dial:
 class Stage:
     def __init__(self) -> None:
         self.clock, self.dial = FakeClock(), Dial()
-        self.works: list[Job | None] = []
+        self.jobs: list[Job | None] = []
         self.verdicts: list[Verdict] = []
         self.submitted = 0
         self.client = PoolClient(
@@ -74,7 +74,7 @@ class Stage:
         self.ended: MinerError | None = None
 
     def work_on(self, job: Job | None) -> None:
-        self.works.append(job)
+        self.jobs.append(job)
 
     def on_verdict(self, verdict: Verdict) -> None:
         self.verdicts.append(verdict)
@@ -86,7 +86,7 @@ class Stage:
             self.ended = error
 
     async def reach(self, phase: str) -> None:
-        """Go on until `phase` is under way."""
+        """Run until `phase` has begun."""
         await settle()
         if phase == "dial":
             return
@@ -112,7 +112,7 @@ class Stage:
             assert stream.closings == 1
 
     async def submit(self) -> None:
-        job = next(job for job in reversed(self.works) if job is not None)
+        job = next(job for job in reversed(self.jobs) if job is not None)
         self.submitted += 1
         await self.client.submit(solution(job))
         await settle()
@@ -122,7 +122,7 @@ class Stage:
         assert all(stream.closed for stream in self.dial.streams)
         assert len(self.verdicts) == self.submitted
         assert all(verdict.outcome is Outcome.LOST for verdict in self.verdicts)
-        assert not self.works or self.works[-1] is None
+        assert not self.jobs or self.jobs[-1] is None
 
 
 @pytest.mark.parametrize("phase", PHASES)

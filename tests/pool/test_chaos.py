@@ -1,7 +1,8 @@
-"""Half an hour of everything that a pool can do wrong at once, in simulated time.
+"""Half an hour of all faults at once, in simulated time.
 
 Miners of every dialect mine on the test pool, which injects ten thousand faults, while a second
-pool of their lists is dead. Hashes are stand-ins; lines, sockets and both ends are the real ones.
+pool of their lists is unreachable. Only the hashes are fake; protocol lines, sockets and both
+ends are real.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ KEPT = {
     "ban": 0.01, "half_open": 0.02, "cut": 0.1, "overlong": 0.1, "reconnect": 0.1, "garbage": 0.3,
     "delay": 0.2,
 }  # fmt: skip
-"""How many of some faults are left in: after them a connection is good for little else."""
+"""Fraction kept of faults that end a connection or disturb it for long."""
 
 
 class LoopbackLoop(SimulatedLoop):
@@ -135,7 +136,7 @@ class Listener:
         self.on_event = events.append
 
 
-def dead_port() -> int:
+def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -147,24 +148,24 @@ def simulate(work: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture(scope="module")
 def aftermath() -> tuple[list[Miner], list[ServerEvent], int]:
-    """What is left after the half hour: the miners, what the pool saw, the dead pool's port."""
+    """After the half hour: the miners, the events of the pool, the unreachable pool's port."""
     events: list[ServerEvent] = []
     miners: list[Miner] = []
-    dead = dead_port()
+    unreachable = closed_port()
 
     async def half_an_hour() -> None:
         chain = Chain(KAWPOW, 1000, TARGET, 1, Random(3), seed_of)
         options = ServerOptions(block_time=30.0, extranonce_bytes=3, faults=Storm(11))
         server = PoolServer(chain, StandInProver(), LoopClock(), options, Listener(events))
         async with server.listen(), asyncio.TaskGroup() as group:
-            ports = [server.port, dead]
+            ports = [server.port, unreachable]
             for name in DIALECTS:
                 miners.extend(Miner(name, n, ports) for n in range(MINERS_PER_DIALECT))
             for miner in miners:
                 group.create_task(miner.run())
 
     simulate(half_an_hour())
-    return miners, events, dead
+    return miners, events, unreachable
 
 
 Aftermath = tuple[list[Miner], list[ServerEvent], int]
@@ -212,9 +213,9 @@ def is_late(text: str) -> bool:
 
 
 def test_retries_of_an_unreachable_pool_follow_the_back_off(aftermath: Aftermath) -> None:
-    miners, _, dead = aftermath
+    miners, _, unreachable = aftermath
     for miner in miners:
-        times = [at for port, at in miner.dial.tries if port == dead]
+        times = [at for port, at in miner.dial.tries if port == unreachable]
         # Its waits grow from 1 to 60 s, and one at most as short as they begin.
         assert len(times) <= 8 + SECONDS / 30
         assert all(later - earlier >= 1 for earlier, later in pairwise(times))

@@ -21,7 +21,7 @@ from tests.stratum.dialogue import answer, call, notify, solution
 
 async def test_jobs_reach_the_sink_and_shares_the_pool() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         share = solution(bench.job())
         assert share.job.pool == FIRST.label
@@ -35,46 +35,46 @@ async def test_jobs_reach_the_sink_and_shares_the_pool() -> None:
             telemetry.PoolReady(FIRST.label),
             telemetry.ShareSent(share),
         ]
-    assert bench.works[-1] is None
+    assert bench.jobs[-1] is None
     assert stream.closed
 
 
 async def test_work_pauses_between_two_connections() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         await bench.client.submit(solution(old))
         stream.end()
         await settle()
-        assert bench.works[-1] is None
+        assert bench.jobs[-1] is None
         assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
-        (lost,) = bench.of(telemetry.PoolLost)
+        (lost,) = bench.events_of(telemetry.PoolLost)
         assert 1 <= lost.retry_in <= 2
-        bench.laid()
+        bench.prepare()
         await bench.clock.advance(2)
         assert bench.job().session == old.session + 1
 
 
 async def test_messages_of_the_pool_are_reported_as_notices() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         stream.feed(call("client.show_message", "maintenance\x07 at noon"))
         await settle()
-        assert bench.of(telemetry.PoolNotice) == [
+        assert bench.events_of(telemetry.PoolNotice) == [
             telemetry.PoolNotice(FIRST.label, "maintenance at noon")
         ]
 
 
 async def test_remarks_on_invalid_lines_are_not_reported_as_messages_of_the_pool() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         stream.feed(b"[]\n")
         await settle()
-        assert bench.of(telemetry.PoolNotice) == []
-        (remark,) = bench.of(telemetry.PoolRemark)
+        assert bench.events_of(telemetry.PoolNotice) == []
+        (remark,) = bench.events_of(telemetry.PoolRemark)
         assert remark.pool == FIRST.label
         assert "not a JSON object" in remark.text
 
@@ -82,7 +82,7 @@ async def test_remarks_on_invalid_lines_are_not_reported_as_messages_of_the_pool
 async def test_no_event_contains_a_credential() -> None:
     secret = PoolUrl("first.example", 3333, "RWallet.rig1", "hunter2")
     bench = Bench([secret])
-    bench.laid(accepts=False)
+    bench.prepare(accepts=False)
     async with running(bench):
         assert isinstance(bench.ended, EveryPoolRefused)
     shown = repr(bench.events) + str(bench.ended)
@@ -92,7 +92,7 @@ async def test_no_event_contains_a_credential() -> None:
 
 async def test_drain_waits_until_nothing_is_in_flight() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         async with asyncio.TaskGroup() as group:
@@ -105,7 +105,7 @@ async def test_drain_waits_until_nothing_is_in_flight() -> None:
 
 async def test_drain_ends_after_its_limit() -> None:
     bench = Bench()
-    bench.laid()
+    bench.prepare()
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         async with asyncio.TaskGroup() as group:
@@ -132,7 +132,7 @@ async def test_an_empty_list_of_pools_is_refused() -> None:
 
 async def test_the_hashrate_is_reported_each_minute_until_the_pool_declines() -> None:
     bench = Bench(reports=Reports(lambda: 1234.5, bytes(32)))
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.clock.advance(59)
         assert stream.requests("eth_submitHashrate") == []
@@ -147,28 +147,28 @@ async def test_the_hashrate_is_reported_each_minute_until_the_pool_declines() ->
 
 async def test_the_number_of_messages_a_minute_is_limited() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(500)))
         await settle()
-        texts = [notice.text for notice in bench.of(telemetry.PoolNotice)]
+        texts = [notice.text for notice in bench.events_of(telemetry.PoolNotice)]
         assert texts == [f"number {n}" for n in range(20)]
-        (remark,) = bench.of(telemetry.PoolRemark)
+        (remark,) = bench.events_of(telemetry.PoolRemark)
         assert "left out" in remark.text
         await bench.clock.advance(61)
         stream.feed(call("client.show_message", "later"))
         await settle()
-        assert bench.of(telemetry.PoolNotice)[-1].text == "later"
+        assert bench.events_of(telemetry.PoolNotice)[-1].text == "later"
 
 
 async def test_remarks_are_reported_beyond_the_limit_of_messages() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(25)))
         stream.feed(notify((5, "no height")))
         await settle()
-        remarks = [remark.text for remark in bench.of(telemetry.PoolRemark)]
+        remarks = [remark.text for remark in bench.events_of(telemetry.PoolRemark)]
         assert len(remarks) == 2
         assert "a job of the pool cannot be mined" in remarks[1]
 
@@ -176,7 +176,7 @@ async def test_remarks_are_reported_beyond_the_limit_of_messages() -> None:
 async def test_remarks_of_a_node_session_are_not_limited() -> None:
     bench = Bench([replace(FIRST, protocol="node")], nodes=ChattyNodes())
     async with running(bench):
-        assert len(bench.of(telemetry.PoolRemark)) == 30
+        assert len(bench.events_of(telemetry.PoolRemark)) == 30
 
 
 class ChattyNodes:
@@ -191,7 +191,7 @@ async def test_only_an_encrypted_connection_can_be_unverified() -> None:
     url = replace(FIRST, tls_insecure=True)
     for transport, unverified in ((Transport.TCP, False), (Transport.TLS, True)):
         bench = Bench([replace(url, transport=transport)])
-        bench.laid()
+        bench.prepare()
         async with running(bench):
-            (connecting,) = bench.of(telemetry.PoolConnecting)
+            (connecting,) = bench.events_of(telemetry.PoolConnecting)
             assert connecting.unverified is unverified

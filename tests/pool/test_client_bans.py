@@ -19,7 +19,7 @@ async def test_a_pool_that_banned_us_is_left_alone_and_the_next_one_is_used() ->
     banning = FakeStream()
     banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
     bench.dial.ready(FIRST.host, banning)
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(61)
         assert bench.hosts() == ["first", "second"]
@@ -34,7 +34,7 @@ async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
     async with running(bench):
         await bench.clock.advance(BAN_SECONDS - 1)
         assert bench.hosts() == ["first"]
-        bench.laid()
+        bench.prepare()
         await bench.clock.advance(BAN_SECONDS / 2 + 2)
         assert bench.job().session == 2
 
@@ -42,14 +42,14 @@ async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
 async def test_a_ban_holds_after_the_pool_before_it_is_removed() -> None:
     bench = Bench([FIRST, SECOND])
     bench.dial.ready(FIRST.host, *[ConnectionLost("down") for _ in range(3)])
-    bench.laid(FIRST, accepts=False)
+    bench.prepare(FIRST, accepts=False)
     banning = FakeStream()
     banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
     bench.dial.ready(SECOND.host, banning)
     async with running(bench):
         await bench.clock.advance(BAN_SECONDS - 1)
         assert bench.hosts() == ["first"] * 3 + ["second", "first"]
-        bench.laid(SECOND)
+        bench.prepare(SECOND)
         await bench.clock.advance(BAN_SECONDS / 2 + 40)
         assert bench.hosts()[-1] == "second"
         assert bench.ended is None
@@ -69,7 +69,7 @@ async def test_a_ban_holds_when_the_give_up_timer_runs_out() -> None:
 
 async def test_a_ban_in_the_answer_to_a_share_is_respected() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         (request,) = stream.requests("mining.submit")
@@ -84,7 +84,7 @@ async def test_a_ban_in_the_answer_to_a_share_is_respected() -> None:
 
 async def test_an_accepted_share_revokes_a_threat_of_a_ban() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         job = bench.job()
         await bench.client.submit(solution(job))
@@ -93,7 +93,7 @@ async def test_an_accepted_share_revokes_a_threat_of_a_ban() -> None:
         stream.feed(answer(bad["id"], None, [20, "invalid; go on and you will be banned"]))
         stream.feed(answer(good["id"]))
         stream.end()
-        bench.laid()
+        bench.prepare()
         await bench.clock.advance(2)
         assert bench.job().session == 2
 
@@ -109,11 +109,11 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
     bench.dial.ready(FIRST.host, stream)
     async with running(bench):
         assert bench.job().pool == FIRST.label
-        assert bench.of(telemetry.PoolNotice)[0].text == GREETING
+        assert bench.events_of(telemetry.PoolNotice)[0].text == GREETING
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds", "shut"),
+    ("text", "seconds", "banned"),
     [
         ("your IP is banned for 10 min", 1, True),
         ("your IP is banned for 10 min", 60, False),
@@ -127,19 +127,19 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
     ],
 )
 async def test_a_message_is_a_ban_only_if_it_is_about_us_and_right_before_the_end(
-    text: str, seconds: float, shut: bool
+    text: str, seconds: float, banned: bool
 ) -> None:
     bench = Bench([FIRST, SECOND])
-    stream = bench.laid()
-    bench.laid(SECOND)
+    stream = bench.prepare()
+    bench.prepare(SECOND)
     async with running(bench):
         stream.feed(call("client.show_message", text))
         await bench.clock.advance(seconds)
         assert not stream.closed
         stream.end()
-        bench.laid()
+        bench.prepare()
         await bench.clock.advance(3)
-        assert bench.hosts()[1] == ("second" if shut else "first")
+        assert bench.hosts()[1] == ("second" if banned else "first")
 
 
 async def test_a_ban_in_a_message_before_the_login_is_respected() -> None:
@@ -148,7 +148,7 @@ async def test_a_ban_in_a_message_before_the_login_is_respected() -> None:
     stream.feed(call("client.show_message", "your address is banned"))
     stream.end()
     bench.dial.ready(FIRST.host, stream)
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(3)
         assert bench.hosts() == ["first", "second"]

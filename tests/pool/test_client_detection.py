@@ -12,7 +12,7 @@ from tests.pool.bench import FIRST, Bench, running
 from tests.stratum.dialogue import answer, call, line
 
 ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
-"""A pool whose protocol nobody named."""
+"""A pool without a configured protocol."""
 
 
 def opening(stream: FakeStream) -> str:
@@ -33,9 +33,9 @@ async def test_the_next_dialect_is_tried_if_the_first_request_is_refused() -> No
             "mining.subscribe", "mining.subscribe", "eth_submitLogin",
         ]  # fmt: skip
         assert bench.job().height == 1000
-        (remark,) = bench.of(telemetry.PoolRemark)
+        (remark,) = bench.events_of(telemetry.PoolRemark)
         assert remark.text == "it speaks ETHPROXY"
-        assert bench.of(telemetry.PoolNotice) == []
+        assert bench.events_of(telemetry.PoolNotice) == []
         proxy.end()
         again = FakeStream()
         bench.dial.ready(ANY.host, again)
@@ -59,10 +59,10 @@ async def test_the_next_dialect_is_tried_if_the_pool_stays_silent() -> None:
 async def test_a_job_of_another_dialect_moves_the_detection_on() -> None:
     bench = Bench([ANY])
     kawpow, stratum_1 = FakeStream(), FakeStream()
-    told = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
+    subscription = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
     job = ["bf", "00" * 32, "ab" * 32, "0x3e8", True]
     for stream in (kawpow, stratum_1):
-        stream.feed(answer(1, told) + answer(2) + call("mining.notify", *job))
+        stream.feed(answer(1, subscription) + answer(2) + call("mining.notify", *job))
     bench.dial.ready(ANY.host, kawpow, stratum_1)
     async with running(bench):
         await bench.clock.advance(5)
@@ -98,11 +98,11 @@ async def test_the_error_for_a_refused_configured_dialect_says_what_to_do() -> N
 
 async def test_a_detected_dialect_survives_one_refusal() -> None:
     bench = Bench([ANY])
-    bench.laid(ANY).end()
+    bench.prepare(ANY).end()
     busy = FakeStream()
     busy.feed(answer(1, None, [20, "the server is starting"]))
     bench.dial.ready(ANY.host, busy)
-    again = bench.laid(ANY)
+    again = bench.prepare(ANY)
     async with running(bench):
         await bench.clock.advance(10)
         assert [request["method"] for request in again.requests()][:1] == ["mining.subscribe"]
@@ -112,7 +112,7 @@ async def test_a_detected_dialect_survives_one_refusal() -> None:
 
 async def test_detection_starts_again_if_a_pool_keeps_refusing_its_dialect() -> None:
     bench = Bench([ANY])
-    bench.laid(ANY).end()
+    bench.prepare(ANY).end()
     for _ in range(2):
         changed = FakeStream()
         changed.feed(answer(1, None, [20, "Method not found"]))
@@ -126,11 +126,11 @@ async def test_detection_starts_again_if_a_pool_keeps_refusing_its_dialect() -> 
 
 async def test_reconnects_back_off_if_each_login_ends_with_a_wrong_dialect() -> None:
     bench = Bench([ANY])
-    told = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
+    subscription = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
     foreign = call("mining.notify", "bf", "00" * 32, "ab" * 32, "0x3e8", True)
     for _ in range(200):
         stream = FakeStream()
-        stream.feed(answer(1, told) + answer(2) + foreign)
+        stream.feed(answer(1, subscription) + answer(2) + foreign)
         stream.end()
         bench.dial.ready(ANY.host, stream)
     async with running(bench):

@@ -21,12 +21,12 @@ from tests.stratum.dialogue import answer, notify, solution
 
 async def test_each_return_to_the_first_pool_that_fails_doubles_the_check_interval() -> None:
     bench = Bench([FIRST, SECOND])
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
         for wanted in (1, 2, 4):
             looks = bench.hosts().count("first")
-            bench.laid(SECOND)
+            bench.prepare(SECOND)
             bench.dial.ready(FIRST.host, FakeStream(), ConnectionLost("gone again"))
             waited = 0
             while bench.hosts().count("first") == looks:
@@ -44,13 +44,13 @@ async def test_network_failures_are_retried_without_limit() -> None:
         await bench.clock.advance(3600)
         assert bench.ended is None
         assert 60 <= len(bench.dial.opened) <= 130
-        waits = [event.retry_in for event in bench.of(telemetry.PoolLost)]
+        waits = [event.retry_in for event in bench.events_of(telemetry.PoolLost)]
         assert all(1 <= wait <= 60 for wait in waits)
         assert waits[0] <= 2
         assert waits[-1] >= 30
-        bench.laid()
+        bench.prepare()
         await bench.clock.advance(60)
-        assert len(bench.of(telemetry.PoolReady)) == 1
+        assert len(bench.events_of(telemetry.PoolReady)) == 1
 
 
 async def test_failover_in_order_after_repeated_failure() -> None:
@@ -63,7 +63,7 @@ async def test_failover_in_order_after_repeated_failure() -> None:
 
 async def test_the_client_returns_to_the_first_pool_once_it_is_reachable() -> None:
     bench = Bench([FIRST, SECOND])
-    backup = bench.laid(SECOND)
+    backup = bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
         assert bench.job().session == 1
@@ -74,7 +74,7 @@ async def test_the_client_returns_to_the_first_pool_once_it_is_reachable() -> No
         assert not backup.closed
         probe = FakeStream()
         bench.dial.ready(FIRST.host, probe)
-        first = bench.laid(FIRST)
+        first = bench.prepare(FIRST)
         await bench.client.submit(solution(bench.job()))
         backup.feed(notify())
         await bench.clock.advance(FIRST_POOL_CHECK_SECONDS)
@@ -82,18 +82,18 @@ async def test_the_client_returns_to_the_first_pool_once_it_is_reachable() -> No
         assert backup.closed
         assert not first.closed
         assert bench.job().session == 2
-        assert bench.of(telemetry.PoolReady)[-1].pool == FIRST.label
+        assert bench.events_of(telemetry.PoolReady)[-1].pool == FIRST.label
 
 
 async def test_answers_are_awaited_before_the_return_to_the_first_pool() -> None:
     bench = Bench([FIRST, SECOND])
     async with running(bench):
         await bench.clock.advance(8)
-        backup = bench.laid(SECOND)
-        while not bench.of(telemetry.PoolReady):
+        backup = bench.prepare(SECOND)
+        while not bench.events_of(telemetry.PoolReady):
             await bench.clock.advance(1)
         bench.dial.ready(FIRST.host, FakeStream())
-        bench.laid(FIRST)
+        bench.prepare(FIRST)
         await bench.clock.advance(FIRST_POOL_CHECK_SECONDS - 2)
         backup.feed(notify())
         await bench.client.submit(solution(bench.job()))
@@ -111,13 +111,13 @@ async def test_answers_are_awaited_before_the_return_to_the_first_pool() -> None
 
 async def test_a_first_pool_that_accepts_connections_only_is_left_after_one_failure() -> None:
     bench = Bench([FIRST, SECOND])
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
         (backup,) = bench.dial.streams
         mute = FakeStream()
         bench.dial.ready(FIRST.host, FakeStream(), mute)
-        bench.laid(SECOND)
+        bench.prepare(SECOND)
         opened = len(bench.dial.opened)
         await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 2)
         backup.feed(notify())
@@ -129,11 +129,11 @@ async def test_a_first_pool_that_accepts_connections_only_is_left_after_one_fail
 
 async def test_a_pool_that_refuses_the_login_is_not_tried_again() -> None:
     bench = Bench([FIRST, SECOND])
-    bench.laid(FIRST, accepts=False)
-    bench.laid(SECOND)
+    bench.prepare(FIRST, accepts=False)
+    bench.prepare(SECOND)
     async with running(bench):
         assert bench.hosts() == ["first", "second"]
-        (lost,) = bench.of(telemetry.PoolLost)
+        (lost,) = bench.events_of(telemetry.PoolLost)
         assert lost.pool == FIRST.label
         assert lost.retry_in is None
         assert bench.job().session == 2
@@ -143,7 +143,7 @@ async def test_a_pool_that_refuses_the_login_is_not_tried_again() -> None:
 
 async def test_the_run_ends_when_every_pool_refused() -> None:
     bench = Bench([FIRST, SECOND])
-    bench.laid(FIRST, accepts=False)
+    bench.prepare(FIRST, accepts=False)
     bench.dial.ready(SECOND.host, PoolRefused("its certificate is not trusted"))
     async with running(bench):
         assert isinstance(bench.ended, EveryPoolRefused)
@@ -154,14 +154,14 @@ async def test_the_run_ends_when_every_pool_refused() -> None:
 
 async def test_a_pool_that_accepted_a_login_before_is_retried_after_a_refusal() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         stream.end()
-        bench.laid(accepts=False)
-        bench.laid()
+        bench.prepare(accepts=False)
+        bench.prepare()
         await bench.clock.advance(10)
         assert bench.ended is None
-        assert len(bench.of(telemetry.PoolReady)) == 2
+        assert len(bench.events_of(telemetry.PoolReady)) == 2
 
 
 async def test_the_run_ends_when_the_give_up_timer_runs_out() -> None:
@@ -177,7 +177,7 @@ async def test_the_run_ends_when_the_give_up_timer_runs_out() -> None:
 
 async def test_a_login_restarts_the_give_up_timer() -> None:
     bench = Bench(give_up=100.0)
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.clock.advance(500)
         assert bench.ended is None
@@ -191,7 +191,7 @@ async def test_a_login_restarts_the_give_up_timer() -> None:
 async def test_reconnects_back_off_if_a_pool_disconnects_after_each_login() -> None:
     bench = Bench()
     for _ in range(50):
-        bench.laid().end()
+        bench.prepare().end()
     async with running(bench):
         await bench.clock.advance(300)
         assert len(bench.dial.opened) <= 15
@@ -201,15 +201,15 @@ async def test_a_stable_session_resets_the_back_off() -> None:
     bench = Bench()
     async with running(bench):
         await bench.clock.advance(300)
-        stream = bench.laid()
+        stream = bench.prepare()
         await bench.clock.advance(200)
         stream.end()
         await settle()
-        assert bench.of(telemetry.PoolLost)[-1].retry_in <= 2
+        assert bench.events_of(telemetry.PoolLost)[-1].retry_in <= 2
 
 
-def workless(bench: Bench, url: PoolUrl = FIRST) -> FakeStream:
-    """Lay a connection ready that accepts the login and brings no job."""
+def prepare_without_job(bench: Bench, url: PoolUrl = FIRST) -> FakeStream:
+    """Prepare a connection that accepts the login and brings no job."""
     stream = FakeStream()
     stream.feed(answer(1, [None, "0b8e5b"]) + answer(2))
     bench.dial.ready(url.host, stream)
@@ -218,15 +218,15 @@ def workless(bench: Bench, url: PoolUrl = FIRST) -> FakeStream:
 
 async def test_a_pool_without_a_first_job_gives_way_at_once() -> None:
     bench = Bench([FIRST, SECOND])
-    workless(bench)
-    bench.laid(SECOND)
+    prepare_without_job(bench)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(FIRST_JOB_SECONDS - 1)
         assert bench.hosts() == ["first"]
         await bench.clock.advance(1)
         assert bench.hosts() == ["first", "second"]
         assert bench.job().pool == SECOND.label
-        (lost,) = bench.of(telemetry.PoolLost)
+        (lost,) = bench.events_of(telemetry.PoolLost)
         assert (lost.reason, lost.retry_in) == ("the pool brought no job within 60 s", 0.0)
 
 
@@ -255,7 +255,7 @@ async def test_a_node_without_a_first_job_gives_way_once_its_blocks_are_delivere
     sessions: list[Starting] = []
     node = replace(FIRST, protocol="node")
     bench = Bench([node, SECOND], nodes=StartingNodes())
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(FIRST_JOB_SECONDS + 10)
         # A block of before is on its way to it.
@@ -265,7 +265,7 @@ async def test_a_node_without_a_first_job_gives_way_once_its_blocks_are_delivere
         assert bench.job().pool == SECOND.label
 
 
-async def lost_shares(bench: Bench, stream: FakeStream, count: int) -> None:
+async def lose_shares(bench: Bench, stream: FakeStream, count: int) -> None:
     """Send `count` shares that get no answer, while jobs come."""
     job = bench.job()
     for number in range(count):
@@ -277,46 +277,46 @@ async def lost_shares(bench: Bench, stream: FakeStream, count: int) -> None:
 
 async def test_a_pool_that_never_answered_a_share_gives_way_at_once() -> None:
     bench = Bench([FIRST, SECOND])
-    stream = bench.laid()
-    bench.laid(SECOND)
+    stream = bench.prepare()
+    bench.prepare(SECOND)
     async with running(bench):
-        await lost_shares(bench, stream, UNANSWERED_SHARES)
+        await lose_shares(bench, stream, UNANSWERED_SHARES)
         await settle()
         assert bench.hosts() == ["first", "second"]
         assert bench.job().pool == SECOND.label
-        (lost,) = bench.of(telemetry.PoolLost)
+        (lost,) = bench.events_of(telemetry.PoolLost)
         assert "ignores shares" in lost.reason
 
 
 async def test_a_pool_that_answered_shares_before_is_reconnected_first() -> None:
     bench = Bench([FIRST, SECOND])
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         share = solution(bench.job(), bench.job().nonces.first + 1000)
         await bench.client.submit(share)
         stream.feed(answer(stream.requests("mining.submit")[0]["id"]))
         await settle()
-        await lost_shares(bench, stream, UNANSWERED_SHARES)
+        await lose_shares(bench, stream, UNANSWERED_SHARES)
         assert stream.closed
-        bench.laid()
+        bench.prepare()
         await bench.clock.advance(2)
         assert bench.hosts() == ["first", "first"]
 
 
 async def test_the_only_pool_is_retried_even_if_it_answers_no_share() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
-        await lost_shares(bench, stream, UNANSWERED_SHARES)
-        bench.laid()
-        assert bench.of(telemetry.PoolLost)[-1].retry_in >= 1
+        await lose_shares(bench, stream, UNANSWERED_SHARES)
+        bench.prepare()
+        assert bench.events_of(telemetry.PoolLost)[-1].retry_in >= 1
         await bench.clock.advance(2)
         assert bench.job().session == 2
 
 
 async def test_the_only_pool_has_no_limit_for_its_first_job() -> None:
     bench = Bench()
-    stream = workless(bench)
+    stream = prepare_without_job(bench)
     async with running(bench):
         await bench.clock.advance(10 * FIRST_JOB_SECONDS - 1)
         assert not stream.closed
@@ -327,7 +327,7 @@ async def test_a_pool_without_a_job_is_kept_while_the_others_have_banned_us() ->
     banning = FakeStream()
     banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
     bench.dial.ready(FIRST.host, banning)
-    stream = workless(bench, SECOND)
+    stream = prepare_without_job(bench, SECOND)
     async with running(bench):
         await bench.clock.advance(2 + 5 * FIRST_JOB_SECONDS)
         assert bench.hosts() == ["first", "second"]
@@ -336,8 +336,8 @@ async def test_a_pool_without_a_job_is_kept_while_the_others_have_banned_us() ->
 
 async def test_a_new_alternative_limits_the_wait_for_the_first_job() -> None:
     bench = Bench()
-    stream = workless(bench)
-    bench.laid(SECOND)
+    stream = prepare_without_job(bench)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(2 * FIRST_JOB_SECONDS + 1)
         assert await bench.client.replace_pools([FIRST, SECOND])
@@ -348,11 +348,11 @@ async def test_a_new_alternative_limits_the_wait_for_the_first_job() -> None:
 
 async def test_a_first_pool_without_a_job_is_checked_less_and_less_often() -> None:
     bench = Bench([FIRST, SECOND])
-    workless(bench)
+    prepare_without_job(bench)
     for _ in range(20):
         bench.dial.ready(FIRST.host, FakeStream())  # it can be reached
-        workless(bench)
-    backups = [bench.laid(SECOND) for _ in range(20)]
+        prepare_without_job(bench)
+    backups = [bench.prepare(SECOND) for _ in range(20)]
     idle = 0
     async with running(bench):
         await bench.clock.advance(FIRST_JOB_SECONDS)
@@ -361,7 +361,7 @@ async def test_a_first_pool_without_a_job_is_checked_less_and_less_often() -> No
             for stream in backups:
                 if stream.written and not stream.closed:
                     stream.feed(notify())
-            idle += 10 * (bench.works[-1] is None)
+            idle += 10 * (bench.jobs[-1] is None)
     # After 10, 20 and 40 minutes, and each 80 minutes from then on.
     assert len([host for host in bench.hosts() if host == "first"]) == 1 + 2 * 5
     assert idle <= 5 * (FIRST_JOB_SECONDS + 10)
@@ -380,7 +380,7 @@ async def test_the_give_up_timer_runs_while_a_pool_stays_silent() -> None:
 
 async def test_the_give_up_timer_does_not_end_a_session_with_a_login() -> None:
     bench = Bench(give_up=10.0)
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.clock.advance(300)
         assert bench.ended is None
@@ -389,7 +389,7 @@ async def test_the_give_up_timer_does_not_end_a_session_with_a_login() -> None:
 
 async def test_launches_in_flight_end_before_the_return_to_the_first_pool() -> None:
     bench = Bench([FIRST, SECOND])
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
         (backup,) = bench.dial.streams
@@ -397,11 +397,11 @@ async def test_launches_in_flight_end_before_the_return_to_the_first_pool() -> N
         await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 2)
         backup.feed(notify())
         bench.dial.ready(FIRST.host, FakeStream())
-        bench.laid(FIRST)
+        bench.prepare(FIRST)
         while len(bench.dial.streams) < 2:
             await bench.clock.advance(0.5)
             backup.feed(notify())
-        assert bench.works[-1] is None
+        assert bench.jobs[-1] is None
         await bench.client.submit(solution(job))
         backup.feed(answer(backup.requests("mining.submit")[0]["id"]))
         await bench.clock.advance(2 * LAUNCH_SECONDS)

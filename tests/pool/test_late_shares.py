@@ -19,7 +19,7 @@ from tests.stratum.dialogue import answer, call, line, notify, solution
 
 async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_its_job() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         stream.end()
@@ -27,7 +27,7 @@ async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_
         found = solution(old)
         await bench.client.submit(found)
         assert bench.verdicts == []
-        again = bench.laid()
+        again = bench.prepare()
         await bench.clock.advance(2)
         (request,) = again.requests("mining.submit")
         again.feed(answer(request["id"]))
@@ -35,7 +35,7 @@ async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_
         (verdict,) = bench.verdicts
         assert verdict.outcome is Outcome.ACCEPTED
         assert verdict.solution is found
-        (sent,) = bench.of(telemetry.ShareSent)
+        (sent,) = bench.events_of(telemetry.ShareSent)
         assert sent.solution is found
 
 
@@ -48,7 +48,7 @@ async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lack
     prefix: str, change: tuple[int, Any]
 ) -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         stream.end()
@@ -66,7 +66,7 @@ async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lack
 
 async def test_a_waiting_share_is_lost_at_the_end_of_the_run() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         job = bench.job()
         stream.end()
@@ -77,12 +77,12 @@ async def test_a_waiting_share_is_lost_at_the_end_of_the_run() -> None:
 
 async def test_a_sent_share_is_never_sent_again() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         stream.end()
         await settle()
-        again = bench.laid()
+        again = bench.prepare()
         await bench.clock.advance(2)
         await bench.client.submit(solution(bench.job()))
         assert again.requests("mining.submit") == []
@@ -91,11 +91,11 @@ async def test_a_sent_share_is_never_sent_again() -> None:
 
 async def test_a_share_found_after_the_first_job_of_the_next_session_is_sent() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         stream.end()
-        again = bench.laid()
+        again = bench.prepare()
         await bench.clock.advance(2)
         await bench.client.submit(solution(old))
         (request,) = again.requests("mining.submit")
@@ -106,7 +106,7 @@ async def test_a_share_found_after_the_first_job_of_the_next_session_is_sent() -
 
 async def test_a_share_that_the_next_session_cannot_take_is_lost_at_once() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         stream.end()
@@ -121,7 +121,7 @@ async def test_a_share_that_the_next_session_cannot_take_is_lost_at_once() -> No
 
 async def test_a_share_is_never_sent_to_another_pool() -> None:
     bench = Bench([FIRST, SECOND])
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         stream.feed(call("client.reconnect", SECOND.host, 3333, 0))
@@ -138,7 +138,7 @@ async def test_a_share_is_never_sent_to_another_pool() -> None:
 
 async def test_a_share_after_the_end_of_the_run_is_lost() -> None:
     bench = Bench()
-    bench.laid()
+    bench.prepare()
     async with running(bench):
         job = bench.job()
     await bench.client.submit(solution(job))
@@ -153,7 +153,7 @@ async def test_a_resumed_session_whose_login_is_refused_is_replaced_by_a_new_one
         stream.feed(answer(1, greeting) + answer(2, "s-1"))
     streams[0].feed(answer(3, "w-1"))
     streams[0].end()
-    streams[1].feed(answer(3, None, {"code": 301, "message": "log in anew"}))
+    streams[1].feed(answer(3, None, {"code": 301, "message": "log in again"}))
     bench.dial.ready(FIRST.host, *streams)
     async with running(bench):
         await bench.clock.advance(10)
@@ -161,7 +161,7 @@ async def test_a_resumed_session_whose_login_is_refused_is_replaced_by_a_new_one
         assert asked == [None, "s-1", None]
 
 
-def hailed(names: str, extranonce: str, *, resumes: bool = True) -> FakeStream:
+def ethereum_stratum2_login(names: str, extranonce: str, *, resumes: bool = True) -> FakeStream:
     """Return a connection of EthereumStratum/2.0.0 that takes us in as session `names`."""
     stream = FakeStream()
     stream.feed(line({"id": 1, "result": {"proto": "EthereumStratum/2.0.0", "resume": "1"}}))
@@ -178,9 +178,11 @@ def hailed(names: str, extranonce: str, *, resumes: bool = True) -> FakeStream:
 async def test_a_resumed_session_gets_only_the_shares_found_for_it(forgets: bool) -> None:
     bench = Bench([replace(FIRST, protocol="ethstratum2")])
     streams = [
-        hailed("s-1", "aaaa"),
-        hailed("s-2", "bbbb", resumes=False) if forgets else hailed("s-1", "aaaa"),
-        hailed("s-2" if forgets else "s-1", "bbbb" if forgets else "aaaa"),
+        ethereum_stratum2_login("s-1", "aaaa"),
+        ethereum_stratum2_login("s-2", "bbbb", resumes=False)
+        if forgets
+        else ethereum_stratum2_login("s-1", "aaaa"),
+        ethereum_stratum2_login("s-2" if forgets else "s-1", "bbbb" if forgets else "aaaa"),
     ]
     streams[0].feed(call("mining.notify", "6", "11dfc8", "ab" * 32, "0"))
     bench.dial.ready(FIRST.host, *streams)
@@ -202,11 +204,11 @@ async def test_a_resumed_session_gets_only_the_shares_found_for_it(forgets: bool
 
 async def test_a_late_share_is_sent_for_an_older_job_that_is_still_valid() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         stream.end()
-        again = bench.laid()
+        again = bench.prepare()
         await bench.clock.advance(2)
         again.feed(notify((0, "newer"), (1, "cd" * 32), (4, False)))
         await settle()
@@ -221,11 +223,11 @@ async def test_a_late_share_is_sent_for_an_older_job_that_is_still_valid() -> No
 
 async def test_a_late_share_is_lost_if_the_new_session_made_its_job_obsolete() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         old = bench.job()
         stream.end()
-        again = bench.laid()
+        again = bench.prepare()
         await bench.clock.advance(2)
         again.feed(notify((0, "newer"), (1, "cd" * 32), (4, True)))
         await settle()
@@ -236,11 +238,11 @@ async def test_a_late_share_is_lost_if_the_new_session_made_its_job_obsolete() -
 
 async def test_the_end_of_a_run_waits_for_a_connection_that_takes_the_shares() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         job = bench.job()
         stream.end()
-        again = bench.laid()
+        again = bench.prepare()
         await settle()
         await bench.client.submit(solution(job))
         async with asyncio.TaskGroup() as group:

@@ -18,25 +18,25 @@ from tests.stratum.dialogue import answer, call, solution
 
 async def test_a_request_without_a_host_is_followed() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.clock.advance(100)
-        bench.laid()
+        bench.prepare()
         stream.feed(call("client.reconnect", None, None, 5))
         await bench.clock.advance(LAUNCH_SECONDS)
         assert stream.closed
-        assert bench.works[-1] is None
-        assert bench.of(telemetry.PoolLost)[-1].retry_in == 5
+        assert bench.jobs[-1] is None
+        assert bench.events_of(telemetry.PoolLost)[-1].retry_in == 5
         await bench.clock.advance(5)
         assert bench.job().session == 2
 
 
 async def test_a_request_may_name_another_port_of_the_same_host() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         await bench.clock.advance(100)
-        redirected = bench.laid()
+        redirected = bench.prepare()
         stream.feed(call("client.reconnect", "FIRST.example", 4444, 0))
         await bench.clock.advance(LAUNCH_SECONDS)
         assert bench.dial.opened[-1].port == 4444
@@ -47,21 +47,21 @@ async def test_a_request_may_name_another_port_of_the_same_host() -> None:
 
 async def test_a_request_for_an_unlisted_host_is_refused() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         stream.feed(call("client.reconnect", "evil.example", 3333, 0))
         await settle()
         assert not stream.closed
         assert bench.hosts() == ["first"]
-        (remark,) = bench.of(telemetry.PoolRemark)
+        (remark,) = bench.events_of(telemetry.PoolRemark)
         assert "not listed" in remark.text
-        assert bench.of(telemetry.PoolNotice) == []
+        assert bench.events_of(telemetry.PoolNotice) == []
 
 
 async def test_reconnects_back_off_if_a_pool_keeps_requesting_them() -> None:
     bench = Bench()
     for _ in range(50):
-        bench.laid().feed(call("client.reconnect"))
+        bench.prepare().feed(call("client.reconnect"))
     async with running(bench):
         await bench.clock.advance(300)
         assert len(bench.dial.opened) <= 15
@@ -69,8 +69,8 @@ async def test_reconnects_back_off_if_a_pool_keeps_requesting_them() -> None:
 
 async def test_a_request_for_another_listed_pool_is_followed() -> None:
     bench = Bench([FIRST, SECOND])
-    stream = bench.laid()
-    second = bench.laid(SECOND)
+    stream = bench.prepare()
+    second = bench.prepare(SECOND)
     async with running(bench):
         stream.feed(call("client.reconnect", "second.example", 3333, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 2)
@@ -80,8 +80,8 @@ async def test_a_request_for_another_listed_pool_is_followed() -> None:
 
 async def test_a_request_is_followed_if_the_pool_closes_the_connection_itself() -> None:
     bench = Bench([FIRST, SECOND])
-    stream = bench.laid()
-    second = bench.laid(SECOND)
+    stream = bench.prepare()
+    second = bench.prepare(SECOND)
     async with running(bench):
         stream.feed(call("client.reconnect", "second.example", 3333, 0))
         stream.end()
@@ -93,8 +93,8 @@ async def test_a_request_is_followed_if_the_pool_closes_the_connection_itself() 
 async def test_reconnects_back_off_if_two_pools_redirect_to_each_other() -> None:
     bench = Bench([FIRST, SECOND])
     for _ in range(100):
-        bench.laid(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
-        bench.laid(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
+        bench.prepare(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
+        bench.prepare(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
     async with running(bench):
         for _ in range(60):
             await bench.clock.advance(1)
@@ -105,9 +105,9 @@ async def test_pools_that_redirect_to_each_other_give_way_to_the_third() -> None
     third = replace(SECOND, host="third.example")
     bench = Bench([FIRST, SECOND, third])
     for _ in range(10):
-        bench.laid(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
-        bench.laid(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
-    bench.laid(third)
+        bench.prepare(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
+        bench.prepare(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
+    bench.prepare(third)
     async with running(bench):
         await bench.clock.advance(60)
         assert bench.hosts()[-1] == "third"
@@ -118,7 +118,7 @@ async def test_a_request_for_a_pool_that_banned_us_is_refused() -> None:
     banning = FakeStream()
     banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
     bench.dial.ready(FIRST.host, banning)
-    second = bench.laid(SECOND)
+    second = bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(100)
         second.feed(call("client.reconnect", FIRST.host, 3333, 0))
@@ -130,8 +130,8 @@ async def test_a_request_for_a_pool_that_banned_us_is_refused() -> None:
 async def test_a_requested_port_is_used_for_the_requesting_pool_only() -> None:
     bench = Bench([FIRST, SECOND])
     for _ in range(3):
-        bench.laid(FIRST).feed(call("client.reconnect", None, 4444, 0))
-    bench.laid(SECOND)
+        bench.prepare(FIRST).feed(call("client.reconnect", None, 4444, 0))
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
         assert [(url.host, url.port) for url in bench.dial.opened] == [
@@ -141,8 +141,8 @@ async def test_a_requested_port_is_used_for_the_requesting_pool_only() -> None:
 
 async def test_a_requested_port_is_not_used_for_another_pool() -> None:
     bench = Bench([FIRST, SECOND])
-    stream = bench.laid()
-    bench.laid(SECOND)
+    stream = bench.prepare()
+    bench.prepare(SECOND)
     async with running(bench):
         stream.feed(call("client.reconnect", SECOND.host, 4444, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 2)
@@ -153,7 +153,7 @@ async def test_a_requested_port_is_not_used_for_another_entry_of_the_host() -> N
     other = replace(FIRST, port=5555)
     bench = Bench([FIRST, other])
     for _ in range(4):
-        bench.laid(FIRST).feed(call("client.reconnect", FIRST.host, 4444, 0))
+        bench.prepare(FIRST).feed(call("client.reconnect", FIRST.host, 4444, 0))
     async with running(bench):
         await bench.clock.advance(15)
         assert [url.port for url in bench.dial.opened[:4]] == [3333, 4444, 4444, 5555]
@@ -166,8 +166,8 @@ def at(host: str, port: int, transport: Transport = Transport.TCP) -> PoolUrl:
 async def test_a_request_for_a_listed_host_and_port_selects_that_entry() -> None:
     pools = [at("a.example", 1000), at("b.example", 3333), at("b.example", 4444)]
     bench = Bench(pools)
-    stream = bench.laid(pools[0])
-    bench.laid(pools[2])
+    stream = bench.prepare(pools[0])
+    bench.prepare(pools[2])
     async with running(bench):
         stream.feed(call("client.reconnect", "b.example", 4444, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 2)
@@ -182,7 +182,7 @@ async def test_a_request_for_a_listed_port_uses_the_transport_of_its_entry(
     pools = [at("a.example", 3333), at("a.example", 4444, Transport.TLS)]
     bench = Bench(pools)
     for _ in range(6):
-        bench.laid(pools[0]).feed(call("client.reconnect", host, 4444, 0))
+        bench.prepare(pools[0]).feed(call("client.reconnect", host, 4444, 0))
     async with running(bench):
         await bench.clock.advance(30)
         assert bench.dial.opened[:2] == pools
@@ -195,7 +195,7 @@ async def test_a_request_for_a_listed_port_that_banned_us_is_refused() -> None:
     banning = FakeStream()
     banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
     bench.dial.ready("a.example", banning)
-    stream = bench.laid(pools[1])
+    stream = bench.prepare(pools[1])
     async with running(bench):
         await bench.clock.advance(5)
         stream.feed(call("client.reconnect", None, 3333, 0))
@@ -206,18 +206,18 @@ async def test_a_request_for_a_listed_port_that_banned_us_is_refused() -> None:
 
 async def test_a_refused_request_is_reported_once_a_connection() -> None:
     bench = Bench()
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         for _ in range(5):
             stream.feed(call("client.reconnect", "evil.example", 3333, 0))
         await settle()
-        assert len(bench.of(telemetry.PoolRemark)) == 1
+        assert len(bench.events_of(telemetry.PoolRemark)) == 1
 
 
 async def test_answers_are_awaited_before_a_request_is_followed() -> None:
     bench = Bench()
-    stream = bench.laid()
-    bench.laid()
+    stream = bench.prepare()
+    bench.prepare()
     async with running(bench):
         job = bench.job()
         await bench.client.submit(solution(job))

@@ -1,4 +1,4 @@
-"""Another list of pools while the miner runs."""
+"""Replacing the list of pools while the miner runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.stratum.dialogue import answer, notify, solution
 THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
 
 
-async def taken(bench: Bench, pools: list[PoolUrl]) -> bool:
-    """Take `pools`, with the time that it takes."""
+async def replace_pools(bench: Bench, pools: list[PoolUrl]) -> bool:
+    """Replace the list with `pools` and let the client react."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(bench.client.replace_pools(pools))
         await settle()
@@ -31,10 +31,10 @@ async def taken(bench: Bench, pools: list[PoolUrl]) -> bool:
 
 async def test_a_pool_that_stays_listed_keeps_its_connection() -> None:
     bench = Bench((FIRST,))
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
         job = bench.job()
-        assert await taken(bench, [FIRST, SECOND])
+        assert await replace_pools(bench, [FIRST, SECOND])
         await settle()
         assert not stream.closed
         assert bench.job() == job
@@ -48,21 +48,21 @@ async def test_a_pool_that_stays_listed_keeps_its_connection() -> None:
 
 async def test_a_pool_that_is_no_longer_listed_is_left_for_the_new_one() -> None:
     bench = Bench((FIRST,))
-    old, new = bench.laid(), bench.laid(SECOND)
+    old, new = bench.prepare(), bench.prepare(SECOND)
     async with running(bench):
-        assert not await taken(bench, [SECOND])
+        assert not await replace_pools(bench, [SECOND])
         await settle()
         assert old.closed
         assert not new.closed
         assert bench.job().pool == SECOND.label
-    (lost,) = bench.of(telemetry.PoolLost)
+    (lost,) = bench.events_of(telemetry.PoolLost)
     assert (lost.reason, lost.retry_in) == ("the settings name other pools", 0.0)
 
 
 async def test_answers_are_awaited_before_a_pool_is_left() -> None:
     bench = Bench((FIRST,))
-    stream = bench.laid()
-    bench.laid(SECOND)
+    stream = bench.prepare()
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         async with asyncio.TaskGroup() as group:
@@ -79,9 +79,9 @@ async def test_answers_are_awaited_before_a_pool_is_left() -> None:
 
 async def test_a_new_first_pool_is_used_once_it_is_reachable() -> None:
     bench = Bench((FIRST,))
-    old = bench.laid()
+    old = bench.prepare()
     bench.dial.ready(THIRD.host, FakeStream())
-    bench.laid(THIRD)
+    bench.prepare(THIRD)
     async with running(bench):
         assert await bench.client.replace_pools([THIRD, FIRST])
         await settle()
@@ -91,15 +91,15 @@ async def test_a_new_first_pool_is_used_once_it_is_reachable() -> None:
         assert old.closed
         assert bench.hosts() == ["first", "third", "third"]
         assert bench.job().pool == THIRD.label
-    (lost,) = bench.of(telemetry.PoolLost)
+    (lost,) = bench.events_of(telemetry.PoolLost)
     assert (lost.pool, lost.retry_in) == (FIRST.label, 0.0)
 
 
 async def test_a_working_pool_is_kept_while_the_new_first_one_is_unreachable() -> None:
     bench = Bench((FIRST,))
-    stream = bench.laid()
+    stream = bench.prepare()
     async with running(bench):
-        assert await taken(bench, [THIRD, FIRST])
+        assert await replace_pools(bench, [THIRD, FIRST])
         for _ in range(4):
             stream.feed(notify())
             await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 4 + 1)
@@ -107,12 +107,12 @@ async def test_a_working_pool_is_kept_while_the_new_first_one_is_unreachable() -
         assert bench.job().pool == FIRST.label
         # At once, and then as often as ever.
         assert bench.hosts() == ["first", "third", "third"]
-    assert None not in bench.works[:-1]
+    assert None not in bench.jobs[:-1]
 
 
 async def test_a_list_that_arrives_during_a_check_of_the_first_pool_starts_a_new_check() -> None:
     bench = Bench((SECOND,))
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     go = reloaded_while_connecting(bench, ConnectionLost("it is down"))
     async with running(bench):
         assert await bench.client.replace_pools([FIRST, SECOND])
@@ -127,17 +127,17 @@ async def test_no_connection_is_reported_as_kept_if_none_is_open() -> None:
     bench = Bench((FIRST,))
     async with running(bench):
         await bench.clock.advance(40)
-        assert not await taken(bench, [FIRST, SECOND])
-        bench.laid()
+        assert not await replace_pools(bench, [FIRST, SECOND])
+        bench.prepare()
         await bench.clock.advance(70)
         assert bench.job().pool == FIRST.label
-        assert await taken(bench, [FIRST, THIRD])
+        assert await replace_pools(bench, [FIRST, THIRD])
 
 
 async def test_a_connection_that_is_being_left_is_not_reported_as_kept() -> None:
     bench = Bench((FIRST,))
-    stream = bench.laid()
-    again = bench.laid()
+    stream = bench.prepare()
+    again = bench.prepare()
     async with running(bench):
         assert not await bench.client.replace_pools([SECOND])
         await settle()
@@ -154,9 +154,9 @@ async def test_a_pool_without_a_login_gives_way_to_a_new_first_one() -> None:
     bench = Bench((FIRST,))
     mute = FakeStream()
     bench.dial.ready(FIRST.host, mute)
-    bench.laid(THIRD)
+    bench.prepare(THIRD)
     async with running(bench):
-        assert not await taken(bench, [THIRD, FIRST])
+        assert not await replace_pools(bench, [THIRD, FIRST])
         assert mute.closed
         assert bench.hosts() == ["first", "third"]
         assert bench.job().pool == THIRD.label
@@ -164,24 +164,24 @@ async def test_a_pool_without_a_login_gives_way_to_a_new_first_one() -> None:
 
 async def test_a_changed_login_reconnects() -> None:
     bench = Bench((FIRST,))
-    bench.laid()
+    bench.prepare()
     other = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
-    second = bench.laid()
+    second = bench.prepare()
     async with running(bench):
-        assert not await taken(bench, [other])
+        assert not await replace_pools(bench, [other])
         await settle()
         assert second.requests("mining.authorize")[0]["params"][0] == "ROther.rig1"
 
 
 async def test_a_new_list_ends_the_wait_for_a_retry() -> None:
     bench = Bench((FIRST,))
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         for _ in range(4):
             await bench.clock.advance(40)
         tries = len(bench.dial.opened)
-        assert bench.works == [] or bench.works[-1] is None
-        assert not await taken(bench, [SECOND])
+        assert bench.jobs == [] or bench.jobs[-1] is None
+        assert not await replace_pools(bench, [SECOND])
         await settle()
         assert bench.hosts()[tries:] == ["second"]
         assert bench.job().pool == SECOND.label
@@ -205,10 +205,10 @@ def reloaded_while_connecting(bench: Bench, failure: Exception | None = None) ->
 
 async def test_a_pool_removed_while_connecting_is_left_at_once() -> None:
     bench = Bench((FIRST,))
-    old, new = bench.laid(), bench.laid(SECOND)
+    old, new = bench.prepare(), bench.prepare(SECOND)
     go = reloaded_while_connecting(bench)
     async with running(bench):
-        await taken(bench, [SECOND])
+        await replace_pools(bench, [SECOND])
         go.set()
         await settle()
         assert old.closed
@@ -223,10 +223,10 @@ async def test_the_end_of_a_removed_pool_does_not_count_against_the_new_list(
     failure: Exception,
 ) -> None:
     bench = Bench((FIRST,))
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     go = reloaded_while_connecting(bench, failure)
     async with running(bench):
-        await taken(bench, [SECOND])
+        await replace_pools(bench, [SECOND])
         go.set()
         await settle()
         assert bench.hosts() == ["first", "second"]
@@ -239,13 +239,13 @@ OTHER_USER = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
 
 async def test_a_connection_is_left_once_no_more_shares_come_for_it() -> None:
     bench = Bench((FIRST,))
-    old = bench.laid()
-    bench.laid()
+    old = bench.prepare()
+    bench.prepare()
     async with running(bench):
         job = bench.job()
         await bench.client.replace_pools([OTHER_USER])
         await settle()
-        assert bench.works[-1] is None
+        assert bench.jobs[-1] is None
         for number in range(3):
             await bench.clock.advance(LAUNCH_SECONDS * 0.9)
             await bench.client.submit(solution(job, job.nonces.first + number))
@@ -259,8 +259,8 @@ async def test_a_connection_is_left_once_no_more_shares_come_for_it() -> None:
 
 async def test_endless_shares_do_not_keep_a_connection_open() -> None:
     bench = Bench((FIRST,))
-    old = bench.laid()
-    bench.laid()
+    old = bench.prepare()
+    bench.prepare()
     async with running(bench):
         job = bench.job()
         await bench.client.replace_pools([OTHER_USER])
@@ -274,11 +274,11 @@ async def test_endless_shares_do_not_keep_a_connection_open() -> None:
 
 async def test_a_late_share_is_sent_under_the_new_account() -> None:
     bench = Bench((FIRST,))
-    bench.laid()
-    new = bench.laid()
+    bench.prepare()
+    new = bench.prepare()
     async with running(bench):
         found = solution(bench.job())
-        await taken(bench, [OTHER_USER])
+        await replace_pools(bench, [OTHER_USER])
         await settle()
         assert bench.job().session == 2
         await bench.client.submit(found)
@@ -289,19 +289,19 @@ async def test_a_late_share_is_sent_under_the_new_account() -> None:
         (verdict,) = bench.verdicts
         assert verdict.outcome is Outcome.ACCEPTED
         assert verdict.solution is found
-        (sent,) = bench.of(telemetry.ShareSent)
+        (sent,) = bench.events_of(telemetry.ShareSent)
         assert sent.solution is found
 
 
 async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_with_the_reason() -> None:
     bench = Bench((FIRST,))
-    bench.laid()
+    bench.prepare()
     new = FakeStream()
     new.feed(answer(1, [None, "0b8e5c"]) + answer(2) + notify())
     bench.dial.ready(FIRST.host, new)
     async with running(bench):
         job = bench.job()
-        await taken(bench, [OTHER_USER])
+        await replace_pools(bench, [OTHER_USER])
         await bench.client.submit(solution(job))
         await settle()
         assert new.requests("mining.submit") == []
@@ -315,11 +315,11 @@ async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_with_the
 
 async def test_the_verdict_on_a_share_for_a_removed_pool_names_the_reason() -> None:
     bench = Bench((FIRST,))
-    bench.laid()
-    bench.laid(SECOND)
+    bench.prepare()
+    bench.prepare(SECOND)
     async with running(bench):
         job = bench.job()
-        await taken(bench, [SECOND])
+        await replace_pools(bench, [SECOND])
         await bench.client.submit(solution(job))
     (verdict,) = bench.verdicts
     assert verdict.outcome is Outcome.LOST
@@ -331,13 +331,13 @@ async def test_the_verdict_on_a_share_for_a_removed_pool_names_the_reason() -> N
 
 async def test_a_share_sent_under_one_account_is_not_sent_under_another() -> None:
     bench = Bench((FIRST,))
-    old = bench.laid()
-    new = bench.laid()
+    old = bench.prepare()
+    new = bench.prepare()
     async with running(bench):
         job = bench.job()
         await bench.client.submit(solution(job))
         old.feed(answer(old.requests("mining.submit")[0]["id"]))
-        await taken(bench, [OTHER_USER])
+        await replace_pools(bench, [OTHER_USER])
         await settle()
         await bench.client.submit(solution(bench.job()))
         assert new.requests("mining.submit") == []
@@ -349,7 +349,7 @@ async def test_a_share_held_until_the_login_is_sent_under_the_new_account() -> N
     old = FakeStream()
     old.feed(answer(1, [None, "0b8e5b"]) + notify())
     bench.dial.ready(FIRST.host, old)
-    new = bench.laid()
+    new = bench.prepare()
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         await bench.client.replace_pools([OTHER_USER])
@@ -363,7 +363,7 @@ async def test_a_share_held_until_the_login_is_sent_under_the_new_account() -> N
 
 async def test_the_failure_of_a_replaced_pool_does_not_count_against_the_next() -> None:
     bench = Bench((FIRST,))
-    bench.laid(THIRD)
+    bench.prepare(THIRD)
     go = reloaded_while_connecting(bench, PoolRefused("its certificate"))
     async with running(bench):
         await bench.client.replace_pools([THIRD, FIRST])
@@ -374,7 +374,7 @@ async def test_the_failure_of_a_replaced_pool_does_not_count_against_the_next() 
 
 
 def banned(bench: Bench, url: PoolUrl = FIRST) -> None:
-    """Lay a connection ready whose pool shuts us out."""
+    """Prepare a connection whose pool bans us."""
     stream = FakeStream()
     stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
     bench.dial.ready(url.host, stream)
@@ -383,7 +383,7 @@ def banned(bench: Bench, url: PoolUrl = FIRST) -> None:
 async def test_a_ban_holds_in_a_new_list() -> None:
     bench = Bench((FIRST,))
     banned(bench)
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.client.replace_pools([FIRST, SECOND])
         await settle()
@@ -399,18 +399,18 @@ async def test_a_ban_is_waited_out_through_several_reloads() -> None:
         await bench.client.replace_pools([FIRST])
         await bench.clock.advance(BAN_SECONDS - 10)
         assert bench.hosts().count("first") == 1
-        bench.laid()
+        bench.prepare()
         await bench.clock.advance(BAN_SECONDS / 2 + 70)
         assert bench.job().pool == FIRST.label
 
 
 async def test_a_removed_first_pool_is_not_checked_again() -> None:
     bench = Bench((FIRST, SECOND))
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
         (stream,) = bench.dial.streams
-        assert await taken(bench, [SECOND])
+        assert await replace_pools(bench, [SECOND])
         tries = len(bench.dial.opened)
         bench.dial.ready(FIRST.host, FakeStream())
         for _ in range(10):
@@ -422,13 +422,13 @@ async def test_a_removed_first_pool_is_not_checked_again() -> None:
 
 async def test_a_new_first_pool_is_checked_at_once() -> None:
     bench = Bench((FIRST, SECOND))
-    bench.laid(SECOND)
+    bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(30)
         (stream,) = bench.dial.streams
-        assert await taken(bench, [THIRD, SECOND])
+        assert await replace_pools(bench, [THIRD, SECOND])
         bench.dial.ready(THIRD.host, FakeStream())
-        bench.laid(THIRD)
+        bench.prepare(THIRD)
         for _ in range(4):
             stream.feed(notify())
             await bench.clock.advance(FIRST_POOL_CHECK_SECONDS / 4)
@@ -439,11 +439,11 @@ async def test_a_new_first_pool_is_checked_at_once() -> None:
 
 async def test_refusals_of_an_earlier_list_are_not_reported() -> None:
     bench = Bench((FIRST, SECOND))
-    bench.laid(FIRST, accepts=False)
-    bench.laid(SECOND)
-    bench.laid(THIRD, accepts=False)
+    bench.prepare(FIRST, accepts=False)
+    bench.prepare(SECOND)
+    bench.prepare(THIRD, accepts=False)
     async with running(bench):
-        await taken(bench, [THIRD])
+        await replace_pools(bench, [THIRD])
         await settle()
         assert isinstance(bench.ended, EveryPoolRefused)
         assert THIRD.label in str(bench.ended)

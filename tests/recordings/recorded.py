@@ -69,7 +69,7 @@ class Recorded:
             resume=resume,
         )
         self.stream = FakeStream()
-        wrapped = self.recorder.opened(self.stream, URL, self.protocol, opening, RIG)
+        wrapped = self.recorder.wrap(self.stream, URL, self.protocol, opening, RIG)
         self.client = DIALECTS[self.protocol].connect(opening)
         reports = None if self.rate is None else Reports(lambda: self.rate or 0.0, RIG)
         self.session = Session(
@@ -103,7 +103,7 @@ class Recorded:
             await simulation.settle()
 
     def submit(self, solution: Solution) -> None:
-        self.recorder.found(solution)
+        self.recorder.submitted(solution)
         self.session.submit(solution)
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:

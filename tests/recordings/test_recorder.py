@@ -68,7 +68,7 @@ def test_stream_is_passed_through_and_recorded(recorded: Recorded) -> None:
 
 def test_own_difficulty_one_is_recorded(tmp_path: Path) -> None:
     with Recorder(tmp_path / "session", FakeClock(), print) as recorder:
-        recorder.opened(FakeStream(), URL, "kawpow", opening(diff1=255), RIG)
+        recorder.wrap(FakeStream(), URL, "kawpow", opening(diff1=255), RIG)
     (header,) = records_of(tmp_path / "session")
     assert header["diff1"] == f"{255:064x}"
 

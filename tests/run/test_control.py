@@ -1,4 +1,4 @@
-"""What a person may do to a run, and what reading the settings again does."""
+"""Requests to a run: pause, resume, reload."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ LIVE = LiveConfig((FIRST,), heat={"fake:0": TemperatureLimits(90.0)})
 
 
 class Parts:
-    """Stands in for every part, and writes down what it is told."""
+    """Stands in for every part and records the calls."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
         self.limits = Timeouts()
         self.stays = True
 
     def pause(self, *what: str) -> None:
-        self.told.append(("pause", *what))
+        self.calls.append(("pause", *what))
 
     def resume(self, *what: str) -> None:
-        self.told.append(("resume", *what))
+        self.calls.append(("resume", *what))
 
     async def replace_pools(self, pools: tuple[PoolUrl, ...]) -> bool:
-        self.told.append(("pools", *pools))
+        self.calls.append(("pools", *pools))
         return self.stays
 
     def set_level(self, level: Level) -> None:
-        self.told.append(("level", level))
+        self.calls.append(("level", level))
 
 
 class Bench:
@@ -72,8 +72,8 @@ def test_pause_and_resume_one_device_or_all() -> None:
     bench.control.pause("fake:1")
     bench.control.resume("fake:1")
     bench.control.pause(None)
-    told = [(what, name) for what, name, *_ in bench.parts.told]
-    assert told == [
+    calls = [(what, name) for what, name, *_ in bench.parts.calls]
+    assert calls == [
         ("pause", "fake:1"),
         ("resume", "fake:1"),
         ("pause", "fake:0"),
@@ -87,7 +87,7 @@ def test_pause_and_resume_one_device_or_all() -> None:
 async def test_reloading_the_same_settings_changes_nothing() -> None:
     bench = Bench(ReloadedConfig(LIVE, {"coin": "RVN"}), fixed={"coin": "RVN"})
     assert await bench.control.reload() == ["nothing changed"]
-    assert bench.parts.told == []
+    assert bench.parts.calls == []
 
 
 async def test_each_live_setting_is_applied_separately() -> None:
@@ -108,7 +108,7 @@ async def test_each_live_setting_is_applied_separately() -> None:
     assert bench.parts.limits.silence == 60.0
     (sentence,) = await bench.control.reload()
     assert sentence == f"the pools are now {SECOND.label}, {FIRST.label}; the connection is kept"
-    assert bench.parts.told == [("level", Level.DEBUG), ("pools", SECOND, FIRST)]
+    assert bench.parts.calls == [("level", Level.DEBUG), ("pools", SECOND, FIRST)]
 
 
 async def test_a_connection_that_is_not_kept_is_reported() -> None:
@@ -134,5 +134,5 @@ async def test_unusable_settings_change_nothing() -> None:
     bench = Bench(ConfigError("rig.toml: line 3: ..."), ReloadedConfig(LIVE))
     with pytest.raises(ConfigError, match="line 3"):
         await bench.control.reload()
-    assert bench.parts.told == []
+    assert bench.parts.calls == []
     assert await bench.control.reload() == ["nothing changed"]

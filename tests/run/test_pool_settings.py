@@ -1,4 +1,4 @@
-"""Where a pool's address and its secrets come from, the environment included."""
+"""Resolving the settings of one pool, including environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings come to: the plan of a run, and what changes when they are read again."""
+"""Resolving settings to a `RunConfig`, at the start and at a reload."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ rig = "rig-7"
 
 [[pools]]
 url = "stratum+tcp://h:1"
-user = "RWalletOfSomebodyWhoMines.rig1"
+user = "RWalletOfAnExampleMiner1.rig1"
 password = "hunter2"
 proxy = "socks5://me:hunter3@p:1"
 
@@ -77,13 +77,13 @@ def test_every_setting_reaches_the_configuration(path: Path) -> None:
     assert config.ledger is not None
     assert config.ledger.path == state_directory() / "ledger.sqlite"
     assert config.secrets == ("hunter2", "hunter3")
-    assert config.wallets == ("RWalletOfSomebodyWhoMines",)
+    assert config.wallets == ("RWalletOfAnExampleMiner1",)
     assert "hunter" not in repr(config)
 
 
 def test_a_short_password_and_an_account_name_are_hidden(path: Path) -> None:
     path.write_text(
-        FILE.replace("hunter2", "pass1").replace("RWalletOfSomebodyWhoMines", "accountname123")
+        FILE.replace("hunter2", "pass1").replace("RWalletOfAnExampleMiner1", "accountname123")
     )
     config = resolve_settings(lambda: load(path))
     redactor = Redactor(config.secrets, config.wallets)
@@ -104,7 +104,7 @@ def test_a_short_password_and_an_account_name_are_hidden(path: Path) -> None:
 def test_a_worker_is_not_treated_as_a_wallet(
     path: Path, user: str, wallets: tuple[str, ...]
 ) -> None:
-    path.write_text(FILE.replace("RWalletOfSomebodyWhoMines.rig1", user))
+    path.write_text(FILE.replace("RWalletOfAnExampleMiner1.rig1", user))
     assert resolve_settings(lambda: load(path)).wallets == wallets
 
 
@@ -209,20 +209,20 @@ def test_a_reload_of_unusable_settings_raises(path: Path) -> None:
 
 @pytest.mark.parametrize("table", ["log", "ledger"])
 def test_a_home_directory_of_an_unknown_user(path: Path, table: str) -> None:
-    flags = {table: {"file": "~nobody-here/x"}}
-    with pytest.raises(ConfigError, match=r"^file ~nobody-here/x: unknown user"):
+    flags = {table: {"file": "~unknown-user/x"}}
+    with pytest.raises(ConfigError, match=r"^file ~unknown-user/x: unknown user"):
         resolve_settings(lambda: load(path, flags))
 
 
-@pytest.mark.parametrize(("vendor", "told"), [("amd", False), ("nvidia", True), ("", True)])
+@pytest.mark.parametrize(("vendor", "noted"), [("amd", False), ("nvidia", True), ("", True)])
 def test_a_missing_backend_is_noted_unless_all_cards_are_of_another_vendor(
-    path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, told: bool
+    path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, noted: bool
 ) -> None:
     card = DeviceInfo(
         "opencl:0.0", "opencl", "A card", "gpu" if vendor else "cpu", "1", 1, 1, 1, vendor=vendor
     )
-    chosen = [ListedDevice(card, REFERENCE)], [], ["cuda: not there"]
+    chosen = [ListedDevice(card, REFERENCE)], [], ["cuda: not found"]
     monkeypatch.setattr(resolve_module, "choose_devices", lambda *_: chosen)
     config = resolve_settings(lambda: load(path))
-    assert (("note", "cuda: not there") in config.notes) is told
+    assert (("note", "cuda: not found") in config.notes) is noted
     assert ("device", "opencl:0.0 A card, 1") in config.notes
