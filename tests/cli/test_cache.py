@@ -1,4 +1,4 @@
-"""`cache`: what is kept on disk, and how it goes."""
+"""The command `cache`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_nothing_is_kept_yet(folder: Path) -> None:
+def test_an_empty_cache(folder: Path) -> None:
     for arguments in (("cache",), ("cache", "--clear")):
         ran = run(*arguments)
         assert (ran.code, ran.err) == (0, "")
@@ -24,7 +24,7 @@ def test_nothing_is_kept_yet(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_what_is_kept_is_shown_then_emptied(folder: Path, tmp_path: Path) -> None:
+def test_show_and_clear_the_cache(folder: Path, tmp_path: Path) -> None:
     (folder / "build-logs").mkdir(parents=True)
     (folder / "build-logs" / "one.log").write_bytes(bytes(3 << 19))
     (folder / "stray").touch()
@@ -44,9 +44,7 @@ def test_what_is_kept_is_shown_then_emptied(folder: Path, tmp_path: Path) -> Non
     assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
 
 
-def test_what_cannot_be_deleted_is_a_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_cannot_be_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "light").mkdir(parents=True)
 
     def refuse(path: Path) -> None:

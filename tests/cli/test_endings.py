@@ -1,4 +1,4 @@
-"""How the process ends: with an output that takes nothing, with a compiler that runs on."""
+"""How the process ends: with unusable output streams, and with threads that still run."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def mining(folder: Path) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def without_ledger(arguments: tuple[str, ...]) -> list[str]:
+def with_ledger(arguments: tuple[str, ...]) -> list[str]:
     return [word for word in arguments if word != "--no-ledger"]
 
 
-def test_a_ledger_that_was_asked_for_and_cannot_be_had_ends_the_run_before_it_begins(
+def test_an_unusable_ledger_that_was_named_prevents_the_start(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "rig.toml"
     path.write_text(f'[ledger]\nfile = "{tmp_path}"\n')
-    ran = python("-m", "miner", *without_ledger(mining(tmp_path)), "-c", str(path))
+    ran = python("-m", "miner", *with_ledger(mining(tmp_path)), "-c", str(path))
     assert ran.returncode == 2
     assert ran.stderr == (
         f"progpow-miner: share ledger {tmp_path} cannot be written: Is a directory; name "
@@ -48,17 +48,17 @@ def test_a_ledger_that_was_asked_for_and_cannot_be_had_ends_the_run_before_it_be
     )
 
 
-def test_a_ledger_that_nobody_named_is_said_at_the_start_and_mining_goes_on(
+def test_an_unusable_default_ledger_is_reported_and_does_not_stop_mining(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ledger.sqlite").mkdir()
     monkeypatch.setenv("PROGPOW_MINER_STATE", str(tmp_path))
-    ran = python("-m", "miner", *without_ledger(mining(tmp_path)))
+    ran = python("-m", "miner", *with_ledger(mining(tmp_path)))
     assert ran.returncode == 4
     assert ran.stdout.count("cannot be written: Is a directory") == 1
 
 
-def test_a_log_that_is_a_folder_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+def test_an_unusable_log_file_prevents_the_start(tmp_path: Path) -> None:
     ran = python("-m", "miner", *mining(tmp_path), "-l", str(tmp_path))
     assert ran.returncode == 2
     assert ran.stderr == (
@@ -67,14 +67,14 @@ def test_a_log_that_is_a_folder_ends_the_run_before_it_begins(tmp_path: Path) ->
 
 
 @needs_full
-def test_a_full_disk_ends_a_command_in_one_sentence() -> None:
+def test_a_full_disk_is_reported_in_one_sentence() -> None:
     ran = shell(f"> {FULL}", "config", "init", "-")
     assert ran.returncode == 1
     assert ran.stderr == ("progpow-miner: the output cannot be written: No space left on device\n")
 
 
 @needs_full
-def test_a_full_disk_does_not_keep_the_miner_from_mining(tmp_path: Path) -> None:
+def test_mining_continues_when_the_output_is_full(tmp_path: Path) -> None:
     ran = shell(f"> {FULL}", *mining(tmp_path))
     assert ran.returncode == 4
     assert ran.stderr.startswith("progpow-miner: no pool for 0.1 s")
@@ -82,18 +82,14 @@ def test_a_full_disk_does_not_keep_the_miner_from_mining(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("redirection", [">&-", "<&- >&-"])
-def test_a_closed_output_does_not_keep_the_miner_from_mining(
-    tmp_path: Path, redirection: str
-) -> None:
+def test_mining_works_with_closed_streams(tmp_path: Path, redirection: str) -> None:
     ran = shell(redirection, *mining(tmp_path))
     assert ran.returncode == 4
     assert ran.stderr.startswith("progpow-miner: no pool for 0.1 s")
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", pytest.param("2>/dev/full", marks=needs_full)])
-def test_an_error_output_that_takes_nothing_keeps_the_exit_code(
-    tmp_path: Path, redirection: str
-) -> None:
+def test_an_unusable_error_stream_keeps_the_exit_code(tmp_path: Path, redirection: str) -> None:
     ran = shell(redirection, *mining(tmp_path))
     assert ran.returncode == 4
     assert "Traceback" not in ran.stdout
@@ -114,7 +110,7 @@ cli.main()
 """
 
 
-def test_a_compiler_that_runs_on_does_not_keep_the_process() -> None:
+def test_exit_does_not_wait_for_a_compiler_thread() -> None:
     ran = python("-c", COMPILING)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
 
@@ -135,7 +131,7 @@ cli.main()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_before_mining_ends_the_process_at_once(name: str) -> None:
+def test_a_signal_during_the_start_exits_at_once(name: str) -> None:
     ran = python("-c", STARTING.format(signal=name))
     assert ran.returncode == 130
     assert ran.stdout == "looking for devices\n"

@@ -1,4 +1,4 @@
-"""Every mistake a person can make ends in one sentence and the documented exit code."""
+"""Each usage mistake ends in one sentence and the documented exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TLS = ("-o", "stratum+tls://127.0.0.1:9", "-u", "wallet")
 KERNEL = ("kernel", "-a", "kawpow", "--height", "1")
 
 
-def but(arguments: tuple[str, ...], **changes: str) -> list[str]:
+def with_changes(arguments: tuple[str, ...], **changes: str) -> list[str]:
     """Return the arguments with the value after a flag changed."""
     changed = list(arguments)
     for flag, value in changes.items():
@@ -33,7 +33,11 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine", "-a", "kawpow", "--coin", "RVN", *POOL], 2, "give either variant or coin"),
     (["mine", "-a", "nope", *POOL], 2, "variant 'nope' is not known"),
     (["mine", "--coin", "NOPE", *POOL], 2, "coin 'NOPE' is not known"),
-    (["mine", "-a", "kawpow", *POOL, "-u", "two"], 2, "-u is given 2 times, but -o 1 times"),
+    (
+        ["mine", "-a", "kawpow", *POOL, "-u", "two"],
+        2,
+        "-u is given 2 times, but -o 1 times",
+    ),
     (["mine", "-a", "kawpow", *POOL, "-p", "1", "-p", "2"], 2, "-p is given 2 times"),
     (["mine", "-a", "kawpow", "-o", "bogus://h:1", "-u", "w"], 2, "unknown scheme bogus://"),
     (["mine", "--coin", "zano", "-o", "http://h:1", "-u", "w"], 2, "is mined over Stratum only"),
@@ -92,16 +96,16 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["hash", "--batch", "/nonexistent/batch"], 2, "No such file or directory"),
     (["hash", "-a", "~nobody-here/x.toml", *HASH[3:]], 2, "is no path"),
     (["hash", "-a", "/nonexistent/x.toml", *HASH[3:]], 2, "cannot be read: No such file"),
-    (but(HASH, header="abcd"), 2, "header_hash: needs 32 bytes (64 hex digits), has 2"),
-    (but(HASH, header="xyz"), 2, "header_hash: 'xyz' is not hexadecimal"),
-    (but(HASH, nonce="xyz"), 2, "nonce: 'xyz' is not 1 to 16 hex digits"),
-    (but(HASH, nonce="0" * 17), 2, "is not 1 to 16 hex digits"),
-    (but(HASH, height="-1"), 2, "height: -1 is outside 0 to "),
-    (but(HASH, height="1.5"), 2, "'1.5' is not a valid integer"),
-    (but(HASH, height=str(2**63)), 2, "height: 9223372036854775808 is outside"),
-    (but(HASH, height="99999999999"), 2, "more dataset items than 32-bit indices"),
+    (with_changes(HASH, header="abcd"), 2, "header_hash: needs 32 bytes (64 hex digits), has 2"),
+    (with_changes(HASH, header="xyz"), 2, "header_hash: 'xyz' is not hexadecimal"),
+    (with_changes(HASH, nonce="xyz"), 2, "nonce: 'xyz' is not 1 to 16 hex digits"),
+    (with_changes(HASH, nonce="0" * 17), 2, "is not 1 to 16 hex digits"),
+    (with_changes(HASH, height="-1"), 2, "height: -1 is outside 0 to "),
+    (with_changes(HASH, height="1.5"), 2, "'1.5' is not a valid integer"),
+    (with_changes(HASH, height=str(2**63)), 2, "height: 9223372036854775808 is outside"),
+    (with_changes(HASH, height="99999999999"), 2, "more dataset items than 32-bit indices"),
     ([*HASH, "--epoch", "-1"], 2, "epoch: -1 is below 0"),
-    (but(KERNEL, height="-1"), 2, "height: -1 is outside"),
+    (with_changes(KERNEL, height="-1"), 2, "height: -1 is outside"),
     ([*KERNEL, "--dialect", "metal"], 2, "dialect: 'metal' is none of opencl, cuda"),
     ([*KERNEL, "--shape", "cube"], 2, "shape: 'cube' is none of gpu, "),
     ([*KERNEL, "--shape", "gpu/3"], 2, "shape: 'gpu/3' is none of gpu, "),
@@ -126,14 +130,14 @@ def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"), MISTAKES, ids=[" ".join(m[0])[:60] for m in MISTAKES]
 )
-def test_a_mistake(arguments: list[str], code: int, sentence: str) -> None:
+def test_usage_mistakes(arguments: list[str], code: int, sentence: str) -> None:
     ran = run(*arguments)
     assert ran.code == code
-    said(ran.err, sentence)
+    check_error(ran.err, sentence)
     assert not re.search(r"hash +[0-9a-f]{64}|listening", ran.out)
 
 
-def said(err: str, sentence: str) -> None:
+def check_error(err: str, sentence: str) -> None:
     assert "Traceback" not in err
     last = err.splitlines()[-1]
     assert sentence in last
@@ -144,24 +148,24 @@ def said(err: str, sentence: str) -> None:
         assert err.startswith("Usage: progpow-miner")
 
 
-def test_a_broken_variant_file(tmp_path: Path) -> None:
+def test_an_invalid_variant_file(tmp_path: Path) -> None:
     for change in (("registers = 32", "registers = 1"), ("[sizes]", "[size")):
         path = toy_file(tmp_path, change)
         for command in (["selftest"], ["kernel", "--height", "1"], ["mine", *POOL]):
             ran = run(*command, "-a", path)
             assert ran.code == 2
-            said(ran.err, f"progpow-miner: {path}: ")
+            check_error(ran.err, f"progpow-miner: {path}: ")
 
 
-def test_a_variant_file_with_wrong_answers_mines_nothing(tmp_path: Path) -> None:
+def test_a_variant_file_with_wrong_known_answers_is_rejected(tmp_path: Path) -> None:
     path = toy_file(tmp_path, ('"cd39f10c', '"dd39f10c'))
     for command in (["mine", *POOL], ["pool"], ["demo"]):
         ran = run(*command, "-a", path)
         assert ran.code == 2
-        said(ran.err, "variant 'toy': known_answers[1].final_hash: computed cd39f10c")
+        check_error(ran.err, "variant 'toy': known_answers[1].final_hash: computed cd39f10c")
 
 
-def test_a_config_that_cannot_be_used(tmp_path: Path) -> None:
+def test_an_invalid_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "rig.toml"
     for text, sentence in (
         (b"variant = \n", f"{path}: line 1: is not valid TOML"),
@@ -175,37 +179,39 @@ def test_a_config_that_cannot_be_used(tmp_path: Path) -> None:
         path.write_bytes(text)
         ran = run("mine", "-c", path)
         assert ran.code == 2
-        said(ran.err, sentence)
+        check_error(ran.err, sentence)
 
 
-def test_a_home_directory_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_in_an_unknown_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "rig.toml"
     path.write_text(
         'variant = "kawpow"\n[[pools]]\nurl = "h:1"\nuser = "w"\npassword_file = "~nobody-here/p"\n'
     )
-    said(run("mine", "-c", path).err, "password file ~nobody-here/p: unknown user")
+    check_error(run("mine", "-c", path).err, "password file ~nobody-here/p: unknown user")
     monkeypatch.setenv("PROGPOW_MINER_COOKIE_FILE", "~nobody-here/c")
     ran = run("mine", "-a", "kawpow", "-o", "http://h:1")
     assert ran.code == 2
-    said(ran.err, "cookie file ~nobody-here/c: unknown user")
+    check_error(ran.err, "cookie file ~nobody-here/c: unknown user")
 
 
-def test_a_password_is_in_no_sentence() -> None:
+def test_messages_contain_no_password() -> None:
     for url in ("stratum+tcp://w:hunter2@h", "bogus://w:hunter2@h:1", "w:hunt/hunter2@h:1"):
         ran = run("mine", "-a", "kawpow", "-o", url, "-u", "w", "-p", "hunter2")
         assert ran.code == 2
         assert "hunter2" not in ran.out + ran.err
 
 
-def test_a_proxys_password_is_in_no_sentence() -> None:
+def test_messages_contain_no_proxy_password() -> None:
     for proxy in ("http://me:hunter2@tor:1", "socks5://me:hunter2@tor", "socks5://:hunter2@tor:1"):
         ran = run("mine", "-a", "kawpow", *POOL, "--proxy", proxy)
         assert ran.code == 2
-        said(ran.err, "proxy")
+        check_error(ran.err, "proxy")
         assert "hunter2" not in ran.out + ran.err
 
 
-def test_a_password_file_that_cannot_be_used(tmp_path: Path) -> None:
+def test_an_unusable_password_file(tmp_path: Path) -> None:
     path, secret = tmp_path / "rig.toml", tmp_path / "pass"
     path.write_text(
         f'variant = "kawpow"\n[[pools]]\nurl = "h:1"\nuser = "w"\npassword_file = "{secret}"\n'
@@ -220,11 +226,11 @@ def test_a_password_file_that_cannot_be_used(tmp_path: Path) -> None:
             secret.write_bytes(data)
         ran = run("mine", "-c", path)
         assert ran.code == 2
-        said(ran.err, sentence)
+        check_error(ran.err, sentence)
         assert "er2" not in ran.err
 
 
-def test_the_process_ends_with_the_code() -> None:
+def test_exit_codes_of_the_process() -> None:
     for arguments, code in ((["hash"], 2), (["variants"], 0), (["kernel", "-a", "x.toml"], 2)):
         ran = python("-m", "miner", *arguments)
         assert ran.returncode == code

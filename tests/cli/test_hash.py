@@ -1,4 +1,4 @@
-"""`hash`: one nonce, or a batch in which a bad line stays alone."""
+"""The command `hash`, for one nonce and for batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_file(tmp_path_factory.mktemp("variant"))
 
 
-def wanted(toy: Path, height: int, nonce: int, epoch: int | None = None) -> dict[str, Any]:
+def expected_row(toy: Path, height: int, nonce: int, epoch: int | None = None) -> dict[str, Any]:
     variant = load_variant(toy)
     at = variant.epoch_at(height) if epoch is None else variant.epoch(epoch)
     light = Light.of(at, light_cache(at))
@@ -46,11 +46,11 @@ def batch(text: bytes | str, folder: Path | None = None) -> list[dict[str, Any]]
     return [json.loads(line) for line in ran.out.splitlines()]
 
 
-def test_one_nonce_as_words(toy: Path) -> None:
+def test_one_nonce_as_text(toy: Path) -> None:
     ran = run("hash", "-a", toy, "--height", "7", "--header", HEADER, "--nonce", f"{NONCE:x}")
     assert (ran.code, ran.err) == (0, "")
     lines = dict(line.split() for line in ran.out.splitlines())
-    assert lines == {k: str(v) for k, v in wanted(toy, 7, NONCE).items()}
+    assert lines == {k: str(v) for k, v in expected_row(toy, 7, NONCE).items()}
 
 
 @pytest.mark.parametrize("nonce", [f"{NONCE:016x}", f"0x{NONCE:x}", f"0X{NONCE:X}"])
@@ -66,18 +66,18 @@ def test_one_nonce_as_json(toy: Path, nonce: str) -> None:
         "height": 7,
         "header_hash": "0x" + HEADER,
         "nonce": nonce,
-        **wanted(toy, 7, NONCE),
+        **expected_row(toy, 7, NONCE),
     }
     assert len(answer["mix_hash"]) == len(answer["final_hash"]) == 64
 
 
-def test_an_epoch_replaces_the_rules(toy: Path) -> None:
+def test_an_explicit_epoch(toy: Path) -> None:
     arguments = ("hash", "-a", toy, "--height", "250", "--header", HEADER, "--nonce", "1", "--json")
     own, other = json.loads(run(*arguments).out), json.loads(run(*arguments, "--epoch", "9").out)
     assert (own["epoch"], other["epoch"]) == (2, 9)
     assert own["period"] == other["period"] == 83
     row = {"variant": str(toy), "height": 250, "header_hash": HEADER, "nonce": 1, "epoch": 9}
-    assert batch(json.dumps(row)) == [row | wanted(toy, 250, 1, epoch=9)]
+    assert batch(json.dumps(row)) == [row | expected_row(toy, 250, 1, epoch=9)]
 
 
 def test_a_batch_keeps_order_and_keys(toy: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_batch_keeps_order_and_keys(toy: Path, tmp_path: Path) -> None:
     text = "\n\n".join(json.dumps(row) for row in rows) + "\n   \n"
     answers = batch(text, tmp_path)
     assert answers == [
-        row | wanted(toy, row["height"], n)
+        row | expected_row(toy, row["height"], n)
         for row, n in zip(rows, (NONCE, NONCE, NONCE, 0, 2**64 - 1), strict=True)
     ]
     assert list(answers[0]) == [*rows[0], "epoch", "period", "mix_hash", "final_hash"]
@@ -150,13 +150,13 @@ BAD: list[tuple[bytes, str]] = [
 ]
 
 
-def test_a_bad_line_says_why_and_ends_nothing(toy: Path, tmp_path: Path) -> None:
+def test_an_invalid_line_is_reported_and_the_batch_continues(toy: Path, tmp_path: Path) -> None:
     good = {"variant": str(toy), "height": 1, "header_hash": HEADER, "nonce": 5}
     line = json.dumps(good).encode()
     bad = [b.replace(b"@", HEADER.encode()).replace(b"%", str(toy).encode()) for b, _ in BAD]
     answers = batch(b"\n".join(x for b in bad for x in (b, line)), tmp_path)
     assert len(answers) == 2 * len(bad)
-    right = good | wanted(toy, 1, 5)
+    right = good | expected_row(toy, 1, 5)
     for (raw, sentence), one, other in zip(BAD, answers[::2], answers[1::2], strict=True):
         assert sentence in one["error"], raw[:100]
         assert "\n" not in one["error"]
@@ -166,11 +166,11 @@ def test_a_bad_line_says_why_and_ends_nothing(toy: Path, tmp_path: Path) -> None
     assert answers[18] == kept | {"error": answers[18]["error"]}
 
 
-def test_an_empty_batch_is_no_mistake(tmp_path: Path) -> None:
+def test_an_empty_batch(tmp_path: Path) -> None:
     assert batch("", tmp_path) == batch("\n \n") == []
 
 
-def test_a_light_cache_beyond_all_memory_is_not_begun(tmp_path: Path) -> None:
+def test_a_huge_light_cache_is_rejected(tmp_path: Path) -> None:
     huge = toy_file(tmp_path, ("[sizes]\nlight_items = 509", "[sizes]\nlight_items = 100000007"))
     ran = run("hash", "-a", huge, "--height", "1", "--header", HEADER, "--nonce", "1")
     assert ran.code == 2

@@ -1,4 +1,4 @@
-"""`progpow-miner health`, against what may answer at its address."""
+"""The command `health`, with healthy, unhealthy and other servers."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from miner.cli import cli
 from miner.errors import BadValue, CheckFailed, MinerError
 
 
-def asked(*arguments: str) -> Result:
+def run_health(*arguments: str) -> Result:
     """Run the command; a sentence of ours is in `exception`."""
     return CliRunner().invoke(cli, ["health", *arguments], standalone_mode=False)
 
 
-def refused(*arguments: str) -> str:
+def failure(*arguments: str) -> str:
     """Return the sentence of an unsuccessful command."""
-    result = asked(*arguments)
+    result = run_health(*arguments)
     assert isinstance(result.exception, CheckFailed), result
     assert result.exception.exit_code == 1
     return str(result.exception)
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """Answer one request with `answer`; yields the address and what was asked."""
+def serving(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Answer one request with `answer`; yields the address and the requests."""
     requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
         server.settimeout(10)
@@ -44,9 +44,9 @@ def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
                 requests.append(client.recv(4096))
                 client.sendall(answer)
 
-        serving = threads.submit(serve)
+        done = threads.submit(serve)
         yield f"http://127.0.0.1:{server.getsockname()[1]}", requests
-        serving.result()
+        done.result()
 
 
 def response(status: int, body: object) -> bytes:
@@ -57,24 +57,24 @@ def response(status: int, body: object) -> bytes:
 @pytest.mark.parametrize(
     ("flags", "path", "word"), [((), b"/livez", "alive\n"), (("--ready",), b"/readyz", "ready\n")]
 )
-def test_a_miner_that_is_well(flags: tuple[str, ...], path: bytes, word: str) -> None:
-    with answering(response(200, {"ok": True, "reasons": []})) as (url, requests):
-        result = asked("--url", url, *flags)
+def test_a_healthy_miner(flags: tuple[str, ...], path: bytes, word: str) -> None:
+    with serving(response(200, {"ok": True, "reasons": []})) as (url, requests):
+        result = run_health("--url", url, *flags)
     assert (result.exit_code, result.output) == (0, word)
     assert requests[0].startswith(b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
-def test_a_miner_that_is_not() -> None:
+def test_an_unhealthy_miner() -> None:
     body = {"ok": False, "reasons": ["lost a: b", "cuda:0: building \x1b[2Jthe dataset"]}
-    with answering(response(503, body)) as (url, _):
-        sentence = refused("--url", url, "--ready")
+    with serving(response(503, body)) as (url, _):
+        sentence = failure("--url", url, "--ready")
     assert sentence == "the miner is not ready: lost a: b; cuda:0: building [2Jthe dataset"
-    with answering(response(503, {"ok": False, "reasons": ["cuda:0: hung: so"]})) as (url, _):
-        assert refused("--url", url) == "the miner is not healthy: cuda:0: hung: so"
+    with serving(response(503, {"ok": False, "reasons": ["cuda:0: hung: so"]})) as (url, _):
+        assert failure("--url", url) == "the miner is not healthy: cuda:0: hung: so"
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (response(421, {"error": "not this name"}), "answers /livez with 421: not this name"),
         (response(200, b"<html>"), "with 200: this is not a miner; check --url"),
@@ -88,17 +88,17 @@ def test_a_miner_that_is_not() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "this is not a miner; check"),
     ],
 )
-def test_something_else_that_answers(answer: bytes, told: str) -> None:
-    with answering(answer) as (url, _):
-        assert told in refused("--url", url)
+def test_a_server_that_is_not_a_miner(answer: bytes, message: str) -> None:
+    with serving(answer) as (url, _):
+        assert message in failure("--url", url)
 
 
-def test_nobody_that_answers() -> None:
+def test_no_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        silent = refused("--url", f"http://127.0.0.1:{port}", "--timeout", "0.05")
+        silent = failure("--url", f"http://127.0.0.1:{port}", "--timeout", "0.05")
     assert silent == f"no answer from 127.0.0.1 port {port} within 0.05 s"
-    sentence = refused("--url", f"http://127.0.0.1:{port}")
+    sentence = failure("--url", f"http://127.0.0.1:{port}")
     assert sentence.startswith(f"no miner answers at 127.0.0.1 port {port}: Connection refused; ")
 
 
@@ -112,7 +112,7 @@ def test_nobody_that_answers() -> None:
         ("127.0.0.1:1", "127.0.0.1 port 1"),
     ],
 )
-def test_it_asks_where_the_environment_has_the_api_listen(
+def test_the_default_address_is_from_the_environment(
     listen: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def connect(address: tuple[str, int], *rest: object) -> None:
@@ -121,28 +121,28 @@ def test_it_asks_where_the_environment_has_the_api_listen(
 
     monkeypatch.setenv("PROGPOW_MINER_API_LISTEN", listen)
     monkeypatch.setattr("socket.create_connection", connect)
-    assert refused().startswith(f"no miner answers at {where}: Connection refused; ")
+    assert failure().startswith(f"no miner answers at {where}: Connection refused; ")
 
 
 @pytest.mark.parametrize(
     "url",
     ["", "127.0.0.1:4067", "https://a", "http://", "http://a:b", "http://a:99999", "http://["],
 )
-def test_an_address_that_is_none(url: str) -> None:
-    result = asked("--url", url)
+def test_invalid_urls(url: str) -> None:
+    result = run_health("--url", url)
     assert isinstance(result.exception, MinerError)
     assert result.exception.exit_code == 2
     assert str(result.exception).startswith("--url: ")
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon", "601"])
-def test_a_timeout_that_is_none(seconds: str) -> None:
-    error = asked("--timeout", seconds).exception
+def test_invalid_timeouts(seconds: str) -> None:
+    error = run_health("--timeout", seconds).exception
     assert isinstance(error, (click.BadParameter, BadValue))
     assert error.exit_code == 2
 
 
-def test_it_needs_none_of_the_libraries_that_take_long_to_load() -> None:
+def test_health_imports_no_slow_libraries() -> None:
     import subprocess
 
     script = (

@@ -1,7 +1,8 @@
-"""Help is quick: it loads no compiler, no driver and no framework."""
+"""Help texts, which are printed without slow imports."""
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from miner import __version__
@@ -21,7 +22,7 @@ finally:
 
 
 @pytest.mark.parametrize("command", ["", *cli.commands])
-def test_help_loads_nothing_heavy(command: str) -> None:
+def test_help_imports_no_slow_libraries(command: str) -> None:
     ran = python("-c", PRINT_MODULES, *command.split(), "--help")
     assert ran.returncode == 0, ran.stderr
     text, _, loaded = ran.stdout.partition("loaded: ")
@@ -31,22 +32,22 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     assert "click" in loaded.split()
 
 
-def test_the_module_is_the_command() -> None:
+def test_python_m_miner_is_the_command() -> None:
     ran = python("-m", "miner", "--help")
     assert ran.returncode == 0
     assert ran.stdout == run("--help").out
     assert "Exit codes: 0 success" in ran.stdout
 
 
-def test_every_command_has_its_line_and_every_option_its_words() -> None:
-    assert set(cli.commands) >= {
-        "mine", "pool", "devices", "variants", "hash", "kernel", "selftest", "bench", "cache",
-    }  # fmt: skip
+def test_every_command_and_option_has_a_help_text() -> None:
     listed = run("--help").out
     for name, command in cli.commands.items():
         assert name in listed
         assert run(name, "-h").out.startswith(f"Usage: progpow-miner {name} ")
         assert command.help
+        context = click.Context(command)
+        options = [p for p in command.get_params(context) if isinstance(p, click.Option)]
+        assert [option.name for option in options if not option.help] == []
 
 
 def test_the_version() -> None:
@@ -55,7 +56,7 @@ def test_the_version() -> None:
         assert (ran.code, ran.out) == (0, f"progpow-miner, version {__version__}\n")
 
 
-def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
+def test_no_traceback_when_the_reader_leaves_early() -> None:
     ran = python(
         "-c",
         "import subprocess, sys\n"

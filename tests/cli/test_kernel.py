@@ -1,4 +1,4 @@
-"""`kernel`: the exact source that would be compiled, the same bytes everywhere."""
+"""The command `kernel` prints the exact source that is compiled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def described(*arguments: str | Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dialect", ["opencl", "cuda"])
-def test_both_kernels_are_the_ones_that_are_compiled(dialect: str) -> None:
+def test_both_kernels_are_those_that_the_miner_compiles(dialect: str) -> None:
     variant = variants()["kawpow"]
     epoch, shape = variant.epoch_at(1000), shape_named("gpu")
     search = run(*KAWPOW, "--dialect", dialect)
@@ -52,7 +52,7 @@ def test_every_variant_has_its_own_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, "gpu/2", "gpu/4", "cpu/2"])
-def test_a_shape_is_chosen(shape: str) -> None:
+def test_the_shape_option(shape: str) -> None:
     answer = described(*KAWPOW, "--shape", shape)
     assert answer["shape"] == shape
     assert answer["source"] == run(*KAWPOW, "--shape", shape).out
@@ -80,7 +80,7 @@ def test_json_adds_hash_options_and_counts() -> None:
     assert "operations" not in dataset
 
 
-def test_the_hash_changes_with_period_epoch_and_dialect_alone() -> None:
+def test_the_hash_depends_on_period_epoch_and_dialect() -> None:
     def sha256(height: int, *more: str) -> str:
         text: str = described("kernel", "-a", "kawpow", "--height", str(height), *more)["sha256"]
         return text
@@ -92,7 +92,7 @@ def test_the_hash_changes_with_period_epoch_and_dialect_alone() -> None:
     assert sha256(1000, *dataset) == sha256(1002, *dataset) != sha256(7500, *dataset)
 
 
-def test_the_shape_of_a_device() -> None:
+def test_the_device_option() -> None:
     answer = described(*KAWPOW, "--device", "ref")
     assert (answer["dialect"], answer["shape"]) == ("opencl", "cpu-1")
     assert answer["source"] == run(*KAWPOW, "--shape", "cpu-1").out
@@ -101,7 +101,7 @@ def test_the_shape_of_a_device() -> None:
     assert "give --shape or --device, not both" in ran.err
 
 
-def test_the_same_bytes_from_another_folder(tmp_path: Path) -> None:
+def test_the_source_does_not_depend_on_the_folder(tmp_path: Path) -> None:
     arguments = ("-m", "miner", *KAWPOW, "--dialect", "cuda")
     here, there = python(*arguments), python(*arguments, cwd=tmp_path)
     assert here.returncode == there.returncode == 0
@@ -112,14 +112,14 @@ def test_the_same_bytes_from_another_folder(tmp_path: Path) -> None:
     assert not any(name.startswith("/") for name in names)
 
 
-def test_a_users_own_file(tmp_path: Path) -> None:
+def test_a_variant_file(tmp_path: Path) -> None:
     path = toy_file(tmp_path)
     answer = described("kernel", "-a", path, "--height", "5")
     assert answer["variant"] == "toy"
     assert "4095" in answer["source"]
 
 
-def test_compiling_for_an_architecture_says_what_it_takes() -> None:
+def test_compile_prints_the_resources() -> None:
     pytest.importorskip("nvidia.cuda_nvrtc", reason="needs the package nvidia-cuda-nvrtc-cu12")
     ran = run(
         "kernel", "-a", "kawpow", "--height", "1000", "--dialect", "cuda", "--compile", "sm_86"
@@ -129,7 +129,7 @@ def test_compiling_for_an_architecture_says_what_it_takes() -> None:
     assert re.search(r"^spilled +0$", ran.out, re.MULTILINE)
 
 
-def test_only_cuda_text_is_compiled_for_nvidias_cards() -> None:
+def test_compile_needs_cuda_source() -> None:
     ran = run("kernel", "-a", "kawpow", "--height", "1000", "--compile", "sm_86")
     assert ran.code == 2
     assert "give --dialect cuda too" in ran.err

@@ -1,4 +1,4 @@
-"""The test pool on loopback, probed from the command line."""
+"""The command `probe`, with the test pool."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pool(*options: str) -> Iterator[str]:
             process.kill()
 
 
-def test_a_pool_tells_what_it_is() -> None:
+def test_probe_prints_the_findings() -> None:
     with pool("--difficulty", "1", "--height", "7500") as url:
         ran = run("probe", url)
     assert (ran.code, ran.err) == (0, "")
@@ -46,7 +46,7 @@ def test_a_pool_tells_what_it_is() -> None:
     assert seed_hash(1) != seed_hash(0)
 
 
-def test_the_dialect_is_found_and_all_of_it_is_json() -> None:
+def test_probe_detects_the_dialect_and_prints_json() -> None:
     with pool("--protocol", "ethstratum2", "-a", "meowpow") as url:
         ran = run("probe", url, "-u", "wallet.rig1", "-p", "s3cret", "-a", "meowpow", "--json")
     assert (ran.code, ran.err) == (0, "")
@@ -58,7 +58,7 @@ def test_the_dialect_is_found_and_all_of_it_is_json() -> None:
     assert "s3cret" not in ran.out
 
 
-def test_a_named_dialect_is_the_only_one_that_is_tried() -> None:
+def test_only_the_named_dialect_is_tried() -> None:
     with pool("--protocol", "ethstratum2") as url:
         ran = run("probe", url, "-u", "wallet", "--protocol", "kawpow")
         assert (ran.code, ran.out) == (4, "")
@@ -69,7 +69,7 @@ def test_a_named_dialect_is_the_only_one_that_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("http://127.0.0.1:8766",), "is the address of a node"),
         (("127.0.0.1",), "has no port"),
@@ -83,13 +83,13 @@ def test_a_named_dialect_is_the_only_one_that_is_tried() -> None:
         (("127.0.0.1:1", "--proxy", "http://127.0.0.1:2"), "written as socks5://"),
     ],
 )
-def test_what_cannot_be_asked_is_one_sentence(arguments: tuple[str, ...], says: str) -> None:
+def test_invalid_arguments(arguments: tuple[str, ...], message: str) -> None:
     ran = run("probe", *arguments)
     assert ran.code == 2
-    assert says in ran.err
+    assert message in ran.err
 
 
-def test_the_way_through_a_proxy_is_the_only_one() -> None:
+def test_a_proxy_is_not_bypassed() -> None:
     with pool() as url:
         ran = run("probe", url, "--proxy", "socks5://me:hunter2@127.0.0.1:1")
     assert (ran.code, ran.out) == (4, "")
@@ -97,7 +97,7 @@ def test_the_way_through_a_proxy_is_the_only_one() -> None:
     assert "hunter2" not in ran.err
 
 
-def test_nothing_listens_there() -> None:
+def test_no_pool_listens() -> None:
     ran = run("probe", "127.0.0.1:1")
     assert ran.code == 4
     assert ran.err == "progpow-miner: 127.0.0.1, port 1: nothing listens there; check the port\n"

@@ -1,4 +1,4 @@
-"""A session recorded through the library, held again from the command line."""
+"""The command `replay`, with a session that the library recorded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.stratum.dialogue import answer, notify, solution
 
 
 @pytest.fixture
-def tape(tmp_path: Path) -> Path:
-    recorded = Recorded(tmp_path / "tape.jsonl")
+def recording(tmp_path: Path) -> Path:
+    recorded = Recorded(tmp_path / "recording.jsonl")
 
     async def talk() -> None:
         recorded.start_recorder()
@@ -37,14 +37,14 @@ def tape(tmp_path: Path) -> Path:
     return recorded.path
 
 
-def changed(tape: Path, old: str, new: str) -> None:
-    text = tape.read_text(encoding="ascii")
+def changed(recording: Path, old: str, new: str) -> None:
+    text = recording.read_text(encoding="ascii")
     assert old in text
-    tape.write_text(text.replace(old, new), encoding="ascii")
+    recording.write_text(text.replace(old, new), encoding="ascii")
 
 
-def test_the_same_bytes(tape: Path) -> None:
-    ran = run("replay", tape)
+def test_replay_of_an_unchanged_recording(recording: Path) -> None:
+    ran = run("replay", recording)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
         "connection 1: stratum+tcp://pool.example:3333, kawpow",
@@ -55,11 +55,13 @@ def test_the_same_bytes(tape: Path) -> None:
     ]
 
 
-def test_another_byte_is_a_failed_check(tape: Path) -> None:
-    changed(tape, "mining.submit", "mining.sobmit")
-    ran = run("replay", tape)
+def test_a_changed_byte_is_a_failed_check(recording: Path) -> None:
+    changed(recording, "mining.submit", "mining.sobmit")
+    ran = run("replay", recording)
     assert ran.code == 1
-    assert ran.err == (f"progpow-miner: 1 of 1 connections in {tape} differ from the recording\n")
+    assert ran.err == (
+        f"progpow-miner: 1 of 1 connections in {recording} differ from the recording\n"
+    )
     difference = ran.out.splitlines()[-1]
     assert "mining.sobmit" in difference
     assert "mining.submit" in difference
@@ -67,10 +69,10 @@ def test_another_byte_is_a_failed_check(tape: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_as_json(tape: Path, code: int) -> None:
+def test_as_json(recording: Path, code: int) -> None:
     if code:
-        changed(tape, "mining.submit", "mining.sobmit")
-    ran = run("replay", tape, "--json")
+        changed(recording, "mining.submit", "mining.sobmit")
+    ran = run("replay", recording, "--json")
     assert ran.code == code
     (result,) = json.loads(ran.out)
     assert result.pop("difference") is None or code
@@ -85,21 +87,21 @@ def test_as_json(tape: Path, code: int) -> None:
     }
 
 
-def test_an_unusable_file_is_one_sentence(tape: Path, tmp_path: Path) -> None:
-    changed(tape, '"kind": "received"', '"kind": "dreamt"')
-    ran = run("replay", tape)
+def test_an_unusable_file(recording: Path, tmp_path: Path) -> None:
+    changed(recording, '"kind": "received"', '"kind": "dreamt"')
+    ran = run("replay", recording)
     assert (ran.code, ran.out) == (2, "")
-    assert f"recording {tape}, line 3: unknown kind of record 'dreamt'" in ran.err
+    assert f"recording {recording}, line 3: unknown kind of record 'dreamt'" in ran.err
     ran = run("replay", tmp_path / "none.jsonl")
     assert ran.code == 2
     assert ran.err.count("\n") == 1
 
 
-def test_a_variant_of_ones_own_is_named_again(tape: Path, tmp_path: Path) -> None:
-    changed(tape, '"variant": "kawpow"', '"variant": "toy"')
-    ran = run("replay", tape)
+def test_replay_with_a_variant_file(recording: Path, tmp_path: Path) -> None:
+    changed(recording, '"variant": "kawpow"', '"variant": "toy"')
+    ran = run("replay", recording)
     assert ran.code == 2
     assert "variant 'toy' is not known" in ran.err
     assert 'name = "toy"' in TOY
-    ran = run("replay", tape, "-a", toy_file(tmp_path, ("length = 100", "length = 7500")))
+    ran = run("replay", recording, "-a", toy_file(tmp_path, ("length = 100", "length = 7500")))
     assert ran.code == 0, ran.err

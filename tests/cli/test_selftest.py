@@ -1,4 +1,4 @@
-"""`selftest` and `devices`: what they print, and how they end."""
+"""The commands `selftest` and `devices`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_one_variant_on_one_device() -> None:
     assert ran.out.split() == ["ref", "kawpow", "3", "known", "answers"]
 
 
-def test_a_users_own_file(tmp_path: Path) -> None:
+def test_a_variant_file(tmp_path: Path) -> None:
     path = toy_file(tmp_path)
     ran = run("selftest", "--variant", path, "-d", "ref")
     assert ran.code == 0
@@ -54,7 +54,7 @@ def test_real_epochs(tmp_path: Path) -> None:
     ]
 
 
-def test_the_epoch_of_a_height(tmp_path: Path) -> None:
+def test_the_real_epoch_of_a_height(tmp_path: Path) -> None:
     path = toy_file(tmp_path)
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "4125000", "--height", "8000")
     assert (ran.code, ran.err) == (0, "")
@@ -69,7 +69,7 @@ def test_the_epoch_of_a_height(tmp_path: Path) -> None:
     assert "FAILED height 99999999999999: epoch: " in ran.out
 
 
-def test_a_real_epoch_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_real_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset word that flips is found, and one that memory does not suffice for is skipped."""
     read = ReferenceDevice.read_nodes
 
@@ -115,7 +115,7 @@ class Swapped(ReferenceDevice):
         return super().launch(kernel, replace(job, header_hash=job.header_hash[::-1]), span)
 
 
-def test_a_failed_check_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_check_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     only_ref(monkeypatch)
     monkeypatch.setattr(registry, "BACKENDS", {"ref": FailingBackend("ref", "CPU", "")})
     ran = run("selftest", "-a", "kawpow")
@@ -128,7 +128,7 @@ def test_a_failed_check_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_no_device_at_all_ends_with_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_device_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(self: Backend) -> Sequence[DeviceInfo]:
         raise BackendUnavailable("its driver is missing")
 
@@ -139,7 +139,7 @@ def test_no_device_at_all_ends_with_three(monkeypatch: pytest.MonkeyPatch) -> No
     assert "opencl: its driver is missing\n" in ran.err
 
 
-def test_devices_lists_the_unusable_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_lists_unusable_devices_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     only_ref(monkeypatch)
     monkeypatch.setattr(registry, "BACKENDS", {"ref": FailingBackend("ref", "CPU", "")})
     ran = run("devices")

@@ -1,4 +1,4 @@
-"""`shares`: what became of every share, for people and for programs."""
+"""The command `shares`: tables and exports."""
 
 from __future__ import annotations
 
@@ -74,17 +74,18 @@ def numbers(*arguments: str) -> list[tuple[str, object]]:
     return [(str(share["device"]), share["number"]) for share in exported(*arguments)]
 
 
-def test_without_a_ledger_there_is_a_sentence(state: Path) -> None:
+def test_a_missing_ledger(state: Path) -> None:
     for more in ((), ("--sum",), ("--best", "3"), ("--export", "csv")):
         ran = run("shares", *more)
         path = state / "ledger.sqlite"
         assert (ran.code, ran.out) == (2, "")
         assert ran.err == (
-            f"progpow-miner: share ledger {path} does not exist yet; mining creates it\n"
+            f"progpow-miner: share ledger {path} does not exist yet; "
+            "it is created when mining starts\n"
         )
 
 
-def test_the_list_tells_lives_the_newest_last(ledger: Path) -> None:
+def test_the_list_shows_the_newest_share_last(ledger: Path) -> None:
     head, *lines = run("shares").out.splitlines()
     assert head.split() == [
         "found", "device", "pool", "height", "nonce", "asked", "reached", "answer", "outcome",
@@ -104,7 +105,7 @@ def test_the_list_tells_lives_the_newest_last(ledger: Path) -> None:
     assert lines[6].endswith("=HYPERLINK()")
 
 
-def test_columns_stand_under_each_other(ledger: Path) -> None:
+def test_columns_are_aligned(ledger: Path) -> None:
     lines = run("shares").out.splitlines()
     at = lines[0].index("nonce")
     assert all(line[at - 2 : at + 4] == "  abcd" for line in lines[1:])
@@ -143,7 +144,7 @@ def test_columns_stand_under_each_other(ledger: Path) -> None:
         (("--since", "1.5d"), 7),
     ],
 )
-def test_shares_are_chosen(
+def test_filters(
     ledger: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], found: int
 ) -> None:
     # By its name one would reach the command, which is called like its module.
@@ -153,18 +154,18 @@ def test_shares_are_chosen(
     assert len(plain) - 1 == found or (plain == [["no shares"]] and not found)
 
 
-def test_a_limit_leaves_the_newest(ledger: Path) -> None:
+def test_the_limit_keeps_the_newest(ledger: Path) -> None:
     assert numbers("--limit", "3") == [("cuda:0", 5), ("ref", 1), ("ref", 2)]
 
 
-def test_the_best_come_first(ledger: Path) -> None:
+def test_the_best_shares_come_first(ledger: Path) -> None:
     assert numbers("--best", "2") == [("ref", 1), ("cuda:0", 1)]
     assert [row[-1].strip() for row in rows(run("shares", "--best", "1"))[1:]] == [
         "accepted, block"
     ]
 
 
-def test_only_twenty_are_listed_unless_one_asks_and_all_are_exported(state: Path) -> None:
+def test_default_limits(state: Path) -> None:
     rig = LedgerRig(state / "ledger.sqlite")
     for _ in range(30):
         rig.finished()
@@ -191,7 +192,7 @@ def test_sums_by_device_and_outcome(ledger: Path) -> None:
     ]
 
 
-def test_sums_by_other_names(ledger: Path) -> None:
+def test_sums_by_several_names(ledger: Path) -> None:
     found = exported("--sum", "--by", "day, device")
     assert [(one["day"], one["device"], one["shares"]) for one in found] == [
         ("2027-01-15", "cuda:0", 5),
@@ -205,13 +206,13 @@ def test_sums_by_other_names(ledger: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["hour,outcome", "pool,outcome", "device,outcome", ""])
-def test_who_says_by_what_wants_sums(ledger: Path, by: str) -> None:
+def test_by_implies_sums(ledger: Path, by: str) -> None:
     assert run("shares", "--by", by) == run("shares", "--by", by, "--sum")
     assert exported("--by", by) == exported("--by", by, "--sum")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (("--sum", "--by", "mood"), "by: unknown name 'mood'; use run, day, hour, device"),
         (("--since", "soon"), "--since: 'soon' is neither a duration such as 90s"),
@@ -227,14 +228,14 @@ def test_who_says_by_what_wants_sums(ledger: Path, by: str) -> None:
         (("--file", "/nowhere/at/all"), "share ledger /nowhere/at/all does not exist yet"),
     ],
 )
-def test_mistakes_are_sentences(ledger: Path, arguments: tuple[str, ...], complaint: str) -> None:
+def test_usage_mistakes(ledger: Path, arguments: tuple[str, ...], message: str) -> None:
     ran = run("shares", *arguments)
     assert (ran.code, ran.out) == (2, "")
-    assert complaint in ran.err
+    assert message in ran.err
     assert "Traceback" not in ran.err
 
 
-def test_a_broken_file_is_a_sentence(state: Path) -> None:
+def test_an_unreadable_ledger(state: Path) -> None:
     other = state / "other.sqlite"
     other.write_bytes(b"\xff" * 9000)
     ran = run("shares", "--file", other)
@@ -244,7 +245,7 @@ def test_a_broken_file_is_a_sentence(state: Path) -> None:
     )
 
 
-def test_csv_holds_what_the_ledger_holds(ledger: Path) -> None:
+def test_csv_contains_every_field(ledger: Path) -> None:
     ran = run("shares", "--export", "csv")
     assert (ran.code, ran.err) == (0, "")
     read = list(csv.DictReader(io.StringIO(ran.out)))
@@ -267,7 +268,7 @@ def test_csv_holds_what_the_ledger_holds(ledger: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
-def test_a_pools_text_is_never_a_formula(state: Path, text: str) -> None:
+def test_csv_cells_are_never_formulas(state: Path, text: str) -> None:
     rig = LedgerRig(state / "ledger.sqlite")
     rig.finished(Outcome.INVALID, text, job=rig.job(id=text))
     rig.finished(Outcome.INVALID, f'plain, "quoted" {text}')
@@ -278,7 +279,7 @@ def test_a_pools_text_is_never_a_formula(state: Path, text: str) -> None:
     assert exported()[0]["text"] == text
 
 
-def test_json_lines_are_the_same_records(ledger: Path) -> None:
+def test_json_lines_contain_the_same_records(ledger: Path) -> None:
     lines = run("shares", "--export", "jsonl").out.splitlines()
     assert [json.loads(line) for line in lines] == exported()
     share = json.loads(lines[4])
@@ -286,7 +287,7 @@ def test_json_lines_are_the_same_records(ledger: Path) -> None:
     assert share["sent_at"] is share["answered_at"] is share["answer_seconds"] is None
 
 
-def test_an_export_of_nothing_is_empty_and_whole(ledger: Path) -> None:
+def test_an_export_without_shares(ledger: Path) -> None:
     assert run("shares", "--export", "json", "-d", "none").out == "[]\n"
     assert run("shares", "--export", "jsonl", "-d", "none").out == ""
     (head,) = run("shares", "--export", "csv", "-d", "none").out.splitlines()
@@ -309,7 +310,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("columns", [70, 100, 160, 200])
 @pytest.mark.parametrize("arguments", [(), ("--sum",)])
-def test_a_table_fits_into_the_terminal(
+def test_the_table_fits_the_terminal(
     ledger: Path,
     terminal: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -317,14 +318,14 @@ def test_a_table_fits_into_the_terminal(
     arguments: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    shown = bare(run("shares", *arguments).out)
+    shown = without_styles(run("shares", *arguments).out)
     assert max(map(len, shown.splitlines())) <= columns
     for word in ("device", "outcome", "cuda:0", "accepted", "unanswered", "hardware"):
         assert word in shown
     assert ("nonce" in shown) == (columns > 100 and not arguments)
 
 
-def bare(text: str) -> str:
+def without_styles(text: str) -> str:
     """Without what makes heads bold."""
     return text.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
@@ -332,13 +333,13 @@ def bare(text: str) -> str:
 NASTY = "\x1b[2J\x1b]0;owned\x07 [bold]\u202e\u2028 end"
 
 
-def test_a_pools_text_does_not_move_the_cursor(state: Path, request: pytest.FixtureRequest) -> None:
+def test_control_characters_are_not_printed(state: Path, request: pytest.FixtureRequest) -> None:
     rig = LedgerRig(state / "ledger.sqlite")
     rig.finished(Outcome.INVALID, NASTY)
     rig.ledger.close()
     plain = run("shares").out
     request.getfixturevalue("terminal")
-    drawn = bare(run("shares").out)
+    drawn = without_styles(run("shares").out)
     assert "───" not in plain
     assert "───" in drawn
     for shown in (plain, drawn):

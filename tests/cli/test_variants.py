@@ -1,4 +1,4 @@
-"""`variants`, and the names under which people know them."""
+"""The command `variants`, and how variants are named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_list_as_json() -> None:
     assert all(row["aliases"] and row["sources"] and row["title"] for row in rows)
 
 
-def test_the_list_as_words() -> None:
+def test_the_list_as_text() -> None:
     out = run("variants").out
     for variant in variants().values():
         assert f"\n{variant.name} " in "\n" + out
@@ -51,17 +51,17 @@ def test_the_list_as_words() -> None:
         ("phihash", "phihash"),
     ],
 )
-def test_the_names_of_other_miners(alias: str, name: str) -> None:
+def test_aliases(alias: str, name: str) -> None:
     assert find_variant(alias).name == name
 
 
-def test_no_two_variants_share_a_name() -> None:
+def test_names_are_unique() -> None:
     names = [n for v in variants().values() for n in (v.name, *v.aliases)]
     assert len(names) == len(set(names))
     assert all(name == name.lower() for name in names)
 
 
-def test_an_unknown_name_suggests_the_nearest() -> None:
+def test_an_unknown_name_suggests_the_nearest_one() -> None:
     with pytest.raises(UsageError, match=r"'kawpw' is not known \(did you mean kawpow\?\); known"):
         find_variant("kawpw")
     assert find_coin("rvn").variant == "kawpow"
@@ -70,7 +70,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "complaint"),
+    ("old", "new", "message"),
     [
         ("period = 3", "perod = 3", "program.period: is missing"),
         ("period = 3", "period = 0", "program.period: 0 is outside"),
@@ -86,17 +86,17 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         ("period = 3", "period = ", "is not valid TOML"),
     ],
 )
-def test_a_file_that_contradicts_itself(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+def test_an_invalid_variant_file(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = toy_file(tmp_path, (old, new))
     with pytest.raises(UsageError) as caught:
         find_variant(str(path))
     assert str(caught.value).startswith(f"{path}: ")
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     ran = run("kernel", "-a", path, "--height", "1")
     assert (ran.code, ran.err) == (2, f"progpow-miner: {caught.value}\n")
 
 
-def test_a_files_known_answers_are_run_before_it_is_used(tmp_path: Path) -> None:
+def test_known_answers_of_a_file_are_checked_before_use(tmp_path: Path) -> None:
     path = toy_file(tmp_path, ('"cd39f10c', '"dd39f10c'))
     assert find_variant(str(path)).name == "toy"
     ran = run("kernel", "-a", path, "--height", "1")

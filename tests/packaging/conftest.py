@@ -1,4 +1,4 @@
-"""What is built once for all tests of the archives."""
+"""Archives that are built once for all tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from tests.packaging.standin import empty_root, may_mount, pack_python
 
 CHECKOUT = Path(__file__).parents[2]
-MOMENT = 1700000000
+TIMESTAMP = 1700000000
 """Seconds since 1970 that every file of an archive gets here."""
 
 PROGRAMS = [
@@ -63,7 +63,7 @@ def build(sources: Path, what: str, out: Path, python: Path, **environment: str)
     done = subprocess.run(
         [sys.executable, sources / "packaging/build.py", what, "--out", out,
          "--python-archive", python, "--sha256", digest, "--level", "1"],
-        env={**os.environ, "SOURCE_DATE_EPOCH": str(MOMENT), **environment},
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(TIMESTAMP), **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""This machine's own Python as the archive of a relocatable one, and an empty root to run it in."""
+"""A substitute for a relocatable Python, and an empty root to run it in."""
 
 from __future__ import annotations
 

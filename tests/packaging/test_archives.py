@@ -1,4 +1,4 @@
-"""The archives: the same bytes each time, nothing missing, nothing of the machine in them."""
+"""The archives for farm systems: reproducible and complete, without local traces."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import CHECKOUT, MOMENT, build
+from tests.packaging.conftest import CHECKOUT, TIMESTAMP, build
 
 TARS = ("hiveos", "mmpos")
 
 
-def only(folder: Path) -> Path:
+def only_file(folder: Path) -> Path:
     (path,) = folder.iterdir()
     return path
 
 
-def test_the_sums_are_of_everything_that_was_built(built: Path) -> None:
+def test_the_checksums_cover_all_files(built: Path) -> None:
     lines = (built / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     listed = dict(reversed(line.split("  ")) for line in lines)
     there = {p.relative_to(built).as_posix() for p in built.rglob("*") if p.is_file()}
@@ -37,21 +37,21 @@ def test_the_sums_are_of_everything_that_was_built(built: Path) -> None:
         assert sha256((built / name).read_bytes()).hexdigest() == digest
 
 
-def test_it_is_named_as_the_farm_systems_want_it(built: Path) -> None:
-    name = only(built / "hiveos").name
+def test_archive_names(built: Path) -> None:
+    name = only_file(built / "hiveos").name
     assert re.fullmatch(r"progpow-miner-[^-]+\.tar\.gz", name), "the last dash parts the version"
-    assert only(built / "raveos").suffix == ".zip"
+    assert only_file(built / "raveos").suffix == ".zip"
 
 
 @pytest.mark.parametrize("farm", TARS)
-def test_a_tar_has_one_folder_and_nothing_of_this_machine(built: Path, farm: str) -> None:
-    with tarfile.open(only(built / farm)) as packed:
+def test_a_tar_has_one_folder_and_no_local_traces(built: Path, farm: str) -> None:
+    with tarfile.open(only_file(built / farm)) as packed:
         members = packed.getmembers()
     files = [m.name for m in members if m.isfile()]
     assert files == sorted(files)
     assert {m.name.split("/")[0] for m in members} == {"progpow-miner"}
     assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {
-        (0, 0, "root", "root", MOMENT)
+        (0, 0, "root", "root", TIMESTAMP)
     }
     assert all(m.isfile() or m.isdir() for m in members), "no links, no devices"
     assert {oct(m.mode) for m in members} == {"0o644", "0o755"}
@@ -59,8 +59,8 @@ def test_a_tar_has_one_folder_and_nothing_of_this_machine(built: Path, farm: str
     assert not [name for name in files if name.endswith((".pyc", "direct_url.json"))]
 
 
-def test_the_zip_is_alike(built: Path) -> None:
-    with zipfile.ZipFile(only(built / "raveos")) as packed:
+def test_the_zip_has_no_local_traces(built: Path) -> None:
+    with zipfile.ZipFile(only_file(built / "raveos")) as packed:
         members = packed.infolist()
     modes = {m.filename: m.external_attr >> 16 for m in members}
     assert modes["progpow-miner"] == modes["python/bin/progpow-miner"] == 0o100755
@@ -69,7 +69,7 @@ def test_the_zip_is_alike(built: Path) -> None:
     assert [m.filename for m in members] == sorted(modes)
 
 
-def test_a_second_build_elsewhere_has_the_same_bytes(
+def test_builds_are_reproducible(
     built: Path, sources: Path, python_archive: Path, tmp_path: Path
 ) -> None:
     """Of all that goes into any archive: they share their tree."""
@@ -90,7 +90,7 @@ def test_a_second_build_elsewhere_has_the_same_bytes(
     assert set(second) < set(first)
 
 
-def own_wheel(folder: Path) -> None:
+def write_wheel(folder: Path) -> None:
     """A wheel as its user's machine builds it, with a command."""
     info = "tried-1.0.dist-info"
     files = {
@@ -106,7 +106,7 @@ def own_wheel(folder: Path) -> None:
             w.writestr(name, text)
 
 
-def test_a_wheel_of_ones_own_is_packed_without_a_trace_of_this_machine(
+def test_a_wheel_of_the_wheelhouse_is_packed_without_local_traces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(CHECKOUT / "packaging")
@@ -114,7 +114,7 @@ def test_a_wheel_of_ones_own_is_packed_without_a_trace_of_this_machine(
 
     house, site = tmp_path / "house", tmp_path / "site"
     house.mkdir()
-    own_wheel(house)
+    write_wheel(house)
     constraints = tmp_path / "constraints.txt"
     constraints.touch()
     install(Path(sys.executable), site, ["tried"], constraints, "2.28", house)
@@ -127,8 +127,8 @@ def test_a_wheel_of_ones_own_is_packed_without_a_trace_of_this_machine(
     assert sorted(line.split(",")[0] for line in text.splitlines()) == found
 
 
-def test_every_package_that_is_passed_on_has_its_notice(built: Path, tmp_path: Path) -> None:
-    with tarfile.open(only(built / "hiveos")) as packed:
+def test_every_package_has_its_notice(built: Path, tmp_path: Path) -> None:
+    with tarfile.open(only_file(built / "hiveos")) as packed:
         members = [
             m for m in packed.getmembers() if "-info/" in m.name or m.name.endswith("NOTICE")
         ]
@@ -155,16 +155,16 @@ def test_manifests_name_the_version_and_the_variants(built: Path) -> None:
     from miner import __version__
     from miner.catalog import variants
 
-    with zipfile.ZipFile(only(built / "raveos")) as packed:
+    with zipfile.ZipFile(only_file(built / "raveos")) as packed:
         manifest = json.loads(packed.read("RAVINOS/manifest.json"))
-    assert manifest["package"] == only(built / "raveos").stem == f"progpow-miner-{__version__}"
+    assert manifest["package"] == only_file(built / "raveos").stem == f"progpow-miner-{__version__}"
     assert manifest["version"] == __version__
     assert sorted(manifest["algo"]) == sorted(variants())
-    with tarfile.open(only(built / "hiveos")) as packed:
+    with tarfile.open(only_file(built / "hiveos")) as packed:
         file = packed.extractfile("progpow-miner/h-manifest.conf")
         assert file is not None
         assert f"CUSTOM_VERSION={__version__}\n" in file.read().decode()
-    with tarfile.open(only(built / "mmpos")) as packed:
+    with tarfile.open(only_file(built / "mmpos")) as packed:
         file = packed.extractfile("progpow-miner/mmp-external.conf")
         assert file is not None
         assert file.read().decode() == (
@@ -188,9 +188,7 @@ def test_manifests_name_the_version_and_the_variants(built: Path) -> None:
         ),
     ],
 )
-def test_what_is_missing_is_said_in_a_sentence(
-    arguments: list[str], sentence: str, tmp_path: Path
-) -> None:
+def test_usage_mistakes(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, CHECKOUT / "packaging/build.py", *arguments, "--out", tmp_path / "out"],
         cwd=tmp_path,
@@ -204,7 +202,7 @@ def test_what_is_missing_is_said_in_a_sentence(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_shellcheck_finds_nothing() -> None:
+def test_shellcheck() -> None:
     scripts = [
         *CHECKOUT.glob("packaging/*/*.sh"),
         CHECKOUT / "packaging/farm/progpow-miner",

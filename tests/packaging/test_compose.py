@@ -1,4 +1,4 @@
-"""The Compose files: of the specification's form, complete, and the miner takes their settings."""
+"""The Compose files: valid and complete, with valid settings."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SERVICES = STACK["services"]
 
 
 @pytest.mark.parametrize("overlay", ["", *OVERLAYS])
-def test_it_is_of_the_specifications_form(overlay: str) -> None:
+def test_the_files_follow_the_compose_specification(overlay: str) -> None:
     found = merged(STACK, load(f"compose.{overlay}.yaml")) if overlay else STACK
     # The specification's on-failure:N, which the parser does not know.
     restart = found["services"]["miner"]["restart"]
@@ -72,14 +72,14 @@ def test_it_is_of_the_specifications_form(overlay: str) -> None:
     assert set(parsed.service_names()) == {"miner", "prometheus", "grafana"}
 
 
-def test_what_has_no_default_is_asked_for_in_a_sentence() -> None:
+def test_a_missing_variable_is_explained() -> None:
     for missing in ("COIN", "POOL_URL"):
         given = {k: v for k, v in variables().items() if k != missing}
         with pytest.raises(LookupError, match=f"in .env, as {missing}="):
             load("compose.yaml", given)
 
 
-def test_every_target_is_one_of_the_dockerfiles() -> None:
+def test_every_target_is_in_the_dockerfile() -> None:
     dockerfile = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
     build = SERVICES["miner"]["build"]
     assert (COMPOSE / build["context"]).resolve() == CHECKOUT
@@ -90,7 +90,7 @@ def test_every_target_is_one_of_the_dockerfiles() -> None:
     assert re.search(rf"(?m)^FROM runtime AS {build['target']}$", dockerfile)
 
 
-def test_every_file_that_is_bound_is_there() -> None:
+def test_every_bound_file_exists() -> None:
     bound = [
         volume.split(":")[0]
         for service in SERVICES.values()
@@ -102,13 +102,13 @@ def test_every_file_that_is_bound_is_there() -> None:
         assert (COMPOSE / path).exists(), path
 
 
-def test_nothing_listens_beyond_the_host() -> None:
+def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service["ports"]]
     assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_the_miner_may_do_little() -> None:
+def test_the_container_is_restricted() -> None:
     miner = SERVICES["miner"]
     assert miner["read_only"] is True
     assert miner["tmpfs"] == ["/tmp"]
@@ -116,14 +116,14 @@ def test_the_miner_may_do_little() -> None:
     assert {v.split(":")[1] for v in miner["volumes"]} == {"/cache", "/state"}
 
 
-def test_what_a_container_prints_is_not_kept_for_ever() -> None:
+def test_container_logs_are_limited() -> None:
     for name, service in SERVICES.items():
         options = service["logging"]["options"]
         assert re.fullmatch(r"\d+m", options["max-size"]), name
         assert int(options["max-file"]) > 1, name
 
 
-def test_the_miner_takes_the_settings(tmp_path: Path) -> None:
+def test_the_settings_are_valid(tmp_path: Path) -> None:
     from miner.settings import load as load_settings
 
     environment = dict(SERVICES["miner"]["environment"])
@@ -140,7 +140,7 @@ def test_the_miner_takes_the_settings(tmp_path: Path) -> None:
     assert settings.api.hosts == ("miner",)
 
 
-def test_prometheus_asks_the_miner_under_a_name_that_it_answers_to() -> None:
+def test_the_miner_accepts_the_host_name_of_prometheus() -> None:
     config = yaml.safe_load((COMPOSE / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
     (job,) = config["scrape_configs"]
     assert job["metrics_path"] == "/metrics"

@@ -1,4 +1,4 @@
-"""The Dockerfile, held to its promises without a container engine."""
+"""The Dockerfile, checked without a container engine."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def sources() -> list[str]:
     return sorted(set(copied + bound))
 
 
-def test_the_targets_are_there_and_the_cpu_is_the_default() -> None:
+def test_cpu_is_the_default_target() -> None:
     assert set(TARGETS) < set(PARENTS)
     assert list(PARENTS)[-1] == "cpu"
     assert {base for base in PARENTS.values() if base not in PARENTS} == {"${PYTHON_IMAGE}"}
 
 
-def test_hadolint_finds_nothing() -> None:
+def test_hadolint() -> None:
     """But DL3059: consecutive RUNs keep the layers of the build stages apart, for the cache."""
     done = subprocess.run(
         [BIN / "hadolint", "--no-color", "--ignore", "DL3059", "Dockerfile"],
@@ -100,7 +100,7 @@ def test_hadolint_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_nothing_is_copied_into_a_target_but_its_environment(target: str) -> None:
+def test_a_target_contains_only_its_environment(target: str) -> None:
     assert PARENTS[target] == "runtime"
     copied = [s.rest for s in lineage(target) if s.word in ("COPY", "ADD")]
     place = "/opt/progpow-miner"
@@ -108,7 +108,7 @@ def test_nothing_is_copied_into_a_target_but_its_environment(target: str) -> Non
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_it_runs_as_a_numbered_user_who_owns_what_is_written(target: str) -> None:
+def test_the_user_is_numeric_and_owns_the_written_folders(target: str) -> None:
     user = last("USER", target)
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     done = lineage(target)
@@ -122,7 +122,7 @@ def test_it_runs_as_a_numbered_user_who_owns_what_is_written(target: str) -> Non
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_signals_reach_the_miner_and_its_health_is_asked(target: str) -> None:
+def test_init_process_and_health_check(target: str) -> None:
     assert json.loads(last("ENTRYPOINT", target)) == ["tini", "--", "progpow-miner"]
     assert isinstance(json.loads(last("CMD", target)), list)
     assert last("STOPSIGNAL", target) == "SIGTERM"
@@ -132,7 +132,7 @@ def test_signals_reach_the_miner_and_its_health_is_asked(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_lists_what_it_consists_of(target: str) -> None:
+def test_every_target_has_a_package_list(target: str) -> None:
     (written,) = [s.rest for s in STEPS if s.stage == target and "sbom.py" in s.rest]
     assert written.endswith("/usr/share/doc/progpow-miner/sbom.cdx.json")
     # After the last package, or the list would be wrong.
@@ -140,14 +140,14 @@ def test_every_target_lists_what_it_consists_of(target: str) -> None:
     assert "cyclonedx-py environment" in install[-1]
 
 
-def test_nvidias_driver_is_found_by_opencl() -> None:
+def test_opencl_finds_the_nvidia_driver() -> None:
     (registered,) = [s.rest for s in lineage("cuda") if "nvidia.icd" in s.rest]
     assert registered == "echo libnvidia-opencl.so.1 > /etc/OpenCL/vendors/nvidia.icd"
     environment = last("ENV", "cuda")
     assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in environment
 
 
-def test_pycuda_is_built_where_a_compiler_is_and_nowhere_else() -> None:
+def test_pycuda_is_built_in_the_stage_with_a_compiler() -> None:
     (made,) = [s.rest for s in STEPS if "wheelhouse.py --only-pycuda" in s.rest]
     (taken,) = [s.rest for s in STEPS if s.stage == "install-cuda" and "pip" in s.rest]
     folder = made.split()[-1]
@@ -160,7 +160,7 @@ def test_pycuda_is_built_where_a_compiler_is_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("source", sources())
-def test_what_is_copied_exists_and_is_not_ignored(source: str) -> None:
+def test_copied_files_exist_and_are_not_ignored(source: str) -> None:
     assert (CHECKOUT / source).exists()
     lines = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     ignored = False
@@ -256,7 +256,7 @@ HOME="$1" PROGPOW_MINER_CACHE="$1" PROGPOW_MINER_STATE="$2" TMPDIR="$3" \
 
 
 @pytest.mark.skipif(not may_mount(), reason="a read-only root takes the right to mount")
-def test_it_hashes_from_a_read_only_root(image: Path, tmp_path: Path) -> None:
+def test_hashing_with_a_read_only_root(image: Path, tmp_path: Path) -> None:
     places = [tmp_path / name for name in ("cache", "state", "tmp")]
     for place in places:
         place.mkdir()
@@ -271,7 +271,7 @@ def test_it_hashes_from_a_read_only_root(image: Path, tmp_path: Path) -> None:
     assert "known answers" in done.stdout
 
 
-def test_the_list_of_packages_is_whole_and_valid(image: Path, tmp_path: Path) -> None:
+def test_the_package_list_is_complete_and_valid(image: Path, tmp_path: Path) -> None:
     """With lines of dpkg's form in place of this machine's own packages."""
     dpkg = tmp_path / "bin/dpkg-query"
     dpkg.parent.mkdir()
@@ -316,9 +316,7 @@ print(driver().Device(0).name(), "and", nvrtc().name)
 """
 
 
-def test_the_extra_brings_cuda_and_a_driver_is_all_that_it_lacks(
-    cuda_image: Path, tmp_path: Path
-) -> None:
+def test_the_cuda_extra_lacks_only_the_driver(cuda_image: Path, tmp_path: Path) -> None:
     environment = cuda_image / "opt/progpow-miner/bin"
 
     def said(*command: str | Path, libraries: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The Grafana board and the alerts: they ask for what the miner tells, and in right PromQL."""
+"""The Grafana board and the alerts query existing metrics with valid PromQL."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def plain(expression: str) -> str:
     return expression
 
 
-def of_board() -> list[str]:
+def board_expressions() -> list[str]:
     asked = [target["expr"] for panel in panels() for target in panel.get("targets", [])]
     annotations = [a["expr"] for a in BOARD["annotations"]["list"] if "expr" in a]
     return [plain(expression) for expression in asked + annotations]
 
 
-def of_page() -> list[str]:
+def page_expressions() -> list[str]:
     blocks = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
 
 
-EXPRESSIONS = [*of_board(), *(rule["expr"] for rule in RULES), *of_page()]
+EXPRESSIONS = [*board_expressions(), *(rule["expr"] for rule in RULES), *page_expressions()]
 
 
 @lru_cache
@@ -84,7 +84,7 @@ def families() -> list[Metric]:
 
 
 @pytest.fixture
-def told() -> Series:
+def exposed_series() -> Series:
     """The labels of every series, by its name."""
     found: Series = {}
     for family in families():
@@ -93,40 +93,40 @@ def told() -> Series:
     return found
 
 
-def test_there_is_something_to_check() -> None:
-    assert len(of_board()) > 40
+def test_expressions_are_found() -> None:
+    assert len(board_expressions()) > 40
     assert len(RULES) > 8
-    assert len(of_page()) > 8
+    assert len(page_expressions()) > 8
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_metric_asked_for_is_told(expression: str, told: Series) -> None:
+def test_every_queried_metric_exists(expression: str, exposed_series: Series) -> None:
     names = re.findall(r"\bprogpow_miner_\w+", expression)
     assert names
     for name in names:
-        assert name in told, name
+        assert name in exposed_series, name
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_label_asked_for_can_match(expression: str, told: Series) -> None:
+def test_every_queried_label_can_match(expression: str, exposed_series: Series) -> None:
     for name, matchers in re.findall(r"\b(progpow_miner_\w+)\{([^}]*)\}", expression):
         for label, kind, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers):
             if label in OF_PROMETHEUS:
                 continue
-            known = {series[label] for series in told[name]}
+            known = {series[label] for series in exposed_series[name]}
             for each in value.split("|") if kind == "=~" else [value]:
                 assert each == ".*" or each in known, f"{name}: {label}={each}"
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_it_groups_and_joins_by_labels_that_are_there(expression: str, told: Series) -> None:
-    known = {label for series in told.values() for labels in series for label in labels}
+def test_grouping_labels_exist(expression: str, exposed_series: Series) -> None:
+    known = {label for series in exposed_series.values() for labels in series for label in labels}
     for words in re.findall(r"\b(?:by|on|ignoring|group_left) \(([^)]*)\)", expression):
         assert set(words.split(", ")) <= known | OF_PROMETHEUS
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_brackets_close_and_no_variable_is_unknown(expression: str) -> None:
+def test_brackets_are_balanced_and_variables_known(expression: str) -> None:
     assert expression.count('"') % 2 == 0
     bare = re.sub(r'"[^"]*"', '""', expression)
     assert "$" not in expression
@@ -142,7 +142,9 @@ def test_brackets_close_and_no_variable_is_unknown(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_counters_are_asked_for_as_rates_and_gauges_are_not(expression: str, told: Series) -> None:
+def test_counters_are_queried_as_rates_and_gauges_are_not(
+    expression: str, exposed_series: Series
+) -> None:
     since_start = "progpow_miner_shares_(found|expected)_total"
     for function, name in re.findall(r"(\w*)\(?\b(progpow_miner_\w+)", expression):
         counted = name.endswith(("_total", "_bucket"))
@@ -151,7 +153,7 @@ def test_counters_are_asked_for_as_rates_and_gauges_are_not(expression: str, tol
         assert (function in ("rate", "increase")) == counted, (function, name)
 
 
-def test_the_board_is_one_that_grafana_can_load() -> None:
+def test_the_board_has_the_fields_that_grafana_requires() -> None:
     assert (BOARD["id"], BOARD["uid"]) == (None, "progpow-miner")
     assert BOARD["schemaVersion"] >= 39
     numbers = [panel["id"] for panel in panels()]
@@ -167,7 +169,7 @@ def test_the_board_is_one_that_grafana_can_load() -> None:
             assert len(set(letters)) == len(letters)
 
 
-def test_no_two_panels_lie_on_one_another() -> None:
+def test_panels_do_not_overlap() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in BOARD["panels"]:
         at = panel["gridPos"]
@@ -178,7 +180,7 @@ def test_no_two_panels_lie_on_one_another() -> None:
                 taken[x, y] = panel["title"]
 
 
-def test_the_data_source_is_the_readers_choice() -> None:
+def test_the_data_source_can_be_chosen() -> None:
     assert variables()["datasource"]["type"] == "datasource"
     text = json.dumps(BOARD)
     assert set(re.findall(r'"type": "prometheus", "uid": "([^"]*)"', text)) == {"${datasource}"}
@@ -199,14 +201,14 @@ def test_rig_and_device_can_be_chosen_everywhere() -> None:
             assert 'instance=~"$rig"' in target["expr"], panel["title"]
 
 
-def test_the_variables_ask_for_what_is_told(told: Series) -> None:
+def test_variables_query_existing_metrics(exposed_series: Series) -> None:
     for name in ("rig", "device"):
         query = variables()[name]["query"]["query"]
         assert query == variables()[name]["definition"]
         (metric,) = re.findall(r"progpow_miner_\w+", query)
-        assert metric in told
+        assert metric in exposed_series
     (label,) = re.findall(r", (\w+)\)$", variables()["device"]["query"]["query"])
-    assert all(label in labels for labels in told["progpow_miner_device_info"])
+    assert all(label in labels for labels in exposed_series["progpow_miner_device_info"])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,7 @@ def test_the_variables_ask_for_what_is_told(told: Series) -> None:
         ('{instance="10.0.0.1:4067",job="m",version="1"} 1 1', ("10.0.0.1:4067", None)),
     ],
 )
-def test_a_rig_is_shown_by_its_name_and_chosen_by_its_address(
+def test_a_rig_is_displayed_by_name_and_selected_by_address(
     series: str, found: tuple[str, str | None]
 ) -> None:
     regex = variables()["rig"]["regex"].strip("/").replace("(?<", "(?P<")
@@ -228,8 +230,8 @@ def test_a_rig_is_shown_by_its_name_and_chosen_by_its_address(
     assert (match["value"], match["text"]) == found
 
 
-def test_legends_name_labels_that_are_there(told: Series) -> None:
-    known = {label for series in told.values() for labels in series for label in labels}
+def test_legend_labels_exist(exposed_series: Series) -> None:
+    known = {label for series in exposed_series.values() for labels in series for label in labels}
     for panel in panels():
         for target in panel.get("targets", []):
             labels = re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", ""))
@@ -239,7 +241,7 @@ def test_legends_name_labels_that_are_there(told: Series) -> None:
                 assert set(labels) <= set(grouped[1].split(", "))
 
 
-def test_every_alert_says_how_bad_it_is_what_and_where() -> None:
+def test_every_alert_has_severity_and_annotations() -> None:
     names = [rule["alert"] for rule in RULES]
     assert len(set(names)) == len(names)
     for rule in RULES:
@@ -251,8 +253,8 @@ def test_every_alert_says_how_bad_it_is_what_and_where() -> None:
             assert not grouped or label in grouped[1].split(", "), (rule["alert"], label)
 
 
-def test_the_page_lists_what_is_told_and_nothing_else() -> None:
-    """Name, kind, labels and meaning, in the order in which they are told."""
+def test_the_page_lists_exactly_the_metrics() -> None:
+    """Name, kind, labels and meaning, in the order of their exposition."""
     wanted = [
         (
             family.name + ("_total" if family.type == "counter" else ""),
@@ -270,15 +272,15 @@ def test_the_page_lists_what_is_told_and_nothing_else() -> None:
     ] == wanted
 
 
-def test_the_page_lists_what_is_told_of_the_process(told: Series) -> None:
+def test_the_page_lists_the_process_metrics(exposed_series: Series) -> None:
     listed = set(re.findall(r"`(process_\w+)`", PAGE))
-    assert listed == {name for name in told if name.startswith("process_")}
+    assert listed == {name for name in exposed_series if name.startswith("process_")}
 
 
-def test_the_page_says_every_word_that_labels_can_be(told: Series) -> None:
+def test_the_page_lists_all_label_values(exposed_series: Series) -> None:
     words = {
         labels[label]
-        for series in told.values()
+        for series in exposed_series.values()
         for labels in series
         for label in ("outcome", "state", "window", "sensor", "clock", "bound")
         if label in labels
@@ -304,18 +306,18 @@ def promtool(*words: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_takes_the_alerts() -> None:
+def test_promtool_accepts_the_alerts() -> None:
     promtool("check", "rules", ALERTS)
 
 
-def test_promtool_takes_every_expression(tmp_path: Path) -> None:
+def test_promtool_accepts_every_expression(tmp_path: Path) -> None:
     rules = [{"record": f"asked:{n}", "expr": text} for n, text in enumerate(EXPRESSIONS)]
     path = tmp_path / "asked.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": rules}]}), "utf-8")
     promtool("check", "rules", path)
 
 
-def test_promtool_takes_the_pages_scrape_configuration(tmp_path: Path) -> None:
+def test_promtool_accepts_the_scrape_configuration(tmp_path: Path) -> None:
     (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     path = tmp_path / "prometheus.yml"
     path.write_text(f"rule_files: [{ALERTS}]\n{block}", "utf-8")
@@ -399,7 +401,7 @@ GOOD_HOUR = [
 ]
 
 
-def test_every_alert_is_raised_by_what_it_is_for_and_by_nothing_else(tmp_path: Path) -> None:
+def test_each_alert_fires_only_on_its_condition(tmp_path: Path) -> None:
     assert {alert for _, _, alert in HOSTILE_HOUR} == {rule["alert"] for rule in RULES}
     series = [*((name, values) for name, values, _ in HOSTILE_HOUR), *GOOD_HOUR]
     samples = [

@@ -1,4 +1,4 @@
-"""The chart, linted and rendered by Helm's own code and held against Kubernetes' schemas."""
+"""The chart, linted and rendered by Helm's code and validated with the Kubernetes schemas."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def environment(values: dict[str, Any]) -> dict[str, Any]:
 NVIDIA, AMD, CPU = (read(CHART / f"ci/{name}-values.yaml") for name in ("nvidia", "amd", "cpu"))
 
 
-def test_helm_finds_no_fault_with_the_chart() -> None:
+def test_helm_lint() -> None:
     assert len(VALUES) == 3
     for path in VALUES:
         found = helm_python.lint(str(CHART), read(path), strict=True)
@@ -64,7 +64,7 @@ def test_helm_finds_no_fault_with_the_chart() -> None:
         assert (worst, found["errors"]) == ([], []), path.name
 
 
-def test_the_versions_are_the_miners() -> None:
+def test_chart_versions() -> None:
     from miner import __version__
 
     chart = read(CHART / "Chart.yaml")
@@ -73,7 +73,7 @@ def test_the_versions_are_the_miners() -> None:
 
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: path.stem)
-def test_kubernetes_knows_every_field(path: Path, version: str) -> None:
+def test_objects_match_the_kubernetes_schemas(path: Path, version: str) -> None:
     objects = rendered(read(path))
     assert "DaemonSet" in objects
     for found in objects.values():
@@ -99,7 +99,7 @@ POOLED = {"coin": "RVN", "pools": [{"url": "a:1"}]}
         ({**POOLED, "pools": [{"url": "http://me:secret@node:8766"}]}, "at '/pools/0/url'"),
     ],
 )
-def test_values_that_make_no_sense_are_refused(wrong: dict[str, Any], place: str) -> None:
+def test_invalid_values_are_rejected(wrong: dict[str, Any], place: str) -> None:
     rendered(POOLED)
     with pytest.raises(helm_python.HelmError) as caught:
         rendered(wrong)
@@ -119,20 +119,20 @@ def test_every_default_is_described() -> None:
         (AMD, {"amd.com/gpu": 1, "memory": "6Gi"}),
     ],
 )
-def test_the_device_plugin_is_asked(values: dict[str, Any], limits: dict[str, Any]) -> None:
+def test_resource_limits(values: dict[str, Any], limits: dict[str, Any]) -> None:
     found = container(values)["resources"]
     assert found["limits"] == limits
     assert found["requests"] == {"cpu": "500m", "memory": "2Gi"}
 
 
-def test_a_node_without_gpus_is_asked_for_none() -> None:
+def test_no_resource_limits_without_gpus() -> None:
     found = container(CPU)["resources"]
     assert not any("/" in name for part in found.values() for name in part)
     assert "nodeSelector" not in pod(CPU)
 
 
 @pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
-def test_it_may_do_little(values: dict[str, Any]) -> None:
+def test_the_container_is_restricted(values: dict[str, Any]) -> None:
     spec = pod(values)
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] == 10001
@@ -147,7 +147,7 @@ def test_it_may_do_little(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
-def test_it_is_probed_and_given_time_to_end(values: dict[str, Any]) -> None:
+def test_probes_and_grace_period(values: dict[str, Any]) -> None:
     found = container(values)
     for probe, path in (
         ("livenessProbe", "/livez"),
@@ -159,7 +159,7 @@ def test_it_is_probed_and_given_time_to_end(values: dict[str, Any]) -> None:
     assert pod(values)["terminationGracePeriodSeconds"] == 30
 
 
-def test_accounts_are_in_the_secret_and_nowhere_else() -> None:
+def test_accounts_are_only_in_the_secret() -> None:
     values = {**NVIDIA, "pools": [{"url": "a:1", "user": 'WAL"LET', "password": "s3cr3t: '"}]}
     objects = rendered(values)
     data = objects.pop("Secret")["data"]
@@ -172,7 +172,7 @@ def test_accounts_are_in_the_secret_and_nowhere_else() -> None:
     assert "WAL" not in json.dumps(objects)
 
 
-def test_a_secret_of_ones_own_is_used_in_place_of_the_charts() -> None:
+def test_an_existing_secret() -> None:
     assert "Secret" not in rendered(AMD)
     user = environment(AMD)["PROGPOW_MINER_POOL_USER"]["secretKeyRef"]
     assert (user["name"], user["key"]) == ("mining-account", "pool-1-user")
@@ -182,14 +182,14 @@ def test_a_secret_of_ones_own_is_used_in_place_of_the_charts() -> None:
 
 @pytest.mark.parametrize("wrong", [{"pools": [{"url": "a:1", "user": "W"}]},
                                    {"api": {"token": "a-token-that-is-long-enough"}}])  # fmt: skip
-def test_an_account_beside_a_secret_of_ones_own_is_not_dropped_unsaid(
+def test_an_account_beside_an_existing_secret_is_rejected(
     wrong: dict[str, Any],
 ) -> None:
     with pytest.raises(helm_python.HelmError, match="existingSecret"):
         rendered({**AMD, **wrong})
 
 
-def test_another_password_starts_the_miner_anew() -> None:
+def test_a_changed_password_restarts_the_miner() -> None:
     def mark(values: dict[str, Any]) -> dict[str, str]:
         template = rendered(values)["DaemonSet"]["spec"]["template"]
         annotations: dict[str, str] = template["metadata"]["annotations"]
@@ -202,7 +202,7 @@ def test_another_password_starts_the_miner_anew() -> None:
 
 
 @pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
-def test_the_miner_takes_what_it_is_told(values: dict[str, Any], tmp_path: Path) -> None:
+def test_the_settings_are_valid(values: dict[str, Any], tmp_path: Path) -> None:
     """As the kubelet would set it up: secrets filled in, files in their place."""
     from miner.settings import load
 
@@ -232,7 +232,7 @@ def test_the_miner_takes_what_it_is_told(values: dict[str, Any], tmp_path: Path)
     assert {p.worker for p in settings.pools} == {expected}
 
 
-def test_prometheus_finds_the_pods() -> None:
+def test_pod_monitor() -> None:
     objects = rendered(NVIDIA)
     monitor = objects["PodMonitor"]
     assert monitor["apiVersion"] == MONITORING

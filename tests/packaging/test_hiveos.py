@@ -1,4 +1,4 @@
-"""HiveOS's package, used as HiveOS's own scripts use it, in a root that has no Python."""
+"""The HiveOS package, used as HiveOS's scripts do, in a root without Python."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def shell(root: Path, script: str, *options: str) -> subprocess.CompletedProcess
     )
 
 
-def test_there_is_no_python_but_the_packages(fresh: Path) -> None:
+def test_the_root_has_no_other_python(fresh: Path) -> None:
     found = [p for p in fresh.rglob("*") if re.fullmatch(r"(lib)?python3?[\d.]*(so.*)?", p.name)]
     assert all(p.is_relative_to(fresh / PACKAGE) for p in found)
     done = shell(fresh, "python3 --version || /hive/miners/custom/progpow-miner/progpow-miner -V")
@@ -90,7 +90,7 @@ CUSTOM_USER_CONFIG='give_up = 600'
     ]
 
 
-def test_a_sheet_that_cannot_be_used_is_said_and_the_agent_lives_on(fresh: Path) -> None:
+def test_an_invalid_sheet_is_reported_and_the_agent_continues(fresh: Path) -> None:
     done = shell(fresh, AGENT + "CUSTOM_ALGO=\nCUSTOM_URL=a:1\n" + CONFIGURE + "echo still here")
     assert done.stdout == "still here\n"
     assert done.stderr.startswith("progpow-miner: no algorithm is chosen")
@@ -99,7 +99,7 @@ def test_a_sheet_that_cannot_be_used_is_said_and_the_agent_lives_on(fresh: Path)
     assert "the flight sheet is invalid" in (fresh / LOG).read_text(encoding="utf-8")
 
 
-def test_starts_that_fail_again_and_again_do_not_fill_the_disk(fresh: Path) -> None:
+def test_repeated_failures_do_not_fill_the_disk(fresh: Path) -> None:
     log = fresh / LOG
     log.parent.mkdir(parents=True)
     for size in (20_000_001, 10):
@@ -125,7 +125,7 @@ def listening_on(root: Path, port: int) -> None:
     config.write_text(f'[api]\nlisten = "0.0.0.0:{port}"\n', encoding="utf-8")
 
 
-def test_the_agent_is_told_what_the_miner_answers(fresh: Path, miner: Answers) -> None:
+def test_the_agent_gets_the_statistics(fresh: Path, miner: Answers) -> None:
     listening_on(fresh, miner.port)
     miner.give("/hiveos", {"khs": 1.5, "stats": STATS})
     done = shell(fresh, AGENT + ASK + SHOW)
@@ -139,7 +139,7 @@ def test_the_agent_is_told_what_the_miner_answers(fresh: Path, miner: Answers) -
     "answer",
     [None, b"", b"[]", b"not JSON", b'{"khs": "1", "stats": {}}', b'{"khs": 1, "stats": null}'],
 )
-def test_a_miner_that_does_not_answer_has_no_hashrate(
+def test_no_hashrate_without_a_valid_answer(
     fresh: Path, miner: Answers, answer: bytes | None
 ) -> None:
     listening_on(fresh, miner.port)
@@ -150,7 +150,7 @@ def test_a_miner_that_does_not_answer_has_no_hashrate(
     assert (done.stdout, done.stderr) == ("0\nnull\n", "")
 
 
-def test_a_miner_that_is_down_has_no_hashrate(fresh: Path) -> None:
+def test_no_hashrate_when_the_miner_is_down(fresh: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     listening_on(fresh, port)
@@ -158,7 +158,7 @@ def test_a_miner_that_is_down_has_no_hashrate(fresh: Path) -> None:
     assert (done.stdout, done.stderr) == ("0\nnull\n", "")
 
 
-def test_sourcing_changes_nothing_else_of_the_agent(fresh: Path, miner: Answers) -> None:
+def test_sourcing_sets_no_other_variables(fresh: Path, miner: Answers) -> None:
     listening_on(fresh, miner.port)
     miner.give("/hiveos", {"khs": 1.5, "stats": STATS})
     kept = "PWD MINER_DIR CUSTOM_MINER CUSTOM_NAME CUSTOM_CONFIG_FILENAME CUSTOM_LOG_BASENAME"
@@ -171,7 +171,7 @@ def test_sourcing_changes_nothing_else_of_the_agent(fresh: Path, miner: Answers)
     assert "here=1\n" in before
 
 
-def test_settings_that_are_wrong_end_with_the_miners_code_and_sentence(fresh: Path) -> None:
+def test_invalid_settings_keep_the_exit_code_and_message(fresh: Path) -> None:
     (fresh / PACKAGE / "config.toml").write_text("variant = 7\n", encoding="utf-8")
     done = shell(fresh, f"/{PACKAGE}/h-run.sh")
     assert done.returncode == 2
@@ -183,7 +183,7 @@ POOL = ("pool", "--listen", "127.0.0.1:0", "--variant", "kawpow", "--height", "1
         "--difficulty", "1e-9")  # fmt: skip
 
 
-def test_it_mines_in_the_foreground_alone_and_stops_in_order(fresh: Path) -> None:
+def test_one_foreground_miner_that_stops_in_order(fresh: Path) -> None:
     """The real miner on the CPU reference, at the test pool."""
     pool = subprocess.Popen(
         [sys.executable, "-u", "-m", "miner", *POOL], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""mmpOS's package, used as its agent uses it."""
+"""The mmpOS package, used as its agent does."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(package: Path, script: str, *arguments: str) -> subprocess.CompletedProc
     )
 
 
-def test_its_arguments_become_settings_and_the_rest_is_passed_on(unpacked: Path) -> None:
+def test_arguments_become_settings_and_others_are_passed_on(unpacked: Path) -> None:
     done = run(
         unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "stratum+tcp://a.example:1", "--user",
         'W"."rig', "--password", "s e\"c'r\\et", "--api-port", "5001", "-d", "opencl:0.0", "a b\nc",
@@ -69,7 +69,7 @@ def test_its_arguments_become_settings_and_the_rest_is_passed_on(unpacked: Path)
 
 
 @pytest.mark.parametrize("flag", ["--coin", "--algo"])
-def test_what_is_no_coin_is_a_variant(unpacked: Path, flag: str) -> None:
+def test_a_name_that_is_not_a_coin_is_a_variant(unpacked: Path, flag: str) -> None:
     done = run(unpacked, "mmp-launch.sh", flag, "kawpow", "--pool", "a:1", "--api-port", "0")
     assert done.returncode == 0, done.stderr
     found = tomllib.loads((unpacked / "config.toml").read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def test_what_is_no_coin_is_a_variant(unpacked: Path, flag: str) -> None:
     assert found["api"]["listen"] == "127.0.0.1:4067"
 
 
-def test_what_is_missing_is_said_and_nothing_is_started(unpacked: Path) -> None:
+def test_a_missing_pool_is_reported(unpacked: Path) -> None:
     done = run(unpacked, "mmp-launch.sh", "--coin", "RVN")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -96,13 +96,13 @@ def test_a_password_may_begin_with_a_dash(unpacked: Path, words: tuple[str, ...]
     assert found["pools"] == [{"url": "a:1", "password": "-xy"}]
 
 
-def test_a_flag_without_its_value_is_said_in_a_sentence(unpacked: Path) -> None:
+def test_a_flag_without_a_value_is_reported(unpacked: Path) -> None:
     done = run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", "--user")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "progpow-miner: --user: its value is missing\n"
 
 
-def test_the_agent_is_told_what_the_miner_answers(unpacked: Path, miner: Answers) -> None:
+def test_the_agent_gets_the_statistics(unpacked: Path, miner: Answers) -> None:
     run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", "--api-port", str(miner.port))
     miner.give("/mmpos", AIR)
     done = run(unpacked, "mmp-stats.sh", "2", "/var/log/mmp/miner.log")
@@ -110,7 +110,7 @@ def test_the_agent_is_told_what_the_miner_answers(unpacked: Path, miner: Answers
     assert json.loads(done.stdout) == AIR
 
 
-def test_a_miner_that_is_down_has_no_devices(unpacked: Path, miner: Answers) -> None:
+def test_no_devices_when_the_miner_is_down(unpacked: Path, miner: Answers) -> None:
     from miner import __version__
 
     run(unpacked, "mmp-launch.sh", "--coin", "RVN", "--pool", "a:1", "--api-port", str(miner.port))

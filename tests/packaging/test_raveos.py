@@ -1,4 +1,4 @@
-"""RaveOS's package, with a stand-in for the module that RaveOS gives to its scripts."""
+"""The RaveOS package, with a substitute for RaveOS's module."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def script(root: Path, name: str, given: dict[str, Any]) -> subprocess.Completed
 
 
 @pytest.mark.parametrize("name", ["start.py", "stats.py"])
-def test_an_old_python_can_read_it(name: str) -> None:
+def test_the_scripts_run_on_an_old_python(name: str) -> None:
     source = (CHECKOUT / "packaging/raveos/RAVINOS" / name).read_text(encoding="utf-8")
     tree = ast.parse(source, feature_version=(3, 5))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
@@ -106,14 +106,14 @@ def test_a_task_becomes_settings_and_a_command_line(unpacked: Path, tmp_path: Pa
     assert (unpacked / "progpow-miner").stat().st_mode & 0o111
 
 
-def test_two_coins_at_once_are_refused(unpacked: Path) -> None:
+def test_two_coins_are_rejected(unpacked: Path) -> None:
     done = script(unpacked, "start.py", {**TASK, "coins": TASK["coins"] * 2})
     assert done.returncode == 2
     assert done.stdout == ""
     assert "one coin at a time" in done.stderr
 
 
-def test_http_with_tls_does_not_become_plain(unpacked: Path, tmp_path: Path) -> None:
+def test_http_with_tls_becomes_https(unpacked: Path, tmp_path: Path) -> None:
     pools = [{"url": f"node.example:{kind}", "pool_type": kind} for kind in (4, 6, 12)]
     task = {**TASK, "coins": [{"algo": "kawpow", "pools": pools}], "miner_dir": str(unpacked)}
     assert script(unpacked, "start.py", {**task, "work_dir": str(tmp_path)}).returncode == 0
@@ -132,7 +132,7 @@ def test_http_with_tls_does_not_become_plain(unpacked: Path, tmp_path: Path) -> 
         ({"mpus": [7]}, "RaveOS's task cannot be read: "),
     ],
 )
-def test_a_task_of_another_form_is_said_in_a_sentence(
+def test_an_invalid_task_is_reported(
     unpacked: Path, tmp_path: Path, wrong: dict[str, Any], sentence: str
 ) -> None:
     task = {**TASK, "miner_dir": str(unpacked), "work_dir": str(tmp_path), **wrong}
@@ -149,7 +149,7 @@ ASKED = {
 }
 
 
-def test_every_card_gets_its_own_numbers(unpacked: Path, miner: Answers) -> None:
+def test_statistics_per_device(unpacked: Path, miner: Answers) -> None:
     miner.give(
         "/mmpos",
         {
@@ -170,9 +170,7 @@ def test_every_card_gets_its_own_numbers(unpacked: Path, miner: Answers) -> None
     assert found["errors"] == []
 
 
-def test_a_bus_may_be_text_and_a_device_without_one_gets_nobodys_numbers(
-    unpacked: Path, miner: Answers
-) -> None:
+def test_a_bus_may_be_text_or_missing(unpacked: Path, miner: Answers) -> None:
     miner.give("/mmpos", {"busid": [None, 10], "hash": [9, 2], "units": "khs", "air": [0, 0, 0]})
     mpus = [{"id": 0, "pci_id": "10"}, {"id": 1}]
     found = json.loads(
@@ -181,13 +179,13 @@ def test_a_bus_may_be_text_and_a_device_without_one_gets_nobodys_numbers(
     assert [mpu["hash_rate1"] for mpu in found["mpu"]] == [2000.0, 0.0]
 
 
-def test_without_a_port_the_miners_own_is_asked(unpacked: Path) -> None:
+def test_the_default_port(unpacked: Path) -> None:
     done = script(unpacked, "stats.py", {"mpu": []})
     assert "errors" in json.loads(done.stdout) or "shares" in json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b'{"busid": [1], "hash": [], "units": "khs"}'])
-def test_no_answer_is_an_error_and_the_statistics_still_go_back(
+def test_no_answer_is_reported_in_the_statistics(
     unpacked: Path, miner: Answers, answer: bytes
 ) -> None:
     miner.by_path["/mmpos"] = answer

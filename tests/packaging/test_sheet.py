@@ -1,4 +1,4 @@
-"""What a farm system hands over, as settings: no character of it is ever more than text."""
+"""A farm system's configuration becomes settings; no text of it can inject anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHEET = {
 }
 
 
-def configured(tmp_path: Path, **sheet: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+def run_hive_config(tmp_path: Path, **sheet: str) -> tuple[subprocess.CompletedProcess[str], Path]:
     path = tmp_path / "config.toml"
     environment = {**SHEET, **sheet, "CUSTOM_CONFIG_FILENAME": str(path)}
     done = subprocess.run(
@@ -36,7 +36,7 @@ def configured(tmp_path: Path, **sheet: str) -> tuple[subprocess.CompletedProces
 
 
 def settings(tmp_path: Path, **sheet: str) -> dict[str, Any]:
-    done, path = configured(tmp_path, **sheet)
+    done, path = run_hive_config(tmp_path, **sheet)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
@@ -65,27 +65,27 @@ def test_a_plain_sheet(tmp_path: Path) -> None:
         "%WAL%.%WORKER_NAME%",
     ],
 )
-def test_wallet_and_password_stay_what_they_are(tmp_path: Path, text: str) -> None:
+def test_wallet_and_password_are_kept_literally(tmp_path: Path, text: str) -> None:
     found = settings(tmp_path, CUSTOM_TEMPLATE=text, CUSTOM_PASS=text)
     (pool,) = found["pools"]
     assert (pool["user"], pool["password"]) == (text.strip(), text.strip())
     assert found["api"]["listen"] == "127.0.0.1:4067"
 
 
-def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    done, path = configured(tmp_path, CUSTOM_TEMPLATE=os.fsdecode(b"\xff"))
+def test_text_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
+    done, path = run_hive_config(tmp_path, CUSTOM_TEMPLATE=os.fsdecode(b"\xff"))
     assert done.returncode == 2
     assert done.stderr == ("progpow-miner: the farm's settings are not UTF-8 text\n")
     assert not path.exists()
 
 
-def test_several_pools_in_order(tmp_path: Path) -> None:
+def test_several_pools_keep_their_order(tmp_path: Path) -> None:
     found = settings(tmp_path, CUSTOM_URL="a:1\n  b:2\tc:3, d:4 ", CUSTOM_PASS="p")
     assert [p["url"] for p in found["pools"]] == ["a:1", "b:2", "c:3", "d:4"]
     assert {(p["user"], p["password"]) for p in found["pools"]} == {("WALLET.rig1", "p")}
 
 
-def test_own_lines_win_and_add(tmp_path: Path) -> None:
+def test_extra_settings_override_and_add(tmp_path: Path) -> None:
     own = """
         coin = "RVN"
         give_up = 600.5
@@ -125,26 +125,26 @@ def test_own_lines_win_and_add(tmp_path: Path) -> None:
         ({"CUSTOM_USER_CONFIG": "pool = 1"}, "[pool] is one table"),
     ],
 )
-def test_a_sheet_that_cannot_be_used_leaves_no_settings(
+def test_an_invalid_sheet_leaves_no_settings(
     tmp_path: Path, sheet: dict[str, str], sentence: str
 ) -> None:
     (tmp_path / "config.toml").write_text("of the last sheet", encoding="utf-8")
-    done, path = configured(tmp_path, **sheet)
+    done, path = run_hive_config(tmp_path, **sheet)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not path.exists(), "the last sheet's wallet would be mined for"
 
 
-def test_nobody_else_can_read_the_settings(tmp_path: Path) -> None:
-    _, path = configured(tmp_path)
+def test_only_the_owner_can_read_the_settings(tmp_path: Path) -> None:
+    _, path = run_hive_config(tmp_path)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_miner_takes_what_is_written(tmp_path: Path) -> None:
+def test_the_written_settings_are_valid(tmp_path: Path) -> None:
     from miner.settings import load
 
-    done, path = configured(
+    done, path = run_hive_config(
         tmp_path,
         CUSTOM_URL="stratum+tcp://a.example:1 stratum+ssl://b.example:2",
         CUSTOM_LOG_BASENAME="/var/log/m",
@@ -169,7 +169,7 @@ def test_the_miner_takes_what_is_written(tmp_path: Path) -> None:
         ("10.0.0.5:1", "10.0.0.5"),
     ],
 )
-def test_a_miner_is_asked_where_it_listens(
+def test_requests_go_to_the_listen_address(
     monkeypatch: pytest.MonkeyPatch, listen: str, host: str
 ) -> None:
     monkeypatch.syspath_prepend(FARM)

@@ -1,4 +1,4 @@
-"""The systemd unit: what it promises, and that systemd itself accepts it."""
+"""The systemd unit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def keys(text: str) -> dict[str, list[str]]:
 KEYS = keys(UNIT.read_text(encoding="utf-8"))
 
 
-def test_it_starts_the_miner_with_its_file_and_stops_it_in_order() -> None:
+def test_start_and_stop() -> None:
     (start,) = KEYS["ExecStart"]
     assert start.endswith("/bin/progpow-miner mine --config ${CONFIGURATION_DIRECTORY}/config.toml")
     assert KEYS["ExecReload"] == ["kill -HUP $MAINPID"]
@@ -36,7 +36,7 @@ def test_it_starts_the_miner_with_its_file_and_stops_it_in_order() -> None:
     assert KEYS["KillMode"] == ["mixed"], "one signal to the miner, and none to what it started"
 
 
-def test_it_is_not_started_again_where_that_cannot_help() -> None:
+def test_restart_depends_on_the_exit_code() -> None:
     assert KEYS["Restart"] == ["on-failure"]
     codes = [int(code) for code in KEYS["RestartPreventExitStatus"][0].split()]
     told = (CHECKOUT / "docs/exit-codes.md").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def test_it_is_not_started_again_where_that_cannot_help() -> None:
     assert KEYS["SuccessExitStatus"] == ["130"]
 
 
-def test_it_writes_nowhere_but_to_its_own_folders() -> None:
+def test_only_its_own_folders_are_writable() -> None:
     assert KEYS["DynamicUser"] == ["yes"]
     assert KEYS["ProtectSystem"] == ["strict"]
     assert KEYS["CacheDirectory"] == KEYS["StateDirectory"] == ["progpow-miner"]
@@ -55,12 +55,12 @@ def test_it_writes_nowhere_but_to_its_own_folders() -> None:
     assert environment["PROGPOW_MINER_STATE"] == "%S/progpow-miner"
 
 
-def test_a_gpu_stays_within_reach() -> None:
+def test_gpus_stay_accessible() -> None:
     assert KEYS["SupplementaryGroups"] == ["video render"]
     assert not {"PrivateDevices", "DevicePolicy", "MemoryDenyWriteExecute"} & set(KEYS)
 
 
-def test_nvidias_device_nodes_are_made_by_root_where_no_screen_had_them_made() -> None:
+def test_root_creates_the_nvidia_device_nodes() -> None:
     """The driver's own way is a setuid program, which NoNewPrivileges disarms. "+" is for root,
     "-" for machines without these programs."""
     assert KEYS["NoNewPrivileges"] == ["yes"]
@@ -70,7 +70,7 @@ def test_nvidias_device_nodes_are_made_by_root_where_no_screen_had_them_made() -
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed here")
-def test_systemd_accepts_it_and_finds_it_little_exposed(tmp_path: Path) -> None:
+def test_systemd_analyze(tmp_path: Path) -> None:
     text = UNIT.read_text(encoding="utf-8")
     unit = tmp_path / UNIT.name
     unit.write_text(text.replace("/opt/progpow-miner/bin/progpow-miner", "/bin/true"))

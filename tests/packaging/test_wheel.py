@@ -1,4 +1,4 @@
-"""What is shipped works away from the checkout: sdist, wheel, installed elsewhere."""
+"""The wheel works when installed outside the checkout."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_command_is_installed(installed: Path) -> None:
     assert "from miner.cli import main" in script.read_text(encoding="utf-8")
 
 
-def test_an_installed_miner_prints_the_checkouts_kernel(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_miner_prints_the_same_kernel(installed: Path, tmp_path: Path) -> None:
     there = {"PYTHONPATH": str(installed)}
     where = python("-c", "import miner; print(miner.__file__)", cwd=tmp_path, env=there)
     assert Path(where.strip()).is_relative_to(installed)

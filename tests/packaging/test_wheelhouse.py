@@ -1,4 +1,4 @@
-"""The wheelhouse for rigs without a compiler, and the same build by pip alone."""
+"""The wheelhouse for rigs without a compiler."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def script() -> ModuleType:
         (f"pycuda-2020.1-{HERE}-{HERE}-linux_x86_64.whl", True),
     ],
 )
-def test_only_a_wheel_for_this_python_in_this_version_need_not_be_built(
+def test_pycuda_is_built_unless_a_wheel_for_this_python_exists(
     script: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -50,7 +50,7 @@ def test_only_a_wheel_for_this_python_in_this_version_need_not_be_built(
     assert "pycuda-" in capsys.readouterr().out
 
 
-def test_the_page_shows_the_same_build_by_pip(script: ModuleType) -> None:
+def test_the_page_describes_the_same_build_with_pip(script: ModuleType) -> None:
     """Headers, version and switches: what the page says was tried with these."""
     page = (CHECKOUT / "docs/cuda.md").read_text(encoding="utf-8")
     section = page.partition("### With a C++ compiler")[2].partition("\n### ")[0]
@@ -61,7 +61,7 @@ def test_the_page_shows_the_same_build_by_pip(script: ModuleType) -> None:
     assert "CUDA_ENABLE_CURAND = False" in script.DEFAULTS
 
 
-def test_the_builder_reads_its_settings_whatever_the_folder_is_called(script: ModuleType) -> None:
+def test_pycuda_reads_its_settings_from_any_folder(script: ModuleType) -> None:
     read: dict[str, object] = {}
     exec(script.DEFAULTS.format(root="/a b/{c}'\""), read)
     assert read["CUDA_INC_DIR"] == ["/a b/{c}'\"/include"]

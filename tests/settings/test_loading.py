@@ -1,4 +1,4 @@
-"""Settings: what a file and the command line may say, and what is said of a mistake."""
+"""Settings from a file and flags: values, and messages for mistakes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ password = "hunter2"
 """
 
 
-def written(folder: Path, text: str) -> Path:
+def write_file(folder: Path, text: str) -> Path:
     path = folder / "rig.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def complaint(path: Path | None, overrides: dict[str, Any] | None = None) -> str:
+def error_message(path: Path | None, overrides: dict[str, Any] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         load(path, overrides or {})
     return str(caught.value)
 
 
-def test_a_file_alone(tmp_path: Path) -> None:
-    settings = load(written(tmp_path, FILE)).settings
+def test_load_a_file(tmp_path: Path) -> None:
+    settings = load(write_file(tmp_path, FILE)).settings
     assert settings.variant == "kawpow"
     assert settings.pools[0].password.get_secret_value() == "hunter2"
     assert settings.devices.backend == "auto"
@@ -43,14 +43,14 @@ def test_a_file_alone(tmp_path: Path) -> None:
     assert settings.shares is None
 
 
-def test_flags_alone() -> None:
+def test_load_flags_without_a_file() -> None:
     settings = load(None, {"variant": "firopow", "pools": [POOL], "shares": 3}).settings
     assert settings.pools[0].password.get_secret_value() == "x"
     assert settings.shares == 3
 
 
-def test_flags_override_the_file_and_none_is_no_flag(tmp_path: Path) -> None:
-    path = written(tmp_path, FILE + '[devices]\nuse = ["opencl:0.0"]\nbackend = "opencl"\n')
+def test_flags_override_the_file_unless_none(tmp_path: Path) -> None:
+    path = write_file(tmp_path, FILE + '[devices]\nuse = ["opencl:0.0"]\nbackend = "opencl"\n')
     settings = load(
         path,
         {
@@ -67,30 +67,30 @@ def test_flags_override_the_file_and_none_is_no_flag(tmp_path: Path) -> None:
     assert settings.devices.backend == "opencl"
 
 
-def test_a_flag_replaces_the_other_way_to_name_the_algorithm(tmp_path: Path) -> None:
-    settings = load(written(tmp_path, FILE), {"coin": "FIRO"}).settings
+def test_a_coin_flag_replaces_the_variant_of_the_file(tmp_path: Path) -> None:
+    settings = load(write_file(tmp_path, FILE), {"coin": "FIRO"}).settings
     assert (settings.coin, settings.variant) == ("FIRO", None)
 
 
-def test_the_user_may_stand_in_the_address() -> None:
+def test_the_user_may_be_part_of_the_url() -> None:
     pools = [{"url": "stratum+tcp://WALLET.rig:x@pool.example:3333"}]
     assert load(None, {"variant": "kawpow", "pools": pools}).settings.pools[0].user == ""
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8766", "NODE+https://h:1", "getwork://h:1/"])
-def test_a_node_needs_no_user(url: str) -> None:
+def test_a_node_url_needs_no_user(url: str) -> None:
     settings = load(None, {"variant": "kawpow", "pools": [{"url": url}]}).settings
     assert settings.pools[0].user == ""
 
 
-def test_limits_are_merged_with_what_is_left_out(tmp_path: Path) -> None:
-    assert load(written(tmp_path, FILE)).settings.limits.limits() == Timeouts(10, 30, 30, 600)
-    path = written(tmp_path, FILE + "[limits]\nconnect = 3\nsilence = 90.5\n")
+def test_limits_keep_their_defaults_unless_set(tmp_path: Path) -> None:
+    assert load(write_file(tmp_path, FILE)).settings.limits.limits() == Timeouts(10, 30, 30, 600)
+    path = write_file(tmp_path, FILE + "[limits]\nconnect = 3\nsilence = 90.5\n")
     assert load(path).settings.limits.limits() == Timeouts(3, 30, 30, 90.5)
 
 
-def test_what_a_pool_may_be_told_of(tmp_path: Path) -> None:
-    path = written(
+def test_all_keys_of_a_pool(tmp_path: Path) -> None:
+    path = write_file(
         tmp_path,
         'record = "said.jsonl"\nreport_hashrate = true\nvariant = "kawpow"\n[[pools]]\n'
         'url = "stratum+tls://h:1"\nuser = "W"\nprotocol = "zano"\ntls_fingerprint = "ab"\n'
@@ -106,12 +106,12 @@ def test_what_a_pool_may_be_told_of(tmp_path: Path) -> None:
     assert load(path, {"report_hashrate": False}).settings.report_hashrate is False
 
 
-def test_no_secret_is_shown(tmp_path: Path) -> None:
+def test_no_secret_in_repr_and_messages(tmp_path: Path) -> None:
     pools = [{"url": "stratum+tcp://WALLET:hunter2@h:1", "password": "hunter2"}]
     settings = load(None, {"variant": "kawpow", "pools": pools}).settings
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in str(settings)
-    path = written(tmp_path, FILE.replace('"hunter2"', '["hunter2"]'))
+    path = write_file(tmp_path, FILE.replace('"hunter2"', '["hunter2"]'))
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert "pools[1].password: must be text in quotes, not a list" in str(caught.value)
@@ -158,44 +158,46 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
         (FILE + "user = 'again'\n", "line 8: is not valid TOML: "),
     ],
 )
-def test_a_mistake_is_named_with_file_and_key(tmp_path: Path, text: str, sentence: str) -> None:
-    path = written(tmp_path, text)
-    message = complaint(path)
+def test_a_message_names_file_and_key(tmp_path: Path, text: str, sentence: str) -> None:
+    path = write_file(tmp_path, text)
+    message = error_message(path)
     assert message.startswith(f"{path}: ")
     assert sentence in message
     assert "\n" not in message
 
 
-def test_a_mistake_in_a_flag_names_the_command_line(tmp_path: Path) -> None:
-    path = written(tmp_path, FILE)
-    assert complaint(path, {"shares": 0}).startswith("command line: shares: 0")
-    message = complaint(path, {"devices": {"backend": "metal"}})
+def test_a_message_about_a_flag_names_the_command_line(tmp_path: Path) -> None:
+    path = write_file(tmp_path, FILE)
+    assert error_message(path, {"shares": 0}).startswith("command line: shares: 0")
+    message = error_message(path, {"devices": {"backend": "metal"}})
     assert message.startswith("command line: devices.backend: 'metal' is not one of auto, ")
-    assert complaint(path, {"pools": [{"user": "W"}]}) == "command line: pools[1].url: is missing"
-    assert complaint(None, {"pools": [POOL]}) == "command line: give either variant or coin"
+    assert (
+        error_message(path, {"pools": [{"user": "W"}]}) == "command line: pools[1].url: is missing"
+    )
+    assert error_message(None, {"pools": [POOL]}) == "command line: give either variant or coin"
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
-    assert complaint(missing) == f"{missing}: cannot be read: No such file or directory"
-    assert "cannot be read" in complaint(tmp_path)
+    assert error_message(missing) == f"{missing}: cannot be read: No such file or directory"
+    assert "cannot be read" in error_message(tmp_path)
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe")
-    assert complaint(binary) == f"{binary}: is not UTF-8 text"
+    assert error_message(binary) == f"{binary}: is not UTF-8 text"
 
 
-def test_a_mark_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "rig.toml"
     path.write_bytes(b"\xef\xbb\xbf" + FILE.strip().encode())
     assert load(path).settings.variant == "kawpow"
 
 
-def test_lists_may_not_lie_too_deep(tmp_path: Path) -> None:
-    assert "too deeply" in complaint(written(tmp_path, FILE + "x = " + "[" * 9000))
+def test_deeply_nested_lists_are_an_error(tmp_path: Path) -> None:
+    assert "too deeply" in error_message(write_file(tmp_path, FILE + "x = " + "[" * 9000))
 
 
-def test_settings_are_a_value(tmp_path: Path) -> None:
-    path = written(tmp_path, FILE)
+def test_settings_are_comparable_and_immutable(tmp_path: Path) -> None:
+    path = write_file(tmp_path, FILE)
     assert load(path).settings == load(path).settings
     with pytest.raises(ValueError, match="frozen"):
         Settings.model_validate(load(path).settings).shares = 2

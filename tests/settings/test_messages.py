@@ -1,4 +1,4 @@
-"""A mistake is named with file, line, key, and what was meant."""
+"""Messages about invalid settings: file, line, key and suggestion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.settings.test_sources import file_with, samples
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
 
 
-def sentences(folder: Path, text: str) -> list[str]:
+def error_messages_of(folder: Path, text: str) -> list[str]:
     path = folder / "rig.toml"
     path.write_text(text, encoding="utf-8")
     loaded, problems = examine(path)
@@ -28,7 +28,7 @@ def sentences(folder: Path, text: str) -> list[str]:
 
 
 @st.composite
-def misspelt(draw: st.DrawFn) -> tuple[Key, str]:
+def misspelt_keys(draw: st.DrawFn) -> tuple[Key, str]:
     key = draw(st.sampled_from(all_keys()))
     name = key.name
     at = draw(st.integers(0, len(name) - 1))
@@ -47,8 +47,8 @@ def misspelt(draw: st.DrawFn) -> tuple[Key, str]:
     return key, wrong
 
 
-@given(misspelt(), st.integers(0, 5))
-def test_a_misspelt_key_has_its_line_and_the_nearest_key(
+@given(misspelt_keys(), st.integers(0, 5))
+def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_key(
     tmp_path_factory: pytest.TempPathFactory, what: tuple[Key, str], above: int
 ) -> None:
     key, wrong = what
@@ -56,7 +56,7 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
     lines = ["# above"] * above + text.splitlines()
     (line,) = [i for i, row in enumerate(lines) if row.startswith(f"{key.name} =")]
     lines[line] = wrong + lines[line].removeprefix(key.name)
-    found = sentences(tmp_path_factory.mktemp("any"), "\n".join(lines))
+    found = error_messages_of(tmp_path_factory.mktemp("any"), "\n".join(lines))
     place = ".".join(key.place[:-1])
     place = {"pools": "pools[1].", "devices.tune": "devices.tune[1].", "": ""}.get(
         place, f"{place}."
@@ -77,8 +77,7 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
          ("line 7: log.launch-seconds: unknown key here (did you mean launch_seconds under "
          "[[devices.tune]]?)")),
         ("fingerprint = ''\n" + FILE,
-         ("line 1: fingerprint: unknown key (known: variant, coin, rig, shares, give_up, "
-         "report_hashrate, record, pools, devices, api, log, ledger, limits)")),
+         f"line 1: fingerprint: unknown key (known: {', '.join(Settings.model_fields)})"),
         (FILE + '[[pools]]\nurl = "b:1"\nuser = [\n\n 3]\n',
          "line 8: pools[2].user: must be text in quotes, not a list"),
         (FILE + '[devices]\nuse = [\n  "0",\n  1,\n]\n',
@@ -144,25 +143,27 @@ def test_a_misspelt_key_has_its_line_and_the_nearest_key(
          "line 9: limits.login: must be a number, not a date"),
     ],
 )  # fmt: skip
-def test_the_first_sentence(tmp_path: Path, text: str, wanted: str) -> None:
-    assert sentences(tmp_path, text)[0] == wanted
+def test_first_error_message(tmp_path: Path, text: str, wanted: str) -> None:
+    assert error_messages_of(tmp_path, text)[0] == wanted
 
 
-def test_every_mistake_is_told_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_each_mistake_is_reported_once_in_file_order(tmp_path: Path) -> None:
     text = (
         'shares = 0\nvariant = "v"\n[[pools]]\nulr = "h:1"\n[log]\nlevel = "loud"\nkeep = true\n'
         "[limits]\nconect = 3\n"
     )
-    assert [s.partition(": ")[0] for s in sentences(tmp_path, text)] == [
+    assert [s.partition(": ")[0] for s in error_messages_of(tmp_path, text)] == [
         "line 4", "line 9", "line 1", "line 6", "line 7",
     ]  # fmt: skip
 
 
-def test_a_text_that_is_no_toml_is_the_only_mistake(tmp_path: Path) -> None:
-    assert sentences(tmp_path, "a = 1\nb = \n") == ["line 2: is not valid TOML: Invalid value"]
+def test_invalid_toml_is_the_only_error(tmp_path: Path) -> None:
+    assert error_messages_of(tmp_path, "a = 1\nb = \n") == [
+        "line 2: is not valid TOML: Invalid value"
+    ]
 
 
-def test_many_mistakes_are_raw_once() -> None:
+def test_the_errors_of_pydantic_are_collected_once() -> None:
     pools = [{"ulr": "h:1", "user": number} for number in range(50)]
     raw = RawSettings(values={"variant": "kawpow", "pools": pools})
     with pytest.raises(ValidationError) as caught:

@@ -1,4 +1,4 @@
-"""Secrets come from files where one likes, and are shown nowhere."""
+"""Secrets are read from keys or files and never shown."""
 
 from __future__ import annotations
 
@@ -46,29 +46,29 @@ def commands(path: Path) -> list[list[str | Path]]:
     return [["check", path], ["show", path], ["show", "--json", "-c", path]]
 
 
-def output(path: Path) -> str:
-    said = ""
+def check_and_show_output(path: Path) -> str:
+    output_text = ""
     for arguments in commands(path):
         ran = run("config", *arguments)
         assert "Traceback" not in ran.err
-        said += ran.out + ran.err
-    return said
+        output_text += ran.out + ran.err
+    return output_text
 
 
-def test_a_file_that_is_right(tmp_path: Path) -> None:
+def test_no_secret_in_the_output_for_a_valid_file(tmp_path: Path) -> None:
     path = tmp_path / "rig.toml"
     path.write_text(FILE)
-    said = output(path)
-    assert f"{path}: ok: kawpow, 3 pools, first stratum+tcp://127.0.0.1:9" in said
-    assert 'user = "Canar…llet.rig1"' in said
-    assert f'token = "{HIDDEN}"' in said
-    assert 'proxy = "socks5://127.0.0.1:9"' in said
-    assert 'url = "http://127.0.0.1:9"' in said
-    assert CANARY not in said
+    output_text = check_and_show_output(path)
+    assert f"{path}: ok: kawpow, 3 pools, first stratum+tcp://127.0.0.1:9" in output_text
+    assert 'user = "Canar…llet.rig1"' in output_text
+    assert f'token = "{HIDDEN}"' in output_text
+    assert 'proxy = "socks5://127.0.0.1:9"' in output_text
+    assert 'url = "http://127.0.0.1:9"' in output_text
+    assert CANARY not in output_text
 
 
 @st.composite
-def broken(draw: st.DrawFn) -> str:
+def broken_files(draw: st.DrawFn) -> str:
     """The file with something taken away, put in, or written twice, anywhere."""
     at = draw(st.integers(0, len(FILE)))
     until = min(len(FILE), at + draw(st.integers(0, 12)))
@@ -76,14 +76,14 @@ def broken(draw: st.DrawFn) -> str:
     return FILE[:at] + draw(signs) + FILE[until:]
 
 
-@given(broken())
+@given(broken_files())
 @settings(max_examples=150)
-def test_a_file_that_is_wrong_in_any_way(
+def test_no_secret_in_the_output_for_any_invalid_file(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "rig.toml"
     path.write_text(text)
-    assert CANARY not in output(path)
+    assert CANARY not in check_and_show_output(path)
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_a_file_that_is_wrong_in_any_way(
     ["POOL_PASSWORD", "POOL_2_PASSWORD", "API_TOKEN", "POOL_USER", "POOL_PROXY", "POOL_2_URL"],
 )
 @pytest.mark.parametrize("other", ["PROGPOW_MINER_SHARES", "PROGPOW_MINER_NOPE", "PROGPOW_OTHER"])
-def test_a_secret_of_the_environment(tmp_path: Path, name: str, other: str) -> None:
+def test_no_secret_of_the_environment_in_the_output(tmp_path: Path, name: str, other: str) -> None:
     path = tmp_path / "rig.toml"
     path.write_text(FILE.replace(CANARY, "short"))
     with patch.dict(os.environ, {f"PROGPOW_MINER_{name}": f"{CANARY}Wallet", other: "x"}):
-        said = output(path)
-    assert "PROGPOW_MINER_" in said
-    assert CANARY not in said
+        output_text = check_and_show_output(path)
+    assert "PROGPOW_MINER_" in output_text
+    assert CANARY not in output_text
 
 
-def test_mining_says_no_secret_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_in_the_output_of_mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
     path = tmp_path / "rig.toml"
     for old, new in (("level", "levl"), ("127.0.0.1:9", "h"), ("socks5", "x"), ("kawpow", "nope")):
@@ -110,7 +110,7 @@ def test_mining_says_no_secret_either(tmp_path: Path, monkeypatch: pytest.Monkey
         assert CANARY not in ran.out + ran.err
 
 
-def test_a_token_comes_from_its_file_or_its_key(tmp_path: Path) -> None:
+def test_the_token_is_read_from_its_file_or_key(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from-the-file\nnot this\n")
     assert api_token(ApiSettings()) is None
     assert api_token(ApiSettings.model_validate({"token": " t "})) == "t"
@@ -122,7 +122,7 @@ def test_a_token_comes_from_its_file_or_its_key(tmp_path: Path) -> None:
         api_token(ApiSettings(token_file=tmp_path / "token"))
 
 
-def test_a_token_in_a_file_is_held_to_the_same_rules(tmp_path: Path) -> None:
+def test_a_token_file_is_checked_like_a_token(tmp_path: Path) -> None:
     path = tmp_path / "token"
     at_home = ApiSettings(token_file=path)
     path.write_text("two words")
@@ -137,7 +137,7 @@ def test_a_token_in_a_file_is_held_to_the_same_rules(tmp_path: Path) -> None:
     assert api_token(reached) == "sixteen_letters!"
 
 
-def test_a_secret_that_everybody_may_read_is_noted_once(tmp_path: Path) -> None:
+def test_a_world_readable_secret_file_is_reported_once(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("s")
     pool = f'[[pools]]\nurl = "h:1"\nuser = "w"\npassword_file = "{secret}"\n'

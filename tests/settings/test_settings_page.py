@@ -1,4 +1,4 @@
-"""What is told of the settings is told from the model, and is up to date."""
+"""The settings page, the JSON Schema and the new file match the model."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from miner.settings.model import PLACEHOLDER
 from miner.settings.settings_page import json_schema, new_file, reference_page
 
 CHECKOUT = Path(__file__).parents[2]
-SETTABLE = re.compile(r"^#([a-z_]+ = .*)$", re.MULTILINE)
+COMMENTED_KEY = re.compile(r"^#([a-z_]+ = .*)$", re.MULTILINE)
 
 
-def test_the_reference_page_is_up_to_date() -> None:
+def test_the_settings_page_is_up_to_date() -> None:
     assert (CHECKOUT / "docs" / "settings.md").read_text(encoding="utf-8") == reference_page(), (
         "write it anew: python -m miner config reference > docs/settings.md"
     )
 
 
-def test_every_key_is_on_the_page_with_a_meaning() -> None:
+def test_the_page_describes_every_key() -> None:
     text = reference_page()
     for key in all_keys():
         assert key.description.endswith("."), key.place
@@ -35,14 +35,14 @@ def test_every_key_is_on_the_page_with_a_meaning() -> None:
         assert (table.__doc__ or "").strip().endswith(".")
 
 
-def test_keys_and_variables_have_names_of_their_own() -> None:
+def test_environment_variables_are_unique() -> None:
     variables = [key.variable for key in all_keys() if key.variable]
     assert len(variables) == len(set(variables))
     only_in_files = [key.place[:2] for key in all_keys() if key.variable is None]
     assert set(only_in_files) == {("devices", "tune")}
 
 
-def test_a_new_file_needs_only_a_wallet(tmp_path: Path) -> None:
+def test_a_new_file_is_valid_once_the_wallet_is_set(tmp_path: Path) -> None:
     path = tmp_path / "new.toml"
     path.write_text(new_file(), encoding="utf-8")
     loaded, problems = examine(path)
@@ -58,10 +58,10 @@ def test_a_new_file_needs_only_a_wallet(tmp_path: Path) -> None:
     assert max(map(len, new_file().splitlines())) <= 100
 
 
-@pytest.mark.parametrize("index", range(len(SETTABLE.findall(new_file()))))
-def test_each_commented_line_of_a_new_file_can_be_used(tmp_path: Path, index: int) -> None:
+@pytest.mark.parametrize("index", range(len(COMMENTED_KEY.findall(new_file()))))
+def test_each_commented_line_of_a_new_file_is_valid(tmp_path: Path, index: int) -> None:
     text = new_file().replace(PLACEHOLDER, "w")
-    found = list(SETTABLE.finditer(text))[index]
+    found = list(COMMENTED_KEY.finditer(text))[index]
     head, tail = text[: found.start()], text[found.end() :]
     if "#[[devices.tune]]" in head and "[api]" not in head:
         head = head.replace("#[[devices.tune]]", "[[devices.tune]]")
@@ -74,12 +74,12 @@ def test_each_commented_line_of_a_new_file_can_be_used(tmp_path: Path, index: in
     load(path)
 
 
-def test_every_key_is_in_a_new_file() -> None:
+def test_a_new_file_has_every_key() -> None:
     named = re.findall(r"^#?([a-z_]+) = ", new_file(), re.MULTILINE)
     assert sorted(named) == sorted(key.name for key in all_keys())
 
 
-def test_what_a_commented_line_holds_is_the_default_where_there_is_one() -> None:
+def test_commented_lines_show_the_defaults() -> None:
     for key in all_keys():
         if key.default not in (None, "", []):
             (line,) = {
@@ -90,7 +90,7 @@ def test_what_a_commented_line_holds_is_the_default_where_there_is_one() -> None
             assert line
 
 
-def test_the_schema_names_every_key_with_its_meaning() -> None:
+def test_the_schema_describes_every_key() -> None:
     whole = json_schema()
     assert whole["$schema"].endswith("2020-12/schema")
     for key in all_keys():
@@ -101,7 +101,7 @@ def test_the_schema_names_every_key_with_its_meaning() -> None:
     assert "*****" not in str(whole)
 
 
-def test_the_schema_takes_what_the_model_takes() -> None:
+def test_the_schema_accepts_the_examples() -> None:
     validators: Any = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     validator = validators.Draft202012Validator(json_schema())
     examples = sorted((CHECKOUT / "configs" / "examples").glob("*.toml"))
@@ -112,7 +112,7 @@ def test_the_schema_takes_what_the_model_takes() -> None:
         assert not validator.is_valid(wrong)
 
 
-def test_every_type_of_the_model_is_known() -> None:
+def test_every_key_has_a_type_name() -> None:
     for key in all_keys():
         assert key.type_name
         assert value_type(key.field.annotation) == key.type

@@ -1,4 +1,4 @@
-"""File, environment, flags: which one holds, and what is told of where a value came from."""
+"""Precedence of file, environment and flags, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from miner.settings import Loaded, Settings, load
 from miner.settings.environment import OTHER_VARIABLES
 from miner.settings.key_table import Key, all_keys
 from miner.settings.toml_text import toml_value
-from tests.settings.values import SETTINGS
+from tests.settings.strategies import SETTINGS
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
 PATHS = {"file", "record"}
@@ -45,18 +45,18 @@ def samples(key: Key) -> tuple[Any, Any, Any]:
     return SAMPLES[key.type]
 
 
-def written(folder: Path, text: str) -> Path:
+def write_file(folder: Path, text: str) -> Path:
     path = folder / "rig.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
 @given(SETTINGS)
-def test_whatever_is_written_loads_back(
+def test_any_settings_load_back_from_toml(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
 ) -> None:
     settings = Settings.model_validate(values)
-    path = written(tmp_path_factory.mktemp("any"), tomli_w.dumps(values))
+    path = write_file(tmp_path_factory.mktemp("any"), tomli_w.dumps(values))
     assert load(path).settings.model_dump() == settings.model_dump()
 
 
@@ -101,11 +101,9 @@ def as_flags(key: Key, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", all_keys(), ids=lambda key: ".".join(key.place))
-def test_a_flag_goes_before_the_environment_and_that_before_the_file(
-    tmp_path: Path, key: Key
-) -> None:
+def test_flags_override_the_environment_which_overrides_the_file(tmp_path: Path, key: Key) -> None:
     low, middle, high = samples(key)
-    path = written(tmp_path, file_with(key, low))
+    path = write_file(tmp_path, file_with(key, low))
     position: tuple[Any, ...] = key.place
     if key.repeated:
         position = (*key.place[:-1], 0, key.name)
@@ -125,8 +123,8 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_file(
     assert str(loaded.origin(position)) == f"flag {key.flag.names[0] if key.flag else ''}".strip()
 
 
-def test_what_nobody_gave_is_a_default(tmp_path: Path) -> None:
-    loaded = load(written(tmp_path, FILE))
+def test_the_origin_of_a_missing_key_is_default(tmp_path: Path) -> None:
+    loaded = load(write_file(tmp_path, FILE))
     for place in (("shares",), ("pools", 0, "password"), ("devices", "use"), ("api", "listen")):
         assert str(loaded.origin(place)) == "default"
 
@@ -135,17 +133,17 @@ def test_what_nobody_gave_is_a_default(tmp_path: Path) -> None:
     ("low", "high"),
     [("variant", "coin"), ("coin", "variant")],
 )
-def test_a_variable_replaces_the_other_way_to_name_the_algorithm(
+def test_a_variable_replaces_the_alternative_key_of_the_file(
     tmp_path: Path, low: str, high: str
 ) -> None:
-    path = written(tmp_path, FILE.replace("variant", low))
+    path = write_file(tmp_path, FILE.replace("variant", low))
     loaded = load(path, environ={f"PROGPOW_MINER_{high.upper()}": "x"})
     assert (getattr(loaded.settings, low), getattr(loaded.settings, high)) == (None, "x")
     assert str(loaded.origin((low,))) == "default"
 
 
-def test_a_secret_may_move_to_a_file(tmp_path: Path) -> None:
-    path = written(tmp_path, FILE + 'password = "p"\n[api]\ntoken = "t"\n')
+def test_a_secret_file_variable_replaces_the_secret_of_the_file(tmp_path: Path) -> None:
+    path = write_file(tmp_path, FILE + 'password = "p"\n[api]\ntoken = "t"\n')
     environ = {
         "PROGPOW_MINER_POOL_PASSWORD_FILE": "/p",
         "PROGPOW_MINER_API_TOKEN_FILE": "/t",
@@ -156,7 +154,7 @@ def test_a_secret_may_move_to_a_file(tmp_path: Path) -> None:
     assert (settings.api.token, settings.api.token_file) == (None, Path("/t"))
 
 
-def test_pools_of_the_environment_alone() -> None:
+def test_pools_from_the_environment() -> None:
     loaded = load(
         None,
         environ={
@@ -173,8 +171,8 @@ def test_pools_of_the_environment_alone() -> None:
     assert str(loaded.origin(("pools", 1, "url"))) == "environment PROGPOW_MINER_POOL_2_URL"
 
 
-def test_a_pool_of_the_environment_lies_over_the_files(tmp_path: Path) -> None:
-    path = written(tmp_path, FILE + '[[pools]]\nurl = "b:1"\nuser = "w"\n')
+def test_pool_variables_override_the_pool_of_the_file(tmp_path: Path) -> None:
+    path = write_file(tmp_path, FILE + '[[pools]]\nurl = "b:1"\nuser = "w"\n')
     loaded = load(
         path,
         environ={"PROGPOW_MINER_POOL_WORKER": "r", "PROGPOW_MINER_POOL_2_URL": "c:1"},
@@ -203,11 +201,11 @@ def test_a_pool_of_the_environment_lies_over_the_files(tmp_path: Path) -> None:
         ("PROGPOW_MINER_API_LISTEN", "0.0.0.0:1", "lets other machines in: give token_file"),
     ],
 )
-def test_a_mistake_in_a_variable_names_it(
+def test_a_message_names_the_variable(
     tmp_path: Path, variable: str, text: str, sentence: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(written(tmp_path, FILE), environ={variable: text})
+        load(write_file(tmp_path, FILE), environ={variable: text})
     assert sentence in str(caught.value)
     assert str(caught.value).startswith(f"environment {variable}: ")
 
@@ -231,13 +229,13 @@ def test_a_mistake_in_a_variable_names_it(
         *((name, "x") for name in OTHER_VARIABLES),
     ],
 )
-def test_a_variable_that_says_nothing_to_us(tmp_path: Path, variable: str, text: str) -> None:
-    path = written(tmp_path, FILE)
+def test_variables_of_others_are_ignored(tmp_path: Path, variable: str, text: str) -> None:
+    path = write_file(tmp_path, FILE)
     assert load(path, environ={variable: text}).settings == load(path).settings
 
 
 @given(st.sampled_from([True, False]), st.data())
-def test_truth_in_a_variable(truth: bool, data: st.DataObject) -> None:
+def test_truth_values_in_variables(truth: bool, data: st.DataObject) -> None:
     words = ["1", "true", "Yes", "ON"] if truth else ["0", "FALSE", "no", "off"]
     environ = {
         "PROGPOW_MINER_REPORT_HASHRATE": data.draw(st.sampled_from(words)),
@@ -250,22 +248,22 @@ def test_truth_in_a_variable(truth: bool, data: st.DataObject) -> None:
 @pytest.mark.parametrize("part", ["", "memory_"])
 @pytest.mark.parametrize("source", ["environment", "flag"])
 @pytest.mark.parametrize(("stop", "start"), [(65, None), (70, None), (70.5, 70.0)])
-def test_a_later_stop_leaves_an_earlier_start_behind_that_is_not_below_it(
+def test_a_stop_replaces_an_earlier_start_that_is_not_below_it(
     tmp_path: Path, part: str, source: str, stop: float, start: float | None
 ) -> None:
     text = f"[devices]\n{part}temperature_stop = 85\n{part}temperature_start = 70\n"
     key = f"{part}temperature_stop"
     environ = {f"PROGPOW_MINER_DEVICES_{key.upper()}": str(stop)} if source != "flag" else {}
     flags = {"devices": {key: stop}} if source == "flag" else {}
-    loaded = load(written(tmp_path, FILE + text), flags, environ)
+    loaded = load(write_file(tmp_path, FILE + text), flags, environ)
     assert getattr(loaded.settings.devices, f"{part}temperature_start") == start
     assert loaded.origin(("devices", key)).kind == source
     kept = loaded.origin(("devices", f"{part}temperature_start")).kind
     assert kept == ("default" if start is None else "file")
 
 
-def test_a_stop_that_is_no_number_leaves_the_sentence_to_the_model(tmp_path: Path) -> None:
+def test_an_invalid_stop_is_reported_by_the_model(tmp_path: Path) -> None:
     text = "[devices]\ntemperature_stop = 85\ntemperature_start = 70\n"
     environ = {"PROGPOW_MINER_DEVICES_TEMPERATURE_STOP": "hot"}
     with pytest.raises(ConfigError, match="TEMPERATURE_STOP"):
-        load(written(tmp_path, FILE + text), environ=environ)
+        load(write_file(tmp_path, FILE + text), environ=environ)

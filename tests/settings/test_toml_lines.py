@@ -1,4 +1,4 @@
-"""Each key's line is found however the file is written."""
+"""The line of each key in any TOML text."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ LINES: list[tuple[Place, int]] = [
 ]
 
 
-def test_every_form_of_a_key() -> None:
+def test_lines_of_every_form_of_key() -> None:
     tomllib.loads(TEXT)
     found = key_lines(TEXT)
     assert {place: found.get(place) for place, _ in LINES} == dict(LINES)
     assert not {p for p in found if p[0] in ("not", "neither", "also", "no")}
 
 
-def test_carriage_returns_and_nothing_at_all() -> None:
+def test_carriage_returns_and_empty_files() -> None:
     assert key_lines("a = 1\r\n\r\nb = [\r\n 1]\r\n") == {
         ("a",): 1, ("b",): 3, ("b", 0): 4,
     }  # fmt: skip
@@ -151,7 +151,7 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[Place, int]]:
 
 
 @given(documents())
-def test_any_document(document: tuple[str, dict[Place, int]]) -> None:
+def test_lines_of_any_document(document: tuple[str, dict[Place, int]]) -> None:
     text, lines = document
     found = key_lines(text)
     assert {place: found.get(place) for place in lines} == lines

@@ -1,0 +1,114 @@
+"""The command `mine`: what its flags, files and variables come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miner.devices import registry
+from miner.run import mining as run_module
+from miner.run.mining import RunConfig
+from tests.cli.running import run
+from tests.cli.test_config import FILE, write_file
+
+
+class RunRecorder:
+    """Stands for the run: keeps the run's configuration."""
+
+    mining: RunConfig
+
+    async def mine(self, mining: RunConfig, *_: Any, **__: Any) -> int:
+        self.mining = mining
+        return 0
+
+
+@pytest.fixture
+def run_recorder(monkeypatch: pytest.MonkeyPatch) -> RunRecorder:
+    seen = RunRecorder()
+    monkeypatch.setattr(run_module, "mine", seen.mine)
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
+    return seen
+
+
+def test_mining_with_the_environment_only(
+    run_recorder: RunRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {
+        "COIN": "RVN", "POOL_URL": "stratum+tcp://h:1", "POOL_USER": "w", "POOL_WORKER": "r",
+        "POOL_2_URL": "v@b:2", "POOL_PASSWORD": "secret", "SHARES": "3", "DEVICES_USE": "ref",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"PROGPOW_MINER_{name}", text)
+    assert run("mine").code == 0
+    assert [(p.host, p.user, p.password) for p in run_recorder.mining.live.pools] == [
+        ("h", "w.r", "secret"), ("b", "v", "secret"),
+    ]  # fmt: skip
+    assert run_recorder.mining.shares == 3
+    assert run("mine", "-o", "c:1", "-u", "x", "--shares", "4").code == 0
+    assert ([p.host for p in run_recorder.mining.live.pools], run_recorder.mining.shares) == (
+        ["c"],
+        4,
+    )
+
+
+def test_mining_with_a_file_named_by_the_environment(
+    run_recorder: RunRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_CONFIG", str(write_file(tmp_path, "shares = 7\n" + FILE)))
+    assert run("mine", "-d", "0").code == 0
+    assert run_recorder.mining.shares == 7
+
+
+def test_a_tune_block_without_devices(run_recorder: RunRecorder, tmp_path: Path) -> None:
+    path = write_file(tmp_path, FILE + "[[devices.tune]]\nmatch = '*3070*'\n")
+    assert run("mine", "-c", path).code == 0
+    note = "[[devices.tune]] '*3070*' matches none of the devices"
+    assert ("note", note) in run_recorder.mining.notes
+
+
+def test_contradictory_temperatures(run_recorder: RunRecorder, tmp_path: Path) -> None:
+    text = "[devices]\ntemperature_stop = 60\n[[devices.tune]]\nmatch = 'ref'\n"
+    path = write_file(tmp_path, FILE + text + "temperature_start = 70\n")
+    ran = run("mine", "-c", path)
+    assert ran.code == 2
+    assert "device ref: temperature_start: 70 is not below 60, its temperature_stop" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--api", "0.0.0.0:4067"], "command line: api: listen = '0.0.0.0:4067' lets other mach"),
+        (["--api", "4067"], 'command line: api.listen: must be written as "host:port"'),
+        (["--temp-stop", "9"], "command line: devices.temperature_stop: 9.0 is too small"),
+        (
+            ["--temp-stop", "60", "--temp-start", "70"],
+            "devices: temperature_start: 70 is not below",
+        ),
+        (["--log-level", "loud"], "command line: log.level: 'loud' is not one of debug, info"),
+        (["--console", "lve"], "command line: log.console: 'lve' is not one of auto, plain, live"),
+    ],
+)
+def test_invalid_flags(run_recorder: RunRecorder, flags: list[str], sentence: str) -> None:
+    ran = run("mine", "-a", "kawpow", "-o", "h:1", "-u", "w", *flags)
+    assert ran.code == 2
+    assert sentence in ran.err
+
+
+def test_pool_flags_need_a_pool_on_the_command_line(
+    run_recorder: RunRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_POOL_URL", "w@h:1")
+    ran = run("mine", "-a", "kawpow", "--tls-insecure")
+    assert ran.code == 2
+    assert ran.err.endswith("given with -o or -P; set PROGPOW_MINER_POOL_TLS_INSECURE\n")
+
+
+def test_valid_flags(run_recorder: RunRecorder, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-long-token")
+    ran = run(
+        "mine", "-a", "kawpow", "-o", "h:1", "-u", "w", "--api", "off", "--no-ledger", "--rig", "r",
+        "-l", tmp_path / "log", "--temp-stop", "80", "--temp-start", "70",
+        "--console", "json", "--log-level", "debug", "--api-token-file", tmp_path / "token",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
