@@ -98,14 +98,14 @@ class ApiServer:
             sentence = f"listen under [api]: cannot listen on {address}: {error.strerror or error}"
             if options.explicit:
                 raise ConfigError(f"{sentence}; choose another address, or off") from error
-            self._context.journal.say("api", f"{sentence}; continuing without API")
+            self._context.journal.add("api", f"{sentence}; continuing without API")
             return self
         except BaseException:
             await self._close()
             raise
         port = self._listener.sockets[0].getsockname()[1]
         self.url = f"http://{HostPort(options.host, port)}/"
-        self._context.journal.say("api", self.url)
+        self._context.journal.add("api", self.url)
         return self
 
     async def __aexit__(

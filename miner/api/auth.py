@@ -46,7 +46,7 @@ class FailedTokens:
         if self.seconds_to_wait(client) and now - self._warned_at >= WARNING_SECONDS:
             self._warned_at = now
             text = f"{client} sends wrong tokens; ignoring its tokens for a while"
-            self._journal.say("api", text, Level.WARNING)
+            self._journal.add("api", text, Level.WARNING)
 
     def _count(self, client: str) -> float:
         """Return the wrong tokens of `client` that still count."""

@@ -90,7 +90,7 @@ def error_middleware(clock: Clock, journal: Journal) -> Middleware:
                 reported_at = clock.now()
                 # Without the exception's message, which may contain secrets.
                 text = f"internal error: {_kind_and_place(error)}; please report it"
-                journal.say("api", text, Level.ERROR)
+                journal.add("api", text, Level.ERROR)
             if request.writer.output_size > 0:
                 raise ConnectionResetError("part of a response was already sent") from error
             return error_response(500, "internal error")

@@ -12,6 +12,7 @@ def cache(clear: bool) -> None:
     import shutil
 
     from miner.errors import ConfigError
+    from miner.formatting import format_bytes
     from miner.resources import cache_directory
 
     folder = cache_directory()
@@ -20,7 +21,7 @@ def cache(clear: bool) -> None:
     for part in parts:
         files = [file for file in part.rglob("*") if file.is_file()]
         size = sum(file.stat().st_size for file in files)
-        click.echo(f"  {part.name:<16} {len(files):>5} files {size / 2**20:>9.1f} MiB")
+        click.echo(f"  {part.name:<16} {len(files):>5} files {format_bytes(size):>12}")
         if clear:
             try:
                 shutil.rmtree(part) if part.is_dir() else part.unlink()

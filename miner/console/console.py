@@ -47,7 +47,7 @@ def open_console(
 ) -> ConsoleView:
     """Return the view on `stream`; "auto" is live in a terminal and plain elsewhere.
 
-    Where a live view is impossible, a plain one is returned that says so.
+    Where a live view is impossible, returns a plain one with a note.
     """
     if kind == "json":
         lines = JsonLines(redactor)

@@ -39,7 +39,7 @@ class JsonLines:
         return [json_status(snapshot, self._redactor)]
 
     def note(self, text: str, at: float) -> str:
-        """Return the line of a `text` that is not in the journal, said at UNIX second `at`."""
+        """Return the line of a `text` that is not in the journal; `at` is in UNIX seconds."""
         return _line(_head(at, Level.INFO, "note", text))
 
 

@@ -23,7 +23,7 @@ class LineFormat(Protocol):
         """Return the lines of `snapshot`, redacted; with one for each device if `full`."""
 
     def note(self, text: str, at: float) -> str:
-        """Return the line of a `text` that is not in the journal, said at UNIX second `at`."""
+        """Return the line of a `text` that is not in the journal; `at` is in UNIX seconds."""
 
 
 class LineOutput(Protocol):
@@ -89,4 +89,4 @@ class LineConsole:
         """Write the last lines, and nothing after them."""
         self._filter.close()
         for line in lines:
-            self._filter.say("summary", line)
+            self._filter.show("summary", line)

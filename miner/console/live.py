@@ -109,7 +109,7 @@ class LiveConsole:
         self._filter.close()
         self._end()
         for line in lines:
-            self._filter.say("summary", line)
+            self._filter.show("summary", line)
 
     def draw(self) -> None:
         """Print the new lines and redraw the table; do nothing if the terminal would block."""

@@ -63,7 +63,7 @@ class RepeatFilter:
             else:
                 del self._topics[name]
 
-    def say(self, topic: str, text: str) -> None:
+    def show(self, topic: str, text: str) -> None:
         """Pass on a line that is not in the journal."""
         text = self._redactor.one_line(text)
         self._view.entry(JournalEntry(0, self._clock.wall(), Level.INFO, topic, text))

@@ -148,7 +148,7 @@ class PanelPort:
                 'choose another port, or "" for none'
             ) from error
         listening = HostPort(self._host, self.port)
-        self._journal.say("api", f"{self._key} API on {listening}")
+        self._journal.add("api", f"{self._key} API on {listening}")
         return self
 
     async def __aexit__(

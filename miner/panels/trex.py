@@ -123,7 +123,7 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
             pci_domain=slot.domain if slot else None,
             pci_id=slot.device if slot else None,
             power=rounded_int(reading.power),
-            power_avr=rounded_int(device.drawn),
+            power_avr=rounded_int(device.mean_power),
             temperature=rounded_int(reading.temperature),
             uuid=device.info.uuid,
         ),

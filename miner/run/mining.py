@@ -187,7 +187,7 @@ class MiningRun:
 
     def report(self, sentence: str) -> None:
         """Write a problem of the sensors into the journal."""
-        self._journal.say("sensors", sentence, Level.WARNING)
+        self._journal.add("sensors", sentence, Level.WARNING)
 
     def _emit(self, event: Event) -> None:
         self._telemetry.emit(redacted(event, self._redactor))
@@ -212,9 +212,9 @@ class MiningRun:
     async def _reload(self) -> None:
         try:
             for sentence in await self._control.reload():
-                self._journal.say("settings", sentence)
+                self._journal.add("settings", sentence)
         except MinerError as error:
-            self._journal.say("settings", f"nothing changed: {error}", Level.ERROR)
+            self._journal.add("settings", f"nothing changed: {error}", Level.ERROR)
 
     # Parts
 
@@ -257,7 +257,7 @@ class MiningRun:
     def _new_recorder(self) -> Recorder | nullcontext[None]:
         if self._config.record is None:
             return nullcontext()
-        return Recorder(self._config.record, self._clock, partial(self._journal.say, "record"))
+        return Recorder(self._config.record, self._clock, partial(self._journal.add, "record"))
 
     def _hashrate(self) -> float:
         return self._telemetry.snapshot().hashrate.minute

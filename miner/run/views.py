@@ -51,7 +51,7 @@ class Views:
         self._ledger = self._new_ledger()
         self.set_level(config.live.level)
         for topic, text in config.notes:
-            journal.say(topic, text)
+            journal.add(topic, text)
 
     def write(self, line: str) -> None:
         """Show a line on the console that belongs to no event."""
@@ -121,7 +121,7 @@ class Views:
             raise ConfigError(f"{log.file}: is a folder; name a file in it for the log")
         return LogFile(
             log.file, self._telemetry, self._journal, self._clock,
-            partial(self._journal.say, "log", level=Level.WARNING),
+            partial(self._journal.add, "log", level=Level.WARNING),
             redactor, log.format, log.max_bytes, log.keep,
         )  # fmt: skip
 
@@ -136,7 +136,7 @@ class Views:
             max_bytes=config.max_bytes,
             max_days=config.max_days,
             rig=self._config.rig,
-            report=partial(self._journal.say, "ledger", level=Level.WARNING),
+            report=partial(self._journal.add, "ledger", level=Level.WARNING),
         )
         ledger.open(config.required)
         self._telemetry.subscribe(ledger.event)

@@ -18,7 +18,7 @@ class DeviceState(Enum):
     """State of a device; the value is its name for people."""
 
     STARTING = "starting"
-    BUILDING = "building the dataset"
+    BUILDING = "building the dataset (DAG)"
     """Or waiting for the light cache from which the dataset is built."""
     READY = "ready"
     """The dataset or the kernel is ready; no launch has ended yet."""
@@ -111,7 +111,7 @@ class DeviceSnapshot:
         init=False,
         metadata=described("Datasets built and proved", metric=Metric("device_datasets_total")),
     )
-    drawn: float | None
+    mean_power: float | None
     """W, average over the last minute or since the first launch if that is shorter; None while the
     power is unknown."""
     kernel_builds: Histogram = field(
@@ -140,7 +140,7 @@ class DeviceSnapshot:
     def __post_init__(self) -> None:
         computed = {
             "parked": self.state in (DeviceState.PARKED, DeviceState.HUNG),
-            "efficiency": self.hashrate.minute / self.drawn if self.drawn else None,
+            "efficiency": self.hashrate.minute / self.mean_power if self.mean_power else None,
             "kernels": self.kernel_builds.count,
             "datasets": self.dataset_builds.count,
         }

@@ -134,7 +134,7 @@ class DeviceTracker:
             last_fault=self._last_fault,
             paused=self._paused,
             reading=self._reading,
-            drawn=self._power.mean(now, mining_seconds),
+            mean_power=self._power.mean(now, mining_seconds),
             luck=Luck(self._expected, self._found, self._since_share),
             last_share_at=self._last_share_at,
             last_difficulty=self._last_difficulty,

@@ -121,9 +121,9 @@ class Journal:
         if sentence.progress is not None:
             self._enter_progress(sentence, sentence.progress)
         elif not (sentence.limited and self._is_recent(sentence)):
-            self.say(sentence.topic, sentence.text, sentence.level)
+            self.add(sentence.topic, sentence.text, sentence.level)
 
-    def say(self, topic: str, text: str, level: Level = Level.INFO) -> None:
+    def add(self, topic: str, text: str, level: Level = Level.INFO) -> None:
         """Enter a sentence that belongs to no event."""
         entry = JournalEntry(next(self._numbers), self._clock.wall(), level, topic, text)
         self._entries.append(entry)
@@ -138,7 +138,7 @@ class Journal:
         step = int(done / PROGRESS_STEP + 1e-6)
         if self._steps.get(what) != step:
             self._steps[what] = step
-            self.say(sentence.topic, f"{sentence.text}: {done:.0%}", sentence.level)
+            self.add(sentence.topic, f"{sentence.text}: {done:.0%}", sentence.level)
 
     def _is_recent(self, sentence: Sentence) -> bool:
         # Similar sentences differ in their nonces and counts.

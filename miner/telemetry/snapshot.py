@@ -158,10 +158,10 @@ class Snapshot:
     @property
     def efficiency(self) -> float | None:
         """Hashes per joule over the last minute; None unless the power of every device is known."""
-        drawn = [device.drawn for device in self.devices if device.drawn is not None]
-        if len(drawn) < len(self.devices) or not sum(drawn):
+        powers = [d.mean_power for d in self.devices if d.mean_power is not None]
+        if len(powers) < len(self.devices) or not sum(powers):
             return None
-        return self.hashrate.minute / sum(drawn)
+        return self.hashrate.minute / sum(powers)
 
     def device(self, name: str) -> DeviceSnapshot:
         """Return the device `name`; raises `KeyError` for an unknown one."""

@@ -27,12 +27,7 @@ from miner.telemetry.histogram import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILD
 from miner.telemetry.luck import Luck
 from miner.telemetry.pool_tracker import PoolTracker
 from miner.telemetry.rates import Hashrate
-from miner.telemetry.snapshot import (
-    About,
-    BestShare,
-    Snapshot,
-    Timings,
-)
+from miner.telemetry.snapshot import About, BestShare, Snapshot, Timings
 from miner.telemetry.subscribers import Subscribers
 from miner.telemetry.tally import Tally
 from miner.work import DeviceInfo, Job, Outcome, Solution, Verdict

@@ -200,10 +200,10 @@ async def test_an_unchecked_certificate_is_shown(browser: Browser) -> None:
 
 async def test_events_are_filtered_by_level(browser: Browser) -> None:
     rig = await busy_rig()
-    rig.journal.say("cache", "a detail", Level.DEBUG)
-    rig.journal.say("api", "a fact", Level.INFO)
-    rig.journal.say("pool", "a doubt", Level.WARNING)
-    rig.journal.say("cuda:0", "a failure", Level.ERROR)
+    rig.journal.add("cache", "a detail", Level.DEBUG)
+    rig.journal.add("api", "a fact", Level.INFO)
+    rig.journal.add("pool", "a doubt", Level.WARNING)
+    rig.journal.add("cuda:0", "a failure", Level.ERROR)
     choose = (
         "const level = document.querySelector('#level'); level.value = arguments[0];"
         "level.dispatchEvent(new Event('change'))"
@@ -328,7 +328,7 @@ async def test_without_the_stream_the_page_polls(browser: Browser) -> None:
             await browser.until("#link", has("polling every few seconds"))
             await browser.until("#tiles", has("201.5 W"))
             rig.emit(SensorsRead("cuda:0", replace(HOT, power=150.0)))
-            rig.journal.say("api", "something new")
+            rig.journal.add("api", "something new")
             await browser.until("#tiles", has("150.0 W"))
             await browser.until("#events", has("something new"))
             assert await browser.text("#alarm") == ""
@@ -399,7 +399,7 @@ async def test_foreign_texts_are_not_markup(browser: Browser) -> None:
     rig.share("cuda:0", job(pool=MARKUP), Outcome.LOW_DIFFICULTY, MARKUP)
     rig.emit(CandidateRefuted(Candidate(job(), 7, "cuda:0", 1.0), b"\xff" * 32))
     rig.emit(DeviceFault("cuda:0", MARKUP), PoolLost(MARKUP, MARKUP, 1.0))
-    rig.journal.say(MARKUP, MARKUP, Level.ERROR)
+    rig.journal.add(MARKUP, MARKUP, Level.ERROR)
     async with showing(browser, rig):
         await browser.until("#events", has(MARKUP))
         for place in ("#rig", "#about", "#reasons", "#devices", "#pools", "#notice"):
@@ -414,7 +414,7 @@ async def test_the_page_fits_a_narrow_screen(browser: Browser, width: int) -> No
     rig = await busy_rig()
     long = "a" * 300
     rig.emit(PoolNotice(FIRST, long), DeviceFault("cuda:0", long))
-    rig.journal.say("cuda:0", long, Level.ERROR)
+    rig.journal.add("cuda:0", long, Level.ERROR)
     await screen(browser, width, 780)
     async with showing(browser, rig):
         await browser.until("#events", has(long))
@@ -494,7 +494,7 @@ async def test_a_new_run_starts_a_new_list_of_events(browser: Browser) -> None:
     await fresh.clock.advance(5000)
     fresh.telemetry = Telemetry(fresh.clock, [ZERO], ABOUT)
     fresh.emit(Launched("cuda:0", 1000, 1.0, 0.1))
-    fresh.journal.say("cuda:0", "a new beginning")
+    fresh.journal.add("cuda:0", "a new beginning")
     async with serving(fresh, port=port):
         seen = await browser.until("#events", has("a new beginning"))
         seen = await browser.until("#events", lacks("nonce 0000000000000007"))

@@ -113,7 +113,7 @@ async def test_no_response_contains_a_path(serve: Serve, tmp_path: Path) -> None
     rig.journal.subscribe(lambda entry: said.append(entry.text))
     with pytest.raises(ConfigError) as token:
         read_secret(missing, "token file")
-    rig.journal.say("settings", f"nothing changed: {token.value}", Level.ERROR)
+    rig.journal.add("settings", f"nothing changed: {token.value}", Level.ERROR)
     lost = f"cookie file {missing}: cannot be read (No such file or directory)"
     rig.emit(PoolConnecting(FIRST), PoolLost(FIRST, lost, 1.0), NewJob(None))
     rig.emit(DeviceFault("cuda:0", f"a kernel did not compile: {missing}.log has the reason"))
@@ -122,10 +122,10 @@ async def test_no_response_contains_a_path(serve: Serve, tmp_path: Path) -> None
         rig.telemetry,
         rig.journal,
         rig.clock,
-        lambda t: rig.journal.say("log", t),
+        lambda t: rig.journal.add("log", t),
         Redactor(), "text", 10**6, 5,
     )  # fmt: skip
-    rig.journal.say("job", "is written")
+    rig.journal.add("job", "is written")
     log.close()
     assert len([text for text in said if str(missing) in text]) == 4, said
     for address in READ:

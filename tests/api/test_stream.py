@@ -88,7 +88,7 @@ async def test_new_entries_are_sent_at_once(serve: Serve) -> None:
     reader = await open_stream(service)
     await reader.of_kind("status")
     for text in ("first", "second\nline"):
-        service.rig.journal.say("test", text)
+        service.rig.journal.add("test", text)
         entry = await reader.of_kind("entry")
         assert (entry["topic"], entry["text"]) == ("test", text)
 
@@ -114,7 +114,7 @@ async def test_an_invalid_last_event_id_is_ignored(serve: Serve, sent: str) -> N
     service = await serve()
     reader = await open_stream(service, f"Last-Event-ID: {sent}")
     await reader.of_kind("status")
-    service.rig.journal.say("test", "new")
+    service.rig.journal.add("test", "new")
     assert (await reader.of_kind("entry"))["text"] == "new"
 
 
@@ -171,7 +171,7 @@ async def test_a_client_that_does_not_read_is_disconnected(serve: Serve) -> None
         while not factory.served:
             await settle()
         while factory.served:
-            service.rig.journal.say("test", "x" * 20_000)
+            service.rig.journal.add("test", "x" * 20_000)
             await settle()
     wire.writer.close()
 

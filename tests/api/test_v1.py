@@ -84,7 +84,7 @@ def test_every_outcome_and_field_has_a_place_in_the_response() -> None:
     assert get_args(OutcomeName) == tuple(outcome.value for outcome in Outcome)
     assert list(ReadingAnswer.model_fields) == [field.name for field in fields(Reading)]
     assert {name for name, _ in descriptions(DeviceSnapshot)} == (
-        {field.name for field in fields(DeviceSnapshot)} - {"info", "drawn"}
+        {field.name for field in fields(DeviceSnapshot)} - {"info", "mean_power"}
     )
 
 
@@ -101,7 +101,7 @@ async def test_entries_after_a_number_of_this_or_an_earlier_run() -> None:
     journal = Rig().journal
     assert v1.entries_after(journal.entries, 0) == v1.entries_after(journal.entries, 900) == ()
     for number in range(1, KEPT + 11):
-        journal.say("test", f"entry {number}")
+        journal.add("test", f"entry {number}")
     numbers = [entry.number for entry in journal.entries]
     assert numbers[0] == 11
     for after, first in ((0, 11), (10, 11), (11, 12), (KEPT + 9, KEPT + 10), (KEPT + 11, 11)):

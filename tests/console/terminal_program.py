@@ -19,7 +19,7 @@ async def main(end: str) -> None:
     clock = SystemClock()
     telemetry, journal = Telemetry(clock, [ZERO, ONE], ABOUT), Journal(clock)
     view = open_console("auto", telemetry, journal, clock, sys.stdout, Redactor())
-    journal.say("pool", "welcome")
+    journal.add("pool", "welcome")
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)

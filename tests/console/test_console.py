@@ -72,13 +72,13 @@ async def test_every_view_shows_lines_in_order_until_close(kind: ConsoleKind) ->
     )
     async with asyncio.TaskGroup() as group:
         task = group.create_task(view.keep())
-        rig.journal.say("pool", "welcome")
+        rig.journal.add("pool", "welcome")
         view.write("stopping")
         await rig.clock.advance(1)
         task.cancel()
     view.close(["the end"])
     view.close()
-    rig.journal.say("pool", "after the end")
+    rig.journal.add("pool", "after the end")
     text = stream.getvalue()
     assert text.index("welcome") < text.index("stopping") < text.index("the end")
     assert "after the end" not in text

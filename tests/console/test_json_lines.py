@@ -77,14 +77,14 @@ async def test_every_line_of_a_run_is_an_object() -> None:
     rig = await busy_rig()
     stream, redactor = StringIO(), Redactor(["hunter22"], ["first.example:4444"])
     console = open_console("json", rig.telemetry, rig.journal, rig.clock, stream, redactor)
-    rig.journal.say("pool", 'no "hunter22" \u2028 here', Level.ERROR)
+    rig.journal.add("pool", 'no "hunter22" \u2028 here', Level.ERROR)
     console.write("stopping, hunter22")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(console.keep())
         await rig.clock.advance(20)
         task.cancel()
     console.close(["2 shares accepted"])
-    rig.journal.say("pool", "after the end")
+    rig.journal.add("pool", "after the end")
     records = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [r["topic"] for r in records] == ["pool", "note", "status", "status", "summary"]
     assert records[0]["level"] == "error"

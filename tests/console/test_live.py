@@ -76,7 +76,7 @@ async def test_the_table_is_drawn_at_most_twice_a_second() -> None:
 
     async def flood() -> None:
         for number in range(1000):
-            seen.rig.journal.say("pool", f"notice {number}")
+            seen.rig.journal.add("pool", f"notice {number}")
             if number % 100 == 0:
                 await seen.rig.clock.advance(0.1)
 
@@ -89,15 +89,15 @@ async def test_entries_are_printed_above_the_table_in_order() -> None:
     seen = Seen(await busy_rig())
 
     async def happen() -> None:
-        seen.rig.journal.say("pool", "first")
+        seen.rig.journal.add("pool", "first")
         await seen.rig.clock.advance(0.5)
         seen.console.write("second")
         await seen.rig.clock.advance(0.5)
 
     await seen.during(happen)
-    seen.rig.journal.say("pool", "third")
+    seen.rig.journal.add("pool", "third")
     seen.console.close(["4 shares accepted"])
-    seen.rig.journal.say("pool", "after the end")
+    seen.rig.journal.add("pool", "after the end")
     text = seen.paper.text
     places = [text.index(word) for word in ("first", "second", "third", "4 shares accepted")]
     assert places == sorted(places)
@@ -112,7 +112,7 @@ async def test_a_line_is_drawn_together_with_the_newest_table() -> None:
         await seen.rig.clock.advance(0)
         for number in range(4):
             before = len(seen.paper.drawings)
-            seen.rig.journal.say("pool", f"notice {number}")
+            seen.rig.journal.add("pool", f"notice {number}")
             await seen.rig.clock.advance(0.5)
             (drawn,) = seen.paper.drawings[before:]
             uptime = seen.rig.telemetry.snapshot().uptime
@@ -138,7 +138,7 @@ async def test_a_changed_size_redraws_the_screen() -> None:
     terminal = seen.console._terminal
 
     async def change() -> None:
-        seen.rig.journal.say("pool", "printed before")
+        seen.rig.journal.add("pool", "printed before")
         await seen.rig.clock.advance(1)
         before = len(seen.paper.drawings)
         terminal.size = terminal.size._replace(width=40)
@@ -184,7 +184,7 @@ async def test_colours_can_be_turned_off(colour: bool, monkeypatch: pytest.Monke
 
 async def test_lines_and_table_are_redacted() -> None:
     seen = Seen(await busy_rig(), Redactor(["hunter22"], [FIRST]))
-    seen.rig.journal.say("pool", "bad password hunter22", Level.ERROR)
+    seen.rig.journal.add("pool", "bad password hunter22", Level.ERROR)
     seen.console.write("stopping hunter22")
     await seen.during(lambda: seen.rig.clock.advance(1))
     seen.console.close(["hunter22"])

@@ -32,7 +32,7 @@ class Logged:
         )  # fmt: skip
 
     def say(self, text: str, level: Level = Level.INFO) -> None:
-        self.rig.journal.say("pool", text, level)
+        self.rig.journal.add("pool", text, level)
 
     @property
     def lines(self) -> list[str]:
@@ -212,10 +212,10 @@ def test_a_complaint_that_comes_back_as_a_line_causes_no_other(tmp_path: Path) -
     rig = Rig()
     log = LogFile(
         tmp_path / "nowhere" / "miner.log", rig.telemetry, rig.journal, rig.clock,
-        lambda sentence: rig.journal.say("log", sentence, Level.WARNING), Redactor(),
+        lambda sentence: rig.journal.add("log", sentence, Level.WARNING), Redactor(),
         "text", 10**7, 5,
     )  # fmt: skip
-    rig.journal.say("pool", "welcome")
+    rig.journal.add("pool", "welcome")
     log.close(["the end"])
     assert [entry.topic for entry in rig.journal.entries] == ["pool", "log"]
 

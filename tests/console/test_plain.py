@@ -150,7 +150,7 @@ async def test_every_third_status_is_full_and_all_are_redacted() -> None:
     rig = await busy_rig()
     stream, redactor = io.StringIO(), Redactor(["hunter22"], [FIRST])
     console = open_console("plain", rig.telemetry, rig.journal, rig.clock, stream, redactor)
-    rig.journal.say("pool", "bad password hunter22")
+    rig.journal.add("pool", "bad password hunter22")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(console.keep())
         await rig.clock.advance(60)

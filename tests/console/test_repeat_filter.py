@@ -31,8 +31,8 @@ class Filtered:
 async def test_a_repeated_text_is_shown_once_and_then_counted() -> None:
     seen = Filtered()
     for _ in range(5):
-        seen.journal.say("pool", "welcome")
-    seen.journal.say("cuda:0", "welcome")
+        seen.journal.add("pool", "welcome")
+    seen.journal.add("cuda:0", "welcome")
     assert seen.texts == ["welcome", "welcome"]
     assert len(seen.journal.entries) == 6
     await seen.clock.advance(9.9)
@@ -48,22 +48,22 @@ async def test_a_repeated_text_is_shown_once_and_then_counted() -> None:
 async def test_lasting_repeats_are_counted_every_ten_seconds() -> None:
     seen = Filtered()
     for _ in range(120):
-        seen.journal.say("pool", "busy")
+        seen.journal.add("pool", "busy")
         await seen.clock.advance(0.25)
         seen.filter.tick()
     assert seen.texts == ["busy", *(f"busy (repeated {n} times)" for n in (39, 40, 40))]
     await seen.clock.advance(20)
     seen.filter.tick()
-    seen.journal.say("pool", "busy")
+    seen.journal.add("pool", "busy")
     assert seen.texts[4:] == ["busy"], "there was a pause"
 
 
 async def test_close_sums_up_repeats() -> None:
     seen = Filtered()
-    seen.journal.say("pool", "busy")
-    seen.journal.say("pool", "busy")
+    seen.journal.add("pool", "busy")
+    seen.journal.add("pool", "busy")
     seen.filter.close()
-    seen.journal.say("pool", "after the end")
+    seen.journal.add("pool", "after the end")
     assert seen.texts == ["busy", "busy (repeated once)"]
 
 
@@ -72,8 +72,8 @@ async def test_alternating_texts_are_all_shown_in_order(ends: str) -> None:
     seen = Filtered()
     texts = ["paused", "resumed", "paused", "resumed", "paused"]
     for text in texts:
-        seen.journal.say("cuda:0", text)
-        seen.journal.say("cuda:1", "hot")  # another topic
+        seen.journal.add("cuda:0", text)
+        seen.journal.add("cuda:1", "hot")  # another topic
     if ends == "later":
         await seen.clock.advance(10)
         seen.filter.tick()
@@ -88,7 +88,7 @@ async def test_alternating_texts_are_all_shown_in_order(ends: str) -> None:
 def test_repeats_are_counted_before_another_text() -> None:
     seen = Filtered()
     for text in ["busy", "busy", "busy", "idle", "busy"]:
-        seen.journal.say("pool", text)
+        seen.journal.add("pool", text)
     seen.filter.close()
     assert seen.texts == ["busy", "busy (repeated 2 times)", "idle", "busy"]
 
@@ -96,7 +96,7 @@ def test_repeats_are_counted_before_another_text() -> None:
 def test_different_texts_are_all_shown_and_one_per_topic_is_remembered() -> None:
     seen = Filtered()
     for number in range(MOST_LINES):
-        seen.journal.say("pool", str(number))
+        seen.journal.add("pool", str(number))
     assert len(seen.texts) == MOST_LINES
     assert len(seen.filter._topics) == 1
 
@@ -106,8 +106,8 @@ async def test_the_lines_of_a_topic_are_limited(kinds: int) -> None:
     seen = Filtered()
     for second in range(20):
         for number in range(2000):
-            seen.journal.say("pool", f"text {number % kinds}")
-        seen.journal.say("cuda:0", f"{second}")
+            seen.journal.add("pool", f"text {number % kinds}")
+        seen.journal.add("cuda:0", f"{second}")
         await seen.clock.advance(1)
         seen.filter.tick()
     pool = [entry.text for entry in seen.entries if entry.topic == "pool"]
@@ -124,7 +124,7 @@ async def test_the_last_line_of_a_flood_is_shown(more: int, ends: str) -> None:
     texts = ["paused", "resumed"] * (MOST_LINES // 2)
     held = ["paused", "resumed", "paused"][:more]
     for text in [*texts, *held]:
-        seen.journal.say("cuda:0", text, Level.WARNING)
+        seen.journal.add("cuda:0", text, Level.WARNING)
     assert seen.texts == texts
     if ends == "later":
         await seen.clock.advance(10)
@@ -138,7 +138,7 @@ async def test_the_last_line_of_a_flood_is_shown(more: int, ends: str) -> None:
 async def test_lines_below_the_limit_are_never_held_back() -> None:
     seen = Filtered()
     for number in range(3 * MOST_LINES):
-        seen.journal.say("share", f"accepted {number}")
+        seen.journal.add("share", f"accepted {number}")
         await seen.clock.advance(10 / MOST_LINES + 0.001)
         seen.filter.tick()
     seen.filter.close()
@@ -157,14 +157,14 @@ async def test_lines_below_the_limit_are_never_held_back() -> None:
 def test_entries_below_the_level_are_left_out(level: Level, texts: list[str]) -> None:
     seen = Filtered(level)
     for text, at in zip("abcd", Level, strict=True):
-        seen.journal.say("x", text, at)
+        seen.journal.add("x", text, at)
     assert seen.texts == texts
 
 
 def test_entries_of_every_level_are_redacted() -> None:
     seen = Filtered(Level.DEBUG, Redactor(["hunter22"]))
     for level in Level:
-        seen.journal.say("pool hunter22", f"bad password hunter22 {level}", level)
+        seen.journal.add("pool hunter22", f"bad password hunter22 {level}", level)
     assert len(seen.entries) == 4
     assert "hunter22" not in str(seen.entries)
 
@@ -172,5 +172,5 @@ def test_entries_of_every_level_are_redacted() -> None:
 @pytest.mark.parametrize("between", ["\u200b", "\x1b", "\x00", "\u2060\u202e"])
 def test_invisible_characters_do_not_protect_a_secret(between: str) -> None:
     seen = Filtered(redactor=Redactor(["hunter22"]))
-    seen.journal.say("pool", f"bad password {between.join('hunter22')}")
+    seen.journal.add("pool", f"bad password {between.join('hunter22')}")
     assert seen.texts == ["bad password (hidden)"]

@@ -233,7 +233,7 @@ def test_progress_is_entered_in_tenths_for_each_device(journal: Journal) -> None
 
 def test_the_newest_entries_are_kept_and_numbered_without_gaps(journal: Journal) -> None:
     for number in range(KEPT + 7):
-        journal.say("test", str(number))
+        journal.add("test", str(number))
     numbers = [entry.number for entry in journal.entries]
     assert numbers == list(range(8, KEPT + 8))
 
@@ -248,8 +248,8 @@ def test_a_subscriber_may_unsubscribe_within_its_call(journal: Journal) -> None:
     unsubscribe = journal.subscribe(once)
     others: list[JournalEntry] = []
     journal.subscribe(others.append)
-    journal.say("test", "one")
-    journal.say("test", "two")
+    journal.add("test", "one")
+    journal.add("test", "two")
     assert [e.text for e in received] == ["one"]
     assert [e.text for e in others] == ["one", "two"]
 
