@@ -158,7 +158,7 @@ def _checksum(cache: NDArray[np.uint32]) -> bytes:
 
 
 def load_light_cache(epoch: Epoch) -> NDArray[np.uint32] | None:
-    """Return the light cache kept on disk, or None if there is none or it is damaged."""
+    """Return the light cache from disk; None: missing or damaged."""
     path = _light_path(epoch)
     try:
         cache: NDArray[np.uint32] = np.load(path, allow_pickle=False)
@@ -176,7 +176,7 @@ def load_light_cache(epoch: Epoch) -> NDArray[np.uint32] | None:
 
 
 def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
-    """Keep it on disk; where nothing can be written (a read-only container) do nothing."""
+    """Write `cache` to disk; do nothing if that is impossible, as in a read-only container."""
     path = _light_path(epoch)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
@@ -189,7 +189,7 @@ def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
             old.unlink(missing_ok=True)
             old.with_suffix(".sum").unlink(missing_ok=True)
     except OSError:
-        with suppress(OSError):  # a read-only file system refuses this too
+        with suppress(OSError):  # fails too on a read-only file system
             temporary.unlink(missing_ok=True)
 
 
@@ -199,7 +199,7 @@ def _by_age() -> Iterator[Path]:
 
 
 def prove_variant(variant: Variant) -> None:
-    """Run the known answers of `variant`; raises `BadVariant` naming the first wrong one."""
+    """Compute the known answers of `variant`; raises `BadVariant` with the first wrong one."""
     caches: dict[Epoch, Light] = {}
     for number, answer in enumerate(variant.known_answers, 1):
         toy = variant.with_sizes(answer.sizes)
@@ -215,12 +215,12 @@ def prove_variant(variant: Variant) -> None:
             if got != wanted:
                 raise BadVariant(
                     f"variant {variant.name!r}: known_answers[{number}].{field}: computed "
-                    f"{got.hex()}, the file says {wanted.hex()}"
+                    f"{got.hex()}, the file has {wanted.hex()}"
                 )
 
 
 def prove_file(variant: Variant, path: Path) -> None:
-    """Run the known answers of a user's own file, once for each content of the file."""
+    """Compute the known answers of a user's file, once per content of the file."""
     content = hashlib.sha256(path.read_bytes()).hexdigest()
     mark = cache_directory() / "proved" / content[:32]
     if mark.exists():
@@ -237,11 +237,12 @@ def prove_file(variant: Variant, path: Path) -> None:
 
 
 def chosen_variant(name: str) -> Variant:
-    """Return the variant called `name`; a user's own file has its known answers run first."""
+    """Return the variant with name or path `name`; the known answers of a user's own file are
+    checked first. Raises `UsageError`."""
     try:
         variant = find_variant(name)
-    except (RuntimeError, ValueError) as error:  # "~nobody/x.toml", or a NUL in it
-        raise BadValue("variant", f"{name!r} is no path: {error}") from error
+    except (RuntimeError, ValueError) as error:  # "~unknown-user/x.toml", or a NUL
+        raise BadValue("variant", f"{name!r} is not a path: {error}") from error
     if variants().get(variant.name) != variant:
         prove_file(variant, Path(name).expanduser())
     return variant

@@ -1,4 +1,4 @@
-"""What the process does when it is signalled while it is not mining yet, or no more."""
+"""Signals before mining starts and after it ends."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BROKEN = "coin = "
 
 
 def starting(tmp_path: Path, number: signal.Signals) -> subprocess.CompletedProcess[str]:
-    """Signal a miner that reads its settings; what comes of them is broken."""
+    """Send a signal to a miner that is reading its settings, which are invalid."""
     fifo = tmp_path / "settings.toml"
     os.mkfifo(fifo)
     process = subprocess.Popen(
         [sys.executable, "-m", "miner", "mine", "-c", str(fifo)],
         cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    with fifo.open("w") as settings:  # waits for the one who reads
+    with fifo.open("w") as settings:  # blocks until the miner reads
         process.send_signal(number)
         if number is signal.SIGTERM:
             ended(process)
@@ -37,8 +37,10 @@ def starting(tmp_path: Path, number: signal.Signals) -> subprocess.CompletedProc
 
 
 def ended(process: subprocess.Popen[str]) -> None:
-    """Signal it again until it says a word, as it does when it ends: a signal just before a read
-    blocks is seen after it, and one more while it ends would be its death."""
+    """Repeat the signal until the miner prints its last message.
+
+    A signal that arrives just before a blocking read is handled after the read only.
+    """
     for _ in range(120):
         if select.select([process.stderr], [], [], 0.5)[0]:
             return
@@ -47,20 +49,20 @@ def ended(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFO")
-def test_a_reload_while_it_starts_ends_nothing(tmp_path: Path) -> None:
+def test_sighup_during_the_start_is_ignored(tmp_path: Path) -> None:
     ran = starting(tmp_path, signal.SIGHUP)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "settings.toml: line 1: is not valid TOML" in ran.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFO")
-def test_a_sigterm_while_it_starts_is_a_stop_at_once(tmp_path: Path) -> None:
+def test_sigterm_during_the_start_exits_at_once(tmp_path: Path) -> None:
     ran = starting(tmp_path, signal.SIGTERM)
     assert ran.returncode == 130
     assert "Traceback" not in ran.stderr
 
 
-def test_signals_are_given_back_to_whoever_had_them() -> None:
+def test_previous_handlers_are_restored() -> None:
     def theirs(*_: object) -> None:
         raise AssertionError
 

@@ -94,7 +94,7 @@ def test_first_of_prefers_its_own_cancellation_to_an_error() -> None:
     assert run(cancel())
 
 
-def test_settling_lets_everything_go_on_that_can() -> None:
+def test_settle_runs_every_ready_task() -> None:
     async def chain(count: int) -> int:
         queues: list[asyncio.Queue[int]] = [asyncio.Queue() for _ in range(count + 1)]
 
@@ -112,7 +112,7 @@ def test_settling_lets_everything_go_on_that_can() -> None:
     assert run(chain(500)) == 500
 
 
-def test_what_can_never_wake_is_said_instead_of_waited_for() -> None:
+def test_a_deadlock_is_an_error() -> None:
     async def for_ever() -> None:
         await asyncio.Event().wait()
 
@@ -120,7 +120,7 @@ def test_what_can_never_wake_is_said_instead_of_waited_for() -> None:
         run(for_ever())
 
 
-def test_time_does_not_outrun_a_thread() -> None:
+def test_time_passes_normally_while_a_thread_works() -> None:
     async def both() -> str:
         going = threading.Event()
         async with asyncio.timeout(3600):
@@ -136,7 +136,7 @@ def test_time_does_not_outrun_a_thread() -> None:
     assert run(both()) == "done"
 
 
-def test_time_does_not_outrun_a_socket() -> None:
+def test_time_passes_normally_while_a_socket_is_watched() -> None:
     async def both() -> bytes:
         ours, theirs = socket.socketpair()
         with theirs:
@@ -154,7 +154,7 @@ def test_time_does_not_outrun_a_socket() -> None:
     assert run(both()) == b"late"
 
 
-def test_each_loop_begins_at_zero() -> None:
+def test_each_loop_starts_at_0() -> None:
     loop = SimulatedLoop()
     try:
         assert loop.time() == 0.0

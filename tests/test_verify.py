@@ -31,7 +31,7 @@ Report = tuple[Epoch, float, float, bool]
 
 
 class Watcher:
-    """Keeps the progress reports; asks for a stop after `stop_after` questions."""
+    """Records progress reports; requests a stop after `stop_after` checks."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.reports: list[Report] = []
@@ -47,7 +47,7 @@ class Watcher:
 
     @property
     def ready(self) -> list[bool]:
-        """For each finished light cache whether it was on disk."""
+        """For each finished light cache: was it loaded from disk?"""
         return [from_disk for _, done, _, from_disk in self.reports if done == 1.0]
 
 
@@ -79,7 +79,7 @@ def test_a_header_that_is_not_32_bytes_is_reported_before_anything_is_built(
     assert not (cache / "light").exists()
 
 
-def test_a_height_below_0_is_named() -> None:
+def test_a_height_below_0_is_an_error() -> None:
     with pytest.raises(BadValue, match=r"^height: -1 is outside"):
         Verifier().hash(TOY, -1, EPOCH, bytes(32), 0)
 
@@ -110,7 +110,7 @@ def test_many_threads_hash_alike() -> None:
         assert list(pool.map(ask, nonces)) == alone
 
 
-def test_the_second_verifier_finds_it_on_disk(cache: Path) -> None:
+def test_a_light_cache_is_loaded_from_disk(cache: Path) -> None:
     watcher = Watcher()
     first = Verifier().light(EPOCH, watcher)
     second = Verifier().light(EPOCH, watcher)
@@ -144,7 +144,7 @@ def test_without_disk_nothing_is_written(cache: Path) -> None:
     ],
     ids=["one bit", "cut", "empty", "other file", "zeros"],
 )
-def test_a_damaged_file_is_built_anew(damage, cache: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_light_cache_is_rebuilt(damage, cache: Path) -> None:  # type: ignore[no-untyped-def]
     watcher = Watcher()
     good = Verifier().light(EPOCH, watcher)
     path = cache / "light" / "0-509.npy"
@@ -176,7 +176,7 @@ def test_a_file_of_another_shape_is_damage() -> None:
     assert load_light_cache(EPOCH) is not None, "only the checksum can tell"
 
 
-def test_where_nothing_can_be_written_it_works_from_memory(
+def test_a_light_cache_is_kept_in_memory_if_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocked = tmp_path / "file"
@@ -190,7 +190,7 @@ def test_where_nothing_can_be_written_it_works_from_memory(
     assert digest.final_hash == ANSWER.final_hash
 
 
-def test_the_disk_keeps_the_last_used(cache: Path) -> None:
+def test_the_disk_keeps_the_most_recently_used(cache: Path) -> None:
     sizes = [503, 509, 521, 523, 541]
     for age, items in enumerate(sizes[:KEPT_ON_DISK]):
         epoch = numbered(items)
@@ -204,7 +204,7 @@ def test_the_disk_keeps_the_last_used(cache: Path) -> None:
     assert {p.stem for p in (cache / "light").glob("*.sum")} == {f"0-{n}" for n in kept}
 
 
-def test_memory_keeps_two() -> None:
+def test_memory_keeps_two_light_caches() -> None:
     watcher = Watcher()
     verifier = Verifier(disk=False)
     first, second, third = (numbered(n) for n in (503, 509, 521))
@@ -218,7 +218,7 @@ def test_memory_keeps_two() -> None:
     ]
 
 
-def test_a_stop_in_the_middle_leaves_nothing_behind(cache: Path) -> None:
+def test_an_interrupted_build_leaves_no_files(cache: Path) -> None:
     large = numbered(400_009)
     watcher = Watcher(stop_after=3)
     verifier = Verifier()
@@ -230,7 +230,7 @@ def test_a_stop_in_the_middle_leaves_nothing_behind(cache: Path) -> None:
     assert verifier.light(EPOCH), "the next one is not blocked"
 
 
-def test_a_stop_while_another_thread_builds() -> None:
+def test_waiting_for_another_threads_build_can_be_interrupted() -> None:
     large = numbered(400_009)
     building, let_go = threading.Event(), threading.Event()
 
@@ -249,7 +249,7 @@ def test_a_stop_while_another_thread_builds() -> None:
         assert first.result(30).epoch == large
 
 
-def test_the_share_done_grows_and_ends_with_1_once() -> None:
+def test_the_progress_grows_and_ends_with_1_once() -> None:
     watcher = Watcher()
     Verifier().light(numbered(400_009), watcher)
     shares = [done for _, done, _, _ in watcher.reports]
@@ -259,8 +259,8 @@ def test_the_share_done_grows_and_ends_with_1_once() -> None:
     assert len(shares) > 8
 
 
-def test_hashers_of_variants_with_one_name_are_told_apart() -> None:
-    """A user's own file may be called like a shipped one."""
+def test_variants_with_the_same_name_have_different_hashers() -> None:
+    """A user's own variant may have the name of a shipped one."""
     verifier = Verifier()
     other = variants()["firopow"].with_sizes(ANSWER.sizes)
     renamed = type(other)(
@@ -272,7 +272,7 @@ def test_hashers_of_variants_with_one_name_are_told_apart() -> None:
     assert verifier.hash(TOY, 0, EPOCH, bytes(32), 1) == ours
 
 
-def test_a_file_is_proved_once_for_each_content(
+def test_a_file_is_proved_once_per_content(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proved = []
@@ -303,7 +303,7 @@ def test_a_file_that_fails_is_not_remembered(tmp_path: Path, cache: Path) -> Non
     assert not (cache / "proved").exists()
 
 
-def test_a_proof_is_good_where_nothing_can_be_remembered(
+def test_a_file_is_proved_if_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine.toml"

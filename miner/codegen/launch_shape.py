@@ -1,4 +1,4 @@
-"""Launch shapes: how hashes are laid over a device's threads, as rows of numbers."""
+"""Launch shapes: how hashes are distributed over a device's threads."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from dataclasses import dataclass, replace
 from miner.errors import BadValue
 
 MAX_BUFFERS = 4
-"""Buffers that a dataset may be split over."""
+"""Largest number of buffers for a dataset."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchShape:
-    """`family` names the kernel text: "lanes" gives a hash to 16 threads, "vector" gives
-    `hashes_per_thread` hashes to one thread in vectors of 16 lanes."""
+    """One way to run a kernel.
+
+    `family` selects the kernel text. "lanes" computes a hash with 16 threads, "vector" computes
+    `hashes_per_thread` hashes in one thread, in vectors of 16 lanes.
+    """
 
     name: str
     family: str
     threads: int
-    """Threads of a group."""
+    """Per group."""
     hashes_per_thread: int = 1
     subgroups: bool = False
-    """Lanes exchange words by sub-group shuffles instead of local memory."""
+    """Whether lanes exchange words by sub-group shuffles instead of local memory."""
     buffers: int = 1
-    """Buffers that hold the dataset; a power of two."""
+    """Buffers that the dataset is split into: 1, 2 or 4."""
 
     @property
     def nonces_per_group(self) -> int:
@@ -48,7 +51,7 @@ SHAPES = {
         LaunchShape("cpu-1", "vector", threads=1, hashes_per_thread=1),
     )
 }
-"""The shapes a person may ask for; "NAME/2" and "NAME/4" split the dataset."""
+"""Shapes by name; "NAME/2" and "NAME/4" split the dataset into 2 or 4 buffers."""
 
 
 def shape_named(name: str) -> LaunchShape:

@@ -94,7 +94,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["hash"], 2, "--variant is missing (or give --batch FILE)"),
     (["hash", "-a", "kawpow", "--height", "1", "--nonce", "1"], 2, "--header is missing"),
     (["hash", "--batch", "/nonexistent/batch"], 2, "No such file or directory"),
-    (["hash", "-a", "~nobody-here/x.toml", *HASH[3:]], 2, "is no path"),
+    (["hash", "-a", "~nobody-here/x.toml", *HASH[3:]], 2, "is not a path"),
     (["hash", "-a", "/nonexistent/x.toml", *HASH[3:]], 2, "cannot be read: No such file"),
     (with_changes(HASH, header="abcd"), 2, "header_hash: needs 32 bytes (64 hex digits), has 2"),
     (with_changes(HASH, header="xyz"), 2, "header_hash: 'xyz' is not hexadecimal"),

@@ -1,6 +1,6 @@
-"""Sources of a few periods as they were printed once.
+"""Stored sources of a few periods.
 
-After a wanted change, `python -m tests.codegen.golden` writes them anew: read the difference.
+After an intended change, `python -m tests.codegen.golden` rewrites them; review the difference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEIGHTS = (("kawpow", 1000), ("meowpow", 1000), ("progpowz", 1000))
 
 
 def golden() -> Iterator[tuple[str, KernelSource]]:
-    """File names with what belongs in them."""
+    """Yield file names with the sources they store."""
     shape = shape_named("gpu")
     for name, height in HEIGHTS:
         variant = variants()[name]

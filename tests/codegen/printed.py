@@ -1,4 +1,4 @@
-"""A source's text taken apart at its `#line` marks."""
+"""Splits a source at its `#line` directives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARK = re.compile(r'^#line (\d+) "([^"]*)"\n', re.MULTILINE)
 
 
 def sections(text: str) -> list[tuple[str, str]]:
-    """File names with their text, in order."""
+    """Return (file name, text) pairs in order."""
     assert text.startswith("#line 1 ")
     pieces = MARK.split(text)[1:]
     assert set(pieces[0::3]) == {"1"}

@@ -1,7 +1,6 @@
-"""The CUDA text of both kernels, run on the CPU as it is printed.
+"""Both kernels' CUDA text, unchanged, compiled for the CPU and run.
 
-The harness speaks CUDA's built-ins (thread indices, barriers, shuffles, funnel shifts …), so
-that no byte of the text needs to be replaced, not even the prelude.
+The harness provides CUDA's built-ins: thread indices, barriers, shuffles, funnel shifts and so on.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ EVERYTHING = 2**64 - 1
 
 
 def programs(variant: Variant) -> list[KnownAnswer]:
-    """The first known answer of each period."""
+    """Return the first known answer of each period."""
     return list({variant.period_at(a.height): a for a in reversed(variant.known_answers)}.values())
 
 
@@ -52,7 +51,7 @@ def search_of(variant: Variant, answer: KnownAnswer, shape: LaunchShape) -> Kern
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every kernel of this file already built."""
+    """Return a folder with all kernels of this file built."""
     folder = tmp_path_factory.mktemp("cuda-on-cpu")
     sources = {}
     for name in NAMES:
@@ -64,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def split(nodes: NDArray[np.uint32], epoch: Epoch, buffers: int) -> list[NDArray[np.uint32]]:
-    """The dataset in buffers of a power of two of entries each, every one a copy of its own."""
+    """Return copies of the dataset's parts, each with a power of two of entries."""
     if buffers == 1:
         return [nodes]
     size = 4 << buffer_shift(epoch.entries, buffers)
@@ -82,8 +81,8 @@ def search(
     target: int,
     groups: int,
 ) -> tuple[int, dict[int, tuple[int, int, int]]]:
-    """The count, and for each reported offset the final hash's words 0 and 1 with the mix
-    hash's word 0."""
+    """Return the count and, by offset, words 0 and 1 of the final hash and word 0 of the mix
+    hash."""
     results = np.zeros(4 + 4 * RESULT_SLOTS + 64, np.uint32)
     datasets = split(toy.nodes, toy.epoch, shape.buffers)
     kernel.search(datasets, as_words(header), first, target, results, groups)
@@ -104,7 +103,7 @@ def reference(hasher: Hasher, header: bytes, nonce: int) -> tuple[int, int, int]
 
 
 def top(words: tuple[int, int, int]) -> int:
-    """The 64 bits of a final hash that are compared with a target."""
+    """Return the 64 bits of a final hash that are compared with a target."""
     return int.from_bytes(np.array(words[:2], "<u4").tobytes(), "big")
 
 
@@ -128,7 +127,7 @@ def check_group(variant: Variant, answer: KnownAnswer, shape: LaunchShape, folde
     assert search(kernel, toy, shape, header, nonce, values[4], 1) == (len(few), few)
     assert search(kernel, toy, shape, header, nonce, values[0] - 1, 1) == (0, {})
 
-    # The same nonce in the second group of a launch that begins a group earlier.
+    # The same nonce, in the second group of a launch that starts a group earlier.
     count, found = search(kernel, toy, shape, header, nonce - group, values[4], 2)
     assert {i - group: words for i, words in found.items() if i >= group} == few
     for offset in sorted(set(found) & set(range(group))):
@@ -148,7 +147,7 @@ def test_every_known_answer(name: str, folder: Path) -> None:
         kernel = build(search_of(variant, answer, GPU), folder)
         target = int.from_bytes(answer.final_hash[:8], "big")
         toy = toy_of(variant, answer)
-        # In the middle of a group, in a lane that is neither the first nor the last.
+        # Not in the first or last lane of its group.
         first = (answer.nonce - 75) % 2**64
         assert first < answer.nonce
         count, found = search(kernel, toy, GPU, answer.header_hash, first, target, 1)
@@ -165,7 +164,7 @@ def test_other_shapes(name: str, shape: str, folder: Path) -> None:
 
 
 def test_every_shape_of_the_lanes_family_is_run() -> None:
-    """Sub-group shuffles are a matter of OpenCL: in CUDA the text differs in one constant."""
+    """In CUDA, sub-group shapes differ in one constant only."""
     run = {"gpu", *OTHER_SHAPES}
     for base, shape in SHAPES.items():
         if shape.family != "lanes" or base == "gpu-subgroups":
@@ -191,7 +190,7 @@ def test_a_nonce_that_passes_2_to_the_32(folder: Path) -> None:
         assert found[offset] == reference(hasher, answer.header_hash, first + offset)
 
 
-def test_a_full_result_buffer_counts_on_and_writes_nothing_more(folder: Path) -> None:
+def test_a_full_result_buffer_counts_further_hits_without_writing(folder: Path) -> None:
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
     toy = toy_of(variant, answer)
@@ -203,7 +202,7 @@ def test_a_full_result_buffer_counts_on_and_writes_nothing_more(folder: Path) ->
 
 
 def dataset_texts() -> list[tuple[str, Toy]]:
-    """Each different program once: it depends on the sizes and the parents alone."""
+    """Each distinct program once; programs depend on sizes and parents only."""
     found: dict[str, tuple[str, Toy]] = {}
     for name in NAMES:
         toy = toy_of(variants()[name], variants()[name].known_answers[0])
@@ -234,7 +233,7 @@ def test_every_variant_is_one_of_the_dataset_programs() -> None:
     [(0, 1, 0), (5, 3, 0), (16, 16, 16), (100, 33, 90), (8192, 70, 8192), (16379, 1, 16379)],
 )
 def test_slices_of_a_dataset(first: int, count: int, out_first: int, tmp_path: Path) -> None:
-    """A slice begins anywhere, ends inside a group, and goes into a buffer of its own."""
+    """A slice starts anywhere, ends inside a group and is written to its own buffer."""
     toy = toy_of(variants()["kawpow"], variants()["kawpow"].known_answers[0])
     kernel = build(dataset_source(toy.epoch, "cuda", GPU), tmp_path)
     begin = first - out_first
@@ -247,7 +246,7 @@ def test_slices_of_a_dataset(first: int, count: int, out_first: int, tmp_path: P
 
 
 def test_nodes_near_the_end_of_a_large_dataset(tmp_path: Path) -> None:
-    """Node numbers above 2**31 are still unsigned."""
+    """Node numbers above 2**31 are unsigned."""
     small = toy_of(variants()["kawpow"], variants()["kawpow"].known_answers[0])
     epoch = replace(small.epoch, dataset_items=2**31 - 1)
     first = epoch.nodes - 8
@@ -277,10 +276,10 @@ def test_the_compiled_text_is_what_the_generator_printed(tmp_path: Path) -> None
         ("loop & 15u, 16)", "loop & 15u, 12)", "no card takes"),
     ],
 )
-def test_the_harness_sees_threads_that_part(
+def test_the_harness_detects_divergent_threads(
     old: str, new: str, complaint: str, tmp_path: Path
 ) -> None:
-    """Barriers and shuffles that not every thread reaches are errors, not luck."""
+    """The harness reports barriers and shuffles that not every thread reaches."""
     variant = variants()["meowpow"]
     answer = variant.known_answers[0]
     source = search_of(variant, answer, GPU)

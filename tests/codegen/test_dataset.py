@@ -32,7 +32,7 @@ PAIRS = [
 )
 def test_golden(name: str, source: KernelSource) -> None:
     assert source.text == (FOLDER / name).read_text(encoding="ascii"), (
-        "if this change is wanted: python -m tests.codegen.golden"
+        "if this change is intended: python -m tests.codegen.golden"
     )
 
 
@@ -58,7 +58,7 @@ def test_parts(dialect: str, shape: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_depends_on_nothing_but_the_light_cache_and_the_parents(name: str) -> None:
+def test_the_source_depends_on_light_cache_and_parents_only(name: str) -> None:
     gpu = shape_named("gpu")
     epoch = variants()[name].epoch(3)
     source = dataset_source(epoch, "cuda", gpu)
@@ -72,7 +72,7 @@ def test_it_depends_on_nothing_but_the_light_cache_and_the_parents(name: str) ->
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda s: s.name)
-def test_groups_make_whole_nodes(shape: LaunchShape) -> None:
+def test_a_group_computes_whole_nodes(shape: LaunchShape) -> None:
     lanes = shape.family == "lanes"
     assert group_size(shape) == (nodes_per_group(shape) * 4 if lanes else 1)
 

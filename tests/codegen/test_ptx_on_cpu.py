@@ -1,6 +1,6 @@
-"""What NVIDIA's compiler makes of both kernels, run on the CPU: a step further than their text.
+"""NVIDIA's compiler output (PTX) of both kernels, run on the CPU.
 
-`test_cuda_on_cpu` speaks CUDA's built-ins itself; here the compiler has spoken them.
+In `test_cuda_on_cpu` the harness provides CUDA's built-ins; here the compiler has translated them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_search(nvidia: Nvrtc, name: str, shape: str, tmp_path: Path) -> None:
     assert found == wanted
 
 
-def test_one_other_instruction_shows(nvidia: Nvrtc, tmp_path: Path) -> None:
+def test_a_changed_instruction_is_detected(nvidia: Nvrtc, tmp_path: Path) -> None:
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
     source = search_of(variant, answer, GPU)
@@ -82,15 +82,15 @@ def test_the_whole_dataset(nvidia: Nvrtc, name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("buffers", [1, 2, 4])
-def test_a_search_takes_what_the_host_hands_over(nvidia: Nvrtc, buffers: int) -> None:
-    """Size and order of the arguments, which the driver cannot check."""
+def test_a_search_has_the_parameters_of_the_host(nvidia: Nvrtc, buffers: int) -> None:
+    """The driver does not check size and order of arguments."""
     variant = variants()["kawpow"]
     source = search_of(variant, variant.known_answers[0], GPU.split(buffers))
     taken = [BYTES[kind] for kind in parameters_of(nvidia.ptx(source, "sm_86").decode())]
     assert taken == [struct.calcsize(letter) for letter in search_arguments(buffers)]
 
 
-def test_a_dataset_takes_what_the_host_hands_over(nvidia: Nvrtc) -> None:
+def test_a_dataset_has_the_parameters_of_the_host(nvidia: Nvrtc) -> None:
     source = dataset_source(variants()["kawpow"].epoch_at(0), "cuda", GPU)
     taken = [BYTES[kind] for kind in parameters_of(nvidia.ptx(source, "sm_86").decode())]
     assert taken == [struct.calcsize(letter) for letter in DATASET_ARGUMENTS]

@@ -1,4 +1,4 @@
-"""Every published vector through the CUDA text of both kernels, on the datasets of its real epoch.
+"""Every published vector, computed by both kernels' CUDA text on the dataset of its real epoch.
 
 A hash reads 64 entries of a dataset of up to 8.7 GiB: those that it reads are made by the text of
 the dataset kernel, each at its place in memory that is asked for and, but for them, never touched.
@@ -39,15 +39,15 @@ SHAPE = shape_named("gpu")
 L1_NODES = L1_WORDS // 16
 TABLES = ("vectors", "published_vectors", "real_blocks", "traces")
 NO_RESERVE = 0x4000
-"""MAP_NORESERVE of Linux, which Python names from 3.12 on."""
+"""Linux's MAP_NORESERVE; Python has it since 3.12."""
 ENTRY_BYTES = 256
 LARGE = 6 << 30
-"""Bytes of a dataset of whose 64 entries some surely lie beyond what 32 bits address."""
+"""Size of a dataset some of whose 64 entries are certainly beyond 32-bit addresses."""
 Row = dict[str, Any]
 
 
 def rows_by_epoch() -> list[tuple[Epoch, list[Row]]]:
-    """Those of one light cache together, so that each is made once."""
+    """Group the rows by light cache, so that each is built once."""
     groups: dict[tuple[int, int], dict[Epoch, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for table in TABLES:
         for row in VECTORS[table]:
@@ -73,7 +73,7 @@ def caches() -> LightCaches:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every kernel of this file already built."""
+    """Return a folder with all kernels of this file built."""
     folder = tmp_path_factory.mktemp("published-in-cuda")
     sources = [search_of(row) for _, rows in EPOCHS for row in rows]
     sources += [dataset_source(epoch, "cuda", SHAPE) for epoch, _ in EPOCHS]
@@ -82,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Sparse:
-    """A dataset of the epoch's real size; what was not made is zero and takes no memory."""
+    """A dataset of the epoch's real size; entries not computed are zero and use no memory."""
 
     def __init__(self, light: Light, kernel: Kernel) -> None:
         self._light, self._kernel = light, kernel
@@ -94,7 +94,7 @@ class Sparse:
         self._make(0, L1_NODES)
 
     def make(self, entries: NDArray[np.uint32]) -> None:
-        """Make these entries of 256 bytes."""
+        """Compute these 256-byte entries."""
         for entry in sorted(set(entries.tolist()) - self._made):
             self._make(4 * entry, 4)
             self._made.add(entry)
@@ -119,7 +119,7 @@ def test_published(epoch: Epoch, rows: list[Row], caches: LightCaches, folder: P
         _, entries = hasher.trace(header, nonce)
         assert epoch.entries * ENTRY_BYTES < LARGE or int(entries.max()) * ENTRY_BYTES >= 1 << 32
         dataset.make(entries)
-        # In a lane that is neither the first nor the last, unless the nonce is below.
+        # Not in the first or last lane, unless the nonce is too small.
         first = max(nonce - 75, 0)
         results = np.zeros(4 + 4 * RESULT_SLOTS, np.uint32)
         build(search_of(row), folder).search(

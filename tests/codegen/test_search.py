@@ -44,11 +44,11 @@ def source_of(dialect: str, shape: str) -> KernelSource:
 )
 def test_golden(name: str, source: KernelSource) -> None:
     assert source.text == (FOLDER / name).read_text(encoding="ascii"), (
-        "if this change is wanted: python -m tests.codegen.golden"
+        "if this change is intended: python -m tests.codegen.golden"
     )
 
 
-def test_there_is_no_stray_golden_file() -> None:
+def test_every_golden_file_is_used() -> None:
     assert {p.name for p in FOLDER.iterdir()} == {name for name, _ in golden()}
 
 
@@ -77,14 +77,14 @@ def test_lines_name_files_of_the_tree_or_generated_ones(dialect: str, shape: str
 
 
 @pytest.mark.parametrize(("dialect", "shape"), PAIRS)
-def test_kernel_files_are_taken_byte_by_byte(dialect: str, shape: str) -> None:
+def test_kernel_files_are_included_unchanged(dialect: str, shape: str) -> None:
     for name, text in sections(source_of(dialect, shape).text):
         if name.startswith("kernels/"):
             assert text == kernel_text(name.removeprefix("kernels/"))
 
 
 @pytest.mark.parametrize(("dialect", "shape"), PAIRS)
-def test_intrinsics_stand_in_the_prelude_alone(dialect: str, shape: str) -> None:
+def test_intrinsics_occur_in_preludes_only(dialect: str, shape: str) -> None:
     for name, text in sections(source_of(dialect, shape).text):
         if name.startswith("kernels/preludes/"):
             assert INTRINSICS.search(text)
@@ -105,7 +105,7 @@ def test_one_buffer_has_no_select(base: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_constants_are_baked_in(name: str) -> None:
+def test_numbers_of_variant_and_epoch_are_constants(name: str) -> None:
     variant = variants()[name]
     epoch = variant.epoch(1)
     text = search_source(variant, 5, epoch, "cuda", shape_named("gpu/2")).text
@@ -134,7 +134,7 @@ def test_constants_are_baked_in(name: str) -> None:
     assert dict(sections(text))["generated/period.h"] == body
 
 
-def test_all_that_changes_the_compiled_bytes_changes_the_hash() -> None:
+def test_the_hash_depends_on_all_that_is_compiled() -> None:
     other = variants()["progpow-0.9.3"]
     gpu = shape_named("gpu")
     sources = [
@@ -161,7 +161,7 @@ def test_buffers_hold_all_entries_and_no_smaller_power_does(entries: int, buffer
     assert shift == 0 or buffers << (shift - 1) < entries
 
 
-def test_what_a_dialect_cannot_say_is_refused() -> None:
+def test_unknown_names_and_unsupported_shapes_are_errors() -> None:
     with pytest.raises(BadValue, match=r"^shape: 'cpu' needs 16-word vectors, cuda has none$"):
         source_of("cuda", "cpu")
     with pytest.raises(BadValue, match=r"^dialect: 'metal' is none of opencl, cuda$"):

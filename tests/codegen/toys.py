@@ -1,4 +1,4 @@
-"""Every variant on the sizes of its known answers: a dataset of 1 MiB."""
+"""Variants with the sizes of their known answers, a dataset of 1 MiB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine on fake devices, with everything that it says written down."""
+"""An engine on fake devices, with records of all that it reports."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from miner.telemetry import Event
 from miner.work import Job, Solution, Verdict
 from tests.fakes.device import (
     WAIT,
+    DeviceScript,
     FakeOpener,
     FakeProver,
-    Orders,
     Ticks,
     info_of,
     search_source,
@@ -31,10 +31,10 @@ QUICK = RetryPolicy(first_pause=0.001, longest_pause=0.002, stop=WAIT)
 
 
 class Rig:
-    """One engine with a device for each of `orders`; values may be replaced before `running`."""
+    """An engine with a device for each script; set attributes before `running`."""
 
-    def __init__(self, *orders: Orders, retry: RetryPolicy = QUICK) -> None:
-        self.orders = orders
+    def __init__(self, *scripts: DeviceScript, retry: RetryPolicy = QUICK) -> None:
+        self.scripts = scripts
         self.retry = retry
         self.park_hung = False
         self.tunings: dict[str, Tuning] = {}
@@ -61,10 +61,10 @@ class Rig:
                 self._news.clear()
                 await self._news.wait()
 
-    async def until_launched(self, orders: Orders, holds: Callable[[], object]) -> None:
+    async def until_launched(self, script: DeviceScript, holds: Callable[[], object]) -> None:
         def wait() -> None:
-            with orders.changed:
-                assert orders.changed.wait_for(holds, WAIT)
+            with script.changed:
+                assert script.changed.wait_for(holds, WAIT)
 
         await asyncio.to_thread(wait)
 
@@ -83,8 +83,8 @@ class Rig:
     def build(self, builds: WorkPool) -> Engine:
         self.engine = Engine(
             [
-                ListedDevice(info_of(f"fake:{n}"), FakeOpener(orders, self.clock))
-                for n, orders in enumerate(self.orders)
+                ListedDevice(info_of(f"fake:{n}"), FakeOpener(script, self.clock))
+                for n, script in enumerate(self.scripts)
             ],
             programs=Programs(search_source, builds),
             prover=self.prover,
@@ -100,7 +100,7 @@ class Rig:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Engine]:
-        """Run it for the block; then stop it in order, and let its error out."""
+        """Run the engine during the block, then stop it and raise its error."""
         with WorkPool("build", 1) as builds:
             engine = self.build(builds)
             failed: list[BaseException] = []
@@ -119,15 +119,15 @@ class Rig:
                     yield engine
                 finally:
                     engine.stop()
-                    for orders in self.orders:
-                        if (gate := orders.gate) is not None:
-                            orders.gate = None  # nothing waits from here on
+                    for script in self.scripts:
+                        if (gate := script.gate) is not None:
+                            script.gate = None  # nothing waits from here on
                             gate.release(2)
         if failed:
             raise failed[0]
 
     async def runs_out(self, job: Job) -> None:
-        """Work on `job` until the run ends by itself."""
+        """Work on `job` until the run ends without a stop."""
         async with self.running() as engine:
             engine.work_on(job)
             async with asyncio.timeout(WAIT):

@@ -7,14 +7,14 @@ import pytest
 
 from miner.engine.proof import prove_dataset
 from miner.errors import WrongResult
-from tests.fakes.device import PROVER, TOY, Orders, filled_device
+from tests.fakes.device import PROVER, TOY, DeviceScript, filled_device
 
 EPOCH = TOY.epoch(0)
 LAST = EPOCH.nodes - 1
 
 
-def prove(orders: Orders):
-    device = filled_device(EPOCH, orders)
+def prove(script: DeviceScript):
+    device = filled_device(EPOCH, script)
     light = PROVER.light_cache(EPOCH)
     repaired = prove_dataset(device, EPOCH, light, PROVER, Random(1))
     assert (
@@ -24,25 +24,25 @@ def prove(orders: Orders):
     return repaired
 
 
-def test_a_right_dataset_needs_nothing():
-    assert prove(Orders()) == 0
+def test_a_correct_dataset_is_not_repaired():
+    assert prove(DeviceScript()) == 0
 
 
 @pytest.mark.parametrize("wrong", [{0}, {LAST}, {0, 3, 9, LAST - 1, LAST}])
 def test_wrong_nodes_are_repaired(wrong):
-    assert prove(Orders(corrupt=wrong)) == len(wrong)
+    assert prove(DeviceScript(corrupt=wrong)) == len(wrong)
 
 
-def test_a_node_that_stays_wrong_refuses_the_device():
+def test_a_node_that_stays_wrong_is_an_error():
     with pytest.raises(WrongResult, match="node 0 cannot be repaired"):
-        prove(Orders(corrupt={0}, unrepairable=True))
+        prove(DeviceScript(corrupt={0}, unrepairable=True))
 
 
-def test_a_wrong_region_refuses_the_device():
+def test_a_wrong_region_is_an_error():
     with pytest.raises(WrongResult, match="all 64 nodes"):
-        prove(Orders(corrupt=set(range(100))))
+        prove(DeviceScript(corrupt=set(range(100))))
 
 
-def test_many_wrong_samples_refuse_the_device():
+def test_many_wrong_samples_are_an_error():
     with pytest.raises(WrongResult, match=r"5 of 3\d samples"):
-        prove(Orders(corrupt=set(range(0, EPOCH.nodes, 2))))
+        prove(DeviceScript(corrupt=set(range(0, EPOCH.nodes, 2))))

@@ -11,11 +11,11 @@ from miner.progpow.hashing import Digest
 from miner.telemetry import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
 from miner.work import NonceSpace, Outcome
 from tests.engine.rig import Rig
-from tests.fakes.device import PROVER, WAIT, FakeProver, Orders, job_at, value_of
+from tests.fakes.device import PROVER, WAIT, DeviceScript, FakeProver, job_at, value_of
 
 
-async def test_what_is_found_is_proved_and_submitted():
-    rig = Rig(Orders(), Orders())
+async def test_candidates_are_proved_and_submitted():
+    rig = Rig(DeviceScript(), DeviceScript())
     job = job_at(5)
     async with rig.running() as engine:
         engine.work_on(job)
@@ -30,7 +30,7 @@ async def test_what_is_found_is_proved_and_submitted():
 
 
 async def test_proving_does_not_block_the_loop():
-    rig = Rig(Orders())
+    rig = Rig(DeviceScript())
     proving, release = threading.Event(), threading.Event()
 
     class SlowProver(FakeProver):
@@ -43,55 +43,55 @@ async def test_proving_does_not_block_the_loop():
     rig.prover = SlowProver()
     async with rig.running() as engine:
         engine.work_on(job_at())
-        await rig.until_launched(rig.orders[0], proving.is_set)
+        await rig.until_launched(rig.scripts[0], proving.is_set)
         assert not rig.solutions
         release.set()
     assert rig.solutions
 
 
-async def test_a_wrong_candidate_is_never_a_solution_and_the_device_is_reopened():
-    rig = Rig(Orders(wrong_hits=True))
+async def test_wrong_candidates_are_not_submitted_and_the_device_is_reopened():
+    rig = Rig(DeviceScript(wrong_hits=True))
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: rig.of(DeviceResting))
-        rig.orders[0].wrong_hits = False
+        rig.scripts[0].wrong_hits = False
         await rig.until(lambda: rig.solutions)
     assert "candidates were wrong" in rig.of(DeviceResting)[0].reason
     assert any("above the target" in e.reason for e in rig.of(DeviceFault))
     assert all(s.value <= s.job.target for s in rig.solutions)
-    assert rig.orders[0].opened >= 2
+    assert rig.scripts[0].opened >= 2
 
 
-async def test_what_was_judged_before_a_device_was_reopened_counts_no_more():
-    orders = Orders(gate=threading.Semaphore(0), granule=512)
-    rig = Rig(orders)
+async def test_candidates_from_before_a_reopening_do_not_count():
+    script = DeviceScript(gate=threading.Semaphore(0), granule=512)
+    rig = Rig(script)
     judged: list[bool] = []
     async with rig.running() as engine:
         worker = engine._workers["fake:0"]
         engine.work_on(job_at())
-        await rig.until_launched(orders, lambda: len(orders.launched) == 2)
+        await rig.until_launched(script, lambda: len(script.launched) == 2)
         for _ in range(rig.retry.max_wrong - 1):
             worker.judge(False, rig.clock.now())
-        orders.fail_launch = 2
-        orders.gate.release(2)
-        await rig.until_launched(orders, lambda: orders.opened == 2 and len(orders.launched) == 4)
+        script.fail_launch = 2
+        script.gate.release(2)
+        await rig.until_launched(script, lambda: script.opened == 2 and len(script.launched) == 4)
         worker.judge(False, rig.clock.now())
-        orders.gate.release(2)
+        script.gate.release(2)
         await rig.until(lambda: rig.solutions)
         judged += worker._record._verdicts
     assert judged.count(False) == 1
     assert not any("candidates were wrong" in e.reason for e in rig.of(DeviceFault))
 
 
-async def test_a_device_that_is_always_wrong_is_parked():
-    rig = Rig(Orders(wrong_hits=True))
+async def test_a_device_that_is_always_wrong_is_given_up():
+    rig = Rig(DeviceScript(wrong_hits=True))
     with pytest.raises(NoUsableDevice, match="candidates were wrong"):
         await rig.runs_out(job_at())
     assert not rig.solutions
 
 
-async def test_an_overflow_finds_everything_in_the_end():
-    rig = Rig(Orders(slots=2, granule=1))
+async def test_all_solutions_are_found_despite_overflows():
+    rig = Rig(DeviceScript(slots=2, granule=1))
     job = job_at(nonces=NonceSpace(3, 54))
     wanted = {
         n
@@ -105,44 +105,44 @@ async def test_an_overflow_finds_everything_in_the_end():
     assert rig.of(ResultOverflow)
 
 
-async def test_no_job_has_the_devices_rest():
+async def test_devices_rest_without_a_job():
     gate = threading.Semaphore(3)
-    rig = Rig(Orders(gate=gate))
+    rig = Rig(DeviceScript(gate=gate))
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: len(rig.of(Launched)) == 3)
         engine.work_on(None)
         gate.release(100)
-        await rig.until(lambda: len(rig.of(Launched)) == len(rig.orders[0].launched))
-        count = len(rig.orders[0].launched)
+        await rig.until(lambda: len(rig.of(Launched)) == len(rig.scripts[0].launched))
+        count = len(rig.scripts[0].launched)
         engine.work_on(job_at(header=2))
-        await rig.until(lambda: rig.orders[0].launched[-1][0].id == "0-2")
-        assert {j.id for j, _ in rig.orders[0].launched[:count]} == {"0-1"}
+        await rig.until(lambda: rig.scripts[0].launched[-1][0].id == "0-2")
+        assert {j.id for j, _ in rig.scripts[0].launched[:count]} == {"0-1"}
     assert count <= 5
 
 
 async def test_the_newest_job_wins_and_older_work_ends_within_two_launches():
     gate = threading.Semaphore(3)
-    rig = Rig(Orders(gate=gate))
+    rig = Rig(DeviceScript(gate=gate))
     async with rig.running() as engine:
         engine.work_on(job_at(0))
-        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 5)
+        await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 5)
         for header in range(2, 6):
             engine.work_on(job_at(1, header=header))
         gate.release(1000)
-        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) > 12)
-    ids = [job.id for job, _ in rig.orders[0].launched]
+        await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) > 12)
+    ids = [job.id for job, _ in rig.scripts[0].launched]
     assert ids[:5] == ["0-1"] * 5
     assert set(ids[5:]) == {"1-5"}
 
 
 @pytest.mark.parametrize(("clean", "sent"), [(True, False), (False, True)])
-async def test_older_work_is_sent_unless_a_clean_job_came_long_ago(clean, sent):
+async def test_older_work_is_sent_unless_a_clean_job_makes_it_stale(clean, sent):
     gate = threading.Semaphore(0)
-    rig = Rig(Orders(gate=gate, granule=512))
+    rig = Rig(DeviceScript(gate=gate, granule=512))
     async with rig.running() as engine:
         engine.work_on(job_at(0))
-        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 2)
+        await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.work_on(replace(job_at(1), clean=clean, share_target=0))
         rig.clock.seconds += 2.5
         gate.release(1000)
@@ -153,45 +153,45 @@ async def test_older_work_is_sent_unless_a_clean_job_came_long_ago(clean, sent):
     assert len(rig.of(ShareFound)) == len(rig.solutions) + len(rig.verdicts)
 
 
-async def test_work_found_before_the_pool_was_lost_is_handed_on():
+async def test_solutions_are_submitted_after_the_pool_was_lost():
     gate = threading.Semaphore(0)
-    rig = Rig(Orders(gate=gate, granule=512))
+    rig = Rig(DeviceScript(gate=gate, granule=512))
     async with rig.running() as engine:
         engine.work_on(job_at(0))
-        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 2)
+        await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.work_on(None)
         rig.clock.seconds += 100
         gate.release(1000)
         await rig.until(lambda: rig.solutions)
 
 
-async def test_an_orderly_stop_delivers_what_was_found():
+async def test_an_orderly_stop_submits_all_solutions():
     gate = threading.Semaphore(0)
-    rig = Rig(Orders(gate=gate, granule=512))
+    rig = Rig(DeviceScript(gate=gate, granule=512))
     async with rig.running() as engine:
         engine.work_on(job_at(0))
-        await rig.until_launched(rig.orders[0], lambda: len(rig.orders[0].launched) == 2)
+        await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.stop()
         gate.release(2)
         assert not rig.solutions
     job = job_at(0)
-    searched = [n for _, s in rig.orders[0].launched for n in range(s.first, s.first + s.count)]
+    searched = [n for _, s in rig.scripts[0].launched for n in range(s.first, s.first + s.count)]
     wanted = {n for n in searched if value_of(job, n) <= job.target}
     assert {s.nonce for s in rig.solutions} == wanted
     assert wanted
-    assert rig.orders[0].closed == 1
+    assert rig.scripts[0].closed == 1
 
 
-async def test_a_hung_device_is_told_after_everything_else_was_handed_on():
+async def test_a_hung_device_is_an_error_after_all_solutions_are_submitted():
     release, gate = threading.Event(), threading.Semaphore(0)
-    rig = Rig(Orders(hang=release), Orders(gate=gate, granule=512))
+    rig = Rig(DeviceScript(hang=release), DeviceScript(gate=gate, granule=512))
     rig.retry = replace(rig.retry, stop=0.5)
 
     async def stopped_with_two_launches() -> None:
         async with rig.running() as engine:
             engine.work_on(job_at(0))
-            for orders in rig.orders:
-                await rig.until_launched(orders, lambda o=orders: len(o.launched) == 2)
+            for script in rig.scripts:
+                await rig.until_launched(script, lambda o=script: len(o.launched) == 2)
             engine.stop()
             gate.release(2)
 
@@ -199,8 +199,8 @@ async def test_a_hung_device_is_told_after_everything_else_was_handed_on():
         with pytest.raises(DeviceHung, match="fake:0: a driver call"):
             await stopped_with_two_launches()
         assert {s.device for s in rig.solutions} == {"fake:1"}
-        assert rig.orders[1].closed == 1
-        assert rig.orders[0].closed == 0
+        assert rig.scripts[1].closed == 1
+        assert rig.scripts[0].closed == 0
     finally:
         release.set()
         for thread in threading.enumerate():
@@ -208,8 +208,8 @@ async def test_a_hung_device_is_told_after_everything_else_was_handed_on():
                 await asyncio.to_thread(thread.join, WAIT)
 
 
-async def test_a_mistake_in_a_devices_thread_ends_the_run_with_it():
-    rig = Rig(Orders(), Orders())
+async def test_an_unexpected_error_in_a_thread_ends_the_run():
+    rig = Rig(DeviceScript(), DeviceScript())
 
     class BrokenProver(FakeProver):
         def light_cache(self, epoch, watcher=None):
@@ -218,20 +218,20 @@ async def test_a_mistake_in_a_devices_thread_ends_the_run_with_it():
     rig.prover = BrokenProver()
     with pytest.raises(ZeroDivisionError):
         await rig.runs_out(job_at())
-    assert all(o.closed == o.opened for o in rig.orders)
+    assert all(o.closed == o.opened for o in rig.scripts)
 
 
-async def test_without_a_device_there_is_nothing_to_run():
+async def test_a_run_without_devices_is_an_error():
     with pytest.raises(NoUsableDevice, match="no device was given"):
         async with Rig().running():
             await asyncio.sleep(0)
 
 
 async def test_a_cancelled_run_waits_for_its_threads():
-    rig = Rig(Orders())
+    rig = Rig(DeviceScript())
     async with rig.running() as engine:
         engine.work_on(job_at(0))
         await rig.until(lambda: rig.of(Launched))
         rig.task.cancel()
         await asyncio.wait([rig.task], timeout=WAIT)
-        assert rig.orders[0].closed == 1
+        assert rig.scripts[0].closed == 1

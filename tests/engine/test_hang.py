@@ -11,7 +11,7 @@ from miner.engine.threads import WorkPool
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry import DatasetBuilding, DeviceHanging, DeviceResting, Launched
 from tests.engine.rig import Rig
-from tests.fakes.device import WAIT, Orders, Ticks, job_at
+from tests.fakes.device import WAIT, DeviceScript, Ticks, job_at
 
 
 def test_the_watchdog_reports_an_overdue_call():
@@ -27,24 +27,24 @@ def test_the_watchdog_reports_an_overdue_call():
 
 
 async def hang(rig: Rig, engine: Engine) -> None:
-    """Have the next launch of fake:0 stay away for longer than any launch may."""
-    orders, others = rig.orders[0], rig.orders[1:]
+    """Make the next launch of fake:0 exceed its limit."""
+    script, others = rig.scripts[0], rig.scripts[1:]
     engine.work_on(job_at())
     await rig.until(lambda: rig.of(Launched, "fake:0"))
-    orders.hang = threading.Event()
+    script.hang = threading.Event()
     hung = len(rig.of(Launched, "fake:0"))
     for number, other in enumerate(others, 1):
         name = f"fake:{number}"
         await rig.until(lambda n=name: rig.of(Launched, n))
         engine.pause(name, "test", "so that it is in no launch")
         await rig.until(lambda n=name, o=other: len(rig.of(Launched, n)) == len(o.launched))
-    await rig.until_launched(orders, lambda: len(orders.launched) >= hung + 2)
+    await rig.until_launched(script, lambda: len(script.launched) >= hung + 2)
     async with asyncio.timeout(WAIT):
-        while not rig.of(DeviceHanging):  # it may be on its way into the launch
+        while not rig.of(DeviceHanging):  # its thread may not have started the launch yet
             rig.clock.seconds += LAUNCH_SECONDS + 1
             engine.check_for_hangs()
             await asyncio.sleep(0)
-    for number in range(1, len(rig.orders)):
+    for number in range(1, len(rig.scripts)):
         engine.resume(f"fake:{number}", "test")
 
 
@@ -53,13 +53,13 @@ async def ends(rig: Rig) -> None:
         await rig.ended.wait()
 
 
-async def test_a_hung_launch_ends_the_run_with_its_own_error():
-    rig = Rig(Orders(), Orders())
+async def test_a_hung_launch_ends_the_run():
+    rig = Rig(DeviceScript(), DeviceScript())
 
     async def scenario() -> None:
         async with rig.running() as engine:
             await hang(rig, engine)
-            rig.orders[0].hang.set()
+            rig.scripts[0].hang.set()
             await ends(rig)
 
     with pytest.raises(DeviceHung, match=r"fake:0: a launch did not come back within \d+ s"):
@@ -67,8 +67,8 @@ async def test_a_hung_launch_ends_the_run_with_its_own_error():
     assert [e.device for e in rig.of(DeviceHanging)] == ["fake:0"]
 
 
-async def test_a_hung_device_can_be_parked_while_the_others_go_on():
-    rig = Rig(Orders(), Orders())
+async def test_a_hung_device_can_be_parked_while_others_continue():
+    rig = Rig(DeviceScript(), DeviceScript())
     rig.park_hung = True
 
     async def scenario() -> None:
@@ -76,10 +76,10 @@ async def test_a_hung_device_can_be_parked_while_the_others_go_on():
             await hang(rig, engine)
             before = len(rig.of(Launched, "fake:1"))
             await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
-            launches = len(rig.orders[0].launched)
-            rig.orders[0].hang.set()  # it comes back after all, and is not used again
-            await rig.until(lambda: rig.orders[0].closed == 1)
-            assert len(rig.orders[0].launched) <= launches
+            launches = len(rig.scripts[0].launched)
+            rig.scripts[0].hang.set()  # the launch returns late; the device is not used again
+            await rig.until(lambda: rig.scripts[0].closed == 1)
+            assert len(rig.scripts[0].launched) <= launches
             assert not rig.ended.is_set()
 
     with pytest.raises(DeviceHung, match="fake:0"):
@@ -87,15 +87,15 @@ async def test_a_hung_device_can_be_parked_while_the_others_go_on():
     assert [e.device for e in rig.of(DeviceHanging)] == ["fake:0"]
 
 
-async def test_a_hang_that_the_driver_itself_reports_parks_that_device_too():
-    rig = Rig(Orders(), Orders())
+async def test_a_hang_reported_by_the_driver_parks_the_device_too():
+    rig = Rig(DeviceScript(), DeviceScript())
     rig.park_hung = True
 
     async def scenario() -> None:
         async with rig.running() as engine:
             engine.work_on(job_at())
             await rig.until(lambda: rig.of(Launched, "fake:0") and rig.of(Launched, "fake:1"))
-            rig.orders[0].hang_reported = True
+            rig.scripts[0].hang_reported = True
             await rig.until(lambda: rig.of(DeviceHanging))
             before = len(rig.of(Launched, "fake:1"))
             await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
@@ -104,20 +104,20 @@ async def test_a_hang_that_the_driver_itself_reports_parks_that_device_too():
     with pytest.raises(DeviceHung, match=r"^fake:0: the driver does not answer$"):
         await scenario()
     assert rig.of(DeviceHanging) == [DeviceHanging("fake:0", "the driver does not answer")]
-    assert rig.orders[0].closed == 0
+    assert rig.scripts[0].closed == 0
 
 
 @pytest.mark.parametrize("error", [DeviceError("it failed"), ZeroDivisionError("a mistake")])
-async def test_how_a_given_up_device_comes_back_is_of_no_matter_to_the_others(error: Exception):
-    rig = Rig(Orders(), Orders())
+async def test_a_late_error_of_a_hung_device_does_not_affect_the_others(error: Exception):
+    rig = Rig(DeviceScript(), DeviceScript())
     rig.park_hung = True
 
     async def scenario() -> None:
         async with rig.running() as engine:
             await hang(rig, engine)
-            rig.orders[0].failure = error
-            rig.orders[0].hang.set()
-            await rig.until(lambda: rig.orders[0].closed == 1)
+            rig.scripts[0].failure = error
+            rig.scripts[0].hang.set()
+            await rig.until(lambda: rig.scripts[0].closed == 1)
             before = len(rig.of(Launched, "fake:1"))
             await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
             assert not rig.ended.is_set()
@@ -127,28 +127,28 @@ async def test_how_a_given_up_device_comes_back_is_of_no_matter_to_the_others(er
     assert not rig.of(DeviceResting), "it does not rest, it is given up"
 
 
-async def test_a_run_without_any_device_left_ends():
-    rig = Rig(Orders())
+async def test_a_run_ends_when_its_last_device_hangs():
+    rig = Rig(DeviceScript())
     rig.park_hung = True
 
     async def scenario() -> None:
         async with rig.running() as engine:
             await hang(rig, engine)
-            rig.orders[0].hang.set()
+            rig.scripts[0].hang.set()
             await ends(rig)
 
     with pytest.raises(DeviceHung, match="fake:0"):
         await scenario()
 
 
-async def test_a_long_dataset_is_no_hang():
+async def test_a_slow_dataset_is_not_a_hang():
     gate = threading.Semaphore(0)
-    rig = Rig(Orders(slice_gate=gate))
+    rig = Rig(DeviceScript(slice_gate=gate))
     async with rig.running() as engine:
         engine.work_on(job_at())
         for _ in range(3):
             await rig.until(lambda: rig.of(DatasetBuilding))
-            rig.clock.seconds += 50.0  # a slice a minute is slow, and no hang
+            rig.clock.seconds += 50.0  # slow, but below the limit of a slice
             engine.check_for_hangs()
             before = len(rig.of(DatasetBuilding))
             gate.release()
@@ -159,7 +159,7 @@ async def test_a_long_dataset_is_no_hang():
 
 
 class Naps(Ticks):
-    """A clock whose sleeps last as long as the test says, and the last one for ever."""
+    """A clock whose sleeps take the given seconds; the last one does not end."""
 
     def __init__(self, *naps: float) -> None:
         super().__init__()
@@ -177,12 +177,12 @@ class Naps(Ticks):
     ("naps", "hung"),
     [
         ([1.0] * 31, 1),
-        ([1.0, 3600.0, 1.0], 0),  # the process stood still, and its driver with it
+        ([1.0, 3600.0, 1.0], 0),  # the process was suspended
         ([1.0, 3600.0, *[1.0] * 30], 1),
     ],
 )
-async def test_a_process_that_stood_still_has_no_hung_driver(naps: list[float], hung: int) -> None:
-    rig = Rig(Orders())
+async def test_a_suspended_process_does_not_count_as_a_hang(naps: list[float], hung: int) -> None:
+    rig = Rig(DeviceScript())
     clock = rig.clock = Naps(*naps)
     with WorkPool("build", 1) as builds:
         engine = rig.build(builds)

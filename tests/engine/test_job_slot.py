@@ -21,7 +21,7 @@ def test_a_stop_ends_every_wait():
     assert slot.stopping
 
 
-def test_a_wait_ends_when_its_condition_holds_or_its_time_is_over():
+def test_a_wait_ends_with_its_condition_or_its_time():
     slot = JobSlot()
     slot.wait(lambda: True)
     slot.wait(lambda: False, 0.001)

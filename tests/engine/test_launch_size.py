@@ -11,7 +11,7 @@ def settle(size: LaunchSize, rate: float, launches: int = 60) -> None:
         size.measured(size.nonces, size.nonces / rate + 0.001)
 
 
-def test_it_starts_with_one_granule_and_doubles():
+def test_launches_start_with_one_granule_and_double():
     size = LaunchSize(256)
     sizes = []
     for _ in range(4):
@@ -21,14 +21,14 @@ def test_it_starts_with_one_granule_and_doubles():
 
 
 @given(rate=st.floats(50_000, 5e8), granule=st.integers(1, 4096))
-def test_it_comes_to_a_tenth_of_a_second(rate, granule):
+def test_launches_converge_to_a_tenth_of_a_second(rate, granule):
     size = LaunchSize(granule)
     settle(size, rate)
     assert size.nonces % granule == 0
     assert 0.07 < (size.nonces + granule) / rate < 0.2
 
 
-def test_it_follows_a_device_that_becomes_slow_within_a_few_launches():
+def test_launches_shrink_when_a_device_becomes_slow():
     size = LaunchSize(64)
     settle(size, 1e6)
     settle(size, 1e5, 12)
@@ -44,7 +44,7 @@ def test_two_results_that_arrive_together_change_little():
     assert 0.7 < size.nonces / before < 1.4
 
 
-def test_it_stays_within_its_bounds():
+def test_launches_stay_within_the_bounds():
     size = LaunchSize(10, least=25, most=105)
     assert size.nonces == 30
     settle(size, 1e9)
@@ -53,7 +53,7 @@ def test_it_stays_within_its_bounds():
     assert size.nonces == 30
 
 
-def test_results_of_smaller_launches_do_not_make_it_grow():
+def test_results_of_smaller_launches_do_not_double_the_size():
     size = LaunchSize(8)
     size.measured(8, 0.001)
     size.measured(8, 0.001)

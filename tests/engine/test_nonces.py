@@ -26,7 +26,7 @@ def drain(allocator: NonceAllocator, job: Job, device: int, counts: list[int], g
     granule=st.integers(1, 16),
     seed=st.integers(0, 2**32),
 )
-def test_all_nonces_once_inside_the_prefix_and_disjoint(devices, free_bits, counts, granule, seed):
+def test_devices_get_every_nonce_of_the_prefix_once(devices, free_bits, counts, granule, seed):
     space = NonceSpace((1 << (64 - free_bits)) - 1, 64 - free_bits)
     job = job_at(nonces=space)
     allocator = NonceAllocator(devices, Random(seed))
@@ -55,7 +55,7 @@ def test_a_four_byte_prefix_never_wraps():
     assert max(s.first + s.count for s in spans) == 0xDEADBEF0 << 32
 
 
-def test_a_reannounced_header_goes_on_under_a_new_target_and_id():
+def test_a_header_sent_again_continues_its_search():
     allocator = NonceAllocator(2, Random(1))
     job = job_at()
     first = allocator.take(job, 0, 64, 8)
@@ -65,7 +65,7 @@ def test_a_reannounced_header_goes_on_under_a_new_target_and_id():
     assert again.first == first.first + first.count
 
 
-def test_going_back_to_an_older_job_repeats_nothing():
+def test_returning_to_an_older_job_repeats_nothing():
     allocator = NonceAllocator(1, Random(1))
     a, b = job_at(1), job_at(2)
     spans = [allocator.take(job, 0, 64, 8) for job in (a, b, a)]

@@ -8,34 +8,34 @@ import pytest
 from miner.engine.hang_watchdog import BUILDING_SECONDS
 from miner.telemetry import DatasetBuilding, DevicePaused, JobTaken, Launched
 from tests.engine.rig import Rig
-from tests.fakes.device import WAIT, Orders, job_at
+from tests.fakes.device import WAIT, DeviceScript, job_at
 
 
-async def test_a_paused_device_rests_while_the_others_go_on_and_keeps_its_dataset():
-    rig = Rig(Orders(), Orders())
+async def test_a_paused_device_rests_and_keeps_its_dataset():
+    rig = Rig(DeviceScript(), DeviceScript())
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: rig.of(Launched, "fake:0") and rig.of(Launched, "fake:1"))
         engine.pause("fake:0", "api", "by request")
         await rig.until(
-            lambda: len(rig.orders[0].launched) == len(rig.of(Launched, "fake:0")),
+            lambda: len(rig.scripts[0].launched) == len(rig.of(Launched, "fake:0")),
         )
-        before = len(rig.orders[0].launched)
+        before = len(rig.scripts[0].launched)
         others = len(rig.of(Launched, "fake:1"))
         await rig.until(lambda: len(rig.of(Launched, "fake:1")) > others + 20)
-        assert len(rig.orders[0].launched) == before
+        assert len(rig.scripts[0].launched) == before
         engine.resume("fake:0", "api")
         await rig.until(lambda: len(rig.of(Launched, "fake:0")) > before)
     assert rig.of(DevicePaused) == [
         DevicePaused("fake:0", "by request"),
         DevicePaused("fake:0", None),
     ]
-    assert rig.orders[0].opened == 1
+    assert rig.scripts[0].opened == 1
     assert [e.done for e in rig.of(DatasetBuilding, "fake:0")].count(1.0) == 1
 
 
-async def test_it_goes_on_only_when_every_reason_is_gone():
-    rig = Rig(Orders())
+async def test_a_device_resumes_when_all_pauses_are_removed():
+    rig = Rig(DeviceScript())
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: rig.of(Launched))
@@ -44,7 +44,7 @@ async def test_it_goes_on_only_when_every_reason_is_gone():
         engine.resume("fake:0", "heat")
         engine.resume("fake:0", "heat")
         assert rig.of(DevicePaused)[-1].reason == "by request"
-        await rig.until(lambda: len(rig.orders[0].launched) == len(rig.of(Launched)))
+        await rig.until(lambda: len(rig.scripts[0].launched) == len(rig.of(Launched)))
         assert engine._workers["fake:0"]._slot.paused
         engine.resume("fake:0", "api")
         await rig.until(lambda: rig.of(DevicePaused)[-1].reason is None)
@@ -56,8 +56,8 @@ async def test_it_goes_on_only_when_every_reason_is_gone():
     ]
 
 
-async def test_an_unknown_device_is_not_paused():
-    rig = Rig(Orders())
+async def test_pausing_an_unknown_device_is_an_error():
+    rig = Rig(DeviceScript())
     async with rig.running() as engine:
         for act in (engine.resume, lambda name, why: engine.pause(name, why, why)):
             with pytest.raises(KeyError):
@@ -65,12 +65,14 @@ async def test_an_unknown_device_is_not_paused():
     assert not rig.of(DevicePaused)
 
 
-async def test_a_pause_holds_a_dataset_back_between_two_slices():
+async def test_a_pause_interrupts_a_dataset_between_two_slices():
     gate = threading.Semaphore(1)
-    rig = Rig(Orders(slice_gate=gate))
+    rig = Rig(DeviceScript(slice_gate=gate))
     async with rig.running() as engine:
         engine.work_on(job_at())
-        await rig.until_launched(rig.orders[0], lambda: rig.orders[0].slices or gate.acquire(False))
+        await rig.until_launched(
+            rig.scripts[0], lambda: rig.scripts[0].slices or gate.acquire(False)
+        )
         engine.pause("fake:0", "api", "by request")
         gate.release(100)
         engine.work_on(job_at(header=9))
@@ -80,16 +82,16 @@ async def test_a_pause_holds_a_dataset_back_between_two_slices():
 
 
 async def test_a_stop_ends_a_paused_device():
-    rig = Rig(Orders())
+    rig = Rig(DeviceScript())
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: rig.of(Launched))
         engine.pause("fake:0", "api", "by request")
-    assert rig.orders[0].closed == 1
+    assert rig.scripts[0].closed == 1
 
 
-async def test_how_long_a_job_waited_for_its_first_launch_is_told_once():
-    rig = Rig(Orders())
+async def test_the_delay_of_a_job_is_reported_once():
+    rig = Rig(DeviceScript())
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: len(rig.of(Launched)) > 3)
@@ -99,8 +101,8 @@ async def test_how_long_a_job_waited_for_its_first_launch_is_told_once():
     assert all(0 <= e.seconds < 1 for e in rig.of(JobTaken))
 
 
-async def test_launches_tell_the_shares_to_be_expected_of_them():
-    rig = Rig(Orders())
+async def test_launches_report_their_expected_shares():
+    rig = Rig(DeviceScript())
     job = job_at()
     async with rig.running() as engine:
         engine.work_on(job)
@@ -109,9 +111,9 @@ async def test_launches_tell_the_shares_to_be_expected_of_them():
         assert launch.expected == pytest.approx(launch.tried * job.target / 2**256, rel=1e-9)
 
 
-async def test_the_time_to_take_a_job_counts_neither_a_dataset_nor_a_pause():
+async def test_the_delay_of_a_job_excludes_datasets_and_pauses():
     gate = threading.Semaphore(0)
-    rig = Rig(Orders(slice_gate=gate))
+    rig = Rig(DeviceScript(slice_gate=gate))
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: rig.of(DatasetBuilding))
@@ -119,7 +121,7 @@ async def test_the_time_to_take_a_job_counts_neither_a_dataset_nor_a_pause():
         gate.release(100)
         await rig.until(lambda: rig.of(JobTaken))
         engine.pause("fake:0", "api", "by request")
-        await rig.until(lambda: len(rig.orders[0].launched) == len(rig.of(Launched)))
+        await rig.until(lambda: len(rig.scripts[0].launched) == len(rig.of(Launched)))
         engine.work_on(job_at(header=2))
         rig.clock.seconds += 100.0
         engine.resume("fake:0", "api")
@@ -127,9 +129,9 @@ async def test_the_time_to_take_a_job_counts_neither_a_dataset_nor_a_pause():
     assert all(0 <= e.seconds < 10 for e in rig.of(JobTaken))
 
 
-async def test_a_kernel_that_is_never_built_is_a_hang():
+async def test_a_build_that_does_not_end_is_a_hang():
     gate = threading.Event()
-    rig = Rig(Orders(build_gate=gate))
+    rig = Rig(DeviceScript(build_gate=gate))
     async with rig.running() as engine:
         engine.work_on(job_at())
         await rig.until(lambda: [e for e in rig.of(DatasetBuilding) if e.done == 1])

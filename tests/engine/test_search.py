@@ -15,8 +15,8 @@ from miner.errors import DeviceError, WrongResult
 from miner.telemetry import DeviceFault, Launched, NoncesExhausted, ResultOverflow
 from miner.work import Candidate, NonceSpace
 from tests.fakes.device import (
+    DeviceScript,
     FakeImage,
-    Orders,
     Ticks,
     fake_device,
     job_at,
@@ -29,10 +29,10 @@ SMALL = NonceSpace(5, 52)
 
 
 class Bench:
-    """A search of one job that ends where the test says."""
+    """A search of one job; `stop_at` decides after which report it ends."""
 
-    def __init__(self, orders: Orders, job, stop_at: Callable[[object], bool]) -> None:
-        self.orders, self.job, self.stop_at = orders, job, stop_at
+    def __init__(self, script: DeviceScript, job, stop_at: Callable[[object], bool]) -> None:
+        self.script, self.job, self.stop_at = script, job, stop_at
         self.said: list[object] = []
         self.launched_before = 0
         self.slot = JobSlot()
@@ -47,7 +47,7 @@ class Bench:
 
     def run(self) -> None:
         clock = Ticks()
-        device = fake_device(self.orders, clock=clock)
+        device = fake_device(self.script, clock=clock)
         job = self.job
         source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
         allocator = NonceAllocator(1, Random(2))
@@ -68,7 +68,9 @@ def answers(job) -> set[int]:
 @pytest.mark.parametrize("slots", [32, 3, 1])
 def test_every_hit_of_a_whole_prefix_is_reported_once_even_through_overflows(slots):
     job = job_at(nonces=SMALL, target=2**256 // 20)
-    bench = Bench(Orders(slots=slots, granule=1), job, lambda i: isinstance(i, NoncesExhausted))
+    bench = Bench(
+        DeviceScript(slots=slots, granule=1), job, lambda i: isinstance(i, NoncesExhausted)
+    )
     bench.run()
     nonces = [c.nonce for c in bench.of(Candidate)]
     assert sorted(nonces) == sorted(answers(job))
@@ -76,32 +78,32 @@ def test_every_hit_of_a_whole_prefix_is_reported_once_even_through_overflows(slo
     assert sum(e.tried for e in bench.of(Launched)) == 4096
 
 
-def test_the_smallest_range_that_overflows_is_not_searched_for_ever():
+def test_the_smallest_range_that_overflows_is_not_repeated():
     job = job_at(nonces=NonceSpace(5, 58), target=2**256 // 2)
-    bench = Bench(Orders(slots=1, granule=8), job, lambda i: isinstance(i, NoncesExhausted))
+    bench = Bench(DeviceScript(slots=1, granule=8), job, lambda i: isinstance(i, NoncesExhausted))
     bench.run()
     assert sum(e.tried for e in bench.of(Launched)) == 64
     assert len(bench.of(ResultOverflow)) >= 8
 
 
-def test_a_launch_comes_to_a_tenth_of_a_second():
+def test_launches_take_a_tenth_of_a_second():
     job = job_at(target=2**256 // 10**6)
-    bench = Bench(Orders(), job, lambda _: len(bench.of(Launched)) == 20)
+    bench = Bench(DeviceScript(), job, lambda _: len(bench.of(Launched)) == 20)
     bench.run()
     last = bench.of(Launched)[-1]
     assert 150 <= last.tried <= 250
     assert 0.05 < last.seconds < 0.2
 
 
-def test_an_easy_target_keeps_launches_small_enough_for_the_result_buffer():
+def test_an_easy_target_keeps_launches_small():
     job = job_at(target=2**256 // 2)
-    bench = Bench(Orders(), job, lambda _: len(bench.of(Launched)) == 40)
+    bench = Bench(DeviceScript(), job, lambda _: len(bench.of(Launched)) == 40)
     bench.run()
-    assert max(span.count for _, span in bench.orders.launched) <= RESULT_SLOTS // 2
+    assert max(span.count for _, span in bench.script.launched) <= RESULT_SLOTS // 2
     assert not bench.of(ResultOverflow)
 
 
-def test_a_new_target_for_the_same_header_goes_on_without_resetting():
+def test_a_new_target_for_the_same_header_continues_the_search():
     job = job_at(nonces=SMALL)
     newer = replace(job, id="newer", share_target=job.target * 2)
 
@@ -110,52 +112,52 @@ def test_a_new_target_for_the_same_header_goes_on_without_resetting():
             bench.slot.put(newer)
         return isinstance(item, NoncesExhausted)
 
-    bench = Bench(Orders(), job, stop_at)
+    bench = Bench(DeviceScript(), job, stop_at)
     bench.run()
-    nonces = [n for _, s in bench.orders.launched for n in range(s.first, s.first + s.count)]
+    nonces = [n for _, s in bench.script.launched for n in range(s.first, s.first + s.count)]
     assert len(nonces) == len(set(nonces)) == 4096
-    assert {j.id for j, _ in bench.orders.launched} == {job.id, "newer"}
+    assert {j.id for j, _ in bench.script.launched} == {job.id, "newer"}
 
 
 def test_a_new_job_ends_old_work_within_two_launches():
     def stop_at(item) -> bool:
         if isinstance(item, Launched) and len(bench.of(Launched)) == 5:
             bench.slot.put(job_at(1, header=2))
-            bench.launched_before = len(bench.orders.launched)
+            bench.launched_before = len(bench.script.launched)
         return len(bench.of(Launched)) == 20
 
-    bench = Bench(Orders(), job_at(0), stop_at)
+    bench = Bench(DeviceScript(), job_at(0), stop_at)
     bench.run()
-    ids = [job.id for job, _ in bench.orders.launched]
+    ids = [job.id for job, _ in bench.script.launched]
     assert bench.launched_before - 5 <= 2
     assert set(ids[bench.launched_before :]) == {"1-2"}
 
 
-def test_another_program_ends_the_search_after_what_is_in_flight():
+def test_another_program_ends_the_search_after_the_launches_in_flight():
     def stop_at(item) -> bool:
         if isinstance(item, Launched) and len(bench.of(Launched)) == 5:
             bench.slot.put(job_at(3))
         return False
 
-    bench = Bench(Orders(), job_at(0), stop_at)
+    bench = Bench(DeviceScript(), job_at(0), stop_at)
     bench.run()
-    assert len(bench.of(Launched)) == len(bench.orders.launched) <= 7
+    assert len(bench.of(Launched)) == len(bench.script.launched) <= 7
 
 
-def test_exhausted_it_rests_until_another_header_comes():
+def test_an_exhausted_search_waits_for_another_header():
     def stop_at(item) -> bool:
         if isinstance(item, NoncesExhausted) and len(bench.of(NoncesExhausted)) == 1:
             threading.Timer(0, bench.slot.put, [job_at(0, header=9)]).start()
-        return isinstance(item, Launched) and bench.orders.launched[-1][0].id == "0-9"
+        return isinstance(item, Launched) and bench.script.launched[-1][0].id == "0-9"
 
-    bench = Bench(Orders(), job_at(nonces=NonceSpace(5, 58)), stop_at)
+    bench = Bench(DeviceScript(), job_at(nonces=NonceSpace(5, 58)), stop_at)
     bench.run()
     assert len(bench.of(NoncesExhausted)) == 1
 
 
-def test_a_nonce_that_was_not_searched_is_a_fault_and_no_candidate():
+def test_a_nonce_that_was_not_searched_is_a_fault():
     job = job_at()
-    bench = Bench(Orders(), job, lambda _: True)
+    bench = Bench(DeviceScript(), job, lambda _: True)
 
     class Liar:
         def __init__(self, device) -> None:
@@ -167,7 +169,7 @@ def test_a_nonce_that_was_not_searched_is_a_fault_and_no_candidate():
         def launch(self, kernel, job, span):
             return self._device.launch(kernel, job, replace(span, first=span.first ^ 1 << 40))
 
-    device = Liar(fake_device(Orders(granule=64)))
+    device = Liar(fake_device(DeviceScript(granule=64)))
     source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
     bench.slot.put(replace(job, share_target=2**256 // 4))
     allocator = NonceAllocator(1, Random(2))
@@ -177,27 +179,27 @@ def test_a_nonce_that_was_not_searched_is_a_fault_and_no_candidate():
     assert not bench.of(Candidate)
 
 
-def test_what_the_check_raises_ends_it():
+def test_an_error_of_the_trust_check_ends_the_search():
     def check() -> None:
         if bench.of(Launched):
             raise ValueError("enough")
 
-    bench = Bench(Orders(), job_at(), lambda _: False)
+    bench = Bench(DeviceScript(), job_at(), lambda _: False)
     bench.check_trust = check
     with pytest.raises(ValueError, match="enough"):
         bench.run()
 
 
-def test_what_is_in_flight_when_a_launch_fails_is_waited_for_and_what_it_found_is_told():
+def test_launches_in_flight_are_reported_after_a_failed_one():
     def stop_at(item) -> bool:
         if isinstance(item, Launched) and len(bench.of(Launched)) == 3:
-            bench.orders.fail_launch = 1
+            bench.script.fail_launch = 1
         return False
 
-    bench = Bench(Orders(granule=512), job_at(), stop_at)
+    bench = Bench(DeviceScript(granule=512), job_at(), stop_at)
     with pytest.raises(DeviceError, match="the launch failed"):
         bench.run()
-    spans = [span for _, span in bench.orders.launched]
+    spans = [span for _, span in bench.script.launched]
     assert len(spans) == 5, "one failed, one came after it"
     assert [e.tried for e in bench.of(Launched)] == [s.count for s in (*spans[:3], spans[4])]
     searched = {n for s in (*spans[:3], spans[4]) for n in range(s.first, s.first + s.count)}
@@ -205,13 +207,13 @@ def test_what_is_in_flight_when_a_launch_fails_is_waited_for_and_what_it_found_i
     assert {c.nonce for c in bench.of(Candidate)} == wanted
 
 
-def test_what_is_in_flight_when_a_device_is_distrusted_is_waited_for():
+def test_launches_in_flight_are_reported_when_a_device_is_distrusted():
     def check() -> None:
         if len(bench.of(Launched)) == 3:
             raise WrongResult("it lies")
 
-    bench = Bench(Orders(), job_at(), lambda _: False)
+    bench = Bench(DeviceScript(), job_at(), lambda _: False)
     bench.check_trust = check
     with pytest.raises(WrongResult, match="it lies"):
         bench.run()
-    assert len(bench.of(Launched)) == len(bench.orders.launched) == 4
+    assert len(bench.of(Launched)) == len(bench.script.launched) == 4

@@ -10,7 +10,7 @@ from miner.engine.shutdown_deadline import CONNECTION_SECONDS, STOP_SECONDS, Shu
 from tests.fakes.device import WAIT, Ticks
 
 
-def test_its_seconds_run_from_the_first_beginning_on():
+def test_the_countdown_starts_with_the_first_begin():
     clock = Ticks(100.0)
     deadline = ShutdownDeadline(clock)
     clock.seconds += 50
@@ -33,7 +33,7 @@ def over() -> ShutdownDeadline:
     return deadline
 
 
-async def test_a_task_that_closes_for_longer_than_is_left_is_broken_off():
+async def test_a_task_whose_cleanup_exceeds_the_deadline_is_cancelled_again():
     torn = asyncio.Event()
 
     async def stubborn() -> None:
@@ -63,7 +63,7 @@ async def door(left: list[str]) -> AsyncIterator[None]:
             left.append("closed")
 
 
-async def test_a_closing_that_takes_longer_than_is_left_is_broken_off_and_hides_no_error():
+async def test_a_closing_that_exceeds_the_deadline_is_aborted_and_hides_no_error():
     left: list[str] = []
     async with asyncio.timeout(WAIT):
         async with over().closing(door(left)):

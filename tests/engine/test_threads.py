@@ -9,7 +9,7 @@ from miner.engine.threads import RunningThread, Threads, WorkPool, work_left
 from tests.fakes.device import WAIT
 
 
-async def test_threads_are_named_asked_to_stop_and_waited_for():
+async def test_threads_are_stopped_and_joined_at_the_end():
     stop, names = threading.Event(), []
     ended: list[RunningThread] = []
 
@@ -25,7 +25,7 @@ async def test_threads_are_named_asked_to_stop_and_waited_for():
     assert threads.left == ()
 
 
-async def test_an_exception_is_carried():
+async def test_a_threads_exception_is_kept():
     def body() -> None:
         raise ValueError("a mistake")
 
@@ -36,7 +36,7 @@ async def test_an_exception_is_carried():
     assert ended == [running]
 
 
-async def test_one_that_does_not_come_back_is_named():
+async def test_a_thread_that_does_not_end_is_named():
     release = threading.Event()
     async with Threads(0.05, lambda _: None) as threads:
         running = threads.start("stuck", lambda: release.wait(WAIT) and None, lambda: None)
@@ -45,7 +45,7 @@ async def test_one_that_does_not_come_back_is_named():
     running.join()
 
 
-async def test_a_thread_that_ends_after_its_loop_is_closed_is_quiet():
+async def test_a_thread_may_end_after_its_loop_is_closed():
     release = threading.Event()
     started: list[RunningThread] = []
 
@@ -59,7 +59,7 @@ async def test_a_thread_that_ends_after_its_loop_is_closed_is_quiet():
     assert started[0].error is None
 
 
-async def test_work_is_offloaded_with_its_result_and_its_error():
+async def test_offload_returns_results_and_raises_errors():
     with WorkPool("work", 1) as pool:
         name = await pool.offload(lambda: threading.current_thread().name)
         assert name.startswith("work-")
@@ -68,7 +68,7 @@ async def test_work_is_offloaded_with_its_result_and_its_error():
             await pool.offload(divmod, 7, 0)
 
 
-def test_closing_drops_what_is_queued_and_waits_for_what_runs():
+def test_closing_drops_queued_work_and_waits_for_running_work():
     begun, release = threading.Event(), threading.Event()
 
     def first() -> str:
@@ -85,7 +85,7 @@ def test_closing_drops_what_is_queued_and_waits_for_what_runs():
     assert queued.cancelled()
 
 
-async def test_one_that_is_abandoned_is_left_and_not_waited_for():
+async def test_an_abandoned_thread_is_not_waited_for():
     release = threading.Event()
     async with asyncio.timeout(WAIT / 2):
         async with Threads(WAIT, lambda _: None) as threads:
@@ -96,7 +96,7 @@ async def test_one_that_is_abandoned_is_left_and_not_waited_for():
     running.join()
 
 
-def test_a_pool_waits_no_longer_than_it_has_patience_for(monkeypatch):
+def test_closing_waits_no_longer_than_the_given_patience(monkeypatch):
     release = threading.Event()
     waited = []
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""A device whose hash is SHA-256, which can be told to fail in every way that there is."""
+"""A device that hashes by SHA-256 and fails as a script says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.fakes.variants import KAWPOW
 TOY = KAWPOW.with_sizes(FixedSizes(509, 1021, 0))
 EASY = 2**256 // 64
 WAIT = 20.0
-"""Seconds after which a test that waits has failed."""
+"""Seconds after which a waiting test fails."""
 
 
 def job_at(height: int = 0, *, header: int = 1, target: int = EASY, **other: object) -> Job:
@@ -88,7 +88,7 @@ def search_source(
 
 @dataclass
 class Ticks:
-    """A clock that only the fake devices move."""
+    """A clock that only fake devices advance."""
 
     seconds: float = 0.0
 
@@ -103,19 +103,19 @@ class Ticks:
 
 
 @dataclass
-class Orders:
-    """What a fake device is told to do; it outlives being reopened."""
+class DeviceScript:
+    """How a fake device behaves, and records of its use; survives reopening."""
 
     fail_open: int = 0
     fail_build: int = 0
     fail_generate: int = 0
     fail_launch: int = 0
     failure: Exception | None = None
-    """What `wait` of a search raises."""
+    """Raised by `wait` of a search."""
     hang_reported: bool = False
     wrong_hits: bool = False
     wrong_kernels: int = 0
-    """Builds, from now on, whose kernels give wrong hashes."""
+    """How many of the next builds give wrong hashes."""
     counts_short: bool = False
     slots: int = RESULT_SLOTS
     granule: int = 8
@@ -123,11 +123,11 @@ class Orders:
     unrepairable: bool = False
     shares_images: bool = False
     gate: threading.Semaphore | None = None
-    """Each `wait` of a search takes one permit."""
+    """Acquired once by each `wait` of a search."""
     build_gate: threading.Event | None = None
     slice_gate: threading.Semaphore | None = None
     hang: threading.Event | None = None
-    """`wait` of a search returns only when this is set."""
+    """`wait` of a search blocks until this is set."""
 
     built: list[str] = field(default_factory=list)
     launched: list[tuple[Job, NonceRange]] = field(default_factory=list)
@@ -154,20 +154,20 @@ class FakePending:
         self._device, self._image, self._job, self._span = device, image, job, span
 
     def wait(self) -> LaunchResult:
-        orders, job, span = self._device.orders, self._job, self._span
+        script, job, span = self._device.script, self._job, self._span
         self._device.pending -= 1
         proving = job.target == 2**256 - 1
         if not proving:
-            if orders.gate is not None:
-                assert orders.gate.acquire(timeout=WAIT)
-            if orders.hang is not None:
-                orders.hang.wait(WAIT)
-            if orders.failure is not None:
-                raise orders.failure
-            if orders.hang_reported:
+            if script.gate is not None:
+                assert script.gate.acquire(timeout=WAIT)
+            if script.hang is not None:
+                script.hang.wait(WAIT)
+            if script.failure is not None:
+                raise script.failure
+            if script.hang_reported:
                 raise DeviceHung(f"{self._device.info.name}: the driver does not answer")
-            if orders.fail_launch:
-                orders.fail_launch -= 1
+            if script.fail_launch:
+                script.fail_launch -= 1
                 raise DeviceError(f"{self._device.info.name}: the launch failed")
         self._device.clock.seconds += span.count / 2000
         hits = []
@@ -177,41 +177,41 @@ class FakePending:
             if self._image.wrong:
                 final = final[::-1]
             good = int.from_bytes(final, "big") <= job.target
-            if good != (orders.wrong_hits and not proving):
+            if good != (script.wrong_hits and not proving):
                 words = (int.from_bytes(final[:4], "little"), int.from_bytes(final[4:8], "little"))
                 hits.append(Hit(nonce, words, int.from_bytes(mix[:4], "little")))
-        total = len(hits) - (1 if orders.counts_short and proving else 0)
-        return LaunchResult(span.count, tuple(hits[: orders.slots]), total)
+        total = len(hits) - (1 if script.counts_short and proving else 0)
+        return LaunchResult(span.count, tuple(hits[: script.slots]), total)
 
 
 class FakeDevice:
     dialect = "opencl"
 
-    def __init__(self, info: DeviceInfo, orders: Orders, clock: Ticks) -> None:
-        if orders.fail_open:
-            orders.fail_open -= 1
+    def __init__(self, info: DeviceInfo, script: DeviceScript, clock: Ticks) -> None:
+        if script.fail_open:
+            script.fail_open -= 1
             raise DeviceError(f"{info.name}: it cannot be opened")
-        self.info, self.orders, self.clock = info, orders, clock
-        self.shares_images = orders.shares_images
+        self.info, self.script, self.clock = info, script, clock
+        self.shares_images = script.shares_images
         self.shape = shape_named("gpu")
         self.pending = 0
         self.nodes = np.zeros((0, 16), np.uint32)
         self._thread = threading.get_ident()
-        orders.opened += 1
+        script.opened += 1
 
     def build(self, source: KernelSource) -> FakeImage:
         if source.entry == "dataset":
-            self.orders.fillers.append(source)
+            self.script.fillers.append(source)
             return FakeImage(source)
-        if self.orders.build_gate is not None:
-            assert self.orders.build_gate.wait(WAIT)
-        self.orders.built.append(source.text)
-        self.orders.note()
-        if self.orders.fail_build:
-            self.orders.fail_build -= 1
+        if self.script.build_gate is not None:
+            assert self.script.build_gate.wait(WAIT)
+        self.script.built.append(source.text)
+        self.script.note()
+        if self.script.fail_build:
+            self.script.fail_build -= 1
             raise BuildFailed(f"{self.info.name}: it does not compile")
-        wrong = self.orders.wrong_kernels > 0
-        self.orders.wrong_kernels -= wrong
+        wrong = self.script.wrong_kernels > 0
+        self.script.wrong_kernels -= wrong
         return FakeImage(source, wrong)
 
     def load(self, image: FakeImage) -> FakeImage:
@@ -219,28 +219,28 @@ class FakeDevice:
         return image
 
     def discard(self, image: FakeImage) -> None:
-        self.orders.discarded.append(image)
+        self.script.discarded.append(image)
 
     def generate(
         self, epoch: Epoch, light: NDArray[np.uint32], filler: FakeImage
     ) -> Iterator[float]:
         assert filler.source.entry == "dataset"
         assert threading.get_ident() == self._thread
-        if self.orders.fail_generate:
-            self.orders.fail_generate -= 1
+        if self.script.fail_generate:
+            self.script.fail_generate -= 1
             raise DeviceError(f"{self.info.name}: the dataset cannot be made")
         self.nodes = np.zeros((epoch.nodes, 16), np.uint32)
         for part in range(4):
-            if self.orders.slice_gate is not None:
-                assert self.orders.slice_gate.acquire(timeout=WAIT)
+            if self.script.slice_gate is not None:
+                assert self.script.slice_gate.acquire(timeout=WAIT)
             first, end = epoch.nodes * part // 4, epoch.nodes * (part + 1) // 4
             self.nodes[first:end] = PROVER.dataset_nodes(epoch, light, first, end - first)
-            self.orders.slices += 1
+            self.script.slices += 1
             self._corrupt(first, end)
             yield (part + 1) / 4
 
     def _corrupt(self, first: int, end: int) -> None:
-        for node in self.orders.corrupt:
+        for node in self.script.corrupt:
             if first <= node < end:
                 self.nodes[node, 5] ^= 1 << 7
 
@@ -249,11 +249,11 @@ class FakeDevice:
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
         self.nodes[first : first + len(nodes)] = nodes
-        if self.orders.unrepairable:
+        if self.script.unrepairable:
             self._corrupt(first, first + len(nodes))
 
     def round_up(self, count: int) -> int:
-        return -(-count // self.orders.granule) * self.orders.granule
+        return -(-count // self.script.granule) * self.script.granule
 
     def launch(self, kernel: FakeImage, job: Job, span: NonceRange) -> FakePending:
         assert threading.get_ident() == self._thread
@@ -261,22 +261,22 @@ class FakeDevice:
         self.pending += 1
         assert self.pending <= 2
         if job.target != 2**256 - 1:
-            self.orders.launched.append((job, span))
-            self.orders.note()
+            self.script.launched.append((job, span))
+            self.script.note()
         return FakePending(self, kernel, job, span)
 
     def close(self) -> None:
         assert threading.get_ident() == self._thread
-        self.orders.closed += 1
+        self.script.closed += 1
 
 
 @dataclass
 class FakeOpener:
-    orders: Orders
+    script: DeviceScript
     clock: Ticks
 
     def open(self, info: DeviceInfo) -> FakeDevice:
-        return FakeDevice(info, self.orders, self.clock)
+        return FakeDevice(info, self.script, self.clock)
 
 
 def info_of(name: str = "fake:0") -> DeviceInfo:
@@ -284,13 +284,13 @@ def info_of(name: str = "fake:0") -> DeviceInfo:
 
 
 def fake_device(
-    orders: Orders | None = None, name: str = "fake:0", clock: Ticks | None = None
+    script: DeviceScript | None = None, name: str = "fake:0", clock: Ticks | None = None
 ) -> FakeDevice:
-    return FakeDevice(info_of(name), orders or Orders(), clock or Ticks())
+    return FakeDevice(info_of(name), script or DeviceScript(), clock or Ticks())
 
 
-def filled_device(epoch: Epoch, orders: Orders | None = None) -> FakeDevice:
-    device = fake_device(orders)
+def filled_device(epoch: Epoch, script: DeviceScript | None = None) -> FakeDevice:
+    device = fake_device(script)
     for _ in fill(device, epoch, PROVER.light_cache(epoch)):
         pass
     return device

@@ -81,9 +81,9 @@ class Steady:
 class SteadyDevice(ReferenceDevice):
     """One life of a `Steady`."""
 
-    def __init__(self, orders: Steady) -> None:
-        super().__init__(orders.info)
-        self._orders = orders
+    def __init__(self, script: Steady) -> None:
+        super().__init__(script.info)
+        self._orders = script
         self._busy_until = 0.0
 
     def round_up(self, count: int) -> int:
@@ -109,28 +109,28 @@ class SteadyDevice(ReferenceDevice):
 
 @dataclass(frozen=True)
 class _Launch:
-    orders: Steady
+    script: Steady
     search: Pending
     span: NonceRange
     due: float
 
     def wait(self) -> LaunchResult:
-        orders = self.orders
-        if orders.hang is not None:
-            orders.hang.wait(LONGEST_HANG)
-        if orders.fail_launch:
-            orders.fail_launch -= 1
-            raise DeviceError(f"{orders.name}: the launch failed")
+        script = self.script
+        if script.hang is not None:
+            script.hang.wait(LONGEST_HANG)
+        if script.fail_launch:
+            script.fail_launch -= 1
+            raise DeviceError(f"{script.name}: the launch failed")
         found = self.search.wait()
         # Nobody sets it: it is a sleep that costs neither the interpreter nor a core.
         threading.Event().wait(max(self.due - monotonic(), 0.0))
-        orders.tried += found.tried
-        orders.claimed += len(found.hits)
-        if orders.lies and (lie := self._lie(found)) is not None:
-            orders.lies -= 1
-            orders.lied += 1
+        script.tried += found.tried
+        script.claimed += len(found.hits)
+        if script.lies and (lie := self._lie(found)) is not None:
+            script.lies -= 1
+            script.lied += 1
             found = replace(found, hits=(*found.hits, lie), total=found.total + 1)
-        orders.flying -= 1
+        script.flying -= 1
         return found
 
     def _lie(self, found: LaunchResult) -> Hit | None:

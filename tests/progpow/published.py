@@ -1,4 +1,4 @@
-"""The published vectors, and the light caches that they need."""
+"""The published vectors and their light caches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VECTORS: dict[str, Any] = json.loads(
 PRIMITIVES: dict[str, Any] = VECTORS["primitives"]
 
 CacheKey = tuple[int, int]
-"""Seed epoch and items: all that a light cache depends on."""
+"""Seed epoch and number of items, which determine a light cache."""
 
 
 def key_of(epoch: Epoch) -> CacheKey:
@@ -47,8 +47,7 @@ def toy_light(parents: int, sizes: FixedSizes) -> Light:
 
 
 class LightCaches:
-    """Light caches, each built once however many variants and files ask for it; those that
-    `keep` names stay, of the others only the last."""
+    """Light caches shared by all tests: those in `keep` stay in memory, of others the last."""
 
     def __init__(self, keep: frozenset[CacheKey]) -> None:
         self._keep = keep

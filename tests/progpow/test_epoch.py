@@ -21,7 +21,7 @@ def is_prime(n: int) -> bool:
     return all(n % divisor for divisor in range(2, math.isqrt(n) + 1))
 
 
-def test_the_vectors_name_every_variant_and_no_other() -> None:
+def test_the_vectors_cover_exactly_the_variants() -> None:
     assert sorted(HEIGHTS["rows"]) == NAMES
     assert sorted(VECTORS["sizes"]) == NAMES
     assert HEIGHTS["columns"] == ["height", "epoch", "prog_seed"]
@@ -52,7 +52,7 @@ def test_entries_and_nodes(row: dict[str, Any]) -> None:
         epoch = variants()[group.split("(")[0]].epoch(row["epoch"])
         assert epoch.entries == row["dataset_items_256B"]
         assert epoch.entries - 1 == row["dataset_256B_last_index"]
-        # Two nodes to an item: an odd last item has nodes that no entry reads.
+        # Two nodes per item; those of an odd last item belong to no entry.
         assert epoch.dataset_items * 2 - 1 == row["dataset_64B_last_index"]
         assert epoch.nodes == epoch.entries * 4
 
@@ -69,7 +69,7 @@ def test_a_later_height_never_has_an_earlier_epoch(name: str, a: int, b: int) ->
     variant = variants()[name]
     low, high = sorted((a, b))
     if variant.clamp or len(variant.spans) > 1:
-        # A clamp and a restart step back once, by their nature.
+        # A clamp or a restart goes back to a lower epoch once.
         assert variant.period_at(low) <= variant.period_at(high)
         return
     first, second = variant.epoch_at(low), variant.epoch_at(high)
@@ -88,7 +88,7 @@ def test_sizes_grow_with_the_epoch_and_are_prime(name: str, number: int) -> None
 
 
 @pytest.mark.parametrize("height", [-1, -(2**70), 2**63, 2**64])
-def test_a_height_that_no_block_has_is_named(height: int) -> None:
+def test_an_impossible_height_is_an_error(height: int) -> None:
     kawpow = variants()["kawpow"]
     for ask in (kawpow.period_at, kawpow.epoch_at):
         with pytest.raises(BadValue, match=rf"^height: {height} is outside 0 to {2**63 - 1}$") as e:
@@ -96,7 +96,7 @@ def test_a_height_that_no_block_has_is_named(height: int) -> None:
         assert e.value.field == "height"
 
 
-def test_an_epoch_below_0_or_beyond_32_bits_is_named() -> None:
+def test_an_epoch_below_0_or_beyond_32_bits_is_an_error() -> None:
     kawpow = variants()["kawpow"]
     with pytest.raises(BadValue, match=r"^epoch: -1 is below 0$"):
         kawpow.epoch(-1)

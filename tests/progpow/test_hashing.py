@@ -29,7 +29,7 @@ ROWS = [(table, row) for table in TABLES for row in VECTORS[table] if not row.ge
 
 
 def by_cache() -> list[Any]:
-    """Rows with a real epoch by the light cache that they need, the largest first."""
+    """Rows with a real epoch, grouped by light cache, the largest first."""
     groups: dict[CacheKey, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for table, row in ROWS:
         epoch = named(row["variant"]).epoch(row["epoch"])
@@ -78,7 +78,7 @@ def test_toy_hashes(row: dict[str, Any]) -> None:
 
 
 def test_the_unpadded_draft_of_094_never_matches(caches: LightCaches) -> None:
-    """Its rows were printed before the padding words came; no chain was mined with them."""
+    """Published before the padding words were added; no chain used it."""
     variant = variants()["progpow-0.9.4"]
     for row in VECTORS["spec_094_draft_unpadded"]["vectors"]:
         light = caches.light(variant.epoch(row["epoch"]))
@@ -137,7 +137,7 @@ def test_math(row: dict[str, int], name: str, column: str) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
-def test_a_header_that_is_not_32_bytes_is_named(length: int) -> None:
+def test_a_header_that_is_not_32_bytes_is_an_error(length: int) -> None:
     hasher = Hasher(variants()["kawpow"], 0, toy_light(512, TOY))
     with pytest.raises(BadValue, match=rf"^header_hash: needs 32 bytes, has {length}$") as error:
         hasher.hash(bytes(length), 0)
@@ -145,14 +145,14 @@ def test_a_header_that_is_not_32_bytes_is_named(length: int) -> None:
 
 
 @pytest.mark.parametrize("nonce", [-1, 2**64, 2**80])
-def test_a_nonce_beyond_64_bits_is_named(nonce: int) -> None:
+def test_a_nonce_beyond_64_bits_is_an_error(nonce: int) -> None:
     hasher = Hasher(variants()["kawpow"], 0, toy_light(512, TOY))
     with pytest.raises(BadValue, match=rf"^nonce: {nonce} is outside 0 to 2\*\*64 - 1$") as error:
         hasher.hash(bytes(32), nonce)
     assert error.value.field == "nonce"
 
 
-def test_the_whole_nonce_counts() -> None:
+def test_all_64_bits_of_the_nonce_count() -> None:
     hasher = Hasher(variants()["kawpow"], 0, toy_light(512, TOY))
     digests = {hasher.hash(bytes(32), nonce).final_hash for nonce in (0, 1, 2**32, 2**64 - 1)}
     assert len(digests) == 4

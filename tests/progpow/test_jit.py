@@ -1,4 +1,4 @@
-"""Numba's disk cache, each case in an interpreter of its own."""
+"""Numba's disk cache; each case runs in a new interpreter."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_folders_of_old_sources_are_deleted(tmp_path: Path) -> None:
 
 
 def test_code_is_compiled_in_memory_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """A folder below a regular file cannot be made, not even by root."""
+    """Not even root can create a folder inside a regular file."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert run(FOLDER, blocked / "cache") == "None"

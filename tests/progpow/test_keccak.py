@@ -18,8 +18,8 @@ def test_keccak_f800(row: dict[str, list[int]]) -> None:
     assert state.tolist() == row["out"]
 
 
-def test_the_permutation_under_the_empty_messages() -> None:
-    """keccak512 takes blocks of 64 bytes only, so the empty message is padded here."""
+def test_keccak_f1600_with_the_empty_message() -> None:
+    """keccak512 takes 64-byte blocks only, so the test pads the empty message."""
     for name, rate, length in (("keccak256_empty", 136, 32), ("keccak512_empty", 72, 64)):
         block = bytearray(200)
         block[0] = 0x01

@@ -48,7 +48,7 @@ def test_toy_caches(row: dict[str, Any]) -> None:
     assert light.l1[:8].tolist() == row["l1_first8_u32"]
 
 
-def test_the_share_done_grows_to_1() -> None:
+def test_the_progress_grows_to_1() -> None:
     epoch = Epoch(0, 0, 200_003, 8191, 256)
     out = np.empty((epoch.light_items, 16), np.uint32)
     shares = list(build_light_cache(epoch, out))
@@ -60,7 +60,7 @@ def test_the_share_done_grows_to_1() -> None:
 
 
 @given(st.integers(0, 400), st.integers(0, 40))
-def test_nodes_are_the_same_however_they_are_asked_for(first: int, count: int) -> None:
+def test_nodes_do_not_depend_on_the_range(first: int, count: int) -> None:
     light = toy_light(256, TOY)
     nodes = dataset_nodes(light.epoch, light.cache, first, count)
     assert nodes.shape == (count, 16)

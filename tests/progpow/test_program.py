@@ -26,7 +26,7 @@ MATH = {"clz_add": "clz", "popcount_add": "popcount", "mulhi": "mul_hi"}
 
 
 def as_row(step: Instruction) -> dict[str, Any]:
-    """An instruction as the vectors write it; a rotation only where one is used."""
+    """Return an instruction in the form of the vectors, with a rotation only if it is used."""
     row: dict[str, Any] = {"dst": step.destination, "merge": step.merge}
     if step.merge in ("rotl_xor", "rotr_xor"):
         row["rot"] = step.rotation
@@ -60,7 +60,7 @@ def test_published_programs(row: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize(("row", "name"), cases())
-def test_destinations_and_sources_run_through_the_published_sequences(
+def test_destinations_and_sources_follow_the_published_sequences(
     row: dict[str, Any], name: str
 ) -> None:
     steps = program(variants()[name], row["prog_seed"])
@@ -73,7 +73,7 @@ def test_destinations_and_sources_run_through_the_published_sequences(
 
 @pytest.mark.parametrize(("row", "name"), cases())
 def test_selectors_follow_the_state_after_the_shuffles(row: dict[str, Any], name: str) -> None:
-    """The published state lets the selectors be drawn again, apart from `program`."""
+    """Draw the selectors from the published state, independently of `program`."""
     rng = kiss99_words(*row["kiss_state_after_init"])
     variant = variants()[name]
     for op in row["ops"]:

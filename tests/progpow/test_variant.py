@@ -66,7 +66,9 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "problem"), CONTRADICTIONS, ids=lambda v: str(v)[:50])
-def test_contradictions_are_named(change: dict[str, Any], problem: str) -> None:
+def test_an_impossible_number_is_reported_with_its_key(
+    change: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(BadVariant) as error:
         check_variant(replace(KAWPOW, **change))
     assert str(error.value).startswith(f"variant 'kawpow': {problem}")
@@ -81,7 +83,7 @@ def test_a_variant_that_absorbs_the_header_needs_7_words() -> None:
 
 @pytest.mark.parametrize("field", ["mix_hash", "final_hash"])
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_known_answer_that_fails_is_named(field: str, number: int) -> None:
+def test_a_wrong_known_answer_is_reported_with_its_number(field: str, number: int) -> None:
     answers = list(KAWPOW.known_answers)
     wrong = bytes(32)
     right = getattr(answers[number - 1], field)
@@ -90,7 +92,7 @@ def test_a_known_answer_that_fails_is_named(field: str, number: int) -> None:
         prove_variant(replace(KAWPOW, known_answers=tuple(answers)))
     assert str(error.value) == (
         f"variant 'kawpow': known_answers[{number}].{field}: computed {right.hex()}, "
-        f"the file says {wrong.hex()}"
+        f"the file has {wrong.hex()}"
     )
 
 
@@ -109,7 +111,7 @@ def test_a_known_answer_that_fails_is_named(field: str, number: int) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_each_number_of_a_program_is_held_by_the_known_answers(change: dict[str, Any]) -> None:
+def test_the_known_answers_detect_every_wrong_number(change: dict[str, Any]) -> None:
     with pytest.raises(BadVariant, match=r"known_answers\[\d\]\.\w+_hash: computed"):
         prove_variant(replace(KAWPOW, **change))
 
@@ -121,8 +123,8 @@ def test_fixed_sizes_hold_in_every_epoch() -> None:
         assert toy.epoch(number) == Epoch(number, 3, 509, 8191, 512)
 
 
-def test_rules_that_forks_needed() -> None:
-    """Spans that restart, a clamp and a scale, each apart from the variant that has it."""
+def test_spans_clamp_and_scale() -> None:
+    """Each exception to the rule for epochs, without the variant that needs it."""
     two: Variant = replace(KAWPOW, spans=(Span(0, 100), Span(1000, 10, first_epoch=3)))
     assert [two.epoch_at(h).number for h in (0, 999, 1000, 1009, 1010)] == [0, 9, 3, 3, 4]
     clamped = replace(KAWPOW, spans=(Span(0, 1),), clamp=Clamp(above=9, to=4))
