@@ -102,66 +102,19 @@ def test_ethminers_detail_without_pool_and_shares() -> None:
 
 
 TREX = [
-    "accepted_count",
-    "rejected_count",
-    "invalid_count",
-    "solved_count",
-    "active_pool",
-    "algorithm",
-    "api",
-    "coin",
-    "description",
-    "driver",
-    "gpu_total",
-    "gpus",
-    "hashrate",
-    "hashrate_day",
-    "hashrate_hour",
-    "hashrate_minute",
-    "name",
-    "os",
-    "paused",
-    "sharerate",
-    "sharerate_average",
-    "stat_by_gpu",
-    "success",
-    "time",
-    "ts",
-    "uptime",
-    "validate_shares",
-    "version",
-    "watchdog_stat",
-]
+    "accepted_count", "rejected_count", "invalid_count", "solved_count", "active_pool",
+    "algorithm", "api", "coin", "description", "driver", "gpu_total", "gpus", "hashrate",
+    "hashrate_day", "hashrate_hour", "hashrate_minute", "name", "os", "paused", "sharerate",
+    "sharerate_average", "stat_by_gpu", "success", "time", "ts", "uptime", "validate_shares",
+    "version", "watchdog_stat",
+]  # fmt: skip
 TREX_GPU = [
-    "cclock",
-    "device_id",
-    "efficiency",
-    "fan_speed",
-    "gpu_id",
-    "gpu_user_id",
-    "hashrate",
-    "hashrate_day",
-    "hashrate_hour",
-    "hashrate_instant",
-    "hashrate_minute",
-    "lhr_lock_count",
-    "lhr_tune",
-    "mclock",
-    "memory_temperature",
-    "mtweak",
-    "name",
-    "paused",
-    "pci_bus",
-    "pci_domain",
-    "pci_id",
-    "potentially_unstable",
-    "power",
-    "power_avr",
-    "shares",
-    "temperature",
-    "uuid",
-    "vendor",
-]
+    "cclock", "device_id", "efficiency", "fan_speed", "gpu_id", "gpu_user_id", "hashrate",
+    "hashrate_day", "hashrate_hour", "hashrate_instant", "hashrate_minute", "lhr_lock_count",
+    "lhr_tune", "mclock", "memory_temperature", "mtweak", "name", "paused", "pci_bus",
+    "pci_domain", "pci_id", "potentially_unstable", "power", "power_avr", "shares", "temperature",
+    "uuid", "vendor",
+]  # fmt: skip
 
 
 def test_trex(busy: Snapshot) -> None:
@@ -206,24 +159,10 @@ def test_a_rig_is_paused_if_all_its_cards_are() -> None:
 
 
 XMRIG = [
-    "id",
-    "worker_id",
-    "uptime",
-    "restricted",
-    "resources",
-    "features",
-    "results",
-    "algo",
-    "connection",
-    "version",
-    "kind",
-    "ua",
-    "cpu",
-    "donate_level",
-    "paused",
-    "algorithms",
+    "id", "worker_id", "uptime", "restricted", "resources", "features", "results", "algo",
+    "connection", "version", "kind", "ua", "cpu", "donate_level", "paused", "algorithms",
     "hashrate",
-]
+]  # fmt: skip
 
 
 def test_xmrig(busy: Snapshot) -> None:

@@ -27,9 +27,6 @@ async def client() -> AsyncIterator[Client]:
 
 
 async def test_every_path_returns_json(client: Client) -> None:
-    assert set(RENDERERS) == {
-        "/summary", "/1/summary", "/2/summary", "/api.json", "/2/backends", "/mmpos", "/hiveos",
-    }  # fmt: skip
     for path in RENDERERS:
         answer = await client.get(path)
         assert answer.status == 200
