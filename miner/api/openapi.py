@@ -37,7 +37,7 @@ EVERYWHERE = (400, 403, 405, 408, 413, 417, 421, 431, 500, 503)
 def document() -> dict[str, Any]:
     """Return the document."""
     models: set[type[Response]] = {Error, EntryAnswer}
-    models.update(row.response for row in OPERATIONS if row.response is not None)
+    models.update(each.response for each in OPERATIONS if each.response is not None)
     named = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema(
         [(model, "serialization") for model in named], ref_template=REFERENCE

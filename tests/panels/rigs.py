@@ -77,7 +77,7 @@ RIGS: dict[str, Callable[[], Snapshot]] = {
     "all paused": lambda: after(
         *POOL,
         *mining(),
-        DevicePaused(ZERO.name, "asked over the API"),
+        DevicePaused(ZERO.name, "requested over the API"),
         DevicePaused(ONE.name, "overheating: core 91 °C"),
         100.0,
     ),
@@ -87,7 +87,7 @@ RIGS: dict[str, Callable[[], Snapshot]] = {
     "parked and hung": lambda: after(
         *POOL,
         *mining(),
-        DeviceResting(ZERO.name, "it lies", None),
+        DeviceResting(ZERO.name, "hardware errors", None),
         DeviceHanging(ONE.name, "no answer"),
         1000.0,
     ),

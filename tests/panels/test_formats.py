@@ -85,11 +85,13 @@ def test_ethminers_reason_of_a_pause() -> None:
         devices = ethminer.getstatdetail(snapshot)["devices"]
         return [device["mining"]["pause_reason"] for device in devices]
 
-    asked = after(*POOL, *mining(), DevicePaused(ZERO.name, "asked over the API"))
-    assert reasons(asked) == ["Api request", None]
-    stopped = after(DeviceResting(ZERO.name, "it lies", None), DeviceHanging(ONE.name, "no answer"))
+    paused = after(*POOL, *mining(), DevicePaused(ZERO.name, "requested over the API"))
+    assert reasons(paused) == ["Api request", None]
+    stopped = after(
+        DeviceResting(ZERO.name, "hardware errors", None), DeviceHanging(ONE.name, "no answer")
+    )
     assert reasons(stopped) == ["Parked", "Hung"]
-    resting = after(DeviceResting(ZERO.name, "it lies", 5.0))
+    resting = after(DeviceResting(ZERO.name, "hardware errors", 5.0))
     assert reasons(resting) == ["Resting after a failure", None]
 
 
@@ -274,7 +276,7 @@ def test_sgminers_rows(busy: Snapshot) -> None:
 def test_sgminers_status_of_a_card() -> None:
     zero, one = sgminer.devices(RIGS["parked and hung"]())
     assert (zero["Status"], one["Status"]) == ("Dead", "Dead")
-    zero, one = sgminer.devices(after(*POOL, DeviceResting(ZERO.name, "it lies", 5.0)))
+    zero, one = sgminer.devices(after(*POOL, DeviceResting(ZERO.name, "hardware errors", 5.0)))
     assert (zero["Status"], one["Status"]) == ("Sick", "Initialising")
     assert zero["Last Share Pool"] == -1
 

@@ -28,8 +28,8 @@ def row(start: str) -> str:
 
 def test_the_settings_exist_and_are_off_by_default() -> None:
     (block,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    asked = ApiSettings(**tomllib.loads(block)["api"])
-    assert (asked.panels, asked.ethminer, asked.sgminer) == (
+    settings = ApiSettings(**tomllib.loads(block)["api"])
+    assert (settings.panels, settings.ethminer, settings.sgminer) == (
         True, "127.0.0.1:3333", "127.0.0.1:4028",
     )  # fmt: skip
     left_out = ApiSettings()
