@@ -106,16 +106,17 @@ class FailoverRules:
         if stable := attempt.was_stable(self._clock.now()):
             self._failover.record_stable()
         match failure:
+            case None:
+                return AttemptResult(reason, self._after_leaving(attempt, stable=stable))
             case Banned():
                 return AttemptResult(reason, self._failover.record_ban())
             case PoolRefused():
                 return self._after_refusal(attempt, failure)
-            case None:
-                return AttemptResult(reason, self._after_leaving(attempt, stable=stable))
-        detection = attempt.pool.detection
-        if attempt.suggests_other_dialect(failure) and not detection.found:
-            detection.misfit()
-        return AttemptResult(reason, self._after_failure(attempt))
+            case _:
+                detection = attempt.pool.detection
+                if attempt.suggests_other_dialect(failure) and not detection.found:
+                    detection.misfit()
+                return AttemptResult(reason, self._after_failure(attempt))
 
     def _after_refusal(self, attempt: Attempt, refusal: PoolRefused) -> AttemptResult:
         pool = attempt.pool

@@ -47,15 +47,15 @@ KEPT = {
 
 
 class LoopbackLoop(SimulatedLoop):
-    """Both ends of every socket are in this process: what is sent has arrived, nothing else will
-    come, and so no socket is a reason to let time pass as the machine's does."""
+    """A simulated loop that never waits for sockets in real time: both ends of every socket are in
+    this process, so that sent data has already arrived."""
 
     def _idle(self, timeout: float | None, watched: int, wait: Callable[[], None]) -> None:
         super()._idle(timeout, 0, wait)
 
 
 class Storm:
-    """Chaos with fewer endings and few bans, which would leave nothing to disturb."""
+    """Chaos with fewer faults that end a connection and few bans."""
 
     def __init__(self, seed: int) -> None:
         self._chaos = Chaos(FAULTS_PER_MINUTE, seed)
@@ -68,7 +68,7 @@ class Storm:
 
 
 class CountingDial:
-    """The network, with the time of each try."""
+    """The network dial, which records the time of each attempt."""
 
     def __init__(self) -> None:
         self._dial = NetworkDial()
@@ -216,7 +216,7 @@ def test_retries_of_an_unreachable_pool_follow_the_back_off(aftermath: Aftermath
     miners, _, unreachable = aftermath
     for miner in miners:
         times = [at for port, at in miner.dial.tries if port == unreachable]
-        # Its waits grow from 1 to 60 s, and one at most as short as they begin.
+        # The delays grow from 1 s to 60 s.
         assert len(times) <= 8 + SECONDS / 30
         assert all(later - earlier >= 1 for earlier, later in pairwise(times))
 
