@@ -1,4 +1,4 @@
-"""Connections that exist in memory only."""
+"""Connections in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from miner.net.pool_url import PoolUrl
 
 
 class FakeStream:
-    """One connection: a test plays the pool's part."""
+    """One connection; the test plays the pool."""
 
     def __init__(self) -> None:
         self._data: deque[bytes | Exception] = deque()
@@ -62,7 +62,7 @@ class FakeStream:
 
 
 class FakeDial:
-    """Opens what a test has laid ready for an address, else fails as if nothing listened."""
+    """Opens the streams prepared for a host, else fails as if nothing listened there."""
 
     def __init__(self) -> None:
         self.opened: list[PoolUrl] = []
@@ -74,10 +74,10 @@ class FakeDial:
 
     async def open(self, url: PoolUrl) -> FakeStream:
         self.opened.append(url)
-        laid = self._ready.get(url.host)
-        if not laid:
+        prepared = self._ready.get(url.host)
+        if not prepared:
             raise ConnectionLost(f"{url.host}: nothing listens there")
-        item = laid.popleft()
+        item = prepared.popleft()
         if isinstance(item, Exception):
             raise item
         self.streams.append(item)

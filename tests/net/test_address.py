@@ -1,0 +1,66 @@
+"""Parsing and formatting of host and port, and which addresses need a token."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miner.errors import ConfigError
+from miner.net.address import HostPort, check_exposure, parse_host_port
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("Pool.Example:3333", HostPort("pool.example", 3333)),
+        ("127.0.0.1:1", HostPort("127.0.0.1", 1)),
+        ("[2001:DB8::1]:65535", HostPort("2001:db8::1", 65535)),
+    ],
+)
+def test_host_and_port(text: str, address: HostPort) -> None:
+    assert parse_host_port(text) == address
+    assert str(address) == text.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "proxy '' has no port; write host:port"),
+        ("host", "proxy 'host' has no port; write host:port"),
+        ("ho st:1", "proxy 'ho st' is not a valid host name"),
+        ("::1:1", r"proxy: an IPv6 address needs brackets: \[address\]:port"),
+        ("[::1]", r"proxy: an IPv6 address is written as \[address\]:port"),
+        ("host:0", "proxy host: the port is not a number from 1 to 65535"),
+        ("host:65536", "proxy host: the port is not a number from 1 to 65535"),
+    ],
+)
+def test_the_error_for_an_invalid_address_says_what_to_write(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{problem}$"):
+        parse_host_port(text, "proxy")
+
+
+def test_an_address_to_listen_on_may_have_port_0() -> None:
+    assert parse_host_port("127.0.0.1:0", lowest_port=0).port == 0
+
+
+@given(st.ip_addresses().map(str), st.integers(1, 65535))
+def test_a_formatted_address_parses_to_itself(host: str, port: int) -> None:
+    address = HostPort(host, port)
+    assert parse_host_port(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("localhost", True), ("127.9.9.9", True), ("::1", True), ("0.0.0.0", False),
+     ("192.168.1.7", False), ("rig.lan", False)],
+)  # fmt: skip
+def test_only_a_loopback_address_needs_no_token(host: str, loopback: bool) -> None:
+    address = HostPort(host, 4067)
+    assert address.is_loopback is loopback
+    check_exposure("listen", address, has_token=True)
+    if loopback:
+        check_exposure("listen", address, has_token=False)
+    else:
+        with pytest.raises(ConfigError, match=r"^\[api\] listen = .* lets other machines in"):
+            check_exposure("listen", address, has_token=False)
