@@ -1,4 +1,4 @@
-"""What every backend owes the engine, shown on every device that this machine has."""
+"""The contract of `Device`, tested on every device of this machine and on the fake device."""
 
 from __future__ import annotations
 
@@ -30,16 +30,13 @@ FOUND, MISSING = find_devices()
 TOY = KAWPOW.with_sizes(FixedSizes(509, 20011, 0))
 """More nodes than the first slice of a dataset has."""
 
-BROKEN = {
-    "opencl": "__kernel void search(__global uint *out) { out[0] = no_such_name; }\n",
-    "cuda": 'extern "C" __global__ void search(unsigned *out) { out[0] = no_such_name; }\n',
-}
-"""A program that no compiler takes, by dialect."""
+BROKEN = "no_such_name;\n"
+"""A program that no compiler of any dialect accepts."""
 
 
 @dataclass
 class Bench:
-    """A device with what its hashes and its nodes are held against."""
+    """A device, and the results that it must give."""
 
     device: Device
     variant: Variant
@@ -80,11 +77,11 @@ def words(digest: Digest) -> tuple[int, int, int]:
 
 
 HASHES: dict[tuple[Epoch, bytes, int, int], Digest] = {}
-"""The reference's, by epoch, header, period and nonce."""
+"""Digests of the reference, by epoch, header, period and nonce."""
 
 
 def bench_of(device: Device, variant: Variant = TOY) -> Bench:
-    """Return `device` with the dataset of `variant` generated."""
+    """Generate the dataset of `variant` on `device`."""
     epoch = variant.epoch_at(0)
     light = Light.of(epoch, light_cache(epoch))
 
@@ -101,7 +98,7 @@ def bench_of(device: Device, variant: Variant = TOY) -> Bench:
 
 
 def fake_bench() -> Bench:
-    """Return the engine tests' own device, so that it cannot drift from the contract."""
+    """Return the fake device of the engine's tests, which keeps the contract too."""
     epoch = fakes.TOY.epoch_at(0)
     cache = fakes.PROVER.light_cache(epoch)
     light = Light(epoch, cache, np.zeros(4096, np.uint32))
@@ -131,7 +128,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
 
 
 OPEN: dict[str, Device | str] = {}
-"""Devices by name, or why they cannot be used; opened once, since compilers are slow."""
+"""Open devices by name, or why they cannot be used. Each is opened once: compilers are slow."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -144,7 +141,7 @@ def _closing() -> Iterator[None]:
 
 
 def opened(found: ListedDevice | str) -> Device:
-    """Open it, or skip with the reason why it cannot be used."""
+    """Return the open device; skip the test when it cannot be used."""
     if isinstance(found, str):
         pytest.skip(found)
     name = found.info.name
@@ -163,7 +160,7 @@ def opened(found: ListedDevice | str) -> Device:
 
 
 def remember_builds(device: Device) -> None:
-    """Have equal sources compiled once."""
+    """Make `device` compile equal sources once."""
     build: Callable[[KernelSource], Any] = device.build
     known: dict[str, Any] = {}
 
@@ -175,7 +172,7 @@ def remember_builds(device: Device) -> None:
     device.build = remembered  # type: ignore[method-assign]
 
 
-def compiles(device: Device) -> None:
+def needs_compiler(device: Device) -> None:
     if device.dialect is None:
         pytest.skip(f"{device.info.name}: interprets, has no compiler and no shapes")
 
@@ -184,11 +181,11 @@ def span_of(bench: Bench, first: int, count: int) -> NonceRange:
     return NonceRange(first, bench.device.round_up(count))
 
 
-def test_some_device_is_there() -> None:
-    assert "ref" in {f.info.name for f in FOUND}, MISSING
+def test_the_reference_is_found_on_every_machine() -> None:
+    assert "ref" in {f.info.name for f in FOUND}
 
 
-def test_every_node_is_that_of_the_cpu(bench: Bench) -> None:
+def test_every_dataset_node_is_that_of_the_reference(bench: Bench) -> None:
     epoch = bench.variant.epoch_at(0)
     wanted = bench.nodes_of(epoch, bench.light.cache, 0, epoch.nodes)
     got = bench.device.read_nodes(0, epoch.nodes)
@@ -199,7 +196,7 @@ def test_every_node_is_that_of_the_cpu(bench: Bench) -> None:
         assert np.array_equal(bench.device.read_nodes(node, 1)[0], wanted[node])
 
 
-def test_nodes_are_overwritten_and_nothing_beside_them(bench: Bench) -> None:
+def test_writing_nodes_changes_no_other_nodes(bench: Bench) -> None:
     epoch = bench.variant.epoch_at(0)
     for first in (0, 77, epoch.nodes - 3):
         before = bench.device.read_nodes(max(first - 1, 0), 5 if first < 100 else 4)
@@ -213,8 +210,8 @@ def test_nodes_are_overwritten_and_nothing_beside_them(bench: Bench) -> None:
         )
 
 
-def test_what_is_overwritten_is_what_is_searched(device: Device) -> None:
-    compiles(device)
+def test_a_search_reads_the_written_nodes(device: Device) -> None:
+    needs_compiler(device)
     bench = bench_of(device)
     epoch, job = TOY.epoch_at(0), bench.job()
     span, kernel = span_of(bench, 0, 1), bench.kernel()
@@ -228,7 +225,7 @@ def test_what_is_overwritten_is_what_is_searched(device: Device) -> None:
     assert bench.hits(job, span, kernel) == list(range(span.count))
 
 
-def test_counts_are_rounded_up_to_what_can_be_launched(bench: Bench) -> None:
+def test_counts_are_rounded_up_to_launchable_counts(bench: Bench) -> None:
     up = bench.device.round_up
     least = up(1)
     assert least >= 1
@@ -249,7 +246,7 @@ def test_exactly_the_nonces_of_the_reference_are_found(bench: Bench) -> None:
     assert bench.hits(bench.job(target=0), span) == []
 
 
-def test_two_launches_pend_and_keep_their_own_jobs(bench: Bench) -> None:
+def test_two_launches_in_flight_keep_their_own_jobs(bench: Bench) -> None:
     kernel, jobs = bench.kernel(), [bench.job(2), bench.job(3)]
     spans = [span_of(bench, 1 << 20, 128), span_of(bench, 1 << 40, 128)]
     values = [bench.values(j, s) for j, s in zip(jobs, spans, strict=True)]
@@ -277,13 +274,13 @@ def test_more_hits_than_slots_are_counted(bench: Bench) -> None:
     assert bench.hits(bench.job(), span) == [5 + i for i in range(span.count)]
 
 
-def test_the_last_nonces_there_are(bench: Bench) -> None:
+def test_the_last_nonces_are_searched(bench: Bench) -> None:
     count = bench.device.round_up(2)
     span = NonceRange(2**64 - count, count)
     assert bench.hits(bench.job(), span) == [2**64 - count + i for i in range(count)]
 
 
-def test_a_carry_into_the_upper_word(bench: Bench) -> None:
+def test_a_range_may_carry_into_the_upper_word_of_the_nonce(bench: Bench) -> None:
     count = bench.device.round_up(4)
     span = NonceRange((7 << 32) - count // 2, count)
     found = bench.hits(bench.job(), span)
@@ -298,15 +295,15 @@ def test_each_period_has_its_own_kernel(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", variants())
-def test_the_known_answers_of(device: Device, name: str) -> None:
+def test_a_device_gives_the_known_answers_of_a_variant(device: Device, name: str) -> None:
     verdict = selftest(device, variants()[name])
     assert verdict.problem is None
     assert verdict.checked == len(variants()[name].known_answers) > 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_shape(device: Device, shape: str) -> None:
-    compiles(device)
+def test_a_launch_shape_finds_the_same_nonces(device: Device, shape: str) -> None:
+    needs_compiler(device)
     try:
         device.take_shape(shape_named(shape))
         bench = bench_of(device)
@@ -326,8 +323,8 @@ def test_the_shape(device: Device, shape: str) -> None:
 
 @pytest.mark.parametrize("items", [20011, 30011, 1021])
 @pytest.mark.parametrize("buffers", [2, 4])
-def test_a_dataset_in_several_buffers(device: Device, buffers: int, items: int) -> None:
-    compiles(device)
+def test_a_dataset_may_be_split_over_buffers(device: Device, buffers: int, items: int) -> None:
+    needs_compiler(device)
     variant = KAWPOW.with_sizes(FixedSizes(509, items, 0))
     own = device.shape
     device.take_shape(shape_named(f"{own.name}/{buffers}"))
@@ -347,29 +344,28 @@ def test_a_dataset_in_several_buffers(device: Device, buffers: int, items: int) 
     assert len(bench.hits(bench.job(), span_of(bench, 0, 2))) == device.round_up(2)
 
 
-def test_a_failed_build_names_log_and_source_and_does_no_harm(
+def test_a_failed_build_names_its_log_and_leaves_the_device_usable(
     device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiles(device)
+    needs_compiler(device)
     bench = bench_of(device)
     kernel, span = bench.kernel(), span_of(bench, 0, 2)
     with monkeypatch.context() as patch:
         patch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
-        text = BROKEN[device.dialect]
-        broken = KernelSource("a broken program", text, "search", device.dialect, ())
+        broken = KernelSource("a broken program", BROKEN, "search", device.dialect, ())
         with pytest.raises(BuildFailed, match="a broken program does not compile") as caught:
             device.build(broken)
     path = Path(str(caught.value).rpartition(": ")[2])
     assert path.parent == tmp_path / "build-logs"
     log = path.read_text(encoding="utf-8")
-    assert text in log
-    assert "no_such_name" in log.replace(text, ""), "the compiler's own words are missing"
+    assert BROKEN in log
+    assert "no_such_name" in log.replace(BROKEN, ""), "the compiler's own messages are missing"
     assert "\n" not in str(caught.value)
     assert len(bench.hits(bench.job(), span, kernel)) == span.count
     assert len(bench.hits(bench.job(height=3), span)) == span.count
 
 
-def test_a_device_can_be_closed_at_any_time_and_opened_again(device: Device) -> None:
+def test_a_device_can_be_closed_at_any_time_and_reopened(device: Device) -> None:
     found = next(f for f in FOUND if f.info.name == device.info.name)
     fresh = found.open()
     with pytest.raises(DeviceError, match=f"^{device.info.name}: no dataset was generated"):

@@ -1,4 +1,4 @@
-"""Logs of failed builds: where they lie, what they hold, how many there are."""
+"""Logs of failed builds: their folder, their content, and how many are kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE = KernelSource(
 )
 
 
-def test_a_log_holds_title_options_log_and_source(
+def test_a_log_has_title_options_log_and_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
@@ -31,7 +31,7 @@ def test_a_log_holds_title_options_log_and_source(
     assert "another" in path.read_text(encoding="utf-8")
 
 
-def test_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_logs_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     written = []
     for i in range(KEPT + 3):
@@ -42,19 +42,19 @@ def test_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert sorted(last.parent.iterdir()) == sorted([*written[-KEPT + 1 :], last])
 
 
-def test_without_a_cache_it_goes_to_the_temporary_folder(
+def test_without_a_cache_the_temporary_folder_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    (temporary / "of-somebody-else.log").touch()
+    (temporary / "of-another-program.log").touch()
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(blocked))
     monkeypatch.setattr(build_log.tempfile, "tempdir", str(temporary))
     path = write_build_log(SOURCE, "log")
     assert path.parent == temporary
     assert "log" in path.read_text(encoding="utf-8")
-    assert (temporary / "of-somebody-else.log").exists()
+    assert (temporary / "of-another-program.log").exists()
     monkeypatch.setattr(build_log.tempfile, "tempdir", str(blocked))
     assert "no folder is writable" in str(write_build_log(SOURCE, "log"))

@@ -1,4 +1,4 @@
-"""What was compiled is kept, bounded and whole, or not at all."""
+"""The cache of compiled CUDA programs: its limit, and damaged files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from miner.devices.cuda.cuda_builds import LIMIT_BYTES, CubinCache
+from miner.devices.cuda.cuda_builds import CubinCache
 
 
 def sizes(folder: Path) -> list[int]:
     return [path.stat().st_size for path in folder.iterdir()]
 
 
-def test_what_was_put_is_there(tmp_path: Path) -> None:
+def test_an_entry_is_returned_and_can_be_replaced(tmp_path: Path) -> None:
     cache = CubinCache(tmp_path / "cubins")
     assert cache.get("one") is None
     cache.put("one", b"code of one")
@@ -23,20 +23,19 @@ def test_what_was_put_is_there(tmp_path: Path) -> None:
     cache.put("one", b"newer code")
     assert cache.get("one") == b"newer code"
     assert cache.get("two") == b"code of two"
-    assert len(sizes(tmp_path / "cubins")) == 2, "no temporary file is left"
+    assert len(sizes(tmp_path / "cubins")) == 2, "no temporary file remains"
 
 
-def test_it_lies_in_the_miners_cache_and_is_bounded(
+def test_the_default_folder_is_in_the_miners_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     CubinCache().put("one", b"code")
     assert CubinCache().get("one") == b"code"
     assert len(list((tmp_path / "cubins").glob("*.cubin"))) == 1
-    assert LIMIT_BYTES == 256 << 20
 
 
-def test_what_a_killed_process_left_goes_after_an_hour(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_process_are_deleted_after_an_hour(tmp_path: Path) -> None:
     old, young = tmp_path / ".old.tmp", tmp_path / ".young.tmp"
     for path in (old, young):
         path.write_bytes(b"half")
@@ -48,7 +47,7 @@ def test_what_a_killed_process_left_goes_after_an_hour(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [0, 5, 31, 32, 40, 1031])
-def test_a_damaged_entry_is_none_and_goes(tmp_path: Path, damage: int) -> None:
+def test_a_damaged_entry_is_absent_and_deleted(tmp_path: Path, damage: int) -> None:
     cache = CubinCache(tmp_path)
     cache.put("one", bytes(range(250)) * 4)
     (path,) = tmp_path.iterdir()
@@ -60,7 +59,7 @@ def test_a_damaged_entry_is_none_and_goes(tmp_path: Path, damage: int) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 10, 32, 100])
-def test_half_an_entry_is_none(tmp_path: Path, length: int) -> None:
+def test_a_truncated_entry_is_absent(tmp_path: Path, length: int) -> None:
     cache = CubinCache(tmp_path)
     cache.put("one", b"x" * 1000)
     (path,) = tmp_path.iterdir()
@@ -68,7 +67,7 @@ def test_half_an_entry_is_none(tmp_path: Path, length: int) -> None:
     assert cache.get("one") is None
 
 
-def test_an_entry_under_another_name_is_none(tmp_path: Path) -> None:
+def test_an_entry_of_another_key_is_absent(tmp_path: Path) -> None:
     cache = CubinCache(tmp_path)
     cache.put("one", b"code")
     (path,) = tmp_path.iterdir()
@@ -79,7 +78,7 @@ def test_an_entry_under_another_name_is_none(tmp_path: Path) -> None:
     assert cache.get("one") == b"code"
 
 
-def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_entry_is_deleted_first(tmp_path: Path) -> None:
     cache = CubinCache(tmp_path, limit=3500)
     for moment, key in enumerate(("one", "two", "three")):
         before = set(tmp_path.iterdir())
@@ -94,20 +93,20 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_one_that_is_larger_than_the_bound_does_not_stay(tmp_path: Path) -> None:
+def test_an_entry_larger_than_the_limit_is_deleted(tmp_path: Path) -> None:
     cache = CubinCache(tmp_path, limit=100)
     cache.put("one", b"x" * 1000)
     assert sizes(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_written_to_is_no_cache(tmp_path: Path) -> None:
+def test_without_a_writable_folder_nothing_is_cached(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     cache = CubinCache(tmp_path / "file" / "cubins")
     cache.put("one", b"code")
     assert cache.get("one") is None
 
 
-def test_many_threads_write_one_entry(tmp_path: Path) -> None:
+def test_threads_that_write_one_entry_never_damage_it(tmp_path: Path) -> None:
     cache = CubinCache(tmp_path)
     seen: list[bytes | None] = []
 
@@ -122,5 +121,5 @@ def test_many_threads_write_one_entry(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(seen) <= set(codes), "never half of one, never none"
+    assert set(seen) <= set(codes), "always one whole entry"
     assert len(sizes(tmp_path)) == 1

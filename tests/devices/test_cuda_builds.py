@@ -1,4 +1,4 @@
-"""Which compiler makes what for which card, and when it need not."""
+"""Compilers, their targets, and when they are called."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOURCE = dataset_source(KAWPOW.epoch_at(0), "cuda", shape_named("gpu"))
 
 @dataclass
 class NamedCompiler(CudaCompiler):
-    """A compiler whose code is the name of what it was asked for."""
+    """A compiler whose output is its own name and the target."""
 
     name: str = "NVRTC 12.9"
     version: tuple[int, int] = (12, 9)
@@ -63,13 +63,13 @@ def named(monkeypatch: pytest.MonkeyPatch) -> NamedCompiler:
         ((5, 2), Target("sm_50", is_ptx=True)),
     ],
 )
-def test_a_card_gets_its_own_code_or_text_of_what_came_before(
+def test_a_card_gets_code_of_its_own_or_ptx_of_an_older_architecture(
     capability: tuple[int, int], target: Target
 ) -> None:
     assert target_of(capability, NamedCompiler()) == target
 
 
-def test_a_card_too_old_for_the_compiler_says_which_one_knows_it() -> None:
+def test_a_card_too_old_for_the_compiler_is_explained() -> None:
     newer = NamedCompiler("NVRTC 13.0", (13, 0), ("sm_75", "sm_120"))
     with pytest.raises(
         BackendUnavailable, match=r"^NVRTC 13\.0 compiles .* sm_61: pip install nvidia"
@@ -77,14 +77,14 @@ def test_a_card_too_old_for_the_compiler_says_which_one_knows_it() -> None:
         target_of((6, 1), newer)
 
 
-def test_nothing_is_compiled_twice(named: NamedCompiler, tmp_path: Path) -> None:
+def test_a_cached_program_is_not_compiled_again(named: NamedCompiler, tmp_path: Path) -> None:
     for _ in range(2):
         builds = Builds((8, 6), CubinCache(tmp_path))
         assert builds.build(SOURCE) == b"NVRTC 12.9 sm_86"
     assert named.asked == ["sm_86"]
 
 
-def test_other_cards_texts_options_and_compilers_are_other_entries(
+def test_the_cache_key_has_architecture_text_options_and_compiler(
     named: NamedCompiler, tmp_path: Path
 ) -> None:
     cache = CubinCache(tmp_path)
@@ -98,7 +98,7 @@ def test_other_cards_texts_options_and_compilers_are_other_entries(
     assert len(list(tmp_path.iterdir())) == 5
 
 
-def test_a_newer_card_is_noted_once(
+def test_ptx_for_a_newer_card_is_noted_once(
     named: NamedCompiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
@@ -119,7 +119,7 @@ def test_a_newer_card_is_noted_once(
         ((14, 1), "NVRTC 14.1: install a driver for CUDA 14, or nvidia-cuda-nvrtc-cu12"),
     ],
 )
-def test_a_compiler_newer_than_the_driver(
+def test_a_compiler_newer_than_the_driver_is_refused(
     named: NamedCompiler, version: tuple[int, int], said: str, tmp_path: Path
 ) -> None:
     named.version, named.name = version, f"NVRTC {version[0]}.{version[1]}"
@@ -136,7 +136,7 @@ case "$*" in
   *)
     echo "$*" >> "$NVCC_CALLS"
     for word; do case "$word" in --output-file=*) out=${word#*=} ;; esac; last=$word; done
-    if grep -q 'no C' "$last"; then echo "error: this is no C" >&2; exit 2; fi
+    if grep -q 'not C' "$last"; then echo "error: this is not C" >&2; exit 2; fi
     echo "ptxas info : Used 80 registers" >&2
     case "$*" in
       *GROUPS_AT_ONCE*) code=roomy bytes=0 ;;
@@ -150,7 +150,7 @@ esac
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for nvcc that says and writes what the real one does."""
+    """A shell script with the output of nvcc."""
     text = NVCC.replace(
         '$(out "$@")', '$(for w; do echo "${w#--output-file=}"; done | tail -2 | head -1)'
     )
@@ -164,7 +164,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_without_nvrtc_the_toolkits_compiler_serves(
+def test_without_nvrtc_nvcc_is_used(
     command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing() -> None:
@@ -178,7 +178,9 @@ def test_without_nvrtc_the_toolkits_compiler_serves(
     nvcc.cache_clear()
 
 
-def test_nvcc_tries_more_registers_where_they_do_not_suffice(command: Path, tmp_path: Path) -> None:
+def test_nvcc_compiles_again_with_more_registers_when_they_spill(
+    command: Path, tmp_path: Path
+) -> None:
     cubin = Nvcc(str(command)).compile(SOURCE, "sm_86")
     assert cubin == Cubin(b"roomy", 80, 0)
     first, second = (tmp_path / "calls").read_text().splitlines()
@@ -186,23 +188,25 @@ def test_nvcc_tries_more_registers_where_they_do_not_suffice(command: Path, tmp_
     assert "--define-macro=GROUPS_AT_ONCE=3" in second
 
 
-def test_nvcc_makes_text_for_the_driver(command: Path, tmp_path: Path) -> None:
+def test_nvcc_compiles_to_ptx(command: Path, tmp_path: Path) -> None:
     assert Nvcc(str(command)).ptx(SOURCE, "sm_90") == b".visible .entry dataset(\0"
     assert "--ptx --gpu-architecture=compute_90" in (tmp_path / "calls").read_text()
 
 
-def test_what_nvcc_does_not_compile_names_the_log(
+def test_a_failed_build_by_nvcc_names_the_log(
     command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     with pytest.raises(BuildFailed, match=r"does not compile \(nvcc: exit code 2\)") as caught:
-        Nvcc(str(command)).compile(replace(SOURCE, text="this is no C"), "sm_86")
+        Nvcc(str(command)).compile(replace(SOURCE, text="this is not C"), "sm_86")
     (log,) = (tmp_path / "build-logs").iterdir()
     assert str(caught.value).endswith(str(log))
-    assert "error: this is no C" in log.read_text()
+    assert "error: this is not C" in log.read_text()
 
 
-def test_a_command_that_is_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_is_not_nvcc_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = tmp_path / "bin/nvcc"
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\necho hello\n")
@@ -215,7 +219,7 @@ def test_a_command_that_is_no_compiler(tmp_path: Path, monkeypatch: pytest.Monke
     nvcc.cache_clear()
 
 
-def test_with_no_compiler_at_all_the_sentence_is_about_nvrtc(
+def test_without_any_compiler_nvrtc_is_suggested(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def missing() -> None:
@@ -228,7 +232,7 @@ def test_with_no_compiler_at_all_the_sentence_is_about_nvrtc(
         cuda_compiler()
 
 
-def test_the_toolkits_own_compiler_where_it_is() -> None:
+def test_the_installed_nvcc_compiles() -> None:
     nvcc.cache_clear()
     try:
         found = nvcc()

@@ -1,4 +1,4 @@
-"""What is said where no driver is, or an odd one."""
+"""Messages about missing, old and failing drivers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_driver, "LIBRARY", "libno-such-driver.so.1")
 
 
-def test_without_a_driver_the_sentence_says_so(nowhere: None) -> None:
+def test_a_missing_driver_is_reported(no_driver: None) -> None:
     with pytest.raises(BackendUnavailable, match=r"^no NVIDIA driver: .* install NVIDIA's driver"):
         driver()
 
 
-def test_the_other_backends_go_on_without_it(nowhere: None) -> None:
+def test_without_a_driver_the_other_backends_are_used(no_driver: None) -> None:
     found, missing = find_devices()
     assert "ref" in {f.info.name for f in found}
     assert any(said.startswith("cuda: no NVIDIA driver: ") for said in missing)
 
 
-def test_a_driver_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_cannot_be_loaded_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = tmp_path / "libcuda.so.1"
     broken.write_text("no library")
     monkeypatch.setattr(cuda_driver, "LIBRARY", str(broken))
@@ -39,7 +41,7 @@ def test_a_driver_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.Monk
         driver()
 
 
-def test_a_pycuda_of_a_newer_system(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pycuda_built_on_a_newer_system_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     said = cuda_driver._import_problem(
         "/lib/libc.so.6: version `GLIBC_2.34' not found (required by _driver.so)"
     )
@@ -50,7 +52,7 @@ def test_a_pycuda_of_a_newer_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Library:
-    """Of the driver, the one function that tells its version."""
+    """The function of the driver that returns its version."""
 
     @staticmethod
     def cuDriverGetVersion(number: object) -> int:  # noqa: N802
@@ -69,7 +71,7 @@ class Library:
         ("nothing of the kind", "driver CUDA 12.8"),
     ],
 )  # fmt: skip
-def test_what_a_driver_calls_itself(
+def test_the_version_of_the_driver_as_text(
     text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = tmp_path / "version"
@@ -81,12 +83,12 @@ def test_what_a_driver_calls_itself(
     assert driver_text() == "driver CUDA 12.8"
 
 
-def test_which_driver_a_version_of_cuda_needs() -> None:
+def test_the_release_that_a_version_of_cuda_needs() -> None:
     assert needed_release(12) == "driver 525 or newer"
     assert needed_release(99) == "a driver for CUDA 99"
 
 
-def test_a_failure_is_one_sentence_with_what_to_do() -> None:
+def test_an_error_is_one_sentence_with_advice() -> None:
     lost = device_error("CUDA_ERROR_UNKNOWN", "cuda:1 at 0000:0a:00.0", "searching")
     assert str(lost).startswith("cuda:1 at 0000:0a:00.0: searching: CUDA_ERROR_UNKNOWN; look for ")
     assert type(lost) is DeviceError

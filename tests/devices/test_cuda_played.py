@@ -1,5 +1,7 @@
-"""The CUDA backend on the real PyCUDA, over a driver that is played; each test in a process of
-its own, since a driver is loaded once and for all."""
+"""The CUDA backend on the real PyCUDA with a fake driver.
+
+Each test runs in a process of its own, since a process loads only one driver.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,13 @@ import pytest
 from tests.harness import played
 from tests.harness.played import CHECKOUT, cards
 
-ENOUGH = 400
+ENOUGH = 900
 """Seconds after which a process has failed."""
 
 
 @dataclass
 class Stage:
-    """Where processes with a played driver are run."""
+    """Runs processes with a fake driver."""
 
     folder: Path
     driver: Path
@@ -38,7 +40,7 @@ class Stage:
         )  # fmt: skip
 
     def says(self, code: str, **environment: str) -> str:
-        """Run it as a program that must end well, without a word that it did not print."""
+        """Run `code`, which must succeed; return its output, in which warnings are errors."""
         return ended(self.start("-W", "error", "-c", code, **environment)).strip()
 
     def pytest(
@@ -70,7 +72,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 @pytest.fixture(scope="module", autouse=True)
 def contract(stage: Stage) -> Iterator[subprocess.Popen[str]]:
-    """The longest of all, begun first: it runs beside the others."""
+    """Start the longest test first, so that it runs beside the others."""
     with (stage.folder / "contract.txt").open("w") as out:
         process = stage.pytest(
             "tests/contract/test_contract.py", "-k", "cuda", "-rs", stdout=out
@@ -82,7 +84,7 @@ def contract(stage: Stage) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    """KawPow with its sizes written down outright, so that a dataset takes no time."""
+    """Return KawPow with fixed, small sizes, so that a dataset takes no time."""
     text = (CHECKOUT / "configs/variants/kawpow.toml").read_text()
     head, mark, answers = text.partition("[[known_answers]]")
     head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
@@ -111,7 +113,7 @@ def listed(stage: Stage, **environment: str) -> list[list[str]]:
     return [line.split("|") for line in said.splitlines()]
 
 
-def test_cards_come_in_the_order_of_their_addresses(stage: Stage) -> None:
+def test_cards_are_listed_in_the_order_of_their_addresses(stage: Stage) -> None:
     found = listed(stage)
     assert [row[:2] for row in found] == [
         ["cuda:0", "0000:03:00.0"], ["cuda:1", "0000:06:00.0"], ["cuda:2", "0000:0a:00.0"],
@@ -125,13 +127,15 @@ def test_cards_come_in_the_order_of_their_addresses(stage: Stage) -> None:
     assert found[1][5] == OLD
 
 
-def test_an_order_that_the_user_chose_stays(stage: Stage) -> None:
+def test_an_order_set_by_the_user_is_kept(stage: Stage) -> None:
     found = listed(stage, CUDA_DEVICE_ORDER="FASTEST_FIRST")
     assert found[0][3] == "NVIDIA Played 3080"
 
 
 @pytest.mark.parametrize(("visible", "models"), [("2,0", ["3080", "1080"]), ("GPU-0011", ["3080"])])
-def test_what_the_driver_hides_is_not_there(stage: Stage, visible: str, models: list[str]) -> None:
+def test_cards_hidden_by_the_driver_are_not_listed(
+    stage: Stage, visible: str, models: list[str]
+) -> None:
     found = listed(stage, CUDA_VISIBLE_DEVICES=visible)
     assert [row[3].removeprefix("NVIDIA Played ") for row in found] == models
     assert [row[0] for row in found] == [f"cuda:{n}" for n in range(len(models))]
@@ -148,7 +152,7 @@ def test_what_the_driver_hides_is_not_there(stage: Stage, visible: str, models: 
         ("GPU-99", []),
     ],
 )
-def test_what_a_container_was_not_given_cannot_be_used(
+def test_a_card_that_a_container_was_not_given_is_unusable(
     stage: Stage, visible: str, models: list[str]
 ) -> None:
     found = listed(stage, NVIDIA_VISIBLE_DEVICES=visible)
@@ -158,7 +162,7 @@ def test_what_a_container_was_not_given_cannot_be_used(
     assert others <= {"NVIDIA_VISIBLE_DEVICES does not list this card"}
 
 
-def test_a_part_of_a_divided_card_has_the_whole_ones_name_too(stage: Stage) -> None:
+def test_a_part_of_a_divided_card_is_visible_by_either_uuid(stage: Stage) -> None:
     for visible in ("GPU-00112233", "MIG-00112233"):
         (part,) = listed(
             stage, FAKE_CUDA_DEVICES=cards("3080"), FAKE_CUDA_PARTS="1",
@@ -168,7 +172,7 @@ def test_a_part_of_a_divided_card_has_the_whole_ones_name_too(stage: Stage) -> N
         assert part[5] == "None"
 
 
-def test_a_card_that_fails_takes_no_other_with_it(stage: Stage) -> None:
+def test_a_failing_card_does_not_hide_the_others(stage: Stage) -> None:
     code = 'import ctypes; ctypes.CDLL("libcuda.so.1").fake_cuda_fail(b"cuDeviceGet", 999, 2, 1)\n'
     said = stage.says(code + LIST, FAKE_CUDA_DEVICES=cards("1080", "3080", "3080 too"))
     rows = [line.split("|") for line in said.splitlines()]
@@ -178,7 +182,7 @@ def test_a_card_that_fails_takes_no_other_with_it(stage: Stage) -> None:
     ]  # fmt: skip
 
 
-def test_when_every_card_is_hidden_the_sentence_says_by_what(stage: Stage) -> None:
+def test_when_all_cards_are_hidden_the_variable_is_named(stage: Stage) -> None:
     cards_there = "from miner.devices.cuda import cuda_driver as d; d.CARDS = d.Path('/')"
     said = stage.says(f"{cards_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
     assert said == "no CUDA device found: CUDA_VISIBLE_DEVICES='7' hides all cards"
@@ -188,17 +192,17 @@ def test_when_every_card_is_hidden_the_sentence_says_by_what(stage: Stage) -> No
     assert said.endswith("check CUDA_VISIBLE_DEVICES='7': it may hide all cards")
 
 
-def test_a_machine_without_a_card(stage: Stage) -> None:
+def test_a_machine_without_a_card_is_reported(stage: Stage) -> None:
     said = stage.says(LIST, FAKE_CUDA_DEVICES="")
     assert "CUDA_ERROR_NO_DEVICE: no CUDA device found; check whether nvidia-smi" in said
 
 
-def test_a_card_that_nobody_may_use(stage: Stage) -> None:
+def test_a_card_in_compute_mode_prohibited_is_unusable(stage: Stage) -> None:
     found = listed(stage, FAKE_CUDA_MODE="2")
     assert found[0][5].startswith("its compute mode is Prohibited: nvidia-smi")
 
 
-def test_a_driver_that_does_not_start(stage: Stage) -> None:
+def test_a_driver_that_does_not_start_is_explained(stage: Stage) -> None:
     code = 'import ctypes; ctypes.CDLL("libcuda.so.1").fake_cuda_fail(b"cuInit", {}, 0, 1)'
     said = stage.says(code.format(803) + LIST)
     assert said.startswith("the NVIDIA driver does not start: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH: ")
@@ -207,7 +211,7 @@ def test_a_driver_that_does_not_start(stage: Stage) -> None:
     assert "CUDA_ERROR_UNKNOWN: the kernel module does not answer; " in said
 
 
-def test_a_driver_that_is_older_than_pycuda(stage: Stage, tmp_path: Path) -> None:
+def test_a_driver_older_than_pycuda_is_explained(stage: Stage, tmp_path: Path) -> None:
     old = Stage(stage.folder, played.played_driver(tmp_path, old=True))
     said = old.says(LIST, FAKE_CUDA_VERSION="11040")
     assert re.match(
@@ -217,7 +221,7 @@ def test_a_driver_that_is_older_than_pycuda(stage: Stage, tmp_path: Path) -> Non
     )
 
 
-def test_a_driver_that_is_older_than_the_compiler(stage: Stage) -> None:
+def test_a_driver_older_than_the_compiler_is_explained(stage: Stage) -> None:
     said = stage.says(
         "import tests.harness.played_rig\n"
         "from miner.devices.selection import find_devices, probed\n"
@@ -231,7 +235,7 @@ def test_a_driver_that_is_older_than_the_compiler(stage: Stage) -> None:
     )
 
 
-def test_a_driver_without_pycuda(stage: Stage) -> None:
+def test_a_missing_pycuda_is_reported(stage: Stage) -> None:
     if played.is_installed():
         pytest.skip("PyCUDA is installed beside the miner")
     said = stage.says(LIST, PYTHONPATH=str(CHECKOUT))
@@ -240,7 +244,7 @@ def test_a_driver_without_pycuda(stage: Stage) -> None:
     )
 
 
-def test_a_pycuda_that_is_broken(stage: Stage, tmp_path: Path) -> None:
+def test_a_broken_pycuda_is_reported(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "pycuda").mkdir()
     (tmp_path / "pycuda/__init__.py").write_text("")
     (tmp_path / "pycuda/driver.py").write_text("import no_such_module\n")
@@ -251,7 +255,7 @@ def test_a_pycuda_that_is_broken(stage: Stage, tmp_path: Path) -> None:
     )
 
 
-def test_a_thread_that_ends_without_closing_takes_nothing_with_it(stage: Stage) -> None:
+def test_a_thread_may_end_without_closing_its_device(stage: Stage) -> None:
     said = stage.says(
         "import threading\n"
         "from miner.devices.selection import find_devices\n"
@@ -265,7 +269,7 @@ def test_a_thread_that_ends_without_closing_takes_nothing_with_it(stage: Stage) 
     assert said == "alive"
 
 
-def test_memory_modules_and_failures(stage: Stage) -> None:
+def test_memory_modules_and_failures_of_one_card(stage: Stage) -> None:
     said = ended(
         stage.pytest(
             "tests/devices/cuda_played/device.py",
@@ -289,7 +293,7 @@ finally:
 """
 
 
-def test_a_rig_mines_on_when_a_card_fails(stage: Stage, toy: Path) -> None:
+def test_a_rig_keeps_mining_when_a_card_fails(stage: Stage, toy: Path) -> None:
     process = stage.start(
         "-c", DEMO, str(toy), FAKE_CUDA_DEVICES=cards("3080", "1080"), PYTHONUNBUFFERED="1"
     )
@@ -303,7 +307,7 @@ def test_a_rig_mines_on_when_a_card_fails(stage: Stage, toy: Path) -> None:
     assert "ALIVE 0 " in said, said
 
 
-def test_the_contract(stage: Stage, contract: subprocess.Popen[str]) -> None:
+def test_the_device_contract(stage: Stage, contract: subprocess.Popen[str]) -> None:
     try:
         contract.wait(ENOUGH)
     finally:

@@ -1,4 +1,4 @@
-"""PyCUDA, as packaging/wheelhouse.py builds it, asks an old driver for nothing new."""
+"""The wheel of PyCUDA that packaging/wheelhouse.py builds works with old drivers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness import played
 CONSTRAINTS = played.CHECKOUT / "packaging/constraints.txt"
 
 
-def test_every_function_that_it_names_is_one_of_the_drivers_of_cuda_12_4() -> None:
+def test_every_function_that_it_imports_is_in_the_driver_of_cuda_12_4() -> None:
     place = played.pycuda()
     if isinstance(place, str):
         pytest.skip(place)
@@ -32,12 +32,12 @@ def test_every_function_that_it_names_is_one_of_the_drivers_of_cuda_12_4() -> No
     known |= set(
         re.findall(r"^EXPORT \w+ (cu\w+)\(", (harness / "fake_cuda.cpp").read_text(), re.M)
     )
-    assert sorted(named - known) == [], "of a newer driver than CUDA 12.4's"
+    assert sorted(named - known) == [], "not in the driver of CUDA 12.4"
     assert "cuCtxCreate_v2" in named, "with CUDA 13's headers it is cuCtxCreate_v4"
     assert not [name for name in named if name.startswith("curand")]
 
 
-def test_the_version_is_that_of_the_constraints() -> None:
+def test_its_version_is_that_of_the_constraints() -> None:
     script = (played.CHECKOUT / "packaging/wheelhouse.py").read_text(encoding="utf-8")
     built = re.findall(r'^PYCUDA = "([^"]+)"$', script, re.MULTILINE)
     pinned = re.findall(r"^pycuda==(\S+)$", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The questions about a card's limits: they compile for every card, and the sums are right."""
+"""benchmarks/limits.py: its kernels compile for every card, and its arithmetic is right."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLOCK, UNITS = 1980e6, 132
 
 
 class Driver:
-    """As much of PyCUDA as is used: every launch lasts as long as its kernel's cycles."""
+    """The part of PyCUDA that is used; a launch lasts as long as its kernel's cycles."""
 
     device_attribute = SimpleNamespace(
         MULTIPROCESSOR_COUNT="units", MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
@@ -109,7 +109,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     return played
 
 
-def test_the_report(driver: Driver, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_has_the_measured_limits(
+    driver: Driver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "limits.json"
     assert limits.main(["cuda:0", "--json", str(out)]) == 0
     report = json.loads(out.read_text())
@@ -120,10 +122,12 @@ def test_the_report(driver: Driver, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {row["GB/s"] for row in report["rows"]} == {4300.0}
     assert [row["warps"] for row in report["rows"]] == list(limits.WARPS)
     assert driver.open == 0
-    assert sorted(driver.allocated) == [4, 8 * UNITS], "the rows were given back"
+    assert sorted(driver.allocated) == [4, 8 * UNITS], "the rows were freed"
 
 
-def test_what_a_hash_cannot_exceed(driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_has_the_most_hashes_that_the_limits_allow(
+    driver: Driver, capsys: pytest.CaptureFixture[str]
+) -> None:
     limits.main(["cuda:0"])
     most = json.loads(capsys.readouterr().out)["MH/s at most"]
     assert set(most) == set(variants())
@@ -132,7 +136,7 @@ def test_what_a_hash_cannot_exceed(driver: Driver, capsys: pytest.CaptureFixture
     assert most["meowpow"]["1 copies"] > most["kawpow"]["1 copies"] > most["progpowz"]["1 copies"]
 
 
-def test_a_card_with_little_shared_memory(
+def test_a_card_with_little_shared_memory_is_measured_with_fewer_copies(
     driver: Driver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     driver.shared = 99 << 10
@@ -140,13 +144,15 @@ def test_a_card_with_little_shared_memory(
     assert set(json.loads(capsys.readouterr().out)["cycles of a cache read"]) == {"1", "2", "4"}
 
 
-def test_a_card_that_holds_few_threads(driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_with_few_threads_is_measured_with_fewer_warps(
+    driver: Driver, capsys: pytest.CaptureFixture[str]
+) -> None:
     driver.threads = 1024
     limits.main(["cuda:0"])
     assert [r["warps"] for r in json.loads(capsys.readouterr().out)["rows"]] == [8, 16, 24, 32]
 
 
-def test_memory_that_cannot_be_taken_leaves_no_context(
+def test_a_failed_allocation_leaves_no_context(
     driver: Driver, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(size: int) -> None:
@@ -159,14 +165,14 @@ def test_memory_that_cannot_be_taken_leaves_no_context(
     assert "cuda:0: opening: out of memory" in capsys.readouterr().err
 
 
-def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_device_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert limits.main(["cuda:99"]) == 2
     assert "cuda:99" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("architecture", [WANTED[0], "sm_75", WANTED[-1]])
 @pytest.mark.parametrize("name", limits.sources())
-def test_every_question_compiles(name: str, architecture: str) -> None:
+def test_every_kernel_compiles_without_spills(name: str, architecture: str) -> None:
     try:
         compiler = nvrtc()
     except BackendUnavailable as error:

@@ -1,4 +1,4 @@
-"""The CUDA text of every variant through NVIDIA's own compiler, which needs no GPU."""
+"""The CUDA text of every variant, compiled by NVIDIA's own compiler, which needs no GPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WANTED = ("sm_61", "sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100
 REGISTERS = dict.fromkeys(NAMES, 64) | {
     "meowpow": 59, "progpow-0.9.2": 80, "progpow-sero": 80, "progpowz": 78, "telestai": 80,
 }  # fmt: skip
-"""What a thread of the search may take at most, as NVRTC 12.9 gave it over eight periods."""
+"""Most registers of a search kernel's thread: the maximum over eight periods with NVRTC 12.9."""
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,7 @@ def test_a_dataset_kernel_compiles_without_spills(compiler: Nvrtc, architecture:
 
 
 @pytest.mark.parametrize("source", [search("kawpow"), dataset("kawpow")], ids=["search", "dataset"])
-def test_text_for_the_driver_names_its_kernel_and_its_architecture(
-    compiler: Nvrtc, source: KernelSource
-) -> None:
+def test_ptx_names_its_kernel_and_its_architecture(compiler: Nvrtc, source: KernelSource) -> None:
     text = compiler.ptx(source, "sm_75")
     assert text.endswith(b"\0"), "the driver reads up to a zero byte"
     assert b".target sm_75" in text
@@ -79,24 +77,24 @@ def test_text_for_the_driver_names_its_kernel_and_its_architecture(
         compiler.ptx(source, "sm_1")
 
 
-def test_an_unknown_architecture_is_refused_with_the_known_ones(compiler: Nvrtc) -> None:
+def test_an_unknown_architecture_is_refused_with_the_known_architectures(compiler: Nvrtc) -> None:
     with pytest.raises(BadValue, match=r"does not support 'sm_1'; it supports .*sm_86"):
         compiler.compile(dataset("kawpow"), "sm_1")
 
 
-def test_a_text_that_does_not_compile_names_the_file_that_keeps_its_log(
+def test_a_failed_build_names_its_log(
     compiler: Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
-    broken = replace(dataset("kawpow"), text="this is no C\n")
+    broken = replace(dataset("kawpow"), text="this is not C\n")
     with pytest.raises(BuildFailed, match="NVRTC_ERROR_COMPILATION") as caught:
         compiler.compile(broken, "sm_86")
     (log,) = (tmp_path / "build-logs").glob("*.log")
     assert str(log) in str(caught.value)
-    assert "this is no C" in log.read_text()
+    assert "this is not C" in log.read_text()
 
 
-def test_a_text_without_its_kernel_is_none(
+def test_a_text_without_its_kernel_is_refused(
     compiler: Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
@@ -104,15 +102,15 @@ def test_a_text_without_its_kernel_is_none(
         compiler.compile(replace(search("kawpow"), text="__device__ int nothing;\n"), "sm_86")
 
 
-def test_a_warning_is_kept(compiler: Nvrtc) -> None:
+def test_warnings_are_returned(compiler: Nvrtc) -> None:
     source = dataset("kawpow")
     text = source.text + "\n__device__ void unused() { int idle; }\n"
     cubin = compiler.compile(replace(source, text=text), "sm_86")
     assert any("idle" in warning for warning in cubin.warnings)
 
 
-def test_12_of_anywhere_comes_before_13(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """13 knows no GTX 10, so that it is taken last, wherever it lies."""
+def test_nvrtc_12_is_tried_before_13(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """13 does not support the GTX 10 series."""
     tried: list[str] = []
 
     def load(path: str) -> None:
@@ -137,7 +135,7 @@ def test_12_of_anywhere_comes_before_13(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.mark.parametrize("shape", ["gpu/2", "gpu/4", "gpu-128"])
 @pytest.mark.parametrize("name", ["kawpow", "progpow-0.9.2"])
-def test_no_shape_spills(compiler: Nvrtc, name: str, shape: str) -> None:
+def test_no_launch_shape_spills_registers(compiler: Nvrtc, name: str, shape: str) -> None:
     variant = variants()[name]
     source = search_source(variant, 7, variant.epoch_at(0), "cuda", shape_named(shape))
     cubin = compiler.compile(source, "sm_86")
@@ -145,7 +143,7 @@ def test_no_shape_spills(compiler: Nvrtc, name: str, shape: str) -> None:
     assert cubin.registers * 256 <= 65536, "a group of 256 threads must fit"
 
 
-def test_without_the_compiler_a_sentence_says_what_to_install(
+def test_a_missing_compiler_is_reported_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nvrtc.cache_clear()

@@ -1,4 +1,4 @@
-"""Drivers made findable: Intel's runtime is added, nothing that was there is hidden."""
+"""Finding OpenCL drivers: Intel's runtime for CPUs is added to the system's drivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.devices.opencl import opencl_platforms as vendors
+from miner.devices.opencl import opencl_platforms
 from miner.devices.opencl.opencl_platforms import intel_cpu_runtime, make_vendors_findable
 
 LIBRARY = Path("/somewhere/lib/libintelocl.so")
@@ -19,7 +19,7 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OCL_ICD_VENDORS", "set, so that it is restored")
     monkeypatch.delenv("OCL_ICD_VENDORS")
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(vendors, "intel_cpu_runtime", lambda: LIBRARY)
+    monkeypatch.setattr(opencl_platforms, "intel_cpu_runtime", lambda: LIBRARY)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def listed() -> dict[str, str]:
     return {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir()}
 
 
-def test_the_systems_drivers_stay_and_intels_is_added(system: Path) -> None:
+def test_intels_runtime_is_added_to_the_systems_drivers(system: Path) -> None:
     make_vendors_findable(system)
     assert listed() == {
         "nvidia.icd": "libnvidia-opencl.so.1\n",
@@ -46,28 +46,30 @@ def test_the_systems_drivers_stay_and_intels_is_added(system: Path) -> None:
     }
 
 
-def test_a_machine_without_any_driver_has_intels(tmp_path: Path) -> None:
+def test_without_other_drivers_intels_runtime_is_listed(tmp_path: Path) -> None:
     make_vendors_findable(tmp_path / "none")
     assert listed() == {"intel-cpu.icd": f"{LIBRARY}\n"}
 
 
-def test_ones_own_value_is_respected(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_set_by_the_user_is_kept(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for own in ("/my/vendors", ""):
         monkeypatch.setenv("OCL_ICD_VENDORS", own)
         make_vendors_findable(system)
         assert os.environ["OCL_ICD_VENDORS"] == own
 
 
-def test_without_intels_package_nothing_is_touched(
+def test_without_intels_package_nothing_changes(
     system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vendors, "intel_cpu_runtime", lambda: None)
+    monkeypatch.setattr(opencl_platforms, "intel_cpu_runtime", lambda: None)
     make_vendors_findable(system)
     assert "OCL_ICD_VENDORS" not in os.environ
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_list_follows_the_system(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_follows_the_systems_drivers(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_vendors_findable(system)
     (system / "nvidia.icd").write_text("libnvidia-opencl.so.2\n")
     (system / "amdocl64.icd").unlink()
@@ -82,18 +84,18 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(
     (tmp_path / "cache").write_text("a file where the folder should be")
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    monkeypatch.setattr(vendors.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(opencl_platforms.tempfile, "tempdir", str(temporary))
     make_vendors_findable(system)
     assert Path(os.environ["OCL_ICD_VENDORS"]).parent == temporary
     assert set(listed()) == {"nvidia.icd", "amdocl64.icd", "intel-cpu.icd"}
 
 
-def test_the_runtime_is_found_only_where_its_library_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runtime_is_found_when_its_library_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     found = intel_cpu_runtime()
     assert found is None or found.is_file()
 
     def missing(name: str) -> None:
-        raise vendors.metadata.PackageNotFoundError(name)
+        raise opencl_platforms.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(vendors.metadata, "distribution", missing)
+    monkeypatch.setattr(opencl_platforms.metadata, "distribution", missing)
     assert intel_cpu_runtime() is None

@@ -1,4 +1,4 @@
-"""A stand-in for pynvml: its constants and exceptions, with cards that a test makes."""
+"""A fake pynvml: the real constants and exceptions, with cards of a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
 
 @dataclass
 class Card:
-    """Answers by the end of the function's name; an `int` error code under `errors` is raised."""
+    """`values` and `errors` (codes to raise) by the end of the function's name."""
 
     uuid: str = "GPU-1b2c"
     values: dict[str, Any] = field(
@@ -51,7 +51,7 @@ class Card:
 
 
 class FakeNvml:
-    """`module` is what the code under test takes for pynvml; `calls` is init and shutdown."""
+    """`module` replaces pynvml; `calls` are those of init and shutdown."""
 
     def __init__(self, cards: Mapping[str, Card], init_error: int | None = None) -> None:
         self.cards = cards

@@ -44,14 +44,14 @@ def test_every_value_has_its_unit(tmp_path: Path) -> None:
         (("gpu_busy",), "utilization"),
     ],
 )
-def test_what_the_driver_does_not_show_is_none(
+def test_a_value_without_a_file_is_unknown(
     tmp_path: Path, files: tuple[str, ...], field: str
 ) -> None:
     amd_tree(tmp_path, *files)
     assert AmdCard(AMD, tmp_path).read() == replace(WHOLE, **{field: None})  # type: ignore[arg-type]
 
 
-def test_a_value_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+def test_an_unreadable_value_is_unknown(tmp_path: Path) -> None:
     amd_tree(tmp_path, "power1_average", "gpu_busy")
     # A folder in the file's place fails at reading, as a driver's file with EINVAL does.
     (device_folder(tmp_path, AMD) / "hwmon/hwmon3/power1_average").mkdir()
@@ -59,7 +59,7 @@ def test_a_value_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     assert AmdCard(AMD, tmp_path).read() == replace(WHOLE, power=None, utilization=None)
 
 
-def test_newer_kernels_show_the_power_of_the_moment(tmp_path: Path) -> None:
+def test_newer_kernels_have_the_present_power(tmp_path: Path) -> None:
     amd_tree(tmp_path, "power1_average", power1_input=87_500_000)
     assert AmdCard(AMD, tmp_path).read().power == 87.5
 
@@ -69,18 +69,18 @@ def test_a_power_of_zero_is_unknown(tmp_path: Path) -> None:
     assert AmdCard(AMD, tmp_path).read().power is None
 
 
-def test_older_kernels_have_one_thermometer_without_a_label(tmp_path: Path) -> None:
+def test_older_kernels_have_one_sensor_without_a_label(tmp_path: Path) -> None:
     amd_tree(tmp_path, "temp2", "temp3", "temp1_label", "freq1_label", "freq2_label")
     reading = AmdCard(AMD, tmp_path).read()
     assert reading == replace(WHOLE, memory_temperature=None, hotspot_temperature=None)
 
 
-def test_an_accelerators_core_is_its_junction(tmp_path: Path) -> None:
+def test_the_core_temperature_of_an_accelerator_is_its_junction(tmp_path: Path) -> None:
     amd_tree(tmp_path, "temp1")
     assert AmdCard(AMD, tmp_path).read() == replace(WHOLE, temperature=78.5)
 
 
-def test_a_dead_chips_511_degrees_are_unknown(tmp_path: Path) -> None:
+def test_the_511_degrees_of_a_dead_chip_are_unknown(tmp_path: Path) -> None:
     amd_tree(tmp_path, temp1_input=511_000, temp2_input=511_000, temp3_input=511_000)
     reading = AmdCard(AMD, tmp_path).read()
     unknown = (None, None, None)
@@ -92,23 +92,25 @@ def test_a_dead_chips_511_degrees_are_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("drive", "percent"), [(0, 0.0), (255, 100.0), (51, 20.0)])
-def test_the_fans_drive_becomes_percent(tmp_path: Path, drive: int, percent: float) -> None:
+def test_the_drive_of_the_fan_is_returned_in_percent(
+    tmp_path: Path, drive: int, percent: float
+) -> None:
     amd_tree(tmp_path, pwm1=drive)
     assert AmdCard(AMD, tmp_path).read().fan == percent
 
 
-def test_a_drive_with_a_range_of_its_own_is_told_in_percent_of_that(tmp_path: Path) -> None:
+def test_the_drive_of_the_fan_may_have_its_own_range(tmp_path: Path) -> None:
     amd_tree(tmp_path, pwm1=50, pwm1_max=100)
     assert AmdCard(AMD, tmp_path).read().fan == 50.0
 
 
-def test_another_chip_on_the_card_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_another_chip_on_the_card_is_ignored(tmp_path: Path) -> None:
     folder = amd_tree(tmp_path)
     write(folder / "hwmon/hwmon0", {"name": "other", "temp1_input": 20_000})
     assert AmdCard(AMD, tmp_path).read() == WHOLE
 
 
-def test_without_a_drive_the_fans_speed_becomes_percent(tmp_path: Path) -> None:
+def test_without_a_drive_the_speed_of_the_fan_is_returned_in_percent(tmp_path: Path) -> None:
     amd_tree(tmp_path, "pwm1", fan1_input=1650)
     assert AmdCard(AMD, tmp_path).read().fan == 50.0
     amd_tree(tmp_path, fan1_max=0)
@@ -116,14 +118,14 @@ def test_without_a_drive_the_fans_speed_becomes_percent(tmp_path: Path) -> None:
     assert AmdCard(AMD, tmp_path).read().fan is None
 
 
-def test_a_card_that_came_back_with_another_number_is_found(tmp_path: Path) -> None:
+def test_a_renamed_hwmon_folder_is_found(tmp_path: Path) -> None:
     folder = amd_tree(tmp_path)
     card = AmdCard(AMD, tmp_path)
     (folder / "hwmon/hwmon3").rename(folder / "hwmon/hwmon9")
     assert card.read() == WHOLE
 
 
-def test_a_card_that_is_gone_is_reported(tmp_path: Path) -> None:
+def test_a_removed_card_is_an_error(tmp_path: Path) -> None:
     folder = amd_tree(tmp_path)
     card = AmdCard(AMD, tmp_path)
     shutil.rmtree(folder)
@@ -131,7 +133,7 @@ def test_a_card_that_is_gone_is_reported(tmp_path: Path) -> None:
         card.read()
 
 
-def test_a_card_without_the_driver_is_reported_at_once(tmp_path: Path) -> None:
+def test_a_card_without_its_driver_is_an_error(tmp_path: Path) -> None:
     write(device_folder(tmp_path, AMD), {"vendor": "0x1002"})
     with pytest.raises(DeviceError, match="amdgpu"):
         AmdCard(AMD, tmp_path)

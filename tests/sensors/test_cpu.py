@@ -30,16 +30,16 @@ RAPL = {
 
 
 def processor(sysfs: Path, *times: float) -> Processor:
-    moments = iter(times)
-    return Processor(sysfs, lambda: next(moments))
+    clock = iter(times)
+    return Processor(sysfs, lambda: next(clock))
 
 
-def test_the_packages_temperature_is_read_and_no_other_chips(tmp_path: Path) -> None:
+def test_the_temperature_is_that_of_the_package(tmp_path: Path) -> None:
     write(tmp_path, CORETEMP)
     assert processor(tmp_path, 0.0).read() == Reading(temperature=67.0)
 
 
-def test_of_several_sockets_the_hottest_counts(tmp_path: Path) -> None:
+def test_the_temperature_is_that_of_the_hottest_socket(tmp_path: Path) -> None:
     second = {
         "class/hwmon/hwmon2/name": "coretemp",
         "class/hwmon/hwmon2/temp1_input": 71_000,
@@ -49,7 +49,7 @@ def test_of_several_sockets_the_hottest_counts(tmp_path: Path) -> None:
     assert processor(tmp_path, 0.0).read().temperature == 71.0
 
 
-def test_amds_real_temperature_goes_before_the_one_for_the_fan(tmp_path: Path) -> None:
+def test_tdie_is_preferred_to_tctl(tmp_path: Path) -> None:
     files = {
         "class/hwmon/hwmon4/name": "k10temp",
         "class/hwmon/hwmon4/temp1_input": 85_000,
@@ -61,7 +61,7 @@ def test_amds_real_temperature_goes_before_the_one_for_the_fan(tmp_path: Path) -
     assert processor(tmp_path, 0.0).read().temperature == 65.0
 
 
-def test_power_is_the_packages_even_when_the_counter_begins_again(tmp_path: Path) -> None:
+def test_power_is_that_of_the_package_even_when_the_counter_wraps(tmp_path: Path) -> None:
     write(tmp_path, CORETEMP | RAPL)
     cpu = processor(tmp_path, 0.0, 2.0)
     assert cpu.read().power is None
@@ -69,7 +69,7 @@ def test_power_is_the_packages_even_when_the_counter_begins_again(tmp_path: Path
     assert cpu.read() == Reading(temperature=67.0, power=30.0)
 
 
-def test_the_power_of_all_sockets_is_added_and_unknown_where_one_is(tmp_path: Path) -> None:
+def test_power_is_the_sum_of_all_sockets_and_unknown_when_one_is(tmp_path: Path) -> None:
     second = {
         "class/powercap/intel-rapl:1/name": "package-1",
         "class/powercap/intel-rapl:1/energy_uj": 0,
@@ -84,7 +84,7 @@ def test_the_power_of_all_sockets_is_added_and_unknown_where_one_is(tmp_path: Pa
     assert cpu.read().power is None
 
 
-def test_a_counter_for_root_alone_leaves_power_unknown(tmp_path: Path) -> None:
+def test_power_is_unknown_when_only_root_can_read_the_counter(tmp_path: Path) -> None:
     write(tmp_path, CORETEMP | RAPL)
     # A folder in the file's place fails at reading for root, too.
     counter = tmp_path / "class/powercap/intel-rapl:0/energy_uj"
@@ -94,6 +94,6 @@ def test_a_counter_for_root_alone_leaves_power_unknown(tmp_path: Path) -> None:
     assert (cpu.read(), cpu.read()) == (Reading(temperature=67.0), Reading(temperature=67.0))
 
 
-def test_a_machine_that_shows_nothing_is_reported(tmp_path: Path) -> None:
+def test_a_machine_without_readable_sensors_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="no energy counter is readable"):
         processor(tmp_path)

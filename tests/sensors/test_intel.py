@@ -72,7 +72,7 @@ async def test_every_value_of_i915_has_its_unit(tmp_path: Path) -> None:
     )
 
 
-def test_where_the_card_has_no_counter_the_package_has_one(tmp_path: Path) -> None:
+def test_the_counter_of_the_package_replaces_a_missing_one_of_the_card(tmp_path: Path) -> None:
     files = {"hwmon/hwmon5/name": "xe", "hwmon/hwmon5/energy2_input": 5_000_000}
     folder = write(device_folder(tmp_path, INTEL), files)
     times = iter([0.0, 1.0])
@@ -82,7 +82,7 @@ def test_where_the_card_has_no_counter_the_package_has_one(tmp_path: Path) -> No
     assert gpu.read() == Reading(power=70.0)
 
 
-def test_a_gpu_without_sensors_is_reported_and_so_is_one_that_is_gone(tmp_path: Path) -> None:
+def test_a_gpu_without_sensors_or_removed_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="neither i915 nor xe"):
         IntelGpu(INTEL, tmp_path, lambda: 0.0)
     folder = write(device_folder(tmp_path, INTEL), XE)

@@ -52,18 +52,18 @@ def test_every_value_has_its_unit() -> None:
 @pytest.mark.parametrize(
     "error", [NOT_SUPPORTED, pynvml.NVML_ERROR_UNKNOWN, pynvml.NVML_ERROR_NO_PERMISSION]
 )
-def test_what_a_card_does_not_have_is_none_and_the_rest_is_read(
+def test_a_value_that_fails_is_unknown_and_the_others_are_read(
     question: str, field: str, error: int
 ) -> None:
     card = Card(errors={question: error})
     assert read(card) == replace(WHOLE, **{field: None})  # type: ignore[arg-type]
 
 
-def test_a_card_without_any_value_reads_as_unknown() -> None:
+def test_a_card_without_any_value_has_an_unknown_reading() -> None:
     assert read(Card(values={})) == Reading()
 
 
-def test_a_fan_that_stands_still_is_zero_and_one_above_its_scale_is_full() -> None:
+def test_the_fan_is_between_0_and_100_percent() -> None:
     card = Card()
     card.values["FanSpeed"] = 0
     assert read(card).fan == 0.0
@@ -72,7 +72,7 @@ def test_a_fan_that_stands_still_is_zero_and_one_above_its_scale_is_full() -> No
 
 
 @pytest.mark.parametrize("answer", [(0, 0), (NOT_SUPPORTED, 4711)])
-def test_memory_without_a_thermometer_is_none(answer: tuple[int, int]) -> None:
+def test_memory_without_a_sensor_has_an_unknown_temperature(answer: tuple[int, int]) -> None:
     card = Card()
     card.values["MemoryTemperature"] = answer
     assert read(card).memory_temperature is None
@@ -84,7 +84,7 @@ def test_a_power_of_zero_is_unknown() -> None:
     assert read(card).power is None
 
 
-def test_an_older_driver_is_asked_in_its_own_way() -> None:
+def test_older_drivers_are_read_through_older_functions() -> None:
     missing = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
     card = Card(
         errors={
@@ -100,7 +100,7 @@ def test_an_older_driver_is_asked_in_its_own_way() -> None:
     assert reading.throttle == "temperature, temperature, by hardware"
 
 
-def test_an_older_package_lacks_functions_and_that_is_no_error() -> None:
+def test_functions_that_an_older_package_lacks_are_skipped() -> None:
     fake = FakeNvml({FIRST: Card()})
     del fake.module.nvmlDeviceGetTemperatureV
     del fake.module.NVML_TEMPERATURE_GPU_MAX
@@ -123,14 +123,14 @@ def test_an_older_package_lacks_functions_and_that_is_no_error() -> None:
         (1 << 40, ""),
     ],
 )
-def test_what_holds_the_clock_back_is_said_in_words(bits: int, words: str) -> None:
+def test_throttle_reasons_are_named(bits: int, words: str) -> None:
     card = Card()
     card.values["ClocksEventReasons"] = bits
     assert read(card).throttle == (words or None)
 
 
 @pytest.mark.parametrize("address", ["0000:01:00.0", "01:00.0", "00000000:01:00.0", "0:1:0.0"])
-def test_a_card_is_found_by_its_address_however_wide_it_is_written(address: str) -> None:
+def test_a_card_is_found_by_its_address_in_any_width(address: str) -> None:
     nvml = Nvml(FakeNvml({FIRST: Card()}).module)
     assert nvml.card(address, None).read() == WHOLE
 
@@ -141,7 +141,7 @@ def test_a_card_with_an_unknown_address_is_found_by_its_uuid() -> None:
     assert nvml.card(None, "GPU-77").identity == nvml.card("01:00.0", None).identity
 
 
-def test_a_card_that_nvml_does_not_know_is_named_with_the_error() -> None:
+def test_a_card_that_nvml_does_not_find_is_an_error_with_both_names() -> None:
     nvml = Nvml(FakeNvml({FIRST: Card()}).module)
     with pytest.raises(DeviceError, match=r"NVML_ERROR_NOT_FOUND for 0000:09:00.0, .* for GPU-9"):
         nvml.card("0000:09:00.0", "GPU-9")
@@ -152,7 +152,7 @@ def test_a_card_that_nvml_does_not_know_is_named_with_the_error() -> None:
 @pytest.mark.parametrize(
     "name", ["NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED", "NVML_ERROR_UNINITIALIZED"]
 )
-def test_a_lost_card_is_reported_by_the_errors_name(name: str) -> None:
+def test_a_lost_card_is_an_error_with_its_name(name: str) -> None:
     card = Card()
     nvml = Nvml(FakeNvml({FIRST: card}).module)
     found = nvml.card("01:00.0", None)
@@ -161,13 +161,13 @@ def test_a_lost_card_is_reported_by_the_errors_name(name: str) -> None:
         found.read()
 
 
-def test_a_card_that_is_lost_between_two_values_is_reported() -> None:
+def test_a_card_lost_between_two_values_is_an_error() -> None:
     card = Card(errors={"FanSpeed": pynvml.NVML_ERROR_GPU_IS_LOST})
     with pytest.raises(DeviceError, match="NVML_ERROR_GPU_IS_LOST: the card does not answer"):
         read(card)
 
 
-def test_an_error_of_an_earlier_reading_is_not_told_again() -> None:
+def test_an_error_of_an_earlier_reading_is_forgotten() -> None:
     card = Card(errors={"FanSpeed": pynvml.NVML_ERROR_UNKNOWN})
     found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
     found.read()
@@ -175,23 +175,23 @@ def test_an_error_of_an_earlier_reading_is_not_told_again() -> None:
     assert found.read() == Reading()
 
 
-def test_a_card_that_answers_nothing_but_errors_is_reported_by_name() -> None:
+def test_a_reading_in_which_every_value_fails_is_an_error() -> None:
     with pytest.raises(DeviceError, match="NVML_ERROR_UNKNOWN"):
         read(Card(every_error=pynvml.NVML_ERROR_UNKNOWN))
 
 
-def test_without_a_driver_nvml_says_what_to_look_at() -> None:
+def test_a_missing_driver_is_explained() -> None:
     fake = FakeNvml({}, init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
     with pytest.raises(BackendUnavailable, match=r"NVML_ERROR_LIBRARY_NOT_FOUND.*utility"):
         Nvml(fake.module)
 
 
-def test_a_code_without_a_name_is_told_as_a_number() -> None:
+def test_an_error_without_a_name_has_its_number() -> None:
     nvml = Nvml(FakeNvml({}).module)
     assert nvml.name_of(pynvml.NVMLError(4711)) == "NVML error 4711"
 
 
-def test_the_library_is_opened_once_and_closed_once() -> None:
+def test_the_library_is_initialised_and_shut_down_once() -> None:
     fake = FakeNvml({FIRST: Card()})
     nvml = Nvml(fake.module)
     nvml.close()
@@ -203,13 +203,13 @@ def test_importing_the_sensors_loads_no_driver() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_our_names_of_functions_and_constants_are_the_packages_own() -> None:
+def test_every_function_of_the_fake_exists_in_the_package() -> None:
     fake = FakeNvml({})
     for name in vars(fake.module):
         assert hasattr(pynvml, name), name
 
 
-def test_an_xid_is_told_once_and_what_it_means() -> None:
+def test_an_xid_is_reported_once_with_its_meaning() -> None:
     card = Card(xids=[79, 31, 31, 999])
     found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
     assert found.driver_errors() == [
@@ -220,14 +220,14 @@ def test_an_xid_is_told_once_and_what_it_means() -> None:
     assert found.driver_errors() == []
 
 
-def test_a_flood_of_xids_ends() -> None:
+def test_the_xids_of_one_call_are_limited() -> None:
     card = Card(xids=[13] * 1000)
     found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
     assert len(found.driver_errors()) == 1
     assert len(card.xids) == 984
 
 
-def test_a_card_that_tells_no_xids_is_read_all_the_same() -> None:
+def test_a_card_without_xid_events_is_read() -> None:
     card = Card(errors={"Events": NOT_SUPPORTED}, xids=[31])
     found = Nvml(FakeNvml({FIRST: card}).module).card("01:00.0", None)
     assert found.driver_errors() == []

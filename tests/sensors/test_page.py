@@ -1,4 +1,4 @@
-"""docs/sensors.md says what the code does."""
+"""docs/sensors.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def test_every_file_of_sysfs_that_the_page_names_is_read() -> None:
     assert [s for s in stems if not any(f'"{s}"' in source for source in SOURCES)] == []
 
 
-def test_the_numbers_are_the_codes_own() -> None:
+def test_the_numbers_are_those_of_the_code() -> None:
     assert f"{COOLING:g} °C below its stop" in PAGE
     assert f"within {TIMEOUT:g} s" in PAGE

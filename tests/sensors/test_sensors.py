@@ -18,8 +18,8 @@ from tests.sensors.tree import AMD, INTEL, amd_tree, device_folder, info, write
 WAIT = 20.0
 
 
-class Thermometer:
-    """A source that is told what to do."""
+class FakeSource:
+    """A source with an answer that the test sets."""
 
     def __init__(self, answer: Reading | Exception) -> None:
         self.answer = answer
@@ -65,13 +65,13 @@ def test_each_device_is_read_by_its_vendors_source(tmp_path: Path) -> None:
     assert sensors.missing == []
 
 
-def test_a_vendor_that_nobody_named_is_known_by_its_pci_number(tmp_path: Path) -> None:
+def test_an_unknown_vendor_is_found_by_its_pci_number(tmp_path: Path) -> None:
     amd_tree(tmp_path)
     sensors = opened(tmp_path, info("opencl:0.0", "Mesa", AMD))
     assert sensors.read()["opencl:0.0"].temperature == 61.0
 
 
-def test_devices_without_a_source_read_as_unknown_and_say_why(tmp_path: Path) -> None:
+def test_devices_without_sensors_are_reported_with_the_reason(tmp_path: Path) -> None:
     sensors = opened(
         tmp_path,
         info("opencl:0.0", "nvidia", "0000:01:00.0"),
@@ -106,14 +106,14 @@ def test_without_nvml_the_other_vendors_are_read(tmp_path: Path) -> None:
     assert fake.calls == ["init"]
 
 
-def test_without_nvidias_cards_nvml_is_left_alone(tmp_path: Path) -> None:
+def test_without_nvidia_cards_nvml_is_not_loaded(tmp_path: Path) -> None:
     amd_tree(tmp_path)
     fake = FakeNvml({})
     opened(tmp_path, info("opencl:0.0", "amd", AMD), nvml=fake.module).close()
     assert fake.calls == []
 
 
-def test_two_names_of_one_card_share_its_answer(tmp_path: Path) -> None:
+def test_a_card_with_two_names_is_read_once(tmp_path: Path) -> None:
     card = Card(uuid="GPU-5")
     sensors = opened(
         tmp_path,
@@ -127,8 +127,8 @@ def test_two_names_of_one_card_share_its_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [DeviceError("NVML says so"), OSError("odd"), KeyError("x")])
-def test_one_source_that_fails_leaves_the_others(error: Exception) -> None:
-    good, bad = Thermometer(Reading(temperature=50.0)), Thermometer(error)
+def test_a_failing_source_does_not_affect_the_others(error: Exception) -> None:
+    good, bad = FakeSource(Reading(temperature=50.0)), FakeSource(error)
     sensors = Sensors({"a": bad, "b": good})
     assert sensors.read() == {"a": Reading(), "b": Reading(temperature=50.0)}
     (sentence,) = sensors.missing
@@ -139,7 +139,7 @@ def test_one_source_that_fails_leaves_the_others(error: Exception) -> None:
     assert sensors.missing == []
 
 
-def test_a_lost_card_is_named_with_its_error(tmp_path: Path) -> None:
+def test_a_lost_card_is_reported_with_its_error(tmp_path: Path) -> None:
     lost, well = Card(uuid="GPU-1"), Card(uuid="GPU-2")
     fake = FakeNvml({FIRST: lost, "00000000:02:00.0": well})
     sensors = opened(
@@ -156,7 +156,7 @@ def test_a_lost_card_is_named_with_its_error(tmp_path: Path) -> None:
     assert "NVML_ERROR_GPU_IS_LOST" in sensors.missing[0]
 
 
-def test_what_a_driver_tells_of_a_card_bears_the_devices_name_once(tmp_path: Path) -> None:
+def test_an_error_of_the_driver_is_reported_once_with_the_device(tmp_path: Path) -> None:
     card = Card(xids=[79])
     sensors = opened(
         tmp_path,
@@ -173,11 +173,11 @@ def test_what_a_driver_tells_of_a_card_bears_the_devices_name_once(tmp_path: Pat
     card.xids.append(79)
     card.every_error = pynvml.NVML_ERROR_GPU_IS_LOST
     sensors.read()
-    assert len(sensors.driver_errors) == 1, "the last words of a card that is lost"
+    assert len(sensors.driver_errors) == 1, "a lost card may still report its Xid"
 
 
-def test_closing_lets_go_of_each_source_and_of_the_library_once(tmp_path: Path) -> None:
-    source = Thermometer(Reading())
+def test_closing_closes_each_source_and_the_library_once(tmp_path: Path) -> None:
+    source = FakeSource(Reading())
     closings: list[str] = []
     sensors = Sensors({"a": source, "b": source}, close_library=lambda: closings.append("library"))
     sensors.close()
@@ -188,7 +188,7 @@ def test_closing_lets_go_of_each_source_and_of_the_library_once(tmp_path: Path) 
 def test_closing_does_not_wait_for_a_read_that_hangs() -> None:
     begun, over = threading.Event(), threading.Event()
 
-    class Hanging(Thermometer):
+    class Hanging(FakeSource):
         def read(self) -> Reading:
             begun.set()
             assert over.wait(WAIT)

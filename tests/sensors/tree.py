@@ -1,4 +1,4 @@
-"""Files as Linux's drivers show them."""
+"""Files under /sys as Linux's drivers write them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ AMD_FILES = {
 
 
 def amd_tree(sysfs: Path, *without: str, **values: object) -> Path:
-    """An AMD card's files under `sysfs`, less those whose names end like one of `without`."""
+    """Write an AMD card's files under `sysfs`, without those whose names start with one of `without`."""
     files: dict[str, object] = {
         name: value
         for name, value in AMD_FILES.items()

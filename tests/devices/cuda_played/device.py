@@ -1,4 +1,4 @@
-"""One card and its driver, played: memory, modules, failures. Run by test_cuda_played.py."""
+"""A card on the fake driver: memory, modules, failures. Run by test_cuda_played.py."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def image(device: Device, height: int = 0) -> Image:
 
 
 def search(device: Device, kernel: Any, height: int = 0) -> None:
-    """Search one group, and hold two of its nonces against the reference."""
+    """Search one group, and compare two of its nonces with the reference."""
     span = NonceRange(5, device.round_up(1))
     found = device.launch(kernel, job(height), span).wait()
     assert found.total == found.tried == span.count
@@ -88,12 +88,12 @@ def search(device: Device, kernel: Any, height: int = 0) -> None:
         assert hits[nonce].final_words == tuple(np.frombuffer(digest.final_hash[:8], "<u4"))
 
 
-def works(device: Device) -> None:
+def assert_works(device: Device) -> None:
     fill(device)
     search(device, device.load(image(device)))
 
 
-def test_two_hundred_periods_leave_nothing_behind(device: Device) -> None:
+def test_two_hundred_periods_leak_nothing(device: Device) -> None:
     fill(device)
     images = [image(device, height) for height in (0, 3, 6, 9)]
     search(device, device.load(images[0]))
@@ -105,8 +105,8 @@ def test_two_hundred_periods_leave_nothing_behind(device: Device) -> None:
     assert count("cuModuleLoadDataEx") == loads + 200
 
 
-def test_datasets_that_follow_each_other_leave_nothing_behind(device: Device) -> None:
-    works(device)
+def test_datasets_one_after_the_other_leak_nothing(device: Device) -> None:
+    assert_works(device)
     before = alive()
     for _ in range(5):
         fill(device)
@@ -115,12 +115,12 @@ def test_datasets_that_follow_each_other_leave_nothing_behind(device: Device) ->
     slices = device_fill(device, LARGE.epoch_at(0), LIGHT)
     next(slices)
     assert alive()["bytes"] > before["bytes"]
-    slices.close()  # left in the middle, as for a job of another epoch
-    works(device)
+    slices.close()  # abandoned, as for a job of another epoch
+    assert_works(device)
     assert alive() == before
 
 
-def test_a_dataset_comes_in_slices(device: Device) -> None:
+def test_a_dataset_is_generated_in_slices(device: Device) -> None:
     done = fill(device, LARGE)
     assert len(done) > 2
     assert done == sorted(done)
@@ -131,7 +131,7 @@ def test_a_dataset_comes_in_slices(device: Device) -> None:
     )
 
 
-def test_the_kernel_before_is_unloaded_and_says_so(device: Device) -> None:
+def test_loading_a_kernel_unloads_the_one_before(device: Device) -> None:
     fill(device)
     old = device.load(image(device))
     device.load(image(device, 3))
@@ -139,7 +139,7 @@ def test_the_kernel_before_is_unloaded_and_says_so(device: Device) -> None:
         device.launch(old, job(), NonceRange(0, device.round_up(1)))
 
 
-def test_what_is_in_flight_is_finished_before_its_kernel_goes(device: Device) -> None:
+def test_a_launch_in_flight_ends_before_its_kernel_is_unloaded(device: Device) -> None:
     fill(device)
     kernel = device.load(image(device))
     pending = device.launch(kernel, job(), NonceRange(0, device.round_up(1)))
@@ -147,7 +147,7 @@ def test_what_is_in_flight_is_finished_before_its_kernel_goes(device: Device) ->
     assert pending.wait().total == device.round_up(1)
 
 
-def test_a_result_is_not_read_from_a_closed_device() -> None:
+def test_a_closed_device_returns_no_result() -> None:
     device = FOUND["NVIDIA Played 3080"].open()
     fill(device)
     pending = device.launch(device.load(image(device)), job(), NonceRange(0, 256))
@@ -159,10 +159,10 @@ def test_a_result_is_not_read_from_a_closed_device() -> None:
     device.close()
 
 
-def test_equal_cards_share_one_build_and_other_cards_none() -> None:
+def test_equal_cards_share_one_build() -> None:
     names = ("NVIDIA Played 3080", "NVIDIA Played 3080 too", "NVIDIA Played 1080")
     one, two, other = (FOUND[name].open() for name in names)
-    # The same model twice: the played ones are told apart by their names here alone.
+    # The fake cards have a model each, by which these tests find them.
     two.info = replace(two.info, model=one.info.model)
     with WorkPool("build", 2) as pool:
         programs = Programs(search_source, pool)
@@ -180,11 +180,11 @@ def test_equal_cards_share_one_build_and_other_cards_none() -> None:
         device.close()
 
 
-def test_what_was_compiled_is_there_after_a_restart() -> None:
+def test_a_restart_compiles_nothing_again() -> None:
     made = []
     for _ in range(2):
         device = FOUND["NVIDIA Played 3080"].open()
-        works(device)
+        assert_works(device)
         search(device, device.load(image(device, 36)), 36)
         device.close()
         made.append(len(COMPILER.made))
@@ -192,19 +192,19 @@ def test_what_was_compiled_is_there_after_a_restart() -> None:
 
 
 @pytest.mark.parametrize("entry", ["dataset", "search"])
-def test_a_program_that_was_compiled_wrongly_once_does_not_stay(
+def test_a_wrong_program_is_deleted_from_the_cache(
     entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     compile_ = COMPILER.compile
 
-    def spoiled(source: KernelSource, architecture: str) -> Cubin:
+    def miscompiled(source: KernelSource, architecture: str) -> Cubin:
         prime = "0x01000193u"
         assert prime in source.text
         broken = source.text.replace(prime, "0x01000195u") if source.entry == entry else source.text
         return compile_(replace(source, text=broken), architecture)
 
-    monkeypatch.setattr(COMPILER, "compile", spoiled)
+    monkeypatch.setattr(COMPILER, "compile", miscompiled)
     device = FOUND["NVIDIA Played 3080"].open()
     wrong = selftest(device, variants()["kawpow"], answers=1).problem
     assert wrong is not None
@@ -217,13 +217,13 @@ def test_a_program_that_was_compiled_wrongly_once_does_not_stay(
     device.close()
 
 
-def test_a_card_newer_than_the_compiler_gets_text_for_its_driver(
+def test_a_card_newer_than_the_compiler_gets_ptx(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     device = FOUND["NVIDIA Played 9090"].open()
     before = count("compiled by the driver")
-    works(device)
+    assert_works(device)
     device.close()
     assert {target for _, target in COMPILER.made[-2:]} == {"compute_120"}
     assert count("compiled by the driver") == before + 2
@@ -233,9 +233,9 @@ def test_a_card_newer_than_the_compiler_gets_text_for_its_driver(
     )
 
 
-def test_a_dataset_that_does_not_fit_is_refused_with_the_numbers() -> None:
+def test_a_dataset_that_does_not_fit_is_refused_with_both_sizes() -> None:
     device = FOUND["NVIDIA Played 1080"].open()
-    works(device)
+    assert_works(device)
     epoch = HUGE.epoch_at(0)
     with pytest.raises(OutOfMemory) as caught:
         fill(device, HUGE)
@@ -243,34 +243,34 @@ def test_a_dataset_that_does_not_fit_is_refused_with_the_numbers() -> None:
     assert said.startswith("cuda:0 at 0000:03:00.0: the dataset of epoch 0 needs ")
     assert f"{epoch.entries * 256:,} bytes" in said
     assert f"of {32 << 20:,} bytes are free" in said
-    works(device)
+    assert_works(device)
     device.close()
 
 
-def test_memory_in_pieces_is_taken_in_pieces(
+def test_a_dataset_is_split_when_no_large_buffer_is_free(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bytes_needed = TOY.epoch_at(0).entries * 256
     monkeypatch.setenv("FAKE_CUDA_LARGEST", str(bytes_needed // 2))
-    works(device)
+    assert_works(device)
     assert device.shape.buffers == 4
     monkeypatch.setenv("FAKE_CUDA_LARGEST", str(bytes_needed // 8))
     with pytest.raises(OutOfMemory, match=r"are free, but cannot .* 4 buffers: CUDA_ERROR_OUT_OF"):
         fill(device)
     monkeypatch.delenv("FAKE_CUDA_LARGEST")
-    works(device)
+    assert_works(device)
     assert device.shape.buffers == 1
 
 
-def test_memory_that_the_driver_lacks_after_all(device: Device) -> None:
-    works(device)
+def test_a_failed_allocation_of_the_light_cache_is_reported(device: Device) -> None:
+    assert_works(device)
     fail("cuMemAlloc", 2, after=1, times=2)  # the light cache; PyCUDA tries twice
     with pytest.raises(OutOfMemory, match=r"taking memory .*\(CUDA_ERROR_OUT_OF_MEMORY\)"):
         fill(device)
-    works(device)
+    assert_works(device)
 
 
-def test_a_program_for_a_newer_driver_says_so(device: Device) -> None:
+def test_a_program_for_a_newer_driver_is_explained(device: Device) -> None:
     fill(device)
     ready = image(device)
     fail("cuModuleLoadDataEx", 222)
@@ -318,11 +318,11 @@ FAILURES = [
     FAILURES,
     ids=[f"{does.__name__}-{function}-{code}" for does, function, code, _, _ in FAILURES],
 )
-def test_a_failure_is_named_and_the_card_is_opened_again(
+def test_a_failed_card_is_named_and_can_be_reopened(
     does: Callable[[Device], None], function: str, code: int, after: int, said: str
 ) -> None:
     device = FOUND["NVIDIA Played 3080"].open()
-    works(device)
+    assert_works(device)
     fail(function, code, after)
     with pytest.raises(DeviceError, match=rf"^cuda:2 at 0000:0a:00\.0: .*({said})") as caught:
         does(device)
@@ -333,19 +333,19 @@ def test_a_failure_is_named_and_the_card_is_opened_again(
     device.close()
     assert alive() == NOTHING
     again = FOUND["NVIDIA Played 3080"].open()
-    works(again)
+    assert_works(again)
     again.close()
 
 
-def test_a_program_that_traps_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the first run on a card asks of it, asked of the played one."""
+def test_a_card_recovers_from_a_program_that_traps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the check of the first run on a card."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
     gpu = importlib.import_module("gpu")
     assert gpu.recovers("cuda:2") == 0
 
 
-def test_after_a_failure_nothing_is_tried_again(device: Device) -> None:
-    works(device)
+def test_a_failed_context_is_not_used_again(device: Device) -> None:
+    assert_works(device)
     fail("kernel", 700)
     with pytest.raises(DeviceError, match="ILLEGAL_ADDRESS"):
         searching(device)
@@ -357,13 +357,13 @@ def test_after_a_failure_nothing_is_tried_again(device: Device) -> None:
 
 
 @pytest.mark.parametrize("function", ["cuCtxCreate", "cuStreamCreate", "cuMemHostAlloc"])
-def test_a_card_that_does_not_open(function: str) -> None:
+def test_a_card_that_does_not_open_is_reported(function: str) -> None:
     fail(function, 999)
     with pytest.raises(DeviceError, match=r"^cuda:2 at .*: opening: CUDA_ERROR_UNKNOWN"):
         FOUND["NVIDIA Played 3080"].open()
 
 
-def test_a_card_that_another_program_holds() -> None:
+def test_a_card_used_exclusively_by_another_program_is_explained() -> None:
     fail("cuCtxCreate", 46)
     with pytest.raises(DeviceError, match="DEVICE_UNAVAILABLE; another program uses the card"):
         FOUND["NVIDIA Played 3080"].open()
@@ -372,16 +372,16 @@ def test_a_card_that_another_program_holds() -> None:
 def test_a_shape_for_cpus_is_refused(device: Device) -> None:
     with pytest.raises(BuildFailed, match="'cpu' is for CPUs"):
         device.take_shape(shape_named("cpu"))
-    works(device)
+    assert_works(device)
 
 
-def test_every_card_has_a_thread_of_its_own() -> None:
+def test_cards_work_in_threads_of_their_own() -> None:
     failed: list[BaseException] = []
 
     def body(name: str) -> None:
         try:
             device = FOUND[name].open()
-            works(device)
+            assert_works(device)
             device.close()
         except BaseException as error:  # noqa: BLE001
             failed.append(error)
