@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import played
+from tests.harness import fake_driver
 
-CONSTRAINTS = played.CHECKOUT / "packaging/constraints.txt"
+CONSTRAINTS = fake_driver.CHECKOUT / "packaging/constraints.txt"
 
 
 def test_every_function_that_it_imports_is_in_the_driver_of_cuda_12_4() -> None:
-    place = played.pycuda()
+    place = fake_driver.pycuda()
     if isinstance(place, str):
         pytest.skip(place)
     if shutil.which("nm") is None:
@@ -27,7 +27,7 @@ def test_every_function_that_it_imports_is_in_the_driver_of_cuda_12_4() -> None:
     ).stdout  # fmt: skip
     named = set(re.findall(r" U (cu[A-Z]\w+)$", said, re.MULTILINE))
     assert len(named) > 100
-    harness = Path(played.__file__).parent
+    harness = Path(fake_driver.__file__).parent
     known = set(re.findall(r"MISSING\((\w+)\)", (harness / "fake_cuda_missing.h").read_text()))
     known |= set(
         re.findall(r"^EXPORT \w+ (cu\w+)\(", (harness / "fake_cuda.cpp").read_text(), re.M)
@@ -38,7 +38,7 @@ def test_every_function_that_it_imports_is_in_the_driver_of_cuda_12_4() -> None:
 
 
 def test_its_version_is_that_of_the_constraints() -> None:
-    script = (played.CHECKOUT / "packaging/wheelhouse.py").read_text(encoding="utf-8")
+    script = (fake_driver.CHECKOUT / "packaging/wheelhouse.py").read_text(encoding="utf-8")
     built = re.findall(r'^PYCUDA = "([^"]+)"$', script, re.MULTILINE)
     pinned = re.findall(r"^pycuda==(\S+)$", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(built) == 1

@@ -98,15 +98,15 @@ class Function:
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
-    played = Driver(shared=128 << 10)
-    info = SimpleNamespace(name="cuda:0", model="H200", driver="played", units=UNITS)
-    monkeypatch.setattr(limits, "driver", lambda: played)
+    fake = Driver(shared=128 << 10)
+    info = SimpleNamespace(name="cuda:0", model="H200", driver="fake", units=UNITS)
+    monkeypatch.setattr(limits, "driver", lambda: fake)
     monkeypatch.setattr(limits, "find_devices", lambda _: ([], []))
     monkeypatch.setattr(limits, "named", lambda *_: SimpleNamespace(info=info))
     monkeypatch.setattr(
         limits, "Builds", lambda _: SimpleNamespace(build=lambda source: source.title.encode())
     )
-    return played
+    return fake
 
 
 def test_the_report_has_the_measured_limits(

@@ -123,9 +123,9 @@ async def untold(session: aiohttp.ClientSession, ports: Ports, devices: list[Ste
     whole = await status(session, ports)
     shares = whole["shares"]
     told = sum(shares["outcomes"].values()) + shares["hardware"]
-    made = sum(device.claimed + device.lied for device in devices)
-    flying = sum(device.flying for device in devices)
-    return int(made - told + flying)
+    made = sum(device.claimed + device.wrong for device in devices)
+    in_flight = sum(device.in_flight for device in devices)
+    return int(made - told + in_flight)
 
 
 def records(text: str) -> list[dict[str, Any]]:
@@ -160,7 +160,7 @@ def facts_of_devices(devices: list[Steady]) -> list[Fact]:
     return [
         Fact("the device", one.name, what, value)
         for one in devices
-        for what, value in (("tried", one.tried), ("hardware", one.lied))
+        for what, value in (("tried", one.tried), ("hardware", one.wrong))
     ]
 
 
@@ -204,8 +204,8 @@ async def test_all_views_agree_with_the_ledger_the_devices_and_the_pool(
 
         # A device fails, cannot be opened twice, and is back; the other is not disturbed.
         await until(lambda: len(bad.launched) > 20 and len(good.launched) > 20, "both mine")
-        bad.lies = 2
-        await until(lambda: bad.lied == 2, "it lies")
+        bad.wrong_hits = 2
+        await until(lambda: bad.wrong == 2, "wrong hits are reported")
         bad.fail_launch, bad.fail_open, mined = 1, 1, len(good.launched)
         await until(lambda: bad.opened == 2, "the device is opened again")
         again = len(bad.launched)

@@ -80,7 +80,7 @@ def _program(period: int, epoch: Epoch) -> str:
 
 
 def search_source(
-    variant: Variant, period: int, epoch: Epoch, dialect: str, shape: LaunchShape
+    variant: Variant, period: int, epoch: Epoch, dialect: str | None, shape: LaunchShape
 ) -> KernelSource:
     text = _program(period, epoch)
     return KernelSource(f"{variant.name} {text}", text, "search", dialect, ())

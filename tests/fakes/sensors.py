@@ -8,7 +8,7 @@ from miner.telemetry import Reading
 
 
 class FakeSensors:
-    """Answers with `readings`, which a test may change at any time."""
+    """Returns `readings`, which a test may change at any time."""
 
     def __init__(self, readings: Mapping[str, Reading]) -> None:
         self.readings = dict(readings)

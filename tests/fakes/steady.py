@@ -1,4 +1,4 @@
-"""A device of a fixed rate whose hits are true, which notes its launches and fails when told."""
+"""A device with a fixed hashrate and right hits, which fails when a test wants it to."""
 
 from __future__ import annotations
 
@@ -17,41 +17,42 @@ EVERY_HASH = 2**256 - 1
 """The target of a kernel's proof, whose launches are not part of the mining."""
 
 LONGEST_HANG = 60.0
-"""Seconds after which a hanging launch ends by itself: no test may last for ever."""
+"""Seconds after which a hanging launch ends, so that no test hangs."""
 
 
 @dataclass
 class Steady:
-    """What a device is told and what it did, through all its lives; times are seconds of the
-    machine's monotonic clock."""
+    """The behaviour of a device and the record of its launches, across reopening; times are
+    monotonic seconds."""
 
     name: str
     seconds: float = 0.1
-    """That the device is busy with one launch, whatever its host does meanwhile."""
+    """Duration of one launch, independent of the host."""
     nonces: int = 16
-    """Of one launch, each of them hashed by the reference."""
+    """Of one launch; the reference hashes each of them."""
     pci: str | None = None
 
     fail_launch: int = 0
-    """Launches that come back as a `DeviceError`."""
+    """Next launches that raise a `DeviceError`."""
     fail_open: int = 0
-    lies: int = 0
-    """Nonces to claim that are not good enough."""
+    wrong_hits: int = 0
+    """Next wrong hits to report."""
     hang: threading.Event | None = None
-    """A launch comes back only when this is set."""
+    """Launches end when this is set."""
 
     launched: list[float] = field(default_factory=list)
-    """When each launch was asked for."""
+    """When each launch was started."""
     idle: list[float] = field(default_factory=list)
     """How long the device had nothing to do before each launch."""
     tried: int = 0
     claimed: int = 0
-    """True hits that were handed over."""
-    lied: int = 0
+    """Right hits that were reported."""
+    wrong: int = 0
+    """Wrong hits that were reported."""
     opened: int = 0
     closed: int = 0
-    flying: int = 0
-    """Launches that were asked for and not waited for yet."""
+    in_flight: int = 0
+    """Launches that were started and not waited for."""
 
     @property
     def info(self) -> DeviceInfo:
@@ -65,29 +66,29 @@ class Steady:
         return ListedDevice(self.info, self)
 
     def gaps(self, since: float = 0.0) -> list[float]:
-        """Return the times between launches, those before `since` apart."""
+        """Return the times between launches, without those before `since`."""
         late = [at for at in tuple(self.launched) if at >= since]
         return [after - before for before, after in pairwise(late)]
 
     def open(self, info: DeviceInfo) -> Device:
         if self.fail_open:
             self.fail_open -= 1
-            raise DeviceError(f"{self.name}: it cannot be opened")
+            raise DeviceError(f"{self.name}: cannot be opened")
         self.opened += 1
-        self.flying = 0
+        self.in_flight = 0
         return SteadyDevice(self)
 
 
 class SteadyDevice(ReferenceDevice):
-    """One life of a `Steady`."""
+    """An open `Steady`."""
 
     def __init__(self, script: Steady) -> None:
         super().__init__(script.info)
-        self._orders = script
+        self._script = script
         self._busy_until = 0.0
 
     def round_up(self, count: int) -> int:
-        return -(-max(count, 1) // self._orders.nonces) * self._orders.nonces
+        return -(-max(count, 1) // self._script.nonces) * self._script.nonces
 
     def launch(self, kernel: Image, job: Job, span: NonceRange) -> Pending:  # type: ignore[override]
         proved = super().launch(kernel, job, span)
@@ -96,15 +97,15 @@ class SteadyDevice(ReferenceDevice):
         now = monotonic()
         begin = max(now, self._busy_until)
         if self._busy_until:
-            self._orders.idle.append(begin - self._busy_until)
-        self._busy_until = begin + self._orders.seconds
-        self._orders.launched.append(now)
-        self._orders.flying += 1
-        return _Launch(self._orders, proved, span, self._busy_until)
+            self._script.idle.append(begin - self._busy_until)
+        self._busy_until = begin + self._script.seconds
+        self._script.launched.append(now)
+        self._script.in_flight += 1
+        return _Launch(self._script, proved, span, self._busy_until)
 
     def close(self) -> None:
         super().close()
-        self._orders.closed += 1
+        self._script.closed += 1
 
 
 @dataclass(frozen=True)
@@ -122,18 +123,18 @@ class _Launch:
             script.fail_launch -= 1
             raise DeviceError(f"{script.name}: the launch failed")
         found = self.search.wait()
-        # Nobody sets it: it is a sleep that costs neither the interpreter nor a core.
+        # Never set: a sleep that releases the interpreter.
         threading.Event().wait(max(self.due - monotonic(), 0.0))
         script.tried += found.tried
         script.claimed += len(found.hits)
-        if script.lies and (lie := self._lie(found)) is not None:
-            script.lies -= 1
-            script.lied += 1
-            found = replace(found, hits=(*found.hits, lie), total=found.total + 1)
-        script.flying -= 1
+        if script.wrong_hits and (hit := self._wrong_hit(found)) is not None:
+            script.wrong_hits -= 1
+            script.wrong += 1
+            found = replace(found, hits=(*found.hits, hit), total=found.total + 1)
+        script.in_flight -= 1
         return found
 
-    def _lie(self, found: LaunchResult) -> Hit | None:
+    def _wrong_hit(self, found: LaunchResult) -> Hit | None:
         good = {hit.nonce for hit in found.hits}
         nonces = range(self.span.first, self.span.first + self.span.count)
         return next((Hit(n, (0, 0), 0) for n in nonces if n not in good), None)

@@ -26,7 +26,7 @@ _OPTIONS = (
 
 @lru_cache(maxsize=1)
 def compiler() -> tuple[str, ...] | None:
-    """The command of a C++ compiler, or None; zig's is a package of PyPI."""
+    """Return the command of a C++ compiler, or None; zig is a package on PyPI."""
     for name in ("g++", "clang++"):
         if path := shutil.which(name):
             return (path,)
@@ -36,7 +36,7 @@ def compiler() -> tuple[str, ...] | None:
 
 
 class Kernel:
-    """One kernel's text, loaded; a call runs its blocks one after the other."""
+    """A loaded kernel; a call runs its blocks one after the other."""
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
@@ -95,14 +95,14 @@ def _address(array: NDArray[np.uint32]) -> ctypes.c_void_p:
 
 
 def build(source: KernelSource, folder: Path, command: tuple[str, ...] | None = None) -> Kernel:
-    """Compile `source` exactly as it is, under the harness's words for CUDA's built-ins."""
+    """Compile the unchanged `source`, with the harness's definitions of CUDA's built-ins."""
     command = command or compiler()
     assert command
     text = folder / f"{source.sha256}.cu"
     library = text.with_suffix(".so")
     if not library.exists():
         text.write_text(source.text, encoding="ascii", newline="")
-        # Two cards may want one program at the same time.
+        # Two cards may build one program at the same time.
         temporary = text.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         defines = [f'-DTEXT="{text}"', f"-DRUN_{source.entry.upper()}"]
         done = subprocess.run(
@@ -118,6 +118,6 @@ def build(source: KernelSource, folder: Path, command: tuple[str, ...] | None = 
 
 
 def build_all(sources: list[KernelSource], folder: Path) -> list[Kernel]:
-    """Build several, two at a time."""
+    """Build several kernels, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda source: build(source, folder), sources))

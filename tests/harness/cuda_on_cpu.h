@@ -1,10 +1,10 @@
 /* CUDA's built-ins for one block of threads on one CPU thread.
 
-   Every thread of the block is a fiber. A fiber runs until it must wait for others (a barrier, a
-   shuffle) and then hands on to the next one, round and round, so that when it goes on every
-   other fiber has come to the same wait. A fiber is at most one wait ahead of the slowest one,
-   hence two sets of slots in turn. Waits that differ between neighbours, or a thread that ends
-   while others wait, are reported: on a card they would hang or read nonsense. */
+   Each thread of the block is a fiber. A fiber runs until it waits for the others (a barrier, a
+   shuffle); then the next fiber runs, in a ring. So when a fiber resumes, all others are at the
+   same wait. A fiber is at most one wait ahead of the slowest one, hence two alternating sets of
+   slots. Neighbours with different waits, and a thread that ends while others wait, are errors:
+   on a card they would hang or read garbage. */
 #pragma once
 #include <setjmp.h>
 #include <stddef.h>
@@ -53,7 +53,7 @@ static void (*body)();
     _longjmp(place[thread], 1);
 }
 
-/* Waits until all threads have come here with the same `what`; returns the slots' turn. */
+/* Waits until all threads are here with the same `what`; returns the number of the slots. */
 static unsigned wait(unsigned what, unsigned given)
 {
     const unsigned self = current, next = (self + 1) % threads, turn = waits[self]++ & 1;
@@ -63,7 +63,7 @@ static unsigned wait(unsigned what, unsigned given)
         fail("waits, its neighbour has ended");
     if (_setjmp(place[self]) == 0)
         go_on_with(next);
-    /* The first fiber is by now at its next wait; every other neighbour is still at this one. */
+    /* The first fiber is already at its next wait; every other neighbour is still at this one. */
     if (kind[turn][next] != what || (next && waits[next] != waits[self]))
         fail("waits, its neighbour does not wait for the same");
     return turn;

@@ -1,8 +1,8 @@
-/* NVIDIA's driver, played: libcuda.so.1 on host memory, for PyCUDA to be tested without a card.
+/* A fake of NVIDIA's driver: libcuda.so.1 on host memory, to test PyCUDA without a card.
 
-   What is queued on a stream runs when somebody waits for it, not before: results that nobody
-   waited for are not there, and memory that was reused too early gives wrong ones. A module is
-   what tests/harness/build.py compiled, behind a head that says for which architecture.
+   Work queued on a stream runs when it is waited for, not before. So without a wait there is no
+   result, and memory reused too early gives wrong results. A module is a library compiled by
+   tests/harness/build.py after a header with its architecture.
 
    FAKE_CUDA_DEVICES  "model,8.6,MiB,0000:01:00.0,32 hex digits;…"
    FAKE_CUDA_VERSION  12040 for 12.4
@@ -123,7 +123,7 @@ bool lasts(result code)
     return code == 46 || code == 214 || (code >= 700 && code < 720) || code == 999;
 }
 
-/* The fault that is due for `name`, if one is. */
+/* Counts a call of `name`; returns the fault that a test set for it. */
 result due(const char *name)
 {
     counted[name]++;
@@ -279,7 +279,7 @@ std::string uuid_text(const card &c)
 void find_cards()
 {
     std::vector<card> all;
-    const char *one = "NVIDIA Played 3080,8.6,64,0000:01:00.0,00112233445566778899aabbccddeeff";
+    const char *one = "NVIDIA Fake 3080,8.6,64,0000:01:00.0,00112233445566778899aabbccddeeff";
     for (auto &row : parts(setting("FAKE_CUDA_DEVICES", one), ';')) {
         auto fields = parts(row, ',');
         card c;
@@ -317,7 +317,7 @@ void find_cards()
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-/* What a test may ask and tell. */
+/* The calls of tests. */
 EXPORT void fake_cuda_fail(const char *name, result code, int after, int times)
 {
     std::lock_guard<std::recursive_mutex> guard(lock);
@@ -345,7 +345,7 @@ EXPORT uint64_t fake_cuda_count(const char *name)
     return live.count(what) ? sum : counted[what];
 }
 
-/* The driver. */
+/* The driver's functions. */
 EXPORT result cuDriverGetVersion(int *version)
 {
     *version = atoi(setting("FAKE_CUDA_VERSION", "12040").c_str());
@@ -687,7 +687,7 @@ EXPORT result cuModuleLoadDataEx(module **made, const void *image, unsigned coun
     } else {
         return invalid_image;
     }
-    char path[] = "/tmp/played-module-XXXXXX";
+    char path[] = "/tmp/fake-module-XXXXXX";
     const int file = mkstemp(path);
     const char *bytes = static_cast<const char *>(image) + sizeof head;
     const bool written = write(file, bytes, head.bytes) == ssize_t(head.bytes);
@@ -719,14 +719,14 @@ EXPORT result cuModuleGetFunction(function **made, module *m, const char *name)
     return success;
 }
 
-/* Of the old way to launch: PyCUDA calls it still, for nothing. */
+/* Of the old API for launches; PyCUDA still calls it. */
 EXPORT result cuFuncSetBlockShape(function *, int, int, int)
 {
     ENTER(cuFuncSetBlockShape);
     return success;
 }
 
-/* PyCUDA hands all arguments over as one block of bytes: extra is {1, block, 2, &size, 0}. */
+/* PyCUDA passes all arguments as one block of bytes: extra is {1, block, 2, &size, 0}. */
 EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned gz,
                              unsigned threads, unsigned by, unsigned bz, unsigned, void *given,
                              void **, void **extra)
@@ -783,7 +783,7 @@ EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned
     return success;
 }
 
-/* What PyCUDA's extension names, but the miner never calls. */
+/* Functions that PyCUDA's extension imports, but the miner never calls. */
 #define MISSING(name)                                                                           \
     EXPORT result name()                                                                        \
     {                                                                                           \

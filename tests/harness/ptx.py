@@ -1,7 +1,7 @@
-"""What NVIDIA's compiler makes of a kernel, said in C++ so that the CPU can run it.
+"""PTX of NVIDIA's compiler, translated to C++ that the CPU can run.
 
-PTX is close to that: each instruction becomes one statement, each register a variable. Only the
-instructions that our kernels are compiled to are known; any other is an error.
+Each instruction becomes one statement, each register a variable. An instruction that is not in any
+of our kernels is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ template <class T> static T &at(u64 address)
     return *reinterpret_cast<T *>(address);
 }
 
-/* Shifts by more than all bits leave none. */
+/* Shifts by the width or more give 0. */
 template <class T> static T shl(T a, u32 n)
 {
     return n < 8 * sizeof(T) ? a << n : 0;
@@ -42,7 +42,7 @@ template <class T> static T bfi(T a, T b, u32 position, u32 length)
 static u32 shfl_idx(u32 a, u32 source, u32 c, u32 mask)
 {
     if ((c & 31u) != 31u)
-        block::fail("shuffles with a clamp that is no group's");
+        block::fail("shuffles with an unsupported clamp");
     return __shfl_sync(mask, a, static_cast<int>(source), static_cast<int>(32u - (c >> 8 & 31u)));
 }
 """
@@ -74,7 +74,7 @@ STATEMENTS = {
     "ret": "return;",
     "atom.global.add": "{0} = atomicAdd(&at<u32>({1}), {2});",
 }
-"""By the instruction without its type; {T} is the type, {0} what it is written to."""
+"""By the instruction without its type; {T} is the type, {0} the destination."""
 
 COMPARISONS = {"lt": "<", "gt": ">", "eq": "==", "ne": "!=", "ge": ">=", "le": "<="}
 
@@ -85,19 +85,19 @@ TYPES = {
 
 
 def in_cpp(source: KernelSource, ptx: str) -> KernelSource:
-    """Return `ptx`, which was made of `source`, as a text that `build` takes in its place."""
+    """Return `ptx`, compiled from `source`, as a source that `build` takes in its place."""
     head, body = _entry(ptx)
     parameters = re.findall(r"\.param \.(\w+) (\w+)", head)
     (threads,) = re.findall(r"\.maxntid (\d+), 1, 1", head)
-    told = [f"#define GROUP_SIZE {threads}u\n"]
-    told += re.findall(r"#define BUFFERS \w+\n", source.text)
-    told += [HEAD]
-    told += [
+    lines = [f"#define GROUP_SIZE {threads}u\n"]
+    lines += re.findall(r"#define BUFFERS \w+\n", source.text)
+    lines += [HEAD]
+    lines += [
         _array(line, "static const ") for line in ptx.splitlines() if line.startswith(".const")
     ]
-    told += [f"static void entry({', '.join(f'{TYPES[t]} {name}' for t, name in parameters)})\n"]
-    told += ["{\n", *map(_line, _lines(body)), "}\n", _caller(source.entry, parameters)]
-    return replace(source, text="".join(told))
+    lines += [f"static void entry({', '.join(f'{TYPES[t]} {name}' for t, name in parameters)})\n"]
+    lines += ["{\n", *map(_line, _lines(body)), "}\n", _caller(source.entry, parameters)]
+    return replace(source, text="".join(lines))
 
 
 def parameters_of(ptx: str) -> list[str]:
@@ -107,12 +107,12 @@ def parameters_of(ptx: str) -> list[str]:
 
 def _entry(ptx: str) -> tuple[str, str]:
     found = re.search(r"\.visible \.entry (.*?)\n\{\n(.*)\n\}\s*$", ptx.rstrip("\0\n "), re.DOTALL)
-    assert found, "there is one kernel, and it is the last thing"
+    assert found, "the text ends with its only kernel"
     return found[1], found[2]
 
 
 def _caller(entry: str, parameters: list[tuple[str, str]]) -> str:
-    """The kernel by its own name, taking what the runner gives."""
+    """Return a function with the kernel's name that takes the runner's arguments."""
     given = [f"T{i} a{i}" for i in range(len(parameters))]
     passed = [f"({TYPES[t]})a{i}" for i, (t, _) in enumerate(parameters)]
     types = ", ".join(f"class T{i}" for i in range(len(parameters)))
@@ -123,7 +123,7 @@ def _caller(entry: str, parameters: list[tuple[str, str]]) -> str:
 
 
 def _lines(body: str) -> list[str]:
-    """Each statement on a line of its own, without comments."""
+    """Return one statement a line, without comments."""
     plain = re.sub(r"//.*", "", body).replace("\t", " ")
     return [
         part
@@ -145,11 +145,11 @@ def _line(line: str) -> str:
     if label := re.fullmatch(r"\$?(\w+):", line):
         return f"{label[1]}:;\n"
     guard, statement = re.fullmatch(r"(@!?%\w+ )?(.*);", line).groups()  # type: ignore[union-attr]
-    told = _statement(statement.strip())
+    text = _statement(statement.strip())
     if guard:
         negated, name = re.match(r"@(!?)(%\w+)", guard).groups()  # type: ignore[union-attr]
-        return f"if ({negated}{_value(name)}) {{ {told} }}\n"
-    return told + "\n"
+        return f"if ({negated}{_value(name)}) {{ {text} }}\n"
+    return text + "\n"
 
 
 def _registers(line: str) -> str:
@@ -177,7 +177,7 @@ def _value(text: str) -> str:
     if re.fullmatch(r"-?\d+", text):
         return text + ("ull" if not text.startswith("-") and int(text) >> 31 else "")
     assert re.fullmatch(r"\w+", text), text
-    return f"(u64){text}"  # an array's address
+    return f"(u64){text}"  # the address of an array
 
 
 def _address(text: str) -> str:
@@ -209,7 +209,7 @@ def _statement(text: str) -> str:
     if name == "bar.sync":
         return STATEMENTS[name]
     if stem == "shfl.sync.idx":
-        operands[0] = operands[0].partition("|")[0]  # whether the source was there is not asked
+        operands[0] = operands[0].partition("|")[0]  # without the predicate of a valid source lane
     if stem == "atom.global.add":
         values = [_value(operands[0]), _address(operands[1]), _value(operands[2])]
     else:
@@ -224,8 +224,8 @@ def _memory(words: list[str], operands: list[str]) -> str:
     place, values = (operands[1], operands[0]) if load else (operands[0], operands[1])
     if words[1] == "param":
         return f"{_value(values)} = {place.strip('[]')};"
-    told = []
+    lines = []
     for i, value in enumerate(values.strip("{}").split(",")):
         where = f"at<{kind}>({_address(place)} + {i} * sizeof({kind}))"
-        told.append(f"{_value(value)} = {where};" if load else f"{where} = {_value(value)};")
-    return " ".join(told)
+        lines.append(f"{_value(value)} = {where};" if load else f"{where} = {_value(value)};")
+    return " ".join(lines)

@@ -20,7 +20,7 @@ extern "C" const char *problem()
     return block::problem;
 }
 
-/* Threads of a block that the text was made for. */
+/* Threads of a block, as the text defines them. */
 extern "C" unsigned threads()
 {
     return group_size;

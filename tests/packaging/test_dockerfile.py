@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import played
+from tests.harness import fake_driver
 from tests.packaging.standin import may_mount
 
 CHECKOUT = Path(__file__).parents[2]
@@ -220,7 +220,7 @@ def cuda_image(image: Path) -> Path:
         pytest.skip("needs g++, to build PyCUDA with")
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
         pytest.skip("needs Python.h, to build PyCUDA with")
-    wheels = played.unpacked_wheel().with_suffix(".wheels")
+    wheels = fake_driver.unpacked_wheel().with_suffix(".wheels")
     if wheels.is_dir():
         shutil.copytree(wheels, image / "pycuda")
     perform([s for s in STEPS if s.stage in ("pycuda", "install-cuda")], image)
@@ -323,7 +323,7 @@ def test_the_cuda_extra_lacks_only_the_driver(cuda_image: Path, tmp_path: Path) 
         variables = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(tmp_path),
-            "FAKE_CUDA_DEVICES": played.CARDS["3080"],
+            "FAKE_CUDA_DEVICES": fake_driver.CARDS["3080"],
             **({"LD_LIBRARY_PATH": str(libraries)} if libraries else {}),
         }
         done = subprocess.run(
@@ -331,9 +331,9 @@ def test_the_cuda_extra_lacks_only_the_driver(cuda_image: Path, tmp_path: Path) 
         )
         return done.stdout + done.stderr
 
-    driver = played.played_driver(tmp_path / "driver")
+    driver = fake_driver.built(tmp_path / "driver")
     found = said(environment / "python", "-c", LOADED, libraries=driver)
-    assert re.fullmatch(r"NVIDIA Played 3080 and NVRTC 12\.\d+\n", found)
+    assert re.fullmatch(r"NVIDIA Fake 3080 and NVRTC 12\.\d+\n", found)
     if find_library("cuda") is None:
         without = said(environment / "progpow-miner", "devices")
         assert "no NVIDIA driver: libcuda.so.1 is not found" in without

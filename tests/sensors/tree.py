@@ -47,7 +47,7 @@ AMD_FILES = {
 
 
 def amd_tree(sysfs: Path, *without: str, **values: object) -> Path:
-    """Write an AMD card's files under `sysfs`, without those whose names start with one of `without`."""
+    """Write an AMD card's files under `sysfs`, without those that start with one of `without`."""
     files: dict[str, object] = {
         name: value
         for name, value in AMD_FILES.items()

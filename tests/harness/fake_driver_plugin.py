@@ -1,6 +1,7 @@
-"""In a process with a played driver: the compiler that goes with it, and what the driver counts.
+"""For a process with the fake driver: its compiler, its counters and its faults.
 
-As a plugin of pytest (`-p tests.harness.played_rig`) it is in place before tests are collected.
+A plugin of pytest (`-p tests.harness.fake_driver_plugin`), so that the compiler is replaced before
+tests are collected.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from miner.errors import BuildFailed
 from tests.harness.build import build
 
 COUNTED = ("contexts", "modules", "allocations", "bytes", "pinned", "streams", "events")
-"""What a driver has alive."""
+"""Objects of the driver that must be freed."""
 
 
-class PlayedCompiler(CudaCompiler):
-    """In NVRTC's place: makes modules that the played driver runs on the CPU."""
+class FakeCompiler(CudaCompiler):
+    """Replaces NVRTC: compiles modules that the fake driver runs on the CPU."""
 
     name = "NVRTC 12.9"
     version = (12, 9)
@@ -40,33 +41,33 @@ class PlayedCompiler(CudaCompiler):
 
     def _module(self, kind: str, source: KernelSource, target: str) -> bytes:
         self.made.append((source.title, target))
-        folder = Path(os.environ["PLAYED_KERNELS"])
+        folder = Path(os.environ["FAKE_CUDA_KERNELS"])
         folder.mkdir(parents=True, exist_ok=True)
         try:
             build(source, folder)
         except RuntimeError as error:
             path = write_build_log(source, str(error))
             raise BuildFailed(
-                f"{source.title} does not compile (played); log and source: {path}"
+                f"{source.title} does not compile (fake NVRTC); log and source: {path}"
             ) from error
         code = (folder / f"{source.sha256}.so").read_bytes()
         number = int(target.partition("_")[2])
         return struct.pack("8sIIQ", kind.encode(), number, 0, len(code)) + code
 
 
-COMPILER = PlayedCompiler()
+COMPILER = FakeCompiler()
 cuda_builds.nvrtc = lambda: COMPILER  # type: ignore[assignment]
 
 
-def played() -> ctypes.CDLL:
-    library = ctypes.CDLL("libcuda.so.1")
-    library.fake_cuda_count.restype = ctypes.c_uint64
-    return library
+def library() -> ctypes.CDLL:
+    loaded = ctypes.CDLL("libcuda.so.1")
+    loaded.fake_cuda_count.restype = ctypes.c_uint64
+    return loaded
 
 
 def count(what: str) -> int:
-    """How many of `what` the driver has alive, or how often it was called."""
-    return int(played().fake_cuda_count(what.encode()))
+    """Return how many of `what` exist in the driver, or how often a function was called."""
+    return int(library().fake_cuda_count(what.encode()))
 
 
 def alive() -> dict[str, int]:
@@ -74,5 +75,5 @@ def alive() -> dict[str, int]:
 
 
 def fail(function: str, code: int, after: int = 0, times: int = 1) -> None:
-    """Have `times` calls of `function`, after the next `after` ones, return `code`."""
-    played().fake_cuda_fail(function.encode(), code, after, times)
+    """Make `times` calls of `function`, after the next `after` calls, return `code`."""
+    library().fake_cuda_fail(function.encode(), code, after, times)

@@ -1,4 +1,4 @@
-"""A card on the fake driver: memory, modules, failures. Run by test_cuda_played.py."""
+"""A card on the fake driver: memory, modules, failures. Run by test_cuda_on_fake_driver.py."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from miner.progpow.light import dataset_nodes, light_cache
 from miner.progpow.variant import FixedSizes
 from miner.work import Job, NonceRange, NonceSpace
 from tests.fakes.variants import KAWPOW
-from tests.harness.played_rig import COMPILER, alive, count, fail
+from tests.harness.fake_driver_plugin import COMPILER, alive, count, fail
 
 FOUND = {f.info.model: f for f in find_devices("cuda")[0]}
 TOY = KAWPOW.with_sizes(FixedSizes(509, 1021, 0))
@@ -55,7 +55,7 @@ def _all_given_back() -> Iterator[None]:
 
 @pytest.fixture
 def device() -> Iterator[Device]:
-    one = FOUND["NVIDIA Played 3080"].open()
+    one = FOUND["NVIDIA Fake 3080"].open()
     yield one
     one.close()
 
@@ -148,7 +148,7 @@ def test_a_launch_in_flight_ends_before_its_kernel_is_unloaded(device: Device) -
 
 
 def test_a_closed_device_returns_no_result() -> None:
-    device = FOUND["NVIDIA Played 3080"].open()
+    device = FOUND["NVIDIA Fake 3080"].open()
     fill(device)
     pending = device.launch(device.load(image(device)), job(), NonceRange(0, 256))
     device.close()
@@ -160,7 +160,7 @@ def test_a_closed_device_returns_no_result() -> None:
 
 
 def test_equal_cards_share_one_build() -> None:
-    names = ("NVIDIA Played 3080", "NVIDIA Played 3080 too", "NVIDIA Played 1080")
+    names = ("NVIDIA Fake 3080", "NVIDIA Fake 3080 too", "NVIDIA Fake 1080")
     one, two, other = (FOUND[name].open() for name in names)
     # The fake cards have a model each, by which these tests find them.
     two.info = replace(two.info, model=one.info.model)
@@ -183,7 +183,7 @@ def test_equal_cards_share_one_build() -> None:
 def test_a_restart_compiles_nothing_again() -> None:
     made = []
     for _ in range(2):
-        device = FOUND["NVIDIA Played 3080"].open()
+        device = FOUND["NVIDIA Fake 3080"].open()
         assert_works(device)
         search(device, device.load(image(device, 36)), 36)
         device.close()
@@ -205,14 +205,14 @@ def test_a_wrong_program_is_deleted_from_the_cache(
         return compile_(replace(source, text=broken), architecture)
 
     monkeypatch.setattr(COMPILER, "compile", miscompiled)
-    device = FOUND["NVIDIA Played 3080"].open()
+    device = FOUND["NVIDIA Fake 3080"].open()
     wrong = selftest(device, variants()["kawpow"], answers=1).problem
     assert wrong is not None
     assert ("dataset nodes" in wrong) == (entry == "dataset")
     device.close()
     monkeypatch.undo()
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
-    device = FOUND["NVIDIA Played 3080"].open()
+    device = FOUND["NVIDIA Fake 3080"].open()
     assert selftest(device, variants()["kawpow"], answers=1).problem is None
     device.close()
 
@@ -221,7 +221,7 @@ def test_a_card_newer_than_the_compiler_gets_ptx(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
-    device = FOUND["NVIDIA Played 9090"].open()
+    device = FOUND["NVIDIA Fake 9090"].open()
     before = count("compiled by the driver")
     assert_works(device)
     device.close()
@@ -234,7 +234,7 @@ def test_a_card_newer_than_the_compiler_gets_ptx(
 
 
 def test_a_dataset_that_does_not_fit_is_refused_with_both_sizes() -> None:
-    device = FOUND["NVIDIA Played 1080"].open()
+    device = FOUND["NVIDIA Fake 1080"].open()
     assert_works(device)
     epoch = HUGE.epoch_at(0)
     with pytest.raises(OutOfMemory) as caught:
@@ -321,7 +321,7 @@ FAILURES = [
 def test_a_failed_card_is_named_and_can_be_reopened(
     does: Callable[[Device], None], function: str, code: int, after: int, said: str
 ) -> None:
-    device = FOUND["NVIDIA Played 3080"].open()
+    device = FOUND["NVIDIA Fake 3080"].open()
     assert_works(device)
     fail(function, code, after)
     with pytest.raises(DeviceError, match=rf"^cuda:2 at 0000:0a:00\.0: .*({said})") as caught:
@@ -332,7 +332,7 @@ def test_a_failed_card_is_named_and_can_be_reopened(
     device.close()
     device.close()
     assert alive() == NOTHING
-    again = FOUND["NVIDIA Played 3080"].open()
+    again = FOUND["NVIDIA Fake 3080"].open()
     assert_works(again)
     again.close()
 
@@ -360,13 +360,13 @@ def test_a_failed_context_is_not_used_again(device: Device) -> None:
 def test_a_card_that_does_not_open_is_reported(function: str) -> None:
     fail(function, 999)
     with pytest.raises(DeviceError, match=r"^cuda:2 at .*: opening: CUDA_ERROR_UNKNOWN"):
-        FOUND["NVIDIA Played 3080"].open()
+        FOUND["NVIDIA Fake 3080"].open()
 
 
 def test_a_card_used_exclusively_by_another_program_is_explained() -> None:
     fail("cuCtxCreate", 46)
     with pytest.raises(DeviceError, match="DEVICE_UNAVAILABLE; another program uses the card"):
-        FOUND["NVIDIA Played 3080"].open()
+        FOUND["NVIDIA Fake 3080"].open()
 
 
 def test_a_shape_for_cpus_is_refused(device: Device) -> None:
@@ -386,7 +386,7 @@ def test_cards_work_in_threads_of_their_own() -> None:
         except BaseException as error:  # noqa: BLE001
             failed.append(error)
 
-    names = ("NVIDIA Played 3080", "NVIDIA Played 3080 too", "NVIDIA Played 1080")
+    names = ("NVIDIA Fake 3080", "NVIDIA Fake 3080 too", "NVIDIA Fake 1080")
     threads = [threading.Thread(target=body, args=(name,)) for name in names]
     for thread in threads:
         thread.start()

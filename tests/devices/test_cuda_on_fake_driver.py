@@ -15,8 +15,8 @@ from typing import IO
 
 import pytest
 
-from tests.harness import played
-from tests.harness.played import CHECKOUT, cards
+from tests.harness import fake_driver
+from tests.harness.fake_driver import CHECKOUT, cards
 
 ENOUGH = 900
 """Seconds after which a process has failed."""
@@ -35,7 +35,7 @@ class Stage:
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=CHECKOUT,
-            env=played.environment(self.driver, self.folder, **environment),
+            env=fake_driver.environment(self.driver, self.folder, **environment),
             text=True, stdout=stdout, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -47,7 +47,7 @@ class Stage:
         self, *arguments: str, stdout: IO[str] | int = subprocess.PIPE, **environment: str
     ) -> subprocess.Popen[str]:
         return self.start(
-            "-m", "pytest", "-q", "-x", "-p", "tests.harness.played_rig",
+            "-m", "pytest", "-q", "-x", "-p", "tests.harness.fake_driver_plugin",
             "-p", "no:cacheprovider", *arguments, stdout=stdout, **environment,
         )  # fmt: skip
 
@@ -63,11 +63,11 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    place = played.pycuda()
+    place = fake_driver.pycuda()
     if isinstance(place, str):
         pytest.skip(place)
-    folder = tmp_path_factory.mktemp("played")
-    return Stage(folder, played.played_driver(folder / "driver"))
+    folder = tmp_path_factory.mktemp("fake")
+    return Stage(folder, fake_driver.built(folder / "driver"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -119,7 +119,7 @@ def test_cards_are_listed_in_the_order_of_their_addresses(stage: Stage) -> None:
         ["cuda:0", "0000:03:00.0"], ["cuda:1", "0000:06:00.0"], ["cuda:2", "0000:0a:00.0"],
     ]  # fmt: skip
     assert [row[3] for row in found] == [
-        "NVIDIA Played 1080", "NVIDIA Played 680", "NVIDIA Played 3080",
+        "NVIDIA Fake 1080", "NVIDIA Fake 680", "NVIDIA Fake 3080",
     ]  # fmt: skip
     assert found[2][2] == "GPU-00112233-4455-6677-8899-aabbccddeeff"
     assert {row[4] for row in found} == {"CUDA 12.4"}
@@ -129,7 +129,7 @@ def test_cards_are_listed_in_the_order_of_their_addresses(stage: Stage) -> None:
 
 def test_an_order_set_by_the_user_is_kept(stage: Stage) -> None:
     found = listed(stage, CUDA_DEVICE_ORDER="FASTEST_FIRST")
-    assert found[0][3] == "NVIDIA Played 3080"
+    assert found[0][3] == "NVIDIA Fake 3080"
 
 
 @pytest.mark.parametrize(("visible", "models"), [("2,0", ["3080", "1080"]), ("GPU-0011", ["3080"])])
@@ -137,7 +137,7 @@ def test_cards_hidden_by_the_driver_are_not_listed(
     stage: Stage, visible: str, models: list[str]
 ) -> None:
     found = listed(stage, CUDA_VISIBLE_DEVICES=visible)
-    assert [row[3].removeprefix("NVIDIA Played ") for row in found] == models
+    assert [row[3].removeprefix("NVIDIA Fake ") for row in found] == models
     assert [row[0] for row in found] == [f"cuda:{n}" for n in range(len(models))]
 
 
@@ -156,7 +156,7 @@ def test_a_card_that_a_container_was_not_given_is_unusable(
     stage: Stage, visible: str, models: list[str]
 ) -> None:
     found = listed(stage, NVIDIA_VISIBLE_DEVICES=visible)
-    usable = [row[3].removeprefix("NVIDIA Played ") for row in found if row[5] == "None"]
+    usable = [row[3].removeprefix("NVIDIA Fake ") for row in found if row[5] == "None"]
     assert usable == models
     others = {row[5] for row in found if row[5] != "None"} - {OLD}
     assert others <= {"NVIDIA_VISIBLE_DEVICES does not list this card"}
@@ -212,7 +212,7 @@ def test_a_driver_that_does_not_start_is_explained(stage: Stage) -> None:
 
 
 def test_a_driver_older_than_pycuda_is_explained(stage: Stage, tmp_path: Path) -> None:
-    old = Stage(stage.folder, played.played_driver(tmp_path, old=True))
+    old = Stage(stage.folder, fake_driver.built(tmp_path, old=True))
     said = old.says(LIST, FAKE_CUDA_VERSION="11040")
     assert re.match(
         r"driver (\S+ \(CUDA 11\.4\)|CUDA 11\.4) is older than what PyCUDA was built for "
@@ -223,7 +223,7 @@ def test_a_driver_older_than_pycuda_is_explained(stage: Stage, tmp_path: Path) -
 
 def test_a_driver_older_than_the_compiler_is_explained(stage: Stage) -> None:
     said = stage.says(
-        "import tests.harness.played_rig\n"
+        "import tests.harness.fake_driver_plugin\n"
         "from miner.devices.selection import find_devices, probed\n"
         "from miner.catalog import variants\n"
         "(found,), _ = find_devices('cuda')\n"
@@ -236,7 +236,7 @@ def test_a_driver_older_than_the_compiler_is_explained(stage: Stage) -> None:
 
 
 def test_a_missing_pycuda_is_reported(stage: Stage) -> None:
-    if played.is_installed():
+    if fake_driver.is_installed():
         pytest.skip("PyCUDA is installed beside the miner")
     said = stage.says(LIST, PYTHONPATH=str(CHECKOUT))
     assert said.startswith(
@@ -272,7 +272,7 @@ def test_a_thread_may_end_without_closing_its_device(stage: Stage) -> None:
 def test_memory_modules_and_failures_of_one_card(stage: Stage) -> None:
     said = ended(
         stage.pytest(
-            "tests/devices/cuda_played/device.py",
+            "tests/devices/on_fake_driver/one_card.py",
             FAKE_CUDA_DEVICES=cards("3080", "3080 too", "1080", "newer"),
         )
     )
@@ -281,7 +281,7 @@ def test_memory_modules_and_failures_of_one_card(stage: Stage) -> None:
 
 DEMO = """
 import sys
-import tests.harness.played_rig as rig
+import tests.harness.fake_driver_plugin as rig
 from miner.cli import main
 rig.fail("kernel", 700, after=20)
 sys.argv = ["progpow-miner", "demo", "--variant", sys.argv[1], "--devices", "cuda:0,cuda:1",
