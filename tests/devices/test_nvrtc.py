@@ -147,7 +147,7 @@ def test_a_missing_compiler_is_reported_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nvrtc.cache_clear()
-    monkeypatch.setattr("miner.devices.cuda.nvrtc._from_package", lambda name: [])
+    monkeypatch.setattr("miner.devices.cuda.nvrtc._from_packages", lambda name: [])
     monkeypatch.setattr("miner.devices.cuda.nvrtc.LIBRARIES", ("libnothing.so",))
     with pytest.raises(BackendUnavailable, match="pip install nvidia-cuda-nvrtc-cu12"):
         nvrtc()
