@@ -6,7 +6,6 @@ The first byte selects the dialect, the second how the rest is split. A client m
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +18,9 @@ with atheris.instrument_imports(include=["miner.stratum"]):
 from miner.errors import ProtocolError
 from miner.stratum.client_side import Opening
 from tests.fakes.variants import KAWPOW
+from tests.stratum.transcripts import TRANSCRIPTS, sent_by_pool
 
 ROWS = list(DIALECTS.values())
-TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
 
 def one_input(data: bytes) -> None:
@@ -46,10 +45,9 @@ def one_input(data: bytes) -> None:
 def write_seeds(folder: Path) -> None:
     """Write the pool's lines of each transcript into `folder`, once for each dialect."""
     for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        lines = [json.dumps(e["msg"]).encode() + b"\n" for e in entries if e["dir"] == "s2c"]
+        lines = b"".join(sent_by_pool(path.stem)[:8])
         for index in range(len(ROWS)):
-            (folder / f"{path.stem}-{index}").write_bytes(bytes([index, 63]) + b"".join(lines[:8]))
+            (folder / f"{path.stem}-{index}").write_bytes(bytes([index, 63]) + lines)
 
 
 if __name__ == "__main__":

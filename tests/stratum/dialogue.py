@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from miner.stratum.client_side import ClientSide, Opening
@@ -12,7 +11,6 @@ from miner.stratum.pool_events import JobReceived, Message, PoolEvent
 from miner.work import Job, Solution
 from tests.fakes.variants import KAWPOW
 
-TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 HEADER = "c4a9530940f57011507fe048ed12495e267391ac3c66303de2ca004722e1bba1"
 TARGET = "00000009f6000000000000000000000000000000000000000000000000000000"
 SEED = "c61dd6e690b0e87b596a70c4a7451cb67103f3cb830b1c691e5466cec15df702"
@@ -66,9 +64,3 @@ def messages(events: list[PoolEvent]) -> list[str]:
 
 def solution(job: Job, nonce: int | None = None, mix: bytes = bytes(32)) -> Solution:
     return Solution(job, job.nonces.first if nonce is None else nonce, "fake", 0.0, mix, bytes(32))
-
-
-def transcript(name: str) -> list[tuple[str, dict[str, Any]]]:
-    lines = (TRANSCRIPTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [json.loads(entry) for entry in lines if entry.strip()]
-    return [(entry["dir"], entry["msg"]) for entry in entries]

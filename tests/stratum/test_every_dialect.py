@@ -19,7 +19,8 @@ from miner.stratum.pool_events import ShareAnswer
 from miner.work import Outcome
 from tests.fakes.device import job_at
 from tests.fakes.variants import KAWPOW
-from tests.stratum.dialogue import TRANSCRIPTS, answer, solution
+from tests.stratum.dialogue import answer, solution
+from tests.stratum.transcripts import TRANSCRIPTS, sent_by_pool
 
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
 MUTATIONS = 10_000
@@ -35,13 +36,8 @@ def started(dialect: Dialect) -> ClientSide:
 
 
 def recorded_lines() -> list[bytes]:
-    lines = []
-    for path in sorted(TRANSCRIPTS.glob("*.jsonl")):
-        for entry in path.read_text(encoding="utf-8").splitlines():
-            message = json.loads(entry)
-            if message["dir"] == "s2c":
-                lines.append(json.dumps(message["msg"]).encode())
-    return lines
+    names = sorted(path.stem for path in TRANSCRIPTS.glob("*.jsonl"))
+    return [entry.rstrip() for name in names for entry in sent_by_pool(name)]
 
 
 RECORDED = recorded_lines()

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
-from miner.stratum.client_side import ClientSide
+from miner.stratum.kawpow import KAWPOW as KAWPOW_DIALECT
 from miner.stratum.pool_events import (
     Authorized,
     DifficultyNotice,
@@ -18,9 +17,10 @@ from miner.stratum.pool_events import (
     ShareAnswer,
     Subscribed,
 )
-from miner.work import Job, NonceSpace, Outcome
+from miner.work import NonceSpace, Outcome, Solution
 from tests.fakes.variants import FIROPOW, KAWPOW
-from tests.stratum.dialogue import answer, client, jobs, line, messages, solution, transcript
+from tests.stratum.dialogue import answer, client, jobs, line, messages, solution
+from tests.stratum.transcripts import Replay, sent_by_pool, transcript
 
 A, S, D, L, X = (
     Outcome.ACCEPTED,
@@ -29,70 +29,18 @@ A, S, D, L, X = (
     Outcome.LOW_DIFFICULTY,
     Outcome.INVALID,
 )
-OPENING = ("mining.subscribe", "mining.authorize", "mining.extranonce.subscribe")
 
 
-@dataclass
-class Replay:
-    """A transcript replayed with our client in place of the recorded one."""
+class KawPowReplay(Replay):
+    """Shares are [user, job id, nonce, header hash, mix hash]."""
 
-    events: list[PoolEvent] = field(default_factory=list)
-    reproduced: int = 0
-    submitted: int = 0
-
-    def jobs(self) -> list[Job]:
-        return jobs(self.events)
-
-    def outcomes(self) -> list[Outcome]:
-        return [event.outcome for event in self.events if isinstance(event, ShareAnswer)]
-
-    def texts(self) -> list[str]:
-        return [event.text for event in self.events if isinstance(event, ShareAnswer)]
+    def solution(self, params: list[Any]) -> Solution:
+        known = [job for job in self.jobs() if job.id == params[1]] or self.jobs()
+        return solution(known[-1], int(params[2], 16), bytes.fromhex(params[4].removeprefix("0x")))
 
 
-def same(ours: bytes, recorded: dict[str, Any]) -> bool:
-    sent = json.loads(ours)
-    kept = {k: v for k, v in recorded.items() if k not in ("id", "jsonrpc", "worker")}
-    sent.pop("id")
-    return bool(sent == kept)
-
-
-def replay(name: str, variant: Variant = KAWPOW) -> Replay:
-    entries = transcript(name)
-    user = next(
-        (m["params"][0] for d, m in entries if d == "c2s" and m["method"] == "mining.authorize"),
-        "user",
-    )
-    seen = Replay()
-    opened: ClientSide | None = None
-    numbers: dict[Any, int] = {}
-    for direction, message in entries:
-        if direction == "s2c":
-            assert opened is not None
-            if message.get("id") is not None:
-                message = {**message, "id": numbers.get(message["id"], 10**6)}
-            seen.events += opened.receive(line(message))
-            continue
-        method, params = message["method"], message["params"]
-        if method == "mining.subscribe":
-            opened = client(user=user, variant=variant, seed_of=seed_hash)
-            ours = {m["method"]: m for m in map(json.loads, opened.start().splitlines())}
-            numbers = {}
-        if method in OPENING:
-            numbers[message["id"]] = ours[method]["id"]
-            if method != "mining.subscribe":
-                count = len(params)
-                assert ours[method]["params"][:count] == params
-        elif method == "mining.submit":
-            assert opened is not None
-            known = [job for job in seen.jobs() if job.id == params[1]]
-            job = (known or seen.jobs())[-1]
-            mix = bytes.fromhex(params[4].removeprefix("0x"))
-            data = opened.submit(solution(job, int(params[2], 16), mix))
-            numbers[message["id"]] = opened.last_id
-            seen.submitted += 1
-            seen.reproduced += same(data, message)
-    return seen
+def replay(name: str) -> Replay:
+    return KawPowReplay(KAWPOW_DIALECT, KAWPOW).run(name)
 
 
 def test_flypool_all_55_submits_are_reproduced() -> None:
@@ -187,13 +135,12 @@ def test_nicehash_captured_a_three_byte_prefix() -> None:
     assert seen.events == [Subscribed(NonceSpace(0x64290B, 24))]
 
 
-def server_side(name: str, variant: Variant, extranonce: str = "fe05") -> list[PoolEvent]:
+def server_side(name: str, variant: Variant) -> list[PoolEvent]:
     opened = client(variant=variant, seed_of=seed_hash)
     opened.start()
-    events = opened.receive(answer(1, [None, extranonce]) + answer(2))
-    for direction, message in transcript(name):
-        if direction == "s2c":
-            events += opened.receive(line(message))
+    events = opened.receive(answer(1, [None, "fe05"]) + answer(2))
+    for entry in sent_by_pool(name):
+        events += opened.receive(entry)
     return events
 
 
@@ -235,9 +182,8 @@ def test_moneroocean_names_the_algorithm_beside_the_params() -> None:
 def test_moneroocean_login_answer_opens_a_session_too() -> None:
     opened = client()
     opened.start()
-    for direction, message in transcript("recorded-moneroocean-kawpow-login"):
-        if direction == "s2c":
-            events = opened.receive(line(message))
+    for entry in sent_by_pool("recorded-moneroocean-kawpow-login"):
+        events = opened.receive(entry)
     (job,) = jobs(events)
     assert job.nonces == NonceSpace(0xFE05, 16)
 
