@@ -12,7 +12,7 @@ from tests.cli.running import CHECKOUT, python, toy_file
 
 FULL = Path("/dev/full")
 
-needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="/dev/full is missing")
 
 
 def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:

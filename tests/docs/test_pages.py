@@ -1,4 +1,4 @@
-"""What the pages say by name exists under that name, and their settings can be used."""
+"""The names and settings in the pages exist and are valid."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import yaml
 from miner.codegen.launch_shape import SHAPES
 from miner.ledger import OUTCOMES
 from miner.settings import examine
+from miner.settings.key_table import all_tables
 from miner.telemetry import DeviceState
 from tests.cli.running import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
 PAGES = sorted([CHECKOUT / "README.md", *DOCS.glob("**/*.md")])
-TABLES = {"api", "devices", "ledger", "limits", "log", "pools"}
+TABLES = {place[0] for place in all_tables() if place}
 
 WHOLE = 'coin = "RVN"\n\n[[pools]]\nurl = "stratum+tcp://pool.example:3333"\nuser = "a"\n\n'
 
@@ -29,7 +30,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def settings_blocks() -> list[tuple[str, str]]:
-    """Blocks that are settings or a part of them, by their page."""
+    """Return (page, block) for each block that contains settings."""
     return [
         (str(page.relative_to(CHECKOUT)), block)
         for page in PAGES
@@ -39,7 +40,7 @@ def settings_blocks() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "block"), settings_blocks())
-def test_settings_of_a_page_can_be_used(page: str, block: str, tmp_path: Path) -> None:
+def test_settings_in_the_pages_are_valid(page: str, block: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(block if "[[pools]]" in block else WHOLE + block, encoding="utf-8")
     loaded, problems = examine(path, environ={})
@@ -47,7 +48,7 @@ def test_settings_of_a_page_can_be_used(page: str, block: str, tmp_path: Path) -
     assert loaded is not None
 
 
-def test_there_are_settings_in_pages() -> None:
+def test_settings_in_the_pages_are_found() -> None:
     assert len(settings_blocks()) > 8
 
 

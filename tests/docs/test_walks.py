@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type is typed, in their order."""
+"""The commands in the pages work as described."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HOWTO = sorted((CHECKOUT / "docs/howto").glob("*.md"))
 PAGES = [TUTORIAL, VARIANT, CHECKOUT / "docs/solo.md", *HOWTO]
 
 needs_shell = pytest.mark.skipif(
-    not (shutil.which("bash") and shutil.which("curl")), reason="there is no bash or no curl here"
+    not (shutil.which("bash") and shutil.which("curl")), reason="bash or curl is missing"
 )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_every_command_is_run_or_says_why_not(page: Path) -> None:
+def test_every_command_is_marked(page: Path) -> None:
     assert unmarked(page) == []
     for step in steps(page):
         assert step.verb != "not run" or step.argument, "a reason"
@@ -33,7 +33,7 @@ def test_every_command_is_run_or_says_why_not(page: Path) -> None:
 
 @needs_shell
 @pytest.mark.parametrize("page", [TUTORIAL, VARIANT], ids=lambda p: p.stem)
-def test_a_page_that_stands_alone(page: Path, tmp_path: Path) -> None:
+def test_pages_that_start_their_own_miner(page: Path, tmp_path: Path) -> None:
     with Walk(tmp_path) as walk:
         walk.follow(page)
 
@@ -64,13 +64,12 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
 
 @needs_shell
 @pytest.mark.parametrize("page", HOWTO, ids=lambda p: p.stem)
-def test_a_how_to(page: Path, rig: Walk) -> None:
-    """Beside a miner that mines."""
+def test_how_to_pages_beside_a_running_miner(page: Path, rig: Walk) -> None:
     rig.follow(page)
 
 
 @needs_shell
-def test_the_queries_of_late_shares(rig: Walk) -> None:
+def test_the_query_of_the_page_on_stale_shares(rig: Walk) -> None:
     page = CHECKOUT / "docs/howto/stale-shares.md"
     (query,) = re.findall(r"^```sql\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     rig.take(Step("run", "", "progpow-miner shares --limit 1"))
@@ -80,7 +79,7 @@ def test_the_queries_of_late_shares(rig: Walk) -> None:
     assert all(isinstance(number, int | float) for number in rows[0][1:])
 
 
-# The walk itself
+# Tests of the walk itself
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def page(tmp_path: Path) -> Path:
     return tmp_path / "page.md"
 
 
-def test_marks_are_read_with_the_blocks_under_them(page: Path) -> None:
+def test_steps_are_marks_with_their_blocks(page: Path) -> None:
     page.write_text(
         "Text\n\n<!-- run: exit 2 -->\n```sh\nfalse\n```\n\n<!-- expect: a: b -->\nMore\n"
         "```toml\na = 1\n```\n",
@@ -98,7 +97,7 @@ def test_marks_are_read_with_the_blocks_under_them(page: Path) -> None:
     assert unmarked(page) == []
 
 
-def test_a_block_without_a_mark_is_found(page: Path) -> None:
+def test_unmarked_blocks_are_found(page: Path) -> None:
     page.write_text("<!-- run -->\n```sh\na\n```\n\n```sh\nb\n```\n", encoding="utf-8")
     assert unmarked(page) == ["b\n"]
 
@@ -114,13 +113,13 @@ def test_a_block_without_a_mark_is_found(page: Path) -> None:
         (Step("expect", "never", ""), "'never' is not in"),
     ],
 )
-def test_what_is_not_as_written_fails(step: Step, words: str, tmp_path: Path) -> None:
+def test_a_different_output_or_exit_code_fails(step: Step, words: str, tmp_path: Path) -> None:
     with Walk(tmp_path) as walk, pytest.raises(AssertionError, match=words):
         walk.take(step)
 
 
 @needs_shell
-def test_what_was_started_ends_with_the_walk(tmp_path: Path) -> None:
+def test_started_commands_end_with_the_walk(tmp_path: Path) -> None:
     with Walk(tmp_path) as walk:
         walk.take(Step("start", "x, until: here", "sh -c 'echo here; exec sleep 600'"))
         process = walk._running["x"].process

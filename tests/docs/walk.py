@@ -1,4 +1,4 @@
-"""The marked commands of a page, run in their order in one folder."""
+"""Runs the marked commands of a page in order, in one folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Self
 from tests.cli.running import CHECKOUT, TOY
 
 SECONDS = 120.0
-"""For one command, one wait and one end: many times what they take."""
+"""Timeout of a command, of a wait and of an exit, generous enough for a busy machine."""
 
 _MARK = re.compile(
     r"^<!-- (run|start|stop|wait|expect|file|not run)(?:: (.*?))? -->\n"
@@ -30,12 +30,15 @@ _BEFORE = re.compile(r"<!-- (?:run|start|file|not run)\b.* -->\n\Z")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A mark with what it says and the block under it.
+    """A mark (an HTML comment) and the block under it.
 
-    `run` [exit CODE] runs a block, `start` NAME, until: TEXT leaves it running once it has said
-    that, `wait` NAME, for: TEXT waits until it says more, `stop` NAME presses Ctrl-C, `expect`
-    TEXT looks at what the last command said, `file` NAME writes a block down, and `not run`
-    WHY says why a block cannot be run here.
+    run [exit CODE]            run the block and check its exit code
+    start NAME, until: TEXT    start the block, wait for TEXT in its output, leave it running
+    wait NAME, for: TEXT       wait for TEXT in the output of a started command
+    stop NAME                  interrupt a started command (Ctrl-C) and check that it exits with 0
+    expect TEXT                check that TEXT is in the output of the last command
+    file NAME                  write the block to a file
+    not run REASON             skip the block
     """
 
     verb: str
@@ -44,13 +47,13 @@ class Step:
 
 
 def steps(page: Path) -> list[Step]:
-    """Return what `page` has marked, in its order."""
+    """Return the marked steps of `page` in order."""
     text = page.read_text(encoding="utf-8")
     return [Step(m[1], m[2] or "", m[4] or "") for m in _MARK.finditer(text)]
 
 
 def unmarked(page: Path) -> list[str]:
-    """Return the shell blocks of `page` of which nothing says whether they are run."""
+    """Return the shell blocks of `page` without a mark."""
     text = page.read_text(encoding="utf-8")
     return [
         match[2]
@@ -66,51 +69,51 @@ def free_port() -> int:
 
 @dataclass
 class _Running:
-    """A command that goes on; what it says is read all the time, so that it never waits for us."""
+    """A started command; its output is read all the time, so that it never blocks on it."""
 
     process: subprocess.Popen[str]
-    said: str = ""
+    output: str = ""
     ended: bool = False
-    news: threading.Condition = field(default_factory=threading.Condition)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def read(self) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                with self.news:
-                    self.said += line
-                    self.news.notify_all()
-        with self.news:
+                with self.changed:
+                    self.output += line
+                    self.changed.notify_all()
+        with self.changed:
             self.ended = True
-            self.news.notify_all()
+            self.changed.notify_all()
 
     def wait_for(self, text: str) -> None:
-        with self.news:
-            self.news.wait_for(lambda: text in self.said or self.ended, SECONDS)
-            assert text in self.said, f"{text!r} is not in:\n{self.said}"
+        with self.changed:
+            self.changed.wait_for(lambda: text in self.output or self.ended, SECONDS)
+            assert text in self.output, f"{text!r} is not in:\n{self.output}"
 
-    def wait_for_the_end(self) -> int:
-        """Return the exit code; what did not end in time is killed."""
+    def wait_for_exit(self) -> int:
+        """Return the exit code; kill the command if it does not exit in time."""
         try:
             self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-        with self.news:
-            self.news.wait_for(lambda: self.ended, SECONDS)
+        with self.changed:
+            self.changed.wait_for(lambda: self.ended, SECONDS)
         return self.process.wait(SECONDS)
 
 
 class Walk:
-    """Runs pages in `folder`; whatever it started has ended when the block is left.
+    """Runs pages in `folder`; a context manager that ends all started commands.
 
-    The usual ports give way to free ones, the variant to a toy, whose dataset takes no time, and
-    the devices that mine to the reference, which needs no compiler.
+    The default ports are replaced by free ones, the variant by a toy variant with a tiny dataset,
+    and the devices by the reference, which needs no compiler.
     """
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         self._running: dict[str, _Running] = {}
-        self._last = ""
+        self._output = ""
         self.pool, self.api = free_port(), free_port()
         (folder / "toy.toml").write_text(TOY, encoding="utf-8")
         self._environ = self._clean_environ(os.environ) | {
@@ -122,8 +125,8 @@ class Walk:
         }
 
     def _clean_environ(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """What a person's shell has, with our command in its path and none of our variables but
-        the one for the cache."""
+        """Return a user's environment, with the command in PATH and without the miner's variables
+        except the one of the cache."""
         commands = self.folder / "bin"
         commands.mkdir()
         command = commands / "progpow-miner"
@@ -143,33 +146,37 @@ class Walk:
     def __exit__(self, *_: object) -> None:
         for running in self._running.values():
             running.process.kill()
-            running.wait_for_the_end()
+            running.wait_for_exit()
         self._running.clear()
 
     def follow(self, page: Path) -> None:
-        """Do what `page` says, step by step."""
+        """Take all steps of `page`."""
         for step in steps(page):
             self.take(step)
 
     def take(self, step: Step) -> None:
-        """Do one step; a failure of it is an `AssertionError` with what was said."""
+        """Take one step; a failure raises `AssertionError` with the output."""
         name, _, text = step.argument.partition(", ")
         match step.verb:
             case "run":
-                self._run(self._here(step.text), int(step.argument.removeprefix("exit ") or 0))
+                self._run(
+                    self._substituted(step.text), int(step.argument.removeprefix("exit ") or 0)
+                )
             case "start":
-                self._start(name, self._here(step.text), text.removeprefix("until: "))
+                self._start(name, self._substituted(step.text), text.removeprefix("until: "))
             case "wait":
                 self._running[name].wait_for(text.removeprefix("for: "))
             case "stop":
                 self._stop(name)
             case "expect":
-                wanted = self._here(step.argument)
-                assert wanted in self._last, f"{wanted!r} is not in:\n{self._last}"
+                wanted = self._substituted(step.argument)
+                assert wanted in self._output, f"{wanted!r} is not in:\n{self._output}"
             case "file":
-                (self.folder / step.argument).write_text(self._here(step.text), encoding="utf-8")
+                (self.folder / step.argument).write_text(
+                    self._substituted(step.text), encoding="utf-8"
+                )
 
-    def _here(self, text: str) -> str:
+    def _substituted(self, text: str) -> str:
         for usual, ours in (
             ("127.0.0.1:3333", f"127.0.0.1:{self.pool}"),
             ("127.0.0.1:4067", f"127.0.0.1:{self.api}"),
@@ -185,7 +192,7 @@ class Walk:
             cwd=self.folder, env=self._environ, timeout=SECONDS, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        self._last = done.stdout
+        self._output = done.stdout
         assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}"
 
     def _start(self, name: str, command: str, until: str) -> None:
@@ -201,6 +208,6 @@ class Walk:
     def _stop(self, name: str) -> None:
         running = self._running.pop(name)
         running.process.send_signal(signal.SIGINT)
-        code = running.wait_for_the_end()
-        self._last = running.said
-        assert code == 0, f"{name} ended with {code}:\n{running.said}"
+        code = running.wait_for_exit()
+        self._output = running.output
+        assert code == 0, f"{name} ended with {code}:\n{running.output}"

@@ -152,7 +152,7 @@ def test_pycuda_is_built_in_the_stage_with_a_compiler() -> None:
     (taken,) = [s.rest for s in STEPS if s.stage == "install-cuda" and "pip" in s.rest]
     folder = made.split()[-1]
     assert f"--find-links {folder} --only-binary pycuda" in taken
-    assert taken.endswith("'progpow-miner[cuda]'"), "the extra says what is needed, and nobody else"
+    assert taken.endswith("'progpow-miner[cuda]'"), "only the extra names the packages"
     compiled = [s.stage for s in STEPS if s.word == "RUN" and "g++" in s.rest]
     assert compiled == ["pycuda"]
     for target in TARGETS:
@@ -291,7 +291,7 @@ def test_the_package_list_is_complete_and_valid(image: Path, tmp_path: Path) -> 
     versions = {c["name"]: c["version"] for c in document["components"]}
     assert {"numpy", "numba", "pyopencl", "aiohttp", "tini", "libstdc++6"} <= set(versions)
     assert versions["tini"] == "0.19.0-1+b3"
-    assert "hatchling" not in versions, "a tool of the build stage is no part of the image"
+    assert "hatchling" not in versions, "a tool of the build stage is not in the image"
     assert document["metadata"]["component"]["name"] == "progpow-miner"
     code = (
         "import sys\n"

@@ -294,7 +294,7 @@ def test_the_page_scrapes_where_the_miner_listens() -> None:
     (job,) = yaml.safe_load(block)["scrape_configs"]
     targets = job["static_configs"][0]["targets"]
     assert targets[0] == ApiSettings().listen
-    assert "metrics_path" not in job, "it is /metrics where nothing is said"
+    assert "metrics_path" not in job, "the default is /metrics"
 
 
 def promtool(*words: str | Path) -> None:

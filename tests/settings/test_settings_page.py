@@ -20,7 +20,7 @@ COMMENTED_KEY = re.compile(r"^#([a-z_]+ = .*)$", re.MULTILINE)
 
 def test_the_settings_page_is_up_to_date() -> None:
     assert (CHECKOUT / "docs" / "settings.md").read_text(encoding="utf-8") == reference_page(), (
-        "write it anew: python -m miner config reference > docs/settings.md"
+        "update it: python -m miner config reference > docs/settings.md"
     )
 
 
