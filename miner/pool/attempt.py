@@ -1,17 +1,23 @@
-"""One connection attempt: its state, and the wait and pool that follow it."""
+"""One connection attempt: its state, when the miner leaves it, and what follows."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any
 
-from miner.clock import Clock
+from miner.clock import Clock, within
 from miner.errors import Banned, PoolError, PoolRefused, ProtocolError, WrongDialect
 from miner.net.pool_url import PoolUrl
-from miner.pool.failover import MAX_RETRY_SECONDS, Failover, PoolState
+from miner.pool.connections import Connection, Connections
+from miner.pool.failover import MAX_RETRY_SECONDS, Failover, GiveUpTimer, PoolEntry
+from miner.pool.share_router import ShareRouter
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import Reconnect
 from miner.stratum.session import UNANSWERED_SHARES
+from miner.work import JobSink
 
 STABLE_SECONDS = 60.0
 """A login held for this long, with a job received, clears earlier failures."""
@@ -19,12 +25,24 @@ STABLE_SECONDS = 60.0
 NEXT_DIALECT_SECONDS = 1.0
 """Wait between two dialects tried with one pool."""
 
+FIRST_JOB_SECONDS = 60.0
+"""Limit for a connection's first job, where another pool may be tried instead."""
+
+LAUNCH_SECONDS = 1.0
+"""Without a solution for this long, all launches that were in flight are taken to be done."""
+
+MAX_LAUNCH_WAITS = 10
+"""Waits of `LAUNCH_SECONDS` before a connection is left, at most."""
+
+ANSWER_SECONDS = 5.0
+"""Wait for the answers to the shares in flight before a connection is left."""
+
 
 @dataclass(slots=True, eq=False)
 class Attempt:
     """One connection with `pool`, from before it is opened until after it ended."""
 
-    pool: PoolState
+    pool: PoolEntry
     url: PoolUrl
     """The address connected to: that of `pool`, possibly with the port of a reconnect request."""
     connected: bool = False
@@ -37,7 +55,7 @@ class Attempt:
     """Clock seconds of the accepted login."""
     reconnect: Reconnect | None = None
     """The reconnect request that is followed."""
-    reconnect_pool: PoolState | None = None
+    reconnect_pool: PoolEntry | None = None
     """The listed pool that `reconnect` points to."""
     reconnect_refused: bool = False
     """The pool asked for an unlisted address; logged once."""
@@ -84,6 +102,85 @@ class Attempt:
         same_pool = self.reconnect_pool is self.pool and url == self.pool.url
         port = self.reconnect.port if self.reconnect and same_pool else None
         return replace(url, port=port) if port else url
+
+
+class LeaveRules:
+    """Watches an attempt and ends it when another pool is better or this one is useless.
+
+    `pools_changed` is set when the list of `failover` is replaced.
+    """
+
+    def __init__(
+        self,
+        failover: Failover,
+        connections: Connections,
+        shares: ShareRouter,
+        jobs: JobSink,
+        give_up: GiveUpTimer,
+        pools_changed: asyncio.Event,
+        clock: Clock,
+    ) -> None:
+        self._failover, self._connections, self._shares = failover, connections, shares
+        self._jobs, self._give_up = jobs, give_up
+        self._pools_changed, self._clock = pools_changed, clock
+
+    def watch(
+        self, connection: Connection, attempt: Attempt
+    ) -> tuple[Coroutine[Any, Any, None], ...]:
+        """Return what must run while `connection` does, the connection of `attempt`."""
+        return (
+            self._disconnect(connection, attempt),
+            self._return_to_first(attempt),
+            self._limit_login(attempt),
+            self._limit_first_job(connection, attempt),
+        )
+
+    async def _disconnect(self, connection: Connection, attempt: Attempt) -> None:
+        """Once the attempt is to be left, send what only this connection can deliver, then
+        disconnect."""
+        await attempt.leaving.wait()
+        if attempt.logged_in_at is not None:
+            self._jobs.work_on(None)
+            for _ in range(MAX_LAUNCH_WAITS if attempt.job_received else 0):
+                before = self._shares.submitted
+                await self._clock.sleep(LAUNCH_SECONDS)
+                if before == self._shares.submitted:
+                    break
+            await within(self._clock, ANSWER_SECONDS, self._shares.drained())
+        connection.leave(attempt.leave_reason)
+
+    async def _return_to_first(self, attempt: Attempt) -> None:
+        """Leave for the first pool of the list as soon as it can be reached."""
+        while True:
+            await within(
+                self._clock, self._failover.first_check_seconds, self._pools_changed.wait()
+            )
+            self._pools_changed.clear()
+            if attempt.leave_reason:
+                return
+            first = self._failover.first  # the list may have been replaced
+            if first is attempt.pool or self._failover.is_banned(first):
+                continue
+            if await self._connections.can_open(first.url) and first is self._failover.first:
+                attempt.leave(f"{first.url.label} is reachable again", to_first=True)
+
+    async def _limit_login(self, attempt: Attempt) -> None:
+        """Leave a pool or node without a login when the give-up timer runs out."""
+        if self._give_up.remaining < inf:
+            await self._clock.sleep(max(self._give_up.remaining, 0.0))
+            if attempt.logged_in_at is None:
+                attempt.leave("the pool accepted no login and brought no job")
+
+    async def _limit_first_job(self, connection: Connection, attempt: Attempt) -> None:
+        """Leave a pool or node without a first job for another one."""
+        while not attempt.job_received:
+            await self._clock.sleep(FIRST_JOB_SECONDS)
+            if attempt.job_received or not self._failover.has_alternative:
+                continue
+            await connection.drained()  # an earlier block may be on its way to a node
+            if not attempt.job_received and self._failover.has_alternative:
+                text = f"the pool brought no job within {FIRST_JOB_SECONDS:g} s"
+                attempt.leave(text, no_work=True)
 
 
 @dataclass(frozen=True, slots=True)

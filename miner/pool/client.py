@@ -10,10 +10,9 @@ from miner import telemetry
 from miner.clock import Clock, within
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
 from miner.net.pool_url import PoolUrl
-from miner.pool.attempt import Attempt, AttemptResult, FailoverRules
+from miner.pool.attempt import Attempt, AttemptResult, FailoverRules, LeaveRules
 from miner.pool.connections import Connection, Connections
-from miner.pool.failover import Failover, GiveUpTimer, PoolState
-from miner.pool.leave_rules import LeaveRules
+from miner.pool.failover import Failover, GiveUpTimer, PoolEntry
 from miner.pool.listener import AttemptListener, PoolMessages
 from miner.pool.share_router import ShareRouter
 from miner.work import JobSink, Solution, VerdictSink
@@ -113,7 +112,7 @@ class PoolClient:
         reasons = "; ".join(self._refusals) or "none is configured"
         raise EveryPoolRefused(f"no pool is left: {reasons}")
 
-    async def _try(self, pool: PoolState) -> AttemptResult:
+    async def _try(self, pool: PoolEntry) -> AttemptResult:
         """Connect to `pool` once."""
         self._pools_changed.clear()
         url = self._attempt.next_url(pool.url) if self._attempt else pool.url

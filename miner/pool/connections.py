@@ -9,7 +9,7 @@ from miner.clock import Clock
 from miner.errors import PoolError, PoolRefused
 from miner.net.dial import Dial, Stream, Timeouts
 from miner.net.pool_url import PoolUrl
-from miner.pool.failover import PoolState
+from miner.pool.failover import PoolEntry
 from miner.progpow.variant import Variant
 from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
@@ -106,7 +106,7 @@ class Connections:
         self._rig = reports.rig if reports else bytes(32)
         self.count = 0
 
-    async def open(self, url: PoolUrl, pool: PoolState, listener: SessionListener) -> Connection:
+    async def open(self, url: PoolUrl, pool: PoolEntry, listener: SessionListener) -> Connection:
         """Return a connection to `url`, not running yet, in the dialect detected for `pool`.
 
         Raises `PoolError`.

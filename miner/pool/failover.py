@@ -62,7 +62,7 @@ class GiveUpTimer:
 
 
 @dataclass(slots=True, eq=False)
-class PoolState:
+class PoolEntry:
     """One pool of the list, and what is known of it across connections."""
 
     url: PoolUrl
@@ -87,9 +87,9 @@ class Failover:
 
     def __init__(self, urls: Sequence[PoolUrl], clock: Clock, random: Random) -> None:
         self._clock, self._random = clock, random
-        self._states: dict[PoolUrl, PoolState] = {}
+        self._entries: dict[PoolUrl, PoolEntry] = {}
         """All pools so far, including those of earlier lists."""
-        self._pools = [self._state(url) for url in urls]
+        self._pools = [self._entry(url) for url in urls]
         self._index = 0
         self._failures = 0
         self.first_check_seconds = FIRST_POOL_CHECK_SECONDS
@@ -99,12 +99,12 @@ class Failover:
         return bool(self._pools)
 
     @property
-    def current(self) -> PoolState:
+    def current(self) -> PoolEntry:
         """The pool to connect to."""
         return self._pools[self._index]
 
     @property
-    def first(self) -> PoolState:
+    def first(self) -> PoolEntry:
         """The preferred pool."""
         return self._pools[0]
 
@@ -113,11 +113,11 @@ class Failover:
         """Whether a pool other than the current one may be tried now."""
         return any(pool is not self.current and not self.is_banned(pool) for pool in self._pools)
 
-    def is_current(self, pool: PoolState) -> bool:
+    def is_current(self, pool: PoolEntry) -> bool:
         """Return whether `pool` is the current one."""
         return bool(self._pools) and self.current is pool
 
-    def find(self, host: str, port: int | None) -> PoolState | None:
+    def find(self, host: str, port: int | None) -> PoolEntry | None:
         """Return the listed pool at host and port, else one at `host`, the current one first.
 
         Of several, the first that may be tried now; None where there is none.
@@ -128,11 +128,11 @@ class Failover:
             return self.current
         return next((pool for pool in found if not self.is_banned(pool)), None)
 
-    def is_banned(self, pool: PoolState) -> bool:
+    def is_banned(self, pool: PoolEntry) -> bool:
         """Return whether `pool` must not be tried now."""
         return self.ban_remaining(pool) > 0
 
-    def ban_remaining(self, pool: PoolState) -> float:
+    def ban_remaining(self, pool: PoolEntry) -> float:
         """Return the seconds for which `pool` must not be tried."""
         left = pool.banned_until - self._clock.now()
         return left if left > TIMER_TOLERANCE_SECONDS else 0.0
@@ -146,7 +146,7 @@ class Failover:
         """
         current = self.current if self._pools else None
         first = self.first if self._pools else None
-        self._pools = [self._state(url) for url in urls]
+        self._pools = [self._entry(url) for url in urls]
         by_ban = [self.ban_remaining(pool) for pool in self._pools]
         self._index = by_ban.index(min(by_ban)) if by_ban else 0
         if not self._pools or self.first is not first:
@@ -203,7 +203,7 @@ class Failover:
         self.first_check_seconds = min(2 * self.first_check_seconds, MAX_FIRST_POOL_CHECK_SECONDS)
         return 0.0
 
-    def switch_to(self, pool: PoolState) -> None:
+    def switch_to(self, pool: PoolEntry) -> None:
         """Make `pool` current, if it is still listed and not banned.
 
         Failures keep counting, so that pools that redirect to each other are left, too.
@@ -211,16 +211,16 @@ class Failover:
         if pool in self._pools and not self.is_banned(pool):
             self._index = self._pools.index(pool)
 
-    def _state(self, url: PoolUrl) -> PoolState:
-        if url not in self._states:
+    def _entry(self, url: PoolUrl) -> PoolEntry:
+        if url not in self._entries:
             detection = Detection([url.protocol] if url.protocol else list(DIALECTS))
-            state = PoolState(url, retry_delays(self._random), detection)
-            for other in self._states.values():
+            entry = PoolEntry(url, retry_delays(self._random), detection)
+            for other in self._entries.values():
                 if other.url.is_beside(url):
                     # A pool refuses a nonce that it has seen, under any login.
-                    state.sent_nonces = other.sent_nonces
-            self._states[url] = state
-        return self._states[url]
+                    entry.sent_nonces = other.sent_nonces
+            self._entries[url] = entry
+        return self._entries[url]
 
     def _advance(self) -> None:
         """Make the next pool current, or the one whose ban ends first if all are banned."""

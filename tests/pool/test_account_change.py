@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from miner.ledger import Ledger, LedgerReader, ShareRecord
-from miner.pool.leave_rules import LAUNCH_SECONDS
+from miner.pool.attempt import LAUNCH_SECONDS
 from miner.telemetry import ShareAnswered, ShareFound
 from miner.work import Job
 from tests.fakes.clock import settle

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from miner import telemetry
-from miner.pool.leave_rules import LAUNCH_SECONDS
+from miner.pool.attempt import LAUNCH_SECONDS
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream

@@ -8,7 +8,7 @@ import pytest
 
 from miner import telemetry
 from miner.net.pool_url import PoolUrl, Transport
-from miner.pool.leave_rules import LAUNCH_SECONDS
+from miner.pool.attempt import LAUNCH_SECONDS
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
