@@ -118,7 +118,7 @@ def printable(text: str) -> str:
     return "".join(" " if c.isspace() else c for c in text if c.isspace() or _is_visible(c))
 
 
-def one_line(text: str, limit: int = TEXT_LIMIT) -> str:
+def short_line(text: str, limit: int = TEXT_LIMIT) -> str:
     """Return foreign text on one line: `printable`, each run of blanks as one, at most `limit`
     characters."""
     # A hostile text may be megabytes of blanks: look at its beginning only.

@@ -17,7 +17,7 @@ from miner.safe_text import (
     SHORTEST_WALLET,
     TEXT_LIMIT,
     Redactor,
-    one_line,
+    short_line,
     shortened,
     shortened_user,
     without_wallets,
@@ -67,7 +67,7 @@ ENCODING_NAMES = [
 
 
 def canaries(text: str) -> st.SearchStrategy[str]:
-    """`text` with each of its characters written in some way."""
+    """Return `text` with each character plain, percent-encoded or escaped."""
     ways: list[Callable[[str], str]] = [str, percent_all, escaped_all]
     return st.lists(st.sampled_from(ways), min_size=len(text), max_size=len(text)).map(
         lambda chosen: "".join(way(c) for way, c in zip(chosen, text, strict=True))
@@ -162,7 +162,7 @@ def test_short_names_are_unchanged() -> None:
 def test_one_line_is_printable(text: str) -> None:
     line = Redactor().one_line(text)
     assert line.isprintable()
-    assert one_line(text).isprintable()
+    assert short_line(text).isprintable()
     assert text.isprintable() <= (line == text)
 
 
@@ -180,9 +180,9 @@ def test_invisible_characters_do_not_protect_a_secret(secret: str) -> None:
 
 
 def test_foreign_text_has_no_runs_of_blanks_and_a_limit() -> None:
-    assert one_line(" a\x1b[31m\n\tb\u202e\ud800 ") == "a[31m b"
-    assert len(one_line("x" * 10_000)) == TEXT_LIMIT
-    assert one_line("abcdef", 4) == "abc…"
+    assert short_line(" a\x1b[31m\n\tb\u202e\ud800 ") == "a[31m b"
+    assert len(short_line("x" * 10_000)) == TEXT_LIMIT
+    assert short_line("abcdef", 4) == "abc…"
 
 
 def test_every_rule_shortens_from_the_same_length() -> None:

@@ -11,7 +11,7 @@ import click
 
 from miner.errors import BadValue, CheckFailed, ConfigError
 from miner.net.address import HostPort, parse_host_port
-from miner.safe_text import one_line
+from miner.safe_text import short_line
 
 DEFAULT_URL = "http://127.0.0.1:4067"
 
@@ -19,6 +19,9 @@ LISTEN_VARIABLE = "PROGPOW_MINER_API_LISTEN"
 
 RESPONSE_LIMIT = 65536
 """Bytes of a response that are read."""
+
+LINE_LIMIT = 500
+"""Characters of a reason that are shown."""
 
 
 @click.command()
@@ -101,11 +104,11 @@ def _reasons(body: bytes) -> list[str] | None:
     reasons = found.get("reasons")
     if not isinstance(found.get("ok"), bool) or not isinstance(reasons, list):
         return None
-    return [one_line(str(reason)) for reason in reasons]
+    return [short_line(str(reason), LINE_LIMIT) for reason in reasons]
 
 
 def _error(body: bytes) -> str:
-    return one_line(str(_object(body).get("error", "")))
+    return short_line(str(_object(body).get("error", "")), LINE_LIMIT)
 
 
 def _object(body: bytes) -> dict[str, object]:

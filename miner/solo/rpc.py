@@ -18,7 +18,7 @@ from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.net.pool_url import PoolUrl
 from miner.net.socks import Proxy, parse_proxy, proxy_failure
 from miner.net.tls import certificate_error, tls_context
-from miner.safe_text import one_line
+from miner.safe_text import short_line
 
 CALL_SECONDS = 30.0
 """Default limit of one call; a node that verifies a block is slow."""
@@ -53,7 +53,7 @@ class RpcAnswer:
         error = self.error
         if isinstance(error, dict):
             error = error.get("message")
-        return one_line(error) if isinstance(error, str) else f"error {self.code}"
+        return short_line(error) if isinstance(error, str) else f"error {self.code}"
 
 
 class NodeRpc:
@@ -160,7 +160,7 @@ class NodeRpc:
         if isinstance(message, dict) and ("result" in message or message.get("error") is not None):
             return RpcAnswer(message.get("result"), message.get("error"))
         if status >= 500 or status == 429:
-            text = one_line(body[:400].decode("utf-8", "replace")) or response.reason or ""
+            text = short_line(body[:400].decode("utf-8", "replace")) or response.reason or ""
             raise ConnectionLost(f"{self._where}: busy or failing (HTTP {status}: {text})")
         raise ProtocolError(
             f"{self._where}: HTTP {status} without JSON-RPC; check that this is the node's RPC "

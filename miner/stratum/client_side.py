@@ -12,7 +12,7 @@ from cachetools import FIFOCache
 
 from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
-from miner.safe_text import one_line
+from miner.safe_text import short_line
 from miner.stratum import fields
 from miner.stratum.framing import LineReader, encode
 from miner.stratum.outcomes import classify
@@ -156,7 +156,7 @@ class ClientSide(ABC):
         match method:
             case "client.show_message":
                 texts = [text for text in params_of(message) if isinstance(text, str)]
-                if text := one_line(" ".join(texts)):
+                if text := short_line(" ".join(texts)):
                     self._events.append(Message(text))
             case "client.reconnect" | "mining.reconnect":
                 self._events.append(reconnect(message.get("params")))

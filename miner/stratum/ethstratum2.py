@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.safe_text import one_line
+from miner.safe_text import short_line
 from miner.stratum import fields
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.dialect import Dialect
@@ -181,7 +181,7 @@ class EthereumStratum2Client(ClientSide):
         if isinstance(algorithm, str) and algorithm and "pow" not in algorithm.lower():
             self._warn_once(
                 "algo",
-                f"the pool's algorithm is {one_line(algorithm)}, which is not of the ProgPoW "
+                f"the pool's algorithm is {short_line(algorithm)}, which is not of the ProgPoW "
                 f"family; mining {self._variant.name}. If all shares are invalid, check the port",
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from miner.safe_text import one_line
+from miner.safe_text import short_line
 from miner.work import Outcome
 
 NO_REASON = "refused without a reason"
@@ -70,7 +70,7 @@ def _code_and_text(error: Any, depth: int = 0) -> tuple[int, str]:
     if isinstance(error, str):
         if re.fullmatch(r"-?[0-9]{1,6}", error):
             return int(error), ""
-        return 0, one_line(error)
+        return 0, short_line(error)
     if isinstance(error, int) and not isinstance(error, bool):
         return error if abs(error) < 10**6 else 0, ""
     if depth > 3:

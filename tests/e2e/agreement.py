@@ -173,7 +173,7 @@ def of_entries(view: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Fact
     for entry in entries:
         if entry["topic"] == "share" and entry["level"] != "debug":
             said = next(phrase for phrase in PHRASES if entry["text"].startswith(phrase))
-            more = re.search(r"\(said (once|\d+ times) more\)$", entry["text"])
+            more = re.search(r"\(repeated (once|\d+ times)\)$", entry["text"])
             told[PHRASES[said]] += int(more[1].split()[0].replace("once", "1")) if more else 1
     yield from _outcomes(view, RIG, told)
 

@@ -175,7 +175,7 @@ def test_what_can_change_does_without_dropping_the_connection_where_it_need_not(
     for pool in (first, second):
         assert len(re.findall("^joined ", pool.text, re.MULTILINE)) == 1, pool.text
     # No connection was lost; the one that was given up was left.
-    (left,) = [line for line in miner.lines if re.search(r"pool +(lost|left) ", line)]
+    (left,) = [line for line in miner.lines if re.search(r"pool +(connection to|left) ", line)]
     assert re.search(f"pool +left .*:{one}: the settings name other pools$", left)
 
 
