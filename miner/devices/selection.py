@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices import registry
+from miner.devices.backend import Backend
 from miner.devices.device import Device, DeviceInfo
 from miner.devices.device_names import is_pattern, matches, names_the_entry, same_hardware
 from miner.devices.known_answers import selftest
@@ -20,31 +20,24 @@ _KINDS = ("gpu", "accelerator", "cpu")
 """Kinds of devices, best first."""
 
 
-class Opener(Protocol):
-    """Opens the devices that it listed; a `Backend`."""
-
-    def open(self, info: DeviceInfo) -> Device:
-        """Open `info` in the calling thread, which then owns it; raises `DeviceError`."""
-
-
 @dataclass(frozen=True, slots=True)
 class ListedDevice:
     """A device that was found."""
 
     info: DeviceInfo
-    opener: Opener
+    backend: Backend
     index: int = 0
     """Position in the list of all devices, from 0; a person may call the device by it."""
 
     def open(self) -> Device:
         """Open the device in the calling thread, which then owns it; raises `DeviceError`."""
-        return self.opener.open(self.info)
+        return self.backend.open(self.info)
 
 
 def find_devices(backend: str = "auto") -> tuple[list[ListedDevice], list[str]]:
     """Return the devices of `backend` ("auto": of all backends), and one sentence for each
     backend that is not available."""
-    found: list[tuple[Opener, DeviceInfo]] = []
+    found: list[tuple[Backend, DeviceInfo]] = []
     missing: list[str] = []
     for name in registry.BACKENDS if backend == "auto" else (backend,):
         try:
@@ -54,8 +47,8 @@ def find_devices(backend: str = "auto") -> tuple[list[ListedDevice], list[str]]:
             missing.append(f"{name}: {error}")
     infos = hide_twins([info for _, info in found])
     return [
-        ListedDevice(info, opener, index)
-        for index, ((opener, _), info) in enumerate(zip(found, infos, strict=True))
+        ListedDevice(info, one, index)
+        for index, ((one, _), info) in enumerate(zip(found, infos, strict=True))
     ], missing
 
 
@@ -141,8 +134,7 @@ def _default(
 
 
 def _preference(found: ListedDevice) -> tuple[bool, int]:
-    interprets = registry.BACKENDS[found.info.backend].dialect is None
-    return interprets, _KINDS.index(found.info.kind)
+    return found.backend.dialect is None, _KINDS.index(found.info.kind)
 
 
 def _without(found: Sequence[ListedDevice], exclude: Sequence[str]) -> list[ListedDevice]:

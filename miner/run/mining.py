@@ -28,7 +28,7 @@ from miner.run.run_config import RunConfig
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
-from miner.sensors.sensors import SensorReader, open_sensors, read_sensors
+from miner.sensors.sensors import Sensors, open_sensors, read_sensors
 from miner.signals import signals
 from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
@@ -52,7 +52,7 @@ BUILDS = 2
 HEAT = "heat"
 """Source of the pauses for heat, as the engine knows it."""
 
-SensorOpener = Callable[[Sequence[DeviceInfo], Clock], SensorReader]
+SensorOpener = Callable[[Sequence[DeviceInfo], Clock], Sensors]
 """Opens the sensors of the devices; blocks."""
 
 

@@ -195,25 +195,6 @@ class _Opening:
         return self._nvml
 
 
-class SensorReader(Protocol):
-    """The part of `Sensors` that the loop uses."""
-
-    @property
-    def missing(self) -> list[str]:
-        """A sentence for each device without readings."""
-
-    @property
-    def driver_errors(self) -> list[str]:
-        """A sentence for each error that a driver reported between the last two calls of
-        `read`."""
-
-    def read(self) -> dict[str, Reading]:
-        """Return each device's reading; blocks."""
-
-    def close(self) -> None:
-        """Free the drivers."""
-
-
 class ReadingThread(Protocol):
     """A thread pool of the sensors' own, since a read may never return."""
 
@@ -235,7 +216,7 @@ class SensorListener(Protocol):
 
 
 async def read_sensors(
-    sensors: SensorReader,
+    sensors: Sensors,
     thread: ReadingThread,
     clock: Clock,
     guard: HeatGuard,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
 from miner.codegen.launch_shape import LaunchShape
+from miner.devices.buffered_device import BufferedDevice
 from miner.devices.cuda import CUDA
 from miner.devices.cuda.cuda_builds import Builds
 from miner.devices.cuda.cuda_context import CudaContext
@@ -72,19 +73,16 @@ def _info(drv: ModuleType, ordinal: int) -> DeviceInfo:
         return unidentified(ordinal, release, error_name(error))
 
 
-class CudaDevice:
+class CudaDevice(BufferedDevice):
     """An open card with its dataset; the thread that opened it owns its context."""
 
     dialect = CUDA.dialect
     shares_images = True
 
     def __init__(self, info: DeviceInfo, ordinal: int) -> None:
+        super().__init__(info, CUDA.shape_for(info))
         self._drv = drv = driver()
-        self.info = info
         self._where = f"{info.name} at {info.pci}"
-        self._base = self._shape = CUDA.shape_for(info)
-        self._fewest_buffers = 1
-        self._dataset: DatasetBuffers | None = None
         self._kernel: CudaKernel | None = None
         self._filler: _CudaFiller | None = None
         self._stream: Any = None
@@ -92,24 +90,22 @@ class CudaDevice:
         self._context = CudaContext(ordinal, self._where)
         self._builds = Builds(self._context.capability)
         try:
-            with self._context.current("opening"):
+            with self.calls("opening"):
                 self._stream = drv.Stream(_NON_BLOCKING)
                 self._slots = [LaunchSlot.allocated(drv) for _ in range(2)]
         except DeviceError:
             self.close()
             raise
 
-    @property
-    def shape(self) -> LaunchShape:
-        """The shape of search programs, with the buffers of the newest dataset."""
-        return self._shape
-
     def take_shape(self, shape: LaunchShape) -> None:
         """Use `shape` from the next `generate` on; raises `BuildFailed` for a shape of CPUs."""
         if shape.family != "lanes":
             raise BuildFailed(f"{self._where}: the shape {shape.name!r} is for CPUs; remove it")
-        self._base = self._shape = shape.split(1)
-        self._fewest_buffers = shape.buffers
+        super().take_shape(shape)
+
+    def calls(self, what: str) -> AbstractContextManager[None]:
+        """Make the context current, and raise the driver's errors as ours."""
+        return self._context.current(what)
 
     # Programs
 
@@ -126,7 +122,7 @@ class CudaDevice:
 
     def load(self, image: Image) -> CudaKernel:
         """Return the kernel; unload the one before it."""
-        with self._context.current(f"loading {image.source.title}"):
+        with self.calls(f"loading {image.source.title}"):
             self._stream.synchronize()
             if self._kernel is not None:
                 self._kernel.unload()
@@ -139,7 +135,7 @@ class CudaDevice:
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset in slices; see `Device.generate`."""
         self._free()
-        with self._context.current("taking memory for the dataset"):
+        with self.calls("taking memory for the dataset"):
             self._dataset = dataset = self._allocated(epoch, light.nbytes)
             self._filler = _CudaFiller(self._drv, self._context, self._stream, self._base)
             self._filler.load(filler, light)
@@ -162,35 +158,13 @@ class CudaDevice:
         except OutOfMemory as error:
             raise OutOfMemory(f"{numbers}, but cannot be allocated ({error})") from error
 
-    def _generated(self) -> DatasetBuffers:
-        if self._dataset is None:
-            raise DeviceError(f"{self.info.name}: no dataset was generated")
-        return self._dataset
-
-    def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
-        """Return nodes, shape (count, 16)."""
-        dataset = self._generated()
-        with self._context.current("reading the dataset"):
-            return dataset.read(first, count)
-
-    def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
-        """Overwrite nodes, shape (count, 16)."""
-        dataset = self._generated()
-        with self._context.current("writing the dataset"):
-            dataset.write(first, nodes)
-
     # Launches
-
-    def round_up(self, count: int) -> int:
-        """Return whole groups."""
-        each = self._shape.nonces_per_group
-        return max(-(-count // each), 1) * each
 
     def launch(self, kernel: CudaKernel, job: Job, span: NonceRange) -> _CudaLaunch:
         """Start a search. The stream is in order, and the launch that last used the same slot has
         been waited for."""
         drv, slot, dataset = self._drv, self._slots[self._slot], self._generated()
-        with self._context.current("launching"):
+        with self.calls("launching"):
             slot.header[:] = np.frombuffer(job.header_hash, np.uint8)
             drv.memcpy_htod_async(slot.device_header, slot.header, self._stream)
             drv.memset_d32_async(int(slot.device_results), 0, 4, self._stream)
@@ -209,7 +183,7 @@ class CudaDevice:
         if not self._context.is_open:
             return
         if self._stream is not None and not self._context.has_failed:
-            with suppress(DeviceError), self._context.current("closing"):
+            with suppress(DeviceError), self.calls("closing"):
                 self._stream.synchronize()
         # The context frees everything in it. PyCUDA's objects may be dropped after that; dropped
         # before, in a context that has failed, they would end the process.
@@ -217,7 +191,7 @@ class CudaDevice:
         self._dataset = self._kernel = self._filler = None
 
     def _free(self) -> None:
-        with self._context.current("freeing the dataset"):
+        with self.calls("freeing the dataset"):
             if self._filler is not None:
                 self._filler.free()
                 self._filler = None

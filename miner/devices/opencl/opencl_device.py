@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
 from miner.codegen.launch_shape import LaunchShape
+from miner.devices.buffered_device import BufferedDevice
 from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, DeviceInfo, Image, LaunchResult
@@ -70,19 +71,16 @@ def _pyopencl() -> ModuleType:
     return module
 
 
-class OpenClDevice:
+class OpenClDevice(BufferedDevice):
     """An open OpenCL device with its dataset."""
 
     dialect = OPENCL.dialect
     shares_images = False
 
     def __init__(self, cl: ModuleType, info: DeviceInfo, device: Any) -> None:
-        self.info = info
+        super().__init__(info, OPENCL.shape_for(info))
         self._cl = cl
-        self._base = self._shape = OPENCL.shape_for(info)
-        self._fewest_buffers = 1
-        self._dataset: DatasetBuffers | None = None
-        with self._translated("opening"):
+        with self.calls("opening"):
             self._context = cl.Context([device])
             self._queue = cl.CommandQueue(self._context, device)
             flags = cl.mem_flags
@@ -92,18 +90,8 @@ class OpenClDevice:
             ]
         self._slot = 0
 
-    @property
-    def shape(self) -> LaunchShape:
-        """The shape of search programs, with the buffers of the newest dataset."""
-        return self._shape
-
-    def take_shape(self, shape: LaunchShape) -> None:
-        """Use `shape` from the next `generate` on."""
-        self._base = self._shape = shape.split(1)
-        self._fewest_buffers = shape.buffers
-
     @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
+    def calls(self, what: str) -> Iterator[None]:
         """Raise the driver's errors as ours, with the name of the code."""
         cl, name = self._cl, self.info.name
         try:
@@ -131,7 +119,7 @@ class OpenClDevice:
     def load(self, image: Image) -> Any:
         """Return the kernel object; the caller keeps it, since making one takes half a
         millisecond."""
-        with self._translated(f"loading {image.source.title}"):
+        with self.calls(f"loading {image.source.title}"):
             return self._cl.Kernel(image.program, image.source.entry)
 
     def discard(self, image: Image) -> None:
@@ -144,7 +132,7 @@ class OpenClDevice:
         self._free()
         self._dataset = dataset = self._allocated(epoch)
         self._shape = self._base.split(len(dataset.buffers))
-        with self._translated("loading the dataset program"):
+        with self.calls("loading the dataset program"):
             kernel = _OpenClFiller(self, filler, light, self._base)
         yield from filled(dataset, epoch.nodes, kernel)
 
@@ -159,29 +147,7 @@ class OpenClDevice:
                 f"most {self.info.largest_allocation:,} in one buffer ({error})"
             ) from error
 
-    def _generated(self) -> DatasetBuffers:
-        if self._dataset is None:
-            raise DeviceError(f"{self.info.name}: no dataset was generated")
-        return self._dataset
-
-    def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
-        """Return nodes, shape (count, 16)."""
-        dataset = self._generated()
-        with self._translated("reading the dataset"):
-            return dataset.read(first, count)
-
-    def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
-        """Overwrite nodes, shape (count, 16)."""
-        dataset = self._generated()
-        with self._translated("writing the dataset"):
-            dataset.write(first, nodes)
-
     # Launches
-
-    def round_up(self, count: int) -> int:
-        """Return whole groups."""
-        each = self._shape.nonces_per_group
-        return max(-(-count // each), 1) * each
 
     def launch(self, kernel: Any, job: Job, span: NonceRange) -> _OpenClLaunch:
         """Start a search. The queue is in order, and the launch that last used the same buffers
@@ -190,7 +156,7 @@ class OpenClDevice:
         self._slot = 1 - slot
         header, results = self._headers[slot], self._results[slot]
         words = np.frombuffer(job.header_hash, np.uint8).copy()
-        with self._translated("launching"):
+        with self.calls("launching"):
             cl.enqueue_copy(self._queue, header, words, is_blocking=False)
             cl.enqueue_fill_buffer(self._queue, results, np.uint32(0), 0, 16)
             kernel.set_args(
@@ -230,7 +196,7 @@ class _OpenClLaunch:
 
     def wait(self) -> LaunchResult:
         """Block until the launch is done."""
-        with self.device._translated("searching"):
+        with self.device.calls("searching"):
             self.event.wait()
         return LaunchResult.decoded(self.out, self.span)
 
@@ -251,7 +217,7 @@ class _OpenClFiller:
     def fill(self, part: DatasetPart) -> None:
         """Compute the nodes of `part`."""
         groups = -(-part.count // self._nodes)
-        with self._device._translated("generating the dataset"):
+        with self._device.calls("generating the dataset"):
             self._kernel.set_args(
                 self._light, part.buffer,
                 np.uint32(part.first), np.uint32(part.count), np.uint32(part.buffer_first),

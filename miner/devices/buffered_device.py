@@ -1,0 +1,60 @@
+"""What CUDA and OpenCL devices share: the launch shape, and a dataset (DAG) in buffers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.codegen.launch_shape import LaunchShape
+from miner.devices.dataset_buffers import DatasetBuffers
+from miner.errors import DeviceError
+from miner.work import DeviceInfo
+
+
+class BufferedDevice(ABC):
+    """A device that starts with the launch shape `shape`; part of a `Device`."""
+
+    def __init__(self, info: DeviceInfo, shape: LaunchShape) -> None:
+        self.info = info
+        self._base = self._shape = shape
+        self._fewest_buffers = 1
+        self._dataset: DatasetBuffers | None = None
+
+    @abstractmethod
+    def calls(self, what: str) -> AbstractContextManager[None]:
+        """Enclose calls of the driver for `what`; raise the driver's errors as ours."""
+
+    @property
+    def shape(self) -> LaunchShape:
+        """The shape of search programs, with the buffers of the newest dataset."""
+        return self._shape
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        """Use `shape` from the next `generate` on."""
+        self._base = self._shape = shape.split(1)
+        self._fewest_buffers = shape.buffers
+
+    def round_up(self, count: int) -> int:
+        """Return whole groups."""
+        each = self._shape.nonces_per_group
+        return max(-(-count // each), 1) * each
+
+    def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
+        """Return nodes, shape (count, 16)."""
+        dataset = self._generated()
+        with self.calls("reading the dataset"):
+            return dataset.read(first, count)
+
+    def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
+        """Overwrite nodes, shape (count, 16)."""
+        dataset = self._generated()
+        with self.calls("writing the dataset"):
+            dataset.write(first, nodes)
+
+    def _generated(self) -> DatasetBuffers:
+        if self._dataset is None:
+            raise DeviceError(f"{self.info.name}: no dataset was generated")
+        return self._dataset
