@@ -113,19 +113,19 @@ def test_ptx_for_a_newer_card_is_noted_once(
 
 
 @pytest.mark.parametrize(
-    ("version", "said"),
+    ("version", "text"),
     [
         ((13, 0), "NVRTC 13.0: install driver 580 or newer, or nvidia-cuda-nvrtc-cu12"),
         ((14, 1), "NVRTC 14.1: install a driver for CUDA 14, or nvidia-cuda-nvrtc-cu12"),
     ],
 )
 def test_a_compiler_newer_than_the_driver_is_refused(
-    named: NamedCompiler, version: tuple[int, int], said: str, tmp_path: Path
+    named: NamedCompiler, version: tuple[int, int], text: str, tmp_path: Path
 ) -> None:
     named.version, named.name = version, f"NVRTC {version[0]}.{version[1]}"
     with pytest.raises(BackendUnavailable) as caught:
         Builds((8, 6), CubinCache(tmp_path)).build(SOURCE)
-    assert str(caught.value) == f"driver 550.54.14 (CUDA 12.4) is older than {said}"
+    assert str(caught.value) == f"driver 550.54.14 (CUDA 12.4) is older than {text}"
 
 
 NVCC = """#!/bin/sh

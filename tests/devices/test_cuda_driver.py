@@ -26,7 +26,7 @@ def test_a_missing_driver_is_reported(no_driver: None) -> None:
 def test_without_a_driver_the_other_backends_are_used(no_driver: None) -> None:
     found, missing = find_devices()
     assert "ref" in {f.info.name for f in found}
-    assert any(said.startswith("cuda: no NVIDIA driver: ") for said in missing)
+    assert any(message.startswith("cuda: no NVIDIA driver: ") for message in missing)
 
 
 def test_a_driver_that_cannot_be_loaded_is_reported(
@@ -42,10 +42,10 @@ def test_a_driver_that_cannot_be_loaded_is_reported(
 
 
 def test_a_pycuda_built_on_a_newer_system_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = cuda_driver._import_problem(
+    message = cuda_driver._import_problem(
         "/lib/libc.so.6: version `GLIBC_2.34' not found (required by _driver.so)"
     )
-    assert said == (
+    assert message == (
         "PyCUDA was built on a newer system than this one (it needs GLIBC_2.34): build it here, or "
         "on a machine as old (docs/cuda.md)"
     )
@@ -62,7 +62,7 @@ class Library:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.256.02  Thu May  2\nGCC 12.2.0\n",
          "driver 470.256.02 (CUDA 12.8)"),
@@ -72,13 +72,13 @@ class Library:
     ],
 )  # fmt: skip
 def test_the_version_of_the_driver_as_text(
-    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = tmp_path / "version"
     release.write_text(text)
     monkeypatch.setattr(cuda_driver, "RELEASE", release)
     monkeypatch.setattr(cuda_driver, "_load_library", Library)
-    assert driver_text() == said
+    assert driver_text() == message
     release.unlink()
     assert driver_text() == "driver CUDA 12.8"
 

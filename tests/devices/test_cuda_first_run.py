@@ -109,9 +109,9 @@ def test_a_run_is_good_when_each_epoch_has_accepted_shares_and_none_is_wrong(
     rig.ledger.close()
     done = run(sys.executable, "benchmarks/gpu.py", "judge", str(rig.path), "--epochs", "2")
     assert done.returncode == (not good), done.stderr
-    told = json.loads(done.stdout)
-    assert (told["epochs with accepted shares"], told["good"]) == (accepted, good)
-    assert sum(row["shares"] for row in told["shares"]) == len(outcomes)
+    report = json.loads(done.stdout)
+    assert (report["epochs with accepted shares"], report["good"]) == (accepted, good)
+    assert sum(row["shares"] for row in report["shares"]) == len(outcomes)
 
 
 def test_a_missing_ledger_is_an_error(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ import pytest
 from tests.harness import fake_driver
 from tests.harness.fake_driver import CHECKOUT, cards
 
-ENOUGH = 900
+LONGEST = 900
 """Seconds after which a process has failed."""
 
 
 @dataclass
-class Stage:
+class Processes:
     """Runs processes with a fake driver."""
 
     folder: Path
@@ -39,9 +39,9 @@ class Stage:
             text=True, stdout=stdout, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def says(self, code: str, **environment: str) -> str:
+    def output_of(self, code: str, **environment: str) -> str:
         """Run `code`, which must succeed; return its output, in which warnings are errors."""
-        return ended(self.start("-W", "error", "-c", code, **environment)).strip()
+        return output_at_end(self.start("-W", "error", "-c", code, **environment)).strip()
 
     def pytest(
         self, *arguments: str, stdout: IO[str] | int = subprocess.PIPE, **environment: str
@@ -52,29 +52,29 @@ class Stage:
         )  # fmt: skip
 
 
-def ended(process: subprocess.Popen[str]) -> str:
+def output_at_end(process: subprocess.Popen[str]) -> str:
     try:
-        said, _ = process.communicate(timeout=ENOUGH)
+        output, _ = process.communicate(timeout=LONGEST)
     finally:
         process.kill()
-    assert process.returncode == 0, said
-    return said
+    assert process.returncode == 0, output
+    return output
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Processes:
     place = fake_driver.pycuda()
     if isinstance(place, str):
         pytest.skip(place)
     folder = tmp_path_factory.mktemp("fake")
-    return Stage(folder, fake_driver.built(folder / "driver"))
+    return Processes(folder, fake_driver.built(folder / "driver"))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def contract(stage: Stage) -> Iterator[subprocess.Popen[str]]:
+def contract(processes: Processes) -> Iterator[subprocess.Popen[str]]:
     """Start the longest test first, so that it runs beside the others."""
-    with (stage.folder / "contract.txt").open("w") as out:
-        process = stage.pytest(
+    with (processes.folder / "contract.txt").open("w") as out:
+        process = processes.pytest(
             "tests/contract/test_contract.py", "-k", "cuda", "-rs", stdout=out
         )  # fmt: skip
         yield process
@@ -108,13 +108,13 @@ OLD = "its compute capability 3.0 is below 5.0, the oldest that CUDA 12 supports
 THREE = cards("3080", "older", "1080")
 
 
-def listed(stage: Stage, **environment: str) -> list[list[str]]:
-    said = stage.says(LIST, **({"FAKE_CUDA_DEVICES": THREE} | environment))
-    return [line.split("|") for line in said.splitlines()]
+def listed(processes: Processes, **environment: str) -> list[list[str]]:
+    output = processes.output_of(LIST, **({"FAKE_CUDA_DEVICES": THREE} | environment))
+    return [line.split("|") for line in output.splitlines()]
 
 
-def test_cards_are_listed_in_the_order_of_their_addresses(stage: Stage) -> None:
-    found = listed(stage)
+def test_cards_are_listed_in_the_order_of_their_addresses(processes: Processes) -> None:
+    found = listed(processes)
     assert [row[:2] for row in found] == [
         ["cuda:0", "0000:03:00.0"], ["cuda:1", "0000:06:00.0"], ["cuda:2", "0000:0a:00.0"],
     ]  # fmt: skip
@@ -127,16 +127,16 @@ def test_cards_are_listed_in_the_order_of_their_addresses(stage: Stage) -> None:
     assert found[1][5] == OLD
 
 
-def test_an_order_set_by_the_user_is_kept(stage: Stage) -> None:
-    found = listed(stage, CUDA_DEVICE_ORDER="FASTEST_FIRST")
+def test_an_order_set_by_the_user_is_kept(processes: Processes) -> None:
+    found = listed(processes, CUDA_DEVICE_ORDER="FASTEST_FIRST")
     assert found[0][3] == "NVIDIA Fake 3080"
 
 
 @pytest.mark.parametrize(("visible", "models"), [("2,0", ["3080", "1080"]), ("GPU-0011", ["3080"])])
 def test_cards_hidden_by_the_driver_are_not_listed(
-    stage: Stage, visible: str, models: list[str]
+    processes: Processes, visible: str, models: list[str]
 ) -> None:
-    found = listed(stage, CUDA_VISIBLE_DEVICES=visible)
+    found = listed(processes, CUDA_VISIBLE_DEVICES=visible)
     assert [row[3].removeprefix("NVIDIA Fake ") for row in found] == models
     assert [row[0] for row in found] == [f"cuda:{n}" for n in range(len(models))]
 
@@ -153,76 +153,78 @@ def test_cards_hidden_by_the_driver_are_not_listed(
     ],
 )
 def test_a_card_that_a_container_was_not_given_is_unusable(
-    stage: Stage, visible: str, models: list[str]
+    processes: Processes, visible: str, models: list[str]
 ) -> None:
-    found = listed(stage, NVIDIA_VISIBLE_DEVICES=visible)
+    found = listed(processes, NVIDIA_VISIBLE_DEVICES=visible)
     usable = [row[3].removeprefix("NVIDIA Fake ") for row in found if row[5] == "None"]
     assert usable == models
     others = {row[5] for row in found if row[5] != "None"} - {OLD}
     assert others <= {"NVIDIA_VISIBLE_DEVICES does not list this card"}
 
 
-def test_a_part_of_a_divided_card_is_visible_by_either_uuid(stage: Stage) -> None:
+def test_a_part_of_a_divided_card_is_visible_by_either_uuid(processes: Processes) -> None:
     for visible in ("GPU-00112233", "MIG-00112233"):
         (part,) = listed(
-            stage, FAKE_CUDA_DEVICES=cards("3080"), FAKE_CUDA_PARTS="1",
+            processes, FAKE_CUDA_DEVICES=cards("3080"), FAKE_CUDA_PARTS="1",
             NVIDIA_VISIBLE_DEVICES=visible,
         )  # fmt: skip
         assert part[2] == "MIG-00112233-4455-6677-8899-aabbccddee00"
         assert part[5] == "None"
 
 
-def test_a_failing_card_does_not_hide_the_others(stage: Stage) -> None:
+def test_a_failing_card_does_not_hide_the_others(processes: Processes) -> None:
     code = 'import ctypes; ctypes.CDLL("libcuda.so.1").fake_cuda_fail(b"cuDeviceGet", 999, 2, 1)\n'
-    said = stage.says(code + LIST, FAKE_CUDA_DEVICES=cards("1080", "3080", "3080 too"))
-    rows = [line.split("|") for line in said.splitlines()]
+    output = processes.output_of(code + LIST, FAKE_CUDA_DEVICES=cards("1080", "3080", "3080 too"))
+    rows = [line.split("|") for line in output.splitlines()]
     assert [row[0] for row in rows] == ["cuda:0", "cuda:1", "cuda:2"]
     assert [row[5] for row in rows] == [
         "None", "the driver does not describe it: CUDA_ERROR_UNKNOWN", "None",
     ]  # fmt: skip
 
 
-def test_when_all_cards_are_hidden_the_variable_is_named(stage: Stage) -> None:
+def test_when_all_cards_are_hidden_the_variable_is_named(processes: Processes) -> None:
     cards_there = "from miner.devices.cuda import cuda_driver as d; d.CARDS = d.Path('/')"
-    said = stage.says(f"{cards_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
-    assert said == "no CUDA device found: CUDA_VISIBLE_DEVICES='7' hides all cards"
+    output = processes.output_of(f"{cards_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
+    assert output == "no CUDA device found: CUDA_VISIBLE_DEVICES='7' hides all cards"
     none_there = "from miner.devices.cuda import cuda_driver as d; d.CARDS = d.Path('/none')"
-    said = stage.says(f"{none_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
-    assert said.startswith("no CUDA device found; check whether nvidia-smi lists one, and ")
-    assert said.endswith("check CUDA_VISIBLE_DEVICES='7': it may hide all cards")
+    output = processes.output_of(f"{none_there}\n{LIST}", CUDA_VISIBLE_DEVICES="7")
+    assert output.startswith("no CUDA device found; check whether nvidia-smi lists one, and ")
+    assert output.endswith("check CUDA_VISIBLE_DEVICES='7': it may hide all cards")
 
 
-def test_a_machine_without_a_card_is_reported(stage: Stage) -> None:
-    said = stage.says(LIST, FAKE_CUDA_DEVICES="")
-    assert "CUDA_ERROR_NO_DEVICE: no CUDA device found; check whether nvidia-smi" in said
+def test_a_machine_without_a_card_is_reported(processes: Processes) -> None:
+    output = processes.output_of(LIST, FAKE_CUDA_DEVICES="")
+    assert "CUDA_ERROR_NO_DEVICE: no CUDA device found; check whether nvidia-smi" in output
 
 
-def test_a_card_in_compute_mode_prohibited_is_unusable(stage: Stage) -> None:
-    found = listed(stage, FAKE_CUDA_MODE="2")
+def test_a_card_in_compute_mode_prohibited_is_unusable(processes: Processes) -> None:
+    found = listed(processes, FAKE_CUDA_MODE="2")
     assert found[0][5].startswith("its compute mode is Prohibited: nvidia-smi")
 
 
-def test_a_driver_that_does_not_start_is_explained(stage: Stage) -> None:
+def test_a_driver_that_does_not_start_is_explained(processes: Processes) -> None:
     code = 'import ctypes; ctypes.CDLL("libcuda.so.1").fake_cuda_fail(b"cuInit", {}, 0, 1)'
-    said = stage.says(code.format(803) + LIST)
-    assert said.startswith("the NVIDIA driver does not start: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH: ")
-    assert "reboot" in said
-    said = stage.says(code.format(999) + LIST)
-    assert "CUDA_ERROR_UNKNOWN: the kernel module does not answer; " in said
+    output = processes.output_of(code.format(803) + LIST)
+    assert output.startswith(
+        "the NVIDIA driver does not start: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH: "
+    )
+    assert "reboot" in output
+    output = processes.output_of(code.format(999) + LIST)
+    assert "CUDA_ERROR_UNKNOWN: the kernel module does not answer; " in output
 
 
-def test_a_driver_older_than_pycuda_is_explained(stage: Stage, tmp_path: Path) -> None:
-    old = Stage(stage.folder, fake_driver.built(tmp_path, old=True))
-    said = old.says(LIST, FAKE_CUDA_VERSION="11040")
+def test_a_driver_older_than_pycuda_is_explained(processes: Processes, tmp_path: Path) -> None:
+    old = Processes(processes.folder, fake_driver.built(tmp_path, old=True))
+    output = old.output_of(LIST, FAKE_CUDA_VERSION="11040")
     assert re.match(
         r"driver (\S+ \(CUDA 11\.4\)|CUDA 11\.4) is older than what PyCUDA was built for "
         r"\(it has no cu\w+\): update the driver, or install PyCUDA from a wheelhouse",
-        said,
+        output,
     )
 
 
-def test_a_driver_older_than_the_compiler_is_explained(stage: Stage) -> None:
-    said = stage.says(
+def test_a_driver_older_than_the_compiler_is_explained(processes: Processes) -> None:
+    output = processes.output_of(
         "import tests.harness.fake_driver_plugin\n"
         "from miner.devices.selection import find_devices, probed\n"
         "from miner.catalog import variants\n"
@@ -231,32 +233,32 @@ def test_a_driver_older_than_the_compiler_is_explained(stage: Stage) -> None:
         FAKE_CUDA_VERSION="11040",
     )
     assert re.match(
-        r"driver .*CUDA 11\.4.* is older than NVRTC 12\.9: install driver 525 or ", said
+        r"driver .*CUDA 11\.4.* is older than NVRTC 12\.9: install driver 525 or ", output
     )
 
 
-def test_a_missing_pycuda_is_reported(stage: Stage) -> None:
+def test_a_missing_pycuda_is_reported(processes: Processes) -> None:
     if fake_driver.is_installed():
         pytest.skip("PyCUDA is installed beside the miner")
-    said = stage.says(LIST, PYTHONPATH=str(CHECKOUT))
-    assert said.startswith(
+    output = processes.output_of(LIST, PYTHONPATH=str(CHECKOUT))
+    assert output.startswith(
         "PyCUDA is not installed: PyPI has no built package of it; docs/cuda.md "
     )
 
 
-def test_a_broken_pycuda_is_reported(stage: Stage, tmp_path: Path) -> None:
+def test_a_broken_pycuda_is_reported(processes: Processes, tmp_path: Path) -> None:
     (tmp_path / "pycuda").mkdir()
     (tmp_path / "pycuda/__init__.py").write_text("")
     (tmp_path / "pycuda/driver.py").write_text("import no_such_module\n")
-    said = stage.says(LIST, PYTHONPATH=f"{CHECKOUT}:{tmp_path}")
-    assert said == (
+    output = processes.output_of(LIST, PYTHONPATH=f"{CHECKOUT}:{tmp_path}")
+    assert output == (
         "PyCUDA cannot be loaded (No module named 'no_such_module'): install it again, for this "
         "Python"
     )
 
 
-def test_a_thread_may_end_without_closing_its_device(stage: Stage) -> None:
-    said = stage.says(
+def test_a_thread_may_end_without_closing_its_device(processes: Processes) -> None:
+    output = processes.output_of(
         "import threading\n"
         "from miner.devices.selection import find_devices\n"
         "(found,), _ = find_devices('cuda')\n"
@@ -266,17 +268,17 @@ def test_a_thread_may_end_without_closing_its_device(stage: Stage) -> None:
         "kept[0].close(); kept.clear()\n"
         "print('alive')\n"
     )
-    assert said == "alive"
+    assert output == "alive"
 
 
-def test_memory_modules_and_failures_of_one_card(stage: Stage) -> None:
-    said = ended(
-        stage.pytest(
+def test_memory_modules_and_failures_of_one_card(processes: Processes) -> None:
+    output = output_at_end(
+        processes.pytest(
             "tests/devices/on_fake_driver/one_card.py",
             FAKE_CUDA_DEVICES=cards("3080", "3080 too", "1080", "newer"),
         )
     )
-    assert re.search(r"^\d+ passed in ", said, re.MULTILINE), said
+    assert re.search(r"^\d+ passed in ", output, re.MULTILINE), output
 
 
 DEMO = """
@@ -293,28 +295,28 @@ finally:
 """
 
 
-def test_a_rig_keeps_mining_when_a_card_fails(stage: Stage, toy: Path) -> None:
-    process = stage.start(
+def test_a_rig_keeps_mining_when_a_card_fails(processes: Processes, toy: Path) -> None:
+    process = processes.start(
         "-c", DEMO, str(toy), FAKE_CUDA_DEVICES=cards("3080", "1080"), PYTHONUNBUFFERED="1"
     )
-    said = ended(process)
-    assert "ILLEGAL_ADDRESS; it is opened again" in said
-    lost = re.search(r"(cuda:\d) +fault: ", said)
-    assert lost, said
+    output = output_at_end(process)
+    assert "ILLEGAL_ADDRESS; it is opened again" in output
+    lost = re.search(r"(cuda:\d) +fault: ", output)
+    assert lost, output
     # Its dataset was there, and is there again; what the other one found counted meanwhile.
-    assert len(re.findall(rf"{lost[1]} .* built and verified", said)) == 2, said
-    assert re.search(r"summary +\d+ shares accepted", said), said
-    assert "ALIVE 0 " in said, said
+    assert len(re.findall(rf"{lost[1]} .* built and verified", output)) == 2, output
+    assert re.search(r"summary +\d+ shares accepted", output), output
+    assert "ALIVE 0 " in output, output
 
 
-def test_the_device_contract(stage: Stage, contract: subprocess.Popen[str]) -> None:
+def test_the_device_contract(processes: Processes, contract: subprocess.Popen[str]) -> None:
     try:
-        contract.wait(ENOUGH)
+        contract.wait(LONGEST)
     finally:
         contract.kill()
-    said = (stage.folder / "contract.txt").read_text()
-    assert contract.returncode == 0, said
-    found = re.search(r"^(\d+) passed, (\d+) skipped", said, re.MULTILINE)
-    assert found, said
-    assert (int(found[1]) >= 35, int(found[2])) == (True, 2), said
-    assert said.count("is for CPUs") == 2, said
+    output = (processes.folder / "contract.txt").read_text()
+    assert contract.returncode == 0, output
+    found = re.search(r"^(\d+) passed, (\d+) skipped", output, re.MULTILINE)
+    assert found, output
+    assert (int(found[1]) >= 35, int(found[2])) == (True, 2), output
+    assert output.count("is for CPUs") == 2, output

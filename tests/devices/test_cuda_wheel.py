@@ -21,11 +21,11 @@ def test_every_function_that_it_imports_is_in_the_driver_of_cuda_12_4() -> None:
     if shutil.which("nm") is None:
         pytest.skip("needs nm, of binutils, which is not installed")
     (extension,) = (place / "pycuda").glob("_driver.*.so")
-    said = subprocess.run(
+    listing = subprocess.run(
         ["nm", "--dynamic", "--undefined-only", str(extension)],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    named = set(re.findall(r" U (cu[A-Z]\w+)$", said, re.MULTILINE))
+    named = set(re.findall(r" U (cu[A-Z]\w+)$", listing, re.MULTILINE))
     assert len(named) > 100
     harness = Path(fake_driver.__file__).parent
     known = set(re.findall(r"MISSING\((\w+)\)", (harness / "fake_cuda_missing.h").read_text()))
