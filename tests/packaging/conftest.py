@@ -21,7 +21,7 @@ from tests.packaging.standin import empty_root, may_mount, pack_python
 
 CHECKOUT = Path(__file__).parents[2]
 TIMESTAMP = 1700000000
-"""Seconds since 1970 that every file of an archive gets here."""
+"""Time of every file in an archive, as UNIX time."""
 
 PROGRAMS = [
     "bash",
@@ -47,7 +47,7 @@ def python_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is built from, so that nothing changes between two builds."""
+    """A copy of the sources, so that they do not change between two builds."""
     copy = tmp_path_factory.mktemp("sources") / "checkout"
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in ("miner", "kernels", "configs", "packaging"):
@@ -58,7 +58,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(sources: Path, what: str, out: Path, python: Path, **environment: str) -> str:
-    """Build as a user does; return what was printed."""
+    """Run build.py; return its output."""
     digest = sha256(python.read_bytes()).hexdigest()
     done = subprocess.run(
         [sys.executable, sources / "packaging/build.py", what, "--out", out,
@@ -74,7 +74,7 @@ def build(sources: Path, what: str, out: Path, python: Path, **environment: str)
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, sources: Path, python_archive: Path) -> Path:
-    """The folder with everything that is handed out."""
+    """The folder with all releases."""
     out = tmp_path_factory.mktemp("dist")
     build(sources, "all", out, python_archive)
     return out
@@ -82,7 +82,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, sources: Path, python_archiv
 
 @pytest.fixture(scope="session")
 def rig(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
-    """A root with a shell, without any Python, in which HiveOS's archive is unpacked."""
+    """A root with a shell and without Python, in which the HiveOS archive is unpacked."""
     if not may_mount():
         pytest.skip("an empty root takes the right to mount")
     root = tmp_path_factory.mktemp("rig")
@@ -94,7 +94,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
 
 
 class Answers:
-    """A miner's HTTP answers by path; what is not there is not found."""
+    """An HTTP server with JSON answers by path, else 404."""
 
     def __init__(self) -> None:
         self.by_path: dict[str, bytes] = {}
@@ -119,7 +119,7 @@ class Answers:
 
 @pytest.fixture
 def miner() -> Iterator[Answers]:
-    """A listener in the miner's place."""
+    """A server in place of the miner."""
     answers = Answers()
     thread = Thread(target=answers.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -15,7 +15,7 @@ LEFT_OUT = {"site-packages", "dist-packages", "test", "idlelib", "tkinter", "__p
 
 
 def pack_python(target: Path) -> Path:
-    """Write an archive of the form in which relocatable Pythons are handed out to `target`."""
+    """Write this machine's Python to `target`, packed as relocatable Pythons are."""
     base = Path(sys.base_prefix)
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     with tarfile.open(target, "w:gz", compresslevel=1) as packed:
@@ -35,22 +35,21 @@ def pack_python(target: Path) -> Path:
 
 
 def _relocatable(interpreter: bytes) -> bytes:
-    """Have an interpreter look for its library beside itself, where it has an absolute path."""
+    """Let an interpreter with an absolute library path look for its library beside itself."""
     found = f"{sysconfig.get_config_var('LIBDIR')}\0".encode()
     beside = b"$ORIGIN/../lib\0"
     return interpreter.replace(found, beside.ljust(len(found), b"\0"))
 
 
 def empty_root(root: Path, programs: list[str]) -> None:
-    """Make a root in which there is nothing but `programs` and the libraries that they load: no
-    Python, no package."""
+    """Create a root that contains only `programs` and their libraries."""
     wanted = [shutil.which(program) for program in programs]
     assert None not in wanted, f"not all of {programs} are here"
     libraries: set[str] = set()
     for program in filter(None, wanted):
         _copy(Path(program), root)
         libraries |= _libraries(program)
-    # The stand-in's own modules need what a relocatable Python has inside.
+    # A relocatable Python contains the libraries of its modules; this machine's does not.
     for module in Path(sys.base_prefix).glob("lib/python3.*/lib-dynload/*.so"):
         libraries |= _libraries(str(module))
     for name in ("libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libm.so.6",
@@ -88,11 +87,11 @@ exec chroot "$0" /usr/bin/env -i HOME=/root PATH=/usr/bin TERM=dumb "$@"
 
 
 def inside(root: Path, *command: str) -> list[str]:
-    """Return the command that runs `command` in `root`, with no variable of ours."""
+    """Return the command that runs `command` in `root` with a clean environment."""
     return ["unshare", "--mount", "sh", "-ec", INSIDE, str(root), *command]
 
 
 def may_mount() -> bool:
-    """Whether `inside` can be run here."""
+    """Whether `inside` works on this machine."""
     asked = ["unshare", "--mount", "true"]
     return os.geteuid() == 0 and subprocess.run(asked, check=False).returncode == 0

@@ -39,7 +39,9 @@ def test_the_checksums_cover_all_files(built: Path) -> None:
 
 def test_archive_names(built: Path) -> None:
     name = only_file(built / "hiveos").name
-    assert re.fullmatch(r"progpow-miner-[^-]+\.tar\.gz", name), "the last dash parts the version"
+    assert re.fullmatch(r"progpow-miner-[^-]+\.tar\.gz", name), (
+        "HiveOS reads the version after the last dash"
+    )
     assert only_file(built / "raveos").suffix == ".zip"
 
 
@@ -72,7 +74,7 @@ def test_the_zip_has_no_local_traces(built: Path) -> None:
 def test_builds_are_reproducible(
     built: Path, sources: Path, python_archive: Path, tmp_path: Path
 ) -> None:
-    """Of all that goes into any archive: they share their tree."""
+    """For one archive; the others have the same content."""
     elsewhere = shutil.copytree(sources, tmp_path / "sources", copy_function=shutil.copyfile)
     temporary = tmp_path / "another place"
     temporary.mkdir()
@@ -91,7 +93,7 @@ def test_builds_are_reproducible(
 
 
 def write_wheel(folder: Path) -> None:
-    """A wheel as its user's machine builds it, with a command."""
+    """Write a wheel with a command, as a user's machine builds it."""
     info = "tried-1.0.dist-info"
     files = {
         "tried.py": "",

@@ -25,7 +25,7 @@ def variables() -> dict[str, str]:
 
 
 def filled_in(value: Any, given: Mapping[str, str]) -> Any:
-    """Variables as Compose fills them into the parsed file, as far as these files use them."""
+    """Return `value` with variables substituted as Compose does."""
 
     def one(match: re.Match[str]) -> str:
         found = given.get(match["name"], "")
@@ -47,7 +47,7 @@ def load(name: str, given: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def merged(base: Any, over: Any) -> Any:
-    """As Compose lays a second file over the first one: lists are added."""
+    """Return both files merged as Compose does: lists are joined."""
     if isinstance(base, dict) and isinstance(over, dict):
         return {k: merged(base.get(k), over.get(k)) for k in {**base, **over}}
     if isinstance(base, list) and isinstance(over, list):
@@ -62,7 +62,7 @@ SERVICES = STACK["services"]
 @pytest.mark.parametrize("overlay", ["", *OVERLAYS])
 def test_the_files_follow_the_compose_specification(overlay: str) -> None:
     found = merged(STACK, load(f"compose.{overlay}.yaml")) if overlay else STACK
-    # The specification's on-failure:N, which the parser does not know.
+    # The parser does not know the on-failure:N of the specification.
     restart = found["services"]["miner"]["restart"]
     assert re.fullmatch(r"on-failure:\d+", restart)
     found = copy.deepcopy(found)
@@ -160,7 +160,7 @@ def test_grafana_finds_prometheus_and_the_board() -> None:
     folder = boards["providers"][0]["options"]["path"]
     (mounted,) = [v for v in SERVICES["grafana"]["volumes"] if folder in v]
     board = json.loads((COMPOSE / mounted.split(":")[0]).read_text(encoding="utf-8"))
-    # The board lets its reader choose a source of this type; the provisioned one is the default.
+    # The board offers all sources of this type; the provisioned one is the default.
     kinds = [v["query"] for v in board["templating"]["list"] if v["type"] == "datasource"]
     assert kinds == [source["datasources"][0]["type"]]
     assert source["datasources"][0]["isDefault"] is True

@@ -28,7 +28,7 @@ TARGETS = ("cuda", "opencl", "cpu")
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction of a stage, its continuation lines joined."""
+    """An instruction of a stage, with its continuation lines joined."""
 
     stage: str
     word: str
@@ -53,18 +53,18 @@ PARENTS = {step.stage: step.rest for step in STEPS if step.word == "FROM"}
 
 
 def lineage(stage: str) -> list[Step]:
-    """What is done for `stage`, from its base image on."""
+    """Return the steps of `stage` and of the stages that it is based on."""
     before = lineage(PARENTS[stage]) if PARENTS[stage] in PARENTS else []
     return before + [step for step in STEPS if step.stage == stage]
 
 
 def last(word: str, stage: str) -> str:
-    """The instruction that counts: the last one."""
+    """Return the last instruction `word`, which is the effective one."""
     return [step.rest for step in lineage(stage) if step.word == word][-1]
 
 
 def sources() -> list[str]:
-    """Everything that is taken out of the checkout, copied or bound."""
+    """Return all paths of the checkout that are copied or bound."""
     copied = [
         source
         for step in STEPS
@@ -88,7 +88,7 @@ def test_cpu_is_the_default_target() -> None:
 
 
 def test_hadolint() -> None:
-    """But DL3059: consecutive RUNs keep the layers of the build stages apart, for the cache."""
+    """Without DL3059: consecutive RUNs are separate layers for the build cache."""
     done = subprocess.run(
         [BIN / "hadolint", "--no-color", "--ignore", "DL3059", "Dockerfile"],
         cwd=CHECKOUT,
@@ -112,7 +112,7 @@ def test_the_user_is_numeric_and_owns_the_written_folders(target: str) -> None:
     user = last("USER", target)
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     done = lineage(target)
-    assert done[-1] == Step(target, "USER", user), "nothing may follow as another user"
+    assert done[-1] == Step(target, "USER", user), "no step may follow as another user"
     volumes = json.loads(last("VOLUME", target))
     made = " ".join(s.rest for s in done if s.word == "RUN")
     assert f"chown {user} {' '.join(volumes)}" in made
@@ -135,7 +135,7 @@ def test_init_process_and_health_check(target: str) -> None:
 def test_every_target_has_a_package_list(target: str) -> None:
     (written,) = [s.rest for s in STEPS if s.stage == target and "sbom.py" in s.rest]
     assert written.endswith("/usr/share/doc/progpow-miner/sbom.cdx.json")
-    # After the last package, or the list would be wrong.
+    # After the last package, so that the list is complete.
     install = [s.rest for s in STEPS if s.stage == f"install-{target}" and s.word == "RUN"]
     assert "cyclonedx-py environment" in install[-1]
 
@@ -171,7 +171,7 @@ def test_copied_files_exist_and_are_not_ignored(source: str) -> None:
 
 
 def perform(done: Iterable[Step], root: Path) -> None:
-    """Do the steps in a folder in place of /, but for Debian's packages, which are here."""
+    """Run the steps in a folder in place of /, without installing Debian packages."""
     source = root / "src"
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
@@ -193,7 +193,7 @@ def perform(done: Iterable[Step], root: Path) -> None:
         elif step.word == "RUN" and not step.rest.startswith("apt-get "):
             command = re.sub(r"(?<=[ =])/(opt|wheels|pycuda)\b", rf"{root}/\1", f" {step.rest}")
             ran = subprocess.run(
-                # Downloads are kept between test runs, which an image has no use for.
+                # Keep downloads between test runs; the image does not.
                 ["sh", "-ec", command.replace(" --no-cache-dir", "")],
                 cwd=source,
                 env=environment,
@@ -206,7 +206,7 @@ def perform(done: Iterable[Step], root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in place of / in which the steps up to `install-opencl` were done."""
+    """A folder in place of /, after the steps up to `install-opencl`."""
     root = tmp_path_factory.mktemp("image")
     perform(lineage("install-opencl"), root)
     return root
@@ -214,8 +214,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cuda_image(image: Path) -> Path:
-    """The same, and then the steps of `pycuda` and `install-cuda`. The wheel that takes minutes
-    is the other tests' one, made by the same script: it finds that it is done."""
+    """`image` after the steps of `pycuda` and `install-cuda`, with the PyCUDA wheel of other tests,
+    which takes minutes to build."""
     if shutil.which("g++") is None:
         pytest.skip("needs g++, to build PyCUDA with")
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
@@ -272,7 +272,7 @@ def test_hashing_with_a_read_only_root(image: Path, tmp_path: Path) -> None:
 
 
 def test_the_package_list_is_complete_and_valid(image: Path, tmp_path: Path) -> None:
-    """With lines of dpkg's form in place of this machine's own packages."""
+    """With the output of dpkg simulated."""
     dpkg = tmp_path / "bin/dpkg-query"
     dpkg.parent.mkdir()
     dpkg.write_text(

@@ -31,7 +31,7 @@ PROMTOOL = shutil.which("promtool")
 ABSENT = "promtool is not on the path (Debian: package prometheus)"
 
 OF_PROMETHEUS = {"instance", "job", "le"}
-"""Labels that a series has besides ours, or that only a histogram's buckets have."""
+"""Labels that Prometheus adds, and the one of histogram buckets."""
 
 Series = dict[str, list[dict[str, str]]]
 
@@ -47,7 +47,7 @@ def variables() -> dict[str, dict[str, Any]]:
 
 
 def plain(expression: str) -> str:
-    """The expression, with Grafana's variables as Grafana would fill them in."""
+    """Return the expression with Grafana's variables substituted."""
     for name, value in {
         "$__rate_interval": "1m", "$__interval": "1m", "$__range": "6h",
         "$rig": ".*", "$device": ".*",
@@ -72,7 +72,7 @@ EXPRESSIONS = [*board_expressions(), *(rule["expr"] for rule in RULES), *page_ex
 
 @lru_cache
 def families() -> list[Metric]:
-    """Every metric, with all series that a rig can tell."""
+    """Return every metric with all series that a rig can expose."""
 
     async def busy() -> Snapshot:
         rig = await busy_rig()
@@ -85,7 +85,7 @@ def families() -> list[Metric]:
 
 @pytest.fixture
 def exposed_series() -> Series:
-    """The labels of every series, by its name."""
+    """The labels of every series by metric."""
     found: Series = {}
     for family in families():
         for sample in family.samples:
@@ -370,7 +370,7 @@ HOSTILE_HOUR: list[tuple[str, str, str]] = [
         "MinerTooFewShares",
     ),
 ]
-"""A series without our prefix, its values from minute to minute, and the alert that it raises."""
+"""Series (without the prefix), their values by minute, and the alert that they raise."""
 
 GOOD_HOUR = [
     ('info{instance="good"}', "1x200"),

@@ -24,7 +24,7 @@ def read(path: Path) -> Any:
 
 
 def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The chart's objects by kind."""
+    """Return the rendered objects by kind."""
     with helm_python.Chart.load(str(CHART)) as chart:
         chart.validate_schema(values)
         texts = chart.render(values, name="rig", namespace="mining")
@@ -203,7 +203,7 @@ def test_a_changed_password_restarts_the_miner() -> None:
 
 @pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
 def test_the_settings_are_valid(values: dict[str, Any], tmp_path: Path) -> None:
-    """As the kubelet would set it up: secrets filled in, files in their place."""
+    """With secrets and files as the kubelet provides them."""
     from miner.settings import load
 
     objects = rendered(values)

@@ -25,7 +25,7 @@ LOG = Path("var/log/miner/custom/progpow-miner.log")
 
 STATS = {"hs": [1.5], "hs_units": "khs", "temp": [60], "bus_numbers": [10], "ar": [3, 1]}
 
-# What HiveOS has set when it sources a package's scripts; none of it is exported.
+# Variables that HiveOS sets, but does not export, before it sources a package's scripts.
 AGENT = """
 MINER_DIR=/hive/miners/custom
 CUSTOM_MINER=progpow-miner
@@ -38,7 +38,7 @@ SHOW = '\nprintf \'%s\\n\' "$khs" "$stats"\n'
 
 @pytest.fixture
 def fresh(rig: Path) -> Iterator[Path]:
-    """The rig without what another test left: settings, lock, log."""
+    """The rig without the settings, lock and log of other tests."""
     yield rig
     for left in (rig / PACKAGE).glob("config.toml*"):
         left.unlink()
@@ -111,7 +111,7 @@ def test_repeated_failures_do_not_fill_the_disk(fresh: Path) -> None:
 
 
 def holders(path: Path) -> set[str]:
-    """The programs that have the file open."""
+    """Return the names of the programs that have the file open."""
     found = set()
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         with suppress(OSError):
@@ -145,7 +145,7 @@ def test_no_hashrate_without_a_valid_answer(
     listening_on(fresh, miner.port)
     if answer is not None:
         miner.by_path["/hiveos"] = answer
-    # What the last call left may not be told again.
+    # The values of the last call must not be reported again.
     done = shell(fresh, AGENT + "khs=7\nstats=old\n" + ASK + SHOW)
     assert (done.stdout, done.stderr) == ("0\nnull\n", "")
 
@@ -184,7 +184,7 @@ POOL = ("pool", "--listen", "127.0.0.1:0", "--variant", "kawpow", "--height", "1
 
 
 def test_one_foreground_miner_that_stops_in_order(fresh: Path) -> None:
-    """The real miner on the CPU reference, at the test pool."""
+    """With the real miner on the reference device and the test pool."""
     pool = subprocess.Popen(
         [sys.executable, "-u", "-m", "miner", *POOL], stdout=subprocess.PIPE, text=True
     )
@@ -211,18 +211,18 @@ def test_one_foreground_miner_that_stops_in_order(fresh: Path) -> None:
         assert float(khs) > 0
         assert told["hs_units"] == "khs"
         assert len(told["hs"]) == len(told["bus_numbers"]) == 1
-        assert told["bus_numbers"] == [None], "the CPU is on no bus"
+        assert told["bus_numbers"] == [None], "the CPU has no bus"
         assert told["ar"][0] >= 1
         assert told["algo"] == "kawpow"
 
-        # Or the lock would outlive the miner.
+        # Otherwise the lock would outlive the miner.
         assert holders(fresh / PACKAGE / "config.toml.lock") == {"progpow-miner"}
         assert "tee" in holders(fresh / LOG)
         second = shell(fresh, f"/{PACKAGE}/h-run.sh")
         assert second.returncode == 1
         assert "is already running" in second.stdout
 
-        # The shell has become the miner: the signal reaches it, and its code comes back.
+        # The miner has replaced the shell, so it gets the signal and its exit code is returned.
         run.send_signal(signal.SIGTERM)
         printed, _ = run.communicate(timeout=60)
         assert run.returncode == 0, printed

@@ -25,8 +25,8 @@ AIR = {
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
-    """The package under the name that mmpOS gives it, its Python replaced by a link to ours and
-    the miner by a script that prints what it was called with."""
+    """The package as mmpOS unpacks it, with this Python in place of its own, and in place of the
+    miner a script that prints its arguments."""
     root = tmp_path_factory.mktemp("mmp")
     (archive,) = (built / "mmpos").iterdir()
     with tarfile.open(archive) as packed:
@@ -35,7 +35,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
     package = (root / "progpow-miner").rename(root / "custom-1a2b3")
     python = package / "python/bin/progpow-miner"
     python.parent.mkdir(parents=True)
-    # A script, since a virtual environment's Python is found by where its link lies.
+    # A script, not a link: a virtual environment's Python finds its packages by its own path.
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     (package / "progpow-miner").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")

@@ -16,7 +16,7 @@ ANALYZE = shutil.which("systemd-analyze")
 
 
 def keys(text: str) -> dict[str, list[str]]:
-    """Every value of every key, in order."""
+    """Return all values of each key, in order."""
     found = defaultdict(list)
     for line in text.splitlines():
         if line and line[0] not in "#[":
@@ -33,7 +33,7 @@ def test_start_and_stop() -> None:
     assert start.endswith("/bin/progpow-miner mine --config ${CONFIGURATION_DIRECTORY}/config.toml")
     assert KEYS["ExecReload"] == ["kill -HUP $MAINPID"]
     assert KEYS["KillSignal"] == ["SIGTERM"]
-    assert KEYS["KillMode"] == ["mixed"], "one signal to the miner, and none to what it started"
+    assert KEYS["KillMode"] == ["mixed"], "only the miner gets the signal, not its children"
 
 
 def test_restart_depends_on_the_exit_code() -> None:
@@ -61,8 +61,8 @@ def test_gpus_stay_accessible() -> None:
 
 
 def test_root_creates_the_nvidia_device_nodes() -> None:
-    """The driver's own way is a setuid program, which NoNewPrivileges disarms. "+" is for root,
-    "-" for machines without these programs."""
+    """The driver would use a setuid program, which NoNewPrivileges prevents. "+" means as root, "-"
+    ignores failures."""
     assert KEYS["NoNewPrivileges"] == ["yes"]
     module, cards = KEYS["ExecStartPre"]
     assert module.split() == ["+-/usr/bin/nvidia-modprobe", "-u", "-c=0"]
@@ -77,7 +77,7 @@ def test_systemd_analyze(tmp_path: Path) -> None:
     assert ANALYZE is not None
     done = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    # Tenths: 0 is shut off from everything, 100 is a service without any limits.
+    # In tenths: 0 is fully isolated, 100 is unrestricted.
     asked = [ANALYZE, "security", "--offline=yes", "--threshold=40", unit]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

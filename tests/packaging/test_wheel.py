@@ -16,7 +16,7 @@ KERNEL = ("kernel", "--variant", "kawpow", "--height", "1000", "--dialect", "ope
 
 
 def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
-    """Run Python with `arguments`; return what it printed, or fail with all of it."""
+    """Run Python with `arguments`; return its output."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -32,7 +32,7 @@ def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that is built from the sdist that is built from the checkout."""
+    """The wheel built from the sdist."""
     out = tmp_path_factory.mktemp("dist")
     python("-m", "build", "--no-isolation", "--outdir", str(out), str(CHECKOUT), cwd=out)
     assert len(list(out.glob("*.tar.gz"))) == 1
@@ -42,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel installed in it, and nothing else."""
+    """A folder that contains only the installed wheel."""
     target = tmp_path_factory.mktemp("installed")
     pip = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps")
     python(*pip, "--no-index", "--target", str(target), str(wheel), cwd=target)

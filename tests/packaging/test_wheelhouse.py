@@ -51,7 +51,7 @@ def test_pycuda_is_built_unless_a_wheel_for_this_python_exists(
 
 
 def test_the_page_describes_the_same_build_with_pip(script: ModuleType) -> None:
-    """Headers, version and switches: what the page says was tried with these."""
+    """With the same headers, version and options."""
     page = (CHECKOUT / "docs/cuda.md").read_text(encoding="utf-8")
     section = page.partition("### With a C++ compiler")[2].partition("\n### ")[0]
     assert re.findall(r"nvidia-[\w-]+==[\d.]+", section) == list(script.HEADERS)
@@ -66,5 +66,5 @@ def test_pycuda_reads_its_settings_from_any_folder(script: ModuleType) -> None:
     exec(script.DEFAULTS.format(root="/a b/{c}'\""), read)
     assert read["CUDA_INC_DIR"] == ["/a b/{c}'\"/include"]
     assert read["CUDADRV_LIB_DIR"] == ["/a b/{c}'\"/stub"]
-    # A debugger's notes name folders of the building machine, and were nine tenths of the wheel.
+    # Debug information names local folders, and would be nine tenths of the wheel.
     assert read["CXXFLAGS"] == ["-g0"]
