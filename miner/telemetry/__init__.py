@@ -1,6 +1,6 @@
 """What happens in the miner as events, and its state as one `Snapshot` for every view."""
 
-from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState
+from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState, Reading
 from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
@@ -33,7 +33,6 @@ from miner.telemetry.history import DeviceSample, History, Sample
 from miner.telemetry.journal import Journal, JournalEntry, Level
 from miner.telemetry.luck import Band, Luck
 from miner.telemetry.rates import WINDOWS, Hashrate
-from miner.telemetry.reading import Reading
 from miner.telemetry.snapshot import (
     About,
     BestShare,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState
+from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState, Reading
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceEvent,
@@ -20,7 +20,6 @@ from miner.telemetry.events import (
 from miner.telemetry.histogram import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import HashrateMeter, PowerMeter
-from miner.telemetry.reading import Reading
 from miner.telemetry.tally import Tally
 from miner.work import DeviceInfo, Outcome, Verdict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from miner.telemetry.reading import Reading
+from miner.telemetry.device_snapshot import Reading
 from miner.work import Candidate, Job, Solution, Verdict
 
 # Pools

@@ -43,7 +43,7 @@ print(json.dumps({
 @pytest.fixture
 def views(product: ProductCopy) -> dict[str, Any]:
     """What each view of the extended product shows."""
-    product.add_row("miner/telemetry/reading.py", "    throttle: str | None", FIELD)
+    product.add_row("miner/telemetry/device_snapshot.py", "    throttle: str | None", FIELD)
     done = subprocess.run(
         product.python("-c", SHOW),
         cwd=product.root,
