@@ -39,11 +39,11 @@ WARNINGS = 50
 KEPT_REQUESTS = 500
 """Outstanding requests kept for matching answers; some pools never answer hashrate reports."""
 
-SEED_WARNING = "the pool's seed hash does not belong to epoch"
-"""Start of the warning about a seed hash that does not match the height."""
-
 KEPT_SUBMISSIONS = 20_000
 """Outstanding shares kept for matching answers; more than are ever in flight."""
+
+SEED_WARNING = "the pool's seed hash does not belong to epoch"
+"""Start of the warning about a seed hash that does not match the height."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from miner.stratum.dialects import Detection
 
 
-def test_a_named_protocol_is_the_only_one_and_known_to_fit() -> None:
+def test_configured_protocol_is_the_only_one() -> None:
     named = Detection(["zano"])
     assert named.found
     assert not named.misfit()
     assert named.current == "zano"
 
 
-def test_the_next_one_after_each_misfit_and_the_first_again_after_all() -> None:
+def test_misfits_lead_through_all_protocols_and_back_to_the_first() -> None:
     tried = Detection(["kawpow", "ethstratum", "ethproxy"])
     assert not tried.found
     assert tried.misfit()
@@ -22,7 +22,7 @@ def test_the_next_one_after_each_misfit_and_the_first_again_after_all() -> None:
     assert tried.current == "kawpow"
 
 
-def test_what_fits_is_news_once_and_stays() -> None:
+def test_fit_is_new_once_and_stays() -> None:
     tried = Detection(["kawpow", "ethstratum"])
     tried.misfit()
     assert tried.fits()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections import Counter
 from random import Random
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from miner.errors import ProtocolError
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
-from miner.stratum.dialects import DIALECTS
+from miner.stratum.dialects import DIALECTS, recognise
 from miner.stratum.framing import LINE_LIMIT
 from miner.stratum.pool_events import ShareAnswer
 from miner.work import Outcome
@@ -41,6 +42,18 @@ def recorded_lines() -> list[bytes]:
 
 
 RECORDED = recorded_lines()
+
+
+def test_each_scheme_belongs_to_one_dialect() -> None:
+    schemes = Counter(s for dialect in DIALECTS.values() for s in (dialect.name, *dialect.schemes))
+    assert set(schemes.values()) == {1}
+
+
+@EVERY_DIALECT
+def test_first_request_is_recognised(dialect: Dialect) -> None:
+    first = json.loads(dialect.connect(OPENING).start().splitlines()[0])
+    if dialect.first_method is not None:
+        assert recognise(first["method"], first["params"]) is dialect
 
 
 @EVERY_DIALECT
