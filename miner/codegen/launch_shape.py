@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 
 from miner.errors import BadValue
 
-MAX_BUFFERS = 4
-"""Largest number of buffers for a dataset."""
-
 
 @dataclass(frozen=True, slots=True)
 class LaunchShape:

@@ -14,6 +14,7 @@ from miner.formatting import format_difficulty
 from miner.net.address import HostPort
 from miner.net.pool_url import PoolUrl
 from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Digest
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
 from miner.run.mining import mine
@@ -68,12 +69,11 @@ class _ShareProver:
 
     async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
-    ) -> tuple[bytes, bytes]:
-        """Return mix hash and final hash of `nonce`."""
-        digest = await self._work.offload(
+    ) -> Digest:
+        """Return the digest of `nonce`."""
+        return await self._work.offload(
             self._verifier.hash, variant, height, epoch, header_hash, nonce
         )
-        return digest.mix_hash, digest.final_hash
 
 
 class _Printer:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from miner.progpow.hashing import Digest
 from miner.stratum.chain import Chain
 from miner.stratum.framing import encode
 from miner.stratum.resumable import ClientState, ResumableSessions
@@ -139,18 +140,18 @@ class PoolSide(ABC):
         self._unanswered += shares
 
     def answer_share(
-        self, pending: ShareToProve, mix_hash: bytes, final_hash: bytes
+        self, pending: ShareToProve, digest: Digest
     ) -> tuple[ShareJudged, BlockFound | None]:
-        """Answer a share, given the recomputed hashes (32 bytes each, display order)."""
+        """Answer a share, given its recomputed digest."""
         share = pending.share
         height = share.template.height
-        result = self.state.rules.evaluate(share, mix_hash, final_hash)
+        result = self.state.rules.evaluate(share, digest)
         judged = self._answer(
             pending.request_id, share.worker, height, result.refusal, result.difficulty
         )
         if not result.is_block:
             return judged, None
-        return judged, BlockFound(share.worker, height, share.nonce, final_hash)
+        return judged, BlockFound(share.worker, height, share.nonce, digest.final_hash)
 
     def disconnected(self) -> None:
         """Record that the connection has ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from miner.progpow.hashing import Digest
 from miner.stratum.chain import Chain, Template
 from miner.stratum.difficulty import DIFF1_KAWPOW
 from miner.work import NonceSpace
@@ -108,15 +109,15 @@ class ShareRules:
         self._seen.setdefault(header_hash, set()).add(nonce)
         return SubmittedShare(claim.worker, template, offer.share_target, nonce, claim.mix_hash)
 
-    def evaluate(self, share: SubmittedShare, mix_hash: bytes, final_hash: bytes) -> ShareResult:
-        """Return the result for `share` from the recomputed hashes, 32 bytes each in display order.
+    def evaluate(self, share: SubmittedShare, digest: Digest) -> ShareResult:
+        """Return the result for `share` from its recomputed digest.
 
         A block counts only while the chain is at its height.
         """
         template = share.template
-        if share.mix_hash not in (None, mix_hash):
+        if share.mix_hash not in (None, digest.mix_hash):
             return ShareResult(Refusal(OTHER, "invalid mix hash"), 0.0)
-        value = int.from_bytes(final_hash, "big")
+        value = digest.value
         difficulty = DIFF1_KAWPOW / max(value, 1)
         if value > share.target:
             wanted = DIFF1_KAWPOW / share.target

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from miner.errors import ProtocolError
+from miner.progpow.hashing import Digest
 from miner.stratum.dialects import DIALECTS, recognise
 from miner.stratum.framing import LineReader
 from miner.stratum.pool_side import PoolContext
@@ -131,13 +132,13 @@ class ClientSession:
         self.side.announce()
 
     def answer_share(
-        self, pending: ShareToProve, mix_hash: bytes, final_hash: bytes
+        self, pending: ShareToProve, digest: Digest
     ) -> tuple[ShareJudged, BlockFound | None]:
-        """Answer a share, given the recomputed hashes (32 bytes each, display order).
+        """Answer a share, given its recomputed digest.
 
         On a `BlockFound` the caller advances the chain.
         """
-        return self.side.answer_share(pending, mix_hash, final_hash)
+        return self.side.answer_share(pending, digest)
 
     def disconnected(self) -> None:
         """Note the end of the connection."""

@@ -13,6 +13,7 @@ from miner.clock import Clock
 from miner.errors import BadValue, ConfigError
 from miner.net.address import HostPort
 from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
 from miner.stratum.chain import Chain
 from miner.stratum.dialects import DIALECTS
@@ -56,9 +57,8 @@ class ShareProver(Protocol):
 
     async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
-    ) -> tuple[bytes, bytes]:
-        """Return mix hash and final hash without blocking the event loop; hashes are 32 bytes in
-        display order."""
+    ) -> Digest:
+        """Return the digest without blocking the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +270,10 @@ class PoolServer:
             case ShareToProve(_, share):
                 client.flush()
                 job = share.template
-                mix_hash, final_hash = await self._prover.prove(
+                digest = await self._prover.prove(
                     self.chain.variant, job.epoch, job.height, job.header_hash, share.nonce
                 )
-                judged, block = client.session.answer_share(event, mix_hash, final_hash)
+                judged, block = client.session.answer_share(event, digest)
                 client.flush()
                 self.report(judged)
                 if block is not None:

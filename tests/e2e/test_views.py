@@ -26,6 +26,7 @@ from miner.net.address import HostPort
 from miner.net.dial import Timeouts
 from miner.pool.pool_addresses import parse_pool_url
 from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Digest
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
 from miner.run.mining import mine
@@ -88,11 +89,10 @@ class Proofs:
 
     async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
-    ) -> tuple[bytes, bytes]:
-        digest = await self.work.offload(
+    ) -> Digest:
+        return await self.work.offload(
             self.verifier.hash, variant, height, epoch, header_hash, nonce
         )
-        return digest.mix_hash, digest.final_hash
 
 
 @asynccontextmanager

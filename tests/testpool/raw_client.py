@@ -11,7 +11,7 @@ from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import BlockFound, LoggedIn, ShareJudged, ShareToProve
 from miner.testpool.client_session import ClientSession
 from miner.work import NonceSpace
-from tests.testpool.standins import final_of, make_chain, mix_of
+from tests.testpool.standins import digest_of, make_chain
 
 SPACE = NonceSpace(0xBEEF, 16)
 FIRST = SPACE.first
@@ -66,9 +66,8 @@ class RawClient:
             match event:
                 case ShareToProve(_, share):
                     job, nonce = share.template, share.nonce
-                    mix = mix_of(job.height, job.header_hash, nonce)
-                    final = final_of(job.header_hash, nonce)
-                    judged, block = self.session.answer_share(event, mix, final)
+                    digest = digest_of(job.height, job.header_hash, nonce)
+                    judged, block = self.session.answer_share(event, digest)
                     self.judged.append(judged)
                     self.blocks += [block] if block else []
                 case ShareJudged():

@@ -7,6 +7,7 @@ import hashlib
 from random import Random
 
 from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
 from miner.stratum.chain import Chain
 from tests.fakes.variants import KAWPOW
@@ -37,15 +38,19 @@ def final_of(header_hash: bytes, nonce: int) -> bytes:
     return hashlib.sha256(b"final" + header_hash + nonce.to_bytes(8)).digest()
 
 
+def digest_of(height: int, header_hash: bytes, nonce: int) -> Digest:
+    return Digest(mix_of(height, header_hash, nonce), final_of(header_hash, nonce))
+
+
 class StandInProver:
     """Proves every share by the stand-in hashes."""
 
     async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
-    ) -> tuple[bytes, bytes]:
+    ) -> Digest:
         assert epoch == variant.epoch_at(height)
         await asyncio.sleep(0)
-        return mix_of(height, header_hash, nonce), final_of(header_hash, nonce)
+        return digest_of(height, header_hash, nonce)
 
 
 def nonce_between(header_hash: bytes, first: int, low: int, high: int) -> int:

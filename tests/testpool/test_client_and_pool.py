@@ -20,7 +20,7 @@ from tests.testpool.standins import (
     ANY_HASH,
     KAWPOW,
     NO_HASH,
-    final_of,
+    digest_of,
     mix_of,
     nonce_between,
     seed_of,
@@ -71,8 +71,8 @@ class BothEnds:
                 if isinstance(event, ShareToProve):
                     share = event.share
                     job = share.template
-                    mix = mix_of(job.height, job.header_hash, share.nonce)
-                    self.session.answer_share(event, mix, final_of(job.header_hash, share.nonce))
+                    digest = digest_of(job.height, job.header_hash, share.nonce)
+                    self.session.answer_share(event, digest)
             events += self.client.receive(self.session.output())
             data = self.client.data_to_send()
             if not data:

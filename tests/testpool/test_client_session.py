@@ -13,7 +13,7 @@ from miner.stratum.share_rules import BlockFound, LoggedIn, ShareJudged, ShareTo
 from miner.testpool.client_session import ClientSession
 from miner.work import NonceSpace
 from tests.testpool.raw_client import FIRST, SPACE, OnePrefix, RawClient
-from tests.testpool.standins import ANY_HASH, final_of, make_chain, mix_of, nonce_between
+from tests.testpool.standins import ANY_HASH, digest_of, final_of, make_chain, mix_of, nonce_between
 
 WORKER = "RWallet.rig1"
 
@@ -378,7 +378,7 @@ def test_a_share_proved_after_its_height_is_not_a_block() -> None:
     (pending,) = session.receive(line)
     assert isinstance(pending, ShareToProve)
     chain.advance()
-    judged, block = session.answer_share(pending, mix, final_of(job.header_hash, nonce))
+    judged, block = session.answer_share(pending, digest_of(job.height, job.header_hash, nonce))
     assert judged.accepted
     assert block is None
 

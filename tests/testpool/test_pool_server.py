@@ -7,6 +7,7 @@ import pytest
 
 from miner.errors import BadValue, ConfigError
 from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
 from miner.stratum.share_rules import BlockFound, ShareJudged
 from miner.testpool.pool_server import MAX_CLIENTS, UNREAD_SECONDS, ServerOptions
@@ -157,7 +158,7 @@ class Gate(StandInProver):
 
     async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
-    ) -> tuple[bytes, bytes]:
+    ) -> Digest:
         self.asked.set()
         try:
             async with asyncio.timeout(SECONDS):
@@ -337,7 +338,7 @@ async def test_serve_runs_until_it_is_cancelled() -> None:
 
 async def test_an_error_of_the_prover_ends_the_pool() -> None:
     class Broken:
-        async def prove(self, *job: object) -> tuple[bytes, bytes]:
+        async def prove(self, *job: object) -> Digest:
             raise ZeroDivisionError
 
     pool = RunningPool(prover=Broken())
