@@ -54,7 +54,7 @@ def test_settings_in_the_pages_are_found() -> None:
 
 def test_every_state_of_a_device_is_explained() -> None:
     table = (DOCS / "devices.md").read_text("utf-8").partition("| state |")[2].partition("\n\n")[0]
-    said = re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE)
+    said = re.findall(r"^\| ([\w() ]+) \|", table, re.MULTILINE)
     assert said == [state.value for state in DeviceState]
 
 
