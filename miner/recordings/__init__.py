@@ -1,1 +1,1 @@
-"""Recordings of pool sessions, and their replay."""
+"""Recordings of pool sessions."""

@@ -1,4 +1,4 @@
-"""Replays recorded sessions and compares what is sent."""
+"""Replays recorded sessions, comparing the bytes that are sent."""
 
 from __future__ import annotations
 

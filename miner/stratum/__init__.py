@@ -1,1 +1,1 @@
-"""Stratum: its dialects without I/O, and the session that drives one over a stream."""
+"""Stratum dialects without I/O, with the session that runs one over a stream."""

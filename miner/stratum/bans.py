@@ -1,4 +1,4 @@
-"""Whether a pool's texts announce a ban, and whether the end of a connection is one."""
+"""Recognises bans in a pool's texts."""
 
 from __future__ import annotations
 

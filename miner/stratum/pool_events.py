@@ -1,4 +1,4 @@
-"""Events of a pool session, and who receives them."""
+"""Events of a pool session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the test pool knows of a client; some dialects resume it on a later connection."""
+"""The test pool's state of a client, which some dialects resume on a later connection."""
 
 from __future__ import annotations
 
