@@ -36,14 +36,14 @@ def bench(
     from miner.run.benchmark import measure
     from miner.verify import chosen_variant
 
-    checked = chosen_variant(variant)
-    devices, _, _ = choose_devices("auto", [device] if device else None, checked)
+    chosen = chosen_variant(variant)
+    devices, _, _ = choose_devices("auto", [device] if device else None, chosen)
 
     def progress(text: str) -> None:
         if not as_json:
             click.echo(text)
 
-    report: dict[str, Any] = measure(devices[0], checked, height, seconds, shape, progress)
+    report: dict[str, Any] = measure(devices[0], chosen, height, seconds, shape, progress)
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return

@@ -63,7 +63,7 @@ def hash_command(
 def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
     from miner.errors import MinerError
 
-    known: dict[str, Variant] = {}
+    variants: dict[str, Variant] = {}
     for line in lines:
         if not line.strip():
             continue
@@ -73,7 +73,7 @@ def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
             if not isinstance(parsed, dict):
                 raise ValueError("not an object")
             row = parsed
-            answer = _hash_row(verifier, row, known)
+            answer = _hash_row(verifier, row, variants)
         except MinerError as error:
             answer = {"error": str(error)}
         except (ValueError, RecursionError) as error:
@@ -81,7 +81,9 @@ def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
         click.echo(json.dumps(row | answer))
 
 
-def _hash_row(verifier: Verifier, row: dict[str, Any], known: dict[str, Variant]) -> dict[str, Any]:
+def _hash_row(
+    verifier: Verifier, row: dict[str, Any], variants: dict[str, Variant]
+) -> dict[str, Any]:
     """Return epoch, period and both hashes; raises `UsageError`, which names the field."""
     from miner.errors import BadValue
     from miner.verify import chosen_variant
@@ -95,9 +97,9 @@ def _hash_row(verifier: Verifier, row: dict[str, Any], known: dict[str, Variant]
         if name in row and type(row[name]) is not int:
             raise BadValue(name, f"{row[name]!r} is not an integer")
     header, nonce = _header(row["header_hash"]), _nonce(row["nonce"])
-    variant = known.get(row["variant"])
+    variant = variants.get(row["variant"])
     if variant is None:
-        variant = known[row["variant"]] = chosen_variant(row["variant"])
+        variant = variants[row["variant"]] = chosen_variant(row["variant"])
     period = variant.period_at(row["height"])
     epoch = variant.epoch(row["epoch"]) if "epoch" in row else variant.epoch_at(row["height"])
     _check_size(epoch.light_bytes)

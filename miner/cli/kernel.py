@@ -63,8 +63,8 @@ def kernel(
 
     if shape and device:
         raise click.UsageError("give --shape or --device, not both")
-    checked = chosen_variant(variant)
-    epoch, period = checked.epoch_at(height), checked.period_at(height)
+    chosen = chosen_variant(variant)
+    epoch, period = chosen.epoch_at(height), chosen.period_at(height)
     if device:
         from miner.devices.selection import shape_on
 
@@ -73,7 +73,7 @@ def kernel(
     else:
         layout = shape_named(shape or "gpu")
     if which == "search":
-        source = search_source(checked, period, epoch, dialect, layout)
+        source = search_source(chosen, period, epoch, dialect, layout)
     else:
         source = dataset_source(epoch, dialect, layout)
     compiled: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def kernel(
             click.echo(source.text, nl=False)
         return
     described: dict[str, Any] = {
-        "variant": checked.name,
+        "variant": chosen.name,
         "height": height,
         "period": period,
         "epoch": epoch.number,
@@ -99,7 +99,7 @@ def kernel(
         "source": source.text,
     }
     if which == "search":
-        described["operations"] = operation_counts(checked, period)
+        described["operations"] = operation_counts(chosen, period)
     if compiled:
         described["compiled"] = compiled
     click.echo(json.dumps(described, indent=2))

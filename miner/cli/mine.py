@@ -17,8 +17,8 @@ from miner.cli.options import split_names
 from miner.signals import STOPPED_AT_ONCE, handled
 
 if TYPE_CHECKING:
+    from miner.settings.field_types import Flag
     from miner.settings.key_table import Key
-    from miner.settings.model import Flag
 
 
 @cache

@@ -69,7 +69,7 @@ def pool_options(
     chaos: float | None,
     script: Path | None,
 ) -> PoolOptions:
-    """Return the checked options of the test pool; raises `UsageError`."""
+    """Check the options of the test pool; raises `UsageError`."""
     from miner.errors import BadValue
     from miner.run.pool_process import PoolOptions
     from miner.stratum.difficulty import DIFF1_KAWPOW
@@ -79,13 +79,13 @@ def pool_options(
     for name, value in (("difficulty", difficulty), ("block difficulty", block_difficulty)):
         if value is not None and not 0 < value < 1e12:
             raise BadValue(name, f"{value} is not between 0 and 1e12")
-    checked = chosen_variant(variant)
-    checked.epoch_at(height)  # raises an error for a height beyond the last epoch
+    chosen = chosen_variant(variant)
+    chosen.epoch_at(height)  # raises an error for a height beyond the last epoch
     if chaos is not None and script is not None:
         raise click.UsageError("give --chaos or --script, not both")
     faults = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
     return PoolOptions(
-        checked, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
+        chosen, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
         protocol=protocol, faults=faults,
     )  # fmt: skip
 

@@ -91,7 +91,7 @@ def probe(
     if variant and coin:
         raise click.UsageError("give -a or --coin, not both")
     chosen_coin = find_coin(coin) if coin else None
-    checked = chosen_variant(chosen_coin.variant if chosen_coin else variant or "kawpow")
+    chosen = chosen_variant(chosen_coin.variant if chosen_coin else variant or "kawpow")
     address, dialect = _address(url, user, password, protocol, chosen_coin)
     if tls_fingerprint and not address.transport.has_tls:
         raise click.UsageError(f"--tls-fingerprint: {address.label} is reached without TLS")
@@ -112,14 +112,14 @@ def probe(
         notes.append("no variant given: the epoch is kawpow's")
     diff1 = DIFF1_BY_DIGITS[chosen_coin.difficulty_one if chosen_coin else None]
     request = ProbeRequest(
-        address, checked, USER_AGENT, seconds,
+        address, chosen, USER_AGENT, seconds,
         [dialect] if dialect else list(DIALECTS), seed_hash, diff1,
     )  # fmt: skip
     finding = asyncio.run(probe_pool(request, NetworkDial(), SystemClock()))
     if as_json:
-        click.echo(json.dumps(_finding_object(finding, notes, checked), indent=2))
+        click.echo(json.dumps(_finding_object(finding, notes, chosen), indent=2))
     else:
-        _print_finding(finding, notes, checked)
+        _print_finding(finding, notes, chosen)
 
 
 def _address(

@@ -34,32 +34,32 @@ def selftest_command(
     from miner.verify import chosen_variant
 
     found, missing = find_devices()
-    chosen = [device_called(found, device)] if device else found
-    wanted = [chosen_variant(variant)] if variant else list(variants().values())
+    devices = [device_called(found, device)] if device else found
+    chosen = [chosen_variant(variant)] if variant else list(variants().values())
     failed = passed = 0
-    for one in chosen:
+    for listed in devices:
         try:
-            opened = one.open()
+            opened = listed.open()
         except DeviceError as error:
-            click.echo(f"{one.info.name:<12} cannot be opened: {error}")
+            click.echo(f"{listed.info.name:<12} cannot be opened: {error}")
             failed += 1
             continue
         try:
-            for checked in wanted:
-                result = selftest(opened, checked)
+            for each in chosen:
+                result = selftest(opened, each)
                 good = result.problem is None
                 passed, failed = passed + good, failed + (not good)
                 word = f"{result.checked} known answers" if good else f"FAILED: {result.problem}"
-                click.echo(f"{one.info.name:<12} {checked.name:<15} {word}")
+                click.echo(f"{listed.info.name:<12} {each.name:<15} {word}")
                 if real or heights:
-                    for line, ok in selftest_real(opened, checked, heights):
+                    for line, ok in selftest_real(opened, each, heights):
                         failed += ok is False
-                        click.echo(f"{one.info.name:<12} {checked.name:<15} {line}")
+                        click.echo(f"{listed.info.name:<12} {each.name:<15} {line}")
         finally:
             opened.close()
     for reason in missing if not device else ():
         click.echo(reason, err=True)
-    if not chosen:
+    if not devices:
         raise NoUsableDevice("no device to test was found")
     if failed:
         raise CheckFailed(f"{failed} of {failed + passed} self-tests failed")

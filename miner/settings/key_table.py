@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from miner.settings.model import Flag, Settings
+from miner.settings.field_types import Flag
+from miner.settings.model import Settings
 
 PREFIX = "PROGPOW_MINER_"
 """Begins the name of each environment variable of the miner."""

@@ -7,79 +7,31 @@ docs/settings.md are derived from this model.
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from miner.codegen.launch_shape import shape_named
-from miner.devices.registry import BACKENDS
 from miner.devices.tuning import PARTS, TemperatureLimits, Tuning, start_for
 from miner.errors import BadValue
 from miner.net.address import HostPort, exposure_problem
 from miner.net.dial import Timeouts
 from miner.pool.pool_addresses import PLAIN, SCHEMES
-from miner.settings.listen_address import (
-    check_listen,
-    conflict,
-    listen_address,
-    token_problem,
+from miner.settings.field_types import (
+    BackendName,
+    Celsius,
+    FilePath,
+    Flag,
+    Listen,
+    MaybeEmpty,
+    NoPlaceholder,
+    Seconds,
+    ShapeName,
+    Text,
+    Texts,
 )
-
-PLACEHOLDER = "PUT_YOUR_WALLET_HERE"
-"""The wallet in a file that `config init` wrote; a file that still contains it is rejected."""
+from miner.settings.listen_address import conflict, listen_address, token_problem
 
 _TIMEOUTS = Timeouts()
-
-
-class Flag:
-    """The command-line flag of a setting: metadata in the annotation of its field."""
-
-    def __init__(
-        self, *names: str, metavar: str | None = None, repeatable: bool = False, off: str = ""
-    ) -> None:
-        self.names = names
-        """All spellings; messages name the first."""
-        self.metavar = metavar
-        self.repeatable = repeatable
-        """Whether each use of the flag adds a pool."""
-        self.off = off
-        """Help of a flag that turns the setting off; "" if the flag sets or turns it on."""
-
-
-def _without_placeholder(text: str) -> str:
-    if PLACEHOLDER in text:
-        raise ValueError(f"is still the placeholder {PLACEHOLDER}; write your own wallet there")
-    return text
-
-
-def _known_shape(name: str) -> str:
-    try:
-        return shape_named(name).name
-    except BadValue as error:
-        raise ValueError(str(error).removeprefix("shape: ")) from error
-
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-MaybeEmpty = Annotated[str, StringConstraints(strip_whitespace=True)]
-Texts = Annotated[tuple[Text, ...], Field(strict=False)]
-FilePath = Annotated[Path, Field(strict=False)]
-Seconds = Annotated[float, Field(ge=3, allow_inf_nan=False)]
-"""A timeout; a shorter one would take a busy pool for a dead one."""
-Celsius = Annotated[float, Field(ge=20, le=150, allow_inf_nan=False)]
-if TYPE_CHECKING:
-    BackendName = str
-else:
-    BackendName = Literal[("auto", *BACKENDS)]
-Listen = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(check_listen)]
 
 
 class _Model(BaseModel):
@@ -97,13 +49,13 @@ class PoolSettings(_Model):
 
     url: Annotated[
         Text,
-        AfterValidator(_without_placeholder),
+        NoPlaceholder,
         Flag("-o", "--url", metavar="URL", repeatable=True),
     ] = Field(repr=False, examples=["stratum+tcp://pool.example:3333"])
     """Pool address, as in `stratum+tcp://host:port`; may contain `user:password@`."""
-    user: Annotated[
-        MaybeEmpty, AfterValidator(_without_placeholder), Flag("-u", "--user", repeatable=True)
-    ] = Field(default="", repr=False, examples=["YOUR_WALLET"])
+    user: Annotated[MaybeEmpty, NoPlaceholder, Flag("-u", "--user", repeatable=True)] = Field(
+        default="", repr=False, examples=["YOUR_WALLET"]
+    )
     """Wallet address or account, often `WALLET.worker`; may be part of `url` instead."""
     password: Annotated[SecretStr, Flag("-p", "--pass", "--password", repeatable=True)] = Field(
         default=SecretStr("x"), examples=["x"]
@@ -189,9 +141,7 @@ class TuneSettings(_Temperatures):
 
     match: Text = Field(examples=["*3070*"])
     """Name or pattern of the devices, in the same forms as in `use`."""
-    shape: Annotated[Text, AfterValidator(_known_shape)] | None = Field(
-        default=None, examples=["gpu-128"]
-    )
+    shape: ShapeName | None = Field(default=None, examples=["gpu-128"])
     """Launch shape. Default: chosen for the device."""
     launch_seconds: Annotated[float, Field(ge=0.01, le=1, allow_inf_nan=False)] | None = Field(
         default=None, examples=[0.1]

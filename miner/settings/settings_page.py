@@ -8,8 +8,9 @@ from typing import Any
 
 from miner.pool.pool_addresses import PASSWORD_VARIABLE
 from miner.settings.environment import OTHER_VARIABLES
+from miner.settings.field_types import PLACEHOLDER
 from miner.settings.key_table import Key, all_keys, all_tables, one_paragraph
-from miner.settings.model import PLACEHOLDER, Settings
+from miner.settings.model import Settings
 from miner.settings.toml_text import toml_value
 
 WIDTH = 96

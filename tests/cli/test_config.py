@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.settings.model import PLACEHOLDER
+from miner.settings.field_types import PLACEHOLDER
 from miner.settings.settings_page import json_schema, new_file, reference_page
 from tests.cli.running import run
 

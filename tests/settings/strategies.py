@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from miner.codegen.launch_shape import SHAPES
+from miner.settings.field_types import PLACEHOLDER
 from miner.settings.key_table import Key, all_keys
-from miner.settings.model import PLACEHOLDER
 
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
