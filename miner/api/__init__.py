@@ -1,1 +1,1 @@
-"""What the miner answers over HTTP and to the tools that its users already run."""
+"""The miner's HTTP API, with dashboard, metrics and health checks."""

@@ -1,4 +1,4 @@
-"""The API's token: checking it, and limiting guesses."""
+"""The token of the API, with a limit on wrong guesses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits on clients and their connections that aiohttp does not enforce."""
+"""Limits on clients that aiohttp does not enforce."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base of all JSON responses, and the small ones."""
+"""Base class and small models of the JSON responses."""
 
 from __future__ import annotations
 

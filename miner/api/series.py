@@ -1,4 +1,4 @@
-"""Names, help texts and values of the metrics of a rig, of its devices and of its pools."""
+"""The metrics for Prometheus: name, help text and value of each."""
 
 from __future__ import annotations
 

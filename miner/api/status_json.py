@@ -1,4 +1,4 @@
-"""The response with the whole state of the miner, and its parts."""
+"""Response models of the miner's state."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The API shapes of other miners, for panels and farm systems that read them."""
+"""Answers in the formats of other miners, for panels, farm systems and scripts."""

@@ -1,4 +1,4 @@
-"""ethminer's JSON-RPC over TCP: each request and each answer is one line."""
+"""ethminer's JSON-RPC over TCP, one request or answer per line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer of T-Rex 0.26 (API 4.1) to `/summary`."""
+"""The JSON of T-Rex 0.26 (API 4.1) under `/summary`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answers of xmrig 6 to `/2/summary` and `/2/backends`."""
+"""The JSON of xmrig 6 under `/2/summary` and `/2/backends`."""
 
 from __future__ import annotations
 
