@@ -9,13 +9,7 @@ from typing import Any, Literal, cast
 from pydantic import TypeAdapter
 
 from miner.api.path_redaction import PathRedactor
-from miner.api.responses import (
-    EntryAnswer,
-    EventsAnswer,
-    SharesOfLedger,
-    field_values,
-    to_json,
-)
+from miner.api.responses import EntryAnswer, EventsAnswer, SharesOfLedger, field_values, to_json
 from miner.api.status_json import (
     BestShareAnswer,
     DeviceAnswer,

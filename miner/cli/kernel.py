@@ -57,8 +57,8 @@ def kernel(
 ) -> None:
     """Print the source of a kernel as it is compiled, or compile it."""
     from miner.codegen.kernel_source import dataset_source, search_source
+    from miner.codegen.language import operation_counts
     from miner.codegen.launch_shape import shape_named
-    from miner.codegen.period_text import operation_counts
     from miner.verify import chosen_variant
 
     if shape and device:

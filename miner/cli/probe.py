@@ -14,7 +14,7 @@ from miner.formatting import format_difficulty
 
 if TYPE_CHECKING:
     from miner.catalog import Coin
-    from miner.net.pool_url import PoolUrl
+    from miner.net.address import PoolUrl
     from miner.progpow.variant import Variant
     from miner.stratum.probing import ProbeResult
 
@@ -128,13 +128,8 @@ def _address(
     """Return the pool's address and the dialect, None if it is to be detected; raises
     `ConfigError`."""
     from miner.errors import ConfigError
-    from miner.net.pool_url import DEFAULT_PASSWORD
-    from miner.pool.pool_addresses import (
-        PASSWORD_VARIABLE,
-        Scheme,
-        choose_protocol,
-        parse_pool_url,
-    )
+    from miner.net.address import DEFAULT_PASSWORD
+    from miner.pool.pool_addresses import PASSWORD_VARIABLE, Scheme, choose_protocol, parse_pool_url
 
     fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
     url = parse_pool_url(text, user, password, fallback=fallback)

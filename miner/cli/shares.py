@@ -183,7 +183,7 @@ def _timestamp(flag: str, text: str | None) -> float | None:
 def _export_shares(
     reader: LedgerReader, wanted: Filter, best: int | None, limit: int | None, form: str
 ) -> None:
-    from miner.ledger.export import SHARE_NAMES, exported, share_record
+    from miner.ledger.share_record import SHARE_NAMES, exported, share_record
 
     if best is not None:
         found: Iterable[ShareRecord] = reader.best(best, wanted)
@@ -199,7 +199,7 @@ def _export_shares(
 
 
 def _show_sums(sums: Sequence[Sum], by: Sequence[str], form: str | None) -> None:
-    from miner.ledger.export import exported, sum_names, sum_record
+    from miner.ledger.share_record import exported, sum_names, sum_record
 
     if form is not None:
         records = (sum_record(s, by) for s in sums)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from miner.codegen.language import language_named
+from miner.codegen.language import language_named, period_text
 from miner.codegen.launch_shape import LaunchShape
-from miner.codegen.period_text import period_text
 from miner.progpow.epoch import Epoch
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS, Variant

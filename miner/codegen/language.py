@@ -1,11 +1,14 @@
-"""The languages of kernels, as data: OpenCL C and CUDA C++."""
+"""OpenCL C and CUDA C++: keywords, and the program of a period as statements."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from miner.codegen.launch_shape import LaunchShape
 from miner.errors import BadValue
+from miner.progpow.program import CACHE_READ, DAG_WORD, Instruction, Program, program
+from miner.progpow.variant import DAG_LOADS, LANES, MATH_OPERATIONS, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,83 @@ def language_named(name: str) -> Language:
     if name not in LANGUAGES:
         raise BadValue("dialect", f"{name!r} is none of {', '.join(LANGUAGES)}")
     return LANGUAGES[name]
+
+
+_OPERAND = {
+    "add": "{a} + {b}",
+    "mul": "{a} * {b}",
+    "mul_hi": "mul_hi32({a}, {b})",
+    "min": "min32({a}, {b})",
+    "rotl": "rotl32({a}, {b})",
+    "rotr": "rotr32({a}, {b})",
+    "and": "{a} & {b}",
+    "or": "{a} | {b}",
+    "xor": "{a} ^ {b}",
+    "clz": "clz32({a}) + clz32({b})",
+    "popcount": "popcount32({a}) + popcount32({b})",
+    CACHE_READ: "READ_L1(l1, {a})",
+    DAG_WORD: "ROW_WORD_{first}({row})",
+}
+_MERGE = {
+    "mad33": "{a} * 33u + ({b})",
+    "xor_mul33": "({a} ^ ({b})) * 33u",
+    "rotl_xor": "rotl32({a}, {n}u) ^ ({b})",
+    "rotr_xor": "rotr32({a}, {n}u) ^ ({b})",
+}
+
+
+def period_text(steps: Program, shape: LaunchShape) -> str:
+    """Return the text of `run_period` for the kernels of `shape.family`.
+
+    "lanes": it runs one lane of one hash and takes the lane's row of the dataset entry.
+    "vector": it runs all lanes of each of the thread's hashes, interleaved.
+    """
+    return _lanes(steps) if shape.family == "lanes" else _vector(steps, shape.hashes_per_thread)
+
+
+def _lanes(steps: Program) -> str:
+    statements = [_statement(step, "mix", "row") for step in steps]
+    return _function("u32 *mix, L1 l1, const u32x4 row", statements)
+
+
+def _vector(steps: Program, hashes: int) -> str:
+    numbers = range(hashes)
+    mixes = "".join(f"WORD *mix{n}, " for n in numbers)
+    entries = "".join(f"GLOBAL const u32x4 *entry{n}, " for n in numbers)
+    # Rows are loaded just before their first use, so that they do not occupy registers earlier.
+    loads = [f"LOAD_ROW(row{n}, entry{n}, loop);" for n in numbers]
+    statements = []
+    for step in steps:
+        if (step.operation, step.first) == (DAG_WORD, 0):
+            statements += loads
+        statements += [_statement(step, f"mix{n}", f"row{n}") for n in numbers]
+    return _function(f"{mixes}L1 l1, {entries}u32 loop", statements)
+
+
+def _function(parameters: str, statements: list[str]) -> str:
+    body = "".join(f"    {statement}\n" for statement in statements)
+    return f"INLINE void run_period({parameters})\n{{\n{body}}}\n"
+
+
+def _statement(step: Instruction, mix: str, row: str) -> str:
+    operand = _OPERAND[step.operation].format(
+        a=f"{mix}[{step.first}]", b=f"{mix}[{step.second}]", first=step.first, row=row
+    )
+    target = f"{mix}[{step.destination}]"
+    merged = _MERGE[step.merge].format(a=target, b=operand, n=step.rotation)
+    return f"{target} = {merged};"
+
+
+def operation_counts(variant: Variant, period: int) -> dict[str, object]:
+    """Return how often one lane runs each operation per loop, and the memory that a hash reads."""
+    steps = program(variant, period)
+    operations = Counter(step.operation for step in steps)
+    math = {name: operations[name] for name in sorted(MATH_OPERATIONS) if operations[name]}
+    merges = Counter(step.merge for step in steps)
+    return {
+        "math": math,
+        "merges": dict(sorted(merges.items())),
+        "cache_reads": operations[CACHE_READ],
+        "dataset_bytes_per_hash": variant.dag_loops * LANES * DAG_LOADS * 4,
+        "cache_reads_per_hash": variant.dag_loops * LANES * operations[CACHE_READ],
+    }

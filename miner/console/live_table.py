@@ -20,14 +20,7 @@ from miner.formatting import (
     format_uptime,
 )
 from miner.safe_text import Redactor
-from miner.telemetry import (
-    WINDOWS,
-    DeviceSnapshot,
-    DeviceState,
-    PoolState,
-    Snapshot,
-    Tally,
-)
+from miner.telemetry import WINDOWS, DeviceSnapshot, DeviceState, PoolState, Snapshot, Tally
 
 NARROW = 62
 """Width below which a device has several lines in place of a row."""

@@ -12,14 +12,7 @@ from miner.formatting import (
     format_uptime,
 )
 from miner.safe_text import Redactor
-from miner.telemetry import (
-    DeviceSnapshot,
-    DeviceState,
-    JournalEntry,
-    Level,
-    PoolSnapshot,
-    Snapshot,
-)
+from miner.telemetry import DeviceSnapshot, DeviceState, JournalEntry, Level, PoolSnapshot, Snapshot
 from miner.work import Outcome
 
 

@@ -9,9 +9,14 @@ from miner.codegen.launch_shape import LaunchShape
 from miner.devices import registry
 from miner.devices.backend import Backend
 from miner.devices.device import Device, DeviceInfo
-from miner.devices.device_names import is_pattern, matches, names_the_entry, same_hardware
+from miner.devices.device_names import (
+    hide_twins,
+    is_pattern,
+    matches,
+    names_the_entry,
+    same_hardware,
+)
 from miner.devices.known_answers import selftest
-from miner.devices.visibility import hide_twins
 from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from miner.errors import ConnectionLost, PoolError, PoolRefused
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.net.socks import Proxy, connect_through, parse_proxy
 from miner.net.tls import certificate_error, tls_context
 

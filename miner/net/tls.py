@@ -7,7 +7,7 @@ import re
 import ssl
 
 from miner.errors import ConfigError, PoolRefused
-from miner.net.pool_url import PoolUrl, Transport
+from miner.net.address import PoolUrl, Transport
 
 HOST_MISMATCH = frozenset({62, 64})
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""

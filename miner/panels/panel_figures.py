@@ -6,7 +6,7 @@ import json
 from math import isfinite
 from typing import NamedTuple
 
-from miner.devices.pci import PciAddress
+from miner.devices.device_names import PciAddress
 from miner.telemetry import About, Hashrate, Snapshot, Tally
 from miner.work import Job, Outcome
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from miner.api.context import ApiContext
-from miner.panels import farm_agents, trex, xmrig
+from miner.panels import hiveos_mmpos, trex, xmrig
 from miner.panels.panel_figures import compact_json
 from miner.telemetry import Snapshot
 
@@ -20,8 +20,8 @@ RENDERERS: dict[str, Renderer] = {
     "/1/summary": xmrig.summary,
     "/api.json": xmrig.summary,
     "/2/backends": xmrig.backends,
-    "/mmpos": farm_agents.mmpos,
-    "/hiveos": farm_agents.hiveos,
+    "/mmpos": hiveos_mmpos.mmpos,
+    "/hiveos": hiveos_mmpos.hiveos,
 }
 """By path."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from miner.devices.pci import PciAddress
+from miner.devices.device_names import PciAddress
 from miner.formatting import format_si
 from miner.panels.panel_figures import (
     KILO,

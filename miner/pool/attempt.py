@@ -10,7 +10,7 @@ from typing import Any
 
 from miner.clock import Clock, within
 from miner.errors import Banned, PoolError, PoolRefused, ProtocolError, WrongDialect
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.pool.connections import Connection, Connections
 from miner.pool.failover import MAX_RETRY_SECONDS, Failover, GiveUpTimer, PoolEntry
 from miner.pool.share_router import ShareRouter

@@ -9,7 +9,7 @@ from random import Random
 from miner import telemetry
 from miner.clock import Clock, within
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.pool.attempt import Attempt, AttemptResult, FailoverRules, LeaveRules
 from miner.pool.connections import Connection, Connections
 from miner.pool.failover import Failover, GiveUpTimer, PoolEntry

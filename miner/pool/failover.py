@@ -8,7 +8,7 @@ from math import inf
 from random import Random
 
 from miner.clock import Clock
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.stratum.dialects import DIALECTS, Detection
 from miner.stratum.session import SentNonces
 

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 from miner.errors import ConfigError
-from miner.net.address import parse_host_port
-from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl, Transport
+from miner.net.address import DEFAULT_PASSWORD, PoolUrl, Transport, parse_host_port
 from miner.stratum.dialects import DIALECTS
 
 AUTO = "auto"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cachetools import FIFOCache
 
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.pool.connections import Backlog, Connection, Connections
 from miner.work import Job, Outcome, Solution, Verdict, VerdictSink
 

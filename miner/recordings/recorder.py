@@ -12,12 +12,12 @@ from typing import Any, TextIO
 
 from miner.clock import Clock
 from miner.errors import ConfigError, ConnectionLost
+from miner.net.address import DEFAULT_PASSWORD, PoolUrl
 from miner.net.dial import Stream
-from miner.net.pool_url import DEFAULT_PASSWORD, PoolUrl
 from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS
-from miner.stratum.framing import encode
+from miner.stratum.wire_format import encode
 from miner.work import Solution
 
 FORMAT = 1

@@ -11,8 +11,7 @@ from miner.clock import SystemClock
 from miner.devices.selection import ListedDevice
 from miner.engine.threads import WorkPool
 from miner.formatting import format_difficulty
-from miner.net.address import HostPort
-from miner.net.pool_url import PoolUrl
+from miner.net.address import HostPort, PoolUrl
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
 from miner.progpow.keccak import seed_hash

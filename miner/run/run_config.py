@@ -10,9 +10,8 @@ from typing import Literal, Protocol
 from miner.api.api_server import ApiOptions
 from miner.devices.selection import ListedDevice
 from miner.devices.tuning import TemperatureLimits, Tuning
-from miner.net.address import HostPort
+from miner.net.address import HostPort, PoolUrl
 from miner.net.dial import Timeouts
-from miner.net.pool_url import PoolUrl
 from miner.progpow.variant import Variant
 from miner.settings.model import LedgerSettings, LogSettings
 from miner.telemetry import Level

@@ -6,7 +6,7 @@ import importlib
 from contextlib import suppress
 from typing import Any
 
-from miner.devices.pci import PciAddress
+from miner.devices.device_names import PciAddress
 from miner.errors import BackendUnavailable, DeviceError
 from miner.telemetry import Reading
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from miner.clock import Clock, within
-from miner.devices.pci import PciAddress
+from miner.devices.device_names import PciAddress
 from miner.errors import BackendUnavailable, DeviceError
 from miner.sensors.amd import AmdCard
 from miner.sensors.cpu import Processor

@@ -1,7 +1,6 @@
 """The user's settings: a model, and the sources that it is loaded from."""
 
 from miner.settings.listen_address import listen_address
-from miner.settings.loading import Loaded, examine, load
 from miner.settings.model import (
     ApiSettings,
     DeviceSettings,
@@ -12,7 +11,7 @@ from miner.settings.model import (
     Settings,
     TuneSettings,
 )
-from miner.settings.sources import Origin
+from miner.settings.sources import Loaded, Origin, examine, load
 
 __all__ = [
     "ApiSettings",

@@ -10,7 +10,7 @@ from typing import Any
 
 from miner.errors import PoolRefused, ProtocolError
 from miner.solo.block_template import BlockTemplate, read_hash
-from miner.stratum import fields
+from miner.stratum import wire_format
 
 COMMUNITY_ADDRESS = "CommunityAutonomousAddress"
 COMMUNITY_VALUE = "CommunityAutonomousValue"
@@ -213,7 +213,7 @@ def _number(
     value = result.get(key)
     if signed and isinstance(value, int) and -(2**31) <= value < 0:
         return value
-    number = fields.whole(value)
+    number = wire_format.whole(value)
     if number is None or number > most:
         raise ProtocolError(f"{key} is not a number in range")
     return number

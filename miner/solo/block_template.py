@@ -8,7 +8,7 @@ from typing import Any
 
 from miner.errors import ProtocolError
 from miner.progpow.variant import MAX_HEIGHT
-from miner.stratum import fields
+from miner.stratum import wire_format
 from miner.stratum.difficulty import target_from_bits
 
 LONG_POLL_ID_LIMIT = 1024
@@ -38,7 +38,7 @@ def read_template(result: Any) -> BlockTemplate:
     """
     if not isinstance(result, dict):
         raise ProtocolError("not a JSON object")
-    height = fields.whole(result.get("height"))
+    height = wire_format.whole(result.get("height"))
     if height is None or height > MAX_HEIGHT:
         raise ProtocolError("height is not a number")
     previous = read_hash(result, "previousblockhash")
@@ -48,7 +48,7 @@ def read_template(result: Any) -> BlockTemplate:
     target = target_from_bits(bits)
     if target == 0:
         raise ProtocolError("target is 0, which no hash meets")
-    if "target" in result and fields.target(result["target"]) != target:
+    if "target" in result and wire_format.target(result["target"]) != target:
         raise ProtocolError(f"target differs from the one encoded by bits {bits}")
     long_poll_id = result.get("longpollid")
     if not isinstance(long_poll_id, str) or not 0 < len(long_poll_id) <= LONG_POLL_ID_LIMIT:

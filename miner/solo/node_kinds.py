@@ -12,7 +12,7 @@ from miner.errors import PoolRefused, ProtocolError
 from miner.progpow.variant import MAX_HEIGHT
 from miner.solo.block import Block, assemble, other_payees
 from miner.solo.block_template import BlockTemplate, read_hash, read_template
-from miner.stratum import fields
+from miner.stratum import wire_format
 from miner.work import Solution
 
 RETIME_SECONDS = 30
@@ -111,7 +111,7 @@ class PprpcApi(WorkApi):
                 f"the node's block template has no pprpcheader; {self.kind.missing_header}"
             )
         header_hash = bytes.fromhex(read_hash(result, "pprpcheader"))
-        return NodeWork(template, header_hash, fields.whole(result.get("pprpcepoch")))
+        return NodeWork(template, header_hash, wire_format.whole(result.get("pprpcepoch")))
 
     def submission(self, solution: Solution, work: NodeWork | None) -> list[str]:
         return [
@@ -143,7 +143,7 @@ class SubmitblockApi(WorkApi):
     def read(self, result: Any, scripts: Mapping[str, bytes]) -> NodeWork:
         template = read_template(result)
         content = {key: result[key] for key in result if key not in ("curtime", "longpollid")}
-        time = fields.whole(result.get("curtime")) or 0
+        time = wire_format.whole(result.get("curtime")) or 0
         if self._last and content == self._content and time - self._time < RETIME_SECONDS:
             return replace(self._last, template=template)
         block = assemble(template, result, self._address, scripts, self._extra_nonce)
@@ -173,14 +173,14 @@ class GetworkApi(WorkApi):
                 "another node or a pool"
             )
         header, _, target_digits, height_digits, *_ = result
-        height = fields.block_height(height_digits)
+        height = wire_format.block_height(height_digits)
         if height > MAX_HEIGHT:
             raise ProtocolError("block height is not a number in range")
-        target = fields.target(target_digits)
+        target = wire_format.target(target_digits)
         if target == 0:
             raise ProtocolError("target is 0, which no hash meets")
         template = BlockTemplate(height, 0, target, f"height {height}", None)
-        return NodeWork(template, fields.header_hash(header))
+        return NodeWork(template, wire_format.header_hash(header))
 
     def submission(self, solution: Solution, work: NodeWork | None) -> list[str]:
         return [

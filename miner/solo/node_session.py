@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from miner.clock import Clock, first_of
 from miner.errors import PoolError
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.progpow.variant import Variant
 from miner.resources import cache_directory
 from miner.solo.block_store import BlockStore, FoundBlock

@@ -15,7 +15,7 @@ import aiohttp_socks
 
 from miner.clock import Clock, first_of
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.net.socks import Proxy, parse_proxy, proxy_failure
 from miner.net.tls import certificate_error, tls_context
 from miner.safe_text import short_line

@@ -13,13 +13,7 @@ from miner.solo.block_template import check_successor
 from miner.solo.node_kinds import PPRPC, SUBMITBLOCK, NodeKind, NodeWork
 from miner.solo.pending_blocks import PendingBlocks
 from miner.solo.rpc import NodeRpc, RpcAnswer
-from miner.stratum.pool_events import (
-    Authorized,
-    JobReceived,
-    Message,
-    SessionListener,
-    Subscribed,
-)
+from miner.stratum.pool_events import Authorized, JobReceived, Message, SessionListener, Subscribed
 from miner.work import Job, NonceSpace
 
 EXTRA_NONCE_BYTES = 8

@@ -13,8 +13,7 @@ from cachetools import FIFOCache
 from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
 from miner.safe_text import short_line
-from miner.stratum import fields
-from miner.stratum.framing import LineReader, encode
+from miner.stratum import wire_format
 from miner.stratum.outcomes import classify
 from miner.stratum.pool_events import (
     HashrateRefused,
@@ -25,6 +24,7 @@ from miner.stratum.pool_events import (
     ShareAnswer,
     WrongProtocol,
 )
+from miner.stratum.wire_format import LineReader, encode
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 if TYPE_CHECKING:
@@ -212,12 +212,12 @@ class ClientSide(ABC):
         clean: bool,
     ) -> Job:
         """Return a job; raises `ProtocolError` or `BadValue` for values that cannot be mined."""
-        number = fields.block_height(height)
+        number = wire_format.block_height(height)
         return Job(
             session=self._session,
             id=name,
             variant=self._variant,
-            header_hash=fields.header_hash(header),
+            header_hash=wire_format.header_hash(header),
             height=number,
             epoch=self._variant.epoch_at(number),
             share_target=share_target,
@@ -261,7 +261,7 @@ class ClientSide(ABC):
 
     def _take_answer(self, message: dict[str, Any]) -> None:
         result, error = message.get("result"), message.get("error")
-        number = fields.whole(message.get("id")) or 0
+        number = wire_format.whole(message.get("id")) or 0
         outcome, text = classify(result, error)
         if number in self._submissions:
             del self._submissions[number]
@@ -275,7 +275,7 @@ class ClientSide(ABC):
             self._events.append(HashrateRefused(text))
 
     def _reply(self, number: Any, answer: dict[str, Any]) -> None:
-        answerable = fields.whole(number) is not None or (
+        answerable = wire_format.whole(number) is not None or (
             isinstance(number, str) and len(number) <= 64
         )
         if answerable:
@@ -306,13 +306,13 @@ def reconnect(params: Any) -> Reconnect:
         given = params if isinstance(params, list) else ()
     host, port, wait = (*given[:3], None, None, None)[:3]
     try:
-        number = fields.block_height(port)
+        number = wire_format.block_height(port)
     except ProtocolError:
         number = 0
     return Reconnect(
         host if isinstance(host, str) and host else None,
         number if 0 < number < 65536 else None,
-        float(min(fields.whole(wait) or 0, 3600)),
+        float(min(wire_format.whole(wait) or 0, 3600)),
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.stratum import fields
+from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.dialect import Dialect
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
@@ -84,7 +84,7 @@ class EthProxyClient(ClientSide):
     def _take_answer(self, message: dict[str, Any]) -> None:
         result = message.get("result")
         if isinstance(result, list) and _is_work(result):
-            if fields.whole(message.get("id")) == self._poll:
+            if wire_format.whole(message.get("id")) == self._poll:
                 self._requests.pop(self._poll, None)
             self._take_work(result)
         else:
@@ -117,12 +117,12 @@ class EthProxyClient(ClientSide):
             raise ProtocolError(
                 "its work has no block height, which ProgPoW needs; this pool serves Ethash miners"
             )
-        height = fields.block_height(work[3])
+        height = wire_format.block_height(work[3])
         return self._job(
-            name=f"0x{fields.header_hash(work[0]).hex()}",
+            name=f"0x{wire_format.header_hash(work[0]).hex()}",
             header=work[0],
             height=height,
-            share_target=fields.target(work[2]),
+            share_target=wire_format.target(work[2]),
             nonces=NonceSpace(),
             clean=height != self._height,
         )

@@ -8,7 +8,7 @@ from typing import Any
 from cachetools import FIFOCache
 
 from miner.errors import ProtocolError
-from miner.stratum import fields
+from miner.stratum import wire_format
 from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, difficulty_from_target, target_from_difficulty
@@ -68,12 +68,12 @@ class EthereumStratum1Client(KawPowClient):
         name, _, header, *_ = params
         height, clean = _height_and_clean(params)
         job = self._job(
-            name=fields.job_id(name),
+            name=wire_format.job_id(name),
             header=header,
             height=_height(height if _is_given(height) else message.get("height")),
             share_target=self._share_target(None),
             nonces=self._nonces or NonceSpace(),
-            clean=fields.truth(clean),
+            clean=wire_format.truth(clean),
         )
         self._kawpow_jobs.pop((job.id, job.header_hash), None)
         return job
@@ -122,7 +122,7 @@ def _height(value: Any) -> int:
         )
     if isinstance(value, str) and not value.isdecimal() and _HEX.fullmatch(value):
         return int(value, 16)
-    return fields.block_height(value)
+    return wire_format.block_height(value)
 
 
 class EthereumStratum1Pool(KawPowPool):

@@ -7,7 +7,7 @@ from typing import Any
 
 from miner.errors import ProtocolError
 from miner.safe_text import short_line
-from miner.stratum import fields
+from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.dialect import Dialect
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
@@ -172,7 +172,7 @@ class EthereumStratum2Client(ClientSide):
             self._warn_once("set", "the pool sent mining.set without values; ignoring it")
             return
         if (prefix := params.get("extranonce")) is not None:
-            self._set_nonces(fields.nonce_space(prefix))
+            self._set_nonces(wire_format.nonce_space(prefix))
         if "target" in params:
             self._set_target(params["target"])
         if (epoch := _whole(params.get("epoch"))) is not None:
@@ -191,7 +191,7 @@ class EthereumStratum2Client(ClientSide):
 
     def _set_target(self, value: Any) -> None:
         try:
-            self._target = fields.target(value)
+            self._target = wire_format.target(value)
         except ProtocolError as problem:
             self._warn_once("target", f"the pool announced an unusable target: {problem}")
         else:
@@ -222,12 +222,12 @@ class EthereumStratum2Client(ClientSide):
             raise ProtocolError("the pool sent no target before it")
         name, height, header, *rest = params
         return self._job(
-            name=fields.job_id(name),
+            name=wire_format.job_id(name),
             header=header,
             height=_whole(height),
             share_target=self._target,
             nonces=self._nonces,
-            clean=fields.truth(rest[0] if rest else None),
+            clean=wire_format.truth(rest[0] if rest else None),
         )
 
 
@@ -236,7 +236,7 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, str):
         match = _HEX.fullmatch(value)
         return int(match[1], 16) if match else None
-    return fields.whole(value)
+    return wire_format.whole(value)
 
 
 def _name(value: Any) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.stratum import fields
+from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.dialect import Dialect
 from miner.stratum.pool_events import (
@@ -85,7 +85,7 @@ class KawPowClient(ClientSide):
         if method == "mining.subscribe":
             if accepted:
                 self._may_be_ethstratum = _names_ethereum_stratum(result)
-                self._subscribed(fields.extranonce(result))
+                self._subscribed(wire_format.extranonce(result))
             else:
                 self._refuse_login(text, first=True)
         elif method == "mining.authorize":
@@ -108,13 +108,13 @@ class KawPowClient(ClientSide):
             case "mining.notify":
                 self._handle_notify(message, params)
             case "mining.set_target":
-                self._announce(fields.target, params)
+                self._announce(wire_format.target, params)
             case "mining.set_difficulty":
                 self._announce(
-                    lambda value: fields.target_of_difficulty(value, self._diff1), params
+                    lambda value: wire_format.target_of_difficulty(value, self._diff1), params
                 )
             case "mining.set_extranonce":
-                self._nonces = fields.nonce_space(params[0] if params else None)
+                self._nonces = wire_format.nonce_space(params[0] if params else None)
             case _:
                 super()._handle_call(method, message)
 
@@ -154,18 +154,18 @@ class KawPowClient(ClientSide):
             )
         name, header, _, target, clean, height, *rest = params
         return self._job(
-            name=fields.job_id(name),
+            name=wire_format.job_id(name),
             header=header,
             height=height,
             share_target=self._share_target(target),
             nonces=self._nonces or NonceSpace(),
-            block_target=fields.block_target(rest[0] if rest else None),
-            clean=fields.truth(clean),
+            block_target=wire_format.block_target(rest[0] if rest else None),
+            clean=wire_format.truth(clean),
         )
 
     def _share_target(self, value: Any) -> int:
         if value is not None and value != "":
-            return fields.target(value)
+            return wire_format.target(value)
         if self._announced is None:
             raise ProtocolError("the pool sent no target, neither with the job nor before it")
         return self._announced

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from miner.progpow.hashing import Digest
 from miner.stratum.chain import Chain
-from miner.stratum.framing import encode
 from miner.stratum.resumable import ClientState, ResumableSessions
 from miner.stratum.share_rules import (
     DUPLICATE,
@@ -29,6 +28,7 @@ from miner.stratum.share_rules import (
     ShareToProve,
     SubmittedShare,
 )
+from miner.stratum.wire_format import encode
 from miner.work import NonceSpace
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from enum import Enum
 
 from miner.clock import Clock
 from miner.errors import Banned, ConnectionLost, ProtocolError, WrongDialect
+from miner.net.address import PoolUrl
 from miner.net.dial import Dial, Stream
-from miner.net.pool_url import PoolUrl
 from miner.progpow.variant import Variant
 from miner.stratum.bans import is_ban
 from miner.stratum.client_side import SEED_WARNING, Opening

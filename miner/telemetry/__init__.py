@@ -28,19 +28,11 @@ from miner.telemetry.events import (
     ShareFound,
     ShareSent,
 )
-from miner.telemetry.histogram import Histogram
 from miner.telemetry.history import DeviceSample, History, Sample
 from miner.telemetry.journal import Journal, JournalEntry, Level
 from miner.telemetry.luck import Band, Luck
-from miner.telemetry.rates import WINDOWS, Hashrate
-from miner.telemetry.snapshot import (
-    About,
-    BestShare,
-    PoolSnapshot,
-    PoolState,
-    Snapshot,
-    Timings,
-)
+from miner.telemetry.rates import WINDOWS, Hashrate, Histogram
+from miner.telemetry.snapshot import About, BestShare, PoolSnapshot, PoolState, Snapshot, Timings
 from miner.telemetry.tally import Tally
 from miner.telemetry.telemetry import Telemetry
 

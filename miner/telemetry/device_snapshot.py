@@ -7,9 +7,8 @@ from enum import Enum
 from typing import Any
 
 from miner.telemetry.field_metadata import Metric, described
-from miner.telemetry.histogram import Histogram
 from miner.telemetry.luck import Luck
-from miner.telemetry.rates import Hashrate
+from miner.telemetry.rates import Hashrate, Histogram
 from miner.telemetry.tally import Tally
 from miner.work import DeviceInfo
 

@@ -36,7 +36,7 @@ from miner.telemetry.events import (
     ShareFound,
     ShareSent,
 )
-from miner.telemetry.subscribers import Subscribers
+from miner.telemetry.telemetry import Subscribers
 from miner.work import Job, Outcome, Solution, Verdict
 
 KEPT = 500

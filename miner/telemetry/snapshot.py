@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from miner.telemetry.device_snapshot import DeviceSnapshot
-from miner.telemetry.histogram import Histogram
 from miner.telemetry.luck import Luck
-from miner.telemetry.rates import Hashrate
+from miner.telemetry.rates import Hashrate, Histogram
 from miner.telemetry.tally import Tally
 from miner.work import Job
 

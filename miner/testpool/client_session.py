@@ -10,7 +10,6 @@ from typing import Any
 from miner.errors import ProtocolError
 from miner.progpow.hashing import Digest
 from miner.stratum.dialects import DIALECTS, recognise
-from miner.stratum.framing import LineReader
 from miner.stratum.pool_side import PoolContext
 from miner.stratum.share_rules import (
     OTHER,
@@ -21,6 +20,7 @@ from miner.stratum.share_rules import (
     ShareJudged,
     ShareToProve,
 )
+from miner.stratum.wire_format import LineReader
 
 CLIENT_LINE_BYTES = 10240
 """A longer line ends the connection, as NOMP's pools do."""

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any, Protocol
 
 from miner.errors import BadValue, ConfigError
-from miner.stratum.framing import LINE_LIMIT
 from miner.stratum.pool_side import WRONG_ANSWERS
+from miner.stratum.wire_format import LINE_LIMIT
 
 MAX_RATE = 6000
 """Random faults per minute and client."""

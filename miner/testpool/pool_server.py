@@ -17,15 +17,9 @@ from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
 from miner.stratum.chain import Chain
 from miner.stratum.dialects import DIALECTS
-from miner.stratum.framing import encode
 from miner.stratum.resumable import ResumableSessions
-from miner.stratum.share_rules import (
-    OTHER,
-    ClientEvent,
-    LoggedIn,
-    ShareJudged,
-    ShareToProve,
-)
+from miner.stratum.share_rules import OTHER, ClientEvent, LoggedIn, ShareJudged, ShareToProve
+from miner.stratum.wire_format import encode
 from miner.testpool.client_session import ClientConnection, ClientSession
 from miner.testpool.fault_injector import FaultInjector
 from miner.testpool.faults import FaultPlan

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from miner.stratum import fields
+from miner.stratum import wire_format
 from miner.stratum.dialect import Dialect
 from miner.stratum.kawpow import KawPowClient, KawPowPool
 from miner.stratum.pool_events import Authorized
@@ -40,7 +40,7 @@ class ParrotClient(KawPowClient):
         if outcome is not Outcome.ACCEPTED:
             self._refuse_login(text, first=True)
             return
-        self._subscribed(fields.nonce_space(result))
+        self._subscribed(wire_format.nonce_space(result))
         self._events.append(Authorized())
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.catalog import variants
+from miner.codegen.language import period_text
 from miner.codegen.launch_shape import SHAPES, LaunchShape
-from miner.codegen.period_text import period_text
 from miner.progpow.program import CACHE_READ, DAG_WORD, program
 from miner.progpow.variant import MATH_OPERATIONS
 from tests.codegen.toys import NAMES

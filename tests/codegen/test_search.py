@@ -15,8 +15,8 @@ from miner.codegen.kernel_source import (
     kernel_text,
     search_source,
 )
+from miner.codegen.language import period_text
 from miner.codegen.launch_shape import SHAPES, shape_named
-from miner.codegen.period_text import period_text
 from miner.errors import BadValue
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS

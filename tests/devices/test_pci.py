@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from miner.devices.pci import PciAddress
+from miner.devices.device_names import PciAddress
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from miner.engine.staleness import Staleness
+from miner.engine.job_slot import Staleness
 from tests.fakes.device import job_at
 
 

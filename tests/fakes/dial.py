@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from miner.errors import ConnectionLost
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 
 
 class FakeStream:

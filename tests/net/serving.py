@@ -10,8 +10,8 @@ from pathlib import Path
 
 import trustme
 
+from miner.net.address import PoolUrl, Transport
 from miner.net.dial import NetworkDial
-from miner.net.pool_url import PoolUrl, Transport
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

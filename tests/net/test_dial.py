@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from miner.errors import ConnectionLost, PoolRefused
+from miner.net.address import Transport
 from miner.net.dial import NetworkDial
-from miner.net.pool_url import Transport
 from miner.pool.pool_addresses import parse_pool_url
 from tests.net.serving import exchanged, serving, url
 

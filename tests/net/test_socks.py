@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from miner.errors import ConfigError, ConnectionLost, PoolRefused
+from miner.net.address import Transport
 from miner.net.dial import NetworkDial
-from miner.net.pool_url import Transport
 from miner.net.socks import parse_proxy
 from tests.net.serving import exchanged, server_context, serving, url
 

@@ -11,8 +11,8 @@ import pytest
 import trustme
 
 from miner.errors import ConfigError, ConnectionLost, PoolRefused
+from miner.net.address import Transport
 from miner.net.dial import NetworkDial
-from miner.net.pool_url import Transport
 from miner.net.tls import fingerprint, parse_fingerprint, tls_context
 from tests.net.serving import exchanged, server_context, serving, url
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from miner import telemetry
 from miner.errors import MinerError
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.work import Job, Verdict

@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from miner.errors import ConnectionLost, MinerError
+from miner.net.address import PoolUrl, Transport
 from miner.net.dial import NetworkDial
-from miner.net.pool_url import PoolUrl, Transport
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.work import Job, Outcome, Verdict

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from miner.clock import LoopClock, SimulatedLoop
+from miner.net.address import PoolUrl
 from miner.net.dial import NetworkDial, Stream
-from miner.net.pool_url import PoolUrl
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.stratum.chain import Chain

@@ -10,7 +10,7 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused
-from miner.net.pool_url import PoolUrl, Transport
+from miner.net.address import PoolUrl, Transport
 from miner.stratum.pool_events import Message, SessionListener
 from miner.stratum.session import Reports
 from miner.work import Outcome

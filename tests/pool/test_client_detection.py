@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from miner import telemetry
 from miner.errors import EveryPoolRefused
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.stratum.dialects import DIALECTS
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream

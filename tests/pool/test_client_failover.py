@@ -8,7 +8,7 @@ from typing import Any
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolRefused
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.pool.attempt import ANSWER_SECONDS, FIRST_JOB_SECONDS, LAUNCH_SECONDS
 from miner.pool.failover import FIRST_POOL_CHECK_SECONDS
 from miner.stratum.session import UNANSWERED_SHARES

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.pool.failover import (
     BAN_SECONDS,
     MAX_FAILURES,

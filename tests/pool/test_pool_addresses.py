@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ConfigError, UsageError
-from miner.net.pool_url import PoolUrl, Transport
+from miner.net.address import PoolUrl, Transport
 from miner.pool.pool_addresses import (
     AUTO,
     GETWORK,

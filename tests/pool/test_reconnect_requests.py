@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from miner import telemetry
-from miner.net.pool_url import PoolUrl, Transport
+from miner.net.address import PoolUrl, Transport
 from miner.pool.attempt import LAUNCH_SECONDS
 from miner.work import Outcome
 from tests.fakes.clock import settle

@@ -8,7 +8,7 @@ import pytest
 
 from miner import telemetry
 from miner.errors import Banned, ConnectionLost, EveryPoolRefused, PoolRefused
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.pool.attempt import LAUNCH_SECONDS
 from miner.pool.failover import BAN_SECONDS, FIRST_POOL_CHECK_SECONDS
 from miner.work import Outcome

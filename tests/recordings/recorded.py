@@ -12,7 +12,7 @@ from typing import Any
 
 from miner import clock as simulation
 from miner.errors import PoolError
-from miner.net.pool_url import PoolUrl
+from miner.net.address import PoolUrl
 from miner.recordings.recorder import Recorder
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialects import DIALECTS

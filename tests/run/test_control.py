@@ -11,8 +11,8 @@ from miner.devices.reference import REFERENCE
 from miner.devices.selection import ListedDevice
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
+from miner.net.address import PoolUrl
 from miner.net.dial import Timeouts
-from miner.net.pool_url import PoolUrl
 from miner.run.control import RunController
 from miner.run.run_config import LiveConfig, ReloadedConfig, RunConfig
 from miner.safe_text import Redactor

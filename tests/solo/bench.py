@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from miner.errors import PoolError
-from miner.net.pool_url import PoolUrl, Transport
+from miner.net.address import PoolUrl, Transport
 from miner.solo.node_session import NodeSessions
 from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
 from miner.work import Job, Outcome, Solution, Verdict

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from miner import telemetry
-from miner.net.pool_url import PoolUrl, Transport
+from miner.net.address import PoolUrl, Transport
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.solo.node_session import NodeSessions

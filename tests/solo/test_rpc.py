@@ -10,7 +10,7 @@ import trustme
 from aiohttp import web
 
 from miner.errors import ConnectionLost, PoolRefused, ProtocolError
-from miner.net.pool_url import Transport
+from miner.net.address import Transport
 from miner.net.tls import fingerprint
 from miner.work import Outcome
 from tests.fakes.node import LOGIN, Cut, PprpcNode, Raw, serving

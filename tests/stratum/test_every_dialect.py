@@ -15,8 +15,8 @@ from miner.errors import ProtocolError
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS, recognise
-from miner.stratum.framing import LINE_LIMIT
 from miner.stratum.pool_events import ShareAnswer
+from miner.stratum.wire_format import LINE_LIMIT
 from miner.work import Outcome
 from tests.fakes.device import job_at
 from tests.fakes.variants import KAWPOW

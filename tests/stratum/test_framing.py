@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.stratum.framing import LineReader, encode
+from miner.stratum.wire_format import LineReader, encode
 
 
 def test_lines_have_no_line_ends() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from miner import clock as simulation
 from miner.errors import Banned, ConnectionLost, WrongDialect
-from miner.net.pool_url import PoolUrl, Transport
+from miner.net.address import PoolUrl, Transport
 from miner.stratum.probing import (
     LINGER_SECONDS,
     PAUSE_SECONDS,

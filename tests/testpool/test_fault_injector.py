@@ -10,12 +10,7 @@ import pytest
 from miner.stratum.share_rules import ShareJudged
 from miner.testpool.fault_injector import GARBAGE_LINES
 from miner.testpool.faults import FAULTS, Chaos, Fault, Script, make_fault
-from miner.testpool.server_events import (
-    ClientJoined,
-    ClientLeft,
-    FaultInjected,
-    HeightAdvanced,
-)
+from miner.testpool.server_events import ClientJoined, ClientLeft, FaultInjected, HeightAdvanced
 from tests.testpool.running_pool import SECONDS, Client, RunningPool, running
 from tests.testpool.standins import make_chain, nonce_between
 

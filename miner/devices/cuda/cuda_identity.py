@@ -9,7 +9,7 @@ from uuid import UUID
 
 from miner.devices.cuda.cuda_driver import LIBRARY
 from miner.devices.device import DeviceInfo
-from miner.devices.visibility import hidden
+from miner.devices.device_names import hidden
 
 OLDEST = (5, 0)
 """Compute capability; no compiler of CUDA 12 supports older cards."""

@@ -12,8 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from miner.devices.device import DeviceInfo
-from miner.devices.pci import PciAddress
-from miner.devices.visibility import hidden
+from miner.devices.device_names import PciAddress, hidden
 from miner.resources import cache_directory
 
 _VENDORS = {
