@@ -1,6 +1,7 @@
 """The user's settings: a model, and the sources that it is loaded from."""
 
 from miner.settings.listen_address import listen_address
+from miner.settings.loading import Loaded, examine, load
 from miner.settings.model import (
     ApiSettings,
     DeviceSettings,
@@ -11,7 +12,7 @@ from miner.settings.model import (
     Settings,
     TuneSettings,
 )
-from miner.settings.sources import Loaded, Origin, examine, load
+from miner.settings.sources import Origin
 
 __all__ = [
     "ApiSettings",

@@ -12,8 +12,8 @@ from miner.errors import ConfigError
 from miner.net.address import DEFAULT_PASSWORD
 from miner.safe_text import HIDDEN, shortened_user, without_login
 from miner.settings.listen_address import token_problem
+from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings, Settings
-from miner.settings.sources import Loaded
 from miner.settings.toml_lines import Place
 
 

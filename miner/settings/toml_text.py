@@ -10,9 +10,9 @@ import tomli_w
 from pydantic import BaseModel
 
 from miner.settings.key_table import fields_of, is_table, value_type
+from miner.settings.loading import Loaded
 from miner.settings.messages import key_name
 from miner.settings.secrets import without_secret
-from miner.settings.sources import Loaded
 from miner.settings.toml_lines import Place
 
 
