@@ -63,27 +63,23 @@ class Digest:
         return int.from_bytes(self.final_hash, "big")
 
 
-@compiled
-def initial_state(header, nonce, padding, s):  # type: ignore[no-untyped-def]
-    """Write the output of the first keccak-f800 to s, shape (25,) uint32."""
-    for i in range(8):
-        s[i] = header[i]
-    s[8] = np.uint32(nonce)
-    s[9] = np.uint32(nonce >> np.uint64(32))
-    for i in range(15):
-        s[10 + i] = padding[i]
-    keccak_f800(s)
+def absorb(*parts: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return the first 8 words of keccak-f800 of `parts`, 25 words together."""
+    state = np.concatenate(parts)
+    keccak_f800(state)
+    return state[:8]
 
 
 @compiled
-def fill_mix(seed_low, seed_high, lane, out):  # type: ignore[no-untyped-def]
-    """Write a lane's initial registers to out, shape (registers,)."""
-    z = _fnv1a(FNV_BASIS, seed_low)
-    w = _fnv1a(z, seed_high)
-    jsr = _fnv1a(w, lane)
-    jcong = _fnv1a(jsr, lane)
-    for r in range(out.shape[0]):
-        z, w, jsr, jcong, out[r] = _kiss99(z, w, jsr, jcong)
+def fill_mix(seed_low, seed_high, mix):  # type: ignore[no-untyped-def]
+    """Write the initial registers of every lane to mix, shape (LANES, registers)."""
+    for lane in range(LANES):
+        z = _fnv1a(FNV_BASIS, seed_low)
+        w = _fnv1a(z, seed_high)
+        jsr = _fnv1a(w, lane)
+        jcong = _fnv1a(jsr, lane)
+        for r in range(mix.shape[1]):
+            z, w, jsr, jcong, mix[lane, r] = _kiss99(z, w, jsr, jcong)
 
 
 @compiled
@@ -147,7 +143,7 @@ def encode(instructions: Program) -> NDArray[np.int64]:
 
 
 @compiled
-def _mix_dataset(light, l1, parents, entries, code, mix, indices):  # type: ignore[no-untyped-def]
+def mix_dataset(light, l1, parents, entries, code, mix, indices):  # type: ignore[no-untyped-def]
     """In each loop run the program on the entry that register 0 of one lane selects."""
     entry = np.empty((4, 16), np.uint32)
     words = entry.reshape(64)
@@ -167,7 +163,7 @@ def _mix_dataset(light, l1, parents, entries, code, mix, indices):  # type: igno
 
 
 @compiled
-def _reduce(mix, out):  # type: ignore[no-untyped-def]
+def reduce_mix(mix, out):  # type: ignore[no-untyped-def]
     """Write the mix hash, 8 words, to `out`: lane i goes into word i mod 8."""
     out[:] = FNV_BASIS
     for lane in range(LANES):
@@ -175,36 +171,6 @@ def _reduce(mix, out):  # type: ignore[no-untyped-def]
         for r in range(mix.shape[1]):
             h = _fnv1a(h, mix[lane, r])
         out[lane % 8] = _fnv1a(np.int64(out[lane % 8]), h)
-
-
-@compiled
-def _byte_swap(a):  # type: ignore[no-untyped-def]
-    return (_rotl(a, 8) & 0x00FF00FF) | (_rotl(a, 24) & 0xFF00FF00)
-
-
-@compiled
-def _hash(  # type: ignore[no-untyped-def]
-    light, l1, parents, entries, code, registers, absorbs_digest, initial, final, header, nonce,
-    mix_hash, final_hash, indices,
-):  # fmt: skip
-    s = np.empty(25, np.uint32)
-    initial_state(header, nonce, initial, s)
-    digest = s[:8].copy()
-    seed_low, seed_high = np.int64(digest[0]), np.int64(digest[1])
-    if not absorbs_digest:
-        # The specification reads the digest's first 8 bytes as a big-endian number.
-        seed_low, seed_high = _byte_swap(seed_high), _byte_swap(seed_low)
-    mix = np.empty((LANES, registers), np.int64)
-    for lane in range(LANES):
-        fill_mix(seed_low, seed_high, lane, mix[lane])
-    _mix_dataset(light, l1, parents, entries, code, mix, indices)
-    _reduce(mix, mix_hash)
-    if absorbs_digest:
-        s[:8], s[8:16], s[16:] = digest, mix_hash, final
-    else:
-        s[:8], s[8], s[9], s[10:18], s[18:] = header, seed_low, seed_high, mix_hash, final
-    keccak_f800(s)
-    final_hash[:] = s[:8]
 
 
 class Hasher:
@@ -229,12 +195,19 @@ class Hasher:
             raise BadValue("header_hash", f"needs 32 bytes, has {len(header_hash)}")
         if not 0 <= nonce < 2**64:
             raise BadValue("nonce", f"{nonce} is outside 0 to 2**64 - 1")
-        mix, final = np.empty(8, np.uint32), np.empty(8, np.uint32)
-        indices = np.empty(self.variant.dag_loops, np.uint32)
-        v, light = self.variant, self.light
-        _hash(
-            light.cache, light.l1, light.epoch.parents, light.epoch.entries, self._code,
-            v.registers, v.absorbs_digest, self._initial, self._final,
-            as_words(header_hash), np.uint64(nonce), mix, final, indices,
-        )  # fmt: skip
-        return Digest(mix.astype("<u4").tobytes(), final.astype("<u4").tobytes()), indices
+        variant, light = self.variant, self.light
+        header = as_words(header_hash)
+        digest = absorb(header, as_words(nonce.to_bytes(8, "little")), self._initial)
+        # The specification reads the digest's first 8 bytes as a big-endian number.
+        seed = digest[:2] if variant.absorbs_digest else digest[1::-1].byteswap()
+        mix = np.empty((LANES, variant.registers), np.int64)
+        fill_mix(int(seed[0]), int(seed[1]), mix)
+        indices = np.empty(variant.dag_loops, np.uint32)
+        epoch = light.epoch
+        mix_dataset(light.cache, light.l1, epoch.parents, epoch.entries, self._code, mix, indices)
+        mix_hash = np.empty(8, np.uint32)
+        reduce_mix(mix, mix_hash)
+        absorbed = [digest] if variant.absorbs_digest else [header, seed]
+        final_hash = absorb(*absorbed, mix_hash, self._final)
+        digest_bytes = [words.astype("<u4").tobytes() for words in (mix_hash, final_hash)]
+        return Digest(*digest_bytes), indices

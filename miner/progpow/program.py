@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle
-from typing import Literal
 
 from miner.progpow.variant import DAG_LOADS, MATH_OPERATIONS, Variant
 
@@ -42,9 +41,7 @@ def kiss99_words(z: int, w: int, jsr: int, jcong: int) -> Iterator[int]:
         yield word
 
 
-Merge = Literal["mad33", "xor_mul33", "rotl_xor", "rotr_xor"]
-
-MERGES: tuple[Merge, ...] = ("mad33", "xor_mul33", "rotl_xor", "rotr_xor")
+MERGES = ("mad33", "xor_mul33", "rotl_xor", "rotr_xor")
 """Ways to merge b into register a: a*33+b, (a^b)*33, rotl(a,n)^b, rotr(a,n)^b."""
 
 
@@ -63,14 +60,14 @@ class Instruction:
     first: int
     second: int
     destination: int
-    merge: Merge
+    merge: str
     rotation: int
 
 
 Program = tuple[Instruction, ...]
 
 
-def merge_of(selector: int) -> tuple[Merge, int]:
+def merge_of(selector: int) -> tuple[str, int]:
     """Return the kind and the rotation (1 to 31) encoded in a 32-bit selector."""
     return MERGES[selector % 4], (selector >> 16) % 31 + 1
 
