@@ -143,7 +143,7 @@ async def test_all_values_are_shown_and_no_other_host_is_used(browser: Browser) 
         one = await browser.text("#devices [data-key='opencl:0.1']")
         for text in (
             "paused: overheating: core 91 °C, limit 90 °C", "91 °C", "1 / 0 / 1",
-            "last fault: nonce 0000000000000007 was claimed, but is wrong",
+            "last fault: hardware error: nonce 0000000000000007 of job 5a17 is wrong",
         ):  # fmt: skip
             assert text in one, (text, one)
         pools = await browser.text("#pools")

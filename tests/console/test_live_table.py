@@ -118,10 +118,12 @@ def test_a_rig_before_its_first_job() -> None:
 def test_failures_are_shown_with_their_device_or_pool() -> None:
     rig = Rig()
     rig.emit(PoolConnecting(FIRST, unverified=True), PoolLost(FIRST, "it is silent", 3.0))
-    rig.emit(DeviceResting("cuda:0", "it lies", None), DeviceHanging("opencl:0.1", "no answer"))
+    rig.emit(
+        DeviceResting("cuda:0", "wrong hashes", None), DeviceHanging("opencl:0.1", "no answer")
+    )
     text = "\n".join(lines_of(rig.telemetry.snapshot()))
     assert f"{FIRST}  lost: it is silent  TLS NOT VERIFIED" in text
-    assert "  parked: it lies" in text
+    assert "  parked: wrong hashes" in text
     assert "  hung: no answer" in text
 
 

@@ -1,4 +1,4 @@
-"""A rig of two cards with an eventful hour behind it, told as the events that made it."""
+"""A rig of two cards, and the events of an hour with failures of every kind."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ DIFFICULTY = 8e9
 
 
 class Rig:
-    """Telemetry, journal and history of the rig; `clock` stands still until it is moved."""
+    """Telemetry, journal and history of the rig, on a manual `clock`."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -70,7 +70,7 @@ class Rig:
     def share(
         self, device: str, job: Job, outcome: Outcome, text: str = "", value: int = 2**220
     ) -> Solution:
-        """One share's life, with a round trip of 42 ms where it was sent."""
+        """Emit the events of one share, with a round trip of 42 ms if it is sent."""
         self.nonce += 1
         nonce = job.nonces.first + self.nonce
         found = self.clock.now() - 0.1
@@ -82,7 +82,7 @@ class Rig:
         return solution
 
     async def mine(self, seconds: float, rates: dict[str, float]) -> None:
-        """Let `seconds` pass while devices search at `rates` (hashes a second)."""
+        """Advance the clock by `seconds` while the devices search at `rates` (hashes per second)."""
         for _ in range(round(seconds)):
             await self.clock.advance(1)
             for device, rate in rates.items():
@@ -95,7 +95,7 @@ def job(height: int = 3_000_000, pool: str = FIRST, block_target: int = 0) -> Jo
 
 
 async def busy_rig() -> Rig:
-    """An hour: failover, shares of every fate, one card that is paused in the end."""
+    """Return a rig after an hour: failover, shares of every outcome, one card paused at the end."""
     rig = Rig()
     rig.emit(PoolConnecting(SECOND), PoolReady(SECOND), NewJob(job(2_999_997, SECOND)))
     for info in (ZERO, ONE):
@@ -122,8 +122,10 @@ async def busy_rig() -> Rig:
     rig.share("opencl:0.1", job(), Outcome.ACCEPTED, value=2**216)
     wrong = Candidate(job(), 7, "opencl:0.1", rig.clock.now())
     rig.emit(CandidateRefuted(wrong, b"\xff" * 32))
-    rig.emit(DeviceFault("opencl:0.1", "nonce 0000000000000007 was claimed, but is wrong"))
-    rig.emit(DeviceResting("opencl:0.1", "it lies", 5.0))
+    rig.emit(
+        DeviceFault("opencl:0.1", "hardware error: nonce 0000000000000007 of job 5a17 is wrong")
+    )
+    rig.emit(DeviceResting("opencl:0.1", "3 hardware errors in a row", 5.0))
     await rig.mine(300, {"cuda:0": 35e6, "opencl:0.1": 45e6})
     rig.emit(SensorsRead("cuda:0", HOT), SensorsRead("opencl:0.1", Reading(temperature=91.0)))
     rig.emit(DevicePaused("opencl:0.1", "overheating: core 91 °C, limit 90 °C"))
