@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from miner.clock import Clock
+from miner.console.console import LineConsole
 from miner.console.json_lines import JsonLines
-from miner.console.line_console import LineConsole
 from miner.console.plain import PlainLines
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, Telemetry

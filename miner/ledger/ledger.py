@@ -14,10 +14,9 @@ from typing import Any, Protocol
 from miner import __version__
 from miner.clock import Clock
 from miner.errors import ConfigError, MinerError
-from miner.ledger.ledger_entry import Key, LedgerEntry, Value, key_of
 from miner.ledger.ledger_reader import LedgerReader
 from miner.ledger.ledger_writer import LedgerWriter, Run, code_of
-from miner.ledger.schema import HARDWARE
+from miner.ledger.schema import HARDWARE, Key, LedgerEntry, Value, key_of
 from miner.ledger.share_record import Filter
 from miner.telemetry.events import CandidateRefuted, Event, ShareAnswered, ShareFound, ShareSent
 from miner.work import Candidate, DeviceInfo, Solution

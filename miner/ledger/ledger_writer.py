@@ -13,8 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from miner.errors import ConfigError
-from miner.ledger.ledger_entry import Value
-from miner.ledger.schema import ADD_RUN, ADD_SHARE, number_of, prepare
+from miner.ledger.schema import ADD_RUN, ADD_SHARE, Value, number_of, prepare
 
 BUSY_SECONDS = 1.0
 """How long to wait for another writer; then the write fails and is retried later."""
