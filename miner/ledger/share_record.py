@@ -1,4 +1,4 @@
-"""Shares as the ledger returns them, and as CSV or JSON."""
+"""Shares, sums and runs of the ledger: as objects, as CSV, as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hashrates over several windows, and histograms of durations."""
+"""Hashrates, mean power, and histograms of durations."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Rig:
         return solution
 
     async def mine(self, seconds: float, rates: dict[str, float]) -> None:
-        """Advance the clock by `seconds` while the devices search at `rates` (hashes per second)."""
+        """Advance the clock by `seconds` while devices search at `rates`, in hashes per second."""
         for _ in range(round(seconds)):
             await self.clock.advance(1)
             for device, rate in rates.items():
