@@ -49,11 +49,11 @@ nonce = "7a6735b6f4b09210"
 mix_hash = "7b5e8acfa07ed2b9086c48aea1721735f1fe48aa676fc89e4093ccf958c11331"
 final_hash = "cd39f10c867425c8defd7618b91c3c0c67dc1946134b19a6a5a82f44daf86cc9"
 """
-"""KawPow on a dataset of one MiB."""
+"""KawPow with a dataset of one MiB."""
 
 
 class Ran(NamedTuple):
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -79,7 +79,7 @@ def run(*arguments: str | Path, stdin: bytes = b"") -> Ran:
 
 
 def python(*arguments: str, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-    """Run an interpreter that finds the checkout's `miner` from any folder."""
+    """Run Python, with the checkout's `miner` importable from any folder."""
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True, text=True, cwd=cwd, timeout=120, check=False,
@@ -88,11 +88,18 @@ def python(*arguments: str, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess
 
 
 def toy_file(folder: Path, *changes: tuple[str, str]) -> Path:
-    """Write the toy variant with `changes` (old, new) made."""
+    """Write the toy variant to a file, with each of `changes` (old, new) replaced."""
     text = TOY
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     path = folder / "toy.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def settings_file(folder: Path, text: str) -> Path:
+    """Write settings to a file."""
+    path = folder / "rig.toml"
     path.write_text(text, encoding="utf-8")
     return path

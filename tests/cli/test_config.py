@@ -10,15 +10,9 @@ import pytest
 
 from miner.settings.field_types import PLACEHOLDER
 from miner.settings.settings_page import json_schema, new_file, reference_page
-from tests.cli.running import run
+from tests.cli.running import run, settings_file
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "127.0.0.1:9"\nuser = "w"\n'
-
-
-def write_file(folder: Path, text: str) -> Path:
-    path = folder / "rig.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def test_init_writes_a_file_but_does_not_overwrite_it(
@@ -71,7 +65,7 @@ def test_check_accepts_a_new_file_once_the_wallet_is_set(tmp_path: Path) -> None
 
 
 def test_check_reports_each_mistake_on_its_own_line(tmp_path: Path) -> None:
-    path = write_file(tmp_path, "shares = 0\n" + FILE + "[log]\nlevel = 'x'\n[ledgr]\n")
+    path = settings_file(tmp_path, "shares = 0\n" + FILE + "[log]\nlevel = 'x'\n[ledgr]\n")
     ran = run("config", "check", "-c", path)
     assert (ran.code, ran.out) == (2, "")
     places = [line.removeprefix(f"{path}: ").split(":")[0] for line in ran.err.splitlines()]
@@ -107,7 +101,7 @@ def test_check_reports_each_mistake_on_its_own_line(tmp_path: Path) -> None:
 def test_check_finds_mistakes_beyond_the_model(
     tmp_path: Path, old: str, new: str, sentence: str
 ) -> None:
-    path = write_file(tmp_path, FILE.replace(old, new))
+    path = settings_file(tmp_path, FILE.replace(old, new))
     ran = run("config", "check", path)
     assert ran.code == 2
     assert len(ran.err.splitlines()) == 1
@@ -116,12 +110,12 @@ def test_check_finds_mistakes_beyond_the_model(
 
 def test_check_rejects_a_node_for_a_coin_without_node_support(tmp_path: Path) -> None:
     text = FILE.replace('variant = "kawpow"', 'coin = "zano"')
-    path = write_file(tmp_path, text.replace("127", "http://127"))
+    path = settings_file(tmp_path, text.replace("127", "http://127"))
     assert "line 4: pools[1].url: " in run("config", "check", path).err
 
 
 def test_check_includes_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_file(tmp_path, FILE)
+    path = settings_file(tmp_path, FILE)
     monkeypatch.setenv("PROGPOW_MINER_LOG_LEVL", "debug")
     ran = run("config", "check", path)
     assert (ran.code, ran.err) == (
@@ -135,7 +129,7 @@ def test_check_includes_the_environment(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_environment_may_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("config", "check").code == 2
-    path = write_file(tmp_path, FILE + "[devices]\nuse = ['0', '*3070*']\n[api]\nlisten = ''\n")
+    path = settings_file(tmp_path, FILE + "[devices]\nuse = ['0', '*3070*']\n[api]\nlisten = ''\n")
     monkeypatch.setenv("PROGPOW_MINER_CONFIG", str(path))
     assert run("config", "check").out == (
         f"{path}: ok: kawpow, pool 127.0.0.1:9, devices 0, *3070*, no API\n"
@@ -148,7 +142,7 @@ def test_check_notes_a_world_readable_secret_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("s")
     secret.chmod(0o644)
-    path = write_file(tmp_path, FILE + f'password_file = "{secret}"\n')
+    path = settings_file(tmp_path, FILE + f'password_file = "{secret}"\n')
     ran = run("config", "check", path)
     assert ran.code == 0
     assert f"note: password file {secret}: every user of this machine can read it" in ran.out
@@ -156,18 +150,18 @@ def test_check_notes_a_world_readable_secret_file(tmp_path: Path) -> None:
 
 def test_check_notes_a_world_readable_settings_file_with_a_secret(tmp_path: Path) -> None:
     for line, words in (("password = 'hunter2'", "a password"), ("[api]\ntoken = 't'", "a token")):
-        path = write_file(tmp_path, FILE + line)
+        path = settings_file(tmp_path, FILE + line)
         path.chmod(0o644)
         assert f"note: {path}: it holds {words} and every user" in run("config", "check", path).out
         path.chmod(0o600)
         assert "note: " not in run("config", "check", path).out
-    path = write_file(tmp_path, FILE + "password = 'x'")
+    path = settings_file(tmp_path, FILE + "password = 'x'")
     path.chmod(0o644)
     assert "note: " not in run("config", "check", path).out
 
 
 def test_show_prints_toml_with_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_file(tmp_path, FILE + "[[devices.tune]]\nmatch = '*'\n")
+    path = settings_file(tmp_path, FILE + "[[devices.tune]]\nmatch = '*'\n")
     monkeypatch.setenv("PROGPOW_MINER_RIG", "rig-7")
     monkeypatch.setenv("PROGPOW_MINER_POOL_PASSWORD", "hunter2")
     ran = run("config", "show", "-c", path)
@@ -185,7 +179,7 @@ def test_show_prints_toml_with_origins(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_show_prints_json(tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE)
+    path = settings_file(tmp_path, FILE)
     shown = json.loads(run("config", "show", path, "--json").out)
     assert shown["settings"]["pools"][0]["password"] == "(hidden)"
     assert shown["settings"]["log"]["keep"] == 5
@@ -197,7 +191,7 @@ def test_show_prints_json(tmp_path: Path) -> None:
 
 
 def test_show_rejects_invalid_settings(tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE + "urll = 1\n")
+    path = settings_file(tmp_path, FILE + "urll = 1\n")
     ran = run("config", "show", path)
     assert (ran.code, ran.out) == (2, "")
     assert f"{path}: line 6: pools[1].urll: unknown key" in ran.err
@@ -210,13 +204,13 @@ def test_schema_and_reference() -> None:
 
 def test_check_rejects_a_start_temperature_without_a_stop(tmp_path: Path) -> None:
     text = FILE + "[devices]\non_hang = 'exit'\ntemperature_start = 70\n"
-    ran = run("config", "check", write_file(tmp_path, text))
+    ran = run("config", "check", settings_file(tmp_path, text))
     assert ran.code == 2
     assert ran.err.endswith(
         ": line 8: devices.temperature_start: needs a temperature_stop above it\n"
     )
     assert ran.err.count("\n") == 1
-    ran = run("config", "check", write_file(tmp_path, text + "[[devices.tune]]\nmatch = '*'\n"
+    ran = run("config", "check", settings_file(tmp_path, text + "[[devices.tune]]\nmatch = '*'\n"
               "temperature_stop = 80\nmemory_temperature_start = 70\n"))  # fmt: skip
     assert ran.code == 2
     assert ran.err.endswith(
@@ -233,7 +227,7 @@ def test_check_does_not_read_the_system_certificates(
         "miner.run.check_settings.tls_context", lambda url: asked.append(url.ca_file)
     )
     text = FILE + "tls_ca_file = 'mine.pem'\n[[pools]]\nurl = 'stratum+tls://h:1'\nuser = 'w'\n"
-    assert run("config", "check", write_file(tmp_path, text)).code == 0
+    assert run("config", "check", settings_file(tmp_path, text)).code == 0
     assert asked == ["mine.pem"]
 
 
@@ -244,7 +238,7 @@ def test_check_does_not_read_the_system_certificates(
 def test_check_reports_a_login_mistake_at_its_key(tmp_path: Path, key: str, value: str) -> None:
     values = {"url": "h:1", "user": "w", "worker": "rig", "password": "p"} | {key: value}
     lines = [f'{name} = "{text}"' for name, text in values.items()]
-    path = write_file(tmp_path, "\n".join(['variant = "kawpow"', "[[pools]]", *lines]))
+    path = settings_file(tmp_path, "\n".join(['variant = "kawpow"', "[[pools]]", *lines]))
     ran = run("config", "check", path)
     line = 3 + list(values).index(key)
     assert ran.code == 2

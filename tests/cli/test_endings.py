@@ -24,7 +24,7 @@ def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def mining(folder: Path) -> tuple[str, ...]:
-    """Arguments of a run that ends by itself."""
+    """Return the arguments of a run that gives up after 0.1 s."""
     return (
         "mine", "-a", str(toy_file(folder)), "--backend", "ref", "--api", "off", "--no-ledger",
         "-o", "stratum+tcp://127.0.0.1:9", "-u", "w", "--give-up", "0.1",
@@ -122,7 +122,7 @@ from miner.run import resolve
 def resolve_settings(read):
     print("looking for devices", flush=True)
     os.kill(os.getpid(), signal.{signal})
-    threading.Event().wait(20)  # as a driver that compiles
+    threading.Event().wait(20)  # like a driver that compiles
     print("mining")
 resolve.resolve_settings = resolve_settings
 sys.argv = ["progpow-miner", "mine", "-a", "kawpow", "-o", "127.0.0.1:9", "-u", "w"]

@@ -17,7 +17,7 @@ KERNEL = ("kernel", "-a", "kawpow", "--height", "1")
 
 
 def with_changes(arguments: tuple[str, ...], **changes: str) -> list[str]:
-    """Return the arguments with the value after a flag changed."""
+    """Return `arguments` with the values of some flags changed."""
     changed = list(arguments)
     for flag, value in changes.items():
         changed[changed.index(f"--{flag}") + 1] = value

@@ -18,12 +18,12 @@ from miner.errors import BadValue, CheckFailed, MinerError
 
 
 def run_health(*arguments: str) -> Result:
-    """Run the command; a sentence of ours is in `exception`."""
+    """Run the command; the result contains its exception."""
     return CliRunner().invoke(cli, ["health", *arguments], standalone_mode=False)
 
 
 def failure(*arguments: str) -> str:
-    """Return the sentence of an unsuccessful command."""
+    """Return the message of a failed check."""
     result = run_health(*arguments)
     assert isinstance(result.exception, CheckFailed), result
     assert result.exception.exit_code == 1
@@ -32,7 +32,7 @@ def failure(*arguments: str) -> str:
 
 @contextmanager
 def serving(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """Answer one request with `answer`; yields the address and the requests."""
+    """Answer one request with `answer`; yield the URL and the received requests."""
     requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
         server.settimeout(10)

@@ -1,4 +1,4 @@
-"""The command `mine`: what its flags, files and variables come to."""
+"""The command `mine` with flags, files and environment variables."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from miner.devices import registry
 from miner.run import mining as run_module
 from miner.run.mining import RunConfig
-from tests.cli.running import run
-from tests.cli.test_config import FILE, write_file
+from tests.cli.running import run, settings_file
+from tests.cli.test_config import FILE
 
 
 class RunRecorder:
-    """Stands for the run: keeps the run's configuration."""
+    """Replaces the run; keeps its configuration."""
 
     mining: RunConfig
 
@@ -55,13 +55,13 @@ def test_mining_with_the_environment_only(
 def test_mining_with_a_file_named_by_the_environment(
     run_recorder: RunRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PROGPOW_MINER_CONFIG", str(write_file(tmp_path, "shares = 7\n" + FILE)))
+    monkeypatch.setenv("PROGPOW_MINER_CONFIG", str(settings_file(tmp_path, "shares = 7\n" + FILE)))
     assert run("mine", "-d", "0").code == 0
     assert run_recorder.mining.shares == 7
 
 
 def test_a_tune_block_without_devices(run_recorder: RunRecorder, tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE + "[[devices.tune]]\nmatch = '*3070*'\n")
+    path = settings_file(tmp_path, FILE + "[[devices.tune]]\nmatch = '*3070*'\n")
     assert run("mine", "-c", path).code == 0
     note = "[[devices.tune]] '*3070*' matches none of the devices"
     assert ("note", note) in run_recorder.mining.notes
@@ -69,7 +69,7 @@ def test_a_tune_block_without_devices(run_recorder: RunRecorder, tmp_path: Path)
 
 def test_contradictory_temperatures(run_recorder: RunRecorder, tmp_path: Path) -> None:
     text = "[devices]\ntemperature_stop = 60\n[[devices.tune]]\nmatch = 'ref'\n"
-    path = write_file(tmp_path, FILE + text + "temperature_start = 70\n")
+    path = settings_file(tmp_path, FILE + text + "temperature_start = 70\n")
     ran = run("mine", "-c", path)
     assert ran.code == 2
     assert "device ref: temperature_start: 70 is not below 60, its temperature_stop" in ran.err

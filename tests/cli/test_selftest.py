@@ -44,7 +44,7 @@ def test_a_variant_file(tmp_path: Path) -> None:
 
 
 def test_real_epochs(tmp_path: Path) -> None:
-    """A file's own sizes are the real ones; epoch 1 of the toy's is as large as epoch 0."""
+    """The real sizes are those of the file; the toy's epoch 1 is as large as its epoch 0."""
     ran = run("selftest", "--variant", toy_file(tmp_path), "-d", "ref", "--real")
     assert (ran.code, ran.err) == (0, "")
     assert [line.split(None, 2)[2] for line in ran.out.splitlines()] == [
@@ -70,7 +70,7 @@ def test_the_real_epoch_of_a_height(tmp_path: Path) -> None:
 
 
 def test_a_failing_real_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dataset word that flips is found, and one that memory does not suffice for is skipped."""
+    """A wrong dataset word fails the check; a dataset that does not fit in memory is skipped."""
     read = ReferenceDevice.read_nodes
 
     def flipped(self: ReferenceDevice, first: int, count: int) -> NDArray[np.uint32]:
@@ -95,7 +95,7 @@ def test_a_failing_real_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 class FailingBackend(Backend):
-    """Two devices: one that cannot be opened, one that hashes another header."""
+    """A backend with two devices: one cannot be opened, the other hashes another header."""
 
     def devices(self) -> Sequence[DeviceInfo]:
         info = REFERENCE.devices()[0]

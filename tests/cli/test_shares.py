@@ -24,7 +24,7 @@ MORE = 90_000.0
 
 
 class AnHourLater(datetime):
-    """It is an hour after the second run."""
+    """A clock that is one hour after the second run."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> AnHourLater:
@@ -57,7 +57,7 @@ def ledger(state: Path) -> Path:
 
 
 def rows(ran: Ran) -> list[list[str]]:
-    """The cells of a plain table; columns are apart by two spaces at least."""
+    """Return the cells of a plain table, whose columns are separated by two or more spaces."""
     assert (ran.code, ran.err) == (0, "")
     return [[c for c in line.split("  ") if c.strip()] for line in ran.out.splitlines()]
 
@@ -145,7 +145,7 @@ def test_columns_are_aligned(ledger: Path) -> None:
 def test_filters(
     ledger: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], found: int
 ) -> None:
-    # By its name one would reach the command, which is called like its module.
+    # `miner.cli.shares` is the command, which hides the module of the same name.
     monkeypatch.setattr(sys.modules["miner.cli.shares"], "datetime", AnHourLater)
     assert len(exported(*arguments)) == found
     plain = rows(run("shares", *arguments))
@@ -294,7 +294,7 @@ def test_an_export_without_shares(ledger: Path) -> None:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is printed goes to a terminal."""
+    """The output is a terminal."""
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:
@@ -324,7 +324,7 @@ def test_the_table_fits_the_terminal(
 
 
 def without_styles(text: str) -> str:
-    """Without what makes heads bold."""
+    """Return `text` without the escape sequences of styles."""
     return text.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 

@@ -10,6 +10,7 @@ import pytest
 from miner.errors import ConfigError
 from miner.net.dial import Timeouts
 from miner.settings import Settings, load
+from tests.cli.running import settings_file
 
 POOL: dict[str, Any] = {"url": "stratum+tcp://pool.example:3333", "user": "WALLET.rig"}
 FILE = """
@@ -22,12 +23,6 @@ password = "hunter2"
 """
 
 
-def write_file(folder: Path, text: str) -> Path:
-    path = folder / "rig.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
 def error_message(path: Path | None, overrides: dict[str, Any] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         load(path, overrides or {})
@@ -35,7 +30,7 @@ def error_message(path: Path | None, overrides: dict[str, Any] | None = None) ->
 
 
 def test_load_a_file(tmp_path: Path) -> None:
-    settings = load(write_file(tmp_path, FILE)).settings
+    settings = load(settings_file(tmp_path, FILE)).settings
     assert settings.variant == "kawpow"
     assert settings.pools[0].password.get_secret_value() == "hunter2"
     assert settings.devices.backend == "auto"
@@ -50,7 +45,7 @@ def test_load_flags_without_a_file() -> None:
 
 
 def test_flags_override_the_file_unless_none(tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE + '[devices]\nuse = ["opencl:0.0"]\nbackend = "opencl"\n')
+    path = settings_file(tmp_path, FILE + '[devices]\nuse = ["opencl:0.0"]\nbackend = "opencl"\n')
     settings = load(
         path,
         {
@@ -68,7 +63,7 @@ def test_flags_override_the_file_unless_none(tmp_path: Path) -> None:
 
 
 def test_a_coin_flag_replaces_the_variant_of_the_file(tmp_path: Path) -> None:
-    settings = load(write_file(tmp_path, FILE), {"coin": "FIRO"}).settings
+    settings = load(settings_file(tmp_path, FILE), {"coin": "FIRO"}).settings
     assert (settings.coin, settings.variant) == ("FIRO", None)
 
 
@@ -84,13 +79,13 @@ def test_a_node_url_needs_no_user(url: str) -> None:
 
 
 def test_limits_keep_their_defaults_unless_set(tmp_path: Path) -> None:
-    assert load(write_file(tmp_path, FILE)).settings.limits.limits() == Timeouts(10, 30, 30, 600)
-    path = write_file(tmp_path, FILE + "[limits]\nconnect = 3\nsilence = 90.5\n")
+    assert load(settings_file(tmp_path, FILE)).settings.limits.limits() == Timeouts(10, 30, 30, 600)
+    path = settings_file(tmp_path, FILE + "[limits]\nconnect = 3\nsilence = 90.5\n")
     assert load(path).settings.limits.limits() == Timeouts(3, 30, 30, 90.5)
 
 
 def test_all_keys_of_a_pool(tmp_path: Path) -> None:
-    path = write_file(
+    path = settings_file(
         tmp_path,
         'record = "said.jsonl"\nreport_hashrate = true\nvariant = "kawpow"\n[[pools]]\n'
         'url = "stratum+tls://h:1"\nuser = "W"\nprotocol = "zano"\ntls_fingerprint = "ab"\n'
@@ -111,7 +106,7 @@ def test_no_secret_in_repr_and_messages(tmp_path: Path) -> None:
     settings = load(None, {"variant": "kawpow", "pools": pools}).settings
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in str(settings)
-    path = write_file(tmp_path, FILE.replace('"hunter2"', '["hunter2"]'))
+    path = settings_file(tmp_path, FILE.replace('"hunter2"', '["hunter2"]'))
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert "pools[1].password: must be text in quotes, not a list" in str(caught.value)
@@ -159,7 +154,7 @@ def test_no_secret_in_repr_and_messages(tmp_path: Path) -> None:
     ],
 )
 def test_a_message_names_file_and_key(tmp_path: Path, text: str, sentence: str) -> None:
-    path = write_file(tmp_path, text)
+    path = settings_file(tmp_path, text)
     message = error_message(path)
     assert message.startswith(f"{path}: ")
     assert sentence in message
@@ -167,7 +162,7 @@ def test_a_message_names_file_and_key(tmp_path: Path, text: str, sentence: str) 
 
 
 def test_a_message_about_a_flag_names_the_command_line(tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE)
+    path = settings_file(tmp_path, FILE)
     assert error_message(path, {"shares": 0}).startswith("command line: shares: 0")
     message = error_message(path, {"devices": {"backend": "metal"}})
     assert message.startswith("command line: devices.backend: 'metal' is not one of auto, ")
@@ -193,11 +188,11 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
 
 
 def test_deeply_nested_lists_are_an_error(tmp_path: Path) -> None:
-    assert "too deeply" in error_message(write_file(tmp_path, FILE + "x = " + "[" * 9000))
+    assert "too deeply" in error_message(settings_file(tmp_path, FILE + "x = " + "[" * 9000))
 
 
 def test_settings_are_comparable_and_immutable(tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE)
+    path = settings_file(tmp_path, FILE)
     assert load(path).settings == load(path).settings
     with pytest.raises(ValueError, match="frozen"):
         Settings.model_validate(load(path).settings).shares = 2

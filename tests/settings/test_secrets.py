@@ -69,7 +69,7 @@ def test_no_secret_in_the_output_for_a_valid_file(tmp_path: Path) -> None:
 
 @st.composite
 def broken_files(draw: st.DrawFn) -> str:
-    """The file with something taken away, put in, or written twice, anywhere."""
+    """The file with a part removed and another text inserted, anywhere."""
     at = draw(st.integers(0, len(FILE)))
     until = min(len(FILE), at + draw(st.integers(0, 12)))
     signs = st.sampled_from([*"\"'=[]{}#\n.,/@: x5-", "\n[[pools]]\n", "true", "\x00", '"""'])

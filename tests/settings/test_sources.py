@@ -18,6 +18,7 @@ from miner.settings import Loaded, Settings, load
 from miner.settings.environment import OTHER_VARIABLES
 from miner.settings.key_table import Key, all_keys
 from miner.settings.toml_text import toml_value
+from tests.cli.running import settings_file
 from tests.settings.strategies import SETTINGS
 
 FILE = 'variant = "kawpow"\n\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
@@ -45,18 +46,12 @@ def samples(key: Key) -> tuple[Any, Any, Any]:
     return SAMPLES[key.type]
 
 
-def write_file(folder: Path, text: str) -> Path:
-    path = folder / "rig.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
 @given(SETTINGS)
 def test_any_settings_load_back_from_toml(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
 ) -> None:
     settings = Settings.model_validate(values)
-    path = write_file(tmp_path_factory.mktemp("any"), tomli_w.dumps(values))
+    path = settings_file(tmp_path_factory.mktemp("any"), tomli_w.dumps(values))
     assert load(path).settings.model_dump() == settings.model_dump()
 
 
@@ -72,7 +67,7 @@ def value_at(loaded: Loaded, place: tuple[str, ...]) -> Any:
 
 
 def file_with(key: Key, value: Any) -> str:
-    """A file that sets `key`, and no other way to say the same."""
+    """Return a valid file that sets `key` but none of its alternatives."""
     top, pool = ['variant = "v"'], ['url = "h:1"', 'user = "w"']
     line = f"{key.name} = {toml_value(value)}"
     others: list[str] = []
@@ -103,7 +98,7 @@ def as_flags(key: Key, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("key", all_keys(), ids=lambda key: ".".join(key.place))
 def test_flags_override_the_environment_which_overrides_the_file(tmp_path: Path, key: Key) -> None:
     low, middle, high = samples(key)
-    path = write_file(tmp_path, file_with(key, low))
+    path = settings_file(tmp_path, file_with(key, low))
     position: tuple[Any, ...] = key.place
     if key.repeated:
         position = (*key.place[:-1], 0, key.name)
@@ -124,7 +119,7 @@ def test_flags_override_the_environment_which_overrides_the_file(tmp_path: Path,
 
 
 def test_the_origin_of_a_missing_key_is_default(tmp_path: Path) -> None:
-    loaded = load(write_file(tmp_path, FILE))
+    loaded = load(settings_file(tmp_path, FILE))
     for place in (("shares",), ("pools", 0, "password"), ("devices", "use"), ("api", "listen")):
         assert str(loaded.origin(place)) == "default"
 
@@ -136,14 +131,14 @@ def test_the_origin_of_a_missing_key_is_default(tmp_path: Path) -> None:
 def test_a_variable_replaces_the_alternative_key_of_the_file(
     tmp_path: Path, low: str, high: str
 ) -> None:
-    path = write_file(tmp_path, FILE.replace("variant", low))
+    path = settings_file(tmp_path, FILE.replace("variant", low))
     loaded = load(path, environ={f"PROGPOW_MINER_{high.upper()}": "x"})
     assert (getattr(loaded.settings, low), getattr(loaded.settings, high)) == (None, "x")
     assert str(loaded.origin((low,))) == "default"
 
 
 def test_a_secret_file_variable_replaces_the_secret_of_the_file(tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE + 'password = "p"\n[api]\ntoken = "t"\n')
+    path = settings_file(tmp_path, FILE + 'password = "p"\n[api]\ntoken = "t"\n')
     environ = {
         "PROGPOW_MINER_POOL_PASSWORD_FILE": "/p",
         "PROGPOW_MINER_API_TOKEN_FILE": "/t",
@@ -172,7 +167,7 @@ def test_pools_from_the_environment() -> None:
 
 
 def test_pool_variables_override_the_pool_of_the_file(tmp_path: Path) -> None:
-    path = write_file(tmp_path, FILE + '[[pools]]\nurl = "b:1"\nuser = "w"\n')
+    path = settings_file(tmp_path, FILE + '[[pools]]\nurl = "b:1"\nuser = "w"\n')
     loaded = load(
         path,
         environ={"PROGPOW_MINER_POOL_WORKER": "r", "PROGPOW_MINER_POOL_2_URL": "c:1"},
@@ -205,7 +200,7 @@ def test_a_message_names_the_variable(
     tmp_path: Path, variable: str, text: str, sentence: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(write_file(tmp_path, FILE), environ={variable: text})
+        load(settings_file(tmp_path, FILE), environ={variable: text})
     assert sentence in str(caught.value)
     assert str(caught.value).startswith(f"environment {variable}: ")
 
@@ -230,7 +225,7 @@ def test_a_message_names_the_variable(
     ],
 )
 def test_variables_of_others_are_ignored(tmp_path: Path, variable: str, text: str) -> None:
-    path = write_file(tmp_path, FILE)
+    path = settings_file(tmp_path, FILE)
     assert load(path, environ={variable: text}).settings == load(path).settings
 
 
@@ -255,7 +250,7 @@ def test_a_stop_replaces_an_earlier_start_that_is_not_below_it(
     key = f"{part}temperature_stop"
     environ = {f"PROGPOW_MINER_DEVICES_{key.upper()}": str(stop)} if source != "flag" else {}
     flags = {"devices": {key: stop}} if source == "flag" else {}
-    loaded = load(write_file(tmp_path, FILE + text), flags, environ)
+    loaded = load(settings_file(tmp_path, FILE + text), flags, environ)
     assert getattr(loaded.settings.devices, f"{part}temperature_start") == start
     assert loaded.origin(("devices", key)).kind == source
     kept = loaded.origin(("devices", f"{part}temperature_start")).kind
@@ -266,4 +261,4 @@ def test_an_invalid_stop_is_reported_by_the_model(tmp_path: Path) -> None:
     text = "[devices]\ntemperature_stop = 85\ntemperature_start = 70\n"
     environ = {"PROGPOW_MINER_DEVICES_TEMPERATURE_STOP": "hot"}
     with pytest.raises(ConfigError, match="TEMPERATURE_STOP"):
-        load(write_file(tmp_path, FILE + text), environ=environ)
+        load(settings_file(tmp_path, FILE + text), environ=environ)

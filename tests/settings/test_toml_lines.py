@@ -124,7 +124,7 @@ BREAKS = st.sampled_from(["", "\n", "# a comment = [\n", "\n\n  # x\n"])
 
 @st.composite
 def documents(draw: st.DrawFn) -> tuple[str, dict[Place, int]]:
-    """A text with the lines of its keys, known from how it was put together."""
+    """A TOML text, and the line of each of its keys."""
     text, lines = "", {}
     tables = draw(
         st.lists(st.tuples(NAMES, st.integers(0, 3)), max_size=4, unique_by=lambda t: t[0])
