@@ -1,4 +1,4 @@
-"""Where settings come from: file, environment variables, flags."""
+"""The sources of settings (file, environment, flags), merged with the origin of each value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 from miner.devices.tuning import outdated_starts
@@ -209,6 +208,3 @@ def _override_pools(
             merged[i] = _merge(raw, merged[i], table, ("pools", i))
             raw.origins |= origins
     raw.values["pools"] = merged
-
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
