@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from miner.settings.key_table import all_keys, all_tables
-from miner.settings.sources import Origin, RawSettings
 from miner.settings.toml_lines import Place
+
+if TYPE_CHECKING:
+    from miner.settings.sources import Origin, RawSettings
 
 _EXPECTED = {
     "string_type": "text in quotes",
