@@ -1,9 +1,10 @@
-"""Events: what happens in the miner, as plain values."""
+"""Events: what happens in the miner, as plain values for subscribers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from miner.telemetry.device_snapshot import Reading
 from miner.work import Candidate, Job, Solution, Verdict
@@ -241,3 +242,27 @@ Event = (
 
 Emit = Callable[[Event], None]
 """Reports an event; called on the event loop's thread only."""
+
+T = TypeVar("T")
+
+
+class Subscribers(Generic[T]):
+    """Callbacks in the order of their subscription."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[T], None]] = []
+
+    def add(self, callback: Callable[[T], None]) -> Callable[[], None]:
+        """Call `callback` with each value from now on; return a function that ends that."""
+        self._callbacks.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    def call(self, value: T) -> None:
+        """Call each callback; callbacks may subscribe and unsubscribe meanwhile."""
+        for callback in tuple(self._callbacks):
+            callback(value)

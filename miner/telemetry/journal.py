@@ -35,8 +35,8 @@ from miner.telemetry.events import (
     ShareAnswered,
     ShareFound,
     ShareSent,
+    Subscribers,
 )
-from miner.telemetry.telemetry import Subscribers
 from miner.work import Job, Outcome, Solution, Verdict
 
 KEPT = 500

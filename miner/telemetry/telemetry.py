@@ -1,10 +1,9 @@
-"""Telemetry: events folded into one snapshot, and passed on to subscribers."""
+"""The state of the whole miner, from its events."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
 
 from miner.clock import Clock
 from miner.telemetry.events import (
@@ -22,6 +21,7 @@ from miner.telemetry.events import (
     ShareAnswered,
     ShareFound,
     ShareSent,
+    Subscribers,
 )
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS, ROUND_TRIPS, Hashrate
@@ -29,31 +29,6 @@ from miner.telemetry.snapshot import About, BestShare, Snapshot, Timings
 from miner.telemetry.tally import Tally
 from miner.telemetry.trackers import DeviceTracker, PoolTracker
 from miner.work import DeviceInfo, Job, Outcome, Solution, Verdict
-
-T = TypeVar("T")
-
-
-class Subscribers(Generic[T]):
-    """Callbacks in the order of their subscription."""
-
-    def __init__(self) -> None:
-        self._callbacks: list[Callable[[T], None]] = []
-
-    def add(self, callback: Callable[[T], None]) -> Callable[[], None]:
-        """Call `callback` with each value from now on; return a function that ends that."""
-        self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-
-        return unsubscribe
-
-    def call(self, value: T) -> None:
-        """Call each callback; callbacks may subscribe and unsubscribe meanwhile."""
-        for callback in tuple(self._callbacks):
-            callback(value)
-
 
 BEST_SHARES = 10
 
