@@ -1,4 +1,4 @@
-"""A backend's row in the registry: what is known of it before its driver is loaded."""
+"""A backend's row in the registry, which loads no driver."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Backend:
     """One way to reach devices."""
 
     name: str
-    """Value of `--backend`, and the beginning of its devices' names, as in "cuda:0"."""
+    """Value of `--backend`, and prefix of device names, as in "cuda:0"."""
     title: str
-    """The kind of its devices in the APIs of other miners: "CUDA", "OpenCL" or "CPU"."""
+    """Kind of the devices in the APIs of other miners: "CUDA", "OpenCL" or "CPU"."""
     module: str
-    """Module with the functions `list_devices()` and `open_device(info)`; imported when one of
-    them is called, so that a row costs no import of a driver."""
+    """Module with the functions `list_devices()` and `open_device(info)`, imported on the first
+    call of one of them."""
     dialect: str | None = None
-    """Name of the language that it compiles (a row of `miner.codegen.language`). None: its devices
-    interpret programs, so they are slow, and chosen when nothing else is usable."""
+    """Language that the devices compile (a name in `miner.codegen.language`). None: they interpret
+    programs, which is slow, so they are chosen when no other device is usable."""
     install: str = ""
-    """How to install the Python package that it needs."""
+    """How to install the needed Python package."""
     shape: str = "gpu"
-    """Launch shape of its devices."""
+    """Default launch shape."""
     cpu_shape: str = "cpu"
-    """Launch shape of its devices that are CPUs."""
+    """Default launch shape of devices that are CPUs."""
 
     def devices(self) -> Sequence[DeviceInfo]:
         """List the devices without keeping them open. Raises `BackendUnavailable` with the reason

@@ -1,4 +1,4 @@
-"""What CUDA and OpenCL devices share: the launch shape, and a dataset (DAG) in buffers."""
+"""The common part of CUDA and OpenCL devices: launch shape, and dataset (DAG) in buffers."""
 
 from __future__ import annotations
 

@@ -9,12 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.kernel_source import RESULT_SLOTS as RESULT_SLOTS
-from miner.codegen.kernel_source import KernelSource, dataset_source
+from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource, dataset_source
 from miner.codegen.launch_shape import LaunchShape
 from miner.progpow.epoch import Epoch
-from miner.work import DeviceInfo as DeviceInfo
-from miner.work import Job, NonceRange
+from miner.work import DeviceInfo, Job, NonceRange
 
 RESULT_WORDS = 4 + 4 * RESULT_SLOTS
 """32-bit words of a search kernel's result buffer."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices import registry
 from miner.devices.backend import Backend
-from miner.devices.device import Device, DeviceInfo
+from miner.devices.device import Device
 from miner.devices.device_names import (
     hide_twins,
     is_pattern,
@@ -20,6 +20,7 @@ from miner.devices.known_answers import selftest
 from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
+from miner.work import DeviceInfo
 
 _KINDS = ("gpu", "accelerator", "cpu")
 """Kinds of devices, best first."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from miner.clock import Clock
-from miner.devices.device import RESULT_SLOTS, Device, Kernel, Pending
+from miner.codegen.kernel_source import RESULT_SLOTS
+from miner.devices.device import Device, Kernel, Pending
 from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import Program, program_of
 from miner.errors import DeviceError, DeviceHung

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.codegen.launch_shape import shape_named
-from miner.devices.device import Device, DeviceInfo, Image, Kernel
+from miner.devices.device import Device, Image, Kernel
 from miner.devices.tuning import Tuning
 from miner.engine.hang_watchdog import (
     BUILDING_SECONDS,
@@ -34,7 +34,7 @@ from miner.telemetry import (
     LightCacheBuilding,
 )
 from miner.verify import Interrupted
-from miner.work import Candidate, Job
+from miner.work import Candidate, DeviceInfo, Job
 
 UNPROVED = 0.999
 """Largest progress reported for a dataset that is not yet proved."""

@@ -47,7 +47,7 @@ class SensorSource(Protocol):
         full stop."""
 
     def close(self) -> None:
-        """Free what is held open."""
+        """Close open files and handles."""
 
 
 class Sensors:
@@ -203,7 +203,7 @@ class ReadingThread(Protocol):
 
 
 class SensorListener(Protocol):
-    """Receives what the loop reads and decides."""
+    """Receives readings, pauses and problems from the loop."""
 
     def sensors_read(self, event: SensorsRead) -> None:
         """A device's sensors were read."""

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from miner.devices import registry
 from miner.devices.backend import Backend
-from miner.devices.device import Device, DeviceInfo
+from miner.devices.device import Device
 from miner.devices.reference import REFERENCE
 from miner.devices.reference.reference_device import ReferenceDevice
 from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
+from miner.work import DeviceInfo
 from tests.cli.running import run, toy_file
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.kernel_source import KernelSource, search_source
+from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource, search_source
 from miner.codegen.launch_shape import SHAPES, shape_named
-from miner.devices.device import RESULT_SLOTS, Device, fill
+from miner.devices.device import Device, fill
 from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.selection import ListedDevice, find_devices
 from miner.errors import BuildFailed, DeviceError
@@ -30,7 +30,7 @@ FOUND, MISSING = find_devices()
 TOY = KAWPOW.with_sizes(FixedSizes(509, 20011, 0))
 """More nodes than the first slice of a dataset has."""
 
-BROKEN = "no_such_name;\n"
+BROKEN = "no_such_name x;\n"
 """A program that no compiler of any dialect accepts."""
 
 

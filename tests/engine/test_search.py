@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from miner.devices.device import RESULT_SLOTS
+from miner.codegen.kernel_source import RESULT_SLOTS
 from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import program_of
 from miner.engine.search import Search

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.codegen.kernel_source import KernelSource
+from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource
 from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.device import RESULT_SLOTS, DeviceInfo, Hit, LaunchResult, fill
+from miner.devices.device import Hit, LaunchResult, fill
 from miner.errors import BuildFailed, DeviceError, DeviceHung
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
 from miner.progpow.variant import FixedSizes, Variant
-from miner.work import Job, NonceRange, NonceSpace
+from miner.work import DeviceInfo, Job, NonceRange, NonceSpace
 from tests.fakes.variants import KAWPOW
 
 TOY = KAWPOW.with_sizes(FixedSizes(509, 1021, 0))

@@ -1,4 +1,4 @@
-"""A compiler of CUDA text: what NVRTC and nvcc have in common."""
+"""Compiling CUDA text: the common part of NVRTC and nvcc."""
 
 from __future__ import annotations
 

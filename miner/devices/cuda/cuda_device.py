@@ -20,10 +20,10 @@ from miner.devices.cuda.cuda_context import CudaContext
 from miner.devices.cuda.cuda_driver import driver, driver_text, error_name
 from miner.devices.cuda.cuda_identity import identity, unidentified
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
-from miner.devices.device import RESULT_WORDS, Device, DeviceInfo, Image, LaunchResult
+from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
-from miner.work import Job, NonceRange
+from miner.work import DeviceInfo, Job, NonceRange
 
 DATASET_ARGUMENTS = "PPIII"
 """Arguments of the dataset kernel as letters of `struct`: light cache, buffer, first node, number

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from miner.devices.cuda.cuda_driver import LIBRARY
-from miner.devices.device import DeviceInfo
 from miner.devices.device_names import hidden
+from miner.work import DeviceInfo
 
 OLDEST = (5, 0)
 """Compute capability; no compiler of CUDA 12 supports older cards."""

@@ -18,12 +18,12 @@ from miner.codegen.launch_shape import LaunchShape
 from miner.devices.buffered_device import BufferedDevice
 from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
-from miner.devices.device import RESULT_WORDS, Device, DeviceInfo, Image, LaunchResult
+from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.devices.opencl import OPENCL
 from miner.devices.opencl.opencl_platforms import identity, make_vendors_findable
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
-from miner.work import Job, NonceRange
+from miner.work import DeviceInfo, Job, NonceRange
 
 
 def list_devices() -> Sequence[DeviceInfo]:

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID
 
-from miner.devices.device import DeviceInfo
 from miner.devices.device_names import PciAddress, hidden
 from miner.resources import cache_directory
+from miner.work import DeviceInfo
 
 _VENDORS = {
     "nvidia": ("nvidia",),

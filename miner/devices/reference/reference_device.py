@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.device import Device, DeviceInfo, Hit, Image, LaunchResult
+from miner.devices.device import Device, Hit, Image, LaunchResult
 from miner.devices.reference import REFERENCE
 from miner.errors import DeviceError
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.light import dataset_nodes
-from miner.work import Job, NonceRange
+from miner.work import DeviceInfo, Job, NonceRange
 
 
 def list_devices() -> Sequence[DeviceInfo]:
