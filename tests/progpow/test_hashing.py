@@ -53,10 +53,9 @@ def check(light: Light, row: dict[str, Any]) -> None:
         assert indices.tolist() == row["dag_item_indices"]
 
 
-def test_every_row_is_run() -> None:
-    assert [len(VECTORS[table]) for table in TABLES] == [135, 51, 5, 13]
-    assert len(ROWS) == 203
-    assert {row["variant"] for _, row in ROWS} == set(variants())
+def test_every_table_has_rows_of_shipped_variants() -> None:
+    assert {table for table, _ in ROWS} == set(TABLES)
+    assert {row["variant"] for _, row in ROWS} <= set(variants())
 
 
 @pytest.mark.parametrize("rows", by_cache())
