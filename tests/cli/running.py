@@ -82,7 +82,7 @@ def python(*arguments: str, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess
     """Run Python, with the checkout's `miner` importable from any folder."""
     return subprocess.run(
         [sys.executable, *arguments],
-        capture_output=True, text=True, cwd=cwd, timeout=120, check=False,
+        capture_output=True, text=True, cwd=cwd, timeout=300, check=False,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]
     words = " ".join(arguments)
     return subprocess.run(
         ["/bin/sh", "-c", f"exec {sys.executable} -m miner {words} {redirection}"],
-        capture_output=True, text=True, cwd=CHECKOUT, timeout=120, check=False,
+        capture_output=True, text=True, cwd=CHECKOUT, timeout=300, check=False,
     )  # fmt: skip
 
 

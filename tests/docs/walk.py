@@ -16,7 +16,7 @@ from typing import Self
 
 from tests.cli.running import CHECKOUT, TOY
 
-SECONDS = 120.0
+SECONDS = 300.0
 """Timeout of a command, of a wait and of an exit, generous enough for a busy machine."""
 
 _MARK = re.compile(

@@ -301,7 +301,7 @@ def promtool(*words: str | Path) -> None:
     if PROMTOOL is None:
         pytest.skip(ABSENT)
     done = subprocess.run(
-        [PROMTOOL, *words], capture_output=True, text=True, timeout=60, check=False
+        [PROMTOOL, *words], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

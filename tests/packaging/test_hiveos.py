@@ -51,7 +51,7 @@ def shell(root: Path, script: str, *options: str) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -224,7 +224,7 @@ def test_one_foreground_miner_that_stops_in_order(fresh: Path) -> None:
 
         # The miner has replaced the shell, so it gets the signal and its exit code is returned.
         run.send_signal(signal.SIGTERM)
-        printed, _ = run.communicate(timeout=60)
+        printed, _ = run.communicate(timeout=300)
         assert run.returncode == 0, printed
         assert "accepted" in printed
         assert "accepted" in (fresh / LOG).read_text(encoding="utf-8")
