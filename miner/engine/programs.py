@@ -30,7 +30,7 @@ CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class SearchProgram:
     """All that a search program's text depends on, apart from dialect and shape."""
 
     numbers: tuple[object, ...]
@@ -39,19 +39,19 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class DatasetProgram:
     """All that the text of a dataset program depends on, apart from dialect and shape."""
 
     light_items: int
     parents: int
 
 
-def program_of(job: Job) -> Program:
+def program_of(job: Job) -> SearchProgram:
     """Return the search program of `job`."""
     return program_at(job.variant, job.period, job.epoch)
 
 
-def program_at(variant: Variant, period: int, epoch: Epoch) -> Program:
+def program_at(variant: Variant, period: int, epoch: Epoch) -> SearchProgram:
     """Return the search program of `period` on the dataset of `epoch`."""
     v = variant
     numbers = (
@@ -65,7 +65,7 @@ def program_at(variant: Variant, period: int, epoch: Epoch) -> Program:
         v.initial_padding,
         v.final_padding,
     )
-    return Program(numbers, period, epoch)
+    return SearchProgram(numbers, period, epoch)
 
 
 def next_program(job: Job) -> tuple[int, Epoch] | None:
@@ -101,7 +101,7 @@ class _Group:
     devices: tuple[object, ...]
     dialect: str | None
     shape: LaunchShape
-    fills: bool
+    for_dataset: bool
     """Whether these are dataset programs, kept apart so that they do not evict search programs."""
 
 
@@ -132,11 +132,11 @@ class Programs:
         self._search_source = search_source
         self._builds = builds
         self._lock = threading.Lock()
-        self._groups: dict[_Group, OrderedDict[Program | Filling, _Entry]] = {}
+        self._groups: dict[_Group, OrderedDict[SearchProgram | DatasetProgram, _Entry]] = {}
         self._dropped: list[_Entry] = []
         """No longer kept, but still being built."""
 
-    def request(self, device: Device, job: Job) -> Future[Image]:
+    def search_image(self, device: Device, job: Job) -> Future[Image]:
         """Return the search image of `job` for `device`, built or being built.
 
         The future raises `BuildFailed`; it is cancelled when newer requests evict it before its
@@ -144,10 +144,10 @@ class Programs:
         """
         return self._search(device, job.variant, job.period, job.epoch)
 
-    def filler(self, device: Device, epoch: Epoch) -> Future[Image]:
-        """Return the image that fills the dataset of `epoch` on `device`, as `request` does."""
-        group = _Group(_alike(device), device.dialect, device.shape.split(1), fills=True)
-        filling = Filling(epoch.light_items, epoch.parents)
+    def dataset_image(self, device: Device, epoch: Epoch) -> Future[Image]:
+        """Return the image that fills the dataset of `epoch`, as `search_image` does."""
+        group = _Group(_alike(device), device.dialect, device.shape.split(1), for_dataset=True)
+        filling = DatasetProgram(epoch.light_items, epoch.parents)
         return self._image(device, group, filling, lambda: filler_source(device, epoch))
 
     def prebuild(self, device: Device, job: Job) -> None:
@@ -158,7 +158,7 @@ class Programs:
             return
         period, epoch = following
         if epoch != job.epoch:
-            self.filler(device, epoch)
+            self.dataset_image(device, epoch)
         self._search(device, job.variant, period, epoch)
 
     def discard(self, device: Device, image: Image) -> None:
@@ -185,7 +185,7 @@ class Programs:
         dialect, shape = device.dialect, device.shape
         return self._image(
             device,
-            _Group(_alike(device), dialect, shape, fills=False),
+            _Group(_alike(device), dialect, shape, for_dataset=False),
             program_at(variant, period, epoch),
             lambda: self._search_source(variant, period, epoch, dialect, shape),
         )
@@ -194,7 +194,7 @@ class Programs:
         self,
         device: Device,
         name: _Group,
-        program: Program | Filling,
+        program: SearchProgram | DatasetProgram,
         source_of: Callable[[], KernelSource],
     ) -> Future[Image]:
         def build() -> Image:

@@ -10,7 +10,7 @@ from miner.clock import Clock
 from miner.codegen.kernel_source import RESULT_SLOTS
 from miner.devices.device import Device, Kernel, Pending
 from miner.engine.job_slot import JobSlot, NonceAllocator
-from miner.engine.programs import Program, program_of
+from miner.engine.programs import SearchProgram, program_of
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry import DeviceFault, Event, JobTaken, Launched, NoncesExhausted, ResultOverflow
 from miner.work import Candidate, Job, NonceRange, SearchKey
@@ -119,38 +119,38 @@ class Search:
         self._granule = device.round_up(1)
         self._size = LaunchSize(self._granule, seconds=seconds)
         self._taken: SearchKey | None = None
-        self._landed_at = 0.0
+        self._finished_at = 0.0
         self._again: deque[_Span] = deque()
         """Halves of overflowed launches, to be searched again for `_again_job`."""
         self._again_job: Job | None = None
 
-    def run(self, kernel: Kernel, program: Program) -> None:
+    def run(self, kernel: Kernel, program: SearchProgram) -> None:
         """Search until the newest job needs another program or is None, or until a pause or a
         stop is requested; then wait for the launches in flight.
 
         Raises what the device and `SearchOwner.check_trust` raise; for a `DeviceError` other
         than a hang, the launches in flight are waited for first.
         """
-        flying: deque[_Launch] = deque()
+        in_flight: deque[_Launch] = deque()
         try:
-            self._fly(flying, kernel, program)
+            self._search(in_flight, kernel, program)
         except DeviceHung:
             raise
         except DeviceError:
-            self._land_rest(flying)
+            self._finish_rest(in_flight)
             raise
 
-    def _land_rest(self, flying: deque[_Launch]) -> None:
+    def _finish_rest(self, in_flight: deque[_Launch]) -> None:
         """Wait for what is in flight after a failure; another failure adds nothing, a hang does."""
         try:
-            while flying:
-                self._land(flying.popleft())
+            while in_flight:
+                self._finish(in_flight.popleft())
         except DeviceHung:
             raise
         except DeviceError:
             return
 
-    def _fly(self, flying: deque[_Launch], kernel: Kernel, program: Program) -> None:
+    def _search(self, in_flight: deque[_Launch], kernel: Kernel, program: SearchProgram) -> None:
         slot = self._slot
         while True:
             self._owner.check_trust()
@@ -158,10 +158,10 @@ class Search:
             if slot.stopping or slot.paused or (job and program_of(job) != program):
                 job = None
             if job is not None:
-                while len(flying) < IN_FLIGHT and (span := self._next(job)):
-                    flying.append(self._launch(kernel, job, span))
-            if flying:
-                self._land(flying.popleft())
+                while len(in_flight) < IN_FLIGHT and (span := self._next(job)):
+                    in_flight.append(self._launch(kernel, job, span))
+            if in_flight:
+                self._finish(in_flight.popleft())
             elif job is not None:
                 self._owner.report(NoncesExhausted(self._name))
                 self._wait_for_other_work(job)
@@ -195,11 +195,11 @@ class Search:
             self._owner.report(JobTaken(self._name, max(started - self._slot.arrived, 0.0)))
         return _Launch(job, span, self._device.launch(kernel, job, span.nonces), started)
 
-    def _land(self, launch: _Launch) -> None:
+    def _finish(self, launch: _Launch) -> None:
         found = launch.pending.wait()
         now = self._clock.now()
-        seconds = now - max(launch.started, self._landed_at)
-        self._landed_at = now
+        seconds = now - max(launch.started, self._finished_at)
+        self._finished_at = now
         self._size.measured(found.tried, seconds)
         nonces = launch.span.nonces
         claimed = {hit.nonce for hit in found.hits}

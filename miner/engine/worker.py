@@ -19,7 +19,7 @@ from miner.engine.hang_watchdog import (
     WatchedDevice,
 )
 from miner.engine.job_slot import JobSlot, NonceAllocator
-from miner.engine.programs import Program, Programs, program_of
+from miner.engine.programs import Programs, SearchProgram, program_of
 from miner.engine.proof import Prover, prove_dataset, prove_kernel
 from miner.engine.retry_policy import CandidateRecord, RetryPolicy
 from miner.engine.search import TARGET_SECONDS, Search
@@ -180,7 +180,7 @@ class Worker:
             self._tuning.launch_seconds or TARGET_SECONDS,
         )  # fmt: skip
         filled: Epoch | None = None
-        program: Program | None = None
+        program: SearchProgram | None = None
         kernel: Kernel = None
         while (job := self._slot.next_job()) is not None:
             if job.epoch != filled:
@@ -226,8 +226,8 @@ class Worker:
         epoch interrupted it."""
         shared, epoch = self._shared, job.epoch
         filling = _DatasetFilling(epoch, self._slot, shared.reports)
-        building = shared.programs.filler(device, epoch)
-        shared.programs.request(device, job)  # compiled while the dataset is generated
+        building = shared.programs.dataset_image(device, epoch)
+        shared.programs.search_image(device, job)  # compiled while the dataset is generated
         try:
             light = shared.prover.light_cache(epoch, filling)
         except Interrupted:
@@ -271,7 +271,7 @@ class Worker:
             return None
         return building.result()
 
-    def _proved_kernel(self, device: Device, job: Job, program: Program) -> Kernel | None:
+    def _proved_kernel(self, device: Device, job: Job, program: SearchProgram) -> Kernel | None:
         """Build, load and prove a kernel; None when the newest job needs another one by now."""
         shared = self._shared
 
@@ -282,7 +282,7 @@ class Worker:
         reason = ""
         for _ in range(2):
             begun = shared.clock.now()
-            image = self._built(shared.programs.request(device, job), moved_on)
+            image = self._built(shared.programs.search_image(device, job), moved_on)
             if image is None:
                 return None
             kernel = device.load(image)

@@ -58,29 +58,29 @@ def test_there_is_no_program_after_the_last_height():
 def test_the_next_program_is_built_once_for_its_epoch(programs):
     device = fake_device()
     job = job_at(7499)
-    programs.request(device, job).result(WAIT)
+    programs.search_image(device, job).result(WAIT)
     programs.prebuild(device, job)
-    image = programs.request(device, job_at(7500)).result(WAIT)
+    image = programs.search_image(device, job_at(7500)).result(WAIT)
     assert image.source.text == "period 2500 epoch 1"
     assert device.script.built == ["period 2499 epoch 0", "period 2500 epoch 1"]
 
 
 def test_dataset_programs_and_search_programs_do_not_evict_each_other(programs):
     device = fake_device()
-    filler = programs.filler(device, TOY.epoch_at(0)).result(WAIT)
+    filler = programs.dataset_image(device, TOY.epoch_at(0)).result(WAIT)
     for period in range(2 * KEPT):
-        programs.request(device, job_at(3 * period)).result(WAIT)
-    assert programs.filler(device, TOY.epoch_at(0)).result(WAIT) is filler
+        programs.search_image(device, job_at(3 * period)).result(WAIT)
+    assert programs.dataset_image(device, TOY.epoch_at(0)).result(WAIT) is filler
     assert len(device.script.built) == 2 * KEPT
 
 
 def test_the_dataset_program_of_the_next_epoch_is_built_ahead(programs):
     device = fake_device()
     programs.prebuild(device, job_at(7490))
-    programs.request(device, job_at(0)).result(WAIT)
+    programs.search_image(device, job_at(0)).result(WAIT)
     assert device.script.fillers == []
     programs.prebuild(device, job_at(7499))
-    programs.request(device, job_at(3)).result(WAIT)  # after it, in the only thread
+    programs.search_image(device, job_at(3)).result(WAIT)  # after it, in the only thread
     assert [source.title for source in device.script.fillers] == [
         filler_source(device, TOY.epoch(1)).title
     ]
@@ -89,18 +89,18 @@ def test_the_dataset_program_of_the_next_epoch_is_built_ahead(programs):
 def test_a_discarded_image_is_built_again_and_not_kept(programs):
     device = fake_device()
     epoch = TOY.epoch_at(0)
-    filler = programs.filler(device, epoch).result(WAIT)
-    image = programs.request(device, job_at(0)).result(WAIT)
+    filler = programs.dataset_image(device, epoch).result(WAIT)
+    image = programs.search_image(device, job_at(0)).result(WAIT)
     programs.discard(device, filler)
     programs.discard(device, image)
     assert device.script.discarded == [filler, image]
-    assert programs.filler(device, epoch).result(WAIT) is not filler
-    assert programs.request(device, job_at(0)).result(WAIT) is not image
+    assert programs.dataset_image(device, epoch).result(WAIT) is not filler
+    assert programs.search_image(device, job_at(0)).result(WAIT) is not image
 
 
 def test_requests_of_one_program_share_a_build(programs):
     device = fake_device(DeviceScript(build_gate=threading.Event()))
-    futures = [programs.request(device, job_at(0, header=n)) for n in range(3)]
+    futures = [programs.search_image(device, job_at(0, header=n)) for n in range(3)]
     device.script.build_gate.set()
     assert len({id(f.result(WAIT)) for f in futures}) == 1
     assert len(device.script.built) == 1
@@ -109,7 +109,7 @@ def test_requests_of_one_program_share_a_build(programs):
 def test_images_are_shared_only_if_the_device_allows_it(programs):
     sharing = [fake_device(DeviceScript(shares_images=True), f"fake:{n}") for n in range(2)]
     alone = [fake_device(DeviceScript(), f"fake:{n}") for n in range(2, 4)]
-    images = [programs.request(d, job_at()).result(WAIT) for d in (*sharing, *alone)]
+    images = [programs.search_image(d, job_at()).result(WAIT) for d in (*sharing, *alone)]
     assert images[0] is images[1]
     assert len({id(image) for image in images}) == 3
 
@@ -117,29 +117,29 @@ def test_images_are_shared_only_if_the_device_allows_it(programs):
 def test_the_neighbouring_periods_are_kept(programs):
     device = fake_device()
     for period in (4, 5, 6, 5, 4, 6):
-        programs.request(device, job_at(period * 3)).result(WAIT)
+        programs.search_image(device, job_at(period * 3)).result(WAIT)
     assert len(device.script.built) == 3
     for period in (7, 8, 9, 4):
-        programs.request(device, job_at(period * 3)).result(WAIT)
+        programs.search_image(device, job_at(period * 3)).result(WAIT)
     assert len(device.script.built) == 7
 
 
 def test_a_failed_build_is_an_error_and_is_retried(programs):
     device = fake_device(DeviceScript(fail_build=1))
     with pytest.raises(BuildFailed):
-        programs.request(device, job_at()).result(WAIT)
-    assert programs.request(device, job_at()).result(WAIT) is not None
+        programs.search_image(device, job_at()).result(WAIT)
+    assert programs.search_image(device, job_at()).result(WAIT) is not None
 
 
 def test_discarded_and_forgotten_images_are_built_again(programs):
     device = fake_device()
     epoch = TOY.epoch_at(0)
-    programs.filler(device, epoch).result(WAIT)
-    programs.discard(device, programs.request(device, job_at()).result(WAIT))
-    programs.request(device, job_at()).result(WAIT)
+    programs.dataset_image(device, epoch).result(WAIT)
+    programs.discard(device, programs.search_image(device, job_at()).result(WAIT))
+    programs.search_image(device, job_at()).result(WAIT)
     programs.forget(device)
-    programs.request(device, job_at()).result(WAIT)
-    programs.filler(device, epoch).result(WAIT)
+    programs.search_image(device, job_at()).result(WAIT)
+    programs.dataset_image(device, epoch).result(WAIT)
     assert len(device.script.built) == 3
     assert len(device.script.fillers) == 2
 
@@ -147,11 +147,11 @@ def test_discarded_and_forgotten_images_are_built_again(programs):
 def test_the_new_image_of_another_card_is_not_discarded(programs):
     """Both cards found the image wrong; the first one has already had it rebuilt."""
     one, two = (fake_device(DeviceScript(shares_images=True), f"fake:{n}") for n in range(2))
-    wrong = programs.request(one, job_at()).result(WAIT)
+    wrong = programs.search_image(one, job_at()).result(WAIT)
     programs.discard(one, wrong)
-    rebuilt = programs.request(one, job_at())
+    rebuilt = programs.search_image(one, job_at())
     programs.discard(two, wrong)
-    assert programs.request(two, job_at()) is rebuilt
+    assert programs.search_image(two, job_at()) is rebuilt
     assert (one.script.discarded, two.script.discarded) == ([wrong], [wrong])
 
 
@@ -162,11 +162,11 @@ def test_shapes_do_not_evict_each_other(programs):
     for period in range(4):
         for device in devices:
             job = job_at(3 * period)
-            programs.request(device, job).result(WAIT)
+            programs.search_image(device, job).result(WAIT)
             programs.prebuild(device, job)
     built = sum(len(device.script.built) for device in devices)
     for device in devices:
-        programs.request(device, job_at(12)).result(WAIT)
+        programs.search_image(device, job_at(12)).result(WAIT)
     assert built <= sum(len(device.script.built) for device in devices) == 3 * 5
 
 
@@ -177,11 +177,11 @@ def test_equal_texts_of_two_epochs_share_an_image():
     with WorkPool("build", 1) as pool:
         programs = Programs(same_text, pool)
         device = fake_device()
-        first, second = (programs.request(device, job_at(h)).result(WAIT) for h in (0, 9000))
+        first, second = (programs.search_image(device, job_at(h)).result(WAIT) for h in (0, 9000))
         assert first is second
         assert len(device.script.built) == 1
         programs.discard(device, first)
-        assert programs.request(device, job_at(9000)).result(WAIT) is not first
+        assert programs.search_image(device, job_at(9000)).result(WAIT) is not first
 
 
 class Gate(threading.Event):
@@ -199,9 +199,9 @@ class Gate(threading.Event):
 def test_evicted_builds_do_not_delay_new_ones(programs):
     gate = Gate()
     device = fake_device(DeviceScript(build_gate=gate))
-    futures = [programs.request(device, job_at())]
+    futures = [programs.search_image(device, job_at())]
     assert gate.reached.wait(WAIT)
-    futures += [programs.request(device, job_at(period * 3)) for period in range(1, 20)]
+    futures += [programs.search_image(device, job_at(period * 3)) for period in range(1, 20)]
     gate.set()
     assert futures[-1].result(WAIT).source.text == "period 19 epoch 0"
     assert len(device.script.built) == 1 + KEPT
@@ -211,10 +211,10 @@ def test_evicted_builds_do_not_delay_new_ones(programs):
 def test_closing_a_device_waits_for_evicted_builds(programs, monkeypatch):
     gate = Gate()
     device = fake_device(DeviceScript(build_gate=gate))
-    first = programs.request(device, job_at())
+    first = programs.search_image(device, job_at())
     assert gate.reached.wait(WAIT)
     for period in range(1, 9):
-        programs.request(device, job_at(period * 3))
+        programs.search_image(device, job_at(period * 3))
     real = concurrent.futures.wait
 
     def wait(running, timeout):
