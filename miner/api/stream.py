@@ -13,6 +13,7 @@ from miner.api.responses import to_json
 from miner.api.routes import StreamQuery, parse_query
 from miner.api.v1 import entries_after, entry, status_bytes
 from miner.clock import Clock
+from miner.telemetry import JournalEntry
 
 STATUS_SECONDS = 1.0
 """Interval of the status events."""
@@ -30,6 +31,10 @@ class _StreamClient:
     def __init__(self) -> None:
         self.wake = asyncio.Event()
         self.status = self.keepalive = True
+
+    def on_entry(self, entry: JournalEntry) -> None:
+        """Wake the writer for a new entry of the journal."""
+        self.wake.set()
 
     async def tick(self, clock: Clock) -> None:
         """Make status events and keepalives due, until cancelled."""
@@ -69,7 +74,7 @@ class EventStreams:
             )
         client = _StreamClient()
         self._clients.add(client)
-        unsubscribe = self._context.journal.subscribe(lambda entry: client.wake.set())
+        unsubscribe = self._context.journal.subscribe(client.on_entry)
         try:
             return await self._stream(request, client, last)
         finally:
