@@ -1,4 +1,4 @@
-"""ethminer's JSON-RPC over TCP, one request or answer per line."""
+"""ethminer's JSON-RPC over TCP: requests that a line end, a NUL or their last brace ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Any
 from miner.api.auth import FailedTokens
 from miner.api.context import ApiContext
 from miner.panels.ethminer import connections, getstat1, getstatdetail
-from miner.panels.line_server import LINE_LIMIT, LineBuffer, PanelPort, looks_like_http
+from miner.panels.line_server import (
+    LINE_LIMIT,
+    READ_BYTES,
+    LineBuffer,
+    PanelPort,
+    looks_like_http,
+)
 from miner.panels.panel_figures import compact_json
 
 KEY = "ethminer"
@@ -85,10 +91,13 @@ class EthminerSession:
         self.ended = False
 
     def split(self, data: bytes) -> list[bytes]:
-        return data.splitlines(keepends=True)
+        return _with_line_ends(data).splitlines(keepends=True)
 
     def receive(self, piece: bytes) -> bytes:
-        answers = [self._answer(line) for line in self._lines.feed(piece)]
+        lines = self._lines.feed(_with_line_ends(piece))
+        if _is_complete(self._lines.rest):
+            lines.append(self._lines.take_rest())
+        answers = [self._answer(line) for line in lines]
         if self._lines.too_long and not self.ended:
             self.ended = True
             message = f"a request may have {LINE_LIMIT} bytes at most"
@@ -165,6 +174,24 @@ class EthminerSession:
         except KeyError:
             raise _RpcError(BAD_VALUE, f"card {index} is not used for mining") from None
         return True
+
+
+def _with_line_ends(data: bytes) -> bytes:
+    """Return `data` with a line feed for each NUL, which ends the requests of some panels."""
+    return data.replace(b"\0", b"\n")
+
+
+def _is_complete(rest: bytes) -> bool:
+    """Return whether `rest` is a whole request: many scripts send no line end.
+
+    Longer ones than `READ_BYTES` need a line end, so that they are not parsed again at each byte.
+    """
+    if len(rest) > READ_BYTES or not rest.rstrip().endswith(b"}"):
+        return False
+    try:
+        return isinstance(json.loads(rest), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _parsed(line: bytes) -> Mapping[str, Any]:

@@ -77,6 +77,11 @@ class LineBuffer:
         self._is_too_long(self._rest)
         return lines
 
+    @property
+    def rest(self) -> bytes:
+        """The bytes after the last complete line."""
+        return self._rest
+
     def take_rest(self) -> bytes:
         """Remove and return the bytes after the last complete line, stripped."""
         rest, self._rest = self._rest.strip(), b""

@@ -67,9 +67,29 @@ def test_requests_are_answered_in_order_however_they_are_split() -> None:
     assert [json.loads(line)["id"] for line in answers.splitlines()] == [0, 1, 2]
 
 
-def test_a_last_request_needs_no_line_end() -> None:
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\0", b"\r", b" ", b"\n\0"])
+def test_a_request_is_answered_once_whatever_ends_it(end: bytes) -> None:
     session = new_session()
-    assert session.receive(b'{"id":7,"method":"miner_ping"}') == b""
+    text = b'{"id":7,"method":"miner_pausegpu","params":{"index":0,"pause":{"}":1}}}' + end
+    answers = b"".join(session.receive(text[at : at + 1]) for at in range(len(text)))
+    assert json.loads(answers)["id"] == 7
+    assert not session.ended
+    assert b"pong" in b"".join(
+        session.receive(piece) for piece in session.split(b'{"id":8,"method":"miner_ping"}' + end)
+    )
+    assert session.finish() == b""
+
+
+def test_requests_that_end_in_nul_are_answered_one_by_one() -> None:
+    session = new_session()
+    pieces = session.split(b'{"id":1,"method":"miner_ping"}\0' * 3)
+    assert [b"pong" in session.receive(piece) for piece in pieces] == [True] * 3
+
+
+def test_a_long_request_without_a_line_end_is_answered_when_the_client_closes_its_half() -> None:
+    session = new_session()
+    text = b'{"id":7,"method":"miner_ping","params":"' + b"x" * 2000 + b'"}'
+    assert session.receive(text) == b""
     assert json.loads(session.finish())["result"] == "pong"
     assert session.ended
 
