@@ -51,3 +51,9 @@ def format_uptime(seconds: float) -> str:
 def format_milliseconds(seconds: float) -> str:
     """Return a short time, as in "35 ms"."""
     return f"{seconds * 1000:.0f} ms"
+
+
+def format_job_id(job_id: str) -> str:
+    """Return a job's id in at most 16 characters, as in "0000000…0000a4f1"."""
+    # Both ends: pools count up in the last digits of long ids, or vary them all.
+    return job_id if len(job_id) <= 16 else f"{job_id[:7]}…{job_id[-8:]}"

@@ -9,6 +9,7 @@ from miner.formatting import (
     format_difficulty,
     format_efficiency,
     format_hashrate,
+    format_job_id,
     format_milliseconds,
     format_uptime,
 )
@@ -71,3 +72,16 @@ def test_uptime(seconds: float, text: str) -> None:
 
 def test_milliseconds() -> None:
     assert format_milliseconds(0.0354) == "35 ms"
+
+
+@pytest.mark.parametrize(
+    ("job_id", "text"),
+    [
+        ("7f", "7f"),
+        ("0123456789abcdef", "0123456789abcdef"),
+        ("61da602b93926af1c7c2", "61da602…6af1c7c2"),
+        (f"{0xA4F1:064x}", "0000000…0000a4f1"),  # NOMP counts up
+    ],
+)
+def test_a_long_job_id_shows_its_first_and_last_digits(job_id: str, text: str) -> None:
+    assert format_job_id(job_id) == text

@@ -12,7 +12,7 @@ from itertools import count
 from cachetools import LRUCache, TTLCache
 
 from miner.clock import Clock
-from miner.formatting import format_bytes, format_difficulty, format_milliseconds
+from miner.formatting import format_bytes, format_difficulty, format_job_id, format_milliseconds
 from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
@@ -196,7 +196,7 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
             text = f"switched to the new job in {format_milliseconds(seconds)}"
             return Sentence(device, text, Level.DEBUG)
         case CandidateRefuted(candidate, final_hash):
-            nonce = f"nonce {candidate.nonce:016x} of job {candidate.job.id[:16]}"
+            nonce = f"nonce {candidate.nonce:016x} of job {format_job_id(candidate.job.id)}"
             text = f"hardware error: {nonce} hashes to {final_hash.hex()}"
             return Sentence(candidate.device, text, Level.DEBUG)
         case ShareFound(solution):
@@ -213,7 +213,7 @@ def _job(job: Job | None) -> str:
     if job is None:
         return "no job: devices idle"
     return (
-        f"{job.id[:16]} height {job.height} epoch {job.epoch.number} period {job.period} "
+        f"{format_job_id(job.id)} height {job.height} epoch {job.epoch.number} period {job.period} "
         f"difficulty {format_difficulty(job.difficulty)}"
     )
 
@@ -234,7 +234,9 @@ def _dataset(event: DatasetBuilding) -> Sentence:
 
 
 def _solution(solution: Solution) -> str:
-    return f"nonce {solution.nonce:016x} of job {solution.job.id[:16]} by {solution.device}"
+    return (
+        f"nonce {solution.nonce:016x} of job {format_job_id(solution.job.id)} by {solution.device}"
+    )
 
 
 def _verdict(verdict: Verdict, accepted: int) -> Sentence:

@@ -106,7 +106,7 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
         (
             NewJob(JOB),
             "job",
-            "0123456789abcdef height 4321 epoch 0 period 1440 difficulty 4.29 GH",
+            "0123456…and-more height 4321 epoch 0 period 1440 difficulty 4.29 GH",
             Level.INFO,
         ),
         (LightCacheBuilding(3, 0.5), "cache", "light cache of epoch 3: 50%", Level.INFO),
