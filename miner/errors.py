@@ -15,7 +15,8 @@
     ├── NoUsableDevice   (3)    no device is left to mine on
     └── PoolError        (4)    one pool failed
         ├── ConnectionLost      the connection failed; always tried again
-        │   └── Banned          the pool banned us for a while
+        │   ├── Banned          the pool banned us for a while
+        │   └── NodeBusy        the node's queue of calls is full
         ├── ProtocolError       the pool violated the protocol
         └── PoolRefused         not tried again: login, certificate or protocol refused
             ├── WrongDialect    the pool does not speak the dialect we used
@@ -105,6 +106,10 @@ class ConnectionLost(PoolError):
 
 class Banned(ConnectionLost):
     """The pool banned us; it is not tried for a while."""
+
+
+class NodeBusy(ConnectionLost):
+    """The node's queue of calls is full; the call had no effect."""
 
 
 class ProtocolError(PoolError):

@@ -13,11 +13,14 @@ def cache(clear: bool) -> None:
 
     from miner.errors import ConfigError
     from miner.formatting import format_bytes
-    from miner.resources import cache_directory
+    from miner.resources import cache_directory, state_directory
+    from miner.solo.block_store import BLOCKS
 
-    folder = cache_directory()
+    folder, state = cache_directory(), state_directory()
     click.echo(str(folder))
-    parts = sorted(folder.iterdir()) if folder.is_dir() else []
+    # Found blocks cannot be rebuilt: earlier versions kept them here, and `state` may be below.
+    kept = {folder / BLOCKS, state, *state.parents}
+    parts = sorted(set(folder.iterdir()) - kept) if folder.is_dir() else []
     for part in parts:
         files = [file for file in part.rglob("*") if file.is_file()]
         size = sum(file.stat().st_size for file in files)

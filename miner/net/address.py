@@ -143,7 +143,7 @@ class PoolUrl:
     cookie_file: str | None = None
     """File in which a node on this machine writes its RPC user and password."""
     reward: str = ""
-    """Address for block rewards, for nodes that are told it in each request."""
+    """Address for block rewards, where it is not `user`; nodes only."""
 
     @property
     def label(self) -> str:

@@ -25,8 +25,8 @@ STABLE_SECONDS = 60.0
 NEXT_DIALECT_SECONDS = 1.0
 """Wait between two dialects tried with one pool."""
 
-FIRST_JOB_SECONDS = 60.0
-"""Limit for a connection's first job, where another pool may be tried instead."""
+JOB_SECONDS = 60.0
+"""Longest time without a job to mine, where another pool may be tried instead."""
 
 LAUNCH_SECONDS = 1.0
 """Without a solution for this long, all launches that were in flight are taken to be done."""
@@ -49,6 +49,8 @@ class Attempt:
     understood: bool = False
     """The pool sent a line that the dialect understood."""
     job_received: bool = False
+    idle_since: float | None = None
+    """Clock seconds since which there is no job to mine; None while there is one."""
     shares_sent: int = 0
     share_answered: bool = False
     logged_in_at: float | None = None
@@ -132,7 +134,7 @@ class LeaveRules:
             self._disconnect(connection, attempt),
             self._return_to_first(attempt),
             self._limit_login(attempt),
-            self._limit_first_job(connection, attempt),
+            self._limit_idle_time(connection, attempt),
         )
 
     async def _disconnect(self, connection: Connection, attempt: Attempt) -> None:
@@ -171,16 +173,20 @@ class LeaveRules:
             if attempt.logged_in_at is None:
                 attempt.leave("the pool accepted no login and brought no job")
 
-    async def _limit_first_job(self, connection: Connection, attempt: Attempt) -> None:
-        """Leave a pool or node without a first job for another one."""
-        while not attempt.job_received:
-            await self._clock.sleep(FIRST_JOB_SECONDS)
-            if attempt.job_received or not self._failover.has_alternative:
+    async def _limit_idle_time(self, connection: Connection, attempt: Attempt) -> None:
+        """Leave a pool or node without a job, or one that ended its last job, for another one."""
+        while not attempt.leave_reason:
+            since = attempt.idle_since
+            left = JOB_SECONDS if since is None else since + JOB_SECONDS - self._clock.now()
+            if left > 0:
+                await self._clock.sleep(left)
+                continue
+            if not self._failover.has_alternative:
+                await self._clock.sleep(JOB_SECONDS)
                 continue
             await connection.drained()  # an earlier block may be on its way to a node
-            if not attempt.job_received and self._failover.has_alternative:
-                text = f"the pool brought no job within {FIRST_JOB_SECONDS:g} s"
-                attempt.leave(text, no_work=True)
+            if attempt.idle_since == since and self._failover.has_alternative:
+                attempt.leave(f"the pool brought no job within {JOB_SECONDS:g} s", no_work=True)
 
 
 @dataclass(frozen=True, slots=True)

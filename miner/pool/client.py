@@ -154,7 +154,7 @@ class PoolClient:
             self._clock,
         )  # fmt: skip
         connection = await self._connections.open(url, pool, listener)
-        attempt.connected = True
+        attempt.connected, attempt.idle_since = True, self._clock.now()
         self._shares.begin(connection, pool.url)
         reason = "the miner stopped"
         try:

@@ -13,6 +13,7 @@ from miner.pool.share_router import ShareRouter
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import (
     Authorized,
+    JobEnded,
     JobReceived,
     Message,
     PoolEvent,
@@ -83,6 +84,10 @@ class AttemptListener:
                 self._on_login()
             case JobReceived(job):
                 self._on_job(replace(job, pool=self._label))
+            case JobEnded():
+                self._attempt.idle_since = self._clock.now()
+                if not self._attempt.leave_reason:
+                    self._jobs.work_on(None)
             case ShareWritten(solution):
                 attempt.shares_sent += 1
                 self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
@@ -114,6 +119,7 @@ class AttemptListener:
 
     def _on_job(self, job: Job) -> None:
         self._attempt.understood = self._attempt.job_received = True
+        self._attempt.idle_since = None
         self._shares.know(job)
         if not self._attempt.leave_reason:
             self._jobs.work_on(job)

@@ -21,7 +21,7 @@ COOKIE_VARIABLE = f"{PREFIX}COOKIE_FILE"
 OTHER_VARIABLES: Mapping[str, str] = {
     CONFIG_VARIABLE: "settings file, if `--config` names none",
     f"{PREFIX}CACHE": "folder of files that can be rebuilt",
-    f"{PREFIX}STATE": "folder of files to keep, such as the ledger",
+    f"{PREFIX}STATE": "folder of files to keep: the ledger, found blocks",
     COOKIE_VARIABLE: "cookie file of nodes without a login of their own",
     PASSWORD_VARIABLE: "password of pools without one of their own",
 }

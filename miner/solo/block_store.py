@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import Any
 
 from miner.solo.node_kinds import SUBMIT_METHODS
 from miner.work import Solution
+
+BLOCKS = "blocks"
+"""Name of the folder of found blocks in the state directory."""
 
 FILE_LIMIT = 64 * 2**20
 """Bytes; a larger file is not read."""
@@ -44,6 +49,20 @@ class FoundBlock:
         )
 
 
+def move_blocks(old: Path, new: Path) -> None:
+    """Move the files of found blocks from the folder `old` to the folder `new`.
+
+    Raises `OSError`; what was not moved by then stays in `old`.
+    """
+    if not old.is_dir() or old.resolve() == new.resolve():
+        return
+    new.mkdir(parents=True, exist_ok=True)
+    for path in sorted(old.glob("*.json")):
+        shutil.move(path, new / path.name)
+    with suppress(OSError):
+        old.rmdir()
+
+
 class BlockStore:
     """The files of blocks for the node at `host`:`port`, in `directory`."""
 
@@ -62,8 +81,16 @@ class BlockStore:
         self._directory.mkdir(parents=True, exist_ok=True)
         path = self.path(block)
         unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps(self._node | asdict(block)), encoding="ascii")
-        unfinished.replace(path)
+        try:
+            with unfinished.open("w", encoding="ascii") as file:
+                json.dump(self._node | asdict(block), file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except OSError:
+            with suppress(OSError):
+                unfinished.unlink()
+            raise
 
     def remove(self, block: FoundBlock) -> None:
         """Remove the file of `block`, if there is one."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import chain, repeat
+from heapq import heappop, heappush
+from itertools import chain, count, repeat
 from typing import Any
 
 from miner.clock import Clock
-from miner.errors import PoolError
+from miner.errors import NodeBusy, PoolError
 from miner.solo.block_store import FoundBlock
-from miner.solo.rpc import NodeRpc, RpcAnswer
+from miner.solo.rpc import IS_STARTING, NodeRpc, RpcAnswer
 from miner.solo.template_polling import TemplatePoller
 from miner.stratum.outcomes import classify
 from miner.stratum.pool_events import Message, SessionListener
@@ -30,7 +35,7 @@ CONFIRM_SECONDS = 15.0
 RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
 """Pauses between attempts; the last repeats."""
 
-NOT_JUDGED = frozenset({-28, -10, -9})
+NOT_JUDGED = frozenset({IS_STARTING, -10, -9})
 """Error codes of a node that is starting, downloading the chain or has no connections."""
 
 
@@ -47,6 +52,46 @@ class Unanswered:
     """No answer within the limit; `reason` is that of the last attempt."""
 
     reason: str
+
+
+class Turns:
+    """Lets one block at a time use the node: the newest height first, then the best final hash.
+
+    Only a block of a newer height does not wait for the block whose turn it is: that one may get
+    its answer late, and the newer one is the one that the node still wants.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, str, int, asyncio.Future[None]]] = []
+        """A heap of negative heights, final hashes, numbers and turns."""
+        self._numbers = count()
+        self._heights: list[int] = []
+        """Of the blocks whose turn it is."""
+
+    @asynccontextmanager
+    async def turn_of(self, block: FoundBlock) -> AsyncIterator[None]:
+        """Wait for the turn of `block`, which lasts as long as the context."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        heappush(self._waiting, (-block.height, block.final_hash, next(self._numbers), turn))
+        loop.call_soon(self._grant)  # not yet: better blocks may come at the same time
+        try:
+            await turn
+            yield
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._heights.remove(block.height)
+                self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting:
+            height, turn = -self._waiting[0][0], self._waiting[0][-1]
+            if not turn.cancelled():
+                if self._heights and height <= max(self._heights):
+                    return
+                self._heights.append(height)
+                turn.set_result(None)
+            heappop(self._waiting)
 
 
 class BlockSubmitter:
@@ -66,6 +111,7 @@ class BlockSubmitter:
     ) -> None:
         self._submitting, self._asking, self._clock = submitting, asking, clock
         self._poller, self._listener = poller, listener
+        self._turns = Turns()
 
     async def submit(
         self, block: FoundBlock, *, was_sent: bool = False
@@ -78,21 +124,24 @@ class BlockSubmitter:
         began, reported = self._clock.now(), False
         pauses = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))
         while True:
-            try:
-                answer = await self._submitting.call(
-                    block.method, list(block.params), ANSWER_SECONDS
-                )
-            except PoolError as error:
-                reason, was_sent = str(error), True
-            else:
-                if answer.code not in NOT_JUDGED:
-                    return await self._verdict(block, answer, was_sent)
-                reason = answer.text
+            code = 0
+            async with self._turns.turn_of(block):
+                try:
+                    answer = await self._submitting.call(
+                        block.method, list(block.params), ANSWER_SECONDS
+                    )
+                except PoolError as error:
+                    reason = str(error)
+                    was_sent = was_sent or not isinstance(error, NodeBusy)
+                else:
+                    code, reason = answer.code, answer.text
+                    if code not in NOT_JUDGED:
+                        return await self._verdict(block, answer, was_sent)
             if not reported:
                 reported = True
                 text = f"no answer to the block of height {block.height} yet: {reason}; retrying"
                 self._listener.on_event(Message(text, ours=True))
-            pause = next(pauses)
+            pause = self._submitting.pause_after(code, next(pauses))
             current = self._poller.is_current(block.height)
             limit = CURRENT_RETRY_LIMIT if current else RETRY_LIMIT
             if self._clock.now() - began + pause > limit:
@@ -101,24 +150,46 @@ class BlockSubmitter:
 
     async def is_in_chain(self, block: FoundBlock) -> bool | None:
         """Return whether the node's chain has `block`; None if the node does not answer that."""
+        family, is_ethereum, _ = block.method.partition("_")
         try:
-            shown = await self._block_at(block)
+            if is_ethereum:
+                return await self._is_in_ethereum_chain(block, family)
+            block_hash = await self._looked_up("getblockhash", [block.height])
+            if not isinstance(block_hash, str):
+                return None
+            if block_hash.lower() == block.final_hash:
+                return True
+            # The hash of some coins' blocks is not the final hash; the header has the proof.
+            header = await self._looked_up("getblockheader", [block_hash, False])
         except PoolError:
             return None
-        return None if shown is None else _is_same_block(shown, block)
+        return _has_proof(header, block) if isinstance(header, str) else None
+
+    async def _is_in_ethereum_chain(self, block: FoundBlock, family: str) -> bool | None:
+        shown = await self._looked_up(f"{family}_getBlockByNumber", [hex(block.height), False])
+        if not isinstance(shown, dict):
+            return None
+        proof = tuple(_number(shown.get(key)) for key in ("nonce", "mixHash"))
+        return proof == (block.nonce, int(block.mix_hash, 16))
+
+    async def _looked_up(self, method: str, params: list[Any]) -> Any:
+        """Return the node's answer, None for an error."""
+        answer = await self._asking.call(method, params, CONFIRM_SECONDS)
+        return answer.result if answer.error is None else None
 
     async def _verdict(self, block: FoundBlock, answer: RpcAnswer, was_sent: bool) -> BlockVerdict:
         outcome, text = self._classified(block, answer)
         if outcome is Outcome.ACCEPTED:
             return BlockVerdict(outcome)
         duplicate = outcome is Outcome.DUPLICATE
-        kind = self._poller.kind
-        if duplicate and (was_sent or (kind is not None and kind.duplicate_is_accepted)):
-            return BlockVerdict(Outcome.ACCEPTED)
-        doubtful = duplicate or was_sent or text == "inconclusive"
-        if doubtful and await self.is_in_chain(block):
-            return BlockVerdict(Outcome.ACCEPTED)
-        return BlockVerdict(outcome, text)
+        if not (duplicate or was_sent or text == "inconclusive"):
+            return BlockVerdict(outcome, text)
+        in_chain = await self.is_in_chain(block)
+        if in_chain is None:  # unknown: a duplicate is then the block that we sent before
+            in_chain = duplicate and (was_sent or self._poller.kind.duplicate_is_accepted)
+        elif not in_chain and duplicate:
+            outcome, text = Outcome.STALE, f"{text}, and another block is in the chain"
+        return BlockVerdict(Outcome.ACCEPTED) if in_chain else BlockVerdict(outcome, text)
 
     def _classified(self, block: FoundBlock, answer: RpcAnswer) -> tuple[Outcome, str]:
         result, error = answer.result, answer.error
@@ -135,30 +206,17 @@ class BlockSubmitter:
             outcome = Outcome.INVALID
         return outcome, text
 
-    async def _block_at(self, block: FoundBlock) -> Any:
-        """Return the chain's block at the height of `block`: a hash or an object, None if the
-        node shows none."""
-        family, is_ethereum, _ = block.method.partition("_")
-        if is_ethereum:
-            params = [hex(block.height), False]
-            answer = await self._asking.call(f"{family}_getBlockByNumber", params, CONFIRM_SECONDS)
-            return answer.result if answer.error is None else None
-        answer = await self._asking.call("getblockhash", [block.height], CONFIRM_SECONDS)
-        block_hash = answer.result if answer.error is None else None
-        if not isinstance(block_hash, str) or block_hash.lower() == block.final_hash:
-            return block_hash
-        answer = await self._asking.call("getblock", [block_hash], CONFIRM_SECONDS)
-        return answer.result if answer.error is None else None
+
+def _has_proof(header: str, block: FoundBlock) -> bool:
+    """Return whether a serialized block header in hex has nonce and mix hash of `block`."""
+    # Other solutions of one template share everything else, the header hash as well.
+    nonce = struct.pack("<Q", block.nonce).hex()
+    mix_hash = bytes.fromhex(block.mix_hash)[::-1].hex()
+    return nonce in header.lower() and mix_hash in header.lower()
 
 
-def _is_same_block(shown: Any, block: FoundBlock) -> bool:
-    # KawPow-like coins identify a block by its final hash; others show mix hash or nonce, under
-    # different keys.
-    values = shown.values() if isinstance(shown, dict) else [shown]
-    marks = {block.final_hash, block.mix_hash, block.header_hash, f"{block.nonce:016x}"}
-    for value in values:
-        if isinstance(value, str) and value.lower().removeprefix("0x") in marks:
-            return True
-        if isinstance(value, int) and not isinstance(value, bool) and value == block.nonce > 2**32:
-            return True
-    return False
+def _number(digits: Any) -> int | None:
+    try:
+        return int(digits, 16) if isinstance(digits, str) else None
+    except ValueError:
+        return None

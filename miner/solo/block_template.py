@@ -11,9 +11,6 @@ from miner.progpow.variant import MAX_HEIGHT
 from miner.stratum import wire_format
 from miner.stratum.difficulty import target_from_bits
 
-LONG_POLL_ID_LIMIT = 1024
-"""Characters; a node with a longer id is polled without it."""
-
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -27,8 +24,6 @@ class BlockTemplate:
     target: int
     previous: str
     """Hash of the tip, 64 lower-case hex digits in display order."""
-    long_poll_id: str | None
-    """The node's id of its current state; None if it has no long polls."""
 
 
 def read_template(result: Any) -> BlockTemplate:
@@ -50,10 +45,7 @@ def read_template(result: Any) -> BlockTemplate:
         raise ProtocolError("target is 0, which no hash meets")
     if "target" in result and wire_format.target(result["target"]) != target:
         raise ProtocolError(f"target differs from the one encoded by bits {bits}")
-    long_poll_id = result.get("longpollid")
-    if not isinstance(long_poll_id, str) or not 0 < len(long_poll_id) <= LONG_POLL_ID_LIMIT:
-        long_poll_id = None
-    return BlockTemplate(height, int(bits, 16), target, previous, long_poll_id)
+    return BlockTemplate(height, int(bits, 16), target, previous)
 
 
 def read_hash(result: dict[str, Any], key: str) -> str:

@@ -42,23 +42,27 @@ class NodeKind:
     work_method: str = "getblocktemplate"
     submit_method: str = "pprpcsb"
     request: Mapping[str, Any] | None = None
-    """First parameter of `getblocktemplate`."""
+    """First parameter of a request for work, if there is one."""
     poll_seconds: float | None = None
-    """Interval of requests for work; None: long polls, or a look at the tip."""
+    """Interval of requests for work; None: the node has a tip to look at."""
     duplicate_is_accepted: bool = False
     """The node calls a new block a duplicate."""
     missing_header: str = ""
     """What to do if a template has no `pprpcheader`."""
+    own_payee: str = ""
+    """Whom the node pays by its own settings; empty if it pays the address that it is given."""
 
     def open(self, address: str, extra_nonce: bytes) -> WorkApi:
-        """Return the API of one node."""
+        """Return the API of one node, by which it pays `address` if there is one."""
+        if self is PPRPC and address:
+            return SUBMITBLOCK.open(address, extra_nonce)
         return self.api(self, address, extra_nonce)
 
 
 class WorkApi(ABC):
     """Requests for work to one node, and its answers.
 
-    `address` is where the reward goes, empty if the node has it in its configuration.
+    `address` is where the reward goes, empty if the node's own settings decide that.
     `extra_nonce` makes an assembled block unlike those of other miners.
     """
 
@@ -66,13 +70,17 @@ class WorkApi(ABC):
         self.kind = kind
         self._address, self._extra_nonce = address, extra_nonce
 
-    def params(self, long_poll_id: str | None) -> list[Any]:
-        """Return the parameters of a request for work, for a long poll if an id is given.
+    def params(self) -> list[Any]:
+        """Return the parameters of a request for work.
 
-        Raises `PoolRefused` if it must hold an address and there is none.
+        Raises `PoolRefused` if an address is missing, or given and not paid by this node.
         """
-        poll = {"longpollid": long_poll_id} if long_poll_id is not None else {}
-        return [{**(self.kind.request or {}), **poll}]
+        if self._address and self.kind.own_payee:
+            raise PoolRefused(
+                f"a node of the kind {self.kind.name} cannot be asked to pay the user's address; "
+                f"it pays {self.kind.own_payee}, so leave the user out"
+            )
+        return [] if self.kind.request is None else [dict(self.kind.request)]
 
     def payees(self, result: Any) -> list[str]:
         """Return the addresses whose output scripts `read` needs; errors as those of `read`."""
@@ -124,8 +132,8 @@ class PprpcApi(WorkApi):
 class FiroApi(PprpcApi):
     """The node assembles the block for the address in the request."""
 
-    def params(self, long_poll_id: str | None) -> list[Any]:
-        return [*super().params(long_poll_id), self._required_address()]
+    def params(self) -> list[Any]:
+        return [*super().params(), self._required_address()]
 
 
 class SubmitblockApi(WorkApi):
@@ -160,9 +168,6 @@ class SubmitblockApi(WorkApi):
 class GetworkApi(WorkApi):
     """The calls of the Ethereum family."""
 
-    def params(self, long_poll_id: str | None) -> list[Any]:
-        return []
-
     def read(self, result: Any, scripts: Mapping[str, bytes]) -> NodeWork:
         method = self.kind.work_method
         if not isinstance(result, list) or len(result) < 3:
@@ -179,7 +184,7 @@ class GetworkApi(WorkApi):
         target = wire_format.target(target_digits)
         if target == 0:
             raise ProtocolError("target is 0, which no hash meets")
-        template = BlockTemplate(height, 0, target, f"height {height}", None)
+        template = BlockTemplate(height, 0, target, f"height {height}")
         return NodeWork(template, wire_format.header_hash(header))
 
     def submission(self, solution: Solution, work: NodeWork | None) -> list[str]:
@@ -193,14 +198,19 @@ class GetworkApi(WorkApi):
 _SET_MINING_ADDRESS = (
     "write miningaddress=<{address}> into the node's configuration and start it again"
 )
+_MINING_ADDRESS = "miningaddress= of its configuration"
+_OWN_ACCOUNT = "the account of its own settings"
 
 PPRPC = NodeKind(
     "pprpc",
     PprpcApi,
     request={"rules": ["segwit"]},
-    missing_header=_SET_MINING_ADDRESS.format(address="an address of yours"),
+    missing_header="give the address to pay as user, or "
+    + _SET_MINING_ADDRESS.format(address="an address of yours"),
+    own_payee=_MINING_ADDRESS,
 )
-"""Ravencoin, Evrmore and most of their clones."""
+"""Ravencoin, Evrmore and most of their clones. They take whole blocks as well, which pay any
+address."""
 
 SUBMITBLOCK = NodeKind(
     "submitblock",
@@ -218,6 +228,7 @@ NODE_KINDS: Mapping[str, NodeKind] = MappingProxyType(
             NodeKind(
                 "firo",
                 FiroApi,
+                request={},
                 duplicate_is_accepted=True,
                 missing_header="update the node",
             ),
@@ -226,6 +237,7 @@ NODE_KINDS: Mapping[str, NodeKind] = MappingProxyType(
                 PprpcApi,
                 request={"algo": "progpow"},
                 missing_header=_SET_MINING_ADDRESS.format(address="a basecoin address of yours"),
+                own_payee=_MINING_ADDRESS,
             ),
             SUBMITBLOCK,
             NodeKind(
@@ -234,6 +246,7 @@ NODE_KINDS: Mapping[str, NodeKind] = MappingProxyType(
                 work_method="eth_getWork",
                 submit_method="eth_submitWork",
                 poll_seconds=0.5,
+                own_payee=_OWN_ACCOUNT,
             ),
             NodeKind(
                 "sero",
@@ -241,6 +254,7 @@ NODE_KINDS: Mapping[str, NodeKind] = MappingProxyType(
                 work_method="sero_getWork",
                 submit_method="sero_submitWork",
                 poll_seconds=0.5,
+                own_payee=_OWN_ACCOUNT,
             ),
         )
     }

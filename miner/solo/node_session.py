@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
+from pathlib import Path
 
-from miner.clock import Clock, first_of
+from miner.clock import Clock, first_of, within
 from miner.errors import PoolError
-from miner.net.address import PoolUrl
+from miner.net.address import DEFAULT_PASSWORD, PoolUrl
 from miner.progpow.variant import Variant
-from miner.resources import cache_directory
-from miner.solo.block_store import BlockStore, FoundBlock
-from miner.solo.block_submitter import BlockSubmitter, BlockVerdict, Unanswered
-from miner.solo.node_kinds import NODE_KINDS, NodeKind
+from miner.resources import cache_directory, state_directory
+from miner.solo.block_store import BLOCKS, BlockStore, FoundBlock, move_blocks
+from miner.solo.block_submitter import (
+    ANSWER_SECONDS,
+    RETRY_LIMIT,
+    BlockSubmitter,
+    BlockVerdict,
+    Unanswered,
+)
+from miner.solo.node_kinds import NODE_KINDS, PPRPC, NodeKind
 from miner.solo.pending_blocks import PendingBlock, PendingBlocks
 from miner.solo.rpc import NodeRpc
 from miner.solo.template_polling import TemplatePoller
@@ -24,13 +31,15 @@ from miner.work import Outcome, Solution, Verdict
 class NodeSessions:
     """Opens sessions with nodes; keeps each node's pending blocks from one session to the next.
 
-    `kind` is a key of `NODE_KINDS`, None: detect it by the node's first template. URLs with the
-    protocol "getwork" get the kind of that name, unless `kind` is "sero".
+    `kind` is a key of `NODE_KINDS`; None: "pprpc", or "submitblock" for a URL with an address to
+    pay. URLs with the protocol "getwork" get the kind of that name, unless `kind` is "sero".
     """
 
     def __init__(self, variant: Variant, kind: str | None, clock: Clock, agent: str) -> None:
         self._variant, self._kind, self._clock, self._agent = variant, kind, clock, agent
         self._pending: dict[tuple[str, int], PendingBlocks] = {}
+        self._blocks: Path | None = None
+        """The folder of found blocks, once it is in use."""
 
     def open(self, number: int, url: PoolUrl, listener: SessionListener) -> NodeSession:
         """Return session `number` with the node at `url`, not running yet."""
@@ -39,19 +48,33 @@ class NodeSessions:
             name = "getwork"
         pending = self._pending.get((url.host, url.port))
         if pending is None:
-            store = BlockStore(cache_directory() / "blocks", url.host, url.port)
+            store = BlockStore(self._blocks_folder(listener), url.host, url.port)
             pending = self._pending[url.host, url.port] = PendingBlocks(store, listener)
         pending.listener = listener
         return NodeSession(
             number,
             url,
             self._variant,
-            NODE_KINDS[name] if name is not None else None,
+            NODE_KINDS[name] if name is not None else PPRPC,
             self._clock,
             listener,
             pending,
             self._agent,
         )
+
+    def _blocks_folder(self, listener: SessionListener) -> Path:
+        if self._blocks is None:
+            self._blocks = state_directory() / BLOCKS
+            old = cache_directory() / BLOCKS  # where earlier versions kept them
+            try:
+                move_blocks(old, self._blocks)
+            except OSError as error:
+                text = (
+                    f"{old}: the found blocks there cannot be moved to {self._blocks} "
+                    f"({error.strerror}); move them yourself, then start again"
+                )
+                listener.on_event(Message(text, ours=True))
+        return self._blocks
 
 
 class NodeSession:
@@ -70,7 +93,7 @@ class NodeSession:
         number: int,
         url: PoolUrl,
         variant: Variant,
-        kind: NodeKind | None,
+        kind: NodeKind,
         clock: Clock,
         listener: SessionListener,
         pending: PendingBlocks,
@@ -82,11 +105,17 @@ class NodeSession:
         self._clock, self._listener = clock, listener
         self._asking = NodeRpc(url, clock, agent)
         self._submitting = NodeRpc(url, clock, agent, keep_alive=False)
-        # With a cookie file the user is not needed for the login.
-        address = url.reward or (url.user if url.cookie_file is not None else "")
         where = f"{url.host}, port {url.port}"
         self._poller = TemplatePoller(
-            self._asking, clock, listener, pending, variant, number, kind, address, where
+            self._asking,
+            clock,
+            listener,
+            pending,
+            variant,
+            number,
+            kind,
+            _reward_address(url, kind),
+            where,
         )
         self._submitter = BlockSubmitter(
             self._submitting, self._asking, clock, self._poller, listener
@@ -109,7 +138,7 @@ class NodeSession:
         that. Afterwards all connections are closed, and unanswered blocks stay in their files and
         in `backlog` for the next session.
         """
-        reason = "the miner stopped"
+        reason = None
         try:
             async with self._asking, self._submitting:
                 reason = await self._run()
@@ -155,7 +184,8 @@ class NodeSession:
                 failure = error
                 # New blocks may still reach the node. Those that an earlier session tried for
                 # long do not delay the turn of another pool.
-                await first_of(self._none_new.wait(), self._leave.wait())
+                ending = first_of(self._none_new.wait(), self._leave.wait())
+                await within(self._clock, RETRY_LIMIT + ANSWER_SECONDS, ending)
             self.backlog.detach()
             for task in self._submissions:
                 task.cancel()
@@ -173,7 +203,7 @@ class NodeSession:
         began, block = self._clock.now(), pending.block
         match await self._submitter.submit(block, was_sent=pending.was_sent):
             case BlockVerdict(outcome, text):
-                self.backlog.answered(block)
+                self._answered(block, outcome)
                 seconds = self._clock.now() - began
                 self._finish(block, Verdict(pending.solution, outcome, text, seconds))
                 if outcome is Outcome.ACCEPTED:
@@ -190,10 +220,10 @@ class NodeSession:
         name = f"the kept block of height {block.height}"
         match await self._submitter.submit(block, was_sent=True):
             case BlockVerdict(Outcome.ACCEPTED):
-                self.backlog.answered(block)
+                self._answered(block, Outcome.ACCEPTED)
                 self._report(f"{name} was accepted by the node")
             case BlockVerdict(outcome, text):
-                self.backlog.answered(block)
+                self._answered(block, outcome)
                 self._report(f"{name} was refused by the node: {text or outcome.phrase}")
             case Unanswered(reason):
                 self._report(f"{name} could not be submitted to the node yet: {reason}")
@@ -205,6 +235,10 @@ class NodeSession:
         else:
             self._report(f"the node accepted {name}, but does not show it in its chain yet")
 
+    def _answered(self, block: FoundBlock, outcome: Outcome) -> None:
+        self.backlog.answered(block)
+        self._poller.answered(block.height, accepted=outcome is Outcome.ACCEPTED)
+
     def _report(self, text: str) -> None:
         self._listener.on_event(Message(text, ours=True))
 
@@ -213,10 +247,17 @@ class NodeSession:
             self._listener.on_verdict(verdict)
         self._update_idle()
 
-    def _put_off(self, pending: PendingBlock, reason: str) -> None:
+    def _put_off(self, pending: PendingBlock, reason: str, *, quiet: bool = False) -> None:
         """Leave a block that may have been sent to the next session."""
         del self._in_flight[pending.block]
-        self.backlog.put_off(replace(pending, reason=reason, was_sent=True))
+        self.backlog.put_off(
+            replace(
+                pending,
+                reason=reason,
+                was_sent=True,
+                was_reported=quiet or pending.was_reported,
+            )
+        )
         self._update_idle()
 
     def _update_idle(self) -> None:
@@ -225,8 +266,18 @@ class NodeSession:
         if all(pending.was_sent for pending in self._in_flight.values()):
             self._none_new.set()
 
-    def _end(self, reason: str) -> None:
-        self._end_reason = reason or "the connection ended"
+    def _end(self, reason: str | None) -> None:
+        """End for `reason`; None: the run was stopped, and each block's verdict follows at once."""
+        stopped = reason is None
+        self._end_reason = "the miner stopped" if stopped else reason or "the connection ended"
         self.backlog.detach()
         for pending in list(self._in_flight.values()):
-            self._put_off(pending, self._end_reason)
+            self._put_off(pending, self._end_reason, quiet=stopped)
+
+
+def _reward_address(url: PoolUrl, kind: NodeKind) -> str:
+    """Return the address that the user wants to be paid, empty if there is none."""
+    # The user is an address where it is not a login: beside a cookie file, and without a password
+    # for a node of the Ethereum family, which wants no login.
+    no_login = kind.work_method != PPRPC.work_method and url.password == DEFAULT_PASSWORD
+    return url.reward or (url.user if url.cookie_file is not None or no_login else "")

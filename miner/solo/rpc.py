@@ -14,8 +14,8 @@ import aiohttp
 import aiohttp_socks
 
 from miner.clock import Clock, first_of
-from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
-from miner.net.address import PoolUrl
+from miner.errors import ConnectionLost, NodeBusy, PoolError, PoolRefused, ProtocolError
+from miner.net.address import HostPort, PoolUrl
 from miner.net.socks import Proxy, parse_proxy, proxy_failure
 from miner.net.tls import certificate_error, tls_context
 from miner.safe_text import short_line
@@ -28,6 +28,15 @@ CONNECT_SECONDS = 10.0
 
 BODY_LIMIT = 64 * 2**20
 """Most bytes of an answer; a template with a full block in hex is a few million."""
+
+QUEUE_IS_FULL = "Work queue depth exceeded"
+"""Body of a Bitcoin-derived node's HTTP error 500 or 503 when too many calls wait."""
+
+IS_STARTING = -28
+"""Error code of a node that is starting."""
+
+LOCAL_START_SECONDS = 2.0
+"""Longest pause before another call to a node on this machine that is starting."""
 
 COOKIE_LIMIT = 4096
 """Bytes of a cookie file that are read."""
@@ -91,13 +100,19 @@ class NodeRpc:
     ) -> RpcAnswer:
         """Return the node's answer, which may be an RPC error.
 
-        Raises `PoolRefused` for refused credentials or a certificate, `ConnectionLost` if no
-        complete answer comes within `seconds`, `ProtocolError` if the answer is not JSON-RPC.
+        Raises `PoolRefused` for refused credentials or a certificate, `NodeBusy` if the node's
+        queue of calls is full, `ConnectionLost` if no complete answer comes within `seconds`,
+        `ProtocolError` if the answer is not JSON-RPC.
         """
         answer = await first_of(self._post(method, params or []), self._clock.sleep(seconds))
         if answer is None:
             raise ConnectionLost(f"{self._where}: no answer to {method} within {seconds:g} s")
         return answer
+
+    def pause_after(self, code: int, seconds: float) -> float:
+        """Return the pause before another call after error `code`, usually `seconds`."""
+        is_local = HostPort(self._url.host, self._url.port).is_loopback
+        return min(seconds, LOCAL_START_SECONDS) if is_local and code == IS_STARTING else seconds
 
     @property
     def _where(self) -> str:
@@ -159,6 +174,11 @@ class NodeRpc:
             message = None
         if isinstance(message, dict) and ("result" in message or message.get("error") is not None):
             return RpcAnswer(message.get("result"), message.get("error"))
+        if status >= 500 and QUEUE_IS_FULL.encode() in body[:400]:
+            raise NodeBusy(
+                f"{self._where}: too many calls wait ({QUEUE_IS_FULL}); raise rpcthreads= and "
+                "rpcworkqueue= in the node's configuration"
+            )
         if status >= 500 or status == 429:
             text = short_line(body[:400].decode("utf-8", "replace")) or response.reason or ""
             raise ConnectionLost(f"{self._where}: busy or failing (HTTP {status}: {text})")

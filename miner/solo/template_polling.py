@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from miner.clock import Clock, first_of
-from miner.errors import BadValue, ConnectionLost, PoolError, PoolRefused, ProtocolError
+from miner.clock import Clock, first_of, within
+from miner.errors import BadValue, ConnectionLost, NodeBusy, PoolRefused, ProtocolError
 from miner.progpow.variant import Variant
 from miner.solo.block_template import check_successor
-from miner.solo.node_kinds import PPRPC, SUBMITBLOCK, NodeKind, NodeWork
+from miner.solo.node_kinds import NodeKind, NodeWork
 from miner.solo.pending_blocks import PendingBlocks
-from miner.solo.rpc import NodeRpc, RpcAnswer
-from miner.stratum.pool_events import Authorized, JobReceived, Message, SessionListener, Subscribed
+from miner.solo.rpc import IS_STARTING, NodeRpc, RpcAnswer
+from miner.stratum.pool_events import (
+    Authorized,
+    JobEnded,
+    JobReceived,
+    Message,
+    SessionListener,
+    Subscribed,
+)
 from miner.work import Job, NonceSpace
 
 EXTRA_NONCE_BYTES = 8
 
 POLL_SECONDS = 1.0
-"""Between two looks at the tip of a node without long polls; least time between two long polls."""
+"""Between two looks at a node's tip. Long polls would return sooner, but each holds one of the
+four threads with which a Bitcoin-derived node answers all its callers (`rpcthreads`)."""
 
-TIP_LOOKS_PER_TEMPLATE = 5
-"""Looks after which a node without long polls is asked for a template on the same tip."""
-
-LONG_POLL_SECONDS = 600.0
-"""A node answers a long poll at a new tip or with new transactions. That takes long on a quiet
-chain, and each abandoned poll keeps one of the node's few threads busy."""
-
-TIP_LOOK_SECONDS = 30.0
-"""Between two looks at the tip during a long poll, in case the poll hangs."""
+TEMPLATE_SECONDS = 30.0
+"""Age at which a template on the same tip is replaced, for newer transactions. Not shorter: with
+new transactions a node of the kind `pprpc` forgets the headers that it gave before."""
 
 TIP_LOOK_LIMIT = 10.0
 """Seconds for the answer to a look at the tip."""
+
+SUCCESSOR_SECONDS = 1.0
+"""Longest time for which a job that is over is mined while its successor is awaited."""
 
 NO_WORK_SECONDS = 600.0
 """A node without usable work for so long is left, so that another pool has its turn."""
@@ -46,7 +52,7 @@ MAX_MESSAGES = 50
 NOT_READY: Mapping[int, str] = {
     -9: "the node has no connection to other nodes yet",
     -10: "the node is still downloading the chain",
-    -28: "the node is still starting",
+    IS_STARTING: "the node is still starting",
 }
 """Error codes of a node that has no work yet."""
 
@@ -62,8 +68,8 @@ class TemplatePoller:
     """Polls one node; `where` names the node in errors.
 
     The listener receives the first usable template as an accepted login, then jobs and messages.
-    Without a `kind` the node's first template decides. All work is remembered in `pending` before
-    its job is reported.
+    A job ends when the node has no work, or does not replace one that is known to be over at once.
+    All work is remembered in `pending` before its job is reported.
     """
 
     def __init__(
@@ -74,31 +80,46 @@ class TemplatePoller:
         pending: PendingBlocks,
         variant: Variant,
         session: int,
-        kind: NodeKind | None,
+        kind: NodeKind,
         address: str,
         where: str,
     ) -> None:
         self._rpc, self._clock, self._listener, self._pending = rpc, clock, listener, pending
         self._variant, self._session = variant, session
-        self._address, self._where = address, where
-        self._extra_nonce = secrets.token_bytes(EXTRA_NONCE_BYTES)
-        self._api = kind.open(address, self._extra_nonce) if kind is not None else None
+        self._api = kind.open(address, secrets.token_bytes(EXTRA_NONCE_BYTES))
+        self._where = where
         self._scripts: dict[str, bytes] = {}
         self._newest: NodeWork | None = None
+        self._solved_tip: str | None = None
+        """The tip on which a block of ours was accepted; work on it is done."""
+        self._has_job = False
+        self._job_is_over, self._ask_now = asyncio.Event(), asyncio.Event()
         self._reported: set[str] = set()
         self._failures = 0
         self._usable_at = clock.now()
         self.ended = False
 
     @property
-    def kind(self) -> NodeKind | None:
-        """The kind of node, None if it is unknown so far."""
-        return self._api.kind if self._api is not None else None
+    def kind(self) -> NodeKind:
+        """The kind of node, by which it pays as it should."""
+        return self._api.kind
 
     def is_current(self, height: int) -> bool:
         """Return whether the node, as far as known, still wants a block of `height`."""
         newest = self._newest.template.height if self._newest is not None else None
         return not self.ended and newest is not None and newest <= height
+
+    def answered(self, block_height: int, *, accepted: bool) -> None:
+        """Ask for work at once if the node answered a block of the newest job's height.
+
+        An accepted block ends the job; after a refusal the node may have other work.
+        """
+        if self._newest is None or self._newest.template.height != block_height:
+            return
+        if accepted:
+            self._solved_tip = self._newest.template.previous
+            self._job_is_over.set()
+        self._ask_now.set()
 
     async def follow(self) -> NoReturn:
         """Report jobs until cancelled.
@@ -108,7 +129,7 @@ class TemplatePoller:
         """
         self._usable_at = self._clock.now()
         try:
-            await self._follow()
+            await first_of(self._poll(), self._end_finished_jobs())
         except PoolRefused as error:
             text = str(error)
             # The errors of `NodeRpc` name the node or the cookie file already.
@@ -117,50 +138,60 @@ class TemplatePoller:
             raise PoolRefused(f"node {self._where}: {text}") from error.__cause__
         finally:
             self.ended = True
+        raise AssertionError("unreachable")
 
-    async def _follow(self) -> NoReturn:
-        long_poll_id: str | None = None
+    async def _poll(self) -> NoReturn:
         while True:
-            asked_at = self._clock.now()
-            answer = await self._ask(long_poll_id)
-            long_poll_id = None
-            if answer is None:
+            self._ask_now.clear()
+            try:
+                answer = await self._rpc.call(self.kind.work_method, self._api.params())
+            except NodeBusy as busy:
+                await self._pause(f"{busy}; asking again")
                 continue
+            if self._job_is_over.is_set() and self._ask_now.is_set():
+                continue  # a block of ours was accepted after the node made this answer
             if answer.error is not None:
-                await self._pause(self._refusal(answer))
+                await self._pause(self._refusal(answer), answer.code)
                 continue
             try:
-                work, tip_is_new = await self._take(answer.result)
+                await self._take(answer.result)
             except (ProtocolError, BadValue) as problem:
                 await self._pause(f"the node's work cannot be mined: {problem}; asking again")
                 continue
             self._failures = 0
             self._usable_at = self._clock.now()
-            long_poll_id = work.template.long_poll_id
-            if long_poll_id is None:
-                await self._await_poll_time()
-            elif not tip_is_new and (left := asked_at + POLL_SECONDS - self._clock.now()) > 0:
-                await self._clock.sleep(left)
+            await self._await_poll_time()
 
-    async def _ask(self, long_poll_id: str | None) -> RpcAnswer | None:
-        """Ask for work; None if a long poll was abandoned and a plain request is due."""
-        api = self._api or PPRPC.open(self._address, self._extra_nonce)
-        method, params = api.kind.work_method, api.params(long_poll_id)
-        if long_poll_id is None:
-            return await self._rpc.call(method, params)
-        limit = LONG_POLL_SECONDS + POLL_SECONDS
-        return await first_of(self._rpc.call(method, params, limit), self._await_tip_change())
+    async def _end_finished_jobs(self) -> NoReturn:
+        """End each job that is over and has no successor after `SUCCESSOR_SECONDS`."""
+        while True:
+            await self._job_is_over.wait()
+            await self._clock.sleep(SUCCESSOR_SECONDS)
+            if self._job_is_over.is_set():
+                self._end_job()
 
-    async def _await_tip_change(self) -> None:
-        """Return when a long poll should be abandoned: the tip is another one, the node does not
-        answer, or `LONG_POLL_SECONDS` are over."""
-        until = self._clock.now() + LONG_POLL_SECONDS
-        while self._clock.now() < until:
-            await self._clock.sleep(TIP_LOOK_SECONDS)
+    def _end_job(self) -> None:
+        if self._has_job:
+            self._has_job = False
+            self._listener.on_event(JobEnded())
+
+    async def _await_poll_time(self) -> None:
+        """Return when the node should be asked for work again."""
+        interval = self.kind.poll_seconds
+        until = self._clock.now() + (interval or TEMPLATE_SECONDS)
+        while (left := until - self._clock.now()) > 0:
+            if await within(self._clock, min(left, POLL_SECONDS), self._ask_now.wait()):
+                return
+            if interval is not None:
+                continue
             try:
-                if await self._tip_is_new():
-                    return
-            except PoolError:
+                tip_is_new = await self._tip_is_new()
+            except NodeBusy as busy:
+                self._report_once("busy", f"{busy}; trying again")
+                continue
+            if tip_is_new:
+                self._job_is_over.set()
+            if tip_is_new is not False:
                 return
 
     async def _tip_is_new(self) -> bool | None:
@@ -171,36 +202,30 @@ class TemplatePoller:
             return None
         return tip.lower() != self._newest.template.previous
 
-    async def _await_poll_time(self) -> None:
-        """Return when a node without long polls should be asked for work again."""
-        if self.kind is not None and self.kind.poll_seconds is not None:
-            await self._clock.sleep(self.kind.poll_seconds)
-            return
-        for _ in range(TIP_LOOKS_PER_TEMPLATE):
-            await self._clock.sleep(POLL_SECONDS)
-            if await self._tip_is_new() is not False:
-                return
-
-    async def _take(self, result: Any) -> tuple[NodeWork, bool]:
-        """Report the job of an answer unless it is the last one; return the work, and whether its
-        tip is new."""
-        api = self._api or self._detected_kind(result).open(self._address, self._extra_nonce)
-        for address in api.payees(result):
+    async def _take(self, result: Any) -> None:
+        """Report the job of an answer, unless it is the last one and still mined."""
+        for address in self._api.payees(result):
             if address not in self._scripts:
                 self._scripts[address] = await self._script(address)
-        work = api.read(result, self._scripts)
+        work = self._api.read(result, self._scripts)
         last = self._newest
+        if work.template.previous == self._solved_tip:
+            raise ProtocolError("a block of ours solved it already")
         check_successor(work.template, last.template if last else None)
         job = self._job(work, last)
-        self._api, self._newest = api, work
-        self._pending.remember(api, work)
+        self._newest = work
+        self._job_is_over.clear()
+        self._pending.remember(self._api, work)
         if last is None:
             self._listener.on_event(Subscribed(NonceSpace()))
             self._listener.on_event(Authorized())
-        elif (last.header_hash, last.template.target) == (work.header_hash, work.template.target):
-            return work, False
+        elif self._has_job and (last.header_hash, last.template) == (
+            work.header_hash,
+            work.template,
+        ):
+            return
+        self._has_job = True
         self._listener.on_event(JobReceived(job))
-        return work, job.clean
 
     def _job(self, work: NodeWork, last: NodeWork | None) -> Job:
         template = work.template
@@ -225,11 +250,6 @@ class TemplatePoller:
             clean=last is None or last.template.previous != template.previous,
         )
 
-    def _detected_kind(self, result: Any) -> NodeKind:
-        if isinstance(result, dict) and "pprpcheader" not in result and self._address:
-            return SUBMITBLOCK
-        return PPRPC
-
     async def _script(self, address: str) -> bytes:
         """Return the output script that pays `address`; only the node knows its chain's forms."""
         answer = await self._rpc.call("validateaddress", [address])
@@ -247,21 +267,24 @@ class TemplatePoller:
 
     def _refusal(self, answer: RpcAnswer) -> str:
         """Return the message for a node without work; raises `PoolRefused` for a final error."""
-        method = self.kind.work_method if self.kind is not None else PPRPC.work_method
         if (final := FINAL.get(answer.code)) and self._newest is None:
-            raise PoolRefused(final.format(method=method, text=answer.text))
+            raise PoolRefused(final.format(method=self.kind.work_method, text=answer.text))
         reason = NOT_READY.get(answer.code, f"the node has no work (error {answer.code})")
         return f"{reason} (its message: {answer.text}); asking again"
 
-    async def _pause(self, reason: str) -> None:
-        """Report a failure once, then wait; raises `ConnectionLost` after `NO_WORK_SECONDS`."""
+    async def _pause(self, reason: str, code: int = 0) -> None:
+        """End the job, report a failure once, then wait; `code` is the node's error.
+
+        Raises `ConnectionLost` after `NO_WORK_SECONDS`.
+        """
+        self._end_job()
         self._report_once(reason, reason)
         if self._clock.now() - self._usable_at >= NO_WORK_SECONDS:
             minutes = NO_WORK_SECONDS / 60
             raise ConnectionLost(f"node {self._where}: no work for {minutes:g} minutes; {reason}")
         pause = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
         self._failures += 1
-        await self._clock.sleep(pause)
+        await self._clock.sleep(self._rpc.pause_after(code, pause))
 
     def _report_once(self, topic: str, text: str) -> None:
         if topic not in self._reported and len(self._reported) < MAX_MESSAGES:

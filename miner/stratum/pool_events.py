@@ -51,6 +51,11 @@ class JobReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The last job must not be mined any more, and there is no other one yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShareAnswer:
     """The pool answered the share with request id `id`."""
 
@@ -97,6 +102,7 @@ PoolEvent = (
     | WrongProtocol
     | HashrateRefused
     | JobReceived
+    | JobEnded
     | ShareAnswer
     | ShareWritten
     | Message

@@ -54,3 +54,19 @@ def test_a_file_that_cannot_be_deleted(folder: Path, monkeypatch: pytest.MonkeyP
     ran = run("cache", "--clear")
     assert ran.code == 2
     assert ran.err == f"progpow-miner: {folder / 'light'}: cannot be deleted: Permission denied\n"
+
+
+@pytest.mark.parametrize("state", ["state", "cache", "cache/state"])
+def test_found_blocks_are_not_deleted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """They lie in the state directory, or where earlier versions kept them."""
+    monkeypatch.setenv("PROGPOW_MINER_STATE", str(tmp_path / state))
+    blocks = [folder / "blocks" / "one.json", tmp_path / state / "blocks" / "two.json"]
+    for block in blocks:
+        block.parent.mkdir(parents=True, exist_ok=True)
+        block.touch()
+    (folder / "light").mkdir()
+    assert run("cache", "--clear").code == 0
+    assert all(block.exists() for block in blocks)
+    assert not (folder / "light").exists()

@@ -15,7 +15,8 @@ import pytest
 from miner.catalog import load_variant
 from miner.progpow.variant import Variant
 from miner.verify import Verifier
-from tests.fakes.node import LOGIN, BlockNode, FakeNode, PprpcNode, serving
+from tests.fakes.block_node import BlockNode
+from tests.fakes.node import LOGIN, PprpcNode, serving
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 180
@@ -46,10 +47,6 @@ def easy(template: dict[str, Any]) -> dict[str, Any]:
     return template | {"bits": BITS, "target": TARGET}
 
 
-def next_tip(node: FakeNode) -> None:
-    node.new_tip(hashlib.sha256(node.tip.encode()).hexdigest())
-
-
 @dataclass
 class ProvingPprpcNode(PprpcNode):
     prover: Prover | None = None
@@ -66,7 +63,6 @@ class ProvingPprpcNode(PprpcNode):
         if verdict is True:
             assert self.prover is not None
             await self.prover.prove(height, header, int(nonce, 16), mix)
-            next_tip(self)
         return verdict
 
 
@@ -78,30 +74,34 @@ class ProvingBlockNode(BlockNode):
         return easy(super().template())
 
     async def rpc_submitblock(self, params: list[Any]) -> Any:
+        height = self.height
         verdict = await super().rpc_submitblock(params)
         assert self.prover is not None
         if verdict is None:
             block = self.blocks[-1]
-            await self.prover.prove(self.height, block["header"], block["nonce"], block["mix"])
-            next_tip(self)
+            await self.prover.prove(height, block["header"], block["nonce"], block["mix"])
         return verdict
 
 
-@pytest.mark.parametrize("kind", [ProvingPprpcNode, ProvingBlockNode])
+@pytest.mark.parametrize(
+    ("kind", "payee"), [(ProvingPprpcNode, ()), (ProvingBlockNode, ("-u", "miner"))]
+)
 async def test_blocks_are_found_proved_and_confirmed(
     kind: type[ProvingPprpcNode] | type[ProvingBlockNode],
+    payee: tuple[str, ...],
     toy: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tests.fakes.node.BITS", BITS)
+    for module in ("node", "block_node"):
+        monkeypatch.setattr(f"tests.fakes.{module}.BITS", BITS)
     prover = Prover(load_variant(Path(toy)))
     async with serving(kind(prover=prover)) as node, asyncio.timeout(SECONDS):
         address = f"http://{LOGIN[0]}:{LOGIN[1]}@127.0.0.1:{node.port}"
         miner = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "miner", "mine", "-a", toy, "-o", address,
-            "-u", "miner", "--shares", "3",
-            cwd=ROOT, env=os.environ | {"PROGPOW_MINER_CACHE": str(tmp_path)},
+            *payee, "--shares", "3",
+            cwd=ROOT, env=os.environ | {"PROGPOW_MINER_STATE": str(tmp_path)},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import ssl
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +20,14 @@ BITS = "1d0affff"
 TARGET = "0000000affff" + 52 * "0"
 HEIGHT = 1866617
 LOGIN = ("rpc", "s3cret")
+
+RPC_THREADS = 4
+RPC_WORK_QUEUE = 16
+"""Defaults of `rpcthreads` and `rpcworkqueue` of a Bitcoin-derived node."""
+
+
+def sha256d(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
 
 
 class RpcFault(Exception):
@@ -53,7 +61,11 @@ class Call:
 
 @dataclass
 class FakeNode:
-    """A node; its RPC methods are the methods with the prefix `rpc_`."""
+    """A node; its RPC methods are the methods with the prefix `rpc_`.
+
+    As `ravend` does, it runs `RPC_THREADS` calls at a time, also those whose caller has gone, lets
+    `RPC_WORK_QUEUE` more wait and refuses others.
+    """
 
     login: tuple[str, str] = LOGIN
     height: int = HEIGHT
@@ -61,11 +73,19 @@ class FakeNode:
     tip: str = "11" * 32
     calls: list[Call] = field(default_factory=list)
     chain: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Blocks by height, each with its hash."""
+    """Blocks by height, each with hash, mix hash and nonce."""
 
     def __post_init__(self) -> None:
         self.port = 0
         self.requests: list[web.BaseRequest] = []
+        self.refused = 0
+        """Calls refused because the queue was full."""
+        self.most_running: dict[str, int] = {}
+        """Most calls that ran at once, by method."""
+        self.running: set[asyncio.Task[web.StreamResponse]] = set()
+        self._threads = asyncio.Semaphore(RPC_THREADS)
+        self._queued = 0
+        self._at_once: Counter[str] = Counter()
         self._faults: dict[str, deque[Exception]] = {}
         self._after: dict[str, deque[Exception]] = {}
         self._changed = asyncio.Event()
@@ -90,6 +110,12 @@ class FakeNode:
         self.tip = tip
         self.height = self.height + 1 if height is None else height
         self.changed()
+
+    def extend(self, nonce: int, mix_hash: str, block_hash: str = "") -> None:
+        """Put a block on the chain, which makes it the tip."""
+        block_hash = block_hash or sha256d(f"{self.height} {nonce} {mix_hash}".encode()).hex()
+        self.chain[self.height] = {"hash": block_hash, "mix_hash": mix_hash, "nonce": nonce}
+        self.new_tip(block_hash)
 
     def changed(self) -> None:
         """End the long polls."""
@@ -116,6 +142,12 @@ class FakeNode:
     async def rpc_getblock(self, params: list[Any]) -> Any:
         return next(block for block in self.chain.values() if block["hash"] == params[0])
 
+    async def rpc_getblockheader(self, params: list[Any]) -> Any:
+        assert params[1] is False
+        block = await self.rpc_getblock(params)
+        mix_hash = bytes.fromhex(block["mix_hash"])
+        return (bytes(80) + struct.pack("<Q", block["nonce"]) + mix_hash[::-1]).hex()
+
     async def rpc_getblocktemplate(self, params: list[Any]) -> Any:
         if "longpollid" in params[0]:
             await self.until_changed()
@@ -141,6 +173,32 @@ class FakeNode:
         assert transport is not None
         call = Call(message["method"], message["params"], transport.get_extra_info("peername")[1])
         self.calls.append(call)
+        if self._threads.locked() and self._queued >= RPC_WORK_QUEUE:
+            self.refused += 1
+            return web.Response(status=500, body=b"Work queue depth exceeded")
+        task = asyncio.create_task(self._run(call, message["id"], transport))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+        return await asyncio.shield(task)
+
+    async def _run(
+        self, call: Call, number: int, transport: asyncio.Transport
+    ) -> web.StreamResponse:
+        """Run `call` on one of the threads."""
+        self._queued += 1
+        async with self._threads:
+            self._queued -= 1
+            self._at_once[call.method] += 1
+            most = max(self._at_once[call.method], self.most_running.get(call.method, 0))
+            self.most_running[call.method] = most
+            try:
+                return await self._answer(call, number, transport)
+            finally:
+                self._at_once[call.method] -= 1
+
+    async def _answer(
+        self, call: Call, number: int, transport: asyncio.Transport
+    ) -> web.StreamResponse:
         try:
             if waiting := self._faults.get(call.method):
                 raise waiting.popleft()
@@ -152,14 +210,14 @@ class FakeNode:
                 raise waiting.popleft()
         except RpcFault as fault:
             error = {"code": fault.code, "message": fault.message}
-            return _json(fault.status, {"result": None, "error": error, "id": message["id"]})
+            return _json(fault.status, {"result": None, "error": error, "id": number})
         except Raw as raw:
             return web.Response(status=raw.status, body=raw.body)
         except Cut:
             transport.abort()
             return web.Response()
         call.answered = True
-        return _json(200, {"result": result, "error": None, "id": message["id"]})
+        return _json(200, {"result": result, "error": None, "id": number})
 
 
 def _json(status: int, body: dict[str, Any]) -> web.Response:
@@ -179,6 +237,8 @@ async def serving(node: FakeNode, tls: ssl.SSLContext | None = None) -> AsyncIte
         yield node
     finally:
         await runner.cleanup()
+        for task in node.running:
+            task.cancel()
 
 
 @dataclass
@@ -191,6 +251,12 @@ class PprpcNode(FakeNode):
     verdict: Any = True
     """Answer to a block with a known header."""
     known: set[str] = field(default_factory=set)
+    """Headers of the current tip that the node handed out."""
+
+    def new_tip(self, tip: str = "22" * 32, height: int | None = None) -> None:
+        if tip != self.tip:
+            self.known.clear()
+        super().new_tip(tip, height)
 
     def template(self) -> dict[str, Any]:
         template = super().template()
@@ -207,10 +273,9 @@ class PprpcNode(FakeNode):
             raise RpcFault(-32602, "Block header hash not found in block data")
         if isinstance(self.verdict, Exception):
             raise self.verdict
-        if self.chain.get(self.height, {}).get("mix_hash") == mix:
-            return "duplicate"
         if self.verdict is True:
-            self.chain[self.height] = {"hash": "ab" * 32, "mix_hash": mix, "nonce": int(nonce, 16)}
+            self.header = sha256d(f"{header} {mix}".encode()).hex()
+            self.extend(int(nonce, 16), mix)
         return self.verdict
 
 
@@ -259,7 +324,9 @@ class WorkNode(FakeNode):
         nonce, header, mix = params
         if header != self.work[0] or not self.taken:
             return False
-        self.chain[HEIGHT] = {"mixHash": mix, "nonce": nonce}
+        height = int(self.work[3], 0)
+        self.chain[height] = {"mixHash": mix, "nonce": nonce}
+        self.work = ["0x" + sha256d(mix.encode()).hex(), *self.work[1:3], hex(height + 1)]
         return True
 
     async def rpc_eth_getBlockByNumber(self, params: list[Any]) -> Any:  # noqa: N802
@@ -268,147 +335,3 @@ class WorkNode(FakeNode):
     rpc_sero_getWork = rpc_eth_getWork  # noqa: N815
     rpc_sero_submitWork = rpc_eth_submitWork  # noqa: N815
     rpc_sero_getBlockByNumber = rpc_eth_getBlockByNumber  # noqa: N815
-
-
-def sha256d(data: bytes) -> bytes:
-    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
-
-
-SCRIPTS = {
-    "miner": "76a914" + 20 * "aa" + "88ac",
-    "community": "a914" + 20 * "cc" + "87",
-}
-"""Output scripts of the addresses that `BlockNode` knows."""
-
-COMMITMENT = "6a24aa21a9ed" + 32 * "5c"
-
-
-class BadBlock(Exception):
-    """A block is invalid; the text is the reason."""
-
-
-@dataclass
-class BlockNode(FakeNode):
-    """A node that takes complete blocks and parses them independently of the miner."""
-
-    community: int = 0
-    """Value that the coinbase must pay to the community."""
-    transactions: list[bytes] = field(default_factory=lambda: [bytes([n]) * 60 for n in range(4)])
-    witness: bool = True
-    curtime: int = 1_750_000_000
-    version: int = 0x30000000
-    value: int = 2500 * 10**8
-    blocks: list[dict[str, Any]] = field(default_factory=list)
-
-    def template(self) -> dict[str, Any]:
-        template = super().template() | {
-            "version": self.version,
-            "curtime": self.curtime,
-            "coinbasevalue": self.value,
-            "transactions": [
-                {"data": tx.hex(), "txid": sha256d(tx)[::-1].hex(), "hash": 64 * "0"}
-                for tx in self.transactions
-            ],
-        }
-        if self.witness:
-            template["default_witness_commitment"] = COMMITMENT
-        if self.community:
-            template["CommunityAutonomousAddress"] = "community"
-            template["CommunityAutonomousValue"] = self.community
-        return template
-
-    async def rpc_validateaddress(self, params: list[Any]) -> Any:
-        script = SCRIPTS.get(params[0])
-        return {"isvalid": True, "scriptPubKey": script} if script else {"isvalid": False}
-
-    async def rpc_submitblock(self, params: list[Any]) -> Any:
-        try:
-            block = self.read(bytes.fromhex(params[0]))
-        except BadBlock as problem:
-            return str(problem)
-        if block in self.blocks:
-            return "duplicate"
-        self.blocks.append(block)
-        self.chain[self.height] = {"hash": "ab" * 32, "mix_hash": block["mix"]}
-        return None
-
-    def read(self, data: bytes) -> dict[str, Any]:
-        """Return the parts of a valid block; raises `BadBlock`."""
-        fields_ = struct.unpack("<I32s32sIII", data[:80])
-        version, previous, root, time, bits, height = fields_
-        if previous[::-1].hex() != self.tip:
-            raise BadBlock("bad-prevblk")
-        if (version, bits, height) != (self.version & 0xFFFFFFFF, int(BITS, 16), self.height):
-            raise BadBlock("bad-header")
-        nonce = int.from_bytes(data[80:88], "little")
-        mix = data[88:120][::-1].hex()
-        count, rest = data[120], data[121:]
-        if count != 1 + len(self.transactions):
-            raise BadBlock("bad-count")
-        others = b"".join(self.transactions)
-        if others and not rest.endswith(others):
-            raise BadBlock("bad-transactions")
-        raw = rest[: len(rest) - len(others)]
-        coinbase = read_coinbase(raw, self.witness)
-        level = [coinbase["txid"], *(sha256d(tx) for tx in self.transactions)]
-        while len(level) > 1:
-            pairs = range(0, len(level), 2)
-            level = [sha256d(level[i] + level[min(i + 1, len(level) - 1)]) for i in pairs]
-        if level[0] != root:
-            raise BadBlock("bad-txnmrklroot")
-        if not coinbase["script"].startswith(script_number(self.height)):
-            raise BadBlock("bad-cb-height")
-        wanted = [(self.value, SCRIPTS["miner"])]
-        if self.community:
-            wanted.append((self.community, SCRIPTS["community"]))
-        if self.witness:
-            wanted.append((0, COMMITMENT))
-        if coinbase["outputs"] != wanted:
-            raise BadBlock("bad-cb-amount")
-        header_hash = sha256d(data[:80])[::-1].hex()
-        return {"header": header_hash, "nonce": nonce, "mix": mix, "time": time}
-
-
-def script_number(number: int) -> bytes:
-    """Return the push of a height in a script."""
-    if 1 <= number <= 16:
-        return bytes([0x50 + number])
-    digits = number.to_bytes(8, "little").rstrip(b"\0")
-    if digits[-1] & 0x80:
-        digits += b"\0"
-    return bytes([len(digits)]) + digits
-
-
-def read_coinbase(raw: bytes, witness: bool) -> dict[str, Any]:
-    """Return id, script and outputs of a coinbase; raises `BadBlock`."""
-    position = 4
-
-    def take(count: int) -> bytes:
-        nonlocal position
-        position += count
-        return raw[position - count : position]
-
-    if witness and take(2) != b"\0\1":
-        raise BadBlock("no-witness")
-    begin = position
-    if take(37) != b"\1" + bytes(32) + b"\xff" * 4:
-        raise BadBlock("bad-cb-input")
-    script = take(take(1)[0])
-    if not 2 <= len(script) <= 100:
-        raise BadBlock("bad-cb-length")
-    take(4)
-    outputs = []
-    for _ in range(take(1)[0]):
-        value = int.from_bytes(take(8), "little")
-        outputs.append((value, take(take(1)[0]).hex()))
-    end = position
-    if witness and take(34) != b"\1\x20" + bytes(32):
-        raise BadBlock("bad-witness-nonce-size")
-    locktime = take(4)
-    if position != len(raw) or locktime != bytes(4):
-        raise BadBlock("bad-cb-form")
-    return {
-        "txid": sha256d(raw[:4] + raw[begin:end] + locktime),
-        "script": script,
-        "outputs": outputs,
-    }

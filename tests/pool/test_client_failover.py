@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.net.address import PoolUrl
-from miner.pool.attempt import ANSWER_SECONDS, FIRST_JOB_SECONDS, LAUNCH_SECONDS
+from miner.pool.attempt import ANSWER_SECONDS, JOB_SECONDS, LAUNCH_SECONDS
 from miner.pool.failover import FIRST_POOL_CHECK_SECONDS
+from miner.stratum.pool_events import Authorized, JobEnded, JobReceived, SessionListener
 from miner.stratum.session import UNANSWERED_SHARES
 from miner.work import Outcome
 from tests.fakes.clock import settle
+from tests.fakes.device import job_at
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, SECOND, Bench, running
 from tests.stratum.dialogue import answer, notify, solution
@@ -221,7 +222,7 @@ async def test_a_pool_without_a_first_job_gives_way_at_once() -> None:
     prepare_without_job(bench)
     bench.prepare(SECOND)
     async with running(bench):
-        await bench.clock.advance(FIRST_JOB_SECONDS - 1)
+        await bench.clock.advance(JOB_SECONDS - 1)
         assert bench.hosts() == ["first"]
         await bench.clock.advance(1)
         assert bench.hosts() == ["first", "second"]
@@ -230,38 +231,68 @@ async def test_a_pool_without_a_first_job_gives_way_at_once() -> None:
         assert (lost.reason, lost.retry_in) == ("the pool brought no job within 60 s", 0.0)
 
 
+class NodeWithoutWork:
+    """A session with a node; `idle` is set once its blocks are delivered."""
+
+    number, resumable, backlog = 1, None, None
+
+    def __init__(self, listener: SessionListener) -> None:
+        self.listener = listener
+        self.left, self.idle = asyncio.Event(), asyncio.Event()
+
+    async def run(self) -> str:
+        await self.left.wait()
+        return ""
+
+    def leave(self, reason: str) -> None:
+        self.left.set()
+
+    async def drained(self) -> None:
+        await self.idle.wait()
+
+
+class NodesWithoutWork:
+    def __init__(self) -> None:
+        self.sessions: list[NodeWithoutWork] = []
+
+    def open(self, number: int, url: PoolUrl, listener: SessionListener) -> NodeWithoutWork:
+        self.sessions.append(NodeWithoutWork(listener))
+        return self.sessions[-1]
+
+
 async def test_a_node_without_a_first_job_gives_way_once_its_blocks_are_delivered() -> None:
-    class Starting:
-        number, resumable, backlog = 1, None, None
-
-        def __init__(self) -> None:
-            self.left, self.idle = asyncio.Event(), asyncio.Event()
-            sessions.append(self)
-
-        async def run(self) -> str:
-            await self.left.wait()
-            return ""
-
-        def leave(self, reason: str) -> None:
-            self.left.set()
-
-        async def drained(self) -> None:
-            await self.idle.wait()
-
-    class StartingNodes:
-        def open(self, *_: Any) -> Starting:
-            return Starting()
-
-    sessions: list[Starting] = []
-    node = replace(FIRST, protocol="node")
-    bench = Bench([node, SECOND], nodes=StartingNodes())
+    nodes = NodesWithoutWork()
+    bench = Bench([replace(FIRST, protocol="node"), SECOND], nodes=nodes)
     bench.prepare(SECOND)
     async with running(bench):
-        await bench.clock.advance(FIRST_JOB_SECONDS + 10)
-        # A block of before is on its way to it.
-        assert not sessions[0].left.is_set()
-        sessions[0].idle.set()
+        await bench.clock.advance(JOB_SECONDS + 10)
+        (session,) = nodes.sessions
+        assert not session.left.is_set()  # an earlier block is on its way to the node
+        session.idle.set()
         await settle()
+        assert bench.job().pool == SECOND.label
+
+
+async def test_a_node_that_ends_its_job_gives_way_after_a_minute_without_another() -> None:
+    nodes = NodesWithoutWork()
+    bench = Bench([replace(FIRST, protocol="node"), SECOND], nodes=nodes)
+    bench.prepare(SECOND)
+    async with running(bench):
+        (session,) = nodes.sessions
+        session.idle.set()
+        session.listener.on_event(Authorized())
+        session.listener.on_event(JobReceived(job_at()))
+        await bench.clock.advance(10 * JOB_SECONDS + 30)
+        assert bench.job().pool == FIRST.label
+        session.listener.on_event(JobEnded())
+        assert bench.jobs[-1] is None
+        await bench.clock.advance(JOB_SECONDS / 2)
+        session.listener.on_event(JobReceived(job_at()))
+        await bench.clock.advance(JOB_SECONDS)
+        session.listener.on_event(JobEnded())
+        await bench.clock.advance(JOB_SECONDS - 1)
+        assert not session.left.is_set()
+        await bench.clock.advance(1 + LAUNCH_SECONDS + ANSWER_SECONDS)
         assert bench.job().pool == SECOND.label
 
 
@@ -318,7 +349,7 @@ async def test_the_only_pool_has_no_limit_for_its_first_job() -> None:
     bench = Bench()
     stream = prepare_without_job(bench)
     async with running(bench):
-        await bench.clock.advance(10 * FIRST_JOB_SECONDS - 1)
+        await bench.clock.advance(10 * JOB_SECONDS - 1)
         assert not stream.closed
 
 
@@ -329,7 +360,7 @@ async def test_a_pool_without_a_job_is_kept_while_the_others_have_banned_us() ->
     bench.dial.ready(FIRST.host, banning)
     stream = prepare_without_job(bench, SECOND)
     async with running(bench):
-        await bench.clock.advance(2 + 5 * FIRST_JOB_SECONDS)
+        await bench.clock.advance(2 + 5 * JOB_SECONDS)
         assert bench.hosts() == ["first", "second"]
         assert not stream.closed
 
@@ -339,9 +370,9 @@ async def test_a_new_alternative_limits_the_wait_for_the_first_job() -> None:
     stream = prepare_without_job(bench)
     bench.prepare(SECOND)
     async with running(bench):
-        await bench.clock.advance(2 * FIRST_JOB_SECONDS + 1)
+        await bench.clock.advance(2 * JOB_SECONDS + 1)
         assert await bench.client.replace_pools([FIRST, SECOND])
-        await bench.clock.advance(FIRST_JOB_SECONDS)
+        await bench.clock.advance(JOB_SECONDS)
         assert stream.closed
         assert bench.job().pool == SECOND.label
 
@@ -355,7 +386,7 @@ async def test_a_first_pool_without_a_job_is_checked_less_and_less_often() -> No
     backups = [bench.prepare(SECOND) for _ in range(20)]
     idle = 0
     async with running(bench):
-        await bench.clock.advance(FIRST_JOB_SECONDS)
+        await bench.clock.advance(JOB_SECONDS)
         for _ in range(4 * 360):
             await bench.clock.advance(10)
             for stream in backups:
@@ -364,7 +395,7 @@ async def test_a_first_pool_without_a_job_is_checked_less_and_less_often() -> No
             idle += 10 * (bench.jobs[-1] is None)
     # After 10, 20 and 40 minutes, and each 80 minutes from then on.
     assert len([host for host in bench.hosts() if host == "first"]) == 1 + 2 * 5
-    assert idle <= 5 * (FIRST_JOB_SECONDS + 10)
+    assert idle <= 5 * (JOB_SECONDS + 10)
 
 
 async def test_the_give_up_timer_runs_while_a_pool_stays_silent() -> None:

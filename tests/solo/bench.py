@@ -10,11 +10,22 @@ from typing import Any
 from miner.errors import PoolError
 from miner.net.address import PoolUrl, Transport
 from miner.solo.node_session import NodeSessions
-from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
+from miner.stratum.pool_events import (
+    Authorized,
+    JobEnded,
+    JobReceived,
+    Message,
+    PoolEvent,
+    Subscribed,
+)
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.node import LOGIN, FakeNode
 from tests.fakes.variants import KAWPOW
+
+NONCE = 0x0123456789ABCDEF
+MIX_HASH = bytes(range(32)).hex()
+"""Of `solved`."""
 
 REAL_SECONDS = 60
 """Limit of each wait, generous for busy machines."""
@@ -23,8 +34,15 @@ REAL_SECONDS = 60
 class Bench:
     """A session with one node, its events and its verdicts."""
 
-    def __init__(self, port: int, kind: str | None, address: str = "", **url: Any) -> None:
-        self.clock = FakeClock()
+    def __init__(
+        self,
+        port: int,
+        kind: str | None,
+        address: str = "",
+        clock: FakeClock | None = None,
+        **url: Any,
+    ) -> None:
+        self.clock = clock or FakeClock()
         self.events: list[PoolEvent] = []
         self.verdicts: list[Verdict] = []
         self.ended: str | PoolError | None = None
@@ -90,6 +108,12 @@ class Bench:
         return [event.job for event in self.events if isinstance(event, JobReceived)]
 
     @property
+    def rests(self) -> bool:
+        """Whether the last job has ended without a successor."""
+        works = [e for e in self.events if isinstance(e, JobReceived | JobEnded)]
+        return bool(works) and isinstance(works[-1], JobEnded)
+
+    @property
     def messages(self) -> list[str]:
         return [event.text for event in self.events if isinstance(event, Message)]
 
@@ -110,5 +134,6 @@ async def running(
         task.cancel()
 
 
-def solved(job: Job, nonce: int = 0x0123456789ABCDEF) -> Solution:
-    return Solution(job, nonce, "fake", 0.0, bytes(range(32)), bytes(28) + b"\x01\x02\x03\x04")
+def solved(job: Job, nonce: int = NONCE, final_hash: int = 0x01020304) -> Solution:
+    mix_hash = bytes.fromhex(MIX_HASH)
+    return Solution(job, nonce, "fake", 0.0, mix_hash, final_hash.to_bytes(32, "big"))

@@ -7,6 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of found blocks, in a cache directory for this test."""
-    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    """Return the folder of found blocks, in a state directory for this test."""
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PROGPOW_MINER_STATE", str(tmp_path))
     return tmp_path / "blocks"

@@ -7,7 +7,8 @@ import pytest
 from miner.errors import PoolRefused
 from miner.solo.block import compact_size, height_script, make_coinbase, merkle_root, sha256d
 from miner.work import Outcome
-from tests.fakes.node import HEIGHT, BlockNode, serving
+from tests.fakes.block_node import BlockNode
+from tests.fakes.node import HEIGHT, serving
 from tests.solo.bench import running, solved
 
 NONCE = 0x0123456789ABCDEF
@@ -63,11 +64,9 @@ async def test_two_sessions_make_different_blocks() -> None:
 async def test_an_older_template_of_the_same_tip_can_be_solved() -> None:
     async with serving(BlockNode()) as node, running(node, "submitblock", "miner") as bench:
         old = await bench.job()
-        await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
         before = node.transactions
         node.transactions = [*before, b"\x77" * 80]
-        node.changed()
-        new = await bench.job(2)
+        new = await bench.job(2, step=1)
         assert not new.clean
         node.transactions = before
         assert (await bench.submitted(solved(old)))[0] is Outcome.ACCEPTED
@@ -78,20 +77,15 @@ async def test_a_solution_of_a_forgotten_template_is_stale() -> None:
     async with serving(BlockNode()) as node, running(node, "submitblock", "miner") as bench:
         old = await bench.job()
         for number in range(9):
-            calls = number + 2
-            await bench.until(lambda: len(node.called("getblocktemplate")) >= calls)  # noqa: B023
             node.new_tip(f"{number + 30:02d}" * 32)
-            await bench.job(number + 2)
+            await bench.job(number + 2, step=0.5)
         outcome, _ = await bench.submitted(solved(old))
         assert outcome is Outcome.STALE
         assert node.called("submitblock") == []
 
 
 async def test_a_new_time_alone_makes_a_new_job_after_thirty_seconds() -> None:
-    node = BlockNode()
-    good = node.template
-    node.template = lambda: good() | {"longpollid": None}  # type: ignore[method-assign]
-    async with serving(node), running(node, "submitblock", "miner") as bench:
+    async with serving(BlockNode()) as node, running(node, "submitblock", "miner") as bench:
         await bench.job()
         node.curtime += 29
         await bench.until(lambda: len(node.called("getblocktemplate")) == 3, step=1)

@@ -8,8 +8,8 @@ import pytest
 
 from miner.errors import ConnectionLost
 from miner.work import Outcome
-from tests.fakes.node import HEIGHT, Cut, PprpcNode, Raw, RpcFault, serving
-from tests.solo.bench import running, solved
+from tests.fakes.node import HEIGHT, Cut, FiroNode, PprpcNode, Raw, RpcFault, serving
+from tests.solo.bench import MIX_HASH, NONCE, running, solved
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,6 @@ async def test_a_block_in_the_chain_is_accepted_after_a_lost_answer() -> None:
         job = await bench.job()
         node.loses("pprpcsb", Cut())
         bench.session.submit(solved(job))
-        await bench.until(lambda: node.called("pprpcsb"))
-        node.known.clear()
         verdict = await bench.verdict(step=0.25)
         assert (verdict.outcome, verdict.text) == (Outcome.ACCEPTED, "")
 
@@ -53,7 +51,7 @@ async def test_another_block_of_the_same_height_does_not_count_as_ours() -> None
         job = await bench.job()
         node.fails("pprpcsb", Cut())
         node.known.clear()
-        node.chain[HEIGHT] = {"hash": "cd" * 32, "mix_hash": "00" * 32, "nonce": 5}
+        node.extend(5, "00" * 32)
         outcome, text = await bench.submitted(solved(job), step=0.25)
         assert outcome is Outcome.STALE
         assert "not found" in text
@@ -64,7 +62,46 @@ async def test_a_block_is_recognized_by_its_final_hash() -> None:
         job = await bench.job()
         node.chain[HEIGHT] = {"hash": solved(job).final_hash.hex()}
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
-        assert node.called("getblock") == []
+        assert node.called("getblockheader") == []
+
+
+async def test_another_solution_of_the_same_template_does_not_count_as_ours() -> None:
+    """Two rigs solve one header; the node's chain has the block of the other one."""
+    async with serving(PprpcNode(verdict="inconclusive")) as node, running(node, None) as bench:
+        job = await bench.job()
+        node.extend(5, "77" * 32)
+        node.chain[HEIGHT]["headerhash"] = job.header_hash.hex()
+        node.known.add(node.header)
+        assert await bench.submitted(solved(job)) == (Outcome.STALE, "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("nonce", "mix_hash", "outcome"),
+    [
+        (NONCE, MIX_HASH, Outcome.ACCEPTED),
+        (5, MIX_HASH, Outcome.STALE),
+        (NONCE, "77" * 32, Outcome.STALE),
+    ],
+)
+async def test_a_block_is_recognized_by_nonce_and_mix_hash_together(
+    nonce: int, mix_hash: str, outcome: Outcome
+) -> None:
+    async with serving(PprpcNode(verdict="inconclusive")) as node, running(node, None) as bench:
+        job = await bench.job()
+        node.extend(nonce, mix_hash)
+        node.known.add(node.header)
+        assert (await bench.submitted(solved(job)))[0] is outcome
+
+
+@pytest.mark.parametrize(
+    ("mix_hash", "outcome"), [(MIX_HASH, Outcome.ACCEPTED), ("77" * 32, Outcome.STALE)]
+)
+async def test_a_duplicate_is_accepted_if_the_chain_has_it(mix_hash: str, outcome: Outcome) -> None:
+    node = FiroNode(verdict="duplicate")
+    async with serving(node), running(node, "firo", "aFiroAddress") as bench:
+        job = await bench.job()
+        node.chain[HEIGHT] = {"hash": "ab" * 32, "mix_hash": mix_hash, "nonce": NONCE}
+        assert (await bench.submitted(solved(job)))[0] is outcome
 
 
 async def test_an_accepted_block_missing_in_the_chain_is_reported() -> None:
@@ -113,8 +150,8 @@ async def test_a_session_that_fails_first_submits_its_block() -> None:
         job = await bench.job()
         node.fails("getblocktemplate", *[Cut()] * 9)
         node.fails("pprpcsb", *[Cut()] * 5)
+        node.fails("getbestblockhash", Cut())
         bench.session.submit(solved(job))
-        node.changed()
         await bench.until(lambda: len(node.called("pprpcsb")) == 3, step=0.25)
         assert bench.ended is None
         verdict = await bench.verdict(step=0.25)
@@ -128,7 +165,6 @@ async def test_a_session_that_fails_ends_after_two_minutes_of_attempts(blocks: P
         node.fails("getblocktemplate", *[Cut()] * 100)
         node.fails("pprpcsb", *[Cut()] * 100)
         bench.session.submit(solved(job))
-        node.changed()
         assert isinstance(await bench.end(step=2), ConnectionLost)
         assert 110 <= bench.clock.now() - 1000 <= 150
         assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
@@ -157,6 +193,7 @@ async def test_the_refusal_of_a_kept_block_is_reported(blocks: Path) -> None:
             await bench.end()
             await bench.submitted(solved(job))
         node.known.clear()
+        node.header = "5e" * 32
         async with running(node, "pprpc") as bench:
             await bench.until(lambda: bench.messages)
             assert "was refused by the node: Block header hash not found" in bench.messages[0]
@@ -198,7 +235,7 @@ async def test_a_block_that_cannot_be_written_is_submitted(
 ) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(file))
+    monkeypatch.setenv("PROGPOW_MINER_STATE", str(file))
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")

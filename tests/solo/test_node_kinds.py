@@ -6,19 +6,11 @@ import pytest
 
 from miner.catalog import NODE_KIND_NAMES
 from miner.errors import PoolRefused
+from miner.net.address import DEFAULT_PASSWORD
 from miner.solo.node_kinds import NODE_KINDS
 from miner.work import Outcome
-from tests.fakes.node import (
-    HEIGHT,
-    TARGET,
-    BlockNode,
-    Cut,
-    FiroNode,
-    PprpcNode,
-    VeilNode,
-    WorkNode,
-    serving,
-)
+from tests.fakes.block_node import BlockNode
+from tests.fakes.node import HEIGHT, TARGET, Cut, FiroNode, PprpcNode, VeilNode, WorkNode, serving
 from tests.solo.bench import running, solved
 
 
@@ -33,7 +25,7 @@ async def test_firo_takes_the_address_and_calls_a_new_block_a_duplicate() -> Non
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         await bench.until(lambda: bench.messages)
         assert "is in the node's chain" in bench.messages[0]
-        assert node.called("getblockhash") == [[HEIGHT]]
+        assert [HEIGHT] in node.called("getblockhash")
 
 
 async def test_firo_also_calls_a_new_block_duplicate_inconclusive() -> None:
@@ -88,7 +80,8 @@ async def test_getwork(kind: str, height: str) -> None:
         assert (job.height, job.target) == (HEIGHT, int(TARGET, 16))
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         (params,) = node.called(f"{prefix}_submitWork")
-        assert params == ["0x0123456789abcdef", node.work[0], "0x" + bytes(range(32)).hex()]
+        header = f"0x{job.header_hash.hex()}"
+        assert params == ["0x0123456789abcdef", header, "0x" + bytes(range(32)).hex()]
         await bench.until(lambda: bench.messages)
         assert "is in the node's chain" in bench.messages[0]
 
@@ -122,8 +115,6 @@ async def test_a_getwork_block_in_the_chain_is_accepted_after_a_lost_answer() ->
         job = await bench.job()
         node.loses("eth_submitWork", Cut())
         bench.session.submit(solved(job))
-        await bench.until(lambda: node.called("eth_submitWork"))
-        node.taken = False
         verdict = await bench.verdict(step=0.1)
         assert verdict.outcome is Outcome.ACCEPTED
 
@@ -161,15 +152,42 @@ async def test_unusable_getwork_answers_are_retried(work: Any) -> None:
             assert len(bench.messages) == 1
 
 
-async def test_the_kind_of_node_is_detected() -> None:
-    async with serving(BlockNode()) as node, running(node, None, "miner") as bench:
+@pytest.mark.parametrize("kind", ["pprpc", None])
+async def test_an_address_is_paid_by_whole_blocks(kind: str | None) -> None:
+    """The node has no `miningaddress`."""
+    async with serving(BlockNode()) as node, running(node, kind, "miner") as bench:
         job = await bench.job()
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         assert node.called("submitblock")
-    async with serving(PprpcNode()) as other, running(other, None, "miner") as bench:
+
+
+@pytest.mark.parametrize("kind", ["pprpc", None])
+async def test_without_an_address_the_node_pays_its_own(kind: str | None) -> None:
+    async with serving(PprpcNode()) as node, running(node, kind) as bench:
         job = await bench.job()
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
-        assert other.called("pprpcsb")
+        assert node.called("pprpcsb")
+
+
+@pytest.mark.parametrize("kind", ["veil", "getwork", "sero"])
+async def test_an_address_that_the_node_would_not_pay_is_refused(kind: str) -> None:
+    node = VeilNode() if kind == "veil" else WorkNode()
+    async with serving(node), running(node, kind, "0xAddress") as bench:
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "cannot be asked to pay the user's address" in str(error)
+        assert node.calls == []
+
+
+@pytest.mark.parametrize("kind", ["getwork", "sero"])
+async def test_a_user_without_a_password_is_an_address_for_a_node_that_wants_no_login(
+    kind: str,
+) -> None:
+    async with serving(WorkNode()) as node:
+        async with running(node, kind, user="0xAddress", password=DEFAULT_PASSWORD) as bench:
+            error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "leave the user out" in str(error)
 
 
 async def test_with_a_cookie_file_the_user_is_the_reward_address(tmp_path: Any) -> None:

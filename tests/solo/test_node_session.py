@@ -26,7 +26,7 @@ async def test_a_block_is_submitted_and_confirmed(blocks: Path) -> None:
         job = await bench.job()
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         mix = bytes(range(32)).hex()
-        assert node.called("pprpcsb") == [[node.header, mix, "0x0123456789abcdef"]]
+        assert node.called("pprpcsb") == [[job.header_hash.hex(), mix, "0x0123456789abcdef"]]
         await bench.until(lambda: bench.messages)
         assert bench.messages == [f"the block of height {HEIGHT} is in the node's chain"]
         assert list(blocks.iterdir()) == []
@@ -35,24 +35,20 @@ async def test_a_block_is_submitted_and_confirmed(blocks: Path) -> None:
         assert submitting.peer not in others
 
 
-async def test_a_long_poll_returns_the_new_tip() -> None:
+async def test_a_new_tip_makes_a_clean_job() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         await bench.job()
-        await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
-        assert node.called("getblocktemplate")[1][0]["longpollid"] == node.longpollid
         node.header = "5e" * 32
         node.new_tip()
-        job = await bench.job(2)
+        job = await bench.job(2, step=0.5)
         assert (job.height, job.header_hash, job.clean) == (HEIGHT + 1, bytes(32 * [0x5E]), True)
 
 
 async def test_new_transactions_make_a_job_that_is_not_clean() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         await bench.job()
-        await bench.until(lambda: len(node.called("getblocktemplate")) == 2)
         node.header = "5e" * 32
-        node.changed()
-        assert not (await bench.job(2)).clean
+        assert not (await bench.job(2, step=1)).clean
 
 
 async def test_a_node_without_mining_address_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,13 +18,12 @@ from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.solo.node_session import NodeSessions
 from miner.work import Job, Outcome, Verdict
+from tests.fakes.block_node import BlockNode
 from tests.fakes.clock import FakeClock
 from tests.fakes.dial import FakeDial
-from tests.fakes.node import HEIGHT, LOGIN, BlockNode, Cut, FakeNode, PprpcNode, Raw, serving
+from tests.fakes.node import HEIGHT, LOGIN, Cut, FakeNode, PprpcNode, serving
 from tests.fakes.variants import KAWPOW
 from tests.solo.bench import REAL_SECONDS, solved
-
-BUSY = Raw(503, b"Work queue depth exceeded")
 
 
 class Run:
@@ -61,13 +61,9 @@ class Run:
         return self.jobs[number - 1]
 
     async def interrupt(self, node: FakeNode) -> None:
-        """End the node's long polls until the session has failed."""
-
-        def ended() -> bool:
-            node.changed()
-            return self.works[-1] is None
-
-        await self.until(ended)
+        """Let the session fail at its next look at the tip."""
+        node.fails("getbestblockhash", Cut())
+        await self.until(lambda: self.works[-1] is None)
 
     @property
     def jobs(self) -> list[Job]:
@@ -115,7 +111,6 @@ async def test_a_block_found_between_sessions_is_written_and_submitted_by_the_ne
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
         job = await run.job()
-        node.fails("getblocktemplate", BUSY)
         await run.interrupt(node)
         await run.client.submit(solved(job))
         (file,) = blocks.iterdir()
@@ -136,7 +131,6 @@ async def test_a_block_of_an_earlier_session_is_submitted_by_the_current_one(
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
         job = await run.job()
-        node.fails("getblocktemplate", BUSY)
         await run.interrupt(node)
         change_template(node)
         await run.job(2)
@@ -153,7 +147,7 @@ async def test_draining_submits_a_block_to_a_node_without_work(
 ) -> None:
     async with serving(kind()) as node, mining(node) as run:
         job = await run.job()
-        node.fails("getblocktemplate", *[BUSY] * 50)
+        node.fails("getblocktemplate", *[Cut()] * 50)
         await run.interrupt(node)
         await run.client.submit(solved(job))
         async with asyncio.TaskGroup() as group:
@@ -209,7 +203,6 @@ async def test_no_block_is_submitted_twice(kind: type[FakeNode], blocks: Path) -
         job = await run.job()
         await run.client.submit(solved(job, 1))
         await run.until(lambda: run.verdicts)
-        node.fails("getblocktemplate", BUSY)
         await run.interrupt(node)
         await run.client.submit(solved(job, 2))
         await run.client.submit(solved(job, 2))
@@ -217,7 +210,8 @@ async def test_no_block_is_submitted_twice(kind: type[FakeNode], blocks: Path) -
         await run.job(2)
         await run.client.submit(solved(job, 2))
         await run.until(lambda: len(run.verdicts) == 5)
-        assert run.outcomes.count(Outcome.ACCEPTED) == 2
+        assert run.outcomes.count(Outcome.ACCEPTED) == 1
+        assert run.outcomes.count(Outcome.STALE) == 1
         assert run.outcomes.count(Outcome.DUPLICATE) == 3
         assert len(submitted(node)) == 2
 
@@ -231,7 +225,6 @@ async def test_a_block_in_flight_is_submitted_again_by_the_next_session(
         for method in ("getblocktemplate", "pprpcsb", "submitblock"):
             node.fails(method, *[Cut()] * 1000)
         await run.client.submit(solved(job))
-        node.changed()
         await run.until(lambda: run.works[-1] is None, step=1)
         assert run.verdicts == []
         assert len(list(blocks.iterdir())) == 1
@@ -269,12 +262,129 @@ async def test_a_block_that_cannot_be_written_is_submitted_by_the_next_session(
 ) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(file))
+    monkeypatch.setenv("PROGPOW_MINER_STATE", str(file))
     async with serving(BlockNode()) as node, mining(node) as run:
         job = await run.job()
-        node.fails("getblocktemplate", BUSY)
         await run.interrupt(node)
         await run.client.submit(solved(job))
         assert any("cannot be kept" in text for text in run.remarks)
         await run.until(lambda: run.verdicts)
         assert run.outcomes == [Outcome.ACCEPTED]
+
+
+async def many_kept_blocks(node: FakeNode, count: int) -> list[Job]:
+    """Let a run end with `count` blocks, on two heights, that `node` did not answer."""
+    async with mining(node) as run:
+        jobs = [await run.job()]
+        node.new_tip()
+        jobs.append(await run.job(2))
+    for number in range(count):
+        await run.client.submit(solved(jobs[number % 2], number, final_hash=1000 - number))
+    assert run.outcomes == [Outcome.LOST] * count
+    return jobs
+
+
+async def test_blocks_are_submitted_one_at_a_time_and_the_best_of_the_newest_height_first() -> None:
+    async with serving(BlockNode()) as node:
+        old, new = await many_kept_blocks(node, 20)
+        good = node.rpc_submitblock
+
+        async def verifying(params: list[Any]) -> Any:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            return await good(params)
+
+        node.rpc_submitblock = verifying  # type: ignore[method-assign]
+        async with mining(node) as run:
+            await run.until(lambda: len([text for text in run.remarks if "kept" in text]) == 20)
+        sent = [bytes.fromhex(params[0])[80:88] for params in node.called("submitblock")]
+        numbers = [int.from_bytes(nonce, "little") for nonce in sent]
+        assert numbers == [*range(19, 0, -2), *range(18, -1, -2)]
+        assert node.most_running["submitblock"] == 1
+        assert node.blocks[0]["nonce"] == 19
+        assert node.blocks[0]["header"] == new.header_hash.hex() != old.header_hash.hex()
+
+
+async def test_a_block_of_a_newer_height_does_not_wait_for_the_answer_to_an_older_one() -> None:
+    async with serving(BlockNode()) as node:
+        await many_kept_blocks(node, 4)
+        good, answering = node.rpc_submitblock, asyncio.Event()
+
+        async def slow(params: list[Any]) -> Any:
+            if len(node.called("submitblock")) == 1:
+                await answering.wait()
+            return await good(params)
+
+        node.rpc_submitblock = slow  # type: ignore[method-assign]
+        async with mining(node) as run:
+            job = await run.job()
+            await run.until(lambda: node.called("submitblock"))
+            node.new_tip("44" * 32)
+            job = await run.job(2)
+            await run.client.submit(solved(job))
+            await run.until(lambda: run.verdicts)
+            assert run.outcomes == [Outcome.ACCEPTED]
+            assert len(node.called("submitblock")) == 2
+            answering.set()
+
+
+@KINDS
+async def test_a_stop_says_of_each_lost_block_one_sentence(kind: type[FakeNode]) -> None:
+    async with serving(kind()) as node:
+        async with mining(node) as run:
+            job = await run.job()
+            for method in ("pprpcsb", "submitblock"):
+                node.fails(method, *[Cut()] * 100)
+            await run.client.submit(solved(job))
+            await run.until(lambda: run.remarks)
+            before = list(run.remarks)
+        assert run.remarks == before
+        (verdict,) = run.verdicts
+        assert "the miner stopped; it is kept in " in verdict.text
+
+
+async def test_blocks_in_the_cache_directory_are_moved_to_the_state_directory_and_submitted(
+    blocks: Path, tmp_path: Path
+) -> None:
+    """Earlier versions kept them there."""
+    async with serving(BlockNode()) as node:
+        async with mining(node) as run:
+            job = await run.job()
+        await run.client.submit(solved(job))
+        old = tmp_path / "cache" / "blocks"
+        old.parent.mkdir(exist_ok=True)
+        blocks.rename(old)
+        async with mining(node) as run:
+            text = f"the kept block of height {HEIGHT} was accepted by the node"
+            await run.until(lambda: text in run.remarks)
+    assert not old.exists()
+    assert list(blocks.iterdir()) == []
+
+
+async def test_blocks_that_cannot_be_moved_are_reported_in_one_sentence(tmp_path: Path) -> None:
+    old = tmp_path / "cache" / "blocks"
+    old.mkdir(parents=True)
+    (old / "127.0.0.1-1-x.json").write_text("{}")
+    (tmp_path / "blocks").write_text("a file in the way")
+    async with serving(BlockNode()) as node, mining(node) as run:
+        await run.job()
+        (text,) = run.remarks
+        assert text.startswith(f"{old}: the found blocks there cannot be moved to ")
+    assert [path.name for path in old.iterdir()] == ["127.0.0.1-1-x.json"]
+
+
+async def test_a_full_disk_is_reported_in_one_sentence_and_the_block_is_submitted(
+    blocks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    async with serving(BlockNode()) as node, mining(node) as run:
+        job = await run.job()
+        await run.client.submit(solved(job))
+        await run.until(lambda: run.verdicts)
+        assert run.outcomes == [Outcome.ACCEPTED]
+        (text,) = [text for text in run.remarks if "cannot be kept" in text]
+        assert "(No space left on device); it is submitted without" in text
+    assert list(blocks.iterdir()) == []

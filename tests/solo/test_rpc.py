@@ -251,7 +251,7 @@ async def test_a_closed_port_is_reported() -> None:
     ("fault", "kind"),
     [
         (Cut(), ConnectionLost),
-        (Raw(503, b"Work queue depth exceeded"), ConnectionLost),
+        (Raw(503, b"overloaded"), ConnectionLost),
         (Raw(200, b"<html>"), ProtocolError),
         (Raw(200, b"[1]"), ProtocolError),
         (Raw(200, b"[" * 100_000), ProtocolError),
