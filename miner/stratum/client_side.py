@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
 from miner.safe_text import short_line
 from miner.stratum import wire_format
-from miner.stratum.outcomes import classify
+from miner.stratum.outcomes import classify, reason_of
 from miner.stratum.pool_events import (
     HashrateRefused,
     LoginRefused,
@@ -45,6 +47,9 @@ KEPT_SUBMISSIONS = 20_000
 SEED_WARNING = "the pool's seed hash does not belong to epoch"
 """Start of the warning about a seed hash that does not match the height."""
 
+_TOP_LEVEL = re.compile(r"[a-z]{2}|com|net|org|edu|info", re.IGNORECASE)
+"""Ends of domains with three parts or more, which a worker's name rarely is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -69,8 +74,19 @@ class Opening:
 
     @property
     def worker(self) -> str:
-        """The part of the user after the last dot, or an empty string."""
-        return self.user.rpartition(".")[2] if "." in self.user else ""
+        """The worker's name in the user, or an empty string.
+
+        It follows the last dot of the account, which a slash may separate from an e-mail address,
+        or is the part after the slash. The end of an e-mail address's domain is not a worker.
+        """
+        login, _, rest = self.user.partition("/")
+        _, at, domain = login.rpartition("@")
+        labels = domain.split(".")
+        ends_in_worker = len(labels) > (2 if at else 1)
+        if ends_in_worker and not (at and _TOP_LEVEL.fullmatch(labels[-1])):
+            return labels[-1]
+        name = rest.partition("/")[0]
+        return "" if "@" in name else name
 
 
 class ClientSide(ABC):
@@ -262,7 +278,7 @@ class ClientSide(ABC):
     def _take_answer(self, message: dict[str, Any]) -> None:
         result, error = message.get("result"), message.get("error")
         number = wire_format.whole(message.get("id")) or 0
-        outcome, text = classify(result, error)
+        outcome, text = classify(result, error, reason_of(message))
         if number in self._submissions:
             del self._submissions[number]
             self._handle_share_answer(number, outcome, text)
@@ -318,7 +334,17 @@ def reconnect(params: Any) -> Reconnect:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        message = json.loads(line.decode("utf-8"))
+        # Some pools put tabs and other control characters into strings.
+        message = json.loads(_decoded(line), strict=False)
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _decoded(line: bytes) -> str:
+    # Pools in China send GBK, part of GB 18030, where a character may end in a backslash. Latin-1
+    # decodes any bytes, so that at least the structure of a line is read.
+    for encoding in ("utf-8-sig", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            return line.decode(encoding)
+    return line.decode("latin-1")

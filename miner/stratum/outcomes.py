@@ -39,15 +39,32 @@ _BY_CODE = {
 }
 
 
-def classify(result: Any, error: Any) -> tuple[Outcome, str]:
-    """Return outcome and text of an answer with these members, None if absent.
+_NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")
+"""Values of `error` in answers without one. ethminer and its forks take the first three for none,
+clients in JavaScript all but the empty list and object."""
 
-    It is an acceptance if `error` is None and `result` is not false. Any JSON value is allowed.
+_REASONS = ("reject-reason", "reject_reason", "reason")
+"""Members beside result and error that explain a refusal; ckpool sends the first."""
+
+_REFUSING_STATUS = re.compile(r"reject|refuse|fail|error|invalid|stale|dup|denied|\blow\b")
+"""In the lower-case `status` of a result that is a refusal."""
+
+
+def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]:
+    """Return outcome and text of an answer with these members, None if absent; `reason` is what
+    `reason_of` returns.
+
+    It is an acceptance if `error` is empty and `result` is not false, is no refusing status, and
+    is not absent beside a reason. Any JSON value is allowed.
     """
-    if error is None:
-        if result is not False:
+    if error in _NO_ERROR:
+        status = result.get("status") if isinstance(result, dict) else None
+        refusing = isinstance(status, str) and _REFUSING_STATUS.search(status.lower())
+        if not (result is False or refusing or (result is None and isinstance(reason, str))):
             return Outcome.ACCEPTED, ""
-        return Outcome.INVALID, NO_REASON
+        error = [reason or reason_of(result), result, status]
+    elif reason is not None:
+        error = [error, reason]
     code, text = _code_and_text(error)
     lower = text.lower()
     for pattern, outcome in _BY_TEXT:
@@ -56,6 +73,12 @@ def classify(result: Any, error: Any) -> tuple[Outcome, str]:
     # EIP-1571 numbers its errors like HTTP; 3xx are about authorisation.
     outcome = Outcome.UNAUTHORIZED if 300 <= code < 400 else _BY_CODE.get(code, Outcome.INVALID)
     return outcome, text or (f"error {code}" if code else NO_REASON)
+
+
+def reason_of(message: Any) -> Any:
+    """Return the member of an answer, or of its result, that explains a refusal; None if absent."""
+    found = [message.get(name) for name in _REASONS] if isinstance(message, dict) else []
+    return next((reason for reason in found if reason), None)
 
 
 def remark(error: Any) -> str | None:
@@ -73,7 +96,7 @@ def _code_and_text(error: Any, depth: int = 0) -> tuple[int, str]:
         return 0, short_line(error)
     if isinstance(error, int) and not isinstance(error, bool):
         return error if abs(error) < 10**6 else 0, ""
-    if depth > 3:
+    if depth > 4:
         return 0, ""
     if isinstance(error, dict):
         parts = [error.get("code"), error.get("message") or error.get("error")]

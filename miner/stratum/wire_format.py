@@ -59,6 +59,7 @@ PREFIX_BYTES = 7
 """Longest extranonce; it leaves one byte of the nonce to search."""
 
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]*)")
+_EXTRANONCES = ("extra_nonce", "extranonce", "extranonce1")
 _DECIMAL = re.compile(r"[0-9]{1,20}")
 _JOB_ID_BYTES = 256
 
@@ -75,16 +76,20 @@ def whole(value: Any) -> int | None:
 def extranonce(result: Any) -> NonceSpace:
     """Return the nonces assigned by the result of mining.subscribe, in any known form.
 
-    Raises `ProtocolError` if it has no usable extranonce.
+    Without an extranonce these are all 64 bits, as in kawpowminer. Raises `ProtocolError` for an
+    unusable extranonce, and for a text as the result: EthereumStratum/2.0.0 has session names.
     """
+    found = [result]
     if isinstance(result, dict):
-        found = [result.get("extra_nonce"), result.get("extranonce")]
-    else:
-        found = result[1:] if isinstance(result, list) else []
+        found = [value for name in _EXTRANONCES if (value := result.get(name)) is not None]
+    elif isinstance(result, list):
+        found = result[1:]
     for value in found:
-        if isinstance(value, str) and _HEX.fullmatch(value):
+        if isinstance(value, str) and _HEX.fullmatch(value) and value is not result:
             return nonce_space(value)
-    raise ProtocolError("the pool's answer to mining.subscribe has no extranonce")
+    if found and found[0] is not None and found[0] is not True:
+        raise ProtocolError("the pool's answer to mining.subscribe has no usable extranonce")
+    return NonceSpace()
 
 
 def nonce_space(value: Any) -> NonceSpace:

@@ -76,9 +76,26 @@ def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, pref
     assert (ask["method"], ask["params"]) == (f"{prefix}_getWork", [])
 
 
-def test_worker_member_is_absent_without_a_worker() -> None:
-    (login,) = sent(ETHPROXY.connect(Opening("0xwallet", "x", "a/0", CHAIN, 7)).start())
-    assert "worker" not in login
+@pytest.mark.parametrize(
+    ("user", "worker"),
+    [
+        ("0xwallet", None),
+        ("0xwallet.rig7", "rig7"),
+        ("0xwallet.rig7/ann@mail.example", "rig7"),
+        ("0xwallet/rig7/ann@mail.example", "rig7"),
+        ("0xwallet/rig7", "rig7"),
+        ("0xwallet/ann@mail.example", None),
+        ("ann@mail.example", None),
+        ("ann@mail.co.uk", None),
+        ("ann@mail.example.com", None),
+        ("ann@mail.example.rig7", "rig7"),
+        ("ann@mail.example/rig7", "rig7"),
+        ("ann.lee@mail.example", None),
+    ],
+)
+def test_the_member_worker_is_the_name_after_the_account(user: str, worker: str | None) -> None:
+    (login,) = sent(ETHPROXY.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
+    assert (login["params"], login.get("worker")) == ([user, "x"], worker)
 
 
 @pytest.mark.parametrize("number", [0, None, 1, 2, 999], ids=str)

@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections import Counter
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +16,12 @@ from miner.errors import ProtocolError
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS, recognise
-from miner.stratum.pool_events import ShareAnswer
+from miner.stratum.pool_events import Authorized, PoolEvent, ShareAnswer, Subscribed
 from miner.stratum.wire_format import LINE_LIMIT
 from miner.work import Outcome
 from tests.fakes.device import job_at
 from tests.fakes.variants import KAWPOW
-from tests.stratum.dialogue import answer, solution
+from tests.stratum.dialogue import answer, line, solution
 from tests.stratum.transcripts import TRANSCRIPTS, sent_by_pool
 
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
@@ -66,6 +67,59 @@ def test_opening_requests_are_numbered_from_1(
     requests = [json.loads(line) for line in client.start().splitlines()]
     numbers = [request["id"] for request in requests]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+LOGIN_RESULTS: dict[str, list[Any]] = {
+    "kawpow": [[None, "0b8e"], True],
+    "ethstratum": [[["mining.notify", "ae68", "EthereumStratum/1.0.0"], "08"], True],
+    "ethstratum2": [{"proto": "EthereumStratum/2.0.0"}, "s-1", "w-1"],
+}
+
+
+@EVERY_DIALECT
+@pytest.mark.parametrize("error", [None, [], {}, False, 0, ""], ids=repr)
+def test_login_and_shares_are_accepted_with_an_empty_error(dialect: Dialect, error: Any) -> None:
+    client = started(dialect)
+    events: list[PoolEvent] = []
+    for number, result in enumerate(LOGIN_RESULTS.get(dialect.name, [True]), 1):
+        events += client.receive(answer(number, result, error))
+    assert [type(event) for event in events] == [Subscribed, Authorized]
+    client.submit(solution(job_at()))
+    (event,) = client.receive(answer(client.last_id, True, error))
+    assert event == ShareAnswer(client.last_id, Outcome.ACCEPTED, "")
+
+
+@EVERY_DIALECT
+@pytest.mark.parametrize("member", ["reject-reason", "reject_reason", "reason"])
+def test_the_reason_of_a_refused_share_may_be_in_another_member(
+    dialect: Dialect, member: str
+) -> None:
+    client = started(dialect)
+    client.submit(solution(job_at()))
+    refusal = {"id": client.last_id, "result": False, "error": None, member: "Duplicate"}
+    (event,) = client.receive(line(refusal))
+    assert event == ShareAnswer(client.last_id, Outcome.DUPLICATE, "Duplicate")
+
+
+@EVERY_DIALECT
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "big5", "shift_jis", "cp1251", "latin-1"])
+def test_answers_to_shares_are_read_in_any_encoding(dialect: Dialect, encoding: str) -> None:
+    client = started(dialect)
+    client.submit(solution(job_at()))
+    text = {"cp1251": "доля не найдена", "latin-1": "trop tôt, refusé"}.get(encoding, "任務功能")
+    refusal = f'{{"id":{client.last_id},"result":null,"error":[21,"{text}",null]}}\n'
+    (event,) = client.receive(refusal.encode(encoding))
+    assert isinstance(event, ShareAnswer)
+    assert event.outcome is Outcome.STALE
+
+
+@EVERY_DIALECT
+def test_answers_with_control_characters_in_their_text_are_read(dialect: Dialect) -> None:
+    client = started(dialect)
+    client.submit(solution(job_at()))
+    refusal = f'{{"id":{client.last_id},"result":null,"error":[21,"not\tthere\x01",null]}}\n'
+    (event,) = client.receive(refusal.encode())
+    assert event == ShareAnswer(client.last_id, Outcome.STALE, "not there")
 
 
 @EVERY_DIALECT

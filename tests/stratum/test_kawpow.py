@@ -69,6 +69,7 @@ def test_subscribe_is_first_with_id_1() -> None:
         ([None, "010203040506"], 0x010203040506, 48),
         ([None, "01020304050607"], 0x01020304050607, 56),
         ({"id": "5818463", "algo": "kawpow", "extra_nonce": "fe05"}, 0xFE05, 16),
+        ({"session": "1", "extranonce1": "aabb"}, 0xAABB, 16),
     ],
 )
 def test_forms_of_the_subscribe_answer(result: Any, prefix: int, bits: int) -> None:
@@ -77,10 +78,23 @@ def test_forms_of_the_subscribe_answer(result: Any, prefix: int, bits: int) -> N
     assert opened.receive(answer(1, result))[0] == Subscribed(NonceSpace(prefix, bits))
 
 
-def test_empty_extranonce_is_the_whole_64_bit_range() -> None:
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param(["00000001", ""], id="empty, damominer's test pool"),
+        pytest.param([None, None], id="null, kawpowminer takes it for empty"),
+        pytest.param([None], id="absent, kawpowminer reads it from lists of two"),
+        pytest.param([], id="an empty list"),
+        pytest.param({}, id="an object, kawpowminer reads lists only"),
+        pytest.param({"extranonce1": None}, id="null in an object"),
+        pytest.param(True, id="no list, kawpowminer continues"),
+        pytest.param(None, id="no result, kawpowminer looks at the error only"),
+    ],
+)
+def test_all_64_bits_are_searched_without_an_extranonce(result: Any) -> None:
     opened = client()
     opened.start()
-    assert opened.receive(answer(1, ["00000001", ""])) == [Subscribed(NonceSpace(0, 0))]
+    assert opened.receive(answer(1, result)) == [Subscribed(NonceSpace(0, 0))]
 
 
 @pytest.mark.parametrize(
@@ -88,10 +102,12 @@ def test_empty_extranonce_is_the_whole_64_bit_range() -> None:
     [
         ([None, "abc"], "odd number of hex digits"),
         ([None, "0102030405060708"], "has 8 bytes"),
-        ([None, "wxyz"], "no extranonce"),
-        ([None], "no extranonce"),
-        (True, "no extranonce"),
-        (None, "no extranonce"),
+        ([None, "wxyz"], "no usable extranonce"),
+        ([None, 7], "no usable extranonce"),
+        ([None, 1], "no usable extranonce"),
+        ("s-12345", "no usable extranonce"),
+        ("08", "no usable extranonce"),
+        (7, "no usable extranonce"),
     ],
 )
 def test_unusable_extranonce_is_explained(result: Any, sentence: str) -> None:

@@ -16,9 +16,63 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("result", [True, None, {"status": "OK"}, 0, "ok"])
-def test_answer_without_error_or_false_result_is_an_acceptance(result: Any) -> None:
-    assert classify(result, None) == (Outcome.ACCEPTED, "")
+EMPTY = [
+    pytest.param(None, id="most pools"),
+    pytest.param([], id="kawpowminer takes it for none"),
+    pytest.param({}, id="kawpowminer takes it for none, too"),
+    pytest.param(False, id="false"),
+    pytest.param(0, id="0"),
+    pytest.param("", id="empty text"),
+]
+
+
+@pytest.mark.parametrize("error", EMPTY)
+@pytest.mark.parametrize(
+    "result", [True, None, {"status": "OK"}, {"status": "KEEPALIVED"}, 0, "ok"]
+)
+def test_answer_without_error_or_false_result_is_an_acceptance(result: Any, error: Any) -> None:
+    assert classify(result, error) == (Outcome.ACCEPTED, "")
+
+
+@pytest.mark.parametrize("error", EMPTY)
+@pytest.mark.parametrize(
+    ("result", "reason", "outcome", "text"),
+    [
+        pytest.param(False, "Above target", Outcome.LOW_DIFFICULTY, "Above target", id="ckpool"),
+        pytest.param(None, "Stale", Outcome.STALE, "Stale", id="cgminer reads a null so"),
+        pytest.param(False, [22, "Duplicate"], Outcome.DUPLICATE, "Duplicate", id="a list"),
+        pytest.param(False, {"code": 21}, Outcome.STALE, "error 21", id="an object"),
+        pytest.param({"status": "stale"}, None, Outcome.STALE, "stale", id="a status"),
+        pytest.param({"status": "REJECTED"}, None, Outcome.INVALID, "REJECTED", id="rejected"),
+        pytest.param(
+            {"status": "rejected", "reason": "duplicate"},
+            None,
+            Outcome.DUPLICATE,
+            "duplicate",
+            id="status and reason",
+        ),
+        pytest.param(
+            {"status": "error", "message": "low difficulty share"},
+            None,
+            Outcome.LOW_DIFFICULTY,
+            "low difficulty share",
+            id="status and message",
+        ),
+    ],
+)
+def test_refusals_without_an_error_keep_their_reason(
+    result: Any, reason: Any, error: Any, outcome: Outcome, text: str
+) -> None:
+    assert classify(result, error, reason) == (outcome, text)
+
+
+def test_a_reason_beside_an_error_explains_it() -> None:
+    assert classify(None, True, "stale share") == (Outcome.STALE, "stale share")
+    assert classify(None, [22, "duplicate"], "stale") == (Outcome.DUPLICATE, "duplicate")
+
+
+def test_a_reason_beside_an_accepted_result_is_ignored() -> None:
+    assert classify(True, None, "none") == (Outcome.ACCEPTED, "")
 
 
 def test_false_result_is_a_refusal_without_reason() -> None:
@@ -64,7 +118,7 @@ def test_false_result_is_a_refusal_without_reason() -> None:
         ([26], Outcome.LOW_DIFFICULTY, "error 26"),
         ("22", Outcome.DUPLICATE, "error 22"),
         (23, Outcome.LOW_DIFFICULTY, "error 23"),
-        ([], Outcome.INVALID, "refused without a reason"),
+        ([None], Outcome.INVALID, "refused without a reason"),
         (True, Outcome.INVALID, "refused without a reason"),
     ],
 )
@@ -115,4 +169,6 @@ def test_any_answer_is_classified(result: Any, error: Any) -> None:
     outcome, text = classify(result, error)
     assert len(text) <= TEXT_LIMIT
     assert text.isprintable()
-    assert (outcome is Outcome.ACCEPTED) == (error is None and result is not False)
+    if outcome is Outcome.ACCEPTED:
+        assert not error
+        assert result is not False
