@@ -1,4 +1,4 @@
-"""The token of the API, with a limit on wrong guesses."""
+"""The token of the API, and the count of wrong ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from miner.clock import Clock
 from miner.telemetry import Journal, Level
 
 FREE_FAILURES = 10
-"""Wrong tokens in a row before a client has to wait."""
+"""Wrong tokens in a row before a client is asked to wait."""
 
 FAILURE_SECONDS = 10.0
 """Time after which one wrong token no longer counts."""
@@ -26,7 +26,11 @@ WARNING_SECONDS = 600.0
 
 
 class FailedTokens:
-    """Counts wrong tokens by client, so that nobody finds the token by trying."""
+    """Counts wrong tokens by client: many are refused with the time to wait, and reported once.
+
+    A right token is accepted at any time, since clients behind one address cannot be told apart.
+    What keeps the token from being guessed is its length.
+    """
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
         self._clock = clock
@@ -35,8 +39,8 @@ class FailedTokens:
         self._warned_at = -inf
 
     def seconds_to_wait(self, client: str) -> float:
-        """Return for how long all tokens of `client` are refused, also the right one; 0 if it may
-        try now."""
+        """Return the time that `client` is asked to wait after a wrong token; 0 if it may try
+        again now."""
         return max(self._count(client) - (FREE_FAILURES - 1), 0.0) * FAILURE_SECONDS
 
     def add(self, client: str) -> None:
@@ -45,7 +49,7 @@ class FailedTokens:
         self._counted[client] = (self._count(client) + 1, now)
         if self.seconds_to_wait(client) and now - self._warned_at >= WARNING_SECONDS:
             self._warned_at = now
-            text = f"{client} sends wrong tokens; ignoring its tokens for a while"
+            text = f"{client} sends many wrong tokens; correct its token, or block the client"
             self._journal.add("api", text, Level.WARNING)
 
     def _count(self, client: str) -> float:
@@ -64,32 +68,33 @@ class TokenCheck:
     def require(self, request: web.Request) -> None:
         """Return if `request` carries the token.
 
-        Raises HTTP's 403 if no token is set, 401 for a wrong or missing one, and 429 for an
-        address with too many wrong ones, also if this one is right.
+        Raises HTTP's 403 if no token is set, 401 for a wrong or missing one, and 429 for a wrong
+        one of an address that sent too many.
         """
         if self._token is None:
             raise web.HTTPForbidden(
                 text="this miner is read-only; set token_file under [api] to change that"
             )
-        client = _network(request.remote)
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise _unauthorized("send the header 'Authorization: Bearer TOKEN'")
+        if hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token):
+            return
+        client = network_of(request.remote)
         if wait := self._failed.seconds_to_wait(client):
             raise web.HTTPTooManyRequests(
                 text="this address sent too many wrong tokens; try again later",
                 headers={"Retry-After": str(ceil(wait))},
             )
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not given.strip():
-            raise _unauthorized("send the header 'Authorization: Bearer TOKEN'")
-        if not hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token):
-            self._failed.add(client)
-            raise _unauthorized("this is not the token of this miner")
+        self._failed.add(client)
+        raise _unauthorized("this is not the token of this miner")
 
 
 def _unauthorized(sentence: str) -> web.HTTPUnauthorized:
     return web.HTTPUnauthorized(text=sentence, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _network(remote: str | None) -> str:
+def network_of(remote: str | None) -> str:
     """Return the network of the address `remote`: the owner of one IPv6 address has 2**64."""
     try:
         address = ipaddress.ip_address((remote or "").partition("%")[0])

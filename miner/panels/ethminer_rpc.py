@@ -148,15 +148,15 @@ class EthminerSession:
         token = self._token
         if token is None:
             raise _RpcError(UNAUTHORIZED, "this port is read-only: no token is set")
+        self._authorized = hmac.compare_digest(_bytes(given), _bytes(token))
+        if self._authorized:
+            return True
+        self._failures += 1
+        self.ended = self._failures >= MAX_FAILURES
         if self._failed.seconds_to_wait(CLIENT):
             raise _RpcError(UNAUTHORIZED, "too many wrong passwords: try again later")
-        self._authorized = hmac.compare_digest(_bytes(given), _bytes(token))
-        if not self._authorized:
-            self._failed.add(CLIENT)
-            self._failures += 1
-            self.ended = self._failures >= MAX_FAILURES
-            raise _RpcError(UNAUTHORIZED, "the password is not the token")
-        return True
+        self._failed.add(CLIENT)
+        raise _RpcError(UNAUTHORIZED, "the password is not the token")
 
     def _pause(self, params: Mapping[str, Any]) -> bool:
         if not self._authorized:
