@@ -169,7 +169,7 @@ def test_equal_cards_share_one_build() -> None:
         images = []
         for device in (one, two, other):
             fill(device)
-            images.append(programs.request(device, job(33)).result(60))
+            images.append(programs.search_image(device, job(33)).result(60))
             search(device, device.load(images[-1]), 33)
     assert images[0] is images[1]
     assert images[0].program != images[2].program
