@@ -121,7 +121,7 @@ class TemplatePoller:
             self._job_is_over.set()
         self._ask_now.set()
 
-    async def follow(self) -> NoReturn:
+    async def follow(self) -> None:
         """Report jobs until cancelled.
 
         Raises `PoolRefused` if the settings or the node must be changed, another `PoolError` if
@@ -138,7 +138,6 @@ class TemplatePoller:
             raise PoolRefused(f"node {self._where}: {text}") from error.__cause__
         finally:
             self.ended = True
-        raise AssertionError("unreachable")
 
     async def _poll(self) -> NoReturn:
         while True:
@@ -155,7 +154,7 @@ class TemplatePoller:
                 continue
             try:
                 await self._take(answer.result)
-            except (ProtocolError, BadValue) as problem:
+            except (NodeBusy, ProtocolError, BadValue) as problem:
                 await self._pause(f"the node's work cannot be mined: {problem}; asking again")
                 continue
             self._failures = 0
