@@ -16,18 +16,9 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.jit import clz, compiled, popcount
 from miner.progpow.keccak import as_words, keccak_f800
 from miner.progpow.light import dataset_entry, l1_cache
-from miner.progpow.program import (
-    CACHE_READ,
-    DAG_WORD,
-    FNV_BASIS,
-    MERGES,
-    OPERATIONS,
-    Program,
-    program,
-)
+from miner.progpow.program import CACHE_READ, DAG_WORD, FNV_BASIS, MERGES, OPERATIONS, Program
 from miner.progpow.variant import DAG_LOADS, L1_WORDS, LANES, Variant
 
-HASH_BYTES = 32
 WORD = 0xFFFFFFFF
 
 # Numba computes these on 64-bit integers, as it does all words of the mix below: they hold
@@ -178,7 +169,7 @@ class Hasher:
 
     def __init__(self, variant: Variant, period: int, light: Light) -> None:
         self.variant, self.light = variant, light
-        self._code = encode(program(variant, period))
+        self._code = encode(random_program.program(variant, period))
         self._initial = np.array(variant.initial_padding, np.uint32)
         self._final = np.array(variant.final_padding, np.uint32)
 
@@ -191,7 +182,7 @@ class Hasher:
 
     def trace(self, header_hash: bytes, nonce: int) -> tuple[Digest, NDArray[np.uint32]]:
         """Return the digest, and the index of the 256-byte entry that each loop read."""
-        if len(header_hash) != HASH_BYTES:
+        if len(header_hash) != 32:
             raise BadValue("header_hash", f"needs 32 bytes, has {len(header_hash)}")
         if not 0 <= nonce < 2**64:
             raise BadValue("nonce", f"{nonce} is outside 0 to 2**64 - 1")
