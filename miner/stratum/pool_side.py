@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from miner.progpow.hashing import Digest
 from miner.stratum.chain import Chain
 from miner.stratum.resumable import ClientState, ResumableSessions
 from miner.stratum.share_rules import (
@@ -32,6 +31,7 @@ from miner.stratum.wire_format import encode
 from miner.work import NonceSpace
 
 if TYPE_CHECKING:
+    from miner.progpow.hashing import Digest  # importing it loads numba
     from miner.stratum.dialect import Dialect
 
 WORKERS_PER_CLIENT = 16

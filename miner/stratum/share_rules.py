@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from miner.progpow.hashing import Digest
 from miner.stratum.chain import Chain, Template
 from miner.stratum.difficulty import DIFF1_KAWPOW
 from miner.work import NonceSpace
+
+if TYPE_CHECKING:
+    from miner.progpow.hashing import Digest  # importing it loads numba
 
 OTHER = 20
 JOB_NOT_FOUND = 21
