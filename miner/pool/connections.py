@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol
 
 from miner.clock import Clock
@@ -119,7 +119,8 @@ class Connections:
             return self._nodes.open(self.count, url, listener)
         stream = await self._dial.open(url)
         self.count += 1
-        opening = self._opening(url, pool.resumable)
+        left_out = pool.left_out[name]
+        opening = self._opening(url, pool.resumable, left_out)
         if self._recorder:
             stream = self._recorder.wrap(stream, url, name, opening, self._rig)
         return Session(
@@ -131,6 +132,7 @@ class Connections:
             sent=pool.sent_nonces,
             limits=self.limits,
             reports=self._reports,
+            left_out=left_out,
         )
 
     def record_submission(self, solution: Solution) -> None:
@@ -147,7 +149,7 @@ class Connections:
         await stream.close()
         return True
 
-    def _opening(self, url: PoolUrl, resume: str | None) -> Opening:
+    def _opening(self, url: PoolUrl, resume: str | None, left_out: Set[str]) -> Opening:
         return Opening(
             user=url.user,
             password=url.password,
@@ -159,4 +161,5 @@ class Connections:
             diff1=self._diff1,
             seed_of=self._seed_of,
             resume=resume,
+            left_out=left_out,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -76,6 +77,8 @@ class PoolEntry:
     """Clock seconds before which it is not tried."""
     resumable: str | None = None
     """Session id of the last connection, where the pool can resume that session."""
+    left_out: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By dialect: optional methods that did harm."""
 
 
 class Failover:

@@ -90,6 +90,7 @@ class RecordedSession:
     port: int
     diff1: int | None
     resume: str | None
+    left_out: frozenset[str]
     rig: bytes
     records: list[Record] = field(default_factory=list)
 
@@ -223,6 +224,7 @@ def _opened(line: _Line) -> RecordedSession:
         port=line.get("port", int),
         diff1=line.maybe("diff1", line.number256),
         resume=line.maybe("resume", line.text),
+        left_out=frozenset((line.maybe("left_out", line.text) or "").split()),
         rig=line.hash32("rig"),
     )
 

@@ -79,6 +79,7 @@ class Recorder:
             port=opening.port,
             diff1=None if opening.diff1 is None else f"{opening.diff1:064x}",
             resume=opening.resume,
+            left_out=" ".join(sorted(opening.left_out)),
             rig=rig.hex(),
         )
         dialect = DIALECTS[protocol]

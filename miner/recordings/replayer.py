@@ -128,6 +128,7 @@ class _SessionReplay:
             port=recorded.port,
             diff1=recorded.diff1,
             resume=recorded.resume,
+            left_out=recorded.left_out,
         )
         self._client = DIALECTS[recorded.protocol].connect(opening)
         self._stream = _ReplayStream()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,8 @@ class Opening:
     seed hashes."""
     resume: str | None = None
     """Name of an earlier session with this pool, for dialects that can resume one."""
+    left_out: Set[str] = frozenset()
+    """Optional methods that are not sent to this pool; may grow."""
 
     @property
     def worker(self) -> str:
@@ -114,7 +116,10 @@ class ClientSide(ABC):
         self._unsent = bytearray()
         self._events: list[PoolEvent] = []
         self._warned: set[str] = set()
-        self._malformed_lines = 0
+        self.malformed_lines = 0
+        """Received lines that were not JSON objects."""
+        self.welcome: set[str] = set()
+        """Optional methods that the pool accepted."""
         self.last_id = 0
         """Id of the newest request."""
 
@@ -201,6 +206,11 @@ class ClientSide(ABC):
             message["params"] = params
         return encode(message | members)
 
+    def _optional(self, method: str, params: Any, **members: Any) -> bytes:
+        """Return a request that may be left out; empty where it is."""
+        left_out = method in self._opening.left_out
+        return b"" if left_out else self._request(method, params, **members)
+
     def _send(self, data: bytes) -> None:
         """Queue `data` for `data_to_send`."""
         self._unsent += data
@@ -283,11 +293,13 @@ class ClientSide(ABC):
             del self._submissions[number]
             self._handle_share_answer(number, outcome, text)
         elif (method := self._requests.pop(number, None)) is None:
-            if message.get("id") is None and error is not None:
+            if message.get("id") is None and error is not None and text:
                 self._events.append(Message(text))
-        elif method not in self.dialect.hashrate_reports:
+        elif method not in self.dialect.optional:
             self._handle_answer(method, result, outcome, text)
-        elif outcome is not Outcome.ACCEPTED:
+        elif outcome is Outcome.ACCEPTED:
+            self.welcome.add(method)
+        elif method in self.dialect.hashrate_reports:
             self._events.append(HashrateRefused(text))
 
     def _reply(self, number: Any, answer: dict[str, Any]) -> None:
@@ -298,8 +310,8 @@ class ClientSide(ABC):
             self._send(encode({"id": number, **answer}))
 
     def _count_malformed_line(self) -> None:
-        self._malformed_lines += 1
-        if self._malformed_lines > MALFORMED_LINES:
+        self.malformed_lines += 1
+        if self.malformed_lines > MALFORMED_LINES:
             raise ProtocolError(
                 f"the pool sent more than {MALFORMED_LINES} lines that are not JSON objects"
             )

@@ -47,10 +47,17 @@ class Dialect:
     """URL schemes besides `name`, without transport (`+tls`)."""
     hashrate_reports: frozenset[str] = frozenset()
     """Methods whose first parameter is the hashrate, in hex."""
+    extras: frozenset[str] = frozenset()
+    """Other methods that a pool need not know."""
     diff1: int = DIFF1_KAWPOW
     """Target of difficulty 1 for pools that announce difficulties; a coin may have its own."""
     nodes_speak_getwork: bool = False
     """Nodes of coins with this dialect answer eth_getWork, not getblocktemplate."""
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Methods that are left out where a pool cannot bear them."""
+        return self.extras | self.hashrate_reports
 
     def connect(self, opening: Opening) -> ClientSide:
         """Return the client side of a new connection."""

@@ -75,7 +75,7 @@ class EthProxyClient(ClientSide):
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
         report = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
-        return self._request(f"{self._prefix}_submitHashrate", report, **self._members())
+        return self._optional(f"{self._prefix}_submitHashrate", report, **self._members())
 
     def _members(self) -> dict[str, str]:
         worker = self._opening.worker

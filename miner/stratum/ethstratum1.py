@@ -197,6 +197,7 @@ ETHSTRATUM1 = Dialect(
     logins=frozenset({"mining.authorize"}),
     shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
+    extras=frozenset({"mining.extranonce.subscribe"}),
     first_method="mining.subscribe",
     version=ETHEREUM_STRATUM_1,
     diff1=DIFF1_FFFF,

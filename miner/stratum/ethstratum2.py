@@ -85,7 +85,7 @@ class EthereumStratum2Client(ClientSide):
         return noop
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
-        return self._request("mining.hashrate", [f"{hashes_per_second:x}", self._worker()])
+        return self._optional("mining.hashrate", [f"{hashes_per_second:x}", self._worker()])
 
     # Answers
 

@@ -57,7 +57,7 @@ class KawPowClient(ClientSide):
         return (
             self._request("mining.subscribe", self._subscription())
             + self._request("mining.authorize", [self._opening.user, self._opening.password])
-            + self._request("mining.extranonce.subscribe", [])
+            + self._optional("mining.extranonce.subscribe", [])
         )
 
     def submit(self, solution: Solution) -> bytes:
@@ -75,7 +75,7 @@ class KawPowClient(ClientSide):
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
         params = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
-        return self._request("eth_submitHashrate", params)
+        return self._optional("eth_submitHashrate", params)
 
     def _subscription(self) -> list[str]:
         return [self._opening.agent]
@@ -319,5 +319,6 @@ KAWPOW = Dialect(
     logins=frozenset({"mining.authorize"}),
     shares=frozenset({"mining.submit"}),
     hashrate_reports=frozenset({"eth_submitHashrate"}),
+    extras=frozenset({"mining.extranonce.subscribe"}),
     first_method="mining.subscribe",
 )

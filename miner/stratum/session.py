@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from cachetools import FIFOCache
 
 from miner.clock import Clock
-from miner.errors import Banned, ConnectionLost, PoolError, PoolRefused, WrongDialect
+from miner.errors import (
+    Banned,
+    ConnectionLost,
+    PoolError,
+    PoolRefused,
+    ProtocolError,
+    WrongDialect,
+)
 from miner.net.dial import Stream, Timeouts
 from miner.stratum.bans import Bans, is_ban
 from miner.stratum.client_side import ClientSide
@@ -50,6 +57,10 @@ UNAUTHORIZED_SHARES = 3
 """Shares in a row refused as unauthorized after which the session ends, to log in again: a pool
 behind a proxy may have lost our login."""
 
+HARM_SECONDS = 5.0
+"""A pool that ends the connection this soon after an optional request, or sends something other
+than JSON, does so because of the request unless it accepted it before."""
+
 READ_BYTES = 65536
 
 
@@ -87,7 +98,8 @@ class Session:
 
     Each submitted solution ends in exactly one call of `on_verdict`, or of `on_unsent` if the
     connection ended before it was sent. `number` is the session number of its jobs. Without
-    `keepalives` the caller sends them.
+    `keepalives` the caller sends them. `left_out`, that of the dialect's opening, receives the
+    optional methods that did harm.
     """
 
     def __init__(
@@ -102,6 +114,7 @@ class Session:
         limits: Timeouts | None = None,
         reports: Reports | None = None,
         keepalives: bool = True,
+        left_out: set[str] | None = None,
     ) -> None:
         self.number = number
         self._protocol, self._stream, self._clock = protocol, stream, clock
@@ -110,6 +123,10 @@ class Session:
         self._limits = limits or Timeouts()
         self._reports = reports
         self._keepalives = keepalives
+        self._left_out = set() if left_out is None else left_out
+        self._left_out_at_start = frozenset(self._left_out)
+        self._optional_sent: dict[str, float] = {}
+        """When each optional method was sent last."""
         self._subscribed = self._authorized = False
         self._last_job = clock.now()
         self._silent = 0
@@ -153,6 +170,8 @@ class Session:
             reason = await self._run_tasks()
         except PoolError as error:
             reason = str(error)
+            if isinstance(error, ConnectionLost | ProtocolError):
+                self._review_left_out()
             if isinstance(error, ConnectionLost) and (text := self._bans.text):
                 raise Banned(f"the pool banned us: {text}") from error
             raise
@@ -215,6 +234,7 @@ class Session:
 
     async def _converse(self) -> None:
         self._stream.write(self._protocol.start())
+        self._note_optional(self._protocol.dialect.extras)
         while True:
             await self._stream.drain()
             data = await self._stream.read(READ_BYTES)
@@ -222,10 +242,13 @@ class Session:
                 early = "" if self._authorized else " before it accepted the login"
                 raise ConnectionLost(f"the pool closed the connection{early}")
             self._silent = 0
+            malformed = self._protocol.malformed_lines
             # Line by line: what precedes a line that ends the session still counts.
             for line in data.splitlines(keepends=True):
                 for event in self._protocol.receive(line):
                     self._handle(event)
+            if self._protocol.malformed_lines > malformed:
+                self._leave_out_harmful()
             self._stream.write(self._protocol.data_to_send())
 
     def _handle(self, event: PoolEvent) -> None:
@@ -236,6 +259,10 @@ class Session:
             case Authorized():
                 self._authorized = True
                 self._listener.on_event(event)
+                if self._left_out:
+                    methods = ", ".join(sorted(self._left_out))
+                    text = f"leaving out {methods}, which was refused or ended a connection before"
+                    self._listener.on_event(Message(text, ours=True))
                 held, self._held = self._held, []
                 for solution in held:
                     self._send(solution)
@@ -249,7 +276,7 @@ class Session:
                     "address, or detect the protocol with --protocol auto"
                 )
             case HashrateRefused():
-                self._reports = None
+                self._left_out |= self._protocol.dialect.hashrate_reports
             case JobReceived(job):
                 self._last_job = self._clock.now()
                 self._height = job.height
@@ -347,7 +374,25 @@ class Session:
             await self._clock.sleep(REPORT_SECONDS)
             if self._reports and self._authorized:
                 rate = int(self._reports.hashrate())
-                self._stream.write(self._protocol.report_hashrate(rate, self._reports.rig))
+                if self._left_out.isdisjoint(self._protocol.dialect.hashrate_reports):
+                    self._stream.write(self._protocol.report_hashrate(rate, self._reports.rig))
+                    self._note_optional(self._protocol.dialect.hashrate_reports)
+
+    def _note_optional(self, methods: Set[str]) -> None:
+        self._optional_sent |= dict.fromkeys(methods, self._clock.now())
+
+    def _leave_out_harmful(self) -> None:
+        """Leave out the optional requests just sent, unless the pool accepted them before."""
+        since = self._clock.now() - HARM_SECONDS
+        recent = {method for method, sent in self._optional_sent.items() if sent >= since}
+        self._left_out |= recent - self._protocol.welcome
+
+    def _review_left_out(self) -> None:
+        """Update what is left out after the connection failed."""
+        if self._left_out_at_start and not self._authorized:
+            self._left_out.clear()  # that did not help
+        else:
+            self._leave_out_harmful()
 
     def _end(self, reason: str) -> None:
         self._ended = reason or "the connection ended"

@@ -15,6 +15,7 @@ from miner.stratum.pool_events import Message, SessionListener
 from miner.stratum.session import Reports
 from miner.work import Outcome
 from tests.fakes.clock import settle
+from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, Bench, running
 from tests.stratum.dialogue import answer, call, notify, solution
 
@@ -143,6 +144,100 @@ async def test_the_hashrate_is_reported_each_minute_until_the_pool_declines() ->
         await bench.clock.advance(300)
         assert len(stream.requests("eth_submitHashrate")) == 1
         assert bench.verdicts == []
+
+
+OPTIONAL = "mining.extranonce.subscribe"
+LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(LOGIN, id="closed without an answer"),
+        pytest.param(LOGIN + answer(3, None, [-3, "Method not found"]), id="closed after an error"),
+        pytest.param(b"", id="closed before any answer"),
+        pytest.param(LOGIN + b"no JSON\n" * 30, id="an answer that cannot be read"),
+    ],
+)
+async def test_an_optional_request_of_the_login_is_left_out_after_it_ended_a_connection(
+    reply: bytes,
+) -> None:
+    bench = Bench()
+    harmed = FakeStream()
+    if reply:
+        harmed.feed(reply)
+    harmed.end()
+    bench.dial.ready(FIRST.host, harmed)
+    second, third = bench.prepare(), bench.prepare()
+    async with running(bench):
+        assert len(harmed.requests(OPTIONAL)) == 1
+        await bench.clock.advance(3)
+        assert [request["id"] for request in second.requests()] == [1, 2]
+        assert bench.job().session == 2
+        remarks = [remark.text for remark in bench.events_of(telemetry.PoolRemark)]
+        assert any(OPTIONAL in text for text in remarks)
+        await bench.clock.advance(100)
+        second.end()
+        await bench.clock.advance(3)
+        assert third.requests("mining.authorize")
+        assert third.requests(OPTIONAL) == []
+
+
+async def test_an_optional_request_is_sent_again_where_leaving_it_out_does_not_help() -> None:
+    bench = Bench()
+    for _ in range(2):
+        down = FakeStream()
+        down.end()
+        bench.dial.ready(FIRST.host, down)
+    stream = bench.prepare()
+    async with running(bench):
+        await bench.clock.advance(10)
+        assert stream.requests(OPTIONAL)
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [(answer(3), 1), (notify(), 60)],
+    ids=["it was accepted", "a minute later"],
+)
+async def test_an_optional_request_without_harm_is_sent_again(reply: bytes, seconds: int) -> None:
+    bench = Bench()
+    first, second = bench.prepare(), bench.prepare()
+    async with running(bench):
+        first.feed(reply)
+        await bench.clock.advance(seconds)
+        first.end()
+        await bench.clock.advance(3)
+        assert second.requests(OPTIONAL)
+
+
+@pytest.mark.parametrize("how", ["closed", "refused", "not JSON"])
+async def test_hashrate_reports_end_for_good_after_one_did_harm(how: str) -> None:
+    bench = Bench(reports=Reports(lambda: 1234.5, bytes(32)))
+    stream, second = bench.prepare(), bench.prepare()
+    async with running(bench):
+        await bench.clock.advance(60)
+        (report,) = stream.requests("eth_submitHashrate")
+        if how == "refused":
+            stream.feed(answer(report["id"], False, [20, "Not supported.", None]))
+        elif how == "not JSON":
+            stream.feed(b'{"error":{"message":"unknown method\n')
+        await bench.clock.advance(1)
+        stream.end()
+        await bench.clock.advance(300)
+        assert second.requests("mining.authorize")
+        assert second.requests("eth_submitHashrate") == []
+        assert second.requests(OPTIONAL)
+
+
+async def test_unanswered_hashrate_reports_do_no_harm() -> None:
+    bench = Bench(reports=Reports(lambda: 1234.5, bytes(32)))
+    stream, second = bench.prepare(), bench.prepare()
+    async with running(bench):
+        await bench.clock.advance(110)
+        stream.end()
+        await bench.clock.advance(70)
+        assert second.requests("eth_submitHashrate")
 
 
 async def test_the_number_of_messages_a_minute_is_limited() -> None:

@@ -55,7 +55,8 @@ def test_stream_is_passed_through_and_recorded(recorded: Recorded) -> None:
         "kind": "open", "t": 0.0, "connection": 1, "format": 1,
         "url": "stratum+tcp://pool.example:3333", "protocol": "kawpow", "variant": "kawpow",
         "user": "RWallet.rig1", "agent": "progpow-miner/0", "session": 1,
-        "host": "pool.example", "port": 3333, "diff1": None, "resume": None, "rig": RIG.hex(),
+        "host": "pool.example", "port": 3333, "diff1": None, "resume": None, "left_out": "",
+        "rig": RIG.hex(),
     }  # fmt: skip
     written = recorded.stream.written.decode()
     assert start["text"] + share["text"] == written.replace("hunter2", "***")
