@@ -156,7 +156,7 @@ def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
         ca_file=expand_home(pool.tls_ca_file, "CA file"),
         tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
         proxy=pool.proxy,
-        cookie_file=_cookie_file(pool) if url.transport.is_http else None,
+        cookie_file=_cookie_file(pool, url) if url.transport.is_http else None,
     )
 
 
@@ -180,11 +180,11 @@ def _address(pool: PoolSettings) -> tuple[PoolUrl, str]:
     return url, ""
 
 
-def _cookie_file(pool: PoolSettings) -> str | None:
+def _cookie_file(pool: PoolSettings, url: PoolUrl) -> str | None:
     if pool.cookie_file is not None:
         return expand_home(pool.cookie_file, "cookie file")
     variable = os.environ.get(COOKIE_VARIABLE)
-    has_login = "@" in pool.url or pool.user
+    has_login = url.user and url.password != DEFAULT_PASSWORD  # else the user is an address
     return expand_home(Path(variable), "cookie file") if variable and not has_login else None
 
 

@@ -23,7 +23,9 @@ def url(**values: object) -> object:
         ({"url": "http://127.0.0.1:8766", "cookie_file": "/own"}, "/own"),
         ({"url": "http://127.0.0.1:8766"}, "/environment"),
         ({"url": "http://someone:secret@127.0.0.1:8766"}, None),
-        ({"url": "http://127.0.0.1:8766", "user": "someone"}, None),
+        ({"url": "http://127.0.0.1:8766", "user": "Rreward"}, "/environment"),
+        ({"url": "http://Rreward@127.0.0.1:8766"}, "/environment"),
+        ({"url": "http://127.0.0.1:8766", "user": "someone", "password": "secret"}, None),
         ({"url": "stratum+tcp://127.0.0.1:8766", "user": "wallet"}, None),
     ],
 )
