@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import lru_cache
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def test_exit_codes_match_the_exceptions(name: str) -> None:
     text = (CHECKOUT / name).read_text(encoding="utf-8")
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     assert listed == exit_codes_of_errors() | {0, 130}
+
+
+def test_contributing_names_every_room_of_the_import_contract() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    rooms = {name for layer in layers for name in layer.split(" | ")}
+    page = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    where = page.partition("## Where things are")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(\w+)(?:/|\.py)`", where)) >= rooms
 
 
 @pytest.fixture
