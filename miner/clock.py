@@ -44,6 +44,29 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+SET_SECONDS = 1.0
+"""Change between time of day and monotonic seconds from which on the clock counts as set."""
+
+
+class UnixZero:
+    """The UNIX time of a clock's second 0, which turns its monotonic seconds into times of day.
+
+    Setting the clock moves all these times alike, so that ages and differences stay right. Smaller
+    changes are ignored: a time that did not change must not jitter.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._zero = clock.wall() - clock.now()
+
+    def seconds(self) -> float:
+        """Return it in UNIX seconds."""
+        zero = self._clock.wall() - self._clock.now()
+        if abs(zero - self._zero) >= SET_SECONDS:
+            self._zero = zero
+        return self._zero
+
+
 async def first_of(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> T | U:
     """Return the result of whichever ends first, `one` if both do, and cancel the other.
 

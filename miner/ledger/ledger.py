@@ -103,19 +103,19 @@ class Ledger:
         """Apply `event`, if it is about a share."""
         match event:
             case ShareFound(solution):
-                self._mark_changed(self._begin(solution, solution.final_hash, self._clock.wall()))
+                self._mark_changed(self._begin(solution, solution.final_hash, verified=True))
             case CandidateRefuted(candidate, final_hash):
-                entry = self._begin(candidate, final_hash, self._clock.wall())
+                entry = self._begin(candidate, final_hash, verified=True)
                 entry.outcome = HARDWARE
                 entry.text = f"hashes to {final_hash.hex()}"
                 self._mark_changed(entry)
             case ShareSent(solution):
                 entry = self._entry_of(solution)
-                entry.sent_at = self._clock.wall()
+                entry.sent_at = self._time_for(entry)
                 self._mark_changed(entry)
             case ShareAnswered(verdict):
                 entry = self._entry_of(verdict.solution)
-                entry.answered_at = self._clock.wall()
+                entry.answered_at = self._time_for(entry)
                 if entry.sent_at is None and verdict.seconds is not None:
                     entry.sent_at = entry.answered_at - verdict.seconds
                 entry.outcome, entry.text = verdict.outcome.value, verdict.text
@@ -212,9 +212,10 @@ class Ledger:
         return f"share ledger {self.path} cannot be written: {reason}"
 
     def _begin(
-        self, source: Solution | Candidate, final_hash: bytes, verified_at: float | None
+        self, source: Solution | Candidate, final_hash: bytes, *, verified: bool
     ) -> LedgerEntry:
         self._count += 1
+        wall = self._clock.wall()
         info = self._infos.get(source.device)
         entry = LedgerEntry(
             self._count,
@@ -222,18 +223,23 @@ class Ledger:
             final_hash,
             pci=info.pci if info else None,
             uuid=info.uuid if info else None,
-            found_at=self._clock.wall() - (self._clock.now() - source.found_at),
-            verified_at=verified_at,
+            found_at=wall - (self._clock.now() - source.found_at),
+            verified_at=wall if verified else None,
         )
         if isinstance(source, Solution):
             self._unfinished.setdefault(key_of(source), []).append(entry)
         return entry
 
+    def _time_for(self, entry: LedgerEntry) -> float:
+        """Return the present UNIX time; setting the clock during the life of a share, which lasts
+        seconds, does not change how long its steps took."""
+        return entry.found_at + (self._clock.now() - entry.source.found_at)
+
     def _entry_of(self, solution: Solution) -> LedgerEntry:
         """Return the unfinished entry of `solution`; begin one if there is none."""
         entries = self._unfinished.get(key_of(solution))
         if not entries:
-            return self._begin(solution, solution.final_hash, None)
+            return self._begin(solution, solution.final_hash, verified=False)
         # A device may find the same nonce twice: then the object decides.
         return next((e for e in entries if e.source is solution), entries[0])
 

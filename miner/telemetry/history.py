@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from miner.clock import Clock
+from miner.clock import Clock, UnixZero
 from miner.telemetry.snapshot import Snapshot
 
 STEPS = ((10.0, 360), (300.0, 288))
@@ -45,13 +45,16 @@ class History:
 
     def __init__(self, snapshot: Callable[[], Snapshot], clock: Clock) -> None:
         self._snapshot, self._clock = snapshot, clock
+        self._unix_zero = UnixZero(clock)
         self._series = {step: deque[Sample](maxlen=kept) for step, kept in STEPS}
+        """Their times are in the clock's seconds."""
         self._last: dict[float, Snapshot] = {}
 
     def samples(self, step: float) -> tuple[Sample, ...]:
         """Return the samples that are `step` seconds apart, oldest first; raises `KeyError` for a
         step that is not in `STEPS`."""
-        return tuple(self._series[step])
+        zero = self._unix_zero.seconds()
+        return tuple(replace(sample, at=zero + sample.at) for sample in self._series[step])
 
     async def keep(self) -> None:
         """Take samples until cancelled."""
@@ -65,11 +68,11 @@ class History:
             now = self._snapshot()
             for step, _ in STEPS:
                 if count % round(step / shortest) == 0:
-                    self._series[step].append(_between(self._last[step], now))
+                    self._series[step].append(_between(self._last[step], now, self._clock.now()))
                     self._last[step] = now
 
 
-def _between(before: Snapshot, now: Snapshot) -> Sample:
+def _between(before: Snapshot, now: Snapshot, at: float) -> Sample:
     tried = {device.name: device.tried for device in before.devices}
     seconds = max(now.uptime - before.uptime, 1e-9)
     devices = tuple(
@@ -84,7 +87,7 @@ def _between(before: Snapshot, now: Snapshot) -> Sample:
         for d in now.devices
     )
     return Sample(
-        now.at,
+        at,
         (now.tried - before.tried) / seconds,
         now.shares.accepted,
         now.shares.not_accepted,

@@ -96,7 +96,7 @@ class Snapshot:
     at: float
     """UNIX seconds of this snapshot."""
     started_at: float
-    """UNIX seconds; unaffected when the clock is set later."""
+    """UNIX seconds. Like all times here, it moves with the clock when that is set."""
     uptime: float
     """Seconds."""
     pools: tuple[PoolSnapshot, ...]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from miner.clock import Clock
+from miner.clock import Clock, UnixZero
 from miner.telemetry.events import (
     CandidateRefuted,
     DeviceEvent,
@@ -34,14 +35,19 @@ BEST_SHARES = 10
 
 
 class Telemetry:
-    """Turns events into snapshots. Use it on the event loop's thread only."""
+    """Turns events into snapshots. Use it on the event loop's thread only.
+
+    Times are kept in the clock's seconds; a snapshot has them as UNIX seconds by the time of day
+    at which it is taken.
+    """
 
     def __init__(
         self, clock: Clock, devices: Iterable[DeviceInfo] = (), about: About | None = None
     ) -> None:
         self._clock = clock
         self._about = about or About()
-        self._started, self._started_at = clock.now(), clock.wall()
+        self._unix_zero = UnixZero(clock)
+        self._started = clock.now()
         self._devices = {info.name: DeviceTracker(info) for info in devices}
         self._pools: dict[str, PoolTracker] = {}
         self._active: str | None = None
@@ -54,6 +60,7 @@ class Telemetry:
         self._light: tuple[int, str] | None = None
         """Epoch of the light cache that is being built, and its progress as text."""
         self._best: list[BestShare] = []
+        """Their times are in the clock's seconds."""
         self._since_share = 0.0
         """Shares expected of the hashes since the last share."""
         self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
@@ -72,30 +79,30 @@ class Telemetry:
 
     def snapshot(self) -> Snapshot:
         """Return the present state."""
-        now, wall = self._clock.now(), self._clock.wall()
+        now, zero = self._clock.now(), self._unix_zero.seconds()
         by_pool = self._by_pool()
         devices = tuple(
             tracker.snapshot(
-                now, _sum(t for (name, _), t in by_pool.items() if name == key), self._light
+                now, zero, _sum(t for (name, _), t in by_pool.items() if name == key), self._light
             )
             for key, tracker in self._devices.items()
         )
         pools = tuple(
-            tracker.snapshot(_sum(t for (_, label), t in by_pool.items() if label == key))
+            tracker.snapshot(zero, _sum(t for (_, label), t in by_pool.items() if label == key))
             for key, tracker in self._pools.items()
         )
         found = sum(d.found for d in devices)
         expected = sum(d.luck.expected for d in devices)
         return Snapshot(
             about=self._about,
-            at=wall,
-            started_at=self._started_at,
+            at=zero + now,
+            started_at=zero + self._started,
             uptime=now - self._started,
             pools=pools,
             active=self._active,
             notice=self._notice,
             job=self._job,
-            job_at=self._job_at,
+            job_at=None if self._job_at is None else zero + self._job_at,
             jobs=self._jobs,
             epochs=self._epochs,
             light=self._light[1] if self._light else "",
@@ -107,7 +114,7 @@ class Telemetry:
             by_pool=by_pool,
             faults=sum(d.faults for d in devices),
             luck=Luck(expected, found, self._since_share),
-            best=tuple(self._best),
+            best=tuple(replace(share, at=zero + share.at) for share in self._best),
             timings=Timings(
                 sum((p.round_trips for p in pools), ROUND_TRIPS),
                 sum((d.kernel_builds for d in devices), KERNEL_BUILDS),
@@ -138,7 +145,7 @@ class Telemetry:
                 self._pool(pool).connecting(unverified)
             case PoolReady(pool):
                 self._active = pool
-                self._pool(pool).ready(self._clock.wall())
+                self._pool(pool).ready(self._clock.now())
             case PoolLost(pool, reason, retry):
                 self._pool(pool).lost(reason, left=retry == 0)
             case PoolNotice(_, text):
@@ -164,7 +171,7 @@ class Telemetry:
 
     def _new_job(self, job: Job | None) -> None:
         self._job = job
-        self._job_at = self._clock.wall() if job else None
+        self._job_at = self._clock.now() if job else None
         for device in self._devices.values():
             device.set_without_job(job is None)
         if job is None:
@@ -181,7 +188,7 @@ class Telemetry:
         device.found(solution.difficulty)
         share = BestShare(
             solution.difficulty,
-            self._clock.wall(),
+            self._clock.now(),
             solution.device,
             solution.job.pool,
             solution.job.height,
@@ -189,12 +196,12 @@ class Telemetry:
         self._best = sorted([*self._best, share], key=lambda b: -b.difficulty)[:BEST_SHARES]
 
     def _answered(self, verdict: Verdict) -> None:
-        job, name, wall = verdict.solution.job, verdict.solution.device, self._clock.wall()
+        job, name, now = verdict.solution.job, verdict.solution.device, self._clock.now()
         self._tallies.setdefault((name, job.pool), Counter())[verdict.outcome] += 1
         if verdict.outcome is Outcome.ACCEPTED and verdict.solution.is_block:
             self._blocks[name, job.pool] += 1
-        self._device(name).answered(verdict, wall)
-        self._pool(job.pool).answered(verdict, wall)
+        self._device(name).answered(verdict, now)
+        self._pool(job.pool).answered(verdict, now)
 
     def _apply_to_device(self, event: DeviceEvent) -> None:
         if isinstance(event, Launched):

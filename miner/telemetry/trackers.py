@@ -51,9 +51,9 @@ class PoolTracker:
         self._state, self._unverified = PoolState.CONNECTING, unverified
         self._reason, self._connected_at = "", None
 
-    def ready(self, wall: float) -> None:
-        """Note that the pool accepted the login, at UNIX second `wall`."""
-        self._state, self._reason, self._connected_at = PoolState.CONNECTED, "", wall
+    def ready(self, now: float) -> None:
+        """Note that the pool accepted the login, at clock second `now`."""
+        self._state, self._reason, self._connected_at = PoolState.CONNECTED, "", now
         self._logins += 1
 
     def lost(self, reason: str, *, left: bool = False) -> None:
@@ -62,29 +62,30 @@ class PoolTracker:
         self._losses += self._state is not PoolState.LOST and not left
         self._state, self._reason, self._connected_at = PoolState.LOST, reason, None
 
-    def answered(self, verdict: Verdict, wall: float) -> None:
-        """Note the verdict on one of its shares, at UNIX second `wall`."""
+    def answered(self, verdict: Verdict, now: float) -> None:
+        """Note the verdict on one of its shares, at clock second `now`."""
         if verdict.seconds is not None:
             self._latency = verdict.seconds
             self._round_trips = self._round_trips.with_duration(verdict.seconds)
         if verdict.outcome is Outcome.ACCEPTED:
-            self._last_share_at = wall
+            self._last_share_at = now
             self._work += verdict.solution.job.difficulty
 
-    def snapshot(self, shares: Tally) -> PoolSnapshot:
-        """Return the present state, with the pool's counts of `shares`."""
+    def snapshot(self, unix_zero: float, shares: Tally) -> PoolSnapshot:
+        """Return the present state, with the pool's counts of `shares`; `unix_zero` is the UNIX
+        time of clock second 0."""
         return PoolSnapshot(
             label=self._label,
             state=self._state,
             reason=self._reason,
             unverified=self._unverified,
-            connected_at=self._connected_at,
+            connected_at=_unix(unix_zero, self._connected_at),
             logins=self._logins,
             losses=self._losses,
             latency=self._latency,
             round_trips=self._round_trips,
             shares=shares,
-            last_share_at=self._last_share_at,
+            last_share_at=_unix(unix_zero, self._last_share_at),
             work=self._work,
         )
 
@@ -133,10 +134,10 @@ class DeviceTracker:
         self._last_difficulty = difficulty
         self._best_difficulty = max(difficulty, self._best_difficulty or 0.0)
 
-    def answered(self, verdict: Verdict, wall: float) -> None:
-        """Note the verdict on one of its solutions, at UNIX second `wall`."""
+    def answered(self, verdict: Verdict, now: float) -> None:
+        """Note the verdict on one of its solutions, at clock second `now`."""
         if verdict.outcome is Outcome.ACCEPTED:
-            self._last_share_at = wall
+            self._last_share_at = now
 
     def apply(self, event: DeviceEvent, now: float) -> None:
         """Apply an event of this device, at clock second `now`."""
@@ -174,10 +175,10 @@ class DeviceTracker:
                 self._power.add(now, reading.power)
 
     def snapshot(
-        self, now: float, shares: Tally, light: tuple[int, str] | None = None
+        self, now: float, unix_zero: float, shares: Tally, light: tuple[int, str] | None = None
     ) -> DeviceSnapshot:
-        """Return the state at clock second `now`. `light` is the epoch whose light cache is being
-        built, and its progress as text."""
+        """Return the state at clock second `now`; `unix_zero` is the UNIX time of clock second 0.
+        `light` is the epoch whose light cache is being built, and its progress as text."""
         state, doing = self._state, self._doing
         if light is not None and light[0] != self._epoch and state in _NEEDS_A_JOB:
             state, doing = DeviceState.BUILDING, f"waiting for the {light[1]}"
@@ -201,7 +202,7 @@ class DeviceTracker:
             reading=self._reading,
             mean_power=self._power.mean(now, mining_seconds),
             luck=Luck(self._expected, self._found, self._since_share),
-            last_share_at=self._last_share_at,
+            last_share_at=_unix(unix_zero, self._last_share_at),
             last_difficulty=self._last_difficulty,
             best_difficulty=self._best_difficulty,
             kernel_builds=self._kernel_builds,
@@ -227,3 +228,7 @@ class DeviceTracker:
         if self._without_job and state in _NEEDS_A_JOB:
             state, doing = DeviceState.WAITING, ""
         self._state, self._doing, self._progress = state, doing or state.value, progress
+
+
+def _unix(zero: float, seconds: float | None) -> float | None:
+    return None if seconds is None else zero + seconds

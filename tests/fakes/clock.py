@@ -19,13 +19,15 @@ class FakeClock:
 
     def __init__(self) -> None:
         self._now = 1000.0
+        self.ahead = 0.0
+        """Seconds by which the time of day was set forward."""
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def now(self) -> float:
         return self._now
 
     def wall(self) -> float:
-        return 1_800_000_000.0 + self.now()
+        return 1_800_000_000.0 + self.ahead + self.now()
 
     async def sleep(self, seconds: float) -> None:
         waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -91,12 +91,14 @@ class Ticks:
     """A clock that only fake devices advance."""
 
     seconds: float = 0.0
+    ahead: float = 0.0
+    """Seconds by which the time of day was set forward."""
 
     def now(self) -> float:
         return self.seconds
 
     def wall(self) -> float:
-        return 1_800_000_000.0 + self.now()
+        return 1_800_000_000.0 + self.ahead + self.now()
 
     async def sleep(self, seconds: float) -> None:
         self.seconds += seconds

@@ -78,6 +78,17 @@ def test_a_share_sent_twice_has_the_later_time(rig: LedgerRig) -> None:
     assert rig.one().sent_at == BEGUN + 0.75
 
 
+def test_the_steps_of_a_share_keep_their_durations_when_the_clock_is_set(rig: LedgerRig) -> None:
+    solution = rig.found()
+    rig.clock.ahead = -86_400.0
+    rig.sent(solution)
+    rig.clock.ahead = 31_536_000.0
+    rig.answered(solution)
+    share = rig.one()
+    assert (share.found_at, share.sent_at, share.answered_at) == (BEGUN, BEGUN + 0.5, BEGUN + 1.0)
+    assert share.answer_seconds == 0.5
+
+
 def test_sent_at_is_derived_from_the_answer_if_unknown(rig: LedgerRig) -> None:
     rig.answered(rig.found(), seconds=0.125)
     share = rig.one()

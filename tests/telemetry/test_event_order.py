@@ -167,25 +167,42 @@ def test_leaving_a_pool_does_not_count_as_a_loss(telemetry: Telemetry) -> None:
     assert snapshot.pools[0].losses == 1
 
 
-class DriftingClock(Ticks):
+class ClockSetByHand(Ticks):
     """A clock whose wall time differs a little at each reading and can be set."""
-
-    ahead = 0.0
 
     def wall(self) -> float:
         self.ahead += 1e-6
-        return super().wall() + self.ahead
+        return super().wall()
 
 
-def test_the_start_time_does_not_change_when_the_clock_is_set() -> None:
-    clock = DriftingClock(1000.0)
+def test_times_do_not_jitter() -> None:
+    clock = ClockSetByHand(1000.0)
     telemetry = Telemetry(clock)
     first = telemetry.snapshot()
     clock.seconds += 10
-    clock.ahead += 3600
     second = telemetry.snapshot()
     assert first.started_at == second.started_at == pytest.approx(1_800_001_000.0)
     assert (first.uptime, second.uptime) == (0, 10)
+
+
+@pytest.mark.parametrize("leap", [-86_400.0, 31_536_000.0, -7200.0, 26 * 31_536_000.0])
+def test_ages_stay_right_when_the_clock_is_set(leap: float) -> None:
+    clock = ClockSetByHand(1000.0)
+    telemetry = Telemetry(clock, [info_of("a")])
+    share = Solution(job_at(pool="p:1"), 1, "a", 1000.0, bytes(32), bytes(32))
+    answer = ShareAnswered(Verdict(share, Outcome.ACCEPTED, "", 0.1))
+    emit(telemetry, PoolConnecting("p:1"), PoolReady("p:1"), NewJob(share.job), ShareFound(share))
+    emit(telemetry, answer)
+    clock.seconds += 10
+    clock.ahead += leap
+    shown = telemetry.snapshot()
+    times = (
+        shown.started_at, shown.job_at, shown.pools[0].connected_at, shown.pools[0].last_share_at,
+        shown.device("a").last_share_at, shown.best[0].at,
+    )  # fmt: skip
+    assert [shown.at - (at or 0.0) for at in times] == [pytest.approx(10.0)] * 6
+    assert shown.at == pytest.approx(clock.wall(), abs=1e-3)
+    assert shown.uptime == 10.0
 
 
 def test_efficiency_is_the_hashes_of_a_minute_per_energy_of_that_minute(

@@ -36,6 +36,18 @@ async def test_the_hashrate_of_a_sample_is_that_since_the_previous_one() -> None
     assert rig.history.samples(300) == ()
 
 
+async def test_samples_keep_their_age_when_the_clock_is_set() -> None:
+    rig = Rig()
+    await record(rig, 25, {"cuda:0": 2e6})
+    before = rig.history.samples(10)
+    rig.clock.ahead = -86_400.0
+    after = rig.history.samples(10)
+    await record(rig, 25, {"cuda:0": 2e6})
+    assert [b.at - a.at for b, a in zip(before, after, strict=True)] == [86_400.0] * len(after)
+    times = [sample.at for sample in rig.history.samples(10)]
+    assert times == sorted(times)
+
+
 async def test_a_fine_hour_and_a_coarse_day_are_kept() -> None:
     rig = Rig()
     task = asyncio.get_running_loop().create_task(rig.history.keep())
