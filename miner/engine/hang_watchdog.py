@@ -95,11 +95,13 @@ class WatchedDevice:
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         slices = self._device.generate(epoch, light, filler)
+        limit = BUILDING_SECONDS  # the first step may wait for running builds
         while True:
-            with self._watchdog.call("a slice of the dataset", SLICE_SECONDS):
+            with self._watchdog.call("a slice of the dataset", limit):
                 done = next(slices, None)
             if done is None:
                 return
+            limit = SLICE_SECONDS
             yield done
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:

@@ -20,6 +20,7 @@ from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.devices.opencl import OPENCL
+from miner.devices.opencl.driver_objects import DriverObjects, Kept, driver_objects
 from miner.devices.opencl.opencl_platforms import identity, make_vendors_findable
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
@@ -37,7 +38,7 @@ def open_device(info: DeviceInfo) -> Device:
     cl = _pyopencl()
     for known, device in _found(cl):
         if known.name == info.name:
-            return OpenClDevice(cl, known, device)
+            return OpenClDevice(cl, known, device, driver_objects())
     raise DeviceError(f"{info.name}: the device is gone")
 
 
@@ -77,18 +78,27 @@ class OpenClDevice(BufferedDevice):
     dialect = OPENCL.dialect
     shares_images = False
 
-    def __init__(self, cl: ModuleType, info: DeviceInfo, device: Any) -> None:
+    def __init__(
+        self, cl: ModuleType, info: DeviceInfo, device: Any, objects: DriverObjects
+    ) -> None:
         super().__init__(info, OPENCL.shape_for(info))
-        self._cl = cl
-        with self.calls("opening"):
-            self._context = cl.Context([device])
-            self._queue = cl.CommandQueue(self._context, device)
-            flags = cl.mem_flags
-            self._headers = [cl.Buffer(self._context, flags.READ_ONLY, 32) for _ in range(2)]
-            self._results = [
-                cl.Buffer(self._context, flags.READ_WRITE, 4 * RESULT_WORDS) for _ in range(2)
-            ]
+        self._cl, self._objects = cl, objects
+        self._context: Any = None
+        self._queue: Any = None
+        self._headers: list[Any] = []
+        self._results: list[Any] = []
         self._slot = 0
+        try:
+            with self.calls("opening"):
+                self._context = cl.Context([device])
+                self._queue = cl.CommandQueue(self._context, device)
+                flags, results = cl.mem_flags, 4 * RESULT_WORDS
+                for _ in range(2):
+                    self._headers.append(cl.Buffer(self._context, flags.READ_ONLY, 32))
+                    self._results.append(cl.Buffer(self._context, flags.READ_WRITE, results))
+        except DeviceError:
+            self.close()
+            raise
 
     @contextmanager
     def calls(self, what: str) -> Iterator[None]:
@@ -106,21 +116,28 @@ class OpenClDevice(BufferedDevice):
     def build(self, source: KernelSource) -> Image:
         """Compile in the calling thread; raises `BuildFailed`."""
         cl = self._cl
-        try:
-            program = cl.Program(self._context, source.text)
-            program.build(options=list(source.options))
-        except cl.Error as error:
-            path = write_build_log(source, str(error))
+        failure = None
+        with self._objects.building():
+            if self._context is None:
+                raise BuildFailed(f"{self.info.name}: {source.title}: the device is closed")
+            program = self._objects.keep(cl.Program(self._context, source.text))
+            try:
+                program.object.build(options=list(source.options))
+            except cl.Error as error:
+                failure = str(error)
+        if failure is not None:
+            # Without the driver's error as the cause: its traceback refers to the program.
+            path = write_build_log(source, failure)
             raise BuildFailed(
                 f"{self.info.name}: {source.title} does not compile; log and source: {path}"
-            ) from error
+            )
         return Image(source, program)
 
-    def load(self, image: Image) -> Any:
+    def load(self, image: Image) -> Kept:
         """Return the kernel object; the caller keeps it, since making one takes half a
         millisecond."""
         with self.calls(f"loading {image.source.title}"):
-            return self._cl.Kernel(image.program, image.source.entry)
+            return self._objects.keep(self._cl.Kernel(image.program.object, image.source.entry))
 
     def discard(self, image: Image) -> None:
         """Do nothing: no image is cached."""
@@ -129,8 +146,9 @@ class OpenClDevice(BufferedDevice):
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset in slices; see `Device.generate`."""
-        self._free()
-        self._dataset = dataset = self._allocated(epoch)
+        with self._objects.alone():
+            self._free()
+            self._dataset = dataset = self._allocated(epoch)
         self._shape = self._base.split(len(dataset.buffers))
         with self.calls("loading the dataset program"):
             kernel = _OpenClFiller(self, filler, light, self._base)
@@ -149,7 +167,7 @@ class OpenClDevice(BufferedDevice):
 
     # Launches
 
-    def launch(self, kernel: Any, job: Job, span: NonceRange) -> _OpenClLaunch:
+    def launch(self, kernel: Kept, job: Job, span: NonceRange) -> _OpenClLaunch:
         """Start a search. The queue is in order, and the launch that last used the same buffers
         has been waited for."""
         cl, slot = self._cl, self._slot
@@ -157,27 +175,33 @@ class OpenClDevice(BufferedDevice):
         header, results = self._headers[slot], self._results[slot]
         words = np.frombuffer(job.header_hash, np.uint8).copy()
         with self.calls("launching"):
-            cl.enqueue_copy(self._queue, header, words, is_blocking=False)
+            copied = cl.enqueue_copy(self._queue, header, words, is_blocking=False)
             cl.enqueue_fill_buffer(self._queue, results, np.uint32(0), 0, 16)
-            kernel.set_args(
+            kernel.object.set_args(
                 *self._generated().buffers, header, np.uint64(span.first),
                 np.uint64(job.target >> 192), results,
             )  # fmt: skip
             groups = span.count // self._shape.nonces_per_group
             threads = self._shape.threads
-            cl.enqueue_nd_range_kernel(self._queue, kernel, (groups * threads,), (threads,))
+            cl.enqueue_nd_range_kernel(self._queue, kernel.object, (groups * threads,), (threads,))
             out = np.empty(RESULT_WORDS, np.uint32)
             event = cl.enqueue_copy(self._queue, out, results, is_blocking=False)
             self._queue.flush()
-        return _OpenClLaunch(self, event, out, words, span)
+        return _OpenClLaunch(self, event, out, copied, span)
 
     def close(self) -> None:
-        """Wait for the queue, then free all memory."""
-        with suppress(self._cl.Error):  # a failed device is closed too
-            self._queue.finish()
-        self._free()
-        for buffer in (*self._headers, *self._results):
-            buffer.release()
+        """Wait for the queue, then free everything: at once, or when the running builds end."""
+        if self._queue is not None:
+            with suppress(self._cl.Error):  # a failed device is closed too
+                self._queue.finish()
+        dataset, self._dataset = self._dataset, None
+        buffers = dataset.buffers if dataset is not None else []
+        self._objects.retire(*buffers, *self._headers, *self._results, self._queue, self._context)
+        buffers.clear()
+        self._headers.clear()
+        self._results.clear()
+        self._context = self._queue = None
+        self._objects.release_if_idle()
 
     def _free(self) -> None:
         if self._dataset is not None:
@@ -190,8 +214,9 @@ class _OpenClLaunch:
     device: OpenClDevice
     event: Any
     out: NDArray[np.uint32]
-    header: NDArray[np.uint8]
-    """Referenced until the copy from it is done."""
+    copied: Any
+    """Event of the header's copy. Its destructor waits for the copy, and so for the launch before
+    this one, with the interpreter's lock held; so it is dropped after `wait`."""
     span: NonceRange
 
     def wait(self) -> LaunchResult:
@@ -210,24 +235,26 @@ class _OpenClFiller:
         self._device, self._cl, self._queue = device, device._cl, device._queue
         self._group, self._nodes = group_size(shape), nodes_per_group(shape)
         cl = self._cl
-        self._kernel = cl.Kernel(image.program, image.source.entry)
+        objects = device._objects
+        self._kernel = objects.keep(cl.Kernel(image.program.object, image.source.entry))
         flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
-        self._light = cl.Buffer(device._context, flags, hostbuf=light)
+        self._light = objects.keep(cl.Buffer(device._context, flags, hostbuf=light))
 
     def fill(self, part: DatasetPart) -> None:
         """Compute the nodes of `part`."""
         groups = -(-part.count // self._nodes)
         with self._device.calls("generating the dataset"):
-            self._kernel.set_args(
-                self._light, part.buffer,
+            self._kernel.object.set_args(
+                self._light.object, part.buffer,
                 np.uint32(part.first), np.uint32(part.count), np.uint32(part.buffer_first),
             )  # fmt: skip
             size = (groups * self._group,)
-            self._cl.enqueue_nd_range_kernel(self._queue, self._kernel, size, (self._group,)).wait()
+            kernel = self._kernel.object
+            self._cl.enqueue_nd_range_kernel(self._queue, kernel, size, (self._group,)).wait()
 
     def release(self) -> None:
-        """Free the light cache."""
-        self._light.release()
+        """Free the light cache, once no build runs."""
+        del self._light
 
 
 class _OpenClMemory:
