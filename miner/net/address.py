@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from miner.errors import ConfigError
 
+_LOCAL_NAMES = (".local", ".localhost", ".localdomain", ".lan", ".home", ".internal", ".home.arpa")
+
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 
 
@@ -150,6 +152,19 @@ class PoolUrl:
         """The address without credentials."""
         stratum = "" if self.transport.is_http else "stratum+"
         return f"{stratum}{self.transport.value}://{HostPort(self.host, self.port)}"
+
+    def may_move_to(self, port: int) -> bool:
+        """Return whether the login may be sent to another `port` of this host because the pool
+        asks for it.
+
+        Not on this machine and in its network, where other services listen and a tunnel's other
+        ports are not the pool's; not to the ports of system services but those of web servers.
+        """
+        try:
+            local = not ipaddress.ip_address(self.host).is_global
+        except ValueError:
+            local = "." not in self.host or self.host.endswith(_LOCAL_NAMES)
+        return not local and (port >= 1024 or port in (80, 443))
 
     def is_beside(self, other: PoolUrl) -> bool:
         """Return whether both are the same pool, possibly with different logins."""

@@ -125,12 +125,16 @@ class AttemptListener:
             self._jobs.work_on(job)
 
     def _on_reconnect(self, request: Reconnect) -> None:
-        """Follow a request to reconnect, unless it points to an address of no listed pool."""
+        """Follow a request to reconnect, unless it points to an address of no listed pool, or to
+        an unlisted port where the login must not be sent."""
         attempt = self._attempt
         if attempt.leave_reason:
             return
         pool = self._failover.find((request.host or attempt.url.host).lower(), request.port)
-        if pool is not None:
+        listed = pool is not attempt.pool or request.port in (
+            None, pool.url.port, attempt.url.port,
+        )  # fmt: skip
+        if pool is not None and (listed or pool.url.may_move_to(request.port or 0)):
             attempt.reconnect, attempt.reconnect_pool = request, pool
             attempt.leave("the pool asked us to reconnect")
         elif not attempt.reconnect_refused:

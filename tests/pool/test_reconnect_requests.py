@@ -45,6 +45,73 @@ async def test_a_request_may_name_another_port_of_the_same_host() -> None:
         assert bench.dial.opened[-1].port == 3333
 
 
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        ("localhost", 4444),
+        ("127.0.0.1", 4444),
+        ("127.8.0.1", 4444),
+        ("::1", 4444),
+        ("0.0.0.0", 4444),
+        ("192.168.1.10", 4444),
+        ("10.0.0.1", 4444),
+        ("fe80::1", 4444),
+        ("proxy", 4444),
+        ("proxy.lan", 4444),
+        ("pool.example", 22),
+        ("pool.example", 25),
+    ],
+)
+async def test_a_request_for_an_unlisted_port_of_other_services_is_refused(
+    host: str, port: int
+) -> None:
+    pool = replace(FIRST, host=host)
+    bench = Bench([pool])
+    stream = bench.prepare(pool)
+    async with running(bench):
+        stream.feed(call("client.reconnect", None, port, 0))
+        await bench.clock.advance(100)
+        assert not stream.closed
+        assert bench.dial.opened == [pool]
+        (remark,) = bench.events_of(telemetry.PoolRemark)
+        assert "not listed" in remark.text
+
+
+@pytest.mark.parametrize("port", [None, 3333])
+async def test_a_request_for_the_same_port_is_followed_on_this_machine(port: int | None) -> None:
+    pool = replace(FIRST, host="127.0.0.1")
+    bench = Bench([pool])
+    stream = bench.prepare(pool)
+    bench.prepare(pool)
+    async with running(bench):
+        stream.feed(call("client.reconnect", "127.0.0.1", port, 0))
+        await bench.clock.advance(LAUNCH_SECONDS + 3)
+        assert bench.dial.opened == [pool, pool]
+
+
+async def test_a_request_for_a_listed_port_is_followed_on_this_machine() -> None:
+    pools = [at("127.0.0.1", 3333), at("127.0.0.1", 4444)]
+    bench = Bench(pools)
+    stream = bench.prepare(pools[0])
+    bench.prepare(pools[1])
+    async with running(bench):
+        stream.feed(call("client.reconnect", None, 4444, 0))
+        await bench.clock.advance(LAUNCH_SECONDS + 3)
+        assert bench.dial.opened == pools
+
+
+@pytest.mark.parametrize("port", [443, 4444])
+async def test_an_unlisted_port_is_connected_to_with_tls_where_tls_was_used(port: int) -> None:
+    pool = replace(FIRST, transport=Transport.TLS)
+    bench = Bench([pool])
+    stream = bench.prepare(pool)
+    bench.prepare(pool)
+    async with running(bench):
+        stream.feed(call("client.reconnect", None, port, 0))
+        await bench.clock.advance(LAUNCH_SECONDS + 3)
+        assert bench.dial.opened == [pool, replace(pool, port=port)]
+
+
 async def test_a_request_for_an_unlisted_host_is_refused() -> None:
     bench = Bench()
     stream = bench.prepare()
