@@ -105,7 +105,11 @@ class ConnectionLost(PoolError):
 
 
 class Banned(ConnectionLost):
-    """The pool banned us; it is not tried for a while."""
+    """The pool banned us; it is not tried for `seconds`, or for a usual time if it gave none."""
+
+    def __init__(self, text: str, seconds: float | None = None) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 class NodeBusy(ConnectionLost):

@@ -211,8 +211,8 @@ class FailoverRules:
         match failure:
             case None:
                 return AttemptResult(reason, self._after_leaving(attempt, stable=stable))
-            case Banned():
-                return AttemptResult(reason, self._failover.record_ban())
+            case Banned(seconds=seconds):
+                return AttemptResult(reason, self._failover.record_ban(seconds))
             case PoolRefused():
                 return self._after_refusal(attempt, failure)
             case _:

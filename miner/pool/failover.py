@@ -26,7 +26,11 @@ doubles the interval, up to `MAX_FIRST_POOL_CHECK_SECONDS`."""
 MAX_FIRST_POOL_CHECK_SECONDS = 4800.0
 
 BAN_SECONDS = 900.0
-"""A pool that banned us is not tried for this long, plus up to half of it at random."""
+"""A pool that banned us without a duration is not tried for this long, plus up to half of it at
+random."""
+
+MIN_BAN_SECONDS = 60.0
+MAX_BAN_SECONDS = 6 * 3600.0
 
 TIMER_TOLERANCE_SECONDS = 0.01
 """Tolerance for timers that fire early."""
@@ -179,9 +183,11 @@ class Failover:
             wait = max(wait, self.ban_remaining(self.current))
         return wait
 
-    def record_ban(self) -> float:
-        """The pool banned us: advance to the next one at once."""
-        seconds = BAN_SECONDS * self._random.uniform(1.0, 1.5)
+    def record_ban(self, seconds: float | None = None) -> float:
+        """The pool banned us, for `seconds` if given: advance to the next one at once."""
+        seconds = BAN_SECONDS if seconds is None else seconds
+        seconds = min(max(seconds, MIN_BAN_SECONDS), MAX_BAN_SECONDS)
+        seconds *= self._random.uniform(1.0, 1.5)
         self.current.banned_until = self._clock.now() + seconds
         self._advance()
         return max(self.ban_remaining(self.current), next(self.current.delays))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from miner.clock import Clock
+from miner.errors import Banned
 
 CLOSE_SECONDS = 5.0
 """A ban message counts if the connection ends within this time after it."""
@@ -19,6 +20,33 @@ _OF_US = re.compile(
 _THREAT = re.compile(r"\b(?:if|when|will|would|may|might|can|could|or)\b")
 
 
+_DURATION = re.compile(
+    r"(?<![\w.:])(\d{1,9}(?:\.\d+)?) ?-?"
+    r"(?:(s|sec|secs|seconds?)|(m|min|mins|minutes?)|(h|hrs?|hours?)|(d|days?))\b"
+)
+_BARE_DURATION = re.compile(r"\b(?:for|in) (\d{1,9})(?![\w.:])")
+_UNITS = (1, 60, 3600, 86400)
+
+
+def ban_seconds(text: str) -> float | None:
+    """Return the duration of a ban as its text gives it, None if it gives none.
+
+    A number without a unit is of seconds.
+    """
+    if found := _DURATION.search(text.lower()):
+        number, *units = found.groups()
+        return float(number) * next(
+            seconds for seconds, unit in zip(_UNITS, units, strict=True) if unit
+        )
+    found = _BARE_DURATION.search(text.lower())
+    return float(found[1]) if found else None
+
+
+def banned(text: str, prefix: str = "the pool banned us", advice: str = "") -> Banned:
+    """Return the error for a pool's ban of this text."""
+    return Banned(f"{prefix}: {text}{advice}", ban_seconds(text))
+
+
 def is_ban(text: str) -> bool:
     """Return whether a refusal's text means that the pool shuts us out for a while."""
     return bool(_BAN.search(text.lower()))
@@ -28,11 +56,19 @@ class Bans:
     """Collects the ban texts of one connection.
 
     The answer to a share is certainly about us; a message may be addressed to all clients, so it
-    must name us and must not be conditional.
+    must name us, possibly by the `user` of the login, and must not be conditional.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, user: str = "") -> None:
         self._clock = clock
+        account = re.split(r"[./]", user, maxsplit=1)[0]
+        names = "|".join(re.escape(name.lower()) for name in (user, account) if name)
+        self._of_user = re.compile(
+            rf"(?<![\w.-])(?:{names})(?![\w-])(?:(?!\.\s)[^;!?])*(?:\bbann?|blacklist)"
+            rf"|(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?):? (?:\w+ )?(?:{names})(?![\w-])"
+            if names
+            else r"(?!)"
+        )
         self._answer = self._message = ""
         self._message_at = 0.0
 
@@ -52,5 +88,6 @@ class Bans:
     def message(self, text: str) -> None:
         """Record a message."""
         lower = text.lower()
-        if is_ban(text) and _OF_US.search(lower) and not _THREAT.search(lower):
+        of_us = _OF_US.search(lower) or self._of_user.search(lower)
+        if is_ban(text) and of_us and not _THREAT.search(lower):
             self._message, self._message_at = text, self._clock.now()

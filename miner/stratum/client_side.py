@@ -123,6 +123,11 @@ class ClientSide(ABC):
         self.last_id = 0
         """Id of the newest request."""
 
+    @property
+    def user(self) -> str:
+        """The user of the login."""
+        return self._opening.user
+
     @abstractmethod
     def start(self) -> bytes:
         """Return the requests that open the session; the first has id 1."""

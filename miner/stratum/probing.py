@@ -12,7 +12,7 @@ from miner.errors import Banned, ConnectionLost, ProtocolError, WrongDialect
 from miner.net.address import PoolUrl
 from miner.net.dial import Dial, Stream
 from miner.progpow.variant import Variant
-from miner.stratum.bans import is_ban
+from miner.stratum.bans import banned, is_ban
 from miner.stratum.client_side import SEED_WARNING, Opening
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.difficulty import expected_hashes
@@ -199,7 +199,7 @@ class _DialectAttempt:
             case Authorized():
                 self._understood = result.accepted = True
             case LoginRefused(text) | WrongProtocol(text) if is_ban(text):
-                raise Banned(f"{result.url}: the pool banned us: {text}; try later")
+                raise banned(text, f"{result.url}: the pool banned us", "; try later")
             case LoginRefused(text):
                 self._understood = True
                 result.accepted, result.refusal = False, text

@@ -9,16 +9,9 @@ from dataclasses import dataclass
 from cachetools import FIFOCache
 
 from miner.clock import Clock
-from miner.errors import (
-    Banned,
-    ConnectionLost,
-    PoolError,
-    PoolRefused,
-    ProtocolError,
-    WrongDialect,
-)
+from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError, WrongDialect
 from miner.net.dial import Stream, Timeouts
-from miner.stratum.bans import Bans, is_ban
+from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
 from miner.stratum.outcomes import NO_REASON
 from miner.stratum.pool_events import (
@@ -137,7 +130,7 @@ class Session:
         """Shares in a row refused as unauthorized."""
         self._height = 0
         """Height of the newest job."""
-        self._bans = Bans(clock)
+        self._bans = Bans(clock, protocol.user)
         self._held: list[Solution] = []
         """Solutions waiting for the login."""
         self._in_flight: dict[int, tuple[Solution, float]] = {}
@@ -173,7 +166,7 @@ class Session:
             if isinstance(error, ConnectionLost | ProtocolError):
                 self._review_left_out()
             if isinstance(error, ConnectionLost) and (text := self._bans.text):
-                raise Banned(f"the pool banned us: {text}") from error
+                raise banned(text) from error
             raise
         finally:
             self._end(reason)
@@ -267,7 +260,7 @@ class Session:
                 for solution in held:
                     self._send(solution)
             case LoginRefused(text) | WrongProtocol(text) if is_ban(text):
-                raise Banned(f"the pool banned us: {text}")
+                raise banned(text)
             case LoginRefused(text):
                 raise PoolRefused(f"the pool refused the login: {text}; check user and password")
             case WrongProtocol(text):

@@ -6,7 +6,7 @@ import pytest
 
 from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused
-from miner.pool.failover import BAN_SECONDS
+from miner.pool.failover import BAN_SECONDS, MAX_BAN_SECONDS, MIN_BAN_SECONDS
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
@@ -32,11 +32,37 @@ async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
     banning.feed(answer(1, None, [20, "too many connections, banned for 10 min"]))
     bench.dial.ready(FIRST.host, banning)
     async with running(bench):
-        await bench.clock.advance(BAN_SECONDS - 1)
+        await bench.clock.advance(600 - 1)
         assert bench.hosts() == ["first"]
         bench.prepare()
-        await bench.clock.advance(BAN_SECONDS / 2 + 2)
+        await bench.clock.advance(600 / 2 + 2)
         assert bench.job().session == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("RWallet is banned for 300 s", 300),
+        ("RWallet.rig1 is banned for 300", 300),
+        ("your IP is banned for 20 minutes", 1200),
+        ("you are banned, try again in 2 hours", 7200),
+        ("banned for 1 s", MIN_BAN_SECONDS),
+        ("you are banned for 30 days", MAX_BAN_SECONDS),
+        ("your address 192.0.2.7 is banned", BAN_SECONDS),
+        ("your IP is banned until 12:30", BAN_SECONDS),
+    ],
+)
+async def test_the_duration_of_a_ban_is_respected_within_bounds(text: str, seconds: float) -> None:
+    bench = Bench()
+    stream = bench.prepare()
+    async with running(bench):
+        stream.feed(call("client.show_message", text))
+        stream.end()
+        await bench.clock.advance(seconds - 1)
+        assert bench.hosts() == ["first"]
+        bench.prepare()
+        await bench.clock.advance(seconds / 2 + 2)
+        assert len(bench.hosts()) > 1
 
 
 async def test_a_ban_holds_after_the_pool_before_it_is_removed() -> None:
@@ -124,6 +150,14 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
         ("Check your rigs. Miners were banned today", 1, False),
         ("you will be banned if you send invalid shares", 1, False),
         ("too many connections", 1, True),
+        ("RWallet is banned for 300 s", 1, True),
+        ("rwallet.rig1 is banned", 1, True),
+        ("Banned: RWallet", 1, True),
+        ("Banned account RWallet.rig1", 1, True),
+        ("RWallet2 is banned for 300 s", 1, False),
+        ("OtherRWallet is banned for 300 s", 1, False),
+        ("Hello RWallet. Miners were banned today", 1, False),
+        ("RWallet will be banned for 300 s", 1, False),
     ],
 )
 async def test_a_message_is_a_ban_only_if_it_is_about_us_and_right_before_the_end(
