@@ -58,6 +58,7 @@ class Engine:
         tunings: Mapping[str, Tuning] | None = None,
         park_hung: bool = False,
     ) -> None:
+        self._programs = programs
         self._prover = prover
         self._sink = sink
         self._emit = emit
@@ -176,14 +177,20 @@ class Engine:
             raise self._errors[0]
         if self._hung:
             raise DeviceHung("; ".join(f"{n}: {reason}" for n, reason in self._hung.items()))
-        if threads.left:
-            names = ", ".join(threads.left)
+        stuck = [name for name in threads.left if not self._waits_for_build(name)]
+        if stuck:
+            names = ", ".join(stuck)
             raise DeviceHung(
                 f"{names}: a driver call did not come back within {self._retry.stop:g} s"
             )
         if not self._stop_requested:
             reasons = "; ".join(str(worker.given_up) for worker in self._workers.values())
             raise NoUsableDevice(f"no device is left to mine on: {reasons}")
+
+    def _waits_for_build(self, name: str) -> bool:
+        """Whether a build may hold up the device: a slow compiler is not a hang, and the end of
+        the process does not wait for it."""
+        return self._programs.building and not self._workers[name].watchdog.in_launch
 
     # Hung devices
 

@@ -28,6 +28,8 @@ LAUNCH_SECONDS = 30.0
 
 CLOSING_SECONDS = 30.0
 
+_STARTING, _LAUNCH = "starting a launch", "a launch"
+
 
 class HangWatchdog:
     """Times the current driver call of one device; any thread may ask."""
@@ -45,6 +47,12 @@ class HangWatchdog:
             yield
         finally:
             self._call = None
+
+    @property
+    def in_launch(self) -> bool:
+        """Whether the current call starts a launch or waits for one."""
+        call = self._call
+        return call is not None and call[0] in (_STARTING, _LAUNCH)
 
     def overdue(self) -> str | None:
         """Return a sentence about the current call if it exceeds its limit, else None."""
@@ -116,7 +124,7 @@ class WatchedDevice:
         return self._device.round_up(count)
 
     def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
-        with self._watchdog.call("starting a launch", LAUNCH_SECONDS):
+        with self._watchdog.call(_STARTING, LAUNCH_SECONDS):
             return _WatchedLaunch(self._device.launch(kernel, job, span), self._watchdog)
 
     def close(self) -> None:
@@ -129,5 +137,5 @@ class _WatchedLaunch:
         self._pending, self._watchdog = pending, watchdog
 
     def wait(self) -> LaunchResult:
-        with self._watchdog.call("a launch", LAUNCH_SECONDS):
+        with self._watchdog.call(_LAUNCH, LAUNCH_SECONDS):
             return self._pending.wait()

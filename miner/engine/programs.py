@@ -136,6 +136,11 @@ class Programs:
         self._dropped: list[_Entry] = []
         """No longer kept, but still being built."""
 
+    @property
+    def building(self) -> bool:
+        """Whether a build runs, or is queued."""
+        return self._builds.left
+
     def search_image(self, device: Device, job: Job) -> Future[Image]:
         """Return the search image of `job` for `device`, built or being built.
 

@@ -16,11 +16,11 @@ T = TypeVar("T")
 CLOSE_SECONDS = 2.0
 """How long a closing pool waits for its running work."""
 
-POOL_PREFIX = "work-"
-"""Start of the names of all pools' threads."""
+THREAD_PREFIX = "work-"
+"""Start of the names of all our threads."""
 
 IDLE_SECONDS = 0.5
-"""An idle thread of a closed pool ends well within this time."""
+"""A thread without work ends well within this time."""
 
 
 class RunningThread:
@@ -38,7 +38,7 @@ class RunningThread:
     def start(self, ended: Callable[[], None]) -> None:
         """Start the thread; its last action is to call `ended`."""
         self._thread = threading.Thread(
-            target=self._run, args=(ended,), name=self.name, daemon=False
+            target=self._run, args=(ended,), name=THREAD_PREFIX + self.name, daemon=False
         )
         self._thread.start()
 
@@ -131,7 +131,7 @@ class WorkPool:
     ) -> None:
         self._patience = patience
         self._pool = concurrent.futures.ThreadPoolExecutor(
-            size, thread_name_prefix=POOL_PREFIX + name
+            size, thread_name_prefix=THREAD_PREFIX + name
         )
         self._lock = threading.Lock()
         self._open: set[concurrent.futures.Future[object]] = set()
@@ -176,12 +176,13 @@ class WorkPool:
 
 
 def work_left() -> bool:
-    """Whether a thread of a closed pool is still running, such as a compiler that takes minutes.
+    """Whether a thread still runs, such as a compiler that takes minutes or a device that waits
+    for it.
 
     The interpreter waits for such threads when it exits.
     """
     for thread in threading.enumerate():
-        if thread.name.startswith(POOL_PREFIX):
+        if thread.name.startswith(THREAD_PREFIX):
             thread.join(IDLE_SECONDS)
             if thread.is_alive():
                 return True

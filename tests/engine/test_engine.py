@@ -204,7 +204,7 @@ async def test_a_hung_device_is_an_error_after_all_solutions_are_submitted():
     finally:
         release.set()
         for thread in threading.enumerate():
-            if thread.name == "fake:0":
+            if thread.name == "work-fake:0":
                 await asyncio.to_thread(thread.join, WAIT)
 
 

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
 from miner.engine.engine import Engine
 from miner.engine.hang_watchdog import LAUNCH_SECONDS, HangWatchdog
-from miner.engine.threads import WorkPool
+from miner.engine.threads import WorkPool, work_left
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry import DatasetBuilding, DeviceHanging, DeviceResting, Launched
-from tests.engine.rig import Rig
+from tests.engine.rig import QUICK, Rig
 from tests.fakes.device import WAIT, DeviceScript, Ticks, job_at
 
 
@@ -192,3 +193,17 @@ async def test_a_suspended_process_does_not_count_as_a_hang(naps: list[float], h
                 await clock.over.wait()
                 watch.cancel()
     assert len(rig.of(DeviceHanging)) == hung
+
+
+async def test_a_stop_during_a_build_is_orderly_although_the_build_goes_on():
+    script = DeviceScript(build_gate=threading.Event())
+    rig = Rig(script, retry=replace(QUICK, stop=0.05))
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        await rig.until_launched(script, lambda: script.building)
+        engine.stop()
+        await ends(rig)
+        assert script.building, "the run did not wait for the compiler"
+        assert work_left(), "nor does the end of the process"
+        script.build_gate.set()
+    assert not rig.of(DeviceHanging)

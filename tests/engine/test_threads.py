@@ -20,7 +20,7 @@ async def test_threads_are_stopped_and_joined_at_the_end():
     async with Threads(WAIT, ended.append) as threads:
         running = threads.start("one", body, stop.set)
         assert threads.left == ("one",)
-    assert names == ["one"]
+    assert names == ["work-one"]
     assert ended == [running]
     assert threads.left == ()
 

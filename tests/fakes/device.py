@@ -127,6 +127,8 @@ class DeviceScript:
     gate: threading.Semaphore | None = None
     """Acquired once by each `wait` of a search."""
     build_gate: threading.Event | None = None
+    building: int = 0
+    """Builds that wait at `build_gate`."""
     slice_gate: threading.Semaphore | None = None
     hang: threading.Event | None = None
     """`wait` of a search blocks until this is set."""
@@ -206,7 +208,10 @@ class FakeDevice:
             self.script.fillers.append(source)
             return FakeImage(source)
         if self.script.build_gate is not None:
+            self.script.building += 1
+            self.script.note()
             assert self.script.build_gate.wait(WAIT)
+            self.script.building -= 1
         self.script.built.append(source.text)
         self.script.note()
         if self.script.fail_build:
