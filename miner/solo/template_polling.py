@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from miner.clock import Clock, first_of, within
 from miner.errors import BadValue, ConnectionLost, NodeBusy, PoolRefused, ProtocolError
 from miner.progpow.variant import Variant
+from miner.safe_text import short_line
+from miner.solo.block import Block
 from miner.solo.block_template import check_successor
 from miner.solo.node_kinds import NodeKind, NodeWork
 from miner.solo.pending_blocks import PendingBlocks
@@ -55,6 +57,14 @@ NOT_READY: Mapping[int, str] = {
     IS_STARTING: "the node is still starting",
 }
 """Error codes of a node that has no work yet."""
+
+CANNOT_DECODE = -22
+"""Error code for a block that the node cannot decode."""
+
+BLOCK_REFUSED = (
+    "it would refuse the miner's blocks ({reason}); if the node has a miningaddress=, leave out "
+    "the address to pay, else mine with a pool"
+)
 
 FINAL: Mapping[int, str] = {
     -32601: "it has no {method}; check that this is the RPC port of a node of this coin",
@@ -211,6 +221,8 @@ class TemplatePoller:
         if work.template.previous == self._solved_tip:
             raise ProtocolError("a block of ours solved it already")
         check_successor(work.template, last.template if last else None)
+        if last is None and work.block is not None:
+            await self._check_block(work.block)
         job = self._job(work, last)
         self._newest = work
         self._job_is_over.clear()
@@ -263,6 +275,21 @@ class TemplatePoller:
         if not script:
             raise ProtocolError(f"the node returned no script for {address[:100]}")
         return script
+
+    async def _check_block(self, block: Block) -> None:
+        """Have the node check an assembled block, apart from its proof of work (BIP23).
+
+        Raises `PoolRefused` if the coin wants another kind of block. Other answers do not count:
+        not every node knows proposals, and the tip may have changed.
+        """
+        data = block.solved(0, bytes(32)).hex()
+        request = {**(self.kind.request or {}), "mode": "proposal", "data": data}
+        answer = await self._rpc.call(self.kind.work_method, [request])
+        reason = answer.result if isinstance(answer.result, str) else ""
+        if answer.error is None and reason.startswith("bad-cb"):
+            raise PoolRefused(BLOCK_REFUSED.format(reason=short_line(reason)))
+        if answer.code == CANNOT_DECODE:
+            raise PoolRefused(BLOCK_REFUSED.format(reason=answer.text))
 
     def _refusal(self, answer: RpcAnswer) -> str:
         """Return the message for a node without work; raises `PoolRefused` for a final error."""

@@ -53,6 +53,15 @@ class BlockNode(FakeNode):
             template["CommunityAutonomousValue"] = self.community
         return template
 
+    async def rpc_getblocktemplate(self, params: list[Any]) -> Any:
+        if params[0].get("mode") != "proposal":
+            return await super().rpc_getblocktemplate(params)
+        try:
+            self.read(bytes.fromhex(params[0]["data"]))
+        except BadBlock as problem:
+            return str(problem)
+        return None
+
     async def rpc_validateaddress(self, params: list[Any]) -> Any:
         script = SCRIPTS.get(params[0])
         return {"isvalid": True, "scriptPubKey": script} if script else {"isvalid": False}

@@ -8,7 +8,7 @@ from miner.errors import PoolRefused
 from miner.solo.block import compact_size, height_script, make_coinbase, merkle_root, sha256d
 from miner.work import Outcome
 from tests.fakes.block_node import BlockNode
-from tests.fakes.node import HEIGHT, serving
+from tests.fakes.node import HEIGHT, RpcFault, serving
 from tests.solo.bench import running, solved
 
 NONCE = 0x0123456789ABCDEF
@@ -50,6 +50,45 @@ async def test_a_signed_version() -> None:
     async with serving(node), running(node, "submitblock", "miner") as bench:
         job = await bench.job()
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
+
+
+async def test_a_coin_that_wants_another_coinbase_is_refused_before_mining() -> None:
+    """Its node names another payee in a member of the template that the miner does not know."""
+    node = BlockNode(community=5)
+    good = node.template
+    node.template = lambda: {  # type: ignore[method-assign]
+        key: value for key, value in good().items() if not key.startswith("Community")
+    }
+    async with serving(node), running(node, "pprpc", "miner") as bench:
+        error = await bench.end()
+        assert isinstance(error, PoolRefused)
+        assert "it would refuse the miner's blocks (bad-cb-amount)" in str(error)
+        assert bench.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "refused"),
+    [
+        (RpcFault(-22, "Block decode failed"), True),
+        (RpcFault(-8, "Invalid mode"), False),
+    ],
+    ids=str,
+)
+async def test_a_node_without_proposals_is_mined_unless_it_cannot_read_the_block(
+    fault: RpcFault, refused: bool
+) -> None:
+    node = BlockNode()
+    good = node.rpc_getblocktemplate
+
+    async def template(params: list[Any]) -> Any:
+        if "mode" in params[0]:
+            raise fault
+        return await good(params)
+
+    node.rpc_getblocktemplate = template  # type: ignore[method-assign]
+    async with serving(node), running(node, "submitblock", "miner") as bench:
+        await bench.until(lambda: bench.jobs or bench.ended)
+        assert isinstance(bench.ended, PoolRefused) is refused
 
 
 async def test_two_sessions_make_different_blocks() -> None:
