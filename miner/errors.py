@@ -14,11 +14,11 @@
     │   └── DeviceHung   (5)    a driver call did not return
     ├── NoUsableDevice   (3)    no device is left to mine on
     └── PoolError        (4)    one pool failed
-        ├── ConnectionLost      the connection failed; always tried again
+        ├── ConnectionLost      the connection failed; tried again
         │   ├── Banned          the pool banned us for a while
         │   └── NodeBusy        the node's queue of calls is full
         ├── ProtocolError       the pool violated the protocol
-        └── PoolRefused         not tried again: login, certificate or protocol refused
+        └── PoolRefused         login, certificate, protocol or setup refused
             ├── WrongDialect    the pool does not speak the dialect we used
             └── EveryPoolRefused
 
@@ -26,6 +26,8 @@ Errors of libraries are translated where they occur, with `__cause__` kept.
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 
 class MinerError(Exception):
@@ -94,10 +96,38 @@ class NoUsableDevice(MinerError):
     exit_code = 3
 
 
+class Cause(StrEnum):
+    """Why one pool or node failed; `FAILURES` of `miner/pool/attempt.py` has what follows."""
+
+    LOST = "connection broken, timed out or silent"
+    HOST_UNKNOWN = "name not resolved (DNS)"
+    PORT_CLOSED = "connection refused"
+    PROXY = "proxy unreachable, or it makes no connection"
+    NO_TLS = "no TLS handshake"
+    CERTIFICATE_DATE = "certificate expired or not yet valid"
+    CERTIFICATE_AUTHORITY = "certificate of an unknown authority"
+    CERTIFICATE_HOST = "certificate for another host"
+    CERTIFICATE_PIN = "certificate without the pinned fingerprint"
+    ADDRESS = "invalid host name"
+    PROTOCOL = "message that the protocol does not allow"
+    DIALECT = "another protocol than ours"
+    BANNED = "ban"
+    LOGIN = "login refused"
+    NODE_BUSY = "node: too many calls wait"
+    NODE_COOKIE = "node: login of the cookie file refused"
+    NODE_LOGIN = "node: user, password or address of this machine refused"
+    SETUP = "node: settings that do not fit it"
+
+
 class PoolError(MinerError):
-    """One pool failed."""
+    """One pool failed, for `cause`: that of the class, unless another one is given."""
 
     exit_code = 4
+    cause = Cause.LOST
+
+    def __init__(self, text: str, cause: Cause | None = None) -> None:
+        super().__init__(text)
+        self.cause = cause or self.cause
 
 
 class ConnectionLost(PoolError):
@@ -107,6 +137,8 @@ class ConnectionLost(PoolError):
 class Banned(ConnectionLost):
     """The pool banned us; it is not tried for `seconds`, or for a usual time if it gave none."""
 
+    cause = Cause.BANNED
+
     def __init__(self, text: str, seconds: float | None = None) -> None:
         super().__init__(text)
         self.seconds = seconds
@@ -115,17 +147,25 @@ class Banned(ConnectionLost):
 class NodeBusy(ConnectionLost):
     """The node's queue of calls is full; the call had no effect."""
 
+    cause = Cause.NODE_BUSY
+
 
 class ProtocolError(PoolError):
     """The pool sent something that its protocol does not allow."""
 
+    cause = Cause.PROTOCOL
+
 
 class PoolRefused(PoolError):
-    """A pool refused login, certificate or protocol; it is not tried again."""
+    """A pool or node refused login, certificate, protocol or setup."""
+
+    cause = Cause.SETUP
 
 
 class WrongDialect(PoolRefused):
     """The pool did not accept the first request of the dialect we used."""
+
+    cause = Cause.DIALECT
 
 
 class EveryPoolRefused(PoolRefused):

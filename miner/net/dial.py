@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from miner.errors import ConnectionLost, PoolError, PoolRefused
+from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused
 from miner.net.address import PoolUrl
 from miner.net.socks import Proxy, connect_through, parse_proxy
 from miner.net.tls import certificate_error, tls_context
@@ -151,7 +151,8 @@ def _connection_error(
         case ssl.SSLError():
             return ConnectionLost(
                 f"{where}: no TLS connection ({_reason(error)}); check whether this port is for "
-                "stratum+tcp://"
+                "stratum+tcp://",
+                Cause.NO_TLS,
             )
         case TimeoutError():
             return ConnectionLost(
@@ -160,20 +161,24 @@ def _connection_error(
             )
         case socket.gaierror():
             return ConnectionLost(
-                f"{where}: the name cannot be resolved; check its spelling and this machine's DNS"
+                f"{where}: the name cannot be resolved; check its spelling and this machine's DNS",
+                Cause.HOST_UNKNOWN,
             )
         case ConnectionRefusedError():
-            return ConnectionLost(f"{where}: nothing listens there; check the port")
+            return ConnectionLost(
+                f"{where}: nothing listens there; check the port", Cause.PORT_CLOSED
+            )
         case ConnectionResetError() if url.transport.has_tls:
             return ConnectionLost(
                 f"{where}: the connection was closed during the TLS handshake; check whether this "
-                "port is for stratum+tcp://"
+                "port is for stratum+tcp://",
+                Cause.NO_TLS,
             )
         case OSError():
             return ConnectionLost(
                 f"{where}: no connection ({_reason(error)}); check the network and the address"
             )
-    return PoolRefused(f"{where}: not a valid host name; check its spelling")
+    return PoolRefused(f"{where}: not a valid host name; check its spelling", Cause.ADDRESS)
 
 
 def _reason(error: OSError) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from python_socks import ProxyConnectionError, ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy as Connector
 
-from miner.errors import ConfigError, ConnectionLost
+from miner.errors import Cause, ConfigError, ConnectionLost
 from miner.net.address import HostPort, parse_host_port
 
 _CREDENTIAL_LIMIT = 255
@@ -84,11 +84,13 @@ def proxy_failure(
     """Return the error for an exception of python-socks other than a timeout."""
     if isinstance(error, ProxyConnectionError):
         return ConnectionLost(
-            f"the proxy {proxy.label} cannot be reached; check its address and whether it runs"
+            f"the proxy {proxy.label} cannot be reached; check its address and whether it runs",
+            Cause.PROXY,
         )
     return ConnectionLost(
         f"the proxy {proxy.label} could not connect to {host}, port {port}: {_reason(error)}; "
-        "check the proxy's user, password and rules"
+        "check the proxy's user, password and rules",
+        Cause.PROXY,
     )
 
 

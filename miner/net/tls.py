@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
+from datetime import UTC, datetime
 
-from miner.errors import ConfigError, PoolRefused
+from miner.clock import SystemClock
+from miner.errors import Cause, ConfigError, ConnectionLost, PoolError, PoolRefused
 from miner.net.address import PoolUrl, Transport
 
 HOST_MISMATCH = frozenset({62, 64})
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+
+OUTSIDE_DATES = frozenset({9, 10, 11, 12})
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED, and both for a CRL."""
 
 
 def tls_context(url: PoolUrl) -> ssl.SSLContext:
@@ -77,21 +82,32 @@ def parse_fingerprint(text: str) -> str:
     return digits
 
 
-def certificate_error(url: PoolUrl, error: ssl.SSLCertVerificationError) -> PoolRefused:
+def certificate_error(url: PoolUrl, error: ssl.SSLCertVerificationError) -> PoolError:
     """Return the error for a certificate that failed verification."""
     where = f"{url.host}, port {url.port}"
     if isinstance(error, WrongFingerprint):
         return PoolRefused(
             f"{where}: the certificate has the fingerprint {error.found}, not "
-            f"{url.tls_fingerprint}; ask its operator whether it has a new one before you pin that"
+            f"{url.tls_fingerprint}; ask its operator whether it has a new one before you pin that",
+            Cause.CERTIFICATE_PIN,
         )
     if error.verify_code in HOST_MISMATCH:
         return PoolRefused(
             f"{where}: the certificate is for another host; check the address, or pin the "
-            "certificate's fingerprint after comparing it with the pool's"
+            "certificate's fingerprint after comparing it with the pool's",
+            Cause.CERTIFICATE_HOST,
+        )
+    if error.verify_code in OUTSIDE_DATES:
+        # OpenSSL judges by the system's clock, which may be wrong until NTP has set it.
+        today = datetime.fromtimestamp(SystemClock().wall(), UTC)
+        return ConnectionLost(
+            f"{where}: {error.verify_message}; this machine's clock says {today:%Y-%m-%d %H:%M} "
+            "UTC; check it, else the pool must renew the certificate",
+            Cause.CERTIFICATE_DATE,
         )
     return PoolRefused(
         f"{where}: the certificate is not trusted ({error.verify_message}); check the address, "
         "name the pool's own CA file, pin the certificate's fingerprint, or switch verification "
-        "off at your own risk"
+        "off at your own risk",
+        Cause.CERTIFICATE_AUTHORITY,
     )

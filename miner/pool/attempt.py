@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from math import inf
 from typing import Any
 
 from miner.clock import Clock, within
-from miner.errors import Banned, PoolError, PoolRefused, ProtocolError, WrongDialect
+from miner.errors import Banned, Cause, PoolError, ProtocolError, WrongDialect
 from miner.net.address import PoolUrl
 from miner.pool.connections import Connection, Connections
 from miner.pool.failover import MAX_RETRY_SECONDS, Failover, GiveUpTimer, PoolEntry
@@ -198,6 +199,44 @@ class AttemptResult:
     """Seconds; None: this pool is not tried again."""
 
 
+class Then(StrEnum):
+    """What follows a failure; the text is the one in docs/pools.md."""
+
+    RETRY = "retry with back-off"
+    BAN = "retry after the ban"
+    NEXT_DIALECT = "retry with the next protocol; give up if it was named, or none is left"
+    GIVE_UP = "give up"
+
+    @property
+    def final(self) -> bool:
+        """Whether the pool may be given up for the rest of the run."""
+        return self in (Then.NEXT_DIALECT, Then.GIVE_UP)
+
+
+FAILURES: Mapping[Cause, Then] = {
+    Cause.LOST: Then.RETRY,
+    Cause.HOST_UNKNOWN: Then.RETRY,
+    Cause.PORT_CLOSED: Then.RETRY,
+    Cause.PROXY: Then.RETRY,
+    Cause.NO_TLS: Then.RETRY,
+    Cause.CERTIFICATE_DATE: Then.RETRY,  # the clock may be wrong, and pools renew certificates
+    Cause.PROTOCOL: Then.RETRY,
+    Cause.NODE_BUSY: Then.RETRY,
+    Cause.NODE_COOKIE: Then.RETRY,  # a node writes a new one at each start
+    Cause.BANNED: Then.BAN,
+    Cause.DIALECT: Then.NEXT_DIALECT,
+    Cause.CERTIFICATE_AUTHORITY: Then.GIVE_UP,
+    Cause.CERTIFICATE_HOST: Then.GIVE_UP,
+    Cause.CERTIFICATE_PIN: Then.GIVE_UP,
+    Cause.ADDRESS: Then.GIVE_UP,
+    Cause.LOGIN: Then.GIVE_UP,
+    Cause.NODE_LOGIN: Then.GIVE_UP,
+    Cause.SETUP: Then.GIVE_UP,
+}
+"""What follows each failure. Only what no waiting mends is given up, and no pool that accepted a
+login before."""
+
+
 class FailoverRules:
     """Decides what follows an attempt, and updates `failover`."""
 
@@ -208,31 +247,36 @@ class FailoverRules:
         """Return what follows; `failure` is None where the miner left the pool."""
         if stable := attempt.was_stable(self._clock.now()):
             self._failover.record_stable()
-        match failure:
-            case None:
-                return AttemptResult(reason, self._after_leaving(attempt, stable=stable))
-            case Banned(seconds=seconds):
+        if failure is None:
+            return AttemptResult(reason, self._after_leaving(attempt, stable=stable))
+        match FAILURES[failure.cause]:
+            case Then.BAN:
+                seconds = failure.seconds if isinstance(failure, Banned) else None
                 return AttemptResult(reason, self._failover.record_ban(seconds))
-            case PoolRefused():
+            case Then.NEXT_DIALECT if not attempt.pool.detection.named:
+                return self._after_wrong_dialect(attempt, failure)
+            case Then.NEXT_DIALECT | Then.GIVE_UP:
                 return self._after_refusal(attempt, failure)
-            case _:
+            case Then.RETRY:
                 detection = attempt.pool.detection
                 if attempt.suggests_other_dialect(failure) and not detection.found:
                     detection.misfit()
                 return AttemptResult(reason, self._after_failure(attempt))
 
-    def _after_refusal(self, attempt: Attempt, refusal: PoolRefused) -> AttemptResult:
-        pool = attempt.pool
-        if isinstance(refusal, WrongDialect) and not pool.detection.named:
-            if pool.detection.found and attempt.logged_in_at is None:
-                pool.detection.doubt()
-                return AttemptResult(str(refusal), self._after_failure(attempt))
-            title = DIALECTS[pool.detection.current].title
-            if pool.detection.misfit():
-                text = f"the pool does not accept {title}; trying another protocol"
-                return AttemptResult(text, NEXT_DIALECT_SECONDS)
-            refusal = WrongDialect("the pool accepts none of the known protocols")
-        if pool.login_accepted:
+    def _after_wrong_dialect(self, attempt: Attempt, refusal: PoolError) -> AttemptResult:
+        detection = attempt.pool.detection
+        if detection.found and attempt.logged_in_at is None:
+            detection.doubt()
+            return AttemptResult(str(refusal), self._after_failure(attempt))
+        title = DIALECTS[detection.current].title
+        if detection.misfit():
+            text = f"the pool does not accept {title}; trying another protocol"
+            return AttemptResult(text, NEXT_DIALECT_SECONDS)
+        refusal = WrongDialect("the pool accepts none of the known protocols")
+        return self._after_refusal(attempt, refusal)
+
+    def _after_refusal(self, attempt: Attempt, refusal: PoolError) -> AttemptResult:
+        if attempt.pool.login_accepted:
             return AttemptResult(str(refusal), self._after_failure(attempt))
         self._failover.remove_current()
         return AttemptResult(str(refusal), None)

@@ -14,7 +14,14 @@ import aiohttp
 import aiohttp_socks
 
 from miner.clock import Clock, first_of
-from miner.errors import ConnectionLost, NodeBusy, PoolError, PoolRefused, ProtocolError
+from miner.errors import (
+    Cause,
+    ConnectionLost,
+    NodeBusy,
+    PoolError,
+    PoolRefused,
+    ProtocolError,
+)
 from miner.net.address import HostPort, PoolUrl
 from miner.net.socks import Proxy, parse_proxy, proxy_failure
 from miner.net.tls import certificate_error, tls_context
@@ -158,15 +165,23 @@ class NodeRpc:
     def _parsed(self, response: aiohttp.ClientResponse, body: bytes) -> RpcAnswer:
         # RPC errors come with HTTP 500, 404 or 400, so the body decides unless the login failed.
         status = response.status
+        if status == 401 and self._url.cookie_file is not None:
+            raise ConnectionLost(
+                f"{self._where}: the login in {self._url.cookie_file} is refused (HTTP 401); check "
+                "that it is this node's cookie file, which the node writes when it starts",
+                Cause.NODE_COOKIE,
+            )
         if status == 401:
             raise PoolRefused(
                 f"{self._where}: login refused (HTTP 401); check user and password, or name the "
-                "node's cookie file"
+                "node's cookie file",
+                Cause.NODE_LOGIN,
             )
         if status == 403:
             raise PoolRefused(
                 f"{self._where}: access refused (HTTP 403); allow this machine with rpcallowip= in "
-                "the node's configuration"
+                "the node's configuration",
+                Cause.NODE_LOGIN,
             )
         try:
             message = json.loads(body.decode("utf-8"))
@@ -218,7 +233,9 @@ class NodeRpc:
                 cause = error.certificate_error
                 if isinstance(cause, ssl.SSLCertVerificationError):
                     return certificate_error(self._url, cause)
-                return PoolRefused(f"{self._where}: the certificate is not trusted")
+                return PoolRefused(
+                    f"{self._where}: the certificate is not trusted", Cause.CERTIFICATE_AUTHORITY
+                )
             case aiohttp.ClientOSError(__cause__=ssl.SSLError() as cause) if not isinstance(
                 error, aiohttp.ClientConnectorError
             ):
@@ -228,24 +245,29 @@ class NodeRpc:
                 return certificate_error(self._url, error)
             case aiohttp.ClientSSLError() | ssl.SSLError():
                 return ConnectionLost(
-                    f"{self._where}: no TLS connection; check whether this port is for http://"
+                    f"{self._where}: no TLS connection; check whether this port is for http://",
+                    Cause.NO_TLS,
                 )
             case aiohttp.ClientConnectorError(os_error=socket.gaierror()):
                 return ConnectionLost(
-                    f"{self._where}: the name cannot be resolved; check its spelling"
+                    f"{self._where}: the name cannot be resolved; check its spelling",
+                    Cause.HOST_UNKNOWN,
                 )
             case aiohttp.ClientConnectorError():
-                reason = error.os_error.strerror or "no connection"
+                reason, kind = error.os_error.strerror or "no connection", Cause.LOST
                 if isinstance(error.os_error, ConnectionRefusedError):
-                    reason = "nothing listens there"
+                    reason, kind = "nothing listens there", Cause.PORT_CLOSED
                 return ConnectionLost(
                     f"{self._where}: {reason.lower()}; check that the node runs, its RPC port, and "
-                    "rpcbind= and rpcallowip= in its configuration"
+                    "rpcbind= and rpcallowip= in its configuration",
+                    kind,
                 )
             case TimeoutError() | aiohttp_socks.ProxyTimeoutError():
                 return ConnectionLost(f"{self._where}: no connection within {CONNECT_SECONDS:g} s")
             case aiohttp.InvalidURL() | UnicodeError():
-                return PoolRefused(f"{self._where}: unusable address of a node; check its spelling")
+                return PoolRefused(
+                    f"{self._where}: unusable address of a node; check its spelling", Cause.ADDRESS
+                )
         other = "http://" if self._url.transport.has_tls else "https://"
         return ConnectionLost(
             f"{self._where}: the connection broke before {method} was answered; if this persists, "

@@ -145,7 +145,7 @@ class TemplatePoller:
             # The errors of `NodeRpc` name the node or the cookie file already.
             if self._where in text or text.startswith("cookie file"):
                 raise
-            raise PoolRefused(f"node {self._where}: {text}") from error.__cause__
+            raise PoolRefused(f"node {self._where}: {text}", error.cause) from error.__cause__
         finally:
             self.ended = True
 

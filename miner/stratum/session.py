@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from cachetools import FIFOCache
 
 from miner.clock import Clock
-from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError, WrongDialect
+from miner.errors import (
+    Cause,
+    ConnectionLost,
+    PoolError,
+    PoolRefused,
+    ProtocolError,
+    WrongDialect,
+)
 from miner.net.dial import Stream, Timeouts
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
@@ -262,7 +269,9 @@ class Session:
             case LoginRefused(text) | WrongProtocol(text) if is_ban(text):
                 raise banned(text)
             case LoginRefused(text):
-                raise PoolRefused(f"the pool refused the login: {text}; check user and password")
+                raise PoolRefused(
+                    f"the pool refused the login: {text}; check user and password", Cause.LOGIN
+                )
             case WrongProtocol(text):
                 raise WrongDialect(
                     f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "

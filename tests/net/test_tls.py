@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
 
-from miner.errors import ConfigError, ConnectionLost, PoolRefused
+from miner.errors import Cause, ConfigError, ConnectionLost, PoolRefused
 from miner.net.address import Transport
 from miner.net.dial import NetworkDial
 from miner.net.tls import fingerprint, parse_fingerprint, tls_context
@@ -53,6 +54,42 @@ async def test_the_error_for_an_unknown_authority_says_what_to_do(
     async with serving(tls=server_context(authority)) as port:
         with pytest.raises(PoolRefused, match=r"not trusted .* own CA file, pin .* or switch"):
             await NetworkDial().open(url(port, Transport.TLS))
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("127.0.0.1", Cause.CERTIFICATE_AUTHORITY), ("other.example", Cause.CERTIFICATE_HOST)],
+)
+async def test_the_error_for_a_certificate_names_its_cause(
+    authority: trustme.CA, ca_file: Path, name: str, cause: Cause
+) -> None:
+    trusted = ca_file if cause is Cause.CERTIFICATE_HOST else None
+    async with serving(tls=server_context(authority, name)) as port:
+        with pytest.raises(PoolRefused) as caught:
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=trusted))
+        assert caught.value.cause is cause
+        with pytest.raises(PoolRefused) as caught:
+            await NetworkDial().open(replace(url(port, Transport.TLS), tls_fingerprint="ab" * 32))
+        assert caught.value.cause is Cause.CERTIFICATE_PIN
+
+
+@pytest.mark.parametrize(
+    ("first_day", "last_day", "problem"),
+    [(-30, -1, "certificate has expired"), (1, 30, "certificate is not yet valid")],
+)
+async def test_a_certificate_outside_its_dates_is_retried_and_the_clock_is_named(
+    tmp_path: Path, first_day: int, last_day: int, problem: str
+) -> None:
+    now = datetime.now(UTC)
+    first, last = (now + timedelta(days=day) for day in (first_day, last_day))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_before=first, not_after=last).configure_cert(context)
+    async with serving(tls=context) as port:
+        with pytest.raises(ConnectionLost, match=f"{problem}; this machine's clock says") as caught:
+            await NetworkDial().open(url(port, Transport.TLS, ca_file=tmp_path / "ca.pem"))
+    assert caught.value.cause is Cause.CERTIFICATE_DATE
 
 
 async def test_tls_insecure_accepts_any_certificate(authority: trustme.CA) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import islice, pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from miner.errors import Cause, PoolError
 from miner.net.address import PoolUrl
+from miner.pool.attempt import FAILURES, Attempt, FailoverRules
 from miner.pool.failover import (
     BAN_SECONDS,
     MAX_FAILURES,
@@ -127,3 +130,49 @@ def test_a_pool_of_an_earlier_list_cannot_become_current() -> None:
     failover.replace([PoolUrl("a", 1)], works=True)
     failover.switch_to(old)
     assert failover.current.url.host == "a"
+
+
+FINAL = {
+    Cause.DIALECT, Cause.CERTIFICATE_AUTHORITY, Cause.CERTIFICATE_HOST, Cause.CERTIFICATE_PIN,
+    Cause.ADDRESS, Cause.LOGIN, Cause.NODE_LOGIN, Cause.SETUP,
+}  # fmt: skip
+
+
+def after(cause: Cause, *, login_accepted: bool = False) -> tuple[float | None, list[str]]:
+    """Return the wait after a failure of the first of two pools, and the pools that are left."""
+    clock = FakeClock()
+    urls = [PoolUrl(host, 1, protocol="kawpow") for host in ("a", "b")]
+    failover = Failover(urls, clock, Random(1))
+    failover.current.login_accepted = login_accepted
+    attempt = Attempt(failover.current, urls[0])
+    result = FailoverRules(failover, clock).after(attempt, "why", PoolError("why", cause))
+    assert result.reason == "why"
+    return result.retry_in, [url.host for url in urls if failover.find(url.host, 1)]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_pool_is_given_up_only_for_what_no_waiting_mends(cause: Cause) -> None:
+    retry_in, left = after(cause)
+    assert (retry_in is None, FAILURES[cause].final) == (cause in FINAL, cause in FINAL)
+    if cause in FINAL or cause is Cause.BANNED:
+        assert left == ["b"]
+    else:
+        assert left == ["a", "b"]
+        assert retry_in is not None
+        assert MIN_RETRY_SECONDS <= retry_in <= 2 * MIN_RETRY_SECONDS
+
+
+@pytest.mark.parametrize("cause", sorted(FINAL))
+def test_a_pool_that_accepted_a_login_is_never_given_up(cause: Cause) -> None:
+    retry_in, left = after(cause, login_accepted=True)
+    assert retry_in is not None
+    assert left == ["a", "b"]
+
+
+def test_the_page_on_pools_lists_what_follows_each_cause() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pools.md").read_text(encoding="utf-8")
+    rows = [
+        f"| {cause} | {'yes' if then.final else 'no'} | {then} | {'4' if then.final else '—'} |"
+        for cause, then in FAILURES.items()
+    ]
+    assert "|---|---|---|---|\n" + "\n".join(rows) + "\n\n" in page
