@@ -44,6 +44,24 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class Pace:
+    """A budget: `burst` units at once, in the long run `rate` units a second."""
+
+    def __init__(self, clock: Clock, rate: float, burst: float) -> None:
+        self._clock, self._rate, self._burst = clock, rate, burst
+        self._left = burst
+        self._counted_at = clock.now()
+
+    async def spend(self, units: float) -> None:
+        """Take `units`, and return at once unless the budget is used up; then it is refilled by a
+        tenth first."""
+        now = self._clock.now()
+        self._left = min(self._burst, self._left + (now - self._counted_at) * self._rate) - units
+        self._counted_at = now
+        if self._left < 0:
+            await self._clock.sleep((self._burst / 10 - self._left) / self._rate)
+
+
 SET_SECONDS = 1.0
 """Change between time of day and monotonic seconds from which on the clock counts as set."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cachetools import FIFOCache
 
-from miner.clock import Clock
+from miner.clock import Clock, Pace
 from miner.errors import (
     Cause,
     ConnectionLost,
@@ -56,6 +56,11 @@ UNANSWERED_SHARES = 10
 UNAUTHORIZED_SHARES = 3
 """Shares in a row refused as unauthorized after which the session ends, to log in again: a pool
 behind a proxy may have lost our login."""
+
+LINES_PER_SECOND = 2000
+LINES_AT_ONCE = 1000
+"""A pool that sends more, with 512 bytes as one more line, is read that slowly: it must not hold
+the event loop."""
 
 HARM_SECONDS = 5.0
 """A pool that ends the connection this soon after an optional request, or sends something other
@@ -235,6 +240,7 @@ class Session:
     async def _converse(self) -> None:
         self._stream.write(self._protocol.start())
         self._note_optional(self._protocol.dialect.extras)
+        pace = Pace(self._clock, LINES_PER_SECOND, LINES_AT_ONCE)
         while True:
             await self._stream.drain()
             data = await self._stream.read(READ_BYTES)
@@ -245,6 +251,7 @@ class Session:
             malformed = self._protocol.malformed_lines
             # Line by line: what precedes a line that ends the session still counts.
             for line in data.splitlines(keepends=True):
+                await pace.spend(1 + len(line) / 512)
                 for event in self._protocol.receive(line):
                     self._handle(event)
             if self._protocol.malformed_lines > malformed:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.stratum.client_side import MALFORMED_LINES, ClientSide
+from miner.stratum.client_side import CHECKED_EPOCHS, MALFORMED_LINES, ClientSide
 from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW, parse_target
 from miner.stratum.pool_events import (
     Authorized,
@@ -361,6 +361,20 @@ def test_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
 
 
 # Seed hash
+
+
+def test_seed_hashes_of_many_epochs_are_not_computed() -> None:
+    asked: list[int] = []
+
+    def record(epoch: int) -> bytes:
+        asked.append(epoch)
+        return bytes(32)
+
+    opened = started(seed_of=record)
+    for _ in range(3):
+        for epoch in range(100):
+            opened.receive(notify((2, "00" * 32), (5, 7500 * epoch)))
+    assert asked == list(range(CHECKED_EPOCHS))
 
 
 def seed_of(epoch: int) -> bytes:

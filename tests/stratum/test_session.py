@@ -11,7 +11,13 @@ from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.net.dial import Timeouts
 from miner.stratum.client_side import KEPT_REQUESTS
 from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
-from miner.stratum.session import UNANSWERED_SHARES, UNAUTHORIZED_SHARES, Session
+from miner.stratum.session import (
+    LINES_AT_ONCE,
+    LINES_PER_SECOND,
+    UNANSWERED_SHARES,
+    UNAUTHORIZED_SHARES,
+    Session,
+)
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
@@ -134,6 +140,19 @@ async def test_share_without_an_answer_is_lost_and_not_sent_again() -> None:
         await bench.clock.advance(Timeouts().answer / 2)
         assert bench.outcomes() == [Outcome.LOST] * 2
         assert len(bench.submits()) == 2
+        assert bench.ended is None
+
+
+@pytest.mark.parametrize("line", [b"\n", b" \r\n", b"{}\n", b'{"id":null}\n'])
+async def test_a_flood_of_lines_is_read_at_a_bounded_rate(line: bytes) -> None:
+    async with running() as bench:
+        await bench.login()
+        events = len(bench.events)
+        bench.stream.feed(line * 20_000 + notify((0, "after the flood")))
+        await bench.clock.advance((20_000 - LINES_AT_ONCE) / LINES_PER_SECOND)
+        assert len(bench.events) == events
+        await bench.clock.advance(2)
+        assert len(bench.events) == events + 1
         assert bench.ended is None
 
 
