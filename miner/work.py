@@ -123,7 +123,7 @@ class JobSink(Protocol):
     """Works on jobs; called on the event loop."""
 
     def work_on(self, job: Job | None) -> None:
-        """Work on `job` from now on; None: no pool is connected."""
+        """Work on `job` from now on; None: there is nothing to mine."""
 
 
 @dataclass(frozen=True, slots=True)

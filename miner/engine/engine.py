@@ -89,7 +89,7 @@ class Engine:
         }
 
     def work_on(self, job: Job | None) -> None:
-        """Have all devices work on `job`; None: no pool is connected, so they rest."""
+        """Have all devices work on `job`; None: there is nothing to mine, so they rest."""
         self._staleness.update(job, self._clock.now())
         for worker in self._workers.values():
             worker.work_on(job)

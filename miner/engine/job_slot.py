@@ -27,7 +27,7 @@ class JobSlot:
 
     @property
     def job(self) -> Job | None:
-        """The newest job; None: no pool is connected."""
+        """The newest job; None: there is nothing to mine."""
         return self._job
 
     @property
@@ -159,7 +159,7 @@ class Staleness:
         self._clean_since = 0.0
 
     def update(self, job: Job | None, now: float) -> None:
-        """Make `job` the newest at clock second `now`; None: no pool is connected."""
+        """Make `job` the newest at clock second `now`; None: there is nothing to mine."""
         self._newest = job
         if job is None or not job.clean:
             return
