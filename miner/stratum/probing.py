@@ -32,6 +32,9 @@ from miner.work import NonceSpace
 SILENCE_SECONDS = 10.0
 """Time without any answer after which the pool does not speak a dialect."""
 
+UNREADABLE_SECONDS = 3.0
+"""The same, once the pool sent something other than JSON."""
+
 LINGER_SECONDS = 1.0
 """Time for further messages after login and first job."""
 
@@ -155,7 +158,8 @@ class _DialectAttempt:
                 await self._converse(limit)
         except TimeoutError:
             if not self._understood:
-                return f"no answer within {patience:g} s"
+                malformed = self._client.malformed_lines
+                return "its answer is not JSON" if malformed else f"no answer within {patience:g} s"
         except Banned:
             raise
         except ConnectionLost as error:
@@ -170,6 +174,7 @@ class _DialectAttempt:
         self._started_at = self._clock.now()
         self._stream.write(self._client.start())
         end = asyncio.get_running_loop().time() + self._request.seconds
+        unreadable = False
         while self._misfit is None:
             await self._stream.drain()
             data = await self._stream.read(READ_BYTES)
@@ -185,6 +190,9 @@ class _DialectAttempt:
                 end = min(end, asyncio.get_running_loop().time() + LINGER_SECONDS)
             if self._understood:
                 limit.reschedule(end)
+            elif self._client.malformed_lines and not unreadable:
+                unreadable = True
+                limit.reschedule(asyncio.get_running_loop().time() + UNREADABLE_SECONDS)
 
     def _is_complete(self) -> bool:
         result = self.result

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cachetools import FIFOCache
 
-from miner.clock import Clock, Pace
+from miner.clock import Clock, Pace, within
 from miner.errors import (
     Cause,
     ConnectionLost,
@@ -56,6 +56,10 @@ UNANSWERED_SHARES = 10
 UNAUTHORIZED_SHARES = 3
 """Shares in a row refused as unauthorized after which the session ends, to log in again: a pool
 behind a proxy may have lost our login."""
+
+UNREADABLE_SECONDS = 3.0
+"""A pool that sends something other than JSON before its first answer has this long to send it;
+Zano's daemon answers unknown methods so, other pools send a greeting."""
 
 LINES_PER_SECOND = 2000
 LINES_AT_ONCE = 1000
@@ -151,6 +155,8 @@ class Session:
         self._idle = asyncio.Event()
         self._idle.set()
         self._ended = ""
+        self._unreadable = asyncio.Event()
+        """Set when a line was not a JSON object."""
         self._leave_reason: str | None = None
         self._leave = asyncio.Event()
 
@@ -255,6 +261,7 @@ class Session:
                 for event in self._protocol.receive(line):
                     self._handle(event)
             if self._protocol.malformed_lines > malformed:
+                self._unreadable.set()
                 self._leave_out_harmful()
             self._stream.write(self._protocol.data_to_send())
 
@@ -359,7 +366,13 @@ class Session:
             )
 
     async def _limit_login(self) -> None:
-        await self._clock.sleep(self._limits.login)
+        end = self._clock.now() + self._limits.login
+        await within(self._clock, self._limits.login, self._unreadable.wait())
+        if self._unreadable.is_set() and not self._subscribed:
+            await self._clock.sleep(min(UNREADABLE_SECONDS, end - self._clock.now()))
+            if not self._subscribed:
+                raise ProtocolError("the pool answered our first request with no JSON object")
+        await self._clock.sleep(max(end - self._clock.now(), 0.0))
         if not self._subscribed or not self._authorized:
             missing = "the login" if self._subscribed else "our first request"
             raise ConnectionLost(f"no answer to {missing} within {self._limits.login:g} s")

@@ -9,7 +9,7 @@ from miner.stratum.dialects import DIALECTS
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, Bench, running
-from tests.stratum.dialogue import answer, call, line
+from tests.stratum.dialogue import answer, call, line, notify
 
 ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
 """A pool without a configured protocol."""
@@ -54,6 +54,40 @@ async def test_the_next_dialect_is_tried_if_the_pool_stays_silent() -> None:
             "mining.subscribe", "mining.subscribe", "eth_submitLogin", "mining.hello",
         ]  # fmt: skip
         assert len(asked) <= 12
+
+
+ZANOD = (
+    b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown method is requested: '
+    b'mining.subscribe\nJSON request: {"id":1,"method":"mining.subscribe"}"}}\n'
+)
+"""Of Zano's daemon: the text has a bare newline and bare quotation marks."""
+
+
+async def test_an_answer_that_is_not_json_moves_the_detection_on_within_seconds() -> None:
+    bench = Bench([ANY])
+    kawpow, stratum_1, proxy = FakeStream(), FakeStream(), FakeStream()
+    for stream in (kawpow, stratum_1):
+        stream.feed(ZANOD)
+    work = ["0x" + "ab" * 32, "0x" + "00" * 32, "0x" + "0f" * 32, "0x3e8"]
+    proxy.feed(answer(1) + line({"id": 0, "result": work}))
+    bench.dial.ready(ANY.host, kawpow, stratum_1, proxy)
+    async with running(bench):
+        await bench.clock.advance(15)
+        assert opening(proxy) == "eth_submitLogin"
+        assert bench.job().height == 1000
+
+
+async def test_a_pool_with_a_greeting_that_is_not_json_is_mined_on() -> None:
+    bench = Bench([ANY])
+    stream = FakeStream()
+    bench.dial.ready(ANY.host, stream)
+    stream.feed(b"220 welcome\n")
+    async with running(bench):
+        await bench.clock.advance(1)
+        stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        await bench.clock.advance(100)
+        assert not stream.closed
+        assert bench.job().session == 1
 
 
 async def test_a_job_of_another_dialect_moves_the_detection_on() -> None:
