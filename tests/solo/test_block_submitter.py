@@ -28,6 +28,14 @@ async def test_a_failed_submission_is_retried(fault: Exception) -> None:
         assert sent[0] == sent[1] == sent[2]
 
 
+async def test_a_starting_node_on_this_machine_gets_the_block_every_two_seconds() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        node.fails("pprpcsb", *[RpcFault(-28, "Verifying blocks...")] * 20)
+        assert await bench.submitted(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
+        assert bench.clock.now() - 1000 <= 2 * 21
+
+
 async def test_a_submission_without_an_answer_is_retried() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
