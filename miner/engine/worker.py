@@ -23,18 +23,23 @@ from miner.engine.programs import Programs, SearchProgram, program_of
 from miner.engine.proof import Prover, prove_dataset, prove_kernel
 from miner.engine.retry_policy import CandidateRecord, RetryPolicy
 from miner.engine.search import TARGET_SECONDS, Search
-from miner.errors import DeviceError, DeviceHung, WrongResult
+from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
+from miner.formatting import format_bytes
 from miner.progpow.epoch import Epoch
 from miner.telemetry import (
     DatasetBuilding,
     DeviceFault,
     DeviceResting,
+    EpochSkipped,
     Event,
     KernelReady,
     LightCacheBuilding,
 )
 from miner.verify import Interrupted
 from miner.work import Candidate, DeviceInfo, Job
+
+LARGEST_LIGHT_CACHE = 1 << 30
+"""Bytes; a dataset is 64 times as large. The largest of a coin in 2026 takes about 160 MiB."""
 
 UNPROVED = 0.999
 """Largest progress reported for a dataset that is not yet proved."""
@@ -184,8 +189,15 @@ class Worker:
         kernel: Kernel = None
         while (job := self._slot.next_job()) is not None:
             if job.epoch != filled:
+                if (reason := misfit(device, job.epoch)) is not None:
+                    self._skip(job.epoch, reason)
+                    continue
                 filled = program = None
-                if not self._fill_dataset(device, job):
+                try:
+                    if not self._fill_dataset(device, job):
+                        continue
+                except OutOfMemory as error:  # other programs may free memory
+                    self._skip(job.epoch, str(error), shared.retry.longest_pause)
                     continue
                 filled = job.epoch
                 self._slot.workable(shared.clock.now())
@@ -198,6 +210,11 @@ class Worker:
                 program = wanted
                 self._steady_since = self._steady_since or shared.clock.now()
             search.run(kernel, wanted)
+
+    def _skip(self, epoch: Epoch, reason: str, pause: float | None = None) -> None:
+        """Wait for a job of another epoch, at most `pause` seconds; the device is not at fault."""
+        self.report(EpochSkipped(self.info.name, epoch.number, reason))
+        self._slot.wait(_DatasetFilling(epoch, self._slot, self._shared.reports).should_stop, pause)
 
     # Called by its search
 
@@ -306,6 +323,22 @@ class Worker:
             self.report(DeviceResting(self.info.name, reason, pause))
             self._slot.wait(moved_on, pause)
         return None
+
+
+def misfit(device: Device, epoch: Epoch) -> str | None:
+    """Return why the dataset of `epoch` cannot be in the memory of `device`, else None."""
+    needed, memory = epoch.dataset_bytes + epoch.light_bytes, device.info.memory
+    if epoch.light_bytes > LARGEST_LIGHT_CACHE:
+        return (
+            f"its light cache of {format_bytes(epoch.light_bytes)} is larger than that of any real "
+            "coin; check the pool"
+        )
+    if device.dialect is not None and needed > memory:  # an interpreter keeps no dataset
+        return (
+            f"dataset (DAG) and light cache need {format_bytes(needed)}, the device has "
+            f"{format_bytes(memory)}; mine another coin with it"
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)

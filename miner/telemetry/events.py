@@ -155,6 +155,15 @@ class DeviceResting:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochSkipped:
+    """The device is idle until a job of another epoch comes; `reason` says what does not fit."""
+
+    device: str
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DevicePaused:
     """The device is paused on request or by its heat limit; None: it may work again."""
 
@@ -220,6 +229,7 @@ DeviceEvent = (
     | NoncesExhausted
     | DeviceFault
     | DeviceResting
+    | EpochSkipped
     | DevicePaused
     | DeviceHanging
     | SensorsRead

@@ -20,6 +20,7 @@ from miner.telemetry.events import (
     DeviceHanging,
     DevicePaused,
     DeviceResting,
+    EpochSkipped,
     Event,
     JobTaken,
     KernelReady,
@@ -186,6 +187,9 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
             return Sentence(device, f"giving up: {reason}", Level.ERROR)
         case DeviceResting(device, reason, seconds):
             return Sentence(device, f"retry in {seconds:.0f} s: {reason}", Level.WARNING)
+        case EpochSkipped(device, epoch, reason):
+            text = f"not mining on epoch {epoch}: {reason}"
+            return Sentence(device, text, Level.WARNING, limited=True)
         case DevicePaused(device, None):
             return Sentence(device, "resumed")
         case DevicePaused(device, reason):

@@ -11,6 +11,7 @@ from miner.telemetry.events import (
     DeviceHanging,
     DevicePaused,
     DeviceResting,
+    EpochSkipped,
     Event,
     NewJob,
     PoolLost,
@@ -27,7 +28,7 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     """Return `event` with the texts of pools, nodes and drivers redacted and on one line: pools
     echo wallets, even in job ids."""
     match event:
-        case PoolLost() | DeviceFault() | DeviceResting() | DeviceHanging():
+        case PoolLost() | DeviceFault() | DeviceResting() | EpochSkipped() | DeviceHanging():
             return replace(event, reason=redactor.one_line(event.reason))
         case DevicePaused(_, str(reason)):
             return replace(event, reason=redactor.one_line(reason))

@@ -10,6 +10,7 @@ from miner.telemetry.events import (
     DeviceHanging,
     DevicePaused,
     DeviceResting,
+    EpochSkipped,
     JobTaken,
     KernelReady,
     Launched,
@@ -165,6 +166,8 @@ class DeviceTracker:
             case DeviceResting(_, reason, None):
                 self._enter(DeviceState.PARKED, f"parked: {reason}")
             case DeviceResting(_, reason, _):
+                self._enter(DeviceState.RESTING, f"resting: {reason}")
+            case EpochSkipped(_, _, reason):
                 self._enter(DeviceState.RESTING, f"resting: {reason}")
             case DevicePaused(_, reason):
                 self._paused = reason

@@ -5,11 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from miner.errors import DeviceHung, NoUsableDevice
+from miner.errors import DeviceHung, NoUsableDevice, OutOfMemory
 from miner.progpow.variant import Span
-from miner.telemetry import DatasetBuilding, DeviceFault, DeviceResting, KernelReady, Launched
+from miner.telemetry import (
+    DatasetBuilding,
+    DeviceFault,
+    DeviceResting,
+    EpochSkipped,
+    KernelReady,
+    Launched,
+    LightCacheBuilding,
+)
 from miner.verify import Interrupted
-from tests.engine.rig import Rig
+from tests.engine.rig import QUICK, Rig
 from tests.fakes.device import TOY, WAIT, DeviceScript, FakeProver, job_at
 
 
@@ -228,3 +236,68 @@ async def test_a_stop_ends_the_wait_for_a_build():
         engine.stop()
         script.build_gate.set()
     assert script.closed == 1
+
+
+def far(job, light_items, dataset_items):
+    """The job with an epoch of this size."""
+    epoch = replace(job.epoch, number=9, light_items=light_items, dataset_items=dataset_items)
+    return replace(job, epoch=epoch)
+
+
+@pytest.mark.parametrize(
+    ("light_items", "dataset_items", "reason"),
+    [
+        (509, 2**30 // 128, "the device has 1.00 GiB; mine another coin"),
+        (2**24 + 1, 1021, "larger than that of any real coin"),
+    ],
+    ids=["dataset larger than the card", "height of a far future"],
+)
+async def test_a_job_that_fits_nowhere_is_skipped_before_it_costs_anything(
+    light_items, dataset_items, reason
+):
+    rig = Rig(DeviceScript())
+    script, good = rig.scripts[0], job_at()
+    async with rig.running() as engine:
+        engine.work_on(good)
+        await rig.until(lambda: rig.of(Launched))
+        for number in range(2 * rig.retry.max_failures):
+            engine.work_on(far(good, light_items, dataset_items))
+            await rig.until(lambda n=number: len(rig.of(EpochSkipped)) == n + 1)
+            before = len(rig.of(Launched))
+            engine.work_on(good)
+            await rig.until(lambda n=before: len(rig.of(Launched)) > n)
+    skipped = rig.of(EpochSkipped)
+    assert all(reason in event.reason and event.epoch == 9 for event in skipped)
+    assert (script.opened, script.slices) == (1, 4), "neither reopened nor filled again"
+    assert not rig.of(DeviceResting)
+    assert not rig.of(DeviceFault)
+    assert not [e for e in rig.of(LightCacheBuilding) if e.epoch == 9]
+
+
+async def test_a_dataset_without_room_beside_other_programs_is_tried_again():
+    script = DeviceScript(no_memory=3 * QUICK.max_failures)
+    rig = Rig(script)
+    async with rig.running() as engine:
+        engine.work_on(job_at())
+        await rig.until(lambda: rig.of(Launched))
+    assert len(rig.of(EpochSkipped)) == 3 * QUICK.max_failures
+    assert script.opened == 1
+    assert not rig.of(DeviceResting)
+
+
+async def test_a_light_cache_without_room_on_the_host_skips_the_epoch():
+    class FullHost(FakeProver):
+        def light_cache(self, epoch, watcher=None):
+            if epoch.number:
+                raise OutOfMemory("the light cache needs 5 bytes, 4 are free")
+            return super().light_cache(epoch)
+
+    rig = Rig(DeviceScript())
+    rig.prover = FullHost()
+    async with rig.running() as engine:
+        engine.work_on(job_at(7500))
+        await rig.until(lambda: rig.of(EpochSkipped))
+        engine.work_on(job_at(0))
+        await rig.until(lambda: rig.of(Launched))
+    assert rig.of(EpochSkipped)[0].reason == "the light cache needs 5 bytes, 4 are free"
+    assert not rig.of(DeviceFault)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource
 from miner.codegen.launch_shape import LaunchShape, shape_named
 from miner.devices.device import Hit, LaunchResult, fill
-from miner.errors import BuildFailed, DeviceError, DeviceHung
+from miner.errors import BuildFailed, DeviceError, DeviceHung, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
 from miner.progpow.variant import FixedSizes, Variant
@@ -111,6 +111,8 @@ class DeviceScript:
     fail_open: int = 0
     fail_build: int = 0
     fail_generate: int = 0
+    no_memory: int = 0
+    """How many of the next datasets find too little free memory."""
     fail_launch: int = 0
     failure: Exception | None = None
     """Raised by `wait` of a search."""
@@ -236,6 +238,9 @@ class FakeDevice:
         if self.script.fail_generate:
             self.script.fail_generate -= 1
             raise DeviceError(f"{self.info.name}: the dataset cannot be made")
+        if self.script.no_memory:
+            self.script.no_memory -= 1
+            raise OutOfMemory(f"{self.info.name}: the dataset needs 5 bytes, 4 are free")
         self.nodes = np.zeros((epoch.nodes, 16), np.uint32)
         for part in range(4):
             if self.script.slice_gate is not None:

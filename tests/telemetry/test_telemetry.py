@@ -12,6 +12,7 @@ from miner.telemetry import (
     DevicePaused,
     DeviceResting,
     DeviceState,
+    EpochSkipped,
     Event,
     JobTaken,
     KernelReady,
@@ -148,6 +149,7 @@ def test_the_state_of_a_pool(telemetry, event, state):
         (ResultOverflow("a", 40), "searching"),
         (NoncesExhausted("a"), "waiting: every nonce of this job was searched"),
         (DeviceResting("a", "too hot", 5.0), "resting: too hot"),
+        (EpochSkipped("a", 9, "no room"), "resting: no room"),
         (DeviceResting("a", "broken", None), "parked: broken"),
     ],
 )
