@@ -292,8 +292,8 @@ class Coin:
     variant: str
     protocol: str
     difficulty_one: str | None
-    """Digits of the target of difficulty 1 after its leading zeros: "ff" or "ffff"; None: a
-    difficulty is a number of hashes."""
+    """Digits of the target of difficulty 1 after its leading zeros: "ff" or "ffff"; None: the
+    dialect defines it. Only the dialect kawpow uses it."""
     node: str | None
     """Kind of its node (`NODE_KIND_NAMES`); None: it is mined over Stratum only."""
 

@@ -23,7 +23,7 @@ DIFF1_BY_DIGITS: Mapping[str | None, int | None] = {
     "ffff": DIFF1_FFFF,
     None: None,
 }
-"""Target of difficulty 1 by a coin's `difficulty_one`; None: the coin does not define it."""
+"""Target of difficulty 1 by a coin's `difficulty_one`; None: the dialect defines it."""
 
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]+)")
 
