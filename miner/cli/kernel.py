@@ -106,15 +106,15 @@ def kernel(
 
 
 def _compiled(source: KernelSource, architecture: str) -> dict[str, Any]:
-    """Compile `source` with NVIDIA's compiler; return its version and the resources used."""
-    from miner.devices.cuda.nvrtc import nvrtc
+    """Compile `source` as mining does; return the compiler's name and the resources used."""
+    from miner.devices.cuda.cuda_builds import cuda_compiler
 
     if source.dialect != "cuda":
         raise click.UsageError("--compile needs CUDA source: give --dialect cuda too")
-    compiler = nvrtc()
+    compiler = cuda_compiler()
     cubin = compiler.compile(source, architecture)
     return {
-        "compiler": "NVRTC {}.{}".format(*compiler.version),
+        "compiler": compiler.name,
         "architecture": architecture,
         "registers": cubin.registers,
         "spilled": cubin.spilled,

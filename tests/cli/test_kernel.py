@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from miner.catalog import variants
-from miner.codegen.kernel_source import dataset_source, search_source
+from miner.codegen.kernel_source import KernelSource, dataset_source, search_source
 from miner.codegen.launch_shape import SHAPES, shape_named
+from miner.devices.cuda import cuda_builds
+from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler
+from miner.errors import BackendUnavailable
 from tests.cli.running import CHECKOUT, python, run, toy_file
 
 KAWPOW = ("kernel", "-a", "kawpow", "--height", "1000")
@@ -127,6 +130,47 @@ def test_compile_prints_the_resources() -> None:
     assert ran.code == 0, ran.err
     assert re.search(r"^registers +64$", ran.out, re.MULTILINE)
     assert re.search(r"^spilled +0$", ran.out, re.MULTILINE)
+
+
+class Toolkit(CudaCompiler):
+    """Stands for the nvcc of an installed toolkit."""
+
+    name = "nvcc 12.4"
+    version = (12, 4)
+    architectures = ("sm_75", "sm_86")
+
+    def ptx(self, source: KernelSource, architecture: str) -> bytes:
+        raise AssertionError("mining on sm_86 loads machine code")
+
+    def _cubin(self, source: KernelSource, architecture: str, more: tuple[str, ...]) -> Cubin:
+        return Cubin(b"code", 80, 0)
+
+
+@pytest.fixture
+def only_nvcc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise BackendUnavailable("NVRTC is not installed")
+
+    monkeypatch.setattr(cuda_builds, "nvrtc", missing)
+    monkeypatch.setattr(cuda_builds, "nvcc", Toolkit)
+
+
+COMPILE = (*KAWPOW, "--dialect", "cuda", "--compile")
+
+
+@pytest.mark.usefixtures("only_nvcc")
+def test_compile_uses_nvcc_without_nvrtc_as_mining_does() -> None:
+    ran = run(*COMPILE, "sm_86")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[0] == "compiler      nvcc 12.4"
+    assert described(*COMPILE, "sm_86")["compiled"]["compiler"] == "nvcc 12.4"
+
+
+@pytest.mark.usefixtures("only_nvcc")
+def test_nvcc_too_names_the_architectures_that_it_supports() -> None:
+    ran = run(*COMPILE, "sm_999")
+    assert ran.code == 2
+    assert "nvcc 12.4 does not support 'sm_999'; it supports sm_75, sm_86" in ran.err
 
 
 def test_compile_needs_cuda_source() -> None:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from miner.codegen.kernel_source import KernelSource
+from miner.errors import BadValue
 
 ROOMIER = ("--define-macro=GROUPS_AT_ONCE=3",)
 """Three groups of 256 threads at once: 80 registers for each thread instead of 64. A kernel that
@@ -52,13 +53,22 @@ class CudaCompiler(ABC):
         """Return `source` as machine code. A kernel that spills registers is compiled once more
         with `ROOMIER`; the one that spills less is returned.
 
-        Raises `BuildFailed`, which names the file with log and source.
+        Raises `BuildFailed`, which names the file with log and source, and `BadValue` for an
+        architecture that this version does not support.
         """
+        self.check(architecture)
         cubin = self._cubin(source, architecture, ())
         if cubin.spilled:
             roomier = self._cubin(source, architecture, ROOMIER)
             cubin = min(cubin, roomier, key=lambda made: made.spilled)
         return cubin
+
+    def check(self, architecture: str) -> None:
+        """Raise `BadValue` unless this version supports `architecture`."""
+        if architecture not in self.architectures:
+            known = ", ".join(self.architectures)
+            problem = f"{self.name} does not support {architecture!r}; it supports {known}"
+            raise BadValue("architecture", problem)
 
     @abstractmethod
     def ptx(self, source: KernelSource, architecture: str) -> bytes:

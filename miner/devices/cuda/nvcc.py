@@ -33,6 +33,7 @@ class Nvcc(CudaCompiler):
 
     def ptx(self, source: KernelSource, architecture: str) -> bytes:
         """Return PTX, with the zero byte up to which the driver reads."""
+        self.check(architecture)
         return self._built(source, ("--ptx", _for(virtual(architecture))))[0] + b"\0"
 
     def _cubin(self, source: KernelSource, architecture: str, more: tuple[str, ...]) -> Cubin:

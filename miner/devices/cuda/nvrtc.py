@@ -13,7 +13,7 @@ from pathlib import Path
 from miner.codegen.kernel_source import KernelSource
 from miner.devices.build_log import write_build_log
 from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler, virtual
-from miner.errors import BackendUnavailable, BadValue, BuildFailed
+from miner.errors import BackendUnavailable, BuildFailed
 
 LIBRARIES = ("libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so")
 """12 first: 13 does not support the GTX 10 series."""
@@ -22,8 +22,7 @@ MISSING = "NVRTC, NVIDIA's run-time compiler, is not installed: pip install nvid
 
 
 class Nvrtc(CudaCompiler):
-    """The compiler in `library`; besides what `CudaCompiler` raises, `BadValue` for an
-    architecture that this version does not support."""
+    """The compiler in `library`."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -39,28 +38,21 @@ class Nvrtc(CudaCompiler):
 
     def ptx(self, source: KernelSource, architecture: str) -> bytes:
         """Return PTX; NVRTC ends it with the zero byte up to which the driver reads."""
-        options = self._options(source, architecture, virtual(architecture))
-        with self._program(source, options) as (program, log):
+        self.check(architecture)
+        with self._program(source, _options(source, virtual(architecture))) as (program, log):
             text = self._bytes("nvrtcGetPTX", program)
         if f".entry {source.entry}(".encode() not in text:
             raise _failed(source, f"it has no kernel {source.entry!r}", log)
         return text
 
     def _cubin(self, source: KernelSource, architecture: str, more: tuple[str, ...]) -> Cubin:
-        options = self._options(source, architecture, architecture)
-        with self._program(source, (*options, *more, "--ptxas-options=-v")) as (program, log):
+        options = (*_options(source, architecture), *more, "--ptxas-options=-v")
+        with self._program(source, options) as (program, log):
             if f"entry function '{source.entry}'" not in log:
                 raise _failed(source, f"it has no kernel {source.entry!r}", log)
             if not re.search(r"Used \d+ registers", log) or log.count(" bytes spill ") != 2:
                 raise _failed(source, "the assembler did not report its registers", log)
             return Cubin.reported(self._bytes("nvrtcGetCUBIN", program), log)
-
-    def _options(self, source: KernelSource, architecture: str, target: str) -> tuple[str, ...]:
-        if architecture not in self.architectures:
-            known = ", ".join(self.architectures)
-            problem = f"{self.name} does not support {architecture!r}; it supports {known}"
-            raise BadValue("architecture", problem)
-        return (f"--gpu-architecture={target}", *source.options)
 
     @contextmanager
     def _program(
@@ -100,6 +92,10 @@ class Nvrtc(CudaCompiler):
     def _status_name(self, status: int) -> str:
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
         return str(self._library.nvrtcGetErrorString(status).decode())
+
+
+def _options(source: KernelSource, target: str) -> tuple[str, ...]:
+    return (f"--gpu-architecture={target}", *source.options)
 
 
 def _failed(source: KernelSource, reason: str, log: str) -> BuildFailed:
