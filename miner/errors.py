@@ -13,6 +13,7 @@
     │   ├── WrongResult         a kernel or a dataset differs from the reference
     │   └── DeviceHung   (5)    a driver call did not return
     ├── NoUsableDevice   (3)    no device is left to mine on
+    ├── AddressTaken     (3)    an address to listen on is in use, or not on this machine yet
     └── PoolError        (4)    one pool failed
         ├── ConnectionLost      the connection failed; tried again
         │   ├── Banned          the pool banned us for a while
@@ -117,6 +118,12 @@ class Cause(StrEnum):
     NODE_COOKIE = "node: login of the cookie file refused"
     NODE_LOGIN = "node: user, password or address of this machine refused"
     SETUP = "node: settings that do not fit it"
+
+
+class AddressTaken(MinerError):
+    """An address to listen on is in use, or not an address of this machine yet."""
+
+    exit_code = 3
 
 
 class PoolError(MinerError):

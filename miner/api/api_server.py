@@ -17,8 +17,7 @@ from miner.api.context import ApiContext
 from miner.api.handlers import Handlers
 from miner.api.security import error_middleware, on_response_prepare, request_guard
 from miner.api.stream import EventStreams
-from miner.errors import ConfigError
-from miner.net.address import HostPort, check_exposure
+from miner.net.address import HostPort, check_exposure, listen_error
 
 DEFAULT_PORT = 4067
 
@@ -57,9 +56,9 @@ class ApiOptions:
 class ApiServer:
     """Serves the API and the dashboard while its context lasts.
 
-    Entering raises `ConfigError` if an explicit address cannot be listened on, and if other
-    machines can reach the address although no token is set. A default address that cannot be
-    listened on is reported in the journal.
+    Entering raises `AddressTaken` or `ConfigError` if an explicit address cannot be listened on,
+    and `ConfigError` if other machines can reach the address although no token is set. A default
+    address that cannot be listened on is reported in the journal.
     """
 
     def __init__(
@@ -97,7 +96,8 @@ class ApiServer:
             await self._close()
             sentence = f"listen under [api]: cannot listen on {address}: {error.strerror or error}"
             if options.explicit:
-                raise ConfigError(f"{sentence}; choose another address, or off") from error
+                text = f"{sentence}; choose another address, or off"
+                raise listen_error(text, error) from error
             self._context.journal.add("api", f"{sentence}; continuing without API")
             return self
         except BaseException:

@@ -37,7 +37,7 @@ def bench(
     from miner.verify import chosen_variant
 
     chosen = chosen_variant(variant)
-    devices, _, _ = choose_devices("auto", [device] if device else None, chosen)
+    devices = choose_devices("auto", [device] if device else None, chosen).use
 
     def progress(text: str) -> None:
         if not as_json:

@@ -27,8 +27,8 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
     from miner.run.pool_process import demo as run_demo
 
     chosen = pool_options(**options)
-    use, _, missing = choose_devices("auto", split_names(devices), chosen.variant)
-    for reason in missing:
+    use, _, missing, absent = choose_devices("auto", split_names(devices), chosen.variant)
+    for reason in [*missing, *absent]:
         write(f"note      {reason}")
     for found in use:
         write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")

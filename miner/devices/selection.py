@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices import registry
@@ -73,11 +74,11 @@ def devices_called(found: Sequence[ListedDevice], name: str) -> list[ListedDevic
 
 
 def device_called(found: Sequence[ListedDevice], name: str) -> ListedDevice:
-    """Return the first device that `name` means; raises `ConfigError`, which lists the known
+    """Return the first device that `name` means; raises `NoUsableDevice`, which lists the known
     names."""
     chosen = devices_called(found, name)
     if not chosen:
-        raise _unknown(found, name)
+        raise NoUsableDevice(_unknown(found, name))
     return chosen[0]
 
 
@@ -96,32 +97,48 @@ def probed(found: ListedDevice, variant: Variant) -> ListedDevice:
     return replace(found, info=replace(found.info, unusable=problem))
 
 
+class ChosenDevices(NamedTuple):
+    """The devices to mine on, and why there are no others."""
+
+    use: list[ListedDevice]
+    unusable: list[ListedDevice]
+    """With their reasons."""
+    missing: list[str]
+    """One sentence for each backend that is not available."""
+    absent: list[str]
+    """One sentence for each name without a device: it may appear after the next start."""
+
+
 def choose_devices(
     backend: str,
     names: Sequence[str] | None,
     variant: Variant,
     exclude: Sequence[str] = (),
-) -> tuple[list[ListedDevice], list[ListedDevice], list[str]]:
-    """Return (devices to use, unusable devices with their reasons, missing backends).
+) -> ChosenDevices:
+    """Return the devices to use, at least one, and what is missing.
 
     `names` and `exclude` are names as `device_names.matches` takes them. Without `names`: every
     usable GPU, or else the best other device. The order of `names` is kept, and hardware is used
     once unless each of its entries is called by its own name. Excluded devices are not opened.
 
-    Raises `NoUsableDevice` when no device is left, or when a device called by its own name is
-    unusable, and `ConfigError` for a name without a device.
+    Raises `NoUsableDevice` when no device is left, and `ConfigError` for a device that is both
+    wanted and excluded.
     """
     found, missing = find_devices(backend)
-    try:
-        left = _without(found, exclude)
-        wanted = _wanted(found, left, names) if names else None
-    except ConfigError as error:
-        raise ConfigError("; ".join([str(error), *missing])) from error
-    use, unusable = _default(left, variant) if wanted is None else _usable(wanted, variant)
+    left = [f for f in found if not any(matches(f.info, f.index, name) for name in exclude)]
+    if names:
+        use, unusable = _usable(_wanted(found, left, names), variant)
+    else:
+        use, unusable = _default(left, variant)
+    # An excluded pattern is often a precaution, so it may match no device.
+    precise = [name for name in exclude if not is_pattern(name)]
+    absent = [
+        _unknown(found, n) for n in [*(names or ()), *precise] if not devices_called(found, n)
+    ]
     if not use:
-        reasons = [f"{one.info.name}: {one.info.unusable}" for one in unusable] + missing
+        reasons = [f"{one.info.name}: {one.info.unusable}" for one in unusable] + absent + missing
         raise NoUsableDevice("no usable device: " + "; ".join(reasons or ["none found"]))
-    return use, unusable, missing
+    return ChosenDevices(use, unusable, missing, absent)
 
 
 def _default(
@@ -143,46 +160,34 @@ def _preference(found: ListedDevice) -> tuple[bool, int]:
     return found.backend.dialect is None, _KINDS.index(found.info.kind)
 
 
-def _without(found: Sequence[ListedDevice], exclude: Sequence[str]) -> list[ListedDevice]:
-    for name in exclude:
-        if not is_pattern(name) and not devices_called(found, name):
-            raise _unknown(found, name)
-    return [f for f in found if not any(matches(f.info, f.index, name) for name in exclude)]
-
-
 def _wanted(
     found: Sequence[ListedDevice], left: Sequence[ListedDevice], names: Sequence[str]
-) -> list[tuple[ListedDevice, bool]]:
-    """Return the devices among `left` that `names` mean, each with whether it must be usable."""
-    wanted: dict[str, tuple[ListedDevice, bool]] = {}
+) -> list[ListedDevice]:
+    """Return the devices among `left` that `names` mean."""
+    wanted: dict[str, ListedDevice] = {}
     for name in names:
         chosen = devices_called(left, name)
-        if not chosen:
-            if devices_called(found, name):
-                raise ConfigError(f"device {name!r} is both wanted and excluded; name it once")
-            raise _unknown(found, name)
+        if not chosen and devices_called(found, name):
+            raise ConfigError(f"device {name!r} is both wanted and excluded; name it once")
         for one in chosen:
-            must = len(chosen) == 1 and not is_pattern(name)
-            wanted.setdefault(one.info.name, (one, must))
+            wanted.setdefault(one.info.name, one)
     return list(wanted.values())
 
 
 def _usable(
-    wanted: Sequence[tuple[ListedDevice, bool]], variant: Variant
+    wanted: Sequence[ListedDevice], variant: Variant
 ) -> tuple[list[ListedDevice], list[ListedDevice]]:
     use: list[ListedDevice] = []
     unusable: list[ListedDevice] = []
-    for one, must in wanted:
+    for one in wanted:
         tried = probed(one, variant)
-        if tried.info.unusable and must:
-            raise NoUsableDevice(f"{tried.info.name} cannot be used: {tried.info.unusable}")
         (unusable if tried.info.unusable else use).append(tried)
     return use, unusable
 
 
-def _unknown(found: Sequence[ListedDevice], name: str) -> ConfigError:
+def _unknown(found: Sequence[ListedDevice], name: str) -> str:
     known = ", ".join(f.info.name for f in found) or "none"
-    return ConfigError(f"unknown device {name!r}; found: {known}")
+    return f"unknown device {name!r}; found: {known}"
 
 
 def shape_on(name: str, epoch: Epoch) -> tuple[str | None, LaunchShape]:

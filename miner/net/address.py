@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from miner.errors import ConfigError
+from miner.errors import AddressTaken, ConfigError
 
 _LOCAL_NAMES = (".local", ".localhost", ".localdomain", ".lan", ".home", ".internal", ".home.arpa")
 
@@ -92,6 +93,13 @@ def check_exposure(key: str, address: HostPort, *, has_token: bool) -> None:
     """Raise `ConfigError` where there is an `exposure_problem`."""
     if (problem := exposure_problem(key, address, has_token=has_token)) is not None:
         raise ConfigError(f"[api] {problem}")
+
+
+def listen_error(sentence: str, error: Exception) -> AddressTaken | ConfigError:
+    """Return the error for an address that cannot be listened on: one that may mend itself, or a
+    mistake in the settings."""
+    passes = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+    return AddressTaken(sentence) if passes else ConfigError(sentence)
 
 
 DEFAULT_PASSWORD = "x"

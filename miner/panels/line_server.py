@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from miner.clock import Clock
 from miner.errors import ConfigError
-from miner.net.address import HostPort, check_exposure
+from miner.net.address import HostPort, check_exposure, listen_error
 from miner.telemetry import Journal
 
 LINE_LIMIT = 65536
@@ -98,8 +98,9 @@ class PanelPort:
 
     `key` is the setting of the port, for messages. Port 0 means any free port. Without `has_token`
     only this machine may connect. The journal reports the address that the port listens on.
-    Entering raises `ConfigError` if the address cannot be listened on, and if other machines can
-    reach it without a token. Leaving the context closes all connections.
+    Entering raises `AddressTaken` or `ConfigError` if the address cannot be listened on, and
+    `ConfigError` if other machines can reach it without a token. Leaving the context closes all
+    connections.
     """
 
     def __init__(
@@ -148,9 +149,10 @@ class PanelPort:
         except (OSError, OverflowError) as error:
             # asyncio's message has a prefix before the system's.
             reason = str(getattr(error, "strerror", None) or "no such port").rpartition(": ")[2]
-            raise ConfigError(
+            raise listen_error(
                 f'[api] {self._key} = "{address}": cannot listen on this address ({reason}); '
-                'choose another port, or "" for none'
+                'choose another port, or "" for none',
+                error,
             ) from error
         listening = HostPort(self._host, self.port)
         self._journal.add("api", f"{self._key} API on {listening}")

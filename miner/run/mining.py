@@ -65,8 +65,8 @@ async def mine(
     """Mine until a signal or the configured number of shares; return the accepted shares.
 
     The console is `stream`, by default the standard output. Raises `NoUsableDevice`,
-    `DeviceHung`, `EveryPoolRefused`, or `ConfigError` for an address or a file that cannot be
-    opened; shares found before have been submitted.
+    `DeviceHung`, `EveryPoolRefused`, `AddressTaken`, or `ConfigError` for an address or a file that
+    cannot be opened; shares found before have been submitted.
     """
     return await MiningRun(config, stream, verifier, sensor_opener).run()
 

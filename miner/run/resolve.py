@@ -12,7 +12,7 @@ from pathlib import Path
 from miner.api.api_server import ApiOptions
 from miner.catalog import Coin, find_coin
 from miner.devices.device_names import matches
-from miner.devices.selection import ListedDevice, choose_devices
+from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
 from miner.devices.tuning import Tuning, tuning_of
 from miner.errors import ConfigError
 from miner.net.address import DEFAULT_PASSWORD, PoolUrl
@@ -75,9 +75,8 @@ class _Resolver:
         variant = chosen_variant(coin.variant if coin else settings.variant or "")
         pools = pool_urls(settings.pools, coin)
         wanted, log = settings.devices, settings.log
-        self._devices, unusable, missing = choose_devices(
-            wanted.backend, wanted.use, variant, wanted.exclude
-        )
+        chosen = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
+        self._devices = chosen.use
         tunings = _tunings(settings, self._devices)
         token = api_token(settings.api)
         return RunConfig(
@@ -104,7 +103,7 @@ class _Resolver:
             secrets=_secrets(pools, token),
             wallets=_wallets(pools),
             private_files=_private_files(loaded),
-            notes=tuple(_notes(settings, pools, self._devices, unusable, missing)),
+            notes=tuple(_notes(settings, pools, chosen)),
             reloader=self,
             fixed=_fixed(settings, tunings),
         )
@@ -261,23 +260,22 @@ def _wallets(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
 def _notes(
     settings: Settings,
     pools: Sequence[PoolUrl],
-    devices: Sequence[ListedDevice],
-    unusable: Sequence[ListedDevice],
-    missing: Sequence[str],
+    chosen: ChosenDevices,
 ) -> Iterator[tuple[str, str]]:
     """Yield (topic, sentence) pairs to show before the run begins."""
     # On cards of other vendors a missing CUDA backend is not worth a note at each start.
-    vendors = {device.info.vendor for device in devices if device.info.kind == "gpu"}
-    shown = [] if vendors and "nvidia" not in vendors else missing
+    vendors = {device.info.vendor for device in chosen.use if device.info.kind == "gpu"}
+    shown = [] if vendors and "nvidia" not in vendors else chosen.missing
     for sentence in [
         *shown,
+        *(f"{absent}; mining with the devices found" for absent in chosen.absent),
         *secret_file_warnings(settings),
-        *_unmatched(settings, [*devices, *unusable]),
+        *_unmatched(settings, [*chosen.use, *chosen.unusable]),
     ]:
         yield "note", sentence
-    for device in unusable:
+    for device in chosen.unusable:
         yield "note", f"{device.info.name} is not used: {device.info.unusable}"
-    for device in devices:
+    for device in chosen.use:
         yield "device", f"{device.info.name} {device.info.model}, {device.info.driver}"
     for url in pools:
         if url.tls_insecure and url.transport.has_tls:

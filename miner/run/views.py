@@ -82,7 +82,7 @@ class Views:
     async def ports(self, control: RunControl) -> AsyncIterator[None]:
         """Serve the configured API and panels during the block.
 
-        Raises `ConfigError` for an address that cannot be listened on.
+        Raises `AddressTaken` or `ConfigError` for an address that cannot be listened on.
         """
         config = self._config
         snapshots = CachedSnapshot(self._telemetry.snapshot, self._telemetry, self._clock)

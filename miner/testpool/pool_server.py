@@ -11,7 +11,7 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.errors import BadValue, ConfigError
-from miner.net.address import HostPort
+from miner.net.address import HostPort, listen_error
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
@@ -116,9 +116,9 @@ class PoolServer:
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[PoolServer]:
         """Serve within the context; no task or socket outlives it. Port 0: any free one.
 
-        Raises `ConfigError` for a host other than loopback and for an address that cannot be
-        listened on, `BadValue` for an impossible port. Errors of the pool itself leave the
-        context as an exception group.
+        Raises `ConfigError` for a host other than loopback, that or `AddressTaken` for an address
+        that cannot be listened on, `BadValue` for an impossible port. Errors of the pool itself
+        leave the context as an exception group.
         """
         listener = await self._bind(host, port)
         self._port = listener.sockets[0].getsockname()[1]
@@ -192,9 +192,8 @@ class PoolServer:
                 self._connected, address, port, limit=READ_BYTES, start_serving=False
             )
         except OSError as error:
-            raise ConfigError(
-                f"the test pool cannot listen on {address} port {port}: {error.strerror}"
-            ) from error
+            text = f"the test pool cannot listen on {address} port {port}: {error.strerror}"
+            raise listen_error(text, error) from error
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._group is None:

@@ -11,7 +11,7 @@ import pytest
 
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
-from miner.errors import ConfigError
+from miner.errors import AddressTaken, ConfigError
 from tests.api.conftest import TOKEN, RawConnection, Serve, context_of, small_rig
 from tests.fakes.clock import settle
 from tests.fakes.rig import Rig
@@ -42,9 +42,10 @@ async def test_an_explicit_address_that_is_taken_is_an_error_a_default_one_a_mes
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         sentence = rf"^listen under \[api\]: cannot listen on 127\.0\.0\.1:{port}: .*; choose "
-        with pytest.raises(ConfigError, match=sentence):
+        with pytest.raises(AddressTaken, match=sentence) as caught:
             async with ApiServer(ApiOptions(port=port, explicit=True), context_of(rig)):
                 raise AssertionError("the server listens")
+        assert caught.value.exit_code == 3
         async with ApiServer(ApiOptions(port=port), context_of(rig)) as server:
             assert server.url is None
             (entry,) = rig.journal.entries

@@ -114,10 +114,10 @@ def test_an_unusable_device_is_left_out_with_its_reason(
 ) -> None:
     machine.has(opencl=[FIRST, SECOND, CPU], ref=[REF])
     machine.classes["opencl:0.0"] = kind
-    use, out, missing = choose_devices("auto", None, KAWPOW)
+    use, out, missing, absent = choose_devices("auto", None, KAWPOW)
     assert [f.info.name for f in use] == ["opencl:0.1"]
     assert [(f.info.name, f.info.unusable) for f in out] == [("opencl:0.0", reason)]
-    assert missing == []
+    assert missing == absent == []
     machine.classes["opencl:0.1"] = WrongDataset
     assert machine.names() == ["opencl:1.0"]
     machine.classes["opencl:1.0"] = Unbuildable
@@ -132,10 +132,11 @@ def test_a_device_that_its_driver_reports_unusable_is_not_opened(machine: Machin
 
 def test_a_missing_backend_is_reported_and_the_others_are_used(machine: Machine) -> None:
     machine.has(opencl="no OpenCL platform", ref=[REF])
-    use, out, missing = choose_devices("auto", None, KAWPOW)
+    use, out, missing, absent = choose_devices("auto", None, KAWPOW)
     assert [f.info.name for f in use] == ["ref"]
     assert not out
     assert missing == ["opencl: no OpenCL platform"]
+    assert not absent
 
 
 def test_no_usable_device_lists_every_reason(machine: Machine) -> None:
@@ -178,9 +179,11 @@ def test_each_name_selects_its_device_once(
 @pytest.mark.parametrize("name", ["opencl:9.9", "4", "-1", "", "None", "0000:03:00.0"])
 def test_an_unknown_name_lists_the_known_names(machine: Machine, name: str) -> None:
     machine.has(opencl=[CPU, FIRST], ref=[REF])
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(NoUsableDevice) as caught:
         machine.names([name])
-    assert str(caught.value) == (f"unknown device {name!r}; found: opencl:1.0, opencl:0.0, ref")
+    known = "opencl:1.0, opencl:0.0, ref"
+    assert str(caught.value) == f"no usable device: unknown device {name!r}; found: {known}"
+    assert caught.value.exit_code == 3
 
 
 TWIN = info_of("cuda:0", pci="0000:01:00.0", uuid="GPU-1", model="RTX 3070")
@@ -220,7 +223,7 @@ def test_a_card_is_used_through_the_second_backend_when_the_first_fails(machine:
 def test_a_card_hidden_in_one_backend_is_hidden_in_all(machine: Machine) -> None:
     hidden = replace(TWIN, unusable="NVIDIA_VISIBLE_DEVICES does not list this card")
     machine.has(cuda=[hidden, OTHER], opencl=[SLOW], ref=[REF])
-    use, out, _ = choose_devices("auto", None, KAWPOW)
+    use, out, *_ = choose_devices("auto", None, KAWPOW)
     assert [f.info.name for f in use] == ["cuda:1"]
     assert {f.info.unusable for f in out} == {hidden.unusable}
     assert machine.opened == ["cuda:1"]
@@ -237,26 +240,48 @@ def test_an_excluded_device_is_not_opened(machine: Machine) -> None:
         (["*"], ["0"], ["cuda:1", "opencl:0.0", "ref"]),
     ):
         machine.opened.clear()
-        use, out, _ = choose_devices("auto", names, KAWPOW, exclude)
+        use, out, *_ = choose_devices("auto", names, KAWPOW, exclude)
         assert ([f.info.name for f in use], out) == (wanted, [])
         assert sorted(machine.opened) == sorted(wanted)
 
 
 @pytest.mark.parametrize(
-    ("names", "exclude", "sentence"),
+    ("names", "exclude", "used", "absent"),
     [
-        (["*3090*"], [], "unknown device '*3090*'; found: cuda:0, cuda:1"),
-        (None, ["cuda:2"], "unknown device 'cuda:2'; found: cuda:0, cuda:1"),
-        (["0"], ["cuda:*"], "device '0' is both wanted and excluded; name it once"),
+        (["*3090*", "cuda:1"], [], ["cuda:1"], ["*3090*"]),
+        (["0", "5", "03:00.0"], [], ["cuda:0"], ["5", "03:00.0"]),
+        (None, ["cuda:2", "cuda:0", "*9999*"], ["cuda:1"], ["cuda:2"]),
     ],
 )
-def test_names_without_a_device_are_refused(
-    machine: Machine, names: list[str] | None, exclude: list[str], sentence: str
+def test_an_absent_device_does_not_stop_the_others(
+    machine: Machine,
+    names: list[str] | None,
+    exclude: list[str],
+    used: list[str],
+    absent: list[str],
 ) -> None:
+    machine.has(cuda=[TWIN, OTHER], opencl="no OpenCL platform")
+    chosen = choose_devices("auto", names, KAWPOW, exclude)
+    assert [f.info.name for f in chosen.use] == used
+    found = "found: cuda:0, cuda:1"
+    assert chosen.absent == [f"unknown device {name!r}; {found}" for name in absent]
+
+
+def test_without_any_of_the_named_devices_each_reason_is_listed(machine: Machine) -> None:
+    machine.has(cuda=[TWIN], opencl="no OpenCL platform")
+    machine.classes["cuda:0"] = "it is broken"
+    with pytest.raises(NoUsableDevice) as caught:
+        machine.names(["cuda:0", "*3080*"])
+    assert str(caught.value) == (
+        "no usable device: cuda:0: cuda:0: it is broken; unknown device '*3080*'; found: cuda:0; "
+        "opencl: no OpenCL platform"
+    )
+
+
+def test_a_device_that_is_wanted_and_excluded_is_a_mistake(machine: Machine) -> None:
     machine.has(cuda=[TWIN, OTHER])
-    with pytest.raises(ConfigError) as caught:
-        choose_devices("auto", names, KAWPOW, exclude)
-    assert str(caught.value) == sentence
+    with pytest.raises(ConfigError, match=r"^device '0' is both wanted and excluded; name it once"):
+        choose_devices("auto", ["0"], KAWPOW, ["cuda:*"])
 
 
 def test_excluding_every_device_leaves_no_usable_device(machine: Machine) -> None:
@@ -268,7 +293,7 @@ def test_excluding_every_device_leaves_no_usable_device(machine: Machine) -> Non
 def test_a_pattern_selects_the_cards_that_work(machine: Machine) -> None:
     machine.has(cuda=[TWIN, OTHER])
     machine.classes["cuda:0"] = "it is broken"
-    use, out, _ = choose_devices("auto", ["*rtx*"], KAWPOW)
+    use, out, *_ = choose_devices("auto", ["*rtx*"], KAWPOW)
     assert ([f.info.name for f in use], [f.info.name for f in out]) == (["cuda:1"], ["cuda:0"])
     machine.classes["cuda:1"] = "it is broken too"
     with pytest.raises(NoUsableDevice, match=r"cuda:0: it is broken; .*it is broken too$"):
@@ -283,15 +308,18 @@ def test_devices_are_numbered_across_backends(machine: Machine) -> None:
 
 
 def test_an_unknown_name_among_no_devices(machine: Machine) -> None:
-    with pytest.raises(ConfigError, match=r"found: none$"):
+    with pytest.raises(NoUsableDevice, match=r"found: none$"):
         device_called([], "0")
 
 
-def test_a_device_called_by_its_own_name_must_be_usable(machine: Machine) -> None:
+def test_a_named_device_that_is_unusable_does_not_stop_the_others(machine: Machine) -> None:
     machine.has(opencl=[FIRST, SECOND], ref=[REF])
     machine.classes["opencl:0.1"] = "it is broken"
-    with pytest.raises(NoUsableDevice, match=r"^opencl:0\.1 cannot be used: .*it is broken$"):
-        machine.names(["opencl:0.0", "opencl:0.1"])
+    use, out, _, absent = choose_devices("auto", ["opencl:0.0", "opencl:0.1"], KAWPOW)
+    assert ([f.info.name for f in use], absent) == (["opencl:0.0"], [])
+    assert [f.info.unusable for f in out] == ["opencl:0.1: it is broken"]
+    with pytest.raises(NoUsableDevice, match=r"^no usable device: opencl:0\.1: .*it is broken$"):
+        machine.names(["opencl:0.1"])
 
 
 def test_one_backend_can_be_chosen(machine: Machine) -> None:

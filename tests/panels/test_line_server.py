@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from pydantic import ValidationError
 
-from miner.errors import ConfigError
+from miner.errors import AddressTaken, ConfigError
 from miner.panels import ethminer_rpc, sgminer_api
 from miner.panels.line_server import (
     IDLE_SECONDS,
@@ -242,9 +242,10 @@ async def test_http_requests_get_no_answer(
 async def test_a_port_in_use_is_an_error(rig: Rig, open_port: Callable[..., PanelPort]) -> None:
     async with sgminer(rig) as first:
         sentence = rf'^\[api\] \w+ = "127.0.0.1:{first.port}": .* \([A-Za-z ]+ in use\); choose'
-        with pytest.raises(ConfigError, match=sentence):
+        with pytest.raises(AddressTaken, match=sentence) as caught:
             async with open_port(rig, port=first.port):
                 raise AssertionError
+        assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "rig1.lan"])

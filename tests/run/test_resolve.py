@@ -8,7 +8,7 @@ import pytest
 
 from miner.devices import registry
 from miner.devices.reference import REFERENCE
-from miner.devices.selection import ListedDevice
+from miner.devices.selection import ChosenDevices, ListedDevice
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
 from miner.net.dial import Timeouts
@@ -221,8 +221,17 @@ def test_a_missing_backend_is_noted_unless_all_cards_are_of_another_vendor(
     card = DeviceInfo(
         "opencl:0.0", "opencl", "A card", "gpu" if vendor else "cpu", "1", 1, 1, 1, vendor=vendor
     )
-    chosen = [ListedDevice(card, REFERENCE)], [], ["cuda: not found"]
+    chosen = ChosenDevices([ListedDevice(card, REFERENCE)], [], ["cuda: not found"], [])
     monkeypatch.setattr(resolve_module, "choose_devices", lambda *_: chosen)
     config = resolve_settings(lambda: load(path))
     assert (("note", "cuda: not found") in config.notes) is noted
     assert ("device", "opencl:0.0 A card, 1") in config.notes
+
+
+def test_an_absent_device_is_noted_and_the_others_mine(path: Path) -> None:
+    flags = {"devices": {"use": ["ref", "cuda:7"]}}
+    config = resolve_settings(lambda: load(path, flags))
+    assert [device.info.name for device in config.devices] == ["ref"]
+    (note,) = [text for topic, text in config.notes if "cuda:7" in text]
+    assert note.startswith("unknown device 'cuda:7'; found: ")
+    assert note.endswith("; mining with the devices found")

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from miner.errors import BadValue, ConfigError
+from miner.errors import AddressTaken, BadValue, ConfigError
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
@@ -372,7 +372,7 @@ async def test_loopback_hosts(host: str) -> None:
 async def test_unusable_ports_are_refused() -> None:
     async with running() as pool:
         other = RunningPool().server
-        with pytest.raises(ConfigError, match=f"port {pool.server.port}"):
+        with pytest.raises(AddressTaken, match=f"port {pool.server.port}"):
             await other.serve(port=pool.server.port)
         with pytest.raises(ConfigError, match="not listening"):
             _ = other.port
