@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
 import time
@@ -21,7 +22,14 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import build_light_cache, dataset_nodes, light_cache
 from miner.progpow.variant import Variant
-from miner.resources import cache_directory
+from miner.resources import (
+    cache_directory,
+    delete_abandoned,
+    open_regular,
+    read_regular,
+    replace_file,
+    report_damage,
+)
 from miner.work import Job
 
 KEPT_IN_MEMORY = 2
@@ -127,6 +135,8 @@ class Verifier:
 
     def _load_or_build(self, epoch: Epoch, watcher: LightCacheWatcher) -> Light:
         begun = time.monotonic()
+        if self._disk:
+            delete_abandoned(_light_directory())
         cache = load_light_cache(epoch) if self._disk else None
         if cache is not None:
             light = Light.of(epoch, cache)
@@ -157,45 +167,45 @@ def _checksum(cache: NDArray[np.uint32]) -> bytes:
     return hashlib.blake2b(cache.data, digest_size=32).digest()
 
 
+def _npy_header(epoch: Epoch) -> bytes:
+    """Return the bytes before the data in the file of a light cache."""
+    fields = {"descr": "<u4", "fortran_order": False, "shape": (epoch.light_items, 16)}
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, fields)
+    return header.getvalue()
+
+
 def load_light_cache(epoch: Epoch) -> NDArray[np.uint32] | None:
     """Return the light cache from disk; None: missing or damaged."""
-    path = _light_path(epoch)
-    try:
-        cache: NDArray[np.uint32] = np.load(path, allow_pickle=False)
-        good = (
-            cache.shape == (epoch.light_items, 16)
-            and cache.dtype == np.uint32
-            and path.with_suffix(".sum").read_bytes() == _checksum(cache)
-        )
-        if good:
-            os.utime(path)
-            return cache
-    except (OSError, ValueError, EOFError):
-        pass
+    path, header = _light_path(epoch), _npy_header(epoch)
+    with suppress(OSError), open_regular(path) as file:
+        # Nothing is allocated for a shape that a damaged header claims.
+        size = os.fstat(file.fileno()).st_size
+        if file.read(len(header)) == header and size == len(header) + epoch.light_items * 64:
+            cache = np.empty((epoch.light_items, 16), np.uint32)
+            file.readinto(cache.data)
+            if read_regular(path.with_suffix(".sum"), 32) == _checksum(cache):
+                with suppress(OSError):  # the folder may be read-only
+                    os.utime(path)
+                return cache
+    report_damage(path)
     return None
 
 
 def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
     """Write `cache` to disk; do nothing if that is impossible, as in a read-only container."""
     path = _light_path(epoch)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, cache)
-        path.with_suffix(".sum").write_bytes(_checksum(cache))
-        temporary.replace(path)
+    with suppress(OSError):
+        replace_file(path, _npy_header(epoch), cache.data)
+        replace_file(path.with_suffix(".sum"), _checksum(cache))
         for old in list(_by_age())[:-KEPT_ON_DISK]:
             old.unlink(missing_ok=True)
             old.with_suffix(".sum").unlink(missing_ok=True)
-    except OSError:
-        with suppress(OSError):  # fails too on a read-only file system
-            temporary.unlink(missing_ok=True)
 
 
 def _by_age() -> Iterator[Path]:
     found = [p for p in _light_directory().glob("*.npy") if not p.name.startswith(".")]
-    yield from sorted(found, key=lambda p: p.stat().st_mtime)
+    yield from sorted(found, key=lambda p: p.lstat().st_mtime)
 
 
 def prove_variant(variant: Variant) -> None:
@@ -223,7 +233,7 @@ def prove_file(variant: Variant, path: Path) -> None:
     """Compute the known answers of a user's file, once per content of the file."""
     content = hashlib.sha256(path.read_bytes()).hexdigest()
     mark = cache_directory() / "proved" / content[:32]
-    if mark.exists():
+    if os.path.exists(mark):
         return
     prove_variant(variant)
     try:

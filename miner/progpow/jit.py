@@ -2,14 +2,16 @@
 
 Numba does not notice a change to a callee in another file and would run old code, so the cache
 lies in a folder named after a hash of all sources of this package. The folder is made when a
-function is first compiled; where nothing can be written, functions are compiled in memory.
+function is first compiled; what cannot be written or read there is compiled in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -20,17 +22,23 @@ import numba
 from llvmlite import ir
 from numba.core import types
 from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
-from miner.resources import cache_directory
+from miner.resources import CheckedFiles, cache_directory
 
 OLD_FOLDERS = 3
 """Folders of other sources that are kept, for other installations on the same machine."""
 
 
+LIMIT_BYTES = 64 << 20
+"""Of one folder; the compiled functions of one installation take less than 2 MiB."""
+
+
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """Make and return the folder for compiled code; None: nothing can be written.
+    """Make and return the folder for compiled code; None: it cannot be made.
 
     The folder lies in our own cache directory, where old ones are deleted, or in the user's
     NUMBA_CACHE_DIR, where nothing is.
@@ -38,14 +46,12 @@ def cache_folder() -> Path | None:
     own = cache_directory() / "numba"
     users = os.environ.get("NUMBA_CACHE_DIR")
     folder = (Path(users) if users else own) / f"src-{_sources_hash()[:16]}"
-    probe = folder / f".writable-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-        os.utime(folder)
     except OSError:
         return None
+    with suppress(OSError):  # it may be read-only
+        os.utime(folder)
     if not users:
         _delete_old_folders(own, folder)
     return folder
@@ -66,25 +72,44 @@ def _delete_old_folders(base: Path, current: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-class _DeferredCache(NullCache):  # type: ignore[misc]
-    """Replaces itself by numba's disk cache, which creates folders, at the first compilation."""
+class _CheckedCache(NullCache):  # type: ignore[misc]
+    """Stores the compiled versions of one function in `CheckedFiles`.
 
-    def __init__(self, dispatcher: Any) -> None:
-        self._dispatcher = dispatcher
+    Numba's own cache trusts its files: damaged ones raise any error, or run as machine code.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._name = f"{function.__module__}.{function.__qualname__}"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        folder = cache_folder()
-        if folder is None:
+        target_context.refresh()
+        key = self._key(sig, target_context.codegen())
+        if (folder := cache_folder()) is None or (code := _files(folder).get(key)) is None:
             return None
-        numba.config.CACHE_DIR = str(folder)
-        self._dispatcher.enable_caching()
-        return self._dispatcher._cache.load_overload(sig, target_context)
+        try:
+            return CompileResult._rebuild(target_context, *pickle.loads(code))
+        except Exception:  # noqa: BLE001 another build of this numba version may raise anything
+            _files(folder).drop(key)
+            return None
+
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        if (folder := cache_folder()) is not None:
+            key = self._key(sig, cres.library.codegen)
+            _files(folder).put(key, dumps(cres._reduce()))
+
+    def _key(self, sig: Any, codegen: Any) -> str:
+        versions = numba.__version__, sys.implementation.cache_tag
+        return repr((self._name, sig, codegen.magic_tuple(), versions))
+
+
+def _files(folder: Path) -> CheckedFiles:
+    return CheckedFiles(folder, ".nbc", LIMIT_BYTES)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` at its first call, to run without the GIL."""
     dispatcher = numba.njit(nogil=True)(function)
-    dispatcher._cache = _DeferredCache(dispatcher)
+    dispatcher._cache = _CheckedCache(function)
     jitted: Callable[..., Any] = dispatcher
     return jitted
 

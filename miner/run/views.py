@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -145,7 +145,9 @@ class Views:
     def _path_redactor(self) -> PathRedactor:
         """Return a redactor that knows the paths of this run."""
         config = self._config
-        paths: list[Path | None] = [cache_directory(), state_directory(), Path("~").expanduser()]
+        paths: list[Path | None] = [cache_directory(), state_directory()]
+        with suppress(RuntimeError):  # a user without a home directory
+            paths.append(Path.home())
         paths += [config.log.file, config.ledger.path if config.ledger else None, config.record]
         paths += config.private_files
         paths += [value for value in config.fixed.values() if isinstance(value, Path)]

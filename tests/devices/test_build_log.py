@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,24 @@ def test_without_a_cache_the_temporary_folder_is_used(
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(blocked))
     monkeypatch.setattr(build_log.tempfile, "tempdir", str(temporary))
     path = write_build_log(SOURCE, "log")
-    assert path.parent == temporary
+    assert path.parent.parent == temporary
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert write_build_log(SOURCE, "log") == path
     assert "log" in path.read_text(encoding="utf-8")
     assert (temporary / "of-another-program.log").exists()
     monkeypatch.setattr(build_log.tempfile, "tempdir", str(blocked))
     assert "no folder is writable" in str(write_build_log(SOURCE, "log"))
+
+
+def test_a_link_in_place_of_a_log_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path / "cache"))
+    target = tmp_path / "precious"
+    target.write_text("kept")
+    path = write_build_log(SOURCE, "log")
+    path.unlink()
+    path.symlink_to(target)
+    assert write_build_log(SOURCE, "log") == path
+    assert not path.is_symlink()
+    assert target.read_text() == "kept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -35,15 +36,15 @@ def test_the_default_folder_is_in_the_miners_cache(
     assert len(list((tmp_path / "cubins").glob("*.cubin"))) == 1
 
 
-def test_temporary_files_of_a_killed_process_are_deleted_after_an_hour(tmp_path: Path) -> None:
-    old, young = tmp_path / ".old.tmp", tmp_path / ".young.tmp"
-    for path in (old, young):
+def test_temporary_files_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
+    abandoned, written = tmp_path / ".old.tmp", tmp_path / ".new.tmp"
+    for path in (abandoned, written):
         path.write_bytes(b"half")
-    now = young.stat().st_mtime
-    os.utime(old, (now - 3700, now - 3700))
-    CubinCache(tmp_path).put("one", b"code")
-    assert not old.exists()
-    assert young.exists(), "another process may be writing it"
+    with written.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        CubinCache(tmp_path).put("one", b"code")
+    assert not abandoned.exists()
+    assert written.exists(), "another process is writing it"
 
 
 @pytest.mark.parametrize("damage", [0, 5, 31, 32, 40, 1031])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -88,6 +89,30 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(
     make_vendors_findable(system)
     assert Path(os.environ["OCL_ICD_VENDORS"]).parent == temporary
     assert set(listed()) == {"nvidia.icd", "amdocl64.icd", "intel-cpu.icd"}
+
+
+def test_damaged_entries_are_replaced(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_vendors_findable(system)
+    good, folder = listed(), Path(os.environ["OCL_ICD_VENDORS"])
+    (folder / "nvidia.icd").write_bytes(b"")
+    (folder / "amdocl64.icd").unlink()
+    os.mkfifo(folder / "amdocl64.icd")
+    (folder / "intel-cpu.icd").unlink()
+    (folder / "intel-cpu.icd").symlink_to("nowhere")
+    monkeypatch.delenv("OCL_ICD_VENDORS")
+    make_vendors_findable(system)
+    assert listed() == good
+
+
+def test_a_full_disk_leaves_the_drivers_of_the_system(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    make_vendors_findable(system)
+    assert "OCL_ICD_VENDORS" not in os.environ
 
 
 def test_the_runtime_is_found_when_its_library_exists(monkeypatch: pytest.MonkeyPatch) -> None:

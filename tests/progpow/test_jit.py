@@ -21,7 +21,9 @@ print(light_cache(Epoch(0, 0, 17, 8191, 256))[0, 0])
 """
 
 
-def run(code: str, cache: Path, root: Path = PACKAGE.parent, **more: str) -> str:
+def run(
+    code: str, cache: Path, root: Path = PACKAGE.parent, stderr_lines: int = 0, **more: str
+) -> str:
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     environment |= {"PROGPOW_MINER_CACHE": str(cache), "PYTHONPATH": str(root), **more}
     done = subprocess.run(
@@ -29,6 +31,7 @@ def run(code: str, cache: Path, root: Path = PACKAGE.parent, **more: str) -> str
         env=environment, cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == stderr_lines
     return done.stdout.strip()
 
 
@@ -58,9 +61,18 @@ def test_compiled_code_is_kept_in_one_folder_and_used_again(tmp_path: Path) -> N
     assert folder.parent == tmp_path / "numba"
     kept = files_in(folder)
     assert any(name.endswith(".nbc") for name in kept)
-    times = {name: (folder / name).stat().st_mtime_ns for name in kept}
+    numbers = {name: (folder / name).stat().st_ino for name in kept}
     assert run(COMPILE, tmp_path) == value
-    assert {name: (folder / name).stat().st_mtime_ns for name in files_in(folder)} == times
+    assert {name: (folder / name).stat().st_ino for name in files_in(folder)} == numbers
+
+
+def test_damaged_files_are_compiled_again_with_one_line(tmp_path: Path) -> None:
+    value = run(COMPILE, tmp_path)
+    files = list(Path(run(FOLDER, tmp_path)).iterdir())
+    for number, file in enumerate(files):
+        file.write_bytes((b"", b"\0", file.read_bytes()[:-1])[number % 3])
+    assert run(COMPILE, tmp_path, stderr_lines=1) == value
+    assert run(COMPILE, tmp_path) == value
 
 
 def test_a_changed_callee_is_compiled_again(tmp_path: Path) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +13,7 @@ from miner.devices.cuda.cuda_driver import cuda_version, driver_text, needed_rel
 from miner.devices.cuda.nvcc import nvcc
 from miner.devices.cuda.nvrtc import nvrtc
 from miner.errors import BackendUnavailable
-from miner.resources import cache_directory
+from miner.resources import CheckedFiles, cache_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,85 +118,10 @@ def _key(source: KernelSource, target: Target, compiler: CudaCompiler) -> str:
 
 
 LIMIT_BYTES = 256 << 20
-"""Of all cached files; the least recently used are deleted."""
-
-_DIGEST_BYTES = 32
-
-_ABANDONED_SECONDS = 3600.0
-"""Age at which a temporary file belongs to a process that was killed."""
 
 
-class CubinCache:
-    """Compiled programs as files under `folder`, each after its own digest; any thread may use it.
-
-    A damaged file counts as absent. Errors of the file system are ignored: nothing is cached then.
-    """
+class CubinCache(CheckedFiles):
+    """Compiled programs, the least recently used beyond `limit` bytes deleted."""
 
     def __init__(self, folder: Path | None = None, limit: int = LIMIT_BYTES) -> None:
-        self._given, self._limit = folder, limit
-
-    @property
-    def folder(self) -> Path:
-        return self._given or cache_directory() / "cubins"
-
-    def get(self, key: str) -> bytes | None:
-        """Return the code of `key` and mark it as used; None when there is none."""
-        path = self._path(key)
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return None
-        code = content[_DIGEST_BYTES:]
-        if not code or _digest(key, code) != content[:_DIGEST_BYTES]:
-            with suppress(OSError):
-                path.unlink()
-            return None
-        with suppress(OSError):  # the cache may be read-only
-            os.utime(path)
-        return code
-
-    def put(self, key: str, code: bytes) -> None:
-        """Store `code`, then delete files beyond the limit."""
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
-            temporary = Path(name)
-            self._delete_abandoned(temporary.stat().st_mtime - _ABANDONED_SECONDS)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(_digest(key, code) + code)
-                temporary.replace(self._path(key))
-            finally:
-                temporary.unlink(missing_ok=True)
-            self._evict()
-
-    def drop(self, key: str) -> None:
-        """Delete the code of `key`."""
-        with suppress(OSError):
-            self._path(key).unlink()
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.cubin"
-
-    def _delete_abandoned(self, before: float) -> None:
-        for path in self.folder.glob(".*.tmp"):
-            with suppress(OSError):  # another process may have deleted it
-                if path.stat().st_mtime < before:
-                    path.unlink()
-
-    def _evict(self) -> None:
-        found = []
-        for path in self.folder.glob("*.cubin"):
-            with suppress(OSError):  # another process may have deleted it
-                state = path.stat()
-                found.append((state.st_mtime_ns, state.st_size, path))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if total <= self._limit:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
-
-
-def _digest(key: str, code: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + b"\0" + code).digest()
+        super().__init__(folder or cache_directory() / "cubins", ".cubin", limit)

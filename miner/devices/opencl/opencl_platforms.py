@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from miner.devices.device_names import PciAddress, hidden
-from miner.resources import cache_directory
+from miner.resources import cache_directory, read_regular, replace_file
 from miner.work import DeviceInfo
 
 _VENDORS = {
@@ -125,8 +125,11 @@ def make_vendors_findable(system: Path = SYSTEM_VENDORS) -> None:
     try:
         _write_entries(folder, entries)
     except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="progpow-miner-vendors-"))
-        _write_entries(folder, entries)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="progpow-miner-vendors-"))
+            _write_entries(folder, entries)
+        except OSError:  # the disk is full
+            return
     os.environ["OCL_ICD_VENDORS"] = str(folder)
 
 
@@ -137,8 +140,10 @@ def _write_entries(folder: Path, entries: dict[str, str]) -> None:
         if old.name not in entries:
             old.unlink()
     for name, text in entries.items():
-        path = folder / name
-        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-            temporary = folder / f".{os.getpid()}-{name}"
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+        path, content = folder / name, text.encode()
+        try:
+            unchanged = read_regular(path, len(content)) == content
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            replace_file(path, content)

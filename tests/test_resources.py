@@ -1,0 +1,194 @@
+"""Damaged files in the cache, and users without a home directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from miner import resources
+from miner.devices.cuda.cuda_builds import CubinCache
+from miner.errors import ConfigError
+from miner.progpow import jit
+from miner.progpow.epoch import Epoch
+from miner.resources import cache_directory, delete_abandoned, state_directory
+from miner.verify import Verifier
+
+EPOCH = Epoch(0, 0, 509, 8191, 256)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path / "numba")
+    resources._report_folder.cache_clear()
+    return tmp_path
+
+
+def addition(one: int, other: int) -> int:
+    return one + other
+
+
+def use_compiled_function() -> object:
+    return jit.compiled(addition)(2, 3)
+
+
+def use_light_cache() -> object:
+    return Verifier().light(EPOCH).cache.tobytes()
+
+
+def use_cubin() -> object:
+    cache = CubinCache()
+    code = cache.get("key")
+    if code is None:
+        cache.put("key", b"code" * 100)
+    return code or b"code" * 100
+
+
+USES = {"numba": use_compiled_function, "light": use_light_cache, "cubins": use_cubin}
+"""By the folder that each uses."""
+
+
+def replace(path: Path, make: Callable[[Path], Any]) -> None:
+    path.unlink()
+    make(path)
+
+
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position * len(content) // 100] ^= 0x10
+    path.write_bytes(content)
+
+
+def lie_about_the_shape(path: Path) -> None:
+    content = path.read_bytes().replace(b"(509, 16)", b"(9**9,16)")
+    path.write_bytes(content)
+
+
+def make_unreadable(path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root can read every file")
+    path.chmod(0)
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "without its last byte": lambda path: os.truncate(path, path.stat().st_size - 1),
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"\0"),
+    "random": lambda path: path.write_bytes(np.random.default_rng(1).bytes(5000)),
+    "huge": lambda path: os.truncate(path, 1 << 40),
+    **{f"bit flipped at {at} %": (lambda path, at=at: flip(path, at)) for at in (0, 2, 50, 99)},
+    "absurd shape": lie_about_the_shape,
+    "FIFO": lambda path: replace(path, os.mkfifo),
+    "directory": lambda path: replace(path, lambda p: (p / "below").mkdir(parents=True)),
+    "dangling link": lambda path: replace(path, lambda p: p.symlink_to("nowhere")),
+    "unreadable": make_unreadable,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(("folder", "use"), USES.items(), ids=USES)
+def test_damaged_files_are_created_again_with_one_line(
+    folder: str,
+    use: Callable[[], object],
+    damage: str,
+    cache: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    good = use()
+    files = sorted((cache / folder).iterdir())
+    assert files
+    before = [path.read_bytes() for path in files]
+    for path in files:
+        DAMAGES[damage](path)
+    changed = [path.is_file() and path.stat().st_size < 1 << 30 for path in files]
+    unchanged = all(changed) and [path.read_bytes() for path in files] == before
+    capfd.readouterr()
+    assert use() == good
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == (not unchanged)
+    assert all("contains damaged files; they are created again" in line for line in lines)
+    assert all(path.is_file() and not path.is_symlink() for path in files)
+    assert use() == good
+    assert capfd.readouterr().err == "", "the new files are good"
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize(("folder", "use"), USES.items(), ids=USES)
+def test_mining_continues_where_nothing_can_be_written(
+    folder: str, use: Callable[[], object], error: int, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = use()
+    files = [path for path in (cache / folder).iterdir() if path.is_file()]
+    for path in files:
+        path.write_bytes(b"damaged")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    for module, name in [
+        (os, "utime"), (resources.tempfile, "mkstemp"), (Path, "unlink"), (Path, "mkdir"),
+    ]:  # fmt: skip
+        monkeypatch.setattr(module, name, fail)
+    assert use() == good
+
+
+@pytest.mark.parametrize(("folder", "use"), USES.items(), ids=USES)
+def test_a_disk_that_fills_up_during_a_write_leaves_no_files(
+    folder: str, use: Callable[[], object], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        first = use()
+    assert not [path for path in (cache / folder).iterdir() if path.is_file()]
+    assert use() == first
+
+
+def test_temporary_files_of_killed_processes_are_deleted_at_the_next_start(cache: Path) -> None:
+    code = (
+        "import os, sys, pathlib; from miner import resources; "
+        "pathlib.Path.replace = lambda *_: os._exit(9); "
+        "resources.replace_file(pathlib.Path(sys.argv[1]), b'half')"
+    )
+    folder = cache / "light"
+    subprocess.run([sys.executable, "-c", code, folder / "0-509.npy"], check=False)
+    (folder / f".{os.getpid()}-0-509.npy").write_bytes(b"of an earlier version")
+    assert len(list(folder.iterdir())) == 2
+    use_light_cache()
+    assert sorted(path.name for path in folder.iterdir()) == ["0-509.npy", "0-509.sum"]
+
+
+def test_only_regular_files_are_deleted_as_abandoned(cache: Path) -> None:
+    (cache / ".folder").mkdir()
+    os.mkfifo(cache / ".fifo")
+    delete_abandoned(cache)
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("folder", [cache_directory, state_directory])
+def test_a_user_without_a_home_directory_is_an_error_in_one_sentence(
+    folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 3_000_000_000)
+    name = f"PROGPOW_MINER_{folder.__name__.partition('_')[0].upper()}"
+    monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError) as caught:
+        folder()
+    assert str(caught.value) == (
+        f"this user has no home directory: set HOME, or {name}, to a writable folder"
+    )
+    monkeypatch.setenv(name, "/somewhere")
+    assert folder() == Path("/somewhere")
