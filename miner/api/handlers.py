@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import cast
 
 from aiohttp import web
@@ -11,10 +11,11 @@ from aiohttp import web
 from miner.api import v1
 from miner.api.auth import TokenCheck
 from miner.api.connection_limits import ConnectionLimits
-from miner.api.context import ApiContext
+from miner.api.context import ApiContext, CachedShares
 from miner.api.metrics import exposition
 from miner.api.openapi import document_text
-from miner.api.responses import Done, Health, Response
+from miner.api.path_redaction import PathRedactor
+from miner.api.responses import Done, Health, Response, to_json
 from miner.api.routes import (
     OPERATIONS,
     EventsQuery,
@@ -26,6 +27,7 @@ from miner.api.routes import (
 from miner.api.security import json_response
 from miner.api.stream import EventStreams
 from miner.errors import UsageError
+from miner.telemetry import Snapshot
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,6 +50,11 @@ class Handlers:
         self._streams = streams
         self._limits = limits
         self._reloading = asyncio.Lock()
+        self._shares = (
+            None
+            if context.shares is None
+            else CachedShares(context.shares, context.clock, context.redact)
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return a route for each operation."""
@@ -77,7 +84,7 @@ class Handlers:
         return _json(self._context.snapshots.render(v1.status_bytes, self._context.redact))
 
     async def devices(self, request: web.Request) -> web.Response:
-        return self._respond(self._context.snapshots.render(v1.devices))
+        return _json(self._context.snapshots.render(_devices, self._context.redact))
 
     async def device(self, request: web.Request) -> web.Response:
         try:
@@ -87,30 +94,34 @@ class Handlers:
         return self._respond(v1.device(device))
 
     async def pools(self, request: web.Request) -> web.Response:
-        return self._respond(self._context.snapshots.render(v1.pools))
+        return _json(self._context.snapshots.render(_pools, self._context.redact))
 
     async def history(self, request: web.Request) -> web.Response:
         step = parse_query(request, HistoryQuery).step
-        return _json(v1.history_bytes(step, self._context.history.samples(float(step))))
+        return _json(self._context.snapshots.render(self._history, step))
+
+    def _history(self, snapshot: Snapshot, step: int) -> bytes:
+        return v1.history_bytes(step, self._context.history.samples(float(step)))
 
     async def events(self, request: web.Request) -> web.Response:
         query = parse_query(request, EventsQuery)
         entries = v1.entries_after(self._context.journal.entries, query.after)
-        return self._respond(v1.events(entries[-query.limit :]))
+        rendered = map(self._context.entries.json, entries[-query.limit :])
+        return _json(_json_object("events", rendered))
 
     async def shares(self, request: web.Request) -> web.Response:
         limit = parse_query(request, SharesQuery).limit
-        if self._context.shares is None:
+        if self._shares is None:
             raise web.HTTPNotFound(text="this run keeps no ledger of its shares")
         try:
             async with asyncio.timeout(LEDGER_SECONDS):
-                rows = await self._context.shares(limit)
+                shares = await self._shares.json(limit)
         except TimeoutError:
             raise web.HTTPServiceUnavailable(
                 text="reading the ledger takes too long; try again later",
                 headers={"Retry-After": "10"},
             ) from None
-        return self._respond(v1.shares(rows))
+        return _json(_json_object("shares", shares))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         return await self._streams.serve(request)
@@ -144,7 +155,7 @@ class Handlers:
         body = self._context.snapshots.render(renderer)
         return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
-    def _respond(self, response: Response | Sequence[Response], status: int = 200) -> web.Response:
+    def _respond(self, response: Response, status: int = 200) -> web.Response:
         return json_response(response, status, self._context.redact)
 
     def _health(self, reasons: list[str]) -> web.Response:
@@ -160,6 +171,19 @@ class Handlers:
         except KeyError:
             raise _unknown_device() from None
         return self._respond(Done(done=(f"{name or 'every device'} {verb}",)))
+
+
+def _devices(snapshot: Snapshot, redact: PathRedactor) -> bytes:
+    return to_json(v1.devices(snapshot), redact)
+
+
+def _pools(snapshot: Snapshot, redact: PathRedactor) -> bytes:
+    return to_json(v1.pools(snapshot), redact)
+
+
+def _json_object(name: str, items: Iterable[bytes]) -> bytes:
+    """Return an object whose only member is the list of `items`, which are JSON."""
+    return b'{"%s":[%s]}' % (name.encode(), b",".join(items))
 
 
 def _json(body: bytes) -> web.Response:

@@ -9,9 +9,8 @@ from itertools import count
 from aiohttp import web
 
 from miner.api.context import ApiContext
-from miner.api.responses import to_json
 from miner.api.routes import StreamQuery, parse_query
-from miner.api.v1 import entries_after, entry, status_bytes
+from miner.api.v1 import entries_after, status_bytes
 from miner.clock import Clock
 from miner.telemetry import JournalEntry
 
@@ -113,7 +112,7 @@ class EventStreams:
             pieces = []
             for found in entries_after(self._context.journal.entries, last):
                 last = found.number
-                pieces.append(_event("entry", to_json(entry(found), self._context.redact), last))
+                pieces.append(_event("entry", self._context.entries.json(found), last))
             if client.status:
                 client.status = False
                 status = self._context.snapshots.render(status_bytes, self._context.redact)

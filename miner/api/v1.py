@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from pydantic import TypeAdapter
 
 from miner.api.path_redaction import PathRedactor
-from miner.api.responses import EntryAnswer, EventsAnswer, SharesOfLedger, field_values, to_json
+from miner.api.responses import EntryAnswer, SharesOfLedger, field_values, to_json
 from miner.api.status_json import (
     BestShareAnswer,
     DeviceAnswer,
@@ -144,11 +144,6 @@ _HISTORY = TypeAdapter(_History)
 def history_bytes(step: int, samples: tuple[Sample, ...]) -> bytes:
     """Return a `HistoryAnswer` of `samples`, taken every `step` seconds, as JSON."""
     return _HISTORY.dump_json(_History(step, samples))
-
-
-def events(entries: Iterable[JournalEntry]) -> EventsAnswer:
-    """Return `entries` of the journal."""
-    return EventsAnswer(events=tuple(map(entry, entries)))
 
 
 def entry(entry: JournalEntry) -> EntryAnswer:

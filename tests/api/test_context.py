@@ -1,10 +1,13 @@
-"""Snapshots and renderings are shared by the requests of a short time."""
+"""What is costly to make is made once for the requests of a short time."""
 
 from __future__ import annotations
 
-from miner.api.context import SNAPSHOT_SECONDS, CachedSnapshot
+from typing import Any
+
+from miner.api.context import SHARES_SECONDS, SNAPSHOT_SECONDS, CachedSnapshot
+from miner.api.path_redaction import PathRedactor
 from miner.telemetry import Launched, PoolNotice, Snapshot
-from tests.api.conftest import Serve
+from tests.api.conftest import ROW, Serve
 from tests.fakes.rig import FIRST, Rig
 
 
@@ -46,3 +49,43 @@ async def test_many_requests_take_one_snapshot(serve: Serve) -> None:
         for _ in range(3):
             assert (await service.get(f"/{path}")).status in (200, 503)
     assert taken == 1
+
+
+class CountingRedactor(PathRedactor):
+    """Counts the sentences that it is given."""
+
+    count = 0
+
+    def __call__(self, text: str) -> str:
+        self.count += 1
+        return super().__call__(text)
+
+
+async def test_an_entry_of_the_journal_is_rendered_once(serve: Serve) -> None:
+    redact = CountingRedactor()
+    service = await serve(context={"redact": redact}, busy=True)
+    newest = (await service.get("/api/v1/events?limit=500")).json["events"]
+    assert redact.count == len(newest)
+    for query in ("limit=500", "limit=7", "after=3&limit=100"):
+        assert (await service.get(f"/api/v1/events?{query}")).status == 200
+    assert redact.count == len(newest)
+
+
+async def test_the_ledger_is_read_once_a_second_however_many_shares_clients_want(
+    serve: Serve,
+) -> None:
+    reads: list[int] = []
+
+    async def rows(limit: int) -> list[dict[str, Any]]:
+        reads.append(limit)
+        return [{**ROW, "number": number} for number in range(limit)]
+
+    service = await serve(context={"shares": rows})
+    for limit in (1, 7, 99, 100):
+        shares = (await service.get(f"/api/v1/shares?limit={limit}")).json["shares"]
+        assert [share["number"] for share in shares] == list(range(limit))
+    assert reads == [100]
+    assert len((await service.get("/api/v1/shares?limit=900")).json["shares"]) == 900
+    await service.rig.clock.advance(SHARES_SECONDS)
+    await service.get("/api/v1/shares")
+    assert reads == [100, 1000, 100]
