@@ -12,8 +12,9 @@ from types import TracebackType
 from aiohttp import web
 
 from miner.api.auth import TokenCheck
-from miner.api.connection_limits import ConnectionFactory, ConnectionLimits
+from miner.api.connection_limits import ConnectionFactory, ConnectionLimits, seat_guard
 from miner.api.context import ApiContext
+from miner.api.cpu_budget import CpuBudgets, budget_guard
 from miner.api.handlers import Handlers
 from miner.api.security import error_middleware, on_response_prepare, request_guard
 from miner.api.stream import EventStreams
@@ -66,11 +67,13 @@ class ApiServer:
         options: ApiOptions,
         context: ApiContext,
         limits: ConnectionLimits | None = None,
+        budgets: CpuBudgets | None = None,
         panel_routes: PanelRoutes = lambda context: [],
     ) -> None:
         self._options = options
         self._context = context
         self._limits = limits or ConnectionLimits()
+        self._budgets = budgets or CpuBudgets(context.clock)
         self._panel_routes = panel_routes
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
@@ -88,7 +91,7 @@ class ApiServer:
         )
         await self._runner.setup()
         assert self._runner.server is not None
-        self._connections = ConnectionFactory(self._runner.server, limits)
+        self._connections = ConnectionFactory(self._runner.server, limits, self._budgets)
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(self._connections, options.host, options.port)
@@ -122,6 +125,8 @@ class ApiServer:
         app = web.Application(
             middlewares=[
                 error_middleware(context.clock, context.journal),
+                seat_guard,
+                budget_guard(self._budgets),
                 request_guard(options.hosts, limits.body),
             ],
             client_max_size=limits.body,

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import dataclass
+from time import thread_time
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.typedefs import Handler
 
-from miner.api.responses import Error, to_json
+from miner.api.auth import network_of
+from miner.api.cpu_budget import PROBES, CpuBudgets, metered
 from miner.api.security import STATUS_SENTENCES, add_security_headers, error_response
 
 DISCARD = logging.Logger("miner.api")
 """Receives aiohttp's log: errors of clients are of no interest, our own go to the journal."""
 DISCARD.addHandler(logging.NullHandler())
 
-REFUSAL_SECONDS = 1.0
-"""Time for a client beyond the limit to send its request and read the refusal."""
+SPARE_SECONDS = 1.0
+"""Time for a client on a spare seat to send its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,11 @@ class ConnectionLimits:
     """How much of the miner's resources clients may use."""
 
     connections: int = 64
-    """Served at a time; as many again get a refusal."""
+    """Served at a time."""
+    connections_of_one: int = 32
+    """Of one address."""
+    spare: int = 32
+    """More connections, which serve probes only."""
     streams: int = 16
     """Event streams among them."""
     request_seconds: float = 10.0
@@ -46,24 +54,86 @@ class ConnectionLimits:
 
 
 class ConnectionFactory:
-    """Creates the protocol of each new connection: a served one, or a refusal over the limit."""
+    """Gives each new connection a seat: one of those that serve everything, or a spare one.
 
-    def __init__(self, server: web.Server, limits: ConnectionLimits) -> None:
+    A spare seat serves probes only, one request of each connection: half-open connections and
+    greedy readers must not make the miner look dead. It always has room, since a new connection
+    takes the place of the oldest one of the address that has most of them.
+    """
+
+    def __init__(self, server: web.Server, limits: ConnectionLimits, budgets: CpuBudgets) -> None:
         self._server = server
         self._limits = limits
+        self._budgets = budgets
         self.served: set[HttpConnection] = set()
-        self.refused: set[HttpRefusal] = set()
+        self.spare: dict[HttpConnection, None] = {}
+        """Oldest first."""
 
-    def __call__(self) -> HttpConnection | HttpRefusal:
-        if len(self.served) < self._limits.connections:
-            return HttpConnection(self, self._server, self._limits)
-        return HttpRefusal(self, self._limits)
+    def __call__(self) -> asyncio.Protocol:
+        return _Reception(self)
+
+    def admit(self, transport: asyncio.Transport) -> None:
+        """Serve the client of `transport`."""
+        peer = transport.get_extra_info("peername")
+        address = network_of(peer[0] if peer else None)
+        own = sum(connection.address == address for connection in self.served)
+        is_spare = (
+            own >= self._limits.connections_of_one or len(self.served) >= self._limits.connections
+        )
+        if is_spare and len(self.spare) >= self._limits.spare:
+            self._displace()
+        connection = HttpConnection(
+            self, self._server, self._limits, self._budgets, address, is_spare
+        )
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+
+    def add(self, connection: HttpConnection) -> None:
+        """Note that `connection` has begun."""
+        if connection.is_spare:
+            self.spare[connection] = None
+        else:
+            self.served.add(connection)
+
+    def remove(self, connection: HttpConnection) -> None:
+        """Note that `connection` has ended."""
+        self.served.discard(connection)
+        self.spare.pop(connection, None)
 
     def abort_all(self) -> None:
         """Abort every connection."""
-        connections: set[HttpConnection | HttpRefusal] = {*self.served, *self.refused}
-        for connection in connections:
+        for connection in (*self.served, *self.spare):
             connection.abort()
+
+    def _displace(self) -> None:
+        counts = Counter(connection.address for connection in self.spare)
+        ((greedy, _),) = counts.most_common(1)
+        oldest = next(each for each in self.spare if each.address == greedy)
+        self.remove(oldest)
+        oldest.abort()
+
+
+class _Reception(asyncio.Protocol):
+    """The first protocol of a connection: only the connected transport knows the address."""
+
+    def __init__(self, factory: ConnectionFactory) -> None:
+        self._factory = factory
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._factory.admit(transport)
+
+
+@web.middleware
+async def seat_guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what is not a probe on a spare seat; a middleware."""
+    connection = request.protocol
+    is_spare = isinstance(connection, HttpConnection) and connection.is_spare
+    if is_spare and request.path not in PROBES:
+        raise web.HTTPServiceUnavailable(
+            text="too many clients are connected; try again later", headers={"Retry-After": "10"}
+        )
+    return await handler(request)
 
 
 class HttpConnection(web.RequestHandler):
@@ -71,22 +141,33 @@ class HttpConnection(web.RequestHandler):
     time."""
 
     def __init__(
-        self, factory: ConnectionFactory, server: web.Server, limits: ConnectionLimits
+        self,
+        factory: ConnectionFactory,
+        server: web.Server,
+        limits: ConnectionLimits,
+        budgets: CpuBudgets,
+        address: str,
+        is_spare: bool,
     ) -> None:
+        seconds = min(SPARE_SECONDS, limits.request_seconds) if is_spare else limits.request_seconds
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
             # aiohttp also closes a connection in the middle of a head after this time.
-            keepalive_timeout=limits.request_seconds,
+            keepalive_timeout=seconds,
             logger=DISCARD,
             access_log=None,  # type: ignore[arg-type]
             max_line_size=limits.line,
             max_field_size=limits.field,
             max_headers=limits.headers,
-            lingering_time=min(1.0, limits.request_seconds),
+            lingering_time=min(1.0, seconds),
             auto_decompress=False,
         )
+        self.address = address
+        """As budgets and limits count it."""
+        self.is_spare = is_spare
         self._factory = factory
+        self._budgets = budgets
         self._answer_seconds = limits.answer_seconds
         self._socket: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -96,13 +177,18 @@ class HttpConnection(web.RequestHandler):
         self._socket = transport
         # asyncio then calls pause_writing as long as any byte is not taken.
         transport.set_write_buffer_limits(high=0)
-        self._factory.served.add(self)
+        self._factory.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._factory.served.discard(self)
+        self._factory.remove(self)
         self._cancel_deadline()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        begun = thread_time()
+        super().data_received(data)
+        self._budgets.readers.charge(self.address, thread_time() - begun)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -124,7 +210,13 @@ class HttpConnection(web.RequestHandler):
         """Send `resp`; errors that aiohttp raises before our middlewares get the common form."""
         if isinstance(resp, web.HTTPException):
             resp = error_response(resp.status, STATUS_SENTENCES[resp.status])
-        return await super().finish_response(request, resp, start_time)
+        if self.is_spare:
+            resp.force_close()
+        budget = self._budgets.of(request.path)
+        return await metered(
+            super().finish_response(request, resp, start_time).__await__(),
+            lambda seconds: budget.charge(self.address, seconds),
+        )
 
     def handle_error(
         self,
@@ -150,49 +242,3 @@ class HttpConnection(web.RequestHandler):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-class HttpRefusal(asyncio.Protocol):
-    """A connection over the limit: gets a 503 response after its first bytes."""
-
-    def __init__(self, factory: ConnectionFactory, limits: ConnectionLimits) -> None:
-        self._factory = factory
-        self._limits = limits
-        self._socket: asyncio.Transport | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._socket = transport
-        if len(self._factory.refused) >= self._limits.connections:
-            transport.abort()
-            return
-        self._factory.refused.add(self)
-        self._deadline = asyncio.get_running_loop().call_later(REFUSAL_SECONDS, self.abort)
-
-    def data_received(self, data: bytes) -> None:
-        # Closing before the client has sent anything would look like a broken connection.
-        assert self._socket is not None
-        if not self._socket.is_closing():
-            self._socket.write(_too_many_clients())
-            self._socket.close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._factory.refused.discard(self)
-        if self._deadline is not None:
-            self._deadline.cancel()
-
-    def abort(self) -> None:
-        """End the connection; unwritten bytes are lost."""
-        if self._socket is not None:
-            self._socket.abort()
-
-
-def _too_many_clients() -> bytes:
-    body = to_json(Error(error="too many clients are connected; try again later"))
-    head = (
-        "HTTP/1.1 503 Service Unavailable", "Content-Type: application/json; charset=utf-8",
-        f"Content-Length: {len(body)}", "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-store", "Retry-After: 10", "Connection: close", "", "",
-    )  # fmt: skip
-    return "\r\n".join(head).encode() + body

@@ -25,13 +25,14 @@ ERRORS = {
     413: "The body is larger than 64 KiB.",
     417: "An expectation other than 100-continue.",
     421: "The name in the header Host is not listed under hosts.",
-    429: "Too many wrong tokens came from this address.",
+    429: "This address asks for too much, or sent too many wrong tokens; Retry-After says when to "
+    "ask again.",
     431: "The first line or a header is too long.",
     500: "A bug; the journal reports it.",
     503: "Too many clients are connected.",
 }
 
-EVERYWHERE = (400, 403, 405, 408, 413, 417, 421, 431, 500, 503)
+EVERYWHERE = (400, 403, 405, 408, 413, 417, 421, 429, 431, 500, 503)
 
 
 def document() -> dict[str, Any]:
@@ -73,7 +74,7 @@ def document_text() -> str:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     parameters = _parameters(operation)
-    errors = {*EVERYWHERE, *operation.errors, *((401, 429) if operation.needs_token else ())}
+    errors = {*EVERYWHERE, *operation.errors, *((401,) if operation.needs_token else ())}
     responses: dict[str, Any] = {
         "200": {
             "description": "The check passed." if operation.is_health_check else "The answer.",

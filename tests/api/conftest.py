@@ -14,10 +14,12 @@ import pytest
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
 from miner.api.context import ApiContext, RunControl
+from miner.api.cpu_budget import CpuBudgets
 from miner.panels.panel_routes import routes
 from miner.telemetry import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
 from tests.fakes import api
 from tests.fakes.api import FakeControl
+from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
 TOKEN = "a token of the tests, ünlike others"
@@ -144,6 +146,7 @@ async def serve() -> AsyncIterator[Serve]:
             limits: ConnectionLimits | None = None,
             context: dict[str, Any] | None = None,
             busy: bool = False,
+            budgets: Callable[[FakeClock], CpuBudgets] = CpuBudgets,
             **options: Any,
         ) -> Service:
             rig, control = await busy_rig() if busy else small_rig(), FakeControl()
@@ -152,6 +155,7 @@ async def serve() -> AsyncIterator[Serve]:
                 ApiOptions(**{"port": 0, "explicit": True, "token": TOKEN, **options}),
                 context_of(rig, control, **changes),
                 limits,
+                budgets(rig.clock),
                 panel_routes=routes,
             )
             service = Service(rig, control, await stack.enter_async_context(server))

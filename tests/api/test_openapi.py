@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from miner.api.api_server import ApiOptions, ApiServer
+from miner.api.cpu_budget import CpuBudgets, CpuLimits
 from miner.api.openapi import document, document_text
 from miner.api.routes import OPERATIONS
 from tests.api.conftest import TOKEN, Serve, context_of, newest
@@ -75,7 +76,9 @@ def url() -> Iterator[str]:
 
     async def serve_until_stopped() -> None:
         context = context_of(await busy_rig(), shares=newest)
-        async with ApiServer(ApiOptions(port=0, token=TOKEN_OF_HEADERS), context) as server:
+        options, unlimited = ApiOptions(port=0, token=TOKEN_OF_HEADERS), CpuLimits(1e6, 1e6)
+        budgets = CpuBudgets(context.clock, unlimited, unlimited)
+        async with ApiServer(options, context, budgets=budgets) as server:
             assert server.url is not None
             urls.append(server.url)
             started.set()

@@ -264,21 +264,58 @@ async def test_the_number_of_connections_is_bounded(serve: Serve) -> None:
     for wire in served:
         wire.send("GET /livez HTTP/1.1", "Host: localhost")
         assert (await wire.answer()).status == 200
-    refused = await service.get("/livez")
-    assert refused.status == 503
+    refused = await service.get("/api/v1/status")
+    assert (refused.status, refused.headers["retry-after"]) == (503, "10")
     assert refused.error == "too many clients are connected; try again later"
-    # The number of refused connections that stay open is bounded, too.
-    waiting = [await service.wire() for _ in range(3)]
-    for wire in waiting:
-        wire.writer.write(b"")
-    async with asyncio.timeout(60):
-        assert await (await service.wire()).ended() == b""
-        for wire in waiting:
-            assert await wire.ended() == b""
     served[0].send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
     assert (await served[0].answer()).status == 200
     assert await served[0].ended() == b""
-    assert (await service.get("/livez")).status == 200
+    assert (await service.get("/api/v1/status")).status == 200
+
+
+async def test_one_address_cannot_take_every_connection(serve: Serve) -> None:
+    service = await serve(limits=ConnectionLimits(connections=9, connections_of_one=3))
+    for _ in range(20):
+        await service.wire()
+    assert (await service.get("/api/v1/status")).status == 503
+    other = RawConnection(
+        *await asyncio.open_connection("127.0.0.1", service.port, local_addr=("127.0.7.7", 0))
+    )
+    service.wires.append(other)
+    other.send("GET /api/v1/status HTTP/1.1", "Host: localhost")
+    assert (await other.answer()).status == 200
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /livez HTTP/1.1\r\nHost: loc"])
+async def test_half_open_connections_do_not_keep_probes_out(serve: Serve, start: bytes) -> None:
+    service = await serve()
+    for _ in range(140):
+        (await service.wire()).writer.write(start)
+    for path in ("/livez", "/readyz"):
+        answer = await service.get(path)
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+    connections, limits = service.server._connections, ConnectionLimits()
+    assert connections is not None
+    assert len(connections.served) == limits.connections_of_one
+    assert len(connections.spare) <= limits.spare
+    for wire in service.wires[: limits.connections_of_one]:
+        wire.writer.transport.abort()
+    while len(connections.served) == limits.connections_of_one:
+        await settle()
+    assert (await service.get("/api/v1/status")).status == 200
+
+
+async def test_a_spare_connection_is_taken_from_the_address_that_has_most(serve: Serve) -> None:
+    service = await serve(limits=ConnectionLimits(connections=0, spare=4))
+    probe = RawConnection(
+        *await asyncio.open_connection("127.0.0.1", service.port, local_addr=("127.0.7.7", 0))
+    )
+    service.wires.append(probe)
+    for _ in range(20):
+        await service.wire()
+    await settle()
+    probe.send("GET /livez HTTP/1.1", "Host: localhost")
+    assert (await probe.answer()).status == 200
 
 
 async def test_the_server_stops_while_clients_are_stuck() -> None:
@@ -309,6 +346,7 @@ async def test_the_server_stops_while_clients_are_stuck() -> None:
         await settle()
     # All connections are closed, also the one with unread responses.
     assert not connections.served
+    assert not connections.spare
     async with asyncio.timeout(60):
         for wire in (*wires, stuck):
             await wire.ended()

@@ -1,0 +1,147 @@
+"""The processor time that clients of the API may use, each and all together."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from math import ceil
+from time import thread_time
+from typing import Any, TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from cachetools import TTLCache
+
+from miner.api.auth import network_of
+from miner.clock import Clock
+
+T = TypeVar("T")
+
+PROBES = frozenset({"/livez", "/readyz"})
+"""Paths that have a budget and connections of their own."""
+
+REQUEST_SECONDS = 0.0002
+"""Processor time of a request outside the parts that are measured: tasks, routing, headers."""
+
+LONGEST_HOLD = 1.0
+"""Most seconds for which a refusal is held back: a client that ignores it costs little then."""
+
+MAX_ADDRESSES = 1024
+"""Addresses whose use is counted, the latest ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuLimits:
+    """Processor time of the event loop's thread that a kind of requests may use."""
+
+    per_second: float
+    """Seconds of it per second, of all addresses."""
+    burst: float
+    """Seconds of it that all addresses may use at once."""
+    largest_part: float = 0.5
+    """Of both, for one address while it is the only one. Several addresses have equal parts."""
+
+
+READERS = CpuLimits(per_second=0.2, burst=2.0)
+PROBERS = CpuLimits(per_second=0.05, burst=0.5)
+
+
+class CpuBudget:
+    """Counts the processor time used by each address, and tells who has to wait.
+
+    An address may use its part of the limits, which shrinks as more addresses are active: so all
+    together stay within the limits, and an address that asks little is served while others ask
+    too much.
+    """
+
+    def __init__(self, limits: CpuLimits, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._idle = limits.burst / limits.per_second
+        """An address that is silent for so many seconds has its whole part again."""
+        self._used: TTLCache[str, tuple[float, float]] = TTLCache(
+            MAX_ADDRESSES, self._idle, timer=clock.now
+        )
+
+    def charge(self, address: str, seconds: float) -> None:
+        """Count `seconds` of processor time used for `address`."""
+        self._used[address] = self._level(address) + seconds, self._clock.now()
+
+    def seconds_to_wait(self, address: str) -> float:
+        """Return the time until `address` may be served; 0 if it may be now."""
+        part = self._part()
+        excess = self._level(address) - part * self._limits.burst
+        return min(max(excess, 0.0) / (part * self._limits.per_second), self._idle)
+
+    def _part(self) -> float:
+        self._used.expire()
+        return min(self._limits.largest_part, 1 / max(len(self._used), 1))
+
+    def _level(self, address: str) -> float:
+        """Return what `address` has used and time has not given back yet, in seconds."""
+        now = self._clock.now()
+        used, at = self._used.get(address, (0.0, now))
+        return max(used - (now - at) * self._part() * self._limits.per_second, 0.0)
+
+
+class CpuBudgets:
+    """The budgets of readers and of probes: neither takes from the other."""
+
+    def __init__(
+        self, clock: Clock, readers: CpuLimits = READERS, probers: CpuLimits = PROBERS
+    ) -> None:
+        self.clock = clock
+        self.readers = CpuBudget(readers, clock)
+        self.probes = CpuBudget(probers, clock)
+
+    def of(self, path: str) -> CpuBudget:
+        """Return the budget of requests for `path`."""
+        return self.probes if path in PROBES else self.readers
+
+
+@types.coroutine
+def metered(
+    steps: Generator[Any, Any, T], charge: Callable[[float], None]
+) -> Generator[Any, Any, T]:
+    """Await `steps`, from `__await__`; call `charge` with the processor time of each step."""
+    resume: Callable[[Any], Any] = steps.send
+    value: Any = None
+    while True:
+        begun = thread_time()
+        try:
+            waiting_for = resume(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            charge(thread_time() - begun)
+        resume = steps.send
+        try:
+            value = yield waiting_for
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - thrown into the steps
+            resume, value = steps.throw, error
+
+
+def budget_guard(budgets: CpuBudgets) -> Middleware:
+    """Return the middleware that charges requests to their address, and answers 429 to those of an
+    address that has used its part."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        budget, address = budgets.of(request.path), network_of(request.remote)
+        budget.charge(address, REQUEST_SECONDS)
+        if wait := budget.seconds_to_wait(address):
+            await budgets.clock.sleep(min(wait, LONGEST_HOLD))
+            raise web.HTTPTooManyRequests(
+                text="this address asks for more than the miner can answer beside mining; ask less "
+                "often",
+                headers={"Retry-After": str(ceil(wait))},
+            )
+        steps = handler(request).__await__()
+        return await metered(steps, lambda seconds: budget.charge(address, seconds))
+
+    return middleware
