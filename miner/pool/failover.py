@@ -10,8 +10,8 @@ from random import Random
 
 from miner.clock import Clock
 from miner.net.address import PoolUrl
+from miner.stratum.across_connections import SentNonces
 from miner.stratum.dialects import DIALECTS, Detection
-from miner.stratum.session import SentNonces
 
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0

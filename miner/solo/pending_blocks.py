@@ -10,8 +10,8 @@ from cachetools import FIFOCache
 
 from miner.solo.block_store import BlockStore, FoundBlock
 from miner.solo.node_kinds import NodeWork, WorkApi
+from miner.stratum.across_connections import SentNonces
 from miner.stratum.pool_events import Message, SessionListener
-from miner.stratum.session import SentNonces
 from miner.work import Outcome, Solution, Verdict
 
 MAX_WORKS = 8

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from cachetools import FIFOCache
 
 from miner.clock import Clock, Pace, within
 from miner.errors import (
@@ -18,6 +16,7 @@ from miner.errors import (
     WrongDialect,
 )
 from miner.net.dial import Stream, Timeouts
+from miner.stratum.across_connections import OptionalRequests, SentNonces
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
 from miner.stratum.outcomes import NO_REASON
@@ -36,9 +35,6 @@ from miner.stratum.pool_events import (
     WrongProtocol,
 )
 from miner.work import Outcome, Solution, Verdict
-
-KEPT_HEADERS = 64
-"""Newest headers whose sent nonces are remembered."""
 
 REPORT_SECONDS = 60.0
 """Between two hashrate reports."""
@@ -66,30 +62,7 @@ LINES_AT_ONCE = 1000
 """A pool that sends more, with 512 bytes as one more line, is read that slowly: it must not hold
 the event loop."""
 
-HARM_SECONDS = 5.0
-"""A pool that ends the connection this soon after an optional request, or sends something other
-than JSON, does so because of the request unless it accepted it before."""
-
 READ_BYTES = 65536
-
-
-class SentNonces:
-    """Nonces sent to one pool, over all its connections, so that none is sent twice."""
-
-    def __init__(self) -> None:
-        self._sent: FIFOCache[bytes, set[int]] = FIFOCache(KEPT_HEADERS)
-
-    def add(self, header_hash: bytes, nonce: int) -> bool:
-        """Record a nonce before it is sent; return False if it was recorded before."""
-        nonces = self._sent.setdefault(header_hash, set())
-        if nonce in nonces:
-            return False
-        nonces.add(nonce)
-        return True
-
-    def forget(self, header_hash: bytes, nonce: int) -> None:
-        """Remove a nonce that was not sent after all."""
-        self._sent.get(header_hash, set()).discard(nonce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +105,7 @@ class Session:
         self._limits = limits or Timeouts()
         self._reports = reports
         self._keepalives = keepalives
-        self._left_out = set() if left_out is None else left_out
-        self._left_out_at_start = frozenset(self._left_out)
-        self._optional_sent: dict[str, float] = {}
-        """When each optional method was sent last."""
+        self._optional = OptionalRequests(protocol, set() if left_out is None else left_out, clock)
         self._subscribed = self._authorized = False
         self._last_job = clock.now()
         self._silent = 0
@@ -182,7 +152,7 @@ class Session:
         except PoolError as error:
             reason = str(error)
             if isinstance(error, ConnectionLost | ProtocolError):
-                self._review_left_out()
+                self._optional.connection_failed(logged_in=self._authorized)
             if isinstance(error, ConnectionLost) and (text := self._bans.text):
                 raise banned(text) from error
             raise
@@ -245,7 +215,7 @@ class Session:
 
     async def _converse(self) -> None:
         self._stream.write(self._protocol.start())
-        self._note_optional(self._protocol.dialect.extras)
+        self._optional.sent(self._protocol.dialect.extras)
         pace = Pace(self._clock, LINES_PER_SECOND, LINES_AT_ONCE)
         while True:
             await self._stream.drain()
@@ -262,7 +232,7 @@ class Session:
                     self._handle(event)
             if self._protocol.malformed_lines > malformed:
                 self._unreadable.set()
-                self._leave_out_harmful()
+                self._optional.leave_out_harmful()
             self._stream.write(self._protocol.data_to_send())
 
     def _handle(self, event: PoolEvent) -> None:
@@ -273,8 +243,8 @@ class Session:
             case Authorized():
                 self._authorized = True
                 self._listener.on_event(event)
-                if self._left_out:
-                    methods = ", ".join(sorted(self._left_out))
+                if self._optional.left_out:
+                    methods = ", ".join(sorted(self._optional.left_out))
                     text = f"leaving out {methods}, which was refused or ended a connection before"
                     self._listener.on_event(Message(text, ours=True))
                 held, self._held = self._held, []
@@ -292,7 +262,7 @@ class Session:
                     "address, or detect the protocol with --protocol auto"
                 )
             case HashrateRefused():
-                self._left_out |= self._protocol.dialect.hashrate_reports
+                self._optional.left_out |= self._protocol.dialect.hashrate_reports
             case JobReceived(job):
                 self._last_job = self._clock.now()
                 self._height = job.height
@@ -392,29 +362,14 @@ class Session:
                 self._stream.write(self._protocol.keepalive())
 
     async def _send_reports(self) -> None:
+        methods = self._protocol.dialect.hashrate_reports
         while True:
             await self._clock.sleep(REPORT_SECONDS)
             if self._reports and self._authorized:
                 rate = int(self._reports.hashrate())
-                if self._left_out.isdisjoint(self._protocol.dialect.hashrate_reports):
+                if self._optional.left_out.isdisjoint(methods):
                     self._stream.write(self._protocol.report_hashrate(rate, self._reports.rig))
-                    self._note_optional(self._protocol.dialect.hashrate_reports)
-
-    def _note_optional(self, methods: Set[str]) -> None:
-        self._optional_sent |= dict.fromkeys(methods, self._clock.now())
-
-    def _leave_out_harmful(self) -> None:
-        """Leave out the optional requests just sent, unless the pool accepted them before."""
-        since = self._clock.now() - HARM_SECONDS
-        recent = {method for method, sent in self._optional_sent.items() if sent >= since}
-        self._left_out |= recent - self._protocol.welcome
-
-    def _review_left_out(self) -> None:
-        """Update what is left out after the connection failed."""
-        if self._left_out_at_start and not self._authorized:
-            self._left_out.clear()  # that did not help
-        else:
-            self._leave_out_harmful()
+                    self._optional.sent(methods)
 
     def _end(self, reason: str) -> None:
         self._ended = reason or "the connection ended"

@@ -1,0 +1,68 @@
+"""What is remembered of a pool across its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from cachetools import FIFOCache
+
+from miner.clock import Clock
+from miner.stratum.client_side import ClientSide
+
+KEPT_HEADERS = 64
+"""Newest headers whose sent nonces are remembered."""
+
+HARM_SECONDS = 5.0
+"""A pool that ends the connection this soon after an optional request, or sends something other
+than JSON, does so because of the request unless it accepted it before."""
+
+
+class SentNonces:
+    """Nonces sent to one pool, over all its connections, so that none is sent twice."""
+
+    def __init__(self) -> None:
+        self._sent: FIFOCache[bytes, set[int]] = FIFOCache(KEPT_HEADERS)
+
+    def add(self, header_hash: bytes, nonce: int) -> bool:
+        """Record a nonce before it is sent; return False if it was recorded before."""
+        nonces = self._sent.setdefault(header_hash, set())
+        if nonce in nonces:
+            return False
+        nonces.add(nonce)
+        return True
+
+    def forget(self, header_hash: bytes, nonce: int) -> None:
+        """Remove a nonce that was not sent after all."""
+        self._sent.get(header_hash, set()).discard(nonce)
+
+
+class OptionalRequests:
+    """The optional requests on one connection.
+
+    `left_out`, the set in the opening of `protocol`, outlasts the connection: it receives the
+    methods that did harm.
+    """
+
+    def __init__(self, protocol: ClientSide, left_out: set[str], clock: Clock) -> None:
+        self._protocol, self._clock = protocol, clock
+        self.left_out = left_out
+        self._left_out_at_start = frozenset(left_out)
+        self._sent_at: dict[str, float] = {}
+        """Clock seconds of the newest request, by method."""
+
+    def sent(self, methods: Set[str]) -> None:
+        """Note that requests with these methods are sent now."""
+        self._sent_at |= dict.fromkeys(methods, self._clock.now())
+
+    def leave_out_harmful(self) -> None:
+        """Leave out what was sent just now and was never accepted."""
+        since = self._clock.now() - HARM_SECONDS
+        recent = {method for method, sent_at in self._sent_at.items() if sent_at >= since}
+        self.left_out |= recent - self._protocol.welcome
+
+    def connection_failed(self, *, logged_in: bool) -> None:
+        """Update `left_out` after the pool ended the connection."""
+        if self._left_out_at_start and not logged_in:
+            self.left_out.clear()  # leaving them out did not help
+        else:
+            self.leave_out_harmful()
