@@ -156,6 +156,12 @@ OF_RIG: tuple[Series[Snapshot], ...] = (
         lambda s: s.luck.effort,
     ),
     Series(
+        "event_loop_delay_seconds",
+        "How late the miner's event loop runs what is due, measured four times a second.",
+        lambda s: s.loop_delays,
+        histogram=True,
+    ),
+    Series(
         "luck_band_shares",
         "Bounds, both included, of the shares found by 95 % of all runs with as many hashes.",
         lambda s: {"low": s.luck.band.low, "high": s.luck.band.high},

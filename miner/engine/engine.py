@@ -14,7 +14,7 @@ from miner.engine.programs import Programs
 from miner.engine.proof import Prover
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.shutdown_deadline import ShutdownDeadline
-from miner.engine.threads import RunningThread, Threads, WorkPool
+from miner.engine.threads import Activity, RunningThread, Threads, WorkPool
 from miner.engine.worker import OpenableDevice, Shared, Worker
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.telemetry import (
@@ -57,7 +57,9 @@ class Engine:
         retry: RetryPolicy | None = None,
         tunings: Mapping[str, Tuning] | None = None,
         park_hung: bool = False,
+        activity: Activity | None = None,
     ) -> None:
+        self._activity = activity or Activity(clock)
         self._programs = programs
         self._prover = prover
         self._sink = sink
@@ -78,7 +80,13 @@ class Engine:
         self._ending = asyncio.Event()
         self._stop_requested = False
         shared = Shared(
-            programs, NonceAllocator(len(devices), random), prover, self, clock, self._retry
+            programs,
+            NonceAllocator(len(devices), random),
+            prover,
+            self,
+            clock,
+            self._retry,
+            self._activity,
         )
         tunings = tunings or {}
         self._workers = {
@@ -126,7 +134,7 @@ class Engine:
         if not self._workers:
             raise NoUsableDevice("no device was given to mine on")
         self._loop = asyncio.get_running_loop()
-        with WorkPool("prove", 1) as proving:
+        with WorkPool("prove", 1, activity=self._activity) as proving:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._prove_all(proving))
                 try:

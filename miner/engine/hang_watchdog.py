@@ -1,4 +1,4 @@
-"""Notices driver calls that do not return."""
+"""Notices driver calls that do not return, and stalls of the event loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from miner.clock import Clock
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices.device import Device, Image, Kernel, LaunchResult, Pending
+from miner.engine.threads import Activity
 from miner.progpow.epoch import Epoch
+from miner.telemetry import Emit, LoopDelayed
 from miner.work import Job, NonceRange
 
 OPENING_SECONDS = 120.0
@@ -28,14 +30,17 @@ LAUNCH_SECONDS = 30.0
 
 CLOSING_SECONDS = 30.0
 
+LOOP_CHECK_SECONDS = 0.25
+
 _STARTING, _LAUNCH = "starting a launch", "a launch"
 
 
 class HangWatchdog:
     """Times the current driver call of one device; any thread may ask."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, activity: Activity | None = None, name: str = "") -> None:
+        self._clock, self._name = clock, name
+        self._activity = activity or Activity(clock)
         self._call: tuple[str, float, float] | None = None
         self._suspended = 0.0
 
@@ -44,7 +49,8 @@ class HangWatchdog:
         """Time the block: the driver call `what`, which should return within `limit` seconds."""
         self._call = (what, self._now(), limit)
         try:
-            yield
+            with self._activity.of(f"{self._name}: {what}"):
+                yield
         finally:
             self._call = None
 
@@ -70,6 +76,21 @@ class HangWatchdog:
 
     def _now(self) -> float:
         return self._clock.now() - self._suspended
+
+
+class LoopWatch:
+    """Measures how late the event loop runs what is due."""
+
+    def __init__(self, clock: Clock, activity: Activity, emit: Emit) -> None:
+        self._clock, self._activity, self._emit = clock, activity, emit
+
+    async def run(self) -> None:
+        """Emit a `LoopDelayed` at each check, until cancelled."""
+        while True:
+            due = self._clock.now() + LOOP_CHECK_SECONDS
+            await self._clock.sleep(LOOP_CHECK_SECONDS)
+            now = self._clock.now()
+            self._emit(LoopDelayed(max(now - due, 0.0), self._activity.during(due, now)))
 
 
 class WatchedDevice:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from miner.clock import Clock
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+REMEMBERED = 32
+WORTH_REMEMBERING = 0.25
+"""Seconds; shorter activities explain no stall."""
 
 CLOSE_SECONDS = 2.0
 """How long a closing pool waits for its running work."""
@@ -21,6 +28,40 @@ THREAD_PREFIX = "work-"
 
 IDLE_SECONDS = 0.5
 """A thread without work ends well within this time."""
+
+
+class Activity:
+    """What the threads do, so that a stall of the event loop can be explained; any thread may
+    call it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running: dict[object, tuple[str, float]] = {}
+        self._ended: deque[tuple[str, float, float]] = deque(maxlen=REMEMBERED)
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        """Enclose `what`."""
+        token, begun = object(), self._clock.now()
+        self._running[token] = what, begun
+        try:
+            yield
+        finally:
+            del self._running[token]
+            now = self._clock.now()
+            if now - begun >= WORTH_REMEMBERING:
+                self._ended.append((what, begun, now))
+
+    def during(self, begin: float, end: float) -> str:
+        """Name what ran for at least half of the time from clock second `begin` to `end`; empty:
+        unknown."""
+        running = [(what, begun, end) for what, begun in list(self._running.values())]
+        found = [
+            what
+            for what, begun, ended in (*self._ended.copy(), *running)
+            if min(ended, end) - max(begun, begin) >= (end - begin) / 2
+        ]
+        return ", ".join(dict.fromkeys(found))
 
 
 class RunningThread:
@@ -123,12 +164,17 @@ class WorkPool:
     """Up to `size` threads for blocking work of the event loop and the devices' threads.
 
     Leaving the block drops queued work and waits for running work, at most `CLOSE_SECONDS` or
-    the seconds that `patience` then returns.
+    the seconds that `patience` then returns. `activity` records the work under `name`.
     """
 
     def __init__(
-        self, name: str, size: int, patience: Callable[[], float] = lambda: CLOSE_SECONDS
+        self,
+        name: str,
+        size: int,
+        patience: Callable[[], float] = lambda: CLOSE_SECONDS,
+        activity: Activity | None = None,
     ) -> None:
+        self._name, self._activity = name, activity
         self._patience = patience
         self._pool = concurrent.futures.ThreadPoolExecutor(
             size, thread_name_prefix=THREAD_PREFIX + name
@@ -160,7 +206,12 @@ class WorkPool:
         self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
         """Queue `func`; any thread may call this."""
-        future = self._pool.submit(func, *args, **kwargs)
+
+        def run() -> T:
+            with self._activity.of(self._name) if self._activity else nullcontext():
+                return func(*args, **kwargs)
+
+        future = self._pool.submit(run)
         with self._lock:
             self._open.add(future)  # type: ignore[arg-type]
         future.add_done_callback(self._forget)

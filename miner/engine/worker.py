@@ -23,6 +23,7 @@ from miner.engine.programs import Programs, SearchProgram, program_of
 from miner.engine.proof import Prover, prove_dataset, prove_kernel
 from miner.engine.retry_policy import CandidateRecord, RetryPolicy
 from miner.engine.search import TARGET_SECONDS, Search
+from miner.engine.threads import Activity
 from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
 from miner.formatting import format_bytes
 from miner.progpow.epoch import Epoch
@@ -75,6 +76,7 @@ class Shared:
     reports: WorkerReports
     clock: Clock
     retry: RetryPolicy
+    activity: Activity
 
 
 class Worker:
@@ -92,7 +94,7 @@ class Worker:
         self.info = listed.info
         self.given_up: str | None = None
         """Why the device is not used for the rest of the run."""
-        self.watchdog = HangWatchdog(shared.clock)
+        self.watchdog = HangWatchdog(shared.clock, shared.activity, listed.info.name)
         self._index = index
         self._listed = listed
         self._shared = shared

@@ -14,9 +14,10 @@ from miner import USER_AGENT, __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
 from miner.engine.engine import Engine
+from miner.engine.hang_watchdog import LoopWatch
 from miner.engine.programs import Programs
 from miner.engine.shutdown_deadline import ShutdownDeadline
-from miner.engine.threads import WorkPool
+from miner.engine.threads import Activity, WorkPool
 from miner.errors import DeviceHung, EveryPoolRefused, MinerError
 from miner.net.dial import NetworkDial
 from miner.pool.client import PoolClient
@@ -89,6 +90,7 @@ class MiningRun:
         self._config, self._stream = config, stream or sys.stdout
         self._verifier, self._sensor_opener = verifier or Verifier(), sensor_opener
         self._clock: Clock = SystemClock()
+        self._activity = Activity(self._clock)
         self._deadline = ShutdownDeadline(self._clock)
         self._random = SystemRandom()
         variant = config.variant
@@ -106,9 +108,9 @@ class MiningRun:
         """Mine; return the accepted shares."""
         left = self._deadline.left
         with (
-            WorkPool("build", BUILDS, left) as builds,
-            WorkPool("disk", 2, left) as disk,
-            WorkPool("sensors", 1, left) as sensor_reads,
+            WorkPool("build", BUILDS, left, self._activity) as builds,
+            WorkPool("disk", 2, left, self._activity) as disk,
+            WorkPool("sensors", 1, left, self._activity) as sensor_reads,
             self._new_recorder() as recorder,
             closing(self._new_views(disk)) as views,
         ):
@@ -138,6 +140,7 @@ class MiningRun:
                 *views.keep(group),
                 group.create_task(self._run_client()),
                 group.create_task(self._engine.watch_for_hangs()),
+                group.create_task(LoopWatch(self._clock, self._activity, self._emit).run()),
             ]
 
             def reload() -> None:
@@ -236,6 +239,7 @@ class MiningRun:
             deadline=self._deadline,
             tunings=self._config.tunings,
             park_hung=self._config.park_hung,
+            activity=self._activity,
         )
 
     def _new_connections(self, recorder: Recorder | None) -> Connections:

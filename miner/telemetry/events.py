@@ -65,6 +65,15 @@ class NewJob:
     job: Job | None
 
 
+@dataclass(frozen=True, slots=True)
+class LoopDelayed:
+    """The event loop ran a timer `seconds` after it was due."""
+
+    seconds: float
+    during: str = ""
+    """What the threads did for most of that time; empty: unknown."""
+
+
 # Devices
 
 
@@ -242,6 +251,7 @@ Event = (
     | PoolNotice
     | PoolRemark
     | NewJob
+    | LoopDelayed
     | LightCacheBuilding
     | DeviceEvent
     | CandidateRefuted

@@ -25,6 +25,7 @@ from miner.telemetry.events import (
     JobTaken,
     KernelReady,
     LightCacheBuilding,
+    LoopDelayed,
     NewJob,
     NoncesExhausted,
     PoolConnecting,
@@ -48,6 +49,9 @@ REPEAT_SECONDS = 10.0
 
 PROGRESS_STEP = 0.1
 """Progress is entered when it reaches a multiple of this."""
+
+STALL_SECONDS = 1.0
+"""A delay of the event loop above this is entered."""
 
 _MOST_KINDS = 1000
 _NUMBER = re.compile(r"\b(?:[0-9a-f]{16,}|\w*[0-9]\w*)\b")
@@ -170,6 +174,10 @@ def sentence_of(event: Event, accepted: int) -> Sentence | None:
             return Sentence("pool", f"{pool}: {text}")
         case NewJob(job):
             return Sentence("job", _job(job))
+        case LoopDelayed(seconds, during) if seconds > STALL_SECONDS:
+            cause = f", while these ran: {during}" if during else ""
+            text = f"nothing was answered for {seconds:.1f} s{cause}"
+            return Sentence("miner", text, Level.WARNING, limited=True)
         case LightCacheBuilding():
             return _light_cache(event)
         case DatasetBuilding():

@@ -125,6 +125,8 @@ class Snapshot:
     best: tuple[BestShare, ...]
     """The ten best shares, best first."""
     timings: Timings
+    loop_delays: Histogram
+    """How late the event loop ran its timers."""
 
     @property
     def pool(self) -> PoolSnapshot | None:

@@ -13,6 +13,7 @@ from miner.telemetry.events import (
     Event,
     Launched,
     LightCacheBuilding,
+    LoopDelayed,
     NewJob,
     PoolConnecting,
     PoolLost,
@@ -25,7 +26,14 @@ from miner.telemetry.events import (
     Subscribers,
 )
 from miner.telemetry.luck import Luck
-from miner.telemetry.rates import DATASET_BUILDS, JOB_SWITCHES, KERNEL_BUILDS, ROUND_TRIPS, Hashrate
+from miner.telemetry.rates import (
+    DATASET_BUILDS,
+    JOB_SWITCHES,
+    KERNEL_BUILDS,
+    LOOP_DELAYS,
+    ROUND_TRIPS,
+    Hashrate,
+)
 from miner.telemetry.snapshot import About, BestShare, Snapshot, Timings
 from miner.telemetry.tally import Tally
 from miner.telemetry.trackers import DeviceTracker, PoolTracker
@@ -66,6 +74,7 @@ class Telemetry:
         self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
         self._refuted: Counter[tuple[str, str]] = Counter()
         self._blocks: Counter[tuple[str, str]] = Counter()
+        self._loop_delays = LOOP_DELAYS
         self._subscribers = Subscribers[Event]()
 
     def emit(self, event: Event) -> None:
@@ -121,6 +130,7 @@ class Telemetry:
                 sum((d.job_switches for d in devices), JOB_SWITCHES),
                 sum((d.dataset_builds for d in devices), DATASET_BUILDS),
             ),
+            loop_delays=self._loop_delays,
         )
 
     def _by_pool(self) -> dict[tuple[str, str], Tally]:
@@ -162,6 +172,8 @@ class Telemetry:
                 self._refuted[candidate.device, candidate.job.pool] += 1
             case ShareFound(solution):
                 self._found(solution)
+            case LoopDelayed(seconds):
+                self._loop_delays = self._loop_delays.with_duration(seconds)
             case ShareSent() | PoolRemark():
                 pass
             case ShareAnswered(verdict):

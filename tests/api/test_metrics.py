@@ -115,6 +115,7 @@ def test_every_series_has_the_value_of_the_snapshot(snapshot: Snapshot) -> None:
     series.holds("epoch", snapshot.epoch)
     series.holds("period", snapshot.period)
     series.holds("effort_ratio", snapshot.luck.effort)
+    series.counts("event_loop_delay_seconds", snapshot.loop_delays)
     series.holds("luck_band_shares", snapshot.luck.band.low, bound="low")
     series.holds("luck_band_shares", snapshot.luck.band.high, bound="high")
     for d in snapshot.devices:
