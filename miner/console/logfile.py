@@ -25,13 +25,16 @@ STATUS_SECONDS = 60.0
 RETRY_SECONDS = 10.0
 """Pause after a failed write; lines within it are lost."""
 
+CHECK_SECONDS = 1.0
+"""Pause between two checks whether the file is still at its path."""
+
 
 class LogFile(LineConsole):
     """Writes the journal and regularly a full status to a file until `close`.
 
     The file is rotated when it would exceed `max_bytes`; `kept_files` older ones stay, named
     `path`.1 and so on. `complain` gets one sentence when the file cannot be written, and one when
-    it can be written again.
+    it can be written again. A file that was moved away or deleted is created again.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class _RetriedFile:
         self._complain = complain
         self._handler = _Handler(path, max_bytes, kept_files)
         self._failed_at: float | None = None
+        self._checked_at = clock.now()
         self._complaining = False
 
     def line(self, text: str) -> None:
@@ -85,6 +89,9 @@ class _RetriedFile:
         now = self._clock.now()
         if self._failed_at is not None and now - self._failed_at < RETRY_SECONDS:
             return
+        if now - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = now
+            self._handler.close_if_moved()
         error = self._handler.write(text)
         failed_before, self._failed_at = self._failed_at is not None, now if error else None
         if error and not failed_before:
@@ -141,6 +148,18 @@ class _Handler(RotatingFileHandler):
             with suppress(OSError, ValueError):
                 stream.close()
 
+    def close_if_moved(self) -> None:
+        """Close the file if it is no longer the one at its path."""
+        if self.stream is not None:
+            opened = os.fstat(self.stream.fileno())
+            try:
+                moved = not os.path.samestat(opened, os.stat(self.baseFilename))
+            except OSError:
+                moved = True
+            # A terminal or a pipe may have no path that leads to it.
+            if moved and stat.S_ISREG(opened.st_mode):
+                self.close_file()
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         self._errors.append(sys.exc_info()[1])
 
@@ -153,7 +172,9 @@ class _Handler(RotatingFileHandler):
         os.truncate(self.baseFilename, 0)
 
     def _open(self) -> TextIOWrapper:
-        number = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        # Opening a FIFO that has no reader fails instead of waiting for one.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+        number = os.open(self.baseFilename, flags, 0o600)
         # The file may exist and be readable by others; devices and pipes stay unchanged.
         if stat.S_ISREG(os.fstat(number).st_mode):
             with suppress(OSError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from miner.console import LogFile
+from miner.console import LogFile, logfile
 from miner.safe_text import Redactor
 from miner.telemetry import Level
 from tests.fakes.rig import Rig, busy_rig
@@ -144,6 +144,64 @@ def test_a_file_that_was_moved_away_is_created_again(path: Path) -> None:
     logged.log.close()
     assert [line.split()[-1] for line in logged.lines] == ["after"]
     assert path.with_suffix(".old").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
+async def test_a_file_that_disappears_without_a_signal_is_created_again(
+    path: Path, how: str
+) -> None:
+    logged = Logged(path)
+    logged.say("before")
+    old = path.with_suffix(".old")
+    path.unlink() if how == "deleted" else path.rename(old)
+    if how == "replaced":
+        path.write_text("by another program\n")
+    await logged.rig.clock.advance(1)
+    logged.say("after")
+    logged.log.close()
+    assert [line.split()[-1] for line in logged.lines] == [
+        *["program"] * (how == "replaced"),
+        "after",
+    ]
+    assert how == "deleted" or old.read_text().count("\n") == 1
+    assert logged.complaints == []
+
+
+async def test_the_path_is_checked_at_most_once_a_second(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = Logged(path)
+    checks: list[float] = []
+    monkeypatch.setattr(
+        logfile._Handler, "close_if_moved", lambda _: checks.append(logged.rig.clock.now())
+    )
+    begun = logged.rig.clock.now()
+    for number in range(50):
+        logged.say(f"line {number}")
+        await logged.rig.clock.advance(0.25)
+    logged.log.close()
+    assert [second - begun for second in checks] == list(range(1, 13))
+
+
+def test_a_fifo_without_a_reader_is_reported_and_never_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    logged = Logged(path)
+    logged.say("hello")
+    logged.log.close()
+    assert len(logged.complaints) == 1
+    assert "cannot be written" in logged.complaints[0]
+
+
+def test_a_full_pipe_is_reported_and_never_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    logged = Logged(path)
+    for _ in range(2000):
+        logged.say("x" * 100)
+        logged.say("y" * 100)
+    logged.log.close()
+    os.close(reader)
+    assert len(logged.complaints) == 1
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
