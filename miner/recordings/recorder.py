@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from miner.clock import Clock
 from miner.errors import ConfigError, ConnectionLost
+from miner.formatting import format_bytes
 from miner.net.address import DEFAULT_PASSWORD, PoolUrl
 from miner.net.dial import Stream
 from miner.stratum.client_side import Opening
@@ -21,6 +22,9 @@ from miner.stratum.wire_format import encode
 from miner.work import Solution
 
 FORMAT = 1
+
+LIMIT_BYTES = 1 << 30
+"""Size at which a recording ends."""
 
 PASSWORD_MASK = "***"
 """Recorded in place of the password."""
@@ -34,11 +38,15 @@ class Recorder:
 
     `wrap` wraps each new stream; `submitted` records a solution right before its session gets it.
     The file is created, readable by its owner only; an existing file is a `ConfigError`, as is
-    one that cannot be created. A write error ends the recording with one call of `warn`.
+    one that cannot be created. A write error, or a size of `limit` bytes, ends the recording with
+    one call of `warn`.
     """
 
-    def __init__(self, path: Path, clock: Clock, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, warn: Callable[[str], None], limit: int = LIMIT_BYTES
+    ) -> None:
         self._path, self._clock, self._warn = path, clock, warn
+        self._limit = self._bytes_left = limit
         self._started = clock.now()
         self._file: TextIO | None = _created(path)
         self._receiving = False
@@ -126,15 +134,20 @@ class Recorder:
         if self._file is None:
             return
         seconds = round(self._clock.now() - self._started, 6)
-        line = json.dumps({"kind": kind, "t": seconds, "connection": connection, **members})
+        record = {"kind": kind, "t": seconds, "connection": connection, **members}
+        line = json.dumps(record) + "\n"
+        self._bytes_left -= len(line)
+        if self._bytes_left < 0:
+            self._give_up(f"its limit of {format_bytes(self._limit)} is reached")
+            return
         try:
-            self._file.write(line + "\n")
+            self._file.write(line)
         except OSError as error:
-            self.close()
-            self._warn(
-                f"recording {self._path}: {error.strerror}; the recording ends here, mining "
-                "continues"
-            )
+            self._give_up(error.strerror or str(error))
+
+    def _give_up(self, reason: str) -> None:
+        self.close()
+        self._warn(f"recording {self._path}: {reason}; the recording ends here, mining continues")
 
 
 class _RecordedStream:

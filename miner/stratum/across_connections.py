@@ -9,8 +9,8 @@ from cachetools import FIFOCache
 from miner.clock import Clock
 from miner.stratum.client_side import ClientSide
 
-KEPT_HEADERS = 64
-"""Newest headers whose sent nonces are remembered."""
+KEPT_NONCES = 65536
+"""Newest nonces sent to a pool that are remembered, of all headers together."""
 
 HARM_SECONDS = 5.0
 """A pool that ends the connection this soon after an optional request, or sends something other
@@ -18,22 +18,21 @@ than JSON, does so because of the request unless it accepted it before."""
 
 
 class SentNonces:
-    """Nonces sent to one pool, over all its connections, so that none is sent twice."""
+    """The newest nonces sent to one pool, over all its connections: none is sent twice."""
 
     def __init__(self) -> None:
-        self._sent: FIFOCache[bytes, set[int]] = FIFOCache(KEPT_HEADERS)
+        self._sent: FIFOCache[tuple[bytes, int], None] = FIFOCache(KEPT_NONCES)
 
     def add(self, header_hash: bytes, nonce: int) -> bool:
         """Record a nonce before it is sent; return False if it was recorded before."""
-        nonces = self._sent.setdefault(header_hash, set())
-        if nonce in nonces:
+        if (header_hash, nonce) in self._sent:
             return False
-        nonces.add(nonce)
+        self._sent[header_hash, nonce] = None
         return True
 
     def forget(self, header_hash: bytes, nonce: int) -> None:
         """Remove a nonce that was not sent after all."""
-        self._sent.get(header_hash, set()).discard(nonce)
+        self._sent.pop((header_hash, nonce), None)
 
 
 class OptionalRequests:

@@ -191,6 +191,22 @@ def test_full_disk_ends_the_recording_but_not_the_session(recorded: Recorded) ->
     assert [record["kind"] for record in recorded.records()] == ["open", "sent"]
 
 
+def test_recording_ends_before_its_size_limit_with_one_warning(tmp_path: Path) -> None:
+    path, warnings = tmp_path / "session", list[str]()
+    with Recorder(path, FakeClock(), warnings.append, limit=1024) as recorder:
+        for number in range(20):
+            recorder.received(1, b"%030d\n" % number)
+        recorder.received(1, b"")
+    (warning,) = warnings
+    assert warning == (
+        f"recording {path}: its limit of 1 KiB is reached; the recording ends here, mining "
+        "continues"
+    )
+    assert 900 < path.stat().st_size <= 1024
+    texts = [record["text"] for record in records_of(path)]
+    assert texts == [f"{number:030}\n" for number in range(len(texts))], "whole lines"
+
+
 @pytest.mark.parametrize("how", ["end", "break"])
 def test_end_is_recorded_with_its_cause(recorded: Recorded, how: str) -> None:
     async def talk() -> None:
