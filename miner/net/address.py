@@ -70,6 +70,14 @@ def parse_host_port(
     return HostPort(host.lower(), int(port))
 
 
+def is_local(host: str) -> bool:
+    """Return whether a name or IP address is of this machine or of its own network."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(_LOCAL_NAMES)
+
+
 def _is_ipv6(text: str) -> bool:
     try:
         ipaddress.IPv6Address(text)
@@ -152,6 +160,8 @@ class PoolUrl:
     """Over HTTP only, with its leading slash; empty if there is none. It may contain an API key."""
     cookie_file: str | None = None
     """File in which a node on this machine writes its RPC user and password."""
+    unlisted: bool = field(default=False, compare=False)
+    """A pool asked for this port, which is not in the settings: it must not be a local one."""
     reward: str = ""
     """Address for block rewards, where it is not `user`; nodes only."""
 
@@ -168,11 +178,7 @@ class PoolUrl:
         Not on this machine and in its network, where other services listen and a tunnel's other
         ports are not the pool's; not to the ports of system services but those of web servers.
         """
-        try:
-            local = not ipaddress.ip_address(self.host).is_global
-        except ValueError:
-            local = "." not in self.host or self.host.endswith(_LOCAL_NAMES)
-        return not local and (port >= 1024 or port in (80, 443))
+        return not is_local(self.host) and (port >= 1024 or port in (80, 443))
 
     def is_beside(self, other: PoolUrl) -> bool:
         """Return whether both are the same pool, possibly with different logins."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused
-from miner.net.address import PoolUrl
+from miner.net.address import PoolUrl, is_local
 from miner.net.socks import Proxy, connect_through, parse_proxy
 from miner.net.tls import certificate_error, tls_context
 
@@ -88,6 +88,11 @@ class NetworkDial:
                     reader, writer = await asyncio.open_connection(sock=tunnel, **tls)
         except (OSError, ValueError) as error:
             raise _connection_error(error, url, self._limit, proxy) from error
+        if url.unlisted and proxy is None and _peer_is_local(writer):
+            writer.transport.abort()
+            raise ConnectionLost(
+                f"{url.label}: this port is not listed, and {url.host} is in the local network"
+            )
         _set_socket_options(writer)
         return NetworkStream(reader, writer)
 
@@ -122,6 +127,11 @@ class NetworkStream:
                     await self._writer.wait_closed()
         finally:
             self._writer.transport.abort()
+
+
+def _peer_is_local(writer: asyncio.StreamWriter) -> bool:
+    peer = writer.get_extra_info("peername")
+    return peer is None or is_local(peer[0])
 
 
 def _set_socket_options(writer: asyncio.StreamWriter) -> None:

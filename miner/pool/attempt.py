@@ -104,7 +104,9 @@ class Attempt:
         this pool asked for one that belongs to no listed pool."""
         same_pool = self.reconnect_pool is self.pool and url == self.pool.url
         port = self.reconnect.port if self.reconnect and same_pool else None
-        return replace(url, port=port) if port else url
+        if port is None or port == url.port:
+            return url
+        return replace(url, port=port, unlisted=True)
 
 
 class LeaveRules:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +19,20 @@ from tests.net.serving import exchanged, serving, url
 async def test_tcp() -> None:
     async with serving() as port:
         assert await exchanged(NetworkDial(), url(port)) == b"hello\n"
+
+
+async def test_an_unlisted_port_of_a_name_that_leads_to_this_machine_gets_no_login() -> None:
+    received: list[bytes] = []
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionResetError):
+            received.append(await reader.read(-1))
+        writer.close()
+
+    async with serving(keep) as port:
+        with pytest.raises(ConnectionLost, match="this port is not listed"):
+            await NetworkDial().open(replace(url(port), unlisted=True))
+    assert b"".join(received) == b""
 
 
 async def test_small_lines_are_sent_at_once_and_keepalive_is_on() -> None:

@@ -39,7 +39,7 @@ async def test_a_request_may_name_another_port_of_the_same_host() -> None:
         redirected = bench.prepare()
         stream.feed(call("client.reconnect", "FIRST.example", 4444, 0))
         await bench.clock.advance(LAUNCH_SECONDS)
-        assert bench.dial.opened[-1].port == 4444
+        assert (bench.dial.opened[-1].port, bench.dial.opened[-1].unlisted) == (4444, True)
         redirected.end()
         await bench.clock.advance(2)
         assert bench.dial.opened[-1].port == 3333
