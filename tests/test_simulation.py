@@ -7,7 +7,8 @@ from time import monotonic
 
 import pytest
 
-from miner.clock import LoopClock, SimulatedLoop, first_of, run, settle, within
+from miner.clock import CATCH_UP_SECONDS, LoopClock, SimulatedLoop, first_of, run, settle, within
+from tests.fakes.clock import FakeClock
 
 
 def test_half_an_hour_takes_no_time_and_keeps_its_order() -> None:
@@ -50,6 +51,20 @@ def test_within_reports_whether_the_wait_ended_in_time() -> None:
 
     assert run(wait(9)) == (True, 9.0)
     assert run(wait(11)) == (False, 10.0)
+
+
+async def test_what_happened_while_the_process_was_suspended_is_within_the_limit() -> None:
+    clock, event = FakeClock(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(within(clock, 10, event.wait()))
+        await clock.suspend(3600.0)
+        event.set()
+        assert await waiting
+        waiting = group.create_task(within(clock, 10, asyncio.Event().wait()))
+        await clock.suspend(3600.0)
+        assert not waiting.done()
+        await clock.advance(CATCH_UP_SECONDS)
+        assert not await waiting
 
 
 def test_first_of_cancels_the_slower_one() -> None:

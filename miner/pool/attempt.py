@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import inf
 from typing import Any
 
-from miner.clock import Clock, within
+from miner.clock import Clock, time_limit, within
 from miner.errors import Banned, Cause, PoolError, ProtocolError, WrongDialect
 from miner.net.address import PoolUrl
 from miner.pool.connections import Connection, Connections
@@ -172,7 +172,7 @@ class LeaveRules:
     async def _limit_login(self, attempt: Attempt) -> None:
         """Leave a pool or node without a login when the give-up timer runs out."""
         if self._give_up.remaining < inf:
-            await self._clock.sleep(max(self._give_up.remaining, 0.0))
+            await time_limit(self._clock, max(self._give_up.remaining, 0.0))
             if attempt.logged_in_at is None:
                 attempt.leave("the pool accepted no login and brought no job")
 
@@ -182,10 +182,10 @@ class LeaveRules:
             since = attempt.idle_since
             left = JOB_SECONDS if since is None else since + JOB_SECONDS - self._clock.now()
             if left > 0:
-                await self._clock.sleep(left)
+                await time_limit(self._clock, left)
                 continue
             if not self._failover.has_alternative:
-                await self._clock.sleep(JOB_SECONDS)
+                await time_limit(self._clock, JOB_SECONDS)
                 continue
             await connection.drained()  # an earlier block may be on its way to a node
             if attempt.idle_since == since and self._failover.has_alternative:

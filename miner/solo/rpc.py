@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import aiohttp_socks
 
-from miner.clock import Clock, first_of
+from miner.clock import Clock, first_of, time_limit
 from miner.errors import (
     Cause,
     ConnectionLost,
@@ -111,7 +111,7 @@ class NodeRpc:
         queue of calls is full, `ConnectionLost` if no complete answer comes within `seconds`,
         `ProtocolError` if the answer is not JSON-RPC.
         """
-        answer = await first_of(self._post(method, params or []), self._clock.sleep(seconds))
+        answer = await first_of(self._post(method, params or []), time_limit(self._clock, seconds))
         if answer is None:
             raise ConnectionLost(f"{self._where}: no answer to {method} within {seconds:g} s")
         return answer

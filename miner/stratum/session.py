@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from miner.clock import Clock, Pace, within
+from miner.clock import Clock, Pace, time_limit, within
 from miner.errors import (
     Cause,
     ConnectionLost,
@@ -319,7 +319,7 @@ class Session:
             number, (_, sent) = next(iter(self._in_flight.items()))
             left = sent + limit - self._clock.now()
             if left > 0:
-                await self._clock.sleep(left)
+                await time_limit(self._clock, left)
             elif number in self._in_flight:
                 solution, _ = self._take_from_flight(number)
                 self._lose(solution, f"no answer within {limit:g} s")
@@ -339,10 +339,10 @@ class Session:
         end = self._clock.now() + self._limits.login
         await within(self._clock, self._limits.login, self._unreadable.wait())
         if self._unreadable.is_set() and not self._subscribed:
-            await self._clock.sleep(min(UNREADABLE_SECONDS, end - self._clock.now()))
+            await time_limit(self._clock, min(UNREADABLE_SECONDS, end - self._clock.now()))
             if not self._subscribed:
                 raise ProtocolError("the pool answered our first request with no JSON object")
-        await self._clock.sleep(max(end - self._clock.now(), 0.0))
+        await time_limit(self._clock, max(end - self._clock.now(), 0.0))
         if not self._subscribed or not self._authorized:
             missing = "the login" if self._subscribed else "our first request"
             raise ConnectionLost(f"no answer to {missing} within {self._limits.login:g} s")
@@ -350,7 +350,7 @@ class Session:
     async def _limit_jobs(self) -> None:
         limit = self._limits.silence
         while (left := self._last_job + limit - self._clock.now()) > 0:
-            await self._clock.sleep(left)
+            await time_limit(self._clock, left)
         raise ConnectionLost(f"no new job for {limit / 60:g} minutes")
 
     async def _send_keepalives(self) -> None:

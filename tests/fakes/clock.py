@@ -43,6 +43,12 @@ class FakeClock:
         due = self._now + seconds
         return sum(at == due and not waking.done() for at, waking in self._sleepers)
 
+    async def suspend(self, seconds: float) -> None:
+        """Pass `seconds` at once, as for a suspended process, then wake all that are due."""
+        await settle()
+        self._now += seconds
+        await self.advance(0.0)
+
     async def advance(self, seconds: float) -> None:
         """Move on by `seconds`, waking each sleeper at its own time."""
         await settle()

@@ -439,3 +439,16 @@ async def test_launches_in_flight_end_before_the_return_to_the_first_pool() -> N
         assert backup.closed
         assert bench.job().session == 2
     assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+async def test_a_job_that_waited_while_the_process_was_suspended_keeps_the_pool() -> None:
+    bench = Bench([FIRST, SECOND])
+    stream = FakeStream()
+    stream.feed(answer(1, [None, "0b8e5b"]) + answer(2))
+    bench.dial.ready(FIRST.host, stream)
+    async with running(bench):
+        await bench.clock.suspend(3600.0)
+        stream.feed(notify())
+        await bench.clock.advance(JOB_SECONDS)
+        assert bench.hosts() == ["first"]
+        assert bench.job().session == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from miner.clock import CATCH_UP_SECONDS
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.net.dial import Timeouts
 from miner.stratum.across_connections import KEPT_NONCES, SentNonces
@@ -464,3 +465,38 @@ async def test_unauthorized_shares_between_accepted_ones_are_tolerated() -> None
             bench.stream.feed(answer(bench.submits()[-1]["id"], result, refusal))
             await settle()
         assert bench.ended is None
+
+
+async def test_answers_that_waited_while_the_process_was_suspended_count() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        for number in range(3):
+            bench.session.submit(solution(job, job.nonces.first + number))
+        for _ in range(2):
+            await bench.clock.suspend(3600.0)
+        assert (bench.verdicts, bench.ended) == ([], None)
+        for request in bench.submits():
+            bench.stream.feed(answer(request["id"]))
+        await settle()
+        assert bench.outcomes() == [Outcome.ACCEPTED] * 3
+        await bench.clock.suspend(2 * Timeouts().silence)
+        bench.stream.feed(notify())
+        await bench.clock.advance(Timeouts().silence - 1)
+        assert bench.ended is None
+
+
+async def test_a_login_that_was_answered_while_the_process_was_suspended_counts() -> None:
+    async with running() as bench:
+        await bench.clock.suspend(3600.0)
+        await bench.login()
+        await bench.clock.advance(Timeouts().login)
+        assert bench.ended is None
+
+
+async def test_a_share_without_an_answer_is_lost_soon_after_the_process_was_suspended() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        await bench.clock.suspend(3600.0)
+        await bench.clock.advance(CATCH_UP_SECONDS)
+        assert bench.outcomes() == [Outcome.LOST]
