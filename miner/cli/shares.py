@@ -108,7 +108,7 @@ def shares(
     path: Path | None,
 ) -> None:
     """List, sum or export the shares in the ledger."""
-    from miner.ledger import Filter, LedgerReader
+    from miner.ledger import LEDGER_FILE, Filter, LedgerReader
     from miner.resources import state_directory
 
     summed = summed or by is not None
@@ -116,7 +116,7 @@ def shares(
         raise click.UsageError(f"give {'--by' if by else '--sum'} or --best, not both")
     if limit is not None and (summed or best is not None):
         raise click.UsageError("--limit cannot be combined with --sum, --by or --best")
-    reader = LedgerReader(path or state_directory() / "ledger.sqlite")
+    reader = LedgerReader(path or state_directory() / LEDGER_FILE)
     wanted = Filter(
         run=None if run == "all" else run,
         device=_check_device(device),

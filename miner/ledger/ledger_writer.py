@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from miner.errors import ConfigError
-from miner.ledger.schema import ADD_RUN, ADD_SHARE, Value, number_of, prepare
+from miner.ledger.schema import ADD_RUN, ADD_SHARE, Value, pragma_value, prepare
 
 BUSY_SECONDS = 1.0
 """How long to wait for another writer; then the write fails and is retried later."""
@@ -25,8 +25,8 @@ DAY = 86400.0
 OLDEST_KEPT = f"""SELECT min(?, coalesce((
     SELECT DISTINCT CAST(found_at / {DAY} AS INTEGER) * {DAY} FROM shares ORDER BY 1 DESC
     LIMIT 1 OFFSET ?), 0))"""
-"""The time before which shares are too old: the given one, but never later than the start of the
-last so many days with shares. Otherwise a clock that jumps ahead would empty the file."""
+"""The time before which shares are too old: the given one, but never later than the first of
+the newest so many days with shares. Otherwise a clock that jumps ahead would empty the file."""
 
 KEPT = 0.9
 """Part of the bound that remains filled after a deletion, to make deletions rare."""
@@ -181,7 +181,7 @@ class LedgerWriter:
             _shrink(connection)
 
     def _delete_excess(self, connection: sqlite3.Connection) -> None:
-        page = number_of(connection, "page_size")
+        page = pragma_value(connection, "page_size")
         while (size := _used_pages(connection) * page) > self._max_bytes:
             (count,) = connection.execute("SELECT count(*) FROM shares").fetchone()
             if not count:
@@ -195,7 +195,7 @@ class LedgerWriter:
 
 
 def _used_pages(connection: sqlite3.Connection) -> int:
-    return number_of(connection, "page_count") - number_of(connection, "freelist_count")
+    return pragma_value(connection, "page_count") - pragma_value(connection, "freelist_count")
 
 
 def _shrink(connection: sqlite3.Connection) -> None:
@@ -214,7 +214,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _is_text(path: Path) -> bool:
-    """Return whether the file is a text. It is not a corrupt ledger then, but a file of the user,
+    """Return whether the file is text. Then it is not a corrupt ledger but a file of the user,
     which must not be renamed."""
     with path.open("rb") as file:
         beginning = file.read(TEXT_BYTES)

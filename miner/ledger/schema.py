@@ -11,6 +11,9 @@ from miner.work import Candidate, Job, Solution
 APPLICATION = 0x50504D4C
 """Application id of a share ledger in the SQLite header ("PPML")."""
 
+LEDGER_FILE = "ledger.sqlite"
+"""Name of the file in the state folder, by default."""
+
 HARDWARE = "hardware"
 """Outcome of a hardware error: a candidate that the CPU refuted."""
 
@@ -67,9 +70,9 @@ ADD_SHARE = (
 """Idempotent, so that a batch can be repeated when it is unknown whether it was written."""
 
 
-def number_of(connection: sqlite3.Connection, pragma: str) -> int:
-    """Return the value of `pragma`."""
-    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+def pragma_value(connection: sqlite3.Connection, name: str) -> int:
+    """Return the value of the integer pragma `name`."""
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def check(connection: sqlite3.Connection, name: str) -> int:
@@ -77,9 +80,9 @@ def check(connection: sqlite3.Connection, name: str) -> int:
 
     Raises `ConfigError` if it is another program's file or of a newer version.
     """
-    version = number_of(connection, "user_version")
+    version = pragma_value(connection, "user_version")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if number_of(connection, "application_id") != APPLICATION and (tables or version):
+    if pragma_value(connection, "application_id") != APPLICATION and (tables or version):
         raise ConfigError(f"{name} is an SQLite file but not a share ledger; name another file")
     if version > len(MIGRATIONS):
         raise ConfigError(

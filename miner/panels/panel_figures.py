@@ -7,7 +7,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from miner.devices.device_names import PciAddress
-from miner.telemetry import About, Hashrate, Snapshot, Tally
+from miner.telemetry import About, Hashrate, PoolSnapshot, Snapshot, Tally
 from miner.work import Job, Outcome
 
 PROGRAM = "progpow-miner"
@@ -110,6 +110,16 @@ def per_minute(count: int, seconds: float) -> float:
 def share_difficulty(job: Job | None) -> int | None:
     """Return the average number of hashes for one share; None without a job."""
     return rounded_int(job.difficulty) if job else None
+
+
+def latency_ms(pool: PoolSnapshot | None) -> int | None:
+    """Return the latency of `pool` in milliseconds; None if it is unknown."""
+    return rounded_int(pool.latency * KILO) if pool and pool.latency is not None else None
+
+
+def all_paused(snapshot: Snapshot) -> bool:
+    """Return whether every device is paused; False without devices."""
+    return bool(snapshot.devices) and all(d.paused is not None for d in snapshot.devices)
 
 
 def rounded_int(value: float | None) -> int | None:

@@ -12,8 +12,10 @@ from miner.panels.panel_figures import (
     PROGRAM,
     ShareCounts,
     algorithm_name,
+    all_paused,
     count_shares,
     host_and_port,
+    latency_ms,
     per_minute,
     reported_rate,
     rounded_int,
@@ -50,7 +52,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         **_rates(snapshot.hashrate),
         "name": PROGRAM,
         "os": "win" if sys.platform == "win32" else "linux",
-        "paused": bool(devices) and all(device.paused is not None for device in devices),
+        "paused": all_paused(snapshot),
         "sharerate": per_minute(total.accepted, snapshot.uptime),
         "sharerate_average": per_minute(total.accepted, snapshot.uptime),
         "stat_by_gpu": [_shares(count_shares(device.shares)) for device in devices],
@@ -73,7 +75,6 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
 def _active_pool(snapshot: Snapshot) -> dict[str, Any]:
     """Return the pool without the user's account, which is private."""
     pool = snapshot.pool
-    latency = pool.latency if pool else None
     return {
         "difficulty": format_si(snapshot.difficulty, "").strip() if snapshot.difficulty else "",
         "dns_https_server": "",
@@ -83,7 +84,7 @@ def _active_pool(snapshot: Snapshot) -> dict[str, Any]:
         "url": host_and_port(pool.label) if pool else "",
         "user": "",
         "worker": snapshot.about.rig,
-        **_known(ping=None if latency is None else rounded_int(latency * KILO)),
+        **_known(ping=latency_ms(pool)),
     }
 
 

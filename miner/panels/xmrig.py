@@ -10,9 +10,11 @@ from miner.devices.registry import title_of
 from miner.panels.panel_figures import (
     KILO,
     algorithm_name,
+    all_paused,
     count_shares,
     host_and_port,
     is_encrypted,
+    latency_ms,
     rounded,
     rounded_int,
     share_difficulty,
@@ -55,7 +57,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "ua": version_with_space(snapshot).replace(" ", "/"),
         "cpu": {"brand": None},
         "donate_level": 0,
-        "paused": bool(devices) and all(device.paused is not None for device in devices),
+        "paused": all_paused(snapshot),
         "algorithms": [algorithm],
         "hashrate": {
             "total": _windows(snapshot.hashrate, longest),
@@ -115,14 +117,13 @@ def _connection(snapshot: Snapshot, algorithm: str) -> dict[str, Any]:
     since = pool.connected_at if pool else None
     seconds = max(snapshot.at - since, 0.0) if since is not None else 0.0
     shares = count_shares(pool.shares) if pool else None
-    latency = pool.latency if pool else None
     accepted = shares.accepted if shares else 0
     return {
         "pool": host_and_port(pool.label) if pool else "",
         "ip": None,
         "uptime": int(seconds),
         "uptime_ms": int(seconds * KILO),
-        "ping": None if latency is None else rounded_int(latency * KILO),
+        "ping": latency_ms(pool),
         "failures": pool.losses if pool else 0,
         "tls": "TLS" if pool and is_encrypted(pool.label) else None,
         "tls-fingerprint": None,

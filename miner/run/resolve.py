@@ -15,6 +15,7 @@ from miner.devices.device_names import matches
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
 from miner.devices.tuning import Tuning, tuning_of
 from miner.errors import ConfigError
+from miner.ledger import LEDGER_FILE
 from miner.net.address import DEFAULT_PASSWORD, PoolUrl
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
@@ -36,8 +37,6 @@ from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_BY_DIGITS
 from miner.telemetry import Level
 from miner.verify import chosen_variant
-
-LEDGER_FILE = "ledger.sqlite"
 
 LIVE_TABLES = (("pools",), ("limits",), ("devices", "tune"))
 """Tables that a reload applies; of the last, only the temperatures."""
