@@ -94,7 +94,7 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     from miner.settings import load
 
     # In a thread, because a driver that compiles would keep this one from seeing signals.
-    with WorkPool("start", 1, patience=lambda: 0.0) as start:
+    with WorkPool("start", 1, time_left=lambda: 0.0) as start:
         mining = start.submit(resolve_settings, lambda: load(config, given, os.environ)).result()
     asyncio.run(run_mine(mining))
 

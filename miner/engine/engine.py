@@ -188,9 +188,7 @@ class Engine:
         stuck = [name for name in threads.left if not self._waits_for_build(name)]
         if stuck:
             names = ", ".join(stuck)
-            raise DeviceHung(
-                f"{names}: a driver call did not come back within {self._retry.stop:g} s"
-            )
+            raise DeviceHung(f"{names}: a driver call did not return within {self._retry.stop:g} s")
         if not self._stop_requested:
             reasons = "; ".join(str(worker.given_up) for worker in self._workers.values())
             raise NoUsableDevice(f"no device is left to mine on: {reasons}")

@@ -1,4 +1,4 @@
-"""Notices driver calls that do not return, and stalls of the event loop."""
+"""Detects driver calls that do not return, and stalls of the event loop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STARTING, _LAUNCH = "starting a launch", "a launch"
 
 
 class HangWatchdog:
-    """Times the current driver call of one device; any thread may ask."""
+    """Times the current driver call of one device; any thread may call `overdue`."""
 
     def __init__(self, clock: Clock, activity: Activity | None = None, name: str = "") -> None:
         self._clock, self._name = clock, name
@@ -67,7 +67,7 @@ class HangWatchdog:
             return None
         what, since, limit = call
         spent = self._now() - since
-        return f"{what} did not come back within {spent:.0f} s" if spent > limit else None
+        return f"{what} did not return within {spent:.0f} s" if spent > limit else None
 
     def discount(self, seconds: float) -> None:
         """Do not count `seconds` during which the whole process was suspended; called by one

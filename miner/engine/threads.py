@@ -164,18 +164,18 @@ class WorkPool:
     """Up to `size` threads for blocking work of the event loop and the devices' threads.
 
     Leaving the block drops queued work and waits for running work, at most `CLOSE_SECONDS` or
-    the seconds that `patience` then returns. `activity` records the work under `name`.
+    the seconds that `time_left` then returns. `activity` records the work under `name`.
     """
 
     def __init__(
         self,
         name: str,
         size: int,
-        patience: Callable[[], float] = lambda: CLOSE_SECONDS,
+        time_left: Callable[[], float] = lambda: CLOSE_SECONDS,
         activity: Activity | None = None,
     ) -> None:
         self._name, self._activity = name, activity
-        self._patience = patience
+        self._time_left = time_left
         self._pool = concurrent.futures.ThreadPoolExecutor(
             size, thread_name_prefix=THREAD_PREFIX + name
         )
@@ -194,7 +194,7 @@ class WorkPool:
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             running = tuple(self._open)
-        concurrent.futures.wait(running, timeout=min(self._patience(), CLOSE_SECONDS))
+        concurrent.futures.wait(running, timeout=min(self._time_left(), CLOSE_SECONDS))
 
     @property
     def left(self) -> bool:

@@ -68,7 +68,7 @@ def test_one_that_hangs_and_one_that_fails_are_given_up_while_the_third_goes_on(
     miner.until("share .*accepted", times=5)
     assert miner.process.poll() is None
     assert miner.end(signal.SIGTERM) == 5, miner.text
-    assert "hangs:1: a launch did not come back" in miner.text
+    assert "hangs:1: a launch did not return" in miner.text
     ailing.every_share_is_accepted(miner)
 
 
@@ -77,7 +77,7 @@ def test_one_that_hangs_ends_the_process_with_its_code_and_every_share_answered(
 ) -> None:
     miner = ailing.mine("well", "hangs")
     assert miner.end() == 5, miner.text
-    assert "hangs:1: a launch did not come back" in miner.text
+    assert "hangs:1: a launch did not return" in miner.text
     ailing.every_share_is_accepted(miner)
 
 
@@ -92,5 +92,5 @@ def test_a_stop_has_one_bound_though_device_and_sensors_and_pool_all_keep_silent
     begun = monotonic()
     assert miner.end(signal.SIGTERM) == 5, miner.text
     assert monotonic() - begun < STOP_SECONDS + SLACK
-    assert "hangs:1: a driver call did not come back" in miner.text
+    assert "hangs:1: a driver call did not return" in miner.text
     assert "Traceback" not in miner.text

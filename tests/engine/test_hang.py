@@ -30,7 +30,7 @@ def test_the_watchdog_reports_an_overdue_call():
         clock.seconds += 30
         assert watchdog.overdue() is None
         clock.seconds += 1
-        assert watchdog.overdue() == "a launch did not come back within 31 s"
+        assert watchdog.overdue() == "a launch did not return within 31 s"
     assert watchdog.overdue() is None
 
 
@@ -70,7 +70,7 @@ async def test_a_hung_launch_ends_the_run():
             rig.scripts[0].hang.set()
             await ends(rig)
 
-    with pytest.raises(DeviceHung, match=r"fake:0: a launch did not come back within \d+ s"):
+    with pytest.raises(DeviceHung, match=r"fake:0: a launch did not return within \d+ s"):
         await scenario()
     assert [e.device for e in rig.of(DeviceHanging)] == ["fake:0"]
 
@@ -130,7 +130,7 @@ async def test_a_late_error_of_a_hung_device_does_not_affect_the_others(error: E
             await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
             assert not rig.ended.is_set()
 
-    with pytest.raises(DeviceHung, match=r"^fake:0: a launch did not come back"):
+    with pytest.raises(DeviceHung, match=r"^fake:0: a launch did not return"):
         await scenario()
     assert not rig.of(DeviceResting), "it does not rest, it is given up"
 

@@ -140,6 +140,6 @@ async def test_a_build_that_does_not_end_is_a_hang():
             while (overdue := watchdog.overdue()) is None:
                 rig.clock.seconds += BUILDING_SECONDS + 1
                 await asyncio.sleep(0)
-        assert overdue.startswith("building a kernel did not come back within")
+        assert overdue.startswith("building a kernel did not return within")
         gate.set()
         await rig.until(lambda: rig.of(Launched))

@@ -96,7 +96,7 @@ async def test_an_abandoned_thread_is_not_waited_for():
     running.join()
 
 
-def test_closing_waits_no_longer_than_the_given_patience(monkeypatch):
+def test_closing_waits_no_longer_than_the_time_left(monkeypatch):
     release = threading.Event()
     waited = []
     monkeypatch.setattr(
