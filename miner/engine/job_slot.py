@@ -48,8 +48,8 @@ class JobSlot:
             self._job, self._arrived = job, now
             self._changed.notify_all()
 
-    def workable(self, now: float) -> None:
-        """Note that the device could not work on the newest job before clock second `now`."""
+    def mark_workable(self, now: float) -> None:
+        """Record that the device could not work on the newest job before clock second `now`."""
         with self._changed:
             self._arrived = max(self._arrived, now)
 
@@ -84,7 +84,7 @@ class JobSlot:
 
 
 REMEMBERED = 8
-"""Searches whose progress is kept, so that a pool alternating between jobs repeats nothing."""
+"""Searches whose progress is kept: a pool that alternates between jobs repeats no nonce."""
 
 
 @dataclass(slots=True)

@@ -169,21 +169,21 @@ class Programs:
     def discard(self, device: Device, image: Image) -> None:
         """Drop `image` here and at the device: it gave wrong results."""
         with self._lock:
-            for group in self._groups.values():
-                for program in [p for p, entry in group.items() if entry.image is image]:
-                    del group[program]
+            for entries in self._groups.values():
+                for program in [p for p, entry in entries.items() if entry.image is image]:
+                    del entries[program]
         device.discard(image)
 
     def forget(self, device: Device) -> None:
         """Drop a device that is about to be closed; waits up to `CLOSE_SECONDS` for its running
         builds."""
         with self._lock:
-            kept = [entry for group in self._groups.values() for entry in group.values()]
-            entries = [entry for entry in (*kept, *self._dropped) if entry.device is device]
+            kept = [entry for entries in self._groups.values() for entry in entries.values()]
+            own = [entry for entry in (*kept, *self._dropped) if entry.device is device]
             if not device.shares_images:
-                for name in [g for g in self._groups if g.devices == _alike(device)]:
-                    del self._groups[name]
-        running = [entry.future for entry in entries if not entry.future.cancel()]
+                for group in [g for g in self._groups if g.devices == _alike(device)]:
+                    del self._groups[group]
+        running = [entry.future for entry in own if not entry.future.cancel()]
         concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
 
     def _search(self, device: Device, variant: Variant, period: int, epoch: Epoch) -> Future[Image]:
@@ -198,30 +198,30 @@ class Programs:
     def _image(
         self,
         device: Device,
-        name: _Group,
+        group: _Group,
         program: SearchProgram | DatasetProgram,
         source_of: Callable[[], KernelSource],
     ) -> Future[Image]:
         def build() -> Image:
             source = source_of()
-            return self._same_text(name, source) or device.build(source)
+            return self._same_text(group, source) or device.build(source)
 
         with self._lock:
-            group = self._groups.setdefault(name, OrderedDict())
-            entry = group.get(program)
+            entries = self._groups.setdefault(group, OrderedDict())
+            entry = entries.get(program)
             if entry is None or entry.failed:
                 entry = _Entry(device, self._builds.submit(build))
-                group[program] = entry
-            group.move_to_end(program)
-            old = [group.popitem(last=False)[1] for _ in range(len(group) - KEPT)]
+                entries[program] = entry
+            entries.move_to_end(program)
+            old = [entries.popitem(last=False)[1] for _ in range(len(entries) - KEPT)]
             self._dropped = [e for e in (*self._dropped, *old) if not e.future.done()]
         for dropped in old:
-            dropped.future.cancel()  # unless it runs: nothing waits for it
+            dropped.future.cancel()  # a running build continues; nothing waits for it
         return entry.future
 
-    def _same_text(self, name: _Group, source: KernelSource) -> Image | None:
+    def _same_text(self, group: _Group, source: KernelSource) -> Image | None:
         with self._lock:
-            images = [entry.image for entry in self._groups.get(name, {}).values()]
+            images = [entry.image for entry in self._groups.get(group, {}).values()]
         return next((i for i in images if i and i.source.sha256 == source.sha256), None)
 
 

@@ -110,7 +110,7 @@ def prove_kernel(device: Device, kernel: Kernel, job: Job, prover: Prover, rando
             )
         hits = sorted(found.hits, key=lambda hit: hit.nonce)
         if not hits or hits[0].nonce < first or hits[-1].nonce >= first + count:
-            raise WrongResult(f"{where} names nonces outside {first:016x} + {count}")
+            raise WrongResult(f"{where} reported nonces outside {first:016x} + {count}")
         for hit in {hits[0].nonce: hits[0], hits[-1].nonce: hits[-1]}.values():
             _compare(where, hit, prover.digest(everything, hit.nonce))
 

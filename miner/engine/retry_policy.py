@@ -33,7 +33,7 @@ class RetryPolicy:
 
 
 class CandidateRecord:
-    """How one device's recent candidates fared on the CPU.
+    """The CPU's results for one device's recent candidates.
 
     The device's thread calls `claim` and `restart`, the event loop `judge`.
     """
@@ -44,11 +44,11 @@ class CandidateRecord:
         self._claimed = self._proved = 0
         self._restarted = self._judged_since = 0.0
         self.distrust: str | None = None
-        """Why the device is to be reopened."""
+        """Why the device must be reopened; None while it is trusted."""
 
     @property
     def caught_up(self) -> bool:
-        """Whether the CPU is near enough for the search to continue."""
+        """Whether few enough candidates wait for the CPU that the search may continue."""
         return self._claimed - self._proved < self._policy.max_unproved
 
     def restart(self, now: float) -> None:

@@ -78,7 +78,7 @@ class SearchOwner(Protocol):
         """Pass `candidate` on to be proved on the CPU."""
 
     def check_trust(self) -> None:
-        """Called between launches; whatever it raises ends the search."""
+        """Called between launches; an exception that it raises ends the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ class Search:
             raise
 
     def _finish_rest(self, in_flight: deque[_Launch]) -> None:
-        """Wait for what is in flight after a failure; another failure adds nothing, a hang does."""
+        """Wait for the launches in flight after a failure; a second failure is ignored, but not a
+        hang."""
         try:
             while in_flight:
                 self._finish(in_flight.popleft())

@@ -112,7 +112,7 @@ class Worker:
 
     def pause(self, paused: bool) -> None:
         """Pause or resume the device; it keeps its dataset."""
-        self._slot.workable(self._shared.clock.now())
+        self._slot.mark_workable(self._shared.clock.now())
         self._slot.pause(paused)
 
     def stop(self) -> None:
@@ -202,7 +202,7 @@ class Worker:
                     self._skip(job.epoch, str(error), shared.retry.longest_pause)
                     continue
                 filled = job.epoch
-                self._slot.workable(shared.clock.now())
+                self._slot.mark_workable(shared.clock.now())
             wanted = program_of(job)
             if wanted != program:
                 program = None
@@ -218,7 +218,7 @@ class Worker:
         self.report(EpochSkipped(self.info.name, epoch.number, reason))
         self._slot.wait(_DatasetFilling(epoch, self._slot, self._shared.reports).should_stop, pause)
 
-    # Called by its search
+    # Called by the search
 
     def report(self, event: Event) -> None:
         """Pass `event` on to telemetry."""

@@ -1,1 +1,1 @@
-"""A run: settings resolved to its parts, the parts joined, watched and ended."""
+"""A run: its settings are resolved, its parts are joined, started and stopped."""

@@ -18,13 +18,12 @@ from miner.devices.device import Device, Kernel, fill
 from miner.devices.known_answers import EVERY_NONCE
 from miner.devices.selection import ListedDevice
 from miner.engine.proof import prove_dataset, prove_kernel
+from miner.engine.search import TARGET_SECONDS
 from miner.errors import MinerError, OutOfMemory
 from miner.formatting import format_bytes
 from miner.progpow.variant import Variant
 from miner.verify import Verifier
 from miner.work import Job, NonceRange, NonceSpace
-
-LAUNCH_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +130,10 @@ def _rates(device: Device, proved: _ProvedKernel, seconds: float) -> list[float]
     clock = SystemClock()
     kernel, job = proved.kernel, proved.job
     count = device.round_up(1024)
-    while True:  # double the size until a launch takes about LAUNCH_SECONDS
+    while True:  # double the size until a launch takes about TARGET_SECONDS
         started = clock.now()
         device.launch(kernel, job, NonceRange(0, count)).wait()
-        if clock.now() - started > LAUNCH_SECONDS / 2 or count >= 1 << 28:
+        if clock.now() - started > TARGET_SECONDS / 2 or count >= 1 << 28:
             break
         count = device.round_up(count * 2)
     rates: list[float] = []

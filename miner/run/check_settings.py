@@ -31,7 +31,7 @@ LOGIN_KEYS = ("user", "worker", "password")
 
 
 def problems_of(loaded: Loaded) -> Iterator[str]:
-    """Yield a sentence for each mistake, which begins with the origin of the value."""
+    """Yield a sentence for each mistake; it begins with the origin of the value."""
     settings = loaded.settings
     coin: Coin | None = None
     if settings.coin is not None:

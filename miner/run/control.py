@@ -1,4 +1,4 @@
-"""Requests of a person to a running miner: pause, resume, reload the settings."""
+"""The user's requests to a running miner: pause, resume, reload the settings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from miner.sensors.heat import HeatGuard
 from miner.telemetry import Level
 
 REQUEST = "request"
-"""Source of the pauses by request, as the engine knows it."""
+"""The `source` of pauses by request in `Engine.pause`."""
 
 
 class HasLevel(Protocol):
-    """Shows events from a level on."""
+    """A view whose level can be changed."""
 
     def set_level(self, level: Level) -> None:
         """Show events of `level` and above from now on."""

@@ -1,4 +1,4 @@
-"""The composition root: builds the parts of a run, connects them, and ends them in order."""
+"""The composition root: builds the parts of a run, connects them, ends them in order."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BUILDS = 2
 """Kernels compiled at the same time. More would overload the CPU of a rig with twelve cards."""
 
 HEAT = "heat"
-"""Source of the pauses for heat, as the engine knows it."""
+"""The `source` of pauses for heat in `Engine.pause`."""
 
 SensorOpener = Callable[[Sequence[DeviceInfo], Clock], Sensors]
 """Opens the sensors of the devices; blocks."""
@@ -159,7 +159,7 @@ class MiningRun:
 
     def work_on(self, job: Job | None) -> None:
         """Pass a job of the pool client on to the engine."""
-        # Polling returns the same job again and again, and a failing pool no job at all.
+        # A polled node repeats its job; repeated connection failures repeat None.
         key = (job.search_key, job.target) if job else None
         if key != self._announced:
             self._announced = key
@@ -176,6 +176,8 @@ class MiningRun:
         wanted = self._config.shares
         if wanted is not None and self._telemetry.snapshot().shares.accepted >= wanted:
             self._engine.stop()
+
+    # From the sensors
 
     def sensors_read(self, event: SensorsRead) -> None:
         """Publish a device's reading."""

@@ -37,7 +37,7 @@ class ReloadedConfig:
     fixed: Mapping[str, object] = field(default_factory=dict)
     """Settings that need a restart to change, by key."""
     secrets: Sequence[str] = field(default=(), repr=False)
-    """As in `RunConfig`; these are hidden as well as those."""
+    """Hidden in addition to those of `RunConfig`."""
     wallets: Sequence[str] = field(default=(), repr=False)
 
 
@@ -114,4 +114,4 @@ class RunConfig:
     reloader: SettingsReloader | None = field(default=None, repr=False)
     """None where there is no settings file."""
     fixed: Mapping[str, object] = field(default_factory=dict, repr=False)
-    """As in `ReloadedConfig`, at the start."""
+    """Settings that need a restart to change, by key, at the start."""
