@@ -1,4 +1,4 @@
-"""What a person reads of a run: in the terminal, in a pipe, in the log file."""
+"""The run as text: in a terminal, in a pipe, in the log file."""
 
 from miner.console.console import open_console
 from miner.console.logfile import LogFile

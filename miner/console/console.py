@@ -132,7 +132,7 @@ class LineConsole:
         self._output.line(self._format.note(self._redactor.one_line(line), self._clock.wall()))
 
     async def keep(self) -> None:
-        """Write statuses and sums of repeats until cancelled."""
+        """Write statuses and counts of repeated lines until cancelled."""
         due, count = self._clock.now() + self._status_seconds, 0
         while True:
             await self._clock.sleep(TICK_SECONDS)

@@ -1,4 +1,4 @@
-"""The log file: rotated by size, readable by its owner only, no reason to stop the miner."""
+"""The log file: rotated by size, readable by its owner only, retried after a failed write."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class LogFile(LineConsole):
     """Writes the journal and regularly a full status to a file until `close`.
 
     The file is rotated when it would exceed `max_bytes`; `kept_files` older ones stay, named
-    `path`.1 and so on. `complain` gets one sentence when the file cannot be written, and one when
-    it can be written again. A file that was moved away or deleted is created again.
+    `path`.1 and so on. `report` gets one sentence when the file cannot be written, and one when it
+    can be written again. A file that was moved away or deleted is created again.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class LogFile(LineConsole):
         telemetry: Telemetry,
         journal: Journal,
         clock: Clock,
-        complain: Callable[[str], None],
+        report: Callable[[str], None],
         redactor: Redactor,
         format: Literal["text", "json"],
         max_bytes: int,
         kept_files: int,
     ) -> None:
-        self._file = _RetriedFile(path, clock, complain, max_bytes, kept_files)
+        self._file = _RetriedFile(path, clock, report, max_bytes, kept_files)
         lines = JsonLines(redactor) if format == "json" else PlainLines(redactor, dated=True)
         super().__init__(
             telemetry, journal, clock, self._file, lines, redactor, STATUS_SECONDS, full_every=1
@@ -66,23 +66,23 @@ class LogFile(LineConsole):
 
 
 class _RetriedFile:
-    """A file that a failed write does not end: after a pause it is opened again."""
+    """A file that is opened again after a failed write and a pause."""
 
     def __init__(
         self,
         path: Path,
         clock: Clock,
-        complain: Callable[[str], None],
+        report: Callable[[str], None],
         max_bytes: int,
         kept_files: int,
     ) -> None:
         self._path = path
         self._clock = clock
-        self._complain = complain
+        self._report = report
         self._handler = _Handler(path, max_bytes, kept_files)
         self._failed_at: float | None = None
         self._checked_at = clock.now()
-        self._complaining = False
+        self._reporting = False
 
     def line(self, text: str) -> None:
         """Write a line, except within `RETRY_SECONDS` after a failure."""
@@ -96,12 +96,12 @@ class _RetriedFile:
         failed_before, self._failed_at = self._failed_at is not None, now if error else None
         if error and not failed_before:
             reason = getattr(error, "strerror", None) or str(error)
-            self._tell(
+            self._report_state(
                 f"log file {self._path} cannot be written ({reason}); mining continues without "
                 f"it; retrying every {RETRY_SECONDS:.0f} s"
             )
         elif failed_before and not error:
-            self._tell(f"log file {self._path} is written again")
+            self._report_state(f"log file {self._path} is written again")
 
     def reopen(self) -> None:
         """Open the path again with the next line."""
@@ -113,14 +113,14 @@ class _RetriedFile:
         self._handler.close_file()
         self._handler.close()
 
-    def _tell(self, sentence: str) -> None:
-        # A complaint that goes to the journal comes back here as a line.
-        if not self._complaining:
-            self._complaining = True
+    def _report_state(self, sentence: str) -> None:
+        # A report in the journal comes back here as a line.
+        if not self._reporting:
+            self._reporting = True
             try:
-                self._complain(sentence)
+                self._report(sentence)
             finally:
-                self._complaining = False
+                self._reporting = False
 
 
 class _Handler(RotatingFileHandler):

@@ -23,12 +23,12 @@ _ASCII = str.maketrans({"─": "-", "…": "...", "°": " ", "·": "|"})
 class Output(io.TextIOBase):
     """Writes to `stream` without raising and, by `line`, without blocking.
 
-    A text that a full disk does not take is lost; after a closed pipe nothing is written.
-    `format_note` makes a line of a sentence of this class.
+    Text is lost while the disk is full; nothing is written after the pipe is closed. `format_note`
+    formats the note on dropped lines.
     """
 
     synchronised = False
-    """Whether a terminal is asked to show each `write` at once."""
+    """Whether each `write` is marked as an update that a terminal shows as a whole."""
 
     def __init__(self, stream: TextIO, format_note: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -107,7 +107,7 @@ class Output(io.TextIOBase):
         self._ended = True
         self._poll = None
         if isinstance(error, OSError):
-            # The stream flushes its buffer once more when the process ends; let it not fail.
+            # The stream flushes its buffer once more when the process ends, which must not fail.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)

@@ -95,7 +95,7 @@ class RepeatFilter:
             topic.entry, topic.mixed = entry, True
             topic.due = topic.window_start + REPEAT_SECONDS
             return
-        # The sum comes first: after this entry, it would look like the newest news.
+        # The sum comes first: below this entry it would look newer.
         topic.shown += 1 + self._sum_up(topic)
         topic.entry, topic.due, topic.held = entry, now + REPEAT_SECONDS, 0
         self._view.entry(entry)

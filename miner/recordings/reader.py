@@ -16,7 +16,7 @@ from miner.stratum.dialects import DIALECTS
 T = TypeVar("T")
 
 LONGEST_SECONDS = 1e8
-"""Three years."""
+"""Longest duration of a recording: three years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class RecordedShare:
     final_hash: bytes
     device: str
     within: bool
-    """Whether it was submitted while received bytes were handled: it had waited for them."""
+    """Whether it was submitted while received bytes were handled, because it waited for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class RecordedSession:
 
 
 class _BadLine(Exception):
-    """Explains what is wrong with a line."""
+    """A malformed line; the message is the problem."""
 
 
 class _Line:
@@ -198,7 +198,7 @@ def _add(line: _Line, sessions: dict[int, RecordedSession]) -> None:
         raise _BadLine(f"connection {line.connection} has no open record")
     earlier = session.records[-1].seconds if session.records else session.seconds
     if line.seconds < earlier:
-        raise _BadLine("t goes back")
+        raise _BadLine("t decreases")
     if session.records and isinstance(session.records[-1], RecordedEnd):
         if line.kind == "found":
             return  # recorded again when the next session gets it

@@ -1,4 +1,4 @@
-"""Records what pool sessions send and receive, as lines of JSON."""
+"""Records the bytes of pool sessions as lines of JSON."""
 
 from __future__ import annotations
 
@@ -31,21 +31,20 @@ PASSWORD_MASK = "***"
 
 
 class Recorder:
-    """Writes what passes through wrapped streams to a file, without passwords.
+    """Writes the bytes of wrapped streams to a file, without passwords.
 
-        with Recorder(path, clock, warn) as recorder:
+        with Recorder(path, clock, report) as recorder:
             connections = Connections(..., recorder=recorder)
 
     `wrap` wraps each new stream; `submitted` records a solution right before its session gets it.
-    The file is created, readable by its owner only; an existing file is a `ConfigError`, as is
-    one that cannot be created. A write error, or a size of `limit` bytes, ends the recording with
-    one call of `warn`.
+    The file is readable by its owner only. Raises `ConfigError` if it exists or cannot be created.
+    A write error, or a size of `limit` bytes, ends the recording with one call of `report`.
     """
 
     def __init__(
-        self, path: Path, clock: Clock, warn: Callable[[str], None], limit: int = LIMIT_BYTES
+        self, path: Path, clock: Clock, report: Callable[[str], None], limit: int = LIMIT_BYTES
     ) -> None:
-        self._path, self._clock, self._warn = path, clock, warn
+        self._path, self._clock, self._report = path, clock, report
         self._limit = self._bytes_left = limit
         self._started = clock.now()
         self._file: TextIO | None = _created(path)
@@ -116,7 +115,7 @@ class Recorder:
         self._write("received", connection, text=data.decode("latin-1"))
 
     def handled(self) -> None:
-        """Note that the received bytes are dealt with."""
+        """Record nothing more as a reaction to the received bytes."""
         self._receiving = False
 
     def sent(self, connection: int, data: bytes, hashrate: int | None) -> None:
@@ -147,7 +146,7 @@ class Recorder:
 
     def _give_up(self, reason: str) -> None:
         self.close()
-        self._warn(f"recording {self._path}: {reason}; the recording ends here, mining continues")
+        self._report(f"recording {self._path}: {reason}; the recording ends here, mining continues")
 
 
 class _RecordedStream:

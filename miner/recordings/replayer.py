@@ -29,7 +29,7 @@ from miner.stratum.session import Session
 from miner.work import Job, Outcome, Solution, Verdict
 
 NO_LIMIT = 1e9
-"""Seconds. The recording contains what ended a session, so the session needs no limits."""
+"""Seconds. Timeouts are off: the recording contains the end of each session."""
 
 SHOWN = 160
 """Characters of a line shown in a difference."""
@@ -39,7 +39,7 @@ VariantOf = Callable[[str], Variant]
 
 @dataclass
 class ReplayResult:
-    """How one connection went in the replay."""
+    """The result of replaying one connection."""
 
     connection: int
     url: str
@@ -72,7 +72,7 @@ async def _replay(sessions: Sequence[RecordedSession], variant_of: VariantOf) ->
 
 
 class _ReplayStream:
-    """A stream that delivers what the replay gives it and keeps what is written."""
+    """A stream that delivers the replay's bytes and keeps written ones."""
 
     def __init__(self) -> None:
         self._incoming: deque[bytes | ConnectionLost] = deque()

@@ -250,7 +250,7 @@ def test_contradictory_recording_is_refused(recorded: Recorded) -> None:
     lines = recorded.path.read_text(encoding="ascii").splitlines(keepends=True)
     for changed, message in (
         (lines + lines[:1], "opened twice"),
-        (lines + lines[1:2], "t goes back"),
+        (lines + lines[1:2], "t decreases"),
         ([*lines, lines[-1]], "closed before"),
         ([], "has no connections"),
     ):
