@@ -73,7 +73,7 @@ class _Table:
             yield _Table(self._path, row, f"{self._name}{key}[{i + 1}].")
 
     def integers(self, record: type[Record]) -> Record:
-        """Return the dataclass `record`, whose fields are this table's integers."""
+        """Return a `record`, a dataclass of integers, filled from this table."""
         values = {}
         for field in dataclasses.fields(record):
             optional = field.default is not dataclasses.MISSING
@@ -178,14 +178,14 @@ def _spans(epoch: _Table) -> tuple[Span, ...]:
         raise BadVariant(f"{epoch.where('length')}: give either length or spans")
     if epoch.has("length"):
         return (Span(0, epoch.get("length", int)),)
-    return tuple(_whole(row, Span) for row in epoch.tables("spans"))
+    return tuple(_complete(row, Span) for row in epoch.tables("spans"))
 
 
 def _optional(parent: _Table, key: str, record: type[Record]) -> Record | None:
-    return _whole(parent.table(key), record) if parent.has(key) else None
+    return _complete(parent.table(key), record) if parent.has(key) else None
 
 
-def _whole(table: _Table, record: type[Record]) -> Record:
+def _complete(table: _Table, record: type[Record]) -> Record:
     value = table.integers(record)
     table.finish()
     return value

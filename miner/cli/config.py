@@ -50,7 +50,7 @@ def init(file: str, force: bool) -> None:
 def check(file: Path | None, option: Path | None) -> None:
     """Report each mistake in FILE and in the environment variables.
 
-    Nothing is asked of the network or of devices.
+    Neither the network nor devices are used.
     """
     from miner.run.check_settings import notes, problems_of, summary
     from miner.settings import examine

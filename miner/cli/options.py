@@ -29,7 +29,7 @@ def write(line: str) -> None:
 
 
 def discard_output() -> None:
-    """Redirect the standard output, and what it has buffered, to the null device."""
+    """Redirect the standard output and its buffered text to the null device."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

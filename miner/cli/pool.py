@@ -42,11 +42,11 @@ POOL_OPTIONS = [
     ),
     click.option(
         "--chaos", type=float, is_flag=False, flag_value=6.0, metavar="[RATE]",
-        help="Commit random faults: RATE per minute and client (6 if omitted).",
+        help="Inject random faults: RATE per minute and client (6 if omitted).",
     ),
     click.option(
         "--script", type=click.Path(path_type=Path), metavar="FILE",
-        help="Commit the faults that a TOML file lists.",
+        help="Inject the faults that a TOML file lists.",
     ),
 ]  # fmt: skip
 

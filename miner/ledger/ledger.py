@@ -1,4 +1,4 @@
-"""The share ledger of a run: follows each candidate by its events, and writes it to the file."""
+"""The share ledger of a run: an entry for each candidate, updated by events."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ BUSY_SECONDS = 5.0
 """How long to wait for a writer; needed only without a write-ahead log."""
 
 PAGE = 1000
-"""Shares that are read at once: a slow reader does not keep the write-ahead log from ending."""
+"""Shares read at once, so that a slow reader does not block checkpoints of the write-ahead log."""
 
 _EVERYTHING = Filter()
 _OLD = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in OLD_OUTCOMES.items())
@@ -152,7 +152,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _where(
     connection: sqlite3.Connection, filter: Filter, *others: str | int
 ) -> tuple[str, list[str | int | float]]:
-    """Return the condition of `filter` and its values; `others` is one more of each."""
+    """Return the condition of `filter` and its values; `others` is a further condition and its
+    values."""
     parts: list[str] = []
     values: list[str | int | float] = []
 

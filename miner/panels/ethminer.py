@@ -1,4 +1,4 @@
-"""ethminer's answers to the methods that read."""
+"""ethminer's answers to its read-only methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ethminer's JSON-RPC over TCP: requests that a line end, a NUL or their last brace ends."""
+"""ethminer's JSON-RPC over TCP: a request ends with a line end, a NUL or its closing brace."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _with_line_ends(data: bytes) -> bytes:
 def _is_complete(rest: bytes) -> bool:
     """Return whether `rest` is a whole request: many scripts send no line end.
 
-    Longer ones than `READ_BYTES` need a line end, so that they are not parsed again at each byte.
+    A request longer than `READ_BYTES` needs a line end, so that it is not parsed at each read.
     """
     if len(rest) > READ_BYTES or not rest.rstrip().endswith(b"}"):
         return False

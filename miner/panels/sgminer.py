@@ -183,10 +183,10 @@ def _last_pool(snapshot: Snapshot, one: DeviceSnapshot) -> int:
     that accepted shares, the active one."""
     if one.last_share_at is None:
         return NO_POOL
-    took = [
+    accepting = [
         index
         for index, pool in enumerate(snapshot.pools)
         if (tally := snapshot.by_pool.get((one.name, pool.label))) and tally.accepted
     ]
-    active = [index for index in took if snapshot.pools[index].label == snapshot.active]
-    return [NO_POOL, *took, *active][-1]
+    active = [index for index in accepting if snapshot.pools[index].label == snapshot.active]
+    return [NO_POOL, *accepting, *active][-1]

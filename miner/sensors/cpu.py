@@ -1,4 +1,4 @@
-"""Sensors of the CPU: the temperature of its packages, and their power where it is readable."""
+"""Sensors of the CPU: temperature of its packages, and their power where it is readable."""
 
 from __future__ import annotations
 

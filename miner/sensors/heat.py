@@ -1,4 +1,4 @@
-"""Pausing devices that are too hot, until they are cool."""
+"""Decides when a hot device pauses, and when it resumes."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class HeatGuard:
         """Return why `device` must pause after `reading`, None when it may run.
 
         A device pauses when its core or its memory reaches the stop, and resumes when both are at
-        their starts or below. An unknown temperature pauses no device; but it does not end the
-        pause of a device that overheated.
+        their starts or below. An unknown temperature neither pauses a device nor ends its
+        pause.
         """
         state = self._states.setdefault(device, _State())
         parts = _parts(self._limits.get(device, TemperatureLimits()), reading)

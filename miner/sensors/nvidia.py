@@ -105,7 +105,7 @@ class NvidiaCard:
         self.identity = found_by if uuid is None else _text(uuid)
 
     def read(self) -> Reading:
-        """Return the present values, each of them asked for on its own.
+        """Return the present values; a value that cannot be read is None.
 
         Raises `DeviceError` with the error's name when the card or the driver is lost, or when
         every value fails.

@@ -1,4 +1,4 @@
-"""The sensors of all devices, and the loop that reads them."""
+"""The sensors of all devices: opened once, read in a loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READ_SECONDS = 2.0
 """From one reading to the next."""
 
 TIMEOUT = 10.0
-"""Seconds without an answer after which the readings become unknown."""
+"""Seconds without an answer after which all readings are unknown."""
 
 _VENDORS = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
 """Vendors by their PCI numbers."""
@@ -206,13 +206,13 @@ class SensorListener(Protocol):
     """Receives readings, pauses and problems from the loop."""
 
     def sensors_read(self, event: SensorsRead) -> None:
-        """A device's sensors were read."""
+        """Receive the reading of a device."""
 
     def hold(self, device: str, reason: str | None) -> None:
         """Pause `device` for `reason`; None: resume it. Called when the reason changes."""
 
     def report(self, sentence: str) -> None:
-        """Show a person a failure of sensors, once, or an error that a driver reported."""
+        """Show the user a failure of sensors, once, or an error that a driver reported."""
 
 
 async def read_sensors(

@@ -1,4 +1,4 @@
-"""Device files of Linux under /sys, and power from its energy counters."""
+"""Values in the device files of Linux under /sys; power comes from energy counters."""
 
 from __future__ import annotations
 

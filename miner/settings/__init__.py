@@ -1,4 +1,4 @@
-"""The user's settings: a model, and the sources that it is loaded from."""
+"""The user's settings: one model, loaded from a file, the environment and flags."""
 
 from miner.settings.listen_address import listen_address
 from miner.settings.loading import Loaded, examine, load

@@ -115,8 +115,8 @@ def _suggestion(variable: str) -> str:
 
 
 def _parse(key: Key, text: str) -> Any:
-    """Return `text` as a settings file holds it. Raise ValueError, which never quotes a secret:
-    secrets are text and always accepted here."""
+    """Return `text` as a settings file holds it. Raises ValueError, which quotes no secret, since
+    secrets are text and every text is accepted."""
     if key.type is bool:
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE

@@ -1,4 +1,4 @@
-"""The types of the settings' values, and the metadata of their command-line flags."""
+"""Annotations of the settings' fields: types of values, command-line flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses that the miner listens on, and the token that protects them."""
+"""Checks of the addresses that the miner listens on: form, conflicts, token."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def conflict(one: HostPort, other: HostPort) -> bool:
 
 
 def token_problem(token: str, is_reachable: bool) -> str | None:
-    """Return why `token` cannot protect the API, None if it can; `is_reachable` tells whether
-    other machines can connect."""
+    """Return why `token` cannot protect the API, None if it can. It must be longer where the API
+    `is_reachable` from other machines."""
     if not re.fullmatch("[!-~]+", token):
         return "must be printable ASCII without blanks; `openssl rand -hex 32` prints one"
     if is_reachable and len(token) < SHORTEST_TOKEN:

@@ -1,4 +1,4 @@
-"""Secrets in settings: reading their files, warning of readable ones, hiding them."""
+"""Secrets in settings: reading their files, warnings of readable files, hiding."""
 
 from __future__ import annotations
 

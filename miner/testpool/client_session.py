@@ -82,8 +82,8 @@ class ClientConnection:
 
 
 class ClientSession:
-    """The pool's side of one Stratum session, without input and output: received bytes go into
-    `receive`, bytes to send come out of `output`.
+    """The pool's side of one Stratum session without I/O: `receive` takes received bytes, `output`
+    returns bytes to send.
 
     `protocol` is a name in `DIALECTS`; None: the client's first message decides.
     """

@@ -33,7 +33,7 @@ IMPOSSIBLE = "not possible now, or not in the client's dialect"
 
 
 class FaultTarget(Protocol):
-    """The pool, as far as faults control it."""
+    """The parts of the pool that faults control."""
 
     chain: Chain
 

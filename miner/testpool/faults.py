@@ -1,4 +1,4 @@
-"""Faults that the test pool can inject, and plans for them: random ones or a script."""
+"""Faults that the test pool injects, by a random plan or a script."""
 
 from __future__ import annotations
 

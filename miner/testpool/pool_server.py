@@ -40,10 +40,10 @@ REFRESH_SECONDS = 60.0
 READ_BYTES = 4096
 
 UNREAD_BYTES = 8192
-"""A client that leaves more than this unread is not read until it takes its replies."""
+"""The pool stops reading from a client that leaves more than this unread."""
 
 UNREAD_SECONDS = 10.0
-"""Time that such a client has."""
+"""Time after which such a client is disconnected."""
 
 
 class ShareProver(Protocol):
@@ -57,7 +57,7 @@ class ShareProver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What a test pool does; raises `BadValue` for values out of range."""
+    """Options of the server; raises `BadValue` for values out of range."""
 
     block_time: float | None = None
     """Seconds until the height advances; None: only clients' blocks advance it."""
@@ -139,7 +139,7 @@ class PoolServer:
                     client.writer.transport.abort()
         await listener.wait_closed()
 
-    # What sessions and faults use
+    # Called by sessions and faults
 
     def advance(self, clean: bool = True) -> None:
         """Go to the next height; `clean`: older jobs become void."""

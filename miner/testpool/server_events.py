@@ -1,4 +1,4 @@
-"""What happens in the test pool, as plain values."""
+"""Events of the test pool."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ServerEvent = ClientJoined | ClientLeft | ShareJudged | BlockFound | HeightAdvan
 
 
 class ServerListener(Protocol):
-    """Receives what happens in the pool; called on the event loop, must not block."""
+    """Receives the events of the pool on the event loop; must not block."""
 
     def on_event(self, event: ServerEvent) -> None:
         """Handle an event."""
