@@ -1,4 +1,8 @@
-"""Load test: 200 API requests per second against a mining miner, and their effect on launches."""
+"""Load tests of a mining miner's API: the effect on launches, on shares and on health checks.
+
+Without arguments: 1,000 requests per second from 100 addresses, and the answer times of shares and
+of health checks without and with them, side by side.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
@@ -20,12 +26,25 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 import aiohttp  # noqa: E402
 from mining import gaps, mining, settled  # noqa: E402
 
+from miner.ledger import Filter, LedgerReader  # noqa: E402
 from tests.e2e.agreement import status  # noqa: E402
 
 RATE = 200.0
 """Requests per second."""
 
 PATHS = ("/api/v1/status", "/metrics", "/")
+CROWD = 100
+"""Addresses of the crowd, each with one connection."""
+
+CROWD_RATE = 1000.0
+"""Requests per second of all of them."""
+
+CROWD_PATHS = (
+    "/api/v1/events?limit=500",
+    "/metrics",
+    "/api/v1/status",
+    "/api/v1/shares?limit=1000",
+)
 WARM_SECONDS = 8.0
 HASHES = 150
 """Hashes per share."""
@@ -59,13 +78,99 @@ async def fire(http: int, seconds: float) -> None:
     print(json.dumps(told))
 
 
-async def _fired(http: int, seconds: float) -> asyncio.subprocess.Process:
+async def crowd(http: int, seconds: float) -> None:
+    """Request the API from many loopback addresses, like `fire`."""
+    statuses: Counter[str] = Counter()
+    await asyncio.to_thread(sys.stdin.readline)
+    begin = monotonic()
+
+    async def ask(number: int) -> None:
+        reader = writer = None
+        for turn in range(round(seconds * CROWD_RATE / CROWD)):
+            due = begin + (turn + number / CROWD) * CROWD / CROWD_RATE
+            await asyncio.sleep(max(due - monotonic(), 0.0))
+            if monotonic() > begin + seconds:
+                break
+            try:
+                if reader is None or writer is None:
+                    local = f"127.0.{number // 10 + 1}.{number % 10 + 1}"
+                    reader, writer = await asyncio.open_connection(
+                        "127.0.0.1", http, local_addr=(local, 0), limit=1 << 20
+                    )
+                path = CROWD_PATHS[turn % len(CROWD_PATHS)]
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
+                statuses[head.split()[1]] += 1
+                if "connection: close" not in head:
+                    continue
+            except (OSError, asyncio.IncompleteReadError):
+                statuses["disconnected"] += 1
+            if writer is not None:
+                writer.close()
+            reader = writer = None
+        if writer is not None:
+            writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(CROWD):
+            group.create_task(ask(number))
+    print(json.dumps({"statuses": dict(statuses), "seconds": monotonic() - begin}))
+
+
+async def _probed(http: int, seconds: float) -> list[float]:
+    """Return the answer times in ms of health checks on new connections; infinite for a failed
+    one."""
+    times, end = [], monotonic() + seconds
+    while (begin := monotonic()) < end:
+        answer = b""
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", http)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+        is_alive = answer.startswith(b"HTTP/1.1 200 ")
+        times.append((monotonic() - begin) * 1000 if is_alive else float("inf"))
+        await asyncio.sleep(0.2)
+    return times
+
+
+async def compare(seconds: float, rounds: int, folder: Path) -> None:
+    """Mine; print the answer times of shares and health checks without and with a crowd."""
+    probes: dict[bool, list[float]] = {False: [], True: []}
+    shares: dict[bool, list[float]] = {False: [], True: []}
+    async with mining(folder, HASHES, block=1e6) as miner:
+        for number in range(2 * rounds):
+            loaded = bool(number % 2)
+            process = await _fired(miner.ports.http, seconds, "--crowd") if loaded else None
+            await asyncio.sleep(WARM_SECONDS)
+            if process is not None and process.stdin is not None:
+                process.stdin.write(b"\n")
+            begin, cpu = time(), miner.cpu()
+            probes[loaded] += await _probed(miner.ports.http, seconds)
+            end, used = time(), miner.cpu() - cpu
+            said = (await process.communicate())[0].decode().strip() if process else ""
+            await asyncio.sleep(1.0)
+            found = LedgerReader(folder / "ledger.sqlite").shares(Filter(since=begin, until=end))
+            shares[loaded] += [1000 * s.answer_seconds for s in found if s.answer_seconds]
+            print(f"{'with' if loaded else 'without'}: {used / (end - begin):.2f} CPUs {said}")
+    for what, times in (("shares", shares), ("/livez", probes)):
+        for word, loaded in (("without", False), ("with", True)):
+            median, cuts = (
+                statistics.median(times[loaded]),
+                statistics.quantiles(times[loaded], n=100),
+            )
+            print(f"{what} {word}: median {median:.1f} ms, p99 {cuts[98]:.1f} ms")
+
+
+async def _fired(http: int, seconds: float, *flags: str) -> asyncio.subprocess.Process:
     """Start the load process; it waits for a line on its standard input."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         __file__,
         str(http),
         str(seconds),
+        *flags,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -124,12 +229,18 @@ async def load(seconds: float, rounds: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the load alone, as a separate process."""
+    """Compare, or run a load alone as a separate process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("port", type=int)
-    parser.add_argument("seconds", type=float)
+    parser.add_argument("port", type=int, nargs="?", help="of the API to load; none: compare")
+    parser.add_argument("seconds", type=float, nargs="?", default=30.0, help="per phase")
+    parser.add_argument("--rounds", type=int, default=2, help="of phases without and with load")
+    parser.add_argument("--crowd", action="store_true", help="load from many addresses")
     asked = parser.parse_args()
-    asyncio.run(fire(asked.port, asked.seconds))
+    if asked.port is None:
+        with tempfile.TemporaryDirectory(prefix="load-") as folder:
+            asyncio.run(compare(asked.seconds, asked.rounds, Path(folder)))
+    else:
+        asyncio.run((crowd if asked.crowd else fire)(asked.port, asked.seconds))
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ class ConnectionLimits:
     """Served at a time."""
     connections_of_one: int = 32
     """Of one address."""
-    spare: int = 32
-    """More connections, which serve probes only."""
+    spare: int = 128
+    """More connections, which serve probes only. More than asyncio accepts before it reads from
+    one of them, so that no probe is displaced unread."""
     streams: int = 16
     """Event streams among them."""
     request_seconds: float = 10.0

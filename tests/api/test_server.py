@@ -288,13 +288,13 @@ async def test_one_address_cannot_take_every_connection(serve: Serve) -> None:
 
 @pytest.mark.parametrize("start", [b"", b"GET /livez HTTP/1.1\r\nHost: loc"])
 async def test_half_open_connections_do_not_keep_probes_out(serve: Serve, start: bytes) -> None:
-    service = await serve()
-    for _ in range(140):
+    service, limits = await serve(), ConnectionLimits()
+    for _ in range(limits.connections_of_one + limits.spare + 20):
         (await service.wire()).writer.write(start)
     for path in ("/livez", "/readyz"):
         answer = await service.get(path)
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-    connections, limits = service.server._connections, ConnectionLimits()
+    connections = service.server._connections
     assert connections is not None
     assert len(connections.served) == limits.connections_of_one
     assert len(connections.spare) <= limits.spare
