@@ -25,7 +25,7 @@ from miner.progpow.variant import (
     Span,
     Variant,
 )
-from miner.resources import data_directory
+from miner.resources import data_directory, read_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -117,11 +117,7 @@ class _Table:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text") from error
+        return tomllib.loads(read_text(path, str(path)))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
 

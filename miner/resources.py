@@ -1,7 +1,8 @@
-"""The miner's own folders, and files in them that may be lost or damaged at any time."""
+"""The miner's own folders, text that users write, and files that may be damaged at any time."""
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import os
@@ -9,6 +10,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from io import BufferedReader, BufferedWriter
@@ -48,7 +50,7 @@ def state_directory() -> Path:
 
 
 def _own_directory(own: str, base: str, default: str) -> Path:
-    if chosen := os.environ.get(own):
+    if chosen := variable(own):
         return Path(chosen)
     try:
         return Path(os.environ.get(base) or default).expanduser() / "progpow-miner"
@@ -56,6 +58,46 @@ def _own_directory(own: str, base: str, default: str) -> Path:
         raise ConfigError(
             f"this user has no home directory: set HOME, or {own}, to a writable folder"
         ) from error
+
+
+def variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return an environment variable without blanks and line ends around it, "" if it is not set.
+
+    Raises `ConfigError` for a value in quotes: some readers of environment files keep them.
+    """
+    text = environ.get(name, "").strip()
+    if is_quoted(text):
+        raise ConfigError(f"environment {name}: {QUOTED}")
+    return text
+
+
+QUOTED = "is in quotes, which would become part of the value: remove them"
+
+
+def is_quoted(text: str) -> bool:
+    """Whether `text` begins and ends with the same quote."""
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a file, with "\\n" at the end of each line.
+
+    UTF-8 with or without a byte order mark, and UTF-16 with one, which editors and shells on
+    Windows write. Raises `ConfigError`, whose message calls the file `what`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{what}: cannot be read: {error.strerror}") from error
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = "damaged UTF-16 text" if is_utf16 else "not UTF-8 text"
+        raise ConfigError(f"{what}: is {found}; save it as UTF-8") from error
+    if "\0" in text:
+        raise ConfigError(f"{what}: contains zero bytes, as UTF-16 text does; save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 # Files that can be recreated. Any of them may be empty, cut off, changed, or something other than

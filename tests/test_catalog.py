@@ -176,7 +176,7 @@ def test_a_file_that_is_not_toml(tmp_path: Path) -> None:
     path = written(tmp_path, "name = ")
     with pytest.raises(ConfigError, match="^" + re.escape(f"{path}: is not valid TOML: ")):
         find_variant(str(path))
-    path.write_bytes(b"\xff\xfe")
+    path.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="^" + re.escape(f"{path}: is not UTF-8 text")):
         find_variant(str(path))
 

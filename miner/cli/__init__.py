@@ -87,7 +87,7 @@ def _run() -> int:
     """Run the command and report its error; return the exit code."""
     try:
         with handled("SIGTERM", signal.default_int_handler):
-            code = cli.main(standalone_mode=False, prog_name="progpow-miner")
+            code = cli.main(_arguments(), standalone_mode=False, prog_name="progpow-miner")
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -107,6 +107,11 @@ def _run() -> int:
         click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _arguments() -> list[str]:
+    """Return the arguments without the carriage returns that scripts edited on Windows add."""
+    return [argument.rstrip("\r") for argument in sys.argv[1:] if argument != "\r"]
 
 
 def _open_closed_streams() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,8 +129,9 @@ def _address(
     from miner.errors import ConfigError
     from miner.net.address import DEFAULT_PASSWORD
     from miner.pool.pool_addresses import PASSWORD_VARIABLE, Scheme, choose_protocol, parse_pool_url
+    from miner.resources import variable
 
-    fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
+    fallback = variable(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
     url = parse_pool_url(text, user, password, fallback=fallback)
     if url.transport.is_http:
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from miner.errors import ConfigError
 from miner.recordings.recorder import FORMAT
+from miner.resources import read_text
 from miner.stratum.dialects import DIALECTS
 
 T = TypeVar("T")
@@ -166,13 +167,7 @@ def load_recording(path: Path) -> list[RecordedSession]:
     An incomplete last line is ignored: the miner was stopped while writing it. Raises
     `ConfigError` with file and line if the recording is unusable.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"recording {path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"recording {path}: is not UTF-8 text") from error
-    *lines, _ = text.split("\n")
+    *lines, _ = read_text(path, f"recording {path}").split("\n")
     sessions: dict[int, RecordedSession] = {}
     for number, line in enumerate(lines, 1):
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from miner.pool.pool_addresses import (
     choose_protocol,
     parse_pool_url,
 )
-from miner.resources import state_directory
+from miner.resources import state_directory, variable
 from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedConfig, RunConfig
 from miner.safe_text import without_wallets
 from miner.settings import Loaded, PoolSettings, Settings, listen_address
@@ -165,7 +164,7 @@ def _address(pool: PoolSettings) -> tuple[PoolUrl, str]:
         password = read_secret(pool.password_file, "password file")
     elif "password" in pool.model_fields_set:
         password = pool.password.get_secret_value()
-    fallback = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
+    fallback = variable(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
     try:
         url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
         if pool.proxy is not None:
@@ -181,9 +180,9 @@ def _address(pool: PoolSettings) -> tuple[PoolUrl, str]:
 def _cookie_file(pool: PoolSettings, url: PoolUrl) -> str | None:
     if pool.cookie_file is not None:
         return expand_home(pool.cookie_file, "cookie file")
-    variable = os.environ.get(COOKIE_VARIABLE)
+    cookie = variable(COOKIE_VARIABLE)
     has_login = url.user and url.password != DEFAULT_PASSWORD  # else the user is an address
-    return expand_home(Path(variable), "cookie file") if variable and not has_login else None
+    return expand_home(Path(cookie), "cookie file") if cookie and not has_login else None
 
 
 def _tunings(settings: Settings, devices: Sequence[ListedDevice]) -> dict[str, Tuning]:

@@ -11,7 +11,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from miner.errors import ConfigError
 from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.resources import variable
 from miner.settings.key_table import PREFIX, Key, all_keys
 from miner.settings.toml_lines import Place
 
@@ -39,7 +41,7 @@ _FALSE = ("0", "false", "no", "off")
 
 def settings_file(environ: Mapping[str, str]) -> Path | None:
     """Return the settings file that the environment names."""
-    name = environ.get(CONFIG_VARIABLE)
+    name = variable(CONFIG_VARIABLE, environ)
     return Path(name) if name else None
 
 
@@ -54,30 +56,37 @@ def from_environment(
     values: dict[str, Any] = {}
     variables: dict[Place, str] = {}
     problems: list[str] = []
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(PREFIX) or not text.strip() or _is_other(variable, text):
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or _is_of_service(name, environ[name]):
             continue
-        found = _key_and_place(variable)
+        try:
+            text = variable(name, environ)
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        if not text or name in OTHER_VARIABLES:
+            continue
+        found = _key_and_place(name)
         if found is None:
-            problems.append(f"environment {variable}: unknown setting{_suggestion(variable)}")
+            problems.append(f"environment {name}: unknown setting{_suggestion(name)}")
             continue
         key, place = found
         try:
-            value = _parse(key, text.strip())
+            value = _parse(key, text)
         except ValueError as error:
-            problems.append(f"environment {variable}: {error}")
+            problems.append(f"environment {name}: {error}")
             continue
         table: dict[Any, Any] = values
         for part in place[:-1]:
             table = table.setdefault(part, {})
         table[place[-1]] = value
-        variables[place] = variable
+        variables[place] = name
     return values, variables, problems
 
 
-def _is_other(variable: str, text: str) -> bool:
-    rest = variable.removeprefix(PREFIX)
-    if variable in OTHER_VARIABLES or rest == "PORT" or _OF_SERVICE.fullmatch(rest):
+def _is_of_service(name: str, text: str) -> bool:
+    rest = name.removeprefix(PREFIX)
+    if rest == "PORT" or _OF_SERVICE.fullmatch(rest):
         return True
     return rest.endswith("_PORT") and "://" in text
 
@@ -87,27 +96,27 @@ def _keys_by_variable() -> Mapping[str, Key]:
     return {key.variable: key for key in all_keys() if key.variable is not None}
 
 
-def _key_and_place(variable: str) -> tuple[Key, Place] | None:
+def _key_and_place(name: str) -> tuple[Key, Place] | None:
     pool = 0
-    if match := _OF_NUMBERED_POOL.fullmatch(variable.removeprefix(PREFIX)):
-        pool, variable = int(match[1]) - 1, f"{PREFIX}POOL_{match[2]}"
+    if match := _OF_NUMBERED_POOL.fullmatch(name.removeprefix(PREFIX)):
+        pool, name = int(match[1]) - 1, f"{PREFIX}POOL_{match[2]}"
         if pool == 0:
             return None  # the variables of the first pool have no number
-    key = _keys_by_variable().get(variable)
+    key = _keys_by_variable().get(name)
     if key is None:
         return None
     return key, ("pools", pool, key.name) if key.repeated else key.place
 
 
-def _suggestion(variable: str) -> str:
+def _suggestion(name: str) -> str:
     number = ""
-    if match := _OF_NUMBERED_POOL.fullmatch(variable.removeprefix(PREFIX)):
+    if match := _OF_NUMBERED_POOL.fullmatch(name.removeprefix(PREFIX)):
         number = f"{match[1]}_" if match[1] != "1" else ""
-        variable = f"{PREFIX}POOL_{match[2]}"
+        name = f"{PREFIX}POOL_{match[2]}"
     known = sorted({*_keys_by_variable(), *OTHER_VARIABLES})
     # Compared without the common prefix, which would make all names look alike.
-    rests = [name.removeprefix(PREFIX) for name in known]
-    close = difflib.get_close_matches(variable.removeprefix(PREFIX), rests, n=1)
+    rests = [one.removeprefix(PREFIX) for one in known]
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), rests, n=1)
     if not close:
         return "; docs/settings.md lists them"
     near = close[0].replace("POOL_", f"POOL_{number}", 1) if number else close[0]

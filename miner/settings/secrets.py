@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from miner.errors import ConfigError
 from miner.net.address import DEFAULT_PASSWORD
+from miner.resources import read_text
 from miner.safe_text import HIDDEN, shortened_user, without_login
 from miner.settings.listen_address import token_problem
 from miner.settings.loading import Loaded
@@ -30,13 +31,7 @@ def read_secret(path: Path, what: str) -> str:
 
     Raises `ConfigError`, whose message calls the file `what`.
     """
-    try:
-        expanded = Path(expand_home(path, what) or path)
-        text = expanded.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
-    except OSError as error:
-        raise ConfigError(f"{what} {path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{what} {path}: is not UTF-8 text") from error
+    text = read_text(Path(expand_home(path, what) or path), f"{what} {path}")
     first = text.split("\n", 1)[0].strip()
     if not first:
         raise ConfigError(f"{what} {path}: its first line is empty")

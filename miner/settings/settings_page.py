@@ -39,6 +39,10 @@ Pools given by flags replace all other pools. A pool's variables override the fi
 same position, key by key. In a variable, a list is separated by commas, a truth value is "true" or
 "false", and an empty value counts as not set. Unknown variables that begin with `PROGPOW_MINER_`
 are errors, except those that Kubernetes and Docker set for a service named progpow-miner.
+
+Blanks and line ends around a variable or a flag are removed. A variable or a flag in quotes is an
+error, because some readers of environment files keep the quotes. In a file, a value with
+backslashes is written in single quotes: `'C:\\temp\\new.txt'`.
 """
 
 _FILE_COMMENT = """\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Literal
 
 from miner.devices.tuning import outdated_starts
 from miner.errors import ConfigError
+from miner.resources import QUOTED, is_quoted, read_text
 from miner.settings.environment import from_environment
 from miner.settings.key_table import flag_keys
+from miner.settings.messages import key_name
 from miner.settings.toml_lines import Place, key_lines
 
 _ALTERNATIVES = {
@@ -24,6 +27,19 @@ _ALTERNATIVES = {
     "token_file": "token",
 }
 """Keys that exclude each other; one replaces its alternative in an earlier source."""
+
+BACKSLASHES = (
+    "write a value with backslashes in single quotes, as in 'C:\\temp\\new.txt', or double each "
+    "backslash"
+)
+
+_CONTROL_NAMES = {
+    "\t": "a tab",
+    "\n": "a line feed",
+    "\r": "a carriage return",
+    "\b": "a backspace",
+    "\f": "a form feed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +103,7 @@ def merge_sources(
     """
     raw = RawSettings(path)
     if path is not None:
-        text = _read(path)
+        text = read_text(path, str(path))
         raw.values = _parse(path, text)
         lines = key_lines(text)
         raw.origins = {place: Origin("file", str(path), line) for place, line in lines.items()}
@@ -95,8 +111,18 @@ def merge_sources(
     pools = values.pop("pools", {})
     _override(raw, values, {place: Origin("environment", v) for place, v in variables.items()})
     _override_pools(raw, pools, variables)
-    given = without_none(flags)
+    given = _stripped(without_none(flags))
     _override(raw, given, dict(_flag_origins(given, ())))
+    raw.problems += [
+        f"command line: {key_name(place)}: {QUOTED}"
+        for place, text in _texts(given, ())
+        if is_quoted(text)
+    ]
+    raw.problems += [
+        _control_character_problem(raw, place, text)
+        for place, text in _texts(raw.values, ())
+        if any(unicodedata.category(character) == "Cc" for character in text)
+    ]
     return raw
 
 
@@ -115,25 +141,54 @@ def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text") from error
-
-
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         problem = re.sub(r" \(at .*\)$", "", str(error))
         found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else len(text.splitlines())
-        raise ConfigError(f"{path}: line {line}: is not valid TOML: {problem}") from error
+        lines = text.split("\n")
+        line = int(found[1]) if found else len(lines)
+        # After an error in a string, the line is that of its end or of the next key.
+        near = "".join(lines[max(line - 2, 0) : line])
+        advice = f"; {BACKSLASHES}" if "\\" in near else ""
+        raise ConfigError(f"{path}: line {line}: is not valid TOML: {problem}{advice}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: lists are nested too deeply") from error
+
+
+def _stripped(value: Any) -> Any:
+    """Return `value` without blanks and line ends around its texts, at any depth: scripts that
+    were edited on Windows add carriage returns."""
+    match value:
+        case str():
+            return value.strip()
+        case Mapping():
+            return {key: _stripped(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_stripped(inner) for inner in value]
+    return value
+
+
+def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    match value:
+        case str():
+            yield place, value
+        case Mapping():
+            for key, inner in value.items():
+                yield from _texts(inner, (*place, key))
+        case list():
+            for i, inner in enumerate(value):
+                yield from _texts(inner, (*place, i))
+
+
+def _control_character_problem(raw: RawSettings, place: Place, text: str) -> str:
+    """Return a sentence that does not quote `text`, which may be a secret."""
+    origin = raw.nearest_origin(place)
+    character = next(c for c in text if unicodedata.category(c) == "Cc")
+    name = _CONTROL_NAMES.get(character, f"the control character U+{ord(character):04X}")
+    advice = BACKSLASHES if origin.kind == "file" else "remove it"
+    return f"{origin.where}: {key_name(place)}: contains {name}; {advice}"
 
 
 def _flag_origins(value: Any, place: Place) -> Iterator[tuple[Place, Origin]]:

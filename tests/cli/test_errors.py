@@ -44,7 +44,11 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine", "-a", "kawpow", "-o", "http://h"], 2, "write http://host:port with the node's RPC"),
     (["mine", "-a", "kawpow", *POOL, "--protocol", "kawpwo"], 2, "(did you mean kawpow?)"),
     (["mine", "-a", "kawpow", *POOL, "--protocol", "node"], 2, "write the pool's address as http:"),
-    (["mine", "-a", "kawpow", *POOL, "-w", "rig\t1"], 2, "the worker is not up to 256 printable"),
+    (
+        ["mine", "-a", "kawpow", *POOL, "-w", "rig\t1"],
+        2,
+        "pools[1].worker: contains a tab; remove it",
+    ),
     (["mine", "-a", "kawpow", *POOL, "--proxy", "tor:9050"], 2, "written as socks5://[user:pass"),
     (
         ["mine", "-a", "kawpow", *POOL, "--tls-fingerprint", "ab"],
@@ -169,7 +173,7 @@ def test_an_invalid_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "rig.toml"
     for text, sentence in (
         (b"variant = \n", f"{path}: line 1: is not valid TOML"),
-        (b"\xff\xfe", f"{path}: is not UTF-8 text"),
+        (b"\xff", f"{path}: is not UTF-8 text"),
         (
             b'varaint = "kawpow"\n',
             f"{path}: line 1: varaint: unknown key (did you mean variant?)",
@@ -235,3 +239,9 @@ def test_exit_codes_of_the_process() -> None:
         ran = python("-m", "miner", *arguments)
         assert ran.returncode == code
         assert "Traceback" not in ran.stderr
+
+
+def test_carriage_returns_of_a_script_edited_on_windows_are_ignored() -> None:
+    ran = run(*(f"{argument}\r" for argument in KERNEL), "\r")
+    assert ran == run(*KERNEL)
+    assert (ran.code, ran.err) == (0, "")

@@ -13,7 +13,7 @@ from miner.settings.field_types import PLACEHOLDER
 from miner.settings.key_table import Key, all_keys
 
 TEXTS = st.text(
-    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
+    st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12
 ).filter(lambda text: text.strip() == text and PLACEHOLDER not in text)  # fmt: skip
 
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {

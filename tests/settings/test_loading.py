@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from miner.errors import ConfigError
 from miner.net.dial import Timeouts
 from miner.settings import Settings, load
+from miner.settings.key_table import Key, all_keys
 from tests.cli.running import settings_file
+from tests.settings.test_sources import file_with
 
 POOL: dict[str, Any] = {"url": "stratum+tcp://pool.example:3333", "user": "WALLET.rig"}
 FILE = """
@@ -176,15 +179,6 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
     assert error_message(missing) == f"{missing}: cannot be read: No such file or directory"
     assert "cannot be read" in error_message(tmp_path)
-    binary = tmp_path / "binary.toml"
-    binary.write_bytes(b"\xff\xfe")
-    assert error_message(binary) == f"{binary}: is not UTF-8 text"
-
-
-def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
-    path = tmp_path / "rig.toml"
-    path.write_bytes(b"\xef\xbb\xbf" + FILE.strip().encode())
-    assert load(path).settings.variant == "kawpow"
 
 
 def test_deeply_nested_lists_are_an_error(tmp_path: Path) -> None:
@@ -196,3 +190,95 @@ def test_settings_are_comparable_and_immutable(tmp_path: Path) -> None:
     assert load(path).settings == load(path).settings
     with pytest.raises(ValueError, match="frozen"):
         Settings.model_validate(load(path).settings).shares = 2
+
+
+SINGLE_QUOTES = r"write a value with backslashes in single quotes, as in 'C:\temp\new.txt'"
+WINDOWS_PATH = r'"C:\temp\new.txt"'
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in all_keys() if key.type in (str, Path, SecretStr, tuple)],
+    ids=lambda key: ".".join(key.place),
+)  # fmt: skip
+def test_a_control_character_in_any_text_is_refused_with_advice(tmp_path: Path, key: Key) -> None:
+    text = file_with(key, ["@"] if key.type is tuple else "@").replace('"@"', WINDOWS_PATH)
+    message = error_message(settings_file(tmp_path, text))
+    line = next(i for i, row in enumerate(text.split("\n"), 1) if WINDOWS_PATH in row)
+    assert f"line {line}: " in message
+    assert f"{key.name}" in message
+    assert f": contains a tab; {SINGLE_QUOTES}" in message
+    assert "emp" not in message.replace(SINGLE_QUOTES, "")  # the value may be a secret
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("path", [r"C:\miner\log", r"C:\users\x", r"D:" + "\\", r"C:\x\y"])
+def test_an_invalid_escape_is_refused_with_advice(tmp_path: Path, path: str) -> None:
+    text = FILE + f'[log]\nfile = "{path}"\nlevel = "info"\n'
+    assert f"; {SINGLE_QUOTES}" in error_message(settings_file(tmp_path, text))
+    loaded = load(settings_file(tmp_path, FILE + f"[log]\nfile = '{path}'\n"))
+    assert str(loaded.settings.log.file) == path
+
+
+def test_other_mistakes_in_toml_get_no_advice_about_backslashes(tmp_path: Path) -> None:
+    text = FILE + "[log]\nfile = 'C:\\x'\n\n\noops\n"
+    assert "backslash" not in error_message(settings_file(tmp_path, text))
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "le", "be"])
+def test_files_of_windows_editors_are_read(tmp_path: Path, encoding: str, line_end: str) -> None:
+    path, text = tmp_path / "rig.toml", (FILE + "# пул\n").replace("\n", line_end)
+    path.write_bytes(
+        f"\ufeff{text}".encode(f"utf-16-{encoding}")
+        if len(encoding) == 2
+        else text.encode(encoding)
+    )
+    assert load(path).settings.pools[0].user == "WALLET.rig"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("# пул\n".encode("cp1251"), "is not UTF-8 text; save it as UTF-8"),
+        (FILE.encode("utf-16-le"), "contains zero bytes, as UTF-16 text does; save it as UTF-8"),
+        (b"\xff\xfe\x00\xd8", "is damaged UTF-16 text; save it as UTF-8"),
+    ],
+)
+def test_a_file_in_another_encoding_is_refused_with_what_to_do(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_bytes(content)
+    assert error_message(path) == f"{path}: {sentence}"
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "  ", "\t"])
+def test_flags_are_taken_without_blanks_and_line_ends_around_them(end: str) -> None:
+    pool = {key: value + end for key, value in {**POOL, "password": "p", "worker": "r"}.items()}
+    log = {"file": f"/x{end}", "level": f"debug{end}"}
+    settings = load(None, {"variant": f"kawpow{end}", "pools": [pool], "log": log}).settings
+    (pool_settings,) = settings.pools
+    assert (pool_settings.url, pool_settings.user) == (POOL["url"], POOL["user"])
+    assert pool_settings.password.get_secret_value() == "p"
+    assert (pool_settings.worker, settings.log.file, settings.log.level) == (
+        "r",
+        Path("/x"),
+        "debug",
+    )
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("key", ["url", "user", "password"])
+def test_a_flag_in_quotes_is_refused(key: str, quote: str) -> None:
+    pool = {**POOL, key: f"{quote}secret{quote}"}
+    message = error_message(None, {"variant": "kawpow", "pools": [pool]})
+    assert message == (
+        f"command line: pools[1].{key}: is in quotes, which would become part of the value: "
+        "remove them"
+    )
+
+
+def test_quotes_within_a_flag_are_kept() -> None:
+    pool = {**POOL, "password": 'q"uo\'te"'}
+    (loaded,) = load(None, {"variant": "kawpow", "pools": [pool]}).settings.pools
+    assert loaded.password.get_secret_value() == pool["password"]

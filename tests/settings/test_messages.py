@@ -110,7 +110,7 @@ def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_key(
         ("api = { token = ' ' }\n" + FILE,
          ("line 1: api: token must be printable ASCII without blanks; `openssl rand -hex 32` "
          "prints one")),
-        (FILE + "[api]\ntoken = \"a\\nb\"\n",
+        (FILE + "[api]\ntoken = \"a b\"\n",
          ("line 7: api: token must be printable ASCII without blanks; `openssl rand -hex 32` "
          "prints one")),
         (FILE + "[api]\ntoken = 'fifteenletters!'\nsgminer = '0.0.0.0:1'\n",

@@ -14,8 +14,10 @@ from pydantic import SecretStr
 
 from miner.errors import ConfigError
 from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.resources import cache_directory, state_directory
 from miner.settings import Loaded, Settings, load
 from miner.settings.environment import OTHER_VARIABLES
+from miner.settings.environment import settings_file as environment_file
 from miner.settings.key_table import Key, all_keys
 from miner.settings.toml_text import toml_value
 from tests.cli.running import settings_file
@@ -262,3 +264,31 @@ def test_an_invalid_stop_is_reported_by_the_model(tmp_path: Path) -> None:
     environ = {"PROGPOW_MINER_DEVICES_TEMPERATURE_STOP": "hot"}
     with pytest.raises(ConfigError, match="TEMPERATURE_STOP"):
         load(settings_file(tmp_path, FILE + text), environ=environ)
+
+
+VARIABLES = [key.variable for key in all_keys() if key.variable]
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("variable", [*VARIABLES, *OTHER_VARIABLES, "PROGPOW_MINER_POOL_2_USER"])
+def test_a_variable_in_quotes_is_refused(tmp_path: Path, variable: str, quote: str) -> None:
+    path = settings_file(tmp_path, FILE)
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ={variable: f"{quote}1{quote}\r\n"})
+    assert str(caught.value) == (
+        f"environment {variable}: is in quotes, which would become part of the value: remove them"
+    )
+
+
+def test_variables_are_taken_without_blanks_and_line_ends_around_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PROGPOW_MINER_CACHE", "PROGPOW_MINER_STATE"):
+        monkeypatch.setenv(name, " /folder \r")
+    assert cache_directory() == state_directory() == Path("/folder")
+    assert environment_file({"PROGPOW_MINER_CONFIG": "/rig.toml\r"}) == Path("/rig.toml")
+    environ = {"PROGPOW_MINER_COIN": "RVN\r", "PROGPOW_MINER_POOL_URL": "h:1\r",
+               "PROGPOW_MINER_POOL_USER": " w\r", "PROGPOW_MINER_LOG_FILE": "/log\r"}  # fmt: skip
+    settings = load(None, environ=environ).settings
+    assert (settings.coin, settings.log.file) == ("RVN", Path("/log"))
+    assert (settings.pools[0].url, settings.pools[0].user) == ("h:1", "w")
