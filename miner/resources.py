@@ -56,7 +56,8 @@ def _own_directory(own: str, base: str, default: str) -> Path:
         return Path(os.environ.get(base) or default).expanduser() / "progpow-miner"
     except RuntimeError as error:
         raise ConfigError(
-            f"this user has no home directory: set HOME, or {own}, to a writable folder"
+            "this user has no home directory: set HOME to a writable folder, or "
+            "PROGPOW_MINER_CACHE and PROGPOW_MINER_STATE to two"
         ) from error
 
 

@@ -155,6 +155,22 @@ def test_a_disk_that_fills_up_during_a_write_leaves_no_files(
     assert use() == first
 
 
+FOLDERS: dict[str, Callable[[Path], Any]] = {
+    "file": lambda path: path.touch(),
+    "FIFO": os.mkfifo,
+    "dangling link": lambda path: path.symlink_to("nowhere/at/all"),
+}
+
+
+@pytest.mark.parametrize("instead", FOLDERS)
+@pytest.mark.parametrize(("folder", "use"), USES.items(), ids=USES)
+def test_mining_continues_without_a_folder_that_is_something_else(
+    folder: str, use: Callable[[], object], instead: str, cache: Path
+) -> None:
+    FOLDERS[instead](cache / folder)
+    assert use() == use()
+
+
 def test_temporary_files_of_killed_processes_are_deleted_at_the_next_start(cache: Path) -> None:
     code = (
         "import os, sys, pathlib; from miner import resources; "
@@ -188,7 +204,8 @@ def test_a_user_without_a_home_directory_is_an_error_in_one_sentence(
     with pytest.raises(ConfigError) as caught:
         folder()
     assert str(caught.value) == (
-        f"this user has no home directory: set HOME, or {name}, to a writable folder"
+        "this user has no home directory: set HOME to a writable folder, or "
+        "PROGPOW_MINER_CACHE and PROGPOW_MINER_STATE to two"
     )
     monkeypatch.setenv(name, "/somewhere")
     assert folder() == Path("/somewhere")

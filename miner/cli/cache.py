@@ -27,7 +27,8 @@ def cache(clear: bool) -> None:
         click.echo(f"  {part.name:<16} {len(files):>5} files {format_bytes(size):>12}")
         if clear:
             try:
-                shutil.rmtree(part) if part.is_dir() else part.unlink()
+                linked = part.is_symlink()
+                shutil.rmtree(part) if part.is_dir() and not linked else part.unlink()
             except OSError as error:
                 raise ConfigError(f"{part}: cannot be deleted: {error.strerror}") from error
     click.echo("deleted" if clear else f"{len(parts)} parts; --clear deletes them")

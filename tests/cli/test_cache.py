@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_show_and_clear_the_cache(folder: Path, tmp_path: Path) -> None:
     assert (ran.code, ran.err, ran.out.splitlines()[-1]) == (0, "", "deleted")
     assert list(folder.iterdir()) == []
     assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
+
+
+def test_links_are_deleted_and_not_followed(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    folder.mkdir()
+    (folder / "light").symlink_to(elsewhere)
+    (folder / "numba").symlink_to("nowhere")
+    os.mkfifo(folder / "cubins")
+    assert run("cache", "--clear").code == 0
+    assert list(folder.iterdir()) == []
+    assert (elsewhere / "kept").exists()
 
 
 def test_a_file_that_cannot_be_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
