@@ -56,6 +56,8 @@ class Attempt:
     share_answered: bool = False
     logged_in_at: float | None = None
     """Clock seconds of the accepted login."""
+    last_message: str = ""
+    """The pool's newest message, or our remark on it."""
     reconnect: Reconnect | None = None
     """The reconnect request that is followed."""
     reconnect_pool: PoolEntry | None = None
@@ -174,7 +176,8 @@ class LeaveRules:
         if self._give_up.remaining < inf:
             await time_limit(self._clock, max(self._give_up.remaining, 0.0))
             if attempt.logged_in_at is None:
-                attempt.leave("the pool accepted no login and brought no job")
+                last = f"; last message: {attempt.last_message}" if attempt.last_message else ""
+                attempt.leave(f"the pool accepted no login and brought no job{last}")
 
     async def _limit_idle_time(self, connection: Connection, attempt: Attempt) -> None:
         """Leave a pool or node without a job, or one that ended its last job, for another one."""

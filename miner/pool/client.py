@@ -58,6 +58,9 @@ class PoolClient:
         self._attempt: Attempt | None = None
         """The newest."""
         self._refusals: list[str] = []
+        """Of the pools that were given up: pool and reason."""
+        self._last_failure = ""
+        """Pool and reason of the newest failure since the last login."""
 
     async def run(self) -> None:
         """Mine until cancelled.
@@ -90,6 +93,7 @@ class PoolClient:
         if attempt and not kept:
             attempt.leave(POOLS_REPLACED)
         self._refusals.clear()
+        self._last_failure = ""
         self._pools_changed.set()
         return kept and is_open
 
@@ -124,7 +128,10 @@ class PoolClient:
             failure, reason = error, str(error)
         if not self._failover.is_current(pool):
             return AttemptResult(POOLS_REPLACED, 0.0)  # its end says nothing about the new list
-        return self._rules.after(attempt, reason, failure)
+        result = self._rules.after(attempt, reason, failure)
+        if failure is not None and result.retry_in is not None:
+            self._last_failure = f"{pool.url.label}: {result.reason}"
+        return result
 
     async def _pause(self, url: PoolUrl, reason: str, wait: float) -> None:
         """Wait, or less if the list of pools changes; raises `EveryPoolRefused` when the give-up
@@ -138,10 +145,20 @@ class PoolClient:
                     return
             if wait <= left or not self._failover.is_banned(self._failover.current):
                 return
-        self._emit(telemetry.PoolLost(url.label, reason, None))
+        reasons = self._all_reasons(f"{url.label}: {reason}")
+        self._emit(telemetry.PoolLost(url.label, reasons.removeprefix(f"{url.label}: "), None))
         raise EveryPoolRefused(
-            f"no pool for {self._give_up.seconds:g} s; the last reason, from {url.label}: {reason}"
+            f"no pool for {self._give_up.seconds:g} s; the last reason, from {reasons}"
         )
+
+    def _all_reasons(self, last: str) -> str:
+        """Return `last` with what explains it: the newest failure, and the pools given up."""
+        reasons = [last]
+        if self._last_failure not in ("", last):
+            reasons.append(f"before that, from {self._last_failure}")
+        if self._refusals:
+            reasons.append(f"given up before: {'; '.join(self._refusals)}")
+        return "; ".join(reasons)
 
     async def _run_attempt(self, attempt: Attempt) -> str:
         """Connect and mine; return why the miner left. Raises `PoolError` for any other end."""
@@ -168,6 +185,7 @@ class PoolClient:
             pool.resumable = connection.resumable
             if attempt.logged_in_at is not None:
                 self._give_up.restart()
+                self._last_failure = ""
             self._jobs.work_on(None)
         return reason
 

@@ -92,8 +92,10 @@ class AttemptListener:
                 attempt.shares_sent += 1
                 self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
             case Message(text, ours=True):
+                attempt.last_message = text
                 self._messages.remark(self._label, text)
             case Message(text):
+                attempt.last_message = text
                 self._messages.notice(self._label, text)
             case Reconnect():
                 self._on_reconnect(event)

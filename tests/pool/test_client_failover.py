@@ -17,7 +17,7 @@ from tests.fakes.clock import settle
 from tests.fakes.device import job_at
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, SECOND, Bench, running
-from tests.stratum.dialogue import answer, notify, solution
+from tests.stratum.dialogue import answer, call, notify, solution
 
 
 async def test_each_return_to_the_first_pool_that_fails_doubles_the_check_interval() -> None:
@@ -407,6 +407,57 @@ async def test_the_give_up_timer_runs_while_a_pool_stays_silent() -> None:
         await bench.clock.advance(1)
         assert isinstance(bench.ended, EveryPoolRefused)
         assert "the pool accepted no login and brought no job" in str(bench.ended)
+
+
+async def test_giving_up_at_a_silent_pool_names_the_failure_before_and_its_last_message() -> None:
+    bench = Bench(give_up=10.0)
+    bench.dial.ready(FIRST.host, ConnectionLost("the certificate has expired"), FakeStream())
+    async with running(bench):
+        await bench.clock.advance(5)
+        bench.dial.streams[-1].feed(call("client.show_message", "closed for repairs"))
+        await bench.clock.advance(5)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert str(bench.ended) == (
+            f"no pool for 10 s; the last reason, from {FIRST.label}: the pool accepted no login "
+            "and brought no job; last message: closed for repairs; before that, from "
+            f"{FIRST.label}: the certificate has expired"
+        )
+        (end,) = [event for event in bench.events_of(telemetry.PoolLost) if event.retry_in is None]
+        assert "the certificate has expired" in end.reason
+
+
+async def test_giving_up_during_a_ban_names_the_text_of_the_ban() -> None:
+    bench = Bench(give_up=300.0)
+    stream = FakeStream()
+    stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "banned: bad shares"]))
+    bench.dial.ready(FIRST.host, stream)
+    async with running(bench):
+        await bench.clock.advance(300)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "banned: bad shares" in str(bench.ended)
+
+
+async def test_giving_up_names_the_pools_that_were_given_up_before() -> None:
+    bench = Bench([FIRST, SECOND], give_up=100.0)
+    bench.prepare(FIRST, accepts=False)
+    async with running(bench):
+        await bench.clock.advance(100)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "nothing listens" in str(bench.ended)
+        assert f"given up before: {FIRST.label}: the pool refused the login" in str(bench.ended)
+
+
+async def test_a_failure_before_a_login_is_not_the_reason_for_giving_up() -> None:
+    bench = Bench(give_up=100.0)
+    bench.dial.ready(FIRST.host, ConnectionLost("the certificate has expired"))
+    stream = bench.prepare()
+    async with running(bench):
+        await bench.clock.advance(500)
+        stream.end()
+        bench.dial.ready(FIRST.host, FakeStream())
+        await bench.clock.advance(100)
+        assert isinstance(bench.ended, EveryPoolRefused)
+        assert "expired" not in str(bench.ended)
 
 
 async def test_the_give_up_timer_does_not_end_a_session_with_a_login() -> None:
