@@ -26,7 +26,7 @@ RETRY_SECONDS = 10.0
 """Pause after a failed write; lines within it are lost."""
 
 CHECK_SECONDS = 1.0
-"""Pause between two checks whether the file is still at its path."""
+"""Interval of checking that the file is still at its path."""
 
 
 class LogFile(LineConsole):
@@ -156,7 +156,7 @@ class _Handler(RotatingFileHandler):
                 moved = not os.path.samestat(opened, os.stat(self.baseFilename))
             except OSError:
                 moved = True
-            # A terminal or a pipe may have no path that leads to it.
+            # Only a regular file is reopened: a terminal or a pipe may have no path.
             if moved and stat.S_ISREG(opened.st_mode):
                 self.close_file()
 

@@ -31,6 +31,7 @@ LAUNCH_SECONDS = 30.0
 CLOSING_SECONDS = 30.0
 
 LOOP_CHECK_SECONDS = 0.25
+"""Interval of measuring the delay of the event loop."""
 
 _STARTING, _LAUNCH = "starting a launch", "a launch"
 
@@ -79,7 +80,7 @@ class HangWatchdog:
 
 
 class LoopWatch:
-    """Measures how late the event loop runs what is due."""
+    """Measures the delay of the event loop."""
 
     def __init__(self, clock: Clock, activity: Activity, emit: Emit) -> None:
         self._clock, self._activity, self._emit = clock, activity, emit

@@ -31,8 +31,7 @@ IDLE_SECONDS = 0.5
 
 
 class Activity:
-    """What the threads do, so that a stall of the event loop can be explained; any thread may
-    call it."""
+    """Records what the threads do, to explain stalls of the event loop; any thread may call it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -41,7 +40,7 @@ class Activity:
 
     @contextmanager
     def of(self, what: str) -> Iterator[None]:
-        """Enclose `what`."""
+        """Record `what` as running during the block."""
         token, begun = object(), self._clock.now()
         self._running[token] = what, begun
         try:
@@ -53,8 +52,8 @@ class Activity:
                 self._ended.append((what, begun, now))
 
     def during(self, begin: float, end: float) -> str:
-        """Name what ran for at least half of the time from clock second `begin` to `end`; empty:
-        unknown."""
+        """Return what ran for at least half of the time from clock second `begin` to `end`; empty
+        if unknown."""
         running = [(what, begun, end) for what, begun in list(self._running.values())]
         found = [
             what

@@ -328,7 +328,7 @@ class Worker:
 
 
 def misfit(device: Device, epoch: Epoch) -> str | None:
-    """Return why the dataset of `epoch` cannot be in the memory of `device`, else None."""
+    """Return why the dataset of `epoch` does not fit into the memory of `device`, else None."""
     needed, memory = epoch.dataset_bytes + epoch.light_bytes, device.info.memory
     if epoch.light_bytes > LARGEST_LIGHT_CACHE:
         return (

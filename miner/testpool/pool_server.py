@@ -116,9 +116,9 @@ class PoolServer:
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[PoolServer]:
         """Serve within the context; no task or socket outlives it. Port 0: any free one.
 
-        Raises `ConfigError` for a host other than loopback, that or `AddressTaken` for an address
-        that cannot be listened on, `BadValue` for an impossible port. Errors of the pool itself
-        leave the context as an exception group.
+        Raises `ConfigError` for a host other than loopback, `AddressTaken` or `ConfigError` for an
+        address that cannot be listened on, `BadValue` for an impossible port. Errors of the pool
+        itself leave the context as an exception group.
         """
         listener = await self._bind(host, port)
         self._port = listener.sockets[0].getsockname()[1]
