@@ -56,3 +56,25 @@ def test_each_module_and_each_class_has_a_name_of_its_own() -> None:
             if isinstance(node, ast.ClassDef):
                 places[f"class {node.name}"].append(str(path))
     assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
+def imports() -> dict[str, set[str]]:
+    """Return the modules that each module imports, type checking included."""
+    trees = {
+        ".".join(("miner", *path.with_suffix("").parts)): ast.parse(text)
+        for path, text in modules()
+    }
+    found: dict[str, set[str]] = {name: set() for name in trees}
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                full = {f"{node.module}.{alias.name}" for alias in node.names}
+                found[name] |= ({node.module} | full) & trees.keys()
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = imports()
+    while free := {name for name, others in left.items() if not others & left.keys()}:
+        left = {name: others for name, others in left.items() if name not in free}
+    assert not left

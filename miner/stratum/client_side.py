@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cachetools import FIFOCache
 
@@ -26,11 +26,8 @@ from miner.stratum.pool_events import (
     ShareAnswer,
     WrongProtocol,
 )
-from miner.stratum.wire_format import LineReader, encode
+from miner.stratum.wire_format import DialectFacts, LineReader, encode
 from miner.work import Job, NonceSpace, Outcome, Solution
-
-if TYPE_CHECKING:
-    from miner.stratum.dialect import Dialect
 
 MALFORMED_LINES = 20
 """Lines of one connection that may be something other than a JSON object."""
@@ -107,7 +104,7 @@ class ClientSide(ABC):
     resumable: str | None = None
     """Name under which another connection can resume this session."""
 
-    def __init__(self, dialect: Dialect, opening: Opening) -> None:
+    def __init__(self, dialect: DialectFacts, opening: Opening) -> None:
         self.dialect = dialect
         self._opening = opening
         self._variant, self._session = opening.variant, opening.session

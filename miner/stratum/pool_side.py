@@ -27,12 +27,11 @@ from miner.stratum.share_rules import (
     ShareToProve,
     SubmittedShare,
 )
-from miner.stratum.wire_format import encode
+from miner.stratum.wire_format import DialectFacts, encode
 from miner.work import NonceSpace
 
 if TYPE_CHECKING:
     from miner.progpow.hashing import Digest  # importing it loads numba
-    from miner.stratum.dialect import Dialect
 
 WORKERS_PER_CLIENT = 16
 """Names that one connection may authorize."""
@@ -71,7 +70,7 @@ class PoolSide(ABC):
 
     has_extranonce: ClassVar[bool] = True
 
-    def __init__(self, dialect: Dialect, context: PoolContext) -> None:
+    def __init__(self, dialect: DialectFacts, context: PoolContext) -> None:
         self.dialect = dialect
         self.state = ClientState(ShareRules(context.chain))
         self.workers: list[str] = []

@@ -5,14 +5,54 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.stratum.difficulty import parse_target, target_from_bits, target_from_difficulty
+from miner.stratum.difficulty import (
+    DIFF1_KAWPOW,
+    parse_target,
+    target_from_bits,
+    target_from_difficulty,
+)
 from miner.work import NonceSpace
 
 LINE_LIMIT = 65536
 """Most bytes of a received line without its newline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialectFacts:
+    """What distinguishes a dialect, apart from the code of its two sides."""
+
+    name: str
+    """As `--protocol` takes it; also a URL scheme."""
+    title: str
+    """As messages show it."""
+    logins: frozenset[str]
+    """Methods whose parameters contain the password."""
+    shares: frozenset[str]
+    """Methods that submit a share."""
+    first_method: str | None
+    """Method of a client's first message, by which the test pool recognises it; None: it does
+    not."""
+    version: str | None = None
+    """Second parameter of that message, if the dialect is distinguished by it."""
+    schemes: tuple[str, ...] = ()
+    """URL schemes besides `name`, without transport (`+tls`)."""
+    hashrate_reports: frozenset[str] = frozenset()
+    """Methods whose first parameter is the hashrate, in hex."""
+    extras: frozenset[str] = frozenset()
+    """Other methods that a pool need not know."""
+    diff1: int = DIFF1_KAWPOW
+    """Target of difficulty 1 for pools that announce difficulties; a coin may have its own."""
+    nodes_speak_getwork: bool = False
+    """Nodes of coins with this dialect answer eth_getWork, not getblocktemplate."""
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Methods that are skipped for a pool that fails on them."""
+        return self.extras | self.hashrate_reports
 
 
 class LineReader:
