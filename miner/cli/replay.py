@@ -11,6 +11,7 @@ import click
 from miner.cli.options import JSON_OPTION
 
 if TYPE_CHECKING:
+    from miner.progpow.variant import Variant
     from miner.recordings.replayer import ReplayResult
 
 
@@ -24,9 +25,8 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
     from miner.errors import CheckFailed
     from miner.recordings.reader import load_recording
     from miner.recordings.replayer import replay as replay_all
-    from miner.verify import chosen_variant
 
-    results = replay_all(load_recording(file), lambda name: chosen_variant(variant or name))
+    results = replay_all(load_recording(file), lambda name: _variant(variant, name))
     if as_json:
         click.echo(json.dumps([_as_object(result) for result in results], indent=2))
     for result in results if not as_json else ():
@@ -36,6 +36,22 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
         raise CheckFailed(
             f"{different} of {len(results)} connections in {file} differ from the recording"
         )
+
+
+def _variant(option: str | None, recorded: str) -> Variant:
+    """Return the variant of the option, or else the recorded one, of which only the name is
+    known."""
+    from miner.errors import UsageError
+    from miner.verify import chosen_variant
+
+    try:
+        return chosen_variant(option or recorded)
+    except UsageError as error:
+        if option is not None:
+            raise
+        raise UsageError(
+            f"{error}; a recording holds only the name: give the variant file with -a"
+        ) from error
 
 
 def _print_replayed(result: ReplayResult) -> None:
