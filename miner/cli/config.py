@@ -8,12 +8,11 @@ from pathlib import Path
 
 import click
 
+from miner.cli.options import config_option
+
 NEW_FILE = "progpow-miner.toml"
 
-CONFIG_OPTION = click.option(
-    "-c", "--config", "option", type=click.Path(path_type=Path), metavar="FILE",
-    help="The same as the argument FILE.",
-)  # fmt: skip
+CONFIG_OPTION = config_option("option", "The same as the argument FILE.")
 
 
 @click.group()

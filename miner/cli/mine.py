@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import split_names
+from miner.cli.options import config_option, split_names
 from miner.signals import STOPPED_AT_ONCE, handled
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ class _MineCommand(click.Command):
     "-P", "--pool", "combined", multiple=True, metavar="URL",
     help="Pool with its login: scheme://user.worker:pass@host:port. Repeat for more pools.",
 )  # fmt: skip
-@click.option(
-    "-c", "--config", type=click.Path(path_type=Path), metavar="FILE",
-    help="Settings file in TOML; the flags override it.",
-)  # fmt: skip
+@config_option("config", "Settings file in TOML; the flags override it.")
 def mine(combined: tuple[str, ...], config: Path | None, **options: Any) -> None:
     """Mine with the wallet or account that you name.
 

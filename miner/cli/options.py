@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 VARIANT_HELP = "Variant of ProgPoW: its name, an alias or a file that defines one."
 
@@ -16,6 +21,31 @@ VARIANT_OPTION = click.option(
 DEVICE_OPTION = click.option("-d", "--device", metavar="NAME", help="Use only this device.")
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _only_file(
+    ctx: click.Context, parameter: click.Parameter, files: tuple[Path, ...]
+) -> Path | None:
+    if len(files) > 1:
+        raise click.UsageError(
+            f"-c is given {len(files)} times: name one settings file; variables and flags override "
+            "it"
+        )
+    return files[0] if files else None
+
+
+def config_option(parameter: str, help_text: str) -> Callable[[F], F]:
+    """Return the option `-c`, whose value is a `Path` or None; a second use is an error."""
+    return click.option(
+        "-c",
+        "--config",
+        parameter,
+        type=click.Path(path_type=Path),
+        multiple=True,
+        callback=_only_file,
+        metavar="FILE",
+        help=help_text,
+    )
 
 
 def write(line: str) -> None:

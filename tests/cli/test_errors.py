@@ -39,6 +39,8 @@ MISTAKES: list[tuple[list[str], int, str]] = [
         "-u is given 2 times, but -o 1 times",
     ),
     (["mine", "-a", "kawpow", *POOL, "-p", "1", "-p", "2"], 2, "-p is given 2 times"),
+    (["mine", "-c", "a", "-c", "b"], 2, "-c is given 2 times: name one settings file"),
+    (["config", "check", "-c", "a", "-c", "b"], 2, "-c is given 2 times: name one settings file"),
     (["mine", "-a", "kawpow", "-o", "bogus://h:1", "-u", "w"], 2, "unknown scheme bogus://"),
     (["mine", "--coin", "zano", "-o", "http://h:1", "-u", "w"], 2, "is mined over Stratum only"),
     (["mine", "-a", "kawpow", "-o", "http://h"], 2, "write http://host:port with the node's RPC"),
