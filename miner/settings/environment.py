@@ -22,8 +22,8 @@ COOKIE_VARIABLE = f"{PREFIX}COOKIE_FILE"
 
 OTHER_VARIABLES: Mapping[str, str] = {
     CONFIG_VARIABLE: "settings file, if `--config` names none",
-    f"{PREFIX}CACHE": "folder of files that can be rebuilt",
-    f"{PREFIX}STATE": "folder of files to keep: the ledger, found blocks",
+    f"{PREFIX}CACHE": "folder of files that can be rebuilt; needed without a home directory",
+    f"{PREFIX}STATE": "folder of the ledger and found blocks; needed without a home directory",
     COOKIE_VARIABLE: "cookie file of nodes without a login of their own",
     PASSWORD_VARIABLE: "password of pools without one of their own",
 }
