@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
+from miner.api.auth import network_of
 from miner.clock import Clock
 from miner.errors import ConfigError
 from miner.net.address import HostPort, check_exposure, listen_error
@@ -18,6 +19,9 @@ LINE_LIMIT = 65536
 """Maximum length of a request in bytes."""
 
 MAX_CONNECTIONS = 32
+
+CONNECTIONS_OF_ONE = 16
+"""Connections of one address; one more takes the place of its oldest."""
 
 IDLE_SECONDS = 60.0
 """Limit on the time without a completed request, and on taking an answer."""
@@ -121,7 +125,8 @@ class PanelPort:
         self._journal = journal
         self._has_token = has_token
         self._server: asyncio.Server | None = None
-        self._connections: set[_PanelConnection] = set()
+        self._connections: dict[_PanelConnection, str] = {}
+        """Oldest first, with their addresses."""
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -174,17 +179,26 @@ class PanelPort:
         await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._server is None or len(self._connections) >= MAX_CONNECTIONS:
+        if self._server is None:
+            writer.transport.abort()
+            return
+        peer = writer.get_extra_info("peername")
+        address = network_of(peer[0] if peer else None)
+        own = [each for each, its in self._connections.items() if its == address]
+        if len(own) >= CONNECTIONS_OF_ONE:
+            del self._connections[own[0]]
+            own[0].cancel()
+        elif len(self._connections) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
         connection = _PanelConnection(reader, writer, self._new_session(), self._clock)
-        self._connections.add(connection)
+        self._connections[connection] = address
         self._empty.clear()
         try:
             await connection.run()
         finally:
             writer.transport.abort()
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             if not self._connections:
                 self._empty.set()
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from miner.errors import AddressTaken, ConfigError
 from miner.panels import ethminer_rpc, sgminer_api
 from miner.panels.line_server import (
+    CONNECTIONS_OF_ONE,
     IDLE_SECONDS,
     LINE_LIMIT,
     MAX_CONNECTIONS,
@@ -184,7 +185,10 @@ async def test_pipelined_requests_are_answered_one_by_one(rig: Rig) -> None:
 
 async def test_the_number_of_connections_is_bounded(rig: Rig) -> None:
     async with ethminer(rig) as port:
-        ends = [await asyncio.open_connection(HOST, port.port) for _ in range(MAX_CONNECTIONS)]
+        ends = [
+            await asyncio.open_connection(HOST, port.port, local_addr=(f"127.0.7.{n + 1}", 0))
+            for n in range(MAX_CONNECTIONS)
+        ]
         await until(lambda: port.connections == MAX_CONNECTIONS)
         reader, writer = await asyncio.open_connection(HOST, port.port)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -193,6 +197,16 @@ async def test_the_number_of_connections_is_bounded(rig: Rig) -> None:
         ends[0][1].write(PING)
         assert json.loads(await ends[0][0].readline())["result"] == "pong"
         for _, other in [*ends, (reader, writer)]:
+            other.transport.abort()
+        await until(lambda: port.connections == 0)
+
+
+async def test_silent_connections_of_an_address_do_not_keep_its_next_one_out(rig: Rig) -> None:
+    async with ethminer(rig) as port:
+        ends = [await asyncio.open_connection(HOST, port.port) for _ in range(140)]
+        await until(lambda: port.connections == CONNECTIONS_OF_ONE)
+        assert b"result" in await nc(port, PING)
+        for _, other in ends:
             other.transport.abort()
         await until(lambda: port.connections == 0)
 
