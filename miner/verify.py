@@ -17,12 +17,13 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from miner.catalog import find_variant, variants
-from miner.errors import BadValue, BadVariant
+from miner.errors import BadValue, BadVariant, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import build_light_cache, dataset_nodes, light_cache
 from miner.progpow.variant import Variant
 from miner.resources import (
+    available_memory,
     cache_directory,
     delete_abandoned,
     open_regular,
@@ -35,8 +36,11 @@ from miner.work import Job
 KEPT_IN_MEMORY = 2
 """Light caches: the current epoch's and one neighbour's."""
 
-KEPT_ON_DISK = 4
-"""Light caches, up to about 160 MiB each; the least recently used is deleted first."""
+MEMORY_BYTES = 512 << 20
+"""Of the light caches kept in memory, unless the newest alone is larger."""
+
+DISK_BYTES = 640 << 20
+"""Of all light caches on disk, of up to about 160 MiB each; the least recently used are deleted."""
 
 KEPT_HASHERS = 8
 
@@ -94,13 +98,22 @@ class Verifier:
                     return kept
             light = self._load_or_build(epoch, watcher)
             with self._lock:
-                self._lights[epoch] = light
+                self._keep(light)
             return light
         finally:
             self._building.release()
 
     def light_cache(self, epoch: Epoch, watcher: LightCacheWatcher) -> NDArray[np.uint32]:
-        """Return the light cache of `epoch`, shape (light_items, 16); raises as `light` does."""
+        """Return the light cache of `epoch`, shape (light_items, 16); raises as `light` does, and
+        `OutOfMemory` before it allocates more than this machine has."""
+        with self._lock:
+            needed = 0 if epoch in self._lights else epoch.light_bytes
+        free = available_memory()
+        if free is not None and needed > free:
+            raise OutOfMemory(
+                f"the light cache of epoch {epoch.number} needs {needed:,} bytes of this machine's "
+                f"memory, {free:,} are available; close other programs, or mine another coin"
+            )
         return self.light(epoch, watcher).cache
 
     def dataset_nodes(
@@ -108,6 +121,17 @@ class Verifier:
     ) -> NDArray[np.uint32]:
         """Return `count` dataset nodes (64-byte items) from `first`, shape (count, 16)."""
         return dataset_nodes(epoch, light, first, count)
+
+    def _keep(self, light: Light) -> None:
+        self._lights[light.epoch] = light
+        while len(self._lights) > 1 and self._bytes_kept() > MEMORY_BYTES:
+            self._lights.popitem()
+        for key, hasher in list(self._hashers.items()):
+            if hasher.light.epoch not in self._lights:
+                del self._hashers[key]
+
+    def _bytes_kept(self) -> int:
+        return sum(light.epoch.light_bytes for light in self._lights.values())
 
     def hasher(self, variant: Variant, height: int, epoch: Epoch) -> Hasher:
         """Return the hasher of `variant` at `height` on `epoch`."""
@@ -118,7 +142,8 @@ class Verifier:
             # A user's own variant may have the name of a shipped one.
             if kept is None or kept.light is not light or kept.variant != variant:
                 kept = Hasher(variant, key[1], light)
-                self._hashers[key] = kept
+                if epoch in self._lights:
+                    self._hashers[key] = kept
         return kept
 
     def hash(
@@ -193,14 +218,20 @@ def load_light_cache(epoch: Epoch) -> NDArray[np.uint32] | None:
 
 
 def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
-    """Write `cache` to disk; do nothing if that is impossible, as in a read-only container."""
+    """Write `cache` to disk; do nothing if it is too large, or if that is impossible, as in a
+    read-only container."""
+    if cache.nbytes > DISK_BYTES // 2:
+        return
     path = _light_path(epoch)
     with suppress(OSError):
         replace_file(path, _npy_header(epoch), cache.data)
         replace_file(path.with_suffix(".sum"), _checksum(cache))
-        for old in list(_by_age())[:-KEPT_ON_DISK]:
-            old.unlink(missing_ok=True)
-            old.with_suffix(".sum").unlink(missing_ok=True)
+        room = DISK_BYTES
+        for path in reversed(list(_by_age())):
+            room -= path.lstat().st_size
+            if room < 0:
+                path.unlink(missing_ok=True)
+                path.with_suffix(".sum").unlink(missing_ok=True)
 
 
 def _by_age() -> Iterator[Path]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,11 +12,11 @@ import pytest
 
 from miner import verify
 from miner.catalog import variants
-from miner.errors import BadValue, BadVariant
+from miner.errors import BadValue, BadVariant, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.progpow.light import light_cache
+from miner.resources import available_memory
 from miner.verify import (
-    KEPT_ON_DISK,
     Interrupted,
     Verifier,
     load_light_cache,
@@ -190,9 +192,12 @@ def test_a_light_cache_is_kept_in_memory_if_nothing_can_be_written(
     assert digest.final_hash == ANSWER.final_hash
 
 
-def test_the_disk_keeps_the_most_recently_used(cache: Path) -> None:
+def test_the_disk_keeps_the_most_recently_used(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes = [503, 509, 521, 523, 541]
-    for age, items in enumerate(sizes[:KEPT_ON_DISK]):
+    monkeypatch.setattr(verify, "DISK_BYTES", sum(64 * n + 128 for n in sizes) - 64 * 505)
+    for age, items in enumerate(sizes[:-1]):
         epoch = numbered(items)
         store_light_cache(epoch, light_cache(epoch))
         path = cache / "light" / f"0-{items}.npy"
@@ -202,6 +207,60 @@ def test_the_disk_keeps_the_most_recently_used(cache: Path) -> None:
     kept = {int(p.stem.split("-")[1]) for p in (cache / "light").glob("*.npy")}
     assert kept == {503, 521, 523, 541}
     assert {p.stem for p in (cache / "light").glob("*.sum")} == {f"0-{n}" for n in kept}
+
+
+def test_a_light_cache_that_would_displace_all_others_is_not_stored(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "DISK_BYTES", 64 * 509)
+    Verifier().light(EPOCH)
+    assert not list(cache.glob("light/*"))
+
+
+def test_light_caches_in_memory_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "MEMORY_BYTES", 64 * 600)
+    verifier = Verifier(disk=False)
+    freed = []
+    for items in (503, 509, 521):
+        epoch = numbered(items)
+        verifier.hash(TOY, 0, epoch, bytes(32), 1)
+        freed.append(weakref.ref(verifier.light(epoch).cache))
+    gc.collect()
+    assert [reference() is None for reference in freed] == [True, True, False]
+
+
+def test_hashers_keep_no_light_cache_alive() -> None:
+    verifier = Verifier(disk=False)
+    freed = []
+    for items in (503, 509, 521):
+        epoch = numbered(items)
+        verifier.hash(TOY, 0, epoch, bytes(32), 1)
+        freed.append(weakref.ref(verifier.light(epoch).cache))
+    gc.collect()
+    assert [reference() is None for reference in freed] == [True, False, False]
+
+
+def test_a_light_cache_larger_than_the_available_memory_is_refused_before_it_is_built(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier, watcher = Verifier(), Watcher()
+    monkeypatch.setattr(verify, "available_memory", lambda: 64 * 509 - 1)
+    with pytest.raises(OutOfMemory, match="needs 32,576 bytes of this machine's memory, 32,575"):
+        verifier.light_cache(EPOCH, watcher)
+    assert watcher.reports == []
+    monkeypatch.setattr(verify, "available_memory", lambda: 64 * 509)
+    verifier.light_cache(EPOCH, watcher)
+    monkeypatch.setattr(verify, "available_memory", lambda: 0)
+    assert verifier.light_cache(EPOCH, watcher).nbytes == 64 * 509, "it is already in memory"
+
+
+def test_the_available_memory_is_read_in_bytes(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    assert available_memory(meminfo) is None
+    meminfo.write_text("MemTotal:  9 kB\nMemAvailable:    5 kB\n")
+    assert available_memory(meminfo) == 5 * 1024
+    meminfo.write_text("MemAvailable: many\n")
+    assert available_memory(meminfo) is None
 
 
 def test_memory_keeps_two_light_caches() -> None:
