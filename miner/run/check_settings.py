@@ -16,7 +16,6 @@ from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
 from miner.run.resolve import pool_url
 from miner.safe_text import without_login, without_wallets
 from miner.settings import Loaded, PoolSettings, Settings
-from miner.settings.messages import key_name
 from miner.settings.secrets import (
     api_token,
     expand_home,
@@ -24,7 +23,7 @@ from miner.settings.secrets import (
     secret_file_warnings,
     settings_file_warnings,
 )
-from miner.settings.toml_lines import Place
+from miner.settings.toml_lines import Place, key_name
 
 LOGIN_KEYS = ("user", "worker", "password")
 """Keys that are parsed together with a pool's URL."""

@@ -30,8 +30,8 @@ from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedCo
 from miner.safe_text import without_wallets
 from miner.settings import Loaded, PoolSettings, Settings, listen_address
 from miner.settings.environment import COOKIE_VARIABLE
-from miner.settings.messages import key_name
 from miner.settings.secrets import api_token, expand_home, read_secret, secret_file_warnings
+from miner.settings.toml_lines import key_name
 from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_BY_DIGITS
 from miner.telemetry import Level

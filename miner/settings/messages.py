@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from miner.settings.key_table import all_keys, all_tables
-from miner.settings.toml_lines import Place
+from miner.settings.toml_lines import Place, key_name
 
 if TYPE_CHECKING:
     from miner.settings.sources import Origin, RawSettings
@@ -39,11 +39,6 @@ def error_messages(error: ValidationError, raw: RawSettings) -> list[str]:
     located.sort(key=lambda row: row[0].line or 0)
     located.sort(key=lambda row: row[1]["type"] != "extra_forbidden")
     return [f"{origin.where}: {_sentence(mistake)}" for origin, mistake in located]
-
-
-def key_name(place: Sequence[int | str]) -> str:
-    """Return `place` as messages name it: "pools[1].url" for the first pool's URL."""
-    return "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
 
 
 def _origin(mistake: Any, raw: RawSettings) -> Origin:

@@ -15,8 +15,7 @@ from miner.errors import ConfigError
 from miner.resources import QUOTED, is_quoted, read_text
 from miner.settings.environment import from_environment
 from miner.settings.key_table import flag_keys
-from miner.settings.messages import key_name
-from miner.settings.toml_lines import Place, key_lines
+from miner.settings.toml_lines import Place, key_lines, key_name
 
 _ALTERNATIVES = {
     "variant": "coin",

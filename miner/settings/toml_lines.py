@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 Place = tuple[str | int, ...]
 """The path of a value: keys of tables and positions in lists, from 0."""
+
+
+def key_name(place: Sequence[int | str]) -> str:
+    """Return `place` as messages name it: "pools[1].url" for the first pool's URL."""
+    return "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
+
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _KEY = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|[A-Za-z0-9_-]+')

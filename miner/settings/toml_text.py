@@ -11,9 +11,8 @@ from pydantic import BaseModel
 
 from miner.settings.key_table import fields_of, is_table, value_type
 from miner.settings.loading import Loaded
-from miner.settings.messages import key_name
 from miner.settings.secrets import without_secret
-from miner.settings.toml_lines import Place
+from miner.settings.toml_lines import Place, key_name
 
 
 def toml_value(value: Any) -> str:
