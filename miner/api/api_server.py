@@ -23,7 +23,7 @@ from miner.net.address import HostPort, check_exposure, listen_error
 DEFAULT_PORT = 4067
 
 CLOSE_SECONDS = 1.5
-"""Limit on stopping the server, whatever its clients do."""
+"""Limit on stopping the server; clients cannot extend it."""
 
 CONTENT_TYPES = {
     "html": "text/html",

@@ -16,7 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.utils import floatToGoString
 
-from miner.api.series import OF_DEVICE, OF_POOL, OF_RIG, Series, T
+from miner.api.metric_series import OF_DEVICE, OF_POOL, OF_RIG, Series, T
 from miner.telemetry import Histogram, Snapshot, Tally
 from miner.work import DeviceInfo, Outcome
 

@@ -19,7 +19,7 @@ _FIRST, _REST = r"[^\s:;,()'\"/\\]", r"[^\s:;,()'\"]*"
 
 class PathRedactor:
     """Replaces paths by "(path)": absolute ones up to the next blank or punctuation mark, and the
-    `known` ones in whatever way they are written, with everything inside them.
+    `known` ones however they are written, with everything inside them.
 
     A known name without a folder and without a dot stays: it could be any word.
     """

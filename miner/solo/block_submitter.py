@@ -119,7 +119,7 @@ class BlockSubmitter:
         """Submit `block` until it is answered or a retry limit is over; raises nothing.
 
         `was_sent`: an earlier attempt may have reached the node. Then the block is accepted if it
-        is in the chain, whatever the node answers to another attempt.
+        is in the chain, regardless of the answer to another attempt.
         """
         began, reported = self._clock.now(), False
         pauses = chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import miner.settings.model  # noqa: F401  (lists the backends when imported, before a test patches them)
+import miner.settings.model  # noqa: F401  (lists the backends before a test patches them)
 from miner.devices import registry
 from tests.cli.running import HEADER, python, run, toy_file
 
