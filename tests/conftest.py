@@ -45,3 +45,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("variant") / "toy.toml"
     path.write_text(head + sizes + mark + answers)
     return str(path)
+
+
+SLOWEST_FIRST = ("e2e", "adding", "docs", "packaging", "codegen", "contract", "progpow")
+"""Directories whose files take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run long files first: at the end, one of them would run alone while other processes idle."""
+    rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))

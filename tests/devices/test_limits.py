@@ -102,7 +102,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     info = SimpleNamespace(name="cuda:0", model="H200", driver="fake", units=UNITS)
     monkeypatch.setattr(limits, "driver", lambda: fake)
     monkeypatch.setattr(limits, "find_devices", lambda _: ([], []))
-    monkeypatch.setattr(limits, "named", lambda *_: SimpleNamespace(info=info))
+    monkeypatch.setattr(limits, "device_called", lambda *_: SimpleNamespace(info=info))
     monkeypatch.setattr(
         limits, "Builds", lambda _: SimpleNamespace(build=lambda source: source.title.encode())
     )
@@ -166,7 +166,7 @@ def test_a_failed_allocation_leaves_no_context(
 
 
 def test_an_unknown_device_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert limits.main(["cuda:99"]) == 2
+    assert limits.main(["cuda:99"]) == 3
     assert "cuda:99" in capsys.readouterr().err
 
 

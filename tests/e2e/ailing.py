@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--variant", type=Path, required=True)
     parser.add_argument("--pool", type=int, required=True, help="port of the pool")
     parser.add_argument("--ledger", type=Path, required=True)
-    parser.add_argument("--park", action="store_true", help="go on without what hangs")
+    parser.add_argument("--park", action="store_true", help="continue without a device that hangs")
     parser.add_argument("--blocked", action="store_true", help="the sensors block, too")
     parser.add_argument("--overdue", type=float, default=OVERDUE, help="seconds of a launch")
     parser.add_argument("devices", nargs="+", help="each well, hangs or fails")
@@ -84,7 +84,7 @@ def main() -> None:
         patch.object(engine, "RetryPolicy", quick),
         patch.object(cli, "cli") as command,
     ):
-        command.main = lambda **_: mining(asked)
+        command.main = lambda arguments, **options: mining(asked)
         cli.main()
 
 
