@@ -260,7 +260,8 @@ def variants() -> Mapping[str, Variant]:
 
 
 def find_variant(name: str) -> Variant:
-    """Return the variant with the name, alias (ignoring case) or file path `name`.
+    """Return the variant with the name, alias (ignoring case) or file path `name`, or that of the
+    coin `name`.
 
     Raises `UsageError` with the nearest names.
     """
@@ -270,7 +271,10 @@ def find_variant(name: str) -> Variant:
     for variant in variants().values():
         if wanted == variant.name or wanted in variant.aliases:
             return variant
+    if (coin := coin_called(name)) is not None:
+        return variants()[coin.variant]
     names = [n for v in variants().values() for n in (v.name, *v.aliases)]
+    names += [n.lower() for coin in coins().values() for n in (coin.symbol, coin.name)]
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UsageError(
@@ -317,9 +321,19 @@ def coins() -> Mapping[str, Coin]:
     return found
 
 
+def coin_called(name: str) -> Coin | None:
+    """Return the coin with that symbol or name, ignoring case; None for the name of a variant."""
+    wanted = name.lower()
+    if wanted in variants():
+        return None
+    return next((c for c in coins().values() if wanted in (c.symbol.lower(), c.name.lower())), None)
+
+
 def find_coin(name: str) -> Coin:
     """Return the coin with that symbol or name, ignoring case; raises `UsageError`."""
     for coin in coins().values():
         if name.lower() in (coin.symbol.lower(), coin.name.lower()):
             return coin
-    raise UsageError(f"coin {name!r} is not known; known are {', '.join(coins())}")
+    is_variant = any(name.lower() in (v.name, *v.aliases) for v in variants().values())
+    hint = " (it is a variant: give it as variant, with -a)" if is_variant else ""
+    raise UsageError(f"coin {name!r} is not known{hint}; known are {', '.join(coins())}")

@@ -219,3 +219,9 @@ def test_an_error_in_a_coin_names_file_and_key(
     monkeypatch.setattr("miner.catalog.data_directory", lambda _name: tmp_path)
     with pytest.raises(BadVariant, match="^" + re.escape(f"{path}: {problem}")):
         coins.__wrapped__()
+
+
+def test_a_coin_stands_for_its_variant() -> None:
+    for coin in coins().values():
+        for name in (coin.symbol, coin.name.lower()):
+            assert find_variant(name).name == coin.variant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import signal
@@ -33,16 +34,26 @@ from miner.signals import handled
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 
+LEAST_ALIKE = 0.8
+"""Similarity, from 0 to 1, of an unknown name and the known one that a message suggests."""
+
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
-    """Exits with code 0 when the reader of the output leaves early, as `head` does."""
+    """Runs `mine` if the command line begins with one of its flags or with a settings file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        own = {name for p in self.get_params(ctx) for name in p.opts}
+        if first.endswith(".toml") or (first.startswith("-") and first not in own):
+            args = ["mine", *args]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
+        except BrokenPipeError:  # the reader of the output left early, as `head` does
             discard_output()
             return 0
 
@@ -55,15 +66,36 @@ class _Commands(click.Group):
 def cli() -> None:
     """GPU miner for the ProgPoW family, without a developer fee.
 
+    A command line that begins with a flag or with a settings file (FILE.toml) means "mine".
+
+    \b
+    Examples:
+      progpow-miner --coin RVN -o stratum+tcp://pool.example:3333 -u WALLET.rig1
+      progpow-miner help mine
+
     \b
     Exit codes: 0 success or orderly stop, 1 check failed, 2 usage or configuration error,
     3 no usable device, 4 every pool refused, 5 device hung, 130 stopped at once.
     """
 
 
+@click.command("help")
+@click.argument("command", required=False)
+@click.pass_context
+def help_command(context: click.Context, command: str | None) -> None:
+    """Print the help of a command."""
+    if command is None:
+        click.echo(cli.get_help(context.find_root()))
+        return
+    _, found, _ = cli.resolve_command(context.find_root(), [command])
+    if found is not None:
+        with click.Context(found, context.parent, command) as own:
+            click.echo(found.get_help(own))
+
+
 for command in (
     mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    cache, probe, replay, config, shares, health,
+    cache, probe, replay, config, shares, health, help_command,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -89,6 +121,7 @@ def _run() -> int:
         with handled("SIGTERM", signal.default_int_handler):
             code = cli.main(_arguments(), standalone_mode=False, prog_name="progpow-miner")
     except click.ClickException as error:
+        _drop_far_guesses(error)
         error.show()
         return error.exit_code
     except MinerError as error:
@@ -107,6 +140,14 @@ def _run() -> int:
         click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _drop_far_guesses(error: click.ClickException) -> None:
+    """Keep only a name that differs by a slip of the finger: other guesses mislead."""
+    guesses = getattr(error, "possibilities", None)
+    if guesses:
+        name = getattr(error, "option_name", None) or getattr(error, "command_name", "")
+        vars(error)["possibilities"] = difflib.get_close_matches(name, guesses, 1, LEAST_ALIKE)
 
 
 def _arguments() -> list[str]:

@@ -107,6 +107,14 @@ def reference() -> None:
     click.echo(reference_page(), nl=False)
 
 
+@config.command("other-miners", hidden=True)
+def other_miners() -> None:
+    """Print the table in docs/howto/coming-from-other-miners.md."""
+    from miner.cli.other_miners import flag_table
+
+    click.echo(flag_table(), nl=False)
+
+
 def _one_file(file: Path | None, option: Path | None) -> Path | None:
     from miner.settings.environment import settings_file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from miner.cli.options import config_option, split_names
+from miner.cli.other_miners import translated
 from miner.signals import STOPPED_AT_ONCE, handled
 
 if TYPE_CHECKING:
     from miner.settings.field_types import Flag
     from miner.settings.key_table import Key
+
+
+_BARE_ADDRESS = re.compile(r"([A-Za-z0-9+.-]+://)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]+")
 
 
 @cache
@@ -50,26 +55,67 @@ def _parameter(place: tuple[str, ...]) -> str:
 
 
 class _MineCommand(click.Command):
-    """Adds the options of the settings when they are needed: importing the model takes time."""
+    """Adds the options of the settings when they are needed, since importing the model takes time,
+    and accepts flags of other miners."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*setting_options(), *super().get_params(ctx)]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+            try:
+                args = translated(args, {name: not o.is_flag for o in options for name in o.opts})
+            except click.UsageError as error:
+                error.ctx = ctx
+                raise
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section for each table of the settings, and one for the other options."""
+        from miner.settings.key_table import flag_keys, one_paragraph
+
+        sections: dict[str, list[click.Parameter]] = {}
+        for (key, _), option in zip(flag_keys().values(), setting_options(), strict=True):
+            title = one_paragraph(key.table.__doc__).partition(". ")[0].removesuffix(".")
+            sections.setdefault(title, []).append(option)
+            if key.place == ("pools", "url"):
+                sections[title] += [p for p in self.params if p.name == "combined"]
+        shown = {id(option) for options in sections.values() for option in options}
+        sections["Other options"] = [
+            p for p in self.get_params(ctx) if isinstance(p, click.Option) and id(p) not in shown
+        ]
+        for title, options in sections.items():
+            records = [record for o in options if (record := o.get_help_record(ctx)) is not None]
+            with formatter.section(title):
+                formatter.write_dl(records)
+
 
 @click.command(cls=_MineCommand)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
     "-P", "--pool", "combined", multiple=True, metavar="URL",
     help="Pool with its login: scheme://user.worker:pass@host:port. Repeat for more pools.",
 )  # fmt: skip
-@config_option("config", "Settings file in TOML; the flags override it.")
-def mine(combined: tuple[str, ...], config: Path | None, **options: Any) -> None:
+@config_option("config", "The same as FILE: settings in TOML, which the flags override.")
+def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **options: Any) -> None:
     """Mine with the wallet or account that you name.
 
-    The settings come from the flags, the environment (PROGPOW_MINER_...) and a settings file.
+    The settings come from the flags, the environment (PROGPOW_MINER_...) and a settings FILE.
+    "mine" may be left out before a flag. Many flags of other miners work too.
+
+    \b
+    Examples:
+      progpow-miner mine --coin RVN -o stratum+tcp://pool.example:3333 -u WALLET.rig1
+      progpow-miner mine --coin RVN -o tls.example:443,spare.example:3333 -u WALLET -w rig1
+      progpow-miner mine -a firopow -P stratum+tls://WALLET.rig1@pool.example:3334 -d '*RTX*'
+      progpow-miner mine rig.toml --shares 100
     """
     from miner.settings.environment import settings_file
 
-    config = config or settings_file(os.environ)
+    if file is not None:
+        _check_file(file, config)
+    config = file or config or settings_file(os.environ)
     given = _settings(options, combined, config)
     # A reload signal during the start must not end the process.
     with handled("SIGHUP", signal.SIG_IGN):
@@ -80,6 +126,13 @@ def mine(combined: tuple[str, ...], config: Path | None, **options: Any) -> None
             with suppress(OSError):
                 sys.stdout.flush()
             os._exit(STOPPED_AT_ONCE)  # an orderly exit waits for threads in drivers and compilers
+
+
+def _check_file(file: Path, config: Path | None) -> None:
+    if config is not None:
+        raise click.UsageError("name one settings file, as FILE or with -c")
+    if file.suffix != ".toml" and not file.is_file():
+        raise click.UsageError(f"{str(file)!r} is neither a flag nor a settings file")
 
 
 def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
@@ -123,10 +176,29 @@ def _settings(
             of_one_pool[key.name] = value
         else:
             of_each_pool[key.name] = value
-    pools = paired(of_one_pool) + [{"url": url} for url in combined]
+    of_one_pool["url"] = [
+        url
+        for given_url in (*of_one_pool["url"], *(url for url in combined if "@" not in url))
+        for url in separated(given_url)
+    ]
+    pools = paired(of_one_pool) + [{"url": url} for url in combined if "@" in url]
     if not pools:
         _check_unused(of_each_pool, config)
     return given | {"pools": [pool | of_each_pool for pool in pools] or None}
+
+
+def separated(text: str) -> list[str]:
+    """Return the addresses in a list separated by commas, each with the scheme of the one before
+    it if it has none. A comma in a login separates nothing."""
+    parts = text.split(",")
+    if len(parts) == 1 or not all(map(_BARE_ADDRESS.fullmatch, map(str.strip, parts))):
+        return [text]
+    urls: list[str] = []
+    scheme = ""
+    for part in map(str.strip, parts):
+        scheme = part.partition("://")[0] if "://" in part else scheme
+        urls.append(part if "://" in part or not scheme else f"{scheme}://{part}")
+    return urls
 
 
 def paired(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -135,6 +207,8 @@ def paired(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     urls = values["url"]
     others = {key: given for key, given in values.items() if key != "url" and given}
     for key, given in others.items():
+        if not urls and key == "password" and "://" in given[0]:
+            raise click.UsageError("-p is the password; the address of a pool is given with -o")
         if not urls:
             raise click.UsageError(f"{_flag(key)} needs a pool: give -o URL too")
         if len(given) > len(urls):

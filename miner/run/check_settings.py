@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from miner.catalog import Coin, find_coin, find_variant
+from miner.catalog import Coin, find_variant
 from miner.devices.tuning import PARTS, start_for
 from miner.errors import BadValue, MinerError
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
-from miner.run.resolve import pool_url
+from miner.run.resolve import chosen_coin, pool_url
 from miner.safe_text import without_login, without_wallets
 from miner.settings import Loaded, PoolSettings, Settings
 from miner.settings.secrets import (
@@ -32,13 +32,11 @@ LOGIN_KEYS = ("user", "worker", "password")
 def problems_of(loaded: Loaded) -> Iterator[str]:
     """Yield a sentence for each mistake; it begins with the origin of the value."""
     settings = loaded.settings
-    coin: Coin | None = None
-    if settings.coin is not None:
-        coin, problems = _try(loaded, ("coin",), find_coin, settings.coin)
-        yield from problems
-        if coin is None:
-            return  # the protocols of the pools depend on the coin
-    else:
+    coin, problems = _try(loaded, ("coin",), chosen_coin, settings)
+    yield from problems
+    if problems:
+        return  # the protocols of the pools depend on the coin
+    if coin is None:
         yield from _try(loaded, ("variant",), find_variant, settings.variant or "")[1]
     yield from _temperature_problems(loaded)
     for number, pool in enumerate(settings.pools):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from miner.api.api_server import ApiOptions
-from miner.catalog import Coin, find_coin
+from miner.catalog import Coin, coin_called, find_coin
 from miner.devices.device_names import matches
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
 from miner.devices.tuning import Tuning, tuning_of
@@ -69,7 +69,7 @@ class _Resolver:
     def resolve(self) -> RunConfig:
         loaded = self._load()
         settings = loaded.settings
-        self._coin = coin = find_coin(settings.coin) if settings.coin else None
+        self._coin = coin = chosen_coin(settings)
         variant = chosen_variant(coin.variant if coin else settings.variant or "")
         pools = pool_urls(settings.pools, coin)
         wanted, log = settings.devices, settings.log
@@ -116,6 +116,11 @@ class _Resolver:
             _secrets(pools, api_token(settings.api)),
             _wallets(pools),
         )
+
+
+def chosen_coin(settings: Settings) -> Coin | None:
+    """Return the coin, which `variant` may name too; None if only the variant is known."""
+    return find_coin(settings.coin) if settings.coin else coin_called(settings.variant or "")
 
 
 def pool_urls(pools: Sequence[PoolSettings], coin: Coin | None) -> tuple[PoolUrl, ...]:

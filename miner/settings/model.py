@@ -45,7 +45,7 @@ class _Model(BaseModel):
 
 
 class PoolSettings(_Model):
-    """One pool. The first pool is preferred; if it fails, the others are tried in order."""
+    """Pools, in order of preference: if the first fails, the others are tried."""
 
     url: Annotated[
         Text,
@@ -94,6 +94,12 @@ class PoolSettings(_Model):
         scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
         if not self.user and "@" not in self.url and not scheme.transport.is_http:
             raise ValueError("needs a user, as its own key or as user@ in url")
+        return self
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if "," in self.url.rpartition("@")[2]:
+            raise ValueError("url: contains a comma; write each pool for itself")
         return self
 
     @model_validator(mode="after")
@@ -293,11 +299,11 @@ class Settings(_Model):
     variant: Annotated[Text | None, Flag("-a", "--algo", "--variant", metavar="NAME|FILE")] = Field(
         default=None, examples=["kawpow"]
     )
-    """ProgPoW variant: its name, an alias or a file that defines one."""
+    """ProgPoW variant: its name, an alias or a file that defines one; or a coin, as in `coin`."""
     coin: Annotated[Text | None, Flag("--coin", metavar="SYMBOL")] = Field(
         default=None, examples=["RVN"]
     )
-    """Coin, which selects variant and protocol; given instead of `variant`."""
+    """Coin, by symbol or name, which selects variant and protocol; given instead of `variant`."""
     rig: Annotated[MaybeEmpty, Flag("--rig", metavar="NAME")] = ""
     """Name of this rig on the dashboard, in the API and in metrics. Default: the host name."""
     shares: Annotated[Annotated[int, Field(ge=1)] | None, Flag("--shares", metavar="COUNT")] = (

@@ -125,7 +125,19 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["bench", "-a", "kawpow", "--height", "-1", "-d", "ref"], 2, "height: -1 is outside"),
     (["bench", "-a", "kawpow", "--height", "0", "--seconds", "0"], 2, "0.0 is not in the range"),
     (["nosuch"], 2, "No such command 'nosuch'"),
-    (["--bogus"], 2, "No such option '--bogus'"),
+    (["help", "nosuch"], 2, "No such command 'nosuch'"),
+    (["hepl"], 2, "No such command 'hepl'."),
+    (["deivces"], 2, "No such command 'deivces'. Did you mean 'devices'?"),
+    (["--bogus"], 2, "No such option '--bogus'."),
+    (["--poxy", "h"], 2, "No such option '--poxy'. Did you mean '--proxy'?"),
+    (["mine", "rig"], 2, "'rig' is neither a flag nor a settings file"),
+    (["mine", "-c", "a.toml", "b.toml"], 2, "name one settings file, as FILE or with -c"),
+    (["-a", "kawpow", "-o", "a:1,b", "-u", "w"], 2, "url: contains a comma; write each pool"),
+    (["-a", "kawpow", "-p", "stratum+tcp://h:1"], 2, "-p is the password; the address of a pool"),
+    (["-a", "kawpow", "--port", "1"], 2, "--port needs a pool: give -o URL too"),
+    (["-a", "kawpow", "--server", "-u", "w"], 2, "--server needs a value"),
+    (["--coin", "kawpow", *POOL], 2, "(it is a variant: give it as variant, with -a)"),
+    (["-a", "ravecon", *POOL], 2, "variant 'ravecon' is not known (did you mean ravencoin?)"),
 ]
 
 

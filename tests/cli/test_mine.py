@@ -112,3 +112,30 @@ def test_valid_flags(run_recorder: RunRecorder, tmp_path: Path) -> None:
         "--console", "json", "--log-level", "debug", "--api-token-file", tmp_path / "token",
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["rvn", "Ravencoin", "FIRO", "zano"])
+def test_an_algorithm_may_be_a_coin(run_recorder: RunRecorder, name: str) -> None:
+    assert run("-a", name, "-o", "h:1", "-u", "w").code == 0
+    by_algorithm = run_recorder.mining
+    assert run("--coin", name, "-o", "h:1", "-u", "w").code == 0
+    by_coin = run_recorder.mining
+    for one in (by_algorithm, by_coin):
+        assert one.coin == name.upper().replace("RAVENCOIN", "RVN")
+    assert by_algorithm.variant is by_coin.variant
+    assert by_algorithm.live.pools == by_coin.live.pools
+    assert by_algorithm.diff1 == by_coin.diff1
+
+
+def test_several_addresses_in_one_flag(run_recorder: RunRecorder) -> None:
+    assert run("-a", "kawpow", "-o", "stratum+tls://a:1,b:2", "-u", "v", "-u", "w").code == 0
+    assert [(p.host, p.user, p.transport.has_tls) for p in run_recorder.mining.live.pools] == [
+        ("a", "v", True), ("b", "w", True),
+    ]  # fmt: skip
+
+
+def test_a_settings_file_needs_no_flag(run_recorder: RunRecorder, tmp_path: Path) -> None:
+    path = settings_file(tmp_path, "shares = 7\n" + FILE)
+    for arguments in ([path], ["mine", path], ["mine", "-c", path], ["-c", path]):
+        assert run(*arguments).code == 0
+        assert run_recorder.mining.shares == 7

@@ -1,0 +1,225 @@
+"""Command lines of other miners, and the table of their flags."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import click
+import pytest
+
+from miner.cli import cli
+from miner.cli.mine import mine, separated
+from miner.cli.other_miners import (
+    ForeignFlag,
+    flag_table,
+    foreign_flags,
+    normalized,
+    translated,
+    with_tls,
+)
+from tests.cli.running import CHECKOUT, run
+from tests.docs.test_pages import blocks
+
+PAGE = CHECKOUT / "docs/howto/coming-from-other-miners.md"
+FORMS = {
+    "", "list", "celsius", "socks", "listen", "login", "level", "switch", "unless", "backend",
+    "port", "tls",
+}  # fmt: skip
+TRANSLATED = [row for row in foreign_flags() if not row.here]
+EXPLAINED = [(name, row.here) for row in foreign_flags() if row.here for name in row.names]
+
+
+def parent() -> click.Context:
+    return cli.make_context("progpow-miner", ["mine"])
+
+
+def own_flags() -> dict[str, bool]:
+    parameters = mine.get_params(click.Context(mine, parent()))
+    return {
+        name: not p.is_flag for p in parameters if isinstance(p, click.Option) for name in p.opts
+    }
+
+
+def options(*arguments: str) -> dict[str, object]:
+    """Return the options that `mine` reads from `arguments`, without those not given."""
+    context = mine.make_context("mine", list(arguments), parent())
+    return {key: value for key, value in context.params.items() if value not in (None, ())}
+
+
+def test_each_flag_is_in_the_table_once_and_is_no_flag_of_mine() -> None:
+    names = Counter(normalized(name) for row in foreign_flags() for name in row.names)
+    assert not [name for name, count in names.items() if count > 1]
+    assert not names.keys() & own_flags().keys()
+
+
+def test_each_row_has_a_flag_of_mine_or_a_sentence() -> None:
+    for row in foreign_flags():
+        assert bool(row.flag) != bool(row.here), row
+        assert row.form in FORMS, row
+        assert row.miners, row
+        if row.flag:
+            assert row.flag.split()[0] in own_flags()
+        for flag in re.findall(r"(?<![\w'-])--?[a-z][a-z-]*", row.here):
+            assert flag in own_flags() or flag == "-smi", row.here
+        for command in re.findall(r"progpow-miner (\w+)", row.here):
+            assert command in cli.commands
+
+
+@pytest.mark.parametrize("row", TRANSLATED, ids=lambda row: row.names[0])
+def test_each_translated_flag_is_accepted(row: ForeignFlag) -> None:
+    value = {
+        "celsius": ["80"], "listen": ["127.0.0.1:80"], "login": ["w:x"], "level": ["2"],
+        "switch": [], "unless": ["off"], "backend": ["1"], "tls": ["on"], "port": ["3333"],
+    }.get(row.form, ["0"])  # fmt: skip
+    for name in row.names:
+        for spelling in {name, name[:2] + name[2:].replace("-", "_")}:
+            given = options("-o", "pool.example", spelling, *value)
+            assert given != options("-o", "pool.example"), spelling
+
+
+@pytest.mark.parametrize(("name", "sentence"), EXPLAINED)
+def test_each_flag_without_a_counterpart_is_explained(name: str, sentence: str) -> None:
+    with pytest.raises(click.UsageError) as caught:
+        options("-a", "kawpow", name, "1", "-o", "h:1", "-u", "w")
+    assert caught.value.message == f"{name}: {sentence}"
+    assert not sentence.endswith(".")
+
+
+def test_all_flags_without_a_counterpart_are_explained_at_once() -> None:
+    ran = run("-a", "kawpow", "--donate-level=1", "-i", "20", "-o", "h:1")
+    assert ran.code == 2
+    last = ran.err.splitlines()[-1]
+    assert "--donate-level: remove it; this miner takes no fee" in last
+    assert "-i: remove it; the size of a launch" in last
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("--wallet w --worker r", "-u w --worker r"),
+        ("--Wallet=w", "-u w"),
+        ("--log_file x", "--log-file x"),
+        ("--server h --port 1", "-o h:1"),
+        ("--server h:2 --port 1", "-o h:2"),
+        ("-o h:1 --tls on -o stratum+tcp://g:2", "-o stratum+tls://h:1 -o stratum+tls://g:2"),
+        ("-o h:1 --tls off", "-o h:1"),
+        ("-o h:1 --ssl 0", "-o h:1"),
+        ("--tls -o h:1", "-o stratum+tls://h:1"),
+        ("-d 0 1 2 -u w", "-d 0,1,2 -u w"),
+        ("-d 0,1", "-d 0,1"),
+        ("--cl-devices 0 3 -R", "-d 0,3 -R"),
+        ("--temperature-limit 80", "--temp-stop 80"),
+        ("--templimit 80 80", "--temp-stop 80"),
+        ("--temperature-limit 0", ""),
+        ("--api-bind-http 0.0.0.0:4067", "--api 0.0.0.0:4067"),
+        ("--api-bind-http 0", "--api off"),
+        ("--api-port 80", "--api 127.0.0.1:80"),
+        ("--api-port -80", "--api 127.0.0.1:80"),
+        ("--http-host :: --http-port 80", "--api [::]:80"),
+        ("--apihost 0.0.0.0", "--api 0.0.0.0:4067"),
+        ("--no-strict-ssl", "--tls-insecure"),
+        ("--ssl_verification 0", "--tls-insecure"),
+        ("--ssl_verification 1", ""),
+        ("-U", "--backend cuda"),
+        ("--cuda --opencl", ""),
+        ("--cuda 1 --opencl 0", "--backend cuda"),
+        ("--cuda 0", "--backend opencl"),
+        ("-O w.r:secret", "-u w.r -p secret"),
+        ("-v 0", "--log-level error"),
+        ("-v 9", "--log-level debug"),
+        ("--socks5 h:1", "--proxy socks5://h:1"),
+        ("-oh:1 -uw", "-oh:1 -uw"),
+        ("-u --wallet", "-u --wallet"),
+        ("-- --wallet", "-- --wallet"),
+        ("--unheard of", "--unheard of"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_translations(given: str, wanted: str) -> None:
+    assert translated(given.split(), own_flags()) == wanted.split()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("--wallet", "--wallet needs a value"),
+        ("--wallet -o h:1", "--wallet needs a value"),
+        ("--port 1", "--port needs a pool: give -o URL too"),
+        ("--tls=perhaps", "--tls: 'perhaps' is neither on nor off"),
+        ("--templimit 80 70", "--templimit: write one temperature for all devices"),
+        ("-v", "-v needs a value"),
+        ("-v loud", "-v: write --log-level with one of error, warning, info, debug"),
+    ],
+)
+def test_values_that_cannot_be_translated(given: str, sentence: str) -> None:
+    with pytest.raises(click.UsageError, match=re.escape(sentence)):
+        translated(given.split(), own_flags())
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("h:1", "stratum+tls://h:1"),
+        ("stratum+tcp://u@h:1", "stratum+tls://u@h:1"),
+        ("stratum://h:1", "stratum+tls://h:1"),
+        ("ethproxy+tcp://h:1", "ethproxy+tls://h:1"),
+        ("stratum+ssl://h:1", "stratum+ssl://h:1"),
+        ("stratum+tls12://h:1", "stratum+tls12://h:1"),
+        ("http://h:1", "https://h:1"),
+        ("bogus://h:1", "bogus://h:1"),
+    ],
+)
+def test_an_address_with_tls(url: str, wanted: str) -> None:
+    assert with_tls(url) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a:1", ["a:1"]),
+        ("a:1,b:2", ["a:1", "b:2"]),
+        ("a:1, [::1]:2", ["a:1", "[::1]:2"]),
+        ("stratum+tls://a:1,b:2", ["stratum+tls://a:1", "stratum+tls://b:2"]),
+        ("stratum+tls://a:1,stratum+tcp://b:2", ["stratum+tls://a:1", "stratum+tcp://b:2"]),
+        ("stratum+tcp://w:c=RVN,d=1@a:1", ["stratum+tcp://w:c=RVN,d=1@a:1"]),
+        ("a:1,b", ["a:1,b"]),
+    ],
+)
+def test_addresses_separated_by_commas(text: str, wanted: list[str]) -> None:
+    assert separated(text) == wanted
+
+
+def test_a_command_line_that_begins_with_a_flag_or_a_file_means_mine(tmp_path: Path) -> None:
+    for arguments in (["-a", "kawpow"], ["--algo", "kawpow"], ["--wallet", "w", "-a", "kawpow"]):
+        assert run(*arguments) == run("mine", *arguments)
+    file = tmp_path / "rig.toml"
+    for arguments in (["-c", file], [file]):
+        ran = run(*arguments)
+        assert (ran.code, ran.err) == (
+            2, f"progpow-miner: {file}: cannot be read: No such file or directory\n",
+        )  # fmt: skip
+
+
+def test_a_pool_flag_of_other_miners_takes_the_user_of_another_flag() -> None:
+    ran = run("-a", "kawpow", "--pool", "h:1,g:2", "--wallet", "w", "--backend", "metal")
+    assert "'metal' is not one of" in ran.err
+
+
+@pytest.mark.parametrize("line", blocks(PAGE, "text"))
+def test_the_lines_of_the_page_work(line: str) -> None:
+    given = options(*shlex.split(line)[1:])
+    pools = [*given.get("pools_url", ()), *given.get("combined", ())]  # type: ignore[misc]
+    assert len(pools) == 1
+    assert "pool.example:3333" in pools[0]
+    users = given.get("pools_user", pools)
+    assert "WALLET" in users[0]  # type: ignore[index]
+    assert {"variant", "coin"} & given.keys()
+    assert "://" not in pools[0] or re.match(r"stratum\+(tcp|ssl|tls)://", pools[0])
+
+
+def test_the_page_holds_the_table() -> None:
+    assert run("config", "other-miners").out == flag_table()
+    assert PAGE.read_text(encoding="utf-8").endswith(f"## The flags\n\n{flag_table()}")
