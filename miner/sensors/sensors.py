@@ -11,12 +11,9 @@ from typing import Any, Protocol
 from miner.clock import Clock, within
 from miner.devices.device_names import PciAddress
 from miner.errors import BackendUnavailable, DeviceError
-from miner.sensors.amd import AmdCard
-from miner.sensors.cpu import Processor
 from miner.sensors.heat import HeatGuard
-from miner.sensors.intel import IntelGpu
 from miner.sensors.nvidia import Nvml
-from miner.sensors.sysfs import Folder
+from miner.sensors.sysfs import AmdCard, Folder, IntelGpu, Processor
 from miner.telemetry import Reading, SensorsRead
 from miner.work import DeviceInfo
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from miner.errors import DeviceError
-from miner.sensors.amd import AmdCard
+from miner.sensors.sysfs import AmdCard
 from miner.telemetry import Reading
 from tests.sensors.tree import AMD, amd_tree, device_folder, write
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from miner.errors import DeviceError
-from miner.sensors.cpu import Processor
+from miner.sensors.sysfs import Processor
 from miner.telemetry import Reading
 from tests.sensors.tree import write
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from miner.errors import DeviceError
-from miner.sensors.intel import IntelGpu
+from miner.sensors.sysfs import IntelGpu
 from miner.telemetry import Reading
 from tests.fakes.clock import FakeClock
 from tests.sensors.tree import INTEL, device_folder, write
