@@ -107,7 +107,7 @@ def kernel(
 
 def _compiled(source: KernelSource, architecture: str) -> dict[str, Any]:
     """Compile `source` as mining does; return the compiler's name and the resources used."""
-    from miner.devices.cuda.cuda_builds import cuda_compiler
+    from miner.devices.cuda.cuda_compilers import cuda_compiler
 
     if source.dialect != "cuda":
         raise click.UsageError("--compile needs CUDA source: give --dialect cuda too")

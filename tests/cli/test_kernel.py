@@ -12,8 +12,8 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, dataset_source, search_source
 from miner.codegen.launch_shape import SHAPES, shape_named
-from miner.devices.cuda import cuda_builds
-from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler
+from miner.devices.cuda import cuda_compilers
+from miner.devices.cuda.cuda_compilers import Cubin, CudaCompiler
 from miner.errors import BackendUnavailable
 from tests.cli.running import CHECKOUT, python, run, toy_file
 
@@ -151,8 +151,8 @@ def only_nvcc(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise BackendUnavailable("NVRTC is not installed")
 
-    monkeypatch.setattr(cuda_builds, "nvrtc", missing)
-    monkeypatch.setattr(cuda_builds, "nvcc", Toolkit)
+    monkeypatch.setattr(cuda_compilers, "nvrtc", missing)
+    monkeypatch.setattr(cuda_compilers, "nvcc", Toolkit)
 
 
 COMPILE = (*KAWPOW, "--dialect", "cuda", "--compile")

@@ -14,8 +14,8 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, dataset_source, nodes_per_group
 from miner.codegen.launch_shape import shape_named
+from miner.devices.cuda.cuda_compilers import Nvrtc, nvrtc
 from miner.devices.cuda.cuda_device import DATASET_ARGUMENTS, search_arguments
-from miner.devices.cuda.nvrtc import Nvrtc, nvrtc
 from miner.errors import BackendUnavailable
 from tests.codegen.test_cuda_on_cpu import EVERYTHING, GPU, reference, search, search_of
 from tests.codegen.toys import NAMES, hasher_of, toy_of

@@ -11,12 +11,16 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, dataset_source
 from miner.codegen.launch_shape import shape_named
-from miner.devices.cuda import cuda_builds
-from miner.devices.cuda import nvcc as nvcc_module
-from miner.devices.cuda.cuda_builds import Builds, CubinCache, Target, cuda_compiler, target_of
-from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler
-from miner.devices.cuda.nvcc import Nvcc, nvcc
-from miner.devices.cuda.nvrtc import MISSING
+from miner.devices.cuda import cuda_builds, cuda_compilers
+from miner.devices.cuda.cuda_builds import Builds, CubinCache, Target, target_of
+from miner.devices.cuda.cuda_compilers import (
+    MISSING,
+    Cubin,
+    CudaCompiler,
+    Nvcc,
+    cuda_compiler,
+    nvcc,
+)
 from miner.errors import BackendUnavailable, BuildFailed
 
 KAWPOW = variants()["kawpow"]
@@ -44,7 +48,7 @@ class NamedCompiler(CudaCompiler):
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> NamedCompiler:
     one = NamedCompiler()
-    monkeypatch.setattr(cuda_builds, "nvrtc", lambda: one)
+    monkeypatch.setattr(cuda_compilers, "nvrtc", lambda: one)
     monkeypatch.setattr(cuda_builds, "cuda_version", lambda: (12, 4))
     monkeypatch.setattr(cuda_builds, "driver_text", lambda: "driver 550.54.14 (CUDA 12.4)")
     return one
@@ -170,7 +174,7 @@ def test_without_nvrtc_nvcc_is_used(
     def missing() -> None:
         raise BackendUnavailable(MISSING)
 
-    monkeypatch.setattr(cuda_builds, "nvrtc", missing)
+    monkeypatch.setattr(cuda_compilers, "nvrtc", missing)
     found = cuda_compiler()
     assert isinstance(found, Nvcc)
     assert (found.name, found.version) == ("nvcc 12.4", (12, 4))
@@ -225,8 +229,8 @@ def test_without_any_compiler_nvrtc_is_suggested(
     def missing() -> None:
         raise BackendUnavailable(MISSING)
 
-    monkeypatch.setattr(cuda_builds, "nvrtc", missing)
-    monkeypatch.setattr(nvcc_module.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(cuda_compilers, "nvrtc", missing)
+    monkeypatch.setattr(cuda_compilers.shutil, "which", lambda *_, **__: None)
     nvcc.cache_clear()
     with pytest.raises(BackendUnavailable, match=r"^NVRTC, .*pip install nvidia-cuda-nvrtc-cu12$"):
         cuda_compiler()

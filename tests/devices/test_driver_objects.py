@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from miner.devices.opencl.driver_objects import DriverObjects
 from miner.devices.opencl.opencl_device import OpenClDevice
+from miner.devices.opencl.opencl_drivers import DriverObjects
 from miner.engine.programs import KEPT, Programs
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed

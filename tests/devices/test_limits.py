@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from miner.catalog import variants
-from miner.devices.cuda.nvrtc import nvrtc
+from miner.devices.cuda.cuda_compilers import nvrtc
 from miner.errors import BackendUnavailable
 from tests.devices.test_nvrtc import WANTED
 

@@ -11,7 +11,7 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, dataset_source, search_source
 from miner.codegen.launch_shape import shape_named
-from miner.devices.cuda.nvrtc import Nvrtc, nvrtc
+from miner.devices.cuda.cuda_compilers import Nvrtc, nvrtc
 from miner.errors import BackendUnavailable, BadValue, BuildFailed
 from tests.codegen.toys import NAMES
 
@@ -122,8 +122,9 @@ def test_nvrtc_12_is_tried_before_13(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for name in ("libnvrtc.so.13", "libnvrtc-builtins.so.13.0"):
         (package / name).touch()
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr("miner.devices.cuda.nvrtc.importlib.util.find_spec", lambda _: spec)
-    monkeypatch.setattr("miner.devices.cuda.nvrtc.ctypes.CDLL", load)
+    compilers = "miner.devices.cuda.cuda_compilers"
+    monkeypatch.setattr(f"{compilers}.importlib.util.find_spec", lambda _: spec)
+    monkeypatch.setattr(f"{compilers}.ctypes.CDLL", load)
     nvrtc.cache_clear()
     with pytest.raises(BackendUnavailable):
         nvrtc()
@@ -147,8 +148,8 @@ def test_a_missing_compiler_is_reported_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nvrtc.cache_clear()
-    monkeypatch.setattr("miner.devices.cuda.nvrtc._from_packages", lambda name: [])
-    monkeypatch.setattr("miner.devices.cuda.nvrtc.LIBRARIES", ("libnothing.so",))
+    monkeypatch.setattr("miner.devices.cuda.cuda_compilers._from_packages", lambda name: [])
+    monkeypatch.setattr("miner.devices.cuda.cuda_compilers.LIBRARIES", ("libnothing.so",))
     with pytest.raises(BackendUnavailable, match="pip install nvidia-cuda-nvrtc-cu12"):
         nvrtc()
     nvrtc.cache_clear()

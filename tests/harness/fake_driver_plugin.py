@@ -13,8 +13,8 @@ from pathlib import Path
 
 from miner.codegen.kernel_source import KernelSource
 from miner.devices.build_log import write_build_log
-from miner.devices.cuda import cuda_builds
-from miner.devices.cuda.cuda_compiler import Cubin, CudaCompiler
+from miner.devices.cuda import cuda_compilers
+from miner.devices.cuda.cuda_compilers import Cubin, CudaCompiler
 from miner.errors import BuildFailed
 from tests.harness.build import build
 
@@ -56,7 +56,7 @@ class FakeCompiler(CudaCompiler):
 
 
 COMPILER = FakeCompiler()
-cuda_builds.nvrtc = lambda: COMPILER  # type: ignore[assignment]
+cuda_compilers.nvrtc = lambda: COMPILER  # type: ignore[assignment]
 
 
 def library() -> ctypes.CDLL:

@@ -311,7 +311,7 @@ def test_the_package_list_is_complete_and_valid(image: Path, tmp_path: Path) -> 
 
 LOADED = """
 from miner.devices.cuda.cuda_driver import driver
-from miner.devices.cuda.nvrtc import nvrtc
+from miner.devices.cuda.cuda_compilers import nvrtc
 print(driver().Device(0).name(), "and", nvrtc().name)
 """
 

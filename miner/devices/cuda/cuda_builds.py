@@ -8,10 +8,8 @@ from pathlib import Path
 
 from miner.codegen.kernel_source import KernelSource
 from miner.devices.build_log import write_build_log
-from miner.devices.cuda.cuda_compiler import ROOMIER, CudaCompiler
+from miner.devices.cuda.cuda_compilers import ROOMIER, CudaCompiler, cuda_compiler
 from miner.devices.cuda.cuda_driver import cuda_version, driver_text, needed_release
-from miner.devices.cuda.nvcc import nvcc
-from miner.devices.cuda.nvrtc import nvrtc
 from miner.errors import BackendUnavailable
 from miner.resources import CheckedFiles, cache_directory
 
@@ -78,17 +76,6 @@ class Builds:
                 f"architecture is {compiler.architectures[-1]}: the driver compiles PTX of "
                 f"{target.architecture}. A newer nvidia-cuda-nvrtc may make better code.",
             )
-
-
-def cuda_compiler() -> CudaCompiler:
-    """Return NVRTC, or else nvcc; raises `BackendUnavailable`, which says how to install NVRTC."""
-    try:
-        return nvrtc()
-    except BackendUnavailable as missing:
-        try:
-            return nvcc()
-        except BackendUnavailable:
-            raise missing from None
 
 
 def target_of(capability: tuple[int, int], compiler: CudaCompiler) -> Target:

@@ -16,9 +16,8 @@ from miner.codegen.launch_shape import LaunchShape
 from miner.devices.buffered_device import BufferedDevice
 from miner.devices.cuda import CUDA
 from miner.devices.cuda.cuda_builds import Builds
-from miner.devices.cuda.cuda_context import CudaContext
-from miner.devices.cuda.cuda_driver import driver, driver_text, error_name
-from miner.devices.cuda.cuda_identity import identity, unidentified
+from miner.devices.cuda.cuda_card import CudaContext, identity
+from miner.devices.cuda.cuda_driver import driver, error_name
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
@@ -50,27 +49,18 @@ def list_devices() -> Sequence[DeviceInfo]:
         raise BackendUnavailable(
             f"the NVIDIA driver does not count its devices: {error_name(error)}"
         ) from error
-    return [_info(drv, ordinal) for ordinal in range(count)]
+    return [identity(drv, ordinal) for ordinal in range(count)]
 
 
 def open_device(info: DeviceInfo) -> Device:
     """Open the device that `list_devices` returned as `info`."""
     ordinal = int(info.name.removeprefix(f"{CUDA.name}:"))
-    known = _info(driver(), ordinal)
+    known = identity(driver(), ordinal)
     if known.unusable:
         raise DeviceError(f"{known.name}: {known.unusable}")
     if known.uuid != info.uuid:
         raise DeviceError(f"{info.name}: the device is gone")
     return CudaDevice(known, ordinal)
-
-
-def _info(drv: ModuleType, ordinal: int) -> DeviceInfo:
-    """Return the identity of one card; the failure of a card does not hide the others."""
-    release = driver_text().removeprefix("driver ")
-    try:
-        return identity(drv, ordinal, release)
-    except drv.Error as error:
-        return unidentified(ordinal, release, error_name(error))
 
 
 class CudaDevice(BufferedDevice):

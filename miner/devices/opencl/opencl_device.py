@@ -20,8 +20,13 @@ from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.devices.opencl import OPENCL
-from miner.devices.opencl.driver_objects import DriverObjects, Kept, driver_objects
-from miner.devices.opencl.opencl_platforms import identity, make_vendors_findable
+from miner.devices.opencl.opencl_drivers import (
+    DriverObjects,
+    Kept,
+    driver_objects,
+    identity,
+    make_vendors_findable,
+)
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo, Job, NonceRange

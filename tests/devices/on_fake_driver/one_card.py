@@ -17,7 +17,7 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, search_source
 from miner.codegen.launch_shape import shape_named
-from miner.devices.cuda.cuda_compiler import Cubin
+from miner.devices.cuda.cuda_compilers import Cubin
 from miner.devices.device import Device, Image
 from miner.devices.device import fill as device_fill
 from miner.devices.known_answers import EVERY_NONCE, selftest
