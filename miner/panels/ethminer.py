@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from miner.devices.registry import title_of
-from miner.panels.panel_figures import (
-    KILO,
-    count_shares,
-    host_and_port,
-    reported_rate,
-    rounded_int,
-    share_difficulty,
-    short_pci,
-    version_with_dash,
-)
+from miner.panels import panel_figures as figures
 from miner.telemetry import DeviceSnapshot, DeviceState, PoolState, Snapshot, Tally
 
 NO_SECOND_COIN = "0;0;0"
@@ -37,7 +28,7 @@ def getstat1(snapshot: Snapshot) -> list[str]:
     """Return nine strings: the version; the uptime in minutes; kH/s, accepted and rejected shares;
     kH/s of each card; the last two again for a second coin; °C and fan percent of each card; the
     pool's host:port; invalid shares and pool changes, both again for a second coin."""
-    total = count_shares(snapshot.shares)
+    total = figures.count_shares(snapshot.shares)
     devices = snapshot.devices
     heat = (
         _number(value)
@@ -45,14 +36,14 @@ def getstat1(snapshot: Snapshot) -> list[str]:
         for value in (device.reading.temperature, device.reading.fan)
     )
     return [
-        version_with_dash(snapshot),
+        figures.version_with_dash(snapshot),
         str(int(snapshot.uptime // 60)),
-        f"{_khs(reported_rate(snapshot.hashrate))};{total.accepted};{total.rejected}",
-        ";".join(_khs(reported_rate(device.hashrate)) for device in devices),
+        f"{_khs(figures.reported_rate(snapshot.hashrate))};{total.accepted};{total.rejected}",
+        ";".join(_khs(figures.reported_rate(device.hashrate)) for device in devices),
         NO_SECOND_COIN,
         ";".join(SECOND_COIN_OFF for _ in devices),
         ";".join(heat),
-        host_and_port(snapshot.active),
+        figures.host_and_port(snapshot.active),
         f"{total.invalid};{_switches(snapshot)};0;0",
     ]
 
@@ -71,13 +62,13 @@ def getstatdetail(snapshot: Snapshot) -> dict[str, Any]:
         "host": {
             "name": snapshot.about.rig,
             "runtime": int(snapshot.uptime),
-            "version": version_with_dash(snapshot),
+            "version": figures.version_with_dash(snapshot),
         },
         "mining": {
-            "difficulty": share_difficulty(snapshot.job),
+            "difficulty": figures.share_difficulty(snapshot.job),
             "epoch": snapshot.epoch,
             "epoch_changes": snapshot.epochs,
-            "hashrate": hex(round(reported_rate(snapshot.hashrate))),
+            "hashrate": hex(round(figures.reported_rate(snapshot.hashrate))),
             "shares": _shares(
                 snapshot,
                 snapshot.shares,
@@ -105,16 +96,16 @@ def _device(snapshot: Snapshot, index: int) -> dict[str, Any]:
         "_mode": title_of(info.backend),
         "hardware": {
             "name": info.model,
-            "pci": short_pci(info.pci),
+            "pci": figures.short_pci(info.pci),
             "sensors": [
-                rounded_int(reading.temperature),
-                rounded_int(reading.fan),
-                rounded_int(reading.power),
+                figures.rounded_int(reading.temperature),
+                figures.rounded_int(reading.fan),
+                figures.rounded_int(reading.power),
             ],
             "type": info.kind.upper(),
         },
         "mining": {
-            "hashrate": hex(round(reported_rate(device.hashrate))),
+            "hashrate": hex(round(figures.reported_rate(device.hashrate))),
             "pause_reason": reason,
             "paused": reason is not None,
             "segment": _segment(snapshot),
@@ -133,7 +124,7 @@ def _segment(snapshot: Snapshot) -> list[str | None]:
 
 def _shares(snapshot: Snapshot, tally: Tally, last: float | None) -> list[int | None]:
     """Return accepted, rejected and invalid shares, and seconds since the last accepted one."""
-    counts = count_shares(tally)
+    counts = figures.count_shares(tally)
     since = None if last is None else max(0, int(snapshot.at - last))
     return [counts.accepted, counts.rejected, counts.invalid, since]
 
@@ -153,9 +144,9 @@ def _switches(snapshot: Snapshot) -> int:
 
 
 def _khs(rate: float) -> str:
-    return str(round(rate / KILO))
+    return str(round(rate / figures.KILO))
 
 
 def _number(value: float | None) -> str:
-    number = rounded_int(value)
+    number = figures.rounded_int(value)
     return str(UNKNOWN if number is None else number)

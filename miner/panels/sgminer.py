@@ -5,18 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from miner.panels.panel_figures import (
-    KILO,
-    MEGA,
-    algorithm_name,
-    count_shares,
-    host_and_port,
-    per_minute,
-    reported_rate,
-    rounded,
-    rounded_int,
-    version_with_space,
-)
+from miner.panels import panel_figures as figures
 from miner.telemetry import DeviceSnapshot, DeviceState, Hashrate, PoolState, Snapshot
 
 API_VERSION = "4.0"
@@ -41,7 +30,7 @@ HEALTH = {
 
 def summary(snapshot: Snapshot) -> list[Row]:
     """Return the whole rig as one row, in MH, MH/s, kH/s, seconds and shares per minute."""
-    count = count_shares(snapshot.shares)
+    count = figures.count_shares(snapshot.shares)
     return [
         {
             "Elapsed": int(snapshot.uptime),
@@ -51,10 +40,10 @@ def summary(snapshot: Snapshot) -> list[Row]:
             "Accepted": count.accepted,
             "Rejected": count.rejected,
             "Hardware Errors": count.invalid,
-            "Utility": per_minute(count.accepted, snapshot.uptime),
+            "Utility": figures.per_minute(count.accepted, snapshot.uptime),
             "Stale": count.not_sent,
             "Remote Failures": count.lost,
-            "Total MH": round(snapshot.tried / MEGA, 4),
+            "Total MH": round(snapshot.tried / figures.MEGA, 4),
             "Last getwork": int(snapshot.job_at or NEVER),
         }
     ]
@@ -68,25 +57,25 @@ def devices(snapshot: Snapshot) -> list[Row]:
 def device(snapshot: Snapshot, index: int) -> Row:
     """Return the row of the device at `index`."""
     one = snapshot.devices[index]
-    count, reading = count_shares(one.shares), one.reading
+    count, reading = figures.count_shares(one.shares), one.reading
     row = {
         "GPU": index,
         "Name": one.info.model,
         "Enabled": "N" if one.paused is not None else "Y",
         "Status": HEALTH.get(one.state, "Alive"),
-        "Temperature": rounded(reading.temperature),
-        "Fan Percent": rounded_int(reading.fan),
-        "GPU Clock": rounded_int(reading.core_clock),
-        "Memory Clock": rounded_int(reading.memory_clock),
-        "GPU Activity": rounded_int(reading.utilization),
+        "Temperature": figures.rounded(reading.temperature),
+        "Fan Percent": figures.rounded_int(reading.fan),
+        "GPU Clock": figures.rounded_int(reading.core_clock),
+        "Memory Clock": figures.rounded_int(reading.memory_clock),
+        "GPU Activity": figures.rounded_int(reading.utilization),
         **_rates(one.hashrate, one.tried, snapshot.uptime),
         "Accepted": count.accepted,
         "Rejected": count.rejected,
         "Hardware Errors": count.invalid,
-        "Utility": per_minute(count.accepted, snapshot.uptime),
+        "Utility": figures.per_minute(count.accepted, snapshot.uptime),
         "Last Share Pool": _last_pool(snapshot, one),
         "Last Share Time": int(one.last_share_at or NEVER),
-        "Total MH": round(one.tried / MEGA, 4),
+        "Total MH": round(one.tried / figures.MEGA, 4),
         "Device Elapsed": int(one.mining_seconds),
     }
     return {key: value for key, value in row.items() if value is not None}
@@ -96,7 +85,7 @@ def pools(snapshot: Snapshot) -> list[Row]:
     """Return a row for each pool of this run, without users."""
     rows = []
     for index, pool in enumerate(snapshot.pools):
-        count, active = count_shares(pool.shares), pool.label == snapshot.active
+        count, active = figures.count_shares(pool.shares), pool.label == snapshot.active
         alive = pool.state is PoolState.CONNECTED
         rows.append(
             {
@@ -114,7 +103,7 @@ def pools(snapshot: Snapshot) -> list[Row]:
                 "Last Share Time": int(pool.last_share_at or NEVER),
                 "Has Stratum": not pool.label.startswith("http"),
                 "Stratum Active": active and alive,
-                "Stratum URL": host_and_port(pool.label),
+                "Stratum URL": figures.host_and_port(pool.label),
             }
         )
     return rows
@@ -124,7 +113,7 @@ def version(snapshot: Snapshot) -> list[Row]:
     """Return the versions of the miner and of the API."""
     return [
         {
-            "Miner": version_with_space(snapshot),
+            "Miner": figures.version_with_space(snapshot),
             "SGMiner": snapshot.about.version,
             "API": API_VERSION,
         }
@@ -152,7 +141,7 @@ def coin(snapshot: Snapshot) -> list[Row]:
     """Return the algorithm, and the block's difficulty if the pool reported it."""
     job = snapshot.job
     row: Row = {
-        "Hash Method": algorithm_name(snapshot.about),
+        "Hash Method": figures.algorithm_name(snapshot.about),
         "Current Block Time": round(snapshot.job_at or NEVER, 3),
         "Current Block Hash": "",
         "LP": False,
@@ -171,10 +160,10 @@ def _rates(hashrate: Hashrate, tried: int, seconds: float) -> Row:
     """Return the rates: over the whole run, and over a minute under the keys with "30s"."""
     mean = tried / seconds if seconds > 0 else 0.0
     return {
-        "MHS av": round(mean / MEGA, 6),
-        "MHS 30s": round(reported_rate(hashrate) / MEGA, 6),
-        "KHS av": round(mean / KILO, 3),
-        "KHS 30s": round(reported_rate(hashrate) / KILO, 3),
+        "MHS av": round(mean / figures.MEGA, 6),
+        "MHS 30s": round(figures.reported_rate(hashrate) / figures.MEGA, 6),
+        "KHS av": round(mean / figures.KILO, 3),
+        "KHS 30s": round(figures.reported_rate(hashrate) / figures.KILO, 3),
     }
 
 

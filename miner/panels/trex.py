@@ -7,19 +7,7 @@ from typing import Any
 
 from miner.devices.device_names import PciAddress
 from miner.formatting import format_si
-from miner.panels.panel_figures import (
-    KILO,
-    PROGRAM,
-    ShareCounts,
-    algorithm_name,
-    all_paused,
-    count_shares,
-    host_and_port,
-    latency_ms,
-    per_minute,
-    reported_rate,
-    rounded_int,
-)
+from miner.panels import panel_figures as figures
 from miner.telemetry import BestShare, DeviceSnapshot, Hashrate, Snapshot
 
 API_VERSION = "4.1"
@@ -34,7 +22,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
     Unknown values are left out, as T-Rex does for a card without a fan: some readers do not accept
     null for a number.
     """
-    total = count_shares(snapshot.shares)
+    total = figures.count_shares(snapshot.shares)
     devices = snapshot.devices
     return {
         "accepted_count": total.accepted,
@@ -42,20 +30,20 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "invalid_count": total.invalid,
         "solved_count": snapshot.shares.blocks,
         "active_pool": _active_pool(snapshot),
-        "algorithm": algorithm_name(snapshot.about),
+        "algorithm": figures.algorithm_name(snapshot.about),
         "api": API_VERSION,
         "coin": snapshot.about.coin.lower(),
-        "description": PROGRAM,
+        "description": figures.PROGRAM,
         "driver": next((d.info.driver for d in devices if d.info.vendor == "nvidia"), ""),
         "gpu_total": len(devices),
         "gpus": [_gpu(snapshot, index) for index in range(len(devices))],
         **_rates(snapshot.hashrate),
-        "name": PROGRAM,
+        "name": figures.PROGRAM,
         "os": "win" if sys.platform == "win32" else "linux",
-        "paused": all_paused(snapshot),
-        "sharerate": per_minute(total.accepted, snapshot.uptime),
-        "sharerate_average": per_minute(total.accepted, snapshot.uptime),
-        "stat_by_gpu": [_shares(count_shares(device.shares)) for device in devices],
+        "paused": figures.all_paused(snapshot),
+        "sharerate": figures.per_minute(total.accepted, snapshot.uptime),
+        "sharerate_average": figures.per_minute(total.accepted, snapshot.uptime),
+        "stat_by_gpu": [_shares(figures.count_shares(device.shares)) for device in devices],
         "success": 1,
         "time": int(snapshot.at),
         "ts": int(snapshot.at),
@@ -81,10 +69,10 @@ def _active_pool(snapshot: Snapshot) -> dict[str, Any]:
         "last_submit_ts": int(pool.last_share_at or NO_SHARE) if pool else NO_SHARE,
         "proxy": "",
         "retries": pool.losses if pool else 0,
-        "url": host_and_port(pool.label) if pool else "",
+        "url": figures.host_and_port(pool.label) if pool else "",
         "user": "",
         "worker": snapshot.about.rig,
-        **_known(ping=latency_ms(pool)),
+        **_known(ping=figures.latency_ms(pool)),
     }
 
 
@@ -92,13 +80,13 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
     device = snapshot.devices[index]
     reading, slot = device.reading, PciAddress.parse(device.info.pci)
     per_joule = device.efficiency
-    efficiency = None if per_joule is None else rounded_int(per_joule / KILO)
+    efficiency = None if per_joule is None else figures.rounded_int(per_joule / figures.KILO)
     return {
         "device_id": index,
         "gpu_id": index,
         "gpu_user_id": index,
         **_rates(device.hashrate),
-        "hashrate_instant": rounded_int(device.hashrate.ten_seconds),
+        "hashrate_instant": figures.rounded_int(device.hashrate.ten_seconds),
         "lhr_lock_count": 0,
         "lhr_tune": 0.0,
         "mtweak": 0,
@@ -106,7 +94,7 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
         "paused": device.paused is not None,
         "potentially_unstable": device.shares.hardware > 0,
         "shares": {
-            **_shares(count_shares(device.shares)),
+            **_shares(figures.count_shares(device.shares)),
             "solved_count": device.shares.blocks,
             "last_share_diff": device.last_difficulty or NO_SHARE,
             "last_share_submit_ts": int(device.last_share_at or NO_SHARE),
@@ -115,17 +103,17 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
         },
         "vendor": device.info.vendor,
         **_known(
-            cclock=rounded_int(reading.core_clock),
+            cclock=figures.rounded_int(reading.core_clock),
             efficiency=None if efficiency is None else f"{efficiency}kH/W",
-            fan_speed=rounded_int(reading.fan),
-            mclock=rounded_int(reading.memory_clock),
-            memory_temperature=rounded_int(reading.memory_temperature),
+            fan_speed=figures.rounded_int(reading.fan),
+            mclock=figures.rounded_int(reading.memory_clock),
+            memory_temperature=figures.rounded_int(reading.memory_temperature),
             pci_bus=slot.bus if slot else None,
             pci_domain=slot.domain if slot else None,
             pci_id=slot.device if slot else None,
-            power=rounded_int(reading.power),
-            power_avr=rounded_int(device.mean_power),
-            temperature=rounded_int(reading.temperature),
+            power=figures.rounded_int(reading.power),
+            power_avr=figures.rounded_int(device.mean_power),
+            temperature=figures.rounded_int(reading.temperature),
             uuid=device.info.uuid,
         ),
     }
@@ -134,14 +122,14 @@ def _gpu(snapshot: Snapshot, index: int) -> dict[str, Any]:
 def _rates(hashrate: Hashrate) -> dict[str, int | None]:
     """Return the rates of T-Rex's windows; hour and day show our longest, 15 minutes."""
     return {
-        "hashrate": rounded_int(reported_rate(hashrate)),
-        "hashrate_day": rounded_int(hashrate.quarter_hour),
-        "hashrate_hour": rounded_int(hashrate.quarter_hour),
-        "hashrate_minute": rounded_int(hashrate.minute),
+        "hashrate": figures.rounded_int(figures.reported_rate(hashrate)),
+        "hashrate_day": figures.rounded_int(hashrate.quarter_hour),
+        "hashrate_hour": figures.rounded_int(hashrate.quarter_hour),
+        "hashrate_minute": figures.rounded_int(hashrate.minute),
     }
 
 
-def _shares(counts: ShareCounts) -> dict[str, int]:
+def _shares(counts: figures.ShareCounts) -> dict[str, int]:
     return {
         "accepted_count": counts.accepted,
         "invalid_count": counts.invalid,

@@ -7,20 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from miner.devices.registry import title_of
-from miner.panels.panel_figures import (
-    KILO,
-    algorithm_name,
-    all_paused,
-    count_shares,
-    host_and_port,
-    is_encrypted,
-    latency_ms,
-    rounded,
-    rounded_int,
-    share_difficulty,
-    short_pci,
-    version_with_space,
-)
+from miner.panels import panel_figures as figures
 from miner.telemetry import WINDOWS, DeviceSnapshot, Hashrate, Snapshot
 
 
@@ -28,8 +15,8 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
     """Return the summary: rates in H/s over 10 s, 60 s and 15 min; null for unknown values and for
     windows that are not yet full."""
     about, devices = snapshot.about, snapshot.devices
-    algorithm = algorithm_name(about)
-    total = count_shares(snapshot.shares)
+    algorithm = figures.algorithm_name(about)
+    total = figures.count_shares(snapshot.shares)
     longest = max((device.mining_seconds for device in devices), default=0.0)
     return {
         "id": sha256(about.rig.encode()).hexdigest()[:16],
@@ -43,21 +30,21 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         },
         "features": ["api", "http", "tls", *dict.fromkeys(_kind(device) for device in devices)],
         "results": {
-            "diff_current": share_difficulty(snapshot.job),
+            "diff_current": figures.share_difficulty(snapshot.job),
             "shares_good": total.accepted,
             "shares_total": total.accepted + total.rejected,
             **_average_time(snapshot.uptime, total.accepted),
-            "hashes_total": rounded_int(sum(pool.work for pool in snapshot.pools)),
-            "best": [rounded_int(share.difficulty) for share in snapshot.best],
+            "hashes_total": figures.rounded_int(sum(pool.work for pool in snapshot.pools)),
+            "best": [figures.rounded_int(share.difficulty) for share in snapshot.best],
         },
         "algo": algorithm,
         "connection": _connection(snapshot, algorithm),
         "version": about.version,
         "kind": "miner",
-        "ua": version_with_space(snapshot).replace(" ", "/"),
+        "ua": figures.version_with_space(snapshot).replace(" ", "/"),
         "cpu": {"brand": None},
         "donate_level": 0,
-        "paused": all_paused(snapshot),
+        "paused": figures.all_paused(snapshot),
         "algorithms": [algorithm],
         "hashrate": {
             "total": _windows(snapshot.hashrate, longest),
@@ -84,8 +71,8 @@ def _backend(
     return {
         "type": kind,
         "enabled": True,
-        "algo": algorithm_name(snapshot.about),
-        "profile": algorithm_name(snapshot.about),
+        "algo": figures.algorithm_name(snapshot.about),
+        "profile": figures.algorithm_name(snapshot.about),
         "platform": None,
         "hashrate": _windows(total, longest),
         "threads": [_thread(index, device, kind) for index, device in members],
@@ -99,15 +86,15 @@ def _thread(index: int, device: DeviceSnapshot, kind: str) -> dict[str, Any]:
         "hashrate": _windows(device.hashrate, device.mining_seconds),
         "affinity": -1,
         "name": info.model,
-        "bus_id": short_pci(info.pci),
+        "bus_id": figures.short_pci(info.pci),
         "smx" if kind == "cuda" else "cu": info.units,
         "global_mem": info.memory,
         "health": {
-            "temperature": rounded_int(reading.temperature),
-            "power": rounded_int(reading.power),
-            "clock": rounded_int(reading.core_clock),
-            "mem_clock": rounded_int(reading.memory_clock),
-            "fan_speed": [] if reading.fan is None else [rounded_int(reading.fan)],
+            "temperature": figures.rounded_int(reading.temperature),
+            "power": figures.rounded_int(reading.power),
+            "clock": figures.rounded_int(reading.core_clock),
+            "mem_clock": figures.rounded_int(reading.memory_clock),
+            "fan_speed": [] if reading.fan is None else [figures.rounded_int(reading.fan)],
         },
     }
 
@@ -116,23 +103,23 @@ def _connection(snapshot: Snapshot, algorithm: str) -> dict[str, Any]:
     pool = snapshot.pool
     since = pool.connected_at if pool else None
     seconds = max(snapshot.at - since, 0.0) if since is not None else 0.0
-    shares = count_shares(pool.shares) if pool else None
+    shares = figures.count_shares(pool.shares) if pool else None
     accepted = shares.accepted if shares else 0
     return {
-        "pool": host_and_port(pool.label) if pool else "",
+        "pool": figures.host_and_port(pool.label) if pool else "",
         "ip": None,
         "uptime": int(seconds),
-        "uptime_ms": int(seconds * KILO),
-        "ping": latency_ms(pool),
+        "uptime_ms": int(seconds * figures.KILO),
+        "ping": figures.latency_ms(pool),
         "failures": pool.losses if pool else 0,
-        "tls": "TLS" if pool and is_encrypted(pool.label) else None,
+        "tls": "TLS" if pool and figures.is_encrypted(pool.label) else None,
         "tls-fingerprint": None,
         "algo": algorithm,
-        "diff": share_difficulty(snapshot.job),
+        "diff": figures.share_difficulty(snapshot.job),
         "accepted": accepted,
         "rejected": shares.rejected if shares else 0,
         **_average_time(snapshot.uptime, accepted),
-        "hashes_total": rounded_int(pool.work) if pool else 0,
+        "hashes_total": figures.rounded_int(pool.work) if pool else 0,
     }
 
 
@@ -140,7 +127,7 @@ def _windows(hashrate: Hashrate, seconds: float) -> list[float | None]:
     """Return the rate of each window, None if it is longer than `seconds` of mining."""
     rates = (hashrate.ten_seconds, hashrate.minute, hashrate.quarter_hour)
     return [
-        rounded(rate) if seconds >= window else None
+        figures.rounded(rate) if seconds >= window else None
         for rate, window in zip(rates, WINDOWS, strict=True)
     ]
 
@@ -149,8 +136,8 @@ def _average_time(seconds: float, accepted: int) -> dict[str, int | None]:
     """Return the average time per accepted share; null before the first."""
     mean = seconds / accepted if accepted else None
     return {
-        "avg_time": rounded_int(mean),
-        "avg_time_ms": None if mean is None else rounded_int(mean * KILO),
+        "avg_time": figures.rounded_int(mean),
+        "avg_time_ms": None if mean is None else figures.rounded_int(mean * figures.KILO),
     }
 
 

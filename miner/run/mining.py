@@ -43,7 +43,7 @@ from miner.telemetry import (
     ShareAnswered,
     Telemetry,
 )
-from miner.telemetry.redact_events import redacted
+from miner.telemetry.events import redacted
 from miner.verify import Verifier
 from miner.work import DeviceInfo, Job, Solution, Verdict
 

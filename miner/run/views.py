@@ -17,7 +17,7 @@ from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
 from miner.ledger import Ledger
-from miner.panels import ethminer_rpc, panel_routes, sgminer_api
+from miner.panels import ethminer_rpc, http_panels, sgminer_api
 from miner.resources import cache_directory, state_directory
 from miner.run.run_config import RunConfig
 from miner.safe_text import Redactor
@@ -94,7 +94,7 @@ class Views:
         async with AsyncExitStack() as stack:
             if config.api:
                 await stack.enter_async_context(
-                    ApiServer(config.api, context, panel_routes=panel_routes.routes)
+                    ApiServer(config.api, context, panel_routes=http_panels.routes)
                 )
             if config.ethminer is not None:
                 await stack.enter_async_context(ethminer_rpc.port(context, *config.ethminer, token))

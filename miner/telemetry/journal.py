@@ -13,32 +13,7 @@ from cachetools import LRUCache, TTLCache
 
 from miner.clock import Clock
 from miner.formatting import format_bytes, format_difficulty, format_job_id, format_milliseconds
-from miner.telemetry.events import (
-    CandidateRefuted,
-    DatasetBuilding,
-    DeviceFault,
-    DeviceHanging,
-    DevicePaused,
-    DeviceResting,
-    EpochSkipped,
-    Event,
-    JobTaken,
-    KernelReady,
-    LightCacheBuilding,
-    LoopDelayed,
-    NewJob,
-    NoncesExhausted,
-    PoolConnecting,
-    PoolLost,
-    PoolNotice,
-    PoolReady,
-    PoolRemark,
-    ResultOverflow,
-    ShareAnswered,
-    ShareFound,
-    ShareSent,
-    Subscribers,
-)
+from miner.telemetry import events
 from miner.work import Job, Outcome, Solution, Verdict
 
 KEPT = 500
@@ -109,16 +84,16 @@ class Journal:
         self._recent: TTLCache[tuple[str, str], bool] = TTLCache(
             _MOST_KINDS, REPEAT_SECONDS, clock.now
         )
-        self._subscribers = Subscribers[JournalEntry]()
+        self._subscribers = events.Subscribers[JournalEntry]()
 
     @property
     def entries(self) -> tuple[JournalEntry, ...]:
         """The newest entries, oldest first."""
         return tuple(self._entries)
 
-    def event(self, event: Event) -> None:
+    def event(self, event: events.Event) -> None:
         """Enter the sentence of `event`, if it has one."""
-        if isinstance(event, ShareAnswered) and event.verdict.outcome is Outcome.ACCEPTED:
+        if isinstance(event, events.ShareAnswered) and event.verdict.outcome is Outcome.ACCEPTED:
             self._accepted += 1
         sentence = sentence_of(event, self._accepted)
         if sentence is None or (sentence.level == Level.DEBUG and not self.detailed):
@@ -154,68 +129,68 @@ class Journal:
         return False
 
 
-def sentence_of(event: Event, accepted: int) -> Sentence | None:
+def sentence_of(event: events.Event, accepted: int) -> Sentence | None:
     """Return the sentence of `event`; None for an event that the journal leaves out. `accepted` is
     the number of accepted shares so far, including this one."""
     match event:
-        case PoolConnecting(pool, unverified, elsewhere):
+        case events.PoolConnecting(pool, unverified, elsewhere):
             where = f"{elsewhere}, where {pool} redirects" if elsewhere else pool
             unchecked = "; its certificate is not verified" if unverified else ""
             return Sentence("pool", f"connecting to {where}{unchecked}")
-        case PoolReady(pool):
+        case events.PoolReady(pool):
             return Sentence("pool", f"logged in to {pool}")
-        case PoolLost(pool, reason, 0):
+        case events.PoolLost(pool, reason, 0):
             return Sentence("pool", f"left {pool}: {reason}")
-        case PoolLost(pool, reason, retry_in):
+        case events.PoolLost(pool, reason, retry_in):
             then = "giving up" if retry_in is None else f"retry in {max(retry_in, 1):.0f} s"
             text = f"connection to {pool} lost ({reason}); {then}"
             return Sentence("pool", text, Level.WARNING)
-        case PoolNotice(pool, text) | PoolRemark(pool, text):
+        case events.PoolNotice(pool, text) | events.PoolRemark(pool, text):
             return Sentence("pool", f"{pool}: {text}")
-        case NewJob(job):
+        case events.NewJob(job):
             return Sentence("job", _job(job))
-        case LoopDelayed(seconds, during) if seconds > STALL_SECONDS:
+        case events.LoopDelayed(seconds, during) if seconds > STALL_SECONDS:
             cause = f", while these ran: {during}" if during else ""
             text = f"nothing was answered for {seconds:.1f} s{cause}"
             return Sentence("miner", text, Level.WARNING, limited=True)
-        case LightCacheBuilding():
+        case events.LightCacheBuilding():
             return _light_cache(event)
-        case DatasetBuilding():
+        case events.DatasetBuilding():
             return _dataset(event)
-        case KernelReady(device, period, seconds):
+        case events.KernelReady(device, period, seconds):
             return Sentence(device, f"kernel for period {period} ready after {seconds:.1f} s")
-        case ResultOverflow(device, found):
+        case events.ResultOverflow(device, found):
             text = f"{found} results in one launch, more than its buffer holds; searching in halves"
             return Sentence(device, text, limited=True)
-        case NoncesExhausted(device):
+        case events.NoncesExhausted(device):
             return Sentence(device, "every nonce of this job was searched; waiting for another job")
-        case DeviceFault(device, reason):
+        case events.DeviceFault(device, reason):
             return Sentence(device, f"fault: {reason}", Level.WARNING, limited=True)
-        case DeviceResting(device, reason, None):
+        case events.DeviceResting(device, reason, None):
             return Sentence(device, f"giving up: {reason}", Level.ERROR)
-        case DeviceResting(device, reason, seconds):
+        case events.DeviceResting(device, reason, seconds):
             return Sentence(device, f"retry in {seconds:.0f} s: {reason}", Level.WARNING)
-        case EpochSkipped(device, epoch, reason):
+        case events.EpochSkipped(device, epoch, reason):
             text = f"not mining on epoch {epoch}: {reason}"
             return Sentence(device, text, Level.WARNING, limited=True)
-        case DevicePaused(device, None):
+        case events.DevicePaused(device, None):
             return Sentence(device, "resumed")
-        case DevicePaused(device, reason):
+        case events.DevicePaused(device, reason):
             return Sentence(device, f"paused: {reason}", Level.WARNING)
-        case DeviceHanging(device, reason):
+        case events.DeviceHanging(device, reason):
             return Sentence(device, f"hung: {reason}", Level.ERROR)
-        case JobTaken(device, seconds):
+        case events.JobTaken(device, seconds):
             text = f"switched to the new job in {format_milliseconds(seconds)}"
             return Sentence(device, text, Level.DEBUG)
-        case CandidateRefuted(candidate, final_hash):
+        case events.CandidateRefuted(candidate, final_hash):
             nonce = f"nonce {candidate.nonce:016x} of job {format_job_id(candidate.job.id)}"
             text = f"hardware error: {nonce} hashes to {final_hash.hex()}"
             return Sentence(candidate.device, text, Level.DEBUG)
-        case ShareFound(solution):
+        case events.ShareFound(solution):
             return Sentence("share", f"found: {_solution(solution)}", Level.DEBUG)
-        case ShareSent(solution):
+        case events.ShareSent(solution):
             return Sentence("share", f"sent: {_solution(solution)}", Level.DEBUG)
-        case ShareAnswered(verdict):
+        case events.ShareAnswered(verdict):
             return _verdict(verdict, accepted)
         case _:
             return None
@@ -230,7 +205,7 @@ def _job(job: Job | None) -> str:
     )
 
 
-def _light_cache(event: LightCacheBuilding) -> Sentence:
+def _light_cache(event: events.LightCacheBuilding) -> Sentence:
     what = f"light cache of epoch {event.epoch}"
     if event.done < 1.0:
         return Sentence("cache", what, progress=event.done)
@@ -238,7 +213,7 @@ def _light_cache(event: LightCacheBuilding) -> Sentence:
     return Sentence("cache", f"{what} {how} in {event.seconds:.1f} s")
 
 
-def _dataset(event: DatasetBuilding) -> Sentence:
+def _dataset(event: events.DatasetBuilding) -> Sentence:
     what = f"dataset (DAG) of epoch {event.epoch}, {format_bytes(event.size)}"
     if event.done < 1.0:
         return Sentence(event.device, what, progress=event.done)

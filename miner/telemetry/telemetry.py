@@ -7,24 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from miner.clock import Clock, UnixZero
-from miner.telemetry.events import (
-    CandidateRefuted,
-    DeviceEvent,
-    Event,
-    Launched,
-    LightCacheBuilding,
-    LoopDelayed,
-    NewJob,
-    PoolConnecting,
-    PoolLost,
-    PoolNotice,
-    PoolReady,
-    PoolRemark,
-    ShareAnswered,
-    ShareFound,
-    ShareSent,
-    Subscribers,
-)
+from miner.telemetry import events
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import (
     DATASET_BUILDS,
@@ -75,14 +58,14 @@ class Telemetry:
         self._refuted: Counter[tuple[str, str]] = Counter()
         self._blocks: Counter[tuple[str, str]] = Counter()
         self._loop_delays = LOOP_DELAYS
-        self._subscribers = Subscribers[Event]()
+        self._subscribers = events.Subscribers[events.Event]()
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Apply `event`, then pass it to the subscribers."""
         self._apply(event)
         self._subscribers.call(event)
 
-    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[events.Event], None]) -> Callable[[], None]:
         """Call `callback` with each event; return a function that ends that."""
         return self._subscribers.add(callback)
 
@@ -148,35 +131,35 @@ class Telemetry:
     def _pool(self, label: str) -> PoolTracker:
         return self._pools.setdefault(label, PoolTracker(label))
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: events.Event) -> None:
         match event:
-            case PoolConnecting(pool, unverified):
+            case events.PoolConnecting(pool, unverified):
                 self._active = pool
                 self._pool(pool).connecting(unverified)
-            case PoolReady(pool):
+            case events.PoolReady(pool):
                 self._active = pool
                 self._pool(pool).ready(self._clock.now())
-            case PoolLost(pool, reason, retry):
+            case events.PoolLost(pool, reason, retry):
                 self._pool(pool).lost(reason, left=retry == 0)
-            case PoolNotice(_, text):
+            case events.PoolNotice(_, text):
                 self._notice = text
-            case NewJob(job):
+            case events.NewJob(job):
                 self._new_job(job)
-            case LightCacheBuilding(epoch, done):
+            case events.LightCacheBuilding(epoch, done):
                 building = epoch, f"light cache of epoch {epoch}: {done:.0%}"
                 wanted = self._job is None or self._job.epoch.number == epoch
                 self._light = building if wanted and done < 1 else None
-            case CandidateRefuted(candidate):
+            case events.CandidateRefuted(candidate):
                 self._device(candidate.device)
                 self._pool(candidate.job.pool)
                 self._refuted[candidate.device, candidate.job.pool] += 1
-            case ShareFound(solution):
+            case events.ShareFound(solution):
                 self._found(solution)
-            case LoopDelayed(seconds):
+            case events.LoopDelayed(seconds):
                 self._loop_delays = self._loop_delays.with_duration(seconds)
-            case ShareSent() | PoolRemark():
+            case events.ShareSent() | events.PoolRemark():
                 pass
-            case ShareAnswered(verdict):
+            case events.ShareAnswered(verdict):
                 self._answered(verdict)
             case _:
                 self._apply_to_device(event)
@@ -215,8 +198,8 @@ class Telemetry:
         self._device(name).answered(verdict, now)
         self._pool(job.pool).answered(verdict, now)
 
-    def _apply_to_device(self, event: DeviceEvent) -> None:
-        if isinstance(event, Launched):
+    def _apply_to_device(self, event: events.DeviceEvent) -> None:
+        if isinstance(event, events.Launched):
             self._since_share += event.expected
         self._device(event.device).apply(event, self._clock.now())
 

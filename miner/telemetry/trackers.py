@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
+from miner.telemetry import events
 from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState, Reading
-from miner.telemetry.events import (
-    DatasetBuilding,
-    DeviceEvent,
-    DeviceFault,
-    DeviceHanging,
-    DevicePaused,
-    DeviceResting,
-    EpochSkipped,
-    JobTaken,
-    KernelReady,
-    Launched,
-    NoncesExhausted,
-    ResultOverflow,
-    SensorsRead,
-)
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import (
     DATASET_BUILDS,
@@ -140,40 +126,40 @@ class DeviceTracker:
         if verdict.outcome is Outcome.ACCEPTED:
             self._last_share_at = now
 
-    def apply(self, event: DeviceEvent, now: float) -> None:
+    def apply(self, event: events.DeviceEvent, now: float) -> None:
         """Apply an event of this device, at clock second `now`."""
         match event:
-            case DatasetBuilding(_, epoch, done, seconds):
+            case events.DatasetBuilding(_, epoch, done, seconds):
                 self._dataset(epoch, done, seconds)
-            case KernelReady(_, period, seconds):
+            case events.KernelReady(_, period, seconds):
                 self._kernel_builds = self._kernel_builds.with_duration(seconds)
                 self._enter(DeviceState.READY, f"kernel for period {period} ready")
-            case Launched(_, tried, seconds, expected):
+            case events.Launched(_, tried, seconds, expected):
                 self._hashrate.add(now, tried, seconds)
                 self._expected += expected
                 self._since_share += expected
                 self._enter(DeviceState.SEARCHING)
-            case JobTaken(_, seconds):
+            case events.JobTaken(_, seconds):
                 self._job_switches = self._job_switches.with_duration(seconds)
                 self._enter(DeviceState.SEARCHING)
-            case ResultOverflow():
+            case events.ResultOverflow():
                 self._enter(DeviceState.SEARCHING)
-            case NoncesExhausted():
+            case events.NoncesExhausted():
                 self._enter(DeviceState.EXHAUSTED, "waiting: every nonce of this job was searched")
-            case DeviceFault(_, reason):
+            case events.DeviceFault(_, reason):
                 self._faults += 1
                 self._last_fault = reason
-            case DeviceResting(_, reason, None):
+            case events.DeviceResting(_, reason, None):
                 self._enter(DeviceState.PARKED, f"parked: {reason}")
-            case DeviceResting(_, reason, _):
+            case events.DeviceResting(_, reason, _):
                 self._enter(DeviceState.RESTING, f"resting: {reason}")
-            case EpochSkipped(_, _, reason):
+            case events.EpochSkipped(_, _, reason):
                 self._enter(DeviceState.RESTING, f"resting: {reason}")
-            case DevicePaused(_, reason):
+            case events.DevicePaused(_, reason):
                 self._paused = reason
-            case DeviceHanging(_, reason):
+            case events.DeviceHanging(_, reason):
                 self._enter(DeviceState.HUNG, f"hung: {reason}")
-            case SensorsRead(_, reading):
+            case events.SensorsRead(_, reading):
                 self._reading = reading
                 self._power.add(now, reading.power)
 

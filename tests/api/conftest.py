@@ -15,7 +15,7 @@ from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
 from miner.api.context import ApiContext, RunControl
 from miner.api.cpu_budget import CpuBudgets
-from miner.panels.panel_routes import routes
+from miner.panels.http_panels import routes
 from miner.telemetry import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
 from tests.fakes import api
 from tests.fakes.api import FakeControl

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from miner.panels.ethminer_rpc import EthminerSession
+from miner.panels.http_panels import RENDERERS
 from miner.panels.panel_figures import compact_json
-from miner.panels.panel_routes import RENDERERS
 from miner.panels.sgminer_api import SgminerSession
 from miner.telemetry import Snapshot, Telemetry
 from tests.fakes.api import context_of

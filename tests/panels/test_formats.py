@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from miner.catalog import variants
-from miner.panels import ethminer, hiveos_mmpos, sgminer, trex, xmrig
+from miner.panels import ethminer, http_panels, sgminer, trex, xmrig
 from miner.panels.panel_figures import (
     algorithm_name,
     bus_number,
@@ -225,7 +225,7 @@ def test_xmrigs_windows_fill_one_by_one() -> None:
 
 
 def test_mmpos(busy: Snapshot) -> None:
-    assert hiveos_mmpos.mmpos(busy) == {
+    assert http_panels.mmpos(busy) == {
         "busid": [10, 33],
         "hash": [35000.0, 45000.0],
         "units": "khs",
@@ -234,11 +234,11 @@ def test_mmpos(busy: Snapshot) -> None:
         "miner_name": "progpow-miner",
         "miner_version": "1.2.3",
     }
-    assert hiveos_mmpos.mmpos(RIGS["a processor and a bare board"]())["busid"] == ["cpu", None]
+    assert http_panels.mmpos(RIGS["a processor and a bare board"]())["busid"] == ["cpu", None]
 
 
 def test_hiveos(busy: Snapshot) -> None:
-    assert hiveos_mmpos.hiveos(busy) == {
+    assert http_panels.hiveos(busy) == {
         "khs": 80000.0,
         "stats": {
             "hs": [35000.0, 45000.0],

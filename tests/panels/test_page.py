@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.panels.ethminer_rpc import READS, EthminerSession
-from miner.panels.panel_routes import RENDERERS
+from miner.panels.http_panels import RENDERERS
 from miner.panels.sgminer_api import COMMANDS, GPU
 from miner.settings.model import ApiSettings
 from miner.telemetry import Telemetry

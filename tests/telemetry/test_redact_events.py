@@ -23,7 +23,7 @@ from miner.telemetry import (
     ShareFound,
     ShareSent,
 )
-from miner.telemetry.redact_events import redacted
+from miner.telemetry.events import redacted
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
 from tests.fakes.device import job_at
 

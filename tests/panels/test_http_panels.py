@@ -9,7 +9,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from miner.api.api_server import ApiOptions, ApiServer
-from miner.panels.panel_routes import RENDERERS, routes
+from miner.panels.http_panels import RENDERERS, routes
 from tests.fakes.api import context_of
 from tests.fakes.rig import busy_rig
 from tests.panels import consumers
