@@ -70,19 +70,10 @@ INLINE void report(GLOBAL u32 *results, u64 target, u32 offset, const u32 *state
 }
 
 /* An entry is 256 bytes. Each buffer but the last holds the same power of two of entries. */
+#define DATASET_BUFFER(number) GLOBAL const u32x4 *RESTRICT dataset##number
 #if BUFFERS == 1
-#define DATASET GLOBAL const u32x4 *RESTRICT dataset0
 #define ENTRY(index) (dataset0 + (u64)(index) * 16)
-#elif BUFFERS == 2
-#define DATASET GLOBAL const u32x4 *RESTRICT dataset0, GLOBAL const u32x4 *RESTRICT dataset1
-#define ENTRY(index)                                                                            \
-    (((index) >> BUFFER_SHIFT ? dataset1 : dataset0) + (u64)((index) & BUFFER_MASK) * 16)
 #else
-#define DATASET                                                                                 \
-    GLOBAL const u32x4 *RESTRICT dataset0, GLOBAL const u32x4 *RESTRICT dataset1,               \
-        GLOBAL const u32x4 *RESTRICT dataset2, GLOBAL const u32x4 *RESTRICT dataset3
 #define ENTRY(index)                                                                            \
-    (((index) >> BUFFER_SHIFT > 1 ? ((index) >> BUFFER_SHIFT > 2 ? dataset3 : dataset2)         \
-                                  : ((index) >> BUFFER_SHIFT ? dataset1 : dataset0)) +          \
-     (u64)((index) & BUFFER_MASK) * 16)
+    (BUFFER((index) >> BUFFER_SHIFT) + (u64)((index) & BUFFER_MASK) * 16)
 #endif

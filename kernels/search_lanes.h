@@ -38,6 +38,7 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
             u32 index;
             SHARE(index, mix[0], loop & 15u, 16);
             const u32x4 row = ENTRY(index % ENTRIES)[lane ^ (loop & 15u)];
+            ROW_REQUESTED();
             run_period(mix, l1, row);
         }
 

@@ -34,12 +34,6 @@ static inline void finish_hash(hash_t *hash, GLOBAL const u32 *header, u64 targe
     report(results, target, offset, hash->state, mix_hash[0]);
 }
 
-#define PREFETCH(entry)                                                                         \
-    __builtin_prefetch((GLOBAL const void *)(entry));                                           \
-    __builtin_prefetch((GLOBAL const void *)((entry) + 4));                                     \
-    __builtin_prefetch((GLOBAL const void *)((entry) + 8));                                     \
-    __builtin_prefetch((GLOBAL const void *)((entry) + 12))
-
 #define FIND_ENTRY(n)                                                                           \
     vstore16(hash##n.mix[0], 0, hash##n.index);                                                 \
     GLOBAL const u32x4 *entry##n = ENTRY(hash##n.index[loop & 15u] % ENTRIES);                  \

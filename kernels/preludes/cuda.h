@@ -30,6 +30,9 @@ typedef uint4 u32x4;
 #define clz32(a) ((u32)__clz((int)(a)))
 #define popcount32(a) ((u32)__popc(a))
 
+/* Behind the request of a dataset row: no instruction moves across it. */
+#define ROW_REQUESTED()
+
 /* SHARE: set `out` to `value` of thread `source` among `peers` neighbouring threads. */
 #define EXCHANGE(peers)
 #define SHARE(out, value, source, peers)                                                        \

@@ -1,9 +1,9 @@
-/* The kernels' vocabulary in OpenCL C 1.2 (sub-groups: the KHR extension). */
+/* The kernels' vocabulary in OpenCL C 1.2. Words of single compilers occur in preludes only. */
 typedef uint u32;
 typedef ulong u64;
 typedef uint4 u32x4;
 
-#define KERNEL __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void
+#define KERNEL __kernel WAVES SUBGROUP __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void
 #define INLINE static inline
 #define GLOBAL __global
 #define CONSTANT __constant
@@ -24,24 +24,21 @@ typedef uint4 u32x4;
 #define clz32(a) clz(a)
 #define popcount32(a) popcount(a)
 
-/* SHARE: set `out` to `value` of thread `source` among `peers` neighbouring threads. */
-#if SUBGROUPS
-#pragma OPENCL EXTENSION cl_khr_subgroups : enable
-#pragma OPENCL EXTENSION cl_khr_subgroup_shuffle : enable
-#define EXCHANGE(peers)
-#define SHARE(out, value, source, peers)                                                        \
-    out = sub_group_shuffle((value), (get_sub_group_local_id() & ~((peers) - 1u)) | (source))
-#else
-/* Two slots suffice: no thread is more than one exchange ahead of another. */
-#define EXCHANGE(peers)                                                                         \
-    __local u32 exchange[2][GROUP_SIZE / (peers)];                                              \
-    u32 turn = 0u
-#define SHARE(out, value, source, peers)                                                        \
-    do {                                                                                        \
-        if ((THREAD & ((peers) - 1u)) == (source))                                              \
-            exchange[turn][THREAD / (peers)] = (value);                                         \
-        BARRIER();                                                                              \
-        out = exchange[turn][THREAD / (peers)];                                                 \
-        turn ^= 1u;                                                                             \
-    } while (0)
+/* Fetches an entry, 16 units of 16 bytes, into a CPU's caches. */
+#define PREFETCH(entry) prefetch((entry), 16)
+
+/* Behind the request of a dataset row: no instruction moves across it. */
+#define ROW_REQUESTED()
+
+/* Waves per SIMD that AMD's compiler leaves registers for. */
+#define WAVES
+#ifdef __AMDGCN__
+#if __has_builtin(__builtin_amdgcn_sched_barrier)
+#undef ROW_REQUESTED
+#define ROW_REQUESTED() __builtin_amdgcn_sched_barrier(0)
+#endif
+#ifdef AMD_WAVES
+#undef WAVES
+#define WAVES __attribute__((amdgpu_waves_per_eu(AMD_WAVES, AMD_WAVES)))
+#endif
 #endif

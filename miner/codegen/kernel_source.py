@@ -11,15 +11,21 @@ from miner.codegen.language import language_named, period_text
 from miner.codegen.launch_shape import LaunchShape
 from miner.progpow.epoch import Epoch
 from miner.progpow.program import program
-from miner.progpow.variant import L1_WORDS, Variant
+from miner.progpow.variant import L1_WORDS, LANES, Variant
 from miner.resources import data_directory
 
 RESULT_SLOTS = 256
 """Nonces that one launch can report: those of a whole group, so that tests see each of them."""
 
 DATASET_THREADS = 64
-"""Threads of a group of the dataset kernel for GPUs, four to a node: one wave of an AMD card,
-where barriers then cost nothing."""
+"""Threads of a group of the dataset kernel for GPUs: one wave of an AMD card, where barriers then
+cost nothing."""
+
+DATASET_LANES = 4
+"""Threads of that kernel that compute one node."""
+
+_L1_ENTRY_BITS = 6
+"""log2 of the number of entries that the L1 cache is copied from."""
 
 VECTOR_NODES = 8
 """Nodes that a thread of the dataset kernel for CPUs computes side by side; 16 take 30 times as
@@ -39,6 +45,8 @@ class KernelSource:
     """None: for a device that interprets programs; `text` is the title then."""
     options: tuple[str, ...]
     """Compiler options."""
+    subgroup_multiple: int = 1
+    """The size of its sub-groups must be a multiple of this."""
 
     @property
     def sha256(self) -> str:
@@ -60,13 +68,13 @@ def search_source(
     if dialect is None:
         return KernelSource(title, title, "search", dialect, ())
     language = language_named(dialect)
-    options = language.options_for(shape)
+    exchange = language.exchange_of(shape)
     after_mix = 16 if variant.absorbs_digest else 18
     defines: dict[str, object] = {
         "GROUP_SIZE": shape.threads,
-        "SUBGROUPS": int(shape.subgroups),
         "HASHES": shape.hashes_per_thread,
         "BUFFERS": shape.buffers,
+        "DATASET": ", ".join(f"DATASET_BUFFER({n})" for n in range(shape.buffers)),
         "L1_WORDS": L1_WORDS,
         "RESULT_SLOTS": RESULT_SLOTS,
         "REGISTERS": variant.registers,
@@ -80,19 +88,31 @@ def search_source(
     if shape.buffers > 1:
         shift = buffer_shift(epoch.entries, shape.buffers)
         defines |= {"BUFFER_SHIFT": shift, "BUFFER_MASK": (1 << shift) - 1}
+        defines["BUFFER(number)"] = _selected(0, shape.buffers)
+    if shape.waves:
+        defines["AMD_WAVES"] = shape.waves
     text = (
         _constants(defines)
-        + _files(language.prelude, f"{shape.family}.h", "keccak.h", "mix.h")
+        + _files(language.prelude, *exchange.files, f"{shape.family}.h", "keccak.h", "mix.h")
         + _section("generated/period.h", period_text(program(variant, period), shape))
         + _files(f"search_{shape.family}.h")
     )
-    return KernelSource(title, text, "search", dialect, options)
+    multiple = LANES if exchange.subgroups else 1
+    return KernelSource(title, text, "search", dialect, exchange.options, multiple)
 
 
 def buffer_shift(entries: int, buffers: int) -> int:
     """Return log2 of the number of entries in each buffer but the last: the smallest power of
-    two with which `buffers` buffers hold all `entries`."""
-    return max((-(-entries // buffers) - 1).bit_length(), 0)
+    two with which `buffers` buffers hold all `entries`, and the first one the whole L1 cache."""
+    return max((-(-entries // buffers) - 1).bit_length(), _L1_ENTRY_BITS)
+
+
+def _selected(first: int, end: int) -> str:
+    """Return an expression for the buffer `number`, which is in `range(first, end)`."""
+    if end - first == 1:
+        return f"dataset{first}"
+    middle = (first + end) // 2
+    return f"((number) > {middle - 1}u ? {_selected(middle, end)} : {_selected(first, middle)})"
 
 
 def dataset_source(epoch: Epoch, dialect: str | None, shape: LaunchShape) -> KernelSource:
@@ -104,16 +124,18 @@ def dataset_source(epoch: Epoch, dialect: str | None, shape: LaunchShape) -> Ker
     if dialect is None:
         return KernelSource(title, title, "dataset", dialect, ())
     language = language_named(dialect)
-    options = language.options_for(shape)
+    exchange = language.exchange_of(shape)
     defines = {
         "GROUP_SIZE": group_size(shape),
-        "SUBGROUPS": int(shape.subgroups),
         "LIGHT_ITEMS": epoch.light_items,
         "PARENTS": epoch.parents,
         "NODES": VECTOR_NODES,
     }
-    text = _constants(defines) + _files(language.prelude, "keccak.h", f"dataset_{shape.family}.h")
-    return KernelSource(title, text, "dataset", dialect, options)
+    text = _constants(defines) + _files(
+        language.prelude, *exchange.files, "keccak.h", f"dataset_{shape.family}.h"
+    )
+    multiple = DATASET_LANES if exchange.subgroups else 1
+    return KernelSource(title, text, "dataset", dialect, exchange.options, multiple)
 
 
 def group_size(shape: LaunchShape) -> int:
@@ -123,7 +145,7 @@ def group_size(shape: LaunchShape) -> int:
 
 def nodes_per_group(shape: LaunchShape) -> int:
     """Return the 64-byte nodes that a group of the dataset kernel computes."""
-    return DATASET_THREADS // 4 if shape.family == "lanes" else VECTOR_NODES
+    return DATASET_THREADS // DATASET_LANES if shape.family == "lanes" else VECTOR_NODES
 
 
 def _constants(values: Mapping[str, object]) -> str:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from miner.codegen.launch_shape import LaunchShape
 from miner.errors import BadValue
 from miner.progpow.program import CACHE_READ, DAG_WORD, Instruction, Program, program
 from miner.progpow.variant import DAG_LOADS, LANES, MATH_OPERATIONS, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One way in which neighbouring threads exchange words."""
+
+    options: tuple[str, ...]
+    """Compiler options."""
+    names: tuple[str, ...] = ()
+    """Parts of its files' names. The first one that the compiler supports defines `SHARE`, the
+    others are without effect."""
+    subgroups: bool = False
+    """Whether the size of a sub-group must be a multiple of the number of these threads."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Its files under kernels/."""
+        return tuple(f"preludes/exchange_{name}.h" for name in self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,35 +41,35 @@ class Language:
     name: str
     """The dialect, as in `kernel --dialect`."""
     prelude: str
-    options: tuple[str, ...]
-    """Compiler options."""
-    subgroup_options: tuple[str, ...]
-    """Compiler options for shapes with sub-group shuffles."""
+    exchanges: Mapping[str, Exchange]
+    """By name."""
     vectors: bool
     """Whether it has vectors of 16 words, which the kernels for CPU devices use."""
 
-    def options_for(self, shape: LaunchShape) -> tuple[str, ...]:
-        """Return the compiler options for `shape`; raises `BadValue` if it needs vectors that
-        this language does not have."""
+    def exchange_of(self, shape: LaunchShape) -> Exchange:
+        """Return how the lanes of `shape` exchange words; raises `BadValue` if it needs vectors
+        that this language does not have."""
         if shape.family == "vector" and not self.vectors:
             raise BadValue("shape", f"{shape.name!r} needs 16-word vectors, {self.name} has none")
-        return self.subgroup_options if shape.subgroups else self.options
+        return self.exchanges[shape.exchange]
 
 
-OPENCL_C = Language(
-    name="opencl",
-    prelude="preludes/opencl.h",
-    options=("-cl-std=CL1.2",),
-    subgroup_options=("-cl-std=CL3.0",),
-    vectors=True,
-)
+_CL12 = ("-cl-std=CL1.2",)
 
+EXCHANGES = {
+    "local": Exchange(_CL12, ("local",)),
+    "khr-shuffle": Exchange(("-cl-std=CL3.0",), ("khr_shuffle",), subgroups=True),
+    "intel-shuffle": Exchange(_CL12, ("intel_shuffle",), subgroups=True),
+    "amd-bpermute": Exchange(_CL12, ("amd_bpermute", "local")),
+    "amd-permlane16": Exchange(_CL12, ("amd_permlane16", "amd_bpermute", "local")),
+}
+"""Ways of OpenCL C by name."""
+
+OPENCL_C = Language("opencl", "preludes/opencl.h", EXCHANGES, vectors=True)
+
+_CUDA_SHUFFLE = Exchange(("--std=c++17",))
 CUDA_CPP = Language(
-    name="cuda",
-    prelude="preludes/cuda.h",
-    options=("--std=c++17",),
-    subgroup_options=("--std=c++17",),
-    vectors=False,
+    "cuda", "preludes/cuda.h", dict.fromkeys(EXCHANGES, _CUDA_SHUFFLE), vectors=False
 )
 
 LANGUAGES = {language.name: language for language in (OPENCL_C, CUDA_CPP)}

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 from miner.errors import BadValue
 
+BUFFER_COUNTS = (1, 2, 4, 8, 16)
+"""A dataset of 15 GB needs 8 buffers where a driver allocates at most 2 GiB at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchShape:
@@ -20,10 +23,13 @@ class LaunchShape:
     threads: int
     """Per group."""
     hashes_per_thread: int = 1
-    subgroups: bool = False
-    """Whether lanes exchange words by sub-group shuffles instead of local memory."""
+    exchange: str = "local"
+    """How lanes exchange words in OpenCL C, a name in `miner.codegen.language.EXCHANGES`; CUDA C++
+    has one way, shuffles."""
+    waves: int = 0
+    """Waves per SIMD that AMD's compiler is to leave registers for. 0: its own choice."""
     buffers: int = 1
-    """Buffers that the dataset is split into: 1, 2 or 4."""
+    """Buffers that the dataset is split into, one of `BUFFER_COUNTS`."""
 
     @property
     def nonces_per_group(self) -> int:
@@ -31,8 +37,8 @@ class LaunchShape:
 
     def split(self, buffers: int) -> LaunchShape:
         """Return this shape for a dataset in `buffers` buffers."""
-        if buffers not in (1, 2, 4):
-            raise BadValue("buffers", f"{buffers} is not 1, 2 or 4")
+        if buffers not in BUFFER_COUNTS:
+            raise BadValue("buffers", f"{buffers} is none of {', '.join(map(str, BUFFER_COUNTS))}")
         base = self.name.split("/")[0]
         name = base if buffers == 1 else f"{base}/{buffers}"
         return replace(self, name=name, buffers=buffers)
@@ -43,18 +49,25 @@ SHAPES = {
     for shape in (
         LaunchShape("gpu", "lanes", threads=256),
         LaunchShape("gpu-128", "lanes", threads=128),
-        LaunchShape("gpu-subgroups", "lanes", threads=256, subgroups=True),
+        LaunchShape("gpu-subgroups", "lanes", threads=256, exchange="khr-shuffle"),
+        LaunchShape("gpu-intel", "lanes", threads=256, exchange="intel-shuffle"),
+        LaunchShape("gpu-amd", "lanes", threads=256, exchange="amd-bpermute"),
+        LaunchShape("gpu-gcn", "lanes", threads=256, exchange="amd-bpermute", waves=4),
+        LaunchShape("gpu-rdna", "lanes", threads=256, exchange="amd-permlane16"),
         LaunchShape("cpu", "vector", threads=1, hashes_per_thread=2),
         LaunchShape("cpu-1", "vector", threads=1, hashes_per_thread=1),
     )
 }
-"""Shapes by name; "NAME/2" and "NAME/4" split the dataset into 2 or 4 buffers."""
+"""Shapes by name; "NAME/2" to "NAME/16" split the dataset into as many buffers."""
 
 
 def shape_named(name: str) -> LaunchShape:
     """Return the shape `name`, e.g. "gpu" or "cpu/2"; raises `BadValue` for any other."""
     base, _, count = name.partition("/")
-    if base not in SHAPES or (count and count not in ("2", "4")):
-        known = ", ".join(SHAPES)
-        raise BadValue("shape", f"{name!r} is none of {known}, each also with /2 or /4")
+    counts = [str(n) for n in BUFFER_COUNTS if n > 1]
+    if base not in SHAPES or (count and count not in counts):
+        known, others = ", ".join(SHAPES), ", ".join(f"/{n}" for n in counts[:-1])
+        raise BadValue(
+            "shape", f"{name!r} is none of {known}, each also with {others} or /{counts[-1]}"
+        )
     return SHAPES[base].split(int(count or 1))

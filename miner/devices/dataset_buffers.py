@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import buffer_shift
+from miner.codegen.launch_shape import BUFFER_COUNTS
 from miner.errors import OutOfMemory
 from miner.progpow.epoch import Epoch
 
@@ -65,7 +66,7 @@ class DatasetPart:
 
 class DatasetBuffers:
     """Memory for the dataset of `epoch`: `fewest` buffers or, where the driver allocates none
-    that large, twice or four times as many.
+    that large, up to 16 (`BUFFER_COUNTS`).
 
     Raises `OutOfMemory`, which names the driver's reason for each attempt.
     """
@@ -74,7 +75,7 @@ class DatasetBuffers:
         self._memory = memory
         self.buffers: list[Any] = []
         failures = []
-        for count in (n for n in (1, 2, 4) if n >= fewest):
+        for count in (n for n in BUFFER_COUNTS if n >= fewest):
             entries = epoch.entries if count == 1 else 1 << buffer_shift(epoch.entries, count)
             try:
                 self._allocate(epoch.entries, entries, count)

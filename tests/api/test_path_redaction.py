@@ -82,7 +82,7 @@ def test_unknown_absolute_paths_are_redacted(text: str, shown: str) -> None:
         "the settings file is read again: pools are new",
         "the log is written again: log, r-toml",
         "rejected, 42 ms cuda:0: low difficulty 1 / 2",
-        "each also with /2 or /4",
+        "each also with /2, /4, /8 or /16",
         "EthereumStratum/1.0.0 or /2.0.0, either / or /",
         "No such file: it ends",
         "device 0000:01:00.0 or opencl:0.1",

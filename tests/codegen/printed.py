@@ -7,7 +7,7 @@ import re
 INTRINSICS = re.compile(
     r"__\w+_sync\b|__umulhi|__funnelshift\w*|__clz|__popc|\batomic\w+|__syncthreads|threadIdx"
     r"|blockIdx|__shared__|__launch_bounds__|\basm\b|__global__|__device__|__local\b|get_local_id"
-    r"|get_group_id|sub_group_\w+|\bbarrier\("
+    r"|get_group_id|\w*sub_group_\w+|\bbarrier\(|__builtin_\w+|\bprefetch\(|__has_\w+|__\w+__\b"
 )
 
 MARK = re.compile(r'^#line (\d+) "([^"]*)"\n', re.MULTILINE)

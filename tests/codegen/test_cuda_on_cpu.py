@@ -21,7 +21,7 @@ from miner.codegen.kernel_source import (
     nodes_per_group,
     search_source,
 )
-from miner.codegen.launch_shape import SHAPES, LaunchShape, shape_named
+from miner.codegen.launch_shape import BUFFER_COUNTS, SHAPES, LaunchShape, shape_named
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher
 from miner.progpow.keccak import as_words
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 GPU = shape_named("gpu")
-OTHER_SHAPES = ("gpu-128", "gpu/2", "gpu/4", "gpu-128/2", "gpu-128/4")
+OTHER_SHAPES = ("gpu-128", "gpu/2", "gpu/4", "gpu-128/2", "gpu/8", "gpu/16")
 EVERYTHING = 2**64 - 1
 
 
@@ -163,19 +163,16 @@ def test_other_shapes(name: str, shape: str, folder: Path) -> None:
     check_group(variant, variant.known_answers[0], shape_named(shape), folder)
 
 
-def test_every_shape_of_the_lanes_family_is_run() -> None:
-    """In CUDA, sub-group shapes differ in one constant only."""
+def test_every_shape_and_number_of_buffers_is_run() -> None:
+    """The ways of OpenCL to exchange words make no difference in CUDA."""
     run = {"gpu", *OTHER_SHAPES}
-    for base, shape in SHAPES.items():
-        if shape.family != "lanes" or base == "gpu-subgroups":
-            continue
-        assert {base, f"{base}/2", f"{base}/4"} <= run
+    assert {f"gpu/{n}" for n in BUFFER_COUNTS if n > 1} <= run
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
-    with_shuffles = search_of(variant, answer, shape_named("gpu-subgroups")).text.splitlines()
-    without = search_of(variant, answer, GPU).text.splitlines()
-    differing = [a for a, b in zip(with_shuffles, without, strict=True) if a != b]
-    assert differing == ["#define SUBGROUPS 1"]
+    texts = {search_of(variant, answer, shape_named(name)).text for name in run}
+    for base, shape in SHAPES.items():
+        if shape.family == "lanes" and not shape.waves:
+            assert search_of(variant, answer, shape_named(base)).text in texts
 
 
 def test_a_nonce_that_passes_2_to_the_32(folder: Path) -> None:

@@ -12,6 +12,7 @@ from miner.codegen.kernel_source import (
     kernel_text,
     nodes_per_group,
 )
+from miner.codegen.language import LANGUAGES
 from miner.codegen.launch_shape import SHAPES, LaunchShape, shape_named
 from miner.errors import BadValue
 from tests.codegen.golden import FOLDER, golden
@@ -44,6 +45,7 @@ def test_parts(dialect: str, shape: str) -> None:
     assert [name for name, _ in parts] == [
         "generated/constants.h",
         f"kernels/preludes/{dialect}.h",
+        *(f"kernels/{file}" for file in LANGUAGES[dialect].exchange_of(shape_named(shape)).files),
         "kernels/keccak.h",
         f"kernels/dataset_{family}.h",
     ]

@@ -15,8 +15,8 @@ from miner.codegen.kernel_source import (
     kernel_text,
     search_source,
 )
-from miner.codegen.language import period_text
-from miner.codegen.launch_shape import SHAPES, shape_named
+from miner.codegen.language import LANGUAGES, period_text
+from miner.codegen.launch_shape import BUFFER_COUNTS, SHAPES, shape_named
 from miner.errors import BadValue
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS
@@ -30,7 +30,7 @@ PAIRS = [
     (dialect, f"{base}{split}")
     for dialect in ("opencl", "cuda")
     for base, shape in SHAPES.items()
-    for split in ("", "/2", "/4")
+    for split in ("", "/2", "/16")
     if dialect == "opencl" or shape.family == "lanes"
 ]
 
@@ -68,6 +68,7 @@ def test_lines_name_files_of_the_tree_or_generated_ones(dialect: str, shape: str
     assert names == [
         "generated/constants.h",
         f"kernels/preludes/{dialect}.h",
+        *(f"kernels/{file}" for file in LANGUAGES[dialect].exchange_of(shape_named(shape)).files),
         f"kernels/{family}.h",
         "kernels/keccak.h",
         "kernels/mix.h",
@@ -98,10 +99,8 @@ def test_one_buffer_has_no_select(base: str) -> None:
     assert "BUFFER_SHIFT" not in parts["generated/constants.h"]
     assert "BUFFER_MASK" not in parts["generated/constants.h"]
     assert "#define BUFFERS 1\n" in parts["generated/constants.h"]
-    one = re.search(r"#if BUFFERS == 1\n(.*?)#elif", parts["kernels/mix.h"], re.DOTALL)
-    assert one
-    assert "?" not in one[1]
-    assert "dataset1" not in one[1]
+    assert "#define DATASET DATASET_BUFFER(0)\n" in parts["generated/constants.h"]
+    assert "dataset1" not in source_of("opencl", base).text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,11 +153,26 @@ def test_the_hash_depends_on_all_that_is_compiled() -> None:
     assert base.entry == "search"
 
 
-@given(st.integers(1, 2**30), st.sampled_from([1, 2, 4]))
+@given(st.integers(1, 2**30), st.sampled_from(BUFFER_COUNTS))
 def test_buffers_hold_all_entries_and_no_smaller_power_does(entries: int, buffers: int) -> None:
     shift = buffer_shift(entries, buffers)
     assert buffers << shift >= entries
-    assert shift == 0 or buffers << (shift - 1) < entries
+    assert 256 << shift >= 4 * L1_WORDS, "the L1 cache is copied from the first buffer"
+    assert 256 << shift == 4 * L1_WORDS or buffers << (shift - 1) < entries
+
+
+@pytest.mark.parametrize("buffers", BUFFER_COUNTS[1:])
+def test_each_buffer_is_selected_by_its_number(buffers: int) -> None:
+    constants = dict(sections(source_of("opencl", f"gpu/{buffers}").text))["generated/constants.h"]
+    (text,) = re.findall(r"#define BUFFER\(number\) (.*)\n", constants)
+    for number in range(buffers):
+        left = text.replace("(number)", str(number)).replace("u ?", " ?")
+        while found := re.search(r"\((\d+) > (\d+) \? (\w+) : (\w+)\)", left):
+            chosen = found[3] if int(found[1]) > int(found[2]) else found[4]
+            left = left.replace(found[0], chosen)
+        assert left == f"dataset{number}"
+    listed = ", ".join(f"DATASET_BUFFER({number})" for number in range(buffers))
+    assert f"#define DATASET {listed}\n" in constants
 
 
 def test_unknown_names_and_unsupported_shapes_are_errors() -> None:
@@ -166,9 +180,11 @@ def test_unknown_names_and_unsupported_shapes_are_errors() -> None:
         source_of("cuda", "cpu")
     with pytest.raises(BadValue, match=r"^dialect: 'metal' is none of opencl, cuda$"):
         source_of("metal", "gpu")
-    with pytest.raises(BadValue, match=r"^shape: 'gpu/3' is none of gpu, .* with /2 or /4$"):
+    with pytest.raises(
+        BadValue, match=r"^shape: 'gpu/3' is none of gpu, .* with /2, /4, /8 or /16$"
+    ):
         shape_named("gpu/3")
     with pytest.raises(BadValue, match=r"^shape: 'tpu' is none of "):
         shape_named("tpu")
-    with pytest.raises(BadValue, match=r"^buffers: 3 is not 1, 2 or 4$"):
+    with pytest.raises(BadValue, match=r"^buffers: 3 is none of 1, 2, 4, 8, 16$"):
         shape_named("gpu").split(3)

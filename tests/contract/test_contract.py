@@ -13,6 +13,7 @@ import pytest
 
 from miner.catalog import variants
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource, search_source
+from miner.codegen.language import EXCHANGES
 from miner.codegen.launch_shape import SHAPES, shape_named
 from miner.devices.device import Device, fill
 from miner.devices.known_answers import EVERY_NONCE, selftest
@@ -309,7 +310,7 @@ def test_a_launch_shape_finds_the_same_nonces(device: Device, shape: str) -> Non
         bench = bench_of(device)
         kernel = bench.kernel()
     except BuildFailed as error:
-        if SHAPES[shape].subgroups or SHAPES[shape].family == "vector":
+        if EXCHANGES[SHAPES[shape].exchange].subgroups or SHAPES[shape].family == "vector":
             pytest.skip(str(error))
         raise
     assert device.shape == shape_named(shape)
@@ -321,8 +322,9 @@ def test_a_launch_shape_finds_the_same_nonces(device: Device, shape: str) -> Non
     assert bench.hits(bench.job(), span, kernel) == [span.first + i for i in range(span.count)]
 
 
-@pytest.mark.parametrize("items", [20011, 30011, 1021])
-@pytest.mark.parametrize("buffers", [2, 4])
+@pytest.mark.parametrize(
+    ("buffers", "items"), [(2, 20011), (2, 30011), (4, 30011), (8, 1021), (16, 20011)]
+)
 def test_a_dataset_may_be_split_over_buffers(device: Device, buffers: int, items: int) -> None:
     needs_compiler(device)
     variant = KAWPOW.with_sizes(FixedSizes(509, items, 0))
@@ -384,3 +386,17 @@ def test_a_new_dataset_replaces_the_old(device: Device) -> None:
         bench = bench_of(device, KAWPOW.with_sizes(FixedSizes(509, 1021, seed)))
         span = span_of(bench, 0, 2)
         assert len(bench.hits(bench.job(), span)) == span.count
+
+
+def test_sub_groups_of_another_size_are_refused(device: Device) -> None:
+    if device.dialect != "opencl":
+        pytest.skip(f"{device.info.name}: compiles no OpenCL")
+    epoch = TOY.epoch_at(0)
+    source = search_source(TOY, 0, epoch, "opencl", shape_named("gpu-subgroups"))
+    try:
+        device.build(source)
+    except BuildFailed as error:
+        pytest.skip(str(error))
+    other = replace(source, text=source.text + "/* another */\n", subgroup_multiple=3)
+    with pytest.raises(BuildFailed, match=r"sub-groups have \d+ threads, not a multiple of 3; set"):
+        device.build(other)

@@ -71,7 +71,7 @@ class Kernel:
         results: NDArray[np.uint32],
         groups: int,
     ) -> None:
-        addresses = (ctypes.c_void_p * 4)(*(d.ctypes.data for d in datasets))
+        addresses = (ctypes.c_void_p * 16)(*(d.ctypes.data for d in datasets))
         self._finish(
             self._library.run_search(
                 addresses,

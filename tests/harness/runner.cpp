@@ -1,6 +1,8 @@
 /* Runs the blocks of one kernel's CUDA text, given as TEXT, on the CPU. */
 #include "cuda_on_cpu.h"
 
+#include <utility>
+
 #include TEXT
 
 namespace {
@@ -29,23 +31,21 @@ extern "C" unsigned threads()
 #ifdef RUN_SEARCH
 namespace {
 struct {
-    const u32x4 *datasets[4];
+    const u32x4 *datasets[BUFFERS];
     const u32 *header;
     u64 first, target;
     u32 *results;
 } search_call;
 
-void search_thread()
+template <size_t... I> void search_thread(std::index_sequence<I...>)
 {
     auto &c = search_call;
-#if BUFFERS == 1
-    search(c.datasets[0], c.header, c.first, c.target, c.results);
-#elif BUFFERS == 2
-    search(c.datasets[0], c.datasets[1], c.header, c.first, c.target, c.results);
-#else
-    search(c.datasets[0], c.datasets[1], c.datasets[2], c.datasets[3], c.header, c.first, c.target,
-           c.results);
-#endif
+    search(c.datasets[I]..., c.header, c.first, c.target, c.results);
+}
+
+void search_thread()
+{
+    search_thread(std::make_index_sequence<BUFFERS>());
 }
 } // namespace
 

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
-from miner.codegen.launch_shape import LaunchShape
+from miner.codegen.launch_shape import LaunchShape, shape_named
 from miner.devices.buffered_device import BufferedDevice
 from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.devices.opencl import OPENCL
+from miner.devices.opencl.known_devices import known_shape
 from miner.devices.opencl.opencl_drivers import (
     DriverObjects,
     Kept,
@@ -86,7 +87,8 @@ class OpenClDevice(BufferedDevice):
     def __init__(
         self, cl: ModuleType, info: DeviceInfo, device: Any, objects: DriverObjects
     ) -> None:
-        super().__init__(info, OPENCL.shape_for(info))
+        shape = known_shape(device.platform.name, device.name)
+        super().__init__(info, shape_named(shape) if shape else OPENCL.shape_for(info))
         self._cl, self._objects = cl, objects
         self._context: Any = None
         self._queue: Any = None
@@ -121,13 +123,15 @@ class OpenClDevice(BufferedDevice):
     def build(self, source: KernelSource) -> Image:
         """Compile in the calling thread; raises `BuildFailed`."""
         cl = self._cl
-        failure = None
+        failure = width = None
         with self._objects.building():
             if self._context is None:
                 raise BuildFailed(f"{self.info.name}: {source.title}: the device is closed")
             program = self._objects.keep(cl.Program(self._context, source.text))
             try:
                 program.object.build(options=list(source.options))
+                if source.subgroup_multiple > 1:
+                    width = self._subgroup_size(program, source)
             except cl.Error as error:
                 failure = str(error)
         if failure is not None:
@@ -136,7 +140,27 @@ class OpenClDevice(BufferedDevice):
             raise BuildFailed(
                 f"{self.info.name}: {source.title} does not compile; log and source: {path}"
             )
+        if width is not None and width % source.subgroup_multiple:
+            raise BuildFailed(
+                f"{self.info.name}: {source.title}: its sub-groups have {width} threads, not a "
+                f"multiple of {source.subgroup_multiple}; set another shape for this device"
+            )
         return Image(source, program)
+
+    def _subgroup_size(self, program: Kept, source: KernelSource) -> int:
+        """Return the threads in a sub-group of the built `source`; from a driver that does not
+        know, the divisor of group sizes that it prefers."""
+        cl = self._cl
+        kernel = self._objects.keep(cl.Kernel(program.object, source.entry))
+        device = program.object.devices[0]
+        facts, largest = cl.kernel_work_group_info, cl.kernel_sub_group_info
+        size = kernel.object.get_work_group_info(facts.COMPILE_WORK_GROUP_SIZE, device)
+        try:
+            asked = largest.MAX_SUB_GROUP_SIZE_FOR_NDRANGE
+            return int(kernel.object.get_sub_group_info(device, asked, size))
+        except cl.Error:
+            preferred = facts.PREFERRED_WORK_GROUP_SIZE_MULTIPLE
+            return int(kernel.object.get_work_group_info(preferred, device))
 
     def load(self, image: Image) -> Kept:
         """Return the kernel object; the caller keeps it, since making one takes half a
