@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from urllib.parse import SplitResult, urlsplit
@@ -79,6 +78,8 @@ def _parse_url(url: str) -> SplitResult:
 
 def _get(url: SplitResult, path: str, seconds: float) -> tuple[int, bytes]:
     """Return status and body of the response; raises `CheckFailed` without one."""
+    import http.client
+
     where = f"{url.hostname} port {url.port or 80}"
     connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=seconds)
     try:

@@ -138,10 +138,14 @@ def _check_file(file: Path, config: Path | None) -> None:
 def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     import asyncio
 
+    from miner.run.resolve_pools import check_pools
+    from miner.settings import load
+
+    # First, because loading the drivers and what the run needs takes a second or two.
+    check_pools(load(config, given, os.environ).settings)
     from miner.engine.threads import WorkPool
     from miner.run.mining import mine as run_mine
     from miner.run.resolve import resolve_settings
-    from miner.settings import load
 
     # In a thread, because a driver that compiles would keep this one from seeing signals.
     with WorkPool("start", 1, time_left=lambda: 0.0) as start:

@@ -127,8 +127,8 @@ def _address(
     """Return the pool's address and the dialect, None if it is to be detected; raises
     `ConfigError`."""
     from miner.errors import ConfigError
-    from miner.net.address import DEFAULT_PASSWORD
-    from miner.pool.pool_addresses import PASSWORD_VARIABLE, Scheme, choose_protocol, parse_pool_url
+    from miner.net.address import DEFAULT_PASSWORD, PASSWORD_VARIABLE
+    from miner.pool.pool_addresses import Scheme, choose_protocol, parse_pool_url
     from miner.resources import variable
 
     fallback = variable(PASSWORD_VARIABLE) or DEFAULT_PASSWORD

@@ -112,6 +112,9 @@ def listen_error(sentence: str, error: Exception) -> AddressTaken | ConfigError:
 
 DEFAULT_PASSWORD = "x"
 
+PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
+"""Environment variable with the password for pools that have none of their own."""
+
 
 class Transport(Enum):
     """Transport of a connection."""

@@ -6,28 +6,13 @@ import asyncio
 import socket
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused
 from miner.net.address import PoolUrl, is_local
 from miner.net.socks import Proxy, connect_through, parse_proxy
+from miner.net.timeouts import Timeouts
 from miner.net.tls import certificate_error, tls_context
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Time limits in seconds, long enough for a pool under heavy load."""
-
-    connect: float = 10.0
-    """Name lookup, connection and TLS handshake together."""
-    login: float = 30.0
-    """From the first request to the accepted login."""
-    answer: float = 30.0
-    """Answer to a share. Without one the share is lost; it is not sent again."""
-    silence: float = 600.0
-    """Without a new job for this long, the miner reconnects."""
-
 
 CLOSE_SECONDS = 1.0
 

@@ -133,9 +133,6 @@ def choose_protocol(option: str | None, scheme: Scheme, coin: str | None) -> str
     return None if chosen == AUTO else chosen or scheme.protocol or coin
 
 
-PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
-"""Environment variable with the password for pools that have none of their own."""
-
 _NODE_EXAMPLE = "http://host:port with the node's RPC port"
 
 LOGIN_LIMIT = 256

@@ -13,7 +13,7 @@ from miner.errors import BadValue, MinerError
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
-from miner.run.resolve import chosen_coin, pool_url
+from miner.run.resolve_pools import chosen_coin, pool_url
 from miner.safe_text import without_login, without_wallets
 from miner.settings import Loaded, PoolSettings, Settings
 from miner.settings.secrets import (

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from miner.api.api_server import ApiOptions
-from miner.catalog import Coin, coin_called, find_coin
+from miner.catalog import Coin
 from miner.devices.device_names import matches
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
 from miner.devices.tuning import Tuning, tuning_of
-from miner.errors import ConfigError
 from miner.ledger import LEDGER_FILE
-from miner.net.address import DEFAULT_PASSWORD, PoolUrl
-from miner.net.socks import parse_proxy
-from miner.net.tls import parse_fingerprint, tls_context
-from miner.pool.pool_addresses import (
-    NODE,
-    PASSWORD_VARIABLE,
-    Scheme,
-    choose_protocol,
-    parse_pool_url,
-)
-from miner.resources import state_directory, variable
+from miner.net.address import PoolUrl
+from miner.resources import state_directory
+from miner.run.resolve_pools import chosen_coin, pool_urls, secrets_of, wallets_of
 from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedConfig, RunConfig
-from miner.safe_text import without_wallets
-from miner.settings import Loaded, PoolSettings, Settings, listen_address
-from miner.settings.environment import COOKIE_VARIABLE
-from miner.settings.secrets import api_token, expand_home, read_secret, secret_file_warnings
+from miner.settings import Loaded, Settings, listen_address
+from miner.settings.secrets import api_token, expand_home, secret_file_warnings
 from miner.settings.toml_lines import key_name
 from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_BY_DIGITS
@@ -98,8 +85,8 @@ class _Resolver:
                 log.console, _home(log.file), log.format, log.max_megabytes << 20, log.keep
             ),
             ledger=_ledger(settings),
-            secrets=_secrets(pools, token),
-            wallets=_wallets(pools),
+            secrets=secrets_of(pools, token),
+            wallets=wallets_of(pools),
             private_files=_private_files(loaded),
             notes=tuple(_notes(settings, pools, chosen)),
             reloader=self,
@@ -113,81 +100,9 @@ class _Resolver:
         return ReloadedConfig(
             _live(settings, pools, tunings),
             _fixed(settings, tunings),
-            _secrets(pools, api_token(settings.api)),
-            _wallets(pools),
+            secrets_of(pools, api_token(settings.api)),
+            wallets_of(pools),
         )
-
-
-def chosen_coin(settings: Settings) -> Coin | None:
-    """Return the coin, which `variant` may name too; None if only the variant is known."""
-    return find_coin(settings.coin) if settings.coin else coin_called(settings.variant or "")
-
-
-def pool_urls(pools: Sequence[PoolSettings], coin: Coin | None) -> tuple[PoolUrl, ...]:
-    """Return the addresses of `pools`, their CA files checked; raises `ConfigError`."""
-    urls = tuple(pool_url(pool, coin) for pool in pools)
-    for url in urls:
-        if url.ca_file is not None:  # without one there is nothing to check, and it takes long
-            tls_context(url)
-    return urls
-
-
-def pool_url(pool: PoolSettings, coin: Coin | None = None) -> PoolUrl:
-    """Return the address of one pool for mining `coin`.
-
-    Raises `ConfigError` for settings that contradict each other.
-    """
-    url, reward = _address(pool)
-    protocol = choose_protocol(
-        pool.protocol, Scheme(url.protocol, url.transport), coin.protocol if coin else None
-    )
-    if protocol == NODE and coin and coin.node is None:
-        raise ConfigError(
-            f"{url.label}: {coin.name} is mined over Stratum only, with a pool or with a node that "
-            "has a Stratum port; write stratum+tcp://host:port"
-        )
-    if pool.tls_fingerprint is not None and not url.transport.has_tls:
-        raise ConfigError(f"{url.label}: a fingerprint needs TLS; write stratum+tls:// or https://")
-    if pool.cookie_file is not None and not url.transport.is_http:
-        raise ConfigError(f"{url.label}: a cookie file belongs to a node, reached over http://")
-    return replace(
-        url,
-        protocol=protocol,
-        reward=reward,
-        tls_insecure=pool.tls_insecure,
-        ca_file=expand_home(pool.tls_ca_file, "CA file"),
-        tls_fingerprint=parse_fingerprint(pool.tls_fingerprint) if pool.tls_fingerprint else None,
-        proxy=pool.proxy,
-        cookie_file=_cookie_file(pool, url) if url.transport.is_http else None,
-    )
-
-
-def _address(pool: PoolSettings) -> tuple[PoolUrl, str]:
-    """Return the parsed URL and, for a node, the address that block rewards go to."""
-    password = None
-    if pool.password_file is not None:
-        password = read_secret(pool.password_file, "password file")
-    elif "password" in pool.model_fields_set:
-        password = pool.password.get_secret_value()
-    fallback = variable(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
-    try:
-        url = parse_pool_url(pool.url, pool.user or None, password, pool.worker, fallback)
-        if pool.proxy is not None:
-            parse_proxy(pool.proxy)
-    except ConfigError as error:
-        raise ConfigError(without_wallets(str(error))) from error
-    if url.transport.is_http and "@" in pool.url:
-        # The login in the URL is the node's RPC login; `user` is the reward's address.
-        return parse_pool_url(pool.url, None, password, None, fallback), pool.user
-    return url, ""
-
-
-def _cookie_file(pool: PoolSettings, url: PoolUrl) -> str | None:
-    if pool.cookie_file is not None:
-        return expand_home(pool.cookie_file, "cookie file")
-    cookie = variable(COOKIE_VARIABLE)
-    has_login = url.user and url.password != DEFAULT_PASSWORD  # else the user is an address
-    return expand_home(Path(cookie), "cookie file") if cookie and not has_login else None
 
 
 def _tunings(settings: Settings, devices: Sequence[ListedDevice]) -> dict[str, Tuning]:
@@ -242,22 +157,6 @@ def _home(path: Path | None) -> Path | None:
 def _private_files(loaded: Loaded) -> tuple[Path, ...]:
     paths = (loaded.raw.path, *(pool.password_file for pool in loaded.settings.pools))
     return tuple(path for path in paths if path is not None)
-
-
-def _secrets(pools: Sequence[PoolUrl], token: str | None) -> tuple[str, ...]:
-    texts = [token or ""]
-    for url in pools:
-        texts += [url.password, url.path.strip("/")]
-        texts.append(parse_proxy(url.proxy).password if url.proxy is not None else "")
-    return tuple(dict.fromkeys(filter(None, texts)))
-
-
-def _wallets(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
-    """Return accounts and reward addresses, without workers: a rig is often named like one."""
-    texts = [url.reward for url in pools]
-    for url in pools:
-        texts += re.split(r"[.:/]", url.user.rpartition(".")[0] or url.user)
-    return tuple(dict.fromkeys(filter(None, texts)))
 
 
 def _notes(

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from miner.errors import ConfigError
-from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.net.address import PASSWORD_VARIABLE
 from miner.resources import variable
 from miner.settings.key_table import PREFIX, Key, all_keys
 from miner.settings.toml_lines import Place

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from miner.devices.tuning import PARTS, TemperatureLimits, Tuning, start_for
 from miner.errors import BadValue
 from miner.net.address import HostPort, exposure_problem
-from miner.net.dial import Timeouts
-from miner.pool.pool_addresses import PLAIN, SCHEMES
+from miner.net.timeouts import Timeouts
 from miner.settings.field_types import (
     BackendName,
     Celsius,
@@ -41,6 +40,7 @@ class _Model(BaseModel):
         frozen=True,
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
+        defer_build=True,  # the flags need no validators, which take long to build
     )
 
 
@@ -91,6 +91,8 @@ class PoolSettings(_Model):
 
     @model_validator(mode="after")
     def _has_user(self) -> Self:
+        from miner.pool.pool_addresses import PLAIN, SCHEMES  # takes long
+
         scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
         if not self.user and "@" not in self.url and not scheme.transport.is_http:
             raise ValueError("needs a user, as its own key or as user@ in url")
@@ -323,15 +325,15 @@ class Settings(_Model):
     """File to record the pool connections in, for the command `replay`. Default: none."""
     pools: Annotated[tuple[PoolSettings, ...], Field(strict=False, min_length=1)]
     """The pools, in order of preference."""
-    devices: DeviceSettings = DeviceSettings()
+    devices: DeviceSettings = Field(default_factory=DeviceSettings)
     """Which devices mine."""
-    api: ApiSettings = ApiSettings()
+    api: ApiSettings = Field(default_factory=ApiSettings)
     """The HTTP API."""
-    log: LogSettings = LogSettings()
+    log: LogSettings = Field(default_factory=LogSettings)
     """Console output and log file."""
-    ledger: LedgerSettings = LedgerSettings()
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     """The record of shares."""
-    limits: LimitSettings = LimitSettings()
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     """Timeouts of pool connections."""
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.net.address import PASSWORD_VARIABLE
 from miner.settings.environment import OTHER_VARIABLES
 from miner.settings.field_types import PLACEHOLDER
 from miner.settings.key_table import Key, all_keys, all_tables, one_paragraph

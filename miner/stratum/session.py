@@ -15,7 +15,8 @@ from miner.errors import (
     ProtocolError,
     WrongDialect,
 )
-from miner.net.dial import Stream, Timeouts
+from miner.net.dial import Stream
+from miner.net.timeouts import Timeouts
 from miner.stratum.across_connections import OptionalRequests, SentNonces
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide

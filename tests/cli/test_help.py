@@ -32,6 +32,28 @@ def test_help_imports_no_slow_libraries(command: str) -> None:
     assert "click" in loaded.split()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--version"], "progpow-miner, version"),
+        (["nosuch"], "No such command"),
+        (["mine", "--bogus"], "No such option"),
+        (["-a", "kawpow", "--donate-level", "1"], "this miner takes no fee"),
+        (["mine", "-a", "kawpow"], "pools: is missing"),
+        (["mine", "-a", "nope", "-o", "h:1", "-u", "w"], "variant 'nope' is not known"),
+        (["mine", "-a", "kawpow", "-o", "h", "-u", "w"], "pool 'h' has no port"),
+    ],
+)
+def test_mistakes_are_reported_before_slow_libraries_are_imported(
+    arguments: list[str], sentence: str
+) -> None:
+    ran = python("-c", PRINT_MODULES, *arguments)
+    assert sentence in ran.stdout + ran.stderr
+    loaded = set(ran.stdout.partition("loaded: ")[2].split())
+    assert "click" in loaded
+    assert not (HEAVY - {"pydantic"}) & loaded
+
+
 def test_python_m_miner_is_the_command() -> None:
     ran = python("-m", "miner", "--help")
     assert ran.returncode == 0

@@ -23,7 +23,7 @@ from miner.catalog import load_variant
 from miner.clock import SystemClock
 from miner.engine.threads import WorkPool
 from miner.net.address import HostPort
-from miner.net.dial import Timeouts
+from miner.net.timeouts import Timeouts
 from miner.pool.pool_addresses import parse_pool_url
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest

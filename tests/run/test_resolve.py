@@ -11,7 +11,7 @@ from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
-from miner.net.dial import Timeouts
+from miner.net.timeouts import Timeouts
 from miner.resources import state_directory
 from miner.run import resolve as resolve_module
 from miner.run.resolve import resolve_settings

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import find_coin
-from miner.pool.pool_addresses import PASSWORD_VARIABLE
-from miner.run.resolve import pool_url
+from miner.net.address import PASSWORD_VARIABLE
+from miner.run.resolve_pools import pool_url
 from miner.settings import PoolSettings
 from miner.settings.environment import COOKIE_VARIABLE
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from miner.errors import ConfigError
-from miner.net.dial import Timeouts
+from miner.net.timeouts import Timeouts
 from miner.settings import Settings, load
 from miner.settings.key_table import Key, all_keys
 from tests.cli.running import settings_file

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from miner.errors import ConfigError
-from miner.pool.pool_addresses import PASSWORD_VARIABLE
+from miner.net.address import PASSWORD_VARIABLE
 from miner.resources import cache_directory, state_directory
 from miner.settings import Loaded, Settings, load
 from miner.settings.environment import OTHER_VARIABLES
