@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,9 @@ from miner.devices.opencl.opencl_drivers import (
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo, Job, NonceRange
+
+HUGE_PAGE = 2 << 20
+"""Bytes, on x86-64 and on most ARM64 systems."""
 
 
 def list_devices() -> Sequence[DeviceInfo]:
@@ -185,14 +189,16 @@ class OpenClDevice(BufferedDevice):
 
     def _allocated(self, epoch: Epoch) -> DatasetBuffers:
         try:
-            memory = _OpenClMemory(self._cl, self._queue)
-            return DatasetBuffers(memory, epoch, self._fewest_buffers)
+            return DatasetBuffers(self._memory(), epoch, self._fewest_buffers)
         except OutOfMemory as error:
             raise OutOfMemory(
                 f"{self.info.name}: the dataset of epoch {epoch.number} needs "
                 f"{epoch.entries * ENTRY_BYTES:,} bytes; the device has {self.info.memory:,}, at "
                 f"most {self.info.largest_allocation:,} in one buffer ({error})"
             ) from error
+
+    def _memory(self) -> _OpenClMemory:
+        return _OpenClMemory(self._cl, self._queue, in_huge_pages=self.info.kind == "cpu")
 
     # Launches
 
@@ -263,11 +269,10 @@ class _OpenClFiller:
     ) -> None:
         self._device, self._cl, self._queue = device, device._cl, device._queue
         self._group, self._nodes = group_size(shape), nodes_per_group(shape)
-        cl = self._cl
-        objects = device._objects
-        self._kernel = objects.keep(cl.Kernel(image.program.object, image.source.entry))
-        flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
-        self._light = objects.keep(cl.Buffer(device._context, flags, hostbuf=light))
+        objects, memory = device._objects, device._memory()
+        self._kernel = objects.keep(self._cl.Kernel(image.program.object, image.source.entry))
+        self._light = objects.keep(memory.allocate(light.nbytes))
+        memory.copy_in(self._light.object, 0, light)
 
     def fill(self, part: DatasetPart) -> None:
         """Compute the nodes of `part`."""
@@ -287,19 +292,22 @@ class _OpenClFiller:
 
 
 class _OpenClMemory:
-    """Buffers of one queue's context."""
+    """Buffers of one queue's context; those of a CPU device lie in huge pages, with which it
+    hashes a third faster."""
 
-    def __init__(self, cl: ModuleType, queue: Any) -> None:
-        self._cl, self._queue = cl, queue
+    def __init__(self, cl: ModuleType, queue: Any, in_huge_pages: bool) -> None:
+        self._cl, self._queue, self._in_huge_pages = cl, queue, in_huge_pages
 
     def allocate(self, size: int) -> Any:
         """Return a buffer of `size` bytes; raises `OutOfMemory` with the name of the error."""
-        cl, end = self._cl, size - ENTRY_BYTES
-        buffer = None
+        cl, end = self._cl, max(size - ENTRY_BYTES, 0)
+        flags, buffer = cl.mem_flags, None
+        host = huge_pages(size) if self._in_huge_pages else None
+        where = flags.USE_HOST_PTR if host is not None else 0
         try:
-            buffer = cl.Buffer(self._queue.context, cl.mem_flags.READ_WRITE, size)
+            buffer = cl.Buffer(self._queue.context, flags.READ_WRITE | where, size, host)
             # Drivers return buffers that they have no memory for; writing to the end fails then.
-            zeros = np.zeros(ENTRY_BYTES // 4, np.uint32)
+            zeros = np.zeros(min(ENTRY_BYTES, size), np.uint8)
             cl.enqueue_copy(self._queue, buffer, zeros, dst_offset=end, is_blocking=True)
         except (cl.MemoryError, cl.LogicError, cl.RuntimeError) as error:
             if buffer is not None:
@@ -318,6 +326,23 @@ class _OpenClMemory:
 
     def finish(self) -> None:
         """Do nothing: the copies have blocked."""
+
+
+def huge_pages(size: int) -> NDArray[np.uint8] | None:
+    """Return `size` bytes of memory, aligned to pages of 2 MiB, for which the system is asked to
+    use such pages. None: it has none, or no memory."""
+    advice = getattr(mmap, "MADV_HUGEPAGE", None)
+    if advice is None:
+        return None
+    try:
+        # Private: Linux gives a shared mapping, Python's default, small pages.
+        memory = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(advice)
+    except OSError:
+        return None
+    whole = np.frombuffer(memory, np.uint8)
+    start = -whole.ctypes.data % HUGE_PAGE
+    return whole[start : start + size]
 
 
 def error_name(cl: ModuleType, error: Exception) -> str:
