@@ -1,50 +1,67 @@
-/* Dataset nodes on CPUs: a thread computes NODES of them side by side, each in one vector. */
-#define WORD uint16
-#define PRIME 0x01000193u
+/* Dataset nodes on CPUs: a thread computes NODES of them side by side, a multiple of 8. They wait
+   in memory, not in registers: so the word that names a parent is read at a variable index, and
+   the loop over the words stays small. */
+#define FNV(a, b) (((a) * 0x01000193u) ^ (b))
 
-static inline uint16 hash_node(uint16 node)
+typedef union {
+    uint16 vector[NODES];
+    u32 word[NODES][16];
+    u64 block[NODES][8];
+} nodes_t;
+
+/* Keccak-512 of each node, 8 nodes at a time: a vector has the same lane of each. */
+static inline void hash_nodes(nodes_t *node)
 {
-    u64 block[8];
-    vstore8(as_ulong8(node), 0, block);
-    keccak_512(block);
-    return as_uint16(vload8(0, block));
+#define ROTL_LANES(x, n) rotate((x), (ulong8)(n))
+    for (u32 t = 0; t < NODES; t += 8) {
+        ulong8 s[25];
+        u64 lane[8];
+        for (u32 i = 0; i < 8; i++) {
+            for (u32 k = 0; k < 8; k++)
+                lane[k] = node->block[t + k][i];
+            s[i] = vload8(0, lane);
+        }
+        for (u32 i = 8; i < 25; i++)
+            s[i] = 0;
+        s[8] = 0x8000000000000001; /* the padding, as in keccak_512 */
+#pragma unroll 1
+        for (u32 r = 0; r < 24; r++) {
+            KECCAK_ROUND(ulong8, ROTL_LANES, s)
+            s[0] ^= KECCAK_ROUNDS[r];
+        }
+        for (u32 i = 0; i < 8; i++) {
+            vstore8(s[i], 0, lane);
+            for (u32 k = 0; k < 8; k++)
+                node->block[t + k][i] = lane[k];
+        }
+    }
 }
 
 KERNEL dataset(GLOBAL const uint16 *RESTRICT light, GLOBAL uint16 *out, u32 first, u32 count,
                u32 out_first)
 {
     const u32 number = (GROUP * GROUP_SIZE + THREAD) * NODES;
-    uint16 node[NODES];
+    const u32 base = first + number;
+    nodes_t node;
     for (u32 t = 0; t < NODES; t++) {
-        node[t] = light[(first + number + t) % LIGHT_ITEMS];
-        node[t].s0 ^= first + number + t;
-        node[t] = hash_node(node[t]);
+        node.vector[t] = light[(base + t) % LIGHT_ITEMS];
+        node.word[t][0] ^= base + t;
     }
-#define PARENT(word, k)                                                                         \
-    for (u32 t = 0; t < NODES; t++) {                                                           \
-        const u32 i = first + number + t;                                                       \
-        const u32 parent = (((i ^ (j + (k))) * PRIME) ^ node[t].word) % LIGHT_ITEMS;            \
-        node[t] = (node[t] * PRIME) ^ light[parent];                                            \
+    hash_nodes(&node);
+#pragma unroll 1
+    for (u32 j = 0; j < PARENTS; j++) {
+        u32 parent[NODES];
+#pragma unroll NODES
+        for (u32 t = 0; t < NODES; t++) {
+            parent[t] = FNV((base + t) ^ j, node.word[t][j & 15u]) % LIGHT_ITEMS;
+            prefetch(light + parent[t], 1);
+        }
+#pragma unroll NODES
+        for (u32 t = 0; t < NODES; t++)
+            node.vector[t] = FNV(node.vector[t], light[parent[t]]);
     }
-    for (u32 j = 0; j < PARENTS; j += 16u) {
-        PARENT(s0, 0)
-        PARENT(s1, 1)
-        PARENT(s2, 2)
-        PARENT(s3, 3)
-        PARENT(s4, 4)
-        PARENT(s5, 5)
-        PARENT(s6, 6)
-        PARENT(s7, 7)
-        PARENT(s8, 8)
-        PARENT(s9, 9)
-        PARENT(sa, 10)
-        PARENT(sb, 11)
-        PARENT(sc, 12)
-        PARENT(sd, 13)
-        PARENT(se, 14)
-        PARENT(sf, 15)
-    }
+    hash_nodes(&node);
     for (u32 t = 0; t < NODES; t++)
         if (number + t < count)
-            out[first + number + t - out_first] = hash_node(node[t]);
+            out[base + t - out_first] = node.vector[t];
 }

@@ -27,9 +27,9 @@ DATASET_LANES = 4
 _L1_ENTRY_BITS = 6
 """log2 of the number of entries that the L1 cache is copied from."""
 
-VECTOR_NODES = 8
-"""Nodes that a thread of the dataset kernel for CPUs computes side by side; 16 take 30 times as
-long to compile."""
+VECTOR_NODES = 32
+"""Nodes that a thread of the dataset kernel for CPUs computes side by side, so that many of their
+parents are on the way from memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
