@@ -24,8 +24,27 @@ INLINE void absorb_header(u32 *state, GLOBAL const u32 *header, u64 nonce)
     state[9] = (u32)(nonce >> 32);
     INITIAL_PADDING(state)
     keccak_f800(state);
+#if ABSORBS_NONCE
+    state[8] = (u32)nonce;
+    state[9] = (u32)(nonce >> 32);
+#endif
 }
 
+#if ABSORBS_NONCE
+#define SEED_LOW(digest) (digest)[0]
+#define SEED_HIGH(digest) (digest)[1]
+
+/* The last keccak: takes the nonce in state[8..9], leaves the final hash in state[0..7]. */
+INLINE void absorb_mix(u32 *state, GLOBAL const u32 *header, const u32 *mix_hash)
+{
+    for (int i = 0; i < 8; i++) {
+        state[i] = header[i];
+        state[10 + i] = mix_hash[i];
+    }
+    FINAL_PADDING(state)
+    keccak_f800(state);
+}
+#else
 #if ABSORBS_DIGEST
 #define SEED_LOW(digest) (digest)[0]
 #define SEED_HIGH(digest) (digest)[1]
@@ -52,11 +71,17 @@ INLINE void absorb_mix(u32 *state, GLOBAL const u32 *header, const u32 *mix_hash
     FINAL_PADDING(state)
     keccak_f800(state);
 }
+#endif
 
 /* results[0] counts the hits, also those beyond RESULT_SLOTS. Slot i, from word 4 + 4*i on:
    offset from the first nonce, words 0 and 1 of the final hash, word 0 of the mix hash. */
 INLINE void report(GLOBAL u32 *results, u64 target, u32 offset, const u32 *state, u32 mix_word)
 {
+#if BIG_ENDIAN_HASH
+    /* The bytes of big-endian words, read as little-endian ones. */
+    const u32 final_hash[2] = {SWAP32(state[0]), SWAP32(state[1])};
+    state = final_hash;
+#endif
     u64 value = ((u64)SWAP32(state[0]) << 32) | SWAP32(state[1]);
     if (value <= target) {
         u32 slot = ATOMIC_INCREMENT(results);

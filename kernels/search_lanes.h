@@ -32,14 +32,28 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
     KISS99_STEP();                                                                              \
     mix[r] = (((z << 16) + w) ^ jcong) + jsr;
         EACH_REGISTER(FILL)
+#if READS_POSITION_OR_SEED
+        u32 seed[4];
+        for (int i = 0; i < 4; i++)
+            SHARE(seed[i], state[i], turn_of, 16);
+#endif
 
 #pragma unroll 1
         for (u32 loop = 0; loop < DAG_LOOPS; loop++) {
             u32 index;
+#if ENTRY_DRAWN_OR_MIXED
+            SHARE(index, mix[0], ENTRY_LANE(loop), 16);
+            const u32x4 row = ENTRY(ENTRY_INDEX(index, loop) % ENTRIES)[lane ^ (loop & 15u)];
+#else
             SHARE(index, mix[0], loop & 15u, 16);
             const u32x4 row = ENTRY(index % ENTRIES)[lane ^ (loop & 15u)];
+#endif
             ROW_REQUESTED();
+#if READS_POSITION_OR_SEED
+            run_period(mix, l1, row, lane + loop * 16u, seed);
+#else
             run_period(mix, l1, row);
+#endif
         }
 
         u32 lane_hash = FNV_BASIS;

@@ -34,10 +34,18 @@ static inline void finish_hash(hash_t *hash, GLOBAL const u32 *header, u64 targe
     report(results, target, offset, hash->state, mix_hash[0]);
 }
 
+#if ENTRY_DRAWN_OR_MIXED
+#define FIND_ENTRY(n)                                                                           \
+    vstore16(hash##n.mix[0], 0, hash##n.index);                                                 \
+    const u32 index##n = ENTRY_INDEX(hash##n.index[ENTRY_LANE(loop)], loop);                    \
+    GLOBAL const u32x4 *entry##n = ENTRY(index##n % ENTRIES);                                   \
+    PREFETCH(entry##n)
+#else
 #define FIND_ENTRY(n)                                                                           \
     vstore16(hash##n.mix[0], 0, hash##n.index);                                                 \
     GLOBAL const u32x4 *entry##n = ENTRY(hash##n.index[loop & 15u] % ENTRIES);                  \
     PREFETCH(entry##n)
+#endif
 
 KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
               GLOBAL u32 *results)
@@ -54,9 +62,17 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
         FIND_ENTRY(0);
 #if HASHES == 2
         FIND_ENTRY(1);
+#if READS_POSITION_OR_SEED
+        run_period(hash0.mix, hash1.mix, l1, entry0, entry1, loop, hash0.state, hash1.state);
+#else
         run_period(hash0.mix, hash1.mix, l1, entry0, entry1, loop);
+#endif
+#else
+#if READS_POSITION_OR_SEED
+        run_period(hash0.mix, l1, entry0, loop, hash0.state);
 #else
         run_period(hash0.mix, l1, entry0, loop);
+#endif
 #endif
     }
     finish_hash(&hash0, header, target, offset, results);

@@ -10,13 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from miner.errors import BadVariant, ConfigError, UsageError
 from miner.progpow.epoch import DATASET_ITEM_BYTES
 from miner.progpow.variant import (
+    DAG_LOADS,
     L1_BYTES,
     MATH_OPERATIONS,
+    Absorbed,
+    ByteOrder,
+    Choices,
     Clamp,
     FixedSizes,
     Growth,
@@ -56,12 +60,19 @@ class _Table:
     def has(self, key: str) -> bool:
         return key in self._values
 
-    def choice(self, key: str, known: Sequence[str]) -> str | None:
-        """Return one of `known`; None: the key is absent."""
-        value = self.get(key, str, "")
+    def choice(self, key: str, known: Sequence[str], default: str | None = None) -> Any:
+        """Return one of `known`, or `default`, without which the key is required."""
+        value = self.get(key, str, default)
         if self.has(key) and value not in known:
             raise BadVariant(f"{self.where(key)}: {value!r} is none of {', '.join(known)}")
-        return value or None
+        return value
+
+    def choices(self, record: type[Record]) -> Record:
+        """Return a `record`, a dataclass of literals with defaults, filled from this table."""
+        kinds, defaults = get_type_hints(record), record()
+        return record(
+            **{key: self.choice(key, get_args(kinds[key]), getattr(defaults, key)) for key in kinds}
+        )
 
     def table(self, key: str) -> _Table:
         return _Table(self._path, self.get(key, dict), f"{self._name}{key}.")
@@ -130,9 +141,6 @@ def load_variant(path: Path) -> Variant:
     root = _Table(path, _read_toml(path))
     program, keccak = root.table("program"), root.table("keccak")
     epoch, light, dataset = root.table("epoch"), root.table("light"), root.table("dataset")
-    absorbs = keccak.get("absorbs", str)
-    if absorbs not in ("digest", "header"):
-        raise BadVariant(f"{keccak.where('absorbs')}: {absorbs!r} is neither digest nor header")
     table = program.strings("math_table") if program.has("math_table") else MATH_OPERATIONS
     variant = Variant(
         name=root.get("name", str),
@@ -146,9 +154,11 @@ def load_variant(path: Path) -> Variant:
         math_operations=program.get("math_operations", int),
         dag_loops=program.get("dag_loops", int),
         math_table=table,
-        absorbs_digest=absorbs == "digest",
+        choices=program.choices(Choices),
+        absorbs=keccak.choice("absorbs", get_args(Absorbed)),
         initial_padding=keccak.words("initial"),
         final_padding=keccak.words("final"),
+        byte_order=keccak.choice("byte_order", get_args(ByteOrder), "little"),
         spans=_spans(epoch),
         clamp=_optional(epoch, "clamp", Clamp),
         scale=_optional(epoch, "scale", Scale),
@@ -211,7 +221,9 @@ def check_variant(v: Variant) -> None:
         need(least <= value <= most, key, f"{value} is outside {least} to {most}")
 
     need_range("program.period", v.period, 1, 1_000_000)
-    need_range("program.registers", v.registers, 2, 64)
+    # An in-place program writes the entry's words to the registers of the same numbers.
+    least = DAG_LOADS if v.choices.scheme == "in-place" else 2
+    need_range("program.registers", v.registers, least, 64)
     need_range("program.cache_reads", v.cache_reads, 0, 64)
     need_range("program.math_operations", v.math_operations, 0, 64)
     need_range("program.dag_loops", v.dag_loops, 1, 1024)
@@ -219,8 +231,8 @@ def check_variant(v: Variant) -> None:
     need(sorted(v.math_table) == sorted(MATH_OPERATIONS), "program.math_table", every)
     count = len(v.initial_padding)
     need(count == 15, "keccak.initial", f"needs 15 words (10 to 24 of the state), has {count}")
-    wanted, absorbed = (9, "digest") if v.absorbs_digest else (7, "header")
-    problem = f"needs {wanted} words when absorbs is {absorbed!r}, has {len(v.final_padding)}"
+    wanted = 25 - v.final_padding_at
+    problem = f"needs {wanted} words when absorbs is {v.absorbs!r}, has {len(v.final_padding)}"
     need(len(v.final_padding) == wanted, "keccak.final", problem)
     for key, words in (("keccak.initial", v.initial_padding), ("keccak.final", v.final_padding)):
         need(all(0 <= w < 2**32 for w in words), key, "every word must fit 32 bits")
@@ -313,8 +325,8 @@ def coins() -> Mapping[str, Coin]:
             name=table.get("name", str),
             variant=table.get("variant", str),
             protocol=table.get("protocol", str),
-            difficulty_one=table.choice("difficulty_one", DIFFICULTY_ONES),
-            node=table.choice("node", NODE_KIND_NAMES),
+            difficulty_one=table.choice("difficulty_one", DIFFICULTY_ONES, "") or None,
+            node=table.choice("node", NODE_KIND_NAMES, "") or None,
         )
         table.finish()
         found[coin.symbol] = coin

@@ -104,7 +104,11 @@ BROKEN = [
         'name = "kawpow"\nnam = 1\n',
         "nam: unknown key (known: algorithm, ",
     ),
-    ('absorbs = "digest"', 'absorbs = "mix"', "keccak.absorbs: 'mix' is neither digest nor header"),
+    (
+        'absorbs = "digest"',
+        'absorbs = "mix"',
+        "keccak.absorbs: 'mix' is none of digest, header, nonce",
+    ),
     ('absorbs = "digest"', 'absorbs = "header"', "variant 'kawpow': keccak.final: needs 7 words"),
     ('final = "rAVENCOIN"', "final = 7", "keccak.final: must be ASCII text or a list of integers"),
     ('final = "rAVENCOIN"', 'final = "rÄVENCOIN"', "keccak.final: must be ASCII text or a list"),

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
-from miner.codegen.language import language_named, period_text
+from miner.codegen.language import language_named, needs_late_merge, period_text
 from miner.codegen.launch_shape import LaunchShape
 from miner.progpow.epoch import Epoch
+from miner.progpow.instructions import Program
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS, LANES, Variant
 from miner.resources import data_directory
@@ -69,7 +71,8 @@ def search_source(
         return KernelSource(title, title, "search", dialect, ())
     language = language_named(dialect)
     exchange = language.exchange_of(shape)
-    after_mix = 16 if variant.absorbs_digest else 18
+    drawn = program(variant, period)
+    choices = _choices(drawn, variant)
     defines: dict[str, object] = {
         "GROUP_SIZE": shape.threads,
         "HASHES": shape.hashes_per_thread,
@@ -80,9 +83,9 @@ def search_source(
         "REGISTERS": variant.registers,
         "DAG_LOOPS": variant.dag_loops,
         "ENTRIES": epoch.entries,
-        "ABSORBS_DIGEST": int(variant.absorbs_digest),
+        "ABSORBS_DIGEST": int(variant.absorbs == "digest"),
         "INITIAL_PADDING(s)": _stores(10, variant.initial_padding),
-        "FINAL_PADDING(s)": _stores(after_mix, variant.final_padding),
+        "FINAL_PADDING(s)": _stores(variant.final_padding_at, variant.final_padding),
         "EACH_REGISTER(DO)": " ".join(f"DO({r})" for r in range(variant.registers)),
     }
     if shape.buffers > 1:
@@ -91,14 +94,31 @@ def search_source(
         defines["BUFFER(number)"] = _selected(0, shape.buffers)
     if shape.waves:
         defines["AMD_WAVES"] = shape.waves
+    if choices["ENTRY_DRAWN_OR_MIXED"]:
+        lane = "(loop) & 15u" if drawn.entry_lane is None else f"{drawn.entry_lane}u"
+        mixed = " ^ (loop)" if variant.choices.entry_index == "mixed" else ""
+        defines |= {"ENTRY_LANE(loop)": f"({lane})", "ENTRY_INDEX(word, loop)": f"((word){mixed})"}
+    late = ("late_merge.h",) if needs_late_merge(drawn) else ()
+    before = (*exchange.files, f"{shape.family}.h", "keccak.h", "mix.h", *late)
     text = (
         _constants(defines)
-        + _files(language.prelude, *exchange.files, f"{shape.family}.h", "keccak.h", "mix.h")
-        + _section("generated/period.h", period_text(program(variant, period), shape))
-        + _files(f"search_{shape.family}.h")
+        + _files(language.prelude, *before, choices=choices)
+        + _section("generated/period.h", period_text(drawn, shape))
+        + _files(f"search_{shape.family}.h", choices=choices)
     )
     multiple = LANES if exchange.subgroups else 1
     return KernelSource(title, text, "search", dialect, exchange.options, multiple)
+
+
+def _choices(drawn: Program, variant: Variant) -> Mapping[str, bool]:
+    """Return what the conditionals of kernel files on a variant's choices depend on, by name."""
+    choices = variant.choices
+    return {
+        "ABSORBS_NONCE": variant.absorbs == "nonce",
+        "BIG_ENDIAN_HASH": variant.byte_order == "big",
+        "ENTRY_DRAWN_OR_MIXED": choices.entry_lane == "drawn" or choices.entry_index == "mixed",
+        "READS_POSITION_OR_SEED": drawn.reads_position_or_seed,
+    }
 
 
 def buffer_shift(entries: int, buffers: int) -> int:
@@ -161,13 +181,40 @@ def _stores(first: int, words: tuple[int, ...]) -> str:
     return " ".join(f"s[{first + i}] = {word}u;" for i, word in enumerate(words))
 
 
-def _files(*names: str) -> str:
-    return "".join(_section(f"kernels/{name}", kernel_text(name)) for name in names)
+def _files(*names: str, choices: Mapping[str, bool] = MappingProxyType({})) -> str:
+    return "".join(
+        _section(f"kernels/{name}", resolved(kernel_text(name), choices)) for name in names
+    )
 
 
 def _section(name: str, text: str) -> str:
     # The compiler names this file and its lines in its log.
     return f'#line 1 "{name}"\n{text}'
+
+
+def resolved(text: str, choices: Mapping[str, bool]) -> str:
+    """Return `text` with each `#if NAME` of a name in `choices` decided, as by unifdef(1).
+
+    So a kernel has only what its variant uses: another variant's choice does not change its text,
+    by which its compiled form is cached.
+    """
+    lines: list[str] = []
+    kept: list[bool | None] = []
+    """For each open `#if`: whether its lines are kept; None: the compiler decides."""
+    for line in text.splitlines(keepends=True):
+        directive, *names = line.split()[:2] or [""]
+        if directive.startswith("#if"):
+            kept.append(choices.get(names[0]) if directive == "#if" else None)
+            ours = kept[-1] is not None
+        elif directive == "#else" and kept[-1] is not None:
+            kept[-1], ours = not kept[-1], True
+        elif directive == "#endif":
+            ours = kept.pop() is not None
+        else:
+            ours = False
+        if not ours and False not in kept:
+            lines.append(line)
+    return "".join(lines)
 
 
 @lru_cache(maxsize=32)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from miner.codegen.launch_shape import LaunchShape
 from miner.errors import BadValue
-from miner.progpow.program import CACHE_READ, DAG_WORD, Instruction, Program, program
+from miner.progpow.instructions import (
+    CACHE_READ,
+    DAG_WORD,
+    FROM_OPERAND,
+    FROM_SEED,
+    SEED_MERGE,
+    Instruction,
+    Program,
+)
+from miner.progpow.program import program
 from miner.progpow.variant import DAG_LOADS, LANES, MATH_OPERATIONS, Variant
 
 
@@ -94,7 +103,7 @@ _OPERAND = {
     "xor": "{a} ^ {b}",
     "clz": "clz32({a}) + clz32({b})",
     "popcount": "popcount32({a}) + popcount32({b})",
-    CACHE_READ: "READ_L1(l1, {a})",
+    CACHE_READ: "READ_L1(l1, {a}{mixed})",
     DAG_WORD: "ROW_WORD_{first}({row})",
 }
 _MERGE = {
@@ -103,34 +112,55 @@ _MERGE = {
     "rotl_xor": "rotl32({a}, {n}u) ^ ({b})",
     "rotr_xor": "rotr32({a}, {n}u) ^ ({b})",
 }
+_LATE_MERGE = {
+    ("rotl_xor", FROM_OPERAND): "rotl_xor_by_operand({a}, {b})",
+    ("rotr_xor", FROM_OPERAND): "rotr_xor_by_operand({a}, {b})",
+    (SEED_MERGE, FROM_OPERAND): "seed_merge_by_operand({a}, {b}, {seed}[{first}])",
+    (SEED_MERGE, FROM_SEED): "seed_merge({a}, {b}, {seed}[{first}])",
+}
+"""Merges that kernels/late_merge.h defines."""
 
 
-def period_text(steps: Program, shape: LaunchShape) -> str:
+def needs_late_merge(drawn: Program) -> bool:
+    """Return whether the text of `drawn` calls a function of kernels/late_merge.h."""
+    return any((step.merge, step.rotation) in _LATE_MERGE for step in drawn.steps)
+
+
+def period_text(drawn: Program, shape: LaunchShape) -> str:
     """Return the text of `run_period` for the kernels of `shape.family`.
 
     "lanes": it runs one lane of one hash and takes the lane's row of the dataset entry.
     "vector": it runs all lanes of each of the thread's hashes, interleaved.
+    A program that depends on lane and loop or on the seed digest takes these too.
     """
-    return _lanes(steps) if shape.family == "lanes" else _vector(steps, shape.hashes_per_thread)
+    return _lanes(drawn) if shape.family == "lanes" else _vector(drawn, shape.hashes_per_thread)
 
 
-def _lanes(steps: Program) -> str:
-    statements = [_statement(step, "mix", "row") for step in steps]
-    return _function("u32 *mix, L1 l1, const u32x4 row", statements)
+def _lanes(drawn: Program) -> str:
+    statements = [_statement(step, drawn, "") for step in drawn.steps]
+    parameters = "u32 *mix, L1 l1, const u32x4 row"
+    if drawn.reads_position_or_seed:
+        parameters += ", u32 position, const u32 *seed"
+    return _function(parameters, statements)
 
 
-def _vector(steps: Program, hashes: int) -> str:
+def _vector(drawn: Program, hashes: int) -> str:
     numbers = range(hashes)
     mixes = "".join(f"WORD *mix{n}, " for n in numbers)
     entries = "".join(f"GLOBAL const u32x4 *entry{n}, " for n in numbers)
+    parameters = f"{mixes}L1 l1, {entries}u32 loop"
+    statements = []
+    if drawn.reads_position_or_seed:
+        parameters += "".join(f", const u32 *seed{n}" for n in numbers)
+        lanes = ", ".join(map(str, range(LANES)))
+        statements.append(f"const WORD position = (WORD)({lanes}) + loop * {LANES}u;")
     # Rows are loaded just before their first use, so that they do not occupy registers earlier.
     loads = [f"LOAD_ROW(row{n}, entry{n}, loop);" for n in numbers]
-    statements = []
-    for step in steps:
+    for step in drawn.steps:
         if (step.operation, step.first) == (DAG_WORD, 0):
             statements += loads
-        statements += [_statement(step, f"mix{n}", f"row{n}") for n in numbers]
-    return _function(f"{mixes}L1 l1, {entries}u32 loop", statements)
+        statements += [_statement(step, drawn, str(n)) for n in numbers]
+    return _function(parameters, statements)
 
 
 def _function(parameters: str, statements: list[str]) -> str:
@@ -138,18 +168,31 @@ def _function(parameters: str, statements: list[str]) -> str:
     return f"INLINE void run_period({parameters})\n{{\n{body}}}\n"
 
 
-def _statement(step: Instruction, mix: str, row: str) -> str:
+def _statement(step: Instruction, drawn: Program, number: str) -> str:
+    """Return `step` as a statement on the variables of hash `number`, e.g. `mix1` for "1"."""
+    mix = f"mix{number}"
     operand = _OPERAND[step.operation].format(
-        a=f"{mix}[{step.first}]", b=f"{mix}[{step.second}]", first=step.first, row=row
+        a=f"{mix}[{step.first}]",
+        b=f"{mix}[{step.second}]",
+        first=step.first,
+        row=f"row{number}",
+        mixed=" ^ position" if drawn.choices.cache_index == "mixed" else "",
     )
     target = f"{mix}[{step.destination}]"
-    merged = _MERGE[step.merge].format(a=target, b=operand, n=step.rotation)
+    form = _LATE_MERGE.get((step.merge, step.rotation)) or _MERGE[step.merge]
+    merged = form.format(
+        a=target,
+        b=operand,
+        n=step.rotation,
+        seed=f"seed{number}",
+        first=step.first,
+    )
     return f"{target} = {merged};"
 
 
 def operation_counts(variant: Variant, period: int) -> dict[str, object]:
     """Return how often one lane runs each operation per loop, and the memory that a hash reads."""
-    steps = program(variant, period)
+    steps = program(variant, period).steps
     operations = Counter(step.operation for step in steps)
     math = {name: operations[name] for name in sorted(MATH_OPERATIONS) if operations[name]}
     merges = Counter(step.merge for step in steps)

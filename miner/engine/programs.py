@@ -61,9 +61,11 @@ def program_at(variant: Variant, period: int, epoch: Epoch) -> SearchProgram:
         v.math_operations,
         v.dag_loops,
         v.math_table,
-        v.absorbs_digest,
+        v.choices,
+        v.absorbs,
         v.initial_padding,
         v.final_padding,
+        v.byte_order,
     )
     return SearchProgram(numbers, period, epoch)
 

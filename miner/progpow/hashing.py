@@ -5,26 +5,39 @@ Source: progPowHash of the specification, with the variants' paddings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from miner.errors import BadValue
-from miner.progpow import program as random_program
+from miner.progpow import instructions, kiss99
 from miner.progpow.epoch import Epoch
+from miner.progpow.instructions import (
+    CACHE_READ,
+    DAG_WORD,
+    FROM_OPERAND,
+    FROM_SEED,
+    MERGES,
+    OPERATIONS,
+    SEED_MERGE,
+    Instruction,
+)
 from miner.progpow.jit import clz, compiled, popcount
 from miner.progpow.keccak import as_words, keccak_f800
+from miner.progpow.kiss99 import FNV_BASIS
 from miner.progpow.light import dataset_entry, l1_cache
-from miner.progpow.program import CACHE_READ, DAG_WORD, FNV_BASIS, MERGES, OPERATIONS, Program
+from miner.progpow.program import program
 from miner.progpow.variant import DAG_LOADS, L1_WORDS, LANES, Variant
 
 WORD = 0xFFFFFFFF
 
 # Numba computes these on 64-bit integers, as it does all words of the mix below: they hold
 # every intermediate result, and a result is cut to 32 bits by `& WORD`.
-_fnv1a = compiled(random_program.fnv1a)
-_kiss99 = compiled(random_program.kiss99)
+_fnv1a = compiled(kiss99.fnv1a)
+_kiss99 = compiled(kiss99.kiss99)
+_merge_of = compiled(instructions.merge_of)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,39 +131,53 @@ def math(operation, a, b):  # type: ignore[no-untyped-def]
 
 
 _CACHE_READ, _DAG_WORD = OPERATIONS.index(CACHE_READ), OPERATIONS.index(DAG_WORD)
+_MERGES = (*MERGES, SEED_MERGE)
+_SEED_MERGE = _MERGES.index(SEED_MERGE)
 
 
-def encode(instructions: Program) -> NDArray[np.int64]:
-    """Return the program as rows (operation, first, second, destination, merge, rotation), shape
-    (n, 6), with indices of OPERATIONS and MERGES."""
+def encode(steps: Sequence[Instruction]) -> NDArray[np.int64]:
+    """Return instructions as rows (operation, first, second, destination, merge, rotation), shape
+    (n, 6), with indices of OPERATIONS and of MERGES and SEED_MERGE."""
     rows = [
         (
             OPERATIONS.index(step.operation), step.first, step.second,
-            step.destination, MERGES.index(step.merge), step.rotation,
+            step.destination, _MERGES.index(step.merge), step.rotation,
         )
-        for step in instructions
+        for step in steps
     ]  # fmt: skip
     return np.array(rows, np.int64)
 
 
 @compiled
-def mix_dataset(light, l1, parents, entries, code, mix, indices):  # type: ignore[no-untyped-def]
-    """In each loop run the program on the entry that register 0 of one lane selects."""
+def mix_dataset(light, l1, parents, entries, code, addressing, seed, mix, indices):  # type: ignore[no-untyped-def]
+    """In each loop run the program on the entry that register 0 of one lane selects.
+
+    `addressing` is (entry lane, or -1 for the loop's; whether loop, and whether loop and lane,
+    are mixed into indices of entries and of the L1 cache: 0 or 1).
+    """
+    entry_lane, entry_mixed, cache_mixed = addressing
     entry = np.empty((4, 16), np.uint32)
     words = entry.reshape(64)
     for loop in range(indices.shape[0]):
-        indices[loop] = mix[loop % LANES, 0] % entries
+        chosen = loop % LANES if entry_lane < 0 else entry_lane
+        indices[loop] = (mix[chosen, 0] ^ loop * entry_mixed) % entries
         dataset_entry(light, parents, indices[loop], entry)
         for step in range(code.shape[0]):
             operation, first, second, destination, kind, rotation = code[step]
+            if kind == _SEED_MERGE:
+                kind, of_seed = _merge_of(np.int64(seed[first]))
+                if rotation == FROM_SEED:
+                    rotation = of_seed
             for lane in range(LANES):
                 if operation == _CACHE_READ:
-                    b = np.int64(l1[mix[lane, first] & (L1_WORDS - 1)])
+                    index = mix[lane, first] ^ (LANES * loop + lane) * cache_mixed
+                    b = np.int64(l1[index & (L1_WORDS - 1)])
                 elif operation == _DAG_WORD:
                     b = np.int64(words[((lane ^ loop) % LANES) * DAG_LOADS + first])
                 else:
                     b = math(operation, mix[lane, first], mix[lane, second])
-                mix[lane, destination] = merge(mix[lane, destination], b, kind, rotation)
+                n = (b >> 16 & 31) + 1 if rotation == FROM_OPERAND else rotation
+                mix[lane, destination] = merge(mix[lane, destination], b, kind, n)
 
 
 @compiled
@@ -169,7 +196,13 @@ class Hasher:
 
     def __init__(self, variant: Variant, period: int, light: Light) -> None:
         self.variant, self.light = variant, light
-        self._code = encode(random_program.program(variant, period))
+        drawn, choices = program(variant, period), variant.choices
+        self._code = encode(drawn.steps)
+        self._addressing = (
+            -1 if drawn.entry_lane is None else drawn.entry_lane,
+            int(choices.entry_index == "mixed"),
+            int(choices.cache_index == "mixed"),
+        )
         self._initial = np.array(variant.initial_padding, np.uint32)
         self._final = np.array(variant.final_padding, np.uint32)
 
@@ -187,18 +220,22 @@ class Hasher:
         if not 0 <= nonce < 2**64:
             raise BadValue("nonce", f"{nonce} is outside 0 to 2**64 - 1")
         variant, light = self.variant, self.light
-        header = as_words(header_hash)
-        digest = absorb(header, as_words(nonce.to_bytes(8, "little")), self._initial)
-        # The specification reads the digest's first 8 bytes as a big-endian number.
-        seed = digest[:2] if variant.absorbs_digest else digest[1::-1].byteswap()
+        header, nonce_words = as_words(header_hash), as_words(nonce.to_bytes(8, "little"))
+        digest = absorb(header, nonce_words, self._initial)
+        seed = digest[:2]
+        if variant.absorbs == "header":  # its first 8 bytes are a big-endian number
+            seed = seed[::-1].byteswap()
         mix = np.empty((LANES, variant.registers), np.int64)
         fill_mix(int(seed[0]), int(seed[1]), mix)
         indices = np.empty(variant.dag_loops, np.uint32)
-        epoch = light.epoch
-        mix_dataset(light.cache, light.l1, epoch.parents, epoch.entries, self._code, mix, indices)
+        epoch, addressing = light.epoch, self._addressing
+        mix_dataset(
+            light.cache, light.l1, epoch.parents, epoch.entries, self._code, addressing, digest,
+            mix, indices,
+        )  # fmt: skip
         mix_hash = np.empty(8, np.uint32)
         reduce_mix(mix, mix_hash)
-        absorbed = [digest] if variant.absorbs_digest else [header, seed]
-        final_hash = absorb(*absorbed, mix_hash, self._final)
-        digest_bytes = [words.astype("<u4").tobytes() for words in (mix_hash, final_hash)]
-        return Digest(*digest_bytes), indices
+        absorbed = {"digest": [digest], "header": [header, seed], "nonce": [header, nonce_words]}
+        final_hash = absorb(*absorbed[variant.absorbs], mix_hash, self._final)
+        order = "<u4" if variant.byte_order == "little" else ">u4"
+        return Digest(mix_hash.astype("<u4").tobytes(), final_hash.astype(order).tobytes()), indices

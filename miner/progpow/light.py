@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from miner.progpow.epoch import Epoch
 from miner.progpow.jit import compiled, multiply_xor_row
 from miner.progpow.keccak import keccak512, keccak_block, seed_hash
-from miner.progpow.program import FNV_PRIME
+from miner.progpow.kiss99 import FNV_PRIME
 from miner.progpow.variant import L1_WORDS
 
 _CACHE_ROUNDS = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from miner.errors import BadValue
 from miner.progpow.epoch import DATASET_ITEM_BYTES, LIGHT_ITEM_BYTES, Epoch, largest_prime_upto
@@ -81,6 +82,30 @@ class KnownAnswer:
     final_hash: bytes
 
 
+Absorbed = Literal["digest", "header", "nonce"]
+ByteOrder = Literal["little", "big"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How a program is drawn and run, apart from its numbers. The defaults are ProgPoW's."""
+
+    scheme: Literal["shuffled", "in-place"] = "shuffled"
+    """Where an instruction's registers come from: "shuffled" takes them from two shuffled
+    sequences; "in-place" draws unused ones, and the first one is the destination too."""
+    rotation: Literal["selector", "operand"] = "selector"
+    """What a merge rotates by: a number in the merge's selector, or bits of the operand."""
+    cache_index: Literal["plain", "mixed"] = "plain"
+    """The index of an L1 cache read: a register; "mixed": that xor LANES * loop + lane."""
+    entry_index: Literal["plain", "mixed"] = "plain"
+    """The index of a loop's dataset entry: register 0 of a lane; "mixed": that xor loop."""
+    entry_lane: Literal["loop", "drawn"] = "loop"
+    """The lane of `entry_index`: loop mod LANES, or one drawn for the program."""
+    entry_selectors: Literal["drawn", "seed"] = "drawn"
+    """Selectors of the merges of the entry's words: drawn for the program, or words 0 to 3 of the
+    seed digest, which differ from nonce to nonce."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One fork of ProgPoW."""
@@ -98,19 +123,22 @@ class Variant:
     """Dataset entries read by a hash (PROGPOW_CNT_DAG)."""
     math_table: tuple[str, ...]
     """MATH_OPERATIONS in this variant's order."""
-    absorbs_digest: bool
-    """Whether the last keccak absorbs the first one's digest, whose words seed the mix as they
-    are; else it absorbs the header and the seed, whose words are byte-swapped."""
+    absorbs: Absorbed
+    """What the last keccak absorbs before the mix hash: the first one's digest; the header and the
+    mix's seed; or the header and the nonce. The seed is the digest's first two words, the low one
+    first; with "header", they are those of the first 8 bytes read as a big-endian number."""
     initial_padding: tuple[int, ...]
     """Words 10 to 24 of the first keccak's input."""
     final_padding: tuple[int, ...]
-    """Words after the mix hash in the last keccak's input: 16 to 24, or 18 to 24 where the
-    header and the seed are absorbed."""
+    """Words after the mix hash in the last keccak's input, from `final_padding_at` to 24."""
     spans: tuple[Span, ...]
     light: Growth
     dataset: Growth
     parents: int
     """Light cache items that each 64-byte dataset node is mixed from (DATASET_PARENTS)."""
+    choices: Choices = Choices()
+    byte_order: ByteOrder = "little"
+    """Of each word of the final hash, whose bytes are then read as a big-endian number."""
     clamp: Clamp | None = None
     scale: Scale | None = None
     fixed: FixedSizes | None = None
@@ -120,6 +148,15 @@ class Variant:
     title: str = ""
     sources: tuple[str, ...] = ()
     known_answers: tuple[KnownAnswer, ...] = ()
+
+    @property
+    def final_padding_at(self) -> int:
+        """The word of the last keccak's input at which its padding starts."""
+        return 16 if self.absorbs == "digest" else 18
+
+    def operation_of(self, selector: int) -> str:
+        """Return the math operation that a 32-bit selector selects."""
+        return self.math_table[selector % len(self.math_table)]
 
     def period_at(self, height: int) -> int:
         """Return the period of `height`, whose number seeds its program."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from miner.catalog import variants
 from miner.codegen.language import period_text
 from miner.codegen.launch_shape import SHAPES, LaunchShape
-from miner.progpow.program import CACHE_READ, DAG_WORD, program
+from miner.progpow.instructions import CACHE_READ, DAG_WORD, FROM_OPERAND, SEED_MERGE
+from miner.progpow.program import program
 from miner.progpow.variant import MATH_OPERATIONS
 from tests.codegen.toys import NAMES
 
@@ -24,19 +25,25 @@ def statements(text: str) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lane_has_one_statement_for_each_instruction(name: str) -> None:
-    steps = program(variants()[name], 7)
-    lines = statements(period_text(steps, LANES))
-    for step, line in zip(steps, lines, strict=True):
+    drawn = program(variants()[name], 7)
+    lines = statements(period_text(drawn, LANES))
+    mixed = " ^ position" if drawn.choices.cache_index == "mixed" else ""
+    for step, line in zip(drawn.steps, lines, strict=True):
         assert line.startswith(f"mix[{step.destination}] = ")
         assert line.endswith(";")
         if step.operation == CACHE_READ:
-            assert f"READ_L1(l1, mix[{step.first}])" in line
+            assert f"READ_L1(l1, mix[{step.first}]{mixed})" in line
         elif step.operation in MATH_OPERATIONS:
             assert f"mix[{step.first}]" in line
             assert f"mix[{step.second}]" in line
         else:
             assert f"ROW_WORD_{step.first}(row)" in line
-        if step.merge in ("rotl_xor", "rotr_xor"):
+        if step.merge == SEED_MERGE:
+            assert f"seed_merge_by_operand(mix[{step.destination}], " in line
+            assert f", seed[{step.first}])" in line
+        elif step.rotation == FROM_OPERAND and step.merge in ("rotl_xor", "rotr_xor"):
+            assert f"= {step.merge}_by_operand(mix[{step.destination}], " in line
+        elif step.merge in ("rotl_xor", "rotr_xor"):
             kind = step.merge.removesuffix("_xor")
             assert f"{kind}32(mix[{step.destination}], {step.rotation}u) ^ " in line
         else:
@@ -46,8 +53,8 @@ def test_a_lane_has_one_statement_for_each_instruction(name: str) -> None:
 @pytest.mark.parametrize("shape", VECTORS, ids=lambda shape: shape.name)
 def test_a_vector_interleaves_its_hashes_and_loads_rows_late(shape: LaunchShape) -> None:
     hashes = shape.hashes_per_thread
-    steps = program(KAWPOW, 7)
-    lines = statements(period_text(steps, shape))
+    drawn = program(KAWPOW, 7)
+    steps, lines = drawn.steps, statements(period_text(drawn, shape))
     loads = [i for i, line in enumerate(lines) if line.startswith("LOAD_ROW(")]
     before = sum(step.operation != DAG_WORD for step in steps) * hashes
     assert loads == list(range(before, before + hashes))
@@ -70,7 +77,8 @@ def test_only_the_vocabulary_occurs(name: str, period: int, shape: LaunchShape) 
     called = set(re.findall(r"\b([A-Za-z_]\w*)\(", text))
     assert called <= {
         "run_period", "READ_L1", "LOAD_ROW", "mul_hi32", "min32", "rotl32", "rotr32", "clz32",
-        "popcount32", *(f"ROW_WORD_{w}" for w in range(4)),
+        "popcount32", "rotl_xor_by_operand", "rotr_xor_by_operand", "seed_merge_by_operand",
+        *(f"ROW_WORD_{w}" for w in range(4)),
     }  # fmt: skip
 
 
@@ -78,7 +86,7 @@ def test_every_operation_is_rendered() -> None:
     seen = {
         step.operation
         for period in range(20)
-        for step in program(KAWPOW, period)
+        for step in program(KAWPOW, period).steps
         if step.operation in MATH_OPERATIONS
     }
     assert seen == set(MATH_OPERATIONS)

@@ -13,6 +13,7 @@ from miner.codegen.kernel_source import (
     KernelSource,
     buffer_shift,
     kernel_text,
+    resolved,
     search_source,
 )
 from miner.codegen.language import LANGUAGES, period_text
@@ -25,6 +26,8 @@ from tests.codegen.printed import INTRINSICS, sections
 from tests.codegen.toys import NAMES
 
 KAWPOW = variants()["kawpow"]
+CHOICES = ("ABSORBS_NONCE", "BIG_ENDIAN_HASH", "ENTRY_DRAWN_OR_MIXED", "READS_POSITION_OR_SEED")
+"""What the conditionals of kernel files that are decided before compiling depend on."""
 EPOCH = KAWPOW.epoch(0)
 PAIRS = [
     (dialect, f"{base}{split}")
@@ -78,10 +81,31 @@ def test_lines_name_files_of_the_tree_or_generated_ones(dialect: str, shape: str
 
 
 @pytest.mark.parametrize(("dialect", "shape"), PAIRS)
-def test_kernel_files_are_included_unchanged(dialect: str, shape: str) -> None:
+def test_kernel_files_are_included_without_the_choices_of_other_variants(
+    dialect: str, shape: str
+) -> None:
     for name, text in sections(source_of(dialect, shape).text):
         if name.startswith("kernels/"):
-            assert text == kernel_text(name.removeprefix("kernels/"))
+            file = kernel_text(name.removeprefix("kernels/"))
+            assert text == resolved(file, dict.fromkeys(CHOICES, False))
+
+
+def test_only_conditionals_on_a_choice_are_resolved() -> None:
+    text = "#if A\na\n#if N == 1\nan\n#else\nam\n#endif\n#else\nb\n#endif\n#ifdef A\nc\n#endif\n"
+    assert resolved(text, {}) == text
+    assert resolved(text, {"A": True}) == (
+        "a\n#if N == 1\nan\n#else\nam\n#endif\n#ifdef A\nc\n#endif\n"
+    )
+    assert resolved(text, {"A": False}) == "b\n#ifdef A\nc\n#endif\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("dialect", "shape"), [("cuda", "gpu"), ("opencl", "cpu")])
+def test_every_choice_is_resolved(name: str, dialect: str, shape: str) -> None:
+    variant = variants()[name]
+    text = search_source(variant, 5, variant.epoch(0), dialect, shape_named(shape)).text
+    assert not [choice for choice in CHOICES if choice in text]
+    assert ("kernels/late_merge.h" in text) == (variant.choices.rotation == "operand")
 
 
 @pytest.mark.parametrize(("dialect", "shape"), PAIRS)
@@ -121,8 +145,8 @@ def test_numbers_of_variant_and_epoch_are_constants(name: str) -> None:
         ("BUFFER_MASK", (1 << shift) - 1),
     ):
         assert f"#define {key} {value}u\n" in constants
-    first = 16 if variant.absorbs_digest else 18
-    assert f"#define ABSORBS_DIGEST {int(variant.absorbs_digest)}\n" in constants
+    first = variant.final_padding_at
+    assert f"#define ABSORBS_DIGEST {int(variant.absorbs == 'digest')}\n" in constants
     for i, word in enumerate(variant.initial_padding):
         assert f" s[{10 + i}] = {word}u;" in constants
     for i, word in enumerate(variant.final_padding):

@@ -19,6 +19,7 @@ WANTED = ("sm_61", "sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100
 
 REGISTERS = dict.fromkeys(NAMES, 64) | {
     "meowpow": 59, "progpow-0.9.2": 80, "progpow-sero": 80, "progpowz": 78, "telestai": 80,
+    "oggpow": 80,
 }  # fmt: skip
 """Most registers of a search kernel's thread: the maximum over eight periods with NVRTC 12.9."""
 

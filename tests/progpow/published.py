@@ -17,9 +17,29 @@ from miner.progpow.hashing import Light
 from miner.progpow.light import light_cache
 from miner.progpow.variant import FixedSizes, Variant
 
-VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "progpow-vectors.json").read_text()
-)
+FOLDER = Path(__file__).parents[1] / "vectors"
+
+
+def _read(name: str) -> dict[str, Any]:
+    tables: dict[str, Any] = json.loads((FOLDER / name).read_text())
+    return tables
+
+
+def _with_tables_of(vectors: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Add the rows of `other`, whose epochs are in `vectors` already."""
+    for table in ("toy", "vectors"):
+        vectors[table] += other[table]
+    for row in other["epochs"]:
+        place = row["group"], row["epoch"]
+        (same,) = (r for r in vectors["epochs"] if (r["group"], r["epoch"]) == place)
+        for key in row.keys() - {"variants", "source"}:
+            assert row[key] == same[key]
+        same["variants"] += row["variants"]
+    return vectors
+
+
+IN_PLACE: dict[str, Any] = _read("oggpow-vectors.json")
+VECTORS: dict[str, Any] = _with_tables_of(_read("progpow-vectors.json"), IN_PLACE)
 
 PRIMITIVES: dict[str, Any] = VECTORS["primitives"]
 

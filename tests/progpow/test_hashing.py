@@ -10,8 +10,8 @@ import pytest
 from miner.catalog import variants
 from miner.errors import BadValue
 from miner.progpow.hashing import Hasher, Light, absorb, fill_mix, math, merge
+from miner.progpow.instructions import OPERATIONS, merge_of
 from miner.progpow.keccak import as_words
-from miner.progpow.program import MERGES, OPERATIONS, merge_of
 from miner.progpow.variant import LANES, FixedSizes
 from tests.progpow.published import (
     PRIMITIVES,
@@ -71,7 +71,7 @@ def test_hashes(rows: list[tuple[str, dict[str, Any]]], caches: LightCaches) -> 
 def test_toy_hashes(row: dict[str, Any]) -> None:
     sizes = FixedSizes(row["light_items"], row["dataset_items_128B"], row["seed_epoch"])
     light = toy_light(named(row["variant"]).parents, sizes)
-    assert len(row["vectors"]) == 3
+    assert len(row["vectors"]) >= 3
     for vector in row["vectors"]:
         check(light, vector | {"variant": row["variant"]})
 
@@ -95,7 +95,7 @@ def test_the_first_keccak_and_its_seed(row: dict[str, Any]) -> None:
     padding = np.array(variant.initial_padding, np.uint32)
     digest = absorb(header, nonce, padding).astype("<u4").tobytes()
     assert digest.hex() == row["keccak_init"]
-    order = "little" if variant.absorbs_digest else "big"
+    order = "big" if variant.absorbs == "header" else "little"
     assert int.from_bytes(digest[:8], order) == int(row["mix_seed"], 16)
 
 
@@ -120,7 +120,7 @@ def test_fill_mix(row: dict[str, Any], registers: int) -> None:
 @pytest.mark.parametrize("row", PRIMITIVES["merge"], ids=str)
 def test_merge(row: dict[str, int]) -> None:
     kind, rotation = merge_of(row["r"])
-    got = merge(row["a"], row["b"], MERGES.index(kind), rotation)
+    got = merge(row["a"], row["b"], kind, rotation)
     assert int(got) == row["out"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.progpow.program import FNV_BASIS, fnv1a, kiss99, kiss99_words
+from miner.progpow.kiss99 import FNV_BASIS, fnv1a, kiss99, kiss99_words
 from tests.progpow.published import PRIMITIVES
 
 WORD = st.integers(0, 2**32 - 1)

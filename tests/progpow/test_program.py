@@ -8,18 +8,20 @@ from hypothesis import strategies as st
 
 from miner.catalog import variants
 from miner.progpow.hashing import encode
-from miner.progpow.program import (
+from miner.progpow.instructions import (
     CACHE_READ,
     DAG_WORD,
+    FROM_OPERAND,
     MERGES,
     OPERATIONS,
+    SEED_MERGE,
     Instruction,
-    kiss99_words,
     merge_of,
-    program,
 )
+from miner.progpow.kiss99 import kiss99_words
+from miner.progpow.program import program
 from miner.progpow.variant import DAG_LOADS, MATH_OPERATIONS
-from tests.progpow.published import PRIMITIVES
+from tests.progpow.published import IN_PLACE, PRIMITIVES
 
 MERGE = {"mad33": "mad33", "xmul33": "xor_mul33", "rotl_xor": "rotl_xor", "rotr_xor": "rotr_xor"}
 MATH = {"clz_add": "clz", "popcount_add": "popcount", "mulhi": "mul_hi"}
@@ -55,7 +57,7 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(("row", "name"), cases())
 def test_published_programs(row: dict[str, Any], name: str) -> None:
-    steps = program(variants()[name], row["prog_seed"])
+    steps = program(variants()[name], row["prog_seed"]).steps
     assert [as_row(step) for step in steps] == [wanted(op) for op in row["ops"]]
 
 
@@ -63,7 +65,7 @@ def test_published_programs(row: dict[str, Any], name: str) -> None:
 def test_destinations_and_sources_follow_the_published_sequences(
     row: dict[str, Any], name: str
 ) -> None:
-    steps = program(variants()[name], row["prog_seed"])
+    steps = program(variants()[name], row["prog_seed"]).steps
     written = [s.destination for s in steps if (s.operation, s.first) != (DAG_WORD, 0)]
     read = [s.first for s in steps if s.operation == CACHE_READ]
     turns = len(row["dst_seq"])
@@ -86,8 +88,30 @@ def test_selectors_follow_the_state_after_the_shuffles(row: dict[str, Any], name
         selector = next(rng)
         assert selector == op["sel_merge"]
         kind, rotation = merge_of(selector)
-        assert kind == MERGE[op["merge"]]
+        assert MERGES[kind] == MERGE[op["merge"]]
         assert rotation == op.get("rot", rotation)
+
+
+@pytest.mark.parametrize("row", IN_PLACE["programs"], ids=lambda row: str(row["period"]))
+def test_published_programs_in_place(row: dict[str, Any]) -> None:
+    """The published rows have selectors; each instruction's first register is its destination."""
+    drawn = program(variants()["oggpow"], row["period"])
+    maths, reads = [], []
+    for register, other, selector, of_merge in row["math"]:
+        operation = MATH_OPERATIONS[selector % 11]
+        merge = MERGES[of_merge % 4]
+        maths.append(Instruction(operation, register, other, register, merge, FROM_OPERAND))
+    for register, of_merge in row["cache"]:
+        merge = MERGES[of_merge % 4]
+        reads.append(Instruction(CACHE_READ, register, 0, register, merge, FROM_OPERAND))
+    assert [s for s in drawn.steps if s.operation in MATH_OPERATIONS] == maths
+    assert [s for s in drawn.steps if s.operation == CACHE_READ] == reads
+    alternating = [s.operation == CACHE_READ for s in drawn.steps[: len(maths) + len(reads)]]
+    assert alternating == [True, False] * len(reads) + [False] * (len(maths) - len(reads))
+    assert drawn.steps[-DAG_LOADS:] == tuple(
+        Instruction(DAG_WORD, word, 0, word, SEED_MERGE, FROM_OPERAND) for word in range(DAG_LOADS)
+    )
+    assert drawn.entry_lane == row["row_lane"]
 
 
 def test_published_programs_are_of_shipped_variants() -> None:
@@ -98,14 +122,18 @@ def test_published_programs_are_of_shipped_variants() -> None:
 def test_registers_words_and_rotations_are_in_range(name: str, period: int) -> None:
     variant = variants()[name]
     registers = range(variant.registers)
-    steps = program(variant, period)
+    steps = program(variant, period).steps
     assert sum(s.operation == CACHE_READ for s in steps) == variant.cache_reads
     assert sum(s.operation in MATH_OPERATIONS for s in steps) == variant.math_operations
     assert [s.first for s in steps if s.operation == DAG_WORD] == list(range(DAG_LOADS))
     for step in steps:
         assert step.destination in registers
-        assert step.merge in MERGES
-        assert 1 <= step.rotation <= 31
+        of_seed = step.operation == DAG_WORD and variant.choices.entry_selectors == "seed"
+        assert step.merge in ([SEED_MERGE] if of_seed else MERGES)
+        if variant.choices.rotation == "selector":
+            assert 1 <= step.rotation <= 31
+        else:
+            assert step.rotation == FROM_OPERAND
         if step.operation == CACHE_READ:
             assert step.first in registers
         elif step.operation in MATH_OPERATIONS:
@@ -116,7 +144,7 @@ def test_registers_words_and_rotations_are_in_range(name: str, period: int) -> N
 
 @given(st.integers(0, 2**63 - 1))
 def test_the_encoding_keeps_every_step(period: int) -> None:
-    steps = program(variants()["kawpow"], period)
+    steps = program(variants()["kawpow"], period).steps
     decoded = [
         Instruction(OPERATIONS[operation], first, second, destination, MERGES[kind], rotation)
         for operation, first, second, destination, kind, rotation in encode(steps).tolist()

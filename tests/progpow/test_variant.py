@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.variant import (
     L1_BYTES,
     MATH_OPERATIONS,
+    Choices,
     Clamp,
     FixedSizes,
     Growth,
@@ -21,6 +22,7 @@ from miner.progpow.variant import (
 from miner.verify import prove_variant
 
 KAWPOW = variants()["kawpow"]
+IN_PLACE = variants()["oggpow"]
 WORD_TOO_LARGE = (2**32,)
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
@@ -75,10 +77,18 @@ def test_an_impossible_number_is_reported_with_its_key(
     assert "\n" not in str(error.value)
 
 
-def test_a_variant_that_absorbs_the_header_needs_7_words() -> None:
-    header = next(v for v in variants().values() if not v.absorbs_digest)
-    with pytest.raises(BadVariant, match=r"keccak.final: needs 7 words when absorbs is 'header'"):
+@pytest.mark.parametrize("absorbs", ["header", "nonce"])
+def test_a_variant_that_absorbs_the_header_needs_7_words(absorbs: str) -> None:
+    header = next(v for v in variants().values() if v.absorbs == absorbs)
+    problem = rf"keccak.final: needs 7 words when absorbs is '{absorbs}'"
+    with pytest.raises(BadVariant, match=problem):
         check_variant(replace(header, final_padding=(1,) * 9))
+
+
+def test_a_program_in_place_needs_a_register_for_each_word_of_an_entry() -> None:
+    check_variant(replace(IN_PLACE, registers=4))
+    with pytest.raises(BadVariant, match=r"program.registers: 3 is outside 4 to 64"):
+        check_variant(replace(IN_PLACE, registers=3))
 
 
 @pytest.mark.parametrize("field", ["mix_hash", "final_hash"])
@@ -114,6 +124,32 @@ def test_a_wrong_known_answer_is_reported_with_its_number(field: str, number: in
 def test_the_known_answers_detect_every_wrong_number(change: dict[str, Any]) -> None:
     with pytest.raises(BadVariant, match=r"known_answers\[\d\]\.\w+_hash: computed"):
         prove_variant(replace(KAWPOW, **change))
+
+
+OTHER_CHOICES = [
+    replace(IN_PLACE.choices, **{field.name: field.default}) for field in fields(Choices)
+]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"choices": choices} for choices in OTHER_CHOICES),
+        {"absorbs": "header"},
+        {"absorbs": "digest", "final_padding": (0, 0, *IN_PLACE.final_padding)},
+        {"byte_order": "little"},
+        {"initial_padding": (0,) * 15},
+        {"final_padding": (0,) * 7},
+        {"period": 9},
+        {"parents": 512},
+    ],
+    ids=str,
+)
+def test_the_known_answers_detect_every_wrong_choice(change: dict[str, Any]) -> None:
+    """Each rule in which this variant differs from ProgPoW is turned back, one at a time."""
+    assert replace(IN_PLACE, **change) != IN_PLACE
+    with pytest.raises(BadVariant, match=r"known_answers\[\d\]\.\w+_hash: computed"):
+        prove_variant(replace(IN_PLACE, **change))
 
 
 def test_fixed_sizes_hold_in_every_epoch() -> None:
