@@ -1,8 +1,9 @@
-"""The common part of CUDA and OpenCL devices: launch shape, and dataset (DAG) in buffers."""
+"""The common part of CUDA and OpenCL devices: launch shape, and datasets (DAGs) in buffers."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices.dataset_buffers import DatasetBuffers
 from miner.errors import DeviceError
+from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo
+
+LEFT_TO_OTHERS = 8
+"""The fraction of a card's memory, one in this many, that no further dataset takes."""
 
 
 class BufferedDevice(ABC):
@@ -21,7 +26,8 @@ class BufferedDevice(ABC):
         self.info = info
         self._base = self._shape = shape
         self._fewest_buffers = 1
-        self._dataset: DatasetBuffers | None = None
+        self._datasets: dict[Epoch, DatasetBuffers] = {}
+        self._selected: DatasetBuffers | None = None
 
     @abstractmethod
     def calls(self, what: str) -> AbstractContextManager[None]:
@@ -29,7 +35,7 @@ class BufferedDevice(ABC):
 
     @property
     def shape(self) -> LaunchShape:
-        """The shape of search programs, with the buffers of the newest dataset."""
+        """The shape of search programs, with the buffers of the selected dataset."""
         return self._shape
 
     def take_shape(self, shape: LaunchShape) -> None:
@@ -41,6 +47,20 @@ class BufferedDevice(ABC):
         """Return whole groups."""
         each = self._shape.nonces_per_group
         return max(-(-count // each), 1) * each
+
+    @property
+    def datasets(self) -> Sequence[Epoch]:
+        """Epochs whose datasets are in memory."""
+        return tuple(self._datasets)
+
+    def select(self, epoch: Epoch) -> None:
+        """Use the dataset of `epoch`, and a shape with as many buffers."""
+        if epoch not in self._datasets:
+            raise DeviceError(
+                f"{self.info.name}: the dataset of epoch {epoch.number} is not in memory"
+            )
+        self._selected = self._datasets[epoch]
+        self._shape = self._base.split(len(self._selected.buffers))
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         """Return nodes, shape (count, 16)."""
@@ -55,6 +75,14 @@ class BufferedDevice(ABC):
             dataset.write(first, nodes)
 
     def _generated(self) -> DatasetBuffers:
-        if self._dataset is None:
+        if self._selected is None:
             raise DeviceError(f"{self.info.name}: no dataset was generated")
-        return self._dataset
+        return self._selected
+
+    def _release(self, epoch: Epoch) -> None:
+        """Give the memory of a dataset back to the driver, which is ready for that."""
+        dataset = self._datasets.pop(epoch, None)
+        if dataset is not None:
+            if dataset is self._selected:
+                self._selected = None
+            dataset.release()

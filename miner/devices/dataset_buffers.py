@@ -72,7 +72,7 @@ class DatasetBuffers:
     """
 
     def __init__(self, memory: BufferMemory, epoch: Epoch, fewest: int) -> None:
-        self._memory = memory
+        self._memory, self._size = memory, epoch.entries * ENTRY_BYTES
         self.buffers: list[Any] = []
         failures = []
         for count in (n for n in BUFFER_COUNTS if n >= fewest):
@@ -92,6 +92,11 @@ class DatasetBuffers:
             here = max(min(each, entries), 1)
             entries -= here
             self.buffers.append(self._memory.allocate(here * ENTRY_BYTES))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all buffers."""
+        return self._size
 
     def part(self, first: int, most: int) -> DatasetPart:
         """Return the nodes from `first` to the end of their buffer, at most `most`."""

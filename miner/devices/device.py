@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,7 +85,7 @@ class Device(Protocol):
     @property
     def shape(self) -> LaunchShape:
         """The shape that search programs are generated for. Its number of dataset buffers is
-        that of the newest `generate`."""
+        that of the selected dataset."""
 
     @property
     def dialect(self) -> str | None:
@@ -105,30 +105,50 @@ class Device(Protocol):
         """Compile; any thread may call it. Raises `BuildFailed`, which names the log file."""
 
     def load(self, image: Image) -> Kernel:
-        """Make the image callable here; the image loaded before it may be unloaded."""
+        """Make the image callable here, beside the kernels that are loaded already."""
+
+    def unload(self, kernel: Kernel) -> None:
+        """Free `kernel`, which is not used again; no launch of it is in flight."""
 
     def discard(self, image: Image) -> None:
         """Delete every cached copy of `image`, which gave wrong results, so that its source is
         compiled again; any thread may call it."""
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
-        """Fill the dataset of `epoch` in slices of well under a second; yield the fraction done,
-        0 to 1. `light` is the light cache, shape (light_items, 16), `filler` the program of
-        `filler_source`. The first step frees the old dataset. Raises `OutOfMemory` with needed
-        and available bytes."""
+        """Fill the dataset of `epoch` in slices of well under a second, beside those in memory;
+        yield the fraction done, 0 to 1. `light` is the light cache, shape (light_items, 16),
+        `filler` the program of `filler_source`. The first step frees an older dataset of `epoch`
+        and selects the new one. Raises `OutOfMemory` with needed and available bytes; what was
+        allocated before that, or before an abandoned generation, stays until `drop`."""
+
+    @property
+    def datasets(self) -> Sequence[Epoch]:
+        """Epochs whose datasets are in memory, complete or not."""
+
+    def select(self, epoch: Epoch) -> None:
+        """Read the dataset of `epoch`, which is in memory, in the calls from now on; launches in
+        flight keep theirs. Raises `DeviceError` when it is not in memory."""
+
+    def drop(self, epoch: Epoch) -> None:
+        """Free the dataset of `epoch`, if it is in memory; no launch that reads it is in
+        flight."""
+
+    def spare_memory(self) -> int:
+        """Return how many bytes further datasets may take, without what is left to other
+        programs; 0 or less: none."""
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
-        """Return dataset nodes (64-byte items) as shape (count, 16)."""
+        """Return nodes (64-byte items) of the selected dataset as shape (count, 16)."""
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
-        """Overwrite dataset nodes, shape (count, 16), to repair a wrong range."""
+        """Overwrite nodes of the selected dataset, shape (count, 16), to repair a wrong range."""
 
     def round_up(self, count: int) -> int:
         """Return the smallest launchable number of nonces >= `count`."""
 
     def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
-        """Start searching `span` (its `count` is one that `round_up` returned) for `job.target`.
-        At most two launches may be in flight; they run in order."""
+        """Start searching `span` (its `count` is one that `round_up` returned) for `job.target`
+        on the selected dataset. At most two launches may be in flight; they run in order."""
 
     def close(self) -> None:
         """Free everything; the device is not used again."""
@@ -139,6 +159,11 @@ def filler_source(device: Device, epoch: Epoch) -> KernelSource:
     return dataset_source(epoch, device.dialect, device.shape)
 
 
-def fill(device: Device, epoch: Epoch, light: NDArray[np.uint32]) -> Iterator[float]:
-    """Build the program in the calling thread, then `device.generate` with it."""
-    return device.generate(epoch, light, device.build(filler_source(device, epoch)))
+def fill(
+    device: Device, epoch: Epoch, light: NDArray[np.uint32], filler: Image | None = None
+) -> Iterator[float]:
+    """Free all datasets, then `device.generate`; build `filler` if it is not given."""
+    for kept in device.datasets:
+        device.drop(kept)
+    filler = filler or device.build(filler_source(device, epoch))
+    return device.generate(epoch, light, filler)

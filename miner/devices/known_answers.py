@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miner.codegen.kernel_source import KernelSource, search_source
-from miner.devices.device import Device, Hit, Image, Kernel, filler_source
+from miner.devices.device import Device, Hit, Image, Kernel, fill, filler_source
 from miner.errors import MinerError, WrongResult
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
@@ -65,7 +65,7 @@ def _built(device: Device, source: KernelSource) -> Iterator[Image]:
 def _check_dataset(device: Device, light: Light) -> None:
     epoch = light.epoch
     with _built(device, filler_source(device, epoch)) as filler:
-        for _ in device.generate(epoch, light.cache, filler):
+        for _ in fill(device, epoch, light.cache, filler):
             pass
         for first, count in ((0, 256), (epoch.nodes - 64, 64)):
             got = device.read_nodes(first, count)
@@ -77,7 +77,9 @@ def _check_answer(device: Device, toy: Variant, light: Light, answer: KnownAnswe
     period = toy.period_at(answer.height)
     source = search_source(toy, period, light.epoch, device.dialect, device.shape)
     with _built(device, source) as image:
-        _check_search(device, device.load(image), toy, light, answer)
+        kernel = device.load(image)
+        _check_search(device, kernel, toy, light, answer)
+        device.unload(kernel)
 
 
 def _check_search(

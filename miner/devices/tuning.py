@@ -1,4 +1,4 @@
-"""What a person sets for one device: launch shape, launch time, temperature limits."""
+"""What a person sets for one device: launch shape, launch time, temperature limits, datasets."""
 
 from __future__ import annotations
 
@@ -87,6 +87,8 @@ class Tuning:
     launch_seconds: float | None = None
     """Duration of one launch."""
     limits: TemperatureLimits = TemperatureLimits()
+    datasets: int | None = None
+    """Most datasets (DAGs) that it keeps in memory; None: as many as fit."""
 
     def overridden_by(self, later: Tuning) -> Tuning:
         """Return this tuning with what `later` sets."""
@@ -94,6 +96,7 @@ class Tuning:
             self.shape if later.shape is None else later.shape,
             self.launch_seconds if later.launch_seconds is None else later.launch_seconds,
             self.limits.overridden_by(later.limits),
+            self.datasets if later.datasets is None else later.datasets,
         )
 
 

@@ -10,12 +10,13 @@ from random import Random
 from miner.clock import Clock
 from miner.devices.tuning import Tuning
 from miner.engine.job_slot import NonceAllocator, Staleness
+from miner.engine.opened_device import Shared
 from miner.engine.programs import Programs
 from miner.engine.proof import Prover
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import Activity, RunningThread, Threads, WorkPool
-from miner.engine.worker import OpenableDevice, Shared, Worker
+from miner.engine.worker import OpenableDevice, Worker
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.telemetry import (
     CandidateRefuted,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -123,6 +123,10 @@ class WatchedDevice:
         with self._watchdog.call("loading a kernel", LOADING_SECONDS):
             return self._device.load(image)
 
+    def unload(self, kernel: Kernel) -> None:
+        with self._watchdog.call("unloading a kernel", LOADING_SECONDS):
+            self._device.unload(kernel)
+
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         slices = self._device.generate(epoch, light, filler)
         limit = BUILDING_SECONDS  # the first step may wait for running builds
@@ -133,6 +137,21 @@ class WatchedDevice:
                 return
             limit = SLICE_SECONDS
             yield done
+
+    @property
+    def datasets(self) -> Sequence[Epoch]:
+        return self._device.datasets
+
+    def select(self, epoch: Epoch) -> None:
+        self._device.select(epoch)
+
+    def drop(self, epoch: Epoch) -> None:
+        with self._watchdog.call("freeing a dataset", BUILDING_SECONDS):  # waits for builds
+            self._device.drop(epoch)
+
+    def spare_memory(self) -> int:
+        with self._watchdog.call("reading the free memory", SLICE_SECONDS):
+            return self._device.spare_memory()
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         with self._watchdog.call("reading the dataset", SLICE_SECONDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -22,8 +22,11 @@ SearchSource = Callable[[Variant, int, Epoch, str | None, LaunchShape], KernelSo
 """Signature of `kernel_source.search_source`: (variant, period, epoch, dialect, shape)."""
 
 KEPT = 4
-"""Images kept for devices that share them, per shape: the previous, current and next period's,
-and one more for an epoch that changes within a period."""
+"""Images kept for devices that share them, per shape and epoch: the previous, current and next
+period's, and one more for another coin of the epoch."""
+
+KEPT_EPOCHS = 8
+"""Epochs whose images are kept per shape, for a pool that alternates between coins."""
 
 CLOSE_SECONDS = 2.0
 """How long closing a device waits for its running builds."""
@@ -44,6 +47,9 @@ class DatasetProgram:
 
     light_items: int
     parents: int
+
+
+Program = SearchProgram | DatasetProgram
 
 
 def program_of(job: Job) -> SearchProgram:
@@ -134,7 +140,7 @@ class Programs:
         self._search_source = search_source
         self._builds = builds
         self._lock = threading.Lock()
-        self._groups: dict[_Group, OrderedDict[SearchProgram | DatasetProgram, _Entry]] = {}
+        self._groups: dict[_Group, OrderedDict[Program, _Entry]] = {}
         self._dropped: list[_Entry] = []
         """No longer kept, but still being built."""
 
@@ -201,7 +207,7 @@ class Programs:
         self,
         device: Device,
         group: _Group,
-        program: SearchProgram | DatasetProgram,
+        program: Program,
         source_of: Callable[[], KernelSource],
     ) -> Future[Image]:
         def build() -> Image:
@@ -215,7 +221,7 @@ class Programs:
                 entry = _Entry(device, self._builds.submit(build))
                 entries[program] = entry
             entries.move_to_end(program)
-            old = [entries.popitem(last=False)[1] for _ in range(len(entries) - KEPT)]
+            old = [entries.pop(p) for p in _surplus(reversed(entries))]
             self._dropped = [e for e in (*self._dropped, *old) if not e.future.done()]
         for dropped in old:
             dropped.future.cancel()  # a running build continues; nothing waits for it
@@ -225,6 +231,18 @@ class Programs:
         with self._lock:
             images = [entry.image for entry in self._groups.get(group, {}).values()]
         return next((i for i in images if i and i.source.sha256 == source.sha256), None)
+
+
+def _surplus(programs: Iterable[Program]) -> list[Program]:
+    """Return those of `programs`, the most recently used first, that are not kept."""
+    by_epoch: dict[Epoch | None, list[Program]] = {}
+    for program in programs:
+        by_epoch.setdefault(
+            program.epoch if isinstance(program, SearchProgram) else None, []
+        ).append(program)
+    groups = list(by_epoch.values())
+    old = [p for group in groups[KEPT_EPOCHS:] for p in group]
+    return old + [p for group in groups[:KEPT_EPOCHS] for p in group[KEPT:]]
 
 
 def _alike(device: Device) -> tuple[object, ...]:

@@ -127,7 +127,9 @@ def _fixed(settings: Settings, tunings: Mapping[str, Tuning]) -> dict[str, objec
         if key_name((*place, name)) not in LIVE_KEYS
     }
     for name, tuning in tunings.items():
-        fixed[f"devices.tune of {name}"] = (tuning.shape, tuning.launch_seconds)
+        fixed[f"devices.tune of {name}"] = (
+            tuning.shape, tuning.launch_seconds, tuning.datasets
+        )  # fmt: skip
     return fixed
 
 

@@ -155,10 +155,12 @@ class TuneSettings(_Temperatures):
         default=None, examples=[0.1]
     )
     """Target duration of one launch in seconds. Default: 0.1."""
+    datasets: Annotated[int, Field(ge=1)] | None = Field(default=None, examples=[1])
+    """Most datasets (DAGs) that a device keeps in memory. Default: as many as fit."""
 
     def tuning(self) -> Tuning:
         """Return these settings as the engine takes them."""
-        return Tuning(self.shape, self.launch_seconds, self.limits())
+        return Tuning(self.shape, self.launch_seconds, self.limits(), self.datasets)
 
 
 class DeviceSettings(_Temperatures):

@@ -171,6 +171,8 @@ class EpochSkipped:
     device: str
     epoch: int
     reason: str
+    known: bool = False
+    """The reason was reported before, so the journal leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)

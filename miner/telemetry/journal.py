@@ -170,7 +170,7 @@ def sentence_of(event: events.Event, accepted: int) -> Sentence | None:
             return Sentence(device, f"giving up: {reason}", Level.ERROR)
         case events.DeviceResting(device, reason, seconds):
             return Sentence(device, f"retry in {seconds:.0f} s: {reason}", Level.WARNING)
-        case events.EpochSkipped(device, epoch, reason):
+        case events.EpochSkipped(device, epoch, reason, known=False):
             text = f"not mining on epoch {epoch}: {reason}"
             return Sentence(device, text, Level.WARNING, limited=True)
         case events.DevicePaused(device, None):

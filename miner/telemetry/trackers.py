@@ -153,7 +153,7 @@ class DeviceTracker:
                 self._enter(DeviceState.PARKED, f"parked: {reason}")
             case events.DeviceResting(_, reason, _):
                 self._enter(DeviceState.RESTING, f"resting: {reason}")
-            case events.EpochSkipped(_, _, reason):
+            case events.EpochSkipped(_, _, reason, _):
                 self._enter(DeviceState.RESTING, f"resting: {reason}")
             case events.DevicePaused(_, reason):
                 self._paused = reason

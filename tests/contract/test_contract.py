@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from miner.catalog import variants
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource, search_source
 from miner.codegen.language import EXCHANGES
 from miner.codegen.launch_shape import SHAPES, shape_named
-from miner.devices.device import Device, fill
+from miner.devices.device import Device, fill, filler_source
 from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.selection import ListedDevice, find_devices
 from miner.errors import BuildFailed, DeviceError
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import dataset_nodes, light_cache
-from miner.progpow.variant import FixedSizes, Variant
+from miner.progpow.variant import FixedSizes, Span, Variant
 from miner.work import Job, NonceRange, NonceSpace
 from tests.fakes import device as fakes
 from tests.fakes.variants import KAWPOW
@@ -30,6 +31,8 @@ from tests.fakes.variants import KAWPOW
 FOUND, MISSING = find_devices()
 TOY = KAWPOW.with_sizes(FixedSizes(509, 20011, 0))
 """More nodes than the first slice of a dataset has."""
+
+SMALL = [KAWPOW.with_sizes(FixedSizes(509, 1021, seed)) for seed in (0, 1)]
 
 BROKEN = "no_such_name x;\n"
 """A program that no compiler of any dialect accepts."""
@@ -81,10 +84,12 @@ HASHES: dict[tuple[Epoch, bytes, int, int], Digest] = {}
 """Digests of the reference, by epoch, header, period and nonce."""
 
 
-def bench_of(device: Device, variant: Variant = TOY) -> Bench:
-    """Generate the dataset of `variant` on `device`."""
+def bench_of(device: Device, variant: Variant = TOY, *, beside: bool = False) -> Bench:
+    """Generate the dataset of `variant` on `device`, alone or `beside` those in memory."""
     epoch = variant.epoch_at(0)
     light = Light.of(epoch, light_cache(epoch))
+    filler = device.build(filler_source(device, epoch))
+    slices = device.generate if beside else partial(fill, device)
 
     def digest_of(job: Job, nonce: int) -> Digest:
         key = (epoch, job.header_hash, job.period, nonce)
@@ -92,32 +97,54 @@ def bench_of(device: Device, variant: Variant = TOY) -> Bench:
             HASHES[key] = Hasher(variant, job.period, light).hash(job.header_hash, nonce)
         return HASHES[key]
 
-    done = list(fill(device, epoch, light.cache))
+    done = list(slices(epoch, light.cache, filler))
     assert done == sorted(done)
     assert done[-1] == 1.0
     return Bench(device, variant, light, search_source, digest_of, dataset_nodes)
 
 
-def fake_bench() -> Bench:
-    """Return the fake device of the engine's tests, which keeps the contract too."""
-    epoch = fakes.TOY.epoch_at(0)
-    cache = fakes.PROVER.light_cache(epoch)
-    light = Light(epoch, cache, np.zeros(4096, np.uint32))
+def fake_bench(device: fakes.FakeDevice, variant: Variant = fakes.TOY) -> Bench:
+    """Return the bench of a fake device, on which the dataset of `variant` was generated."""
+    epoch = variant.epoch_at(0)
+    light = Light(epoch, fakes.PROVER.light_cache(epoch), np.zeros(4096, np.uint32))
     return Bench(
-        fakes.filled_device(epoch), fakes.TOY, light, fakes.search_source,
-        fakes.PROVER.digest, fakes.PROVER.dataset_nodes,
-    )  # fmt: skip
+        device, variant, light, fakes.search_source, fakes.PROVER.digest, fakes.PROVER.dataset_nodes
+    )
 
 
-@pytest.fixture(
-    params=[
-        "fake",
-        *(pytest.param(f, id=f.info.name) for f in FOUND),
-        *(pytest.param(m, id=f"{m.partition(':')[0]}-missing") for m in MISSING),
-    ],
-)
+PARAMS = [
+    "fake",
+    *(pytest.param(f, id=f.info.name) for f in FOUND),
+    *(pytest.param(m, id=f"{m.partition(':')[0]}-missing") for m in MISSING),
+]
+"""The devices of this machine, and the fake device of the engine's tests."""
+
+
+@pytest.fixture(params=PARAMS)
 def bench(request: pytest.FixtureRequest) -> Bench:
-    return fake_bench() if request.param == "fake" else bench_of(opened(request.param))
+    if request.param == "fake":
+        return fake_bench(fakes.filled_device(fakes.TOY.epoch_at(0)))
+    return bench_of(opened(request.param))
+
+
+@pytest.fixture(params=PARAMS)
+def two(request: pytest.FixtureRequest) -> Iterator[tuple[Bench, Bench]]:
+    """Two datasets on one device; the second one, in other buffers, is selected."""
+    if request.param == "fake":
+        later = replace(fakes.TOY, spans=(Span(0, 7500, first_epoch=1),))
+        device = fakes.filled_device(fakes.TOY.epoch_at(0))
+        cache = fakes.PROVER.light_cache(later.epoch_at(0))
+        filler = device.build(filler_source(device, later.epoch_at(0)))
+        assert list(device.generate(later.epoch_at(0), cache, filler))[-1] == 1.0
+        yield fake_bench(device), fake_bench(device, later)
+        return
+    one = opened(request.param)
+    own = one.shape
+    first = bench_of(one, SMALL[0])
+    if one.dialect is not None:
+        one.take_shape(shape_named(f"{own.name}/2"))
+    yield first, bench_of(one, SMALL[1], beside=True)
+    one.take_shape(own)
 
 
 @pytest.fixture(params=[pytest.param(f, id=f.info.name) for f in FOUND])
@@ -400,3 +427,86 @@ def test_sub_groups_of_another_size_are_refused(device: Device) -> None:
     other = replace(source, text=source.text + "/* another */\n", subgroup_multiple=3)
     with pytest.raises(BuildFailed, match=r"sub-groups have \d+ threads, not a multiple of 3; set"):
         device.build(other)
+
+
+def chosen(bench: Bench) -> Epoch:
+    """Select the dataset of `bench`."""
+    epoch = bench.variant.epoch_at(0)
+    bench.device.select(epoch)
+    return epoch
+
+
+def assert_right(bench: Bench) -> None:
+    """The selected dataset is that of `bench`, and a new kernel searches it."""
+    epoch = bench.variant.epoch_at(0)
+    wanted = bench.nodes_of(epoch, bench.light.cache, 0, epoch.nodes)
+    assert np.array_equal(bench.device.read_nodes(0, epoch.nodes), wanted)
+    span = span_of(bench, 0, 2)
+    assert len(bench.hits(bench.job(), span)) == span.count
+
+
+def test_datasets_are_kept_side_by_side(two: tuple[Bench, Bench]) -> None:
+    assert_right(two[1])
+    assert set(two[0].device.datasets) == {chosen(bench) for bench in two}
+    for bench in (*two, *two):
+        chosen(bench)
+        assert_right(bench)
+
+
+def test_written_nodes_belong_to_one_dataset(two: tuple[Bench, Bench]) -> None:
+    device = two[0].device
+    own = np.arange(48, dtype=np.uint32).reshape(3, 16)
+    device.write_nodes(7, own)
+    chosen(two[0])
+    assert not np.array_equal(device.read_nodes(7, 3), own)
+    chosen(two[1])
+    assert np.array_equal(device.read_nodes(7, 3), own)
+
+
+def test_a_launch_in_flight_keeps_its_dataset(two: tuple[Bench, Bench]) -> None:
+    kernels = []
+    for bench in two:
+        chosen(bench)
+        kernels.append(bench.kernel())
+    spans = [span_of(bench, 1 << 20, 4) for bench in two]
+    for _ in range(2):
+        pending = []
+        for bench, kernel, span in zip(two, kernels, spans, strict=True):
+            chosen(bench)
+            pending.append(bench.device.launch(kernel, bench.job(), span))
+        for bench, launch, span in zip(two, pending, spans, strict=True):
+            found = launch.wait()
+            assert found.total == span.count
+            for hit in found.hits:
+                digest = bench.digest_of(bench.job(), hit.nonce)
+                assert words(digest) == (*hit.final_words, hit.mix_word)
+
+
+def test_dropping_a_dataset_leaves_the_others(two: tuple[Bench, Bench]) -> None:
+    first, second = two
+    device = first.device
+    gone = first.variant.epoch_at(0)
+    device.drop(gone)
+    assert gone not in device.datasets
+    assert_right(second)
+    with pytest.raises(DeviceError, match=device.info.name):
+        device.select(gone)
+    device.drop(gone)
+    device.drop(second.variant.epoch_at(0))
+    assert not device.datasets
+    with pytest.raises(DeviceError, match="no dataset was generated"):
+        device.read_nodes(0, 1)
+
+
+def test_spare_memory_is_less_than_all_memory(bench: Bench) -> None:
+    assert bench.device.spare_memory() < bench.device.info.memory
+
+
+def test_kernels_are_callable_side_by_side_until_unloaded(bench: Bench) -> None:
+    span = span_of(bench, 9, 1)
+    kernels = {height: bench.kernel(height) for height in (0, 3, 6)}
+    for height in (6, 0, 3):
+        assert len(bench.hits(bench.job(height=height), span, kernels[height])) == span.count
+    bench.device.unload(kernels.pop(3))
+    for height, kernel in kernels.items():
+        assert len(bench.hits(bench.job(height=height), span, kernel)) == span.count

@@ -246,7 +246,7 @@ def test_starting_a_launch_does_not_wait_for_the_one_before(bench: Bench) -> Non
     device = bench.device()
     source = search_source(TOY, 0, TOY.epoch_at(0), "opencl", device.shape)
     kernel = device.load(device.build(source))
-    device._dataset = SimpleNamespace(buffers=[])  # type: ignore[assignment]
+    device._selected = SimpleNamespace(buffers=[])  # type: ignore[assignment]
     span = NonceRange(0, device.round_up(1))
     launches = [device.launch(kernel, job_at(), span) for _ in range(2)]
     assert bench.driver.early == []

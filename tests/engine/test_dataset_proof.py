@@ -18,7 +18,7 @@ def prove(script: DeviceScript):
     light = PROVER.light_cache(EPOCH)
     repaired = prove_dataset(device, EPOCH, light, PROVER, Random(1))
     assert (
-        np.array_equal(device.nodes, PROVER.dataset_nodes(EPOCH, light, 0, EPOCH.nodes))
+        np.array_equal(device.nodes[EPOCH], PROVER.dataset_nodes(EPOCH, light, 0, EPOCH.nodes))
         or not repaired
     )
     return repaired

@@ -10,15 +10,15 @@ from tests.fakes.device import (
     DeviceScript,
     FakeImage,
     FakeProver,
-    fake_device,
+    filled_device,
     job_at,
     search_source,
 )
 
 
 def prove(script: DeviceScript, *, wrong: bool = False, built_for: int = 30):
-    device = fake_device(script)
     job = job_at(30)
+    device = filled_device(job.epoch, script)
     source = search_source(job.variant, built_for // 3, job.epoch, "opencl", device.shape)
     compared: list[int] = []
 
@@ -27,7 +27,7 @@ def prove(script: DeviceScript, *, wrong: bool = False, built_for: int = 30):
             compared.append(nonce)
             return super().digest(job, nonce)
 
-    prove_kernel(device, FakeImage(source, wrong), job, SpyingProver(), Random(1))
+    prove_kernel(device, device.load(FakeImage(source, wrong)), job, SpyingProver(), Random(1))
     return compared
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import filler_source
-from miner.engine.programs import KEPT, Programs, next_program
+from miner.engine.programs import KEPT, KEPT_EPOCHS, Programs, next_program
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed
 from miner.progpow.variant import Clamp, Span
@@ -122,6 +122,17 @@ def test_the_neighbouring_periods_are_kept(programs):
     for period in (7, 8, 9, 4):
         programs.search_image(device, job_at(period * 3)).result(WAIT)
     assert len(device.script.built) == 7
+
+
+def test_the_programs_of_alternating_epochs_are_kept(programs):
+    device = fake_device()
+    for _ in range(3):
+        for number in range(KEPT_EPOCHS):
+            job = job_at(number * 7500)
+            programs.search_image(device, job).result(WAIT)
+            programs.prebuild(device, job)
+    programs.search_image(device, job_at(9000 * 7500)).result(WAIT)
+    assert len(device.script.built) == 2 * KEPT_EPOCHS + 1
 
 
 def test_a_failed_build_is_an_error_and_is_retried(programs):

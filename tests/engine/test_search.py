@@ -18,7 +18,7 @@ from tests.fakes.device import (
     DeviceScript,
     FakeImage,
     Ticks,
-    fake_device,
+    filled_device,
     job_at,
     search_source,
     value_of,
@@ -47,13 +47,13 @@ class Bench:
 
     def run(self) -> None:
         clock = Ticks()
-        device = fake_device(self.script, clock=clock)
         job = self.job
+        device = filled_device(job.epoch, self.script, clock)
         source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
         allocator = NonceAllocator(1, Random(2))
         self.slot.put(job)
         search = Search(device, 0, allocator, self.slot, self, clock)
-        search.run(FakeImage(source), program_of(job))
+        search.run(device.load(FakeImage(source)), program_of(job))
         assert device.pending == 0
 
     def of(self, kind):
@@ -169,12 +169,12 @@ def test_a_nonce_that_was_not_searched_is_a_fault():
         def launch(self, kernel, job, span):
             return self._device.launch(kernel, job, replace(span, first=span.first ^ 1 << 40))
 
-    device = Liar(fake_device(DeviceScript(granule=64)))
+    device = Liar(filled_device(job.epoch, DeviceScript(granule=64)))
     source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
     bench.slot.put(replace(job, share_target=2**256 // 4))
     allocator = NonceAllocator(1, Random(2))
     search = Search(device, 0, allocator, bench.slot, bench, Ticks())
-    search.run(FakeImage(source), program_of(job))
+    search.run(device.load(FakeImage(source)), program_of(job))
     assert bench.of(DeviceFault)
     assert not bench.of(Candidate)
 

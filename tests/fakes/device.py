@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,6 +113,12 @@ class DeviceScript:
     fail_generate: int = 0
     no_memory: int = 0
     """How many of the next datasets find too little free memory."""
+    spare: int = 0
+    """Bytes for further datasets that the device reports."""
+    room: int = 2**40
+    """Bytes of datasets that it really has room for."""
+    full: int = 0
+    """How many of the next searches find too little free memory, if there are several datasets."""
     fail_launch: int = 0
     failure: Exception | None = None
     """Raised by `wait` of a search."""
@@ -132,6 +138,8 @@ class DeviceScript:
     building: int = 0
     """Builds that wait at `build_gate`."""
     slice_gate: threading.Semaphore | None = None
+    slice_seconds: float = 0.0
+    """Duration of each of a dataset's four slices."""
     hang: threading.Event | None = None
     """`wait` of a search blocks until this is set."""
 
@@ -142,6 +150,7 @@ class DeviceScript:
     opened: int = 0
     closed: int = 0
     slices: int = 0
+    unloaded: list[str] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def note(self) -> None:
@@ -201,7 +210,9 @@ class FakeDevice:
         self.shares_images = script.shares_images
         self.shape = shape_named("gpu")
         self.pending = 0
-        self.nodes = np.zeros((0, 16), np.uint32)
+        self.nodes: dict[Epoch, NDArray[np.uint32]] = {}
+        self.selected: Epoch | None = None
+        self.loaded: list[FakeImage] = []
         self._thread = threading.get_ident()
         script.opened += 1
 
@@ -225,7 +236,13 @@ class FakeDevice:
 
     def load(self, image: FakeImage) -> FakeImage:
         assert threading.get_ident() == self._thread
+        self.loaded.append(image)
         return image
+
+    def unload(self, kernel: FakeImage) -> None:
+        assert threading.get_ident() == self._thread
+        self.loaded.remove(kernel)
+        self.script.unloaded.append(kernel.source.text)
 
     def discard(self, image: FakeImage) -> None:
         self.script.discarded.append(image)
@@ -241,26 +258,53 @@ class FakeDevice:
         if self.script.no_memory:
             self.script.no_memory -= 1
             raise OutOfMemory(f"{self.info.name}: the dataset needs 5 bytes, 4 are free")
-        self.nodes = np.zeros((epoch.nodes, 16), np.uint32)
+        self.drop(epoch)
+        if epoch.dataset_bytes + sum(e.dataset_bytes for e in self.nodes) > self.script.room:
+            raise OutOfMemory(f"{self.info.name}: the driver allocates no more")
+        self.nodes[epoch] = nodes = np.zeros((epoch.nodes, 16), np.uint32)
+        self.select(epoch)
         for part in range(4):
             if self.script.slice_gate is not None:
                 assert self.script.slice_gate.acquire(timeout=WAIT)
             first, end = epoch.nodes * part // 4, epoch.nodes * (part + 1) // 4
-            self.nodes[first:end] = PROVER.dataset_nodes(epoch, light, first, end - first)
+            nodes[first:end] = PROVER.dataset_nodes(epoch, light, first, end - first)
             self.script.slices += 1
+            self.clock.seconds += self.script.slice_seconds
             self._corrupt(first, end)
             yield (part + 1) / 4
 
     def _corrupt(self, first: int, end: int) -> None:
         for node in self.script.corrupt:
             if first <= node < end:
-                self.nodes[node, 5] ^= 1 << 7
+                self._generated()[node, 5] ^= 1 << 7
+
+    @property
+    def datasets(self) -> Sequence[Epoch]:
+        return tuple(self.nodes)
+
+    def select(self, epoch: Epoch) -> None:
+        if epoch not in self.nodes:
+            raise DeviceError(f"{self.info.name}: the dataset of epoch {epoch.number} is missing")
+        self.selected = epoch
+
+    def drop(self, epoch: Epoch) -> None:
+        self.nodes.pop(epoch, None)
+        if self.selected == epoch:
+            self.selected = None
+
+    def spare_memory(self) -> int:
+        return self.script.spare - sum(epoch.dataset_bytes for epoch in self.nodes)
+
+    def _generated(self) -> NDArray[np.uint32]:
+        if self.selected is None:
+            raise DeviceError(f"{self.info.name}: no dataset was generated")
+        return self.nodes[self.selected]
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
-        return self.nodes[first : first + count].copy()
+        return self._generated()[first : first + count].copy()
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
-        self.nodes[first : first + len(nodes)] = nodes
+        self._generated()[first : first + len(nodes)] = nodes
         if self.script.unrepairable:
             self._corrupt(first, first + len(nodes))
 
@@ -270,6 +314,11 @@ class FakeDevice:
     def launch(self, kernel: FakeImage, job: Job, span: NonceRange) -> FakePending:
         assert threading.get_ident() == self._thread
         assert span.count == self.round_up(span.count)
+        assert kernel in self.loaded
+        assert self.selected == job.epoch, "this dataset is not selected"
+        if job.target != 2**256 - 1 and self.script.full and len(self.nodes) > 1:
+            self.script.full -= 1
+            raise OutOfMemory(f"{self.info.name}: launching: out of memory")
         self.pending += 1
         assert self.pending <= 2
         if job.target != 2**256 - 1:
@@ -301,8 +350,10 @@ def fake_device(
     return FakeDevice(info_of(name), script or DeviceScript(), clock or Ticks())
 
 
-def filled_device(epoch: Epoch, script: DeviceScript | None = None) -> FakeDevice:
-    device = fake_device(script)
+def filled_device(
+    epoch: Epoch, script: DeviceScript | None = None, clock: Ticks | None = None
+) -> FakeDevice:
+    device = fake_device(script, clock=clock)
     for _ in fill(device, epoch, PROVER.light_cache(epoch)):
         pass
     return device

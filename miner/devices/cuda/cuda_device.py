@@ -1,4 +1,4 @@
-"""A CUDA device: its kernels, launches and dataset (DAG)."""
+"""A CUDA device: its kernels, launches and datasets (DAGs)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.buffered_device import BufferedDevice
+from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice
 from miner.devices.cuda import CUDA
 from miner.devices.cuda.cuda_builds import Builds
 from miner.devices.cuda.cuda_card import CudaContext, identity
@@ -64,7 +64,7 @@ def open_device(info: DeviceInfo) -> Device:
 
 
 class CudaDevice(BufferedDevice):
-    """An open card with its dataset; the thread that opened it owns its context."""
+    """An open card with its datasets; the thread that opened it owns its context."""
 
     dialect = CUDA.dialect
     shares_images = True
@@ -73,7 +73,7 @@ class CudaDevice(BufferedDevice):
         super().__init__(info, CUDA.shape_for(info))
         self._drv = drv = driver()
         self._where = f"{info.name} at {info.pci}"
-        self._kernel: CudaKernel | None = None
+        self._kernels: set[CudaKernel] = set()
         self._filler: _CudaFiller | None = None
         self._stream: Any = None
         self._slot = 0
@@ -111,26 +111,44 @@ class CudaDevice(BufferedDevice):
         self._builds.discard(image.source)
 
     def load(self, image: Image) -> CudaKernel:
-        """Return the kernel; unload the one before it."""
+        """Return the kernel, which takes the buffers of the selected dataset."""
+        kernel = CudaKernel()
+        self._kernels.add(kernel)
         with self.calls(f"loading {image.source.title}"):
-            self._stream.synchronize()
-            if self._kernel is not None:
-                self._kernel.unload()
-            self._kernel = kernel = CudaKernel()
             kernel.load(self._drv, image, search_arguments(self._shape.buffers))
         return kernel
 
-    # The dataset
+    def unload(self, kernel: CudaKernel) -> None:
+        """Give the kernel's module back to the driver; other kernels may run meanwhile."""
+        with self.calls("unloading a kernel"):
+            kernel.unload()
+        self._kernels.discard(kernel)
+
+    # Datasets
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset in slices; see `Device.generate`."""
-        self._free()
+        self.drop(epoch)
         with self.calls("taking memory for the dataset"):
-            self._dataset = dataset = self._allocated(epoch, light.nbytes)
+            self._datasets[epoch] = dataset = self._allocated(epoch, light.nbytes)
             self._filler = _CudaFiller(self._drv, self._context, self._stream, self._base)
             self._filler.load(filler, light)
-        self._shape = self._base.split(len(dataset.buffers))
+        self.select(epoch)
         yield from filled(dataset, epoch.nodes, self._filler)
+
+    def drop(self, epoch: Epoch) -> None:
+        """Free the dataset of `epoch`, and the light cache of an abandoned generation."""
+        with self.calls("freeing the dataset"):
+            if self._filler is not None:
+                self._filler.free()
+                self._filler = None
+            self._release(epoch)
+
+    def spare_memory(self) -> int:
+        """Return the card's free memory without an eighth of all memory."""
+        with self.calls("reading the free memory"):
+            free, total = self._drv.mem_get_info()
+        return int(free) - int(total) // LEFT_TO_OTHERS
 
     def _allocated(self, epoch: Epoch, light: int) -> DatasetBuffers:
         """Check the free memory, then allocate."""
@@ -178,17 +196,9 @@ class CudaDevice(BufferedDevice):
         # The context frees everything in it. PyCUDA's objects may be dropped after that; dropped
         # before, in a context that has failed, they would end the process.
         self._context.close()
-        self._dataset = self._kernel = self._filler = None
-
-    def _free(self) -> None:
-        with self.calls("freeing the dataset"):
-            if self._filler is not None:
-                self._filler.free()
-                self._filler = None
-            if self._dataset is not None:
-                self._stream.synchronize()
-                self._dataset.release()
-                self._dataset = None
+        self._selected = self._filler = None
+        self._datasets.clear()
+        self._kernels.clear()
 
 
 class CudaKernel:
@@ -207,7 +217,7 @@ class CudaKernel:
     def launch(self, groups: int, threads: int, stream: Any, *arguments: int) -> None:
         """Start the kernel."""
         if self._function is None:
-            raise DeviceError("this kernel was unloaded when the next one was loaded")
+            raise DeviceError("this kernel was unloaded")
         self._function.prepared_async_call((groups, 1), (threads, 1, 1), stream, *arguments)
 
     def unload(self) -> None:

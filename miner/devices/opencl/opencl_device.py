@@ -1,4 +1,4 @@
-"""An OpenCL device: its queue, kernels, launches and dataset (DAG)."""
+"""An OpenCL device: its queue, kernels, launches and datasets (DAGs)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
 from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.buffered_device import BufferedDevice
+from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice
 from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
@@ -31,6 +31,7 @@ from miner.devices.opencl.opencl_drivers import (
 )
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
+from miner.resources import available_memory
 from miner.work import DeviceInfo, Job, NonceRange
 
 HUGE_PAGE = 2 << 20
@@ -83,7 +84,7 @@ def _pyopencl() -> ModuleType:
 
 
 class OpenClDevice(BufferedDevice):
-    """An open OpenCL device with its dataset."""
+    """An open OpenCL device with its datasets."""
 
     dialect = OPENCL.dialect
     shares_images = False
@@ -93,7 +94,7 @@ class OpenClDevice(BufferedDevice):
     ) -> None:
         shape = known_shape(device.platform.name, device.name)
         super().__init__(info, shape_named(shape) if shape else OPENCL.shape_for(info))
-        self._cl, self._objects = cl, objects
+        self._cl, self._objects, self._card = cl, objects, device
         self._context: Any = None
         self._queue: Any = None
         self._headers: list[Any] = []
@@ -172,20 +173,40 @@ class OpenClDevice(BufferedDevice):
         with self.calls(f"loading {image.source.title}"):
             return self._objects.keep(self._cl.Kernel(image.program.object, image.source.entry))
 
+    def unload(self, kernel: Kept) -> None:
+        """Do nothing: the driver's object is released when its owner is dropped."""
+
     def discard(self, image: Image) -> None:
         """Do nothing: no image is cached."""
 
-    # The dataset
+    # Datasets
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset in slices; see `Device.generate`."""
         with self._objects.alone():
-            self._free()
-            self._dataset = dataset = self._allocated(epoch)
-        self._shape = self._base.split(len(dataset.buffers))
+            self._release(epoch)
+            self._datasets[epoch] = dataset = self._allocated(epoch)
+        self.select(epoch)
         with self.calls("loading the dataset program"):
             kernel = _OpenClFiller(self, filler, light, self._base)
         yield from filled(dataset, epoch.nodes, kernel)
+
+    def drop(self, epoch: Epoch) -> None:
+        """Free the dataset of `epoch`, once no build runs."""
+        with self._objects.alone(), self.calls("freeing the dataset"):
+            self._release(epoch)
+
+    def spare_memory(self) -> int:
+        """Return the memory that the driver or, for memory shared with the host, the system
+        reports as free, without an eighth of all for a card, half of it for the host."""
+        total = self.info.memory
+        free = total - sum(dataset.size for dataset in self._datasets.values())
+        if self._card.host_unified_memory:
+            return min(free, available_memory() or 0) - total // 2
+        # Only AMD's driver reports it: in KiB, all and in one piece.
+        with suppress(AttributeError, self._cl.Error):
+            free = min(free, self._card.global_free_memory_amd[0] * 1024)
+        return free - total // LEFT_TO_OTHERS
 
     def _allocated(self, epoch: Epoch) -> DatasetBuffers:
         try:
@@ -229,19 +250,16 @@ class OpenClDevice(BufferedDevice):
         if self._queue is not None:
             with suppress(self._cl.Error):  # a failed device is closed too
                 self._queue.finish()
-        dataset, self._dataset = self._dataset, None
-        buffers = dataset.buffers if dataset is not None else []
-        self._objects.retire(*buffers, *self._headers, *self._results, self._queue, self._context)
-        buffers.clear()
+        for dataset in self._datasets.values():
+            self._objects.retire(*dataset.buffers)
+            dataset.buffers.clear()
+        self._datasets.clear()
+        self._selected = None
+        self._objects.retire(*self._headers, *self._results, self._queue, self._context)
         self._headers.clear()
         self._results.clear()
         self._context = self._queue = None
         self._objects.release_if_idle()
-
-    def _free(self) -> None:
-        if self._dataset is not None:
-            self._dataset.release()
-            self._dataset = None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from miner.errors import DeviceError
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.light import dataset_nodes
+from miner.resources import available_memory
 from miner.work import DeviceInfo, Job, NonceRange
 
 
@@ -47,8 +48,9 @@ class ReferenceDevice:
 
     def __init__(self, info: DeviceInfo) -> None:
         self.info = info
-        self._light: Light | None = None
-        self._written: dict[int, NDArray[np.uint32]] = {}
+        self._lights: dict[Epoch, Light] = {}
+        self._selected: Epoch | None = None
+        self._written: dict[tuple[Epoch, int], NDArray[np.uint32]] = {}
 
     @property
     def shape(self) -> LaunchShape:
@@ -66,33 +68,61 @@ class ReferenceDevice:
         """Return `image` as it is."""
         return image
 
+    def unload(self, kernel: Image) -> None:
+        """Do nothing: an image takes no memory of its own."""
+
     def discard(self, image: Image) -> None:
         """Do nothing: no image is cached."""
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Keep the light cache."""
-        self._written.clear()
-        self._light = Light.of(epoch, light)
+        self.drop(epoch)
+        self._lights[epoch] = Light.of(epoch, light)
+        self.select(epoch)
         yield 1.0
 
+    @property
+    def datasets(self) -> Sequence[Epoch]:
+        """Epochs whose light caches are kept."""
+        return tuple(self._lights)
+
+    def select(self, epoch: Epoch) -> None:
+        """Use the light cache of `epoch`."""
+        if epoch not in self._lights:
+            raise DeviceError(
+                f"{self.info.name}: the dataset of epoch {epoch.number} is not in memory"
+            )
+        self._selected = epoch
+
+    def drop(self, epoch: Epoch) -> None:
+        """Free the light cache of `epoch` and the nodes written for it."""
+        self._lights.pop(epoch, None)
+        self._written = {at: node for at, node in self._written.items() if at[0] != epoch}
+        if self._selected == epoch:
+            self._selected = None
+
+    def spare_memory(self) -> int:
+        """Return the available memory of this machine without half of all memory."""
+        return (available_memory() or 0) - self.info.memory // 2
+
     def _ready(self) -> Light:
-        if self._light is None:
+        if self._selected is None:
             raise DeviceError(f"{self.info.name}: no dataset was generated")
-        return self._light
+        return self._lights[self._selected]
 
     def read_nodes(self, first: int, count: int) -> NDArray[np.uint32]:
         """Compute nodes, shape (count, 16), and replace those that were written."""
         light = self._ready()
         nodes = dataset_nodes(light.epoch, light.cache, first, count).copy()
-        for node, words in self._written.items():
-            if first <= node < first + count:
+        for (epoch, node), words in self._written.items():
+            if epoch == light.epoch and first <= node < first + count:
                 nodes[node - first] = words
         return nodes
 
     def write_nodes(self, first: int, nodes: NDArray[np.uint32]) -> None:
         """Keep the nodes for `read_nodes`."""
         for i, words in enumerate(nodes):
-            self._written[first + i] = words.copy()
+            self._written[self._ready().epoch, first + i] = words.copy()
 
     def round_up(self, count: int) -> int:
         """Return `count`, at least 1."""
@@ -103,8 +133,9 @@ class ReferenceDevice:
         return _ReferenceLaunch(Hasher(job.variant, job.period, self._ready()), job, span)
 
     def close(self) -> None:
-        """Free the light cache."""
-        self._light = None
+        """Free the light caches."""
+        for epoch in self.datasets:
+            self.drop(epoch)
 
 
 @dataclass(frozen=True, slots=True)

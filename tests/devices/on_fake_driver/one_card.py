@@ -18,7 +18,7 @@ from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, search_source
 from miner.codegen.launch_shape import shape_named
 from miner.devices.cuda.cuda_compilers import Cubin
-from miner.devices.device import Device, Image
+from miner.devices.device import Device, Image, filler_source
 from miner.devices.device import fill as device_fill
 from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.selection import find_devices
@@ -90,7 +90,9 @@ def search(device: Device, kernel: Any, height: int = 0) -> None:
 
 def assert_works(device: Device) -> None:
     fill(device)
-    search(device, device.load(image(device)))
+    kernel = device.load(image(device))
+    search(device, kernel)
+    device.unload(kernel)
 
 
 def test_two_hundred_periods_leak_nothing(device: Device) -> None:
@@ -100,7 +102,9 @@ def test_two_hundred_periods_leak_nothing(device: Device) -> None:
     before, loads = alive(), count("cuModuleLoadDataEx")
     assert before["modules"] == 1
     for period in range(200):
-        search(device, device.load(images[period % 4]), 3 * (period % 4))
+        kernel = device.load(images[period % 4])
+        search(device, kernel, 3 * (period % 4))
+        device.unload(kernel)
         assert alive() == before
     assert count("cuModuleLoadDataEx") == loads + 200
 
@@ -111,7 +115,6 @@ def test_datasets_one_after_the_other_leak_nothing(device: Device) -> None:
     for _ in range(5):
         fill(device)
         assert alive() == before
-    device.load(image(device))
     slices = device_fill(device, LARGE.epoch_at(0), LIGHT)
     next(slices)
     assert alive()["bytes"] > before["bytes"]
@@ -131,20 +134,40 @@ def test_a_dataset_is_generated_in_slices(device: Device) -> None:
     )
 
 
-def test_loading_a_kernel_unloads_the_one_before(device: Device) -> None:
+def test_an_unloaded_kernel_is_not_launched(device: Device) -> None:
     fill(device)
     old = device.load(image(device))
     device.load(image(device, 3))
-    with pytest.raises(DeviceError, match="unloaded when the next one was loaded"):
+    device.unload(old)
+    with pytest.raises(DeviceError, match="this kernel was unloaded"):
         device.launch(old, job(), NonceRange(0, device.round_up(1)))
 
 
-def test_a_launch_in_flight_ends_before_its_kernel_is_unloaded(device: Device) -> None:
+def test_kernels_are_loaded_and_unloaded_beside_a_launch(device: Device) -> None:
     fill(device)
-    kernel = device.load(image(device))
+    kernel, other = device.load(image(device)), device.load(image(device, 3))
     pending = device.launch(kernel, job(), NonceRange(0, device.round_up(1)))
-    device.load(image(device, 3))
+    device.load(image(device, 6))
+    device.unload(other)
     assert pending.wait().total == device.round_up(1)
+
+
+def test_datasets_side_by_side_take_memory_until_each_is_dropped(device: Device) -> None:
+    fill(device)
+    one, spare = alive(), device.spare_memory()
+    epoch = LARGE.epoch_at(0)
+    filler = device.build(filler_source(device, epoch))
+    assert list(device.generate(epoch, LIGHT, filler))[-1] == 1.0
+    assert spare - device.spare_memory() >= epoch.entries * 256
+    device.drop(epoch)
+    assert (alive(), device.spare_memory()) == (one, spare)
+    slices = device.generate(epoch, LIGHT, filler)
+    next(slices)
+    slices.close()
+    device.drop(epoch)
+    assert alive() == one
+    device.select(TOY.epoch_at(0))
+    search(device, device.load(image(device)))
 
 
 def test_a_closed_device_returns_no_result() -> None:
@@ -304,7 +327,7 @@ FAILURES = [
     (filling, "cuCtxPopCurrent", 999, 1, "CUDA_ERROR_UNKNOWN"),
     (loading, "cuModuleGetFunction", 999, 0, "CUDA_ERROR_UNKNOWN"),
     (loading, "cuModuleGetFunction", 500, 0, "CUDA_ERROR_NOT_FOUND"),
-    (loading, "cuStreamSynchronize", 714, 0, "cuStreamSynchronize failed: unrecognized error code"),
+    (reading, "cuStreamSynchronize", 714, 0, "cuStreamSynchronize failed: unrecognized error code"),
     (searching, "kernel", 719, 0, "searching: CUDA_ERROR_LAUNCH_FAILED"),
     (searching, "kernel", 702, 0, "CUDA_ERROR_LAUNCH_TIMEOUT; .*launch_seconds"),
     (searching, "cuEventSynchronize", 214, 0, "CUDA_ERROR_ECC_UNCORRECTABLE; .*nvidia-smi"),

@@ -1,0 +1,93 @@
+"""An open device and what its thread shares with others, for all that prepares it for a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from miner.clock import Clock
+from miner.devices.device import Device, Image
+from miner.engine.hang_watchdog import BUILDING_SECONDS, HangWatchdog
+from miner.engine.job_slot import JobSlot, NonceAllocator
+from miner.engine.programs import Programs
+from miner.engine.proof import Prover
+from miner.engine.retry_policy import RetryPolicy
+from miner.engine.threads import Activity
+from miner.progpow.epoch import Epoch
+from miner.telemetry import DeviceFault, EpochSkipped, Event
+from miner.work import Candidate
+
+
+class WorkerReports(Protocol):
+    """Receives what the devices' threads produce; any thread may call it."""
+
+    def report(self, event: Event) -> None:
+        """Pass `event` on to telemetry."""
+
+    def claim(self, candidate: Candidate) -> None:
+        """Have `candidate` proved on the CPU; `Worker.judge` gets the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the threads of all devices share; any thread may use it."""
+
+    programs: Programs
+    nonces: NonceAllocator
+    prover: Prover
+    reports: WorkerReports
+    clock: Clock
+    retry: RetryPolicy
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDevice:
+    """An open device in its thread, from opening to closing."""
+
+    device: Device
+    slot: JobSlot
+    watchdog: HangWatchdog
+    shared: Shared
+    random: Random
+
+    @property
+    def name(self) -> str:
+        return self.device.info.name
+
+    def now(self) -> float:
+        """Return the clock's seconds."""
+        return self.shared.clock.now()
+
+    def report(self, event: Event) -> None:
+        """Pass `event` on to telemetry."""
+        self.shared.reports.report(event)
+
+    def report_fault(self, reason: str) -> None:
+        self.report(DeviceFault(self.name, reason))
+
+    def wants_another(self, epoch: Epoch) -> bool:
+        """Whether a stop or a job of another epoch came; losing the pool does not count."""
+        newest = self.slot.job
+        return self.slot.stopping or (newest is not None and newest.epoch != epoch)
+
+    def skip(
+        self, epoch: Epoch, reason: str, pause: float | None = None, *, known: bool = False
+    ) -> None:
+        """Wait for a job of another epoch than `epoch`, at most `pause` seconds; the device is
+        not at fault. `known`: the reason was reported before."""
+        until = self.now() + pause if pause is not None else float("inf")
+        self.report(EpochSkipped(self.name, epoch.number, reason, known))
+        self.slot.wait(lambda: self.wants_another(epoch) or self.now() >= until, pause)
+
+    def built(self, building: Future[Image], moved_on: Callable[[], bool]) -> Image | None:
+        """Wait for a build; None when `moved_on()` or a stop came first. Raises `BuildFailed`."""
+        building.add_done_callback(lambda _: self.slot.wake())
+        with self.watchdog.call("building a kernel", BUILDING_SECONDS):
+            self.slot.wait(lambda: building.done() or moved_on())
+        if self.slot.stopping or not building.done() or building.cancelled():
+            return None
+        return building.result()
