@@ -130,7 +130,8 @@ class Bench:
         self.cl = fake_cl(self.driver)
 
     def device(self, number: int = 0) -> OpenClDevice:
-        return OpenClDevice(self.cl, info_of(f"opencl:0.{number}"), object(), self.objects)
+        card = SimpleNamespace(name="Fake", platform=SimpleNamespace(name="Fake"))
+        return OpenClDevice(self.cl, info_of(f"opencl:0.{number}"), card, self.objects)
 
 
 @pytest.fixture
