@@ -30,6 +30,9 @@ from miner.work import Job, NonceSpace, Outcome, Solution
 POLL_SECONDS = 30.0
 """Between two requests for work: some pools do not push jobs."""
 
+UNPUSHED_POLL_SECONDS = 2.0
+"""The same, while new jobs come in answer to our requests only."""
+
 _HEADER = re.compile(r"0[xX]|[0-9a-fA-F]{64}\Z")
 """Start of a header hash. A malformed rest is reported as a bad job, not taken for an answer."""
 
@@ -45,12 +48,12 @@ class EthProxyClient(ClientSide):
     `prefix` is the part of the method names before the underscore.
     """
 
-    keepalive_after = POLL_SECONDS
+    keepalive_after: float = POLL_SECONDS
 
     def __init__(self, dialect: Dialect, opening: Opening, *, prefix: str = "eth") -> None:
         super().__init__(dialect, opening)
         self._prefix = prefix
-        self._height: int | None = None
+        self._newest: Job | None = None
         self._poll = 0
         """Id of the newest request for work."""
 
@@ -81,12 +84,21 @@ class EthProxyClient(ClientSide):
         worker = self._opening.worker
         return {"jsonrpc": "2.0", "worker": worker} if worker else {"jsonrpc": "2.0"}
 
+    def _handle_call(self, method: str, message: dict[str, Any]) -> None:
+        # Some pools push work as a call: in "params", after a job id, or in "result".
+        params = params_of(message)
+        work = params[1:] if len(params) > 4 else params or message.get("result")
+        if method == "mining.notify" and isinstance(work, list) and _is_work(work):
+            self._take_work(work)
+        else:
+            super()._handle_call(method, message)
+
     def _take_answer(self, message: dict[str, Any]) -> None:
         result = message.get("result")
         if isinstance(result, list) and _is_work(result):
-            if wire_format.whole(message.get("id")) == self._poll:
-                self._requests.pop(self._poll, None)
-            self._take_work(result)
+            answers_us = wire_format.whole(message.get("id")) == self._poll
+            asked_for = answers_us and self._requests.pop(self._poll, None) is not None
+            self._take_work(result, asked_for=asked_for)
         else:
             super()._take_answer(message)
 
@@ -106,11 +118,16 @@ class EthProxyClient(ClientSide):
                 "let --protocol auto detect its protocol",
             )
 
-    def _take_work(self, work: list[Any]) -> None:
+    def _take_work(self, work: list[Any], *, asked_for: bool = False) -> None:
         job = self._checked_job(lambda: self._read_job(work), work[1])
-        if job is not None:
-            self._height = job.height
-            self._events.append(JobReceived(job))
+        if job is None:
+            return
+        if not asked_for:
+            self.keepalive_after = POLL_SECONDS
+        elif self._newest is not None and self._newest.id != job.id:
+            self.keepalive_after = UNPUSHED_POLL_SECONDS
+        self._newest = job
+        self._events.append(JobReceived(job))
 
     def _read_job(self, work: list[Any]) -> Job:
         if len(work) < 4:
@@ -124,7 +141,7 @@ class EthProxyClient(ClientSide):
             height=height,
             share_target=wire_format.target(work[2]),
             nonces=NonceSpace(),
-            clean=height != self._height,
+            clean=self._newest is None or height != self._newest.height,
         )
 
 

@@ -10,7 +10,17 @@ from miner.net.address import DEFAULT_PASSWORD
 from miner.solo.node_kinds import NODE_KINDS
 from miner.work import Outcome
 from tests.fakes.block_node import BlockNode
-from tests.fakes.node import HEIGHT, TARGET, Cut, FiroNode, PprpcNode, VeilNode, WorkNode, serving
+from tests.fakes.node import (
+    HEIGHT,
+    TARGET,
+    Cut,
+    FiroNode,
+    PprpcNode,
+    RpcFault,
+    VeilNode,
+    WorkNode,
+    serving,
+)
 from tests.solo.bench import running, solved
 
 
@@ -97,6 +107,18 @@ async def test_getwork_is_polled_twice_a_second() -> None:
         assert (job.height, job.clean) == (HEIGHT + 1, True)
         node.work = ["0x" + 32 * "c6", *node.work[1:]]
         assert not (await bench.job(3, step=0.1)).clean
+
+
+async def test_a_node_that_starts_to_mine_at_the_first_request_is_asked_again() -> None:
+    not_ready = "mining not ready: No work available yet, don't panic."
+    async with serving(WorkNode()) as node:
+        node.fails("eth_getWork", *[RpcFault(-32000, not_ready)] * 3)
+        async with running(node, "getwork") as bench:
+            await bench.job(step=0.5)
+            (message,) = bench.messages
+            assert not_ready in message
+            assert message.endswith("asking again")
+            assert len(node.called("eth_getWork")) == 4
 
 
 @pytest.mark.parametrize(("later", "outcome"), [(0, Outcome.INVALID), (1, Outcome.STALE)])

@@ -104,6 +104,28 @@ def test_work_is_pushed_under_any_id(number: Any) -> None:
     assert (job.height, job.id, job.nonces) == (0x0E7EF0, HEADER, NonceSpace())
 
 
+@pytest.mark.parametrize("number", [0, None, 5], ids=str)
+@pytest.mark.parametrize(
+    "members",
+    [{"params": ["job7", *WORK]}, {"params": [HEADER, *WORK]}, {"params": WORK}, {"result": WORK}],
+    ids=["after a job id", "after a hash", "alone", "as a result"],
+)
+def test_work_may_be_pushed_as_a_call(members: dict[str, Any], number: Any) -> None:
+    client = logged_in()
+    (job,) = jobs(client.receive(line({"id": number, "method": "mining.notify", **members})))
+    assert (job.height, job.id, job.share_target) == (0x0E7EF0, HEADER, int(TARGET, 16))
+    assert client.data_to_send() == b"", "the pool expects no answer"
+
+
+@pytest.mark.parametrize("params", [[], ["job7"], [1, 2, 3, 4, 5], None, {}], ids=str)
+def test_other_calls_are_not_work(params: Any) -> None:
+    client = logged_in()
+    call = {"id": 5, "method": "mining.notify", "params": params}
+    assert client.receive(line(call)) == []
+    (answer,) = sent(client.data_to_send())
+    assert answer["error"]["message"] == "Method not found"
+
+
 def test_zano_pushes_work_without_any_id() -> None:
     (job,) = jobs(logged_in(ZANO).receive(line({"jsonrpc": "2.0", "result": WORK})))
     assert job.height == 0x0E7EF0
@@ -303,6 +325,20 @@ def test_pool_is_polled_twice_a_minute() -> None:
     assert client.keepalive_after == 30
     (request,) = sent(client.keepalive())
     assert request["method"] == "eth_getWork"
+
+
+def test_pool_that_does_not_push_is_polled_more_often_until_it_does() -> None:
+    client = logged_in()
+    client.receive(pushed(WORK, client.last_id))
+    assert client.keepalive_after == 30, "every pool answers the first request"
+    client.keepalive()
+    client.receive(pushed(WORK, client.last_id))
+    assert client.keepalive_after == 30, "nothing new"
+    client.keepalive()
+    client.receive(pushed(["0x" + "cd" * 32, *WORK[1:]], client.last_id))
+    assert client.keepalive_after == 2
+    client.receive(pushed(["0x" + "ce" * 32, *WORK[1:]], client.last_id))
+    assert client.keepalive_after == 30, "pushed under the id of an answered request"
 
 
 def test_zano_pool_refuses_hashrate_reports() -> None:
