@@ -18,9 +18,7 @@ _STREAMS = (0, 1, 2)
 
 @contextmanager
 def signals(
-    stop: Callable[[], None],
-    write: Callable[[str], None],
-    reload: Callable[[], None] | None = None,
+    stop: Callable[[], None], write: Callable[[str], None], reload: Callable[[], None] | None = None
 ) -> Iterator[None]:
     """Call `stop` at the first SIGINT or SIGTERM; exit with code 130 at the second.
 
@@ -97,11 +95,15 @@ def _is_gone(terminal: int) -> bool:
 
 
 def _redirect_closed_streams() -> None:
-    """Redirect the streams of a closed terminal to /dev/null, since writing to them fails."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in _STREAMS:
         if _is_gone(stream):
-            os.dup2(nowhere, stream)
+            redirect_to_null(stream)
+
+
+def redirect_to_null(descriptor: int) -> None:
+    """Redirect a stream that has lost its terminal or reader, since using it fails."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 

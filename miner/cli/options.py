@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from miner.signals import redirect_to_null
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,9 +61,7 @@ def write(line: str) -> None:
 
 def discard_output() -> None:
     """Redirect the standard output and its buffered text to the null device."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
+    redirect_to_null(sys.stdout.fileno())
 
 
 def split_names(text: str | None) -> list[str] | None:

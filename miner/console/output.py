@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import select
 from collections import deque
 from collections.abc import Callable
 from typing import TextIO
+
+from miner.signals import redirect_to_null
 
 HELD = 1000
 """Most lines held while the reader does not read, as after Ctrl-S or in `less`."""
@@ -108,9 +109,7 @@ class Output(io.TextIOBase):
         self._poll = None
         if isinstance(error, OSError):
             # The stream flushes its buffer once more when the process ends, which must not fail.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            redirect_to_null(self._stream.fileno())
 
 
 def _poll_of(stream: TextIO) -> select.poll | None:
