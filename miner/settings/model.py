@@ -27,8 +27,10 @@ from miner.settings.field_types import (
     ShapeName,
     Text,
     Texts,
+    conflict,
+    listen_address,
+    token_problem,
 )
-from miner.settings.listen_address import conflict, listen_address, token_problem
 
 _TIMEOUTS = Timeouts()
 

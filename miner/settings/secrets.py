@@ -12,7 +12,7 @@ from miner.errors import ConfigError
 from miner.net.address import DEFAULT_PASSWORD
 from miner.resources import read_text
 from miner.safe_text import HIDDEN, shortened_user, without_login
-from miner.settings.listen_address import token_problem
+from miner.settings.field_types import token_problem
 from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings, Settings
 from miner.settings.toml_lines import Place

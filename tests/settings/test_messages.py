@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from miner.settings import Settings, examine
 from miner.settings.key_table import Key, all_keys, all_tables
-from miner.settings.messages import error_messages
+from miner.settings.loading import error_messages
 from miner.settings.sources import RawSettings
 from tests.settings.test_sources import file_with, samples
 
