@@ -39,14 +39,9 @@ class FoundBlock:
     def of(cls, solution: Solution, method: str, params: list[str]) -> FoundBlock:
         """Return the block of `solution`, submitted by `method` with `params`."""
         return cls(
-            method,
-            tuple(params),
-            solution.job.height,
-            solution.nonce,
-            solution.job.header_hash.hex(),
-            solution.mix_hash.hex(),
-            solution.final_hash.hex(),
-        )
+            method, tuple(params), solution.job.height, solution.nonce,
+            solution.job.header_hash.hex(), solution.mix_hash.hex(), solution.final_hash.hex(),
+        )  # fmt: skip
 
 
 def move_blocks(old: Path, new: Path) -> None:
@@ -72,7 +67,6 @@ class BlockStore:
         self._prefix = f"{re.sub(r'[^a-z0-9.-]', '_', host.lower())}-{port}-"
 
     def path(self, block: FoundBlock) -> Path:
-        """Return the file of `block`."""
         name = f"{self._prefix}{block.header_hash[:16]}-{block.nonce:016x}.json"
         return self._directory / name
 
@@ -93,7 +87,6 @@ class BlockStore:
             raise
 
     def remove(self, block: FoundBlock) -> None:
-        """Remove the file of `block`, if there is one."""
         with suppress(OSError):
             self.path(block).unlink()
 

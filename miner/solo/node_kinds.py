@@ -10,8 +10,7 @@ from typing import Any
 
 from miner.errors import PoolRefused, ProtocolError
 from miner.progpow.variant import MAX_HEIGHT
-from miner.solo.block import Block, assemble, other_payees
-from miner.solo.block_template import BlockTemplate, read_hash, read_template
+from miner.solo.block import Block, BlockTemplate, assemble, other_payees, read_hash, read_template
 from miner.stratum import wire_format
 from miner.work import Solution
 
@@ -122,11 +121,7 @@ class PprpcApi(WorkApi):
         return NodeWork(template, header_hash, wire_format.whole(result.get("pprpcepoch")))
 
     def submission(self, solution: Solution, work: NodeWork | None) -> list[str]:
-        return [
-            solution.job.header_hash.hex(),
-            solution.mix_hash.hex(),
-            f"0x{solution.nonce:016x}",
-        ]
+        return [solution.job.header_hash.hex(), solution.mix_hash.hex(), f"0x{solution.nonce:016x}"]
 
 
 class FiroApi(PprpcApi):
@@ -213,10 +208,7 @@ PPRPC = NodeKind(
 address."""
 
 SUBMITBLOCK = NodeKind(
-    "submitblock",
-    SubmitblockApi,
-    submit_method="submitblock",
-    request={"rules": ["segwit"]},
+    "submitblock", SubmitblockApi, submit_method="submitblock", request={"rules": ["segwit"]}
 )
 """Any node with `getblocktemplate` and `submitblock`."""
 

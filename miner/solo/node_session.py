@@ -52,15 +52,9 @@ class NodeSessions:
             pending = self._pending[url.host, url.port] = PendingBlocks(store, listener)
         pending.listener = listener
         return NodeSession(
-            number,
-            url,
-            self._variant,
-            NODE_KINDS[name] if name is not None else PPRPC,
-            self._clock,
-            listener,
-            pending,
-            self._agent,
-        )
+            number, url, self._variant, NODE_KINDS[name] if name is not None else PPRPC,
+            self._clock, listener, pending, self._agent,
+        )  # fmt: skip
 
     def _blocks_folder(self, listener: SessionListener) -> Path:
         if self._blocks is None:
@@ -107,16 +101,9 @@ class NodeSession:
         self._submitting = NodeRpc(url, clock, agent, keep_alive=False)
         where = f"{url.host}, port {url.port}"
         self._poller = TemplatePoller(
-            self._asking,
-            clock,
-            listener,
-            pending,
-            variant,
-            number,
-            kind,
-            _reward_address(url, kind),
-            where,
-        )
+            self._asking, clock, listener, pending, variant, number, kind,
+            _reward_address(url, kind), where,
+        )  # fmt: skip
         self._submitter = BlockSubmitter(
             self._submitting, self._asking, clock, self._poller, listener
         )
@@ -154,7 +141,6 @@ class NodeSession:
         self.backlog.take(solution, self._end_reason or "no connection was made")
 
     def send_block(self, pending: PendingBlock) -> None:
-        """Submit a block of `backlog`."""
         self._in_flight[pending.block] = pending
         self._idle.clear()
         if not pending.was_sent:
@@ -168,7 +154,6 @@ class NodeSession:
         self._leave.set()
 
     async def drained(self) -> None:
-        """Return when no block is in flight."""
         await self._idle.wait()
 
     async def _run(self) -> str:
@@ -252,10 +237,7 @@ class NodeSession:
         del self._in_flight[pending.block]
         self.backlog.put_off(
             replace(
-                pending,
-                reason=reason,
-                was_sent=True,
-                was_reported=quiet or pending.was_reported,
+                pending, reason=reason, was_sent=True, was_reported=quiet or pending.was_reported
             )
         )
         self._update_idle()

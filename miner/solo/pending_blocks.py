@@ -123,12 +123,10 @@ class PendingBlocks:
         self._unwritten.discard(block)
 
     async def drained(self) -> None:
-        """Return when no block waits for a session."""
         await self._none_waiting.wait()
 
     @property
     def has_waiting(self) -> bool:
-        """Whether a block waits for a session."""
         return bool(self._waiting)
 
     def close(self) -> None:

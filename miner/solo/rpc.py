@@ -14,14 +14,7 @@ import aiohttp
 import aiohttp_socks
 
 from miner.clock import Clock, first_of, time_limit
-from miner.errors import (
-    Cause,
-    ConnectionLost,
-    NodeBusy,
-    PoolError,
-    PoolRefused,
-    ProtocolError,
-)
+from miner.errors import Cause, ConnectionLost, NodeBusy, PoolError, PoolRefused, ProtocolError
 from miner.net.address import HostPort, PoolUrl
 from miner.net.socks import Proxy, parse_proxy, proxy_failure
 from miner.net.tls import certificate_error, tls_context
@@ -144,14 +137,9 @@ class NodeRpc:
                     raise ConnectionLost(f"{self._where}: restarted with a new cookie")
                 return self._parsed(response, body)
         except (
-            aiohttp.ClientError,
-            aiohttp_socks.ProxyError,
-            aiohttp_socks.ProxyConnectionError,
-            aiohttp_socks.ProxyTimeoutError,
-            OSError,
-            EOFError,
-            ValueError,
-        ) as error:
+            aiohttp.ClientError, aiohttp_socks.ProxyError, aiohttp_socks.ProxyConnectionError,
+            aiohttp_socks.ProxyTimeoutError, OSError, EOFError, ValueError,
+        ) as error:  # fmt: skip
             raise self._translated(error, method) from error
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -215,15 +203,10 @@ class NodeRpc:
         if self._proxy is None:
             return aiohttp.TCPConnector(ssl=tls, force_close=not self._keep_alive, limit=0)
         return aiohttp_socks.ProxyConnector(
-            self._proxy.host,
-            self._proxy.port,
-            username=self._proxy.user or None,
-            password=self._proxy.password or None,
-            rdns=True,
-            ssl=tls,
-            force_close=not self._keep_alive,
-            limit=0,
-        )
+            self._proxy.host, self._proxy.port, username=self._proxy.user or None,
+            password=self._proxy.password or None, rdns=True, ssl=tls,
+            force_close=not self._keep_alive, limit=0,
+        )  # fmt: skip
 
     def _translated(self, error: Exception, method: str) -> PoolError:
         if self._proxy is not None and (failure := self._proxy_failure(self._proxy, error)):

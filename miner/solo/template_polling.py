@@ -11,8 +11,7 @@ from miner.clock import Clock, first_of, within
 from miner.errors import BadValue, ConnectionLost, NodeBusy, PoolRefused, ProtocolError
 from miner.progpow.variant import Variant
 from miner.safe_text import short_line
-from miner.solo.block import Block
-from miner.solo.block_template import check_successor
+from miner.solo.block import Block, check_successor
 from miner.solo.node_kinds import NodeKind, NodeWork
 from miner.solo.pending_blocks import PendingBlocks
 from miner.solo.rpc import IS_STARTING, NodeRpc, RpcAnswer
@@ -249,17 +248,11 @@ class TemplatePoller:
                 "refused, check the algorithm",
             )
         return Job(
-            session=self._session,
-            id=work.header_hash.hex(),
-            variant=self._variant,
-            header_hash=work.header_hash,
-            height=template.height,
-            epoch=epoch,
-            share_target=template.target,
-            nonces=NonceSpace(),
-            block_target=template.target,
+            session=self._session, id=work.header_hash.hex(), variant=self._variant,
+            header_hash=work.header_hash, height=template.height, epoch=epoch,
+            share_target=template.target, nonces=NonceSpace(), block_target=template.target,
             clean=last is None or last.template.previous != template.previous,
-        )
+        )  # fmt: skip
 
     async def _script(self, address: str) -> bytes:
         """Return the output script that pays `address`; only the node knows its chain's forms."""
