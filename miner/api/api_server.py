@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
-from types import TracebackType
 
 from aiohttp import web
 
@@ -111,12 +110,7 @@ class ApiServer:
         self._context.journal.add("api", self.url)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._close()
 
     def _application(self, streams: EventStreams) -> web.Application:

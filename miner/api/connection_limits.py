@@ -102,7 +102,6 @@ class ConnectionFactory:
         self.spare.pop(connection, None)
 
     def abort_all(self) -> None:
-        """Abort every connection."""
         for connection in (*self.served, *self.spare):
             connection.abort()
 

@@ -14,15 +14,8 @@ from miner.api import v1
 from miner.api.path_redaction import PathRedactor
 from miner.api.responses import to_json
 from miner.clock import Clock
-from miner.telemetry import (
-    Event,
-    History,
-    Journal,
-    JournalEntry,
-    Launched,
-    Snapshot,
-    Telemetry,
-)
+from miner.telemetry import History, Journal, JournalEntry, Snapshot, Telemetry
+from miner.telemetry.events import Event, Launched
 from miner.telemetry.journal import KEPT
 
 SNAPSHOT_SECONDS = 0.25

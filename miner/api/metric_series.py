@@ -106,9 +106,7 @@ OF_DEVICE: tuple[Series[DeviceSnapshot], ...] = (
 
 OF_POOL: tuple[Series[PoolSnapshot], ...] = (
     Series(
-        "pool_connected",
-        "1 while logged in to the pool.",
-        lambda p: p.state is PoolState.CONNECTED,
+        "pool_connected", "1 while logged in to the pool.", lambda p: p.state is PoolState.CONNECTED
     ),
     Series(
         "pool_unverified",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -16,6 +17,9 @@ from miner.work import Outcome
 @with_fields_of(Hashrate)
 class HashrateAnswer(Response):
     """Nonces hashed per second."""
+
+
+NullIfEmpty = BeforeValidator(lambda value: value or None)
 
 
 def _by_name(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
@@ -94,10 +98,12 @@ class PoolAnswer(Response):
 
     label: str
     """Its address."""
-    state: Literal["connecting", "connected", "lost"]
+    state: Annotated[
+        Literal["connecting", "connected", "lost"], BeforeValidator(attrgetter("value"))
+    ]
     active: bool
     """The newest connection is to this pool."""
-    reason: RedactedText | None
+    reason: Annotated[RedactedText | None, NullIfEmpty]
     """Why the connection was lost."""
     unverified: bool
     """Its certificate is not checked, as the settings request."""
@@ -118,9 +124,6 @@ class PoolAnswer(Response):
 @with_fields_of(Reading)
 class ReadingAnswer(Response):
     """Sensor values of a device."""
-
-
-NullIfEmpty = BeforeValidator(lambda value: value or None)
 
 
 @with_fields_of(
@@ -178,11 +181,11 @@ class TimingsAnswer(Response):
 class Status(Response):
     """The whole state of the miner."""
 
-    rig: str | None
-    version: str | None
-    algorithm: str | None
+    rig: Annotated[str | None, NullIfEmpty]
+    version: Annotated[str | None, NullIfEmpty]
+    algorithm: Annotated[str | None, NullIfEmpty]
     """Name of the variant."""
-    coin: str | None
+    coin: Annotated[str | None, NullIfEmpty]
     """Its symbol."""
     at: float
     started_at: float
@@ -211,9 +214,9 @@ class Status(Response):
     """Received in this run."""
     epochs: int
     """Changes of the epoch."""
-    light: RedactedText | None
+    light: Annotated[RedactedText | None, NullIfEmpty]
     """Progress of the light cache; null when it is ready."""
-    notice: RedactedText | None
+    notice: Annotated[RedactedText | None, NullIfEmpty]
     """The newest message from a pool to its miners."""
     pool: PoolAnswer | None
     """The pool of the newest connection."""

@@ -58,7 +58,6 @@ class EventStreams:
         self._closing = False
 
     def close(self) -> None:
-        """End every stream."""
         self._closing = True
         for client in self._clients:
             client.wake.set()

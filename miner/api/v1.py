@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter
 
 from miner.api.path_redaction import PathRedactor
-from miner.api.responses import EntryAnswer, SharesOfLedger, field_values, to_json
-from miner.api.status_json import (
-    BestShareAnswer,
-    DeviceAnswer,
-    HashrateAnswer,
-    JobAnswer,
-    LuckAnswer,
-    PoolAnswer,
-    SharesAnswer,
-    Status,
-    TimingsAnswer,
-)
+from miner.api.responses import EntryAnswer, Response, SharesOfLedger, field_values, to_json
+from miner.api.status_json import DeviceAnswer, JobAnswer, PoolAnswer, Status
 from miner.telemetry import (
     DeviceSnapshot,
     DeviceState,
@@ -30,44 +20,28 @@ from miner.telemetry import (
     Sample,
     Snapshot,
 )
-from miner.work import DeviceInfo
 
 LevelName = Literal["debug", "info", "warning", "error"]
 
 
+def _shared(model: type[Response], source: object) -> dict[str, Any]:
+    """Return the attributes of `source` that have the name of a field of `model`."""
+    return {name: getattr(source, name) for name in model.model_fields if hasattr(source, name)}
+
+
 def status(snapshot: Snapshot) -> Status:
     """Return the whole snapshot."""
-    about = snapshot.about
     reasons = tuple(readiness(snapshot))
-    return Status(
-        rig=about.rig or None,
-        version=about.version or None,
-        algorithm=about.algorithm or None,
-        coin=about.coin or None,
-        at=snapshot.at,
-        started_at=snapshot.started_at,
-        uptime=snapshot.uptime,
-        ready=not reasons,
-        reasons=reasons,
-        hashrate=HashrateAnswer.model_validate(snapshot.hashrate),
-        tried=snapshot.tried,
-        power=snapshot.power,
-        efficiency=snapshot.efficiency,
-        found=snapshot.found,
-        shares=SharesAnswer.model_validate(snapshot.shares),
-        faults=snapshot.faults,
-        luck=LuckAnswer.model_validate(snapshot.luck),
-        best=tuple(map(BestShareAnswer.model_validate, snapshot.best)),
-        job=_job(snapshot),
-        jobs=snapshot.jobs,
-        epochs=snapshot.epochs,
-        light=snapshot.light or None,
-        notice=snapshot.notice or None,
-        pool=_pool(snapshot.pool, snapshot.active) if snapshot.pool else None,
-        pools=pools(snapshot),
-        devices=devices(snapshot),
-        timings=TimingsAnswer.model_validate(snapshot.timings),
-    )
+    own = {
+        "ready": not reasons,
+        "reasons": reasons,
+        "job": _job(snapshot),
+        "pool": _pool(snapshot.pool, snapshot.active) if snapshot.pool else None,
+        "pools": pools(snapshot),
+        "devices": devices(snapshot),
+    }
+    shared = _shared(Status, snapshot.about) | _shared(Status, snapshot)
+    return Status.model_validate(shared | own)
 
 
 def status_bytes(snapshot: Snapshot, redact: PathRedactor) -> bytes:
@@ -80,12 +54,9 @@ def devices(snapshot: Snapshot) -> tuple[DeviceAnswer, ...]:
     return tuple(map(device, snapshot.devices))
 
 
-_INFO_FIELDS = [f.name for f in fields(DeviceInfo) if f.name in DeviceAnswer.model_fields]
-
-
 def device(snapshot: DeviceSnapshot) -> DeviceAnswer:
     """Return one device."""
-    info = {name: getattr(snapshot.info, name) for name in _INFO_FIELDS}
+    info = _shared(DeviceAnswer, snapshot.info)
     return DeviceAnswer.model_validate(info | field_values(snapshot))
 
 
@@ -95,21 +66,8 @@ def pools(snapshot: Snapshot) -> tuple[PoolAnswer, ...]:
 
 
 def _pool(pool: PoolSnapshot, active: str | None) -> PoolAnswer:
-    return PoolAnswer(
-        label=pool.label,
-        state=pool.state.value,
-        active=pool.label == active,
-        reason=pool.reason or None,
-        unverified=pool.unverified,
-        connected_at=pool.connected_at,
-        logins=pool.logins,
-        losses=pool.losses,
-        latency=pool.latency,
-        mean_latency=pool.mean_latency,
-        shares=SharesAnswer.model_validate(pool.shares),
-        last_share_at=pool.last_share_at,
-        work=pool.work,
-    )
+    shared = _shared(PoolAnswer, pool)
+    return PoolAnswer.model_validate(shared | {"active": pool.label == active})
 
 
 def _job(snapshot: Snapshot) -> JobAnswer | None:

@@ -10,13 +10,7 @@ from typing import Any
 from miner.api.auth import FailedTokens
 from miner.api.context import ApiContext
 from miner.panels.ethminer import connections, getstat1, getstatdetail
-from miner.panels.line_server import (
-    LINE_LIMIT,
-    READ_BYTES,
-    LineBuffer,
-    PanelPort,
-    looks_like_http,
-)
+from miner.panels.line_server import LINE_LIMIT, READ_BYTES, LineBuffer, PanelPort, looks_like_http
 from miner.panels.panel_figures import compact_json
 
 KEY = "ethminer"
@@ -66,14 +60,9 @@ def port(context: ApiContext, host: str, number: int, token: str | None = None) 
     listening on other than loopback addresses requires a token."""
     failed = FailedTokens(context.clock, context.journal)
     return PanelPort(
-        KEY,
-        host,
-        number,
-        lambda: EthminerSession(context, token, failed),
-        context.clock,
-        context.journal,
-        has_token=token is not None,
-    )
+        KEY, host, number, lambda: EthminerSession(context, token, failed), context.clock,
+        context.journal, has_token=token is not None,
+    )  # fmt: skip
 
 
 class EthminerSession:

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Protocol, Self
 
 from miner.api.auth import network_of
@@ -83,7 +82,6 @@ class LineBuffer:
 
     @property
     def rest(self) -> bytes:
-        """The bytes after the last complete line."""
         return self._rest
 
     def take_rest(self) -> bytes:
@@ -140,7 +138,6 @@ class PanelPort:
 
     @property
     def connections(self) -> int:
-        """The number of connected clients."""
         return len(self._connections)
 
     async def __aenter__(self) -> Self:
@@ -163,12 +160,7 @@ class PanelPort:
         self._journal.add("api", f"{self._key} API on {listening}")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         server, self._server = self._server, None
         if server is None:
             return
@@ -226,7 +218,6 @@ class _PanelConnection:
             self._serving.add_done_callback(lambda done: timeout.cancel())
 
     def cancel(self) -> None:
-        """Stop serving the client."""
         self._serving.cancel()
 
     async def _serve(self) -> None:

@@ -72,12 +72,8 @@ class ShareCounts(NamedTuple):
 
 
 REJECTED = (
-    Outcome.STALE,
-    Outcome.LOW_DIFFICULTY,
-    Outcome.DUPLICATE,
-    Outcome.INVALID,
-    Outcome.UNAUTHORIZED,
-)
+    Outcome.STALE, Outcome.LOW_DIFFICULTY, Outcome.DUPLICATE, Outcome.INVALID, Outcome.UNAUTHORIZED,
+)  # fmt: skip
 """The outcomes that panels show as rejected."""
 
 

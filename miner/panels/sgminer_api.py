@@ -90,14 +90,9 @@ def port(context: ApiContext, host: str, number: int, has_token: bool = False) -
     """Return the port, not yet open. Listening on other than loopback addresses requires a token;
     the port is read-only nevertheless."""
     return PanelPort(
-        KEY,
-        host,
-        number,
-        lambda: SgminerSession(context),
-        context.clock,
-        context.journal,
+        KEY, host, number, lambda: SgminerSession(context), context.clock, context.journal,
         has_token,
-    )
+    )  # fmt: skip
 
 
 class SgminerSession:
