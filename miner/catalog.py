@@ -199,13 +199,9 @@ def _complete(table: _Table, record: type[Record]) -> Record:
 
 def _known_answer(table: _Table) -> KnownAnswer:
     answer = KnownAnswer(
-        table.integers(FixedSizes),
-        table.get("height", int),
-        table.hash32("header_hash"),
-        table.nonce("nonce"),
-        table.hash32("mix_hash"),
-        table.hash32("final_hash"),
-    )
+        table.integers(FixedSizes), table.get("height", int), table.hash32("header_hash"),
+        table.nonce("nonce"), table.hash32("mix_hash"), table.hash32("final_hash"),
+    )  # fmt: skip
     table.finish()
     return answer
 

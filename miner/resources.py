@@ -141,7 +141,6 @@ class CheckedFiles:
             self._evict()
 
     def drop(self, key: str) -> None:
-        """Delete the content of `key`."""
         with suppress(OSError):
             self._path(key).unlink()
 

@@ -120,15 +120,12 @@ class LineConsole:
         self._filter = RepeatFilter(journal, clock, redactor, self)
 
     def set_level(self, level: Level) -> None:
-        """Leave out entries below `level` from now on."""
         self._filter.level = level
 
     def entry(self, entry: JournalEntry) -> None:
-        """Write `entry`."""
         self._output.line(self._format.entry(entry))
 
     def write(self, line: str) -> None:
-        """Write a line that is not in the journal, such as the answer to a signal."""
         self._output.line(self._format.note(self._redactor.one_line(line), self._clock.wall()))
 
     async def keep(self) -> None:
@@ -146,7 +143,6 @@ class LineConsole:
                     self._output.line(line)
 
     def close(self, lines: Sequence[str] = ()) -> None:
-        """Write the last lines, and nothing after them."""
         self._filter.close()
         for line in lines:
             self._filter.show("summary", line)

@@ -31,15 +31,12 @@ class JsonLines:
         self._redactor = redactor
 
     def entry(self, entry: JournalEntry) -> str:
-        """Return the line of `entry`."""
         return _line(_head(entry.at, entry.level, entry.topic, entry.text))
 
     def status(self, snapshot: Snapshot, full: bool) -> list[str]:
-        """Return the line of `snapshot`, redacted; every status is a full one."""
         return [json_status(snapshot, self._redactor)]
 
     def note(self, text: str, at: float) -> str:
-        """Return the line of a `text` that is not in the journal; `at` is in UNIX seconds."""
         return _line(_head(at, Level.INFO, "note", text))
 
 
@@ -100,13 +97,9 @@ def _redacted(value: Any, redactor: Redactor) -> Any:
 
 def _shares(tally: Tally) -> dict[str, int]:
     return {
-        "accepted": tally.accepted,
-        "rejected": tally.rejected,
-        "stale": tally.stale,
-        "invalid": tally.invalid,
-        "lost": tally.lost,
-        "hardware": tally.hardware,
-    }
+        "accepted": tally.accepted, "rejected": tally.rejected, "stale": tally.stale,
+        "invalid": tally.invalid, "lost": tally.lost, "hardware": tally.hardware,
+    }  # fmt: skip
 
 
 def _pool(pool: PoolSnapshot) -> dict[str, Any]:

@@ -82,15 +82,12 @@ class LiveConsole:
         self._ended = False
 
     def set_level(self, level: Level) -> None:
-        """Leave out entries below `level` from now on."""
         self._filter.level = level
 
     def entry(self, entry: JournalEntry) -> None:
-        """Show `entry`."""
         self._add(entry_text(entry))
 
     def write(self, line: str) -> None:
-        """Show a line that is not in the journal, such as the answer to a signal."""
         self._add(Text(self._redactor.one_line(line)))
 
     async def keep(self) -> None:
@@ -105,7 +102,6 @@ class LiveConsole:
             self._end()
 
     def close(self, lines: Sequence[str] = ()) -> None:
-        """Print the last lines, and nothing after them."""
         self._filter.close()
         self._end()
         for line in lines:

@@ -109,7 +109,6 @@ class _RetriedFile:
         self._failed_at = None
 
     def close(self) -> None:
-        """Close the file."""
         self._handler.close_file()
         self._handler.close()
 

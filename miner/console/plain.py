@@ -27,12 +27,10 @@ class PlainLines:
         self._dated = dated
 
     def entry(self, entry: JournalEntry) -> str:
-        """Return the line of `entry`."""
         level = f"{entry.level.name} " if self._dated and entry.level != Level.INFO else ""
         return self._line(entry.at, entry.topic, level + entry.text)
 
     def status(self, snapshot: Snapshot, full: bool) -> list[str]:
-        """Return the lines of `snapshot`, redacted; with one for each device if `full`."""
         lines = full_status(snapshot) if full else [("status", status_line(snapshot))]
         return [self._line(snapshot.at, t, self._redactor.one_line(text)) for t, text in lines]
 

@@ -101,10 +101,7 @@ class Tuning:
 
 
 def tuning_of(
-    info: DeviceInfo,
-    index: int,
-    blocks: Sequence[tuple[str, Tuning]],
-    base: Tuning = Tuning(),
+    info: DeviceInfo, index: int, blocks: Sequence[tuple[str, Tuning]], base: Tuning = Tuning()
 ) -> Tuning:
     """Return the tuning of the device `info`, at position `index` of the list: `base`, overridden
     by each of the blocks (name, tuning) that matches the device, in order.

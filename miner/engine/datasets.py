@@ -17,7 +17,7 @@ from miner.engine.proof import prove_dataset
 from miner.errors import OutOfMemory, WrongResult
 from miner.formatting import format_bytes
 from miner.progpow.epoch import Epoch
-from miner.telemetry import DatasetBuilding, LightCacheBuilding
+from miner.telemetry.events import DatasetBuilding, LightCacheBuilding
 from miner.verify import Interrupted
 from miner.work import Job
 

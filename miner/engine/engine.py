@@ -18,7 +18,7 @@ from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import Activity, RunningThread, Threads, WorkPool
 from miner.engine.worker import OpenableDevice, Worker
 from miner.errors import DeviceHung, NoUsableDevice
-from miner.telemetry import (
+from miner.telemetry.events import (
     CandidateRefuted,
     DeviceFault,
     DeviceHanging,

@@ -14,7 +14,7 @@ from miner.codegen.launch_shape import LaunchShape
 from miner.devices.device import Device, Image, Kernel, LaunchResult, Pending
 from miner.engine.threads import Activity
 from miner.progpow.epoch import Epoch
-from miner.telemetry import Emit, LoopDelayed
+from miner.telemetry.events import Emit, LoopDelayed
 from miner.work import Job, NonceRange
 
 OPENING_SECONDS = 120.0

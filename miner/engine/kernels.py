@@ -10,7 +10,7 @@ from miner.engine.opened_device import OpenedDevice
 from miner.engine.programs import SearchProgram, program_of
 from miner.engine.proof import prove_kernel
 from miner.errors import WrongResult
-from miner.telemetry import DeviceResting, KernelReady
+from miner.telemetry.events import DeviceResting, KernelReady
 from miner.work import Job
 
 KEPT_KERNELS = 8

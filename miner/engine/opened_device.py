@@ -17,7 +17,7 @@ from miner.engine.proof import Prover
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.threads import Activity
 from miner.progpow.epoch import Epoch
-from miner.telemetry import DeviceFault, EpochSkipped, Event
+from miner.telemetry.events import DeviceFault, EpochSkipped, Event
 from miner.work import Candidate
 
 

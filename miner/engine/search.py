@@ -12,7 +12,14 @@ from miner.devices.device import Device, Kernel, Pending
 from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import SearchProgram, program_of
 from miner.errors import DeviceError, DeviceHung
-from miner.telemetry import DeviceFault, Event, JobTaken, Launched, NoncesExhausted, ResultOverflow
+from miner.telemetry.events import (
+    DeviceFault,
+    Event,
+    JobTaken,
+    Launched,
+    NoncesExhausted,
+    ResultOverflow,
+)
 from miner.work import Candidate, Job, NonceRange, SearchKey
 
 TARGET_SECONDS = 0.1

@@ -17,7 +17,7 @@ from miner.engine.programs import program_of
 from miner.engine.retry_policy import CandidateRecord
 from miner.engine.search import TARGET_SECONDS, Search
 from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
-from miner.telemetry import DeviceFault, DeviceResting, Event
+from miner.telemetry.events import DeviceFault, DeviceResting, Event
 from miner.work import Candidate, DeviceInfo, Job
 
 

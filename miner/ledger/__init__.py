@@ -6,13 +6,6 @@ from miner.ledger.schema import LEDGER_FILE
 from miner.ledger.share_record import GROUPS, OUTCOMES, Filter, RunRecord, ShareRecord, Sum
 
 __all__ = [
-    "GROUPS",
-    "LEDGER_FILE",
-    "OUTCOMES",
-    "Filter",
-    "Ledger",
-    "LedgerReader",
-    "RunRecord",
-    "ShareRecord",
-    "Sum",
-]
+    "GROUPS", "LEDGER_FILE", "OUTCOMES", "Filter", "Ledger", "LedgerReader", "RunRecord",
+    "ShareRecord", "Sum",
+]  # fmt: skip

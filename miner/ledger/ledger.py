@@ -77,7 +77,6 @@ class Ledger:
 
     @property
     def run_id(self) -> str:
-        """Name of this run in the file."""
         return self._run.id
 
     @property
@@ -218,14 +217,10 @@ class Ledger:
         wall = self._clock.wall()
         info = self._infos.get(source.device)
         entry = LedgerEntry(
-            self._count,
-            source,
-            final_hash,
-            pci=info.pci if info else None,
-            uuid=info.uuid if info else None,
-            found_at=wall - (self._clock.now() - source.found_at),
+            self._count, source, final_hash, pci=info.pci if info else None,
+            uuid=info.uuid if info else None, found_at=wall - (self._clock.now() - source.found_at),
             verified_at=wall if verified else None,
-        )
+        )  # fmt: skip
         if isinstance(source, Solution):
             self._unfinished.setdefault(key_of(source), []).append(entry)
         return entry

@@ -53,7 +53,6 @@ class NetworkDial:
         self._limit = limit
 
     async def open(self, url: PoolUrl) -> Stream:
-        """Return a stream to `url`, after the TLS handshake if it has TLS."""
         proxy = parse_proxy(url.proxy) if url.proxy is not None else None
         tls: dict[str, Any] = {}
         if url.transport.has_tls:

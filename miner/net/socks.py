@@ -63,13 +63,9 @@ async def connect_through(proxy: Proxy, host: str, port: int, limit: float) -> s
     """
     host.encode("idna")
     connector = Connector(
-        ProxyType.SOCKS5,
-        proxy.host,
-        proxy.port,
-        username=proxy.user or None,
-        password=proxy.password or None,
-        rdns=True,
-    )
+        ProxyType.SOCKS5, proxy.host, proxy.port, username=proxy.user or None,
+        password=proxy.password or None, rdns=True,
+    )  # fmt: skip
     try:
         return await connector.connect(host, port, timeout=limit)
     except TimeoutError:

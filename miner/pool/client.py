@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
-from miner import telemetry
 from miner.clock import Clock, within
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
 from miner.net.address import PoolUrl
@@ -15,6 +14,7 @@ from miner.pool.connections import Connection, Connections
 from miner.pool.failover import Failover, GiveUpTimer, PoolEntry
 from miner.pool.listener import AttemptListener, PoolMessages
 from miner.pool.share_router import ShareRouter
+from miner.telemetry import events
 from miner.work import JobSink, Solution, VerdictSink
 
 POOLS_REPLACED = "the settings name other pools"
@@ -38,7 +38,7 @@ class PoolClient:
         connections: Connections,
         jobs: JobSink,
         verdicts: VerdictSink,
-        emit: telemetry.Emit,
+        emit: events.Emit,
         clock: Clock,
         random: Random,
         give_up: float | None = None,
@@ -110,7 +110,7 @@ class PoolClient:
             result = await self._try(pool)
             if result.retry_in is None:
                 self._refusals.append(f"{pool.url.label}: {result.reason}")
-                self._emit(telemetry.PoolLost(pool.url.label, result.reason, None))
+                self._emit(events.PoolLost(pool.url.label, result.reason, None))
             else:
                 await self._pause(pool.url, result.reason, result.retry_in)
         reasons = "; ".join(self._refusals) or "none is configured"
@@ -137,7 +137,7 @@ class PoolClient:
         """Wait, or less if the list of pools changes; raises `EveryPoolRefused` when the give-up
         timer runs out and no pool may be tried."""
         if (left := self._give_up.remaining) > 0:
-            self._emit(telemetry.PoolLost(url.label, reason, min(wait, left)))
+            self._emit(events.PoolLost(url.label, reason, min(wait, left)))
             if wait:
                 self._pools_changed.clear()
                 await within(self._clock, min(wait, left), self._pools_changed.wait())
@@ -146,7 +146,7 @@ class PoolClient:
             if wait <= left or not self._failover.is_banned(self._failover.current):
                 return
         reasons = self._all_reasons(f"{url.label}: {reason}")
-        self._emit(telemetry.PoolLost(url.label, reasons.removeprefix(f"{url.label}: "), None))
+        self._emit(events.PoolLost(url.label, reasons.removeprefix(f"{url.label}: "), None))
         raise EveryPoolRefused(
             f"no pool for {self._give_up.seconds:g} s; the last reason, from {reasons}"
         )
@@ -165,7 +165,7 @@ class PoolClient:
         pool, url = attempt.pool, attempt.url
         unverified = url.tls_insecure and url.transport.has_tls
         other_address = url.label if url.label != pool.url.label else ""
-        self._emit(telemetry.PoolConnecting(pool.url.label, unverified, other_address))
+        self._emit(events.PoolConnecting(pool.url.label, unverified, other_address))
         listener = AttemptListener(
             attempt, self._failover, self._shares, self._jobs, self._messages, self._emit,
             self._clock,

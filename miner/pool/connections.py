@@ -125,19 +125,11 @@ class Connections:
         if self._recorder:
             stream = self._recorder.wrap(stream, url, name, opening, self._rig)
         return Session(
-            self.count,
-            DIALECTS[name].connect(opening),
-            stream,
-            self._clock,
-            listener,
-            sent=pool.sent_nonces,
-            limits=self.limits,
-            reports=self._reports,
-            left_out=left_out,
-        )
+            self.count, DIALECTS[name].connect(opening), stream, self._clock, listener,
+            sent=pool.sent_nonces, limits=self.limits, reports=self._reports, left_out=left_out,
+        )  # fmt: skip
 
     def record_submission(self, solution: Solution) -> None:
-        """Record that `solution` is submitted."""
         if self._recorder:
             self._recorder.submitted(solution)
 
@@ -152,15 +144,7 @@ class Connections:
 
     def _opening(self, url: PoolUrl, resume: str | None, left_out: Set[str]) -> Opening:
         return Opening(
-            user=url.user,
-            password=url.password,
-            agent=self._agent,
-            variant=self._variant,
-            session=self.count,
-            host=url.host,
-            port=url.port,
-            diff1=self._diff1,
-            seed_of=self._seed_of,
-            resume=resume,
-            left_out=left_out,
-        )
+            user=url.user, password=url.password, agent=self._agent, variant=self._variant,
+            session=self.count, host=url.host, port=url.port, diff1=self._diff1,
+            seed_of=self._seed_of, resume=resume, left_out=left_out,
+        )  # fmt: skip

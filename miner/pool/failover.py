@@ -62,7 +62,6 @@ class GiveUpTimer:
         return self._since + self.seconds - self._clock.now()
 
     def restart(self) -> None:
-        """Count from now on."""
         self._since = self._clock.now()
 
 
@@ -107,7 +106,6 @@ class Failover:
 
     @property
     def current(self) -> PoolEntry:
-        """The pool to connect to."""
         return self._pools[self._index]
 
     @property
@@ -121,7 +119,6 @@ class Failover:
         return any(pool is not self.current and not self.is_banned(pool) for pool in self._pools)
 
     def is_current(self, pool: PoolEntry) -> bool:
-        """Return whether `pool` is the current one."""
         return bool(self._pools) and self.current is pool
 
     def find(self, host: str, port: int | None) -> PoolEntry | None:

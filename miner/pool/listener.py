@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from miner import telemetry
 from miner.clock import Clock
 from miner.pool.attempt import Attempt
 from miner.pool.failover import Failover
@@ -21,6 +20,7 @@ from miner.stratum.pool_events import (
     ShareWritten,
     Subscribed,
 )
+from miner.telemetry import events
 from miner.work import Job, JobSink, Solution, Verdict
 
 MESSAGES_PER_MINUTE = 20
@@ -30,14 +30,14 @@ MESSAGES_PER_MINUTE = 20
 class PoolMessages:
     """Reports messages of pools, up to a rate, and the miner's own remarks without limit."""
 
-    def __init__(self, emit: telemetry.Emit, clock: Clock) -> None:
+    def __init__(self, emit: events.Emit, clock: Clock) -> None:
         self._emit, self._clock = emit, clock
         self._recent: deque[float] = deque()
         """Clock seconds of the messages of the last minute."""
 
     def remark(self, pool: str, text: str) -> None:
         """Report the miner's own `text` on the pool labelled `pool`."""
-        self._emit(telemetry.PoolRemark(pool, text))
+        self._emit(events.PoolRemark(pool, text))
 
     def notice(self, pool: str, text: str) -> None:
         """Report a message from the pool labelled `pool`."""
@@ -50,7 +50,7 @@ class PoolMessages:
             text = f"more than {MESSAGES_PER_MINUTE} messages in a minute; the rest is left out"
             self.remark(pool, text)
         else:
-            self._emit(telemetry.PoolNotice(pool, text))
+            self._emit(events.PoolNotice(pool, text))
         self._recent.append(now)
 
 
@@ -64,7 +64,7 @@ class AttemptListener:
         shares: ShareRouter,
         jobs: JobSink,
         messages: PoolMessages,
-        emit: telemetry.Emit,
+        emit: events.Emit,
         clock: Clock,
     ) -> None:
         self._attempt, self._failover = attempt, failover
@@ -73,7 +73,6 @@ class AttemptListener:
         self._label = attempt.pool.url.label
 
     def on_event(self, event: PoolEvent) -> None:
-        """Handle an event of the connection."""
         attempt = self._attempt
         match event:
             case Subscribed(_, resumed):
@@ -90,7 +89,7 @@ class AttemptListener:
                     self._jobs.work_on(None)
             case ShareWritten(solution):
                 attempt.shares_sent += 1
-                self._emit(telemetry.ShareSent(self._shares.as_found(solution)))
+                self._emit(events.ShareSent(self._shares.as_found(solution)))
             case Message(text, ours=True):
                 attempt.last_message = text
                 self._messages.remark(self._label, text)
@@ -101,13 +100,11 @@ class AttemptListener:
                 self._on_reconnect(event)
 
     def on_verdict(self, verdict: Verdict) -> None:
-        """Pass on the verdict on a solution."""
         if verdict.seconds is not None:
             self._attempt.share_answered = True
         self._shares.on_verdict(verdict)
 
     def on_unsent(self, solution: Solution, reason: str) -> None:
-        """Keep a solution that the connection ended before sending."""
         self._shares.keep(solution, reason)
 
     def _on_login(self) -> None:
@@ -117,7 +114,7 @@ class AttemptListener:
         if pool.detection.fits():
             title = DIALECTS[pool.detection.current].title
             self._messages.remark(self._label, f"it speaks {title}")
-        self._emit(telemetry.PoolReady(self._label))
+        self._emit(events.PoolReady(self._label))
 
     def _on_job(self, job: Job) -> None:
         self._attempt.understood = self._attempt.job_received = True

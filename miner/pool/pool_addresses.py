@@ -65,19 +65,13 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         for name, protocol in _STRATUM_SCHEMES.items()
         for ending, transport in _STREAM_ENDINGS.items()
     }
-    | {
-        "stratums": Scheme(None, Transport.TLS),
-        "stratumss": Scheme(None, Transport.TLS12),
-    }
+    | {"stratums": Scheme(None, Transport.TLS), "stratumss": Scheme(None, Transport.TLS12)}
     | {
         name + ending: Scheme(protocol, transport)
         for name, protocol in _HTTP_SCHEMES.items()
         for ending, transport in _HTTP_ENDINGS.items()
     }
-    | {
-        "http": Scheme(None, Transport.HTTP),
-        "https": Scheme(None, Transport.HTTPS),
-    }
+    | {"http": Scheme(None, Transport.HTTP), "https": Scheme(None, Transport.HTTPS)}
 )
 """All schemes, in lower case and without "://"."""
 

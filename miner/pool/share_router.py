@@ -135,7 +135,6 @@ class ShareRouter:
             self._none_waits.clear()
 
     def on_verdict(self, verdict: Verdict) -> None:
-        """Pass on a connection's verdict."""
         solution = self.as_found(verdict.solution, last=True)
         self._verdicts.on_verdict(replace(verdict, solution=solution))
 

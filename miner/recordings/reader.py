@@ -208,20 +208,13 @@ def _opened(line: _Line) -> RecordedSession:
     if protocol not in DIALECTS:
         raise _BadLine(f"unknown protocol {protocol[:40]!r} (known: {', '.join(DIALECTS)})")
     return RecordedSession(
-        seconds=line.seconds,
-        url=line.text("url"),
-        protocol=protocol,
-        variant=line.text("variant"),
-        user=line.text("user"),
-        agent=line.text("agent"),
-        session=line.connection,
-        host=line.text("host"),
-        port=line.get("port", int),
-        diff1=line.maybe("diff1", line.number256),
-        resume=line.maybe("resume", line.text),
+        seconds=line.seconds, url=line.text("url"), protocol=protocol, variant=line.text("variant"),
+        user=line.text("user"), agent=line.text("agent"), session=line.connection,
+        host=line.text("host"), port=line.get("port", int),
+        diff1=line.maybe("diff1", line.number256), resume=line.maybe("resume", line.text),
         left_out=frozenset((line.maybe("left_out", line.text) or "").split()),
         rig=line.hash32("rig"),
-    )
+    )  # fmt: skip
 
 
 def _record(line: _Line) -> Record:

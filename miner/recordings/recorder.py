@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from miner.clock import Clock
@@ -53,16 +52,10 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """End the recording."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):
@@ -73,39 +66,23 @@ class Recorder:
     ) -> Stream:
         """Return `stream` wrapped so that it is recorded as connection `opening.session`."""
         self._write(
-            "open",
-            opening.session,
-            format=FORMAT,
-            url=url.label,
-            protocol=protocol,
-            variant=opening.variant.name,
-            user=opening.user,
-            agent=opening.agent,
-            session=opening.session,
-            host=opening.host,
-            port=opening.port,
-            diff1=None if opening.diff1 is None else f"{opening.diff1:064x}",
-            resume=opening.resume,
-            left_out=" ".join(sorted(opening.left_out)),
-            rig=rig.hex(),
-        )
+            "open", opening.session, format=FORMAT, url=url.label, protocol=protocol,
+            variant=opening.variant.name, user=opening.user, agent=opening.agent,
+            session=opening.session, host=opening.host, port=opening.port,
+            diff1=None if opening.diff1 is None else f"{opening.diff1:064x}", resume=opening.resume,
+            left_out=" ".join(sorted(opening.left_out)), rig=rig.hex(),
+        )  # fmt: skip
         dialect = DIALECTS[protocol]
         mask = PasswordMask(dialect, opening)
         return _RecordedStream(self, stream, opening.session, dialect, mask)
 
     def submitted(self, solution: Solution) -> None:
-        """Record that `solution` is submitted to the session of its job."""
         self._write(
-            "found",
-            solution.job.session,
-            job=solution.job.id,
-            header=solution.job.header_hash.hex(),
-            nonce=f"{solution.nonce:016x}",
-            mix_hash=solution.mix_hash.hex(),
-            final_hash=solution.final_hash.hex(),
-            device=solution.device,
-            within=self._receiving,
-        )
+            "found", solution.job.session, job=solution.job.id,
+            header=solution.job.header_hash.hex(), nonce=f"{solution.nonce:016x}",
+            mix_hash=solution.mix_hash.hex(), final_hash=solution.final_hash.hex(),
+            device=solution.device, within=self._receiving,
+        )  # fmt: skip
 
     # For the streams
 

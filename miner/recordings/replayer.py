@@ -120,30 +120,17 @@ class _SessionReplay:
     ) -> None:
         self._recorded, self._jobs = recorded, jobs
         opening = Opening(
-            user=recorded.user,
-            password=PASSWORD_MASK,
-            agent=recorded.agent,
-            variant=variant,
-            session=recorded.session,
-            host=recorded.host,
-            port=recorded.port,
-            diff1=recorded.diff1,
-            resume=recorded.resume,
-            left_out=recorded.left_out,
-        )
+            user=recorded.user, password=PASSWORD_MASK, agent=recorded.agent, variant=variant,
+            session=recorded.session, host=recorded.host, port=recorded.port, diff1=recorded.diff1,
+            resume=recorded.resume, left_out=recorded.left_out,
+        )  # fmt: skip
         self._client = DIALECTS[recorded.protocol].connect(opening)
         self._stream = _ReplayStream()
         self._clock = simulation.LoopClock()
         self._session = Session(
-            recorded.session,
-            self._client,
-            self._stream,
-            self._clock,
-            self,
-            sent=sent,
-            limits=Timeouts(NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT),
-            keepalives=False,
-        )
+            recorded.session, self._client, self._stream, self._clock, self, sent=sent,
+            limits=Timeouts(NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT), keepalives=False,
+        )  # fmt: skip
         self._waiting: list[RecordedShare] = []
         """Shares to submit while the session handles received bytes."""
         self._result = ReplayResult(recorded.session, recorded.url, recorded.protocol)

@@ -45,22 +45,15 @@ class RunController:
         self._names = [device.info.name for device in config.devices]
 
     def pause(self, device: str | None) -> None:
-        """Pause `device` (None: all devices); raises `KeyError` for an unknown one."""
         for name in self._named(device):
             self._engine.pause(name, REQUEST, "by request")
 
     def resume(self, device: str | None) -> None:
-        """End the pause by request of `device` (None: all devices); raises `KeyError` for an
-        unknown one. A pause for heat stays."""
+        # A pause for heat stays.
         for name in self._named(device):
             self._engine.resume(name, REQUEST)
 
     async def reload(self) -> list[str]:
-        """Load the settings again and apply those that can change now; return sentences on what
-        changed and what needs a restart.
-
-        Raises `UsageError` if they cannot be used; then nothing changed.
-        """
         if self._config.reloader is None:
             raise ConfigError("there is no settings file to reload; start with --config FILE")
         async with self._reloading:

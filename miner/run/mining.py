@@ -33,17 +33,8 @@ from miner.sensors.sensors import Sensors, open_sensors, read_sensors
 from miner.signals import signals
 from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
-from miner.telemetry import (
-    About,
-    Event,
-    Journal,
-    Level,
-    NewJob,
-    SensorsRead,
-    ShareAnswered,
-    Telemetry,
-)
-from miner.telemetry.events import redacted
+from miner.telemetry import About, Journal, Level, Telemetry
+from miner.telemetry.events import Event, NewJob, SensorsRead, ShareAnswered, redacted
 from miner.verify import Verifier
 from miner.work import DeviceInfo, Job, Solution, Verdict
 
@@ -167,7 +158,6 @@ class MiningRun:
         self._engine.work_on(job)
 
     async def submit(self, solution: Solution) -> None:
-        """Pass a solution of the engine on to the pool client."""
         await self._client.submit(solution)
 
     def on_verdict(self, verdict: Verdict) -> None:
@@ -180,18 +170,15 @@ class MiningRun:
     # From the sensors
 
     def sensors_read(self, event: SensorsRead) -> None:
-        """Publish a device's reading."""
         self._emit(event)
 
     def hold(self, device: str, reason: str | None) -> None:
-        """Pause `device` because of its temperature; None: resume it."""
         if reason is None:
             self._engine.resume(device, HEAT)
         else:
             self._engine.pause(device, HEAT, reason)
 
     def report(self, sentence: str) -> None:
-        """Write a problem of the sensors into the journal."""
         self._journal.add("sensors", sentence, Level.WARNING)
 
     def _emit(self, event: Event) -> None:

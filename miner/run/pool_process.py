@@ -69,7 +69,6 @@ class _ShareProver:
     async def prove(
         self, variant: Variant, epoch: Epoch, height: int, header_hash: bytes, nonce: int
     ) -> Digest:
-        """Return the digest of `nonce`."""
         return await self._work.offload(
             self._verifier.hash, variant, height, epoch, header_hash, nonce
         )
@@ -110,22 +109,16 @@ async def demo(options: PoolOptions, devices: Sequence[ListedDevice], shares: in
 
 
 def _new_server(
-    options: PoolOptions,
-    prover: _ShareProver,
-    listener: ServerListener | None = None,
+    options: PoolOptions, prover: _ShareProver, listener: ServerListener | None = None
 ) -> PoolServer:
     """Return the test pool, not listening yet."""
     block_difficulty = options.block_difficulty
     if block_difficulty is None:
         block_difficulty = options.difficulty * 256
     chain = Chain(
-        options.variant,
-        options.height,
-        target_from_difficulty(options.difficulty, options.diff1),
-        target_from_difficulty(block_difficulty, options.diff1),
-        Random(options.seed),
-        seed_hash,
-    )
+        options.variant, options.height, target_from_difficulty(options.difficulty, options.diff1),
+        target_from_difficulty(block_difficulty, options.diff1), Random(options.seed), seed_hash,
+    )  # fmt: skip
     return PoolServer(
         chain,
         prover,

@@ -162,9 +162,7 @@ def _private_files(loaded: Loaded) -> tuple[Path, ...]:
 
 
 def _notes(
-    settings: Settings,
-    pools: Sequence[PoolUrl],
-    chosen: ChosenDevices,
+    settings: Settings, pools: Sequence[PoolUrl], chosen: ChosenDevices
 ) -> Iterator[tuple[str, str]]:
     """Yield (topic, sentence) pairs to show before the run begins."""
     # On cards of other vendors a missing CUDA backend is not worth a note at each start.

@@ -58,20 +58,14 @@ class Nvml:
         return f"NVML error {error.value}"
 
     def close(self) -> None:
-        """Shut the library down."""
         with suppress(self.module.NVMLError):  # after the driver was unloaded
             self.module.nvmlShutdown()
 
 
 _LOST = (
-    "GPU_IS_LOST",
-    "RESET_REQUIRED",
-    "GPU_NOT_FOUND",
-    "DRIVER_NOT_LOADED",
-    "LIB_RM_VERSION_MISMATCH",
-    "UNINITIALIZED",
-    "IRQ_ISSUE",
-)
+    "GPU_IS_LOST", "RESET_REQUIRED", "GPU_NOT_FOUND", "DRIVER_NOT_LOADED",
+    "LIB_RM_VERSION_MISMATCH", "UNINITIALIZED", "IRQ_ISSUE",
+)  # fmt: skip
 """Errors of the card or the driver, independent of the function."""
 
 _UNSUPPORTED = ("NOT_SUPPORTED", "FUNCTION_NOT_FOUND", "NO_PERMISSION", "INVALID_ARGUMENT")

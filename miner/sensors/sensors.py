@@ -14,7 +14,8 @@ from miner.errors import BackendUnavailable, DeviceError
 from miner.sensors.heat import HeatGuard
 from miner.sensors.nvidia import Nvml
 from miner.sensors.sysfs import AmdCard, Folder, IntelGpu, Processor
-from miner.telemetry import Reading, SensorsRead
+from miner.telemetry import Reading
+from miner.telemetry.events import SensorsRead
 from miner.work import DeviceInfo
 
 SYSFS = Path("/sys")

@@ -137,7 +137,6 @@ class AmdCard(_FileSensors):
             raise DeviceError(f"the amdgpu driver shows no hwmon folder for {pci}")
 
     def read(self) -> Reading:
-        """Return the present values; raises `DeviceError` when the card is gone."""
         # A reset of the card renames its hwmon folder, so it is looked up each time.
         device, hwmon = self._device, hwmon_of(self._device, "amdgpu")
         if hwmon is None:

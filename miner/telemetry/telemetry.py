@@ -70,7 +70,6 @@ class Telemetry:
         return self._subscribers.add(callback)
 
     def snapshot(self) -> Snapshot:
-        """Return the present state."""
         now, zero = self._clock.now(), self._unix_zero.seconds()
         by_pool = self._by_pool()
         devices = tuple(

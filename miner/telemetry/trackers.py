@@ -62,19 +62,11 @@ class PoolTracker:
         """Return the present state, with the pool's counts of `shares`; `unix_zero` is the UNIX
         time of clock second 0."""
         return PoolSnapshot(
-            label=self._label,
-            state=self._state,
-            reason=self._reason,
-            unverified=self._unverified,
-            connected_at=_unix(unix_zero, self._connected_at),
-            logins=self._logins,
-            losses=self._losses,
-            latency=self._latency,
-            round_trips=self._round_trips,
-            shares=shares,
-            last_share_at=_unix(unix_zero, self._last_share_at),
-            work=self._work,
-        )
+            label=self._label, state=self._state, reason=self._reason, unverified=self._unverified,
+            connected_at=_unix(unix_zero, self._connected_at), logins=self._logins,
+            losses=self._losses, latency=self._latency, round_trips=self._round_trips,
+            shares=shares, last_share_at=_unix(unix_zero, self._last_share_at), work=self._work,
+        )  # fmt: skip
 
 
 _NEEDS_A_JOB = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)
@@ -176,28 +168,17 @@ class DeviceTracker:
         since = self._hashrate.since
         mining_seconds = max(now - since, 0.0) if since is not None else 0.0
         return DeviceSnapshot(
-            info=self._info,
-            state=state,
-            doing=doing,
-            progress=self._progress,
-            hashrate=self._hashrate.hashrate(now),
-            mining_seconds=mining_seconds,
-            tried=self._hashrate.total,
-            found=self._found,
-            shares=shares,
-            faults=self._faults,
-            last_fault=self._last_fault,
-            paused=self._paused,
-            reading=self._reading,
+            info=self._info, state=state, doing=doing, progress=self._progress,
+            hashrate=self._hashrate.hashrate(now), mining_seconds=mining_seconds,
+            tried=self._hashrate.total, found=self._found, shares=shares, faults=self._faults,
+            last_fault=self._last_fault, paused=self._paused, reading=self._reading,
             mean_power=self._power.mean(now, mining_seconds),
             luck=Luck(self._expected, self._found, self._since_share),
             last_share_at=_unix(unix_zero, self._last_share_at),
-            last_difficulty=self._last_difficulty,
-            best_difficulty=self._best_difficulty,
-            kernel_builds=self._kernel_builds,
-            job_switches=self._job_switches,
+            last_difficulty=self._last_difficulty, best_difficulty=self._best_difficulty,
+            kernel_builds=self._kernel_builds, job_switches=self._job_switches,
             dataset_builds=self._dataset_builds,
-        )
+        )  # fmt: skip
 
     def _dataset(self, epoch: int, done: float, seconds: float) -> None:
         self._epoch = epoch if done >= 1 else None

@@ -24,7 +24,8 @@ from miner.api.v1 import status_bytes
 from miner.clock import SystemClock
 from miner.console.json_lines import json_status
 from miner.safe_text import Redactor
-from miner.telemetry import Reading, SensorsRead, Telemetry
+from miner.telemetry import Reading, Telemetry
+from miner.telemetry.events import SensorsRead
 from miner.work import DeviceInfo
 
 device = DeviceInfo("ref", "ref", "model", "cpu", "1", 0, 0, 1)

@@ -16,7 +16,7 @@ from miner.api.connection_limits import ConnectionLimits
 from miner.api.context import ApiContext, RunControl
 from miner.api.cpu_budget import CpuBudgets
 from miner.panels.http_panels import routes
-from miner.telemetry import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
+from miner.telemetry.events import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
 from tests.fakes import api
 from tests.fakes.api import FakeControl
 from tests.fakes.clock import FakeClock

@@ -6,7 +6,8 @@ from typing import Any
 
 from miner.api.context import SHARES_SECONDS, SNAPSHOT_SECONDS, CachedSnapshot
 from miner.api.path_redaction import PathRedactor
-from miner.telemetry import Launched, PoolNotice, Snapshot
+from miner.telemetry import Snapshot
+from miner.telemetry.events import Launched, PoolNotice
 from tests.api.conftest import ROW, Serve
 from tests.fakes.rig import FIRST, Rig
 

@@ -11,20 +11,18 @@ from pathlib import Path
 import pytest
 
 from miner.api.api_server import ApiOptions, ApiServer
-from miner.telemetry import (
+from miner.telemetry import Level, Reading, Telemetry
+from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
     Launched,
-    Level,
     NewJob,
     PoolConnecting,
     PoolLost,
     PoolNotice,
     PoolReady,
-    Reading,
     SensorsRead,
-    Telemetry,
 )
 from miner.work import Candidate, DeviceInfo, Outcome
 from tests.api.browser import Browser, missing

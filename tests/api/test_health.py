@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from miner.api.v1 import liveness, readiness
-from miner.telemetry import (
+from miner.telemetry.events import (
     DatasetBuilding,
     DeviceHanging,
     DevicePaused,

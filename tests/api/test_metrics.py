@@ -23,14 +23,21 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from miner.api.metrics import CONTENT_TYPE, device_labels, exposition, metrics
 from miner.telemetry import (
     About,
+    DeviceState,
+    Histogram,
+    PoolState,
+    Reading,
+    Snapshot,
+    Tally,
+    Telemetry,
+)
+from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
     DeviceHanging,
     DevicePaused,
     DeviceResting,
-    DeviceState,
-    Histogram,
     JobTaken,
     KernelReady,
     Launched,
@@ -39,12 +46,7 @@ from miner.telemetry import (
     PoolLost,
     PoolNotice,
     PoolReady,
-    PoolState,
-    Reading,
     SensorsRead,
-    Snapshot,
-    Tally,
-    Telemetry,
 )
 from miner.work import Candidate, Outcome
 from tests.fakes.rig import FIRST, ONE, SECOND, ZERO, Rig, busy_rig, job

@@ -17,7 +17,8 @@ from miner.run.run_config import LiveConfig, LogConfig, RunConfig
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.settings.secrets import read_secret
-from miner.telemetry import DeviceFault, Level, NewJob, PoolConnecting, PoolLost
+from miner.telemetry import Level
+from miner.telemetry.events import DeviceFault, NewJob, PoolConnecting, PoolLost
 from tests.api.conftest import Serve, small_rig
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from miner.api import v1
 from miner.api.responses import Error, HistoryAnswer, OutcomeName
 from miner.api.status_json import ReadingAnswer
-from miner.telemetry import DeviceSample, DeviceSnapshot, NewJob, PoolNotice, Reading, Sample
+from miner.telemetry import DeviceSample, DeviceSnapshot, Reading, Sample
+from miner.telemetry.events import NewJob, PoolNotice
 from miner.telemetry.field_metadata import descriptions
 from miner.telemetry.journal import KEPT
 from miner.work import Outcome

@@ -16,7 +16,8 @@ from rich.terminal_theme import TerminalTheme
 from miner.console.live import entry_text
 from miner.console.live_table import draw_table
 from miner.safe_text import Redactor
-from miner.telemetry import DevicePaused, Reading, SensorsRead
+from miner.telemetry import Reading
+from miner.telemetry.events import DevicePaused, SensorsRead
 from miner.work import Outcome
 from tests.fakes.rig import HOT, Rig, busy_rig, job
 

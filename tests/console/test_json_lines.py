@@ -15,7 +15,8 @@ from miner.console import open_console
 from miner.console.json_lines import JsonLines, json_status
 from miner.console.output import HELD, Output
 from miner.safe_text import Redactor
-from miner.telemetry import Journal, JournalEntry, Level, Reading, SensorsRead, Telemetry
+from miner.telemetry import Journal, JournalEntry, Level, Reading, Telemetry
+from miner.telemetry.events import SensorsRead
 from tests.fakes.clock import FakeClock
 from tests.fakes.rig import FIRST, Rig, busy_rig
 

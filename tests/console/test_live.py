@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from miner.console.live import LiveConsole
 from miner.console.output import Output
 from miner.safe_text import Redactor
-from miner.telemetry import (
+from miner.telemetry import Level, Reading
+from miner.telemetry.events import (
     DatasetBuilding,
     DeviceFault,
     DevicePaused,
@@ -23,14 +24,12 @@ from miner.telemetry import (
     Event,
     KernelReady,
     Launched,
-    Level,
     LightCacheBuilding,
     NewJob,
     PoolConnecting,
     PoolLost,
     PoolNotice,
     PoolReady,
-    Reading,
     SensorsRead,
 )
 from tests.fakes.rig import FIRST, SECOND, Rig, busy_rig, job

@@ -18,7 +18,8 @@ from rich.text import Text
 from miner.console.live_table import draw_table
 from miner.console.plain import status_line
 from miner.safe_text import Redactor
-from miner.telemetry import (
+from miner.telemetry import Reading, Snapshot
+from miner.telemetry.events import (
     DatasetBuilding,
     DeviceHanging,
     DeviceResting,
@@ -26,9 +27,7 @@ from miner.telemetry import (
     NewJob,
     PoolConnecting,
     PoolLost,
-    Reading,
     SensorsRead,
-    Snapshot,
 )
 from tests.console.console_picture import FILE, example_rig, printed
 from tests.fakes.rig import FIRST, HOT, Rig, busy_rig, job

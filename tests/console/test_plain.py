@@ -13,18 +13,16 @@ import pytest
 from miner.console import open_console, summary
 from miner.console.plain import full_status, status_line
 from miner.safe_text import Redactor
-from miner.telemetry import (
+from miner.telemetry import Journal, Level, Telemetry
+from miner.telemetry.events import (
     DeviceFault,
     Event,
-    Journal,
     Launched,
-    Level,
     PoolConnecting,
     PoolLost,
     PoolReady,
     ShareAnswered,
     ShareFound,
-    Telemetry,
 )
 from miner.work import Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle

@@ -14,7 +14,7 @@ from miner.engine.engine import Engine
 from miner.engine.programs import Programs
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.threads import WorkPool
-from miner.telemetry import Event
+from miner.telemetry.events import Event
 from miner.work import Job, Solution, Verdict
 from tests.fakes.device import (
     WAIT,

@@ -8,7 +8,7 @@ import pytest
 
 from miner.devices.tuning import Tuning
 from miner.engine.datasets import CALM, HELD, UNUSED_SECONDS
-from miner.telemetry import (
+from miner.telemetry.events import (
     DatasetBuilding,
     DeviceFault,
     DeviceResting,

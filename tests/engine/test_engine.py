@@ -8,7 +8,7 @@ import pytest
 
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.progpow.hashing import Digest
-from miner.telemetry import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
+from miner.telemetry.events import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
 from miner.work import NonceSpace, Outcome
 from tests.engine.rig import Rig
 from tests.fakes.device import PROVER, WAIT, DeviceScript, FakeProver, job_at, value_of

@@ -10,7 +10,7 @@ from miner.engine.engine import Engine
 from miner.engine.hang_watchdog import LAUNCH_SECONDS, HangWatchdog, LoopWatch
 from miner.engine.threads import Activity, WorkPool, work_left
 from miner.errors import DeviceError, DeviceHung
-from miner.telemetry import (
+from miner.telemetry.events import (
     DatasetBuilding,
     DeviceHanging,
     DeviceResting,

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from miner.engine.hang_watchdog import BUILDING_SECONDS
-from miner.telemetry import DatasetBuilding, DevicePaused, JobTaken, Launched
+from miner.telemetry.events import DatasetBuilding, DevicePaused, JobTaken, Launched
 from tests.engine.rig import Rig
 from tests.fakes.device import WAIT, DeviceScript, job_at
 

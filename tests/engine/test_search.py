@@ -12,7 +12,7 @@ from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import program_of
 from miner.engine.search import Search
 from miner.errors import DeviceError, WrongResult
-from miner.telemetry import DeviceFault, Launched, NoncesExhausted, ResultOverflow
+from miner.telemetry.events import DeviceFault, Launched, NoncesExhausted, ResultOverflow
 from miner.work import Candidate, NonceSpace
 from tests.fakes.device import (
     DeviceScript,

@@ -7,7 +7,7 @@ import pytest
 
 from miner.errors import DeviceHung, NoUsableDevice, OutOfMemory
 from miner.progpow.variant import Span
-from miner.telemetry import (
+from miner.telemetry.events import (
     DatasetBuilding,
     DeviceFault,
     DeviceResting,

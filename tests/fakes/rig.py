@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miner.telemetry import (
-    About,
+from miner.telemetry import About, History, Journal, Reading, Telemetry
+from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
     DevicePaused,
     DeviceResting,
     Event,
-    History,
     JobTaken,
-    Journal,
     KernelReady,
     Launched,
     NewJob,
@@ -22,12 +20,10 @@ from miner.telemetry import (
     PoolLost,
     PoolNotice,
     PoolReady,
-    Reading,
     SensorsRead,
     ShareAnswered,
     ShareFound,
     ShareSent,
-    Telemetry,
 )
 from miner.work import Candidate, DeviceInfo, Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock

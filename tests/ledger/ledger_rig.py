@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.ledger import Filter, Ledger, LedgerReader, ShareRecord
-from miner.telemetry import CandidateRefuted, Event, ShareAnswered, ShareFound, ShareSent
+from miner.telemetry.events import CandidateRefuted, Event, ShareAnswered, ShareFound, ShareSent
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
 from tests.fakes.device import Ticks, info_of, job_at
 

@@ -9,7 +9,7 @@ import pytest
 
 from miner import __version__
 from miner.ledger import Filter, LedgerReader
-from miner.telemetry import CandidateRefuted, NewJob, ShareAnswered, ShareFound
+from miner.telemetry.events import CandidateRefuted, NewJob, ShareAnswered, ShareFound
 from miner.work import Candidate, Outcome, Solution, Verdict
 from tests.ledger.ledger_rig import POOL, LedgerRig, hash_reaching
 

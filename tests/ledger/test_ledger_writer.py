@@ -17,7 +17,7 @@ from miner.clock import LoopClock
 from miner.engine.threads import WorkPool
 from miner.ledger import LedgerReader
 from miner.ledger.ledger_writer import connect
-from miner.telemetry import ShareFound
+from miner.telemetry.events import ShareFound
 from tests.ledger.ledger_rig import LedgerRig, assert_sound, sqlite_answer
 
 WAITS = "mining continues, shares stay in memory until a retry succeeds"

@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from miner.api.metrics import metrics
 from miner.settings.model import ApiSettings
-from miner.telemetry import DatasetBuilding, Reading, SensorsRead, Snapshot
+from miner.telemetry import Reading, Snapshot
+from miner.telemetry.events import DatasetBuilding, SensorsRead
 from tests.fakes.rig import ONE, busy_rig
 
 CHECKOUT = Path(__file__).parents[2]

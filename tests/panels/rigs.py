@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from miner.telemetry import (
+from miner.telemetry import Reading, Snapshot, Telemetry
+from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
@@ -21,12 +22,9 @@ from miner.telemetry import (
     PoolLost,
     PoolNotice,
     PoolReady,
-    Reading,
     SensorsRead,
     ShareAnswered,
     ShareFound,
-    Snapshot,
-    Telemetry,
 )
 from miner.work import Candidate, DeviceInfo, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock

@@ -18,7 +18,8 @@ from miner.panels.panel_figures import (
     rounded_int,
     short_pci,
 )
-from miner.telemetry import About, DeviceHanging, DevicePaused, DeviceResting, NewJob, Snapshot
+from miner.telemetry import About, Snapshot
+from miner.telemetry.events import DeviceHanging, DevicePaused, DeviceResting, NewJob
 from miner.work import Outcome
 from tests.fakes.rig import ONE, ZERO, Rig, busy_rig, job
 from tests.panels.rigs import POOL, RIGS, after, mining

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from miner.panels.ethminer_rpc import EthminerSession
-from miner.telemetry import (
+from miner.telemetry import Telemetry
+from miner.telemetry.events import (
     DeviceFault,
     DeviceHanging,
     DevicePaused,
@@ -14,7 +15,6 @@ from miner.telemetry import (
     PoolLost,
     PoolNotice,
     PoolReady,
-    Telemetry,
 )
 from miner.work import Outcome
 from tests.fakes.api import context_of

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from miner import telemetry
 from miner.errors import MinerError
 from miner.net.address import PoolUrl
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
+from miner.telemetry import events
 from miner.work import Job, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeDial, FakeStream
@@ -31,7 +31,7 @@ class Bench:
         self.dial = FakeDial()
         self.jobs: list[Job | None] = []
         self.verdicts: list[Verdict] = []
-        self.events: list[telemetry.Event] = []
+        self.events: list[events.Event] = []
         give_up = changes.pop("give_up", None)
         self.client = PoolClient(
             pools,
@@ -77,7 +77,7 @@ class Bench:
         """Return the first label of each host connected to."""
         return [url.host.partition(".")[0] for url in self.dial.opened]
 
-    def events_of(self, kind: type[telemetry.Event]) -> list[Any]:
+    def events_of(self, kind: type[events.Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from miner.ledger import Ledger, LedgerReader, ShareRecord
 from miner.pool.attempt import LAUNCH_SECONDS
-from miner.telemetry import ShareAnswered, ShareFound
+from miner.telemetry.events import ShareAnswered, ShareFound
 from miner.work import Job
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused
 from miner.net.address import PoolUrl, Transport
 from miner.stratum.pool_events import Message, SessionListener
 from miner.stratum.session import Reports
+from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
@@ -32,9 +32,9 @@ async def test_jobs_reach_the_sink_and_shares_the_pool() -> None:
         await settle()
         assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
         assert bench.events == [
-            telemetry.PoolConnecting(FIRST.label),
-            telemetry.PoolReady(FIRST.label),
-            telemetry.ShareSent(share),
+            events.PoolConnecting(FIRST.label),
+            events.PoolReady(FIRST.label),
+            events.ShareSent(share),
         ]
     assert bench.jobs[-1] is None
     assert stream.closed
@@ -50,7 +50,7 @@ async def test_work_pauses_between_two_connections() -> None:
         await settle()
         assert bench.jobs[-1] is None
         assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
-        (lost,) = bench.events_of(telemetry.PoolLost)
+        (lost,) = bench.events_of(events.PoolLost)
         assert 1 <= lost.retry_in <= 2
         bench.prepare()
         await bench.clock.advance(2)
@@ -63,8 +63,8 @@ async def test_messages_of_the_pool_are_reported_as_notices() -> None:
     async with running(bench):
         stream.feed(call("client.show_message", "maintenance\x07 at noon"))
         await settle()
-        assert bench.events_of(telemetry.PoolNotice) == [
-            telemetry.PoolNotice(FIRST.label, "maintenance at noon")
+        assert bench.events_of(events.PoolNotice) == [
+            events.PoolNotice(FIRST.label, "maintenance at noon")
         ]
 
 
@@ -74,8 +74,8 @@ async def test_remarks_on_invalid_lines_are_not_reported_as_messages_of_the_pool
     async with running(bench):
         stream.feed(b"[]\n")
         await settle()
-        assert bench.events_of(telemetry.PoolNotice) == []
-        (remark,) = bench.events_of(telemetry.PoolRemark)
+        assert bench.events_of(events.PoolNotice) == []
+        (remark,) = bench.events_of(events.PoolRemark)
         assert remark.pool == FIRST.label
         assert "not a JSON object" in remark.text
 
@@ -174,7 +174,7 @@ async def test_an_optional_request_of_the_login_is_left_out_after_it_ended_a_con
         await bench.clock.advance(3)
         assert [request["id"] for request in second.requests()] == [1, 2]
         assert bench.job().session == 2
-        remarks = [remark.text for remark in bench.events_of(telemetry.PoolRemark)]
+        remarks = [remark.text for remark in bench.events_of(events.PoolRemark)]
         assert any(OPTIONAL in text for text in remarks)
         await bench.clock.advance(100)
         second.end()
@@ -246,14 +246,14 @@ async def test_the_number_of_messages_a_minute_is_limited() -> None:
     async with running(bench):
         stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(500)))
         await settle()
-        texts = [notice.text for notice in bench.events_of(telemetry.PoolNotice)]
+        texts = [notice.text for notice in bench.events_of(events.PoolNotice)]
         assert texts == [f"number {n}" for n in range(20)]
-        (remark,) = bench.events_of(telemetry.PoolRemark)
+        (remark,) = bench.events_of(events.PoolRemark)
         assert "left out" in remark.text
         await bench.clock.advance(61)
         stream.feed(call("client.show_message", "later"))
         await settle()
-        assert bench.events_of(telemetry.PoolNotice)[-1].text == "later"
+        assert bench.events_of(events.PoolNotice)[-1].text == "later"
 
 
 async def test_remarks_are_reported_beyond_the_limit_of_messages() -> None:
@@ -263,7 +263,7 @@ async def test_remarks_are_reported_beyond_the_limit_of_messages() -> None:
         stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(25)))
         stream.feed(notify((5, "no height")))
         await settle()
-        remarks = [remark.text for remark in bench.events_of(telemetry.PoolRemark)]
+        remarks = [remark.text for remark in bench.events_of(events.PoolRemark)]
         assert len(remarks) == 2
         assert "a job of the pool cannot be mined" in remarks[1]
 
@@ -271,7 +271,7 @@ async def test_remarks_are_reported_beyond_the_limit_of_messages() -> None:
 async def test_remarks_of_a_node_session_are_not_limited() -> None:
     bench = Bench([replace(FIRST, protocol="node")], nodes=ChattyNodes())
     async with running(bench):
-        assert len(bench.events_of(telemetry.PoolRemark)) == 30
+        assert len(bench.events_of(events.PoolRemark)) == 30
 
 
 class ChattyNodes:
@@ -288,5 +288,5 @@ async def test_only_an_encrypted_connection_can_be_unverified() -> None:
         bench = Bench([replace(url, transport=transport)])
         bench.prepare()
         async with running(bench):
-            (connecting,) = bench.events_of(telemetry.PoolConnecting)
+            (connecting,) = bench.events_of(events.PoolConnecting)
             assert connecting.unverified is unverified

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused
 from miner.pool.failover import BAN_SECONDS, MAX_BAN_SECONDS, MIN_BAN_SECONDS
+from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
@@ -135,7 +135,7 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
     bench.dial.ready(FIRST.host, stream)
     async with running(bench):
         assert bench.job().pool == FIRST.label
-        assert bench.events_of(telemetry.PoolNotice)[0].text == GREETING
+        assert bench.events_of(events.PoolNotice)[0].text == GREETING
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from miner import telemetry
 from miner.errors import EveryPoolRefused
 from miner.net.address import PoolUrl
 from miner.stratum.dialects import DIALECTS
+from miner.telemetry import events
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, Bench, running
@@ -33,9 +33,9 @@ async def test_the_next_dialect_is_tried_if_the_first_request_is_refused() -> No
             "mining.subscribe", "mining.subscribe", "eth_submitLogin",
         ]  # fmt: skip
         assert bench.job().height == 1000
-        (remark,) = bench.events_of(telemetry.PoolRemark)
+        (remark,) = bench.events_of(events.PoolRemark)
         assert remark.text == "it speaks ETHPROXY"
-        assert bench.events_of(telemetry.PoolNotice) == []
+        assert bench.events_of(events.PoolNotice) == []
         proxy.end()
         again = FakeStream()
         bench.dial.ready(ANY.host, again)

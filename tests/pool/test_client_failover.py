@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from miner import telemetry
 from miner.errors import ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.net.address import PoolUrl
 from miner.pool.attempt import ANSWER_SECONDS, JOB_SECONDS, LAUNCH_SECONDS
 from miner.pool.failover import FIRST_POOL_CHECK_SECONDS
 from miner.stratum.pool_events import Authorized, JobEnded, JobReceived, SessionListener
 from miner.stratum.session import UNANSWERED_SHARES
+from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.device import job_at
@@ -45,13 +45,13 @@ async def test_network_failures_are_retried_without_limit() -> None:
         await bench.clock.advance(3600)
         assert bench.ended is None
         assert 60 <= len(bench.dial.opened) <= 130
-        waits = [event.retry_in for event in bench.events_of(telemetry.PoolLost)]
+        waits = [event.retry_in for event in bench.events_of(events.PoolLost)]
         assert all(1 <= wait <= 60 for wait in waits)
         assert waits[0] <= 2
         assert waits[-1] >= 30
         bench.prepare()
         await bench.clock.advance(60)
-        assert len(bench.events_of(telemetry.PoolReady)) == 1
+        assert len(bench.events_of(events.PoolReady)) == 1
 
 
 async def test_failover_in_order_after_repeated_failure() -> None:
@@ -83,7 +83,7 @@ async def test_the_client_returns_to_the_first_pool_once_it_is_reachable() -> No
         assert backup.closed
         assert not first.closed
         assert bench.job().session == 2
-        assert bench.events_of(telemetry.PoolReady)[-1].pool == FIRST.label
+        assert bench.events_of(events.PoolReady)[-1].pool == FIRST.label
 
 
 async def test_answers_are_awaited_before_the_return_to_the_first_pool() -> None:
@@ -91,7 +91,7 @@ async def test_answers_are_awaited_before_the_return_to_the_first_pool() -> None
     async with running(bench):
         await bench.clock.advance(8)
         backup = bench.prepare(SECOND)
-        while not bench.events_of(telemetry.PoolReady):
+        while not bench.events_of(events.PoolReady):
             await bench.clock.advance(1)
         bench.dial.ready(FIRST.host, FakeStream())
         bench.prepare(FIRST)
@@ -134,7 +134,7 @@ async def test_a_pool_that_refuses_the_login_is_not_tried_again() -> None:
     bench.prepare(SECOND)
     async with running(bench):
         assert bench.hosts() == ["first", "second"]
-        (lost,) = bench.events_of(telemetry.PoolLost)
+        (lost,) = bench.events_of(events.PoolLost)
         assert lost.pool == FIRST.label
         assert lost.retry_in is None
         assert bench.job().session == 2
@@ -162,7 +162,7 @@ async def test_a_pool_that_accepted_a_login_before_is_retried_after_a_refusal() 
         bench.prepare()
         await bench.clock.advance(10)
         assert bench.ended is None
-        assert len(bench.events_of(telemetry.PoolReady)) == 2
+        assert len(bench.events_of(events.PoolReady)) == 2
 
 
 async def test_the_run_ends_when_the_give_up_timer_runs_out() -> None:
@@ -206,7 +206,7 @@ async def test_a_stable_session_resets_the_back_off() -> None:
         await bench.clock.advance(200)
         stream.end()
         await settle()
-        assert bench.events_of(telemetry.PoolLost)[-1].retry_in <= 2
+        assert bench.events_of(events.PoolLost)[-1].retry_in <= 2
 
 
 def prepare_without_job(bench: Bench, url: PoolUrl = FIRST) -> FakeStream:
@@ -227,7 +227,7 @@ async def test_a_pool_without_a_first_job_gives_way_at_once() -> None:
         await bench.clock.advance(1)
         assert bench.hosts() == ["first", "second"]
         assert bench.job().pool == SECOND.label
-        (lost,) = bench.events_of(telemetry.PoolLost)
+        (lost,) = bench.events_of(events.PoolLost)
         assert (lost.reason, lost.retry_in) == ("the pool brought no job within 60 s", 0.0)
 
 
@@ -315,7 +315,7 @@ async def test_a_pool_that_never_answered_a_share_gives_way_at_once() -> None:
         await settle()
         assert bench.hosts() == ["first", "second"]
         assert bench.job().pool == SECOND.label
-        (lost,) = bench.events_of(telemetry.PoolLost)
+        (lost,) = bench.events_of(events.PoolLost)
         assert "ignores shares" in lost.reason
 
 
@@ -340,7 +340,7 @@ async def test_the_only_pool_is_retried_even_if_it_answers_no_share() -> None:
     async with running(bench):
         await lose_shares(bench, stream, UNANSWERED_SHARES)
         bench.prepare()
-        assert bench.events_of(telemetry.PoolLost)[-1].retry_in >= 1
+        assert bench.events_of(events.PoolLost)[-1].retry_in >= 1
         await bench.clock.advance(2)
         assert bench.job().session == 2
 
@@ -422,7 +422,7 @@ async def test_giving_up_at_a_silent_pool_names_the_failure_before_and_its_last_
             "and brought no job; last message: closed for repairs; before that, from "
             f"{FIRST.label}: the certificate has expired"
         )
-        (end,) = [event for event in bench.events_of(telemetry.PoolLost) if event.retry_in is None]
+        (end,) = [event for event in bench.events_of(events.PoolLost) if event.retry_in is None]
         assert "the certificate has expired" in end.reason
 
 

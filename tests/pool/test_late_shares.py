@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from miner import telemetry
 from miner.pool.attempt import LAUNCH_SECONDS
+from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
@@ -35,7 +35,7 @@ async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_
         (verdict,) = bench.verdicts
         assert verdict.outcome is Outcome.ACCEPTED
         assert verdict.solution is found
-        (sent,) = bench.events_of(telemetry.ShareSent)
+        (sent,) = bench.events_of(events.ShareSent)
         assert sent.solution is found
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from miner import telemetry
 from miner.net.address import PoolUrl, Transport
 from miner.pool.attempt import LAUNCH_SECONDS
+from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
@@ -26,7 +26,7 @@ async def test_a_request_without_a_host_is_followed() -> None:
         await bench.clock.advance(LAUNCH_SECONDS)
         assert stream.closed
         assert bench.jobs[-1] is None
-        assert bench.events_of(telemetry.PoolLost)[-1].retry_in == 5
+        assert bench.events_of(events.PoolLost)[-1].retry_in == 5
         await bench.clock.advance(5)
         assert bench.job().session == 2
 
@@ -73,7 +73,7 @@ async def test_a_request_for_an_unlisted_port_of_other_services_is_refused(
         await bench.clock.advance(100)
         assert not stream.closed
         assert bench.dial.opened == [pool]
-        (remark,) = bench.events_of(telemetry.PoolRemark)
+        (remark,) = bench.events_of(events.PoolRemark)
         assert "not listed" in remark.text
 
 
@@ -120,9 +120,9 @@ async def test_a_request_for_an_unlisted_host_is_refused() -> None:
         await settle()
         assert not stream.closed
         assert bench.hosts() == ["first"]
-        (remark,) = bench.events_of(telemetry.PoolRemark)
+        (remark,) = bench.events_of(events.PoolRemark)
         assert "not listed" in remark.text
-        assert bench.events_of(telemetry.PoolNotice) == []
+        assert bench.events_of(events.PoolNotice) == []
 
 
 async def test_reconnects_back_off_if_a_pool_keeps_requesting_them() -> None:
@@ -278,7 +278,7 @@ async def test_a_refused_request_is_reported_once_a_connection() -> None:
         for _ in range(5):
             stream.feed(call("client.reconnect", "evil.example", 3333, 0))
         await settle()
-        assert len(bench.events_of(telemetry.PoolRemark)) == 1
+        assert len(bench.events_of(events.PoolRemark)) == 1
 
 
 async def test_answers_are_awaited_before_a_request_is_followed() -> None:

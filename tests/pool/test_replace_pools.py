@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from miner import telemetry
 from miner.errors import Banned, ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.net.address import PoolUrl
 from miner.pool.attempt import LAUNCH_SECONDS
 from miner.pool.failover import BAN_SECONDS, FIRST_POOL_CHECK_SECONDS
+from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
@@ -55,7 +55,7 @@ async def test_a_pool_that_is_no_longer_listed_is_left_for_the_new_one() -> None
         assert old.closed
         assert not new.closed
         assert bench.job().pool == SECOND.label
-    (lost,) = bench.events_of(telemetry.PoolLost)
+    (lost,) = bench.events_of(events.PoolLost)
     assert (lost.reason, lost.retry_in) == ("the settings name other pools", 0.0)
 
 
@@ -91,7 +91,7 @@ async def test_a_new_first_pool_is_used_once_it_is_reachable() -> None:
         assert old.closed
         assert bench.hosts() == ["first", "third", "third"]
         assert bench.job().pool == THIRD.label
-    (lost,) = bench.events_of(telemetry.PoolLost)
+    (lost,) = bench.events_of(events.PoolLost)
     assert (lost.pool, lost.retry_in) == (FIRST.label, 0.0)
 
 
@@ -289,7 +289,7 @@ async def test_a_late_share_is_sent_under_the_new_account() -> None:
         (verdict,) = bench.verdicts
         assert verdict.outcome is Outcome.ACCEPTED
         assert verdict.solution is found
-        (sent,) = bench.events_of(telemetry.ShareSent)
+        (sent,) = bench.events_of(events.ShareSent)
         assert sent.solution is found
 
 

@@ -10,7 +10,8 @@ from miner.devices.tuning import TemperatureLimits
 from miner.engine.threads import WorkPool
 from miner.sensors.heat import HeatGuard
 from miner.sensors.sensors import TIMEOUT, read_sensors
-from miner.telemetry import Event, Reading, SensorsRead
+from miner.telemetry import Reading
+from miner.telemetry.events import Event, SensorsRead
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.sensors import FakeSensors
 

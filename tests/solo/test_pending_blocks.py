@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from miner import telemetry
 from miner.net.address import PoolUrl, Transport
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.solo.node_session import NodeSessions
+from miner.telemetry import events
 from miner.work import Job, Outcome, Verdict
 from tests.fakes.block_node import BlockNode
 from tests.fakes.clock import FakeClock
@@ -33,7 +33,7 @@ class Run:
         self.clock = FakeClock()
         self.works: list[Job | None] = []
         self.verdicts: list[Verdict] = []
-        self.events: list[telemetry.Event] = []
+        self.events: list[events.Event] = []
         url = PoolUrl(
             "127.0.0.1", node.port, *LOGIN, Transport.HTTP, protocol="node", reward=address
         )
@@ -70,12 +70,12 @@ class Run:
         return [job for job in self.works if job is not None]
 
     @property
-    def lost(self) -> list[telemetry.PoolLost]:
-        return [e for e in self.events if isinstance(e, telemetry.PoolLost)]
+    def lost(self) -> list[events.PoolLost]:
+        return [e for e in self.events if isinstance(e, events.PoolLost)]
 
     @property
     def remarks(self) -> list[str]:
-        return [e.text for e in self.events if isinstance(e, telemetry.PoolRemark)]
+        return [e.text for e in self.events if isinstance(e, events.PoolRemark)]
 
     @property
     def outcomes(self) -> list[Outcome]:

@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.telemetry import (
+from miner.telemetry import DeviceState, Hashrate, PoolState, Reading, Snapshot, Telemetry
+from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
     DeviceHanging,
     DevicePaused,
     DeviceResting,
-    DeviceState,
     EpochSkipped,
     Event,
-    Hashrate,
     JobTaken,
     KernelReady,
     Launched,
@@ -29,14 +28,10 @@ from miner.telemetry import (
     PoolConnecting,
     PoolLost,
     PoolReady,
-    PoolState,
-    Reading,
     ResultOverflow,
     SensorsRead,
     ShareAnswered,
     ShareFound,
-    Snapshot,
-    Telemetry,
 )
 from miner.work import Candidate, Outcome, Solution, Verdict
 from tests.fakes.device import Ticks, info_of, job_at

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from miner.telemetry import SensorsRead
+from miner.telemetry.events import SensorsRead
 from tests.fakes.clock import settle
 from tests.fakes.rig import HOT, Rig
 

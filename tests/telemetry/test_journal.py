@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from miner.telemetry import (
+from miner.telemetry import Journal, JournalEntry, Level
+from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
@@ -16,11 +17,8 @@ from miner.telemetry import (
     EpochSkipped,
     Event,
     JobTaken,
-    Journal,
-    JournalEntry,
     KernelReady,
     Launched,
-    Level,
     LightCacheBuilding,
     LoopDelayed,
     NewJob,

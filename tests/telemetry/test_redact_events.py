@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from miner.safe_text import Redactor
-from miner.telemetry import (
+from miner.telemetry.events import (
     CandidateRefuted,
     DeviceFault,
     DeviceHanging,
@@ -22,8 +22,8 @@ from miner.telemetry import (
     ShareAnswered,
     ShareFound,
     ShareSent,
+    redacted,
 )
-from miner.telemetry.events import redacted
 from miner.work import Candidate, Job, Outcome, Solution, Verdict
 from tests.fakes.device import job_at
 

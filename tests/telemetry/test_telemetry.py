@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from miner.telemetry import (
+from miner.telemetry import DeviceState, PoolState, Reading, Telemetry
+from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
     DeviceHanging,
     DevicePaused,
     DeviceResting,
-    DeviceState,
     EpochSkipped,
     Event,
     JobTaken,
@@ -25,13 +25,10 @@ from miner.telemetry import (
     PoolNotice,
     PoolReady,
     PoolRemark,
-    PoolState,
-    Reading,
     ResultOverflow,
     SensorsRead,
     ShareAnswered,
     ShareFound,
-    Telemetry,
 )
 from miner.work import Candidate, Outcome, Solution, Verdict
 from tests.fakes.device import Ticks, info_of, job_at

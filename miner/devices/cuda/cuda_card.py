@@ -37,32 +37,18 @@ def identity(drv: ModuleType, ordinal: int) -> DeviceInfo:
         memory = int(device.total_memory())
         uuid, whole = _uuids(ordinal)
         return DeviceInfo(
-            name=f"cuda:{ordinal}",
-            backend="cuda",
-            model=" ".join(device.name().split()),
-            kind="gpu",
-            driver=release,
-            memory=memory,
-            largest_allocation=memory,
-            units=device.get_attribute(drv.device_attribute.MULTIPROCESSOR_COUNT),
-            vendor="nvidia",
-            pci=device.pci_bus_id().lower(),
-            uuid=uuid,
+            name=f"cuda:{ordinal}", backend="cuda", model=" ".join(device.name().split()),
+            kind="gpu", driver=release, memory=memory, largest_allocation=memory,
+            units=device.get_attribute(drv.device_attribute.MULTIPROCESSOR_COUNT), vendor="nvidia",
+            pci=device.pci_bus_id().lower(), uuid=uuid,
             unusable=hidden(uuid, whole) or _unusable(drv, device),
-        )
+        )  # fmt: skip
     except drv.Error as error:
         return DeviceInfo(
-            name=f"cuda:{ordinal}",
-            backend="cuda",
-            model="unknown",
-            kind="gpu",
-            driver=release,
-            memory=0,
-            largest_allocation=0,
-            units=0,
-            vendor="nvidia",
+            name=f"cuda:{ordinal}", backend="cuda", model="unknown", kind="gpu", driver=release,
+            memory=0, largest_allocation=0, units=0, vendor="nvidia",
             unusable=f"the driver does not describe it: {error_name(error)}",
-        )
+        )  # fmt: skip
 
 
 def _unusable(drv: ModuleType, device: Any) -> str | None:

@@ -127,7 +127,6 @@ class CudaDevice(BufferedDevice):
     # Datasets
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
-        """Fill the dataset in slices; see `Device.generate`."""
         self.drop(epoch)
         with self.calls("taking memory for the dataset"):
             self._datasets[epoch] = dataset = self._allocated(epoch, light.nbytes)
@@ -215,7 +214,6 @@ class CudaKernel:
         self._function.prepare(arguments)
 
     def launch(self, groups: int, threads: int, stream: Any, *arguments: int) -> None:
-        """Start the kernel."""
         if self._function is None:
             raise DeviceError("this kernel was unloaded")
         self._function.prepared_async_call((groups, 1), (threads, 1, 1), stream, *arguments)
@@ -256,7 +254,6 @@ class _CudaLaunch:
     span: NonceRange
 
     def wait(self) -> LaunchResult:
-        """Block until the launch is done."""
         with self.context.current("searching"):
             self.slot.done.synchronize()
             words = np.array(self.slot.results)  # the next launch of the slot overwrites it
@@ -282,7 +279,6 @@ class _CudaFiller:
         self._kernel.load(self._drv, image, DATASET_ARGUMENTS)
 
     def fill(self, part: DatasetPart) -> None:
-        """Compute the nodes of `part`."""
         with self._context.current("generating the dataset"):
             self._kernel.launch(
                 -(-part.count // self._nodes), self._group, self._stream,
