@@ -103,16 +103,14 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
+
+    def add(name: str, place: str, description: str, schema: dict[str, Any]) -> None:
+        own = {"name": name, "in": place, "required": place == "path"}
+        parameters.append(own | {"description": description, "schema": schema})
+
     if "{name}" in operation.path:
-        parameters.append(
-            {
-                "name": "name",
-                "in": "path",
-                "required": True,
-                "description": 'Name of the device, as in "cuda:0".',
-                "schema": {"type": "string", "minLength": 1},
-            }
-        )
+        text = {"type": "string", "minLength": 1}
+        add("name", "path", 'Name of the device, as in "cuda:0".', text)
     if operation.query is not None:
         for name, schema in operation.query.model_json_schema()["properties"].items():
             own = {key: value for key, value in schema.items() if key not in _OUTSIDE_SCHEMA}
@@ -120,15 +118,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                 # An absent parameter has no value; a query string cannot express null.
                 del own["default"]
                 own |= next(kind for kind in own.pop("anyOf") if kind["type"] != "null")
-            parameters.append(
-                {
-                    "name": name,
-                    "in": "query",
-                    "required": False,
-                    "description": schema["description"],
-                    "schema": own,
-                }
-            )
+            add(name, "query", schema["description"], own)
     return parameters
 
 

@@ -123,8 +123,6 @@ class RunRecord:
     shares: int
 
 
-FORMATS = ("csv", "json", "jsonl")
-
 Value = str | int | float | bool | None
 Record = Mapping[str, Value]
 
@@ -153,8 +151,8 @@ def sum_record(sum_: Sum, by: Sequence[str]) -> Record:
 
 
 def exported(records: Iterable[Record], names: Sequence[str], form: str) -> Iterator[str]:
-    """Yield `records`, each with the keys `names`, as text in one of `FORMATS`, in pieces that end
-    with line ends."""
+    """Yield `records`, each with the keys `names`, as text in the format "csv", "json" or
+    "jsonl", in pieces that end with line ends."""
     if form == "csv":
         yield _csv_line(names)
         for record in records:

@@ -21,29 +21,31 @@ LONGEST_SECONDS = 1e8
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedBytes:
-    """Bytes from the pool, `seconds` after the recording began; `line` is that of the file."""
+class Record:
+    """What happened `seconds` after the recording began; `line` is that of the file."""
 
     seconds: float
     line: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedBytes(Record):
+    """Bytes from the pool."""
+
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class SentBytes:
+class SentBytes(Record):
     """Bytes that we sent, with the password masked."""
 
-    seconds: float
-    line: int
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedShare:
+class RecordedShare(Record):
     """A submitted solution."""
 
-    seconds: float
-    line: int
     job: str
     header: bytes
     nonce: int
@@ -55,25 +57,18 @@ class RecordedShare:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedHashrate:
+class RecordedHashrate(Record):
     """Hashes per second, sent in the next report."""
 
-    seconds: float
-    line: int
     rate: int
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedEnd:
+class RecordedEnd(Record):
     """The end of the connection, by "pool", "fault" (a transport error) or "us"."""
 
-    seconds: float
-    line: int
     by: str
     reason: str
-
-
-Record = ReceivedBytes | SentBytes | RecordedShare | RecordedHashrate | RecordedEnd
 
 
 @dataclass(frozen=True, slots=True)

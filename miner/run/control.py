@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from miner.engine.engine import Engine
 from miner.errors import ConfigError
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.run.run_config import LiveConfig, RunConfig
+from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
-from miner.telemetry import Level
 
 REQUEST = "request"
 """The `source` of pauses by request in `Engine.pause`."""
-
-
-class HasLevel(Protocol):
-    """A view whose level can be changed."""
-
-    def set_level(self, level: Level) -> None:
-        """Show events of `level` and above from now on."""
 
 
 class RunController:
@@ -35,7 +27,7 @@ class RunController:
         client: PoolClient,
         connections: Connections,
         guard: HeatGuard,
-        views: HasLevel,
+        views: Views,
         redactor: Redactor,
     ) -> None:
         self._config, self._live = config, config.live

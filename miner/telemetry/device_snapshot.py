@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -14,7 +14,7 @@ from miner.work import DeviceInfo
 
 
 def _sensor(help: str, unit: str, metric: Metric | None = None, *, log: bool = False) -> Any:
-    return field(default=None, metadata=described(help, unit, metric, log=log))
+    return described(help, unit, metric, log=log, default=None)
 
 
 def _temperature(sensor: str) -> Metric:
@@ -89,99 +89,71 @@ class DeviceSnapshot:
     """
 
     info: DeviceInfo
-    state: DeviceState = field(
-        metadata=described(
-            "Current state",
-            metric=Metric(
-                "device_state", "1 for the current state of the device, 0 for the others", "state"
-            ),
-            log=True,
-        )
-    )
-    doing: str = field(
-        metadata=described("The state in words, with details", log=True, sentence=True)
-    )
-    progress: float | None = field(
-        metadata=described(
-            "Completed part of the dataset that is being built, 0 to 1",
-            metric=Metric("device_dataset_progress_ratio"),
-            log=True,
-        )
-    )
-    paused: str | None = field(metadata=described("Why the device is paused", sentence=True))
-    parked: bool = field(
-        init=False, metadata=described("The device does nothing for the rest of this run")
-    )
-    hashrate: Hashrate = field(metadata=described("Nonces hashed per second", log=True))
-    mining_seconds: float = field(
-        metadata=described("Time since the first launch began", "seconds")
-    )
-    """A window of the hashrate is full when this is longer."""
-    tried: int = field(metadata=described("Nonces hashed", metric=Metric("hashes_total")))
-    found: int = field(
-        metadata=described("Solutions proved on the CPU", metric=Metric("shares_found_total"))
-    )
-    shares: Tally = field(metadata=described("Shares by outcome", log=True))
-    faults: int = field(
-        metadata=described(
-            "Failures of the device, hardware errors included",
-            metric=Metric("device_faults_total"),
-            log=True,
-        )
-    )
-    last_fault: str | None = field(metadata=described("The newest failure", sentence=True))
-    reading: Reading = field(metadata=described("Sensor values", log=True))
-    efficiency: float | None = field(
-        init=False, metadata=described("Hashes per joule over the last minute", log=True)
-    )
-    luck: Luck = field(metadata=described("Shares found compared with shares expected"))
-    last_share_at: float | None = field(
-        metadata=described(
-            "UNIX time of the newest accepted share",
-            "seconds",
-            Metric("device_last_share_timestamp_seconds"),
-        )
-    )
-    last_difficulty: float | None = field(
-        metadata=described("Difficulty reached by the newest share, in hashes")
-    )
-    best_difficulty: float | None = field(
-        metadata=described(
-            "Difficulty reached by the best share, in hashes", metric=Metric("best_share_hashes")
-        )
-    )
-    kernels: int = field(
-        init=False,
-        metadata=described("Kernels built and proved", metric=Metric("device_kernels_total")),
-    )
-    datasets: int = field(
-        init=False,
-        metadata=described("Datasets built and proved", metric=Metric("device_datasets_total")),
-    )
     mean_power: float | None
     """W, average over the last minute or since the first launch if that is shorter; None while the
     power is unknown."""
-    kernel_builds: Histogram = field(
-        metadata=described(
-            "From requesting a period's kernel to its proof",
-            metric=Metric("kernel_build_seconds"),
-            api=False,
-        )
+    state: DeviceState = described(
+        "Current state",
+        metric=Metric(
+            "device_state", "1 for the current state of the device, 0 for the others", "state"
+        ),
+        log=True,
+    )
+    doing: str = described("The state in words, with details", log=True, sentence=True)
+    progress: float | None = described(
+        "Completed part of the dataset that is being built, 0 to 1",
+        metric=Metric("device_dataset_progress_ratio"),
+        log=True,
+    )
+    paused: str | None = described("Why the device is paused", sentence=True)
+    parked: bool = described("The device does nothing for the rest of this run", init=False)
+    hashrate: Hashrate = described("Nonces hashed per second", log=True)
+    mining_seconds: float = described("Time since the first launch began", "seconds")
+    """A window of the hashrate is full when this is longer."""
+    tried: int = described("Nonces hashed", metric=Metric("hashes_total"))
+    found: int = described("Solutions proved on the CPU", metric=Metric("shares_found_total"))
+    shares: Tally = described("Shares by outcome", log=True)
+    faults: int = described(
+        "Failures of the device, hardware errors included",
+        metric=Metric("device_faults_total"),
+        log=True,
+    )
+    last_fault: str | None = described("The newest failure", sentence=True)
+    reading: Reading = described("Sensor values", log=True)
+    efficiency: float | None = described(
+        "Hashes per joule over the last minute", log=True, init=False
+    )
+    luck: Luck = described("Shares found compared with shares expected")
+    last_share_at: float | None = described(
+        "UNIX time of the newest accepted share",
+        "seconds",
+        Metric("device_last_share_timestamp_seconds"),
+    )
+    last_difficulty: float | None = described("Difficulty reached by the newest share, in hashes")
+    best_difficulty: float | None = described(
+        "Difficulty reached by the best share, in hashes", metric=Metric("best_share_hashes")
+    )
+    kernels: int = described(
+        "Kernels built and proved", metric=Metric("device_kernels_total"), init=False
+    )
+    datasets: int = described(
+        "Datasets built and proved", metric=Metric("device_datasets_total"), init=False
+    )
+    kernel_builds: Histogram = described(
+        "From requesting a period's kernel to its proof",
+        metric=Metric("kernel_build_seconds"),
+        api=False,
     )
     """The wait for the build is included."""
-    job_switches: Histogram = field(
-        metadata=described(
-            "From a job's arrival to its first launch on the device",
-            metric=Metric("job_switch_seconds"),
-            api=False,
-        )
+    job_switches: Histogram = described(
+        "From a job's arrival to its first launch on the device",
+        metric=Metric("job_switch_seconds"),
+        api=False,
     )
-    dataset_builds: Histogram = field(
-        metadata=described(
-            "From the epoch's finished light cache to the proof of its dataset",
-            metric=Metric("dataset_build_seconds"),
-            api=False,
-        )
+    dataset_builds: Histogram = described(
+        "From the epoch's finished light cache to the proof of its dataset",
+        metric=Metric("dataset_build_seconds"),
+        api=False,
     )
 
     def __post_init__(self) -> None:

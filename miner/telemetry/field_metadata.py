@@ -2,15 +2,15 @@
 
 A field is described where it is declared:
 
-    fan: float | None = field(
-        default=None,
-        metadata=described("Fan speed", "percent", Metric("device_fan_ratio"), log=True),
+    fan: float | None = described(
+        "Fan speed", "percent", Metric("device_fan_ratio"), log=True, default=None
     )
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
@@ -63,9 +63,11 @@ def described(
     api: bool = True,
     log: bool = False,
     sentence: bool = False,
-) -> Mapping[str, Description]:
-    """Return `metadata` for a dataclass field; see `Description` for the arguments."""
-    return {_KEY: Description(help, unit, metric, api, log, sentence)}
+    **options: Any,
+) -> Any:
+    """Return a dataclass field with a `Description`; `options` are those of `field`."""
+    metadata = {_KEY: Description(help, unit, metric, api, log, sentence)}
+    return dataclasses.field(metadata=metadata, **options)
 
 
 _KEY = "description"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp, lgamma, log, sqrt
 from statistics import NormalDist
 
@@ -31,27 +31,23 @@ class Luck:
     95 times of 100.
     """
 
-    expected: float = field(
-        default=0.0,
-        metadata=described(
-            "Average number of shares that this many hashes find",
-            metric=Metric(
-                "shares_expected_total",
-                "Average number of shares that the hashes find at the requested difficulties",
-            ),
+    expected: float = described(
+        "Average number of shares that this many hashes find",
+        metric=Metric(
+            "shares_expected_total",
+            "Average number of shares that the hashes find at the requested difficulties",
         ),
+        default=0.0,
     )
     found: int = 0
-    since: float = field(
-        default=0.0,
-        metadata=described(
-            "Expected shares of the hashes since the last share",
-            metric=Metric(
-                "device_effort_ratio",
-                "Work of the device since its last share; 1 is the average cost of a share",
-            ),
-            api=False,
+    since: float = described(
+        "Expected shares of the hashes since the last share",
+        metric=Metric(
+            "device_effort_ratio",
+            "Work of the device since its last share; 1 is the average cost of a share",
         ),
+        api=False,
+        default=0.0,
     )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -72,9 +72,7 @@ def _window(label: str, length: str) -> Any:
         "window",
         label,
     )
-    return field(
-        default=0.0, metadata=described(f"Over the last {length}", metric=metric, log=True)
-    )
+    return described(f"Over the last {length}", metric=metric, log=True, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
