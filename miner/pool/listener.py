@@ -9,17 +9,8 @@ from miner.clock import Clock
 from miner.pool.attempt import Attempt
 from miner.pool.failover import Failover
 from miner.pool.share_router import ShareRouter
+from miner.stratum import pool_events
 from miner.stratum.dialects import DIALECTS
-from miner.stratum.pool_events import (
-    Authorized,
-    JobEnded,
-    JobReceived,
-    Message,
-    PoolEvent,
-    Reconnect,
-    ShareWritten,
-    Subscribed,
-)
 from miner.telemetry import events
 from miner.work import Job, JobSink, Solution, Verdict
 
@@ -72,31 +63,31 @@ class AttemptListener:
         self._messages, self._emit, self._clock = messages, emit, clock
         self._label = attempt.pool.url.label
 
-    def on_event(self, event: PoolEvent) -> None:
+    def on_event(self, event: pool_events.PoolEvent) -> None:
         attempt = self._attempt
         match event:
-            case Subscribed(_, resumed):
+            case pool_events.Subscribed(_, resumed):
                 attempt.understood = True
                 if resumed:
                     self._shares.resumed()
-            case Authorized():
+            case pool_events.Authorized():
                 self._on_login()
-            case JobReceived(job):
+            case pool_events.JobReceived(job):
                 self._on_job(replace(job, pool=self._label))
-            case JobEnded():
+            case pool_events.JobEnded():
                 self._attempt.idle_since = self._clock.now()
                 if not self._attempt.leave_reason:
                     self._jobs.work_on(None)
-            case ShareWritten(solution):
+            case pool_events.ShareWritten(solution):
                 attempt.shares_sent += 1
                 self._emit(events.ShareSent(self._shares.as_found(solution)))
-            case Message(text, ours=True):
+            case pool_events.Message(text, ours=True):
                 attempt.last_message = text
                 self._messages.remark(self._label, text)
-            case Message(text):
+            case pool_events.Message(text):
                 attempt.last_message = text
                 self._messages.notice(self._label, text)
-            case Reconnect():
+            case pool_events.Reconnect():
                 self._on_reconnect(event)
 
     def on_verdict(self, verdict: Verdict) -> None:
@@ -123,7 +114,7 @@ class AttemptListener:
         if not self._attempt.leave_reason:
             self._jobs.work_on(job)
 
-    def _on_reconnect(self, request: Reconnect) -> None:
+    def _on_reconnect(self, request: pool_events.Reconnect) -> None:
         """Follow a request to reconnect, unless it points to an address of no listed pool, or to
         an unlisted port where the login must not be sent."""
         attempt = self._attempt

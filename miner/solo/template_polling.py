@@ -15,14 +15,7 @@ from miner.solo.block import Block, check_successor
 from miner.solo.node_kinds import NodeKind, NodeWork
 from miner.solo.pending_blocks import PendingBlocks
 from miner.solo.rpc import IS_STARTING, NodeRpc, RpcAnswer
-from miner.stratum.pool_events import (
-    Authorized,
-    JobEnded,
-    JobReceived,
-    Message,
-    SessionListener,
-    Subscribed,
-)
+from miner.stratum import pool_events
 from miner.work import Job, NonceSpace
 
 EXTRA_NONCE_BYTES = 8
@@ -85,7 +78,7 @@ class TemplatePoller:
         self,
         rpc: NodeRpc,
         clock: Clock,
-        listener: SessionListener,
+        listener: pool_events.SessionListener,
         pending: PendingBlocks,
         variant: Variant,
         session: int,
@@ -181,7 +174,7 @@ class TemplatePoller:
     def _end_job(self) -> None:
         if self._has_job:
             self._has_job = False
-            self._listener.on_event(JobEnded())
+            self._listener.on_event(pool_events.JobEnded())
 
     async def _await_poll_time(self) -> None:
         """Return when the node should be asked for work again."""
@@ -227,15 +220,15 @@ class TemplatePoller:
         self._job_is_over.clear()
         self._pending.remember(self._api, work)
         if last is None:
-            self._listener.on_event(Subscribed(NonceSpace()))
-            self._listener.on_event(Authorized())
+            self._listener.on_event(pool_events.Subscribed(NonceSpace()))
+            self._listener.on_event(pool_events.Authorized())
         elif self._has_job and (last.header_hash, last.template) == (
             work.header_hash,
             work.template,
         ):
             return
         self._has_job = True
-        self._listener.on_event(JobReceived(job))
+        self._listener.on_event(pool_events.JobReceived(job))
 
     def _job(self, work: NodeWork, last: NodeWork | None) -> Job:
         template = work.template
@@ -308,4 +301,4 @@ class TemplatePoller:
     def _report_once(self, topic: str, text: str) -> None:
         if topic not in self._reported and len(self._reported) < MAX_MESSAGES:
             self._reported.add(topic)
-            self._listener.on_event(Message(text, ours=True))
+            self._listener.on_event(pool_events.Message(text, ours=True))

@@ -12,21 +12,11 @@ from miner.errors import Banned, ConnectionLost, ProtocolError, WrongDialect
 from miner.net.address import PoolUrl
 from miner.net.dial import Dial, Stream
 from miner.progpow.variant import Variant
+from miner.stratum import pool_events
 from miner.stratum.bans import banned, is_ban
 from miner.stratum.client_side import SEED_WARNING, Opening
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.difficulty import expected_hashes
-from miner.stratum.pool_events import (
-    Authorized,
-    DifficultyNotice,
-    JobReceived,
-    LoginRefused,
-    Message,
-    PoolEvent,
-    Reconnect,
-    Subscribed,
-    WrongProtocol,
-)
 from miner.work import NonceSpace
 
 SILENCE_SECONDS = 10.0
@@ -198,33 +188,33 @@ class _DialectAttempt:
         result = self.result
         return result.accepted is False or (result.accepted is True and result.height is not None)
 
-    def _handle(self, event: PoolEvent) -> None:
+    def _handle(self, event: pool_events.PoolEvent) -> None:
         result = self.result
         match event:
-            case Subscribed(nonces):
+            case pool_events.Subscribed(nonces):
                 self._understood = True
                 self._set_nonces(nonces)
-            case Authorized():
+            case pool_events.Authorized():
                 self._understood = result.accepted = True
-            case LoginRefused(text) | WrongProtocol(text) if is_ban(text):
+            case pool_events.LoginRefused(text) | pool_events.WrongProtocol(text) if is_ban(text):
                 raise banned(text, f"{result.url}: the pool banned us", "; try later")
-            case LoginRefused(text):
+            case pool_events.LoginRefused(text):
                 self._understood = True
                 result.accepted, result.refusal = False, text
-            case WrongProtocol(text):
+            case pool_events.WrongProtocol(text):
                 self._misfit = self._misfit or text
-            case JobReceived(job):
+            case pool_events.JobReceived(job):
                 self._understood = True
                 self._set_nonces(job.nonces)
                 result.expected_hashes = float(expected_hashes(job.share_target))
                 result.height, result.epoch = job.height, job.epoch.number
-            case DifficultyNotice(target) if result.expected_hashes is None:
+            case pool_events.DifficultyNotice(target) if result.expected_hashes is None:
                 result.expected_hashes = float(expected_hashes(target))
-            case Message(text, ours):
+            case pool_events.Message(text, ours):
                 if ours and text.startswith(SEED_WARNING):
                     result.seed = SeedCheck.DIFFERS
                 self._add_quirk(text)
-            case Reconnect(host, port, wait):
+            case pool_events.Reconnect(host, port, wait):
                 where = f"{host or 'the same host'}, port {port or 'the same'}"
                 self._add_quirk(f"the pool asks to reconnect to {where}, in {wait:g} s")
 
