@@ -97,6 +97,9 @@ class Job:
     """Whether shares of older jobs are worthless."""
     pool: str = ""
     """Label of the pool: its address without credentials."""
+    other_algorithm: str = ""
+    """Algorithm that can make the block instead of ours: the job must not be mined, and `epoch` is
+    that of the next height, for which devices get ready. Empty: mine the job."""
 
     @property
     def difficulty(self) -> float:
@@ -107,6 +110,13 @@ class Job:
     def target(self) -> int:
         """The easier of both targets: pools accept a block even if it misses the share target."""
         return max(self.share_target, self.block_target)
+
+    @property
+    def wait_reason(self) -> str | None:
+        """Why the job must not be mined, for people; None: mine it."""
+        if not self.other_algorithm:
+            return None
+        return f"waiting: height {self.height} is for {self.other_algorithm}"
 
     @property
     def period(self) -> int:
@@ -123,7 +133,10 @@ class JobSink(Protocol):
     """Works on jobs; called on the event loop."""
 
     def work_on(self, job: Job | None) -> None:
-        """Work on `job` from now on; None: there is nothing to mine."""
+        """Work on `job` from now on; None: there is nothing to mine.
+
+        A job of another algorithm is not mined, but the devices get ready for the next one.
+        """
 
 
 @dataclass(frozen=True, slots=True)

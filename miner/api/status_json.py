@@ -90,6 +90,9 @@ class JobAnswer(Response):
     period: int
     difficulty: float
     """Average number of hashes for one share."""
+    other_algorithm: str | None
+    """Algorithm that makes this block instead of ours, so that devices wait; null: the job is
+    mined."""
     received_at: float | None
 
 

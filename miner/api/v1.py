@@ -80,6 +80,7 @@ def _job(snapshot: Snapshot) -> JobAnswer | None:
         epoch=job.epoch.number,
         period=job.period,
         difficulty=job.difficulty,
+        other_algorithm=job.other_algorithm or None,
         received_at=snapshot.job_at,
     )
 
@@ -139,7 +140,7 @@ def liveness(snapshot: Snapshot) -> list[str]:
 def readiness(snapshot: Snapshot) -> list[str]:
     """Return why no device mines for a pool, as sentences; empty if one does."""
     reasons = _pool_problems(snapshot)
-    if any(map(_is_mining, snapshot.devices)):
+    if any(map(_is_mining, snapshot.devices)) or _waits_for_turn(snapshot):
         return reasons
     if snapshot.light:
         reasons.append(f"building the {snapshot.light}")
@@ -165,6 +166,12 @@ def _is_mining(device: DeviceSnapshot) -> bool:
     if device.state is DeviceState.READY:
         return device.tried > 0
     return device.state is DeviceState.SEARCHING
+
+
+def _waits_for_turn(snapshot: Snapshot) -> bool:
+    """Return whether a device could mine, but another algorithm makes this block."""
+    waits = snapshot.job is not None and snapshot.job.wait_reason is not None
+    return waits and any(device.state is DeviceState.WAITING for device in snapshot.devices)
 
 
 def _state_of(device: DeviceSnapshot) -> str:

@@ -57,6 +57,7 @@ def json_status(snapshot: Snapshot, redactor: Redactor) -> str:
             "epoch": job.epoch.number,
             "period": job.period,
             "difficulty": job.difficulty,
+            "other_algorithm": job.other_algorithm or None,
         }
         if job
         else None,

@@ -125,7 +125,9 @@ def _pool_pieces(snapshot: Snapshot) -> list[Piece]:
 
 def _job_pieces(snapshot: Snapshot) -> list[Piece]:
     pieces = []
-    if job := snapshot.job:
+    if (job := snapshot.job) and job.wait_reason is not None:
+        pieces.append((job.wait_reason, "yellow"))
+    elif job:
         pieces += [
             (f"difficulty {format_difficulty(job.difficulty)}", ""),
             (f"epoch {job.epoch.number}", ""),

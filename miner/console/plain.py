@@ -140,7 +140,9 @@ def _pool_line(snapshot: Snapshot, pool: PoolSnapshot) -> str:
     parts = [pool.label, pool.state.value]
     if pool.latency is not None:
         parts.append(format_milliseconds(pool.latency))
-    if job := snapshot.job:
+    if (job := snapshot.job) and job.wait_reason is not None:
+        parts.append(job.wait_reason)
+    elif job:
         parts += [
             f"epoch {job.epoch.number}",
             f"period {job.period}",

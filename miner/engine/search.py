@@ -132,8 +132,8 @@ class Search:
         self._again_job: Job | None = None
 
     def run(self, kernel: Kernel, program: SearchProgram) -> None:
-        """Search until the newest job needs another program or is None, or until a pause or a
-        stop is requested; then wait for the launches in flight.
+        """Search until the newest job needs another program, must not be mined or is None, or
+        until a pause or a stop is requested; then wait for the launches in flight.
 
         Raises what the device and `SearchOwner.check_trust` raise; for a `DeviceError` other
         than a hang, the launches in flight are waited for first.
@@ -163,7 +163,7 @@ class Search:
         while True:
             self._owner.check_trust()
             job = slot.job
-            if slot.stopping or slot.paused or (job and program_of(job) != program):
+            if slot.stopping or slot.paused or (job and not _fits(job, program)):
                 job = None
             if job is not None:
                 while len(in_flight) < IN_FLIGHT and (span := self._next(job)):
@@ -238,3 +238,7 @@ class Search:
         rest = NonceRange(nonces.first + half, nonces.count - half)
         self._again.append(_Span(rest, known))
         return True
+
+
+def _fits(job: Job, program: SearchProgram) -> bool:
+    return job.wait_reason is None and program_of(job) == program

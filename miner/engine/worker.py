@@ -140,11 +140,18 @@ class Worker:
             if not datasets.provide(job) or (kernel := kernels.provide(job)) is None:
                 continue
             self._steady_since = self._steady_since or shared.clock.now()
+            if job.wait_reason is not None:
+                self._wait_for_turn(job)
+                continue
             try:
                 search.run(kernel, program_of(job))
             except OutOfMemory:
                 if not datasets.make_room():
                     raise
+
+    def _wait_for_turn(self, job: Job) -> None:
+        """Wait, ready to mine, until another job replaces `job`, which must not be mined."""
+        self._slot.wait(lambda: self._slot.job is not job)
 
     # Called by the search
 

@@ -1,4 +1,4 @@
-"""Keccak as ProgPoW uses it: the permutation f800, and keccak-256 and keccak-512 of one block.
+"""Keccak as ProgPoW uses it: the permutation f800, keccak-256 and keccak-512.
 
 The hashes pad as the original submission does (0x01 … 0x80), unlike SHA-3 (0x06 … 0x80).
 Source: keccak.team, "The Keccak reference", version 3.0.
@@ -122,6 +122,22 @@ def keccak_block(state, message, words, rate, out, out_words):  # type: ignore[n
 def keccak512(state, block):  # type: ignore[no-untyped-def]
     """Replace block, shape (8,) uint64, by its keccak-512; `state` as in `keccak_block`."""
     keccak_block(state, block, 8, 9, block, 8)
+
+
+KECCAK256_RATE = 136
+"""Bytes that keccak-256 takes in between two permutations."""
+
+
+def keccak256(data: bytes) -> bytes:
+    """Return the keccak-256 of `data`, 32 bytes."""
+    padded = bytearray(data + bytes(KECCAK256_RATE - len(data) % KECCAK256_RATE))
+    padded[len(data)] ^= 0x01
+    padded[-1] ^= 0x80
+    state = np.zeros(25, np.uint64)
+    for block in np.frombuffer(padded, "<u8").reshape(-1, KECCAK256_RATE // 8):
+        state[: len(block)] ^= block
+        keccak_f1600(state)
+    return state[:4].astype("<u8").tobytes()
 
 
 def seed_hash(epoch: int) -> bytes:

@@ -16,6 +16,10 @@ from miner.stratum.difficulty import target_from_bits
 KEPT_TEMPLATES = 20
 """Newest templates whose shares are still recognised."""
 
+HEADER_VERSION = bytes.fromhex("0006")
+RANDOM_HEADER_BYTES = 264
+"""A header is version, height and as many more bytes as in EPIC Cash's headers."""
+
 SeedOf = Callable[[int], bytes]
 """Index in the keccak256 chain -> 32 bytes in display order (see `Epoch.seed_epoch`)."""
 
@@ -26,7 +30,10 @@ class Template:
     number, must not exceed a target."""
 
     job_id: str
+    header: bytes
+    """The block header without its nonce, which EPIC Cash's pools send."""
     header_hash: bytes
+    """Keccak-256 of `header`."""
     height: int
     epoch: Epoch
     seed_hash: bytes
@@ -96,10 +103,15 @@ class Chain:
         return template.height < self._template.height
 
     def _append(self, height: int, clean: bool) -> Template:
+        from miner.progpow.keccak import keccak256  # importing it loads numba
+
         epoch = self.variant.epoch_at(height)
+        job_id = f"{self._random.getrandbits(80):020x}"
+        header = HEADER_VERSION + height.to_bytes(8) + self._random.randbytes(RANDOM_HEADER_BYTES)
         template = Template(
-            job_id=f"{self._random.getrandbits(80):020x}",
-            header_hash=self._random.randbytes(32),
+            job_id=job_id,
+            header=header,
+            header_hash=keccak256(header),
             height=height,
             epoch=epoch,
             seed_hash=self._seed_of(epoch.seed_epoch),

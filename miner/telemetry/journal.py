@@ -199,6 +199,8 @@ def sentence_of(event: events.Event, accepted: int) -> Sentence | None:
 def _job(job: Job | None) -> str:
     if job is None:
         return "no job: devices idle"
+    if job.wait_reason is not None:
+        return job.wait_reason
     return (
         f"{format_job_id(job.id)} height {job.height} epoch {job.epoch.number} period {job.period} "
         f"difficulty {format_difficulty(job.difficulty)}"

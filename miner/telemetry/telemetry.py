@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from miner.clock import Clock, UnixZero
 from miner.telemetry import events
+from miner.telemetry.device_snapshot import DeviceState
 from miner.telemetry.luck import Luck
 from miner.telemetry.rates import (
     DATASET_BUILDS,
@@ -167,7 +168,7 @@ class Telemetry:
         self._job = job
         self._job_at = self._clock.now() if job else None
         for device in self._devices.values():
-            device.set_without_job(job is None)
+            device.set_idle(job.wait_reason if job else DeviceState.WAITING.value)
         if job is None:
             return
         self._jobs += 1

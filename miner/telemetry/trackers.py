@@ -77,7 +77,8 @@ class DeviceTracker:
 
     def __init__(self, info: DeviceInfo) -> None:
         self._info = info
-        self._without_job = False
+        self._idle: str | None = None
+        """Why there is nothing to mine; None: there is a job."""
         self._state = DeviceState.STARTING
         self._doing = DeviceState.STARTING.value
         self._progress: float | None = None
@@ -98,9 +99,10 @@ class DeviceTracker:
         self._job_switches = JOB_SWITCHES
         self._dataset_builds = DATASET_BUILDS
 
-    def set_without_job(self, without_job: bool) -> None:
-        """Note whether there is a job; launches of an old job may still end without one."""
-        self._without_job = without_job
+    def set_idle(self, reason: str | None) -> None:
+        """Note why there is nothing to mine (None: there is a job); launches of an old job may
+        still end meanwhile."""
+        self._idle = reason
         if self._state is DeviceState.WAITING:
             self._enter(DeviceState.READY)
         elif self._state in _NEEDS_A_JOB:
@@ -195,8 +197,8 @@ class DeviceTracker:
             return
         if self._state is DeviceState.PARKED and state is not DeviceState.HUNG:
             return
-        if self._without_job and state in _NEEDS_A_JOB:
-            state, doing = DeviceState.WAITING, ""
+        if self._idle is not None and state in _NEEDS_A_JOB:
+            state, doing = DeviceState.WAITING, self._idle
         self._state, self._doing, self._progress = state, doing or state.value, progress
 
 

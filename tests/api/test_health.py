@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from miner.api.v1 import liveness, readiness
 from miner.telemetry.events import (
     DatasetBuilding,
@@ -69,6 +71,13 @@ def test_a_rig_stays_ready_at_a_new_period() -> None:
     ready = KernelReady("cuda:0", 1_000_000, 0.3)
     assert problems(*CONNECTED, ready)[0] == "cuda:0: kernel for period 1000000 ready"
     assert problems(*CONNECTED, Launched("cuda:0", 1000, 0.1), ready) == []
+
+
+def test_a_rig_is_ready_while_another_algorithm_makes_the_block() -> None:
+    other = NewJob(replace(job(), other_algorithm="randomx"))
+    assert problems(*CONNECTED, Launched("cuda:0", 1000, 0.1), other) == []
+    building = DatasetBuilding("cuda:0", 400, 0.5, 3.0, 4 << 30)
+    assert problems(*CONNECTED, other, building)[0].startswith("cuda:0: building the dataset")
 
 
 def test_a_rig_that_lost_its_pool_is_not_ready() -> None:

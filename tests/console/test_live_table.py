@@ -6,6 +6,7 @@ import html
 import io
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rich.console import Console as Terminal
 from rich.text import Text
 
 from miner.console.live_table import draw_table
-from miner.console.plain import status_line
+from miner.console.plain import full_status, status_line
 from miner.safe_text import Redactor
 from miner.telemetry import Reading, Snapshot
 from miner.telemetry.events import (
@@ -100,6 +101,15 @@ async def test_the_letters_mean_the_same_as_in_the_status(width: int) -> None:
     else:
         row = next(line for line in lines_of(snapshot, width) if line.startswith("cuda:0 "))
         assert f"  {accepted}  {refused}  {wrong}  " in row
+
+
+async def test_a_job_of_another_algorithm_is_shown_as_waiting() -> None:
+    rig = await busy_rig()
+    rig.emit(NewJob(replace(job(), other_algorithm="randomx")))
+    snapshot = rig.telemetry.snapshot()
+    waiting = f"waiting: height {job().height} is for randomx"
+    assert any(line.startswith(waiting) for line in lines_of(snapshot))
+    assert waiting in dict(full_status(snapshot))["pool"]
 
 
 def test_a_rig_before_its_first_job() -> None:

@@ -113,6 +113,23 @@ async def test_a_dataset_is_completed_after_the_pool_was_lost():
     assert script.slices == 4
 
 
+async def test_a_device_gets_ready_for_the_next_epoch_while_another_algorithm_makes_the_block():
+    rig = Rig(DeviceScript())
+    last = job_at(7499)
+    waiting = replace(last, other_algorithm="randomx", epoch=last.variant.epoch_at(7500))
+    async with rig.running() as engine:
+        engine.work_on(job_at(7498))
+        await rig.until(lambda: rig.of(Launched))
+        engine.work_on(waiting)
+        await rig.until(lambda: any(e.epoch == 1 and e.done == 1 for e in rig.of(DatasetBuilding)))
+        await rig.until(lambda: len(rig.of(KernelReady)) == 2)
+        engine.work_on(replace(waiting, header_hash=bytes(31) + b"\1"))
+        engine.work_on(job_at(7500))
+        await rig.until(lambda: any(found.job.height == 7500 for found in rig.solutions))
+    assert 7499 not in {found.job.height for found in rig.solutions}
+    assert [e.epoch for e in rig.of(DatasetBuilding) if e.done == 1] == [0, 1]
+
+
 async def test_repaired_nodes_are_reported():
     rig = Rig(DeviceScript(corrupt={0, 1}))
     async with rig.running() as engine:

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.progpow.keccak import as_words, keccak512, keccak_f800, keccak_f1600, seed_hash
+from miner.progpow.keccak import (
+    as_words,
+    keccak256,
+    keccak512,
+    keccak_f800,
+    keccak_f1600,
+    seed_hash,
+)
 from tests.progpow.published import PRIMITIVES, VECTORS
 
 PADDED: dict[str, str] = PRIMITIVES["keccak_original_padding"]
@@ -44,6 +51,24 @@ def test_keccak512_of_a_block_pads_as_the_original_does() -> None:
 def test_keccak256_of_32_zero_bytes_is_the_seed_of_epoch_1() -> None:
     assert seed_hash(0) == bytes(32)
     assert seed_hash(1).hex() == PADDED["keccak256_of_32_zero_bytes"]
+    assert keccak256(bytes(32)) == seed_hash(1)
+    assert keccak256(b"").hex() == PADDED["keccak256_empty"]
+
+
+@pytest.mark.parametrize("size", [1, 135, 136, 137, 271, 272, 273, 274])
+def test_keccak256_of_any_length_absorbs_block_after_block(size: int) -> None:
+    data = bytes(i % 251 for i in range(size))
+    rest = bytearray(136)
+    whole = size // 136 * 136
+    rest[: size - whole] = data[whole:]
+    rest[size - whole] ^= 0x01
+    rest[135] ^= 0x80
+    state = np.zeros(25, np.uint64)
+    for at in range(0, whole + 136, 136):
+        for lane, word in enumerate(np.frombuffer((data[:whole] + rest)[at : at + 136], "<u8")):
+            state[lane] ^= word
+        keccak_f1600(state)
+    assert keccak256(data) == state.astype("<u8").tobytes()[:32]
 
 
 def test_every_published_seed() -> None:

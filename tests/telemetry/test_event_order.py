@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,16 @@ def test_a_launch_that_ends_after_the_pool_is_lost_is_not_a_search(
     device = snapshot.device("a")
     assert (device.state, device.doing) == (DeviceState.WAITING, "waiting for a job")
     assert emit(telemetry, NewJob(job_at()), late).device("a").state is not DeviceState.WAITING
+
+
+def test_a_device_waits_while_another_algorithm_makes_the_block(telemetry: Telemetry) -> None:
+    emit(telemetry, NewJob(job_at(1)), Launched("a", 1, 0.1))
+    for height in (2, 3):
+        other = NewJob(replace(job_at(height), other_algorithm="cuckoo"))
+        device = emit(telemetry, other, Launched("a", 1, 0.1)).device("a")
+        assert device.state is DeviceState.WAITING
+        assert device.doing == f"waiting: height {height} is for cuckoo"
+    assert emit(telemetry, NewJob(job_at(4))).device("a").state is DeviceState.READY
 
 
 def test_a_device_leaves_waiting_with_the_next_job(telemetry: Telemetry) -> None:

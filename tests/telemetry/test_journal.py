@@ -104,6 +104,12 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
         (PoolRemark("p", "it speaks ETHPROXY"), "pool", "p: it speaks ETHPROXY", Level.INFO),
         (NewJob(None), "job", "no job: devices idle", Level.INFO),
         (
+            NewJob(replace(JOB, other_algorithm="randomx")),
+            "job",
+            "waiting: height 4321 is for randomx",
+            Level.INFO,
+        ),
+        (
             NewJob(JOB),
             "job",
             "0123456…and-more height 4321 epoch 0 period 1440 difficulty 4.29 GH",

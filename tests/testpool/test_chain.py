@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import BadValue
+from miner.progpow.keccak import keccak256
 from miner.stratum.chain import Chain, bits_from_target
 from miner.stratum.difficulty import target_from_bits
 from tests.testpool.standins import KAWPOW, make_chain, seed_of
@@ -19,6 +20,15 @@ def test_the_same_seed_makes_the_same_chain() -> None:
 
     assert story(1) == story(1)
     assert story(1) != story(2)
+
+
+def test_a_header_hash_is_the_keccak256_of_its_header() -> None:
+    chain = make_chain(height=1234)
+    headers = [chain.template, chain.refresh(), chain.advance()]
+    assert [keccak256(t.header) for t in headers] == [t.header_hash for t in headers]
+    assert [t.header[:10].hex() for t in headers] == [
+        "0006" + f"{height:016x}" for height in (1234, 1234, 1235)
+    ]
 
 
 def test_advance_and_refresh() -> None:
