@@ -159,7 +159,7 @@ class ClientSide(ABC):
             message = _parsed(line)
             if message is None:
                 self._count_malformed_line()
-            elif isinstance(method := message.get("method"), str):
+            elif isinstance(method := message.get("method"), str) and not _is_answer(message):
                 self._handle_call(method, message)
             else:
                 self._take_answer(message)
@@ -362,6 +362,13 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _is_answer(message: dict[str, Any]) -> bool:
+    """Return whether a message with a method is an answer: EPIC Cash's servers repeat the method,
+    also to clients of other dialects."""
+    filled = message.get("result") is not None or message.get("error") is not None
+    return filled and message.get("params") is None
 
 
 def _decoded(line: bytes) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from miner.stratum.dialect import Dialect
+from miner.stratum.epic import EPIC
 from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO
 from miner.stratum.ethstratum1 import ETHSTRATUM1
 from miner.stratum.ethstratum2 import ETHSTRATUM2
@@ -21,6 +22,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             ETHSTRATUM2,
             SERO,
             ZANO,
+            EPIC,
         )
     }
 )

@@ -13,7 +13,9 @@ NO_REASON = "refused without a reason"
 _BY_TEXT = (
     (re.compile(r"method|size of"), Outcome.INVALID),
     (
-        re.compile(r"stale|\bold\b|not found|expired|wrong work|(?:invalid|bad|unknown) job"),
+        re.compile(
+            r"stale|\bold\b|too late|not found|expired|wrong work|(?:invalid|bad|unknown) job"
+        ),
         Outcome.STALE,
     ),
     (re.compile(r"dup"), Outcome.DUPLICATE),
@@ -28,6 +30,13 @@ _BY_TEXT = (
     (re.compile(r"range|mix|valid|verif|mismatch|malformed|incorrect"), Outcome.INVALID),
 )
 """The first pattern found in the lower-case text decides."""
+
+_BY_PRECISE_CODE = {
+    -32503: Outcome.STALE,
+    -32501: Outcome.LOW_DIFFICULTY,
+    -32500: Outcome.UNAUTHORIZED,
+}
+"""Codes of EPIC Cash's nodes, which decide before the text."""
 
 _BY_CODE = {
     21: Outcome.STALE,
@@ -66,6 +75,8 @@ def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]
     elif reason is not None:
         error = [error, reason]
     code, text = _code_and_text(error)
+    if (precise := _BY_PRECISE_CODE.get(code)) is not None:
+        return precise, text or f"error {code}"
     lower = text.lower()
     for pattern, outcome in _BY_TEXT:
         if pattern.search(lower):

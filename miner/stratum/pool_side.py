@@ -54,6 +54,8 @@ class PoolContext(Protocol):
 
     chain: Chain
     sessions: ResumableSessions
+    strict: bool
+    """Be as strict as the strictest server of each dialect."""
 
     def take_prefix(self) -> NonceSpace | None:
         """Return an unused extranonce for a new session, None if there is none left."""
@@ -69,6 +71,8 @@ class PoolSide(ABC):
     """
 
     has_extranonce: ClassVar[bool] = True
+    takes_answers: ClassVar[bool] = True
+    """Whether a client's answer, which has no method, leaves the connection open."""
 
     def __init__(self, dialect: DialectFacts, context: PoolContext) -> None:
         self.dialect = dialect
@@ -81,6 +85,8 @@ class PoolSide(ABC):
         self._chain = context.chain
         self._agent = ""
         self._unsent = bytearray()
+        self._block_hash: bytes | None = None
+        """Final hash of the share that is being answered, if it is a block."""
         self._wrong_answers: list[Refusal] = []
         self._unanswered = 0
 
@@ -130,6 +136,11 @@ class PoolSide(ABC):
         """Ask the client to reconnect in `wait` seconds; return False if the dialect cannot."""
         return False
 
+    def set_algorithm(self, name: str) -> bool:
+        """Name this algorithm in jobs from now on, ours if empty; return False if the dialect
+        names none."""
+        return False
+
     def answer_wrongly(self, shares: int, answer: str) -> None:
         """Refuse the next `shares` valid shares with `WRONG_ANSWERS[answer]`."""
         self._wrong_answers += [WRONG_ANSWERS[answer]] * shares
@@ -145,6 +156,7 @@ class PoolSide(ABC):
         share = pending.share
         height = share.template.height
         result = self.state.rules.evaluate(share, digest)
+        self._block_hash = digest.final_hash if result.is_block else None
         judged = self._answer(
             pending.request_id, share.worker, height, result.refusal, result.difficulty
         )

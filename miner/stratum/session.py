@@ -361,6 +361,7 @@ class Session:
             await self._clock.sleep(interval or KEEPALIVE_POLL_SECONDS)
             if interval and self._authorized:
                 self._stream.write(self._protocol.keepalive())
+                self._optional.sent(self._protocol.dialect.keepalives)
 
     async def _send_reports(self) -> None:
         methods = self._protocol.dialect.hashrate_reports

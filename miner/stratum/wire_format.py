@@ -43,7 +43,9 @@ class DialectFacts:
     hashrate_reports: frozenset[str] = frozenset()
     """Methods whose first parameter is the hashrate, in hex."""
     extras: frozenset[str] = frozenset()
-    """Other methods that a pool need not know."""
+    """Methods at the start of a session that a pool need not know."""
+    keepalives: frozenset[str] = frozenset()
+    """Methods of keepalives that a pool need not know."""
     diff1: int = DIFF1_KAWPOW
     """Target of difficulty 1 for pools that announce difficulties; a coin may have its own."""
     nodes_speak_getwork: bool = False
@@ -52,7 +54,7 @@ class DialectFacts:
     @property
     def optional(self) -> frozenset[str]:
         """Methods that are skipped for a pool that fails on them."""
-        return self.extras | self.hashrate_reports
+        return self.extras | self.keepalives | self.hashrate_reports
 
 
 class LineReader:

@@ -148,7 +148,7 @@ class ClientSession:
         request_id = _request_id(message.get("id"))
         method = message.get("method")
         if not isinstance(method, str):
-            if "result" in message or "error" in message:
+            if self.side.takes_answers and ("result" in message or "error" in message):
                 return None  # an answer to no request
             raise ProtocolError("a message has no method")
         if self._undecided:

@@ -115,6 +115,11 @@ class FaultInjector:
                 if nonces is None:
                     return False
                 side.change_extranonce(nonces)
+            case "other_algorithm":
+                if not side.set_algorithm(fault.choice("name")):
+                    return False
+                self._start(client, self._return_to_ours(client, fault.number("seconds")))
+                self._pool.advance(True)
             case "reconnect":
                 host, port = client.writer.get_extra_info("sockname")[:2]
                 if not side.ask_to_reconnect(host, port, int(fault.number("wait"))):
@@ -149,6 +154,12 @@ class FaultInjector:
                 await self._clock.sleep(seconds)
         side.retarget(usual)
         client.flush()
+
+    async def _return_to_ours(self, client: ClientConnection, seconds: float) -> None:
+        """Let our algorithm make the block after `seconds`, that of the next height."""
+        await self._clock.sleep(seconds)
+        client.session.side.set_algorithm("")
+        self._pool.advance(True)
 
     def _ban(self, client: ClientConnection, worker: str, seconds: float) -> None:
         self._banned_until[worker] = self._clock.now() + seconds

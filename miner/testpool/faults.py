@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from miner.errors import BadValue, ConfigError
+from miner.stratum.epic import OTHER_ALGORITHMS
 from miner.stratum.pool_side import WRONG_ANSWERS
 from miner.stratum.wire_format import LINE_LIMIT
 
@@ -80,6 +81,10 @@ FAULTS: Mapping[str, Mapping[str, NumberArgument | ChoiceArgument]] = {
     "extranonce": {},
     "ban": {"seconds": NumberArgument(30, 0, 86400, 40)},
     "reconnect": {"wait": NumberArgument(0, 0, 3600, 5, whole=True)},
+    "other_algorithm": {
+        "seconds": NumberArgument(20, 0, 86400, 10),
+        "name": ChoiceArgument("randomx", OTHER_ALGORITHMS),
+    },
 }
 """The arguments of each fault by its name in scripts; docs/test-pool.md describes them."""
 

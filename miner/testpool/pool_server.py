@@ -66,6 +66,8 @@ class ServerOptions:
     protocol: str | None = None
     """The only dialect, a key of `DIALECTS`; None: all of them."""
     faults: FaultPlan | None = None
+    strict: bool = False
+    """Be as strict as the strictest server of each dialect."""
 
     def __post_init__(self) -> None:
         if self.protocol is not None and self.protocol not in DIALECTS:
@@ -89,6 +91,7 @@ class PoolServer:
         listener: ServerListener | None = None,
     ) -> None:
         self.chain, self.sessions = chain, ResumableSessions(clock.now)
+        self.strict = options.strict
         self._prover, self._clock, self._listener = prover, clock, listener
         self._block_time = inf if options.block_time is None else options.block_time
         self._prefix_bits = 8 * options.extranonce_bytes

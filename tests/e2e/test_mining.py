@@ -154,6 +154,7 @@ TITLES = {
     "ethstratum2": "EthereumStratum/2.0.0",
     "sero": "SERO's Stratum",
     "zano": "ETHPROXY",
+    "epic": "EPIC Cash's Stratum",
 }
 """What each kind of pool is found to speak; Zano's dialect differs from ETHPROXY in its answers."""
 

@@ -296,6 +296,21 @@ async def test_a_node_that_ends_its_job_gives_way_after_a_minute_without_another
         assert bench.job().pool == SECOND.label
 
 
+async def test_jobs_of_another_algorithm_keep_the_pool() -> None:
+    nodes = NodesWithoutWork()
+    bench = Bench([replace(FIRST, protocol="node"), SECOND], nodes=nodes)
+    async with running(bench):
+        (session,) = nodes.sessions
+        session.idle.set()
+        session.listener.on_event(Authorized())
+        for height in range(10):
+            other = replace(job_at(height), other_algorithm="randomx")
+            session.listener.on_event(JobReceived(other))
+            await bench.clock.advance(JOB_SECONDS + 1)
+            assert bench.job() == replace(other, pool=FIRST.label)
+        assert not session.left.is_set()
+
+
 async def lose_shares(bench: Bench, stream: FakeStream, count: int) -> None:
     """Send `count` shares that get no answer, while jobs come."""
     job = bench.job()

@@ -17,7 +17,7 @@ from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS, recognise
 from miner.stratum.pool_events import Authorized, PoolEvent, ShareAnswer, Subscribed
-from miner.stratum.wire_format import LINE_LIMIT
+from miner.stratum.wire_format import LINE_LIMIT, whole
 from miner.work import Outcome
 from tests.fakes.device import job_at
 from tests.fakes.variants import KAWPOW
@@ -65,7 +65,7 @@ def test_opening_requests_are_numbered_from_1(
         Opening("wallet.rig", "secret", "agent/0", KAWPOW, 1, "pool.example", 3333)
     )
     requests = [json.loads(line) for line in client.start().splitlines()]
-    numbers = [request["id"] for request in requests]
+    numbers = [whole(request["id"]) for request in requests]
     assert numbers == list(range(1, len(numbers) + 1))
 
 

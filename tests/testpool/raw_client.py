@@ -26,6 +26,7 @@ class OnePrefix:
     sessions: ResumableSessions
     prefix: NonceSpace | None
     taken: int = 0
+    strict: bool = False
 
     def take_prefix(self) -> NonceSpace | None:
         self.taken += 1
@@ -58,7 +59,8 @@ class RawClient:
 
     def ask(self, method: str, params: object) -> list[Any]:
         self.last_id += 1
-        message = {"id": self.last_id, "method": method, "params": params}
+        head = {"id": self.last_id, "jsonrpc": "2.0"}
+        message = head | {"method": method, "params": params}
         return self.feed(json.dumps(message).encode() + b"\n")
 
     def feed(self, data: bytes) -> list[Any]:

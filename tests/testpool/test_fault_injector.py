@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -247,12 +248,30 @@ async def test_reconnect() -> None:
         assert message["params"] == ["127.0.0.1", pool.server.port, 2]
 
 
+async def test_another_algorithm_makes_a_block_and_ours_the_next() -> None:
+    script = Script([(AFTER, fault("other_algorithm", seconds=7, name="cuckoo"))])
+    login = {"login": "w", "pass": "x", "agent": "test/1"}
+    request = {"id": 1, "jsonrpc": "2.0", "method": "login", "params": login}
+    async with running(protocol="epic", faults=script) as pool:
+        client = await pool.connect()
+        client.writer.write(json.dumps(request).encode() + b"\n")
+        assert not (await injected(pool)).skipped
+        await due(pool, 7)
+        _, *pushed = [await client.line() for _ in range(3)]
+    jobs = [message["params"] for message in pushed if message]
+    assert [(job["height"], job["algorithm"]) for job in jobs] == [
+        (1001, "cuckoo"),
+        (1002, "progpow"),
+    ]
+
+
 async def test_faults_that_a_dialect_cannot_express_are_skipped() -> None:
-    script = Script([(AFTER, fault("reconnect")), (AFTER, fault("extranonce"))])
+    skipped = ("reconnect", "extranonce", "other_algorithm")
+    script = Script([(AFTER, fault(name)) for name in skipped])
     async with running(faults=script) as pool:
         client = await pool.connect()
         client.ask("eth_submitLogin", "w", "x")
-        for _ in range(2):
+        for _ in skipped:
             assert (await injected(pool)).skipped
 
 

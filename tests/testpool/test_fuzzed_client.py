@@ -24,11 +24,13 @@ LOGINS: dict[str, list[tuple[str, Any]]] = {
     ],
     "sero": [("sero_submitLogin", [WORKER])],
     "zano": [("eth_submitLogin", [WORKER])],
+    "epic": [("login", {"login": WORKER, "pass": "", "agent": ""})],
 }
 METHODS = st.sampled_from(
     [f"mining.{word}" for word in ("hello", "subscribe", "authorize", "submit", "noop", "x")]
     + [f"eth_{word}" for word in ("submitLogin", "getWork", "submitWork", "submitHashrate", "x")]
     + [f"sero_{word}" for word in ("submitLogin", "getWork", "submitWork", "x")]
+    + ["login", "getjobtemplate", "submit", "status", "keepalive"]
     + ["", "eth_", "\ud800"]
 )
 VALUES = st.one_of(
@@ -37,7 +39,18 @@ VALUES = st.one_of(
     ),
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     st.lists(st.integers(), max_size=2),
-    st.dictionaries(st.sampled_from(["proto", "agent"]), st.integers() | st.text(max_size=3)),
+    st.dictionaries(
+        st.sampled_from(["proto", "agent", "algorithm", "login", "pass"]),
+        st.integers() | st.text(max_size=3),
+    ),
+    st.fixed_dictionaries(
+        {
+            "height": st.sampled_from([1000, 1001, True, -1, "1000", None]),
+            "job_id": st.integers(-1, 3),
+            "nonce": st.integers(0, 2**64) | st.floats(),
+            "pow": st.sampled_from([{"ProgPow": [7] * 32}, {"ProgPow": [256] * 32}, {}, None]),
+        }
+    ),
 )
 FAULTS = ["refresh", "advance", "retarget", "extranonce", "again", "lie", "swallow"]
 STEPS = st.lists(
