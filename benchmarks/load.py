@@ -45,6 +45,12 @@ CROWD_PATHS = (
     "/api/v1/status",
     "/api/v1/shares?limit=1000",
 )
+SHARES_BOUND = 5.0
+"""Most milliseconds by which the crowd may move the median answer time of shares."""
+
+PROBES_BOUND = 100.0
+"""Most milliseconds of 99 of 100 health checks beside the crowd."""
+
 WARM_SECONDS = 8.0
 HASHES = 150
 """Hashes per share."""
@@ -135,8 +141,9 @@ async def _probed(http: int, seconds: float) -> list[float]:
     return times
 
 
-async def compare(seconds: float, rounds: int, folder: Path) -> None:
-    """Mine; print the answer times of shares and health checks without and with a crowd."""
+async def compare(seconds: float, rounds: int, folder: Path) -> bool:
+    """Mine; print the answer times of shares and health checks without and with a crowd, and
+    return whether they keep the bounds."""
     probes: dict[bool, list[float]] = {False: [], True: []}
     shares: dict[bool, list[float]] = {False: [], True: []}
     async with mining(folder, HASHES, block=1e6) as miner:
@@ -154,13 +161,14 @@ async def compare(seconds: float, rounds: int, folder: Path) -> None:
             found = LedgerReader(folder / "ledger.sqlite").shares(Filter(since=begin, until=end))
             shares[loaded] += [1000 * s.answer_seconds for s in found if s.answer_seconds]
             print(f"{'with' if loaded else 'without'}: {used / (end - begin):.2f} CPUs {said}")
+    medians, tails = {}, {}
     for what, times in (("shares", shares), ("/livez", probes)):
         for word, loaded in (("without", False), ("with", True)):
-            median, cuts = (
-                statistics.median(times[loaded]),
-                statistics.quantiles(times[loaded], n=100),
-            )
-            print(f"{what} {word}: median {median:.1f} ms, p99 {cuts[98]:.1f} ms")
+            median = medians[what, loaded] = statistics.median(times[loaded])
+            tail = tails[what, loaded] = statistics.quantiles(times[loaded], n=100)[98]
+            print(f"{what} {word}: median {median:.1f} ms, p99 {tail:.1f} ms")
+    moved = medians["shares", True] - medians["shares", False]
+    return moved <= SHARES_BOUND and tails["/livez", True] <= PROBES_BOUND
 
 
 async def _fired(http: int, seconds: float, *flags: str) -> asyncio.subprocess.Process:
@@ -238,7 +246,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.port is None:
         with tempfile.TemporaryDirectory(prefix="load-") as folder:
-            asyncio.run(compare(asked.seconds, asked.rounds, Path(folder)))
+            good = asyncio.run(compare(asked.seconds, asked.rounds, Path(folder)))
+        sys.exit(not good)
     else:
         asyncio.run((crowd if asked.crowd else fire)(asked.port, asked.seconds))
 

@@ -13,8 +13,8 @@ from aiohttp import web
 from miner.api.auth import TokenCheck
 from miner.api.connection_limits import ConnectionFactory, ConnectionLimits, seat_guard
 from miner.api.context import ApiContext
-from miner.api.cpu_budget import CpuBudgets, budget_guard
 from miner.api.handlers import Handlers
+from miner.api.loop_budget import LoopBudgets, budget_guard
 from miner.api.security import error_middleware, on_response_prepare, request_guard
 from miner.api.stream import EventStreams
 from miner.net.address import HostPort, check_exposure, listen_error
@@ -66,13 +66,13 @@ class ApiServer:
         options: ApiOptions,
         context: ApiContext,
         limits: ConnectionLimits | None = None,
-        budgets: CpuBudgets | None = None,
+        budgets: LoopBudgets | None = None,
         panel_routes: PanelRoutes = lambda context: [],
     ) -> None:
         self._options = options
         self._context = context
         self._limits = limits or ConnectionLimits()
-        self._budgets = budgets or CpuBudgets(context.clock)
+        self._budgets = budgets or LoopBudgets(context.clock)
         self._panel_routes = panel_routes
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
-from time import thread_time
+from math import ceil
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
 
 from miner.api.auth import network_of
-from miner.api.cpu_budget import PROBES, CpuBudgets, metered
-from miner.api.security import STATUS_SENTENCES, add_security_headers, error_response
+from miner.api.loop_budget import (
+    CONNECTION_SECONDS,
+    HOLD_SECONDS,
+    LONGEST_STEP,
+    PROBES,
+    REFUSAL_SECONDS,
+    TOO_MANY_REQUESTS,
+    LoopBudgets,
+    metered,
+)
+from miner.api.security import (
+    STATUS_SENTENCES,
+    add_security_headers,
+    error_response,
+    refusal_bytes,
+)
 
 DISCARD = logging.Logger("miner.api")
 """Receives aiohttp's log: errors of clients are of no interest, our own go to the journal."""
 DISCARD.addHandler(logging.NullHandler())
+
+TOO_MANY_CLIENTS = "too many clients are connected; try again later"
+RETRY_SECONDS = 10
+"""Named to clients for which there is no seat."""
+
+PROBE_STARTS = tuple(f"GET {path} ".encode() for path in PROBES)
 
 SPARE_SECONDS = 1.0
 """Time for a client on a spare seat to send its request."""
@@ -62,10 +82,11 @@ class ConnectionFactory:
     takes the place of the oldest one of the address that has most of them.
     """
 
-    def __init__(self, server: web.Server, limits: ConnectionLimits, budgets: CpuBudgets) -> None:
+    def __init__(self, server: web.Server, limits: ConnectionLimits, budgets: LoopBudgets) -> None:
         self._server = server
         self._limits = limits
         self._budgets = budgets
+        self.turns = ReaderTurns()
         self.served: set[HttpConnection] = set()
         self.spare: dict[HttpConnection, None] = {}
         """Oldest first."""
@@ -77,6 +98,7 @@ class ConnectionFactory:
         """Serve the client of `transport`."""
         peer = transport.get_extra_info("peername")
         address = network_of(peer[0] if peer else None)
+        self._budgets.readers.charge(address, CONNECTION_SECONDS)
         own = sum(connection.address == address for connection in self.served)
         is_spare = (
             own >= self._limits.connections_of_one or len(self.served) >= self._limits.connections
@@ -131,21 +153,46 @@ async def seat_guard(request: web.Request, handler: Handler) -> web.StreamRespon
     is_spare = isinstance(connection, HttpConnection) and connection.is_spare
     if is_spare and request.path not in PROBES:
         raise web.HTTPServiceUnavailable(
-            text="too many clients are connected; try again later", headers={"Retry-After": "10"}
+            text=TOO_MANY_CLIENTS, headers={"Retry-After": str(RETRY_SECONDS)}
         )
     return await handler(request)
 
 
+class ReaderTurns:
+    """Passes bytes of one connection in each iteration of the event loop.
+
+    What a pool sends is so read between any two requests, however many clients ask at once.
+    """
+
+    def __init__(self) -> None:
+        self._due: deque[tuple[HttpConnection, bytes]] = deque()
+
+    def put(self, connection: HttpConnection, data: bytes) -> None:
+        """Pass `data` to `connection` after all that is due before."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._pass_next)
+        self._due.append((connection, data))
+
+    def _pass_next(self) -> None:
+        connection, data = self._due.popleft()
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._pass_next)
+        connection.parse(data)
+
+
 class HttpConnection(web.RequestHandler):
     """aiohttp's handler of a connection; aborts it if the client does not take a response in
-    time."""
+    time.
+
+    Requests of readers over their budget are refused before aiohttp parses them.
+    """
 
     def __init__(
         self,
         factory: ConnectionFactory,
         server: web.Server,
         limits: ConnectionLimits,
-        budgets: CpuBudgets,
+        budgets: LoopBudgets,
         address: str,
         is_spare: bool,
     ) -> None:
@@ -171,6 +218,9 @@ class HttpConnection(web.RequestHandler):
         self._answer_seconds = limits.answer_seconds
         self._socket: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._refusing: asyncio.Task[None] | None = None
+        self._at_boundary = True
+        """Nothing of a request was read, or all of one that has no body."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -183,12 +233,55 @@ class HttpConnection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._factory.remove(self)
         self._cancel_deadline()
+        if self._refusing is not None:
+            self._refusing.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        begun = thread_time()
+        if not data:  # from aiohttp, which looks at what it has read before
+            super().data_received(data)
+            return
+        is_new = self._at_boundary and not self._messages and self._current_request is None
+        if is_new and data.startswith(PROBE_STARTS):
+            self.parse(data)
+            return
+        assert self._socket is not None
+        self._socket.pause_reading()
+        wait = self._budgets.readers.seconds_to_wait(self.address)
+        if is_new and data.startswith(b"GET ") and (wait or self.is_spare):
+            self._budgets.readers.charge(self.address, REFUSAL_SECONDS)
+            # It is cancelled when the connection ends.
+            self._refusing = asyncio.create_task(self._refuse(data, wait))  # noqa: TID251
+        else:
+            self._factory.turns.put(self, data)
+
+    def parse(self, data: bytes) -> None:
+        """Pass `data` on to aiohttp, and read more."""
+        if self._socket is None or self._socket.is_closing():
+            return
+        self._at_boundary = data.endswith(b"\r\n\r\n")
+        timer = self._budgets.readers.timer
+        begun = timer()
         super().data_received(data)
-        self._budgets.readers.charge(self.address, thread_time() - begun)
+        self._budgets.readers.charge(self.address, min(timer() - begun, LONGEST_STEP))
+        if not self._reading_paused:
+            self._socket.resume_reading()
+
+    async def _refuse(self, request: bytes, wait: float) -> None:
+        """Answer `request`, held back if its address has to `wait`, and read the next one."""
+        assert self._socket is not None
+        if wait:
+            await self._budgets.clock.sleep(HOLD_SECONDS)
+        is_last = self.is_spare or not _is_one_request(request)
+        if self.is_spare:
+            answer = refusal_bytes(503, TOO_MANY_CLIENTS, RETRY_SECONDS, is_last)
+        else:
+            answer = refusal_bytes(429, TOO_MANY_REQUESTS, ceil(wait), is_last)
+        self._socket.write(answer)
+        if is_last:
+            self._socket.close()
+        else:
+            self._socket.resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -212,11 +305,8 @@ class HttpConnection(web.RequestHandler):
             resp = error_response(resp.status, STATUS_SENTENCES[resp.status])
         if self.is_spare:
             resp.force_close()
-        budget = self._budgets.of(request.path)
-        return await metered(
-            super().finish_response(request, resp, start_time).__await__(),
-            lambda seconds: budget.charge(self.address, seconds),
-        )
+        steps = super().finish_response(request, resp, start_time).__await__()
+        return await metered(steps, self._budgets.of(request.path), self.address)
 
     def handle_error(
         self,
@@ -242,3 +332,9 @@ class HttpConnection(web.RequestHandler):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _is_one_request(data: bytes) -> bool:
+    """Return whether `data` is a whole request, after which its connection stays open."""
+    is_whole = data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1
+    return is_whole and b" HTTP/1.1\r\n" in data and b"connection:" not in data.lower()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, MutableMapping, Sequence
+from functools import lru_cache
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -61,6 +63,22 @@ def json_response(
 def error_response(status: int, sentence: str) -> web.Response:
     """Return an error as an HTTP response."""
     return json_response(Error(error=sentence), status)
+
+
+@lru_cache(maxsize=64)
+def refusal_bytes(status: int, sentence: str, retry_after: int, close: bool) -> bytes:
+    """Return an error as the bytes of an HTTP/1.1 response, whose connection ends with `close`."""
+    body = to_json(Error(error=sentence))
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Retry-After": str(retry_after),
+        "Connection": "close" if close else "keep-alive",
+    }
+    add_security_headers(headers)
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 def error_middleware(clock: Clock, journal: Journal) -> Middleware:

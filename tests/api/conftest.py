@@ -14,7 +14,7 @@ import pytest
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
 from miner.api.context import ApiContext, RunControl
-from miner.api.cpu_budget import CpuBudgets
+from miner.api.loop_budget import LoopBudgets
 from miner.panels.http_panels import routes
 from miner.telemetry.events import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
 from tests.fakes import api
@@ -146,7 +146,7 @@ async def serve() -> AsyncIterator[Serve]:
             limits: ConnectionLimits | None = None,
             context: dict[str, Any] | None = None,
             busy: bool = False,
-            budgets: Callable[[FakeClock], CpuBudgets] = CpuBudgets,
+            budgets: Callable[[FakeClock], LoopBudgets] = LoopBudgets,
             **options: Any,
         ) -> Service:
             rig, control = await busy_rig() if busy else small_rig(), FakeControl()

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from miner.api.api_server import ApiOptions, ApiServer
-from miner.api.cpu_budget import CpuBudgets, CpuLimits
+from miner.api.loop_budget import LoopBudgets, LoopLimits
 from miner.api.openapi import document, document_text
 from miner.api.routes import OPERATIONS
 from tests.api.conftest import TOKEN, Serve, context_of, newest
@@ -76,8 +76,8 @@ def url() -> Iterator[str]:
 
     async def serve_until_stopped() -> None:
         context = context_of(await busy_rig(), shares=newest)
-        options, unlimited = ApiOptions(port=0, token=TOKEN_OF_HEADERS), CpuLimits(1e6, 1e6)
-        budgets = CpuBudgets(context.clock, unlimited, unlimited)
+        options, unlimited = ApiOptions(port=0, token=TOKEN_OF_HEADERS), LoopLimits(1e6, 1e6)
+        budgets = LoopBudgets(context.clock, unlimited, unlimited)
         async with ApiServer(options, context, budgets=budgets) as server:
             assert server.url is not None
             urls.append(server.url)

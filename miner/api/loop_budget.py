@@ -1,4 +1,4 @@
-"""The processor time that clients of the API may use, each and all together."""
+"""The time for which clients of the API may occupy the event loop, each and all together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from math import ceil
-from time import thread_time
+from time import monotonic, thread_time
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -22,40 +22,56 @@ PROBES = frozenset({"/livez", "/readyz"})
 """Paths that have a budget and connections of their own."""
 
 REQUEST_SECONDS = 0.0002
-"""Processor time of a request outside the parts that are measured: tasks, routing, headers."""
+"""Charged for a request besides the parts that are measured: tasks, routing, headers."""
 
-LONGEST_HOLD = 1.0
-"""Most seconds for which a refusal is held back: a client that ignores it costs little then."""
+CONNECTION_SECONDS = 0.0005
+"""Charged for a new connection."""
+
+REFUSAL_SECONDS = 0.0001
+"""Charged for a request that is refused unread."""
+
+LONGEST_STEP = 0.1
+"""Most seconds charged for one step: a longer one was interrupted by a suspension."""
+
+HOLD_SECONDS = 1.0
+"""For which a refusal is held back: a client that ignores it costs little then."""
+
+TOO_MANY_REQUESTS = (
+    "this address asks for more than the miner can answer beside mining; ask less often"
+)
 
 MAX_ADDRESSES = 1024
 """Addresses whose use is counted, the latest ones."""
 
 
 @dataclass(frozen=True, slots=True)
-class CpuLimits:
-    """Processor time of the event loop's thread that a kind of requests may use."""
+class LoopLimits:
+    """How long a kind of requests may occupy the event loop."""
 
     per_second: float
-    """Seconds of it per second, of all addresses."""
+    """Seconds per second, of all addresses."""
     burst: float
-    """Seconds of it that all addresses may use at once."""
+    """Seconds that all addresses may use at once."""
     largest_part: float = 0.5
     """Of both, for one address while it is the only one. Several addresses have equal parts."""
 
 
-READERS = CpuLimits(per_second=0.2, burst=2.0)
-PROBERS = CpuLimits(per_second=0.05, burst=0.5)
+READERS = LoopLimits(per_second=0.1, burst=1.0)
+PROBERS = LoopLimits(per_second=0.05, burst=0.5)
 
 
-class CpuBudget:
-    """Counts the processor time used by each address, and tells who has to wait.
+class LoopBudget:
+    """Counts the seconds that each address uses, by `timer`, and returns who has to wait.
 
     An address may use its part of the limits, which shrinks as more addresses are active: so all
     together stay within the limits, and an address that asks little is served while others ask
     too much.
     """
 
-    def __init__(self, limits: CpuLimits, clock: Clock) -> None:
+    def __init__(
+        self, limits: LoopLimits, clock: Clock, timer: Callable[[], float] = thread_time
+    ) -> None:
+        self.timer = timer
         self._limits = limits
         self._clock = clock
         self._idle = limits.burst / limits.per_second
@@ -65,7 +81,7 @@ class CpuBudget:
         )
 
     def charge(self, address: str, seconds: float) -> None:
-        """Count `seconds` of processor time used for `address`."""
+        """Count `seconds` that were used for `address`."""
         self._used[address] = self._level(address) + seconds, self._clock.now()
 
     def seconds_to_wait(self, address: str) -> float:
@@ -85,37 +101,42 @@ class CpuBudget:
         return max(used - (now - at) * self._part() * self._limits.per_second, 0.0)
 
 
-class CpuBudgets:
-    """The budgets of readers and of probes: neither takes from the other."""
+class LoopBudgets:
+    """The budgets of readers and of probes: neither takes from the other.
+
+    What delays mining is how long the loop is occupied. On a busy machine that is far more than
+    the processor time, so readers get less there. Probes are served all the same.
+    """
 
     def __init__(
-        self, clock: Clock, readers: CpuLimits = READERS, probers: CpuLimits = PROBERS
+        self, clock: Clock, readers: LoopLimits = READERS, probers: LoopLimits = PROBERS
     ) -> None:
         self.clock = clock
-        self.readers = CpuBudget(readers, clock)
-        self.probes = CpuBudget(probers, clock)
+        self.readers = LoopBudget(readers, clock, monotonic)
+        self.probes = LoopBudget(probers, clock)
 
-    def of(self, path: str) -> CpuBudget:
+    def of(self, path: str) -> LoopBudget:
         """Return the budget of requests for `path`."""
         return self.probes if path in PROBES else self.readers
 
 
 @types.coroutine
 def metered(
-    steps: Generator[Any, Any, T], charge: Callable[[float], None]
+    steps: Generator[Any, Any, T], budget: LoopBudget, address: str
 ) -> Generator[Any, Any, T]:
-    """Await `steps`, from `__await__`; call `charge` with the processor time of each step."""
+    """Await `steps`, from `__await__`; charge each of them to `address`."""
+    timer = budget.timer
     resume: Callable[[Any], Any] = steps.send
     value: Any = None
     while True:
-        begun = thread_time()
+        begun = timer()
         try:
             waiting_for = resume(value)
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
-            charge(thread_time() - begun)
+            budget.charge(address, min(timer() - begun, LONGEST_STEP))
         resume = steps.send
         try:
             value = yield waiting_for
@@ -126,7 +147,7 @@ def metered(
             resume, value = steps.throw, error
 
 
-def budget_guard(budgets: CpuBudgets) -> Middleware:
+def budget_guard(budgets: LoopBudgets) -> Middleware:
     """Return the middleware that charges requests to their address, and answers 429 to those of an
     address that has used its part."""
 
@@ -135,13 +156,10 @@ def budget_guard(budgets: CpuBudgets) -> Middleware:
         budget, address = budgets.of(request.path), network_of(request.remote)
         budget.charge(address, REQUEST_SECONDS)
         if wait := budget.seconds_to_wait(address):
-            await budgets.clock.sleep(min(wait, LONGEST_HOLD))
+            await budgets.clock.sleep(HOLD_SECONDS)
             raise web.HTTPTooManyRequests(
-                text="this address asks for more than the miner can answer beside mining; ask less "
-                "often",
-                headers={"Retry-After": str(ceil(wait))},
+                text=TOO_MANY_REQUESTS, headers={"Retry-After": str(ceil(wait))}
             )
-        steps = handler(request).__await__()
-        return await metered(steps, lambda seconds: budget.charge(address, seconds))
+        return await metered(handler(request).__await__(), budget, address)
 
     return middleware

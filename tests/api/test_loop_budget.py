@@ -1,31 +1,32 @@
-"""Budgets of processor time: each address has its part, probes have their own."""
+"""Budgets of the event loop's time: each address has its part, probes have their own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 
 import pytest
 
-from miner.api.cpu_budget import (
-    LONGEST_HOLD,
+from miner.api.connection_limits import HttpConnection, ReaderTurns
+from miner.api.loop_budget import (
+    HOLD_SECONDS,
     PROBES,
-    CpuBudget,
-    CpuBudgets,
-    CpuLimits,
+    LoopBudget,
+    LoopBudgets,
+    LoopLimits,
     metered,
 )
 from tests.api.conftest import RawResponse, Serve, Service
 from tests.fakes.clock import FakeClock, settle
 from tests.panels.rigs import ManualClock
 
-LIMITS = CpuLimits(per_second=0.2, burst=2.0)
+LIMITS = LoopLimits(per_second=0.2, burst=2.0)
 
-NONE = CpuLimits(per_second=1e-9, burst=1e-8)
+NONE = LoopLimits(per_second=1e-9, burst=1e-8)
 """Nothing is left after the first request."""
 
 
-def admitted(budget: CpuBudget, address: str, cost: float, most: int = 1000) -> int:
+def admitted(budget: LoopBudget, address: str, cost: float, most: int = 1000) -> int:
     """Return how many requests of `cost` seconds `address` may send at once."""
     for count in range(most):
         if budget.seconds_to_wait(address):
@@ -36,7 +37,7 @@ def admitted(budget: CpuBudget, address: str, cost: float, most: int = 1000) -> 
 
 def test_one_address_may_use_its_largest_part() -> None:
     clock = ManualClock()
-    budget = CpuBudget(LIMITS, clock)
+    budget = LoopBudget(LIMITS, clock)
     assert admitted(budget, "a", 0.1) == pytest.approx(10, abs=1)
     assert budget.seconds_to_wait("a") > 0
     clock.move(budget.seconds_to_wait("a"))
@@ -44,12 +45,12 @@ def test_one_address_may_use_its_largest_part() -> None:
 
 
 def test_costly_requests_use_the_budget_faster_than_cheap_ones() -> None:
-    budget = CpuBudget(LIMITS, ManualClock())
+    budget = LoopBudget(LIMITS, ManualClock())
     assert admitted(budget, "a", 0.2) * 10 == pytest.approx(admitted(budget, "b", 0.01), rel=0.6)
 
 
 def test_an_address_that_asks_little_is_served_while_others_ask_too_much() -> None:
-    budget = CpuBudget(LIMITS, ManualClock())
+    budget = LoopBudget(LIMITS, ManualClock())
     for number in range(50):
         admitted(budget, f"greedy {number}", 0.05)
     assert all(budget.seconds_to_wait(f"greedy {number}") for number in range(50))
@@ -59,7 +60,7 @@ def test_an_address_that_asks_little_is_served_while_others_ask_too_much() -> No
 @pytest.mark.parametrize("addresses", [1, 2, 7, 100])
 def test_all_addresses_together_stay_within_the_limits(addresses: int) -> None:
     clock = ManualClock()
-    budget, cost, used, seconds = CpuBudget(LIMITS, clock), 0.002, 0.0, 300
+    budget, cost, used, seconds = LoopBudget(LIMITS, clock), 0.002, 0.0, 300
     for _ in range(seconds):
         for number in range(addresses):
             count = admitted(budget, str(number), cost, most=200)
@@ -72,7 +73,7 @@ def test_all_addresses_together_stay_within_the_limits(addresses: int) -> None:
 
 def test_a_silent_address_has_its_whole_part_again() -> None:
     clock = ManualClock()
-    budget = CpuBudget(LIMITS, clock)
+    budget = LoopBudget(LIMITS, clock)
     budget.charge("a", 1000.0)
     clock.move(LIMITS.burst / LIMITS.per_second)
     assert budget.seconds_to_wait("a") == 0
@@ -80,40 +81,86 @@ def test_a_silent_address_has_its_whole_part_again() -> None:
 
 async def refused(service: Service, path: str) -> RawResponse:
     """Return the answer to a request that is held back."""
-    asking = asyncio.ensure_future(service.get(path))
-    while not service.rig.clock.sleepers_due_in(LONGEST_HOLD):
+    return await held_back(service, service.get(path))
+
+
+async def held_back(service: Service, answer: Coroutine[None, None, RawResponse]) -> RawResponse:
+    """Return `answer`, which does not come before `HOLD_SECONDS`."""
+    asking = asyncio.ensure_future(answer)
+    while not service.rig.clock.sleepers_due_in(HOLD_SECONDS):
         await settle()
     assert not asking.done()
-    await service.rig.clock.advance(LONGEST_HOLD)
+    await service.rig.clock.advance(HOLD_SECONDS)
     return await asking
 
 
 async def test_an_address_over_its_budget_is_told_when_to_ask_again(serve: Serve) -> None:
-    service = await serve(budgets=lambda clock: CpuBudgets(clock, readers=NONE))
+    service = await serve(budgets=lambda clock: LoopBudgets(clock, readers=NONE))
     for path in ("/api/v1/status", "/metrics", "/", "/nowhere"):
         answer = await refused(service, path)
         assert (answer.status, answer.error.partition(";")[2]) == (429, " ask less often")
         assert int(answer.headers["retry-after"]) >= 1
 
 
+async def test_a_refused_connection_stays_open(serve: Serve) -> None:
+    service = await serve(budgets=lambda clock: LoopBudgets(clock, readers=NONE))
+    wire = await service.wire()
+    for _ in range(2):
+        wire.send("GET /api/v1/status HTTP/1.1", "Host: localhost")
+        answer = await held_back(service, wire.answer())
+        assert (answer.status, answer.headers["connection"]) == (429, "keep-alive")
+        wire.send("GET /livez HTTP/1.1", "Host: localhost")
+        assert (await wire.answer()).status == 200
+
+
+async def test_pipelined_requests_over_the_budget_end_their_connection(serve: Serve) -> None:
+    service = await serve(budgets=lambda clock: LoopBudgets(clock, readers=NONE))
+    wire = await service.wire()
+    wire.writer.write(50 * b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = await held_back(service, wire.answer())
+    assert (answer.status, answer.headers["connection"]) == (429, "close")
+    assert await wire.ended() == b""
+
+
+async def test_other_callbacks_run_between_any_two_requests() -> None:
+    ran: list[bytes] = []
+
+    class Connection(HttpConnection):
+        def __init__(self) -> None:
+            """Do without a server."""
+
+        def parse(self, data: bytes) -> None:
+            ran.append(data)
+
+    turns = ReaderTurns()
+    for number in range(3):
+        turns.put(Connection(), b"request %d" % number)
+    for _ in range(3):
+        await asyncio.sleep(0)
+        ran.append(b"other")
+    assert ran == [
+        b"request 0", b"other", b"request 1", b"other", b"request 2", b"other"
+    ]  # fmt: skip
+
+
 async def test_readers_over_their_budget_do_not_keep_probes_out(serve: Serve) -> None:
-    service = await serve(budgets=lambda clock: CpuBudgets(clock, readers=NONE))
+    service = await serve(budgets=lambda clock: LoopBudgets(clock, readers=NONE))
     assert (await refused(service, "/api/v1/status")).status == 429
     for path in PROBES:
         assert (await service.get(path)).status == 200
 
 
 async def test_probes_have_a_budget_too(serve: Serve) -> None:
-    service = await serve(budgets=lambda clock: CpuBudgets(clock, probers=NONE))
+    service = await serve(budgets=lambda clock: LoopBudgets(clock, probers=NONE))
     assert (await refused(service, "/livez")).status == 429
     assert (await service.get("/api/v1/status")).status == 200
 
 
 async def test_what_a_request_costs_is_charged_to_its_address(serve: Serve) -> None:
-    budgets: list[CpuBudgets] = []
+    budgets: list[LoopBudgets] = []
 
-    def kept(clock: FakeClock) -> CpuBudgets:
-        budgets.append(CpuBudgets(clock))
+    def kept(clock: FakeClock) -> LoopBudgets:
+        budgets.append(LoopBudgets(clock))
         return budgets[0]
 
     service = await serve(budgets=kept)
@@ -123,11 +170,22 @@ async def test_what_a_request_costs_is_charged_to_its_address(serve: Serve) -> N
     assert budgets[0].probes._level("127.0.0.1") == 0
 
 
+class CountingBudget(LoopBudget):
+    """Keeps each charge."""
+
+    def __init__(self, limits: LoopLimits, clock: ManualClock) -> None:
+        super().__init__(limits, clock)
+        self.charged: list[float] = []
+
+    def charge(self, address: str, seconds: float) -> None:
+        self.charged.append(seconds)
+
+
 async def test_metering_changes_neither_results_nor_errors_nor_cancellation() -> None:
-    charged: list[float] = []
+    budget = CountingBudget(LIMITS, ManualClock())
 
     async def metering(waiting: Awaitable[object]) -> object:
-        return await metered(waiting.__await__(), charged.append)
+        return await metered(waiting.__await__(), budget, "a")
 
     async def works() -> str:
         for _ in range(3):
@@ -145,8 +203,8 @@ async def test_metering_changes_neither_results_nor_errors_nor_cancellation() ->
             return "cancelled"
 
     assert await metering(works()) == "done"
-    assert len(charged) == 4
-    assert min(charged) >= 0
+    assert len(budget.charged) == 4
+    assert min(budget.charged) >= 0
     with pytest.raises(KeyError):
         await metering(fails())
     task = asyncio.ensure_future(metering(survives()))
