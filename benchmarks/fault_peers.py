@@ -139,7 +139,7 @@ class Relay:
         self._open.add(writer)
         self.logins += 1
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            with suppress(OSError, ValueError, asyncio.IncompleteReadError):
                 await self._treat(reader, writer)
         finally:
             self._open.discard(writer)
