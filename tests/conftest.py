@@ -27,6 +27,13 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for the tests that compile for many GPUs."""
+    parser.addoption(
+        "--every-compile", action="store_true", help="compile every variant for every GPU and shape"
+    )
+
+
 def pytest_configure() -> None:
     """Let no setting of whoever runs the tests reach the miners that they start."""
     kept = {"PROGPOW_MINER_CACHE", "PROGPOW_MINER_TEST_CACHE"}

@@ -24,8 +24,19 @@ typedef uint4 u32x4;
 #define clz32(a) clz(a)
 #define popcount32(a) popcount(a)
 
-/* Fetches an entry, 16 units of 16 bytes, into a CPU's caches. */
+/* Fetches an entry, 16 units of 16 bytes, into a CPU's caches. The `prefetch` of PoCL, which
+   compiles for the CPU itself, does nothing. Rusticl, which compiles for SPIR-V, ends the process at
+   a builtin that is not OpenCL's. */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define PREFETCH_UNIT(unit) __builtin_prefetch((GLOBAL const void *)(unit))
+#define PREFETCH(entry)                                                                         \
+    PREFETCH_UNIT(entry);                                                                       \
+    PREFETCH_UNIT((entry) + 4);                                                                 \
+    PREFETCH_UNIT((entry) + 8);                                                                 \
+    PREFETCH_UNIT((entry) + 12)
+#else
 #define PREFETCH(entry) prefetch((entry), 16)
+#endif
 
 /* Behind the request of a dataset row: no instruction moves across it. */
 #define ROW_REQUESTED()

@@ -1,7 +1,7 @@
 """Launch shapes that OpenCL devices start with, by platform and device.
 
-The figures are those of clang 19 for KawPow (`tests/codegen/data/amd.json`); no card has confirmed
-them. Each kernel is compared with the CPU before it mines, whatever its shape.
+The figures are those of clang 19 for KawPow (`tests/codegen/amd_figures.json`); no card has
+confirmed them. Each kernel is compared with the CPU before it mines, whatever its shape.
 """
 
 from __future__ import annotations
