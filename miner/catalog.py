@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
@@ -292,6 +293,16 @@ def find_variant(name: str) -> Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainReference:
+    """A block of a coin's main chain, from which the height at any time is estimated."""
+
+    height: int
+    time: float
+    """UNIX seconds, to the day."""
+    block_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Coin:
     """A coin: its variant, its names and how it is mined."""
 
@@ -304,6 +315,8 @@ class Coin:
     dialect defines it. Only the dialect kawpow uses it."""
     node: str | None
     """Kind of its node (`NODE_KIND_NAMES`); None: it is mined over Stratum only."""
+    chain: ChainReference | None = None
+    """None: heights are not compared with its chain."""
 
 
 DIFFICULTY_ONES = ("ff", "ffff")
@@ -323,10 +336,22 @@ def coins() -> Mapping[str, Coin]:
             protocol=table.get("protocol", str),
             difficulty_one=table.choice("difficulty_one", DIFFICULTY_ONES, "") or None,
             node=table.choice("node", NODE_KIND_NAMES, "") or None,
+            chain=_chain(table.table("reference")) if table.has("reference") else None,
         )
         table.finish()
         found[coin.symbol] = coin
     return found
+
+
+def _chain(table: _Table) -> ChainReference:
+    day = datetime.combine(table.get("date", date), time(), UTC)
+    chain = ChainReference(
+        table.get("height", int), day.timestamp(), table.get("block_seconds", int)
+    )
+    table.finish()
+    if chain.height < 0 or chain.block_seconds < 1:
+        raise BadVariant(f"{table.where('')}: needs a height of 0 or more, block_seconds above 0")
+    return chain
 
 
 def coin_called(name: str) -> Coin | None:

@@ -94,6 +94,9 @@ class Datasets:
         if (reason := misfit(self._device, epoch)) is not None:
             opened.skip(epoch, reason)
             return False
+        if (doubt := opened.shared.heights.doubt(job)) is not None:
+            opened.skip(epoch, doubt.reason, doubt.seconds, over=self._is_plausible)
+            return False
         if not self._fits(epoch) and (due := self._held_until(epoch)) > opened.now():
             self._sit_out(epoch, due)
             return False
@@ -113,6 +116,11 @@ class Datasets:
         self._kept[epoch] = opened.now()
         opened.slot.mark_workable(opened.now())
         return True
+
+    def _is_plausible(self) -> bool:
+        """Whether the height of the newest job is plausible."""
+        newest = self._opened.slot.job
+        return newest is not None and self._opened.shared.heights.doubt(newest) is None
 
     def _fits(self, epoch: Epoch) -> bool:
         """Whether there is room for another dataset; the first one takes all memory."""

@@ -9,6 +9,7 @@ from random import Random
 
 from miner.clock import Clock
 from miner.devices.tuning import Tuning
+from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import NonceAllocator, Staleness
 from miner.engine.opened_device import Shared
 from miner.engine.programs import Programs
@@ -59,6 +60,7 @@ class Engine:
         tunings: Mapping[str, Tuning] | None = None,
         park_hung: bool = False,
         activity: Activity | None = None,
+        heights: HeightJudge | None = None,
     ) -> None:
         self._activity = activity or Activity(clock)
         self._programs = programs
@@ -88,7 +90,9 @@ class Engine:
             clock,
             self._retry,
             self._activity,
+            heights or HeightJudge(clock),
         )
+        self._heights = shared.heights
         tunings = tunings or {}
         self._workers = {
             one.info.name: Worker(
@@ -100,6 +104,8 @@ class Engine:
     def work_on(self, job: Job | None) -> None:
         """Have all devices work on `job`; None: there is nothing to mine, so they rest."""
         self._staleness.update(job, self._clock.now())
+        if job is not None:
+            self._heights.note(job)
         for worker in self._workers.values():
             worker.work_on(job)
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from miner.clock import Clock
 from miner.devices.device import Device, Image
 from miner.engine.hang_watchdog import BUILDING_SECONDS, HangWatchdog
+from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import Programs
 from miner.engine.proof import Prover
@@ -42,6 +43,7 @@ class Shared:
     clock: Clock
     retry: RetryPolicy
     activity: Activity
+    heights: HeightJudge
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,19 @@ class OpenedDevice:
         return self.slot.stopping or (newest is not None and newest.epoch != epoch)
 
     def skip(
-        self, epoch: Epoch, reason: str, pause: float | None = None, *, known: bool = False
+        self,
+        epoch: Epoch,
+        reason: str,
+        pause: float | None = None,
+        *,
+        known: bool = False,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Wait for a job of another epoch than `epoch`, at most `pause` seconds; the device is
-        not at fault. `known`: the reason was reported before."""
+        """Wait for a job of another epoch than `epoch`, at most `pause` seconds and until
+        `over()`; the device is not at fault. `known`: the reason was reported before."""
         until = self.now() + pause if pause is not None else float("inf")
         self.report(EpochSkipped(self.name, epoch.number, reason, known))
-        self.slot.wait(lambda: self.wants_another(epoch) or self.now() >= until, pause)
+        self.slot.wait(lambda: self.wants_another(epoch) or self.now() >= until or over(), pause)
 
     def built(self, building: Future[Image], moved_on: Callable[[], bool]) -> Image | None:
         """Wait for a build; None when `moved_on()` or a stop came first. Raises `BuildFailed`."""

@@ -15,6 +15,7 @@ from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
 from miner.engine.engine import Engine
 from miner.engine.hang_watchdog import LoopWatch
+from miner.engine.job_heights import HeightJudge
 from miner.engine.programs import Programs
 from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import Activity, WorkPool
@@ -85,7 +86,8 @@ class MiningRun:
         self._deadline = ShutdownDeadline(self._clock)
         self._random = SystemRandom()
         variant = config.variant
-        about = About(config.rig, __version__, variant.name, config.coin, variant.algorithm)
+        coin = config.coin.symbol if config.coin else ""
+        about = About(config.rig, __version__, variant.name, coin, variant.algorithm)
         infos = [device.info for device in config.devices]
         self._telemetry = Telemetry(self._clock, infos, about)
         self._redactor = Redactor(config.secrets, config.wallets)
@@ -229,6 +231,7 @@ class MiningRun:
             tunings=self._config.tunings,
             park_hung=self._config.park_hung,
             activity=self._activity,
+            heights=HeightJudge(self._clock, self._config.coin),
         )
 
     def _new_connections(self, recorder: Recorder | None) -> Connections:

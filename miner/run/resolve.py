@@ -75,7 +75,7 @@ class _Resolver:
             record=_home(settings.record),
             node_kind=coin.node if coin else None,
             rig=settings.rig or platform.node(),
-            coin=coin.symbol if coin else "",
+            coin=coin,
             tunings=tunings,
             park_hung=wanted.on_hang == "park",
             api=_api(loaded, token),

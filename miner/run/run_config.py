@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from miner.api.api_server import ApiOptions
+from miner.catalog import Coin
 from miner.devices.selection import ListedDevice
 from miner.devices.tuning import TemperatureLimits, Tuning
 from miner.net.address import HostPort, PoolUrl
@@ -92,8 +93,8 @@ class RunConfig:
     """Kind of the coin's node, for solo mining."""
     rig: str = ""
     """Name of this machine in every view."""
-    coin: str = ""
-    """Symbol of the coin; empty if only a variant is configured."""
+    coin: Coin | None = None
+    """None if only a variant is configured."""
     tunings: Mapping[str, Tuning] = field(default_factory=dict)
     """By device name."""
     park_hung: bool = False

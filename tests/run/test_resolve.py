@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from miner.catalog import find_coin
 from miner.devices import registry
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
@@ -63,7 +64,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_every_setting_reaches_the_configuration(path: Path) -> None:
     config = resolve_settings(lambda: load(path))
-    assert (config.coin, config.variant.name, config.rig) == ("RVN", "kawpow", "rig-7")
+    assert config.coin == find_coin("RVN")
+    assert (config.variant.name, config.rig) == ("kawpow", "rig-7")
     assert config.live.limits == Timeouts(10, 9, 30, 600)
     assert config.live.heat == {"ref": TemperatureLimits(80, 65, 100, 85)}
     assert config.live.level is Level.WARNING

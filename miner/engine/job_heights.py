@@ -1,0 +1,109 @@
+"""Judges whether the height of a job is plausible, before a dataset (DAG) is built for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from cachetools import LRUCache
+
+from miner.catalog import Coin
+from miner.clock import Clock
+from miner.net.address import is_local
+from miner.work import Job
+
+FAR_EPOCHS = 50
+"""A pool's job this many epochs from all its others needs a second one near it."""
+
+PATIENCE_SECONDS = 30.0
+"""A job that the pool has not replaced for this long needs no second one."""
+
+_YEAR = 365.25 * 86400
+_MOST_POOLS, _MOST_EPOCHS = 16, 64
+
+
+@dataclass(frozen=True, slots=True)
+class HeightDoubt:
+    """Why no dataset is built for a job."""
+
+    reason: str
+    seconds: float | None
+    """How long the doubt lasts at most; None: as long as the job."""
+
+
+@dataclass(slots=True)
+class _PoolHeights:
+    epochs: LRUCache[int, bool] = field(default_factory=lambda: LRUCache(_MOST_EPOCHS))
+    """Epochs of its jobs."""
+    unconfirmed: Job | None = None
+    """The newest job far from all of them."""
+    since: float = 0.0
+
+
+class HeightJudge:
+    """Compares the height of a job with those of the pool's other jobs, and with the chain of
+    `coin` if its file has a reference; any thread may call it.
+
+    Pools of the local network are not judged: a test pool may have any height. The chain may be
+    twice as fast as its reference says, and a year ahead.
+    """
+
+    def __init__(self, clock: Clock, coin: Coin | None = None) -> None:
+        self._clock, self._coin = clock, coin
+        self._pools: LRUCache[str, _PoolHeights] = LRUCache(_MOST_POOLS)
+        self._lock = threading.Lock()
+
+    def note(self, job: Job) -> None:
+        """Remember a new job of a pool."""
+        number = job.epoch.number
+        with self._lock:
+            pool = self._pools.setdefault(job.pool, _PoolHeights())
+            other = pool.unconfirmed
+            if not pool.epochs or _is_near(number, pool.epochs):
+                pool.epochs[number] = True
+            elif other is None or not _is_near(number, [other.epoch.number]):
+                pool.unconfirmed, pool.since = job, self._clock.now()
+            elif job.header_hash != other.header_hash:
+                pool.epochs[number] = True
+
+    def doubt(self, job: Job) -> HeightDoubt | None:
+        """Return why no dataset is built for `job`; None: its height is plausible."""
+        if is_local(urlsplit(job.pool).hostname or ""):
+            return None
+        years = self._years_ahead(job.height)
+        if years is not None and self._coin is not None:
+            return HeightDoubt(
+                f"height {job.height} is {years:.0f} years ahead of {self._coin.name}'s chain; "
+                "check pool and coin",
+                None,
+            )
+        with self._lock:
+            pool = self._pools.get(job.pool)
+            if pool is None or not pool.epochs or _is_near(job.epoch.number, pool.epochs):
+                return None
+            left = pool.since + PATIENCE_SECONDS - self._clock.now()
+            nearest = min(abs(job.epoch.number - epoch) for epoch in pool.epochs)
+        if left <= 0:
+            return None
+        return HeightDoubt(
+            f"height {job.height} is {nearest} epochs from the pool's other jobs; mined once a "
+            "second job confirms it",
+            left,
+        )
+
+    def _years_ahead(self, height: int) -> float | None:
+        """Return by how much `height` is ahead of the chain, if that is too much to be true."""
+        chain = self._coin.chain if self._coin is not None else None
+        if chain is None:
+            return None
+        passed = self._clock.wall() - chain.time
+        if passed < 0:  # the clock of this machine is wrong
+            return None
+        ahead = (height - chain.height) * chain.block_seconds - passed
+        return ahead / _YEAR if ahead > passed + _YEAR else None
+
+
+def _is_near(number: int, epochs: Iterable[int]) -> bool:
+    return any(abs(number - epoch) <= FAR_EPOCHS for epoch in epochs)
