@@ -73,7 +73,14 @@ def check_successor(template: BlockTemplate, last: BlockTemplate | None) -> None
 COMMUNITY_ADDRESS = "CommunityAutonomousAddress"
 COMMUNITY_VALUE = "CommunityAutonomousValue"
 
-UNSUPPORTED_MEMBERS = ("coinbase_payload", "znode", "masternode", "superblock", "coinbasetxn")
+UNSUPPORTED_MEMBERS = (
+    "coinbase_payload",
+    "znode",
+    "masternode",
+    "smartnode",
+    "superblock",
+    "coinbasetxn",
+)
 """Members of a template that ask for another kind of coinbase."""
 
 MAX_TRANSACTIONS = 100_000

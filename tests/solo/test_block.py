@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from miner.errors import PoolRefused
-from miner.solo.block import compact_size, height_script, make_coinbase, merkle_root, sha256d
+from miner.solo.block import (
+    UNSUPPORTED_MEMBERS,
+    compact_size,
+    height_script,
+    make_coinbase,
+    merkle_root,
+    sha256d,
+)
 from miner.work import Outcome
 from tests.fakes.block_node import BlockNode
 from tests.fakes.node import HEIGHT, RpcFault, serving
@@ -159,14 +166,15 @@ async def test_an_unusable_template_is_not_mined(member: str, value: Any, text: 
         assert bench.jobs == []
 
 
-async def test_an_unsupported_coinbase_is_refused() -> None:
+@pytest.mark.parametrize("member", UNSUPPORTED_MEMBERS)
+async def test_an_unsupported_coinbase_is_refused(member: str) -> None:
     node = BlockNode()
     good = node.template
-    node.template = lambda: good() | {"znode": [{}]}  # type: ignore[method-assign]
+    node.template = lambda: good() | {member: [{}]}  # type: ignore[method-assign]
     async with serving(node), running(node, "submitblock", "miner") as bench:
         error = await bench.end()
         assert isinstance(error, PoolRefused)
-        assert "znode" in str(error)
+        assert member in str(error)
 
 
 def test_the_merkle_root_of_bitcoin_block_100000() -> None:
