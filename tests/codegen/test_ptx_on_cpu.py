@@ -17,6 +17,7 @@ from miner.codegen.launch_shape import shape_named
 from miner.devices.cuda.cuda_compilers import Nvrtc, nvrtc
 from miner.devices.cuda.cuda_device import DATASET_ARGUMENTS, search_arguments
 from miner.errors import BackendUnavailable
+from tests.codegen.combinations import combination
 from tests.codegen.test_cuda_on_cpu import EVERYTHING, GPU, reference, search, search_of
 from tests.codegen.toys import NAMES, hasher_of, toy_of
 from tests.harness.build import Kernel, build, compiler
@@ -54,6 +55,17 @@ def test_search(nvidia: Nvrtc, name: str, shape: str, tmp_path: Path) -> None:
     count, found = search(kernel, toy, of, answer.header_hash, answer.nonce, EVERYTHING, 1)
     assert count == len(found) == of.threads
     wanted = {i: reference(hasher, answer.header_hash, answer.nonce + i) for i in range(count)}
+    assert found == wanted
+
+
+@pytest.mark.parametrize("row", [1, 6])
+def test_combinations_of_choices(nvidia: Nvrtc, row: int, tmp_path: Path) -> None:
+    variant = combination(row, tmp_path)
+    (answer,) = variant.known_answers
+    kernel = compiled(nvidia, search_of(variant, answer, GPU), tmp_path)
+    toy, hasher = toy_of(variant, answer), hasher_of(variant, answer)
+    _, found = search(kernel, toy, GPU, answer.header_hash, answer.nonce, EVERYTHING, 1)
+    wanted = {i: reference(hasher, answer.header_hash, answer.nonce + i) for i in range(256)}
     assert found == wanted
 
 

@@ -25,6 +25,7 @@ from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import dataset_nodes, light_cache
 from miner.progpow.variant import FixedSizes, Span, Variant
 from miner.work import Job, NonceRange, NonceSpace
+from tests.codegen.combinations import COUNT, combination
 from tests.fakes import device as fakes
 from tests.fakes.variants import KAWPOW
 
@@ -347,6 +348,35 @@ def test_a_launch_shape_finds_the_same_nonces(device: Device, shape: str) -> Non
     )
     span = span_of(bench, 2**32 - 2, 4)
     assert bench.hits(bench.job(), span, kernel) == [span.first + i for i in range(span.count)]
+
+
+OTHER_CHOICES = variants()["oggpow"]
+"""Chooses what ProgPoW does not, everywhere."""
+
+SOME_SHAPES = ("gpu", "gpu-128/4", "gpu-subgroups", "cpu", "cpu/2", "cpu-1", "cpu-1/4")
+
+
+@pytest.mark.parametrize(
+    ("shape", "variant"),
+    [
+        *((shape, OTHER_CHOICES) for shape in SOME_SHAPES),
+        *((None, row) for row in range(COUNT)),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_a_device_runs_every_choice_of_a_variant(
+    device: Device, shape: str | None, variant: Variant | int, tmp_path: Path
+) -> None:
+    """Each choice in each shape, and combinations of choices that no coin has."""
+    if shape is not None:
+        needs_compiler(device)
+        device.take_shape(shape_named(shape))
+    mined = combination(variant, tmp_path) if isinstance(variant, int) else variant
+    problem = selftest(device, mined, answers=1).problem
+    exchange = EXCHANGES[device.shape.exchange]
+    if problem and "does not compile" in problem and exchange.subgroups:
+        pytest.skip(problem)
+    assert problem is None
 
 
 @pytest.mark.parametrize(

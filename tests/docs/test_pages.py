@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
 from miner.codegen.launch_shape import SHAPES
 from miner.ledger import OUTCOMES
+from miner.progpow.variant import Absorbed, ByteOrder, Choices
 from miner.settings import examine
 from miner.settings.key_table import all_tables
 from miner.telemetry import DeviceState
@@ -62,6 +64,17 @@ def test_every_launch_shape_is_named() -> None:
     table = (DOCS / "devices.md").read_text("utf-8").partition("| shape | for |")[2]
     rows = "".join(re.findall(r"^\| (`.*?) \|", table.partition("\n\n")[0], re.MULTILINE))
     assert re.findall(r"`([\w-]+)`", rows) == list(SHAPES)
+
+
+def test_every_choice_of_a_variant_is_explained_with_its_values() -> None:
+    kinds = get_type_hints(Choices) | {"absorbs": Absorbed, "byte_order": ByteOrder}
+    page = (DOCS / "adding-a-variant.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
+    assert list(rows) == list(kinds)
+    for key, kind in kinds.items():
+        assert [v for v in re.findall(r"`([\w-]+)`", rows[key]) if v in get_args(kind)] == [
+            *get_args(kind)
+        ]
 
 
 def test_outcomes_of_late_shares_are_called_as_the_ledger_calls_them() -> None:
