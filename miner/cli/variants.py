@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,9 @@ def _describe(v: Variant) -> dict[str, Any]:
         "cache_reads": v.cache_reads,
         "math_operations": v.math_operations,
         "dag_loops": v.dag_loops,
+        **dataclasses.asdict(v.choices),
+        "absorbs": v.absorbs,
+        "byte_order": v.byte_order,
         "parents": v.parents,
         "epoch_lengths": [s.length for s in v.spans],
         "sources": list(v.sources),

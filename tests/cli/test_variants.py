@@ -20,6 +20,11 @@ def test_the_list_as_json() -> None:
     kawpow = next(row for row in rows if row["name"] == "kawpow")
     assert kawpow["period"] == 3
     assert kawpow["epoch_lengths"] == [7500]
+    assert (kawpow["scheme"], kawpow["absorbs"], kawpow["byte_order"]) == (
+        "shuffled", "digest", "little",
+    )  # fmt: skip
+    in_place = next(row for row in rows if row["scheme"] == "in-place")
+    assert (in_place["entry_lane"], in_place["rotation"]) == ("drawn", "operand")
     assert all(row["aliases"] and row["sources"] and row["title"] for row in rows)
 
 
