@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
+from unicodedata import category
 from urllib.parse import unquote
 
 HIDDEN = "(hidden)"
@@ -115,7 +115,8 @@ def printable(text: str) -> str:
     others that cannot be seen."""
     if text.isprintable():
         return text
-    return "".join(" " if c.isspace() else c for c in text if c.isspace() or _is_visible(c))
+    visible = (" " if c.isspace() else c for c in text if c.isspace() or category(c)[0] != "C")
+    return "".join(visible)
 
 
 def short_line(text: str, limit: int = TEXT_LIMIT) -> str:
@@ -124,10 +125,6 @@ def short_line(text: str, limit: int = TEXT_LIMIT) -> str:
     # A hostile text may be megabytes of blanks: look at its beginning only.
     line = " ".join(printable(text[: 8 * limit]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _is_visible(character: str) -> bool:
-    return unicodedata.category(character)[0] != "C"
 
 
 def _any_of(words: Iterable[str]) -> re.Pattern[str] | None:

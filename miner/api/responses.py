@@ -26,9 +26,7 @@ LedgerName = OutcomeName | Literal["hardware", "unanswered"]
 _LEDGER_NAMES = frozenset(name for part in get_args(LedgerName) for name in get_args(part))
 
 
-def _known_outcome(name: object) -> object:
-    """Return `name`, or None for one that another version of the miner wrote to the ledger."""
-    return name if name in _LEDGER_NAMES else None
+_KnownOutcome = BeforeValidator(lambda name: name if name in _LEDGER_NAMES else None)
 
 
 class Response(BaseModel):
@@ -210,7 +208,7 @@ class LedgerShare(Response):
     sent_at: float | None
     answered_at: float | None
     """When the outcome was known, by an answer or without one."""
-    outcome: Annotated[LedgerName | None, BeforeValidator(_known_outcome)]
+    outcome: Annotated[LedgerName | None, _KnownOutcome]
     """Null for an outcome that another version of the miner wrote and this one does not know."""
     text: RedactedText | None
     """The pool's message, or ours if it sent none."""

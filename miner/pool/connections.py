@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from typing import Protocol
 
 from miner.clock import Clock
@@ -121,7 +121,11 @@ class Connections:
         stream = await self._dial.open(url)
         self.count += 1
         left_out = pool.left_out[name]
-        opening = self._opening(url, pool.resumable, left_out)
+        opening = Opening(
+            user=url.user, password=url.password, agent=self._agent, variant=self._variant,
+            session=self.count, host=url.host, port=url.port, diff1=self._diff1,
+            seed_of=self._seed_of, resume=pool.resumable, left_out=left_out,
+        )  # fmt: skip
         if self._recorder:
             stream = self._recorder.wrap(stream, url, name, opening, self._rig)
         return Session(
@@ -141,10 +145,3 @@ class Connections:
             return False
         await stream.close()
         return True
-
-    def _opening(self, url: PoolUrl, resume: str | None, left_out: Set[str]) -> Opening:
-        return Opening(
-            user=url.user, password=url.password, agent=self._agent, variant=self._variant,
-            session=self.count, host=url.host, port=url.port, diff1=self._diff1,
-            seed_of=self._seed_of, resume=resume, left_out=left_out,
-        )  # fmt: skip

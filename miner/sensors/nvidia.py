@@ -96,7 +96,10 @@ class NvidiaCard:
         self._problems: list[str] = []
         self._xids = XidEvents(nvml.module, handle)
         uuid = self._ask("nvmlDeviceGetUUID")
-        self.identity = found_by if uuid is None else _text(uuid)
+        # Older packages return bytes.
+        self.identity = (
+            uuid.decode(errors="replace") if isinstance(uuid, bytes) else uuid or found_by
+        )
 
     def read(self) -> Reading:
         """Return the present values; a value that cannot be read is None.
@@ -203,10 +206,6 @@ def _above_zero(value: float | None) -> float | None:
 
 def _number(value: int | None) -> float | None:
     return None if value is None else float(value)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 _XID_EVENTS = 0x8
