@@ -183,11 +183,7 @@ class GetworkApi(WorkApi):
         return NodeWork(template, wire_format.header_hash(header))
 
     def submission(self, solution: Solution, work: NodeWork | None) -> list[str]:
-        return [
-            f"0x{solution.nonce:016x}",
-            f"0x{solution.job.header_hash.hex()}",
-            f"0x{solution.mix_hash.hex()}",
-        ]
+        return wire_format.proof(solution)
 
 
 _SET_MINING_ADDRESS = (

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +13,9 @@ from cachetools import FIFOCache
 from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
 from miner.safe_text import short_line
-from miner.stratum import wire_format
+from miner.stratum import pool_events, wire_format
 from miner.stratum.outcomes import classify, reason_of
-from miner.stratum.pool_events import (
-    HashrateRefused,
-    LoginRefused,
-    Message,
-    PoolEvent,
-    Reconnect,
-    ShareAnswer,
-    WrongProtocol,
-)
-from miner.stratum.wire_format import DialectFacts, LineReader, encode
+from miner.stratum.wire_format import DialectFacts, LineReader, decode, encode
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 MALFORMED_LINES = 20
@@ -114,7 +103,7 @@ class ClientSide(ABC):
         self._submissions: FIFOCache[int, None] = FIFOCache(KEPT_SUBMISSIONS)
         """Ids of the shares without an answer."""
         self._unsent = bytearray()
-        self._events: list[PoolEvent] = []
+        self._events: list[pool_events.PoolEvent] = []
         self._warned: set[str] = set()
         self._seeds: dict[int, str] = {}
         """Seed hashes by their index."""
@@ -149,14 +138,14 @@ class ClientSide(ABC):
         """
         return b""
 
-    def receive(self, data: bytes) -> list[PoolEvent]:
+    def receive(self, data: bytes) -> list[pool_events.PoolEvent]:
         """Return the events of the lines that `data` completes, in order.
 
         Raises `ProtocolError`, after which the connection must be closed.
         """
         self._events = []
         for line in self._reader.feed(data):
-            message = _parsed(line)
+            message = decode(line)
             if message is None:
                 self._count_malformed_line()
             elif isinstance(method := message.get("method"), str) and not _is_answer(message):
@@ -185,7 +174,7 @@ class ClientSide(ABC):
             case "client.show_message":
                 texts = [text for text in params_of(message) if isinstance(text, str)]
                 if text := short_line(" ".join(texts)):
-                    self._events.append(Message(text))
+                    self._events.append(pool_events.Message(text))
             case "client.reconnect" | "mining.reconnect":
                 self._events.append(reconnect(message.get("params")))
             case "client.get_version":
@@ -197,7 +186,7 @@ class ClientSide(ABC):
                 self._reply(number, {"result": None, "error": error})
 
     def _handle_share_answer(self, number: int, outcome: Outcome, text: str) -> None:
-        self._events.append(ShareAnswer(number, outcome, text))
+        self._events.append(pool_events.ShareAnswer(number, outcome, text))
 
     # What a dialect uses
 
@@ -226,12 +215,13 @@ class ClientSide(ABC):
         """Report `text` unless there was a warning about `topic` before."""
         if topic not in self._warned and len(self._warned) < WARNINGS:
             self._warned.add(topic)
-            self._events.append(Message(text, ours=True))
+            self._events.append(pool_events.Message(text, ours=True))
 
     def _refuse_login(self, text: str, *, first: bool) -> None:
         """Report a refusal during login; refusing the `first` request may mean that the pool
         speaks another dialect."""
-        self._events.append(WrongProtocol(text) if first else LoginRefused(text))
+        kind = pool_events.WrongProtocol if first else pool_events.LoginRefused
+        self._events.append(kind(text))
 
     def _job(
         self,
@@ -247,17 +237,11 @@ class ClientSide(ABC):
         """Return a job; raises `ProtocolError` or `BadValue` for values that cannot be mined."""
         number = wire_format.block_height(height)
         return Job(
-            session=self._session,
-            id=name,
-            variant=self._variant,
-            header_hash=wire_format.header_hash(header),
-            height=number,
-            epoch=self._variant.epoch_at(number),
-            share_target=share_target,
-            nonces=nonces,
-            block_target=block_target,
-            clean=clean,
-        )
+            session=self._session, id=name, variant=self._variant,
+            header_hash=wire_format.header_hash(header), height=number,
+            epoch=self._variant.epoch_at(number), share_target=share_target, nonces=nonces,
+            block_target=block_target, clean=clean,
+        )  # fmt: skip
 
     def _checked_job(self, read: Callable[[], Job], seed: Any) -> Job | None:
         """Return the job from `read`, its seed hash checked; warn and return None if it cannot be
@@ -305,13 +289,13 @@ class ClientSide(ABC):
             self._handle_share_answer(number, outcome, text)
         elif (method := self._requests.pop(number, None)) is None:
             if message.get("id") is None and error is not None and text:
-                self._events.append(Message(text))
+                self._events.append(pool_events.Message(text))
         elif method not in self.dialect.optional:
             self._handle_answer(method, result, outcome, text)
         elif outcome is Outcome.ACCEPTED:
             self.welcome.add(method)
         elif method in self.dialect.hashrate_reports:
-            self._events.append(HashrateRefused(text))
+            self._events.append(pool_events.HashrateRefused(text))
 
     def _reply(self, number: Any, answer: dict[str, Any]) -> None:
         answerable = wire_format.whole(number) is not None or (
@@ -335,7 +319,7 @@ def params_of(message: dict[str, Any]) -> list[Any]:
     return params if isinstance(params, list) else []
 
 
-def reconnect(params: Any) -> Reconnect:
+def reconnect(params: Any) -> pool_events.Reconnect:
     """Return the request of `client.reconnect` ([host, port, seconds], each of them optional) or
     of `mining.reconnect` ({"host", "port" in hex})."""
     if isinstance(params, dict):
@@ -348,20 +332,11 @@ def reconnect(params: Any) -> Reconnect:
         number = wire_format.block_height(port)
     except ProtocolError:
         number = 0
-    return Reconnect(
+    return pool_events.Reconnect(
         host if isinstance(host, str) and host else None,
         number if 0 < number < 65536 else None,
         float(min(wire_format.whole(wait) or 0, 3600)),
     )
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        # Some pools put tabs and other control characters into strings.
-        message = json.loads(_decoded(line), strict=False)
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) else None
 
 
 def _is_answer(message: dict[str, Any]) -> bool:
@@ -369,12 +344,3 @@ def _is_answer(message: dict[str, Any]) -> bool:
     also to clients of other dialects."""
     filled = message.get("result") is not None or message.get("error") is not None
     return filled and message.get("params") is None
-
-
-def _decoded(line: bytes) -> str:
-    # Pools in China send GBK, part of GB 18030, where a character may end in a backslash. Latin-1
-    # decodes any bytes, so that at least the structure of a line is read.
-    for encoding in ("utf-8-sig", "gb18030"):
-        with suppress(UnicodeDecodeError):
-            return line.decode(encoding)
-    return line.decode("latin-1")

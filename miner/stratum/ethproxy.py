@@ -62,11 +62,7 @@ class EthProxyClient(ClientSide):
         return self._request(f"{self._prefix}_submitLogin", login, **self._members())
 
     def submit(self, solution: Solution) -> bytes:
-        share = [
-            f"0x{solution.nonce:016x}",
-            f"0x{solution.job.header_hash.hex()}",
-            f"0x{solution.mix_hash.hex()}",
-        ]
+        share = wire_format.proof(solution)
         return self._request(f"{self._prefix}_submitWork", share, **self._members())
 
     def keepalive(self) -> bytes:
@@ -262,13 +258,7 @@ class EthProxyPool(PoolSide):
             if not self._form.explains:
                 self.close_reason = claim.text
             return judged
-        claim = Claim(
-            worker,
-            self._find(key),
-            int(nonce, 16),
-            bytes.fromhex(header[2:]),
-            bytes.fromhex(mix[2:]),
-        )
+        claim = Claim.of_hex(worker, self._find(key), nonce, header, mix)
         return self._submitted(request_id, worker, key, claim)
 
     def _put(self, key: str, offer: Offer, clean: bool) -> None:

@@ -61,17 +61,8 @@ class KawPowClient(ClientSide):
         )
 
     def submit(self, solution: Solution) -> bytes:
-        job = solution.job
-        return self._request(
-            "mining.submit",
-            [
-                self._opening.user,
-                job.id,
-                f"0x{solution.nonce:016x}",
-                f"0x{job.header_hash.hex()}",
-                f"0x{solution.mix_hash.hex()}",
-            ],
-        )
+        share = [self._opening.user, solution.job.id, *wire_format.proof(solution)]
+        return self._request("mining.submit", share)
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
         params = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
@@ -277,13 +268,7 @@ class KawPowPool(PoolSide):
             return Refusal(OTHER, "incorrect size of header hash, must be 32 bytes")
         if not HASH_HEX.fullmatch(mix):
             return Refusal(OTHER, "incorrect size of mix hash, must be 32 bytes")
-        return Claim(
-            worker,
-            self._find(key),
-            int(nonce, 16),
-            bytes.fromhex(header[2:]),
-            bytes.fromhex(mix[2:]),
-        )
+        return Claim.of_hex(worker, self._find(key), nonce, header, mix)
 
     def _send_job(self, key: str, offer: Offer, clean: bool) -> None:
         template = offer.template

@@ -17,24 +17,11 @@ from miner.errors import (
 )
 from miner.net.dial import Stream
 from miner.net.timeouts import Timeouts
+from miner.stratum import pool_events
 from miner.stratum.across_connections import OptionalRequests, SentNonces
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
 from miner.stratum.outcomes import NO_REASON
-from miner.stratum.pool_events import (
-    Authorized,
-    HashrateRefused,
-    JobReceived,
-    LoginRefused,
-    Message,
-    PoolEvent,
-    Reconnect,
-    SessionListener,
-    ShareAnswer,
-    ShareWritten,
-    Subscribed,
-    WrongProtocol,
-)
 from miner.work import Outcome, Solution, Verdict
 
 REPORT_SECONDS = 60.0
@@ -91,7 +78,7 @@ class Session:
         protocol: ClientSide,
         stream: Stream,
         clock: Clock,
-        listener: SessionListener,
+        listener: pool_events.SessionListener,
         *,
         sent: SentNonces | None = None,
         limits: Timeouts | None = None,
@@ -236,52 +223,52 @@ class Session:
                 self._optional.leave_out_harmful()
             self._stream.write(self._protocol.data_to_send())
 
-    def _handle(self, event: PoolEvent) -> None:
+    def _handle(self, event: pool_events.PoolEvent) -> None:
         match event:
-            case Subscribed():
+            case pool_events.Subscribed():
                 self._subscribed = True
                 self._listener.on_event(event)
-            case Authorized():
+            case pool_events.Authorized():
                 self._authorized = True
                 self._listener.on_event(event)
                 if self._optional.left_out:
                     methods = ", ".join(sorted(self._optional.left_out))
                     text = f"leaving out {methods}, which was refused or ended a connection before"
-                    self._listener.on_event(Message(text, ours=True))
+                    self._listener.on_event(pool_events.Message(text, ours=True))
                 held, self._held = self._held, []
                 for solution in held:
                     self._send(solution)
-            case LoginRefused(text) | WrongProtocol(text) if is_ban(text):
+            case pool_events.LoginRefused(text) | pool_events.WrongProtocol(text) if is_ban(text):
                 raise banned(text)
-            case LoginRefused(text):
+            case pool_events.LoginRefused(text):
                 raise PoolRefused(
                     f"the pool refused the login: {text}; check user and password", Cause.LOGIN
                 )
-            case WrongProtocol(text):
+            case pool_events.WrongProtocol(text):
                 raise WrongDialect(
                     f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
                     "address, or detect the protocol with --protocol auto"
                 )
-            case HashrateRefused():
+            case pool_events.HashrateRefused():
                 self._optional.left_out |= self._protocol.dialect.hashrate_reports
-            case JobReceived(job):
+            case pool_events.JobReceived(job):
                 self._last_job = self._clock.now()
                 self._height = job.height
                 self._listener.on_event(event)
-            case ShareAnswer(number, outcome, text):
+            case pool_events.ShareAnswer(number, outcome, text):
                 self._handle_share_answer(number, outcome, text)
-            case Message(text, ours):
+            case pool_events.Message(text, ours):
                 self._listener.on_event(event)
                 if not ours:
                     self._bans.message(text)
-            case Reconnect():
+            case pool_events.Reconnect():
                 self._listener.on_event(event)
 
     def _send(self, solution: Solution) -> None:
         self._stream.write(self._protocol.submit(solution))
         self._in_flight[self._protocol.last_id] = (solution, self._clock.now())
         self._any_in_flight.set()
-        self._listener.on_event(ShareWritten(solution))
+        self._listener.on_event(pool_events.ShareWritten(solution))
 
     def _handle_share_answer(self, number: int, outcome: Outcome, text: str) -> None:
         self._unanswered = 0

@@ -52,6 +52,11 @@ class Claim:
     mix_hash: bytes | None = None
     """None: the dialect does not send it."""
 
+    @classmethod
+    def of_hex(cls, worker: str, offer: Offer | None, nonce: str, header: str, mix: str) -> Claim:
+        """Return a claim whose numbers are given as 0x and hex digits."""
+        return cls(worker, offer, int(nonce, 16), bytes.fromhex(header[2:]), bytes.fromhex(mix[2:]))
+
 
 @dataclass(frozen=True, slots=True)
 class SubmittedShare:

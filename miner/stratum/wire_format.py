@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from miner.stratum.difficulty import (
     target_from_bits,
     target_from_difficulty,
 )
-from miner.work import NonceSpace
+from miner.work import NonceSpace, Solution
 
 LINE_LIMIT = 65536
 """Most bytes of a received line without its newline."""
@@ -87,6 +88,25 @@ class LineReader:
             self._rest.clear()
             raise ProtocolError(f"a line is longer than {self._limit} bytes")
         self._rest += piece
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in `line`; None for anything else."""
+    try:
+        # Some pools put tabs and other control characters into strings.
+        message = json.loads(_decoded(line), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _decoded(line: bytes) -> str:
+    # Pools in China send GBK, part of GB 18030, where a character may end in a backslash. Latin-1
+    # decodes any bytes, so that at least the structure of a line is read.
+    for encoding in ("utf-8-sig", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            return line.decode(encoding)
+    return line.decode("latin-1")
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -196,6 +216,12 @@ def target_of_difficulty(value: Any, diff1: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ProtocolError("a difficulty is not a number")
     return target_from_difficulty(value, diff1)
+
+
+def proof(solution: Solution) -> list[str]:
+    """Return nonce, header hash and mix hash as most dialects submit them: 0x and hex digits."""
+    hashes = (solution.job.header_hash, solution.mix_hash)
+    return [f"0x{solution.nonce:016x}", *(f"0x{value.hex()}" for value in hashes)]
 
 
 def block_target(value: Any) -> int:
