@@ -114,9 +114,11 @@ RUN --mount=type=bind,source=packaging/image,target=/mnt \
       /usr/share/doc/progpow-miner/sbom.cdx.json
 USER 10001:10001
 
-# A runtime for the processor itself, on x86-64; elsewhere this is the target above.
+# A runtime for the processor itself, on x86-64; elsewhere this is the target above. The other
+# targets mine on GPUs only.
 FROM runtime AS cpu
 USER 0:0
+ENV PROGPOW_MINER_DEVICES_BACKEND=cpu
 COPY --from=install-cpu /opt/progpow-miner /opt/progpow-miner
 RUN --mount=type=bind,source=packaging/image,target=/mnt \
     python /mnt/sbom.py /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \

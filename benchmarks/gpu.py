@@ -22,7 +22,6 @@ from miner import __version__  # noqa: E402
 from miner.catalog import variants  # noqa: E402
 from miner.codegen.kernel_source import search_source  # noqa: E402
 from miner.devices.device import Device, fill  # noqa: E402
-from miner.devices.device_names import same_hardware  # noqa: E402
 from miner.devices.known_answers import EVERY_NONCE, selftest  # noqa: E402
 from miner.devices.selection import device_called, find_devices  # noqa: E402
 from miner.errors import DeviceError, MinerError  # noqa: E402
@@ -91,8 +90,9 @@ def main(arguments: list[str]) -> int:
 def twin_of(name: str) -> str | None:
     """Return the OpenCL name of the device `name`; None if OpenCL does not list it."""
     found, _ = find_devices()
-    info = device_called(found, name).info
-    return next((f.info.name for f in found if same_hardware(f.info, info)), None)
+    one = device_called(found, name)
+    views = [f.info.name for f in found if f.hardware == one.hardware and f is not one]
+    return next((view for view in views if view.startswith("opencl:")), None)
 
 
 def grow(name: str, count: int) -> int:

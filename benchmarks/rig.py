@@ -69,14 +69,14 @@ class _Broken:
         return self._device.launch(kernel, job, span)
 
 
-async def _run(asked: argparse.Namespace) -> None:
+async def _run(asked: argparse.Namespace, real: ListedDevice | None) -> None:
     variant = load_variant(asked.variant)
     # A real device takes all cores, so the fake one must hash hardly anything.
     nonces = 4 if asked.second == "opencl" else 16
     steady = Steady("steady:0", nonces=nonces, pci="0000:0a:00.0")
     other: Breakable | Steady | None = None
-    if asked.second == "opencl":
-        other = Breakable(choose_devices("opencl", None, variant)[0][0])
+    if real is not None:
+        other = Breakable(real)
     elif asked.second == "steady":
         other = Steady("steady:1", pci="0000:0b:00.0")
     devices = [steady.listed, *([other.listed] if other else [])]
@@ -133,7 +133,12 @@ def main() -> None:
     parser.add_argument(
         "--park", type=float, help="seconds until the second device fails permanently"
     )
-    asyncio.run(_run(parser.parse_args()))
+    asked = parser.parse_args()
+    real = None
+    if asked.second == "opencl":
+        variant = load_variant(asked.variant)
+        real = choose_devices("opencl", None, variant, cpu_allowed=True).use[0]
+    asyncio.run(_run(asked, real))
 
 
 if __name__ == "__main__":

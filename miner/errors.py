@@ -8,6 +8,7 @@
     ├── CheckFailed      (1)    a self-test or a comparison failed
     ├── DeviceError      (3)    one device failed; the others continue
     │   ├── BackendUnavailable  a driver or its Python package is missing
+    │   ├── DriverDied          a driver ended or held up the process that tried it
     │   ├── BuildFailed         a kernel did not compile; names the log file
     │   ├── OutOfMemory         too little device memory; states needed and free bytes
     │   ├── WrongResult         a kernel or a dataset differs from the reference
@@ -71,6 +72,10 @@ class DeviceError(MinerError):
 
 class BackendUnavailable(DeviceError):
     """A backend cannot be used on this machine; the message names what is missing."""
+
+
+class DriverDied(DeviceError):
+    """A driver crashed, ended its process, or did not return; the message has its last line."""
 
 
 class BuildFailed(DeviceError):

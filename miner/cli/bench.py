@@ -37,7 +37,7 @@ def bench(
     from miner.verify import chosen_variant
 
     chosen = chosen_variant(variant)
-    devices = choose_devices("auto", [device] if device else None, chosen).use
+    devices = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use
 
     def progress(text: str) -> None:
         if not as_json:

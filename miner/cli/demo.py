@@ -16,20 +16,29 @@ from miner.cli.pool import pool_options, with_pool_options
     help="Stop after this many accepted shares.",
 )  # fmt: skip
 @click.option(
-    "-d", "--devices", metavar="NAME,...", help="Devices to use. Default: every usable device."
+    "-d",
+    "--devices",
+    metavar="NAME,...",
+    help="Devices to use. Default: every usable GPU, or else the CPU.",
 )
 @with_pool_options
 def demo(shares: int, devices: str | None, **options: Any) -> None:
     """Mine against the test pool until some shares are accepted."""
     import asyncio
 
+    from miner.clock import SystemClock
+    from miner.console.start_lines import StartLines
     from miner.devices.selection import choose_devices
     from miner.run.pool_process import demo as run_demo
 
     chosen = pool_options(**options)
-    use, _, missing, absent = choose_devices("auto", split_names(devices), chosen.variant)
-    for reason in [*missing, *absent]:
+    lines = StartLines(write, SystemClock())
+    lines.starting(chosen.variant.name, ["the test pool"])
+    picked = choose_devices(
+        "auto", split_names(devices), chosen.variant, cpu_allowed=True, reports=lines
+    )
+    for reason in [*picked.missing, *picked.absent]:
         write(f"note      {reason}")
-    for found in use:
+    for found in picked.use:
         write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
-    asyncio.run(run_demo(chosen, use, shares))
+    asyncio.run(run_demo(chosen, picked.use, shares))

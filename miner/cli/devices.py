@@ -11,19 +11,28 @@ from miner.cli.options import JSON_OPTION
 
 
 @click.command()
+@click.option("--retry", is_flag=True, help="Try each device again, also where its driver failed.")
 @JSON_OPTION
-def devices(as_json: bool) -> None:
+def devices(as_json: bool, retry: bool) -> None:
     """List the devices; for an unusable one, the reason."""
     from miner.catalog import variants
-    from miner.devices.selection import find_devices, probed
+    from miner.devices.selection import find_devices, tried
+    from miner.devices.trials import Trials
     from miner.formatting import format_bytes
 
-    found, missing = find_devices()
-    any_variant = next(iter(variants().values()))
-    listed = [probed(device, any_variant) for device in found]
+    trials = Trials()
+    if retry:
+        trials.forget()
+    found, missing = find_devices(trials=trials)
+    listed = tried(found, next(iter(variants().values())), trials)
     if as_json:
         rows = [
-            {"index": one.index, **asdict(one.info), "usable": one.info.unusable is None}
+            {
+                "index": one.index,
+                **asdict(one.info),
+                "usable": one.info.unusable is None,
+                "same_as": one.same_as,
+            }
             for one in listed
         ]
         click.echo(json.dumps(rows, indent=2))
@@ -32,6 +41,8 @@ def devices(as_json: bool) -> None:
         names = [info.driver, info.pci and f"PCI {info.pci}", info.uuid]
         click.echo(f"{one.index} {info.name:<12} {info.kind:<4} {info.model}")
         click.echo(f"  {'':<12} {info.units} units, {size}, " + ", ".join(filter(None, names)))
-        click.echo(f"  {'':<12} " + (f"unusable: {info.unusable}" if info.unusable else "usable"))
+        state = f"unusable: {info.unusable}" if info.unusable else "usable"
+        same = f"; the same as {one.same_as}, which is preferred" if one.same_as else ""
+        click.echo(f"  {'':<12} {state}{same}")
     for reason in missing:
         click.echo(reason, err=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import config_option, split_names
+from miner.cli.options import config_option, split_names, write
 from miner.cli.other_miners import translated
 from miner.signals import STOPPED_AT_ONCE, handled
 
@@ -138,18 +138,26 @@ def _check_file(file: Path, config: Path | None) -> None:
 def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     import asyncio
 
+    from miner.clock import SystemClock
+    from miner.console.start_lines import StartLines
     from miner.run.resolve_pools import check_pools
     from miner.settings import load
 
     # First, because loading the drivers and what the run needs takes a second or two.
-    check_pools(load(config, given, os.environ).settings)
+    settings = load(config, given, os.environ).settings
+    check_pools(settings)
+    lines = StartLines(write, SystemClock(), settings.log.console)
+    lines.starting(settings.coin or settings.variant or "", [p.url for p in settings.pools])
+
     from miner.engine.threads import WorkPool
     from miner.run.mining import mine as run_mine
     from miner.run.resolve import resolve_settings
 
     # In a thread, because a driver that compiles would keep this one from seeing signals.
     with WorkPool("start", 1, time_left=lambda: 0.0) as start:
-        mining = start.submit(resolve_settings, lambda: load(config, given, os.environ)).result()
+        mining = start.submit(
+            resolve_settings, lambda: load(config, given, os.environ), lines
+        ).result()
     asyncio.run(run_mine(mining))
 
 

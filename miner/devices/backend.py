@@ -34,12 +34,21 @@ class Backend:
     """Default launch shape."""
     cpu_shape: str = "cpu"
     """Default launch shape of devices that are CPUs."""
+    has_driver: bool = False
+    """Whether its devices are reached through drivers, which can end a process or hang; they are
+    listed and tried in child processes."""
 
     def devices(self) -> Sequence[DeviceInfo]:
         """List the devices without keeping them open. Raises `BackendUnavailable` with the reason
         when the driver or its package is missing."""
         devices: Sequence[DeviceInfo] = import_module(self.module).list_devices()
         return devices
+
+    def problems(self) -> Sequence[str]:
+        """Return a sentence for each part of the driver that shows no device. The function
+        `list_problems()` of the module is optional."""
+        list_problems = getattr(import_module(self.module), "list_problems", tuple)
+        return list(list_problems())
 
     def open(self, info: DeviceInfo) -> Device:
         """Open the listed device `info` in the calling thread, which then owns it. Raises

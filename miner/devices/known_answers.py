@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from miner.codegen.kernel_source import KernelSource, search_source
+from miner.devices.backend import Backend
 from miner.devices.device import Device, Hit, Image, Kernel, fill, filler_source
-from miner.errors import MinerError, WrongResult
+from miner.errors import DeviceError, MinerError, WrongResult
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.light import dataset_nodes, light_cache
 from miner.progpow.variant import KnownAnswer, Variant
-from miner.work import Job, NonceRange, NonceSpace
+from miner.work import DeviceInfo, Job, NonceRange, NonceSpace
 
 EVERY_NONCE = 2**256 - 1
 """A target that every nonce meets."""
@@ -49,6 +50,19 @@ def selftest(device: Device, variant: Variant, answers: int | None = None) -> Se
     except MinerError as error:
         return SelftestResult(device.info.name, variant.name, checked, str(error))
     return SelftestResult(device.info.name, variant.name, checked)
+
+
+def problem_of(backend: Backend, info: DeviceInfo, variant: Variant) -> str | None:
+    """Open the device `info` and compare a dataset and the first known answer of `variant`; return
+    what is wrong as a sentence, None when nothing is."""
+    try:
+        device = backend.open(info)
+        try:
+            return selftest(device, variant, answers=1).problem
+        finally:
+            device.close()
+    except DeviceError as error:
+        return str(error)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -11,14 +12,16 @@ from miner.devices import registry
 from miner.devices.backend import Backend
 from miner.devices.device import Device
 from miner.devices.device_names import (
-    hide_twins,
+    CPU,
+    is_kind,
+    is_model,
     is_pattern,
     matches,
     names_the_entry,
-    same_hardware,
 )
-from miner.devices.known_answers import selftest
-from miner.errors import BackendUnavailable, ConfigError, DeviceError, NoUsableDevice
+from miner.devices.same_hardware import first_views, hide_twins
+from miner.devices.trials import TrialReports, Trials
+from miner.errors import BackendUnavailable, ConfigError, NoUsableDevice
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.work import DeviceInfo
@@ -35,26 +38,41 @@ class ListedDevice:
     backend: Backend
     index: int = 0
     """Position in the list of all devices, from 0; a person may call the device by it."""
+    same_as: str | None = None
+    """Name of the device before it in the list that is the same hardware."""
+
+    @property
+    def hardware(self) -> str:
+        """The name under which its hardware comes first in the list."""
+        return self.same_as or self.info.name
 
     def open(self) -> Device:
         """Open the device in the calling thread, which then owns it; raises `DeviceError`."""
         return self.backend.open(self.info)
 
 
-def find_devices(backend: str = "auto") -> tuple[list[ListedDevice], list[str]]:
-    """Return the devices of `backend` ("auto": of all backends), and one sentence for each
-    backend that is not available."""
-    found: list[tuple[Backend, DeviceInfo]] = []
-    missing: list[str] = []
-    for name in registry.BACKENDS if backend == "auto" else (backend,):
-        try:
-            one = registry.backend_named(name)
-            found += [(one, info) for info in one.devices()]
-        except BackendUnavailable as error:
-            missing.append(f"{name}: {error}")
-    infos = hide_twins([info for _, info in found])
+def find_devices(
+    backend: str = "auto", trials: Trials | None = None
+) -> tuple[list[ListedDevice], list[str]]:
+    """Return the devices of `backend` ("auto", "cpu": of all backends), and one sentence for each
+    backend, platform or driver that shows no device."""
+    names = list(registry.BACKENDS) if backend in ("auto", CPU) else [backend]
+    try:
+        backends = [registry.backend_named(name) for name in names]
+    except BackendUnavailable as error:
+        return [], [f"{backend}: {error}"]
+    listings = asyncio.run((trials or Trials()).list_all(backends))
+    rows = list(zip(backends, listings, strict=True))
+    found = [(one, info) for one, listing in rows for info in listing.devices]
+    missing = [
+        problem if problem.startswith(f"{one.name}:") else f"{one.name}: {problem}"
+        for one, listing in rows
+        for problem in listing.problems
+    ]
+    first = first_views([info for _, info in found])
+    infos = hide_twins([info for _, info in found], first)
     return [
-        ListedDevice(info, one, index)
+        ListedDevice(info, one, index, first.get(info.name))
         for index, ((one, _), info) in enumerate(zip(found, infos, strict=True))
     ], missing
 
@@ -68,7 +86,7 @@ def devices_called(found: Sequence[ListedDevice], name: str) -> list[ListedDevic
         if not matches(info, candidate.index, name):
             continue
         by_entry = names_the_entry(info, candidate.index, name)
-        if by_entry or not any(same_hardware(info, other.info) for other in chosen):
+        if by_entry or all(candidate.hardware != other.hardware for other in chosen):
             chosen.append(candidate)
     return chosen
 
@@ -82,19 +100,14 @@ def device_called(found: Sequence[ListedDevice], name: str) -> ListedDevice:
     return chosen[0]
 
 
-def probed(found: ListedDevice, variant: Variant) -> ListedDevice:
+def tried(found: Sequence[ListedDevice], variant: Variant, trials: Trials) -> list[ListedDevice]:
     """Return `found` with `info.unusable` set where the first known answer of `variant` fails."""
-    if found.info.unusable:
-        return found
-    try:
-        device = found.open()
-        try:
-            problem = selftest(device, variant, answers=1).problem
-        finally:
-            device.close()
-    except DeviceError as error:
-        problem = str(error)
-    return replace(found, info=replace(found.info, unusable=problem))
+    devices = [(one.backend, one.info) for one in found]
+    problems = asyncio.run(trials.problems_of(devices, variant))
+    return [
+        replace(one, info=replace(one.info, unusable=problem))
+        for one, problem in zip(found, problems, strict=True)
+    ]
 
 
 class ChosenDevices(NamedTuple):
@@ -104,9 +117,11 @@ class ChosenDevices(NamedTuple):
     unusable: list[ListedDevice]
     """With their reasons."""
     missing: list[str]
-    """One sentence for each backend that is not available."""
+    """One sentence for each backend, platform or driver that shows no device."""
     absent: list[str]
     """One sentence for each name without a device: it may appear after the next start."""
+    expected: int
+    """Devices that would mine if none was unusable or absent."""
 
 
 def choose_devices(
@@ -114,75 +129,136 @@ def choose_devices(
     names: Sequence[str] | None,
     variant: Variant,
     exclude: Sequence[str] = (),
+    *,
+    cpu_allowed: bool = False,
+    reports: TrialReports | None = None,
 ) -> ChosenDevices:
     """Return the devices to use, at least one, and what is missing.
 
     `names` and `exclude` are names as `device_names.matches` takes them. Without `names`: every
-    usable GPU, or else the best other device. The order of `names` is kept, and hardware is used
-    once unless each of its entries is called by its own name. Excluded devices are not opened.
+    usable GPU, or else an accelerator, or else a CPU if it is asked for: by `backend`, or by
+    `cpu_allowed`. The order of `names` is kept, and hardware is used once, through the first view
+    of it that is usable, unless each of its views is called by its own name. Excluded devices are
+    not opened.
 
     Raises `NoUsableDevice` when no device is left, and `ConfigError` for a device that is both
     wanted and excluded.
     """
-    found, missing = find_devices(backend)
+    trials = Trials(reports)
+    found, missing = find_devices(backend, trials)
     left = [f for f in found if not any(matches(f.info, f.index, name) for name in exclude)]
-    if names:
-        use, unusable = _usable(_wanted(found, left, names), variant)
-    else:
-        use, unusable = _default(left, variant)
-    # An excluded pattern is often a precaution, so it may match no device.
-    precise = [name for name in exclude if not is_pattern(name)]
-    absent = [
-        _unknown(found, n) for n in [*(names or ()), *precise] if not devices_called(found, n)
-    ]
-    if not use:
-        reasons = [f"{one.info.name}: {one.info.unusable}" for one in unusable] + absent + missing
-        raise NoUsableDevice("no usable device: " + "; ".join(reasons or ["none found"]))
-    return ChosenDevices(use, unusable, missing, absent)
-
-
-def _default(
-    found: Sequence[ListedDevice], variant: Variant
-) -> tuple[list[ListedDevice], list[ListedDevice]]:
+    cpu_allowed = cpu_allowed or backend == CPU or _interprets(backend)
+    tiers = [_wanted(found, left, names)] if names else _default(left, backend, cpu_allowed)
     use: list[ListedDevice] = []
     unusable: list[ListedDevice] = []
-    for candidate in sorted(found, key=_preference):
-        if use and candidate.info.kind != "gpu":
-            break  # mining on the CPU would slow down the host of the GPUs
-        if any(same_hardware(candidate.info, other.info) for other in use):
-            continue
-        tried = probed(candidate, variant)
-        (unusable if tried.info.unusable else use).append(tried)
-    return use, unusable
+    expected = 0
+    for tier in tiers:
+        use, failed = _first_usable(tier, variant, trials)
+        unusable += failed
+        expected = max(expected, len(tier))
+        if use:
+            break
+    # An excluded pattern is often a precaution, so it may match no device.
+    precise = [name for name in exclude if not is_pattern(name)]
+    absent = [_unknown(found, n) for n in names or () if not _asked_for(found, n)]
+    expected += len(absent)
+    absent += [_unknown(found, n) for n in precise if not devices_called(found, n)]
+    if not use:
+        reasons = [f"{one.info.name}: {one.info.unusable}" for one in unusable] + absent + missing
+        if names or cpu_allowed:
+            raise NoUsableDevice("no usable device: " + "; ".join(reasons or ["none found"]))
+        reasons += _only_cpus(left)
+        raise NoUsableDevice(
+            f"no usable GPU: {'; '.join(reasons or ['none found'])}; to mine on the CPU, add "
+            f"--backend {CPU}"
+        )
+    return ChosenDevices(use, unusable, missing, absent, expected)
 
 
-def _preference(found: ListedDevice) -> tuple[bool, int]:
-    return found.backend.dialect is None, _KINDS.index(found.info.kind)
+def _interprets(backend: str) -> bool:
+    return backend in registry.BACKENDS and registry.BACKENDS[backend].dialect is None
+
+
+Views = list[ListedDevice]
+"""Devices of which one is to be used, best first."""
+
+
+def _default(found: Sequence[ListedDevice], backend: str, cpu_allowed: bool) -> list[list[Views]]:
+    """Return what to use: of the first of these groups with a usable device."""
+    by_kind = {kind: [one for one in found if one.info.kind == kind] for kind in _KINDS}
+    gpus: dict[str, Views] = {}
+    for one in by_kind["gpu"]:
+        gpus.setdefault(one.hardware, []).append(one)
+    # Mining on the CPU would slow down the host of the GPUs.
+    tiers = [list(gpus.values()), [by_kind["accelerator"]]] if backend != CPU else []
+    if cpu_allowed:
+        tiers.append([_best_cpus(found)])
+    return [tier for tier in tiers if any(tier)]
+
+
+def _best_cpus(found: Sequence[ListedDevice]) -> Views:
+    cpus = [one for one in found if one.info.kind == "cpu"]
+    return sorted(cpus, key=lambda one: one.backend.dialect is None)
 
 
 def _wanted(
     found: Sequence[ListedDevice], left: Sequence[ListedDevice], names: Sequence[str]
-) -> list[ListedDevice]:
-    """Return the devices among `left` that `names` mean."""
-    wanted: dict[str, ListedDevice] = {}
+) -> list[Views]:
+    """Return the devices among `left` that `names` mean, each with the other views of it that may
+    replace it."""
+    wanted: dict[str, Views] = {}
     for name in names:
-        chosen = devices_called(left, name)
-        if not chosen and devices_called(found, name):
+        chosen = _asked_for(left, name)
+        if not chosen and _asked_for(found, name):
             raise ConfigError(f"device {name!r} is both wanted and excluded; name it once")
         for one in chosen:
-            wanted.setdefault(one.info.name, one)
+            views = [one]
+            if is_kind(name):
+                views = _best_cpus(left)
+            elif not names_the_entry(one.info, one.index, name):
+                views += [o for o in left if o is not one and o.hardware == one.hardware]
+            wanted.setdefault(one.info.name, views)
     return list(wanted.values())
 
 
-def _usable(
-    wanted: Sequence[ListedDevice], variant: Variant
+def _asked_for(found: Sequence[ListedDevice], name: str) -> list[ListedDevice]:
+    """As `devices_called`; but a CPU is not asked for by "*" or "opencl:*", and "cpu" means one."""
+    if is_kind(name):
+        return _best_cpus(found)[:1]
+    return [
+        one
+        for one in devices_called(found, name)
+        if one.info.kind != "cpu" or not is_pattern(name) or is_model(one.info, name)
+    ]
+
+
+def _first_usable(
+    devices: Sequence[Views], variant: Variant, trials: Trials
 ) -> tuple[list[ListedDevice], list[ListedDevice]]:
-    use: list[ListedDevice] = []
+    """Return the first usable view of each device, and all views that failed before it. The first
+    views are tried side by side, then the second ones of those that failed, and so on."""
+    use: dict[int, ListedDevice] = {}
     unusable: list[ListedDevice] = []
-    for one in wanted:
-        tried = probed(one, variant)
-        (unusable if tried.info.unusable else use).append(tried)
-    return use, unusable
+    waiting = {place: list(views) for place, views in enumerate(devices)}
+    while waiting:
+        results = tried([views.pop(0) for views in waiting.values()], variant, trials)
+        for place, result in zip(waiting, results, strict=True):
+            if result.info.unusable:
+                unusable.append(result)
+            else:
+                use[place] = result
+        waiting = {place: views for place, views in waiting.items() if views and place not in use}
+    return [use[place] for place in sorted(use)], unusable
+
+
+def _only_cpus(found: Sequence[ListedDevice]) -> list[str]:
+    """Return a sentence for each backend with drivers that shows CPUs only."""
+    return [
+        f"{backend.name}: no GPU, only the CPU {one.info.model}"
+        for backend in registry.BACKENDS.values()
+        for one in [next((one for one in found if one.backend is backend), None)]
+        if one is not None and one.info.kind == "cpu" and backend.dialect is not None
+    ]
 
 
 def _unknown(found: Sequence[ListedDevice], name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from miner.catalog import Coin, find_variant
+from miner.devices.device_names import CPU
 from miner.devices.tuning import PARTS, start_for
 from miner.errors import BadValue, MinerError
 from miner.net.socks import parse_proxy
@@ -16,6 +17,7 @@ from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
 from miner.run.resolve_pools import chosen_coin, pool_url
 from miner.safe_text import without_login, without_wallets
 from miner.settings import Loaded, PoolSettings, Settings
+from miner.settings.model import DeviceSettings
 from miner.settings.secrets import (
     api_token,
     expand_home,
@@ -71,10 +73,14 @@ def summary(settings: Settings) -> str:
         [
             settings.coin or settings.variant or "",
             f"pool {first}" if count == 1 else f"{count} pools, first {first}",
-            f"devices {', '.join(devices.use)}" if devices.use else "every usable device",
+            f"devices {', '.join(devices.use)}" if devices.use else _default_devices(devices),
             f"API on {settings.api.listen}" if settings.api.listen else "no API",
         ]
     )
+
+
+def _default_devices(devices: DeviceSettings) -> str:
+    return "the CPU" if devices.backend == CPU else "every usable GPU"
 
 
 def _temperature_problems(loaded: Loaded) -> Iterator[str]:

@@ -10,6 +10,7 @@ from miner.api.api_server import ApiOptions
 from miner.catalog import Coin
 from miner.devices.device_names import matches
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
+from miner.devices.trials import TrialReports
 from miner.devices.tuning import Tuning, tuning_of
 from miner.ledger import LEDGER_FILE
 from miner.net.address import PoolUrl
@@ -37,12 +38,12 @@ LIVE_KEYS = (
 """Further keys that a reload applies."""
 
 
-def resolve_settings(load: Callable[[], Loaded]) -> RunConfig:
+def resolve_settings(load: Callable[[], Loaded], reports: TrialReports | None = None) -> RunConfig:
     """Return the configuration of a run; `load` loads the settings, now and at each reload.
 
     Raises `UsageError` or `NoUsableDevice`.
     """
-    return _Resolver(load).resolve()
+    return _Resolver(load).resolve(reports)
 
 
 class _Resolver:
@@ -53,14 +54,16 @@ class _Resolver:
         self._coin: Coin | None = None
         self._devices: Sequence[ListedDevice] = ()
 
-    def resolve(self) -> RunConfig:
+    def resolve(self, reports: TrialReports | None) -> RunConfig:
         loaded = self._load()
         settings = loaded.settings
         self._coin = coin = chosen_coin(settings)
         variant = chosen_variant(coin.variant if coin else settings.variant or "")
         pools = pool_urls(settings.pools, coin)
         wanted, log = settings.devices, settings.log
-        chosen = choose_devices(wanted.backend, wanted.use, variant, wanted.exclude)
+        chosen = choose_devices(
+            wanted.backend, wanted.use, variant, wanted.exclude, reports=reports
+        )
         self._devices = chosen.use
         tunings = _tunings(settings, self._devices)
         token = api_token(settings.api)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from miner.codegen.launch_shape import shape_named
+from miner.devices.device_names import CPU
 from miner.devices.registry import BACKENDS
 from miner.errors import BadValue, ConfigError
 from miner.net.address import HostPort, parse_host_port
@@ -105,4 +106,4 @@ Listen = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator
 if TYPE_CHECKING:
     BackendName = str
 else:
-    BackendName = Literal[("auto", *BACKENDS)]
+    BackendName = Literal[("auto", *BACKENDS, CPU)]

@@ -172,11 +172,12 @@ class DeviceSettings(_Temperatures):
         Annotated[Texts, Field(min_length=1)] | None, Flag("-d", "--devices", metavar="NAME,...")
     ] = Field(default=None, examples=[["0000:01:00.0", "*3070*"]])
     """Devices to use, in this order: names or indexes as `progpow-miner devices` prints them, PCI
-    addresses, UUIDs, or patterns of the model. Default: every usable device."""
+    addresses, UUIDs, patterns of the model, or "cpu". Default: every usable GPU."""
     exclude: Texts = ()
     """Devices not to use, in the same forms."""
     backend: Annotated[BackendName, Flag("--backend")] = "auto"
-    """Interface through which devices are used; "auto" tries all."""
+    """Interface through which devices are used; "auto" tries all, "cpu" means the CPU through the
+    best one."""
     on_hang: Literal["exit", "park"] = "exit"
     """Reaction to a driver call that does not return: "exit" submits the found shares and exits
     with code 5; "park" keeps mining on the other devices."""

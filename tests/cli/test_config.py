@@ -59,7 +59,7 @@ def test_check_accepts_a_new_file_once_the_wallet_is_set(tmp_path: Path) -> None
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
         "note: pools[1] has an example address; replace it with your pool's",
-        (f"{path}: ok: RVN, pool stratum+tcp://pool.example:3333, every usable device, API on "
+        (f"{path}: ok: RVN, pool stratum+tcp://pool.example:3333, every usable GPU, API on "
         "127.0.0.1:4067"),
     ]  # fmt: skip
 

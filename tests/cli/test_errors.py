@@ -74,11 +74,11 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (
         ["mine", "-a", "kawpow", *POOL, "--backend", "metal"],
         2,
-        f"'metal' is not one of auto, {', '.join(registry.BACKENDS)}",
+        f"'metal' is not one of auto, {', '.join(registry.BACKENDS)}, cpu",
     ),
     (["mine", "-a", "kawpow", *POOL, "-d", "9.9"], 3, "unknown device '9.9'; found: ref"),
     (["mine", "-a", "kawpow", *POOL, "-d", ","], 2, "devices.use: must not be empty"),
-    (["mine", "-a", "kawpow", *POOL, "--backend", "cuda"], 3, "no usable device: cuda: "),
+    (["mine", "-a", "kawpow", *POOL, "--backend", "cuda"], 3, "no usable GPU: cuda: "),
     (["mine", "-c", "/nonexistent/rig.toml"], 2, "cannot be read: No such file or directory"),
     (["mine", "-c", "/nonexistent/rig.toml", "-p", "y"], 2, "-p needs a pool: give -o URL too"),
     (["mine", "-a", "kawpow", "-o", "http://h:1", "--cookie-file", "~nobody-here/c"], 2, "unknown"),

@@ -29,6 +29,7 @@ def run_recorder(monkeypatch: pytest.MonkeyPatch) -> RunRecorder:
     seen = RunRecorder()
     monkeypatch.setattr(run_module, "mine", seen.mine)
     monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
+    monkeypatch.setenv("PROGPOW_MINER_DEVICES_BACKEND", "cpu")
     return seen
 
 
@@ -62,7 +63,7 @@ def test_mining_with_a_file_named_by_the_environment(
 
 def test_a_tune_block_without_devices(run_recorder: RunRecorder, tmp_path: Path) -> None:
     path = settings_file(tmp_path, FILE + "[[devices.tune]]\nmatch = '*3070*'\n")
-    assert run("mine", "-c", path).code == 0
+    assert run("mine", "-c", path, "--backend", "cpu").code == 0
     note = "[[devices.tune]] '*3070*' matches none of the devices"
     assert ("note", note) in run_recorder.mining.notes
 
@@ -70,7 +71,7 @@ def test_a_tune_block_without_devices(run_recorder: RunRecorder, tmp_path: Path)
 def test_contradictory_temperatures(run_recorder: RunRecorder, tmp_path: Path) -> None:
     text = "[devices]\ntemperature_stop = 60\n[[devices.tune]]\nmatch = 'ref'\n"
     path = settings_file(tmp_path, FILE + text + "temperature_start = 70\n")
-    ran = run("mine", "-c", path)
+    ran = run("mine", "-c", path, "--backend", "cpu")
     assert ran.code == 2
     assert "device ref: temperature_start: 70 is not below 60, its temperature_stop" in ran.err
 
@@ -108,7 +109,7 @@ def test_valid_flags(run_recorder: RunRecorder, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-long-token")
     ran = run(
         "mine", "-a", "kawpow", "-o", "h:1", "-u", "w", "--api", "off", "--no-ledger", "--rig", "r",
-        "-l", tmp_path / "log", "--temp-stop", "80", "--temp-start", "70",
+        "-d", "cpu", "-l", tmp_path / "log", "--temp-stop", "80", "--temp-start", "70",
         "--console", "json", "--log-level", "debug", "--api-token-file", tmp_path / "token",
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")

@@ -130,10 +130,11 @@ def test_a_failed_check_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_device_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(self: Backend) -> Sequence[DeviceInfo]:
-        raise BackendUnavailable("its driver is missing")
+    class Missing(Backend):
+        def devices(self) -> Sequence[DeviceInfo]:
+            raise BackendUnavailable("its driver is missing")
 
-    monkeypatch.setattr(Backend, "devices", missing)
+    monkeypatch.setattr(registry, "BACKENDS", {"opencl": Missing("opencl", "OpenCL", "")})
     ran = run("selftest", "-a", "kawpow")
     assert ran.code == 3
     assert "progpow-miner: no device to test was found\n" in ran.err

@@ -11,7 +11,8 @@ from miner.work import DeviceInfo
 
 def info_of(name: str, kind: str = "gpu", **other: Any) -> DeviceInfo:
     backend = name.partition(":")[0]
-    return replace(REFERENCE.devices()[0], name=name, backend=backend, kind=kind, **other)
+    facts = {"backend": backend, "kind": kind, "model": f"Model of {name}"} | other
+    return replace(REFERENCE.devices()[0], name=name, **facts)
 
 
 CARD = info_of(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from miner.devices.cuda import cuda_driver
+from miner.devices import registry
+from miner.devices.cuda import CUDA, cuda_driver
 from miner.devices.cuda.cuda_driver import device_error, driver, driver_text, needed_release
+from miner.devices.reference import REFERENCE
 from miner.devices.selection import find_devices
 from miner.errors import BackendUnavailable, DeviceError, OutOfMemory
 
@@ -23,7 +26,12 @@ def test_a_missing_driver_is_reported(no_driver: None) -> None:
         driver()
 
 
-def test_without_a_driver_the_other_backends_are_used(no_driver: None) -> None:
+def test_without_a_driver_the_other_backends_are_used(
+    no_driver: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        registry, "BACKENDS", {"cuda": replace(CUDA, has_driver=False), "ref": REFERENCE}
+    )
     found, missing = find_devices()
     assert "ref" in {f.info.name for f in found}
     assert any(message.startswith("cuda: no NVIDIA driver: ") for message in missing)

@@ -226,10 +226,11 @@ def test_a_driver_older_than_pycuda_is_explained(processes: Processes, tmp_path:
 def test_a_driver_older_than_the_compiler_is_explained(processes: Processes) -> None:
     output = processes.output_of(
         "import tests.harness.fake_driver_plugin\n"
-        "from miner.devices.selection import find_devices, probed\n"
+        "from miner.devices.selection import find_devices, tried\n"
+        "from miner.devices.trials import Trials\n"
         "from miner.catalog import variants\n"
-        "(found,), _ = find_devices('cuda')\n"
-        "print(probed(found, variants()['kawpow']).info.unusable)\n",
+        "found, _ = find_devices('cuda')\n"
+        "print(tried(found, variants()['kawpow'], Trials())[0].info.unusable)\n",
         FAKE_CUDA_VERSION="11040",
     )
     assert re.match(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from miner.devices.device_names import PciAddress, matches, same_hardware
+from miner.devices.device_names import PciAddress, matches
 from tests.devices.infos import CARD
 
 
@@ -41,6 +40,7 @@ from tests.devices.infos import CARD
         ("*", True),
         ("", False),
         (" ", False),
+        ("cpu", False),
     ],
 )
 def test_a_name_matches_the_device_that_it_means(name: str, wanted: bool) -> None:
@@ -53,24 +53,12 @@ def test_an_unknown_address_or_uuid_matches_no_name() -> None:
     assert not matches(bare, 0, "none")
 
 
+def test_cpu_means_a_kind_of_devices() -> None:
+    assert matches(replace(CARD, kind="cpu"), 0, "CPU")
+
+
 def test_a_name_without_a_colon_matches_itself() -> None:
     assert matches(replace(CARD, name="ref"), 0, "ref")
-
-
-@pytest.mark.parametrize(
-    ("other", "wanted"),
-    [
-        ({"backend": "cuda"}, True),
-        ({}, False),
-        ({"backend": "cuda", "uuid": "GPU-00AA-FF", "pci": None}, True),
-        ({"backend": "cuda", "uuid": "MIG-1"}, False),
-        ({"backend": "cuda", "uuid": None}, True),
-        ({"backend": "cuda", "uuid": None, "pci": "0000:0b:00.0"}, False),
-        ({"backend": "cuda", "uuid": None, "pci": None}, False),
-    ],
-)
-def test_two_backends_may_reach_the_same_card(other: dict[str, Any], wanted: bool) -> None:
-    assert same_hardware(CARD, replace(CARD, **other)) is wanted
 
 
 @pytest.mark.parametrize(

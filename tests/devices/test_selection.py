@@ -47,7 +47,7 @@ class Machine:
         self._monkeypatch.setattr(registry, "BACKENDS", rows)
 
     def names(self, names: Sequence[str] | None = None, backend: str = "auto") -> list[str]:
-        return [f.info.name for f in choose_devices(backend, names, KAWPOW)[0]]
+        return [f.info.name for f in choose_devices(backend, names, KAWPOW).use]
 
 
 class MachineBackend(Backend):
@@ -94,9 +94,54 @@ def test_by_default_every_usable_gpu_is_used_and_no_cpu(machine: Machine) -> Non
     assert machine.closed == machine.opened
 
 
-def test_without_a_gpu_the_best_other_device_is_used(machine: Machine) -> None:
-    machine.has(ref=[REF], opencl=[CPU])
-    assert machine.names() == ["opencl:1.0"]
+def test_without_a_gpu_no_cpu_is_used_unless_it_is_asked_for(machine: Machine) -> None:
+    machine.has(cuda="no NVIDIA driver", ref=[REF], opencl=[CPU])
+    for names in (None, ["*"], ["opencl:*"]):
+        with pytest.raises(NoUsableDevice) as caught:
+            machine.names(names)
+        assert caught.value.exit_code == 3
+        assert machine.opened == []
+        if names is None:
+            assert str(caught.value) == (
+                "no usable GPU: cuda: no NVIDIA driver; opencl: no GPU, only the CPU Model of "
+                "opencl:1.0; to mine on the CPU, add --backend cpu"
+            )
+    with pytest.raises(NoUsableDevice, match="no usable GPU: "):
+        machine.names(backend="opencl")
+
+
+@pytest.mark.parametrize(
+    ("names", "backend"),
+    [(None, "cpu"), (["cpu"], "auto"), (["CPU"], "cpu"), (["*opencl:1.0*"], "auto")],
+)
+def test_a_cpu_that_is_asked_for_is_used_once_through_the_best_backend(
+    machine: Machine, names: list[str] | None, backend: str
+) -> None:
+    machine.has(ref=[REF], opencl=[FIRST, CPU])
+    assert machine.names(names, backend) == ["opencl:1.0"]
+    machine.classes["opencl:1.0"] = Unbuildable
+    if names != ["*opencl:1.0*"]:
+        assert machine.names(names, backend) == ["ref"]
+
+
+def test_the_cpu_may_mine_beside_the_gpus(machine: Machine) -> None:
+    machine.has(opencl=[CPU, FIRST], ref=[REF])
+    assert machine.names(["cpu", "*"]) == ["opencl:1.0", "opencl:0.0"]
+    assert choose_devices("auto", ["*", "cpu"], KAWPOW, ["cpu:"]).use[0].info.name == "opencl:0.0"
+    with pytest.raises(ConfigError, match="'cpu' is both wanted and excluded"):
+        choose_devices("auto", ["cpu"], KAWPOW, ["cpu"])
+
+
+def test_a_cpu_is_a_fallback_only_where_the_caller_allows_it(machine: Machine) -> None:
+    machine.has(opencl=[CPU], ref=[REF])
+    chosen = choose_devices("auto", None, KAWPOW, cpu_allowed=True)
+    assert [f.info.name for f in chosen.use] == ["opencl:1.0"]
+    machine.has(opencl=[CPU, FIRST], ref=[REF])
+    chosen = choose_devices("auto", None, KAWPOW, cpu_allowed=True)
+    assert [f.info.name for f in chosen.use] == ["opencl:0.0"]
+
+
+def test_without_a_gpu_an_accelerator_is_used(machine: Machine) -> None:
     machine.has(opencl=[CPU, info_of("opencl:2.0", "accelerator")], ref=[REF])
     assert machine.names() == ["opencl:2.0"]
 
@@ -114,25 +159,22 @@ def test_an_unusable_device_is_left_out_with_its_reason(
 ) -> None:
     machine.has(opencl=[FIRST, SECOND, CPU], ref=[REF])
     machine.classes["opencl:0.0"] = kind
-    use, out, missing, absent = choose_devices("auto", None, KAWPOW)
+    use, out, missing, absent, expected = choose_devices("auto", None, KAWPOW)
     assert [f.info.name for f in use] == ["opencl:0.1"]
     assert [(f.info.name, f.info.unusable) for f in out] == [("opencl:0.0", reason)]
     assert missing == absent == []
-    machine.classes["opencl:0.1"] = WrongDataset
-    assert machine.names() == ["opencl:1.0"]
-    machine.classes["opencl:1.0"] = Unbuildable
-    assert machine.names() == ["ref"]
+    assert expected == 2
 
 
 def test_a_device_that_its_driver_reports_unusable_is_not_opened(machine: Machine) -> None:
-    machine.has(opencl=[replace(FIRST, unusable="it is switched off")], ref=[REF])
-    assert machine.names() == ["ref"]
-    assert machine.opened == ["ref"]
+    machine.has(opencl=[replace(FIRST, unusable="it is switched off"), SECOND], ref=[REF])
+    assert machine.names() == ["opencl:0.1"]
+    assert machine.opened == ["opencl:0.1"]
 
 
 def test_a_missing_backend_is_reported_and_the_others_are_used(machine: Machine) -> None:
     machine.has(opencl="no OpenCL platform", ref=[REF])
-    use, out, missing, absent = choose_devices("auto", None, KAWPOW)
+    use, out, missing, absent, _ = choose_devices("cpu", None, KAWPOW)
     assert [f.info.name for f in use] == ["ref"]
     assert not out
     assert missing == ["opencl: no OpenCL platform"]
@@ -145,12 +187,12 @@ def test_no_usable_device_lists_every_reason(machine: Machine) -> None:
     with pytest.raises(NoUsableDevice) as caught:
         machine.names()
     assert str(caught.value) == (
-        "no usable device: opencl:0.0: opencl:0.0: it is broken; "
-        "opencl:0.1: dataset nodes 0 to 255 are wrong; cuda: no NVIDIA driver"
+        "no usable GPU: opencl:0.0: opencl:0.0: it is broken; opencl:0.1: dataset nodes 0 to 255 "
+        "are wrong; cuda: no NVIDIA driver; to mine on the CPU, add --backend cpu"
     )
     assert caught.value.exit_code == 3
     machine.has(opencl=[])
-    with pytest.raises(NoUsableDevice, match=r"^no usable device: none found$"):
+    with pytest.raises(NoUsableDevice, match=r"^no usable GPU: none found; to mine on"):
         machine.names()
 
 
@@ -198,7 +240,7 @@ SLOW = info_of("opencl:0.0", pci="0000:01:00.0", uuid="GPU-1", model="RTX 3070")
         (["gpu-2"], ["cuda:1"]),
         (["*3070*"], ["cuda:0"]),
         (["*rtx*"], ["cuda:0", "cuda:1"]),
-        (["*3080*", "*"], ["cuda:1", "cuda:0", "ref"]),
+        (["*3080*", "*"], ["cuda:1", "cuda:0"]),
         (["opencl:0.0"], ["opencl:0.0"]),
         (["opencl:0.0", "cuda:0"], ["opencl:0.0", "cuda:0"]),
         (["opencl:*", "02:00.0"], ["opencl:0.0", "cuda:1"]),
@@ -217,7 +259,8 @@ def test_a_card_is_used_once_through_the_first_backend(
 def test_a_card_is_used_through_the_second_backend_when_the_first_fails(machine: Machine) -> None:
     machine.has(cuda=[TWIN, OTHER], opencl=[SLOW], ref=[REF])
     machine.classes["cuda:0"] = "the driver is broken"
-    assert machine.names() == ["cuda:1", "opencl:0.0"]
+    assert machine.names() == ["opencl:0.0", "cuda:1"]
+    assert machine.names(["*3070*"]) == ["opencl:0.0"]
 
 
 def test_a_card_hidden_in_one_backend_is_hidden_in_all(machine: Machine) -> None:
@@ -237,7 +280,7 @@ def test_an_excluded_device_is_not_opened(machine: Machine) -> None:
         (None, ["01:00.0"], ["cuda:1"]),
         (["*"], ["*3070*", "ref"], ["cuda:1"]),
         (["1", "0"], ["*9999*"], ["cuda:1", "cuda:0"]),
-        (["*"], ["0"], ["cuda:1", "opencl:0.0", "ref"]),
+        (["*"], ["0"], ["cuda:1", "opencl:0.0"]),
     ):
         machine.opened.clear()
         use, out, *_ = choose_devices("auto", names, KAWPOW, exclude)
@@ -286,7 +329,7 @@ def test_a_device_that_is_wanted_and_excluded_is_a_mistake(machine: Machine) -> 
 
 def test_excluding_every_device_leaves_no_usable_device(machine: Machine) -> None:
     machine.has(cuda=[TWIN])
-    with pytest.raises(NoUsableDevice, match=r"^no usable device: none found$"):
+    with pytest.raises(NoUsableDevice, match=r"^no usable GPU: none found; to mine on"):
         choose_devices("auto", None, KAWPOW, ["*"])
 
 
@@ -315,7 +358,7 @@ def test_an_unknown_name_among_no_devices(machine: Machine) -> None:
 def test_a_named_device_that_is_unusable_does_not_stop_the_others(machine: Machine) -> None:
     machine.has(opencl=[FIRST, SECOND], ref=[REF])
     machine.classes["opencl:0.1"] = "it is broken"
-    use, out, _, absent = choose_devices("auto", ["opencl:0.0", "opencl:0.1"], KAWPOW)
+    use, out, _, absent, _ = choose_devices("auto", ["opencl:0.0", "opencl:0.1"], KAWPOW)
     assert ([f.info.name for f in use], absent) == (["opencl:0.0"], [])
     assert [f.info.unusable for f in out] == ["opencl:0.1: it is broken"]
     with pytest.raises(NoUsableDevice, match=r"^no usable device: opencl:0\.1: .*it is broken$"):
@@ -333,7 +376,7 @@ def test_an_unknown_backend_lists_the_known_backends(machine: Machine) -> None:
     with pytest.raises(BackendUnavailable, match=r"^unknown backend 'metal'; known: opencl, ref$"):
         registry.backend_named("metal")
     assert find_devices("metal")[0] == []
-    with pytest.raises(NoUsableDevice, match="no usable device: metal: unknown backend 'metal'"):
+    with pytest.raises(NoUsableDevice, match="no usable GPU: metal: unknown backend 'metal'"):
         choose_devices("metal", None, KAWPOW)
 
 

@@ -96,7 +96,19 @@ def port_of(pool: Program) -> int:
 
 
 def miner_arguments(toy: str, port: int) -> list[str]:
-    return ["mine", "-a", toy, "-o", f"stratum+tcp://127.0.0.1:{port}", "-u", "w", "-w", "rig"]
+    return [
+        "mine",
+        "-a",
+        toy,
+        "-o",
+        f"stratum+tcp://127.0.0.1:{port}",
+        "-u",
+        "w",
+        "-w",
+        "rig",
+        "-d",
+        "cpu",
+    ]
 
 
 def test_the_demo_ends_with_its_shares_accepted(run, toy: str) -> None:  # type: ignore[no-untyped-def]

@@ -151,7 +151,7 @@ def test_only_the_pools_and_the_api_have_sockets(
         f'[[pools]]\nurl = "stratum+tcp://127.0.0.1:{pool_port}"\nuser = "w"\n'
         '[[pools]]\nurl = "stratum+tcp://127.0.0.1:9"\nuser = "w"\n'
         '[api]\nlisten = "127.0.0.1:0"\npanels = true\nethminer = "127.0.0.1:0"\n'
-        'sgminer = "127.0.0.1:0"\n'
+        'sgminer = "127.0.0.1:0"\n[devices]\nbackend = "cpu"\n'
         f'[log]\nconsole = "json"\nfile = "{tmp_path / "miner.log"}"\n'
         f'[ledger]\nfile = "{tmp_path / "ledger.sqlite"}"\n'
     )

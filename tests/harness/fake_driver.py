@@ -107,7 +107,7 @@ def environment(driver: Path, folder: Path, **more: str) -> dict[str, str]:
     return {
         **kept,
         "LD_LIBRARY_PATH": f"{driver}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":"),
-        "PYTHONPATH": f"{CHECKOUT}:{place}",
+        "PYTHONPATH": f"{CHECKOUT}:{place}:{CHECKOUT}/tests/harness/child_site",
         "PYTHONFAULTHANDLER": "1",
         "PROGPOW_MINER_CACHE": str(folder / "cache"),
         "FAKE_CUDA_KERNELS": str(folder / "kernels"),

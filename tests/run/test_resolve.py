@@ -223,8 +223,8 @@ def test_a_missing_backend_is_noted_unless_all_cards_are_of_another_vendor(
     card = DeviceInfo(
         "opencl:0.0", "opencl", "A card", "gpu" if vendor else "cpu", "1", 1, 1, 1, vendor=vendor
     )
-    chosen = ChosenDevices([ListedDevice(card, REFERENCE)], [], ["cuda: not found"], [])
-    monkeypatch.setattr(resolve_module, "choose_devices", lambda *_: chosen)
+    chosen = ChosenDevices([ListedDevice(card, REFERENCE)], [], ["cuda: not found"], [], 1)
+    monkeypatch.setattr(resolve_module, "choose_devices", lambda *_, **__: chosen)
     config = resolve_settings(lambda: load(path))
     assert (("note", "cuda: not found") in config.notes) is noted
     assert ("device", "opencl:0.0 A card, 1") in config.notes

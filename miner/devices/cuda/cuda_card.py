@@ -17,7 +17,7 @@ from miner.devices.cuda.cuda_driver import (
     error_name,
     is_harmless,
 )
-from miner.devices.device_names import hidden
+from miner.devices.same_hardware import hidden
 from miner.errors import DeviceError
 from miner.work import DeviceInfo
 

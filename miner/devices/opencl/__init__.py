@@ -7,5 +7,6 @@ OPENCL = Backend(
     title="OpenCL",
     module="miner.devices.opencl.opencl_device",
     dialect="opencl",
+    has_driver=True,
     install="pip install 'progpow-miner[opencl]', or [cpu] for mining on the CPU",
 )

@@ -21,13 +21,15 @@ from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.devices.opencl import OPENCL
+from miner.devices.opencl.icd_files import icd_files, make_vendors_findable, unloadable
 from miner.devices.opencl.known_devices import known_shape
 from miner.devices.opencl.opencl_drivers import (
     DriverObjects,
     Kept,
     driver_objects,
     identity,
-    make_vendors_findable,
+    in_order,
+    without_devices,
 )
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
@@ -53,21 +55,40 @@ def open_device(info: DeviceInfo) -> Device:
     raise DeviceError(f"{info.name}: the device is gone")
 
 
+def list_problems() -> Iterator[str]:
+    """Yield a sentence for each platform without devices, and each driver that cannot be loaded."""
+    with suppress(BackendUnavailable):
+        cl = _pyopencl()
+        for name, platform in _platforms(cl):
+            try:
+                reason = "" if platform.get_devices() else "it lists none"
+            except cl.Error as error:
+                reason = error_name(cl, error)
+            if reason:
+                yield without_devices(name, platform, reason)
+    yield from unloadable(icd_files())
+
+
 def _found(cl: ModuleType) -> Iterator[tuple[DeviceInfo, Any]]:
-    try:
-        platforms = cl.get_platforms()
-    except cl.Error as error:
-        raise BackendUnavailable(
-            "no OpenCL platform: install the graphics driver's OpenCL part, or "
-            "progpow-miner[cpu] for mining on the CPU"
-        ) from error
-    for p, platform in enumerate(platforms):
+    for name, platform in _platforms(cl):
         try:
             devices = platform.get_devices()
         except cl.Error:
             continue
         for d, device in enumerate(devices):
-            yield identity(cl, f"{OPENCL.name}:{p}.{d}", platform, device), device
+            yield identity(cl, f"{name}.{d}", platform, device), device
+
+
+def _platforms(cl: ModuleType) -> list[tuple[str, Any]]:
+    """Return (name, platform) of each platform, named opencl:PLATFORM in order of preference."""
+    try:
+        platforms = in_order(cl.get_platforms())
+    except cl.Error as error:
+        raise BackendUnavailable(
+            "no OpenCL platform: install the graphics driver's OpenCL part, or "
+            "progpow-miner[cpu] for mining on the CPU"
+        ) from error
+    return [(f"{OPENCL.name}:{p}", platform) for p, platform in enumerate(platforms)]
 
 
 def _pyopencl() -> ModuleType:

@@ -1,23 +1,20 @@
-"""OpenCL's drivers: how they are found, what they report of a device, how objects are released."""
+"""OpenCL's drivers: their order, what they report of a device, how objects are released."""
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
+import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from uuid import UUID
 
-from miner.devices.device_names import PciAddress, hidden
-from miner.resources import cache_directory, read_regular, replace_file
+from miner.devices.device_names import PciAddress
+from miner.devices.same_hardware import hidden
 from miner.work import DeviceInfo
 
 _VENDORS = {
@@ -27,15 +24,72 @@ _VENDORS = {
 }
 """Our name of a vendor, with the names in its drivers."""
 
+OLDEST_C = (1, 2)
+"""Version of OpenCL C that the kernels need."""
+
+_GROUPS = (
+    "this user may need the groups render and video: sudo usermod -aG render,video USER, then log "
+    "in again (in a container: --device /dev/dri --group-add)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """An OpenCL implementation."""
+
+    names: tuple[str, ...]
+    """One of them is part of its platform's name, in lower case."""
+    advice: str
+    """What to do where it shows no device."""
+
+
+OTHER = Runtime((), _GROUPS)
+"""Every runtime without a row of its own."""
+
+RUNTIMES = (
+    Runtime(("nvidia cuda",), "check whether nvidia-smi lists a card (in a container: --gpus all)"),
+    Runtime(("amd accelerated",), f"{_GROUPS}; it also needs /dev/kfd"),
+    Runtime(("opencl graphics", "opencl hd graphics"), _GROUPS),
+    OTHER,
+    Runtime(
+        ("rusticl",),
+        "set RUSTICL_ENABLE to the driver of the card, as in RUSTICL_ENABLE=radeonsi (AMD) or "
+        "RUSTICL_ENABLE=iris (Intel)",
+    ),
+    Runtime(("clover",), _GROUPS),
+    Runtime(("intel(r) opencl",), "it needs a processor of x86-64"),
+    Runtime(("portable computing language",), "install it again"),
+    Runtime(("oclgrind",), "it is a debugger; remove it"),
+)
+"""In order of preference: the vendor's runtime before rusticl before Clover, and for CPUs Intel's
+before PoCL. Platforms are numbered in this order, so that a runtime that shows known cards again
+moves no name."""
+
+
+def in_order(platforms: Sequence[Any]) -> list[Any]:
+    """Return `platforms` in order of preference; those of one row by name."""
+    return sorted(platforms, key=lambda p: (RUNTIMES.index(runtime_named(p.name)), p.name))
+
+
+def runtime_named(platform: str) -> Runtime:
+    """Return the row of a platform's name."""
+    name = platform.lower()
+    return next((row for row in RUNTIMES if any(part in name for part in row.names)), OTHER)
+
+
+def without_devices(name: str, platform: Any, reason: str) -> str:
+    """Return a sentence about the platform `name`, such as "opencl:1", that shows no device."""
+    title = " ".join(platform.name.split())
+    return f"{name}, {title}: no device ({reason}); {runtime_named(platform.name).advice}"
+
 
 def identity(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
     """Return the identity of `device`, whose name here is `name`."""
     uuid, vendor = _uuid(device), _vendor(device)
-    absent = None if device.available else "the driver reports it as not available"
     return DeviceInfo(
         name=name,
         backend="opencl",
-        model=" ".join(device.name.split()),
+        model=_model(device),
         kind=_kind(cl, device),
         driver=f"{' '.join(platform.name.split())} {device.driver_version}",
         memory=device.global_mem_size,
@@ -44,8 +98,32 @@ def identity(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInf
         vendor=vendor,
         pci=_pci(device),
         uuid=uuid,
-        unusable=(hidden(uuid) if vendor == "nvidia" else None) or absent,
+        unusable=(hidden(uuid) if vendor == "nvidia" else None) or _unusable(device),
     )
+
+
+def _model(device: Any) -> str:
+    """Return the name of the card; AMD's runtime calls the device after its chip, "gfx1030"."""
+    name = " ".join(device.name.split())
+    try:
+        board = " ".join(device.board_name_amd.split())
+    except Exception:  # noqa: BLE001  (drivers fail in their own ways on missing extensions)
+        return name
+    return f"{board} ({name})" if board else name
+
+
+def _unusable(device: Any) -> str | None:
+    if not device.available:
+        return "the driver reports it as not available"
+    version = re.match(r"OpenCL C (\d+)\.(\d+)", device.opencl_c_version)
+    if version and (int(version[1]), int(version[2])) < OLDEST_C:
+        return (
+            f"its driver compiles OpenCL C {version[1]}.{version[2]}, which is older than "
+            f"{OLDEST_C[0]}.{OLDEST_C[1]}: install the vendor's runtime or a newer driver"
+        )
+    if not device.compiler_available:
+        return "its driver has no compiler"
+    return None
 
 
 def _kind(cl: ModuleType, device: Any) -> str:
@@ -96,62 +174,6 @@ def _uuid(device: Any) -> str | None:
     if len(raw) != 16 or not any(raw):
         return None
     return f"GPU-{UUID(bytes=raw)}" if _vendor(device) == "nvidia" else str(UUID(bytes=raw))
-
-
-SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
-
-
-def intel_cpu_runtime() -> Path | None:
-    """Return the library of Intel's runtime for CPUs, None unless its package is installed."""
-    try:
-        distribution = metadata.distribution("intel-opencl-rt")
-    except metadata.PackageNotFoundError:
-        return None
-    for file in distribution.files or ():
-        if file.name == "libintelocl.so":
-            path = Path(str(distribution.locate_file(file))).resolve()
-            if path.exists():
-                return path
-    fallback = Path(sys.prefix) / "lib" / "libintelocl.so"
-    return fallback if fallback.exists() else None
-
-
-def make_vendors_findable(system: Path = SYSTEM_VENDORS) -> None:
-    """Set `OCL_ICD_VENDORS` to a folder that lists Intel's runtime for CPUs beside the system's
-    drivers; does nothing when the variable is set, or the runtime is not installed."""
-    library = intel_cpu_runtime()
-    if "OCL_ICD_VENDORS" in os.environ or library is None:
-        return
-    entries = {"intel-cpu.icd": f"{library}\n"}
-    if system.is_dir():
-        for icd in sorted(system.glob("*.icd")):
-            entries[icd.name] = icd.read_text(encoding="utf-8", errors="replace")
-    folder = cache_directory() / "opencl-vendors"
-    try:
-        _write_entries(folder, entries)
-    except OSError:
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="progpow-miner-vendors-"))
-            _write_entries(folder, entries)
-        except OSError:  # the disk is full
-            return
-    os.environ["OCL_ICD_VENDORS"] = str(folder)
-
-
-def _write_entries(folder: Path, entries: dict[str, str]) -> None:
-    """Make the *.icd files of `folder` those of `entries`; other processes may read it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.icd"):
-        if old.name not in entries:
-            old.unlink()
-    for name, text in entries.items():
-        path, content = folder / name, text.encode()
-        try:
-            unchanged = read_regular(path, len(content)) == content
-        except OSError:
-            unchanged = False
-        if not unchanged:
-            replace_file(path, content)
 
 
 class Kept:

@@ -1,4 +1,4 @@
-"""Finding OpenCL drivers: Intel's runtime for CPUs is added to the system's drivers."""
+"""The files that list OpenCL drivers: Intel's runtime for CPUs is added to the system's drivers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from miner.devices.opencl import opencl_drivers
-from miner.devices.opencl.opencl_drivers import intel_cpu_runtime, make_vendors_findable
+from miner.devices.opencl import icd_files
+from miner.devices.opencl.icd_files import intel_cpu_runtime, make_vendors_findable
 
 LIBRARY = Path("/somewhere/lib/libintelocl.so")
 
@@ -20,7 +20,7 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OCL_ICD_VENDORS", "set, so that it is restored")
     monkeypatch.delenv("OCL_ICD_VENDORS")
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(opencl_drivers, "intel_cpu_runtime", lambda: LIBRARY)
+    monkeypatch.setattr(icd_files, "intel_cpu_runtime", lambda: LIBRARY)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_variable_set_by_the_user_is_kept(system: Path, monkeypatch: pytest.Mo
 def test_without_intels_package_nothing_changes(
     system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opencl_drivers, "intel_cpu_runtime", lambda: None)
+    monkeypatch.setattr(icd_files, "intel_cpu_runtime", lambda: None)
     make_vendors_findable(system)
     assert "OCL_ICD_VENDORS" not in os.environ
     assert not (tmp_path / "cache").exists()
@@ -85,7 +85,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(
     (tmp_path / "cache").write_text("a file where the folder should be")
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    monkeypatch.setattr(opencl_drivers.tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(icd_files.tempfile, "tempdir", str(temporary))
     make_vendors_findable(system)
     assert Path(os.environ["OCL_ICD_VENDORS"]).parent == temporary
     assert set(listed()) == {"nvidia.icd", "amdocl64.icd", "intel-cpu.icd"}
@@ -120,7 +120,7 @@ def test_the_runtime_is_found_when_its_library_exists(monkeypatch: pytest.Monkey
     assert found is None or found.is_file()
 
     def missing(name: str) -> None:
-        raise opencl_drivers.metadata.PackageNotFoundError(name)
+        raise icd_files.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(opencl_drivers.metadata, "distribution", missing)
+    monkeypatch.setattr(icd_files.metadata, "distribution", missing)
     assert intel_cpu_runtime() is None

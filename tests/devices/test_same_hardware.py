@@ -1,0 +1,74 @@
+"""Hardware that several platforms show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from miner.devices.same_hardware import first_views
+from miner.work import DeviceInfo
+from tests.devices.infos import CARD, info_of
+
+
+@pytest.mark.parametrize(
+    ("other", "wanted"),
+    [
+        ({"name": "cuda:0"}, True),
+        ({"name": "opencl:0.0"}, True),
+        ({"name": "opencl:1.1"}, False),
+        ({"name": "cuda:0", "uuid": "GPU-00AA-FF", "pci": None}, True),
+        ({"name": "cuda:0", "uuid": "MIG-1"}, False),
+        ({"name": "cuda:0", "uuid": None}, True),
+        ({"name": "opencl:2.0", "uuid": "an own one of the platform"}, True),
+        ({"name": "cuda:0", "uuid": None, "pci": "0000:0b:00.0"}, False),
+        ({"name": "cuda:0", "uuid": None, "pci": None}, True),
+        ({"name": "cuda:0", "uuid": None, "pci": None, "units": 7777}, False),
+        ({"name": "cuda:0", "uuid": None, "pci": None, "kind": "cpu"}, False),
+        ({"name": "cuda:0", "uuid": None, "pci": None, "memory": 1 << 20}, False),
+        ({"name": "cuda:0", "uuid": None, "pci": None, "model": "NVIDIA RTX 3080"}, False),
+        ({"name": "cuda:0", "uuid": "GPU-1", "pci": None}, False),
+    ],
+)
+def test_two_platforms_may_show_the_same_card(other: dict[str, Any], wanted: bool) -> None:
+    facts = {"backend": other["name"].partition(":")[0]} | other
+    seen = replace(CARD, **facts)
+    assert first_views([CARD, seen]) == ({seen.name: CARD.name} if wanted else {})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("AMD EPYC", "cpu-haswell-AMD EPYC"),
+        ("Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz", "pthread-Intel(R) Core(TM) i7-8700"),
+        ("AMD Radeon RX 6800 (gfx1030)", "AMD Radeon RX 6800 (radeonsi, navi21, LLVM 15.0.6)"),
+        ("AMD Ryzen 7 5800X 8-Core Processor", "AMD Ryzen 7 5800X"),
+    ],
+)
+def test_each_platform_decorates_the_model_in_its_own_way(one: str, other: str) -> None:
+    a, b = (
+        info_of(f"opencl:{n}.0", model=model, memory=8 << 30)
+        for n, model in enumerate((one, other))
+    )
+    assert first_views([a, replace(b, memory=6 << 30)]) == {"opencl:1.0": "opencl:0.0"}
+
+
+def test_equal_cards_are_matched_one_by_one() -> None:
+    def card(name: str, pci: str | None = None) -> DeviceInfo:
+        return info_of(name, model="AMD Radeon RX 580", pci=pci)
+
+    found = [
+        card("opencl:0.0", "0000:01:00.0"), card("opencl:0.1", "0000:02:00.0"),
+        card("opencl:1.0", "0000:02:00.0"), card("opencl:1.1", "0000:01:00.0"),
+        card("opencl:2.0"), card("opencl:2.1"), card("opencl:2.2"),
+    ]  # fmt: skip
+    assert first_views(found) == {
+        "opencl:1.0": "opencl:0.1", "opencl:1.1": "opencl:0.0",
+        "opencl:2.0": "opencl:0.0", "opencl:2.1": "opencl:0.1",
+    }  # fmt: skip
+
+
+def test_the_reference_is_not_another_view_of_the_cpu() -> None:
+    ref = info_of("ref", "cpu", model="CPU reference, one core")
+    assert first_views([info_of("opencl:0.0", "cpu", model="AMD EPYC"), ref]) == {}
