@@ -23,12 +23,7 @@ from miner.api.loop_budget import (
     LoopBudgets,
     metered,
 )
-from miner.api.security import (
-    STATUS_SENTENCES,
-    add_security_headers,
-    error_response,
-    refusal_bytes,
-)
+from miner.api.security import STATUS_SENTENCES, add_security_headers, error_response, refusal_bytes
 
 DISCARD = logging.Logger("miner.api")
 """Receives aiohttp's log: errors of clients are of no interest, our own go to the journal."""

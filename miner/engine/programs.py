@@ -204,11 +204,7 @@ class Programs:
         )
 
     def _image(
-        self,
-        device: Device,
-        group: _Group,
-        program: Program,
-        source_of: Callable[[], KernelSource],
+        self, device: Device, group: _Group, program: Program, source_of: Callable[[], KernelSource]
     ) -> Future[Image]:
         def build() -> Image:
             source = source_of()

@@ -63,17 +63,9 @@ def _permute(s, rounds, w):  # type: ignore[no-untyped-def]
         b7, b17, b2 = _rotl(a10 ^ d0, 3, w), _rotl(a11 ^ d1, 10, w), _rotl(a12 ^ d2, 43, w)
         b12, b22 = _rotl(a13 ^ d3, 25, w), _rotl(a14 ^ d4, 39, w)
         b23, b8 = _rotl(a15 ^ d0, 41, w), _rotl(a16 ^ d1, 45, w)
-        b18, b3, b13 = (
-            _rotl(a17 ^ d2, 15, w),
-            _rotl(a18 ^ d3, 21, w),
-            _rotl(a19 ^ d4, 8, w),
-        )
+        b18, b3, b13 = (_rotl(a17 ^ d2, 15, w), _rotl(a18 ^ d3, 21, w), _rotl(a19 ^ d4, 8, w))
         b14, b24 = _rotl(a20 ^ d0, 18, w), _rotl(a21 ^ d1, 2, w)
-        b9, b19, b4 = (
-            _rotl(a22 ^ d2, 61, w),
-            _rotl(a23 ^ d3, 56, w),
-            _rotl(a24 ^ d4, 14, w),
-        )
+        b9, b19, b4 = (_rotl(a22 ^ d2, 61, w), _rotl(a23 ^ d3, 56, w), _rotl(a24 ^ d4, 14, w))
         # chi and iota
         a0, a1, a2, a3, a4 = _chi(b0, b1, b2, b3, b4)
         a5, a6, a7, a8, a9 = _chi(b5, b6, b7, b8, b9)

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 
-from miner.progpow.instructions import (
-    CACHE_READ,
-    DAG_WORD,
-    Instruction,
-    drawn_merge,
-    entry_merge,
-)
+from miner.progpow.instructions import CACHE_READ, DAG_WORD, Instruction, drawn_merge, entry_merge
 from miner.progpow.variant import DAG_LOADS, Variant
 
 

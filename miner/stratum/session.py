@@ -7,14 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from miner.clock import Clock, Pace, time_limit, within
-from miner.errors import (
-    Cause,
-    ConnectionLost,
-    PoolError,
-    PoolRefused,
-    ProtocolError,
-    WrongDialect,
-)
+from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused, ProtocolError, WrongDialect
 from miner.net.dial import Stream
 from miner.net.timeouts import Timeouts
 from miner.stratum import pool_events
