@@ -152,7 +152,8 @@ class PoolSide(ABC):
     def answer_share(
         self, pending: ShareToProve, digest: Digest
     ) -> tuple[ShareJudged, BlockFound | None]:
-        """Answer a share, given its recomputed digest."""
+        """Answer a share, given its recomputed digest. On a `BlockFound` the caller advances the
+        chain."""
         share = pending.share
         height = share.template.height
         result = self.state.rules.evaluate(share, digest)

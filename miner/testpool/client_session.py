@@ -8,18 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from miner.errors import ProtocolError
-from miner.progpow.hashing import Digest
 from miner.stratum.dialects import DIALECTS, recognise
 from miner.stratum.pool_side import PoolContext
-from miner.stratum.share_rules import (
-    OTHER,
-    BlockFound,
-    ClientEvent,
-    Refusal,
-    RequestId,
-    ShareJudged,
-    ShareToProve,
-)
+from miner.stratum.share_rules import OTHER, ClientEvent, Refusal, RequestId
 from miner.stratum.wire_format import LineReader
 
 CLIENT_LINE_BYTES = 10240
@@ -126,23 +117,6 @@ class ClientSession:
             self.side.close_reason = str(error)
             self.side.refuse(None, Refusal(OTHER, str(error)))
         return events
-
-    def announce(self) -> None:
-        """Send the chain's newest template to a client that is logged in."""
-        self.side.announce()
-
-    def answer_share(
-        self, pending: ShareToProve, digest: Digest
-    ) -> tuple[ShareJudged, BlockFound | None]:
-        """Answer a share, given its recomputed digest.
-
-        On a `BlockFound` the caller advances the chain.
-        """
-        return self.side.answer_share(pending, digest)
-
-    def disconnected(self) -> None:
-        """Note the end of the connection."""
-        self.side.disconnected()
 
     def _message(self, message: dict[str, Any]) -> ClientEvent | None:
         request_id = _request_id(message.get("id"))

@@ -110,11 +110,6 @@ class PoolServer:
             raise ConfigError("the test pool is not listening yet")
         return self._port
 
-    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Serve until cancelled; errors as those of `listen`."""
-        async with self.listen(host, port):
-            await asyncio.Event().wait()
-
     @asynccontextmanager
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[PoolServer]:
         """Serve within the context; no task or socket outlives it. Port 0: any free one.
@@ -225,7 +220,7 @@ class PoolServer:
         finally:
             writer.transport.abort()
             del self._clients[client]
-            client.session.disconnected()
+            client.session.side.disconnected()
             for task in client.tasks:
                 task.cancel()
             self.report(ClientLeft(client.address, client.session.worker, reason))
@@ -269,7 +264,7 @@ class PoolServer:
                 digest = await self._prover.prove(
                     self.chain.variant, job.epoch, job.height, job.header_hash, share.nonce
                 )
-                judged, block = client.session.answer_share(event, digest)
+                judged, block = client.session.side.answer_share(event, digest)
                 client.flush()
                 self.report(judged)
                 if block is not None:
@@ -293,7 +288,7 @@ class PoolServer:
 
     def _announce(self) -> None:
         for client in self._clients:
-            client.session.announce()
+            client.session.side.announce()
             client.flush()
 
     # Time

@@ -69,7 +69,7 @@ class RawClient:
                 case ShareToProve(_, share):
                     job, nonce = share.template, share.nonce
                     digest = digest_of(job.height, job.header_hash, nonce)
-                    judged, block = self.session.answer_share(event, digest)
+                    judged, block = self.session.side.answer_share(event, digest)
                     self.judged.append(judged)
                     self.blocks += [block] if block else []
                 case ShareJudged():
@@ -82,7 +82,7 @@ class RawClient:
         return [json.loads(line) for line in self.session.output().splitlines()]
 
     def announced(self) -> list[Any]:
-        self.session.announce()
+        self.session.side.announce()
         return self.sent()
 
     def retargeted(self, share_target: int) -> list[Any]:

@@ -72,7 +72,7 @@ class BothEnds:
                     share = event.share
                     job = share.template
                     digest = digest_of(job.height, job.header_hash, share.nonce)
-                    self.session.answer_share(event, digest)
+                    self.session.side.answer_share(event, digest)
             events += self.client.receive(self.session.output())
             data = self.client.data_to_send()
             if not data:
@@ -136,7 +136,7 @@ def test_each_share_outcome(name: str) -> None:
 def test_a_new_height(name: str) -> None:
     ends = BothEnds(name)
     ends.chain.advance()
-    ends.session.announce()
+    ends.session.side.announce()
     (job,) = jobs(ends.exchange(b""))
     assert (job.height, job.header_hash) == (1001, ends.chain.template.header_hash)
     assert ends.share(job, job.nonces.first) is Outcome.ACCEPTED
@@ -192,7 +192,7 @@ def test_a_session_is_resumed_if_the_dialect_supports_it(name: str) -> None:
     one = BothEnds(name, sessions=sessions)
     (job,) = jobs(one.events)
     assert one.share(job, job.nonces.first) is Outcome.ACCEPTED
-    one.session.disconnected()
+    one.session.side.disconnected()
     two = BothEnds(name, sessions=sessions, resume=one.client.resumable)
     resumed = [event.resumed for event in two.events if isinstance(event, Subscribed)]
     assert resumed == [one.client.resumable is not None]

@@ -76,11 +76,11 @@ def test_an_unchanged_target_is_not_sent_again() -> None:
     chain = make_chain()
     client = Client(chain).login()
     chain.refresh()
-    client.session.announce()
+    client.session.side.announce()
     (refreshed,) = client.sent()
     assert refreshed["params"][4:6] == [False, 1000]
     chain.advance()
-    client.session.announce()
+    client.session.side.announce()
     (advanced,) = client.sent()
     assert advanced["params"][4:6] == [True, 1001]
 
@@ -95,9 +95,9 @@ def test_the_first_job_is_clean_even_after_a_refresh() -> None:
 
 def test_no_job_is_sent_before_the_login() -> None:
     client = Client(make_chain())
-    client.session.announce()
+    client.session.side.announce()
     client.call("mining.subscribe")
-    client.session.announce()
+    client.session.side.announce()
     assert client.sent() == []
 
 
@@ -268,7 +268,7 @@ def test_a_nonce_is_accepted_once_per_header() -> None:
     assert client.submit(chain.template, FIRST + 1) is True
     old = chain.template
     chain.refresh()
-    client.session.announce()
+    client.session.side.announce()
     client.sent()
     assert client.submit(chain.template, FIRST) is True
     assert client.submit(old, FIRST) == [22, "duplicate share"]
@@ -319,7 +319,7 @@ def test_nonces_of_dropped_headers_are_dropped() -> None:
     old = chain.template
     client.submit(old, FIRST)
     chain.refresh()
-    client.session.announce()
+    client.session.side.announce()
     client.sent()
     assert client.submit(chain.template, FIRST, header="0x" + old.header_hash.hex()) == [
         20,
@@ -378,7 +378,8 @@ def test_a_share_proved_after_its_height_is_not_a_block() -> None:
     (pending,) = session.receive(line)
     assert isinstance(pending, ShareToProve)
     chain.advance()
-    judged, block = session.answer_share(pending, digest_of(job.height, job.header_hash, nonce))
+    digest = digest_of(job.height, job.header_hash, nonce)
+    judged, block = session.side.answer_share(pending, digest)
     assert judged.accepted
     assert block is None
 
@@ -414,7 +415,7 @@ def test_malformed_lines_end_the_session(line: bytes) -> None:
     assert reply["id"] is None
     assert reply["error"] == [20, client.session.close_reason]
     assert client.call("mining.subscribe") == []
-    client.session.announce()
+    client.session.side.announce()
     assert client.sent() == []
 
 
@@ -470,7 +471,7 @@ def test_no_client_message_breaks_the_session(
         header = "0x" + job.header_hash.hex()
         if isinstance(step, str):
             chain.refresh() if step == "refresh" else chain.advance()
-            client.session.announce()
+            client.session.side.announce()
             continue
         if isinstance(step, bytes):
             data = step

@@ -135,7 +135,7 @@ def test_a_resumed_session_keeps_its_extranonce_and_nonces() -> None:
     one.login()
     job = one.chain.template
     one.submit(job.job_id, "00" * 6)
-    one.session.disconnected()
+    one.session.side.disconnected()
     now[0] = RESUME_SECONDS - 0.1
     two = Miner(one.chain, sessions=sessions)
     values, again = two.login(one.session_id)
@@ -143,7 +143,7 @@ def test_a_resumed_session_keeps_its_extranonce_and_nonces() -> None:
     assert values["params"]["extranonce"] == "beef"
     assert again["params"][0] == job.job_id
     assert two.submit(job.job_id, "00" * 6)["code"] == 409
-    two.session.disconnected()
+    two.session.side.disconnected()
     now[0] += RESUME_SECONDS
     three = Miner(one.chain, sessions=sessions)
     three.login([one.session_id])
@@ -158,7 +158,7 @@ def test_a_session_is_resumed_before_its_old_connection_ends() -> None:
     one.login()
     two.login([one.session_id])
     assert two.session_id == one.session_id
-    one.session.disconnected()
+    one.session.side.disconnected()
     now[0] = 2 * RESUME_SECONDS
     three = Miner(sessions=sessions)
     three.login(one.session_id)

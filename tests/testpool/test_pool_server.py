@@ -319,23 +319,6 @@ async def test_closing_with_clients_and_a_proof_in_progress() -> None:
         await asyncio.open_connection("127.0.0.1", pool.server.port)
 
 
-async def test_serve_runs_until_it_is_cancelled() -> None:
-    pool = RunningPool()
-    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
-        serving = group.create_task(pool.server.serve())
-        while True:
-            await asyncio.sleep(0)
-            try:
-                client = await pool.connect()
-            except (ConfigError, OSError):
-                continue
-            break
-        await client.login()
-        serving.cancel()
-        assert await client.line() is None
-    await pool.hang_up()
-
-
 async def test_an_error_of_the_prover_ends_the_pool() -> None:
     class Broken:
         async def prove(self, *job: object) -> Digest:
@@ -360,7 +343,8 @@ async def test_an_error_of_the_prover_ends_the_pool() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "pool.example", "", "127.1"])
 async def test_only_loopback_is_served(host: str) -> None:
     with pytest.raises(ConfigError, match="this machine only"):
-        await RunningPool().server.serve(host)
+        async with RunningPool().server.listen(host):
+            pass
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2"])
@@ -373,11 +357,13 @@ async def test_unusable_ports_are_refused() -> None:
     async with running() as pool:
         other = RunningPool().server
         with pytest.raises(AddressTaken, match=f"port {pool.server.port}"):
-            await other.serve(port=pool.server.port)
+            async with other.listen(port=pool.server.port):
+                pass
         with pytest.raises(ConfigError, match="not listening"):
             _ = other.port
         with pytest.raises(BadValue):
-            await other.serve(port=65536)
+            async with other.listen(port=65536):
+                pass
 
 
 @pytest.mark.parametrize("block_time", [0, -1, float("inf"), float("nan")])
