@@ -15,7 +15,7 @@ from miner.api.context import ApiContext, CachedShares
 from miner.api.metrics import exposition
 from miner.api.openapi import document_text
 from miner.api.path_redaction import PathRedactor
-from miner.api.responses import Done, Health, Response, to_json
+from miner.api.responses import Done, Health, Readiness, Response, to_json
 from miner.api.routes import (
     OPERATIONS,
     EventsQuery,
@@ -147,7 +147,10 @@ class Handlers:
         return self._health(self._context.snapshots.render(v1.liveness))
 
     async def readyz(self, request: web.Request) -> web.Response:
-        return self._health(self._context.snapshots.render(v1.readiness))
+        render = self._context.snapshots.render
+        reasons, degraded = render(v1.readiness), render(v1.degradation)
+        response = Readiness(ok=not reasons, reasons=tuple(reasons), degraded=tuple(degraded))
+        return self._respond(response, 503 if reasons else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
         accept = ",".join(request.headers.getall("Accept", []))

@@ -110,6 +110,13 @@ class Health(Response):
     """Why `ok` is false, as sentences."""
 
 
+class Readiness(Health):
+    """The result of the readiness check."""
+
+    degraded: tuple[RedactedText, ...]
+    """Why fewer devices mine than are expected, as sentences; `ok` may be true."""
+
+
 class Done(Response):
     """What a request changed."""
 

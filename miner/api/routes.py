@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from miner.api.responses import Done, EventsAnswer, Health, HistoryAnswer, Response, SharesOfLedger
+from miner.api.responses import (
+    Done,
+    EventsAnswer,
+    Health,
+    HistoryAnswer,
+    Readiness,
+    Response,
+    SharesOfLedger,
+)
 from miner.api.status_json import DeviceAnswer, PoolAnswer, Status
 from miner.telemetry.journal import KEPT
 
@@ -163,7 +171,7 @@ OPERATIONS = (
         is_health_check=True,
     ),
     Operation(
-        "readyz", "GET", "/readyz", "Whether a device is mining for a pool.", Health,
+        "readyz", "GET", "/readyz", "Whether a device is mining for a pool.", Readiness,
         is_health_check=True,
     ),
     Operation(

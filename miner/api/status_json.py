@@ -198,6 +198,11 @@ class Status(Response):
     """A device is mining for a pool."""
     reasons: tuple[RedactedText, ...]
     """Why `ready` is false, as sentences."""
+    degraded: tuple[RedactedText, ...]
+    """Why fewer devices mine than are expected, as sentences."""
+    devices_expected: int
+    devices_present: int
+    """Devices that are neither absent nor unusable, parked or hung."""
     hashrate: HashrateAnswer
     tried: int
     """Nonces."""

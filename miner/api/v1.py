@@ -35,6 +35,7 @@ def status(snapshot: Snapshot) -> Status:
     own = {
         "ready": not reasons,
         "reasons": reasons,
+        "degraded": tuple(degradation(snapshot)),
         "job": _job(snapshot),
         "pool": _pool(snapshot.pool, snapshot.active) if snapshot.pool else None,
         "pools": pools(snapshot),
@@ -147,6 +148,16 @@ def readiness(snapshot: Snapshot) -> list[str]:
     if not snapshot.devices:
         reasons.append("no devices")
     return [*reasons, *map(_state_of, snapshot.devices)]
+
+
+def degradation(snapshot: Snapshot) -> list[str]:
+    """Return why fewer devices mine than are expected, as sentences; the rig is ready nevertheless
+    while one mines."""
+    if snapshot.devices_present >= snapshot.devices_expected:
+        return []
+    lost = [_state_of(device) for device in snapshot.devices if device.parked]
+    counts = f"{snapshot.devices_present} of {snapshot.devices_expected} expected devices are there"
+    return [counts, *snapshot.about.devices_missing, *lost]
 
 
 def _pool_problems(snapshot: Snapshot) -> list[str]:

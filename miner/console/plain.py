@@ -131,6 +131,8 @@ def _total(snapshot: Snapshot) -> str:
         f"{format_hashrate(hashrate.ten_seconds)} (60 s {format_hashrate(hashrate.minute)})",
         f"A{shares.accepted} R{shares.not_accepted} F{snapshot.faults}",
     ]
+    if snapshot.devices_present < snapshot.devices_expected:
+        parts.append(f"DEVICES {snapshot.devices_present}/{snapshot.devices_expected}")
     if snapshot.pool and snapshot.pool.unverified:
         parts.append("TLS NOT VERIFIED")
     return ", ".join(parts)

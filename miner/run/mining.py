@@ -87,7 +87,10 @@ class MiningRun:
         self._random = SystemRandom()
         variant = config.variant
         coin = config.coin.symbol if config.coin else ""
-        about = About(config.rig, __version__, variant.name, coin, variant.algorithm)
+        about = About(
+            config.rig, __version__, variant.name, coin, variant.algorithm,
+            config.devices_expected, config.devices_missing,
+        )  # fmt: skip
         infos = [device.info for device in config.devices]
         self._telemetry = Telemetry(self._clock, infos, about)
         self._redactor = Redactor(config.secrets, config.wallets)

@@ -91,6 +91,8 @@ class _Resolver:
             secrets=secrets_of(pools, token),
             wallets=wallets_of(pools),
             private_files=_private_files(loaded),
+            devices_expected=chosen.expected,
+            devices_missing=tuple(_missing(chosen)),
             notes=tuple(_notes(settings, pools, chosen)),
             reloader=self,
             fixed=_fixed(settings, tunings),
@@ -162,6 +164,15 @@ def _home(path: Path | None) -> Path | None:
 def _private_files(loaded: Loaded) -> tuple[Path, ...]:
     paths = (loaded.raw.path, *(pool.password_file for pool in loaded.settings.pools))
     return tuple(path for path in paths if path is not None)
+
+
+def _missing(chosen: ChosenDevices) -> Iterator[str]:
+    """Yield a sentence for each expected device that does not mine."""
+    used = {device.hardware for device in chosen.use}
+    for device in chosen.unusable:
+        if device.hardware not in used:
+            yield f"{device.info.name}: {device.info.unusable}"
+    yield from chosen.absent
 
 
 def _notes(

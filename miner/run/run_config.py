@@ -110,6 +110,10 @@ class RunConfig:
     """Texts of which views show only the ends."""
     private_files: Sequence[Path] = ()
     """The settings file and files with secrets; clients of the API do not see their paths."""
+    devices_expected: int = 0
+    """Devices that would mine if none was absent or unusable; 0: `devices`."""
+    devices_missing: tuple[str, ...] = ()
+    """A sentence for each of them that does not mine."""
     notes: Sequence[tuple[str, str]] = ()
     """(topic, sentence) pairs to show before mining begins."""
     reloader: SettingsReloader | None = field(default=None, repr=False)

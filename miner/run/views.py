@@ -52,6 +52,10 @@ class Views:
         self.set_level(config.live.level)
         for topic, text in config.notes:
             journal.add(topic, text)
+        if config.devices_missing and len(config.devices) < config.devices_expected:
+            sentence = f"{len(config.devices)} of {config.devices_expected} expected devices mine"
+            reasons = "; ".join(config.devices_missing)
+            journal.add("devices", f"only {sentence}: {reasons}", Level.WARNING)
 
     def write(self, line: str) -> None:
         """Show a line on the console that belongs to no event."""

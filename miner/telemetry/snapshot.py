@@ -86,6 +86,10 @@ class About:
     """Its symbol; empty if the settings name only the variant."""
     panel_algorithm: str = ""
     """Name of the variant in farm panels; empty: as `algorithm`."""
+    devices_expected: int = 0
+    """Devices that would mine if none was absent or unusable; 0: those of the run."""
+    devices_missing: tuple[str, ...] = ()
+    """A sentence for each expected device that is absent or unusable since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,16 @@ class Snapshot:
     def pool(self) -> PoolSnapshot | None:
         """The pool of the newest connection."""
         return next((pool for pool in self.pools if pool.label == self.active), None)
+
+    @property
+    def devices_expected(self) -> int:
+        """Devices that would mine if none was absent, unusable, parked or hung."""
+        return self.about.devices_expected or len(self.devices)
+
+    @property
+    def devices_present(self) -> int:
+        """Devices that are neither parked nor hung."""
+        return sum(not device.parked for device in self.devices)
 
     @property
     def height(self) -> int | None:

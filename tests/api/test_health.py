@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from miner.api.v1 import liveness, readiness
+from miner.api.v1 import degradation, liveness, readiness
+from miner.console.plain import status_line
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceHanging,
     DevicePaused,
+    DeviceResting,
     Event,
     KernelReady,
     Launched,
@@ -91,6 +93,29 @@ def test_a_rig_that_lost_its_pool_is_not_ready() -> None:
     ]
 
 
+def test_a_rig_with_fewer_devices_than_expected_is_ready_but_degraded() -> None:
+    rig = Rig()
+    rig.emit(*CONNECTED, Launched("cuda:0", 1000, 0.1))
+    snapshot = rig.telemetry.snapshot()
+    assert (snapshot.devices_expected, snapshot.devices_present) == (2, 2)
+    assert degradation(snapshot) == []
+
+    lost = ("cuda:7: its driver crashed",)
+    about = replace(snapshot.about, devices_expected=3, devices_missing=lost)
+    assert readiness(replace(snapshot, about=about)) == []
+    assert degradation(replace(snapshot, about=about)) == [
+        "2 of 3 expected devices are there", *lost,
+    ]  # fmt: skip
+
+    rig.emit(DeviceResting("opencl:0.1", "five failures", None))
+    snapshot = rig.telemetry.snapshot()
+    assert readiness(snapshot) == []
+    assert degradation(snapshot) == [
+        "1 of 2 expected devices are there", "opencl:0.1: parked: five failures",
+    ]  # fmt: skip
+    assert "DEVICES 1/2" in status_line(snapshot)
+
+
 async def test_only_a_hung_device_fails_the_liveness_check() -> None:
     rig = await busy_rig()
     assert liveness(rig.telemetry.snapshot()) == []
@@ -103,9 +128,9 @@ async def test_only_a_hung_device_fails_the_liveness_check() -> None:
 
 async def test_health_checks_return_their_reasons(serve: Serve) -> None:
     service = await serve(busy=True)
-    for path in ("/livez", "/readyz"):
+    for path, more in (("/livez", {}), ("/readyz", {"degraded": []})):
         answer = await service.get(path)
-        assert (answer.status, answer.json) == (200, {"ok": True, "reasons": []})
+        assert (answer.status, answer.json) == (200, {"ok": True, "reasons": [], **more})
         assert (await service.ask("HEAD", path)).status == 200
     service.rig.emit(DeviceHanging("cuda:0", "no answer"))
     answer = await service.get("/livez")

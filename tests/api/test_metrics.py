@@ -108,6 +108,8 @@ def test_every_series_has_the_value_of_the_snapshot(snapshot: Snapshot) -> None:
     series = RemainingSeries(snapshot, algorithm="kawpow")
     series.holds("info", 1, rig="rig1", version="1.2.3", coin="RVN")
     series.holds("start_time_seconds", snapshot.started_at)
+    series.holds("devices_expected", 2)
+    series.holds("devices_present", 2)
     series.holds("job_known", 1)
     series.holds("job_timestamp_seconds", snapshot.job_at)
     series.holds("jobs_total", 2)
@@ -353,7 +355,7 @@ def test_names_follow_the_conventions_of_prometheus(snapshot: Snapshot) -> None:
             if family.type == "counter":
                 assert sample.name == f"{name}_total"
             assert "algorithm" in sample.labels
-            of_device = ("device", "hash", "shares", "kernel", "job_switch", "dataset")
+            of_device = ("device_", "hash", "shares", "kernel", "job_switch", "dataset")
             if name.startswith(tuple(MINE + start for start in of_device)):
                 assert labels - {"pool"} <= set(sample.labels)
             if name.startswith((MINE + "pool", MINE + "shares_total", MINE + "share_round_trip")):
