@@ -38,10 +38,13 @@ UNREADABLE_SECONDS = 3.0
 """A pool that sends something other than JSON before its first answer has this long to send it;
 Zano's daemon answers unknown methods so, other pools send a greeting."""
 
-LINES_PER_SECOND = 2000
+LINES_PER_SECOND = 1000
 LINES_AT_ONCE = 1000
 """A pool that sends more, with 512 bytes as one more line, is read that slowly: it must not hold
 the event loop."""
+
+JOB_LINES = 50
+"""A job counts as so many lines: every device and view has work with it."""
 
 READ_BYTES = 65536
 
@@ -211,6 +214,8 @@ class Session:
                 await pace.spend(1 + len(line) / 512)
                 for event in self._protocol.receive(line):
                     self._handle(event)
+                    if isinstance(event, JobReceived):
+                        await pace.spend(JOB_LINES)
             if self._protocol.malformed_lines > malformed:
                 self._unreadable.set()
                 self._optional.leave_out_harmful()

@@ -14,6 +14,7 @@ from miner.stratum.across_connections import KEPT_NONCES, SentNonces
 from miner.stratum.client_side import KEPT_REQUESTS
 from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
 from miner.stratum.session import (
+    JOB_LINES,
     LINES_AT_ONCE,
     LINES_PER_SECOND,
     UNANSWERED_SHARES,
@@ -156,6 +157,19 @@ async def test_a_flood_of_lines_is_read_at_a_bounded_rate(line: bytes) -> None:
         await bench.clock.advance(2)
         assert len(bench.events) == events + 1
         assert bench.ended is None
+
+
+async def test_a_flood_of_jobs_is_read_at_a_bounded_rate() -> None:
+    async with running() as bench:
+        await bench.login()
+        for number in range(400):
+            bench.stream.feed(notify((0, f"job {number}")))
+        await bench.clock.advance(10)
+        jobs = sum(isinstance(event, JobReceived) for event in bench.events)
+        assert 50 < jobs <= 2 + (LINES_AT_ONCE + 10 * LINES_PER_SECOND) / JOB_LINES
+        await bench.clock.advance(20)
+        jobs = [event.job.id for event in bench.events if isinstance(event, JobReceived)]
+        assert jobs[-1] == "job 399"
 
 
 async def test_same_header_and_nonce_is_never_sent_twice() -> None:
