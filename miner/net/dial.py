@@ -8,6 +8,7 @@ import ssl
 from contextlib import suppress
 from typing import Any, Protocol
 
+from miner.clock import Clock, SystemClock, within
 from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused
 from miner.net.address import PoolUrl, is_local
 from miner.net.socks import Proxy, connect_through, parse_proxy
@@ -47,31 +48,28 @@ class Dial(Protocol):
 
 
 class NetworkDial:
-    """Opens TCP and TLS connections, directly or through a proxy, within `limit` seconds."""
+    """Opens TCP and TLS connections, directly or through a proxy, within `limit` seconds.
 
-    def __init__(self, limit: float = Timeouts().connect) -> None:
+    Time for which the process was suspended does not count: what arrived meanwhile is read first.
+    """
+
+    def __init__(self, limit: float = Timeouts().connect, clock: Clock | None = None) -> None:
         self._limit = limit
+        self._clock = clock or SystemClock()
 
     async def open(self, url: PoolUrl) -> Stream:
         proxy = parse_proxy(url.proxy) if url.proxy is not None else None
-        tls: dict[str, Any] = {}
-        if url.transport.has_tls:
-            tls = {
-                "ssl": tls_context(url),
-                "server_hostname": url.host,
-                "ssl_shutdown_timeout": CLOSE_SECONDS,
-            }
+        opened: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+        async def connect() -> None:
+            opened.append(await _connected(url, proxy))
+
         try:
-            async with asyncio.timeout(self._limit):
-                if proxy is None:
-                    reader, writer = await asyncio.open_connection(
-                        url.host, url.port, happy_eyeballs_delay=0.25, **tls
-                    )
-                else:
-                    tunnel = await connect_through(proxy, url.host, url.port, self._limit)
-                    reader, writer = await asyncio.open_connection(sock=tunnel, **tls)
+            if not await within(self._clock, self._limit, connect()):
+                raise TimeoutError
         except (OSError, ValueError) as error:
             raise _connection_error(error, url, self._limit, proxy) from error
+        ((reader, writer),) = opened
         if url.unlisted and proxy is None and _peer_is_local(writer):
             writer.transport.abort()
             raise ConnectionLost(
@@ -79,6 +77,22 @@ class NetworkDial:
             )
         _set_socket_options(writer)
         return NetworkStream(reader, writer)
+
+
+async def _connected(
+    url: PoolUrl, proxy: Proxy | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    tls: dict[str, Any] = {}
+    if url.transport.has_tls:
+        tls = {
+            "ssl": tls_context(url),
+            "server_hostname": url.host,
+            "ssl_shutdown_timeout": CLOSE_SECONDS,
+        }
+    if proxy is not None:
+        tunnel = await connect_through(proxy, url.host, url.port)
+        return await asyncio.open_connection(sock=tunnel, **tls)
+    return await asyncio.open_connection(url.host, url.port, happy_eyeballs_delay=0.25, **tls)
 
 
 class NetworkStream:

@@ -16,6 +16,9 @@ from miner.net.address import HostPort, parse_host_port
 _CREDENTIAL_LIMIT = 255
 """Bytes (RFC 1929)."""
 
+_NO_LIMIT = 86400.0
+"""Seconds: python-socks has 60 if it is given none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -55,11 +58,10 @@ def _fits(value: str) -> bool:
     return bool(re.fullmatch(rf"[ -~]{{1,{_CREDENTIAL_LIMIT}}}", value))
 
 
-async def connect_through(proxy: Proxy, host: str, port: int, limit: float) -> socket.socket:
+async def connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
     """Return a socket connected to `host` through `proxy`, which resolves the name.
 
-    Raises `ConnectionLost`, `TimeoutError` after `limit` seconds, or `UnicodeError` for an
-    invalid host name.
+    The caller limits the time. Raises `ConnectionLost`, or `UnicodeError` for an invalid host name.
     """
     host.encode("idna")
     connector = Connector(
@@ -67,7 +69,7 @@ async def connect_through(proxy: Proxy, host: str, port: int, limit: float) -> s
         password=proxy.password or None, rdns=True,
     )  # fmt: skip
     try:
-        return await connector.connect(host, port, timeout=limit)
+        return await connector.connect(host, port, timeout=_NO_LIMIT)
     except TimeoutError:
         raise
     except (ProxyError, OSError, ValueError) as error:

@@ -242,7 +242,7 @@ class MiningRun:
         reports = Reports(self._hashrate, self._random.randbytes(32))
         return Connections(
             config.variant,
-            NetworkDial(limits.connect),
+            NetworkDial(limits.connect, self._clock),
             self._clock,
             USER_AGENT,
             seed_of=seed_hash,

@@ -35,6 +35,12 @@ CONFIRM_SECONDS = 15.0
 RETRY_SECONDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
 """Pauses between attempts; the last repeats."""
 
+UNKNOWN_HEADER = "Block header hash not found"
+FORGOTTEN = (
+    "if several rigs share this node, mine with -u ADDRESS: it has forgotten work of this height"
+)
+"""Advice when a node of the kind `pprpc` no longer knows a header that it gave."""
+
 NOT_JUDGED = frozenset({IS_STARTING, -10, -9})
 """Error codes of a node that is starting, downloading the chain or has no connections."""
 
@@ -204,6 +210,8 @@ class BlockSubmitter:
             outcome = Outcome.STALE
         elif text == "duplicate-invalid":
             outcome = Outcome.INVALID
+        elif text.startswith(UNKNOWN_HEADER) and self._poller.is_current(block.height):
+            text = f"{text}; {FORGOTTEN}"
         return outcome, text
 
 

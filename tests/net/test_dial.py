@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from miner.clock import SystemClock
 from miner.errors import ConnectionLost, PoolRefused
 from miner.net.address import Transport
 from miner.net.dial import NetworkDial
@@ -58,6 +59,28 @@ async def test_no_answer_within_the_limit() -> None:
     async with serving(silent) as port:
         with pytest.raises(ConnectionLost, match=r"no answer within 0\.05 s"):
             await NetworkDial(limit=0.05).open(url(port, Transport.TLS))
+
+
+class SuspendedClock(SystemClock):
+    """The process was suspended while the first sleep lasted."""
+
+    def __init__(self) -> None:
+        self.suspended = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.suspended
+
+    async def sleep(self, seconds: float) -> None:
+        if not self.suspended:
+            self.suspended = seconds + 3600.0
+        else:
+            await asyncio.Event().wait()
+
+
+async def test_time_for_which_the_process_was_suspended_does_not_count() -> None:
+    async with serving() as port:
+        dial = NetworkDial(clock=SuspendedClock())
+        assert await exchanged(dial, url(port)) == b"hello\n"
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".example"])

@@ -111,6 +111,11 @@ def test_credentials_are_percent_decoded() -> None:
     assert (got.user, got.password) == ("me@x.org/rig", "a:b/@")
 
 
+def test_a_user_beside_the_address_is_taken_literally() -> None:
+    got = parse_pool_url("stratum+tcp://pool.example:3333", user="ann%40mail", password="50%25")
+    assert (got.user, got.password) == ("ann%40mail", "50%25")
+
+
 def test_a_path_is_appended_to_the_user() -> None:
     got = parse_pool_url("stratum+tcp://RWallet.rig1@pool.example:3333/me@x.org")
     assert got.user == "RWallet.rig1/me@x.org"

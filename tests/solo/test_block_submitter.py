@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from miner.errors import ConnectionLost
+from miner.solo.block_submitter import FORGOTTEN
 from miner.work import Outcome
 from tests.fakes.node import HEIGHT, Cut, FiroNode, PprpcNode, Raw, RpcFault, serving
 from tests.solo.bench import MIX_HASH, NONCE, running, solved
@@ -63,6 +64,15 @@ async def test_another_block_of_the_same_height_does_not_count_as_ours() -> None
         outcome, text = await bench.submitted(solved(job), step=0.25)
         assert outcome is Outcome.STALE
         assert "not found" in text
+
+
+async def test_a_header_that_another_rig_made_the_node_forget_is_explained() -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        node.known.clear()
+        outcome, text = await bench.submitted(solved(job))
+        assert outcome is Outcome.STALE
+        assert text.endswith(FORGOTTEN)
 
 
 async def test_a_block_is_recognized_by_its_final_hash() -> None:
