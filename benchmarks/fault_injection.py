@@ -107,6 +107,11 @@ class Scene:
         return self.folder / "ledger.sqlite"
 
     @property
+    def shares(self) -> list[dict[str, Any]]:
+        """Entries about shares."""
+        return [entry for entry in self.entries.values() if entry["topic"] == "share"]
+
+    @property
     def newest(self) -> int:
         return max(self.entries, default=0)
 
@@ -224,6 +229,10 @@ class Injected:
     note: str = ""
 
 
+Inject = Callable[[Planned, Injected], Awaitable[str | None]]
+"""Injects a fault until its time is over; returns a remark."""
+
+
 class Injection:
     """Injects faults; knows which were injected."""
 
@@ -236,12 +245,12 @@ class Injection:
 
     async def inject(self, fault: Planned) -> None:
         """Inject `fault` and end it after its time."""
-        method: Callable[[Planned], Awaitable[str | None]] = getattr(self, f"_{fault.area}")
+        method: Inject = getattr(self, f"_{fault.area}")
         async with self._turns[fault.area]:
             note = self._note(fault.area, fault.name, fault.seconds)
             if fault.name in ("killed", "silent", "closed port") and not self._scene.relay.is_used:
                 note.journal = None  # the miner is at the node
-            note.note = await method(fault) or ""
+            note.note = await method(fault, note) or ""
             note.seconds = monotonic() - note.at
 
     async def end(self) -> None:
@@ -286,7 +295,7 @@ class Injection:
         if self._scene.pool.is_half_open:
             noted.journal = None
 
-    async def _pool(self, fault: Planned) -> str | None:
+    async def _pool(self, fault: Planned, note: Injected) -> str | None:
         scene = self._scene
         match fault.name:
             case "killed":
@@ -326,9 +335,10 @@ class Injection:
             self._scene.node.inject(name)
             await asyncio.sleep(min(each, max(end - monotonic(), 0.0)))
 
-    async def _machine(self, fault: Planned) -> str | None:
+    async def _machine(self, fault: Planned, note: Injected) -> str | None:
         scene, pid = self._scene, self._scene.miner.process.pid
         random = Random(fault.seed)
+        before = len(scene.shares)
         match fault.name:
             case "disk full":
                 # Any write into a file fails beyond its first bytes.
@@ -362,9 +372,12 @@ class Injection:
                 os.kill(pid, signal.SIGSTOP)
                 await asyncio.sleep(fault.seconds)
                 os.kill(pid, signal.SIGCONT)
+        if fault.name == "locked ledger" and len(scene.shares) == before:
+            note.journal = None
+            return "there was no share to write"
         return None
 
-    async def _driver(self, fault: Planned) -> str | None:
+    async def _driver(self, fault: Planned, note: Injected) -> str | None:
         device = HANGING if fault.name == "hang" else Random(fault.seed).choice(AILING)
         orders: dict[str, dict[str, Any]] = {
             "launch fails": {"fail_launch": 1},
@@ -381,7 +394,7 @@ class Injection:
         await asyncio.sleep(fault.seconds)
         return device
 
-    async def _readers(self, fault: Planned) -> str | None:
+    async def _readers(self, fault: Planned, note: Injected) -> str | None:
         ports = self._scene.miner.ports
         match fault.name:
             case "crowd":

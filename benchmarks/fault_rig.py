@@ -74,6 +74,11 @@ class Ailing(Steady):
     slow_build: float = 0.0
     """Seconds of the next build."""
 
+    @property
+    def info(self) -> DeviceInfo:
+        # A model of its own, so that it does not get the kernels of the others.
+        return replace(super().info, model=f"Ailing {self.name}")
+
     def open(self, info: DeviceInfo) -> Device:
         device: Any = _AilingDevice(super().open(info), self)
         return device  # type: ignore[no-any-return]

@@ -57,9 +57,9 @@ async def _read_views(scene: Scene) -> None:
             scene.reads += 1
             for fact in facts:
                 key = (fact.view, fact.of, fact.what)
-                # The ledger's rows get their outcomes late while the disk is full.
+                # The ledger's rows get their outcomes late, and are not read, while the disk is full.
                 is_final = fact.what in ("tried", "found", "faults", "accepted")
-                if is_final and fact.value < before.get(key, 0.0):
+                if fact.view != "shares" and is_final and fact.value < before.get(key, 0.0):
                     scene.fell.append(" ".join(key))
                 before[key] = fact.value
 
