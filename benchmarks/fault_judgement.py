@@ -13,9 +13,10 @@ from typing import Any
 CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 
-from fault_injection import Injection, Scene  # noqa: E402
+from fault_injection import Injection  # noqa: E402
 from fault_plan import AREAS  # noqa: E402
 from fault_rig import HANGING  # noqa: E402
+from fault_scene import Scene  # noqa: E402
 
 from miner.ledger import Filter, LedgerReader  # noqa: E402
 from miner.ledger.share_record import ShareRecord  # noqa: E402

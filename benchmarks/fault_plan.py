@@ -60,8 +60,8 @@ AREAS: Mapping[str, Mapping[str, Kind]] = {
     "driver": {
         "launch fails": Kind((5, 10), r"fault: .*the launch failed|in \d+ s: .*the launch failed"),
         "opening fails": Kind((8, 15), r"cannot be opened"),
-        "build fails": Kind((15, 25), r"injected: it does not compile"),
-        "slow build": Kind((15, 25), r"kernel for period \d+ ready after ([4-9]|\d\d)\."),
+        "build fails": Kind((5, 10), r"injected: it does not compile"),
+        "slow build": Kind((15, 25), r"(ready after|verified in) ([4-9]|\d\d)\."),
         "wrong results": Kind((15, 25), r"candidates were wrong", 6),
         "no memory": Kind((10, 15), r"not mining on epoch .*injected"),
         "hang": Kind((5, 5), r"^hung: a launch", 1),

@@ -64,6 +64,9 @@ CHECK_SECONDS = 8.0
 LEAST_BAN_SECONDS = 5.0
 """A minute otherwise."""
 
+MOST_RETRY_SECONDS = 8.0
+"""A minute otherwise: hardly a session is stable for long here."""
+
 
 @dataclass
 class Ailing(Steady):
@@ -207,6 +210,7 @@ def main() -> None:
         patch.object(failover, "FIRST_POOL_CHECK_SECONDS", CHECK_SECONDS),
         patch.object(failover, "MAX_FIRST_POOL_CHECK_SECONDS", CHECK_SECONDS),
         patch.object(failover, "MIN_BAN_SECONDS", LEAST_BAN_SECONDS),
+        patch.object(failover, "MAX_RETRY_SECONDS", MOST_RETRY_SECONDS),
     ):
         record = asyncio.run(_run(asked, pools, clock))
     (asked.folder / "record.json").write_text(json.dumps(record))

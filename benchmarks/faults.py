@@ -25,9 +25,10 @@ CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 
 import aiohttp  # noqa: E402
-from fault_injection import Injection, Scene, begin_scene  # noqa: E402
+from fault_injection import Injection  # noqa: E402
 from fault_judgement import OTHERS_MOST, judge  # noqa: E402
 from fault_plan import planned  # noqa: E402
+from fault_scene import Scene, begin_scene  # noqa: E402
 from host import cpu_model, source_hash, write_json  # noqa: E402
 from mining import records, settled  # noqa: E402
 
@@ -57,7 +58,7 @@ async def _read_views(scene: Scene) -> None:
             scene.reads += 1
             for fact in facts:
                 key = (fact.view, fact.of, fact.what)
-                # The ledger's rows get their outcomes late, and are not read, while the disk is full.
+                # While the disk is full, the ledger's rows are late or cannot be read.
                 is_final = fact.what in ("tried", "found", "faults", "accepted")
                 if fact.view != "shares" and is_final and fact.value < before.get(key, 0.0):
                     scene.fell.append(" ".join(key))
@@ -72,6 +73,7 @@ async def _follow(scene: Scene) -> None:
             scene.sample()
             with suppress(*TROUBLE):
                 await scene.read_journal(session)
+                await scene.read_devices(session)
 
 
 async def _settle(session: aiohttp.ClientSession, scene: Scene) -> list[str]:

@@ -82,14 +82,14 @@ async def mining(folder: Path, hashes: int, *more: str, block: float) -> AsyncIt
     miner = None
     try:
         async with asyncio.TaskGroup() as group:
-            drain = group.create_task(_drain(pool.stdout, folder / "pool.log"))
+            drain = group.create_task(keep_lines(pool.stdout, folder / "pool.log"))
             with (folder / "console.jsonl").open("wb") as console:
                 miner = await asyncio.create_subprocess_exec(
                     sys.executable, "-u", str(CHECKOUT / "benchmarks/rig.py"),
                     f"--variant={toy}", f"--pool={port}", f"--folder={folder}", *more,
                     stdout=console,
                 )  # fmt: skip
-            yield Miner(miner, folder, await _ports(folder / "console.jsonl"))
+            yield Miner(miner, folder, await ports_of(folder / "console.jsonl"))
             miner.send_signal(signal.SIGINT)
             if await miner.wait():
                 raise SystemExit(f"the miner ended with {miner.returncode}")
@@ -101,13 +101,15 @@ async def mining(folder: Path, hashes: int, *more: str, block: float) -> AsyncIt
                 await process.wait()
 
 
-async def _drain(stream: asyncio.StreamReader, path: Path) -> None:
+async def keep_lines(stream: asyncio.StreamReader, path: Path) -> None:
+    """Write what a process prints into a file."""
     with path.open("wb") as file:
         while line := await stream.readline():
             file.write(line)
 
 
-async def _ports(console: Path) -> Ports:
+async def ports_of(console: Path) -> Ports:
+    """Return the ports of a miner, once it has printed them."""
     async with asyncio.timeout(PATIENCE):
         while True:
             said = {
