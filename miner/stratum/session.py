@@ -214,7 +214,7 @@ class Session:
                 await pace.spend(1 + len(line) / 512)
                 for event in self._protocol.receive(line):
                     self._handle(event)
-                    if isinstance(event, JobReceived):
+                    if isinstance(event, pool_events.JobReceived):
                         await pace.spend(JOB_LINES)
             if self._protocol.malformed_lines > malformed:
                 self._unreadable.set()
