@@ -32,7 +32,8 @@ help:
 	@echo "Each sets up what it needs in .venv; PYTHON= chooses the Python (3.11 or newer)."
 
 mine: $(RUNTIME)
-	@.venv/bin/progpow-miner demo --variant "$(VARIANT)" --height "$(HEIGHT)" --shares "$(SHARES)"
+	@.venv/bin/progpow-miner demo --variant "$(VARIANT)" --height "$(HEIGHT)" --shares "$(SHARES)" \
+	  --datasets-on-disk
 
 # All of it on two cores or more is run by two processes, a file by one of them.
 test: $(DEVELOP)

@@ -10,7 +10,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from io import BufferedReader, BufferedWriter
@@ -136,9 +136,9 @@ class CheckedFiles:
     def put(self, key: str, content: bytes) -> None:
         """Store `content`, then delete files beyond the limit."""
         with suppress(OSError):
-            replace_file(self._path(key), _digest(key, content), content)
+            replace_file(self._path(key), (_digest(key, content), content))
             delete_abandoned(self.folder)
-            self._evict()
+            delete_oldest(self.folder, self._suffix, self._limit)
 
     def drop(self, key: str) -> None:
         with suppress(OSError):
@@ -146,20 +146,6 @@ class CheckedFiles:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}{self._suffix}"
-
-    def _evict(self) -> None:
-        found = []
-        for path in self.folder.glob(f"*{self._suffix}"):
-            with suppress(OSError):  # another process may have deleted it
-                state = path.stat()
-                found.append((state.st_mtime_ns, state.st_size, path))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if total <= self._limit:
-                return
-            with suppress(OSError):
-                path.unlink()
-            total -= size
 
 
 _DIGEST_BYTES = 32
@@ -196,10 +182,10 @@ def read_regular(path: Path, limit: int) -> bytes:
         return file.read()
 
 
-def replace_file(path: Path, *parts: bytes | memoryview) -> None:
+def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a file at once or not at all, and its folders; links are replaced, not followed.
 
-    A folder at `path` is deleted. Raises OSError.
+    A folder at `path` is deleted. Raises OSError, and what `parts` raises.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     number, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
@@ -215,6 +201,22 @@ def replace_file(path: Path, *parts: bytes | memoryview) -> None:
     finally:
         with suppress(OSError):  # the file system may have become read-only
             temporary.unlink(missing_ok=True)
+
+
+def delete_oldest(folder: Path, suffix: str, limit: int) -> None:
+    """Delete the least recently used files with `suffix` while all have more than `limit` bytes."""
+    found = []
+    for path in folder.glob(f"*{suffix}"):
+        with suppress(OSError):  # another process may have deleted it
+            state = path.stat()
+            found.append((state.st_mtime_ns, state.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= limit:
+            return
+        with suppress(OSError):
+            path.unlink()
+        total -= size
 
 
 def delete_abandoned(folder: Path) -> None:

@@ -224,8 +224,8 @@ def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
         return
     path = _light_path(epoch)
     with suppress(OSError):
-        replace_file(path, _npy_header(epoch), cache.data)
-        replace_file(path.with_suffix(".sum"), _checksum(cache))
+        replace_file(path, (_npy_header(epoch), cache.data))
+        replace_file(path.with_suffix(".sum"), (_checksum(cache),))
         room = DISK_BYTES
         for path in reversed(list(_by_age())):
             room -= path.lstat().st_size

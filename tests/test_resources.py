@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace as replace_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import pytest
 
 from miner import resources
 from miner.devices.cuda.cuda_builds import CubinCache
+from miner.engine import dataset_files
+from miner.engine.dataset_files import DatasetFile
 from miner.errors import ConfigError
 from miner.progpow import jit
 from miner.progpow.epoch import Epoch
 from miner.resources import cache_directory, delete_abandoned, state_directory
 from miner.verify import Verifier
+from tests.fakes.device import filled_device
 
 EPOCH = Epoch(0, 0, 509, 8191, 256)
 
@@ -52,7 +56,22 @@ def use_cubin() -> object:
     return code or b"code" * 100
 
 
-USES = {"numba": use_compiled_function, "light": use_light_cache, "cubins": use_cubin}
+def use_dataset() -> object:
+    device, file = filled_device(EPOCH), DatasetFile(EPOCH)
+    whole = device.read_nodes(0, EPOCH.nodes)
+    device.write_nodes(0, np.zeros_like(whole))
+    if [0.0, *file.load(device)][-1] != 1.0:
+        device.write_nodes(0, whole)
+        file.store(device, lambda: False)
+    return device.read_nodes(0, EPOCH.nodes).tobytes()
+
+
+USES = {
+    "numba": use_compiled_function,
+    "light": use_light_cache,
+    "cubins": use_cubin,
+    "datasets": use_dataset,
+}
 """By the folder that each uses."""
 
 
@@ -175,7 +194,7 @@ def test_temporary_files_of_killed_processes_are_deleted_at_the_next_start(cache
     code = (
         "import os, sys, pathlib; from miner import resources; "
         "pathlib.Path.replace = lambda *_: os._exit(9); "
-        "resources.replace_file(pathlib.Path(sys.argv[1]), b'half')"
+        "resources.replace_file(pathlib.Path(sys.argv[1]), [b'half'])"
     )
     folder = cache / "light"
     subprocess.run([sys.executable, "-c", code, folder / "0-509.npy"], check=False)
@@ -209,3 +228,26 @@ def test_a_user_without_a_home_directory_is_an_error_in_one_sentence(
     )
     monkeypatch.setenv(name, "/somewhere")
     assert folder() == Path("/somewhere")
+
+
+def test_an_interrupted_or_oversized_dataset_leaves_no_file(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, file = filled_device(EPOCH), DatasetFile(EPOCH)
+    file.store(device, lambda: True)
+    assert list((cache / "datasets").iterdir()) == []
+    monkeypatch.setattr(dataset_files, "LEFT_FREE", 1 << 62)
+    file.store(device, lambda: False)
+    assert list((cache / "datasets").iterdir()) == []
+
+
+def test_older_datasets_make_room_for_a_newer_one(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_files, "DISK_BYTES", 2 * EPOCH.dataset_bytes + 1000)
+    epochs = [replace_dataclass(EPOCH, number=n, seed_epoch=n) for n in range(3)]
+    for age, epoch in enumerate(epochs):
+        file = DatasetFile(epoch)
+        file.store(filled_device(epoch), lambda: False)
+        os.utime(file.path, (age, age))
+    assert [DatasetFile(epoch).path.exists() for epoch in epochs] == [False, True, True]

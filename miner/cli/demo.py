@@ -21,8 +21,12 @@ from miner.cli.pool import pool_options, with_pool_options
     metavar="NAME,...",
     help="Devices to use. Default: every usable GPU, or else the CPU.",
 )
+@click.option(
+    "--datasets-on-disk", is_flag=True,
+    help="Keep the dataset (DAG), 1 GiB or more, in the cache; the next run then starts at once.",
+)  # fmt: skip
 @with_pool_options
-def demo(shares: int, devices: str | None, **options: Any) -> None:
+def demo(shares: int, devices: str | None, datasets_on_disk: bool, **options: Any) -> None:
     """Mine against the test pool until some shares are accepted."""
     import asyncio
 
@@ -41,4 +45,4 @@ def demo(shares: int, devices: str | None, **options: Any) -> None:
         write(f"note      {reason}")
     for found in picked.use:
         write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
-    asyncio.run(run_demo(chosen, picked.use, shares))
+    asyncio.run(run_demo(chosen, picked.use, shares, datasets_on_disk))

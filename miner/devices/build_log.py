@@ -33,7 +33,7 @@ def _temporary_folder(parent: str) -> Path:
 
 
 def _written(folder: Path, name: str, content: bytes) -> Path:
-    replace_file(folder / name, content)
+    replace_file(folder / name, (content,))
     with suppress(OSError):  # another process may delete them too
         for old in sorted(folder.glob("*.log"), key=lambda p: p.lstat().st_mtime)[:-KEPT]:
             old.unlink(missing_ok=True)

@@ -89,6 +89,8 @@ class Tuning:
     limits: TemperatureLimits = TemperatureLimits()
     datasets: int | None = None
     """Most datasets (DAGs) that it keeps in memory; None: as many as fit."""
+    datasets_on_disk: bool = False
+    """Whether a dataset is read from disk, and stored there when it was computed."""
 
     def overridden_by(self, later: Tuning) -> Tuning:
         """Return this tuning with what `later` sets."""
@@ -97,6 +99,7 @@ class Tuning:
             self.launch_seconds if later.launch_seconds is None else later.launch_seconds,
             self.limits.overridden_by(later.limits),
             self.datasets if later.datasets is None else later.datasets,
+            self.datasets_on_disk or later.datasets_on_disk,
         )
 
 

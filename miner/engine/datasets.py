@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from miner.devices.device import Device, Image
+from miner.devices.tuning import Tuning
+from miner.engine.dataset_files import DatasetFile
 from miner.engine.opened_device import OpenedDevice, WorkerReports
 from miner.engine.proof import prove_dataset
 from miner.errors import OutOfMemory, WrongResult
@@ -44,15 +46,15 @@ _MOST_REMEMBERED = 64
 
 
 class Datasets:
-    """Keeps as many datasets in the memory of one device as it has room for, at most `most`; the
-    least recently used one is dropped for a new one.
+    """Keeps as many datasets in the memory of one device as it has room for, at most
+    `tuning.datasets`; the least recently used one is dropped for a new one.
 
     Used by the device's thread, while no launch is in flight.
     """
 
-    def __init__(self, opened: OpenedDevice, most: int | None = None) -> None:
+    def __init__(self, opened: OpenedDevice, tuning: Tuning) -> None:
         self._opened, self._device = opened, opened.device
-        self._most = most
+        self._most, self._on_disk = tuning.datasets, tuning.datasets_on_disk
         self._kept: OrderedDict[Epoch, float] = OrderedDict()
         """Complete and proved datasets: the clock second of their last use."""
         self._selected: Epoch | None = None
@@ -218,7 +220,9 @@ class Datasets:
         filler = opened.built(building, should_stop)
         if filler is None or should_stop():
             return False
-        for done in device.generate(epoch, light, filler):
+        file = DatasetFile(epoch) if self._on_disk and device.dialect is not None else None
+        filling = _Filling(device.generate(epoch, light, filler), file, device)
+        for done in filling.steps():
             opened.slot.wait(lambda: should_stop() or not opened.slot.paused)
             if should_stop():
                 return False
@@ -227,13 +231,38 @@ class Datasets:
             repaired = prove_dataset(device, epoch, light, shared.prover, opened.random)
         except WrongResult:
             shared.programs.discard(device, filler)
+            if file is not None:
+                file.delete()
             raise
         if repaired:
             opened.report_fault(f"{repaired} wrong nodes of its dataset were repaired")
+        if file is not None and (repaired or not filling.loaded):
+            file.store(device, should_stop)
         progress(1.0)
         self._ready_at = opened.now()
         self._build_seconds = self._ready_at - begun
         return True
+
+
+class _Filling:
+    """The steps in which a device generates a dataset, unless `file` has it."""
+
+    def __init__(
+        self, generating: Iterator[float], file: DatasetFile | None, device: Device
+    ) -> None:
+        self._generating, self._file, self._device = generating, file, device
+        self.loaded = False
+        """Whether all of it came from the file."""
+
+    def steps(self) -> Iterator[float]:
+        """Fill the dataset and yield the fraction done."""
+        if self._file is not None:
+            yield next(self._generating)  # allocates and selects the dataset
+            for done in self._file.load(self._device):
+                self.loaded = done == 1.0
+                yield done
+        if not self.loaded:
+            yield from self._generating
 
 
 def bytes_needed(device: Device, epoch: Epoch) -> int:

@@ -132,7 +132,7 @@ class Worker:
 
     def _mine(self, opened: OpenedDevice) -> None:
         shared, device = self._shared, opened.device
-        datasets, kernels = Datasets(opened, self._tuning.datasets), Kernels(opened)
+        datasets, kernels = Datasets(opened, self._tuning), Kernels(opened)
         search = Search(
             device, self._index, shared.nonces, self._slot, self, shared.clock,
             self._tuning.launch_seconds or TARGET_SECONDS,

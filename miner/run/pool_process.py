@@ -9,6 +9,7 @@ from random import Random
 
 from miner.clock import SystemClock
 from miner.devices.selection import ListedDevice
+from miner.devices.tuning import Tuning
 from miner.engine.threads import WorkPool
 from miner.formatting import format_difficulty
 from miner.net.address import HostPort, PoolUrl
@@ -94,17 +95,21 @@ async def serve_pool(options: PoolOptions, write: Callable[[str], None]) -> None
             await stopped.wait()
 
 
-async def demo(options: PoolOptions, devices: Sequence[ListedDevice], shares: int) -> int:
+async def demo(
+    options: PoolOptions, devices: Sequence[ListedDevice], shares: int, datasets_on_disk: bool
+) -> int:
     """Serve the test pool on a free loopback port, mine with it until `shares` are accepted, and
     return their number."""
+    tuning = Tuning(datasets_on_disk=datasets_on_disk)
     verifier = Verifier()
     with WorkPool("prove", 1) as work:
         server = _new_server(options, _ShareProver(verifier, work))
         async with server.listen(options.host, options.port):
             url = PoolUrl(options.host, server.port, "demo", protocol=options.protocol)
             config = RunConfig(
-                options.variant, devices, LiveConfig((url,)), diff1=options.diff1, shares=shares
-            )
+                options.variant, devices, LiveConfig((url,)), diff1=options.diff1, shares=shares,
+                tunings={found.info.name: tuning for found in devices},
+            )  # fmt: skip
             return await mine(config, verifier=verifier)
 
 

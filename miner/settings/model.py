@@ -181,12 +181,15 @@ class DeviceSettings(_Temperatures):
     on_hang: Literal["exit", "park"] = "exit"
     """Reaction to a driver call that does not return: "exit" submits the found shares and exits
     with code 5; "park" keeps mining on the other devices."""
+    datasets_on_disk: bool = False
+    """Whether datasets (DAGs) are kept in the cache directory, up to 2 GiB or one, and read at the
+    next start. For CPU devices: a GPU computes one faster than most disks read it."""
     tune: Annotated[tuple[TuneSettings, ...], Field(strict=False)] = ()
     """Settings for some devices."""
 
     def base(self) -> Tuning:
-        """Return the limits of every device, without the blocks of `tune`."""
-        return Tuning(limits=self.limits())
+        """Return the settings of every device, without the blocks of `tune`."""
+        return Tuning(limits=self.limits(), datasets_on_disk=self.datasets_on_disk)
 
     def blocks(self) -> list[tuple[str, Tuning]]:
         """Return the blocks of `tune` in order, each as (device name or pattern, tuning)."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from miner.devices.tuning import Tuning
+from miner.engine.dataset_files import DatasetFile
 from miner.engine.datasets import CALM, HELD, UNUSED_SECONDS
 from miner.telemetry.events import (
     DatasetBuilding,
@@ -18,7 +21,7 @@ from miner.telemetry.events import (
 )
 from miner.work import Job
 from tests.engine.rig import Rig
-from tests.fakes.device import TOY, DeviceScript, job_at
+from tests.fakes.device import TOY, DeviceScript, filled_device, job_at
 
 SIZE = TOY.epoch(0).dataset_bytes
 EACH = SIZE + TOY.epoch(0).light_bytes
@@ -220,3 +223,36 @@ async def test_a_stop_ends_the_wait_for_another_epoch():
     rig = Rig(slow())
     async with rig.running():
         await alternating(rig)
+
+
+async def test_a_stored_dataset_is_read_instead_of_generated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    slices = []
+    for _ in range(2):
+        rig = Rig(DeviceScript())
+        rig.tunings["fake:0"] = Tuning(datasets_on_disk=True)
+        async with rig.running():
+            await mine(rig, of(0))
+        assert built(rig) == [0]
+        assert not rig.of(DeviceFault)
+        slices.append(rig.scripts[0].slices)
+    assert slices == [4, 0]
+
+
+async def test_a_stored_dataset_with_other_nodes_is_deleted_and_generated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its checksum is right: it was stored by a device that changed it before."""
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    epoch = TOY.epoch(0)
+    wrong = filled_device(epoch)
+    wrong.write_nodes(0, np.zeros((epoch.nodes, 16), np.uint32))
+    DatasetFile(epoch).store(wrong, lambda: False)
+    rig = Rig(DeviceScript())
+    rig.tunings["fake:0"] = Tuning(datasets_on_disk=True)
+    async with rig.running():
+        await mine(rig, of(0))
+    assert len(rig.of(DeviceFault)) == 1
+    assert rig.scripts[0].slices == 4

@@ -263,6 +263,7 @@ class FakeDevice:
             raise OutOfMemory(f"{self.info.name}: the driver allocates no more")
         self.nodes[epoch] = nodes = np.zeros((epoch.nodes, 16), np.uint32)
         self.select(epoch)
+        yield 0.0
         for part in range(4):
             if self.script.slice_gate is not None:
                 assert self.script.slice_gate.acquire(timeout=WAIT)

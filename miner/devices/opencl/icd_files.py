@@ -80,7 +80,7 @@ def write_entries(folder: Path, entries: Mapping[str, str]) -> None:
         except OSError:
             unchanged = False
         if not unchanged:
-            replace_file(path, content)
+            replace_file(path, (content,))
 
 
 class IcdFile(NamedTuple):
