@@ -1,24 +1,23 @@
-"""The loop of one device's thread: open, prepare dataset and kernel for the job, search, close."""
+"""The loop of one device's thread: open, prepare for the job, search, close."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from random import Random
 from typing import Protocol
 
-from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.device import Device, Kernel
+from miner.codegen.launch_shape import shape_named
+from miner.devices.device import Device
 from miner.devices.tuning import Tuning
 from miner.engine.datasets import Datasets
 from miner.engine.hang_watchdog import OPENING_SECONDS, HangWatchdog, WatchedDevice
 from miner.engine.job_slot import JobSlot
+from miner.engine.kernels import Kernels
 from miner.engine.opened_device import OpenedDevice, Shared
-from miner.engine.programs import SearchProgram, program_of
-from miner.engine.proof import prove_kernel
+from miner.engine.programs import program_of
 from miner.engine.retry_policy import CandidateRecord
 from miner.engine.search import TARGET_SECONDS, Search
 from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
-from miner.telemetry.events import DeviceFault, DeviceResting, Event, KernelReady
+from miner.telemetry.events import DeviceFault, DeviceResting, Event
 from miner.work import Candidate, DeviceInfo, Job
 
 
@@ -173,73 +172,3 @@ class Worker:
         if (reason := record.distrust) is not None:
             record.distrust = None
             raise WrongResult(f"{self.info.name}: {reason}")
-
-
-KEPT_KERNELS = 8
-"""Loaded kernels of one device, enough for a pool that alternates between coins."""
-
-_Key = tuple[SearchProgram, LaunchShape]
-"""The shape has the number of the dataset's buffers, which are arguments of the kernel."""
-
-
-class Kernels:
-    """The loaded kernels of one device, each proved on the CPU before it searches."""
-
-    def __init__(self, opened: OpenedDevice) -> None:
-        self._opened, self._device = opened, opened.device
-        self._proved: OrderedDict[_Key, Kernel] = OrderedDict()
-        self._was_wrong = False
-        """The newest program gave only wrong kernels since the device was opened."""
-
-    def provide(self, job: Job) -> Kernel | None:
-        """Return a proved kernel for `job`, whose dataset is selected; None when the newest job
-        needs another one by now. No launch is in flight."""
-        key = program_of(job), self._device.shape
-        kernel = self._proved.get(key)
-        if kernel is None and (kernel := self._made(job, key[0])) is not None:
-            self._keep(key, kernel)
-        if kernel is not None:
-            self._proved.move_to_end(key)
-            self._opened.shared.programs.prebuild(self._device, job)
-        return kernel
-
-    def _keep(self, key: _Key, kernel: Kernel) -> None:
-        self._proved[key] = kernel
-        while len(self._proved) > KEPT_KERNELS:
-            self._device.unload(self._proved.popitem(last=False)[1])
-
-    def _made(self, job: Job, program: SearchProgram) -> Kernel | None:
-        """Build, load and prove a kernel; None when the newest job needs another one by now."""
-        opened, device, shared = self._opened, self._device, self._opened.shared
-
-        def moved_on() -> bool:
-            newest = opened.slot.job
-            return newest is None or program_of(newest) != program
-
-        reason = ""
-        for _ in range(2):
-            begun = opened.now()
-            image = opened.built(shared.programs.search_image(device, job), moved_on)
-            if image is None:
-                return None
-            kernel: Kernel = device.load(image)
-            try:
-                prove_kernel(device, kernel, job, shared.prover, opened.random)
-            except WrongResult as error:
-                reason = str(error)
-                opened.report_fault(reason)
-                device.unload(kernel)
-                shared.programs.discard(device, image)
-                continue
-            opened.report(KernelReady(opened.name, job.period, opened.now() - begun))
-            self._was_wrong = False
-            return kernel
-        if self._was_wrong:
-            # Two programs in a row: the dataset or the card may be at fault, so reopen it.
-            raise WrongResult(reason)
-        self._was_wrong = True
-        while not (moved_on() or opened.slot.stopping):
-            pause = shared.retry.longest_pause
-            opened.report(DeviceResting(opened.name, reason, pause))
-            opened.slot.wait(moved_on, pause)
-        return None
