@@ -1,14 +1,19 @@
-"""The trial of each device before it mines: side by side, in child processes."""
+"""The trial of each device before it mines: side by side, in child processes, and remembered."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from miner import __version__
 from miner.devices.backend import Backend
 from miner.devices.driver_process import ask_child
 from miner.devices.known_answers import problem_of
@@ -21,9 +26,9 @@ from miner.devices.opencl.icd_files import (
     vendors_variables,
     write_entries,
 )
-from miner.devices.trial_results import TrialResults
 from miner.errors import BackendUnavailable, DriverDied
 from miner.progpow.variant import Variant
+from miner.resources import CheckedFiles, cache_directory, data_directory
 from miner.work import DeviceInfo
 
 LISTING_SECONDS = 30.0
@@ -175,3 +180,70 @@ async def _listed(backend: Backend, variables: Mapping[str, str] | None = None) 
     missing = [answer["missing"]] if "missing" in answer else []
     devices = [DeviceInfo(**row) for row in answer.get("devices", ())]
     return Listing(devices, [*missing, *answer["problems"]])
+
+
+RESULT_BYTES = 1 << 20
+"""Of all results that are kept."""
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class TrialResult(NamedTuple):
+    """The result of one trial."""
+
+    problem: str | None
+    """Why a device or driver cannot be used, as a sentence; None: it can."""
+
+
+class TrialResults:
+    """Results by everything that they depend on: the key of the caller, and the miner's code.
+
+    A problem is remembered until the next boot only: a card that hangs may work then.
+    """
+
+    def __init__(self) -> None:
+        self._files = CheckedFiles(cache_directory() / "device-trials", ".json", RESULT_BYTES)
+
+    def get(self, *key: object) -> TrialResult | None:
+        """Return the result of `key`; None: unknown."""
+        content = self._files.get(_text(key))
+        try:
+            problem, boot = json.loads(content or b"")
+        except (ValueError, TypeError):
+            return None
+        return TrialResult(problem) if problem is None or boot == boot_id() else None
+
+    def keep(self, problem: str | None, *key: object) -> None:
+        """Remember the result of `key`."""
+        self._files.put(_text(key), json.dumps([problem, boot_id()]).encode())
+
+    def forget(self) -> None:
+        """Delete all results."""
+        for path in self._files.folder.glob("*.json"):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _text(key: tuple[object, ...]) -> str:
+    return repr((*key, _code_digest()))
+
+
+@cache
+def _code_digest() -> str:
+    """Return a digest of the code that a trial runs."""
+    digest = hashlib.sha256(__version__.encode())
+    package = Path(__file__).parents[1]
+    folders = [*(package / name for name in ("devices", "codegen", "progpow"))]
+    for folder in (*folders, data_directory("kernels")):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def boot_id() -> str:
+    """Return the identity of the system's boot; "" where it is unknown."""
+    with suppress(OSError):
+        return BOOT_ID.read_text("ascii").strip()
+    return ""
