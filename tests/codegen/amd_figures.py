@@ -13,7 +13,7 @@ from pathlib import Path
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, search_source
 from miner.codegen.launch_shape import shape_named
-from miner.devices.opencl.known_devices import AMD, known_shape
+from miner.devices.opencl.opencl_drivers import AMD, known_shape
 from tests.codegen.toys import NAMES
 from tests.harness.amd_compiler import Figures, compiled
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from miner.codegen.launch_shape import shape_named
-from miner.devices.opencl.known_devices import KNOWN_DEVICES, known_shape
+from miner.devices.opencl.opencl_drivers import KNOWN_DEVICES, known_shape
 
 AMD = "AMD Accelerated Parallel Processing"
 

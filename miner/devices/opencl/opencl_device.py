@@ -22,13 +22,13 @@ from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPa
 from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
 from miner.devices.opencl import OPENCL
 from miner.devices.opencl.icd_files import icd_files, make_vendors_findable, unloadable
-from miner.devices.opencl.known_devices import known_shape
 from miner.devices.opencl.opencl_drivers import (
     DriverObjects,
     Kept,
     driver_objects,
     identity,
     in_order,
+    known_shape,
     without_devices,
 )
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
