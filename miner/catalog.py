@@ -31,6 +31,7 @@ from miner.progpow.variant import (
     Variant,
 )
 from miner.resources import data_directory, read_text
+from miner.wallets import KINDS, AddressForm
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -317,6 +318,8 @@ class Coin:
     """Kind of its node (`NODE_KIND_NAMES`); None: it is mined over Stratum only."""
     chain: ChainReference | None = None
     """None: heights are not compared with its chain."""
+    addresses: tuple[AddressForm, ...] = ()
+    """Forms of its addresses, from its node's source; empty: not known."""
 
 
 DIFFICULTY_ONES = ("ff", "ffff")
@@ -337,6 +340,7 @@ def coins() -> Mapping[str, Coin]:
             difficulty_one=table.choice("difficulty_one", DIFFICULTY_ONES, "") or None,
             node=table.choice("node", NODE_KIND_NAMES, "") or None,
             chain=_chain(table.table("reference")) if table.has("reference") else None,
+            addresses=tuple(_address_form(row) for row in table.tables("addresses")),
         )
         table.finish()
         found[coin.symbol] = coin
@@ -352,6 +356,12 @@ def _chain(table: _Table) -> ChainReference:
     if chain.height < 0 or chain.block_seconds < 1:
         raise BadVariant(f"{table.where('')}: needs a height of 0 or more, block_seconds above 0")
     return chain
+
+
+def _address_form(table: _Table) -> AddressForm:
+    form = AddressForm(table.choice("kind", tuple(KINDS)), table.strings("prefixes"))
+    table.finish()
+    return form
 
 
 def coin_called(name: str) -> Coin | None:

@@ -211,7 +211,7 @@ def test_coins_have_known_variants_and_are_found() -> None:
         ('node = ""', "node: '' is none of pprpc, "),
         ("node = 1", "node: 1 is not of type str"),
         ('difficulty_one = "f"', "difficulty_one: 'f' is none of ff, ffff"),
-        ('nodes = "firo"', "nodes: unknown key (known: difficulty_one, name, node, "),
+        ('nodes = "firo"', "nodes: unknown key (known: addresses, difficulty_one, name, node, "),
     ],
 )
 def test_an_error_in_a_coin_names_file_and_key(

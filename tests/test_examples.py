@@ -18,6 +18,14 @@ COINS = sorted((CONFIGS / "coins").glob("*.toml"))
 EXAMPLES = sorted((CONFIGS / "examples").glob("*.toml"))
 
 
+def with_wallet(example: Path, folder: Path) -> Path:
+    """Return a copy of an example with a name in place of the placeholder."""
+    copy = folder / example.name
+    text = example.read_text(encoding="utf-8")
+    copy.write_text(text.replace("YOUR_WALLET", "practice"), encoding="utf-8")
+    return copy
+
+
 @pytest.mark.parametrize("path", COINS, ids=lambda p: p.stem)
 def test_a_coin_file_is_named_after_its_coin(path: Path) -> None:
     file = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -33,8 +41,8 @@ def test_symbols_are_unique() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_an_example_loads(path: Path) -> None:
-    settings = load(path).settings
+def test_an_example_loads_with_a_wallet(path: Path, tmp_path: Path) -> None:
+    settings = load(with_wallet(path, tmp_path)).settings
     if settings.coin:
         assert settings.coin in catalog.coins()
     elif settings.variant and not settings.variant.endswith(".toml"):
@@ -49,16 +57,17 @@ def test_an_example_passes_the_check(
 ) -> None:
     (tmp_path / "mycoin.toml").write_text(TOY, encoding="utf-8")
     monkeypatch.chdir(tmp_path)  # the place where one of them has a variant file beside it
+    path = with_wallet(path, tmp_path)
     ran = run("config", "check", path)
     assert (ran.code, ran.err) == (0, "")
     assert f"{path}: ok: " in ran.out
 
 
-def test_the_farm_example_has_every_section() -> None:
+def test_the_farm_example_has_every_section(tmp_path: Path) -> None:
     text = (CONFIGS / "examples" / "farm-rig.toml").read_text(encoding="utf-8")
     given = set(tomllib.loads(text))
     assert given >= {"rig", "pools", "devices", "api", "log", "ledger"}
-    settings = load(CONFIGS / "examples" / "farm-rig.toml").settings
+    settings = load(with_wallet(CONFIGS / "examples" / "farm-rig.toml", tmp_path)).settings
     assert len(settings.devices.tune) == len(settings.pools) == 2
 
 

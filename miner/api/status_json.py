@@ -110,6 +110,8 @@ class PoolAnswer(Response):
     """Why the connection was lost."""
     unverified: bool
     """Its certificate is not checked, as the settings request."""
+    account: Annotated[str | None, NullIfEmpty]
+    """Whom is mined for, its wallet shortened; null before the first login."""
     connected_at: float | None
     logins: int
     losses: int

@@ -108,6 +108,7 @@ def _pool(pool: PoolSnapshot) -> dict[str, Any]:
         "label": pool.label,
         "state": pool.state.value,
         "unverified": pool.unverified,
+        "account": pool.account or None,
         "latency": pool.latency,
     }
 

@@ -140,6 +140,8 @@ def _total(snapshot: Snapshot) -> str:
 
 def _pool_line(snapshot: Snapshot, pool: PoolSnapshot) -> str:
     parts = [pool.label, pool.state.value]
+    if pool.account:
+        parts.append(f"as {pool.account}")
     if pool.latency is not None:
         parts.append(format_milliseconds(pool.latency))
     if (job := snapshot.job) and job.wait_reason is not None:

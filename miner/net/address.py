@@ -169,6 +169,13 @@ class PoolUrl:
     """Address for block rewards, where it is not `user`; nodes only."""
 
     @property
+    def account(self) -> str:
+        """The wallet or account that is mined for, with the worker; "" if only a node knows it."""
+        if not self.transport.is_http or self.password == DEFAULT_PASSWORD:
+            return self.reward or self.user
+        return self.reward  # the user is the node's RPC user
+
+    @property
     def label(self) -> str:
         """The address without credentials."""
         stratum = "" if self.transport.is_http else "stratum+"

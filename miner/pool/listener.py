@@ -9,6 +9,7 @@ from miner.clock import Clock
 from miner.pool.attempt import Attempt
 from miner.pool.failover import Failover
 from miner.pool.share_router import ShareRouter
+from miner.safe_text import shortened_user
 from miner.stratum import pool_events
 from miner.stratum.dialects import DIALECTS
 from miner.telemetry import events
@@ -105,7 +106,7 @@ class AttemptListener:
         if pool.detection.fits():
             title = DIALECTS[pool.detection.current].title
             self._messages.remark(self._label, f"it speaks {title}")
-        self._emit(events.PoolReady(self._label))
+        self._emit(events.PoolReady(self._label, shortened_user(pool.url.account)))
 
     def _on_job(self, job: Job) -> None:
         self._attempt.understood = self._attempt.job_received = True

@@ -15,7 +15,13 @@ from miner.devices.tuning import Tuning, tuning_of
 from miner.ledger import LEDGER_FILE
 from miner.net.address import PoolUrl
 from miner.resources import state_directory
-from miner.run.resolve_pools import chosen_coin, pool_urls, secrets_of, wallets_of
+from miner.run.resolve_pools import (
+    chosen_coin,
+    pool_urls,
+    secrets_of,
+    wallet_notes,
+    wallets_of,
+)
 from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedConfig, RunConfig
 from miner.settings import Loaded, Settings, listen_address
 from miner.settings.secrets import api_token, expand_home, secret_file_warnings
@@ -186,6 +192,7 @@ def _notes(
         *shown,
         *(f"{absent}; mining with the devices found" for absent in chosen.absent),
         *secret_file_warnings(settings),
+        *wallet_notes(pools, chosen_coin(settings), settings.variant),
         *_unmatched(settings, [*chosen.use, *chosen.unusable]),
     ]:
         yield "note", sentence

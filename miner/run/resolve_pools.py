@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from miner.catalog import Coin, coin_called, find_coin, find_variant
+from miner.catalog import Coin, coin_called, coins, find_coin, find_variant
 from miner.errors import ConfigError
 from miner.net.address import DEFAULT_PASSWORD, PASSWORD_VARIABLE, PoolUrl
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import NODE, Scheme, choose_protocol, parse_pool_url
 from miner.resources import variable
-from miner.safe_text import without_wallets
+from miner.safe_text import shortened, without_wallets
 from miner.settings import PoolSettings, Settings
 from miner.settings.environment import COOKIE_VARIABLE
 from miner.settings.secrets import expand_home, read_secret
+from miner.wallets import WRONG_CHECKSUM, address_problem
 
 
 def check_pools(settings: Settings) -> None:
@@ -118,3 +119,26 @@ def wallets_of(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
     for url in pools:
         texts += re.split(r"[.:/]", url.user.rpartition(".")[0] or url.user)
     return tuple(dict.fromkeys(filter(None, texts)))
+
+
+def wallet_notes(pools: Sequence[PoolUrl], coin: Coin | None, variant: str | None) -> Iterator[str]:
+    """Yield a sentence for each wallet that cannot be an address of the coin, or of any coin with
+    `variant` if only that is known."""
+    if coin is not None:
+        mined = [coin]
+    else:
+        name = find_variant(variant or "").name
+        mined = [one for one in coins().values() if one.variant == name]
+    seen = set()
+    for url in pools:
+        account = re.split(r"[./:+]", url.account, maxsplit=1)[0]
+        problems = [address_problem(account, one.addresses) for one in mined]
+        if not problems or None in problems or account in seen:
+            continue
+        seen.add(account)
+        what = mined[0].name if len(mined) == 1 else f"a coin that {mined[0].variant} mines"
+        problem = next((p for p in problems if p == WRONG_CHECKSUM), problems[0])
+        yield (
+            f"{url.label}: {shortened(account)} cannot be an address of {what}: {problem}; "
+            "unless the pool pays in another coin, correct it"
+        )

@@ -13,6 +13,7 @@ from miner.devices.device_names import CPU
 from miner.devices.registry import BACKENDS
 from miner.errors import BadValue, ConfigError
 from miner.net.address import HostPort, parse_host_port
+from miner.wallets import placeholder_in
 
 OFF = "off"
 
@@ -81,8 +82,10 @@ class Flag:
 
 
 def _reject_placeholder(text: str) -> str:
-    if PLACEHOLDER in text:
-        raise ValueError(f"is still the placeholder {PLACEHOLDER}; write your own wallet there")
+    """Return `text`, a user or a pool's address with or without one."""
+    login = text.rpartition("@")[0] or text
+    if (found := placeholder_in(login.rpartition("://")[2])) is not None:
+        raise ValueError(f"is still the placeholder {found}; write your own wallet there")
     return text
 
 

@@ -30,6 +30,8 @@ class PoolReady:
     """The pool accepted the login."""
 
     pool: str
+    account: str = ""
+    """Whom is mined for, its wallet shortened, as in "RXk3p…9abc.rig1"; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,8 +137,8 @@ def sentence_of(event: events.Event, accepted: int) -> Sentence | None:
             where = f"{elsewhere}, where {pool} redirects" if elsewhere else pool
             unchecked = "; its certificate is not verified" if unverified else ""
             return Sentence("pool", f"connecting to {where}{unchecked}")
-        case events.PoolReady(pool):
-            return Sentence("pool", f"logged in to {pool}")
+        case events.PoolReady(pool, account):
+            return Sentence("pool", f"logged in to {pool}" + (f" as {account}" if account else ""))
         case events.PoolLost(pool, reason, 0):
             return Sentence("pool", f"left {pool}: {reason}")
         case events.PoolLost(pool, reason, retry_in):

@@ -45,6 +45,8 @@ class PoolSnapshot:
     """Why it was lost."""
     unverified: bool
     """The settings switch the verification of its certificate off."""
+    account: str
+    """Whom was mined for at the newest login, its wallet shortened; empty: not known."""
     connected_at: float | None
     """UNIX seconds of the accepted login; None while not connected."""
     logins: int

@@ -136,9 +136,9 @@ class Telemetry:
             case events.PoolConnecting(pool, unverified):
                 self._active = pool
                 self._pool(pool).connecting(unverified)
-            case events.PoolReady(pool):
+            case events.PoolReady(pool, account):
                 self._active = pool
-                self._pool(pool).ready(self._clock.now())
+                self._pool(pool).ready(self._clock.now(), account)
             case events.PoolLost(pool, reason, retry):
                 self._pool(pool).lost(reason, left=retry == 0)
             case events.PoolNotice(_, text):

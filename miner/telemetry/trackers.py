@@ -24,7 +24,7 @@ class PoolTracker:
     def __init__(self, label: str) -> None:
         self._label = label
         self._state = PoolState.LOST
-        self._reason = ""
+        self._reason = self._account = ""
         self._unverified = False
         self._connected_at: float | None = None
         self._logins = self._losses = 0
@@ -38,8 +38,9 @@ class PoolTracker:
         self._state, self._unverified = PoolState.CONNECTING, unverified
         self._reason, self._connected_at = "", None
 
-    def ready(self, now: float) -> None:
-        """Note that the pool accepted the login, at clock second `now`."""
+    def ready(self, now: float, account: str) -> None:
+        """Note that the pool accepted the login of `account`, at clock second `now`."""
+        self._account = account
         self._state, self._reason, self._connected_at = PoolState.CONNECTED, "", now
         self._logins += 1
 
@@ -63,6 +64,7 @@ class PoolTracker:
         time of clock second 0."""
         return PoolSnapshot(
             label=self._label, state=self._state, reason=self._reason, unverified=self._unverified,
+            account=self._account,
             connected_at=_unix(unix_zero, self._connected_at), logins=self._logins,
             losses=self._losses, latency=self._latency, round_trips=self._round_trips,
             shares=shares, last_share_at=_unix(unix_zero, self._last_share_at), work=self._work,

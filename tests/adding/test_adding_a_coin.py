@@ -18,7 +18,7 @@ coin = "LOCAL"
 
 [[pools]]
 url = "stratum+tcp://pool.example:3333"
-user = "WALLET"
+user = "wallet"
 """
 
 
@@ -30,7 +30,7 @@ def test_a_coin_is_one_file(product: ProductCopy) -> None:
     product.run("config", "check", "settings.toml")
     assert 'coin = "LOCAL"' in product.run("config", "show", "--config", "settings.toml")
     refused = product.run(
-        "mine", "--coin", "localcoin", "-o", "127.0.0.1:1", "-u", "WALLET", "-d", "ref",
+        "mine", "--coin", "localcoin", "-o", "127.0.0.1:1", "-u", "wallet", "-d", "ref",
         "--give-up", "0.1", "--no-ledger", code=4,
     )  # fmt: skip
     assert "no pool for 0.1 s" in refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from math import nan
 from typing import Any, get_args
@@ -12,8 +13,11 @@ from pydantic import ValidationError
 from miner.api import v1
 from miner.api.responses import Error, HistoryAnswer, OutcomeName
 from miner.api.status_json import ReadingAnswer
+from miner.console.json_lines import json_status
+from miner.console.plain import full_status
+from miner.safe_text import Redactor
 from miner.telemetry import DeviceSample, DeviceSnapshot, Reading, Sample
-from miner.telemetry.events import NewJob, PoolNotice
+from miner.telemetry.events import NewJob, PoolConnecting, PoolNotice, PoolReady
 from miner.telemetry.field_metadata import descriptions
 from miner.telemetry.journal import KEPT
 from miner.work import Outcome
@@ -49,6 +53,19 @@ async def test_the_status_has_the_values_of_the_snapshot() -> None:
     timing = status["timings"]["share"]
     assert sum(timing["counts"]) == timing["count"] == 8
     assert len(timing["counts"]) == len(timing["bounds"]) + 1
+
+
+def test_every_view_shows_whom_is_mined_for() -> None:
+    rig = Rig()
+    account = "RXk3p…9abc.rig1"
+    rig.emit(PoolConnecting(FIRST))
+    assert v1.status(rig.telemetry.snapshot()).pools[0].account is None
+    rig.emit(PoolReady(FIRST, account))
+    snapshot = rig.telemetry.snapshot()
+    assert v1.status(snapshot).pools[0].account == account
+    assert json.loads(json_status(snapshot, Redactor()))["pool"]["account"] == account
+    assert any(f"{FIRST}, connected, as {account}" in text for _, text in full_status(snapshot))
+    assert rig.journal.entries[-1].text == f"logged in to {FIRST} as {account}"
 
 
 async def test_unknown_values_are_null() -> None:

@@ -32,6 +32,13 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine", "-a", "kawpow", "-u", "wallet"], 2, "-u needs a pool: give -o URL too"),
     (["mine", *POOL], 2, "give either variant or coin"),
     (["mine", "-a", "kawpow", "--coin", "RVN", *POOL], 2, "give either variant or coin"),
+    (
+        ["--coin", "RVN", "-o", "h:1", "-u", "YOUR_WALLET.rig1"],
+        2,
+        "pools[1].user: is still the placeholder YOUR_WALLET; write your own wallet there",
+    ),
+    (["--coin", "RVN", "-P", "WALLET@h:1"], 2, "url: is still the placeholder WALLET; write your"),
+    (["--coin", "RVN", "-o", "h:1", "-u", "<wallet>"], 2, "is still the placeholder <wallet>;"),
     (["mine", "-a", "nope", *POOL], 2, "variant 'nope' is not known"),
     (["mine", "--coin", "NOPE", *POOL], 2, "coin 'NOPE' is not known"),
     (

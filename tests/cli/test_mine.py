@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from miner.catalog import find_coin
 from miner.devices import registry
 from miner.run import mining as run_module
 from miner.run.mining import RunConfig
@@ -121,8 +122,7 @@ def test_an_algorithm_may_be_a_coin(run_recorder: RunRecorder, name: str) -> Non
     by_algorithm = run_recorder.mining
     assert run("--coin", name, "-o", "h:1", "-u", "w").code == 0
     by_coin = run_recorder.mining
-    for one in (by_algorithm, by_coin):
-        assert one.coin == name.upper().replace("RAVENCOIN", "RVN")
+    assert by_algorithm.coin is by_coin.coin is find_coin(name)
     assert by_algorithm.variant is by_coin.variant
     assert by_algorithm.live.pools == by_coin.live.pools
     assert by_algorithm.diff1 == by_coin.diff1

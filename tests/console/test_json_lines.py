@@ -52,7 +52,8 @@ async def test_the_status() -> None:
     assert record["job"]["height"] == 3_000_000
     assert round(record["job"]["difficulty"]) == 8_000_000_000
     assert record["pool"] == {
-        "label": FIRST, "state": "connected", "unverified": False, "latency": 0.042,
+        "label": FIRST, "state": "connected", "unverified": False, "account": None,
+        "latency": 0.042,
     }  # fmt: skip
     assert devices["cuda:0"]["power"] == 201.5
     assert devices["opencl:0.1"]["power"] is None, "unknown is not 0"

@@ -44,7 +44,8 @@ def settings_blocks() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "block"), settings_blocks())
 def test_settings_in_the_pages_are_valid(page: str, block: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
-    path.write_text(block if "[[pools]]" in block else WHOLE + block, encoding="utf-8")
+    whole = block if "[[pools]]" in block else WHOLE + block
+    path.write_text(whole.replace("YOUR_WALLET", "practice"), encoding="utf-8")
     loaded, problems = examine(path, environ={})
     assert problems == [], page
     assert loaded is not None

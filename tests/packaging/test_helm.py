@@ -208,7 +208,7 @@ def test_the_settings_are_valid(values: dict[str, Any], tmp_path: Path) -> None:
 
     objects = rendered(values)
     secret = {k: base64.b64decode(v) for k, v in objects.get("Secret", {}).get("data", {}).items()}
-    secret = secret or {"api-token": b"a-token-of-ones-own", "pool-1-user": b"WALLET"}
+    secret = secret or {"api-token": b"a-token-of-ones-own", "pool-1-user": b"wallet"}
     (tmp_path / "api-token").write_bytes(secret["api-token"])
     path = None
     if "ConfigMap" in objects:

@@ -17,7 +17,7 @@ FARM = CHECKOUT / "packaging/farm"
 SHEET = {
     "CUSTOM_ALGO": "kawpow",
     "CUSTOM_URL": "stratum+tcp://a.example:3333",
-    "CUSTOM_TEMPLATE": "WALLET.rig1",
+    "CUSTOM_TEMPLATE": "wallet.rig1",
     "CUSTOM_PASS": "",
 }
 
@@ -47,7 +47,7 @@ def test_a_plain_sheet(tmp_path: Path) -> None:
         "rig": "rig1",
         "api": {"listen": "127.0.0.1:4067", "panels": True},
         "log": {"file": "/var/log/m.log"},
-        "pools": [{"url": "stratum+tcp://a.example:3333", "user": "WALLET.rig1"}],
+        "pools": [{"url": "stratum+tcp://a.example:3333", "user": "wallet.rig1"}],
     }
 
 
@@ -82,7 +82,7 @@ def test_text_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
 def test_several_pools_keep_their_order(tmp_path: Path) -> None:
     found = settings(tmp_path, CUSTOM_URL="a:1\n  b:2\tc:3, d:4 ", CUSTOM_PASS="p")
     assert [p["url"] for p in found["pools"]] == ["a:1", "b:2", "c:3", "d:4"]
-    assert {(p["user"], p["password"]) for p in found["pools"]} == {("WALLET.rig1", "p")}
+    assert {(p["user"], p["password"]) for p in found["pools"]} == {("wallet.rig1", "p")}
 
 
 def test_extra_settings_override_and_add(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ async def test_jobs_reach_the_sink_and_shares_the_pool() -> None:
         assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
         assert bench.events == [
             events.PoolConnecting(FIRST.label),
-            events.PoolReady(FIRST.label),
+            events.PoolReady(FIRST.label, "RWallet.rig1"),
             events.ShareSent(share),
         ]
     assert bench.jobs[-1] is None

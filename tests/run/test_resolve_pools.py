@@ -8,7 +8,7 @@ import pytest
 
 from miner.catalog import find_coin
 from miner.net.address import PASSWORD_VARIABLE
-from miner.run.resolve_pools import pool_url
+from miner.run.resolve_pools import pool_url, wallet_notes
 from miner.settings import PoolSettings
 from miner.settings.environment import COOKIE_VARIABLE
 
@@ -89,3 +89,50 @@ def test_a_fingerprint_and_a_proxy_are_kept() -> None:
     assert got.tls_fingerprint == "ab" * 32
     assert got.proxy == "socks5://me:hunter2@tor:9050"
     assert "hunter2" not in repr(got)
+
+
+RIGHT = "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV"
+
+
+@pytest.mark.parametrize(
+    ("user", "coin", "variant", "sentence"),
+    [
+        (f"{RIGHT}.rig1", "RVN", None, None),
+        (f"{RIGHT}.rig1", None, "kawpow", None),
+        (f"{RIGHT[:-1]}W.rig1", "RVN", None, "RXBur…o9FW cannot be an address of Ravencoin: its c"),
+        (f"{RIGHT[:-1]}W.rig1", "RVN", None, "checksum is wrong, so a character is mistyped or mi"),
+        (f"{RIGHT}.rig1", "FIRO", None, "cannot be an address of Firo: it has another form; "),
+        (RIGHT, None, "firopow", "cannot be an address of Firo: it has another form; "),
+        (f"{RIGHT[:-1]}W", None, "kawpow", None),  # of some of its coins no form is known
+        (RIGHT, "SERO", None, None),
+        (RIGHT, None, "progpow-0.9.4", None),
+        ("practice.rig1", "RVN", None, None),
+    ],
+)  # fmt: skip
+def test_notes_on_wallets(
+    user: str, coin: str | None, variant: str | None, sentence: str | None
+) -> None:
+    mined = find_coin(coin) if coin else None
+    pools = [
+        pool_url(PoolSettings(url=f"{name}.example:1", user=user), mined) for name in ("a", "b")
+    ]
+    notes = list(wallet_notes(pools, mined, variant))
+    assert len(notes) == (sentence is not None), "one note for both pools"
+    for note in notes:
+        assert sentence is not None
+        assert sentence in note
+        assert note.startswith("stratum+tcp://a.example:1: ")
+        assert RIGHT[5:-4] not in note
+
+
+@pytest.mark.parametrize(
+    ("values", "account"),
+    [
+        ({"url": "stratum+tcp://h:1", "user": "w", "worker": "r"}, "w.r"),
+        ({"url": "http://h:1", "user": "Rreward"}, "Rreward"),
+        ({"url": "http://rpc:secret@h:1", "user": "Rreward"}, "Rreward"),
+        ({"url": "http://rpc:secret@h:1"}, ""),
+    ],
+)
+def test_the_account_that_is_mined_for(values: dict[str, object], account: str) -> None:
+    assert url(**values).account == account  # type: ignore[attr-defined]

@@ -15,13 +15,13 @@ from miner.settings.key_table import Key, all_keys
 from tests.cli.running import settings_file
 from tests.settings.test_sources import file_with
 
-POOL: dict[str, Any] = {"url": "stratum+tcp://pool.example:3333", "user": "WALLET.rig"}
+POOL: dict[str, Any] = {"url": "stratum+tcp://pool.example:3333", "user": "wallet.rig"}
 FILE = """
 variant = "kawpow"
 
 [[pools]]
 url = "stratum+tcp://pool.example:3333"
-user = "WALLET.rig"
+user = "wallet.rig"
 password = "hunter2"
 """
 
@@ -71,7 +71,7 @@ def test_a_coin_flag_replaces_the_variant_of_the_file(tmp_path: Path) -> None:
 
 
 def test_the_user_may_be_part_of_the_url() -> None:
-    pools = [{"url": "stratum+tcp://WALLET.rig:x@pool.example:3333"}]
+    pools = [{"url": "stratum+tcp://wallet.rig:x@pool.example:3333"}]
     assert load(None, {"variant": "kawpow", "pools": pools}).settings.pools[0].user == ""
 
 
@@ -105,7 +105,7 @@ def test_all_keys_of_a_pool(tmp_path: Path) -> None:
 
 
 def test_no_secret_in_repr_and_messages(tmp_path: Path) -> None:
-    pools = [{"url": "stratum+tcp://WALLET:hunter2@h:1", "password": "hunter2"}]
+    pools = [{"url": "stratum+tcp://wallet:hunter2@h:1", "password": "hunter2"}]
     settings = load(None, {"variant": "kawpow", "pools": pools}).settings
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in str(settings)
@@ -123,7 +123,7 @@ def test_no_secret_in_repr_and_messages(tmp_path: Path) -> None:
         (FILE.replace("url", "ulr"), "pools[1].ulr: unknown key (did you mean url?)"),
         (FILE.replace("url =", "host ="), "pools[1].host: unknown key (known: url, user"),
         (FILE.replace("[[pools]]", "[pools]"), "pools: must be a list of tables: write [[pools]]"),
-        (FILE.replace('user = "WALLET.rig"', ""), "pools[1]: needs a user"),
+        (FILE.replace('user = "wallet.rig"', ""), "pools[1]: needs a user"),
         (FILE.replace("variant", "varaint"), "varaint: unknown key (did you mean variant?)"),
         ("shares = 0\n" + FILE, "shares: 0 is too small: it must be 1 or more"),
         ("shares = true\n" + FILE, "shares: must be a whole number, not true or false"),
@@ -233,7 +233,7 @@ def test_files_of_windows_editors_are_read(tmp_path: Path, encoding: str, line_e
         if len(encoding) == 2
         else text.encode(encoding)
     )
-    assert load(path).settings.pools[0].user == "WALLET.rig"
+    assert load(path).settings.pools[0].user == "wallet.rig"
 
 
 @pytest.mark.parametrize(

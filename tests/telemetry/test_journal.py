@@ -81,6 +81,7 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
             Level.INFO,
         ),
         (PoolReady("p"), "pool", "logged in to p", Level.INFO),
+        (PoolReady("p", "RX…9abc.rig1"), "pool", "logged in to p as RX…9abc.rig1", Level.INFO),
         (
             PoolLost("p", "timeout", 7.6),
             "pool",

@@ -6,9 +6,10 @@ import { element, find, setData, setText, tableHead, tableRow, updateChildren } 
 const MOOD = { connected: "good", connecting: "busy", lost: "bad" };
 
 function showLabel(cell, pool) {
-  if (!cell.firstChild) cell.append(element("b", "text"), element("p", "minor"), element("p", "caution"));
-  const [name, active, unverified] = cell.children;
+  if (!cell.firstChild) cell.append(element("b", "text"), element("p", "text"), element("p", "minor"), element("p", "caution"));
+  const [name, account, active, unverified] = cell.children;
   setText(name, pool.label);
+  setText(account, pool.account ? `for ${pool.account}` : "");
   setText(active, pool.active ? "in use" : "");
   setText(unverified, pool.unverified ? "its TLS certificate is not checked" : "");
 }
