@@ -232,7 +232,7 @@ def with_tls(url: str) -> str:
         return f"stratum+tls://{rest}"
     if known is None or known.transport.has_tls:
         return url
-    name = scheme.partition("+")[0]
+    name = scheme.partition("+")[0] if known.protocol else "stratum"
     return f"{'https' if known.transport.is_http else f'{name}+tls'}://{rest}"
 
 

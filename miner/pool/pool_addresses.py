@@ -65,6 +65,11 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         for name, protocol in _STRATUM_SCHEMES.items()
         for ending, transport in _STREAM_ENDINGS.items()
     }
+    | {
+        ending.removeprefix("+"): Scheme(None, transport)
+        for ending, transport in _STREAM_ENDINGS.items()
+        if ending
+    }
     | {"stratums": Scheme(None, Transport.TLS), "stratumss": Scheme(None, Transport.TLS12)}
     | {
         name + ending: Scheme(protocol, transport)

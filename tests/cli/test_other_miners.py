@@ -166,6 +166,8 @@ def test_values_that_cannot_be_translated(given: str, sentence: str) -> None:
         ("stratum+tcp://u@h:1", "stratum+tls://u@h:1"),
         ("stratum://h:1", "stratum+tls://h:1"),
         ("ethproxy+tcp://h:1", "ethproxy+tls://h:1"),
+        ("tcp://u@h:1", "stratum+tls://u@h:1"),
+        ("ssl://u@h:1", "ssl://u@h:1"),
         ("stratum+ssl://h:1", "stratum+ssl://h:1"),
         ("stratum+tls12://h:1", "stratum+tls12://h:1"),
         ("http://h:1", "https://h:1"),

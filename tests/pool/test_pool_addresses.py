@@ -37,6 +37,12 @@ from miner.pool.pool_addresses import (
         ("STRATUM+SSL://", Transport.TLS),
         ("stratum+tls12://", Transport.TLS12),
         ("stratumss://", Transport.TLS12),
+        ("tcp://", Transport.TCP),
+        ("ssl://", Transport.TLS),
+        ("SSL://", Transport.TLS),
+        ("tls://", Transport.TLS),
+        ("tcps://", Transport.TLS),
+        ("tls12://", Transport.TLS12),
     ],
 )
 def test_schemes_without_a_protocol(scheme: str, transport: Transport) -> None:
@@ -55,6 +61,9 @@ def test_schemes_without_a_protocol(scheme: str, transport: Transport) -> None:
         ("ethstratum+tcp", "ethstratum", Transport.TCP),
         ("ethstratum2+tcps", "ethstratum2", Transport.TLS),
         ("nicehash+tcp", "ethstratum", Transport.TCP),
+        ("stratum2+tcp", "ethstratum", Transport.TCP),
+        ("ethnh+ssl", "ethstratum", Transport.TLS),
+        ("epic+tls", "epic", Transport.TLS),
         ("sero+tcp", "sero", Transport.TCP),
         ("zano+ssl", "zano", Transport.TLS),
         ("kawpow+tcp", "kawpow", Transport.TCP),
