@@ -342,5 +342,5 @@ def reconnect(params: Any) -> pool_events.Reconnect:
 def _is_answer(message: dict[str, Any]) -> bool:
     """Return whether a message with a method is an answer: EPIC Cash's servers repeat the method,
     also to clients of other dialects."""
-    filled = message.get("result") is not None or message.get("error") is not None
-    return filled and message.get("params") is None
+    answers = "result" in message or message.get("error") is not None
+    return answers and message.get("params") is None

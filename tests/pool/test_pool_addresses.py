@@ -102,7 +102,7 @@ def test_the_url_of_a_node_needs_a_port(scheme: str) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "near"),
-    [("ftp", "stratum+tcp://"), ("stratum+tpc", "stratum+tcp://"), ("etproxy", "ethproxy://")],
+    [("ftp", "tcp://"), ("stratum+tpc", "stratum+tcp://"), ("etproxy", "ethproxy://")],
 )
 def test_the_error_for_an_unknown_scheme_suggests_known_ones(wrong: str, near: str) -> None:
     with pytest.raises(UsageError, match=rf"unknown scheme {re.escape(wrong)}://") as caught:

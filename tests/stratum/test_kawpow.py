@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -163,41 +162,6 @@ def test_answers_may_come_out_of_order() -> None:
 )
 def test_refused_extranonce_subscribe_is_ignored(result: Any, error: Any) -> None:
     assert started().receive(answer(3, result, error)) == []
-
-
-OPTIONAL_MEMBERS = {
-    "jsonrpc": "2.0", "algo": "kawpow", "height": 7, "extra": None, "reject-reason": None,
-}  # fmt: skip
-
-
-@given(st.data())
-def test_order_and_optional_members_of_a_login_do_not_matter(data: st.DataObject) -> None:
-    answers = [
-        {"id": 1, "result": [None, "0b8e5b"]},
-        {"id": 2, "result": True},
-        {"id": 3, "result": data.draw(st.sampled_from([True, False, None]))},
-        {"id": None, "method": "mining.set_target", "params": [TARGET]},
-        {"id": None, "method": "mining.notify", "params": JOB},
-    ]
-    opened = client()
-    opened.start()
-    events: list[PoolEvent] = []
-    for number in data.draw(st.permutations(range(len(answers)))):
-        message = dict(answers[number])
-        if "method" not in message and data.draw(st.booleans()):
-            message["id"] = str(message["id"])
-            message["error"] = data.draw(st.sampled_from([None, [], {}, False, 0, ""]))
-        if "method" in message and data.draw(st.booleans()):
-            del message["id"]
-        names = data.draw(st.lists(st.sampled_from(sorted(OPTIONAL_MEMBERS)), unique=True))
-        message |= {name: OPTIONAL_MEMBERS[name] for name in names}
-        members = data.draw(st.permutations(sorted(message)))
-        events += opened.receive(line({name: message[name] for name in members}))
-    assert Counter(type(event) for event in events) == Counter(
-        [Subscribed, Authorized, DifficultyNotice, JobReceived]
-    )
-    (job,) = jobs(events)
-    assert (job.nonces, job.share_target) == (NonceSpace(0x0B8E5B, 24), int(TARGET, 16))
 
 
 def test_missing_error_or_id_key() -> None:
