@@ -79,6 +79,12 @@ class Opening:
         name = rest.partition("/")[0]
         return "" if "@" in name else name
 
+    @property
+    def account(self) -> str:
+        """The user without the worker after its last dot; what follows a slash stays."""
+        login, slash, rest = self.user.partition("/")
+        return login.removesuffix(f".{self.worker}") + slash + rest if self.worker else self.user
+
 
 class ClientSide(ABC):
     """The client's side of one connection; a subclass implements one dialect.

@@ -45,20 +45,28 @@ _OTHER_DIALECT = re.compile(
 class EthProxyClient(ClientSide):
     """The client's side, for old ProgPoW forks, geth-like proxies, SERO and Zano.
 
-    `prefix` is the part of the method names before the underscore.
+    `prefix` is the part of the method names before the underscore; `numbers_in_login` keeps a
+    number after the account's dot, which is a fixed difficulty.
     """
 
     keepalive_after: float = POLL_SECONDS
 
-    def __init__(self, dialect: Dialect, opening: Opening, *, prefix: str = "eth") -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        opening: Opening,
+        *,
+        prefix: str = "eth",
+        numbers_in_login: bool = False,
+    ) -> None:
         super().__init__(dialect, opening)
-        self._prefix = prefix
+        self._prefix, self._numbers_in_login = prefix, numbers_in_login
         self._newest: Job | None = None
         self._poll = 0
         """Id of the newest request for work."""
 
     def start(self) -> bytes:
-        login = [self._opening.user, self._opening.password]
+        login = [self._account(), self._opening.password]
         return self._request(f"{self._prefix}_submitLogin", login, **self._members())
 
     def submit(self, solution: Solution) -> bytes:
@@ -75,6 +83,13 @@ class EthProxyClient(ClientSide):
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
         report = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
         return self._optional(f"{self._prefix}_submitHashrate", report, **self._members())
+
+    def _account(self) -> str:
+        # open-ethereum-pool and SERO's pools accept nothing but an address. The worker follows in
+        # a member of its own.
+        opening = self._opening
+        keeps_all = self._numbers_in_login and opening.worker.isdecimal()
+        return opening.user if keeps_all else opening.account
 
     def _members(self) -> dict[str, str]:
         worker = self._opening.worker
@@ -194,7 +209,7 @@ class EthProxyPool(PoolSide):
         prefix, _, name = method.partition("_")
         match name if prefix == self._form.prefix else "":
             case "submitLogin":
-                return self._log_in(request_id, params)
+                return self._log_in(request_id, params, message.get("worker"))
             case "getWork" | "submitWork" | "submitHashrate" if not self.workers:
                 self._error(request_id, NOT_SUBSCRIBED, "not logged in")
             case "getWork":
@@ -232,8 +247,10 @@ class EthProxyPool(PoolSide):
         if not (self._form.explains or self.close_reason):
             self.close_reason = f"it was sent an error: {text}"
 
-    def _log_in(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
+    def _log_in(self, request_id: RequestId, params: list[Any], name: object) -> LoggedIn | None:
         worker = params[0] if params else None
+        if isinstance(worker, str) and isinstance(name, str) and not worker.endswith(f".{name}"):
+            worker += f".{name}"
         if not isinstance(worker, str) or not WORKER.fullmatch(worker):
             self._error(request_id, -1, "Invalid login: 1 to 128 printable ASCII characters")
         elif reason := self._context.ban_reason(worker):
@@ -326,7 +343,7 @@ SERO = Dialect(
 ZANO = Dialect(
     name="zano",
     title="Zano's Stratum",
-    client=EthProxyClient,
+    client=partial(EthProxyClient, numbers_in_login=True),
     pool=partial(
         EthProxyPool,
         form=PoolForm(

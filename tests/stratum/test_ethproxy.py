@@ -68,7 +68,7 @@ def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, pref
     (login,) = sent(client.start())
     assert login == {
         "id": 1, "jsonrpc": "2.0", "method": f"{prefix}_submitLogin",
-        "params": ["0xwallet.rig", "x"], "worker": "rig",
+        "params": ["0xwallet", "x"], "worker": "rig",
     }  # fmt: skip
     events = client.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
     assert events == [Subscribed(NonceSpace()), Authorized()]
@@ -77,25 +77,34 @@ def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, pref
 
 
 @pytest.mark.parametrize(
-    ("user", "worker"),
+    ("user", "account", "worker"),
     [
-        ("0xwallet", None),
-        ("0xwallet.rig7", "rig7"),
-        ("0xwallet.rig7/ann@mail.example", "rig7"),
-        ("0xwallet/rig7/ann@mail.example", "rig7"),
-        ("0xwallet/rig7", "rig7"),
-        ("0xwallet/ann@mail.example", None),
-        ("ann@mail.example", None),
-        ("ann@mail.co.uk", None),
-        ("ann@mail.example.com", None),
-        ("ann@mail.example.rig7", "rig7"),
-        ("ann@mail.example/rig7", "rig7"),
-        ("ann.lee@mail.example", None),
+        ("0xwallet", "0xwallet", None),
+        ("0xwallet.rig7", "0xwallet", "rig7"),
+        ("0xwallet.7", "0xwallet", "7"),
+        ("0xwallet.rig7/ann@mail.example", "0xwallet/ann@mail.example", "rig7"),
+        ("0xwallet/rig7/ann@mail.example", "0xwallet/rig7/ann@mail.example", "rig7"),
+        ("0xwallet/rig7", "0xwallet/rig7", "rig7"),
+        ("0xwallet/ann@mail.example", "0xwallet/ann@mail.example", None),
+        ("ann@mail.example", "ann@mail.example", None),
+        ("ann@mail.co.uk", "ann@mail.co.uk", None),
+        ("ann@mail.example.com", "ann@mail.example.com", None),
+        ("ann@mail.example.rig7", "ann@mail.example", "rig7"),
+        ("ann@mail.example/rig7", "ann@mail.example/rig7", "rig7"),
+        ("ann.lee@mail.example", "ann.lee@mail.example", None),
     ],
 )
-def test_the_member_worker_is_the_name_after_the_account(user: str, worker: str | None) -> None:
+def test_the_worker_after_the_account_is_sent_apart(
+    user: str, account: str, worker: str | None
+) -> None:
     (login,) = sent(ETHPROXY.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
-    assert (login["params"], login.get("worker")) == ([user, "x"], worker)
+    assert (login["params"], login.get("worker")) == ([account, "x"], worker)
+
+
+@pytest.mark.parametrize(("user", "account"), [("Zx.5000", "Zx.5000"), ("Zx.rig", "Zx")])
+def test_a_fixed_difficulty_stays_in_the_login_of_zanos_pools(user: str, account: str) -> None:
+    (login,) = sent(ZANO.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
+    assert (login["params"], login["worker"]) == ([account, "x"], user[3:])
 
 
 @pytest.mark.parametrize("number", [0, None, 1, 2, 999], ids=str)
