@@ -24,15 +24,17 @@ INLINE void absorb_header(u32 *state, GLOBAL const u32 *header, u64 nonce)
     state[9] = (u32)(nonce >> 32);
     INITIAL_PADDING(state)
     keccak_f800(state);
-#if ABSORBS_NONCE
-    state[8] = (u32)nonce;
-    state[9] = (u32)(nonce >> 32);
-#endif
 }
 
 #if ABSORBS_NONCE
 #define SEED_LOW(digest) (digest)[0]
 #define SEED_HIGH(digest) (digest)[1]
+
+INLINE void put_nonce(u32 *state, u64 nonce)
+{
+    state[8] = (u32)nonce;
+    state[9] = (u32)(nonce >> 32);
+}
 
 /* The last keccak: takes the nonce in state[8..9], leaves the final hash in state[0..7]. */
 INLINE void absorb_mix(u32 *state, GLOBAL const u32 *header, const u32 *mix_hash)

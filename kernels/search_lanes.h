@@ -13,6 +13,9 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
     u32 state[25];
     absorb_header(state, header, first + offset);
     const u32 seed_low = SEED_LOW(state), seed_high = SEED_HIGH(state);
+#if READS_POSITION_OR_SEED
+    const u32 own_selectors = SELECTORS(state);
+#endif
     u32 mix_hash[8];
     for (int i = 0; i < 8; i++)
         mix_hash[i] = 0;
@@ -33,9 +36,8 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
     mix[r] = (((z << 16) + w) ^ jcong) + jsr;
         EACH_REGISTER(FILL)
 #if READS_POSITION_OR_SEED
-        u32 seed[4];
-        for (int i = 0; i < 4; i++)
-            SHARE(seed[i], state[i], turn_of, 16);
+        u32 selectors;
+        SHARE(selectors, own_selectors, turn_of, 16);
 #endif
 
 #pragma unroll 1
@@ -50,7 +52,7 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
 #endif
             ROW_REQUESTED();
 #if READS_POSITION_OR_SEED
-            run_period(mix, l1, row, lane + loop * 16u, seed);
+            run_period(mix, l1, row, lane + loop * 16u, selectors);
 #else
             run_period(mix, l1, row);
 #endif
@@ -67,6 +69,9 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
                 mix_hash[i] = FNV1A(FNV1A(FNV_BASIS, a), b);
         }
     }
+#if ABSORBS_NONCE
+    put_nonce(state, first + offset); /* only now: it need not stay in registers */
+#endif
     absorb_mix(state, header, mix_hash);
     report(results, target, offset, state, mix_hash[0]);
 }

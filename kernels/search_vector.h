@@ -18,6 +18,9 @@ static inline void start_hash(hash_t *hash, GLOBAL const u32 *header, u64 nonce)
     KISS99_STEP();                                                                              \
     hash->mix[r] = ((WORD)((z << 16) + w) ^ jcong) + jsr;
     EACH_REGISTER(FILL)
+#if ABSORBS_NONCE
+    put_nonce(hash->state, nonce);
+#endif
 }
 
 static inline void finish_hash(hash_t *hash, GLOBAL const u32 *header, u64 target, u32 offset,
@@ -63,13 +66,14 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
 #if HASHES == 2
         FIND_ENTRY(1);
 #if READS_POSITION_OR_SEED
-        run_period(hash0.mix, hash1.mix, l1, entry0, entry1, loop, hash0.state, hash1.state);
+        run_period(hash0.mix, hash1.mix, l1, entry0, entry1, loop, SELECTORS(hash0.state),
+                   SELECTORS(hash1.state));
 #else
         run_period(hash0.mix, hash1.mix, l1, entry0, entry1, loop);
 #endif
 #else
 #if READS_POSITION_OR_SEED
-        run_period(hash0.mix, l1, entry0, loop, hash0.state);
+        run_period(hash0.mix, l1, entry0, loop, SELECTORS(hash0.state));
 #else
         run_period(hash0.mix, l1, entry0, loop);
 #endif

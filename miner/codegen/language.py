@@ -115,15 +115,19 @@ _MERGE = {
 _LATE_MERGE = {
     ("rotl_xor", FROM_OPERAND): "rotl_xor_by_operand({a}, {b})",
     ("rotr_xor", FROM_OPERAND): "rotr_xor_by_operand({a}, {b})",
-    (SEED_MERGE, FROM_OPERAND): "seed_merge_by_operand({a}, {b}, {seed}[{first}])",
-    (SEED_MERGE, FROM_SEED): "seed_merge({a}, {b}, {seed}[{first}])",
+    (SEED_MERGE, FROM_OPERAND): "seed_merge_by_operand({a}, {b}, {selectors} >> {shift}u)",
+    (SEED_MERGE, FROM_SEED): "seed_merge({a}, {b}, {selectors} >> {shift}u)",
 }
 """Merges that kernels/late_merge.h defines."""
 
+SELECTOR_BITS = 7
+"""Of each selector that is packed into a word there."""
+
 
 def needs_late_merge(drawn: Program) -> bool:
-    """Return whether the text of `drawn` calls a function of kernels/late_merge.h."""
-    return any((step.merge, step.rotation) in _LATE_MERGE for step in drawn.steps)
+    """Return whether the search for `drawn` uses kernels/late_merge.h."""
+    late = any((step.merge, step.rotation) in _LATE_MERGE for step in drawn.steps)
+    return late or drawn.reads_position_or_seed
 
 
 def period_text(drawn: Program, shape: LaunchShape) -> str:
@@ -140,7 +144,7 @@ def _lanes(drawn: Program) -> str:
     statements = [_statement(step, drawn, "") for step in drawn.steps]
     parameters = "u32 *mix, L1 l1, const u32x4 row"
     if drawn.reads_position_or_seed:
-        parameters += ", u32 position, const u32 *seed"
+        parameters += ", u32 position, u32 selectors"
     return _function(parameters, statements)
 
 
@@ -151,7 +155,7 @@ def _vector(drawn: Program, hashes: int) -> str:
     parameters = f"{mixes}L1 l1, {entries}u32 loop"
     statements = []
     if drawn.reads_position_or_seed:
-        parameters += "".join(f", const u32 *seed{n}" for n in numbers)
+        parameters += "".join(f", u32 selectors{n}" for n in numbers)
         lanes = ", ".join(map(str, range(LANES)))
         statements.append(f"const WORD position = (WORD)({lanes}) + loop * {LANES}u;")
     # Rows are loaded just before their first use, so that they do not occupy registers earlier.
@@ -184,8 +188,8 @@ def _statement(step: Instruction, drawn: Program, number: str) -> str:
         a=target,
         b=operand,
         n=step.rotation,
-        seed=f"seed{number}",
-        first=step.first,
+        selectors=f"selectors{number}",
+        shift=SELECTOR_BITS * step.first,
     )
     return f"{target} = {merged};"
 

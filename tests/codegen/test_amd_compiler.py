@@ -51,9 +51,9 @@ def test_the_stored_figures_are_of_the_compiled_cases() -> None:
     assert set(cases()) >= SAMPLE
 
 
-def test_only_telestai_takes_scratch_memory_and_only_on_gcn() -> None:
+def test_only_two_variants_take_scratch_memory_and_only_on_gcn() -> None:
     for (_, shape, name), figures in stored().items():
-        assert not figures.scratch or (shape, name) == ("gpu-gcn", "telestai")
+        assert not figures.scratch or (shape == "gpu-gcn" and name in ("oggpow", "telestai"))
 
 
 def test_the_shape_of_a_target_runs_as_many_waves_as_any() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.catalog import variants
-from miner.codegen.language import period_text
+from miner.codegen.language import SELECTOR_BITS, period_text
 from miner.codegen.launch_shape import SHAPES, LaunchShape
 from miner.progpow.instructions import CACHE_READ, DAG_WORD, FROM_OPERAND, SEED_MERGE
 from miner.progpow.program import program
@@ -40,7 +40,7 @@ def test_a_lane_has_one_statement_for_each_instruction(name: str) -> None:
             assert f"ROW_WORD_{step.first}(row)" in line
         if step.merge == SEED_MERGE:
             assert f"seed_merge_by_operand(mix[{step.destination}], " in line
-            assert f", seed[{step.first}])" in line
+            assert f", selectors >> {SELECTOR_BITS * step.first}u)" in line
         elif step.rotation == FROM_OPERAND and step.merge in ("rotl_xor", "rotr_xor"):
             assert f"= {step.merge}_by_operand(mix[{step.destination}], " in line
         elif step.merge in ("rotl_xor", "rotr_xor"):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from miner.codegen.kernel_source import KernelSource
 
 HEAD = """\
+typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef int s32;
@@ -79,8 +80,8 @@ STATEMENTS = {
 COMPARISONS = {"lt": "<", "gt": ">", "eq": "==", "ne": "!=", "ge": ">=", "le": "<="}
 
 TYPES = {
-    "b8": "unsigned char", "b32": "u32", "u32": "u32", "s32": "s32", "b64": "u64", "u64": "u64",
-    "s64": "long long", "pred": "bool",
+    "b8": "unsigned char", "b16": "u16", "u16": "u16", "s16": "short", "b32": "u32", "u32": "u32",
+    "s32": "s32", "b64": "u64", "u64": "u64", "s64": "long long", "pred": "bool",
 }  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def _value(text: str) -> str:
     text = text.strip()
     if text in ("%tid.x", "%ctaid.x"):
         return {"%tid.x": "threadIdx.x", "%ctaid.x": "blockIdx.x"}[text]
-    if many := re.fullmatch(r"%(r|rd|p)(\d+)", text):
+    if many := re.fullmatch(r"%(rs|r|rd|p)(\d+)", text):
         return f"{many[1]}[{many[2]}]"
     if text.startswith("%"):
         return text[1:]
@@ -199,11 +200,11 @@ def _statement(text: str) -> str:
         _, comparison, kind = name.split(".")
         values = [f"({TYPES[kind]}){_value(o)}" for o in operands[1:]]
         return f"{_value(operands[0])} = {values[0]} {COMPARISONS[comparison]} {values[1]};"
-    if name in ("cvt.u64.u32", "cvt.u32.u64"):
+    if re.fullmatch(r"cvt\.u\d\d\.u\d\d", name):
         into, out_of = name.split(".")[1:]
         return f"{_value(operands[0])} = ({into})({out_of}){_value(operands[1])};"
     if stem == "mul.wide":
-        wide = {"u32": "u64", "s32": "long long"}[kind]
+        wide = {"u16": "u32", "u32": "u64", "s32": "long long"}[kind]
         first, second = (f"({wide})({TYPES[kind]}){_value(o)}" for o in operands[1:])
         return f"{_value(operands[0])} = {first} * {second};"
     if name == "bar.sync":
