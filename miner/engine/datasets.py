@@ -57,7 +57,8 @@ class Datasets:
         self._most, self._on_disk = tuning.datasets, tuning.datasets_on_disk
         self._kept: OrderedDict[Epoch, float] = OrderedDict()
         """Complete and proved datasets: the clock second of their last use."""
-        self._selected: Epoch | None = None
+        self.selected: Epoch | None = None
+        """Epoch of the dataset that launches read; None: no complete one."""
         self._dropped: LRUCache[Epoch, bool] = LRUCache(_MOST_REMEMBERED)
         """Epochs whose datasets were dropped for another one, or not completed."""
         self._returns = 0
@@ -72,9 +73,10 @@ class Datasets:
         epoch = job.epoch
         if epoch not in self._kept and not self._obtain(job):
             return False
-        if self._selected != epoch:
+        if self.selected != epoch:
+            self._leave()
             self._device.select(epoch)
-            self._selected = epoch
+            self.selected = epoch
         now = self._opened.now()
         self._kept[epoch] = now
         self._kept.move_to_end(epoch)
@@ -82,10 +84,16 @@ class Datasets:
             self._drop(other)
         return True
 
+    def _leave(self) -> None:
+        """Note that the selected dataset was used until now."""
+        if self.selected is not None:
+            self._kept[self.selected] = self._opened.now()
+            self.selected = None
+
     def make_room(self) -> bool:
         """Drop all datasets but the selected one, since the driver is out of memory; return
         whether that freed any. From now on, one dataset is kept."""
-        others = [epoch for epoch in self._kept if epoch != self._selected]
+        others = [epoch for epoch in self._kept if epoch != self.selected]
         for epoch in others:
             self._drop(epoch)
         self._most = 1
@@ -103,7 +111,7 @@ class Datasets:
             self._sit_out(epoch, due)
             return False
         self._returns = self._returns_with(epoch)
-        self._selected = None  # generating selects the new one
+        self._leave()  # generating selects the new one
         while self._kept and not self._fits(epoch):
             self._drop(next(iter(self._kept)))
         try:
@@ -136,8 +144,8 @@ class Datasets:
         self._device.drop(epoch)
         self._kept.pop(epoch, None)
         self._dropped[epoch] = True
-        if self._selected == epoch:
-            self._selected = None
+        if self.selected == epoch:
+            self.selected = None
 
     # Alternating epochs
 

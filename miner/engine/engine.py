@@ -13,7 +13,7 @@ from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import NonceAllocator, Staleness
 from miner.engine.opened_device import Shared
 from miner.engine.programs import Programs
-from miner.engine.proof import Prover
+from miner.engine.proof import KernelTrials, Prover
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import Activity, RunningThread, Threads, WorkPool
@@ -91,6 +91,7 @@ class Engine:
             self._retry,
             self._activity,
             heights or HeightJudge(clock),
+            KernelTrials(prover, Random(random.getrandbits(64)), programs.builds),
         )
         self._heights = shared.heights
         tunings = tunings or {}

@@ -2,67 +2,196 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.device import Kernel
+from miner.devices.device import Image, Kernel, LaunchResult
+from miner.engine.datasets import Datasets
 from miner.engine.opened_device import OpenedDevice
-from miner.engine.programs import SearchProgram, program_of
-from miner.engine.proof import prove_kernel
+from miner.engine.programs import SearchProgram, next_program, program_at, program_of
+from miner.engine.proof import KernelTrial, prove_kernel
 from miner.errors import WrongResult
 from miner.telemetry.events import DeviceResting, KernelReady
-from miner.work import Job
+from miner.work import Job, NonceRange
 
 KEPT_KERNELS = 8
 """Loaded kernels of one device, enough for a pool that alternates between coins."""
+
+TRIES = 2
+"""Builds of a program whose kernels are wrong."""
 
 _Key = tuple[SearchProgram, LaunchShape]
 """The shape has the number of the dataset's buffers, which are arguments of the kernel."""
 
 
-class Kernels:
-    """Builds, loads and proves kernels; used by the device's thread."""
+@dataclass(slots=True)
+class _Upcoming:
+    """The kernel of the next period, loaded and proved between the launches of a search."""
 
-    def __init__(self, opened: OpenedDevice) -> None:
-        self._opened, self._device = opened, opened.device
+    key: _Key
+    before: Job
+    """A job of the period before it."""
+    building: Future[Image]
+    trial: KernelTrial
+    spans: deque[NonceRange]
+    """Not launched yet."""
+    tries: int
+    kernel: Kernel = None
+    in_flight: int = 0
+    abandoned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingTrial:
+    """A launch that proves an upcoming kernel."""
+
+    kernels: Kernels
+    upcoming: _Upcoming
+    span: NonceRange
+
+    @property
+    def job(self) -> Job:
+        return self.upcoming.trial.job
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.upcoming.kernel
+
+    def finish(self, found: LaunchResult | None) -> None:
+        """Take the result; None: the launch failed."""
+        self.kernels.finish_trial(self.upcoming, self.span, found)
+
+
+class Kernels:
+    """Builds, loads and proves kernels; used by the device's thread.
+
+    While one searches, that of the next period is built, loaded and proved, so that the device
+    does not idle when the period changes.
+    """
+
+    def __init__(self, opened: OpenedDevice, datasets: Datasets) -> None:
+        self._opened, self._device, self._datasets = opened, opened.device, datasets
         self._proved: OrderedDict[_Key, Kernel] = OrderedDict()
+        self._newest: _Key | None = None
+        """Of the kernel that searches."""
+        self._unreported: set[_Key] = set()
+        """Proved ahead, and not used yet."""
+        self._upcoming: _Upcoming | None = None
         self._was_wrong = False
         """The newest program gave only wrong kernels since the device was opened."""
 
-    def provide(self, job: Job) -> Kernel | None:
-        """Return a proved kernel for `job`, whose dataset is selected; None when the newest job
-        needs another one by now. No launch is in flight."""
+    def provide(self, job: Job) -> bool:
+        """Prove a kernel for `job`, whose dataset is selected; False when the newest job needs
+        another one by now. No launch is in flight."""
+        key = program_of(job), self._device.shape
+        if key not in self._proved:
+            kernel = self._made(job, key)
+            if kernel is None:
+                return False
+            self._keep(key, kernel)
+        return True
+
+    def ready(self, job: Job) -> Kernel | None:
+        """Return the proved kernel of `job`; None if it, or the dataset, is not prepared."""
         key = program_of(job), self._device.shape
         kernel = self._proved.get(key)
-        if kernel is None and (kernel := self._made(job, key[0])) is not None:
-            self._keep(key, kernel)
-        if kernel is not None:
+        if kernel is None or self._datasets.selected != job.epoch:
+            return None
+        if key != self._newest:
+            self._newest = key
             self._proved.move_to_end(key)
-            self._opened.shared.programs.prebuild(self._device, job)
+            if key in self._unreported:
+                self._unreported.discard(key)
+                self._opened.report(KernelReady(self._opened.name, job.period, 0.0))
+            self._expect_next(job, TRIES)
         return kernel
+
+    def next_trial(self) -> UpcomingTrial | None:
+        """Return a launch that proves the upcoming kernel, once it is built; None: no more. The
+        device is busy meanwhile."""
+        upcoming = self._upcoming
+        if upcoming is None or not upcoming.spans or not _is_built(upcoming.building):
+            return None
+        if upcoming.kernel is None:
+            upcoming.kernel = self._device.load(upcoming.building.result())
+        upcoming.in_flight += 1
+        return UpcomingTrial(self, upcoming, upcoming.spans.popleft())
+
+    def finish_trial(
+        self, upcoming: _Upcoming, span: NonceRange, found: LaunchResult | None
+    ) -> None:
+        """Take the result of a trial's launch."""
+        upcoming.in_flight -= 1
+        if upcoming.abandoned or found is None:
+            self._abandon(upcoming)
+            return
+        try:
+            upcoming.trial.check(self._opened.name, span, found)
+        except WrongResult as error:
+            self._opened.report_fault(str(error))
+            self._opened.shared.programs.discard(self._device, upcoming.building.result())
+            self._abandon(upcoming)
+            if upcoming.tries > 1:
+                self._expect_next(upcoming.before, upcoming.tries - 1)
+            return
+        if not upcoming.spans and not upcoming.in_flight:
+            self._upcoming = None
+            self._unreported.add(upcoming.key)
+            self._keep(upcoming.key, upcoming.kernel)
+
+    def _expect_next(self, job: Job, tries: int) -> None:
+        """Have the program after that of `job` built, and proved if its dataset is in memory."""
+        device, shared = self._device, self._opened.shared
+        if self._upcoming is not None:
+            self._abandon(self._upcoming)
+        building, following = shared.programs.prebuild(device, job), next_program(job)
+        if building is None or following is None or following[1] != job.epoch:
+            return
+        period, epoch = following
+        key = program_at(job.variant, period, epoch), device.shape
+        if key in self._proved:
+            return
+        later = replace(job, height=period * job.variant.period)
+        trial = shared.trials.of(key[0], later, device.round_up(1))
+        self._upcoming = _Upcoming(key, job, building, trial, deque(trial.spans), tries)
+
+    def _abandon(self, upcoming: _Upcoming) -> None:
+        """Prove the kernel no further; unload it after the launches in flight."""
+        upcoming.abandoned = True
+        if self._upcoming is upcoming:
+            self._upcoming = None
+        if upcoming.kernel is not None and not upcoming.in_flight:
+            self._device.unload(upcoming.kernel)
+            upcoming.kernel = None
 
     def _keep(self, key: _Key, kernel: Kernel) -> None:
         self._proved[key] = kernel
         while len(self._proved) > KEPT_KERNELS:
-            self._device.unload(self._proved.popitem(last=False)[1])
+            old, unused = self._proved.popitem(last=False)
+            self._unreported.discard(old)
+            self._device.unload(unused)
 
-    def _made(self, job: Job, program: SearchProgram) -> Kernel | None:
+    def _made(self, job: Job, key: _Key) -> Kernel | None:
         """Build, load and prove a kernel; None when the newest job needs another one by now."""
         opened, device, shared = self._opened, self._device, self._opened.shared
+        program = key[0]
 
         def moved_on() -> bool:
             newest = opened.slot.job
             return newest is None or program_of(newest) != program
 
+        trial = shared.trials.of(program, job, device.round_up(1))
         reason = ""
-        for _ in range(2):
+        for _ in range(TRIES):
             begun = opened.now()
             image = opened.built(shared.programs.search_image(device, job), moved_on)
             if image is None:
                 return None
             kernel: Kernel = device.load(image)
             try:
-                prove_kernel(device, kernel, job, shared.prover, opened.random)
+                prove_kernel(device, kernel, trial)
             except WrongResult as error:
                 reason = str(error)
                 opened.report_fault(reason)
@@ -81,3 +210,7 @@ class Kernels:
             opened.report(DeviceResting(opened.name, reason, pause))
             opened.slot.wait(moved_on, pause)
         return None
+
+
+def _is_built(building: Future[Image]) -> bool:
+    return building.done() and not building.cancelled() and building.exception() is None

@@ -14,7 +14,7 @@ from miner.engine.hang_watchdog import BUILDING_SECONDS, HangWatchdog
 from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import Programs
-from miner.engine.proof import Prover
+from miner.engine.proof import KernelTrials, Prover
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.threads import Activity
 from miner.progpow.epoch import Epoch
@@ -44,6 +44,7 @@ class Shared:
     retry: RetryPolicy
     activity: Activity
     heights: HeightJudge
+    trials: KernelTrials
 
 
 @dataclass(frozen=True, slots=True)

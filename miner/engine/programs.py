@@ -138,7 +138,7 @@ class Programs:
 
     def __init__(self, search_source: SearchSource, builds: WorkPool) -> None:
         self._search_source = search_source
-        self._builds = builds
+        self.builds = builds
         self._lock = threading.Lock()
         self._groups: dict[_Group, OrderedDict[Program, _Entry]] = {}
         self._dropped: list[_Entry] = []
@@ -147,7 +147,7 @@ class Programs:
     @property
     def building(self) -> bool:
         """Whether a build runs, or is queued."""
-        return self._builds.left
+        return self.builds.left
 
     def search_image(self, device: Device, job: Job) -> Future[Image]:
         """Return the search image of `job` for `device`, built or being built.
@@ -163,16 +163,17 @@ class Programs:
         filling = DatasetProgram(epoch.light_items, epoch.parents)
         return self._image(device, group, filling, lambda: filler_source(device, epoch))
 
-    def prebuild(self, device: Device, job: Job) -> None:
-        """Build the program that follows `job`'s in the background; before it the dataset program,
-        if the epoch changes."""
+    def prebuild(self, device: Device, job: Job) -> Future[Image] | None:
+        """Build the program that follows `job`'s in the background, and before it the dataset
+        program, if the epoch changes. Return its image, as `search_image` does; None past the last
+        height."""
         following = next_program(job)
         if following is None:
-            return
+            return None
         period, epoch = following
         if epoch != job.epoch:
             self.dataset_image(device, epoch)
-        self._search(device, job.variant, period, epoch)
+        return self._search(device, job.variant, period, epoch)
 
     def discard(self, device: Device, image: Image) -> None:
         """Drop `image` here and at the device: it gave wrong results."""
@@ -214,7 +215,7 @@ class Programs:
             entries = self._groups.setdefault(group, OrderedDict())
             entry = entries.get(program)
             if entry is None or entry.failed:
-                entry = _Entry(device, self._builds.submit(build))
+                entry = _Entry(device, self.builds.submit(build))
                 entries[program] = entry
             entries.move_to_end(program)
             old = [entries.pop(p) for p in _surplus(reversed(entries))]

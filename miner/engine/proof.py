@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Hashable
 from dataclasses import replace
 from random import Random
 from typing import Protocol
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from miner.devices.device import Device, Hit, Kernel
+from miner.devices.device import Device, Hit, Kernel, LaunchResult
+from miner.engine.threads import WorkPool
 from miner.errors import WrongResult
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
@@ -21,6 +25,8 @@ REPAIRED_NODES = 64
 """Nodes around a wrong one that are computed again on the CPU."""
 MOST_WRONG = 4
 """Wrong samples that are repaired; one more fails the whole dataset."""
+
+_MOST_TRIALS = 32
 
 
 class Prover(Protocol):
@@ -90,29 +96,76 @@ def _refusal(device: Device, epoch: Epoch, problem: str) -> WrongResult:
     )
 
 
-def prove_kernel(device: Device, kernel: Kernel, job: Job, prover: Prover, random: Random) -> None:
-    """Launch the smallest range at two places, with a target that every hash meets.
+class KernelTrial:
+    """Launches of a program that each nonce's hash satisfies, and the CPU's results for them.
 
-    One range crosses the carry into the nonce's upper 32 bits. Raises `WrongResult` with device,
-    period, nonce, actual and expected words.
+    Two ranges of `count` nonces, the smallest that a device launches; one crosses the carry into
+    the nonce's upper 32 bits. Devices share a trial, so that each result is computed once; any
+    thread may call it.
     """
-    everything = replace(job, share_target=2**256 - 1)
-    count = device.round_up(1)
-    carry = (random.getrandbits(31) << 32) + 2**32 - max(count // 2, 1)
-    for first in (carry, random.randrange(2**64 - count)):
-        span = NonceRange(first, count)
-        found = device.launch(kernel, everything, span).wait()
-        where = f"{device.info.name}: the kernel of period {job.period}"
-        if found.tried != count or found.total != count:
+
+    def __init__(self, job: Job, count: int, prover: Prover, random: Random) -> None:
+        self.job = replace(job, share_target=2**256 - 1)
+        carry = (random.getrandbits(31) << 32) + 2**32 - max(count // 2, 1)
+        firsts = (carry, random.randrange(2**64 - count))
+        self.spans = tuple(NonceRange(first, count) for first in firsts)
+        self._prover = prover
+        self._digests: dict[int, Digest] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Compute the results that `check` needs, unless it gets another number of hits."""
+        for span in self.spans:
+            self._digest(span.first)
+            self._digest(span.first + span.count - 1)
+
+    def check(self, device: str, span: NonceRange, found: LaunchResult) -> None:
+        """Compare what `device` found in `span` with the CPU's results. Raises `WrongResult` with
+        device, period, nonce, actual and expected words."""
+        where, first = f"{device}: the kernel of period {self.job.period}", span.first
+        if found.tried != span.count or found.total != span.count:
             raise WrongResult(
                 f"{where} found {found.total} hashes among {found.tried} nonces from "
-                f"{first:016x} on, where each of {count} meets the target"
+                f"{first:016x} on, where each of {span.count} meets the target"
             )
         hits = sorted(found.hits, key=lambda hit: hit.nonce)
-        if not hits or hits[0].nonce < first or hits[-1].nonce >= first + count:
-            raise WrongResult(f"{where} reported nonces outside {first:016x} + {count}")
+        if not hits or hits[0].nonce < first or hits[-1].nonce >= first + span.count:
+            raise WrongResult(f"{where} reported nonces outside {first:016x} + {span.count}")
         for hit in {hits[0].nonce: hits[0], hits[-1].nonce: hits[-1]}.values():
-            _compare(where, hit, prover.digest(everything, hit.nonce))
+            _compare(where, hit, self._digest(hit.nonce))
+
+    def _digest(self, nonce: int) -> Digest:
+        with self._lock:
+            if nonce not in self._digests:
+                self._digests[nonce] = self._prover.digest(self.job, nonce)
+            return self._digests[nonce]
+
+
+class KernelTrials:
+    """The trials of the newest programs, one for all devices of a program and a range of nonces;
+    any thread may call it. `works` computes their results in the background."""
+
+    def __init__(self, prover: Prover, random: Random, works: WorkPool) -> None:
+        self._prover, self._random, self._works = prover, random, works
+        self._trials: LRUCache[tuple[Hashable, int], KernelTrial] = LRUCache(_MOST_TRIALS)
+        self._lock = threading.Lock()
+
+    def of(self, program: Hashable, job: Job, count: int) -> KernelTrial:
+        """Return the trial of `program`, that of `job`, in ranges of `count` nonces."""
+        with self._lock:
+            trial = self._trials.get((program, count))
+            if trial is None:
+                trial = KernelTrial(job, count, self._prover, self._random)
+                self._trials[program, count] = trial
+                self._works.submit(trial.prepare)
+            return trial
+
+
+def prove_kernel(device: Device, kernel: Kernel, trial: KernelTrial) -> None:
+    """Launch `trial` on an idle device; raises as its `check`."""
+    for span in trial.spans:
+        found = device.launch(kernel, trial.job, span).wait()
+        trial.check(device.info.name, span, found)
 
 
 def _compare(where: str, hit: Hit, digest: Digest) -> None:

@@ -8,9 +8,8 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.codegen.kernel_source import RESULT_SLOTS
-from miner.devices.device import Device, Kernel, Pending
+from miner.devices.device import Device, Kernel, LaunchResult, Pending
 from miner.engine.job_slot import JobSlot, NonceAllocator
-from miner.engine.programs import SearchProgram, program_of
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry.events import (
     DeviceFault,
@@ -75,6 +74,32 @@ class LaunchSize:
         self._nonces = min(max(whole, self._least), self._most)
 
 
+class TrialLaunch(Protocol):
+    """A launch that proves a kernel which the search will need."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def kernel(self) -> Kernel: ...
+
+    @property
+    def span(self) -> NonceRange: ...
+
+    def finish(self, found: LaunchResult | None) -> None:
+        """Take the result; None: the launch failed."""
+
+
+class SearchKernels(Protocol):
+    """The kernels with which a device searches."""
+
+    def ready(self, job: Job) -> Kernel | None:
+        """Return the proved kernel for `job`; None: the search ends until it is prepared."""
+
+    def next_trial(self) -> TrialLaunch | None:
+        """Return a trial to launch behind a search, None: none."""
+
+
 class SearchOwner(Protocol):
     """The worker whose thread runs a search."""
 
@@ -103,6 +128,15 @@ class _Launch:
     started: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    trial: TrialLaunch
+    pending: Pending
+
+
+_InFlight = deque[_Launch | _Trial]
+
+
 class Search:
     """Searches with one device, number `index` of those that share the nonces."""
 
@@ -113,6 +147,7 @@ class Search:
         nonces: NonceAllocator,
         slot: JobSlot,
         owner: SearchOwner,
+        kernels: SearchKernels,
         clock: Clock,
         seconds: float = TARGET_SECONDS,
     ) -> None:
@@ -122,6 +157,7 @@ class Search:
         self._nonces = nonces
         self._slot = slot
         self._owner = owner
+        self._kernels = kernels
         self._clock = clock
         self._granule = device.round_up(1)
         self._size = LaunchSize(self._granule, seconds=seconds)
@@ -131,23 +167,23 @@ class Search:
         """Halves of overflowed launches, to be searched again for `_again_job`."""
         self._again_job: Job | None = None
 
-    def run(self, kernel: Kernel, program: SearchProgram) -> None:
-        """Search until the newest job needs another program, must not be mined or is None, or
+    def run(self) -> None:
+        """Search until no kernel is ready for the newest job, it must not be mined or is None, or
         until a pause or a stop is requested; then wait for the launches in flight.
 
         Raises what the device and `SearchOwner.check_trust` raise; for a `DeviceError` other
         than a hang, the launches in flight are waited for first.
         """
-        in_flight: deque[_Launch] = deque()
+        in_flight: _InFlight = deque()
         try:
-            self._search(in_flight, kernel, program)
+            self._search(in_flight)
         except DeviceHung:
             raise
         except DeviceError:
             self._finish_rest(in_flight)
             raise
 
-    def _finish_rest(self, in_flight: deque[_Launch]) -> None:
+    def _finish_rest(self, in_flight: _InFlight) -> None:
         """Wait for the launches in flight after a failure; a second failure is ignored, but not a
         hang."""
         try:
@@ -158,21 +194,37 @@ class Search:
         except DeviceError:
             return
 
-    def _search(self, in_flight: deque[_Launch], kernel: Kernel, program: SearchProgram) -> None:
-        slot = self._slot
+    def _search(self, in_flight: _InFlight) -> None:
         while True:
             self._owner.check_trust()
-            job = slot.job
-            if slot.stopping or slot.paused or (job and not _fits(job, program)):
-                job = None
-            if job is not None:
-                while len(in_flight) < IN_FLIGHT and (span := self._next(job)):
-                    in_flight.append(self._launch(kernel, job, span))
+            job = self._minable()
+            kernel = self._kernels.ready(job) if job is not None else None
+            if job is not None and kernel is not None:
+                self._start_launches(in_flight, job, kernel)
             if in_flight:
                 self._finish(in_flight.popleft())
-            elif job is not None:
+            elif job is not None and kernel is not None:
                 self._owner.report(NoncesExhausted(self._name))
                 self._wait_for_other_work(job)
+            else:
+                return
+
+    def _minable(self) -> Job | None:
+        job = self._slot.job
+        if job is None or self._slot.stopping or self._slot.paused:
+            return None
+        return job if job.wait_reason is None else None
+
+    def _start_launches(self, in_flight: _InFlight, job: Job, kernel: Kernel) -> None:
+        """Keep the device busy. A trial is launched behind a search, and a search behind it, so
+        that no trial costs idle time."""
+        while len(in_flight) < IN_FLIGHT:
+            searching = bool(in_flight) and isinstance(in_flight[-1], _Launch)
+            trial = self._kernels.next_trial() if searching else None
+            if trial is not None:
+                in_flight.append(self._launch_trial(trial))
+            elif (span := self._next(job)) is not None:
+                in_flight.append(self._launch(kernel, job, span))
             else:
                 return
 
@@ -203,7 +255,29 @@ class Search:
             self._owner.report(JobTaken(self._name, max(started - self._slot.arrived, 0.0)))
         return _Launch(job, span, self._device.launch(kernel, job, span.nonces), started)
 
-    def _finish(self, launch: _Launch) -> None:
+    def _launch_trial(self, trial: TrialLaunch) -> _Trial:
+        try:
+            return _Trial(trial, self._device.launch(trial.kernel, trial.job, trial.span))
+        except DeviceError:
+            trial.finish(None)
+            raise
+
+    def _finish(self, launch: _Launch | _Trial) -> None:
+        if isinstance(launch, _Launch):
+            self._finish_search(launch)
+        else:
+            self._finish_trial(launch)
+
+    def _finish_trial(self, launch: _Trial) -> None:
+        try:
+            found = launch.pending.wait()
+        except DeviceError:
+            launch.trial.finish(None)
+            raise
+        self._finished_at = self._clock.now()
+        launch.trial.finish(found)
+
+    def _finish_search(self, launch: _Launch) -> None:
         found = launch.pending.wait()
         now = self._clock.now()
         seconds = now - max(launch.started, self._finished_at)
@@ -238,7 +312,3 @@ class Search:
         rest = NonceRange(nonces.first + half, nonces.count - half)
         self._again.append(_Span(rest, known))
         return True
-
-
-def _fits(job: Job, program: SearchProgram) -> bool:
-    return job.wait_reason is None and program_of(job) == program

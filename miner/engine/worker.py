@@ -13,7 +13,6 @@ from miner.engine.hang_watchdog import OPENING_SECONDS, HangWatchdog, WatchedDev
 from miner.engine.job_slot import JobSlot
 from miner.engine.kernels import Kernels
 from miner.engine.opened_device import OpenedDevice, Shared
-from miner.engine.programs import program_of
 from miner.engine.retry_policy import CandidateRecord
 from miner.engine.search import TARGET_SECONDS, Search
 from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
@@ -130,21 +129,22 @@ class Worker:
                 device.close()
 
     def _mine(self, opened: OpenedDevice) -> None:
-        shared, device = self._shared, opened.device
-        datasets, kernels = Datasets(opened, self._tuning), Kernels(opened)
+        shared = self._shared
+        datasets = Datasets(opened, self._tuning)
+        kernels = Kernels(opened, datasets)
         search = Search(
-            device, self._index, shared.nonces, self._slot, self, shared.clock,
+            opened.device, self._index, shared.nonces, self._slot, self, kernels, shared.clock,
             self._tuning.launch_seconds or TARGET_SECONDS,
         )  # fmt: skip
         while (job := self._slot.next_job()) is not None:
-            if not datasets.provide(job) or (kernel := kernels.provide(job)) is None:
+            if not (datasets.provide(job) and kernels.provide(job)):
                 continue
             self._steady_since = self._steady_since or shared.clock.now()
             if job.wait_reason is not None:
                 self._wait_for_turn(job)
                 continue
             try:
-                search.run(kernel, program_of(job))
+                search.run()
             except OutOfMemory:
                 if not datasets.make_room():
                     raise

@@ -148,6 +148,18 @@ async def test_a_dataset_unused_for_an_hour_is_dropped():
     assert built(rig) == [0, 1, 2, 0]
 
 
+async def test_a_dataset_that_was_used_for_hours_is_kept():
+    rig = Rig(DeviceScript(spare=99 * EACH))
+    async with rig.running():
+        await mine(rig, of(0))
+        rig.clock.seconds += 2 * UNUSED_SECONDS
+        await mine(rig, of(1))
+        await mine(rig, of(0, header=2))
+        rig.clock.seconds += 2 * UNUSED_SECONDS
+        await mine(rig, of(0, header=3))
+    assert built(rig) == [0, 1]
+
+
 async def test_one_return_to_a_dropped_dataset_is_not_delayed():
     """As after a short failover to a pool of another coin."""
     rig = Rig(slow())

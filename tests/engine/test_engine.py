@@ -11,7 +11,7 @@ from miner.progpow.hashing import Digest
 from miner.telemetry.events import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
 from miner.work import NonceSpace, Outcome
 from tests.engine.rig import Rig
-from tests.fakes.device import PROVER, WAIT, DeviceScript, FakeProver, job_at, value_of
+from tests.fakes.device import LONG, PROVER, WAIT, DeviceScript, FakeProver, job_at, value_of
 
 
 async def test_candidates_are_proved_and_submitted():
@@ -68,7 +68,7 @@ async def test_candidates_from_before_a_reopening_do_not_count():
     judged: list[bool] = []
     async with rig.running() as engine:
         worker = engine._workers["fake:0"]
-        engine.work_on(job_at())
+        engine.work_on(job_at(variant=LONG))
         await rig.until_launched(script, lambda: len(script.launched) == 2)
         for _ in range(rig.retry.max_wrong - 1):
             worker.judge(False, rig.clock.now())
@@ -125,10 +125,10 @@ async def test_the_newest_job_wins_and_older_work_ends_within_two_launches():
     gate = threading.Semaphore(3)
     rig = Rig(DeviceScript(gate=gate))
     async with rig.running() as engine:
-        engine.work_on(job_at(0))
+        engine.work_on(job_at(0, variant=LONG))
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 5)
         for header in range(2, 6):
-            engine.work_on(job_at(1, header=header))
+            engine.work_on(job_at(1, header=header, variant=LONG))
         gate.release(1000)
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) > 12)
     ids = [job.id for job, _ in rig.scripts[0].launched]
@@ -141,9 +141,9 @@ async def test_older_work_is_sent_unless_a_clean_job_makes_it_stale(clean, sent)
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(gate=gate, granule=512))
     async with rig.running() as engine:
-        engine.work_on(job_at(0))
+        engine.work_on(job_at(0, variant=LONG))
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
-        engine.work_on(replace(job_at(1), clean=clean, share_target=0))
+        engine.work_on(replace(job_at(1, variant=LONG), clean=clean, share_target=0))
         rig.clock.seconds += 2.5
         gate.release(1000)
         await rig.until(lambda: rig.solutions if sent else rig.verdicts)
@@ -157,7 +157,7 @@ async def test_solutions_are_submitted_after_the_pool_was_lost():
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(gate=gate, granule=512))
     async with rig.running() as engine:
-        engine.work_on(job_at(0))
+        engine.work_on(job_at(0, variant=LONG))
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.work_on(None)
         rig.clock.seconds += 100
@@ -169,12 +169,12 @@ async def test_an_orderly_stop_submits_all_solutions():
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(gate=gate, granule=512))
     async with rig.running() as engine:
-        engine.work_on(job_at(0))
+        engine.work_on(job_at(0, variant=LONG))
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.stop()
         gate.release(2)
         assert not rig.solutions
-    job = job_at(0)
+    job = job_at(0, variant=LONG)
     searched = [n for _, s in rig.scripts[0].launched for n in range(s.first, s.first + s.count)]
     wanted = {n for n in searched if value_of(job, n) <= job.target}
     assert {s.nonce for s in rig.solutions} == wanted
@@ -189,7 +189,7 @@ async def test_a_hung_device_is_an_error_after_all_solutions_are_submitted():
 
     async def stopped_with_two_launches() -> None:
         async with rig.running() as engine:
-            engine.work_on(job_at(0))
+            engine.work_on(job_at(0, variant=LONG))
             for script in rig.scripts:
                 await rig.until_launched(script, lambda o=script: len(o.launched) == 2)
             engine.stop()

@@ -19,7 +19,7 @@ from miner.telemetry.events import (
     LoopDelayed,
 )
 from tests.engine.rig import QUICK, Rig
-from tests.fakes.device import WAIT, DeviceScript, Ticks, job_at
+from tests.fakes.device import LONG, WAIT, DeviceScript, Ticks, job_at
 
 
 def test_the_watchdog_reports_an_overdue_call():
@@ -37,7 +37,7 @@ def test_the_watchdog_reports_an_overdue_call():
 async def hang(rig: Rig, engine: Engine) -> None:
     """Make the next launch of fake:0 exceed its limit."""
     script, others = rig.scripts[0], rig.scripts[1:]
-    engine.work_on(job_at())
+    engine.work_on(job_at(variant=LONG))
     await rig.until(lambda: rig.of(Launched, "fake:0"))
     script.hang = threading.Event()
     hung = len(rig.of(Launched, "fake:0"))

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from miner.engine.proof import prove_kernel
+from miner.engine.proof import KernelTrial, prove_kernel
 from miner.errors import WrongResult
 from tests.fakes.device import (
     DeviceScript,
@@ -27,7 +27,8 @@ def prove(script: DeviceScript, *, wrong: bool = False, built_for: int = 30):
             compared.append(nonce)
             return super().digest(job, nonce)
 
-    prove_kernel(device, device.load(FakeImage(source, wrong)), job, SpyingProver(), Random(1))
+    trial = KernelTrial(job, device.round_up(1), SpyingProver(), Random(1))
+    prove_kernel(device, device.load(FakeImage(source, wrong)), trial)
     return compared
 
 

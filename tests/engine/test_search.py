@@ -28,6 +28,19 @@ SMALL = NonceSpace(5, 52)
 """4096 nonces."""
 
 
+class OneKernel:
+    """A kernel that is ready for one program."""
+
+    def __init__(self, kernel: FakeImage, job) -> None:
+        self.kernel, self.program = kernel, program_of(job)
+
+    def ready(self, job) -> FakeImage | None:
+        return self.kernel if program_of(job) == self.program else None
+
+    def next_trial(self) -> None:
+        return None
+
+
 class Bench:
     """A search of one job; `stop_at` decides after which report it ends."""
 
@@ -52,8 +65,8 @@ class Bench:
         source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
         allocator = NonceAllocator(1, Random(2))
         self.slot.put(job)
-        search = Search(device, 0, allocator, self.slot, self, clock)
-        search.run(device.load(FakeImage(source)), program_of(job))
+        kernels = OneKernel(device.load(FakeImage(source)), job)
+        Search(device, 0, allocator, self.slot, self, kernels, clock).run()
         assert device.pending == 0
 
     def of(self, kind):
@@ -173,8 +186,8 @@ def test_a_nonce_that_was_not_searched_is_a_fault():
     source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
     bench.slot.put(replace(job, share_target=2**256 // 4))
     allocator = NonceAllocator(1, Random(2))
-    search = Search(device, 0, allocator, bench.slot, bench, Ticks())
-    search.run(device.load(FakeImage(source)), program_of(job))
+    kernels = OneKernel(device.load(FakeImage(source)), job)
+    Search(device, 0, allocator, bench.slot, bench, kernels, Ticks()).run()
     assert bench.of(DeviceFault)
     assert not bench.of(Candidate)
 

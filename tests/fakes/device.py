@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from miner.work import DeviceInfo, Job, NonceRange, NonceSpace
 from tests.fakes.variants import KAWPOW
 
 TOY = KAWPOW.with_sizes(FixedSizes(509, 1021, 0))
+LONG = replace(TOY, period=7500)
+"""A period lasts for an epoch, so that no kernel is proved ahead."""
+
 EASY = 2**256 // 64
 WAIT = 20.0
 """Seconds after which a waiting test fails."""
@@ -126,6 +129,8 @@ class DeviceScript:
     wrong_hits: bool = False
     wrong_kernels: int = 0
     """How many of the next builds give wrong hashes."""
+    wrong_programs: dict[str, int] = field(default_factory=dict)
+    """How many of the next builds of a text give wrong hashes."""
     counts_short: bool = False
     slots: int = RESULT_SLOTS
     granule: int = 8
@@ -150,7 +155,13 @@ class DeviceScript:
     opened: int = 0
     closed: int = 0
     slices: int = 0
-    unloaded: list[str] = field(default_factory=list)
+    trials: list[Job] = field(default_factory=list)
+    """Of launches that prove a kernel."""
+    idle: int = 0
+    """Launches before which none was in flight."""
+    loaded: int = 0
+    """Kernels that are loaded now."""
+    most_loaded: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def note(self) -> None:
@@ -232,17 +243,22 @@ class FakeDevice:
             raise BuildFailed(f"{self.info.name}: it does not compile")
         wrong = self.script.wrong_kernels > 0
         self.script.wrong_kernels -= wrong
+        if self.script.wrong_programs.get(source.text):
+            self.script.wrong_programs[source.text] -= 1
+            wrong = True
         return FakeImage(source, wrong)
 
     def load(self, image: FakeImage) -> FakeImage:
         assert threading.get_ident() == self._thread
         self.loaded.append(image)
+        self.script.loaded = len(self.loaded)
+        self.script.most_loaded = max(self.script.loaded, self.script.most_loaded)
         return image
 
     def unload(self, kernel: FakeImage) -> None:
         assert threading.get_ident() == self._thread
         self.loaded.remove(kernel)
-        self.script.unloaded.append(kernel.source.text)
+        self.script.loaded = len(self.loaded)
 
     def discard(self, image: FakeImage) -> None:
         self.script.discarded.append(image)
@@ -320,11 +336,14 @@ class FakeDevice:
         if job.target != 2**256 - 1 and self.script.full and len(self.nodes) > 1:
             self.script.full -= 1
             raise OutOfMemory(f"{self.info.name}: launching: out of memory")
+        self.script.idle += not self.pending
         self.pending += 1
         assert self.pending <= 2
         if job.target != 2**256 - 1:
             self.script.launched.append((job, span))
-            self.script.note()
+        else:
+            self.script.trials.append(job)
+        self.script.note()
         return FakePending(self, kernel, job, span)
 
     def close(self) -> None:
