@@ -364,6 +364,14 @@ def _address_form(table: _Table) -> AddressForm:
     return form
 
 
+def usual_height(name: str, variant: Variant) -> int:
+    """Return a height of the main chain of the coin `name`, or else of a coin that is mined with
+    `variant`; 0 if none is known."""
+    named = coin_called(name)
+    mined = [named] if named else [c for c in coins().values() if c.variant == variant.name]
+    return next((coin.chain.height for coin in mined if coin.chain is not None), 0)
+
+
 def coin_called(name: str) -> Coin | None:
     """Return the coin with that symbol or name, ignoring case; None for the name of a variant."""
     wanted = name.lower()

@@ -14,6 +14,7 @@ import click
 from miner import __version__
 from miner.cli.bench import bench
 from miner.cli.cache import cache
+from miner.cli.completion import VARIABLE, completion
 from miner.cli.config import config
 from miner.cli.demo import demo
 from miner.cli.devices import devices
@@ -95,7 +96,7 @@ def help_command(context: click.Context, command: str | None) -> None:
 
 for command in (
     mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    cache, probe, replay, config, shares, health, help_command,
+    cache, probe, replay, config, shares, health, help_command, completion,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -119,7 +120,8 @@ def _run() -> int:
     """Run the command and report its error; return the exit code."""
     try:
         with handled("SIGTERM", signal.default_int_handler):
-            code = cli.main(_arguments(), standalone_mode=False, prog_name="progpow-miner")
+            code = cli.main(_arguments(), standalone_mode=False, prog_name="progpow-miner",
+                            complete_var=VARIABLE)  # fmt: skip
     except click.ClickException as error:
         _drop_far_guesses(error)
         error.show()

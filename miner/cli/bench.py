@@ -13,7 +13,10 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION
 @click.command()
 @VARIANT_OPTION
 @click.option(
-    "--height", type=int, required=True, help="Block height, which determines the program."
+    "--height",
+    type=int,
+    help="Block height, which determines dataset and program. Default: a block of a coin's main "
+    "chain in 2026, if one is known.",
 )
 @DEVICE_OPTION
 @click.option("--shape", metavar="NAME", help="Launch shape. Default: the device's own.")
@@ -24,19 +27,22 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION
 @JSON_OPTION
 def bench(
     variant: str,
-    height: int,
+    height: int | None,
     device: str | None,
     shape: str | None,
     seconds: float,
     as_json: bool,
 ) -> None:
     """Measure the hashrate of a device at one block height."""
+    from miner.catalog import usual_height
     from miner.devices.selection import choose_devices
     from miner.formatting import format_hashrate
     from miner.run.benchmark import measure
     from miner.verify import chosen_variant
 
     chosen = chosen_variant(variant)
+    if height is None:
+        height = usual_height(variant, chosen)
     devices = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use
 
     def progress(text: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import click
+
+from miner.cli.options import JSON_OPTION
 
 
 @click.command()
 @click.option("--clear", is_flag=True, help="Delete the cache.")
-def cache(clear: bool) -> None:
+@JSON_OPTION
+def cache(clear: bool, as_json: bool) -> None:
     """Show or delete the files on disk that can be rebuilt."""
     import shutil
 
@@ -17,18 +22,25 @@ def cache(clear: bool) -> None:
     from miner.solo.block_store import BLOCKS
 
     folder, state = cache_directory(), state_directory()
-    click.echo(str(folder))
+    if not as_json:
+        click.echo(str(folder))
     # Found blocks cannot be rebuilt: earlier versions kept them here, and `state` may be below.
     kept = {folder / BLOCKS, state, *state.parents}
     parts = sorted(set(folder.iterdir()) - kept) if folder.is_dir() else []
+    rows: list[dict[str, object]] = []
     for part in parts:
         files = [file for file in part.rglob("*") if file.is_file()]
         size = sum(file.stat().st_size for file in files)
-        click.echo(f"  {part.name:<16} {len(files):>5} files {format_bytes(size):>12}")
+        rows.append({"name": part.name, "files": len(files), "bytes": size})
+        if not as_json:
+            click.echo(f"  {part.name:<16} {len(files):>5} files {format_bytes(size):>12}")
         if clear:
             try:
                 linked = part.is_symlink()
                 shutil.rmtree(part) if part.is_dir() and not linked else part.unlink()
             except OSError as error:
                 raise ConfigError(f"{part}: cannot be deleted: {error.strerror}") from error
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "parts": rows, "deleted": clear}, indent=2))
+        return
     click.echo("deleted" if clear else f"{len(parts)} parts; --clear deletes them")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from miner.cli.options import config_option
+from miner.cli.options import JSON_OPTION, config_option
 
 NEW_FILE = "progpow-miner.toml"
 
@@ -46,7 +46,8 @@ def init(file: str, force: bool) -> None:
 @config.command("check")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @CONFIG_OPTION
-def check(file: Path | None, option: Path | None) -> None:
+@JSON_OPTION
+def check(file: Path | None, option: Path | None, as_json: bool) -> None:
     """Report each mistake in FILE and in the environment variables.
 
     Neither the network nor devices are used.
@@ -60,6 +61,16 @@ def check(file: Path | None, option: Path | None) -> None:
     loaded, problems = examine(path, environ=os.environ)
     if loaded is not None:
         problems = list(problems_of(loaded))
+    if as_json:
+        good = loaded is not None and not problems
+        report = {
+            "file": str(path),
+            "ok": good,
+            "problems": problems,
+            "notes": list(notes(loaded)) if loaded and good else [],
+        }
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        raise click.exceptions.Exit(0 if good else 2)
     for sentence in problems:
         click.echo(sentence, err=True)
     if problems or loaded is None:
@@ -72,7 +83,7 @@ def check(file: Path | None, option: Path | None) -> None:
 @config.command("show")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @CONFIG_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON_OPTION
 def show(file: Path | None, option: Path | None, as_json: bool) -> None:
     """Print the settings in effect and where each came from, without secrets."""
     from miner.settings import load

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from miner.cli.options import split_names, write
+from miner.cli.options import ignored, split_names, write
 from miner.cli.pool import pool_options, with_pool_options
 
 
@@ -25,8 +25,11 @@ from miner.cli.pool import pool_options, with_pool_options
     "--datasets-on-disk", is_flag=True,
     help="Keep the dataset (DAG), 1 GiB or more, in the cache; the next run then starts at once.",
 )  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @with_pool_options
-def demo(shares: int, devices: str | None, datasets_on_disk: bool, **options: Any) -> None:
+def demo(
+    shares: int, devices: str | None, datasets_on_disk: bool, as_json: bool, **options: Any
+) -> None:
     """Mine against the test pool until some shares are accepted."""
     import asyncio
 
@@ -36,13 +39,13 @@ def demo(shares: int, devices: str | None, datasets_on_disk: bool, **options: An
     from miner.run.pool_process import demo as run_demo
 
     chosen = pool_options(**options)
-    lines = StartLines(write, SystemClock())
+    lines = StartLines(ignored if as_json else write, SystemClock())
     lines.starting(chosen.variant.name, ["the test pool"])
     picked = choose_devices(
         "auto", split_names(devices), chosen.variant, cpu_allowed=True, reports=lines
     )
-    for reason in [*picked.missing, *picked.absent]:
+    for reason in [] if as_json else [*picked.missing, *picked.absent]:
         write(f"note      {reason}")
-    for found in picked.use:
+    for found in [] if as_json else picked.use:
         write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
-    asyncio.run(run_demo(chosen, picked.use, shares, datasets_on_disk))
+    asyncio.run(run_demo(chosen, picked.use, shares, datasets_on_disk, as_json=as_json))

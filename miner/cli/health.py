@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
+from miner.cli.options import JSON_OPTION
 from miner.errors import BadValue, CheckFailed, ConfigError
 from miner.net.address import HostPort, parse_host_port
 from miner.safe_text import short_line
@@ -33,7 +34,8 @@ LINE_LIMIT = 500
     "--timeout", "seconds", default=5.0, show_default=True, metavar="SECONDS",
     type=click.FloatRange(0, 600, min_open=True), help="Timeout of the request.",
 )  # fmt: skip
-def health(ready: bool, url: str | None, seconds: float) -> None:
+@JSON_OPTION
+def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     """Check whether a running miner is healthy.
 
     The exit code is 0 if it is healthy, else 1. A miner that builds its dataset is alive but not
@@ -46,7 +48,11 @@ def health(ready: bool, url: str | None, seconds: float) -> None:
     path = "/readyz" if ready else "/livez"
     status, body = _get(parsed, path, seconds)
     reasons = _reasons(body)
-    if status == 200 and reasons == []:
+    good = status == 200 and reasons == []
+    if as_json and (good or (status == 503 and reasons)):
+        click.echo(json.dumps({"ok": good, "checked": path[1:], "reasons": reasons}, indent=2))
+        raise click.exceptions.Exit(0 if good else 1)
+    if good:
         click.echo("ready" if ready else "alive")
         return
     if status == 503 and reasons:

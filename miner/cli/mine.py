@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.completion import VALUES, complete_value
 from miner.cli.options import config_option, split_names, write
 from miner.cli.other_miners import translated
 from miner.signals import STOPPED_AT_ONCE, handled
@@ -46,6 +47,7 @@ def _option(key: Key, flag: Flag) -> click.Option:
         type=key.type if key.type in (int, float) else str,
         metavar="|".join(key.type) if isinstance(key.type, tuple) else flag.metavar,
         multiple=flag.repeatable,
+        shell_complete=complete_value if VALUES.keys() & flag.names else None,
         help=description + (" Repeat for more pools." if key.place == ("pools", "url") else ""),
     )
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.signals import redirect_to_null
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,10 +17,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 VARIANT_HELP = "Variant of ProgPoW: its name, an alias or a file that defines one."
 
 VARIANT_OPTION = click.option(
-    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=True, help=VARIANT_HELP
-)
+    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=True, help=VARIANT_HELP,
+    shell_complete=complete_value,
+)  # fmt: skip
 
-DEVICE_OPTION = click.option("-d", "--device", metavar="NAME", help="Use only this device.")
+DEVICE_OPTION = click.option(
+    "-d", "--device", metavar="NAME", help="Use only this device.", shell_complete=complete_value
+)
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -57,6 +61,10 @@ def write(line: str) -> None:
         discard_output()
     except OSError:
         pass
+
+
+def ignored(line: str) -> None:
+    """Print nothing."""
 
 
 def discard_output() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
-from miner.cli.options import DEVICE_OPTION
+from miner.cli.options import DEVICE_OPTION, JSON_OPTION
 
 
 @click.command("selftest")
@@ -22,8 +24,9 @@ from miner.cli.options import DEVICE_OPTION
     multiple=True,
     help="Also check the real epoch of this height. Repeat for more.",
 )
+@JSON_OPTION
 def selftest_command(
-    variant: str | None, device: str | None, real: bool, heights: tuple[int, ...]
+    variant: str | None, device: str | None, real: bool, heights: tuple[int, ...], as_json: bool
 ) -> None:
     """Check every device against every variant's known answers."""
     from miner.catalog import variants
@@ -37,11 +40,18 @@ def selftest_command(
     devices = [device_called(found, device)] if device else found
     chosen = [chosen_variant(variant)] if variant else list(variants().values())
     failed = passed = 0
+    rows: list[dict[str, object]] = []
+
+    def report(device: str, variant: str, text: str, ok: bool | None) -> None:
+        rows.append({"device": device, "variant": variant or None, "ok": ok, "result": text})
+        if not as_json:
+            click.echo(" ".join([f"{device:<12}", *([f"{variant:<15}"] if variant else []), text]))
+
     for listed in devices:
         try:
             opened = listed.open()
         except DeviceError as error:
-            click.echo(f"{listed.info.name:<12} cannot be opened: {error}")
+            report(listed.info.name, "", f"cannot be opened: {error}", ok=False)
             failed += 1
             continue
         try:
@@ -50,15 +60,17 @@ def selftest_command(
                 good = result.problem is None
                 passed, failed = passed + good, failed + (not good)
                 word = f"{result.checked} known answers" if good else f"FAILED: {result.problem}"
-                click.echo(f"{listed.info.name:<12} {each.name:<15} {word}")
+                report(listed.info.name, each.name, word, ok=good)
                 if real or heights:
                     for line, ok in selftest_real(opened, each, heights):
                         failed += ok is False
-                        click.echo(f"{listed.info.name:<12} {each.name:<15} {line}")
+                        report(listed.info.name, each.name, line, ok=ok)
         finally:
             opened.close()
     for reason in missing if not device else ():
         click.echo(reason, err=True)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
     if not devices:
         raise NoUsableDevice("no device to test was found")
     if failed:

@@ -18,7 +18,7 @@ from miner.progpow.hashing import Digest
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
 from miner.run.mining import mine
-from miner.run.run_config import LiveConfig, RunConfig
+from miner.run.run_config import LiveConfig, LogConfig, RunConfig
 from miner.signals import signals
 from miner.stratum.chain import Chain
 from miner.stratum.difficulty import DIFF1_KAWPOW, expected_hashes, target_from_difficulty
@@ -96,10 +96,15 @@ async def serve_pool(options: PoolOptions, write: Callable[[str], None]) -> None
 
 
 async def demo(
-    options: PoolOptions, devices: Sequence[ListedDevice], shares: int, datasets_on_disk: bool
+    options: PoolOptions,
+    devices: Sequence[ListedDevice],
+    shares: int,
+    datasets_on_disk: bool,
+    *,
+    as_json: bool = False,
 ) -> int:
     """Serve the test pool on a free loopback port, mine with it until `shares` are accepted, and
-    return their number."""
+    return their number. `as_json` prints JSON lines."""
     tuning = Tuning(datasets_on_disk=datasets_on_disk)
     verifier = Verifier()
     with WorkPool("prove", 1) as work:
@@ -109,6 +114,7 @@ async def demo(
             config = RunConfig(
                 options.variant, devices, LiveConfig((url,)), diff1=options.diff1, shares=shares,
                 tunings={found.info.name: tuning for found in devices},
+                log=LogConfig("json" if as_json else "plain"),
             )  # fmt: skip
             return await mine(config, verifier=verifier)
 

@@ -64,6 +64,17 @@ def test_a_healthy_miner(flags: tuple[str, ...], path: bytes, word: str) -> None
     assert requests[0].startswith(b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
+def test_the_answer_as_json() -> None:
+    for status, body, code in (
+        (200, {"ok": True, "reasons": []}, 0),
+        (503, {"ok": False, "reasons": ["no job"]}, 1),
+    ):
+        with serving(response(status, body)) as (url, _):
+            result = run_health("--url", url, "--ready", "--json")
+        assert (result.return_value or 0) == code, "the exit code of the process"
+        assert json.loads(result.output) == {**body, "checked": "readyz"}
+
+
 def test_an_unhealthy_miner() -> None:
     body = {"ok": False, "reasons": ["lost a: b", "cuda:0: building \x1b[2Jthe dataset"]}
     with serving(response(503, body)) as (url, _):
