@@ -10,10 +10,10 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from io import BufferedReader, BufferedWriter
+from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
 
 from miner.errors import ConfigError
@@ -192,7 +192,7 @@ def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     temporary = Path(name)
     try:
         with open(number, "wb") as file:
-            _lock(file)
+            lock(file)
             for part in parts:
                 file.write(part)
         if path.is_dir() and not path.is_symlink():
@@ -223,11 +223,24 @@ def delete_abandoned(folder: Path) -> None:
     """Delete temporary files of processes that were killed: those that no process has locked."""
     for path in folder.glob(".*"):
         with suppress(OSError), open_regular(path) as file:
-            _lock(file)
+            lock(file)
             path.unlink()
 
 
-def _lock(file: BufferedReader | BufferedWriter) -> None:
+def take_abandoned(folder: Path, pattern: str) -> Iterator[bytes]:
+    """Delete the files of processes that ended: those that no process has locked; yield the
+    content of each."""
+    for path in sorted(folder.glob(pattern)):
+        content = None
+        with suppress(OSError), open_regular(path) as file:
+            lock(file)
+            content = file.read()
+            path.unlink()
+        if content is not None:
+            yield content
+
+
+def lock(file: BufferedReader | BufferedWriter | FileIO) -> None:
     """Lock `file` until it is closed; raises OSError when another process has locked it."""
     # Windows does not delete an open file.
     if sys.platform != "win32":

@@ -34,6 +34,10 @@ class StartLines:
         """Report that the trial of `info` begins."""
         self._line(f"trying {info.name} {info.model} …")
 
+    def note(self, sentence: str) -> None:
+        """Report what happened in an earlier run."""
+        self._line(sentence)
+
     def _line(self, text: str) -> None:
         self._number += 1
         entry = JournalEntry(self._number, self._clock.wall(), Level.INFO, "start", text)

@@ -70,7 +70,7 @@ async def ask_child(
         finally:
             await _end(process, reading)
     if not timed_out:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             return json.loads(answer.bytes)
     raise DriverDied(
         _how_it_ended(process.returncode, seconds, timed_out) + _last_line(words.bytes)

@@ -1,20 +1,16 @@
-"""The trial of each device before it mines: side by side, in child processes, and remembered."""
+"""The trial of each device before it mines: side by side, in child processes."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from miner import __version__
 from miner.devices.backend import Backend
+from miner.devices.driver_history import TrialResults, count_crashes, crash_problem
 from miner.devices.driver_process import ask_child
 from miner.devices.known_answers import problem_of
 from miner.devices.opencl import OPENCL
@@ -28,7 +24,6 @@ from miner.devices.opencl.icd_files import (
 )
 from miner.errors import BackendUnavailable, DriverDied
 from miner.progpow.variant import Variant
-from miner.resources import CheckedFiles, cache_directory, data_directory
 from miner.work import DeviceInfo
 
 LISTING_SECONDS = 30.0
@@ -48,11 +43,17 @@ class TrialReports(Protocol):
     def trying(self, info: DeviceInfo) -> None:
         """Report that the trial of `info` begins; its result was unknown."""
 
+    def note(self, sentence: str) -> None:
+        """Report what happened in an earlier run."""
+
 
 class NoReports:
     """Reports nothing."""
 
     def trying(self, info: DeviceInfo) -> None:
+        """Do nothing."""
+
+    def note(self, sentence: str) -> None:
         """Do nothing."""
 
 
@@ -77,6 +78,8 @@ class Trials:
 
     async def list_all(self, backends: Sequence[Backend]) -> list[Listing]:
         """Return the devices of each backend; one that is not available has none, and a reason."""
+        for crash in count_crashes(self._results):
+            self._reports.note(str(crash))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._list(backend)) for backend in backends]
         return [task.result() for task in tasks]
@@ -102,6 +105,8 @@ class Trials:
         if not backend.has_driver:
             await asyncio.sleep(0)  # the child processes start first
             return problem_of(backend, info, variant)
+        if crashes := crash_problem(self._results, info):
+            return f"{crashes}; {AGAIN}"
         known = self._results.get("device", info, variant)
         if known is not None:
             return known.problem
@@ -180,70 +185,3 @@ async def _listed(backend: Backend, variables: Mapping[str, str] | None = None) 
     missing = [answer["missing"]] if "missing" in answer else []
     devices = [DeviceInfo(**row) for row in answer.get("devices", ())]
     return Listing(devices, [*missing, *answer["problems"]])
-
-
-RESULT_BYTES = 1 << 20
-"""Of all results that are kept."""
-
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-class TrialResult(NamedTuple):
-    """The result of one trial."""
-
-    problem: str | None
-    """Why a device or driver cannot be used, as a sentence; None: it can."""
-
-
-class TrialResults:
-    """Results by everything that they depend on: the key of the caller, and the miner's code.
-
-    A problem is remembered until the next boot only: a card that hangs may work then.
-    """
-
-    def __init__(self) -> None:
-        self._files = CheckedFiles(cache_directory() / "device-trials", ".json", RESULT_BYTES)
-
-    def get(self, *key: object) -> TrialResult | None:
-        """Return the result of `key`; None: unknown."""
-        content = self._files.get(_text(key))
-        try:
-            problem, boot = json.loads(content or b"")
-        except (ValueError, TypeError):
-            return None
-        return TrialResult(problem) if problem is None or boot == boot_id() else None
-
-    def keep(self, problem: str | None, *key: object) -> None:
-        """Remember the result of `key`."""
-        self._files.put(_text(key), json.dumps([problem, boot_id()]).encode())
-
-    def forget(self) -> None:
-        """Delete all results."""
-        for path in self._files.folder.glob("*.json"):
-            with suppress(OSError):
-                path.unlink()
-
-
-def _text(key: tuple[object, ...]) -> str:
-    return repr((*key, _code_digest()))
-
-
-@cache
-def _code_digest() -> str:
-    """Return a digest of the code that a trial runs."""
-    digest = hashlib.sha256(__version__.encode())
-    package = Path(__file__).parents[1]
-    folders = [*(package / name for name in ("devices", "codegen", "progpow"))]
-    for folder in (*folders, data_directory("kernels")):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
-                digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-@cache
-def boot_id() -> str:
-    """Return the identity of the system's boot; "" where it is unknown."""
-    with suppress(OSError):
-        return BOOT_ID.read_text("ascii").strip()
-    return ""

@@ -13,6 +13,7 @@ from typing import TextIO
 from miner import USER_AGENT, __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
+from miner.devices.driver_history import CrashRecord
 from miner.engine.engine import Engine
 from miner.engine.hang_watchdog import LoopWatch
 from miner.engine.job_heights import HeightJudge
@@ -104,6 +105,7 @@ class MiningRun:
         """Mine; return the accepted shares."""
         left = self._deadline.left
         with (
+            closing(CrashRecord()) as self._driver_calls,
             WorkPool("build", BUILDS, left, self._activity) as builds,
             WorkPool("disk", 2, left, self._activity) as disk,
             WorkPool("sensors", 1, left, self._activity) as sensor_reads,
@@ -143,7 +145,7 @@ class MiningRun:
                 views.reopen()
                 tasks.append(group.create_task(self._reload()))
 
-            with signals(self._engine.stop, views.write, reload):
+            with signals(self._stop, views.write, reload):
                 try:
                     await self._engine.run()
                 finally:
@@ -189,6 +191,11 @@ class MiningRun:
     def _emit(self, event: Event) -> None:
         self._telemetry.emit(redacted(event, self._redactor))
 
+    def _stop(self) -> None:
+        # A supervisor, or a second Ctrl-C, may now end the process at any time.
+        self._driver_calls.close()
+        self._engine.stop()
+
     # Tasks
 
     async def _run_client(self) -> None:
@@ -223,7 +230,7 @@ class MiningRun:
 
     def _new_engine(self, builds: WorkPool) -> Engine:
         return Engine(
-            self._config.devices,
+            [self._driver_calls.watched(device) for device in self._config.devices],
             programs=Programs(search_source, builds),
             prover=self._verifier,
             sink=self,
