@@ -7,7 +7,8 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -36,13 +37,16 @@ from miner.work import Job
 KEPT_IN_MEMORY = 2
 """Light caches: the current epoch's and one neighbour's."""
 
+UNUSED_SECONDS = 3600.0
+"""Others stay in memory for this long after their last use, for a pool that alternates."""
+
 MEMORY_BYTES = 512 << 20
 """Of the light caches kept in memory, unless the newest alone is larger."""
 
 DISK_BYTES = 640 << 20
 """Of all light caches on disk, of up to about 160 MiB each; the least recently used are deleted."""
 
-KEPT_HASHERS = 8
+KEPT_HASHERS = 16
 
 
 class Interrupted(Exception):
@@ -73,9 +77,10 @@ class Verifier:
     A light cache is built once, by the first thread that needs it, while the others wait.
     """
 
-    def __init__(self, *, disk: bool = True) -> None:
-        self._disk = disk
-        self._lights: LRUCache[Epoch, Light] = LRUCache(KEPT_IN_MEMORY)
+    def __init__(self, *, disk: bool = True, now: Callable[[], float] = time.monotonic) -> None:
+        self._disk, self._now = disk, now
+        self._lights: OrderedDict[Epoch, tuple[Light, float]] = OrderedDict()
+        """With the time of their last use, the least recently used first."""
         self._hashers: LRUCache[tuple[str, int, Epoch], Hasher] = LRUCache(KEPT_HASHERS)
         self._lock = threading.Lock()
         self._building = threading.Lock()
@@ -86,16 +91,14 @@ class Verifier:
         Raises `Interrupted` within half a second after `watcher.should_stop()` becomes true.
         """
         watcher = watcher or _Unwatched()
-        with self._lock:
-            if (kept := self._lights.get(epoch)) is not None:
-                return kept
+        if (kept := self._kept(epoch)) is not None:
+            return kept
         while not self._building.acquire(timeout=0.1):
             if watcher.should_stop():
                 raise Interrupted
         try:
-            with self._lock:
-                if (kept := self._lights.get(epoch)) is not None:
-                    return kept
+            if (kept := self._kept(epoch)) is not None:
+                return kept
             light = self._load_or_build(epoch, watcher)
             with self._lock:
                 self._keep(light)
@@ -122,16 +125,29 @@ class Verifier:
         """Return `count` dataset nodes (64-byte items) from `first`, shape (count, 16)."""
         return dataset_nodes(epoch, light, first, count)
 
+    def _kept(self, epoch: Epoch) -> Light | None:
+        with self._lock:
+            if epoch not in self._lights:
+                return None
+            light, _ = self._lights[epoch]
+            self._lights[epoch] = light, self._now()
+            self._lights.move_to_end(epoch)
+            return light
+
     def _keep(self, light: Light) -> None:
-        self._lights[light.epoch] = light
-        while len(self._lights) > 1 and self._bytes_kept() > MEMORY_BYTES:
-            self._lights.popitem()
+        self._lights[light.epoch] = light, self._now()
+        while len(self._lights) > 1 and (self._bytes_kept() > MEMORY_BYTES or self._has_unused()):
+            self._lights.popitem(last=False)
         for key, hasher in list(self._hashers.items()):
             if hasher.light.epoch not in self._lights:
                 del self._hashers[key]
 
     def _bytes_kept(self) -> int:
-        return sum(light.epoch.light_bytes for light in self._lights.values())
+        return sum(epoch.light_bytes for epoch in self._lights)
+
+    def _has_unused(self) -> bool:
+        _, used_at = next(iter(self._lights.values()))
+        return len(self._lights) > KEPT_IN_MEMORY and self._now() - used_at > UNUSED_SECONDS
 
     def hasher(self, variant: Variant, height: int, epoch: Epoch) -> Hasher:
         """Return the hasher of `variant` at `height` on `epoch`."""
