@@ -34,11 +34,20 @@ POOL_OPTIONS = [
         help="Advance the height at this interval. Default: only when a block is found.",
     ),
     click.option(
-        "--seed", type=int, default=0, show_default=True, help="Seed of the headers and of --chaos."
+        "--seed", type=int, default=0, show_default=True,
+        help="Seed of the headers, --chaos and --odd.",
     ),
     click.option(
         "--protocol", metavar="NAME",
         help="Speak this dialect only. Default: the one that a client starts with.",
+    ),
+    click.option(
+        "--strict", is_flag=True,
+        help="Demand what the strictest servers of each dialect demand.",
+    ),
+    click.option(
+        "--odd", is_flag=True,
+        help="Answer in the odd forms of known servers, drawn with --seed.",
     ),
     click.option(
         "--chaos", type=float, is_flag=False, flag_value=6.0, metavar="[RATE]",
@@ -66,6 +75,8 @@ def pool_options(
     block_time: float | None,
     seed: int,
     protocol: str | None,
+    strict: bool,
+    odd: bool,
     chaos: float | None,
     script: Path | None,
 ) -> PoolOptions:
@@ -86,7 +97,7 @@ def pool_options(
     faults = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
     return PoolOptions(
         chosen, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
-        protocol=protocol, faults=faults,
+        protocol=protocol, faults=faults, strict=strict, odd=odd,
     )  # fmt: skip
 
 

@@ -59,6 +59,10 @@ class PoolOptions:
     """The only dialect to speak; None: all."""
     faults: FaultPlan | None = None
     """Faults to inject."""
+    strict: bool = False
+    """Be as strict as the strictest server of each dialect."""
+    odd: bool = False
+    """Send messages in odd forms, drawn with `seed`."""
 
 
 class _ShareProver:
@@ -135,10 +139,11 @@ def _new_server(
         prover,
         SystemClock(),
         ServerOptions(
-            block_time=options.block_time, protocol=options.protocol, faults=options.faults
+            block_time=options.block_time, protocol=options.protocol, faults=options.faults,
+            strict=options.strict, odd_seed=options.seed if options.odd else None,
         ),
         listener,
-    )
+    )  # fmt: skip
 
 
 def pool_line(event: ServerEvent) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.extremes import Extremes
 from miner.stratum.pool_side import PoolContext, PoolSide
 from miner.stratum.wire_format import DialectFacts
 
@@ -28,6 +29,8 @@ class Dialect(DialectFacts):
 
     client: ClientFactory
     pool: PoolFactory
+    extremes: Extremes | None = None
+    """How strict and how odd its servers are, for tests; None: not known."""
 
     def connect(self, opening: Opening) -> ClientSide:
         """Return the client side of a new connection."""

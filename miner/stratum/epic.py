@@ -12,6 +12,7 @@ from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import MAX_TARGET
+from miner.stratum.extremes import Extremes
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
 from miner.stratum.pool_side import WORKER, PoolContext, PoolSide
 from miner.stratum.share_rules import (
@@ -402,4 +403,12 @@ EPIC = Dialect(
     keepalives=frozenset({"status"}),
     first_method="login",
     diff1=MAX_TARGET,
+    extremes=Extremes(
+        order=("login",),
+        methods=frozenset({"getjobtemplate", "submit"}),
+        line_bytes=10_240,
+        any_id=True,
+        accepted=("ok",),
+        error_forms=False,
+    ),
 )

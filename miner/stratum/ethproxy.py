@@ -11,6 +11,15 @@ from miner.errors import ProtocolError
 from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.dialect import Dialect
+from miner.stratum.extremes import (
+    ANYTHING,
+    BASE58,
+    ETHEREUM_ADDRESS,
+    HASH,
+    NONCE,
+    WORKER_NAME,
+    Extremes,
+)
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
 from miner.stratum.pool_side import WORKER, PoolContext, PoolSide
 from miner.stratum.share_rules import (
@@ -311,6 +320,19 @@ class EthProxyPool(PoolSide):
         ]
 
 
+def _extremes(prefix: str, account: str, accepted: tuple[Any, ...]) -> Extremes:
+    return Extremes(
+        order=(f"{prefix}_submitLogin",),
+        methods=frozenset({f"{prefix}_getWork", f"{prefix}_submitWork"}),
+        params={
+            f"{prefix}_submitLogin": (account, ANYTHING),
+            f"{prefix}_getWork": (),
+            f"{prefix}_submitWork": (NONCE, HASH, HASH),
+        },
+        accepted=accepted,
+    )
+
+
 def _is(form: re.Pattern[str], *values: object) -> bool:
     return all(isinstance(value, str) and form.fullmatch(value) for value in values)
 
@@ -326,6 +348,7 @@ ETHPROXY = Dialect(
     hashrate_reports=frozenset({"eth_submitHashrate"}),
     first_method="eth_submitLogin",
     nodes_speak_getwork=True,
+    extremes=_extremes("eth", ETHEREUM_ADDRESS, (True,)),
 )
 
 SERO = Dialect(
@@ -338,6 +361,7 @@ SERO = Dialect(
     hashrate_reports=frozenset({"sero_submitHashrate"}),
     first_method="sero_submitLogin",
     nodes_speak_getwork=True,
+    extremes=_extremes("sero", BASE58, (True,)),
 )
 
 ZANO = Dialect(
@@ -359,5 +383,8 @@ ZANO = Dialect(
     shares=ETHPROXY.shares,
     hashrate_reports=ETHPROXY.hashrate_reports,
     first_method=None,  # its login is ETHPROXY's
+    extremes=_extremes(
+        "eth", rf"{BASE58}(?:@{WORKER_NAME})?(?:\.[0-9]+)?", (True, {"status": "OK"})
+    ),
 )
 """For work, Zano's pools also answer an empty list: "not yet"."""

@@ -12,6 +12,7 @@ from miner.stratum import wire_format
 from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, difficulty_from_target, target_from_difficulty
+from miner.stratum.extremes import ACCOUNT, ANYTHING, SUFFIX, Extremes
 from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool
 from miner.stratum.pool_side import PoolContext, extranonce
 from miner.stratum.share_rules import OTHER, Claim, ClientEvent, Offer, Refusal, RequestId
@@ -202,4 +203,13 @@ ETHSTRATUM1 = Dialect(
     version=ETHEREUM_STRATUM_1,
     diff1=DIFF1_FFFF,
     nodes_speak_getwork=True,
+    extremes=Extremes(
+        order=("mining.subscribe", "mining.authorize"),
+        methods=frozenset({"mining.submit"}),
+        params={
+            "mining.subscribe": (ANYTHING, re.escape(ETHEREUM_STRATUM_1)),
+            "mining.authorize": (ACCOUNT, ANYTHING),
+            "mining.submit": (ACCOUNT, ANYTHING, SUFFIX),
+        },
+    ),
 )

@@ -11,6 +11,7 @@ from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.dialect import Dialect
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
+from miner.stratum.extremes import ANYTHING, ETHEREUM_ADDRESS, SUFFIX, WORKER_NAME, Extremes
 from miner.stratum.outcomes import remark
 from miner.stratum.pool_events import (
     Authorized,
@@ -402,4 +403,14 @@ ETHSTRATUM2 = Dialect(
     hashrate_reports=frozenset({"mining.hashrate"}),
     first_method="mining.hello",
     nodes_speak_getwork=True,
+    extremes=Extremes(
+        order=("mining.hello", "mining.subscribe", "mining.authorize"),
+        methods=frozenset({"mining.submit", "mining.noop", "mining.bye"}),
+        params={
+            "mining.authorize": (rf"{ETHEREUM_ADDRESS}(?:\.{WORKER_NAME})?", ANYTHING),
+            "mining.submit": (ANYTHING, SUFFIX, ANYTHING),
+        },
+        accepted=(None, True),
+        error_forms=False,
+    ),
 )

@@ -11,6 +11,7 @@ from miner.errors import ProtocolError
 from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening, params_of
 from miner.stratum.dialect import Dialect
+from miner.stratum.extremes import ACCOUNT, ANYTHING, HASH, NONCE, Extremes
 from miner.stratum.pool_events import (
     Authorized,
     DifficultyNotice,
@@ -306,4 +307,13 @@ KAWPOW = Dialect(
     hashrate_reports=frozenset({"eth_submitHashrate"}),
     extras=frozenset({"mining.extranonce.subscribe"}),
     first_method="mining.subscribe",
+    extremes=Extremes(
+        order=("mining.subscribe", "mining.authorize"),
+        methods=frozenset({"mining.submit"}),
+        params={
+            "mining.subscribe": (ANYTHING,),
+            "mining.authorize": (ACCOUNT, ANYTHING),
+            "mining.submit": (ACCOUNT, ANYTHING, NONCE, HASH, HASH),
+        },
+    ),
 )

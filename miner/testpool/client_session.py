@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from miner.errors import ProtocolError
+from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS, recognise
+from miner.stratum.extremes import RequestCheck
 from miner.stratum.pool_side import PoolContext
-from miner.stratum.share_rules import OTHER, ClientEvent, Refusal, RequestId
+from miner.stratum.share_rules import OTHER, UNAUTHORIZED, ClientEvent, Refusal, RequestId
 from miner.stratum.wire_format import LineReader
+from miner.testpool.odd_forms import OddForms
 
 CLIENT_LINE_BYTES = 10240
 """A longer line ends the connection, as NOMP's pools do."""
@@ -76,16 +80,24 @@ class ClientSession:
     """The pool's side of one Stratum session without I/O: `receive` takes received bytes, `output`
     returns bytes to send.
 
-    `protocol` is a name in `DIALECTS`; None: the client's first message decides.
+    `protocol` is a name in `DIALECTS`; None: the client's first message decides. `odd` draws the
+    forms of what is sent; None: the usual ones.
     """
 
-    def __init__(self, context: PoolContext, protocol: str | None = None) -> None:
-        self._context = context
+    def __init__(
+        self, context: PoolContext, protocol: str | None = None, odd: Random | None = None
+    ) -> None:
+        self._context, self._random = context, odd
         self._undecided = protocol is None
-        dialect = DIALECTS[protocol] if protocol else next(iter(DIALECTS.values()))
-        self.side = dialect.serve(context)
         self._lines = LineReader(CLIENT_LINE_BYTES)
         self._unsent = b""
+        self._serve(DIALECTS[protocol] if protocol else next(iter(DIALECTS.values())))
+
+    def _serve(self, dialect: Dialect) -> None:
+        extremes, random = dialect.extremes, self._random
+        self.side = dialect.serve(self._context)
+        self._check = RequestCheck(extremes) if extremes and self._context.strict else None
+        self._odd = OddForms(extremes, random) if extremes and random else None
 
     @property
     def close_reason(self) -> str:
@@ -100,7 +112,7 @@ class ClientSession:
     def output(self) -> bytes:
         """Return and clear the bytes to send."""
         data, self._unsent = self._unsent + self.side.output(), b""
-        return data
+        return self._odd.rewrite(data) if self._odd else data
 
     def receive(self, data: bytes) -> list[ClientEvent]:
         """Handle bytes from the client. A malformed line sets `close_reason`; what follows it is
@@ -108,7 +120,7 @@ class ClientSession:
         events: list[ClientEvent] = []
         try:
             for line in [] if self.close_reason else self._lines.feed(data):
-                event = self._message(_parse(line))
+                event = self._message(_parse(line), len(line) + 1)
                 if event is not None:
                     events.append(event)
                 if self.close_reason:
@@ -118,7 +130,7 @@ class ClientSession:
             self.side.refuse(None, Refusal(OTHER, str(error)))
         return events
 
-    def _message(self, message: dict[str, Any]) -> ClientEvent | None:
+    def _message(self, message: dict[str, Any], size: int) -> ClientEvent | None:
         request_id = _request_id(message.get("id"))
         method = message.get("method")
         if not isinstance(method, str):
@@ -127,6 +139,11 @@ class ClientSession:
             raise ProtocolError("a message has no method")
         if self._undecided:
             self._decide(method, message.get("params"))
+        if self._check and (problem := self._check.problem(message, size)):
+            self.side.close_reason = problem
+            if method in self.side.dialect.logins:
+                self.side.refuse(request_id, Refusal(UNAUTHORIZED, problem))
+            return None
         return self.side.message(request_id, method, message)
 
     def _decide(self, method: str, params: object) -> None:
@@ -135,7 +152,7 @@ class ClientSession:
         if dialect is not None:
             self._undecided = False
             self._unsent = self.side.output()
-            self.side = dialect.serve(self._context)
+            self._serve(dialect)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

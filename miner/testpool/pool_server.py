@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
+from random import Random
 from typing import Protocol
 
 from miner.clock import Clock
@@ -68,6 +69,8 @@ class ServerOptions:
     faults: FaultPlan | None = None
     strict: bool = False
     """Be as strict as the strictest server of each dialect."""
+    odd_seed: int | None = None
+    """Send messages in the odd forms of known servers, drawn with this seed; None: do not."""
 
     def __post_init__(self) -> None:
         if self.protocol is not None and self.protocol not in DIALECTS:
@@ -91,7 +94,8 @@ class PoolServer:
         listener: ServerListener | None = None,
     ) -> None:
         self.chain, self.sessions = chain, ResumableSessions(clock.now)
-        self.strict = options.strict
+        self.strict, self._odd_seed = options.strict, options.odd_seed
+        self._connections = 0
         self._prover, self._clock, self._listener = prover, clock, listener
         self._block_time = inf if options.block_time is None else options.block_time
         self._prefix_bits = 8 * options.extranonce_bytes
@@ -204,7 +208,10 @@ class PoolServer:
             return
         writer.transport.set_write_buffer_limits(high=UNREAD_BYTES)
         host, port = writer.get_extra_info("peername")[:2]
-        session = ClientSession(self, self._protocol)
+        self._connections += 1
+        seed = self._odd_seed
+        odd = None if seed is None else Random(f"{seed} {self._connections}")
+        session = ClientSession(self, self._protocol, odd)
         client = ClientConnection(reader, writer, session, f"{host}:{port}")
         self._clients[client] = self._group.create_task(self._serve_client(client))
 

@@ -97,7 +97,7 @@ class Miner:
         )  # fmt: skip
 
     def work_on(self, job: Job | None) -> None:
-        self._job = job
+        self._job = None if job and job.wait_reason else job
 
     def on_verdict(self, verdict: Verdict) -> None:
         self.verdicts.append(verdict)
@@ -155,7 +155,7 @@ def aftermath() -> tuple[list[Miner], list[ServerEvent], int]:
 
     async def half_an_hour() -> None:
         chain = Chain(KAWPOW, 1000, TARGET, 1, Random(3), seed_of)
-        options = ServerOptions(block_time=30.0, extranonce_bytes=3, faults=Storm(11))
+        options = ServerOptions(block_time=30.0, extranonce_bytes=3, faults=Storm(11), odd_seed=5)
         server = PoolServer(chain, StandInProver(), LoopClock(), options, Listener(events))
         async with server.listen(), asyncio.TaskGroup() as group:
             ports = [server.port, unreachable]

@@ -1,0 +1,86 @@
+"""How strict and how odd the known servers of a dialect are, as data for the test pool."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from miner.stratum import wire_format
+
+ANYTHING = r"[!-~ ]*"
+NONCE = r"0x[0-9a-f]{16}"
+HASH = r"0x[0-9a-f]{64}"
+SUFFIX = r"(?:[0-9a-f]{2}){1,8}"
+"""A nonce after its extranonce."""
+
+WORKER_NAME = r"[0-9A-Za-z_-]{1,32}"
+BASE58 = r"[1-9A-HJ-NP-Za-km-z]{1,128}"
+ETHEREUM_ADDRESS = r"0x[0-9a-fA-F]{40}"
+ACCOUNT = rf"[0-9A-Za-z]{{1,128}}(?:\.{WORKER_NAME})?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extremes:
+    """The strictest demands and the oddest answers of a dialect's known servers."""
+
+    order: tuple[str, ...]
+    """The requests that open a session: nothing else may come before or between them."""
+    methods: frozenset[str]
+    """Further methods that the strictest server knows; any other ends the connection."""
+    params: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Patterns of all positional parameters, by method."""
+    line_bytes: int = 1023
+    """Longest line; open-ethereum-pool bans for a longer one."""
+    any_id: bool = False
+    """False: an id is a positive integer that was not used before. Others crash MintPond and
+    go-quai-stratum."""
+    accepted: tuple[Any, ...] = (True,)
+    """Results of an accepted share."""
+    error_forms: bool = True
+    """Errors also come as a list, as an object in an object, or as a text."""
+
+
+class RequestCheck:
+    """Checks the requests of one connection as the strictest server does."""
+
+    def __init__(self, extremes: Extremes) -> None:
+        self._extremes = extremes
+        self._opened = 0
+        """Requests of `order` that have come."""
+        self._last_id = 0
+
+    def problem(self, message: Mapping[str, Any], size: int) -> str | None:
+        """Return why a request of `size` bytes ends the connection, None if it does not."""
+        known, method = self._extremes, str(message.get("method"))
+        if size > known.line_bytes:
+            return f"a line is longer than {known.line_bytes} bytes"
+        if not known.any_id and not self._is_next_id(message.get("id")):
+            return "an id is not a positive integer, or was used before"
+        if self._opened < len(known.order):
+            if method != known.order[self._opened]:
+                return f"{method[:40]} came before {known.order[self._opened]}"
+            self._opened += 1
+        elif method not in known.methods | set(known.order):
+            return f"unknown method {method[:40]}"
+        if (patterns := known.params.get(method)) is not None:
+            params = message.get("params")
+            if not isinstance(params, list) or not _match(patterns, params):
+                return f"malformed parameters of {method}"
+        return None
+
+    def _is_next_id(self, value: object) -> bool:
+        number = wire_format.whole(value) if isinstance(value, int) else None
+        if not number or number <= self._last_id:
+            return False
+        self._last_id = number
+        return True
+
+
+def _match(patterns: tuple[str, ...], params: list[Any]) -> bool:
+    return len(patterns) == len(params) and all(
+        isinstance(value, str) and re.fullmatch(pattern, value)
+        for pattern, value in zip(patterns, params, strict=True)
+    )
