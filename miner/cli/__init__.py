@@ -18,6 +18,7 @@ from miner.cli.completion import VARIABLE, completion
 from miner.cli.config import config
 from miner.cli.demo import demo
 from miner.cli.devices import devices
+from miner.cli.doctor import doctor
 from miner.cli.hash import hash_command
 from miner.cli.health import health
 from miner.cli.kernel import kernel
@@ -96,7 +97,7 @@ def help_command(context: click.Context, command: str | None) -> None:
 
 for command in (
     mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    cache, probe, replay, config, shares, health, help_command, completion,
+    cache, probe, replay, config, shares, health, help_command, completion, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -1,0 +1,64 @@
+"""The command `doctor`: what of this installation works, what does not, and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from miner.cli.options import JSON_OPTION, config_option
+
+if TYPE_CHECKING:
+    from miner.run.machine_checks import Finding
+
+MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@config_option("option", "The same as the argument FILE.")
+@click.option("--pools", "ask_pools", is_flag=True, help="Also connect to the pools of the file.")
+@click.option(
+    "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write results and settings, without secrets, to attach to a question.",
+)  # fmt: skip
+@JSON_OPTION
+def doctor(
+    file: Path | None,
+    option: Path | None,
+    ask_pools: bool,
+    report_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Check drivers, devices, memory, permissions, ports, the clock and settings.
+
+    FILE is a settings file. The exit code is 1 if something keeps the miner from mining.
+    """
+    from miner.errors import CheckFailed, ConfigError
+    from miner.run.diagnosis import Diagnosis
+    from miner.settings.environment import settings_file
+
+    if file is not None and option is not None:
+        raise click.UsageError("name one file, as FILE or with -c")
+    path = file or option or settings_file(os.environ)
+    diagnosis = Diagnosis(path, os.environ, ask_pools=ask_pools)
+    diagnosis.run(lambda finding: None if as_json else _show(finding))
+    if as_json:
+        click.echo(json.dumps(diagnosis.as_object(), indent=2, ensure_ascii=False))
+    if report_file is not None:
+        try:
+            report_file.write_text(diagnosis.report_text(), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{report_file}: cannot be written: {error.strerror}") from error
+    count = diagnosis.problems
+    if count:
+        raise CheckFailed("1 problem was found" if count == 1 else f"{count} problems were found")
+
+
+def _show(finding: Finding) -> None:
+    click.echo(f"{MARKS[finding.state]:<8} {finding.area:<12} {finding.text}")
+    if finding.advice:
+        click.echo(f"{'':<21} -> {finding.advice}")

@@ -1,0 +1,185 @@
+"""What a machine offers to a run: memory, processors, device files, folders, ports, the clock."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from miner import __version__
+from miner.clock import Clock
+from miner.formatting import format_bytes
+from miner.net.address import HostPort
+from miner.resources import available_memory
+
+LEAST_MEMORY = 1 << 30
+"""Bytes of the host that a run with GPUs needs: light caches, kernels, drivers."""
+
+LEAST_DISK = 1 << 30
+"""Bytes for light caches, kernels, the ledger and the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    area: str
+    """What was checked, as one word."""
+    state: Literal["ok", "note", "problem"]
+    """A problem keeps a run from mining as the settings ask; a note does not."""
+    text: str
+    advice: str = ""
+    """What to do, as a clause; empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The host, under `root`."""
+
+    root: Path = Path("/")
+
+    def findings(
+        self, clock: Clock, folders: Mapping[str, Path], installed_at: float
+    ) -> Iterator[Finding]:
+        """Yield the result of each check that needs no settings. `folders` are those that the
+        miner writes to, by name; `installed_at` is the UNIX time of the miner's own files."""
+        versions = f"progpow-miner {__version__}, Python {platform.python_version()}"
+        inside = ", in a container" if self._is_container() else ""
+        yield Finding("system", "ok", f"{versions}, {platform.platform()}{inside}")
+        yield self._memory()
+        yield from self._huge_pages()
+        yield self._processors()
+        yield from self._device_files()
+        for name, folder in folders.items():
+            yield folder_finding(name, folder)
+        yield clock_finding(clock.wall(), installed_at)
+
+    def _memory(self) -> Finding:
+        free = available_memory(self.root / "proc/meminfo")
+        limit = self._limit("memory.max", "memory/memory.limit_in_bytes")
+        known = [size for size in (free, limit) if size is not None]
+        if not known:
+            return Finding("memory", "note", "the available memory is not known")
+        text = f"{format_bytes(min(known))} of host memory available"
+        if limit is not None and limit == min(known):
+            text = f"the container may use {format_bytes(limit)} of host memory"
+        if min(known) >= LEAST_MEMORY:
+            return Finding("memory", "ok", text)
+        return Finding("memory", "problem", text, f"free {format_bytes(LEAST_MEMORY)} or more")
+
+    def _huge_pages(self) -> Iterator[Finding]:
+        path = self.root / "sys/kernel/mm/transparent_hugepage/enabled"
+        with suppress(OSError, UnicodeDecodeError):
+            if "[never]" in path.read_text("ascii"):
+                yield Finding(
+                    "memory", "note", "transparent huge pages are off, so CPU devices are slower",
+                    f"for CPU devices, write madvise to {path}",
+                )  # fmt: skip
+
+    def _processors(self) -> Finding:
+        usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        text = f"{usable} processors"
+        quota = self._cpu_quota()
+        if quota is not None and quota < usable:
+            text += f", of which the container may use {quota:g}"
+            if quota < 1:
+                return Finding("processor", "note", text, "allow 1 or more, or kernels build late")
+        return Finding("processor", "ok", text)
+
+    def _device_files(self) -> Iterator[Finding]:
+        """Yield a problem for each device file of a GPU that this user cannot open."""
+        files = sorted((self.root / "dev/dri").glob("renderD*"))
+        files += [path for path in (self.root / "dev/kfd",) if path.exists()]
+        closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
+        for path in closed:
+            group = _group_of(path)
+            yield Finding(
+                "permissions", "problem", f"{path} cannot be opened by this user",
+                f"add the user to the group {group} (sudo usermod -aG {group} USER) and log in "
+                f"again; in a container, give it the device and the group",
+            )  # fmt: skip
+        if files and not closed:
+            names = ", ".join(path.name for path in files)
+            yield Finding("permissions", "ok", f"device files {names} can be opened")
+
+    def _is_container(self) -> bool:
+        marks = (".dockerenv", "run/.containerenv")
+        return any((self.root / mark).exists() for mark in marks)
+
+    def _limit(self, unified: str, legacy: str) -> int | None:
+        """Return the number in a file of the control group, of version 2 or 1; None: no limit."""
+        for name in (unified, legacy):
+            with suppress(OSError, ValueError):
+                limit = int((self.root / "sys/fs/cgroup" / name).read_text("ascii"))
+                return limit if limit < 1 << 60 else None
+        return None
+
+    def _cpu_quota(self) -> float | None:
+        with suppress(OSError, ValueError):
+            quota, period = (self.root / "sys/fs/cgroup/cpu.max").read_text("ascii").split()
+            return None if quota == "max" else int(quota) / int(period)
+        quota_us = self._limit("cpu/cpu.cfs_quota_us", "cpu.cfs_quota_us")
+        period_us = self._limit("cpu/cpu.cfs_period_us", "cpu.cfs_period_us")
+        return quota_us / period_us if quota_us and period_us and quota_us > 0 else None
+
+
+def folder_finding(name: str, folder: Path) -> Finding:
+    """Check that a file can be written in `folder`, or in the nearest one above that exists."""
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+    advice = f"set PROGPOW_MINER_{name.upper()} to a folder of this user"
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+        free = shutil.disk_usage(existing).free
+    except OSError as error:
+        text = f"{name} folder {folder}: cannot be written: {error.strerror}"
+        return Finding("folders", "problem", text, advice)
+    text = f"{name} folder {folder}: {format_bytes(free)} free"
+    if free < LEAST_DISK:
+        return Finding("folders", "note", text, "free some space")
+    return Finding("folders", "ok", text)
+
+
+def clock_finding(now: float, installed_at: float) -> Finding:
+    """Compare the clock with the time of the miner's own files, which are older."""
+    text = f"the clock shows {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
+    day = 86400
+    if now < installed_at - day:
+        return Finding(
+            "clock", "problem", f"{text}, which is before the miner was installed",
+            "set it, as certificates of pools are refused otherwise",
+        )  # fmt: skip
+    return Finding("clock", "ok", text)
+
+
+def port_finding(name: str, address: HostPort) -> Finding:
+    """Check that `address` can be listened on; `name` is its key under [api]."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind((address.host, address.port))
+    except OSError as error:
+        return Finding(
+            "ports", "problem", f"api.{name} {address} cannot be listened on: {error.strerror}",
+            "end the other program, which may be a miner, or give another port",
+        )  # fmt: skip
+    return Finding("ports", "ok", f"api.{name} {address} is free")
+
+
+def _group_of(path: Path) -> str:
+    if sys.platform != "win32":
+        import grp
+
+        with suppress(KeyError, OSError):
+            return grp.getgrgid(path.stat().st_gid).gr_name
+    return "render"
