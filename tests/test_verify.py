@@ -12,13 +12,15 @@ import pytest
 
 from miner import verify
 from miner.catalog import variants
-from miner.errors import BadValue, OutOfMemory
+from miner.errors import BadValue, BadVariant, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.progpow.light import light_cache
 from miner.resources import available_memory
 from miner.verify import (
+    Interrupted,
     Verifier,
     load_light_cache,
+    prove_file,
     store_light_cache,
 )
 
@@ -276,3 +278,97 @@ def test_memory_keeps_two_light_caches_and_those_of_the_last_hour(
         now[0] += seconds
         verifier.light(epoch, watcher)
     assert [report[0].light_items for report in watcher.reports if report[1] == 1.0] == built
+
+
+def test_an_interrupted_build_leaves_no_files(cache: Path) -> None:
+    large = numbered(400_009)
+    watcher = Watcher(stop_after=3)
+    verifier = Verifier()
+    with pytest.raises(Interrupted):
+        verifier.light(large, watcher)
+    assert watcher.ready == []
+    assert len(watcher.reports) == 3
+    assert not list(cache.glob("light/*"))
+    assert verifier.light(EPOCH), "the next one is not blocked"
+
+
+def test_waiting_for_another_threads_build_can_be_interrupted() -> None:
+    large = numbered(400_009)
+    building, let_go = threading.Event(), threading.Event()
+
+    class Blocking(Watcher):
+        def on_progress(self, *_: object) -> None:
+            building.set()
+            let_go.wait(30)
+
+    verifier = Verifier()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(verifier.light, large, Blocking())
+        assert building.wait(30)
+        with pytest.raises(Interrupted):
+            verifier.light(EPOCH, Watcher(stop_after=0))
+        let_go.set()
+        assert first.result(30).epoch == large
+
+
+def test_the_progress_grows_and_ends_with_1_once() -> None:
+    watcher = Watcher()
+    Verifier().light(numbered(400_009), watcher)
+    shares = [done for _, done, _, _ in watcher.reports]
+    assert shares == sorted(shares)
+    assert shares.count(1.0) == 1
+    assert shares[-1] == 1.0
+    assert len(shares) > 8
+
+
+def test_variants_with_the_same_name_have_different_hashers() -> None:
+    """A user's own variant may have the name of a shipped one."""
+    verifier = Verifier()
+    other = variants()["firopow"].with_sizes(ANSWER.sizes)
+    renamed = type(other)(
+        **{f: getattr(other, f) for f in other.__dataclass_fields__} | {"name": "kawpow"}
+    )
+    ours = verifier.hash(TOY, 0, EPOCH, bytes(32), 1)
+    theirs = verifier.hash(renamed, 0, EPOCH, bytes(32), 1)
+    assert ours != theirs
+    assert verifier.hash(TOY, 0, EPOCH, bytes(32), 1) == ours
+
+
+def test_a_file_is_proved_once_per_content(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proved = []
+    monkeypatch.setattr(verify, "prove_variant", proved.append)
+    path = tmp_path / "mine.toml"
+    path.write_text("a = 1\n")
+    prove_file(KAWPOW, path)
+    prove_file(KAWPOW, path)
+    assert len(proved) == 1
+    path.write_text("a = 2\n")
+    prove_file(KAWPOW, path)
+    assert len(proved) == 2
+    path.write_text("a = 1\n")
+    prove_file(KAWPOW, path)
+    assert len(proved) == 2, "remembered by content, not by date"
+    assert len(list((cache / "proved").iterdir())) == 2
+
+
+def test_a_file_that_fails_is_not_remembered(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("a = 1\n")
+    wrong = verify.Variant(
+        **{f: getattr(KAWPOW, f) for f in KAWPOW.__dataclass_fields__} | {"registers": 30}
+    )
+    for _ in range(2):
+        with pytest.raises(BadVariant, match=r"^variant 'kawpow': known_answers\[1\]"):
+            prove_file(wrong, path)
+    assert not (cache / "proved").exists()
+
+
+def test_a_file_is_proved_if_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("a = 1\n")
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(path / "cache"))
+    prove_file(KAWPOW, path)
