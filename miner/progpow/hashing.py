@@ -94,11 +94,14 @@ def _rotl(a, n):  # type: ignore[no-untyped-def]
 
 @compiled
 def merge(a, b, kind, rotation):  # type: ignore[no-untyped-def]
-    """Return `a` with `b` merged in; `kind` is an index of MERGES."""
+    """Return `a` with `b` merged in; `kind` is an index of MERGES, `rotation` 1 to 31 or
+    FROM_OPERAND."""
     if kind == 0:
         return (a * 33 + b) & WORD
     if kind == 1:
         return ((a ^ b) * 33) & WORD
+    if rotation == FROM_OPERAND:
+        rotation = (b >> 16 & 31) + 1
     if kind == 2:
         return _rotl(a, rotation) ^ b
     return _rotl(a, 32 - rotation) ^ b
@@ -176,8 +179,7 @@ def mix_dataset(light, l1, parents, entries, code, addressing, seed, mix, indice
                     b = np.int64(words[((lane ^ loop) % LANES) * DAG_LOADS + first])
                 else:
                     b = math(operation, mix[lane, first], mix[lane, second])
-                n = (b >> 16 & 31) + 1 if rotation == FROM_OPERAND else rotation
-                mix[lane, destination] = merge(mix[lane, destination], b, kind, n)
+                mix[lane, destination] = merge(mix[lane, destination], b, kind, rotation)
 
 
 @compiled
