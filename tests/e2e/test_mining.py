@@ -176,7 +176,7 @@ def test_the_protocol_of_a_pool_is_found_and_its_shares_are_proved(  # type: ign
     run, toy: str, protocol: str
 ) -> None:
     # No block ends the height, so that no share can be late.
-    pool = run(*pool_arguments(toy, protocol=protocol, block_difficulty="1000000"))
+    pool = run(*pool_arguments(toy, protocol=protocol, block_difficulty="1000000"), "--odd")
     miner = run(*miner_arguments(toy, port_of(pool)), "--shares", "2")
     assert miner.end() == 0, miner.text
     assert f"it speaks {TITLES[protocol]}" in miner.text

@@ -25,6 +25,7 @@ from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.stratum.chain import Chain
 from miner.stratum.dialects import DIALECTS
+from miner.stratum.session import Reports
 from miner.stratum.share_rules import ShareJudged
 from miner.testpool.faults import FAULTS as FAULT_NAMES
 from miner.testpool.faults import Chaos, Fault
@@ -82,17 +83,27 @@ class CountingDial:
 class Miner:
     """A pool client with an engine that finds a share every second or so."""
 
-    def __init__(self, protocol: str | None, number: int, ports: list[int]) -> None:
-        self._random = Random(number)
-        user = f"wallet.{protocol or 'auto'}{number}"
-        urls = [PoolUrl("127.0.0.1", port, user, protocol=protocol) for port in ports]
+    def __init__(
+        self,
+        protocol: str | None,
+        number: int,
+        ports: list[int],
+        *,
+        user: str | None = None,
+        password: str = "x",
+        seconds: float = SECONDS,
+        reports: Reports | None = None,
+    ) -> None:
+        self._random, self._seconds = Random(number), seconds
+        user = user or f"wallet.{protocol or 'auto'}{number}"
+        urls = [PoolUrl("127.0.0.1", port, user, password, protocol=protocol) for port in ports]
         self.dial = CountingDial()
         self.found = 0
         self.verdicts: list[Verdict] = []
         self._job: Job | None = None
         clock = LoopClock()
         self.client = PoolClient(
-            urls, Connections(KAWPOW, self.dial, clock, "a/0", seed_of=seed_of),
+            urls, Connections(KAWPOW, self.dial, clock, "a/0", seed_of=seed_of, reports=reports),
             self, self, lambda event: None, clock, self._random,
         )  # fmt: skip
 
@@ -106,7 +117,7 @@ class Miner:
         async with asyncio.TaskGroup() as group:
             client = group.create_task(self.client.run())
             with suppress(TimeoutError):
-                async with asyncio.timeout(SECONDS):
+                async with asyncio.timeout(self._seconds):
                     await self._search()
             await self.client.drain(60)
             client.cancel()
