@@ -140,7 +140,7 @@ def test_the_commented_lines_of_the_example_variant(tmp_path: Path) -> None:
 
 
 def test_the_example_coin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (text,) = blocks(CHECKOUT / "docs" / "howto" / "new-coin.md", "toml")
+    text = "\n".join(blocks(CHECKOUT / "docs" / "howto" / "new-coin.md", "toml"))
     shipped = {file.name for file in (CHECKOUT / "configs" / "coins").iterdir()}
     assert "newcoin.toml" not in shipped
     variants = catalog.variants()

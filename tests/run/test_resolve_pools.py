@@ -103,7 +103,7 @@ RIGHT = "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV"
         (f"{RIGHT[:-1]}W.rig1", "RVN", None, "checksum is wrong, so a character is mistyped or mi"),
         (f"{RIGHT}.rig1", "FIRO", None, "cannot be an address of Firo: it has another form; "),
         (RIGHT, None, "firopow", "cannot be an address of Firo: it has another form; "),
-        (f"{RIGHT[:-1]}W", None, "kawpow", None),  # of some of its coins no form is known
+        (f"{RIGHT[:-1]}W", None, "kawpow", "cannot be an address of a coin that kawpow mines: its"),
         (RIGHT, "SERO", None, None),
         (RIGHT, None, "progpow-0.9.4", None),
         ("practice.rig1", "RVN", None, None),
