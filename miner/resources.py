@@ -155,12 +155,30 @@ def _digest(key: str, content: bytes) -> bytes:
     return hashlib.sha256(key.encode() + b"\0" + content).digest()
 
 
-def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Return the bytes that programs can allocate without swapping; None: unknown."""
+def available_memory(
+    meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Return the bytes that programs can allocate without swapping, in a container at most what
+    its limit leaves; None: unknown."""
+    known = (_available_here(meminfo), _left_to_container(cgroup))
+    return min((number for number in known if number is not None), default=None)
+
+
+def _available_here(meminfo: Path) -> int | None:
     with suppress(OSError, ValueError):
         for line in meminfo.read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
+    return None
+
+
+def _left_to_container(cgroup: Path) -> int | None:
+    """Return what the limit of a version 2 control group leaves; None: no limit, or unknown."""
+    with suppress(OSError, ValueError, KeyError):
+        limit, used = (int((cgroup / f"memory.{n}").read_text("ascii")) for n in ("max", "current"))
+        lines = (cgroup / "memory.stat").read_text("ascii").splitlines()
+        freeable = int(dict(line.split(maxsplit=1) for line in lines)["inactive_file"])
+        return max(limit - used + freeable, 0)
     return None
 
 

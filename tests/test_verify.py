@@ -258,11 +258,26 @@ def test_a_light_cache_larger_than_the_available_memory_is_refused_before_it_is_
 
 def test_the_available_memory_is_read_in_bytes(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
-    assert available_memory(meminfo) is None
+    assert available_memory(meminfo, tmp_path) is None
     meminfo.write_text("MemTotal:  9 kB\nMemAvailable:    5 kB\n")
-    assert available_memory(meminfo) == 5 * 1024
+    assert available_memory(meminfo, tmp_path) == 5 * 1024
     meminfo.write_text("MemAvailable: many\n")
-    assert available_memory(meminfo) is None
+    assert available_memory(meminfo, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "free"), [("max", 900, 5 * 1024), ("3000", 900, 2200), ("800", 1900, 0)]
+)
+def test_the_limit_of_a_container_is_respected(
+    limit: str, used: int, free: int, tmp_path: Path
+) -> None:
+    """Files that the system can drop at any time do not count as used."""
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemAvailable:    5 kB\n")
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{used}\n")
+    (tmp_path / "memory.stat").write_text("anon 800\ninactive_file 100\nactive_file 3\n")
+    assert available_memory(meminfo, tmp_path) == free
 
 
 @pytest.mark.parametrize(

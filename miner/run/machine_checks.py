@@ -64,7 +64,7 @@ class Machine:
         yield clock_finding(clock.wall(), installed_at)
 
     def _memory(self) -> Finding:
-        free = available_memory(self.root / "proc/meminfo")
+        free = available_memory(self.root / "proc/meminfo", self.root / "sys/fs/cgroup")
         limit = self._limit("memory.max", "memory/memory.limit_in_bytes")
         known = [size for size in (free, limit) if size is not None]
         if not known:
