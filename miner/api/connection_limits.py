@@ -16,12 +16,12 @@ from miner.api.auth import network_of
 from miner.api.loop_budget import (
     CONNECTION_SECONDS,
     HOLD_SECONDS,
-    LONGEST_STEP,
     PROBES,
     REFUSAL_SECONDS,
     TOO_MANY_REQUESTS,
     LoopBudgets,
     metered,
+    now,
 )
 from miner.api.security import STATUS_SENTENCES, add_security_headers, error_response, refusal_bytes
 
@@ -255,18 +255,16 @@ class HttpConnection(web.RequestHandler):
         if self._socket is None or self._socket.is_closing():
             return
         self._at_boundary = data.endswith(b"\r\n\r\n")
-        timer = self._budgets.readers.timer
-        begun = timer()
+        begun = now()
         super().data_received(data)
-        self._budgets.readers.charge(self.address, min(timer() - begun, LONGEST_STEP))
+        self._budgets.readers.charge_since(self.address, begun)
         if not self._reading_paused:
             self._socket.resume_reading()
 
     async def _refuse(self, request: bytes, wait: float) -> None:
-        """Answer `request`, held back if its address has to `wait`, and read the next one."""
+        """Answer `request` after a while, and read the next one."""
         assert self._socket is not None
-        if wait:
-            await self._budgets.clock.sleep(HOLD_SECONDS)
+        await self._budgets.clock.sleep(HOLD_SECONDS)
         is_last = self.is_spare or not _is_one_request(request)
         if self.is_spare:
             answer = refusal_bytes(503, TOO_MANY_CLIENTS, RETRY_SECONDS, is_last)

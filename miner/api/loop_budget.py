@@ -30,9 +30,6 @@ CONNECTION_SECONDS = 0.0005
 REFUSAL_SECONDS = 0.0001
 """Charged for a request that is refused unread."""
 
-LONGEST_STEP = 0.1
-"""Most seconds charged for one step: a longer one was interrupted by a suspension."""
-
 HOLD_SECONDS = 1.0
 """For which a refusal is held back: a client that ignores it costs little then."""
 
@@ -52,26 +49,34 @@ class LoopLimits:
     """Seconds per second, of all addresses."""
     burst: float
     """Seconds that all addresses may use at once."""
+    slowdown: float = 1.0
+    """By how much a request may count for more than its processor time, on a busy machine."""
     largest_part: float = 0.5
     """Of both, for one address while it is the only one. Several addresses have equal parts."""
 
 
-READERS = LoopLimits(per_second=0.1, burst=1.0)
+READERS = LoopLimits(per_second=0.1, burst=1.0, slowdown=4.0, largest_part=1.0)
 PROBERS = LoopLimits(per_second=0.05, burst=0.5)
 
 
+Times = tuple[float, float]
+"""Seconds of the clock, and of the processor for this thread."""
+
+
+def now() -> Times:
+    """Return the present times, for `LoopBudget.charge_since`."""
+    return monotonic(), thread_time()
+
+
 class LoopBudget:
-    """Counts the seconds that each address uses, by `timer`, and returns who has to wait.
+    """Counts the seconds that each address uses, and returns who has to wait.
 
     An address may use its part of the limits, which shrinks as more addresses are active: so all
     together stay within the limits, and an address that asks little is served while others ask
     too much.
     """
 
-    def __init__(
-        self, limits: LoopLimits, clock: Clock, timer: Callable[[], float] = thread_time
-    ) -> None:
-        self.timer = timer
+    def __init__(self, limits: LoopLimits, clock: Clock) -> None:
         self._limits = limits
         self._clock = clock
         self._idle = limits.burst / limits.per_second
@@ -83,6 +88,11 @@ class LoopBudget:
     def charge(self, address: str, seconds: float) -> None:
         """Count `seconds` that were used for `address`."""
         self._used[address] = self._level(address) + seconds, self._clock.now()
+
+    def charge_since(self, address: str, begun: Times) -> None:
+        """Count the time since `begun`, from `now`, for `address`."""
+        occupied, computed = (end - begin for begin, end in zip(begun, now(), strict=True))
+        self.charge(address, min(occupied, computed * self._limits.slowdown))
 
     def seconds_to_wait(self, address: str) -> float:
         """Return the time until `address` may be served; 0 if it may be now."""
@@ -104,15 +114,15 @@ class LoopBudget:
 class LoopBudgets:
     """The budgets of readers and of probes: neither takes from the other.
 
-    What delays mining is how long the loop is occupied. On a busy machine that is far more than
-    the processor time, so readers get less there. Probes are served all the same.
+    What delays mining is how long the loop is occupied. On a busy machine that is more than the
+    processor time, so readers get less there. Probes are served all the same.
     """
 
     def __init__(
         self, clock: Clock, readers: LoopLimits = READERS, probers: LoopLimits = PROBERS
     ) -> None:
         self.clock = clock
-        self.readers = LoopBudget(readers, clock, monotonic)
+        self.readers = LoopBudget(readers, clock)
         self.probes = LoopBudget(probers, clock)
 
     def of(self, path: str) -> LoopBudget:
@@ -125,18 +135,17 @@ def metered(
     steps: Generator[Any, Any, T], budget: LoopBudget, address: str
 ) -> Generator[Any, Any, T]:
     """Await `steps`, from `__await__`; charge each of them to `address`."""
-    timer = budget.timer
     resume: Callable[[Any], Any] = steps.send
     value: Any = None
     while True:
-        begun = timer()
+        begun = now()
         try:
             waiting_for = resume(value)
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
-            budget.charge(address, min(timer() - begun, LONGEST_STEP))
+            budget.charge_since(address, begun)
         resume = steps.send
         try:
             value = yield waiting_for

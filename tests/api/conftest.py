@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,12 @@ import pytest
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
 from miner.api.context import ApiContext, RunControl
-from miner.api.loop_budget import LoopBudgets
+from miner.api.loop_budget import HOLD_SECONDS, LoopBudgets
 from miner.panels.http_panels import routes
 from miner.telemetry.events import KernelReady, Launched, NewJob, PoolConnecting, PoolReady
 from tests.fakes import api
 from tests.fakes.api import FakeControl
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, settle
 from tests.fakes.rig import FIRST, Rig, busy_rig, job
 
 TOKEN = "a token of the tests, ünlike others"
@@ -130,6 +130,21 @@ class Service:
     async def post(self, path: str, *headers: str, token: str | None = TOKEN) -> RawResponse:
         bearer = [] if token is None else [f"Authorization: Bearer {token}"]
         return await self.ask("POST", path, *bearer, *headers)
+
+
+async def refused(service: Service, path: str) -> RawResponse:
+    """Return the answer to a request that is held back."""
+    return await held_back(service, service.get(path))
+
+
+async def held_back(service: Service, answer: Coroutine[None, None, RawResponse]) -> RawResponse:
+    """Return `answer`, which does not come before `HOLD_SECONDS`."""
+    asking = asyncio.ensure_future(answer)
+    while not service.rig.clock.sleepers_due_in(HOLD_SECONDS):
+        await settle()
+    assert not asking.done()
+    await service.rig.clock.advance(HOLD_SECONDS)
+    return await asking
 
 
 Serve = Callable[..., Awaitable[Service]]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 
 import pytest
 
 from miner.api.connection_limits import HttpConnection, ReaderTurns
 from miner.api.loop_budget import (
-    HOLD_SECONDS,
     PROBES,
     LoopBudget,
     LoopBudgets,
     LoopLimits,
     metered,
 )
-from tests.api.conftest import RawResponse, Serve, Service
+from tests.api.conftest import Serve, held_back, refused
 from tests.fakes.clock import FakeClock, settle
 from tests.panels.rigs import ManualClock
 
@@ -77,21 +76,6 @@ def test_a_silent_address_has_its_whole_part_again() -> None:
     budget.charge("a", 1000.0)
     clock.move(LIMITS.burst / LIMITS.per_second)
     assert budget.seconds_to_wait("a") == 0
-
-
-async def refused(service: Service, path: str) -> RawResponse:
-    """Return the answer to a request that is held back."""
-    return await held_back(service, service.get(path))
-
-
-async def held_back(service: Service, answer: Coroutine[None, None, RawResponse]) -> RawResponse:
-    """Return `answer`, which does not come before `HOLD_SECONDS`."""
-    asking = asyncio.ensure_future(answer)
-    while not service.rig.clock.sleepers_due_in(HOLD_SECONDS):
-        await settle()
-    assert not asking.done()
-    await service.rig.clock.advance(HOLD_SECONDS)
-    return await asking
 
 
 async def test_an_address_over_its_budget_is_told_when_to_ask_again(serve: Serve) -> None:

@@ -12,7 +12,7 @@ import pytest
 from miner.api.api_server import ApiOptions, ApiServer
 from miner.api.connection_limits import ConnectionLimits
 from miner.errors import AddressTaken, ConfigError
-from tests.api.conftest import TOKEN, RawConnection, Serve, context_of, small_rig
+from tests.api.conftest import TOKEN, RawConnection, Serve, context_of, refused, small_rig
 from tests.fakes.clock import settle
 from tests.fakes.rig import Rig
 
@@ -264,9 +264,9 @@ async def test_the_number_of_connections_is_bounded(serve: Serve) -> None:
     for wire in served:
         wire.send("GET /livez HTTP/1.1", "Host: localhost")
         assert (await wire.answer()).status == 200
-    refused = await service.get("/api/v1/status")
-    assert (refused.status, refused.headers["retry-after"]) == (503, "10")
-    assert refused.error == "too many clients are connected; try again later"
+    answer = await refused(service, "/api/v1/status")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+    assert answer.error == "too many clients are connected; try again later"
     served[0].send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
     assert (await served[0].answer()).status == 200
     assert await served[0].ended() == b""
@@ -277,7 +277,7 @@ async def test_one_address_cannot_take_every_connection(serve: Serve) -> None:
     service = await serve(limits=ConnectionLimits(connections=9, connections_of_one=3))
     for _ in range(20):
         await service.wire()
-    assert (await service.get("/api/v1/status")).status == 503
+    assert (await refused(service, "/api/v1/status")).status == 503
     other = RawConnection(
         *await asyncio.open_connection("127.0.0.1", service.port, local_addr=("127.0.7.7", 0))
     )
