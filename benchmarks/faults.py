@@ -78,7 +78,11 @@ async def _follow(scene: Scene) -> None:
 
 async def _settle(session: aiohttp.ClientSession, scene: Scene) -> list[str]:
     """Wait until no share waits and all views agree; return what does not."""
-    await settled(session, scene.miner)
+    while True:
+        with suppress(*TROUBLE):
+            await settled(session, scene.miner)
+            break
+        await asyncio.sleep(READ_SECONDS)
     apart = ["the views were never read"]
     with suppress(TimeoutError):
         async with asyncio.timeout(AGREE_SECONDS):
@@ -140,6 +144,8 @@ def _print(document: dict[str, Any]) -> None:
     )
     worst = document["worst_stall_seconds"]
     print(f"  longest stall of the event loop beyond suspensions: {worst:.2f} s")
+    missing = ", ".join(f"{kind} {count}" for kind, count in document["not_in_the_journal"].items())
+    print(f"  faults that the journal does not show: {missing or 'none'}")
     print(f"  other processes used {document['others']:.0%} of the machine's processors")
     for word in ("wrong", "on a quiet machine also wrong"):
         for sentence in document.get(word, ()):
