@@ -44,6 +44,9 @@ ASK_SECONDS = 5.0
 MOST_DIFFICULTY = 2**64 - 1
 
 METHOD_NOT_FOUND = -32601
+TRANSIENT = (-32000, -32603, 32603)
+"""Codes of a node that is syncing and of internal errors, which nodes send without the sign."""
+
 LOGIN_REQUIRED = -32500
 
 _HEADER = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2})+)")
@@ -152,6 +155,8 @@ class EpicClient(ClientSide):
         elif accepted:
             self._events += [Subscribed(NonceSpace()), Authorized()]
             self._send(self._ask_for_job())
+        elif self._error_code in TRANSIENT:
+            raise ProtocolError(f"the pool cannot log us in now: {text}")
         else:
             # Only servers of this dialect name the method in their answers.
             foreign = not self._answered_method or self._error_code == METHOD_NOT_FOUND

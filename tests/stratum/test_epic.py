@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.catalog import find_coin, find_variant
+from miner.errors import ProtocolError
+from miner.pool.attempt import FAILURES
 from miner.stratum.client_side import ClientSide
 from miner.stratum.difficulty import MAX_TARGET
 from miner.stratum.epic import EPIC, STATUS_SECONDS
@@ -230,11 +232,17 @@ def test_the_code_of_an_answer_decides_before_its_text(
         (-30600, "invalid login"),
         (-30599, "agent not allowed"),
         (-32600, "Invalid Request"),
-        (32603, "Internal error"),
     ],
 )
 def test_a_login_refused_by_a_server_of_the_dialect_is_final(code: int, text: str) -> None:
     assert connected().receive(reply("login", "1", None, error(code, text))) == [LoginRefused(text)]
+
+
+@pytest.mark.parametrize("code", [-32000, -32603, 32603])
+def test_a_login_that_fails_for_a_passing_cause_is_retried(code: int) -> None:
+    with pytest.raises(ProtocolError, match="cannot log us in now: busy") as caught:
+        connected().receive(reply("login", "1", None, error(code, "busy")))
+    assert not FAILURES[caught.value.cause].final
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, fau
     {
       title: "Job", broad: true, value: known(job?.height, format.count),
       about: job
-        ? [`epoch ${format.count(job.epoch)}`, `period ${format.count(job.period)}`, `difficulty ${format.difficulty(job.difficulty)}`, light]
+        ? [job.other_algorithm && `waiting: this block is for ${job.other_algorithm}`, `epoch ${format.count(job.epoch)}`, `period ${format.count(job.period)}`, `difficulty ${format.difficulty(job.difficulty)}`, light]
         : ["no job", pool ? "" : "not connected to a pool", light],
       hint: `height of the block being mined; ${format.plural(jobs, "job")} received`,
     },
