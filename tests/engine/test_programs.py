@@ -2,20 +2,26 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
+from miner.catalog import variants
+from miner.codegen import kernel_source
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import filler_source
-from miner.engine.programs import KEPT, KEPT_EPOCHS, Programs, next_program
+from miner.engine.programs import KEPT, KEPT_EPOCHS, Programs, next_program, program_at
 from miner.engine.threads import WorkPool
 from miner.errors import BuildFailed
-from miner.progpow.variant import Clamp, Span
+from miner.progpow.variant import Choices, Clamp, Span
 from tests.fakes.device import TOY, WAIT, DeviceScript, fake_device, job_at, search_source
 
 MIDDLE = replace(TOY, period=10, spans=(Span(0, 25),))
 """An epoch ends in the middle of a period."""
+
+
+IN_PLACE = variants()["oggpow"]
+"""Chooses what ProgPoW does not, everywhere."""
 
 
 @pytest.fixture
@@ -43,6 +49,24 @@ def test_the_next_program_is_that_of_the_next_period_or_epoch(variant, height, p
     following = next_program(job_at(height, variant=variant))
     assert following is not None
     assert (following[0], following[1].number) == (period, epoch)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"choices": replace(IN_PLACE.choices, **{f.name: f.default})} for f in fields(Choices)),
+        {"absorbs": "header"},
+        {"byte_order": "little"},
+    ],
+    ids=str,
+)
+def test_variants_that_choose_differently_have_programs_of_their_own(change):
+    other, gpu, epoch = replace(IN_PLACE, **change), shape_named("gpu"), IN_PLACE.epoch(0)
+    first, second = (
+        kernel_source.search_source(v, 5, epoch, "cuda", gpu) for v in (IN_PLACE, other)
+    )
+    assert first.sha256 != second.sha256
+    assert program_at(IN_PLACE, 5, epoch) != program_at(other, 5, epoch)
 
 
 def test_an_epoch_set_by_the_pool_is_kept():
