@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.cli.options import ignored, split_names, write
 from miner.cli.pool import pool_options, with_pool_options
 
@@ -20,6 +21,7 @@ from miner.cli.pool import pool_options, with_pool_options
     "--devices",
     metavar="NAME,...",
     help="Devices to use. Default: every usable GPU, or else the CPU.",
+    shell_complete=complete_value,
 )
 @click.option(
     "--datasets-on-disk", is_flag=True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.cli.options import JSON_OPTION, VARIANT_HELP
 
 if TYPE_CHECKING:
@@ -18,7 +19,15 @@ LIGHT_BYTES_LIMIT = 4 << 30
 
 
 @click.command("hash")
-@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE", help=VARIANT_HELP)
+@click.option(
+    "-a",
+    "--variant",
+    "--algo",
+    "variant",
+    metavar="NAME|FILE",
+    help=VARIANT_HELP,
+    shell_complete=complete_value,
+)
 @click.option("--height", type=int, help="Block height, which determines epoch and program.")
 @click.option("--header", metavar="HEX", help="Header hash, 64 hex digits in display order.")
 @click.option("--nonce", metavar="HEX", help="Nonce, 1 to 16 hex digits.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.cli.options import JSON_OPTION, VARIANT_OPTION
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 )
 @click.option("--shape", metavar="NAME", help="Launch shape. Default: gpu.")
 @click.option(
-    "-d", "--device", metavar="NAME", help="Use the launch shape and the language of this device."
+    "-d",
+    "--device",
+    metavar="NAME",
+    help="Use the launch shape and the language of this device.",
+    shell_complete=complete_value,
 )
 @click.option(
     "--compile",

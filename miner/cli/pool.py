@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.cli.options import VARIANT_HELP, write
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 POOL_OPTIONS = [
     click.option(
         "-a", "--variant", default="kawpow", show_default=True, metavar="NAME|FILE",
-        help=VARIANT_HELP,
+        help=VARIANT_HELP, shell_complete=complete_value,
     ),
     click.option(
         "--height", type=click.IntRange(0), default=1000, show_default=True,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.cli.options import JSON_OPTION
 from miner.formatting import format_difficulty
 
@@ -31,12 +32,19 @@ DEFAULT_USER = "probe"
     "variant",
     metavar="NAME|FILE",
     help="Variant whose epochs are shown. Default: kawpow.",
+    shell_complete=complete_value,
 )
-@click.option("--coin", metavar="SYMBOL", help="Coin, which selects variant and protocol.")
+@click.option(
+    "--coin",
+    metavar="SYMBOL",
+    help="Coin, which selects variant and protocol.",
+    shell_complete=complete_value,
+)
 @click.option(
     "--protocol",
     metavar="NAME",
     help='Try only this dialect, or all with "auto". Default: as in mine.',
+    shell_complete=complete_value,
 )
 @click.option(
     "--seconds", type=click.FloatRange(1, 600), default=20, show_default=True, help="Time limit."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.cli.options import JSON_OPTION
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-a", "--variant", "--algo", "variant", metavar="NAME|FILE",
-              help="Variant to use in place of the recorded one.")  # fmt: skip
+@click.option(
+    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", shell_complete=complete_value,
+    help="Variant to use in place of the recorded one.",
+)  # fmt: skip
 @JSON_OPTION
 def replay(file: Path, variant: str | None, as_json: bool) -> None:
     """Replay the recorded sessions in FILE and compare every byte."""

@@ -6,12 +6,19 @@ import json
 
 import click
 
+from miner.cli.completion import complete_value
 from miner.cli.options import DEVICE_OPTION, JSON_OPTION
 
 
 @click.command("selftest")
 @click.option(
-    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", help="Check only this variant."
+    "-a",
+    "--variant",
+    "--algo",
+    "variant",
+    metavar="NAME|FILE",
+    help="Check only this variant.",
+    shell_complete=complete_value,
 )
 @DEVICE_OPTION
 @click.option(

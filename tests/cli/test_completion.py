@@ -35,7 +35,8 @@ def test_commands_and_flags() -> None:
 
 
 def test_values() -> None:
-    for words in (("mine", "-a", ""), ("-a", ""), ("bench", "-a", "")):
+    with_algorithm = ("mine", "bench", "hash", "kernel", "pool", "probe", "replay", "selftest")
+    for words in (("-a", ""), *((command, "-a", "") for command in with_algorithm)):
         assert completed(*words) == [*variants(), *coins()]
     assert completed("mine", "--coin", "rv") == ["RVN"]
     assert completed("mine", "--protocol", "") == list(known_protocols())
