@@ -14,7 +14,10 @@ DOWN = ("0", "null")
 
 
 def configure(environment: Mapping[str, str]) -> None:
-    """Write the settings for the variables that h-config.sh passes; raises `SheetError`."""
+    """Write the settings for the variables that h-config.sh passes; raises `SheetError`.
+
+    The log is in a folder: HiveOS moves `CUSTOM_LOG_BASENAME`.log away at each start.
+    """
     log = environment.get("CUSTOM_LOG_BASENAME", "")
     sheet = Sheet(
         algorithm=environment.get("CUSTOM_ALGO", "").strip(),
@@ -24,7 +27,7 @@ def configure(environment: Mapping[str, str]) -> None:
             environment.get("CUSTOM_PASS", ""),
         ),
         rig=environment.get("WORKER_NAME", "").strip(),
-        log_file=f"{log}.log" if log else "",
+        log_file=f"{log}/miner.log" if log else "",
         extra=environment.get("CUSTOM_USER_CONFIG", ""),
     )
     write_settings(Path(environment["CUSTOM_CONFIG_FILENAME"]), sheet)

@@ -61,8 +61,10 @@ def settings(sheet: Sheet) -> dict[str, Any]:
     if sheet.rig:
         values["rig"] = sheet.rig
     values["api"] = {"listen": sheet.listen, "panels": True}
+    # Farm systems record the terminal as text; a live view fills it with control characters.
+    values["log"] = {"console": "plain"}
     if sheet.log_file:
-        values["log"] = {"file": sheet.log_file}
+        values["log"]["file"] = sheet.log_file
     if sheet.devices:
         values["devices"] = {"use": list(sheet.devices)}
     values = _merge(values, extra)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,7 @@ from tests.packaging.conftest import Answers
 from tests.packaging.standin import inside
 
 PACKAGE = Path("hive/miners/custom/progpow-miner")
-LOG = Path("var/log/miner/custom/progpow-miner.log")
+LOG = Path("var/log/miner/custom/progpow-miner/miner.log")
 
 STATS = {"hs": [1.5], "hs_units": "khs", "temp": [60], "bus_numbers": [10], "ar": [3, 1]}
 
@@ -36,13 +39,83 @@ ASK = "\n. $MINER_DIR/$CUSTOM_MINER/h-stats.sh\n"
 SHOW = '\nprintf \'%s\\n\' "$khs" "$stats"\n'
 
 
+# HiveOS starts the miner in a loop, in a screen with this variable. A stop creates the file, types
+# ^C, and kills what is left after 15 s; the loop ends if ^C killed what it waits for.
+LOOP = f"""
+export MINER_STOP=/tmp/MINER_STOP
+while true; do
+	echo >>/tmp/starts
+	/{PACKAGE}/h-run.sh
+	sleep 3
+done
+"""
+LAUNCHER = PACKAGE / "progpow-miner"
+IDLE = """#!/bin/sh
+here=${0%/*}
+exec "$here/python/bin/progpow-miner" -Ic '
+import signal, sys
+
+def end(number, frame):
+    print("stopped by", signal.Signals(number).name, flush=True)
+    sys.exit(0)
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, end)
+print("mining", flush=True)
+signal.pause()
+'
+"""
+
+
 @pytest.fixture
 def fresh(rig: Path) -> Iterator[Path]:
-    """The rig without the settings, lock and log of other tests."""
+    """The rig without the settings, lock and log of other tests, where sleep takes no time."""
+    (rig / "usr/bin/sleep").write_text('#!/bin/sh\necho "$1" >>/tmp/slept\n', encoding="utf-8")
+    (rig / "usr/bin/sleep").chmod(0o755)
+    launcher = (rig / LAUNCHER).read_bytes()
     yield rig
-    for left in (rig / PACKAGE).glob("config.toml*"):
+    (rig / LAUNCHER).write_bytes(launcher)
+    for left in (*(rig / PACKAGE).glob("config.toml*"), *(rig / "tmp").iterdir()):
         left.unlink()
     shutil.rmtree(rig / "var/log/miner", ignore_errors=True)
+
+
+@contextmanager
+def screen(root: Path, script: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run `script` in a terminal, whose other end is the number returned."""
+    end, terminal = pty.openpty()
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    run = subprocess.Popen(
+        inside(root, "bash", "-c", script),
+        stdin=terminal, stdout=terminal, stderr=terminal,
+        preexec_fn=own_terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    try:
+        yield run, end
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        os.close(end)
+
+
+def shown_until(end: int, word: str) -> str:
+    """Return what the terminal showed up to `word`, or to its end."""
+    shown = b""
+    while word.encode() not in shown or not word:
+        try:
+            read = os.read(end, 4096)
+        except OSError:
+            read = b""
+        if not read:
+            break
+        shown += read
+    return shown.decode()
 
 
 def shell(root: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -90,13 +163,30 @@ CUSTOM_USER_CONFIG='give_up = 600'
     ]
 
 
-def test_an_invalid_sheet_is_reported_and_the_agent_continues(fresh: Path) -> None:
+def test_an_invalid_sheet_is_reported_at_each_start(fresh: Path) -> None:
     done = shell(fresh, AGENT + "CUSTOM_ALGO=\nCUSTOM_URL=a:1\n" + CONFIGURE + "echo still here")
     assert done.stdout == "still here\n"
     assert done.stderr.startswith("progpow-miner: no algorithm is chosen")
-    done = shell(fresh, f"/{PACKAGE}/h-run.sh")
-    assert done.returncode == 2
-    assert "the flight sheet is invalid" in (fresh / LOG).read_text(encoding="utf-8")
+    for _ in range(2):
+        again = shell(fresh, f"/{PACKAGE}/h-run.sh")
+        assert again.returncode == 2
+        assert done.stderr in again.stdout
+    assert (fresh / LOG).read_text(encoding="utf-8").count(done.stderr) == 2
+    assert (fresh / "tmp/slept").read_text(encoding="utf-8").split() == ["30", "30"]
+
+
+def test_a_corrected_sheet_has_no_reason(fresh: Path) -> None:
+    shell(fresh, AGENT + "CUSTOM_ALGO=\nCUSTOM_URL=a:1\n" + CONFIGURE)
+    assert (fresh / PACKAGE / "config.toml.reason").read_text(encoding="utf-8")
+    assert shell(fresh, AGENT + "CUSTOM_ALGO=kawpow\nCUSTOM_URL=a:1\n" + CONFIGURE).stderr == ""
+    assert (fresh / PACKAGE / "config.toml.reason").read_text(encoding="utf-8") == ""
+
+
+def test_the_log_is_not_one_that_hiveos_moves_or_truncates(fresh: Path) -> None:
+    """It moves CUSTOM_LOG_BASENAME.log at each start and keeps five of them."""
+    done = shell(fresh, AGENT + 'echo "$CUSTOM_LOG_BASENAME"')
+    base = Path(done.stdout.strip())
+    assert fresh / LOG == fresh / base.relative_to("/") / "miner.log"
 
 
 def test_repeated_failures_do_not_fill_the_disk(fresh: Path) -> None:
@@ -188,7 +278,6 @@ def test_one_foreground_miner_that_stops_in_order(fresh: Path) -> None:
     pool = subprocess.Popen(
         [sys.executable, "-u", "-m", "miner", *POOL], stdout=subprocess.PIPE, text=True
     )
-    run = None
     try:
         assert pool.stdout
         url = pool.stdout.readline().split()[-1]
@@ -197,38 +286,83 @@ def test_one_foreground_miner_that_stops_in_order(fresh: Path) -> None:
         own = f'[api]\nlisten = "127.0.0.1:{port}"\n[devices]\nuse = ["ref"]\nbackend = "ref"'
         sheet = f"CUSTOM_ALGO=kawpow CUSTOM_URL={url} CUSTOM_TEMPLATE=w\nCUSTOM_USER_CONFIG='{own}'"
         assert shell(fresh, AGENT + sheet + CONFIGURE).stderr == ""
-        run = subprocess.Popen(
-            inside(fresh, f"/{PACKAGE}/h-run.sh"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        accepted = next((line for line in pool.stdout if " accepted " in line), "")
-        assert accepted
+        with screen(fresh, LOOP) as (run, end):
+            shown = shown_until(end, "accepted")
+            assert next((line for line in pool.stdout if " accepted " in line), "")
 
-        khs, stats = shell(fresh, AGENT + ASK + SHOW).stdout.splitlines()
-        told = json.loads(stats)
-        assert float(khs) > 0
-        assert told["hs_units"] == "khs"
-        assert len(told["hs"]) == len(told["bus_numbers"]) == 1
-        assert told["bus_numbers"] == [None], "the CPU has no bus"
-        assert told["ar"][0] >= 1
-        assert told["algo"] == "kawpow"
+            khs, stats = shell(fresh, AGENT + ASK + SHOW).stdout.splitlines()
+            told = json.loads(stats)
+            assert float(khs) > 0
+            assert told["hs_units"] == "khs"
+            assert len(told["hs"]) == len(told["bus_numbers"]) == 1
+            assert told["bus_numbers"] == [None], "the CPU has no bus"
+            assert told["ar"][0] >= 1
+            assert told["algo"] == "kawpow"
 
-        # Otherwise the lock would outlive the miner.
-        assert holders(fresh / PACKAGE / "config.toml.lock") == {"progpow-miner"}
-        assert "tee" in holders(fresh / LOG)
-        second = shell(fresh, f"/{PACKAGE}/h-run.sh")
-        assert second.returncode == 1
-        assert "is already running" in second.stdout
+            # Otherwise the lock would outlive the miner.
+            assert holders(fresh / PACKAGE / "config.toml.lock") == {"bash", "progpow-miner"}
+            assert "tee" in holders(fresh / LOG)
+            second = shell(fresh, f"/{PACKAGE}/h-run.sh")
+            assert second.returncode == 1
+            assert "is already running" in second.stdout
 
-        # The miner has replaced the shell, so it gets the signal and its exit code is returned.
-        run.send_signal(signal.SIGTERM)
-        printed, _ = run.communicate(timeout=300)
-        assert run.returncode == 0, printed
-        assert "accepted" in printed
+            (fresh / "tmp/MINER_STOP").touch()
+            os.write(end, b"\x03")
+            shown += shown_until(end, "")
+            assert run.wait() == -signal.SIGINT
+        assert (fresh / "tmp/starts").read_text(encoding="utf-8") == "\n", shown
+        assert "shares accepted" in shown
+        assert "\x1b" not in shown, "HiveOS records the screen for `miner log`"
         assert "accepted" in (fresh / LOG).read_text(encoding="utf-8")
     finally:
-        for process in filter(None, (run, pool)):
-            process.kill()
-            process.communicate()
+        pool.kill()
+        pool.communicate()
+
+
+@pytest.fixture
+def idle(fresh: Path) -> Path:
+    """The rig with a program in place of the miner that ends in order at any signal."""
+    (fresh / LAUNCHER).write_text(IDLE, encoding="utf-8")
+    (fresh / PACKAGE / "config.toml").touch()
+    return fresh
+
+
+def test_a_stop_by_hand_also_ends_the_loop(idle: Path) -> None:
+    with screen(idle, LOOP) as (run, end):
+        shown_until(end, "mining")
+        os.write(end, b"\x03")
+        assert "stopped by SIGINT" in shown_until(end, "")
+        assert run.wait() == -signal.SIGINT
+    assert (idle / "tmp/starts").read_text(encoding="utf-8") == "\n"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_reach_the_miner_whose_exit_code_is_kept(idle: Path, name: str) -> None:
+    run = subprocess.Popen(
+        inside(idle, f"/{PACKAGE}/h-run.sh"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert run.stdout
+    assert run.stdout.readline() == b"mining\n"
+    run.send_signal(signal.Signals[name])
+    printed, _ = run.communicate()
+    assert (run.returncode, printed) == (0, f"stopped by {name}\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("code", "pauses"), [(0, []), (1, []), (2, ["30"]), (3, []), (4, ["30"]), (5, [])]
+)
+def test_a_restart_that_cannot_help_is_delayed(idle: Path, code: int, pauses: list[str]) -> None:
+    (idle / LAUNCHER).write_text(f"#!/bin/sh\nexit {code}\n", encoding="utf-8")
+    assert shell(idle, f"/{PACKAGE}/h-run.sh").returncode == code
+    slept = idle / "tmp/slept"
+    assert (slept.read_text(encoding="utf-8").split() if slept.exists() else []) == pauses
+
+
+def test_the_pause_ends_with_a_stop(idle: Path) -> None:
+    (idle / LAUNCHER).write_text("#!/bin/sh\nexit 2\n", encoding="utf-8")
+    # A pause without end.
+    (idle / "usr/bin/sleep").write_text("#!/bin/sh\nexec cat /dev/zero >/dev/null\n", "utf-8")
+    with screen(idle, LOOP) as (run, end):
+        shown_until(end, "correct the flight sheet")
+        os.write(end, b"\x03")
+        assert run.wait() == -signal.SIGINT

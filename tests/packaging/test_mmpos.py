@@ -61,6 +61,7 @@ def test_arguments_become_settings_and_others_are_passed_on(unpacked: Path) -> N
     assert found == {
         "coin": "RVN",
         "api": {"listen": "127.0.0.1:5001", "panels": True},
+        "log": {"console": "plain"},
         "pools": [
             {"url": "stratum+tcp://a.example:1", "user": 'W"."rig', "password": "s e\"c'r\\et"}
         ],

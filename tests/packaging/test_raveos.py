@@ -94,7 +94,7 @@ def test_a_task_becomes_settings_and_a_command_line(unpacked: Path, tmp_path: Pa
         "variant": "kawpow",
         "give_up": 600,
         "api": {"listen": "127.0.0.1:5001", "panels": True},
-        "log": {"file": "/var/log/miner.log"},
+        "log": {"console": "plain", "file": "/var/log/miner.log"},
         "devices": {"use": ["01:00.0", "0a:00.0"]},
         "pools": [
             {"url": "stratum+tcp://a.example:1", "user": 'W"].rig', "password": "x"},
@@ -140,9 +140,14 @@ def test_an_invalid_task_is_reported(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"progpow-miner: {sentence}")
     assert len(done.stderr.splitlines()) == 1
+    shown = json.loads(script(unpacked, "stats.py", ASKED).stdout)["errors"]
+    assert [f"{error}\n" for error in shown] == [done.stderr], "the panel shows the reason"
+    script(unpacked, "start.py", {**TASK, "miner_dir": str(unpacked), "work_dir": str(tmp_path)})
+    (error,) = json.loads(script(unpacked, "stats.py", ASKED).stdout)["errors"]
+    assert "does not answer" in error
 
 
-ASKED = {
+ASKED: dict[str, Any] = {
     "api_port": 1,
     "mpu": [{"id": 0, "pci_id": 10, "temp": 60}, {"id": 1, "pci_id": 1}],
     "errors": [],

@@ -46,7 +46,7 @@ def test_a_plain_sheet(tmp_path: Path) -> None:
         "variant": "kawpow",
         "rig": "rig1",
         "api": {"listen": "127.0.0.1:4067", "panels": True},
-        "log": {"file": "/var/log/m.log"},
+        "log": {"console": "plain", "file": "/var/log/m/miner.log"},
         "pools": [{"url": "stratum+tcp://a.example:3333", "user": "wallet.rig1"}],
     }
 

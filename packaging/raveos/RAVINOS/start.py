@@ -17,16 +17,28 @@ launcher = os.path.join(miner, "progpow-miner")
 for program in (python, launcher):  # not every unzip program keeps the modes
     if not os.access(program, os.X_OK):
         os.chmod(program, 0o755)
+
+
+def report(reason):
+    """Keep the reason for which nothing is mined, which stats.py passes to RaveOS."""
+    sys.stderr.write(reason)
+    try:
+        with open(os.path.join(miner, "progpow-miner.reason"), "w", encoding="utf-8") as file:
+            file.write(reason)
+    except OSError:  # its folder may be read-only
+        pass
+
+
 try:
     arguments = shlex.split(task.get("args") or "")
 except ValueError as error:
-    text = "progpow-miner: the task's arguments cannot be read: {}\n"
-    sys.stderr.write(text.format(error))
+    report("progpow-miner: the task's arguments cannot be read: {}\n".format(error))  # noqa: UP032
     sys.exit(2)
 
 command = [python, "-I", "-X", "utf8", os.path.join(miner, "farm"), "raveos-config", config]
-configuring = subprocess.Popen(command, stdin=subprocess.PIPE)
-configuring.communicate(json.dumps(task).encode("utf-8"))
+configuring = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+_, reason = configuring.communicate(json.dumps(task).encode("utf-8"))
+report(reason.decode("utf-8", "replace"))
 if configuring.returncode != 0:
     sys.exit(configuring.returncode)
 

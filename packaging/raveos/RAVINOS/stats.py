@@ -1,6 +1,7 @@
 """Called by RaveOS with its own Python, which may be old. Fills in the miner's statistics."""
 
 import json
+import os
 import urllib.request
 
 import ravinos
@@ -20,6 +21,12 @@ try:
     accepted, invalid, rejected = [int(count) for count in found["air"]]
 except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
     text = "progpow-miner does not answer: {}".format(error)  # noqa: UP032 (an old Python)
+    miner = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        with open(os.path.join(miner, "progpow-miner.reason"), encoding="utf-8") as file:
+            text = file.read().strip() or text
+    except OSError:
+        pass
     stats.setdefault("errors", []).append(text)
 else:
     stats["shares"] = {"accepted": accepted, "invalid": invalid, "rejected": rejected}
