@@ -20,6 +20,7 @@ from miner.api.routes import (
     OPERATIONS,
     EventsQuery,
     HistoryQuery,
+    MetricsQuery,
     Operation,
     SharesQuery,
     parse_query,
@@ -155,7 +156,8 @@ class Handlers:
     async def metrics(self, request: web.Request) -> web.Response:
         accept = ",".join(request.headers.getall("Accept", []))
         renderer, content_type = exposition(accept)
-        body = self._context.snapshots.render(renderer)
+        lean = parse_query(request, MetricsQuery).lean == 1
+        body = self._context.snapshots.render(renderer, lean)
         return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     def _respond(self, response: Response, status: int = 200) -> web.Response:

@@ -148,6 +148,27 @@ OF_RIG: tuple[Series[Snapshot], ...] = (
     Series("devices_present", "Devices of these that are there.", lambda s: s.devices_present),
     Series("job_known", "1 while there is a job.", lambda s: s.job is not None),
     Series("job_timestamp_seconds", "UNIX time at which the job arrived.", lambda s: s.job_at),
+    Series(
+        "settings_hash",
+        "1 for the first 12 hexadecimal digits of the settings file's SHA-256.",
+        lambda s: {s.settings.digest: 1} if s.settings.digest else {},
+        "hash",
+    ),
+    Series(
+        "settings_read_timestamp_seconds",
+        "UNIX time at which the settings in use were read.",
+        lambda s: s.settings.read_at,
+    ),
+    Series(
+        "settings_reload_failed",
+        "1 if the newest reload found a mistake in the settings.",
+        lambda s: s.settings.reload_failed,
+    ),
+    Series(
+        "settings_pending",
+        "Changed settings that only a restart applies.",
+        lambda s: s.settings.pending,
+    ),
     Series("jobs_total", "Jobs received.", lambda s: s.jobs),
     Series("epoch_changes_total", "Changes of the epoch.", lambda s: s.epochs),
     Series("difficulty_hashes", "Average number of hashes for one share.", lambda s: s.difficulty),
@@ -172,3 +193,18 @@ OF_RIG: tuple[Series[Snapshot], ...] = (
         "bound",
     ),
 )
+
+LEAN = frozenset(
+    {
+        "start_time_seconds", "devices_expected", "devices_present", "job_known", "settings_hash",
+        "settings_read_timestamp_seconds", "settings_reload_failed", "settings_pending",
+        "device_state", "hashrate_hashes_per_second", "hashes_total", "shares_found_total",
+        "shares_expected_total", "device_faults_total", "device_temperature_celsius",
+        "device_power_watts", "device_energy_joules_total", "device_throttled", "shares_total",
+        "pool_connected", "pool_losses_total", "pool_accepted_work_hashes_total",
+    }
+)  # fmt: skip
+"""Names of the metrics that alerts, recording rules and the board's overview need."""
+
+LEAN_WINDOW = "60s"
+"""The only window of the hashrate among them."""

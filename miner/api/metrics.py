@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
+from typing import Generic, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -16,7 +18,16 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.utils import floatToGoString
 
-from miner.api.metric_series import OF_DEVICE, OF_POOL, OF_RIG, Series, T
+from miner.api.metric_series import (
+    LEAN,
+    LEAN_WINDOW,
+    OF_DEVICE,
+    OF_POOL,
+    OF_RIG,
+    Series,
+    T,
+    Value,
+)
 from miner.telemetry import Histogram, Snapshot, Tally
 from miner.work import DeviceInfo, Outcome
 
@@ -27,22 +38,32 @@ _encode_openmetrics, _OPENMETRICS_TYPE = choose_encoder("application/openmetrics
 
 _PREFIX = "progpow_miner"
 _UNITS = (
-    "hashes_per_second", "hashes", "shares", "seconds", "celsius", "watts", "hertz", "bytes",
-    "ratio",
+    "hashes_per_second", "hashes", "shares", "seconds", "celsius", "watts", "joules", "hertz",
+    "bytes", "ratio",
 )  # fmt: skip
 
 
-def metrics(snapshot: Snapshot) -> bytes:
-    """Return the metrics of the snapshot and of this process in the text format 0.0.4, UTF-8."""
-    return generate_latest(_registry(snapshot))
+def metrics(snapshot: Snapshot, lean: bool = False) -> bytes:
+    """Return the metrics of the snapshot and of this process in the text format 0.0.4, UTF-8.
+
+    With `lean` those of `LEAN` only, with fewer series each.
+    """
+    return generate_latest(_registry(snapshot, lean))
 
 
-def open_metrics(snapshot: Snapshot) -> bytes:
+def open_metrics(snapshot: Snapshot, lean: bool = False) -> bytes:
     """Return the same in the OpenMetrics format."""
-    return _encode_openmetrics(_registry(snapshot))
+    return _encode_openmetrics(_registry(snapshot, lean))
 
 
-def exposition(accept: str) -> tuple[Callable[[Snapshot], bytes], str]:
+class Renderer(Protocol):
+    """`metrics` or `open_metrics`."""
+
+    def __call__(self, snapshot: Snapshot, lean: bool, /) -> bytes:
+        """Return the metrics of the snapshot as text."""
+
+
+def exposition(accept: str) -> tuple[Renderer, str]:
     """Return (renderer, content type) for a request's header `accept`: OpenMetrics if it is
     listed there, else the text format 0.0.4."""
     wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
@@ -51,10 +72,11 @@ def exposition(accept: str) -> tuple[Callable[[Snapshot], bytes], str]:
     return metrics, CONTENT_TYPE
 
 
-def _registry(snapshot: Snapshot) -> CollectorRegistry:
+def _registry(snapshot: Snapshot, lean: bool) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(SnapshotCollector(snapshot))
-    ProcessCollector(registry=registry)
+    registry.register(SnapshotCollector(snapshot, lean))
+    if not lean:
+        ProcessCollector(registry=registry)
     return registry
 
 
@@ -72,10 +94,14 @@ def device_labels(devices: Iterable[DeviceInfo]) -> dict[str, str]:
 
 
 class SnapshotCollector:
-    """Collects the metrics of one snapshot; unknown values have no series."""
+    """Collects the metrics of one snapshot; unknown values have no series.
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    The `lean` ones have one window of the hashrate, the current state of each device, and the
+    outcomes that occurred besides accepted.
+    """
+
+    def __init__(self, snapshot: Snapshot, lean: bool = False) -> None:
+        self._snapshot, self._lean = snapshot, lean
         self._algorithm = snapshot.about.algorithm
         self._names = device_labels(device.info for device in snapshot.devices)
 
@@ -86,16 +112,23 @@ class SnapshotCollector:
             "rig": about.rig, "version": about.version, "algorithm": algorithm, "coin": about.coin,
         }  # fmt: skip
         yield InfoMetricFamily(_PREFIX, "The miner.", {k: _text(v) for k, v in values.items()})
-        for of_rig in OF_RIG:
+        for of_rig in self._chosen(OF_RIG):
             yield _family(of_rig, ["algorithm"], [([algorithm], snapshot)])
         yield self._device_info()
         devices = [(self._device(d.name, d.info.uuid), d) for d in snapshot.devices]
-        for of_device in OF_DEVICE:
+        for of_device in self._chosen(OF_DEVICE):
             yield _family(of_device, ["device", "uuid", "algorithm"], devices)
         yield self._shares()
         pools = [([pool.label, algorithm], pool) for pool in snapshot.pools]
-        for of_pool in OF_POOL:
+        for of_pool in self._chosen(OF_POOL):
             yield _family(of_pool, ["pool", "algorithm"], pools)
+
+    def _chosen(self, every: Iterable[Series[T]]) -> Iterator[Series[T]]:
+        for series in every:
+            if not self._lean:
+                yield series
+            elif series.name in LEAN:
+                yield replace(series, value=_LeanValues(series.value)) if series.label else series
 
     def _device(self, name: str, uuid: str | None) -> list[str]:
         return [self._names.get(name, name), uuid or "", self._algorithm]
@@ -122,8 +155,23 @@ class SnapshotCollector:
             ([*self._device(name, uuids.get(name)), pool, outcome], count)
             for (name, pool), tally in {**zeros, **snapshot.by_pool}.items()
             for outcome, count in _outcomes(tally).items()
+            if count or not self._lean or outcome == Outcome.ACCEPTED.value
         ]
         return _family(series, ["device", "uuid", "algorithm", "pool", "outcome"], rows)
+
+
+class _LeanValues(Generic[T]):
+    """The values of a metric with a label, without other windows and without zeros."""
+
+    def __init__(self, values: Callable[[T], Value | Mapping[str, Value]]) -> None:
+        self._values = values
+
+    def __call__(self, subject: T) -> Mapping[str, Value]:
+        found = self._values(subject)
+        assert isinstance(found, Mapping)
+        if LEAN_WINDOW in found:
+            return {LEAN_WINDOW: found[LEAN_WINDOW]}
+        return {label: value for label, value in found.items() if value}
 
 
 def _family(

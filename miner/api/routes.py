@@ -64,6 +64,13 @@ class SharesQuery(Query):
     """Maximum number of shares; the newest ones are returned."""
 
 
+class MetricsQuery(Query):
+    """Parameters of the metrics."""
+
+    lean: Annotated[Literal[0, 1], BeforeValidator(_whole_number)] = 0
+    """1 leaves out what alerts and the board's overview do not need."""
+
+
 class StreamQuery(Query):
     """Parameters of the event stream."""
 
@@ -176,6 +183,6 @@ OPERATIONS = (
     ),
     Operation(
         "metrics", "GET", "/metrics", "Metrics for Prometheus.",
-        media=("text/plain", "application/openmetrics-text"),
+        media=("text/plain", "application/openmetrics-text"), query=MetricsQuery,
     ),
 )  # fmt: skip

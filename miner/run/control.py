@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from miner.engine.engine import Engine
-from miner.errors import ConfigError
+from miner.errors import ConfigError, UsageError
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.run.run_config import LiveConfig, RunConfig
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
+from miner.telemetry.events import Emit, SettingsRead
 
 REQUEST = "request"
 """The `source` of pauses by request in `Engine.pause`."""
@@ -29,10 +30,12 @@ class RunController:
         guard: HeatGuard,
         views: Views,
         redactor: Redactor,
+        emit: Emit,
     ) -> None:
         self._config, self._live = config, config.live
         self._engine, self._client, self._connections = engine, client, connections
         self._guard, self._views, self._redactor = guard, views, redactor
+        self._emit = emit
         self._reloading = asyncio.Lock()
         self._names = [device.info.name for device in config.devices]
 
@@ -49,13 +52,17 @@ class RunController:
         if self._config.reloader is None:
             raise ConfigError("there is no settings file to reload; start with --config FILE")
         async with self._reloading:
-            new = self._config.reloader.reload()
+            try:
+                new = self._config.reloader.reload()
+            except UsageError:
+                self._emit(SettingsRead(accepted=False))
+                raise
             self._redactor.add(new.secrets, new.wallets)
             changes = await self._apply(new.live)
-        old_fixed, new_fixed = self._config.fixed, new.fixed
-        for key in sorted({*old_fixed, *new_fixed}):
-            if old_fixed.get(key) != new_fixed.get(key):
-                changes.append(f"{key} changes at the next start")
+        old, keys = self._config.fixed, sorted({*self._config.fixed, *new.fixed})
+        pending = [key for key in keys if old.get(key) != new.fixed.get(key)]
+        self._emit(SettingsRead(digest=new.digest, pending=len(pending)))
+        changes += [f"{key} changes at the next start" for key in pending]
         return changes or ["nothing changed"]
 
     async def _apply(self, new: LiveConfig) -> list[str]:

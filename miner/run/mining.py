@@ -36,7 +36,14 @@ from miner.signals import signals
 from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
 from miner.telemetry import About, Journal, Level, Telemetry
-from miner.telemetry.events import Event, NewJob, SensorsRead, ShareAnswered, redacted
+from miner.telemetry.events import (
+    Event,
+    NewJob,
+    SensorsRead,
+    SettingsRead,
+    ShareAnswered,
+    redacted,
+)
 from miner.verify import Verifier
 from miner.work import DeviceInfo, Job, Solution, Verdict
 
@@ -97,6 +104,7 @@ class MiningRun:
         self._redactor = Redactor(config.secrets, config.wallets)
         self._journal = Journal(self._clock)
         self._telemetry.subscribe(self._journal.event)
+        self._emit(SettingsRead(digest=config.digest))
         self._guard = HeatGuard(config.live.heat)
         self._announced: object = None
         """Search key and target of the newest job in telemetry."""
@@ -120,7 +128,7 @@ class MiningRun:
             self._engine = self._new_engine(builds)
             self._control = RunController(
                 self._config, self._engine, self._client, connections, self._guard, views,
-                self._redactor,
+                self._redactor, self._emit,
             )  # fmt: skip
             async with self._deadline.closing(views.ports(self._control)):
                 await self._run_tasks(views, sensor_reads)

@@ -102,10 +102,12 @@ class _Resolver:
             notes=tuple(_notes(settings, pools, chosen)),
             reloader=self,
             fixed=_fixed(settings, tunings),
+            digest=loaded.raw.digest,
         )
 
     def reload(self) -> ReloadedConfig:
-        settings = self._load().settings
+        loaded = self._load()
+        settings = loaded.settings
         pools = pool_urls(settings.pools, self._coin)
         tunings = _tunings(settings, self._devices)
         return ReloadedConfig(
@@ -113,6 +115,7 @@ class _Resolver:
             _fixed(settings, tunings),
             secrets_of(pools, api_token(settings.api)),
             wallets_of(pools),
+            loaded.raw.digest,
         )
 
 

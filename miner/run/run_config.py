@@ -40,6 +40,8 @@ class ReloadedConfig:
     secrets: Sequence[str] = field(default=(), repr=False)
     """Hidden in addition to those of `RunConfig`."""
     wallets: Sequence[str] = field(default=(), repr=False)
+    digest: str = ""
+    """Of the settings file, as in `RunConfig`."""
 
 
 class SettingsReloader(Protocol):
@@ -120,3 +122,5 @@ class RunConfig:
     """None where there is no settings file."""
     fixed: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Settings that need a restart to change, by key, at the start."""
+    digest: str = ""
+    """The first 12 hexadecimal digits of the settings file's SHA-256; empty without a file."""

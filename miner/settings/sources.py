@@ -7,6 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +71,8 @@ class RawSettings:
     """The merged sources, not validated."""
 
     path: Path | None = None
+    digest: str = ""
+    """The first 12 hexadecimal digits of the file's SHA-256; empty without a file."""
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     origins: dict[Place, Origin] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -103,6 +106,7 @@ def merge_sources(
     raw = RawSettings(path)
     if path is not None:
         text = read_text(path, str(path))
+        raw.digest = sha256(text.encode()).hexdigest()[:12]
         raw.values = _parse(path, text)
         lines = key_lines(text)
         raw.origins = {place: Origin("file", str(path), line) for place, line in lines.items()}

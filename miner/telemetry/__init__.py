@@ -5,12 +5,20 @@ from miner.telemetry.history import DeviceSample, History, Sample
 from miner.telemetry.journal import Journal, JournalEntry, Level
 from miner.telemetry.luck import Band, Luck
 from miner.telemetry.rates import WINDOWS, Hashrate, Histogram
-from miner.telemetry.snapshot import About, BestShare, PoolSnapshot, PoolState, Snapshot, Timings
+from miner.telemetry.snapshot import (
+    About,
+    BestShare,
+    PoolSnapshot,
+    PoolState,
+    SettingsState,
+    Snapshot,
+    Timings,
+)
 from miner.telemetry.tally import Tally
 from miner.telemetry.telemetry import Telemetry
 
 __all__ = [
     "WINDOWS", "About", "Band", "BestShare", "DeviceSample", "DeviceSnapshot", "DeviceState",
     "Hashrate", "Histogram", "History", "Journal", "JournalEntry", "Level", "Luck", "PoolSnapshot",
-    "PoolState", "Reading", "Sample", "Snapshot", "Tally", "Telemetry", "Timings",
+    "PoolState", "Reading", "Sample", "SettingsState", "Snapshot", "Tally", "Telemetry", "Timings",
 ]  # fmt: skip

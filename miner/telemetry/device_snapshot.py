@@ -120,6 +120,10 @@ class DeviceSnapshot:
     )
     last_fault: str | None = described("The newest failure", sentence=True)
     reading: Reading = described("Sensor values", log=True)
+    energy: float | None = described(
+        "Energy drawn", "J", Metric("device_energy_joules_total", "Energy drawn since the start")
+    )
+    """None before the first reading of the power."""
     efficiency: float | None = described(
         "Hashes per joule over the last minute", log=True, init=False
     )

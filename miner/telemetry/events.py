@@ -77,6 +77,18 @@ class LoopDelayed:
     """What the threads did for most of that time; empty: unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsRead:
+    """The settings were read, at the start or by a reload."""
+
+    accepted: bool = True
+    """False: they have a mistake, and the run keeps the earlier ones."""
+    digest: str = ""
+    """The first 12 hexadecimal digits of the settings file's SHA-256; empty without a file."""
+    pending: int = 0
+    """Changed settings that only a restart applies."""
+
+
 # Devices
 
 
@@ -257,6 +269,7 @@ Event = (
     | PoolRemark
     | NewJob
     | LoopDelayed
+    | SettingsRead
     | LightCacheBuilding
     | DeviceEvent
     | CandidateRefuted

@@ -147,9 +147,16 @@ class PowerMeter:
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, float | None]] = deque()
+        self.energy: float | None = None
+        """J up to the newest reading; None before the first known one."""
 
     def add(self, now: float, watts: float | None) -> None:
-        """Add a reading (None: unknown), which holds until the next one."""
+        """Add a reading (None: unknown), which holds until the next one; for the energy, at most
+        for `POWER_SECONDS`."""
+        at, before = self._readings[-1] if self._readings else (now, None)
+        if before is not None or watts is not None:
+            held = min(now - at, POWER_SECONDS)
+            self.energy = (self.energy or 0.0) + (before or 0.0) * held
         self._readings.append((now, watts))
         while len(self._readings) > 1 and self._readings[1][0] <= now - POWER_SECONDS:
             self._readings.popleft()

@@ -77,6 +77,20 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsState:
+    """The settings in use, and the newest attempt to reload them."""
+
+    digest: str = ""
+    """The first 12 hexadecimal digits of the settings file's SHA-256; empty without a file."""
+    read_at: float | None = None
+    """UNIX seconds at which the settings in use were read."""
+    reload_failed: bool = False
+    """The newest reload found a mistake."""
+    pending: int = 0
+    """Changed settings that only a restart applies."""
+
+
+@dataclass(frozen=True, slots=True)
 class About:
     """Facts that do not change during a run."""
 
@@ -133,6 +147,7 @@ class Snapshot:
     timings: Timings
     loop_delays: Histogram
     """How late the event loop ran its timers."""
+    settings: SettingsState = SettingsState()
 
     @property
     def pool(self) -> PoolSnapshot | None:

@@ -18,9 +18,9 @@ from miner.telemetry.rates import (
     ROUND_TRIPS,
     Hashrate,
 )
-from miner.telemetry.snapshot import About, BestShare, Snapshot, Timings
+from miner.telemetry.snapshot import About, BestShare, SettingsState, Snapshot, Timings
 from miner.telemetry.tally import Tally
-from miner.telemetry.trackers import DeviceTracker, PoolTracker
+from miner.telemetry.trackers import DeviceTracker, PoolTracker, unix
 from miner.work import DeviceInfo, Job, Outcome, Solution, Verdict
 
 BEST_SHARES = 10
@@ -59,6 +59,8 @@ class Telemetry:
         self._refuted: Counter[tuple[str, str]] = Counter()
         self._blocks: Counter[tuple[str, str]] = Counter()
         self._loop_delays = LOOP_DELAYS
+        self._settings = SettingsState()
+        """Its time is in the clock's seconds."""
         self._subscribers = events.Subscribers[events.Event]()
 
     def emit(self, event: events.Event) -> None:
@@ -94,7 +96,7 @@ class Telemetry:
             active=self._active,
             notice=self._notice,
             job=self._job,
-            job_at=None if self._job_at is None else zero + self._job_at,
+            job_at=unix(zero, self._job_at),
             jobs=self._jobs,
             epochs=self._epochs,
             light=self._light[1] if self._light else "",
@@ -114,6 +116,7 @@ class Telemetry:
                 sum((d.dataset_builds for d in devices), DATASET_BUILDS),
             ),
             loop_delays=self._loop_delays,
+            settings=replace(self._settings, read_at=unix(zero, self._settings.read_at)),
         )
 
     def _by_pool(self) -> dict[tuple[str, str], Tally]:
@@ -157,6 +160,11 @@ class Telemetry:
                 self._found(solution)
             case events.LoopDelayed(seconds):
                 self._loop_delays = self._loop_delays.with_duration(seconds)
+            case events.SettingsRead(True, digest, pending):
+                now = self._clock.now()
+                self._settings = SettingsState(digest, now, pending=pending)
+            case events.SettingsRead():
+                self._settings = replace(self._settings, reload_failed=True)
             case events.ShareSent() | events.PoolRemark():
                 pass
             case events.ShareAnswered(verdict):

@@ -65,9 +65,9 @@ class PoolTracker:
         return PoolSnapshot(
             label=self._label, state=self._state, reason=self._reason, unverified=self._unverified,
             account=self._account,
-            connected_at=_unix(unix_zero, self._connected_at), logins=self._logins,
+            connected_at=unix(unix_zero, self._connected_at), logins=self._logins,
             losses=self._losses, latency=self._latency, round_trips=self._round_trips,
-            shares=shares, last_share_at=_unix(unix_zero, self._last_share_at), work=self._work,
+            shares=shares, last_share_at=unix(unix_zero, self._last_share_at), work=self._work,
         )  # fmt: skip
 
 
@@ -176,9 +176,9 @@ class DeviceTracker:
             hashrate=self._hashrate.hashrate(now), mining_seconds=mining_seconds,
             tried=self._hashrate.total, found=self._found, shares=shares, faults=self._faults,
             last_fault=self._last_fault, paused=self._paused, reading=self._reading,
-            mean_power=self._power.mean(now, mining_seconds),
+            mean_power=self._power.mean(now, mining_seconds), energy=self._power.energy,
             luck=Luck(self._expected, self._found, self._since_share),
-            last_share_at=_unix(unix_zero, self._last_share_at),
+            last_share_at=unix(unix_zero, self._last_share_at),
             last_difficulty=self._last_difficulty, best_difficulty=self._best_difficulty,
             kernel_builds=self._kernel_builds, job_switches=self._job_switches,
             dataset_builds=self._dataset_builds,
@@ -204,5 +204,6 @@ class DeviceTracker:
         self._state, self._doing, self._progress = state, doing or state.value, progress
 
 
-def _unix(zero: float, seconds: float | None) -> float | None:
+def unix(zero: float, seconds: float | None) -> float | None:
+    """Return clock second `seconds` as UNIX time; `zero` is the UNIX time of clock second 0."""
     return None if seconds is None else zero + seconds

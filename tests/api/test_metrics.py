@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from miner.api.metric_series import LEAN
 from miner.api.metrics import CONTENT_TYPE, device_labels, exposition, metrics
 from miner.telemetry import (
     About,
@@ -47,9 +48,10 @@ from miner.telemetry.events import (
     PoolNotice,
     PoolReady,
     SensorsRead,
+    SettingsRead,
 )
 from miner.work import Candidate, Outcome
-from tests.fakes.rig import FIRST, ONE, SECOND, ZERO, Rig, busy_rig, job
+from tests.fakes.rig import FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig, job
 
 CHECKOUT = Path(__file__).parents[2]
 PROMTOOL = shutil.which("promtool")
@@ -112,6 +114,10 @@ def test_every_series_has_the_value_of_the_snapshot(snapshot: Snapshot) -> None:
     series.holds("devices_present", 2)
     series.holds("job_known", 1)
     series.holds("job_timestamp_seconds", snapshot.job_at)
+    series.holds("settings_hash", 1, hash="5f70bf18a086")
+    series.holds("settings_read_timestamp_seconds", snapshot.settings.read_at)
+    series.holds("settings_reload_failed", 1)
+    series.holds("settings_pending", 2)
     series.holds("jobs_total", 2)
     series.holds("epoch_changes_total", snapshot.epochs)
     series.holds("difficulty_hashes", snapshot.difficulty)
@@ -154,6 +160,7 @@ def test_every_series_has_the_value_of_the_snapshot(snapshot: Snapshot) -> None:
         series.counts("dataset_build_seconds", d.dataset_builds)
         series.holds("device_power_watts", d.reading.power)
         series.holds("device_power_limit_watts", d.reading.power_limit)
+        series.holds("device_energy_joules_total", d.energy)
         first = d.info is ZERO
         series.holds("device_fan_ratio", 0.57 if first else None)
         series.holds("device_utilization_ratio", 0.99 if first else None)
@@ -376,6 +383,34 @@ def test_the_process_metrics_are_included(snapshot: Snapshot) -> None:
         assert found[name, frozenset()] > 0
 
 
+def test_the_lean_metrics_are_some_of_the_others(snapshot: Snapshot) -> None:
+    text = metrics(snapshot, True).decode().splitlines()
+    lean = {line for line in text if not line.startswith("#")}
+    full = {line for line in metrics(snapshot).decode().splitlines() if line.startswith(MINE)}
+    assert lean < full
+    names = {line.partition("{")[0].removeprefix(MINE) for line in lean}
+    assert names == LEAN - {"device_throttled"} | {"info", "device_info"}, "no card is throttled"
+
+
+def test_the_number_of_series_is_that_of_the_page() -> None:
+    """Of a card with all sensors that mines with one pool, besides those of its rig."""
+    page = (CHECKOUT / "docs/metrics.md").read_text("utf-8")
+    told = re.search(r"(\d+) series for each card with all sensors, (\d+) of them lean", page)
+    rig = Rig()
+    rig.emit(PoolConnecting(FIRST), PoolReady(FIRST), NewJob(job()), SettingsRead(digest="1f"))
+    rig.emit(SensorsRead(ZERO.name, HOT))
+    rig.share(ZERO.name, job(), Outcome.ACCEPTED)
+    snapshot = rig.telemetry.snapshot()
+    without = replace(snapshot, devices=snapshot.devices[1:], by_pool={})
+
+    def series(shot: Snapshot, lean: bool) -> int:
+        return metrics(shot, lean).count(b"\nprogpow_miner_")
+
+    counts = [series(snapshot, lean) - series(without, lean) for lean in (False, True)]
+    assert told
+    assert counts == [int(number) for number in told.groups()]
+
+
 def test_rendering_twice_gives_the_same_text(snapshot: Snapshot) -> None:
     mine = [
         [line for line in metrics(snapshot).decode().splitlines() if MINE in line] for _ in range(2)
@@ -389,7 +424,7 @@ def test_rendering_twice_gives_the_same_text(snapshot: Snapshot) -> None:
 )
 def test_the_text_format_is_the_default(snapshot: Snapshot, accept: str) -> None:
     render, kind = exposition(accept)
-    text = render(snapshot)
+    text = render(snapshot, False)
     assert kind == CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
     assert b"# EOF" not in text
 
@@ -404,7 +439,7 @@ def test_the_text_format_is_the_default(snapshot: Snapshot, accept: str) -> None
 )
 def test_openmetrics_is_used_if_accepted(snapshot: Snapshot, accept: str) -> None:
     render, kind = exposition(accept)
-    text = render(snapshot)
+    text = render(snapshot, False)
     assert kind == f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
     parsed = {family.name: family for family in parse_openmetrics(text.decode())}
     assert {f.name for f in families(snapshot).values() if f.type == "counter"} <= set(parsed)

@@ -21,6 +21,7 @@ from miner.telemetry.events import (
     PoolNotice,
     PoolReady,
     SensorsRead,
+    SettingsRead,
     ShareAnswered,
     ShareFound,
     ShareSent,
@@ -123,6 +124,7 @@ async def busy_rig() -> Rig:
     )
     rig.emit(DeviceResting("opencl:0.1", "3 hardware errors in a row", 5.0))
     await rig.mine(300, {"cuda:0": 35e6, "opencl:0.1": 45e6})
+    rig.emit(SettingsRead(digest="5f70bf18a086", pending=2), SettingsRead(accepted=False))
     rig.emit(SensorsRead("cuda:0", HOT), SensorsRead("opencl:0.1", Reading(temperature=91.0)))
     rig.emit(DevicePaused("opencl:0.1", "overheating: core 91 °C, limit 90 °C"))
     return rig

@@ -18,6 +18,7 @@ from miner.run.run_config import LiveConfig, ReloadedConfig, RunConfig
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
 from miner.telemetry import Level, Reading
+from miner.telemetry.events import Event, SettingsRead
 from tests.fakes.device import info_of
 from tests.fakes.variants import KAWPOW
 
@@ -58,7 +59,10 @@ class Bench:
         devices = [ListedDevice(info_of(f"fake:{n}"), REFERENCE, n) for n in range(2)]
         config = RunConfig(KAWPOW, devices, LIVE, reloader=self, fixed=fixed or {})
         parts: Any = self.parts
-        self.control = RunController(config, parts, parts, parts, self.guard, parts, Redactor())
+        self.events: list[Event] = []
+        self.control = RunController(
+            config, parts, parts, parts, self.guard, parts, Redactor(), self.events.append
+        )
 
     def reload(self) -> ReloadedConfig:
         new = self.new.pop(0)
@@ -116,6 +120,22 @@ async def test_a_connection_that_is_not_kept_is_reported() -> None:
     bench.parts.stays = False
     (sentence,) = await bench.control.reload()
     assert sentence.endswith("reconnecting")
+
+
+async def test_each_reload_is_an_event() -> None:
+    bench = Bench(
+        ReloadedConfig(LIVE, digest="aa"),
+        ConfigError("rig.toml: line 3: ..."),
+        ReloadedConfig(LIVE, {"coin": "FIRO", "rig": "b"}, digest="bb"),
+    )
+    await bench.control.reload()
+    with pytest.raises(ConfigError):
+        await bench.control.reload()
+    await bench.control.reload()
+    assert bench.events == [
+        SettingsRead(digest="aa"), SettingsRead(accepted=False),
+        SettingsRead(digest="bb", pending=2),
+    ]  # fmt: skip
 
 
 async def test_settings_that_need_a_restart_are_named_at_each_reload() -> None:

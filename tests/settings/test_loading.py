@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def test_load_a_file(tmp_path: Path) -> None:
     assert settings.devices.backend == "auto"
     assert settings.devices.use is None
     assert settings.shares is None
+
+
+def test_the_digest_is_the_beginning_of_what_sha256sum_prints(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, FILE)
+    loaded = load(path)
+    assert loaded.raw.digest == sha256(path.read_bytes()).hexdigest()[:12]
+    assert load(None, {"variant": "kawpow", "pools": [POOL]}).raw.digest == ""
 
 
 def test_load_flags_without_a_file() -> None:

@@ -31,6 +31,7 @@ from miner.telemetry.events import (
     PoolReady,
     ResultOverflow,
     SensorsRead,
+    SettingsRead,
     ShareAnswered,
     ShareFound,
 )
@@ -272,6 +273,7 @@ EVENTS = st.one_of(
     st.builds(DeviceFault, DEVICES, st.just("it failed")),
     st.builds(DeviceResting, DEVICES, st.just("it failed"), st.none() | SECONDS),
     st.builds(LoopDelayed, SECONDS),
+    st.builds(SettingsRead, st.booleans(), st.just("1f"), st.integers(0, 3)),
     st.builds(EpochSkipped, DEVICES, st.integers(0, 1), st.just("no room")),
     st.builds(DevicePaused, DEVICES, st.none() | st.just("too hot")),
     st.builds(DeviceHanging, DEVICES, st.just("no answer")),
@@ -353,3 +355,19 @@ def _sums_agree(snapshot: Snapshot) -> None:
         assert (pool.connected_at is not None) == (pool.state is PoolState.CONNECTED)
         assert bool(pool.reason) <= (pool.state is PoolState.LOST)
         assert (pool.last_share_at is not None) == bool(pool.shares.accepted) == bool(pool.work)
+
+
+@given(st.lists(st.tuples(st.floats(0, 90), st.none() | st.floats(0, 500)), max_size=20))
+def test_energy_is_the_power_times_the_time_that_each_reading_holds(
+    readings: list[tuple[float, float | None]],
+) -> None:
+    clock = Ticks(1000.0)
+    telemetry = Telemetry(clock, [info_of("a")])
+    expected, watts, known = 0.0, None, False
+    for after, power in readings:
+        clock.seconds += after
+        expected += (watts or 0.0) * min(after, 60.0)
+        watts, known = power, known or power is not None
+        telemetry.emit(SensorsRead("a", Reading(power=power)))
+    energy = telemetry.snapshot().device("a").energy
+    assert energy == (pytest.approx(expected) if known else None)
