@@ -19,8 +19,8 @@ AMD = "AMD Accelerated Parallel Processing"
         ("gfx942", "gpu-amd"),
         ("gfx1010:xnack-", "gpu-rdna"),
         ("gfx1030", "gpu-rdna"),
-        ("gfx1100", "gpu-rdna"),
-        ("gfx1201", "gpu-rdna"),
+        ("gfx1100", "gpu-amd"),
+        ("gfx1201", "gpu-amd"),
     ],
 )
 def test_amd_devices_start_with_the_shape_of_their_architecture(device: str, shape: str) -> None:

@@ -199,13 +199,16 @@ KNOWN_DEVICES = (
     # GCN and CDNA 1: 256 registers per lane; 4 waves instead of 3.
     KnownDevices(AMD, "gfx8*", "gpu-gcn"),
     KnownDevices(AMD, "gfx90*", "gpu-gcn"),
-    # RDNA: 16 waves instead of 12 to 14.
-    KnownDevices(AMD, "gfx1[0-2]??*", "gpu-rdna"),
+    # RDNA 1 and 2: 64 registers instead of 80, so 16 waves instead of 12.
+    KnownDevices(AMD, "gfx10*", "gpu-rdna"),
+    # RDNA 3 and 4: 16 waves, 12 by v_permlane16.
+    KnownDevices(AMD, "gfx11*", "gpu-amd"),
+    KnownDevices(AMD, "gfx12*", "gpu-amd"),
 )
 """Launch shapes that devices start with; the first row that matches applies.
 
-The figures are those of clang 19 for KawPow (`tests/codegen/data/amd.json`); no card has confirmed
-them. Each kernel is compared with the CPU before it mines, whatever its shape.
+The figures are those of clang 19 for KawPow (`tests/codegen/amd_figures.json`); no card has
+confirmed them. Each kernel is compared with the CPU before it mines, whatever its shape.
 """
 
 
