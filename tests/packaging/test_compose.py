@@ -124,6 +124,7 @@ def test_container_logs_are_limited() -> None:
 
 
 def test_the_settings_are_valid(tmp_path: Path) -> None:
+    from miner.errors import ConfigError
     from miner.settings import load as load_settings
 
     environment = dict(SERVICES["miner"]["environment"])
@@ -133,6 +134,9 @@ def test_the_settings_are_valid(tmp_path: Path) -> None:
             file.write_text("a-secret-that-is-long-enough\n", encoding="utf-8")
             assert file.name in SERVICES["miner"]["secrets"]
             environment[name] = str(file)
+    with pytest.raises(ConfigError, match="placeholder WALLET"):
+        load_settings(None, {}, environ=environment)
+    environment["PROGPOW_MINER_POOL_USER"] = "an-account.rig"
     settings = load_settings(None, {}, environ=environment).settings
     assert settings.coin == "RVN"
     assert [p.url for p in settings.pools] == ["stratum+tcp://pool.example:3333"]
