@@ -14,7 +14,7 @@ from miner.errors import BadValue, MinerError
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
-from miner.run.resolve_pools import chosen_coin, pool_url, pool_urls, wallet_notes
+from miner.run.resolve_pools import chosen_coin, pool_url, wallet_notes
 from miner.safe_text import without_login, without_wallets
 from miner.settings import Loaded, PoolSettings, Settings
 from miner.settings.model import DeviceSettings
@@ -57,7 +57,8 @@ def notes(loaded: Loaded) -> Iterator[str]:
     yield from settings_file_warnings(loaded)
     yield from secret_file_warnings(loaded.settings)
     coin = chosen_coin(loaded.settings)
-    yield from wallet_notes(pool_urls(loaded.settings.pools, coin), coin, loaded.settings.variant)
+    urls = [pool_url(pool, coin) for pool in loaded.settings.pools]
+    yield from wallet_notes(urls, coin, loaded.settings.variant)
     for number, pool in enumerate(loaded.settings.pools, 1):
         host = without_login(pool.url).rpartition("://")[2].partition(":")[0]
         if host.lower().endswith(".example"):

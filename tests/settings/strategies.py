@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from miner.codegen.launch_shape import SHAPES
-from miner.settings.field_types import PLACEHOLDER
 from miner.settings.key_table import Key, all_keys
+from miner.wallets import placeholder_in
 
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12
-).filter(lambda text: text.strip() == text and PLACEHOLDER not in text)  # fmt: skip
+).filter(lambda text: text.strip() == text)  # fmt: skip
 
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXTS,
@@ -35,8 +35,14 @@ def _listen(port: int) -> st.SearchStrategy[str]:
     return st.sampled_from(addresses)
 
 
+def _is_no_placeholder(user: str) -> bool:
+    login = user.rpartition("@")[0] or user
+    return placeholder_in(login.rpartition("://")[2]) is None
+
+
 BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "url": st.just("stratum+tcp://pool.example:3333"),
+    "user": TEXTS.filter(_is_no_placeholder),
     "shape": st.sampled_from(sorted(SHAPES)),
     "launch_seconds": st.floats(0.01, 1),
     "temperature_start": STARTS,
