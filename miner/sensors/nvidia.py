@@ -71,13 +71,13 @@ _LOST = (
 _UNSUPPORTED = ("NOT_SUPPORTED", "FUNCTION_NOT_FOUND", "NO_PERMISSION", "INVALID_ARGUMENT")
 """Errors of a value that this card, driver or user does not have."""
 
-_THROTTLE_REASONS = (
+THROTTLE_REASONS = (
     (0x2, "clocks set by the user"),
     (0x4, "power limit"),
     (0x8, "hardware slowdown"),
     (0x10, "sync boost"),
     (0x20, "temperature"),
-    (0x40, "temperature, by hardware"),
+    (0x40, "temperature by hardware"),
     (0x80, "power brake"),
     (0x100, "display clocks"),
     (0x200, "board limit"),
@@ -184,7 +184,7 @@ class NvidiaCard:
         bits = self._ask_first(
             "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
         )
-        return ", ".join(text for bit, text in _THROTTLE_REASONS if (bits or 0) & bit)
+        return ", ".join(text for bit, text in THROTTLE_REASONS if (bits or 0) & bit)
 
 
 def _advice(short: str) -> str:

@@ -175,7 +175,7 @@ def _megahertz(hwmon: Folder, stem: str | None) -> float | None:
 
 _INTEL_DRIVERS = ("i915", "xe")
 
-_REASONS = {
+REASONS = {
     "pl1": "power limit",
     "pl2": "power limit",
     "pl4": "power limit",
@@ -239,7 +239,7 @@ class IntelGpu(_FileSensors):
             ("throttle_reason_", "drm/card[0-9]*/gt/gt0"),
         ):
             for folder in self._device.folders(pattern):
-                reasons += [text for end, text in _REASONS.items() if folder.number(prefix + end)]
+                reasons += [text for end, text in REASONS.items() if folder.number(prefix + end)]
         return ", ".join(dict.fromkeys(reasons))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import shutil
@@ -17,7 +18,9 @@ import yaml
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from miner.api.metric_series import LEAN
 from miner.api.metrics import metrics
+from miner.sensors import nvidia, sysfs
 from miner.settings.model import ApiSettings
 from miner.telemetry import Reading, Snapshot
 from miner.telemetry.events import DatasetBuilding, SensorsRead
@@ -26,12 +29,15 @@ from tests.fakes.rig import ONE, busy_rig
 CHECKOUT = Path(__file__).parents[2]
 BOARD = json.loads((CHECKOUT / "packaging/grafana/progpow-miner.json").read_text("utf-8"))
 ALERTS = CHECKOUT / "packaging/grafana/alerts.yml"
-RULES = [r for g in yaml.safe_load(ALERTS.read_text("utf-8"))["groups"] for r in g["rules"]]
+EVERY_RULE = [r for g in yaml.safe_load(ALERTS.read_text("utf-8"))["groups"] for r in g["rules"]]
+RULES = [rule for rule in EVERY_RULE if "alert" in rule]
+RECORDED = {rule["record"] for rule in EVERY_RULE if "record" in rule}
 PAGE = (CHECKOUT / "docs/metrics.md").read_text("utf-8")
 PROMTOOL = shutil.which("promtool")
 ABSENT = "promtool is not on the path (Debian: package prometheus)"
 
 OF_PROMETHEUS = {"instance", "job", "le"}
+RECORDED_NAME = r"\b[a-z_]+:progpow_miner_[a-z_]+:\w+"
 """Labels that Prometheus adds, and the one of histogram buckets."""
 
 Series = dict[str, list[dict[str, str]]]
@@ -68,7 +74,12 @@ def page_expressions() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-EXPRESSIONS = [*board_expressions(), *(rule["expr"] for rule in RULES), *page_expressions()]
+EXPRESSIONS = [*board_expressions(), *(rule["expr"] for rule in EVERY_RULE), *page_expressions()]
+
+
+def exposed_names(expression: str) -> list[str]:
+    """Return the metrics of the miner in the expression, without those that rules record."""
+    return re.findall(r"\bprogpow_miner_\w+", re.sub(RECORDED_NAME, "", expression))
 
 
 @lru_cache
@@ -78,7 +89,8 @@ def families() -> list[Metric]:
     async def busy() -> Snapshot:
         rig = await busy_rig()
         rig.emit(DatasetBuilding(ONE.name, 400, 0.5, 1.0, 1))
-        rig.emit(SensorsRead(ONE.name, Reading(throttle="power limit")))
+        reasons = {**sysfs.REASONS, **dict(nvidia.THROTTLE_REASONS)}.values()
+        rig.emit(SensorsRead(ONE.name, Reading(throttle=", ".join(sorted(set(reasons))))))
         return rig.telemetry.snapshot()
 
     return list(parse_text(metrics(asyncio.run(busy())).decode()))
@@ -102,10 +114,19 @@ def test_expressions_are_found() -> None:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_every_queried_metric_exists(expression: str, exposed_series: Series) -> None:
-    names = re.findall(r"\bprogpow_miner_\w+", expression)
-    assert names
+    names, recorded = exposed_names(expression), set(re.findall(RECORDED_NAME, expression))
+    assert names or recorded or expression.startswith("up{")
+    assert recorded <= RECORDED
     for name in names:
         assert name in exposed_series, name
+
+
+def test_the_lean_metrics_are_those_of_the_rules_and_the_first_row() -> None:
+    row = itertools.takewhile(lambda p: p["title"] != "Devices", BOARD["panels"])
+    asked = [t["expr"] for panel in row for t in panel.get("targets", [])]
+    asked += [rule["expr"] for rule in EVERY_RULE]
+    names = {name for expression in asked for name in exposed_names(expression)}
+    assert names <= {f"progpow_miner_{name}" for name in LEAN | {"info", "device_info"}}
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -116,7 +137,8 @@ def test_every_queried_label_can_match(expression: str, exposed_series: Series) 
                 continue
             known = {series[label] for series in exposed_series[name]}
             for each in value.split("|") if kind == "=~" else [value]:
-                assert each == ".*" or each in known, f"{name}: {label}={each}"
+                # The rig of these tests has no CPU as a device.
+                assert each in known | {".*", "cpu"}, f"{name}: {label}={each}"
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -148,6 +170,8 @@ def test_counters_are_queried_as_rates_and_gauges_are_not(
 ) -> None:
     since_start = "progpow_miner_shares_(found|expected)_total"
     for function, name in re.findall(r"(\w*)\(?\b(progpow_miner_\w+)", expression):
+        if re.search(rf":{name}", expression):
+            continue
         counted = name.endswith(("_total", "_bucket"))
         if re.fullmatch(since_start, name) and function == "sum":
             continue
@@ -162,12 +186,24 @@ def test_the_board_has_the_fields_that_grafana_requires() -> None:
     titles = [panel["title"] for panel in panels() if panel["type"] != "row"]
     assert len(set(titles)) == len(titles)
     rows = [panel["title"] for panel in panels() if panel["type"] == "row"]
-    assert rows == ["Overview", "Devices", "Pools", "Work", "Luck"]
+    assert rows == ["Overview", "Worst cards", "Devices", "Pools", "Work", "Luck"]
     for panel in panels():
         if panel["type"] != "row":
             assert panel["description"].endswith("."), panel["title"]
             letters = [target["refId"] for target in panel["targets"]]
             assert len(set(letters)) == len(letters)
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rigs() -> None:
+    assert not [panel["title"] for panel in panels() if "repeat" in panel]
+
+
+def test_a_plot_has_a_bounded_number_of_lines() -> None:
+    """A query by rig or card shows the highest or lowest ones."""
+    for panel in panels():
+        for target in panel.get("targets", []):
+            if re.search(r"\{\{(instance|device)\}\}", target.get("legendFormat", "")):
+                assert re.match(r"(topk|bottomk) ?\(\d+, ", target["expr"]), panel["title"]
 
 
 def test_panels_do_not_overlap() -> None:
@@ -237,7 +273,7 @@ def test_legend_labels_exist(exposed_series: Series) -> None:
         for target in panel.get("targets", []):
             labels = re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", ""))
             assert set(labels) <= known | OF_PROMETHEUS
-            grouped = re.match(r"^sum by \(([^)]*)\)", target["expr"])
+            grouped = re.match(r"^(?:\w+\(\d+, )?sum by \(([^)]*)\)", target["expr"])
             if grouped:
                 assert set(labels) <= set(grouped[1].split(", "))
 
@@ -326,7 +362,32 @@ def test_promtool_accepts_the_scrape_configuration(tmp_path: Path) -> None:
 
 
 HOSTILE_HOUR: list[tuple[str, str, str]] = [
+    ('up{instance="never-up",job="progpow-miner"}', "0x3000", "MinerDown"),
     ('info{instance="gone"}', "1x10 _x200", "MinerGone"),
+    ('devices_expected{instance="one-named-card-absent"}', "12x200", "MinerDeviceMissing"),
+    ('devices_present{instance="one-card-lost"}', "12x10 11x200", "MinerDeviceMissing"),
+    (
+        'device_info{instance="on-cpu",device="cpu",kind="cpu",algorithm="a",model="c"}',
+        "_x10 1x200",
+        "MinerOnProcessor",
+    ),
+    (
+        'hashes_total{instance="slower",device="d",algorithm="a"}',
+        "0+600x30 18000+210x200",
+        "MinerDeviceSlow",
+    ),
+    (
+        'hashes_total{instance="always-slow",device="d",algorithm="a"}',
+        "0+200x200",
+        "MinerDeviceSlow",
+    ),
+    (
+        'device_throttled{instance="throttled",device="d",reason="temperature"}',
+        "1x200",
+        "MinerDeviceThrottled",
+    ),
+    ('settings_reload_failed{instance="mistaken"}', "1x200", "MinerNotReloaded"),
+    ('settings_pending{instance="not-restarted"}', "3x200", "MinerNotReloaded"),
     (
         'hashrate_hashes_per_second{instance="idle",window="60s"}',
         "0x200",
@@ -374,7 +435,32 @@ HOSTILE_HOUR: list[tuple[str, str, str]] = [
 """Series (without the prefix), their values by minute, and the alert that they raise."""
 
 GOOD_HOUR = [
-    ('info{instance="good"}', "1x200"),
+    *(
+        (f'{name}{{instance="{rig}",device="d",algorithm="a"{labels}}}', values)
+        for rig, values in (
+            ("good", "1x200"),
+            ("same", "1x200"),
+            ("slower", "1x200"),
+            ("always-slow", "1x200"),
+        )
+        for name, labels in (
+            ("device_info", ',kind="gpu",model="m"'),
+            ("device_state", ',state="searching"'),
+        )
+    ),
+    ('hashes_total{instance="good",device="d",algorithm="a"}', "0+600x200"),
+    ('hashes_total{instance="same",device="d",algorithm="a"}', "0+590x200"),
+    ('device_info{instance="on-cpu",device="d",kind="gpu",algorithm="a",model="m"}', "1x10 _x200"),
+    ('devices_present{instance="one-named-card-absent"}', "11x200"),
+    ('devices_present{instance="good"}', "2x200"),
+    ('devices_expected{instance="good"}', "2x200"),
+    ('device_throttled{instance="good",device="d",reason="power limit"}', "1x200"),
+    ('settings_reload_failed{instance="good"}', "0x200"),
+    ('settings_pending{instance="good"}', "0x200"),
+    ('up{instance="good",job="mining/rig-progpow-miner",pod="old"}', "1x30 _x200"),
+    ('up{instance="good",job="mining/rig-progpow-miner",pod="new"}', "_x35 1x200"),
+    ('info{instance="good",pod="old"}', "1x30 _x200"),
+    ('info{instance="good",pod="new"}', "_x35 1x200"),
     ('hashrate_hashes_per_second{instance="good",window="60s"}', "3e7x200"),
     ('job_known{instance="good"}', "1x200"),
     ('pool_connected{instance="good",pool="p"}', "1x200"),
@@ -412,7 +498,7 @@ def test_each_alert_fires_only_on_its_condition(tmp_path: Path) -> None:
             "exp_samples": [
                 {"labels": f'{{alertname="{alert}", {instance}}}', "value": 1}
                 for name, _, alert in HOSTILE_HOUR
-                for instance in re.findall(r'instance="\w+"', name)
+                for instance in re.findall(r'instance="[\w-]+"', name)
             ],
         }
     ]
@@ -420,10 +506,22 @@ def test_each_alert_fires_only_on_its_condition(tmp_path: Path) -> None:
     test = {
         "interval": "1m",
         "input_series": [
-            {"series": f"progpow_miner_{name}", "values": values} for name, values in series
+            {
+                "series": name if name.startswith("up{") else f"progpow_miner_{name}",
+                "values": values,
+            }
+            for name, values in series
         ],
         "promql_expr_test": samples,
     }
+    # A rig that is listed stays reported; one that was removed is forgotten after a day.
+    samples.append(
+        {
+            "expr": 'count by (alertname) (ALERTS{alertname=~"MinerDown|MinerGone"})',
+            "eval_time": "40h",
+            "exp_samples": [{"labels": '{alertname="MinerDown"}', "value": 1}],
+        }
+    )
     hour = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}
     path.write_text(yaml.safe_dump(hour), "utf-8")
     promtool("test", "rules", path)

@@ -241,4 +241,7 @@ def test_pod_monitor() -> None:
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("api", "/metrics")
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    named = {r["targetLabel"]: r["sourceLabels"] for r in endpoint["relabelings"][:2]}
+    assert named == {key: ["__meta_kubernetes_pod_node_name"] for key in ("node", "instance")}
+    assert endpoint["relabelings"][2]["regex"].split("|") == ["pod", "container", "endpoint"]
     assert "PodMonitor" not in rendered(AMD)

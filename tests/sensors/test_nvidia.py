@@ -97,7 +97,7 @@ def test_older_drivers_are_read_through_older_functions() -> None:
     reading = read(card)
     assert reading.temperature == 63.0
     assert reading.power_limit == 140.0
-    assert reading.throttle == "temperature, temperature, by hardware"
+    assert reading.throttle == "temperature, temperature by hardware"
 
 
 def test_functions_that_an_older_package_lacks_are_skipped() -> None:
