@@ -43,6 +43,9 @@ UNUSED_SECONDS = 3600.0
 MEMORY_BYTES = 512 << 20
 """Of the light caches kept in memory, unless the newest alone is larger."""
 
+LARGEST_LIGHT_CACHE = 1 << 30
+"""Bytes; a dataset is 64 times as large. The largest of a coin in 2026 takes about 160 MiB."""
+
 DISK_BYTES = 640 << 20
 """Of all light caches on disk, of up to about 160 MiB each; the least recently used are deleted."""
 
@@ -106,12 +109,14 @@ class Verifier:
         finally:
             self._building.release()
 
-    def light_cache(self, epoch: Epoch, watcher: LightCacheWatcher) -> NDArray[np.uint32]:
+    def light_cache(
+        self, epoch: Epoch, watcher: LightCacheWatcher | None = None
+    ) -> NDArray[np.uint32]:
         """Return the light cache of `epoch`, shape (light_items, 16); raises as `light` does, and
         `OutOfMemory` before it allocates more than this machine has."""
         with self._lock:
             needed = 0 if epoch in self._lights else epoch.light_bytes
-        free = available_memory()
+        free = available_memory() if needed else None
         if free is not None and needed > free:
             raise OutOfMemory(
                 f"the light cache of epoch {epoch.number} needs {needed:,} bytes of this machine's "

@@ -20,11 +20,8 @@ from miner.errors import OutOfMemory, WrongResult
 from miner.formatting import format_bytes
 from miner.progpow.epoch import Epoch
 from miner.telemetry.events import DatasetBuilding, LightCacheBuilding
-from miner.verify import Interrupted
+from miner.verify import LARGEST_LIGHT_CACHE, Interrupted
 from miner.work import Job
-
-LARGEST_LIGHT_CACHE = 1 << 30
-"""Bytes; a dataset is 64 times as large. The largest of a coin in 2026 takes about 160 MiB."""
 
 UNPROVED = 0.999
 """Largest progress reported for a dataset that is not yet proved."""

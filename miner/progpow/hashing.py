@@ -33,6 +33,8 @@ from miner.progpow.variant import DAG_LOADS, L1_WORDS, LANES, Variant
 
 WORD = 0xFFFFFFFF
 
+Words = NDArray[np.uint32]
+
 # Numba computes these on 64-bit integers, as it does all words of the mix below: they hold
 # every intermediate result, and a result is cut to 32 bits by `& WORD`.
 _fnv1a = compiled(kiss99.fnv1a)
@@ -67,7 +69,7 @@ class Digest:
         return int.from_bytes(self.final_hash, "big")
 
 
-def absorb(*parts: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def absorb(*parts: Words) -> Words:
     """Return the first 8 words of keccak-f800 of `parts`, 25 words together."""
     state = np.concatenate(parts)
     keccak_f800(state)
@@ -205,8 +207,6 @@ class Hasher:
             int(choices.entry_index == "mixed"),
             int(choices.cache_index == "mixed"),
         )
-        self._initial = np.array(variant.initial_padding, np.uint32)
-        self._final = np.array(variant.final_padding, np.uint32)
 
     def hash(self, header_hash: bytes, nonce: int) -> Digest:
         """Return the digest of `nonce` under a 32-byte header hash (byte 0 first).
@@ -217,16 +217,9 @@ class Hasher:
 
     def trace(self, header_hash: bytes, nonce: int) -> tuple[Digest, NDArray[np.uint32]]:
         """Return the digest, and the index of the 256-byte entry that each loop read."""
-        if len(header_hash) != 32:
-            raise BadValue("header_hash", f"needs 32 bytes, has {len(header_hash)}")
-        if not 0 <= nonce < 2**64:
-            raise BadValue("nonce", f"{nonce} is outside 0 to 2**64 - 1")
         variant, light = self.variant, self.light
-        header, nonce_words = as_words(header_hash), as_words(nonce.to_bytes(8, "little"))
-        digest = absorb(header, nonce_words, self._initial)
-        seed = digest[:2]
-        if variant.absorbs == "header":  # its first 8 bytes are a big-endian number
-            seed = seed[::-1].byteswap()
+        header, nonce_words = input_words(header_hash, nonce)
+        digest, seed = _begin(variant, header, nonce_words)
         mix = np.empty((LANES, variant.registers), np.int64)
         fill_mix(int(seed[0]), int(seed[1]), mix)
         indices = np.empty(variant.dag_loops, np.uint32)
@@ -237,7 +230,45 @@ class Hasher:
         )  # fmt: skip
         mix_hash = np.empty(8, np.uint32)
         reduce_mix(mix, mix_hash)
-        absorbed = {"digest": [digest], "header": [header, seed], "nonce": [header, nonce_words]}
-        final_hash = absorb(*absorbed[variant.absorbs], mix_hash, self._final)
-        order = "<u4" if variant.byte_order == "little" else ">u4"
-        return Digest(mix_hash.astype("<u4").tobytes(), final_hash.astype(order).tobytes()), indices
+        final_hash = _end(variant, header, nonce_words, digest, seed, mix_hash)
+        return Digest(mix_hash.astype("<u4").tobytes(), final_hash), indices
+
+
+def final_hash(variant: Variant, header_hash: bytes, nonce: int, mix_hash: bytes) -> bytes:
+    """Return the final hash that follows from a mix hash, which is not checked.
+
+    Raises `BadValue` as `Hasher.hash` does.
+    """
+    if len(mix_hash) != 32:
+        raise BadValue("mix_hash", f"needs 32 bytes, has {len(mix_hash)}")
+    header, nonce_words = input_words(header_hash, nonce)
+    digest, seed = _begin(variant, header, nonce_words)
+    return _end(variant, header, nonce_words, digest, seed, as_words(mix_hash))
+
+
+def input_words(header_hash: bytes, nonce: int) -> tuple[Words, Words]:
+    """Return header hash and nonce as words; raises `BadValue` for other sizes."""
+    if len(header_hash) != 32:
+        raise BadValue("header_hash", f"needs 32 bytes, has {len(header_hash)}")
+    if not 0 <= nonce < 2**64:
+        raise BadValue("nonce", f"{nonce} is outside 0 to 2**64 - 1")
+    return as_words(header_hash), as_words(nonce.to_bytes(8, "little"))
+
+
+def _begin(variant: Variant, header: Words, nonce: Words) -> tuple[Words, Words]:
+    """Return the first keccak's digest, 8 words, and the seed of the mix, 2 words."""
+    digest = absorb(header, nonce, np.array(variant.initial_padding, np.uint32))
+    seed = digest[:2]
+    if variant.absorbs == "header":  # its first 8 bytes are a big-endian number
+        seed = seed[::-1].byteswap()
+    return digest, seed
+
+
+def _end(
+    variant: Variant, header: Words, nonce: Words, digest: Words, seed: Words, mix_hash: Words
+) -> bytes:
+    """Return the final hash, by the last keccak."""
+    absorbed = {"digest": [digest], "header": [header, seed], "nonce": [header, nonce]}
+    padding = np.array(variant.final_padding, np.uint32)
+    words = absorb(*absorbed[variant.absorbs], mix_hash, padding)
+    return words.astype("<u4" if variant.byte_order == "little" else ">u4").tobytes()

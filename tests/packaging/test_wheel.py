@@ -65,6 +65,10 @@ def test_the_wheel_holds_the_package_and_its_licence_only(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"miner"}
 
 
+def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel: Path) -> None:
+    assert "miner/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
 def test_the_command_is_installed(installed: Path) -> None:
     script = installed / "bin" / "progpow-miner"
     assert "from miner.cli import main" in script.read_text(encoding="utf-8")
