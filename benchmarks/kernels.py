@@ -29,7 +29,7 @@ from miner.codegen.kernel_source import search_source  # noqa: E402
 from miner.codegen.launch_shape import shape_named  # noqa: E402
 from miner.devices.device import Device, fill  # noqa: E402
 from miner.devices.selection import find_devices  # noqa: E402
-from miner.engine.proof import KernelTrial, prove_dataset, prove_kernel  # noqa: E402
+from miner.engine.proof import KernelProof, prove_dataset, prove_kernel  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.epoch import Epoch  # noqa: E402
 from miner.progpow.hashing import Light  # noqa: E402
@@ -89,7 +89,7 @@ def prepare(device: Device, variant: Variant, light: Light, shape: str, height: 
     begun = perf_counter()
     kernel = device.load(device.build(source))
     spent = perf_counter() - begun
-    prove_kernel(device, kernel, KernelTrial(job, device.round_up(1), Verifier(), Random(0)))
+    prove_kernel(device, kernel, KernelProof(job, device.round_up(1), Verifier(), Random(0)))
     made = Contender(shape, height, job, kernel, spent, device.round_up(512), [])
     while (rate := made.launch(device)[0]) * LAUNCH_SECONDS > made.count * 2:
         made.count = device.round_up(made.count * 4)

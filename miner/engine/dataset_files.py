@@ -28,10 +28,11 @@ from miner.resources import (
 from miner.verify import Interrupted
 
 DISK_BYTES = 2 << 30
-"""Of all files, unless the newest alone is larger; the least recently used are deleted."""
+"""Limit of all files together, unless the newest alone is larger; the least recently used are
+deleted."""
 
 LEFT_FREE = 1 << 30
-"""Bytes on the disk that no dataset takes."""
+"""Bytes of the disk that stay free."""
 
 SLICE_NODES = 1 << 18
 """Nodes that are read or written at once: 16 MiB."""
@@ -47,7 +48,7 @@ class DatasetFile:
 
     @property
     def path(self) -> Path:
-        """Its place in the cache directory."""
+        """Where it lies in the cache directory."""
         epoch = self.epoch
         name = f"{epoch.seed_epoch}-{epoch.light_items}-{epoch.nodes}-{epoch.parents}{_SUFFIX}"
         return _folder() / name
@@ -91,7 +92,7 @@ class DatasetFile:
                 delete_oldest(folder, _SUFFIX, max(DISK_BYTES, self.path.stat().st_size))
 
     def delete(self) -> None:
-        """Delete the file, if there is one."""
+        """Delete the file, if it exists."""
         with suppress(OSError):
             self.path.unlink()
 

@@ -1,4 +1,4 @@
-"""The datasets (DAGs) in one device's memory: which are kept, when one is built again."""
+"""The datasets (DAGs) in one device's memory: which are kept, and when one is built again."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ UNPROVED = 0.999
 UNUSED_SECONDS = 3600.0
 """After this long without a job, a kept dataset is dropped: its coin is not mined any more."""
 
-HELD = 3.0
-"""A pool that alternates between epochs: the newest dataset stays for this many times the duration
-of its generation, so that at most a quarter of the time goes into generating."""
+HOLD_FACTOR = 3.0
+"""While a pool alternates between epochs, the newest dataset is held for this many times the
+duration of its build, so that at most a quarter of the time goes into building."""
 
-CALM = 10.0
-"""An epoch that changes after this many times the duration of a generation does not alternate."""
+STABLE_FACTOR = 10.0
+"""A change of epoch after this many times the duration of a build is not an alternation."""
 
 FREE_RETURNS = 1
-"""Dropped datasets that are built again at once, as after a short failover; then it alternates."""
+"""Returns to a dropped dataset before the pool alternates: a short failover needs one."""
 
 _MOST_REMEMBERED = 64
 
@@ -53,20 +53,20 @@ class Datasets:
         self._opened, self._device = opened, opened.device
         self._most, self._on_disk = tuning.datasets, tuning.datasets_on_disk
         self._kept: OrderedDict[Epoch, float] = OrderedDict()
-        """Complete and proved datasets: the clock second of their last use."""
+        """Complete and proved datasets with the clock second of their last use."""
         self.selected: Epoch | None = None
         """Epoch of the dataset that launches read; None: no complete one."""
         self._dropped: LRUCache[Epoch, bool] = LRUCache(_MOST_REMEMBERED)
         """Epochs whose datasets were dropped for another one, or not completed."""
         self._returns = 0
-        """Builds of dropped datasets, without a long use of one in between."""
+        """Builds of dropped datasets since the last stable epoch."""
         self._ready_at = self._build_seconds = 0.0
-        """When the newest dataset was complete, and how long it took."""
+        """When the newest dataset was complete, and how long its build took."""
         self._reported: LRUCache[frozenset[int], bool] = LRUCache(_MOST_REMEMBERED)
 
     def provide(self, job: Job) -> bool:
-        """Select the dataset of `job`, building it if it is not in memory; False: the newest job
-        may be another one by now."""
+        """Select the dataset of `job`, and build it first if it is not in memory. Return False if
+        that was not possible or interrupted; the newest job may be another one by now."""
         epoch = job.epoch
         if epoch not in self._kept and not self._obtain(job):
             return False
@@ -88,8 +88,8 @@ class Datasets:
             self.selected = None
 
     def make_room(self) -> bool:
-        """Drop all datasets but the selected one, since the driver is out of memory; return
-        whether that freed any. From now on, one dataset is kept."""
+        """Drop all datasets but the selected one because the driver is out of memory, and keep one
+        from now on. Return whether any was dropped."""
         others = [epoch for epoch in self._kept if epoch != self.selected]
         for epoch in others:
             self._drop(epoch)
@@ -105,7 +105,7 @@ class Datasets:
             opened.skip(epoch, doubt.reason, doubt.seconds, over=self._is_plausible)
             return False
         if not self._fits(epoch) and (due := self._held_until(epoch)) > opened.now():
-            self._sit_out(epoch, due)
+            self._skip_until(epoch, due)
             return False
         self._returns = self._returns_with(epoch)
         self._leave()  # generating selects the new one
@@ -147,26 +147,28 @@ class Datasets:
     # Alternating epochs
 
     def _returns_with(self, epoch: Epoch) -> int:
-        calm = self._kept and self._opened.now() - self._ready_at > CALM * self._build_seconds
-        return 0 if calm else self._returns + (epoch in self._dropped)
+        used = self._opened.now() - self._ready_at
+        stable = self._kept and used > STABLE_FACTOR * self._build_seconds
+        return 0 if stable else self._returns + (epoch in self._dropped)
 
     def _alternates(self, epoch: Epoch) -> bool:
         return self._returns_with(epoch) > FREE_RETURNS
 
     def _held_until(self, epoch: Epoch) -> float:
         """Return the clock second before which the newest dataset is not dropped for `epoch`."""
-        return self._ready_at + HELD * self._build_seconds if self._alternates(epoch) else 0.0
+        held = HOLD_FACTOR * self._build_seconds
+        return self._ready_at + held if self._alternates(epoch) else 0.0
 
-    def _sit_out(self, epoch: Epoch, due: float) -> None:
-        present = next(reversed(self._kept))
-        pair = frozenset((present.number, epoch.number))
+    def _skip_until(self, epoch: Epoch, due: float) -> None:
+        newest = next(reversed(self._kept))
+        pair = frozenset((newest.number, epoch.number))
         one, other = sorted(pair)[0], sorted(pair)[-1]
         count = len(self._kept)
         holds = f"{count} datasets (DAGs)" if count > 1 else "one dataset (DAG)"
         reason = (
             f"the pool alternates between epochs {one} and {other}; the device's memory holds "
             f"{holds}, which took {self._build_seconds:.0f} s to build, and is filled again after "
-            f"{HELD * self._build_seconds:.0f} s of use"
+            f"{HOLD_FACTOR * self._build_seconds:.0f} s of use"
         )
         known = pair in self._reported
         self._reported[pair] = True
@@ -175,8 +177,8 @@ class Datasets:
     # Building
 
     def _build(self, job: Job) -> bool:
-        """Build what the dataset of `job` needs, then generate it, and drop others while the driver
-        has no memory for it; return False when it was interrupted. Raises `OutOfMemory`."""
+        """Build the light cache and the kernel, then generate the dataset of `job`; drop others
+        while the driver is out of memory. Return False if interrupted. Raises `OutOfMemory`."""
         opened, device, epoch = self._opened, self._device, job.epoch
         shared = opened.shared
 
@@ -222,7 +224,7 @@ class Datasets:
             )
 
         progress(0.0)
-        filler = opened.built(building, should_stop)
+        filler = opened.wait_for_build(building, should_stop)
         if filler is None or should_stop():
             return False
         file = DatasetFile(epoch) if self._on_disk and device.dialect is not None else None
@@ -250,14 +252,14 @@ class Datasets:
 
 
 class _Filling:
-    """The steps in which a device generates a dataset, unless `file` has it."""
+    """Fills a dataset: reads it from `file`, or else has the device generate it."""
 
     def __init__(
         self, generating: Iterator[float], file: DatasetFile | None, device: Device
     ) -> None:
         self._generating, self._file, self._device = generating, file, device
         self.loaded = False
-        """Whether all of it came from the file."""
+        """Whether the whole dataset came from the file."""
 
     def steps(self) -> Iterator[float]:
         """Fill the dataset and yield the fraction done."""
@@ -295,7 +297,7 @@ def misfit(device: Device, epoch: Epoch) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _LightCacheWatcher:
-    """Watches the building of the light cache for one dataset."""
+    """Interrupts and reports the build of the light cache for one dataset."""
 
     should_stop: Callable[[], bool]
     reports: WorkerReports

@@ -11,12 +11,13 @@ from miner.clock import Clock
 from miner.devices.tuning import Tuning
 from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import NonceAllocator, Staleness
+from miner.engine.loop_stalls import Activity
 from miner.engine.opened_device import Shared
 from miner.engine.programs import Programs
-from miner.engine.proof import KernelTrials, Prover
+from miner.engine.proof import KernelProofs, Prover
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.shutdown_deadline import ShutdownDeadline
-from miner.engine.threads import Activity, RunningThread, Threads, WorkPool
+from miner.engine.threads import RunningThread, Threads, WorkPool
 from miner.engine.worker import OpenableDevice, Worker
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.telemetry.events import (
@@ -91,7 +92,7 @@ class Engine:
             self._retry,
             self._activity,
             heights or HeightJudge(clock),
-            KernelTrials(prover, Random(random.getrandbits(64)), programs.builds),
+            KernelProofs(prover, Random(random.getrandbits(64)), programs.builds),
         )
         self._heights = shared.heights
         tunings = tunings or {}

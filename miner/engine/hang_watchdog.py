@@ -1,4 +1,4 @@
-"""Detects driver calls that do not return, and stalls of the event loop."""
+"""Detects driver calls that do not return."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from miner.clock import Clock
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices.device import Device, Image, Kernel, LaunchResult, Pending
-from miner.engine.threads import Activity
+from miner.engine.loop_stalls import Activity
 from miner.progpow.epoch import Epoch
-from miner.telemetry.events import Emit, LoopDelayed
 from miner.work import Job, NonceRange
 
 OPENING_SECONDS = 120.0
@@ -29,9 +28,6 @@ LAUNCH_SECONDS = 30.0
 """A launch takes about 0.1 s; the one queued before it counts too."""
 
 CLOSING_SECONDS = 30.0
-
-LOOP_CHECK_SECONDS = 0.25
-"""Interval of measuring the delay of the event loop."""
 
 _STARTING, _LAUNCH = "starting a launch", "a launch"
 
@@ -77,21 +73,6 @@ class HangWatchdog:
 
     def _now(self) -> float:
         return self._clock.now() - self._suspended
-
-
-class LoopWatch:
-    """Measures the delay of the event loop."""
-
-    def __init__(self, clock: Clock, activity: Activity, emit: Emit) -> None:
-        self._clock, self._activity, self._emit = clock, activity, emit
-
-    async def run(self) -> None:
-        """Emit a `LoopDelayed` at each check, until cancelled."""
-        while True:
-            due = self._clock.now() + LOOP_CHECK_SECONDS
-            await self._clock.sleep(LOOP_CHECK_SECONDS)
-            now = self._clock.now()
-            self._emit(LoopDelayed(max(now - due, 0.0), self._activity.during(due, now)))
 
 
 class WatchedDevice:

@@ -15,10 +15,10 @@ from miner.net.address import is_local
 from miner.work import Job
 
 FAR_EPOCHS = 50
-"""A pool's job this many epochs from all its others needs a second one near it."""
+"""A job this many epochs from all other jobs of its pool needs a second one to confirm it."""
 
-PATIENCE_SECONDS = 30.0
-"""A job that the pool has not replaced for this long needs no second one."""
+UNREPLACED_SECONDS = 30.0
+"""A job that the pool does not replace for this long needs no confirmation."""
 
 _YEAR = 365.25 * 86400
 _MOST_POOLS, _MOST_EPOCHS = 16, 64
@@ -30,7 +30,7 @@ class HeightDoubt:
 
     reason: str
     seconds: float | None
-    """How long the doubt lasts at most; None: as long as the job."""
+    """Duration of the doubt, at most; None: that of the job."""
 
 
 @dataclass(slots=True)
@@ -46,8 +46,8 @@ class HeightJudge:
     """Compares the height of a job with those of the pool's other jobs, and with the chain of
     `coin` if its file has a reference; any thread may call it.
 
-    Pools of the local network are not judged: a test pool may have any height. The chain may be
-    twice as fast as its reference says, and a year ahead.
+    A height is too far ahead if the chain would have to be twice as fast as its reference, and a
+    year more. Pools of the local network are not judged: a test pool may have any height.
     """
 
     def __init__(self, clock: Clock, coin: Coin | None = None) -> None:
@@ -83,7 +83,7 @@ class HeightJudge:
             pool = self._pools.get(job.pool)
             if pool is None or not pool.epochs or _is_near(job.epoch.number, pool.epochs):
                 return None
-            left = pool.since + PATIENCE_SECONDS - self._clock.now()
+            left = pool.since + UNREPLACED_SECONDS - self._clock.now()
             nearest = min(abs(job.epoch.number - epoch) for epoch in pool.epochs)
         if left <= 0:
             return None
@@ -94,7 +94,7 @@ class HeightJudge:
         )
 
     def _years_ahead(self, height: int) -> float | None:
-        """Return by how much `height` is ahead of the chain, if that is too much to be true."""
+        """Return how far `height` is ahead of the chain, if that is implausibly far."""
         chain = self._coin.chain if self._coin is not None else None
         if chain is None:
             return None

@@ -11,7 +11,7 @@ from miner.devices.device import Image, Kernel, LaunchResult
 from miner.engine.datasets import Datasets
 from miner.engine.opened_device import OpenedDevice
 from miner.engine.programs import SearchProgram, next_program, program_at, program_of
-from miner.engine.proof import KernelTrial, prove_kernel
+from miner.engine.proof import KernelProof, prove_kernel
 from miner.errors import WrongResult
 from miner.telemetry.events import DeviceResting, KernelReady
 from miner.work import Job, NonceRange
@@ -20,7 +20,7 @@ KEPT_KERNELS = 8
 """Loaded kernels of one device, enough for a pool that alternates between coins."""
 
 TRIES = 2
-"""Builds of a program whose kernels are wrong."""
+"""Builds of a program, until one gives a right kernel."""
 
 _Key = tuple[SearchProgram, LaunchShape]
 """The shape has the number of the dataset's buffers, which are arguments of the kernel."""
@@ -34,9 +34,9 @@ class _Upcoming:
     before: Job
     """A job of the period before it."""
     building: Future[Image]
-    trial: KernelTrial
+    proof: KernelProof
     spans: deque[NonceRange]
-    """Not launched yet."""
+    """Ranges of the proof that were not launched yet."""
     tries: int
     kernel: Kernel = None
     in_flight: int = 0
@@ -44,7 +44,7 @@ class _Upcoming:
 
 
 @dataclass(frozen=True, slots=True)
-class UpcomingTrial:
+class UpcomingProof:
     """A launch that proves an upcoming kernel."""
 
     kernels: Kernels
@@ -53,7 +53,7 @@ class UpcomingTrial:
 
     @property
     def job(self) -> Job:
-        return self.upcoming.trial.job
+        return self.upcoming.proof.job
 
     @property
     def kernel(self) -> Kernel:
@@ -61,33 +61,33 @@ class UpcomingTrial:
 
     def finish(self, found: LaunchResult | None) -> None:
         """Take the result; None: the launch failed."""
-        self.kernels.finish_trial(self.upcoming, self.span, found)
+        self.kernels.finish_proof(self.upcoming, self.span, found)
 
 
 class Kernels:
     """Builds, loads and proves kernels; used by the device's thread.
 
-    While one searches, that of the next period is built, loaded and proved, so that the device
-    does not idle when the period changes.
+    While one kernel searches, that of the next period is built, loaded and proved, so that the
+    device does not idle when the period changes.
     """
 
     def __init__(self, opened: OpenedDevice, datasets: Datasets) -> None:
         self._opened, self._device, self._datasets = opened, opened.device, datasets
         self._proved: OrderedDict[_Key, Kernel] = OrderedDict()
         self._newest: _Key | None = None
-        """Of the kernel that searches."""
+        """Key of the kernel that searches."""
         self._unreported: set[_Key] = set()
-        """Proved ahead, and not used yet."""
+        """Keys of kernels that were proved ahead and not used yet."""
         self._upcoming: _Upcoming | None = None
         self._was_wrong = False
-        """The newest program gave only wrong kernels since the device was opened."""
+        """Whether the newest program gave only wrong kernels."""
 
     def provide(self, job: Job) -> bool:
-        """Prove a kernel for `job`, whose dataset is selected; False when the newest job needs
-        another one by now. No launch is in flight."""
+        """Prove a kernel for `job`, whose dataset is selected, while no launch is in flight. Return
+        False if the newest job needs another kernel by now."""
         key = program_of(job), self._device.shape
         if key not in self._proved:
-            kernel = self._made(job, key)
+            kernel = self._build(job, key)
             if kernel is None:
                 return False
             self._keep(key, kernel)
@@ -108,27 +108,27 @@ class Kernels:
             self._expect_next(job, TRIES)
         return kernel
 
-    def next_trial(self) -> UpcomingTrial | None:
-        """Return a launch that proves the upcoming kernel, once it is built; None: no more. The
-        device is busy meanwhile."""
+    def next_proof(self) -> UpcomingProof | None:
+        """Return the next launch that proves the upcoming kernel, once it is built; None if there
+        is none. The device may be searching."""
         upcoming = self._upcoming
         if upcoming is None or not upcoming.spans or not _is_built(upcoming.building):
             return None
         if upcoming.kernel is None:
             upcoming.kernel = self._device.load(upcoming.building.result())
         upcoming.in_flight += 1
-        return UpcomingTrial(self, upcoming, upcoming.spans.popleft())
+        return UpcomingProof(self, upcoming, upcoming.spans.popleft())
 
-    def finish_trial(
+    def finish_proof(
         self, upcoming: _Upcoming, span: NonceRange, found: LaunchResult | None
     ) -> None:
-        """Take the result of a trial's launch."""
+        """Take the result of a launch of a proof."""
         upcoming.in_flight -= 1
         if upcoming.abandoned or found is None:
             self._abandon(upcoming)
             return
         try:
-            upcoming.trial.check(self._opened.name, span, found)
+            upcoming.proof.check(self._opened.name, span, found)
         except WrongResult as error:
             self._opened.report_fault(str(error))
             self._opened.shared.programs.discard(self._device, upcoming.building.result())
@@ -142,7 +142,8 @@ class Kernels:
             self._keep(upcoming.key, upcoming.kernel)
 
     def _expect_next(self, job: Job, tries: int) -> None:
-        """Have the program after that of `job` built, and proved if its dataset is in memory."""
+        """Start building the program after that of `job`, to be proved if its dataset is in
+        memory."""
         device, shared = self._device, self._opened.shared
         if self._upcoming is not None:
             self._abandon(self._upcoming)
@@ -154,11 +155,11 @@ class Kernels:
         if key in self._proved:
             return
         later = replace(job, height=period * job.variant.period)
-        trial = shared.trials.of(key[0], later, device.round_up(1))
-        self._upcoming = _Upcoming(key, job, building, trial, deque(trial.spans), tries)
+        proof = shared.proofs.of(key[0], later, device.round_up(1))
+        self._upcoming = _Upcoming(key, job, building, proof, deque(proof.spans), tries)
 
     def _abandon(self, upcoming: _Upcoming) -> None:
-        """Prove the kernel no further; unload it after the launches in flight."""
+        """Stop proving the kernel; unload it after the launches in flight."""
         upcoming.abandoned = True
         if self._upcoming is upcoming:
             self._upcoming = None
@@ -173,8 +174,8 @@ class Kernels:
             self._unreported.discard(old)
             self._device.unload(unused)
 
-    def _made(self, job: Job, key: _Key) -> Kernel | None:
-        """Build, load and prove a kernel; None when the newest job needs another one by now."""
+    def _build(self, job: Job, key: _Key) -> Kernel | None:
+        """Build, load and prove a kernel; None if the newest job needs another one by now."""
         opened, device, shared = self._opened, self._device, self._opened.shared
         program = key[0]
 
@@ -182,16 +183,16 @@ class Kernels:
             newest = opened.slot.job
             return newest is None or program_of(newest) != program
 
-        trial = shared.trials.of(program, job, device.round_up(1))
+        proof = shared.proofs.of(program, job, device.round_up(1))
         reason = ""
         for _ in range(TRIES):
             begun = opened.now()
-            image = opened.built(shared.programs.search_image(device, job), moved_on)
+            image = opened.wait_for_build(shared.programs.search_image(device, job), moved_on)
             if image is None:
                 return None
             kernel: Kernel = device.load(image)
             try:
-                prove_kernel(device, kernel, trial)
+                prove_kernel(device, kernel, proof)
             except WrongResult as error:
                 reason = str(error)
                 opened.report_fault(reason)

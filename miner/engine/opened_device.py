@@ -1,4 +1,4 @@
-"""An open device and what its thread shares with others, for all that prepares it for a job."""
+"""An open device, as the parts of its thread use it: events, skipped epochs, builds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from miner.devices.device import Device, Image
 from miner.engine.hang_watchdog import BUILDING_SECONDS, HangWatchdog
 from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import JobSlot, NonceAllocator
+from miner.engine.loop_stalls import Activity
 from miner.engine.programs import Programs
-from miner.engine.proof import KernelTrials, Prover
+from miner.engine.proof import KernelProofs, Prover
 from miner.engine.retry_policy import RetryPolicy
-from miner.engine.threads import Activity
 from miner.progpow.epoch import Epoch
 from miner.telemetry.events import DeviceFault, EpochSkipped, Event
 from miner.work import Candidate
@@ -34,7 +34,7 @@ class WorkerReports(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the threads of all devices share; any thread may use it."""
+    """The parts that the threads of all devices share; any thread may use them."""
 
     programs: Programs
     nonces: NonceAllocator
@@ -44,7 +44,7 @@ class Shared:
     retry: RetryPolicy
     activity: Activity
     heights: HeightJudge
-    trials: KernelTrials
+    proofs: KernelProofs
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class OpenedDevice:
         self.report(DeviceFault(self.name, reason))
 
     def wants_another(self, epoch: Epoch) -> bool:
-        """Whether a stop or a job of another epoch came; losing the pool does not count."""
+        """Whether a stop was requested, or the newest job has another epoch; None is not one."""
         newest = self.slot.job
         return self.slot.stopping or (newest is not None and newest.epoch != epoch)
 
@@ -86,14 +86,15 @@ class OpenedDevice:
         known: bool = False,
         over: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Wait for a job of another epoch than `epoch`, at most `pause` seconds and until
-        `over()`; the device is not at fault. `known`: the reason was reported before."""
+        """Report that `epoch` is skipped and wait for a job of another one, at most `pause` seconds
+        and until `over()`. `known`: the reason was reported before."""
         until = self.now() + pause if pause is not None else float("inf")
         self.report(EpochSkipped(self.name, epoch.number, reason, known))
         self.slot.wait(lambda: self.wants_another(epoch) or self.now() >= until or over(), pause)
 
-    def built(self, building: Future[Image], moved_on: Callable[[], bool]) -> Image | None:
-        """Wait for a build; None when `moved_on()` or a stop came first. Raises `BuildFailed`."""
+    def wait_for_build(self, building: Future[Image], moved_on: Callable[[], bool]) -> Image | None:
+        """Return the image of a build; None if `moved_on()` or a stop came first. Raises
+        `BuildFailed`."""
         building.add_done_callback(lambda _: self.slot.wake())
         with self.watchdog.call("building a kernel", BUILDING_SECONDS):
             self.slot.wait(lambda: building.done() or moved_on())

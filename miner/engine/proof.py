@@ -26,7 +26,7 @@ REPAIRED_NODES = 64
 MOST_WRONG = 4
 """Wrong samples that are repaired; one more fails the whole dataset."""
 
-_MOST_TRIALS = 32
+_MOST_PROOFS = 32
 
 
 class Prover(Protocol):
@@ -96,12 +96,12 @@ def _refusal(device: Device, epoch: Epoch, problem: str) -> WrongResult:
     )
 
 
-class KernelTrial:
-    """Launches of a program that each nonce's hash satisfies, and the CPU's results for them.
+class KernelProof:
+    """The launches that prove a kernel of one program, and the CPU's results to compare with.
 
-    Two ranges of `count` nonces, the smallest that a device launches; one crosses the carry into
-    the nonce's upper 32 bits. Devices share a trial, so that each result is computed once; any
-    thread may call it.
+    They search two ranges of `count` nonces, the smallest that a device launches, with a target
+    that every hash meets. One range crosses the carry into the nonce's upper 32 bits. Devices
+    share a proof, so that each result is computed once; any thread may call it.
     """
 
     def __init__(self, job: Job, count: int, prover: Prover, random: Random) -> None:
@@ -141,31 +141,31 @@ class KernelTrial:
             return self._digests[nonce]
 
 
-class KernelTrials:
-    """The trials of the newest programs, one for all devices of a program and a range of nonces;
-    any thread may call it. `works` computes their results in the background."""
+class KernelProofs:
+    """The proofs of the newest programs, each shared by the devices that launch as many nonces;
+    any thread may call it. `works` computes the CPU's results in the background."""
 
     def __init__(self, prover: Prover, random: Random, works: WorkPool) -> None:
         self._prover, self._random, self._works = prover, random, works
-        self._trials: LRUCache[tuple[Hashable, int], KernelTrial] = LRUCache(_MOST_TRIALS)
+        self._proofs: LRUCache[tuple[Hashable, int], KernelProof] = LRUCache(_MOST_PROOFS)
         self._lock = threading.Lock()
 
-    def of(self, program: Hashable, job: Job, count: int) -> KernelTrial:
-        """Return the trial of `program`, that of `job`, in ranges of `count` nonces."""
+    def of(self, program: Hashable, job: Job, count: int) -> KernelProof:
+        """Return the proof of `program`, which `job` needs, in ranges of `count` nonces."""
         with self._lock:
-            trial = self._trials.get((program, count))
-            if trial is None:
-                trial = KernelTrial(job, count, self._prover, self._random)
-                self._trials[program, count] = trial
-                self._works.submit(trial.prepare)
-            return trial
+            proof = self._proofs.get((program, count))
+            if proof is None:
+                proof = KernelProof(job, count, self._prover, self._random)
+                self._proofs[program, count] = proof
+                self._works.submit(proof.prepare)
+            return proof
 
 
-def prove_kernel(device: Device, kernel: Kernel, trial: KernelTrial) -> None:
-    """Launch `trial` on an idle device; raises as its `check`."""
-    for span in trial.spans:
-        found = device.launch(kernel, trial.job, span).wait()
-        trial.check(device.info.name, span, found)
+def prove_kernel(device: Device, kernel: Kernel, proof: KernelProof) -> None:
+    """Launch `proof` on an idle device and check the results; raises `WrongResult`."""
+    for span in proof.spans:
+        found = device.launch(kernel, proof.job, span).wait()
+        proof.check(device.info.name, span, found)
 
 
 def _compare(where: str, hit: Hit, digest: Digest) -> None:

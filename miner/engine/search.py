@@ -74,8 +74,8 @@ class LaunchSize:
         self._nonces = min(max(whole, self._least), self._most)
 
 
-class TrialLaunch(Protocol):
-    """A launch that proves a kernel which the search will need."""
+class ProofLaunch(Protocol):
+    """A launch that proves a kernel before the search needs it."""
 
     @property
     def job(self) -> Job: ...
@@ -96,8 +96,8 @@ class SearchKernels(Protocol):
     def ready(self, job: Job) -> Kernel | None:
         """Return the proved kernel for `job`; None: the search ends until it is prepared."""
 
-    def next_trial(self) -> TrialLaunch | None:
-        """Return a trial to launch behind a search, None: none."""
+    def next_proof(self) -> ProofLaunch | None:
+        """Return a proof to launch behind a search; None if none is due."""
 
 
 class SearchOwner(Protocol):
@@ -129,12 +129,12 @@ class _Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
-    trial: TrialLaunch
+class _Proving:
+    proof: ProofLaunch
     pending: Pending
 
 
-_InFlight = deque[_Launch | _Trial]
+_InFlight = deque[_Launch | _Proving]
 
 
 class Search:
@@ -216,13 +216,13 @@ class Search:
         return job if job.wait_reason is None else None
 
     def _start_launches(self, in_flight: _InFlight, job: Job, kernel: Kernel) -> None:
-        """Keep the device busy. A trial is launched behind a search, and a search behind it, so
-        that no trial costs idle time."""
+        """Fill the device's queue. A proof is launched between two searches, so that it costs no
+        idle time."""
         while len(in_flight) < IN_FLIGHT:
             searching = bool(in_flight) and isinstance(in_flight[-1], _Launch)
-            trial = self._kernels.next_trial() if searching else None
-            if trial is not None:
-                in_flight.append(self._launch_trial(trial))
+            proof = self._kernels.next_proof() if searching else None
+            if proof is not None:
+                in_flight.append(self._launch_proof(proof))
             elif (span := self._next(job)) is not None:
                 in_flight.append(self._launch(kernel, job, span))
             else:
@@ -255,27 +255,27 @@ class Search:
             self._owner.report(JobTaken(self._name, max(started - self._slot.arrived, 0.0)))
         return _Launch(job, span, self._device.launch(kernel, job, span.nonces), started)
 
-    def _launch_trial(self, trial: TrialLaunch) -> _Trial:
+    def _launch_proof(self, proof: ProofLaunch) -> _Proving:
         try:
-            return _Trial(trial, self._device.launch(trial.kernel, trial.job, trial.span))
+            return _Proving(proof, self._device.launch(proof.kernel, proof.job, proof.span))
         except DeviceError:
-            trial.finish(None)
+            proof.finish(None)
             raise
 
-    def _finish(self, launch: _Launch | _Trial) -> None:
+    def _finish(self, launch: _Launch | _Proving) -> None:
         if isinstance(launch, _Launch):
             self._finish_search(launch)
         else:
-            self._finish_trial(launch)
+            self._finish_proof(launch)
 
-    def _finish_trial(self, launch: _Trial) -> None:
+    def _finish_proof(self, launch: _Proving) -> None:
         try:
             found = launch.pending.wait()
         except DeviceError:
-            launch.trial.finish(None)
+            launch.proof.finish(None)
             raise
         self._finished_at = self._clock.now()
-        launch.trial.finish(found)
+        launch.proof.finish(found)
 
     def _finish_search(self, launch: _Launch) -> None:
         found = launch.pending.wait()

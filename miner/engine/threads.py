@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from miner.clock import Clock
+from miner.engine.loop_stalls import Activity
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-REMEMBERED = 32
-WORTH_REMEMBERING = 0.25
-"""Seconds; shorter activities explain no stall."""
 
 CLOSE_SECONDS = 2.0
 """How long a closing pool waits for its running work."""
@@ -28,39 +23,6 @@ THREAD_PREFIX = "work-"
 
 IDLE_SECONDS = 0.5
 """A thread without work ends well within this time."""
-
-
-class Activity:
-    """Records what the threads do, to explain stalls of the event loop; any thread may call it."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._running: dict[object, tuple[str, float]] = {}
-        self._ended: deque[tuple[str, float, float]] = deque(maxlen=REMEMBERED)
-
-    @contextmanager
-    def of(self, what: str) -> Iterator[None]:
-        """Record `what` as running during the block."""
-        token, begun = object(), self._clock.now()
-        self._running[token] = what, begun
-        try:
-            yield
-        finally:
-            del self._running[token]
-            now = self._clock.now()
-            if now - begun >= WORTH_REMEMBERING:
-                self._ended.append((what, begun, now))
-
-    def during(self, begin: float, end: float) -> str:
-        """Return what ran for at least half of the time from clock second `begin` to `end`; empty
-        if unknown."""
-        running = [(what, begun, end) for what, begun in list(self._running.values())]
-        found = [
-            what
-            for what, begun, ended in (*self._ended.copy(), *running)
-            if min(ended, end) - max(begun, begin) >= (end - begin) / 2
-        ]
-        return ", ".join(dict.fromkeys(found))
 
 
 class RunningThread:

@@ -17,7 +17,7 @@ from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, Kernel, fill
 from miner.devices.known_answers import EVERY_NONCE
 from miner.devices.selection import ListedDevice
-from miner.engine.proof import KernelTrial, prove_dataset, prove_kernel
+from miner.engine.proof import KernelProof, prove_dataset, prove_kernel
 from miner.engine.search import TARGET_SECONDS
 from miner.errors import MinerError, OutOfMemory
 from miner.formatting import format_bytes
@@ -121,7 +121,7 @@ def _prove(device: Device, variant: Variant, height: int, verifier: Verifier) ->
     build_seconds = clock.now() - started
     header = hashlib.sha256(f"{variant.name} {height}".encode()).digest()
     job = Job(0, "bench", variant, header, height, epoch, EVERY_NONCE >> 48, NonceSpace())
-    prove_kernel(device, kernel, KernelTrial(job, device.round_up(1), verifier, Random(0)))
+    prove_kernel(device, kernel, KernelProof(job, device.round_up(1), verifier, Random(0)))
     return _ProvedKernel(kernel, job, source, dataset_seconds, build_seconds)
 
 

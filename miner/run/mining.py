@@ -15,11 +15,11 @@ from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
 from miner.devices.driver_history import CrashRecord
 from miner.engine.engine import Engine
-from miner.engine.hang_watchdog import LoopWatch
 from miner.engine.job_heights import HeightJudge
+from miner.engine.loop_stalls import Activity, LoopWatch
 from miner.engine.programs import Programs
 from miner.engine.shutdown_deadline import ShutdownDeadline
-from miner.engine.threads import Activity, WorkPool
+from miner.engine.threads import WorkPool
 from miner.errors import DeviceHung, EveryPoolRefused, MinerError
 from miner.net.dial import NetworkDial
 from miner.pool.client import PoolClient

@@ -132,3 +132,18 @@ class Rig:
             engine.work_on(job)
             async with asyncio.timeout(WAIT):
                 await self.ended.wait()
+
+
+class Naps(Ticks):
+    """A clock whose sleeps take the given seconds; the last one does not end."""
+
+    def __init__(self, *naps: float) -> None:
+        super().__init__()
+        self.naps = list(naps)
+        self.over = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        if not self.naps:
+            self.over.set()
+            await asyncio.Event().wait()
+        self.seconds += self.naps.pop(0)

@@ -10,7 +10,7 @@ import pytest
 
 from miner.devices.tuning import Tuning
 from miner.engine.dataset_files import DatasetFile
-from miner.engine.datasets import CALM, HELD, UNUSED_SECONDS
+from miner.engine.datasets import HOLD_FACTOR, STABLE_FACTOR, UNUSED_SECONDS
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceFault,
@@ -188,7 +188,8 @@ async def test_a_pool_that_alternates_does_not_keep_the_device_building():
     first, *later = rig.of(EpochSkipped)
     assert first.reason == (
         "the pool alternates between epochs 0 and 1; the device's memory holds one dataset (DAG), "
-        f"which took {BUILD:.0f} s to build, and is filled again after {HELD * BUILD:.0f} s of use"
+        f"which took {BUILD:.0f} s to build, and is filled again after "
+        f"{HOLD_FACTOR * BUILD:.0f} s of use"
     )
     assert [first.known, *(event.known for event in later)] == [False, *[True] * len(later)]
     assert not rig.of(DeviceFault)
@@ -198,7 +199,7 @@ async def test_the_other_dataset_is_built_once_the_present_one_was_held():
     rig = Rig(slow())
     async with rig.running():
         await alternating(rig)
-        rig.clock.seconds += HELD * BUILD
+        rig.clock.seconds += HOLD_FACTOR * BUILD
         await mine(rig, of(1, header=5))
         await sit_out(rig, of(0, header=5))
     assert built(rig) == [0, 1, 0, 1]
@@ -208,7 +209,7 @@ async def test_an_epoch_that_changes_after_a_long_time_does_not_alternate():
     rig = Rig(slow())
     async with rig.running():
         for number in (0, 1, 0, 1, 0, 1):
-            rig.clock.seconds += CALM * BUILD
+            rig.clock.seconds += STABLE_FACTOR * BUILD
             await mine(rig, of(number))
     assert built(rig) == [0, 1, 0, 1, 0, 1]
     assert not rig.of(EpochSkipped)

@@ -7,18 +7,16 @@ from dataclasses import replace
 import pytest
 
 from miner.engine.engine import Engine
-from miner.engine.hang_watchdog import LAUNCH_SECONDS, HangWatchdog, LoopWatch
-from miner.engine.threads import Activity, WorkPool, work_left
+from miner.engine.hang_watchdog import LAUNCH_SECONDS, HangWatchdog
+from miner.engine.threads import WorkPool, work_left
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceHanging,
     DeviceResting,
-    Event,
     Launched,
-    LoopDelayed,
 )
-from tests.engine.rig import QUICK, Rig
+from tests.engine.rig import QUICK, Naps, Rig
 from tests.fakes.device import LONG, WAIT, DeviceScript, Ticks, job_at
 
 
@@ -166,21 +164,6 @@ async def test_a_slow_dataset_is_not_a_hang():
     assert not rig.of(DeviceHanging)
 
 
-class Naps(Ticks):
-    """A clock whose sleeps take the given seconds; the last one does not end."""
-
-    def __init__(self, *naps: float) -> None:
-        super().__init__()
-        self.naps = list(naps)
-        self.over = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        if not self.naps:
-            self.over.set()
-            await asyncio.Event().wait()
-        self.seconds += self.naps.pop(0)
-
-
 @pytest.mark.parametrize(
     ("naps", "hung"),
     [
@@ -214,32 +197,3 @@ async def test_a_stop_during_a_build_is_orderly_although_the_build_goes_on():
         assert work_left(), "nor does the end of the process"
         script.build_gate.set()
     assert not rig.of(DeviceHanging)
-
-
-def test_a_stall_is_explained_by_what_ran_for_most_of_it():
-    clock = Ticks(100.0)
-    activity = Activity(clock)
-    with activity.of("build"):
-        clock.seconds += 2
-        with HangWatchdog(clock, activity, "fake:0").call("loading a kernel", 30.0):
-            clock.seconds += 3
-        with activity.of("prove"):
-            clock.seconds += 0.5
-        assert activity.during(102, 105.5) == "fake:0: loading a kernel, build"
-    assert activity.during(102, 105.5) == "fake:0: loading a kernel, build", "although both ended"
-    assert activity.during(100, 105.5) == "fake:0: loading a kernel, build"
-    assert activity.during(105.5, 109) == ""
-
-
-async def test_the_delay_of_the_event_loop_is_measured_all_the_time():
-    clock = Naps(0.25, 0.35, 3.25)
-    activity, events = Activity(clock), list[Event]()
-    watch = LoopWatch(clock, activity, events.append)
-    with activity.of("build"):
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(watch.run())
-            await clock.over.wait()
-            task.cancel()
-    assert [type(event) for event in events] == [LoopDelayed] * 3
-    assert [event.seconds for event in events] == pytest.approx([0.0, 0.1, 3.0])
-    assert events[-1].during == "build"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from miner.catalog import coins, find_coin, variants
-from miner.engine.job_heights import FAR_EPOCHS, PATIENCE_SECONDS, HeightJudge
+from miner.engine.job_heights import FAR_EPOCHS, UNREPLACED_SECONDS, HeightJudge
 from miner.telemetry.events import DeviceFault, DeviceResting, EpochSkipped, LightCacheBuilding
 from miner.work import Job
 from tests.engine.rig import Rig
@@ -103,7 +103,7 @@ def test_a_far_job_that_the_pool_does_not_replace_is_mined() -> None:
     judge = HeightJudge(clock)
     judge.note(epochs(600))
     judge.note(epochs(20))
-    clock.seconds += PATIENCE_SECONDS
+    clock.seconds += UNREPLACED_SECONDS
     assert judge.doubt(epochs(20)) is None
 
 

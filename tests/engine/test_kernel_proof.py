@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from miner.engine.proof import KernelTrial, prove_kernel
+from miner.engine.proof import KernelProof, prove_kernel
 from miner.errors import WrongResult
 from tests.fakes.device import (
     DeviceScript,
@@ -27,8 +27,8 @@ def prove(script: DeviceScript, *, wrong: bool = False, built_for: int = 30):
             compared.append(nonce)
             return super().digest(job, nonce)
 
-    trial = KernelTrial(job, device.round_up(1), SpyingProver(), Random(1))
-    prove_kernel(device, device.load(FakeImage(source, wrong)), trial)
+    proof = KernelProof(job, device.round_up(1), SpyingProver(), Random(1))
+    prove_kernel(device, device.load(FakeImage(source, wrong)), proof)
     return compared
 
 

@@ -30,15 +30,15 @@ class CountingProver(FakeProver):
         return super().digest(job, nonce)
 
 
-def trials(rig: Rig, period: int, device: int = 0) -> int:
-    return sum(job.period == period for job in rig.scripts[device].trials)
+def proofs(rig: Rig, period: int, device: int = 0) -> int:
+    return sum(job.period == period for job in rig.scripts[device].proofs)
 
 
 async def until_proved(rig: Rig, period: int) -> None:
     """Wait until every device has launched the proof of a period, and a search after it."""
     for script in rig.scripts:
         await rig.until_launched(
-            script, lambda s=script: sum(job.period == period for job in s.trials) >= 2
+            script, lambda s=script: sum(job.period == period for job in s.proofs) >= 2
         )
         count = len(script.launched)
         await rig.until_launched(script, lambda s=script, n=count: len(s.launched) > n + 2)
@@ -55,7 +55,7 @@ async def test_a_device_does_not_idle_when_the_period_changes():
             await mine(rig, job_at(3 * period))
         assert script.idle == idle
     assert [event.seconds for event in rig.of(KernelReady)][1:] == [0.0] * 5
-    assert all(trials(rig, period) == 2 for period in range(6))
+    assert all(proofs(rig, period) == 2 for period in range(6))
     assert not rig.of(DeviceFault)
 
 
@@ -69,7 +69,7 @@ async def test_equal_devices_share_the_hashes_of_a_proof():
                 lambda p=period: len([e for e in rig.of(KernelReady) if e.period == p]) == 4
             )
             await until_proved(rig, period + 1)
-    assert all(trials(rig, p, device) == 2 for p in range(4) for device in range(4))
+    assert all(proofs(rig, p, device) == 2 for p in range(4) for device in range(4))
     assert len(prover.digests) == len(set(prover.digests)) == 4 * 5
 
 
@@ -80,7 +80,7 @@ async def test_a_kernel_that_is_wrong_ahead_of_its_period_is_built_again():
     async with rig.running():
         await mine(rig, job_at(0))
         idle = script.idle
-        await rig.until_launched(script, lambda: trials(rig, 1) >= 3)
+        await rig.until_launched(script, lambda: proofs(rig, 1) >= 3)
         await rig.until(lambda: rig.of(DeviceFault))
         count = len(script.launched)
         await rig.until_launched(script, lambda: len(script.launched) > count + 4)
@@ -128,5 +128,5 @@ async def test_a_pause_and_a_lost_pool_keep_the_kernel_ahead():
         engine.resume("fake:0", "api")
         await rig.until(lambda: any(job.period == 1 for job, _ in rig.scripts[0].launched))
         await rig.until(lambda: len(rig.of(KernelReady)) == 2)
-    assert trials(rig, 1) == 2
+    assert proofs(rig, 1) == 2
     assert rig.of(KernelReady)[1].seconds == 0.0

@@ -37,7 +37,7 @@ class OneKernel:
     def ready(self, job) -> FakeImage | None:
         return self.kernel if program_of(job) == self.program else None
 
-    def next_trial(self) -> None:
+    def next_proof(self) -> None:
         return None
 
 

@@ -155,7 +155,7 @@ class DeviceScript:
     opened: int = 0
     closed: int = 0
     slices: int = 0
-    trials: list[Job] = field(default_factory=list)
+    proofs: list[Job] = field(default_factory=list)
     """Of launches that prove a kernel."""
     idle: int = 0
     """Launches before which none was in flight."""
@@ -342,7 +342,7 @@ class FakeDevice:
         if job.target != 2**256 - 1:
             self.script.launched.append((job, span))
         else:
-            self.script.trials.append(job)
+            self.script.proofs.append(job)
         self.script.note()
         return FakePending(self, kernel, job, span)
 
