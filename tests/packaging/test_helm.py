@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,10 @@ def rendered(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for found in yaml.safe_load_all(text)
         if found
     ]
-    return {found["kind"]: found for found in objects}
+    return {
+        found["kind"] + "/board" * found["metadata"]["name"].endswith("-dashboard"): found
+        for found in objects
+    }
 
 
 def pod(values: dict[str, Any]) -> dict[str, Any]:
@@ -53,11 +58,13 @@ def environment(values: dict[str, Any]) -> dict[str, Any]:
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container(values)["env"]}
 
 
-NVIDIA, AMD, CPU = (read(CHART / f"ci/{name}-values.yaml") for name in ("nvidia", "amd", "cpu"))
+NVIDIA, AMD, INTEL, CPU = ALL = [
+    read(CHART / f"ci/{name}-values.yaml") for name in ("nvidia", "amd", "intel", "cpu")
+]
 
 
 def test_helm_lint() -> None:
-    assert len(VALUES) == 3
+    assert len(VALUES) == len(ALL)
     for path in VALUES:
         found = helm_python.lint(str(CHART), read(path), strict=True)
         worst = [m for m in found["messages"] if m["severity"] > 1]
@@ -131,11 +138,11 @@ def test_no_resource_limits_without_gpus() -> None:
     assert "nodeSelector" not in pod(CPU)
 
 
-@pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
+@pytest.mark.parametrize("values", ALL)
 def test_the_container_is_restricted(values: dict[str, Any]) -> None:
     spec = pod(values)
     assert spec["securityContext"]["runAsNonRoot"] is True
-    assert spec["securityContext"]["runAsUser"] == 10001
+    assert spec["securityContext"]["runAsUser"] == (12345 if values is INTEL else 10001)
     assert spec["automountServiceAccountToken"] is False
     assert container(values)["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -146,7 +153,7 @@ def test_the_container_is_restricted(values: dict[str, Any]) -> None:
     assert mounted == {"/cache", "/state", "/tmp"}
 
 
-@pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
+@pytest.mark.parametrize("values", ALL)
 def test_probes_and_grace_period(values: dict[str, Any]) -> None:
     found = container(values)
     for probe, path in (
@@ -163,11 +170,10 @@ def test_accounts_are_only_in_the_secret() -> None:
     values = {**NVIDIA, "pools": [{"url": "a:1", "user": 'WAL"LET', "password": "s3cr3t: '"}]}
     objects = rendered(values)
     data = objects.pop("Secret")["data"]
-    assert {k: base64.b64decode(v).decode() for k, v in data.items() if k != "api-token"} == {
+    assert {k: base64.b64decode(v).decode() for k, v in data.items()} == {
         "pool-1-user": 'WAL"LET',
         "pool-1-password": "s3cr3t: '",
     }
-    assert len(base64.b64decode(data["api-token"])) >= 32
     assert "s3cr3t" not in json.dumps(objects)
     assert "WAL" not in json.dumps(objects)
 
@@ -201,14 +207,15 @@ def test_a_changed_password_restarts_the_miner() -> None:
     assert mark(NVIDIA) != mark({**NVIDIA, "settings": "give_up = 600"})
 
 
-@pytest.mark.parametrize("values", [NVIDIA, AMD, CPU])
+@pytest.mark.parametrize("values", ALL)
 def test_the_settings_are_valid(values: dict[str, Any], tmp_path: Path) -> None:
     """With secrets and files as the kubelet provides them."""
     from miner.settings import load
 
     objects = rendered(values)
     secret = {k: base64.b64decode(v) for k, v in objects.get("Secret", {}).get("data", {}).items()}
-    secret = secret or {"api-token": b"a-token-of-ones-own", "pool-1-user": b"wallet"}
+    secret = secret or {"pool-1-user": b"wallet"}
+    secret.setdefault("api-token", b"a-token-of-ones-own")
     (tmp_path / "api-token").write_bytes(secret["api-token"])
     path = None
     if "ConfigMap" in objects:
@@ -245,3 +252,93 @@ def test_pod_monitor() -> None:
     assert named == {key: ["__meta_kubernetes_pod_node_name"] for key in ("node", "instance")}
     assert endpoint["relabelings"][2]["regex"].split("|") == ["pod", "container", "endpoint"]
     assert "PodMonitor" not in rendered(AMD)
+
+
+@pytest.mark.parametrize("values", ALL)
+def test_rendering_twice_gives_the_same_objects(values: dict[str, Any]) -> None:
+    assert rendered(values) == rendered(values)
+
+
+def test_without_a_token_each_pod_makes_its_own(tmp_path: Path) -> None:
+    spec = pod(NVIDIA)
+    (maker,) = spec["initContainers"]
+    (volume,) = [v for v in spec["volumes"] if v["name"] == "secret"]
+    assert volume["emptyDir"]["medium"] == "Memory"
+    python, option, code = maker["command"]
+    assert (python, option) == ("python", "-c")
+    mounted = maker["volumeMounts"][0]["mountPath"]
+    path = environment(NVIDIA)["PROGPOW_MINER_API_TOKEN_FILE"]
+    assert Path(path).parent == Path(mounted)
+    tokens = set()
+    for folder in (tmp_path / "a", tmp_path / "b", tmp_path / "b"):
+        folder.mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "-c", code.replace(mounted, str(folder))], check=True)
+        assert (folder / "api-token").stat().st_mode & 0o777 == 0o600
+        tokens.add((folder / "api-token").read_text(encoding="utf-8"))
+    assert len(tokens) == 2, "a restarted container keeps its token"
+    assert all(len(token) >= 32 for token in tokens)
+    for values in (AMD, CPU):
+        assert "initContainers" not in pod(values)
+
+
+def test_a_changed_token_restarts_the_miner() -> None:
+    marks = [
+        rendered({**CPU, "api": {"token": token * 16}})["DaemonSet"]["spec"]["template"]["metadata"]
+        for token in "ab"
+    ]
+    assert marks[0] != marks[1]
+
+
+def test_a_fifth_of_the_nodes_is_updated_at_once() -> None:
+    strategy = rendered(NVIDIA)["DaemonSet"]["spec"]["updateStrategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "20%"}}
+
+
+def test_the_cluster_may_choose_the_user() -> None:
+    none = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
+    context = pod({**NVIDIA, "podSecurityContext": none})["securityContext"]
+    assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_network_and_account() -> None:
+    spec = pod(INTEL)
+    assert (spec["hostNetwork"], spec["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    account = rendered(INTEL)["ServiceAccount"]
+    assert spec["serviceAccountName"] == account["metadata"]["name"]
+    assert account["automountServiceAccountToken"] is False
+    policy = rendered(INTEL)["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress"]
+    (rule,) = policy["ingress"]
+    assert rule["ports"] == [{"port": "api"}]
+    assert rule["from"] == INTEL["networkPolicy"]["from"]
+    closed = rendered({**INTEL, "networkPolicy": {"enabled": True, "from": []}})
+    assert closed["NetworkPolicy"]["spec"]["ingress"] == []
+    assert not {"hostNetwork", "dnsPolicy", "serviceAccountName"} & set(pod(NVIDIA))
+    assert not {"ServiceAccount", "NetworkPolicy"} & set(rendered(NVIDIA))
+
+
+def test_one_number_of_a_probe_can_be_changed() -> None:
+    probe = container(INTEL)["startupProbe"]
+    assert (probe["failureThreshold"], probe["periodSeconds"]) == (120, 5)
+
+
+def test_volumes_of_the_node_get_an_owner() -> None:
+    first, _ = pod(INTEL)["initContainers"]
+    assert first["command"] == ["chown", "12345:0", "/cache", "/state"]
+    assert first["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
+    sources = {v["name"]: v for v in pod(INTEL)["volumes"]}
+    assert sources["cache"]["hostPath"]["type"] == "DirectoryOrCreate"
+    assert sources["state"]["persistentVolumeClaim"] == {"claimName": "shares"}
+
+
+def test_rules_and_board_are_those_of_the_checkout() -> None:
+    objects, grafana = rendered(INTEL), CHECKOUT / "packaging/grafana"
+    rule, board = objects["PrometheusRule"], objects["ConfigMap/board"]
+    assert rule["apiVersion"] == MONITORING
+    assert rule["spec"] == read(grafana / "alerts.yml")
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    assert board["data"] == {"progpow-miner.json": (grafana / "progpow-miner.json").read_text()}
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    (endpoint,) = objects["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    assert endpoint["params"] == {"lean": ["1"]}
+    assert not {"PrometheusRule", "ConfigMap/board"} & set(rendered(NVIDIA))
