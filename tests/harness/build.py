@@ -94,8 +94,16 @@ def _address(array: NDArray[np.uint32]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def build(source: KernelSource, folder: Path, command: tuple[str, ...] | None = None) -> Kernel:
-    """Compile the unchanged `source`, with the harness's definitions of CUDA's built-ins."""
+def build(
+    source: KernelSource,
+    folder: Path,
+    command: tuple[str, ...] | None = None,
+    *,
+    runner: str = "runner.cpp",
+    more: tuple[str, ...] = (),
+) -> Kernel:
+    """Compile the unchanged `source`, with the harness's definitions of CUDA's built-ins or, in
+    another `runner`, of what that text needs, and with `more` options."""
     command = command or compiler()
     assert command
     text = folder / f"{source.sha256}.cu"
@@ -106,7 +114,7 @@ def build(source: KernelSource, folder: Path, command: tuple[str, ...] | None = 
         temporary = text.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         defines = [f'-DTEXT="{text}"', f"-DRUN_{source.entry.upper()}"]
         done = subprocess.run(
-            [*command, *_OPTIONS, *defines, str(_HERE / "runner.cpp"), "-o", str(temporary)],
+            [*command, *_OPTIONS, *more, *defines, str(_HERE / runner), "-o", str(temporary)],
             capture_output=True,
             text=True,
             check=False,

@@ -1,0 +1,112 @@
+"""What clang makes of both kernels for AMD's GPUs, run on the CPU wave by wave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from miner.catalog import variants
+from miner.codegen.kernel_source import (
+    KernelSource,
+    dataset_source,
+    nodes_per_group,
+    search_source,
+)
+from miner.codegen.launch_shape import LaunchShape, shape_named
+from miner.progpow.variant import Variant
+from tests.codegen.test_cuda_on_cpu import EVERYTHING, reference, search
+from tests.codegen.toys import NAMES as EVERY_NAME
+from tests.codegen.toys import hasher_of, toy_of
+from tests.harness.amd import in_cpp
+from tests.harness.amd_compiler import compiled, missing
+from tests.harness.build import Kernel, build, compiler
+
+pytestmark = [
+    pytest.mark.skipif(missing() is not None, reason=str(missing())),
+    pytest.mark.skipif(
+        compiler() is None, reason="needs g++, clang++ or the package ziglang, found none of them"
+    ),
+]
+
+NAMES = [name for name in EVERY_NAME if name != "oggpow"]
+"""OggPow's program uses instructions on 16 bits, which are not translated yet."""
+EXCHANGES = (("gfx1100", "gpu"), ("gfx906", "gpu-amd"), ("gfx1030", "gpu-rdna"))
+"""Local memory, ds_bpermute in waves of 64, v_permlane16 in waves of 32."""
+OTHERS = (
+    ("gfx906", "gpu"), ("gfx906", "gpu-gcn"), ("gfx1010", "gpu-rdna"),
+    ("gfx1100", "gpu-amd"), ("gfx1100", "gpu-rdna"), ("gfx1201", "gpu-amd"), ("gfx1100", "gpu-128"),
+    ("gfx906", "gpu-amd/2"), ("gfx1100", "gpu-amd/16"),
+)  # fmt: skip
+
+
+def source_of(variant: Variant, shape: LaunchShape) -> KernelSource:
+    answer = variant.known_answers[0]
+    epoch = toy_of(variant, answer).epoch
+    return search_source(variant, variant.period_at(answer.height), epoch, "opencl", shape)
+
+
+def on_cpu(source: KernelSource, assembly: str, folder: Path) -> Kernel:
+    return build(in_cpp(source, assembly), folder, runner="amd_on_cpu.cpp", more=("-O0",))
+
+
+def wrong(variant: Variant, shape: LaunchShape, kernel: Kernel) -> list[int]:
+    """Return the nonces of a group whose hashes are not those of the reference."""
+    answer = variant.known_answers[0]
+    header, first = answer.header_hash, answer.nonce
+    count, found = search(kernel, toy_of(variant, answer), shape, header, first, EVERYTHING, 1)
+    assert count == len(found) == shape.threads
+    hasher = hasher_of(variant, answer)
+    return [i for i in range(count) if found[i] != reference(hasher, header, first + i)]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "shape"),
+    [
+        *((name, target, shape) for name in NAMES for target, shape in EXCHANGES),
+        *(("kawpow", target, shape) for target, shape in OTHERS),
+    ],
+)
+def test_search(name: str, target: str, shape: str, tmp_path: Path) -> None:
+    variant, of = variants()[name], shape_named(shape)
+    source = source_of(variant, of)
+    kernel = on_cpu(source, compiled(source, target).text, tmp_path)
+    assert not wrong(variant, of, kernel)
+
+
+@pytest.mark.parametrize("shape", ["gpu", "gpu-amd", "gpu-rdna"])
+def test_the_whole_dataset(shape: str, tmp_path: Path) -> None:
+    variant = variants()["kawpow"]
+    toy, of = toy_of(variant, variant.known_answers[0]), shape_named(shape)
+    epoch = toy.epoch
+    source = dataset_source(epoch, "opencl", of)
+    kernel = on_cpu(source, compiled(source, "gfx1100").text, tmp_path)
+    out = np.zeros((epoch.nodes + 64, 16), np.uint32)
+    kernel.dataset(toy.light.cache, out, 0, epoch.nodes, 0, -(-epoch.nodes // nodes_per_group(of)))
+    np.testing.assert_array_equal(out[: epoch.nodes], toy.nodes)
+    assert not out[epoch.nodes :].any(), "nothing is written past the last node"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("v_alignbit_b32", "v_add3_u32"), ("v_min_u32_e32", "v_max_u32_e32")]
+)
+def test_a_changed_instruction_is_detected(old: str, new: str, tmp_path: Path) -> None:
+    variant, of = variants()["kawpow"], shape_named("gpu-amd")
+    source = source_of(variant, of)
+    head, loop, tail = compiled(source, "gfx1100").text.partition("global_load_b128")
+    assert old in tail
+    kernel = on_cpu(source, head + loop + tail.replace(old, new, 1), tmp_path)
+    assert wrong(variant, of, kernel)
+
+
+def test_an_exchange_while_only_some_lanes_are_active_is_detected(tmp_path: Path) -> None:
+    """Clang 19 moves a v_permlane16 that nothing keeps in place into the branch of one lane."""
+    variant, of = variants()["kawpow"], shape_named("gpu-rdna")
+    source = source_of(variant, of)
+    loose = source.text.replace('__asm__ volatile("" : "+v"(out));', "").replace(
+        "true, f", "false, f"
+    )
+    moved = replace(source, text=loose)
+    assert wrong(variant, of, on_cpu(moved, compiled(moved, "gfx1100").text, tmp_path))
