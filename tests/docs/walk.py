@@ -173,7 +173,8 @@ class Walk:
                 assert wanted in self._output, f"{wanted!r} is not in:\n{self._output}"
             case "file":
                 (self.folder / step.argument).write_text(
-                    self._substituted(step.text), encoding="utf-8"
+                    self._substituted(step.text).replace('"YOUR_WALLET"', '"practice"'),
+                    encoding="utf-8",
                 )
 
     def _substituted(self, text: str) -> str:
