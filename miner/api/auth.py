@@ -65,6 +65,10 @@ class TokenCheck:
         self._token = None if token is None else token.encode()
         self._failed = FailedTokens(clock, journal)
 
+    @property
+    def read_only(self) -> bool:
+        return self._token is None
+
     def require(self, request: web.Request) -> None:
         """Return if `request` carries the token.
 

@@ -15,7 +15,7 @@ from miner.api.context import ApiContext, CachedShares
 from miner.api.metrics import exposition
 from miner.api.openapi import document_text
 from miner.api.path_redaction import PathRedactor
-from miner.api.responses import Done, Health, Readiness, Response, to_json
+from miner.api.responses import Access, Done, Health, Readiness, Response, to_json
 from miner.api.routes import (
     OPERATIONS,
     EventsQuery,
@@ -126,6 +126,12 @@ class Handlers:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         return await self._streams.serve(request)
+
+    async def access(self, request: web.Request) -> web.Response:
+        control = not self._tokens.read_only and "Authorization" in request.headers
+        if control:
+            self._tokens.require(request)
+        return self._respond(Access(read_only=self._tokens.read_only, control=control))
 
     async def pause(self, request: web.Request) -> web.Response:
         return self._control(request, self._context.control.pause, "pauses")

@@ -124,6 +124,15 @@ class Done(Response):
     """As sentences."""
 
 
+class Access(Response):
+    """What the token of a request allows."""
+
+    read_only: bool
+    """No token is set, so no request may change anything."""
+    control: bool
+    """The request has the token: it may pause, resume and reload."""
+
+
 class DeviceSampleAnswer(Response):
     """One device at one time."""
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from miner.api.responses import (
+    Access,
     Done,
     EventsAnswer,
     Health,
@@ -152,6 +153,10 @@ OPERATIONS = (
         'Live data as server-sent events: "status" with a Status once a second, "entry" with an '
         "EntryAnswer for each new entry of the journal; the header Last-Event-ID resumes entries.",
         media=("text/event-stream",), query=StreamQuery,
+    ),
+    Operation(
+        "access", "GET", f"{_V1}/access", "What the token of this request allows.", Access,
+        errors=(401,),
     ),
     Operation("pause", "POST", f"{_V1}/pause", "Pause all devices.", Done, needs_token=True),
     Operation("resume", "POST", f"{_V1}/resume", "Resume all devices.", Done, needs_token=True),

@@ -162,6 +162,24 @@ async def test_the_bearer_scheme_is_case_insensitive(serve: Serve) -> None:
     assert (await service.post("/api/v1/pause", header, token=None)).status == 200
 
 
+async def test_access_reports_what_a_token_allows(serve: Serve) -> None:
+    service = await serve()
+    bearer = f"Authorization: Bearer {TOKEN}"
+    without = await service.get("/api/v1/access")
+    assert without.json == {"read_only": False, "control": False}
+    allowed = await service.get("/api/v1/access", bearer)
+    assert allowed.json == {"read_only": False, "control": True}
+    wrong = await service.get("/api/v1/access", "Authorization: Bearer a guess")
+    assert wrong.status == 401
+    assert wrong.error == "this is not the token of this miner"
+    for _ in range(FREE_FAILURES):
+        wrong = await service.get("/api/v1/access", "Authorization: Bearer a guess")
+    assert wrong.status == 429
+    read_only = await serve(token=None)
+    answer = await read_only.get("/api/v1/access", bearer)
+    assert answer.json == {"read_only": True, "control": False}
+
+
 async def test_wrong_tokens_are_throttled_and_a_right_one_behind_their_address_is_accepted(
     serve: Serve,
 ) -> None:

@@ -18,12 +18,13 @@ const control = new Control(() => shown && showDevices(shown.devices, shown.at, 
 const events = new Events();
 const plots = new Plots();
 
-function showHead({ rig, version, algorithm, coin, uptime, ready, reasons, hashrate }) {
+function showHead({ rig, version, algorithm, coin, uptime, ready, reasons, hashrate, pool }) {
   const title = rig || "progpow-miner";
   setText(find("#rig"), title);
   document.title = `${rate(hashrate.ten_seconds)} – ${title}`;
-  const what = [algorithm, coin].filter(Boolean).join(" · ");
-  setText(find("#about"), [what, `progpow-miner ${version ?? ""}`, `up ${duration(uptime)}`].filter(Boolean).join(" · "));
+  const account = pool?.account && `for ${pool.account}`;
+  const about = [algorithm, coin, account, `progpow-miner ${version ?? ""}`, `up ${duration(uptime)}`];
+  setText(find("#about"), about.filter(Boolean).join(" · "));
   const pill = find("#ready");
   pill.hidden = false;
   pill.dataset.mood = ready ? "good" : "warn";
@@ -61,3 +62,4 @@ const live = new Live({
     : "The miner cannot be reached. Retrying.");
 });
 live.start();
+control.check();

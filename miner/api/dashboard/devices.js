@@ -8,26 +8,26 @@ export const lineClasses = (index) => `series-${index % 8} dash-${Math.floor(ind
 
 const MOOD = { searching: "good", ready: "good", building: "busy", starting: "busy", waiting: "idle", exhausted: "idle", paused: "warn" };
 
+const mood = (device) => MOOD[device.state] ?? "bad";
+
 function showName(cell, device, { index }) {
   if (!cell.firstChild) {
-    const title = element("p", "title");
-    title.append(element("span", "swatch"), element("b", "text"));
-    cell.append(title, element("p", "text minor"), element("p", "text minor"));
+    cell.append(element("span", "swatch"), element("b", "text"), element("span", "text minor model"), element("span", "text minor pci"));
   }
-  const [title, model, place] = cell.children;
-  title.firstChild.className = `swatch ${lineClasses(index)}`;
-  setText(title.lastChild, device.name);
-  setText(model, device.model);
-  setText(place, device.pci ? `PCI ${device.pci}` : device.backend);
+  const [swatch, name, model, place] = cell.children;
+  swatch.className = `swatch ${lineClasses(index)}`;
+  setText(name, device.name);
+  setText(model, device.model?.replace(/^(NVIDIA|AMD) /, ""));
+  setText(place, device.pci || device.backend);
 }
 
-function showState(cell, device, { now }) {
+function showState(cell, device) {
   if (!cell.firstChild) {
-    cell.append(element("p", "state text"), element("progress"), element("p", "text minor"), element("p", "text minor fault"));
+    cell.append(element("p", "state text"), element("progress"), element("p", "text fault"));
     cell.children[1].max = 1;
   }
-  const [doing, bar, share, fault] = cell.children;
-  setData(doing, "mood", MOOD[device.state] ?? "bad");
+  const [doing, bar, fault] = cell.children;
+  setData(doing, "mood", mood(device));
   const text = device.doing || device.state;
   setText(doing, device.paused && !text.includes(device.paused) ? `${text}: ${device.paused}` : text);
   const building = device.state === "building" && device.progress !== null;
@@ -36,7 +36,6 @@ function showState(cell, device, { now }) {
     bar.value = device.progress;
     bar.setAttribute("aria-label", `dataset of ${device.name}`);
   }
-  setText(share, device.last_share_at === null ? "no share accepted yet" : `last share ${format.ago(device.last_share_at, now)}`);
   setText(fault, device.last_fault ? `last fault: ${device.last_fault}` : "");
 }
 
@@ -44,56 +43,66 @@ function showAction(cell, device, { control }) {
   if (!cell.firstChild) cell.append(element("button"));
   const button = cell.firstChild;
   const verb = device.paused === null || device.paused === false ? "pause" : "resume";
-  cell.hidden = !control.hasToken || device.parked;
+  button.hidden = device.parked;
   button.type = "button";
   setText(button, verb === "pause" ? "Pause" : "Resume");
   button.setAttribute("aria-label", `${button.textContent} ${device.name}`);
   button.onclick = () => control.send(verb, device.name);
 }
 
-/** Writes a cell with one text. */
-const plain = (text) => (cell, device) => setText(cell, text(device));
+/** A column of numbers, left out if `value` is null for every device. */
+const column = (title, name, about, value, text) => ({
+  title, name, number: true, about, known: (device) => value(device) !== null,
+  write: (cell, device, { now }) => setText(cell, text(value(device), now)),
+});
 
-/** Writes a cell with a text and a smaller one below. */
-const pair = (text, smaller) => (cell, device) => {
-  if (!cell.firstChild) cell.append(element("p"), element("p", "minor"));
-  setText(cell.firstChild, text(device));
-  setText(cell.lastChild, smaller(device));
-};
-
+// "lesser" columns need a wide screen; "rare" ones are among all values only.
 const COLUMNS = [
-  { title: "Device", name: "span", write: showName },
-  { title: "State", name: "span wide", write: showState },
+  { title: "Device", name: "span who", write: showName },
+  { title: "State", name: "span doing", write: showState },
+  column("Hashrate", "rate", "over 10 s", (d) => d.hashrate.ten_seconds, format.rate),
+  column("15 min", "lesser", "hashrate over 15 min", (d) => d.hashrate.quarter_hour, format.rate),
+  column("Accepted", "extra", "shares accepted, of those with an outcome", (d) => d.shares, ({ accepted, not_accepted: others }) => `${format.count(accepted)} of ${format.count(accepted + others)}`),
   {
-    title: "Hashrate", name: "twice", number: true, about: "over 10 s; below, over 15 min",
-    write: pair((d) => format.rate(d.hashrate.ten_seconds), (d) => `${format.rate(d.hashrate.quarter_hour)} (15 min)`),
+    title: "Faults", name: "extra", number: true, about: "failures of the device, hardware errors included",
+    write(cell, device) {
+      setText(cell, format.count(device.faults));
+      cell.title = device.last_fault ?? "";
+      setData(cell, "warn", String(device.faults > 0));
+    },
   },
+  column("Last share", "lesser", "the newest accepted share", (d) => d.last_share_at, format.ago),
+  column("Core", "core", "core temperature", (d) => d.reading.temperature, format.celsius),
+  column("Memory", "extra", "memory temperature", (d) => d.reading.memory_temperature, format.celsius),
+  column("Fan", "extra", "fan speed relative to its maximum", (d) => d.reading.fan, format.percent),
+  column("Power", "power", "power drawn", (d) => d.reading.power, format.watts),
+  column("Limit", "rare", "limit of the power", (d) => d.reading.power_limit, format.watts),
+  column("kH/W", "lesser", "thousand hashes per joule", (d) => d.efficiency, (value) => format.efficiency(value).replace(" kH/W", "")),
   {
-    title: "A / R / F", number: true, about: "accepted shares, other shares, faults",
-    write: plain((d) => `${format.count(d.shares.accepted)} / ${format.count(d.shares.not_accepted)} / ${format.count(d.faults)}`),
+    title: "Luck", name: "lesser", number: true, about: "shares found relative to shares expected", known: (d) => d.luck.ratio !== null,
+    write(cell, { luck }) {
+      setText(cell, format.ratio(luck.ratio));
+      cell.title = format.luck(luck);
+      setData(cell, "warn", String(luck.plausible === false));
+    },
   },
-  { title: "Core", number: true, about: "core temperature", write: plain((d) => format.celsius(d.reading.temperature)) },
-  { title: "Memory", number: true, about: "memory temperature", write: plain((d) => format.celsius(d.reading.memory_temperature)) },
-  { title: "Fan", number: true, write: plain((d) => format.percent(d.reading.fan)) },
-  {
-    title: "Power", number: true, about: "power drawn; below, the limit",
-    write: pair((d) => format.watts(d.reading.power), (d) => d.reading.power_limit === null ? "" : `of ${format.watts(d.reading.power_limit)}`),
-  },
-  { title: "kH/W", number: true, about: "thousand hashes per joule", write: plain((d) => format.efficiency(d.efficiency).replace(" kH/W", "")) },
-  { title: "Luck", number: true, about: "shares found relative to shares expected", write: (cell, d) => {
-    setText(cell, format.ratio(d.luck.ratio));
-    cell.title = format.luck(d.luck);
-    setData(cell, "warn", String(d.luck.plausible === false));
-  } },
   { title: "", name: "action", write: showAction },
 ];
+
+find("#all").addEventListener("click", ({ target }) => {
+  target.setAttribute("aria-pressed", String(find("#devices").classList.toggle("all")));
+});
 
 export function showDevices(devices, now, control) {
   const table = find("#devices table");
   if (!table.tHead.rows[0].cells.length) tableHead(table, COLUMNS);
-  table.tHead.rows[0].lastChild.hidden = !control.hasToken;
+  const unused = COLUMNS.map(({ name, known }) => name === "action" ? !control.hasToken : known && !devices.some(known));
+  const hide = (row) => unused.forEach((one, place) => { row.cells[place].hidden = one; });
+  hide(table.tHead.rows[0]);
   const items = devices.map((device, index) => ({ device, index }));
   updateChildren(table.tBodies[0], items, ({ device }) => device.name, () => tableRow(COLUMNS), (line, { device, index }) => {
+    setData(line, "mood", mood(device));
+    hide(line);
     COLUMNS.forEach(({ write }, place) => write(line.cells[place], device, { index, now, control }));
   });
 }

@@ -12,27 +12,25 @@ export function siPrefix(value) {
   return [1000 ** index, PREFIXES[index]];
 }
 
-function digits(value) {
-  const size = Math.abs(value);
-  return size === 0 ? "0" : value.toFixed(size >= 100 ? 1 : size >= 0.1 ? 2 : 4);
-}
-
 function scaled(value, unit) {
   if (unknown(value)) return DASH;
   const [factor, letter] = siPrefix(value);
-  return `${digits(value / factor)} ${letter}${unit}`.trim();
+  return `${(value / factor).toFixed(letter ? 2 : 0)} ${letter}${unit}`;
 }
 
 /** H/s. */
 export const rate = (value) => scaled(value, "H/s");
 
 /** Average number of hashes for a share. */
-export const difficulty = (value) => scaled(value, "");
+export const difficulty = (value) => scaled(value, "H");
 
 export const count = (value) => unknown(value) ? DASH : Math.round(value).toLocaleString("en").replaceAll(",", " ");
 
+/** Mean of `n` events in `seconds`. */
+export const perMinute = (n, seconds) => `${seconds ? (n * 60 / seconds).toFixed(n * 60 >= 10 * seconds ? 0 : 2) : DASH}/min`;
+
 /** Hashes per joule, shown as kH/s per watt. */
-export const efficiency = (value) => unknown(value) ? DASH : `${digits(value / 1000)} kH/W`;
+export const efficiency = (value) => unknown(value) ? DASH : `${(value / 1000).toFixed(value >= 10000 ? 0 : 2)} kH/W`;
 
 export const watts = (value) => unknown(value) ? DASH : `${value.toFixed(1)} W`;
 

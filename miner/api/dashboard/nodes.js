@@ -38,10 +38,12 @@ export function updateChildren(parent, items, keyOf, make, update) {
   for (const child of known.values()) child.remove();
 }
 
-/** Write the head of a table; a column is {title, about, number}. */
+const cellClass = (name, number) => [name, number && "number"].filter(Boolean).join(" ");
+
+/** Write the head of a table; a column is {title, name, about, number}. */
 export function tableHead(table, columns) {
-  table.tHead.rows[0].replaceChildren(...columns.map(({ title, about, number }) => {
-    const cell = element("th", number ? "number" : "", title);
+  table.tHead.rows[0].replaceChildren(...columns.map(({ title, name, about, number }) => {
+    const cell = element("th", cellClass(name, number), title);
     cell.scope = "col";
     cell.setAttribute("role", "columnheader");
     if (about) cell.title = about;
@@ -54,7 +56,7 @@ export function tableRow(columns) {
   const made = element("tr");
   made.setAttribute("role", "row");
   for (const { title, name, number } of columns) {
-    const cell = element("td", [name, number ? "number" : ""].join(" ").trim());
+    const cell = element("td", cellClass(name, number));
     cell.setAttribute("role", "cell");
     cell.dataset.title = title;
     made.append(cell);

@@ -95,9 +95,11 @@ export class Plot {
     }
     for (const { classes, points } of lines) {
       let path = "", before = null;
-      for (const [at, value] of points) {
+      for (const [index, [at, value]] of points.entries()) {
         if (value !== null && at >= from) {
           const joined = before !== null && at - before <= gap;
+          // The newest value alone would be a dot that moves with the right edge.
+          if (!joined && index === points.length - 1) break;
           const spot = `${this.#x(at).toFixed(1)} ${y(value / unit.factor).toFixed(1)}`;
           path += joined ? `L${spot}` : `M${spot}h0`;
           before = at;

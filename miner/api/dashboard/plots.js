@@ -44,13 +44,29 @@ export class Plots {
   /** Show a new status. */
   show(status) {
     this.#status = status;
+    this.#extend();
     this.#renew();
     this.#draw();
   }
 
-  /** Request the whole history with the next status. */
+  /** Forget the samples of an earlier run. */
   restart() {
+    this.#samples = { 10: [], 300: [] };
     this.#renewed = { 10: -Infinity, 300: -Infinity };
+  }
+
+  /** Add a sample every 10 s, as the miner does: until the next request the line has no gap. */
+  #extend() {
+    const samples = this.#samples[10], now = this.#sample("ten_seconds");
+    if (!samples.length || now.at - samples.at(-1).at >= 10) samples.push(now);
+    while (samples[0].at < now.at - WINDOW[10]) samples.shift();
+  }
+
+  /** The newest status in the form of a sample. */
+  #sample(window) {
+    const { at, hashrate, devices } = this.#status;
+    const own = devices.map(({ name, hashrate: rates, reading }) => ({ ...reading, name, hashrate: rates[window] }));
+    return { at, hashrate: hashrate[window], devices: own };
   }
 
   async #renew() {
@@ -67,12 +83,8 @@ export class Plots {
 
   #draw() {
     if (!this.#status) return;
-    const { at, started_at: begun, devices, hashrate } = this.#status;
-    const step = this.#step, window = step === 10 ? "ten_seconds" : "minute";
-    const now = {
-      at, hashrate: hashrate[window],
-      devices: devices.map(({ name, hashrate: own, reading }) => ({ ...reading, name, hashrate: own[window] })),
-    };
+    const { at, started_at: begun, devices } = this.#status;
+    const step = this.#step, now = this.#sample(step === 10 ? "ten_seconds" : "minute");
     const samples = [...this.#samples[step].filter((sample) => sample.at < at), now];
     const from = at - Math.min(WINDOW[step], Math.max(MIN_WINDOW, at - begun));
     const line = (name, classes, pick) => ({ name, classes, points: samples.map((sample) => [sample.at, pick(sample) ?? null]) });
@@ -88,6 +100,7 @@ export class Plots {
     const apart = names.length > MAX_TOGETHER;
     this.#hashrate.show({ ...common, lines: apart ? [total] : [total, ...(names.length > 1 ? rates : [])], unit: rateUnit(total), grounded: true });
     this.#each.show(apart && { ...common, lines: rates, unit: rateUnit(...rates), grounded: true });
+    find("#temperature").hidden = ![...core, ...memory].some(hasValues);
     const heat = apart ? core : core.flatMap((one, index) => [one, memory[index]]);
     this.#temperature.show({ ...warm, lines: heat.filter(hasValues) });
     this.#memory.show(apart && memory.some(hasValues) && { ...warm, lines: memory.filter(hasValues), bare: true });

@@ -54,11 +54,13 @@ function fill(table, columns, items, keyOf, now) {
 export function showPools({ pools, notice, at }) {
   find("#notice").hidden = !notice;
   setText(find("#notice"), notice ? `Message from the pool: ${notice}` : "");
+  find("#pools").hidden = !pools.length;
   const inUseFirst = [...pools].sort((a, b) => b.active - a.active);
   fill(find("#pools table"), POOLS, inUseFirst, (pool) => pool.label, at);
 }
 
 export function showBest({ best, at }) {
+  find("#best").hidden = !best.length;
   const numbered = best.map((share, index) => ({ ...share, index }));
   fill(find("#best table"), BEST, numbered, (share) => share.index, at);
 }

@@ -3,9 +3,7 @@
 import * as format from "./format.js";
 import { element, find, updateChildren, setData, setText } from "./nodes.js";
 
-const known = (value, write) => value === null || value === undefined ? format.DASH : write(value);
-
-function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, faults, light }) {
+function tiles({ uptime, hashrate, shares, power, efficiency, luck, job, pool, jobs, faults, light }) {
   const answered = shares.accepted + shares.not_accepted;
   return [
     {
@@ -16,15 +14,15 @@ function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, fau
     {
       title: "Accepted", value: format.count(shares.accepted),
       about: [
-        answered ? `${format.ratio(shares.accepted / answered)} of ${format.count(answered)} shares` : "no share yet",
-        `${format.count(shares.rejected)} rejected · ${format.count(shares.stale)} stale`,
-        `${format.count(shares.invalid)} invalid · ${format.count(shares.lost)} lost`,
-        `${format.plural(shares.hardware, "hardware error")} · ${format.plural(faults, "fault")}`,
+        answered ? `${format.ratio(shares.accepted / answered)} of ${format.count(answered)} · ${format.perMinute(shares.accepted, uptime)}` : "no share yet",
+        [
+          ...["rejected", "stale", "invalid", "lost"].map((name) => shares[name] && `${format.count(shares[name])} ${name}`),
+          shares.hardware && format.plural(shares.hardware, "hardware error"), faults && format.plural(faults, "fault"),
+        ].filter(Boolean).join(" · "),
       ],
-      hint: Object.entries(shares.outcomes ?? {}).map(([name, n]) => `${name}: ${n}`).join(", "),
     },
-    {
-      title: "Power", value: format.watts(power), about: [efficiency === null ? `${format.DASH} kH/W` : format.efficiency(efficiency)],
+    power !== null && {
+      title: "Power", value: format.watts(power), about: [efficiency === null ? "" : format.efficiency(efficiency)],
       hint: "sum of the devices with a power sensor; kH/W only if all have one",
     },
     {
@@ -34,10 +32,10 @@ function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, fau
     },
     {
       title: "Effort", value: format.ratio(luck.effort),
-      about: ["work since the last share; 100 % is the average cost of one"],
+      about: ["of the average work for a share"], hint: "work since the last share",
     },
     {
-      title: "Job", broad: true, value: known(job?.height, format.count),
+      title: "Job", broad: true, value: format.count(job?.height),
       about: job
         ? [job.other_algorithm && `waiting: this block is for ${job.other_algorithm}`, `epoch ${format.count(job.epoch)}`, `period ${format.count(job.period)}`, `difficulty ${format.difficulty(job.difficulty)}`, light]
         : ["no job", pool ? "" : "not connected to a pool", light],
@@ -47,7 +45,7 @@ function tiles({ hashrate, shares, power, efficiency, luck, job, pool, jobs, fau
 }
 
 export function showTiles(status) {
-  updateChildren(find("#tiles"), tiles(status), (tile) => tile.title, (tile) => {
+  updateChildren(find("#tiles"), tiles(status).filter(Boolean), (tile) => tile.title, (tile) => {
     const made = element("article", `tile ${tile.wide ? "wide" : tile.broad ? "broad" : ""}`.trim());
     made.append(element("h2", "", tile.title), element("p", "value"), element("div", "about"));
     return made;
