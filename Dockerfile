@@ -55,11 +55,14 @@ RUN /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-r
 FROM install-opencl AS install-cpu
 RUN python -m pip --python /opt/progpow-miner/bin/python install --no-cache-dir \
       --constraint packaging/constraints.txt --find-links /wheels 'progpow-miner[cpu]'
+# The compiler's plugin for linkers serves no runtime.
+RUN python packaging/image/share_files.py /opt/progpow-miner/lib \
+ && rm -f /opt/progpow-miner/lib/icx-lto.so
 RUN /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
       --output-file /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /opt/progpow-miner/bin/python
 
-# Everything but the environment. tini is process one: it passes signals on and reaps children.
+# Everything but the environment. Any user of the group 0 can write the volumes. tini is process one: it passes signals on and reaps children.
 # Debian's versions follow the base image, which a digest in PYTHON_IMAGE can hold still.
 FROM ${PYTHON_IMAGE} AS runtime
 # hadolint ignore=DL3008
@@ -67,10 +70,12 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends ocl-icd-libopencl1 tini \
  && rm -rf /var/lib/apt/lists/* \
  && mkdir -p /cache /state /etc/OpenCL/vendors \
- && chown 10001:10001 /cache /state
+ && chown 10001:0 /cache /state \
+ && chmod 0775 /cache /state
 ENV PATH=/opt/progpow-miner/bin:$PATH \
     PROGPOW_MINER_CACHE=/cache \
     PROGPOW_MINER_STATE=/state \
+    PROGPOW_MINER_API_ADDRESS_FILE=/tmp/progpow-miner-api \
     HOME=/cache \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
@@ -82,7 +87,7 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
   CMD ["progpow-miner", "health"]
 ENTRYPOINT ["tini", "--", "progpow-miner"]
 CMD ["--help"]
-USER 10001:10001
+USER 10001:0
 
 # NVIDIA. Through CUDA, else through NVIDIA's OpenCL. The host's NVIDIA Container Toolkit brings the
 # driver: docker run --gpus all …
@@ -95,7 +100,7 @@ COPY --from=install-cuda /opt/progpow-miner /opt/progpow-miner
 RUN --mount=type=bind,source=packaging/image,target=/mnt \
     python /mnt/sbom.py /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /usr/share/doc/progpow-miner/sbom.cdx.json
-USER 10001:10001
+USER 10001:0
 
 # Any OpenCL driver: from the host, bound with its /etc/OpenCL/vendors, or from Debian:
 # --build-arg OPENCL_PACKAGES=intel-opencl-icd (Intel) or mesa-opencl-icd (Mesa).
@@ -112,7 +117,7 @@ COPY --from=install-opencl /opt/progpow-miner /opt/progpow-miner
 RUN --mount=type=bind,source=packaging/image,target=/mnt \
     python /mnt/sbom.py /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /usr/share/doc/progpow-miner/sbom.cdx.json
-USER 10001:10001
+USER 10001:0
 
 # A runtime for the processor itself, on x86-64; elsewhere this is the target above. The other
 # targets mine on GPUs only.
@@ -123,4 +128,4 @@ COPY --from=install-cpu /opt/progpow-miner /opt/progpow-miner
 RUN --mount=type=bind,source=packaging/image,target=/mnt \
     python /mnt/sbom.py /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /usr/share/doc/progpow-miner/sbom.cdx.json
-USER 10001:10001
+USER 10001:0

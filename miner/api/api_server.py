@@ -77,8 +77,12 @@ class ApiServer:
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self._connections: ConnectionFactory | None = None
-        self.url: str | None = None
-        """The address that the server listens on, None without one."""
+        self.address: HostPort | None = None
+        """What the server listens on, None if it does not."""
+
+    @property
+    def url(self) -> str | None:
+        return f"http://{self.address}/" if self.address else None
 
     async def __aenter__(self) -> ApiServer:
         options, limits = self._options, self._limits
@@ -106,8 +110,8 @@ class ApiServer:
             await self._close()
             raise
         port = self._listener.sockets[0].getsockname()[1]
-        self.url = f"http://{HostPort(options.host, port)}/"
-        self._context.journal.add("api", self.url)
+        self.address = HostPort(options.host, port)
+        self._context.journal.add("api", f"http://{self.address}/")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -148,7 +152,7 @@ class ApiServer:
         finally:
             if self._connections is not None:
                 self._connections.abort_all()
-            self._listener = self._runner = self._connections = self.url = None
+            self._listener = self._runner = self._connections = self.address = None
         # asyncio reports an aborted connection in the loop's next iteration.
         await asyncio.sleep(0)
 

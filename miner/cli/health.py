@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
 import click
@@ -16,6 +17,7 @@ from miner.safe_text import short_line
 DEFAULT_URL = "http://127.0.0.1:4067"
 
 LISTEN_VARIABLE = "PROGPOW_MINER_API_LISTEN"
+ADDRESS_VARIABLE = "PROGPOW_MINER_API_ADDRESS_FILE"
 
 RESPONSE_LIMIT = 65536
 """Bytes of a response that are read."""
@@ -28,7 +30,8 @@ LINE_LIMIT = 500
 @click.option("--ready", is_flag=True, help="Check whether it mines, not only whether it is alive.")
 @click.option(
     "--url", metavar="URL",
-    help=f"Address of its API. Default: that in {LISTEN_VARIABLE}, else {DEFAULT_URL}.",
+    help=f"Address of its API. Default: that in the file {ADDRESS_VARIABLE}, else that in "
+    f"{LISTEN_VARIABLE}, else {DEFAULT_URL}.",
 )  # fmt: skip
 @click.option(
     "--timeout", "seconds", default=5.0, show_default=True, metavar="SECONDS",
@@ -39,11 +42,17 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     """Check whether a running miner is healthy.
 
     The exit code is 0 if it is healthy, else 1. A miner that builds its dataset is alive but not
-    ready; restarting it does not help. A miner with a hung device is not alive.
+    ready; restarting it does not help. A miner with a hung device is not alive. Where the API is
+    off, only --ready fails.
     """
     if not seconds > 0:  # click accepts nan
         raise BadValue("--timeout", "nan is not a duration")
-    url = url if url is not None else _default_url(os.environ.get(LISTEN_VARIABLE, ""))
+    if url is None:
+        listen = _written_address() or os.environ.get(LISTEN_VARIABLE, "")
+        if listen == "off" and not ready and not as_json:
+            click.echo("the API is off, so nothing is checked")
+            return
+        url = _default_url(listen)
     parsed = _parse_url(url)
     path = "/readyz" if ready else "/livez"
     status, body = _get(parsed, path, seconds)
@@ -60,6 +69,15 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
         raise CheckFailed(f"the miner is not {state}: {'; '.join(reasons)}")
     problem = _error(body) or "this is not a miner; check --url"
     raise CheckFailed(f"{url} answers {path} with {status}: {problem}")
+
+
+def _written_address() -> str:
+    """Return what a run wrote into its `api.address_file`; empty without one."""
+    path = os.environ.get(ADDRESS_VARIABLE)
+    if path:
+        with suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+            return file.readline(RESPONSE_LIMIT).strip()
+    return ""
 
 
 def _default_url(listen: str) -> str:

@@ -88,6 +88,7 @@ class _Resolver:
             tunings=tunings,
             park_hung=wanted.on_hang == "park",
             api=_api(loaded, token),
+            address_file=_home(settings.api.address_file),
             ethminer=listen_address(settings.api.ethminer),
             sgminer=listen_address(settings.api.sgminer),
             log=LogConfig(

@@ -102,6 +102,8 @@ class RunConfig:
     park_hung: bool = False
     """Keep mining on the other devices when one hangs."""
     api: ApiOptions | None = None
+    address_file: Path | None = None
+    """Gets the API's address, or "off"."""
     ethminer: HostPort | None = None
     sgminer: HostPort | None = None
     log: LogConfig = field(default_factory=LogConfig)

@@ -17,6 +17,7 @@ from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
 from miner.ledger import Ledger
+from miner.net.address import HostPort
 from miner.panels import ethminer_rpc, http_panels, sgminer_api
 from miner.resources import cache_directory, state_directory
 from miner.run.run_config import RunConfig
@@ -95,17 +96,20 @@ class Views:
             self._newest_shares if self._ledger else None, self._path_redactor(),
         )  # fmt: skip
         token = config.api.token if config.api else None
+        listening: HostPort | None = None
         async with AsyncExitStack() as stack:
             if config.api:
-                await stack.enter_async_context(
+                server = await stack.enter_async_context(
                     ApiServer(config.api, context, panel_routes=http_panels.routes)
                 )
+                listening = server.address
             if config.ethminer is not None:
                 await stack.enter_async_context(ethminer_rpc.port(context, *config.ethminer, token))
             if config.sgminer is not None:
                 await stack.enter_async_context(
                     sgminer_api.port(context, *config.sgminer, token is not None)
                 )
+            self._publish(listening)
             yield
 
     def close(self) -> None:
@@ -116,6 +120,17 @@ class Views:
         self._console.close(lines)
         if self._log:
             self._log.close(lines)
+
+    def _publish(self, address: HostPort | None) -> None:
+        """Write the API's address to the file that the settings name for it, if they do."""
+        path = self._config.address_file
+        if path is None:
+            return
+        try:
+            path.write_text(f"{address or 'off'}\n", encoding="utf-8")
+        except OSError as error:
+            sentence = f"address_file {path} cannot be written: {error.strerror or error}"
+            self._journal.add("api", sentence, Level.WARNING)
 
     def _new_log(self, redactor: Redactor) -> LogFile | None:
         log = self._config.log

@@ -214,6 +214,9 @@ class ApiSettings(_Model):
     """Address of a JSON-RPC server over TCP that is compatible with ethminer; "" disables it."""
     sgminer: Listen = Field(default="", examples=["127.0.0.1:4028"])
     """Address of a TCP server that is compatible with sgminer's API; "" disables it."""
+    address_file: FilePath | None = Field(default=None, examples=["/run/progpow-miner/address"])
+    """File in which a run writes the API's address, or "off"; the command `health` reads it if this
+    is an environment variable. Default: none."""
     panels: bool = False
     """Serve the APIs of T-Rex, xmrig, mmpOS and HiveOS on the HTTP address too."""
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 import pytest
@@ -117,7 +118,6 @@ def test_no_server() -> None:
     ("listen", "where"),
     [
         ("", "127.0.0.1 port 4067"),
-        ("off", "127.0.0.1 port 4067"),
         ("0.0.0.0:1", "127.0.0.1 port 1"),
         ("[::]:1", "::1 port 1"),
         ("127.0.0.1:1", "127.0.0.1 port 1"),
@@ -133,6 +133,30 @@ def test_the_default_address_is_from_the_environment(
     monkeypatch.setenv("PROGPOW_MINER_API_LISTEN", listen)
     monkeypatch.setattr("socket.create_connection", connect)
     assert failure().startswith(f"no miner answers at {where}: Connection refused; ")
+
+
+def test_the_address_that_the_run_wrote_comes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "address"
+    monkeypatch.setenv("PROGPOW_MINER_API_LISTEN", "127.0.0.1:1")
+    monkeypatch.setenv("PROGPOW_MINER_API_ADDRESS_FILE", str(file))
+    assert "127.0.0.1 port 1:" in failure(), "no run has written it yet"
+    with serving(response(200, {"ok": True, "reasons": []})) as (url, _):
+        file.write_text(f"0.0.0.0:{url.rpartition(':')[2]}\n", encoding="utf-8")
+        assert run_health().output == "alive\n"
+
+
+@pytest.mark.parametrize("name", ["PROGPOW_MINER_API_ADDRESS_FILE", "PROGPOW_MINER_API_LISTEN"])
+def test_a_miner_without_an_api_is_not_called_ill(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "address"
+    file.write_text("off\n", encoding="utf-8")
+    monkeypatch.setenv(name, str(file) if name.endswith("FILE") else "off")
+    result = run_health()
+    assert (result.exit_code, result.output) == (0, "the API is off, so nothing is checked\n")
+    assert "no miner answers" in failure("--ready")
 
 
 @pytest.mark.parametrize(

@@ -108,14 +108,16 @@ def test_a_target_contains_only_its_environment(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_user_is_numeric_and_owns_the_written_folders(target: str) -> None:
+def test_the_user_is_numeric_and_its_group_owns_the_written_folders(target: str) -> None:
+    """Any user of the group 0 can write them, as OpenShift demands."""
     user = last("USER", target)
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    assert re.fullmatch(r"[1-9]\d*:0", user)
     done = lineage(target)
     assert done[-1] == Step(target, "USER", user), "no step may follow as another user"
     volumes = json.loads(last("VOLUME", target))
     made = " ".join(s.rest for s in done if s.word == "RUN")
     assert f"chown {user} {' '.join(volumes)}" in made
+    assert f"chmod 0775 {' '.join(volumes)}" in made
     environment = " ".join(s.rest for s in done if s.word == "ENV")
     assert f"PROGPOW_MINER_CACHE={volumes[0]} PROGPOW_MINER_STATE={volumes[1]}" in environment
     assert f"HOME={volumes[0]}" in environment
@@ -129,6 +131,8 @@ def test_init_process_and_health_check(target: str) -> None:
     assert any("install" in s.rest and " tini" in s.rest for s in lineage(target))
     _, _, command = last("HEALTHCHECK", target).partition("CMD ")
     assert json.loads(command) == ["progpow-miner", "health"]
+    environment = " ".join(s.rest for s in lineage(target) if s.word == "ENV")
+    assert "PROGPOW_MINER_API_ADDRESS_FILE=/tmp/" in environment, "whatever --api is"
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -307,6 +311,22 @@ def test_the_package_list_is_complete_and_valid(image: Path, tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_identical_libraries_are_kept_once(tmp_path: Path) -> None:
+    for name in ("libx.so.1.2", "libx.so", "libx.so.1", "liby.so"):
+        (tmp_path / name).write_bytes(b"x" * (1 << 17) + (b"y" if "y" in name else b"x"))
+    for name in ("a.cfg", "b.cfg"):
+        (tmp_path / name).touch()
+    script = CHECKOUT / "packaging/image/share_files.py"
+    for _ in range(2):
+        subprocess.run([sys.executable, script, tmp_path], check=True)
+        links = {p.name: os.readlink(p) for p in tmp_path.iterdir() if p.is_symlink()}
+        assert links == {"libx.so": "libx.so.1.2", "libx.so.1": "libx.so.1.2"}
+    assert (tmp_path / "libx.so").read_bytes() == (tmp_path / "libx.so.1.2").read_bytes()
+    shared = [s.rest for s in STEPS if "share_files.py" in s.rest]
+    assert len(shared) == 1
+    assert shared[0].startswith("python packaging/image/share_files.py /opt/progpow-miner/lib ")
 
 
 LOADED = """
