@@ -15,7 +15,7 @@ SECOND_COIN_OFF = "off"
 """Rate of a card for the second coin."""
 
 UNKNOWN = 0
-"""Stands for an unknown temperature or fan speed."""
+"""Stands for an unknown temperature, fan speed or power."""
 
 OVERHEATING = "Overheating"
 """ethminer's reason for a pause because of heat."""
@@ -46,6 +46,29 @@ def getstat1(snapshot: Snapshot) -> list[str]:
         figures.host_and_port(snapshot.active),
         f"{total.invalid};{_switches(snapshot)};0;0",
     ]
+
+
+def getstathr(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the values of `getstat1` as an object, with W and pauses of each card: rates in H/s,
+    the uptime in minutes. Readers take no null: unknown numbers are 0."""
+    total = figures.count_shares(snapshot.shares)
+    devices = snapshot.devices
+    readings = [device.reading for device in devices]
+    return {
+        "ethhashrate": round(figures.reported_rate(snapshot.hashrate)),
+        "ethhashrates": [round(figures.reported_rate(device.hashrate)) for device in devices],
+        "ethinvalid": total.invalid,
+        "ethpoolsw": _switches(snapshot),
+        "ethrejected": total.rejected,
+        "ethshares": total.accepted,
+        "fanpercentages": [figures.rounded_int(r.fan) or UNKNOWN for r in readings],
+        "ispaused": [_pause_reason(device) is not None for device in devices],
+        "pooladdrs": figures.host_and_port(snapshot.active),
+        "powerusages": [figures.rounded(r.power) or float(UNKNOWN) for r in readings],
+        "runtime": str(int(snapshot.uptime // 60)),
+        "temperatures": [figures.rounded_int(r.temperature) or UNKNOWN for r in readings],
+        "version": figures.version_with_dash(snapshot),
+    }
 
 
 def getstatdetail(snapshot: Snapshot) -> dict[str, Any]:

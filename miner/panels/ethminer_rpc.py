@@ -9,7 +9,7 @@ from typing import Any
 
 from miner.api.auth import FailedTokens
 from miner.api.context import ApiContext
-from miner.panels.ethminer import connections, getstat1, getstatdetail
+from miner.panels.ethminer import connections, getstat1, getstatdetail, getstathr
 from miner.panels.line_server import LINE_LIMIT, READ_BYTES, LineBuffer, PanelPort, looks_like_http
 from miner.panels.panel_figures import compact_json
 
@@ -31,6 +31,7 @@ connections as it likes."""
 
 READS = {
     "miner_getstat1": getstat1,
+    "miner_getstathr": getstathr,
     "miner_getstatdetail": getstatdetail,
     "miner_getconnections": connections,
 }

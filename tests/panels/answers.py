@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miner.panels.ethminer_rpc import EthminerSession
+from miner.panels.ethminer_rpc import READS, EthminerSession
 from miner.panels.http_panels import RENDERERS
 from miner.panels.panel_figures import compact_json
 from miner.panels.sgminer_api import SgminerSession
@@ -23,7 +23,7 @@ SGMINER = [
     b'{"command":"gpu","parameter":"0"}',
 ]
 TEXTS = [b"summary", b"devs", b"pools", b"summary+devs", b"coin", b"gpu|0", b"config", b"version"]
-METHODS = ["miner_ping", "miner_getstat1", "miner_getstatdetail", "miner_getconnections"]
+METHODS = ["miner_ping", *READS]
 
 
 class Frozen:

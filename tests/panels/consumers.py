@@ -95,6 +95,25 @@ def hive_ethminer(line: bytes) -> Farm:
     )
 
 
+def foreman_ethminer(line: bytes) -> Farm:
+    """Reads `miner_getstathr` over TCP as Foreman's agent does: typed numbers, a text of minutes."""
+    raw = parse_strictly(line)["result"]
+    numbers = [*raw["temperatures"], *raw["fanpercentages"], *raw["ethhashrates"]]
+    assert all(type(value) is int for value in numbers)
+    assert len(raw["temperatures"]) == len(raw["fanpercentages"]) == len(raw["ispaused"])
+    return cleaned(
+        raw["ethhashrate"] / 1000,
+        [rate / 1000 for rate in raw["ethhashrates"]],
+        raw["temperatures"],
+        raw["fanpercentages"],
+        raw["ethshares"],
+        raw["ethrejected"],
+        invalid=raw["ethinvalid"],
+        uptime=int(raw["runtime"]) * 60,
+        ver=raw["version"],
+    )
+
+
 def hive_trex(text: str | bytes) -> Farm:
     """`/summary`: rates in H/s; a card without a sensor has no such key, which jq reads as null."""
     raw = parse_strictly(text)

@@ -17,6 +17,7 @@ from tests.panels.rigs import RIGS, snapshots
 
 READERS: dict[str, Callable[[Snapshot], Farm]] = {
     "HiveOS, ethminer": lambda s: consumers.hive_ethminer(Frozen(s).ethminer("miner_getstat1")),
+    "Foreman": lambda s: consumers.foreman_ethminer(Frozen(s).ethminer("miner_getstathr")),
     "HiveOS, T-Rex": lambda s: consumers.hive_trex(http(s, "/summary")),
     "HiveOS, xmrig": lambda s: consumers.hive_xmrig(http(s, "/api.json"), http(s, "/2/backends")),
     "HiveOS, TeamRedMiner": lambda s: consumers.hive_teamred(Frozen(s).sgminer(SUMMARY_AND_DEVS)),

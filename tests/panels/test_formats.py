@@ -49,6 +49,24 @@ def test_ethminers_nine_strings_without_devices() -> None:
     assert strings == ["progpow-miner-1.2.3", "0", "0;0;0", "", "0;0;0", "", "", "", "0;0;0;0"]
 
 
+def test_ethminers_hashrates_as_an_object(busy: Snapshot) -> None:
+    assert ethminer.getstathr(busy) == {
+        "ethhashrate": 80_000_000,
+        "ethhashrates": [35_000_000, 45_000_000],
+        "ethinvalid": 1,
+        "ethpoolsw": 1,
+        "ethrejected": 4,
+        "ethshares": 4,
+        "fanpercentages": [57, 0],
+        "ispaused": [False, True],
+        "pooladdrs": "first.example:4444",
+        "powerusages": [201.5, 0.0],
+        "runtime": "16",
+        "temperatures": [61, 91],
+        "version": "progpow-miner-1.2.3",
+    }
+
+
 def test_ethminers_detail(busy: Snapshot) -> None:
     detail = ethminer.getstatdetail(busy)
     assert detail["connection"] == {
