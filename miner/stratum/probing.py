@@ -58,6 +58,7 @@ class ProbeResult:
     latency_ms: float | None = None
     """From our first request to the first bytes of an answer."""
     extranonce_bytes: int | None = None
+    """Rounded up: an extranonce may end in half a byte."""
     free_bits: int | None = None
     expected_hashes: float | None = None
     """For one share."""
@@ -219,7 +220,7 @@ class _DialectAttempt:
                 self._add_quirk(f"the pool asks to reconnect to {where}, in {wait:g} s")
 
     def _set_nonces(self, nonces: NonceSpace) -> None:
-        self.result.extranonce_bytes = nonces.prefix_bits // 8
+        self.result.extranonce_bytes = -(-nonces.prefix_bits // 8)
         self.result.free_bits = nonces.free_bits
 
     def _add_quirk(self, text: str) -> None:

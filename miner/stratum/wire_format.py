@@ -157,19 +157,17 @@ def extranonce(result: Any) -> NonceSpace:
 def nonce_space(value: Any) -> NonceSpace:
     """Return the nonces of an extranonce: the nonce's most significant bytes as hex digits.
 
-    An empty one leaves all 64 bits. Raises `ProtocolError` for anything but an even number of hex
-    digits, at most `PREFIX_BYTES` bytes.
+    An empty one leaves all 64 bits. An odd number of digits is half a byte more, as in ethminer.
+    Raises `ProtocolError` for anything but hex digits, at most `PREFIX_BYTES` bytes.
     """
     match = _HEX.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise ProtocolError("the pool's extranonce is not hex digits")
     digits = match[1]
-    if len(digits) % 2:
-        raise ProtocolError(f"the pool's extranonce has an odd number of hex digits: {len(digits)}")
     if len(digits) > 2 * PREFIX_BYTES:
         raise ProtocolError(
-            f"the pool's extranonce has {len(digits) // 2} bytes; at most {PREFIX_BYTES} leave "
-            "nonces to search"
+            f"the pool's extranonce has {len(digits)} hex digits; at most {2 * PREFIX_BYTES} "
+            "leave nonces to search"
         )
     return NonceSpace(int(digits or "0", 16), 4 * len(digits))
 

@@ -259,13 +259,13 @@ def test_bad_difficulty_is_warned_about_and_ignored(value: Any) -> None:
 # Extranonce and shares
 
 
-@pytest.mark.parametrize("size", range(8))
-def test_nonce_is_submitted_without_its_prefix(size: int) -> None:
-    prefix = "a1b2c3d4e5f607"[: 2 * size]
+@pytest.mark.parametrize("digits", range(15))
+def test_nonce_is_submitted_without_its_prefix(digits: int) -> None:
+    prefix = "a1b2c3d4e5f607"[:digits]
     opened = started(prefix)
     job = one_job(opened, a_job())
-    suffix = "0" * (15 - 2 * size) + "b"
-    assert job.nonces == NonceSpace(int(prefix or "0", 16), 8 * size)
+    suffix = "0" * (15 - digits) + "b"
+    assert job.nonces == NonceSpace(int(prefix or "0", 16), 4 * digits)
     assert submission(opened, job, int(prefix + suffix, 16)) == ["wallet.rig", "bf0488aa", suffix]
 
 
@@ -289,7 +289,7 @@ def test_set_extranonce_applies_to_the_next_job_only() -> None:
     assert submission(opened, new, 0xA1B2C30000000001)[2] == "0000000001"
 
 
-@pytest.mark.parametrize("params", [[], [None], ["abc"], ["zz"], ["00" * 8]])
+@pytest.mark.parametrize("params", [[], [None], ["zz"], ["00" * 8]])
 def test_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):
         started().receive(call("mining.set_extranonce", *params))

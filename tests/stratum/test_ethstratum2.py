@@ -375,7 +375,7 @@ def test_set_may_wrap_its_values_in_a_list() -> None:
     assert started().receive(call("mining.set", {"target": "ff"})) == [DifficultyNotice(0xFF)]
 
 
-@pytest.mark.parametrize("extranonce", ["abc", "zz", "00" * 8, 5, [], False])
+@pytest.mark.parametrize("extranonce", ["zz", "00" * 8, 5, [], False])
 def test_unusable_extranonce_ends_the_connection(extranonce: Any) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):
         started().receive(values(extranonce=extranonce))

@@ -68,6 +68,8 @@ def test_subscribe_is_first_with_id_1() -> None:
         ([None, "0x0B8E5B"], 0x0B8E5B, 24),
         ([None, "010203040506"], 0x010203040506, 48),
         ([None, "01020304050607"], 0x01020304050607, 56),
+        pytest.param([None, "abc"], 0xABC, 12, id="odd, by digits as in ethminer"),
+        pytest.param([None, "0102030405060"], 0x0102030405060, 52, id="odd, the longest"),
         ({"id": "5818463", "algo": "kawpow", "extra_nonce": "fe05"}, 0xFE05, 16),
         ({"session": "1", "extranonce1": "aabb"}, 0xAABB, 16),
     ],
@@ -100,8 +102,8 @@ def test_all_64_bits_are_searched_without_an_extranonce(result: Any) -> None:
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [
-        ([None, "abc"], "odd number of hex digits"),
-        ([None, "0102030405060708"], "has 8 bytes"),
+        ([None, "010203040506070"], "has 15 hex digits"),
+        ([None, "0102030405060708"], "has 16 hex digits"),
         ([None, "wxyz"], "no usable extranonce"),
         ([None, 7], "no usable extranonce"),
         ([None, 1], "no usable extranonce"),
@@ -354,7 +356,7 @@ def test_set_extranonce_applies_to_the_next_job(params: list[Any]) -> None:
     assert new.search_key != old.search_key
 
 
-@pytest.mark.parametrize("params", [[], [None], ["abc"], ["zz"], ["00" * 8]])
+@pytest.mark.parametrize("params", [[], [None], ["zz"], ["00" * 8]])
 def test_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):
         started().receive(call("mining.set_extranonce", *params))
