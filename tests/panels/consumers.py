@@ -96,7 +96,7 @@ def hive_ethminer(line: bytes) -> Farm:
 
 
 def foreman_ethminer(line: bytes) -> Farm:
-    """Reads `miner_getstathr` over TCP as Foreman's agent does: typed numbers, a text of minutes."""
+    """Reads `miner_getstathr` over TCP as Foreman's agent does; minutes are a text."""
     raw = parse_strictly(line)["result"]
     numbers = [*raw["temperatures"], *raw["fanpercentages"], *raw["ethhashrates"]]
     assert all(type(value) is int for value in numbers)
