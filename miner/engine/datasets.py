@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from miner.devices.device import Device, Image
 from miner.devices.tuning import Tuning
 from miner.engine.dataset_files import DatasetFile
+from miner.engine.job_heights import EpochInterruptions, HeightDoubt
 from miner.engine.opened_device import OpenedDevice, WorkerReports
 from miner.engine.proof import prove_dataset
 from miner.errors import OutOfMemory, WrongResult
@@ -63,6 +64,7 @@ class Datasets:
         self._ready_at = self._build_seconds = 0.0
         """When the newest dataset was complete, and how long its build took."""
         self._reported: LRUCache[frozenset[int], bool] = LRUCache(_MOST_REMEMBERED)
+        self._interruptions = EpochInterruptions(opened.shared.clock)
 
     def provide(self, job: Job) -> bool:
         """Select the dataset of `job`, and build it first if it is not in memory. Return False if
@@ -101,8 +103,10 @@ class Datasets:
         if (reason := misfit(self._device, epoch)) is not None:
             opened.skip(epoch, reason)
             return False
-        if (doubt := opened.shared.heights.doubt(job)) is not None:
-            opened.skip(epoch, doubt.reason, doubt.seconds, over=self._is_plausible)
+        if (doubt := self._doubt(job)) is not None:
+            opened.skip(
+                epoch, doubt.reason, doubt.seconds, known=doubt.known, over=self._is_plausible
+            )
             return False
         if not self._fits(epoch) and (due := self._held_until(epoch)) > opened.now():
             self._skip_until(epoch, due)
@@ -116,6 +120,7 @@ class Datasets:
         except OutOfMemory as error:  # other programs may free memory
             opened.skip(epoch, str(error), opened.shared.retry.longest_pause)
             return False
+        self._interruptions.note_build(complete=complete)
         if not complete:
             self._drop(epoch)
             return False
@@ -124,10 +129,16 @@ class Datasets:
         opened.slot.mark_workable(opened.now())
         return True
 
+    def _doubt(self, job: Job) -> HeightDoubt | None:
+        """Return why the height of `job` is not worth a dataset; None: it is."""
+        doubt = self._opened.shared.heights.doubt(job)
+        if doubt is None and job.epoch not in self._dropped:  # else it alternates, see below
+            doubt = self._interruptions.doubt(job)
+        return doubt
+
     def _is_plausible(self) -> bool:
-        """Whether the height of the newest job is plausible."""
         newest = self._opened.slot.job
-        return newest is not None and self._opened.shared.heights.doubt(newest) is None
+        return newest is not None and self._doubt(newest) is None
 
     def _fits(self, epoch: Epoch) -> bool:
         """Whether there is room for another dataset; the first one takes all memory."""

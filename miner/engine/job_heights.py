@@ -1,4 +1,4 @@
-"""Judges whether the height of a job is plausible, before a dataset (DAG) is built for it."""
+"""Judges whether the height of a job is worth a dataset (DAG), before one is built for it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ FAR_EPOCHS = 50
 UNREPLACED_SECONDS = 30.0
 """A job that the pool does not replace for this long needs no confirmation."""
 
+FREE_INTERRUPTIONS = 3
+"""Datasets in a row that jobs of other epochs interrupt; then a new epoch needs a second job."""
+
 _YEAR = 365.25 * 86400
 _MOST_POOLS, _MOST_EPOCHS = 16, 64
 
@@ -31,6 +34,8 @@ class HeightDoubt:
     reason: str
     seconds: float | None
     """Duration of the doubt, at most; None: that of the job."""
+    known: bool = False
+    """Whether the same doubt was raised before."""
 
 
 @dataclass(slots=True)
@@ -103,6 +108,45 @@ class HeightJudge:
             return None
         ahead = (height - chain.height) * chain.block_seconds - passed
         return ahead / _YEAR if ahead > passed + _YEAR else None
+
+
+class EpochInterruptions:
+    """Has new epochs wait for a second job, after jobs of other epochs interrupted several datasets
+    of a device, so that a pool that names another epoch with each job does not keep it building.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._interrupted = 0
+        """Datasets in a row that were not completed."""
+        self._first: Job | None = None
+        """After too many of them: the first job of the newest epoch."""
+        self._since = 0.0
+
+    def note_build(self, *, complete: bool) -> None:
+        """Remember whether a dataset was completed."""
+        self._interrupted = 0 if complete else self._interrupted + 1
+        self._first = None
+
+    def doubt(self, job: Job) -> HeightDoubt | None:
+        """Return why no dataset is built for `job` yet; None: its epoch may last."""
+        if self._interrupted < FREE_INTERRUPTIONS:
+            return None
+        first, now = self._first, self._clock.now()
+        if first is None or first.epoch != job.epoch:
+            self._first, self._since = job, now
+        elif first.header_hash != job.header_hash:
+            return None
+        left = self._since + UNREPLACED_SECONDS - now
+        if left <= 0:
+            return None
+        return HeightDoubt(
+            f"the pool named other epochs before any of the last {self._interrupted} datasets "
+            "(DAGs) was complete; a new one is built once a second job confirms its epoch, or "
+            f"after {UNREPLACED_SECONDS:.0f} s; check the pool",
+            left,
+            known=first is not None,
+        )
 
 
 def _is_near(number: int, epochs: Iterable[int]) -> bool:

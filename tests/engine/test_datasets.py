@@ -11,6 +11,7 @@ import pytest
 from miner.devices.tuning import Tuning
 from miner.engine.dataset_files import DatasetFile
 from miner.engine.datasets import HOLD_FACTOR, STABLE_FACTOR, UNUSED_SECONDS
+from miner.engine.job_heights import FREE_INTERRUPTIONS, UNREPLACED_SECONDS
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceFault,
@@ -230,6 +231,59 @@ async def test_a_dataset_is_completed_while_the_pool_alternates():
         await rig.until(lambda: built(rig))
         assert built(rig) == [0]
         await mine(rig, of(0, header=3))
+
+
+async def a_new_epoch_with_each_job(rig: Rig) -> int:
+    """Interrupt one dataset after another by a job of the next epoch until the device skips one;
+    return that epoch."""
+    script = rig.scripts[0]
+    script.slice_gate = threading.Semaphore(0)
+    for number in range(FREE_INTERRUPTIONS):
+        rig.engine.work_on(of(number))
+        script.slice_gate.release()  # the interrupted one notices
+        await rig.until(lambda n=number: n in {event.epoch for event in rig.of(DatasetBuilding)})
+    rig.engine.work_on(of(FREE_INTERRUPTIONS))
+    script.slice_gate.release()
+    await rig.until(lambda: rig.of(EpochSkipped))
+    script.slice_gate.release(10_000)
+    return FREE_INTERRUPTIONS
+
+
+async def test_a_pool_that_names_a_new_epoch_with_each_job_costs_no_more_datasets():
+    rig = Rig(slow())
+    async with rig.running():
+        skipped = await a_new_epoch_with_each_job(rig)
+        slices = rig.scripts[0].slices
+        for number in range(skipped + 1, skipped + 9):
+            await sit_out(rig, of(number))
+        assert rig.scripts[0].slices == slices, "nothing was generated meanwhile"
+        assert built(rig) == []
+    first, *later = rig.of(EpochSkipped)
+    assert first.reason == (
+        "the pool named other epochs before any of the last 3 datasets (DAGs) was complete; a new "
+        "one is built once a second job confirms its epoch, or after 30 s; check the pool"
+    )
+    assert [first.known, *(event.known for event in later)] == [False, *[True] * 8]
+    assert not rig.of(DeviceFault)
+
+
+async def test_a_second_job_of_the_epoch_ends_the_wait_for_it():
+    rig = Rig(slow())
+    async with rig.running():
+        skipped = await a_new_epoch_with_each_job(rig)
+        await mine(rig, of(skipped, header=2))
+        await mine(rig, of(skipped + 1))
+    assert built(rig) == [skipped, skipped + 1], "a complete dataset ends the suspicion"
+    assert len(rig.of(EpochSkipped)) == 1
+
+
+async def test_an_epoch_that_lasts_is_built_after_a_while():
+    rig = Rig(slow())
+    async with rig.running():
+        skipped = await a_new_epoch_with_each_job(rig)
+        rig.clock.seconds += UNREPLACED_SECONDS
+        await mine(rig, of(skipped))
+    assert built(rig) == [skipped]
 
 
 async def test_a_stop_ends_the_wait_for_another_epoch():
