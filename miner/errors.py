@@ -75,7 +75,7 @@ class BackendUnavailable(DeviceError):
 
 
 class DriverDied(DeviceError):
-    """A driver crashed, ended its process, or did not return; the message has its last line."""
+    """A driver crashed, ended its process or did not return; the message quotes its last line."""
 
 
 class BuildFailed(DeviceError):

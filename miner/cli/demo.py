@@ -46,7 +46,7 @@ def demo(
     picked = choose_devices(
         "auto", split_names(devices), chosen.variant, cpu_allowed=True, reports=lines
     )
-    for reason in [] if as_json else [*picked.missing, *picked.absent]:
+    for reason in [] if as_json else [*picked.problems, *picked.absent]:
         write(f"note      {reason}")
     for found in [] if as_json else picked.use:
         write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")

@@ -1,7 +1,7 @@
 """The child process in which a driver is tried: `python -m miner.devices`, for the miner only.
 
-Reads one pickled request from the standard input and writes its answer, as JSON, to the standard
-output; what the driver prints goes to the standard error output. Requests:
+The process reads one pickled request from its standard input and writes the answer, as JSON, to its
+standard output. The driver's own output goes to the standard error stream. Requests and answers:
 
     ("list", backend)                   {"devices": [...], "problems": [...]} or {"missing": "..."}
     ("try", backend, info, variant)     {"problem": "..."}, or null instead of the text
@@ -47,7 +47,7 @@ def _answer(request: tuple[Any, ...]) -> dict[str, object]:
 
             try:
                 return {"problem": problem_of(backend_named(name), info, variant)}
-            except Exception as error:  # noqa: BLE001  (bindings raise what drivers make them raise)
+            except Exception as error:  # noqa: BLE001  (bindings raise errors of any type)
                 return {"problem": f"{type(error).__name__}: {error}"}
     raise ValueError(f"unknown request {request!r}")
 

@@ -35,8 +35,8 @@ class Backend:
     cpu_shape: str = "cpu"
     """Default launch shape of devices that are CPUs."""
     has_driver: bool = False
-    """Whether its devices are reached through drivers, which can end a process or hang; they are
-    listed and tried in child processes."""
+    """Whether its devices need drivers, which can end a process or hang; such devices are listed
+    and tried in child processes."""
 
     def devices(self) -> Sequence[DeviceInfo]:
         """List the devices without keeping them open. Raises `BackendUnavailable` with the reason
@@ -45,8 +45,8 @@ class Backend:
         return devices
 
     def problems(self) -> Sequence[str]:
-        """Return a sentence for each part of the driver that shows no device. The function
-        `list_problems()` of the module is optional."""
+        """Return a sentence for each platform or driver without devices, from the module's optional
+        function `list_problems()`."""
         list_problems = getattr(import_module(self.module), "list_problems", tuple)
         return list(list_problems())
 

@@ -16,7 +16,7 @@ from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo
 
 LEFT_TO_OTHERS = 8
-"""The fraction of a card's memory, one in this many, that no further dataset takes."""
+"""One part in this many of a card's memory is not used for further datasets."""
 
 
 class BufferedDevice(ABC):
@@ -80,7 +80,7 @@ class BufferedDevice(ABC):
         return self._selected
 
     def _release(self, epoch: Epoch) -> None:
-        """Give the memory of a dataset back to the driver, which is ready for that."""
+        """Free the memory of a dataset; the caller has made sure that the driver may do so."""
         dataset = self._datasets.pop(epoch, None)
         if dataset is not None:
             if dataset is self._selected:

@@ -12,7 +12,7 @@ _ADDRESS = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([
 
 
 CPU = "cpu"
-"""Value of `--backend`, and name of a device: the best CPU device of all backends."""
+"""The best CPU device of all backends, as the value of `--backend` or as a device's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,16 @@ def is_pattern(name: str) -> bool:
     return any(sign in name for sign in "*?[")
 
 
-def is_kind(name: str) -> bool:
-    """Return whether `name` means a kind of devices."""
+def means_cpu(name: str) -> bool:
+    """Return whether `name` means the best CPU device, not a device of the list."""
     return _folded(name) == CPU
 
 
 def is_model(info: DeviceInfo, pattern: str) -> bool:
-    """Return whether `pattern` says something of the device's model, as "*" does not."""
-    said = _folded(pattern)
-    return any(c.isalnum() for c in said) and fnmatchcase(info.model.lower(), said)
+    """Return whether `pattern` matches the device's model by at least one letter or digit; "*"
+    does not."""
+    folded = _folded(pattern)
+    return any(c.isalnum() for c in folded) and fnmatchcase(info.model.lower(), folded)
 
 
 def names_the_entry(info: DeviceInfo, index: int, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the next run knows of drivers: results of trials, and which device ended the miner."""
+"""Facts about drivers that are kept for the next run: results of trials, and crashes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from miner.resources import (
 from miner.work import DeviceInfo
 
 RESULT_BYTES = 1 << 20
-"""Of all results that are kept."""
+"""Limit of all results together."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -42,9 +42,9 @@ class TrialResult(NamedTuple):
 
 
 class TrialResults:
-    """Results by everything that they depend on: the key of the caller, and the miner's code.
+    """Results of trials by key; they hold until the miner's code changes.
 
-    A problem is remembered until the next boot only: a card that hangs may work then.
+    A problem is remembered until the next boot only: a card that hung may work then.
     """
 
     def __init__(self) -> None:
@@ -97,13 +97,13 @@ def boot_id() -> str:
 
 ROW_BYTES = 1024
 ROWS = 64
-"""The first one is the boot's identity, then one for each device and thread."""
+"""The first row is the identity of the boot, each other one is of one device and thread."""
 
 MOST_CRASHES = 2
 """Crashes since the boot after which a device is left out."""
 
 SEARCHING = "searching"
-"""A device does this almost always, so only a crash that names its thread counts against it."""
+"""Devices search nearly all the time, so only a crash that names the device's thread counts."""
 
 
 class Openable(Protocol):
@@ -119,7 +119,7 @@ class Openable(Protocol):
 class CrashRecord:
     """Records the driver calls of this process until `close`; any thread may use it.
 
-    At a crash, Python's fault handler adds the thread that crashed. Where no file can be written,
+    At a crash, Python's fault handler adds the thread that crashed. If no file can be written,
     nothing is recorded.
     """
 
@@ -140,12 +140,12 @@ class CrashRecord:
         lock(self._file)
         self._write(0, boot_id())
         os.lseek(self._file.fileno(), ROWS * ROW_BYTES, os.SEEK_SET)
-        if not faulthandler.is_enabled():  # else someone wants the trace elsewhere
+        if not faulthandler.is_enabled():  # else the user wants the trace elsewhere
             faulthandler.enable(self._file)
             self._handles_faults = True
 
     def close(self) -> None:
-        """End the record in order: nothing that happens later counts as a crash."""
+        """Delete the record: the end of the process does not count as a crash any more."""
         with self._turn:
             file, self._file = self._file, None
             if file is None:
@@ -158,7 +158,7 @@ class CrashRecord:
 
     @contextmanager
     def call(self, info: DeviceInfo, what: str, after: str = "") -> Iterator[None]:
-        """Enclose a driver call; `after` is what the device does afterwards."""
+        """Record the driver call `what` during the block, and the activity `after` from then on."""
         thread = threading.get_ident()
         with self._turn:
             row = self._rows.setdefault((info.name, thread), len(self._rows) + 1)
@@ -195,7 +195,7 @@ class _RecordedOpening:
 
 
 class _RecordedDevice:
-    """A device whose rare calls are recorded; the others go to it directly."""
+    """A device whose rare calls are recorded; `launch` and other frequent ones are not."""
 
     def __init__(self, device: Device, record: CrashRecord) -> None:
         self._device, self._record = device, record
@@ -232,7 +232,7 @@ def _folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A process that ended in a driver's call."""
+    """The end of an earlier process in a driver call."""
 
     device: str
     """Name of the device."""
@@ -245,7 +245,7 @@ class Crash:
 
 
 def count_crashes(results: TrialResults) -> list[Crash]:
-    """Count the crashes of processes that ended since the last call; return them."""
+    """Read and delete the records of ended processes; count and return their crashes."""
     crashes = []
     for content in take_abandoned(_folder(), "*.calls"):
         suspect = _suspect(content)
@@ -258,7 +258,7 @@ def count_crashes(results: TrialResults) -> list[Crash]:
 
 
 def crash_problem(results: TrialResults, info: DeviceInfo) -> str | None:
-    """Return why `info` is left out for its crashes; None: it is not."""
+    """Return why `info` is left out, if its driver crashed too often; else None."""
     count, call = _crashes(results, repr(info))
     if count < MOST_CRASHES:
         return None
@@ -272,7 +272,7 @@ def _crashes(results: TrialResults, key: str) -> tuple[int, str]:
 
 
 def _suspect(content: bytes) -> tuple[str, str, str] | None:
-    """Return (key, name, call) of the device whose call ended the process; None: unknown."""
+    """Return (key, name, call) of the device whose call ended the process; None if unknown."""
     rows = []
     for row in range(ROWS):
         with suppress(ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Driver calls in child processes: a driver that crashes, exits or hangs ends only its child."""
+"""Driver calls in child processes: a driver that crashes, exits or hangs ends only its process."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from miner.errors import DriverDied
 from miner.safe_text import printable
 
 ANSWER_LIMIT = 1 << 20
-"""Bytes of an answer."""
+"""Most bytes of an answer."""
 
-WORDS_LIMIT = 1 << 12
-"""Bytes that are kept of the end of a driver's output."""
+OUTPUT_LIMIT = 1 << 12
+"""Bytes of a driver's output that are kept, the last ones."""
 
-SHOWN_WORDS = 160
-"""Characters that are shown of a driver's last line."""
+SHOWN_CHARACTERS = 160
+"""Most characters that are shown of a driver's last line."""
 
 END_SECONDS = 2.0
-"""How long a killed process may take to end. One in an uninterruptible call of the kernel does not
-end; it is left behind."""
+"""Time for a killed process to end. One in an uninterruptible system call does not end; the miner
+stops waiting for it."""
 
 
 async def ask_child(
     request: Sequence[object], seconds: float, environment: Mapping[str, str] | None = None
 ) -> Any:
-    """Return the JSON value that a new process answers to `request`, a request of
-    `miner/devices/__main__.py`. `environment` is added to the environment variables.
+    """Return the JSON value that a new process answers to `request`, as `miner/devices/__main__.py`
+    defines them. `environment` is added to the environment variables.
 
-    Raises `DriverDied`, with the driver's last line, when no answer comes within `seconds`.
+    Raises `DriverDied`, with the driver's last line, if no answer comes within `seconds`.
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            # -P, since a folder "miner" in the working directory must not be imported.
+            # -P: a folder "miner" in the working directory must not be imported.
             sys.executable, "-P", "-m", "miner.devices",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -51,12 +51,12 @@ async def ask_child(
     except OSError as error:
         raise DriverDied(f"no process can be started to try it: {error.strerror}") from error
     assert process.stdin is not None
-    answer, words = _End(ANSWER_LIMIT), _End(WORDS_LIMIT)
+    answer, output = _Tail(ANSWER_LIMIT), _Tail(OUTPUT_LIMIT)
     timed_out = False
     async with asyncio.TaskGroup() as group:
         reading = [
             group.create_task(answer.read(process.stdout)),
-            group.create_task(words.read(process.stderr)),
+            group.create_task(output.read(process.stderr)),
         ]
         try:
             async with asyncio.timeout(seconds):
@@ -73,7 +73,7 @@ async def ask_child(
         with suppress(ValueError, RecursionError):
             return json.loads(answer.bytes)
     raise DriverDied(
-        _how_it_ended(process.returncode, seconds, timed_out) + _last_line(words.bytes)
+        _how_it_ended(process.returncode, seconds, timed_out) + _last_line(output.bytes)
     )
 
 
@@ -83,7 +83,7 @@ def _search_path() -> str:
     return os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
 
 
-class _End:
+class _Tail:
     """The last `limit` bytes of a stream."""
 
     def __init__(self, limit: int) -> None:
@@ -125,8 +125,9 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _last_line(words: bytearray) -> str:
+def _last_line(output: bytearray) -> str:
     """Return the last line that a driver wrote, as the end of a sentence."""
-    lines = (printable(line).strip() for line in words.decode(errors="replace").splitlines()[::-1])
-    line = next(filter(None, lines), "")[-SHOWN_WORDS:]
+    lines = output.decode(errors="replace").splitlines()
+    line = next(filter(None, (printable(line).strip() for line in reversed(lines))), "")
+    line = line[-SHOWN_CHARACTERS:]
     return f'; its last line: "{line}"' if line else ""

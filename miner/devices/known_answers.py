@@ -54,7 +54,7 @@ def selftest(device: Device, variant: Variant, answers: int | None = None) -> Se
 
 def problem_of(backend: Backend, info: DeviceInfo, variant: Variant) -> str | None:
     """Open the device `info` and compare a dataset and the first known answer of `variant`; return
-    what is wrong as a sentence, None when nothing is."""
+    the problem as a sentence, or None."""
     try:
         device = backend.open(info)
         try:

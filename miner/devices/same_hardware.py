@@ -1,4 +1,4 @@
-"""Hardware that several platforms show, and hardware that the environment hides."""
+"""Hardware that several platforms list, and hardware that the environment hides."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from miner.devices.device_names import PciAddress
 from miner.work import DeviceInfo
 
 SAME_MEMORY = 0.7
-"""Least part of one platform's memory that another one states for the same hardware: some keep
-back a quarter or 2 GiB."""
+"""Least ratio of the memory that two platforms report for the same hardware: some reserve a quarter
+or 2 GiB."""
 
 _DECORATION = re.compile(
     r"\([^)]*\)|\[[^]]*\]|@.*|\d+-core\b|\b(?:processor|cpu|pthread|graphics|corporation|inc)\b"
 )
-"""What one platform adds to a model's name and another does not."""
+"""Parts of a model's name that only some platforms add."""
 
 
-def first_views(found: Sequence[DeviceInfo]) -> dict[str, str]:
+def first_entries(found: Sequence[DeviceInfo]) -> dict[str, str]:
     """Return, for each device that is the same hardware as one before it in `found`, the name of
     the first such device. `found` is in order of preference.
 
-    A platform shows a piece of hardware once, so of several equal cards each is matched with
-    another one, in order.
+    A platform lists a piece of hardware once, so several equal cards are matched one to one, in
+    order.
     """
     first: dict[str, str] = {}
     for is_same in (_is_identified_as, _is_equal_to):
@@ -51,7 +51,7 @@ def _platform(info: DeviceInfo) -> str:
 
 
 def _is_identified_as(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Return whether an address or a UUID shows that both are the same hardware."""
+    """Return whether both have the same PCI address or UUID."""
     address = PciAddress.parse(a.pci)
     if address is not None and address == PciAddress.parse(b.pci):
         # Parts of a divided card share its address.
@@ -60,8 +60,8 @@ def _is_identified_as(a: DeviceInfo, b: DeviceInfo) -> bool:
 
 
 def _is_equal_to(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Return whether both are the same hardware by all that is known of them: at least one of
-    them has no address."""
+    """Return whether kind, units, model and memory are equal or nearly so, for devices of which at
+    least one has no PCI address."""
     if a.pci is not None and b.pci is not None:
         return False
     if _are_other_parts(a, b):
@@ -78,8 +78,8 @@ def _is_equal_to(a: DeviceInfo, b: DeviceInfo) -> bool:
 
 
 def _are_other_parts(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Return whether both have UUIDs of NVIDIA's, and different ones. Other vendors' platforms
-    invent their own."""
+    """Return whether both have UUIDs of NVIDIA's form, and different ones. Platforms of other
+    vendors generate UUIDs of their own."""
     uuids = [uuid.lower() for uuid in (a.uuid, b.uuid) if uuid is not None]
     ours = [uuid for uuid in uuids if uuid.startswith(("gpu-", "mig-"))]
     return len(set(ours)) == 2
@@ -92,7 +92,7 @@ def _words(model: str) -> set[str]:
 VARIABLE = "NVIDIA_VISIBLE_DEVICES"
 
 HIDDEN = f"{VARIABLE} does not list this card"
-"""Why a hidden card cannot be used."""
+"""The reason for which a hidden card is unusable."""
 
 
 def hidden(*uuids: str | None) -> str | None:
@@ -100,8 +100,8 @@ def hidden(*uuids: str | None) -> str | None:
 
     `uuids` are the card's own and, for a part of a divided card, that of the whole card.
     """
-    # Only UUIDs can hide a card here. Indexes count the host's cards, and the container's runtime
-    # has applied them; so have "all" and "void", which it also leaves in containers with GPUs.
+    # Only UUIDs can hide a card here. The container's runtime has already applied indexes, which
+    # count the host's cards, and "all" and "void", which it also sets in containers with GPUs.
     wanted = [w.strip().lower() for w in os.environ.get(VARIABLE, "").split(",")]
     known = [uuid.lower() for uuid in uuids if uuid is not None]
     if not known or not all(w.startswith(("gpu-", "mig-")) for w in wanted):
@@ -111,12 +111,12 @@ def hidden(*uuids: str | None) -> str | None:
     return HIDDEN
 
 
-def hide_twins(found: Sequence[DeviceInfo], first: Mapping[str, str]) -> list[DeviceInfo]:
-    """Return `found` with each card that is hidden in one platform hidden in all of them; `first`
-    is that of `first_views`."""
-    hidden_cards = {first.get(i.name, i.name) for i in found if i.unusable == HIDDEN}
+def hide_everywhere(found: Sequence[DeviceInfo], first: Mapping[str, str]) -> list[DeviceInfo]:
+    """Return `found` with each card that one platform hides hidden in all; `first` is the result
+    of `first_entries`."""
+    cards = {first.get(i.name, i.name) for i in found if i.unusable == HIDDEN}
 
-    def is_twin(info: DeviceInfo) -> bool:
-        return info.unusable is None and first.get(info.name, info.name) in hidden_cards
+    def is_hidden(info: DeviceInfo) -> bool:
+        return info.unusable is None and first.get(info.name, info.name) in cards
 
-    return [replace(info, unusable=HIDDEN) if is_twin(info) else info for info in found]
+    return [replace(info, unusable=HIDDEN) if is_hidden(info) else info for info in found]

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from miner.codegen.launch_shape import LaunchShape
+from miner.codegen.launch_shape import BUFFER_COUNTS, LaunchShape
 from miner.devices import registry
 from miner.devices.backend import Backend
 from miner.devices.device import Device
 from miner.devices.device_names import (
     CPU,
-    is_kind,
     is_model,
     is_pattern,
     matches,
+    means_cpu,
     names_the_entry,
 )
-from miner.devices.same_hardware import first_views, hide_twins
+from miner.devices.same_hardware import first_entries, hide_everywhere
 from miner.devices.trials import TrialReports, Trials
 from miner.errors import BackendUnavailable, ConfigError, NoUsableDevice
 from miner.progpow.epoch import Epoch
@@ -54,8 +54,8 @@ class ListedDevice:
 def find_devices(
     backend: str = "auto", trials: Trials | None = None
 ) -> tuple[list[ListedDevice], list[str]]:
-    """Return the devices of `backend` ("auto", "cpu": of all backends), and one sentence for each
-    backend, platform or driver that shows no device."""
+    """Return the devices of `backend` ("auto", "cpu": of all backends), and a sentence for each
+    backend, platform or driver without devices."""
     names = list(registry.BACKENDS) if backend in ("auto", CPU) else [backend]
     try:
         backends = [registry.backend_named(name) for name in names]
@@ -64,17 +64,17 @@ def find_devices(
     listings = asyncio.run((trials or Trials()).list_all(backends))
     rows = list(zip(backends, listings, strict=True))
     found = [(one, info) for one, listing in rows for info in listing.devices]
-    missing = [
+    problems = [
         problem if problem.startswith(f"{one.name}:") else f"{one.name}: {problem}"
         for one, listing in rows
         for problem in listing.problems
     ]
-    first = first_views([info for _, info in found])
-    infos = hide_twins([info for _, info in found], first)
+    first = first_entries([info for _, info in found])
+    infos = hide_everywhere([info for _, info in found], first)
     return [
         ListedDevice(info, one, index, first.get(info.name))
         for index, ((one, _), info) in enumerate(zip(found, infos, strict=True))
-    ], missing
+    ], problems
 
 
 def devices_called(found: Sequence[ListedDevice], name: str) -> list[ListedDevice]:
@@ -116,12 +116,12 @@ class ChosenDevices(NamedTuple):
     use: list[ListedDevice]
     unusable: list[ListedDevice]
     """With their reasons."""
-    missing: list[str]
-    """One sentence for each backend, platform or driver that shows no device."""
+    problems: list[str]
+    """A sentence for each backend, platform or driver without devices."""
     absent: list[str]
-    """One sentence for each name without a device: it may appear after the next start."""
+    """A sentence for each name without a device, which may be present at the next start."""
     expected: int
-    """Devices that would mine if none was unusable or absent."""
+    """Number of devices that would mine if none was absent or unusable."""
 
 
 def choose_devices(
@@ -136,16 +136,15 @@ def choose_devices(
     """Return the devices to use, at least one, and what is missing.
 
     `names` and `exclude` are names as `device_names.matches` takes them. Without `names`: every
-    usable GPU, or else an accelerator, or else a CPU if it is asked for: by `backend`, or by
-    `cpu_allowed`. The order of `names` is kept, and hardware is used once, through the first view
-    of it that is usable, unless each of its views is called by its own name. Excluded devices are
-    not opened.
+    usable GPU, or else an accelerator, or else a CPU if `backend` or `cpu_allowed` allows it. The
+    order of `names` is kept. Hardware with several entries in the list is used once, through the
+    first usable one, unless `names` has the name of each. Excluded devices are not opened.
 
-    Raises `NoUsableDevice` when no device is left, and `ConfigError` for a device that is both
-    wanted and excluded.
+    Raises `NoUsableDevice` if no device is left, and `ConfigError` for a device that is both wanted
+    and excluded.
     """
     trials = Trials(reports)
-    found, missing = find_devices(backend, trials)
+    found, problems = find_devices(backend, trials)
     left = [f for f in found if not any(matches(f.info, f.index, name) for name in exclude)]
     cpu_allowed = cpu_allowed or backend == CPU or _interprets(backend)
     tiers = [_wanted(found, left, names)] if names else _default(left, backend, cpu_allowed)
@@ -164,7 +163,7 @@ def choose_devices(
     expected += len(absent)
     absent += [_unknown(found, n) for n in precise if not devices_called(found, n)]
     if not use:
-        reasons = [f"{one.info.name}: {one.info.unusable}" for one in unusable] + absent + missing
+        reasons = [f"{one.info.name}: {one.info.unusable}" for one in unusable] + absent + problems
         if names or cpu_allowed:
             raise NoUsableDevice("no usable device: " + "; ".join(reasons or ["none found"]))
         reasons += _only_cpus(left)
@@ -172,21 +171,21 @@ def choose_devices(
             f"no usable GPU: {'; '.join(reasons or ['none found'])}; to mine on the CPU, add "
             f"--backend {CPU}"
         )
-    return ChosenDevices(use, unusable, missing, absent, expected)
+    return ChosenDevices(use, unusable, problems, absent, expected)
 
 
 def _interprets(backend: str) -> bool:
     return backend in registry.BACKENDS and registry.BACKENDS[backend].dialect is None
 
 
-Views = list[ListedDevice]
-"""Devices of which one is to be used, best first."""
+Entries = list[ListedDevice]
+"""The entries of one piece of hardware, of which one is to be used, best first."""
 
 
-def _default(found: Sequence[ListedDevice], backend: str, cpu_allowed: bool) -> list[list[Views]]:
-    """Return what to use: of the first of these groups with a usable device."""
+def _default(found: Sequence[ListedDevice], backend: str, cpu_allowed: bool) -> list[list[Entries]]:
+    """Return groups of hardware, best first: the first one with a usable device is used."""
     by_kind = {kind: [one for one in found if one.info.kind == kind] for kind in _KINDS}
-    gpus: dict[str, Views] = {}
+    gpus: dict[str, Entries] = {}
     for one in by_kind["gpu"]:
         gpus.setdefault(one.hardware, []).append(one)
     # Mining on the CPU would slow down the host of the GPUs.
@@ -196,34 +195,34 @@ def _default(found: Sequence[ListedDevice], backend: str, cpu_allowed: bool) -> 
     return [tier for tier in tiers if any(tier)]
 
 
-def _best_cpus(found: Sequence[ListedDevice]) -> Views:
+def _best_cpus(found: Sequence[ListedDevice]) -> Entries:
     cpus = [one for one in found if one.info.kind == "cpu"]
     return sorted(cpus, key=lambda one: one.backend.dialect is None)
 
 
 def _wanted(
     found: Sequence[ListedDevice], left: Sequence[ListedDevice], names: Sequence[str]
-) -> list[Views]:
-    """Return the devices among `left` that `names` mean, each with the other views of it that may
+) -> list[Entries]:
+    """Return the devices among `left` that `names` mean, each with the other entries that may
     replace it."""
-    wanted: dict[str, Views] = {}
+    wanted: dict[str, Entries] = {}
     for name in names:
         chosen = _asked_for(left, name)
         if not chosen and _asked_for(found, name):
             raise ConfigError(f"device {name!r} is both wanted and excluded; name it once")
         for one in chosen:
-            views = [one]
-            if is_kind(name):
-                views = _best_cpus(left)
+            entries = [one]
+            if means_cpu(name):
+                entries = _best_cpus(left)
             elif not names_the_entry(one.info, one.index, name):
-                views += [o for o in left if o is not one and o.hardware == one.hardware]
-            wanted.setdefault(one.info.name, views)
+                entries += [o for o in left if o is not one and o.hardware == one.hardware]
+            wanted.setdefault(one.info.name, entries)
     return list(wanted.values())
 
 
 def _asked_for(found: Sequence[ListedDevice], name: str) -> list[ListedDevice]:
-    """As `devices_called`; but a CPU is not asked for by "*" or "opencl:*", and "cpu" means one."""
-    if is_kind(name):
+    """As `devices_called`, but "*" and "opencl:*" do not mean CPUs, and "cpu" means one."""
+    if means_cpu(name):
         return _best_cpus(found)[:1]
     return [
         one
@@ -233,26 +232,28 @@ def _asked_for(found: Sequence[ListedDevice], name: str) -> list[ListedDevice]:
 
 
 def _first_usable(
-    devices: Sequence[Views], variant: Variant, trials: Trials
+    devices: Sequence[Entries], variant: Variant, trials: Trials
 ) -> tuple[list[ListedDevice], list[ListedDevice]]:
-    """Return the first usable view of each device, and all views that failed before it. The first
-    views are tried side by side, then the second ones of those that failed, and so on."""
+    """Return the first usable entry of each device, and the entries that failed. The first entries
+    are tried side by side, then the second ones of the devices that failed, and so on."""
     use: dict[int, ListedDevice] = {}
     unusable: list[ListedDevice] = []
-    waiting = {place: list(views) for place, views in enumerate(devices)}
+    waiting = {place: list(entries) for place, entries in enumerate(devices)}
     while waiting:
-        results = tried([views.pop(0) for views in waiting.values()], variant, trials)
+        results = tried([entries.pop(0) for entries in waiting.values()], variant, trials)
         for place, result in zip(waiting, results, strict=True):
             if result.info.unusable:
                 unusable.append(result)
             else:
                 use[place] = result
-        waiting = {place: views for place, views in waiting.items() if views and place not in use}
+        waiting = {
+            place: entries for place, entries in waiting.items() if entries and place not in use
+        }
     return [use[place] for place in sorted(use)], unusable
 
 
 def _only_cpus(found: Sequence[ListedDevice]) -> list[str]:
-    """Return a sentence for each backend with drivers that shows CPUs only."""
+    """Return a sentence for each backend whose drivers list CPUs only."""
     return [
         f"{backend.name}: no GPU, only the CPU {one.info.model}"
         for backend in registry.BACKENDS.values()
@@ -273,7 +274,7 @@ def shape_on(name: str, epoch: Epoch) -> tuple[str | None, LaunchShape]:
     device = device_called(found, name).open()
     try:
         need, most = epoch.entries * 256, device.info.largest_allocation
-        buffers = next((n for n in (1, 2, 4) if need / n <= most), 4)
+        buffers = next((n for n in BUFFER_COUNTS if need / n <= most), BUFFER_COUNTS[-1])
         return device.dialect, device.shape.split(buffers)
     finally:
         device.close()

@@ -29,7 +29,7 @@ from miner.work import DeviceInfo
 LISTING_SECONDS = 30.0
 
 TRIAL_SECONDS = 180.0
-"""Compilers take seconds, on a busy machine a minute."""
+"""Compilers take seconds, or a minute on a busy machine."""
 
 SIDE_BY_SIDE = 8
 """Trials at the same time; each takes about 150 MiB."""
@@ -62,7 +62,7 @@ class Listing(NamedTuple):
 
     devices: Sequence[DeviceInfo] = ()
     problems: Sequence[str] = ()
-    """A sentence for each part that shows no device."""
+    """A sentence for each platform or driver without devices."""
 
 
 class Trials:
@@ -77,7 +77,7 @@ class Trials:
         self._results.forget()
 
     async def list_all(self, backends: Sequence[Backend]) -> list[Listing]:
-        """Return the devices of each backend; one that is not available has none, and a reason."""
+        """Return the devices of each backend; an unavailable one has a problem instead."""
         for crash in count_crashes(self._results):
             self._reports.note(str(crash))
         async with asyncio.TaskGroup() as group:
@@ -87,8 +87,8 @@ class Trials:
     async def problems_of(
         self, devices: Sequence[tuple[Backend, DeviceInfo]], variant: Variant
     ) -> list[str | None]:
-        """Return for each device why it cannot be used, None where it can: tried with the first
-        known answer of `variant`, or known from an earlier trial."""
+        """Return the problem of each device, or None: the result of a trial with the first known
+        answer of `variant`, now or earlier."""
         turn = asyncio.Semaphore(SIDE_BY_SIDE)
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -114,12 +114,12 @@ class Trials:
             self._reports.trying(info)
             try:
                 answer = await ask_child(("try", backend.name, info, variant), TRIAL_SECONDS)
-            except DriverDied as death:
-                problem = f"{death}; {AGAIN}"
+            except DriverDied as error:
+                problem = f"{error}; {AGAIN}"
                 self._results.keep(problem, "device", info, variant)
                 return problem
         problem = answer["problem"]
-        if problem is None:  # others, such as too little free memory, may pass
+        if problem is None:  # a problem such as too little free memory may be gone next time
             self._results.keep(None, "device", info, variant)
         return str(problem) if problem is not None else None
 
@@ -133,8 +133,8 @@ class Trials:
         except (BackendUnavailable, DriverDied) as error:
             return Listing(problems=[str(error)])
 
-    # OpenCL loads the drivers of all platforms into one process. Where it dies, each driver is
-    # loaded alone, and those that end the process are left out of this one too.
+    # OpenCL loads the drivers of all platforms into one process. If that process dies, each driver
+    # is loaded alone, and those that end their process are not loaded into this one either.
 
     async def _list_opencl(self) -> Listing:
         make_vendors_findable()
@@ -162,7 +162,7 @@ class Trials:
         return result.problem if result is not None else None
 
     async def _problems_alone(self, icds: Sequence[IcdFile]) -> list[str | None]:
-        """Load each driver in a process without the others; return why its process died."""
+        """Load each driver in a process of its own; return its problem, or None."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._problem_alone(icd)) for icd in icds]
         return [task.result() for task in tasks]
@@ -173,8 +173,8 @@ class Trials:
             write_entries(Path(folder), {icd.name: icd.text})
             try:
                 await _listed(OPENCL, vendors_variables(Path(folder)))
-            except DriverDied as death:
-                problem = f"{death}; {AGAIN}"
+            except DriverDied as error:
+                problem = f"{error}; {AGAIN}"
         self._results.keep(problem, "icd", icd)
         return problem
 

@@ -191,7 +191,7 @@ def _notes(
     """Yield (topic, sentence) pairs to show before the run begins."""
     # On cards of other vendors a missing CUDA backend is not worth a note at each start.
     vendors = {device.info.vendor for device in chosen.use if device.info.kind == "gpu"}
-    shown = [] if vendors and "nvidia" not in vendors else chosen.missing
+    shown = [] if vendors and "nvidia" not in vendors else chosen.problems
     for sentence in [
         *shown,
         *(f"{absent}; mining with the devices found" for absent in chosen.absent),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from miner.devices.same_hardware import first_views
+from miner.devices.same_hardware import first_entries
 from miner.work import DeviceInfo
 from tests.devices.infos import CARD, info_of
 
@@ -34,7 +34,7 @@ from tests.devices.infos import CARD, info_of
 def test_two_platforms_may_show_the_same_card(other: dict[str, Any], wanted: bool) -> None:
     facts = {"backend": other["name"].partition(":")[0]} | other
     seen = replace(CARD, **facts)
-    assert first_views([CARD, seen]) == ({seen.name: CARD.name} if wanted else {})
+    assert first_entries([CARD, seen]) == ({seen.name: CARD.name} if wanted else {})
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_each_platform_decorates_the_model_in_its_own_way(one: str, other: str) 
         info_of(f"opencl:{n}.0", model=model, memory=8 << 30)
         for n, model in enumerate((one, other))
     )
-    assert first_views([a, replace(b, memory=6 << 30)]) == {"opencl:1.0": "opencl:0.0"}
+    assert first_entries([a, replace(b, memory=6 << 30)]) == {"opencl:1.0": "opencl:0.0"}
 
 
 def test_equal_cards_are_matched_one_by_one() -> None:
@@ -63,7 +63,7 @@ def test_equal_cards_are_matched_one_by_one() -> None:
         card("opencl:1.0", "0000:02:00.0"), card("opencl:1.1", "0000:01:00.0"),
         card("opencl:2.0"), card("opencl:2.1"), card("opencl:2.2"),
     ]  # fmt: skip
-    assert first_views(found) == {
+    assert first_entries(found) == {
         "opencl:1.0": "opencl:0.1", "opencl:1.1": "opencl:0.0",
         "opencl:2.0": "opencl:0.0", "opencl:2.1": "opencl:0.1",
     }  # fmt: skip
@@ -71,4 +71,4 @@ def test_equal_cards_are_matched_one_by_one() -> None:
 
 def test_the_reference_is_not_another_view_of_the_cpu() -> None:
     ref = info_of("ref", "cpu", model="CPU reference, one core")
-    assert first_views([info_of("opencl:0.0", "cpu", model="AMD EPYC"), ref]) == {}
+    assert first_entries([info_of("opencl:0.0", "cpu", model="AMD EPYC"), ref]) == {}
