@@ -4,8 +4,8 @@ Four schedulers issue at most one instruction each per cycle, in order within a 
 stall that the assembler set, once the scoreboards that it waits for are released and its unit is
 free. One pipe per multiprocessor serves shared memory, shuffles and loads; memory has a latency
 and the multiprocessor's share of the bandwidth. Not in the model: the two Keccaks (3 % of a hash),
-power limits, memory banks, spilled registers. No card has confirmed it yet; repeated simulations
-of the same kernel differ by 1.5 %.
+power limits, memory banks, spilled registers. No card has confirmed it yet; simulations
+with other random numbers differ by 1.5 % from their mean.
 """
 
 from __future__ import annotations

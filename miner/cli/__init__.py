@@ -29,6 +29,7 @@ from miner.cli.probe import probe
 from miner.cli.replay import replay
 from miner.cli.selftest import selftest_command
 from miner.cli.shares import shares
+from miner.cli.tune import tune
 from miner.cli.variants import variants_command
 from miner.errors import DeviceHung, MinerError
 from miner.signals import handled
@@ -97,7 +98,7 @@ def help_command(context: click.Context, command: str | None) -> None:
 
 for command in (
     mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    cache, probe, replay, config, shares, health, help_command, completion, doctor,
+    tune, cache, probe, replay, config, shares, health, help_command, completion, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from miner.api.api_server import ApiOptions
@@ -11,9 +12,11 @@ from miner.catalog import Coin
 from miner.devices.device_names import matches
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
 from miner.devices.trials import TrialReports
+from miner.devices.tuned_shapes import TunedShape, TunedShapes
 from miner.devices.tuning import Tuning, tuning_of
 from miner.ledger import LEDGER_FILE
 from miner.net.address import PoolUrl
+from miner.progpow.variant import Variant
 from miner.resources import state_directory
 from miner.run.resolve_pools import (
     chosen_coin,
@@ -59,6 +62,7 @@ class _Resolver:
         self._load = load
         self._coin: Coin | None = None
         self._devices: Sequence[ListedDevice] = ()
+        self._tuned: Mapping[str, TunedShape] = {}
 
     def resolve(self, reports: TrialReports | None) -> RunConfig:
         loaded = self._load()
@@ -71,7 +75,8 @@ class _Resolver:
             wanted.backend, wanted.use, variant, wanted.exclude, reports=reports
         )
         self._devices = chosen.use
-        tunings = _tunings(settings, self._devices)
+        self._tuned = _tuned(chosen.use, variant)
+        tunings = self._tunings(settings)
         token = api_token(settings.api)
         return RunConfig(
             variant,
@@ -100,7 +105,7 @@ class _Resolver:
             private_files=_private_files(loaded),
             devices_expected=chosen.expected,
             devices_missing=tuple(_missing(chosen)),
-            notes=tuple(_notes(settings, pools, chosen)),
+            notes=(*_notes(settings, pools, chosen), *self._shape_notes(tunings)),
             reloader=self,
             fixed=_fixed(settings, tunings),
             digest=loaded.raw.digest,
@@ -110,7 +115,7 @@ class _Resolver:
         loaded = self._load()
         settings = loaded.settings
         pools = pool_urls(settings.pools, self._coin)
-        tunings = _tunings(settings, self._devices)
+        tunings = self._tunings(settings)
         return ReloadedConfig(
             _live(settings, pools, tunings),
             _fixed(settings, tunings),
@@ -119,10 +124,29 @@ class _Resolver:
             loaded.raw.digest,
         )
 
+    def _tunings(self, settings: Settings) -> dict[str, Tuning]:
+        """Return the tuning of each device; a shape that `tune` chose applies where none is set."""
+        base, blocks = settings.devices.base(), settings.devices.blocks()
+        tunings = {}
+        for device in self._devices:
+            info = device.info
+            tuning, tuned = tuning_of(info, device.index, blocks, base), self._tuned.get(info.name)
+            if tuning.shape is None and tuned is not None:
+                tuning = replace(tuning, shape=tuned.shape)
+            tunings[info.name] = tuning
+        return tunings
 
-def _tunings(settings: Settings, devices: Sequence[ListedDevice]) -> dict[str, Tuning]:
-    base, blocks = settings.devices.base(), settings.devices.blocks()
-    return {d.info.name: tuning_of(d.info, d.index, blocks, base) for d in devices}
+    def _shape_notes(self, tunings: Mapping[str, Tuning]) -> Iterator[tuple[str, str]]:
+        for name, tuned in self._tuned.items():
+            if tunings[name].shape == tuned.shape:
+                yield "device", f"{name}: {tuned.sentence}"
+
+
+def _tuned(devices: Sequence[ListedDevice], variant: Variant) -> dict[str, TunedShape]:
+    """Return the shapes that `tune` chose, by device name."""
+    kept = TunedShapes()
+    found = {d.info.name: kept.get(d.info, d.backend, variant) for d in devices}
+    return {name: tuned for name, tuned in found.items() if tuned is not None}
 
 
 def _live(

@@ -35,7 +35,17 @@ def test_commands_and_flags() -> None:
 
 
 def test_values() -> None:
-    with_algorithm = ("mine", "bench", "hash", "kernel", "pool", "probe", "replay", "selftest")
+    with_algorithm = (
+        "mine",
+        "bench",
+        "hash",
+        "kernel",
+        "pool",
+        "probe",
+        "replay",
+        "selftest",
+        "tune",
+    )
     for words in (("-a", ""), *((command, "-a", "") for command in with_algorithm)):
         assert completed(*words) == [*variants(), *coins()]
     assert completed("mine", "--coin", "rv") == ["RVN"]

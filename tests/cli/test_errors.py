@@ -131,6 +131,8 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["selftest", "-d", "9.9"], 3, "unknown device '9.9'"),
     (["bench", "-a", "kawpow", "--height", "-1", "-d", "ref"], 2, "height: -1 is outside"),
     (["bench", "-a", "kawpow", "--height", "0", "--seconds", "0"], 2, "0.0 is not in the range"),
+    (["tune", "-a", "kawpow", "-d", "ref"], 2, "ref interprets programs, so it has no launch"),
+    (["tune", "-a", "kawpow", "-d", "ref", "--shapes", "cube"], 2, "'cube' is none of gpu, "),
     (["nosuch"], 2, "No such command 'nosuch'"),
     (["help", "nosuch"], 2, "No such command 'nosuch'"),
     (["hepl"], 2, "No such command 'hepl'."),

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from miner.catalog import find_coin
+from miner.catalog import find_coin, find_variant
 from miner.devices import registry
+from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
+from miner.devices.tuned_shapes import TunedShape, TunedShapes
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
 from miner.net.timeouts import Timeouts
@@ -237,3 +239,39 @@ def test_an_absent_device_is_noted_and_the_others_mine(path: Path) -> None:
     (note,) = [text for topic, text in config.notes if "cuda:7" in text]
     assert note.startswith("unknown device 'cuda:7'; found: ")
     assert note.endswith("; mining with the devices found")
+
+
+CARD = DeviceInfo("opencl:0.0", "opencl", "A card", "gpu", "1", 8 << 30, 4 << 30, 36)
+
+
+@pytest.fixture
+def _tuned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that `tune` chose the shape gpu-128 for; the settings file sets none."""
+    path.write_text(FILE.replace('shape = "cpu-1"\n', ""))
+    chosen = ChosenDevices([ListedDevice(CARD, OPENCL)], [], [], [], 1)
+    monkeypatch.setattr(resolve_module, "choose_devices", lambda *_, **__: chosen)
+    TunedShapes().put(CARD, OPENCL, find_variant("kawpow"), TunedShape("gpu-128", "gpu", 1.1, 1, 2))
+
+
+@pytest.mark.usefixtures("_tuned")
+def test_a_tuned_shape_is_used_and_noted(path: Path) -> None:
+    config = resolve_settings(lambda: load(path))
+    assert config.tunings["opencl:0.0"].shape == "gpu-128"
+    (note,) = [text for _, text in config.notes if "launch shape" in text]
+    assert note.startswith("opencl:0.0: launch shape gpu-128, 1.100 times as fast as gpu")
+
+
+@pytest.mark.usefixtures("_tuned")
+def test_a_shape_in_the_settings_overrides_the_tuned_one(path: Path) -> None:
+    path.write_text(FILE.replace('match = "ref"\nshape = "cpu-1"', 'match = "*"\nshape = "gpu"'))
+    config = resolve_settings(lambda: load(path))
+    assert config.tunings["opencl:0.0"].shape == "gpu"
+    assert not [text for _, text in config.notes if "launch shape" in text]
+
+
+@pytest.mark.usefixtures("_tuned")
+def test_a_shape_that_is_tuned_while_mining_waits_for_the_next_start(path: Path) -> None:
+    config = resolve_settings(lambda: load(path))
+    TunedShapes().put(CARD, OPENCL, find_variant("kawpow"), TunedShape("gpu", "gpu", 1, 1, 1))
+    assert config.reloader is not None
+    assert config.reloader.reload().fixed == config.fixed

@@ -1,0 +1,94 @@
+"""The command `tune`: chooses the launch shapes of devices by measurement."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION, split_names
+
+
+@click.command()
+@VARIANT_OPTION
+@click.option(
+    "--height",
+    type=int,
+    help="Block height whose dataset is used. Default: a block of a coin's main chain in 2026, if "
+    "one is known.",
+)
+@DEVICE_OPTION
+@click.option("--shapes", metavar="NAMES", help="Shapes to try. Default: those that may suit it.")
+@click.option(
+    "--rounds", type=click.IntRange(2, 1000), default=10, show_default=True,
+    help="How often each shape is measured.",
+)  # fmt: skip
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 60), default=1.0, show_default=True,
+    help="Duration of one measurement; a round has three for each shape.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Measure, but do not keep the choice.")
+@JSON_OPTION
+def tune(
+    variant: str,
+    height: int | None,
+    device: str | None,
+    shapes: str | None,
+    rounds: int,
+    seconds: float,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Find the fastest launch shape of each model of device, for `mine` to use.
+
+    Shapes take turns at the programs of three heights, after each kernel was compared with the
+    CPU. The choice is kept for this model, driver, variant and kernel. Stop mining before.
+    """
+    from miner.catalog import usual_height
+    from miner.devices.selection import choose_devices
+    from miner.devices.tuned_shapes import TunedShapes
+    from miner.run.benchmark import tune_device
+    from miner.verify import chosen_variant
+
+    chosen = chosen_variant(variant)
+    if height is None:
+        height = usual_height(variant, chosen)
+    devices = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use
+
+    def progress(text: str) -> None:
+        if not as_json:
+            click.echo(text)
+
+    reports = []
+    kept_in = None if dry_run else TunedShapes()
+    # The choice is for a model, so one card of each model is enough.
+    models = {(one.backend.name, one.info.model, one.info.driver): one for one in devices[::-1]}
+    for listed in list(models.values())[::-1]:
+        progress(f"{listed.info.name} {listed.info.model}")
+        names = split_names(shapes)
+        report = tune_device(listed, chosen, height, names, rounds, seconds, progress, kept_in)
+        reports.append(report)
+        for line in _lines(report):
+            progress(line)
+    if as_json:
+        click.echo(json.dumps(reports, indent=2))
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    """Return a table of the shapes, and the choice."""
+    from miner.formatting import format_efficiency, format_hashrate
+
+    lines = []
+    for row in report["shapes"]:
+        ratio = row["ratio"]
+        line = (
+            f"  {row['shape']:<14} {format_hashrate(row['hashrate']['median']):>12}  "
+            f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+        )
+        if "hashes_per_joule" in row:
+            line += f"  {format_efficiency(row['hashes_per_joule'])}"
+        lines.append(line)
+    chosen = report["chosen"]["shape"]
+    outcome = "`mine` uses it from now on" if report["kept"] else "not kept"
+    return [*lines, f"{report['device']['name']}: {chosen} is the fastest; {outcome}"]

@@ -1,0 +1,93 @@
+"""Launch shapes that were measured on a device, kept on disk for later runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from miner.codegen.kernel_source import search_source
+from miner.codegen.launch_shape import SHAPES, shape_named
+from miner.devices.backend import Backend
+from miner.errors import BadValue
+from miner.progpow.variant import Variant
+from miner.resources import CheckedFiles, cache_directory
+from miner.work import DeviceInfo
+
+LIMIT_BYTES = 1 << 20
+
+_OF_VENDORS = {
+    "amd": ("gpu-amd", "gpu-gcn", "gpu-rdna"),
+    "intel": ("gpu-intel", "gpu-subgroups"),
+}
+"""Shapes of OpenCL GPUs beside `gpu` and `gpu-128`."""
+
+
+def shapes_to_try(info: DeviceInfo, backend: Backend) -> list[str]:
+    """Return the names of the shapes that may suit a device; empty for one without a compiler."""
+    if backend.dialect is None:
+        return []
+    if info.kind == "cpu":
+        return [name for name, shape in SHAPES.items() if shape.family == "vector"]
+    # In CUDA all exchanges are the same shuffles.
+    more = _OF_VENDORS.get(info.vendor, ("gpu-subgroups",)) if backend.dialect == "opencl" else ()
+    return ["gpu", "gpu-128", *more]
+
+
+@dataclass(frozen=True, slots=True)
+class TunedShape:
+    """The shape that was fastest on a device, and how much faster it was than the default one."""
+
+    shape: str
+    default: str
+    ratio: float
+    """Of the hashrates; 1 where the default is the fastest."""
+    low: float
+    """Bounds of the ratio's 95 % interval."""
+    high: float
+
+    @property
+    def sentence(self) -> str:
+        if self.shape == self.default:
+            return f"launch shape {self.shape}, the fastest that `progpow-miner tune` measured"
+        return (
+            f"launch shape {self.shape}, {self.ratio:.3f} times as fast as {self.default} "
+            "(measured by `progpow-miner tune`)"
+        )
+
+
+class TunedShapes:
+    """The shapes on disk. Each is for one model, driver, variant and kernel source: after a change
+    of any of them it is not found."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._files = CheckedFiles(folder or cache_directory() / "shapes", ".json", LIMIT_BYTES)
+
+    def get(self, info: DeviceInfo, backend: Backend, variant: Variant) -> TunedShape | None:
+        """Return what was measured on devices like `info`; None: nothing."""
+        tried = shapes_to_try(info, backend)
+        content = self._files.get(_key(info, backend, variant, tried)) if tried else None
+        if content is None:
+            return None
+        try:
+            tuned = TunedShape(**json.loads(content))
+            shape_named(tuned.shape)
+        except (ValueError, TypeError, BadValue):  # of another version
+            return None
+        return tuned
+
+    def put(self, info: DeviceInfo, backend: Backend, variant: Variant, tuned: TunedShape) -> None:
+        """Keep `tuned` for devices like `info`."""
+        key = _key(info, backend, variant, shapes_to_try(info, backend))
+        self._files.put(key, json.dumps(asdict(tuned)).encode())
+
+
+def _key(info: DeviceInfo, backend: Backend, variant: Variant, tried: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for name in tried:
+        source = search_source(variant, 0, variant.epoch_at(0), backend.dialect, shape_named(name))
+        digest.update(f"{name} {source.sha256}\n".encode())
+    parts = (backend.name, info.model, info.driver, str(info.units), variant.name)
+    return "\n".join((*parts, digest.hexdigest()))

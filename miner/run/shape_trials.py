@@ -1,0 +1,131 @@
+"""Comparing the launch shapes of a device by measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, harmonic_mean
+from typing import Any
+
+from miner.codegen.launch_shape import shape_named
+from miner.devices.tuned_shapes import TunedShape
+from miner.errors import BadValue, DeviceError
+from miner.run.bench_device import BenchDevice, BenchKernel
+from miner.run.bench_figures import Interval, mean_reading
+from miner.telemetry import Reading
+
+HEIGHTS = (937863, 1234567, 1006647)
+"""Heights whose programs are light, average and heavy for KawPow; for other variants any three."""
+
+ROUNDS = 10
+TURN_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class ShapeTrial:
+    """One shape: a kernel for each height, and what was measured."""
+
+    name: str
+    kernels: list[BenchKernel]
+    rounds: list[float] = field(default_factory=list)
+    """Hashes per second in each round, the harmonic mean of the heights."""
+    readings: list[Reading] = field(default_factory=list)
+
+    def take_turn(self, seconds: float, read: Callable[[], Reading]) -> None:
+        """Search at every height, and read the sensors at the end of each."""
+        rates = []
+        for kernel in self.kernels:
+            rates.append(harmonic_mean(kernel.rates(seconds, fewest=2)))
+            self.readings.append(read())
+        self.rounds.append(harmonic_mean(rates))
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeReport:
+    """The result of comparing shapes on one device."""
+
+    default: str
+    chosen: TunedShape
+    rows: list[dict[str, Any]]
+    """For each shape that was measured: hashrate in H/s and ratio to the default, both with their
+    intervals, the sensors' means and hashes per joule where they are known."""
+    left_out: dict[str, str]
+    """Reasons by shape."""
+
+
+class ShapeTrials:
+    """Compares launch shapes on one device.
+
+    `read` returns the device's sensors; `progress` receives a sentence at each step.
+    """
+
+    def __init__(
+        self,
+        bench: BenchDevice,
+        read: Callable[[], Reading],
+        progress: Callable[[str], None],
+        heights: Sequence[int] = HEIGHTS,
+    ) -> None:
+        self._bench, self._read, self._progress = bench, read, progress
+        self._heights = heights
+
+    def compare(self, names: Sequence[str], rounds: int, seconds: float) -> ShapeReport:
+        """Measure the device's own shape and `names`, in turns of `seconds` at each height.
+
+        Each kernel is compared with the CPU before; a shape that does not compile or is wrong is
+        left out. Raises `DeviceError` where that is the device's own shape.
+        """
+        default = self._bench.device.shape.name.split("/")[0]
+        left_out: dict[str, str] = {}
+        trials = [self._proved(default)]
+        for name in names:
+            if name == default:
+                continue
+            try:
+                trials.append(self._proved(name))
+            except (BadValue, DeviceError) as error:
+                left_out[name] = str(error)
+                self._progress(f"{name} is left out: {error}")
+        for number in range(rounds):
+            self._progress(f"round {number + 1} of {rounds}")
+            first = number % len(trials)  # so that none always runs after the same other one
+            for trial in trials[first:] + trials[:first]:
+                trial.take_turn(seconds, self._read)
+        return ShapeReport(default, choice(trials), [_row(t, trials[0]) for t in trials], left_out)
+
+    def _proved(self, name: str) -> ShapeTrial:
+        self._progress(f"building and checking {name}")
+        shape = shape_named(name)
+        return ShapeTrial(name, [self._bench.kernel(height, shape) for height in self._heights])
+
+
+def choice(trials: Sequence[ShapeTrial]) -> TunedShape:
+    """Return the fastest shape; the first one, the default, unless another is faster within the
+    whole interval of the ratio."""
+    default = trials[0]
+    best = TunedShape(default.name, default.name, 1.0, 1.0, 1.0)
+    for trial in trials[1:]:
+        ratio = ratio_of(trial, default)
+        if ratio.low > 1 and ratio.median > best.ratio:
+            best = TunedShape(trial.name, default.name, ratio.median, ratio.low, ratio.high)
+    return best
+
+
+def ratio_of(trial: ShapeTrial, default: ShapeTrial) -> Interval:
+    """Return the ratio of the hashrates in the same round."""
+    pairs = zip(trial.rounds, default.rounds, strict=True)
+    return Interval.of([rate / other for rate, other in pairs])
+
+
+def _row(trial: ShapeTrial, default: ShapeTrial) -> dict[str, Any]:
+    rate, sensors = Interval.of(trial.rounds), mean_reading(trial.readings)
+    row: dict[str, Any] = {
+        "shape": trial.name,
+        "hashrate": rate.as_json(),
+        "ratio": ratio_of(trial, default).as_json(),
+        "build_seconds": fmean(kernel.build_seconds for kernel in trial.kernels),
+        "sensors": sensors,
+    }
+    if sensors.get("power"):
+        row["hashes_per_joule"] = rate.median / sensors["power"]
+    return row

@@ -1,0 +1,77 @@
+"""Shapes that were measured: for which devices, and until what changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miner.codegen.kernel_source import KernelSource
+from miner.codegen.launch_shape import shape_named
+from miner.devices import tuned_shapes
+from miner.devices.cuda import CUDA
+from miner.devices.opencl import OPENCL
+from miner.devices.reference import REFERENCE
+from miner.devices.tuned_shapes import TunedShape, TunedShapes, shapes_to_try
+from tests.fakes.device import TOY
+from tests.fakes.rig import ONE, ZERO
+
+FASTER = TunedShape("gpu-amd", "gpu", 1.1, 1.05, 1.2)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> TunedShapes:
+    shapes = TunedShapes(tmp_path)
+    shapes.put(ONE, OPENCL, TOY, FASTER)
+    return shapes
+
+
+def test_a_choice_is_found_again_and_by_equal_cards(kept: TunedShapes, tmp_path: Path) -> None:
+    twin = replace(ONE, name="opencl:0.7", pci="0000:31:00.0")
+    assert kept.get(ONE, OPENCL, TOY) == FASTER
+    assert TunedShapes(tmp_path).get(twin, OPENCL, TOY) == FASTER
+
+
+def test_a_choice_is_for_one_model_driver_and_variant(kept: TunedShapes) -> None:
+    assert kept.get(replace(ONE, model="Radeon RX 6800"), OPENCL, TOY) is None
+    assert kept.get(replace(ONE, driver="3600.0"), OPENCL, TOY) is None
+    assert kept.get(ONE, OPENCL, replace(TOY, name="other")) is None
+    assert kept.get(ZERO, CUDA, TOY) is None
+
+
+def test_a_choice_ends_with_the_kernel_that_it_was_measured_with(
+    kept: TunedShapes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tuned_shapes.search_source
+
+    def changed(*arguments):  # type: ignore[no-untyped-def]
+        source: KernelSource = made(*arguments)
+        return replace(source, text=source.text + "\n")
+
+    monkeypatch.setattr(tuned_shapes, "search_source", changed)
+    assert kept.get(ONE, OPENCL, TOY) is None
+
+
+@pytest.mark.parametrize(
+    "tuned", [replace(FASTER, shape="of-a-later-version"), {"shape": "gpu"}, "text"]
+)
+def test_what_another_version_kept_is_ignored(
+    kept: TunedShapes, tuned: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(tuned, TunedShape):
+        monkeypatch.setattr(tuned_shapes, "asdict", lambda _: tuned)
+    kept.put(ONE, OPENCL, TOY, tuned)  # type: ignore[arg-type]
+    assert kept.get(ONE, OPENCL, TOY) is None
+
+
+def test_every_device_tries_shapes_of_its_kind() -> None:
+    cpu = replace(ONE, kind="cpu", vendor="amd")
+    assert {shape_named(name).family for name in shapes_to_try(cpu, OPENCL)} == {"vector"}
+    for info, backend in ((ZERO, CUDA), (ONE, OPENCL), (replace(ONE, vendor="intel"), OPENCL)):
+        names = shapes_to_try(info, backend)
+        assert len(names) > 1
+        assert {shape_named(name).family for name in names} == {"lanes"}
+    assert shapes_to_try(cpu, REFERENCE) == []
+    assert "gpu-rdna" in shapes_to_try(ONE, OPENCL)
+    assert "gpu-rdna" not in shapes_to_try(ZERO, CUDA)
