@@ -15,6 +15,7 @@ FROM ${PYTHON_IMAGE} AS wheel
 WORKDIR /src
 COPY packaging/constraints.txt packaging/constraints.txt
 COPY packaging/image packaging/image
+COPY packaging/backend packaging/backend
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY miner miner
 COPY kernels kernels

@@ -82,3 +82,15 @@ def test_an_installed_miner_prints_the_same_kernel(installed: Path, tmp_path: Pa
     expected = python("-m", "miner", *KERNEL, cwd=CHECKOUT, env=here)
     assert "__kernel" in expected
     assert python("-m", "miner", *KERNEL, cwd=tmp_path, env=there) == expected
+
+
+def test_a_python_that_is_too_old_is_named_before_versions_are_resolved() -> None:
+    backend = CHECKOUT / "packaging/backend/checked_hatchling.py"
+    code = f"import runpy, sys; sys.version_info = (3, 10, 12); runpy.run_path({str(backend)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "progpow-miner needs Python 3.11 or newer, this is Python 3.10.12."
+    )
