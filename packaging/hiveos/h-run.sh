@@ -57,7 +57,7 @@ fi
 
 # In a process group of its own, the miner gets each signal once: the one that is passed on.
 set -m
-./progpow-miner mine --config "$CUSTOM_CONFIG_FILENAME" \
+./progpow-miner mine --config "$CUSTOM_CONFIG_FILENAME" </dev/null \
 	2> >(exec tee --append -- "$log" >&2 9>&-) &
 child=$!
 set +m

@@ -206,6 +206,17 @@ def test_a_plot_has_a_bounded_number_of_lines() -> None:
                 assert re.match(r"(topk|bottomk) ?\(\d+, ", target["expr"]), panel["title"]
 
 
+def test_the_rows_of_a_table_can_be_joined() -> None:
+    """Grafana joins rows whose common columns are equal; the metric's name is a column."""
+    for panel in panels():
+        expressions = [target["expr"] for target in panel.get("targets", [])]
+        if panel["type"] == "table" and len(expressions) > 1:
+            for expression in expressions:
+                grouped = re.match(r"(?:bottomk\(50, )?(?:sum|max) by \(([^)]*)\)", expression)
+                assert grouped, expression
+                assert grouped[1].startswith("instance, device")
+
+
 def test_panels_do_not_overlap() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in BOARD["panels"]:
