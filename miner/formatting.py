@@ -9,7 +9,7 @@ def format_si(value: float, unit: str) -> str:
     """Return `value` with an SI prefix and two decimals, as in "4.29 GH"; below 1000 a whole
     number, as in "512 H"."""
     for prefix, size in _PREFIXES:
-        if value >= size:
+        if value >= size * 0.999995:  # which rounds to 1.00, not to 1000.00 of the smaller unit
             return f"{value / size:.2f} {prefix}{unit}"
     return f"{value:.0f} {unit}"
 

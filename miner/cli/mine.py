@@ -148,7 +148,7 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     # First, because loading the drivers and what the run needs takes a second or two.
     settings = load(config, given, os.environ).settings
     check_pools(settings)
-    lines = StartLines(write, SystemClock(), settings.log.console)
+    lines = StartLines(write, SystemClock(), settings.log.console, not sys.stdout.isatty())
     lines.starting(settings.coin or settings.variant or "", [p.url for p in settings.pools])
 
     from miner.engine.threads import WorkPool

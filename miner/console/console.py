@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, TextIO
 
 from miner.clock import Clock
@@ -17,6 +18,9 @@ from miner.telemetry import Journal, JournalEntry, Level, Snapshot, Telemetry
 ConsoleKind = Literal["auto", "plain", "live", "json"]
 
 TICK_SECONDS = 1.0
+
+FIRST_STATUS_SECONDS = 10.0
+"""Time to the first status, which shows that mining has begun."""
 
 
 class ConsoleView(Protocol):
@@ -54,7 +58,7 @@ def open_console(
     if kind == "json":
         lines = JsonLines(redactor)
         output = Output(stream, lambda text: lines.note(text, clock.wall()))
-        return LineConsole(telemetry, journal, clock, output, lines, redactor)
+        return LineConsole(telemetry, journal, clock, output, lines, redactor, _pace(output))
     output = Output(stream)
     if kind in ("auto", "live") and output.isatty() and _can_draw_on(environ.get("TERM", "")):
         # Rich takes long to load.
@@ -62,7 +66,8 @@ def open_console(
 
         colour = not environ.get("NO_COLOR")
         return LiveConsole(telemetry, journal, clock, output, redactor, colour)
-    view = LineConsole(telemetry, journal, clock, output, PlainLines(redactor), redactor)
+    plain = PlainLines(redactor, dated=not output.isatty())
+    view = LineConsole(telemetry, journal, clock, output, plain, redactor, _pace(output))
     if kind == "live":
         view.write("note      no live view: the output is not a terminal that can be drawn on")
     return view
@@ -71,6 +76,19 @@ def open_console(
 def _can_draw_on(term: str) -> bool:
     # Terminals on Windows do not set TERM.
     return term not in ("dumb", "unknown") and (bool(term) or os.name == "nt")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPace:
+    """How often a status is written; by default for lines that are kept."""
+
+    seconds: float = 60.0
+    full_every: int = 60
+    """Every how many statuses one is full; the first one is."""
+
+
+def _pace(output: Output) -> StatusPace:
+    return StatusPace(10.0, 3) if output.isatty() else StatusPace()
 
 
 class LineFormat(Protocol):
@@ -96,8 +114,7 @@ class LineOutput(Protocol):
 class LineConsole:
     """Writes a line for each entry of the journal, and regularly the status.
 
-    The status comes every `status_seconds` once a device has searched; every `full_every`th status
-    is a full one.
+    The status comes at `pace`, once a device has searched.
     """
 
     def __init__(
@@ -108,15 +125,14 @@ class LineConsole:
         output: LineOutput,
         format: LineFormat,
         redactor: Redactor,
-        status_seconds: float = 10.0,
-        full_every: int = 3,
+        pace: StatusPace = StatusPace(),
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
         self._output = output
         self._format = format
         self._redactor = redactor
-        self._status_seconds, self._full_every = status_seconds, full_every
+        self._pace = pace
         self._filter = RepeatFilter(journal, clock, redactor, self)
 
     def set_level(self, level: Level) -> None:
@@ -130,17 +146,18 @@ class LineConsole:
 
     async def keep(self) -> None:
         """Write statuses and counts of repeated lines until cancelled."""
-        due, count = self._clock.now() + self._status_seconds, 0
+        due, count = self._clock.now() + FIRST_STATUS_SECONDS, 0
         while True:
             await self._clock.sleep(TICK_SECONDS)
             self._filter.tick()
             if self._clock.now() < due:
                 continue
-            due, count = due + self._status_seconds, count + 1
             snapshot = self._telemetry.snapshot()
+            due += self._pace.seconds if snapshot.tried else FIRST_STATUS_SECONDS
             if snapshot.tried and self._filter.level <= Level.INFO:
-                for line in self._format.status(snapshot, count % self._full_every == 0):
+                for line in self._format.status(snapshot, count % self._pace.full_every == 0):
                     self._output.line(line)
+                count += 1
 
     def close(self, lines: Sequence[str] = ()) -> None:
         self._filter.close()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from miner.console.plain import device_sensors
+from miner.console.plain import device_sensors, sensor_texts, sensor_values
 from miner.formatting import (
     format_difficulty,
     format_efficiency,
@@ -20,22 +20,35 @@ from miner.formatting import (
     format_uptime,
 )
 from miner.safe_text import Redactor
-from miner.telemetry import WINDOWS, DeviceSnapshot, DeviceState, PoolState, Snapshot, Tally
+from miner.telemetry import (
+    WINDOWS,
+    DeviceSnapshot,
+    DeviceState,
+    Hashrate,
+    PoolState,
+    Snapshot,
+    Tally,
+)
 
 NARROW = 62
 """Width below which a device has several lines in place of a row."""
 
 _COLUMN_RANKS = {
-    "device": 0, "model": 6, "10 s": 0, "60 s": 2, "15 min": 4, "A": 1, "R": 1, "I": 1, "T": 2,
-    "P": 3, "F": 5, "E": 3,
+    "device": 0, "PCI": 1, "model": 2, "10 s": 0, "60 s": 5, "15 min": 7, "acc": 1, "rej": 1,
+    "HW": 1, "core": 2, "fan": 4, "power": 3, "efficiency": 6,
 }  # fmt: skip
-"""The columns in order. Where room is short, high ranks are left out first; rank 0 always stays."""
+"""The columns in order. Where room is short, high ranks are left out first; rank 0 always stays.
 
-_LEFT_ALIGNED = ("device", "model")
+Shares accepted, shares not accepted and hardware errors have the titles acc, rej and HW.
+"""
+
+_LEFT_ALIGNED = ("device", "PCI", "model")
+_SENSORS = ("core", "fan", "power", "efficiency")
+_COUNTS = ("acc", "rej", "HW")
 
 _GAP = "  "
 _UNKNOWN = "-"
-_MODEL_WIDTH = 24
+_MODEL_WIDTH = 18
 
 _STYLES = {
     DeviceState.PAUSED: "yellow",
@@ -60,7 +73,7 @@ def draw_table(snapshot: Snapshot, width: int, height: int, redactor: Redactor) 
     ):
         lines += _flow([(redactor.one_line(text), style) for text, style in group], width)
     draw_devices = _blocks if width < NARROW else _rows
-    lines += draw_devices(snapshot.devices, width, redactor)
+    lines += draw_devices(snapshot, width, redactor)
     if len(lines) > height:
         kept = max(0, height - 1)
         more = f"… {len(lines) - kept} more lines"
@@ -98,7 +111,7 @@ def _share_pieces(tally: Tally) -> list[Piece]:
         (f"stale {tally.stale}", _style_of(tally.stale, "yellow")),
         (f"invalid {tally.invalid}", _style_of(tally.invalid, "red")),
         (f"lost {tally.lost}", _style_of(tally.lost, "yellow")),
-        (f"hardware {tally.hardware}", _style_of(tally.hardware, "red")),
+        (f"hardware errors {tally.hardware}", _style_of(tally.hardware, "red")),
     ]
 
 
@@ -118,6 +131,8 @@ def _pool_pieces(snapshot: Snapshot) -> list[Piece]:
         pieces.append((reason, "yellow"))
     if pool.unverified:
         pieces.append(("TLS NOT VERIFIED", "bold red"))
+    if pool.account:
+        pieces.append((f"as {pool.account}", ""))
     if pool.latency is not None:
         pieces.append((f"latency {format_milliseconds(pool.latency)}", ""))
     return pieces
@@ -129,10 +144,9 @@ def _job_pieces(snapshot: Snapshot) -> list[Piece]:
         pieces.append((job.wait_reason, "yellow"))
     elif job:
         pieces += [
-            (f"difficulty {format_difficulty(job.difficulty)}", ""),
-            (f"epoch {job.epoch.number}", ""),
-            (f"period {job.period}", ""),
             (f"height {job.height}", ""),
+            (f"epoch {job.epoch.number}", ""),
+            (f"difficulty {format_difficulty(job.difficulty)}", ""),
         ]
     else:
         pieces.append(("no job: devices idle", "yellow"))
@@ -144,65 +158,96 @@ def _job_pieces(snapshot: Snapshot) -> list[Piece]:
     return pieces
 
 
-def _rows(devices: Sequence[DeviceSnapshot], width: int, redactor: Redactor) -> list[Text]:
-    """Return the table of devices, with a line below each device that is not searching."""
+def _rows(snapshot: Snapshot, width: int, redactor: Redactor) -> list[Text]:
+    """Return the table of devices and their sum, with a line below each device that is not
+    searching."""
+    devices = snapshot.devices
     cells = [_cells(device, redactor) for device in devices]
+    known = [title for title in _COLUMN_RANKS if any(_is_known(row[title]) for row in cells)]
+    total = [_total_cells(snapshot)] if len(devices) > 1 else []
     widths = {
-        title: max(map(cell_len, (title, *(row[title][0] for row in cells))))
-        for title in _COLUMN_RANKS
+        title: max(cell_len(text) for text in (title, *(row[title][0] for row in cells + total)))
+        for title in known
     }
     titles = _fitting(widths, width)
     lines = [_row({title: (title, "dim") for title in titles}, widths, titles)]
     for device, row in zip(devices, cells, strict=True):
         lines.append(_row(row, widths, titles))
         lines += _activity(device, redactor)
-    return lines
+    return lines + [_row(row, widths, titles) for row in total]
 
 
-def _blocks(devices: Sequence[DeviceSnapshot], width: int, redactor: Redactor) -> list[Text]:
+def _blocks(snapshot: Snapshot, width: int, redactor: Redactor) -> list[Text]:
     """Return several lines for each device."""
     lines = []
-    for device in devices:
+    for device in snapshot.devices:
         cells = _cells(device, redactor)
         lines += _flow([cells["device"], cells["10 s"]], width)
-        counts = [(f"{letter}{cells[letter][0]}", cells[letter][1]) for letter in "ARI"]
-        sensors = [(f"{letter}:{value}", "") for letter, value in device_sensors(device).items()]
+        counts = [(f"{title} {cells[title][0]}", cells[title][1]) for title in _COUNTS]
+        sensors = [(text, "") for text in sensor_texts(device_sensors(device))]
         for pieces in (counts, sensors):
-            lines += [Text.assemble("  ", line) for line in _flow(pieces, width - 2, " ")]
+            lines += [Text.assemble("  ", line) for line in _flow(pieces, width - 2)]
         lines += _activity(device, redactor)
     return lines
 
 
 def _cells(device: DeviceSnapshot, redactor: Redactor) -> dict[str, Piece]:
     """Return the cells of `device` by the titles of their columns."""
-    hashrate, age, shares = device.hashrate, device.mining_seconds, device.shares
-    # The hashrate of a window that is not full would repeat that of the shorter one.
-    minute = format_hashrate(hashrate.minute) if age > WINDOWS[0] else _UNKNOWN
-    quarter_hour = format_hashrate(hashrate.quarter_hour) if age > WINDOWS[1] else _UNKNOWN
     sensors = device_sensors(device)
     return {
         "device": (redactor.one_line(device.name), "bold"),
+        "PCI": (redactor.one_line(device.info.pci or _UNKNOWN).removeprefix("0000:"), ""),
         "model": (_short_model(redactor.one_line(device.info.model)), ""),
-        "10 s": (format_hashrate(hashrate.ten_seconds), "bold cyan"),
-        "60 s": (minute, ""),
-        "15 min": (quarter_hour, ""),
-        "A": (str(shares.accepted), "green"),
-        "R": (str(shares.not_accepted), _style_of(shares.not_accepted, "yellow")),
-        "I": (str(shares.hardware), _style_of(shares.hardware, "red")),
-        **{letter: (sensors.get(letter, _UNKNOWN), "") for letter in "TPFE"},
+        **_rate_cells(device.hashrate, device.mining_seconds),
+        **_count_cells(device.shares),
+        **{name: (sensors.get(name, _UNKNOWN), "") for name in _SENSORS},
     }
 
 
+def _total_cells(snapshot: Snapshot) -> dict[str, Piece]:
+    """Return the cells of the sum of all devices; power only if that of each is known."""
+    age = max(device.mining_seconds for device in snapshot.devices)
+    cells: dict[str, Piece] = dict.fromkeys(_COLUMN_RANKS, ("", ""))
+    if snapshot.power is not None and snapshot.efficiency is not None:
+        sensors = sensor_values(power=snapshot.power, efficiency=snapshot.efficiency)
+        cells |= {name: (value, "bold") for name, value in sensors.items()}
+    rates, counts = _rate_cells(snapshot.hashrate, age), _count_cells(snapshot.shares)
+    return cells | {"device": ("total", "bold")} | rates | counts
+
+
+def _rate_cells(hashrate: Hashrate, age: float) -> dict[str, Piece]:
+    # The hashrate of a window that is not full would repeat that of the shorter one.
+    minute = format_hashrate(hashrate.minute) if age > WINDOWS[0] else _UNKNOWN
+    quarter_hour = format_hashrate(hashrate.quarter_hour) if age > WINDOWS[1] else _UNKNOWN
+    return {
+        "10 s": (format_hashrate(hashrate.ten_seconds), "bold cyan"),
+        "60 s": (minute, ""),
+        "15 min": (quarter_hour, ""),
+    }
+
+
+def _count_cells(shares: Tally) -> dict[str, Piece]:
+    return {
+        "acc": (str(shares.accepted), "green"),
+        "rej": (str(shares.not_accepted), _style_of(shares.not_accepted, "yellow")),
+        "HW": (str(shares.hardware), _style_of(shares.hardware, "red")),
+    }
+
+
+def _is_known(cell: Piece) -> bool:
+    return cell[0] != _UNKNOWN
+
+
 def _short_model(name: str) -> str:
-    for vendor in ("NVIDIA ", "AMD "):
-        name = name.removeprefix(vendor)
+    for word in ("NVIDIA ", "AMD ", "GeForce ", "Radeon "):
+        name = name.removeprefix(word)
     return name if len(name) <= _MODEL_WIDTH else name[: _MODEL_WIDTH - 1] + "…"
 
 
 def _fitting(widths: Mapping[str, int], width: int) -> list[str]:
     """Return the titles of the columns that fit into `width`, in their order."""
     room, kept = width, set()
-    for title in sorted(_COLUMN_RANKS, key=_COLUMN_RANKS.__getitem__):
+    for title in sorted(widths, key=_COLUMN_RANKS.__getitem__):
         needed = widths[title] + len(_GAP)
         if _COLUMN_RANKS[title] == 0 or needed <= room:
             kept.add(title)
@@ -217,6 +262,7 @@ def _row(cells: Mapping[str, Piece], widths: Mapping[str, int], titles: Sequence
         padding = " " * (widths[title] - cell_len(text))
         line.append(_GAP if line else "")
         line.append(text + padding if title in _LEFT_ALIGNED else padding + text, style)
+    line.rstrip()
     return line
 
 

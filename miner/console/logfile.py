@@ -20,8 +20,6 @@ from miner.console.plain import PlainLines
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, Telemetry
 
-STATUS_SECONDS = 60.0
-
 RETRY_SECONDS = 10.0
 """Pause after a failed write; lines within it are lost."""
 
@@ -30,7 +28,7 @@ CHECK_SECONDS = 1.0
 
 
 class LogFile(LineConsole):
-    """Writes the journal and regularly a full status to a file until `close`.
+    """Writes the journal and regularly the status to a file until `close`.
 
     The file is rotated when it would exceed `max_bytes`; `kept_files` older ones stay, named
     `path`.1 and so on. `report` gets one sentence when the file cannot be written, and one when it
@@ -51,9 +49,7 @@ class LogFile(LineConsole):
     ) -> None:
         self._file = _RetriedFile(path, clock, report, max_bytes, kept_files)
         lines = JsonLines(redactor) if format == "json" else PlainLines(redactor, dated=True)
-        super().__init__(
-            telemetry, journal, clock, self._file, lines, redactor, STATUS_SECONDS, full_every=1
-        )
+        super().__init__(telemetry, journal, clock, self._file, lines, redactor)
 
     def reopen(self) -> None:
         """Open the path again: log rotators have moved the file away."""

@@ -12,7 +12,15 @@ from miner.formatting import (
     format_uptime,
 )
 from miner.safe_text import Redactor
-from miner.telemetry import DeviceSnapshot, DeviceState, JournalEntry, Level, PoolSnapshot, Snapshot
+from miner.telemetry import (
+    DeviceSnapshot,
+    DeviceState,
+    JournalEntry,
+    Level,
+    PoolSnapshot,
+    Snapshot,
+    Tally,
+)
 from miner.work import Outcome
 
 
@@ -56,8 +64,7 @@ def full_status(snapshot: Snapshot) -> list[tuple[str, str]]:
     total = [_total(snapshot)]
     # The power of only some devices would be mistaken for that of the rig.
     if snapshot.power is not None and snapshot.efficiency is not None:
-        values = sensor_values(power=snapshot.power, efficiency=snapshot.efficiency)
-        total.append(_in_brackets(values))
+        total += sensor_texts(sensor_values(power=snapshot.power, efficiency=snapshot.efficiency))
     total += [f"effort {snapshot.luck.effort:.0%}", f"up {format_uptime(snapshot.uptime)}"]
     lines = [("status", ", ".join(total))]
     if snapshot.pool:
@@ -67,19 +74,9 @@ def full_status(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def device_line(device: DeviceSnapshot) -> str:
-    """Return hashrate, known sensors and shares of one device.
-
-    R is the part of its answered shares that were not accepted, I the part of its candidates that
-    were hardware errors.
-    """
-    shares = device.shares
-    refused = shares.not_accepted / shares.answered if shares.answered else 0.0
-    candidates = device.found + shares.hardware
-    wrong = shares.hardware / candidates if candidates else 0.0
-    parts = [format_hashrate(device.hashrate.ten_seconds)]
-    if values := device_sensors(device):
-        parts.append(_in_brackets(values))
-    parts.append(f"{shares.accepted}/{shares.answered} R:{refused:.0%} I:{wrong:.0%}")
+    """Return hashrate, known sensors and shares of one device."""
+    parts = [format_hashrate(device.hashrate.ten_seconds), *sensor_texts(device_sensors(device))]
+    parts.append(_counts(device.shares))
     if device.state is not DeviceState.SEARCHING:
         parts.append(device.doing)
     return ", ".join(parts)
@@ -97,16 +94,16 @@ def sensor_values(
     fan: float | None = None,
     efficiency: float | None = None,
 ) -> dict[str, str]:
-    """Return the known values with their units by their letters T, P, F and E."""
+    """Return the known values with their units by name: core, fan, power and efficiency."""
     values = {}
     if temperature is not None:
-        values["T"] = f"{temperature:.0f}C"
-    if power is not None:
-        values["P"] = f"{power:.0f}W"
+        values["core"] = f"{temperature:.0f} °C"
     if fan is not None:
-        values["F"] = f"{fan:.0f}%"
+        values["fan"] = f"{fan:.0f}%"
+    if power is not None:
+        values["power"] = f"{power:.0f} W"
     if efficiency is not None:
-        values["E"] = format_efficiency(efficiency).replace(" ", "")
+        values["efficiency"] = format_efficiency(efficiency)
     return values
 
 
@@ -129,7 +126,7 @@ def _total(snapshot: Snapshot) -> str:
     shares, hashrate = snapshot.shares, snapshot.hashrate
     parts = [
         f"{format_hashrate(hashrate.ten_seconds)} (60 s {format_hashrate(hashrate.minute)})",
-        f"A{shares.accepted} R{shares.not_accepted} F{snapshot.faults}",
+        _counts(shares),
     ]
     if snapshot.devices_present < snapshot.devices_expected:
         parts.append(f"DEVICES {snapshot.devices_present}/{snapshot.devices_expected}")
@@ -148,9 +145,8 @@ def _pool_line(snapshot: Snapshot, pool: PoolSnapshot) -> str:
         parts.append(job.wait_reason)
     elif job:
         parts += [
-            f"epoch {job.epoch.number}",
-            f"period {job.period}",
             f"height {job.height}",
+            f"epoch {job.epoch.number}",
             f"difficulty {format_difficulty(job.difficulty)}",
         ]
     if snapshot.best:
@@ -158,5 +154,11 @@ def _pool_line(snapshot: Snapshot, pool: PoolSnapshot) -> str:
     return ", ".join(parts)
 
 
-def _in_brackets(values: dict[str, str]) -> str:
-    return f"[{', '.join(f'{letter}:{value}' for letter, value in values.items())}]"
+def _counts(shares: Tally) -> str:
+    wrong = f"hardware errors {shares.hardware}"
+    return f"accepted {shares.accepted}, not accepted {shares.not_accepted}, {wrong}"
+
+
+def sensor_texts(sensors: dict[str, str]) -> list[str]:
+    """Return the values of `sensor_values`; that of the fan is not clear without its name."""
+    return [f"fan {value}" if name == "fan" else value for name, value in sensors.items()]

@@ -16,13 +16,20 @@ from miner.work import DeviceInfo
 class StartLines:
     """Writes what the start is doing, by `write`; any thread may use it.
 
-    `console` is the kind of the console that follows: its lines are JSON if those are.
+    `console` is the kind of the console that follows: its lines are JSON if those are. Lines that
+    are `dated` have the date.
     """
 
-    def __init__(self, write: Callable[[str], None], clock: Clock, console: str = "plain") -> None:
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        clock: Clock,
+        console: str = "plain",
+        dated: bool = False,
+    ) -> None:
         self._write, self._clock = write, clock
         redactor = Redactor()
-        self._format = JsonLines(redactor) if console == "json" else PlainLines(redactor)
+        self._format = JsonLines(redactor) if console == "json" else PlainLines(redactor, dated)
         self._number = 0
 
     def starting(self, algorithm: str, pools: Sequence[str]) -> None:

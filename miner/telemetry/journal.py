@@ -80,6 +80,7 @@ class Journal:
         self._entries: deque[JournalEntry] = deque(maxlen=KEPT)
         self._numbers = count(1)
         self._accepted = 0
+        self._job_text = ""
         self._steps: LRUCache[str, int] = LRUCache(_MOST_KINDS)
         self._recent: TTLCache[tuple[str, str], bool] = TTLCache(
             _MOST_KINDS, REPEAT_SECONDS, clock.now
@@ -96,6 +97,8 @@ class Journal:
         if isinstance(event, events.ShareAnswered) and event.verdict.outcome is Outcome.ACCEPTED:
             self._accepted += 1
         sentence = sentence_of(event, self._accepted)
+        if isinstance(event, events.NewJob) and sentence is not None:
+            sentence = self._job_sentence(sentence, event.job)
         if sentence is None or (sentence.level == Level.DEBUG and not self.detailed):
             return
         if sentence.progress is not None:
@@ -112,6 +115,14 @@ class Journal:
     def subscribe(self, callback: Callable[[JournalEntry], None]) -> Callable[[], None]:
         """Call `callback` with each entry; return a function that ends that."""
         return self._subscribers.add(callback)
+
+    def _job_sentence(self, sentence: Sentence, job: Job | None) -> Sentence:
+        """Return `sentence`; one for diagnosis if neither height nor difficulty is new."""
+        if sentence.text == self._job_text and job is not None:
+            text = f"{sentence.text}, as before; id {format_job_id(job.id)}"
+            return Sentence(sentence.topic, text, Level.DEBUG)
+        self._job_text = sentence.text
+        return sentence
 
     def _enter_progress(self, sentence: Sentence, done: float) -> None:
         what = f"{sentence.topic} {sentence.text}"
@@ -202,7 +213,7 @@ def _job(job: Job | None) -> str:
     if job.wait_reason is not None:
         return job.wait_reason
     return (
-        f"{format_job_id(job.id)} height {job.height} epoch {job.epoch.number} period {job.period} "
+        f"height {job.height}, epoch {job.epoch.number}, "
         f"difficulty {format_difficulty(job.difficulty)}"
     )
 

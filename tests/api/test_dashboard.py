@@ -16,7 +16,6 @@ from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
     DeviceFault,
-    DevicePaused,
     Launched,
     NewJob,
     PoolConnecting,
@@ -29,7 +28,7 @@ from miner.work import Candidate, DeviceInfo, Outcome
 from tests.api.browser import Browser, missing
 from tests.api.conftest import context_of
 from tests.fakes.api import FakeControl
-from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig, job
+from tests.fakes.rig import ABOUT, FIRST, HOT, ONE, SECOND, ZERO, Rig, busy_rig, job, rig_of
 
 FOLDER = Path(__file__).parents[2] / "miner" / "api" / "dashboard"
 BUDGET = 60_000
@@ -518,20 +517,6 @@ async def test_a_miner_without_a_token_is_shown_as_read_only(browser: Browser) -
         await browser.click("#unlock")
         await browser.until("#control", has("This miner is read-only; set token_file"))
         assert not await is_shown(browser, "#token")
-
-
-def rig_of(cards: int) -> Rig:
-    """Return a rig of `cards` equal cards; the fifth has overheated."""
-    rig = Rig()
-    infos = [replace(ZERO, name=f"cuda:{number}") for number in range(cards)]
-    rig.telemetry = Telemetry(rig.clock, infos, ABOUT)
-    rig.emit(PoolConnecting(FIRST), PoolReady(FIRST, account="RXk3p…9abc.rig1"), NewJob(job()))
-    for info in infos:
-        rig.emit(SensorsRead(info.name, HOT), Launched(info.name, 2 * 10**8, 10.0, 1.0))
-        rig.share(info.name, job(), Outcome.ACCEPTED)
-    if cards > 4:
-        rig.emit(DevicePaused("cuda:4", "overheating: core 91 °C, limit 90 °C"))
-    return rig
 
 
 @pytest.mark.parametrize("size", [(1366, 768), (390, 844), (1024, 768)])

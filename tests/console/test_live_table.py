@@ -31,7 +31,7 @@ from miner.telemetry.events import (
     SensorsRead,
 )
 from tests.console.console_picture import FILE, example_rig, printed
-from tests.fakes.rig import FIRST, HOT, Rig, busy_rig, job
+from tests.fakes.rig import FIRST, HOT, Rig, busy_rig, job, rig_of
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -90,17 +90,37 @@ async def test_lines_that_do_not_fit_are_counted() -> None:
 
 
 @pytest.mark.parametrize("width", [100, 40])
-async def test_the_letters_mean_the_same_as_in_the_status(width: int) -> None:
+async def test_the_counts_are_those_of_the_status(width: int) -> None:
     snapshot = (await busy_rig()).telemetry.snapshot()
     text = " ".join(lines_of(snapshot, width))
     tally = snapshot.devices[0].shares
     accepted, refused, wrong = tally.accepted, tally.not_accepted, tally.hardware
-    assert f"R{snapshot.shares.not_accepted} " in status_line(snapshot).replace(",", " ")
+    assert f"not accepted {snapshot.shares.not_accepted}, " in status_line(snapshot)
     if width == 40:
-        assert f"A{accepted} R{refused} I{wrong}" in text
+        assert f"acc {accepted}  rej {refused}  HW {wrong}" in text
     else:
         row = next(line for line in lines_of(snapshot, width) if line.startswith("cuda:0 "))
-        assert f"  {accepted}  {refused}  {wrong}  " in row
+        assert f"{accepted:5}  {refused:3}  {wrong:2}  " in row
+
+
+async def test_twelve_cards_fit_a_terminal_of_80_columns_with_model_and_address() -> None:
+    rig = rig_of(12)
+    lines = lines_of(rig.telemetry.snapshot(), width=80, height=23)
+    rows = [line for line in lines if line.startswith("cuda:")]
+    assert len(rows) == 12
+    assert all("0a:00.0  RTX 3070 Ti" in row and "61 °C" in row for row in rows)
+    total = lines[-1]
+    assert total.startswith("total")
+    assert "2418 W" in total
+
+
+def test_columns_without_any_value_are_left_out() -> None:
+    rig = Rig()
+    assert "core" not in "\n".join(lines_of(rig.telemetry.snapshot(), 120))
+    rig.emit(SensorsRead("cuda:0", Reading(temperature=61.0)))
+    text = "\n".join(lines_of(rig.telemetry.snapshot(), 120))
+    assert "core" in text
+    assert "fan" not in text
 
 
 async def test_a_job_of_another_algorithm_is_shown_as_waiting() -> None:

@@ -38,6 +38,7 @@ from miner.testpool.faults import Script, make_fault
 from miner.testpool.pool_server import PoolServer, ServerOptions
 from miner.testpool.server_events import ServerEvent
 from miner.verify import Verifier
+from tests.console.test_console import TerminalStream
 from tests.e2e.agreement import (
     RIG,
     Fact,
@@ -177,7 +178,7 @@ async def test_all_views_agree_with_the_ledger_the_devices_and_the_pool(
         for word in LIES
     ]
     script = Script([(1.0, make_fault("swallow", {"shares": 1})), *lies])
-    console = io.StringIO()
+    console = TerminalStream()  # a status comes every 10 s
     log, ledger = tmp_path / "miner.log", tmp_path / "ledger.sqlite"
     async with (
         serving(variant, verifier, script) as pool,

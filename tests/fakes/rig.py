@@ -128,3 +128,17 @@ async def busy_rig() -> Rig:
     rig.emit(SensorsRead("cuda:0", HOT), SensorsRead("opencl:0.1", Reading(temperature=91.0)))
     rig.emit(DevicePaused("opencl:0.1", "overheating: core 91 °C, limit 90 °C"))
     return rig
+
+
+def rig_of(cards: int) -> Rig:
+    """Return a rig of `cards` equal cards; the fifth has overheated."""
+    rig = Rig()
+    infos = [replace(ZERO, name=f"cuda:{number}") for number in range(cards)]
+    rig.telemetry = Telemetry(rig.clock, infos, ABOUT)
+    rig.emit(PoolConnecting(FIRST), PoolReady(FIRST, account="RXk3p…9abc.rig1"), NewJob(job()))
+    for info in infos:
+        rig.emit(SensorsRead(info.name, HOT), Launched(info.name, 2 * 10**8, 10.0, 1.0))
+        rig.share(info.name, job(), Outcome.ACCEPTED)
+    if cards > 4:
+        rig.emit(DevicePaused("cuda:4", "overheating: core 91 °C, limit 90 °C"))
+    return rig

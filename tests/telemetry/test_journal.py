@@ -35,6 +35,7 @@ from miner.telemetry.events import (
 )
 from miner.telemetry.journal import KEPT
 from miner.work import Candidate, Outcome, Solution, Verdict
+from tests.fakes.clock import FakeClock
 from tests.fakes.device import Ticks, job_at
 
 
@@ -113,7 +114,7 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
         (
             NewJob(JOB),
             "job",
-            "0123456…and-more height 4321 epoch 0 period 1440 difficulty 4.29 GH",
+            "height 4321, epoch 0, difficulty 4.29 GH",
             Level.INFO,
         ),
         (LightCacheBuilding(3, 0.5), "cache", "light cache of epoch 3: 50%", Level.INFO),
@@ -281,3 +282,22 @@ def test_faults_that_differ_in_numbers_are_entered_once_in_ten_seconds(
     journal.event(DeviceFault("cuda:1", "nonce 0123456789abcdef of job 7f was claimed"))
     journal.event(DeviceFault("cuda:0", "the driver reports an error"))
     assert len(journal.entries) == 4
+
+
+def test_a_job_is_entered_when_height_or_difficulty_is_new() -> None:
+    journal = Journal(FakeClock())
+    first = NewJob(JOB)
+    easier = NewJob(job_at(4321, target=2**257 // 4_290_000_000))
+    for event in (first, NewJob(replace(JOB, id="2")), easier, NewJob(None), NewJob(None), easier):
+        journal.event(event)
+    texts = [entry.text for entry in journal.entries]
+    assert texts == [
+        "height 4321, epoch 0, difficulty 4.29 GH", "height 4321, epoch 0, difficulty 2.15 GH",
+        "no job: devices idle", "no job: devices idle",
+        "height 4321, epoch 0, difficulty 2.15 GH",
+    ]  # fmt: skip
+    journal.detailed = True
+    journal.event(NewJob(replace(JOB, id="3")))
+    journal.event(NewJob(replace(JOB, id="4")))
+    assert journal.entries[-1].level is Level.DEBUG
+    assert journal.entries[-1].text.endswith("as before; id 4")
