@@ -89,9 +89,8 @@ def exit_codes_of_errors() -> set[int]:
     return {c.exit_code for c in classes if issubclass(c, errors.MinerError)}
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/exit-codes.md"])
-def test_exit_codes_match_the_exceptions(name: str) -> None:
-    text = (CHECKOUT / name).read_text(encoding="utf-8")
+def test_exit_codes_match_the_exceptions() -> None:
+    text = (CHECKOUT / "docs/exit-codes.md").read_text(encoding="utf-8")
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     assert listed == exit_codes_of_errors() | {0, 130}
 
@@ -164,3 +163,21 @@ def test_the_readme_gives_the_share_count_of_make_mine() -> None:
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^SHARES +\?= 5$", makefile, re.MULTILINE)
     assert re.search(r"until five\s+shares", (CHECKOUT / "README.md").read_text(encoding="utf-8"))
+
+
+def test_the_readme_lists_every_coin_with_its_algorithm() -> None:
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| coin | symbol |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| ([^|]+) \| (\w+) \| `([\w.-]+)` \| (yes|no) \|$", table, re.MULTILINE)
+    coins = [
+        (coin.name, coin.symbol, coin.variant, "yes" if coin.node else "no")
+        for coin in catalog.coins().values()
+    ]
+    assert rows == sorted(coins, key=lambda row: row[0].lower())
+
+
+def test_the_readme_counts_the_variants() -> None:
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    count = len(catalog.variants())
+    assert f"lists all {count} algorithms" in text
+    assert f"| algorithms of the family | {count} |" in text
