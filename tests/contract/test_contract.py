@@ -23,11 +23,12 @@ from miner.errors import BuildFailed, DeviceError
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest, Hasher, Light
 from miner.progpow.light import dataset_nodes, light_cache
-from miner.progpow.variant import FixedSizes, Span, Variant
+from miner.progpow.variant import FixedSizes, KnownAnswer, Span, Variant
 from miner.work import Job, NonceRange, NonceSpace
 from tests.codegen.combinations import COUNT, combination
 from tests.fakes import device as fakes
 from tests.fakes.variants import KAWPOW
+from tests.progpow.published import IN_PLACE
 
 FOUND, MISSING = find_devices()
 TOY = KAWPOW.with_sizes(FixedSizes(509, 20011, 0))
@@ -328,6 +329,20 @@ def test_a_device_gives_the_known_answers_of_a_variant(device: Device, name: str
     verdict = selftest(device, variants()[name])
     assert verdict.problem is None
     assert verdict.checked == len(variants()[name].known_answers) > 0
+
+
+def test_a_device_gives_every_published_answer_of_a_program_drawn_in_place(device: Device) -> None:
+    answers = tuple(
+        KnownAnswer(
+            FixedSizes(group["light_items"], group["dataset_items_128B"], group["seed_epoch"]),
+            row["height"], bytes.fromhex(row["header_hash"]), int(row["nonce"], 16),
+            bytes.fromhex(row["mix_hash"]), bytes.fromhex(row["final_hash"]),
+        )
+        for group in IN_PLACE["toy"] for row in group["vectors"]
+    )  # fmt: skip
+    verdict = selftest(device, replace(variants()["oggpow"], known_answers=answers))
+    assert verdict.problem is None
+    assert verdict.checked == 39
 
 
 @pytest.mark.parametrize("shape", SHAPES)
