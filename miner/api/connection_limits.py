@@ -31,7 +31,7 @@ DISCARD.addHandler(logging.NullHandler())
 
 TOO_MANY_CLIENTS = "too many clients are connected; try again later"
 RETRY_SECONDS = 10
-"""Named to clients for which there is no seat."""
+"""The `Retry-After` of clients beyond the limit."""
 
 PROBE_STARTS = tuple(f"GET {path} ".encode() for path in PROBES)
 
@@ -156,7 +156,7 @@ async def seat_guard(request: web.Request, handler: Handler) -> web.StreamRespon
 class ReaderTurns:
     """Passes bytes of one connection in each iteration of the event loop.
 
-    What a pool sends is so read between any two requests, however many clients ask at once.
+    So the miner reads what a pool sends between any two requests, however many clients send some.
     """
 
     def __init__(self) -> None:

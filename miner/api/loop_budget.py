@@ -28,10 +28,10 @@ CONNECTION_SECONDS = 0.0005
 """Charged for a new connection."""
 
 REFUSAL_SECONDS = 0.0001
-"""Charged for a request that is refused unread."""
+"""Charged for a request that is refused before it is parsed."""
 
 HOLD_SECONDS = 1.0
-"""For which a refusal is held back: a client that ignores it costs little then."""
+"""Delay of a refusal, so that a client that ignores refusals costs little."""
 
 TOO_MANY_REQUESTS = (
     "this address asks for more than the miner can answer beside mining; ask less often"

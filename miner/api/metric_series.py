@@ -142,10 +142,14 @@ OF_RIG: tuple[Series[Snapshot], ...] = (
     Series("start_time_seconds", "UNIX time at which the miner started.", lambda s: s.started_at),
     Series(
         "devices_expected",
-        "Devices that would mine if none was absent, unusable, parked or hung.",
+        "Devices that mine when none is absent, unusable, parked or hung.",
         lambda s: s.devices_expected,
     ),
-    Series("devices_present", "Devices of these that are there.", lambda s: s.devices_present),
+    Series(
+        "devices_present",
+        "Expected devices that are present: neither absent, unusable, parked nor hung.",
+        lambda s: s.devices_present,
+    ),
     Series("job_known", "1 while there is a job.", lambda s: s.job is not None),
     Series("job_timestamp_seconds", "UNIX time at which the job arrived.", lambda s: s.job_at),
     Series(

@@ -111,7 +111,7 @@ class PoolAnswer(Response):
     unverified: bool
     """Its certificate is not checked, as the settings request."""
     account: Annotated[str | None, NullIfEmpty]
-    """Whom is mined for, its wallet shortened; null before the first login."""
+    """The account that is mined for, its wallet shortened; null before the first login."""
     connected_at: float | None
     logins: int
     losses: int

@@ -156,7 +156,8 @@ def degradation(snapshot: Snapshot) -> list[str]:
     if snapshot.devices_present >= snapshot.devices_expected:
         return []
     lost = [_state_of(device) for device in snapshot.devices if device.parked]
-    counts = f"{snapshot.devices_present} of {snapshot.devices_expected} expected devices are there"
+    present, expected = snapshot.devices_present, snapshot.devices_expected
+    counts = f"{present} of {expected} expected devices are present"
     return [counts, *snapshot.about.devices_missing, *lost]
 
 

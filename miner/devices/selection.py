@@ -121,7 +121,7 @@ class ChosenDevices(NamedTuple):
     absent: list[str]
     """A sentence for each name without a device, which may be present at the next start."""
     expected: int
-    """Number of devices that would mine if none was absent or unusable."""
+    """Number of devices that mine when none is absent or unusable."""
 
 
 def choose_devices(

@@ -115,7 +115,7 @@ class RunConfig:
     private_files: Sequence[Path] = ()
     """The settings file and files with secrets; clients of the API do not see their paths."""
     devices_expected: int = 0
-    """Devices that would mine if none was absent or unusable; 0: `devices`."""
+    """Devices that mine when none is absent or unusable; 0: `devices`."""
     devices_missing: tuple[str, ...] = ()
     """A sentence for each of them that does not mine."""
     notes: Sequence[tuple[str, str]] = ()

@@ -54,7 +54,9 @@ class Views:
         for topic, text in config.notes:
             journal.add(topic, text)
         if config.devices_missing and len(config.devices) < config.devices_expected:
-            sentence = f"{len(config.devices)} of {config.devices_expected} expected devices mine"
+            sentence = (
+                f"{len(config.devices)} of {config.devices_expected} expected devices are present"
+            )
             reasons = "; ".join(config.devices_missing)
             journal.add("devices", f"only {sentence}: {reasons}", Level.WARNING)
 

@@ -36,16 +36,16 @@ ALGORITHM = "progpow"
 OTHER_ALGORITHMS = ("randomx", "cuckoo")
 
 STATUS_SECONDS = 30.0
-"""Between two requests for our status, the only sign of life of EPIC's own miner."""
+"""Interval of requests for our status, the only keepalive that EPIC's own miner sends."""
 
-ASK_SECONDS = 5.0
-"""Between two requests for a job, until one has come."""
+JOB_REQUEST_SECONDS = 5.0
+"""Interval of requests for a job, until the first one arrives."""
 
 MOST_DIFFICULTY = 2**64 - 1
 
 METHOD_NOT_FOUND = -32601
 TRANSIENT = (-32000, -32603, 32603)
-"""Codes of a node that is syncing and of internal errors, which nodes send without the sign."""
+"""Codes of a node that is syncing and of internal errors; some nodes omit the minus sign."""
 
 LOGIN_REQUIRED = -32500
 
@@ -60,13 +60,13 @@ def job_name(height: int, number: int) -> str:
 class EpicClient(ClientSide):
     """The client's side, for EPIC's nodes and pools."""
 
-    keepalive_after = ASK_SECONDS
+    keepalive_after = JOB_REQUEST_SECONDS
 
     def __init__(self, dialect: Dialect, opening: Opening) -> None:
         super().__init__(dialect, opening)
         self._height: int | None = None
         """Height of the newest job."""
-        self._asked = 0
+        self._job_request = 0
         """Id of the newest request for a job."""
         self._answered_method = ""
         """Method that the newest answer names."""
@@ -90,18 +90,18 @@ class EpicClient(ClientSide):
 
     def keepalive(self) -> bytes:
         if self._height is None:
-            return self._ask_for_job()
+            return self._request_job()
         return self._optional("status", None, **self._members())
 
     def _members(self) -> dict[str, str]:
-        # Servers close a connection without "jsonrpc". EPIC's own miner knows only texts as ids.
+        # Servers close the connection if "jsonrpc" is missing. EPIC's own miner sends texts as ids.
         return {"id": str(self.last_id + 1), "jsonrpc": "2.0"}
 
-    def _ask_for_job(self) -> bytes:
-        # Some pools answer with a notification only: keep one request at most.
-        self._requests.pop(self._asked, None)
+    def _request_job(self) -> bytes:
+        # Some pools answer with a notification only, so at most one request is kept.
+        self._requests.pop(self._job_request, None)
         request = self._request("getjobtemplate", {"algorithm": ALGORITHM}, **self._members())
-        self._asked = self.last_id
+        self._job_request = self.last_id
         return request
 
     # Messages of the pool
@@ -125,17 +125,17 @@ class EpicClient(ClientSide):
         super()._take_answer(message)
 
     def _number_of(self, number: int, method: str) -> int | None:
-        """Return the number of the request that an answer with these members belongs to.
+        """Return the number of the request that an answer with this id and method belongs to.
 
-        Servers name the method, by which EPIC's own miner tells answers apart: its requests all
-        have the same id, so that a server may give any.
+        Servers name the method in their answers. The id may be any: EPIC's own miner gives all
+        requests the same one, and distinguishes answers by their method.
         """
         known = "submit" if number in self._submissions else self._requests.get(number)
         if known == method or (known is None and 1 <= number <= self.last_id):
             return number
         if method in self.dialect.shares:
             return next(iter(self._submissions), None)
-        return next((n for n, asked in self._requests.items() if asked == method), None)
+        return next((n for n, sent in self._requests.items() if sent == method), None)
 
     def _handle_answer(self, method: str, result: Any, outcome: Outcome, text: str) -> None:
         accepted = outcome is Outcome.ACCEPTED
@@ -154,7 +154,7 @@ class EpicClient(ClientSide):
             self._refuse_login("its answer is that of a CryptoNote pool", first=True)
         elif accepted:
             self._events += [Subscribed(NonceSpace()), Authorized()]
-            self._send(self._ask_for_job())
+            self._send(self._request_job())
         elif self._error_code in TRANSIENT:
             raise ProtocolError(f"the pool cannot log us in now: {text}")
         else:
@@ -165,7 +165,7 @@ class EpicClient(ClientSide):
     def _take_job(self, params: Any) -> None:
         values = params if isinstance(params, dict) else {}
         if wire_format.whole(values.get("height")) == 0:
-            return  # the empty template of a node that has just started; keepalives ask again
+            return  # the empty template of a starting node; a keepalive requests another one
         job = self._checked_job(lambda: self._read_job(values), None)
         if job is not None:
             self._height, self.keepalive_after = job.height, STATUS_SECONDS
@@ -199,8 +199,8 @@ class EpicClient(ClientSide):
 
 
 def _target(entries: Any, absent: int = MAX_TARGET) -> int:
-    """Return the target of our entry in a list of [algorithm, difficulty]; without it, or with a
-    difficulty of 0, every hash is a share for EPIC's own miner."""
+    """Return the target of ProgPoW in a list of [algorithm, difficulty]. Without an entry, or with
+    a difficulty of 0, every hash is a share, as for EPIC's own miner."""
     for entry in entries if isinstance(entries, list) else ():
         match entry:
             case [str(name), value] if name.lower() == ALGORITHM:

@@ -31,7 +31,7 @@ class PoolReady:
 
     pool: str
     account: str = ""
-    """Whom is mined for, its wallet shortened, as in "RXk3p…9abc.rig1"; empty: not known."""
+    """The account that is mined for, its wallet shortened ("RXk3p…9abc.rig1"); empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class PoolSnapshot:
     unverified: bool
     """The settings switch the verification of its certificate off."""
     account: str
-    """Whom was mined for at the newest login, its wallet shortened; empty: not known."""
+    """The account of the newest login, its wallet shortened; empty: not known."""
     connected_at: float | None
     """UNIX seconds of the accepted login; None while not connected."""
     logins: int
@@ -103,7 +103,7 @@ class About:
     panel_algorithm: str = ""
     """Name of the variant in farm panels; empty: as `algorithm`."""
     devices_expected: int = 0
-    """Devices that would mine if none was absent or unusable; 0: those of the run."""
+    """Devices that mine when none is absent or unusable; 0: those of the run."""
     devices_missing: tuple[str, ...] = ()
     """A sentence for each expected device that is absent or unusable since the start."""
 
@@ -156,7 +156,7 @@ class Snapshot:
 
     @property
     def devices_expected(self) -> int:
-        """Devices that would mine if none was absent, unusable, parked or hung."""
+        """Devices that mine when none is absent, unusable, parked or hung."""
         return self.about.devices_expected or len(self.devices)
 
     @property

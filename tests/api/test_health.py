@@ -104,14 +104,14 @@ def test_a_rig_with_fewer_devices_than_expected_is_ready_but_degraded() -> None:
     about = replace(snapshot.about, devices_expected=3, devices_missing=lost)
     assert readiness(replace(snapshot, about=about)) == []
     assert degradation(replace(snapshot, about=about)) == [
-        "2 of 3 expected devices are there", *lost,
+        "2 of 3 expected devices are present", *lost,
     ]  # fmt: skip
 
     rig.emit(DeviceResting("opencl:0.1", "five failures", None))
     snapshot = rig.telemetry.snapshot()
     assert readiness(snapshot) == []
     assert degradation(snapshot) == [
-        "1 of 2 expected devices are there", "opencl:0.1: parked: five failures",
+        "1 of 2 expected devices are present", "opencl:0.1: parked: five failures",
     ]  # fmt: skip
     assert "DEVICES 1/2" in status_line(snapshot)
 

@@ -112,8 +112,8 @@ def _state(library: str) -> tuple[int, int] | None:
 
 
 def unloadable(files: Sequence[IcdFile]) -> Iterator[str]:
-    """Load the library of each file; yield a sentence for each one that cannot be loaded, and that
-    OpenCL's loader leaves out without a word."""
+    """Load the library of each file; yield a sentence for each one that cannot be loaded, which
+    OpenCL's loader ignores silently."""
     for file in files:
         library = file.text.strip()
         try:

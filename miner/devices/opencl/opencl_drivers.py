@@ -1,4 +1,4 @@
-"""OpenCL's drivers: their order, what is known of their devices, how objects are released."""
+"""OpenCL's drivers: their order, facts about their devices, and the release of their objects."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Runtime:
     names: tuple[str, ...]
     """One of them is part of its platform's name, in lower case."""
     advice: str
-    """What to do where it shows no device."""
+    """What to do if it lists no device."""
 
 
 OTHER = Runtime((), _GROUPS)
-"""Every runtime without a row of its own."""
+"""All runtimes that `RUNTIMES` does not name."""
 
 RUNTIMES = (
     Runtime(("nvidia cuda",), "check whether nvidia-smi lists a card (in a container: --gpus all)"),
@@ -79,7 +79,7 @@ def runtime_named(platform: str) -> Runtime:
 
 
 def without_devices(name: str, platform: Any, reason: str) -> str:
-    """Return a sentence about the platform `name`, such as "opencl:1", that shows no device."""
+    """Return a sentence about the platform `name`, such as "opencl:1", which lists no device."""
     title = " ".join(platform.name.split())
     return f"{name}, {title}: no device ({reason}); {runtime_named(platform.name).advice}"
 
