@@ -25,7 +25,8 @@ help:
 	@echo "make check    check formatting, lint, types and the direction of imports"
 	@echo "make fuzz     feed every wire protocol what a fuzzer thinks up, for SECONDS=$(SECONDS)"
 	@echo "make format   format the Python files"
-	@echo "make bench    measure the host's hashing and the kernels"
+	@echo "make bench    measure the host's hashing and the kernels; with BASE=REVISION also against the"
+	@echo "              kernels of that revision, side by side"
 	@echo "make packages build the archives for farm systems into dist/; PYTHON_ARCHIVE= (URL or file)"
 	@echo "              and SHA256= name the Python that goes into them"
 	@echo "make clean    remove .venv and everything else that was made here"
@@ -59,6 +60,7 @@ format: $(DEVELOP)
 bench: $(DEVELOP)
 	@.venv/bin/python benchmarks/host.py
 	@.venv/bin/python benchmarks/kernels.py
+	@if [ -n "$(BASE)" ]; then .venv/bin/python benchmarks/against.py "$(BASE)"; fi
 
 packages: $(DEVELOP)
 	@.venv/bin/python packaging/build.py all --out dist \

@@ -1,17 +1,19 @@
-"""The command `bench`: the hashrate of a device at one height."""
+"""The command `bench`: the hashrate of a device."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
-from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION
+from miner.cli.options import DEVICE_OPTION, JSON_OPTION, variant_option
 
 
 @click.command()
-@VARIANT_OPTION
+@variant_option(required=False)
 @click.option(
     "--height",
     type=int,
@@ -21,40 +23,117 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION
 @DEVICE_OPTION
 @click.option("--shape", metavar="NAME", help="Launch shape. Default: the device's own.")
 @click.option(
-    "--seconds", type=click.FloatRange(1, 3600), default=30.0, show_default=True,
-    help="Duration of the measurement.",
+    "--seconds", type=click.FloatRange(1, 3600),
+    help="Duration of the measurement; with --suite of each one. Default: 30, 3 with --suite.",
+)  # fmt: skip
+@click.option(
+    "--suite", is_flag=True,
+    help="Measure three programs repeatedly after a warm-up, with intervals and sensors.",
+)  # fmt: skip
+@click.option(
+    "--repetitions", type=click.IntRange(6, 1000), default=10, show_default=True,
+    help="Of each program in the suite.",
+)  # fmt: skip
+@click.option(
+    "--warm-up", type=click.FloatRange(0, 600), default=10.0, show_default=True,
+    help="Seconds of search at each program before the suite measures.",
+)  # fmt: skip
+@click.option(
+    "--limits", type=click.Path(path_type=Path), metavar="FILE",
+    help="Report of benchmarks/limits.py on this card: the suite states the share of its memory "
+    "bandwidth that is used.",
+)  # fmt: skip
+@click.option(
+    "--compare", nargs=2, type=click.Path(path_type=Path), metavar="A.json B.json",
+    help="Compare two reports of --suite --json; exit code 1 if B is slower.",
 )  # fmt: skip
 @JSON_OPTION
 def bench(
-    variant: str,
+    variant: str | None,
     height: int | None,
     device: str | None,
     shape: str | None,
-    seconds: float,
+    seconds: float | None,
+    suite: bool,
+    repetitions: int,
+    warm_up: float,
+    limits: Path | None,
+    compare: tuple[Path, Path] | None,
     as_json: bool,
 ) -> None:
-    """Measure the hashrate of a device at one block height."""
+    """Measure the hashrate of a device at one block height, or at three with --suite."""
+    if compare:
+        _compare(*compare, as_json=as_json)
+        return
+    if variant is None:
+        raise click.UsageError("Missing option '-a' / '--variant' / '--algo'.")
     from miner.catalog import usual_height
     from miner.devices.selection import choose_devices
-    from miner.formatting import format_hashrate
-    from miner.run.benchmark import measure
+    from miner.run.bench_suite import SuitePlan, memory_limit_in
+    from miner.run.benchmark import measure, measure_suite
+    from miner.run.shape_trials import HEIGHTS
     from miner.verify import chosen_variant
 
     chosen = chosen_variant(variant)
+    memory_limit = memory_limit_in(limits) if limits else None
     if height is None:
         height = usual_height(variant, chosen)
-    devices = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use
+    listed = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use[0]
 
     def progress(text: str) -> None:
         if not as_json:
             click.echo(text)
 
-    report: dict[str, Any] = measure(devices[0], chosen, height, seconds, shape, progress)
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
+    report: dict[str, Any]
+    if suite:
+        plan = SuitePlan(HEIGHTS, repetitions, seconds or 3.0, warm_up)
+        report = measure_suite(listed, chosen, height, shape, plan, memory_limit, progress)
+    else:
+        report = measure(listed, chosen, height, seconds or 30.0, shape, progress)
+    lines = [json.dumps(report, indent=2)] if as_json else _lines(report)
+    for line in lines:
+        click.echo(line)
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    """Yield the figures of one measurement, or of each program in the suite."""
+    from miner.formatting import format_efficiency, format_hashrate
+
+    if "heights" not in report:
+        rate = report["hashrate"]
+        yield (
+            f"{format_hashrate(rate['median'])} (10 % to 90 %: {format_hashrate(rate['p10'])} to "
+            f"{format_hashrate(rate['p90'])}, {rate['launches']} launches)"
+        )
         return
-    rate = report["hashrate"]
-    click.echo(
-        f"{format_hashrate(rate['median'])} (10 % to 90 %: {format_hashrate(rate['p10'])} to "
-        f"{format_hashrate(rate['p90'])}, {rate['launches']} launches)"
-    )
+    for name, part in {**report["heights"], "all": report["all"]}.items():
+        rate, sensors = part["hashrate"], part["sensors"]
+        line = (
+            f"{name:>8}  {format_hashrate(rate['median'])} (95 %: {format_hashrate(rate['low'])} "
+            f"to {format_hashrate(rate['high'])})"
+        )
+        for key, unit in (("core_clock", "MHz"), ("temperature", "°C"), ("power", "W")):
+            if key in sensors:
+                line += f", {sensors[key]:.0f} {unit}"
+        if "hashes_per_joule" in part:
+            line += f", {format_efficiency(part['hashes_per_joule'])}"
+        if "share_of_memory_limit" in part:
+            line += f", {part['share_of_memory_limit']:.1%} of the memory's limit"
+        yield line
+
+
+def _compare(before: Path, after: Path, *, as_json: bool) -> None:
+    from miner.errors import CheckFailed
+    from miner.run.bench_suite import compare_suites, suite_in
+
+    compared = compare_suites(suite_in(before), suite_in(after))
+    if as_json:
+        ratios = {name: ratio.as_json() for name, ratio in compared.ratios.items()}
+        click.echo(json.dumps({"ratios": ratios, "differences": compared.differences}, indent=2))
+    else:
+        for name, ratio in compared.ratios.items():
+            click.echo(f"{name:>8}  {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+        for sentence in compared.differences:
+            click.echo(f"differs: {sentence}")
+    if compared.is_slower:
+        raise CheckFailed(f"{after} is slower than {before}")

@@ -16,10 +16,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 VARIANT_HELP = "Variant of ProgPoW: its name, an alias or a file that defines one."
 
-VARIANT_OPTION = click.option(
-    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=True, help=VARIANT_HELP,
-    shell_complete=complete_value,
-)  # fmt: skip
+
+def variant_option(*, required: bool = True) -> Callable[[F], F]:
+    """Return the option `-a`."""
+    return click.option(
+        "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=required,
+        help=VARIANT_HELP, shell_complete=complete_value,
+    )  # fmt: skip
+
+
+VARIANT_OPTION = variant_option()
 
 DEVICE_OPTION = click.option(
     "-d", "--device", metavar="NAME", help="Use only this device.", shell_complete=complete_value

@@ -21,7 +21,7 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION, split_
 @DEVICE_OPTION
 @click.option("--shapes", metavar="NAMES", help="Shapes to try. Default: those that may suit it.")
 @click.option(
-    "--rounds", type=click.IntRange(2, 1000), default=10, show_default=True,
+    "--rounds", type=click.IntRange(6, 1000), default=10, show_default=True,
     help="How often each shape is measured.",
 )  # fmt: skip
 @click.option(

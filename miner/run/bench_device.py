@@ -58,6 +58,14 @@ class BenchDevice:
         source = search_source(
             variant, variant.period_at(height), self.epoch, device.dialect, device.shape
         )
+        return self.proved(source, height, shape)
+
+    def proved(
+        self, source: KernelSource, height: int, shape: LaunchShape | None = None
+    ) -> BenchKernel:
+        """Build `source`, the program of `height`, and compare it with the CPU; raises as
+        `kernel`."""
+        device, variant = self.device, self.variant
         started = self.clock.now()
         kernel = device.load(device.build(source))
         build_seconds = self.clock.now() - started

@@ -19,6 +19,7 @@ from miner.errors import ConfigError, MinerError, OutOfMemory
 from miner.formatting import format_bytes
 from miner.progpow.variant import Variant
 from miner.run.bench_device import BenchDevice
+from miner.run.bench_suite import SuitePlan, run_suite
 from miner.run.shape_trials import HEIGHTS, ShapeTrials
 from miner.sensors.sensors import open_sensors
 from miner.telemetry import Reading
@@ -63,6 +64,28 @@ def measure(
         "source_sha256": proved.source.sha256,
         **_measured_on(listed.info),
     }
+
+
+def measure_suite(
+    listed: ListedDevice,
+    variant: Variant,
+    height: int,
+    shape: str | None,
+    plan: SuitePlan,
+    memory_limit: float | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Return the object that `bench --suite --json` prints, on the dataset of `height`."""
+    info = listed.info
+    with _bench_device(listed, variant, height, progress, shape) as bench, _sensors(info) as read:
+        report = run_suite(bench, plan, read, progress, memory_limit)
+        return {
+            "variant": variant.name,
+            "epoch": bench.epoch.number,
+            "dataset_bytes": bench.epoch.dataset_bytes,
+            **report,
+            **_measured_on(info),
+        }
 
 
 def tune_device(

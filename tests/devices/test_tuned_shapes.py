@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import shape_named
 from miner.devices import tuned_shapes
@@ -63,6 +64,14 @@ def test_what_another_version_kept_is_ignored(
         monkeypatch.setattr(tuned_shapes, "asdict", lambda _: tuned)
     kept.put(ONE, OPENCL, TOY, tuned)  # type: ignore[arg-type]
     assert kept.get(ONE, OPENCL, TOY) is None
+
+
+@pytest.mark.parametrize("name", variants())
+def test_a_choice_can_be_kept_for_every_variant(tmp_path: Path, name: str) -> None:
+    kept, variant = TunedShapes(tmp_path), variants()[name]
+    assert kept.get(ONE, OPENCL, variant) is None
+    kept.put(ONE, OPENCL, variant, FASTER)
+    assert kept.get(ONE, OPENCL, variant) == FASTER
 
 
 def test_every_device_tries_shapes_of_its_kind() -> None:
