@@ -32,8 +32,22 @@ VECTOR = {
 }  # fmt: skip
 """Results of one lane, by the instruction without "v_" and encoding; {0} is the first source."""
 
+HALVES = {
+    "add_u16": "{0} + {1}", "sub_u16": "{0} - {1}", "mul_lo_u16": "{0} * {1}",
+    "lshlrev_b16": "{1} << ({0} & 15)", "lshrrev_b16": "{1} >> ({0} & 15)",
+}  # fmt: skip
+"""The same of 16 bits; the sources are the lower halves."""
+
+SELECTED = {
+    "DWORD": "{0}", "WORD_0": "({0} & 0xffff)", "WORD_1": "({0} >> 16)",
+    "BYTE_0": "({0} & 0xff)", "BYTE_1": "({0} >> 8 & 0xff)", "BYTE_2": "({0} >> 16 & 0xff)",
+    "BYTE_3": "({0} >> 24)",
+}  # fmt: skip
+"""Parts of a source that an instruction with "_sdwa" takes."""
+
 SAME = {"add_nc_u32": "add_u32", "sub_nc_u32": "sub_u32", "subrev_nc_u32": "subrev_u32",
-        "mad_co_u64_u32": "mad_u64_u32"}  # fmt: skip
+        "mad_co_u64_u32": "mad_u64_u32", "add_nc_u16": "add_u16",
+        "sub_nc_u16": "sub_u16"}  # fmt: skip
 SAME_SCALAR = {
     "add_co_u32": "add_u32", "add_co_ci_u32": "addc_u32", "add_co_i32": "add_i32",
     "sub_co_u32": "sub_u32", "sub_co_i32": "sub_i32",
@@ -83,7 +97,8 @@ def in_cpp(source: KernelSource, assembly: str) -> KernelSource:
         "BUFFERS": (re.findall(r"#define BUFFERS (\d+)", source.text) or [0])[0],
     }
     tables = re.findall(r"^(\w+):\n((?:\t\.(?:quad|long)\t.*\n)+)", assembly, re.MULTILINE)
-    translator = _Translator(int(constants["LANES"]))
+    generation = re.findall(r'\.amdgcn_target ".*--gfx(\d+)\w\w"', assembly)[0]
+    translator = _Translator(int(constants["LANES"]), keeps_halves=int(generation) >= 10)
     lines = [translator.line(line) for line in body[1].splitlines()]
     text = [
         "#ifdef CONSTANTS\n",
@@ -106,8 +121,11 @@ def _table(name: str, rows: str) -> str:
 
 
 class _Translator:
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, *, keeps_halves: bool) -> None:
+        """`keeps_halves`: an instruction of 16 bits leaves the upper half of its register as it
+        is, in place of setting it to 0."""
         self.wide = lanes == 64
+        self.keeps_halves = keeps_halves
         self.barriers = 0
 
     def line(self, line: str) -> str:
@@ -124,14 +142,22 @@ class _Translator:
         if " :: " in text:
             return self.dual(*text.split(" :: "))
         name, _, rest = text.partition(" ")
-        name = re.sub(r"_(e32|e64)$", "", name)
-        rest, _, inactive = rest.partition(" op_sel:")
+        name = re.sub(r"_(e32|e64|sdwa)$", "", name)
+        rest, _, op_sel = rest.partition(" op_sel:")
+        selected = dict(re.findall(r" (\w+_sel|dst_unused):(\w+)", rest))
+        rest = rest.partition(" dst_sel:")[0]
         operands = [part.strip() for part in rest.split(",")] if rest else []
         if NOTHING.match(name):
             return ";"
         if name == "v_permlane16_b32":
-            return self.permlane(inactive, operands)
-        assert not inactive
+            return self.permlane(op_sel, operands)
+        if name == "v_pk_mov_b32":
+            assert op_sel == "[0,1]"
+            low, high = (self.read64(operand) for operand in operands[1:])
+            return f"EACH {self.write64(operands[0], f'(u32){low} | {high} >> 32 << 32')}"
+        assert not op_sel
+        if selected:
+            return self.each_lane(SAME.get(name[2:], name[2:]), operands, selected)
         if name.startswith("v_"):
             return self.vector(name[2:], operands)
         if name.startswith("s_"):
@@ -232,8 +258,21 @@ class _Translator:
             bits = self.mask(mask[0])
             value = f"{bits} >> l & 1 ? {self.read(chosen)} : {self.read(other)}"
             return f"EACH {self.read(out)} = {value};"
-        formula = VECTOR[name].format(*map(self.read, operands[1:]))
-        return f"EACH {self.read(operands[0])} = {formula};"
+        return self.each_lane(name, operands, {})
+
+    def each_lane(self, name: str, operands: list[str], selected: dict[str, str]) -> str:
+        """An instruction that computes 32 or 16 bits of sources, or of `selected` parts of them."""
+        assert selected.get("dst_sel", "DWORD") == "DWORD"
+        out, *sources = map(self.read, operands)
+        parts = [
+            SELECTED[selected.get(f"src{number}_sel", "DWORD")].format(source)
+            for number, source in enumerate(sources)
+        ]
+        if name not in HALVES:
+            return f"EACH {out} = {VECTOR[name].format(*parts)};"
+        result = HALVES[name].format(*(f"({part} & 0xffff)" for part in parts))
+        kept = f"{out} & 0xffff0000" if self.keeps_halves else "0"
+        return f"EACH {out} = ({kept}) | (({result}) & 0xffff);"
 
     def permlane(self, inactive: str, operands: list[str]) -> str:
         """A read of another lane in the row of 16; "[1,0]": of one that is not active, too."""
