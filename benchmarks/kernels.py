@@ -34,14 +34,11 @@ from miner.errors import MinerError  # noqa: E402
 from miner.progpow.epoch import Epoch  # noqa: E402
 from miner.progpow.hashing import Light  # noqa: E402
 from miner.progpow.variant import FixedSizes, Variant  # noqa: E402
+from miner.run.shape_trials import HEIGHTS  # noqa: E402
 from miner.verify import Verifier  # noqa: E402
 from miner.work import Job, NonceRange, NonceSpace  # noqa: E402
 
 SHAPES = ("cpu", "cpu-1", "gpu", "gpu-subgroups")
-
-HEIGHTS = (937863, 1234567, 1006647)
-"""Heights of a light, an average and a heavy program: the mix of operations changes the hashrate by
-some percent."""
 
 LIGHT_ITEMS = 262139
 """As in epoch 0, so that the dataset kernel reads as much memory as in real use."""

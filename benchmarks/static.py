@@ -20,13 +20,13 @@ from host import write_json  # noqa: E402
 from machine_code import search_loop  # noqa: E402
 from multiprocessor import CARDS, Card, predict  # noqa: E402
 
-from kernels import HEIGHTS  # noqa: E402
 from miner.catalog import find_variant  # noqa: E402
 from miner.codegen.kernel_source import search_source  # noqa: E402
 from miner.codegen.launch_shape import SHAPES, shape_named  # noqa: E402
 from miner.devices.cuda.cuda_compilers import CudaCompiler, nvrtc  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.variant import Variant  # noqa: E402
+from miner.run.shape_trials import HEIGHTS  # noqa: E402
 
 ARCHITECTURES = tuple(card.architecture for card in CARDS)
 

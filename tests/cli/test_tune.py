@@ -1,0 +1,71 @@
+"""The command `tune`: on the CPU by OpenCL, and for a rig of several cards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miner.devices import selection, tuned_shapes
+from miner.devices.cuda import CUDA
+from miner.devices.selection import ChosenDevices, ListedDevice, find_devices
+from miner.devices.tuned_shapes import TunedShape, TunedShapes
+from miner.run import benchmark
+from miner.verify import chosen_variant
+from tests.cli.running import run, toy_file
+from tests.fakes.rig import ZERO
+
+
+def test_the_measured_choice_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, missing = find_devices("opencl")
+    cpu = next((one for one in found if one.info.kind == "cpu"), None)
+    if cpu is None:
+        pytest.skip("; ".join(missing) or "OpenCL shows no CPU")
+    toy = str(toy_file(tmp_path))
+    store, variant = TunedShapes(tmp_path / "shapes"), chosen_variant(toy)
+    monkeypatch.setattr(tuned_shapes, "TunedShapes", lambda: store)
+    options = ("--shapes", "cpu,gpu-subgroups/3", "--rounds", "6", "--seconds", "0.1", "--json")
+    assert run("tune", "-a", toy, "-d", cpu.info.name, *options).code == 2, "an unknown shape"
+    assert store.get(cpu.info, cpu.backend, variant) is None
+
+    ran = run("tune", "-a", toy, "-d", cpu.info.name, "--shapes", "cpu", *options[2:])
+    assert ran.code == 0, ran.err
+    (report,) = json.loads(ran.out)
+    assert [row["shape"] for row in report["shapes"]] == ["cpu"]
+    assert report["kept"] is True
+    assert store.get(cpu.info, cpu.backend, variant) == TunedShape("cpu", "cpu", 1.0, 1.0, 1.0)
+
+
+RATE = {"median": 2e6, "low": 1.9e6, "high": 2.1e6}
+RATIO = {"median": 1.1, "low": 1.05, "high": 1.2}
+
+
+def test_one_card_of_each_model_is_measured_and_a_dry_run_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    twin, other = replace(ZERO, name="cuda:1"), replace(ZERO, name="cuda:2", model="RTX 4070")
+    devices = [ListedDevice(info, CUDA) for info in (ZERO, twin, other)]
+    chosen = ChosenDevices(devices, [], [], [], 3)
+    monkeypatch.setattr(selection, "choose_devices", lambda *_, **__: chosen)
+    stores = []
+
+    def tuned(listed: ListedDevice, *arguments: object) -> dict[str, object]:
+        stores.append(arguments[-1])
+        row = {"shape": "gpu-128", "hashrate": RATE, "ratio": RATIO, "hashes_per_joule": 10_000}
+        return {
+            "shapes": [row], "chosen": {"shape": "gpu-128"}, "kept": arguments[-1] is not None,
+            "device": {"name": listed.info.name},
+        }  # fmt: skip
+
+    monkeypatch.setattr(benchmark, "tune_device", tuned)
+    lines = run("tune", "-a", "kawpow", "--dry-run").out.splitlines()
+    assert stores == [None, None]
+    assert [line for line in lines if "fastest" in line] == [
+        "cuda:0: gpu-128 is the fastest; not kept",
+        "cuda:2: gpu-128 is the fastest; not kept",
+    ]
+    assert lines[1] == "  gpu-128           2.00 MH/s  1.100 (1.050 to 1.200)  10 kH/W"
+    assert "`mine` uses it from now on" in run("tune", "-a", "kawpow").out
+    assert None not in stores[2:]
