@@ -8,7 +8,7 @@ SHARES  ?= 5
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help mine test check fuzz format bench packages clean
+.PHONY: help mine test check fuzz format bench packages release clean
 .NOTPARALLEL:
 
 # What was installed is remembered under the checksum of the files that decide it.
@@ -29,6 +29,8 @@ help:
 	@echo "              kernels of that revision, side by side"
 	@echo "make packages build the archives for farm systems into dist/; PYTHON_ARCHIVE= (URL or file)"
 	@echo "              and SHA256= name the Python that goes into them"
+	@echo "make release  build all that is published into dist/; WINDOWS_PYTHON= and WINDOWS_SHA256= name"
+	@echo "              the Python for Windows, PYTHON_ARCHIVE= and SHA256= that for farm systems"
 	@echo "make clean    remove .venv and everything else that was made here"
 	@echo "Each sets up what it needs in .venv; PYTHON= chooses the Python (3.11 or newer)."
 
@@ -65,6 +67,11 @@ bench: $(DEVELOP)
 packages: $(DEVELOP)
 	@.venv/bin/python packaging/build.py all --out dist \
 	  --python-archive "$(PYTHON_ARCHIVE)" --sha256 "$(SHA256)"
+
+release: $(DEVELOP)
+	@.venv/bin/python packaging/build.py release --out dist \
+	  --python-archive "$(PYTHON_ARCHIVE)" --sha256 "$(SHA256)" \
+	  --windows-python "$(WINDOWS_PYTHON)" --windows-sha256 "$(WINDOWS_SHA256)"
 
 clean:
 	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,8 @@
-"""Builds the releases: the wheel, and an archive for each farm system.
+"""Builds what is published: the wheel, an archive for each farm system, a whole release.
 
     python packaging/build.py wheel --out dist
     python packaging/build.py all --out dist --python-archive URL|FILE --sha256 HEX
+    python packaging/build.py release --out dist
 
 The same commit and the same Python archive give the same bytes: every file has the time of
 SOURCE_DATE_EPOCH or of the last commit. Writes `SHA256SUMS` too.
@@ -23,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from bundle.archive import Entry, entries, write_sums, write_tar, write_zip  # noqa: E402
+from bundle.components import WINDOWS, bill, needed, pinned, release_notes  # noqa: E402
 from bundle.notices import notices  # noqa: E402
 from bundle.runtime import (  # noqa: E402
     BuildError,
@@ -31,6 +33,7 @@ from bundle.runtime import (  # noqa: E402
     site_packages,
     unpack_python,
 )
+from bundle.windows import LAUNCHER, install_for_windows, unpack_embeddable  # noqa: E402
 
 CHECKOUT = HERE.parent
 NAME = "progpow-miner"
@@ -54,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="build.py", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("wheel", *FARMS, "all"))
+    parser.add_argument("what", choices=("wheel", *FARMS, "all", "release"))
     parser.add_argument(
         "--out", type=Path, default=CHECKOUT / "dist", help="output folder (default: dist)"
     )
@@ -62,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         "--python-archive", metavar="URL|FILE", help="archive of a relocatable Python"
     )
     parser.add_argument("--sha256", metavar="HEX", help="checksum of that archive")
+    parser.add_argument(
+        "--windows-python", metavar="URL|FILE", help="archive of an embeddable Python for Windows"
+    )
+    parser.add_argument("--windows-sha256", metavar="HEX", help="checksum of that archive")
     parser.add_argument(
         "--glibc", default=GLIBC, help=f"glibc of the oldest machine (default: {GLIBC})"
     )
@@ -73,18 +80,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def build(given: argparse.Namespace) -> list[Path]:
     """Build the requested files and return them; raises `BuildError`."""
-    if given.what != "wheel" and not (given.python_archive and given.sha256):
+    has_python = bool(given.python_archive and given.sha256)
+    if given.what not in ("wheel", "release") and not has_python:
         raise BuildError(
             "an archive contains a Python: name one with --python-archive and --sha256"
         )
     timestamp = build_time()
     given.out.mkdir(parents=True, exist_ok=True)
-    made = wheel(given.out, timestamp)
+    if given.wheelhouse:
+        given.wheelhouse = given.wheelhouse.resolve()
+    made = package("wheel", given.out, timestamp)
     built = [made]
-    farms = FARMS if given.what == "all" else (given.what,)
-    if given.what != "wheel":
-        if given.wheelhouse:
-            given.wheelhouse = given.wheelhouse.resolve()
+    if given.what == "release":
+        built += release(given, made, timestamp)
+    farms = FARMS if given.what in ("all", "release") else (given.what,)
+    if given.what != "wheel" and has_python:
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder) / "tree"
             tree.mkdir()
@@ -123,11 +133,11 @@ def version() -> str:
     return found[1]
 
 
-def wheel(out: Path, timestamp: int) -> Path:
-    """Build the wheel in `out`; return its path."""
+def package(kind: str, out: Path, timestamp: int) -> Path:
+    """Build the "wheel" or the "sdist" in `out`; return its path."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder,
+            [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", folder,
              str(CHECKOUT)],
             cwd=folder,
             env={**os.environ, "SOURCE_DATE_EPOCH": str(timestamp)},
@@ -137,13 +147,75 @@ def wheel(out: Path, timestamp: int) -> Path:
         )  # fmt: skip
         if done.returncode:
             raise BuildError(
-                "the wheel was not built (install build and hatchling in the versions of "
+                f"the {kind} was not built (install build and hatchling in the versions of "
                 f"packaging/constraints.txt):\n{done.stdout}{done.stderr}"
             )
-        (made,) = Path(folder).glob("*.whl")
+        (made,) = Path(folder).iterdir()
         target = out / made.name
         target.write_bytes(made.read_bytes())
     return target
+
+
+def release(given: argparse.Namespace, made: Path, timestamp: int) -> list[Path]:
+    """Build what a release has besides the wheel `made` and the farm archives."""
+    out, name = given.out, f"{NAME}-{version()}"
+    built = [package("sdist", out, timestamp), out / f"{name}-images.tar.gz"]
+    write_tar(built[-1], "", _image_context(), timestamp, given.level)
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    roots = {"": project["dependencies"], **project["optional-dependencies"]}
+    del roots["dev"]
+    changelog = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = pinned(HERE / "constraints.txt", {})
+    for suffix, text in (
+        (".cdx.json", bill(NAME, version(), roots, versions, timestamp)),
+        ("-notes.md", release_notes(changelog, version())),
+    ):
+        built.append(out / f"{name}{suffix}")
+        built[-1].write_text(text, encoding="utf-8")
+    if given.windows_python and given.windows_sha256:
+        built.append(windows(given, made, [*roots[""], *roots["opencl"]], timestamp))
+    for what, missing in (
+        ("the ZIP for Windows", not (given.windows_python and given.windows_sha256)),
+        ("the archives for farm systems", not (given.python_archive and given.sha256)),
+    ):
+        if missing:
+            print(f"build.py: left out: {what}, for which no Python is named", file=sys.stderr)
+    return built
+
+
+def windows(given: argparse.Namespace, made: Path, roots: list[str], timestamp: int) -> Path:
+    """Build the ZIP for Windows from the wheel `made`, whose requirements are `roots`."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        python = fetch(given.windows_python, given.windows_sha256, Path(folder))
+        number = unpack_embeddable(python, tree)
+        environment = {**WINDOWS, "python_version": number}
+        versions = pinned(HERE / "constraints.txt", environment)
+        wanted = [f"{n}=={versions[n]}" for n in needed(roots, versions, environment)]
+        site = tree / "python/Lib/site-packages"
+        install_for_windows(number, site, [str(made), *wanted], given.wheelhouse)
+        found = [
+            *entries(tree),
+            Entry(f"{NAME}.cmd", LAUNCHER),
+            Entry("LICENSE", CHECKOUT / "LICENSE"),
+            Entry("NOTICE", notices(site, tree / "python", NAME).encode()),
+        ]
+        target: Path = given.out / f"{NAME}-{version()}-windows.zip"
+        write_zip(target, found, timestamp, given.level)
+    return target
+
+
+def _image_context() -> Iterator[Entry]:
+    """Yield the files that the Dockerfile is built from, as .dockerignore selects them."""
+    yield Entry("Dockerfile", CHECKOUT / "Dockerfile")
+    yield Entry(".dockerignore", CHECKOUT / ".dockerignore")
+    for line in (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        if line.startswith("!"):
+            path = CHECKOUT / line[1:]
+            for entry in entries(path) if path.is_dir() else [Entry("", path)]:
+                if "__pycache__" not in entry.name:
+                    name = f"{line[1:]}/{entry.name}".rstrip("/")
+                    yield Entry(name, entry.source, entry.executable)
 
 
 def _common(site: Path, python: Path) -> Iterator[Entry]:

@@ -58,8 +58,8 @@ def _ordered(found: Iterable[Entry]) -> list[Entry]:
 def write_tar(
     target: Path, top: str, found: Iterable[Entry], timestamp: int, level: int = 9
 ) -> None:
-    """Write a .tar.gz with all entries in the folder `top`. `timestamp` (UNIX seconds) is the time
-    of every file, `level` is gzip's."""
+    """Write a .tar.gz with all entries in the folder `top`, which may be empty. `timestamp` (UNIX
+    seconds) is the time of every file, `level` is gzip's."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         target.open("wb") as file,
@@ -68,7 +68,7 @@ def write_tar(
     ):
         folders: set[str] = set()
         for entry in _ordered(found):
-            name = f"{top}/{entry.name}"
+            name = f"{top}/{entry.name}".lstrip("/")
             for parent in reversed(Path(name).parents[:-1]):
                 if parent.as_posix() not in folders:
                     folders.add(parent.as_posix())

@@ -113,6 +113,11 @@ def install(
         )
     if done.returncode:
         raise BuildError(f"pip could not install {', '.join(requirements)}:\n{done.stderr}")
+    clean(site)
+
+
+def clean(site: Path) -> None:
+    """Remove from `site` what pip leaves of the build machine, such as scripts for its Python."""
     if (site / "bin").is_dir():
         shutil.rmtree(site / "bin")
     for info in site.glob("*.dist-info"):

@@ -52,7 +52,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in ("miner", "kernels", "configs", "packaging"):
         shutil.copytree(CHECKOUT / name, copy / name, ignore=unwanted)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+    for name in (
+        "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Dockerfile", ".dockerignore",
+    ):  # fmt: skip
         shutil.copy(CHECKOUT / name, copy)
     return copy
 
