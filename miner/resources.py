@@ -158,8 +158,8 @@ def _digest(key: str, content: bytes) -> bytes:
 def available_memory(
     meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
 ) -> int | None:
-    """Return the bytes that programs can allocate without swapping, in a container at most what
-    its limit leaves; None: unknown."""
+    """Return the bytes that programs can allocate without swapping and, in a container, within its
+    limit; None: unknown."""
     known = (_available_here(meminfo), _left_to_container(cgroup))
     return min((number for number in known if number is not None), default=None)
 
@@ -246,8 +246,8 @@ def delete_abandoned(folder: Path) -> None:
 
 
 def take_abandoned(folder: Path, pattern: str) -> Iterator[bytes]:
-    """Delete the files of processes that ended: those that no process has locked; yield the
-    content of each."""
+    """Delete the files that no process has locked, whose processes have ended; yield the content
+    of each."""
     for path in sorted(folder.glob(pattern)):
         content = None
         with suppress(OSError), open_regular(path) as file:

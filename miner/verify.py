@@ -83,7 +83,7 @@ class Verifier:
     def __init__(self, *, disk: bool = True, now: Callable[[], float] = time.monotonic) -> None:
         self._disk, self._now = disk, now
         self._lights: OrderedDict[Epoch, tuple[Light, float]] = OrderedDict()
-        """With the time of their last use, the least recently used first."""
+        """Light caches with the time of their last use, the least recently used first."""
         self._hashers: LRUCache[tuple[str, int, Epoch], Hasher] = LRUCache(KEPT_HASHERS)
         self._lock = threading.Lock()
         self._building = threading.Lock()

@@ -1,7 +1,6 @@
-"""Wallet addresses: whether a text can be an address of a coin, and placeholders instead of one.
+"""Checks of wallet addresses by characters, length, prefix and checksum; detects placeholders.
 
-An address is checked by its characters, its length, its prefix and its checksum. A right form
-does not prove that anyone has its key.
+A valid form does not prove that anyone has the key of an address.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 BECH32_CONSTANTS = (1, 0x2BC830A3)
-"""Of Bech32 (BIP 173) and Bech32m (BIP 350)."""
+"""Checksum constants of Bech32 (BIP 173) and Bech32m (BIP 350)."""
 
 CRYPTONOTE_BLOCKS = {0: 0, 2: 1, 3: 2, 5: 3, 6: 4, 7: 5, 9: 6, 10: 7, 11: 8}
 """Bytes by characters of a block of CryptoNote's Base58, which encodes 8 bytes at a time."""
@@ -69,7 +68,7 @@ _YOURS = re.compile(
 
 
 def _base58check(address: str, versions: Sequence[str]) -> str | None:
-    """Return "" for a text that is not Base58Check of 20 bytes with a version at all."""
+    """Check Base58Check of a version and 20 bytes."""
     value = 0
     for character in address:
         digit = BASE58.find(character)
@@ -80,11 +79,11 @@ def _base58check(address: str, versions: Sequence[str]) -> str | None:
     data = bytes(zeros) + value.to_bytes((value.bit_length() + 7) // 8, "big")
     body, checksum = data[:-4], data[-4:]
     known = [v for v in map(bytes.fromhex, versions) if len(body) == len(v) + 20]
-    right = hashlib.sha256(hashlib.sha256(body).digest()).digest()[:4] == checksum
-    if right:
-        return None if body.startswith(tuple(known)) and known else ""
+    if not body.startswith(tuple(known)):
+        return ""
     # A mistyped character changes the checksum, but hardly ever the first characters.
-    return WRONG_CHECKSUM if known and body.startswith(tuple(known)) else ""
+    right = hashlib.sha256(hashlib.sha256(body).digest()).digest()[:4] == checksum
+    return None if right else WRONG_CHECKSUM
 
 
 def _bech32(address: str, prefixes: Sequence[str]) -> str | None:
@@ -146,7 +145,7 @@ def _cryptonote(address: str, tags: Sequence[str]) -> str | None:
 
 
 MOST_CRYPTONOTE_BYTES = 4 + 2 * 32 + 1 + 8 + 4
-"""Of tag, two keys, flags, payment id and checksum."""
+"""Bytes of tag, two keys, flags, payment id and checksum."""
 
 
 def _varint(number: int) -> bytes:

@@ -147,7 +147,7 @@ def _run() -> int:
 
 
 def _drop_far_guesses(error: click.ClickException) -> None:
-    """Keep only a name that differs by a slip of the finger: other guesses mislead."""
+    """Suggest only a name that differs by a typing mistake: others mislead."""
     guesses = getattr(error, "possibilities", None)
     if guesses:
         name = getattr(error, "option_name", None) or getattr(error, "command_name", "")

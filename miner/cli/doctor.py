@@ -1,4 +1,4 @@
-"""The command `doctor`: what of this installation works, what does not, and what to do."""
+"""The command `doctor`: checks an installation, and prints results with advice."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ForeignFlag:
     names: tuple[str, ...]
     miners: tuple[str, ...]
     flag: str
-    """The flag of `mine` with the same meaning, for a backend with its value; "" if none has."""
+    """The flag of `mine` with the same meaning, with its value if that is a backend; "" if none."""
     form: str
     here: str
     """What to do instead, as one sentence without a full stop; "" if there is such a flag."""

@@ -1,4 +1,4 @@
-"""Lines before mining begins: there is no telemetry yet, and drivers may take a minute."""
+"""Lines before mining begins, when telemetry does not exist yet and drivers may take a minute."""
 
 from __future__ import annotations
 

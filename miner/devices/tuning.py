@@ -1,4 +1,4 @@
-"""What a person sets for one device: launch shape, launch time, temperature limits, datasets."""
+"""Settings of one device: launch shape, launch time, temperature limits, datasets."""
 
 from __future__ import annotations
 

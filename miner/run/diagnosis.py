@@ -1,4 +1,4 @@
-"""Diagnosis of an installation: what will work, what will not, and what to do about it."""
+"""Diagnosis of an installation: checks of settings, machine, drivers, devices and pools."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from miner.settings.secrets import api_token
 from miner.settings.toml_text import effective_toml
 
 PACKAGES = {"pyopencl": "OpenCL", "pycuda": "CUDA", "nvidia-cuda-nvrtc-cu12": "NVIDIA's compiler"}
-"""Optional packages, with what they are for."""
+"""Optional packages, with their purpose."""
 
 
 class Diagnosis:
@@ -172,8 +172,8 @@ def package_findings() -> Iterator[Finding]:
 def device_findings(
     found: Sequence[ListedDevice], missing: Sequence[str], wanted: Sequence[str] | None
 ) -> Iterator[Finding]:
-    """Yield the state of each device, of each backend that shows none, and of the devices that the
-    settings name; None: a run takes each GPU."""
+    """Yield the state of each device in `found`, a note for each sentence in `missing`, and a
+    problem for each of the names `wanted` without a usable device; None: a run uses each GPU."""
     for device in found:
         info = device.info
         text = f"{info.name} {info.model}, {format_bytes(info.memory)}, {info.driver}"

@@ -1,4 +1,4 @@
-"""What a machine offers to a run: memory, processors, device files, folders, ports, the clock."""
+"""Checks of a machine: memory, processors, device files, folders, ports, the clock."""
 
 from __future__ import annotations
 

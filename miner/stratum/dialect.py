@@ -30,7 +30,7 @@ class Dialect(DialectFacts):
     client: ClientFactory
     pool: PoolFactory
     extremes: Extremes | None = None
-    """How strict and how odd its servers are, for tests; None: not known."""
+    """The demands and messages of its strictest and oddest servers; None: not known."""
 
     def connect(self, opening: Opening) -> ClientSide:
         """Return the client side of a new connection."""

@@ -1,4 +1,4 @@
-"""How strict and how odd the known servers of a dialect are, as data for the test pool."""
+"""The strictest demands and the oddest messages of a dialect's known servers, for the test pool."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Extremes:
     order: tuple[str, ...]
     """The requests that open a session: nothing else may come before or between them."""
     methods: frozenset[str]
-    """Further methods that the strictest server knows; any other ends the connection."""
+    """Other methods that the strictest server knows; an unknown one ends the connection."""
     params: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Patterns of all positional parameters, by method."""
     line_bytes: int = 1023
     """Longest line; open-ethereum-pool bans for a longer one."""
     any_id: bool = False
-    """False: an id is a positive integer that was not used before. Others crash MintPond and
-    go-quai-stratum."""
+    """False: an id must be a positive integer that was not used before; MintPond and
+    go-quai-stratum crash on others."""
     accepted: tuple[Any, ...] = (True,)
     """Results of an accepted share."""
     error_forms: bool = True
