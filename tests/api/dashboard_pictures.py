@@ -27,8 +27,8 @@ from tests.fakes.rig import ABOUT, DIFFICULTY, FIRST, HOT, ONE, ZERO, Rig, job
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 
 SHOTS = {
-    "dashboard": (1366, 1020, "light"),
-    "dashboard-dark": (1366, 1020, "dark"),
+    "dashboard": (1366, 975, "light"),
+    "dashboard-dark": (1366, 975, "dark"),
     "dashboard-phone": (390, 844, "light"),
 }
 """Width, height and colour scheme of each picture."""

@@ -48,8 +48,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 async def browser(chromium: Browser) -> AsyncIterator[Browser]:
-    """The browser with the size of a desktop and no page."""
-    await screen(chromium, 1280, 900)
+    """The browser with the size of a laptop and no page."""
+    await screen(chromium, 1366, 768)
     yield chromium
     await chromium.open("about:blank")
 
@@ -534,6 +534,26 @@ async def test_the_devices_begin_on_the_first_screen(
         if cards <= 12 and width != 1024:
             assert await browser.run(bottom, last) <= height
         assert await browser.run("return document.documentElement.scrollWidth") <= width
+        await unlock(browser, TOKEN)
+        await browser.until("#answer", has("the buttons use it"))
+        await browser.click("#all")
+        assert await browser.run("return document.documentElement.scrollWidth") <= width
+        tall = "return document.querySelector('#devices tbody tr').offsetHeight"
+        assert width < 860 or await browser.run(tall) < 40
+
+
+async def test_the_keyboard_follows_the_order_of_a_phone(browser: Browser) -> None:
+    await screen(browser, 390, 844)
+    tops = (
+        "return [...document.querySelectorAll('button, select, input, a, [tabindex=\"0\"]')]"
+        ".filter((one) => one.checkVisibility() && one.className !== 'skip')"
+        ".map((one) => one.getBoundingClientRect().top)"
+    )
+    async with showing(browser, rig_of(12)):
+        await browser.until("#devices tbody", has("cuda:11"))
+        found = await browser.run(tops)
+        assert len(found) > 8
+        assert found == sorted(found)
 
 
 CONTRASTS = """
