@@ -98,8 +98,8 @@ class Job:
     pool: str = ""
     """Label of the pool: its address without credentials."""
     other_algorithm: str = ""
-    """Algorithm that can make the block instead of ours: the job must not be mined, and `epoch` is
-    that of the next height, for which devices get ready. Empty: mine the job."""
+    """Algorithm that makes this block instead of ours: the job must not be mined, and devices
+    prepare for `epoch`, that of the next height. Empty: mine the job."""
 
     @property
     def difficulty(self) -> float:

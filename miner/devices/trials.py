@@ -162,7 +162,7 @@ class Trials:
         return result.problem if result is not None else None
 
     async def _problems_alone(self, icds: Sequence[IcdFile]) -> list[str | None]:
-        """Load each driver in a process of its own; return its problem, or None."""
+        """Load each driver in a separate process; return its problem, or None."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._problem_alone(icd)) for icd in icds]
         return [task.result() for task in tasks]

@@ -115,7 +115,7 @@ class EnergyMeter:
 
 
 class _FileSensors:
-    """Sensors that are read from files: they report no errors, and keep nothing open."""
+    """Sensors that are read from files, without driver errors to report and open files."""
 
     def driver_errors(self) -> list[str]:
         return []
@@ -127,7 +127,7 @@ class _FileSensors:
 class AmdCard(_FileSensors):
     """The card at the PCI address `pci` ("0000:03:00.0") under `sysfs`, normally /sys.
 
-    Raises `DeviceError` when there is no such card, or its driver has no sensors.
+    Raises `DeviceError` if the card does not exist or its driver has no sensors.
     """
 
     def __init__(self, pci: str, sysfs: Path) -> None:

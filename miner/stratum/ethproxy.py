@@ -94,8 +94,8 @@ class EthProxyClient(ClientSide):
         return self._optional(f"{self._prefix}_submitHashrate", report, **self._members())
 
     def _account(self) -> str:
-        # open-ethereum-pool and SERO's pools accept nothing but an address. The worker follows in
-        # a member of its own.
+        # open-ethereum-pool and SERO's pools accept only an address. The worker is sent in another
+        # member.
         opening = self._opening
         keeps_all = self._numbers_in_login and opening.worker.isdecimal()
         return opening.user if keeps_all else opening.account

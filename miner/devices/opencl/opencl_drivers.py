@@ -208,7 +208,7 @@ KNOWN_DEVICES = (
 """Launch shapes that devices start with; the first row that matches applies.
 
 The figures are those of clang 19 for KawPow (`tests/codegen/amd_figures.json`); no card has
-confirmed them. Each kernel is compared with the CPU before it mines, whatever its shape.
+confirmed them. A kernel of any shape is compared with the CPU before it mines.
 """
 
 

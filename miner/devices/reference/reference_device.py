@@ -69,7 +69,7 @@ class ReferenceDevice:
         return image
 
     def unload(self, kernel: Image) -> None:
-        """Do nothing: an image takes no memory of its own."""
+        """Do nothing: a kernel is its image, which takes no further memory."""
 
     def discard(self, image: Image) -> None:
         """Do nothing: no image is cached."""
