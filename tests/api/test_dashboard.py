@@ -519,7 +519,7 @@ async def test_a_miner_without_a_token_is_shown_as_read_only(browser: Browser) -
         assert not await is_shown(browser, "#token")
 
 
-@pytest.mark.parametrize("size", [(1366, 768), (390, 844), (1024, 768)])
+@pytest.mark.parametrize("size", [(1366, 768), (390, 844), (1024, 768), (1190, 800)])
 @pytest.mark.parametrize("cards", [1, 12, 24])
 async def test_the_devices_begin_on_the_first_screen(
     browser: Browser, cards: int, size: tuple[int, int]
@@ -531,6 +531,11 @@ async def test_the_devices_begin_on_the_first_screen(
         await browser.until(last, has("cuda:"))
         bottom = "return document.querySelector(arguments[0]).getBoundingClientRect().bottom"
         assert await browser.run(bottom, "#devices [data-key='cuda:0']") <= height
+        cut = (
+            "return [...document.querySelectorAll('.tile .value')]"
+            ".filter((value) => value.scrollWidth > value.clientWidth).map((one) => one.innerText)"
+        )
+        assert await browser.run(cut) == []
         if cards <= 12 and width != 1024:
             assert await browser.run(bottom, last) <= height
         assert await browser.run("return document.documentElement.scrollWidth") <= width
