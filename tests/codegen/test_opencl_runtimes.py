@@ -1,7 +1,7 @@
 """Known answers by PoCL and by Mesa's rusticl, and data races found by Oclgrind.
 
 KawPow and OggPow are computed in every shape, the other variants in one; every variant in every
-shape with `--every-compile`, which takes four minutes.
+shape with `--every-compile`, also in those that llvmpipe compiles for most of a minute.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Runtime:
             capture_output=True,
             text=True,
             check=False,
-            timeout=1200,
+            timeout=7200,
         )
         assert not done.returncode, done.stderr[-2000:]
         found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
