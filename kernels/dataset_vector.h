@@ -54,7 +54,7 @@ KERNEL dataset(GLOBAL const uint16 *RESTRICT light, GLOBAL uint16 *out, u32 firs
 #pragma unroll NODES
         for (u32 t = 0; t < NODES; t++) {
             parent[t] = FNV((base + t) ^ j, node.word[t][j & 15u]) % LIGHT_ITEMS;
-            prefetch(light + parent[t], 1);
+            PREFETCH_UNIT(light + parent[t]);
         }
 #pragma unroll NODES
         for (u32 t = 0; t < NODES; t++)

@@ -24,9 +24,9 @@ typedef uint4 u32x4;
 #define clz32(a) clz(a)
 #define popcount32(a) popcount(a)
 
-/* Fetches an entry, 16 units of 16 bytes, into a CPU's caches. The `prefetch` of PoCL, which
-   compiles for the CPU itself, does nothing. Rusticl, which compiles for SPIR-V, ends the process at
-   a builtin that is not OpenCL's. */
+/* Fetch a unit of up to 64 bytes, or an entry of 256 bytes, into a CPU's caches. The `prefetch` of
+   PoCL, which compiles for the CPU itself, does nothing. Rusticl, which compiles for SPIR-V, ends
+   the process at a builtin that is not OpenCL's. */
 #if defined(__x86_64__) || defined(__aarch64__)
 #define PREFETCH_UNIT(unit) __builtin_prefetch((GLOBAL const void *)(unit))
 #define PREFETCH(entry)                                                                         \
@@ -35,6 +35,7 @@ typedef uint4 u32x4;
     PREFETCH_UNIT((entry) + 8);                                                                 \
     PREFETCH_UNIT((entry) + 12)
 #else
+#define PREFETCH_UNIT(unit) prefetch((unit), 1)
 #define PREFETCH(entry) prefetch((entry), 16)
 #endif
 

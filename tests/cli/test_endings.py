@@ -136,8 +136,7 @@ def test_a_signal_during_the_start_exits_at_once(name: str) -> None:
     ran = python("-c", STARTING.format(signal=name))
     assert ran.returncode == 130
     first, last = ran.stdout.splitlines()
-    assert re.fullmatch(
-        r"[\d:]{8} start     progpow-miner \S+, kawpow, 127\.0\.0\.1:9; looking for devices", first
-    )
+    start = r"[\d-]{10} [\d:]{8} start     progpow-miner \S+, kawpow, 127\.0\.0\.1:9; "
+    assert re.fullmatch(f"{start}looking for devices", first)
     assert last == "looking for devices"
     assert ran.stderr == "progpow-miner: stopped at once\n"

@@ -302,7 +302,7 @@ def test_a_rig_keeps_mining_when_a_card_fails(processes: Processes, toy: Path) -
     )
     output = output_at_end(process)
     assert "ILLEGAL_ADDRESS; it is opened again" in output
-    lost = re.search(r"(cuda:\d) +fault: ", output)
+    lost = re.search(r"(cuda:\d) +WARNING fault: ", output)
     assert lost, output
     # Its dataset was there, and is there again; what the other one found counted meanwhile.
     assert len(re.findall(rf"{lost[1]} .* built and verified", output)) == 2, output
@@ -319,5 +319,5 @@ def test_the_device_contract(processes: Processes, contract: subprocess.Popen[st
     assert contract.returncode == 0, output
     found = re.search(r"^(\d+) passed, (\d+) skipped", output, re.MULTILINE)
     assert found, output
-    assert (int(found[1]) >= 35, int(found[2])) == (True, 2), output
-    assert output.count("is for CPUs") == 2, output
+    assert (int(found[1]) >= 35, int(found[2])) == (True, 6), output
+    assert output.count("is for CPUs") == 6, output

@@ -63,7 +63,7 @@ def test_one_that_hangs_and_one_that_fails_are_given_up_while_the_third_goes_on(
     ailing: Ailing,
 ) -> None:
     miner = ailing.mine("--park", "well", "hangs", "fails")
-    given_up = r"hangs:1 +hung: a launch|fails:2 +giving up"
+    given_up = r"hangs:1 +ERROR hung: a launch|fails:2 +ERROR giving up"
     miner.until(given_up, times=2)
     miner.until("share .*accepted", times=5)
     assert miner.process.poll() is None

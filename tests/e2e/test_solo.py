@@ -99,7 +99,7 @@ async def test_blocks_are_found_proved_and_confirmed(
     async with serving(kind(prover=prover)) as node, asyncio.timeout(SECONDS):
         address = f"http://{LOGIN[0]}:{LOGIN[1]}@127.0.0.1:{node.port}"
         miner = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "miner", "mine", "-a", toy, "-o", address,
+            sys.executable, "-m", "miner", "mine", "-a", toy, "-o", address, "-d", "cpu",
             *payee, "--shares", "3",
             cwd=ROOT, env=os.environ | {"PROGPOW_MINER_STATE": str(tmp_path)},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -754,7 +754,7 @@ EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned
         if (result failed = due("kernel"))
             return failed;
         void *found = dlsym(m->library, ("run_" + name).c_str());
-        uint64_t words[8];
+        uint64_t words[20]; // 16 buffers and 4 more
         memcpy(words, arguments.data(), std::min(arguments.size(), sizeof words));
         result failed;
         if (name == "dataset") {

@@ -80,12 +80,19 @@ def fresh(rig: Path) -> Iterator[Path]:
     shutil.rmtree(rig / "var/log/miner", ignore_errors=True)
 
 
+def reset_signals() -> None:
+    """Undo what a test run in the background inherits: a shell cannot trap ignored signals."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def screen(root: Path, script: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run `script` in a terminal, whose other end is the number returned."""
     end, terminal = pty.openpty()
 
     def own_terminal() -> None:
+        reset_signals()
         os.setsid()
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
@@ -339,8 +346,9 @@ def test_a_stop_by_hand_also_ends_the_loop(idle: Path) -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_other_signals_reach_the_miner_whose_exit_code_is_kept(idle: Path, name: str) -> None:
     run = subprocess.Popen(
-        inside(idle, f"/{PACKAGE}/h-run.sh"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        inside(idle, f"/{PACKAGE}/h-run.sh"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=reset_signals,
+    )  # fmt: skip
     assert run.stdout
     assert run.stdout.readline() == b"mining\n"
     run.send_signal(signal.Signals[name])
