@@ -319,5 +319,6 @@ def test_the_device_contract(processes: Processes, contract: subprocess.Popen[st
     assert contract.returncode == 0, output
     found = re.search(r"^(\d+) passed, (\d+) skipped", output, re.MULTILINE)
     assert found, output
-    assert (int(found[1]) >= 35, int(found[2])) == (True, 6), output
-    assert output.count("is for CPUs") == 6, output
+    assert int(found[1]) >= 35, output
+    cpu_only = output.count("is for CPUs") + output.count("compiles no OpenCL")
+    assert int(found[2]) == cpu_only == 7, output

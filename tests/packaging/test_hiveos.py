@@ -53,11 +53,12 @@ LAUNCHER = PACKAGE / "progpow-miner"
 IDLE = """#!/bin/sh
 here=${0%/*}
 exec "$here/python/bin/progpow-miner" -Ic '
-import signal, sys
+import os, signal
 
 def end(number, frame):
-    print("stopped by", signal.Signals(number).name, flush=True)
-    sys.exit(0)
+    # Not print: the signal may interrupt the one below.
+    os.write(1, f"stopped by {signal.Signals(number).name}\\n".encode())
+    os._exit(0)
 
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, end)
