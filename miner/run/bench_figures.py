@@ -26,7 +26,7 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Interval:
-        """Return the interval of independent `values`, whatever their distribution.
+        """Return the interval of independent `values` of any distribution.
 
         The bounds are the k-th smallest and the k-th largest value. Fewer than six values cannot
         give so narrow an interval; theirs holds all of them.
