@@ -12,12 +12,14 @@ machine's.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -55,6 +57,10 @@ def main(arguments: Sequence[str]) -> int:
         "--out", type=Path, default=CHECKOUT / "dist/wheelhouse", help="output folder"
     )
     parser.add_argument("--only-pycuda", action="store_true", help="build only PyCUDA's wheel")
+    parser.add_argument(
+        "--without", nargs="+", default=[], metavar="NAME",
+        help="packages that the rig has already, such as numba or numpy",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     out: Path = given.out.resolve()
     try:
@@ -62,17 +68,17 @@ def main(arguments: Sequence[str]) -> int:
         if not list(out.glob(f"pycuda-{PYCUDA}-{TAG}-*.whl")):
             build_pycuda(out)
         if not given.only_pycuda:
-            collect(out)
+            collect(out, {normalized(name) for name in given.without})
     except WheelhouseError as error:
         print(f"wheelhouse.py: {error}", file=sys.stderr)
         return 1
     for wheel in sorted(out.glob("*.whl")):
         print(wheel)
     if not given.only_pycuda:
-        print(
-            f"\nOn the rig:\n  pip install --no-index --find-links {out.name} "
-            "'progpow-miner[cuda,opencl]'"
-        )
+        what = f"--no-deps {out.name}/*.whl" if given.without else (
+            f"--find-links {out.name} 'progpow-miner[cuda,opencl]'"
+        )  # fmt: skip
+        print(f"\nOn the rig:\n  pip install --no-index {what}")
     return 0
 
 
@@ -109,17 +115,32 @@ def stub(folder: Path) -> None:
          "-Wl,-soname,libcuda.so.1"])  # fmt: skip
 
 
-def collect(out: Path) -> None:
-    """Add the miner's wheel and its dependencies, including NVRTC, to `out`."""
+def collect(out: Path, without: Set[str] = frozenset()) -> None:
+    """Add the miner's wheel and its dependencies, including NVRTC, to `out`, but not the packages
+    `without`."""
     for old in out.glob("progpow_miner-*.whl"):
         old.unlink()
     pip("wheel", "--no-deps", "--wheel-dir", str(out), str(CHECKOUT))
     (miner,) = out.glob("progpow_miner-*.whl")
-    pip(
-        "download", "--dest", str(out), "--find-links", str(out), "--prefer-binary",
-        "--only-binary", ":all:", "--constraint", str(CONSTRAINTS),
-        f"{miner}[cuda,opencl]", f"pycuda=={PYCUDA}",
-    )  # fmt: skip
+    source = ("--find-links", str(out), "--prefer-binary", "--only-binary", ":all:")
+    wanted = ("--constraint", str(CONSTRAINTS), f"{miner}[cuda,opencl]", f"pycuda=={PYCUDA}")
+    if not without:
+        pip("download", "--dest", str(out), *source, *wanted)
+        return
+    with tempfile.TemporaryDirectory(prefix="wheelhouse-") as folder:
+        report = Path(folder) / "report.json"
+        pip("install", "--dry-run", "--ignore-installed", "--report", str(report), *source, *wanted)
+        found = [one["metadata"] for one in json.loads(report.read_text("utf-8"))["install"]]
+    kept = [f"{one['name']}=={one['version']}" for one in found
+            if normalized(one["name"]) not in {*without, "progpow-miner"}]  # fmt: skip
+    pip("download", "--dest", str(out), "--no-deps", *source, *kept)
+    if "progpow-miner" in without:
+        miner.unlink()
+
+
+def normalized(name: str) -> str:
+    """Return the name of a package as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pip(*arguments: str, home: Path | None = None) -> None:

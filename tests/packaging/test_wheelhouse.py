@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -48,6 +49,30 @@ def test_pycuda_is_built_unless_a_wheel_for_this_python_exists(
     assert script.main(["--only-pycuda", "--out", str(tmp_path)]) == 0
     assert folders == ([tmp_path] if built else [])
     assert "pycuda-" in capsys.readouterr().out
+
+
+def test_packages_that_the_rig_has_are_left_out(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    downloaded: list[str] = []
+
+    def pip(verb: str, *arguments: str) -> None:
+        if verb == "wheel":
+            (tmp_path / "progpow_miner-1.0-py3-none-any.whl").touch()
+        elif verb == "install":
+            names = ("progpow-miner", "NumPy", "aiohttp_socks", "yarl")
+            found = [{"metadata": {"name": name, "version": "1.0"}} for name in names]
+            report = Path(arguments[arguments.index("--report") + 1])
+            report.write_text(json.dumps({"install": found}))
+        else:
+            downloaded.extend(word for word in arguments if "==" in word)
+
+    monkeypatch.setattr(script, "pip", pip)
+    monkeypatch.setattr(script, "build_pycuda", lambda out: None)
+    without = ["numpy", "aiohttp-socks", "progpow_miner"]
+    assert script.main(["--out", str(tmp_path), "--without", *without]) == 0
+    assert downloaded == ["yarl==1.0"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_describes_the_same_build_with_pip(script: ModuleType) -> None:
