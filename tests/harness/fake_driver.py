@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from miner.resources import cache_directory
 from tests.harness.build import compiler
 
-CHECKOUT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
 CARDS = {
     "3080": "NVIDIA Fake 3080,8.6,64,0000:0A:00.0,00112233445566778899aabbccddeeff",
     "3080 too": "NVIDIA Fake 3080 too,8.6,64,0000:0b:00.0,10112233445566778899aabbccddeeff",
@@ -39,17 +43,35 @@ def cache() -> Path:
     return folder
 
 
+UNUSED_SECONDS = 86400.0
+"""After which programs compiled from other sources are deleted."""
+
+
+@lru_cache(maxsize=1)
+def kernels() -> Path:
+    """Return the folder of programs compiled for the fake cards, which all processes share."""
+    digest = hashlib.sha256()
+    for name in ("build.py", "cuda_on_cpu.h", "runner.cpp"):
+        digest.update((HERE / name).read_bytes())
+    for path in sorted((CHECKOUT / "kernels").rglob("*.h")):
+        digest.update(path.read_bytes())
+    folder = cache() / f"kernels-{digest.hexdigest()[:16]}"
+    for old in cache().glob("kernels-*"):
+        if old != folder and time.time() - old.stat().st_mtime > UNUSED_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
 def built(folder: Path, *, old: bool = False) -> Path:
     """Build libcuda.so.1 into `folder`; return the folder."""
     command = compiler()
     assert command
     folder.mkdir(parents=True, exist_ok=True)
-    here = Path(__file__).parent
     subprocess.run(
         [
             *command, "-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-fvisibility=hidden",
             *(["-DOLD_DRIVER"] if old else []), "-Wl,-soname,libcuda.so.1",
-            str(here / "fake_cuda.cpp"), "-o", str(folder / "libcuda.so.1"), "-ldl",
+            str(HERE / "fake_cuda.cpp"), "-o", str(folder / "libcuda.so.1"), "-ldl",
         ],
         check=True,
     )  # fmt: skip
@@ -110,7 +132,9 @@ def environment(driver: Path, folder: Path, **more: str) -> dict[str, str]:
         "PYTHONPATH": f"{CHECKOUT}:{place}:{CHECKOUT}/tests/harness/child_site",
         "PYTHONFAULTHANDLER": "1",
         "PROGPOW_MINER_CACHE": str(folder / "cache"),
-        "FAKE_CUDA_KERNELS": str(folder / "kernels"),
+        # Compiled for the host: the same in all processes of all tests.
+        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache_directory() / "numba"),
+        "FAKE_CUDA_KERNELS": str(kernels()),
         "FAKE_CUDA_DEVICES": CARDS["3080"],
         **more,
     }
