@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 
 import numpy as np  # noqa: E402
+from first_run_results import figure  # noqa: E402
 
 from miner.catalog import variants  # noqa: E402
 from miner.codegen.kernel_source import KernelSource  # noqa: E402
@@ -59,15 +60,23 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="limits.py", description=(__doc__ or "").split(":")[0])
     parser.add_argument("device", help="as in cuda:0")
     parser.add_argument("--json", type=Path, help="also write the JSON to this file")
+    parser.add_argument(
+        "--figures",
+        action="store_true",
+        help="print each figure when it is measured, for first_run.py",
+    )
+    parser.add_argument("--rehearse", action="store_true", help="measure little")
     given = parser.parse_args(arguments)
+    report: Figure = figure if given.figures else _unreported
+    steps = 20 if given.rehearse else STEPS
     try:
         found = device_called(find_devices("cuda")[0], given.device).info
-        with Card(int(found.name.removeprefix("cuda:"))) as card:
+        with Card(int(found.name.removeprefix("cuda:")), steps, report) as card:
             measured = card.measure()
     except MinerError as error:
         print(f"limits.py: {error}", file=sys.stderr)
         return error.exit_code
-    report = {
+    document = {
         "device": {"name": found.name, "model": found.model, "driver": found.driver},
         "multiprocessors": found.units,
         **measured,
@@ -75,11 +84,24 @@ def main(arguments: list[str]) -> int:
             name: bounds(variant, measured, found.units) for name, variant in variants().items()
         },
     }
-    text = json.dumps(report, indent=2)
+    if given.figures:
+        for name, most in document["MH/s at most"]["kawpow"].items():
+            report(f"limit of kawpow by {name}", most, "MH/s")
+    text = json.dumps(document, indent=2)
     print(text)
     if given.json:
         given.json.write_text(text + "\n", encoding="utf-8")
     return 0
+
+
+class Figure(Protocol):
+    """Takes a figure when it is measured."""
+
+    def __call__(self, name: str, value: float, unit: str, /) -> None: ...
+
+
+def _unreported(name: str, value: float, unit: str, /) -> None:
+    """Leave the figure to the report at the end."""
 
 
 def sources() -> dict[str, KernelSource]:
@@ -116,9 +138,9 @@ def bounds(variant: Variant, measured: dict[str, Any], units: int) -> dict[str, 
 class Card:
     """A CUDA card with a context that lasts for the `with` block."""
 
-    def __init__(self, ordinal: int) -> None:
+    def __init__(self, ordinal: int, steps: int = STEPS, report: Figure = _unreported) -> None:
         self._drv: ModuleType = driver()
-        self._ordinal = ordinal
+        self._ordinal, self._steps, self._report = ordinal, steps, report
 
     def __enter__(self) -> Card:
         with self._errors("opening"):
@@ -185,15 +207,16 @@ class Card:
             most = self._drv.Device(self._ordinal).get_attribute(attribute) // 32
             for warps in (w for w in WARPS if w <= most):
                 groups = self._units * warps // 8
-                given = (data, np.uint32(count), np.uint32(STEPS), self._out)
+                given = (data, np.uint32(count), np.uint32(self._steps), self._out)
                 self._seconds(rows, groups, 256, *given)
                 spent = self._seconds(rows, groups, 256, *given)
-                read = self._units * warps * 2 * ROW_BYTES * STEPS
+                read = self._units * warps * 2 * ROW_BYTES * self._steps
                 found.append({
                     "warps": warps,
                     "GB/s": round(read / spent / 1e9, 1),
-                    "ns for a step": round(spent / STEPS * 1e9, 1),
+                    "ns for a step": round(spent / self._steps * 1e9, 1),
                 })  # fmt: skip
+            self._report("rows read at random", max(row["GB/s"] for row in found), "GB/s")
             return found
         finally:
             data.free()
@@ -213,21 +236,25 @@ class Card:
             function.set_attribute(
                 self._drv.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES, shared
             )
-            given = (np.uint32(STEPS), self._out, self._cycles)
+            given = (np.uint32(self._steps), self._out, self._cycles)
             self._seconds(function, self._units, THREADS, *given, shared=shared)
             spent = self._seconds(function, self._units, THREADS, *given, shared=shared)
             cycles = self._read_cycles()
-            found[copies] = round(cycles / (STEPS * 4 * THREADS / 32), 3)
+            found[copies] = round(cycles / (self._steps * 4 * THREADS / 32), 3)
+            self._report(f"cycles of a cache read, copies: {copies}", found[copies], "cycles")
             clock = max(clock, cycles / spent / 1e6)
+        self._report("clock", clock, "MHz")
         return found, clock
 
     def _arithmetic(self, name: str) -> float:
         """Return the cycles that one operation of a warp takes on a multiprocessor."""
         function = self._function(name)
-        given = (np.uint32(STEPS), self._out, self._cycles, np.uint32(0x10001))
+        given = (np.uint32(self._steps), self._out, self._cycles, np.uint32(0x10001))
         self._seconds(function, self._units, THREADS, *given)
         self._seconds(function, self._units, THREADS, *given)
-        return round(self._read_cycles() / (STEPS * 8 * THREADS / 32), 3)
+        cycles = round(self._read_cycles() / (self._steps * 8 * THREADS / 32), 3)
+        self._report(f"cycles of {name}", cycles, "cycles")
+        return cycles
 
     def _read_cycles(self) -> float:
         cycles = np.empty(self._units, np.uint64)

@@ -28,13 +28,13 @@ PATIENCE = 90.0
 """Seconds until a wait fails; a log has one status line per minute."""
 
 
-def write_toy(path: Path) -> None:
-    """Write a KawPow variant with a tiny dataset."""
+def write_toy(path: Path, items: int = 8191) -> None:
+    """Write a KawPow variant with a dataset of `items` times 128 bytes."""
     text = (CHECKOUT / "configs/variants/kawpow.toml").read_text(encoding="utf-8")
     head, mark, answers = text.partition("[[known_answers]]")
     head = re.sub(r'name = "kawpow"', 'name = "toy"', head)
     head = re.sub(r"aliases = .*", "aliases = []", head)
-    sizes = "[sizes]\nlight_items = 509\ndataset_items = 8191\nseed_epoch = 0\n\n"
+    sizes = f"[sizes]\nlight_items = 509\ndataset_items = {items}\nseed_epoch = 0\n\n"
     path.write_text(head + sizes + mark + answers, encoding="utf-8")
 
 

@@ -363,8 +363,8 @@ def test_a_failed_card_is_named_and_can_be_reopened(
 def test_a_card_recovers_from_a_program_that_traps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the check of the first run on a card."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
-    gpu = importlib.import_module("gpu")
-    assert gpu.recovers("cuda:2") == 0
+    checks = importlib.import_module("card_checks")
+    assert checks.main(["recover", "cuda:2", "--rehearse"]) == 0
 
 
 def test_a_failed_context_is_not_used_again(device: Device) -> None:

@@ -1,0 +1,323 @@
+"""Measurements of the first run on a card (first_run.py): hashrates, and how fast work changes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from time import monotonic
+
+CHECKOUT = Path(__file__).parents[1]
+sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
+
+from card_checks import KAWPOW, LARGE_HEIGHT, SMALL, listed  # noqa: E402
+from first_run import CANNOT  # noqa: E402
+from first_run_results import PREDICTIONS, figure, problem  # noqa: E402
+
+from miner.clock import SystemClock  # noqa: E402
+from miner.codegen.kernel_source import search_source  # noqa: E402
+from miner.codegen.launch_shape import shape_named  # noqa: E402
+from miner.devices.selection import ListedDevice, device_called, find_devices  # noqa: E402
+from miner.devices.tuned_shapes import shapes_to_try  # noqa: E402
+from miner.engine.engine import Engine  # noqa: E402
+from miner.engine.programs import Programs  # noqa: E402
+from miner.engine.threads import WorkPool  # noqa: E402
+from miner.errors import BadValue, DeviceError, MinerError, WrongResult  # noqa: E402
+from miner.progpow.variant import Variant  # noqa: E402
+from miner.run.bench_device import BenchDevice, BenchKernel  # noqa: E402
+from miner.run.bench_figures import Interval, mean_reading  # noqa: E402
+from miner.run.shape_trials import HEIGHTS  # noqa: E402
+from miner.sensors.sensors import open_sensors  # noqa: E402
+from miner.telemetry import Reading  # noqa: E402
+from miner.telemetry.events import Event, JobTaken, Launched  # noqa: E402
+from miner.verify import Verifier  # noqa: E402
+from miner.work import Job, NonceSpace, Solution, Verdict  # noqa: E402
+
+MEGA = 1e6
+
+TURN_SECONDS = 1.0
+"""Of one measurement, at most."""
+
+FEWEST_ROUNDS = 3
+
+MORE_GROUPS = (3, 5, 6)
+"""Groups of 256 threads that must fit at once: 80, 48 and 40 registers for each thread. The
+default is 4, with 64."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command in `arguments`; return an exit code."""
+    parser = argparse.ArgumentParser(prog="card_rates.py", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    does = {"shapes": shapes, "launches": launches, "large": large, "registers": registers}
+    for name, function in does.items():
+        made = commands.add_parser(name, help=(function.__doc__ or "").split("\n")[0])
+        made.add_argument("device", help="as in cuda:0")
+        made.add_argument("--rehearse", action="store_true", help="a small dataset")
+        made.add_argument("--seconds", type=float, default=40.0, help="of this process")
+        if name == "shapes":
+            made.add_argument("--only-default", action="store_true", help="no other shape")
+            made.add_argument("--opencl", action="store_true", help="the same card in OpenCL")
+    given = parser.parse_args(arguments)
+    given.end = monotonic() + given.seconds
+    given.heights = HEIGHTS[:1] if given.rehearse else HEIGHTS
+    try:
+        return does[given.command](given)
+    except MinerError as error:
+        print(f"card_rates.py: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+@dataclass(slots=True)
+class Trial:
+    """A kernel at one height, and what was measured of it."""
+
+    label: str
+    """Of its figure, without the height."""
+    kernel: BenchKernel
+    rates: list[float] = field(default_factory=list)
+    """H/s."""
+    readings: list[Reading] = field(default_factory=list)
+
+
+def shapes(given: argparse.Namespace) -> int:
+    """Measure KawPow at three heights: with the default launch shape, and with each that fits."""
+    device = listed(given.device)
+    if given.opencl:
+        twin = twin_of(given.device)
+        if twin is None:
+            print(f"OpenCL does not list {given.device}: the vendor's OpenCL is not installed")
+            return CANNOT
+        device = twin
+    with opened(device, given) as (bench, read):
+        default = bench.device.shape.name.split("/")[0]
+        figure(f"dataset {device.backend.name} epoch {bench.epoch.number}",
+               round(bench.dataset_seconds, 2), "s")  # fmt: skip
+        names = [default]
+        if not given.only_default:
+            names += in_order(name for name in shapes_to_try(device.info, device.backend)
+                              if name != default)  # fmt: skip
+        word = "rate" if given.only_default else "shape"
+        trials, wrong = [], False
+        for name in names:
+            try:
+                kernels = [bench.kernel(height, shape_named(name)) for height in given.heights]
+                trials += [Trial(f"{word} {device.backend.name} {name}", one) for one in kernels]
+                figure(
+                    f"exact {device.backend.name} {name}",
+                    len(kernels),
+                    "programs",
+                    build_seconds=statistics.fmean(one.build_seconds for one in kernels),
+                )
+            except (BadValue, DeviceError) as error:
+                problem(f"exact {device.backend.name} {name}", str(error))
+                wrong = wrong or isinstance(error, WrongResult)
+        measure(trials, given, read)
+        return int(wrong or not trials)
+
+
+def in_order(names: Iterator[str]) -> list[str]:
+    """Return the shapes with predictions first."""
+    text = PREDICTIONS.read_text(encoding="utf-8")
+    return sorted(names, key=lambda name: f'"shape cuda {name} ' not in text)
+
+
+def measure(
+    trials: Sequence[Trial],
+    given: argparse.Namespace,
+    read: Callable[[], Reading],
+    seconds: float | None = None,
+) -> None:
+    """Measure `trials` in turns for `seconds` (None: until the end of the step), in `FEWEST_ROUNDS`
+    rounds at least; print the figures after each round."""
+    end = given.end if seconds is None else min(monotonic() + seconds, given.end)
+    fewest = FEWEST_ROUNDS
+    if given.rehearse:
+        end, fewest = monotonic(), 1
+    turn = min(TURN_SECONDS, max(end - monotonic(), 0.1) / (FEWEST_ROUNDS + 1) / len(trials))
+    for trial in trials:
+        trial.kernel.rates(turn, fewest=2)  # clocks settle, launches get their size
+    rounds = 0
+    while rounds < fewest or monotonic() + turn * len(trials) < end:
+        for trial in trials:
+            trial.rates.append(statistics.harmonic_mean(trial.kernel.rates(turn, fewest=2)))
+            trial.readings.append(read())
+        rounds += 1
+        report(trials)
+
+
+def report(trials: Sequence[Trial]) -> None:
+    """Print each hashrate in MH/s with its interval; of each label the harmonic mean of its
+    heights, and the ratio to the first label."""
+    means: dict[str, list[float]] = {}
+    for trial in trials:
+        rate, sensors = Interval.of(trial.rates), mean_reading(trial.readings)
+        means.setdefault(trial.label, []).append(rate.median / MEGA)
+        figure(f"{trial.label} {trial.kernel.job.height}", rate.median / MEGA, "MH/s",
+               low=rate.low / MEGA, high=rate.high / MEGA, rounds=len(trial.rates),
+               **sensors)  # fmt: skip
+    first = None
+    for label, rates in means.items():
+        mean = statistics.harmonic_mean(rates)
+        first = first or mean
+        figure(f"{label} mean", mean, "MH/s", ratio=mean / first)
+
+
+@contextmanager
+def opened(
+    card: ListedDevice, given: argparse.Namespace, height: int = HEIGHTS[0]
+) -> Iterator[tuple[BenchDevice, Callable[[], Reading]]]:
+    """Open a device with the proved dataset of `height`; give it and a function that reads its
+    sensors."""
+    device = card.open()
+    sensors = open_sensors([card.info], SystemClock())
+    try:
+        yield BenchDevice(device, variant(given), height), lambda: sensors.read()[card.info.name]
+    finally:
+        sensors.close()
+        device.close()
+
+
+def variant(given: argparse.Namespace) -> Variant:
+    """Return KawPow, in a rehearsal on a small dataset."""
+    return KAWPOW.with_sizes(SMALL) if given.rehearse else KAWPOW
+
+
+def twin_of(name: str) -> ListedDevice | None:
+    """Return the card `name` in OpenCL; None if OpenCL does not list it."""
+    found, _ = find_devices()
+    hardware = device_called(found, name).hardware
+    views = [f for f in found if f.hardware == hardware]
+    return next((f for f in views if f.backend.name == "opencl"), None)
+
+
+def large(given: argparse.Namespace) -> int:
+    """Measure KawPow on a dataset of 5.8 GiB."""
+    device = listed(given.device)
+    height = HEIGHTS[0] if given.rehearse else LARGE_HEIGHT
+    with opened(device, given, height) as (bench, read):
+        epoch = bench.epoch
+        figure(f"dataset {device.backend.name} epoch {epoch.number}",
+               round(bench.dataset_seconds, 2), "s", bytes=epoch.dataset_bytes)  # fmt: skip
+        trials = [Trial(f"large {device.backend.name}", bench.kernel(height))]
+        figure(f"exact {device.backend.name} {height}", 1, "programs")
+        measure(trials, given, read, seconds=5.0)
+    return 0
+
+
+def registers(given: argparse.Namespace) -> int:
+    """Measure the default kernel with fewer and with more registers for each thread."""
+    device = listed(given.device)
+    if device.backend.name != "cuda":
+        print("only CUDA's compiler takes the number of groups at once")
+        return CANNOT
+    with opened(device, given) as (bench, read):
+        trials = [Trial("registers default", bench.kernel(height)) for height in given.heights]
+        for groups in MORE_GROUPS[:1] if given.rehearse else MORE_GROUPS:
+            for trial in trials[: len(given.heights)]:
+                source = trial.kernel.source
+                options = (*source.options, f"--define-macro=GROUPS_AT_ONCE={groups}")
+                kernel = bench.proved(replace(source, options=options), trial.kernel.job.height)
+                trials.append(Trial(f"registers {groups} groups", kernel))
+        measure(trials, given, read)
+    return 0
+
+
+# The engine
+
+
+class _Nowhere:
+    """Takes no shares; none are found."""
+
+    async def submit(self, solution: Solution) -> None:
+        pass
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        pass
+
+
+@dataclass
+class Feed:
+    """The engine with one device, which gets jobs one after the other."""
+
+    engine: Engine
+    variant: Variant
+    events: list[Event]
+    number: int = 0
+
+    def job(self, height: int) -> None:
+        """Give the engine another job."""
+        self.number += 1
+        header = self.number.to_bytes(32, "big")
+        epoch = self.variant.epoch_at(height)
+        self.engine.work_on(
+            Job(1, str(self.number), self.variant, header, height, epoch, 1, NonceSpace(7, 16))
+        )
+
+    async def watch(self, name: str, seconds: float, every: float, heights: int, at: int) -> int:
+        """Give a job every `every` seconds, each `heights` further than the last one, for
+        `seconds`; print the hashrate, and the times from a job to its first launch. Return the
+        last height."""
+        begun, first = monotonic(), len(self.events)
+        while monotonic() - begun < seconds:
+            at += heights
+            self.job(at)
+            await asyncio.sleep(every)
+        spent, events = monotonic() - begun, self.events[first:]
+        tried = sum(event.tried for event in events if isinstance(event, Launched))
+        figure(f"engine {name}", tried / spent / MEGA, "MH/s")
+        waits = sorted(1000 * event.seconds for event in events if isinstance(event, JobTaken))
+        if waits:
+            figure(f"job to launch {name}", statistics.median(waits), "ms", longest=waits[-1],
+                   jobs=len(waits))  # fmt: skip
+        return at
+
+
+def launches(given: argparse.Namespace) -> int:
+    """Measure the engine: hashrate, and the time from a new job to its first launch."""
+    device = listed(given.device)
+    return asyncio.run(_launches(device, variant(given), given))
+
+
+async def _launches(device: ListedDevice, chosen: Variant, given: argparse.Namespace) -> int:
+    height = HEIGHTS[0] if given.rehearse else chosen.spans[0].length
+    async with running(device, chosen) as feed:
+        feed.job(height)
+        while not any(isinstance(event, Launched) for event in feed.events):
+            if monotonic() > given.end:
+                print("no launch before the end of this step")
+                return 1
+            await asyncio.sleep(0.05)
+        left = max(given.end - monotonic(), 0.0)
+        part = min(left / 3, 0.3 if given.rehearse else 10.0)
+        at = await feed.watch("one job", part, part, 0, height)
+        at = await feed.watch("a job every 0.25 s", part, min(0.25, part / 3), 0, at)
+        await feed.watch("a period every 2 s", part, min(2.0, part / 3), chosen.period, at)
+    return 0
+
+
+@asynccontextmanager
+async def running(device: ListedDevice, chosen: Variant) -> AsyncIterator[Feed]:
+    """Run the engine with one device; stop it at the end."""
+    events: list[Event] = []
+    with WorkPool("build", 2) as builds:
+        engine = Engine(
+            [device], programs=Programs(search_source, builds), prover=Verifier(), sink=_Nowhere(),
+            emit=events.append, clock=SystemClock(), random=Random(1),
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.run())
+            try:
+                yield Feed(engine, chosen, events)
+            finally:
+                engine.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
