@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from miner.errors import ConfigError
 from miner.resources import QUOTED, is_quoted, read_text
 from miner.settings.environment import from_environment
 from miner.settings.key_table import flag_keys
-from miner.settings.toml_lines import Place, key_lines, key_name
+from miner.settings.toml_lines import BACKSLASHES, Place, key_lines, key_name, syntax_problem
 
 _ALTERNATIVES = {
     "variant": "coin",
@@ -27,11 +26,6 @@ _ALTERNATIVES = {
     "token_file": "token",
 }
 """Keys that exclude each other; one replaces its alternative in an earlier source."""
-
-BACKSLASHES = (
-    "write a value with backslashes in single quotes, as in 'C:\\temp\\new.txt', or double each "
-    "backslash"
-)
 
 _CONTROL_NAMES = {
     "\t": "a tab",
@@ -148,14 +142,8 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        problem = re.sub(r" \(at .*\)$", "", str(error))
-        found = re.search(r"at line (\d+)", str(error))
-        lines = text.split("\n")
-        line = int(found[1]) if found else len(lines)
-        # After an error in a string, the line is that of its end or of the next key.
-        near = "".join(lines[max(line - 2, 0) : line])
-        advice = f"; {BACKSLASHES}" if "\\" in near else ""
-        raise ConfigError(f"{path}: line {line}: is not valid TOML: {problem}{advice}") from error
+        line, problem = syntax_problem(text, error)
+        raise ConfigError(f"{path}: line {line}: is not valid TOML: {problem}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: lists are nested too deeply") from error
 

@@ -1,4 +1,5 @@
-"""The line of each key in a TOML text, which tomllib does not report."""
+"""The lines of a TOML text: where each key is, which tomllib does not report, and what is wrong
+with a line that is not valid."""
 
 from __future__ import annotations
 
@@ -162,3 +163,60 @@ class _Scanner:
 
 def _unquoted(key: str) -> str:
     return key if key[0] not in "\"'" else next(iter(tomllib.loads(f"{key} = 0")))
+
+
+def syntax_problem(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
+    """Return the line (from 1) that `error` is about, and what is wrong or what to do. The sentence
+    quotes no value of `text`, which may be a secret."""
+    problem = re.sub(r" \(at .*\)$", "", str(error))
+    found = re.search(r"at line (\d+)", str(error))
+    lines = text.rstrip().split("\n")
+    number = min(int(found[1]), len(lines)) if found else len(lines)
+    line = lines[number - 1]
+    if text.lstrip().startswith("{"):
+        return 1, "it is JSON; `progpow-miner config init` writes an example of settings in TOML"
+    # After an error in a string, the line is that of its end or of the next key.
+    if "\\" in "".join(lines[max(number - 2, 0) : number]):
+        return number, f"{problem}; {BACKSLASHES}"
+    if _CURLY_QUOTES & set(line):
+        return number, 'write straight quotes (")'
+    return number, _advice(problem, line) or problem
+
+
+BACKSLASHES = (
+    "write a value with backslashes in single quotes, as in 'C:\\temp\\new.txt', or double each "
+    "backslash"
+)
+
+_CURLY_QUOTES = frozenset("\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb")
+_PAIR = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*([=:])\s*(.*?)\s*(#.*)?")
+
+
+def _advice(problem: str, line: str) -> str | None:
+    """Return what to do about a usual mistake; `problem` is tomllib's sentence about `line`."""
+    pair = _PAIR.fullmatch(line)
+    key, sign, value, _ = pair.groups() if pair else ("", "", "", "")
+    match problem.split()[:2]:
+        case ["Cannot", _]:
+            return "a key or table occurs twice; keep one (each of several pools begins [[pools]])"
+        case ["Expected", "'='"] if sign == ":":
+            return f"write {key} = VALUE, with = instead of :"
+        case ["Expected", "'='"] | ["Invalid", "statement" | "initial"]:
+            return "a line is KEY = VALUE, [TABLE] or # COMMENT"
+        case ["Unclosed", "array"]:
+            return "separate the values of a list by commas, and end it with ]"
+        case ["Invalid", "value"] | ["Expected", "newline"] if sign == "=":
+            return _value_advice(key, value)
+        case ["Illegal", "character"] | ["Unterminated", _]:
+            return "a quote is not closed"
+    return None
+
+
+def _value_advice(key: str, value: str) -> str | None:
+    if not value:
+        return f"write a value after {key} ="
+    if value.lower() in ("true", "false", "yes", "no", "on", "off"):
+        return "write true or false, in small letters"
+    if value[0] == "[":
+        return f"write each text in the list {key} in quotes"
+    return None if value[0] in "\"'{" else f"write the text after {key} = in quotes"

@@ -159,8 +159,42 @@ def test_each_mistake_is_reported_once_in_file_order(tmp_path: Path) -> None:
 
 def test_invalid_toml_is_the_only_error(tmp_path: Path) -> None:
     assert error_messages_of(tmp_path, "a = 1\nb = \n") == [
-        "line 2: is not valid TOML: Invalid value"
+        "line 2: is not valid TOML: write a value after b ="
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "advice"),
+    [
+        ("a = 1\ncoin = RVN # mine\n", 2, "write the text after coin = in quotes"),
+        ("listen = 127.0.0.1:4067", 1, "write the text after listen = in quotes"),
+        ("coin: 'RVN'", 1, "write coin = VALUE, with = instead of :"),
+        ("coin = \u201cRVN\u201d", 1, 'write straight quotes (")'),
+        ("tls_insecure = True", 1, "write true or false, in small letters"),
+        ("tls_insecure = yes", 1, "write true or false, in small letters"),
+        ("use = [opencl:0.0]", 1, "write each text in the list use in quotes"),
+        ("use = [\n'0'\n'1'\n]", 3, "separate the values of a list by commas, and end it with ]"),
+        ("coin = 'RVN'\ncoin = 'FIRO'", 2, "a key or table occurs twice"),
+        ("[log]\n[api]\n[log]", 3, "a key or table occurs twice"),
+        ("a = 1\ncoin\n", 2, "a line is KEY = VALUE, [TABLE] or # COMMENT"),
+        ("// a comment", 1, "a line is KEY = VALUE, [TABLE] or # COMMENT"),
+        ('coin = "RVN\na = 1', 1, "a quote is not closed"),
+        ('{\n  "pools": [{"url": "h:1"}]\n}', 1, "it is JSON; `progpow-miner config init` writes"),
+        ('file = "C:\\mine\\x"', 1, "write a value with backslashes in single quotes"),
+        ("[log", 1, "Expected ']' at the end of a table declaration"),
+    ],
+)
+def test_a_message_about_invalid_toml_says_what_to_write(
+    tmp_path: Path, text: str, line: int, advice: str
+) -> None:
+    (message,) = error_messages_of(tmp_path, text)
+    assert message.startswith(f"line {line}: is not valid TOML: ")
+    assert advice in message
+
+
+def test_a_message_about_invalid_toml_quotes_no_value(tmp_path: Path) -> None:
+    for text in ("password = hunter2", "password: hunter2", 'password = "hunter2', "hunter2"):
+        assert "hunter2" not in error_messages_of(tmp_path, text)[0]
 
 
 def test_the_errors_of_pydantic_are_collected_once() -> None:
