@@ -285,7 +285,7 @@ def find_variant(name: str) -> Variant:
         return variants()[coin.variant]
     names = [n for v in variants().values() for n in (v.name, *v.aliases)]
     names += [n.lower() for coin in coins().values() for n in (coin.symbol, coin.name)]
-    near = difflib.get_close_matches(wanted, names, n=1)
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.75)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UsageError(
         f"variant {name!r} is not known{hint}; known are {', '.join(variants())}, "

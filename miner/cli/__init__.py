@@ -24,6 +24,7 @@ from miner.cli.health import health
 from miner.cli.kernel import kernel
 from miner.cli.mine import mine
 from miner.cli.options import discard_output
+from miner.cli.other_miners import OTHER_DASHES
 from miner.cli.pool import pool
 from miner.cli.probe import probe
 from miner.cli.replay import replay
@@ -37,7 +38,7 @@ from miner.signals import handled
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 
-LEAST_ALIKE = 0.8
+LEAST_ALIKE = 0.75
 """Similarity, from 0 to 1, of an unknown name and the known one that a message suggests."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -49,7 +50,8 @@ class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         first = args[0] if args else ""
         own = {name for p in self.get_params(ctx) for name in p.opts}
-        if first.endswith(".toml") or (first.startswith("-") and first not in own):
+        is_flag = first[:1] in ("-", *OTHER_DASHES) and first not in own
+        if is_flag or first.endswith(".toml") or os.path.isfile(first):
             args = ["mine", *args]
         return super().parse_args(ctx, args)
 

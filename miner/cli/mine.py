@@ -190,6 +190,9 @@ def _settings(
             of_one_pool[key.name] = value
         else:
             of_each_pool[key.name] = value
+    if given["variant"] and given["coin"]:  # as miners that name coins for a purpose of their own
+        _check_agreement(given["variant"], given["coin"])
+        given["variant"] = None
     of_one_pool["url"] = [
         url
         for given_url in (*of_one_pool["url"], *(url for url in combined if "@" not in url))
@@ -199,6 +202,18 @@ def _settings(
     if not pools:
         _check_unused(of_each_pool, config)
     return given | {"pools": [pool | of_each_pool for pool in pools] or None}
+
+
+def _check_agreement(variant: str, coin: str) -> None:
+    """Raise `UsageError` if `coin` is not mined with `variant`."""
+    from miner.catalog import coin_called, find_coin, find_variant
+
+    wanted = find_coin(coin)
+    if find_variant(variant).name != wanted.variant or coin_called(variant) not in (None, wanted):
+        raise click.UsageError(
+            f"-a {variant} and --coin {coin} contradict each other: {wanted.name} is mined with "
+            f"{wanted.variant}; leave one of them out"
+        )
 
 
 def separated(text: str) -> list[str]:
@@ -220,9 +235,9 @@ def paired(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     user and password serve the remaining URLs."""
     urls = values["url"]
     others = {key: given for key, given in values.items() if key != "url" and given}
+    if not urls and any("://" in p or _BARE_ADDRESS.fullmatch(p) for p in values["password"]):
+        raise click.UsageError("-p is the password; the address of a pool is given with -o")
     for key, given in others.items():
-        if not urls and key == "password" and "://" in given[0]:
-            raise click.UsageError("-p is the password; the address of a pool is given with -o")
         if not urls:
             raise click.UsageError(f"{_flag(key)} needs a pool: give -o URL too")
         if len(given) > len(urls):

@@ -31,7 +31,20 @@ POOL_FLAGS = ("-o", "--url")
 
 DEVICE_FLAGS = ("-d", "--devices")
 
+PROXY_FLAGS = ("--proxy",)
+
+OTHERWISE_NUMBERS = {
+    "-l": "-l names the log file here; the interval of TeamRedMiner has no counterpart",
+    "-R": "-R reports the hashrate here; the pause between retries of T-Rex, WildRig and xmrig has "
+    "no counterpart",
+}
+"""Flags of `mine` that take a number in other miners, with what to say of it."""
+
+OTHER_DASHES = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
+"""Hyphens and dashes that web pages and word processors write in place of "-"."""
+
 _NUMBERS = re.compile(r"[0-9]+(,[0-9]+)*,?")
+_CORE_LIMITS = re.compile(r"tc\[([0-9]+)-([0-9]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,8 @@ class ForeignFlag:
     """The flag of `mine` with the same meaning, with its value if that is a backend; "" if none."""
     form: str
     here: str
-    """What to do instead, as one sentence without a full stop; "" if there is such a flag."""
+    """What to do instead, or why nothing is to be done (form "met"), as one sentence without a full
+    stop; "" if there is such a flag."""
 
 
 @cache
@@ -106,7 +120,13 @@ class _Translation:
         name, given, value = argument.partition("=")
         if name.startswith("--") and normalized(name) in self._own:
             name = normalized(name)
-        if argument == "--":
+        elif self._is_long(name):
+            name = normalized(f"-{name}")
+        if argument.startswith(OTHER_DASHES):
+            self._problems.append(
+                f"{argument} begins with a dash that is not -; type it again with -"
+            )
+        elif argument == "--":
             self._flags += [(argument,), *((rest,) for rest in self._left)]
             self._left.clear()
         elif not argument.startswith("-") or argument == "-":
@@ -118,12 +138,39 @@ class _Translation:
         else:  # several short flags or a short flag with its value, or else a mistake
             self._flags.append((argument,))
 
+    def _is_long(self, name: str) -> bool:
+        """Whether `name` is a long flag with one dash, as some miners write them."""
+        if name in _table() or not re.match("-[A-Za-z][^-]", name):
+            return False
+        return normalized(f"-{name}") in self._own.keys() | _table().keys()
+
     def _read_own(self, name: str, value: str | None) -> None:
+        if name in OTHERWISE_NUMBERS and self._left and self._left[0].isdecimal():
+            self._left.popleft()
+            self._problems.append(OTHERWISE_NUMBERS[name])
+            return
         if value is None and self._own[name] and self._left:
+            if self._is_flag(self._left[0]):
+                raise click.UsageError(f"{name} needs a value")
             value = self._list() if name in DEVICE_FLAGS else self._left.popleft()
-        self._flags.append((name,) if value is None else (name, value))
+        if value is None:
+            self._flags.append((name,))
+        elif name == API_FLAG and value.isdecimal():
+            self._listen(value)
+        elif name in PROXY_FLAGS and "://" not in value:
+            self._flags.append((name, f"socks5://{value}"))
+        elif name not in DEVICE_FLAGS or value.lower() != "all":
+            self._flags.append((name, value))
+
+    def _is_flag(self, argument: str) -> bool:
+        name = argument.partition("=")[0]
+        return normalized(name) in self._own.keys() | _table().keys()
 
     def _read_foreign(self, found: ForeignFlag, name: str, value: str | None) -> None:
+        if found.form == "met":
+            if self._left and (self._left[0].lower() in SWITCH_WORDS or self._left[0].isdecimal()):
+                self._left.popleft()
+            return
         if found.here:
             self._problems.append(f"{name}: {found.here}")
             while self._left and not self._left[0].startswith("-"):
@@ -136,8 +183,7 @@ class _Translation:
             value = self._value(name, several=found.form in ("list", "celsius"))
         match found.form:
             case "celsius":
-                value = _one_temperature(name, value)
-                self._flags += [(found.flag, value)] if value != "0" else []
+                self._flags += _temperatures(found.flag, _one_temperature(name, value))
             case "socks":
                 self._flags.append((found.flag, value if "://" in value else f"socks5://{value}"))
             case "login":
@@ -214,6 +260,18 @@ def _one_temperature(name: str, value: str) -> str:
             "temperature_stop under [[devices.tune]] in a settings file"
         )
     return limits.pop()
+
+
+def _temperatures(flag: str, value: str) -> list[tuple[str, str]]:
+    """Return the flags of a limit: a temperature, where 0 means none, or Rigel's "tc[60-70]"."""
+    if span := _CORE_LIMITS.fullmatch(value):
+        return [("--temp-start", span[1]), ("--temp-stop", span[2])]
+    if value.startswith(("tc[", "tm[")):
+        raise click.UsageError(
+            f"{value}: write a limit of the core as --temp-stop CELSIUS --temp-start CELSIUS; that "
+            "of the memory is memory_temperature_stop under [devices] in a settings file"
+        )
+    return [(flag, value)] if value != "0" else []
 
 
 def _level(name: str, value: str) -> str:

@@ -14,6 +14,9 @@ _ADDRESS = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([
 CPU = "cpu"
 """The best CPU device of all backends, as the value of `--backend` or as a device's name."""
 
+VENDORS = ("nvidia", "amd", "intel")
+"""Names that mean all GPUs of a vendor."""
+
 
 @dataclass(frozen=True, slots=True)
 class PciAddress:
@@ -44,14 +47,16 @@ def matches(info: DeviceInfo, index: int, name: str) -> bool:
     """Return whether `name` means the device `info`, at position `index` of the list.
 
     A name is "opencl:0.0" or "0.0", an index in decimal digits, a PCI address with or without its
-    domain, a UUID, a model, a pattern (`*`, `?`, `[…]`) of the model or the name, or "cpu". Case is
-    ignored. Decimal digits alone are always an index.
+    domain, a UUID, a model, a pattern (`*`, `?`, `[…]`) of the model or the name, a vendor of GPUs
+    (`VENDORS`), or "cpu". Case is ignored. Decimal digits alone are always an index.
     """
     wanted, model = _folded(name), info.model.lower()
     if wanted.isdecimal():
         return int(wanted) == index
     if wanted == CPU:
         return info.kind == CPU
+    if wanted in VENDORS:
+        return info.kind == "gpu" and info.vendor == wanted
     if wanted and (wanted == model or (is_pattern(wanted) and fnmatchcase(model, wanted))):
         return True
     return is_called(wanted, info.name, info.pci, info.uuid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -264,7 +265,9 @@ def _only_cpus(found: Sequence[ListedDevice]) -> list[str]:
 
 def _unknown(found: Sequence[ListedDevice], name: str) -> str:
     known = ", ".join(f.info.name for f in found) or "none"
-    return f"unknown device {name!r}; found: {known}"
+    numbered = re.fullmatch(r"(gpu|card)?[ #]?[0-9]+(-[0-9]+)?", name, re.IGNORECASE)
+    hint = " (indexes are written 0,1,2)" if numbered and not name.isdecimal() else ""
+    return f"unknown device {name!r}{hint}; found: {known}"
 
 
 def shape_on(name: str, epoch: Epoch) -> tuple[str | None, LaunchShape]:

@@ -57,8 +57,10 @@ def parse_host_port(
             raise ConfigError(f"{what}: an IPv6 address is written as [address]:port")
     else:
         host, _, port = text.rpartition(":")
-        if ":" in host:
+        if ":" in host and re.fullmatch(r"[0-9A-Fa-f:.]+", host):
             raise ConfigError(f"{what}: an IPv6 address needs brackets: [address]:port")
+        if ":" in host:
+            raise ConfigError(f"{what} {text[:80]!r} has two colons; write {example}")
         if not host:
             raise ConfigError(f"{what} {text[:80]!r} has no port; write {example}")
         if not _HOST.fullmatch(host):

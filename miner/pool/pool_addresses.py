@@ -132,12 +132,14 @@ def choose_protocol(option: str | None, scheme: Scheme, coin: str | None) -> str
     return None if chosen == AUTO else chosen or scheme.protocol or coin
 
 
-_NODE_EXAMPLE = "http://host:port with the node's RPC port"
+_NODE_EXAMPLE = "http://host:port with the node's RPC port, or stratum+tcp://host:port for a pool"
 
 LOGIN_LIMIT = 256
 """Characters of a user or a password, which keep each request below 1024 bytes."""
 
 _SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_SCHEME_MISTYPED = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)(:/|//?|:(?!.*@))(?!/).*:.*", re.DOTALL)
+"""A scheme without all of "://"; the last colon is that of the port."""
 _HOST_AFTER_LOGIN = re.compile(r"@[^@/]*:[0-9]+(/|$)")
 """After a slash it means that the slash belongs to the login; an e-mail address has no port."""
 
@@ -188,7 +190,13 @@ def parse_pool_url(
 
 def _split_scheme(text: str) -> tuple[Scheme, str]:
     match = _SCHEME.fullmatch(text)
-    return (find_scheme(match[1]), match[2]) if match else (PLAIN, text)
+    if match is not None:
+        return find_scheme(match[1]), match[2]
+    mistyped = _SCHEME_MISTYPED.fullmatch(text)
+    if mistyped is not None and mistyped[1].lower() in SCHEMES:
+        scheme = mistyped[1]
+        raise ConfigError(f"pool: write :// after {scheme}, as in {scheme}://host:port")
+    return PLAIN, text
 
 
 def _check_login(where: str, what: str, value: str) -> None:

@@ -172,7 +172,8 @@ class DeviceSettings(_Temperatures):
         Annotated[Texts, Field(min_length=1)] | None, Flag("-d", "--devices", metavar="NAME,...")
     ] = Field(default=None, examples=[["0000:01:00.0", "*3070*"]])
     """Devices to use, in this order: names or indexes as `progpow-miner devices` prints them, PCI
-    addresses, UUIDs, patterns of the model, or "cpu". Default: every usable GPU."""
+    addresses, UUIDs, patterns of the model, "nvidia", "amd", "intel" or "cpu". Default: every
+    usable GPU."""
     exclude: Texts = ()
     """Devices not to use, in the same forms."""
     backend: Annotated[BackendName, Flag("--backend")] = "auto"
@@ -349,6 +350,10 @@ class Settings(_Model):
 
     @model_validator(mode="after")
     def _one_algorithm(self) -> Self:
-        if (self.variant is None) == (self.coin is None):
+        if self.variant is None and self.coin is None:
+            raise ValueError(
+                'what to mine is missing: give coin, as in coin = "RVN" or --coin RVN, or variant'
+            )
+        if self.variant is not None and self.coin is not None:
             raise ValueError("give either variant or coin")
         return self

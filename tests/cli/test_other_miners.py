@@ -26,10 +26,16 @@ from tests.docs.test_pages import blocks
 PAGE = CHECKOUT / "docs/howto/coming-from-other-miners.md"
 FORMS = {
     "", "list", "celsius", "socks", "listen", "login", "level", "switch", "unless", "backend",
-    "port", "tls",
+    "port", "tls", "met",
 }  # fmt: skip
 TRANSLATED = [row for row in foreign_flags() if not row.here]
-EXPLAINED = [(name, row.here) for row in foreign_flags() if row.here for name in row.names]
+MET = [name for row in foreign_flags() if row.form == "met" for name in row.names]
+EXPLAINED = [
+    (name, row.here)
+    for row in foreign_flags()
+    if row.here and row.form != "met"
+    for name in row.names
+]
 
 
 def parent() -> click.Context:
@@ -88,11 +94,17 @@ def test_each_flag_without_a_counterpart_is_explained(name: str, sentence: str) 
     assert not sentence.endswith(".")
 
 
+@pytest.mark.parametrize("name", MET)
+def test_a_flag_whose_purpose_is_met_is_left_out(name: str) -> None:
+    for value in ([], ["true"], ["1"]):
+        assert translated([name, *value, "-o", "h:1"], own_flags()) == ["-o", "h:1"]
+
+
 def test_all_flags_without_a_counterpart_are_explained_at_once() -> None:
-    ran = run("-a", "kawpow", "--donate-level=1", "-i", "20", "-o", "h:1")
+    ran = run("-a", "kawpow", "--low-load=1", "-i", "20", "--dry-run", "-o", "h:1")
     assert ran.code == 2
     last = ran.err.splitlines()[-1]
-    assert "--donate-level: remove it; this miner takes no fee" in last
+    assert "--dry-run: use the command: progpow-miner config check FILE" in last
     assert "-i: remove it; the size of a launch" in last
 
 
@@ -130,9 +142,18 @@ def test_all_flags_without_a_counterpart_are_explained_at_once() -> None:
         ("-O w.r:secret", "-u w.r -p secret"),
         ("-v 0", "--log-level error"),
         ("-v 9", "--log-level debug"),
-        ("--socks5 h:1", "--proxy socks5://h:1"),
+        ("-x h:1", "--proxy socks5://h:1"),
+        ("--proxy u:p@h:1", "--proxy socks5://u:p@h:1"),
+        ("--proxy http://h:1", "--proxy http://h:1"),
+        ("-o a:1 -u v -o1 b:2 -u1 w", "-o a:1 -u v -o b:2 -u w"),
+        ("--temp-limit tc[60-70]", "--temp-start 60 --temp-stop 70"),
+        ("--api 4067", "--api 127.0.0.1:4067"),
+        ("--devices ALL -u w", "-u w"),
+        ("--devices NVIDIA", "--devices NVIDIA"),
+        ("-coin RVN -wallet w", "--coin RVN -u w"),
+        ("-log_file x", "--log-file x"),
+        ("-pxyz", "-pxyz"),
         ("-oh:1 -uw", "-oh:1 -uw"),
-        ("-u --wallet", "-u --wallet"),
         ("-- --wallet", "-- --wallet"),
         ("--unheard of", "--unheard of"),
         ("", ""),
@@ -151,6 +172,12 @@ def test_translations(given: str, wanted: str) -> None:
         ("--tls=perhaps", "--tls: 'perhaps' is neither on nor off"),
         ("--templimit 80 70", "--templimit: write one temperature for all devices"),
         ("-v", "-v needs a value"),
+        ("-u --wallet w", "-u needs a value"),
+        ("--log_file -o h:1", "--log-file needs a value"),
+        ("--temp-limit tc[60-70]tm[90-100]", "tc[60-70]tm[90-100]: write a limit of the core as"),
+        ("-l 30", "-l names the log file here"),
+        ("-R 10 -u w", "-R reports the hashrate here"),
+        ("\u2014coin RVN", "\u2014coin begins with a dash that is not -"),
         ("-v loud", "-v: write --log-level with one of error, warning, info, debug"),
     ],
 )
@@ -214,7 +241,7 @@ def test_a_pool_flag_of_other_miners_takes_the_user_of_another_flag() -> None:
 def test_the_lines_of_the_page_work(line: str) -> None:
     given = options(*shlex.split(line)[1:])
     pools = [*given.get("pools_url", ()), *given.get("combined", ())]  # type: ignore[misc]
-    assert len(pools) == 1
+    assert len(pools) == 2 if "-o1" in line else 1
     assert "pool.example:3333" in pools[0]
     users = given.get("pools_user", pools)
     assert "WALLET" in users[0]  # type: ignore[index]

@@ -16,5 +16,6 @@ def info_of(name: str, kind: str = "gpu", **other: Any) -> DeviceInfo:
 
 
 CARD = info_of(
-    "opencl:1.0", model="NVIDIA GeForce RTX 3070 [LHR]", pci="0000:0A:00.0", uuid="GPU-00aa-ff"
-)
+    "opencl:1.0", model="NVIDIA GeForce RTX 3070 [LHR]", pci="0000:0A:00.0", uuid="GPU-00aa-ff",
+    vendor="nvidia",
+)  # fmt: skip

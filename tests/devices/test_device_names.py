@@ -41,6 +41,8 @@ from tests.devices.infos import CARD
         ("", False),
         (" ", False),
         ("cpu", False),
+        ("NVIDIA", True),
+        ("amd", False),
     ],
 )
 def test_a_name_matches_the_device_that_it_means(name: str, wanted: bool) -> None:

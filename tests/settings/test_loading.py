@@ -180,7 +180,8 @@ def test_a_message_about_a_flag_names_the_command_line(tmp_path: Path) -> None:
     assert (
         error_message(path, {"pools": [{"user": "W"}]}) == "command line: pools[1].url: is missing"
     )
-    assert error_message(None, {"pools": [POOL]}) == "command line: give either variant or coin"
+    message = error_message(None, {"pools": [POOL]})
+    assert message.startswith("command line: what to mine is missing: give coin, as in coin = ")
 
 
 def test_an_unreadable_file(tmp_path: Path) -> None:
