@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -44,8 +45,31 @@ LEAST_ALIKE = 0.75
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+_CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
+
+GROUPS = {
+    "Mining": ("mine", "demo", "config", "doctor", "devices", "health", "shares"),
+    "Speed and correctness": ("bench", "tune", "selftest"),
+    "Pools": ("probe", "pool", "replay"),
+    "Algorithms": ("variants", "hash", "kernel"),
+    "This program": ("cache", "completion", "help"),
+}
+"""The commands, as the help lists them."""
+
+
 class _Commands(click.Group):
     """Runs `mine` if the command line begins with one of its flags or with a settings file."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        widest = max(map(len, self.commands))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (f"{name:<{widest}}", self.commands[name].get_short_help_str(80))
+                        for name in names
+                    ]
+                )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         first = args[0] if args else ""
@@ -76,26 +100,29 @@ def cli() -> None:
     \b
     Examples:
       progpow-miner --coin RVN -o stratum+tcp://pool.example:3333 -u WALLET.rig1
+      progpow-miner demo
+      progpow-miner doctor
       progpow-miner help mine
 
-    \b
     Exit codes: 0 success or orderly stop, 1 check failed, 2 usage or configuration error,
     3 no usable device, 4 every pool refused, 5 device hung, 130 stopped at once.
     """
 
 
 @click.command("help")
-@click.argument("command", required=False)
+@click.argument("names", nargs=-1, metavar="[COMMAND]")
 @click.pass_context
-def help_command(context: click.Context, command: str | None) -> None:
-    """Print the help of a command."""
-    if command is None:
-        click.echo(cli.get_help(context.find_root()))
-        return
-    _, found, _ = cli.resolve_command(context.find_root(), [command])
-    if found is not None:
-        with click.Context(found, context.parent, command) as own:
-            click.echo(found.get_help(own))
+def help_command(context: click.Context, names: tuple[str, ...]) -> None:
+    """Print the help of a command, as in `help config init`."""
+    found: click.Command = cli
+    own = context.find_root()
+    for name in names:
+        if not isinstance(found, click.Group):
+            raise click.UsageError(f"{own.info_name} has no commands of its own")
+        _, inner, _ = found.resolve_command(own, [name])
+        assert inner is not None
+        found, own = inner, click.Context(inner, own, name)
+    click.echo(found.get_help(own))
 
 
 for command in (
@@ -128,6 +155,7 @@ def _run() -> int:
                             complete_var=VARIABLE)  # fmt: skip
     except click.ClickException as error:
         _drop_far_guesses(error)
+        error.message = _CLICK_NUMBER.sub(_plain_number, error.message)
         error.show()
         return error.exit_code
     except MinerError as error:
@@ -154,6 +182,10 @@ def _drop_far_guesses(error: click.ClickException) -> None:
     if guesses:
         name = getattr(error, "option_name", None) or getattr(error, "command_name", "")
         vars(error)["possibilities"] = difflib.get_close_matches(name, guesses, 1, LEAST_ALIKE)
+
+
+def _plain_number(found: re.Match[str]) -> str:
+    return "is not a whole number" if found[1] == "integer" else "is not a number"
 
 
 def _arguments() -> list[str]:

@@ -17,13 +17,14 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION, variant_option
 @click.option(
     "--height",
     type=int,
+    metavar="N",
     help="Block height, which determines dataset and program. Default: a block of a coin's main "
     "chain in 2026, if one is known.",
 )
 @DEVICE_OPTION
 @click.option("--shape", metavar="NAME", help="Launch shape. Default: the device's own.")
 @click.option(
-    "--seconds", type=click.FloatRange(1, 3600),
+    "--seconds", type=click.FloatRange(1, 3600), metavar="SECONDS",
     help="Duration of the measurement; with --suite of each one. Default: 30, 3 with --suite.",
 )  # fmt: skip
 @click.option(
@@ -31,11 +32,11 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION, variant_option
     help="Measure three programs repeatedly after a warm-up, with intervals and sensors.",
 )  # fmt: skip
 @click.option(
-    "--repetitions", type=click.IntRange(6, 1000), default=10, show_default=True,
+    "--repetitions", type=click.IntRange(6, 1000), default=10, show_default=True, metavar="N",
     help="Of each program in the suite.",
 )  # fmt: skip
 @click.option(
-    "--warm-up", type=click.FloatRange(0, 600), default=10.0, show_default=True,
+    "--warm-up", type=click.FloatRange(0, 600), default=10.0, show_default=True, metavar="SECONDS",
     help="Seconds of search at each program before the suite measures.",
 )  # fmt: skip
 @click.option(
@@ -61,7 +62,16 @@ def bench(
     compare: tuple[Path, Path] | None,
     as_json: bool,
 ) -> None:
-    """Measure the hashrate of a device at one block height, or at three with --suite."""
+    """Measure the hashrate of a device, without a pool.
+
+    It is measured at one block height, or at three with --suite.
+
+    \b
+    Examples:
+      progpow-miner bench -a kawpow
+      progpow-miner bench -a kawpow -d 0000:01:00.0 --suite --json > today.json
+      progpow-miner bench --compare yesterday.json today.json
+    """
     if compare:
         _compare(*compare, as_json=as_json)
         return

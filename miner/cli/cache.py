@@ -43,4 +43,5 @@ def cache(clear: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "parts": rows, "deleted": clear}, indent=2))
         return
-    click.echo("deleted" if clear else f"{len(parts)} parts; --clear deletes them")
+    count = "1 part" if len(parts) == 1 else f"{len(parts)} parts"
+    click.echo("deleted" if clear else f"{count}; --clear deletes the cache")

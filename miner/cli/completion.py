@@ -14,19 +14,22 @@ VARIABLE = "_PROGPOW_MINER_COMPLETE"
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@click.argument("shell", required=False)
+def completion(shell: str | None) -> None:
     """Print the script that completes this command in a shell.
+
+    SHELL is bash, zsh or fish. Commands, flags, coins, algorithms and devices are completed.
 
     \b
     bash:  eval "$(progpow-miner completion bash)"   in ~/.bashrc
     zsh:   eval "$(progpow-miner completion zsh)"    in ~/.zshrc
-    fish:  progpow-miner completion fish > ~/.config/fish/completions/progpow-miner.fish
+    fish:  progpow-miner completion fish | source    in ~/.config/fish/config.fish
     """
     from miner.cli import cli
 
-    kind = get_completion_class(shell)
-    assert kind is not None
+    kind = get_completion_class(shell or "")
+    if kind is None:
+        raise click.UsageError("name the shell: bash, zsh or fish")
     click.echo(kind(cli, {}, PROGRAM, VARIABLE).source())
 
 

@@ -24,7 +24,10 @@ def config() -> None:
 @click.argument("file", default=NEW_FILE)
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(file: str, force: bool) -> None:
-    """Write a commented settings file (default: progpow-miner.toml; "-" prints it)."""
+    """Write a commented settings file.
+
+    FILE is progpow-miner.toml if it is left out; "-" prints it.
+    """
     from miner.errors import ConfigError
     from miner.settings.settings_page import new_file
 
@@ -57,7 +60,7 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
 
     path = _one_file(file, option)
     if path is None:
-        raise click.UsageError("name the file to check")
+        raise click.UsageError(f"name the file to check, as in: config check {NEW_FILE}")
     loaded, problems = examine(path, environ=os.environ)
     if loaded is not None:
         problems = list(problems_of(loaded))
@@ -85,7 +88,10 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
 @CONFIG_OPTION
 @JSON_OPTION
 def show(file: Path | None, option: Path | None, as_json: bool) -> None:
-    """Print the settings in effect and where each came from, without secrets."""
+    """Print the settings in effect and the origin of each.
+
+    Secrets are hidden, and wallets shortened.
+    """
     from miner.settings import load
     from miner.settings.environment import OTHER_VARIABLES
     from miner.settings.toml_text import effective_json, effective_toml

@@ -13,7 +13,7 @@ from miner.cli.pool import pool_options, with_pool_options
 
 @click.command()
 @click.option(
-    "--shares", type=click.IntRange(1), default=5, show_default=True,
+    "--shares", type=click.IntRange(1), default=5, show_default=True, metavar="N",
     help="Stop after this many accepted shares.",
 )  # fmt: skip
 @click.option(
@@ -32,7 +32,13 @@ from miner.cli.pool import pool_options, with_pool_options
 def demo(
     shares: int, devices: str | None, datasets_on_disk: bool, as_json: bool, **options: Any
 ) -> None:
-    """Mine against the test pool until some shares are accepted."""
+    """Try it out: mine against the test pool, without a wallet.
+
+    \b
+    Examples:
+      progpow-miner demo
+      progpow-miner demo -a firopow -d cpu --shares 2
+    """
     import asyncio
 
     from miner.clock import SystemClock

@@ -14,7 +14,7 @@ from miner.cli.options import JSON_OPTION
 @click.option("--retry", is_flag=True, help="Try each device again, also where its driver failed.")
 @JSON_OPTION
 def devices(as_json: bool, retry: bool) -> None:
-    """List the devices; for an unusable one, the reason."""
+    """List the devices, and the reason where one cannot be used."""
     from miner.catalog import variants
     from miner.devices.selection import find_devices, tried
     from miner.devices.trials import Trials

@@ -33,9 +33,15 @@ def doctor(
     report_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Check drivers, devices, memory, permissions, ports, the clock and settings.
+    """Find out why it does not mine, and what to do.
 
-    FILE is a settings file. The exit code is 1 if something keeps the miner from mining.
+    Drivers, devices, memory, permissions, folders, ports and the clock are checked, and the
+    settings in FILE. The exit code is 1 if something keeps the miner from mining.
+
+    \b
+    Examples:
+      progpow-miner doctor
+      progpow-miner doctor rig.toml --pools --report report.txt
     """
     from miner.errors import CheckFailed, ConfigError
     from miner.run.diagnosis import Diagnosis

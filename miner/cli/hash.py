@@ -28,10 +28,12 @@ LIGHT_BYTES_LIMIT = 4 << 30
     help=VARIANT_HELP,
     shell_complete=complete_value,
 )
-@click.option("--height", type=int, help="Block height, which determines epoch and program.")
+@click.option(
+    "--height", type=int, metavar="N", help="Block height, which determines epoch and program."
+)
 @click.option("--header", metavar="HEX", help="Header hash, 64 hex digits in display order.")
 @click.option("--nonce", metavar="HEX", help="Nonce, 1 to 16 hex digits.")
-@click.option("--epoch", type=int, help="Epoch to use in place of the height's.")
+@click.option("--epoch", type=int, metavar="N", help="Epoch to use in place of the height's.")
 @JSON_OPTION
 @click.option(
     "--batch", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE|-",

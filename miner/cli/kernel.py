@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 @click.command()
 @VARIANT_OPTION
 @click.option(
-    "--height", type=int, required=True, help="Block height, which determines epoch and program."
+    "--height",
+    type=int,
+    required=True,
+    metavar="N",
+    help="Block height, which determines epoch and program.",
 )
 @click.option(
     "--dialect",
@@ -60,7 +64,13 @@ def kernel(
     architecture: str | None,
     as_json: bool,
 ) -> None:
-    """Print the source of a kernel as it is compiled, or compile it."""
+    """Print the source of a kernel as it is compiled, or compile it.
+
+    \b
+    Examples:
+      progpow-miner kernel -a kawpow --height 3000000
+      progpow-miner kernel -a kawpow --height 5 --dialect cuda --compile sm_86
+    """
     from miner.codegen.kernel_source import dataset_source, search_source
     from miner.codegen.language import operation_counts
     from miner.codegen.launch_shape import shape_named

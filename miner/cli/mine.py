@@ -101,17 +101,17 @@ class _MineCommand(click.Command):
 )  # fmt: skip
 @config_option("config", "The same as FILE: settings in TOML, which the flags override.")
 def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **options: Any) -> None:
-    """Mine with the wallet or account that you name.
+    """Mine on this machine's GPUs with your wallet or account.
 
     The settings come from the flags, the environment (PROGPOW_MINER_...) and a settings FILE.
     "mine" may be left out before a flag. Many flags of other miners work too.
 
     \b
     Examples:
-      progpow-miner mine --coin RVN -o stratum+tcp://pool.example:3333 -u WALLET.rig1
-      progpow-miner mine --coin RVN -o tls.example:443,spare.example:3333 -u WALLET -w rig1
-      progpow-miner mine -a firopow -P stratum+tls://WALLET.rig1@pool.example:3334 -d '*RTX*'
-      progpow-miner mine rig.toml --shares 100
+      progpow-miner mine --coin RVN -o stratum+tcp://pool.example:3333 -u WALLET
+      progpow-miner mine --coin RVN -o a.example:33,b.example:33 -u WALLET -w rig1
+      progpow-miner mine -a firopow -P stratum+tls://WALLET.rig1@pool.example:3334
+      progpow-miner mine rig.toml -d '*RTX*' --shares 100
     """
     from miner.settings.environment import settings_file
 

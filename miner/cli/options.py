@@ -14,7 +14,7 @@ from miner.signals import redirect_to_null
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-VARIANT_HELP = "Variant of ProgPoW: its name, an alias or a file that defines one."
+VARIANT_HELP = "Variant of ProgPoW: its name, an alias, a coin or a file that defines one."
 
 
 def variant_option(*, required: bool = True) -> Callable[[F], F]:

@@ -19,15 +19,15 @@ POOL_OPTIONS = [
         help=VARIANT_HELP, shell_complete=complete_value,
     ),
     click.option(
-        "--height", type=click.IntRange(0), default=1000, show_default=True,
+        "--height", type=click.IntRange(0), default=1000, show_default=True, metavar="N",
         help="Height of the first block.",
     ),
     click.option(
-        "--difficulty", type=float, default=0.00025, show_default=True,
+        "--difficulty", type=float, default=0.00025, show_default=True, metavar="NUMBER",
         help="Difficulty of a share; 1 is about 4.3 G hashes.",
     ),
     click.option(
-        "--block-difficulty", type=float, metavar="FLOAT",
+        "--block-difficulty", type=float, metavar="NUMBER",
         help="Difficulty of a block. Default: 256 times that of a share.",
     ),
     click.option(
@@ -35,7 +35,7 @@ POOL_OPTIONS = [
         help="Advance the height at this interval. Default: only when a block is found.",
     ),
     click.option(
-        "--seed", type=int, default=0, show_default=True,
+        "--seed", type=int, default=0, show_default=True, metavar="N",
         help="Seed of the headers, --chaos and --odd.",
     ),
     click.option(

@@ -47,7 +47,12 @@ DEFAULT_USER = "probe"
     shell_complete=complete_value,
 )
 @click.option(
-    "--seconds", type=click.FloatRange(1, 600), default=20, show_default=True, help="Time limit."
+    "--seconds",
+    type=click.FloatRange(1, 600),
+    default=20,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time limit.",
 )
 @click.option("--tls-insecure", is_flag=True, help="Accept any TLS certificate.")
 @click.option(
@@ -76,7 +81,13 @@ def probe(
     proxy: str | None,
     as_json: bool,
 ) -> None:
-    """Report the dialect and the requirements of the pool at URL."""
+    """Report what a pool speaks and requires, before you mine on it.
+
+    \b
+    Examples:
+      progpow-miner probe pool.example:3333 -u WALLET.rig1 --coin RVN
+      progpow-miner probe stratum+tls://pool.example:3334 --json
+    """
     import asyncio
     from dataclasses import replace
 

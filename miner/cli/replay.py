@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @JSON_OPTION
 def replay(file: Path, variant: str | None, as_json: bool) -> None:
-    """Replay the recorded sessions in FILE and compare every byte."""
+    """Replay the recorded sessions in FILE and compare every byte.
+
+    `mine --record FILE` writes a recording.
+    """
     from miner.errors import CheckFailed
     from miner.recordings.reader import load_recording
     from miner.recordings.replayer import replay as replay_all

@@ -28,6 +28,7 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION
     "--height",
     "heights",
     type=click.IntRange(min=0),
+    metavar="N",
     multiple=True,
     help="Also check the real epoch of this height. Repeat for more.",
 )

@@ -84,6 +84,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
     type=click.Choice(["csv", "json", "jsonl"]),
     help="Print in this format, for programs.",
 )
+@click.option("--json", "form", flag_value="json", help="The same as --export json.")
 @click.option(
     "--file",
     "path",
@@ -107,7 +108,15 @@ def shares(
     form: str | None,
     path: Path | None,
 ) -> None:
-    """List, sum or export the shares in the ledger."""
+    """List, sum or export the shares in the ledger.
+
+    \b
+    Examples:
+      progpow-miner shares --since 1d --outcome stale --outcome invalid
+      progpow-miner shares --sum --by day,device
+      progpow-miner shares --best 10
+      progpow-miner shares --export csv > shares.csv
+    """
     from miner.ledger import LEDGER_FILE, Filter, LedgerReader
     from miner.resources import state_directory
 

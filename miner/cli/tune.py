@@ -15,17 +15,18 @@ from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION, split_
 @click.option(
     "--height",
     type=int,
+    metavar="N",
     help="Block height whose dataset is used. Default: a block of a coin's main chain in 2026, if "
     "one is known.",
 )
 @DEVICE_OPTION
 @click.option("--shapes", metavar="NAMES", help="Shapes to try. Default: those that may suit it.")
 @click.option(
-    "--rounds", type=click.IntRange(6, 1000), default=10, show_default=True,
+    "--rounds", type=click.IntRange(6, 1000), default=10, show_default=True, metavar="N",
     help="How often each shape is measured.",
 )  # fmt: skip
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, 60), default=1.0, show_default=True,
+    "--seconds", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, metavar="SECONDS",
     help="Duration of one measurement; a round has three for each shape.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Measure, but do not keep the choice.")
@@ -40,10 +41,15 @@ def tune(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Find the fastest launch shape of each model of device, for `mine` to use.
+    """Find the fastest launch shape of each model, for `mine` to use.
 
     Shapes take turns at the programs of three heights, after each kernel was compared with the
     CPU. The choice is kept for this model, driver, variant and kernel. Stop mining before.
+
+    \b
+    Examples:
+      progpow-miner tune -a kawpow
+      progpow-miner tune -a firopow -d 0000:01:00.0 --dry-run
     """
     from miner.catalog import usual_height
     from miner.devices.selection import choose_devices

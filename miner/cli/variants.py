@@ -17,16 +17,23 @@ if TYPE_CHECKING:
 @click.command("variants")
 @JSON_OPTION
 def variants_command(as_json: bool) -> None:
-    """List the known variants of ProgPoW."""
-    from miner.catalog import variants
+    """List the known variants of ProgPoW, their other names and coins."""
+    from miner.catalog import coins, variants
 
+    mined: dict[str, list[str]] = {}
+    for coin in coins().values():
+        mined.setdefault(coin.variant, []).append(coin.symbol)
     rows = variants().values()
     if as_json:
-        click.echo(json.dumps([_describe(v) for v in rows], indent=2))
+        click.echo(
+            json.dumps([_describe(v) | {"coins": mined.get(v.name, [])} for v in rows], indent=2)
+        )
         return
     for v in rows:
         click.echo(f"{v.name:<15} {v.title}")
         click.echo(f"{'':<15} also: {', '.join(v.aliases)}")
+        if v.name in mined:
+            click.echo(f"{'':<15} coins: {', '.join(mined[v.name])}")
 
 
 def _describe(v: Variant) -> dict[str, Any]:

@@ -198,7 +198,7 @@ class DeviceSettings(_Temperatures):
 
 
 class ApiSettings(_Model):
-    """The HTTP API with dashboard, metrics and health checks, and the APIs of other miners."""
+    """The HTTP API: dashboard, metrics, health checks and the APIs of other miners."""
 
     listen: Annotated[Listen, Flag("--api", metavar="HOST:PORT|off")] = "127.0.0.1:4067"
     """Address of the API and dashboard, as host:port; "" or "off" disables them."""
@@ -313,11 +313,12 @@ class Settings(_Model):
     variant: Annotated[Text | None, Flag("-a", "--algo", "--variant", metavar="NAME|FILE")] = Field(
         default=None, examples=["kawpow"]
     )
-    """ProgPoW variant: its name, an alias or a file that defines one; or a coin, as in `coin`."""
+    """ProgPoW variant: its name, an alias or a file that defines one; or a coin, by symbol or
+    name."""
     coin: Annotated[Text | None, Flag("--coin", metavar="SYMBOL")] = Field(
         default=None, examples=["RVN"]
     )
-    """Coin, by symbol or name, which selects variant and protocol; given instead of `variant`."""
+    """Coin, by symbol or name: it selects variant and protocol, in place of `variant`."""
     rig: Annotated[MaybeEmpty, Flag("--rig", metavar="NAME")] = ""
     """Name of this rig on the dashboard, in the API and in metrics. Default: the host name."""
     shares: Annotated[Annotated[int, Field(ge=1)] | None, Flag("--shares", metavar="COUNT")] = (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Iterator
+
 import click
 import pytest
 
 from miner import __version__
-from miner.cli import cli
+from miner.cli import GROUPS, cli
 from tests.cli.running import python, run
 
 HEAVY = {"numba", "numpy", "pydantic", "aiohttp", "pyopencl", "pycuda", "rich", "llvmlite"}
@@ -38,7 +42,7 @@ def test_help_imports_no_slow_libraries(command: str) -> None:
         (["--version"], "progpow-miner, version"),
         (["nosuch"], "No such command"),
         (["mine", "--bogus"], "No such option"),
-        (["-a", "kawpow", "--donate-level", "1"], "this miner takes no fee"),
+        (["-a", "kawpow", "--pl", "150"], "this miner never sets clocks"),
         (["mine", "-a", "kawpow"], "pools: is missing"),
         (["mine", "-a", "nope", "-o", "h:1", "-u", "w"], "variant 'nope' is not known"),
         (["mine", "-a", "kawpow", "-o", "h", "-u", "w"], "pool 'h' has no port"),
@@ -70,6 +74,47 @@ def test_every_command_and_option_has_a_help_text() -> None:
         context = click.Context(command)
         options = [p for p in command.get_params(context) if isinstance(p, click.Option)]
         assert [option.name for option in options if not option.help] == []
+
+
+def test_the_help_lists_each_command_once() -> None:
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(cli.commands)
+
+
+def commands() -> Iterator[list[str]]:
+    for name, command in cli.commands.items():
+        yield [name]
+        if isinstance(command, click.Group):
+            yield from ([name, inner] for inner in command.commands)
+
+
+def test_help_fits_into_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in ([], *commands()):
+        lines = run(*arguments, "--help").out.splitlines()
+        assert [line for line in lines if len(line) > 80] == []
+        assert [line for line in lines[1:] if line.endswith("...")] == [], "a text is cut"
+        assert not re.search(r"\b(FLOAT|INTEGER)\b", "\n".join(lines)), "types of a programmer"
+
+
+def test_examples_in_the_help_are_accepted() -> None:
+    parent = cli.make_context("progpow-miner", ["help"])
+    seen = set()
+    for arguments in ([], *commands()):
+        for line in run(*arguments, "--help").out.splitlines():
+            if not line.startswith("    progpow-miner "):
+                continue
+            name, *rest = shlex.split(line.partition(" > ")[0])[1:]
+            if name.startswith("-"):
+                name, rest = "mine", [name, *rest]
+            cli.commands[name].make_context(name, rest, parent)
+            seen.add(name)
+    assert seen >= {"mine", "demo", "doctor", "shares", "bench", "tune", "probe", "kernel"}
+
+
+def test_help_of_a_command_inside_a_command() -> None:
+    assert run("help", "config", "init") == run("config", "init", "--help")
+    ran = run("help", "mine", "x")
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, "Error: mine has no commands of its own")
 
 
 def test_the_version() -> None:
