@@ -202,7 +202,7 @@ def _gpu_findings(found: Sequence[ListedDevice]) -> Iterator[Finding]:
         text = "no usable GPU was found" + ("; only the CPU can mine" if usable else "")
         yield Finding(
             "devices", "problem", text,
-            "install the driver of the card; docs/devices.md and docs/cuda.md name them"
+            "install the driver of the card: docs/howto/amd.md, nvidia.md or intel.md"
             + ("; -d cpu mines on the CPU" if usable else ""),
         )  # fmt: skip
 

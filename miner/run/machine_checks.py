@@ -28,6 +28,19 @@ LEAST_DISK = 1 << 30
 """Bytes for light caches, kernels, the ledger and the log."""
 
 
+_VENDORS = {
+    "0x10de": ("NVIDIA", ("nvidia",), "nvidia.md"),
+    "0x1002": ("AMD", ("amdgpu",), "amd.md"),
+    "0x8086": ("Intel", ("i915", "xe"), "intel.md"),
+}
+"""Vendors of GPUs by their number on the PCI bus: name, kernel drivers that can compute, page."""
+
+_DISPLAY = "0x03"
+"""Beginning of the PCI classes of GPUs: VGA, 3D and other display controllers."""
+
+_PCI_FILES = ("class", "vendor")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The result of one check."""
@@ -58,6 +71,7 @@ class Machine:
         yield self._memory()
         yield from self._huge_pages()
         yield self._processors()
+        yield from self._cards()
         yield from self._device_files()
         for name, folder in folders.items():
             yield folder_finding(name, folder)
@@ -94,6 +108,35 @@ class Machine:
             if quota < 1:
                 return Finding("processor", "note", text, "allow 1 or more, or kernels build late")
         return Finding("processor", "ok", text)
+
+    def _cards(self) -> Iterator[Finding]:
+        """Yield the GPUs on the PCI bus, with the kernel driver of each."""
+        bus = self.root / "sys/bus/pci/devices"
+        count = 0
+        for card in sorted(bus.glob("*")):
+            try:
+                kind, vendor = ((card / name).read_text("ascii").strip() for name in _PCI_FILES)
+            except (OSError, UnicodeDecodeError):
+                continue
+            if not kind.startswith(_DISPLAY) or vendor not in _VENDORS:
+                continue
+            count += 1
+            name, drivers, page = _VENDORS[vendor]
+            link = card / "driver"
+            driver = link.resolve().name if link.exists() else "none"
+            text = f"{name} GPU at {card.name}, kernel driver {driver}"
+            if driver in drivers:
+                yield Finding("cards", "ok", text)
+            elif driver == "vfio-pci":
+                yield Finding("cards", "note", text, "it is reserved for a virtual machine")
+            else:
+                advice = f"it needs {' or '.join(drivers)}: see docs/howto/{page}"
+                yield Finding("cards", "note", text, advice)
+        if bus.is_dir() and not count:
+            yield Finding(
+                "cards", "note", "no GPU on the PCI bus",
+                "check slot, riser and power; a virtual machine needs the card passed through",
+            )  # fmt: skip
 
     def _device_files(self) -> Iterator[Finding]:
         """Yield a problem for each device file of a GPU that this user cannot open."""

@@ -107,6 +107,40 @@ def test_device_files_that_cannot_be_opened(
     assert of_area(machine(tmp_path / "other"), "permissions", tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("vendor", "driver", "state", "text", "advice"),
+    [
+        ("0x10de", "nvidia", "ok", "NVIDIA GPU at 0000:01:00.0, kernel driver nvidia", ""),
+        (
+            "0x10de",
+            "nouveau",
+            "note",
+            "kernel driver nouveau",
+            "it needs nvidia: see docs/howto/nv",
+        ),
+        ("0x1002", None, "note", "AMD GPU at 0000:01:00.0, kernel driver none", "it needs amdgpu"),
+        ("0x1002", "vfio-pci", "note", "vfio-pci", "it is reserved for a virtual machine"),
+        ("0x8086", "xe", "ok", "Intel GPU at 0000:01:00.0, kernel driver xe", ""),
+        ("0x1a03", "ast", "note", "no GPU on the PCI bus", "check slot, riser and power"),
+    ],
+)
+def test_cards_on_the_pci_bus(
+    vendor: str, driver: str | None, state: str, text: str, advice: str, tmp_path: Path
+) -> None:
+    bus = "sys__bus__pci__devices"
+    files = {f"{bus}__0000:01:00.0__class": "0x030000\n", f"{bus}__0000:01:00.0__vendor": vendor}
+    files |= {f"{bus}__0000:00:1f.0__class": "0x060100", f"{bus}__0000:00:1f.0__vendor": "0x8086"}
+    rig = machine(tmp_path, **files)
+    if driver is not None:
+        (tmp_path / "drivers" / driver).mkdir(parents=True)
+        card = tmp_path / bus.replace("__", "/") / "0000:01:00.0"
+        (card / "driver").symlink_to(tmp_path / "drivers" / driver)
+    (found,) = of_area(rig, "cards", tmp_path)
+    assert found.state == state
+    assert text in found.text
+    assert found.advice.startswith(advice)
+
+
 def test_a_container_is_recognized(tmp_path: Path) -> None:
     (plain,) = of_area(machine(tmp_path), "system", tmp_path)
     (inside,) = of_area(machine(tmp_path, **{".dockerenv": ""}), "system", tmp_path)
