@@ -155,7 +155,7 @@ def _run() -> int:
                             complete_var=VARIABLE)  # fmt: skip
     except click.ClickException as error:
         _drop_far_guesses(error)
-        error.message = _CLICK_NUMBER.sub(_plain_number, error.message)
+        vars(error)["message"] = _CLICK_NUMBER.sub(_plain_number, error.message)
         error.show()
         return error.exit_code
     except MinerError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import click
 
 from miner.cli.completion import complete_value
-from miner.cli.options import ignored, split_names, write
+from miner.cli.options import split_names, write
 from miner.cli.pool import pool_options, with_pool_options
 
 
@@ -42,18 +44,19 @@ def demo(
     import asyncio
 
     from miner.clock import SystemClock
+    from miner.console.plain import beginning_on
     from miner.console.start_lines import StartLines
     from miner.devices.selection import choose_devices
     from miner.run.pool_process import demo as run_demo
 
     chosen = pool_options(**options)
-    lines = StartLines(ignored if as_json else write, SystemClock())
+    begin = beginning_on(sys.stdout, os.environ)
+    lines = StartLines(write, SystemClock(), "json" if as_json else "plain", begin)
     lines.starting(chosen.variant.name, ["the test pool"])
     picked = choose_devices(
         "auto", split_names(devices), chosen.variant, cpu_allowed=True, reports=lines
     )
-    for reason in [] if as_json else [*picked.problems, *picked.absent]:
-        write(f"note      {reason}")
-    for found in [] if as_json else picked.use:
-        write(f"device    {found.info.name} {found.info.model}, {found.info.driver}")
-    asyncio.run(run_demo(chosen, picked.use, shares, datasets_on_disk, as_json=as_json))
+    notes = [("note", reason) for reason in (*picked.problems, *picked.absent)]
+    for info in (found.info for found in picked.use):
+        notes.append(("device", f"{info.name} {info.model}, {info.driver}"))
+    asyncio.run(run_demo(chosen, picked.use, shares, datasets_on_disk, notes, as_json=as_json))

@@ -141,15 +141,21 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     import asyncio
 
     from miner.clock import SystemClock
+    from miner.console.plain import beginning_on
     from miner.console.start_lines import StartLines
     from miner.run.resolve_pools import check_pools
+    from miner.safe_text import without_login
     from miner.settings import load
+    from miner.settings.secrets import api_token
 
     # First, because loading the drivers and what the run needs takes a second or two.
     settings = load(config, given, os.environ).settings
     check_pools(settings)
-    lines = StartLines(write, SystemClock(), settings.log.console, not sys.stdout.isatty())
-    lines.starting(settings.coin or settings.variant or "", [p.url for p in settings.pools])
+    api_token(settings.api)
+    begin = beginning_on(sys.stdout, os.environ)
+    lines = StartLines(write, SystemClock(), settings.log.console, begin)
+    shown = [without_login(pool.url) for pool in settings.pools]
+    lines.starting(settings.coin or settings.variant or "", shown)
 
     from miner.engine.threads import WorkPool
     from miner.run.mining import mine as run_mine

@@ -69,10 +69,6 @@ def write(line: str) -> None:
         pass
 
 
-def ignored(line: str) -> None:
-    """Print nothing."""
-
-
 def discard_output() -> None:
     """Redirect the standard output and its buffered text to the null device."""
     redirect_to_null(sys.stdout.fileno())

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TextIO
 from miner.clock import Clock
 from miner.console.json_lines import JsonLines
 from miner.console.output import Output
-from miner.console.plain import PlainLines
+from miner.console.plain import PlainLines, beginning_on
 from miner.console.repeat_filter import RepeatFilter
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level, Snapshot, Telemetry
@@ -66,7 +66,7 @@ def open_console(
 
         colour = not environ.get("NO_COLOR")
         return LiveConsole(telemetry, journal, clock, output, redactor, colour)
-    plain = PlainLines(redactor, dated=not output.isatty())
+    plain = PlainLines(redactor, beginning_on(stream, environ))
     view = LineConsole(telemetry, journal, clock, output, plain, redactor, _pace(output))
     if kind == "live":
         view.write("note      no live view: the output is not a terminal that can be drawn on")

@@ -16,7 +16,7 @@ from typing import Literal
 from miner.clock import Clock
 from miner.console.console import LineConsole
 from miner.console.json_lines import JsonLines
-from miner.console.plain import PlainLines
+from miner.console.plain import DATE, PlainLines
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, Telemetry
 
@@ -48,7 +48,7 @@ class LogFile(LineConsole):
         kept_files: int,
     ) -> None:
         self._file = _RetriedFile(path, clock, report, max_bytes, kept_files)
-        lines = JsonLines(redactor) if format == "json" else PlainLines(redactor, dated=True)
+        lines = JsonLines(redactor) if format == "json" else PlainLines(redactor, DATE)
         super().__init__(telemetry, journal, clock, self._file, lines, redactor)
 
     def reopen(self) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from datetime import datetime
+from typing import TextIO
 
 from miner.formatting import (
     format_difficulty,
@@ -23,19 +26,35 @@ from miner.telemetry import (
 )
 from miner.work import Outcome
 
+TIME, DATE, UNDATED = "%H:%M:%S ", "%Y-%m-%d %H:%M:%S ", ""
+"""Beginnings of lines in a terminal, in a file or pipe, and in systemd's journal."""
+
+
+def beginning_on(stream: TextIO, environ: Mapping[str, str]) -> str:
+    """Return how lines on `stream` begin; systemd's journal adds a date of its own."""
+    try:
+        if stream.isatty():
+            return TIME
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or not a file
+        return DATE
+    in_journal = environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+    return UNDATED if in_journal else DATE
+
 
 class PlainLines:
     """Lines as in "12:04:31 pool      welcome".
 
-    For a file (`dated`) they have the date, and levels other than INFO.
+    Outside of a terminal they have the levels other than INFO too.
     """
 
-    def __init__(self, redactor: Redactor, dated: bool = False) -> None:
+    def __init__(self, redactor: Redactor, beginning: str = TIME) -> None:
         self._redactor = redactor
-        self._dated = dated
+        self._beginning = beginning
 
     def entry(self, entry: JournalEntry) -> str:
-        level = f"{entry.level.name} " if self._dated and entry.level != Level.INFO else ""
+        shown = self._beginning != TIME and entry.level != Level.INFO
+        level = f"{entry.level.name} " if shown else ""
         return self._line(entry.at, entry.topic, level + entry.text)
 
     def status(self, snapshot: Snapshot, full: bool) -> list[str]:
@@ -47,8 +66,7 @@ class PlainLines:
         return text
 
     def _line(self, at: float, topic: str, text: str) -> str:
-        time = datetime.fromtimestamp(at)
-        return f"{time:{'%Y-%m-%d ' if self._dated else ''}%H:%M:%S} {topic:<9} {text}"
+        return f"{datetime.fromtimestamp(at).strftime(self._beginning)}{topic:<9} {text}"
 
 
 def status_line(snapshot: Snapshot) -> str:

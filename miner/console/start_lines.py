@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from miner import __version__
 from miner.clock import Clock
 from miner.console.json_lines import JsonLines
-from miner.console.plain import PlainLines
-from miner.safe_text import Redactor, without_login
+from miner.console.plain import TIME, PlainLines
+from miner.safe_text import Redactor
 from miner.telemetry import JournalEntry, Level
 from miner.work import DeviceInfo
 
@@ -16,8 +16,8 @@ from miner.work import DeviceInfo
 class StartLines:
     """Writes what the start is doing, by `write`; any thread may use it.
 
-    `console` is the kind of the console that follows: its lines are JSON if those are. Lines that
-    are `dated` have the date.
+    `console` is the kind of the console that follows: its lines are JSON if those are. Plain lines
+    begin with `beginning`.
     """
 
     def __init__(
@@ -25,16 +25,16 @@ class StartLines:
         write: Callable[[str], None],
         clock: Clock,
         console: str = "plain",
-        dated: bool = False,
+        beginning: str = TIME,
     ) -> None:
         self._write, self._clock = write, clock
         redactor = Redactor()
-        self._format = JsonLines(redactor) if console == "json" else PlainLines(redactor, dated)
+        self._format = JsonLines(redactor) if console == "json" else PlainLines(redactor, beginning)
         self._number = 0
 
     def starting(self, algorithm: str, pools: Sequence[str]) -> None:
-        """Write the first line; `pools` are URLs, of which logins are not shown."""
-        shown = ", ".join(without_login(url) for url in pools)
+        """Write the first line; `pools` are addresses without logins."""
+        shown = ", ".join(pools)
         self._line(f"progpow-miner {__version__}, {algorithm}, {shown}; looking for devices")
 
     def trying(self, info: DeviceInfo) -> None:

@@ -104,11 +104,13 @@ async def demo(
     devices: Sequence[ListedDevice],
     shares: int,
     datasets_on_disk: bool,
+    notes: Sequence[tuple[str, str]] = (),
     *,
     as_json: bool = False,
 ) -> int:
     """Serve the test pool on a free loopback port, mine with it until `shares` are accepted, and
-    return their number. `as_json` prints JSON lines."""
+    return their number. `notes` are the first lines, as (topic, sentence); `as_json` prints JSON
+    lines."""
     tuning = Tuning(datasets_on_disk=datasets_on_disk)
     verifier = Verifier()
     with WorkPool("prove", 1) as work:
@@ -118,7 +120,7 @@ async def demo(
             config = RunConfig(
                 options.variant, devices, LiveConfig((url,)), diff1=options.diff1, shares=shares,
                 tunings={found.info.name: tuning for found in devices},
-                log=LogConfig("json" if as_json else "plain"),
+                log=LogConfig("json" if as_json else "plain"), notes=notes,
             )  # fmt: skip
             return await mine(config, verifier=verifier)
 

@@ -123,7 +123,10 @@ def wallets_of(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
 
 def wallet_notes(pools: Sequence[PoolUrl], coin: Coin | None, variant: str | None) -> Iterator[str]:
     """Yield a sentence for each wallet that cannot be an address of the coin, or of any coin with
-    `variant` if only that is known."""
+    `variant` if only that is known, and for each login with a blank."""
+    for url in pools:
+        if " " in url.account:
+            yield f"{url.label}: the user contains a blank; remove it, as pools refuse such logins"
     if coin is not None:
         mined = [coin]
     else:

@@ -90,6 +90,11 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine", "-a", "kawpow", "-o", "::1:1", "-u", "w"], 2, "needs brackets"),
     (["-a", "ethash", *POOL], 2, "variant 'ethash' is not known; known are"),
     (["mine", "-a", "kawpow", "-P", "h:1"], 2, "needs a user"),
+    (
+        ["-a", "kawpow", *POOL, "--api-token-file", "/nonexistent/t"],
+        2,
+        "token file /nonexistent/t: c",
+    ),
     (["mine", "-a", "kawpow", *POOL, "--shares", "0"], 2, "shares: 0 is too small"),
     (["mine", "-a", "kawpow", *POOL, "--give-up", "nan"], 2, "give_up"),
     (["mine", "-a", "kawpow", *POOL, "--give-up", "soon"], 2, "'soon' is not a number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_the_demo(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     lines = [json.loads(line) for line in ran.out.splitlines()]
     assert any("share" in line["topic"] for line in lines)
+    assert "toy, the test pool; looking for devices" in lines[0]["text"]
+
+
+def test_each_line_of_the_demo_has_a_date(tmp_path: Path) -> None:
+    ran = run("demo", "-a", toy_file(tmp_path), "-d", "ref", "--shares", "1",
+              "--difficulty", "1e-8")  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert [line for line in ran.out.splitlines() if not re.match(r"20\d\d-\d\d-\d\d ", line)] == []
 
 
 def test_a_benchmark_needs_no_height(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from miner.console import open_console, summary
-from miner.console.plain import full_status, status_line
+from miner.console.plain import (
+    DATE,
+    TIME,
+    UNDATED,
+    PlainLines,
+    beginning_on,
+    full_status,
+    status_line,
+)
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, Level, Telemetry
 from miner.telemetry.events import (
@@ -207,3 +216,19 @@ def test_entries_below_the_level_are_left_out(screen: Screen) -> None:
     screen.console.set_level(Level.WARNING)
     assert screen.lines_of(PoolReady(POOL)) == []
     assert len(screen.lines_of(PoolLost(POOL, "it is silent", 1.0))) == 1
+
+
+def test_lines_in_the_journal_of_systemd_have_no_date_of_their_own(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w", encoding="utf-8") as stream:
+        status = os.fstat(stream.fileno())
+        names = f"{status.st_dev}:{status.st_ino}"
+        assert beginning_on(stream, {"JOURNAL_STREAM": names}) == ""
+        # A service may redirect its output: the variable is then that of another stream.
+        assert beginning_on(stream, {"JOURNAL_STREAM": f"{names}1"}) == DATE
+        assert beginning_on(stream, {}) == DATE
+    assert beginning_on(stream, {"JOURNAL_STREAM": names}) == DATE, "closed"
+    assert beginning_on(TerminalStream(), {"JOURNAL_STREAM": names}) == TIME
+    journal = Journal(FakeClock())
+    journal.add("pool", "lost", Level.WARNING)
+    (entry,) = journal.entries
+    assert PlainLines(Redactor(), UNDATED).entry(entry) == "pool      WARNING lost"

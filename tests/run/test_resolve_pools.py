@@ -125,6 +125,14 @@ def test_notes_on_wallets(
         assert RIGHT[5:-4] not in note
 
 
+def test_a_blank_in_a_login_is_noted() -> None:
+    (note,) = wallet_notes([pool_url(PoolSettings(url="h:1", user="RXBurn XXX"))], None, "kawpow")
+    assert (
+        note
+        == "stratum+tcp://h:1: the user contains a blank; remove it, as pools refuse such logins"
+    )
+
+
 @pytest.mark.parametrize(
     ("values", "account"),
     [
