@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", shell_complete=complete_value,
-    help="Variant to use in place of the recorded one.",
+    help="Variant to use in place of the recorded one, of which only the name is recorded. Default "
+    "for one that is not shipped: NAME.toml in the folder of FILE.",
 )  # fmt: skip
 @JSON_OPTION
 def replay(file: Path, variant: str | None, as_json: bool) -> None:
@@ -32,7 +33,7 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
     from miner.recordings.reader import load_recording
     from miner.recordings.replayer import replay as replay_all
 
-    results = replay_all(load_recording(file), lambda name: _variant(variant, name))
+    results = replay_all(load_recording(file), lambda name: _variant(variant, name, file.parent))
     if as_json:
         click.echo(json.dumps([_as_object(result) for result in results], indent=2))
     for result in results if not as_json else ():
@@ -44,20 +45,21 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
         )
 
 
-def _variant(option: str | None, recorded: str) -> Variant:
-    """Return the variant of the option, or else the recorded one, of which only the name is
-    known."""
+def _variant(option: str | None, recorded: str, folder: Path) -> Variant:
+    """Return the variant of the option, or else the recorded one: a shipped one, or that in
+    `folder`."""
+    from miner.catalog import variants
     from miner.errors import UsageError
     from miner.verify import chosen_variant
 
-    try:
+    if option is not None or recorded in variants():
         return chosen_variant(option or recorded)
-    except UsageError as error:
-        if option is not None:
-            raise
-        raise UsageError(
-            f"{error}; a recording holds only the name: give the variant file with -a"
-        ) from error
+    beside = folder / f"{Path(recorded).name}.toml"
+    if beside.is_file():
+        return chosen_variant(str(beside))
+    raise UsageError(
+        f"variant {recorded!r} is not known: give its file with -a, or copy it to {beside}"
+    )
 
 
 def _print_replayed(result: ReplayResult) -> None:

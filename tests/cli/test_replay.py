@@ -102,7 +102,11 @@ def test_replay_with_a_variant_file(recording: Path, tmp_path: Path) -> None:
     ran = run("replay", recording)
     assert ran.code == 2
     assert "variant 'toy' is not known" in ran.err
-    assert "give the variant file with -a" in ran.err
+    assert f"give its file with -a, or copy it to {recording.parent}/toy.toml" in ran.err
     assert 'name = "toy"' in TOY
-    ran = run("replay", recording, "-a", toy_file(tmp_path, ("length = 100", "length = 7500")))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    ran = run("replay", recording, "-a", toy_file(elsewhere, ("length = 100", "length = 7500")))
     assert ran.code == 0, ran.err
+    toy_file(recording.parent, ("length = 100", "length = 7500"))
+    assert run("replay", recording) == ran
