@@ -11,6 +11,7 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,28 @@ def test_the_bill_of_materials_names_every_package(released: tuple[Path, Path]) 
     own = bill["metadata"]["component"]["bom-ref"]
     assert {row["ref"] for row in bill["dependencies"]} == refs | {own}
     assert {ref for row in bill["dependencies"] for ref in row["dependsOn"]} == refs
+
+
+def test_the_bill_of_materials_has_the_form_of_its_schema(released: tuple[Path, Path]) -> None:
+    """As the JSON schema of CycloneDX 1.6 demands it of the parts that are written."""
+    bill = json.loads(only(released[0], "*.cdx.json").read_text(encoding="utf-8"))
+    parts = {"bomFormat", "specVersion", "version", "metadata", "components", "dependencies"}
+    assert bill.keys() == parts
+    assert type(bill["version"]) is int
+    assert bill["version"] >= 1
+    assert bill["metadata"].keys() == {"timestamp", "component"}
+    assert datetime.fromisoformat(bill["metadata"]["timestamp"]).tzinfo is not None
+    everything = [bill["metadata"]["component"], *bill["components"]]
+    keys = {"type", "bom-ref", "name", "version", "scope", "purl", "licenses"}
+    for component in everything:
+        assert {"type", "name"} <= component.keys() <= keys
+        assert component["type"] in ("application", "library")
+        assert component.get("scope", "required") in ("required", "optional", "excluded")
+        assert all(row.keys() == {"license"} for row in component.get("licenses", []))
+    assert len({component["bom-ref"] for component in everything}) == len(everything)
+    for row in bill["dependencies"]:
+        assert row.keys() == {"ref", "dependsOn"}
+        assert len(set(row["dependsOn"])) == len(row["dependsOn"])
 
 
 def test_the_zip_for_windows_runs_the_miner_with_its_own_python(
