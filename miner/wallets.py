@@ -34,7 +34,7 @@ class AddressForm:
     """A key of `KINDS`."""
     prefixes: tuple[str, ...] = ()
     """base58check: the version bytes in hex; bech32: the text before the 1; cryptonote: the tags as
-    numbers in hex."""
+    numbers in hex; hex and sero: none."""
 
 
 def address_problem(address: str, forms: Sequence[AddressForm]) -> str | None:
@@ -69,14 +69,9 @@ _YOURS = re.compile(
 
 def _base58check(address: str, versions: Sequence[str]) -> str | None:
     """Check Base58Check of a version and 20 bytes."""
-    value = 0
-    for character in address:
-        digit = BASE58.find(character)
-        if digit < 0:
-            return ""
-        value = value * 58 + digit
-    zeros = len(address) - len(address.lstrip("1"))
-    data = bytes(zeros) + value.to_bytes((value.bit_length() + 7) // 8, "big")
+    data = _base58_bytes(address)
+    if data is None:
+        return ""
     body, checksum = data[:-4], data[-4:]
     known = [v for v in map(bytes.fromhex, versions) if len(body) == len(v) + 20]
     if not body.startswith(tuple(known)):
@@ -84,6 +79,47 @@ def _base58check(address: str, versions: Sequence[str]) -> str | None:
     # A mistyped character changes the checksum, but hardly ever the first characters.
     right = hashlib.sha256(hashlib.sha256(body).digest()).digest()[:4] == checksum
     return None if right else WRONG_CHECKSUM
+
+
+def _base58_bytes(text: str) -> bytes | None:
+    """Return the bytes that `text` encodes; None if it has other characters."""
+    value = 0
+    for character in text:
+        digit = BASE58.find(character)
+        if digit < 0:
+            return None
+        value = value * 58 + digit
+    zeros = len(text) - len(text.lstrip("1"))
+    return bytes(zeros) + value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+SERO_BYTES = {"SP": 64, "SC": 96}
+"""Bytes by prefix: public keys, and addresses derived from them for single use."""
+
+_SERO = re.compile("(SP|SC)([01])0([^0]+)0([^0]{2})")
+
+
+def _sero(address: str, _: Sequence[str]) -> str | None:
+    """Check prefix, version, key and checksum with 0 between them (zero/account/address.go in
+    go-sero), or, of early wallets, the key alone."""
+    found = _SERO.fullmatch(address)
+    data = _base58_bytes(found[3] if found else address)
+    if data is None or len(data) not in SERO_BYTES.values():
+        return ""
+    if found is None:
+        return None
+    prefix, version, _, checksum = found.groups()
+    digest = hashlib.md5((prefix + version).encode("ascii") + data, usedforsecurity=False).digest()
+    right = SERO_BYTES[prefix] == len(data) and _base58(digest)[:2] == checksum
+    return None if right else WRONG_CHECKSUM
+
+
+def _base58(data: bytes) -> str:
+    value, text = int.from_bytes(data, "big"), ""
+    while value:
+        value, digit = divmod(value, 58)
+        text = BASE58[digit] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
 
 
 def _bech32(address: str, prefixes: Sequence[str]) -> str | None:
@@ -162,6 +198,7 @@ KINDS: Mapping[str, Callable[[str, Sequence[str]], str | None]] = {
     "bech32": _bech32,
     "hex": _hex,
     "cryptonote": _cryptonote,
+    "sero": _sero,
 }
 """Each returns None for an address of the form, "" for a text of another form, and else what is
 wrong."""

@@ -21,6 +21,12 @@ from miner.wallets import (
     placeholder_in,
 )
 
+SERO_KEY = (
+    "SP103ATBFhrrwJhbLGd7PEGZeTg3uFjjknyegqvDyN5pvM4gvp4jyfyGTTLvwEwJhwqBjS2ceaQjN7uHC5Q5biifbRZf"
+    "0NF"
+)
+"""From zero/account/address_test.go in go-sero."""
+
 # Burn and reward addresses in the sources of the nodes (src/chainparams.cpp).
 PUBLISHED = [
     ("RVN", "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV"),
@@ -38,6 +44,7 @@ PUBLISHED = [
     ("TLS", "TiNHWYdQxW3KXc7B7pE2wQZfSFaiHZiUPF"),
     ("XNA", "NbURNXXXXXXXXXXXXXXXXXXXXXXXT65Gdr"),
     ("VEIL", "3Hkg83bUH68JFsyFaBiAaFbuZWNkyKbxBH"),
+    ("SERO", SERO_KEY),
     # EIP-55's own examples
     ("QUAI", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"),
     ("QUAI", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"),
@@ -135,6 +142,14 @@ def test_zano(keys: bytes) -> None:
         assert address_problem(swapped, forms("ZANO")) in (WRONG_CHECKSUM, "it has another form")
     monero = cryptonote(b"\x12" + keys)
     assert address_problem(monero, forms("ZANO")) == "it has another form"
+
+
+def test_keys_of_early_sero_wallets_have_no_checksum() -> None:
+    for size in (64, 96):
+        assert address_problem(base58(bytes(range(1, size + 1))), forms("SERO")) is None
+    for size in (63, 65, 20):
+        problem = address_problem(base58(bytes(range(1, size + 1))), forms("SERO"))
+        assert problem == "it has another form"
 
 
 def test_hex_addresses_without_mixed_case_have_no_checksum() -> None:
