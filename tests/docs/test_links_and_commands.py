@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -174,6 +175,20 @@ def test_the_readme_lists_every_coin_with_its_algorithm() -> None:
         for coin in catalog.coins().values()
     ]
     assert rows == sorted(coins, key=lambda row: row[0].lower())
+
+
+def test_the_readme_gives_the_sizes_of_datasets() -> None:
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert "At the end of November 2026" in text
+    then = datetime(2026, 11, 30, tzinfo=UTC).timestamp()
+    given = re.findall(r"([0-9.]+) GiB for (\w+)", text)
+    sizes = []
+    for coin in catalog.coins().values():
+        if (chain := coin.chain) is not None:
+            height = chain.height + int((then - chain.time) / chain.block_seconds)
+            epoch = catalog.variants()[coin.variant].epoch_at(height)
+            sizes.append((f"{epoch.dataset_bytes / 2**30:.1f}", coin.name))
+    assert sorted(given) == sorted(sizes)
 
 
 def test_the_readme_counts_the_variants() -> None:
