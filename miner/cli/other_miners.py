@@ -54,7 +54,7 @@ class ForeignFlag:
     names: tuple[str, ...]
     miners: tuple[str, ...]
     flag: str
-    """The flag of `mine` with the same meaning, with its value if that is a backend; "" if none."""
+    """The flag of `mine` with the same meaning, for a switch perhaps with a value; "" if none."""
     form: str
     here: str
     """What to do instead, or why nothing is to be done (form "met"), as one sentence without a full
@@ -227,7 +227,7 @@ class _Translation:
             backend = found.flag.split()[1]
             self._backends.add(backend if on else OTHER_BACKEND[backend])
         elif on != (found.form == "unless"):
-            self._flags.append((found.flag,))
+            self._flags.append(tuple(found.flag.split()))
 
     def _listen(self, value: str) -> None:
         if value == "0":

@@ -143,6 +143,7 @@ def test_all_flags_without_a_counterpart_are_explained_at_once() -> None:
         ("-v 0", "--log-level error"),
         ("-v 9", "--log-level debug"),
         ("-x h:1", "--proxy socks5://h:1"),
+        ("--no-tui --no-watchdog --no-hashrate-report", "--console plain"),
         ("--proxy u:p@h:1", "--proxy socks5://u:p@h:1"),
         ("--proxy http://h:1", "--proxy http://h:1"),
         ("-o a:1 -u v -o1 b:2 -u1 w", "-o a:1 -u v -o b:2 -u w"),
