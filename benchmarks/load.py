@@ -84,44 +84,63 @@ async def fire(http: int, seconds: float) -> None:
     print(json.dumps(told))
 
 
-async def crowd(http: int, seconds: float) -> None:
-    """Request the API from many loopback addresses, like `fire`."""
-    statuses: Counter[str] = Counter()
-    await asyncio.to_thread(sys.stdin.readline)
-    begin = monotonic()
+class Visitor:
+    """The connections of one address, with one request at a time on each."""
 
-    async def ask(number: int) -> None:
-        reader = writer = None
-        for turn in range(round(seconds * CROWD_RATE / CROWD)):
-            due = begin + (turn + number / CROWD) * CROWD / CROWD_RATE
-            await asyncio.sleep(max(due - monotonic(), 0.0))
-            if monotonic() > begin + seconds:
-                break
-            try:
-                if reader is None or writer is None:
-                    local = f"127.0.{number // 10 + 1}.{number % 10 + 1}"
-                    reader, writer = await asyncio.open_connection(
-                        "127.0.0.1", http, local_addr=(local, 0), limit=1 << 20
-                    )
-                path = CROWD_PATHS[turn % len(CROWD_PATHS)]
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-                await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
-                statuses[head.split()[1]] += 1
-                if "connection: close" not in head:
-                    continue
-            except (OSError, asyncio.IncompleteReadError):
-                statuses["disconnected"] += 1
-            if writer is not None:
-                writer.close()
-            reader = writer = None
+    def __init__(self, http: int, number: int, statuses: Counter[str]) -> None:
+        self._http = http
+        self._local = (f"127.0.{number // 10 + 1}.{number % 10 + 1}", 0)
+        self._statuses = statuses
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(self, path: str) -> None:
+        """Request `path` on an idle connection, else on a new one; count the status."""
+        writer = None
+        try:
+            if self._idle:
+                reader, writer = self._idle.pop()
+            else:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", self._http, local_addr=self._local, limit=1 << 20
+                )
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
+            self._statuses[head.split()[1]] += 1
+            if "connection: close" not in head:
+                self._idle.append((reader, writer))
+                return
+        except (OSError, asyncio.IncompleteReadError):
+            self._statuses["disconnected"] += 1
         if writer is not None:
             writer.close()
 
+    def close(self) -> None:
+        """Close the idle connections."""
+        for _, writer in self._idle:
+            writer.close()
+
+
+async def crowd(http: int, seconds: float) -> None:
+    """Request the API from many loopback addresses at a fixed rate, however late the answers
+    are; print statistics as JSON."""
+    statuses: Counter[str] = Counter()
+    visitors = [Visitor(http, number, statuses) for number in range(CROWD)]
+    await asyncio.to_thread(sys.stdin.readline)
+    begin = monotonic()
+    count, late = round(seconds * CROWD_RATE), 0.0
     async with asyncio.TaskGroup() as group:
-        for number in range(CROWD):
-            group.create_task(ask(number))
-    print(json.dumps({"statuses": dict(statuses), "seconds": monotonic() - begin}))
+        for number in range(count):
+            due = begin + number / CROWD_RATE
+            late = max(late, monotonic() - due)
+            await asyncio.sleep(max(due - monotonic(), 0.0))
+            path = CROWD_PATHS[number // CROWD % len(CROWD_PATHS)]
+            group.create_task(visitors[number % CROWD].ask(path))
+        asked = monotonic() - begin
+    for visitor in visitors:
+        visitor.close()
+    told = {"per_second": count / asked, "latest_request_s": late, "statuses": dict(statuses)}
+    print(json.dumps(told))
 
 
 async def _probed(http: int, seconds: float) -> list[float]:
