@@ -32,7 +32,7 @@ CROWD_RATE = 40.0
 """Requests per second and address of the crowd."""
 
 SLOW_BUILD = 30.0
-"""Seconds, more than a period: a kernel is built one period ahead."""
+"""Seconds, about a period: a kernel is built one period ahead, so most of it shows nowhere."""
 
 MOST_LATE = 5
 """Newest faults whose entries may come after the last one."""

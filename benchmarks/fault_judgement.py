@@ -14,13 +14,12 @@ CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 
 from fault_injection import Injected, Injection  # noqa: E402
-from fault_plan import AREAS  # noqa: E402
+from fault_plan import AREAS, POOL_FAULTS  # noqa: E402
 from fault_rig import HANGING  # noqa: E402
 from fault_scene import Scene  # noqa: E402
 
 from miner.ledger import Filter, LedgerReader  # noqa: E402
 from miner.ledger.share_record import ShareRecord  # noqa: E402
-from miner.testpool.faults import FAULTS  # noqa: E402
 
 OTHERS_MOST = 0.1
 """Part of the machine's processors that others may use in a run whose times are judged."""
@@ -184,7 +183,7 @@ def _kind(fault: Injected) -> str:
 
 
 def _not_injected(injected: dict[str, Counter[str]]) -> Iterator[str]:
-    wanted = {area: set(kinds) for area, kinds in AREAS.items()} | {"chaos": set(FAULTS)}
+    wanted = {area: set(kinds) for area, kinds in AREAS.items()} | {"chaos": set(POOL_FAULTS)}
     for area, kinds in wanted.items():
         for name in sorted(kinds - set(injected[area])):
             yield f"never injected: {area}, {name}"

@@ -61,7 +61,7 @@ AREAS: Mapping[str, Mapping[str, Kind]] = {
         "launch fails": Kind((5, 10), r"fault: .*the launch failed|in \d+ s: .*the launch failed"),
         "opening fails": Kind((8, 15), r"cannot be opened"),
         "build fails": Kind((5, 10), r"injected: it does not compile"),
-        "slow build": Kind((15, 25), r"(ready after|verified in) ([4-9]|\d\d)\."),
+        "slow build": Kind((15, 25)),
         "wrong results": Kind((15, 25), r"candidates were wrong", 6),
         "no memory": Kind((10, 15), r"not mining on epoch .*injected"),
         "hang": Kind((5, 5), r"^hung: a launch", 1),
@@ -81,6 +81,9 @@ NODE_FAULTS = (
     "answers nonsense", "takes a block and cuts", "is slow",
 )  # fmt: skip
 """Injected while the miner is at the node."""
+
+POOL_FAULTS = [name for name in FAULTS if name != "other_algorithm"]
+"""Faults of the test pool that its dialect here, KawPow's, knows."""
 
 POOL_JOURNAL: Mapping[str, str] = {
     "cut": r"^connection to .*:{pool} lost",
@@ -148,7 +151,7 @@ def pool_script(seed: int, seconds: float, count: int) -> list[tuple[float, Faul
 
 def _script(random: Random, apart: float) -> Iterator[tuple[float, Fault]]:
     while True:
-        names = list(FAULTS)
+        names = POOL_FAULTS.copy()
         random.shuffle(names)
         for name in names:
             drawn = {argument: kind.draw(random) for argument, kind in FAULTS[name].items()}

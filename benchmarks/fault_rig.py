@@ -58,6 +58,9 @@ PAYEE = "miner"
 STEADY_SECONDS = 5.0
 """A minute otherwise: the time after which a device's earlier failures no longer count."""
 
+PARK_SECONDS = 20.0
+"""Ten minutes otherwise: the first pause of a device that failed five times in a row."""
+
 CHECK_SECONDS = 8.0
 """Ten minutes otherwise: the interval of checking the first pool."""
 
@@ -66,6 +69,10 @@ LEAST_BAN_SECONDS = 5.0
 
 MOST_RETRY_SECONDS = 8.0
 """A minute otherwise: hardly a session is stable for long here."""
+
+RETRY = partial(
+    RetryPolicy, steady=STEADY_SECONDS, first_park=PARK_SECONDS, longest_park=PARK_SECONDS
+)
 
 
 @dataclass
@@ -206,7 +213,7 @@ def main() -> None:
     clock = SetClock()
     with (
         patch.object(time, "time", clock),
-        patch.object(engine, "RetryPolicy", partial(RetryPolicy, steady=STEADY_SECONDS)),
+        patch.object(engine, "RetryPolicy", RETRY),
         patch.object(failover, "FIRST_POOL_CHECK_SECONDS", CHECK_SECONDS),
         patch.object(failover, "MAX_FIRST_POOL_CHECK_SECONDS", CHECK_SECONDS),
         patch.object(failover, "MIN_BAN_SECONDS", LEAST_BAN_SECONDS),
