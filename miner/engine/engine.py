@@ -25,6 +25,7 @@ from miner.telemetry.events import (
     DeviceFault,
     DeviceHanging,
     DevicePaused,
+    DeviceResting,
     Emit,
     Event,
     ShareFound,
@@ -136,7 +137,7 @@ class Engine:
     async def run(self) -> None:
         """Work until `stop`.
 
-        Raises `NoUsableDevice` when every device is given up, `DeviceHung` when a driver call did
+        Raises `NoUsableDevice` when every device is parked, `DeviceHung` when a driver call did
         not return, and any unexpected error of a device's thread; before that, all candidates are
         proved and submitted.
         """
@@ -175,7 +176,7 @@ class Engine:
     def _on_thread_end(self, thread: RunningThread) -> None:
         name, error = thread.name, thread.error
         if name in self._hung:
-            return  # already given up; how its thread ends does not matter
+            return  # already abandoned; how its thread ends does not matter
         if isinstance(error, DeviceHung):
             self._give_up_hung(name, str(error).removeprefix(f"{name}: "))
             return
@@ -186,7 +187,11 @@ class Engine:
 
     def _device_ended(self, name: str) -> None:
         self._ended.add(name)
-        if len(self._ended) == len(self._workers):
+        self._end_without_devices()
+
+    def _end_without_devices(self) -> None:
+        """End if each device is parked or has ended."""
+        if all(worker.parked or name in self._ended for name, worker in self._workers.items()):
             self._end()
 
     def _raise_first_problem(self, threads: Threads) -> None:
@@ -199,7 +204,7 @@ class Engine:
             names = ", ".join(stuck)
             raise DeviceHung(f"{names}: a driver call did not return within {self._retry.stop:g} s")
         if not self._stop_requested:
-            reasons = "; ".join(str(worker.given_up) for worker in self._workers.values())
+            reasons = "; ".join(filter(None, (each.parked for each in self._workers.values())))
             raise NoUsableDevice(f"no device is left to mine on: {reasons}")
 
     def _waits_for_build(self, name: str) -> bool:
@@ -244,7 +249,12 @@ class Engine:
     def report(self, event: Event) -> None:
         """Emit `event` on the event loop; any thread may call it."""
         with suppress(RuntimeError):  # the loop is closed: a hung thread returned too late
-            self._loop.call_soon_threadsafe(self._emit, event)
+            self._loop.call_soon_threadsafe(self._note, event)
+
+    def _note(self, event: Event) -> None:
+        self._emit(event)
+        if isinstance(event, DeviceResting) and event.parked:
+            self._end_without_devices()
 
     def claim(self, candidate: Candidate) -> None:
         """Queue `candidate` to be proved; any thread may call it."""

@@ -1,4 +1,4 @@
-"""When a failing device is paused, reopened or given up."""
+"""When a failing device is paused, reopened or parked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ class RetryPolicy:
     """After the first failure; each further failure in a row doubles it."""
     longest_pause: float = 60.0
     max_failures: int = 5
-    """Failures in a row after which a device is given up for the rest of the run."""
+    """Failures in a row after which a device is parked."""
+    first_park: float = 600.0
+    """Pause of a parked device, while others mine; each further failure in a row doubles it."""
+    longest_park: float = 3600.0
     steady: float = 60.0
     """A failure this long after the first launch starts a new row, unless it is a wrong result."""
     max_wrong: int = 10
@@ -25,10 +28,14 @@ class RetryPolicy:
     stop: float = 4.0
     """How long a stop waits for the threads of all devices."""
 
-    def pause_after(self, failures: int) -> float | None:
-        """Return the pause after `failures` in a row; None: give the device up."""
-        if failures >= self.max_failures:
-            return None
+    def parks_after(self, failures: int) -> bool:
+        """Return whether the device is parked after `failures` in a row."""
+        return failures >= self.max_failures
+
+    def pause_after(self, failures: int) -> float:
+        """Return the pause after `failures` in a row."""
+        if self.parks_after(failures):
+            return min(self.first_park * 2.0 ** (failures - self.max_failures), self.longest_park)
         return min(self.first_pause * 2.0 ** (failures - 1), self.longest_pause)
 
 

@@ -43,8 +43,8 @@ class Worker:
         tuning: Tuning | None = None,
     ) -> None:
         self.info = listed.info
-        self.given_up: str | None = None
-        """Why the device is not used for the rest of the run."""
+        self.parked: str | None = None
+        """Why the device is parked; None while it is not."""
         self.watchdog = HangWatchdog(shared.clock, shared.activity, listed.info.name)
         self._index = index
         self._listed = listed
@@ -75,7 +75,7 @@ class Worker:
         self._slot.wake()
 
     def run(self) -> None:
-        """Work until a stop is requested or the device is given up.
+        """Work until a stop is requested.
 
         Raises `DeviceHung` when the driver reports a call that does not return.
         """
@@ -92,20 +92,18 @@ class Worker:
                 steady = self._was_steady() and not isinstance(error, WrongResult)
             failures = 1 if steady else failures + 1
             self.report(DeviceFault(self.info.name, reason))
-            if not self._rest(reason, failures):
-                return
+            self._rest(reason, failures)
 
-    def _rest(self, reason: str, failures: int) -> bool:
-        """Pause after a failure; return whether to try again."""
+    def _rest(self, reason: str, failures: int) -> None:
+        """Pause after a failure, until a stop at the latest."""
         if self._slot.stopping:
-            return False
-        pause = self._shared.retry.pause_after(failures)
-        self.report(DeviceResting(self.info.name, reason, pause))
-        if pause is None:
-            self.given_up = reason
-            return False
+            return
+        retry = self._shared.retry
+        pause, parked = retry.pause_after(failures), retry.parks_after(failures)
+        if parked:
+            self.parked = reason
+        self.report(DeviceResting(self.info.name, reason, pause, parked))
         self._slot.wait(lambda: False, pause)
-        return True
 
     def _was_steady(self) -> bool:
         since, shared = self._steady_since, self._shared
@@ -140,6 +138,7 @@ class Worker:
             if not (datasets.provide(job) and kernels.provide(job)):
                 continue
             self._steady_since = self._steady_since or shared.clock.now()
+            self.parked = None
             if job.wait_reason is not None:
                 self._wait_for_turn(job)
                 continue

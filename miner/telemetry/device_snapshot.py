@@ -76,7 +76,7 @@ class DeviceState(Enum):
     """On request or by its heat limit."""
     RESTING = "resting after a failure"
     PARKED = "parked"
-    """Given up for the rest of this run."""
+    """Failed too often in a row; tried again later while others mine."""
     HUNG = "hung"
 
 
@@ -106,7 +106,7 @@ class DeviceSnapshot:
         log=True,
     )
     paused: str | None = described("Why the device is paused", sentence=True)
-    parked: bool = described("The device does nothing for the rest of this run", init=False)
+    parked: bool = described("The device is parked or hung", init=False)
     hashrate: Hashrate = described("Nonces hashed per second", log=True)
     mining_seconds: float = described("Time since the first launch began", "seconds")
     """A window of the hashrate is full when this is longer."""

@@ -171,11 +171,13 @@ class DeviceFault:
 
 @dataclass(frozen=True, slots=True)
 class DeviceResting:
-    """The device is idle after a failure, for `seconds` or (None) for the rest of this run."""
+    """The device is idle after a failure, for `seconds`."""
 
     device: str
     reason: str
-    seconds: float | None
+    seconds: float
+    parked: bool = False
+    """It failed so often in a row that it counts as absent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,9 @@ def sentence_of(event: events.Event, accepted: int) -> Sentence | None:
             return Sentence(device, "every nonce of this job was searched; waiting for another job")
         case events.DeviceFault(device, reason):
             return Sentence(device, f"fault: {reason}", Level.WARNING, limited=True)
-        case events.DeviceResting(device, reason, None):
-            return Sentence(device, f"giving up: {reason}", Level.ERROR)
+        case events.DeviceResting(device, reason, seconds, parked=True):
+            text = f"parked, next try in {seconds / 60:.0f} min: {reason}"
+            return Sentence(device, text, Level.ERROR)
         case events.DeviceResting(device, reason, seconds):
             return Sentence(device, f"retry in {seconds:.0f} s: {reason}", Level.WARNING)
         case events.EpochSkipped(device, epoch, reason, known=False):

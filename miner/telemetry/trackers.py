@@ -145,9 +145,9 @@ class DeviceTracker:
             case events.DeviceFault(_, reason):
                 self._faults += 1
                 self._last_fault = reason
-            case events.DeviceResting(_, reason, None):
+            case events.DeviceResting(_, reason, parked=True):
                 self._enter(DeviceState.PARKED, f"parked: {reason}")
-            case events.DeviceResting(_, reason, _):
+            case events.DeviceResting(_, reason):
                 self._enter(DeviceState.RESTING, f"resting: {reason}")
             case events.EpochSkipped(_, _, reason, _):
                 self._enter(DeviceState.RESTING, f"resting: {reason}")
@@ -196,8 +196,6 @@ class DeviceTracker:
     def _enter(self, state: DeviceState, doing: str = "", progress: float | None = None) -> None:
         # A hung driver call may return late; its device stays out of use.
         if self._state is DeviceState.HUNG:
-            return
-        if self._state is DeviceState.PARKED and state is not DeviceState.HUNG:
             return
         if self._idle is not None and state in _NEEDS_A_JOB:
             state, doing = DeviceState.WAITING, self._idle

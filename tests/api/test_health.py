@@ -107,7 +107,7 @@ def test_a_rig_with_fewer_devices_than_expected_is_ready_but_degraded() -> None:
         "2 of 3 expected devices are present", *lost,
     ]  # fmt: skip
 
-    rig.emit(DeviceResting("opencl:0.1", "five failures", None))
+    rig.emit(DeviceResting("opencl:0.1", "five failures", 600.0, parked=True))
     snapshot = rig.telemetry.snapshot()
     assert readiness(snapshot) == []
     assert degradation(snapshot) == [

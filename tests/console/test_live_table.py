@@ -148,7 +148,8 @@ def test_failures_are_shown_with_their_device_or_pool() -> None:
     rig = Rig()
     rig.emit(PoolConnecting(FIRST, unverified=True), PoolLost(FIRST, "it is silent", 3.0))
     rig.emit(
-        DeviceResting("cuda:0", "wrong hashes", None), DeviceHanging("opencl:0.1", "no answer")
+        DeviceResting("cuda:0", "wrong hashes", 600.0, parked=True),
+        DeviceHanging("opencl:0.1", "no answer"),
     )
     text = "\n".join(lines_of(rig.telemetry.snapshot()))
     assert f"{FIRST}  lost: it is silent  TLS NOT VERIFIED" in text
@@ -186,7 +187,11 @@ async def test_the_table_is_redacted() -> None:
 
 def _busy() -> Snapshot:
     rig = Rig()
-    rig.emit(PoolConnecting(FIRST), NewJob(job()), DeviceResting("cuda:0", "显卡坏了" * 9, None))
+    rig.emit(
+        PoolConnecting(FIRST),
+        NewJob(job()),
+        DeviceResting("cuda:0", "显卡坏了" * 9, 600.0, parked=True),
+    )
     rig.emit(Launched("opencl:0.1", 35_000_000, 1.0), SensorsRead("cuda:0", HOT))
     return rig.telemetry.snapshot()
 

@@ -211,22 +211,31 @@ async def test_a_failing_device_is_reopened(script):
     assert script.closed == script.opened
 
 
-async def test_a_device_is_given_up_after_five_failures_in_a_row():
+async def test_a_device_is_parked_after_five_failures_in_a_row():
     rig = Rig(DeviceScript(fail_generate=99), DeviceScript())
     async with rig.running() as engine:
         engine.work_on(job_at(0))
-        await rig.until(lambda: any(e.seconds is None for e in rig.of(DeviceResting)))
+        await rig.until(lambda: any(e.parked for e in rig.of(DeviceResting)))
         count = len(rig.of(Launched, "fake:1"))
         await rig.until(lambda: len(rig.of(Launched, "fake:1")) > count + 3)
     assert len(rig.of(DeviceFault, "fake:0")) == 5
     assert not rig.of(DeviceFault, "fake:1")
 
 
-async def test_the_run_ends_when_all_devices_are_given_up():
+async def test_a_parked_device_is_tried_again_while_others_mine():
+    rig = Rig(DeviceScript(fail_generate=7), DeviceScript())
+    rig.retry = replace(rig.retry, first_park=0.01, longest_park=0.02)
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until(lambda: rig.of(Launched, "fake:0"))
+    assert [e.seconds for e in rig.of(DeviceResting) if e.parked] == [0.01, 0.02, 0.02]
+
+
+async def test_the_run_ends_when_all_devices_are_parked():
     rig = Rig(DeviceScript(fail_generate=99), DeviceScript(fail_open=99))
     with pytest.raises(NoUsableDevice, match=r"dataset cannot be made.*cannot be opened"):
         await rig.runs_out(job_at())
-    assert [e.seconds for e in rig.of(DeviceResting)].count(None) == 2
+    assert [e.parked for e in rig.of(DeviceResting)].count(True) == 2
 
 
 async def test_a_device_is_not_closed_after_its_driver_reports_a_hang():

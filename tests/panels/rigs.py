@@ -85,7 +85,7 @@ RIGS: dict[str, Callable[[], Snapshot]] = {
     "parked and hung": lambda: after(
         *POOL,
         *mining(),
-        DeviceResting(ZERO.name, "hardware errors", None),
+        DeviceResting(ZERO.name, "hardware errors", 600.0, parked=True),
         DeviceHanging(ONE.name, "no answer"),
         1000.0,
     ),

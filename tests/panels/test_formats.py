@@ -107,7 +107,8 @@ def test_ethminers_reason_of_a_pause() -> None:
     paused = after(*POOL, *mining(), DevicePaused(ZERO.name, "requested over the API"))
     assert reasons(paused) == ["Api request", None]
     stopped = after(
-        DeviceResting(ZERO.name, "hardware errors", None), DeviceHanging(ONE.name, "no answer")
+        DeviceResting(ZERO.name, "hardware errors", 600.0, parked=True),
+        DeviceHanging(ONE.name, "no answer"),
     )
     assert reasons(stopped) == ["Parked", "Hung"]
     resting = after(DeviceResting(ZERO.name, "hardware errors", 5.0))

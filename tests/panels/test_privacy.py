@@ -37,7 +37,7 @@ async def test_texts_of_pools_and_drivers_are_not_shown() -> None:
         PoolLost(SECOND, f"login of {SECRET} refused", None),
         DeviceFault(ZERO.name, f"log in /home/{SECRET}/build.log"),
         DevicePaused(ZERO.name, f"requested by {SECRET}"),
-        DeviceResting(ONE.name, f"see /home/{SECRET}", None),
+        DeviceResting(ONE.name, f"see /home/{SECRET}", 600.0, parked=True),
     )
     for name, answer in all_answers(rig.telemetry.snapshot()).items():
         assert SECRET.encode() not in answer, name

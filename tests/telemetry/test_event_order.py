@@ -98,9 +98,6 @@ def test_a_device_leaves_waiting_with_the_next_job(telemetry: Telemetry) -> None
 
 
 @pytest.mark.parametrize(
-    "end", [DeviceHanging("a", "no answer"), DeviceResting("a", "broken", None)]
-)
-@pytest.mark.parametrize(
     "late",
     [
         Launched("a", 1, 0.1),
@@ -111,17 +108,29 @@ def test_a_device_leaves_waiting_with_the_next_job(telemetry: Telemetry) -> None
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_a_parked_or_hung_device_stays_so_when_its_driver_call_returns(
-    telemetry: Telemetry, end: Event, late: Event
+def test_a_hung_device_stays_so_when_its_driver_call_returns(
+    telemetry: Telemetry, late: Event
 ) -> None:
-    before = emit(telemetry, end).device("a")
+    before = emit(telemetry, DeviceHanging("a", "no answer")).device("a")
     after = emit(telemetry, late).device("a")
     assert after.parked
     assert (after.state, after.doing, after.progress) == (before.state, before.doing, None)
 
 
+def test_a_parked_device_stays_so_until_it_is_tried_again(telemetry: Telemetry) -> None:
+    emit(telemetry, DeviceResting("a", "broken", 600.0, parked=True))
+    for event in (NewJob(job_at(1)), LightCacheBuilding(1, 0.5), NewJob(None)):
+        assert emit(telemetry, event).device("a").state is DeviceState.PARKED
+    again = emit(telemetry, DatasetBuilding("a", 0, 0.5, 1.0, 1)).device("a")
+    assert (again.state, again.parked) == (DeviceState.BUILDING, False)
+
+
 def test_a_parked_device_that_hangs_is_hung(telemetry: Telemetry) -> None:
-    emit(telemetry, DeviceResting("a", "broken", None), DeviceHanging("a", "closing it"))
+    emit(
+        telemetry,
+        DeviceResting("a", "broken", 600.0, parked=True),
+        DeviceHanging("a", "closing it"),
+    )
     assert telemetry.snapshot().device("a").state is DeviceState.HUNG
 
 
@@ -271,7 +280,7 @@ EVENTS = st.one_of(
     st.builds(ResultOverflow, DEVICES, st.just(100)),
     st.builds(NoncesExhausted, DEVICES),
     st.builds(DeviceFault, DEVICES, st.just("it failed")),
-    st.builds(DeviceResting, DEVICES, st.just("it failed"), st.none() | SECONDS),
+    st.builds(DeviceResting, DEVICES, st.just("it failed"), SECONDS, st.booleans()),
     st.builds(LoopDelayed, SECONDS),
     st.builds(SettingsRead, st.booleans(), st.just("1f"), st.integers(0, 3)),
     st.builds(EpochSkipped, DEVICES, st.integers(0, 1), st.just("no room")),
@@ -309,8 +318,8 @@ def test_all_counts_agree_after_any_events(events: list[tuple[Event, float]]) ->
         for device in snapshot.devices:
             if had_job and snapshot.job is None:
                 assert device.state not in AT_WORK
-            assert device.parked >= (device.name in gone), "a parked device came back"
-            gone |= {device.name} if device.parked else set()
+            assert device.parked >= (device.name in gone), "a hung device came back"
+            gone |= {device.name} if device.state is DeviceState.HUNG else set()
             assert (device.progress is None) or device.state in (
                 DeviceState.BUILDING,
                 DeviceState.PAUSED,

@@ -151,7 +151,12 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
             Level.INFO,
         ),
         (DeviceFault("a", "wrong hash"), "a", "fault: wrong hash", Level.WARNING),
-        (DeviceResting("a", "broken", None), "a", "giving up: broken", Level.ERROR),
+        (
+            DeviceResting("a", "broken", 600.0, parked=True),
+            "a",
+            "parked, next try in 10 min: broken",
+            Level.ERROR,
+        ),
         (LoopDelayed(3.0), "miner", "nothing was answered for 3.0 s", Level.WARNING),
         (
             LoopDelayed(1.5, "build, prove"),

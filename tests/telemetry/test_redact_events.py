@@ -43,7 +43,7 @@ def solution(job: Job) -> Solution:
     [
         PoolLost("p", DIRTY, 1.0),
         DeviceFault("a", DIRTY),
-        DeviceResting("a", DIRTY, None),
+        DeviceResting("a", DIRTY, 600.0, parked=True),
         EpochSkipped("a", 1, DIRTY),
         DeviceHanging("a", DIRTY),
         DevicePaused("a", DIRTY),

@@ -147,7 +147,7 @@ def test_the_state_of_a_pool(telemetry, event, state):
         (NoncesExhausted("a"), "waiting: every nonce of this job was searched"),
         (DeviceResting("a", "too hot", 5.0), "resting: too hot"),
         (EpochSkipped("a", 9, "no room"), "resting: no room"),
-        (DeviceResting("a", "broken", None), "parked: broken"),
+        (DeviceResting("a", "broken", 600.0, parked=True), "parked: broken"),
     ],
 )
 def test_the_state_of_a_device(telemetry, event, state):
@@ -157,7 +157,7 @@ def test_the_state_of_a_device(telemetry, event, state):
 
 def test_without_a_job_devices_wait_unless_parked(telemetry):
     telemetry.emit(Launched("a", 1, 0.1))
-    telemetry.emit(DeviceResting("b", "broken", None))
+    telemetry.emit(DeviceResting("b", "broken", 600.0, parked=True))
     telemetry.emit(NewJob(None))
     snapshot = telemetry.snapshot()
     assert snapshot.device("a").state is DeviceState.WAITING
@@ -196,7 +196,7 @@ def test_a_pause_hides_the_state_until_it_ends(telemetry):
     assert (device.state, device.doing) == (DeviceState.PAUSED, "paused: too hot")
     telemetry.emit(DevicePaused("a", None))
     assert telemetry.snapshot().device("a").state is DeviceState.SEARCHING
-    telemetry.emit(DeviceResting("a", "broken", None))
+    telemetry.emit(DeviceResting("a", "broken", 600.0, parked=True))
     telemetry.emit(DevicePaused("a", "too hot"))
     assert telemetry.snapshot().device("a").state is DeviceState.PARKED
 
