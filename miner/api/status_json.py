@@ -93,6 +93,8 @@ class JobAnswer(Response):
     other_algorithm: str | None
     """Algorithm that makes this block instead of ours, so that devices wait; null: the job is
     mined."""
+    wait_reason: str | None
+    """Why the job is not mined, as a sentence; null: it is mined."""
     received_at: float | None
 
 

@@ -82,6 +82,7 @@ def _job(snapshot: Snapshot) -> JobAnswer | None:
         period=job.period,
         difficulty=job.difficulty,
         other_algorithm=job.other_algorithm or None,
+        wait_reason=job.wait_reason,
         received_at=snapshot.job_at,
     )
 

@@ -7,7 +7,7 @@ import { dateTime, duration, rate } from "./format.js";
 import { Live } from "./live.js";
 import { element, find, setText, updateChildren } from "./nodes.js";
 import { Plots } from "./plots.js";
-import { showBest, showPools } from "./pools.js";
+import { showPools } from "./pools.js";
 import { showTiles } from "./tiles.js";
 
 const START_TOLERANCE = 5; // seconds by which the reported start of one run may vary
@@ -18,7 +18,8 @@ const control = new Control(() => shown && showDevices(shown.devices, shown.at, 
 const events = new Events();
 const plots = new Plots();
 
-function showHead({ rig, version, algorithm, coin, uptime, ready, reasons, hashrate, pool }) {
+function showHead(status) {
+  const { rig, version, algorithm, coin, uptime, ready, hashrate, pool } = status;
   const title = rig || "progpow-miner";
   setText(find("#rig"), title);
   document.title = `${rate(hashrate.ten_seconds)} – ${title}`;
@@ -27,11 +28,11 @@ function showHead({ rig, version, algorithm, coin, uptime, ready, reasons, hashr
   setText(find("#about"), about.filter(Boolean).join(" · "));
   const pill = find("#ready");
   pill.hidden = false;
-  pill.dataset.mood = ready ? "good" : "warn";
-  setText(pill, ready ? "ready" : "not ready");
-  find("#reasons").hidden = ready || !reasons.length;
-  const numbered = (ready ? [] : reasons).map((text, index) => ({ text, index }));
-  updateChildren(find("#reasons"), numbered, ({ index }) => index, () => element("li", "text"), (line, { text }) => setText(line, text));
+  const reasons = [...new Set([...status.reasons, ...status.degraded])];
+  pill.dataset.mood = reasons.length ? "warn" : "good";
+  setText(pill, !ready ? "not ready" : reasons.length ? `${status.devices_present} of ${status.devices_expected} devices` : "ready");
+  find("#reasons").hidden = !reasons.length;
+  updateChildren(find("#reasons"), reasons, (text) => text, () => element("li", "text"), setText);
 }
 
 const live = new Live({
@@ -47,7 +48,6 @@ const live = new Live({
     showTiles(status);
     showDevices(status.devices, status.at, control);
     showPools(status);
-    showBest(status);
     plots.show(status);
   },
   entries: (entries) => events.add(entries),

@@ -18,7 +18,7 @@ function showName(cell, device, { index }) {
   swatch.className = `swatch ${lineClasses(index)}`;
   setText(name, device.name);
   setText(model, device.model?.replace(/^(NVIDIA|AMD) /, ""));
-  setText(place, device.pci || device.backend);
+  setText(place, device.pci?.replace(/^0000:/, "") || device.backend);
 }
 
 function showState(cell, device) {
@@ -50,42 +50,34 @@ function showAction(cell, device, { control }) {
   button.onclick = () => control.send(verb, device.name);
 }
 
-/** A column of numbers, left out if `value` is null for every device. */
-const column = (title, name, about, value, text) => ({
-  title, name, number: true, about, known: (device) => value(device) !== null,
-  write: (cell, device, { now }) => setText(cell, text(value(device), now)),
+/** A column of numbers, left out if `value` is null for every device; `note` returns [whether the
+ * number is coloured, the text that the pointer shows]. */
+const column = (title, name, value, text, note) => ({
+  title, name, number: true, known: (device) => value(device) !== null,
+  write(cell, device, { now }) {
+    setText(cell, text(value(device), now));
+    if (!note) return;
+    const [warn, hint] = note(device);
+    setData(cell, "warn", String(warn));
+    cell.title = hint ?? "";
+  },
 });
 
-// "lesser" columns need a wide screen; "rare" ones are among all values only.
+// "lesser" columns need a wide screen or the button for all values.
 const COLUMNS = [
   { title: "Device", name: "span who", write: showName },
   { title: "State", name: "span doing", write: showState },
-  column("Hashrate", "rate", "over 10 s", (d) => d.hashrate.ten_seconds, format.rate),
-  column("15 min", "lesser", "hashrate over 15 min", (d) => d.hashrate.quarter_hour, format.rate),
-  column("Accepted", "extra", "shares accepted, of those with an outcome", (d) => d.shares, ({ accepted, not_accepted: others }) => `${format.count(accepted)} of ${format.count(accepted + others)}`),
-  {
-    title: "Faults", name: "extra", number: true, about: "failures of the device, hardware errors included",
-    write(cell, device) {
-      setText(cell, format.count(device.faults));
-      cell.title = device.last_fault ?? "";
-      setData(cell, "warn", String(device.faults > 0));
-    },
-  },
-  column("Last share", "lesser", "the newest accepted share", (d) => d.last_share_at, format.ago),
-  column("Core", "core", "core temperature", (d) => d.reading.temperature, format.celsius),
-  column("Memory", "extra", "memory temperature", (d) => d.reading.memory_temperature, format.celsius),
-  column("Fan", "extra", "fan speed relative to its maximum", (d) => d.reading.fan, format.percent),
-  column("Power", "power", "power drawn", (d) => d.reading.power, format.watts),
-  column("Limit", "rare", "limit of the power", (d) => d.reading.power_limit, format.watts),
-  column("kH/W", "lesser", "thousand hashes per joule", (d) => d.efficiency, (value) => format.efficiency(value).replace(" kH/W", "")),
-  {
-    title: "Luck", name: "lesser", number: true, about: "shares found relative to shares expected", known: (d) => d.luck.ratio !== null,
-    write(cell, { luck }) {
-      setText(cell, format.ratio(luck.ratio));
-      cell.title = format.luck(luck);
-      setData(cell, "warn", String(luck.plausible === false));
-    },
-  },
+  column("Hashrate", "rate", (d) => d.hashrate.ten_seconds, format.rate),
+  column("15 min", "lesser", (d) => d.hashrate.quarter_hour, format.rate),
+  column("Accepted", "extra", (d) => d.shares, format.countOf),
+  column("Faults", "extra", (d) => d.faults, format.count, (d) => [d.faults > 0, d.last_fault]),
+  column("Last share", "lesser", (d) => d.last_share_at, format.ago),
+  column("Core", "core", (d) => d.reading.temperature, format.celsius),
+  column("Memory", "extra", (d) => d.reading.memory_temperature, format.celsius),
+  column("Fan", "extra", (d) => d.reading.fan, format.percent),
+  column("Power", "power", (d) => d.reading.power, format.watts),
+  column("kH/W", "lesser", (d) => d.efficiency, (value) => format.efficiency(value).replace(" kH/W", "")),
+  column("Luck", "lesser", (d) => d.luck.ratio, format.ratio, ({ luck }) => [luck.plausible === false, format.luck(luck)]),
   { title: "", name: "action", write: showAction },
 ];
 

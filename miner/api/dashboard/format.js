@@ -26,21 +26,24 @@ export const difficulty = (value) => scaled(value, "H");
 
 export const count = (value) => unknown(value) ? DASH : Math.round(value).toLocaleString("en").replaceAll(",", " ");
 
+/** Accepted of all shares with an outcome. */
+export const countOf = ({ accepted, not_accepted: others }) => `${count(accepted)} of ${count(accepted + others)}`;
+
 /** Mean of `n` events in `seconds`. */
 export const perMinute = (n, seconds) => `${seconds ? (n * 60 / seconds).toFixed(n * 60 >= 10 * seconds ? 0 : 2) : DASH}/min`;
 
 /** Hashes per joule, shown as kH/s per watt. */
 export const efficiency = (value) => unknown(value) ? DASH : `${(value / 1000).toFixed(value >= 10000 ? 0 : 2)} kH/W`;
 
-export const watts = (value) => unknown(value) ? DASH : `${value.toFixed(1)} W`;
+export const watts = (value) => unknown(value) ? DASH : `${count(value)} W`;
 
 export const celsius = (value) => unknown(value) ? DASH : `${Math.round(value)} °C`;
 
 /** 0 to 100. */
-export const percent = (value) => unknown(value) ? DASH : `${Math.round(value)} %`;
+export const percent = (value) => unknown(value) ? DASH : `${Math.round(value)}%`;
 
 /** 0 to 1 and more. */
-export const ratio = (value) => unknown(value) ? DASH : `${Math.round(value * 100)} %`;
+export const ratio = (value) => percent(unknown(value) ? null : value * 100);
 
 /** Seconds of a round trip. */
 export function latency(value) {
@@ -69,10 +72,9 @@ const MINUTES = pattern({ hour: "2-digit", minute: "2-digit" });
 const DAY = pattern({ day: "numeric", month: "short" });
 
 /** UNIX seconds, as local time. */
-export const time = (at) => unknown(at) ? DASH : SECONDS.format(at * 1000);
+export const time = (at) => SECONDS.format(at * 1000);
 export const minutes = (at) => MINUTES.format(at * 1000);
-export const date = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${MINUTES.format(at * 1000)}`;
-export const dateTime = (at) => unknown(at) ? DASH : `${DAY.format(at * 1000)}, ${SECONDS.format(at * 1000)}`;
+export const dateTime = (at) => `${DAY.format(at * 1000)}, ${time(at)}`;
 
 /** Shares found, expected, and the range in which 95 % of all runs end. */
 export function luck({ found, expected, band }) {

@@ -40,13 +40,12 @@ export function updateChildren(parent, items, keyOf, make, update) {
 
 const cellClass = (name, number) => [name, number && "number"].filter(Boolean).join(" ");
 
-/** Write the head of a table; a column is {title, name, about, number}. */
+/** Write the head of a table; a column is {title, name, number}. */
 export function tableHead(table, columns) {
-  table.tHead.rows[0].replaceChildren(...columns.map(({ title, name, about, number }) => {
+  table.tHead.rows[0].replaceChildren(...columns.map(({ title, name, number }) => {
     const cell = element("th", cellClass(name, number), title);
     cell.scope = "col";
     cell.setAttribute("role", "columnheader");
-    if (about) cell.title = about;
     return cell;
   }));
 }

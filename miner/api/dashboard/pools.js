@@ -1,4 +1,4 @@
-// The tables of pools and of the best shares.
+// The table of pools.
 
 import * as format from "./format.js";
 import { element, find, setData, setText, tableHead, tableRow, updateChildren } from "./nodes.js";
@@ -22,45 +22,25 @@ function showState(cell, pool, now) {
   setText(cell.lastChild, pool.state === "connected" ? since : pool.reason || "");
 }
 
-const POOLS = [
+const number = (title, text) => ({ title, number: true, write: (cell, pool, now) => setText(cell, text(pool, now)) });
+
+const COLUMNS = [
   { title: "Pool", name: "span", write: showLabel },
   { title: "State", name: "span wide", write: showState },
-  { title: "Latency", number: true, about: "of the newest share; below, the average", write: (cell, pool) => {
-    if (!cell.firstChild) cell.append(element("p"), element("p", "minor"));
-    setText(cell.firstChild, format.latency(pool.latency));
-    setText(cell.lastChild, pool.mean_latency === null ? "" : `mean ${format.latency(pool.mean_latency)}`);
-  } },
-  { title: "Logins / losses", number: true, write: (cell, pool) => setText(cell, `${format.count(pool.logins)} / ${format.count(pool.losses)}`) },
-  { title: "Accepted", number: true, write: (cell, { shares }) => {
-    setText(cell, `${format.count(shares.accepted)} of ${format.count(shares.accepted + shares.not_accepted)}`);
-  } },
-  { title: "Last share", number: true, write: (cell, pool, now) => setText(cell, format.ago(pool.last_share_at, now)) },
+  number("Latency (mean)", ({ latency, mean_latency: mean }) => format.latency(latency) + (mean === null ? "" : ` (${format.latency(mean)})`)),
+  number("Logins / losses", ({ logins, losses }) => `${format.count(logins)} / ${format.count(losses)}`),
+  number("Accepted", ({ shares }) => format.countOf(shares)),
+  number("Last share", ({ last_share_at: at }, now) => format.ago(at, now)),
 ];
-
-const BEST = [
-  { title: "Difficulty", number: true, write: (cell, share) => setText(cell, format.difficulty(share.difficulty)) },
-  { title: "Device", write: (cell, share) => setText(cell, share.device) },
-  { title: "Height", number: true, write: (cell, share) => setText(cell, format.count(share.height)) },
-  { title: "Time", number: true, write: (cell, share) => setText(cell, format.date(share.at)) },
-];
-
-function fill(table, columns, items, keyOf, now) {
-  if (!table.tHead.rows[0].cells.length) tableHead(table, columns);
-  updateChildren(table.tBodies[0], items, keyOf, () => tableRow(columns), (line, item) => {
-    columns.forEach(({ write }, place) => write(line.cells[place], item, now));
-  });
-}
 
 export function showPools({ pools, notice, at }) {
   find("#notice").hidden = !notice;
   setText(find("#notice"), notice ? `Message from the pool: ${notice}` : "");
   find("#pools").hidden = !pools.length;
+  const table = find("#pools table");
+  if (!table.tHead.rows[0].cells.length) tableHead(table, COLUMNS);
   const inUseFirst = [...pools].sort((a, b) => b.active - a.active);
-  fill(find("#pools table"), POOLS, inUseFirst, (pool) => pool.label, at);
-}
-
-export function showBest({ best, at }) {
-  find("#best").hidden = !best.length;
-  const numbered = best.map((share, index) => ({ ...share, index }));
-  fill(find("#best table"), BEST, numbered, (share) => share.index, at);
+  updateChildren(table.tBodies[0], inUseFirst, (pool) => pool.label, () => tableRow(COLUMNS), (line, pool) => {
+    COLUMNS.forEach(({ write }, place) => write(line.cells[place], pool, at));
+  });
 }
