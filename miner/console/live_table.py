@@ -1,17 +1,17 @@
 """The snapshot as a table of a given width and height, for the live view.
 
-It is not a `rich.table.Table`, which can neither leave out columns by rank nor put a line across
-all columns between two rows.
+It is not a `rich.table.Table`, which can neither leave out columns and rows by rank nor put a line
+across all columns between two rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from miner.console.plain import device_sensors, sensor_texts, sensor_values
+from miner.console.plain import device_sensors, missing_devices, sensor_values
 from miner.formatting import (
     format_difficulty,
     format_efficiency,
@@ -30,12 +30,9 @@ from miner.telemetry import (
     Tally,
 )
 
-NARROW = 62
-"""Width below which a device has several lines in place of a row."""
-
 _COLUMN_RANKS = {
-    "device": 0, "PCI": 1, "model": 2, "10 s": 0, "60 s": 5, "15 min": 7, "acc": 1, "rej": 1,
-    "HW": 1, "core": 2, "fan": 4, "power": 3, "efficiency": 6,
+    "device": 0, "PCI": 3, "model": 4, "10 s": 0, "60 s": 6, "15 min": 8, "acc": 2, "rej": 2,
+    "HW": 3, "core": 1, "fan": 5, "power": 4, "efficiency": 7,
 }  # fmt: skip
 """The columns in order. Where room is short, high ranks are left out first; rank 0 always stays.
 
@@ -44,7 +41,6 @@ Shares accepted, shares not accepted and hardware errors have the titles acc, re
 
 _LEFT_ALIGNED = ("device", "PCI", "model")
 _SENSORS = ("core", "fan", "power", "efficiency")
-_COUNTS = ("acc", "rej", "HW")
 
 _GAP = "  "
 _UNKNOWN = "-"
@@ -72,8 +68,7 @@ def draw_table(snapshot: Snapshot, width: int, height: int, redactor: Redactor) 
         _job_pieces(snapshot),
     ):
         lines += _flow([(redactor.one_line(text), style) for text, style in group], width)
-    draw_devices = _blocks if width < NARROW else _rows
-    lines += draw_devices(snapshot, width, redactor)
+    lines += _device_lines(snapshot, width, height - len(lines), redactor)
     if len(lines) > height:
         kept = max(0, height - 1)
         more = f"… {len(lines) - kept} more lines"
@@ -92,6 +87,7 @@ def _title_pieces(snapshot: Snapshot) -> list[Piece]:
 
 def _hashrate_pieces(snapshot: Snapshot) -> list[Piece]:
     hashrate = snapshot.hashrate
+    missing = missing_devices(snapshot)
     age = max((device.mining_seconds for device in snapshot.devices), default=0.0)
     pieces = [(format_hashrate(hashrate.ten_seconds), "bold cyan")]
     if age > WINDOWS[0]:
@@ -101,7 +97,7 @@ def _hashrate_pieces(snapshot: Snapshot) -> list[Piece]:
     if snapshot.power is not None and snapshot.efficiency is not None:
         pieces.append((f"{snapshot.power:.0f} W", ""))
         pieces.append((format_efficiency(snapshot.efficiency), ""))
-    return pieces
+    return [*pieces, (missing, "bold red")] if missing else pieces
 
 
 def _share_pieces(tally: Tally) -> list[Piece]:
@@ -158,9 +154,12 @@ def _job_pieces(snapshot: Snapshot) -> list[Piece]:
     return pieces
 
 
-def _rows(snapshot: Snapshot, width: int, redactor: Redactor) -> list[Text]:
+def _device_lines(snapshot: Snapshot, width: int, height: int, redactor: Redactor) -> list[Text]:
     """Return the table of devices and their sum, with a line below each device that is not
-    searching."""
+    searching.
+
+    If they do not fit into `height`, devices that are searching are left out and counted.
+    """
     devices = snapshot.devices
     cells = [_cells(device, redactor) for device in devices]
     known = [title for title in _COLUMN_RANKS if any(_is_known(row[title]) for row in cells)]
@@ -170,25 +169,29 @@ def _rows(snapshot: Snapshot, width: int, redactor: Redactor) -> list[Text]:
         for title in known
     }
     titles = _fitting(widths, width)
-    lines = [_row({title: (title, "dim") for title in titles}, widths, titles)]
-    for device, row in zip(devices, cells, strict=True):
-        lines.append(_row(row, widths, titles))
-        lines += _activity(device, redactor)
-    return lines + [_row(row, widths, titles) for row in total]
+    head = _row({title: (title, "dim") for title in titles}, widths, titles)
+    groups = [
+        [_row(row, widths, titles), *_activity(device, redactor)]
+        for device, row in zip(devices, cells, strict=True)
+    ]
+    tail = [_row(row, widths, titles) for row in total]
+    room = height - 1 - len(tail)
+    if sum(map(len, groups)) > room:
+        count = len(groups)
+        groups = _first_that_fit(groups, room - 1)
+        tail.insert(0, Text(f"… {count - len(groups)} more devices", "dim"))
+    return [head, *(line for group in groups for line in group), *tail]
 
 
-def _blocks(snapshot: Snapshot, width: int, redactor: Redactor) -> list[Text]:
-    """Return several lines for each device."""
-    lines = []
-    for device in snapshot.devices:
-        cells = _cells(device, redactor)
-        lines += _flow([cells["device"], cells["10 s"]], width)
-        counts = [(f"{title} {cells[title][0]}", cells[title][1]) for title in _COUNTS]
-        sensors = [(text, "") for text in sensor_texts(device_sensors(device))]
-        for pieces in (counts, sensors):
-            lines += [Text.assemble("  ", line) for line in _flow(pieces, width - 2)]
-        lines += _activity(device, redactor)
-    return lines
+def _first_that_fit(groups: Sequence[list[Text]], room: int) -> list[list[Text]]:
+    """Return as many groups of lines as fit into `room`, in their order; those of several lines,
+    which report a problem, are chosen first."""
+    chosen = set()
+    for index in sorted(range(len(groups)), key=lambda index: len(groups[index]) == 1):
+        if len(groups[index]) <= room:
+            chosen.add(index)
+            room -= len(groups[index])
+    return [group for index, group in enumerate(groups) if index in chosen]
 
 
 def _cells(device: DeviceSnapshot, redactor: Redactor) -> dict[str, Piece]:
@@ -241,12 +244,12 @@ def _is_known(cell: Piece) -> bool:
 def _short_model(name: str) -> str:
     for word in ("NVIDIA ", "AMD ", "GeForce ", "Radeon "):
         name = name.removeprefix(word)
-    return name if len(name) <= _MODEL_WIDTH else name[: _MODEL_WIDTH - 1] + "…"
+    return name if cell_len(name) <= _MODEL_WIDTH else set_cell_size(name, _MODEL_WIDTH - 1) + "…"
 
 
 def _fitting(widths: Mapping[str, int], width: int) -> list[str]:
     """Return the titles of the columns that fit into `width`, in their order."""
-    room, kept = width, set()
+    room, kept = width + len(_GAP), set()
     for title in sorted(widths, key=_COLUMN_RANKS.__getitem__):
         needed = widths[title] + len(_GAP)
         if _COLUMN_RANKS[title] == 0 or needed <= room:

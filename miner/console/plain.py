@@ -146,11 +146,17 @@ def _total(snapshot: Snapshot) -> str:
         f"{format_hashrate(hashrate.ten_seconds)} (60 s {format_hashrate(hashrate.minute)})",
         _counts(shares),
     ]
-    if snapshot.devices_present < snapshot.devices_expected:
-        parts.append(f"DEVICES {snapshot.devices_present}/{snapshot.devices_expected}")
+    if missing := missing_devices(snapshot):
+        parts.append(missing)
     if snapshot.pool and snapshot.pool.unverified:
         parts.append("TLS NOT VERIFIED")
     return ", ".join(parts)
+
+
+def missing_devices(snapshot: Snapshot) -> str:
+    """Return how many of the expected devices are present, as in "DEVICES 11/12"; empty if all."""
+    present, expected = snapshot.devices_present, snapshot.devices_expected
+    return f"DEVICES {present}/{expected}" if present < expected else ""
 
 
 def _pool_line(snapshot: Snapshot, pool: PoolSnapshot) -> str:
