@@ -24,6 +24,7 @@ from miner.sensors import nvidia, sysfs
 from miner.settings.model import ApiSettings
 from miner.telemetry import Reading, Snapshot
 from miner.telemetry.events import DatasetBuilding, SensorsRead
+from miner.work import Outcome
 from tests.fakes.rig import ONE, busy_rig
 
 CHECKOUT = Path(__file__).parents[2]
@@ -96,7 +97,7 @@ def families() -> list[Metric]:
     return list(parse_text(metrics(asyncio.run(busy())).decode()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def exposed_series() -> Series:
     """The labels of every series by metric."""
     found: Series = {}
@@ -198,12 +199,34 @@ def test_the_number_of_queries_does_not_grow_with_the_rigs() -> None:
     assert not [panel["title"] for panel in panels() if "repeat" in panel]
 
 
-def test_a_plot_has_a_bounded_number_of_lines() -> None:
-    """A query by rig or card shows the highest or lowest ones."""
-    for panel in panels():
+def test_every_query_has_a_bounded_result() -> None:
+    """One series, one for each pool or bucket, or the highest or lowest ones of rigs or cards."""
+    for expression in board_expressions():
+        best = re.search(r"\b(?:topk|bottomk)\((\d+), ", expression)
+        if best:
+            assert int(best[1]) <= 200, expression
+            joined = " and on (instance, device) bottomk("
+            assert best.start() == 0 or joined in expression, expression
+        else:
+            assert re.match(r"(\d+ \* )?\w+ ?(by \((le|pool)\) )?\(", expression), expression
+            assert not re.search(r"\bby \([^)]*(instance|device)", expression), expression
+
+
+def test_the_overview_reads_few_series_of_each_rig(exposed_series: Series) -> None:
+    """Recorded ones, by rig or by rig and outcome."""
+    row = itertools.takewhile(lambda panel: panel["title"] != "Worst cards", BOARD["panels"])
+    most = 0
+    for panel in row:
         for target in panel.get("targets", []):
-            if re.search(r"\{\{(instance|device)\}\}", target.get("legendFormat", "")):
-                assert re.match(r"(topk|bottomk) ?\(\d+, ", target["expr"]), panel["title"]
+            raw = exposed_names(target["expr"])
+            assert all(len(exposed_series[name]) == 1 for name in raw), panel["title"]
+            levels = [name.partition(":")[0] for name in re.findall(RECORDED_NAME, target["expr"])]
+            most = max(most, len(raw) + sum({"instance": 1, "instance_outcome": len(Outcome)}[level]
+                                            for level in levels))  # fmt: skip
+    page = (CHECKOUT / "docs/howto/farm.md").read_text("utf-8")
+    told = re.search(r"\*Overview\* reads at most (\d+) series of each rig", page)
+    assert told
+    assert most == int(told[1])
 
 
 def test_the_rows_of_a_table_can_be_joined() -> None:
