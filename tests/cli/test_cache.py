@@ -37,7 +37,7 @@ def test_show_and_clear_the_cache(folder: Path, tmp_path: Path) -> None:
     assert rows["build-logs"] == ["1", "files", "1.5", "MiB"]
     assert rows["light"][:2] == ["2", "files"]
     assert rows["proved"][:2] == ["1", "files"]
-    assert shown[-1] == f"{len(rows)} parts; --clear deletes them"
+    assert shown[-1] == f"{len(rows)} parts; --clear deletes the cache"
     assert run("cache").out.splitlines() == shown
     ran = run("cache", "--clear")
     assert (ran.code, ran.err, ran.out.splitlines()[-1]) == (0, "", "deleted")

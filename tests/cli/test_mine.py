@@ -81,7 +81,7 @@ def test_contradictory_temperatures(run_recorder: RunRecorder, tmp_path: Path) -
     ("flags", "sentence"),
     [
         (["--api", "0.0.0.0:4067"], "command line: api: listen = '0.0.0.0:4067' lets other mach"),
-        (["--api", "4067"], 'command line: api.listen: must be written as "host:port"'),
+        (["--api", "localhost"], 'command line: api.listen: must be written as "host:port"'),
         (["--temp-stop", "9"], "command line: devices.temperature_stop: 9.0 is too small"),
         (
             ["--temp-stop", "60", "--temp-start", "70"],
