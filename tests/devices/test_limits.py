@@ -136,6 +136,21 @@ def test_the_report_has_the_most_hashes_that_the_limits_allow(
     assert most["meowpow"]["1 copies"] > most["kawpow"]["1 copies"] > most["progpowz"]["1 copies"]
 
 
+def test_each_figure_is_printed_when_it_is_measured(
+    driver: Driver, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: limits.Card, name: str) -> float:
+        raise BackendUnavailable("the card is lost")
+
+    monkeypatch.setattr(limits.Card, "_arithmetic", stopped)
+    assert limits.main(["cuda:0", "--figures"]) == 3
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    figures = {record["figure"]: record["value"] for record in records}
+    assert figures.pop("rows read at random") == 4300.0
+    assert figures.pop("clock") == pytest.approx(1980)
+    assert list(figures) == [f"cycles of a cache read, copies: {n}" for n in limits.COPIES]
+
+
 def test_a_card_with_little_shared_memory_is_measured_with_fewer_copies(
     driver: Driver, capsys: pytest.CaptureFixture[str]
 ) -> None:
