@@ -210,7 +210,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(KernelReady, DEVICES, st.integers(0, 10**6), SECONDS),
     st.builds(Launched, DEVICES, st.integers(0, 10**9), st.floats(0.001, 10)),
     st.builds(DeviceFault, DEVICES, TEXTS),
-    st.builds(DeviceResting, DEVICES, TEXTS, st.none() | SECONDS),
+    st.builds(DeviceResting, DEVICES, TEXTS, SECONDS, st.booleans()),
     st.builds(DevicePaused, DEVICES, st.none() | TEXTS),
     st.builds(
         SensorsRead,

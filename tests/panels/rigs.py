@@ -139,7 +139,7 @@ _events = st.one_of(
     st.builds(lambda name, reading: [SensorsRead(name, reading)], _devices, _readings),
     st.builds(lambda name, reason: [DevicePaused(name, reason)], _devices, st.none() | st.text()),
     st.builds(
-        lambda name, rest: [DeviceResting(name, "why", rest)], _devices, st.none() | st.just(5.0)
+        lambda name, parked: [DeviceResting(name, "why", 5.0, parked)], _devices, st.booleans()
     ),
     st.builds(lambda name: [DeviceHanging(name, "why")], _devices),
     st.builds(lambda name: [DeviceFault(name, "why")], _devices),
