@@ -24,7 +24,8 @@ INLINE WORD rotr_xor_by_operand(WORD a, WORD b)
 INLINE WORD merge_of_kind(u32 kind, WORD a, WORD b, WORD rotation)
 {
     const u32 odd = kind & 1u;
-    const WORD multiplied = (odd ? a ^ b : a) * 33u + (odd ? (WORD)(0u) : b);
+    const WORD factor = odd ? a ^ b : a;
+    const WORD multiplied = mad33(factor, odd ? (WORD)(0u) : b);
     const WORD rotated = rotl32(a, odd ? 0u - rotation : rotation) ^ b;
     return kind & 2u ? rotated : multiplied;
 }

@@ -51,6 +51,8 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
             const u32x4 row = ENTRY(index % ENTRIES)[lane ^ (loop & 15u)];
 #endif
             ROW_REQUESTED();
+#define MIX_CHANGED(r) CHANGED(mix[r]);
+            EACH_REGISTER(MIX_CHANGED)
 #if READS_POSITION_OR_SEED
             run_period(mix, l1, row, lane + loop * 16u, selectors);
 #else

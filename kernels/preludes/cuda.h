@@ -29,9 +29,13 @@ typedef uint4 u32x4;
 #define min32(a, b) min((a), (b))
 #define clz32(a) ((u32)__clz((int)(a)))
 #define popcount32(a) ((u32)__popc(a))
+#define mad33(a, b) ((a) * 33u + (b))
 
 /* Behind the request of a dataset row: no instruction moves across it. */
 #define ROW_REQUESTED()
+
+/* Where registers are scarce: `variable` counts as changed. */
+#define CHANGED(variable)
 
 /* SHARE: set `out` to `value` of thread `source` among `peers` neighbouring threads. */
 #define EXCHANGE(peers)

@@ -23,6 +23,7 @@ typedef uint4 u32x4;
 #define min32(a, b) min((a), (b))
 #define clz32(a) clz(a)
 #define popcount32(a) popcount(a)
+#define mad33(a, b) ((a) * 33u + (b))
 
 /* Fetch a unit of up to 64 bytes, or an entry of 256 bytes, into a CPU's caches. The `prefetch` of
    PoCL, which compiles for the CPU itself, does nothing. Rusticl, which compiles for SPIR-V, ends
@@ -42,6 +43,10 @@ typedef uint4 u32x4;
 /* Behind the request of a dataset row: no instruction moves across it. */
 #define ROW_REQUESTED()
 
+/* Where registers are scarce: `variable` counts as changed, so that no register keeps, from one
+   loop to the next, what is computed from it. */
+#define CHANGED(variable)
+
 /* Waves per SIMD that AMD's compiler leaves registers for. */
 #define WAVES
 #ifdef __AMDGCN__
@@ -52,5 +57,19 @@ typedef uint4 u32x4;
 #ifdef AMD_WAVES
 #undef WAVES
 #define WAVES __attribute__((amdgpu_waves_per_eu(AMD_WAVES, AMD_WAVES)))
+#undef CHANGED
+#define CHANGED(variable) __asm__ volatile("" : "+v"(variable))
+#endif
+/* LLVM makes this one multiplication of 64 bits, which runs at a quarter of the rate and takes
+   pairs of registers. The empty statement keeps a shift and two additions apart. RDNA 3 and 4 have
+   registers enough, and LLVM then takes more of them. */
+#if !defined(__GFX11__) && !defined(__GFX12__)
+#undef mad33
+#define mad33(a, b)                                                                             \
+    ({                                                                                          \
+        __typeof__((a) << 5) times33 = ((a) << 5) + (a);                                        \
+        __asm__("" : "+v"(times33));                                                            \
+        times33 + (b);                                                                          \
+    })
 #endif
 #endif

@@ -107,7 +107,7 @@ _OPERAND = {
     DAG_WORD: "ROW_WORD_{first}({row})",
 }
 _MERGE = {
-    "mad33": "{a} * 33u + ({b})",
+    "mad33": "mad33({a}, {b})",
     "xor_mul33": "({a} ^ ({b})) * 33u",
     "rotl_xor": "rotl32({a}, {n}u) ^ ({b})",
     "rotr_xor": "rotr32({a}, {n}u) ^ ({b})",

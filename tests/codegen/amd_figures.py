@@ -7,6 +7,7 @@ minutes; review the difference.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,30 +56,38 @@ def source_of(shape: str, name: str) -> KernelSource:
 
 def stored() -> dict[Case, Figures]:
     """Read the file."""
-    table = json.loads(FILE.read_text(encoding="ascii"))
+    return {case: Figures(*numbers) for case, numbers in read_table(FILE).items()}
+
+
+def read_table(file: Path) -> dict[Case, list[int]]:
+    """Return the figures of each case in `file`."""
     return {
-        (target, shape, name): Figures(*numbers)
-        for target, shapes in table.items()
+        (target, shape, name): numbers
+        for target, shapes in json.loads(file.read_text(encoding="ascii")).items()
         for shape, rows in shapes.items()
         for name, numbers in rows.items()
     }
 
 
+def write_table(file: Path, table: Mapping[Case, Sequence[int]]) -> None:
+    """Write the figures of each case to `file`, one line each."""
+    nested: dict[str, dict[str, list[str]]] = {}
+    for (target, shape, name), figures in table.items():
+        rows = nested.setdefault(target, {}).setdefault(shape, [])
+        rows.append(f'    "{name}": {json.dumps(figures)}')
+    targets = [
+        f'"{target}": {{\n' + ",\n".join(
+            f'  "{shape}": {{\n' + ",\n".join(rows) + "}" for shape, rows in shapes.items()
+        ) + "}" for target, shapes in nested.items()
+    ]  # fmt: skip
+    file.write_text("{" + ",\n".join(targets) + "}\n", encoding="ascii")
+
+
 def main() -> None:
-    """Compile every case and write the file, one line each."""
+    """Compile every case and write the file."""
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda case: compiled(source_of(*case[1:]), case[0]).figures, cases())
-        table: dict[str, dict[str, dict[str, Figures]]] = {}
-        for (target, shape, name), figures in zip(cases(), found, strict=True):
-            table.setdefault(target, {}).setdefault(shape, {})[name] = figures
-    shapes = [
-        f'"{target}": {{\n' + ",\n".join(
-            f'  "{shape}": {{\n' + ",\n".join(
-                f'    "{name}": {json.dumps(figures)}' for name, figures in rows.items()
-            ) + "}" for shape, rows in by_shape.items()
-        ) + "}" for target, by_shape in table.items()
-    ]  # fmt: skip
-    FILE.write_text("{" + ",\n".join(shapes) + "}\n", encoding="ascii")
+        write_table(FILE, dict(zip(cases(), found, strict=True)))
 
 
 if __name__ == "__main__":

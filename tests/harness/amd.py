@@ -236,8 +236,8 @@ class _Translator:
         if name == "nop":
             return ";"
         name = SAME.get(name, name)
-        if name == "add_u32" and len(operands) == 4:
-            name = "add_co_u32"  # GFX8's spelling
+        if name in ("add_u32", "sub_u32") and len(operands) == 4:
+            name = f"{name[:3]}_co_u32"  # GFX8's spelling
         if name in ("add_co_u32", "sub_co_u32", "add_co_ci_u32", "addc_co_u32", "addc_u32"):
             return self.carried(name, operands)
         if name == "readfirstlane_b32":
@@ -394,8 +394,8 @@ class _Translator:
         offset = sum(int(m.removeprefix("offset:")) for m in modifiers if m.startswith("offset:"))
         if name == "ds_bpermute_b32":
             out, address, value = operands
-            assert not offset
-            return self.across(out, f"permuted(w, w.v[{value[1:]}], {self.read(address)})")
+            lane = f"{self.read(address)} + {offset}"
+            return self.across(out, f"permuted(w, w.v[{value[1:]}], {lane})")
         found = re.fullmatch(
             r"(ds|global|flat)_(load|store|read|write|atomic_add)_?(?:u32_)?(\w*)", name
         )

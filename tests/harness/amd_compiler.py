@@ -113,6 +113,7 @@ def missing() -> str | None:
     return None if _libraries() else "needs ROCm's device libraries (Debian: rocm-device-libs)"
 
 
+@lru_cache(maxsize=1)
 def version() -> int:
     """Return the compiler's major version."""
     done = subprocess.run(
@@ -121,6 +122,7 @@ def version() -> int:
     return int(done.stdout.partition(".")[0])
 
 
+@lru_cache(maxsize=64)
 def compiled(source: KernelSource, target: str) -> Assembly:
     """Compile the unchanged `source` for `target`, such as "gfx1030"."""
     command, libraries = clang(), _libraries()
