@@ -9,7 +9,7 @@ import pytest
 
 from miner import catalog
 from miner.progpow.variant import Variant
-from miner.settings import load
+from miner.settings.loading import load
 from miner.stratum.dialects import DIALECTS
 from tests.cli.running import TOY, run
 

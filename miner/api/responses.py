@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from pydantic_core import to_json as pydantic_to_json
 
 from miner.api.path_redaction import PathRedactor, RedactedText
+from miner.attribute_docs import add_descriptions
 from miner.telemetry.field_metadata import Description, descriptions, label_of
 
 OutcomeName = Literal[
@@ -34,7 +35,7 @@ class Response(BaseModel):
 
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", from_attributes=True,
-        use_attribute_docstrings=True,
+        json_schema_extra=add_descriptions,
     )  # fmt: skip
 
 

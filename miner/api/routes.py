@@ -20,6 +20,7 @@ from miner.api.responses import (
     SharesOfLedger,
 )
 from miner.api.status_json import DeviceAnswer, PoolAnswer, Status
+from miner.attribute_docs import add_descriptions
 from miner.telemetry.journal import KEPT
 
 
@@ -38,7 +39,7 @@ class Query(BaseModel):
     """Base of all query parameters; each parameter has a default."""
 
     model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+        strict=True, frozen=True, extra="forbid", json_schema_extra=add_descriptions
     )
 
 

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
 import signal
 import sys
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
+from importlib import import_module
 
 import click
 
 from miner import __version__
-from miner.cli.bench import bench
-from miner.cli.cache import cache
-from miner.cli.completion import VARIABLE, completion
-from miner.cli.config import config
-from miner.cli.demo import demo
-from miner.cli.devices import devices
-from miner.cli.doctor import doctor
-from miner.cli.hash import hash_command
-from miner.cli.health import health
-from miner.cli.kernel import kernel
-from miner.cli.mine import mine
+from miner.cli.completion import VARIABLE
 from miner.cli.options import discard_output
 from miner.cli.other_miners import OTHER_DASHES
-from miner.cli.pool import pool
-from miner.cli.probe import probe
-from miner.cli.replay import replay
-from miner.cli.selftest import selftest_command
-from miner.cli.shares import shares
-from miner.cli.tune import tune
-from miner.cli.variants import variants_command
 from miner.errors import DeviceHung, MinerError
 from miner.signals import handled
 
@@ -43,6 +27,41 @@ LEAST_ALIKE = 0.75
 """Similarity, from 0 to 1, of an unknown name and the known one that a message suggests."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_FUNCTIONS = {
+    "mine": "mine", "pool": "pool", "demo": "demo", "devices": "devices",
+    "variants": "variants_command", "hash": "hash_command", "kernel": "kernel",
+    "selftest": "selftest_command", "bench": "bench", "tune": "tune", "cache": "cache",
+    "probe": "probe", "replay": "replay", "config": "config", "shares": "shares",
+    "health": "health", "completion": "completion", "doctor": "doctor",
+}  # fmt: skip
+"""The function of each command, in the module of this package with the command's name."""
+
+
+class _LazyCommands(MutableMapping[str, click.Command]):
+    """The commands by name, each imported when it is needed: all of them take long."""
+
+    def __init__(self) -> None:
+        self._commands: dict[str, click.Command | None] = dict.fromkeys(_FUNCTIONS)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._commands[name]
+        if command is None:
+            command = getattr(import_module(f"miner.cli.{name}"), _FUNCTIONS[name])
+            self._commands[name] = command
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._commands[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._commands)
+
+    def __len__(self) -> int:
+        return len(self._commands)
 
 
 _CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
@@ -89,6 +108,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
+    commands=_LazyCommands(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="progpow-miner")
@@ -109,7 +129,7 @@ def cli() -> None:
     """
 
 
-@click.command("help")
+@cli.command("help")
 @click.argument("names", nargs=-1, metavar="[COMMAND]")
 @click.pass_context
 def help_command(context: click.Context, names: tuple[str, ...]) -> None:
@@ -123,13 +143,6 @@ def help_command(context: click.Context, names: tuple[str, ...]) -> None:
         assert inner is not None
         found, own = inner, click.Context(inner, own, name)
     click.echo(found.get_help(own))
-
-
-for command in (
-    mine, pool, demo, devices, variants_command, hash_command, kernel, selftest_command, bench,
-    tune, cache, probe, replay, config, shares, health, help_command, completion, doctor,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -180,6 +193,8 @@ def _drop_far_guesses(error: click.ClickException) -> None:
     """Suggest only a name that differs by a typing mistake: others mislead."""
     guesses = getattr(error, "possibilities", None)
     if guesses:
+        import difflib
+
         name = getattr(error, "option_name", None) or getattr(error, "command_name", "")
         vars(error)["possibilities"] = difflib.get_close_matches(name, guesses, 1, LEAST_ALIKE)
 

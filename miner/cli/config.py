@@ -56,7 +56,7 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
     Neither the network nor devices are used.
     """
     from miner.run.check_settings import notes, problems_of, summary
-    from miner.settings import examine
+    from miner.settings.loading import examine
 
     path = _one_file(file, option)
     if path is None:
@@ -92,8 +92,8 @@ def show(file: Path | None, option: Path | None, as_json: bool) -> None:
 
     Secrets are hidden, and wallets shortened.
     """
-    from miner.settings import load
     from miner.settings.environment import OTHER_VARIABLES
+    from miner.settings.loading import load
     from miner.settings.toml_text import effective_json, effective_toml
 
     loaded = load(_one_file(file, option), environ=os.environ)

@@ -145,7 +145,7 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     from miner.console.start_lines import StartLines
     from miner.run.resolve_pools import check_pools
     from miner.safe_text import without_login
-    from miner.settings import load
+    from miner.settings.loading import load
     from miner.settings.secrets import api_token
 
     # First, because loading the drivers and what the run needs takes a second or two.

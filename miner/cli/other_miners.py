@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import click
-
-from miner.net.address import HostPort
-from miner.resources import data_directory, read_text
 
 SWITCH_WORDS = {
     "1": True, "on": True, "true": True, "yes": True,
@@ -64,6 +60,10 @@ class ForeignFlag:
 @cache
 def foreign_flags() -> tuple[ForeignFlag, ...]:
     """Return the rows of the table."""
+    import tomllib
+
+    from miner.resources import data_directory, read_text
+
     path = data_directory("configs") / "other-miners.toml"
     rows = tomllib.loads(read_text(path, str(path)))["flags"]
     return tuple(
@@ -111,6 +111,8 @@ class _Translation:
         if len(self._backends) == 1:
             self._flags.append((BACKEND_FLAG, *self._backends))
         if self._api:
+            from miner.net.address import HostPort
+
             listen = HostPort(self._api.get("host", API_HOST), int(self._api.get("port", API_PORT)))
             self._flags.append((API_FLAG, self._api.get("whole", str(listen))))
         self._complete_pools()

@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.work import DeviceInfo
 
 if TYPE_CHECKING:
     from miner.devices.device import Device
+    from miner.work import DeviceInfo
 
 
 @dataclass(frozen=True, slots=True)

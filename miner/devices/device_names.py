@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-from miner.work import DeviceInfo
+if TYPE_CHECKING:
+    from miner.work import DeviceInfo
 
 _ADDRESS = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.I)
-
 
 CPU = "cpu"
 """The best CPU device of all backends, as the value of `--backend` or as a device's name."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from miner.devices.device_names import matches
 from miner.errors import BadValue, ConfigError
-from miner.work import DeviceInfo
+
+if TYPE_CHECKING:
+    from miner.work import DeviceInfo
 
 COOLING = 15.0
 """°C below its stop at which a device resumes, where no start is set."""

@@ -16,8 +16,8 @@ from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
 from miner.run.resolve_pools import chosen_coin, pool_url, wallet_notes
 from miner.safe_text import without_login, without_wallets
-from miner.settings import Loaded, PoolSettings, Settings
-from miner.settings.model import DeviceSettings
+from miner.settings.loading import Loaded
+from miner.settings.model import DeviceSettings, PoolSettings, Settings
 from miner.settings.secrets import (
     api_token,
     expand_home,

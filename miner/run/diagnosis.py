@@ -26,7 +26,8 @@ from miner.run.check_settings import notes, problems_of
 from miner.run.machine_checks import Finding, Machine, port_finding
 from miner.run.resolve_pools import chosen_coin, pool_urls, secrets_of, wallets_of
 from miner.safe_text import Redactor
-from miner.settings import ApiSettings, Loaded, examine
+from miner.settings.loading import Loaded, examine
+from miner.settings.model import ApiSettings
 from miner.settings.secrets import api_token
 from miner.settings.toml_text import effective_toml
 

@@ -26,7 +26,9 @@ from miner.run.resolve_pools import (
     wallets_of,
 )
 from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedConfig, RunConfig
-from miner.settings import Loaded, Settings, listen_address
+from miner.settings.field_types import listen_address
+from miner.settings.loading import Loaded
+from miner.settings.model import Settings
 from miner.settings.secrets import api_token, expand_home, secret_file_warnings
 from miner.settings.toml_lines import key_name
 from miner.settings.toml_text import tables

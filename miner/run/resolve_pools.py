@@ -15,8 +15,8 @@ from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import NODE, Scheme, choose_protocol, parse_pool_url
 from miner.resources import variable
 from miner.safe_text import shortened, without_wallets
-from miner.settings import PoolSettings, Settings
 from miner.settings.environment import COOKIE_VARIABLE
+from miner.settings.model import PoolSettings, Settings
 from miner.settings.secrets import expand_home, read_secret
 from miner.wallets import WRONG_CHECKSUM, address_problem
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from miner.attribute_docs import attribute_docs
 from miner.settings.field_types import Flag
 from miner.settings.model import Settings
 
@@ -52,7 +53,7 @@ class Key:
 
     @property
     def description(self) -> str:
-        return one_paragraph(self.field.description)
+        return one_paragraph(attribute_docs(self.table).get(self.name))
 
     @property
     def default(self) -> Any:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from miner.attribute_docs import add_descriptions
 from miner.devices.tuning import PARTS, TemperatureLimits, Tuning, start_for
 from miner.errors import BadValue
 from miner.net.address import HostPort, exposure_problem
@@ -41,7 +42,7 @@ class _Model(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
+        json_schema_extra=add_descriptions,
         defer_build=True,  # the flags need no validators, which take long to build
     )
 

@@ -36,6 +36,14 @@ def test_help_imports_no_slow_libraries(command: str) -> None:
     assert "click" in loaded.split()
 
 
+def test_a_command_imports_no_other_command() -> None:
+    code = PRINT_MODULES.replace('name.partition(".")[0]', "name")
+    loaded = python("-c", code, "pool", "--help").stdout.partition("loaded: ")[2].split()
+    of_cli = {name for name in loaded if name.startswith("miner.cli.")}
+    shared = {f"miner.cli.{name}" for name in ("completion", "options", "other_miners")}
+    assert of_cli == shared | {"miner.cli.pool"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

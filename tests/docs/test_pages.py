@@ -13,8 +13,8 @@ import yaml
 from miner.codegen.launch_shape import SHAPES
 from miner.ledger import OUTCOMES
 from miner.progpow.variant import Absorbed, ByteOrder, Choices
-from miner.settings import examine
 from miner.settings.key_table import all_tables
+from miner.settings.loading import examine
 from miner.telemetry import DeviceState
 from tests.cli.running import CHECKOUT
 

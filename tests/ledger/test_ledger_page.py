@@ -12,7 +12,7 @@ import pytest
 
 from miner.ledger import OUTCOMES
 from miner.ledger.schema import COLUMNS, MIGRATIONS, OLD_OUTCOMES
-from miner.settings import LedgerSettings
+from miner.settings.model import LedgerSettings
 from tests.ledger.ledger_rig import LedgerRig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")

@@ -138,7 +138,7 @@ def test_container_logs_are_limited() -> None:
 
 def test_the_settings_are_valid(tmp_path: Path) -> None:
     from miner.errors import ConfigError
-    from miner.settings import load as load_settings
+    from miner.settings.loading import load as load_settings
 
     environment = dict(SERVICES["miner"]["environment"])
     for name, value in environment.items():

@@ -210,7 +210,7 @@ def test_a_changed_password_restarts_the_miner() -> None:
 @pytest.mark.parametrize("values", ALL)
 def test_the_settings_are_valid(values: dict[str, Any], tmp_path: Path) -> None:
     """With secrets and files as the kubelet provides them."""
-    from miner.settings import load
+    from miner.settings.loading import load
 
     objects = rendered(values)
     secret = {k: base64.b64decode(v) for k, v in objects.get("Secret", {}).get("data", {}).items()}

@@ -142,7 +142,7 @@ def test_only_the_owner_can_read_the_settings(tmp_path: Path) -> None:
 
 
 def test_the_written_settings_are_valid(tmp_path: Path) -> None:
-    from miner.settings import load
+    from miner.settings.loading import load
 
     done, path = run_hive_config(
         tmp_path,

@@ -19,7 +19,7 @@ from miner.resources import state_directory
 from miner.run import resolve as resolve_module
 from miner.run.resolve import resolve_settings
 from miner.safe_text import Redactor
-from miner.settings import load
+from miner.settings.loading import load
 from miner.telemetry import Level
 from miner.work import DeviceInfo
 

@@ -9,8 +9,8 @@ import pytest
 from miner.catalog import find_coin
 from miner.net.address import PASSWORD_VARIABLE
 from miner.run.resolve_pools import pool_url, wallet_notes
-from miner.settings import PoolSettings
 from miner.settings.environment import COOKIE_VARIABLE
+from miner.settings.model import PoolSettings
 
 
 def url(**values: object) -> object:

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from miner.errors import ConfigError
 from miner.net.timeouts import Timeouts
-from miner.settings import Settings, load
 from miner.settings.key_table import Key, all_keys
+from miner.settings.loading import load
+from miner.settings.model import Settings
 from tests.cli.running import settings_file
 from tests.settings.test_sources import file_with
 

@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from miner.settings import Settings, examine
 from miner.settings.key_table import Key, all_keys, all_tables
-from miner.settings.loading import error_messages
+from miner.settings.loading import error_messages, examine
+from miner.settings.model import Settings
 from miner.settings.sources import RawSettings
 from tests.settings.test_sources import file_with, samples
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from miner.devices import registry
 from miner.errors import ConfigError
 from miner.safe_text import HIDDEN, shortened_user, without_login
-from miner.settings import ApiSettings, load
+from miner.settings.loading import load
+from miner.settings.model import ApiSettings
 from miner.settings.secrets import api_token, secret_file_warnings
 from tests.cli.running import run
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from miner.settings import Settings, examine, load
 from miner.settings.field_types import PLACEHOLDER
 from miner.settings.key_table import all_keys, all_tables, value_type
+from miner.settings.loading import examine, load
+from miner.settings.model import Settings
 from miner.settings.settings_page import json_schema, new_file, reference_page
 
 CHECKOUT = Path(__file__).parents[2]

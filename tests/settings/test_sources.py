@@ -15,10 +15,11 @@ from pydantic import SecretStr
 from miner.errors import ConfigError
 from miner.net.address import PASSWORD_VARIABLE
 from miner.resources import cache_directory, state_directory
-from miner.settings import Loaded, Settings, load
 from miner.settings.environment import OTHER_VARIABLES
 from miner.settings.environment import settings_file as environment_file
 from miner.settings.key_table import Key, all_keys
+from miner.settings.loading import Loaded, load
+from miner.settings.model import Settings
 from miner.settings.toml_text import toml_value
 from tests.cli.running import settings_file
 from tests.settings.strategies import SETTINGS
