@@ -125,7 +125,7 @@ def in_turns(
 
 def sources_of(revision: str, request: list[Any]) -> Iterator[KernelSource]:
     """Yield the kernels that the revision generates, one for each height."""
-    with _worktree(revision) as folder:
+    with worktree(revision) as folder:
         made = subprocess.run(
             [sys.executable, "-c", GENERATE, json.dumps(request)],
             cwd=folder, check=True, capture_output=True, text=True,
@@ -136,7 +136,8 @@ def sources_of(revision: str, request: list[Any]) -> Iterator[KernelSource]:
 
 
 @contextmanager
-def _worktree(revision: str) -> Iterator[Path]:
+def worktree(revision: str) -> Iterator[Path]:
+    """Check `revision` out; give the folder."""
     with tempfile.TemporaryDirectory(prefix="progpow-miner-") as parent:
         folder = Path(parent) / "checkout"
         git = ("git", "-C", str(CHECKOUT), "worktree")

@@ -52,7 +52,7 @@ def _older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert revision == "v1"
         yield tmp_path
 
-    monkeypatch.setattr(against, "_worktree", worktree)
+    monkeypatch.setattr(against, "worktree", worktree)
 
 
 @pytest.mark.usefixtures("_older")
