@@ -15,7 +15,7 @@ from miner.api.path_redaction import PathRedactor
 from miner.api.responses import to_json
 from miner.clock import Clock
 from miner.telemetry import History, Journal, JournalEntry, Snapshot, Telemetry
-from miner.telemetry.events import Event, Launched
+from miner.telemetry.events import Event, Launched, LoopDelayed
 from miner.telemetry.journal import KEPT
 
 SNAPSHOT_SECONDS = 0.25
@@ -33,7 +33,7 @@ Arguments = TypeVarTuple("Arguments")
 
 class CachedSnapshot:
     """Calls `take` for a snapshot at most every `SNAPSHOT_SECONDS`, sooner only after an event
-    other than `Launched`.
+    that is neither `Launched` nor `LoopDelayed`.
 
     Rendering a snapshot of twelve cards takes milliseconds. Clients must not cause that work as
     often as they like, so each rendering is kept as long as its snapshot.
@@ -63,7 +63,7 @@ class CachedSnapshot:
         return rendering
 
     def _on_event(self, event: Event) -> None:
-        if not isinstance(event, Launched):
+        if not isinstance(event, Launched | LoopDelayed):
             self._taken = None
 
 

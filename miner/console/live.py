@@ -21,7 +21,7 @@ from miner.console.repeat_filter import RepeatFilter
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level, Telemetry
 
-DRAW_SECONDS = 0.5
+DRAW_SECONDS = 1.0
 """Interval of redrawing."""
 
 _KEPT = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from random import Random
@@ -28,9 +29,14 @@ from miner.telemetry.events import (
     DeviceResting,
     Emit,
     Event,
+    Launched,
     ShareFound,
 )
 from miner.work import Candidate, Job, Outcome, ShareSink, Solution, Verdict
+
+REPORT_SECONDS = 1.0
+"""How long ended launches wait to be reported together: waking the event loop for each one costs
+more than all else that the host does for it."""
 
 WATCH_SECONDS = 1.0
 """Interval between two checks for hung devices."""
@@ -63,6 +69,7 @@ class Engine:
         park_hung: bool = False,
         activity: Activity | None = None,
         heights: HeightJudge | None = None,
+        report_seconds: float = REPORT_SECONDS,
     ) -> None:
         self._activity = activity or Activity(clock)
         self._programs = programs
@@ -74,6 +81,10 @@ class Engine:
         self._retry = retry or RetryPolicy()
         self._park_hung = park_hung
         self._staleness = Staleness()
+        self._report_seconds = report_seconds
+        self._launches: deque[Launched] = deque()
+        """Those that wait to be reported."""
+        self._has_launches = asyncio.Event()
         self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue()
         self._pauses: dict[str, dict[str, str]] = {one.info.name: {} for one in devices}
         """For each device the reasons of its pauses, by source."""
@@ -132,7 +143,7 @@ class Engine:
         after = self._paused(name)
         if after != before:
             self._workers[name].pause(after is not None)
-            self._emit(DevicePaused(name, after))
+            self._emit_in_order(DevicePaused(name, after))
 
     async def run(self) -> None:
         """Work until `stop`.
@@ -147,10 +158,13 @@ class Engine:
         with WorkPool("prove", 1, activity=self._activity) as proving:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._prove_all(proving))
+                reporting = group.create_task(self._report_launches())
                 try:
                     threads = await self._mine()
                 finally:
                     self._candidates.put_nowait(None)
+                    reporting.cancel()
+                    self.emit_pending()
         self._raise_first_problem(threads)
 
     def stop(self) -> None:
@@ -239,7 +253,7 @@ class Engine:
 
     def _give_up_hung(self, name: str, reason: str) -> None:
         self._hung[name] = reason
-        self._emit(DeviceHanging(name, reason))
+        self._emit_in_order(DeviceHanging(name, reason))
         self._device_ended(name)
         if not self._park_hung:
             self._end()
@@ -247,14 +261,37 @@ class Engine:
     # From a device's thread to the pool
 
     def report(self, event: Event) -> None:
-        """Emit `event` on the event loop; any thread may call it."""
+        """Emit `event` on the event loop, launches at most `report_seconds` later; any thread may
+        call it."""
         with suppress(RuntimeError):  # the loop is closed: a hung thread returned too late
-            self._loop.call_soon_threadsafe(self._note, event)
+            if not isinstance(event, Launched):
+                self._loop.call_soon_threadsafe(self._note, event)
+                return
+            self._launches.append(event)
+            if not self._has_launches.is_set():
+                self._loop.call_soon_threadsafe(self._has_launches.set)
 
     def _note(self, event: Event) -> None:
-        self._emit(event)
+        self._emit_in_order(event)
         if isinstance(event, DeviceResting) and event.parked:
             self._end_without_devices()
+
+    def emit_pending(self) -> None:
+        """Emit the launches that wait; called on the event loop."""
+        for _ in range(len(self._launches)):  # devices add further ones meanwhile
+            self._emit(self._launches.popleft())
+
+    def _emit_in_order(self, event: Event) -> None:
+        self.emit_pending()
+        self._emit(event)
+
+    async def _report_launches(self) -> None:
+        """Report launches in groups, until cancelled."""
+        while True:
+            await self._has_launches.wait()
+            await self._clock.sleep(self._report_seconds)
+            self._has_launches.clear()
+            self.emit_pending()
 
     def claim(self, candidate: Candidate) -> None:
         """Queue `candidate` to be proved; any thread may call it."""
@@ -266,7 +303,7 @@ class Engine:
             solution = await self._prove(candidate, proving)
             if solution is None:
                 continue
-            self._emit(ShareFound(solution))
+            self._emit_in_order(ShareFound(solution))
             if self._staleness.is_stale(solution.job, self._clock.now()):
                 self._sink.on_verdict(Verdict(solution, Outcome.NOT_SENT))
             else:
@@ -282,7 +319,7 @@ class Engine:
         self._workers[candidate.device].judge(right, candidate.found_at)
         if right:
             return solution
-        self._emit(CandidateRefuted(candidate, digest.final_hash))
+        self._emit_in_order(CandidateRefuted(candidate, digest.final_hash))
         self._emit(
             DeviceFault(
                 candidate.device,

@@ -12,7 +12,7 @@ from miner.clock import Clock
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices.device import Device, Image, Kernel, LaunchResult, Pending
-from miner.engine.loop_stalls import Activity
+from miner.engine.loop_stalls import CHECK_SECONDS, Activity
 from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
 
@@ -38,18 +38,38 @@ class HangWatchdog:
     def __init__(self, clock: Clock, activity: Activity | None = None, name: str = "") -> None:
         self._clock, self._name = clock, name
         self._activity = activity or Activity(clock)
-        self._call: tuple[str, float, float] | None = None
+        self._activity.follow(self)
+        self._call: tuple[str, float, float, float] | None = None
+        """What runs, the clock second of its begin, its limit, and `_suspended` at its begin."""
         self._suspended = 0.0
 
     @contextmanager
     def call(self, what: str, limit: float) -> Iterator[None]:
         """Time the block: the driver call `what`, which should return within `limit` seconds."""
-        self._call = (what, self._now(), limit)
+        self.begin(what, limit)
         try:
-            with self._activity.of(f"{self._name}: {what}"):
-                yield
+            yield
         finally:
-            self._call = None
+            self.end()
+
+    def begin(self, what: str, limit: float) -> None:
+        """Time the driver call `what` until `end`, without the cost of `call`."""
+        self._call = (what, self._clock.now(), limit, self._suspended)
+
+    def end(self) -> None:
+        """Stop timing the call that `begin` began."""
+        assert self._call is not None
+        what, begun, _, _ = self._call
+        self._call = None
+        now = self._clock.now()
+        if now - begun >= CHECK_SECONDS:
+            self._activity.ended(f"{self._name}: {what}", begun, now)
+
+    @property
+    def current(self) -> tuple[str, float] | None:
+        """The current call, and the clock second of its begin."""
+        call = self._call
+        return (f"{self._name}: {call[0]}", call[1]) if call is not None else None
 
     @property
     def in_launch(self) -> bool:
@@ -62,17 +82,14 @@ class HangWatchdog:
         call = self._call
         if call is None:
             return None
-        what, since, limit = call
-        spent = self._now() - since
+        what, begun, limit, suspended = call
+        spent = self._clock.now() - begun - (self._suspended - suspended)
         return f"{what} did not return within {spent:.0f} s" if spent > limit else None
 
     def discount(self, seconds: float) -> None:
         """Do not count `seconds` during which the whole process was suspended; called by one
         thread only."""
         self._suspended += seconds
-
-    def _now(self) -> float:
-        return self._clock.now() - self._suspended
 
 
 class WatchedDevice:
@@ -146,8 +163,11 @@ class WatchedDevice:
         return self._device.round_up(count)
 
     def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
-        with self._watchdog.call(_STARTING, LAUNCH_SECONDS):
+        self._watchdog.begin(_STARTING, LAUNCH_SECONDS)
+        try:
             return _WatchedLaunch(self._device.launch(kernel, job, span), self._watchdog)
+        finally:
+            self._watchdog.end()
 
     def close(self) -> None:
         with self._watchdog.call("closing the device", CLOSING_SECONDS):
@@ -159,5 +179,8 @@ class _WatchedLaunch:
         self._pending, self._watchdog = pending, watchdog
 
     def wait(self) -> LaunchResult:
-        with self._watchdog.call(_LAUNCH, LAUNCH_SECONDS):
+        self._watchdog.begin(_LAUNCH, LAUNCH_SECONDS)
+        try:
             return self._pending.wait()
+        finally:
+            self._watchdog.end()

@@ -122,6 +122,8 @@ class NonceAllocator:
         self._device_bits = max(devices - 1, 0).bit_length()
         self._random = random
         self._searches: LRUCache[SearchKey, dict[int, _Slice]] = LRUCache(remembered)
+        self._newest: tuple[SearchKey | None, dict[int, _Slice]] = None, {}
+        """The search of the newest call, which most calls continue."""
         self._lock = threading.Lock()
 
     def take(self, job: Job, device: int, count: int, granule: int = 1) -> NonceRange | None:
@@ -131,7 +133,10 @@ class NonceAllocator:
         one granule. A remainder of the slice smaller than a granule is not searched.
         """
         with self._lock:
-            slices = self._searches.setdefault(job.search_key, {})
+            key, slices = self._newest
+            if key != (wanted := job.search_key):
+                slices = self._searches.setdefault(wanted, {})
+                self._newest = wanted, slices
             if device not in slices:
                 slices[device] = self._slice(job.nonces, device, granule)
             return slices[device].take(count, granule)

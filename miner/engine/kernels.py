@@ -76,6 +76,8 @@ class Kernels:
         self._proved: OrderedDict[_Key, Kernel] = OrderedDict()
         self._newest: _Key | None = None
         """Key of the kernel that searches."""
+        self._last: tuple[Job, Kernel] | None = None
+        """The newest result of `ready`: each launch asks for it, and to hash a key takes long."""
         self._unreported: set[_Key] = set()
         """Keys of kernels that were proved ahead and not used yet."""
         self._upcoming: _Upcoming | None = None
@@ -85,6 +87,7 @@ class Kernels:
     def provide(self, job: Job) -> bool:
         """Prove a kernel for `job`, whose dataset is selected, while no launch is in flight. Return
         False if the newest job needs another kernel by now."""
+        self._last = None
         key = program_of(job), self._device.shape
         if key not in self._proved:
             kernel = self._build(job, key)
@@ -95,9 +98,13 @@ class Kernels:
 
     def ready(self, job: Job) -> Kernel | None:
         """Return the proved kernel of `job`; None if it, or the dataset, is not prepared."""
+        if self._datasets.selected != job.epoch:
+            return None
+        if self._last is not None and self._last[0] is job:
+            return self._last[1]
         key = program_of(job), self._device.shape
         kernel = self._proved.get(key)
-        if kernel is None or self._datasets.selected != job.epoch:
+        if kernel is None:
             return None
         if key != self._newest:
             self._newest = key
@@ -106,6 +113,7 @@ class Kernels:
                 self._unreported.discard(key)
                 self._opened.report(KernelReady(self._opened.name, job.period, 0.0))
             self._expect_next(job, TRIES)
+        self._last = job, kernel
         return kernel
 
     def next_proof(self) -> UpcomingProof | None:
@@ -169,6 +177,7 @@ class Kernels:
 
     def _keep(self, key: _Key, kernel: Kernel) -> None:
         self._proved[key] = kernel
+        self._last = None
         while len(self._proved) > KEPT_KERNELS:
             old, unused = self._proved.popitem(last=False)
             self._unreported.discard(old)

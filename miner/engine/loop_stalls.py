@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from miner.clock import Clock
 from miner.telemetry.events import Emit, LoopDelayed
@@ -16,12 +17,21 @@ REMEMBERED = 32
 """Newest ended activities that are kept."""
 
 
+class CallsOfDevice(Protocol):
+    """The driver calls of one device, one at a time; any thread may read them."""
+
+    @property
+    def current(self) -> tuple[str, float] | None:
+        """What runs, and the clock second of its begin."""
+
+
 class Activity:
     """Records what the threads do, to explain stalls of the event loop; any thread may call it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._running: dict[object, tuple[str, float]] = {}
+        self._devices: list[CallsOfDevice] = []
         self._ended: deque[tuple[str, float, float]] = deque(maxlen=REMEMBERED)
 
     @contextmanager
@@ -35,12 +45,21 @@ class Activity:
             del self._running[token]
             now = self._clock.now()
             if now - begun >= CHECK_SECONDS:
-                self._ended.append((what, begun, now))
+                self.ended(what, begun, now)
+
+    def follow(self, device: CallsOfDevice) -> None:
+        """Take the calls of `device` into account from now on; it reports those that end."""
+        self._devices.append(device)
+
+    def ended(self, what: str, begun: float, now: float) -> None:
+        """Record what ran from clock second `begun` to `now`, at least `CHECK_SECONDS`."""
+        self._ended.append((what, begun, now))
 
     def during(self, begin: float, end: float) -> str:
         """Return what ran for at least half of the time from clock second `begin` to `end`; empty
         if unknown."""
-        running = [(what, begun, end) for what, begun in list(self._running.values())]
+        calls = [call for device in self._devices if (call := device.current) is not None]
+        running = [(what, begun, end) for what, begun in [*list(self._running.values()), *calls]]
         found = [
             what
             for what, begun, ended in (*self._ended.copy(), *running)

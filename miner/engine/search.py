@@ -296,7 +296,7 @@ class Search:
             if self._search_again(launch.job, nonces, launch.span.known | inside):
                 return
         shares = found.tried / launch.job.difficulty
-        self._owner.report(Launched(self._name, found.tried, seconds, shares))
+        self._owner.report(Launched(self._name, found.tried, seconds, shares, now))
 
     def _search_again(self, job: Job, nonces: NonceRange, known: frozenset[int]) -> bool:
         half = nonces.count // 2 // self._granule * self._granule

@@ -167,6 +167,8 @@ class Worker:
         """Wait for the CPU to catch up; raise `WrongResult` when it refuted too many
         candidates."""
         record = self._record
+        if record.distrust is None and record.caught_up:
+            return
         self._slot.wait(lambda: record.distrust is not None or record.caught_up)
         if (reason := record.distrust) is not None:
             record.distrust = None

@@ -126,6 +126,7 @@ class MiningRun:
                 self._random, self._config.give_up,
             )  # fmt: skip
             self._engine = self._new_engine(builds)
+            self._telemetry.follow(self._engine)
             self._control = RunController(
                 self._config, self._engine, self._client, connections, self._guard, views,
                 self._redactor, self._emit,

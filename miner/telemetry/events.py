@@ -136,6 +136,8 @@ class Launched:
     seconds: float
     expected: float = 0.0
     """Shares expected of these nonces at the target of their job."""
+    at: float | None = None
+    """Clock seconds of its end; None: now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, lgamma, log, sqrt
 from statistics import NormalDist
 
@@ -71,6 +72,7 @@ class Luck:
         return band.low <= self.found <= band.high
 
 
+@lru_cache(maxsize=64)  # several views show the same one
 def poisson_band(mean: float) -> Band:
     """Return the central band of `CONFIDENCE` of the Poisson distribution with `mean`."""
     if mean <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Protocol
 
 from miner.clock import Clock, UnixZero
 from miner.telemetry import events
@@ -24,6 +25,13 @@ from miner.telemetry.trackers import DeviceTracker, PoolTracker, unix
 from miner.work import DeviceInfo, Job, Outcome, Solution, Verdict
 
 BEST_SHARES = 10
+
+
+class EventSource(Protocol):
+    """Emits frequent events in groups."""
+
+    def emit_pending(self) -> None:
+        """Emit the events that wait."""
 
 
 class Telemetry:
@@ -62,6 +70,7 @@ class Telemetry:
         self._settings = SettingsState()
         """Its time is in the clock's seconds."""
         self._subscribers = events.Subscribers[events.Event]()
+        self._sources: list[EventSource] = []
 
     def emit(self, event: events.Event) -> None:
         """Apply `event`, then pass it to the subscribers."""
@@ -72,7 +81,13 @@ class Telemetry:
         """Call `callback` with each event; return a function that ends that."""
         return self._subscribers.add(callback)
 
+    def follow(self, source: EventSource) -> None:
+        """Have `source` emit what it holds back before each snapshot."""
+        self._sources.append(source)
+
     def snapshot(self) -> Snapshot:
+        for source in self._sources:
+            source.emit_pending()
         now, zero = self._clock.now(), self._unix_zero.seconds()
         by_pool = self._by_pool()
         devices = tuple(
@@ -207,9 +222,11 @@ class Telemetry:
         self._pool(job.pool).answered(verdict, now)
 
     def _apply_to_device(self, event: events.DeviceEvent) -> None:
+        at = None
         if isinstance(event, events.Launched):
             self._since_share += event.expected
-        self._device(event.device).apply(event, self._clock.now())
+            at = event.at
+        self._device(event.device).apply(event, self._clock.now() if at is None else at)
 
 
 def _sum(tallies: Iterable[Tally]) -> Tally:

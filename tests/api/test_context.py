@@ -7,7 +7,7 @@ from typing import Any
 from miner.api.context import SHARES_SECONDS, SNAPSHOT_SECONDS, CachedSnapshot
 from miner.api.path_redaction import PathRedactor
 from miner.telemetry import Snapshot
-from miner.telemetry.events import Launched, PoolNotice
+from miner.telemetry.events import Launched, LoopDelayed, PoolNotice
 from tests.api.conftest import ROW, Serve
 from tests.fakes.rig import FIRST, Rig
 
@@ -34,6 +34,14 @@ async def test_an_event_outdates_the_snapshot() -> None:
     rig.emit(Launched("cuda:0", 1000, 0.1), PoolNotice(FIRST, "welcome"))
     assert snapshots.newest().notice == "welcome"
     assert snapshots.render(tried) == 1000
+
+
+async def test_the_delays_of_the_loop_outdate_no_snapshot() -> None:
+    rig = Rig()
+    snapshots = CachedSnapshot(rig.telemetry.snapshot, rig.telemetry, rig.clock)
+    kept = snapshots.newest()
+    rig.emit(LoopDelayed(0.001))
+    assert snapshots.newest() is kept
 
 
 async def test_many_requests_take_one_snapshot(serve: Serve) -> None:

@@ -95,6 +95,7 @@ class Rig:
             retry=self.retry,
             tunings=self.tunings,
             park_hung=self.park_hung,
+            report_seconds=0.0,  # each launch at once
         )
         return self.engine
 

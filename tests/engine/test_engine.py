@@ -10,7 +10,7 @@ from miner.errors import DeviceHung, NoUsableDevice
 from miner.progpow.hashing import Digest
 from miner.telemetry.events import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
 from miner.work import NonceSpace, Outcome
-from tests.engine.rig import Rig
+from tests.engine.rig import Naps, Rig
 from tests.fakes.device import LONG, PROVER, WAIT, DeviceScript, FakeProver, job_at, value_of
 
 
@@ -27,6 +27,27 @@ async def test_candidates_are_proved_and_submitted():
     assert [e.solution for e in rig.of(ShareFound)] == rig.solutions
     assert len({s.nonce for s in rig.solutions}) == len(rig.solutions)
     assert not rig.of(DeviceFault)
+
+
+async def test_launches_are_reported_in_groups_and_before_other_events():
+    rig = Rig(DeviceScript())
+    rig.clock = Naps()  # no group becomes due
+    first, second, third = (Launched("fake:0", tried, 0.1) for tried in (1, 2, 3))
+    fault = DeviceFault("fake:0", "a fault")
+    async with rig.running() as engine:
+        await asyncio.sleep(0)  # it starts
+        await asyncio.to_thread(engine.report, first)
+        await asyncio.to_thread(engine.report, second)
+        await rig.clock.over.wait()
+        assert not rig.events
+        await asyncio.to_thread(engine.report, fault)
+        await rig.until(lambda: rig.of(DeviceFault))
+        assert rig.events == [first, second, fault]
+        engine.report(third)
+        engine.emit_pending()
+        assert rig.events[3:] == [third]
+        engine.report(first)
+    assert rig.events[4:] == [first], "the end of a run reports the rest"
 
 
 async def test_proving_does_not_block_the_loop():

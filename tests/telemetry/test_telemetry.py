@@ -54,6 +54,24 @@ def solution(device: str = "a") -> Solution:
     return Solution(job_at(), 1, device, 0.0, bytes(32), bytes(32))
 
 
+def test_a_launch_that_is_reported_late_counts_at_its_end(
+    telemetry: Telemetry, clock: Ticks
+) -> None:
+    telemetry.emit(Launched("a", 100, 0.1, at=clock.now()))
+    waiting = [Launched("a", 900, 0.1, at=clock.now() + 1)]
+
+    class Held:
+        def emit_pending(self) -> None:
+            while waiting:
+                telemetry.emit(waiting.pop())
+
+    telemetry.follow(Held())
+    clock.seconds += 10.5
+    assert telemetry.snapshot().device("a").hashrate.ten_seconds == 90
+    clock.seconds += 1
+    assert telemetry.snapshot().device("a").hashrate.ten_seconds == 0
+
+
 def test_the_snapshot_before_any_event(telemetry: Telemetry):
     snapshot = telemetry.snapshot()
     assert [d.name for d in snapshot.devices] == ["a", "b"]
