@@ -11,11 +11,10 @@ from typing import Any
 from miner.errors import ProtocolError
 from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS, recognise
-from miner.stratum.extremes import RequestCheck
+from miner.stratum.extremes import OddForms, RequestCheck
 from miner.stratum.pool_side import PoolContext
 from miner.stratum.share_rules import OTHER, UNAUTHORIZED, ClientEvent, Refusal, RequestId
 from miner.stratum.wire_format import LineReader
-from miner.testpool.odd_forms import OddForms
 
 CLIENT_LINE_BYTES = 10240
 """A longer line ends the connection, as NOMP's pools do."""

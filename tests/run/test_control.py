@@ -13,7 +13,7 @@ from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
 from miner.net.address import PoolUrl
 from miner.net.timeouts import Timeouts
-from miner.run.control import RunController
+from miner.run.mining import RunController
 from miner.run.run_config import LiveConfig, ReloadedConfig, RunConfig
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
