@@ -18,12 +18,12 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 
 from fault_plan import pool_script  # noqa: E402
 
-from miner.catalog import load_variant  # noqa: E402
 from miner.run import pool_process  # noqa: E402
 from miner.run.pool_process import PoolOptions, serve_pool  # noqa: E402
 from miner.stratum.difficulty import DIFF1_KAWPOW, expected_hashes  # noqa: E402
 from miner.testpool.faults import Script  # noqa: E402
 from miner.testpool.server_events import ServerEvent  # noqa: E402
+from miner.variant_file import load_variant  # noqa: E402
 from tests.e2e.test_solo import ProvingBlockNode  # noqa: E402
 from tests.fakes.node import Cut, Raw, RpcFault  # noqa: E402
 

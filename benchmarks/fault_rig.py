@@ -22,7 +22,6 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 from rig import TOKEN  # noqa: E402
 
 from miner.api.api_server import ApiOptions  # noqa: E402
-from miner.catalog import load_variant  # noqa: E402
 from miner.devices.device import Device  # noqa: E402
 from miner.engine import engine  # noqa: E402
 from miner.engine.retry_policy import RetryPolicy  # noqa: E402
@@ -39,6 +38,7 @@ from miner.run.run_config import (  # noqa: E402
     RunConfig,
 )
 from miner.telemetry import Reading  # noqa: E402
+from miner.variant_file import load_variant  # noqa: E402
 from miner.work import DeviceInfo  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402
 from tests.fakes.steady import Steady  # noqa: E402

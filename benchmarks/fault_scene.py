@@ -23,8 +23,8 @@ import aiohttp  # noqa: E402
 from fault_peers import FaultyNode, PoolProcess, Relay  # noqa: E402
 from mining import PATIENCE, Miner, begun, keep_lines, ports_of, write_toy  # noqa: E402
 
-from miner.catalog import load_variant  # noqa: E402
 from miner.resources import cache_directory  # noqa: E402
+from miner.variant_file import load_variant  # noqa: E402
 from tests.e2e.agreement import post, status  # noqa: E402
 from tests.e2e.test_solo import BITS, Prover  # noqa: E402
 from tests.fakes.node import LOGIN, serving  # noqa: E402

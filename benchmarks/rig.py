@@ -15,7 +15,6 @@ CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT)]
 
 from miner.api.api_server import ApiOptions  # noqa: E402
-from miner.catalog import load_variant  # noqa: E402
 from miner.devices.device import Device, Pending  # noqa: E402
 from miner.devices.selection import ListedDevice, choose_devices  # noqa: E402
 from miner.errors import DeviceError  # noqa: E402
@@ -24,6 +23,7 @@ from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
 from miner.run.mining import mine  # noqa: E402
 from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, RunConfig  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
+from miner.variant_file import load_variant  # noqa: E402
 from miner.work import DeviceInfo, Job, NonceRange  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402
 from tests.fakes.steady import Steady  # noqa: E402

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from miner.catalog import coins, find_coin, find_variant, load_variant, variants
+from miner.catalog import coins, find_coin, find_variant, variants
 from miner.errors import BadVariant, ConfigError, UsageError
 from miner.resources import data_directory
+from miner.variant_file import load_variant
 from miner.verify import prove_variant
 
 FOLDER = data_directory("configs") / "variants"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from miner.catalog import load_variant
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.light import light_cache
+from miner.variant_file import load_variant
 from tests.cli.running import HEADER, run, toy_file
 
 NONCE = 0x123456789ABCDEF0

@@ -9,7 +9,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from miner.catalog import load_variant
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.light import light_cache
 from miner.progpow.variant import (
@@ -20,6 +19,7 @@ from miner.progpow.variant import (
     KnownAnswer,
     Variant,
 )
+from miner.variant_file import load_variant
 
 SIZES = FixedSizes(509, 8191, 0)
 LETTERS = tuple(b"nocoinnocoinnoc")

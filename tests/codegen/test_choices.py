@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.catalog import check_variant
 from miner.codegen.language import period_text
 from miner.codegen.launch_shape import SHAPES, shape_named
 from miner.progpow.hashing import Hasher
 from miner.progpow.instructions import CACHE_READ, DAG_WORD
 from miner.progpow.program import SCHEMES, program
 from miner.progpow.variant import DAG_LOADS, LANES, MATH_OPERATIONS, Choices, Variant
+from miner.variant_file import check_variant
 from tests.codegen.combinations import (
     COUNT,
     ORDERS,

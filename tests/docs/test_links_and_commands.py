@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from miner import catalog, errors
-from miner.catalog import load_variant
 from miner.progpow.variant import Variant
+from miner.variant_file import load_variant
 from miner.verify import prove_variant
 from tests.cli.running import CHECKOUT
 from tests.docs.test_pages import blocks

@@ -14,13 +14,13 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from miner import cli  # noqa: E402
 from miner.api.api_server import ApiOptions  # noqa: E402
-from miner.catalog import load_variant  # noqa: E402
 from miner.engine import engine, hang_watchdog  # noqa: E402
 from miner.engine.retry_policy import RetryPolicy  # noqa: E402
 from miner.pool.pool_addresses import parse_pool_url  # noqa: E402
 from miner.run.mining import mine  # noqa: E402
 from miner.run.run_config import LedgerConfig, LiveConfig, RunConfig  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
+from miner.variant_file import load_variant  # noqa: E402
 from tests.fakes.sensors import FakeSensors  # noqa: E402
 from tests.fakes.steady import LONGEST_HANG, Steady  # noqa: E402
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from miner.catalog import load_variant
 from miner.progpow.variant import Variant
+from miner.variant_file import load_variant
 from miner.verify import Verifier
 from tests.fakes.block_node import BlockNode
 from tests.fakes.node import LOGIN, PprpcNode, serving

@@ -19,7 +19,6 @@ from typing import Any
 import aiohttp
 
 from miner.api.api_server import ApiOptions
-from miner.catalog import load_variant
 from miner.clock import SystemClock
 from miner.engine.threads import WorkPool
 from miner.net.address import HostPort
@@ -37,6 +36,7 @@ from miner.telemetry import Level, Reading
 from miner.testpool.faults import Script, make_fault
 from miner.testpool.pool_server import PoolServer, ServerOptions
 from miner.testpool.server_events import ServerEvent
+from miner.variant_file import load_variant
 from miner.verify import Verifier
 from tests.console.test_console import TerminalStream
 from tests.e2e.agreement import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from miner.catalog import check_variant, variants
+from miner.catalog import variants
 from miner.errors import BadVariant
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import (
@@ -19,6 +19,7 @@ from miner.progpow.variant import (
     Span,
     Variant,
 )
+from miner.variant_file import check_variant
 from miner.verify import prove_variant
 
 KAWPOW = variants()["kawpow"]
