@@ -1,4 +1,4 @@
-"""The datasets (DAGs) in one device's memory: which are kept, and when one is built again."""
+"""The datasets (DAGs) in one device's memory: built, kept, dropped and built again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ STABLE_FACTOR = 10.0
 """A change of epoch after this many times the duration of a build is not an alternation."""
 
 FREE_RETURNS = 1
-"""Returns to a dropped dataset before the pool alternates: a short failover needs one."""
+"""Returns to a dropped dataset that do not count as an alternation yet: a short failover causes
+one."""
 
 _MOST_REMEMBERED = 64
 

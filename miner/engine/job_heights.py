@@ -29,7 +29,7 @@ _MOST_POOLS, _MOST_EPOCHS = 16, 64
 
 @dataclass(frozen=True, slots=True)
 class HeightDoubt:
-    """Why no dataset is built for a job."""
+    """The reason for which no dataset is built for a job."""
 
     reason: str
     seconds: float | None

@@ -1,4 +1,4 @@
-"""The job of a device: the newest one, the nonces that are left of it, whether it is stale."""
+"""The newest job of a device, the nonces left of it, and the staleness of jobs."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class NonceAllocator:
 
 
 GRACE_SECONDS = 2.0
-"""How long after a clean job of a greater height solutions of older jobs are still sent."""
+"""Time after a clean job of a greater height in which solutions of older jobs are still sent."""
 
 
 class Staleness:
@@ -174,10 +174,10 @@ class Staleness:
         self._clean = job
 
     def is_stale(self, job: Job, now: float) -> bool:
-        """Whether a solution of `job` is too old to be sent at clock second `now`.
+        """Return whether a solution of `job` is too old to be sent at clock second `now`.
 
-        Without a newest job, or when that belongs to another session, nothing is stale: the pool
-        client decides what to do with it.
+        Without a newest job, or when that belongs to another session, no solution is stale: the
+        pool client decides about it.
         """
         newest, clean = self._newest, self._clean
         if newest is None or newest.session != job.session or job.height >= newest.height:

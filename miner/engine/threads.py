@@ -34,7 +34,7 @@ class RunningThread:
         self.error: BaseException | None = None
         self.done = False
         self.abandoned = False
-        """It is stuck; do not wait for it."""
+        """Whether the thread is stuck, so that its end is not waited for."""
         self._body = body
 
     def start(self, ended: Callable[[], None]) -> None:

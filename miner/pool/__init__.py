@@ -1,1 +1,1 @@
-"""Which pool is mined on, and what becomes of each share."""
+"""Failover between pools, and the way of each share to its verdict."""

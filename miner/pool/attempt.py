@@ -1,4 +1,4 @@
-"""One connection attempt: its state, when the miner leaves it, and what follows."""
+"""One connection attempt: its state, the rules for leaving it, the rules for what follows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Attempt:
     """The miner leaves because no job came."""
     ended: bool = False
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by `leave`."""
+    """Set when `leave` is called."""
 
     def leave(self, reason: str, *, to_first: bool = False, no_work: bool = False) -> None:
         """Ask for the end of the connection; only the first call counts."""
@@ -134,7 +134,7 @@ class LeaveRules:
     def watch(
         self, connection: Connection, attempt: Attempt
     ) -> tuple[Coroutine[Any, Any, None], ...]:
-        """Return what must run while `connection` does, the connection of `attempt`."""
+        """Return the coroutines to run beside `connection`, the connection of `attempt`."""
         return (
             self._disconnect(connection, attempt),
             self._return_to_first(attempt),
@@ -205,7 +205,7 @@ class AttemptResult:
 
 
 class Then(StrEnum):
-    """What follows a failure; the text is the one in docs/pools.md."""
+    """The reaction to a failure; the text is the one in docs/pools.md."""
 
     RETRY = "retry with back-off"
     BAN = "retry after the ban"
@@ -238,8 +238,8 @@ FAILURES: Mapping[Cause, Then] = {
     Cause.NODE_LOGIN: Then.GIVE_UP,
     Cause.SETUP: Then.GIVE_UP,
 }
-"""What follows each failure. Only what no waiting mends is given up, and no pool that accepted a
-login before."""
+"""The reaction to each failure. A pool is given up only for a failure that waiting does not mend,
+and not if it accepted a login before."""
 
 
 class FailoverRules:

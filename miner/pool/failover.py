@@ -124,7 +124,7 @@ class Failover:
     def find(self, host: str, port: int | None) -> PoolEntry | None:
         """Return the listed pool at host and port, else one at `host`, the current one first.
 
-        Of several, the first that may be tried now; None where there is none.
+        Of several, the first that may be tried now; None if no pool is listed there.
         """
         on_host = [pool for pool in self._pools if pool.url.host == host]
         found = [pool for pool in on_host if pool.url.port == port] or on_host

@@ -1,4 +1,4 @@
-"""What the client does with the events of a connection: jobs, verdicts, messages."""
+"""Handles the events of a connection: jobs, verdicts, messages."""
 
 from __future__ import annotations
 

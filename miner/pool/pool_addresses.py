@@ -25,7 +25,7 @@ GETWORK = "getwork"
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """What the scheme of an address stands for."""
+    """The protocol and the transport that the scheme of an address stands for."""
 
     protocol: str | None
     """None: the scheme names only a transport."""
@@ -135,7 +135,7 @@ def choose_protocol(option: str | None, scheme: Scheme, coin: str | None) -> str
 _NODE_EXAMPLE = "http://host:port with the node's RPC port, or stratum+tcp://host:port for a pool"
 
 LOGIN_LIMIT = 256
-"""Characters of a user or a password, which keep each request below 1024 bytes."""
+"""Most characters of a user or a password; within it, each request stays below 1024 bytes."""
 
 _SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _SCHEME_MISTYPED = re.compile(r"([A-Za-z0-9][A-Za-z0-9+.-]*)(:/|//?|:(?!.*@))(?!/).*:.*", re.DOTALL)

@@ -25,7 +25,7 @@ _JobKey = tuple[str, bytes, int]
 
 @dataclass(slots=True)
 class _Issuer:
-    """What late solutions need of the connection that issued their job."""
+    """The connection that issued a job, as its late solutions need it."""
 
     pool: PoolUrl
     backlog: Backlog | None

@@ -1,4 +1,4 @@
-"""Submits a found block until the node answers it, and interprets the answer."""
+"""Submits a found block until the node answers, and interprets the answer."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ RETIME_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class NodeWork:
-    """What a node asks to be mined."""
+    """Work that a node gave."""
 
     template: BlockTemplate
     header_hash: bytes
@@ -47,9 +47,10 @@ class NodeKind:
     duplicate_is_accepted: bool = False
     """The node calls a new block a duplicate."""
     missing_header: str = ""
-    """What to do if a template has no `pprpcheader`."""
+    """Advice for a template without `pprpcheader`."""
     own_payee: str = ""
-    """Whom the node pays by its own settings; empty if it pays the address that it is given."""
+    """The payee that the node's own settings name; empty if it pays the address that it is
+    given."""
 
     def open(self, address: str, extra_nonce: bytes) -> WorkApi:
         """Return the API of one node, by which it pays `address` if there is one."""

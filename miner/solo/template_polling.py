@@ -21,7 +21,7 @@ from miner.work import Job, NonceSpace
 EXTRA_NONCE_BYTES = 8
 
 POLL_SECONDS = 1.0
-"""Between two looks at a node's tip. Long polls would return sooner, but each holds one of the
+"""Interval of looking at a node's tip. Long polls would return sooner, but each holds one of the
 four threads with which a Bitcoin-derived node answers all its callers (`rpcthreads`)."""
 
 TEMPLATE_SECONDS = 30.0
@@ -35,7 +35,7 @@ SUCCESSOR_SECONDS = 1.0
 """Longest time for which a job that is over is mined while its successor is awaited."""
 
 NO_WORK_SECONDS = 600.0
-"""A node without usable work for so long is left, so that another pool has its turn."""
+"""A node without usable work for this long is left for another pool."""
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses after the first, second … failure in a row; the last repeats."""

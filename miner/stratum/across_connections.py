@@ -1,4 +1,4 @@
-"""What is remembered of a pool across its connections."""
+"""State of a pool that outlasts its connections: sent nonces, optional requests that did harm."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ KEPT_NONCES = 65536
 """Newest nonces sent to a pool that are remembered, of all headers together."""
 
 HARM_SECONDS = 5.0
-"""A pool that ends the connection this soon after an optional request, or sends something other
-than JSON, does so because of the request unless it accepted it before."""
+"""If a pool ends the connection, or sends something other than JSON, this soon after an optional
+request, the request counts as the cause, unless the pool accepted it before."""
 
 
 class SentNonces:

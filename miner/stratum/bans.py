@@ -31,7 +31,7 @@ _UNITS = (1, 60, 3600, 86400)
 def ban_seconds(text: str) -> float | None:
     """Return the duration of a ban as its text gives it, None if it gives none.
 
-    A number without a unit is of seconds.
+    A number without a unit means seconds.
     """
     if found := _DURATION.search(text.lower()):
         number, *units = found.groups()
@@ -48,7 +48,7 @@ def banned(text: str, prefix: str = "the pool banned us", advice: str = "") -> B
 
 
 def is_ban(text: str) -> bool:
-    """Return whether a refusal's text means that the pool shuts us out for a while."""
+    """Return whether the text of a refusal is about a ban."""
     return bool(_BAN.search(text.lower()))
 
 
@@ -74,7 +74,8 @@ class Bans:
 
     @property
     def text(self) -> str:
-        """The pool's text that makes an end of the connection now a ban; else empty."""
+        """The pool's text about a ban, because of which the end of the connection would now count
+        as one; else empty."""
         recent = self._clock.now() - self._message_at <= CLOSE_SECONDS
         return self._answer or (self._message if recent else "")
 

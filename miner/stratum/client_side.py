@@ -37,7 +37,7 @@ SEED_WARNING = "the pool's seed hash does not belong to epoch"
 """Start of the warning about a seed hash that does not match the height."""
 
 _TOP_LEVEL = re.compile(r"[a-z]{2}|com|net|org|edu|info", re.IGNORECASE)
-"""Ends of domains with three parts or more, which a worker's name rarely is."""
+"""Top-level domains; a worker's name is rarely one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,7 @@ class ClientSide(ABC):
         return job
 
     def _check_range(self, nonces: NonceSpace) -> None:
-        """Warn about a range that is searched too soon."""
+        """Warn about a range that is searched within moments."""
         if nonces.free_bits < 32:
             self._warn_once(
                 "nonces", f"the pool assigns only 2^{nonces.free_bits} nonces under each header"

@@ -37,7 +37,7 @@ from miner.stratum.share_rules import (
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 POLL_SECONDS = 30.0
-"""Between two requests for work: some pools do not push jobs."""
+"""Interval of requests for work: some pools do not push jobs."""
 
 UNPUSHED_POLL_SECONDS = 2.0
 """The same, while new jobs come in answer to our requests only."""
@@ -387,4 +387,4 @@ ZANO = Dialect(
         "eth", rf"{BASE58}(?:@{WORKER_NAME})?(?:\.[0-9]+)?", (True, {"status": "OK"})
     ),
 )
-"""For work, Zano's pools also answer an empty list: "not yet"."""
+"""Zano's pools also answer a request for work with an empty list, which means "not yet"."""

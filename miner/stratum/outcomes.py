@@ -63,8 +63,8 @@ def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]
     """Return outcome and text of an answer with these members, None if absent; `reason` is what
     `reason_of` returns.
 
-    It is an acceptance if `error` is empty and `result` is not false, is no refusing status, and
-    is not absent beside a reason. Any JSON value is allowed.
+    The answer is an acceptance if `error` is empty and `result` neither is false, nor has a status
+    that refuses, nor is absent beside a reason. Any JSON value is allowed.
     """
     if error in _NO_ERROR:
         status = result.get("status") if isinstance(result, dict) else None

@@ -50,7 +50,7 @@ HASH_HEX = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 class PoolContext(Protocol):
-    """What all clients of one test pool share."""
+    """The state that all clients of one test pool share."""
 
     chain: Chain
     sessions: ResumableSessions

@@ -1,4 +1,4 @@
-"""Asks a pool which dialect it speaks and what it requires, without mining."""
+"""Finds the dialect and the requirements of a pool, without mining."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from miner.stratum.difficulty import expected_hashes
 from miner.work import NonceSpace
 
 SILENCE_SECONDS = 10.0
-"""Time without any answer after which the pool does not speak a dialect."""
+"""Time without any answer after which a dialect counts as not spoken by the pool."""
 
 UNREADABLE_SECONDS = 3.0
 """The same, once the pool sent something other than JSON."""
@@ -29,7 +29,7 @@ LINGER_SECONDS = 1.0
 """Time for further messages after login and first job."""
 
 PAUSE_SECONDS = 1.0
-"""Between two connections."""
+"""Pause between two connections."""
 
 READ_BYTES = 65536
 
@@ -47,7 +47,7 @@ class SeedCheck(Enum):
 
 @dataclass
 class ProbeResult:
-    """What the pool revealed; None: it did not."""
+    """What the probe found; None: unknown."""
 
     url: str
     protocol: str
@@ -89,7 +89,7 @@ class ProbeRequest:
 
 
 async def probe(request: ProbeRequest, dial: Dial, clock: Clock) -> ProbeResult:
-    """Return what the pool reveals in the first dialect that it speaks.
+    """Return the properties of the pool in the first dialect that it speaks.
 
     Raises `WrongDialect` if it speaks none of them, `Banned` if it bans us, another `PoolError`
     if it cannot be reached.

@@ -18,10 +18,10 @@ from miner.stratum.outcomes import NO_REASON
 from miner.work import Outcome, Solution, Verdict
 
 REPORT_SECONDS = 60.0
-"""Between two hashrate reports."""
+"""Interval of hashrate reports."""
 
 KEEPALIVE_POLL_SECONDS = 5.0
-"""Between two looks at whether the dialect wants keepalives."""
+"""Interval of checking whether the dialect needs keepalives."""
 
 SILENT_SHARES = 3
 """Shares without an answer, while nothing else is received, after which the connection counts as
@@ -35,16 +35,16 @@ UNAUTHORIZED_SHARES = 3
 behind a proxy may have lost our login."""
 
 UNREADABLE_SECONDS = 3.0
-"""A pool that sends something other than JSON before its first answer has this long to send it;
-Zano's daemon answers unknown methods so, other pools send a greeting."""
+"""Time for a pool's first answer after something other than JSON: Zano's daemon answers unknown
+methods so, but other pools send a greeting and then answer."""
 
 LINES_PER_SECOND = 1000
 LINES_AT_ONCE = 1000
-"""A pool that sends more, with 512 bytes as one more line, is read that slowly: it must not hold
-the event loop."""
+"""Lines that are read from a pool per second, and in a burst; 512 bytes count as one more line. The
+rest is read later, so that a flood does not hold up the event loop."""
 
 JOB_LINES = 50
-"""A job counts as so many lines: every device and view has work with it."""
+"""Lines that a job counts as, since it causes work in every device and view."""
 
 READ_BYTES = 65536
 

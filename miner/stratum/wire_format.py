@@ -24,7 +24,7 @@ LINE_LIMIT = 65536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialectFacts:
-    """What distinguishes a dialect, apart from the code of its two sides."""
+    """The properties of a dialect, apart from the code of its two sides."""
 
     name: str
     """As `--protocol` takes it; also a URL scheme."""
@@ -35,8 +35,8 @@ class DialectFacts:
     shares: frozenset[str]
     """Methods that submit a share."""
     first_method: str | None
-    """Method of a client's first message, by which the test pool recognises it; None: it does
-    not."""
+    """Method of a client's first message, by which the test pool recognises the dialect; None: it
+    cannot."""
     version: str | None = None
     """Second parameter of that message, if the dialect is distinguished by it."""
     schemes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What happens in the miner as events, and its state as one `Snapshot` for every view."""
+"""Events of the miner, and its state as one `Snapshot` for every view."""
 
 from miner.telemetry.device_snapshot import DeviceSnapshot, DeviceState, Reading
 from miner.telemetry.history import DeviceSample, History, Sample

@@ -34,7 +34,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the API, Prometheus and the JSON log need to know of a field."""
+    """The description of a field for the API, Prometheus and the JSON log."""
 
     help: str
     """A phrase without a full stop and without the unit."""

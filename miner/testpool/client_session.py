@@ -35,7 +35,7 @@ class ClientConnection:
     close_reason: str = ""
     """Why the pool closed the connection."""
     delays: int = 0
-    """Injected faults that currently hold back everything sent."""
+    """Number of injected faults that currently hold back everything sent."""
     half_open: bool = False
     """Neither read nor answered, as if the network between had failed."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
