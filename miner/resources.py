@@ -173,12 +173,25 @@ def _available_here(meminfo: Path) -> int | None:
 
 
 def _left_to_container(cgroup: Path) -> int | None:
-    """Return what the limit of a version 2 control group leaves; None: no limit, or unknown."""
-    with suppress(OSError, ValueError, KeyError):
-        limit, used = (int((cgroup / f"memory.{n}").read_text("ascii")) for n in ("max", "current"))
-        lines = (cgroup / "memory.stat").read_text("ascii").splitlines()
-        freeable = int(dict(line.split(maxsplit=1) for line in lines)["inactive_file"])
-        return max(limit - used + freeable, 0)
+    """Return what the limit of a control group, of version 2 or 1, leaves; None: no limit."""
+    legacy = cgroup / "memory"
+    limit = number_in(cgroup / "memory.max") or number_in(legacy / "memory.limit_in_bytes")
+    if limit is None or limit >= 1 << 60:
+        return None
+    used = number_in(cgroup / "memory.current") or number_in(legacy / "memory.usage_in_bytes") or 0
+    freeable = 0
+    for path, key in ((cgroup, "inactive_file "), (legacy, "total_inactive_file ")):
+        with suppress(OSError, ValueError):
+            for line in (path / "memory.stat").read_text("ascii").splitlines():
+                if line.startswith(key):
+                    freeable = int(line.removeprefix(key))
+    return max(limit - used + freeable, 0)
+
+
+def number_in(path: Path) -> int | None:
+    """Return the number that a file of the system holds; None without one."""
+    with suppress(OSError, ValueError):
+        return int(path.read_text("ascii"))
     return None
 
 

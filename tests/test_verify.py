@@ -280,6 +280,19 @@ def test_the_limit_of_a_container_is_respected(
     assert available_memory(meminfo, tmp_path) == free
 
 
+@pytest.mark.parametrize(("limit", "free"), [(3000, 2200), (9223372036854771712, 5 * 1024)])
+def test_the_limit_of_a_container_under_version_1_is_respected(
+    limit: int, free: int, tmp_path: Path
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemAvailable:    5 kB\n")
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{limit}\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("900\n")
+    (tmp_path / "memory" / "memory.stat").write_text("inactive_file 7\ntotal_inactive_file 100\n")
+    assert available_memory(meminfo, tmp_path) == free
+
+
 @pytest.mark.parametrize(
     ("seconds", "built"), [(1.0, [503, 509, 521]), (2000.0, [503, 509, 521, 509])]
 )

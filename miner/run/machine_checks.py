@@ -19,7 +19,7 @@ from miner import __version__
 from miner.clock import Clock
 from miner.formatting import format_bytes
 from miner.net.address import HostPort
-from miner.resources import available_memory
+from miner.resources import available_memory, number_in
 
 LEAST_MEMORY = 1 << 30
 """Bytes of the host that a run with GPUs needs: light caches, kernels, drivers."""
@@ -79,16 +79,13 @@ class Machine:
 
     def _memory(self) -> Finding:
         free = available_memory(self.root / "proc/meminfo", self.root / "sys/fs/cgroup")
-        limit = self._limit("memory.max", "memory/memory.limit_in_bytes")
-        known = [size for size in (free, limit) if size is not None]
-        if not known:
+        if free is None:
             return Finding("memory", "note", "the available memory is not known")
-        text = f"{format_bytes(min(known))} of host memory available"
-        if limit is not None and limit == min(known):
-            text = f"the container may use {format_bytes(limit)} of host memory"
-        if min(known) >= LEAST_MEMORY:
+        text = f"{format_bytes(free)} of host memory available"
+        if free >= LEAST_MEMORY:
             return Finding("memory", "ok", text)
-        return Finding("memory", "problem", text, f"free {format_bytes(LEAST_MEMORY)} or more")
+        advice = f"free {format_bytes(LEAST_MEMORY)} or more; for a container, raise its limit"
+        return Finding("memory", "problem", text, advice)
 
     def _huge_pages(self) -> Iterator[Finding]:
         path = self.root / "sys/kernel/mm/transparent_hugepage/enabled"
@@ -158,21 +155,15 @@ class Machine:
         marks = (".dockerenv", "run/.containerenv")
         return any((self.root / mark).exists() for mark in marks)
 
-    def _limit(self, unified: str, legacy: str) -> int | None:
-        """Return the number in a file of the control group, of version 2 or 1; None: no limit."""
-        for name in (unified, legacy):
-            with suppress(OSError, ValueError):
-                limit = int((self.root / "sys/fs/cgroup" / name).read_text("ascii"))
-                return limit if limit < 1 << 60 else None
-        return None
-
     def _cpu_quota(self) -> float | None:
+        """Return the processors that the control group, of version 2 or 1, may use; None: all."""
+        group = self.root / "sys/fs/cgroup"
         with suppress(OSError, ValueError):
-            quota, period = (self.root / "sys/fs/cgroup/cpu.max").read_text("ascii").split()
+            quota, period = (group / "cpu.max").read_text("ascii").split()
             return None if quota == "max" else int(quota) / int(period)
-        quota_us = self._limit("cpu/cpu.cfs_quota_us", "cpu.cfs_quota_us")
-        period_us = self._limit("cpu/cpu.cfs_period_us", "cpu.cfs_period_us")
-        return quota_us / period_us if quota_us and period_us and quota_us > 0 else None
+        quota_us = number_in(group / "cpu/cpu.cfs_quota_us") or 0
+        period_us = number_in(group / "cpu/cpu.cfs_period_us")
+        return quota_us / period_us if period_us and quota_us > 0 else None
 
 
 def folder_finding(name: str, folder: Path) -> Finding:

@@ -56,10 +56,10 @@ def of_area(found: Machine, area: str, root: Path) -> list[Finding]:
         ({"proc__meminfo": f"MemAvailable: {GIB // 2} kB\n"}, "problem", "512.0 MiB of host"),
         ({"proc__meminfo": "x"}, "note", "the available memory is not known"),
         ({"sys__fs__cgroup__memory.max": "max\n"}, "ok", "8.00 GiB of host memory available"),
-        ({"sys__fs__cgroup__memory.max": "536870912\n"}, "problem", "container may use 512.0 MiB"),
+        ({"sys__fs__cgroup__memory.max": "536870912\n"}, "problem", "512.0 MiB of host memory"),
         (
             {"sys__fs__cgroup__memory__memory.limit_in_bytes": "2147483648\n"},
-            "ok", "the container may use 2.00 GiB",
+            "ok", "2.00 GiB of host memory",
         ),
         (
             {"sys__fs__cgroup__memory__memory.limit_in_bytes": "9223372036854771712\n"},
