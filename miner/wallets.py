@@ -48,9 +48,14 @@ def address_problem(address: str, forms: Sequence[AddressForm]) -> str | None:
     return next(filter(None, problems), "it has another form")
 
 
+def login_parts(user: str) -> list[str]:
+    """Return the parts of a login such as WALLET.worker; the first one is the account."""
+    return re.split(r"[./:+]", user)
+
+
 def placeholder_in(user: str) -> str | None:
-    """Return the placeholder that stands in `user` in place of a wallet; None if there is none."""
-    account = re.split(r"[./:]", user.strip(), maxsplit=1)[0]
+    """Return the placeholder that stands in `user` in place of a wallet; None without one."""
+    account = login_parts(user.strip())[0]
     if _TEMPLATE.fullmatch(account) or account in _NAMES or _YOURS.search(account):
         return account
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from miner.safe_text import shortened, without_wallets
 from miner.settings.environment import COOKIE_VARIABLE
 from miner.settings.model import PoolSettings, Settings
 from miner.settings.secrets import expand_home, read_secret
-from miner.wallets import WRONG_CHECKSUM, address_problem
+from miner.wallets import WRONG_CHECKSUM, address_problem, login_parts
 
 
 def check_pools(settings: Settings) -> None:
@@ -117,7 +116,7 @@ def wallets_of(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
     """Return accounts and reward addresses, without workers: a rig is often named like one."""
     texts = [url.reward for url in pools]
     for url in pools:
-        texts += re.split(r"[.:/]", url.user.rpartition(".")[0] or url.user)
+        texts += login_parts(url.user.rpartition(".")[0] or url.user)
     return tuple(dict.fromkeys(filter(None, texts)))
 
 
@@ -134,7 +133,7 @@ def wallet_notes(pools: Sequence[PoolUrl], coin: Coin | None, variant: str | Non
         mined = [one for one in coins().values() if one.variant == name]
     seen = set()
     for url in pools:
-        account = re.split(r"[./:+]", url.account, maxsplit=1)[0]
+        account = login_parts(url.account)[0]
         problems = [address_problem(account, one.addresses) for one in mined]
         if not problems or None in problems or account in seen:
             continue

@@ -6,6 +6,7 @@ import re
 
 from miner.clock import Clock
 from miner.errors import Banned
+from miner.wallets import login_parts
 
 CLOSE_SECONDS = 5.0
 """A ban message counts if the connection ends within this time after it."""
@@ -61,8 +62,8 @@ class Bans:
 
     def __init__(self, clock: Clock, user: str = "") -> None:
         self._clock = clock
-        account = re.split(r"[./]", user, maxsplit=1)[0]
-        names = "|".join(re.escape(name.lower()) for name in (user, account) if name)
+        known = (user, login_parts(user)[0])
+        names = "|".join(re.escape(name.lower()) for name in known if name)
         self._of_user = re.compile(
             rf"(?<![\w.-])(?:{names})(?![\w-])(?:(?!\.\s)[^;!?])*(?:\bbann?|blacklist)"
             rf"|(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?):? (?:\w+ )?(?:{names})(?![\w-])"
