@@ -1,6 +1,7 @@
 """The functions that `import miner` offers to other programs; see docs/library.md.
 
 They share one verifier, which keeps light caches in memory and on disk. Any thread may call them.
+Classes that are imported under their own name (`as`) are offered too.
 """
 
 from __future__ import annotations
@@ -14,40 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner import catalog
-from miner.catalog import Coin
-from miner.codegen.kernel_source import KernelSource, dataset_source, search_source
+from miner.catalog import Coin as Coin
+from miner.codegen.kernel_source import KernelSource as KernelSource
+from miner.codegen.kernel_source import dataset_source, search_source
 from miner.codegen.launch_shape import shape_named
-from miner.errors import BadValue, BadVariant, MinerError, OutOfMemory, UsageError
+from miner.errors import BadValue as BadValue
+from miner.errors import BadVariant as BadVariant
+from miner.errors import MinerError as MinerError
+from miner.errors import OutOfMemory as OutOfMemory
+from miner.errors import UsageError as UsageError
 from miner.progpow import hashing
-from miner.progpow.epoch import Epoch
-from miner.progpow.hashing import Digest
-from miner.progpow.variant import Variant
+from miner.progpow.epoch import Epoch as Epoch
+from miner.progpow.hashing import Digest as Digest
+from miner.progpow.variant import Variant as Variant
 from miner.verify import LARGEST_LIGHT_CACHE, Verifier, chosen_variant
-from miner.work import Outcome
-
-__all__ = [
-    "BadValue",
-    "BadVariant",
-    "Coin",
-    "Digest",
-    "Epoch",
-    "KernelSource",
-    "MinerError",
-    "OutOfMemory",
-    "Outcome",
-    "ShareCheck",
-    "UsageError",
-    "Variant",
-    "coins",
-    "final_hash",
-    "find_coin",
-    "find_variant",
-    "hash",
-    "kernel_source",
-    "light_cache",
-    "variants",
-    "verify_share",
-]
+from miner.work import Outcome as Outcome
 
 LARGEST_TARGET = 2**256 - 1
 
