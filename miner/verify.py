@@ -66,7 +66,9 @@ class LightCacheWatcher(Protocol):
         """Receive progress: `done` from 0 to 1 (1 once, when ready) after `seconds`."""
 
 
-class _Unwatched:
+class Unwatched:
+    """A watcher that never asks to stop."""
+
     def should_stop(self) -> bool:
         return False
 
@@ -93,7 +95,7 @@ class Verifier:
 
         Raises `Interrupted` within half a second after `watcher.should_stop()` becomes true.
         """
-        watcher = watcher or _Unwatched()
+        watcher = watcher or Unwatched()
         if (kept := self._kept(epoch)) is not None:
             return kept
         while not self._building.acquire(timeout=0.1):

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from miner.cli.options import DEVICE_OPTION, JSON_OPTION, variant_option
+from miner.cli.options import (
+    DEVICE_OPTION,
+    HEIGHT_OPTION,
+    JSON_OPTION,
+    ignored,
+    variant_option,
+)
 
 
 @click.command()
 @variant_option(required=False)
-@click.option(
-    "--height",
-    type=int,
-    metavar="N",
-    help="Block height, which determines dataset and program. Default: a block of a coin's main "
-    "chain in 2026, if one is known.",
-)
+@HEIGHT_OPTION
 @DEVICE_OPTION
 @click.option("--shape", metavar="NAME", help="Launch shape. Default: the device's own.")
 @click.option(
@@ -90,10 +90,7 @@ def bench(
         height = usual_height(variant, chosen)
     listed = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use[0]
 
-    def progress(text: str) -> None:
-        if not as_json:
-            click.echo(text)
-
+    progress: Callable[[str], None] = ignored if as_json else click.echo
     report: dict[str, Any]
     if suite:
         plan = SuitePlan(HEIGHTS, repetitions, seconds or 3.0, warm_up)

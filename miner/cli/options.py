@@ -31,6 +31,14 @@ DEVICE_OPTION = click.option(
     "-d", "--device", metavar="NAME", help="Use only this device.", shell_complete=complete_value
 )
 
+HEIGHT_OPTION = click.option(
+    "--height",
+    type=int,
+    metavar="N",
+    help="Block height, which determines dataset and program. Default: a block of a coin's main "
+    "chain in 2026, if one is known.",
+)
+
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -67,6 +75,10 @@ def write(line: str) -> None:
         discard_output()
     except OSError:
         pass
+
+
+def ignored(line: str) -> None:
+    """Print nothing."""
 
 
 def discard_output() -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from miner.cli.options import DEVICE_OPTION, JSON_OPTION, VARIANT_OPTION, split_names
+from miner.cli.options import (
+    DEVICE_OPTION,
+    HEIGHT_OPTION,
+    JSON_OPTION,
+    VARIANT_OPTION,
+    ignored,
+    split_names,
+)
 
 
 @click.command()
 @VARIANT_OPTION
-@click.option(
-    "--height",
-    type=int,
-    metavar="N",
-    help="Block height whose dataset is used. Default: a block of a coin's main chain in 2026, if "
-    "one is known.",
-)
+@HEIGHT_OPTION
 @DEVICE_OPTION
 @click.option("--shapes", metavar="NAMES", help="Shapes to try. Default: those that may suit it.")
 @click.option(
@@ -62,10 +64,7 @@ def tune(
         height = usual_height(variant, chosen)
     devices = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use
 
-    def progress(text: str) -> None:
-        if not as_json:
-            click.echo(text)
-
+    progress: Callable[[str], None] = ignored if as_json else click.echo
     reports = []
     kept_in = None if dry_run else TunedShapes()
     # The choice is for a model, so one card of each model is enough.

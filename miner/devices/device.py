@@ -154,6 +154,16 @@ class Device(Protocol):
         """Free everything; the device is not used again."""
 
 
+class OpenableDevice(Protocol):
+    """A device before it is opened."""
+
+    @property
+    def info(self) -> DeviceInfo: ...
+
+    def open(self) -> Device:
+        """Open the device in the calling thread, which then owns it; raises `DeviceError`."""
+
+
 def filler_source(device: Device, epoch: Epoch) -> KernelSource:
     """Return the source of the program with which `device` fills the dataset of `epoch`."""
     return dataset_source(epoch, device.dialect, device.shape)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from miner import __version__
-from miner.devices.device import Device
+from miner.devices.device import Device, OpenableDevice
 from miner.resources import (
     CheckedFiles,
     cache_directory,
@@ -106,16 +106,6 @@ SEARCHING = "searching"
 """Devices search nearly all the time, so only a crash that names the device's thread counts."""
 
 
-class Openable(Protocol):
-    """A device before it is opened."""
-
-    @property
-    def info(self) -> DeviceInfo: ...
-
-    def open(self) -> Device:
-        """Open the device in the calling thread, which then owns it."""
-
-
 class CrashRecord:
     """Records the driver calls of this process until `close`; any thread may use it.
 
@@ -168,7 +158,7 @@ class CrashRecord:
         finally:
             self._write(row, [repr(info), info.name, thread, after])
 
-    def watched(self, device: Openable) -> Openable:
+    def watched(self, device: OpenableDevice) -> OpenableDevice:
         """Return `device` with its calls recorded."""
         return _RecordedOpening(device, self)
 
@@ -181,7 +171,7 @@ class CrashRecord:
 
 @dataclass(frozen=True, slots=True)
 class _RecordedOpening:
-    device: Openable
+    device: OpenableDevice
     record: CrashRecord
 
     @property

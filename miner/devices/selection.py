@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from miner.catalog import variants
 from miner.codegen.launch_shape import BUFFER_COUNTS, LaunchShape
 from miner.devices import registry
 from miner.devices.backend import Backend
@@ -101,8 +102,12 @@ def device_called(found: Sequence[ListedDevice], name: str) -> ListedDevice:
     return chosen[0]
 
 
-def tried(found: Sequence[ListedDevice], variant: Variant, trials: Trials) -> list[ListedDevice]:
-    """Return `found` with `info.unusable` set where the first known answer of `variant` fails."""
+def tried(
+    found: Sequence[ListedDevice], variant: Variant | None, trials: Trials
+) -> list[ListedDevice]:
+    """Return `found` with `info.unusable` set where the first known answer of `variant` (None: the
+    first one that is shipped) fails."""
+    variant = variant or next(iter(variants().values()))
     devices = [(one.backend, one.info) for one in found]
     problems = asyncio.run(trials.problems_of(devices, variant))
     return [

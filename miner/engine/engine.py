@@ -9,6 +9,7 @@ from contextlib import suppress
 from random import Random
 
 from miner.clock import Clock
+from miner.devices.device import OpenableDevice
 from miner.devices.tuning import Tuning
 from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import NonceAllocator, Staleness
@@ -19,7 +20,7 @@ from miner.engine.proof import KernelProofs, Prover
 from miner.engine.retry_policy import RetryPolicy
 from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import RunningThread, Threads, WorkPool
-from miner.engine.worker import OpenableDevice, Worker
+from miner.engine.worker import Worker
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.telemetry.events import (
     CandidateRefuted,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Protocol
 
 from miner.codegen.launch_shape import shape_named
-from miner.devices.device import Device
+from miner.devices.device import Device, OpenableDevice
 from miner.devices.tuning import Tuning
 from miner.engine.datasets import Datasets
 from miner.engine.hang_watchdog import OPENING_SECONDS, HangWatchdog, WatchedDevice
@@ -17,17 +16,7 @@ from miner.engine.retry_policy import CandidateRecord
 from miner.engine.search import TARGET_SECONDS, Search
 from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
 from miner.telemetry.events import DeviceFault, DeviceResting, Event
-from miner.work import Candidate, DeviceInfo, Job
-
-
-class OpenableDevice(Protocol):
-    """A device before it is opened."""
-
-    @property
-    def info(self) -> DeviceInfo: ...
-
-    def open(self) -> Device:
-        """Open the device in the calling thread, which then owns it."""
+from miner.work import Candidate, Job
 
 
 class Worker:

@@ -13,9 +13,8 @@ from miner.devices.device import Device, Kernel, Pending, fill
 from miner.devices.known_answers import EVERY_NONCE
 from miner.engine.proof import KernelProof, Prover, prove_dataset, prove_kernel
 from miner.engine.search import TARGET_SECONDS
-from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
-from miner.verify import Verifier
+from miner.verify import Unwatched, Verifier
 from miner.work import Job, NonceRange, NonceSpace
 
 FEWEST_LAUNCHES = 5
@@ -39,7 +38,7 @@ class BenchDevice:
         self.epoch = variant.epoch_at(height)
         self.clock: Clock = clock or SystemClock()
         self._prover: Prover = prover or Verifier()
-        light = self._prover.light_cache(self.epoch, _Patient())
+        light = self._prover.light_cache(self.epoch, Unwatched())
         started = self.clock.now()
         for _ in fill(device, self.epoch, light):
             pass
@@ -79,14 +78,6 @@ class BenchDevice:
         """Use `shape` with the dataset that is in memory."""
         self.device.take_shape(shape)
         self.device.select(self.epoch)
-
-
-class _Patient:
-    def should_stop(self) -> bool:
-        return False
-
-    def on_progress(self, epoch: Epoch, done: float, seconds: float, from_disk: bool) -> None:
-        pass
 
 
 @dataclass(slots=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from miner import __version__
-from miner.catalog import variants
 from miner.clock import SystemClock
 from miner.devices.device_names import CPU
 from miner.devices.selection import ListedDevice, devices_called, find_devices, tried
@@ -132,7 +131,7 @@ class Diagnosis:
     def _devices(self) -> tuple[list[ListedDevice], list[str]]:
         trials = Trials()
         found, missing = find_devices(trials=trials)
-        return tried(found, next(iter(variants().values())), trials), missing
+        return tried(found, None, trials), missing
 
     def _pools(self, loaded: Loaded) -> Iterator[Finding]:
         dial = NetworkDial(loaded.settings.limits.connect)
