@@ -19,7 +19,7 @@ from miner.cli.options import (
 
 
 @click.command()
-@variant_option(required=False)
+@variant_option()
 @HEIGHT_OPTION
 @DEVICE_OPTION
 @click.option("--shape", metavar="NAME", help="Launch shape. Default: the device's own.")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from miner.cli.completion import complete_value
-from miner.cli.options import JSON_OPTION, VARIANT_HELP
+from miner.cli.options import JSON_OPTION, variant_option
 
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
@@ -19,15 +18,7 @@ LIGHT_BYTES_LIMIT = 4 << 30
 
 
 @click.command("hash")
-@click.option(
-    "-a",
-    "--variant",
-    "--algo",
-    "variant",
-    metavar="NAME|FILE",
-    help=VARIANT_HELP,
-    shell_complete=complete_value,
-)
+@variant_option()
 @click.option(
     "--height", type=int, metavar="N", help="Block height, which determines epoch and program."
 )

@@ -17,15 +17,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 VARIANT_HELP = "Variant of ProgPoW: its name, an alias, a coin or a file that defines one."
 
 
-def variant_option(*, required: bool = True) -> Callable[[F], F]:
+def variant_option(help_text: str = VARIANT_HELP, *, required: bool = False) -> Callable[[F], F]:
     """Return the option `-a`."""
     return click.option(
         "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=required,
-        help=VARIANT_HELP, shell_complete=complete_value,
+        help=help_text, shell_complete=complete_value,
     )  # fmt: skip
 
 
-VARIANT_OPTION = variant_option()
+VARIANT_OPTION = variant_option(required=True)
 
 DEVICE_OPTION = click.option(
     "-d", "--device", metavar="NAME", help="Use only this device.", shell_complete=complete_value

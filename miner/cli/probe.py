@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from miner.cli.completion import complete_value
-from miner.cli.options import JSON_OPTION
+from miner.cli.options import JSON_OPTION, variant_option
 from miner.formatting import format_difficulty
 
 if TYPE_CHECKING:
@@ -25,15 +25,7 @@ DEFAULT_USER = "probe"
 @click.argument("url")
 @click.option("-u", "--user", help="Wallet or WALLET.worker. Default: probe.")
 @click.option("-p", "--pass", "--password", "password", help="Pool password. Default: x.")
-@click.option(
-    "-a",
-    "--variant",
-    "--algo",
-    "variant",
-    metavar="NAME|FILE",
-    help="Variant whose epochs are shown. Default: kawpow.",
-    shell_complete=complete_value,
-)
+@variant_option("Variant whose epochs are shown. Default: kawpow.")
 @click.option(
     "--coin",
     metavar="SYMBOL",

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.completion import complete_value
-from miner.cli.options import JSON_OPTION
+from miner.cli.options import JSON_OPTION, variant_option
 
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", shell_complete=complete_value,
-    help="Variant to use in place of the recorded one, of which only the name is recorded. Default "
-    "for one that is not shipped: NAME.toml in the folder of FILE.",
-)  # fmt: skip
+@variant_option(
+    "Variant to use in place of the recorded one, of which only the name is recorded. Default for "
+    "one that is not shipped: NAME.toml in the folder of FILE."
+)
 @JSON_OPTION
 def replay(file: Path, variant: str | None, as_json: bool) -> None:
     """Replay the recorded sessions in FILE and compare every byte.

@@ -6,20 +6,11 @@ import json
 
 import click
 
-from miner.cli.completion import complete_value
-from miner.cli.options import DEVICE_OPTION, JSON_OPTION
+from miner.cli.options import DEVICE_OPTION, JSON_OPTION, variant_option
 
 
 @click.command("selftest")
-@click.option(
-    "-a",
-    "--variant",
-    "--algo",
-    "variant",
-    metavar="NAME|FILE",
-    help="Check only this variant.",
-    shell_complete=complete_value,
-)
+@variant_option("Check only this variant.")
 @DEVICE_OPTION
 @click.option(
     "--real", is_flag=True, help="Also check the first two real epochs, if they fit in memory."

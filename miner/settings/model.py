@@ -93,16 +93,12 @@ class PoolSettings(_Model):
     """File with a node's RPC user and password, usually `.cookie` in its data folder."""
 
     @model_validator(mode="after")
-    def _has_user(self) -> Self:
+    def _one_address_and_user(self) -> Self:
         from miner.pool.pool_addresses import PLAIN, SCHEMES  # takes long
 
         scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
         if not self.user and "@" not in self.url and not scheme.transport.is_http:
             raise ValueError("needs a user, as its own key or as user@ in url")
-        return self
-
-    @model_validator(mode="after")
-    def _one_address(self) -> Self:
         if "," in self.url.rpartition("@")[2]:
             raise ValueError("url: contains a comma; write each pool for itself")
         return self
