@@ -15,7 +15,7 @@ from miner.progpow.variant import Variant
 from miner.safe_text import short_line
 from miner.stratum import pool_events, wire_format
 from miner.stratum.outcomes import classify, reason_of
-from miner.stratum.wire_format import DialectFacts, LineReader, decode, encode
+from miner.stratum.wire_format import DialectFacts, LineReader, decode, encode, params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 MALFORMED_LINES = 20
@@ -317,12 +317,6 @@ class ClientSide(ABC):
                 f"the pool sent more than {MALFORMED_LINES} lines that are not JSON objects"
             )
         self._warn_once("line", "the pool sent a line that is not a JSON object; ignoring it")
-
-
-def params_of(message: dict[str, Any]) -> list[Any]:
-    """Return the positional parameters of a request, empty if they have another form."""
-    params = message.get("params")
-    return params if isinstance(params, list) else []
 
 
 def reconnect(params: Any) -> pool_events.Reconnect:

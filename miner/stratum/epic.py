@@ -326,11 +326,9 @@ class EpicPool(PoolSide):
         if problem:
             self._error(request_id, -30600, problem)
             return None
-        first = not self.workers
-        self.workers, self.state.nonces = [worker], NonceSpace()
         self._set_agent(agent)
         self._reply(request_id, "ok")
-        return LoggedIn(worker, self._agent) if first else None
+        return self._enter(worker)
 
     def _send_template(self, request_id: RequestId, params: Any) -> None:
         if not isinstance(params, dict) or not isinstance(params.get("algorithm"), str):

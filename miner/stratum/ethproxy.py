@@ -9,7 +9,7 @@ from typing import Any
 
 from miner.errors import ProtocolError
 from miner.stratum import wire_format
-from miner.stratum.client_side import ClientSide, Opening, params_of
+from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.extremes import (
     ANYTHING,
@@ -34,6 +34,7 @@ from miner.stratum.share_rules import (
     ShareJudged,
     ShareToProve,
 )
+from miner.stratum.wire_format import params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 POLL_SECONDS = 30.0
@@ -175,10 +176,6 @@ def _is_work(result: list[Any]) -> bool:
     )
 
 
-STRICT_NONCE = re.compile(r"0x[0-9a-f]{16}")
-STRICT_HASH = re.compile(r"0x[0-9a-f]{64}")
-
-
 @dataclass(frozen=True, slots=True)
 class PoolForm:
     """How a coin's pools form their messages; the defaults are those of open-ethereum-pool."""
@@ -265,12 +262,8 @@ class EthProxyPool(PoolSide):
         elif reason := self._context.ban_reason(worker):
             self._error(request_id, -1, reason)
         else:
-            first = not self.workers
-            self.workers = [worker]
-            self.state.nonces = NonceSpace()
             self._reply(request_id, True)
-            if first:
-                return LoggedIn(worker, self._agent)
+            return self._enter(worker)
         return None
 
     def _submit(self, request_id: RequestId, params: list[Any]) -> ShareToProve | ShareJudged:
@@ -278,7 +271,7 @@ class EthProxyPool(PoolSide):
         nonce, header, mix = (*params[:3], None, None, None)[:3]
         key = header if isinstance(header, str) else ""
         claim: Claim | Refusal
-        if not _is(STRICT_NONCE, nonce) or not _is(STRICT_HASH, header, mix):
+        if not _is(NONCE, nonce) or not _is(HASH, header, mix):
             claim = Refusal(OTHER, "malformed share: nonce, header and mix are 0x and lower hex")
             judged = self._submitted(request_id, worker, key, claim)
             if not self._form.explains:
@@ -333,8 +326,8 @@ def _extremes(prefix: str, account: str, accepted: tuple[Any, ...]) -> Extremes:
     )
 
 
-def _is(form: re.Pattern[str], *values: object) -> bool:
-    return all(isinstance(value, str) and form.fullmatch(value) for value in values)
+def _is(pattern: str, *values: object) -> bool:
+    return all(isinstance(value, str) and re.fullmatch(pattern, value) for value in values)
 
 
 ETHPROXY = Dialect(

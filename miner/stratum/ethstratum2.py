@@ -8,7 +8,7 @@ from typing import Any
 from miner.errors import ProtocolError
 from miner.safe_text import short_line
 from miner.stratum import wire_format
-from miner.stratum.client_side import ClientSide, Opening, params_of
+from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
 from miner.stratum.extremes import ANYTHING, ETHEREUM_ADDRESS, SUFFIX, WORKER_NAME, Extremes
@@ -37,6 +37,7 @@ from miner.stratum.share_rules import (
     ShareJudged,
     ShareToProve,
 )
+from miner.stratum.wire_format import params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 VERSION = "EthereumStratum/2.0.0"
@@ -304,9 +305,6 @@ class EthereumStratum2Pool(PoolSide):
 
     def _accept(self, request_id: RequestId) -> None:
         self._reply(request_id, None)
-
-    def _reply(self, request_id: RequestId, result: Any) -> None:
-        self._send({"id": request_id, "result": result, "error": None})
 
     def _hello(self, request_id: RequestId, params: Any) -> None:
         greeting = params if isinstance(params, dict) else {}

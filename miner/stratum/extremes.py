@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from miner.stratum import wire_format
+from miner.stratum.outcomes import NO_ERROR
 
 ANYTHING = r"[!-~ ]*"
 NONCE = r"0x[0-9a-f]{16}"
@@ -22,9 +23,6 @@ WORKER_NAME = r"[0-9A-Za-z_-]{1,32}"
 BASE58 = r"[1-9A-HJ-NP-Za-km-z]{1,128}"
 ETHEREUM_ADDRESS = r"0x[0-9a-fA-F]{40}"
 ACCOUNT = rf"[0-9A-Za-z]{{1,128}}(?:\.{WORKER_NAME})?"
-
-NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")
-"""Values of `error` in answers without one."""
 
 MEMBERS = {"jsonrpc": "2.0", "algo": "progpow", "extra": None}
 """Members that some servers add."""

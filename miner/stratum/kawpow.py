@@ -9,7 +9,7 @@ from typing import Any
 
 from miner.errors import ProtocolError
 from miner.stratum import wire_format
-from miner.stratum.client_side import ClientSide, Opening, params_of
+from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.extremes import ACCOUNT, ANYTHING, HASH, NONCE, Extremes
 from miner.stratum.pool_events import (
@@ -33,6 +33,7 @@ from miner.stratum.share_rules import (
     ShareJudged,
     ShareToProve,
 )
+from miner.stratum.wire_format import params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 ETHEREUM_STRATUM_1 = "EthereumStratum/1.0.0"
@@ -220,12 +221,6 @@ class KawPowPool(PoolSide):
     def ask_to_reconnect(self, host: str, port: int, wait: int) -> bool:
         self._call("client.reconnect", [host, port, wait])
         return True
-
-    def _accept(self, request_id: RequestId) -> None:
-        self._reply(request_id, True)
-
-    def _reply(self, request_id: RequestId, result: Any) -> None:
-        self._send({"id": request_id, "result": result, "error": None})
 
     def _call(self, method: str, params: list[Any], **more: str) -> None:
         self._send({"id": None, "method": method, "params": params, **more})

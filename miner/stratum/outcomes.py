@@ -48,7 +48,7 @@ _BY_CODE = {
 }
 
 
-_NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")
+NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")
 """Values of `error` in answers without one. ethminer and its forks take the first three for none,
 clients in JavaScript all but the empty list and object."""
 
@@ -66,7 +66,7 @@ def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]
     The answer is an acceptance if `error` is empty and `result` neither is false, nor has a status
     that refuses, nor is absent beside a reason. Any JSON value is allowed.
     """
-    if error in _NO_ERROR:
+    if error in NO_ERROR:
         status = result.get("status") if isinstance(result, dict) else None
         refusing = isinstance(status, str) and _REFUSING_STATUS.search(status.lower())
         if not (result is False or refusing or (result is None and isinstance(reason, str))):

@@ -172,9 +172,13 @@ class PoolSide(ABC):
 
     # What a dialect implements or overrides
 
-    @abstractmethod
     def _accept(self, request_id: RequestId) -> None:
         """Answer an accepted share."""
+        self._reply(request_id, True)
+
+    def _reply(self, request_id: RequestId, result: Any) -> None:
+        """Answer a request with a result."""
+        self._send({"id": request_id, "result": result, "error": None})
 
     def _reject(self, request_id: RequestId, refusal: Refusal) -> None:
         """Answer a refused share."""
@@ -217,6 +221,12 @@ class PoolSide(ABC):
             return LoggedIn(worker, self._agent)
         self.refuse(request_id, Refusal(UNAUTHORIZED, text))
         return None
+
+    def _enter(self, worker: str) -> LoggedIn | None:
+        """Make `worker` the only one, with all nonces; return the event of the first login."""
+        first = not self.workers
+        self.workers, self.state.nonces = [worker], NonceSpace()
+        return LoggedIn(worker, self._agent) if first else None
 
     def _current(self) -> Offer:
         template = self._chain.template

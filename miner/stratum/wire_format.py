@@ -117,6 +117,12 @@ def encode(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
 
 
+def params_of(message: dict[str, Any]) -> list[Any]:
+    """Return the positional parameters of a request, empty if they have another form."""
+    params = message.get("params")
+    return params if isinstance(params, list) else []
+
+
 PREFIX_BYTES = 7
 """Longest extranonce; it leaves one byte of the nonce to search."""
 
