@@ -111,7 +111,7 @@ def _against_pool(rows: list[ShareRecord], scene: Scene) -> Iterator[str]:
     for key, found in ours.items():
         if any(row.outcome == "accepted" for row in found) and key not in judged:
             yield f"the pool has not accepted a share of height {key[0]} that the ledger counts"
-    # A pool that is told to answer wrongly refuses shares that it accepted.
+    # A pool with an injected wrong answer refuses shares that it accepted.
     refused = Counter(
         row.outcome for key, found in ours.items() for row in found
         if key in judged and row.outcome not in ("accepted", *NO_ANSWER)

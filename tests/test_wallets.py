@@ -194,5 +194,5 @@ def test_placeholders(user: str) -> None:
         "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV.rig1", "sero1", "a$b", "5%", "youri.rig",
     ],
 )  # fmt: skip
-def test_names_that_are_no_placeholders(user: str) -> None:
+def test_names_that_are_not_placeholders(user: str) -> None:
     assert placeholder_in(user) is None

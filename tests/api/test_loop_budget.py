@@ -78,7 +78,7 @@ def test_a_silent_address_has_its_whole_part_again() -> None:
     assert budget.seconds_to_wait("a") == 0
 
 
-async def test_an_address_over_its_budget_is_told_when_to_ask_again(serve: Serve) -> None:
+async def test_an_address_over_its_budget_gets_the_time_to_wait(serve: Serve) -> None:
     service = await serve(budgets=lambda clock: LoopBudgets(clock, readers=NONE))
     for path in ("/api/v1/status", "/metrics", "/", "/nowhere"):
         answer = await refused(service, path)

@@ -73,7 +73,7 @@ def test_a_worse_figure_is_reported_with_its_card_and_height(
     assert told in loss
 
 
-def test_better_figures_and_noise_are_no_loss() -> None:
+def test_better_figures_and_noise_are_not_a_loss() -> None:
     better = [
         row | {"instructions": 100, "warps": 40, "MH/s": row["MH/s"] * 0.99} for row in KEPT["rows"]
     ]
@@ -100,7 +100,7 @@ def test_branches_jump_where_the_disassembler_says(architecture: int) -> None:
     assert branch.stall == stall
 
 
-def test_loads_of_rows_are_told_from_shorter_ones() -> None:
+def test_loads_of_rows_are_distinguished_from_shorter_ones() -> None:
     row = struct.pack("<QQ", 0x0000000610107981, 0x000EA2000C1E9D00)  # LDG.E.128.CONSTANT
     word = struct.pack("<QQ", 0x0000000604042981, 0x000EA2000C1E9900)  # LDG.E.CONSTANT
     first, second = mc.instructions(row + word, 90)

@@ -55,7 +55,7 @@ def options(*arguments: str) -> dict[str, object]:
     return {key: value for key, value in context.params.items() if value not in (None, ())}
 
 
-def test_each_flag_is_in_the_table_once_and_is_no_flag_of_mine() -> None:
+def test_each_flag_is_in_the_table_once_and_not_a_flag_of_mine() -> None:
     names = Counter(normalized(name) for row in foreign_flags() for name in row.names)
     assert not [name for name, count in names.items() if count > 1]
     assert not names.keys() & own_flags().keys()

@@ -67,7 +67,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> NamedCompiler:
         ((5, 2), Target("sm_50", is_ptx=True)),
     ],
 )
-def test_a_card_gets_code_of_its_own_or_ptx_of_an_older_architecture(
+def test_a_card_gets_its_own_code_or_ptx_of_an_older_architecture(
     capability: tuple[int, int], target: Target
 ) -> None:
     assert target_of(capability, NamedCompiler()) == target

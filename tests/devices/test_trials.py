@@ -121,7 +121,7 @@ def test_a_driver_that_dies_in_a_build_is_one_unusable_device(drivers: Drivers) 
         'its driver crashed (SIGABRT); its last line: "fake driver: stack dump follows"' + AGAIN
     )
     assert second.startswith("its driver ended the process (exit code 8); its last line: ")
-    assert "does not compile; log and source: " in third, "what a driver prints is no answer"
+    assert "does not compile; log and source: " in third, "output of a driver is not an answer"
     assert missing == []
 
 

@@ -1,4 +1,4 @@
-"""A miner as a process of its own, whose devices are well, hang or fail as it is told."""
+"""A miner in a separate process, whose devices work, hang or fail as its arguments say."""
 
 from __future__ import annotations
 

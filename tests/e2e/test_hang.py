@@ -59,7 +59,7 @@ def ailing(start: Start, toy: str, tmp_path: Path) -> Ailing:
     return Ailing(start, toy, tmp_path)
 
 
-def test_one_that_hangs_and_one_that_fails_are_given_up_while_the_third_goes_on(
+def test_a_hung_and_a_failing_device_are_given_up_while_the_third_continues(
     ailing: Ailing,
 ) -> None:
     miner = ailing.mine("--park", "well", "hangs", "fails")

@@ -149,7 +149,7 @@ def test_what_can_change_does_without_dropping_the_connection_where_it_need_not(
     ), said  # fmt: skip
     miner.until("share .*accepted")
 
-    # A file that cannot be used: one sentence, and mining goes on.
+    # An unusable file: one sentence, and mining continues.
     rig.file.write_text("pools = 3\n")
     (sentence,) = reload(miner, rig, "nothing changed")
     assert "nothing changed: " in sentence
@@ -179,7 +179,7 @@ def test_what_can_change_does_without_dropping_the_connection_where_it_need_not(
     assert re.search(f"pool +left .*:{one}: the settings name other pools$", left)
 
 
-def test_a_level_that_says_less_holds_at_once_and_a_log_that_was_moved_away_is_begun_anew(
+def test_a_higher_level_applies_at_once_and_a_log_that_was_moved_away_is_created_again(
     start: Start, rig: Rig, toy: str
 ) -> None:
     pool, port = a_pool(start, toy)

@@ -26,15 +26,15 @@ LISTENING = "0A"
 HOOK = """
 import json, os, sys
 
-_OUT = open(os.environ["SOCKETS_TOLD"], "a", buffering=1)
+_OUT = open(os.environ["SOCKETS_AUDIT"], "a", buffering=1)
 
 def _plain(value):
     return [_plain(one) for one in value] if isinstance(value, tuple) else str(value)
 
 def _hook(event, arguments):
     if event.startswith("socket."):
-        told = [_plain(one) for one in arguments if type(one) in (str, bytes, int, tuple)]
-        _OUT.write(json.dumps([event, *told]) + "\\n")
+        audited = [_plain(one) for one in arguments if type(one) in (str, bytes, int, tuple)]
+        _OUT.write(json.dumps([event, *audited]) + "\\n")
 
 sys.addaudithook(_hook)
 """
@@ -103,8 +103,8 @@ def _address(text: str) -> str:
 
 
 @dataclass
-class Told:
-    """What Python's own audit told of sockets."""
+class AuditedSockets:
+    """Socket events of an audit hook in the miner."""
 
     connected: set[str] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
@@ -112,22 +112,22 @@ class Told:
     others: set[str] = field(default_factory=set)
 
 
-def told_in(path: Path) -> Told:
-    told = Told()
+def audited_in(path: Path) -> AuditedSockets:
+    audited = AuditedSockets()
     for line in path.read_text().splitlines():
         event, *arguments = json.loads(line)
         match event:
             case "socket.__new__":
                 pass
             case "socket.connect":
-                told.connected.add(_joined(arguments[-1]))
+                audited.connected.add(_joined(arguments[-1]))
             case "socket.bind":
-                told.bound.add(_joined(arguments[-1]))
+                audited.bound.add(_joined(arguments[-1]))
             case "socket.getaddrinfo":
-                told.resolved.add(str(arguments[0]))
+                audited.resolved.add(str(arguments[0]))
             case _:
-                told.others.add(line)
-    return told
+                audited.others.add(line)
+    return audited
 
 
 def _joined(address: Any) -> str:
@@ -144,7 +144,7 @@ def test_only_the_pools_and_the_api_have_sockets(
     pool_port = port_of(pool)
     (tmp_path / "sitecustomize.py").write_text(HOOK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("SOCKETS_TOLD", str(tmp_path / "told"))
+    monkeypatch.setenv("SOCKETS_AUDIT", str(tmp_path / "audited"))
     settings = tmp_path / "miner.toml"
     settings.write_text(
         f'variant = "{toy}"\nrig = "rig"\nreport_hashrate = true\n'
@@ -161,7 +161,7 @@ def test_only_the_pools_and_the_api_have_sockets(
         assert miner.process.stdout is not None
         ports: dict[str, str] = {}
         shares = 0
-        # A look with each line, from the first one on; it goes on for several heights.
+        # Look at each line, from the first one on, for several heights.
         for line in miner.process.stdout:
             miner.lines.append(line)
             watch.look()
@@ -198,14 +198,14 @@ def test_only_the_pools_and_the_api_have_sockets(
     # Those of asyncio with itself have no address.
     assert {one.local for one in watch.seen if one.kind == "unix"} <= {""}
 
-    told = told_in(tmp_path / "told")
-    assert told.connected == {f"127.0.0.1:{pool_port}"}
-    assert told.bound == {"127.0.0.1:0"}
-    assert told.resolved <= {"127.0.0.1"}, "a name was looked up"
-    assert told.others == set()
+    audited = audited_in(tmp_path / "audited")
+    assert audited.connected == {f"127.0.0.1:{pool_port}"}
+    assert audited.bound == {"127.0.0.1:0"}
+    assert audited.resolved <= {"127.0.0.1"}, "a name was looked up"
+    assert audited.others == set()
 
 
-def test_the_watch_sees_what_it_should(tmp_path: Path) -> None:
+def test_the_watch_sees_bound_and_listening_sockets(tmp_path: Path) -> None:
     watch = Watch(os.getpid())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))

@@ -28,12 +28,12 @@ import fcntl, os, sys, termios
 fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "miner", *sys.argv[2:]])
 """
-"""Has the terminal of a descriptor be the one of a session of its own, as a login does."""
+"""Makes the terminal of a descriptor the controlling one of a new session, as a login does."""
 
 
 class Seated:
     """A miner whose controlling terminal is ours to read and to close; `ours` are those of its
-    three streams that are no terminal."""
+    three streams that are not terminals."""
 
     def __init__(self, *arguments: str, cache: Path, term: str = "xterm", ours: str = "") -> None:
         self.master, slave = os.openpty()
@@ -54,7 +54,7 @@ class Seated:
         while not re.search(pattern, self.text):
             try:
                 new = os.read(self.master, 65536)
-            except OSError:  # nobody has the terminal open any more
+            except OSError:  # no process has the terminal open any more
                 pytest.fail(f"never saw {pattern!r} in:\n{self.text}")
             self.text += new.decode(errors="replace")
 

@@ -172,7 +172,7 @@ async def test_all_views_agree_with_the_ledger_the_devices_and_the_pool(
     devices, variant, verifier = [good, bad], load_variant(Path(toy)), Verifier(disk=False)
     reading = Reading(temperature=61.0, power=100.0, fan=40.0)
     sensors = FakeSensors({"good:0": reading, "bad:0": Reading()})
-    # What is swallowed may have been a lie, so that each is told twice.
+    # A swallowed share may have been one for a wrong answer, so each of them is injected twice.
     lies = [
         (1.0, make_fault("wrong_answer", {"shares": 2, "say": word.replace("_", " ")}))
         for word in LIES

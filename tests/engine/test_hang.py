@@ -185,7 +185,7 @@ async def test_a_suspended_process_does_not_count_as_a_hang(naps: list[float], h
     assert len(rig.of(DeviceHanging)) == hung
 
 
-async def test_a_stop_during_a_build_is_orderly_although_the_build_goes_on():
+async def test_a_stop_during_a_build_is_orderly_although_the_build_continues():
     script = DeviceScript(build_gate=threading.Event())
     rig = Rig(script, retry=replace(QUICK, stop=0.05))
     async with rig.running() as engine:

@@ -60,7 +60,7 @@ def test_the_next_program_is_that_of_the_next_period_or_epoch(variant, height, p
     ],
     ids=str,
 )
-def test_variants_that_choose_differently_have_programs_of_their_own(change):
+def test_variants_that_choose_differently_have_different_programs(change):
     other, gpu, epoch = replace(IN_PLACE, **change), shape_named("gpu"), IN_PLACE.epoch(0)
     first, second = (
         kernel_source.search_source(v, 5, epoch, "cuda", gpu) for v in (IN_PLACE, other)

@@ -132,7 +132,7 @@ def test_init_process_and_health_check(target: str) -> None:
     _, _, command = last("HEALTHCHECK", target).partition("CMD ")
     assert json.loads(command) == ["progpow-miner", "health"]
     environment = " ".join(s.rest for s in lineage(target) if s.word == "ENV")
-    assert "PROGPOW_MINER_API_ADDRESS_FILE=/tmp/" in environment, "whatever --api is"
+    assert "PROGPOW_MINER_API_ADDRESS_FILE=/tmp/" in environment, "with any --api"
 
 
 @pytest.mark.parametrize("target", TARGETS)

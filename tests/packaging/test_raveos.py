@@ -49,7 +49,7 @@ TASK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
-    """The package, unpacked without file modes, with this Python in place of its own."""
+    """The package, unpacked without file modes, with this Python instead of its own."""
     root = tmp_path_factory.mktemp("rave")
     (archive,) = (built / "raveos").iterdir()
     with zipfile.ZipFile(archive) as packed:

@@ -192,7 +192,7 @@ def test_the_zip_for_windows_runs_the_miner_with_its_own_python(
     assert "\nnumba " in notice
 
 
-def test_an_archive_that_is_no_embeddable_python_is_refused(tmp_path: Path) -> None:
+def test_an_archive_without_embeddable_python_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(other, "w") as packed:
         packed.writestr("python.exe", "")

@@ -68,7 +68,7 @@ def test_requests_are_answered_in_order_however_they_are_split() -> None:
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\0", b"\r", b" ", b"\n\0"])
-def test_a_request_is_answered_once_whatever_ends_it(end: bytes) -> None:
+def test_a_request_is_answered_once_with_any_end(end: bytes) -> None:
     session = new_session()
     text = b'{"id":7,"method":"miner_pausegpu","params":{"index":0,"pause":{"}":1}}}' + end
     answers = b"".join(session.receive(text[at : at + 1]) for at in range(len(text)))

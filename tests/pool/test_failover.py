@@ -151,7 +151,7 @@ def after(cause: Cause, *, login_accepted: bool = False) -> tuple[float | None, 
 
 
 @pytest.mark.parametrize("cause", Cause)
-def test_a_pool_is_given_up_only_for_what_no_waiting_mends(cause: Cause) -> None:
+def test_a_pool_is_given_up_only_for_failures_that_waiting_does_not_mend(cause: Cause) -> None:
     retry_in, left = after(cause)
     assert (retry_in is None, FAILURES[cause].final) == (cause in FINAL, cause in FINAL)
     if cause in FINAL or cause is Cause.BANNED:

@@ -25,7 +25,7 @@ CONNECTIONS = 5
 
 @pytest.mark.parametrize("named", [True, False], ids=["named", "detected"])
 @pytest.mark.parametrize("name", DIALECTS)
-def test_a_strict_and_odd_pool_is_mined_on_without_what_it_does_not_know(
+def test_a_strict_and_odd_pool_is_mined_on_without_optional_requests(
     name: str, named: bool
 ) -> None:
     events: list[ServerEvent] = []

@@ -41,7 +41,7 @@ def test_two_readings_at_the_same_time_have_the_same_power() -> None:
     assert meter.power(1.0, 50_000_000.0) == 50.0
 
 
-def test_a_constant_counter_is_no_power() -> None:
+def test_a_constant_counter_gives_no_power() -> None:
     meter = EnergyMeter()
     meter.power(0.0, 7.0)
     assert meter.power(1.0, 7.0) == pytest.approx(0.0)

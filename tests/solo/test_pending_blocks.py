@@ -329,7 +329,7 @@ async def test_a_block_of_a_newer_height_does_not_wait_for_the_answer_to_an_olde
 
 
 @KINDS
-async def test_a_stop_says_of_each_lost_block_one_sentence(kind: type[FakeNode]) -> None:
+async def test_a_stop_reports_each_lost_block_in_one_sentence(kind: type[FakeNode]) -> None:
     async with serving(kind()) as node:
         async with mining(node) as run:
             job = await run.job()
