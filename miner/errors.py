@@ -103,7 +103,7 @@ class NoUsableDevice(MinerError):
 
 
 class Cause(StrEnum):
-    """Why one pool or node failed; `FAILURES` of `miner/pool/attempt.py` has what follows."""
+    """Why one pool or node failed; `FAILURES` of `miner/pool/attempt.py` has the reactions."""
 
     LOST = "connection broken, timed out or silent"
     HOST_UNKNOWN = "name not resolved (DNS)"

@@ -1,4 +1,4 @@
-"""Jobs, candidates, solutions and verdicts: what pool, engine and devices exchange."""
+"""Jobs, candidates, solutions and verdicts: the values that pool, engine and devices exchange."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Solution:
 
 
 class Outcome(Enum):
-    """What became of a solution; the value is its name in files and APIs."""
+    """The result of a solution; the value is its name in files and APIs."""
 
     ACCEPTED = "accepted"
     STALE = "stale"

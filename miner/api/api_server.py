@@ -11,7 +11,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from miner.api.auth import TokenCheck
-from miner.api.connection_limits import ConnectionFactory, ConnectionLimits, seat_guard
+from miner.api.connection_limits import ConnectionFactory, ConnectionLimits, spare_guard
 from miner.api.context import ApiContext
 from miner.api.handlers import Handlers
 from miner.api.loop_budget import LoopBudgets, budget_guard
@@ -123,7 +123,7 @@ class ApiServer:
         app = web.Application(
             middlewares=[
                 error_middleware(context.clock, context.journal),
-                seat_guard,
+                spare_guard,
                 budget_guard(self._budgets),
                 request_guard(options.hosts, limits.body),
             ],

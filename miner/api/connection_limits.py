@@ -36,12 +36,12 @@ RETRY_SECONDS = 10
 PROBE_STARTS = tuple(f"GET {path} ".encode() for path in PROBES)
 
 SPARE_SECONDS = 1.0
-"""Time for a client on a spare seat to send its request."""
+"""Time for the client of a spare connection to send its request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How much of the miner's resources clients may use."""
+    """Limits of the miner's resources that clients may use."""
 
     connections: int = 64
     """Served at a time."""
@@ -70,11 +70,11 @@ class ConnectionLimits:
 
 
 class ConnectionFactory:
-    """Gives each new connection a seat: one of those that serve everything, or a spare one.
+    """Accepts each new connection, beyond the limits as a spare one.
 
-    A spare seat serves probes only, one request of each connection: half-open connections and
-    greedy readers must not make the miner look dead. It always has room, since a new connection
-    takes the place of the oldest one of the address that has most of them.
+    A spare connection serves one request, which must be a probe: half-open connections and greedy
+    readers must not make the miner look dead. There is always room for a new one, since it takes
+    the place of the oldest one of the address that has most of them.
     """
 
     def __init__(self, server: web.Server, limits: ConnectionLimits, budgets: LoopBudgets) -> None:
@@ -142,8 +142,8 @@ class _Reception(asyncio.Protocol):
 
 
 @web.middleware
-async def seat_guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what is not a probe on a spare seat; a middleware."""
+async def spare_guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests other than probes on spare connections; a middleware."""
     connection = request.protocol
     is_spare = isinstance(connection, HttpConnection) and connection.is_spare
     if is_spare and request.path not in PROBES:

@@ -1,4 +1,4 @@
-"""What the request handlers share: cached answers, journal, history, controls of the run."""
+"""The state that the request handlers share: cached answers, journal, history, controls."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class CachedShares:
 
 
 class RunControl(Protocol):
-    """What the owner of the rig may change in a run."""
+    """The requests of the rig's owner to a run."""
 
     def pause(self, device: str | None) -> None:
         """Pause `device`, or all devices if None; raises `KeyError` for an unknown one."""

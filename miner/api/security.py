@@ -82,8 +82,8 @@ def refusal_bytes(status: int, sentence: str, retry_after: int, close: bool) -> 
 
 
 def error_middleware(clock: Clock, journal: Journal) -> Middleware:
-    """Return the middleware that gives all errors one form; of a bug, clients learn nothing but
-    that it happened."""
+    """Return the middleware that gives all errors one form; clients learn of a bug only that it
+    occurred."""
     reported_at = clock.now() - REPORT_SECONDS
 
     @web.middleware

@@ -1,1 +1,1 @@
-"""Devices: how they are found, opened and searched on, through one backend or another."""
+"""Devices: found, opened and searched on, each through one of several backends."""

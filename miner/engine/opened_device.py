@@ -23,7 +23,7 @@ from miner.work import Candidate
 
 
 class WorkerReports(Protocol):
-    """Receives what the devices' threads produce; any thread may call it."""
+    """Receives the events and candidates of the devices' threads; any thread may call it."""
 
     def report(self, event: Event) -> None:
         """Pass `event` on to telemetry."""
@@ -73,7 +73,8 @@ class OpenedDevice:
         self.report(DeviceFault(self.name, reason))
 
     def wants_another(self, epoch: Epoch) -> bool:
-        """Whether a stop was requested, or the newest job has another epoch; None is not one."""
+        """Return whether a stop was requested, or the newest job has another epoch; no job is not
+        another."""
         newest = self.slot.job
         return self.slot.stopping or (newest is not None and newest.epoch != epoch)
 

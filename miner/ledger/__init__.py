@@ -1,4 +1,4 @@
-"""The share ledger: a file with every candidate and what happened to it."""
+"""The share ledger: a file with every candidate and its outcome."""
 
 from miner.ledger.ledger import Ledger
 from miner.ledger.ledger_reader import LedgerReader

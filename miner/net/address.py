@@ -73,7 +73,7 @@ def parse_host_port(
 
 
 def is_local(host: str) -> bool:
-    """Return whether a name or IP address is of this machine or of its own network."""
+    """Return whether a name or IP address belongs to this machine or its local network."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
@@ -115,7 +115,7 @@ def listen_error(sentence: str, error: Exception) -> AddressTaken | ConfigError:
 DEFAULT_PASSWORD = "x"
 
 PASSWORD_VARIABLE = "PROGPOW_MINER_POOL_PASSWORD"
-"""Environment variable with the password for pools that have none of their own."""
+"""Environment variable with the password of pools without one."""
 
 
 class Transport(Enum):
@@ -187,8 +187,8 @@ class PoolUrl:
         """Return whether the login may be sent to another `port` of this host because the pool
         asks for it.
 
-        Not on this machine and in its network, where other services listen and a tunnel's other
-        ports are not the pool's; not to the ports of system services but those of web servers.
+        It may not be sent to a host of the local network, where other services listen and the other
+        ports of a tunnel are not the pool's, nor to ports of system services, except web servers.
         """
         return not is_local(self.host) and (port >= 1024 or port in (80, 443))
 

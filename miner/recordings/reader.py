@@ -22,7 +22,7 @@ LONGEST_SECONDS = 1e8
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What happened `seconds` after the recording began; `line` is that of the file."""
+    """An event, `seconds` after the recording began; `line` is its line in the file."""
 
     seconds: float
     line: int

@@ -19,7 +19,7 @@ ROW_BYTES = 256
 """Of a dataset entry; a hash reads one in each loop."""
 
 SAME = ("variant", "epoch", "shape", "source_sha256", "model", "driver", "version")
-"""What two reports should have in common, so that their ratio has one cause."""
+"""Members that two reports should have in common, so that their ratio has one cause."""
 
 
 @dataclass(frozen=True, slots=True)

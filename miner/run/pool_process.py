@@ -1,4 +1,4 @@
-"""The test pool as a process of its own, or in one process with a miner."""
+"""The test pool in its own process, or in one process with a miner."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class RunConfig:
     """Keep mining on the other devices when one hangs."""
     api: ApiOptions | None = None
     address_file: Path | None = None
-    """Gets the API's address, or "off"."""
+    """File to write the API's address to, or "off" without an API."""
     ethminer: HostPort | None = None
     sgminer: HostPort | None = None
     log: LogConfig = field(default_factory=LogConfig)
@@ -121,7 +121,7 @@ class RunConfig:
     notes: Sequence[tuple[str, str]] = ()
     """(topic, sentence) pairs to show before mining begins."""
     reloader: SettingsReloader | None = field(default=None, repr=False)
-    """None where there is no settings file."""
+    """None without a settings file."""
     fixed: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Settings that need a restart to change, by key, at the start."""
     digest: str = ""

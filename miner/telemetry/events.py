@@ -1,4 +1,4 @@
-"""Events: what happens in the miner, as plain values for subscribers."""
+"""Events of the miner, as plain values for subscribers."""
 
 from __future__ import annotations
 
