@@ -78,7 +78,7 @@ class ApiServer:
         self._listener: asyncio.Server | None = None
         self._connections: ConnectionFactory | None = None
         self.address: HostPort | None = None
-        """What the server listens on, None if it does not."""
+        """The address that the server listens on, None if it does not."""
 
     @property
     def url(self) -> str | None:

@@ -19,10 +19,10 @@ OutcomeName = Literal[
     "accepted", "stale", "low_difficulty", "duplicate", "invalid", "unauthorized", "not_sent",
     "lost",
 ]  # fmt: skip
-"""What became of a share, as in the ledger and the metrics."""
+"""The outcome of a share, as in the ledger and the metrics."""
 
 LedgerName = OutcomeName | Literal["hardware", "unanswered"]
-"""What became of a candidate, as in the ledger."""
+"""The outcome of a candidate, as in the ledger."""
 
 _LEDGER_NAMES = frozenset(name for part in get_args(LedgerName) for name in get_args(part))
 
@@ -100,7 +100,7 @@ class Error(Response):
     """An error."""
 
     error: str
-    """What is wrong, as one sentence."""
+    """The problem, as one sentence."""
 
 
 class Health(Response):
@@ -119,14 +119,14 @@ class Readiness(Health):
 
 
 class Done(Response):
-    """What a request changed."""
+    """The changes that a request made."""
 
     done: tuple[RedactedText, ...]
     """As sentences."""
 
 
 class Access(Response):
-    """What the token of a request allows."""
+    """The rights that the token of a request gives."""
 
     read_only: bool
     """No token is set, so no request may change anything."""

@@ -173,7 +173,7 @@ class HistogramAnswer(Response):
 
 
 class TimingsAnswer(Response):
-    """How long things took."""
+    """Durations over all devices and pools."""
 
     share: HistogramAnswer
     """From sending a share to its answer."""

@@ -318,7 +318,7 @@ _COUNTERPARTS = {
     "port": ", for an address without a port",
     "tls": ", with the scheme `stratum+tls://`",
 }
-"""What the page adds to the flag of `mine`, by form."""
+"""Remarks that the page adds to the flag of `mine`, by form."""
 
 
 def _counterpart(row: ForeignFlag) -> str:

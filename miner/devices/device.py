@@ -31,7 +31,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class LaunchResult:
-    """What one launch found."""
+    """The result of one launch."""
 
     tried: int
     """Nonces searched."""

@@ -24,13 +24,13 @@ EVERY_NONCE = 2**256 - 1
 
 @dataclass(frozen=True, slots=True)
 class SelftestResult:
-    """How many known answers a device gave before the first problem."""
+    """The number of known answers that a device gave before the first problem."""
 
     device: str
     variant: str
     checked: int
     problem: str | None = None
-    """What was wrong, as a sentence; None when every answer is right."""
+    """The first problem, as a sentence; None when every answer is right."""
 
 
 def selftest(device: Device, variant: Variant, answers: int | None = None) -> SelftestResult:

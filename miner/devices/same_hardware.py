@@ -79,7 +79,7 @@ def _is_equal_to(a: DeviceInfo, b: DeviceInfo) -> bool:
 
 def _are_other_parts(a: DeviceInfo, b: DeviceInfo) -> bool:
     """Return whether both have UUIDs of NVIDIA's form, and different ones. Platforms of other
-    vendors generate UUIDs of their own."""
+    vendors generate other UUIDs."""
     uuids = [uuid.lower() for uuid in (a.uuid, b.uuid) if uuid is not None]
     ours = [uuid for uuid in uuids if uuid.startswith(("gpu-", "mig-"))]
     return len(set(ours)) == 2

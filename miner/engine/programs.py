@@ -29,7 +29,7 @@ KEPT_EPOCHS = 8
 """Epochs whose images are kept per shape, for a pool that alternates between coins."""
 
 CLOSE_SECONDS = 2.0
-"""How long closing a device waits for its running builds."""
+"""Time for which closing a device waits for its running builds."""
 
 
 @dataclass(frozen=True, slots=True)

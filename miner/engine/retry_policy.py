@@ -26,7 +26,7 @@ class RetryPolicy:
     max_unproved: int = 64
     """Candidates of one device waiting for the CPU at which its search pauses."""
     stop: float = 4.0
-    """How long a stop waits for the threads of all devices."""
+    """Time for which a stop waits for the threads of all devices."""
 
     def parks_after(self, failures: int) -> bool:
         """Return whether the device is parked after `failures` in a row."""

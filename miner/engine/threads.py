@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CLOSE_SECONDS = 2.0
-"""How long a closing pool waits for its running work."""
+"""Time for which a closing pool waits for its running work."""
 
 THREAD_PREFIX = "work-"
 """Start of the names of all our threads."""

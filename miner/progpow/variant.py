@@ -88,13 +88,15 @@ ByteOrder = Literal["little", "big"]
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """How a program is drawn and run, apart from its numbers. The defaults are ProgPoW's."""
+    """The ways of drawing and running a program, apart from its numbers. The defaults are
+    ProgPoW's."""
 
     scheme: Literal["shuffled", "in-place"] = "shuffled"
     """Where an instruction's registers come from: "shuffled" takes them from two shuffled
     sequences; "in-place" draws unused ones, and the first one is the destination too."""
     rotation: Literal["selector", "operand"] = "selector"
-    """What a merge rotates by: a number in the merge's selector, or bits of the operand."""
+    """The amount that a merge rotates by: a number in the merge's selector, or bits of the
+    operand."""
     cache_index: Literal["plain", "mixed"] = "plain"
     """The index of an L1 cache read: a register; "mixed": that xor LANES * loop + lane."""
     entry_index: Literal["plain", "mixed"] = "plain"
@@ -144,7 +146,7 @@ class Variant:
     fixed: FixedSizes | None = None
     aliases: tuple[str, ...] = ()
     algorithm: str = ""
-    """What other miners and farm panels call it; empty: its name."""
+    """The name that other miners and farm panels use; empty: `name`."""
     title: str = ""
     sources: tuple[str, ...] = ()
     known_answers: tuple[KnownAnswer, ...] = ()

@@ -24,7 +24,7 @@ SAME = ("variant", "epoch", "shape", "source_sha256", "model", "driver", "versio
 
 @dataclass(frozen=True, slots=True)
 class SuitePlan:
-    """How often and how long the suite measures."""
+    """The number and the durations of the suite's measurements."""
 
     heights: Sequence[int]
     repetitions: int

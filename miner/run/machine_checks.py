@@ -46,12 +46,12 @@ class Finding:
     """The result of one check."""
 
     area: str
-    """What was checked, as one word."""
+    """The subject of the check, as one word."""
     state: Literal["ok", "note", "problem"]
     """A problem keeps a run from mining as the settings ask; a note does not."""
     text: str
     advice: str = ""
-    """What to do, as a clause; empty: nothing."""
+    """The remedy, as a clause; empty: none is needed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class LiveConfig:
 
 @dataclass(frozen=True, slots=True)
 class ReloadedConfig:
-    """What a reload of the settings returns."""
+    """The result of reading the settings again."""
 
     live: LiveConfig
     fixed: Mapping[str, object] = field(default_factory=dict)

@@ -24,8 +24,8 @@ OTHER_VARIABLES: Mapping[str, str] = {
     CONFIG_VARIABLE: "settings file, if `--config` names none",
     f"{PREFIX}CACHE": "folder of files that can be rebuilt; needed without a home directory",
     f"{PREFIX}STATE": "folder of the ledger and found blocks; needed without a home directory",
-    COOKIE_VARIABLE: "cookie file of nodes without a login of their own",
-    PASSWORD_VARIABLE: "password of pools without one of their own",
+    COOKIE_VARIABLE: "cookie file of nodes for which no login is set",
+    PASSWORD_VARIABLE: "password of pools for which none is set",
 }
 """Variables of the miner that do not belong to a key, with their meanings."""
 

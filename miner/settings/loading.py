@@ -70,7 +70,7 @@ _EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
-"""What belongs in place of a value of the wrong type, by pydantic's error type."""
+"""The expected value by pydantic's error type, for values of a wrong type."""
 
 
 def error_messages(error: ValidationError, raw: RawSettings) -> list[str]:

@@ -52,7 +52,7 @@ no default. Environment variables override this file, flags override both.
 
 _POOLS_INTRODUCTION = """\
 The variables are those of the first pool; those of the second begin with `PROGPOW_MINER_POOL_2_`,
-and so on. `PROGPOW_MINER_POOL_PASSWORD` is the password of every pool without one of its own. The
+and so on. `PROGPOW_MINER_POOL_PASSWORD` is the password of every pool for which none is set. The
 flags apply to each `-o` and `-P` of the command line.
 """
 
@@ -114,7 +114,7 @@ def _row(key: Key) -> str:
         default = "required"
     variable = key.variable
     if variable == PASSWORD_VARIABLE:
-        variable = None  # it is the password of all pools without one of their own
+        variable = None  # it is the password of all pools for which none is set
     cells = [
         f"`{key.name}`",
         key.type_name,

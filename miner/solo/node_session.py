@@ -80,7 +80,7 @@ class NodeSession:
     """
 
     resumable = None
-    """Nodes have no sessions of their own."""
+    """None: a node has no sessions that could be resumed."""
 
     def __init__(
         self,

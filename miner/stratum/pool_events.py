@@ -83,7 +83,7 @@ class Reconnect:
 
 @dataclass(frozen=True, slots=True)
 class DifficultyNotice:
-    """The pool announced the target of later jobs that have none of their own."""
+    """The pool announced the target of later jobs without one."""
 
     target: int
 

@@ -47,7 +47,7 @@ class SeedCheck(Enum):
 
 @dataclass
 class ProbeResult:
-    """What the probe found; None: unknown."""
+    """The findings of a probe; None: unknown."""
 
     url: str
     protocol: str
@@ -70,7 +70,7 @@ class ProbeResult:
     misfits: dict[str, str] = field(default_factory=dict)
     """Why each dialect that was tried before does not fit."""
     tls: str | None = None
-    """How the certificate was checked; None without TLS."""
+    """The check that the certificate passed; None without TLS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def _clock(clock: str) -> Metric:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the sensors of a device report at one time; None, never 0, for an unknown value.
+    """The readings of a device's sensors at one time; None, never 0, for an unknown value.
 
     A field added here appears in the API, the OpenAPI document and, by its arguments, in
     Prometheus and in the JSON log.

@@ -74,7 +74,7 @@ class LoopDelayed:
 
     seconds: float
     during: str = ""
-    """What the threads did for most of that time; empty: unknown."""
+    """Work of the threads for most of that time; empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

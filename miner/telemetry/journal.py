@@ -64,7 +64,8 @@ class Sentence:
     text: str
     level: Level = Level.INFO
     limited: bool = False
-    """It may come in floods; similar sentences are entered once in `REPEAT_SECONDS`."""
+    """Whether the event may come in floods; similar sentences are then entered once in
+    `REPEAT_SECONDS`."""
     progress: float | None = None
     """0 to 1, of what `text` describes."""
 
