@@ -174,7 +174,7 @@ def test_show_prints_toml_with_origins(tmp_path: Path, monkeypatch: pytest.Monke
     assert rows["match"] == f"file {path} line 7"
     assert rows["rig"] == "environment PROGPOW_MINER_RIG"
     assert rows["console"] == "default"
-    assert ran.out.endswith("PASSWORD is set: password of pools without one of their own\n")
+    assert ran.out.endswith("PASSWORD is set: password of pools for which none is set\n")
     assert "hunter2" not in ran.out
 
 
