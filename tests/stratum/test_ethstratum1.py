@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from miner.stratum.pool_events import (
     JobReceived,
     LoginRefused,
     Message,
-    PoolEvent,
     ShareAnswer,
     Subscribed,
     WrongProtocol,
@@ -431,35 +429,6 @@ def test_kawpow_client_accepts_kawpow_jobs_under_this_dialects_name() -> None:
 
 
 # Properties
-
-STREAM = (
-    a_job("early")
-    + subscribed()
-    + call("mining.set_difficulty", 0.25)
-    + a_job()
-    + b"odd\r\n\n"
-    + call("mining.set_extranonce", "aa")
-    + announced("2", SEED, HEADER, "51395a", True)
-    + announced("3", SEED, HEADER, True, height="950000")
-    + announced("4", SEED, HEADER, True)
-    + notify()
-    + line({"id": 9, "method": "mining.ping"})
-    + answer(3, False, [20, "Not supported."])
-)
-
-
-def fed(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
-    opened = client()
-    opened.start()
-    events = [event for piece in pieces for event in opened.receive(piece)]
-    return events, opened.data_to_send()
-
-
-@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_any_split_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(STREAM)]
-    assert fed([STREAM[a:b] for a, b in pairwise(edges)]) == fed([STREAM])
-
 
 VALUES = st.recursive(
     st.none()

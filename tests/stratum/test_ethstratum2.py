@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from miner.stratum.pool_events import (
     DifficultyNotice,
     HashrateRefused,
     LoginRefused,
-    PoolEvent,
     Reconnect,
     ShareAnswer,
     Subscribed,
@@ -521,35 +519,6 @@ def test_go_quai_sends_numbers_and_its_values_twice() -> None:
 
 
 # Properties
-
-STREAM = (
-    hello(timeout=30)
-    + answer(2, "s-12345")
-    + values(epoch=EPOCH, target=TARGET, algo="progpow", extranonce="af4c")
-    + answer(3, "w-123")
-    + b"odd\r\n\n"
-    + a_job()
-    + values(extranonce="")
-    + a_job("7", clean="0")
-    + line({"id": 9, "method": "mining.ping"})
-    + values(algo="ethash", epoch=3)
-    + a_job("8")
-    + line({"method": "mining.bye"})
-)
-
-
-def fed(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
-    opened = client()
-    opened.start()
-    events = [event for piece in pieces for event in opened.receive(piece)]
-    return events, opened.data_to_send()
-
-
-@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_any_split_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(STREAM)]
-    assert fed([STREAM[a:b] for a, b in pairwise(edges)]) == fed([STREAM])
-
 
 VALUES = st.recursive(
     st.none()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from miner.stratum.pool_events import (
     JobReceived,
     LoginRefused,
     Message,
-    PoolEvent,
     Reconnect,
     ShareAnswer,
     Subscribed,
@@ -542,20 +540,6 @@ STREAM = (
     + line({"id": 9, "method": "mining.ping"})
     + answer(3, False, [20, "Not supported."])
 )
-
-
-def fed(pieces: list[bytes]) -> tuple[list[PoolEvent], bytes]:
-    opened = client()
-    opened.start()
-    events = [event for piece in pieces for event in opened.receive(piece)]
-    return events, opened.data_to_send()
-
-
-@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_any_split_of_the_stream_gives_the_same_events(cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(STREAM)]
-    pieces = [STREAM[a:b] for a, b in pairwise(edges)]
-    assert fed(pieces) == fed([STREAM])
 
 
 def quietly(opened: ClientSide, data: bytes) -> None:
