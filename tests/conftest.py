@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from miner.resources import cache_directory
+
 ROOT = Path(__file__).parents[1]
 
 settings.register_profile(
@@ -21,9 +23,10 @@ settings.load_profile("busy")
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Have no test write into the ledger of whoever runs it."""
+    """Have no test write into the user's ledger; processes of tests share numba's compiled code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROGPOW_MINER_STATE", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("NUMBA_CACHE_DIR", str(cache_directory() / "numba"))
         yield
 
 
