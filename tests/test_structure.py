@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,9 @@ MOST_SMALL = 15
 """Modules with fewer than `SMALL` lines."""
 
 LONGEST = 450
+
+LEAST_OF_ONE_READER = 100
+"""Lines of a module that only one other module imports; a smaller one belongs into its reader."""
 
 MOST_SHARE_OF_A_ROOM = 0.15
 """Of the lines of all modules."""
@@ -71,6 +74,25 @@ def imports() -> dict[str, set[str]]:
                 full = {f"{node.module}.{alias.name}" for alias in node.names}
                 found[name] |= ({node.module} | full) & trees.keys()
     return found
+
+
+def exported() -> set[str]:
+    """Return the modules whose names a package offers as its own."""
+    texts = (path.read_text(encoding="utf-8") for path in PRODUCT.rglob("__init__.py"))
+    nodes = (node for text in texts for node in ast.walk(ast.parse(text)))
+    return {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def test_no_small_module_has_a_single_reader() -> None:
+    readers = Counter(name for found in imports().values() for name in found)
+    sizes = {
+        ".".join(("miner", *path.with_suffix("").parts)): size for path, size in lines().items()
+    }
+    assert not [
+        f"{name}: {size}"
+        for name, size in sizes.items()
+        if readers[name] == 1 and size < LEAST_OF_ONE_READER and name not in exported()
+    ]
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
