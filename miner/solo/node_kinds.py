@@ -53,7 +53,7 @@ class NodeKind:
     given."""
 
     def open(self, address: str, extra_nonce: bytes) -> WorkApi:
-        """Return the API of one node, by which it pays `address` if there is one."""
+        """Return the API of one node that pays `address`, if one is given."""
         if self is PPRPC and address:
             return SUBMITBLOCK.open(address, extra_nonce)
         return self.api(self, address, extra_nonce)

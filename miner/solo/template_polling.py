@@ -103,7 +103,7 @@ class TemplatePoller:
 
     @property
     def kind(self) -> NodeKind:
-        """The kind of node, by which it pays as it should."""
+        """The kind of node in use: `submitblock` in place of `pprpc` for an address to pay."""
         return self._api.kind
 
     def is_current(self, height: int) -> bool:
