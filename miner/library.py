@@ -163,7 +163,7 @@ def kernel_source(
         return search_source(variant, variant.period_at(height), epoch, dialect, layout)
     if kernel == "dataset":
         return dataset_source(epoch, dialect, layout)
-    raise BadValue("kernel", f"{kernel!r} is none of search, dataset")
+    raise BadValue("kernel", f"{kernel!r} is not one of search, dataset")
 
 
 def _epoch(variant: Variant, height: int) -> Epoch:

@@ -61,7 +61,7 @@ class ConfigTable:
         """Return one of `known`, or `default`, without which the key is required."""
         value = self.get(key, str, default)
         if self.has(key) and value not in known:
-            raise BadVariant(f"{self.where(key)}: {value!r} is none of {', '.join(known)}")
+            raise BadVariant(f"{self.where(key)}: {value!r} is not one of {', '.join(known)}")
         return value
 
     def choices(self, record: type[Record]) -> Record:

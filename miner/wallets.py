@@ -158,7 +158,7 @@ def _hex(address: str, prefixes: Sequence[str]) -> str | None:
         return f"it has {len(digits)} hex digits instead of 40"
     if digits in (digits.lower(), digits.upper()):
         return None
-    from miner.progpow.keccak import keccak256  # takes long
+    from miner.progpow.keccak import keccak256  # importing it loads numba
 
     checksum = keccak256(digits.lower().encode("ascii")).hex()
     mixed = "".join(
@@ -180,7 +180,7 @@ def _cryptonote(address: str, tags: Sequence[str]) -> str | None:
     known = [_varint(int(tag, 16)) for tag in tags]
     if not data.startswith(tuple(known)) or len(data) > MOST_CRYPTONOTE_BYTES:
         return ""
-    from miner.progpow.keccak import keccak256  # takes long
+    from miner.progpow.keccak import keccak256  # importing it loads numba
 
     return None if keccak256(data[:-4])[:4] == data[-4:] else WRONG_CHECKSUM
 

@@ -108,7 +108,7 @@ BROKEN = [
     (
         'absorbs = "digest"',
         'absorbs = "mix"',
-        "keccak.absorbs: 'mix' is none of digest, header, nonce",
+        "keccak.absorbs: 'mix' is not one of digest, header, nonce",
     ),
     ('absorbs = "digest"', 'absorbs = "header"', "variant 'kawpow': keccak.final: needs 7 words"),
     ('final = "rAVENCOIN"', "final = 7", "keccak.final: must be ASCII text or a list of integers"),
@@ -208,10 +208,10 @@ def test_coins_have_known_variants_and_are_found() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('node = "rpc"', "node: 'rpc' is none of pprpc, firo, veil, submitblock, getwork, sero"),
-        ('node = ""', "node: '' is none of pprpc, "),
+        ('node = "rpc"', "node: 'rpc' is not one of pprpc, firo, veil, submitblock, getwork, sero"),
+        ('node = ""', "node: '' is not one of pprpc, "),
         ("node = 1", "node: 1 is not of type str"),
-        ('difficulty_one = "f"', "difficulty_one: 'f' is none of ff, ffff"),
+        ('difficulty_one = "f"', "difficulty_one: 'f' is not one of ff, ffff"),
         ('nodes = "firo"', "nodes: unknown key (known: addresses, difficulty_one, name, node, "),
     ],
 )

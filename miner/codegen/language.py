@@ -87,7 +87,7 @@ LANGUAGES = {language.name: language for language in (OPENCL_C, CUDA_CPP)}
 def language_named(name: str) -> Language:
     """Return the language of dialect `name`; raises `BadValue` for an unknown one."""
     if name not in LANGUAGES:
-        raise BadValue("dialect", f"{name!r} is none of {', '.join(LANGUAGES)}")
+        raise BadValue("dialect", f"{name!r} is not one of {', '.join(LANGUAGES)}")
     return LANGUAGES[name]
 
 

@@ -38,7 +38,9 @@ class LaunchShape:
     def split(self, buffers: int) -> LaunchShape:
         """Return this shape for a dataset in `buffers` buffers."""
         if buffers not in BUFFER_COUNTS:
-            raise BadValue("buffers", f"{buffers} is none of {', '.join(map(str, BUFFER_COUNTS))}")
+            raise BadValue(
+                "buffers", f"{buffers} is not one of {', '.join(map(str, BUFFER_COUNTS))}"
+            )
         base = self.name.split("/")[0]
         name = base if buffers == 1 else f"{base}/{buffers}"
         return replace(self, name=name, buffers=buffers)
@@ -68,6 +70,6 @@ def shape_named(name: str) -> LaunchShape:
     if base not in SHAPES or (count and count not in counts):
         known, others = ", ".join(SHAPES), ", ".join(f"/{n}" for n in counts[:-1])
         raise BadValue(
-            "shape", f"{name!r} is none of {known}, each also with {others} or /{counts[-1]}"
+            "shape", f"{name!r} is not one of {known}, each also with {others} or /{counts[-1]}"
         )
     return SHAPES[base].split(int(count or 1))

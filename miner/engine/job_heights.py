@@ -33,7 +33,7 @@ class HeightDoubt:
 
     reason: str
     seconds: float | None
-    """Duration of the doubt, at most; None: that of the job."""
+    """Longest duration of the doubt; None: until another job comes."""
     known: bool = False
     """Whether the same doubt was raised before."""
 

@@ -23,7 +23,7 @@ from miner.wallets import WRONG_CHECKSUM, address_problem, login_parts
 def check_pools(settings: Settings) -> None:
     """Raise `UsageError` for an unknown variant or coin and for pools that cannot be used.
 
-    Loads no driver and nothing else that takes long.
+    No driver or other slow module is loaded.
     """
     coin = chosen_coin(settings)
     if coin is None:
@@ -40,7 +40,7 @@ def pool_urls(pools: Sequence[PoolSettings], coin: Coin | None) -> tuple[PoolUrl
     """Return the addresses of `pools`, their CA files checked; raises `ConfigError`."""
     urls = tuple(pool_url(pool, coin) for pool in pools)
     for url in urls:
-        if url.ca_file is not None:  # without one there is nothing to check, and it takes long
+        if url.ca_file is not None:  # loading the certificates of the system is slow
             tls_context(url)
     return urls
 

@@ -94,7 +94,7 @@ class PoolSettings(_Model):
 
     @model_validator(mode="after")
     def _one_address_and_user(self) -> Self:
-        from miner.pool.pool_addresses import PLAIN, SCHEMES  # takes long
+        from miner.pool.pool_addresses import PLAIN, SCHEMES  # slow to import
 
         scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
         if not self.user and "@" not in self.url and not scheme.transport.is_http:

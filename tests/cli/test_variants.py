@@ -82,7 +82,7 @@ def test_an_unknown_name_suggests_the_nearest_one() -> None:
         ("period = 3", 'period = "3"', "program.period: '3' is not of type int"),
         ("period = 3", "period = 3\nspeed = 9", "program.speed: unknown key"),
         ('final = "rAVENCOIN"', 'final = "rAVEN"', "keccak.final: needs 9 words"),
-        ('absorbs = "digest"', 'absorbs = "all"', "'all' is none of digest, header, nonce"),
+        ('absorbs = "digest"', 'absorbs = "all"', "'all' is not one of digest, header, nonce"),
         ("parents = 512", "parents = 500", "dataset.parents: 500 is not a multiple"),
         ("length = 100", "", "epoch.length: give either length or spans"),
         ("dataset_items = 8191\n[[", "dataset_items = 5\n[[", "sizes.dataset_items: is outside"),

@@ -202,13 +202,13 @@ def test_each_buffer_is_selected_by_its_number(buffers: int) -> None:
 def test_unknown_names_and_unsupported_shapes_are_errors() -> None:
     with pytest.raises(BadValue, match=r"^shape: 'cpu' needs 16-word vectors, cuda has none$"):
         source_of("cuda", "cpu")
-    with pytest.raises(BadValue, match=r"^dialect: 'metal' is none of opencl, cuda$"):
+    with pytest.raises(BadValue, match=r"^dialect: 'metal' is not one of opencl, cuda$"):
         source_of("metal", "gpu")
     with pytest.raises(
-        BadValue, match=r"^shape: 'gpu/3' is none of gpu, .* with /2, /4, /8 or /16$"
+        BadValue, match=r"^shape: 'gpu/3' is not one of gpu, .* with /2, /4, /8 or /16$"
     ):
         shape_named("gpu/3")
-    with pytest.raises(BadValue, match=r"^shape: 'tpu' is none of "):
+    with pytest.raises(BadValue, match=r"^shape: 'tpu' is not one of "):
         shape_named("tpu")
-    with pytest.raises(BadValue, match=r"^buffers: 3 is none of 1, 2, 4, 8, 16$"):
+    with pytest.raises(BadValue, match=r"^buffers: 3 is not one of 1, 2, 4, 8, 16$"):
         shape_named("gpu").split(3)
