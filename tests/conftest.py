@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from miner.devices import registry
 from miner.resources import cache_directory
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,12 @@ def pytest_configure() -> None:
     kept = {"PROGPOW_MINER_CACHE", "PROGPOW_MINER_TEST_CACHE"}
     for name in [n for n in os.environ if n.startswith("PROGPOW_MINER_") and n not in kept]:
         del os.environ[name]
+
+
+@pytest.fixture
+def only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no backend but the reference, so that no driver is loaded."""
+    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
 
 
 @pytest.fixture(scope="session")

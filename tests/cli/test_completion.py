@@ -11,14 +11,10 @@ from click.shell_completion import BashComplete
 from miner.catalog import coins, variants
 from miner.cli import cli
 from miner.cli.completion import PROGRAM, VALUES, VARIABLE
-from miner.devices import registry
 from miner.pool.pool_addresses import known_protocols
 from tests.cli.running import run
 
-
-@pytest.fixture(autouse=True)
-def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
+pytestmark = pytest.mark.usefixtures("only_ref")
 
 
 def completed(*words: str) -> list[str]:

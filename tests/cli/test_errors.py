@@ -11,6 +11,8 @@ import miner.settings.model  # noqa: F401  (lists the backends before a test pat
 from miner.devices import registry
 from tests.cli.running import HEADER, python, run, toy_file
 
+pytestmark = pytest.mark.usefixtures("only_ref")
+
 HASH = ("hash", "-a", "kawpow", "--height", "1", "--header", HEADER, "--nonce", "1")
 POOL = ("-o", "stratum+tcp://127.0.0.1:9", "-u", "wallet")
 TLS = ("-o", "stratum+tls://127.0.0.1:9", "-u", "wallet")
@@ -178,11 +180,6 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["--coin", "kawpow", *POOL], 2, "(it is a variant: give it as variant, with -a)"),
     (["-a", "ravecon", *POOL], 2, "variant 'ravecon' is not known (did you mean ravencoin?)"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,11 @@ from typing import Any
 import pytest
 
 from miner.catalog import coins, find_variant, usual_height
-from miner.devices import registry
 from tests.cli.running import run, settings_file, toy_file
 
+pytestmark = pytest.mark.usefixtures("only_ref")
+
 GOOD = 'variant = "kawpow"\n[[pools]]\nurl = "pool.example:1"\nuser = "w"\n'
-
-
-@pytest.fixture(autouse=True)
-def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
 
 
 def json_of(*arguments: str | Path, code: int = 0) -> Any:

@@ -22,7 +22,6 @@ from miner.progpow.variant import (
 from miner.variant_file import load_variant
 
 SIZES = FixedSizes(509, 8191, 0)
-LETTERS = tuple(b"nocoinnocoinnoc")
 
 TEXT = """\
 name = "mix-{number}"

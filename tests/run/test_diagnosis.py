@@ -25,14 +25,11 @@ from miner.run.machine_checks import (
 from miner.work import DeviceInfo
 from tests.cli.running import run, settings_file
 
+pytestmark = pytest.mark.usefixtures("only_ref")
+
 WALLET = "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV"
 GIB = 1 << 20
 """In the KiB of /proc/meminfo."""
-
-
-@pytest.fixture(autouse=True)
-def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
 
 
 def machine(root: Path, **files: str) -> Machine:

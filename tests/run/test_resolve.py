@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import find_coin, find_variant
-from miner.devices import registry
 from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
@@ -22,6 +21,8 @@ from miner.safe_text import Redactor
 from miner.settings.loading import load
 from miner.telemetry import Level
 from miner.work import DeviceInfo
+
+pytestmark = pytest.mark.usefixtures("only_ref")
 
 FILE = """\
 coin = "RVN"
@@ -50,11 +51,6 @@ format = "json"
 [limits]
 login = 9
 """
-
-
-@pytest.fixture(autouse=True)
-def _only_ref(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BACKENDS", {"ref": registry.BACKENDS["ref"]})
 
 
 @pytest.fixture

@@ -119,15 +119,6 @@ def test_keepalives_and_goodbye() -> None:
     assert miner.session.close_reason == "it sent mining.bye"
 
 
-class Prefixes:
-    def __init__(self) -> None:
-        self.taken = 0
-
-    def __call__(self) -> NonceSpace:
-        self.taken += 1
-        return NonceSpace(self.taken, 16)
-
-
 def test_a_resumed_session_keeps_its_extranonce_and_nonces() -> None:
     now = [0.0]
     sessions = ResumableSessions(lambda: now[0])
