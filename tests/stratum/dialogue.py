@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import strategies as st
+
+from miner.errors import ProtocolError
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.kawpow import KAWPOW as KAWPOW_DIALECT
 from miner.stratum.pool_events import JobReceived, Message, PoolEvent
@@ -15,6 +18,29 @@ HEADER = "c4a9530940f57011507fe048ed12495e267391ac3c66303de2ca004722e1bba1"
 TARGET = "00000009f6000000000000000000000000000000000000000000000000000000"
 SEED = "c61dd6e690b0e87b596a70c4a7451cb67103f3cb830b1c691e5466cec15df702"
 JOB = ["61da602b93926af1c7c2", HEADER, SEED, TARGET, True, 1866617, "1b0135ad"]
+
+
+def any_json(*special: Any) -> st.SearchStrategy[Any]:
+    """Return a strategy of JSON values, often one of `special`."""
+    return st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=20)
+        | st.sampled_from(["", "0x", 10**400, *special]),
+        lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=5), inner),
+        max_leaves=10,
+    )
+
+
+def receive_quietly(client: ClientSide, data: bytes) -> None:
+    """Have `client` receive `data`; only a `ProtocolError` is allowed."""
+    try:
+        client.receive(data)
+    except ProtocolError:
+        return
+    client.data_to_send()
 
 
 def line(message: Any) -> bytes:

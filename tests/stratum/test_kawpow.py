@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.stratum.client_side import CHECKED_EPOCHS, MALFORMED_LINES, ClientSide
+from miner.stratum.client_side import CHECKED_EPOCHS, MALFORMED_LINES
 from miner.stratum.difficulty import DIFF1_FFFF, DIFF1_KAWPOW, parse_target
 from miner.stratum.pool_events import (
     Authorized,
@@ -28,12 +28,14 @@ from tests.stratum.dialogue import (
     SEED,
     TARGET,
     answer,
+    any_json,
     call,
     client,
     jobs,
     line,
     messages,
     notify,
+    receive_quietly,
     solution,
     started,
 )
@@ -542,32 +544,15 @@ STREAM = (
 )
 
 
-def quietly(opened: ClientSide, data: bytes) -> None:
-    try:
-        opened.receive(data)
-    except ProtocolError:
-        return
-    opened.data_to_send()
-
-
 @given(st.lists(st.binary(max_size=80)))
 def test_arbitrary_bytes_raise_only_protocol_errors(pieces: list[bytes]) -> None:
     opened = client()
     opened.start()
     for piece in pieces:
-        quietly(opened, piece + b"\n")
+        receive_quietly(opened, piece + b"\n")
 
 
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=20)
-    | st.sampled_from([HEADER, TARGET, "", "0x", "ab", 1866617, "1b0135ad", 10**400]),
-    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=10,
-)
+VALUES = any_json(HEADER, TARGET, "ab", 1866617, "1b0135ad")
 METHODS = st.sampled_from(
     [
         "mining.notify",
@@ -586,7 +571,7 @@ METHODS = st.sampled_from(
 @settings(max_examples=300)
 @given(METHODS, VALUES | st.lists(VALUES, min_size=5, max_size=9), VALUES)
 def test_arbitrary_calls_raise_only_protocol_errors(method: str, params: Any, number: Any) -> None:
-    quietly(started(), line({"id": number, "method": method, "params": params}))
+    receive_quietly(started(), line({"id": number, "method": method, "params": params}))
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), VALUES), max_size=3))
@@ -594,18 +579,18 @@ def test_mutated_jobs_raise_only_protocol_errors(changes: list[tuple[int, Any]])
     params = [*JOB, 0, 1]
     for index, value in changes:
         params[index] = value
-    quietly(started(seed_of=lambda epoch: bytes(32)), call("mining.notify", *params))
+    receive_quietly(started(seed_of=lambda epoch: bytes(32)), call("mining.notify", *params))
 
 
 @given(st.integers(1, 4), VALUES, VALUES)
 def test_arbitrary_answers_raise_only_protocol_errors(number: int, result: Any, error: Any) -> None:
     opened = client()
     opened.start()
-    quietly(opened, answer(number, result, error))
+    receive_quietly(opened, answer(number, result, error))
 
 
 @given(st.integers(0, len(STREAM) - 1), st.binary(max_size=4))
 def test_mutated_streams_raise_only_protocol_errors(at: int, other: bytes) -> None:
     opened = client()
     opened.start()
-    quietly(opened, STREAM[:at] + other + STREAM[at + len(other) :])
+    receive_quietly(opened, STREAM[:at] + other + STREAM[at + len(other) :])
