@@ -51,7 +51,7 @@ def test_no_room_holds_more_than_its_share_of_the_code() -> None:
     assert not {room: size for room, size in rooms.items() if size > MOST_SHARE_OF_A_ROOM * total}
 
 
-def test_each_module_and_each_class_has_a_name_of_its_own() -> None:
+def test_each_module_and_each_class_has_a_unique_name() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for path, text in modules():
         places[f"module {path.name}"].append(str(path))

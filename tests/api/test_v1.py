@@ -55,7 +55,7 @@ async def test_the_status_has_the_values_of_the_snapshot() -> None:
     assert len(timing["counts"]) == len(timing["bounds"]) + 1
 
 
-def test_every_view_shows_whom_is_mined_for() -> None:
+def test_every_view_shows_the_account() -> None:
     rig = Rig()
     account = "RXk3p…9abc.rig1"
     rig.emit(PoolConnecting(FIRST))

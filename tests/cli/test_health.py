@@ -148,7 +148,7 @@ def test_the_address_that_the_run_wrote_comes_first(
 
 
 @pytest.mark.parametrize("name", ["PROGPOW_MINER_API_ADDRESS_FILE", "PROGPOW_MINER_API_LISTEN"])
-def test_a_miner_without_an_api_is_not_called_ill(
+def test_a_miner_without_an_api_is_not_reported_as_unhealthy(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "address"

@@ -72,7 +72,7 @@ def test_a_hung_and_a_failing_device_are_given_up_while_the_third_continues(
     ailing.every_share_is_accepted(miner)
 
 
-def test_one_that_hangs_ends_the_process_with_its_code_and_every_share_answered(
+def test_a_hung_device_ends_the_process_after_every_share_is_answered(
     ailing: Ailing,
 ) -> None:
     miner = ailing.mine("well", "hangs")
@@ -81,7 +81,7 @@ def test_one_that_hangs_ends_the_process_with_its_code_and_every_share_answered(
     ailing.every_share_is_accepted(miner)
 
 
-def test_a_stop_has_one_bound_though_device_and_sensors_and_pool_all_keep_silent(
+def test_a_stop_ends_within_its_limit_while_device_sensors_and_pool_hang(
     start: Start, toy: str, tmp_path: Path
 ) -> None:
     silence = '[[fault]]\nafter = 1\ndo = "swallow"\nshares = 1000\n'

@@ -118,7 +118,7 @@ def test_the_demo_ends_with_its_shares_accepted(run, toy: str) -> None:  # type:
     assert re.search(r"summary .*\d shares accepted, not accepted: none", demo.text), demo.text
 
 
-def test_many_periods_without_a_rejected_share_but_honest_stales(run, toy: str) -> None:  # type: ignore[no-untyped-def]
+def test_many_periods_have_no_rejected_shares_except_stale_ones(run, toy: str) -> None:  # type: ignore[no-untyped-def]
     pool = run(*pool_arguments(toy, block_time="1"))
     miner = run(*miner_arguments(toy, port_of(pool)))
     miner.until("share .*accepted", times=3)
@@ -145,7 +145,7 @@ def test_a_pool_that_is_killed_and_comes_back_is_mined_on_again(run, toy: str) -
     assert miner.end(signal.SIGTERM) == 0, miner.text
 
 
-def test_no_pool_at_all_is_tried_until_give_up_with_exit_code_4(run, toy: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_without_a_pool_gives_up_with_exit_code_4(run, toy: str) -> None:  # type: ignore[no-untyped-def]
     miner = run(*miner_arguments(toy, 9), "--give-up", "1")
     assert miner.end() == 4, miner.text
     assert "Traceback" not in miner.text

@@ -130,7 +130,7 @@ def by_post(miner: Program, rig: Rig, last: str) -> list[str]:
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_post])
-def test_what_can_change_does_without_dropping_the_connection_where_it_need_not(
+def test_a_reload_keeps_the_connection_unless_its_pool_changes(
     start: Start, rig: Rig, toy: str, reload: Callable[[Program, Rig, str], list[str]]
 ) -> None:
     (first, one), (second, two) = a_pool(start, toy), a_pool(start, toy)
@@ -216,9 +216,7 @@ class _Echo(socketserver.StreamRequestHandler):
             self.wfile.write(json.dumps(answer).encode() + b"\n")
 
 
-def test_a_password_and_a_wallet_that_came_with_a_reload_are_hidden_like_those_before(
-    start: Start, rig: Rig, toy: str
-) -> None:
+def test_a_password_and_a_wallet_from_a_reload_are_hidden(start: Start, rig: Rig, toy: str) -> None:
     password, wallet = "correct-horse-battery", "RXi5TW6tSrKWqzDgCHKMCTKyPTPXqYbRYS"
     _, port = a_pool(start, toy)
     rig.write(port)

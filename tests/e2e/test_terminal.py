@@ -119,7 +119,7 @@ def test_a_miner_whose_terminal_is_closed_ends_as_if_by_sigterm(
     assert "Traceback" not in log
 
 
-def test_in_a_living_terminal_sighup_has_the_settings_read_again(
+def test_sighup_reloads_the_settings_while_the_terminal_is_open(
     start: Start, seated: list[Seated], rig: Rig, toy: str, tmp_path: Path
 ) -> None:
     pool, port = a_pool(start, toy)

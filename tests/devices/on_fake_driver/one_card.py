@@ -398,7 +398,7 @@ def test_a_shape_for_cpus_is_refused(device: Device) -> None:
     assert_works(device)
 
 
-def test_cards_work_in_threads_of_their_own() -> None:
+def test_cards_work_in_separate_threads() -> None:
     failed: list[BaseException] = []
 
     def body(name: str) -> None:
