@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 from miner.clock import Clock, SystemClock, within
 from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused
-from miner.net.address import PoolUrl, is_local
+from miner.net.address import PoolUrl, Timeouts, is_local
 from miner.net.socks import Proxy, connect_through, parse_proxy
-from miner.net.timeouts import Timeouts
 from miner.net.tls import certificate_error, tls_context
 
 CLOSE_SECONDS = 1.0

@@ -7,9 +7,8 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.errors import PoolError, PoolRefused
-from miner.net.address import PoolUrl
+from miner.net.address import PoolUrl, Timeouts
 from miner.net.dial import Dial, Stream
-from miner.net.timeouts import Timeouts
 from miner.pool.failover import PoolEntry
 from miner.progpow.variant import Variant
 from miner.stratum.client_side import Opening

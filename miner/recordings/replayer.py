@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from miner import clock as simulation
 from miner.errors import ConnectionLost, PoolError
-from miner.net.timeouts import Timeouts
+from miner.net.address import Timeouts
 from miner.progpow.variant import Variant
 from miner.recordings.reader import (
     ReceivedBytes,

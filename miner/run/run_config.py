@@ -11,8 +11,7 @@ from miner.api.api_server import ApiOptions
 from miner.catalog import Coin
 from miner.devices.selection import ListedDevice
 from miner.devices.tuning import TemperatureLimits, Tuning
-from miner.net.address import HostPort, PoolUrl
-from miner.net.timeouts import Timeouts
+from miner.net.address import HostPort, PoolUrl, Timeouts
 from miner.progpow.variant import Variant
 from miner.settings.model import LedgerSettings, LogSettings
 from miner.telemetry import Level

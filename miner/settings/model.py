@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from miner.attribute_docs import add_descriptions
 from miner.devices.tuning import PARTS, TemperatureLimits, Tuning, start_for
 from miner.errors import BadValue
-from miner.net.address import HostPort, exposure_problem
-from miner.net.timeouts import Timeouts
+from miner.net.address import HostPort, Timeouts, exposure_problem
 from miner.settings.field_types import (
     BackendName,
     Celsius,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from miner.clock import Clock, Pace, time_limit, within
 from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused, ProtocolError, WrongDialect
+from miner.net.address import Timeouts
 from miner.net.dial import Stream
-from miner.net.timeouts import Timeouts
 from miner.stratum import pool_events
 from miner.stratum.across_connections import OptionalRequests, SentNonces
 from miner.stratum.bans import Bans, banned, is_ban

@@ -21,8 +21,7 @@ import aiohttp
 from miner.api.api_server import ApiOptions
 from miner.clock import SystemClock
 from miner.engine.threads import WorkPool
-from miner.net.address import HostPort
-from miner.net.timeouts import Timeouts
+from miner.net.address import HostPort, Timeouts
 from miner.pool.pool_addresses import parse_pool_url
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest

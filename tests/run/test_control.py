@@ -11,8 +11,7 @@ from miner.devices.reference import REFERENCE
 from miner.devices.selection import ListedDevice
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
-from miner.net.address import PoolUrl
-from miner.net.timeouts import Timeouts
+from miner.net.address import PoolUrl, Timeouts
 from miner.run.mining import RunController
 from miner.run.run_config import LiveConfig, ReloadedConfig, RunConfig
 from miner.safe_text import Redactor

@@ -13,7 +13,7 @@ from miner.devices.selection import ChosenDevices, ListedDevice
 from miner.devices.tuned_shapes import TunedShape, TunedShapes
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
-from miner.net.timeouts import Timeouts
+from miner.net.address import Timeouts
 from miner.resources import state_directory
 from miner.run import resolve as resolve_module
 from miner.run.resolve import resolve_settings

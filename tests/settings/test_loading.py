@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from miner.errors import ConfigError
-from miner.net.timeouts import Timeouts
+from miner.net.address import Timeouts
 from miner.settings.key_table import Key, all_keys
 from miner.settings.loading import load
 from miner.settings.model import Settings
