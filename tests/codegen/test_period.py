@@ -46,8 +46,10 @@ def test_a_lane_has_one_statement_for_each_instruction(name: str) -> None:
         elif step.merge in ("rotl_xor", "rotr_xor"):
             kind = step.merge.removesuffix("_xor")
             assert f"{kind}32(mix[{step.destination}], {step.rotation}u) ^ " in line
+        elif step.merge == "mad33":
+            assert f"= mad33(mix[{step.destination}], " in line
         else:
-            assert "33u" in line
+            assert line.endswith(") * 33u;")
 
 
 @pytest.mark.parametrize("shape", VECTORS, ids=lambda shape: shape.name)
@@ -78,7 +80,7 @@ def test_only_the_vocabulary_occurs(name: str, period: int, shape: LaunchShape) 
     assert called <= {
         "run_period", "READ_L1", "LOAD_ROW", "mul_hi32", "min32", "rotl32", "rotr32", "clz32",
         "popcount32", "rotl_xor_by_operand", "rotr_xor_by_operand", "seed_merge_by_operand",
-        *(f"ROW_WORD_{w}" for w in range(4)),
+        "mad33", *(f"ROW_WORD_{w}" for w in range(4)),
     }  # fmt: skip
 
 
