@@ -75,8 +75,20 @@ INLINE void absorb_mix(u32 *state, GLOBAL const u32 *header, const u32 *mix_hash
 }
 #endif
 
-/* results[0] counts the hits, also those beyond RESULT_SLOTS. Slot i, from word 4 + 4*i on:
-   offset from the first nonce, words 0 and 1 of the final hash, word 0 of the mix hash. */
+/* results[0] counts the hits, also those beyond RESULT_SLOTS; results[1] counts the groups that
+   search. Slot i, from word 4 + 4*i on: offset from the first nonce, words 0 and 1 of the final
+   hash, word 0 of the mix hash. */
+
+/* Called by one thread of a group: counts the group and returns 1, or 0 if it must not search.
+   The host may write the number of a launch to `stop` at any time, also while the launch runs. */
+INLINE u32 begin_group(GLOBAL const volatile u32 *stop, u32 launch, GLOBAL u32 *results)
+{
+    if (*stop == launch)
+        return 0u;
+    ATOMIC_INCREMENT(results + 1);
+    return 1u;
+}
+
 INLINE void report(GLOBAL u32 *results, u64 target, u32 offset, const u32 *state, u32 mix_word)
 {
 #if BIG_ENDIAN_HASH

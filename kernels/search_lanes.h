@@ -1,12 +1,21 @@
 /* Search for GPUs. A thread has one nonce; 16 neighbouring threads hash their 16 nonces one
    after the other, each thread being one lane of the hash. */
 KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
-              GLOBAL u32 *results)
+              GLOBAL u32 *results, GLOBAL const volatile u32 *stop, u32 launch)
 {
     SHARED_ARRAY(u32, l1, L1_WORDS);
     EXCHANGE(16);
     const u32 lane = THREAD & 15u;
     const u32 offset = GROUP * GROUP_SIZE + THREAD;
+
+    /* All threads of a group meet at barriers, so one decides for all. */
+    if (THREAD == 0u)
+        l1[0] = begin_group(stop, launch, results);
+    BARRIER();
+    const u32 begun = l1[0];
+    BARRIER();
+    if (!begun)
+        return;
     for (u32 i = THREAD; i < L1_WORDS; i += GROUP_SIZE)
         l1[i] = ((GLOBAL const u32 *)dataset0)[i];
 

@@ -51,8 +51,10 @@ static inline void finish_hash(hash_t *hash, GLOBAL const u32 *header, u64 targe
 #endif
 
 KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
-              GLOBAL u32 *results)
+              GLOBAL u32 *results, GLOBAL const volatile u32 *stop, u32 launch)
 {
+    if (!begin_group(stop, launch, results))
+        return;
     GLOBAL const u32 *l1 = (GLOBAL const u32 *)dataset0;
     const u32 offset = (GROUP * GROUP_SIZE + THREAD) * HASHES;
     hash_t hash0;

@@ -28,6 +28,7 @@ class BufferedDevice(ABC):
         self._fewest_buffers = 1
         self._datasets: dict[Epoch, DatasetBuffers] = {}
         self._selected: DatasetBuffers | None = None
+        self._launches = 0
 
     @abstractmethod
     def calls(self, what: str) -> AbstractContextManager[None]:
@@ -73,6 +74,12 @@ class BufferedDevice(ABC):
         dataset = self._generated()
         with self.calls("writing the dataset"):
             dataset.write(first, nodes)
+
+    def _next_number(self) -> int:
+        """Return the number of the next launch, of 32 bits and not 0; consecutive ones are even and
+        odd in turn."""
+        self._launches = self._launches + 1 if self._launches < 2**32 - 1 else 2
+        return self._launches
 
     def _generated(self) -> DatasetBuffers:
         if self._selected is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ class LaunchResult:
     """The result of one launch."""
 
     tried: int
-    """Nonces searched."""
+    """Nonces searched: all of the launch, unless it was stopped."""
     hits: tuple[Hit, ...]
     """Those that fit into the result buffer, at most `RESULT_SLOTS`."""
     total: int
@@ -45,14 +45,16 @@ class LaunchResult:
         return self.total > len(self.hits)
 
     @classmethod
-    def decoded(cls, words: NDArray[np.uint32], span: NonceRange) -> LaunchResult:
+    def decoded(
+        cls, words: NDArray[np.uint32], span: NonceRange, nonces_per_group: int
+    ) -> LaunchResult:
         """Decode the result buffer of a search of `span`, shape (RESULT_WORDS,): the number of
-        hits, three unused words, then for each hit its offset in `span`, words 0 and 1 of the
-        final hash, and word 0 of the mix hash."""
-        total = int(words[0])
+        hits, the number of groups that searched, two unused words, then for each hit its offset
+        in `span`, words 0 and 1 of the final hash, and word 0 of the mix hash."""
+        total, groups = int(words[0]), int(words[1])
         slots = words[4:].reshape(RESULT_SLOTS, 4)[: min(total, RESULT_SLOTS)].tolist()
         hits = (Hit(span.first + offset, (w0, w1), mix) for offset, w0, w1, mix in slots)
-        return cls(span.count, tuple(hits), total)
+        return cls(groups * nonces_per_group, tuple(hits), total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,25 @@ Kernel = Any
 """A loaded program, as the device's `load` returned it."""
 
 
+class DriverCalls(Protocol):
+    """Runs calls of the driver in another thread, since they may block."""
+
+    def submit(self, func: Callable[[], object], /) -> object:
+        """Queue `func`."""
+
+
 class Pending(Protocol):
     """A launch in flight."""
 
     def wait(self) -> LaunchResult:
         """Block until the launch is done; raises `DeviceError` when the driver reports a
         failure."""
+
+    def stop(self, calls: DriverCalls) -> None:
+        """Have the groups that have not begun search nothing; any thread may call it until the
+        device is closed. It returns at once: what may block is left to `calls`. After the end of
+        the launch it has no effect, and where a device cannot be reached while it searches, none
+        before that."""
 
 
 class Device(Protocol):

@@ -96,6 +96,7 @@ class Engine:
         self._threads: Threads | None = None
         self._ending = asyncio.Event()
         self._stop_requested = False
+        self._driver_calls = WorkPool("stop", max(len(devices), 1), activity=self._activity)
         shared = Shared(
             programs,
             NonceAllocator(len(devices), random),
@@ -106,6 +107,7 @@ class Engine:
             self._activity,
             heights or HeightJudge(clock),
             KernelProofs(prover, Random(random.getrandbits(64)), programs.builds),
+            self._driver_calls,
         )
         self._heights = shared.heights
         tunings = tunings or {}
@@ -156,7 +158,7 @@ class Engine:
         if not self._workers:
             raise NoUsableDevice("no device was given to mine on")
         self._loop = asyncio.get_running_loop()
-        with WorkPool("prove", 1, activity=self._activity) as proving:
+        with self._driver_calls, WorkPool("prove", 1, activity=self._activity) as proving:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._prove_all(proving))
                 reporting = group.create_task(self._report_launches())

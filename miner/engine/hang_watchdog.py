@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from miner.clock import Clock
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.device import Device, Image, Kernel, LaunchResult, Pending
+from miner.devices.device import Device, DriverCalls, Image, Kernel, LaunchResult, Pending
 from miner.engine.loop_stalls import CHECK_SECONDS, Activity
 from miner.progpow.epoch import Epoch
 from miner.work import Job, NonceRange
@@ -177,6 +177,9 @@ class WatchedDevice:
 class _WatchedLaunch:
     def __init__(self, pending: Pending, watchdog: HangWatchdog) -> None:
         self._pending, self._watchdog = pending, watchdog
+
+    def stop(self, calls: DriverCalls) -> None:
+        self._pending.stop(calls)
 
     def wait(self) -> LaunchResult:
         self._watchdog.begin(_LAUNCH, LAUNCH_SECONDS)

@@ -6,20 +6,32 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from cachetools import LRUCache
 
 from miner.work import Job, NonceRange, NonceSpace, SearchKey
 
 
+class StoppableLaunch(Protocol):
+    """A launch that searches for `job`."""
+
+    @property
+    def job(self) -> Job: ...
+
+    def stop(self) -> None:
+        """End it early; never blocks."""
+
+
 class JobSlot:
-    """Holds the newest job, pause and stop requests of one device.
+    """Holds the newest job, pause and stop requests of one device, and the launches in flight.
 
     The device's thread reads and waits, other threads write.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._launches: list[StoppableLaunch] = []
         self._job: Job | None = None
         self._arrived = 0.0
         self._paused = False
@@ -44,9 +56,32 @@ class JobSlot:
         return self._stopping
 
     def put(self, job: Job | None, now: float = 0.0) -> None:
+        """Make `job` the newest one, and stop the launches whose work it makes worthless."""
         with self._changed:
             self._job, self._arrived = job, now
+            for launch in self._launches:
+                self._stop_if_worthless(launch)
             self._changed.notify_all()
+
+    def add_launch(self, launch: StoppableLaunch) -> None:
+        """Stop `launch` as soon as its work is worthless, until it is removed."""
+        with self._changed:
+            self._launches.append(launch)
+            self._stop_if_worthless(launch)
+
+    def remove_launch(self, launch: StoppableLaunch) -> None:
+        with self._changed:
+            self._launches.remove(launch)
+
+    def forget_launches(self) -> None:
+        """Remove all launches: the device may be closed now."""
+        with self._changed:
+            self._launches.clear()
+
+    def _stop_if_worthless(self, launch: StoppableLaunch) -> None:
+        newest = None if self._stopping else self._job
+        if newest is not None and makes_worthless(newest, launch.job):
+            launch.stop()
 
     def mark_workable(self, now: float) -> None:
         """Record that the device could not work on the newest job before clock second `now`."""
@@ -81,6 +116,16 @@ class JobSlot:
         """Return when `until()` is true, a stop is requested, or `seconds` have passed."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or until(), seconds)
+
+
+def makes_worthless(newest: Job, job: Job) -> bool:
+    """Whether the pool that sent both jobs states that work on `job` is worthless since `newest`.
+
+    Of such work, solutions found already are still sent (see `Staleness`), but no more are searched
+    for: the nonces of `newest` are as likely to hit. Work for another session is paid by another
+    pool or connection, and jobs with an equal `search_key` share their work.
+    """
+    return newest.clean and newest.session == job.session and newest.search_key != job.search_key
 
 
 REMEMBERED = 8

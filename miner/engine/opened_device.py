@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from miner.clock import Clock
-from miner.devices.device import Device, Image
+from miner.devices.device import Device, DriverCalls, Image
 from miner.engine.hang_watchdog import BUILDING_SECONDS, HangWatchdog
 from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import JobSlot, NonceAllocator
@@ -45,6 +45,7 @@ class Shared:
     activity: Activity
     heights: HeightJudge
     proofs: KernelProofs
+    driver_calls: DriverCalls
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.codegen.kernel_source import RESULT_SLOTS
-from miner.devices.device import Device, Kernel, LaunchResult, Pending
+from miner.devices.device import Device, DriverCalls, Kernel, LaunchResult, Pending
 from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.errors import DeviceError, DeviceHung
 from miner.telemetry.events import (
@@ -22,7 +22,8 @@ from miner.telemetry.events import (
 from miner.work import Candidate, Job, NonceRange, SearchKey
 
 TARGET_SECONDS = 0.1
-"""Duration of a launch: short enough to switch jobs quickly, long enough to hide overheads."""
+"""Duration of a launch: long enough to hide overheads, and short since solutions are read when it
+ends. A job that makes older ones worthless does not wait for it."""
 
 FADE = 0.7
 """Weight of the older launches when a new one is measured."""
@@ -112,6 +113,10 @@ class SearchOwner(Protocol):
     def check_trust(self) -> None:
         """Called between launches; an exception that it raises ends the search."""
 
+    @property
+    def driver_calls(self) -> DriverCalls:
+        """Runs what a launch needs to be stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Span:
@@ -120,12 +125,20 @@ class _Span:
     """Hits that an overflowed launch of these nonces has already reported."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Launch:
     job: Job
     span: _Span
     pending: Pending
+    calls: DriverCalls
     started: float
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """Have the groups that have not begun search nothing."""
+        if not self.stopped:
+            self.stopped = True
+            self.pending.stop(self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +195,8 @@ class Search:
         except DeviceError:
             self._finish_rest(in_flight)
             raise
+        finally:
+            self._slot.forget_launches()
 
     def _finish_rest(self, in_flight: _InFlight) -> None:
         """Wait for the launches in flight after a failure; a second failure is ignored, but not a
@@ -253,7 +268,10 @@ class Search:
         if job.search_key != self._taken:
             self._taken = job.search_key
             self._owner.report(JobTaken(self._name, max(started - self._slot.arrived, 0.0)))
-        return _Launch(job, span, self._device.launch(kernel, job, span.nonces), started)
+        pending = self._device.launch(kernel, job, span.nonces)
+        launch = _Launch(job, span, pending, self._owner.driver_calls, started)
+        self._slot.add_launch(launch)
+        return launch
 
     def _launch_proof(self, proof: ProofLaunch) -> _Proving:
         try:
@@ -278,12 +296,19 @@ class Search:
         launch.proof.finish(found)
 
     def _finish_search(self, launch: _Launch) -> None:
-        found = launch.pending.wait()
+        try:
+            found = launch.pending.wait()
+        finally:
+            self._slot.remove_launch(launch)
         now = self._clock.now()
         seconds = now - max(launch.started, self._finished_at)
         self._finished_at = now
-        self._size.measured(found.tried, seconds)
         nonces = launch.span.nonces
+        if not launch.stopped:
+            self._size.measured(found.tried, seconds)
+        if found.tried > nonces.count or (found.tried < nonces.count and not launch.stopped):
+            fault = f"it searched {found.tried} nonces in place of {nonces.count}"
+            self._owner.report(DeviceFault(self._name, fault))
         claimed = {hit.nonce for hit in found.hits}
         inside = {n for n in claimed if nonces.first <= n < nonces.first + nonces.count}
         for nonce in sorted(claimed - inside):
@@ -295,8 +320,9 @@ class Search:
             self._owner.report(ResultOverflow(self._name, found.total))
             if self._search_again(launch.job, nonces, launch.span.known | inside):
                 return
-        shares = found.tried / launch.job.difficulty
-        self._owner.report(Launched(self._name, found.tried, seconds, shares, now))
+        tried = min(found.tried, nonces.count)
+        shares = tried / launch.job.difficulty
+        self._owner.report(Launched(self._name, tried, seconds, shares, now))
 
     def _search_again(self, job: Job, nonces: NonceRange, known: frozenset[int]) -> bool:
         half = nonces.count // 2 // self._granule * self._granule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from miner.codegen.launch_shape import shape_named
-from miner.devices.device import Device, OpenableDevice
+from miner.devices.device import Device, DriverCalls, OpenableDevice
 from miner.devices.tuning import Tuning
 from miner.engine.datasets import Datasets
 from miner.engine.hang_watchdog import OPENING_SECONDS, HangWatchdog, WatchedDevice
@@ -151,6 +151,10 @@ class Worker:
         """Pass `candidate` on to be proved."""
         self._record.claim()
         self._shared.reports.claim(candidate)
+
+    @property
+    def driver_calls(self) -> DriverCalls:
+        return self._shared.driver_calls
 
     def check_trust(self) -> None:
         """Wait for the CPU to catch up; raise `WrongResult` when it refuted too many

@@ -80,14 +80,15 @@ def search(
     first: int,
     target: int,
     groups: int,
+    stop_at: int | None = None,
 ) -> tuple[int, dict[int, tuple[int, int, int]]]:
     """Return the count and, by offset, words 0 and 1 of the final hash and word 0 of the mix
-    hash."""
+    hash. The launch is stopped before group `stop_at`, if that is given."""
     results = np.zeros(4 + 4 * RESULT_SLOTS + 64, np.uint32)
     datasets = split(toy.nodes, toy.epoch, shape.buffers)
-    kernel.search(datasets, as_words(header), first, target, results, groups)
+    kernel.search(datasets, as_words(header), first, target, results, groups, stop_at)
     count = int(results[0])
-    assert not results[1:4].any()
+    assert results[1:4].tolist() == [groups if stop_at is None else stop_at, 0, 0]
     filled = min(count, RESULT_SLOTS)
     assert not results[4 + 4 * filled :].any(), "nothing is written past the last slot"
     slots = results[4 : 4 + 4 * filled].reshape(-1, 4).tolist()
@@ -198,6 +199,18 @@ def test_a_full_result_buffer_counts_further_hits_without_writing(folder: Path) 
     assert len(found) == RESULT_SLOTS
 
 
+@pytest.mark.parametrize("stop_at", [0, 1, 2])
+def test_groups_that_begin_after_a_stop_search_nothing(stop_at: int, folder: Path) -> None:
+    variant = variants()["kawpow"]
+    answer = variant.known_answers[0]
+    toy = toy_of(variant, answer)
+    kernel = build(search_of(variant, answer, GPU), folder)
+    count, found = search(kernel, toy, GPU, answer.header_hash, 0, EVERYTHING, 3, stop_at)
+    assert count == stop_at * GPU.threads
+    assert set(found) == set(range(min(count, RESULT_SLOTS))) or stop_at == 2
+    assert all(offset < count for offset in found)
+
+
 def dataset_texts() -> list[tuple[str, Toy]]:
     """Each distinct program once; programs depend on sizes and parents only."""
     found: dict[str, tuple[str, Toy]] = {}
@@ -268,6 +281,7 @@ def test_the_compiled_text_is_what_the_generator_printed(tmp_path: Path) -> None
     ("old", "new", "complaint"),
     [
         ("    BARRIER();\n", "    if (THREAD != 7u) BARRIER();\n", "does not wait for the same"),
+        ("if (!begun)", "if (!begun || THREAD == 5u)", "for the same"),
         ("const u32 lane =", "if (THREAD == 3u) return; const u32 lane =", "for the same"),
         ("u32 turn_of = 0;", "u32 turn_of = THREAD / 255u;", "another one waits"),
         ("loop & 15u, 16)", "loop & 15u, 12)", "no card takes"),

@@ -16,7 +16,7 @@ from miner.catalog import variants
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource, search_source
 from miner.codegen.language import EXCHANGES
 from miner.codegen.launch_shape import SHAPES, shape_named
-from miner.devices.device import Device, fill, filler_source
+from miner.devices.device import Device, LaunchResult, fill, filler_source
 from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.selection import ListedDevice, find_devices
 from miner.errors import BuildFailed, DeviceError
@@ -291,6 +291,63 @@ def test_two_launches_in_flight_keep_their_own_jobs(bench: Bench) -> None:
             assert sorted(h.nonce for h in found.hits) == sorted(
                 n for n, v in value.items() if v <= job.target
             )
+
+
+class AtOnce:
+    """Runs the driver's calls in the calling thread."""
+
+    def submit(self, func: Callable[[], object]) -> None:
+        func()
+
+
+def assert_only_right_hits(bench: Bench, job: Job, span: NonceRange, found: LaunchResult) -> None:
+    """Each nonce of `job` is a hit, so the hits are the nonces that were tried."""
+    assert found.total == found.tried <= span.count
+    assert found.tried % bench.device.round_up(1) == 0
+    assert len({hit.nonce for hit in found.hits}) == min(found.total, RESULT_SLOTS)
+    for hit in found.hits:
+        assert span.first <= hit.nonce < span.first + span.count
+        assert words(bench.digest_of(job, hit.nonce)) == (*hit.final_words, hit.mix_word)
+
+
+def test_a_stopped_launch_reports_what_it_tried(bench: Bench) -> None:
+    kernel, job = bench.kernel(), bench.job()
+    spans = [span_of(bench, 1 << 20, 512), span_of(bench, 1 << 40, 512)]
+    pending = [bench.device.launch(kernel, job, span) for span in spans]
+    for one in pending:
+        one.stop(AtOnce())
+    for one, span in zip(pending, spans, strict=True):
+        assert_only_right_hits(bench, job, span, one.wait())
+    assert len(bench.hits(job, span_of(bench, 9, 1), kernel)) == bench.device.round_up(1)
+
+
+def test_a_launch_that_is_stopped_before_its_start_tries_nothing(bench: Bench) -> None:
+    kernel, job = bench.kernel(), bench.job(target=0)
+    span = span_of(bench, 1 << 40, 512)
+    count = 512
+    while True:  # until the launch before takes longer than this thread
+        before = bench.device.launch(kernel, job, span_of(bench, 1 << 20, count))
+        pending = bench.device.launch(kernel, job, span)
+        pending.stop(AtOnce())
+        assert before.wait().tried == bench.device.round_up(count)
+        found = pending.wait()
+        if not found.tried:
+            break
+        count *= 2
+        assert count < 1 << 24
+    assert found == LaunchResult(0, (), 0)
+
+
+def test_a_stop_after_the_end_changes_nothing(bench: Bench) -> None:
+    kernel, job, span = bench.kernel(), bench.job(), span_of(bench, 7, 1)
+    ended = bench.device.launch(kernel, job, span)
+    assert ended.wait().tried == span.count
+    for _ in range(2):
+        ended.stop(AtOnce())
+        assert len(bench.hits(job, span, kernel)) == span.count
+    pending = [bench.device.launch(kernel, job, span) for _ in range(2)]
+    ended.stop(AtOnce())
+    assert [one.wait().tried for one in pending] == [span.count] * 2
 
 
 def test_more_hits_than_slots_are_counted(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -111,7 +111,7 @@ def fake_cl(driver: Driver) -> ModuleType:
         return event
 
     module = ModuleType("fake_cl")
-    flags = SimpleNamespace(READ_ONLY=1, READ_WRITE=2, COPY_HOST_PTR=4)
+    flags = SimpleNamespace(READ_ONLY=1, READ_WRITE=2, USE_HOST_PTR=4)
     module.__dict__.update(
         Error=FakeClError, MemoryError=MemoryError, LogicError=FakeClError,
         RuntimeError=FakeClError, mem_flags=flags, Context=Context, Buffer=Buffer,
@@ -130,7 +130,9 @@ class Bench:
         self.cl = fake_cl(self.driver)
 
     def device(self, number: int = 0) -> OpenClDevice:
-        card = SimpleNamespace(name="Fake", platform=SimpleNamespace(name="Fake"))
+        card = SimpleNamespace(
+            name="Fake", platform=SimpleNamespace(name="Fake"), host_unified_memory=number % 2
+        )
         return OpenClDevice(self.cl, info_of(f"opencl:0.{number}"), card, self.objects)
 
 
@@ -240,6 +242,45 @@ def test_a_program_that_does_not_compile_is_released_between_builds(bench: Bench
     gc.collect()
     bench.objects.release_if_idle()
     assert len(bench.driver.of("Program")) == 1
+
+
+class Queued:
+    """Holds back the driver's calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+
+    def submit(self, func: Callable[[], object]) -> None:
+        self.calls.append(func)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["own memory", "memory of the host"])
+def test_stopping_a_launch_makes_no_call_of_the_driver_in_its_thread(
+    bench: Bench, number: int
+) -> None:
+    device = bench.device(number)
+    source = search_source(TOY, 0, TOY.epoch_at(0), "opencl", device.shape)
+    kernel = device.load(device.build(source))
+    device._selected = SimpleNamespace(buffers=[])  # type: ignore[assignment]
+    launch = device.launch(kernel, job_at(), NonceRange(0, device.round_up(1)))
+    filled: list[int] = []
+    bench.cl.enqueue_fill_buffer = lambda queue, buffer, value, *_: filled.append(int(value))
+    later = Queued()
+    launch.stop(later)
+    assert filled == []
+    if number:
+        assert later.calls == []
+        assert launch.slot.shared_stop is not None
+        assert launch.slot.shared_stop[0] == launch.number
+    else:
+        later.calls.pop()()
+        assert filled == [launch.number]
+        device.close()
+        launch.stop(later)
+        later.calls.pop()()
+        assert filled == [launch.number], "the device is closed"
+    launch.event.wait()
+    bench.objects.release_if_idle()
 
 
 def test_starting_a_launch_does_not_wait_for_the_one_before(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miner.devices.opencl.opencl_device import HUGE_PAGE, huge_pages
+from miner.devices.opencl.opencl_memory import HUGE_PAGE, huge_pages
 
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 

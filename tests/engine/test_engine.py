@@ -160,7 +160,7 @@ async def test_the_newest_job_wins_and_older_work_ends_within_two_launches():
 @pytest.mark.parametrize(("clean", "sent"), [(True, False), (False, True)])
 async def test_older_work_is_sent_unless_a_clean_job_makes_it_stale(clean, sent):
     gate = threading.Semaphore(0)
-    rig = Rig(DeviceScript(gate=gate, granule=512))
+    rig = Rig(DeviceScript(gate=gate, granule=512, begun=512))
     async with rig.running() as engine:
         engine.work_on(job_at(0, variant=LONG))
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)

@@ -12,7 +12,12 @@ from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import program_of
 from miner.engine.search import Search
 from miner.errors import DeviceError, WrongResult
-from miner.telemetry.events import DeviceFault, Launched, NoncesExhausted, ResultOverflow
+from miner.telemetry.events import (
+    DeviceFault,
+    Launched,
+    NoncesExhausted,
+    ResultOverflow,
+)
 from miner.work import Candidate, NonceSpace
 from tests.fakes.device import (
     DeviceScript,
@@ -58,8 +63,11 @@ class Bench:
 
     claim = report
 
+    driver_calls = None
+    """The fake device needs none to be stopped."""
+
     def run(self) -> None:
-        clock = Ticks()
+        clock = self.clock = Ticks()
         job = self.job
         device = filled_device(job.epoch, self.script, clock)
         source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
@@ -144,6 +152,88 @@ def test_a_new_job_ends_old_work_within_two_launches():
     ids = [job.id for job, _ in bench.script.launched]
     assert bench.launched_before - 5 <= 2
     assert set(ids[bench.launched_before :]) == {"1-2"}
+
+
+@pytest.mark.parametrize("begun", [0, 16])
+def test_a_clean_job_stops_the_launches_of_older_ones(begun):
+    def stop_at(item) -> bool:
+        if isinstance(item, Launched) and len(bench.of(Launched)) == 8:
+            bench.slot.put(job_at(0, header=2))
+        return len(bench.of(Launched)) == 20
+
+    bench = Bench(DeviceScript(begun=begun), job_at(0), stop_at)
+    bench.run()
+    spans = [span for _, span in bench.script.launched]
+    stopped = [span for _, span in bench.script.stopped]
+    assert stopped == spans[8:9], "one was in flight"
+    assert {job.id for job, _ in bench.script.launched[9:]} == {"0-2"}
+    tried = [event.tried for event in bench.of(Launched)]
+    assert tried == [s.count if s not in stopped else begun for s in spans]
+    searched = range(stopped[0].first, stopped[0].first + begun)
+    claimed = {c.nonce for c in bench.of(Candidate) if c.job is bench.job}
+    assert {n for n in searched if value_of(bench.job, n) <= bench.job.target} <= claimed
+    assert not claimed & set(range(searched.stop, stopped[0].first + stopped[0].count))
+    assert not bench.of(DeviceFault)
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        job_at(1, header=2, clean=False),
+        job_at(0, target=2**256 // 32),
+        job_at(1, header=2, session=2),
+        None,
+    ],
+    ids=["not clean", "another target", "another session", "no job"],
+)
+def test_launches_are_not_stopped_while_their_work_is_paid(newer):
+    def stop_at(item) -> bool:
+        if isinstance(item, Launched) and len(bench.of(Launched)) == 8:
+            bench.slot.put(newer)
+        return len(bench.of(Launched)) == 20
+
+    bench = Bench(DeviceScript(), job_at(0), stop_at)
+    bench.run()
+    assert not bench.script.stopped
+    tried = [event.tried for event in bench.of(Launched)]
+    assert tried == [span.count for _, span in bench.script.launched]
+
+
+def test_a_launch_of_a_job_that_was_replaced_meanwhile_is_stopped_at_once():
+    bench = Bench(DeviceScript(), job_at(0), lambda _: len(bench.of(Launched)) == 6)
+    replaced = bench.slot.add_launch
+
+    def add_launch(launch) -> None:
+        if len(bench.script.launched) == 3:
+            bench.slot.put(job_at(0, header=2))  # as the event loop does, at the worst time
+        replaced(launch)
+
+    bench.slot.add_launch = add_launch
+    bench.run()
+    assert [job.id for job, _ in bench.script.stopped] == ["0-1", "0-1"]
+    assert {job.id for job, _ in bench.script.launched[3:]} == {"0-2"}
+
+
+def test_a_device_that_leaves_out_nonces_has_a_fault():
+    job = job_at(nonces=SMALL, target=0)
+    bench = Bench(DeviceScript(skipped=1), job, lambda i: isinstance(i, NoncesExhausted))
+    bench.run()
+    assert bench.of(DeviceFault)[0].reason == "it searched 7 nonces in place of 8"
+    assert sum(e.tried for e in bench.of(Launched)) == 4096 - len(bench.of(Launched))
+
+
+def test_a_launch_in_flight_after_a_failure_is_not_stopped_later():
+    def check() -> None:
+        if bench.of(Launched):
+            bench.script.fail_launch = 2
+            raise WrongResult("it lies")
+
+    bench = Bench(DeviceScript(), job_at(), lambda _: False)
+    bench.check_trust = check
+    with pytest.raises(WrongResult):
+        bench.run()
+    bench.slot.put(job_at(0, header=2))
+    assert not bench.script.stopped, "the device may be closed"
 
 
 def test_another_program_ends_the_search_after_the_launches_in_flight():

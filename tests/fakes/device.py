@@ -132,6 +132,10 @@ class DeviceScript:
     wrong_programs: dict[str, int] = field(default_factory=dict)
     """How many of the next builds of a text give wrong hashes."""
     counts_short: bool = False
+    begun: int = 0
+    """Nonces of the groups that have begun when a launch is stopped."""
+    skipped: int = 0
+    """Nonces at the end of each search that the device leaves out."""
     slots: int = RESULT_SLOTS
     granule: int = 8
     corrupt: set[int] = field(default_factory=set)
@@ -157,6 +161,8 @@ class DeviceScript:
     slices: int = 0
     proofs: list[Job] = field(default_factory=list)
     """Of launches that prove a kernel."""
+    stopped: list[tuple[Job, NonceRange]] = field(default_factory=list)
+    """Launches that were to end early."""
     idle: int = 0
     """Launches before which none was in flight."""
     loaded: int = 0
@@ -178,6 +184,11 @@ class FakeImage:
 class FakePending:
     def __init__(self, device: FakeDevice, image: FakeImage, job: Job, span: NonceRange) -> None:
         self._device, self._image, self._job, self._span = device, image, job, span
+        self._stopped = False
+
+    def stop(self, calls: object) -> None:
+        self._stopped = True
+        self._device.script.stopped.append((self._job, self._span))
 
     def wait(self) -> LaunchResult:
         script, job, span = self._device.script, self._job, self._span
@@ -195,9 +206,11 @@ class FakePending:
             if script.fail_launch:
                 script.fail_launch -= 1
                 raise DeviceError(f"{self._device.info.name}: the launch failed")
-        self._device.clock.seconds += span.count / 2000
+        tried = min(script.begun, span.count) if self._stopped else span.count
+        tried -= 0 if proving else min(script.skipped, tried)
+        self._device.clock.seconds += tried / 2000
         hits = []
-        for nonce in range(span.first, span.first + span.count):
+        for nonce in range(span.first, span.first + tried):
             digest = _digest(job.header_hash, self._image.source.text, nonce)
             mix, final = digest.mix_hash, digest.final_hash
             if self._image.wrong:
@@ -207,7 +220,7 @@ class FakePending:
                 words = (int.from_bytes(final[:4], "little"), int.from_bytes(final[4:8], "little"))
                 hits.append(Hit(nonce, words, int.from_bytes(mix[:4], "little")))
         total = len(hits) - (1 if script.counts_short and proving else 0)
-        return LaunchResult(span.count, tuple(hits[: script.slots]), total)
+        return LaunchResult(tried, tuple(hits[: script.slots]), total)
 
 
 class FakeDevice:

@@ -83,7 +83,7 @@ class SteadyDevice(ReferenceDevice):
     def __init__(self, script: Steady) -> None:
         super().__init__(script.info)
         self._script = script
-        self._busy_until = 0.0
+        self._launches: list[_Launch] = []
 
     def round_up(self, count: int) -> int:
         return -(-max(count, 1) // self._script.nonces) * self._script.nonces
@@ -93,25 +93,42 @@ class SteadyDevice(ReferenceDevice):
         if job.target == EVERY_NONCE:  # the proof of a kernel
             return proved
         now = monotonic()
-        begin = max(now, self._busy_until)
-        if self._busy_until:
-            self._script.idle.append(begin - self._busy_until)
-        self._busy_until = begin + self._script.seconds
+        before = self._launches[-1].due if self._launches else 0.0
+        begin = max(now, before)
+        if before:
+            self._script.idle.append(begin - before)
         self._script.launched.append(now)
         self._script.in_flight += 1
-        return _Launch(self._script, proved, span, self._busy_until)
+        del self._launches[:-1]
+        launch = _Launch(self, self._script, proved, span, begin, begin + self._script.seconds)
+        self._launches.append(launch)
+        return launch
+
+    def end_early(self, launch: _Launch, now: float) -> None:
+        """End `launch`; the one behind it begins at once."""
+        due, launch.due = launch.due, max(launch.begin, min(now, launch.due))
+        for other in self._launches:
+            if other.begin == due:
+                other.begin, other.due = launch.due, launch.due + self._script.seconds
 
     def close(self) -> None:
         super().close()
         self._script.closed += 1
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Launch:
+    device: SteadyDevice
     script: Steady
     search: Pending
     span: NonceRange
+    begin: float
     due: float
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self, calls: object) -> None:
+        self.device.end_early(self, monotonic())
+        self.stopped.set()
 
     def wait(self) -> LaunchResult:
         script = self.script
@@ -121,8 +138,9 @@ class _Launch:
             script.fail_launch -= 1
             raise DeviceError(f"{script.name}: the launch failed")
         found = self.search.wait()
-        # Never set: a sleep that releases the interpreter.
-        threading.Event().wait(max(self.due - monotonic(), 0.0))
+        self.stopped.wait(max(self.due - monotonic(), 0.0))
+        if self.stopped.is_set():
+            found = self._begun_of(found)
         script.tried += found.tried
         script.claimed += len(found.hits)
         if script.wrong_hits and (hit := self._wrong_hit(found)) is not None:
@@ -131,6 +149,13 @@ class _Launch:
             found = replace(found, hits=(*found.hits, hit), total=found.total + 1)
         script.in_flight -= 1
         return found
+
+    def _begun_of(self, found: LaunchResult) -> LaunchResult:
+        """Return what was found before the stop."""
+        share = min((self.due - self.begin) / self.script.seconds, 1.0)
+        tried = min(int(self.span.count * share), found.tried)
+        hits = tuple(hit for hit in found.hits if hit.nonce < self.span.first + tried)
+        return LaunchResult(tried, hits, len(hits))
 
     def _wrong_hit(self, found: LaunchResult) -> Hit | None:
         good = {hit.nonce for hit in found.hits}

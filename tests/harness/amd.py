@@ -349,8 +349,9 @@ class _Translator:
         if name == "branch":
             return f"goto {operands[0].removeprefix('.L')};"
         if found := re.fullmatch(r"cbranch_(scc0|scc1|execz|execnz|vccz|vccnz)", name):
+            vcc = "w.vcc" if self.wide else "(u32)w.vcc"
             test = {"scc0": "!w.scc", "scc1": "w.scc", "execz": "!w.exec", "execnz": "w.exec",
-                    "vccz": "!w.vcc", "vccnz": "w.vcc"}[found[1]]  # fmt: skip
+                    "vccz": f"!{vcc}", "vccnz": vcc}[found[1]]  # fmt: skip
             return f"if ({test}) goto {operands[0].removeprefix('.L')};"
         if name in ("barrier", "barrier_wait"):
             self.barriers += 1
@@ -403,12 +404,13 @@ class _Translator:
         if found[1] == "ds":
             return self.local(found[2], found[3], operands, modifiers, offset)
         if found[2] == "atomic_add":
-            assert {"glc", "th:TH_ATOMIC_RETURN", "sc0"} & set(modifiers), modifiers
-            out, where, value, *base = operands
+            returns = bool({"glc", "th:TH_ATOMIC_RETURN", "sc0"} & set(modifiers))
+            out, where, value, *base = operands if returns else ("", *operands)
             address = self.address(where, base, offset)
+            kept = f"{self.read(out)} = old;" if returns else "(void)old;"
             return (
                 f"EACH {{ u32 &x = at<u32>({address}); const u32 old = x; "
-                f"x += {self.read(value)}; {self.read(out)} = old; }}"
+                f"x += {self.read(value)}; {kept} }}"
             )
         load = found[2] in ("load", "read")
         register, where, *base = operands if load else (operands[1], operands[0], *operands[2:])

@@ -75,11 +75,17 @@ static int step(Wave &w);
 
 #include TEXT
 
+/* The number of the group before which a search is stopped. */
+extern "C" unsigned stop_at = ~0u;
+static u32 *stop_word, launch_number;
+
 static int run_groups(unsigned groups, const u64 *arguments)
 {
     constexpr int waves = GROUP_SIZE / LANES;
     static Wave all[waves];
     for (unsigned g = 0; g < groups; g++) {
+        if (g == stop_at)
+            *stop_word = launch_number;
         memset(lds, 0xa5, sizeof lds);
         memset(all, 0xa5, sizeof all);
         for (int i = 0; i < waves; i++) {
@@ -107,15 +113,17 @@ static int run_groups(unsigned groups, const u64 *arguments)
 extern "C" const char *problem() { return problem_text; }
 
 extern "C" int run_search(const void *const *datasets, const void *header, u64 first, u64 target,
-                          void *results, unsigned groups)
+                          void *results, u32 *stop, u32 launch, unsigned groups)
 {
-    u64 arguments[20], *next = arguments;
+    u64 arguments[22], *next = arguments;
     for (int i = 0; i < BUFFERS; i++)
         *next++ = (u64)datasets[i];
     *next++ = (u64)header;
     *next++ = first;
     *next++ = target;
     *next++ = (u64)results;
+    *next++ = (u64)(stop_word = stop);
+    *next++ = launch_number = launch;
     return run_groups(groups, arguments);
 }
 

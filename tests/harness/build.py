@@ -70,7 +70,12 @@ class Kernel:
         target: int,
         results: NDArray[np.uint32],
         groups: int,
+        stop_at: int | None = None,
     ) -> None:
+        """Search `groups` groups; stop the launch before group `stop_at`, if that is given."""
+        stop, launch = np.zeros(1, np.uint32), 7
+        at = ctypes.c_uint.in_dll(self._library, "stop_at")
+        at.value = groups if stop_at is None else stop_at
         addresses = (ctypes.c_void_p * 16)(*(d.ctypes.data for d in datasets))
         self._finish(
             self._library.run_search(
@@ -79,6 +84,8 @@ class Kernel:
                 ctypes.c_uint64(first),
                 ctypes.c_uint64(target),
                 _address(results),
+                _address(stop),
+                ctypes.c_uint32(launch),
                 ctypes.c_uint(groups),
             )
         )

@@ -543,6 +543,13 @@ EXPORT result cuMemHostAlloc(void **made, size_t bytes, unsigned)
     return success;
 }
 
+EXPORT result cuMemHostGetDevicePointer_v2(pointer *made, void *host, unsigned)
+{
+    ENTER(cuMemHostGetDevicePointer);
+    *made = reinterpret_cast<pointer>(host);
+    return c.here->pinned.count(*made) ? success : invalid_value;
+}
+
 EXPORT result cuMemFreeHost(void *freed)
 {
     ENTER(cuMemFreeHost);
@@ -754,7 +761,7 @@ EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned
         if (result failed = due("kernel"))
             return failed;
         void *found = dlsym(m->library, ("run_" + name).c_str());
-        uint64_t words[20]; // 16 buffers and 4 more
+        uint64_t words[22] = {}; // 16 buffers and 6 more
         memcpy(words, arguments.data(), std::min(arguments.size(), sizeof words));
         result failed;
         if (name == "dataset") {
@@ -767,16 +774,18 @@ EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned
                                                  unsigned)>(found)(
                 words[0], words[1], numbers[0], numbers[1], numbers[2], groups);
         } else {
-            const size_t buffers = arguments.size() / 8 - 4;
+            const size_t buffers = (arguments.size() + 4) / 8 - 6;
             for (size_t i = 0; i <= buffers; i++)
                 if (!within(here->memory, words[i], 32))
                     return result(illegal_address);
             const uint64_t *rest = words + buffers;
             if (!within(here->memory, rest[3], 4112))
                 return result(illegal_address);
+            if (!within(here->pinned, rest[4], 4))
+                return result(illegal_address);
             failed = reinterpret_cast<result (*)(const uint64_t *, uint64_t, uint64_t, uint64_t,
-                                                 uint64_t, unsigned)>(found)(
-                words, rest[0], rest[1], rest[2], rest[3], groups);
+                                                 uint64_t, uint64_t, uint32_t, unsigned)>(found)(
+                words, rest[0], rest[1], rest[2], rest[3], rest[4], uint32_t(rest[5]), groups);
         }
         return failed ? result(illegal_address) : result(success);
     });

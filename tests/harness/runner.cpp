@@ -8,11 +8,14 @@
 namespace {
 constexpr unsigned group_size = GROUP_SIZE;
 
-int run_groups(unsigned groups, void (*kernel)())
+int run_groups(unsigned groups, void (*kernel)(), void (*before)(unsigned) = nullptr)
 {
-    for (unsigned g = 0; g < groups; g++)
+    for (unsigned g = 0; g < groups; g++) {
+        if (before)
+            before(g);
         if (int failed = block::run(group_size, g, kernel))
             return failed;
+    }
     return 0;
 }
 } // namespace
@@ -34,13 +37,13 @@ struct {
     const u32x4 *datasets[BUFFERS];
     const u32 *header;
     u64 first, target;
-    u32 *results;
+    u32 *results, *stop, launch;
 } search_call;
 
 template <size_t... I> void search_thread(std::index_sequence<I...>)
 {
     auto &c = search_call;
-    search(c.datasets[I]..., c.header, c.first, c.target, c.results);
+    search(c.datasets[I]..., c.header, c.first, c.target, c.results, c.stop, c.launch);
 }
 
 void search_thread()
@@ -49,8 +52,11 @@ void search_thread()
 }
 } // namespace
 
+/* The number of the group before which a search is stopped. */
+extern "C" unsigned stop_at = ~0u;
+
 extern "C" int run_search(const u32x4 *const *datasets, const u32 *header, u64 first, u64 target,
-                          u32 *results, unsigned groups)
+                          u32 *results, u32 *stop, u32 launch, unsigned groups)
 {
     for (int i = 0; i < BUFFERS; i++)
         search_call.datasets[i] = datasets[i];
@@ -58,7 +64,12 @@ extern "C" int run_search(const u32x4 *const *datasets, const u32 *header, u64 f
     search_call.first = first;
     search_call.target = target;
     search_call.results = results;
-    return run_groups(groups, search_thread);
+    search_call.stop = stop;
+    search_call.launch = launch;
+    return run_groups(groups, search_thread, [](unsigned group) {
+        if (group == stop_at)
+            *search_call.stop = search_call.launch;
+    });
 }
 #else
 namespace {

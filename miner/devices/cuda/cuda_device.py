@@ -19,7 +19,7 @@ from miner.devices.cuda.cuda_builds import Builds
 from miner.devices.cuda.cuda_card import CudaContext, identity
 from miner.devices.cuda.cuda_driver import driver, error_name
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
-from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
+from miner.devices.device import RESULT_WORDS, Device, DriverCalls, Image, LaunchResult
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo, Job, NonceRange
@@ -31,9 +31,13 @@ of nodes, first node of the buffer."""
 
 def search_arguments(buffers: int) -> str:
     """Return the arguments of a search kernel as letters of `struct`: the dataset's buffers,
-    header, first nonce, target, results."""
-    return "P" * buffers + "PQQP"
+    header, first nonce, target, results, stop word, number of the launch."""
+    return "P" * buffers + "PQQPPI"
 
+
+_HEADER_BYTES = 32
+_COUNTER_BYTES = 16
+"""Of the results' first words, which a launch starts with as 0."""
 
 _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: the stream does not wait for the default stream."""
@@ -75,14 +79,14 @@ class CudaDevice(BufferedDevice):
         self._where = f"{info.name} at {info.pci}"
         self._kernels: set[CudaKernel] = set()
         self._filler: _CudaFiller | None = None
-        self._stream: Any = None
-        self._slot = 0
+        self._slots: list[CudaSlot] = []
         self._context = CudaContext(ordinal, self._where)
         self._builds = Builds(self._context.capability)
         try:
             with self.calls("opening"):
-                self._stream = drv.Stream(_NON_BLOCKING)
-                self._slots = [LaunchSlot.allocated(drv) for _ in range(2)]
+                stream = drv.Stream(_NON_BLOCKING)
+                for _ in range(2):
+                    self._slots.append(CudaSlot.allocated(drv, stream))
         except DeviceError:
             self.close()
             raise
@@ -130,7 +134,7 @@ class CudaDevice(BufferedDevice):
         self.drop(epoch)
         with self.calls("taking memory for the dataset"):
             self._datasets[epoch] = dataset = self._allocated(epoch, light.nbytes)
-            self._filler = _CudaFiller(self._drv, self._context, self._stream, self._base)
+            self._filler = _CudaFiller(self._drv, self._context, self._slots[0].stream, self._base)
             self._filler.load(filler, light)
         self.select(epoch)
         yield from filled(dataset, epoch.nodes, self._filler)
@@ -160,7 +164,7 @@ class CudaDevice(BufferedDevice):
         if need + light > free:
             raise OutOfMemory(f"{numbers}; close other programs on the card, or mine another coin")
         try:
-            memory = _CudaMemory(self._drv, self._stream)
+            memory = _CudaMemory(self._drv, self._slots[0].stream)
             return DatasetBuffers(memory, epoch, self._fewest_buffers)
         except OutOfMemory as error:
             raise OutOfMemory(f"{numbers}, but cannot be allocated ({error})") from error
@@ -170,28 +174,31 @@ class CudaDevice(BufferedDevice):
     def launch(self, kernel: CudaKernel, job: Job, span: NonceRange) -> _CudaLaunch:
         """Start a search. The stream is in order, and the launch that last used the same slot has
         been waited for."""
-        drv, slot, dataset = self._drv, self._slots[self._slot], self._generated()
+        drv, dataset = self._drv, self._generated()
+        number = self._next_number()
+        slot, per_group = self._slots[number % 2], self._shape.nonces_per_group
         with self.calls("launching"):
-            slot.header[:] = np.frombuffer(job.header_hash, np.uint8)
-            drv.memcpy_htod_async(slot.device_header, slot.header, self._stream)
-            drv.memset_d32_async(int(slot.device_results), 0, 4, self._stream)
+            slot.request[:_HEADER_BYTES] = np.frombuffer(job.header_hash, np.uint8)
+            # Copied, since a memset would wait for a free multiprocessor.
+            drv.memcpy_htod_async(slot.memory, slot.request, slot.stream)
+            results = int(slot.memory) + _HEADER_BYTES
             kernel.launch(
-                span.count // self._shape.nonces_per_group, self._shape.threads, self._stream,
-                *map(int, dataset.buffers), int(slot.device_header), span.first,
-                job.target >> 192, int(slot.device_results),
+                span.count // per_group, self._shape.threads, slot.stream,
+                *map(int, dataset.buffers), int(slot.memory), span.first, job.target >> 192,
+                results, slot.stop_address, number,
             )  # fmt: skip
-            drv.memcpy_dtoh_async(slot.results, slot.device_results, self._stream)
-            slot.done.record(self._stream)
-        self._slot = 1 - self._slot
-        return _CudaLaunch(self._context, slot, span)
+            drv.memcpy_dtoh_async(slot.results, results, slot.stream)
+            slot.done.record(slot.stream)
+        return _CudaLaunch(self._context, slot, span, number, per_group)
 
     def close(self) -> None:
         """Wait for what runs, then free everything; after a failure, without waiting."""
         if not self._context.is_open:
             return
-        if self._stream is not None and not self._context.has_failed:
+        if not self._context.has_failed:
             with suppress(DeviceError), self.calls("closing"):
-                self._stream.synchronize()
+                for slot in self._slots:
+                    slot.stream.synchronize()
         # The context frees everything in it. PyCUDA's objects may be dropped after that; dropped
         # before, in a context that has failed, they would end the process.
         self._context.close()
@@ -224,25 +231,34 @@ class CudaKernel:
 
 
 @dataclass(frozen=True, slots=True)
-class LaunchSlot:
-    """Memory of one launch in flight; host memory is pinned."""
+class CudaSlot:
+    """Stream and memory of one launch in flight; host memory is pinned."""
 
-    header: NDArray[np.uint8]
+    stream: Any
+    request: NDArray[np.uint8]
+    """Header, then the first words of the results, which are 0."""
     results: NDArray[np.uint32]
-    device_header: Any
-    device_results: Any
+    memory: Any
+    """On the card: header, then results."""
+    stop: NDArray[np.uint32]
+    """One word, which the card reads while it searches: the number of a launch to stop."""
+    stop_address: int
+    """Of that word, for the card."""
     done: Any
     """Event after the copy of the results."""
 
     @staticmethod
-    def allocated(drv: ModuleType) -> LaunchSlot:
+    def allocated(drv: ModuleType, stream: Any) -> CudaSlot:
         """Allocate a slot in the current context."""
         flags = drv.event_flags.DISABLE_TIMING | drv.event_flags.BLOCKING_SYNC
-        return LaunchSlot(
-            drv.pagelocked_empty(32, np.uint8),
+        stop = drv.pagelocked_zeros(1, np.uint32, mem_flags=drv.host_alloc_flags.DEVICEMAP)
+        return CudaSlot(
+            stream,
+            drv.pagelocked_zeros(_HEADER_BYTES + _COUNTER_BYTES, np.uint8),
             drv.pagelocked_empty(RESULT_WORDS, np.uint32),
-            drv.mem_alloc(32),
-            drv.mem_alloc(4 * RESULT_WORDS),
+            drv.mem_alloc(_HEADER_BYTES + 4 * RESULT_WORDS),
+            stop,
+            int(stop.base.get_device_pointer()),
             drv.Event(flags),
         )
 
@@ -250,14 +266,21 @@ class LaunchSlot:
 @dataclass(slots=True)
 class _CudaLaunch:
     context: CudaContext
-    slot: LaunchSlot
+    slot: CudaSlot
     span: NonceRange
+    number: int
+    per_group: int
+
+    def stop(self, calls: DriverCalls) -> None:
+        """Write the launch's number to memory that the card reads."""
+        if self.context.is_open:  # else the memory is gone
+            self.slot.stop[0] = self.number
 
     def wait(self) -> LaunchResult:
         with self.context.current("searching"):
             self.slot.done.synchronize()
             words = np.array(self.slot.results)  # the next launch of the slot overwrites it
-        return LaunchResult.decoded(words, self.span)
+        return LaunchResult.decoded(words, self.span, self.per_group)
 
 
 class _CudaFiller:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +19,7 @@ from miner.codegen.launch_shape import LaunchShape, shape_named
 from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice
 from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
-from miner.devices.device import RESULT_WORDS, Device, Image, LaunchResult
+from miner.devices.device import RESULT_WORDS, Device, DriverCalls, Image, LaunchResult
 from miner.devices.opencl import OPENCL
 from miner.devices.opencl.icd_files import icd_files, make_vendors_findable, unloadable
 from miner.devices.opencl.opencl_drivers import (
@@ -31,13 +31,11 @@ from miner.devices.opencl.opencl_drivers import (
     known_shape,
     without_devices,
 )
+from miner.devices.opencl.opencl_memory import OpenClMemory, OpenClSlot, error_name
 from miner.errors import BackendUnavailable, BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.resources import available_memory
 from miner.work import DeviceInfo, Job, NonceRange
-
-HUGE_PAGE = 2 << 20
-"""Bytes, on x86-64 and on most ARM64 systems."""
 
 
 def list_devices() -> Sequence[DeviceInfo]:
@@ -118,20 +116,25 @@ class OpenClDevice(BufferedDevice):
         self._cl, self._objects, self._card = cl, objects, device
         self._context: Any = None
         self._queue: Any = None
-        self._headers: list[Any] = []
-        self._results: list[Any] = []
-        self._slot = 0
+        self._stopping: Any = None
+        """The queue that writes stop words while the others search; None: the host writes them."""
+        self._slots: list[OpenClSlot] = []
         try:
             with self.calls("opening"):
                 self._context = cl.Context([device])
                 self._queue = cl.CommandQueue(self._context, device)
-                flags, results = cl.mem_flags, 4 * RESULT_WORDS
+                shares_memory = bool(device.host_unified_memory)
+                if not shares_memory:
+                    self._stopping = self._new_queue()
                 for _ in range(2):
-                    self._headers.append(cl.Buffer(self._context, flags.READ_ONLY, 32))
-                    self._results.append(cl.Buffer(self._context, flags.READ_WRITE, results))
+                    slot = OpenClSlot.allocated(cl, self._queue, shares_memory=shares_memory)
+                    self._slots.append(slot)
         except DeviceError:
             self.close()
             raise
+
+    def _new_queue(self) -> Any:
+        return self._cl.CommandQueue(self._context, self._card)
 
     @contextmanager
     def calls(self, what: str) -> Iterator[None]:
@@ -239,65 +242,83 @@ class OpenClDevice(BufferedDevice):
                 f"most {self.info.largest_allocation:,} in one buffer ({error})"
             ) from error
 
-    def _memory(self) -> _OpenClMemory:
-        return _OpenClMemory(self._cl, self._queue, in_huge_pages=self.info.kind == "cpu")
+    def _memory(self) -> OpenClMemory:
+        return OpenClMemory(self._cl, self._queue, in_huge_pages=self.info.kind == "cpu")
 
     # Launches
 
     def launch(self, kernel: Kept, job: Job, span: NonceRange) -> _OpenClLaunch:
-        """Start a search. The queue is in order, and the launch that last used the same buffers
-        has been waited for."""
-        cl, slot = self._cl, self._slot
-        self._slot = 1 - slot
-        header, results = self._headers[slot], self._results[slot]
+        """Start a search. The queue is in order, and the launch that last used the same slot has
+        been waited for."""
+        cl, number = self._cl, self._next_number()
+        slot, per_group = self._slots[number % 2], self._shape.nonces_per_group
+        queue, results = slot.queue, slot.results
         words = np.frombuffer(job.header_hash, np.uint8).copy()
         with self.calls("launching"):
-            copied = cl.enqueue_copy(self._queue, header, words, is_blocking=False)
-            cl.enqueue_fill_buffer(self._queue, results, np.uint32(0), 0, 16)
+            copied = cl.enqueue_copy(queue, slot.header, words, is_blocking=False)
+            cl.enqueue_fill_buffer(queue, results, np.uint32(0), 0, 16)
             kernel.object.set_args(
-                *self._generated().buffers, header, np.uint64(span.first),
-                np.uint64(job.target >> 192), results,
+                *self._generated().buffers, slot.header, np.uint64(span.first),
+                np.uint64(job.target >> 192), results, slot.stop, np.uint32(number),
             )  # fmt: skip
-            groups = span.count // self._shape.nonces_per_group
-            threads = self._shape.threads
-            cl.enqueue_nd_range_kernel(self._queue, kernel.object, (groups * threads,), (threads,))
+            groups, threads = span.count // per_group, self._shape.threads
+            cl.enqueue_nd_range_kernel(queue, kernel.object, (groups * threads,), (threads,))
             out = np.empty(RESULT_WORDS, np.uint32)
-            event = cl.enqueue_copy(self._queue, out, results, is_blocking=False)
-            self._queue.flush()
-        return _OpenClLaunch(self, event, out, copied, span)
+            event = cl.enqueue_copy(queue, out, results, is_blocking=False)
+            queue.flush()
+        return _OpenClLaunch(self, slot, event, out, copied, span, number, per_group)
+
+    def write_stop(self, word: Any, number: int) -> None:
+        """Queue the write of a stop word; any thread may call it. A driver that runs one queue at
+        a time writes it too late: then the launch searches all its nonces."""
+        if (queue := self._stopping) is not None:
+            with self.calls("stopping a launch"):
+                self._cl.enqueue_fill_buffer(queue, word, np.uint32(number), 0, 4)
+                queue.flush()
 
     def close(self) -> None:
-        """Wait for the queue, then free everything: at once, or when the running builds end."""
-        if self._queue is not None:
+        """Wait for the queues, then free everything: at once, or when the running builds end."""
+        for slot in self._slots:
             with suppress(self._cl.Error):  # a failed device is closed too
-                self._queue.finish()
+                slot.queue.finish()
         for dataset in self._datasets.values():
             self._objects.retire(*dataset.buffers)
             dataset.buffers.clear()
         self._datasets.clear()
         self._selected = None
-        self._objects.retire(*self._headers, *self._results, self._queue, self._context)
-        self._headers.clear()
-        self._results.clear()
-        self._context = self._queue = None
+        for slot in self._slots:
+            self._objects.retire(slot.header, slot.results, slot.stop, slot.queue)
+        self._slots.clear()
+        self._objects.retire(self._stopping, self._queue, self._context)
+        self._context = self._queue = self._stopping = None
         self._objects.release_if_idle()
 
 
 @dataclass(slots=True)
 class _OpenClLaunch:
     device: OpenClDevice
+    slot: OpenClSlot
     event: Any
     out: NDArray[np.uint32]
     copied: Any
     """Event of the header's copy. Its destructor waits for the copy, and so for the launch before
     this one, with the interpreter's lock held; so it is dropped after `wait`."""
     span: NonceRange
+    number: int
+    per_group: int
+
+    def stop(self, calls: DriverCalls) -> None:
+        """Write the launch's number to memory that the device reads."""
+        if (word := self.slot.shared_stop) is not None:
+            word[0] = self.number
+        else:
+            calls.submit(partial(self.device.write_stop, self.slot.stop, self.number))
 
     def wait(self) -> LaunchResult:
         """Block until the launch is done."""
         with self.device.calls("searching"):
             self.event.wait()
-        return LaunchResult.decoded(self.out, self.span)
+        return LaunchResult.decoded(self.out, self.span, self.per_group)
 
 
 class _OpenClFiller:
@@ -328,66 +349,3 @@ class _OpenClFiller:
     def release(self) -> None:
         """Free the light cache, once no build runs."""
         del self._light
-
-
-class _OpenClMemory:
-    """Buffers of one queue's context; those of a CPU device lie in huge pages, with which it
-    hashes a third faster."""
-
-    def __init__(self, cl: ModuleType, queue: Any, in_huge_pages: bool) -> None:
-        self._cl, self._queue, self._in_huge_pages = cl, queue, in_huge_pages
-
-    def allocate(self, size: int) -> Any:
-        """Return a buffer of `size` bytes; raises `OutOfMemory` with the name of the error."""
-        cl, end = self._cl, max(size - ENTRY_BYTES, 0)
-        flags, buffer = cl.mem_flags, None
-        host = huge_pages(size) if self._in_huge_pages else None
-        where = flags.USE_HOST_PTR if host is not None else 0
-        try:
-            buffer = cl.Buffer(self._queue.context, flags.READ_WRITE | where, size, host)
-            # Drivers return buffers that they have no memory for; writing to the end fails then.
-            zeros = np.zeros(min(ENTRY_BYTES, size), np.uint8)
-            cl.enqueue_copy(self._queue, buffer, zeros, dst_offset=end, is_blocking=True)
-        except (cl.MemoryError, cl.LogicError, cl.RuntimeError) as error:
-            if buffer is not None:
-                buffer.release()
-            raise OutOfMemory(error_name(cl, error)) from error
-        return buffer
-
-    def free(self, buffer: Any) -> None:
-        buffer.release()
-
-    def copy_out(self, buffer: Any, offset: int, to: NDArray[np.uint32]) -> None:
-        self._cl.enqueue_copy(self._queue, to, buffer, src_offset=offset, is_blocking=True)
-
-    def copy_in(self, buffer: Any, offset: int, data: NDArray[np.uint32]) -> None:
-        self._cl.enqueue_copy(self._queue, buffer, data, dst_offset=offset, is_blocking=True)
-
-    def finish(self) -> None:
-        """Do nothing: the copies have blocked."""
-
-
-def huge_pages(size: int) -> NDArray[np.uint8] | None:
-    """Return `size` bytes of memory, aligned to pages of 2 MiB, for which the system is asked to
-    use such pages. None: it has none, or no memory."""
-    advice = getattr(mmap, "MADV_HUGEPAGE", None)
-    if advice is None:
-        return None
-    try:
-        # Private: Linux gives a shared mapping, Python's default, small pages.
-        memory = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        memory.madvise(advice)
-    except OSError:
-        return None
-    whole = np.frombuffer(memory, np.uint8)
-    start = -whole.ctypes.data % HUGE_PAGE
-    return whole[start : start + size]
-
-
-def error_name(cl: ModuleType, error: Exception) -> str:
-    """Return the name of the driver's error code, or the first line of PyOpenCL's message."""
-    code = getattr(error, "code", None)
-    if code is None:
-        return str(error).splitlines()[0]
-    name: str = cl.status_code.to_string(code, "code %d")
-    return name

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.device import Device, Hit, Image, LaunchResult
+from miner.devices.device import Device, DriverCalls, Hit, Image, LaunchResult
 from miner.devices.reference import REFERENCE
 from miner.errors import DeviceError
 from miner.progpow.epoch import Epoch
@@ -138,20 +138,30 @@ class ReferenceDevice:
             self.drop(epoch)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _ReferenceLaunch:
+    """A search that runs in `wait`."""
+
     hasher: Hasher
     job: Job
     span: NonceRange
+    stopped: bool = False
+
+    def stop(self, calls: DriverCalls) -> None:
+        """End the search before its next nonce."""
+        self.stopped = True
 
     def wait(self) -> LaunchResult:
         """Search."""
-        hits = []
+        hits, tried = [], 0
         for nonce in range(self.span.first, self.span.first + self.span.count):
+            if self.stopped:
+                break
+            tried += 1
             digest = self.hasher.hash(self.job.header_hash, nonce)
             # A kernel compares the upper 64 bits, so this does too.
             if digest.value >> 192 <= self.job.target >> 192:
                 final = np.frombuffer(digest.final_hash, "<u4")
                 mix = int.from_bytes(digest.mix_hash[:4], "little")
                 hits.append(Hit(nonce, (int(final[0]), int(final[1])), mix))
-        return LaunchResult(self.span.count, tuple(hits[:RESULT_SLOTS]), len(hits))
+        return LaunchResult(tried, tuple(hits[:RESULT_SLOTS]), len(hits))
