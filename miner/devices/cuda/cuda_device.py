@@ -84,9 +84,8 @@ class CudaDevice(BufferedDevice):
         self._builds = Builds(self._context.capability)
         try:
             with self.calls("opening"):
-                stream = drv.Stream(_NON_BLOCKING)
                 for _ in range(2):
-                    self._slots.append(CudaSlot.allocated(drv, stream))
+                    self._slots.append(CudaSlot.allocated(drv, drv.Stream(_NON_BLOCKING)))
         except DeviceError:
             self.close()
             raise
@@ -172,8 +171,9 @@ class CudaDevice(BufferedDevice):
     # Launches
 
     def launch(self, kernel: CudaKernel, job: Job, span: NonceRange) -> _CudaLaunch:
-        """Start a search. The stream is in order, and the launch that last used the same slot has
-        been waited for."""
+        """Start a search. Launches alternate between two streams, so that the groups of one fill
+        the multiprocessors that the last groups of the other leave; the launch that last used the
+        same slot has been waited for."""
         drv, dataset = self._drv, self._generated()
         number = self._next_number()
         slot, per_group = self._slots[number % 2], self._shape.nonces_per_group

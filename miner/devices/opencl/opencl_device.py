@@ -123,11 +123,14 @@ class OpenClDevice(BufferedDevice):
             with self.calls("opening"):
                 self._context = cl.Context([device])
                 self._queue = cl.CommandQueue(self._context, device)
+                # Launches of a GPU alternate between two queues, so that the groups of one fill
+                # the compute units that the last groups of the other leave.
+                second = self._new_queue() if info.kind == "gpu" else self._queue
                 shares_memory = bool(device.host_unified_memory)
                 if not shares_memory:
                     self._stopping = self._new_queue()
-                for _ in range(2):
-                    slot = OpenClSlot.allocated(cl, self._queue, shares_memory=shares_memory)
+                for queue in (self._queue, second):
+                    slot = OpenClSlot.allocated(cl, queue, shares_memory=shares_memory)
                     self._slots.append(slot)
         except DeviceError:
             self.close()
@@ -248,7 +251,7 @@ class OpenClDevice(BufferedDevice):
     # Launches
 
     def launch(self, kernel: Kept, job: Job, span: NonceRange) -> _OpenClLaunch:
-        """Start a search. The queue is in order, and the launch that last used the same slot has
+        """Start a search. Each queue is in order, and the launch that last used the same slot has
         been waited for."""
         cl, number = self._cl, self._next_number()
         slot, per_group = self._slots[number % 2], self._shape.nonces_per_group
