@@ -121,6 +121,9 @@ def rig(folder: Path, variant: Path, pool: int) -> None:
         def __post_init__(self) -> None:
             self.due = self.card.busy_until
 
+        def stop(self, calls: Any) -> None:
+            """Do nothing: these launches cannot be stopped."""
+
         def wait(self) -> LaunchResult:
             hits = self.search.wait().hits[:1] if self.search else ()
             sleep(max(self.due - monotonic(), 0.0))

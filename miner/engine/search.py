@@ -132,6 +132,8 @@ class _Launch:
     pending: Pending
     calls: DriverCalls
     started: float
+    job_arrived: float | None
+    """Clock seconds, if it is the first launch of its job."""
     stopped: bool = False
 
     def stop(self) -> None:
@@ -218,6 +220,7 @@ class Search:
                 self._start_launches(in_flight, job, kernel)
             if in_flight:
                 self._finish(in_flight.popleft())
+                self._report_begin(in_flight)
             elif job is not None and kernel is not None:
                 self._owner.report(NoncesExhausted(self._name))
                 self._wait_for_other_work(job)
@@ -240,8 +243,17 @@ class Search:
                 in_flight.append(self._launch_proof(proof))
             elif (span := self._next(job)) is not None:
                 in_flight.append(self._launch(kernel, job, span))
+                self._report_begin(in_flight)
             else:
                 return
+
+    def _report_begin(self, in_flight: _InFlight) -> None:
+        """Report the first launch of a job once the device is done with the launches before it."""
+        first = in_flight[0] if in_flight else None
+        if isinstance(first, _Launch) and first.job_arrived is not None:
+            seconds = max(self._clock.now() - first.job_arrived, 0.0)
+            first.job_arrived = None
+            self._owner.report(JobTaken(self._name, seconds))
 
     def _wait_for_other_work(self, job: Job) -> None:
         key = job.search_key
@@ -264,12 +276,11 @@ class Search:
         return _Span(nonces) if nonces else None
 
     def _launch(self, kernel: Kernel, job: Job, span: _Span) -> _Launch:
-        started = self._clock.now()
+        started, arrived = self._clock.now(), None
         if job.search_key != self._taken:
-            self._taken = job.search_key
-            self._owner.report(JobTaken(self._name, max(started - self._slot.arrived, 0.0)))
+            self._taken, arrived = job.search_key, self._slot.arrived
         pending = self._device.launch(kernel, job, span.nonces)
-        launch = _Launch(job, span, pending, self._owner.driver_calls, started)
+        launch = _Launch(job, span, pending, self._owner.driver_calls, started, arrived)
         self._slot.add_launch(launch)
         return launch
 
@@ -301,6 +312,7 @@ class Search:
         finally:
             self._slot.remove_launch(launch)
         now = self._clock.now()
+        # The launch before may have overlapped with this one; the time until its end is counted.
         seconds = now - max(launch.started, self._finished_at)
         self._finished_at = now
         nonces = launch.span.nonces

@@ -149,8 +149,11 @@ class DeviceSnapshot:
         api=False,
     )
     """The wait for the build is included."""
+    last_job_switch: float | None = described(
+        "From the newest job's arrival until the device searched for it", "seconds", log=True
+    )
     job_switches: Histogram = described(
-        "From a job's arrival to its first launch on the device",
+        "From a job's arrival until the device searches for it",
         metric=Metric("job_switch_seconds"),
         api=False,
     )

@@ -142,7 +142,8 @@ class Launched:
 
 @dataclass(frozen=True, slots=True)
 class JobTaken:
-    """The device launched the newest job for the first time, `seconds` after it arrived."""
+    """The device began to search for a job, `seconds` after the job arrived: the first launch of it
+    was queued, and the launches before that had ended."""
 
     device: str
     seconds: float

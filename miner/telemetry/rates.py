@@ -51,7 +51,9 @@ class Histogram:
 ROUND_TRIPS = Histogram.empty(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 KERNEL_BUILDS = Histogram.empty(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 LOOP_DELAYS = Histogram.empty(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
-JOB_SWITCHES = Histogram.empty(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+JOB_SWITCHES = Histogram.empty(
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
+)  # fmt: skip
 DATASET_BUILDS = Histogram.empty(1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 

@@ -99,6 +99,7 @@ class DeviceTracker:
         self._best_difficulty: float | None = None
         self._kernel_builds = KERNEL_BUILDS
         self._job_switches = JOB_SWITCHES
+        self._last_job_switch: float | None = None
         self._dataset_builds = DATASET_BUILDS
 
     def set_idle(self, reason: str | None) -> None:
@@ -137,6 +138,7 @@ class DeviceTracker:
                 self._enter(DeviceState.SEARCHING)
             case events.JobTaken(_, seconds):
                 self._job_switches = self._job_switches.with_duration(seconds)
+                self._last_job_switch = seconds
                 self._enter(DeviceState.SEARCHING)
             case events.ResultOverflow():
                 self._enter(DeviceState.SEARCHING)
@@ -180,8 +182,8 @@ class DeviceTracker:
             luck=Luck(self._expected, self._found, self._since_share),
             last_share_at=unix(unix_zero, self._last_share_at),
             last_difficulty=self._last_difficulty, best_difficulty=self._best_difficulty,
-            kernel_builds=self._kernel_builds, job_switches=self._job_switches,
-            dataset_builds=self._dataset_builds,
+            kernel_builds=self._kernel_builds, last_job_switch=self._last_job_switch,
+            job_switches=self._job_switches, dataset_builds=self._dataset_builds,
         )  # fmt: skip
 
     def _dataset(self, epoch: int, done: float, seconds: float) -> None:

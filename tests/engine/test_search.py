@@ -14,6 +14,7 @@ from miner.engine.search import Search
 from miner.errors import DeviceError, WrongResult
 from miner.telemetry.events import (
     DeviceFault,
+    JobTaken,
     Launched,
     NoncesExhausted,
     ResultOverflow,
@@ -212,6 +213,21 @@ def test_a_launch_of_a_job_that_was_replaced_meanwhile_is_stopped_at_once():
     bench.run()
     assert [job.id for job, _ in bench.script.stopped] == ["0-1", "0-1"]
     assert {job.id for job, _ in bench.script.launched[3:]} == {"0-2"}
+
+
+def test_a_switch_takes_until_the_launch_before_has_ended():
+    def stop_at(item) -> bool:
+        if isinstance(item, Launched) and len(bench.of(Launched)) == 8:
+            bench.slot.put(job_at(0, header=2, clean=clean), bench.clock.now())
+        return len(bench.of(JobTaken)) == 2
+
+    for clean in (True, False):
+        bench = Bench(DeviceScript(begun=16), job_at(0), stop_at)
+        bench.run()
+        first, second = (event.seconds for event in bench.of(JobTaken))
+        before = bench.script.launched[8][1].count
+        assert first == 0.0
+        assert second == pytest.approx((16 if clean else before) / 2000)
 
 
 def test_a_device_that_leaves_out_nonces_has_a_fault():

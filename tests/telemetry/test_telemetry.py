@@ -306,6 +306,7 @@ def test_histograms_of_the_rig_are_sums_of_those_of_devices_and_pools(telemetry)
         assert (of_a.total, of_b.total) == (pytest.approx(0.5), 40.0)
         assert of_rig == of_a + of_b
     assert (a.kernels, b.datasets) == (2, 1)
+    assert (a.last_job_switch, b.last_job_switch) == (0.3, 40.0)
     one, two = snapshot.pools
     assert (one.mean_latency, two.mean_latency) == (0.04, 3.0)
     assert snapshot.timings.share == one.round_trips + two.round_trips
