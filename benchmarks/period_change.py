@@ -1,4 +1,8 @@
-"""How long cards idle when the period changes: fake cards, the real proofs of kernels."""
+"""How soon devices search for a new job, with stop words and, in the same run, without them.
+
+By default with fake cards: a new period with each job, the real proofs of kernels, every other card
+cannot be stopped. With --device one of this machine's devices, which every other job does not stop.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import argparse
 import asyncio
 import statistics
 import sys
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -17,16 +21,21 @@ CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT)]
 
 from miner.clock import SystemClock  # noqa: E402
-from miner.devices.device import LaunchResult, Pending  # noqa: E402
+from miner.codegen.kernel_source import search_source as real_source  # noqa: E402
+from miner.devices.device import Device, DriverCalls, LaunchResult, Pending  # noqa: E402
 from miner.devices.known_answers import EVERY_NONCE  # noqa: E402
-from miner.devices.selection import ListedDevice  # noqa: E402
+from miner.devices.selection import ListedDevice, find_devices  # noqa: E402
 from miner.engine.engine import Engine  # noqa: E402
 from miner.engine.programs import Programs  # noqa: E402
 from miner.engine.threads import WorkPool  # noqa: E402
 from miner.progpow.hashing import Digest, Hasher, Light  # noqa: E402
 from miner.progpow.light import light_cache  # noqa: E402
+from miner.progpow.variant import FixedSizes  # noqa: E402
+from miner.telemetry.events import Event, JobTaken, Launched  # noqa: E402
+from miner.verify import Verifier  # noqa: E402
 from miner.work import DeviceInfo, Job, NonceRange, Solution, Verdict  # noqa: E402
 from tests.fakes.device import (  # noqa: E402
+    LONG,
     TOY,
     DeviceScript,
     FakeDevice,
@@ -42,14 +51,22 @@ LAUNCH_SECONDS = 0.1
 PROOF_SECONDS = 0.002
 """Duration of a launch that proves a kernel."""
 
+GROUP_SECONDS = 0.0018
+"""Duration of a group of the kernel on an RTX 3070 (calculated): those that run are finished."""
+
 
 @dataclass
 class Card:
     """A card that is busy for a fixed time for each launch."""
 
     name: str
-    changes: list[float] = field(default_factory=list)
-    """How long it idled at each change of period, seconds."""
+    can_stop: bool
+    arrived: dict[str, float]
+    """Monotonic seconds at which each job arrived."""
+    idle: list[float] = field(default_factory=list)
+    """How long it idled at each change of job, seconds."""
+    switches: list[float] = field(default_factory=list)
+    """From each job's arrival until it searched for it, seconds."""
 
     def open(self, info: DeviceInfo) -> Any:
         return _OpenCard(info, self)
@@ -58,39 +75,93 @@ class Card:
 class _OpenCard(FakeDevice):
     def __init__(self, info: DeviceInfo, card: Card) -> None:
         super().__init__(info, DeviceScript(shares_images=True), Ticks())
-        self._card = card
-        self._busy_until = self._idle = 0.0
-        self._period: int | None = None
+        self.card = card
+        self._free = self._idle = 0.0
+        self._job: str | None = None
 
     def launch(self, kernel: FakeImage, job: Job, span: NonceRange) -> Any:
-        result = super().launch(kernel, job, span)
-        proving = job.target == EVERY_NONCE
-        now = monotonic()
-        begin = max(now, self._busy_until)
-        if self._busy_until:
-            self._idle += begin - self._busy_until
-        if not proving:
-            if self._period not in (None, job.period):
-                self._card.changes.append(self._idle)
-            self._period, self._idle = job.period, 0.0
-        self._busy_until = begin + (PROOF_SECONDS if proving else LAUNCH_SECONDS)
-        return _Launch(self, result, span, self._busy_until, proving)
+        return _Launch(self, super().launch(kernel, job, span), job, span, monotonic())
+
+    def begin(self, launch: _Launch) -> float:
+        """Return when the card begins `launch`; all before it have ended."""
+        begin = max(launch.queued, self._free)
+        self._idle += begin - self._free
+        if not launch.proving:
+            if self._job is not None and self._job != launch.job.id:
+                self.card.idle.append(self._idle)
+                self.card.switches.append(begin - self.card.arrived[launch.job.id])
+            self._job, self._idle = launch.job.id, 0.0
+        return begin
+
+    def end(self, now: float) -> None:
+        """Record that the card is free since monotonic second `now`."""
+        self._free = now
 
 
-@dataclass(frozen=True)
 class _Launch:
-    device: _OpenCard
-    real: Pending
-    span: NonceRange
-    due: float
-    proving: bool
+    def __init__(
+        self, device: _OpenCard, real: Pending, job: Job, span: NonceRange, queued: float
+    ) -> None:
+        self._device, self._real, self.job, self._span = device, real, job, span
+        self.queued = queued
+        self.proving = job.target == EVERY_NONCE
+        self._stopped = threading.Event()
+
+    def stop(self, calls: object) -> None:
+        if self._device.card.can_stop:
+            self._stopped.set()
 
     def wait(self) -> LaunchResult:
-        Event().wait(max(self.due - monotonic(), 0.0))  # never set
+        unstarted = self._stopped.is_set()
+        begin = self._device.begin(self)
+        due = begin + (PROOF_SECONDS if self.proving else LAUNCH_SECONDS)
+        if unstarted:
+            due = begin
+        elif self._stopped.wait(max(due - monotonic(), 0.0)):
+            due = begin + -(-(monotonic() - begin) // GROUP_SECONDS) * GROUP_SECONDS
+            threading.Event().wait(max(due - monotonic(), 0.0))  # never set
+        self._device.end(due)
         if self.proving:
-            return self.real.wait()
-        self.device.pending -= 1
-        return LaunchResult(self.span.count, (), 0)
+            return self._real.wait()
+        self._device.pending -= 1
+        tried = int(self._span.count * min((due - begin) / LAUNCH_SECONDS, 1.0))
+        return LaunchResult(tried, (), 0)
+
+
+@dataclass
+class Switchable:
+    """A device of this machine that can be stopped while `can_stop` is set."""
+
+    listed: ListedDevice
+    can_stop: bool = True
+
+    def open(self, info: DeviceInfo) -> Any:
+        return _SwitchableDevice(self.listed.open(), self)
+
+
+@dataclass
+class _SwitchableDevice:
+    device: Device
+    switch: Switchable
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.device, name)
+
+    def launch(self, kernel: Any, job: Job, span: NonceRange) -> Any:
+        return _SwitchableLaunch(self.device.launch(kernel, job, span), self.switch)
+
+
+@dataclass
+class _SwitchableLaunch:
+    real: Pending
+    switch: Switchable
+
+    def stop(self, calls: DriverCalls) -> None:
+        if self.switch.can_stop:
+            self.real.stop(calls)
+
+    def wait(self) -> LaunchResult:
+        return self.real.wait()
 
 
 class CostlyProver(FakeProver):
@@ -117,9 +188,48 @@ class _Sink:
         pass
 
 
+async def measure_real(name: str, changes: int, seconds: float) -> None:
+    """Change the job of the device `name` as often, and print how soon it searched."""
+    (listed,) = [one for one in find_devices()[0] if one.info.name == name]
+    switch, clock = Switchable(listed), SystemClock()
+    toy = replace(LONG, sizes=FixedSizes(4093, 2**19 - 1, 0))
+    switches: dict[bool, list[float]] = {False: [], True: []}
+    launched: list[Launched] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, JobTaken):
+            switches[switch.can_stop].append(event.seconds)
+        if isinstance(event, Launched):
+            launched.append(event)
+
+    with WorkPool("build", 2) as builds:
+        engine = Engine(
+            [ListedDevice(listed.info, switch)], programs=Programs(real_source, builds),
+            prover=Verifier(disk=False), sink=_Sink(), emit=emit, clock=clock, random=Random(1),
+        )  # fmt: skip
+        task = asyncio.create_task(engine.run())
+        for number in range(changes + 1):
+            switch.can_stop = bool(number % 2)
+            engine.work_on(job_at(0, header=number + 1, target=1, variant=toy))
+            while not switches[False] and not task.done():
+                await clock.sleep(0.1)
+            await clock.sleep(seconds * (1 + Random(number).random()))
+        engine.stop()
+        await task
+    del switches[False][0]  # the dataset was built before
+    for can_stop, taken in switches.items():
+        print(f"launches that {'can' if can_stop else 'cannot'} be stopped:")
+        print("  from a job to its first nonce", figures(taken))
+    rate = sum(one.tried for one in launched) / sum(one.seconds for one in launched)
+    print(
+        f"{rate:,.0f} hashes per second: {1e3 * listed.info.units / rate:.3f} ms for one on a core"
+    )
+
+
 async def measure(cards: int, changes: int, seconds: float) -> None:
-    """Change the period `changes` times, every `seconds`, and print how long cards idled."""
-    rig = [Card(f"fake:{n}") for n in range(cards)]
+    """Change job and period `changes` times, every `seconds`, and print what the cards did."""
+    arrived: dict[str, float] = {}
+    rig = [Card(f"fake:{n}", bool(n % 2), arrived) for n in range(cards)]
     listed = [ListedDevice(replace(info_of(c.name), memory=2**30), c) for c in rig]
     prover, clock = CostlyProver(), SystemClock()
     prover.digest(job_at(0), 0)  # compiles
@@ -130,15 +240,26 @@ async def measure(cards: int, changes: int, seconds: float) -> None:
         )  # fmt: skip
         task = asyncio.create_task(engine.run())
         for period in range(changes + 1):
-            engine.work_on(job_at(3 * period, header=period + 1, target=1))
+            job = job_at(3 * period, header=period + 1, target=1)
+            arrived[job.id] = monotonic()
+            engine.work_on(job)
             await clock.sleep(seconds * (2 if not period else 1))
         engine.stop()
         await task
-    idle = sorted(1000 * s for card in rig for s in card.changes)
-    print(
-        f"{cards} cards, {len(idle)} changes: idle median {statistics.median(idle):.2f} ms, "
-        f"90 % {idle[len(idle) * 9 // 10]:.2f} ms, longest {idle[-1]:.2f} ms; "
-        f"{prover.digests} hashes on the CPU"
+    for can_stop in (False, True):
+        some = [card for card in rig if card.can_stop is can_stop]
+        print(f"{len(some)} cards that {'can' if can_stop else 'cannot'} be stopped:")
+        print("  from a job to its first nonce", figures([s for c in some for s in c.switches]))
+        print("  idle", figures([s for c in some for s in c.idle]))
+    print(f"{prover.digests} hashes on the CPU")
+
+
+def figures(seconds: list[float]) -> str:
+    """Return median, 90 % and longest in milliseconds."""
+    ordered = sorted(1000 * one for one in seconds)
+    return (
+        f"median {statistics.median(ordered):.2f} ms, 90 % {ordered[len(ordered) * 9 // 10]:.2f} "
+        f"ms, longest {ordered[-1]:.2f} ms of {len(ordered)}"
     )
 
 
@@ -148,7 +269,11 @@ def main() -> None:
     parser.add_argument("--cards", type=int, default=12)
     parser.add_argument("--changes", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=1.5, help="between two changes")
+    parser.add_argument("--device", help="a device as listed by `progpow-miner devices`")
     asked = parser.parse_args()
+    if asked.device:
+        asyncio.run(measure_real(asked.device, asked.changes, asked.seconds))
+        return
     asyncio.run(measure(asked.cards, asked.changes, asked.seconds))
 
 
