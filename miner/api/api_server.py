@@ -17,7 +17,7 @@ from miner.api.handlers import Handlers
 from miner.api.loop_budget import LoopBudgets, budget_guard
 from miner.api.security import error_middleware, on_response_prepare, request_guard
 from miner.api.stream import EventStreams
-from miner.net.address import HostPort, check_exposure, listen_error
+from miner.net.address import HostPort, check_exposure, listen_error, listen_problem
 
 DEFAULT_PORT = 4067
 
@@ -100,7 +100,7 @@ class ApiServer:
             self._listener = await loop.create_server(self._connections, options.host, options.port)
         except OSError as error:
             await self._close()
-            sentence = f"listen under [api]: cannot listen on {address}: {error.strerror or error}"
+            sentence = f"listen under [api]: cannot listen on {address}: {listen_problem(error)}"
             if options.explicit:
                 text = f"{sentence}; choose another address, or off"
                 raise listen_error(text, error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -103,6 +104,21 @@ def check_exposure(key: str, address: HostPort, *, has_token: bool) -> None:
     """Raise `ConfigError` where there is an `exposure_problem`."""
     if (problem := exposure_problem(key, address, has_token=has_token)) is not None:
         raise ConfigError(f"[api] {problem}")
+
+
+def listen_problem(error: Exception) -> str:
+    """Return why an address cannot be listened on."""
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            return "another program uses it, perhaps another miner"
+        case errno.EADDRNOTAVAIL:
+            return "this machine does not have it"
+        case errno.EACCES:
+            return "ports below 1024 are for root only"
+        case None | socket.EAI_NONAME:
+            return "no such address or port"
+    # asyncio's message has a prefix before the system's.
+    return str(getattr(error, "strerror", None) or error).rpartition(": ")[2]
 
 
 def listen_error(sentence: str, error: Exception) -> AddressTaken | ConfigError:

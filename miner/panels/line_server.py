@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from miner.api.auth import network_of
 from miner.clock import Clock
 from miner.errors import ConfigError
-from miner.net.address import HostPort, check_exposure, listen_error
+from miner.net.address import HostPort, check_exposure, listen_error, listen_problem
 from miner.telemetry import Journal
 
 LINE_LIMIT = 65536
@@ -149,8 +149,7 @@ class PanelPort:
                 self._serve, host, self._port, limit=READ_BYTES
             )
         except (OSError, OverflowError) as error:
-            # asyncio's message has a prefix before the system's.
-            reason = str(getattr(error, "strerror", None) or "no such port").rpartition(": ")[2]
+            reason = listen_problem(error)
             raise listen_error(
                 f'[api] {self._key} = "{address}": cannot listen on this address ({reason}); '
                 'choose another port, or "" for none',

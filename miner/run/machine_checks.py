@@ -18,7 +18,7 @@ from typing import Literal
 from miner import __version__
 from miner.clock import Clock
 from miner.formatting import format_bytes
-from miner.net.address import HostPort
+from miner.net.address import HostPort, listen_problem
 from miner.resources import available_memory, number_in
 
 LEAST_MEMORY = 1 << 30
@@ -203,9 +203,9 @@ def port_finding(name: str, address: HostPort) -> Finding:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind((address.host, address.port))
     except OSError as error:
+        text = f"api.{name} {address} cannot be listened on: {listen_problem(error)}"
         return Finding(
-            "ports", "problem", f"api.{name} {address} cannot be listened on: {error.strerror}",
-            "end the other program, which may be a miner, or give another port",
+            "ports", "problem", text, "end the other program, or give another port",
         )  # fmt: skip
     return Finding("ports", "ok", f"api.{name} {address} is free")
 

@@ -183,7 +183,8 @@ class NodeRpc:
                 "rpcworkqueue= in the node's configuration"
             )
         if status >= 500 or status == 429:
-            text = short_line(body[:400].decode("utf-8", "replace")) or response.reason or ""
+            shown = b"" if body.lstrip().startswith(b"<") else body[:400]  # an error page
+            text = short_line(shown.decode("utf-8", "replace")) or response.reason or ""
             raise ConnectionLost(f"{self._where}: busy or failing (HTTP {status}: {text})")
         raise ProtocolError(
             f"{self._where}: HTTP {status} without JSON-RPC; check that this is the node's RPC "

@@ -18,6 +18,9 @@ from miner.stratum.outcomes import classify, reason_of
 from miner.stratum.wire_format import DialectFacts, LineReader, decode, encode, params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
 
+WEB_SERVER = (b"HTTP/", b"<!DOC", b"<HTML")
+"""Beginnings of a web server's answer to a line that is not HTTP, in upper case."""
+
 MALFORMED_LINES = 20
 """Lines of one connection that may be something other than a JSON object."""
 
@@ -153,7 +156,7 @@ class ClientSide(ABC):
         for line in self._reader.feed(data):
             message = decode(line)
             if message is None:
-                self._count_malformed_line()
+                self._count_malformed_line(line)
             elif isinstance(method := message.get("method"), str) and not _is_answer(message):
                 self._handle_call(method, message)
             else:
@@ -310,7 +313,9 @@ class ClientSide(ABC):
         if answerable:
             self._send(encode({"id": number, **answer}))
 
-    def _count_malformed_line(self) -> None:
+    def _count_malformed_line(self, line: bytes) -> None:
+        if line[:5].upper() in WEB_SERVER:
+            raise ProtocolError("a web server answers there, not a pool; check the port")
         self.malformed_lines += 1
         if self.malformed_lines > MALFORMED_LINES:
             raise ProtocolError(

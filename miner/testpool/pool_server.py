@@ -12,7 +12,7 @@ from typing import Protocol
 
 from miner.clock import Clock
 from miner.errors import BadValue, ConfigError
-from miner.net.address import HostPort, listen_error
+from miner.net.address import HostPort, listen_error, listen_problem
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
 from miner.progpow.variant import Variant
@@ -194,7 +194,7 @@ class PoolServer:
                 self._connected, address, port, limit=READ_BYTES, start_serving=False
             )
         except OSError as error:
-            text = f"the test pool cannot listen on {address} port {port}: {error.strerror}"
+            text = f"the test pool cannot listen on {address} port {port}: {listen_problem(error)}"
             raise listen_error(text, error) from error
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ConfigError
-from miner.net.address import HostPort, check_exposure, parse_host_port
+from miner.net.address import HostPort, check_exposure, listen_problem, parse_host_port
 
 
 @pytest.mark.parametrize(
@@ -64,3 +67,18 @@ def test_only_a_loopback_address_needs_no_token(host: str, loopback: bool) -> No
     else:
         with pytest.raises(ConfigError, match=r"^\[api\] listen = .* lets other machines in"):
             check_exposure("listen", address, has_token=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (OSError(errno.EADDRINUSE, "x: in use"), "another program uses it, perhaps another miner"),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "this machine does not have it"),
+        (OSError(errno.EACCES, "x"), "ports below 1024 are for root only"),
+        (OSError(errno.EIO, "error while attempting to bind: I/O error"), "I/O error"),
+        (socket.gaierror(socket.EAI_NONAME, "not known"), "no such address or port"),
+        (OverflowError("port must be 0-65535."), "no such address or port"),
+    ],
+)
+def test_why_an_address_cannot_be_listened_on(error: Exception, problem: str) -> None:
+    assert listen_problem(error) == problem

@@ -252,6 +252,7 @@ async def test_a_closed_port_is_reported() -> None:
     [
         (Cut(), ConnectionLost),
         (Raw(503, b"overloaded"), ConnectionLost),
+        (Raw(502, b"\n<!DOCTYPE html><html>"), ConnectionLost),
         (Raw(200, b"<html>"), ProtocolError),
         (Raw(200, b"[1]"), ProtocolError),
         (Raw(200, b"[" * 100_000), ProtocolError),
@@ -263,7 +264,9 @@ async def test_an_unusable_answer_ends_the_session(fault: Exception, kind: type[
     async with serving(PprpcNode()) as node:
         node.fails("getblocktemplate", fault)
         async with running(node, "pprpc") as bench:
-            assert isinstance(await bench.end(), kind)
+            error = await bench.end()
+            assert isinstance(error, kind)
+            assert "DOCTYPE" not in str(error), "the page of a proxy"
 
 
 async def test_a_request_times_out() -> None:

@@ -501,7 +501,6 @@ def test_reconnect(params: list[Any], event: Reconnect) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        b"HTTP/1.1 400 Bad Request",
         b"{",
         b"[]",
         b"5",
@@ -518,6 +517,12 @@ def test_line_that_is_not_a_json_object_is_warned_about_once(odd: bytes) -> None
         assert opened.receive(odd + b"\n") == []
     with pytest.raises(ProtocolError, match="more than 20 lines"):
         opened.receive(odd + b"\n")
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 400 Bad\r\n", b"<html>\n", b"<!doctype html>\n"])
+def test_an_answer_of_a_web_server_ends_the_connection(line: bytes) -> None:
+    with pytest.raises(ProtocolError, match="a web server answers there, not a pool; check the po"):
+        started().receive(line)
 
 
 def test_oversized_line_ends_the_connection() -> None:
