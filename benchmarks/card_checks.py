@@ -36,6 +36,7 @@ from miner.devices.known_answers import EVERY_NONCE, selftest  # noqa: E402
 from miner.devices.registry import backend_named  # noqa: E402
 from miner.devices.selection import ListedDevice, device_called  # noqa: E402
 from miner.errors import DeviceError, MinerError  # noqa: E402
+from miner.ledger import Filter, LedgerReader  # noqa: E402
 from miner.ledger.schema import UNANSWERED  # noqa: E402
 from miner.progpow.hashing import Hasher, Light  # noqa: E402
 from miner.progpow.light import light_cache  # noqa: E402
@@ -358,27 +359,17 @@ def _trapped(device: Device) -> str | None:
 def judged(ledger: Path, epochs: int) -> int:
     """Report the outcomes of the shares in `ledger`; return 1 if a share was invalid, or if fewer
     than `epochs` epochs have an accepted share."""
-    rows = _shares(ledger)
-    accepted = {row["epoch"] for row in rows if row["outcome"] == Outcome.ACCEPTED.value}
-    for row in rows:
-        figure(f"shares {row['outcome']} epoch {row['epoch']}", row["shares"], "shares")
-    wrong = sum(row["shares"] for row in rows if row["outcome"] not in HARMLESS)
+    accepted, wrong = set(), 0
+    for one in LedgerReader(ledger).sums(Filter(run=None), ("epoch", "outcome")):
+        epoch, outcome = one.group
+        figure(f"shares {outcome} epoch {epoch}", one.shares, "shares")
+        wrong += one.shares * (outcome not in HARMLESS)
+        if one.accepted:
+            accepted.add(epoch)
     figure("shares that were invalid", wrong, "shares")
     if len(accepted) < epochs:
         print(f"accepted shares in {len(accepted)} of {epochs} epochs")
     return int(bool(wrong) or len(accepted) < epochs)
-
-
-def _shares(ledger: Path) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "miner", "shares", "--file", str(ledger), "--sum",
-         "--by", "epoch,outcome", "--export", "json"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise MinerError(done.stderr.strip())
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
-    return [{key: row[key] for key in ("epoch", "outcome", "shares")} for row in rows]
 
 
 if __name__ == "__main__":
