@@ -7,11 +7,12 @@ import asyncio
 import statistics
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from time import monotonic
+from time import monotonic, sleep
 
 CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
@@ -101,8 +102,9 @@ def shapes(given: argparse.Namespace) -> int:
                round(bench.dataset_seconds, 2), "s")  # fmt: skip
         names = [default]
         if not given.only_default:
-            names += in_order(name for name in shapes_to_try(device.info, device.backend)
+            others = in_order(name for name in shapes_to_try(device.info, device.backend)
                               if name != default)  # fmt: skip
+            names += others[:2] if given.rehearse else others
         word = "rate" if given.only_default else "shape"
         trials, wrong = [], False
         for name in names:
@@ -262,7 +264,7 @@ class Feed:
 
     async def watch(self, name: str, seconds: float, every: float, heights: int, at: int) -> int:
         """Give a job every `every` seconds, each `heights` further than the last one, for
-        `seconds`; print the hashrate, and the times from a job to its first launch. Return the
+        `seconds`; print the hashrate, and the times from a job to the search for it. Return the
         last height."""
         begun, first = monotonic(), len(self.events)
         while monotonic() - begun < seconds:
@@ -274,15 +276,53 @@ class Feed:
         figure(f"engine {name}", tried / spent / MEGA, "MH/s")
         waits = sorted(1000 * event.seconds for event in events if isinstance(event, JobTaken))
         if waits:
-            figure(f"job to launch {name}", statistics.median(waits), "ms", longest=waits[-1],
+            figure(f"job to search: {name}", statistics.median(waits), "ms", longest=waits[-1],
                    jobs=len(waits))  # fmt: skip
         return at
 
 
 def launches(given: argparse.Namespace) -> int:
-    """Measure the engine: hashrate, and the time from a new job to its first launch."""
+    """Measure the engine: hashrate, and how soon it searches for a new job."""
     device = listed(given.device)
-    return asyncio.run(_launches(device, variant(given), given))
+    with opened(device, given) as (bench, _):
+        kernel = bench.kernel(given.heights[0])
+        overlap(kernel, 0.0 if given.rehearse else 6.0)
+        stopped = stop(kernel)
+    return max(stopped, asyncio.run(_launches(device, variant(given), given)))
+
+
+def overlap(kernel: BenchKernel, seconds: float) -> None:
+    """Measure with one launch in flight and with two, in turns for `seconds`."""
+    kernel.rates(seconds / 6, fewest=2)
+    end, alone, both = monotonic() + seconds, list[float](), list[float]()
+    while not alone or monotonic() < end:
+        begun = monotonic()
+        for _ in range(3):
+            kernel.search(kernel.count).wait()
+        alone.append(3 * kernel.count / (monotonic() - begun))
+        both.append(statistics.harmonic_mean(kernel.rates(seconds / 20, fewest=3)))
+    ratio = Interval.of([two / one for one, two in zip(alone, both, strict=True)])
+    figure("hashrate with 1 launch in flight", statistics.median(alone) / MEGA, "MH/s")
+    figure("hashrate with 2 launches in flight", statistics.median(both) / MEGA, "MH/s")
+    figure("ratio of 2 launches in flight to 1", ratio.median, "", low=ratio.low, high=ratio.high)
+
+
+def stop(kernel: BenchKernel) -> int:
+    """Stop a launch of two seconds after a third of one; print how long it took to end. Return 1
+    if it searched everything."""
+    count = kernel.at.device.round_up(20 * kernel.count)
+    with ThreadPoolExecutor(1) as calls:
+        pending = kernel.search(count)
+        sleep(0.3)
+        begun = monotonic()
+        pending.stop(calls)
+        found = pending.wait()
+    name, spent = "end of a launch after its stop", 1000 * (monotonic() - begun)
+    if found.tried == count:
+        problem(name, f"it searched everything and ended after {spent:.0f} ms")
+        return 1
+    figure(name, spent, "ms", tried=found.tried, of=count)
+    return 0
 
 
 async def _launches(device: ListedDevice, chosen: Variant, given: argparse.Namespace) -> int:

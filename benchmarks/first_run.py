@@ -88,7 +88,7 @@ PLAN = (
          "{device}", *TIMED, least=35),
     _own("limits", 40, "memory, shared memory and arithmetic", "limits.py", "{device}",
          "--figures", least=10),
-    _own("launches", 50, "the engine: hashrate, and from a new job to its first launch", RATES,
+    _own("launches", 50, "launches that overlap and stop; the engine with many jobs", RATES,
          "launches", "{device}", *TIMED, least=25),
     _own("mine", 70, "the whole miner against the test pool, across a change of epoch", CHECKS,
          "mine", "{device}", *TIMED, least=40),

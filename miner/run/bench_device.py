@@ -103,10 +103,10 @@ class BenchKernel:
             self._size_launches()
         clock = self.at.clock
         rates: list[float] = []
-        pending = self._launch()
+        pending = self.search(self.count)
         started = last = clock.now()
         while clock.now() - started < seconds or len(rates) < fewest:
-            following = self._launch()
+            following = self.search(self.count)
             pending.wait()
             now = clock.now()
             rates.append(self.count / (now - last))
@@ -120,12 +120,13 @@ class BenchKernel:
         self.count = device.round_up(1024)
         while True:
             started = clock.now()
-            self._launch().wait()
+            self.search(self.count).wait()
             if clock.now() - started > TARGET_SECONDS / 2 or self.count >= LARGEST_LAUNCH:
                 return
             self.count = device.round_up(self.count * 2)
 
-    def _launch(self) -> Pending:
-        span = NonceRange(self._next, self.count)
-        self._next += self.count
+    def search(self, count: int) -> Pending:
+        """Start a launch of the next `count` nonces, a number that `round_up` returned."""
+        span = NonceRange(self._next, count)
+        self._next += count
         return self.at.device.launch(self.kernel, self.job, span)
