@@ -95,11 +95,13 @@ struct function {
     std::string name;
 };
 struct context {
-    explicit context(int card) : device(card) {}
+    context(int card, unsigned given) : device(card), flags(given) {}
     int device;
+    unsigned flags;
     result broken = success;
     stream own{this, true};
     std::map<pointer, size_t> memory, pinned;
+    std::set<pointer> mapped; /* pinned memory that the card may be given an address of */
     std::set<stream *> streams;
     std::set<event *> events;
     std::set<module *> modules;
@@ -442,10 +444,10 @@ EXPORT result cuDeviceGetAttribute(int *value, int attribute, int)
     return success;
 }
 
-EXPORT result cuCtxCreate_v2(context **made, unsigned, int device)
+EXPORT result cuCtxCreate_v2(context **made, unsigned flags, int device)
 {
     ENTER_WITHOUT(cuCtxCreate);
-    *made = new context(device);
+    *made = new context(device, flags);
     contexts.insert(*made);
     current.push_back(*made);
     return success;
@@ -535,11 +537,13 @@ EXPORT result cuMemFree_v2(pointer freed)
     return success;
 }
 
-EXPORT result cuMemHostAlloc(void **made, size_t bytes, unsigned)
+EXPORT result cuMemHostAlloc(void **made, size_t bytes, unsigned flags)
 {
     ENTER(cuMemHostAlloc);
     *made = calloc(1, bytes);
     c.here->pinned[reinterpret_cast<pointer>(*made)] = bytes;
+    if (c.here->flags & 8 && flags & 2) /* CU_CTX_MAP_HOST, CU_MEMHOSTALLOC_DEVICEMAP */
+        c.here->mapped.insert(reinterpret_cast<pointer>(*made));
     return success;
 }
 
@@ -547,7 +551,7 @@ EXPORT result cuMemHostGetDevicePointer_v2(pointer *made, void *host, unsigned)
 {
     ENTER(cuMemHostGetDevicePointer);
     *made = reinterpret_cast<pointer>(host);
-    return c.here->pinned.count(*made) ? success : invalid_value;
+    return c.here->mapped.count(*made) ? success : invalid_value;
 }
 
 EXPORT result cuMemFreeHost(void *freed)
@@ -555,6 +559,7 @@ EXPORT result cuMemFreeHost(void *freed)
     ENTER(cuMemFreeHost);
     if (!c.here->pinned.erase(reinterpret_cast<pointer>(freed)))
         return invalid_value;
+    c.here->mapped.erase(reinterpret_cast<pointer>(freed));
     if (result failed = run_all(c.here))
         return failed;
     free(freed);

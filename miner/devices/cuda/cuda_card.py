@@ -101,7 +101,9 @@ class CudaContext:
         try:
             card = drv.Device(ordinal)
             self.capability: tuple[int, int] = card.compute_capability()
-            self._context = card.make_context(drv.ctx_flags.SCHED_BLOCKING_SYNC)
+            self._context = card.make_context(
+                drv.ctx_flags.SCHED_BLOCKING_SYNC | drv.ctx_flags.MAP_HOST
+            )
             self.is_open = True
             # No context stays current between calls: a thread may have several devices, and
             # PyCUDA ends the process when a thread ends with a current context.
