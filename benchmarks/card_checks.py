@@ -221,10 +221,12 @@ def mine(given: argparse.Namespace) -> int:
         try:
             port = pool.stdout.readline().rpartition(":")[2].strip()
             threading.Thread(target=pool.stdout.read, daemon=True).start()
+            few = ("--shares", "2") if given.rehearse else ()
             miner = subprocess.Popen(
-                [sys.executable, "-m", "miner", "mine", "--variant", variant, "--devices",
-                 given.device, "--url", f"stratum+tcp://127.0.0.1:{port}", "--user", "bench",
-                 "--console", "plain", "--api", "off", *(["--shares", "2"] * given.rehearse)],
+                [sys.executable, "-m", "miner", "mine", "--variant", variant, "--backend",
+                 given.device.partition(":")[0], "--devices", given.device, "--url",
+                 f"stratum+tcp://127.0.0.1:{port}", "--user", "bench", "--console", "plain",
+                 "--api", "off", *few],
                 cwd=CHECKOUT, env={**os.environ, "PROGPOW_MINER_LEDGER_FILE": str(ledger)},
             )  # fmt: skip
             with suppress(subprocess.TimeoutExpired):

@@ -62,11 +62,15 @@ class Step:
     """Arguments of this Python."""
     least: float = 5.0
     """Seconds below which it is not worth starting."""
+    always: bool = False
+    """Whether every run begins with it, since the others need what it leaves on the machine."""
 
 
-def _own(name: str, seconds: float, what: str, *words: str, least: float = 5.0) -> Step:
+def _own(
+    name: str, seconds: float, what: str, *words: str, least: float = 5.0, always: bool = False
+) -> Step:
     script, *rest = words
-    return Step(name, seconds, what, (f"benchmarks/{script}", *rest), least)
+    return Step(name, seconds, what, (f"benchmarks/{script}", *rest), least, always)
 
 
 CHECKS, RATES = "card_checks.py", "card_rates.py"
@@ -75,7 +79,7 @@ TIMED = ("--seconds", "{seconds}")
 
 PLAN = (
     _own("prepare", 60, "versions; light caches; the host's functions, compiled", CHECKS, "prepare",
-         "{device}"),
+         "{device}", always=True),
     _own("exact", 60, "known answers of every variant, on small datasets", CHECKS, "exact",
          "{device}", *KNOWN),
     _own("epoch 0", 40, "KawPow and FiroPow on the dataset of epoch 0", CHECKS, "epochs",
@@ -117,8 +121,9 @@ class Run:
     def do(self, plan: Sequence[Step]) -> None:
         """Run the steps of `plan` that are due and fit into the time that is left."""
         end = monotonic() + self.seconds
-        steps = {step.name: step for step in plan}
-        for step in map(steps.__getitem__, self.results.due(list(steps))):
+        first = [step for step in plan if step.always]
+        others = {step.name: step for step in plan if not step.always}
+        for step in [*first, *map(others.__getitem__, self.results.due(list(others)))]:
             limit = min(step.seconds, end - monotonic() - 2 * self.grace)
             if limit < min(step.least, step.seconds):
                 say(f"{step.name}: not started, {max(limit, 0):.0f} s are left")
@@ -229,12 +234,14 @@ def install(wheels: Path, site: Path) -> Step:
     pip = ("-m", "pip", "install", "--no-index", "--no-deps", "--no-compile", "--quiet",
            "--disable-pip-version-check", "--root-user-action", "ignore", "--upgrade")  # fmt: skip
     files = sorted(str(path.resolve()) for path in wheels.glob("*.whl"))
-    return Step("install", 30, f"{len(files)} wheels", (*pip, "--target", str(site), *files))
+    words = (*pip, "--target", str(site), *files)
+    return Step("install", 30, f"{len(files)} wheels", words, always=True)
 
 
-def surroundings(scratch: Path) -> dict[str, str]:
-    """Return the environment of the steps: packages of `scratch`, and its own cache and state."""
-    paths = [str(CHECKOUT), str(scratch / "site"), os.environ.get("PYTHONPATH", "")]
+def surroundings(scratch: Path, site: Path | None) -> dict[str, str]:
+    """Return the environment of the steps: the packages in `site`, cache and state in `scratch`
+    unless they are set."""
+    paths = [str(CHECKOUT), str(site or ""), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
@@ -271,15 +278,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--predictions", action="store_true", help="print the predictions")
     parser.add_argument("--list", action="store_true", help="list the steps")
     given = parser.parse_args(arguments)
-    scratch = Path(tempfile.gettempdir()) / "progpow-miner-first-run"
+    scratch = Path(tempfile.gettempdir()) / f"progpow-miner-first-run-{os.getuid()}"
+    site = scratch / f"site-{sys.implementation.cache_tag}" if given.wheels else None
     plan = list(PLAN)
     if given.rehearse:  # on any machine, however busy
         plan = [
             replace(step, command=(*step.command, "--rehearse"), seconds=4 * step.seconds)
             for step in plan
         ]
-    if given.wheels:
-        plan.insert(0, install(given.wheels, scratch / "site"))
+    if site:
+        plan.insert(0, install(given.wheels, site))
     if given.only:
         plan = [step for step in plan if step.name in given.only]
     if given.list:
@@ -300,7 +308,7 @@ def main(arguments: Sequence[str]) -> int:
             "about": about, "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(), "machine": platform.platform(),
         })  # fmt: skip
-        Run(results, given.device, given.seconds, surroundings(scratch)).do(plan)
+        Run(results, given.device, given.seconds, surroundings(scratch, site)).do(plan)
         (results.folder / "report.md").write_text(report(results, names), encoding="utf-8")
     say(report(results, names))
     return int(bool(results.due(names)))

@@ -37,8 +37,10 @@ ABOUT = {"sources": "these", "device": "cuda:0"}
 HANGS = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(600)"
 
 
-def script(name: str, code: str, seconds: float = 60.0, least: float = 0.0) -> Step:
-    return Step(name, seconds, name, ("-c", code), least)
+def script(
+    name: str, code: str, seconds: float = 60.0, least: float = 0.0, *, always: bool = False
+) -> Step:
+    return Step(name, seconds, name, ("-c", code), least, always)
 
 
 def figure(name: str, value: float = 1) -> str:
@@ -131,6 +133,14 @@ def test_a_second_run_does_what_is_missing_and_then_what_failed(
     results = run(bad, good, skipped, sources="changed")
     assert ends(results) == {"bad": "failed", "good": "passed", "skipped": "skipped"}
     assert "new" not in results.figures(), "of other sources"
+
+
+def test_every_run_begins_with_what_the_other_steps_need(run: Callable[..., Results]) -> None:
+    plan = (script("good", figure("good")), script("installs", figure("there"), always=True))
+    run(*plan)
+    results = run(*plan, script("new", figure("new")))
+    order = [record["step"] for record in written(results) if "status" in record]
+    assert order == ["installs", "good", "installs", "new"]
 
 
 def test_a_step_is_given_its_time_and_the_figures_that_are_known(
