@@ -188,11 +188,10 @@ class _Sink:
         pass
 
 
-async def measure_real(name: str, changes: int, seconds: float) -> None:
-    """Change the job of the device `name` as often, and print how soon it searched."""
-    (listed,) = [one for one in find_devices()[0] if one.info.name == name]
+async def measure_real(listed: ListedDevice, changes: int, seconds: float) -> None:
+    """Change the job of a device as often, and print how soon it searched."""
     switch, clock = Switchable(listed), SystemClock()
-    toy = replace(LONG, sizes=FixedSizes(4093, 2**19 - 1, 0))
+    toy = LONG.with_sizes(FixedSizes(4093, 2**19 - 1, 0))
     switches: dict[bool, list[float]] = {False: [], True: []}
     launched: list[Launched] = []
 
@@ -272,7 +271,8 @@ def main() -> None:
     parser.add_argument("--device", help="a device as listed by `progpow-miner devices`")
     asked = parser.parse_args()
     if asked.device:
-        asyncio.run(measure_real(asked.device, asked.changes, asked.seconds))
+        (listed,) = [one for one in find_devices()[0] if one.info.name == asked.device]
+        asyncio.run(measure_real(listed, asked.changes, asked.seconds))
         return
     asyncio.run(measure(asked.cards, asked.changes, asked.seconds))
 
