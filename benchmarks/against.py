@@ -132,7 +132,19 @@ def sources_of(revision: str, request: list[Any]) -> Iterator[KernelSource]:
         )  # fmt: skip
     for line in made.stdout.splitlines():
         title, text, entry, dialect, options = json.loads(line)
+        text = with_stop_word(text)
         yield KernelSource(f"{title} of {revision}", text, entry, dialect, tuple(options))
+
+
+def with_stop_word(text: str) -> str:
+    """Return the text of a search kernel with the arguments that the present code passes; those of
+    older revisions have no stop word and count no groups."""
+    if "u32 launch)" in text:
+        return text
+    head, mark, kernel = text.rpartition("KERNEL search(")
+    counting = "    if (THREAD == 0u)\n        ATOMIC_INCREMENT(results + 1);\n"
+    more = "*results, GLOBAL const volatile u32 *stop, u32 launch)\n{\n" + counting
+    return head + mark + kernel.replace("*results)\n{\n", more, 1)
 
 
 @contextmanager

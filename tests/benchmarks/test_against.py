@@ -64,6 +64,18 @@ def test_the_text_is_that_of_the_other_checkout() -> None:
     assert first.title == "t of v1"
 
 
+def test_a_kernel_without_a_stop_word_takes_the_present_arguments_and_counts_groups() -> None:
+    other = "INLINE void report(GLOBAL u32 *results)\n{\n}\n"
+    older = other + "KERNEL search(u64 target,\n    GLOBAL u32 *results)\n{\n    work();\n}\n"
+    present = against.with_stop_word(older)
+    assert present == other + (
+        "KERNEL search(u64 target,\n"
+        "    GLOBAL u32 *results, GLOBAL const volatile u32 *stop, u32 launch)\n{\n"
+        "    if (THREAD == 0u)\n        ATOMIC_INCREMENT(results + 1);\n    work();\n}\n"
+    )
+    assert against.with_stop_word(present) == present
+
+
 def kernel(height: int, rate: float, turns: list[float]) -> Any:
     def rates(seconds: float, fewest: int) -> list[float]:
         turns.append(rate)
