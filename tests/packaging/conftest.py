@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
+from collections import deque
 from collections.abc import Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -93,6 +95,43 @@ def rig(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
     with tarfile.open(archive) as packed:
         packed.extractall(root / "hive/miners/custom", filter="tar")
     return root
+
+
+@pytest.fixture(scope="session")
+def pool_url() -> Iterator[str]:
+    """The address of a test pool whose shares the reference device finds at once."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "miner", "pool", "--listen", "127.0.0.1:0",
+         "--variant", "kawpow", "--height", "1000", "--difficulty", "1e-9"],
+        cwd=CHECKOUT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    url = process.stdout.readline().split()[-1]
+    # A full pipe would stop the pool.
+    reading = Thread(target=deque, args=(process.stdout, 0))
+    reading.start()
+    yield url
+    process.kill()
+    process.wait()
+    reading.join()
+
+
+ON_THE_REFERENCE_DEVICE = '[devices]\nuse = ["ref"]\nbackend = "ref"'
+"""Lines of a settings file with which every machine mines."""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
+def lines_until(stream: IO[str], word: str) -> str:
+    """Return the lines of `stream` up to one with `word`, or to its end."""
+    read = ""
+    while word not in read and (line := stream.readline()):
+        read += line
+    return read
 
 
 class Answers:

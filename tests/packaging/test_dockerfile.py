@@ -10,15 +10,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from collections.abc import Iterable
 from ctypes.util import find_library
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
 from tests.harness import fake_driver
+from tests.packaging.conftest import lines_until
 from tests.packaging.standin import may_mount
 
 CHECKOUT = Path(__file__).parents[2]
@@ -248,31 +251,87 @@ def test_the_environment_has_the_miner_and_no_pip(image: Path) -> None:
     assert not list(environment.glob("lib/python*/site-packages/pip"))
 
 
-READ_ONLY = """
+# The image in a mount namespace: a root that is read-only, volumes as the image makes them, a user
+# that it does not know. After a line of input the health check runs, then the miner is stopped.
+CONTAINER = """
 mount --make-rprivate /
-for place in "$1" "$2" "$3"; do mount --bind "$place" "$place"; done
+mount -t tmpfs none /mnt
+mkdir -m 0775 /mnt/opt /mnt/bin /mnt/cache /mnt/state /mnt/tmp
+chown 10001:0 /mnt/cache /mnt/state
+mount --bind "$0" /mnt/opt
+printf '#!/bin/sh\\nexec /mnt/opt/bin/python -m miner "$@"\\n' >/mnt/bin/progpow-miner
+chmod 0755 /mnt/bin/progpow-miner
 mount -o remount,bind,ro /
-if touch "$0" 2>/dev/null; then echo "/ is not read-only"; exit 1; fi
-cd "$1"
-HOME="$1" PROGPOW_MINER_CACHE="$1" PROGPOW_MINER_STATE="$2" TMPDIR="$3" \
-  exec "$0" selftest --variant kawpow -d ref
+if touch /usr/bin/tried 2>/dev/null; then echo "/ is not read-only"; exit 1; fi
+contained() {
+  exec setpriv --reuid 12345 --regid 0 --clear-groups --no-new-privs --bounding-set=-all \
+    env -i PATH="/mnt/bin:$PATH" "$@"
+}
+cd /mnt/cache
+contained "$@" </dev/null &
+miner=$!
+read -r go
+(contained $HEALTH) && (contained $HEALTH --ready)
+kill -TERM $miner
+wait $miner
+echo "ended with $?"
+stat --format '%u:%g' /mnt/cache/* /mnt/state/* | sort -u
 """
 
 
 @pytest.mark.skipif(not may_mount(), reason="a read-only root takes the right to mount")
-def test_hashing_with_a_read_only_root(image: Path, tmp_path: Path) -> None:
-    places = [tmp_path / name for name in ("cache", "state", "tmp")]
-    for place in places:
-        place.mkdir()
-    miner = image / "opt/progpow-miner/bin/progpow-miner"
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-ec", READ_ONLY, miner, *places],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "known answers" in done.stdout
+def test_any_user_of_the_group_mines_with_a_read_only_root(image: Path, pool_url: str) -> None:
+    """With the real miner on the reference device, and the health check as Docker runs it."""
+    environment = []
+    for step in lineage("opencl"):
+        if step.word == "ENV":
+            for pair in shlex.split(step.rest):
+                name, _, value = pair.partition("=")
+                if name != "PATH":
+                    moved = re.sub(r"^/(cache|state|tmp)\b", r"/mnt/\1", value)
+                    environment.append(f"{name}={moved}")
+    assert "HOME=/mnt/cache" in environment
+    _, _, check = last("HEALTHCHECK", "opencl").partition("CMD ")
+    health = shlex.join([*environment, *json.loads(check)])
+    mine = ("progpow-miner", "mine", "-a", "kawpow", "-o", pool_url, "-u", "an-account.rig",
+            "--backend", "ref", "-d", "ref", "--api", "127.0.0.1:0")  # fmt: skip
+    run = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", CONTAINER, image / "opt/progpow-miner",
+         *environment, *mine],
+        env={**os.environ, "HEALTH": health},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert run.stdout
+    before = lines_until(run.stdout, "accepted 1")
+    printed, _ = run.communicate("go\n", timeout=60)
+    lines = printed.splitlines()
+    assert [line for line in lines if line in ("alive", "ready")] == ["alive", "ready"], before
+    assert lines[-2:] == ["ended with 0", "12345:0"], printed
+
+
+def test_the_cpu_image_has_less_than_900_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from the packages that the tests run with, without what its build removes."""
+    monkeypatch.syspath_prepend(CHECKOUT / "packaging")
+    from bundle.components import needed, pinned
+
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    marks = {
+        "sys_platform": "linux", "platform_machine": "x86_64", "platform_system": "Linux",
+        "os_name": "posix", "python_version": "3.12", "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }  # fmt: skip
+    versions = pinned(CHECKOUT / "packaging/constraints.txt", marks)
+    contents: dict[str, int] = {}
+    for name in needed([*project["dependencies"], *extras["cpu"]], versions, marks):
+        for file in distribution(name).files or ():
+            path = Path(str(file.locate())).resolve()
+            if path.exists() and path.name != "icx-lto.so":
+                key = file.hash.value if file.hash and path.parent.name == "lib" else str(path)
+                contents[key] = path.stat().st_size
+    base = 135e6  # Debian, Python and tini, unpacked
+    total = sum(contents.values())
+    assert 600e6 < total + base < 900e6
 
 
 def test_the_package_list_is_complete_and_valid(image: Path, tmp_path: Path) -> None:

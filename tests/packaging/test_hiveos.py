@@ -9,9 +9,7 @@ import pty
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import termios
 import tomllib
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import Answers
+from tests.packaging.conftest import ON_THE_REFERENCE_DEVICE, Answers, free_port
 from tests.packaging.standin import inside
 
 PACKAGE = Path("hive/miners/custom/progpow-miner")
@@ -249,9 +247,7 @@ def test_no_hashrate_without_a_valid_answer(
 
 
 def test_no_hashrate_when_the_miner_is_down(fresh: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    listening_on(fresh, port)
+    listening_on(fresh, free_port())
     done = shell(fresh, AGENT + ASK + SHOW)
     assert (done.stdout, done.stderr) == ("0\nnull\n", "")
 
@@ -277,54 +273,40 @@ def test_invalid_settings_keep_the_exit_code_and_message(fresh: Path) -> None:
     assert (fresh / LOG).read_text(encoding="utf-8") == done.stderr
 
 
-POOL = ("pool", "--listen", "127.0.0.1:0", "--variant", "kawpow", "--height", "1000",
-        "--difficulty", "1e-9")  # fmt: skip
-
-
-def test_one_foreground_miner_that_stops_in_order(fresh: Path) -> None:
+def test_one_foreground_miner_that_stops_in_order(fresh: Path, pool_url: str) -> None:
     """With the real miner on the reference device and the test pool."""
-    pool = subprocess.Popen(
-        [sys.executable, "-u", "-m", "miner", *POOL], stdout=subprocess.PIPE, text=True
+    own = f'[api]\nlisten = "127.0.0.1:{free_port()}"\n{ON_THE_REFERENCE_DEVICE}'
+    sheet = (
+        f"CUSTOM_ALGO=kawpow CUSTOM_URL={pool_url} CUSTOM_TEMPLATE=w\nCUSTOM_USER_CONFIG='{own}'"
     )
-    try:
-        assert pool.stdout
-        url = pool.stdout.readline().split()[-1]
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-        own = f'[api]\nlisten = "127.0.0.1:{port}"\n[devices]\nuse = ["ref"]\nbackend = "ref"'
-        sheet = f"CUSTOM_ALGO=kawpow CUSTOM_URL={url} CUSTOM_TEMPLATE=w\nCUSTOM_USER_CONFIG='{own}'"
-        assert shell(fresh, AGENT + sheet + CONFIGURE).stderr == ""
-        with screen(fresh, LOOP) as (run, end):
-            shown = shown_until(end, "accepted")
-            assert next((line for line in pool.stdout if " accepted " in line), "")
+    assert shell(fresh, AGENT + sheet + CONFIGURE).stderr == ""
+    with screen(fresh, LOOP) as (run, end):
+        shown = shown_until(end, "accepted")
 
-            khs, stats = shell(fresh, AGENT + ASK + SHOW).stdout.splitlines()
-            told = json.loads(stats)
-            assert float(khs) > 0
-            assert told["hs_units"] == "khs"
-            assert len(told["hs"]) == len(told["bus_numbers"]) == 1
-            assert told["bus_numbers"] == [None], "the CPU has no bus"
-            assert told["ar"][0] >= 1
-            assert told["algo"] == "kawpow"
+        khs, stats = shell(fresh, AGENT + ASK + SHOW).stdout.splitlines()
+        told = json.loads(stats)
+        assert float(khs) > 0
+        assert told["hs_units"] == "khs"
+        assert len(told["hs"]) == len(told["bus_numbers"]) == 1
+        assert told["bus_numbers"] == [None], "the CPU has no bus"
+        assert told["ar"][0] >= 1
+        assert told["algo"] == "kawpow"
 
-            # Otherwise the lock would outlive the miner.
-            assert holders(fresh / PACKAGE / "config.toml.lock") == {"bash", "progpow-miner"}
-            assert "tee" in holders(fresh / LOG)
-            second = shell(fresh, f"/{PACKAGE}/h-run.sh")
-            assert second.returncode == 1
-            assert "is already running" in second.stdout
+        # Otherwise the lock would outlive the miner.
+        assert holders(fresh / PACKAGE / "config.toml.lock") == {"bash", "progpow-miner"}
+        assert "tee" in holders(fresh / LOG)
+        second = shell(fresh, f"/{PACKAGE}/h-run.sh")
+        assert second.returncode == 1
+        assert "is already running" in second.stdout
 
-            (fresh / "tmp/MINER_STOP").touch()
-            os.write(end, b"\x03")
-            shown += shown_until(end, "")
-            assert run.wait() == -signal.SIGINT
-        assert (fresh / "tmp/starts").read_text(encoding="utf-8") == "\n", shown
-        assert "shares accepted" in shown
-        assert "\x1b" not in shown, "HiveOS records the screen for `miner log`"
-        assert "accepted" in (fresh / LOG).read_text(encoding="utf-8")
-    finally:
-        pool.kill()
-        pool.communicate()
+        (fresh / "tmp/MINER_STOP").touch()
+        os.write(end, b"\x03")
+        shown += shown_until(end, "")
+        assert run.wait() == -signal.SIGINT
+    assert (fresh / "tmp/starts").read_text(encoding="utf-8") == "\n", shown
+    assert "shares accepted" in shown
+    assert "\x1b" not in shown, "HiveOS records the screen for `miner log`"
+    assert "accepted" in (fresh / LOG).read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import Answers
+from tests.packaging.conftest import CHECKOUT, Answers, free_port, lines_until
 
 AIR = {
     "busid": [10, "cpu"],
@@ -120,3 +122,33 @@ def test_no_devices_when_the_miner_is_down(unpacked: Path, miner: Answers) -> No
     found = json.loads(done.stdout)
     assert (found["busid"], found["hash"], found["air"]) == ([], [], [0, 0, 0])
     assert (found["miner_name"], found["miner_version"]) == ("progpow-miner", __version__)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_miner_starts_reports_and_stops_in_order(
+    unpacked: Path, tmp_path: Path, pool_url: str, stop: signal.Signals
+) -> None:
+    """With the real miner on the reference device and the test pool."""
+    package = shutil.copytree(unpacked, tmp_path / "progpow-miner")
+    shutil.copy(CHECKOUT / "packaging/farm/progpow-miner", package)
+    miner = subprocess.Popen(
+        [package / "mmp-launch.sh", "--coin", "RVN", "--pool", pool_url, "--user", "an-account.rig",
+         "--password", "x", "--api-port", str(free_port()), "--backend", "ref", "-d", "ref"],
+        cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert miner.stdout
+        printed = lines_until(miner.stdout, "accepted 1")
+        found = json.loads(run(package, "mmp-stats.sh", "1", "/var/log/mmp/miner.log").stdout)
+        assert (found["busid"], found["miner_name"]) == (["cpu"], "progpow-miner"), printed
+        assert found["hash"][0] > 0
+        assert found["air"][0] >= 1
+        miner.send_signal(stop)
+        rest, _ = miner.communicate(timeout=60)
+        assert miner.returncode == 0, rest
+        assert "shares accepted" in rest
+        assert "\x1b" not in printed + rest, "mmpOS records the output as text"
+    finally:
+        miner.kill()
+        miner.wait()

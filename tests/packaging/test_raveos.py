@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,13 @@ from typing import Any
 
 import pytest
 
-from tests.packaging.conftest import CHECKOUT, Answers
+from tests.packaging.conftest import (
+    CHECKOUT,
+    ON_THE_REFERENCE_DEVICE,
+    Answers,
+    free_port,
+    lines_until,
+)
 
 RAVINOS = """
 import json, os
@@ -22,6 +29,8 @@ def get_config():
         return json.load(file)
 get_stats = get_config
 def run(line):
+    if "STARTED" in os.environ:
+        os.execv("/bin/sh", ["sh", "-c", "exec " + line])
     print(line)
 def set_stats(stats):
     print(json.dumps(stats))
@@ -199,3 +208,39 @@ def test_no_answer_is_reported_in_the_statistics(
     assert found["mpu"] == ASKED["mpu"]
     (error,) = found["errors"]
     assert error.startswith("progpow-miner does not answer: ")
+
+
+def test_the_miner_starts_reports_and_stops_in_order(
+    unpacked: Path, tmp_path: Path, pool_url: str
+) -> None:
+    """With the real miner on the reference device and the test pool."""
+    port, log = free_port(), tmp_path / "miner.log"
+    pools = [{"url": pool_url, "user": "an-account.rig", "password": "x"}]
+    task = {
+        "coins": [{"algo": "kawpow", "pools": pools}],
+        "miner_dir": str(unpacked), "work_dir": str(tmp_path), "api_port": port,
+        "log_file": str(log), "mpus": [], "user_config": ON_THE_REFERENCE_DEVICE,
+    }  # fmt: skip
+    given = tmp_path / "task.json"
+    given.write_text(json.dumps(task), encoding="utf-8")
+    miner = subprocess.Popen(
+        [sys.executable, unpacked / "RAVINOS/start.py"],
+        env={"PYTHONPATH": str(unpacked), "TASK": str(given), "STARTED": "1", "HOME": str(tmp_path),
+             "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert miner.stdout
+        printed = lines_until(miner.stdout, "accepted 1")
+        found = json.loads(script(unpacked, "stats.py", {"api_port": port, "mpu": []}).stdout)
+        assert found["shares"]["accepted"] >= 1, printed
+        assert "errors" not in found
+        miner.send_signal(signal.SIGTERM)
+        rest, _ = miner.communicate(timeout=60)
+        assert miner.returncode == 0, rest
+        assert "\x1b" not in printed + rest, "RaveOS records the output as text"
+        assert "shares accepted" in log.read_text(encoding="utf-8")
+    finally:
+        miner.kill()
+        miner.wait()
