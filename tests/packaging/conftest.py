@@ -114,6 +114,7 @@ def pool_url() -> Iterator[str]:
     process.kill()
     process.wait()
     reading.join()
+    process.stdout.close()
 
 
 ON_THE_REFERENCE_DEVICE = '[devices]\nuse = ["ref"]\nbackend = "ref"'

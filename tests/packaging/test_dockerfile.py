@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib.metadata import distribution
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -251,15 +252,21 @@ def test_the_environment_has_the_miner_and_no_pip(image: Path) -> None:
     assert not list(environment.glob("lib/python*/site-packages/pip"))
 
 
-# The image in a mount namespace: a root that is read-only, volumes as the image makes them, a user
-# that it does not know. After a line of input the health check runs, then the miner is stopped.
+# The image's packages in a mount namespace: a root that is read-only, volumes as the image makes
+# them, a user that it does not know, who cannot enter root's folders. After a line of input the
+# health check runs, then the miner is stopped.
 CONTAINER = """
 mount --make-rprivate /
 mount -t tmpfs none /mnt
-mkdir -m 0775 /mnt/opt /mnt/bin /mnt/cache /mnt/state /mnt/tmp
+mkdir -m 0775 /mnt/base /mnt/packages /mnt/bin /mnt/cache /mnt/state /mnt/tmp
 chown 10001:0 /mnt/cache /mnt/state
-mount --bind "$0" /mnt/opt
-printf '#!/bin/sh\\nexec /mnt/opt/bin/python -m miner "$@"\\n' >/mnt/bin/progpow-miner
+mount --bind "$0" /mnt/packages
+mount --bind "$BASE" /mnt/base
+cat >/mnt/bin/progpow-miner <<'END'
+#!/bin/sh
+export LD_LIBRARY_PATH=/mnt/base/lib PYTHONHOME=/mnt/base PYTHONPATH=/mnt/packages
+exec /mnt/base/bin/python3 -m miner "$@"
+END
 chmod 0755 /mnt/bin/progpow-miner
 mount -o remount,bind,ro /
 if touch /usr/bin/tried 2>/dev/null; then echo "/ is not read-only"; exit 1; fi
@@ -295,15 +302,19 @@ def test_any_user_of_the_group_mines_with_a_read_only_root(image: Path, pool_url
     health = shlex.join([*environment, *json.loads(check)])
     mine = ("progpow-miner", "mine", "-a", "kawpow", "-o", pool_url, "-u", "an-account.rig",
             "--backend", "ref", "-d", "ref", "--api", "127.0.0.1:0")  # fmt: skip
+    (packages,) = image.glob("opt/progpow-miner/lib/python3.*/site-packages")
     run = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", CONTAINER, image / "opt/progpow-miner",
-         *environment, *mine],
-        env={**os.environ, "HEALTH": health},
+        ["unshare", "--mount", "sh", "-c", CONTAINER, packages, *environment, *mine],
+        env={**os.environ, "HEALTH": health, "BASE": sys.base_prefix},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert run.stdout
+    # A miner that ends at once would leave the script waiting.
+    timer = Timer(500, run.kill)
+    timer.start()
     before = lines_until(run.stdout, "accepted 1")
-    printed, _ = run.communicate("go\n", timeout=60)
+    printed, _ = run.communicate("go\n")
+    timer.cancel()
     lines = printed.splitlines()
     assert [line for line in lines if line in ("alive", "ready")] == ["alive", "ready"], before
     assert lines[-2:] == ["ended with 0", "12345:0"], printed
