@@ -22,16 +22,16 @@ import numpy as np  # noqa: E402
 from machine_code import CLASSES, SearchLoop  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
+from miner.codegen.launch_shape import LaunchShape  # noqa: E402
+
 ROWS_PER_HASH = 64
 HASHES_PER_WARP = 2
-"""A warp's 32 threads are the lanes of two hashes at a time."""
+"""A warp's 32 threads are the lanes of two hashes at a time, if each thread has one lane."""
 
 WARMUP, CYCLES = 8_000, 50_000
 
 REGISTERS = 65536
 """32-bit registers of a multiprocessor; a warp gets them in units of 256."""
-
-CACHE_BYTES = 16 << 10
 
 CACHE_WORDS, BANKS = 4096, 32
 
@@ -59,14 +59,18 @@ class Card:
     load_bytes: int = 128
     """That the pipe for loads takes in a cycle."""
 
-    def resident(self, registers: int, threads: int) -> int:
-        """Return how many groups of `threads` threads run at once on a multiprocessor."""
+    def fits(self, shape: LaunchShape) -> bool:
+        """Return whether a multiprocessor has the shared memory for a group."""
+        return self.resident(32, shape) > 0
+
+    def resident(self, registers: int, shape: LaunchShape) -> int:
+        """Return how many groups run at once on a multiprocessor, 0 if none fits."""
         per_warp = -(-registers * 32 // 256) * 256
-        warps = threads // 32
+        warps = shape.threads // 32
         # A fourth of the registers belongs to each scheduler.
         by_registers = REGISTERS // per_warp // 4 * 4 // warps
         reserved = 1024 if self.architecture != "sm_75" else 0
-        by_shared = (self.shared_kib << 10) // (CACHE_BYTES + reserved)
+        by_shared = (self.shared_kib << 10) // (shape.shared_words * 4 + reserved)
         return min(self.groups, self.warps // warps, by_registers, by_shared)
 
 
@@ -95,9 +99,17 @@ class Prediction:
 
 
 def predict(
-    loop: SearchLoop, card: Card, warps: int, *, cycles: int = CYCLES, seed: int = 0
+    loop: SearchLoop,
+    card: Card,
+    warps: int,
+    *,
+    lanes: int = 1,
+    copies: int = 1,
+    cycles: int = CYCLES,
+    seed: int = 0,
 ) -> Prediction:
-    """Simulate `warps` warps on a multiprocessor of `card`."""
+    """Simulate `warps` warps on a multiprocessor of `card`, each of whose threads has `lanes` lanes
+    of a hash, with `copies` copies of the cache."""
     random = np.random.default_rng(seed)
     code = np.array(
         [(CLASSES.index(i.kind), i.stall, i.sets, i.frees, i.waits) for i in loop.body], np.int64
@@ -107,20 +119,23 @@ def predict(
         code,
         np.array([loop.first, loop.end, ROWS_PER_HASH, warps, cycles, card.one_pipe], np.int64),
         np.array([card.memory_ns * card.ghz, share, 512 / card.load_bytes]),
-        bank_conflicts(random),
+        bank_conflicts(random, copies),
         1 + random.uniform(-0.25, 0.25, 4096),
         random.integers(0, 1000, (warps, 2)),
     )
-    hashes = rows / ROWS_PER_HASH * HASHES_PER_WARP
+    hashes = rows / ROWS_PER_HASH * HASHES_PER_WARP * lanes
     return Prediction(
         float(hashes * card.units * card.ghz * 1e3), issued / 4, busy, float(read / share)
     )
 
 
-def bank_conflicts(random: np.random.Generator, samples: int = 4096) -> NDArray[np.int64]:
+def bank_conflicts(
+    random: np.random.Generator, copies: int = 1, samples: int = 4096
+) -> NDArray[np.int64]:
     """Return how many cycles the 32 threads of a warp take to read words of the cache at random:
-    the most different words in one bank."""
-    words = random.integers(0, CACHE_WORDS, (samples, 32))
+    the most different words in one bank. Thread t reads copy t mod `copies`, every `copies`-th
+    word of the memory."""
+    words = random.integers(0, CACHE_WORDS, (samples, 32)) * copies + np.arange(32) % copies
     worst = [np.bincount(np.unique(row) % BANKS, minlength=BANKS).max() for row in words]
     return np.array(worst, np.int64)
 

@@ -39,7 +39,8 @@ MORE_IS_BETTER = ("warps",)
 NOISE = 0.02
 """By which predictions of equal kernels may differ."""
 
-SHAPE = "gpu"
+SHAPES_TRIED = tuple(name for name in SHAPES if name == "gpu" or name.startswith("gpu-hbm"))
+"""Those of CUDA that differ in the model."""
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-a", "--variant", default="kawpow")
     parser.add_argument("--height", type=int, action="append", help="default: three fixed ones")
     parser.add_argument("--arch", action="append", choices=sorted(set(ARCHITECTURES)))
-    parser.add_argument("--shape", default=SHAPE, choices=sorted(SHAPES))
+    parser.add_argument("--shape", action="append", choices=sorted(SHAPES))
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--check", type=Path, metavar="FILE", help="compare with these figures")
     asked = parser.parse_args(arguments)
@@ -56,9 +57,11 @@ def main(arguments: list[str]) -> int:
         compiler = nvrtc()
         variant = find_variant(asked.variant)
         rows = [
-            measure(compiler, variant, height, card, asked.shape)
+            measure(compiler, variant, height, card, shape)
             for card in CARDS
             if not asked.arch or card.architecture in asked.arch
+            for shape in asked.shape or SHAPES_TRIED
+            if card.fits(shape_named(shape))
             for height in asked.height or HEIGHTS
         ]
     except (MinerError, ValueError) as error:
@@ -81,7 +84,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(
-    compiler: CudaCompiler, variant: Variant, height: int, card: Card, shape: str = SHAPE
+    compiler: CudaCompiler, variant: Variant, height: int, card: Card, shape: str
 ) -> dict[str, Any]:
     """Return the figures of the kernel of `height` on `card`."""
     chosen = shape_named(shape)
@@ -90,9 +93,8 @@ def measure(
     )
     cubin = compiler.compile(source, card.architecture)
     loop = search_loop(cubin.code)
-    groups = card.resident(cubin.registers, chosen.threads)
-    warps = groups * chosen.threads // 32
-    predicted = predict(loop, card, warps)
+    warps = card.resident(cubin.registers, chosen) * chosen.threads // 32
+    predicted = predict(loop, card, warps, lanes=chosen.lanes, copies=chosen.copies)
     return {
         "architecture": card.architecture,
         "height": height,
@@ -119,7 +121,7 @@ def losses(rows: Sequence[dict[str, Any]], kept: Sequence[dict[str, Any]]) -> It
     for row in rows:
         if (old := before.get(_key(row))) is None:
             continue
-        where = f"{row['card']} ({row['architecture']}), height {row['height']}"
+        where = f"{row['card']} ({row['architecture']}), {row['shape']}, height {row['height']}"
         for name in LESS_IS_BETTER:
             if row[name] > old[name]:
                 yield f"{where}: {row[name]} {name}, {old[name]} before"
@@ -136,7 +138,7 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a table in Markdown."""
-    names = ("card", "GHz", "architecture", "height", "registers", "spilled", "warps",
+    names = ("card", "GHz", "architecture", "shape", "height", "registers", "spilled", "warps",
              "instructions", "load to use", "MH/s", "issue", "pipe", "memory")  # fmt: skip
     yield f"| {' | '.join((*names, 'classes'))} |"
     yield "|---" * (len(names) + 1) + "|"

@@ -37,18 +37,11 @@ static inline void finish_hash(hash_t *hash, GLOBAL const u32 *header, u64 targe
     report(results, target, offset, hash->state, mix_hash[0]);
 }
 
-#if ENTRY_DRAWN_OR_MIXED
 #define FIND_ENTRY(n)                                                                           \
     vstore16(hash##n.mix[0], 0, hash##n.index);                                                 \
     const u32 index##n = ENTRY_INDEX(hash##n.index[ENTRY_LANE(loop)], loop);                    \
     GLOBAL const u32x4 *entry##n = ENTRY(index##n % ENTRIES);                                   \
     PREFETCH(entry##n)
-#else
-#define FIND_ENTRY(n)                                                                           \
-    vstore16(hash##n.mix[0], 0, hash##n.index);                                                 \
-    GLOBAL const u32x4 *entry##n = ENTRY(hash##n.index[loop & 15u] % ENTRIES);                  \
-    PREFETCH(entry##n)
-#endif
 
 KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
               GLOBAL u32 *results, GLOBAL const volatile u32 *stop, u32 launch)

@@ -4,6 +4,9 @@ typedef unsigned long long u64;
 typedef uint4 u32x4;
 
 /* GROUPS_AT_ONCE: groups that must fit on a multiprocessor; fewer leave more registers each. */
+#if defined(ROOMIER) && !defined(GROUPS_AT_ONCE)
+#define GROUPS_AT_ONCE 3
+#endif
 #ifdef GROUPS_AT_ONCE
 #define KERNEL extern "C" __global__ void __launch_bounds__(GROUP_SIZE, GROUPS_AT_ONCE)
 #else
@@ -13,8 +16,45 @@ typedef uint4 u32x4;
 #define GLOBAL
 #define CONSTANT __constant__ const
 #define RESTRICT __restrict__
+#define UNROLLED _Pragma("unroll")
 #define SHARED
+#if DYNAMIC_SHARED
+#define SHARED_ARRAY(type, name, count) extern __shared__ type name[]
+#else
 #define SHARED_ARRAY(type, name, count) __shared__ type name[count]
+#endif
+
+/* READ_SHARED: the word `offset` bytes behind a SHARED_ADDRESS. Addresses in shared memory have 32
+   bits; with pointers, compilers compute 64, on sm_120 for each read. */
+#ifdef __CUDA_ARCH__
+typedef u32 shared_t;
+INLINE shared_t shared_address(const u32 *pointer)
+{
+    u32 address = (u32)__cvta_generic_to_shared(pointer);
+    asm volatile("mov.u32 %0, %0;" : "+r"(address)); /* computed once, not at each read */
+    return address;
+}
+INLINE u32 read_shared(shared_t address)
+{
+    u32 word;
+    asm("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(address));
+    return word;
+}
+#define SHARED_ADDRESS(pointer) shared_address(pointer)
+#define READ_SHARED(address, offset) read_shared((address) + (offset))
+#else
+typedef const u32 *shared_t;
+#define SHARED_ADDRESS(pointer) (pointer)
+#define READ_SHARED(pointer, offset) (pointer)[(offset) / 4u]
+#endif
+
+/* The host could write these words, so the compiler cannot compute with them. */
+#if MULTIPLIED
+__constant__ u32 L1_FACTORS[2] = {1u << 20, COPIES << 14};
+#endif
+#if ORDERED
+__constant__ u32 NEVER = 0u;
+#endif
 
 #define THREAD (threadIdx.x)
 #define GROUP (blockIdx.x)
@@ -31,8 +71,16 @@ typedef uint4 u32x4;
 #define popcount32(a) ((u32)__popc(a))
 #define mad33(a, b) ((a) * 33u + (b))
 
-/* Behind the request of a dataset row: no instruction moves across it. */
+/* Behind the request of a dataset row, and before its use: no instruction moves across it. */
+#if ORDERED
+#define ROW_REQUESTED()                                                                         \
+    if (NEVER)                                                                              \
+    __threadfence_block()
+#define ROW_USED() ROW_REQUESTED()
+#else
 #define ROW_REQUESTED()
+#define ROW_USED()
+#endif
 
 /* Where registers are scarce: `variable` counts as changed. */
 #define CHANGED(variable)

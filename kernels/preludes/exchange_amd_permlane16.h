@@ -7,7 +7,7 @@
 #define EXCHANGE(peers)
 /* Nibbles: the first peer of each lane. */
 #define FIRST_PEERS_LOW(peers) ((peers) == 4 ? 0x44440000u : 0u)
-#define FIRST_PEERS_HIGH(peers) ((peers) == 4 ? 0xcccc8888u : 0u)
+#define FIRST_PEERS_HIGH(peers) ((peers) == 4 ? 0xcccc8888u : (peers) == 8 ? 0x88888888u : 0u)
 /* LLVM 19 moves the instruction into a branch that only some lanes take, where the others have
    nothing to read: the empty statement behind it keeps it where all lanes are active. */
 #define SHARE(out, value, source, peers)                                                        \

@@ -8,8 +8,15 @@ typedef uint4 u32x4;
 #define GLOBAL __global
 #define CONSTANT __constant
 #define RESTRICT restrict
+#define UNROLLED _Pragma("unroll")
 #define SHARED __local
 #define SHARED_ARRAY(type, name, count) __local type name[count]
+typedef __local const u32 *shared_t;
+#define SHARED_ADDRESS(pointer) (pointer)
+#define READ_SHARED(pointer, offset) (pointer)[(offset) / 4u]
+#if MULTIPLIED
+__constant u32 L1_FACTORS[2] = {1u << 20, COPIES << 14};
+#endif
 
 #define THREAD ((u32)get_local_id(0))
 #define GROUP ((u32)get_group_id(0))
@@ -40,8 +47,9 @@ typedef uint4 u32x4;
 #define PREFETCH(entry) prefetch((entry), 16)
 #endif
 
-/* Behind the request of a dataset row: no instruction moves across it. */
+/* Behind the request of a dataset row, and before its use: no instruction moves across it. */
 #define ROW_REQUESTED()
+#define ROW_USED()
 
 /* Where registers are scarce: `variable` counts as changed, so that no register keeps, from one
    loop to the next, what is computed from it. */
@@ -52,7 +60,9 @@ typedef uint4 u32x4;
 #ifdef __AMDGCN__
 #if __has_builtin(__builtin_amdgcn_sched_barrier)
 #undef ROW_REQUESTED
+#undef ROW_USED
 #define ROW_REQUESTED() __builtin_amdgcn_sched_barrier(0)
+#define ROW_USED() __builtin_amdgcn_sched_barrier(0)
 #endif
 #ifdef AMD_WAVES
 #undef WAVES

@@ -13,15 +13,18 @@ from miner.codegen.launch_shape import LaunchShape
 from miner.progpow.epoch import Epoch
 from miner.progpow.instructions import Program
 from miner.progpow.program import program
-from miner.progpow.variant import L1_WORDS, LANES, Variant
+from miner.progpow.variant import L1_WORDS, Variant
 from miner.resources import data_directory
 
-RESULT_SLOTS = 256
-"""Nonces that one launch can report: those of a whole group, so that tests see each of them."""
+RESULT_SLOTS = 1024
+"""Nonces that one launch can report: those of the largest group, so that proofs see each one."""
 
 DATASET_THREADS = 64
 """Threads of a group of the dataset kernel for GPUs: one wave of an AMD card, where barriers then
 cost nothing."""
+
+STATIC_SHARED_BYTES = 48 << 10
+"""Shared memory that a CUDA kernel may declare; with more, the host gives the size at launch."""
 
 DATASET_LANES = 4
 """Threads of that kernel that compute one node."""
@@ -49,6 +52,8 @@ class KernelSource:
     """Compiler options."""
     subgroup_multiple: int = 1
     """The size of its sub-groups must be a multiple of this."""
+    dynamic_bytes: int = 0
+    """Shared memory that the host gives to each group at launch; CUDA only."""
 
     @property
     def sha256(self) -> str:
@@ -72,7 +77,10 @@ def search_source(
     language = language_named(dialect)
     exchange = language.exchange_of(shape)
     drawn = program(variant, period)
-    choices = _choices(drawn, variant)
+    shared = shape.shared_words * 4
+    dynamic = shared if dialect == "cuda" and shared > STATIC_SHARED_BYTES else 0
+    choices = {**_choices(drawn, variant), **_structure(shape), "DYNAMIC_SHARED": dynamic > 0}
+    lane, mixed = drawn.entry_lane, variant.choices.entry_index == "mixed"
     defines: dict[str, object] = {
         "GROUP_SIZE": shape.threads,
         "HASHES": shape.hashes_per_thread,
@@ -86,6 +94,8 @@ def search_source(
         "ABSORBS_DIGEST": int(variant.absorbs == "digest"),
         "INITIAL_PADDING(s)": _stores(10, variant.initial_padding),
         "FINAL_PADDING(s)": _stores(variant.final_padding_at, variant.final_padding),
+        "ENTRY_LANE(loop)": "((loop) & 15u)" if lane is None else f"{lane}u",
+        "ENTRY_INDEX(word, loop)": "((word) ^ (loop))" if mixed else "(word)",
         "EACH_REGISTER(DO)": " ".join(f"DO({r})" for r in range(variant.registers)),
     }
     if shape.buffers > 1:
@@ -94,10 +104,11 @@ def search_source(
         defines["BUFFER(number)"] = _selected(0, shape.buffers)
     if shape.waves:
         defines["AMD_WAVES"] = shape.waves
-    if choices["ENTRY_DRAWN_OR_MIXED"]:
-        lane = "(loop) & 15u" if drawn.entry_lane is None else f"{drawn.entry_lane}u"
-        mixed = " ^ (loop)" if variant.choices.entry_index == "mixed" else ""
-        defines |= {"ENTRY_LANE(loop)": f"({lane})", "ENTRY_INDEX(word, loop)": f"((word){mixed})"}
+    if shape.family == "lanes":
+        defines |= {"OWN_LANES": shape.lanes, "COPIES": shape.copies}
+        defines["SHARED_WORDS"] = shape.shared_words
+    if shape.groups:
+        defines["GROUPS_AT_ONCE"] = shape.groups
     late = ("late_merge.h",) if needs_late_merge(drawn) else ()
     before = (*exchange.files, f"{shape.family}.h", "keccak.h", "mix.h", *late)
     text = (
@@ -106,18 +117,26 @@ def search_source(
         + _section("generated/period.h", period_text(drawn, shape))
         + _files(f"search_{shape.family}.h", choices=choices)
     )
-    multiple = LANES if exchange.subgroups else 1
-    return KernelSource(title, text, "search", dialect, exchange.options, multiple)
+    multiple = shape.peers if exchange.subgroups else 1
+    return KernelSource(title, text, "search", dialect, exchange.options, multiple, dynamic)
 
 
-def _choices(drawn: Program, variant: Variant) -> Mapping[str, bool]:
+def _choices(drawn: Program, variant: Variant) -> dict[str, bool]:
     """Return what the conditionals of kernel files on a variant's choices depend on, by name."""
-    choices = variant.choices
     return {
         "ABSORBS_NONCE": variant.absorbs == "nonce",
         "BIG_ENDIAN_HASH": variant.byte_order == "big",
-        "ENTRY_DRAWN_OR_MIXED": choices.entry_lane == "drawn" or choices.entry_index == "mixed",
         "READS_POSITION_OR_SEED": drawn.reads_position_or_seed,
+    }
+
+
+def _structure(shape: LaunchShape) -> dict[str, bool]:
+    """Return what their conditionals on a shape depend on, by name."""
+    return {
+        "SEVERAL_LANES": shape.lanes > 1,
+        "PARKED": shape.parked,
+        "ORDERED": shape.ordered,
+        "MULTIPLIED": shape.multiplied,
     }
 
 

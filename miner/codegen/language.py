@@ -137,19 +137,28 @@ def period_text(drawn: Program, shape: LaunchShape) -> str:
     "vector": it runs all lanes of each of the thread's hashes, interleaved.
     A program that depends on lane and loop or on the seed digest takes these too.
     """
-    return _lanes(drawn) if shape.family == "lanes" else _vector(drawn, shape.hashes_per_thread)
+    return _lanes(drawn, shape) if shape.family == "lanes" else _vector(drawn, shape)
 
 
-def _lanes(drawn: Program) -> str:
-    statements = [_statement(step, drawn, "") for step in drawn.steps]
-    parameters = "u32 *mix, L1 l1, const u32x4 row"
+def _lanes(drawn: Program, shape: LaunchShape) -> str:
+    parameters = "u32 (*mix)[REGISTERS], L1 l1, const u32x4 *row"
     if drawn.reads_position_or_seed:
         parameters += ", u32 position, u32 selectors"
+    statements = []
+    used = not shape.ordered
+    for step in drawn.steps:
+        if step.operation == DAG_WORD and not used:
+            statements.append("ROW_USED();")
+            used = True
+        for own in range(shape.lanes):
+            position = f"(position + {own * shape.peers}u)" if own else "position"
+            names = _Names(f"mix[{own}]", f"row[{own}]", position, "selectors")
+            statements.append(_statement(step, drawn, names))
     return _function(parameters, statements)
 
 
-def _vector(drawn: Program, hashes: int) -> str:
-    numbers = range(hashes)
+def _vector(drawn: Program, shape: LaunchShape) -> str:
+    numbers = range(shape.hashes_per_thread)
     mixes = "".join(f"WORD *mix{n}, " for n in numbers)
     entries = "".join(f"GLOBAL const u32x4 *entry{n}, " for n in numbers)
     parameters = f"{mixes}L1 l1, {entries}u32 loop"
@@ -163,7 +172,10 @@ def _vector(drawn: Program, hashes: int) -> str:
     for step in drawn.steps:
         if (step.operation, step.first) == (DAG_WORD, 0):
             statements += loads
-        statements += [_statement(step, drawn, str(n)) for n in numbers]
+        statements += [
+            _statement(step, drawn, _Names(f"mix{n}", f"row{n}", "position", f"selectors{n}"))
+            for n in numbers
+        ]
     return _function(parameters, statements)
 
 
@@ -172,23 +184,32 @@ def _function(parameters: str, statements: list[str]) -> str:
     return f"INLINE void run_period({parameters})\n{{\n{body}}}\n"
 
 
-def _statement(step: Instruction, drawn: Program, number: str) -> str:
-    """Return `step` as a statement on the variables of hash `number`, e.g. `mix1` for "1"."""
-    mix = f"mix{number}"
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What a statement calls the variables of one hash, or of one lane of it."""
+
+    mix: str
+    row: str
+    position: str
+    selectors: str
+
+
+def _statement(step: Instruction, drawn: Program, names: _Names) -> str:
+    """Return `step` as a statement."""
     operand = _OPERAND[step.operation].format(
-        a=f"{mix}[{step.first}]",
-        b=f"{mix}[{step.second}]",
+        a=f"{names.mix}[{step.first}]",
+        b=f"{names.mix}[{step.second}]",
         first=step.first,
-        row=f"row{number}",
-        mixed=" ^ position" if drawn.choices.cache_index == "mixed" else "",
+        row=names.row,
+        mixed=f" ^ {names.position}" if drawn.choices.cache_index == "mixed" else "",
     )
-    target = f"{mix}[{step.destination}]"
+    target = f"{names.mix}[{step.destination}]"
     form = _LATE_MERGE.get((step.merge, step.rotation)) or _MERGE[step.merge]
     merged = form.format(
         a=target,
         b=operand,
         n=step.rotation,
-        selectors=f"selectors{number}",
+        selectors=names.selectors,
         shift=SELECTOR_BITS * step.first,
     )
     return f"{target} = {merged};"

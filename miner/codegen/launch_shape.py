@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from miner.errors import BadValue
+from miner.progpow.variant import L1_WORDS, LANES
 
 BUFFER_COUNTS = (1, 2, 4, 8, 16)
 """A dataset of 15 GB needs 8 buffers where a driver allocates at most 2 GiB at once."""
+
+PARKED_WORDS = 16
+"""Of each thread: the digest of the first Keccak, and the mix hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,45 @@ class LaunchShape:
     has one way, shuffles."""
     waves: int = 0
     """Waves per SIMD that AMD's compiler is to leave registers for. 0: its own choice."""
+    lanes: int = 1
+    """Of the 16 lanes of a hash, those that one thread computes: 1, 2 or 4."""
+    copies: int = 1
+    """Copies of the L1 cache, each in memory banks of its own: 1, 2, 4 or 8."""
+    groups: int = 0
+    """Groups that must fit on a multiprocessor (CUDA): fewer leave more registers to each thread.
+    0: the compiler's choice."""
+    parked: bool = False
+    """Whether the digest and the mix hash wait in shared memory, not in registers."""
+    ordered: bool = False
+    """Whether the compiler must ask for a dataset row first in a loop, and use it last."""
+    multiplied: bool = False
+    """Whether L1 addresses are computed by multiplications, which NVIDIA's FMA units do, not by
+    masks and shifts."""
     buffers: int = 1
     """Buffers that the dataset is split into, one of `BUFFER_COUNTS`."""
 
     @property
     def nonces_per_group(self) -> int:
         return self.threads * self.hashes_per_thread
+
+    @property
+    def peers(self) -> int:
+        """Threads that compute a hash together, if `family` is "lanes"."""
+        return LANES // self.lanes
+
+    @property
+    def shared_words(self) -> int:
+        """Words of shared memory (OpenCL: local memory) of a group: the copies of the cache, and
+        what is parked."""
+        if self.family != "lanes":
+            return 0
+        return L1_WORDS * self.copies + (PARKED_WORDS * self.threads if self.parked else 0)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of shared memory that a group takes at most."""
+        exchanged = 2 * self.threads // self.peers  # by kernels/preludes/exchange_local.h
+        return 4 * (self.shared_words + exchanged)
 
     def split(self, buffers: int) -> LaunchShape:
         """Return this shape for a dataset in `buffers` buffers."""
@@ -46,6 +83,10 @@ class LaunchShape:
         return replace(self, name=name, buffers=buffers)
 
 
+_HBM = LaunchShape("", "lanes", threads=1024, groups=1, parked=True, multiplied=True)
+"""Where conflicts in shared memory, not the bandwidth of HBM, limit the hashrate: one group to a
+multiprocessor, with as many copies of the cache as fit."""
+
 SHAPES = {
     shape.name: shape
     for shape in (
@@ -56,6 +97,9 @@ SHAPES = {
         LaunchShape("gpu-amd", "lanes", threads=256, exchange="amd-bpermute"),
         LaunchShape("gpu-gcn", "lanes", threads=256, exchange="amd-bpermute", waves=4),
         LaunchShape("gpu-rdna", "lanes", threads=256, exchange="amd-permlane16"),
+        replace(_HBM, name="gpu-hbm", copies=8),
+        replace(_HBM, name="gpu-hbm-wide", copies=8, lanes=2, threads=640),
+        replace(_HBM, name="gpu-hbm-small", copies=4),
         LaunchShape("cpu", "vector", threads=1, hashes_per_thread=2),
         LaunchShape("cpu-1", "vector", threads=1, hashes_per_thread=1),
     )

@@ -5,18 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices.dataset_buffers import DatasetBuffers
-from miner.errors import DeviceError
+from miner.errors import BuildFailed, DeviceError
 from miner.progpow.epoch import Epoch
 from miner.work import DeviceInfo
 
 LEFT_TO_OTHERS = 8
 """One part in this many of a card's memory is not used for further datasets."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimits:
+    """What a device has for one group."""
+
+    threads: int
+    shared_bytes: int
 
 
 class BufferedDevice(ABC):
@@ -34,13 +43,28 @@ class BufferedDevice(ABC):
     def calls(self, what: str) -> AbstractContextManager[None]:
         """Enclose calls of the driver for `what`; raise the driver's errors as ours."""
 
+    @abstractmethod
+    def group_limits(self) -> GroupLimits:
+        """Return what a group may have at most."""
+
     @property
     def shape(self) -> LaunchShape:
         """The shape of search programs, with the buffers of the selected dataset."""
         return self._shape
 
     def take_shape(self, shape: LaunchShape) -> None:
-        """Use `shape` from the next `generate` on."""
+        """Use `shape` from the next `generate` on; raises `BuildFailed` for one whose groups the
+        device is too small for."""
+        most = self.group_limits()
+        for need, limit, what in (
+            (shape.threads, most.threads, "threads"),
+            (shape.shared_bytes, most.shared_bytes, "bytes of shared (local) memory"),
+        ):
+            if need > limit:
+                raise BuildFailed(
+                    f"{self.info.name}: a group of the shape {shape.name!r} takes {need:,} {what}, "
+                    f"the device has {limit:,}; set another shape"
+                )
         self._base = self._shape = shape.split(1)
         self._fewest_buffers = shape.buffers
 

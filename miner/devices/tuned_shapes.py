@@ -18,6 +18,9 @@ from miner.work import DeviceInfo
 
 LIMIT_BYTES = 1 << 20
 
+_OF_CUDA = ("gpu-hbm", "gpu-hbm-wide", "gpu-hbm-small")
+"""Shapes of CUDA beside `gpu` and `gpu-128`; all exchanges are the same shuffles there."""
+
 _OF_VENDORS = {
     "amd": ("gpu-amd", "gpu-gcn", "gpu-rdna"),
     "intel": ("gpu-intel", "gpu-subgroups"),
@@ -31,9 +34,9 @@ def shapes_to_try(info: DeviceInfo, backend: Backend) -> list[str]:
         return []
     if info.kind == "cpu":
         return [name for name, shape in SHAPES.items() if shape.family == "vector"]
-    # In CUDA all exchanges are the same shuffles.
-    more = _OF_VENDORS.get(info.vendor, ("gpu-subgroups",)) if backend.dialect == "opencl" else ()
-    return ["gpu", "gpu-128", *more]
+    if backend.dialect == "cuda":
+        return ["gpu", "gpu-128", *_OF_CUDA]
+    return ["gpu", "gpu-128", *_OF_VENDORS.get(info.vendor, ("gpu-subgroups",))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import multiprocessor as mp
 import static
 
 H200 = next(card for card in mp.CARDS if card.name == "H200")
+HBM_SHAPES = ("gpu-hbm", "gpu-hbm-wide", "gpu-hbm-small")
 KEPT = json.loads(static.KEPT.read_text(encoding="utf-8"))
 
 
@@ -46,13 +47,52 @@ def test_no_figure_of_the_kernels_is_worse_than_the_kept_one(
     compiler: Nvrtc, card: mp.Card
 ) -> None:
     variant = find_variant(KEPT["variant"])
-    rows = [static.measure(compiler, variant, height, card) for height in static.HEIGHTS]
+    rows = [static.measure(compiler, variant, height, card, "gpu") for height in static.HEIGHTS]
     assert list(static.losses(rows, KEPT["rows"])) == []
 
 
-def test_the_kept_figures_have_every_card_at_every_height() -> None:
-    kept = {(row["card"], row["height"]) for row in KEPT["rows"]}
-    assert kept == {(card.name, height) for card in mp.CARDS for height in static.HEIGHTS}
+@pytest.mark.parametrize("shape", HBM_SHAPES)
+def test_no_figure_of_a_shape_for_hbm_is_worse_than_the_kept_one(
+    compiler: Nvrtc, shape: str
+) -> None:
+    variant = find_variant(KEPT["variant"])
+    row = static.measure(compiler, variant, static.HEIGHTS[1], H200, shape)
+    assert list(static.losses([row], KEPT["rows"])) == []
+
+
+@pytest.mark.parametrize(("name", "height"), [("kawpow", 1234567), ("firopow", 1000000)])
+def test_the_rtx_50_takes_no_instruction_more_than_older_cards(
+    compiler: Nvrtc, name: str, height: int
+) -> None:
+    """NVRTC 12.9 computes 64-bit addresses on sm_120 where the text has pointers."""
+    found = {}
+    for architecture in ("sm_86", "sm_120"):
+        card = next(card for card in mp.CARDS if card.architecture == architecture)
+        found[architecture] = static.measure(compiler, find_variant(name), height, card, "gpu")
+    assert found["sm_120"]["instructions"] <= found["sm_86"]["instructions"]
+    assert found["sm_120"]["spilled"] == 0
+    assert found["sm_120"]["warps"] == 32
+
+
+def test_the_kept_figures_have_every_card_shape_and_height_that_fits() -> None:
+    kept = {(row["card"], row["shape"], row["height"]) for row in KEPT["rows"]}
+    assert kept == {
+        (card.name, shape, height)
+        for card in mp.CARDS
+        for shape in static.SHAPES_TRIED
+        if card.fits(shape_named(shape))
+        for height in static.HEIGHTS
+    }
+    assert {shape for card, shape, _ in kept if card == "H200"} == set(static.SHAPES_TRIED)
+
+
+def test_the_shapes_for_hbm_are_predicted_to_be_faster_there() -> None:
+    mean: dict[tuple[str, str], list[float]] = {}
+    for row in KEPT["rows"]:
+        mean.setdefault((row["card"], row["shape"]), []).append(row["MH/s"])
+    for (card, shape), rates in mean.items():
+        if shape != "gpu":
+            assert sum(rates) > sum(mean[card, "gpu"]), (card, shape)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +107,10 @@ def test_the_kept_figures_have_every_card_at_every_height() -> None:
 def test_a_worse_figure_is_reported_with_its_card_and_height(
     figure: str, value: float, told: str
 ) -> None:
-    kept = next(r for r in KEPT["rows"] if (r["card"], r["height"]) == ("H200", 1234567))
+    wanted = ("H200", "gpu", 1234567)
+    kept = next(r for r in KEPT["rows"] if (r["card"], r["shape"], r["height"]) == wanted)
     (loss,) = static.losses([kept | {figure: value}], KEPT["rows"])
-    assert loss.startswith("H200 (sm_90), height 1234567: ")
+    assert loss.startswith("H200 (sm_90), gpu, height 1234567: ")
     assert told in loss
 
 
@@ -143,6 +184,9 @@ def test_a_loop_of_arithmetic_is_bound_by_its_unit_or_by_issue() -> None:
 def test_a_loop_of_cache_reads_is_bound_by_bank_conflicts() -> None:
     conflicts = mp.bank_conflicts(np.random.default_rng(1))
     assert conflicts.mean() == pytest.approx(3.51, abs=0.05)
+    for copies, cycles in ((2, 3.44), (4, 3.29), (8, 2.95)):
+        fewer = mp.bank_conflicts(np.random.default_rng(1), copies)
+        assert fewer.mean() == pytest.approx(cycles, abs=0.05)
     loop = loop_of(*[mc.CACHE] * 11)
     rate = rows_per_cycle(mp.predict(loop, H200, 32), H200)
     assert rate == pytest.approx(1 / (11 * 3.51), rel=0.02)
@@ -158,9 +202,20 @@ def test_many_warps_are_bound_by_bandwidth_and_one_by_latency() -> None:
 
 
 def test_registers_and_shared_memory_limit_the_groups_of_a_multiprocessor() -> None:
-    assert [H200.resident(registers, 256) for registers in (32, 64, 65, 80, 128)] == [8, 4, 3, 3, 2]
+    gpu = shape_named("gpu")
+    assert [H200.resident(registers, gpu) for registers in (32, 64, 65, 80, 128)] == [8, 4, 3, 3, 2]
     turing = next(card for card in mp.CARDS if card.architecture == "sm_75")
-    assert turing.resident(32, 256) == 4
+    assert turing.resident(32, gpu) == 4
+    assert [H200.resident(64, shape_named(name)) for name in HBM_SHAPES] == [1, 1, 1]
+    a100 = next(card for card in mp.CARDS if card.architecture == "sm_80")
+    assert [a100.fits(shape_named(name)) for name in HBM_SHAPES] == [False, False, True]
+    assert not turing.fits(shape_named("gpu-hbm-small"))
+
+
+def test_lanes_of_a_thread_multiply_the_hashes_of_a_warp() -> None:
+    loop = loop_of(*[mc.ALU] * 100)
+    one, two = mp.predict(loop, H200, 32), mp.predict(loop, H200, 32, lanes=2)
+    assert two.mhs == pytest.approx(2 * one.mhs)
 
 
 def test_an_unknown_variant_is_refused_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

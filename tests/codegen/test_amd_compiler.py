@@ -19,12 +19,17 @@ from tests.harness.amd_compiler import compiled, missing, version
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 GCN, RDNA = "gfx906", "gfx1100"
+LOCAL_BYTES = 64 << 10
+"""Of a group, on every target."""
+
 OTHER_SHAPES = [
     name
     for name, shape in SHAPES.items()
-    if shape.family == "lanes" and not OPENCL_C.exchange_of(shape).subgroups
+    if shape.family == "lanes"
+    and shape.shared_bytes <= LOCAL_BYTES
+    and not OPENCL_C.exchange_of(shape).subgroups
 ]
-"""All that AMD's compiler has the exchange of, or local memory in its place."""
+"""All that fit and that AMD's compiler has the exchange of, or local memory in its place."""
 
 SAMPLE = {
     *((target, shape_of(target), name) for target in (GCN, RDNA) for name in NAMES),

@@ -158,21 +158,21 @@ def test_every_known_answer(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", OTHER_SHAPES)
-@pytest.mark.parametrize("name", ["kawpow", "meowpow"])
-def test_other_shapes(name: str, shape: str, folder: Path) -> None:
-    variant = variants()[name]
+def test_other_shapes(shape: str, folder: Path) -> None:
+    variant = variants()["kawpow"]
     check_group(variant, variant.known_answers[0], shape_named(shape), folder)
 
 
 def test_every_shape_and_number_of_buffers_is_run() -> None:
-    """The ways of OpenCL to exchange words make no difference in CUDA."""
+    """The ways of OpenCL to exchange words make no difference in CUDA; `test_structures` runs the
+    shapes with several copies of the cache."""
     run = {"gpu", *OTHER_SHAPES}
     assert {f"gpu/{n}" for n in BUFFER_COUNTS if n > 1} <= run
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
     texts = {search_of(variant, answer, shape_named(name)).text for name in run}
     for base, shape in SHAPES.items():
-        if shape.family == "lanes" and not shape.waves:
+        if shape.family == "lanes" and not shape.waves and shape.copies == 1:
             assert search_of(variant, answer, shape_named(base)).text in texts
 
 
@@ -284,7 +284,7 @@ def test_the_compiled_text_is_what_the_generator_printed(tmp_path: Path) -> None
         ("if (!begun)", "if (!begun || THREAD == 5u)", "for the same"),
         ("const u32 lane =", "if (THREAD == 3u) return; const u32 lane =", "for the same"),
         ("u32 turn_of = 0;", "u32 turn_of = THREAD / 255u;", "another one waits"),
-        ("loop & 15u, 16)", "loop & 15u, 12)", "no card takes"),
+        ("ENTRY_LANE(loop), PEERS)", "ENTRY_LANE(loop), 12)", "no card takes"),
     ],
 )
 def test_the_harness_detects_divergent_threads(

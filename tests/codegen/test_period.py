@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -29,27 +30,48 @@ def test_a_lane_has_one_statement_for_each_instruction(name: str) -> None:
     lines = statements(period_text(drawn, LANES))
     mixed = " ^ position" if drawn.choices.cache_index == "mixed" else ""
     for step, line in zip(drawn.steps, lines, strict=True):
-        assert line.startswith(f"mix[{step.destination}] = ")
+        assert line.startswith(f"mix[0][{step.destination}] = ")
         assert line.endswith(";")
         if step.operation == CACHE_READ:
-            assert f"READ_L1(l1, mix[{step.first}]{mixed})" in line
+            assert f"READ_L1(l1, mix[0][{step.first}]{mixed})" in line
         elif step.operation in MATH_OPERATIONS:
-            assert f"mix[{step.first}]" in line
-            assert f"mix[{step.second}]" in line
+            assert f"mix[0][{step.first}]" in line
+            assert f"mix[0][{step.second}]" in line
         else:
-            assert f"ROW_WORD_{step.first}(row)" in line
+            assert f"ROW_WORD_{step.first}(row[0])" in line
         if step.merge == SEED_MERGE:
-            assert f"seed_merge_by_operand(mix[{step.destination}], " in line
+            assert f"seed_merge_by_operand(mix[0][{step.destination}], " in line
             assert f", selectors >> {SELECTOR_BITS * step.first}u)" in line
         elif step.rotation == FROM_OPERAND and step.merge in ("rotl_xor", "rotr_xor"):
-            assert f"= {step.merge}_by_operand(mix[{step.destination}], " in line
+            assert f"= {step.merge}_by_operand(mix[0][{step.destination}], " in line
         elif step.merge in ("rotl_xor", "rotr_xor"):
             kind = step.merge.removesuffix("_xor")
-            assert f"{kind}32(mix[{step.destination}], {step.rotation}u) ^ " in line
+            assert f"{kind}32(mix[0][{step.destination}], {step.rotation}u) ^ " in line
         elif step.merge == "mad33":
-            assert f"= mad33(mix[{step.destination}], " in line
+            assert f"= mad33(mix[0][{step.destination}], " in line
         else:
             assert line.endswith(") * 33u;")
+
+
+def test_lanes_of_a_thread_are_interleaved() -> None:
+    drawn = program(variants()["oggpow"], 7)
+    one = statements(period_text(drawn, LANES))
+    four = statements(period_text(drawn, replace(LANES, lanes=4)))
+    assert four[::4] == one
+    for own in range(1, 4):
+        for line, first in zip(four[own::4], one, strict=True):
+            shifted = first.replace("mix[0]", f"mix[{own}]").replace("row[0]", f"row[{own}]")
+            assert line == shifted.replace("^ position", f"^ (position + {4 * own}u)")
+
+
+def test_an_ordered_lane_uses_its_row_behind_a_fence() -> None:
+    drawn = program(KAWPOW, 7)
+    plain = statements(period_text(drawn, LANES))
+    ordered = statements(period_text(drawn, replace(LANES, ordered=True)))
+    fence = ordered.index("ROW_USED();")
+    assert [line for line in ordered if line != "ROW_USED();"] == plain
+    assert not [line for line in ordered[:fence] if "ROW_WORD" in line]
+    assert "ROW_WORD" in ordered[fence + 1]
 
 
 @pytest.mark.parametrize("shape", VECTORS, ids=lambda shape: shape.name)

@@ -17,7 +17,7 @@ from miner.codegen.kernel_source import (
     search_source,
 )
 from miner.codegen.language import LANGUAGES, period_text
-from miner.codegen.launch_shape import BUFFER_COUNTS, SHAPES, shape_named
+from miner.codegen.launch_shape import BUFFER_COUNTS, SHAPES, LaunchShape, shape_named
 from miner.errors import BadValue
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS
@@ -26,8 +26,10 @@ from tests.codegen.printed import INTRINSICS, sections
 from tests.codegen.toys import NAMES
 
 KAWPOW = variants()["kawpow"]
-CHOICES = ("ABSORBS_NONCE", "BIG_ENDIAN_HASH", "ENTRY_DRAWN_OR_MIXED", "READS_POSITION_OR_SEED")
-"""What the conditionals of kernel files that are decided before compiling depend on."""
+CHOICES = ("ABSORBS_NONCE", "BIG_ENDIAN_HASH", "READS_POSITION_OR_SEED")
+"""What the conditionals of kernel files on a variant's choices depend on."""
+STRUCTURE = ("SEVERAL_LANES", "PARKED", "ORDERED", "MULTIPLIED", "DYNAMIC_SHARED")
+"""What the conditionals on a shape depend on."""
 EPOCH = KAWPOW.epoch(0)
 PAIRS = [
     (dialect, f"{base}{split}")
@@ -36,6 +38,12 @@ PAIRS = [
     for split in ("", "/2", "/16")
     if dialect == "opencl" or shape.family == "lanes"
 ]
+
+
+def structure_of(shape: LaunchShape, dialect: str) -> dict[str, bool]:
+    dynamic = dialect == "cuda" and shape.shared_words * 4 > 48 * 1024
+    values = (shape.lanes > 1, shape.parked, shape.ordered, shape.multiplied, dynamic)
+    return dict(zip(STRUCTURE, values, strict=True))
 
 
 def source_of(dialect: str, shape: str) -> KernelSource:
@@ -87,7 +95,8 @@ def test_kernel_files_are_included_without_the_choices_of_other_variants(
     for name, text in sections(source_of(dialect, shape).text):
         if name.startswith("kernels/"):
             file = kernel_text(name.removeprefix("kernels/"))
-            assert text == resolved(file, dict.fromkeys(CHOICES, False))
+            of_shape = structure_of(shape_named(shape), dialect)
+            assert text == resolved(file, dict.fromkeys(CHOICES, False) | of_shape)
 
 
 def test_only_conditionals_on_a_choice_are_resolved() -> None:
@@ -104,7 +113,7 @@ def test_only_conditionals_on_a_choice_are_resolved() -> None:
 def test_every_choice_is_resolved(name: str, dialect: str, shape: str) -> None:
     variant = variants()[name]
     text = search_source(variant, 5, variant.epoch(0), dialect, shape_named(shape)).text
-    assert not [choice for choice in CHOICES if choice in text]
+    assert not [choice for choice in (*CHOICES, *STRUCTURE) if f"#if {choice}" in text]
     assert ("kernels/late_merge.h" in text) == (variant.choices.rotation == "operand")
 
 

@@ -31,12 +31,12 @@ class Toy:
 
 
 @lru_cache(maxsize=8)
-def _toy(epoch: Epoch) -> Toy:
+def toy_at(epoch: Epoch) -> Toy:
     return Toy(epoch)
 
 
 def toy_of(variant: Variant, answer: KnownAnswer) -> Toy:
-    return _toy(variant.with_sizes(answer.sizes).epoch_at(answer.height))
+    return toy_at(variant.with_sizes(answer.sizes).epoch_at(answer.height))
 
 
 def hasher_of(variant: Variant, answer: KnownAnswer) -> Hasher:

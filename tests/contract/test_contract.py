@@ -405,6 +405,10 @@ def test_a_device_gives_every_published_answer_of_a_program_drawn_in_place(devic
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_launch_shape_finds_the_same_nonces(device: Device, shape: str) -> None:
     needs_compiler(device)
+    if device.dialect == "opencl" and SHAPES[shape].copies > 1:
+        pytest.skip(
+            f"{shape} is for CUDA; tests/codegen/test_structures.py runs its text in OpenCL"
+        )
     try:
         device.take_shape(shape_named(shape))
         bench = bench_of(device)

@@ -75,7 +75,8 @@ def contract(processes: Processes) -> Iterator[subprocess.Popen[str]]:
     """Start the longest test first, so that it runs beside the others."""
     with (processes.folder / "contract.txt").open("w") as out:
         process = processes.pytest(
-            "tests/contract/test_contract.py", "-k", "cuda", "-rs", stdout=out
+            "tests/contract/test_contract.py", "-k", "cuda", "-rs", stdout=out,
+            FAKE_CUDA_DEVICES=cards("h200"),
         )  # fmt: skip
         yield process
         process.kill()
@@ -276,7 +277,7 @@ def test_memory_modules_and_failures_of_one_card(processes: Processes) -> None:
     output = output_at_end(
         processes.pytest(
             "tests/devices/on_fake_driver/one_card.py",
-            FAKE_CUDA_DEVICES=cards("3080", "3080 too", "1080", "newer"),
+            FAKE_CUDA_DEVICES=cards("3080", "3080 too", "1080", "newer", "h200"),
         )
     )
     assert re.search(r"^\d+ passed in ", output, re.MULTILINE), output

@@ -84,3 +84,5 @@ def test_every_device_tries_shapes_of_its_kind() -> None:
     assert shapes_to_try(cpu, REFERENCE) == []
     assert "gpu-rdna" in shapes_to_try(ONE, OPENCL)
     assert "gpu-rdna" not in shapes_to_try(ZERO, CUDA)
+    assert "gpu-hbm" in shapes_to_try(ZERO, CUDA)
+    assert "gpu-hbm" not in shapes_to_try(replace(ZERO, backend="opencl"), OPENCL)

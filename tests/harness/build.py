@@ -120,6 +120,8 @@ def build(
         # Two cards may build one program at the same time.
         temporary = text.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         defines = [f'-DTEXT="{text}"', f"-DRUN_{source.entry.upper()}"]
+        if source.dynamic_bytes:
+            defines.append(f"-DDYNAMIC_BYTES={source.dynamic_bytes}")
         done = subprocess.run(
             [*command, *_OPTIONS, *more, *defines, str(_HERE / runner), "-o", str(temporary)],
             capture_output=True,

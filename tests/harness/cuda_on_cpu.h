@@ -15,8 +15,14 @@
 #define __device__
 #define __constant__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
+/* With DYNAMIC_BYTES, the runner defines the one array. */
+#ifdef DYNAMIC_BYTES
+#define __shared__
+#else
 #define __shared__ static
+#define DYNAMIC_BYTES 0
+#endif
 
 struct uint4 {
     unsigned int x, y, z, w;
@@ -124,6 +130,11 @@ static unsigned __shfl_sync(unsigned mask, unsigned value, int source, int width
     const unsigned from = first + (static_cast<unsigned>(source) & (width - 1u));
     const unsigned turn = block::wait(waits_at_shuffle + (static_cast<unsigned>(width) << 8), value);
     return block::value[turn][from];
+}
+
+[[maybe_unused]] static void __threadfence_block()
+{
+    block::fail("waits at a fence that only orders instructions");
 }
 
 [[maybe_unused]] static void __trap()

@@ -93,6 +93,7 @@ struct module {
 struct function {
     module *owner;
     std::string name;
+    unsigned allowed = 48 << 10; /* bytes of shared memory that a launch may give */
 };
 struct context {
     context(int card, unsigned given) : device(card), flags(given) {}
@@ -437,10 +438,20 @@ EXPORT result cuDeviceTotalMem_v2(size_t *bytes, int device)
     return success;
 }
 
-EXPORT result cuDeviceGetAttribute(int *value, int attribute, int)
+/* Bytes that a group may have, if a function allows it. */
+static unsigned shared_limit(int device)
 {
-    /* 16: multiprocessors, 20: compute mode */
-    *value = attribute == 16 ? 68 : attribute == 20 ? atoi(setting("FAKE_CUDA_MODE", "0").c_str()) : 0;
+    const card &of = cards.at(device);
+    return of.major == 9 ? 227 << 10 : of.major >= 8 ? 99 << 10 : 48 << 10;
+}
+
+EXPORT result cuDeviceGetAttribute(int *value, int attribute, int device)
+{
+    /* 16: multiprocessors, 20: compute mode, 97: shared memory of a group */
+    *value = attribute == 16   ? 68
+             : attribute == 20 ? atoi(setting("FAKE_CUDA_MODE", "0").c_str())
+             : attribute == 97 ? shared_limit(device)
+                               : 0;
     return success;
 }
 
@@ -738,10 +749,19 @@ EXPORT result cuFuncSetBlockShape(function *, int, int, int)
     return success;
 }
 
+EXPORT result cuFuncSetAttribute(function *f, int attribute, int value)
+{
+    ENTER(cuFuncSetAttribute);
+    if (attribute != 8 || value < 0 || unsigned(value) > shared_limit(c.here->device))
+        return invalid_value;
+    f->allowed = value;
+    return success;
+}
+
 /* PyCUDA passes all arguments as one block of bytes: extra is {1, block, 2, &size, 0}. */
 EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned gz,
-                             unsigned threads, unsigned by, unsigned bz, unsigned, void *given,
-                             void **, void **extra)
+                             unsigned threads, unsigned by, unsigned bz,
+                             unsigned shared_bytes, void *given, void **, void **extra)
 {
     ENTER(cuLaunchKernel);
     if (!c.here->modules.count(f->owner) || gy * gz * by * bz != 1 || !extra)
@@ -755,7 +775,11 @@ EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned
             bytes = *static_cast<size_t *>(extra[1]);
     }
     module *m = f->owner;
-    if (threads != reinterpret_cast<unsigned (*)()>(dlsym(m->library, "threads"))())
+    const auto of_text = [m](const char *what) {
+        return reinterpret_cast<unsigned (*)()>(dlsym(m->library, what))();
+    };
+    if (threads != of_text("threads") || shared_bytes != of_text("dynamic_bytes") ||
+        shared_bytes > f->allowed)
         return invalid_value;
     const std::string arguments(block, bytes), name = f->name;
     context *here = c.here;
@@ -784,7 +808,7 @@ EXPORT result cuLaunchKernel(function *f, unsigned groups, unsigned gy, unsigned
                 if (!within(here->memory, words[i], 32))
                     return result(illegal_address);
             const uint64_t *rest = words + buffers;
-            if (!within(here->memory, rest[3], 4112))
+            if (!within(here->memory, rest[3], 16400))
                 return result(illegal_address);
             if (!within(here->pinned, rest[4], 4))
                 return result(illegal_address);

@@ -27,7 +27,7 @@ class FakeCompiler(CudaCompiler):
 
     name = "NVRTC 12.9"
     version = (12, 9)
-    architectures = ("sm_50", "sm_61", "sm_86", "sm_120")
+    architectures = ("sm_50", "sm_61", "sm_86", "sm_90", "sm_120")
 
     def __init__(self) -> None:
         self.made: list[tuple[str, str]] = []

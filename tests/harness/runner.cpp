@@ -5,6 +5,10 @@
 
 #include TEXT
 
+#if DYNAMIC_BYTES
+alignas(16) u32 shared[DYNAMIC_BYTES / 4];
+#endif
+
 namespace {
 constexpr unsigned group_size = GROUP_SIZE;
 
@@ -29,6 +33,12 @@ extern "C" const char *problem()
 extern "C" unsigned threads()
 {
     return group_size;
+}
+
+/* Shared memory that a launch must give. */
+extern "C" unsigned dynamic_bytes()
+{
+    return DYNAMIC_BYTES;
 }
 
 #ifdef RUN_SEARCH

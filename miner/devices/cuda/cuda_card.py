@@ -101,6 +101,9 @@ class CudaContext:
         try:
             card = drv.Device(ordinal)
             self.capability: tuple[int, int] = card.compute_capability()
+            self.shared_bytes: int = card.get_attribute(
+                drv.device_attribute.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+            )
             self._context = card.make_context(
                 drv.ctx_flags.SCHED_BLOCKING_SYNC | drv.ctx_flags.MAP_HOST
             )

@@ -20,9 +20,9 @@ from miner.codegen.kernel_source import KernelSource
 from miner.devices.build_log import write_build_log
 from miner.errors import BackendUnavailable, BadValue, BuildFailed
 
-ROOMIER = ("--define-macro=GROUPS_AT_ONCE=3",)
-"""Three groups of 256 threads at once: 80 registers for each thread instead of 64. A kernel that
-needs more than 64 runs three groups at once in any case."""
+ROOMIER = ("--define-macro=ROOMIER",)
+"""Three groups of 256 threads at once, unless the shape says how many: 80 registers for each thread
+instead of 64. A kernel that needs more than 64 runs three groups at once in any case."""
 
 
 @dataclass(frozen=True, slots=True)

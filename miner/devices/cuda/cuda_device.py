@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice
+from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice, GroupLimits
 from miner.devices.cuda import CUDA
 from miner.devices.cuda.cuda_builds import Builds
 from miner.devices.cuda.cuda_card import CudaContext, identity
@@ -34,6 +34,9 @@ def search_arguments(buffers: int) -> str:
     header, first nonce, target, results, stop word, number of the launch."""
     return "P" * buffers + "PQQPPI"
 
+
+LARGEST_GROUP = 1024
+"""Threads, on every card."""
 
 _HEADER_BYTES = 32
 _COUNTER_BYTES = 16
@@ -91,10 +94,14 @@ class CudaDevice(BufferedDevice):
             raise
 
     def take_shape(self, shape: LaunchShape) -> None:
-        """Use `shape` from the next `generate` on; raises `BuildFailed` for a shape of CPUs."""
+        """Use `shape` from the next `generate` on; raises `BuildFailed` for a shape of CPUs and for
+        one that is too large."""
         if shape.family != "lanes":
             raise BuildFailed(f"{self._where}: the shape {shape.name!r} is for CPUs; remove it")
         super().take_shape(shape)
+
+    def group_limits(self) -> GroupLimits:
+        return GroupLimits(LARGEST_GROUP, self._context.shared_bytes)
 
     def calls(self, what: str) -> AbstractContextManager[None]:
         """Make the context current, and raise the driver's errors as ours."""
@@ -213,17 +220,24 @@ class CudaKernel:
     def __init__(self) -> None:
         self._module: Any = None
         self._function: Any = None
+        self._dynamic_bytes = 0
 
     def load(self, drv: ModuleType, image: Image, arguments: str) -> None:
         """Load `image`, whose kernel takes `arguments` (letters of `struct`)."""
         self._module = drv.module_from_buffer(image.program)
         self._function = self._module.get_function(image.source.entry)
         self._function.prepare(arguments)
+        self._dynamic_bytes = image.source.dynamic_bytes
+        if self._dynamic_bytes:
+            allowed = drv.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
+            self._function.set_attribute(allowed, self._dynamic_bytes)
 
     def launch(self, groups: int, threads: int, stream: Any, *arguments: int) -> None:
         if self._function is None:
             raise DeviceError("this kernel was unloaded")
-        self._function.prepared_async_call((groups, 1), (threads, 1, 1), stream, *arguments)
+        self._function.prepared_async_call(
+            (groups, 1), (threads, 1, 1), stream, *arguments, shared_size=self._dynamic_bytes
+        )
 
     def unload(self) -> None:
         """Give the module back to the driver, while its context is current."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
 from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice
+from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice, GroupLimits
 from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
 from miner.devices.device import RESULT_WORDS, Device, DriverCalls, Image, LaunchResult
@@ -149,6 +149,10 @@ class OpenClDevice(BufferedDevice):
             raise OutOfMemory(f"{name}: {what}: out of memory ({error_name(cl, error)})") from error
         except cl.Error as error:
             raise DeviceError(f"{name}: {what}: {error_name(cl, error)}") from error
+
+    def group_limits(self) -> GroupLimits:
+        with self.calls("reading its limits"):
+            return GroupLimits(self._card.max_work_group_size, self._card.local_mem_size)
 
     # Programs
 

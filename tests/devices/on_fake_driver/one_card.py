@@ -392,6 +392,25 @@ def test_a_card_used_exclusively_by_another_program_is_explained() -> None:
         FOUND["NVIDIA Fake 3080"].open()
 
 
+def test_a_shape_with_more_shared_memory_than_the_card_has_is_refused(device: Device) -> None:
+    said = (
+        r"^cuda:2: a group of the shape 'gpu-hbm-small' takes 131,584 bytes of shared \(local\) "
+        r"memory, the device has 101,376; set another shape$"
+    )
+    with pytest.raises(BuildFailed, match=said):
+        device.take_shape(shape_named("gpu-hbm-small"))
+    assert device.shape.name == "gpu"
+    assert_works(device)
+
+
+def test_a_launch_gives_the_shared_memory_that_a_kernel_takes() -> None:
+    device = FOUND["NVIDIA Fake H200"].open()
+    device.take_shape(shape_named("gpu-hbm"))
+    assert_works(device)
+    assert count("cuFuncSetAttribute") > 0
+    device.close()
+
+
 def test_a_shape_for_cpus_is_refused(device: Device) -> None:
     with pytest.raises(BuildFailed, match="'cpu' is for CPUs"):
         device.take_shape(shape_named("cpu"))
