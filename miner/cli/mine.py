@@ -133,6 +133,9 @@ def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **op
 def _check_file(file: Path, config: Path | None) -> None:
     if config is not None:
         raise click.UsageError("name one settings file, as FILE or with -c")
+    if re.search(":[0-9]+$", file.name) and not file.exists():
+        text = f"{file.name!r} is not a flag; give each pool with -o, or put commas between"
+        raise click.UsageError(text)
     if file.suffix != ".toml" and not file.is_file():
         raise click.UsageError(f"{str(file)!r} is neither a flag nor a settings file")
 
