@@ -37,6 +37,11 @@ def format_bytes(count: int) -> str:
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
 
 
+def format_count(count: int, noun: str) -> str:
+    """Return a number of things, as in "1 share" or "2 shares"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def format_uptime(seconds: float) -> str:
     """Return a time, as in "4:05", "3:04:05" or "2 d 03:04:05"."""
     minutes, second = divmod(int(seconds), 60)

@@ -6,6 +6,7 @@ import pytest
 
 from miner.formatting import (
     format_bytes,
+    format_count,
     format_difficulty,
     format_efficiency,
     format_hashrate,
@@ -69,6 +70,11 @@ def test_bytes(count: int, text: str) -> None:
 )
 def test_uptime(seconds: float, text: str) -> None:
     assert format_uptime(seconds) == text
+
+
+def test_a_count_has_its_noun_in_the_right_number() -> None:
+    counts = [format_count(count, "share") for count in (0, 1, 2)]
+    assert counts == ["0 shares", "1 share", "2 shares"]
 
 
 def test_milliseconds() -> None:

@@ -17,7 +17,7 @@ def cache(clear: bool, as_json: bool) -> None:
     import shutil
 
     from miner.errors import ConfigError
-    from miner.formatting import format_bytes
+    from miner.formatting import format_bytes, format_count
     from miner.resources import cache_directory, state_directory
     from miner.solo.block_store import BLOCKS
 
@@ -43,5 +43,5 @@ def cache(clear: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "parts": rows, "deleted": clear}, indent=2))
         return
-    count = "1 part" if len(parts) == 1 else f"{len(parts)} parts"
+    count = format_count(len(parts), "part")
     click.echo("deleted" if clear else f"{count}; --clear deletes the cache")

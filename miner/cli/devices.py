@@ -17,7 +17,7 @@ def devices(as_json: bool, retry: bool) -> None:
     """List the devices, and the reason where one cannot be used."""
     from miner.devices.selection import find_devices, tried
     from miner.devices.trials import Trials
-    from miner.formatting import format_bytes
+    from miner.formatting import format_bytes, format_count
 
     trials = Trials()
     if retry:
@@ -36,10 +36,12 @@ def devices(as_json: bool, retry: bool) -> None:
         ]
         click.echo(json.dumps(rows, indent=2))
     for one in listed if not as_json else ():
-        info, size = one.info, format_bytes(one.info.memory)
-        names = [info.driver, info.pci and f"PCI {info.pci}", info.uuid]
+        info = one.info
+        facts = [format_count(info.units, "unit"), format_bytes(info.memory), info.driver]
+        facts += [f"PCI {info.pci}"] if info.pci else []
+        facts += [info.uuid] if info.uuid else []
         click.echo(f"{one.index} {info.name:<12} {info.kind:<4} {info.model}")
-        click.echo(f"  {'':<12} {info.units} units, {size}, " + ", ".join(filter(None, names)))
+        click.echo(f"  {'':<12} {', '.join(filter(None, facts))}")
         state = f"unusable: {info.unusable}" if info.unusable else "usable"
         same = f"; the same as {one.same_as}, which is preferred" if one.same_as else ""
         click.echo(f"  {'':<12} {state}{same}")

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TextIO
 
 from miner.formatting import (
+    format_count,
     format_difficulty,
     format_efficiency,
     format_hashrate,
@@ -135,7 +136,7 @@ def summary(snapshot: Snapshot) -> list[str]:
         f"{shares.accepted} shares accepted, not accepted: {refused}",
         (
             f"{snapshot.tried:,} hashes in {snapshot.uptime:.0f} s, {mean} on average; "
-            f"{snapshot.faults} device faults"
+            f"{format_count(snapshot.faults, 'device fault')}"
         ),
     ]
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from miner import __version__
 from miner.clock import Clock
 from miner.errors import ConfigError, MinerError
+from miner.formatting import format_count
 from miner.ledger.ledger_reader import LedgerReader
 from miner.ledger.ledger_writer import LedgerWriter, Run, code_of
 from miner.ledger.schema import HARDWARE, Key, LedgerEntry, Value, key_of
@@ -157,9 +158,8 @@ class Ledger:
         """Write all changed shares and close the file; report those that cannot be written."""
         self.flush()
         if self._waiting:
-            self._report(
-                f"share ledger {self.path}: {len(self._waiting)} shares could not be written"
-            )
+            count = format_count(len(self._waiting), "share")
+            self._report(f"share ledger {self.path}: {count} could not be written")
         self._writer.close()
 
     async def _write(self, disk: DiskThreads) -> bool:

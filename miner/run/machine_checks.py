@@ -17,7 +17,7 @@ from typing import Literal
 
 from miner import __version__
 from miner.clock import Clock
-from miner.formatting import format_bytes
+from miner.formatting import format_bytes, format_count
 from miner.net.address import HostPort, listen_problem
 from miner.resources import available_memory, number_in
 
@@ -98,7 +98,7 @@ class Machine:
 
     def _processors(self) -> Finding:
         usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        text = f"{usable} processors"
+        text = format_count(usable, "processor")
         quota = self._cpu_quota()
         if quota is not None and quota < usable:
             text += f", of which the container may use {quota:g}"

@@ -115,7 +115,7 @@ async def test_the_status_line_and_the_summary(screen: Screen) -> None:
     )
     assert summary(snapshot) == [
         "2 shares accepted, not accepted: 1 stale, 1 too late to send, 1 lost",
-        "20,005,000 hashes in 10 s, 2.00 MH/s on average; 1 device faults",
+        "20,005,000 hashes in 10 s, 2.00 MH/s on average; 1 device fault",
     ]
 
 
