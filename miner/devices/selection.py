@@ -202,8 +202,10 @@ def _default(found: Sequence[ListedDevice], backend: str, cpu_allowed: bool) -> 
 
 
 def _best_cpus(found: Sequence[ListedDevice]) -> Entries:
+    """Return the CPUs, the reference last, and before it Mesa's llvmpipe, which is made for
+    graphics."""
     cpus = [one for one in found if one.info.kind == "cpu"]
-    return sorted(cpus, key=lambda one: one.backend.dialect is None)
+    return sorted(cpus, key=lambda one: (one.backend.dialect is None, "llvmpipe" in one.info.model))
 
 
 def _wanted(

@@ -42,6 +42,10 @@ def test_other_devices_start_with_the_default_of_their_backend(platform: str, de
     assert known_shape(platform, device) is None
 
 
+def test_llvmpipe_starts_with_a_shape_that_it_compiles_in_seconds() -> None:
+    assert known_shape("rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)") == "gpu"
+
+
 def test_every_row_names_a_shape_for_gpus_and_applies_to_some_device() -> None:
     for row in KNOWN_DEVICES:
         assert shape_named(row.shape).family == "lanes"

@@ -54,6 +54,14 @@ def test_each_platform_decorates_the_model_in_its_own_way(one: str, other: str) 
     assert first_entries([a, replace(b, memory=6 << 30)]) == {"opencl:1.0": "opencl:0.0"}
 
 
+def test_platforms_may_report_any_part_of_the_hosts_memory_for_its_cpu() -> None:
+    intel = info_of("opencl:0.0", "cpu", model="AMD EPYC", memory=24 << 30)
+    pocl = info_of("opencl:1.0", "cpu", model="pthread-skylake-avx512-AMD EPYC", memory=14 << 30)
+    assert first_entries([intel, pocl]) == {"opencl:1.0": "opencl:0.0"}
+    gpus = [replace(info, kind="gpu") for info in (intel, pocl)]
+    assert first_entries(gpus) == {}
+
+
 def test_equal_cards_are_matched_one_by_one() -> None:
     def card(name: str, pci: str | None = None) -> DeviceInfo:
         return info_of(name, model="AMD Radeon RX 580", pci=pci)

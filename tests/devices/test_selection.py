@@ -124,6 +124,14 @@ def test_a_cpu_that_is_asked_for_is_used_once_through_the_best_backend(
         assert machine.names(names, backend) == ["ref"]
 
 
+def test_llvmpipe_is_not_the_best_platform_of_a_cpu(machine: Machine) -> None:
+    llvmpipe = info_of("opencl:0.0", "cpu", model="llvmpipe (LLVM 15.0.6, 256 bits)")
+    machine.has(opencl=[llvmpipe, CPU], ref=[REF])
+    assert machine.names(["cpu"]) == ["opencl:1.0"]
+    machine.has(opencl=[llvmpipe], ref=[REF])
+    assert machine.names(["cpu"]) == ["opencl:0.0"]
+
+
 def test_the_cpu_may_mine_beside_the_gpus(machine: Machine) -> None:
     machine.has(opencl=[CPU, FIRST], ref=[REF])
     assert machine.names(["cpu", "*"]) == ["opencl:1.0", "opencl:0.0"]

@@ -204,10 +204,12 @@ KNOWN_DEVICES = (
     # RDNA 3 and 4: 16 waves, 12 by v_permlane16.
     KnownDevices(AMD, "gfx11*", "gpu-amd"),
     KnownDevices(AMD, "gfx12*", "gpu-amd"),
+    # A CPU behind a compiler for GPUs, which takes minutes for the vectors of the shapes for CPUs.
+    KnownDevices("rusticl", "llvmpipe*", "gpu"),
 )
 """Launch shapes that devices start with; the first row that matches applies.
 
-The figures are those of clang 19 for KawPow (`tests/codegen/amd_figures.json`); no card has
+AMD's figures are those of clang 19 for KawPow (`tests/codegen/amd_figures.json`); no card has
 confirmed them. A kernel of any shape is compared with the CPU before it mines.
 """
 
