@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from miner.cli.options import JSON_OPTION
+
+if TYPE_CHECKING:
+    from miner.work import DeviceInfo
+
+
+class _Progress:
+    """Writes to standard error what takes time at the first start."""
+
+    def trying(self, info: DeviceInfo) -> None:
+        click.echo(f"trying {info.name} {info.model} …", err=True)
+
+    def note(self, sentence: str) -> None:
+        click.echo(sentence, err=True)
 
 
 @click.command()
@@ -15,11 +29,12 @@ from miner.cli.options import JSON_OPTION
 @JSON_OPTION
 def devices(as_json: bool, retry: bool) -> None:
     """List the devices, and the reason where one cannot be used."""
+    click.echo("looking for devices …", err=True)  # drivers may take seconds
     from miner.devices.selection import find_devices, tried
     from miner.devices.trials import Trials
     from miner.formatting import format_bytes, format_count
 
-    trials = Trials()
+    trials = Trials(_Progress())
     if retry:
         trials.forget()
     found, missing = find_devices(trials=trials)

@@ -145,7 +145,7 @@ def test_devices_lists_unusable_devices_with_the_reason(monkeypatch: pytest.Monk
     only_ref(monkeypatch)
     monkeypatch.setattr(registry, "BACKENDS", {"ref": FailingBackend("ref", "CPU", "")})
     ran = run("devices")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, "looking for devices …\n")
     assert "0 ref:0        cpu  CPU reference, one core\n" in ran.out
     assert ", 1.50 GiB, numba, PCI 0000:00:00.0\n" in ran.out
     assert "unusable: the driver is broken\n" in ran.out
