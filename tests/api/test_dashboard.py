@@ -610,7 +610,7 @@ async def test_every_text_has_contrast(browser: Browser, scheme: str) -> None:
 @pytest.mark.parametrize("cards", [12, 24])
 async def test_many_devices_are_readable_on_a_dark_phone(browser: Browser, cards: int) -> None:
     rig = rig_of(cards)
-    rig.emit(DeviceResting("cuda:7", "wrong hashes", None))
+    rig.emit(DeviceResting("cuda:7", "wrong hashes", 600.0, parked=True))
     await screen(browser, 390, 844)
     dark = "return getComputedStyle(document.body).backgroundColor"
     rows = (

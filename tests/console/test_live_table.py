@@ -122,7 +122,7 @@ def test_a_narrow_window_has_the_important_columns(width: int, titles: str) -> N
 @pytest.mark.parametrize("width", [80, 60, 40])
 def test_a_low_window_keeps_the_sum_and_the_devices_with_a_problem(width: int) -> None:
     rig = rig_of(24)
-    rig.emit(DeviceResting("cuda:23", "wrong hashes", None))
+    rig.emit(DeviceResting("cuda:23", "wrong hashes", 600.0, parked=True))
     lines = lines_of(rig.telemetry.snapshot(), width=width, height=23)
     assert len(lines) == 23
     assert lines[-1].startswith("total")
