@@ -28,8 +28,8 @@ from miner.devices.selection import choose_devices  # noqa: E402
 from miner.errors import MinerError  # noqa: E402
 from miner.progpow.variant import FixedSizes  # noqa: E402
 from miner.run.bench_device import BenchDevice, BenchKernel  # noqa: E402
-from miner.run.bench_figures import Interval  # noqa: E402
 from miner.run.shape_trials import HEIGHTS  # noqa: E402
+from miner.telemetry.measurements import Interval  # noqa: E402
 
 SMALL = FixedSizes(262139, 524287, 0)
 """The light cache of epoch 0, and a dataset of 64 MiB."""

@@ -32,11 +32,11 @@ from miner.engine.threads import WorkPool  # noqa: E402
 from miner.errors import BadValue, DeviceError, MinerError, WrongResult  # noqa: E402
 from miner.progpow.variant import Variant  # noqa: E402
 from miner.run.bench_device import BenchDevice, BenchKernel  # noqa: E402
-from miner.run.bench_figures import Interval, mean_reading  # noqa: E402
 from miner.run.shape_trials import HEIGHTS  # noqa: E402
 from miner.sensors.sensors import open_sensors  # noqa: E402
 from miner.telemetry import Reading  # noqa: E402
 from miner.telemetry.events import Event, JobTaken, Launched  # noqa: E402
+from miner.telemetry.measurements import Interval, mean_reading  # noqa: E402
 from miner.verify import Verifier  # noqa: E402
 from miner.work import Job, NonceSpace, Solution, Verdict  # noqa: E402
 

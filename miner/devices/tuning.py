@@ -93,6 +93,8 @@ class Tuning:
     """Most datasets (DAGs) that it keeps in memory; None: as many as fit."""
     datasets_on_disk: bool = False
     """Whether a dataset is read from disk, and stored there when it was computed."""
+    autotune: tuple[str, ...] = ()
+    """Launch shapes to compare with the device's own while mining."""
 
     def overridden_by(self, later: Tuning) -> Tuning:
         """Return this tuning with what `later` sets."""

@@ -116,6 +116,11 @@ class Kernels:
         self._last = job, kernel
         return kernel
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether nothing is built or proved for the next period."""
+        return self._upcoming is None
+
     def next_proof(self) -> UpcomingProof | None:
         """Return the next launch that proves the upcoming kernel, once it is built; None if there
         is none. The device may be searching."""

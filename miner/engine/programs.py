@@ -149,13 +149,16 @@ class Programs:
         """Whether a build runs, or is queued."""
         return self.builds.left
 
-    def search_image(self, device: Device, job: Job) -> Future[Image]:
-        """Return the search image of `job` for `device`, built or being built.
+    def search_image(
+        self, device: Device, job: Job, shape: LaunchShape | None = None
+    ) -> Future[Image]:
+        """Return the search image of `job` for `device`, built or being built; without `shape`, in
+        the device's present one.
 
         The future raises `BuildFailed`; it is cancelled when newer requests evict it before its
         build starts. A request after either starts another build.
         """
-        return self._search(device, job.variant, job.period, job.epoch)
+        return self._search(device, job.variant, job.period, job.epoch, shape)
 
     def dataset_image(self, device: Device, epoch: Epoch) -> Future[Image]:
         """Return the image that fills the dataset of `epoch`, as `search_image` does."""
@@ -195,8 +198,15 @@ class Programs:
         running = [entry.future for entry in own if not entry.future.cancel()]
         concurrent.futures.wait(running, timeout=CLOSE_SECONDS)
 
-    def _search(self, device: Device, variant: Variant, period: int, epoch: Epoch) -> Future[Image]:
-        dialect, shape = device.dialect, device.shape
+    def _search(
+        self,
+        device: Device,
+        variant: Variant,
+        period: int,
+        epoch: Epoch,
+        shape: LaunchShape | None = None,
+    ) -> Future[Image]:
+        dialect, shape = device.dialect, shape or device.shape
         return self._image(
             device,
             _Group(_alike(device), dialect, shape, for_dataset=False),

@@ -165,6 +165,7 @@ class Search:
         kernels: SearchKernels,
         clock: Clock,
         seconds: float = TARGET_SECONDS,
+        granule: int | None = None,
     ) -> None:
         self._device = device
         self._name = device.info.name
@@ -174,7 +175,7 @@ class Search:
         self._owner = owner
         self._kernels = kernels
         self._clock = clock
-        self._granule = device.round_up(1)
+        self._granule = granule or device.round_up(1)
         self._size = LaunchSize(self._granule, seconds=seconds)
         self._taken: SearchKey | None = None
         self._finished_at = 0.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from random import Random
 
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, DriverCalls, OpenableDevice
 from miner.devices.tuning import Tuning
+from miner.engine.autotune import Autotune
 from miner.engine.datasets import Datasets
 from miner.engine.hang_watchdog import OPENING_SECONDS, HangWatchdog, WatchedDevice
 from miner.engine.job_slot import JobSlot
@@ -15,7 +17,7 @@ from miner.engine.opened_device import OpenedDevice, Shared
 from miner.engine.retry_policy import CandidateRecord
 from miner.engine.search import TARGET_SECONDS, Search
 from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
-from miner.telemetry.events import DeviceFault, DeviceResting, Event
+from miner.telemetry.events import DeviceFault, DeviceResting, Event, Launched
 from miner.work import Candidate, Job
 
 
@@ -40,6 +42,7 @@ class Worker:
         self._shared = shared
         self._random = random
         self._tuning = tuning or Tuning()
+        self._autotune = Autotune(self._tuning.autotune) if self._tuning.autotune else None
         self._slot = JobSlot()
         self._record = CandidateRecord(shared.retry)
         self._steady_since: float | None = None
@@ -104,8 +107,9 @@ class Worker:
         self._record.restart(self._shared.clock.now())
         hung = False
         try:
-            if self._tuning.shape is not None:
-                device.take_shape(shape_named(self._tuning.shape))
+            shape = (self._autotune and self._autotune.chosen) or self._tuning.shape
+            if shape is not None:
+                device.take_shape(shape_named(shape))
             self._mine(OpenedDevice(device, self._slot, self.watchdog, self._shared, self._random))
         except DeviceHung:
             hung = True
@@ -118,10 +122,13 @@ class Worker:
     def _mine(self, opened: OpenedDevice) -> None:
         shared = self._shared
         datasets = Datasets(opened, self._tuning)
-        kernels = Kernels(opened, datasets)
+        kernels, autotune = Kernels(opened, datasets), self._autotune
+        if autotune is not None:
+            autotune.open(opened, datasets, kernels)
         search = Search(
-            opened.device, self._index, shared.nonces, self._slot, self, kernels, shared.clock,
-            self._tuning.launch_seconds or TARGET_SECONDS,
+            opened.device, self._index, shared.nonces, self._slot, self, autotune or kernels,
+            shared.clock, self._tuning.launch_seconds or TARGET_SECONDS,
+            autotune.granule if autotune else None,
         )  # fmt: skip
         while (job := self._slot.next_job()) is not None:
             if not (datasets.provide(job) and kernels.provide(job)):
@@ -132,7 +139,8 @@ class Worker:
                 self._wait_for_turn(job)
                 continue
             try:
-                search.run()
+                with self._autotune.turn(job) if self._autotune else nullcontext():
+                    search.run()
             except OutOfMemory:
                 if not datasets.make_room():
                     raise
@@ -145,6 +153,8 @@ class Worker:
 
     def report(self, event: Event) -> None:
         """Pass `event` on to telemetry."""
+        if self._autotune is not None and isinstance(event, Launched):
+            self._autotune.measured(event)
         self._shared.reports.report(event)
 
     def claim(self, candidate: Candidate) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from miner.errors import ConfigError
 from miner.resources import read_text
 from miner.run.bench_device import BenchDevice, BenchKernel
-from miner.run.bench_figures import Interval, mean_reading
 from miner.telemetry import Reading
+from miner.telemetry.measurements import Interval, mean_reading
 
 ROW_BYTES = 256
 """Of a dataset entry; a hash reads one in each loop."""

@@ -14,6 +14,7 @@ from miner import USER_AGENT, __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
 from miner.devices.driver_history import CrashRecord
+from miner.devices.tuned_shapes import TunedShape, TunedShapes
 from miner.engine.engine import Engine
 from miner.engine.job_heights import HeightJudge
 from miner.engine.loop_stalls import Activity, LoopWatch
@@ -41,6 +42,7 @@ from miner.telemetry.events import (
     NewJob,
     SensorsRead,
     SettingsRead,
+    ShapeChosen,
     ShareAnswered,
     redacted,
 )
@@ -104,6 +106,7 @@ class MiningRun:
         self._redactor = Redactor(config.secrets, config.wallets)
         self._journal = Journal(self._clock)
         self._telemetry.subscribe(self._journal.event)
+        self._telemetry.subscribe(self._keep_shape)
         self._emit(SettingsRead(digest=config.digest))
         self._guard = HeatGuard(config.live.heat)
         self._announced: object = None
@@ -115,10 +118,10 @@ class MiningRun:
         with (
             closing(CrashRecord()) as self._driver_calls,
             WorkPool("build", BUILDS, left, self._activity) as builds,
-            WorkPool("disk", 2, left, self._activity) as disk,
+            WorkPool("disk", 2, left, self._activity) as self._disk,
             WorkPool("sensors", 1, left, self._activity) as sensor_reads,
             self._new_recorder() as recorder,
-            closing(self._new_views(disk)) as views,
+            closing(self._new_views()) as views,
         ):
             connections = self._new_connections(recorder)
             self._client = PoolClient(
@@ -200,6 +203,15 @@ class MiningRun:
     def _emit(self, event: Event) -> None:
         self._telemetry.emit(redacted(event, self._redactor))
 
+    def _keep_shape(self, event: Event) -> None:
+        """Keep the launch shape that was chosen while mining for later runs."""
+        if not isinstance(event, ShapeChosen):
+            return
+        device = next(one for one in self._config.devices if one.info.name == event.device)
+        tuned = TunedShape(event.shape, event.default, event.ratio, event.low, event.high)
+        variant = self._config.variant
+        self._disk.submit(TunedShapes().put, device.info, device.backend, variant, tuned)
+
     def _stop(self) -> None:
         # A supervisor, or a second Ctrl-C, may now end the process at any time.
         self._driver_calls.close()
@@ -231,9 +243,9 @@ class MiningRun:
 
     # Parts
 
-    def _new_views(self, disk: WorkPool) -> Views:
+    def _new_views(self) -> Views:
         return Views(
-            self._config, self._telemetry, self._journal, self._clock, self._stream, disk,
+            self._config, self._telemetry, self._journal, self._clock, self._stream, self._disk,
             self._redactor,
         )  # fmt: skip
 

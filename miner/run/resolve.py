@@ -12,7 +12,7 @@ from miner.catalog import Coin
 from miner.devices.device_names import matches
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
 from miner.devices.trials import TrialReports
-from miner.devices.tuned_shapes import TunedShape, TunedShapes
+from miner.devices.tuned_shapes import TunedShape, TunedShapes, shapes_to_try
 from miner.devices.tuning import Tuning, tuning_of
 from miner.ledger import LEDGER_FILE
 from miner.net.address import PoolUrl
@@ -133,8 +133,10 @@ class _Resolver:
         for device in self._devices:
             info = device.info
             tuning, tuned = tuning_of(info, device.index, blocks, base), self._tuned.get(info.name)
-            if tuning.shape is None and tuned is not None:
-                tuning = replace(tuning, shape=tuned.shape)
+            if tuning.shape is None:
+                if settings.devices.autotune:
+                    tuning = replace(tuning, autotune=tuple(shapes_to_try(info, device.backend)))
+                tuning = replace(tuning, shape=tuned.shape if tuned is not None else None)
             tunings[info.name] = tuning
         return tunings
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from miner.codegen.launch_shape import shape_named
 from miner.devices.tuned_shapes import TunedShape
+from miner.engine.autotune import choice, ratio_of
 from miner.errors import BadValue, DeviceError
 from miner.run.bench_device import BenchDevice, BenchKernel
-from miner.run.bench_figures import Interval, mean_reading
 from miner.telemetry import Reading
+from miner.telemetry.measurements import Interval, mean_reading
 
 HEIGHTS = (937863, 1234567, 1006647)
 """Heights whose programs are light, average and heavy for KawPow; for other variants any three."""
@@ -97,24 +98,6 @@ class ShapeTrials:
         self._progress(f"building and checking {name}")
         shape = shape_named(name)
         return ShapeTrial(name, [self._bench.kernel(height, shape) for height in self._heights])
-
-
-def choice(trials: Sequence[ShapeTrial]) -> TunedShape:
-    """Return the fastest shape; the first one, the default, unless another is faster within the
-    whole interval of the ratio."""
-    default = trials[0]
-    best = TunedShape(default.name, default.name, 1.0, 1.0, 1.0)
-    for trial in trials[1:]:
-        ratio = ratio_of(trial, default)
-        if ratio.low > 1 and ratio.median > best.ratio:
-            best = TunedShape(trial.name, default.name, ratio.median, ratio.low, ratio.high)
-    return best
-
-
-def ratio_of(trial: ShapeTrial, default: ShapeTrial) -> Interval:
-    """Return the ratio of the hashrates in the same round."""
-    pairs = zip(trial.rounds, default.rounds, strict=True)
-    return Interval.of([rate / other for rate, other in pairs])
 
 
 def _row(trial: ShapeTrial, default: ShapeTrial) -> dict[str, Any]:

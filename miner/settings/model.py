@@ -181,6 +181,9 @@ class DeviceSettings(_Temperatures):
     datasets_on_disk: bool = False
     """Whether datasets (DAGs) are kept in the cache directory, up to 2 GiB or one, and read at the
     next start. For CPU devices: a GPU computes one faster than most disks read it."""
+    autotune: Annotated[bool, Flag("--autotune")] = False
+    """Compare launch shapes while mining, and use the fastest from then on. Not for devices with a
+    `shape` under `tune`."""
     tune: Annotated[tuple[TuneSettings, ...], Field(strict=False)] = ()
     """Settings for some devices."""
 

@@ -211,6 +211,30 @@ class DeviceHanging:
 
 
 @dataclass(frozen=True, slots=True)
+class ShapeChosen:
+    """The device uses the launch shape `shape` from now on: the fastest in mining."""
+
+    device: str
+    shape: str
+    default: str
+    """The shape that it had."""
+    ratio: float
+    """Of the hashrate to that of `default`; 1 where that is the fastest."""
+    low: float
+    """Bounds of the ratio's 95 % interval."""
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeLeftOut:
+    """A launch shape cannot be used on the device; `reason` is a sentence."""
+
+    device: str
+    shape: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SensorsRead:
     """New sensor values of the device."""
 
@@ -263,6 +287,8 @@ DeviceEvent = (
     | EpochSkipped
     | DevicePaused
     | DeviceHanging
+    | ShapeChosen
+    | ShapeLeftOut
     | SensorsRead
 )
 
@@ -291,7 +317,14 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     """Return `event` with the texts of pools, nodes and drivers redacted and on one line: pools
     echo wallets, even in job ids."""
     match event:
-        case PoolLost() | DeviceFault() | DeviceResting() | EpochSkipped() | DeviceHanging():
+        case (
+            PoolLost()
+            | DeviceFault()
+            | DeviceResting()
+            | EpochSkipped()
+            | DeviceHanging()
+            | ShapeLeftOut()
+        ):
             return replace(event, reason=redactor.one_line(event.reason))
         case DevicePaused(_, str(reason)):
             return replace(event, reason=redactor.one_line(reason))

@@ -192,6 +192,14 @@ def sentence_of(event: events.Event, accepted: int) -> Sentence | None:
             return Sentence(device, f"paused: {reason}", Level.WARNING)
         case events.DeviceHanging(device, reason):
             return Sentence(device, f"hung: {reason}", Level.ERROR)
+        case events.ShapeChosen(device, shape, default, ratio, low, high):
+            text = f"no launch shape is faster than {shape}"
+            if shape != default:
+                interval = f"{low:.3f} to {high:.3f}"
+                text = f"launch shape {shape} from now on: {ratio:.3f} ({interval}) times {default}"
+            return Sentence(device, text)
+        case events.ShapeLeftOut(device, shape, reason):
+            return Sentence(device, f"launch shape {shape} is left out: {reason}")
         case events.JobTaken(device, seconds):
             text = f"switched to the new job in {format_milliseconds(seconds)}"
             return Sentence(device, text, Level.DEBUG)

@@ -43,6 +43,8 @@ class Rig:
         self.solutions: list[Solution] = []
         self.verdicts: list[Verdict] = []
         self.prover = FakeProver()
+        self.opener = FakeOpener
+        self.search_source = search_source
         self._news = asyncio.Event()
         self.ended = asyncio.Event()
         self.task: asyncio.Task[None]
@@ -83,10 +85,10 @@ class Rig:
     def build(self, builds: WorkPool) -> Engine:
         self.engine = Engine(
             [
-                ListedDevice(info_of(f"fake:{n}"), FakeOpener(script, self.clock))
+                ListedDevice(info_of(f"fake:{n}"), self.opener(script, self.clock))
                 for n, script in enumerate(self.scripts)
             ],
-            programs=Programs(search_source, builds),
+            programs=Programs(self.search_source, builds),
             prover=self.prover,
             sink=self,
             emit=self._emit,

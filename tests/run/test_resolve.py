@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,16 +12,19 @@ from miner.catalog import find_coin, find_variant
 from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
-from miner.devices.tuned_shapes import TunedShape, TunedShapes
+from miner.devices.tuned_shapes import TunedShape, TunedShapes, shapes_to_try
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
 from miner.net.address import Timeouts
 from miner.resources import state_directory
 from miner.run import resolve as resolve_module
+from miner.run.mining import MiningRun
 from miner.run.resolve import resolve_settings
 from miner.safe_text import Redactor
+from miner.sensors.sensors import open_sensors
 from miner.settings.loading import load
 from miner.telemetry import Level
+from miner.telemetry.events import ShapeChosen
 from miner.work import DeviceInfo
 
 pytestmark = pytest.mark.usefixtures("only_ref")
@@ -263,6 +268,33 @@ def test_a_shape_in_the_settings_overrides_the_tuned_one(path: Path) -> None:
     config = resolve_settings(lambda: load(path))
     assert config.tunings["opencl:0.0"].shape == "gpu"
     assert not [text for _, text in config.notes if "launch shape" in text]
+
+
+@pytest.mark.usefixtures("_tuned")
+def test_autotune_compares_the_shapes_of_a_device_without_one_in_the_settings(path: Path) -> None:
+    off = resolve_settings(lambda: load(path))
+    assert off.tunings["opencl:0.0"].autotune == ()
+    flags = {"devices": {"autotune": True}}
+    on = resolve_settings(lambda: load(path, flags)).tunings["opencl:0.0"]
+    assert (on.shape, on.autotune) == ("gpu-128", tuple(shapes_to_try(CARD, OPENCL)))
+    path.write_text(FILE.replace('match = "ref"\nshape = "cpu-1"', 'match = "*"\nshape = "gpu"'))
+    assert resolve_settings(lambda: load(path, flags)).tunings["opencl:0.0"].autotune == ()
+
+
+class _AtOnce:
+    def submit(self, function: Callable[..., object], *arguments: object) -> None:
+        function(*arguments)
+
+
+@pytest.mark.usefixtures("_tuned")
+def test_a_shape_that_was_chosen_while_mining_is_used_at_the_next_start(path: Path) -> None:
+    run = MiningRun(resolve_settings(lambda: load(path)), io.StringIO(), None, open_sensors)
+    run._disk = _AtOnce()  # type: ignore[assignment]
+    run._emit(ShapeChosen("opencl:0.0", "gpu", "gpu-128", 1.2, 1.1, 1.3))
+    config = resolve_settings(lambda: load(path))
+    assert config.tunings["opencl:0.0"].shape == "gpu"
+    (note,) = [text for _, text in config.notes if "launch shape" in text]
+    assert "launch shape gpu, 1.200 times as fast as gpu-128" in note
 
 
 @pytest.mark.usefixtures("_tuned")

@@ -32,6 +32,7 @@ from miner.telemetry.events import (
     ResultOverflow,
     SensorsRead,
     SettingsRead,
+    ShapeLeftOut,
     ShareAnswered,
     ShareFound,
 )
@@ -286,6 +287,7 @@ EVENTS = st.one_of(
     st.builds(EpochSkipped, DEVICES, st.integers(0, 1), st.just("no room")),
     st.builds(DevicePaused, DEVICES, st.none() | st.just("too hot")),
     st.builds(DeviceHanging, DEVICES, st.just("no answer")),
+    st.builds(ShapeLeftOut, DEVICES, st.just("gpu"), st.just("it does not compile")),
     st.builds(SensorsRead, DEVICES, st.builds(Reading, power=st.none() | st.floats(0, 500))),
     st.builds(
         CandidateRefuted, st.builds(Candidate, JOBS, st.just(1), DEVICES, st.just(0.0)),

@@ -29,6 +29,8 @@ from miner.telemetry.events import (
     PoolReady,
     PoolRemark,
     ResultOverflow,
+    ShapeChosen,
+    ShapeLeftOut,
     ShareAnswered,
     ShareFound,
     ShareSent,
@@ -169,6 +171,24 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
         (DevicePaused("a", "too hot"), "a", "paused: too hot", Level.WARNING),
         (DevicePaused("a", None), "a", "resumed", Level.INFO),
         (DeviceHanging("a", "no answer"), "a", "hung: no answer", Level.ERROR),
+        (
+            ShapeChosen("a", "gpu-128", "gpu", 1.0312, 1.01, 1.05),
+            "a",
+            "launch shape gpu-128 from now on: 1.031 (1.010 to 1.050) times gpu",
+            Level.INFO,
+        ),
+        (
+            ShapeChosen("a", "gpu", "gpu", 1.0, 1.0, 1.0),
+            "a",
+            "no launch shape is faster than gpu",
+            Level.INFO,
+        ),
+        (
+            ShapeLeftOut("a", "gpu-intel", "it does not compile"),
+            "a",
+            "launch shape gpu-intel is left out: it does not compile",
+            Level.INFO,
+        ),
         (
             ShareAnswered(Verdict(solution(), Outcome.ACCEPTED, seconds=0.0421)),
             "share",

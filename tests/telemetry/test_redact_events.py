@@ -19,6 +19,7 @@ from miner.telemetry.events import (
     PoolLost,
     PoolNotice,
     PoolRemark,
+    ShapeLeftOut,
     ShareAnswered,
     ShareFound,
     ShareSent,
@@ -47,6 +48,7 @@ def solution(job: Job) -> Solution:
         EpochSkipped("a", 1, DIRTY),
         DeviceHanging("a", DIRTY),
         DevicePaused("a", DIRTY),
+        ShapeLeftOut("a", "gpu", DIRTY),
     ],
     ids=lambda event: type(event).__name__,
 )

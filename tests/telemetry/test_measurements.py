@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from miner.run.bench_figures import Interval, mean_reading
 from miner.telemetry import Reading
+from miner.telemetry.measurements import Interval, mean_reading
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from math import comb
 from statistics import fmean, median
 from typing import Any
 
-from miner.telemetry import Reading
+from miner.telemetry.device_snapshot import Reading
 
 CONFIDENCE = 0.95
 

@@ -1,0 +1,311 @@
+"""Choosing the launch shape of a device while it mines."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import lcm
+from typing import Protocol
+
+from miner.codegen.launch_shape import shape_named
+from miner.devices.device import Image, Kernel
+from miner.devices.tuned_shapes import TunedShape
+from miner.engine.datasets import Datasets
+from miner.engine.kernels import Kernels, UpcomingProof
+from miner.engine.opened_device import OpenedDevice
+from miner.engine.programs import SearchProgram, program_of
+from miner.engine.proof import prove_kernel
+from miner.errors import BadValue, DeviceError, DeviceHung, WrongResult
+from miner.telemetry.events import Launched, ShapeChosen, ShapeLeftOut
+from miner.telemetry.measurements import Interval
+from miner.work import Job
+
+ROUNDS = 10
+"""Rounds, each of which measures every shape once; `tune` has as many by default."""
+
+ROUNDS_OF_PROGRAM = 2
+"""Rounds with one program; the next ones wait for another period."""
+
+TURN_SECONDS = 5.0
+"""Busy time of the device in one turn."""
+
+HOPELESS_ROUNDS = 3
+"""A shape that was slower in each of so many rounds is left out."""
+
+
+class MeasuredShape(Protocol):
+    """A launch shape and its hashrates."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rounds(self) -> Sequence[float]:
+        """Hashes per second in each round."""
+
+
+def choice(trials: Sequence[MeasuredShape]) -> TunedShape:
+    """Return the fastest shape; the first one, the default, unless another is faster within the
+    whole interval of the ratio."""
+    default = trials[0]
+    best = TunedShape(default.name, default.name, 1.0, 1.0, 1.0)
+    for trial in trials[1:]:
+        ratio = ratio_of(trial, default)
+        if ratio.low > 1 and ratio.median > best.ratio:
+            best = TunedShape(trial.name, default.name, ratio.median, ratio.low, ratio.high)
+    return best
+
+
+def ratio_of(trial: MeasuredShape, default: MeasuredShape) -> Interval:
+    """Return the ratio of the hashrates in the same round."""
+    pairs = zip(trial.rounds, default.rounds, strict=True)
+    return Interval.of([rate / other for rate, other in pairs])
+
+
+@dataclass(slots=True, eq=False)
+class _Trial:
+    """A shape, with its kernel for the present program."""
+
+    name: str
+    rounds: list[float] = field(default_factory=list)
+    building: Future[Image] | None = None
+    kernel: Kernel = None
+
+
+class Autotune:
+    """Gives launch shapes turns of the search, until one is chosen; `names` are those to compare
+    with the device's own.
+
+    A turn searches the job as always, so that a trial costs no share. Its kernel was built in the
+    background and compared with the CPU before. A shape that the compiler, the driver or the CPU
+    refuses is left out. The device's thread calls it: `open` after each opening of the device;
+    `turn` encloses each search, for which it chooses the kernels.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.chosen: str | None = None
+        """The fastest shape, once it is known."""
+        self._names = names
+        self._trials: list[_Trial] = []
+        """The device's own shape first."""
+        self._order: deque[_Trial] = deque()
+        """Turns that the round still has."""
+        self._rates: dict[_Trial, float] = {}
+        """Hashes per second in the round."""
+        self._turn: _Trial | None = None
+        self._stale: list[Kernel] = []
+        """Kernels of earlier programs, to be unloaded when no launch is in flight."""
+        self._job: Job | None = None
+        """The newest one that was searched."""
+        self._program: SearchProgram | None = None
+        """Its program."""
+        self._rounds_left = 0
+        """Rounds that may begin with this program."""
+        self._tried, self._spent = 0, 0.0
+        """Nonces and busy seconds of the turn."""
+
+    def open(self, opened: OpenedDevice, datasets: Datasets, kernels: Kernels) -> None:
+        """Use a device that was opened just now, in its own shape."""
+        self._opened, self._device = opened, opened.device
+        self._datasets, self._kernels = datasets, kernels
+        if not self._trials:
+            own = opened.device.shape.name.partition("/")[0]
+            self._trials = [_Trial(name) for name in dict.fromkeys((own, *self._names))]
+        for trial in self._trials:
+            trial.building = trial.kernel = None
+        self._job = self._program = self._turn = None
+        self._stale.clear()
+        self._drop_round()
+
+    @property
+    def granule(self) -> int:
+        """Nonces of which every launch has a multiple, in each shape."""
+        groups = (shape_named(trial.name).nonces_per_group for trial in self._trials)
+        return lcm(self._device.round_up(1), *groups)
+
+    @contextmanager
+    def turn(self, job: Job) -> Iterator[None]:
+        """Choose the shape with which a search begins with `job`, for which all is prepared; no
+        launch is in flight before and after it."""
+        self._begin(job)
+        try:
+            yield
+        except DeviceHung:
+            raise
+        except DeviceError as error:
+            self._fail(str(error))
+            raise
+        self._end()
+
+    def measured(self, launch: Launched) -> None:
+        """Record a launch of the present turn."""
+        self._tried += launch.tried
+        self._spent += launch.seconds
+
+    # Called by the search
+
+    def ready(self, job: Job) -> Kernel | None:
+        """Return the kernel that searches `job` in this turn; None: the turn is over, or nothing
+        is prepared."""
+        if job is not self._job and not self._follow(job):
+            return None
+        if self._turn is not None and self._spent >= TURN_SECONDS:
+            return None
+        if self._turn is None or self._turn is self._trials[0]:
+            kernel = self._kernels.ready(job)
+            begins = self._turn is None and kernel is not None and self._may_begin(job)
+            return None if begins else kernel
+        return self._turn.kernel if self._datasets.selected == job.epoch else None
+
+    def next_proof(self) -> UpcomingProof | None:
+        """Return the launch that proves the next period's kernel; it needs the own shape."""
+        own = self._turn is None or self._turn is self._trials[0]
+        return self._kernels.next_proof() if own else None
+
+    # Turns and rounds
+
+    def _begin(self, job: Job) -> None:
+        if job is not self._job:
+            self._follow(job)
+        self._tried, self._spent = 0, 0.0
+        while self._stale:
+            self._device.unload(self._stale.pop())
+        if not self._order and self._may_begin(job):
+            first = len(self._trials[0].rounds) % len(self._trials)
+            self._order.extend(self._trials[first:] + self._trials[:first])
+            self._rounds_left -= 1
+        while self._order and self._turn is None:
+            trial = self._order.popleft()
+            if trial is self._trials[0] or self._prepare(trial, job):
+                self._turn = trial
+        if self._turn is None and self._rates:  # the last shapes of the round were refused
+            self._end_round()
+
+    def _end(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        self._use_own_shape()
+        if self._spent < TURN_SECONDS:
+            self._drop_round()  # a pause, or another program
+            return
+        self._rates[turn] = self._tried / self._spent
+        if not self._order:
+            self._end_round()
+
+    def _fail(self, reason: str) -> None:
+        """Blame a failure of the device on the shape whose turn it was, unless it is the own."""
+        turn, self._turn = self._turn, None
+        self._drop_round()
+        if turn is not None and turn is not self._trials[0]:
+            turn.kernel = None
+            self._use_own_shape()
+            self._leave_out(turn, reason)
+
+    def _may_begin(self, job: Job) -> bool:
+        """Whether a round can begin: the next period's kernel and those of all shapes are built.
+        Begin to build these when nothing else is built."""
+        others = self._trials[1:]
+        if self.chosen or not self._rounds_left or not others or not self._kernels.is_ahead:
+            return False
+        for trial in others:
+            if trial.building is None or trial.building.cancelled():
+                shape = shape_named(trial.name).split(self._device.shape.buffers)
+                trial.building = self._opened.shared.programs.search_image(self._device, job, shape)
+        return all(trial.building is not None and trial.building.done() for trial in others)
+
+    def _follow(self, job: Job) -> bool:
+        """Note that `job` is searched now; return False if it ends the turn."""
+        program = program_of(job)
+        if program != self._program:
+            if self._turn is not None:
+                return False
+            self._drop_round()
+            self._program, self._rounds_left = program, ROUNDS_OF_PROGRAM
+            self._stale += [trial.kernel for trial in self._trials if trial.kernel is not None]
+            for trial in self._trials:
+                trial.building = trial.kernel = None
+        self._job = job
+        return True
+
+    def _end_round(self) -> None:
+        rates, own = self._rates, self._trials[0]
+        self._drop_round()
+        for trial in self._trials:
+            trial.rounds.append(rates[trial])
+        if len(own.rounds) >= HOPELESS_ROUNDS:
+            for trial in self._trials[1:]:
+                if ratio_of(trial, own).high < 1:
+                    self._remove(trial)
+        if len(own.rounds) >= ROUNDS or len(self._trials) == 1:
+            self._choose()
+
+    def _drop_round(self) -> None:
+        self._order.clear()
+        self._rates = {}
+
+    def _choose(self) -> None:
+        best = choice(self._trials)
+        self.chosen = best.shape
+        self._drop_round()
+        for trial in self._trials[1:]:
+            self._unload(trial)
+        if best.shape != best.default:
+            self._use_shape(best.shape)
+        self._opened.report(
+            ShapeChosen(
+                self._opened.name, best.shape, best.default, best.ratio, best.low, best.high
+            )
+        )
+
+    # Shapes
+
+    def _prepare(self, trial: _Trial, job: Job) -> bool:
+        """Use the shape of `trial` and prove its kernel; leave it out if that fails."""
+        assert trial.building is not None
+        device, shared = self._device, self._opened.shared
+        try:
+            image = trial.building.result()
+            self._use_shape(trial.name)
+            if trial.kernel is None:
+                trial.kernel = device.load(image)
+                proof = shared.proofs.of(program_of(job), job, device.round_up(1))
+                prove_kernel(device, trial.kernel, proof)
+            return True
+        except DeviceHung:
+            raise
+        except WrongResult as error:
+            shared.programs.discard(device, image)
+            reason = str(error)
+        except (BadValue, DeviceError) as error:
+            reason = str(error)
+        self._use_own_shape()
+        self._leave_out(trial, reason)
+        return False
+
+    def _leave_out(self, trial: _Trial, reason: str) -> None:
+        self._opened.report(ShapeLeftOut(self._opened.name, trial.name, reason))
+        self._remove(trial)
+        if len(self._trials) == 1:
+            self._choose()
+
+    def _remove(self, trial: _Trial) -> None:
+        self._unload(trial)
+        self._trials.remove(trial)
+        self._rates.pop(trial, None)
+
+    def _unload(self, trial: _Trial) -> None:
+        if trial.kernel is not None:
+            self._device.unload(trial.kernel)
+        trial.building = trial.kernel = None
+
+    def _use_own_shape(self) -> None:
+        self._use_shape(self._trials[0].name)
+
+    def _use_shape(self, name: str) -> None:
+        self._device.take_shape(shape_named(name))
+        if self._datasets.selected is not None:
+            self._device.select(self._datasets.selected)

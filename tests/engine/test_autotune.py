@@ -1,0 +1,199 @@
+"""Launch shapes that are compared while mining."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from miner.codegen.kernel_source import KernelSource
+from miner.codegen.launch_shape import LaunchShape
+from miner.devices.tuning import Tuning
+from miner.engine import autotune
+from miner.errors import BuildFailed, DeviceError
+from miner.telemetry.events import DeviceFault, ShapeChosen, ShapeLeftOut
+from miner.work import DeviceInfo, Job, NonceRange
+from tests.engine.rig import Rig
+from tests.fakes.device import DeviceScript, FakeDevice, Ticks, job_at, search_source
+
+EVERY_HASH = 2**256 - 1
+
+
+@dataclass
+class Shapes(DeviceScript):
+    """A device whose speed depends on its launch shape."""
+
+    speeds: dict[str, float] = field(default_factory=lambda: {"gpu": 2000.0})
+    """Hashes per second of each shape that it has."""
+    uncompilable: set[str] = field(default_factory=set)
+    wrong: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set)
+    """Shapes whose searches fail."""
+    searched: list[tuple[str, Job, NonceRange]] = field(default_factory=list)
+    proved: set[tuple[str, int]] = field(default_factory=set)
+    """Shape and period of the kernels that were proved."""
+
+    taken: list[str] = field(default_factory=list)
+
+
+class _Opener:
+    def __init__(self, script: Shapes, clock: Ticks) -> None:
+        self.script, self.clock = script, clock
+
+    def open(self, info: DeviceInfo) -> FakeDevice:
+        return _Device(info, self.script, self.clock)
+
+
+class _Device(FakeDevice):
+    script: Shapes
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        if shape.name not in self.script.speeds:
+            raise BuildFailed(f"{self.info.name}: it cannot have this shape")
+        self.shape = shape
+        self.script.taken.append(shape.name)
+
+    def build(self, source: KernelSource):  # type: ignore[no-untyped-def]
+        shape = source.title.rpartition(" ")[2]
+        if shape in self.script.uncompilable:
+            raise BuildFailed(f"{self.info.name}: it does not compile")
+        image = super().build(source)
+        return (
+            replace(image, wrong=shape in self.script.wrong) if source.entry == "search" else image
+        )
+
+    def launch(self, kernel, job: Job, span: NonceRange):  # type: ignore[no-untyped-def]
+        shape, script = self.shape.name, self.script
+        assert kernel.source.title.endswith(f" {shape}")
+        pending = super().launch(kernel, job, span)
+        seconds = span.count / script.speeds[shape]
+        if job.target == EVERY_HASH:
+            script.proved.add((shape, job.period))
+            return _Timed(pending, self.clock, seconds, fails=False)
+        assert (shape, job.period) in script.proved
+        script.searched.append((shape, job, span))
+        return _Timed(pending, self.clock, seconds, fails=shape in script.failing)
+
+
+class _Timed:
+    def __init__(self, pending, clock: Ticks, seconds: float, fails: bool) -> None:  # type: ignore[no-untyped-def]
+        self._pending, self._clock, self._seconds, self._fails = pending, clock, seconds, fails
+
+    def stop(self, calls: object) -> None:
+        self._pending.stop(calls)
+
+    def wait(self):  # type: ignore[no-untyped-def]
+        before = self._clock.seconds
+        result = self._pending.wait()
+        self._clock.seconds = before + self._seconds
+        if self._fails:
+            raise DeviceError("fake:0: the driver refuses the launch")
+        return result
+
+
+def shaped_source(variant, period, epoch, dialect, shape) -> KernelSource:  # type: ignore[no-untyped-def]
+    source = search_source(variant, period, epoch, dialect, shape)
+    return replace(source, title=f"{source.title} {shape.name}")
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "TURN_SECONDS", 0.5)
+    monkeypatch.setattr(autotune, "ROUNDS_OF_PROGRAM", 100)
+
+
+@asynccontextmanager
+async def mining(script: Shapes, *names: str):  # type: ignore[no-untyped-def]
+    rig = Rig(script)
+    rig.opener, rig.search_source = _Opener, shaped_source  # type: ignore[assignment]
+    rig.tunings = {"fake:0": Tuning(autotune=names)}
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        yield rig
+
+
+async def chosen(script: Shapes, *names: str) -> tuple[Rig, ShapeChosen]:
+    """Mine until a shape is chosen and was used; return the event."""
+    async with mining(script, *names) as rig:
+        await rig.until(lambda: rig.of(ShapeChosen))
+        (event,) = rig.of(ShapeChosen)
+        count = len(script.searched)
+        await rig.until_launched(script, lambda: len(script.searched) > count + 5)
+        assert {shape for shape, _, _ in script.searched[count + 2 :]} == {event.shape}
+    assert len(rig.of(ShapeChosen)) == 1
+    return rig, event
+
+
+async def test_the_fastest_shape_is_chosen_and_used_from_then_on() -> None:
+    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0, "gpu-subgroups": 2100.0})
+    _, event = await chosen(script, "gpu", "gpu-128", "gpu-subgroups")
+    assert (event.shape, event.default) == ("gpu-128", "gpu")
+    assert 1.05 < event.low <= event.ratio <= event.high < 1.15
+    assert script.taken.count("gpu-subgroups") == autotune.ROUNDS
+
+
+async def test_a_trial_searches_the_job_and_costs_no_share() -> None:
+    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 1900.0})
+    async with mining(script, "gpu-128") as rig:
+        await rig.until(lambda: script.taken.count("gpu-128") >= 2 and len(rig.solutions) > 50)
+    found = {solution.nonce for solution in rig.solutions}
+    shares = dict.fromkeys(script.speeds, 0)
+    ends = 0
+    for shape, _, span in sorted(script.searched, key=lambda one: one[2].first):
+        assert span.first >= ends, "a nonce is searched once"
+        ends = span.first + span.count
+        shares[shape] += sum(span.first <= nonce < ends for nonce in found)
+    assert all(shares.values())
+    assert not rig.of(DeviceFault)
+
+
+async def test_a_shape_that_loses_each_round_is_left_out_early() -> None:
+    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 1900.0})
+    _, event = await chosen(script, "gpu-128")
+    assert (event.shape, event.ratio) == ("gpu", 1.0)
+    assert script.taken.count("gpu-128") == autotune.HOPELESS_ROUNDS
+
+
+@pytest.mark.parametrize("how", ["uncompilable", "wrong", "impossible"])
+async def test_a_refused_shape_is_left_out_and_mining_continues(how: str) -> None:
+    speeds = {"gpu": 2000.0, "gpu-128": 2200.0, "gpu-amd": 9000.0}
+    script = Shapes(speeds=speeds)
+    if how == "impossible":
+        del speeds["gpu-amd"]
+    else:
+        getattr(script, how).add("gpu-amd")
+    rig, event = await chosen(script, "gpu-amd", "gpu-128")
+    assert event.shape == "gpu-128"
+    assert [e.shape for e in rig.of(ShapeLeftOut)] == ["gpu-amd"]
+    assert "gpu-amd" not in {shape for shape, _, _ in script.searched}
+    assert not rig.of(DeviceFault)
+    assert script.opened == 1
+
+
+async def test_a_shape_whose_search_fails_is_not_tried_again_after_reopening() -> None:
+    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0, "gpu-amd": 9000.0})
+    script.failing.add("gpu-amd")
+    rig, event = await chosen(script, "gpu-amd", "gpu-128")
+    assert event.shape == "gpu-128"
+    (left_out,) = rig.of(ShapeLeftOut)
+    assert "the driver refuses the launch" in left_out.reason
+    assert script.taken.count("gpu-amd") == 1
+    assert script.opened == 2
+    assert len(rig.of(DeviceFault)) == 1
+
+
+async def test_another_period_ends_a_turn_and_begins_in_the_own_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(autotune, "TURN_SECONDS", 30.0)
+    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0})
+    async with mining(script, "gpu-128") as rig:
+        for period in range(1, 4):
+            await rig.until_launched(
+                script, lambda: script.searched and script.searched[-1][0] == "gpu-128"
+            )
+            rig.engine.work_on(job_at(3 * period))
+            await rig.until_launched(script, lambda p=period: script.searched[-1][1].period == p)
+        first = {job.period: shape for shape, job, _ in reversed(script.searched)}
+    assert set(first.values()) == {"gpu"}
