@@ -59,12 +59,12 @@ def ailing(start: Start, toy: str, tmp_path: Path) -> Ailing:
     return Ailing(start, toy, tmp_path)
 
 
-def test_a_hung_and_a_failing_device_are_given_up_while_the_third_continues(
+def test_a_hung_and_a_failing_device_are_parked_while_the_third_continues(
     ailing: Ailing,
 ) -> None:
     miner = ailing.mine("--park", "well", "hangs", "fails")
-    given_up = r"hangs:1 +ERROR hung: a launch|fails:2 +ERROR giving up"
-    miner.until(given_up, times=2)
+    parked = r"hangs:1 +ERROR hung: a launch|fails:2 +ERROR parked"
+    miner.until(parked, times=2)
     miner.until("share .*accepted", times=5)
     assert miner.process.poll() is None
     assert miner.end(signal.SIGTERM) == 5, miner.text
