@@ -118,6 +118,8 @@ class ClientSide(ABC):
         """Seed hashes by their index."""
         self.malformed_lines = 0
         """Received lines that were not JSON objects."""
+        self._heard = False
+        """Whether any line was a JSON object."""
         self.welcome: set[str] = set()
         """Optional methods that the pool accepted."""
         self.last_id = 0
@@ -155,6 +157,7 @@ class ClientSide(ABC):
         self._events = []
         for line in self._reader.feed(data):
             message = decode(line)
+            self._heard = self._heard or message is not None
             if message is None:
                 self._count_malformed_line(line)
             elif isinstance(method := message.get("method"), str) and not _is_answer(message):
@@ -314,7 +317,7 @@ class ClientSide(ABC):
             self._send(encode({"id": number, **answer}))
 
     def _count_malformed_line(self, line: bytes) -> None:
-        if line[:5].upper() in WEB_SERVER:
+        if not self._heard and line[:5].upper() in WEB_SERVER:
             raise ProtocolError("a web server answers there, not a pool; check the port")
         self.malformed_lines += 1
         if self.malformed_lines > MALFORMED_LINES:

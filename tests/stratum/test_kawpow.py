@@ -501,6 +501,7 @@ def test_reconnect(params: list[Any], event: Reconnect) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
+        b"HTTP/1.1 400 Bad Request",
         b"{",
         b"[]",
         b"5",
@@ -520,9 +521,11 @@ def test_line_that_is_not_a_json_object_is_warned_about_once(odd: bytes) -> None
 
 
 @pytest.mark.parametrize("line", [b"HTTP/1.1 400 Bad\r\n", b"<html>\n", b"<!doctype html>\n"])
-def test_an_answer_of_a_web_server_ends_the_connection(line: bytes) -> None:
+def test_a_web_server_in_place_of_a_pool_ends_the_connection(line: bytes) -> None:
+    opened = client()
+    opened.start()
     with pytest.raises(ProtocolError, match="a web server answers there, not a pool; check the po"):
-        started().receive(line)
+        opened.receive(line)
 
 
 def test_oversized_line_ends_the_connection() -> None:
