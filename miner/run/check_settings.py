@@ -21,6 +21,7 @@ from miner.settings.model import DeviceSettings, PoolSettings, Settings
 from miner.settings.secrets import (
     api_token,
     expand_home,
+    log_file,
     read_secret,
     secret_file_warnings,
     settings_file_warnings,
@@ -44,9 +45,9 @@ def problems_of(loaded: Loaded) -> Iterator[str]:
     for number, pool in enumerate(settings.pools):
         yield from _pool_problems(loaded, ("pools", number), pool, coin)
     yield from _try(loaded, ("api", "token_file"), api_token, settings.api)[1]
+    yield from _try(loaded, ("log", "file"), log_file, settings.log.file)[1]
     for place, path in {
         ("record",): settings.record,
-        ("log", "file"): settings.log.file,
         ("ledger", "file"): settings.ledger.file,
     }.items():
         yield from _try(loaded, place, expand_home, path, "file")[1]

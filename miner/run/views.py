@@ -15,7 +15,6 @@ from miner.api.path_redaction import PathRedactor
 from miner.clock import Clock
 from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
-from miner.errors import ConfigError
 from miner.ledger import Ledger
 from miner.net.address import HostPort
 from miner.panels import ethminer_rpc, http_panels, sgminer_api
@@ -28,8 +27,8 @@ from miner.telemetry import History, Journal, Level, Telemetry
 class Views:
     """Opens all views before the run begins and closes them after it; used on the event loop only.
 
-    Files are written and read in `disk`. Raises `ConfigError` for a log file that is a folder, and
-    for a required ledger that cannot be opened.
+    Files are written and read in `disk`. Raises `ConfigError` for a required ledger that cannot be
+    opened.
     """
 
     def __init__(
@@ -138,8 +137,6 @@ class Views:
         log = self._config.log
         if log.file is None:
             return None
-        if log.file.is_dir():
-            raise ConfigError(f"{log.file}: is a folder; name a file in it for the log")
         return LogFile(
             log.file, self._telemetry, self._journal, self._clock,
             partial(self._journal.add, "log", level=Level.WARNING),

@@ -26,6 +26,16 @@ def expand_home(path: Path | None, what: str) -> str | None:
         raise ConfigError(f"{what} {path}: unknown user; write the whole path") from error
 
 
+def log_file(path: Path | None) -> Path | None:
+    """Return `path` with a home directory in place of "~"; raises `ConfigError` for a folder."""
+    expanded = expand_home(path, "file")
+    if expanded is None:
+        return None
+    if Path(expanded).is_dir():
+        raise ConfigError(f"{path}: is a folder; name a file in it for the log")
+    return Path(expanded)
+
+
 def read_secret(path: Path, what: str) -> str:
     """Return the first line of a file, without blanks around it.
 

@@ -95,6 +95,7 @@ def test_check_reports_each_mistake_on_its_own_line(tmp_path: Path) -> None:
         ('"w"', '"w"\npassword_file = "/no"', "line 6: pools[1].password_file: password file /no"),
         ('"w"', '"w"\ntls_ca_file = "/no.pem"', "line 6: pools[1].tls_ca_file: CA file /no.pem: "),
         ('"w"', '"w"\n[log]\nfile = "~nobody-here/l"', "line 7: log.file: file ~nobody-here/l: "),
+        ('"w"', '"w"\n[log]\nfile = "/"', "line 7: log.file: /: is a folder; name a file in it"),
         ('"w"', '"w"\n[api]\ntoken_file = "/no"', "line 7: api.token_file: token file /no: cannot"),
     ],
 )

@@ -92,6 +92,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine", "-a", "kawpow", "-o", "::1:1", "-u", "w"], 2, "needs brackets"),
     (["-a", "ethash", *POOL], 2, "variant 'ethash' is not known; known are"),
     (["mine", "-a", "kawpow", "-P", "h:1"], 2, "needs a user"),
+    (["-a", "kawpow", *POOL, "-l", "/"], 2, "/: is a folder; name a file in it for the log"),
     (
         ["-a", "kawpow", *POOL, "--api-token-file", "/nonexistent/t"],
         2,
