@@ -97,7 +97,7 @@ class PoolSettings(_Model):
 
         scheme = SCHEMES.get(self.url.partition("://")[0].lower(), PLAIN)
         if not self.user and "@" not in self.url and not scheme.transport.is_http:
-            raise ValueError("needs a user, as its own key or as user@ in url")
+            raise ValueError("needs a user: give user, -u WALLET.worker or user@ in url")
         if "," in self.url.rpartition("@")[2]:
             raise ValueError("url: contains a comma; write each pool for itself")
         return self

@@ -30,7 +30,11 @@ def with_changes(arguments: tuple[str, ...], **changes: str) -> list[str]:
 MISTAKES: list[tuple[list[str], int, str]] = [
     (["mine"], 2, "command line: pools: is missing"),
     (["mine", "-a", "kawpow"], 2, "command line: pools: is missing"),
-    (["mine", "-a", "kawpow", "-o", "stratum+tcp://h:1"], 2, "pools[1]: needs a user"),
+    (
+        ["mine", "-a", "kawpow", "-o", "stratum+tcp://h:1"],
+        2,
+        "pools[1]: needs a user: give user, -u WALLET.worker",
+    ),
     (["mine", "-a", "kawpow", "-u", "wallet"], 2, "-u needs a pool: give -o URL too"),
     (["mine", *POOL], 2, 'what to mine is missing: give coin, as in coin = "RVN" or --coin RVN'),
     (["mine", "-a", "firopow", "--coin", "RVN", *POOL], 2, "Ravencoin is mined with kawpow; leave"),
