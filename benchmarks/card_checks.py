@@ -321,6 +321,9 @@ def _used(info: DeviceInfo) -> int | None:
 def recover(given: argparse.Namespace) -> int:
     """Three times: run a kernel that traps, close the device, open it again and test it."""
     found = listed(given.device)
+    if found.backend.dialect != "cuda":
+        print("only CUDA has an instruction for it")
+        return CANNOT
     answers = 1 if given.rehearse else None
     for number in range(2 if given.rehearse else 3):
         device = found.open()

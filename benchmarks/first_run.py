@@ -136,6 +136,14 @@ class Run:
             self.results.add(step=step.name, status=status, seconds=spent, reason=reason)
             say(f"{step.name}: {status} after {spent:.1f} s" + (f": {reason}" if reason else ""))
 
+    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start this Python with `words` in a session of its own, all its output in one pipe."""
+        return subprocess.Popen(
+            [sys.executable, "-u", *words], cwd=CHECKOUT, env=dict(self.environment),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+
     def _end_of(self, step: Step, limit: float) -> tuple[str, str]:
         """Run one step; return how it ended, and the line that says why."""
         known = [n for n, record in self.results.figures().items() if "problem" not in record]
@@ -143,12 +151,7 @@ class Run:
             "device": self.device, "seconds": f"{limit * 0.8:.1f}", "known": json.dumps(known),
         }  # fmt: skip
         words = [re.sub(r"\{(\w+)\}", lambda m: given[m[1]], word) for word in step.command]
-        begun = monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-u", *words], cwd=CHECKOUT, env=dict(self.environment),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
+        begun, process = monotonic(), self.start(words)
         last = ""
         try:
             for line in _lines(process, limit, self.grace):

@@ -18,6 +18,7 @@ CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 
 import numpy as np  # noqa: E402
+from first_run import CANNOT  # noqa: E402
 from first_run_results import figure  # noqa: E402
 
 from miner.catalog import variants  # noqa: E402
@@ -67,6 +68,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--rehearse", action="store_true", help="measure little")
     given = parser.parse_args(arguments)
+    if given.figures and not given.device.startswith("cuda"):
+        print("limits are measured through CUDA")
+        return CANNOT
     report: Figure = figure if given.figures else _unreported
     steps = 20 if given.rehearse else STEPS
     try:
