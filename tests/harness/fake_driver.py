@@ -64,18 +64,27 @@ def kernels() -> Path:
 
 
 def built(folder: Path, *, old: bool = False) -> Path:
-    """Build libcuda.so.1 into `folder`; return the folder."""
-    command = compiler()
-    assert command
+    """Put libcuda.so.1 into `folder`, compiled once; return the folder."""
+    digest = hashlib.sha256()
+    for name in ("fake_cuda.cpp", "fake_cuda_missing.h"):
+        digest.update((HERE / name).read_bytes())
+    kernels().mkdir(exist_ok=True)
+    library = kernels() / f"libcuda-{digest.hexdigest()[:16]}{'-old' if old else ''}.so"
+    if not library.exists():
+        command = compiler()
+        assert command
+        temporary = library.with_suffix(f".{os.getpid()}")
+        subprocess.run(
+            [
+                *command, "-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-fvisibility=hidden",
+                *(["-DOLD_DRIVER"] if old else []), "-Wl,-soname,libcuda.so.1",
+                str(HERE / "fake_cuda.cpp"), "-o", str(temporary), "-ldl",
+            ],
+            check=True,
+        )  # fmt: skip
+        temporary.replace(library)
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        [
-            *command, "-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-fvisibility=hidden",
-            *(["-DOLD_DRIVER"] if old else []), "-Wl,-soname,libcuda.so.1",
-            str(HERE / "fake_cuda.cpp"), "-o", str(folder / "libcuda.so.1"), "-ldl",
-        ],
-        check=True,
-    )  # fmt: skip
+    shutil.copy(library, folder / "libcuda.so.1")
     return folder
 
 
