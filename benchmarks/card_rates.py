@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from time import monotonic, sleep
+from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
@@ -47,16 +48,26 @@ TURN_SECONDS = 1.0
 
 FEWEST_ROUNDS = 3
 
-MORE_GROUPS = (3, 5, 6)
-"""Groups of 256 threads that must fit at once: 80, 48 and 40 registers for each thread. The
-default is 4, with 64."""
+ABLATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("gpu", {}),
+    ("gpu", {"groups": 3}),
+    ("gpu", {"groups": 5}),
+    ("gpu", {"groups": 6}),
+    ("gpu-hbm", {}),
+    ("gpu-hbm", {"parked": False}),
+    ("gpu-hbm", {"multiplied": False}),
+    ("gpu-hbm", {"copies": 4}),
+    ("gpu-hbm", {"ordered": True}),
+)
+"""Shapes with one field changed. Of `gpu`, 3, 5 and 6 groups at once leave 80, 48 and 40 registers
+to each thread; its default is 64."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the command in `arguments`; return an exit code."""
     parser = argparse.ArgumentParser(prog="card_rates.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    does = {"shapes": shapes, "launches": launches, "large": large, "registers": registers}
+    does = {"shapes": shapes, "launches": launches, "large": large, "ablations": ablations}
     for name, function in does.items():
         made = commands.add_parser(name, help=(function.__doc__ or "").split("\n")[0])
         made.add_argument("device", help="as in cuda:0")
@@ -104,7 +115,7 @@ def shapes(given: argparse.Namespace) -> int:
         if not given.only_default:
             others = in_order(name for name in shapes_to_try(device.info, device.backend)
                               if name != default)  # fmt: skip
-            names += others[:2] if given.rehearse else others
+            names += others[:1] if given.rehearse else others
         word = "rate" if given.only_default else "shape"
         trials, wrong = [], False
         for name in names:
@@ -213,22 +224,26 @@ def large(given: argparse.Namespace) -> int:
     return 0
 
 
-def registers(given: argparse.Namespace) -> int:
-    """Measure the default kernel with fewer and with more registers for each thread."""
+def ablations(given: argparse.Namespace) -> int:
+    """Measure launch shapes with one field changed, at the average height."""
     device = listed(given.device)
     if device.backend.name != "cuda":
-        print("only CUDA's compiler takes the number of groups at once")
+        print("these shapes are for CUDA")
         return CANNOT
+    wrong = False
     with opened(device, given) as (bench, read):
-        trials = [Trial("registers default", bench.kernel(height)) for height in given.heights]
-        for groups in MORE_GROUPS[:1] if given.rehearse else MORE_GROUPS:
-            for trial in trials[: len(given.heights)]:
-                source = trial.kernel.source
-                options = (*source.options, f"--define-macro=GROUPS_AT_ONCE={groups}")
-                kernel = bench.proved(replace(source, options=options), trial.kernel.job.height)
-                trials.append(Trial(f"registers {groups} groups", kernel))
+        trials = []
+        for name, changes in ABLATIONS[:2] if given.rehearse else ABLATIONS:
+            changed = "".join(f", {field} {value}" for field, value in changes.items())
+            shape = replace(shape_named(name), **changes)
+            try:
+                kernel = bench.kernel(given.heights[len(given.heights) // 2], shape)
+                trials.append(Trial(f"ablation {name}{changed}", kernel))
+            except DeviceError as error:
+                problem(f"ablation {name}{changed}", str(error))
+                wrong = wrong or isinstance(error, WrongResult)
         measure(trials, given, read)
-    return 0
+    return int(wrong)
 
 
 # The engine

@@ -100,8 +100,8 @@ PLAN = (
     _own("recover", 30, "a kernel that traps, three times", CHECKS, "recover", "{device}"),
     _own("periods", 60, "100 periods without growth of memory", CHECKS, "periods", "{device}",
          "--count", "100", least=30),
-    _own("registers", 45, "the kernel with fewer and with more registers", RATES, "registers",
-         "{device}", *TIMED, least=25),
+    _own("ablations", 45, "launch shapes with one field changed", RATES, "ablations", "{device}",
+         *TIMED, least=25),
     _own("sanitizer", 90, "compute-sanitizer on a small dataset", CHECKS, "sanitizer", "{device}",
          least=30),
 )  # fmt: skip
