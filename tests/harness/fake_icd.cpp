@@ -17,8 +17,9 @@ const int kInvalidValue = -30, kDeviceNotFound = -1, kBuildFailure = -11;
 
 // Calls in the order of the table that OpenCL's loader reads.
 enum Call { kGetPlatformInfo = 1, kGetDeviceIds = 2, kGetDeviceInfo = 3, kCreateContext = 4,
-            kGetContextInfo = 8, kCreateQueue = 9, kCreateBuffer = 14, kCreateProgram = 26, kBuild = 30,
-            kGetProgramInfo = 32, kGetBuildInfo = 33, kCalls = 160 };
+            kGetContextInfo = 8, kCreateQueue = 9, kGetQueueInfo = 12, kCreateBuffer = 14,
+            kCreateProgram = 26, kBuild = 30, kGetProgramInfo = 32, kGetBuildInfo = 33,
+            kCalls = 160 };
 
 struct Object { void* const* calls; };
 
@@ -66,14 +67,17 @@ int device_ids(void*, uint64_t, unsigned room, void** out, unsigned* count) {
 }
 
 int device_info(void*, unsigned what, size_t room, void* out, size_t* needed) {
-    uint64_t gpu = 4, memory = uint64_t{8} << 30;
+    uint64_t gpu = 4, memory = uint64_t{8} << 30, local = 65536;
+    size_t group = 1024;
     unsigned units = 36, yes = 1;
     void* owner = &platform;
     switch (what) {
         case 0x1000: return answer(&gpu, sizeof gpu, room, out, needed);
         case 0x1002: return answer(&units, sizeof units, room, out, needed);
+        case 0x1004: return answer(&group, sizeof group, room, out, needed);
         case 0x1010: case 0x101F: return answer(&memory, sizeof memory, room, out, needed);
-        case 0x1027: case 0x1028: return answer(&yes, sizeof yes, room, out, needed);
+        case 0x1023: return answer(&local, sizeof local, room, out, needed);
+        case 0x1027: case 0x1028: case 0x1035: return answer(&yes, sizeof yes, room, out, needed);
         case 0x102B: return text("Radeon RX 580 (fake, LLVM)", room, out, needed);
         case 0x102C: return text("AMD", room, out, needed);
         case 0x102D: return text("1.0", room, out, needed);
@@ -91,9 +95,10 @@ void* create_context(const void*, unsigned, void*, void*, void*, int* code) {
     return &other;
 }
 int object_info(void*, unsigned what, size_t room, void* out, size_t* needed) {
-    void* devices = &device;
+    void *devices = &device, *context = &other;
     unsigned one = 1;
     switch (what) {
+        case 0x1090: return answer(&context, sizeof context, room, out, needed);
         case 0x1081: case 0x1163: return answer(&devices, sizeof devices, room, out, needed);
         case 0x1080: case 0x1083: case 0x1160: case 0x1162: return answer(&one, sizeof one, room, out, needed);
         default: return kInvalidValue;
@@ -151,6 +156,7 @@ EXPORT int clIcdGetPlatformIDsKHR(unsigned room, void** out, unsigned* count) {
     table[kCreateContext] = reinterpret_cast<void*>(create_context);
     table[kGetContextInfo] = reinterpret_cast<void*>(object_info);
     table[kCreateQueue] = reinterpret_cast<void*>(create_queue);
+    table[kGetQueueInfo] = reinterpret_cast<void*>(object_info);
     table[kCreateBuffer] = reinterpret_cast<void*>(create_buffer);
     table[kCreateProgram] = reinterpret_cast<void*>(create_program);
     table[kGetProgramInfo] = reinterpret_cast<void*>(object_info);
