@@ -43,7 +43,7 @@ class _Newest:
     table = Text()
 
     def __rich_console__(self, console: Terminal, options: ConsoleOptions) -> RenderResult:
-        yield self.table
+        yield from self.table.render(console)
 
 
 class LiveConsole:

@@ -54,10 +54,10 @@ class TunedShape:
     @property
     def sentence(self) -> str:
         if self.shape == self.default:
-            return f"launch shape {self.shape}, the fastest that `progpow-miner tune` measured"
+            return f"launch shape {self.shape}, the fastest by `tune` or `--autotune`"
         return (
             f"launch shape {self.shape}, {self.ratio:.3f} times as fast as {self.default} "
-            "(measured by `progpow-miner tune`)"
+            "(measured by `tune` or `--autotune`)"
         )
 
 
