@@ -227,6 +227,8 @@ class Autotune:
             self._program, self._rounds_left = program, ROUNDS_OF_PROGRAM
             self._stale += [trial.kernel for trial in self._trials if trial.kernel is not None]
             for trial in self._trials:
+                if trial.building is not None:
+                    trial.building.cancel()  # the kernel of the new program must not wait for it
                 trial.building = trial.kernel = None
         self._job = job
         return True
