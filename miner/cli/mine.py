@@ -219,6 +219,8 @@ def _check_agreement(variant: str, coin: str) -> None:
     from miner.catalog import coin_called, find_coin, find_variant
 
     wanted = find_coin(coin)
+    if variant.lower() == "progpow" and wanted.variant.startswith("progpow"):
+        return  # T-Rex calls several algorithms so, and lets the coin decide
     if find_variant(variant).name != wanted.variant or coin_called(variant) not in (None, wanted):
         raise click.UsageError(
             f"-a {variant} and --coin {coin} contradict each other: {wanted.name} is mined with "

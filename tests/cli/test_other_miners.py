@@ -238,6 +238,15 @@ def test_a_pool_flag_of_other_miners_takes_the_user_of_another_flag() -> None:
     assert "'metal' is not one of" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "coin"),
+    [("kawpow", "rvn"), ("ravencoin", "RVN"), ("progpow", "sero"), ("progpow", "veil")],
+)
+def test_an_algorithm_and_a_coin_that_agree(algorithm: str, coin: str) -> None:
+    ran = run("-a", algorithm, "--coin", coin, "-o", "h:1", "-u", "w", "--backend", "metal")
+    assert "'metal' is not one of" in ran.err
+
+
 @pytest.mark.parametrize("line", blocks(PAGE, "text"))
 def test_the_lines_of_the_page_work(line: str) -> None:
     given = options(*shlex.split(line)[1:])
