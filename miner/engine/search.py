@@ -338,13 +338,14 @@ class Search:
         self._owner.report(Launched(self._name, tried, seconds, shares, now))
 
     def _search_again(self, job: Job, nonces: NonceRange, known: frozenset[int]) -> bool:
+        """Queue both halves of `nonces`; False: they are too few, or `job` was replaced."""
         half = nonces.count // 2 // self._granule * self._granule
         if not half:
             return False
         if self._again_job is None or self._again_job.search_key != job.search_key:
             newest = self._slot.job
             if newest is None or newest.search_key != job.search_key:
-                return True
+                return False
             self._again.clear()
         self._again_job = job
         self._again.append(_Span(NonceRange(nonces.first, half), known))

@@ -177,6 +177,18 @@ def test_a_clean_job_stops_the_launches_of_older_ones(begun):
     assert not bench.of(DeviceFault)
 
 
+def test_a_launch_that_overflowed_counts_if_its_job_was_replaced():
+    def stop_at(item) -> bool:
+        if isinstance(item, ResultOverflow):
+            bench.slot.put(job_at(0, header=2, target=0))
+        return len(bench.of(Launched)) == 3
+
+    bench = Bench(DeviceScript(slots=1), job_at(0, target=2**256 - 2**240), stop_at)
+    bench.run()
+    assert len(bench.of(ResultOverflow)) == 1
+    assert [event.tried for event in bench.of(Launched)][:2] == [8, 0], "the second one was stopped"
+
+
 @pytest.mark.parametrize(
     "newer",
     [
