@@ -101,9 +101,9 @@ class RemainingSeries:
         self.holds(f"{name}_sum", histogram.total)
 
 
-@pytest.fixture
-async def snapshot() -> Snapshot:
-    return (await busy_rig()).telemetry.snapshot()
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    return asyncio.run(busy_rig()).telemetry.snapshot()
 
 
 def test_every_series_has_the_value_of_the_snapshot(snapshot: Snapshot) -> None:

@@ -49,6 +49,11 @@ class FakeClock:
         self._now += seconds
         await self.advance(0.0)
 
+    def skip(self, seconds: float) -> None:
+        """Pass `seconds` at once, while nothing sleeps and no other task runs."""
+        assert not self._sleepers
+        self._now += seconds
+
     async def advance(self, seconds: float) -> None:
         """Move on by `seconds`, waking each sleeper at its own time."""
         await settle()
