@@ -126,10 +126,14 @@ class Scene:
         self.miner.process.stdin.write(json.dumps(orders).encode() + b"\n")
 
     async def choose_pools(self, name: str) -> None:
-        """Reload the settings, with another list of pools."""
+        """Reload the settings, with another list of pools; again where a busy miner refuses it."""
         self.order(pools=name)
-        async with aiohttp.ClientSession() as session:
-            await post(session, self.miner.ports, "/api/v1/reload")
+        async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(AssertionError):
+                    await post(session, self.miner.ports, "/api/v1/reload")
+                    return
+                await asyncio.sleep(1.0)
 
     async def stop(self) -> None:
         self.miner.process.send_signal(signal.SIGINT)
