@@ -241,11 +241,13 @@ def mine(given: argparse.Namespace) -> int:
 
 def sanitizer(given: argparse.Namespace) -> int:
     """Run the known answers of KawPow under compute-sanitizer."""
-    if shutil.which("compute-sanitizer") is None:
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/cuda/bin"))
+    program = shutil.which("compute-sanitizer", path=places)
+    if program is None:
         print("compute-sanitizer not found (part of the CUDA toolkit)")
         return CANNOT
     done = subprocess.run(
-        ["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-m",
+        [program, "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-m",
          "miner", "selftest", "--device", given.device, "--variant", "kawpow"],
         cwd=CHECKOUT, check=False,
     )  # fmt: skip
