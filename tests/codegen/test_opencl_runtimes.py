@@ -23,6 +23,8 @@ WITHOUT = ("gpu-intel", "gpu-subgroups")
 """Shapes that need extensions which Debian's PoCL and Mesa do not have."""
 LARGE = tuple(name for name, shape in SHAPES.items() if shape.shared_bytes > 48 << 10)
 """Shapes whose groups take more local memory than GPUs have in OpenCL."""
+LIKE_GPU = ("gpu-amd", "gpu-gcn")
+"""Shapes that are `gpu` for a compiler other than AMD's, as is `gpu-rdna`, which is compiled."""
 SLOW = ("cpu", "cpu-1")
 """Shapes of vectors, which llvmpipe compiles for most of a minute."""
 IN_EVERY_SHAPE = ("kawpow", "oggpow")
@@ -30,7 +32,9 @@ IN_EVERY_SHAPE = ("kawpow", "oggpow")
 
 def cases(runtime: Runtime, every: bool) -> list[str]:
     """Return pairs SHAPE:VARIANT."""
-    left_out = WITHOUT + LARGE + (SLOW if runtime is RUSTICL and not every else ())
+    left_out = WITHOUT + LARGE
+    if not every:
+        left_out += LIKE_GPU + (SLOW if runtime is RUSTICL else ())
     return [
         f"{shape}:{name}"
         for shape in SHAPES
