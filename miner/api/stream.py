@@ -25,7 +25,7 @@ RETRY_MILLISECONDS = 2000
 
 
 class _StreamClient:
-    """What is due to be written to one client."""
+    """The events that are due to be written to one client."""
 
     def __init__(self) -> None:
         self.wake = asyncio.Event()

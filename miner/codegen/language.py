@@ -186,7 +186,7 @@ def _function(parameters: str, statements: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What a statement calls the variables of one hash, or of one lane of it."""
+    """The names of the variables of one hash, or of one lane of it, in a statement."""
 
     mix: str
     row: str

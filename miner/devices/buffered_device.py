@@ -22,7 +22,7 @@ LEFT_TO_OTHERS = 8
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """What a device has for one group."""
+    """The limits of a device for one group."""
 
     threads: int
     shared_bytes: int
@@ -45,7 +45,7 @@ class BufferedDevice(ABC):
 
     @abstractmethod
     def group_limits(self) -> GroupLimits:
-        """Return what a group may have at most."""
+        """Return the limits for one group."""
 
     @property
     def shape(self) -> LaunchShape:

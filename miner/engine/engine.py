@@ -36,8 +36,8 @@ from miner.telemetry.events import (
 from miner.work import Candidate, Job, Outcome, ShareSink, Solution, Verdict
 
 REPORT_SECONDS = 1.0
-"""How long ended launches wait to be reported together: waking the event loop for each one costs
-more than all else that the host does for it."""
+"""Time for which ended launches wait to be reported together: waking the event loop for each one
+costs more than all else that the host does for it."""
 
 WATCH_SECONDS = 1.0
 """Interval between two checks for hung devices."""

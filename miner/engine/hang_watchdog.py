@@ -40,7 +40,8 @@ class HangWatchdog:
         self._activity = activity or Activity(clock)
         self._activity.follow(self)
         self._call: tuple[str, float, float, float] | None = None
-        """What runs, the clock second of its begin, its limit, and `_suspended` at its begin."""
+        """The running call, the clock second of its begin, its limit, and `_suspended` at its
+        begin."""
         self._suspended = 0.0
 
     @contextmanager

@@ -22,7 +22,7 @@ class CallsOfDevice(Protocol):
 
     @property
     def current(self) -> tuple[str, float] | None:
-        """What runs, and the clock second of its begin."""
+        """The running activity, and the clock second of its begin."""
 
 
 class Activity:

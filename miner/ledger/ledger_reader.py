@@ -16,7 +16,7 @@ from miner.ledger.share_record import GROUPS, Filter, RunRecord, ShareRecord, Su
 from miner.work import Outcome
 
 BUSY_SECONDS = 5.0
-"""How long to wait for a writer; needed only without a write-ahead log."""
+"""Time to wait for a writer; needed only without a write-ahead log."""
 
 PAGE = 1000
 """Shares read at once, so that a slow reader does not block checkpoints of the write-ahead log."""

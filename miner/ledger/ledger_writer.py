@@ -16,7 +16,7 @@ from miner.errors import ConfigError
 from miner.ledger.schema import ADD_RUN, ADD_SHARE, Value, pragma_value, prepare
 
 BUSY_SECONDS = 1.0
-"""How long to wait for another writer; then the write fails and is retried later."""
+"""Time to wait for another writer; then the write fails and is retried later."""
 
 AGE_SECONDS = 3600.0
 """Interval of deleting shares by age."""

@@ -178,7 +178,7 @@ def _is_work(result: list[Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PoolForm:
-    """How a coin's pools form their messages; the defaults are those of open-ethereum-pool."""
+    """The form of the messages of a coin's pools; the defaults are those of open-ethereum-pool."""
 
     prefix: str = "eth"
     """Part of the method names before the underscore."""

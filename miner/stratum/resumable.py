@@ -34,7 +34,7 @@ class ClientState:
     offers: FIFOCache[str, Offer] = field(default_factory=lambda: FIFOCache(OFFERS_PER_CLIENT))
     """By the key that a share names: a job id, or 0x and a header hash's hex digits."""
     renamed: int = 0
-    """How many new job ids were made for templates offered again."""
+    """Number of new job ids that were made for templates offered again."""
 
 
 class ResumableSessions:
