@@ -144,9 +144,9 @@ def _sentence(mistake: Any) -> str:
         case "less_than_equal":
             problem = f"{value} is too large: it must be {context['le']:g} or less"
         case "tuple_type":
-            problem = "must be a list"
+            problem = 'must be a list, as in ["first", "second"]'
             if place in (("pools",), ("devices", "tune")):
-                problem += f" of tables: write [[{'.'.join(place)}]]"
+                problem = f"must be a list of tables: write [[{'.'.join(place)}]]"
         case "too_short" | "string_too_short":
             problem = "must not be empty"
         case "value_error":
@@ -157,6 +157,8 @@ def _sentence(mistake: Any) -> str:
             problem = f"must be a whole number, not {value}"
         case _ if kind in _EXPECTED:
             problem = f"must be {_EXPECTED[kind]}, not {_type_name(value)}"
+            if isinstance(value, str) and re.fullmatch("-?[0-9.]+|true|false", value):
+                problem += "; remove the quotes"
         case _:
             problem = mistake["msg"][:1].lower() + mistake["msg"][1:]
     key = key_name(place)

@@ -142,6 +142,14 @@ def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_key(
         (FILE.replace("user", "usr"), "line 5: pools[1].usr: unknown key (did you mean user?)"),
         (FILE + "tls_insecure = true # \n\n[limits]\nlogin = 1979-05-27\n",
          "line 9: limits.login: must be a number, not a date"),
+        (FILE + 'tls_insecure = "true"\n',
+         "line 6: pools[1].tls_insecure: must be true or false, not text; remove the quotes"),
+        (FILE + '[devices]\ntemperature_stop = "80"\n',
+         "line 7: devices.temperature_stop: must be a number, not text; remove the quotes"),
+        (FILE + '[devices]\ntemperature_stop = "hot"\n',
+         "line 7: devices.temperature_stop: must be a number, not text"),
+        (FILE + '[devices]\nuse = "0"\n',
+         'line 7: devices.use: must be a list, as in ["first", "second"]'),
     ],
 )  # fmt: skip
 def test_first_error_message(tmp_path: Path, text: str, wanted: str) -> None:
