@@ -55,7 +55,7 @@ ABLATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gpu", {"groups": 6}),
     ("gpu-hbm", {}),
     ("gpu-hbm", {"parked": False}),
-    ("gpu-hbm", {"multiplied": False}),
+    ("gpu-hbm", {"multiplied": True}),
     ("gpu-hbm", {"copies": 4}),
     ("gpu-hbm", {"ordered": True}),
 )

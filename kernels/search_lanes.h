@@ -22,7 +22,7 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
     /* Copy c of the L1 cache lies in the banks whose number mod COPIES is c. */
     for (u32 i = THREAD; i < L1_WORDS * COPIES; i += GROUP_SIZE)
         shared[i] = ((GLOBAL const u32 *)dataset0)[i / COPIES];
-    const L1 l1 = SHARED_ADDRESS(shared + THREAD % COPIES);
+    const L1 l1 = SHARED_ADDRESS(shared, THREAD % COPIES);
 
     u32 state[25];
     absorb_header(state, header, first + offset);

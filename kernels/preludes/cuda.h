@@ -24,27 +24,37 @@ typedef uint4 u32x4;
 #define SHARED_ARRAY(type, name, count) __shared__ type name[count]
 #endif
 
-/* READ_SHARED: the word `offset` bytes behind a SHARED_ADDRESS. Addresses in shared memory have 32
-   bits; with pointers, compilers compute 64, on sm_120 for each read. */
+/* READ_SHARED: the word `offset` bytes behind a SHARED_ADDRESS, word `copy` of `base`. Addresses in
+   shared memory have 32 bits; with pointers, compilers compute 64, on sm_120 for each read. */
 #ifdef __CUDA_ARCH__
-typedef u32 shared_t;
-INLINE shared_t shared_address(const u32 *pointer)
+typedef struct {
+    u32 base, copy;
+} shared_t;
+INLINE shared_t shared_address(const u32 *base, u32 copy)
 {
-    u32 address = (u32)__cvta_generic_to_shared(pointer);
-    asm volatile("mov.u32 %0, %0;" : "+r"(address)); /* computed once, not at each read */
+    shared_t address = {(u32)__cvta_generic_to_shared(base), copy * 4u};
+#if MULTIPLIED
+    address.copy += address.base;
+#endif
+    asm volatile("mov.u32 %0, %0;" : "+r"(address.copy)); /* computed once, not at each read */
     return address;
 }
-INLINE u32 read_shared(shared_t address)
+INLINE u32 read_shared(u32 address)
 {
     u32 word;
     asm("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(address));
     return word;
 }
-#define SHARED_ADDRESS(pointer) shared_address(pointer)
-#define READ_SHARED(address, offset) read_shared((address) + (offset))
+#define SHARED_ADDRESS(base, copy) shared_address(base, copy)
+#if MULTIPLIED
+#define READ_SHARED(address, offset) read_shared((address).copy + (offset))
+#else
+/* Mask and copy are one instruction; the base, a constant, is part of the load. */
+#define READ_SHARED(address, offset) read_shared((address).base + ((offset) | (address).copy))
+#endif
 #else
 typedef const u32 *shared_t;
-#define SHARED_ADDRESS(pointer) (pointer)
+#define SHARED_ADDRESS(base, copy) ((base) + (copy))
 #define READ_SHARED(pointer, offset) (pointer)[(offset) / 4u]
 #endif
 

@@ -12,7 +12,7 @@ typedef uint4 u32x4;
 #define SHARED __local
 #define SHARED_ARRAY(type, name, count) __local type name[count]
 typedef __local const u32 *shared_t;
-#define SHARED_ADDRESS(pointer) (pointer)
+#define SHARED_ADDRESS(base, copy) ((base) + (copy))
 #define READ_SHARED(pointer, offset) (pointer)[(offset) / 4u]
 #if MULTIPLIED
 __constant u32 L1_FACTORS[2] = {1u << 20, COPIES << 14};

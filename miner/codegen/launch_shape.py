@@ -83,7 +83,7 @@ class LaunchShape:
         return replace(self, name=name, buffers=buffers)
 
 
-_HBM = LaunchShape("", "lanes", threads=1024, groups=1, parked=True, multiplied=True)
+_HBM = LaunchShape("", "lanes", threads=1024, groups=1, parked=True)
 """Where conflicts in shared memory, not the bandwidth of HBM, limit the hashrate: one group to a
 multiprocessor, with as many copies of the cache as fit."""
 
