@@ -19,6 +19,11 @@ CLOSE_SECONDS = 1.0
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """Socket options that detect a vanished peer after two minutes, where the system has them."""
 
+TLS_ALERT = b"\x15\x03"
+"""How an alert of TLS begins, with which some servers answer plain text."""
+
+TLS_HINT = "; check whether this port is for stratum+tls://"
+
 
 class Stream(Protocol):
     """An open connection; every failure raises `ConnectionLost`."""
@@ -75,7 +80,7 @@ class NetworkDial:
                 f"{url.label}: this port is not listed, and {url.host} is in the local network"
             )
         _set_socket_options(writer)
-        return NetworkStream(reader, writer)
+        return NetworkStream(reader, writer, tls=url.transport.has_tls)
 
 
 async def _connected(
@@ -95,17 +100,31 @@ async def _connected(
 
 
 class NetworkStream:
-    """An asyncio stream that raises the miner's errors."""
+    """An asyncio stream that raises the miner's errors.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    A connection without TLS on which nothing came before its end, or an alert of TLS, is lost.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, tls: bool
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._may_need_tls = not tls
+        """Nothing came yet on a connection without TLS."""
 
     async def read(self, count: int) -> bytes:
+        first, self._may_need_tls = self._may_need_tls, False
         try:
-            return await self._reader.read(count)
+            data = await self._reader.read(count)
         except OSError as error:
-            raise ConnectionLost(f"the connection broke: {_reason(error)}") from error
+            hint = TLS_HINT if first else ""
+            raise ConnectionLost(f"the connection broke: {_reason(error)}{hint}") from error
+        if first and not data:
+            raise ConnectionLost(f"the pool closed the connection without an answer{TLS_HINT}")
+        if first and data.startswith(TLS_ALERT):
+            raise ConnectionLost("the port is for TLS; write stratum+tls:// before its address")
+        return data
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)

@@ -93,8 +93,8 @@ def certificate_error(url: PoolUrl, error: ssl.SSLCertVerificationError) -> Pool
         )
     if error.verify_code in HOST_MISMATCH:
         return PoolRefused(
-            f"{where}: the certificate is for another host; check the address, or pin the "
-            "certificate's fingerprint after comparing it with the pool's",
+            f"{where}: the certificate is for another host; check the address, or compare its "
+            "fingerprint with the pool's and pin it (--tls-fingerprint)",
             Cause.CERTIFICATE_HOST,
         )
     if error.verify_code in OUTSIDE_DATES:
@@ -107,7 +107,7 @@ def certificate_error(url: PoolUrl, error: ssl.SSLCertVerificationError) -> Pool
         )
     return PoolRefused(
         f"{where}: the certificate is not trusted ({error.verify_message}); check the address, "
-        "name the pool's own CA file, pin the certificate's fingerprint, or switch verification "
-        "off at your own risk",
+        "name the pool's own CA file (--tls-ca-file), pin the certificate (--tls-fingerprint), or "
+        "switch verification off at your own risk (--tls-insecure)",
         Cause.CERTIFICATE_AUTHORITY,
     )

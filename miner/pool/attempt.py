@@ -177,7 +177,10 @@ class LeaveRules:
             await time_limit(self._clock, max(self._give_up.remaining, 0.0))
             if attempt.logged_in_at is None:
                 last = f"; last message: {attempt.last_message}" if attempt.last_message else ""
-                attempt.leave(f"the pool accepted no login and brought no job{last}")
+                nothing = "the pool accepted no login and brought no job"
+                if attempt.url.transport.is_http:
+                    nothing = "the node brought no job"
+                attempt.leave(f"{nothing}{last}")
 
     async def _limit_idle_time(self, connection: Connection, attempt: Attempt) -> None:
         """Leave a pool or node without a job, or one that ended its last job, for another one."""

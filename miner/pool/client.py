@@ -145,17 +145,20 @@ class PoolClient:
                     return
             if wait <= left or not self._failover.is_banned(self._failover.current):
                 return
-        reasons = self._all_reasons(f"{url.label}: {reason}")
-        self._emit(events.PoolLost(url.label, reasons.removeprefix(f"{url.label}: "), None))
+        reasons = self._all_reasons(url.label, reason)
+        self._emit(events.PoolLost(url.label, reasons, None))
         raise EveryPoolRefused(
-            f"no pool for {self._give_up.seconds:g} s; the last reason, from {reasons}"
+            f"no pool for {self._give_up.seconds:g} s; the last reason, from {url.label}: {reasons}"
         )
 
-    def _all_reasons(self, last: str) -> str:
-        """Return `last` with what explains it: the newest failure, and the pools given up."""
+    def _all_reasons(self, label: str, last: str) -> str:
+        """Return `last`, the reason of the pool `label`, with what explains it: the newest failure,
+        and the pools given up."""
         reasons = [last]
-        if self._last_failure not in ("", last):
-            reasons.append(f"before that, from {self._last_failure}")
+        failure = self._last_failure.removeprefix(f"{label}: ")
+        if failure not in ("", last):
+            other_pool = failure == self._last_failure
+            reasons.append(f"before that{', from' if other_pool else ':'} {failure}")
         if self._refusals:
             reasons.append(f"given up before: {'; '.join(self._refusals)}")
         return "; ".join(reasons)

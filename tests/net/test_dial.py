@@ -45,6 +45,37 @@ async def test_small_lines_are_sent_at_once_and_keepalive_is_on() -> None:
         await stream.close()
 
 
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"", "without an answer; check whether this port is for stratum"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", r"is for TLS; write stratum\+tls://"),
+    ],
+)
+async def test_the_error_of_a_port_for_tls_that_is_reached_without_it(
+    answer: bytes, problem: str
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async with serving(refuse) as port:
+        with pytest.raises(ConnectionLost, match=problem):
+            await exchanged(NetworkDial(), url(port))
+
+
+async def test_a_connection_closed_after_an_answer_reads_nothing() -> None:
+    async with serving() as port:
+        stream = await NetworkDial().open(url(port))
+        stream.write(b"hello")
+        assert await stream.read(100) == b"hello"
+        stream._writer.write_eof()  # type: ignore[attr-defined]
+        assert await stream.read(100) == b""
+        await stream.close()
+
+
 async def test_a_refused_connection() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -110,17 +141,6 @@ async def test_a_reset_is_a_lost_connection() -> None:
         stream.write(b"x")
         with pytest.raises(ConnectionLost, match="the connection broke"):
             await stream.read(1)
-        await stream.close()
-
-
-async def test_a_closed_connection_reads_nothing() -> None:
-    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-        await writer.wait_closed()
-
-    async with serving(leave) as port:
-        stream = await NetworkDial().open(url(port))
-        assert await stream.read(1) == b""
         await stream.close()
 
 

@@ -52,7 +52,7 @@ async def test_the_error_for_an_unknown_authority_says_what_to_do(
     authority: trustme.CA,
 ) -> None:
     async with serving(tls=server_context(authority)) as port:
-        with pytest.raises(PoolRefused, match=r"not trusted .* own CA file, pin .* or switch"):
+        with pytest.raises(PoolRefused, match=r"not trusted .* own CA file .*, pin .* or switch"):
             await NetworkDial().open(url(port, Transport.TLS))
 
 

@@ -434,8 +434,8 @@ async def test_giving_up_at_a_silent_pool_names_the_failure_before_and_its_last_
         assert isinstance(bench.ended, EveryPoolRefused)
         assert str(bench.ended) == (
             f"no pool for 10 s; the last reason, from {FIRST.label}: the pool accepted no login "
-            "and brought no job; last message: closed for repairs; before that, from "
-            f"{FIRST.label}: the certificate has expired"
+            "and brought no job; last message: closed for repairs; before that: the "
+            "certificate has expired"
         )
         (end,) = [event for event in bench.events_of(events.PoolLost) if event.retry_in is None]
         assert "the certificate has expired" in end.reason
