@@ -149,13 +149,14 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     from miner.run.resolve_pools import check_pools
     from miner.safe_text import without_login
     from miner.settings.loading import load
-    from miner.settings.secrets import api_token, log_file
+    from miner.settings.secrets import api_token, check_new_recording, log_file
 
     # First, because loading the drivers and what the run needs takes a second or two.
     settings = load(config, given, os.environ).settings
     check_pools(settings)
     api_token(settings.api)
     log_file(settings.log.file)
+    check_new_recording(settings.record)
     begin = beginning_on(sys.stdout, os.environ)
     lines = StartLines(write, SystemClock(), settings.log.console, begin)
     shown = [without_login(pool.url) for pool in settings.pools]

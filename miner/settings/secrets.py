@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ def log_file(path: Path | None) -> Path | None:
     if Path(expanded).is_dir():
         raise ConfigError(f"{path}: is a folder; name a file in it for the log")
     return Path(expanded)
+
+
+def check_new_recording(path: Path | None) -> None:
+    """Raise `ConfigError` if no recording can be created at `path`: a file is there already, or its
+    folder is missing."""
+    expanded = expand_home(path, "file")
+    if expanded is None:
+        return
+    if os.path.lexists(expanded):
+        raise ConfigError(f"recording {path}: the file exists already; name another one")
+    folder = Path(expanded).parent
+    if not folder.is_dir():
+        raise ConfigError(f"recording {path}: the folder {folder} does not exist; create it")
 
 
 def read_secret(path: Path, what: str) -> str:

@@ -97,6 +97,12 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["-a", "ethash", *POOL], 2, "variant 'ethash' is not known; known are"),
     (["mine", "-a", "kawpow", "-P", "h:1"], 2, "needs a user"),
     (["-a", "kawpow", *POOL, "-l", "/"], 2, "/: is a folder; name a file in it for the log"),
+    (["-a", "kawpow", *POOL, "--record", "/"], 2, "recording /: the file exists already; name an"),
+    (
+        ["-a", "kawpow", *POOL, "-d", "9.9", "--record", "/nonexistent/r"],
+        2,
+        "the folder /nonexistent does not exist; create it",
+    ),
     (
         ["-a", "kawpow", *POOL, "--api-token-file", "/nonexistent/t"],
         2,
