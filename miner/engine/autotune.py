@@ -97,7 +97,7 @@ class Autotune:
         """Hashes per second in the round."""
         self._turn: _Trial | None = None
         self._stale: list[Kernel] = []
-        """Kernels of earlier programs, to be unloaded when no launch is in flight."""
+        """Kernels that are not used again, to be unloaded when no launch is in flight."""
         self._job: Job | None = None
         """The newest one that was searched."""
         self._program: SearchProgram | None = None
@@ -201,9 +201,8 @@ class Autotune:
         turn, self._turn = self._turn, None
         self._drop_round()
         if turn is not None and turn is not self._trials[0]:
-            turn.kernel = None
+            self._leave_out(turn, reason)  # first: on a broken device the next call fails too
             self._use_own_shape()
-            self._leave_out(turn, reason)
 
     def _may_begin(self, job: Job) -> bool:
         """Whether a round can begin: the next period's kernel and those of all shapes are built.
@@ -211,11 +210,16 @@ class Autotune:
         others = self._trials[1:]
         if self.chosen or not self._rounds_left or not others or not self._kernels.is_ahead:
             return False
-        for trial in others:
-            if trial.building is None or trial.building.cancelled():
-                shape = shape_named(trial.name).split(self._device.shape.buffers)
-                trial.building = self._opened.shared.programs.search_image(self._device, job, shape)
-        return all(trial.building is not None and trial.building.done() for trial in others)
+        builds = [self._build(trial, job) for trial in others]
+        return all(build.done() and not build.cancelled() for build in builds)
+
+    def _build(self, trial: _Trial, job: Job) -> Future[Image]:
+        """Return the build of the trial's kernel, which another device that shares it may have
+        cancelled."""
+        if trial.building is None or trial.building.cancelled():
+            shape = shape_named(trial.name).split(self._device.shape.buffers)
+            trial.building = self._opened.shared.programs.search_image(self._device, job, shape)
+        return trial.building
 
     def _follow(self, job: Job) -> bool:
         """Note that `job` is searched now; return False if it ends the turn."""
@@ -225,11 +229,10 @@ class Autotune:
                 return False
             self._drop_round()
             self._program, self._rounds_left = program, ROUNDS_OF_PROGRAM
-            self._stale += [trial.kernel for trial in self._trials if trial.kernel is not None]
             for trial in self._trials:
                 if trial.building is not None:
                     trial.building.cancel()  # the kernel of the new program must not wait for it
-                trial.building = trial.kernel = None
+                self._retire(trial)
         self._job = job
         return True
 
@@ -254,7 +257,7 @@ class Autotune:
         self.chosen = best.shape
         self._drop_round()
         for trial in self._trials[1:]:
-            self._unload(trial)
+            self._retire(trial)
         if best.shape != best.default:
             self._use_shape(best.shape)
         self._opened.report(
@@ -284,8 +287,8 @@ class Autotune:
             reason = str(error)
         except (BadValue, DeviceError) as error:
             reason = str(error)
-        self._use_own_shape()
         self._leave_out(trial, reason)
+        self._use_own_shape()
         return False
 
     def _leave_out(self, trial: _Trial, reason: str) -> None:
@@ -295,13 +298,15 @@ class Autotune:
             self._choose()
 
     def _remove(self, trial: _Trial) -> None:
-        self._unload(trial)
+        self._retire(trial)
         self._trials.remove(trial)
         self._rates.pop(trial, None)
 
-    def _unload(self, trial: _Trial) -> None:
+    def _retire(self, trial: _Trial) -> None:
+        """Have the trial's kernel unloaded before the next search; a broken device, which cannot
+        unload it, is closed before that."""
         if trial.kernel is not None:
-            self._device.unload(trial.kernel)
+            self._stale.append(trial.kernel)
         trial.building = trial.kernel = None
 
     def _use_own_shape(self) -> None:

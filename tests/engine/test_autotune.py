@@ -30,6 +30,10 @@ class Shapes(DeviceScript):
     wrong: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
     """Shapes whose searches fail."""
+    refused: set[str] = field(default_factory=set)
+    """Shapes whose proofs fail."""
+    breaks: bool = False
+    """Whether every call fails between such a failure and the next opening."""
     searched: list[tuple[str, Job, NonceRange]] = field(default_factory=list)
     proved: set[tuple[str, int]] = field(default_factory=set)
     """Shape and period of the kernels that were proved."""
@@ -47,8 +51,18 @@ class _Opener:
 
 class _Device(FakeDevice):
     script: Shapes
+    broken = False
+
+    def check(self) -> None:
+        if self.broken:
+            raise DeviceError(f"{self.info.name}: it failed before")
+
+    def fail(self) -> None:
+        self.broken = self.script.breaks
+        raise DeviceError(f"{self.info.name}: the driver refuses the launch")
 
     def take_shape(self, shape: LaunchShape) -> None:
+        self.check()
         if shape.name not in self.script.speeds:
             raise BuildFailed(f"{self.info.name}: it cannot have this shape")
         self.shape = shape
@@ -63,22 +77,28 @@ class _Device(FakeDevice):
             replace(image, wrong=shape in self.script.wrong) if source.entry == "search" else image
         )
 
+    def unload(self, kernel) -> None:  # type: ignore[no-untyped-def]
+        self.check()
+        super().unload(kernel)
+
     def launch(self, kernel, job: Job, span: NonceRange):  # type: ignore[no-untyped-def]
+        self.check()
         shape, script = self.shape.name, self.script
         assert kernel.source.title.endswith(f" {shape}")
         pending = super().launch(kernel, job, span)
         seconds = span.count / script.speeds[shape]
         if job.target == EVERY_HASH:
             script.proved.add((shape, job.period))
-            return _Timed(pending, self.clock, seconds, fails=False)
+            return _Timed(self, pending, seconds, fails=shape in script.refused)
         assert (shape, job.period) in script.proved
         script.searched.append((shape, job, span))
-        return _Timed(pending, self.clock, seconds, fails=shape in script.failing)
+        return _Timed(self, pending, seconds, fails=shape in script.failing)
 
 
 class _Timed:
-    def __init__(self, pending, clock: Ticks, seconds: float, fails: bool) -> None:  # type: ignore[no-untyped-def]
-        self._pending, self._clock, self._seconds, self._fails = pending, clock, seconds, fails
+    def __init__(self, device: _Device, pending, seconds: float, fails: bool) -> None:  # type: ignore[no-untyped-def]
+        self._device, self._clock = device, device.clock
+        self._pending, self._seconds, self._fails = pending, seconds, fails
 
     def stop(self, calls: object) -> None:
         self._pending.stop(calls)
@@ -88,7 +108,7 @@ class _Timed:
         result = self._pending.wait()
         self._clock.seconds = before + self._seconds
         if self._fails:
-            raise DeviceError("fake:0: the driver refuses the launch")
+            self._device.fail()
         return result
 
 
@@ -171,16 +191,20 @@ async def test_a_refused_shape_is_left_out_and_mining_continues(how: str) -> Non
     assert script.opened == 1
 
 
-async def test_a_shape_whose_search_fails_is_not_tried_again_after_reopening() -> None:
-    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0, "gpu-amd": 9000.0})
-    script.failing.add("gpu-amd")
+@pytest.mark.parametrize("breaks", [False, True])
+@pytest.mark.parametrize("how", ["refused", "failing"])
+async def test_a_shape_on_which_the_device_fails_is_not_tried_again(how: str, breaks: bool) -> None:
+    speeds = {"gpu": 2000.0, "gpu-128": 2200.0, "gpu-amd": 9000.0}
+    script = Shapes(speeds=speeds, breaks=breaks)
+    getattr(script, how).add("gpu-amd")
     rig, event = await chosen(script, "gpu-amd", "gpu-128")
     assert event.shape == "gpu-128"
     (left_out,) = rig.of(ShapeLeftOut)
     assert "the driver refuses the launch" in left_out.reason
     assert script.taken.count("gpu-amd") == 1
-    assert script.opened == 2
-    assert len(rig.of(DeviceFault)) == 1
+    reopened = how == "failing" or breaks
+    assert script.opened == 1 + reopened
+    assert len(rig.of(DeviceFault)) == reopened
 
 
 async def test_another_period_ends_a_turn_and_begins_in_the_own_shape(
