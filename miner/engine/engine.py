@@ -83,8 +83,8 @@ class Engine:
         self._park_hung = park_hung
         self._staleness = Staleness()
         self._report_seconds = report_seconds
-        self._launches: deque[Launched] = deque()
-        """Those that wait to be reported."""
+        self._reports: deque[Event] = deque()
+        """Events of the devices' threads that wait to be emitted, in order."""
         self._has_launches = asyncio.Event()
         self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue()
         self._pauses: dict[str, dict[str, str]] = {one.info.name: {} for one in devices}
@@ -208,7 +208,8 @@ class Engine:
 
     def _end_without_devices(self) -> None:
         """End if each device is parked or has ended."""
-        if all(worker.parked or name in self._ended for name, worker in self._workers.items()):
+        workers = self._workers.items()
+        if all(worker.parked is not None or name in self._ended for name, worker in workers):
             self._end()
 
     def _raise_first_problem(self, threads: Threads) -> None:
@@ -266,23 +267,20 @@ class Engine:
     def report(self, event: Event) -> None:
         """Emit `event` on the event loop, launches at most `report_seconds` later; any thread may
         call it."""
+        self._reports.append(event)
         with suppress(RuntimeError):  # the loop is closed: a hung thread returned too late
             if not isinstance(event, Launched):
-                self._loop.call_soon_threadsafe(self._note, event)
-                return
-            self._launches.append(event)
-            if not self._has_launches.is_set():
+                self._loop.call_soon_threadsafe(self.emit_pending)
+            elif not self._has_launches.is_set():
                 self._loop.call_soon_threadsafe(self._has_launches.set)
 
-    def _note(self, event: Event) -> None:
-        self._emit_in_order(event)
-        if isinstance(event, DeviceResting) and event.parked:
-            self._end_without_devices()
-
     def emit_pending(self) -> None:
-        """Emit the launches that wait; called on the event loop."""
-        for _ in range(len(self._launches)):  # devices add further ones meanwhile
-            self._emit(self._launches.popleft())
+        """Emit the events that wait; called on the event loop."""
+        for _ in range(len(self._reports)):  # devices add further ones meanwhile
+            event = self._reports.popleft()
+            self._emit(event)
+            if isinstance(event, DeviceResting) and event.parked:
+                self._end_without_devices()
 
     def _emit_in_order(self, event: Event) -> None:
         self.emit_pending()

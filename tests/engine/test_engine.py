@@ -8,7 +8,15 @@ import pytest
 
 from miner.errors import DeviceHung, NoUsableDevice
 from miner.progpow.hashing import Digest
-from miner.telemetry.events import DeviceFault, DeviceResting, Launched, ResultOverflow, ShareFound
+from miner.telemetry.events import (
+    DeviceFault,
+    DeviceResting,
+    JobTaken,
+    Launched,
+    NoncesExhausted,
+    ResultOverflow,
+    ShareFound,
+)
 from miner.work import NonceSpace, Outcome
 from tests.engine.rig import Naps, Rig
 from tests.fakes.device import LONG, PROVER, WAIT, DeviceScript, FakeProver, job_at, value_of
@@ -48,6 +56,23 @@ async def test_launches_are_reported_in_groups_and_before_other_events():
         assert rig.events[3:] == [third]
         engine.report(first)
     assert rig.events[4:] == [first], "the end of a run reports the rest"
+
+
+async def test_events_of_a_device_are_emitted_in_its_order():
+    rig = Rig(DeviceScript())
+    events = [
+        JobTaken("fake:0", 0.1),
+        Launched("fake:0", 1, 0.1),
+        NoncesExhausted("fake:0"),
+        Launched("fake:0", 2, 0.1),
+        DeviceFault("fake:0", "a fault"),
+    ]
+    async with rig.running() as engine:
+        await asyncio.sleep(0)  # it starts
+        for event in events:  # all of them before the loop runs again
+            engine.report(event)
+        await rig.until(lambda: rig.of(DeviceFault))
+    assert rig.events == events
 
 
 async def test_proving_does_not_block_the_loop():
