@@ -35,8 +35,14 @@ class RetryPolicy:
     def pause_after(self, failures: int) -> float:
         """Return the pause after `failures` in a row."""
         if self.parks_after(failures):
-            return min(self.first_park * 2.0 ** (failures - self.max_failures), self.longest_park)
-        return min(self.first_pause * 2.0 ** (failures - 1), self.longest_pause)
+            further = failures - self.max_failures
+            return _doubled(self.first_park, further, self.longest_park)
+        return _doubled(self.first_pause, failures - 1, self.longest_pause)
+
+
+def _doubled(first: float, times: int, longest: float) -> float:
+    # A device that fails for months must not overflow a float.
+    return min(first * 2.0 ** min(times, 64), longest)
 
 
 class CandidateRecord:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from miner.engine.retry_policy import RetryPolicy
 from miner.errors import DeviceHung, NoUsableDevice, OutOfMemory
 from miner.progpow.variant import Span
 from miner.telemetry.events import (
@@ -229,6 +230,10 @@ async def test_a_parked_device_is_tried_again_while_others_mine():
         engine.work_on(job_at(0))
         await rig.until(lambda: rig.of(Launched, "fake:0"))
     assert [e.seconds for e in rig.of(DeviceResting) if e.parked] == [0.01, 0.02, 0.02]
+
+
+def test_the_pause_of_a_parked_device_stays_bounded_for_months():
+    assert RetryPolicy().pause_after(5000) == RetryPolicy().longest_park
 
 
 async def test_the_run_ends_when_all_devices_are_parked():
