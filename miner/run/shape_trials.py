@@ -18,9 +18,6 @@ from miner.telemetry.measurements import Interval, mean_reading
 HEIGHTS = (937863, 1234567, 1006647)
 """Heights whose programs are light, average and heavy for KawPow; for other variants any three."""
 
-ROUNDS = 10
-TURN_SECONDS = 1.0
-
 
 @dataclass(slots=True)
 class ShapeTrial:
