@@ -96,7 +96,11 @@ class _Commands(click.Group):
         is_flag = first[:1] in ("-", *OTHER_DASHES) and first not in own
         if is_flag or first.endswith(".toml") or os.path.isfile(first):
             args = ["mine", *args]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except BrokenPipeError:
+            discard_output()
+            ctx.exit(0)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -169,7 +173,8 @@ def _run() -> int:
     except click.ClickException as error:
         _drop_far_guesses(error)
         vars(error)["message"] = _CLICK_NUMBER.sub(_plain_number, error.message)
-        error.show()
+        with suppress(OSError):  # the terminal may be gone
+            error.show()
         return error.exit_code
     except MinerError as error:
         return _report(error)
@@ -216,7 +221,7 @@ def _open_closed_streams() -> None:
 
 
 def _report(error: MinerError) -> int:
-    with suppress(OSError):  # the terminal may be gone; the exit code still counts
+    with suppress(OSError):
         click.echo(f"progpow-miner: {error}", err=True)
     return error.exit_code
 

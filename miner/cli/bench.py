@@ -14,6 +14,7 @@ from miner.cli.options import (
     HEIGHT_OPTION,
     JSON_OPTION,
     ignored,
+    print_line,
     variant_option,
 )
 
@@ -136,11 +137,11 @@ def _compare(before: Path, after: Path, *, as_json: bool) -> None:
     compared = compare_suites(suite_in(before), suite_in(after))
     if as_json:
         ratios = {name: ratio.as_json() for name, ratio in compared.ratios.items()}
-        click.echo(json.dumps({"ratios": ratios, "differences": compared.differences}, indent=2))
+        print_line(json.dumps({"ratios": ratios, "differences": compared.differences}, indent=2))
     else:
         for name, ratio in compared.ratios.items():
-            click.echo(f"{name:>8}  {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+            print_line(f"{name:>8}  {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
         for sentence in compared.differences:
-            click.echo(f"differs: {sentence}")
+            print_line(f"differs: {sentence}")
     if compared.is_slower:
         raise CheckFailed(f"{after} is slower than {before}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from miner.cli.options import JSON_OPTION, config_option
+from miner.cli.options import JSON_OPTION, config_option, print_line
 
 NEW_FILE = "progpow-miner.toml"
 
@@ -72,7 +72,7 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
             "problems": problems,
             "notes": list(notes(loaded)) if loaded and good else [],
         }
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_line(json.dumps(report, indent=2, ensure_ascii=False))
         raise click.exceptions.Exit(0 if good else 2)
     for sentence in problems:
         click.echo(sentence, err=True)

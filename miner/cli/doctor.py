@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from miner.cli.options import JSON_OPTION, config_option
+from miner.cli.options import JSON_OPTION, config_option, print_line
 
 if TYPE_CHECKING:
     from miner.run.machine_checks import Finding
@@ -53,7 +53,7 @@ def doctor(
     diagnosis = Diagnosis(path, os.environ, ask_pools=ask_pools)
     diagnosis.run(lambda finding: None if as_json else _show(finding))
     if as_json:
-        click.echo(json.dumps(diagnosis.as_object(), indent=2, ensure_ascii=False))
+        print_line(json.dumps(diagnosis.as_object(), indent=2, ensure_ascii=False))
     if report_file is not None:
         try:
             report_file.write_text(diagnosis.report_text(), encoding="utf-8")
@@ -65,6 +65,6 @@ def doctor(
 
 
 def _show(finding: Finding) -> None:
-    click.echo(f"{MARKS[finding.state]:<8} {finding.area:<12} {finding.text}")
+    print_line(f"{MARKS[finding.state]:<8} {finding.area:<12} {finding.text}")
     if finding.advice:
-        click.echo(f"{'':<21} -> {finding.advice}")
+        print_line(f"{'':<21} -> {finding.advice}")

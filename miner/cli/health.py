@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
-from miner.cli.options import JSON_OPTION
+from miner.cli.options import JSON_OPTION, print_line
 from miner.errors import BadValue, CheckFailed, ConfigError
 from miner.net.address import HostPort, parse_host_port
 from miner.safe_text import short_line
@@ -59,7 +59,7 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     reasons = _reasons(body)
     good = status == 200 and reasons == []
     if as_json and (good or (status == 503 and reasons)):
-        click.echo(json.dumps({"ok": good, "checked": path[1:], "reasons": reasons}, indent=2))
+        print_line(json.dumps({"ok": good, "checked": path[1:], "reasons": reasons}, indent=2))
         raise click.exceptions.Exit(0 if good else 1)
     if good:
         click.echo("ready" if ready else "alive")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,14 +68,19 @@ def config_option(parameter: str, help_text: str) -> Callable[[F], F]:
     )
 
 
-def write(line: str) -> None:
-    """Print a line of a long-running command, which continues if its output is closed or full."""
+def print_line(line: str) -> None:
+    """Print a line of a check, which continues if the reader of the output left early, as `head`
+    does: its exit code is the result."""
     try:
         click.echo(line)
     except BrokenPipeError:
         discard_output()
-    except OSError:
-        pass
+
+
+def write(line: str) -> None:
+    """Print a line of a long-running command, which continues if its output is closed or full."""
+    with suppress(OSError):
+        print_line(line)
 
 
 def ignored(line: str) -> None:

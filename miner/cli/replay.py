@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import JSON_OPTION, variant_option
+from miner.cli.options import JSON_OPTION, print_line, variant_option
 
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
@@ -33,7 +33,7 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
 
     results = replay_all(load_recording(file), lambda name: _variant(variant, name, file.parent))
     if as_json:
-        click.echo(json.dumps([_as_object(result) for result in results], indent=2))
+        print_line(json.dumps([_as_object(result) for result in results], indent=2))
     for result in results if not as_json else ():
         _print_replayed(result)
     different = sum(result.difference is not None for result in results)
@@ -62,13 +62,13 @@ def _variant(option: str | None, recorded: str, folder: Path) -> Variant:
 
 def _print_replayed(result: ReplayResult) -> None:
     shares = ", ".join(f"{count} {kind.value}" for kind, count in result.shares.items())
-    click.echo(f"connection {result.connection}: {result.url}, {result.protocol}")
-    click.echo(f"  jobs    {result.jobs}")
-    click.echo(f"  shares  {shares or 'none'}")
+    print_line(f"connection {result.connection}: {result.url}, {result.protocol}")
+    print_line(f"  jobs    {result.jobs}")
+    print_line(f"  shares  {shares or 'none'}")
     for text in result.messages:
-        click.echo(f"  note    {text}")
-    click.echo(f"  ended   {result.ended}")
-    click.echo(f"  {'same bytes' if result.difference is None else result.difference}")
+        print_line(f"  note    {text}")
+    print_line(f"  ended   {result.ended}")
+    print_line(f"  {'same bytes' if result.difference is None else result.difference}")
 
 
 def _as_object(result: ReplayResult) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from miner.cli.options import DEVICE_OPTION, JSON_OPTION, variant_option
+from miner.cli.options import DEVICE_OPTION, JSON_OPTION, print_line, variant_option
 
 
 @click.command("selftest")
@@ -44,7 +44,7 @@ def selftest_command(
     def report(device: str, variant: str, text: str, ok: bool | None) -> None:
         rows.append({"device": device, "variant": variant or None, "ok": ok, "result": text})
         if not as_json:
-            click.echo(" ".join([f"{device:<12}", *([f"{variant:<15}"] if variant else []), text]))
+            print_line(" ".join([f"{device:<12}", *([f"{variant:<15}"] if variant else []), text]))
 
     for listed in devices:
         try:
@@ -69,7 +69,7 @@ def selftest_command(
     for reason in missing if not device else ():
         click.echo(reason, err=True)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_line(json.dumps(rows, indent=2))
     if not devices:
         raise NoUsableDevice("no device to test was found")
     if failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -94,6 +95,26 @@ def test_an_unusable_error_stream_keeps_the_exit_code(tmp_path: Path, redirectio
     ran = shell(redirection, *mining(tmp_path))
     assert ran.returncode == 4
     assert "Traceback" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--version"], 0),
+        (["variants"], 0),
+        (["config", "check", "/nonexistent/rig.toml", "--json"], 2),
+    ],
+)
+def test_a_reader_that_left_early_changes_no_result(arguments: list[str], code: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        [sys.executable, "-m", "miner", *arguments], stdout=writer, stderr=subprocess.PIPE,
+        text=True, cwd=CHECKOUT, timeout=300, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert ran.returncode == code
+    assert "Traceback" not in ran.stderr
 
 
 COMPILING = """

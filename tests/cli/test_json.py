@@ -46,6 +46,19 @@ def test_a_checked_settings_file(tmp_path: Path) -> None:
     assert len(report["problems"]) == 2
 
 
+@pytest.mark.parametrize("command", ["devices", "doctor", "variants", "config show"])
+def test_nothing_but_json_is_on_the_standard_output(command: str, tmp_path: Path) -> None:
+    with_settings = command in ("doctor", "config show")
+    path = [settings_file(tmp_path, GOOD)] if with_settings else []
+    assert json.loads(run(*command.split(), *path, "--json").out)
+
+
+def test_the_progress_of_devices_is_on_the_error_output() -> None:
+    ran = run("devices", "--json")
+    assert [row["name"] for row in json.loads(ran.out)] == ["ref"]
+    assert "looking for devices" in ran.err
+
+
 def test_the_self_test(tmp_path: Path) -> None:
     toy = toy_file(tmp_path)
     row = {"device": "ref", "variant": "toy", "ok": True, "result": "1 known answers"}
