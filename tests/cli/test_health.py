@@ -153,6 +153,7 @@ def test_a_miner_without_an_api_is_not_reported_as_unhealthy(
 ) -> None:
     file = tmp_path / "address"
     file.write_text("off\n", encoding="utf-8")
+    monkeypatch.setattr("miner.cli.health.DEFAULT_URL", "http://127.0.0.1:9")  # 4067 may be in use
     monkeypatch.setenv(name, str(file) if name.endswith("FILE") else "off")
     result = run_health()
     assert (result.exit_code, result.output) == (0, "the API is off, so nothing is checked\n")
