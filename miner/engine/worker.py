@@ -35,7 +35,7 @@ class Worker:
     ) -> None:
         self.info = listed.info
         self.parked: str | None = None
-        """Why the device is parked; None while it is not."""
+        """Why the device is parked; None while it is not, or is tried again."""
         self.watchdog = HangWatchdog(shared.clock, shared.activity, listed.info.name)
         self._index = index
         self._listed = listed
@@ -73,7 +73,7 @@ class Worker:
         """
         failures = 0
         while not self._slot.stopping:
-            self._steady_since = None
+            self._steady_since = self.parked = None
             try:
                 self._use_device()
                 return
@@ -134,7 +134,6 @@ class Worker:
             if not (datasets.provide(job) and kernels.provide(job)):
                 continue
             self._steady_since = self._steady_since or shared.clock.now()
-            self.parked = None
             if job.wait_reason is not None:
                 self._wait_for_turn(job)
                 continue

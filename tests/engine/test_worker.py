@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from miner.engine.retry_policy import RetryPolicy
-from miner.errors import DeviceHung, NoUsableDevice, OutOfMemory
+from miner.errors import DeviceError, DeviceHung, NoUsableDevice, OutOfMemory
 from miner.progpow.variant import Span
 from miner.telemetry.events import (
     DatasetBuilding,
@@ -230,6 +230,20 @@ async def test_a_parked_device_is_tried_again_while_others_mine():
         engine.work_on(job_at(0))
         await rig.until(lambda: rig.of(Launched, "fake:0"))
     assert [e.seconds for e in rig.of(DeviceResting) if e.parked] == [0.01, 0.02, 0.02]
+
+
+async def test_a_parked_device_that_is_tried_again_keeps_the_run_alive():
+    tried_again, other = DeviceScript(fail_generate=5), DeviceScript()
+    tried_again.slice_gate = threading.Semaphore(0)
+    rig = Rig(tried_again, other)
+    rig.retry = replace(rig.retry, first_park=0.01)
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until(lambda: len(rig.of(DatasetBuilding, "fake:0")) > 5)
+        other.failure = DeviceError("fake:1: the launch failed")
+        await rig.until(lambda: any(e.parked for e in rig.of(DeviceResting, "fake:1")))
+        tried_again.slice_gate.release(4)
+        await rig.until(lambda: rig.of(Launched, "fake:0"))
 
 
 def test_the_pause_of_a_parked_device_stays_bounded_for_months():
