@@ -16,9 +16,6 @@ SWITCH_WORDS = {
     "0": False, "off": False, "false": False, "no": False,
 }  # fmt: skip
 
-LEVELS = ("error", "warning", "info", "debug")
-"""Of the verbosities 0, 1, 2, and 3 or more."""
-
 BACKEND_FLAG, OTHER_BACKEND = "--backend", {"cuda": "opencl", "opencl": "cuda"}
 
 API_FLAG, API_HOST, API_PORT = "--api", "127.0.0.1", "4067"
@@ -191,8 +188,6 @@ class _Translation:
             case "login":
                 user, _, password = value.partition(":")
                 self._flags += [("-u", user), *([("-p", password)] if password else [])]
-            case "level":
-                self._flags.append((found.flag, _level(name, value)))
             case "listen":
                 self._listen(value)
             case "port":
@@ -236,8 +231,8 @@ class _Translation:
             self._api["whole"] = "off"
         elif re.fullmatch("-?[0-9]+", value):  # ethminer's read-only API has a negative port
             self._api["port"] = value.removeprefix("-")
-        elif re.fullmatch(r"(\[.*\]|[^:]+):[0-9]+", value):
-            self._api["whole"] = value
+        elif re.fullmatch(r"(\[.*\]|[^:]+):-?[0-9]+", value):
+            self._api["whole"] = value.replace(":-", ":")
         else:
             self._api["host"] = value
 
@@ -276,12 +271,6 @@ def _temperatures(flag: str, value: str) -> list[tuple[str, str]]:
     return [(flag, value)] if value != "0" else []
 
 
-def _level(name: str, value: str) -> str:
-    if not value.isdecimal():
-        raise click.UsageError(f"{name}: write --log-level with one of {', '.join(LEVELS)}")
-    return LEVELS[min(int(value), len(LEVELS) - 1)]
-
-
 def with_tls(url: str) -> str:
     """Return the address of a pool with a scheme that uses TLS."""
     from miner.pool.pool_addresses import SCHEMES
@@ -312,7 +301,6 @@ _COUNTERPARTS = {
     "socks": "; `socks5://` may be left out",
     "listen": "; a port alone is one of this machine",
     "login": " and `-p`",
-    "level": "; 0 is `error`, 1 `warning`, 2 `info`, more `debug`",
     "unless": ", if it is off",
     "backend": "; off selects the other backend",
     "port": ", for an address without a port",
