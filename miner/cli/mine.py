@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from miner.settings.field_types import Flag
     from miner.settings.key_table import Key
 
+SIGNAL_SECONDS = 0.2
+"""Longest time until a signal during the start is seen."""
 
 _BARE_ADDRESS = re.compile(r"([A-Za-z0-9+.-]+://)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]+")
 
@@ -142,6 +144,7 @@ def _check_file(file: Path, config: Path | None) -> None:
 
 def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     import asyncio
+    from concurrent.futures import wait
 
     from miner.clock import SystemClock
     from miner.console.plain import beginning_on
@@ -168,9 +171,11 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
 
     # In a thread, because a driver that compiles would keep this one from seeing signals.
     with WorkPool("start", 1, time_left=lambda: 0.0) as start:
-        mining = start.submit(
-            resolve_settings, lambda: load(config, given, os.environ), lines
-        ).result()
+        resolving = start.submit(resolve_settings, lambda: load(config, given, os.environ), lines)
+        while not resolving.done():
+            # A signal that arrives just before a wait is only seen after it.
+            wait([resolving], SIGNAL_SECONDS)
+        mining = resolving.result()
     asyncio.run(run_mine(mining))
 
 
