@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -9,8 +10,10 @@ import pytest
 
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
+from miner.devices.device import Device, Image
 from miner.devices.tuning import Tuning
 from miner.engine import autotune
+from miner.engine.programs import Programs
 from miner.errors import BuildFailed, DeviceError
 from miner.telemetry.events import DeviceFault, ShapeChosen, ShapeLeftOut
 from miner.work import DeviceInfo, Job, NonceRange
@@ -142,6 +145,7 @@ async def chosen(script: Shapes, *names: str) -> tuple[Rig, ShapeChosen]:
         await rig.until_launched(script, lambda: len(script.searched) > count + 5)
         assert {shape for shape, _, _ in script.searched[count + 2 :]} == {event.shape}
     assert len(rig.of(ShapeChosen)) == 1
+    assert script.loaded <= 4, "this and the next period's kernels, of two shapes"
     return rig, event
 
 
@@ -151,6 +155,29 @@ async def test_the_fastest_shape_is_chosen_and_used_from_then_on() -> None:
     assert (event.shape, event.default) == ("gpu-128", "gpu")
     assert 1.05 < event.low <= event.ratio <= event.high < 1.15
     assert script.taken.count("gpu-subgroups") == autotune.ROUNDS
+
+
+async def test_a_build_that_another_device_cancels_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancelled: list[Future[Image]] = []
+
+    def search_image(
+        self: Programs, device: Device, job: Job, shape: LaunchShape | None = None
+    ) -> Future[Image]:
+        build = original(self, device, job, shape)
+        if shape is None or cancelled:
+            return build
+        cancelled.append(Future())
+        cancelled[0].cancel()
+        return cancelled[0]
+
+    original = Programs.search_image
+    monkeypatch.setattr(Programs, "search_image", search_image)
+    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0})
+    _, event = await chosen(script, "gpu-128")
+    assert event.shape == "gpu-128"
+    assert cancelled
 
 
 async def test_a_trial_searches_the_job_and_costs_no_share() -> None:
