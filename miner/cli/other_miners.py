@@ -22,6 +22,8 @@ API_FLAG, API_HOST, API_PORT = "--api", "127.0.0.1", "4067"
 
 POOL_FLAGS = ("-o", "--url")
 
+COMBINED_FLAGS = ("-P", "--pool")
+
 DEVICE_FLAGS = ("-d", "--devices")
 
 PROXY_FLAGS = ("--proxy",)
@@ -156,6 +158,8 @@ class _Translation:
             self._flags.append((name,))
         elif name == API_FLAG and value.isdecimal():
             self._listen(value)
+        elif name in COMBINED_FLAGS and value == "exit":  # kawpowminer's end of the list
+            self._problems.append(f"{name} exit: --give-up SECONDS ends a run without a pool")
         elif name in PROXY_FLAGS and "://" not in value:
             self._flags.append((name, f"socks5://{value}"))
         elif name not in DEVICE_FLAGS or value.lower() != "all":
