@@ -1,7 +1,8 @@
 """Benchmark of the search kernels against those of another revision, side by side.
 
 The other revision is checked out into a temporary worktree, which generates its kernels' text.
-Both are built by the present code, compared with the CPU, and measured in turns on one dataset.
+The present code builds both, compares them with the CPU, and measures them alternately on one
+dataset.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of the first run on a card (first_run.py): whether it computes right and recovers."""
+"""Steps of the first run on a card (first_run.py): right results, recovery, memory."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ from miner.work import DeviceInfo, Job, NonceRange, NonceSpace, Outcome  # noqa:
 
 KAWPOW = variants()["kawpow"]
 SMALL = FixedSizes(509, 1021, 0)
-"""Of datasets that take no time."""
+"""Sizes of a light cache and a dataset that are made at once."""
 
 TOY = KAWPOW.with_sizes(SMALL)
 
 LARGE_HEIGHT = 620 * 7500
-"""Of an epoch whose dataset has 5.8 GiB, so that addresses need more than 32 bits."""
+"""First height of an epoch whose dataset has 5.8 GiB, so that addresses exceed 32 bits."""
 
 PACKAGES = (
     "numpy", "numba", "pycuda", "pyopencl", "aiohttp", "pydantic", "nvidia-ml-py",
@@ -68,7 +68,7 @@ RELOADS = 10
 """Loads per kernel: a leaked module takes about 20 KiB, and a card allocates 2 MiB at a time."""
 
 MARGINS = {"host": 16 << 20, "card": 4 << 20}
-"""Bytes of growth that are tolerated; 2,000 leaked modules take ten times as much."""
+"""Tolerated growth in bytes; 2,000 leaked modules take ten times as much."""
 
 
 HARMLESS = (Outcome.ACCEPTED.value, Outcome.STALE.value, Outcome.NOT_SENT.value, UNANSWERED)
@@ -113,7 +113,7 @@ def listed(name: str) -> ListedDevice:
 
 
 def prepare(given: argparse.Namespace) -> int:
-    """Report what is installed, compile the host's functions, and make the light caches."""
+    """Report the installed versions, compile the host's functions, make the light caches."""
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             figure(f"package {package}", version(package))
@@ -258,8 +258,8 @@ def sanitizer(given: argparse.Namespace) -> int:
 def periods(given: argparse.Namespace) -> int:
     """Search many periods and check that memory does not grow.
 
-    Each has its kernel, which is compared with the reference and loaded `RELOADS` times more.
-    Fails as well if the memory of an NVIDIA card cannot be read.
+    The kernel of each period is loaded `RELOADS` times and compared with the reference. Fails
+    also if the memory of an NVIDIA card cannot be read.
     """
     count = 2 if given.rehearse else given.count
     epoch = TOY.epoch_at(0)
@@ -302,7 +302,7 @@ def _search(device: Device, light: Light, variant: Any, period: int) -> None:
 
 
 def _memory(info: DeviceInfo) -> dict[str, int | None]:
-    """Return bytes: the peak of this process, the used memory of the card."""
+    """Return the peak memory of this process and the used memory of the card, in bytes."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"host": resident, "card": _used(info)}
 
@@ -324,7 +324,7 @@ def recover(given: argparse.Namespace) -> int:
     """Three times: run a kernel that traps, close the device, open it again and test it."""
     found = listed(given.device)
     if found.backend.dialect != "cuda":
-        print("only CUDA has an instruction for it")
+        print("only CUDA has an instruction that traps")
         return CANNOT
     answers = 1 if given.rehearse else None
     for number in range(2 if given.rehearse else 3):

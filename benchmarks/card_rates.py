@@ -1,4 +1,4 @@
-"""Measurements of the first run on a card (first_run.py): hashrates, and how fast work changes."""
+"""Steps of the first run on a card (first_run.py): hashrates, and the time of a change of job."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from miner.work import Job, NonceSpace, Solution, Verdict  # noqa: E402
 MEGA = 1e6
 
 TURN_SECONDS = 1.0
-"""Of one measurement, at most."""
+"""Longest duration of one measurement."""
 
 FEWEST_ROUNDS = 3
 
@@ -59,8 +59,8 @@ ABLATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gpu-hbm", {"copies": 4}),
     ("gpu-hbm", {"ordered": True}),
 )
-"""Shapes with one field changed. Of `gpu`, 3, 5 and 6 groups at once leave 80, 48 and 40 registers
-to each thread; its default is 64."""
+"""Shapes, each with at most one changed field. 3, 5 and 6 groups of `gpu` at once leave 80, 48 and
+40 registers to each thread; its default is 64."""
 
 
 def main(arguments: list[str]) -> int:
@@ -88,10 +88,10 @@ def main(arguments: list[str]) -> int:
 
 @dataclass(slots=True)
 class Trial:
-    """A kernel at one height, and what was measured of it."""
+    """A kernel at one height, with its measurements."""
 
     label: str
-    """Of its figure, without the height."""
+    """Name of its figure, without the height."""
     kernel: BenchKernel
     rates: list[float] = field(default_factory=list)
     """H/s."""
@@ -147,8 +147,8 @@ def measure(
     read: Callable[[], Reading],
     seconds: float | None = None,
 ) -> None:
-    """Measure `trials` in turns for `seconds` (None: until the end of the step), in `FEWEST_ROUNDS`
-    rounds at least; print the figures after each round."""
+    """Measure `trials` alternately for `seconds` (None: until the end of the step), in at least
+    `FEWEST_ROUNDS` rounds; print the figures after each round."""
     end = given.end if seconds is None else min(monotonic() + seconds, given.end)
     fewest = FEWEST_ROUNDS
     if given.rehearse:
@@ -166,7 +166,7 @@ def measure(
 
 
 def report(trials: Sequence[Trial]) -> None:
-    """Print each hashrate in MH/s with its interval; of each label the harmonic mean of its
+    """Print each hashrate in MH/s with its interval; for each label the harmonic mean over its
     heights, and the ratio to the first label."""
     means: dict[str, list[float]] = {}
     for trial in trials:
@@ -261,7 +261,7 @@ class _Nowhere:
 
 @dataclass
 class Feed:
-    """The engine with one device, which gets jobs one after the other."""
+    """Gives jobs to an engine with one device."""
 
     engine: Engine
     variant: Variant
@@ -307,7 +307,7 @@ def launches(given: argparse.Namespace) -> int:
 
 
 def overlap(kernel: BenchKernel, seconds: float) -> None:
-    """Measure with one launch in flight and with two, in turns for `seconds`."""
+    """Measure alternately with one launch in flight and with two, for `seconds`."""
     kernel.rates(seconds / 6, fewest=2)
     end, alone, both = monotonic() + seconds, list[float](), list[float]()
     while not alone or monotonic() < end:

@@ -32,7 +32,7 @@ CROWD_RATE = 40.0
 """Requests per second and address of the crowd."""
 
 SLOW_BUILD = 30.0
-"""Seconds, about a period: a kernel is built one period ahead, so most of it shows nowhere."""
+"""Seconds, about one period: kernels are built one period ahead, which hides most of it."""
 
 MOST_LATE = 5
 """Newest faults whose entries may come after the last one."""

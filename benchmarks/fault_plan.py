@@ -83,7 +83,7 @@ NODE_FAULTS = (
 """Injected while the miner is at the node."""
 
 POOL_FAULTS = [name for name in FAULTS if name != "other_algorithm"]
-"""Faults of the test pool that its dialect here, KawPow's, knows."""
+"""Faults that the test pool can inject into KawPow's dialect."""
 
 POOL_JOURNAL: Mapping[str, str] = {
     "cut": r"^connection to .*:{pool} lost",

@@ -59,7 +59,7 @@ STEADY_SECONDS = 5.0
 """A minute otherwise: the time after which a device's earlier failures no longer count."""
 
 PARK_SECONDS = 20.0
-"""Ten minutes otherwise: the first pause of a device that failed five times in a row."""
+"""First pause of a parked device; ten minutes by default."""
 
 CHECK_SECONDS = 8.0
 """Ten minutes otherwise: the interval of checking the first pool."""

@@ -126,7 +126,7 @@ class Scene:
         self.miner.process.stdin.write(json.dumps(orders).encode() + b"\n")
 
     async def choose_pools(self, name: str) -> None:
-        """Reload the settings, with another list of pools; again where a busy miner refuses it."""
+        """Reload the settings with another list of pools; repeat it if a busy miner refuses it."""
         self.order(pools=name)
         async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE):
             while True:

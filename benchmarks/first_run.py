@@ -1,4 +1,4 @@
-"""The first run of the miner on a card: all that only a card can show, within nine minutes.
+"""The first run of the miner on a card: everything that only a card can show, in nine minutes.
 
     python benchmarks/first_run.py RESULTS                    run the steps that RESULTS lacks
     python benchmarks/first_run.py RESULTS --wheels FOLDER    install these wheels first
@@ -6,7 +6,7 @@
     python benchmarks/first_run.py --list                     list the steps
 
 Any Python from 3.11 on runs this; it needs the standard library only. Each step is a process with a
-time limit of its own, so one that fails, hangs or is killed costs no other step more than that.
+time limit, so a step that fails, hangs or is killed does not affect the others.
 Figures are appended to RESULTS/figures.jsonl as soon as a step prints them, all output to
 RESULTS/log.txt. A second run with the same sources first does the steps that are missing, then
 those that did not succeed.
@@ -38,7 +38,7 @@ sys.path.insert(0, str(CHECKOUT / "benchmarks"))
 from first_run_results import PASSED, SKIPPED, Results, parsed, report, table  # noqa: E402
 
 SECONDS = 540.0
-"""Of the whole run."""
+"""Time limit of the whole run."""
 
 GRACE = 3.0
 """Seconds for an interrupted step to end before it is killed, and again for the kernel to end it
@@ -50,20 +50,19 @@ CANNOT = 77
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One process of the run. In the words of `command` are replaced: {device}; {seconds}, the time
-    for measuring, a little less than the limit; {known}, the names of the figures that need not be
-    measured again, as JSON."""
+    """One process of the run. `command` may contain {device}; {seconds}, the time for measuring, a
+    little less than the limit; {known}, the names of figures that are measured already, as JSON."""
 
     name: str
     seconds: float
     """Its time limit."""
     what: str
     command: tuple[str, ...]
-    """Arguments of this Python."""
+    """Arguments of the Python interpreter."""
     least: float = 5.0
     """Seconds below which it is not worth starting."""
     always: bool = False
-    """Whether every run begins with it, since the others need what it leaves on the machine."""
+    """Whether every run begins with it, since the other steps need its files on the machine."""
 
 
 def _own(
@@ -88,7 +87,7 @@ PLAN = (
          "--only-default", *TIMED, least=25),
     _own("opencl", 45, "the same heights through OpenCL, where it lists the card", RATES, "shapes",
          "{device}", "--only-default", "--opencl", *TIMED, least=25),
-    _own("shapes", 80, "every launch shape that fits, in turns with the default", RATES, "shapes",
+    _own("shapes", 80, "every launch shape that fits, and the default", RATES, "shapes",
          "{device}", *TIMED, least=35),
     _own("limits", 40, "memory, shared memory and arithmetic", "limits.py", "{device}",
          "--figures", least=10),
@@ -105,7 +104,7 @@ PLAN = (
     _own("sanitizer", 90, "compute-sanitizer on a small dataset", CHECKS, "sanitizer", "{device}",
          least=30),
 )  # fmt: skip
-"""In the order of their worth. What a step leaves of its limit goes to the last ones."""
+"""The most valuable steps first. The time that a step saves is left for the last ones."""
 
 
 @dataclass
@@ -137,7 +136,7 @@ class Run:
             say(f"{step.name}: {status} after {spent:.1f} s" + (f": {reason}" if reason else ""))
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start this Python with `words` in a session of its own, all its output in one pipe."""
+        """Start Python with `words` in a new session, with all output in one pipe."""
         return subprocess.Popen(
             [sys.executable, "-u", *words], cwd=CHECKOUT, env=dict(self.environment),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -145,7 +144,7 @@ class Run:
         )  # fmt: skip
 
     def _end_of(self, step: Step, limit: float) -> tuple[str, str]:
-        """Run one step; return how it ended, and the line that says why."""
+        """Run one step; return its status and the reason."""
         known = [n for n, record in self.results.figures().items() if "problem" not in record]
         given = {
             "device": self.device, "seconds": f"{limit * 0.8:.1f}", "known": json.dumps(known),
@@ -162,7 +161,7 @@ class Run:
                     self.results.log(line + "\n")
                     last = line.strip()
         finally:
-            _signal(process, signal.SIGKILL)  # also what the step left behind
+            _signal(process, signal.SIGKILL)  # also processes that the step left behind
             if process.stdout is not None:
                 process.stdout.close()
         return _status(process, last, late=monotonic() - begun >= limit)
@@ -170,7 +169,7 @@ class Run:
 
 def _lines(process: subprocess.Popen[bytes], limit: float, grace: float) -> Iterator[str]:
     """Yield the lines of a process until it ends. It is interrupted after `limit` seconds, killed
-    after `grace` more, and abandoned if it then does not end, as in a driver that hangs."""
+    `grace` seconds later, and abandoned if it does not end then, as when a driver hangs."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     os.set_blocking(pipe, False)
@@ -184,7 +183,7 @@ def _lines(process: subprocess.Popen[bytes], limit: float, grace: float) -> Iter
             if stops and monotonic() - begun >= stops[0][0]:
                 _signal(process, stops.pop(0)[1])
             chunk = b""
-            # A process that it left behind may hold the pipe open; then nothing more is awaited.
+            # A child that it left behind may hold the pipe open, so its end is not awaited.
             if open_ and selector.select(0 if ended else 0.05):
                 chunk = os.read(pipe, 1 << 16)
                 open_ = bool(chunk)
@@ -204,7 +203,7 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _status(process: subprocess.Popen[bytes], last: str, *, late: bool) -> tuple[str, str]:
-    """Return how a process ended, and why as far as its last line says."""
+    """Return the status of a process, and the reason if its last line has one."""
     code = process.poll()
     if code is None:
         return "abandoned", "it could not be killed"
@@ -223,7 +222,7 @@ def _status(process: subprocess.Popen[bytes], last: str, *, late: bool) -> tuple
 
 
 def sources() -> str:
-    """Return a digest of everything that decides what is measured."""
+    """Return a digest of all sources that affect the measurements."""
     digest = hashlib.sha256()
     for folder in ("benchmarks", "configs", "kernels", "miner"):
         for path in sorted((CHECKOUT / folder).rglob("*.*")):
@@ -242,8 +241,8 @@ def install(wheels: Path, site: Path) -> Step:
 
 
 def surroundings(scratch: Path, site: Path | None) -> dict[str, str]:
-    """Return the environment of the steps: the packages in `site`, cache and state in `scratch`
-    unless they are set."""
+    """Return the environment of the steps: packages from `site`; cache and state in `scratch`,
+    unless their variables are set."""
     paths = [str(CHECKOUT), str(site or ""), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,

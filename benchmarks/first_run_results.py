@@ -1,4 +1,4 @@
-"""What the first run on a card has measured: records on disk, and the report."""
+"""The results of the first run on a card: records on disk, and the report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 PREDICTIONS = Path(__file__).parent / "results" / "predictions.json"
 
 PASSED, SKIPPED, MISSING = "passed", "skipped", "missing"
-"""Ends of a step; the others are kinds of failure."""
+"""Statuses of a step; all others are failures."""
 
 
 def figure(name: str, value: float | str | None, unit: str = "", **more: Any) -> None:
-    """Print a figure, for the run to keep."""
+    """Print a figure as a record for the run."""
     print(json.dumps({"figure": name, "value": value, "unit": unit, **more}), flush=True)
 
 
@@ -38,7 +38,7 @@ class Results:
 
     @classmethod
     def opened(cls, folder: Path, about: dict[str, str]) -> Results:
-        """Read the records that are there."""
+        """Read the existing records."""
         folder.mkdir(parents=True, exist_ok=True)
         results = cls(folder, about)
         path, ours = folder / "figures.jsonl", False

@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> int:
 
 
 class Figure(Protocol):
-    """Takes a figure when it is measured."""
+    """Receives each figure as soon as it is measured."""
 
     def __call__(self, name: str, value: float, unit: str, /) -> None: ...
 

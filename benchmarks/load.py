@@ -49,7 +49,7 @@ SHARES_BOUND = 5.0
 """Most milliseconds by which the crowd may move the median answer time of shares."""
 
 PROBES_BOUND = 100.0
-"""Most milliseconds of 99 of 100 health checks beside the crowd."""
+"""Most milliseconds that 99 of 100 health checks may take beside the crowd."""
 
 WARM_SECONDS = 8.0
 HASHES = 150
@@ -85,7 +85,7 @@ async def fire(http: int, seconds: float) -> None:
 
 
 class Visitor:
-    """The connections of one address, with one request at a time on each."""
+    """A client with one address; each of its connections has one request at a time."""
 
     def __init__(self, http: int, number: int, statuses: Counter[str]) -> None:
         self._http = http
@@ -122,8 +122,8 @@ class Visitor:
 
 
 async def crowd(http: int, seconds: float) -> None:
-    """Request the API from many loopback addresses at a fixed rate, however late the answers
-    are; print statistics as JSON."""
+    """Request the API from many loopback addresses at a fixed rate, even if answers are late;
+    print statistics as JSON."""
     statuses: Counter[str] = Counter()
     visitors = [Visitor(http, number, statuses) for number in range(CROWD)]
     await asyncio.to_thread(sys.stdin.readline)

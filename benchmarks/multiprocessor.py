@@ -60,11 +60,11 @@ class Card:
     """That the pipe for loads takes in a cycle."""
 
     def fits(self, shape: LaunchShape) -> bool:
-        """Return whether a multiprocessor has the shared memory for a group."""
+        """Return whether a group fits into the shared memory of a multiprocessor."""
         return self.resident(32, shape) > 0
 
     def resident(self, registers: int, shape: LaunchShape) -> int:
-        """Return how many groups run at once on a multiprocessor, 0 if none fits."""
+        """Return the number of groups that run at once on a multiprocessor; 0 if none fits."""
         per_warp = -(-registers * 32 // 256) * 256
         warps = shape.threads // 32
         # A fourth of the registers belongs to each scheduler.
@@ -108,8 +108,8 @@ def predict(
     cycles: int = CYCLES,
     seed: int = 0,
 ) -> Prediction:
-    """Simulate `warps` warps on a multiprocessor of `card`, each of whose threads has `lanes` lanes
-    of a hash, with `copies` copies of the cache."""
+    """Simulate `warps` warps on a multiprocessor of `card`, with `lanes` lanes of a hash in each
+    thread and `copies` copies of the cache."""
     random = np.random.default_rng(seed)
     code = np.array(
         [(CLASSES.index(i.kind), i.stall, i.sets, i.frees, i.waits) for i in loop.body], np.int64

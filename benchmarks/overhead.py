@@ -1,6 +1,6 @@
-"""What the host costs: a miner with twelve fake cards and every view open, and its start.
+"""The cost of the host: a miner with twelve fake cards and every view open, and its start.
 
-With a revision of git, its code and the present one take turns. Figures are CPU time, which other
+With a revision of git, the code of both takes turns. Figures are CPU time, which other
 processes on the same cores disturb less than wall time.
 """
 
@@ -43,17 +43,17 @@ if not RIG:
 CARDS = 12
 LAUNCH_SECONDS = 0.1
 SHARE_SECONDS = 5.0
-"""Between two shares of the rig."""
+"""Time between two shares of the rig."""
 
 HASHES = 4
-"""Per share."""
+"""Hashes that a share takes on average."""
 
 POLL_SECONDS = 5.0
-"""Between two requests of each of metrics and panels; the dashboard's page gets a stream."""
+"""Interval of requests to metrics and to each panel; the dashboard's page gets a stream."""
 
 WARM_SECONDS = 10.0
 TERMINAL = struct.pack("HHHH", 50, 132, 0, 0)
-"""Rows and columns."""
+"""Rows, columns and two unused words."""
 
 
 # The miner's process

@@ -1,7 +1,8 @@
 """How soon devices search for a new job, with stop words and, in the same run, without them.
 
-By default with fake cards: a new period with each job, the real proofs of kernels, every other card
-cannot be stopped. With --device one of this machine's devices, which every other job does not stop.
+By default with fake cards, half of which cannot be stopped; each job has a new period, and the
+proofs of kernels are real. With --device, one of this machine's devices; every other job stops no
+launch.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ PROOF_SECONDS = 0.002
 """Duration of a launch that proves a kernel."""
 
 GROUP_SECONDS = 0.0018
-"""Duration of a group of the kernel on an RTX 3070 (calculated): those that run are finished."""
+"""Duration of a group of the kernel on an RTX 3070 (calculated); running groups are finished."""
 
 
 @dataclass
@@ -64,9 +65,9 @@ class Card:
     arrived: dict[str, float]
     """Monotonic seconds at which each job arrived."""
     idle: list[float] = field(default_factory=list)
-    """How long it idled at each change of job, seconds."""
+    """Seconds for which it idled at each change of job."""
     switches: list[float] = field(default_factory=list)
-    """From each job's arrival until it searched for it, seconds."""
+    """Seconds from each job's arrival until the card searched for it."""
 
     def open(self, info: DeviceInfo) -> Any:
         return _OpenCard(info, self)
@@ -83,7 +84,7 @@ class _OpenCard(FakeDevice):
         return _Launch(self, super().launch(kernel, job, span), job, span, monotonic())
 
     def begin(self, launch: _Launch) -> float:
-        """Return when the card begins `launch`; all before it have ended."""
+        """Return when the card begins `launch`; all earlier launches have ended."""
         begin = max(launch.queued, self._free)
         self._idle += begin - self._free
         if not launch.proving:
@@ -189,7 +190,7 @@ class _Sink:
 
 
 async def measure_real(listed: ListedDevice, changes: int, seconds: float) -> None:
-    """Change the job of a device as often, and print how soon it searched."""
+    """Change the job of a device repeatedly, and print how soon it searched."""
     switch, clock = Switchable(listed), SystemClock()
     toy = LONG.with_sizes(FixedSizes(4093, 2**19 - 1, 0))
     switches: dict[bool, list[float]] = {False: [], True: []}
@@ -226,7 +227,7 @@ async def measure_real(listed: ListedDevice, changes: int, seconds: float) -> No
 
 
 async def measure(cards: int, changes: int, seconds: float) -> None:
-    """Change job and period `changes` times, every `seconds`, and print what the cards did."""
+    """Change job and period `changes` times, every `seconds`, and print the times of the cards."""
     arrived: dict[str, float] = {}
     rig = [Card(f"fake:{n}", bool(n % 2), arrived) for n in range(cards)]
     listed = [ListedDevice(replace(info_of(c.name), memory=2**30), c) for c in rig]

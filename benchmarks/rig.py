@@ -30,7 +30,7 @@ from tests.fakes.steady import Steady  # noqa: E402
 
 TOKEN = "a-token-of-the-soak"
 PARKING = 4
-"""Failed openings after a failed launch that make the miner give up a device."""
+"""Failed openings after a failed launch with which the miner parks a device."""
 
 
 @dataclass

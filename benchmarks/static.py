@@ -40,7 +40,7 @@ NOISE = 0.02
 """By which predictions of equal kernels may differ."""
 
 SHAPES_TRIED = tuple(name for name in SHAPES if name == "gpu" or name.startswith("gpu-hbm"))
-"""Those of CUDA that differ in the model."""
+"""Shapes of CUDA that differ in the model."""
 
 
 def main(arguments: list[str]) -> int:

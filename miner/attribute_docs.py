@@ -1,7 +1,7 @@
 """Docstrings of attributes, read from the source when a document or a help text needs them.
 
-Pydantic's `use_attribute_docstrings` reads them when a class is made: half of the time that the
-import of the models takes.
+Pydantic's `use_attribute_docstrings` reads them when a class is made, which takes half of the time
+of importing the models.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 
 def attribute_docs(model: type[Any]) -> Mapping[str, str]:
-    """Return the docstring of each attribute of `model` that has one, inherited ones included, by
-    name; none where the source is not available."""
+    """Return the docstrings of the attributes of `model` by name, inherited ones included; empty if
+    the source is not available."""
     found: dict[str, str] = {}
     package = model.__module__.partition(".")[0]
     for one in reversed(model.__mro__):

@@ -41,13 +41,13 @@ UNUSED_SECONDS = 3600.0
 """Others stay in memory for this long after their last use, for a pool that alternates."""
 
 MEMORY_BYTES = 512 << 20
-"""Of the light caches kept in memory, unless the newest alone is larger."""
+"""Limit for the light caches kept in memory, unless the newest alone is larger."""
 
 LARGEST_LIGHT_CACHE = 1 << 30
 """Bytes; a dataset is 64 times as large. The largest of a coin in 2026 takes about 160 MiB."""
 
 DISK_BYTES = 640 << 20
-"""Of all light caches on disk, of up to about 160 MiB each; the least recently used are deleted."""
+"""Limit for the light caches on disk, of up to 160 MiB each; the least recently used ones go."""
 
 KEPT_HASHERS = 16
 

@@ -54,7 +54,7 @@ def login_parts(user: str) -> list[str]:
 
 
 def placeholder_in(user: str) -> str | None:
-    """Return the placeholder that stands in `user` in place of a wallet; None without one."""
+    """Return the placeholder that `user` has in place of a wallet; None if it has none."""
     account = login_parts(user.strip())[0]
     if _TEMPLATE.fullmatch(account) or account in _NAMES or _YOURS.search(account):
         return account
@@ -105,8 +105,8 @@ _SERO = re.compile("(SP|SC)([01])0([^0]+)0([^0]{2})")
 
 
 def _sero(address: str, _: Sequence[str]) -> str | None:
-    """Check prefix, version, key and checksum with 0 between them (zero/account/address.go in
-    go-sero), or, of early wallets, the key alone."""
+    """Check prefix, version, key and checksum, separated by 0 (zero/account/address.go in go-sero);
+    addresses of early wallets are the key alone."""
     found = _SERO.fullmatch(address)
     data = _base58_bytes(found[3] if found else address)
     if data is None or len(data) not in SERO_BYTES.values():
@@ -205,5 +205,4 @@ KINDS: Mapping[str, Callable[[str, Sequence[str]], str | None]] = {
     "cryptonote": _cryptonote,
     "sero": _sero,
 }
-"""Each returns None for an address of the form, "" for a text of another form, and else what is
-wrong."""
+"""Each returns None for an address of its form, "" for a text of another form, else the problem."""

@@ -19,7 +19,7 @@ MOST_SMALL = 15
 LONGEST = 450
 
 LEAST_OF_ONE_READER = 100
-"""Lines of a module that only one other module imports; a smaller one belongs into its reader."""
+"""Least lines of a module that a single module imports; a smaller one belongs into that module."""
 
 MOST_SHARE_OF_A_ROOM = 0.15
 """Of the lines of all modules."""
@@ -77,7 +77,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def exported() -> set[str]:
-    """Return the modules whose names a package offers as its own."""
+    """Return the modules that packages re-export."""
     texts = (path.read_text(encoding="utf-8") for path in PRODUCT.rglob("__init__.py"))
     nodes = (node for text in texts for node in ast.walk(ast.parse(text)))
     return {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -41,12 +41,12 @@ SPARE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Limits of the miner's resources that clients may use."""
+    """Limits for the resources that clients take."""
 
     connections: int = 64
-    """Served at a time."""
+    """Connections served at a time."""
     connections_of_one: int = 32
-    """Of one address."""
+    """Connections of one address."""
     spare: int = 128
     """More connections, which serve probes only. More than asyncio accepts before it reads from
     one of them, so that no probe is displaced unread."""
@@ -70,7 +70,7 @@ class ConnectionLimits:
 
 
 class ConnectionFactory:
-    """Accepts each new connection, beyond the limits as a spare one.
+    """Accepts each new connection; those beyond the limits become spare ones.
 
     A spare connection serves one request, which must be a probe: half-open connections and greedy
     readers must not make the miner look dead. There is always room for a new one, since it takes

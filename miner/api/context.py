@@ -107,7 +107,7 @@ class CachedShares:
 
 
 class RunControl(Protocol):
-    """The requests of the rig's owner to a run."""
+    """Requests of a user to a run: pause, resume, reload."""
 
     def pause(self, device: str | None) -> None:
         """Pause `device`, or all devices if None; raises `KeyError` for an unknown one."""

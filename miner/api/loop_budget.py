@@ -43,7 +43,7 @@ MAX_ADDRESSES = 1024
 
 @dataclass(frozen=True, slots=True)
 class LoopLimits:
-    """Limits of the time for which one kind of requests may occupy the event loop."""
+    """Limits for the time that requests of one kind take on the event loop."""
 
     per_second: float
     """Seconds per second, of all addresses."""

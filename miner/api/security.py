@@ -82,8 +82,7 @@ def refusal_bytes(status: int, sentence: str, retry_after: int, close: bool) -> 
 
 
 def error_middleware(clock: Clock, journal: Journal) -> Middleware:
-    """Return the middleware that gives all errors one form; clients learn of a bug only that it
-    occurred."""
+    """Return the middleware that gives all errors one form; answers about bugs have no details."""
     reported_at = clock.now() - REPORT_SECONDS
 
     @web.middleware

@@ -34,7 +34,7 @@ from miner.cli.options import (
 )  # fmt: skip
 @click.option(
     "--repetitions", type=click.IntRange(6, 1000), default=10, show_default=True, metavar="N",
-    help="Of each program in the suite.",
+    help="Measurements of each program in the suite.",
 )  # fmt: skip
 @click.option(
     "--warm-up", type=click.FloatRange(0, 600), default=10.0, show_default=True, metavar="SECONDS",

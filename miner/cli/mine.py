@@ -136,7 +136,7 @@ def _check_file(file: Path, config: Path | None) -> None:
     if config is not None:
         raise click.UsageError("name one settings file, as FILE or with -c")
     if re.search(":[0-9]+$", file.name) and not file.exists():
-        text = f"{file.name!r} is not a flag; give each pool with -o, or put commas between"
+        text = f"{file.name!r} is not a flag; give each pool with -o, or separate pools by commas"
         raise click.UsageError(text)
     if file.suffix != ".toml" and not file.is_file():
         raise click.UsageError(f"{str(file)!r} is neither a flag nor a settings file")
@@ -206,7 +206,7 @@ def _settings(
             of_one_pool[key.name] = value
         else:
             of_each_pool[key.name] = value
-    if given["variant"] and given["coin"]:  # as miners that name coins for a purpose of their own
+    if given["variant"] and given["coin"]:  # as on command lines of some other miners
         _check_agreement(given["variant"], given["coin"])
         given["variant"] = None
     of_one_pool["url"] = [
@@ -226,7 +226,7 @@ def _check_agreement(variant: str, coin: str) -> None:
 
     wanted = find_coin(coin)
     if variant.lower() == "progpow" and wanted.variant.startswith("progpow"):
-        return  # T-Rex calls several algorithms so, and lets the coin decide
+        return  # T-Rex's name for several algorithms, between which the coin decides
     if find_variant(variant).name != wanted.variant or coin_called(variant) not in (None, wanted):
         raise click.UsageError(
             f"-a {variant} and --coin {coin} contradict each other: {wanted.name} is mined with "

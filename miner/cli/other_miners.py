@@ -33,7 +33,7 @@ OTHERWISE_NUMBERS = {
     "-R": "-R reports the hashrate here; the pause between retries of T-Rex, WildRig and xmrig has "
     "no counterpart",
 }
-"""Flags of `mine` that take a number in other miners, with what to say of it."""
+"""Flags of `mine` that take a number in other miners, and the advice for that case."""
 
 OTHER_DASHES = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
 """Hyphens and dashes that web pages and word processors write in place of "-"."""
@@ -52,8 +52,8 @@ class ForeignFlag:
     """The flag of `mine` with the same meaning, for a switch perhaps with a value; "" if none."""
     form: str
     here: str
-    """What to do instead, or why nothing is to be done (form "met"), as one sentence without a full
-    stop; "" if there is such a flag."""
+    """Advice, or the reason why the flag is not needed (form "met"), as one sentence without a full
+    stop; "" if `flag` is set."""
 
 
 @cache

@@ -11,7 +11,7 @@ BUFFER_COUNTS = (1, 2, 4, 8, 16)
 """A dataset of 15 GB needs 8 buffers where a driver allocates at most 2 GiB at once."""
 
 PARKED_WORDS = 16
-"""Of each thread: the digest of the first Keccak, and the mix hash."""
+"""Words that each thread parks: the digest of the first Keccak, and the mix hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,18 @@ class LaunchShape:
     waves: int = 0
     """Waves per SIMD that AMD's compiler is to leave registers for. 0: its own choice."""
     lanes: int = 1
-    """Of the 16 lanes of a hash, those that one thread computes: 1, 2 or 4."""
+    """Lanes that one thread computes, of the 16 of a hash: 1, 2 or 4."""
     copies: int = 1
-    """Copies of the L1 cache, each in memory banks of its own: 1, 2, 4 or 8."""
+    """Copies of the L1 cache, each in separate memory banks: 1, 2, 4 or 8."""
     groups: int = 0
     """Groups that must fit on a multiprocessor (CUDA): fewer leave more registers to each thread.
     0: the compiler's choice."""
     parked: bool = False
     """Whether the digest and the mix hash wait in shared memory, not in registers."""
     ordered: bool = False
-    """Whether the compiler must ask for a dataset row first in a loop, and use it last."""
+    """Whether a loop must begin with the request for a dataset row, and end with its use."""
     multiplied: bool = False
-    """Whether L1 addresses are computed by multiplications, which NVIDIA's FMA units do, not by
+    """Whether L1 addresses are computed by multiplications, in NVIDIA's FMA units, in place of
     masks and shifts."""
     buffers: int = 1
     """Buffers that the dataset is split into, one of `BUFFER_COUNTS`."""
@@ -55,20 +55,20 @@ class LaunchShape:
 
     @property
     def peers(self) -> int:
-        """Threads that compute a hash together, if `family` is "lanes"."""
+        """Threads that compute one hash together; only for the family "lanes"."""
         return LANES // self.lanes
 
     @property
     def shared_words(self) -> int:
         """Words of shared memory (OpenCL: local memory) of a group: the copies of the cache, and
-        what is parked."""
+        the parked words."""
         if self.family != "lanes":
             return 0
         return L1_WORDS * self.copies + (PARKED_WORDS * self.threads if self.parked else 0)
 
     @property
     def shared_bytes(self) -> int:
-        """Bytes of shared memory that a group takes at most."""
+        """Most bytes of shared memory that a group takes."""
         exchanged = 2 * self.threads // self.peers  # by kernels/preludes/exchange_local.h
         return 4 * (self.shared_words + exchanged)
 
@@ -84,8 +84,8 @@ class LaunchShape:
 
 
 _HBM = LaunchShape("", "lanes", threads=1024, groups=1, parked=True)
-"""Where conflicts in shared memory, not the bandwidth of HBM, limit the hashrate: one group to a
-multiprocessor, with as many copies of the cache as fit."""
+"""For cards with HBM, where conflicts in shared memory limit the hashrate, not the bandwidth: one
+group per multiprocessor, with as many copies of the cache as fit."""
 
 SHAPES = {
     shape.name: shape

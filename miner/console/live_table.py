@@ -184,7 +184,7 @@ def _device_lines(snapshot: Snapshot, width: int, height: int, redactor: Redacto
 
 
 def _first_that_fit(groups: Sequence[list[Text]], room: int) -> list[list[Text]]:
-    """Return as many groups of lines as fit into `room`, in their order; those of several lines,
+    """Return as many groups of lines as fit into `room`, in their order. Groups of several lines,
     which report a problem, are chosen first."""
     chosen = set()
     for index in sorted(range(len(groups)), key=lambda index: len(groups[index]) == 1):

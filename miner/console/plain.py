@@ -32,7 +32,7 @@ TIME, DATE, UNDATED = "%H:%M:%S ", "%Y-%m-%d %H:%M:%S ", ""
 
 
 def beginning_on(stream: TextIO, environ: Mapping[str, str]) -> str:
-    """Return how lines on `stream` begin; systemd's journal adds a date of its own."""
+    """Return how lines on `stream` begin: without a date in systemd's journal, which adds one."""
     try:
         if stream.isatty():
             return TIME
@@ -46,7 +46,7 @@ def beginning_on(stream: TextIO, environ: Mapping[str, str]) -> str:
 class PlainLines:
     """Lines as in "12:04:31 pool      welcome".
 
-    Outside of a terminal they have the levels other than INFO too.
+    Outside of a terminal they also have the level, unless it is INFO.
     """
 
     def __init__(self, redactor: Redactor, beginning: str = TIME) -> None:

@@ -53,8 +53,8 @@ class BufferedDevice(ABC):
         return self._shape
 
     def take_shape(self, shape: LaunchShape) -> None:
-        """Use `shape` from the next `generate` on; raises `BuildFailed` for one whose groups the
-        device is too small for."""
+        """Use `shape` from the next `generate` on; raises `BuildFailed` if the device is too small
+        for a group of it."""
         most = self.group_limits()
         for need, limit, what in (
             (shape.threads, most.threads, "threads"),
@@ -100,8 +100,7 @@ class BufferedDevice(ABC):
             dataset.write(first, nodes)
 
     def _next_number(self) -> int:
-        """Return the number of the next launch, of 32 bits and not 0; consecutive ones are even and
-        odd in turn."""
+        """Return the number of the next launch: 32 bits, not 0, even and odd ones alternating."""
         self._launches = self._launches + 1 if self._launches < 2**32 - 1 else 2
         return self._launches
 

@@ -85,10 +85,10 @@ class Pending(Protocol):
         failure."""
 
     def stop(self, calls: DriverCalls) -> None:
-        """Have the groups that have not begun search nothing; any thread may call it until the
-        device is closed. It returns at once: what may block is left to `calls`. After the end of
-        the launch it has no effect, and where a device cannot be reached while it searches, none
-        before that."""
+        """End the launch early: groups that have not begun search nothing. Any thread may call it
+        until the device is closed. It returns at once, and leaves calls that may block to `calls`.
+        It has no effect after the launch has ended, or on a device that cannot be reached while
+        it searches."""
 
 
 class Device(Protocol):
@@ -163,8 +163,7 @@ class Device(Protocol):
 
     def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
         """Start searching `span` (its `count` is one that `round_up` returned) for `job.target`
-        on the selected dataset. At most two launches may be in flight; the second one may begin
-        while the first one ends."""
+        on the selected dataset. At most two launches may be in flight; they may overlap."""
 
     def close(self) -> None:
         """Free everything; the device is not used again."""

@@ -60,8 +60,8 @@ def _is_identified_as(a: DeviceInfo, b: DeviceInfo) -> bool:
 
 
 def _is_equal_to(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Return whether kind, units, model and, of GPUs, memory are equal or nearly so, for devices of
-    which at least one has no PCI address. Of the host's memory, PoCL reports 60 %."""
+    """Return whether two devices, at least one of them without a PCI address, agree in kind, units
+    and model, and GPUs nearly in memory. For CPUs, PoCL reports 60 % of the memory only."""
     if a.pci is not None and b.pci is not None:
         return False
     if _are_other_parts(a, b):
@@ -78,8 +78,8 @@ def _is_equal_to(a: DeviceInfo, b: DeviceInfo) -> bool:
 
 
 def _are_other_parts(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Return whether both have UUIDs of NVIDIA's form, and different ones. Platforms of other
-    vendors generate other UUIDs."""
+    """Return whether both have UUIDs of NVIDIA's form that differ. Other UUIDs do not count, since
+    each platform generates its own."""
     uuids = [uuid.lower() for uuid in (a.uuid, b.uuid) if uuid is not None]
     ours = [uuid for uuid in uuids if uuid.startswith(("gpu-", "mig-"))]
     return len(set(ours)) == 2

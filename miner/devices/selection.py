@@ -105,8 +105,8 @@ def device_called(found: Sequence[ListedDevice], name: str) -> ListedDevice:
 def tried(
     found: Sequence[ListedDevice], variant: Variant | None, trials: Trials
 ) -> list[ListedDevice]:
-    """Return `found` with `info.unusable` set where the first known answer of `variant` (None: the
-    first one that is shipped) fails."""
+    """Return `found` with `info.unusable` set where the first known answer of `variant` fails
+    (None: of the first shipped variant)."""
     variant = variant or next(iter(variants().values()))
     devices = [(one.backend, one.info) for one in found]
     problems = asyncio.run(trials.problems_of(devices, variant))
@@ -202,8 +202,7 @@ def _default(found: Sequence[ListedDevice], backend: str, cpu_allowed: bool) -> 
 
 
 def _best_cpus(found: Sequence[ListedDevice]) -> Entries:
-    """Return the CPUs, the reference last, and before it Mesa's llvmpipe, which is made for
-    graphics."""
+    """Return the CPUs, last Mesa's llvmpipe, which is made for graphics, and the reference."""
     cpus = [one for one in found if one.info.kind == "cpu"]
     return sorted(cpus, key=lambda one: (one.backend.dialect is None, "llvmpipe" in one.info.model))
 

@@ -46,7 +46,7 @@ class TunedShape:
     shape: str
     default: str
     ratio: float
-    """Of the hashrates; 1 where the default is the fastest."""
+    """Hashrate relative to that of `default`; 1 if `default` is the fastest."""
     low: float
     """Bounds of the ratio's 95 % interval."""
     high: float

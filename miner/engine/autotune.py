@@ -24,16 +24,16 @@ from miner.telemetry.measurements import Interval
 from miner.work import Job
 
 ROUNDS = 10
-"""Rounds, each of which measures every shape once; `tune` has as many by default."""
+"""Rounds until the choice; each measures every shape once. `tune` has as many by default."""
 
 ROUNDS_OF_PROGRAM = 2
-"""Rounds with one program; the next ones wait for another period."""
+"""Rounds with the program of one period."""
 
 TURN_SECONDS = 5.0
-"""Busy time of the device in one turn."""
+"""Time for which the device searches in one turn."""
 
 HOPELESS_ROUNDS = 3
-"""A shape that was slower in each of so many rounds is left out."""
+"""A shape that was slower in each of this many rounds is left out."""
 
 
 class MeasuredShape(Protocol):
@@ -48,8 +48,8 @@ class MeasuredShape(Protocol):
 
 
 def choice(trials: Sequence[MeasuredShape]) -> TunedShape:
-    """Return the fastest shape; the first one, the default, unless another is faster within the
-    whole interval of the ratio."""
+    """Return the fastest shape: the first one, the default, unless the whole interval of the ratio
+    of another is above 1."""
     default = trials[0]
     best = TunedShape(default.name, default.name, 1.0, 1.0, 1.0)
     for trial in trials[1:]:
@@ -60,7 +60,7 @@ def choice(trials: Sequence[MeasuredShape]) -> TunedShape:
 
 
 def ratio_of(trial: MeasuredShape, default: MeasuredShape) -> Interval:
-    """Return the ratio of the hashrates in the same round."""
+    """Return the ratio of the hashrates, round by round."""
     pairs = zip(trial.rounds, default.rounds, strict=True)
     return Interval.of([rate / other for rate, other in pairs])
 
@@ -76,10 +76,10 @@ class _Trial:
 
 
 class Autotune:
-    """Gives launch shapes turns of the search, until one is chosen; `names` are those to compare
-    with the device's own.
+    """Lets the launch shapes of one device take turns at the search until one is chosen. `names`
+    are the shapes to compare with the device's own.
 
-    A turn searches the job as always, so that a trial costs no share. Its kernel was built in the
+    A turn searches the job as always, so its solutions are shares. Its kernel was built in the
     background and compared with the CPU before. A shape that the compiler, the driver or the CPU
     refuses is left out. The device's thread calls it: `open` after each opening of the device;
     `turn` encloses each search, for which it chooses the kernels.
@@ -87,28 +87,28 @@ class Autotune:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.chosen: str | None = None
-        """The fastest shape, once it is known."""
+        """The fastest shape; None until it is known."""
         self._names = names
         self._trials: list[_Trial] = []
         """The device's own shape first."""
         self._order: deque[_Trial] = deque()
-        """Turns that the round still has."""
+        """The shapes whose turns of this round are left."""
         self._rates: dict[_Trial, float] = {}
-        """Hashes per second in the round."""
+        """Hashes per second so far in this round."""
         self._turn: _Trial | None = None
         self._stale: list[Kernel] = []
         """Kernels that are not used again, to be unloaded when no launch is in flight."""
         self._job: Job | None = None
-        """The newest one that was searched."""
+        """The newest job that was searched."""
         self._program: SearchProgram | None = None
-        """Its program."""
+        """The program of that job."""
         self._rounds_left = 0
         """Rounds that may begin with this program."""
         self._tried, self._spent = 0, 0.0
-        """Nonces and busy seconds of the turn."""
+        """Nonces tried and seconds of search in this turn."""
 
     def open(self, opened: OpenedDevice, datasets: Datasets, kernels: Kernels) -> None:
-        """Use a device that was opened just now, in its own shape."""
+        """Use a device that has just been opened, in its own shape."""
         self._opened, self._device = opened, opened.device
         self._datasets, self._kernels = datasets, kernels
         if not self._trials:
@@ -122,14 +122,14 @@ class Autotune:
 
     @property
     def granule(self) -> int:
-        """Nonces of which every launch has a multiple, in each shape."""
+        """The number of nonces in a launch is a multiple of this in each shape."""
         groups = (shape_named(trial.name).nonces_per_group for trial in self._trials)
         return lcm(self._device.round_up(1), *groups)
 
     @contextmanager
     def turn(self, job: Job) -> Iterator[None]:
-        """Choose the shape with which a search begins with `job`, for which all is prepared; no
-        launch is in flight before and after it."""
+        """Choose the shape of a search that begins with `job`, whose kernel and dataset are ready.
+        No launch is in flight before and after the block."""
         self._begin(job)
         try:
             yield
@@ -197,7 +197,7 @@ class Autotune:
             self._end_round()
 
     def _fail(self, reason: str) -> None:
-        """Blame a failure of the device on the shape whose turn it was, unless it is the own."""
+        """Leave out the shape whose turn it was, unless it is the device's own."""
         turn, self._turn = self._turn, None
         self._drop_round()
         if turn is not None and turn is not self._trials[0]:
@@ -205,8 +205,8 @@ class Autotune:
             self._use_own_shape()
 
     def _may_begin(self, job: Job) -> bool:
-        """Whether a round can begin: the next period's kernel and those of all shapes are built.
-        Begin to build these when nothing else is built."""
+        """Return whether a round can begin: the next period's kernel and those of all shapes are
+        built. Start to build these once that of the next period is ready."""
         others = self._trials[1:]
         if self.chosen or not self._rounds_left or not others or not self._kernels.is_ahead:
             return False
@@ -222,7 +222,7 @@ class Autotune:
         return trial.building
 
     def _follow(self, job: Job) -> bool:
-        """Note that `job` is searched now; return False if it ends the turn."""
+        """Record that `job` is searched now; return False if that ends the turn."""
         program = program_of(job)
         if program != self._program:
             if self._turn is not None:

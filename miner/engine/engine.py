@@ -37,7 +37,7 @@ from miner.work import Candidate, Job, Outcome, ShareSink, Solution, Verdict
 
 REPORT_SECONDS = 1.0
 """Time for which ended launches wait to be reported together: waking the event loop for each one
-costs more than all else that the host does for it."""
+costs more than everything else that the host does for a launch."""
 
 WATCH_SECONDS = 1.0
 """Interval between two checks for hung devices."""

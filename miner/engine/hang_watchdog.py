@@ -40,8 +40,7 @@ class HangWatchdog:
         self._activity = activity or Activity(clock)
         self._activity.follow(self)
         self._call: tuple[str, float, float, float] | None = None
-        """The running call, the clock second of its begin, its limit, and `_suspended` at its
-        begin."""
+        """The running call, the clock second of its start, its limit, and `_suspended` then."""
         self._suspended = 0.0
 
     @contextmanager
@@ -54,7 +53,7 @@ class HangWatchdog:
             self.end()
 
     def begin(self, what: str, limit: float) -> None:
-        """Time the driver call `what` until `end`, without the cost of `call`."""
+        """Time the driver call `what` until `end`; cheaper than `call`."""
         self._call = (what, self._clock.now(), limit, self._suspended)
 
     def end(self) -> None:
@@ -68,7 +67,7 @@ class HangWatchdog:
 
     @property
     def current(self) -> tuple[str, float] | None:
-        """The current call, and the clock second of its begin."""
+        """The running call, and the clock second of its start."""
         call = self._call
         return (f"{self._name}: {call[0]}", call[1]) if call is not None else None
 

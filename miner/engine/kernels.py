@@ -77,7 +77,7 @@ class Kernels:
         self._newest: _Key | None = None
         """Key of the kernel that searches."""
         self._last: tuple[Job, Kernel] | None = None
-        """The newest result of `ready`: each launch asks for it, and to hash a key takes long."""
+        """The newest result of `ready`: each launch needs it, and hashing a key takes long."""
         self._unreported: set[_Key] = set()
         """Keys of kernels that were proved ahead and not used yet."""
         self._upcoming: _Upcoming | None = None

@@ -22,7 +22,7 @@ class CallsOfDevice(Protocol):
 
     @property
     def current(self) -> tuple[str, float] | None:
-        """The running activity, and the clock second of its begin."""
+        """The running call, and the clock second of its start."""
 
 
 class Activity:
@@ -52,7 +52,7 @@ class Activity:
         self._devices.append(device)
 
     def ended(self, what: str, begun: float, now: float) -> None:
-        """Record what ran from clock second `begun` to `now`, at least `CHECK_SECONDS`."""
+        """Record that `what` ran from clock second `begun` to `now`, `CHECK_SECONDS` or more."""
         self._ended.append((what, begun, now))
 
     def during(self, begin: float, end: float) -> str:

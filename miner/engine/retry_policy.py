@@ -11,7 +11,7 @@ class RetryPolicy:
     """Limits for one device; times are in seconds."""
 
     first_pause: float = 1.0
-    """After the first failure; each further failure in a row doubles it."""
+    """Pause after the first failure; each further failure in a row doubles it."""
     longest_pause: float = 60.0
     max_failures: int = 5
     """Failures in a row after which a device is parked."""
@@ -19,7 +19,7 @@ class RetryPolicy:
     """Pause of a parked device, while others mine; each further failure in a row doubles it."""
     longest_park: float = 3600.0
     steady: float = 60.0
-    """A failure this long after the first launch starts a new row, unless it is a wrong result."""
+    """A failure this long after the first launch starts a new count, except a wrong result."""
     max_wrong: int = 10
     """Wrong candidates among the last `judged` after which the device is reopened."""
     judged: int = 20

@@ -115,7 +115,7 @@ class SearchOwner(Protocol):
 
     @property
     def driver_calls(self) -> DriverCalls:
-        """Runs what a launch needs to be stopped."""
+        """Runs the driver calls that stop a launch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,11 @@ class _Launch:
     calls: DriverCalls
     started: float
     job_arrived: float | None
-    """Clock seconds, if it is the first launch of its job."""
+    """Clock seconds at which its job arrived, for the first launch of a job."""
     stopped: bool = False
 
     def stop(self) -> None:
-        """Have the groups that have not begun search nothing."""
+        """End the launch early."""
         if not self.stopped:
             self.stopped = True
             self.pending.stop(self.calls)

@@ -1,5 +1,5 @@
-"""The lines of a TOML text: where each key is, which tomllib does not report, and what is wrong
-with a line that is not valid."""
+"""The lines of a TOML text: the line of each key, which tomllib does not report, and advice for
+invalid lines."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _unquoted(key: str) -> str:
 
 
 def syntax_problem(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]:
-    """Return the line (from 1) that `error` is about, and what is wrong or what to do. The sentence
+    """Return the line (from 1) of `error`, and a sentence about the mistake or its correction. It
     quotes no value of `text`, which may be a secret."""
     problem = re.sub(r" \(at .*\)$", "", str(error))
     found = re.search(r"at line (\d+)", str(error))
@@ -193,7 +193,7 @@ _PAIR = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*([=:])\s*(.*?)\s*(#.*)?")
 
 
 def _advice(problem: str, line: str) -> str | None:
-    """Return what to do about a usual mistake; `problem` is tomllib's sentence about `line`."""
+    """Return advice for a usual mistake, None for others; `problem` is tomllib's sentence."""
     pair = _PAIR.fullmatch(line)
     key, sign, value, _ = pair.groups() if pair else ("", "", "", "")
     match problem.split()[:2]:

@@ -76,7 +76,7 @@ class DeviceState(Enum):
     """On request or by its heat limit."""
     RESTING = "resting after a failure"
     PARKED = "parked"
-    """Failed too often in a row; tried again later while others mine."""
+    """It failed too often in a row, and is tried again later while others mine."""
     HUNG = "hung"
 
 

@@ -212,14 +212,14 @@ class DeviceHanging:
 
 @dataclass(frozen=True, slots=True)
 class ShapeChosen:
-    """The device uses the launch shape `shape` from now on: the fastest in mining."""
+    """The device uses `shape`, the fastest launch shape while mining, from now on."""
 
     device: str
     shape: str
     default: str
-    """The shape that it had."""
+    """The shape that the device had before."""
     ratio: float
-    """Of the hashrate to that of `default`; 1 where that is the fastest."""
+    """Hashrate relative to that of `default`; 1 if `default` is the fastest."""
     low: float
     """Bounds of the ratio's 95 % interval."""
     high: float

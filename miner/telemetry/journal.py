@@ -196,7 +196,8 @@ def sentence_of(event: events.Event, accepted: int) -> Sentence | None:
             text = f"no launch shape is faster than {shape}"
             if shape != default:
                 interval = f"{low:.3f} to {high:.3f}"
-                text = f"launch shape {shape} from now on: {ratio:.3f} ({interval}) times {default}"
+                gain = f"{ratio:.3f} times the hashrate of {default} ({interval})"
+                text = f"the fastest launch shape is {shape}: {gain}"
             return Sentence(device, text)
         case events.ShapeLeftOut(device, shape, reason):
             return Sentence(device, f"launch shape {shape} is left out: {reason}")

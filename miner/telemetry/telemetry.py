@@ -28,10 +28,10 @@ BEST_SHARES = 10
 
 
 class EventSource(Protocol):
-    """Emits frequent events in groups."""
+    """Collects frequent events and emits them in groups."""
 
     def emit_pending(self) -> None:
-        """Emit the events that wait."""
+        """Emit the collected events."""
 
 
 class Telemetry:
@@ -82,7 +82,7 @@ class Telemetry:
         return self._subscribers.add(callback)
 
     def follow(self, source: EventSource) -> None:
-        """Have `source` emit what it holds back before each snapshot."""
+        """Have `source` emit its collected events before each snapshot."""
         self._sources.append(source)
 
     def snapshot(self) -> Snapshot:

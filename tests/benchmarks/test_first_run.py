@@ -1,4 +1,4 @@
-"""The first run on a card: its steps, limits and records, and the whole plan on simulated cards."""
+"""The first run on a card: steps, limits, records, and the whole plan on simulated cards."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ os.environ.update(first_run.surroundings(scratch, None))
 first_run.Run.start = lambda self, words: Fork(words)
 sys.exit(first_run.main(sys.argv[2:]))
 """
-"""Steps as forks of a process that has imported everything, which saves most of their time."""
+"""Runs steps as forks of a process that has imported everything, to save most of their time."""
 
 
 def test_the_whole_plan_on_a_simulated_card(tmp_path: Path) -> None:

@@ -177,7 +177,11 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["deivces"], 2, "No such command 'deivces'. Did you mean 'devices'?"),
     (["--bogus"], 2, "No such option '--bogus'."),
     (["--poxy", "h"], 2, "No such option '--poxy'. Did you mean '--proxy'?"),
-    (["-o", "a:1", "b:2"], 2, "'b:2' is not a flag; give each pool with -o, or put commas between"),
+    (
+        ["-o", "a:1", "b:2"],
+        2,
+        "'b:2' is not a flag; give each pool with -o, or separate pools by commas",
+    ),
     (["mine", "rig"], 2, "'rig' is neither a flag nor a settings file"),
     (["mine", "-c", "a.toml", "b.toml"], 2, "name one settings file, as FILE or with -c"),
     (["-a", "kawpow", "-o", "a:1,b", "-u", "w"], 2, "url: contains a comma; write each pool"),

@@ -27,12 +27,12 @@ MISSING = None if shutil.which("ocloc") else "needs ocloc (Debian: intel-opencl-
 
 
 class IntelFigures(NamedTuple):
-    """What a search kernel takes of a device."""
+    """The resources that a search kernel takes."""
 
     width: int
     """Threads of a sub-group, which run side by side."""
     registers: int
-    """Of a sub-group: 32 bytes each, 64 on Arc B."""
+    """Registers of a sub-group: 32 bytes each, 64 on Arc B."""
     local: int
     """Bytes of local memory of a group."""
     scratch: int
@@ -56,7 +56,7 @@ def knows(target: str) -> bool:
 
 
 def compiled(source: KernelSource, target: str) -> IntelFigures | str:
-    """Compile `source`; return its figures, or what the compiler prints if it makes no binary."""
+    """Compile `source`; return its figures, or the compiler's output if it makes no binary."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "kernel.cl").write_text(source.text, encoding="ascii")
         done = _ocloc(

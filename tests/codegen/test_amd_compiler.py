@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 GCN, RDNA = "gfx906", "gfx1100"
 LOCAL_BYTES = 64 << 10
-"""Of a group, on every target."""
+"""Most local memory of a group, on every target."""
 
 OTHER_SHAPES = [
     name
@@ -29,7 +29,7 @@ OTHER_SHAPES = [
     and shape.shared_bytes <= LOCAL_BYTES
     and not OPENCL_C.exchange_of(shape).subgroups
 ]
-"""All that fit and that AMD's compiler has the exchange of, or local memory in its place."""
+"""Shapes that fit, with an exchange that AMD's compiler has, or local memory in its place."""
 
 SAMPLE = {
     *((target, shape_of(target), name) for target in (GCN, RDNA) for name in NAMES),

@@ -24,7 +24,7 @@ WITHOUT = ("gpu-intel", "gpu-subgroups")
 LARGE = tuple(name for name, shape in SHAPES.items() if shape.shared_bytes > 48 << 10)
 """Shapes whose groups take more local memory than GPUs have in OpenCL."""
 LIKE_GPU = ("gpu-amd", "gpu-gcn")
-"""Shapes that are `gpu` for a compiler other than AMD's, as is `gpu-rdna`, which is compiled."""
+"""Shapes that equal `gpu` for other compilers than AMD's; `gpu-rdna` stands for them."""
 SLOW = ("cpu", "cpu-1")
 """Shapes of vectors, which llvmpipe compiles for most of a minute."""
 IN_EVERY_SHAPE = ("kawpow", "oggpow")

@@ -223,7 +223,7 @@ def test_lines_in_the_journal_of_systemd_have_no_date_of_their_own(tmp_path: Pat
         status = os.fstat(stream.fileno())
         names = f"{status.st_dev}:{status.st_ino}"
         assert beginning_on(stream, {"JOURNAL_STREAM": names}) == ""
-        # A service may redirect its output: the variable is then that of another stream.
+        # A service may redirect its output: then the variable belongs to another stream.
         assert beginning_on(stream, {"JOURNAL_STREAM": f"{names}1"}) == DATE
         assert beginning_on(stream, {}) == DATE
     assert beginning_on(stream, {"JOURNAL_STREAM": names}) == DATE, "closed"

@@ -1,4 +1,4 @@
-"""A miner in a separate process, whose devices work, hang or fail as its arguments say."""
+"""A miner in a separate process; its arguments choose devices that work, hang or fail."""
 
 from __future__ import annotations
 

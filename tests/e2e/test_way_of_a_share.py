@@ -1,6 +1,6 @@
 """The way of a share in docs/architecture.md against a run: each function of the list is called.
 
-The device is the reference, which needs no driver, in place of the one that the page names."""
+The device is the reference, which needs no driver, in place of OpenCL's."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def cache() -> Path:
 
 
 UNUSED_SECONDS = 86400.0
-"""After which programs compiled from other sources are deleted."""
+"""Age at which programs that were compiled from other sources are deleted."""
 
 
 @lru_cache(maxsize=1)

@@ -100,7 +100,7 @@ STATEMENTS = {
     "ret": "return;",
     "atom.global.add": "{0} = atomicAdd(&at<u32>({1}), {2});",
 }
-"""By the instruction, mostly without its type; {T} is the type, {0} the destination."""
+"""C++ by instruction, mostly without its type; {T} is the type, {0} the destination."""
 
 PARAMETER = re.compile(r"\.param \.(\w+) (?:\.ptr \.align \d+ )?(\w+)")
 """Type and name."""

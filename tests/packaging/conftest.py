@@ -118,7 +118,7 @@ def pool_url() -> Iterator[str]:
 
 
 ON_THE_REFERENCE_DEVICE = '[devices]\nuse = ["ref"]\nbackend = "ref"'
-"""Lines of a settings file with which every machine mines."""
+"""Settings with which every machine can mine."""
 
 
 def free_port() -> int:

@@ -201,7 +201,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rigs() -> None:
 
 def test_every_query_has_a_bounded_result() -> None:
     """One series, one for each pool or bucket, or the highest or lowest ones of rigs or cards. A
-    plot chooses these once, at its end: chosen at each point, they would be any number."""
+    plot chooses these once, at its end: a choice at each point would have no bound."""
     for panel in panels():
         for target in panel.get("targets", []):
             expression = plain(target["expr"])

@@ -149,7 +149,7 @@ def test_the_bill_of_materials_names_every_package(released: tuple[Path, Path]) 
 
 
 def test_the_bill_of_materials_has_the_form_of_its_schema(released: tuple[Path, Path]) -> None:
-    """As the JSON schema of CycloneDX 1.6 demands it of the parts that are written."""
+    """The parts that are written follow the JSON schema of CycloneDX 1.6."""
     bill = json.loads(only(released[0], "*.cdx.json").read_text(encoding="utf-8"))
     parts = {"bomFormat", "specVersion", "version", "metadata", "components", "dependencies"}
     assert bill.keys() == parts

@@ -174,7 +174,7 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
         (
             ShapeChosen("a", "gpu-128", "gpu", 1.0312, 1.01, 1.05),
             "a",
-            "launch shape gpu-128 from now on: 1.031 (1.010 to 1.050) times gpu",
+            "the fastest launch shape is gpu-128: 1.031 times the hashrate of gpu (1.010 to 1.050)",
             Level.INFO,
         ),
         (

@@ -21,8 +21,8 @@ from miner.devices.build_log import write_build_log
 from miner.errors import BackendUnavailable, BadValue, BuildFailed
 
 ROOMIER = ("--define-macro=ROOMIER",)
-"""Three groups of 256 threads at once, unless the shape says how many: 80 registers for each thread
-instead of 64. A kernel that needs more than 64 runs three groups at once in any case."""
+"""Three groups of 256 threads at once, unless the shape sets the number: 80 registers for each
+thread instead of 64. A kernel that needs more than 64 runs three groups at once in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Cubin:
     code: bytes
     """An ELF file."""
     registers: int
-    """Of one thread."""
+    """Registers of one thread."""
     spilled: int
     """Bytes of registers that are kept in memory, stores and loads together."""
     warnings: tuple[str, ...] = ()

@@ -36,11 +36,11 @@ def search_arguments(buffers: int) -> str:
 
 
 LARGEST_GROUP = 1024
-"""Threads, on every card."""
+"""Most threads of a group, on every card."""
 
 _HEADER_BYTES = 32
 _COUNTER_BYTES = 16
-"""Of the results' first words, which a launch starts with as 0."""
+"""Size of the first words of the results, which are 0 when a launch starts."""
 
 _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: the stream does not wait for the default stream."""
@@ -179,14 +179,14 @@ class CudaDevice(BufferedDevice):
 
     def launch(self, kernel: CudaKernel, job: Job, span: NonceRange) -> _CudaLaunch:
         """Start a search. Launches alternate between two streams, so that the groups of one fill
-        the multiprocessors that the last groups of the other leave; the launch that last used the
-        same slot has been waited for."""
+        the multiprocessors that the last groups of the other leave. The launch that last used the
+        same slot has ended."""
         drv, dataset = self._drv, self._generated()
         number = self._next_number()
         slot, per_group = self._slots[number % 2], self._shape.nonces_per_group
         with self.calls("launching"):
             slot.request[:_HEADER_BYTES] = np.frombuffer(job.header_hash, np.uint8)
-            # Copied, since a memset would wait for a free multiprocessor.
+            # A copy, since a memset would wait for a free multiprocessor.
             drv.memcpy_htod_async(slot.memory, slot.request, slot.stream)
             results = int(slot.memory) + _HEADER_BYTES
             kernel.launch(
@@ -250,14 +250,14 @@ class CudaSlot:
 
     stream: Any
     request: NDArray[np.uint8]
-    """Header, then the first words of the results, which are 0."""
+    """The header, then zeros for the first words of the results."""
     results: NDArray[np.uint32]
     memory: Any
-    """On the card: header, then results."""
+    """Header, then results, on the card."""
     stop: NDArray[np.uint32]
-    """One word, which the card reads while it searches: the number of a launch to stop."""
+    """One word that the card reads while it searches: the number of a launch to stop."""
     stop_address: int
-    """Of that word, for the card."""
+    """Address of `stop` on the card."""
     done: Any
     """Event after the copy of the results."""
 

@@ -117,7 +117,7 @@ class OpenClDevice(BufferedDevice):
         self._context: Any = None
         self._queue: Any = None
         self._stopping: Any = None
-        """The queue that writes stop words while the others search; None: the host writes them."""
+        """Queue for writing stop words while the others search; None: the host writes them."""
         self._slots: list[OpenClSlot] = []
         try:
             with self.calls("opening"):
@@ -256,7 +256,7 @@ class OpenClDevice(BufferedDevice):
 
     def launch(self, kernel: Kept, job: Job, span: NonceRange) -> _OpenClLaunch:
         """Start a search. Each queue is in order, and the launch that last used the same slot has
-        been waited for."""
+        ended."""
         cl, number = self._cl, self._next_number()
         slot, per_group = self._slots[number % 2], self._shape.nonces_per_group
         queue, results = slot.queue, slot.results
@@ -277,7 +277,7 @@ class OpenClDevice(BufferedDevice):
 
     def write_stop(self, word: Any, number: int) -> None:
         """Queue the write of a stop word; any thread may call it. A driver that runs one queue at
-        a time writes it too late: then the launch searches all its nonces."""
+        a time writes it too late: then the launch searches all of its nonces."""
         if (queue := self._stopping) is not None:
             with self.calls("stopping a launch"):
                 self._cl.enqueue_fill_buffer(queue, word, np.uint32(number), 0, 4)

@@ -15,7 +15,7 @@ from miner.devices.device import RESULT_WORDS
 from miner.errors import OutOfMemory
 
 HUGE_PAGE = 2 << 20
-"""Bytes, on x86-64 and on most ARM64 systems."""
+"""Bytes of a huge page on x86-64 and on most ARM64 systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class OpenClSlot:
     header: Any
     results: Any
     stop: Any
-    """One word, which the device reads while it searches: the number of a launch to stop."""
+    """One word that the device reads while it searches: the number of a launch to stop."""
     shared_stop: NDArray[np.uint32] | None
-    """The same word for the host; None: the device has memory of its own."""
+    """`stop` for the host; None: the device does not share the host's memory."""
 
     @staticmethod
     def allocated(cl: ModuleType, queue: Any, *, shares_memory: bool) -> OpenClSlot:
@@ -36,7 +36,7 @@ class OpenClSlot:
         context, flags = queue.context, cl.mem_flags
         shared = None
         if shares_memory:
-            # A page of its own, so that the driver uses it in place.
+            # A whole page, so that the driver uses it in place.
             shared = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.uint32)
             where = flags.READ_WRITE | flags.USE_HOST_PTR
             stop = cl.Buffer(context, where, hostbuf=shared)
@@ -50,8 +50,8 @@ class OpenClSlot:
 
 
 class OpenClMemory:
-    """Buffers of one queue's context; those of a CPU device lie in huge pages, with which it
-    hashes a third faster."""
+    """Allocates and copies buffers of one queue's context; `in_huge_pages` makes a CPU device a
+    third faster."""
 
     def __init__(self, cl: ModuleType, queue: Any, in_huge_pages: bool) -> None:
         self._cl, self._queue, self._in_huge_pages = cl, queue, in_huge_pages
@@ -64,7 +64,7 @@ class OpenClMemory:
         where = flags.USE_HOST_PTR if host is not None else 0
         try:
             buffer = cl.Buffer(self._queue.context, flags.READ_WRITE | where, size, host)
-            # Drivers return buffers that they have no memory for; writing to the end fails then.
+            # Drivers may return a buffer without memory for it; a write to its end then fails.
             zeros = np.zeros(min(ENTRY_BYTES, size), np.uint8)
             cl.enqueue_copy(self._queue, buffer, zeros, dst_offset=end, is_blocking=True)
         except (cl.MemoryError, cl.LogicError, cl.RuntimeError) as error:
@@ -87,8 +87,8 @@ class OpenClMemory:
 
 
 def huge_pages(size: int) -> NDArray[np.uint8] | None:
-    """Return `size` bytes of memory, aligned to pages of 2 MiB, for which the system is asked to
-    use such pages. None: it has none, or no memory."""
+    """Return `size` bytes of memory, aligned to pages of 2 MiB, and advise the system to use such
+    pages; None if it has neither pages nor memory."""
     advice = getattr(mmap, "MADV_HUGEPAGE", None)
     if advice is None:
         return None

@@ -1,4 +1,4 @@
-"""Has child processes use the fake driver's compiler: those in which devices are tried, the miner,
+"""Lets child processes use the fake driver's compiler: trials of devices, the miner,
 and the steps of the first run on a card."""
 
 import sys
