@@ -47,7 +47,7 @@ LARGEST_LIGHT_CACHE = 1 << 30
 """Bytes; a dataset is 64 times as large. The largest of a coin in 2026 takes about 160 MiB."""
 
 DISK_BYTES = 640 << 20
-"""Limit for the light caches on disk, of up to 160 MiB each; the least recently used ones go."""
+"""Limit for light caches on disk, up to 160 MiB each; the least recently used are deleted."""
 
 KEPT_HASHERS = 16
 

@@ -73,7 +73,7 @@ class ConnectionFactory:
     """Accepts each new connection; those beyond the limits become spare ones.
 
     A spare connection serves one request, which must be a probe: half-open connections and greedy
-    readers must not make the miner look dead. There is always room for a new one, since it takes
+    readers must not make the miner look dead. A new one always fits: it takes
     the place of the oldest one of the address that has most of them.
     """
 

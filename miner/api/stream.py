@@ -25,7 +25,7 @@ RETRY_MILLISECONDS = 2000
 
 
 class _StreamClient:
-    """The events that are due to be written to one client."""
+    """The events to be written to one client."""
 
     def __init__(self) -> None:
         self.wake = asyncio.Event()

@@ -39,7 +39,7 @@ _FUNCTIONS = {
 
 
 class _LazyCommands(MutableMapping[str, click.Command]):
-    """The commands by name, each imported when it is needed: all of them take long."""
+    """The commands by name, each imported when it is needed: importing all of them is slow."""
 
     def __init__(self) -> None:
         self._commands: dict[str, click.Command | None] = dict.fromkeys(_FUNCTIONS)

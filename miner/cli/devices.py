@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Progress:
-    """Writes to standard error what takes time at the first start."""
+    """Shows on standard error which device is tried, since the first start takes time."""
 
     def trying(self, info: DeviceInfo) -> None:
         click.echo(f"trying {info.name} {info.model} …", err=True)

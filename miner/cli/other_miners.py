@@ -140,7 +140,7 @@ class _Translation:
             self._flags.append((argument,))
 
     def _is_long(self, name: str) -> bool:
-        """Whether `name` is a long flag with one dash, as some miners write them."""
+        """Return whether `name` is a long flag with one dash, as some miners have them."""
         if name in _table() or not re.match("-[A-Za-z][^-]", name):
             return False
         return normalized(f"-{name}") in self._own.keys() | _table().keys()

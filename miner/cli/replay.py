@@ -44,7 +44,7 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
 
 
 def _variant(option: str | None, recorded: str, folder: Path) -> Variant:
-    """Return the variant of the option, or else the recorded one: a shipped one, or that in
+    """Return the variant of the option if it is given, else the recorded one, shipped or in
     `folder`."""
     from miner.catalog import variants
     from miner.errors import UsageError

@@ -17,14 +17,14 @@ from miner.progpow.variant import L1_WORDS, Variant
 from miner.resources import data_directory
 
 RESULT_SLOTS = 1024
-"""Nonces that one launch can report: those of the largest group, so that proofs see each one."""
+"""Nonces that one launch can report: as many as the largest group has, so that a proof gets all."""
 
 DATASET_THREADS = 64
 """Threads of a group of the dataset kernel for GPUs: one wave of an AMD card, where barriers then
 cost nothing."""
 
 STATIC_SHARED_BYTES = 48 << 10
-"""Shared memory that a CUDA kernel may declare; with more, the host gives the size at launch."""
+"""Most shared memory that a CUDA kernel can declare; for more, the host sets the size at launch."""
 
 DATASET_LANES = 4
 """Threads of that kernel that compute one node."""
@@ -53,7 +53,7 @@ class KernelSource:
     subgroup_multiple: int = 1
     """The size of its sub-groups must be a multiple of this."""
     dynamic_bytes: int = 0
-    """Shared memory that the host gives to each group at launch; CUDA only."""
+    """Bytes of shared memory that the host sets for each group at launch; CUDA only."""
 
     @property
     def sha256(self) -> str:
@@ -131,7 +131,7 @@ def _choices(drawn: Program, variant: Variant) -> dict[str, bool]:
 
 
 def _structure(shape: LaunchShape) -> dict[str, bool]:
-    """Return what their conditionals on a shape depend on, by name."""
+    """Return the values that conditionals of kernel files on a shape depend on, by name."""
     return {
         "SEVERAL_LANES": shape.lanes > 1,
         "PARKED": shape.parked,

@@ -84,8 +84,8 @@ class LaunchShape:
 
 
 _HBM = LaunchShape("", "lanes", threads=1024, groups=1, parked=True)
-"""For cards with HBM, where conflicts in shared memory limit the hashrate, not the bandwidth: one
-group per multiprocessor, with as many copies of the cache as fit."""
+"""For cards with HBM, whose limit is conflicts in shared memory, not the bandwidth: one group per
+multiprocessor, with as many copies of the cache as fit."""
 
 SHAPES = {
     shape.name: shape

@@ -22,7 +22,7 @@ LEFT_TO_OTHERS = 8
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """The limits of a device for one group."""
+    """Limits of a device for one group of threads."""
 
     threads: int
     shared_bytes: int

@@ -24,7 +24,7 @@ EVERY_NONCE = 2**256 - 1
 
 @dataclass(frozen=True, slots=True)
 class SelftestResult:
-    """The number of known answers that a device gave before the first problem."""
+    """The number of right answers of a device before the first problem."""
 
     device: str
     variant: str

@@ -19,7 +19,7 @@ from miner.work import DeviceInfo
 LIMIT_BYTES = 1 << 20
 
 _OF_CUDA = ("gpu-hbm", "gpu-hbm-wide", "gpu-hbm-small")
-"""Shapes of CUDA beside `gpu` and `gpu-128`; all exchanges are the same shuffles there."""
+"""Shapes of CUDA beside `gpu` and `gpu-128`; shapes that differ in the exchange are alike there."""
 
 _OF_VENDORS = {
     "amd": ("gpu-amd", "gpu-gcn", "gpu-rdna"),

@@ -1,4 +1,4 @@
-"""Choosing the launch shape of a device while it mines."""
+"""Chooses the launch shape of a device while it mines."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Autotune:
         self._end()
 
     def measured(self, launch: Launched) -> None:
-        """Record a launch of the present turn."""
+        """Record a launch of this turn."""
         self._tried += launch.tried
         self._spent += launch.seconds
 
@@ -161,7 +161,7 @@ class Autotune:
         return self._turn.kernel if self._datasets.selected == job.epoch else None
 
     def next_proof(self) -> UpcomingProof | None:
-        """Return the launch that proves the next period's kernel; it needs the own shape."""
+        """Return the launch that proves the next period's kernel; only in the own shape."""
         own = self._turn is None or self._turn is self._trials[0]
         return self._kernels.next_proof() if own else None
 

@@ -29,11 +29,11 @@ _MOST_POOLS, _MOST_EPOCHS = 16, 64
 
 @dataclass(frozen=True, slots=True)
 class HeightDoubt:
-    """The reason for which no dataset is built for a job."""
+    """Reason why no dataset is built for a job."""
 
     reason: str
     seconds: float | None
-    """Longest duration of the doubt; None: until another job comes."""
+    """Most seconds for which the job is skipped; None: until another job comes."""
     known: bool = False
     """Whether the same doubt was raised before."""
 

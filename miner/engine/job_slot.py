@@ -1,4 +1,4 @@
-"""The newest job of a device, the nonces left of it, and the staleness of jobs."""
+"""The newest job of a device, its remaining nonces, and the staleness of jobs."""
 
 from __future__ import annotations
 
@@ -119,11 +119,11 @@ class JobSlot:
 
 
 def makes_worthless(newest: Job, job: Job) -> bool:
-    """Whether the pool that sent both jobs states that work on `job` is worthless since `newest`.
+    """Return whether `newest` makes work on `job` worthless, as the pool that sent both declares.
 
-    Of such work, solutions found already are still sent (see `Staleness`), but no more are searched
-    for: the nonces of `newest` are as likely to hit. Work for another session is paid by another
-    pool or connection, and jobs with an equal `search_key` share their work.
+    Solutions found before are still sent (see `Staleness`), but the search ends: the nonces of
+    `newest` are as likely to hit. Work for another session is paid by another pool or connection,
+    and jobs with an equal `search_key` share their work.
     """
     return newest.clean and newest.session == job.session and newest.search_key != job.search_key
 
@@ -168,7 +168,7 @@ class NonceAllocator:
         self._random = random
         self._searches: LRUCache[SearchKey, dict[int, _Slice]] = LRUCache(remembered)
         self._newest: tuple[SearchKey | None, dict[int, _Slice]] = None, {}
-        """The search of the newest call, which most calls continue."""
+        """The search of the last call; most calls continue it."""
         self._lock = threading.Lock()
 
     def take(self, job: Job, device: int, count: int, granule: int = 1) -> NonceRange | None:

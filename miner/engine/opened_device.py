@@ -74,8 +74,7 @@ class OpenedDevice:
         self.report(DeviceFault(self.name, reason))
 
     def wants_another(self, epoch: Epoch) -> bool:
-        """Return whether a stop was requested, or the newest job has another epoch; no job is not
-        another."""
+        """Return whether a stop was requested, or the newest job has another epoch."""
         newest = self.slot.job
         return self.slot.stopping or (newest is not None and newest.epoch != epoch)
 

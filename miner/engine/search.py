@@ -22,8 +22,8 @@ from miner.telemetry.events import (
 from miner.work import Candidate, Job, NonceRange, SearchKey
 
 TARGET_SECONDS = 0.1
-"""Duration of a launch: long enough to hide overheads, and short since solutions are read when it
-ends. A job that makes older ones worthless does not wait for it."""
+"""Duration of a launch: long enough to hide overheads, short because solutions are read when it
+ends. A job that makes older ones worthless stops it."""
 
 FADE = 0.7
 """Weight of the older launches when a new one is measured."""

@@ -34,7 +34,7 @@ class RunningThread:
         self.error: BaseException | None = None
         self.done = False
         self.abandoned = False
-        """Whether the thread is stuck, so that its end is not waited for."""
+        """Whether the thread hangs, so that its end is not awaited."""
         self._body = body
 
     def start(self, ended: Callable[[], None]) -> None:

@@ -35,7 +35,7 @@ class Worker:
     ) -> None:
         self.info = listed.info
         self.parked: str | None = None
-        """Why the device is parked; None while it is not, or is tried again."""
+        """Reason why the device is parked; None while it is not, or is tried again."""
         self.watchdog = HangWatchdog(shared.clock, shared.activity, listed.info.name)
         self._index = index
         self._listed = listed

@@ -241,7 +241,7 @@ FAILURES: Mapping[Cause, Then] = {
     Cause.NODE_LOGIN: Then.GIVE_UP,
     Cause.SETUP: Then.GIVE_UP,
 }
-"""The reaction to each failure. A pool is given up only for a failure that waiting does not mend,
+"""The reaction to each failure. A pool is given up only for a failure that does not end by itself,
 and not if it accepted a login before."""
 
 

@@ -25,7 +25,7 @@ from miner.telemetry import History, Journal, Level, Telemetry
 
 
 class Views:
-    """Opens all views before the run begins and closes them after it; used on the event loop only.
+    """Opens all views before the run and closes them after it; used on the event loop only.
 
     Files are written and read in `disk`. Raises `ConfigError` for a required ledger that cannot be
     opened.

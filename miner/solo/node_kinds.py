@@ -49,8 +49,7 @@ class NodeKind:
     missing_header: str = ""
     """Advice for a template without `pprpcheader`."""
     own_payee: str = ""
-    """The payee that the node's own settings name; empty if it pays the address that it is
-    given."""
+    """The payee in the node's own settings; empty if it pays the address that a request gives."""
 
     def open(self, address: str, extra_nonce: bytes) -> WorkApi:
         """Return the API of one node that pays `address`, if one is given."""

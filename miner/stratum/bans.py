@@ -75,8 +75,8 @@ class Bans:
 
     @property
     def text(self) -> str:
-        """The pool's text about a ban, because of which the end of the connection would now count
-        as one; else empty."""
+        """The pool's text about a ban, if the end of the connection would now count as one; else
+        empty."""
         recent = self._clock.now() - self._message_at <= CLOSE_SECONDS
         return self._answer or (self._message if recent else "")
 

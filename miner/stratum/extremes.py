@@ -93,7 +93,7 @@ def _match(patterns: tuple[str, ...], params: list[Any]) -> bool:
 
 
 class OddForms:
-    """Rewrites the messages to one client into forms that mean the same, drawn at random."""
+    """Rewrites messages to one client into random forms with the same meaning."""
 
     def __init__(self, extremes: Extremes, random: Random) -> None:
         self._extremes, self._random = extremes, random

@@ -89,7 +89,7 @@ class ProbeRequest:
 
 
 async def probe(request: ProbeRequest, dial: Dial, clock: Clock) -> ProbeResult:
-    """Return the properties of the pool in the first dialect that it speaks.
+    """Return the properties of the pool, found in the first dialect that it speaks.
 
     Raises `WrongDialect` if it speaks none of them, `Banned` if it bans us, another `PoolError`
     if it cannot be reached.

@@ -74,7 +74,7 @@ class LoopDelayed:
 
     seconds: float
     during: str = ""
-    """Work of the threads for most of that time; empty: unknown."""
+    """Activity of the threads for most of that time; empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class Launched:
 
 @dataclass(frozen=True, slots=True)
 class JobTaken:
-    """The device began to search for a job, `seconds` after the job arrived: the first launch of it
-    was queued, and the launches before that had ended."""
+    """The device began to search for a job, `seconds` after the job arrived: its first launch was
+    queued, and earlier launches had ended."""
 
     device: str
     seconds: float

@@ -80,7 +80,7 @@ class DeviceTracker:
     def __init__(self, info: DeviceInfo) -> None:
         self._info = info
         self._idle: str | None = None
-        """Reason for which nothing is mined; None: there is a job."""
+        """Reason why nothing is mined; None while a job is mined."""
         self._state = DeviceState.STARTING
         self._doing = DeviceState.STARTING.value
         self._progress: float | None = None

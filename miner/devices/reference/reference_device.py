@@ -140,7 +140,7 @@ class ReferenceDevice:
 
 @dataclass(slots=True)
 class _ReferenceLaunch:
-    """A search that runs in `wait`."""
+    """A launch whose search runs in `wait`."""
 
     hasher: Hasher
     job: Job
