@@ -4,12 +4,12 @@
 #if SEVERAL_LANES
 #define EACH_OWN_LANE UNROLLED for (u32 own = 0; own < OWN_LANES; own++)
 #else
-/* Not a loop, even of one turn: Intel's compiler then takes more registers. */
+/* Not a loop of one iteration, for which Intel's compiler takes more registers. */
 #define own 0u
 #define EACH_OWN_LANE
 #endif
 
-/* Offsets of the L1 cache are bytes; a copy has every COPIES-th word. */
+/* Offsets in the L1 cache are in bytes; the words of the copies alternate. */
 #if MULTIPLIED
 /* (i & 4095) << 20 has the low 12 bits only; the upper half of its product shifts them down. */
 #define READ_L1(l1, i) READ_SHARED(l1, mul_hi32((i) * L1_FACTORS[0], L1_FACTORS[1]))

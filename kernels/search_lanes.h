@@ -1,6 +1,6 @@
 /* Search for GPUs. A thread has one nonce; PEERS neighbouring threads hash their nonces one after
-   the other. Each of them computes OWN_LANES of the 16 lanes of the hash: `lane` and every
-   PEERS-th one after it. */
+   the other. Each of them computes OWN_LANES of the 16 lanes of a hash: `lane`, `lane` + PEERS and
+   so on. */
 #define PEERS (16u / OWN_LANES)
 
 KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
@@ -27,7 +27,7 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
     u32 state[25];
     absorb_header(state, header, first + offset);
 #if PARKED
-    /* Words of all threads, in turns: the digest in the first eight, the mix hash in the others. */
+    /* Word i of all threads, one after the other: 0 to 7 are the digest, 8 to 15 the mix hash. */
     SHARED u32 *const parked = shared + L1_WORDS * COPIES;
     for (u32 i = 0; i < 8u; i++)
         parked[i * GROUP_SIZE + THREAD] = state[i];
@@ -78,7 +78,7 @@ KERNEL search(DATASET, GLOBAL const u32 *RESTRICT header, u64 first, u64 target,
         for (u32 loop = 0; loop < DAG_LOOPS; loop++) {
             u32 index;
 #if SEVERAL_LANES
-            u32 own_index = 0; /* masked: for a choice, compilers would keep mix in memory */
+            u32 own_index = 0; /* masked: with a choice, compilers would put mix into memory */
             EACH_OWN_LANE
                 own_index |= mix[own][0] & (0u - (u32)(ENTRY_LANE(loop) / PEERS == own));
             SHARE(index, own_index, ENTRY_LANE(loop) % PEERS, PEERS);

@@ -24,8 +24,8 @@ typedef uint4 u32x4;
 #define SHARED_ARRAY(type, name, count) __shared__ type name[count]
 #endif
 
-/* READ_SHARED: the word `offset` bytes behind a SHARED_ADDRESS, word `copy` of `base`. Addresses in
-   shared memory have 32 bits; with pointers, compilers compute 64, on sm_120 for each read. */
+/* READ_SHARED reads the word `offset` bytes after a SHARED_ADDRESS, which is word `copy` of `base`.
+   Addresses have 32 bits here; for pointers, the compiler computes 64, on sm_120 at each read. */
 #ifdef __CUDA_ARCH__
 typedef struct {
     u32 base, copy;
@@ -81,7 +81,7 @@ __constant__ u32 NEVER = 0u;
 #define popcount32(a) ((u32)__popc(a))
 #define mad33(a, b) ((a) * 33u + (b))
 
-/* Behind the request of a dataset row, and before its use: no instruction moves across it. */
+/* Barriers for the compiler, after the request of a dataset row and before the row's use. */
 #if ORDERED
 #define ROW_REQUESTED()                                                                         \
     if (NEVER)                                                                              \
@@ -92,7 +92,7 @@ __constant__ u32 NEVER = 0u;
 #define ROW_USED()
 #endif
 
-/* Where registers are scarce: `variable` counts as changed. */
+/* Only where registers are scarce: the compiler must assume that `variable` has changed. */
 #define CHANGED(variable)
 
 /* SHARE: set `out` to `value` of thread `source` among `peers` neighbouring threads. */

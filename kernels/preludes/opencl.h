@@ -47,12 +47,12 @@ __constant u32 L1_FACTORS[2] = {1u << 20, COPIES << 14};
 #define PREFETCH(entry) prefetch((entry), 16)
 #endif
 
-/* Behind the request of a dataset row, and before its use: no instruction moves across it. */
+/* Barriers for the compiler, after the request of a dataset row and before the row's use. */
 #define ROW_REQUESTED()
 #define ROW_USED()
 
-/* Where registers are scarce: `variable` counts as changed, so that no register keeps, from one
-   loop to the next, what is computed from it. */
+/* Only where registers are scarce: the compiler must assume that `variable` has changed, so that no
+   register keeps a value computed from it from one loop to the next. */
 #define CHANGED(variable)
 
 /* Waves per SIMD that AMD's compiler leaves registers for. */
@@ -70,9 +70,9 @@ __constant u32 L1_FACTORS[2] = {1u << 20, COPIES << 14};
 #undef CHANGED
 #define CHANGED(variable) __asm__ volatile("" : "+v"(variable))
 #endif
-/* LLVM makes this one multiplication of 64 bits, which runs at a quarter of the rate and takes
-   pairs of registers. The empty statement keeps a shift and two additions apart. RDNA 3 and 4 have
-   registers enough, and LLVM then takes more of them. */
+/* LLVM would make this one multiplication of 64 bits, which has a quarter of the rate and takes
+   pairs of registers. The empty statement prevents that. On RDNA 3 and 4, which have enough
+   registers, it would cost more of them. */
 #if !defined(__GFX11__) && !defined(__GFX12__)
 #undef mad33
 #define mad33(a, b)                                                                             \

@@ -125,7 +125,7 @@ class _Translation:
             name = normalized(f"-{name}")
         if argument.startswith(OTHER_DASHES):
             self._problems.append(
-                f"{argument} begins with a dash that is not -; type it again with -"
+                f"{argument} begins with a typographic dash; type it again with -"
             )
         elif argument == "--":
             self._flags += [(argument,), *((rest,) for rest in self._left)]

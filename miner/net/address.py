@@ -112,7 +112,7 @@ def listen_problem(error: Exception) -> str:
         case errno.EADDRINUSE:
             return "another program uses it, perhaps another miner"
         case errno.EADDRNOTAVAIL:
-            return "this machine does not have it"
+            return "this machine does not have this address"
         case errno.EACCES:
             return "ports below 1024 are for root only"
         case None | socket.EAI_NONAME:

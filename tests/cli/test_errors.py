@@ -172,7 +172,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["nosuch"], 2, "No such command 'nosuch'"),
     (["help", "nosuch"], 2, "No such command 'nosuch'"),
     (["hepl"], 2, "No such command 'hepl'. Did you mean 'help'?"),
-    (["\u2013coin", "RVN"], 2, "\u2013coin begins with a dash that is not -; type it again with -"),
+    (["\u2013coin", "RVN"], 2, "\u2013coin begins with a typographic dash; type it again with -"),
     (["-coin", "RVN", "-pool", "h", "-wallet", "w"], 2, "pool 'h' has no port; write host:port"),
     (["deivces"], 2, "No such command 'deivces'. Did you mean 'devices'?"),
     (["--bogus"], 2, "No such option '--bogus'."),

@@ -177,7 +177,7 @@ def test_translations(given: str, wanted: str) -> None:
         ("--temp-limit tc[60-70]tm[90-100]", "tc[60-70]tm[90-100]: write a limit of the core as"),
         ("-l 30", "-l names the log file here"),
         ("-R 10 -u w", "-R reports the hashrate here"),
-        ("\u2014coin RVN", "\u2014coin begins with a dash that is not -"),
+        ("\u2014coin RVN", "\u2014coin begins with a typographic dash"),
         ("-P w@h:1 -P exit", "-P exit: --give-up SECONDS ends a run without a pool"),
         ("-B", "-B: use the command progpow-miner bench -a kawpow to measure"),
     ],

@@ -73,7 +73,7 @@ def test_only_a_loopback_address_needs_no_token(host: str, loopback: bool) -> No
     ("error", "problem"),
     [
         (OSError(errno.EADDRINUSE, "x: in use"), "another program uses it, perhaps another miner"),
-        (OSError(errno.EADDRNOTAVAIL, "x"), "this machine does not have it"),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "this machine does not have this address"),
         (OSError(errno.EACCES, "x"), "ports below 1024 are for root only"),
         (OSError(errno.EIO, "error while attempting to bind: I/O error"), "I/O error"),
         (socket.gaierror(socket.EAI_NONAME, "not known"), "no such address or port"),
