@@ -180,7 +180,7 @@ class TimingsAnswer(Response):
     kernel: HistogramAnswer
     """From requesting a period's kernel to its proof."""
     job: HistogramAnswer
-    """From a job's arrival to its first launch on a device."""
+    """From a job's arrival until a device searches for it."""
     dataset: HistogramAnswer
     """From the start of a dataset's build to its proof."""
 

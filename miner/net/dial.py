@@ -20,7 +20,7 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """Socket options that detect a vanished peer after two minutes, where the system has them."""
 
 TLS_ALERT = b"\x15\x03"
-"""How an alert of TLS begins, with which some servers answer plain text."""
+"""First bytes of a TLS alert, with which some servers answer plain text."""
 
 TLS_HINT = "; check whether this port is for stratum+tls://"
 
@@ -111,7 +111,7 @@ class NetworkStream:
         self._reader = reader
         self._writer = writer
         self._may_need_tls = not tls
-        """Nothing came yet on a connection without TLS."""
+        """Whether nothing has arrived yet on a connection without TLS."""
 
     async def read(self, count: int) -> bytes:
         first, self._may_need_tls = self._may_need_tls, False

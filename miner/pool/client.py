@@ -152,8 +152,8 @@ class PoolClient:
         )
 
     def _all_reasons(self, label: str, last: str) -> str:
-        """Return `last`, the reason of the pool `label`, with what explains it: the newest failure,
-        and the pools given up."""
+        """Return `last`, the reason of the pool `label`, followed by the newest failure and the
+        pools that were given up."""
         reasons = [last]
         failure = self._last_failure.removeprefix(f"{label}: ")
         if failure not in ("", last):
