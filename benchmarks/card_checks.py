@@ -347,7 +347,7 @@ def recover(given: argparse.Namespace) -> int:
 
 
 def _trapped(device: Device) -> str | None:
-    """Return the error of the driver for a kernel that traps; None if there is no error."""
+    """Return the error that the driver reports for a kernel that traps; None if it reports none."""
     source = search_source(TOY, 0, TOY.epoch_at(0), device.dialect, device.shape)
     # Conditional, so that the compiler does not remove the code after the trap.
     text = source.text.replace(

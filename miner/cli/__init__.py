@@ -142,7 +142,7 @@ def help_command(context: click.Context, names: tuple[str, ...]) -> None:
     own = context.find_root()
     for name in names:
         if not isinstance(found, click.Group):
-            raise click.UsageError(f"{own.info_name} has no commands of its own")
+            raise click.UsageError(f"{own.info_name} has no subcommands")
         _, inner, _ = found.resolve_command(own, [name])
         assert inner is not None
         found, own = inner, click.Context(inner, own, name)

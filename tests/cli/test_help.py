@@ -122,7 +122,7 @@ def test_examples_in_the_help_are_accepted() -> None:
 def test_help_of_a_command_inside_a_command() -> None:
     assert run("help", "config", "init") == run("config", "init", "--help")
     ran = run("help", "mine", "x")
-    assert (ran.code, ran.err.splitlines()[-1]) == (2, "Error: mine has no commands of its own")
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, "Error: mine has no subcommands")
 
 
 def test_the_version() -> None:
