@@ -77,13 +77,18 @@ def judge(scene: Scene, injection: Injection, apart: list[str]) -> dict[str, Any
         "node": {"accepted": len(scene.node.accepted), "calls": len(scene.node.calls)},
         "readers": injection.statuses,
         "grown": grown,
+        "memory_by_minute": _memory_by_minute(scene),
         "worst_stall_seconds": worst,
         "stalls": stalls,
         "others": scene.load.others,
         "exit_code": scene.exit_code,
         "entries": len(scene.entries),
         "not_in_the_journal": _missing(injection),
-        "faults": [vars(fault) | {"at": fault.at - scene.begun} for fault in injection.injected],
+        "faults": [
+            vars(fault)
+            | {"at": round(fault.at - scene.begun, 1), "seconds": round(fault.seconds, 1)}
+            for fault in injection.injected
+        ],
     }  # fmt: skip
 
 
@@ -217,6 +222,14 @@ def _grown(scene: Scene) -> dict[str, float]:
         * (end - begin) * 2 / 3
         for index, name in enumerate(("memory", "threads", "descriptors"), 1)
     }  # fmt: skip
+
+
+def _memory_by_minute(scene: Scene) -> list[float]:
+    """Return the median of each minute in MiB."""
+    minutes: dict[int, list[int]] = defaultdict(list)
+    for at, memory, *_ in scene.samples:
+        minutes[int((at - scene.samples[0][0]) // 60)].append(memory)
+    return [round(statistics.median(each) / 2**20, 1) for each in minutes.values()]
 
 
 def _not_flat(grown: dict[str, float]) -> Iterator[str]:
