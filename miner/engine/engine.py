@@ -245,7 +245,7 @@ class Engine:
 
     def check_for_hangs(self) -> None:
         """Give up each device with an overdue driver call; the run ends, unless hung devices are
-        parked and others remain."""
+        parked, or this one was, and others remain."""
         for name, worker in self._workers.items():
             if name in self._hung or name in self._ended:
                 continue
@@ -259,7 +259,8 @@ class Engine:
         self._hung[name] = reason
         self._emit_in_order(DeviceHanging(name, reason))
         self._device_ended(name)
-        if not self._park_hung:
+        # Another try of a parked device must not cost the others their work.
+        if not (self._park_hung or self._workers[name].was_parked):
             self._end()
 
     # From a device's thread to the pool

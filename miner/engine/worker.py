@@ -45,6 +45,8 @@ class Worker:
         self._autotune = Autotune(self._tuning.autotune) if self._tuning.autotune else None
         self._slot = JobSlot()
         self._record = CandidateRecord(shared.retry)
+        self._failures = 0
+        """In a row."""
         self._steady_since: float | None = None
 
     def work_on(self, job: Job | None) -> None:
@@ -71,7 +73,6 @@ class Worker:
 
         Raises `DeviceHung` when the driver reports a call that does not return.
         """
-        failures = 0
         while not self._slot.stopping:
             self._steady_since = self.parked = None
             try:
@@ -82,15 +83,20 @@ class Worker:
             except DeviceError as error:
                 reason = str(error)
                 steady = self._was_steady() and not isinstance(error, WrongResult)
-            failures = 1 if steady else failures + 1
+            self._failures = 1 if steady else self._failures + 1
             self.report(DeviceFault(self.info.name, reason))
-            self._rest(reason, failures)
+            self._rest(reason)
 
-    def _rest(self, reason: str, failures: int) -> None:
+    @property
+    def was_parked(self) -> bool:
+        """Whether the device is parked, or is tried again and has not been steady yet."""
+        return self._shared.retry.parks_after(self._failures) and not self._was_steady()
+
+    def _rest(self, reason: str) -> None:
         """Pause after a failure, until a stop at the latest."""
         if self._slot.stopping:
             return
-        retry = self._shared.retry
+        retry, failures = self._shared.retry, self._failures
         pause, parked = retry.pause_after(failures), retry.parks_after(failures)
         if parked:
             self.parked = reason

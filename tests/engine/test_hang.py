@@ -113,6 +113,22 @@ async def test_a_hang_reported_by_the_driver_parks_the_device_too():
     assert rig.scripts[0].closed == 0
 
 
+async def test_a_parked_device_that_hangs_when_it_is_tried_again_costs_the_others_nothing():
+    rig = Rig(DeviceScript(fail_generate=5, hang_reported=True), DeviceScript())
+    rig.retry = replace(rig.retry, first_park=0.01)
+
+    async def scenario() -> None:
+        async with rig.running() as engine:
+            engine.work_on(job_at())
+            await rig.until(lambda: rig.of(DeviceHanging))
+            before = len(rig.of(Launched, "fake:1"))
+            await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
+            assert not rig.ended.is_set()
+
+    with pytest.raises(DeviceHung, match=r"^fake:0: the driver does not answer$"):
+        await scenario()
+
+
 @pytest.mark.parametrize("error", [DeviceError("it failed"), ZeroDivisionError("a mistake")])
 async def test_a_late_error_of_a_hung_device_does_not_affect_the_others(error: Exception):
     rig = Rig(DeviceScript(), DeviceScript())
