@@ -141,6 +141,7 @@ STARTING = """
 import os, signal, sys, threading
 from miner import cli
 from miner.run import resolve
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 def resolve_settings(read, reports):
     print("looking for devices", flush=True)
     os.kill(os.getpid(), signal.{signal})

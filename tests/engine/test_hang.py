@@ -168,13 +168,12 @@ async def test_a_slow_dataset_is_not_a_hang():
     rig = Rig(DeviceScript(slice_gate=gate))
     async with rig.running() as engine:
         engine.work_on(job_at())
-        for _ in range(3):
-            await rig.until(lambda: rig.of(DatasetBuilding))
+        for slices in range(3):
+            # Two events come before the first slice, one after each.
+            await rig.until(lambda n=slices: len(rig.of(DatasetBuilding)) == n + 2)
             rig.clock.seconds += 50.0  # slow, but below the limit of a slice
             engine.check_for_hangs()
-            before = len(rig.of(DatasetBuilding))
             gate.release()
-            await rig.until(lambda n=before: len(rig.of(DatasetBuilding)) > n)
         gate.release(100)
         await rig.until(lambda: rig.of(Launched))
     assert not rig.of(DeviceHanging)
