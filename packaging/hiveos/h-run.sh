@@ -62,11 +62,12 @@ set -m
 child=$!
 set +m
 [[ -z $stopped ]] || pass_on INT
-while
+# A signal ends a wait early, also while the miner ends; the last wait returns its exit code.
+while kill -s 0 -- "$child" 2>/dev/null; do
 	wait "$child"
-	code=$?
-	kill -s 0 -- "$child" 2>/dev/null
-do :; done
+done
+wait "$child"
+code=$?
 child=
 case $code in
 2 | 4) refuse "$code" ;;
