@@ -224,7 +224,11 @@ async def test_a_dataset_is_completed_while_the_pool_alternates():
         for number in (0, 1, 0):
             count = len(rig.of(DatasetBuilding))
             engine.work_on(of(number))
-            await rig.until(lambda n=count: len(rig.of(DatasetBuilding)) > n)
+            await rig.until(
+                lambda n=count, epoch=number: any(
+                    event.epoch == epoch for event in rig.of(DatasetBuilding)[n:]
+                )
+            )
             script.slice_gate.release(1)
         engine.work_on(of(1, header=2))
         script.slice_gate.release(100)
