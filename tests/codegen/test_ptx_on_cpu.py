@@ -14,9 +14,8 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource, dataset_source, nodes_per_group
 from miner.codegen.launch_shape import shape_named
-from miner.devices.cuda.cuda_compilers import Nvrtc, nvrtc
+from miner.devices.cuda.cuda_compilers import Nvrtc
 from miner.devices.cuda.cuda_device import DATASET_ARGUMENTS, search_arguments
-from miner.errors import BackendUnavailable
 from tests.codegen.combinations import combination
 from tests.codegen.test_cuda_on_cpu import EVERYTHING, GPU, reference, search, search_of
 from tests.codegen.toys import NAMES, hasher_of, toy_of
@@ -28,14 +27,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 BYTES = {"u64": 8, "u32": 4}
-
-
-@pytest.fixture(scope="module")
-def nvidia() -> Nvrtc:
-    try:
-        return nvrtc()
-    except BackendUnavailable as error:
-        pytest.skip(str(error))
 
 
 def compiled(nvidia: Nvrtc, source: KernelSource, folder: Path) -> Kernel:

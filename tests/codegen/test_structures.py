@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from miner.codegen.kernel_source import STATIC_SHARED_BYTES, KernelSource, search_source
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices.cuda.cuda_compilers import Nvrtc, nvrtc
+from miner.devices.cuda.cuda_compilers import Nvrtc
 from miner.devices.device import Device, fill
 from miner.devices.known_answers import EVERY_NONCE
 from miner.devices.selection import find_devices
-from miner.errors import BackendUnavailable
 from miner.progpow.hashing import Hasher
 from miner.progpow.variant import Variant
 from miner.work import Job, NonceRange, NonceSpace
@@ -92,14 +91,6 @@ def test_in_cuda(
     source = source_of(shape, variant, period, "cuda")
     assert bool(source.dynamic_bytes) == (shape.shared_words * 4 > STATIC_SHARED_BYTES)
     check_on_cpu(shape, variant, period, source, tmp_path_factory.mktemp("cuda"))
-
-
-@pytest.fixture(scope="module")
-def nvidia() -> Nvrtc:
-    try:
-        return nvrtc()
-    except BackendUnavailable as error:
-        pytest.skip(str(error))
 
 
 @NEEDS_COMPILER
