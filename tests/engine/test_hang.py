@@ -32,6 +32,13 @@ def test_the_watchdog_reports_an_overdue_call():
     assert watchdog.overdue() is None
 
 
+async def mines_on(rig: Rig) -> None:
+    """Wait until the second device has launched twenty times more; the run must not end."""
+    before = len(rig.of(Launched, "fake:1"))
+    await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
+    assert not rig.ended.is_set()
+
+
 async def hang(rig: Rig, engine: Engine) -> None:
     """Make the next launch of fake:0 exceed its limit."""
     script, others = rig.scripts[0], rig.scripts[1:]
@@ -103,9 +110,7 @@ async def test_a_hang_reported_by_the_driver_parks_the_device_too():
             await rig.until(lambda: rig.of(Launched, "fake:0") and rig.of(Launched, "fake:1"))
             rig.scripts[0].hang_reported = True
             await rig.until(lambda: rig.of(DeviceHanging))
-            before = len(rig.of(Launched, "fake:1"))
-            await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
-            assert not rig.ended.is_set()
+            await mines_on(rig)
 
     with pytest.raises(DeviceHung, match=r"^fake:0: the driver does not answer$"):
         await scenario()
@@ -121,9 +126,7 @@ async def test_a_parked_device_that_hangs_when_it_is_tried_again_costs_the_other
         async with rig.running() as engine:
             engine.work_on(job_at())
             await rig.until(lambda: rig.of(DeviceHanging))
-            before = len(rig.of(Launched, "fake:1"))
-            await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
-            assert not rig.ended.is_set()
+            await mines_on(rig)
 
     with pytest.raises(DeviceHung, match=r"^fake:0: the driver does not answer$"):
         await scenario()
@@ -140,9 +143,7 @@ async def test_a_late_error_of_a_hung_device_does_not_affect_the_others(error: E
             rig.scripts[0].failure = error
             rig.scripts[0].hang.set()
             await rig.until(lambda: rig.scripts[0].closed == 1)
-            before = len(rig.of(Launched, "fake:1"))
-            await rig.until(lambda: len(rig.of(Launched, "fake:1")) > before + 20)
-            assert not rig.ended.is_set()
+            await mines_on(rig)
 
     with pytest.raises(DeviceHung, match=r"^fake:0: a launch did not return"):
         await scenario()
