@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import sys
@@ -77,7 +78,10 @@ def judge(scene: Scene, injection: Injection, apart: list[str]) -> dict[str, Any
         "node": {"accepted": len(scene.node.accepted), "calls": len(scene.node.calls)},
         "readers": injection.statuses,
         "grown": grown,
-        "memory_by_minute": _memory_by_minute(scene),
+        "memory_by_minute": [round(each / 2**20, 1) for each in _by_minute(scene, 1)],
+        "threads_by_minute": _by_minute(scene, 2),
+        "descriptors_by_minute": _by_minute(scene, 3),
+        "threads_that_came_and_went": _threads_that_came_and_went(scene),
         "worst_stall_seconds": worst,
         "stalls": stalls,
         "others": scene.load.others,
@@ -224,12 +228,21 @@ def _grown(scene: Scene) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _memory_by_minute(scene: Scene) -> list[float]:
-    """Return the median of each minute in MiB."""
+def _by_minute(scene: Scene, index: int) -> list[float]:
+    """Return the median of one figure of the samples in each minute."""
     minutes: dict[int, list[int]] = defaultdict(list)
-    for at, memory, *_ in scene.samples:
-        minutes[int((at - scene.samples[0][0]) // 60)].append(memory)
-    return [round(statistics.median(each) / 2**20, 1) for each in minutes.values()]
+    for sample in scene.samples:
+        minutes[int((sample[0] - scene.samples[0][0]) // 60)].append(int(sample[index]))
+    return [statistics.median(each) for each in minutes.values()]
+
+
+def _threads_that_came_and_went(scene: Scene) -> dict[str, list[int]]:
+    """Return how many threads of each name there were at each minute, if the number changed."""
+    path = scene.folder / "threads.jsonl"
+    minutes = [Counter(json.loads(line)) for line in path.read_text().splitlines()]
+    names = sorted({name for minute in minutes for name in minute})
+    counts = {name: [minute[name] for minute in minutes] for name in names}
+    return {name: each for name, each in counts.items() if len(set(each)) > 1}
 
 
 def _not_flat(grown: dict[str, float]) -> Iterator[str]:

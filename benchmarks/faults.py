@@ -71,6 +71,8 @@ async def _follow(scene: Scene) -> None:
         while True:
             await asyncio.sleep(1.0)
             scene.sample()
+            if len(scene.samples) % 60 == 1:
+                scene.order(threads=True)
             with suppress(*TROUBLE):
                 await scene.read_journal(session)
                 await scene.read_devices(session)
