@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from importlib import import_module
+from itertools import chain
 
 import click
 
@@ -28,26 +29,31 @@ LEAST_ALIKE = 0.75
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-_FUNCTIONS = {
-    "mine": "mine", "pool": "pool", "demo": "demo", "devices": "devices",
-    "variants": "variants_command", "hash": "hash_command", "kernel": "kernel",
-    "selftest": "selftest_command", "bench": "bench", "tune": "tune", "cache": "cache",
-    "probe": "probe", "replay": "replay", "config": "config", "shares": "shares",
-    "health": "health", "completion": "completion", "doctor": "doctor",
-}  # fmt: skip
-"""The function of each command, in the module of this package with the command's name."""
+_CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
+
+GROUPS = {
+    "Mining": ("mine", "demo", "config", "doctor", "devices", "health", "shares"),
+    "Speed and correctness": ("bench", "tune", "selftest"),
+    "Pools": ("probe", "pool", "replay"),
+    "Algorithms": ("variants", "hash", "kernel"),
+    "This program": ("cache", "completion", "help"),
+}
+"""The commands, as the help lists them. Each but `help` is in the module of this package that has
+its name."""
 
 
 class _LazyCommands(MutableMapping[str, click.Command]):
     """The commands by name, each imported when it is needed: importing all of them is slow."""
 
     def __init__(self) -> None:
-        self._commands: dict[str, click.Command | None] = dict.fromkeys(_FUNCTIONS)
+        names = chain.from_iterable(GROUPS.values())
+        self._commands: dict[str, click.Command | None] = dict.fromkeys(names)
 
     def __getitem__(self, name: str) -> click.Command:
         command = self._commands[name]
         if command is None:
-            command = getattr(import_module(f"miner.cli.{name}"), _FUNCTIONS[name])
+            found = vars(import_module(f"miner.cli.{name}")).values()
+            command = next(c for c in found if isinstance(c, click.Command) and c.name == name)
             self._commands[name] = command
         return command
 
@@ -62,18 +68,6 @@ class _LazyCommands(MutableMapping[str, click.Command]):
 
     def __len__(self) -> int:
         return len(self._commands)
-
-
-_CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
-
-GROUPS = {
-    "Mining": ("mine", "demo", "config", "doctor", "devices", "health", "shares"),
-    "Speed and correctness": ("bench", "tune", "selftest"),
-    "Pools": ("probe", "pool", "replay"),
-    "Algorithms": ("variants", "hash", "kernel"),
-    "This program": ("cache", "completion", "help"),
-}
-"""The commands, as the help lists them."""
 
 
 class _Commands(click.Group):
