@@ -88,7 +88,8 @@ class _Commands(click.Group):
         first = args[0] if args else ""
         own = {name for p in self.get_params(ctx) for name in p.opts}
         is_flag = first[:1] in ("-", *OTHER_DASHES) and first not in own
-        if is_flag or first.endswith(".toml") or os.path.isfile(first):
+        is_file = first.endswith(".toml") or os.path.isfile(first)
+        if is_flag or (is_file and first not in self.commands):
             args = ["mine", *args]
         try:
             return super().parse_args(ctx, args)

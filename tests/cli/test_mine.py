@@ -54,6 +54,15 @@ def test_mining_with_the_environment_only(
     )
 
 
+def test_a_file_that_is_named_like_a_command_does_not_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("variants").touch()
+    ran = run("variants")
+    assert (ran.code, ran.out.splitlines()[0].split()[0]) == (0, "evrprogpow")
+
+
 def test_mining_with_a_file_named_by_the_environment(
     run_recorder: RunRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
