@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from pathlib import Path
 
-from miner.errors import BadVariant, UsageError
+from miner.errors import BadValue, BadVariant, UsageError
 from miner.progpow.variant import Variant
 from miner.resources import data_directory
 from miner.variant_file import ConfigTable, load_variant, read_toml
@@ -33,7 +33,10 @@ def find_variant(name: str) -> Variant:
     Raises `UsageError` with the nearest names.
     """
     if name.endswith(".toml") or "/" in name:
-        return load_variant(Path(name).expanduser())
+        try:
+            return load_variant(Path(name).expanduser())
+        except (RuntimeError, ValueError) as error:  # "~unknown-user/x.toml", or a NUL
+            raise BadValue("variant", f"{name!r} is not a path: {error}") from error
     wanted = name.lower()
     for variant in variants().values():
         if wanted == variant.name or wanted in variant.aliases:

@@ -303,10 +303,7 @@ def prove_file(variant: Variant, path: Path) -> None:
 def chosen_variant(name: str) -> Variant:
     """Return the variant with name or path `name`; the known answers of a user's own file are
     checked first. Raises `UsageError`."""
-    try:
-        variant = find_variant(name)
-    except (RuntimeError, ValueError) as error:  # "~unknown-user/x.toml", or a NUL
-        raise BadValue("variant", f"{name!r} is not a path: {error}") from error
+    variant = find_variant(name)
     if variants().get(variant.name) != variant:
         prove_file(variant, Path(name).expanduser())
     return variant

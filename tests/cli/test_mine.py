@@ -54,6 +54,12 @@ def test_mining_with_the_environment_only(
     )
 
 
+def test_a_variant_file_of_an_unknown_user_is_a_mistake_in_one_sentence() -> None:
+    ran = run("mine", "-a", "~unknown-user/x.toml", "-o", "h:1", "-u", "w")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("progpow-miner: variant: '~unknown-user/x.toml' is not a path: ")
+
+
 def test_a_file_that_is_named_like_a_command_does_not_take_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
