@@ -48,9 +48,10 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     if not seconds > 0:  # click accepts nan
         raise BadValue("--timeout", "nan is not a duration")
     if url is None:
-        listen = _written_address() or os.environ.get(LISTEN_VARIABLE, "")
-        if listen == "off" and not ready and not as_json:
-            click.echo("the API is off, so nothing is checked")
+        listen = _written_address() or os.environ.get(LISTEN_VARIABLE, "").strip()
+        if listen == "off" and not ready:
+            unchecked = json.dumps({"ok": True, "checked": None, "reasons": []}, indent=2)
+            print_line(unchecked if as_json else "the API is off, so nothing is checked")
             return
         url = _default_url(listen)
     parsed = _parse_url(url)

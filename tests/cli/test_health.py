@@ -157,6 +157,9 @@ def test_a_miner_without_an_api_is_not_reported_as_unhealthy(
     monkeypatch.setenv(name, str(file) if name.endswith("FILE") else "off")
     result = run_health()
     assert (result.exit_code, result.output) == (0, "the API is off, so nothing is checked\n")
+    as_json = run_health("--json")
+    assert as_json.exit_code == 0
+    assert json.loads(as_json.output) == {"ok": True, "checked": None, "reasons": []}
     assert "no miner answers" in failure("--ready")
 
 
