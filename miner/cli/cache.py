@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -26,14 +31,16 @@ def cache(clear: bool, as_json: bool) -> None:
         click.echo(str(folder))
     # Found blocks cannot be rebuilt: earlier versions kept them here, and `state` may be below.
     kept = {folder / BLOCKS, state, *state.parents}
-    parts = sorted(set(folder.iterdir()) - kept) if folder.is_dir() else []
+    try:
+        parts = sorted(set(folder.iterdir()) - kept) if folder.is_dir() else []
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be read: {error.strerror}") from error
     rows: list[dict[str, object]] = []
     for part in parts:
-        files = [file for file in part.rglob("*") if file.is_file()]
-        size = sum(file.stat().st_size for file in files)
-        rows.append({"name": part.name, "files": len(files), "bytes": size})
+        sizes = list(_sizes(part))
+        rows.append({"name": part.name, "files": len(sizes), "bytes": sum(sizes)})
         if not as_json:
-            click.echo(f"  {part.name:<16} {len(files):>5} files {format_bytes(size):>12}")
+            click.echo(f"  {part.name:<16} {len(sizes):>5} files {format_bytes(sum(sizes)):>12}")
         if clear:
             try:
                 linked = part.is_symlink()
@@ -45,3 +52,14 @@ def cache(clear: bool, as_json: bool) -> None:
         return
     count = format_count(len(parts), "part")
     click.echo("deleted" if clear else f"{count}; --clear deletes the cache")
+
+
+def _sizes(part: Path) -> Iterator[int]:
+    """Yield the bytes of each file in a folder, or of the file `part`. A running miner may delete
+    some meanwhile."""
+    inside = () if part.is_symlink() else os.walk(part)
+    for path in [part, *(Path(folder, name) for folder, _, names in inside for name in names)]:
+        with suppress(OSError):
+            state = path.lstat()
+            if stat.S_ISREG(state.st_mode):
+                yield state.st_size

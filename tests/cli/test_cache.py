@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,13 +29,14 @@ def test_an_empty_cache(folder: Path) -> None:
 def test_show_and_clear_the_cache(folder: Path, tmp_path: Path) -> None:
     (folder / "build-logs").mkdir(parents=True)
     (folder / "build-logs" / "one.log").write_bytes(bytes(3 << 19))
-    (folder / "stray").touch()
+    (folder / "stray").write_bytes(bytes(2048))
     toy = toy_file(tmp_path)
     assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
     shown = run("cache").out.splitlines()
     assert shown[0] == str(folder)
     rows = {line.split()[0]: line.split()[1:] for line in shown[1:-1]}
     assert rows["build-logs"] == ["1", "files", "1.5", "MiB"]
+    assert rows["stray"] == ["1", "files", "2", "KiB"]
     assert rows["light"][:2] == ["2", "files"]
     assert rows["proved"][:2] == ["1", "files"]
     assert shown[-1] == f"{len(rows)} parts; --clear deletes the cache"
@@ -56,6 +58,26 @@ def test_links_are_deleted_and_not_followed(folder: Path, tmp_path: Path) -> Non
     assert run("cache", "--clear").code == 0
     assert list(folder.iterdir()) == []
     assert (elsewhere / "kept").exists()
+
+
+def test_a_miner_may_delete_files_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = folder / "light" / "gone"
+    gone.parent.mkdir(parents=True)
+    gone.touch()
+    looks = 0
+    stat = os.stat
+
+    def beside_a_miner(path: Any, **options: Any) -> os.stat_result:
+        nonlocal looks
+        if Path(path) == gone:
+            looks += 1
+            if looks == 2:
+                gone.unlink()
+        return stat(path, **options)
+
+    monkeypatch.setattr("os.stat", beside_a_miner)
+    ran = run("cache")
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_a_file_that_cannot_be_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
