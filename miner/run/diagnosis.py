@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,13 +19,13 @@ from miner.devices.selection import ListedDevice, devices_called, find_devices, 
 from miner.devices.trials import Trials
 from miner.errors import ConfigError, MinerError
 from miner.formatting import format_bytes
-from miner.net.address import HostPort
 from miner.net.dial import NetworkDial
 from miner.resources import cache_directory, state_directory
 from miner.run.check_settings import notes, problems_of
 from miner.run.machine_checks import Finding, Machine, port_finding
 from miner.run.resolve_pools import chosen_coin, pool_urls, secrets_of, wallets_of
 from miner.safe_text import Redactor
+from miner.settings.environment import from_environment
 from miner.settings.loading import Loaded, examine
 from miner.settings.model import ApiSettings
 from miner.settings.secrets import api_token
@@ -83,8 +84,7 @@ class Diagnosis:
         lines = [f"{one.state:<8} {one.area:<12} {_whole(one)}" for one in self.findings]
         if self.loaded is not None:
             lines += ["", "Settings", "", effective_toml(self.loaded).rstrip()]
-        text = self._redactor().redact("\n".join(lines))
-        return text.replace(str(Path.home()), "~") + "\n"
+        return _without_home(self._redactor().redact("\n".join(lines))) + "\n"
 
     def _all(self) -> Iterator[Finding]:
         yield from self._settings()
@@ -98,19 +98,20 @@ class Diagnosis:
         yield from self._machine.findings(SystemClock(), folders, installed_at)
         api = self.loaded.settings.api if self.loaded is not None else ApiSettings()
         for name, address in api.addresses().items():
-            yield port_finding(name, HostPort(*address))
+            yield port_finding(name, address)
         yield from package_findings()
-        wanted = self.loaded.settings.devices if self.loaded is not None else None
-        names = wanted.use if wanted is not None else None
-        if wanted is not None and names is None and wanted.backend == CPU:
-            names = (CPU,)
-        yield from device_findings(*self._devices(), names)
+        if "cache" in folders:  # which keeps the results of trials
+            wanted = self.loaded.settings.devices if self.loaded is not None else None
+            names = wanted.use if wanted is not None else None
+            if wanted is not None and names is None and wanted.backend == CPU:
+                names = (CPU,)
+            yield from device_findings(*self._devices(), names)
         if self.loaded is not None and self._ask_pools:
             yield from self._pools(self.loaded)
 
     def _settings(self) -> Iterator[Finding]:
-        given = self._path is not None or any("_POOL_" in name for name in self._environ)
-        if not given:
+        variables, _, mistakes = from_environment(self._environ)
+        if self._path is None and "pools" not in variables and not mistakes:
             yield Finding(
                 "settings", "note", "no settings file was named, so pools were not checked",
                 "name one: progpow-miner doctor FILE",
@@ -205,6 +206,17 @@ def _gpu_findings(found: Sequence[ListedDevice]) -> Iterator[Finding]:
             "install the driver of the card: docs/howto/amd.md, nvidia.md or intel.md"
             + ("; -d cpu mines on the CPU" if usable else ""),
         )  # fmt: skip
+
+
+def _without_home(text: str) -> str:
+    """Return `text` with "~" in place of the home folder, which often has a person's name."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # this user has none
+        return text
+    if len(home.parts) < 2:  # "/" in many containers
+        return text
+    return re.sub(rf"(?<![\w.-]){re.escape(str(home))}(?![\w-])", "~", text)
 
 
 def _whole(finding: Finding) -> str:

@@ -251,6 +251,53 @@ def test_a_report_has_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "~/rig.toml is valid" in text
 
 
+@pytest.mark.parametrize("home", ["/", "", None])
+def test_a_report_of_a_user_without_a_home_folder_is_readable(
+    home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home(_: str) -> str:
+        return "~"
+
+    if home is None:
+        monkeypatch.setattr("os.path.expanduser", no_home)
+    else:
+        monkeypatch.setenv("HOME", home)
+    path = settings_file(tmp_path, SETTINGS.format(port=9))
+    diagnosis = Diagnosis(path, {}, machine=machine(tmp_path))
+    diagnosis.run(lambda _: None)
+    assert f"{path} is valid" in diagnosis.report_text()
+
+
+def test_a_folder_whose_name_begins_like_the_home_folder_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    folder = tmp_path / "me-too"
+    folder.mkdir()
+    diagnosis = Diagnosis(
+        settings_file(folder, SETTINGS.format(port=9)), {}, machine=machine(tmp_path)
+    )
+    diagnosis.run(lambda _: None)
+    assert f"{folder}/rig.toml is valid" in diagnosis.report_text()
+
+
+@pytest.mark.parametrize(
+    ("environ", "state"),
+    [
+        ({"UV_THREAD_POOL_SIZE": "4"}, "note"),
+        ({"PROGPOW_MINER_POOL_PASSWORD": "x"}, "note"),
+        ({"PROGPOW_MINER_POOL_ULR": "h:1"}, "problem"),
+        ({"PROGPOW_MINER_COIN": "RVN", "PROGPOW_MINER_POOL_URL": f"{WALLET}@h.example:1"}, "ok"),
+    ],
+)
+def test_only_variables_of_this_miner_are_settings(
+    environ: dict[str, str], state: str, tmp_path: Path
+) -> None:
+    diagnosis = Diagnosis(None, environ, machine=machine(tmp_path))
+    diagnosis.run(lambda _: None)
+    assert next(one for one in diagnosis.findings if one.area == "settings").state == state
+
+
 def test_mistakes_in_the_settings_are_problems(tmp_path: Path) -> None:
     path = settings_file(tmp_path, 'coin = "RNV"\n[[pools]]\nurl = "h:1"\nuser = "w"\n')
     diagnosis = Diagnosis(path, {}, machine=machine(tmp_path))
