@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ def settings_file_warnings(loaded: Loaded) -> list[str]:
 
 
 def _is_world_readable(path: Path) -> bool:
-    return bool(path.stat().st_mode & stat.S_IROTH)
+    # Windows sets this bit for every file.
+    return sys.platform != "win32" and bool(path.stat().st_mode & stat.S_IROTH)
 
 
 def without_secret(name: str, value: Any) -> Any:

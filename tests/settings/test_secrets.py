@@ -151,6 +151,20 @@ def test_a_world_readable_secret_file_is_reported_once(tmp_path: Path) -> None:
     assert secret_file_warnings(load(path).settings) == []
 
 
+def test_the_bits_of_a_secret_file_mean_nothing_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    secret.chmod(0o644)
+    path = tmp_path / "rig.toml"
+    pool = f'[[pools]]\nurl = "h:1"\nuser = "w"\npassword_file = "{secret}"\n'
+    path.write_text(f'variant = "v"\n{pool}')
+    settings = load(path).settings
+    monkeypatch.setattr("sys.platform", "win32")
+    assert secret_file_warnings(settings) == []
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
