@@ -13,8 +13,8 @@ from miner.cli.options import (
     DEVICE_OPTION,
     HEIGHT_OPTION,
     JSON_OPTION,
-    ignored,
     print_line,
+    print_nothing,
     variant_option,
 )
 
@@ -65,7 +65,7 @@ def bench(
 ) -> None:
     """Measure the hashrate of a device, without a pool.
 
-    It is measured at one block height, or at three with --suite.
+    One block height is measured, or three with --suite.
 
     \b
     Examples:
@@ -91,7 +91,7 @@ def bench(
         height = usual_height(variant, chosen)
     listed = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use[0]
 
-    progress: Callable[[str], None] = ignored if as_json else click.echo
+    progress: Callable[[str], None] = print_nothing if as_json else click.echo
     report: dict[str, Any]
     if suite:
         plan = SuitePlan(HEIGHTS, repetitions, seconds or 3.0, warm_up)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from miner.cli.options import JSON_OPTION, config_option, print_line
+from miner.cli.options import JSON_OPTION, config_option, print_line, settings_path
 
 NEW_FILE = "progpow-miner.toml"
 
@@ -58,7 +58,7 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
     from miner.run.check_settings import notes, problems_of, summary
     from miner.settings.loading import examine
 
-    path = _one_file(file, option)
+    path = settings_path(file, option)
     if path is None:
         raise click.UsageError(f"name the file to check, as in: config check {NEW_FILE}")
     loaded, problems = examine(path, environ=os.environ)
@@ -96,7 +96,7 @@ def show(file: Path | None, option: Path | None, as_json: bool) -> None:
     from miner.settings.loading import load
     from miner.settings.toml_text import effective_json, effective_toml
 
-    loaded = load(_one_file(file, option), environ=os.environ)
+    loaded = load(settings_path(file, option), environ=os.environ)
     others = {name: meaning for name, meaning in OTHER_VARIABLES.items() if os.environ.get(name)}
     if as_json:
         shown = effective_json(loaded) | {"variables": list(others)}
@@ -130,11 +130,3 @@ def other_miners() -> None:
     from miner.cli.other_miners import flag_table
 
     click.echo(flag_table(), nl=False)
-
-
-def _one_file(file: Path | None, option: Path | None) -> Path | None:
-    from miner.settings.environment import settings_file
-
-    if file is not None and option is not None:
-        raise click.UsageError("name one file, as FILE or with -c")
-    return file or option or settings_file(os.environ)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from miner.cli.options import JSON_OPTION, config_option, print_line
+from miner.cli.options import JSON_OPTION, config_option, print_line, settings_path
 
 if TYPE_CHECKING:
     from miner.run.machine_checks import Finding
@@ -45,12 +45,8 @@ def doctor(
     """
     from miner.errors import CheckFailed, ConfigError
     from miner.run.diagnosis import Diagnosis
-    from miner.settings.environment import settings_file
 
-    if file is not None and option is not None:
-        raise click.UsageError("name one file, as FILE or with -c")
-    path = file or option or settings_file(os.environ)
-    diagnosis = Diagnosis(path, os.environ, ask_pools=ask_pools)
+    diagnosis = Diagnosis(settings_path(file, option), os.environ, ask_pools=ask_pools)
     diagnosis.run(lambda finding: None if as_json else _show(finding))
     if as_json:
         print_line(json.dumps(diagnosis.as_object(), indent=2, ensure_ascii=False))

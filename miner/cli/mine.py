@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from miner.cli.completion import VALUES, complete_value
-from miner.cli.options import config_option, split_names, write
+from miner.cli.options import config_option, settings_path, split_names, write
 from miner.cli.other_miners import translated
 from miner.signals import STOPPED_AT_ONCE, handled
 
@@ -115,11 +115,9 @@ def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **op
       progpow-miner mine -a firopow -P stratum+tls://WALLET.rig1@pool.example:3334
       progpow-miner mine rig.toml -d '*RTX*' --shares 100
     """
-    from miner.settings.environment import settings_file
-
+    config = settings_path(file, config)
     if file is not None:
-        _check_file(file, config)
-    config = file or config or settings_file(os.environ)
+        _check_file(file)
     given = _settings(options, combined, config)
     # A reload signal during the start must not end the process.
     with handled("SIGHUP", signal.SIG_IGN):
@@ -132,9 +130,7 @@ def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **op
             os._exit(STOPPED_AT_ONCE)  # an orderly exit waits for threads in drivers and compilers
 
 
-def _check_file(file: Path, config: Path | None) -> None:
-    if config is not None:
-        raise click.UsageError("name one settings file, as FILE or with -c")
+def _check_file(file: Path) -> None:
     if re.search(":[0-9]+$", file.name) and not file.exists():
         text = f"{file.name!r} is not a flag; give each pool with -o, or separate pools by commas"
         raise click.UsageError(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -68,6 +69,16 @@ def config_option(parameter: str, help_text: str) -> Callable[[F], F]:
     )
 
 
+def settings_path(file: Path | None, option: Path | None) -> Path | None:
+    """Return the settings file that the argument FILE, the option `-c` or the environment names;
+    raises `UsageError` if the first two do."""
+    from miner.settings.environment import settings_file
+
+    if file is not None and option is not None:
+        raise click.UsageError("name one settings file, as FILE or with -c")
+    return file or option or settings_file(os.environ)
+
+
 def print_line(line: str) -> None:
     """Print a line of a check, which continues if the reader of the output left early, as `head`
     does: its exit code is the result."""
@@ -83,8 +94,8 @@ def write(line: str) -> None:
         print_line(line)
 
 
-def ignored(line: str) -> None:
-    """Print nothing."""
+def print_nothing(line: str) -> None:
+    """Print nothing, for a command whose only output is JSON."""
 
 
 def discard_output() -> None:

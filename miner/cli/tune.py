@@ -13,7 +13,7 @@ from miner.cli.options import (
     HEIGHT_OPTION,
     JSON_OPTION,
     VARIANT_OPTION,
-    ignored,
+    print_nothing,
     split_names,
 )
 
@@ -64,7 +64,7 @@ def tune(
         height = usual_height(variant, chosen)
     devices = choose_devices("auto", [device] if device else None, chosen, cpu_allowed=True).use
 
-    progress: Callable[[str], None] = ignored if as_json else click.echo
+    progress: Callable[[str], None] = print_nothing if as_json else click.echo
     reports = []
     kept_in = None if dry_run else TunedShapes()
     # The choice is for a model, so one card of each model is enough.
