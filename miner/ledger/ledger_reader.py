@@ -52,14 +52,12 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def shares(
-        self, filter: Filter = _EVERYTHING, limit: int | None = None, newest_first: bool = True
-    ) -> list[ShareRecord]:
-        """Return at most `limit` shares (None: all)."""
+    def shares(self, filter: Filter = _EVERYTHING, limit: int | None = None) -> list[ShareRecord]:
+        """Return at most `limit` shares (None: all), newest first."""
         with self._open() as connection:
             where, values = _where(connection, filter)
-            order = f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT ?"
             values.append(-1 if limit is None else limit)
+            order = "ORDER BY id DESC LIMIT ?"
             rows = connection.execute(f"SELECT {_SHARE} FROM shares {where} {order}", values)
             return [_share(row) for row in rows]
 

@@ -247,7 +247,7 @@ def test_csv_contains_every_field(ledger: Path) -> None:
     ran = run("shares", "--export", "csv")
     assert (ran.code, ran.err) == (0, "")
     read = list(csv.DictReader(io.StringIO(ran.out)))
-    kept = LedgerReader(ledger).shares(newest_first=False)
+    kept = list(LedgerReader(ledger).each())
     assert len(read) == len(kept) == 7
     for line, share in zip(read, kept, strict=True):
         for name in ("run", "device", "pool", "algorithm", "job", "nonce", "header", "outcome"):

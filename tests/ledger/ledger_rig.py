@@ -89,7 +89,7 @@ class LedgerRig:
     def shares(self, wanted: Filter | None = None) -> list[ShareRecord]:
         """Write everything and return the shares of the file."""
         self.ledger.flush()
-        return LedgerReader(self.path).shares(wanted or Filter(), newest_first=False)
+        return list(LedgerReader(self.path).each(wanted or Filter()))
 
     def one(self) -> ShareRecord:
         (share,) = self.shares()

@@ -40,7 +40,7 @@ def test_written_shares_survive_a_kill(path: Path, writes: int) -> None:
     kept: dict[str, int] = {}
     for more in range(3):
         run, known = killed_after(path, writes + more)
-        shares = LedgerReader(path).shares(Filter(run=run), newest_first=False)
+        shares = list(LedgerReader(path).each(Filter(run=run)))
         numbers = [share.number for share in shares]
         assert numbers == list(range(1, len(numbers) + 1))
         # The batch in flight is written as a whole or not at all.
