@@ -85,16 +85,16 @@ class Ledger:
         """Number of shares whose newest state is not in the file yet."""
         return len(self._waiting)
 
-    def open(self, needed: bool = False) -> None:
+    def open(self, required: bool = False) -> None:
         """Open the file; it may take a second. A problem is reported, and opening retried later.
 
-        If the file is `needed`, raises `ConfigError` for a permanent problem, unlike a full disk or
-        another writer.
+        If the file is `required`, raises `ConfigError` for a permanent problem, unlike a full disk
+        or another writer.
         """
         try:
             self._written(self._writer.open())
         except DISK_ERRORS as error:
-            if needed and not _is_temporary(error):
+            if required and not _is_temporary(error):
                 hint = "" if isinstance(error, MinerError) else "; name another file"
                 raise ConfigError(self._sentence(error) + hint) from error
             self._failed(error, {})

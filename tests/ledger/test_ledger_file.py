@@ -179,19 +179,19 @@ def test_an_unusable_file_is_reported_at_the_start(
     problem = UNUSABLE[kind].format(path=path)
     assert report == f"{problem}; {WAITS}"
     with pytest.raises(ConfigError) as caught:
-        rig.ledger.open(needed=True)
+        rig.ledger.open(required=True)
     assert str(caught.value).startswith(problem)
     assert str(caught.value).endswith("name another file")
     assert len(rig.reports) == 1
 
 
 def test_a_run_starts_despite_another_writer(rig: LedgerRig) -> None:
-    rig.ledger.open(needed=True)
+    rig.ledger.open(required=True)
     rig.ledger.close()
     with closing(sqlite3.connect(rig.path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        rig.ledger.open(needed=True)
+        rig.ledger.open(required=True)
     assert f"database is locked; {WAITS}" in rig.reports[0]
     rig.finished()
     assert rig.one().outcome == "accepted"
