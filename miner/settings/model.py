@@ -99,7 +99,7 @@ class PoolSettings(_Model):
         if not self.user and "@" not in self.url and not scheme.transport.is_http:
             raise ValueError("needs a user: give user, -u WALLET.worker or user@ in url")
         if "," in self.url.rpartition("@")[2]:
-            raise ValueError("url: contains a comma; write each pool for itself")
+            raise ValueError("url: contains a comma; give each pool its own [[pools]] or -o")
         return self
 
     @model_validator(mode="after")
@@ -275,18 +275,18 @@ class LogSettings(_Model):
 
 
 class LedgerSettings(_Model):
-    """The ledger: a local record of shares, blocks and outages."""
+    """The ledger: a local record of every share."""
 
     enabled: Annotated[
         bool, Flag("--no-ledger", off="Keep no record of shares on this machine.")
     ] = True
-    """Record shares, blocks and outages in the ledger."""
+    """Record every share in the ledger."""
     file: FilePath | None = Field(default=None, examples=["/var/lib/progpow-miner/ledger.sqlite"])
     """Ledger file. Default: `ledger.sqlite` in the state folder."""
     max_megabytes: Annotated[int, Field(ge=1)] = 64
-    """Size limit in MiB; beyond it the oldest records are deleted."""
+    """Size limit in MiB; beyond it the oldest shares are deleted."""
     max_days: Annotated[int, Field(ge=1)] = 90
-    """Age in days at which records are deleted."""
+    """Age in days at which shares are deleted."""
 
 
 class LimitSettings(_Model):

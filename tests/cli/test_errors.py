@@ -184,7 +184,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     ),
     (["mine", "rig"], 2, "'rig' is neither a flag nor a settings file"),
     (["mine", "-c", "a.toml", "b.toml"], 2, "name one settings file, as FILE or with -c"),
-    (["-a", "kawpow", "-o", "a:1,b", "-u", "w"], 2, "url: contains a comma; write each pool"),
+    (["-a", "kawpow", "-o", "a:1,b", "-u", "w"], 2, "url: contains a comma; give each pool"),
     (["-a", "kawpow", "-p", "stratum+tcp://h:1"], 2, "-p is the password; the address of a pool"),
     (
         ["-a", "kawpow", "-p", "h.example:1", "-u", "w"],
