@@ -268,7 +268,7 @@ class FailoverRules:
             case Then.RETRY:
                 detection = attempt.pool.detection
                 if attempt.suggests_other_dialect(failure) and not detection.found:
-                    detection.misfit()
+                    detection.try_next()
                 return AttemptResult(reason, self._after_failure(attempt))
 
     def _after_wrong_dialect(self, attempt: Attempt, refusal: PoolError) -> AttemptResult:
@@ -277,7 +277,7 @@ class FailoverRules:
             detection.doubt()
             return AttemptResult(str(refusal), self._after_failure(attempt))
         title = DIALECTS[detection.current].title
-        if detection.misfit():
+        if detection.try_next():
             text = f"the pool does not accept {title}; trying another protocol"
             return AttemptResult(text, NEXT_DIALECT_SECONDS)
         refusal = WrongDialect("the pool accepts none of the known protocols")

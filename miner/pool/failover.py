@@ -10,8 +10,8 @@ from random import Random
 
 from miner.clock import Clock
 from miner.net.address import PoolUrl
-from miner.stratum.across_connections import SentNonces
 from miner.stratum.dialects import DIALECTS, Detection
+from miner.stratum.pool_memory import SentNonces
 
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
@@ -143,10 +143,10 @@ class Failover:
 
     def replace(self, urls: Sequence[PoolUrl], *, works: bool) -> bool:
         """Use another list; pools of an earlier list keep their state. Return whether the current
-        pool stays current.
+        pool stays current; `works` is whether it accepted our login.
 
-        It does if it is still listed and `works`. Otherwise a pool that is now preferred, or one
-        that has not banned us, may replace it.
+        It does if it is still listed and has not banned us. A first pool, unless it `works`, also
+        gives way to one that is listed before it now.
         """
         current = self.current if self._pools else None
         first = self.first if self._pools else None

@@ -103,7 +103,7 @@ class AttemptListener:
         pool = self._attempt.pool
         self._attempt.logged_in_at = self._clock.now()
         pool.login_accepted = True
-        if pool.detection.fits():
+        if pool.detection.confirm():
             title = DIALECTS[pool.detection.current].title
             self._messages.remark(self._label, f"it speaks {title}")
         self._emit(events.PoolReady(self._label, shortened_user(pool.url.account)))
@@ -111,7 +111,7 @@ class AttemptListener:
     def _on_job(self, job: Job) -> None:
         self._attempt.understood = self._attempt.job_received = True
         self._attempt.idle_since = None
-        self._shares.know(job)
+        self._shares.add_job(job)
         if not self._attempt.leave_reason:
             self._jobs.work_on(job)
 

@@ -52,14 +52,14 @@ class ShareRouter:
     it knows the job. `verdicts` receives exactly one verdict for each solution, with the solution
     as it was found. Solutions for a node go to its backlog, whether or not it is connected.
 
-    `begin`, `resumed`, `know` and `end` report the state of the current connection.
+    `begin`, `resumed`, `add_job` and `end` report the state of the current connection.
     """
 
     def __init__(self, verdicts: VerdictSink, connections: Connections) -> None:
         self._verdicts, self._connections = verdicts, connections
         self._connection: Connection | None = None
         self._pool: PoolUrl | None = None
-        """Of the newest connection, which may have ended; likewise `_backlog`."""
+        """Pool of the newest connection, which may have ended; likewise `_backlog`."""
         self._backlog: Backlog | None = None
         self._resumed: str | None = None
         """Id of the earlier session that the connection resumed."""
@@ -71,7 +71,7 @@ class ShareRouter:
         self._issuers: FIFOCache[int, _Issuer] = FIFOCache(MAX_ISSUERS)
         """By number of the connection."""
         self._backlogs: list[Backlog] = []
-        """Of all nodes so far."""
+        """Backlogs of all nodes so far."""
         self._originals: dict[int, tuple[Solution, Solution]] = {}
         """Solutions submitted under a later connection's job, by their `id()`: each with the
         solution as it was found. Holding both keeps the id valid."""
@@ -101,7 +101,7 @@ class ShareRouter:
             self._resumed = self._connection.resumable
             self._submit_waiting()
 
-    def know(self, job: Job) -> None:
+    def add_job(self, job: Job) -> None:
         """Note a new job of the connection: submit waiting solutions that solve it."""
         if job.clean:
             self._jobs.clear()

@@ -147,7 +147,7 @@ class MiningRun:
             sensors = group.create_task(self._read_sensors(sensor_reads))
             tasks = [
                 sensors,
-                *views.keep(group),
+                *views.start(group),
                 group.create_task(self._run_client()),
                 group.create_task(self._engine.watch_for_hangs()),
                 group.create_task(LoopWatch(self._clock, self._activity, self._emit).run()),

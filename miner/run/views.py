@@ -75,7 +75,7 @@ class Views:
         if self._log:
             self._log.reopen()
 
-    def keep(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    def start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start the periodic tasks in `group`; they run until cancelled."""
         running = [self._console.keep(), self._history.keep()]
         if self._log:

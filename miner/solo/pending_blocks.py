@@ -10,8 +10,8 @@ from cachetools import FIFOCache
 
 from miner.solo.block_store import BlockStore, FoundBlock
 from miner.solo.node_kinds import NodeWork, WorkApi
-from miner.stratum.across_connections import SentNonces
 from miner.stratum.pool_events import Message, SessionListener
+from miner.stratum.pool_memory import SentNonces
 from miner.work import Outcome, Solution, Verdict
 
 MAX_WORKS = 8
@@ -68,8 +68,8 @@ class PendingBlocks:
     def take(self, solution: Solution, reason: str) -> None:
         """Take a solution, each (header, nonce) only once.
 
-        `reason` says why the session that issued its job cannot submit it, for the case that no
-        session can.
+        If no session submits it, its verdict gives `reason`: why the session that issued its job
+        could not.
         """
         if not self._sent.add(solution.job.header_hash, solution.nonce):
             text = "found again; it was submitted to this node before"

@@ -41,7 +41,8 @@ def recognise(method: str, params: object) -> Dialect | None:
 
 
 class Detection:
-    """Tries the protocols of `order` in turn until one fits; a single one is taken as given."""
+    """Finds the protocol of one pool by trying those of `order` in turn; a single one is named and
+    needs no confirmation."""
 
     def __init__(self, order: Sequence[str]) -> None:
         self._order = list(order)
@@ -55,17 +56,17 @@ class Detection:
         """The protocol to use for the next connection."""
         return self._order[self._at]
 
-    def fits(self) -> bool:
+    def confirm(self) -> bool:
         """Record that the pool accepted `current`; return whether this is new."""
         news, self.found = not self.found, True
         return news
 
     def doubt(self) -> None:
-        """Record that the pool refused `current` after accepting it earlier; the next refusal
-        counts as a misfit."""
+        """Record that the pool refused `current` after accepting it earlier: it may have to be
+        detected again."""
         self.found = self.named
 
-    def misfit(self) -> bool:
+    def try_next(self) -> bool:
         """Move to the next protocol; return False after the last, when the first is next."""
         self.found = self.named
         self._at = (self._at + 1) % len(self._order)

@@ -11,10 +11,10 @@ from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused, Protocol
 from miner.net.address import Timeouts
 from miner.net.dial import Stream
 from miner.stratum import pool_events
-from miner.stratum.across_connections import OptionalRequests, SentNonces
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
 from miner.stratum.outcomes import NO_REASON
+from miner.stratum.pool_memory import OptionalRequests, SentNonces
 from miner.work import Outcome, Solution, Verdict
 
 REPORT_SECONDS = 60.0

@@ -10,9 +10,9 @@ import pytest
 from miner.clock import CATCH_UP_SECONDS
 from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.net.address import Timeouts
-from miner.stratum.across_connections import KEPT_NONCES, SentNonces
 from miner.stratum.client_side import KEPT_REQUESTS
 from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
+from miner.stratum.pool_memory import KEPT_NONCES, SentNonces
 from miner.stratum.session import (
     JOB_LINES,
     LINES_AT_ONCE,

@@ -1,4 +1,4 @@
-"""State of a pool that outlasts its connections: sent nonces, optional requests that did harm."""
+"""What is remembered of a pool from one connection to the next: sent nonces, harmful requests."""
 
 from __future__ import annotations
 
