@@ -23,7 +23,7 @@ help:
 	@echo "              are accepted (VARIANT=, HEIGHT=, SHARES= choose others)"
 	@echo "make test     run all tests"
 	@echo "make check    check formatting, lint, types and the direction of imports"
-	@echo "make fuzz     feed every wire protocol what a fuzzer thinks up, for SECONDS=$(SECONDS)"
+	@echo "make fuzz     fuzz every wire protocol for SECONDS=$(SECONDS)"
 	@echo "make format   format the Python files"
 	@echo "make bench    measure the host's hashing and the kernels; with BASE=REVISION also against the"
 	@echo "              kernels of that revision, side by side"
@@ -38,7 +38,7 @@ mine: $(RUNTIME)
 	@.venv/bin/progpow-miner demo --variant "$(VARIANT)" --height "$(HEIGHT)" --shares "$(SHARES)" \
 	  --datasets-on-disk
 
-# All of it on two cores or more is run by two processes, a file by one of them.
+# The whole suite takes two processes, each of which runs whole files.
 test: $(DEVELOP)
 	@.venv/bin/python -m pytest $(or $(PYTEST),-n 2 --dist loadfile)
 

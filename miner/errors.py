@@ -5,7 +5,7 @@
     │   ├── BadValue            a value is outside its domain; names the field
     │   ├── BadVariant          a variant file is inconsistent or fails its known answers
     │   └── ConfigError         a settings file or flag cannot be used; names file and key
-    ├── CheckFailed      (1)    a self-test or a comparison failed
+    ├── CheckFailed      (1)    a self-test, a comparison, `health` or `doctor` failed
     ├── DeviceError      (3)    one device failed; the others continue
     │   ├── BackendUnavailable  a driver or its Python package is missing
     │   ├── DriverDied          a driver ended or held up the process that tried it
@@ -61,7 +61,7 @@ class ConfigError(UsageError):
 
 
 class CheckFailed(MinerError):
-    """A comparison with known answers failed."""
+    """A check had a bad result: of known answers, of a running miner, of an installation."""
 
 
 class DeviceError(MinerError):

@@ -125,11 +125,11 @@ def probe(
         address, chosen, USER_AGENT, seconds,
         [dialect] if dialect else list(DIALECTS), seed_hash, diff1,
     )  # fmt: skip
-    finding = asyncio.run(probe_pool(request, NetworkDial(), SystemClock()))
+    result = asyncio.run(probe_pool(request, NetworkDial(), SystemClock()))
     if as_json:
-        click.echo(json.dumps(_finding_object(finding, notes, chosen), indent=2))
+        click.echo(json.dumps(_as_object(result, notes, chosen), indent=2))
     else:
-        _print_finding(finding, notes, chosen)
+        _print_result(result, notes, chosen)
 
 
 def _address(
@@ -153,38 +153,38 @@ def _address(
     return url, choose_protocol(protocol, scheme, coin.protocol if coin else None)
 
 
-def _finding_object(finding: ProbeResult, notes: list[str], variant: Variant) -> dict[str, Any]:
+def _as_object(result: ProbeResult, notes: list[str], variant: Variant) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
-        **asdict(finding), "seed": finding.seed.value, "variant": variant.name, "notes": notes,
+        **asdict(result), "seed": result.seed.value, "variant": variant.name, "notes": notes,
     }  # fmt: skip
 
 
-def _print_finding(finding: ProbeResult, notes: list[str], variant: Variant) -> None:
+def _print_result(result: ProbeResult, notes: list[str], variant: Variant) -> None:
     unknown = "unknown"
-    rows = [("pool", finding.url)]
-    rows += [("tls", finding.tls or "none")]
-    rows += [("not", f"{name}: {reason}") for name, reason in finding.misfits.items()]
-    rows += [("speaks", f"{finding.title} (--protocol {finding.protocol})")]
-    if finding.latency_ms is not None:
-        rows += [("answer", f"after {finding.latency_ms:g} ms")]
+    rows = [("pool", result.url)]
+    rows += [("tls", result.tls or "none")]
+    rows += [("not", f"{name}: {reason}") for name, reason in result.misfits.items()]
+    rows += [("speaks", f"{result.title} (--protocol {result.protocol})")]
+    if result.latency_ms is not None:
+        rows += [("answer", f"after {result.latency_ms:g} ms")]
     login = {True: "accepted", None: "not answered"}
-    rows += [("login", login.get(finding.accepted, f"refused: {finding.refusal}"))]
+    rows += [("login", login.get(result.accepted, f"refused: {result.refusal}"))]
     nonces = unknown
-    if finding.free_bits is not None:
-        nonces = f"extranonce of {finding.extranonce_bytes} bytes, {finding.free_bits} bits free"
+    if result.free_bits is not None:
+        nonces = f"extranonce of {result.extranonce_bytes} bytes, {result.free_bits} bits free"
     rows += [("nonces", nonces)]
     share = unknown
-    if finding.expected_hashes is not None:
-        share = f"difficulty {format_difficulty(finding.expected_hashes)}"
+    if result.expected_hashes is not None:
+        share = f"difficulty {format_difficulty(result.expected_hashes)}"
     rows += [("share", share)]
     block = unknown
-    if finding.height is not None:
-        block = f"height {finding.height}, epoch {finding.epoch} of {variant.name}"
+    if result.height is not None:
+        block = f"height {result.height}, epoch {result.epoch} of {variant.name}"
     rows += [("block", block)]
-    rows += [("seed", {"absent": unknown}.get(finding.seed.value, finding.seed.value))]
-    rows += [("quirk", text) for text in finding.quirks]
+    rows += [("seed", {"absent": unknown}.get(result.seed.value, result.seed.value))]
+    rows += [("quirk", text) for text in result.quirks]
     rows += [("note", text) for text in notes]
     for key, text in rows:
         click.echo(f"{key:<8} {text}")

@@ -101,7 +101,7 @@ def certificate_error(url: PoolUrl, error: ssl.SSLCertVerificationError) -> Pool
         # OpenSSL judges by the system's clock, which may be wrong until NTP has set it.
         today = datetime.fromtimestamp(SystemClock().wall(), UTC)
         return ConnectionLost(
-            f"{where}: {error.verify_message}; this machine's clock says {today:%Y-%m-%d %H:%M} "
+            f"{where}: {error.verify_message}; this machine's clock shows {today:%Y-%m-%d %H:%M} "
             "UTC; check it, else the pool must renew the certificate",
             Cause.CERTIFICATE_DATE,
         )

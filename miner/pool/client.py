@@ -56,9 +56,9 @@ class PoolClient:
             clock,
         )  # fmt: skip
         self._attempt: Attempt | None = None
-        """The newest."""
+        """The newest attempt."""
         self._refusals: list[str] = []
-        """Of the pools that were given up: pool and reason."""
+        """Pool and reason of each pool that was given up."""
         self._last_failure = ""
         """Pool and reason of the newest failure since the last login."""
 

@@ -16,7 +16,7 @@ from miner.telemetry import Reading
 from miner.telemetry.measurements import Interval, mean_reading
 
 ROW_BYTES = 256
-"""Of a dataset entry; a hash reads one in each loop."""
+"""Bytes of a dataset entry; a hash reads one in each loop."""
 
 SAME = ("variant", "epoch", "shape", "source_sha256", "model", "driver", "version")
 """Members that two reports should have in common, so that their ratio has one cause."""
@@ -29,7 +29,7 @@ class SuitePlan:
     heights: Sequence[int]
     repetitions: int
     seconds: float
-    """Of one measurement at one height."""
+    """Duration of one measurement at one height."""
     warm_up: float
     """Seconds of search at each height before; clocks and temperatures settle."""
 

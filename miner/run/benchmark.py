@@ -44,6 +44,7 @@ def measure(
         proved = bench.kernel(height)
         progress(f"searching for {seconds:g} s")
         rates = proved.rates(seconds)
+        shape_name = bench.device.shape.name
     epoch = bench.epoch
     ordered = sorted(rates)
     return {
@@ -60,7 +61,7 @@ def measure(
         "build_seconds": proved.build_seconds,
         "dataset_seconds": bench.dataset_seconds,
         "dataset_bytes": epoch.dataset_bytes,
-        "shape": proved.source.title.rpartition(" ")[2],
+        "shape": shape_name,
         "source_sha256": proved.source.sha256,
         **_measured_on(listed.info),
     }

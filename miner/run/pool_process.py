@@ -42,15 +42,15 @@ class PoolOptions:
 
     variant: Variant
     height: int
-    """Of the first job."""
+    """Height of the first job."""
     difficulty: float
-    """Of a share, as a multiple of `diff1`."""
+    """Difficulty of a share, as a multiple of `diff1`."""
     block_difficulty: float | None
-    """Of a block; None: 256 times a share's."""
+    """Difficulty of a block; None: 256 times a share's."""
     block_time: float | None
     """Seconds after which the height advances; None: only a block advances it."""
     seed: int
-    """Of the headers."""
+    """Seed of the headers."""
     diff1: int
     """Target of difficulty 1."""
     host: str = "127.0.0.1"

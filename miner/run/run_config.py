@@ -40,7 +40,7 @@ class ReloadedConfig:
     """Hidden in addition to those of `RunConfig`."""
     wallets: Sequence[str] = field(default=(), repr=False)
     digest: str = ""
-    """Of the settings file, as in `RunConfig`."""
+    """Digest of the settings file, as in `RunConfig`."""
 
 
 class SettingsReloader(Protocol):
@@ -57,7 +57,7 @@ class LogConfig:
     console: Literal["auto", "plain", "live", "json"] = "plain"
     file: Path | None = None
     format: Literal["text", "json"] = "text"
-    """Of the file."""
+    """Format of the file."""
     max_bytes: int = LogSettings().max_megabytes << 20
     keep: int = LogSettings().keep
 

@@ -115,7 +115,7 @@ class EnergyMeter:
 
 
 class _FileSensors:
-    """Sensors that are read from files, without driver errors to report and open files."""
+    """Sensors that are read from files: they report no driver errors and keep no file open."""
 
     def driver_errors(self) -> list[str]:
         return []

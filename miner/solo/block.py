@@ -29,7 +29,8 @@ class BlockTemplate:
     """Compact form of `target`."""
     target: int
     previous: str
-    """Hash of the tip, 64 lower-case hex digits in display order."""
+    """Name of the tip, the same for templates on the same tip: its hash as 64 lower-case hex digits
+    in display order, or the height where the node gives no hash (`eth_getWork`)."""
 
 
 def read_template(result: Any) -> BlockTemplate:

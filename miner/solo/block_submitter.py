@@ -27,7 +27,7 @@ RETRY_LIMIT = 120.0
 """Seconds after which the submission of a block is given up."""
 
 CURRENT_RETRY_LIMIT = 600.0
-"""The same while the node still wants a block of its height."""
+"""The same while the node still wants a block of that height."""
 
 CONFIRM_SECONDS = 15.0
 """Limit of a look at the chain."""
@@ -63,16 +63,16 @@ class Unanswered:
 class Turns:
     """Lets one block at a time use the node: the newest height first, then the best final hash.
 
-    Only a block of a newer height does not wait for the block whose turn it is: that one may get
-    its answer late, and the newer one is the one that the node still wants.
+    A block of a newer height does not wait for older ones: they may be answered late, and the node
+    still wants the newer one.
     """
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, str, int, asyncio.Future[None]]] = []
-        """A heap of negative heights, final hashes, numbers and turns."""
+        """Heap of (negative height, final hash, number, turn)."""
         self._numbers = count()
         self._heights: list[int] = []
-        """Of the blocks whose turn it is."""
+        """Heights of the blocks whose turn it is."""
 
     @asynccontextmanager
     async def turn_of(self, block: FoundBlock) -> AsyncIterator[None]:

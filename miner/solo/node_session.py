@@ -108,8 +108,10 @@ class NodeSession:
             self._submitting, self._asking, clock, self._poller, listener
         )
         self._in_flight: dict[FoundBlock, PendingBlock] = {}
-        self._idle, self._none_new = asyncio.Event(), asyncio.Event()
-        """Set while no block is in flight; while all that are were sent by an earlier session."""
+        self._idle = asyncio.Event()
+        """Set while no block is in flight."""
+        self._none_new = asyncio.Event()
+        """Set while each block in flight was also sent by an earlier session."""
         self._update_idle()
         self._group: asyncio.TaskGroup | None = None
         self._submissions: set[asyncio.Task[None]] = set()

@@ -76,8 +76,7 @@ class NodeRpc:
         self._url, self._clock, self._agent = url, clock, agent
         self._proxy = parse_proxy(url.proxy) if url.proxy is not None else None
         scheme = "https" if url.transport.has_tls else "http"
-        host = f"[{url.host}]" if ":" in url.host else url.host
-        self._address = f"{scheme}://{host}:{url.port}{url.path or '/'}"
+        self._address = f"{scheme}://{HostPort(url.host, url.port)}{url.path or '/'}"
         self._keep_alive = keep_alive
         self._http: aiohttp.ClientSession | None = None
         self._calls = 0

@@ -41,7 +41,7 @@ POLL_SECONDS = 30.0
 """Interval of requests for work: some pools do not push jobs."""
 
 UNPUSHED_POLL_SECONDS = 2.0
-"""The same, while new jobs come in answer to our requests only."""
+"""The same while new jobs come only in answer to our requests."""
 
 _HEADER = re.compile(r"0[xX]|[0-9a-fA-F]{64}\Z")
 """Start of a header hash. A malformed rest is reported as a bad job, not taken for an answer."""

@@ -61,7 +61,7 @@ class ProbeResult:
     """Rounded up: an extranonce may end in half a byte."""
     free_bits: int | None = None
     expected_hashes: float | None = None
-    """For one share."""
+    """Average hashes for one share."""
     height: int | None = None
     epoch: int | None = None
     seed: SeedCheck = SeedCheck.ABSENT

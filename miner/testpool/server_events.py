@@ -17,7 +17,7 @@ class ClientJoined:
     """host:port"""
     worker: str
     agent: str
-    """The client's name for itself, printable ASCII; may be empty."""
+    """The client's user agent, printable ASCII; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ async def test_a_certificate_outside_its_dates_is_retried_and_the_clock_is_named
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", not_before=first, not_after=last).configure_cert(context)
     async with serving(tls=context) as port:
-        with pytest.raises(ConnectionLost, match=f"{problem}; this machine's clock says") as caught:
+        with pytest.raises(
+            ConnectionLost, match=f"{problem}; this machine's clock shows"
+        ) as caught:
             await NetworkDial().open(url(port, Transport.TLS, ca_file=tmp_path / "ca.pem"))
     assert caught.value.cause is Cause.CERTIFICATE_DATE
 
