@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from miner.devices.device_names import PciAddress
@@ -27,23 +27,35 @@ def first_entries(found: Sequence[DeviceInfo]) -> dict[str, str]:
     A platform lists a piece of hardware once, so several equal cards are matched one to one, in
     order.
     """
-    first: dict[str, str] = {}
-    for is_same in (_is_identified_as, _is_equal_to):
-        for number, info in enumerate(found):
-            if info.name in first:
-                continue
-            taken = {first.get(o.name) for o in found if _platform(o) == _platform(info)}
-            for other in found[:number]:
-                if (
-                    other.name in first
-                    or other.name in taken
-                    or _platform(other) == _platform(info)
-                ):
-                    continue
-                if is_same(info, other):
-                    first[info.name] = other.name
-                    break
-    return first
+    cards = [[info] for info in found]
+    for is_same, differ in ((_is_identified_as, _are_other_parts), (_is_equal_to, _are_others)):
+        count = 0
+        while len(cards) != count:  # an entry with address and UUID may join cards with one each
+            count = len(cards)
+            cards = _joined(cards, is_same, differ)
+    return {other.name: card[0].name for card in cards for other in card[1:]}
+
+
+_Comparison = Callable[[DeviceInfo, DeviceInfo], bool]
+
+
+def _joined(
+    cards: Iterable[list[DeviceInfo]], is_same: _Comparison, differ: _Comparison
+) -> list[list[DeviceInfo]]:
+    """Return `cards`, lists of entries, with each one appended to the first one before it that is
+    the same by an entry of either, and differs in none."""
+    joined: list[list[DeviceInfo]] = []
+    for card in cards:
+        for other in joined:
+            pairs = [(a, b) for a in other for b in card]
+            if any(is_same(a, b) for a, b in pairs) and not any(
+                differ(a, b) or _platform(a) == _platform(b) for a, b in pairs
+            ):
+                other += card
+                break
+        else:
+            joined.append(card)
+    return joined
 
 
 def _platform(info: DeviceInfo) -> str:
@@ -54,18 +66,13 @@ def _is_identified_as(a: DeviceInfo, b: DeviceInfo) -> bool:
     """Return whether both have the same PCI address or UUID."""
     address = PciAddress.parse(a.pci)
     if address is not None and address == PciAddress.parse(b.pci):
-        # Parts of a divided card share its address.
-        return not _are_other_parts(a, b)
+        return True
     return a.uuid is not None and b.uuid is not None and a.uuid.lower() == b.uuid.lower()
 
 
 def _is_equal_to(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Return whether two devices, at least one of them without a PCI address, agree in kind, units
-    and model, and GPUs nearly in memory. For CPUs, PoCL reports 60 % of the memory only."""
-    if a.pci is not None and b.pci is not None:
-        return False
-    if _are_other_parts(a, b):
-        return False
+    """Return whether two devices agree in kind, units and model, and GPUs nearly in memory. For
+    CPUs, PoCL reports 60 % of the memory only."""
     names = _words(a.model), _words(b.model)
     least, most = sorted((a.memory, b.memory))
     return (
@@ -77,9 +84,14 @@ def _is_equal_to(a: DeviceInfo, b: DeviceInfo) -> bool:
     )
 
 
+def _are_others(a: DeviceInfo, b: DeviceInfo) -> bool:
+    """Return whether two devices that were not identified as the same are different ones."""
+    return (a.pci is not None and b.pci is not None) or _are_other_parts(a, b)
+
+
 def _are_other_parts(a: DeviceInfo, b: DeviceInfo) -> bool:
-    """Return whether both have UUIDs of NVIDIA's form that differ. Other UUIDs do not count, since
-    each platform generates its own."""
+    """Return whether both have UUIDs of NVIDIA's form that differ, as parts of a divided card have,
+    which share its address. Other UUIDs do not count, since each platform generates its own."""
     uuids = [uuid.lower() for uuid in (a.uuid, b.uuid) if uuid is not None]
     ours = [uuid for uuid in uuids if uuid.startswith(("gpu-", "mig-"))]
     return len(set(ours)) == 2
