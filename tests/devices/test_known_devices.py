@@ -1,9 +1,19 @@
+"""What is known of OpenCL's platforms and devices: their order, addresses and launch shapes."""
+
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from miner.codegen.launch_shape import shape_named
-from miner.devices.opencl.opencl_drivers import KNOWN_DEVICES, known_shape
+from miner.devices.opencl.opencl_drivers import (
+    KNOWN_DEVICES,
+    identity,
+    known_shape,
+    platforms_of,
+)
 
 AMD = "AMD Accelerated Parallel Processing"
 
@@ -51,3 +61,59 @@ def test_every_row_names_a_shape_for_gpus_and_applies_to_some_device() -> None:
         assert shape_named(row.shape).family == "lanes"
         assert row.platform == row.platform.lower()
         assert row.device == row.device.lower()
+
+
+def cl_with(*platforms: tuple[str, str, int]) -> Any:
+    """Return a PyOpenCL that lists platforms of these names, versions and numbers of devices."""
+    listed = [
+        SimpleNamespace(name=name, version=version, get_devices=lambda n=count: [object()] * n)
+        for name, version, count in platforms
+    ]
+    return SimpleNamespace(get_platforms=lambda: listed, Error=RuntimeError)
+
+
+def test_platforms_have_the_same_numbers_in_whatever_order_the_loader_lists_them() -> None:
+    platforms = (
+        ("rusticl", "OpenCL 3.0", 1), (AMD, "OpenCL 2.1 (3590)", 1), (AMD, "OpenCL 2.1 (3513)", 2),
+        ("NVIDIA CUDA", "OpenCL 3.0", 0), ("Clover", "OpenCL 1.1", 1),
+    )  # fmt: skip
+    wanted = [
+        ("opencl:0", AMD, "OpenCL 2.1 (3513)"), ("opencl:1", AMD, "OpenCL 2.1 (3590)"),
+        ("opencl:2", "rusticl", "OpenCL 3.0"), ("opencl:3", "Clover", "OpenCL 1.1"),
+        ("opencl:4", "NVIDIA CUDA", "OpenCL 3.0"),
+    ]  # fmt: skip
+    for order in (platforms, platforms[::-1]):
+        found = platforms_of(cl_with(*order))
+        assert [(one.name, one.platform.name, one.platform.version) for one in found] == wanted
+        assert [one.reason for one in found if one.reason] == ["it lists none"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "pci"),
+    [
+        ({"pci_bus_info_khr": (0, 3, 0, 0)}, "0000:03:00.0"),
+        ({"pci_bus_info_khr": (0, 0, 0, 0), "topology_amd": (4, 0, 1)}, "0000:04:00.1"),
+        ({"pci_bus_id_nv": 0, "pci_slot_id_nv": 0}, None),
+        ({}, None),
+    ],
+)
+def test_an_address_that_a_driver_left_empty_identifies_no_card(
+    facts: dict[str, Any], pci: str | None
+) -> None:
+    fields = {
+        "pci_bus_info_khr": ("pci_domain", "pci_bus", "pci_device", "pci_function"),
+        "topology_amd": ("bus", "device", "function"),
+    }
+    answers = {
+        key: SimpleNamespace(**dict(zip(fields[key], value, strict=True)))
+        if key in fields
+        else value
+        for key, value in facts.items()
+    }
+    device = SimpleNamespace(
+        name="card", vendor="vendor", driver_version="1", global_mem_size=1, max_mem_alloc_size=1,
+        max_compute_units=1, available=True, compiler_available=True, type=4,
+        opencl_c_version="OpenCL C 1.2", **answers,
+    )  # fmt: skip
+    cl: Any = SimpleNamespace(device_type=SimpleNamespace(GPU=4, CPU=2))
+    assert identity(cl, "opencl:0.0", SimpleNamespace(name="platform"), device).pci == pci

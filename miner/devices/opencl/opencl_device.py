@@ -27,8 +27,8 @@ from miner.devices.opencl.opencl_drivers import (
     Kept,
     driver_objects,
     identity,
-    in_order,
     known_shape,
+    platforms_of,
     without_devices,
 )
 from miner.devices.opencl.opencl_memory import OpenClMemory, OpenClSlot, error_name
@@ -48,7 +48,8 @@ def open_device(info: DeviceInfo) -> Device:
     """Open the device that `list_devices` returned as `info`."""
     cl = _pyopencl()
     for known, device in _found(cl):
-        if known.name == info.name:
+        # Another process listed it: a platform that is missing since then would move the names.
+        if (known.name, known.model, known.pci) == (info.name, info.model, info.pci):
             return OpenClDevice(cl, known, device, driver_objects())
     raise DeviceError(f"{info.name}: the device is gone")
 
@@ -56,37 +57,16 @@ def open_device(info: DeviceInfo) -> Device:
 def list_problems() -> Iterator[str]:
     """Yield a sentence for each platform without devices, and each driver that cannot be loaded."""
     with suppress(BackendUnavailable):
-        cl = _pyopencl()
-        for name, platform in _platforms(cl):
-            try:
-                reason = "" if platform.get_devices() else "it lists none"
-            except cl.Error as error:
-                reason = error_name(cl, error)
+        for name, platform, _, reason in platforms_of(_pyopencl()):
             if reason:
                 yield without_devices(name, platform, reason)
     yield from unloadable(icd_files())
 
 
 def _found(cl: ModuleType) -> Iterator[tuple[DeviceInfo, Any]]:
-    for name, platform in _platforms(cl):
-        try:
-            devices = platform.get_devices()
-        except cl.Error:
-            continue
+    for name, platform, devices, _ in platforms_of(cl):
         for d, device in enumerate(devices):
             yield identity(cl, f"{name}.{d}", platform, device), device
-
-
-def _platforms(cl: ModuleType) -> list[tuple[str, Any]]:
-    """Return (name, platform) of each platform, named opencl:PLATFORM in order of preference."""
-    try:
-        platforms = in_order(cl.get_platforms())
-    except cl.Error as error:
-        raise BackendUnavailable(
-            "no OpenCL platform: install the graphics driver's OpenCL part, or "
-            "progpow-miner[cpu] for mining on the CPU"
-        ) from error
-    return [(f"{OPENCL.name}:{p}", platform) for p, platform in enumerate(platforms)]
 
 
 def _pyopencl() -> ModuleType:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from miner.devices.device_names import PciAddress
+from miner.devices.opencl import OPENCL
+from miner.devices.opencl.opencl_memory import error_name
 from miner.devices.same_hardware import hidden
+from miner.errors import BackendUnavailable
 from miner.work import DeviceInfo
 
 _VENDORS = {
@@ -67,9 +70,43 @@ before PoCL. Platforms are numbered in this order, so that a runtime that shows 
 moves no name."""
 
 
-def in_order(platforms: Sequence[Any]) -> list[Any]:
-    """Return `platforms` in order of preference; those of one row by name."""
-    return sorted(platforms, key=lambda p: (RUNTIMES.index(runtime_named(p.name)), p.name))
+class ListedPlatform(NamedTuple):
+    """A platform that OpenCL's loader lists."""
+
+    name: str
+    """As in "opencl:0"."""
+    platform: Any
+    devices: list[Any]
+    reason: str
+    """Why it lists no device; "" if it lists some."""
+
+
+def platforms_of(cl: ModuleType) -> list[ListedPlatform]:
+    """Return the platforms in order of preference, those of one row of `RUNTIMES` by name. Those
+    without devices are the last ones, so that they move no name. Raises `BackendUnavailable`."""
+    try:
+        listed = [(platform, *_devices(cl, platform)) for platform in cl.get_platforms()]
+    except cl.Error as error:
+        raise BackendUnavailable(
+            "no OpenCL platform: install the graphics driver's OpenCL part, or "
+            "progpow-miner[cpu] for mining on the CPU"
+        ) from error
+    # The order of the loader depends on the file system.
+    listed.sort(key=lambda row: (not row[1], _preference(row[0])))
+    return [ListedPlatform(f"{OPENCL.name}:{n}", *row) for n, row in enumerate(listed)]
+
+
+def _preference(platform: Any) -> tuple[int, str, str]:
+    return RUNTIMES.index(runtime_named(platform.name)), platform.name, platform.version
+
+
+def _devices(cl: ModuleType, platform: Any) -> tuple[list[Any], str]:
+    """Return the devices of `platform`, and the reason if there are none."""
+    try:
+        devices = platform.get_devices()
+    except cl.Error as error:
+        return [], error_name(cl, error)
+    return devices, "" if devices else "it lists none"
 
 
 def runtime_named(platform: str) -> Runtime:
@@ -137,10 +174,15 @@ def _pci(device: Any) -> str | None:
     """Return the PCI address from the first vendor extension that the driver supports."""
     for extension in (_pci_khr, _pci_amd, _pci_nvidia):
         try:
-            return str(extension(device))
+            address = extension(device)
         except Exception:  # noqa: BLE001  (drivers fail in their own ways on missing extensions)
             continue
+        if address != HOST_BRIDGE:  # a driver that fills in nothing
+            return str(address)
     return None
+
+
+HOST_BRIDGE = PciAddress(0, 0, 0, 0)
 
 
 def _pci_khr(device: Any) -> PciAddress:
