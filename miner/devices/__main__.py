@@ -1,7 +1,8 @@
 """The child process in which a driver is tried: `python -m miner.devices`, for the miner only.
 
-The process reads one pickled request from its standard input and writes the answer, as JSON, to its
-standard output. The driver's own output goes to the standard error stream. Requests and answers:
+The process reads one pickled request from its standard input and writes the answer, a line of JSON,
+to its standard output. The driver's own output goes to the standard error stream. Requests and
+answers:
 
     ("list", backend)                   {"devices": [...], "problems": [...]} or {"missing": "..."}
     ("try", backend, info, variant)     {"problem": "..."}, or null instead of the text
@@ -34,7 +35,7 @@ def main() -> None:
     os.dup2(2, 1)
     answer = json.dumps(_answer(pickle.load(sys.stdin.buffer))).encode()
     with open(out, "wb") as file:
-        file.write(answer)
+        file.write(answer + b"\n")
     os._exit(0)  # without the driver's exit handlers
 
 

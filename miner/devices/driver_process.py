@@ -27,8 +27,9 @@ SHOWN_CHARACTERS = 160
 """Most characters that are shown of a driver's last line."""
 
 END_SECONDS = 2.0
-"""Time for a killed process to end. One in an uninterruptible system call does not end; the miner
-stops waiting for it."""
+"""Time for a process to end after its answer or a kill, and for its last output to arrive. One in
+an uninterruptible system call does not end, and one that the driver started may keep the pipes
+open; the miner waits for neither."""
 
 
 async def ask_child(
@@ -40,41 +41,35 @@ async def ask_child(
     Raises `DriverDied`, with the driver's last line, if no answer comes within `seconds`.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, child = await asyncio.get_running_loop().subprocess_exec(
+            _Child,
             # -P: a folder "miner" in the working directory must not be imported.
             sys.executable, "-P", "-m", "miner.devices",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": _search_path(), **(environment or {})},
+            start_new_session=True,  # signals that a driver sends to its group miss the miner
         )  # fmt: skip
     except OSError as error:
         raise DriverDied(f"no process can be started to try it: {error.strerror}") from error
-    assert process.stdin is not None
-    answer, output = _Tail(ANSWER_LIMIT), _Tail(OUTPUT_LIMIT)
     timed_out = False
-    async with asyncio.TaskGroup() as group:
-        reading = [
-            group.create_task(answer.read(process.stdout)),
-            group.create_task(output.read(process.stderr)),
-        ]
-        try:
-            async with asyncio.timeout(seconds):
-                with suppress(ConnectionError):  # it has ended already
-                    process.stdin.write(pickle.dumps(request))
-                    await process.stdin.drain()
-                process.stdin.close()
-                await process.wait()
-        except TimeoutError:
-            timed_out = True
-        finally:
-            await _end(process, reading)
-    if not timed_out:
+    try:
+        stdin = transport.get_pipe_transport(0)
+        assert isinstance(stdin, asyncio.WriteTransport)
+        stdin.write(pickle.dumps(request))
+        stdin.close()
+        async with asyncio.timeout(seconds):
+            await child.ended.wait()
+        await _within_end_seconds(child.read)
+        if child.answered:
+            await _within_end_seconds(child.exited)
+    except TimeoutError:
+        timed_out = True
+    finally:
+        await _end(transport, child)
+    if child.answered:
         with suppress(ValueError, RecursionError):
-            return json.loads(answer.bytes)
-    raise DriverDied(
-        _how_it_ended(process.returncode, seconds, timed_out) + _last_line(output.bytes)
-    )
+            return json.loads(child.answer)
+    how = _how_it_ended(transport.get_returncode(), seconds, timed_out)
+    raise DriverDied(how + _last_line(child.output))
 
 
 def _search_path() -> str:
@@ -83,30 +78,56 @@ def _search_path() -> str:
     return os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
 
 
-class _Tail:
-    """The last `limit` bytes of a stream."""
+class _Child(asyncio.SubprocessProtocol):
+    """What a child process has written, and whether it still runs."""
 
-    def __init__(self, limit: int) -> None:
-        self.bytes = bytearray()
-        self._limit = limit
+    # asyncio's own `Process.wait` also waits for the ends of the pipes, which a process that the
+    # driver started may keep open.
 
-    async def read(self, stream: asyncio.StreamReader | None) -> None:
-        """Read until the stream ends."""
-        while stream is not None and (piece := await stream.read(1 << 16)):
-            self.bytes += piece
-            del self.bytes[: -self._limit]
+    def __init__(self) -> None:
+        self.answer, self.output = bytearray(), bytearray()
+        self.exited = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Set when the process has answered or exited."""
+        self.read = asyncio.Event()
+        """Set when the answer is complete, or there is nothing more to read."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer is complete: a line."""
+        return self.answer.endswith(b"\n")
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        kept, limit = (self.answer, ANSWER_LIMIT) if fd == 1 else (self.output, OUTPUT_LIMIT)
+        kept += data
+        del kept[:-limit]
+        if self.answered:
+            self.ended.set()
+            self.read.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        self.ended.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.read.set()
 
 
-async def _end(process: asyncio.subprocess.Process, reading: list[asyncio.Task[None]]) -> None:
-    if process.returncode is None:
+async def _within_end_seconds(event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await event.wait()
+
+
+async def _end(transport: asyncio.SubprocessTransport, child: _Child) -> None:
+    if not child.exited.is_set():
         with suppress(ProcessLookupError):
-            process.kill()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), END_SECONDS)
-    # A process that the driver started may keep the pipes open.
-    await asyncio.wait(reading, timeout=END_SECONDS)
-    for task in reading:
-        task.cancel()
+            if hasattr(os, "killpg"):
+                os.killpg(transport.get_pid(), signal.SIGKILL)  # with what the driver started
+            else:
+                transport.kill()
+        await _within_end_seconds(child.exited)
+    transport.close()
 
 
 def _how_it_ended(code: int | None, seconds: float, timed_out: bool) -> str:

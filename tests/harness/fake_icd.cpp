@@ -2,8 +2,14 @@
 // wrong: libexits-at-listing.so, libaborts-in-build.so and so on.
 
 #include <dlfcn.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <clocale>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -26,10 +32,14 @@ struct Object { void* const* calls; };
 void* table[kCalls];
 Object platform{table}, device{table}, other{table};
 
-bool is(const char* what) {
-    Dl_info info;
-    return dladdr(reinterpret_cast<void*>(&is), &info) && strstr(info.dli_fname, what) != nullptr;
+// The name of this library, without its folder.
+const char* own_name() {
+    static Dl_info info;
+    dladdr(reinterpret_cast<void*>(&own_name), &info);
+    return strrchr(info.dli_fname, '/') + 1;
 }
+
+bool is(const char* what) { return strstr(own_name(), what) != nullptr; }
 
 int answer(const void* data, size_t bytes, size_t room, void* out, size_t* needed) {
     if (needed) *needed = bytes;
@@ -78,7 +88,11 @@ int device_info(void*, unsigned what, size_t room, void* out, size_t* needed) {
         case 0x1010: case 0x101F: return answer(&memory, sizeof memory, room, out, needed);
         case 0x1023: return answer(&local, sizeof local, room, out, needed);
         case 0x1027: case 0x1028: case 0x1035: return answer(&yes, sizeof yes, room, out, needed);
-        case 0x102B: return text("Radeon RX 580 (fake, LLVM)", room, out, needed);
+        case 0x102B: {
+            char words[200];
+            snprintf(words, sizeof words, "Radeon RX 580 (%s)", own_name());
+            return text(words, room, out, needed);
+        }
         case 0x102C: return text("AMD", room, out, needed);
         case 0x102D: return text("1.0", room, out, needed);
         case 0x102F: return text("OpenCL 1.2 fake", room, out, needed);
@@ -118,12 +132,48 @@ void* create_program(void*, unsigned, const char**, const size_t*, int* code) {
     return &other;
 }
 
+// A process that keeps the pipes to the miner open until the miner closes them.
+void start_daemon() {
+    if (fork() != 0) return;
+    setsid();
+    pollfd reader{2, 0, 0};
+    poll(&reader, 1, 60000);
+    _exit(0);
+}
+
+void change_process() {
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_FSIZE, &none);
+    setrlimit(RLIMIT_NOFILE, &none);
+    setlocale(LC_ALL, "");
+    umask(0777);
+    if (chdir("/")) perror("chdir");
+    const int signals[] = {SIGINT, SIGTERM, SIGCHLD, SIGPIPE};
+    for (int number : signals) signal(number, SIG_IGN);
+    for (int stream = 0; stream < 3; ++stream) close(stream);
+}
+
 int build(void*, unsigned, void*, const char*, void*, void*) {
+    if (is("daemon")) start_daemon();
     if (is("aborts-in-build")) {
         fputs("LLVM ERROR: cannot\x1b[31m select\nfake driver: stack dump follows\n\n", stderr);
         abort();
     }
-    if (is("exits-in-build")) exit(8);
+    if (is("aborts-in-thread")) {
+        pthread_t thread;
+        pthread_create(&thread, nullptr, [](void*) -> void* { abort(); }, nullptr);
+        pthread_join(thread, nullptr);
+    }
+    if (is("floods-in-build")) {
+        static char megabyte[1 << 20];
+        for (int i = 0; i < 100; ++i) fwrite(megabyte, 1, sizeof megabyte, stderr);
+        fputs("\nfake driver: half of a euro sign: \xe2\x82", stderr);
+        _exit(6);
+    }
+    if (is("kills-its-group")) kill(0, SIGTERM);
+    if (is("exits-in-build")) _exit(8);
+    if (is("changes-process")) change_process();
+    if (is("stops-in-build")) raise(SIGSTOP);
     while (is("hangs-in-build")) pause();
     return kBuildFailure;
 }
@@ -142,6 +192,7 @@ EXPORT int clIcdGetPlatformIDsKHR(unsigned room, void** out, unsigned* count) {
         exit(9);
     }
     if (is("aborts-at-listing")) abort();
+    if (is("exits-at-exit")) atexit([] { _exit(7); });
     if (is("prints")) {
         for (int i = 0; i < 20000; ++i) {
             printf("{\"devices\": %d}\n", i);
