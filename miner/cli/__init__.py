@@ -152,10 +152,12 @@ def main() -> None:
         sys.stdout.flush()
     except OSError:
         discard_output()  # at exit Python would flush again, and fail again
-    if code == DeviceHung.exit_code or _threads_left():
+    if code == DeviceHung.exit_code or _threads_left() or _drivers_loaded():
         with suppress(OSError):
             sys.stderr.flush()
-        os._exit(code)  # sys.exit would wait for threads in drivers and compilers
+        # sys.exit would wait for threads in drivers and compilers, and run the drivers' exit
+        # handlers, which can crash, hang, or end the process with another code.
+        os._exit(code)
     sys.exit(code)
 
 
@@ -224,6 +226,10 @@ def _report(error: MinerError) -> int:
 def _threads_left() -> bool:
     threads = sys.modules.get("miner.engine.threads")  # not loaded: no threads
     return threads is not None and threads.work_left()
+
+
+def _drivers_loaded() -> bool:
+    return not {"pyopencl", "pycuda"}.isdisjoint(sys.modules)
 
 
 def _first(group: BaseExceptionGroup[MinerError]) -> MinerError:

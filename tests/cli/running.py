@@ -68,6 +68,7 @@ def run(*arguments: str | Path, stdin: bytes = b"") -> Ran:
         redirect_stdout(out),
         redirect_stderr(err),
         patch("sys.argv", ["progpow-miner", *map(str, arguments)]),
+        patch("miner.cli._drivers_loaded", lambda: False),  # by other tests of this process
         patch("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")),
     ):
         try:

@@ -137,6 +137,24 @@ def test_exit_does_not_wait_for_a_compiler_thread() -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
 
 
+WITH_DRIVER = """
+import ctypes, sys
+import pyopencl
+from miner import cli
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(ctypes.cast(libc._exit, ctypes.c_void_p), 7, None)
+sys.argv = ["progpow-miner", "variants"]
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="registers the exit handler with glibc")
+def test_the_exit_handler_of_a_driver_changes_no_exit_code() -> None:
+    ran = python("-c", WITH_DRIVER)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "kawpow" in ran.stdout
+
+
 STARTING = """
 import os, signal, sys, threading
 from miner import cli
