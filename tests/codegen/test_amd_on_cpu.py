@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from miner.codegen.kernel_source import (
     search_source,
 )
 from miner.codegen.launch_shape import LaunchShape, shape_named
+from miner.progpow.light import dataset_nodes, light_cache
 from miner.progpow.variant import Variant
 from tests.codegen.test_cuda_on_cpu import EVERYTHING, reference, search
 from tests.codegen.toys import NAMES, hasher_of, toy_of
@@ -50,14 +53,32 @@ def on_cpu(source: KernelSource, assembly: str, folder: Path) -> Kernel:
     return build(in_cpp(source, assembly), folder, runner="amd_on_cpu.cpp", more=("-O0",))
 
 
-def wrong(variant: Variant, shape: LaunchShape, kernel: Kernel) -> list[int]:
-    """Return the nonces of a group whose hashes are not those of the reference."""
+def wrong(variant: Variant, shape: LaunchShape, kernel: Kernel) -> dict[int, str]:
+    """Return found and wanted words of the nonces of a group whose hashes are not those of the
+    reference."""
     answer = variant.known_answers[0]
     header, first = answer.header_hash, answer.nonce
     count, found = search(kernel, toy_of(variant, answer), shape, header, first, EVERYTHING, 1)
     assert count == len(found) == shape.threads
     hasher = hasher_of(variant, answer)
-    return [i for i in range(count) if found[i] != reference(hasher, header, first + i)]
+    wanted = {i: reference(hasher, header, first + i) for i in range(count)}
+    return {i: f"{found[i]}, not {wanted[i]}" for i in range(count) if found[i] != wanted[i]}
+
+
+def diagnosis(variant: Variant, shape: LaunchShape, kernel: Kernel, folder: Path) -> str:
+    """Return what is wrong, and what tells a wrong kernel from wrong memory; "": nothing is."""
+    first = wrong(variant, shape, kernel)
+    if not first:
+        return ""
+    toy = toy_of(variant, variant.known_answers[0])
+    nodes = dataset_nodes(toy.epoch, toy.light.cache, 0, toy.epoch.nodes)
+    files = [(path.name, sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()]
+    return (
+        f"{len(first)} nonces: {dict(islice(first.items(), 4))}; again the same: "
+        f"{wrong(variant, shape, kernel) == first}; dataset right: "
+        f"{np.array_equal(nodes, toy.nodes)}; light cache right: "
+        f"{np.array_equal(light_cache(toy.epoch), toy.light.cache)}; in {folder}: {files}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +93,7 @@ def test_search(name: str, target: str, shape: str, tmp_path: Path) -> None:
     variant, of = variants()[name], shape_named(shape)
     source = source_of(variant, of)
     kernel = on_cpu(source, compiled(source, target).text, tmp_path)
-    assert not wrong(variant, of, kernel)
+    assert not diagnosis(variant, of, kernel, tmp_path)
     toy, header = toy_of(variant, variant.known_answers[0]), bytes(32)
     assert search(kernel, toy, of, header, 0, EVERYTHING, 2, stop_at=0) == (0, {})
     if name == "kawpow":

@@ -145,5 +145,7 @@ def compiled(source: KernelSource, target: str) -> Assembly:
         text=True,
         check=False,
     )  # fmt: skip
-    assert not done.returncode, f"{source.title} for {target}: {done.stderr[:2000]}"
+    assert not done.returncode, (
+        f"{source.title} for {target}: {command} ended with {done.returncode}: {done.stderr[:2000]}"
+    )
     return Assembly(done.stdout)

@@ -79,8 +79,17 @@ static int step(Wave &w);
 extern "C" unsigned stop_at = ~0u;
 static u32 *stop_word, launch_number;
 
-static int run_groups(unsigned groups, const u64 *arguments)
+/* Arguments of a kernel. What lies behind those that were added is no argument. */
+struct Arguments {
+    u64 words[64];
+    int count = 0;
+    Arguments() { memset(words, 0xa5, sizeof words); }
+    void add(u64 word) { words[count++] = word; }
+};
+
+static int run_groups(unsigned groups, const Arguments &given)
 {
+    const u64 *arguments = given.words;
     constexpr int waves = GROUP_SIZE / LANES;
     static Wave all[waves];
     for (unsigned g = 0; g < groups; g++) {
@@ -115,21 +124,25 @@ extern "C" const char *problem() { return problem_text; }
 extern "C" int run_search(const void *const *datasets, const void *header, u64 first, u64 target,
                           void *results, u32 *stop, u32 launch, unsigned groups)
 {
-    u64 arguments[22], *next = arguments;
+    Arguments arguments;
     for (int i = 0; i < BUFFERS; i++)
-        *next++ = (u64)datasets[i];
-    *next++ = (u64)header;
-    *next++ = first;
-    *next++ = target;
-    *next++ = (u64)results;
-    *next++ = (u64)(stop_word = stop);
-    *next++ = launch_number = launch;
+        arguments.add((u64)datasets[i]);
+    arguments.add((u64)header);
+    arguments.add(first);
+    arguments.add(target);
+    arguments.add((u64)results);
+    arguments.add((u64)(stop_word = stop));
+    arguments.add(launch_number = launch);
     return run_groups(groups, arguments);
 }
 
 extern "C" int run_dataset(const void *light, void *out, u32 first, u32 count, u32 out_first,
                            unsigned groups)
 {
-    u64 arguments[4] = {(u64)light, (u64)out, (u64)count << 32 | first, out_first};
+    Arguments arguments;
+    arguments.add((u64)light);
+    arguments.add((u64)out);
+    arguments.add((u64)count << 32 | first);
+    arguments.add(out_first);
     return run_groups(groups, arguments);
 }

@@ -129,7 +129,9 @@ def build(
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{source.title}: {done.stderr[:4000]}")
+            raise RuntimeError(
+                f"{source.title}: {command[0]} ended with {done.returncode}: {done.stderr[:4000]}"
+            )
         temporary.replace(library)
     return Kernel(library)
 
