@@ -49,7 +49,7 @@ class Rig:
         for verdict in self.bench.verdicts:
             self.ledger.event(ShareAnswered(verdict))
         self.ledger.close()
-        return LedgerReader(self.ledger.path).shares(newest_first=False)
+        return list(LedgerReader(self.ledger.path).each())
 
 
 @pytest.mark.parametrize(
