@@ -19,11 +19,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 VARIANT_HELP = "Variant of ProgPoW: its name, an alias, a coin or a file that defines one."
 
 
-def variant_option(help_text: str = VARIANT_HELP, *, required: bool = False) -> Callable[[F], F]:
+def variant_option(
+    help_text: str = VARIANT_HELP, *, required: bool = False, default: str | None = None
+) -> Callable[[F], F]:
     """Return the option `-a`."""
     return click.option(
         "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=required,
-        help=help_text, shell_complete=complete_value,
+        default=default, show_default=True, help=help_text, shell_complete=complete_value,
     )  # fmt: skip
 
 

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.completion import complete_value
-from miner.cli.options import VARIANT_HELP, write
+from miner.cli.options import variant_option, write
 
 if TYPE_CHECKING:
     from miner.run.pool_process import PoolOptions
 
 POOL_OPTIONS = [
-    click.option(
-        "-a", "--variant", default="kawpow", show_default=True, metavar="NAME|FILE",
-        help=VARIANT_HELP, shell_complete=complete_value,
-    ),
+    variant_option(default="kawpow"),
     click.option(
         "--height", type=click.IntRange(0), default=1000, show_default=True, metavar="N",
         help="Height of the first block.",

@@ -46,7 +46,7 @@ def tune(
     """Find the fastest launch shape of each model, for `mine` to use.
 
     Shapes take turns at the programs of three heights, after each kernel was compared with the
-    CPU. The choice is kept for this model, driver, variant and kernel. Stop mining before.
+    CPU. The choice is kept for this model, driver, variant and kernel. Stop mining first.
 
     \b
     Examples:

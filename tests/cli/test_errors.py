@@ -54,6 +54,8 @@ MISTAKES: list[tuple[list[str], int, str]] = [
         "-u is given 2 times, but -o 1 times",
     ),
     (["mine", "-a", "kawpow", *POOL, "-p", "1", "-p", "2"], 2, "-p is given 2 times"),
+    (["demo", "--algo", "nope"], 2, "variant 'nope' is not known"),
+    (["pool", "--algo", "nope"], 2, "variant 'nope' is not known"),
     (["mine", "-c", "a", "-c", "b"], 2, "-c is given 2 times: name one settings file"),
     (["config", "check", "-c", "a", "-c", "b"], 2, "-c is given 2 times: name one settings file"),
     (["mine", "-a", "kawpow", "-o", "bogus://h:1", "-u", "w"], 2, "unknown scheme bogus://"),
