@@ -47,7 +47,8 @@ class HostPort(NamedTuple):
 def parse_host_port(
     text: str, what: str = "pool", *, example: str = "host:port", lowest_port: int = 1
 ) -> HostPort:
-    """Parse "host:port" or "[IPv6 address]:port"; the host is returned in lower case.
+    """Parse "host:port" or "[IPv6 address]:port"; the host is returned in lower case, apart from
+    the interface of an IPv6 address.
 
     Raises `ConfigError`, whose message begins with `what` and suggests `example`. `lowest_port`
     is 0 for an address to listen on, where 0 means any free port.
@@ -70,7 +71,10 @@ def parse_host_port(
         raise ConfigError(
             f"{what} {host[:80]}: the port is not a number from {lowest_port} to 65535"
         )
-    return HostPort(host.lower(), int(port))
+    # The name of an interface after the % keeps its case; in a URL that sign is written as %25.
+    address, percent, interface = host.partition("%")
+    interface = re.sub(r"^25(?=\D)", "", interface)
+    return HostPort(address.lower() + percent + interface, int(port))
 
 
 def is_local(host: str) -> bool:

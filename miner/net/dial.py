@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
 import socket
 import ssl
 from contextlib import suppress
@@ -72,7 +75,7 @@ class NetworkDial:
             if not await within(self._clock, self._limit, connect()):
                 raise TimeoutError
         except (OSError, ValueError) as error:
-            raise _connection_error(error, url, self._limit, proxy) from error
+            raise _connection_error(_of_system(error), url, self._limit, proxy) from error
         ((reader, writer),) = opened
         if url.unlisted and proxy is None and _peer_is_local(writer):
             writer.transport.abort()
@@ -90,7 +93,7 @@ async def _connected(
     if url.transport.has_tls:
         tls = {
             "ssl": tls_context(url),
-            "server_hostname": url.host,
+            "server_hostname": url.host.removesuffix("."),  # no certificate names the DNS root
             "ssl_shutdown_timeout": CLOSE_SECONDS,
         }
     if proxy is not None:
@@ -163,6 +166,18 @@ def _set_socket_options(writer: asyncio.StreamWriter) -> None:
     for level, option, value in options:
         with suppress(OSError):
             connection.setsockopt(level, option, value)
+
+
+def _of_system(error: OSError | ValueError) -> OSError | ValueError:
+    """Return the system's error for one of asyncio's, whose text replaces the system's or joins
+    those of several addresses; of these, a refused connection tells most."""
+    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError | socket.gaierror):
+        return error
+    numbers = sorted({int(digits) for digits in re.findall(r"\[Errno (\d+)\]", str(error))})
+    if not numbers:
+        return error
+    number = errno.ECONNREFUSED if errno.ECONNREFUSED in numbers else numbers[-1]
+    return OSError(number, os.strerror(number))
 
 
 def _connection_error(

@@ -27,6 +27,19 @@ def test_host_and_port(text: str, address: HostPort) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("[FE80::1%enP2p1s0]:1", "fe80::1%enP2p1s0"),
+        ("[fe80::1%25enP2p1s0]:1", "fe80::1%enP2p1s0"),
+        ("[fe80::1%25]:1", "fe80::1%25"),
+        ("[fe80::1%3]:1", "fe80::1%3"),
+    ],
+)
+def test_the_interface_of_an_ipv6_address_keeps_its_case(text: str, host: str) -> None:
+    assert parse_host_port(text) == HostPort(host, 1)
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("", "proxy '' has no port; write host:port"),

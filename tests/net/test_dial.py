@@ -83,6 +83,27 @@ async def test_a_refused_connection() -> None:
             await NetworkDial().open(url(held.getsockname()[1]))
 
 
+@pytest.mark.parametrize(
+    ("numbers", "problem"),
+    [
+        ((111, 111), "nothing listens there"),
+        ((101, 111), "nothing listens there"),
+        ((113,), r"no connection \(No route to host\)"),
+    ],
+)
+async def test_the_error_of_several_addresses_is_that_of_the_system(
+    numbers: tuple[int, ...], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*args: object, **options: object) -> None:
+        # As asyncio does.
+        texts = [f"[Errno {number}] Connect call failed ('192.0.2.1', 1)" for number in numbers]
+        raise OSError(f"Multiple exceptions: {', '.join(texts)}")
+
+    monkeypatch.setattr(asyncio, "open_connection", fail)
+    with pytest.raises(ConnectionLost, match=problem):
+        await NetworkDial().open(url(1))
+
+
 async def test_no_answer_within_the_limit() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(-1)

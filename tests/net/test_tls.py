@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,18 @@ async def test_tls_sends_and_checks_the_host_name(authority: trustme.CA, ca_file
         assert names == ["localhost"]
         with pytest.raises(PoolRefused, match="the certificate is for another host; check"):
             await NetworkDial().open(url(port, Transport.TLS, ca_file=ca_file))
+
+
+async def test_a_host_name_may_end_in_a_dot(
+    authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *more, **kinds: resolve("127.0.0.1", *more, **kinds)
+    )
+    async with serving(tls=server_context(authority, "pool.example")) as port:
+        to = url(port, Transport.TLS, "pool.example.", ca_file=ca_file)
+        assert await exchanged(NetworkDial(), to) == b"hello\n"
 
 
 async def test_the_error_for_an_unknown_authority_says_what_to_do(
