@@ -18,7 +18,8 @@
     └── PoolError        (4)    one pool failed
         ├── ConnectionLost      the connection failed; tried again
         │   ├── Banned          the pool banned us for a while
-        │   └── NodeBusy        the node's queue of calls is full
+        │   ├── NodeBusy        the node's queue of calls is full
+        │   └── NoAnswer        the node did not answer a call in time
         ├── ProtocolError       the pool violated the protocol
         └── PoolRefused         login, certificate, protocol or setup refused
             ├── WrongDialect    the pool does not speak the dialect we used
@@ -119,6 +120,7 @@ class Cause(StrEnum):
     DIALECT = "another protocol than ours"
     BANNED = "ban"
     LOGIN = "login refused"
+    LOGIN_LATER = "login refused for a reason that passes, such as maintenance"
     NODE_BUSY = "node: too many calls wait"
     NODE_COOKIE = "node: login of the cookie file refused"
     NODE_LOGIN = "node: user, password or address of this machine refused"
@@ -160,6 +162,10 @@ class NodeBusy(ConnectionLost):
     """The node's queue of calls is full; the call had no effect."""
 
     cause = Cause.NODE_BUSY
+
+
+class NoAnswer(ConnectionLost):
+    """The node did not answer a call in time; the call may have had its effect."""
 
 
 class ProtocolError(PoolError):

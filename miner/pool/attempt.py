@@ -231,6 +231,7 @@ FAILURES: Mapping[Cause, Then] = {
     Cause.PROTOCOL: Then.RETRY,
     Cause.NODE_BUSY: Then.RETRY,
     Cause.NODE_COOKIE: Then.RETRY,  # a node writes a new one at each start
+    Cause.LOGIN_LATER: Then.RETRY,
     Cause.BANNED: Then.BAN,
     Cause.DIALECT: Then.NEXT_DIALECT,
     Cause.CERTIFICATE_AUTHORITY: Then.GIVE_UP,

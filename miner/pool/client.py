@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from miner.clock import Clock, within
-from miner.errors import ConnectionLost, EveryPoolRefused, PoolError
+from miner.errors import ConnectionLost, EveryPoolRefused, NoAnswer, PoolError
 from miner.net.address import PoolUrl
 from miner.pool.attempt import Attempt, AttemptResult, FailoverRules, LeaveRules
 from miner.pool.connections import Connection, Connections
@@ -205,7 +205,7 @@ class PoolClient:
                 failure = error
             for task in tasks:
                 task.cancel()
-        if attempt.leave_reason and type(failure) is ConnectionLost:
+        if attempt.leave_reason and type(failure) in (ConnectionLost, NoAnswer):
             return attempt.leave_reason  # the pool closed the connection before the miner did
         if failure is not None:
             raise failure

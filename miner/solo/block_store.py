@@ -101,7 +101,7 @@ class BlockStore:
 
     def _read(self, path: Path) -> FoundBlock | None:
         try:
-            if path.stat().st_size > FILE_LIMIT:
+            if not path.is_file() or path.stat().st_size > FILE_LIMIT:  # a FIFO would block
                 return None
             values = json.loads(path.read_text(encoding="ascii"))
         except (OSError, ValueError, RecursionError):
@@ -123,7 +123,7 @@ def _validated(values: dict[str, Any]) -> FoundBlock | None:
     valid = (
         block.method in SUBMIT_METHODS
         and all(isinstance(param, str) for param in block.params)
-        and all(isinstance(number, int) for number in (block.height, block.nonce))
+        and all(type(n) is int and 0 <= n < 2**64 for n in (block.height, block.nonce))
         and all(isinstance(text, str) and _HASH.fullmatch(text) for text in hashes)
     )
     return block if valid else None

@@ -41,8 +41,9 @@ FORGOTTEN = (
 )
 """Advice when a node of the kind `pprpc` no longer knows a header that it gave."""
 
-NOT_JUDGED = frozenset({IS_STARTING, -10, -9})
-"""Error codes of a node that is starting, downloading the chain or has no connections."""
+NOT_JUDGED = frozenset({IS_STARTING, -10, -9, -25, -20, -7, -32603})
+"""Error codes of a node that is starting, downloading the chain or has no connections, or could
+not verify a block: its disk is full, its database or memory fails, or another internal error."""
 
 
 @dataclass(frozen=True, slots=True)

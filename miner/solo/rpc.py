@@ -14,11 +14,22 @@ import aiohttp
 import aiohttp_socks
 
 from miner.clock import Clock, first_of, time_limit
-from miner.errors import Cause, ConnectionLost, NodeBusy, PoolError, PoolRefused, ProtocolError
+from miner.errors import (
+    Cause,
+    ConfigError,
+    ConnectionLost,
+    NoAnswer,
+    NodeBusy,
+    PoolError,
+    PoolRefused,
+    ProtocolError,
+)
 from miner.net.address import HostPort, PoolUrl
 from miner.net.socks import Proxy, parse_proxy, proxy_failure
 from miner.net.tls import certificate_error, tls_context
 from miner.safe_text import short_line
+from miner.stratum.outcomes import NO_ERROR
+from miner.stratum.wire_format import decode
 
 CALL_SECONDS = 30.0
 """Default limit of one call; a node that verifies a block is slow."""
@@ -82,8 +93,12 @@ class NodeRpc:
         self._calls = 0
 
     async def __aenter__(self) -> NodeRpc:
+        try:
+            connector = self._connector()
+        except ConfigError as error:  # the CA file was usable at the start and may be replaced now
+            raise ConnectionLost(str(error)) from error
         self._http = aiohttp.ClientSession(
-            connector=self._connector(),
+            connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers={"User-Agent": self._agent, "Content-Type": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -100,12 +115,12 @@ class NodeRpc:
         """Return the node's answer, which may be an RPC error.
 
         Raises `PoolRefused` for refused credentials or a certificate, `NodeBusy` if the node's
-        queue of calls is full, `ConnectionLost` if no complete answer comes within `seconds`,
-        `ProtocolError` if the answer is not JSON-RPC.
+        queue of calls is full, `NoAnswer` if no complete answer comes within `seconds`,
+        `ConnectionLost` if the connection fails, `ProtocolError` if the answer is not JSON-RPC.
         """
         answer = await first_of(self._post(method, params or []), time_limit(self._clock, seconds))
         if answer is None:
-            raise ConnectionLost(f"{self._where}: no answer to {method} within {seconds:g} s")
+            raise NoAnswer(f"{self._where}: no answer to {method} within {seconds:g} s")
         return answer
 
     def pause_after(self, code: int, seconds: float) -> float:
@@ -170,12 +185,10 @@ class NodeRpc:
                 "the node's configuration",
                 Cause.NODE_LOGIN,
             )
-        try:
-            message = json.loads(body.decode("utf-8"))
-        except (ValueError, RecursionError):
-            message = None
-        if isinstance(message, dict) and ("result" in message or message.get("error") is not None):
-            return RpcAnswer(message.get("result"), message.get("error"))
+        message = decode(body) or {}
+        error = message.get("error")
+        if "result" in message or error is not None:
+            return RpcAnswer(message.get("result"), None if error in NO_ERROR else error)
         if status >= 500 and QUEUE_IS_FULL.encode() in body[:400]:
             raise NodeBusy(
                 f"{self._where}: too many calls wait ({QUEUE_IS_FULL}); raise rpcthreads= and "

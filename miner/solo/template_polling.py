@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from miner.clock import Clock, first_of, within
-from miner.errors import BadValue, ConnectionLost, NodeBusy, PoolRefused, ProtocolError
+from miner.errors import BadValue, ConnectionLost, NoAnswer, NodeBusy, PoolRefused, ProtocolError
 from miner.progpow.variant import Variant
 from miner.safe_text import short_line
 from miner.solo.block import Block, check_successor
@@ -187,8 +187,8 @@ class TemplatePoller:
                 continue
             try:
                 tip_is_new = await self._tip_is_new()
-            except NodeBusy as busy:
-                self._report_once("busy", f"{busy}; trying again")
+            except (NodeBusy, NoAnswer) as busy:  # all its threads may be held by others
+                self._report_once(type(busy).__name__, f"{busy}; trying again")
                 continue
             if tip_is_new:
                 self._job_is_over.set()

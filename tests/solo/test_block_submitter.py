@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,18 @@ from tests.solo.bench import MIX_HASH, NONCE, running, solved
 
 
 @pytest.mark.parametrize(
-    "fault", [Cut(), Raw(503, b"busy"), Raw(401, b""), RpcFault(-28, "starting")], ids=str
+    "fault",
+    [
+        Cut(),
+        Raw(503, b"busy"),
+        Raw(401, b""),
+        RpcFault(-28, "starting"),
+        RpcFault(-25, "Disk space is too low"),
+        RpcFault(-20, "database error"),
+        RpcFault(-7, "out of memory"),
+        RpcFault(-32603, "internal error"),
+    ],
+    ids=str,
 )
 async def test_a_failed_submission_is_retried(fault: Exception) -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
@@ -225,6 +237,9 @@ async def test_the_refusal_of_a_kept_block_is_reported(blocks: Path) -> None:
         {"params": [1]},
         {"params": None},
         {"height": "x"},
+        {"height": True},
+        {"nonce": -1},
+        {"nonce": 2**64},
         {"mix_hash": "no hash"},
         {"port": 1},
         {"surplus": 1},
@@ -246,6 +261,18 @@ async def test_a_changed_file_is_not_sent(blocks: Path, change: dict[str, Any]) 
             await bench.clock.advance(1)
         assert {call.method for call in node.calls} <= {"getblocktemplate", "getbestblockhash"}
         assert file.exists()
+
+
+async def test_other_things_than_files_among_the_blocks_are_skipped(blocks: Path) -> None:
+    async with serving(PprpcNode()) as node:
+        blocks.mkdir()
+        prefix = f"127.0.0.1-{node.port}"
+        os.mkfifo(blocks / f"{prefix}-fifo.json")
+        (blocks / f"{prefix}-folder.json").mkdir()
+        (blocks / f"{prefix}-link.json").symlink_to(blocks / "nothing")
+        async with running(node, "pprpc") as bench:
+            await bench.job()
+            assert bench.messages == []
 
 
 async def test_a_block_that_cannot_be_written_is_submitted(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from pathlib import Path
@@ -38,6 +39,15 @@ async def test_https_with_a_private_authority(authority: trustme.CA, ca_file: st
     ):
         job = await bench.job()
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
+
+
+async def test_a_ca_file_that_cannot_be_read_later_is_retried(ca_file: str) -> None:
+    Path(ca_file).unlink()
+    url = {"transport": Transport.HTTPS, "ca_file": ca_file}
+    async with serving(PprpcNode()) as node, running(node, "pprpc", **url) as bench:
+        error = await bench.end()
+        assert isinstance(error, ConnectionLost)
+        assert f"CA file {ca_file}: No such file" in str(error)
 
 
 async def test_https_refuses_an_unknown_authority(authority: trustme.CA) -> None:
@@ -267,6 +277,28 @@ async def test_an_unusable_answer_ends_the_session(fault: Exception, kind: type[
             error = await bench.end()
             assert isinstance(error, kind)
             assert "DOCTYPE" not in str(error), "the page of a proxy"
+
+
+@pytest.mark.parametrize("error", [None, [], {}, False, 0, ""], ids=repr)
+async def test_an_empty_error_is_none(error: Any) -> None:
+    async with serving(PprpcNode()) as node:
+        body = {"result": node.template(), "error": error, "id": 1}
+        node.fails("getblocktemplate", Raw(200, json.dumps(body).encode()))
+        async with running(node, "pprpc") as bench:
+            await bench.job()
+            assert bench.messages == []
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "cp1251", "utf-8-sig"])
+async def test_errors_are_read_in_any_encoding(encoding: str) -> None:
+    text = {"cp1251": "нет связи"}.get(encoding, "没有连接")
+    body = f'{{"result":null,"error":{{"code":-9,"message":"{text}\t"}},"id":1}}'
+    async with serving(PprpcNode()) as node:
+        node.fails("getblocktemplate", Raw(500, body.encode(encoding)))
+        async with running(node, "pprpc") as bench:
+            await bench.job(step=0.5)
+            (message,) = bench.messages
+            assert "no connection to other nodes" in message
 
 
 async def test_a_request_times_out() -> None:

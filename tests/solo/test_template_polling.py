@@ -159,6 +159,27 @@ async def test_a_node_with_a_full_queue_keeps_its_job_until_a_template_is_due() 
         assert bench.ended is None
 
 
+async def test_a_node_whose_threads_are_all_held_keeps_its_job_until_a_template_is_due() -> None:
+    node = PprpcNode()
+
+    async def never(params: list[Any]) -> None:
+        await asyncio.Event().wait()
+
+    async with serving(node), running(node, "pprpc") as bench:
+        await bench.job()
+        look = node.rpc_getbestblockhash
+        node.rpc_getbestblockhash = never  # type: ignore[method-assign]
+        await bench.until(lambda: len(node.called("getbestblockhash")) == 2, step=0.5)
+        assert not bench.rests
+        (message,) = bench.messages
+        assert "no answer to getbestblockhash within 10 s; trying again" in message
+        node.rpc_getbestblockhash = look  # type: ignore[method-assign]
+        node.header = "5e" * 32
+        node.new_tip()
+        await bench.job(2, step=0.5)
+        assert bench.ended is None
+
+
 async def test_an_accepted_block_brings_the_next_job_at_once() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
