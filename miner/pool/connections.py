@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from miner.clock import Clock
-from miner.errors import PoolError, PoolRefused
+from miner.errors import ConfigError, ConnectionLost, PoolError, PoolRefused
 from miner.net.address import PoolUrl, Timeouts
 from miner.net.dial import Dial, Stream
 from miner.pool.failover import PoolEntry
@@ -117,7 +117,7 @@ class Connections:
                 raise PoolRefused(f"{url.label}: mining with a node is not supported here")
             self.count += 1
             return self._nodes.open(self.count, url, listener)
-        stream = await self._dial.open(url)
+        stream = await self._dialled(url)
         self.count += 1
         left_out = pool.left_out[name]
         opening = Opening(
@@ -139,8 +139,14 @@ class Connections:
     async def can_open(self, url: PoolUrl) -> bool:
         """Return whether a connection to `url` can be opened; it is closed at once."""
         try:
-            stream = await self._dial.open(url)
+            stream = await self._dialled(url)
         except PoolError:
             return False
         await stream.close()
         return True
+
+    async def _dialled(self, url: PoolUrl) -> Stream:
+        try:
+            return await self._dial.open(url)
+        except ConfigError as error:  # the CA file was usable at the start and may be replaced now
+            raise ConnectionLost(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from miner.errors import ConnectionLost, EveryPoolRefused, PoolRefused
+from miner.errors import ConfigError, ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.net.address import PoolUrl
 from miner.pool.attempt import ANSWER_SECONDS, JOB_SECONDS, LAUNCH_SECONDS
 from miner.pool.failover import FIRST_POOL_CHECK_SECONDS
@@ -52,6 +52,19 @@ async def test_network_failures_are_retried_without_limit() -> None:
         bench.prepare()
         await bench.clock.advance(60)
         assert len(bench.events_of(events.PoolReady)) == 1
+
+
+async def test_a_ca_file_that_cannot_be_read_later_is_retried() -> None:
+    bench = Bench()
+    first = bench.prepare()
+    bench.dial.ready(FIRST.host, ConfigError("CA file ca.pem: No such file or directory"))
+    bench.prepare()
+    async with running(bench):
+        first.end()
+        await bench.clock.advance(10)
+        assert bench.job().session == 2
+        (*_, lost) = bench.events_of(events.PoolLost)
+        assert lost.reason == "CA file ca.pem: No such file or directory"
 
 
 async def test_failover_in_order_after_repeated_failure() -> None:
