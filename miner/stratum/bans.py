@@ -11,36 +11,45 @@ from miner.wallets import login_parts
 CLOSE_SECONDS = 5.0
 """A ban message counts if the connection ends within this time after it."""
 
-_BAN = re.compile(r"\bbann?(?:ed|ing)?\b|blacklist|too many (?:connect|request|login)")
+_BAN = re.compile(
+    r"\bbann?(?:ed|ing)?\b|blacklist|\bblocked\b|\bsuspended\b|\brate.?limit"
+    r"|too many (?:connect|request|login)"
+)
+
+_STEM = r"(?:\bbann?|blacklist|\bblocked\b|\bsuspended\b|\brate.?limit)"
+_DEED = r"(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?|\bblocked|\bsuspended)"
 
 _OF_US = re.compile(
-    r"\b(?:your?|ip|address)\b(?:(?!\.\s)[^;!?])*(?:\bbann?|blacklist)"
-    r"|(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?) (?:you|ip|address)|\btoo many\b"
-    r"|^\W*bann?ed(?:\W*$| for\b| until\b)"
+    rf"\b(?:your?|ip|address)\b(?:(?!\.\s)[^;!?])*{_STEM}"
+    rf"|{_DEED} (?:you|ip|address)|\btoo many\b"
+    rf"|^\W*{_DEED}(?:\W*$| for\b| until\b)|^\W*rate.?limit"
 )
 _THREAT = re.compile(r"\b(?:if|when|will|would|may|might|can|could|or)\b")
 
 
 _DURATION = re.compile(
-    r"(?<![\w.:])(\d{1,9}(?:\.\d+)?) ?-?"
-    r"(?:(s|sec|secs|seconds?)|(m|min|mins|minutes?)|(h|hrs?|hours?)|(d|days?))\b"
+    r"(\bfor (?:\w+ )??)?(?<![\w.:,])(\d{1,9}(?:\.\d+)?) ?-?"
+    r"(?:(ms|msecs?|milliseconds?)|(s|sec|secs|seconds?)|(m|min|mins|minutes?)|(h|hrs?|hours?)"
+    r"|(d|days?)|(w|weeks?))\b"
 )
-_BARE_DURATION = re.compile(r"\b(?:for|in) (\d{1,9})(?![\w.:])")
-_UNITS = (1, 60, 3600, 86400)
+_BARE_DURATION = re.compile(r"\b(?:for|in) (\d{1,9})(?![\w.:,])(?! ?(?:ms|milli))")
+_UNITS = (0.001, 1, 60, 3600, 86400, 604800)
 
 
 def ban_seconds(text: str) -> float | None:
     """Return the duration of a ban as its text gives it, None if it gives none.
 
-    A number without a unit means seconds.
+    Of several durations, the first one after "for" counts, as in "3 shares in 10 s: banned for
+    5 min". A number without a unit means seconds.
     """
-    if found := _DURATION.search(text.lower()):
-        number, *units = found.groups()
+    found = sorted(_DURATION.finditer(text.lower()), key=lambda match: match[1] is None)
+    if found:
+        _, number, *units = found[0].groups()
         return float(number) * next(
             seconds for seconds, unit in zip(_UNITS, units, strict=True) if unit
         )
-    found = _BARE_DURATION.search(text.lower())
-    return float(found[1]) if found else None
+    bare = _BARE_DURATION.search(text.lower())
+    return float(bare[1]) if bare else None
 
 
 def banned(text: str, prefix: str = "the pool banned us", advice: str = "") -> Banned:
@@ -65,8 +74,8 @@ class Bans:
         known = (user, login_parts(user)[0])
         names = "|".join(re.escape(name.lower()) for name in known if name)
         self._of_user = re.compile(
-            rf"(?<![\w.-])(?:{names})(?![\w-])(?:(?!\.\s)[^;!?])*(?:\bbann?|blacklist)"
-            rf"|(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?):? (?:\w+ )?(?:{names})(?![\w-])"
+            rf"(?<![\w.-])(?:{names})(?![\w-])(?:(?!\.\s)[^;!?])*{_STEM}"
+            rf"|{_DEED}:? (?:\w+ )?(?:{names})(?![\w-])"
             if names
             else r"(?!)"
         )

@@ -50,6 +50,12 @@ async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
         ("you are banned for 30 days", MAX_BAN_SECONDS),
         ("your address 192.0.2.7 is banned", BAN_SECONDS),
         ("your IP is banned until 12:30", BAN_SECONDS),
+        ("your IP is banned for 1,800 seconds", BAN_SECONDS),
+        ("your IP is banned for 600000 ms", 600),
+        ("5 invalid shares in 20 s: you are banned for 10 min", 600),
+        ("Your IP has been blocked for 5 minutes", 300),
+        ("Your account is suspended for 2 weeks", MAX_BAN_SECONDS),
+        ("rate limit exceeded, wait 90 seconds", 90),
     ],
 )
 async def test_the_duration_of_a_ban_is_respected_within_bounds(text: str, seconds: float) -> None:
@@ -158,6 +164,10 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
         ("OtherRWallet is banned for 300 s", 1, False),
         ("Hello RWallet. Miners were banned today", 1, False),
         ("RWallet will be banned for 300 s", 1, False),
+        ("RWallet is blocked", 1, True),
+        ("Your miner is rate-limited", 1, True),
+        ("Payments are blocked until tomorrow", 1, False),
+        ("3 blocks found today", 1, False),
     ],
 )
 async def test_a_message_is_a_ban_only_if_it_is_about_us_and_right_before_the_end(
