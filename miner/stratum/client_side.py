@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cachetools import FIFOCache
@@ -14,8 +14,8 @@ from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
 from miner.safe_text import short_line
 from miner.stratum import pool_events, wire_format
-from miner.stratum.outcomes import classify, reason_of
-from miner.stratum.wire_format import DialectFacts, LineReader, decode, encode, params_of
+from miner.stratum.outcomes import NO_ERROR, classify, reason_of
+from miner.stratum.wire_format import DialectFacts, LineReader, decode, encode
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 WEB_SERVER = (b"HTTP/", b"<!DOC", b"<HTML")
@@ -32,6 +32,9 @@ KEPT_REQUESTS = 500
 
 KEPT_SUBMISSIONS = 20_000
 """Outstanding shares kept for matching answers; more than are ever in flight."""
+
+KEPT_HEADERS = 64
+"""Job ids that are recognised when a pool uses them for another header."""
 
 CHECKED_EPOCHS = 16
 """Epochs of one connection whose seed hash is checked; that of a far epoch takes a while."""
@@ -114,6 +117,8 @@ class ClientSide(ABC):
         self._unsent = bytearray()
         self._events: list[pool_events.PoolEvent] = []
         self._warned: set[str] = set()
+        self._headers: FIFOCache[str, bytes] = FIFOCache(KEPT_HEADERS)
+        """Newest header hash under each job id."""
         self._seeds: dict[int, str] = {}
         """Seed hashes by their index."""
         self.malformed_lines = 0
@@ -122,6 +127,8 @@ class ClientSide(ABC):
         """Whether any line was a JSON object."""
         self.welcome: set[str] = set()
         """Optional methods that the pool accepted."""
+        self.answered: set[str] = set()
+        """Optional methods that the pool answered in any way."""
         self.last_id = 0
         """Id of the newest request."""
 
@@ -166,6 +173,11 @@ class ClientSide(ABC):
                 self._take_answer(message)
         return self._events
 
+    def finish(self) -> list[pool_events.PoolEvent]:
+        """Return the events of a last line that the pool did not end before it closed the
+        connection; none if that line is cut."""
+        return [] if decode(self._reader.rest) is None else self.receive(b"\n")
+
     def data_to_send(self) -> bytes:
         """Return and clear the bytes to send in reaction to what was received."""
         data = bytes(self._unsent)
@@ -184,7 +196,9 @@ class ClientSide(ABC):
         number = message.get("id")
         match method:
             case "client.show_message":
-                texts = [text for text in params_of(message) if isinstance(text, str)]
+                params = message.get("params")
+                given = params if isinstance(params, list) else [params]
+                texts = [text for text in given if isinstance(text, str)]
                 if text := short_line(" ".join(texts)):
                     self._events.append(pool_events.Message(text))
             case "client.reconnect" | "mining.reconnect":
@@ -264,7 +278,10 @@ class ClientSide(ABC):
             self._warn_once(f"job {problem}", f"a job of the pool cannot be mined: {problem}")
             return None
         self._check_seed(job, seed)
-        return job
+        known = self._headers.get(job.id, job.header_hash)
+        self._headers[job.id] = job.header_hash
+        # Shares of an earlier job with the same id would be judged by this one.
+        return job if known == job.header_hash else replace(job, clean=True)
 
     def _check_range(self, nonces: NonceSpace) -> None:
         """Warn about a range that is searched within moments."""
@@ -304,10 +321,12 @@ class ClientSide(ABC):
                 self._events.append(pool_events.Message(text))
         elif method not in self.dialect.optional:
             self._handle_answer(method, result, outcome, text)
-        elif outcome is Outcome.ACCEPTED:
-            self.welcome.add(method)
-        elif method in self.dialect.hashrate_reports:
-            self._events.append(pool_events.HashrateRefused(text))
+        else:
+            self.answered.add(method)
+            if outcome is Outcome.ACCEPTED:
+                self.welcome.add(method)
+            elif method in self.dialect.hashrate_reports:
+                self._events.append(pool_events.HashrateRefused(text))
 
     def _reply(self, number: Any, answer: dict[str, Any]) -> None:
         answerable = wire_format.whole(number) is not None or (
@@ -332,7 +351,8 @@ def reconnect(params: Any) -> pool_events.Reconnect:
     of `mining.reconnect` ({"host", "port" in hex})."""
     if isinstance(params, dict):
         port = params.get("port")
-        given: Sequence[Any] = (params.get("host"), f"0x{port}" if isinstance(port, str) else port)
+        port = f"0x{port.lower().removeprefix('0x')}" if isinstance(port, str) else port
+        given: Sequence[Any] = (params.get("host"), port)
     else:
         given = params if isinstance(params, list) else ()
     host, port, wait = (*given[:3], None, None, None)[:3]
@@ -340,8 +360,10 @@ def reconnect(params: Any) -> pool_events.Reconnect:
         number = wire_format.block_height(port)
     except ProtocolError:
         number = 0
+    # A host may end in the dot of the DNS root.
+    host = host.removesuffix(".") if isinstance(host, str) else None
     return pool_events.Reconnect(
-        host if isinstance(host, str) and host else None,
+        host or None,
         number if 0 < number < 65536 else None,
         float(min(wire_format.whole(wait) or 0, 3600)),
     )
@@ -349,6 +371,9 @@ def reconnect(params: Any) -> pool_events.Reconnect:
 
 def _is_answer(message: dict[str, Any]) -> bool:
     """Return whether a message with a method is an answer: EPIC Cash's servers repeat the method,
-    also to clients of other dialects."""
-    answers = "result" in message or message.get("error") is not None
-    return answers and message.get("params") is None
+    also to clients of other dialects, and libraries may write all members."""
+    if message.get("params"):
+        return False
+    if message.get("result") is not None or message.get("error") not in NO_ERROR:
+        return True
+    return "result" in message and message.get("id") is not None and message.get("params") is None

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from miner.errors import ProtocolError
+from miner.errors import Cause, ProtocolError
 from miner.safe_text import short_line
 from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening
@@ -156,7 +156,7 @@ class EpicClient(ClientSide):
             self._events += [Subscribed(NonceSpace()), Authorized()]
             self._send(self._request_job())
         elif self._error_code in TRANSIENT:
-            raise ProtocolError(f"the pool cannot log us in now: {text}")
+            raise ProtocolError(f"the pool cannot log us in now: {text}", Cause.LOGIN_LATER)
         else:
             # Only servers of this dialect name the method in their answers.
             foreign = not self._answered_method or self._error_code == METHOD_NOT_FOUND
@@ -200,11 +200,17 @@ class EpicClient(ClientSide):
 
 def _target(entries: Any, absent: int = MAX_TARGET) -> int:
     """Return the target of ProgPoW in a list of [algorithm, difficulty]. Without an entry, or with
-    a difficulty of 0, every hash is a share, as for EPIC's own miner."""
+    a difficulty of 0, every hash is a share, as for EPIC's own miner.
+
+    Raises `ProtocolError` for a difficulty that is not a number of at most 64 bits.
+    """
     for entry in entries if isinstance(entries, list) else ():
         match entry:
             case [str(name), value] if name.lower() == ALGORITHM:
-                return MAX_TARGET // max(wire_format.whole(value) or 0, 1)
+                difficulty = wire_format.whole(value)
+                if difficulty is None and value is not None:
+                    raise ProtocolError("its difficulty is not a number")
+                return MAX_TARGET // (difficulty or 1)
     return absent
 
 

@@ -14,7 +14,8 @@ _BY_TEXT = (
     (re.compile(r"method|size of"), Outcome.INVALID),
     (
         re.compile(
-            r"stale|\bold\b|too late|not found|expired|wrong work|(?:invalid|bad|unknown) job"
+            r"stale|\bold\b|too late|not found|expired|outdated|wrong work|obsolete"
+            r"|(?:invalid|bad|unknown|no such) (?:job|work)"
         ),
         Outcome.STALE,
     ),
@@ -26,7 +27,7 @@ _BY_TEXT = (
         ),
         Outcome.LOW_DIFFICULTY,
     ),
-    (re.compile(r"unauth|not auth|not subscribed"), Outcome.UNAUTHORIZED),
+    (re.compile(r"unauth|not (?:auth|subscribed|logged)|log ?in first"), Outcome.UNAUTHORIZED),
     (re.compile(r"range|mix|valid|verif|mismatch|malformed|incorrect"), Outcome.INVALID),
 )
 """The first pattern found in the lower-case text decides."""
@@ -48,29 +49,53 @@ _BY_CODE = {
 }
 
 
+_PASSING = re.compile(
+    r"try again|later\b|retry|temporar|not ready|starting|maintenance|overload|\bbusy\b|unavailable"
+    r"|timed? ?out|shutting down|internal|database|\bdb\b|\bsync|server (?:error|is down)"
+)
+_OF_LOGIN = re.compile(r"invalid|wrong|incorrect|unknown|unauth|password|address|wallet|regist")
+
+
+def passes(text: str) -> bool:
+    """Return whether the text of a refused login names a reason that passes by itself, and none
+    in the login."""
+    lower = text.lower()
+    return bool(_PASSING.search(lower)) and not _OF_LOGIN.search(lower)
+
+
 NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")
 """Values of `error` in answers without one. ethminer and its forks take the first three for none,
 clients in JavaScript all but the empty list and object."""
 
+_TEXTS = ("message", "error", "reason", "msg", "text", "description")
+"""Members of an error that may contain its text; the first one that has any is used."""
+
 _REASONS = ("reject-reason", "reject_reason", "reason")
 """Members beside result and error that explain a refusal; ckpool sends the first."""
 
-_REFUSING_STATUS = re.compile(r"reject|refuse|fail|error|invalid|stale|dup|denied|\blow\b")
-"""In the lower-case `status` of a result that is a refusal."""
+_REFUSING = re.compile(
+    r"(?<![a-z])(?:reject|refuse|fail|error|invalid|stale|dup|denied|low\b|not found)"
+    r"|^(?:false|no|ko)$"
+)
+"""In a lower-case result, or its `status`, that is a refusal."""
+
+_REFUSING_MEMBERS = ("status", "accepted", "success", "valid")
+"""Members of a result that is a refusal if one of them is false."""
 
 
 def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]:
     """Return outcome and text of an answer with these members, None if absent; `reason` is what
     `reason_of` returns.
 
-    The answer is an acceptance if `error` is empty and `result` neither is false, nor has a status
-    that refuses, nor is absent beside a reason. Any JSON value is allowed.
+    The answer is an acceptance if `error` is empty and `result` neither refuses nor is absent
+    beside a reason; also if `error` has neither code nor text and `result` is true. Any JSON value
+    is allowed.
     """
-    if error in NO_ERROR:
-        status = result.get("status") if isinstance(result, dict) else None
-        refusing = isinstance(status, str) and _REFUSING_STATUS.search(status.lower())
-        if not (result is False or refusing or (result is None and isinstance(reason, str))):
+    said_nothing = error is not True and _code_and_text(error) == (0, "")
+    if error in NO_ERROR or (result is True and said_nothing):
+        if not (_refuses(result) or (result is None and isinstance(reason, str))):
             return Outcome.ACCEPTED, ""
+        status = result.get("status") if isinstance(result, dict) else None
         error = [reason or reason_of(result), result, status]
     elif reason is not None:
         error = [error, reason]
@@ -84,6 +109,19 @@ def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]
     # EIP-1571 numbers its errors like HTTP; 3xx are about authorisation.
     outcome = Outcome.UNAUTHORIZED if 300 <= code < 400 else _BY_CODE.get(code, Outcome.INVALID)
     return outcome, text or (f"error {code}" if code else NO_REASON)
+
+
+def _refuses(result: Any) -> bool:
+    """Return whether a result is false, or a text or an object that means it."""
+    if isinstance(result, dict):
+        status = result.get("status")
+        by_status = isinstance(status, str) and _REFUSING.search(status.lower())
+        return bool(by_status) or any(result.get(name) is False for name in _REFUSING_MEMBERS)
+    if isinstance(result, str):
+        # A name of a session or a worker's token consists of one word with digits or signs.
+        is_sentence = " " in result or result.isalpha()
+        return is_sentence and bool(_REFUSING.search(result.lower()))
+    return result is False
 
 
 def reason_of(message: Any) -> Any:
@@ -105,12 +143,15 @@ def _code_and_text(error: Any, depth: int = 0) -> tuple[int, str]:
         if re.fullmatch(r"-?[0-9]{1,6}", error):
             return int(error), ""
         return 0, short_line(error)
+    if isinstance(error, float) and error.is_integer():
+        error = int(error)
     if isinstance(error, int) and not isinstance(error, bool):
         return error if abs(error) < 10**6 else 0, ""
     if depth > 4:
         return 0, ""
     if isinstance(error, dict):
-        parts = [error.get("code"), error.get("message") or error.get("error")]
+        text = next((error[name] for name in _TEXTS if error.get(name)), None)
+        parts = [error.get("code"), text]
     elif isinstance(error, list):
         parts = error[:3]
     else:

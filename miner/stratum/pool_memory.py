@@ -59,6 +59,12 @@ class OptionalRequests:
         recent = {method for method, sent_at in self._sent_at.items() if sent_at >= since}
         self.left_out |= recent - self._protocol.welcome
 
+    def leave_out_unanswered(self) -> None:
+        """Leave out what was sent at the login and got no answer: the pool may have stopped reading
+        there."""
+        sent = self._protocol.dialect.extras & set(self._sent_at)
+        self.left_out |= sent - self._protocol.answered
+
     def connection_failed(self, *, logged_in: bool) -> None:
         """Update `left_out` after the pool ended the connection."""
         if self._left_out_at_start and not logged_in:

@@ -155,7 +155,7 @@ class _DialectAttempt:
             raise
         except ConnectionLost as error:
             if not self._understood:
-                return str(error)
+                return self._misfit or str(error)
             self._add_quirk(str(error))
         except ProtocolError as error:
             return str(error)
@@ -170,6 +170,8 @@ class _DialectAttempt:
             await self._stream.drain()
             data = await self._stream.read(READ_BYTES)
             if not data:
+                for event in self._client.finish():
+                    self._handle(event)
                 raise ConnectionLost("the pool closed the connection")
             if self.result.latency_ms is None:
                 elapsed = self._clock.now() - self._started_at

@@ -13,7 +13,7 @@ from miner.net.dial import Stream
 from miner.stratum import pool_events
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
-from miner.stratum.outcomes import NO_REASON
+from miner.stratum.outcomes import NO_REASON, passes
 from miner.stratum.pool_memory import OptionalRequests, SentNonces
 from miner.work import Outcome, Solution, Verdict
 
@@ -96,6 +96,7 @@ class Session:
         """Shares whose answer timed out since the last received byte."""
         self._unanswered = 0
         """Shares whose answer timed out since the last answered share."""
+        self._share_answered = False
         self._unauthorized = 0
         """Shares in a row refused as unauthorized."""
         self._height = 0
@@ -135,7 +136,10 @@ class Session:
             reason = await self._run_tasks()
         except PoolError as error:
             reason = str(error)
-            if isinstance(error, ConnectionLost | ProtocolError):
+            ended_by_pool = isinstance(error, ConnectionLost | ProtocolError)
+            if ended_by_pool and error.cause is not Cause.LOGIN_LATER:
+                if self._unanswered and not self._share_answered:
+                    self._optional.leave_out_unanswered()
                 self._optional.connection_failed(logged_in=self._authorized)
             if isinstance(error, ConnectionLost) and (text := self._bans.text):
                 raise banned(text) from error
@@ -205,6 +209,8 @@ class Session:
             await self._stream.drain()
             data = await self._stream.read(READ_BYTES)
             if not data:
+                for event in self._protocol.finish():
+                    self._handle(event)
                 early = "" if self._authorized else " before it accepted the login"
                 raise ConnectionLost(f"the pool closed the connection{early}")
             self._silent = 0
@@ -238,6 +244,8 @@ class Session:
                     self._send(solution)
             case pool_events.LoginRefused(text) | pool_events.WrongProtocol(text) if is_ban(text):
                 raise banned(text)
+            case pool_events.LoginRefused(text) | pool_events.WrongProtocol(text) if passes(text):
+                raise ConnectionLost(f"the pool cannot log us in now: {text}", Cause.LOGIN_LATER)
             case pool_events.LoginRefused(text):
                 raise PoolRefused(
                     f"the pool refused the login: {text}; check user and password", Cause.LOGIN
@@ -269,7 +277,7 @@ class Session:
         self._listener.on_event(pool_events.ShareWritten(solution))
 
     def _handle_share_answer(self, number: int, outcome: Outcome, text: str) -> None:
-        self._unanswered = 0
+        self._unanswered, self._share_answered = 0, True
         self._report_verdict(number, outcome, text)
         self._bans.share_answer(text, accepted=outcome is Outcome.ACCEPTED)
         unauthorized = outcome is Outcome.UNAUTHORIZED

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from miner.errors import ProtocolError
@@ -67,7 +68,7 @@ class LineReader:
         self._broken = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the non-empty lines that `data` completes, without line ends.
+        """Return the non-empty lines that `data` completes, without line ends and NUL bytes.
 
         Raises `ProtocolError` for a line longer than `limit` bytes, and in every later call.
         """
@@ -75,12 +76,17 @@ class LineReader:
         lines = []
         for piece in complete:
             self._append(piece)
-            line = bytes(self._rest.strip(b"\r"))
+            line = bytes(self._rest.strip(b"\r\0"))
             self._rest.clear()
             if line.strip():
                 lines.append(line)
         self._append(rest)
         return lines
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes of the line that is not complete yet."""
+        return bytes(self._rest)
 
     def _append(self, piece: bytes) -> None:
         if self._broken or len(self._rest) + len(piece) > self._limit:
@@ -129,12 +135,18 @@ PREFIX_BYTES = 7
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]*)")
 _EXTRANONCES = ("extra_nonce", "extranonce", "extranonce1")
 _DECIMAL = re.compile(r"[0-9]{1,20}")
+_DIFFICULTY = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _JOB_ID_BYTES = 256
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number of at most 64 bits, also from decimal digits, else None."""
+    """Return a whole number of at most 64 bits, else None.
+
+    It may be written as decimal digits, or as 7.0: servers in Lua and PHP write floats.
+    """
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64:
         return value
@@ -179,9 +191,9 @@ def nonce_space(value: Any) -> NonceSpace:
 
 
 def job_id(value: Any) -> str:
-    """Return a job id, to be sent back unchanged; raises `ProtocolError` for an unusable one."""
-    if isinstance(value, int) and whole(value) is not None:
-        value = str(value)
+    """Return a job id, to be sent back as a text; raises `ProtocolError` for an unusable one."""
+    if not isinstance(value, str) and (number := whole(value)) is not None:
+        value = str(number)
     if not isinstance(value, str) or len(json.dumps(value)) > _JOB_ID_BYTES:
         raise ProtocolError("its id is not a text of a usable length")
     return value
@@ -209,17 +221,29 @@ def block_height(value: Any) -> int:
 
 
 def target(value: Any) -> int:
-    """Return the target of a string of hex digits; raises `ProtocolError` for anything else."""
+    """Return the target of a string of hex digits; raises `ProtocolError` for anything else, and
+    for 0."""
     if not isinstance(value, str):
         raise ProtocolError("a target is not 1 to 64 hex digits")
-    return parse_target(value)
+    return _above_0(parse_target(value))
 
 
 def target_of_difficulty(value: Any, diff1: int) -> int:
-    """Return the target of a difficulty; raises `ProtocolError` unless it is a number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Return the target of a difficulty, given as a number or in decimal notation.
+
+    Raises `ProtocolError` unless it is above 0 and a hash can meet it.
+    """
+    if isinstance(value, str) and _DIFFICULTY.fullmatch(value):
+        value = Fraction(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
         raise ProtocolError("a difficulty is not a number")
-    return target_from_difficulty(value, diff1)
+    return _above_0(target_from_difficulty(value, diff1))
+
+
+def _above_0(found: int) -> int:
+    if found == 0:
+        raise ProtocolError("target is 0, which no hash meets")
+    return found
 
 
 def proof(solution: Solution) -> list[str]:
@@ -239,5 +263,6 @@ def block_target(value: Any) -> int:
 
 
 def truth(value: Any) -> bool:
-    """Return a boolean, which pools also give as 0, 1, "0", "false" or null."""
-    return value not in (False, 0, None, "", "0", "false")
+    """Return a boolean, which pools also give as 0, 1, "0", "False" or null."""
+    value = value.lower() if isinstance(value, str) else value
+    return value not in (False, 0, None, "", "0", "false", "no")

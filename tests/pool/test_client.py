@@ -183,6 +183,23 @@ async def test_an_optional_request_of_the_login_is_left_out_after_it_ended_a_con
         assert third.requests(OPTIONAL) == []
 
 
+@pytest.mark.parametrize("answered", [False, True])
+async def test_an_optional_request_is_left_out_if_the_pool_answers_nothing_after_it(
+    answered: bool,
+) -> None:
+    bench = Bench()
+    mute, second = bench.prepare(), bench.prepare()
+    async with running(bench):
+        if answered:
+            mute.feed(answer(3, False, [20, "Not supported."]))
+        job = bench.job()
+        for number in range(3):
+            await bench.client.submit(solution(job, job.nonces.first + number))
+        await bench.clock.advance(34)
+        assert mute.closed
+        assert len(second.requests(OPTIONAL)) == answered
+
+
 async def test_an_optional_request_is_sent_again_where_leaving_it_out_does_not_help() -> None:
     bench = Bench()
     for _ in range(2):

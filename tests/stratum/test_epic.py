@@ -313,6 +313,14 @@ def test_a_share_target_is_that_of_our_algorithm(entries: Any, target: int) -> N
     assert job.share_target == target
 
 
+@pytest.mark.parametrize("value", [-5, 2**64, 1.5, "x", True, [], float("nan")], ids=str)
+@pytest.mark.parametrize("member", ["difficulty", "block_difficulty"])
+def test_a_difficulty_that_is_no_number_makes_no_easy_job(member: str, value: Any) -> None:
+    got = pushed(**{member: [["progpow", value]]})
+    assert jobs(got) == []
+    assert messages(got) == ["a job of the pool cannot be mined: its difficulty is not a number"]
+
+
 @given(st.integers(1, 2**64 - 1), st.integers(1, 2**256 - 1))
 def test_a_hash_meets_the_target_exactly_if_it_has_the_difficulty(
     difficulty: int, value: int

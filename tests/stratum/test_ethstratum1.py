@@ -232,7 +232,7 @@ def test_set_difficulty_applies_to_the_next_job() -> None:
     assert new.search_key == old.search_key
 
 
-@given(st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.integers(1, 2**70))
+@given(st.floats(min_value=0, exclude_min=True, max_value=2.0**223) | st.integers(1, 2**70))
 def test_set_difficulty_is_exact_and_not_clamped(difficulty: float) -> None:
     opened = started()
     opened.receive(call("mining.set_difficulty", difficulty))
@@ -247,7 +247,7 @@ def test_difficulty_1_is_that_of_the_dialect_not_of_the_coin() -> None:
     assert one_job(opened, a_job()).share_target == DIFF1_FFFF // 2
 
 
-@pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [0, -1, "x", None, True, float("nan"), float("inf"), 1e308])
 def test_bad_difficulty_is_warned_about_and_ignored(value: Any) -> None:
     opened = started()
     opened.receive(call("mining.set_difficulty", 2))

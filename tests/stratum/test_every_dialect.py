@@ -90,6 +90,41 @@ def test_login_and_shares_are_accepted_with_an_empty_error(dialect: Dialect, err
 
 
 @EVERY_DIALECT
+@pytest.mark.parametrize("form", [int, float, str])
+@pytest.mark.parametrize("params", [{}, {"params": None}, {"params": []}, {"params": {}}], ids=str)
+@pytest.mark.parametrize("names_method", [False, True])
+def test_the_form_of_the_id_and_empty_members_do_not_matter_in_an_answer(
+    dialect: Dialect, form: type, params: dict[str, Any], names_method: bool
+) -> None:
+    client = started(dialect)
+    client.submit(solution(job_at()))
+    message = {"id": form(client.last_id), "result": True, "error": None, **params}
+    message["method"] = next(iter(dialect.shares)) if names_method else None
+    (event,) = client.receive(line(message))
+    assert event == ShareAnswer(client.last_id, Outcome.ACCEPTED, "")
+
+
+@EVERY_DIALECT
+@pytest.mark.parametrize("number", [None, True, -1, 2.5, 0, 99, "x", [], {}, 1e308, 2**70])
+def test_answers_under_other_ids_belong_to_no_share(dialect: Dialect, number: Any) -> None:
+    client = started(dialect)
+    client.submit(solution(job_at()))
+    assert client.receive(answer(number)) == []
+
+
+@EVERY_DIALECT
+@pytest.mark.parametrize(
+    "edges", [(b"", b"\0"), (b"\0", b""), (b"\xef\xbb\xbf", b"\r"), (b" ", b"\t")]
+)
+def test_what_surrounds_a_line_is_ignored(dialect: Dialect, edges: tuple[bytes, bytes]) -> None:
+    client = started(dialect)
+    client.submit(solution(job_at()))
+    text = answer(client.last_id).strip()
+    (event,) = client.receive(edges[0] + text + edges[1] + b"\n" + edges[0])
+    assert event == ShareAnswer(client.last_id, Outcome.ACCEPTED, "")
+
+
+@EVERY_DIALECT
 @pytest.mark.parametrize("member", ["reject-reason", "reject_reason", "reason"])
 def test_the_reason_of_a_refused_share_may_be_in_another_member(
     dialect: Dialect, member: str

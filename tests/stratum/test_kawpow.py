@@ -251,7 +251,7 @@ def test_job_without_any_target_is_warned_about() -> None:
     assert "the pool sent no target" in messages(got)[0]
 
 
-@pytest.mark.parametrize("value", ["zz", "", None, 5, "f" * 65])
+@pytest.mark.parametrize("value", ["zz", "", None, 5, "f" * 65, "0" * 64, "0x0"])
 def test_bad_set_target_is_warned_about_and_ignored(value: Any) -> None:
     opened = started()
     opened.receive(call("mining.set_target", TARGET))
@@ -259,9 +259,36 @@ def test_bad_set_target_is_warned_about_and_ignored(value: Any) -> None:
     assert jobs(opened.receive(notify((3, ""))))[0].share_target == parse_target(TARGET)
 
 
-@pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, "-1", "", "0", "1_0", "0x1", None, True, float("nan"), float("inf"), 1e308, "9e999",
+     10**400],
+)  # fmt: skip
 def test_bad_set_difficulty_is_warned_about_and_ignored(value: Any) -> None:
     assert len(messages(started().receive(call("mining.set_difficulty", value)))) == 1
+
+
+@pytest.mark.parametrize("value", ["0.5", "5e-1", "0.50", 0.5])
+def test_difficulty_as_number_or_text(value: Any) -> None:
+    got = started().receive(call("mining.set_difficulty", value))
+    assert got == [DifficultyNotice(2 * DIFF1_KAWPOW)]
+
+
+def test_job_with_a_target_that_no_hash_meets_is_warned_about() -> None:
+    got = started().receive(notify((3, "0" * 64)))
+    assert jobs(got) == []
+    assert messages(got) == ["a job of the pool cannot be mined: target is 0, which no hash meets"]
+
+
+def test_job_id_that_comes_again_with_another_header_voids_the_earlier_job() -> None:
+    opened = started()
+    opened.receive(notify((4, False)))
+    (again,) = jobs(opened.receive(notify((4, False))))
+    assert not again.clean
+    (other,) = jobs(opened.receive(notify((1, "5e" * 32), (4, False))))
+    assert other.clean
+    (later,) = jobs(opened.receive(notify((0, "next"), (1, "5f" * 32), (4, False))))
+    assert not later.clean
 
 
 def test_job_without_height_is_warned_about_once() -> None:
@@ -273,7 +300,7 @@ def test_job_without_height_is_warned_about_once() -> None:
     assert opened.receive(call("mining.notify", *JOB[:5])) == []
 
 
-@pytest.mark.parametrize("height", [1866617, "1866617", "0x1c7b79", "0X1C7B79"])
+@pytest.mark.parametrize("height", [1866617, 1866617.0, "1866617", "0x1c7b79", "0X1C7B79"])
 def test_height_as_number_decimal_or_hex(height: Any) -> None:
     (job,) = jobs(started().receive(notify((5, height))))
     assert job.height == 1866617
@@ -288,8 +315,9 @@ def test_impossible_height_is_warned_about(height: Any) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "clean"),
-    [(True, True), (False, False), (1, True), (0, False), ("1", True), ("0", False), (None, False)],
-)
+    [(True, True), (False, False), (1, True), (0, False), ("1", True), ("0", False), (None, False),
+     (0.0, False), ("False", False), ("FALSE", False), ("True", True)],
+)  # fmt: skip
 def test_clean_as_boolean_or_number(flag: Any, clean: bool) -> None:
     (job,) = jobs(started().receive(notify((4, flag))))
     assert job.clean is clean
@@ -328,9 +356,10 @@ def test_header_with_0x() -> None:
 
 def test_numeric_job_id_is_text() -> None:
     assert jobs(started().receive(notify((0, 5))))[0].id == "5"
+    assert jobs(started().receive(notify((0, 5.0))))[0].id == "5"
 
 
-@pytest.mark.parametrize("name", [None, [], {}, "x" * 300, "é" * 60])
+@pytest.mark.parametrize("name", [None, [], {}, True, 1.5, -1, "x" * 300, "é" * 60])
 def test_unusable_job_id_is_discarded(name: Any) -> None:
     assert jobs(started().receive(notify((0, name)))) == []
 
@@ -479,6 +508,8 @@ def test_shown_message_is_made_safe() -> None:
     assert text.startswith("Found[2J block !!!")
     assert len(text) <= 200
     assert started().receive(call("client.show_message")) == []
+    plain = {"id": None, "method": "client.show_message", "params": "hello"}
+    assert messages(started().receive(line(plain))) == ["hello"]
 
 
 @pytest.mark.parametrize(
@@ -487,6 +518,8 @@ def test_shown_message_is_made_safe() -> None:
         ([], Reconnect(None, None, 0)),
         (["pool.example", 3333, 5], Reconnect("pool.example", 3333, 5)),
         (["pool.example", "3333", "5"], Reconnect("pool.example", 3333, 5)),
+        (["pool.example.", 3333.0, 5.0], Reconnect("pool.example", 3333, 5)),
+        ([".", float("nan"), float("inf")], Reconnect(None, None, 0)),
         (["", None, -1], Reconnect(None, None, 0)),
         ([7, 99999, 10**9], Reconnect(None, None, 3600)),
     ],

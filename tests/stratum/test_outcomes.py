@@ -44,6 +44,23 @@ def test_answer_without_error_or_false_result_is_an_acceptance(result: Any, erro
         pytest.param(False, {"code": 21}, Outcome.STALE, "error 21", id="an object"),
         pytest.param({"status": "stale"}, None, Outcome.STALE, "stale", id="a status"),
         pytest.param({"status": "REJECTED"}, None, Outcome.INVALID, "REJECTED", id="rejected"),
+        pytest.param("false", None, Outcome.INVALID, "false", id="a text"),
+        pytest.param("Stale share", None, Outcome.STALE, "Stale share", id="a sentence"),
+        pytest.param("duplicate", None, Outcome.DUPLICATE, "duplicate", id="a word"),
+        pytest.param("Job not found", None, Outcome.STALE, "Job not found", id="not found"),
+        pytest.param(
+            {"accepted": False}, None, Outcome.INVALID, "refused without a reason", id="accepted"
+        ),
+        pytest.param(
+            {"success": False, "reason": "stale"}, None, Outcome.STALE, "stale", id="success"
+        ),
+        pytest.param(
+            {"status": False},
+            None,
+            Outcome.INVALID,
+            "refused without a reason",
+            id="a false status",
+        ),
         pytest.param(
             {"status": "rejected", "reason": "duplicate"},
             None,
@@ -66,6 +83,20 @@ def test_refusals_without_an_error_keep_their_reason(
     assert classify(result, error, reason) == (outcome, text)
 
 
+@pytest.mark.parametrize("result", ["OK", "accepted", "s-dup1", "w-low-9", "blockfound - 5e5e"])
+def test_a_text_as_result_is_an_acceptance_unless_it_refuses(result: str) -> None:
+    assert classify(result, None) == (Outcome.ACCEPTED, "")
+
+
+@pytest.mark.parametrize(
+    "error", [[0, None], [0, ""], {"code": 0, "message": ""}, [None, None], "0"]
+)
+def test_an_error_that_says_nothing_beside_a_true_result_is_an_acceptance(error: Any) -> None:
+    assert classify(True, error) == (Outcome.ACCEPTED, "")
+    assert classify(None, error)[0] is Outcome.INVALID
+    assert classify(False, error)[0] is Outcome.INVALID
+
+
 def test_a_reason_beside_an_error_explains_it() -> None:
     assert classify(None, True, "stale share") == (Outcome.STALE, "stale share")
     assert classify(None, [22, "duplicate"], "stale") == (Outcome.DUPLICATE, "duplicate")
@@ -85,6 +116,10 @@ def test_false_result_is_a_refusal_without_reason() -> None:
         ([20, "job not found"], Outcome.STALE, "job not found"),
         ([21, "job not found", None], Outcome.STALE, "job not found"),
         (["21", "Stale share."], Outcome.STALE, "Stale share."),
+        ([21.0, None], Outcome.STALE, "error 21"),
+        ({"code": 22, "msg": "seen before"}, Outcome.DUPLICATE, "seen before"),
+        ({"code": 20, "reason": "no such job"}, Outcome.STALE, "no such job"),
+        ([20, "please log in first"], Outcome.UNAUTHORIZED, None),
         ([22, "duplicate share"], Outcome.DUPLICATE, "duplicate share"),
         ([23, "low difficulty share of 0.01"], Outcome.LOW_DIFFICULTY, None),
         ([20, "kawpow validation failed"], Outcome.INVALID, None),
@@ -170,5 +205,5 @@ def test_any_answer_is_classified(result: Any, error: Any) -> None:
     assert len(text) <= TEXT_LIMIT
     assert text.isprintable()
     if outcome is Outcome.ACCEPTED:
-        assert not error
+        assert not error or result is True
         assert result is not False

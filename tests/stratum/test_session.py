@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from miner.clock import CATCH_UP_SECONDS
-from miner.errors import ConnectionLost, PoolError, PoolRefused, ProtocolError
+from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused, ProtocolError
 from miner.net.address import Timeouts
 from miner.stratum.client_side import KEPT_REQUESTS
 from miner.stratum.pool_events import Authorized, JobReceived, Message, PoolEvent, Subscribed
@@ -287,6 +287,57 @@ async def test_end_of_the_stream_returns_held_solutions() -> None:
         assert "before it accepted the login" in str(bench.ended)
         assert bench.unsent == [held]
         assert bench.verdicts == []
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_last_line_that_the_pool_did_not_end_counts(accepted: bool) -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        (share,) = bench.submits()
+        last = answer(share["id"]) if accepted else answer(share["id"], None, [21, "stale"])
+        bench.stream.feed(last.rstrip())
+        bench.stream.end()
+        await settle()
+        assert bench.outcomes() == [Outcome.ACCEPTED if accepted else Outcome.STALE]
+        assert "closed the connection" in str(bench.ended)
+
+
+async def test_a_last_line_that_is_cut_is_ignored() -> None:
+    async with running() as bench:
+        job = await bench.login()
+        bench.session.submit(solution(job))
+        before = len(bench.events)
+        bench.stream.feed(answer(bench.submits()[0]["id"])[:-4])
+        bench.stream.end()
+        await settle()
+        assert bench.outcomes() == [Outcome.LOST]
+        assert bench.events[before:] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Server is busy", "please try again later", "Internal error", "database timeout",
+     "maintenance", "node is syncing", "stratum not ready"],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [1, 2], ids=["subscribe", "authorize"])
+async def test_a_login_refused_for_a_reason_that_passes_is_retried(number: int, text: str) -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(number, None, [20, text]))
+        await settle()
+        assert isinstance(bench.ended, ConnectionLost)
+        assert bench.ended.cause is Cause.LOGIN_LATER
+        assert text in str(bench.ended)
+
+
+@pytest.mark.parametrize(
+    "text", ["Invalid address, try again", "wrong password", "unknown wallet", "please register"]
+)
+async def test_a_login_refused_for_what_it_contains_is_final(text: str) -> None:
+    async with running() as bench:
+        bench.stream.feed(answer(2, None, [20, text]))
+        await settle()
+        assert isinstance(bench.ended, PoolRefused)
 
 
 @pytest.mark.parametrize(
