@@ -28,7 +28,7 @@ from miner.progpow import hashing
 from miner.progpow.epoch import Epoch as Epoch
 from miner.progpow.hashing import Digest as Digest
 from miner.progpow.variant import Variant as Variant
-from miner.verify import LARGEST_LIGHT_CACHE, Verifier, chosen_variant
+from miner.verify import Verifier, chosen_variant
 from miner.work import Outcome as Outcome
 
 LARGEST_TARGET = 2**256 - 1
@@ -71,7 +71,7 @@ def light_cache(variant: Variant, height: int) -> NDArray[np.uint32]:
     next epoch ready. Raises `BadValue` for an impossible height and for a light cache of more than
     1 GiB, `OutOfMemory` if it does not fit into this machine's memory.
     """
-    cache = _verifier().light_cache(_epoch(variant, height)).view()
+    cache = _verifier().light_cache(variant.epoch_at(height)).view()
     cache.flags.writeable = False
     return cache
 
@@ -86,7 +86,7 @@ def hash(variant: Variant, height: int, header_hash: bytes, nonce: int) -> Diges
     bits.
     """
     hashing.input_words(header_hash, nonce)  # before a light cache is built
-    epoch = _epoch(variant, height)
+    epoch = variant.epoch_at(height)
     _verifier().light_cache(epoch)
     return _verifier().hash(variant, height, epoch, header_hash, nonce)
 
@@ -164,10 +164,3 @@ def kernel_source(
     if kernel == "dataset":
         return dataset_source(epoch, dialect, layout)
     raise BadValue("kernel", f"{kernel!r} is not one of search, dataset")
-
-
-def _epoch(variant: Variant, height: int) -> Epoch:
-    epoch = variant.epoch_at(height)
-    if epoch.light_bytes > LARGEST_LIGHT_CACHE:
-        raise BadValue("height", f"its light cache would have {epoch.light_bytes:,} bytes")
-    return epoch

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from miner.catalog import find_variant, variants
 from miner.errors import BadValue, BadVariant, OutOfMemory
 from miner.progpow.epoch import Epoch
-from miner.progpow.hashing import Digest, Hasher, Light
+from miner.progpow.hashing import Digest, Hasher, Light, input_words
 from miner.progpow.light import build_light_cache, dataset_nodes, light_cache
 from miner.progpow.variant import Variant
 from miner.resources import (
@@ -114,8 +114,18 @@ class Verifier:
     def light_cache(
         self, epoch: Epoch, watcher: LightCacheWatcher | None = None
     ) -> NDArray[np.uint32]:
-        """Return the light cache of `epoch`, shape (light_items, 16); raises as `light` does, and
-        `OutOfMemory` before it allocates more than this machine has."""
+        """Return the light cache of `epoch`, shape (light_items, 16).
+
+        Raises as `light` does. Before it allocates memory it raises `BadValue` for a light cache
+        larger than `LARGEST_LIGHT_CACHE`, and `OutOfMemory` for one that this machine has no memory
+        for.
+        """
+        if epoch.light_bytes > LARGEST_LIGHT_CACHE:
+            raise BadValue(
+                "height",
+                f"its light cache would have {epoch.light_bytes:,} bytes, the limit is "
+                f"{LARGEST_LIGHT_CACHE:,}",
+            )
         with self._lock:
             needed = 0 if epoch in self._lights else epoch.light_bytes
         free = available_memory() if needed else None
@@ -172,9 +182,8 @@ class Verifier:
     def hash(
         self, variant: Variant, height: int, epoch: Epoch, header_hash: bytes, nonce: int
     ) -> Digest:
-        """Return the digest of `nonce`; raises `BadValue` for a header that is not 32 bytes."""
-        if len(header_hash) != 32:
-            raise BadValue("header_hash", f"needs 32 bytes, has {len(header_hash)}")
+        """Return the digest of `nonce`; raises `BadValue` as `Hasher.hash` does."""
+        input_words(header_hash, nonce)  # before a light cache is built
         return self.hasher(variant, height, epoch).hash(header_hash, nonce)
 
     def digest(self, job: Job, nonce: int) -> Digest:

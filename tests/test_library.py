@@ -16,6 +16,7 @@ import miner
 from miner import library
 from miner.errors import BadValue
 from miner.progpow.variant import FixedSizes
+from miner.verify import Verifier
 from tests.docs.test_pages import blocks
 from tests.progpow.published import VECTORS, named
 
@@ -150,7 +151,7 @@ def test_the_light_cache_is_read_only_and_shared() -> None:
 def test_bad_arguments_are_named_before_anything_is_built(
     height: int, header_hash: bytes, nonce: int, field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "_verifier", lambda: pytest.fail("a light cache was asked for"))
+    monkeypatch.setattr(Verifier, "light", lambda *_: pytest.fail("a light cache is built"))
     with pytest.raises(BadValue) as caught:
         miner.hash(KAWPOW, height, header_hash, nonce)
     assert caught.value.field == field

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from miner.progpow.variant import Variant
     from miner.verify import Verifier
 
-LIGHT_BYTES_LIMIT = 4 << 30
-"""Limit of the light cache in bytes; those of live coins have 16 to 160 MiB."""
-
 
 @click.command("hash")
 @variant_option()
@@ -86,7 +83,8 @@ def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
 def _hash_row(
     verifier: Verifier, row: dict[str, Any], variants: dict[str, Variant]
 ) -> dict[str, Any]:
-    """Return epoch, period and both hashes; raises `UsageError`, which names the field."""
+    """Return epoch, period and both hashes; raises `UsageError`, which names the field, and
+    `OutOfMemory`."""
     from miner.errors import BadValue
     from miner.verify import chosen_variant
 
@@ -104,7 +102,7 @@ def _hash_row(
         variant = variants[row["variant"]] = chosen_variant(row["variant"])
     period = variant.period_at(row["height"])
     epoch = variant.epoch(row["epoch"]) if "epoch" in row else variant.epoch_at(row["height"])
-    _check_size(epoch.light_bytes)
+    verifier.light_cache(epoch)
     digest = verifier.hash(variant, row["height"], epoch, header, nonce)
     return {
         "epoch": epoch.number,
@@ -112,13 +110,6 @@ def _hash_row(
         "mix_hash": digest.mix_hash.hex(),
         "final_hash": digest.final_hash.hex(),
     }
-
-
-def _check_size(light_bytes: int) -> None:
-    from miner.errors import BadValue
-
-    if light_bytes > LIGHT_BYTES_LIMIT:
-        raise BadValue("height", f"its light cache would have {light_bytes:,} bytes")
 
 
 def _header(value: object) -> bytes:

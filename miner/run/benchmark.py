@@ -140,7 +140,7 @@ def _bench_device(
     verifier = Verifier()
     epoch = variant.epoch_at(height)
     progress(f"light cache of epoch {epoch.number}: {format_bytes(epoch.light_bytes)}")
-    verifier.light(epoch)
+    verifier.light_cache(epoch)
     device = listed.open()
     try:
         if shape:

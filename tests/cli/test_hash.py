@@ -174,4 +174,17 @@ def test_a_huge_light_cache_is_rejected(tmp_path: Path) -> None:
     huge = toy_file(tmp_path, ("[sizes]\nlight_items = 509", "[sizes]\nlight_items = 100000007"))
     ran = run("hash", "-a", huge, "--height", "1", "--header", HEADER, "--nonce", "1")
     assert ran.code == 2
-    assert ran.err == "progpow-miner: height: its light cache would have 6,400,000,448 bytes\n"
+    assert ran.err == (
+        "progpow-miner: height: its light cache would have 6,400,000,448 bytes, the limit is "
+        "1,073,741,824\n"
+    )
+
+
+def test_a_light_cache_larger_than_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("miner.verify.available_memory", lambda: 1 << 20)
+    toy = toy_file(tmp_path, ("[sizes]\nlight_items = 509", "[sizes]\nlight_items = 32749"))
+    ran = run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1")
+    assert ran.code == 3
+    assert "needs 2,095,936 bytes of this machine's memory, 1,048,576 are available" in ran.err
