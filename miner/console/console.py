@@ -80,11 +80,11 @@ def _can_draw_on(term: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StatusPace:
-    """How often a status is written; by default for lines that are kept."""
+    """How often a status is written. The defaults suit lines that are kept, as in a log."""
 
     seconds: float = 60.0
     full_every: int = 60
-    """Every how many statuses one is full; the first one is."""
+    """One status in this many is full, beginning with the first."""
 
 
 def _pace(output: Output) -> StatusPace:
@@ -153,7 +153,10 @@ class LineConsole:
             if self._clock.now() < due:
                 continue
             snapshot = self._telemetry.snapshot()
-            due += self._pace.seconds if snapshot.tried else FIRST_STATUS_SECONDS
+            seconds = self._pace.seconds if snapshot.tried else FIRST_STATUS_SECONDS
+            due += seconds
+            if due <= self._clock.now():  # the process was suspended
+                due = self._clock.now() + seconds
             if snapshot.tried and self._filter.level <= Level.INFO:
                 for line in self._format.status(snapshot, count % self._pace.full_every == 0):
                     self._output.line(line)

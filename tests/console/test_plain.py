@@ -96,6 +96,18 @@ async def test_the_status_comes_every_minute_once_a_device_searched(screen: Scre
     await settle()
 
 
+async def test_statuses_missed_during_a_suspension_are_not_made_up_for(screen: Screen) -> None:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(screen.console.keep())
+        screen.telemetry.emit(Launched("ref", 5000, 1.0))
+        await screen.clock.advance(10)
+        before = len(screen.lines)
+        await screen.clock.suspend(3600)
+        await screen.clock.advance(50)
+        assert [line.split()[0] for line in screen.lines[before:]] == ["status"]
+        task.cancel()
+
+
 async def test_the_status_line_and_the_summary(screen: Screen) -> None:
     for second in range(10):
         await screen.clock.advance(1)
