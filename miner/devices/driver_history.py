@@ -109,8 +109,9 @@ SEARCHING = "searching"
 class CrashRecord:
     """Records the driver calls of this process until `close`; any thread may use it.
 
-    At a crash, Python's fault handler adds the thread that crashed. If no file can be written,
-    nothing is recorded.
+    At a crash, Python's fault handler adds the thread that crashed. Nothing is recorded where no
+    file can be written, and on Windows, which neither locks files as `take_abandoned` needs it nor
+    identifies the boot.
     """
 
     def __init__(self) -> None:
@@ -118,6 +119,8 @@ class CrashRecord:
         self._turn = threading.Lock()
         self._handles_faults = False
         self._file: FileIO | None = None
+        if not hasattr(os, "pwrite"):  # Windows
+            return
         with suppress(OSError):
             folder = _folder()
             folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_a_crash_before_the_boot_counts_nothing(monkeypatch: pytest.MonkeyPatch)
     run(SEGFAULT, "opening", "opening")
     monkeypatch.setattr(driver_history, "boot_id", lambda: "another boot")
     assert count_crashes(TrialResults()) == []
+
+
+def test_on_windows_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pwrite")
+    record = CrashRecord()
+    with record.call(CARD, "opening"):
+        pass
+    record.close()
+    assert not (tmp_path / "driver-calls").exists()
 
 
 def test_without_a_writable_cache_nothing_is_recorded(
