@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr or "").strip().splitlines()[-1:] or [f"{error.cmd[0]} failed"]
-        print(f"the kernels of {asked.revision!r} cannot be had: {reason[0]}", file=sys.stderr)
+        print(f"{asked.revision!r} generates no kernels: {reason[0]}", file=sys.stderr)
     return 3
 
 

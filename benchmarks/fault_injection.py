@@ -1,4 +1,4 @@
-"""Injects planned faults into a miner and its peers, and keeps what is seen of them."""
+"""Injects planned faults into a miner and its peers, and finds their entries in the journal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ CROWD_RATE = 40.0
 """Requests per second and address of the crowd."""
 
 SLOW_BUILD = 30.0
-"""Seconds, about one period: kernels are built one period ahead, which hides most of it."""
+"""Seconds of a build, about one period: kernels are built one period ahead, which hides most of
+it."""
 
 MOST_LATE = 5
 """Newest faults whose entries may come after the last one."""

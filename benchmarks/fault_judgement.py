@@ -43,7 +43,7 @@ NO_ANSWER = ("lost", "not_sent")
 
 
 def judge(scene: Scene, injection: Injection, apart: list[str]) -> dict[str, Any]:
-    """Return the figures of a run, and under "wrong" what must not be."""
+    """Return the figures of a run, and under "wrong" a sentence for each bound that is broken."""
     rows = list(LedgerReader(scene.ledger).shares(Filter(run="last")))
     seconds = scene.samples[-1][0] - scene.samples[0][0]
     stalls = list(_stalls(scene, injection))
@@ -105,7 +105,7 @@ def _accepted(scene: Scene) -> list[tuple[int, float]]:
 
 
 def _against_pool(rows: list[ShareRecord], scene: Scene) -> Iterator[str]:
-    """Yield what the ledger and the pool know otherwise."""
+    """Yield each disagreement of the ledger with the pool."""
     port = str(scene.node.port)
     ours: dict[tuple[int, str], list[ShareRecord]] = defaultdict(list)
     for row in rows:
@@ -135,7 +135,7 @@ def _key(height: int, hashes: float) -> tuple[int, str]:
 
 
 def _against_node(rows: list[ShareRecord], scene: Scene) -> Iterator[str]:
-    """Yield what the ledger and the node know otherwise."""
+    """Yield each disagreement of the ledger with the node."""
     port = str(scene.node.port)
     ours = {
         (row.header, row.nonce): row.outcome

@@ -28,7 +28,7 @@ from tests.e2e.test_solo import ProvingBlockNode  # noqa: E402
 from tests.fakes.node import Cut, Raw, RpcFault  # noqa: E402
 
 BLOCK_SECONDS = 6.0
-"""Between two heights of the pool."""
+"""Time between two heights of the pool."""
 
 SCRIPT_LENGTH = 5000
 
@@ -90,12 +90,12 @@ class PoolProcess:
 
 @dataclass
 class Relay:
-    """Passes connections on to the pool, or treats them badly."""
+    """Passes connections on to the pool, or disturbs them."""
 
     pool: PoolProcess
     port: int = 0
     mode: str = "pass"
-    """Or "silent", "refuse", "closed", "flood"."""
+    """One of "pass", "silent", "refuse", "closed", "flood"."""
     sent: int = 0
     """Bytes of junk."""
     logins: int = 0
@@ -114,7 +114,7 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def change(self, mode: str) -> None:
-        """Treat connections otherwise; "silent" keeps those that are open."""
+        """Use `mode` from now on; "silent" keeps the open connections, other modes close them."""
         was, self.mode, self.logins = self.mode, mode, 0
         if mode == "silent":
             self._may_pass.clear()
@@ -140,12 +140,12 @@ class Relay:
         self.logins += 1
         try:
             with suppress(OSError, ValueError, asyncio.IncompleteReadError):
-                await self._treat(reader, writer)
+                await self._converse(reader, writer)
         finally:
             self._open.discard(writer)
             writer.transport.abort()
 
-    async def _treat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.mode == "refuse":
             while line := await reader.readline():
                 number = json.loads(line).get("id")
@@ -189,7 +189,7 @@ class Relay:
 
 @dataclass
 class FaultyNode(ProvingBlockNode):
-    """A node that proves each block, and keeps what it took."""
+    """A node that proves each block, and records those that it accepted."""
 
     accepted: list[tuple[str, str]] = field(default_factory=list)
     """Header and nonce, as the ledger writes them."""

@@ -15,10 +15,10 @@ sys.path[:0] = [str(CHECKOUT)]
 from miner.testpool.faults import FAULTS, Fault, NumberArgument, make_fault  # noqa: E402
 
 WARM_SECONDS = 8.0
-"""Before the first fault."""
+"""Time before the first fault."""
 
 CALM_SECONDS = 30.0
-"""After the last fault, for what the miner does about it."""
+"""Time after the last fault, in which the miner recovers."""
 
 REST = (3.0, 8.0)
 """Seconds between two faults of an area in the shortest run."""
@@ -107,7 +107,7 @@ class Planned:
     name: str
     seconds: float
     seed: int
-    """For everything else that is random about it."""
+    """Seed of everything else that is random about it."""
 
 
 def planned(seed: int, seconds: float) -> list[Planned]:

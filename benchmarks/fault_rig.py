@@ -44,7 +44,7 @@ from tests.fakes.sensors import FakeSensors  # noqa: E402
 from tests.fakes.steady import Steady  # noqa: E402
 
 NONCES = 4
-"""Of a launch: the devices compute them on the cores of the machine."""
+"""Nonces of a launch, few because the devices compute them on the cores of the machine."""
 
 AILING = ("ailing:1", "ailing:2")
 """Devices whose driver fails."""
@@ -56,19 +56,19 @@ PAYEE = "miner"
 """Address that the node pays."""
 
 STEADY_SECONDS = 5.0
-"""A minute otherwise: the time after which a device's earlier failures no longer count."""
+"""Time after which a device's earlier failures no longer count; a minute by default."""
 
 PARK_SECONDS = 20.0
 """First pause of a parked device; ten minutes by default."""
 
 CHECK_SECONDS = 8.0
-"""Ten minutes otherwise: the interval of checking the first pool."""
+"""Interval of checking the first pool; ten minutes by default."""
 
 LEAST_BAN_SECONDS = 5.0
-"""A minute otherwise."""
+"""Shortest pause after a ban; a minute by default."""
 
 MOST_RETRY_SECONDS = 8.0
-"""A minute otherwise: hardly a session is stable for long here."""
+"""Longest pause before a retry; a minute by default. Few sessions last that long here."""
 
 RETRY = partial(
     RetryPolicy, steady=STEADY_SECONDS, first_park=PARK_SECONDS, longest_park=PARK_SECONDS
@@ -86,7 +86,7 @@ class Ailing(Steady):
 
     @property
     def info(self) -> DeviceInfo:
-        # A model of its own, so that it does not get the kernels of the others.
+        # Each has another model, so that it does not get the kernels of the others.
         return replace(super().info, model=f"Ailing {self.name}")
 
     def open(self, info: DeviceInfo) -> Device:

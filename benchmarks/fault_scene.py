@@ -30,10 +30,10 @@ from tests.e2e.test_solo import BITS, Prover  # noqa: E402
 from tests.fakes.node import LOGIN, serving  # noqa: E402
 
 HASHES = 60
-"""Per share of the pool."""
+"""Average number of hashes for a share of the pool."""
 
 EPOCH_BLOCKS = 20
-"""So that a run sees many epochs."""
+"""Blocks of an epoch, few so that a run has many epochs."""
 
 FIRST_HEIGHT = 1000
 

@@ -35,17 +35,17 @@ from mining import records, settled  # noqa: E402
 from tests.e2e.agreement import disagreements, read_all, status  # noqa: E402
 
 AGREE_SECONDS = 180.0
-"""Until all views agree after the last fault: a retry of the disk takes up to a minute."""
+"""Time for all views to agree after the last fault: a retry of the disk takes up to a minute."""
 
 READ_SECONDS = 5.0
-"""Between two reads of every view."""
+"""Interval of reading every view."""
 
 TROUBLE = (aiohttp.ClientError, AssertionError, OSError, TimeoutError, asyncio.IncompleteReadError)
-"""What a reader may get while faults are injected."""
+"""Errors that a reader may get while faults are injected."""
 
 
 async def _read_views(scene: Scene) -> None:
-    """Read every view, again and again; count what decreases."""
+    """Read every view repeatedly; count figures that decrease."""
     before: dict[tuple[str, str, str], float] = {}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         while True:
@@ -79,7 +79,8 @@ async def _follow(scene: Scene) -> None:
 
 
 async def _settle(session: aiohttp.ClientSession, scene: Scene) -> list[str]:
-    """Wait until no share waits and all views agree; return what does not."""
+    """Wait until no share waits for its answer and all views agree; return the disagreements that
+    are left."""
     while True:
         with suppress(*TROUBLE):
             await settled(session, scene.miner)
@@ -97,7 +98,7 @@ async def _settle(session: aiohttp.ClientSession, scene: Scene) -> list[str]:
 
 
 async def soak(seed: int, minutes: float, folder: Path) -> dict[str, Any]:
-    """Mine under faults; return the figures and what is wrong."""
+    """Mine under faults; return the figures and each bound that is broken."""
     plan = planned(seed, 60 * minutes)
     async with begin_scene(folder, seed, 60 * minutes) as scene:
         async with asyncio.TaskGroup() as group:

@@ -77,14 +77,14 @@ async def fire(http: int, seconds: float) -> None:
             group.create_task(ask(session, number))
     took = monotonic() - begin
     cuts = statistics.quantiles(late, n=100)
-    told = {
+    found = {
         "requests": len(late), "per_second": len(late) / took, "statuses": dict(statuses),
         "answer_ms": {"p50": cuts[49], "p99": cuts[98]},
     }  # fmt: skip
-    print(json.dumps(told))
+    print(json.dumps(found))
 
 
-class Visitor:
+class CrowdClient:
     """A client with one address; each of its connections has one request at a time."""
 
     def __init__(self, http: int, number: int, statuses: Counter[str]) -> None:
@@ -125,7 +125,7 @@ async def crowd(http: int, seconds: float) -> None:
     """Request the API from many loopback addresses at a fixed rate, even if answers are late;
     print statistics as JSON."""
     statuses: Counter[str] = Counter()
-    visitors = [Visitor(http, number, statuses) for number in range(CROWD)]
+    clients = [CrowdClient(http, number, statuses) for number in range(CROWD)]
     await asyncio.to_thread(sys.stdin.readline)
     begin = monotonic()
     count, late = round(seconds * CROWD_RATE), 0.0
@@ -135,12 +135,12 @@ async def crowd(http: int, seconds: float) -> None:
             late = max(late, monotonic() - due)
             await asyncio.sleep(max(due - monotonic(), 0.0))
             path = CROWD_PATHS[number // CROWD % len(CROWD_PATHS)]
-            group.create_task(visitors[number % CROWD].ask(path))
-        asked = monotonic() - begin
-    for visitor in visitors:
-        visitor.close()
-    told = {"per_second": count / asked, "latest_request_s": late, "statuses": dict(statuses)}
-    print(json.dumps(told))
+            group.create_task(clients[number % CROWD].ask(path))
+        spent = monotonic() - begin
+    for client in clients:
+        client.close()
+    found = {"per_second": count / spent, "latest_request_s": late, "statuses": dict(statuses)}
+    print(json.dumps(found))
 
 
 async def _probed(http: int, seconds: float) -> list[float]:
@@ -175,11 +175,12 @@ async def compare(seconds: float, rounds: int, folder: Path) -> bool:
             begin, cpu = time(), miner.cpu()
             probes[loaded] += await _probed(miner.ports.http, seconds)
             end, used = time(), miner.cpu() - cpu
-            said = (await process.communicate())[0].decode().strip() if process else ""
+            statistic = (await process.communicate())[0].decode().strip() if process else ""
             await asyncio.sleep(1.0)
             found = LedgerReader(folder / "ledger.sqlite").shares(Filter(since=begin, until=end))
             shares[loaded] += [1000 * s.answer_seconds for s in found if s.answer_seconds]
-            print(f"{'with' if loaded else 'without'}: {used / (end - begin):.2f} CPUs {said}")
+            word, cpus = "with" if loaded else "without", used / (end - begin)
+            print(f"{word}: {cpus:.2f} CPUs {statistic}")
     medians, tails = {}, {}
     for what, times in (("shares", shares), ("/livez", probes)):
         for word, loaded in (("without", False), ("with", True)):

@@ -33,7 +33,7 @@ _VECTOR = 6
 """Size of a load of 16 bytes."""
 
 LEAST_CACHE_READS = 5
-"""Of the loop that reads rows; the loops around it and beside it have fewer."""
+"""Least reads of the cache in the loop over rows; the loops around it and beside it have fewer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,12 +112,12 @@ async def ports_of(console: Path) -> Ports:
     """Return the ports of a miner, once it has printed them."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            said = {
+            texts = {
                 r["text"].split()[0]: r["text"] for r in records(console) if r["topic"] == "api"
             }
-            if len(said) == 3:
+            if len(texts) == 3:
                 numbers = {
-                    key: int(text.rstrip("/").rpartition(":")[2]) for key, text in said.items()
+                    key: int(text.rstrip("/").rpartition(":")[2]) for key, text in texts.items()
                 }
                 http = next(n for key, n in numbers.items() if key.startswith("http"))
                 ethminer = next(n for key, n in numbers.items() if key.startswith("ethminer"))
@@ -159,5 +159,5 @@ def gaps(
     within = [at for at in launched if begin <= at <= end]
     apart = sorted((b - a) * 1000 for a, b in pairwise(within))
     cuts = statistics.quantiles(apart, n=100, method="inclusive")
-    told = {"p50": cuts[49], "p99": cuts[98], "most": apart[-1]}
-    return {"launches": len(within), **{name: round(value, 2) for name, value in told.items()}}
+    figures = {"p50": cuts[49], "p99": cuts[98], "most": apart[-1]}
+    return {"launches": len(within), **{name: round(value, 2) for name, value in figures.items()}}

@@ -46,18 +46,18 @@ class Card:
     """Multiprocessors."""
     ghz: float
     gb_per_s: float
-    """Attained by random reads of 256 bytes."""
+    """Bandwidth of random reads of 256 bytes."""
     memory_ns: float
     """Latency of an idle memory."""
     warps: int
-    """At most on a multiprocessor."""
+    """Most warps on a multiprocessor."""
     shared_kib: int
     groups: int
-    """At most on a multiprocessor."""
+    """Most groups on a multiprocessor."""
     one_pipe: bool = False
     """Whether all integer operations share one pipe of full width."""
     load_bytes: int = 128
-    """That the pipe for loads takes in a cycle."""
+    """Bytes that the pipe for loads takes in a cycle."""
 
     def fits(self, shape: LaunchShape) -> bool:
         """Return whether a group fits into the shared memory of a multiprocessor."""

@@ -62,7 +62,6 @@ TERMINAL = struct.pack("HHHH", 50, 132, 0, 0)
 def rig(folder: Path, variant: Path, pool: int) -> None:
     """Mine with the fake cards until a signal."""
     from miner.api.api_server import ApiOptions
-    from miner.catalog import load_variant
     from miner.codegen.launch_shape import shape_named
     from miner.devices.device import LaunchResult
     from miner.devices.known_answers import EVERY_NONCE
@@ -73,6 +72,7 @@ def rig(folder: Path, variant: Path, pool: int) -> None:
     from miner.run.mining import mine
     from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, RunConfig
     from miner.telemetry import Reading
+    from miner.variant_file import load_variant
     from miner.work import DeviceInfo, NonceRange
 
     class Sensors:

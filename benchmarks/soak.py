@@ -132,13 +132,13 @@ async def soak(minutes: float, folder: Path) -> dict[str, Any]:
         for task in watchers:
             task.cancel()
         await settled(session, miner)
-        told = [len(miner.console), len(records(folder / "miner.log"))]
+        lengths = [len(miner.console), len(records(folder / "miner.log"))]
         facts: list[Fact] = []
         async with asyncio.timeout(PATIENCE):
             while not facts or disagreements(facts):
                 facts = await read_all(session, miner.ports, folder / "ledger.sqlite")
                 await asyncio.sleep(0.5)
-            for name, since in zip(("console.jsonl", "miner.log"), told, strict=True):
+            for name, since in zip(("console.jsonl", "miner.log"), lengths, strict=True):
                 while True:
                     new = [r for r in records(folder / name)[since:] if r["topic"] == "status"]
                     if new:

@@ -37,7 +37,7 @@ LESS_IS_BETTER = ("instructions", "spilled")
 MORE_IS_BETTER = ("warps",)
 
 NOISE = 0.02
-"""By which predictions of equal kernels may differ."""
+"""Relative difference that predictions of equal kernels may have."""
 
 SHAPES_TRIED = tuple(name for name in SHAPES if name == "gpu" or name.startswith("gpu-hbm"))
 """Shapes of CUDA that differ in the model."""

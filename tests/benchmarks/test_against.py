@@ -106,6 +106,4 @@ def test_an_unknown_revision_is_refused_in_one_sentence(
 
     monkeypatch.setattr(against, "measure", refused)
     assert against.main(["nosuch"]) == 3
-    assert capsys.readouterr().err == (
-        "the kernels of 'nosuch' cannot be had: fatal: invalid reference\n"
-    )
+    assert capsys.readouterr().err == ("'nosuch' generates no kernels: fatal: invalid reference\n")
