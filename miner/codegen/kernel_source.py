@@ -17,24 +17,25 @@ from miner.progpow.variant import L1_WORDS, Variant
 from miner.resources import data_directory
 
 RESULT_SLOTS = 1024
-"""Nonces that one launch can report: as many as the largest group has, so that a proof gets all."""
+"""Nonces that one launch can report. The largest group has as many: a kernel is proved with a
+launch of one group, which reports every nonce."""
+
+STATIC_SHARED_BYTES = 48 << 10
+"""Most shared memory that a CUDA kernel can declare; for more, the host sets the size at launch."""
 
 DATASET_THREADS = 64
 """Threads of a group of the dataset kernel for GPUs: one wave of an AMD card, where barriers then
 cost nothing."""
 
-STATIC_SHARED_BYTES = 48 << 10
-"""Most shared memory that a CUDA kernel can declare; for more, the host sets the size at launch."""
-
 DATASET_LANES = 4
-"""Threads of that kernel that compute one node."""
-
-_L1_ENTRY_BITS = 6
-"""log2 of the number of entries that the L1 cache is copied from."""
+"""Threads of the dataset kernel for GPUs that compute one node together."""
 
 VECTOR_NODES = 32
 """Nodes that a thread of the dataset kernel for CPUs computes side by side, so that many of their
 parents are on the way from memory at once."""
+
+_L1_ENTRY_BITS = 6
+"""log2 of the number of entries that the L1 cache is copied from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,11 @@ def search_source(
     drawn = program(variant, period)
     shared = shape.shared_words * 4
     dynamic = shared if dialect == "cuda" and shared > STATIC_SHARED_BYTES else 0
-    choices = {**_choices(drawn, variant), **_structure(shape), "DYNAMIC_SHARED": dynamic > 0}
+    conditions = {
+        **_conditions_of_variant(drawn, variant),
+        **_conditions_of_shape(shape),
+        "DYNAMIC_SHARED": dynamic > 0,
+    }
     lane, mixed = drawn.entry_lane, variant.choices.entry_index == "mixed"
     defines: dict[str, object] = {
         "GROUP_SIZE": shape.threads,
@@ -113,16 +118,16 @@ def search_source(
     before = (*exchange.files, f"{shape.family}.h", "keccak.h", "mix.h", *late)
     text = (
         _constants(defines)
-        + _files(language.prelude, *before, choices=choices)
+        + _files(language.prelude, *before, conditions=conditions)
         + _section("generated/period.h", period_text(drawn, shape))
-        + _files(f"search_{shape.family}.h", choices=choices)
+        + _files(f"search_{shape.family}.h", conditions=conditions)
     )
     multiple = shape.peers if exchange.subgroups else 1
     return KernelSource(title, text, "search", dialect, exchange.options, multiple, dynamic)
 
 
-def _choices(drawn: Program, variant: Variant) -> dict[str, bool]:
-    """Return what the conditionals of kernel files on a variant's choices depend on, by name."""
+def _conditions_of_variant(drawn: Program, variant: Variant) -> dict[str, bool]:
+    """Return the values of the names in `#if NAME` of kernel files that depend on the variant."""
     return {
         "ABSORBS_NONCE": variant.absorbs == "nonce",
         "BIG_ENDIAN_HASH": variant.byte_order == "big",
@@ -130,8 +135,8 @@ def _choices(drawn: Program, variant: Variant) -> dict[str, bool]:
     }
 
 
-def _structure(shape: LaunchShape) -> dict[str, bool]:
-    """Return the values that conditionals of kernel files on a shape depend on, by name."""
+def _conditions_of_shape(shape: LaunchShape) -> dict[str, bool]:
+    """Return the values of the names in `#if NAME` of kernel files that depend on the shape."""
     return {
         "SEVERAL_LANES": shape.lanes > 1,
         "PARKED": shape.parked,
@@ -200,9 +205,10 @@ def _stores(first: int, words: tuple[int, ...]) -> str:
     return " ".join(f"s[{first + i}] = {word}u;" for i, word in enumerate(words))
 
 
-def _files(*names: str, choices: Mapping[str, bool] = MappingProxyType({})) -> str:
+def _files(*names: str, conditions: Mapping[str, bool] = MappingProxyType({})) -> str:
     return "".join(
-        _section(f"kernels/{name}", resolved(kernel_text(name), choices)) for name in names
+        _section(f"kernels/{name}", decide_conditions(kernel_text(name), conditions))
+        for name in names
     )
 
 
@@ -211,11 +217,11 @@ def _section(name: str, text: str) -> str:
     return f'#line 1 "{name}"\n{text}'
 
 
-def resolved(text: str, choices: Mapping[str, bool]) -> str:
-    """Return `text` with each `#if NAME` of a name in `choices` decided, as by unifdef(1).
+def decide_conditions(text: str, conditions: Mapping[str, bool]) -> str:
+    """Return `text` with each `#if NAME` of a name in `conditions` decided, as by unifdef(1).
 
-    So a kernel has only what its variant uses: another variant's choice does not change its text,
-    by which its compiled form is cached.
+    So a kernel has only the lines that its variant and shape need. Images are cached by their
+    text, and a new choice of one variant leaves the text of all others as it was.
     """
     lines: list[str] = []
     kept: list[bool | None] = []
@@ -223,7 +229,7 @@ def resolved(text: str, choices: Mapping[str, bool]) -> str:
     for line in text.splitlines(keepends=True):
         directive, *names = line.split()[:2] or [""]
         if directive.startswith("#if"):
-            kept.append(choices.get(names[0]) if directive == "#if" else None)
+            kept.append(conditions.get(names[0]) if directive == "#if" else None)
             ours = kept[-1] is not None
         elif directive == "#else" and kept[-1] is not None:
             kept[-1], ours = not kept[-1], True

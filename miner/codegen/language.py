@@ -51,9 +51,9 @@ class Language:
     """The dialect, as in `kernel --dialect`."""
     prelude: str
     exchanges: Mapping[str, Exchange]
-    """By name."""
+    """Ways to exchange words, by name."""
     vectors: bool
-    """Whether it has vectors of 16 words, which the kernels for CPU devices use."""
+    """Whether it has vectors of 16 words, which the kernels for CPUs use."""
 
     def exchange_of(self, shape: LaunchShape) -> Exchange:
         """Return how the lanes of `shape` exchange words; raises `BadValue` if it needs vectors
@@ -121,7 +121,7 @@ _LATE_MERGE = {
 """Merges that kernels/late_merge.h defines."""
 
 SELECTOR_BITS = 7
-"""Of each selector that is packed into a word there."""
+"""Bits of each of the four selectors that kernels/late_merge.h packs into a word."""
 
 
 def needs_late_merge(drawn: Program) -> bool:

@@ -25,7 +25,7 @@ class LaunchShape:
     name: str
     family: str
     threads: int
-    """Per group."""
+    """Threads of a group."""
     hashes_per_thread: int = 1
     exchange: str = "local"
     """How lanes exchange words in OpenCL C, a name in `miner.codegen.language.EXCHANGES`; CUDA C++

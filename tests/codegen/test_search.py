@@ -12,8 +12,8 @@ from miner.codegen.kernel_source import (
     RESULT_SLOTS,
     KernelSource,
     buffer_shift,
+    decide_conditions,
     kernel_text,
-    resolved,
     search_source,
 )
 from miner.codegen.language import LANGUAGES, period_text
@@ -27,9 +27,9 @@ from tests.codegen.toys import NAMES
 
 KAWPOW = variants()["kawpow"]
 CHOICES = ("ABSORBS_NONCE", "BIG_ENDIAN_HASH", "READS_POSITION_OR_SEED")
-"""What the conditionals of kernel files on a variant's choices depend on."""
+"""Names in conditions of kernel files that depend on the variant."""
 STRUCTURE = ("SEVERAL_LANES", "PARKED", "ORDERED", "MULTIPLIED", "DYNAMIC_SHARED")
-"""What the conditionals on a shape depend on."""
+"""Names that depend on the shape."""
 EPOCH = KAWPOW.epoch(0)
 PAIRS = [
     (dialect, f"{base}{split}")
@@ -96,16 +96,16 @@ def test_kernel_files_are_included_without_the_choices_of_other_variants(
         if name.startswith("kernels/"):
             file = kernel_text(name.removeprefix("kernels/"))
             of_shape = structure_of(shape_named(shape), dialect)
-            assert text == resolved(file, dict.fromkeys(CHOICES, False) | of_shape)
+            assert text == decide_conditions(file, dict.fromkeys(CHOICES, False) | of_shape)
 
 
-def test_only_conditionals_on_a_choice_are_resolved() -> None:
+def test_only_conditions_with_a_given_name_are_decided() -> None:
     text = "#if A\na\n#if N == 1\nan\n#else\nam\n#endif\n#else\nb\n#endif\n#ifdef A\nc\n#endif\n"
-    assert resolved(text, {}) == text
-    assert resolved(text, {"A": True}) == (
+    assert decide_conditions(text, {}) == text
+    assert decide_conditions(text, {"A": True}) == (
         "a\n#if N == 1\nan\n#else\nam\n#endif\n#ifdef A\nc\n#endif\n"
     )
-    assert resolved(text, {"A": False}) == "b\n#ifdef A\nc\n#endif\n"
+    assert decide_conditions(text, {"A": False}) == "b\n#ifdef A\nc\n#endif\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
