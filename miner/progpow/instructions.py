@@ -14,10 +14,10 @@ SEED_MERGE = "seed"
 """The merge that a word of the nonce's seed digest selects: it is known at run time only."""
 
 FROM_OPERAND = 0
-"""In place of a rotation: bits 16 to 20 of the merged operand b plus 1, hence 1 to 32."""
+"""Stands for the rotation that bits 16 to 20 of the merged operand b, plus 1, give: 1 to 32."""
 
 FROM_SEED = -1
-"""In place of the rotation of a `SEED_MERGE`: that of the digest's word, as in `merge_of`."""
+"""Stands for the rotation that the digest's word of a `SEED_MERGE` encodes, as in `merge_of`."""
 
 CACHE_READ = "cache_read"
 DAG_WORD = "dag_word"

@@ -31,9 +31,8 @@ from miner.resources import CheckedFiles, cache_directory
 OLD_FOLDERS = 3
 """Folders of other sources that are kept, for other installations on the same machine."""
 
-
 LIMIT_BYTES = 64 << 20
-"""Of one folder; the compiled functions of one installation take less than 2 MiB."""
+"""Limit of one folder; the compiled functions of one installation take less than 2 MiB."""
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ _SLICE_ITEMS = 131_072
 
 @compiled
 def _chain(cache, first, last):  # type: ignore[no-untyped-def]
-    """Each item is the keccak-512 of the one before."""
+    """Make each item the keccak-512 of the one before."""
     state = np.empty(25, np.uint64)
     for i in range(first, last):
         keccak_block(state, cache[i - 1], 8, 9, cache[i], 8)
@@ -35,7 +35,8 @@ def _chain(cache, first, last):  # type: ignore[no-untyped-def]
 
 @compiled
 def _randomize(cache, first, last):  # type: ignore[no-untyped-def]
-    """Mix each item with the one before and one chosen by its own first word."""
+    """Replace each item by the keccak-512 of the item before it xor an item that its own first
+    word chooses."""
     items = cache.shape[0]
     state = np.empty(25, np.uint64)
     block = np.empty(8, np.uint64)

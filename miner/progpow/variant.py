@@ -140,7 +140,8 @@ class Variant:
     """Light cache items that each 64-byte dataset node is mixed from (DATASET_PARENTS)."""
     choices: Choices = Choices()
     byte_order: ByteOrder = "little"
-    """Of each word of the final hash, whose bytes are then read as a big-endian number."""
+    """Order of the bytes in each word of the final hash. All its bytes are then read as one
+    big-endian number."""
     clamp: Clamp | None = None
     scale: Scale | None = None
     fixed: FixedSizes | None = None
