@@ -185,7 +185,7 @@ class DeviceResting:
 
 @dataclass(frozen=True, slots=True)
 class EpochSkipped:
-    """The device is idle until a job of another epoch comes; `reason` says what does not fit."""
+    """The device is idle until a job of another epoch comes; `reason` is a sentence."""
 
     device: str
     epoch: int
@@ -196,10 +196,11 @@ class EpochSkipped:
 
 @dataclass(frozen=True, slots=True)
 class DevicePaused:
-    """The device is paused on request or by its heat limit; None: it may work again."""
+    """The device is paused on request or by its heat limit, or may work again."""
 
     device: str
     reason: str | None
+    """None: it may work again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ class CandidateRefuted:
 
     candidate: Candidate
     final_hash: bytes
-    """By the CPU; 32 bytes in display order."""
+    """The hash that the CPU computed; 32 bytes in display order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class History:
         return tuple(replace(sample, at=zero + sample.at) for sample in self._series[step])
 
     async def keep(self) -> None:
+        """Take samples until cancelled."""
         first = self._snapshot()
         self._last = {step: first for step, _ in STEPS}
         shortest = STEPS[0][0]

@@ -41,20 +41,14 @@ class Luck:
         default=0.0,
     )
     found: int = 0
-    since: float = described(
-        "Expected shares of the hashes since the last share",
+    effort: float = described(
+        "Work since the last share; 1 is the average cost of a share",
         metric=Metric(
             "device_effort_ratio",
             "Work of the device since its last share; 1 is the average cost of a share",
         ),
-        api=False,
         default=0.0,
     )
-
-    @property
-    def effort(self) -> float:
-        """Work since the last share; 1 is the average work for a share."""
-        return self.since
 
     @property
     def ratio(self) -> float | None:

@@ -136,10 +136,12 @@ class Snapshot:
     devices: tuple[DeviceSnapshot, ...]
     hashrate: Hashrate
     tried: int
+    """Nonces hashed."""
     found: int
+    """Solutions proved on the CPU."""
     shares: Tally
     by_pool: Mapping[tuple[str, str], Tally]
-    """By (device, pool)."""
+    """Shares by (device, pool)."""
     faults: int
     luck: Luck
     best: tuple[BestShare, ...]

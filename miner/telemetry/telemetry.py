@@ -61,7 +61,7 @@ class Telemetry:
         """Epoch of the light cache that is being built, and its progress as text."""
         self._best: list[BestShare] = []
         """Their times are in the clock's seconds."""
-        self._since_share = 0.0
+        self._effort = 0.0
         """Shares expected of the hashes since the last share."""
         self._tallies: dict[tuple[str, str], Counter[Outcome]] = {}
         self._refuted: Counter[tuple[str, str]] = Counter()
@@ -122,7 +122,7 @@ class Telemetry:
             shares=_sum(by_pool.values()),
             by_pool=by_pool,
             faults=sum(d.faults for d in devices),
-            luck=Luck(expected, found, self._since_share),
+            luck=Luck(expected, found, self._effort),
             best=tuple(replace(share, at=zero + share.at) for share in self._best),
             timings=Timings(
                 sum((p.round_trips for p in pools), ROUND_TRIPS),
@@ -201,7 +201,7 @@ class Telemetry:
         self._epoch = job.epoch.number
 
     def _found(self, solution: Solution) -> None:
-        self._since_share = 0.0
+        self._effort = 0.0
         device = self._device(solution.device)
         device.found(solution.difficulty)
         share = BestShare(
@@ -224,7 +224,7 @@ class Telemetry:
     def _apply_to_device(self, event: events.DeviceEvent) -> None:
         at = None
         if isinstance(event, events.Launched):
-            self._since_share += event.expected
+            self._effort += event.expected
             at = event.at
         self._device(event.device).apply(event, self._clock.now() if at is None else at)
 

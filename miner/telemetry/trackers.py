@@ -87,7 +87,7 @@ class DeviceTracker:
         self._epoch: int | None = None
         """Epoch of the dataset in its memory."""
         self._hashrate = HashrateMeter()
-        self._expected = self._since_share = 0.0
+        self._expected = self._effort = 0.0
         self._found = 0
         self._faults = 0
         self._last_fault: str | None = None
@@ -114,7 +114,7 @@ class DeviceTracker:
     def found(self, difficulty: float) -> None:
         """Count a solution whose hash reaches `difficulty`, in hashes."""
         self._found += 1
-        self._since_share = 0.0
+        self._effort = 0.0
         self._last_difficulty = difficulty
         self._best_difficulty = max(difficulty, self._best_difficulty or 0.0)
 
@@ -134,7 +134,7 @@ class DeviceTracker:
             case events.Launched(_, tried, seconds, expected):
                 self._hashrate.add(now, tried, seconds)
                 self._expected += expected
-                self._since_share += expected
+                self._effort += expected
                 self._enter(DeviceState.SEARCHING)
             case events.JobTaken(_, seconds):
                 self._job_switches = self._job_switches.with_duration(seconds)
@@ -179,7 +179,7 @@ class DeviceTracker:
             tried=self._hashrate.total, found=self._found, shares=shares, faults=self._faults,
             last_fault=self._last_fault, paused=self._paused, reading=self._reading,
             mean_power=self._power.mean(now, mining_seconds), energy=self._power.energy,
-            luck=Luck(self._expected, self._found, self._since_share),
+            luck=Luck(self._expected, self._found, self._effort),
             last_share_at=unix(unix_zero, self._last_share_at),
             last_difficulty=self._last_difficulty, best_difficulty=self._best_difficulty,
             kernel_builds=self._kernel_builds, last_job_switch=self._last_job_switch,

@@ -60,7 +60,7 @@ def test_a_working_device_is_in_the_band_95_times_of_100() -> None:
 
 
 def test_effort_and_ratio() -> None:
-    luck = Luck(expected=10.0, found=12, since=1.5)
+    luck = Luck(expected=10.0, found=12, effort=1.5)
     assert luck.effort == 1.5
     assert luck.ratio == 1.2
     assert luck.plausible
