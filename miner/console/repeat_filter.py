@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from miner.clock import Clock
+from miner.formatting import format_count
 from miner.safe_text import Redactor
 from miner.telemetry import Journal, JournalEntry, Level
 
@@ -109,6 +110,6 @@ class RepeatFilter:
             times = "once" if topic.held == 1 else f"{topic.held} times"
             text += f" (repeated {times})"
         elif others:
-            text += f" ({others} earlier line{'s' if others > 1 else ''} left out)"
+            text += f" ({format_count(others, 'earlier line')} left out)"
         self._view.entry(replace(topic.entry, at=self._clock.wall(), text=text))
         return True

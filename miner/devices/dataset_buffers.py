@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from miner.codegen.kernel_source import buffer_shift
 from miner.codegen.launch_shape import BUFFER_COUNTS
 from miner.errors import OutOfMemory
+from miner.formatting import format_count
 from miner.progpow.epoch import Epoch
 
 ENTRY_BYTES = 256
@@ -80,7 +81,7 @@ class DatasetBuffers:
             try:
                 self._allocate(epoch.entries, entries, count)
             except OutOfMemory as error:
-                failures.append(f"{count} buffer{'s' if count > 1 else ''}: {error}")
+                failures.append(f"{format_count(count, 'buffer')}: {error}")
                 self.release()
                 continue
             self._nodes_each = entries * (ENTRY_BYTES // NODE_BYTES)
