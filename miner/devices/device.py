@@ -36,9 +36,9 @@ class LaunchResult:
     tried: int
     """Nonces searched: all of the launch, unless it was stopped."""
     hits: tuple[Hit, ...]
-    """Those that fit into the result buffer, at most `RESULT_SLOTS`."""
+    """The hits that fit into the result buffer, at most `RESULT_SLOTS`."""
     total: int
-    """Hits that there were."""
+    """Number of all hits."""
 
     @property
     def overflowed(self) -> bool:

@@ -64,8 +64,8 @@ def matches(info: DeviceInfo, index: int, name: str) -> bool:
 
 
 def is_called(wanted: str, name: str, pci: str | None, uuid: str | None) -> bool:
-    """As `matches`, for the names that a device keeps: not its index, which depends on the other
-    devices, and not its model."""
+    """Return whether `wanted` is one of the names that a device keeps: its own, its PCI address,
+    its UUID, or a pattern of its own name. Its index depends on the other devices."""
     wanted = _folded(wanted)
     if wanted in _own_names(name) or (uuid is not None and wanted == uuid.lower()):
         return True
@@ -102,6 +102,6 @@ def _folded(name: str) -> str:
 
 
 def _own_names(name: str) -> set[str]:
-    """ "opencl:0.0" and "0.0" of "opencl:0.0"."""
+    """Return "opencl:0.0" and "0.0" for "opencl:0.0"."""
     own = name.lower()
     return {own, own.partition(":")[2]} - {""}

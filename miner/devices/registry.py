@@ -16,7 +16,8 @@ BACKENDS: dict[str, Backend] = {
         REFERENCE,
     )
 }
-"""By name, in order of preference: a card that two of them reach is used through the first."""
+"""The backends by name, in order of preference: a card that two of them reach is used through the
+first."""
 
 
 def backend_named(name: str) -> Backend:

@@ -12,6 +12,7 @@ from miner.catalog import variants
 from miner.codegen.launch_shape import BUFFER_COUNTS, LaunchShape
 from miner.devices import registry
 from miner.devices.backend import Backend
+from miner.devices.dataset_buffers import ENTRY_BYTES
 from miner.devices.device import Device
 from miner.devices.device_names import (
     CPU,
@@ -121,7 +122,7 @@ class ChosenDevices(NamedTuple):
 
     use: list[ListedDevice]
     unusable: list[ListedDevice]
-    """With their reasons."""
+    """Each has its reason in `info.unusable`."""
     problems: list[str]
     """A sentence for each backend, platform or driver without devices."""
     absent: list[str]
@@ -228,7 +229,8 @@ def _wanted(
 
 
 def _asked_for(found: Sequence[ListedDevice], name: str) -> list[ListedDevice]:
-    """As `devices_called`, but "*" and "opencl:*" do not mean CPUs, and "cpu" means one."""
+    """Return the same as `devices_called`, except that "*" and "opencl:*" do not mean CPUs, and
+    "cpu" means one."""
     if means_cpu(name):
         return _best_cpus(found)[:1]
     return [
@@ -261,11 +263,14 @@ def _first_usable(
 
 def _only_cpus(found: Sequence[ListedDevice]) -> list[str]:
     """Return a sentence for each backend whose drivers list CPUs only."""
+    listed: dict[str, list[DeviceInfo]] = {}
+    for one in found:
+        if one.backend.dialect is not None:
+            listed.setdefault(one.backend.name, []).append(one.info)
     return [
-        f"{backend.name}: no GPU, only the CPU {one.info.model}"
-        for backend in registry.BACKENDS.values()
-        for one in [next((one for one in found if one.backend is backend), None)]
-        if one is not None and one.info.kind == "cpu" and backend.dialect is not None
+        f"{name}: no GPU, only the CPU {infos[0].model}"
+        for name, infos in listed.items()
+        if all(info.kind == "cpu" for info in infos)
     ]
 
 
@@ -282,7 +287,7 @@ def shape_on(name: str, epoch: Epoch) -> tuple[str | None, LaunchShape]:
     found, _ = find_devices()
     device = device_called(found, name).open()
     try:
-        need, most = epoch.entries * 256, device.info.largest_allocation
+        need, most = epoch.entries * ENTRY_BYTES, device.info.largest_allocation
         buffers = next((n for n in BUFFER_COUNTS if need / n <= most), BUFFER_COUNTS[-1])
         return device.dialect, device.shape.split(buffers)
     finally:

@@ -25,7 +25,7 @@ class TemperatureLimits:
     """Temperatures (°C) at which a device pauses ("stop") and resumes ("start"); None: not set."""
 
     temperature_stop: float | None = None
-    """Of the core."""
+    """Stop of the core."""
     temperature_start: float | None = None
     memory_temperature_stop: float | None = None
     memory_temperature_start: float | None = None

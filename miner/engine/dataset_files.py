@@ -48,7 +48,7 @@ class DatasetFile:
 
     @property
     def path(self) -> Path:
-        """Where it lies in the cache directory."""
+        """The path of the file, in the cache directory."""
         epoch = self.epoch
         name = f"{epoch.seed_epoch}-{epoch.light_items}-{epoch.nodes}-{epoch.parents}{_SUFFIX}"
         return _folder() / name

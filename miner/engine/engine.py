@@ -88,7 +88,7 @@ class Engine:
         self._has_launches = asyncio.Event()
         self._candidates: asyncio.Queue[Candidate | None] = asyncio.Queue()
         self._pauses: dict[str, dict[str, str]] = {one.info.name: {} for one in devices}
-        """For each device the reasons of its pauses, by source."""
+        """Reasons of the pauses of each device, by source."""
         self._hung: dict[str, str] = {}
         self._ended: set[str] = set()
         self._errors: list[BaseException] = []
@@ -226,8 +226,8 @@ class Engine:
             raise NoUsableDevice(f"no device is left to mine on: {reasons}")
 
     def _waits_for_build(self, name: str) -> bool:
-        """Whether a build may hold up the device: a slow compiler is not a hang, and the end of
-        the process does not wait for it."""
+        """Return whether a build may hold up the device `name`: a slow compiler is not a hang, and
+        the end of the process does not wait for it."""
         return self._programs.building and not self._workers[name].watchdog.in_launch
 
     # Hung devices

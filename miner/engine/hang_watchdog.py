@@ -18,14 +18,14 @@ from miner.work import Job, NonceRange
 
 OPENING_SECONDS = 120.0
 BUILDING_SECONDS = 600.0
-"""The compiler needs seconds; builds queued before this one count too."""
+"""A compiler takes seconds; the builds that are queued before count too."""
 
 SLICE_SECONDS = 60.0
 """A slice of a dataset takes well under a second."""
 
 LOADING_SECONDS = 60.0
 LAUNCH_SECONDS = 30.0
-"""A launch takes about 0.1 s; the one queued before it counts too."""
+"""A launch takes about 0.1 s; the one that is queued before it counts too."""
 
 CLOSING_SECONDS = 30.0
 

@@ -21,7 +21,8 @@ UNREPLACED_SECONDS = 30.0
 """A job that the pool does not replace for this long needs no confirmation."""
 
 FREE_INTERRUPTIONS = 3
-"""Datasets in a row that jobs of other epochs interrupt; then a new epoch needs a second job."""
+"""Datasets in a row that jobs of other epochs may interrupt before a new epoch needs a second
+job."""
 
 _YEAR = 365.25 * 86400
 _MOST_POOLS, _MOST_EPOCHS = 16, 64
@@ -41,18 +42,19 @@ class HeightDoubt:
 @dataclass(slots=True)
 class _PoolHeights:
     epochs: LRUCache[int, bool] = field(default_factory=lambda: LRUCache(_MOST_EPOCHS))
-    """Epochs of its jobs."""
+    """Epochs of the pool's jobs."""
     unconfirmed: Job | None = None
-    """The newest job far from all of them."""
+    """The newest job that is far from all of them."""
     since: float = 0.0
+    """Clock seconds at which it arrived."""
 
 
 class HeightJudge:
     """Compares the height of a job with those of the pool's other jobs, and with the chain of
     `coin` if its file has a reference; any thread may call it.
 
-    A height is too far ahead if the chain would have to be twice as fast as its reference, and a
-    year more. Pools of the local network are not judged: a test pool may have any height.
+    A height is too far ahead if a chain twice as fast as its reference would still need a year to
+    reach it. Pools of the local network are not judged: a test pool may have any height.
     """
 
     def __init__(self, clock: Clock, coin: Coin | None = None) -> None:
@@ -111,8 +113,9 @@ class HeightJudge:
 
 
 class EpochInterruptions:
-    """Has new epochs wait for a second job, after jobs of other epochs interrupted several datasets
-    of a device, so that a pool that names another epoch with each job does not keep it building.
+    """Makes new epochs wait for a second job, once jobs of other epochs have interrupted several
+    datasets of a device in a row. Otherwise a pool that names another epoch with each job would
+    keep the device building.
     """
 
     def __init__(self, clock: Clock) -> None:

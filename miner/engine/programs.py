@@ -146,7 +146,7 @@ class Programs:
 
     @property
     def building(self) -> bool:
-        """Whether a build runs, or is queued."""
+        """Whether a build is running or queued."""
         return self.builds.left
 
     def search_image(

@@ -270,9 +270,9 @@ class Search:
             self._again.clear()
         if self._again:
             return self._again.popleft()
-        # A quarter of the result buffer, so that an easy target seldom overflows it.
-        expected = (RESULT_SLOTS // 4 << 256) // (job.target + 1)
-        count = min(self._size.nonces, max(expected, self._granule))
+        # As many as fill a quarter of the result buffer: an easy target seldom overflows it then.
+        most = (RESULT_SLOTS // 4 << 256) // (job.target + 1)
+        count = min(self._size.nonces, max(most, self._granule))
         nonces = self._nonces.take(job, self._index, count, self._granule)
         return _Span(nonces) if nonces else None
 

@@ -159,7 +159,7 @@ class WorkPool:
 
     @property
     def left(self) -> bool:
-        """Whether work is still running."""
+        """Whether work is running or queued."""
         with self._lock:
             return bool(self._open)
 
@@ -188,8 +188,8 @@ class WorkPool:
 
 
 def work_left() -> bool:
-    """Whether a thread still runs, such as a compiler that takes minutes or a device that waits
-    for it.
+    """Return whether a thread still runs, such as a compiler that takes minutes or a device that
+    waits for it.
 
     The interpreter waits for such threads when it exits.
     """

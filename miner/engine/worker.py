@@ -46,7 +46,7 @@ class Worker:
         self._slot = JobSlot()
         self._record = CandidateRecord(shared.retry)
         self._failures = 0
-        """In a row."""
+        """Failures in a row."""
         self._steady_since: float | None = None
 
     def work_on(self, job: Job | None) -> None:

@@ -21,7 +21,7 @@ from miner.work import DeviceInfo
 SYSFS = Path("/sys")
 
 READ_SECONDS = 2.0
-"""From one reading to the next."""
+"""Interval between two readings."""
 
 TIMEOUT = 10.0
 """Seconds without an answer after which all readings are unknown."""

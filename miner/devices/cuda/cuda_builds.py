@@ -16,7 +16,7 @@ from miner.resources import CheckedFiles, cache_directory
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is compiled for a card: machine code, or PTX of an older architecture."""
+    """The form in which a card gets its programs: machine code, or PTX of an older architecture."""
 
     architecture: str
     """As in "sm_86"."""
@@ -98,7 +98,7 @@ def target_of(capability: tuple[int, int], compiler: CudaCompiler) -> Target:
 
 
 def _key(source: KernelSource, target: Target, compiler: CudaCompiler) -> str:
-    """Everything that decides the compiled bytes."""
+    """Return everything that decides the compiled bytes."""
     return "\n".join(
         (source.sha256, target.architecture, str(target.is_ptx), compiler.name, *ROOMIER)
     )

@@ -36,7 +36,7 @@ class Cubin:
     spilled: int
     """Bytes of registers that are kept in memory, stores and loads together."""
     warnings: tuple[str, ...] = ()
-    """Of the compiler, without those about deprecated architectures."""
+    """Warnings of the compiler, without those about deprecated architectures."""
 
     @classmethod
     def reported(cls, code: bytes, log: str) -> Cubin:
@@ -58,7 +58,7 @@ class CudaCompiler(ABC):
     """As in "NVRTC 12.9"."""
     version: tuple[int, int]
     architectures: tuple[str, ...]
-    """Those that it makes machine code for, as in "sm_86", older ones first."""
+    """Architectures that it makes machine code for, as in "sm_86", older ones first."""
 
     def compile(self, source: KernelSource, architecture: str) -> Cubin:
         """Return `source` as machine code. A kernel that spills registers is compiled once more

@@ -168,7 +168,7 @@ _ADVICE = {
         "another program uses the card exclusively; nvidia-smi shows which"
     ),
 }
-"""What to do about a failure, by the name of the driver's error."""
+"""Advice about a failure, by the name of the driver's error."""
 
 TOO_OLD = (
     "CUDA_ERROR_NO_BINARY_FOR_GPU",

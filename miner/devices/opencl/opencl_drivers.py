@@ -44,7 +44,7 @@ class Runtime:
     names: tuple[str, ...]
     """One of them is part of its platform's name, in lower case."""
     advice: str
-    """What to do if it lists no device."""
+    """Advice for the case that it lists no device."""
 
 
 OTHER = Runtime((), _GROUPS)

@@ -107,6 +107,6 @@ def error_name(cl: ModuleType, error: Exception) -> str:
     """Return the name of the driver's error code, or the first line of PyOpenCL's message."""
     code = getattr(error, "code", None)
     if code is None:
-        return str(error).splitlines()[0]
+        return (str(error).splitlines() or [type(error).__name__])[0]
     name: str = cl.status_code.to_string(code, "code %d")
     return name
