@@ -30,7 +30,7 @@ CONTENT_TYPES = {
     "css": "text/css",
     "svg": "image/svg+xml",
 }
-"""Of the dashboard's files, by extension; other files are not served."""
+"""Types of the dashboard's files by extension; other files are not served."""
 
 PanelRoutes = Callable[[ApiContext], list[web.RouteDef]]
 """Returns the routes of the panels."""

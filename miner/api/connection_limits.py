@@ -48,15 +48,15 @@ class ConnectionLimits:
     connections_of_one: int = 32
     """Connections of one address."""
     spare: int = 128
-    """More connections, which serve probes only. More than asyncio accepts before it reads from
-    one of them, so that no probe is displaced unread."""
+    """Further connections, which serve probes only. asyncio accepts up to 100 connections before
+    it reads from one of them; with fewer spare ones a probe could be displaced unread."""
     streams: int = 16
     """Event streams among them."""
     request_seconds: float = 10.0
     """From the start of a connection, or the last response, to the end of a request's head; the
     same again for its body."""
     answer_seconds: float = 10.0
-    """Until the client has taken everything that was written."""
+    """Time for the client to take everything that was written."""
     body: int = 64 * 1024
     """Bytes of a request's body."""
     line: int = 4096
@@ -66,7 +66,7 @@ class ConnectionLimits:
     headers: int = 64
     """Headers of a request."""
     close_seconds: float = 0.5
-    """For requests in flight when the server stops."""
+    """Time for requests in flight when the server stops."""
 
 
 class ConnectionFactory:
@@ -206,7 +206,7 @@ class HttpConnection(web.RequestHandler):
             auto_decompress=False,
         )
         self.address = address
-        """As budgets and limits count it."""
+        """The client's network, by which budgets and limits count."""
         self.is_spare = is_spare
         self._factory = factory
         self._budgets = budgets
@@ -215,7 +215,7 @@ class HttpConnection(web.RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
         self._refusing: asyncio.Task[None] | None = None
         self._at_boundary = True
-        """Nothing of a request was read, or all of one that has no body."""
+        """Whether nothing of a request was read, or all of one that has no body."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

@@ -50,9 +50,10 @@ class LoopLimits:
     burst: float
     """Seconds that all addresses may use at once."""
     slowdown: float = 1.0
-    """By how much a request may count for more than its processor time, on a busy machine."""
+    """On a busy machine a request occupies the loop for longer than its processor time. It counts
+    for at most this multiple of that time."""
     largest_part: float = 0.5
-    """Of both, for one address while it is the only one. Several addresses have equal parts."""
+    """Part of both limits for an address that is the only one. Several have equal parts."""
 
 
 READERS = LoopLimits(per_second=0.1, burst=1.0, slowdown=4.0, largest_part=1.0)

@@ -29,7 +29,8 @@ ERRORS = {
     "ask again.",
     431: "The first line or a header is too long.",
     500: "A bug; the journal reports it.",
-    503: "Too many clients are connected.",
+    503: "Too many clients are connected, or reading the ledger takes too long; Retry-After says "
+    "when to ask again.",
 }
 
 EVERYWHERE = (400, 403, 405, 408, 413, 417, 421, 429, 431, 500, 503)
@@ -86,7 +87,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.is_health_check:
         either = {"anyOf": [_schema(operation), _reference(Error)]}
         responses["503"] = {
-            "description": f"The check failed. Or: {ERRORS[503]}",
+            "description": "The check failed, or too many clients are connected.",
             "content": {"application/json": {"schema": either}},
         }
     result: dict[str, Any] = {

@@ -21,11 +21,13 @@ OutcomeName = Literal[
 ]  # fmt: skip
 """The outcome of a share, as in the ledger and the metrics."""
 
+LevelName = Literal["debug", "info", "warning", "error"]
+"""The importance of a journal's entry."""
+
 LedgerName = OutcomeName | Literal["hardware", "unanswered"]
 """The outcome of a candidate, as in the ledger."""
 
 _LEDGER_NAMES = frozenset(name for part in get_args(LedgerName) for name in get_args(part))
-
 
 _KnownOutcome = BeforeValidator(lambda name: name if name in _LEDGER_NAMES else None)
 
@@ -141,7 +143,7 @@ class DeviceSampleAnswer(Response):
     hashrate: float
     """Per second, since the previous sample."""
     temperature: float | None
-    """Of the core, °C."""
+    """Core temperature, °C."""
     memory_temperature: float | None
     """°C."""
     power: float | None
@@ -178,7 +180,7 @@ class EntryAnswer(Response):
     number: int
     """Counts up from 1 without gaps in each run."""
     at: float
-    level: Literal["debug", "info", "warning", "error"]
+    level: LevelName
     topic: str
     """A device, or "pool", "job", "share", "cache" and the like."""
     text: RedactedText

@@ -33,7 +33,7 @@ STATUS_SENTENCES = {
     413: "the body of the request is too large",
     417: "the only supported expectation is 100-continue",
 }
-"""For errors that aiohttp raises."""
+"""Sentences for errors that aiohttp raises, by status."""
 
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{0,5})?")
 
@@ -48,7 +48,7 @@ def add_security_headers(headers: MutableMapping[str, str]) -> None:
 
 
 async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
-    """Add them when aiohttp sends a response."""
+    """Add the security headers when aiohttp sends a response."""
     add_security_headers(response.headers)
 
 

@@ -123,7 +123,7 @@ class PoolAnswer(Response):
     """Seconds."""
     shares: SharesAnswer
     last_share_at: float | None
-    """Of the newest accepted share."""
+    """Time of the newest accepted share."""
     work: float
     """Sum of the difficulties of the accepted shares, in hashes."""
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
 from miner.api.path_redaction import PathRedactor
-from miner.api.responses import EntryAnswer, Response, SharesOfLedger, field_values, to_json
+from miner.api.responses import (
+    EntryAnswer,
+    LevelName,
+    Response,
+    SharesOfLedger,
+    field_values,
+    to_json,
+)
 from miner.api.status_json import DeviceAnswer, JobAnswer, PoolAnswer, Status
 from miner.telemetry import (
     DeviceSnapshot,
@@ -20,8 +27,6 @@ from miner.telemetry import (
     Sample,
     Snapshot,
 )
-
-LevelName = Literal["debug", "info", "warning", "error"]
 
 
 def _shared(model: type[Response], source: object) -> dict[str, Any]:

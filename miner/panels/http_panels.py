@@ -84,7 +84,7 @@ RENDERERS: dict[str, Renderer] = {
     "/mmpos": mmpos,
     "/hiveos": hiveos,
 }
-"""By path."""
+"""The function that makes the JSON of each path."""
 
 
 def routes(context: ApiContext) -> list[web.RouteDef]:
