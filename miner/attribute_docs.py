@@ -30,9 +30,9 @@ def add_descriptions(schema: dict[str, Any], model: type[Any]) -> None:
     """Add the docstrings of the attributes of `model` to its JSON Schema; Pydantic calls this as
     its `json_schema_extra`."""
     docs = attribute_docs(model)
-    for name, of_attribute in schema.get("properties", {}).items():
+    for name, attribute in schema.get("properties", {}).items():
         if name in docs:
-            of_attribute.setdefault("description", docs[name])
+            attribute.setdefault("description", docs[name])
 
 
 @cache

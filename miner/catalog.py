@@ -134,17 +134,18 @@ def usual_height(name: str, variant: Variant) -> int:
 
 def coin_called(name: str) -> Coin | None:
     """Return the coin with that symbol or name, ignoring case; None for the name of a variant."""
-    wanted = name.lower()
-    if wanted in variants():
-        return None
-    return next((c for c in coins().values() if wanted in (c.symbol.lower(), c.name.lower())), None)
+    return None if name.lower() in variants() else _coin(name)
 
 
 def find_coin(name: str) -> Coin:
     """Return the coin with that symbol or name, ignoring case; raises `UsageError`."""
-    for coin in coins().values():
-        if name.lower() in (coin.symbol.lower(), coin.name.lower()):
-            return coin
+    if (coin := _coin(name)) is not None:
+        return coin
     is_variant = any(name.lower() in (v.name, *v.aliases) for v in variants().values())
     hint = " (it is a variant: give it as variant, with -a)" if is_variant else ""
     raise UsageError(f"coin {name!r} is not known{hint}; known are {', '.join(coins())}")
+
+
+def _coin(name: str) -> Coin | None:
+    wanted = name.lower()
+    return next((c for c in coins().values() if wanted in (c.symbol.lower(), c.name.lower())), None)

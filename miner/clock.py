@@ -75,7 +75,7 @@ class UnixZero:
         self._zero = clock.wall() - clock.now()
 
     def seconds(self) -> float:
-        """Return it in UNIX seconds."""
+        """Return the UNIX time of the clock's second 0."""
         zero = self._clock.wall() - self._clock.now()
         if abs(zero - self._zero) >= SET_SECONDS:
             self._zero = zero
@@ -86,7 +86,7 @@ LATE_SECONDS = 1.0
 """A timer that fires this late shows that the process was suspended, or its loop held up."""
 
 CATCH_UP_SECONDS = 1.0
-"""Within this time after that, what waits in the sockets is read."""
+"""Time in which the loop reads what has arrived in the sockets before a late timer."""
 
 
 async def time_limit(clock: Clock, seconds: float) -> None:
@@ -133,7 +133,7 @@ async def _limit(clock: Clock, seconds: float) -> object:
     return _EXPIRED
 
 
-TURN = 1e-6
+SETTLE_SECONDS = 1e-6
 """Virtual seconds that `settle` takes."""
 
 
@@ -244,7 +244,7 @@ class LoopClock:
 
 async def settle() -> None:
     """Run the tasks of a simulation until each waits for time or for another task."""
-    await asyncio.sleep(TURN)
+    await asyncio.sleep(SETTLE_SECONDS)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

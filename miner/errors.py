@@ -103,6 +103,12 @@ class NoUsableDevice(MinerError):
     exit_code = 3
 
 
+class AddressTaken(MinerError):
+    """An address to listen on is in use, or not an address of this machine yet."""
+
+    exit_code = 3
+
+
 class Cause(StrEnum):
     """Why one pool or node failed; `FAILURES` of `miner/pool/attempt.py` has the reactions."""
 
@@ -125,12 +131,6 @@ class Cause(StrEnum):
     NODE_COOKIE = "node: login of the cookie file refused"
     NODE_LOGIN = "node: user, password or address of this machine refused"
     SETUP = "node: settings that do not fit it"
-
-
-class AddressTaken(MinerError):
-    """An address to listen on is in use, or not an address of this machine yet."""
-
-    exit_code = 3
 
 
 class PoolError(MinerError):

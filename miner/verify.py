@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -50,6 +50,9 @@ DISK_BYTES = 640 << 20
 """Limit for light caches on disk, up to 160 MiB each; the least recently used are deleted."""
 
 KEPT_HASHERS = 16
+
+MOST_MARKS = 100
+"""Variant files whose known answers were right that are remembered, the newest ones."""
 
 
 class Interrupted(Exception):
@@ -259,16 +262,16 @@ def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
         replace_file(path, (_npy_header(epoch), cache.data))
         replace_file(path.with_suffix(".sum"), (_checksum(cache),))
         room = DISK_BYTES
-        for path in reversed(list(_by_age())):
-            room -= path.lstat().st_size
+        for kept in _newest_first():
+            room -= kept.lstat().st_size
             if room < 0:
-                path.unlink(missing_ok=True)
-                path.with_suffix(".sum").unlink(missing_ok=True)
+                kept.unlink(missing_ok=True)
+                kept.with_suffix(".sum").unlink(missing_ok=True)
 
 
-def _by_age() -> Iterator[Path]:
+def _newest_first() -> list[Path]:
     found = [p for p in _light_directory().glob("*.npy") if not p.name.startswith(".")]
-    yield from sorted(found, key=lambda p: p.lstat().st_mtime)
+    return sorted(found, key=lambda p: p.lstat().st_mtime, reverse=True)
 
 
 def prove_variant(variant: Variant) -> None:
@@ -299,14 +302,12 @@ def prove_file(variant: Variant, path: Path) -> None:
     if os.path.exists(mark):
         return
     prove_variant(variant)
-    try:
+    with suppress(OSError):  # the answers are computed again next time
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
         marks = sorted(mark.parent.iterdir(), key=lambda p: p.stat().st_mtime)
-        for old in marks[:-100]:
+        for old in marks[:-MOST_MARKS]:
             old.unlink(missing_ok=True)
-    except OSError:
-        return
 
 
 def chosen_variant(name: str) -> Variant:
