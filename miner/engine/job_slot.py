@@ -163,10 +163,10 @@ class NonceAllocator:
     device. Jobs with an equal `search_key` continue the same search.
     """
 
-    def __init__(self, devices: int, random: Random, remembered: int = REMEMBERED) -> None:
+    def __init__(self, devices: int, random: Random) -> None:
         self._device_bits = max(devices - 1, 0).bit_length()
         self._random = random
-        self._searches: LRUCache[SearchKey, dict[int, _Slice]] = LRUCache(remembered)
+        self._searches: LRUCache[SearchKey, dict[int, _Slice]] = LRUCache(REMEMBERED)
         self._newest: tuple[SearchKey | None, dict[int, _Slice]] = None, {}
         """The search of the last call; most calls continue it."""
         self._lock = threading.Lock()

@@ -28,6 +28,9 @@ ends. A job that makes older ones worthless stops it."""
 FADE = 0.7
 """Weight of the older launches when a new one is measured."""
 
+MOST_NONCES = 1 << 30
+"""Limit of one launch: kernels count its nonces in 32 bits."""
+
 IN_FLIGHT = 2
 """Launches queued on a device: one runs, one waits."""
 
@@ -36,17 +39,12 @@ class LaunchSize:
     """Nonces per launch: doubles from one granule until a launch takes half of `seconds`, then
     follows the measured rate."""
 
-    def __init__(
-        self, granule: int, *, seconds: float = TARGET_SECONDS, least: int = 1, most: int = 1 << 30
-    ) -> None:
-        self._granule = granule
-        self._seconds = seconds
-        self._least = -(-max(least, 1) // granule) * granule
-        self._most = max(most // granule * granule, self._least)
-        self._nonces = self._least
+    def __init__(self, granule: int, seconds: float = TARGET_SECONDS) -> None:
+        self._granule, self._seconds = granule, seconds
+        self._most = MOST_NONCES // granule * granule
+        self._nonces = granule
         self._growing = True
-        self._tried = 0.0
-        self._spent = 0.0
+        self._tried = self._spent = 0.0
 
     @property
     def nonces(self) -> int:
@@ -72,7 +70,7 @@ class LaunchSize:
         ideal = int(self._tried / self._spent * self._seconds)
         ideal = min(max(ideal, self._nonces // 2), self._nonces * 2)
         whole = ideal // self._granule * self._granule
-        self._nonces = min(max(whole, self._least), self._most)
+        self._nonces = min(max(whole, self._granule), self._most)
 
 
 class ProofLaunch(Protocol):
@@ -176,7 +174,7 @@ class Search:
         self._kernels = kernels
         self._clock = clock
         self._granule = granule or device.round_up(1)
-        self._size = LaunchSize(self._granule, seconds=seconds)
+        self._size = LaunchSize(self._granule, seconds)
         self._taken: SearchKey | None = None
         self._finished_at = 0.0
         self._again: deque[_Span] = deque()

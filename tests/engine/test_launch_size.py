@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miner.engine import search
 from miner.engine.search import LaunchSize
 
 
@@ -44,13 +46,13 @@ def test_two_results_that_arrive_together_change_little():
     assert 0.7 < size.nonces / before < 1.4
 
 
-def test_launches_stay_within_the_bounds():
-    size = LaunchSize(10, least=25, most=105)
-    assert size.nonces == 30
+def test_launches_stay_between_one_granule_and_the_limit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(search, "MOST_NONCES", 105)
+    size = LaunchSize(10)
     settle(size, 1e9)
     assert size.nonces == 100
     settle(size, 1.0)
-    assert size.nonces == 30
+    assert size.nonces == 10
 
 
 def test_results_of_smaller_launches_do_not_double_the_size():

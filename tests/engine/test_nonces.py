@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.engine.job_slot import NonceAllocator
+from miner.engine.job_slot import REMEMBERED, NonceAllocator
 from miner.work import Job, NonceSpace
 from tests.fakes.device import job_at
 
@@ -75,9 +75,9 @@ def test_returning_to_an_older_job_repeats_nothing():
 
 
 def test_only_the_last_searches_are_remembered():
-    allocator = NonceAllocator(1, Random(1), remembered=2)
+    allocator = NonceAllocator(1, Random(1))
     space = NonceSpace(1, 60)
-    jobs = [job_at(n, nonces=space) for n in range(3)]
+    jobs = [job_at(n, nonces=space) for n in range(REMEMBERED + 1)]
     for job in jobs:
         assert allocator.take(job, 0, 16) is not None
     assert allocator.take(jobs[0], 0, 16) is not None
