@@ -179,7 +179,8 @@ class HttpConnection(web.RequestHandler):
     """aiohttp's handler of a connection; aborts it if the client does not take a response in
     time.
 
-    Requests of readers over their budget are refused before aiohttp parses them.
+    Requests of readers over their budget are refused before aiohttp parses them. aiohttp has no
+    hook for that, so this reads its private `_messages`, `_current_request` and `_reading_paused`.
     """
 
     def __init__(

@@ -159,9 +159,9 @@ class SampleAnswer(Response):
     hashrate: float
     """Per second, since the previous sample."""
     accepted: int
-    """Since the start."""
+    """Shares since the start of the miner."""
     not_accepted: int
-    """Since the start."""
+    """Shares since the start of the miner."""
     devices: tuple[DeviceSampleAnswer, ...]
 
 
@@ -226,7 +226,7 @@ class LedgerShare(Response):
     verified_at: float | None
     sent_at: float | None
     answered_at: float | None
-    """When the outcome was known, by an answer or without one."""
+    """Time at which the outcome was known, by an answer or without one."""
     outcome: Annotated[LedgerName | None, _KnownOutcome]
     """Null for an outcome that another version of the miner wrote and this one does not know."""
     text: RedactedText | None

@@ -110,8 +110,7 @@ class CrashRecord:
     """Records the driver calls of this process until `close`; any thread may use it.
 
     At a crash, Python's fault handler adds the thread that crashed. Nothing is recorded where no
-    file can be written, and on Windows, which neither locks files as `take_abandoned` needs it nor
-    identifies the boot.
+    file can be written, nor on Windows, where files are not locked and the boot is unknown.
     """
 
     def __init__(self) -> None:

@@ -63,7 +63,7 @@ class Datasets:
         self._returns = 0
         """Builds of dropped datasets since the last stable epoch."""
         self._ready_at = self._build_seconds = 0.0
-        """When the newest dataset was complete, and how long its build took."""
+        """Clock second at which the newest dataset was complete; seconds that its build took."""
         self._reported: LRUCache[frozenset[int], bool] = LRUCache(_MOST_REMEMBERED)
         self._interruptions = EpochInterruptions(opened.shared.clock)
 

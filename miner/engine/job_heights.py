@@ -123,8 +123,9 @@ class EpochInterruptions:
         self._interrupted = 0
         """Datasets in a row that were not completed."""
         self._first: Job | None = None
-        """After too many of them: the first job of the newest epoch."""
+        """The first job of the newest epoch, once too many datasets were interrupted."""
         self._since = 0.0
+        """Clock seconds at which it was first doubted."""
 
     def note_build(self, *, complete: bool) -> None:
         """Remember whether a dataset was completed."""

@@ -142,7 +142,7 @@ class Programs:
         self._lock = threading.Lock()
         self._groups: dict[_Group, OrderedDict[Program, _Entry]] = {}
         self._dropped: list[_Entry] = []
-        """No longer kept, but still being built."""
+        """Images that are no longer kept, but still being built."""
 
     @property
     def building(self) -> bool:

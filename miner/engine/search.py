@@ -109,7 +109,7 @@ class SearchOwner(Protocol):
         """Pass `candidate` on to be proved on the CPU."""
 
     def check_trust(self) -> None:
-        """Called between launches; an exception that it raises ends the search."""
+        """Raise an exception to end the search; called between launches."""
 
     @property
     def driver_calls(self) -> DriverCalls:

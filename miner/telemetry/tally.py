@@ -28,27 +28,27 @@ class Tally:
 
     @property
     def stale(self) -> int:
-        """Too late, according to the pool or, if not sent, to the miner."""
+        """Shares that were too late, according to the pool or, if not sent, to the miner."""
         return sum(self.outcomes.get(outcome, 0) for outcome in _STALE)
 
     @property
     def invalid(self) -> int:
-        """Wrong, according to the pool."""
+        """Shares that are wrong according to the pool."""
         return self.outcomes.get(Outcome.INVALID, 0)
 
     @property
     def lost(self) -> int:
-        """Not answered."""
+        """Shares that the pool never answered."""
         return self.outcomes.get(Outcome.LOST, 0)
 
     @property
     def rejected(self) -> int:
-        """Refused for other reasons: difficulty, duplicate, account."""
+        """Shares refused for other reasons: difficulty, duplicate, account."""
         return sum(n for outcome, n in self.outcomes.items() if outcome not in _NOT_REJECTED)
 
     @property
     def answered(self) -> int:
-        """Shares with a verdict, thus without hardware errors."""
+        """Shares with a verdict; hardware errors have none."""
         return sum(self.outcomes.values())
 
     @property
