@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import sys
@@ -238,8 +237,7 @@ def _by_minute(scene: Scene, index: int) -> list[float]:
 
 def _threads_that_came_and_went(scene: Scene) -> dict[str, list[int]]:
     """Return how many threads of each name there were at each minute, if the number changed."""
-    path = scene.folder / "threads.jsonl"
-    minutes = [Counter(json.loads(line)) for line in path.read_text().splitlines()]
+    minutes = [Counter(line["threads"]) for line in scene.console if "threads" in line]
     names = sorted({name for minute in minutes for name in minute})
     counts = {name: [minute[name] for minute in minutes] for name in names}
     return {name: each for name, each in counts.items() if len(set(each)) > 1}
