@@ -6,7 +6,7 @@ import re
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ MEMORY_BOUND = 8 * 2**20
 """Bytes of growth in the last two thirds of a run."""
 
 THREADS_BOUND = 1.0
+POOL_WORKER = re.compile(r"work-[a-z]+_\d+")
+"""Name of a thread of a pool, whose number of threads is bounded."""
+
 DESCRIPTORS_BOUND = 4.0
 STALL_BOUND = 1.0
 """Seconds that the event loop may stand still, beyond the suspension of the process."""
@@ -80,7 +83,7 @@ def judge(scene: Scene, injection: Injection, apart: list[str]) -> dict[str, Any
         "memory_by_minute": [round(each / 2**20, 1) for each in _by_minute(scene, 1)],
         "threads_by_minute": _by_minute(scene, 2),
         "descriptors_by_minute": _by_minute(scene, 3),
-        "threads_that_came_and_went": _threads_that_came_and_went(scene),
+        "threads_that_came_or_went": _threads_that_came_or_went(scene),
         "worst_stall_seconds": worst,
         "stalls": stalls,
         "others": scene.load.others,
@@ -215,16 +218,22 @@ def _stalls(scene: Scene, injection: Injection) -> Iterator[float]:
 
 def _grown(scene: Scene) -> dict[str, float]:
     """Return the growth in the last two thirds, by a line through the samples."""
-    begin, end = scene.samples[0][0], scene.samples[-1][0]
-    late = [sample for sample in scene.samples if sample[0] >= begin + (end - begin) / 3]
-    times = [sample[0] for sample in late]
-    if len(times) < 3:
-        return {"memory": 0.0, "threads": 0.0, "descriptors": 0.0}
-    return {
-        name: statistics.linear_regression(times, [sample[index] for sample in late]).slope
-        * (end - begin) * 2 / 3
+    times = [sample[0] for sample in scene.samples]
+    grown = {
+        name: _along_a_line(times, [float(sample[index]) for sample in scene.samples])
         for index, name in enumerate(("memory", "threads", "descriptors"), 1)
-    }  # fmt: skip
+    }
+    apart = _threads_apart_from_pools(scene)
+    return grown | {"threads apart from pools": _along_a_line(list(range(len(apart))), apart)}
+
+
+def _along_a_line(times: Sequence[float], values: Sequence[float]) -> float:
+    late = [pair for pair in zip(times, values, strict=True)
+            if pair[0] >= times[0] + (times[-1] - times[0]) / 3]  # fmt: skip
+    if len(late) < 3:
+        return 0.0
+    slope = statistics.linear_regression(*zip(*late, strict=True)).slope
+    return slope * (times[-1] - times[0]) * 2 / 3
 
 
 def _by_minute(scene: Scene, index: int) -> list[float]:
@@ -235,9 +244,26 @@ def _by_minute(scene: Scene, index: int) -> list[float]:
     return [statistics.median(each) for each in minutes.values()]
 
 
-def _threads_that_came_and_went(scene: Scene) -> dict[str, list[int]]:
-    """Return how many threads of each name there were at each minute, if the number changed."""
-    minutes = [Counter(line["threads"]) for line in scene.console if "threads" in line]
+def _thread_names(scene: Scene) -> list[Counter[str]]:
+    """Return the names of the threads, once a minute."""
+    return [Counter(line["threads"]) for line in scene.console if "threads" in line]
+
+
+def _threads_apart_from_pools(scene: Scene) -> list[float]:
+    """Return the threads of each minute without the workers of pools.
+
+    A pool starts each of its few workers when it first needs one, maybe late in a run. Each worker
+    has a name of its own; a second thread of the same name belongs to a pool too many, and counts.
+    """
+    return [
+        threads - sum(POOL_WORKER.fullmatch(name) is not None for name in names)
+        for threads, names in zip(_by_minute(scene, 2), _thread_names(scene), strict=False)
+    ]
+
+
+def _threads_that_came_or_went(scene: Scene) -> dict[str, list[int]]:
+    """Return how many threads of each name there were in each minute, if the number changed."""
+    minutes = _thread_names(scene)
     names = sorted({name for minute in minutes for name in minute})
     counts = {name: [minute[name] for minute in minutes] for name in names}
     return {name: each for name, each in counts.items() if len(set(each)) > 1}
@@ -245,7 +271,9 @@ def _threads_that_came_and_went(scene: Scene) -> dict[str, list[int]]:
 
 def _not_flat(grown: dict[str, float]) -> Iterator[str]:
     bounds = {
-        "memory": MEMORY_BOUND, "threads": THREADS_BOUND, "descriptors": DESCRIPTORS_BOUND,
+        "memory": MEMORY_BOUND,
+        "threads apart from pools": THREADS_BOUND,
+        "descriptors": DESCRIPTORS_BOUND,
     }  # fmt: skip
     for name, bound in bounds.items():
         if grown[name] > bound:
