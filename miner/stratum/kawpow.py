@@ -108,6 +108,7 @@ class KawPowClient(ClientSide):
                 )
             case "mining.set_extranonce":
                 self._nonces = wire_format.nonce_space(params[0] if params else None)
+                self._check_range(self._nonces)
             case _:
                 super()._handle_call(method, message)
 

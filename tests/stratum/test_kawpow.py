@@ -385,6 +385,13 @@ def test_set_extranonce_applies_to_the_next_job(params: list[Any]) -> None:
     assert new.search_key != old.search_key
 
 
+def test_a_range_of_few_nonces_is_warned_about_once_also_if_it_comes_later() -> None:
+    opened = started("eb07")
+    (warning,) = messages(opened.receive(call("mining.set_extranonce", "aabbccddee")))
+    assert "assigns only 2^24 nonces" in warning
+    assert opened.receive(call("mining.set_extranonce", "aabbccddef")) == []
+
+
 @pytest.mark.parametrize("params", [[], [None], ["zz"], ["00" * 8]])
 def test_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):
