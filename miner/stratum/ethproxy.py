@@ -13,7 +13,7 @@ from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.extremes import (
     ANYTHING,
-    BASE58,
+    BASE58_ACCOUNT,
     ETHEREUM_ADDRESS,
     HASH,
     NONCE,
@@ -354,7 +354,7 @@ SERO = Dialect(
     hashrate_reports=frozenset({"sero_submitHashrate"}),
     first_method="sero_submitLogin",
     nodes_speak_getwork=True,
-    extremes=_extremes("sero", BASE58, (True,)),
+    extremes=_extremes("sero", BASE58_ACCOUNT, (True,)),
 )
 
 ZANO = Dialect(
@@ -377,7 +377,7 @@ ZANO = Dialect(
     hashrate_reports=ETHPROXY.hashrate_reports,
     first_method=None,  # its login is ETHPROXY's
     extremes=_extremes(
-        "eth", rf"{BASE58}(?:@{WORKER_NAME})?(?:\.[0-9]+)?", (True, {"status": "OK"})
+        "eth", rf"{BASE58_ACCOUNT}(?:@{WORKER_NAME})?(?:\.[0-9]+)?", (True, {"status": "OK"})
     ),
 )
 """Zano's pools also answer a request for work with an empty list, which means "not yet"."""

@@ -20,7 +20,7 @@ SUFFIX = r"(?:[0-9a-f]{2}){1,8}"
 """A nonce after its extranonce."""
 
 WORKER_NAME = r"[0-9A-Za-z_-]{1,32}"
-BASE58 = r"[1-9A-HJ-NP-Za-km-z]{1,128}"
+BASE58_ACCOUNT = r"[1-9A-HJ-NP-Za-km-z]{1,128}"
 ETHEREUM_ADDRESS = r"0x[0-9a-fA-F]{40}"
 ACCOUNT = rf"[0-9A-Za-z]{{1,128}}(?:\.{WORKER_NAME})?"
 
