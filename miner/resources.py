@@ -10,11 +10,13 @@ import shutil
 import stat
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
+from typing import Any
 
 from miner.errors import ConfigError
 
@@ -40,6 +42,13 @@ def cache_directory() -> Path:
     return _own_directory("PROGPOW_MINER_CACHE", "XDG_CACHE_HOME", "~/.cache")
 
 
+CACHE_PARTS = (
+    "build-logs", "cubins", "datasets", "device-trials", "driver-calls", "light", "numba",
+    "opencl-vendors", "opencl-vendors-usable", "proved", "shapes",
+)  # fmt: skip
+"""The folders in it."""
+
+
 def state_directory() -> Path:
     """Return the folder for files that must be kept; it may not exist yet.
 
@@ -50,9 +59,9 @@ def state_directory() -> Path:
 
 
 def _own_directory(own: str, base: str, default: str) -> Path:
-    if chosen := variable(own):
-        return Path(chosen)
     try:
+        if chosen := variable(own):
+            return Path(chosen).expanduser()
         return Path(os.environ.get(base) or default).expanduser() / "progpow-miner"
     except RuntimeError as error:
         raise ConfigError(
@@ -73,23 +82,31 @@ def variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 QUOTED = "is in quotes, which would become part of the value: remove them"
+_QUOTES = ('""', "''", "\u201c\u201d", "\u201e\u201c", "\u201e\u201d", "\u2018\u2019", "\xab\xbb")
 
 
 def is_quoted(text: str) -> bool:
-    """Whether `text` begins and ends with the same quote."""
-    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    """Whether `text` begins and ends with quotes, straight or typographic ones."""
+    return len(text) > 1 and text[0] + text[-1] in _QUOTES
 
 
-def read_text(path: Path, what: str) -> str:
+TEXT_LIMIT = 4 << 20
+"""Bytes of a file that a user writes; a larger one is another file."""
+
+
+def read_text(path: Path, what: str, limit: int = TEXT_LIMIT) -> str:
     """Return the text of a file, with "\\n" at the end of each line.
 
     UTF-8 with or without a byte order mark, and UTF-16 with one, which editors and shells on
     Windows write. Raises `ConfigError`, whose message calls the file `what`.
     """
     try:
-        content = path.read_bytes()
+        with open(path, "rb", opener=open_at_once) as file:
+            content = file.read(limit + 1)
     except OSError as error:
         raise ConfigError(f"{what}: cannot be read: {error.strerror}") from error
+    if len(content) > limit:
+        raise ConfigError(f"{what}: has more than {limit >> 20} MiB; name the right file")
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
@@ -99,6 +116,48 @@ def read_text(path: Path, what: str) -> str:
     if "\0" in text:
         raise ConfigError(f"{what}: contains zero bytes, as UTF-16 text does; save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file, as an opener of `open`, without waiting for the other end of a FIFO: one that
+    nothing writes to is empty, writing to one that nothing reads raises `OSError`."""
+    number = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(number, True)
+    return number
+
+
+MOST_NESTED = 50
+"""Tables and lists within each other in a TOML file."""
+
+
+def parse_toml(text: str, what: str) -> dict[str, Any]:
+    """Return the content of TOML.
+
+    Raises `TOMLDecodeError`, and `ConfigError` for text that tomllib or its readers cannot handle;
+    its message calls the file `what`.
+    """
+    too_deep = ConfigError(f"{what}: lists or tables are nested too deeply")
+    try:
+        content = tomllib.loads(text)
+    except RecursionError as error:
+        raise too_deep from error
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{what}: a number has too many digits") from error
+    inner: list[Any] = [content]
+    for _ in range(MOST_NESTED):
+        inner = [value for each in inner for value in _values(each)]
+    if inner:
+        raise too_deep
+    return content
+
+
+def _values(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 # Files that can be recreated. Any of them may be empty, cut off, changed, or something other than

@@ -26,7 +26,7 @@ from miner.progpow.variant import (
     Span,
     Variant,
 )
-from miner.resources import read_text
+from miner.resources import parse_toml, read_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -126,7 +126,7 @@ class ConfigTable:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file; raises `ConfigError`, which names it."""
     try:
-        return tomllib.loads(read_text(path, str(path)))
+        return parse_toml(read_text(path, str(path)), str(path))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,10 +22,18 @@ from miner.engine.dataset_files import DatasetFile
 from miner.errors import ConfigError
 from miner.progpow import jit
 from miner.progpow.epoch import Epoch
-from miner.resources import cache_directory, delete_abandoned, state_directory
+from miner.resources import (
+    CACHE_PARTS,
+    cache_directory,
+    delete_abandoned,
+    parse_toml,
+    read_text,
+    state_directory,
+)
 from miner.verify import Verifier
 from tests.fakes.device import filled_device
 
+PACKAGE = Path(resources.__file__).parent
 EPOCH = Epoch(0, 0, 509, 8191, 256)
 
 
@@ -251,3 +260,52 @@ def test_older_datasets_make_room_for_a_newer_one(
         file.store(filled_device(epoch), lambda: False)
         os.utime(file.path, (age, age))
     assert [DatasetFile(epoch).path.exists() for epoch in epochs] == [False, True, True]
+
+
+def test_a_fifo_that_nothing_writes_to_is_empty_text(cache: Path) -> None:
+    os.mkfifo(cache / "fifo")
+    assert read_text(cache / "fifo", "it") == ""
+
+
+def test_text_from_a_pipe_is_read_to_its_end() -> None:
+    reader, writer = os.pipe()
+    with subprocess.Popen(["sh", "-c", "sleep 0.1; echo late"], stdout=writer):
+        os.close(writer)
+        assert read_text(Path(f"/dev/fd/{reader}"), "it") == "late\n"
+    os.close(reader)
+
+
+def test_a_file_without_end_is_not_read_to_it() -> None:
+    with pytest.raises(ConfigError, match=r"^it: has more than 4 MiB; name the right file$"):
+        read_text(Path("/dev/zero"), "it")
+
+
+def test_folders_in_a_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    for name, folder in (("CACHE", cache_directory), ("STATE", state_directory)):
+        monkeypatch.setenv(f"PROGPOW_MINER_{name}", "~/here")
+        assert folder() == Path("/home/someone/here")
+
+
+def test_each_part_of_the_cache_is_known() -> None:
+    named = set(re.findall(
+        r'(?:cache_directory\(\) / |vendors_folder\()"([a-z-]+)"',
+        "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")),
+    ))  # fmt: skip
+    assert named == set(CACHE_PARTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"a = {'1' * 5000}", "a number has too many digits"),
+        (f"a = {'[' * 100}{']' * 100}", "lists or tables are nested too deeply"),
+        (f"a = {'[' * 9000}{']' * 9000}", "lists or tables are nested too deeply"),
+        (f"{'a.' * 3000}a = 1", "lists or tables are nested too deeply"),
+        (f"[{'a.' * 3000}a]", "lists or tables are nested too deeply"),
+    ],
+    ids=["digits", "lists", "more lists", "keys", "tables"],
+)
+def test_toml_that_nothing_can_read_is_one_sentence(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"^it: {problem}$"):
+        parse_toml(text, "it")

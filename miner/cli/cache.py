@@ -23,18 +23,13 @@ def cache(clear: bool, as_json: bool) -> None:
 
     from miner.errors import ConfigError
     from miner.formatting import format_bytes, format_count
-    from miner.resources import cache_directory, state_directory
-    from miner.solo.block_store import BLOCKS
+    from miner.resources import CACHE_PARTS, cache_directory
 
-    folder, state = cache_directory(), state_directory()
+    folder = cache_directory()
     if not as_json:
         click.echo(str(folder))
-    # Found blocks cannot be rebuilt: earlier versions kept them here, and `state` may be below.
-    kept = {folder / BLOCKS, state, *state.parents}
-    try:
-        parts = sorted(set(folder.iterdir()) - kept) if folder.is_dir() else []
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be read: {error.strerror}") from error
+    # Other files are not ours: PROGPOW_MINER_CACHE may name any folder, also that of the state.
+    parts = [part for name in CACHE_PARTS if os.path.lexists(part := folder / name)]
     rows: list[dict[str, object]] = []
     for part in parts:
         sizes = list(_sizes(part))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import JSON_OPTION, print_line, variant_option
+from miner.cli.options import JSON_OPTION, UserPath, print_line, variant_option
 
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=UserPath(path_type=Path))
 @variant_option(
     "Variant to use in place of the recorded one, of which only the name is recorded. Default for "
     "one that is not shipped: NAME.toml in the folder of FILE."
@@ -53,7 +54,7 @@ def _variant(option: str | None, recorded: str, folder: Path) -> Variant:
     if option is not None or recorded in variants():
         return chosen_variant(option or recorded)
     beside = folder / f"{Path(recorded).name}.toml"
-    if beside.is_file():
+    if os.path.isfile(beside):
         return chosen_variant(str(beside))
     raise UsageError(
         f"variant {recorded!r} is not known: give its file with -a, or copy it to {beside}"

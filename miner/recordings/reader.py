@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from miner.errors import ConfigError
-from miner.recordings.recorder import FORMAT
+from miner.recordings.recorder import FORMAT, LIMIT_BYTES
 from miner.resources import read_text
 from miner.stratum.dialects import DIALECTS
 
@@ -162,7 +162,7 @@ def load_recording(path: Path) -> list[RecordedSession]:
     An incomplete last line is ignored: the miner was stopped while writing it. Raises
     `ConfigError` with file and line if the recording is unusable.
     """
-    *lines, _ = read_text(path, f"recording {path}").split("\n")
+    *lines, _ = read_text(path, f"recording {path}", LIMIT_BYTES).split("\n")
     sessions: dict[int, RecordedSession] = {}
     for number, line in enumerate(lines, 1):
         try:

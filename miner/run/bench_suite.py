@@ -118,7 +118,7 @@ def suite_in(path: Path) -> dict[str, Any]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(read_text(path, str(path)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not JSON: {error}") from error
     return report if isinstance(report, dict) else {}
 

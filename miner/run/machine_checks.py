@@ -168,7 +168,7 @@ class Machine:
 
 def folder_finding(name: str, folder: Path) -> Finding:
     """Check that a file can be written in `folder`, or in the nearest one above that exists."""
-    existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+    existing = next((path for path in (folder, *folder.parents) if os.path.exists(path)), Path("/"))
     advice = f"set PROGPOW_MINER_{name.upper()} to a folder of this user"
     try:
         with tempfile.TemporaryFile(dir=existing):

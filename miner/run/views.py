@@ -18,7 +18,7 @@ from miner.engine.threads import WorkPool
 from miner.ledger import Ledger
 from miner.net.address import HostPort
 from miner.panels import ethminer_rpc, http_panels, sgminer_api
-from miner.resources import cache_directory, state_directory
+from miner.resources import cache_directory, open_at_once, state_directory
 from miner.run.run_config import RunConfig
 from miner.safe_text import Redactor
 from miner.telemetry import History, Journal, Level, Telemetry
@@ -128,7 +128,8 @@ class Views:
         if path is None:
             return
         try:
-            path.write_text(f"{address or 'off'}\n", encoding="utf-8")
+            with open(path, "w", encoding="utf-8", opener=open_at_once) as file:
+                file.write(f"{address or 'off'}\n")
         except OSError as error:
             sentence = f"address_file {path} cannot be written: {error.strerror or error}"
             self._journal.add("api", sentence, Level.WARNING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from miner.errors import ConfigError
 from miner.net.address import PASSWORD_VARIABLE
 from miner.resources import variable
+from miner.safe_text import short_line
 from miner.settings.key_table import PREFIX, Key, all_keys
 from miner.settings.toml_lines import Place
 
@@ -42,7 +44,7 @@ _FALSE = ("0", "false", "no", "off")
 def settings_file(environ: Mapping[str, str]) -> Path | None:
     """Return the settings file that the environment names."""
     name = variable(CONFIG_VARIABLE, environ)
-    return Path(name) if name else None
+    return Path(os.path.expanduser(name)) if name else None
 
 
 def from_environment(
@@ -129,13 +131,14 @@ def _parse(key: Key, text: str) -> Any:
     if key.type is bool:
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE
-        raise ValueError(f"must be true or false, not {text!r}")
+        raise ValueError(f"must be true or false, not {short_line(text, 40)!r}")
     if key.type is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
     if key.type in (int, float):
         try:
             return key.type(text)
         except ValueError:
-            raise ValueError(f"must be a {key.type_name}, not {text!r}") from None
+            shown = short_line(text, 40)
+            raise ValueError(f"must be a {key.type_name}, not {shown!r}") from None
     assert key.type in (str, Path, SecretStr) or isinstance(key.type, tuple)
     return text

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from miner.errors import ConfigError
+from miner.safe_text import short_line
 from miner.settings.key_table import all_keys, all_tables
 from miner.settings.model import Settings
 from miner.settings.sources import Origin, RawSettings, merge_sources
@@ -135,14 +136,16 @@ def _sentence(mistake: Any) -> str:
             choices = re.findall(r"'([^']*)'", context["expected"])
             near = difflib.get_close_matches(str(value).lower(), choices, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            problem = f"{value!r} is not one of {', '.join(choices)}{hint}"
+            shown = short_line(str(value), 40)
+            problem = f"{shown!r} is not one of {', '.join(choices)}{hint}"
         case "greater_than" | "greater_than_equal":
             least = (
                 f"more than {context['gt']:g}" if "gt" in context else f"{context['ge']:g} or more"
             )
             problem = f"{value} is too small: it must be {least}"
         case "less_than_equal":
-            problem = f"{value} is too large: it must be {context['le']:g} or less"
+            shown, most = short_line(str(value), 40), f"{context['le']:.15g}"
+            problem = f"{shown} is too large: it must be {most} or less"
         case "tuple_type":
             problem = 'must be a list, as in ["first", "second"]'
             if place in (("pools",), ("devices", "tune")):

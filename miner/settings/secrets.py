@@ -33,7 +33,7 @@ def log_file(path: Path | None) -> Path | None:
     expanded = expand_home(path, "file")
     if expanded is None:
         return None
-    if Path(expanded).is_dir():
+    if os.path.isdir(expanded):
         raise ConfigError(f"{path}: is a folder; name a file in it for the log")
     return Path(expanded)
 
@@ -47,7 +47,7 @@ def check_new_recording(path: Path | None) -> None:
     if os.path.lexists(expanded):
         raise ConfigError(f"recording {path}: the file exists already; name another one")
     folder = Path(expanded).parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ConfigError(f"recording {path}: the folder {folder} does not exist; create it")
 
 

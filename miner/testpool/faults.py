@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from miner.errors import BadValue, ConfigError
+from miner.resources import parse_toml, read_text
 from miner.stratum.epic import OTHER_ALGORITHMS
 from miner.stratum.pool_side import WRONG_ANSWERS
 from miner.stratum.wire_format import LINE_LIMIT
@@ -190,10 +191,8 @@ def load_script(path: Path) -> Script:
     Raises `ConfigError`, which names the file, the entry and the key.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the script: {error.strerror}") from error
-    except ValueError as error:
+        content = parse_toml(read_text(path, str(path)), str(path))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: the script is not TOML: {error}") from error
     for key in content:
         if key != "fault":

@@ -29,21 +29,22 @@ def test_an_empty_cache(folder: Path) -> None:
 def test_show_and_clear_the_cache(folder: Path, tmp_path: Path) -> None:
     (folder / "build-logs").mkdir(parents=True)
     (folder / "build-logs" / "one.log").write_bytes(bytes(3 << 19))
-    (folder / "stray").write_bytes(bytes(2048))
+    (folder / "mine.txt").touch()
+    (folder / "shapes").write_bytes(bytes(2048))
     toy = toy_file(tmp_path)
     assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
     shown = run("cache").out.splitlines()
     assert shown[0] == str(folder)
     rows = {line.split()[0]: line.split()[1:] for line in shown[1:-1]}
     assert rows["build-logs"] == ["1", "files", "1.5", "MiB"]
-    assert rows["stray"] == ["1", "files", "2", "KiB"]
+    assert rows["shapes"] == ["1", "files", "2", "KiB"]
     assert rows["light"][:2] == ["2", "files"]
     assert rows["proved"][:2] == ["1", "files"]
     assert shown[-1] == f"{len(rows)} parts; --clear deletes the cache"
     assert run("cache").out.splitlines() == shown
     ran = run("cache", "--clear")
     assert (ran.code, ran.err, ran.out.splitlines()[-1]) == (0, "", "deleted")
-    assert list(folder.iterdir()) == []
+    assert [file.name for file in folder.iterdir()] == ["mine.txt"], "the user's own file"
     assert not run("hash", "-a", toy, "--height", "1", "--header", HEADER, "--nonce", "1").code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from io import StringIO
 from pathlib import Path
@@ -51,3 +52,11 @@ async def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None
     assert await written(path, None, rig) == ""
     (entry,) = rig.journal.entries
     assert entry.text == f"address_file {path} cannot be written: No such file or directory"
+
+
+async def test_a_fifo_without_a_reader_is_reported_and_never_waited_for(tmp_path: Path) -> None:
+    rig, path = Rig(), tmp_path / "address"
+    os.mkfifo(path)
+    assert await written(path, None, rig) == ""
+    (entry,) = rig.journal.entries
+    assert "cannot be written: No such device or address" in entry.text

@@ -25,7 +25,7 @@ def test_chaos_and_script_exclude_each_other() -> None:
     ("options", "error", "sentence"),
     [
         (["--chaos", "0"], BadValue, "chaos: must be above 0"),
-        (["--script", "none.toml"], ConfigError, "none.toml: cannot read the script"),
+        (["--script", "none.toml"], ConfigError, "none.toml: cannot be read: No such file"),
         (["--protocol", "eth", "--chaos"], BadValue, "protocol: unknown dialect 'eth'"),
     ],
 )
