@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -27,6 +29,7 @@ from miner.settings.secrets import (
     settings_file_warnings,
 )
 from miner.settings.toml_lines import Place, key_name
+from miner.settings.toml_text import tables
 
 LOGIN_KEYS = ("user", "worker", "password")
 """Keys that are parsed together with a pool's URL."""
@@ -46,11 +49,39 @@ def problems_of(loaded: Loaded) -> Iterator[str]:
         yield from _pool_problems(loaded, ("pools", number), pool, coin)
     yield from _try(loaded, ("api", "token_file"), api_token, settings.api)[1]
     yield from _try(loaded, ("log", "file"), log_file, settings.log.file)[1]
+    yield from overwritten_files(loaded)
     for place, path in {
         ("record",): settings.record,
         ("ledger", "file"): settings.ledger.file,
     }.items():
         yield from _try(loaded, place, expand_home, path, "file")[1]
+
+
+WRITTEN = (("log", "file"), ("ledger", "file"), ("api", "address_file"), ("record",))
+"""Keys of the files that a run writes."""
+
+
+def overwritten_files(loaded: Loaded) -> Iterator[str]:
+    """Yield a sentence for each file that a run would write over another one of the settings."""
+    named = {
+        (*place, name): value
+        for place, values in tables(loaded.settings)
+        for name, value in values.items()
+        if isinstance(value, Path)
+    }
+    known = {} if loaded.raw.path is None else {_real(loaded.raw.path): "the settings file"}
+    known |= {_real(path): key_name(place) for place, path in named.items() if place not in WRITTEN}
+    for place in WRITTEN:
+        if place not in named or (path := _real(named[place])).startswith("/dev/"):
+            continue
+        if path in known:
+            where = f"{loaded.raw.nearest_origin(place).where}: {key_name(place)}"
+            yield f"{where}: {named[place]} is {known[path]} too; name another file"
+        known.setdefault(path, key_name(place))
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(os.path.expanduser(path))
 
 
 def notes(loaded: Loaded) -> Iterator[str]:

@@ -36,6 +36,14 @@ def check_listen(text: str) -> str:
     return text
 
 
+def check_host_name(text: str) -> str:
+    """Return `text`, which must be what a browser sends as the name of a host; raise ValueError
+    otherwise."""
+    if not re.fullmatch("[A-Za-z0-9._-]+", text):
+        raise ValueError('must be a host name alone, such as "rig1.lan", without scheme and port')
+    return text
+
+
 def listen_address(text: str) -> HostPort | None:
     """Return the address of a checked text, None if it is "". Port 0 means any free port."""
     return parse_host_port(text, lowest_port=0) if text else None
@@ -100,6 +108,8 @@ NoPlaceholder = AfterValidator(_reject_placeholder)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 MaybeEmpty = Annotated[str, StringConstraints(strip_whitespace=True)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+HostName = Annotated[Text, AfterValidator(check_host_name)]
+HostNames = Annotated[tuple[HostName, ...], Field(strict=False)]
 ShapeName = Annotated[Text, AfterValidator(_known_shape)]
 FilePath = Annotated[Path, Field(strict=False)]
 Seconds = Annotated[float, Field(ge=3, allow_inf_nan=False)]

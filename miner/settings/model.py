@@ -20,6 +20,7 @@ from miner.settings.field_types import (
     Celsius,
     FilePath,
     Flag,
+    HostNames,
     Listen,
     MaybeEmpty,
     NoPlaceholder,
@@ -33,6 +34,12 @@ from miner.settings.field_types import (
 )
 
 _TIMEOUTS = Timeouts()
+
+MOST_MEGABYTES, MOST_DAYS = 10**9, 10**9
+"""More than any disk or miner lasts; SQLite's numbers end at 2**63."""
+
+MOST_KEPT = 10_000
+"""Rotated log files; each rotation looks for all of them."""
 
 
 class _Model(BaseModel):
@@ -208,7 +215,7 @@ class ApiSettings(_Model):
         default=None, examples=["/etc/progpow-miner/token"]
     )
     """File whose first line is the API token; replaces `token`."""
-    hosts: Texts = Field(default=(), examples=[["rig1.lan"]])
+    hosts: HostNames = Field(default=(), examples=[["rig1.lan"]])
     """Host names under which browsers may open the API, besides localhost and IP addresses."""
     ethminer: Listen = Field(default="", examples=["127.0.0.1:3333"])
     """Address of a JSON-RPC server over TCP that is compatible with ethminer; "" disables it."""
@@ -268,9 +275,9 @@ class LogSettings(_Model):
     """Log file, which is rotated. Default: none."""
     format: Literal["text", "json"] = "text"
     """Format of the log file: text, or one JSON object per line."""
-    max_megabytes: Annotated[int, Field(ge=1)] = 10
+    max_megabytes: Annotated[int, Field(ge=1, le=MOST_MEGABYTES)] = 10
     """Size in MiB at which the log file is rotated."""
-    keep: Annotated[int, Field(ge=0)] = 5
+    keep: Annotated[int, Field(ge=0, le=MOST_KEPT)] = 5
     """Number of rotated log files to keep."""
 
 
@@ -283,9 +290,9 @@ class LedgerSettings(_Model):
     """Record every share in the ledger."""
     file: FilePath | None = Field(default=None, examples=["/var/lib/progpow-miner/ledger.sqlite"])
     """Ledger file. Default: `ledger.sqlite` in the state folder."""
-    max_megabytes: Annotated[int, Field(ge=1)] = 64
+    max_megabytes: Annotated[int, Field(ge=1, le=MOST_MEGABYTES)] = 64
     """Size limit in MiB; beyond it the oldest shares are deleted."""
-    max_days: Annotated[int, Field(ge=1)] = 90
+    max_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = 90
     """Age in days at which shares are deleted."""
 
 

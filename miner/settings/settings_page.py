@@ -43,6 +43,9 @@ are errors, except those that Kubernetes and Docker set for a service named prog
 Blanks and line ends around a variable or a flag are removed. A variable or a flag in quotes is an
 error, because some readers of environment files keep the quotes. In a file, a value with
 backslashes is written in single quotes: `'C:\\temp\\new.txt'`.
+
+Invisible characters, which text from web pages may have, are an error except in paths and in the
+rig's name. A file that a run writes must be none of the other files.
 """
 
 _FILE_COMMENT = """\

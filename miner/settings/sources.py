@@ -6,15 +6,16 @@ import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from miner.devices.tuning import outdated_starts
 from miner.errors import ConfigError
-from miner.resources import QUOTED, is_quoted, read_text
+from miner.resources import QUOTED, is_quoted, parse_toml, read_text
 from miner.settings.environment import from_environment
-from miner.settings.key_table import flag_keys
+from miner.settings.key_table import all_keys, flag_keys
 from miner.settings.toml_lines import BACKSLASHES, Place, key_lines, key_name, syntax_problem
 
 _ALTERNATIVES = {
@@ -116,9 +117,9 @@ def merge_sources(
         if is_quoted(text)
     ]
     raw.problems += [
-        _control_character_problem(raw, place, text)
+        _character_problem(raw, place, character)
         for place, text in _texts(raw.values, ())
-        if any(unicodedata.category(character) == "Cc" for character in text)
+        if (character := _unwanted_character(place, text)) is not None
     ]
     return raw
 
@@ -140,12 +141,10 @@ def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        return parse_toml(text, str(path))
     except tomllib.TOMLDecodeError as error:
         line, problem = syntax_problem(text, error)
         raise ConfigError(f"{path}: line {line}: is not valid TOML: {problem}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: lists are nested too deeply") from error
 
 
 def _stripped(value: Any) -> Any:
@@ -173,12 +172,27 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
                 yield from _texts(inner, (*place, i))
 
 
-def _control_character_problem(raw: RawSettings, place: Place, text: str) -> str:
-    """Return a sentence that does not quote `text`, which may be a secret."""
+@cache
+def _free_texts() -> frozenset[tuple[str, ...]]:
+    """Return the keys of values that may have invisible characters: names in other scripts do."""
+    return frozenset({("rig",), *(key.place for key in all_keys() if key.type is Path)})
+
+
+def _unwanted_character(place: Place, text: str) -> str | None:
+    """Return the first control character of `text`, or an invisible one, as web pages have them."""
+    key = tuple(part for part in place if isinstance(part, str))
+    unwanted = ("Cc",) if key in _free_texts() else ("Cc", "Cf", "Zl", "Zp")
+    return next((c for c in text if unicodedata.category(c) in unwanted), None)
+
+
+def _character_problem(raw: RawSettings, place: Place, character: str) -> str:
+    """Return a sentence that does not quote the value, which may be a secret."""
     origin = raw.nearest_origin(place)
-    character = next(c for c in text if unicodedata.category(c) == "Cc")
-    name = _CONTROL_NAMES.get(character, f"the control character U+{ord(character):04X}")
-    advice = BACKSLASHES if origin.kind == "file" else "remove it"
+    if unicodedata.category(character) != "Cc":
+        name, advice = f"the invisible character U+{ord(character):04X}", "type the value again"
+    else:
+        name = _CONTROL_NAMES.get(character, f"the control character U+{ord(character):04X}")
+        advice = BACKSLASHES if origin.kind == "file" else "remove it"
     return f"{origin.where}: {key_name(place)}: contains {name}; {advice}"
 
 

@@ -175,6 +175,10 @@ def syntax_problem(text: str, error: tomllib.TOMLDecodeError) -> tuple[int, str]
     line = lines[number - 1]
     if text.lstrip().startswith("{"):
         return 1, "it is JSON; `progpow-miner config init` writes an example of settings in TOML"
+    for character in line.partition("#")[0].replace("\t", " "):
+        if not character.isprintable():
+            text = f"it contains the invisible character U+{ord(character):04X}"
+            return number, f"{text}; type the line again"
     # After an error in a string, the line is that of its end or of the next key.
     if "\\" in "".join(lines[max(number - 2, 0) : number]):
         return number, f"{problem}; {BACKSLASHES}"

@@ -13,7 +13,7 @@ from miner.settings.key_table import Key, all_keys
 from miner.wallets import placeholder_in
 
 TEXTS = st.text(
-    st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12
+    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=12
 ).filter(lambda text: text.strip() == text)  # fmt: skip
 
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
@@ -49,6 +49,8 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "memory_temperature_start": STARTS,
     "temperature_stop": STOPS,
     "memory_temperature_stop": STOPS,
+    "hosts": st.lists(st.from_regex("[A-Za-z0-9._-]+", fullmatch=True), max_size=3),
+    "keep": st.integers(0, 10_000),
     "listen": _listen(4067),
     "ethminer": _listen(1),
     "sgminer": _listen(65535),

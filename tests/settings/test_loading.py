@@ -148,6 +148,8 @@ def test_no_secret_in_repr_and_messages(tmp_path: Path) -> None:
         (FILE + "[devices]\nuse = [0]\n", "devices.use[1]: must be text in quotes, not a number"),
         (FILE + '[devices]\nbackend = "opncl"\n', "(did you mean opencl?)"),
         (FILE + "devices = 3\n", "pools[1].devices: unknown key"),
+        (FILE + "[api]\nhosts = ['a', 'rig.lan:80']\n", "api.hosts[2]: must be a host name alone"),
+        (FILE + "[api]\nhosts = ['*']\n", "hosts[1]: must be a host name alone, such as"),
         ("devices = 3\n" + FILE, "devices: must be a table, not a number"),
         (FILE + "tls_insecure = 1\n", "pools[1].tls_insecure: must be true or false, not a number"),
         (FILE + "tls_ca_file = 1\n", "pools[1].tls_ca_file: must be a path in quotes"),
@@ -160,6 +162,13 @@ def test_no_secret_in_repr_and_messages(tmp_path: Path) -> None:
         (FILE + "[limits]\nanswer = inf\n", "limits.answer: must be a finite number"),
         ("give_up = nan\n" + FILE, "give_up: must be a finite number, not nan"),
         (FILE + "[limits]\nsilense = 9\n", "limits.silense: unknown key (did you mean sil"),
+        (FILE + f"x = {'1' * 5000}", "a number has too many digits"),
+        (FILE + f"x.{'a.' * 3000}a = 1", "tables are nested too deeply"),
+        (FILE + "[log]\nkeep = 999999\n", "log.keep: 999999 is too large: it must be 10000 or"),
+        (
+            FILE + f"[ledger]\nmax_days = {10**60}\n",
+            "0000000… is too large: it must be 1000000000 or less",
+        ),
         (FILE + "oops\n", "line 8: is not valid TOML: "),
         (FILE + 'oops = "', "line 8: is not valid TOML: "),
         (FILE + "user = 'again'\n", "line 8: is not valid TOML: "),
@@ -260,6 +269,26 @@ def test_a_file_in_another_encoding_is_refused_with_what_to_do(
     path = tmp_path / "rig.toml"
     path.write_bytes(content)
     assert error_message(path) == f"{path}: {sentence}"
+
+
+@pytest.mark.parametrize("character", ["\u200b", "\ufeff", "\u00ad", "\u202e", "\u2028"])
+def test_an_invisible_character_of_a_web_page_is_refused(tmp_path: Path, character: str) -> None:
+    code = f"the invisible character U+{ord(character):04X}; type the value again"
+    for old in ("kawpow", ":3333", "wallet.rig", "hunter2"):
+        message = error_message(settings_file(tmp_path, FILE.replace(old, old + character)))
+        assert message.endswith(f": contains {code}")
+        assert message.isprintable()
+        assert "hunter2" not in message
+    pool = {**POOL, "user": f"wal{character}let"}
+    message = error_message(None, {"variant": "kawpow", "pools": [pool]})
+    assert message == f"command line: pools[1].user: contains {code}"
+
+
+def test_names_of_the_rig_and_of_files_may_have_invisible_characters(tmp_path: Path) -> None:
+    name = "\U0001f469\u200d\U0001f680"
+    text = f'rig = "{name}"\n{FILE}[log]\nfile = "/{name}"\n'
+    settings = load(settings_file(tmp_path, text)).settings
+    assert (settings.rig, settings.log.file) == (name, Path(f"/{name}"))
 
 
 @pytest.mark.parametrize("end", ["\r", "\r\n", "  ", "\t"])

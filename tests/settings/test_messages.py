@@ -191,6 +191,13 @@ def test_invalid_toml_is_the_only_error(tmp_path: Path) -> None:
         ('{\n  "pools": [{"url": "h:1"}]\n}', 1, "it is JSON; `progpow-miner config init` writes"),
         ('file = "C:\\mine\\x"', 1, "write a value with backslashes in single quotes"),
         ("[log", 1, "Expected ']' at the end of a table declaration"),
+        (
+            "a = 1\n\tb\u00a0= 1",
+            2,
+            "it contains the invisible character U+00A0; type the line again",
+        ),
+        ("\ufeff\ufeffa = 1", 1, "it contains the invisible character U+FEFF; type the line"),
+        ("coin RVN # a\u00a0coin", 1, "a line is KEY = VALUE"),
     ],
 )
 def test_a_message_about_invalid_toml_says_what_to_write(

@@ -190,6 +190,8 @@ def test_pool_variables_override_the_pool_of_the_file(tmp_path: Path) -> None:
         ("PROGPOW_MINER_COKIE_FILE", "x", "(did you mean PROGPOW_MINER_COOKIE_FILE?)"),
         ("PROGPOW_MINER_QQQQ", "x", "unknown setting; docs/settings.md lists them"),
         ("PROGPOW_MINER_SHARES", "abc", "must be a whole number, not 'abc'"),
+        ("PROGPOW_MINER_SHARES", "x" * 999, f"whole number, not '{'x' * 39}…'"),
+        ("PROGPOW_MINER_LOG_LEVEL", "x" * 999, f"log.level: '{'x' * 39}…' is not one of"),
         ("PROGPOW_MINER_SHARES", "0", "shares: 0 is too small"),
         ("PROGPOW_MINER_GIVE_UP", "abc", "must be a number, not 'abc'"),
         ("PROGPOW_MINER_REPORT_HASHRATE", "maybe", "must be true or false, not 'maybe'"),
@@ -278,6 +280,24 @@ def test_a_variable_in_quotes_is_refused(tmp_path: Path, variable: str, quote: s
         load(path, environ={variable: f"{quote}1{quote}\r\n"})
     assert str(caught.value) == (
         f"environment {variable}: is in quotes, which would become part of the value: remove them"
+    )
+
+
+@pytest.mark.parametrize("text", ["\u201cw\u201d", "\u201ew\u201c", "\u2018w\u2019", "\xabw\xbb"])
+def test_typographic_quotes_are_refused_as_straight_ones_are(tmp_path: Path, text: str) -> None:
+    path = settings_file(tmp_path, FILE)
+    with pytest.raises(ConfigError, match="is in quotes, which would become part of the value"):
+        load(path, environ={"PROGPOW_MINER_POOL_USER": text})
+    with pytest.raises(ConfigError, match="is in quotes, which would become part of the value"):
+        load(path, {"pools": [{"url": "h:1", "user": text}]})
+
+
+def test_the_environment_may_name_a_file_in_the_home_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert environment_file({"PROGPOW_MINER_CONFIG": "~/rig.toml"}) == Path(
+        "/home/someone/rig.toml"
     )
 
 
