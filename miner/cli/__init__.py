@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from itertools import chain
 
 import click
@@ -27,7 +28,10 @@ INTERRUPTED = 130
 LEAST_ALIKE = 0.75
 """Similarity, from 0 to 1, of an unknown name and the known one that a message suggests."""
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OUTPUT_FAILED = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ECONNRESET
+)  # fmt: skip
+"""Errors of writing to a full disk, beyond a limit, to a terminal or socket that is gone."""
 
 _CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
 
@@ -85,6 +89,8 @@ class _Commands(click.Group):
                 )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        while args and not args[0].strip():  # of an unset variable in a script
+            args = args[1:]
         first = args[0] if args else ""
         own = {name for p in self.get_params(ctx) for name in p.opts}
         is_flag = first[:1] in ("-", *OTHER_DASHES) and first not in own
@@ -183,7 +189,7 @@ def _run() -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in _OUTPUT_FAILED or error.filename is not None:
             raise
         discard_output()
         click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
@@ -211,10 +217,22 @@ def _arguments() -> list[str]:
 
 
 def _open_closed_streams() -> None:
-    """Replace output streams that are closed, as by `>&-`, with the null device."""
-    for name in ("stdout", "stderr"):
+    """Replace streams that are closed, as by `>&-`, with the null device, and characters that the
+    output's encoding lacks with escapes.
+
+    Otherwise the next file or socket would take the number of a closed stream, and get what
+    drivers print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _report(error: MinerError) -> int:

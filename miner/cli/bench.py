@@ -13,6 +13,7 @@ from miner.cli.options import (
     DEVICE_OPTION,
     HEIGHT_OPTION,
     JSON_OPTION,
+    UserPath,
     print_line,
     print_nothing,
     variant_option,
@@ -41,12 +42,12 @@ from miner.cli.options import (
     help="Seconds of search at each program before the suite measures.",
 )  # fmt: skip
 @click.option(
-    "--limits", type=click.Path(path_type=Path), metavar="FILE",
+    "--limits", type=UserPath(path_type=Path), metavar="FILE",
     help="Report of benchmarks/limits.py on this card: the suite states the share of its memory "
     "bandwidth that is used.",
 )  # fmt: skip
 @click.option(
-    "--compare", nargs=2, type=click.Path(path_type=Path), metavar="A.json B.json",
+    "--compare", nargs=2, type=UserPath(path_type=Path), metavar="A.json B.json",
     help="Compare two reports of --suite --json; exit code 1 if B is slower.",
 )  # fmt: skip
 @JSON_OPTION

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from miner.cli.options import JSON_OPTION, config_option, print_line, settings_path
+from miner.cli.options import JSON_OPTION, UserPath, config_option, print_line, settings_path
 
 NEW_FILE = "progpow-miner.toml"
 
@@ -34,7 +34,7 @@ def init(file: str, force: bool) -> None:
     if file == "-":
         click.echo(new_file(), nl=False)
         return
-    if not file.strip() or Path(file).is_dir():
+    if not file.strip() or os.path.isdir(file):
         raise ConfigError(f"{file!r} is not a file name; name one, such as {NEW_FILE}")
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as written:
@@ -47,7 +47,7 @@ def init(file: str, force: bool) -> None:
 
 
 @config.command("check")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=UserPath(path_type=Path), required=False)
 @CONFIG_OPTION
 @JSON_OPTION
 def check(file: Path | None, option: Path | None, as_json: bool) -> None:
@@ -84,7 +84,7 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
 
 
 @config.command("show")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=UserPath(path_type=Path), required=False)
 @CONFIG_OPTION
 @JSON_OPTION
 def show(file: Path | None, option: Path | None, as_json: bool) -> None:

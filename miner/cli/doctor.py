@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from miner.cli.options import JSON_OPTION, config_option, print_line, settings_path
+from miner.cli.options import JSON_OPTION, UserPath, config_option, print_line, settings_path
 
 if TYPE_CHECKING:
     from miner.run.machine_checks import Finding
@@ -18,11 +18,11 @@ MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=UserPath(path_type=Path), required=False)
 @config_option("option", "The same as the argument FILE.")
 @click.option("--pools", "ask_pools", is_flag=True, help="Also connect to the pools of the file.")
 @click.option(
-    "--report", "report_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    "--report", "report_file", type=UserPath(path_type=Path, dir_okay=False), metavar="FILE",
     help="Write results and settings, without secrets, to attach to a question.",
 )  # fmt: skip
 @JSON_OPTION

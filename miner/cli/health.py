@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
@@ -74,7 +75,7 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
 
 def _written_address() -> str:
     """Return what a run wrote into its `api.address_file`; empty without one."""
-    path = os.environ.get(ADDRESS_VARIABLE)
+    path = os.path.expanduser(os.environ.get(ADDRESS_VARIABLE, "").strip())
     if path:
         with suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
             return file.readline(RESPONSE_LIMIT).strip()
@@ -93,7 +94,8 @@ def _default_url(listen: str) -> str:
 def _parse_url(url: str) -> SplitResult:
     try:
         parsed = urlsplit(url)
-        valid = parsed.scheme == "http" and parsed.hostname and (parsed.port or 80) > 0
+        is_host = re.fullmatch(r"[!-~]+", parsed.hostname or "")
+        valid = parsed.scheme == "http" and is_host and (parsed.port or 80) > 0
     except ValueError:
         valid = False
     if not valid:
@@ -140,6 +142,6 @@ def _error(body: bytes) -> str:
 def _object(body: bytes) -> dict[str, object]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

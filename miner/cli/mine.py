@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from miner.cli.completion import VALUES, complete_value
-from miner.cli.options import config_option, settings_path, split_names, write
+from miner.cli.options import UserPath, config_option, settings_path, split_names, write
 from miner.cli.other_miners import translated
 from miner.signals import STOPPED_AT_ONCE, handled
 
@@ -48,10 +49,24 @@ def _option(key: Key, flag: Flag) -> click.Option:
         declarations,
         type=key.type if key.type in (int, float) else str,
         metavar="|".join(key.type) if isinstance(key.type, tuple) else flag.metavar,
-        multiple=flag.repeatable,
+        multiple=True,
+        callback=None if flag.repeatable else _list if key.type is tuple else _one_value,
         shell_complete=complete_value if VALUES.keys() & flag.names else None,
         help=description + (" Repeat for more pools." if key.place == ("pools", "url") else ""),
     )
+
+
+def _one_value(context: click.Context, option: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Return the value of a flag, None without one; it may be repeated, but not changed."""
+    different = list(dict.fromkeys(values))
+    if len(different) > 1:
+        raise click.UsageError(f"{option.opts[0]} is given twice, with other values; give it once")
+    return different[0] if different else None
+
+
+def _list(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """Return the values of a flag for a list, joined by commas; None without one."""
+    return ",".join(values) if values else None
 
 
 def _parameter(place: tuple[str, ...]) -> str:
@@ -96,7 +111,7 @@ class _MineCommand(click.Command):
 
 
 @click.command(cls=_MineCommand)
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=UserPath(path_type=Path), required=False)
 @click.option(
     "-P", "--pool", "combined", multiple=True, metavar="URL",
     help="Pool with its login: scheme://user.worker:pass@host:port. Repeat for more pools.",
@@ -131,11 +146,21 @@ def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **op
 
 
 def _check_file(file: Path) -> None:
-    if re.search(":[0-9]+$", file.name) and not file.exists():
+    if re.search(":[0-9]+$", file.name) and not os.path.exists(file):
         text = f"{file.name!r} is not a flag; give each pool with -o, or separate pools by commas"
         raise click.UsageError(text)
-    if file.suffix != ".toml" and not file.is_file():
+    if file.suffix != ".toml" and not _is_file(file):
         raise click.UsageError(f"{str(file)!r} is neither a flag nor a settings file")
+
+
+def _is_file(file: Path) -> bool:
+    """Return whether `file` is not a folder; True if that is unknown, as loading it reports why."""
+    try:
+        return not stat.S_ISDIR(file.stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
@@ -145,13 +170,18 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     from miner.clock import SystemClock
     from miner.console.plain import beginning_on
     from miner.console.start_lines import StartLines
+    from miner.errors import ConfigError
+    from miner.run.check_settings import overwritten_files
     from miner.run.resolve_pools import check_pools
     from miner.safe_text import without_login
     from miner.settings.loading import load
     from miner.settings.secrets import api_token, check_new_recording, log_file
 
     # First, because loading the drivers and what the run needs takes a second or two.
-    settings = load(config, given, os.environ).settings
+    loaded = load(config, given, os.environ)
+    settings = loaded.settings
+    for sentence in overwritten_files(loaded):
+        raise ConfigError(sentence)
     check_pools(settings)
     api_token(settings.api)
     log_file(settings.log.file)

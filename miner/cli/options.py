@@ -46,6 +46,15 @@ HEIGHT_OPTION = click.option(
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class UserPath(click.Path):
+    """A path, with a home directory in place of "~", which shells leave in `--file=~/x`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("the name of the file is empty", param, ctx)
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
 def _only_file(
     ctx: click.Context, parameter: click.Parameter, files: tuple[Path, ...]
 ) -> Path | None:
@@ -63,7 +72,7 @@ def config_option(parameter: str, help_text: str) -> Callable[[F], F]:
         "-c",
         "--config",
         parameter,
-        type=click.Path(path_type=Path),
+        type=UserPath(path_type=Path),
         multiple=True,
         callback=_only_file,
         metavar="FILE",

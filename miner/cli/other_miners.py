@@ -35,6 +35,9 @@ OTHERWISE_NUMBERS = {
 }
 """Flags of `mine` that take a number in other miners, and the advice for that case."""
 
+CONTINUATIONS = ("", "\\", "^", "`")
+"""Signs that continue a command in the next line, and what is left of one before a blank."""
+
 OTHER_DASHES = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
 """Hyphens and dashes that web pages and word processors write in place of "-"."""
 
@@ -118,6 +121,10 @@ class _Translation:
         return [argument for flag in self._flags for argument in flag]
 
     def _read(self, argument: str) -> None:
+        if not argument:  # of an unset variable in a script
+            return
+        if argument.strip() in CONTINUATIONS:
+            raise click.UsageError("remove the blank at the end of a line, after its \\ or ^")
         name, given, value = argument.partition("=")
         if name.startswith("--") and normalized(name) in self._own:
             name = normalized(name)
@@ -150,7 +157,11 @@ class _Translation:
             self._left.popleft()
             self._problems.append(OTHERWISE_NUMBERS[name])
             return
-        if value is None and self._own[name] and self._left:
+        if not self._own[name]:
+            if not self._switch_value(name, value):
+                raise click.UsageError(f"{name} cannot be switched off here; leave it out")
+            value = None
+        elif value is None and self._left:
             if self._is_flag(self._left[0]):
                 raise click.UsageError(f"{name} needs a value")
             value = self._list() if name in DEVICE_FLAGS else self._left.popleft()

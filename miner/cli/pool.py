@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import variant_option, write
+from miner.cli.options import UserPath, variant_option, write
 
 if TYPE_CHECKING:
     from miner.run.pool_process import PoolOptions
@@ -51,7 +51,7 @@ POOL_OPTIONS = [
         help="Inject random faults: RATE per minute and client (6 if omitted).",
     ),
     click.option(
-        "--script", type=click.Path(path_type=Path), metavar="FILE",
+        "--script", type=UserPath(path_type=Path), metavar="FILE",
         help="Inject the faults that a TOML file lists.",
     ),
 ]  # fmt: skip

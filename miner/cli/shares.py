@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from miner.cli.options import UserPath
 from miner.formatting import format_difficulty, format_milliseconds
 from miner.safe_text import printable
 
@@ -36,6 +37,9 @@ OPTIONAL = ("nonce", "first", "asked", "blocks", "last", "answer", "work")
 CELL_LIMIT = 72
 """Characters of a cell in a terminal; elsewhere cells are not cut."""
 
+COUNT = click.IntRange(1, 2**63 - 1)
+"""A number that SQLite takes."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -47,10 +51,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
     help="Group the sums by: run, day, hour, device, pci, uuid, pool, algorithm, job, height, "
     f"epoch, period, outcome. Default: {DEFAULT_BY}.",
 )
-@click.option("--best", type=click.IntRange(1), metavar="N", help="Only the N best shares.")
+@click.option("--best", type=COUNT, metavar="N", help="Only the N best shares.")
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
     help=f"Only the N newest shares. Default: {DEFAULT_LIMIT}; with --export all.",
 )
@@ -88,7 +92,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 @click.option(
     "--file",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(path_type=Path),
     metavar="FILE",
     help="Ledger to read. Default: ledger.sqlite in the state folder.",
 )

@@ -180,3 +180,48 @@ def test_a_signal_during_the_start_exits_at_once(name: str) -> None:
     assert re.fullmatch(f"{start}looking for devices", first)
     assert last == "looking for devices"
     assert ran.stderr == "progpow-miner: stopped at once\n"
+
+
+@pytest.mark.parametrize("encoding", ["iso8859-9", "utf-8:strict"])
+def test_characters_that_the_output_cannot_encode_are_escaped(
+    tmp_path: Path, encoding: str
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.toml"))
+    user = "RXi5TW6tSrKWqzDgCHKMCTKyPTPXqYbRYS"
+    path.write_text(f'coin = "RVN"\n[[pools]]\nurl = "h:1"\nuser = "{user}"\n')
+    ran = subprocess.run(
+        [sys.executable, "-m", "miner", "config", "show", path], capture_output=True,
+        cwd=CHECKOUT, env={**os.environ, "PYTHONIOENCODING": encoding}, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"\\udcff.toml line 4" in ran.stdout
+    assert user.encode() not in ran.stdout
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path, redirection: str) -> None:
+    program = (
+        "import os, sys; from miner import cli; cli._open_closed_streams(); "
+        "n = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY); os.write(n, b'%d' % n); "
+        "sys.stdin.read(); print('x'); print('x', file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -c "$1" "$2" {redirection}', sys.executable, program,
+         tmp_path / "opened"],
+        stdin=subprocess.DEVNULL, capture_output=True, cwd=CHECKOUT, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr.strip(b"x\n")) == (0, b"")
+    assert int((tmp_path / "opened").read_bytes()) > 2
+
+
+def test_an_output_beyond_the_limit_of_files_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 1; exec {sys.executable} -m miner config schema > schema"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+        env={
+            **os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "",
+        },
+    )  # fmt: skip
+    assert ran.returncode == 1
+    assert ran.stderr == "progpow-miner: the output cannot be written: File too large\n"

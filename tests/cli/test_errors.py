@@ -16,6 +16,8 @@ pytestmark = pytest.mark.usefixtures("only_ref")
 HASH = ("hash", "-a", "kawpow", "--height", "1", "--header", HEADER, "--nonce", "1")
 POOL = ("-o", "stratum+tcp://127.0.0.1:9", "-u", "wallet")
 TLS = ("-o", "stratum+tls://127.0.0.1:9", "-u", "wallet")
+LONG = "x" * 300
+"""Longer than the name of a file can be."""
 KERNEL = ("kernel", "-a", "kawpow", "--height", "1")
 
 
@@ -185,6 +187,25 @@ MISTAKES: list[tuple[list[str], int, str]] = [
         "'b:2' is not a flag; give each pool with -o, or separate pools by commas",
     ),
     (["mine", "rig"], 2, "'rig' is neither a flag nor a settings file"),
+    (["mine", LONG], 2, "is neither a flag nor a settings file"),
+    (["mine", f"{LONG}:1"], 2, "is not a flag; give each pool with -o"),
+    (["mine", "-c", ""], 2, "the name of the file is empty"),
+    (["health", "--url", "http://a b:1"], 2, "'http://a b:1' must be written as in http://127"),
+    (["mine", "-c", "/dev/zero"], 2, "/dev/zero: has more than 4 MiB; name the right file"),
+    (["-a", "kawpow", *POOL, "--record", f"{LONG}/r"], 2, "does not exist; create it"),
+    (["config", "init", LONG], 2, "cannot be written: File name too long"),
+    (["shares", "--file", LONG], 2, "does not exist yet; mining creates it"),
+    (["shares", "--file", "/"], 2, "share ledger / is not a file; name the file"),
+    (["shares", "--limit", str(10**30)], 2, "is not in the range"),
+    (["shares", "--best", str(10**30)], 2, "is not in the range"),
+    (["mine", "-a", "kawpow", " "], 2, "remove the blank at the end of a line, after its \\ or ^"),
+    (["-a", "kawpow", *POOL, "\\"], 2, "remove the blank at the end of a line, after its \\ or ^"),
+    (["--coin", "RVN", "--coin", "FIRO", *POOL], 2, "--coin is given twice, with other values; g"),
+    (["-a", "kawpow", "--algo", "firopow", *POOL], 2, "-a is given twice, with other values; giv"),
+    (["-a", "kawpow", *POOL, "--shares", "1", "--shares=2"], 2, "--shares is given twice"),
+    (["-a", "kawpow", *POOL, "--no-ledger=false"], 2, "cannot be switched off here; leave it out"),
+    (["-a", "kawpow", *POOL, "--tls-insecure=maybe"], 2, "'maybe' is neither on nor off"),
+    (["-a", "kawpow", "-o", "h:1", "-u", "\u201cw\u201d"], 2, "is in quotes, which would become p"),
     (["mine", "-c", "a.toml", "b.toml"], 2, "name one settings file, as FILE or with -c"),
     (["-a", "kawpow", "-o", "a:1,b", "-u", "w"], 2, "url: contains a comma; give each pool"),
     (["-a", "kawpow", "-p", "stratum+tcp://h:1"], 2, "-p is the password; the address of a pool"),
@@ -314,3 +335,21 @@ def test_carriage_returns_of_a_script_edited_on_windows_are_ignored() -> None:
     ran = run(*(f"{argument}\r" for argument in KERNEL), "\r")
     assert ran == run(*KERNEL)
     assert (ran.code, ran.err) == (0, "")
+
+
+def test_deeply_nested_json_is_not_a_report(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000)
+    ran = run("bench", "--compare", path, path)
+    assert ran.code == 2
+    check_error(ran.err, f"{path}: is not JSON")
+
+
+def test_a_file_that_is_named_like_a_command_does_not_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("variants", "config"):
+        (tmp_path / name).touch()
+    assert run("variants").code == 0
+    assert run("config", "init", "-").code == 0

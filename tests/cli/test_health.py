@@ -93,6 +93,7 @@ def test_an_unhealthy_miner() -> None:
         (response(200, [1]), "with 200: this is not a miner; check --url"),
         (response(200, {"ok": "yes", "reasons": []}), "this is not a miner; check --url"),
         (response(503, {"ok": False, "reasons": "so"}), "this is not a miner; check --url"),
+        (response(200, b"[" * 60_000), "this is not a miner; check --url"),
         (response(200, b"\xff\xfe"), "this is not a miner; check --url"),
         (b"SSH-2.0-other\r\n", "does not speak HTTP"),
         (b"", "does not speak HTTP"),
@@ -121,6 +122,7 @@ def test_no_server() -> None:
         ("0.0.0.0:1", "127.0.0.1 port 1"),
         ("[::]:1", "::1 port 1"),
         ("127.0.0.1:1", "127.0.0.1 port 1"),
+        (" 127.0.0.1:1 \r", "127.0.0.1 port 1"),
     ],
 )
 def test_the_default_address_is_from_the_environment(
@@ -140,7 +142,7 @@ def test_the_address_that_the_run_wrote_comes_first(
 ) -> None:
     file = tmp_path / "address"
     monkeypatch.setenv("PROGPOW_MINER_API_LISTEN", "127.0.0.1:1")
-    monkeypatch.setenv("PROGPOW_MINER_API_ADDRESS_FILE", str(file))
+    monkeypatch.setenv("PROGPOW_MINER_API_ADDRESS_FILE", f"{file}\r")
     assert "127.0.0.1 port 1:" in failure(), "no run has written it yet"
     with serving(response(200, {"ok": True, "reasons": []})) as (url, _):
         file.write_text(f"0.0.0.0:{url.rpartition(':')[2]}\n", encoding="utf-8")

@@ -14,6 +14,8 @@ from miner.run.mining import RunConfig
 from tests.cli.running import run, settings_file
 from tests.cli.test_config import FILE
 
+POOL = ("-o", "stratum+tcp://127.0.0.1:9", "-u", "wallet")
+
 
 class RunRecorder:
     """Replaces the run; keeps its configuration."""
@@ -155,3 +157,57 @@ def test_a_settings_file_needs_no_flag(run_recorder: RunRecorder, tmp_path: Path
     for arguments in ([path], ["mine", path], ["mine", "-c", path], ["-c", path]):
         assert run(*arguments).code == 0
         assert run_recorder.mining.shares == 7
+
+
+def test_empty_arguments_of_a_script_are_left_out(run_recorder: RunRecorder) -> None:
+    assert run("", "mine", "", "-a", "kawpow", *POOL, "", "-p", "").code == 0
+    assert run("", "--coin", "RVN", *POOL).code == 0
+
+
+def test_home_directories_in_the_value_of_a_flag(
+    run_recorder: RunRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rig.toml").write_text('coin = "RVN"\n[[pools]]\nurl = "w@h:1"\n')
+    assert run("mine", "--config=~/rig.toml").code == 0
+    assert run("config", "check", "--config=~/rig.toml").code == 0
+
+
+@pytest.mark.parametrize("flags", [("-d", "ref", "-d", "0"), ("-d=ref,0",)])
+def test_devices_of_several_flags_add_up(run_recorder: RunRecorder, flags: tuple[str, ...]) -> None:
+    assert run("mine", "-a", "kawpow", *POOL, *flags).code == 0
+    assert run_recorder.mining.fixed["devices.use"] == ("ref", "0")
+
+
+@pytest.mark.parametrize("flag", ["--no-ledger=true", "--no-ledger=1", "--no-ledger on"])
+def test_a_switch_may_have_a_value(run_recorder: RunRecorder, flag: str) -> None:
+    assert run("mine", "-a", "kawpow", *POOL, *flag.split()).code == 0
+    assert run_recorder.mining.ledger is None
+    assert run("mine", "-a", "kawpow", *POOL, "--coin", "RVN", "--coin", "RVN").code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("[log]\nfile = 'rig.toml'", "line 6: log.file: rig.toml is the settings file too"),
+        ("[log]\nfile = './t'\n[api]\ntoken_file = 't'", "log.file: t is api.token_file too"),
+        ("[log]\nfile = 't'\n[ledger]\nfile = 'x/../t'", "ledger.file: x/../t is log.file too"),
+        ("[api]\naddress_file = 'rig.toml'", "api.address_file: rig.toml is the settings file too"),
+    ],
+)
+def test_no_file_of_the_settings_is_written_over(
+    run_recorder: RunRecorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t").write_text("x" * 20)
+    text = f"variant = 'kawpow'\n[[pools]]\nurl = 'h:1'\nuser = 'w'\n{line}\n"
+    (tmp_path / "rig.toml").write_text(text)
+    for arguments in (("mine", "-c"), ("config", "check")):
+        ran = run(*arguments, "rig.toml")
+        assert ran.code == 2
+        assert f"{sentence}; name another file\n" in ran.err
+    assert (tmp_path / "rig.toml").read_text() == text
