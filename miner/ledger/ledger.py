@@ -17,7 +17,7 @@ from miner.errors import ConfigError, MinerError
 from miner.formatting import format_count
 from miner.ledger.ledger_reader import LedgerReader
 from miner.ledger.ledger_writer import LedgerWriter, Run, code_of
-from miner.ledger.schema import HARDWARE, Key, LedgerEntry, Value, key_of
+from miner.ledger.schema import HARDWARE, Key, LedgerEntry, Value, key_of, text_of
 from miner.ledger.share_record import Filter
 from miner.telemetry.events import CandidateRefuted, Event, ShareAnswered, ShareFound, ShareSent
 from miner.work import Candidate, DeviceInfo, Solution
@@ -69,7 +69,7 @@ class Ledger:
         self._writer = LedgerWriter(path, clock.wall, max_bytes, max_days)
         started = clock.wall()
         name = f"{datetime.fromtimestamp(started, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        self._run = Run(name, started, __version__, rig)
+        self._run = Run(name, started, __version__, text_of(rig))
         self._count = 0
         self._waiting: dict[int, LedgerEntry] = {}
         self._unfinished: dict[Key, list[LedgerEntry]] = {}

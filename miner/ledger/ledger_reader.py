@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -29,7 +30,17 @@ _NAMES = {"outcome": _OUTCOME} | {
     name: f"strftime('{form}', found_at, 'unixepoch')"
     for name, form in (("day", "%Y-%m-%d"), ("hour", "%Y-%m-%dT%H"))
 }
+_LATER_TIMES = ("verified_at", "sent_at", "answered_at")
 _SHARE = ", ".join(("id", *(_NAMES.get(name, name) for name in COLUMNS)))
+_SOUND = (
+    *(f"{name} BETWEEN 0 AND 9e999" for name in ("difficulty_asked", "difficulty_reached")),
+    *(
+        f"{value} BETWEEN -1e10 AND 2.5e11"  # the years 1653 to 9892
+        for value in ("found_at", *(f"coalesce({n}, 0)" for n in _LATER_TIMES))
+    ),
+)
+"""Conditions of a row whose numbers are plausible: SQLite does not notice values that a damaged
+disk changed."""
 _SUMS = f"""
     count(*),
     sum(verified_at IS NOT NULL AND {_OUTCOME} <> '{HARDWARE}'),
@@ -118,10 +129,13 @@ class LedgerReader:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        if not self.path.is_file():
+        if not os.path.exists(self.path):
             raise ConfigError(f"share ledger {self.path} does not exist yet; mining creates it")
+        if not os.path.isfile(self.path):
+            raise ConfigError(f"share ledger {self.path} is not a file; name the file")
         try:
             with closing(_connect(self.path)) as connection:
+                connection.text_factory = partial(str, encoding="utf-8", errors="replace")
                 if check(connection, str(self.path)) == 0:
                     raise ConfigError(f"share ledger {self.path} is still empty")
                 yield connection
@@ -130,7 +144,7 @@ class LedgerReader:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master")
@@ -152,7 +166,7 @@ def _where(
 ) -> tuple[str, list[str | int | float]]:
     """Return the condition of `filter` and its values; `others` is a further condition and its
     values."""
-    parts: list[str] = []
+    parts = list(_SOUND)
     values: list[str | int | float] = []
 
     def add(part: str, *arguments: str | int | float) -> None:
@@ -183,7 +197,7 @@ def _where(
         add(f"is_block AND {_OUTCOME} <> ?", HARDWARE)
     if others:
         add(str(others[0]), *others[1:])
-    return (f"WHERE {' AND '.join(parts)}" if parts else "", values)
+    return (f"WHERE {' AND '.join(parts)}", values)
 
 
 def _share(row: tuple[object, ...]) -> ShareRecord:

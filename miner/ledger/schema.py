@@ -161,14 +161,14 @@ class LedgerEntry:
         """Return the values of `COLUMNS` for the run named `run`."""
         job, value = self.source.job, int.from_bytes(self.final_hash, "big")
         return (
-            run, self.number, _text(self.source.device), self.pci, self.uuid,
-            _text(job.pool), _text(job.variant.name), _text(job.id),
+            run, self.number, text_of(self.source.device), self.pci, self.uuid,
+            text_of(job.pool), text_of(job.variant.name), text_of(job.id),
             job.height, job.epoch.number, job.period,
             f"{self.source.nonce:016x}", job.header_hash.hex(),
             job.difficulty, 2**256 / (value + 1),
             int(isinstance(self.source, Solution) and self.source.is_block),
             self.found_at, self.verified_at, self.sent_at, self.answered_at,
-            self.outcome, _text(self.text),
+            self.outcome, text_of(self.text),
         )  # fmt: skip
 
 
@@ -181,6 +181,7 @@ def key_of(solution: Solution) -> Key:
     return (job.session, job.header_hash, solution.nonce, solution.device, solution.found_at)
 
 
-def _text(text: str) -> str:
-    # JSON may contain lone surrogates, which UTF-8 cannot encode.
+def text_of(text: str) -> str:
+    """Return `text` as a column holds it."""
+    # JSON and host names may contain lone surrogates, which UTF-8 cannot encode.
     return text[:MOST_TEXT].encode("utf-8", "replace").decode()

@@ -426,6 +426,7 @@ def test_a_missing_or_unreadable_ledger_raises_an_error(path: Path, missing: str
     problem = "does not exist yet"
     if missing == "a folder":
         path.mkdir()
+        problem = "is not a file; name the file"
     elif missing == "an empty file":
         path.touch()
         problem = "is still empty"
@@ -437,3 +438,41 @@ def test_a_missing_or_unreadable_ledger_raises_an_error(path: Path, missing: str
         with pytest.raises(ConfigError) as caught:
             read()
         assert str(caught.value).startswith(f"share ledger {path} {problem}")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["found_at = 1e300", "found_at = 'x'", "answered_at = x'00'", "difficulty_asked = 'x'",
+     "verified_at = -1e99"],
+)  # fmt: skip
+def test_a_row_with_an_impossible_number_is_left_out(rig: LedgerRig, damage: str) -> None:
+    rig.finished()
+    rig.finished()
+    rig.ledger.flush()
+    change(rig.path, f"UPDATE shares SET {damage} WHERE number = 1")
+    reader = LedgerReader(rig.path)
+    assert [share.number for share in reader.shares()] == [2]
+    assert [share.number for share in reader.each()] == [2]
+    assert [share.number for share in reader.best(9)] == [2]
+    assert [one.shares for one in reader.sums()] == [1]
+
+
+def test_text_that_is_not_utf_8_is_shown_with_replacements(rig: LedgerRig) -> None:
+    rig.finished()
+    rig.ledger.flush()
+    change(rig.path, "UPDATE shares SET text = CAST(x'61ff62' AS TEXT)")
+    assert rig.one().text == "a\ufffdb"
+
+
+def test_a_host_name_that_is_not_utf_8(start: Callable[..., LedgerRig], path: Path) -> None:
+    rig = start(rig="rig\udcff")
+    rig.finished()
+    assert rig.one().outcome == "accepted"
+    assert [run.rig for run in LedgerReader(path).runs()] == ["rig?"]
+
+
+def test_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
+    rig = LedgerRig(tmp_path / "\udcff #?%41" / "ledger.sqlite")
+    rig.finished()
+    assert rig.one().outcome == "accepted"
+    rig.ledger.close()
