@@ -79,6 +79,7 @@ class _RetriedFile:
         self._failed_at: float | None = None
         self._checked_at = clock.now()
         self._reporting = False
+        self._is_emptied = False
 
     def line(self, text: str) -> None:
         """Write a line, except within `RETRY_SECONDS` after a failure."""
@@ -98,6 +99,12 @@ class _RetriedFile:
             )
         elif failed_before and not error:
             self._report_state(f"log file {self._path} is written again")
+        if (unrotated := self._handler.rotation_error) and not self._is_emptied:
+            self._is_emptied = True
+            self._report_state(
+                f"log file {self._path} cannot be renamed ({unrotated.strerror}), so it is emptied "
+                "each time it is full; let the miner write to its folder"
+            )
 
     def reopen(self) -> None:
         """Open the path again with the next line."""
@@ -126,6 +133,8 @@ class _Handler(RotatingFileHandler):
             path, maxBytes=max_bytes, backupCount=kept_files, encoding="utf-8", delay=True
         )
         self._errors: list[BaseException | None] = []
+        self.rotation_error: OSError | None = None
+        """Why the file was emptied instead of renamed."""
 
     def write(self, line: str) -> BaseException | None:
         """Write a line; return the error if it failed."""
@@ -158,13 +167,34 @@ class _Handler(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         self._errors.append(sys.exc_info()[1])
 
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802
+        return bool(super().shouldRollover(record)) and not self._is_standard_stream()
+
     def doRollover(self) -> None:  # noqa: N802
-        if self.backupCount:
-            super().doRollover()
-            return
+        named = self.baseFilename
+        # The file is rotated where a link points to; the link stays.
+        self.baseFilename = os.path.realpath(named)
+        try:
+            if self.backupCount:
+                super().doRollover()
+                return
+        except OSError as error:  # its folder may be read-only, or a folder be in the way
+            self.rotation_error = error
+        finally:
+            self.baseFilename = named
         # Without older files the base class would let this one grow.
         self.close_file()
-        os.truncate(self.baseFilename, 0)
+        os.truncate(named, 0)
+
+    def _is_standard_stream(self) -> bool:
+        """Whether the file is also our standard output or error, as /dev/stdout is."""
+        assert self.stream is not None
+        opened = os.fstat(self.stream.fileno())
+        for number in (1, 2):
+            with suppress(OSError):
+                if os.path.samestat(opened, os.fstat(number)):
+                    return True
+        return False
 
     def _open(self) -> TextIOWrapper:
         # Opening a FIFO that has no reader fails instead of waiting for one.

@@ -255,15 +255,50 @@ async def test_a_disk_that_works_again_is_reported(tmp_path: Path) -> None:
     assert len(logged.lines) == 1
 
 
-def test_a_failed_rotation_is_reported(path: Path) -> None:
+@pytest.mark.parametrize("kept_files", [1, 3])
+def test_a_file_that_cannot_be_renamed_is_emptied_and_reported_once(
+    path: Path, kept_files: int
+) -> None:
     path.with_name("miner.log.1").mkdir()
     (path.with_name("miner.log.1") / "in-the-way").touch()
-    logged = Logged(path, max_bytes=200, kept_files=1)
+    path.with_name(f"miner.log.{kept_files}").mkdir(exist_ok=True)
+    logged = Logged(path, max_bytes=200, kept_files=kept_files)
     for number in range(20):
         logged.say(f"line {number} {'x' * 50}")
     logged.log.close()
-    assert len(logged.complaints) == 1
+    (complaint,) = logged.complaints
+    assert complaint.startswith(f"log file {path} cannot be renamed (Is a directory), so it is em")
     assert path.stat().st_size <= 200
+    assert logged.lines[-1].split()[4] == "19"
+
+
+def test_a_link_stays_when_the_file_is_rotated(path: Path) -> None:
+    data = path.parent / "data"
+    data.mkdir()
+    path.symlink_to(data / "today.log")
+    logged = Logged(path, max_bytes=200, kept_files=1)
+    for number in range(5):
+        logged.say(f"line {number} {'x' * 50}")
+    logged.log.close()
+    assert path.is_symlink()
+    assert sorted(p.name for p in path.parent.iterdir()) == ["data", "miner.log"]
+    assert sorted(p.name for p in data.iterdir()) == ["today.log", "today.log.1"]
+    assert logged.lines[-1].split()[4] == "4"
+
+
+def test_the_file_of_the_standard_output_is_not_rotated(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As with `-l /dev/stdout > miner.log`.
+    path.touch()
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda n: os.stat(path) if n == 1 else fstat(n))
+    logged = Logged(path, max_bytes=200, kept_files=1)
+    for number in range(9):
+        logged.say(f"line {number} {'x' * 50}")
+    logged.log.close()
+    assert len(logged.lines) == 9
+    assert [p.name for p in path.parent.iterdir()] == ["miner.log"]
 
 
 def test_a_complaint_that_comes_back_as_a_line_causes_no_other(tmp_path: Path) -> None:
