@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from functools import partial
 from random import SystemRandom
 from typing import TextIO
@@ -54,6 +55,9 @@ BUILDS = 2
 
 HEAT, REQUEST = "heat", "request"
 """Sources of pauses in `Engine.pause`; a device resumes when no source holds it."""
+
+ALGORITHM_KEYS = frozenset({"coin", "variant"})
+"""Settings that decide what the pools must offer."""
 
 SensorOpener = Callable[[Sequence[DeviceInfo], Clock], Sensors]
 """Opens the sensors of the devices; blocks."""
@@ -329,9 +333,15 @@ class RunController:
                 self._emit(SettingsRead(accepted=False))
                 raise
             self._redactor.add(new.secrets, new.wallets)
-            changes = await self._apply(new.live)
-        old, keys = self._config.fixed, sorted({*self._config.fixed, *new.fixed})
-        pending = [key for key in keys if old.get(key) != new.fixed.get(key)]
+            old, keys = self._config.fixed, sorted({*self._config.fixed, *new.fixed})
+            pending = [key for key in keys if old.get(key) != new.fixed.get(key)]
+            live = new.live
+            # Until the restart this run mines the old coin, which the new one's pools would refuse.
+            if keeps_pools := not ALGORITHM_KEYS.isdisjoint(pending):
+                live = replace(live, pools=self._live.pools)
+            changes = await self._apply(live)
+        if keeps_pools and new.live.pools != live.pools:
+            pending.append("the list of pools")
         self._emit(SettingsRead(digest=new.digest, pending=len(pending)))
         changes += [f"{key} changes at the next start" for key in pending]
         return changes or ["nothing changed"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from miner.api.api_server import ApiOptions
-from miner.catalog import Coin
+from miner.catalog import find_variant
 from miner.devices.device_names import matches
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
 from miner.devices.trials import TrialReports
@@ -62,14 +62,13 @@ class _Resolver:
 
     def __init__(self, load: Callable[[], Loaded]) -> None:
         self._load = load
-        self._coin: Coin | None = None
         self._devices: Sequence[ListedDevice] = ()
         self._tuned: Mapping[str, TunedShape] = {}
 
     def resolve(self, reports: TrialReports | None) -> RunConfig:
         loaded = self._load()
         settings = loaded.settings
-        self._coin = coin = chosen_coin(settings)
+        coin = chosen_coin(settings)
         variant = chosen_variant(coin.variant if coin else settings.variant or "")
         pools = pool_urls(settings.pools, coin)
         wanted, log = settings.devices, settings.log
@@ -109,19 +108,22 @@ class _Resolver:
             devices_missing=tuple(_missing(chosen)),
             notes=(*_notes(settings, pools, chosen), *self._shape_notes(tunings)),
             reloader=self,
-            fixed=_fixed(settings, tunings),
+            fixed=_fixed(settings, tunings, token),
             digest=loaded.raw.digest,
         )
 
     def reload(self) -> ReloadedConfig:
         loaded = self._load()
         settings = loaded.settings
-        pools = pool_urls(settings.pools, self._coin)
+        coin = chosen_coin(settings)
+        find_variant(coin.variant if coin else settings.variant or "")
+        pools = pool_urls(settings.pools, coin)
         tunings = self._tunings(settings)
+        token = api_token(settings.api)
         return ReloadedConfig(
             _live(settings, pools, tunings),
-            _fixed(settings, tunings),
-            secrets_of(pools, api_token(settings.api)),
+            _fixed(settings, tunings, token),
+            secrets_of(pools, token),
             wallets_of(pools),
             loaded.raw.digest,
         )
@@ -160,7 +162,9 @@ def _live(
     return LiveConfig(pools, settings.limits.limits(), heat, Level[settings.log.level.upper()])
 
 
-def _fixed(settings: Settings, tunings: Mapping[str, Tuning]) -> dict[str, object]:
+def _fixed(
+    settings: Settings, tunings: Mapping[str, Tuning], token: str | None
+) -> dict[str, object]:
     """Return the settings that a reload does not apply, by key."""
     fixed: dict[str, object] = {
         key_name((*place, name)): value
@@ -169,6 +173,8 @@ def _fixed(settings: Settings, tunings: Mapping[str, Tuning]) -> dict[str, objec
         for name, value in values.items()
         if key_name((*place, name)) not in LIVE_KEYS
     }
+    if settings.api.token_file is not None:
+        fixed["the token in api.token_file"] = token
     for name, tuning in tunings.items():
         fixed[f"devices.tune of {name}"] = (
             tuning.shape, tuning.launch_seconds, tuning.datasets

@@ -34,7 +34,7 @@ class ReloadedConfig:
     """The result of reading the settings again."""
 
     live: LiveConfig
-    fixed: Mapping[str, object] = field(default_factory=dict)
+    fixed: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Settings that need a restart to change, by key."""
     secrets: Sequence[str] = field(default=(), repr=False)
     """Hidden in addition to those of `RunConfig`."""

@@ -149,6 +149,21 @@ async def test_settings_that_need_a_restart_are_named_at_each_reload() -> None:
         ]
 
 
+@pytest.mark.parametrize("key", ["coin", "variant"])
+async def test_pools_for_another_coin_wait_for_the_restart(key: str) -> None:
+    cooler = {"fake:0": TemperatureLimits(60.0)}
+    new = ReloadedConfig(LiveConfig((SECOND,), heat=cooler), {key: "new"})
+    bench = Bench(new, ReloadedConfig(LIVE, {key: "old"}), fixed={key: "old"})
+    assert await bench.control.reload() == [
+        "the temperature limits have changed",
+        f"{key} changes at the next start",
+        "the list of pools changes at the next start",
+    ]
+    assert bench.events == [SettingsRead(pending=2)]
+    await bench.control.reload()
+    assert bench.parts.calls == [], "the old pool was never left"
+
+
 async def test_unusable_settings_change_nothing() -> None:
     bench = Bench(ConfigError("rig.toml: line 3: ..."), ReloadedConfig(LIVE))
     with pytest.raises(ConfigError, match="line 3"):

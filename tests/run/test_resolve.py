@@ -14,7 +14,7 @@ from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
 from miner.devices.tuned_shapes import TunedShape, TunedShapes, shapes_to_try
 from miner.devices.tuning import TemperatureLimits
-from miner.errors import ConfigError
+from miner.errors import ConfigError, UsageError
 from miner.net.address import Timeouts
 from miner.resources import state_directory
 from miner.run import resolve as resolve_module
@@ -202,6 +202,29 @@ def test_settings_that_need_a_restart_are_fixed(path: Path, old: str, new: str, 
         k for k in {**config.fixed, **reloaded.fixed} if config.fixed[k] != reloaded.fixed[k]
     }
     assert changed == {key}
+
+
+def test_a_new_token_in_its_file_is_noticed_by_a_reload(path: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first-token-of-a-rig")
+    path.write_text(f"{FILE}[api]\ntoken_file = '{token}'\n")
+    config = resolve_settings(lambda: load(path))
+    assert config.reloader is not None
+    assert config.reloader.reload().fixed == config.fixed
+    token.write_text("second-token-of-a-rig")
+    reloaded = config.reloader.reload()
+    changed = {key for key in config.fixed if config.fixed[key] != reloaded.fixed[key]}
+    assert changed == {"the token in api.token_file"}
+    assert "second-token" not in repr(reloaded)
+
+
+@pytest.mark.parametrize("line", ['coin = "RVNN"', 'variant = "kawpwo"'])
+def test_a_reload_with_an_unknown_algorithm_raises(path: Path, line: str) -> None:
+    config = resolve_settings(lambda: load(path))
+    assert config.reloader is not None
+    path.write_text(FILE.replace('coin = "RVN"', line))
+    with pytest.raises(UsageError, match="is not known"):
+        config.reloader.reload()
 
 
 def test_a_reload_of_unusable_settings_raises(path: Path) -> None:
