@@ -31,7 +31,7 @@ def answer(listen: str, path: str) -> dict[str, Any] | None:
         if response.status != 200 or len(text) > LARGEST:
             return None
         value = json.loads(text)
-    except (OSError, HTTPException, ValueError):
+    except (OSError, HTTPException, ValueError, RecursionError):
         return None
     finally:
         connection.close()

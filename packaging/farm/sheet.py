@@ -11,6 +11,10 @@ from typing import Any
 
 import tomli_w
 
+from miner.errors import ConfigError
+from miner.resources import QUOTED, is_quoted, parse_toml
+from miner.settings.toml_lines import syntax_problem
+
 DEFAULT_LISTEN = "127.0.0.1:4067"
 
 
@@ -68,6 +72,10 @@ def settings(sheet: Sheet) -> dict[str, Any]:
     if sheet.devices:
         values["devices"] = {"use": list(sheet.devices)}
     values = _merge(values, extra)
+    for pool in sheet.pools:
+        for name, value in asdict(pool).items():
+            if is_quoted(value):
+                raise SheetError(f"the {name} of the pool {QUOTED}")
     pools = [_merge(_pool_table(pool), of_each_pool) for pool in sheet.pools] + more_pools
     if not pools:
         raise SheetError("no pool is named: enter its address, as in stratum+tcp://HOST:PORT")
@@ -82,10 +90,15 @@ def _parse_extra(text: str) -> dict[str, Any]:
             "extra settings: are lines of a settings file, not flags; for instance "
             '[devices] and, in the next line, use = ["opencl:0.0"]'
         )
+    text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     try:
-        return tomllib.loads(text.replace("\r\n", "\n"))
+        return parse_toml(text, "extra settings")
+    except ConfigError as error:
+        raise SheetError(str(error)) from error
     except tomllib.TOMLDecodeError as error:
-        raise SheetError(f"extra settings: are not valid TOML: {error}") from error
+        line, problem = syntax_problem(text, error)
+        sentence = f"extra settings: line {line}: are not valid TOML: {problem}"
+        raise SheetError(sentence) from error
 
 
 def _pool_table(pool: Pool) -> dict[str, Any]:

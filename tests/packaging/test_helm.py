@@ -207,6 +207,15 @@ def test_a_changed_password_restarts_the_miner() -> None:
     assert mark(NVIDIA) != mark({**NVIDIA, "settings": "give_up = 600"})
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["  give_up = 600\nshares = 3\n", "rig = '{{ .Values.coin }} <&> \u00e4'\r\n", "\n# a: b\n\n"],
+)
+def test_the_settings_are_kept_literally(text: str) -> None:
+    objects = rendered({**NVIDIA, "settings": text})
+    assert objects["ConfigMap"]["data"]["config.toml"] == text
+
+
 @pytest.mark.parametrize("values", ALL)
 def test_the_settings_are_valid(values: dict[str, Any], tmp_path: Path) -> None:
     """With secrets and files as the kubelet provides them."""

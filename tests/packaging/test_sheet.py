@@ -79,6 +79,12 @@ def test_text_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_extra_settings_of_windows_editors_are_read(tmp_path: Path, end: str) -> None:
+    found = settings(tmp_path, CUSTOM_USER_CONFIG=f"\ufeffgive_up = 9{end}shares = 8{end}")
+    assert (found["give_up"], found["shares"]) == (9, 8)
+
+
 def test_several_pools_keep_their_order(tmp_path: Path) -> None:
     found = settings(tmp_path, CUSTOM_URL="a:1\n  b:2\tc:3, d:4 ", CUSTOM_PASS="p")
     assert [p["url"] for p in found["pools"]] == ["a:1", "b:2", "c:3", "d:4"]
@@ -123,6 +129,34 @@ def test_extra_settings_override_and_add(tmp_path: Path) -> None:
         ({"CUSTOM_USER_CONFIG": "-d 0,1"}, "are lines of a settings file, not flags"),
         ({"CUSTOM_USER_CONFIG": "use = "}, "are not valid TOML"),
         ({"CUSTOM_USER_CONFIG": "pool = 1"}, "[pool] is one table"),
+        (
+            {"CUSTOM_USER_CONFIG": f"a = {'1' * 5000}"},
+            "extra settings: a number has too many digits",
+        ),
+        (
+            {"CUSTOM_USER_CONFIG": f"{'a.' * 3000}a = 1"},
+            "extra settings: lists or tables are nested",
+        ),
+        (
+            {"CUSTOM_USER_CONFIG": "\na = \u201cx\u201d"},
+            "line 2: are not valid TOML: write straight qu",
+        ),
+        (
+            {"CUSTOM_USER_CONFIG": "a\u00a0= 1"},
+            "it contains the invisible character U+00A0; type the",
+        ),
+        (
+            {"CUSTOM_TEMPLATE": '"w.rig"'},
+            "the user of the pool is in quotes, which would become part",
+        ),
+        (
+            {"CUSTOM_URL": "'h:1'"},
+            "the url of the pool is in quotes, which would become part of the",
+        ),
+        (
+            {"CUSTOM_PASS": "\u201cx\u201d"},
+            "the password of the pool is in quotes, which would become",
+        ),
     ],
 )
 def test_an_invalid_sheet_leaves_no_settings(
