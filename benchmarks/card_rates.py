@@ -24,7 +24,7 @@ from first_run_results import PREDICTIONS, figure, problem  # noqa: E402
 
 from miner.clock import SystemClock  # noqa: E402
 from miner.codegen.kernel_source import search_source  # noqa: E402
-from miner.codegen.launch_shape import shape_named  # noqa: E402
+from miner.codegen.launch_shape import shape_beside, shape_named  # noqa: E402
 from miner.devices.selection import ListedDevice, device_called, find_devices  # noqa: E402
 from miner.devices.tuned_shapes import shapes_to_try  # noqa: E402
 from miner.engine.engine import Engine  # noqa: E402
@@ -108,12 +108,14 @@ def shapes(given: argparse.Namespace) -> int:
             return CANNOT
         device = twin
     with opened(device, given) as (bench, read):
-        default = bench.device.shape.name.split("/")[0]
+        own = bench.device.shape.split(1)
+        default = own.name
         figure(f"dataset {device.backend.name} epoch {bench.epoch.number}",
                round(bench.dataset_seconds, 2), "s")  # fmt: skip
         names = [default]
         if not given.only_default:
-            others = in_order(name for name in shapes_to_try(device.info, device.backend)
+            tried = shapes_to_try(device.info, device.backend)
+            others = in_order(name for name in (shape_beside(one, own).name for one in tried)
                               if name != default)  # fmt: skip
             names += others[:1] if given.rehearse else others
         word = "rate" if given.only_default else "shape"

@@ -10,6 +10,8 @@ from miner.progpow.variant import L1_WORDS, LANES
 BUFFER_COUNTS = (1, 2, 4, 8, 16)
 """A dataset of 15 GB needs 8 buffers where a driver allocates at most 2 GiB at once."""
 
+STREAM_COUNTS = (1, 2)
+
 PARKED_WORDS = 16
 """Words that each thread parks: the digest of the first Keccak, and the mix hash."""
 
@@ -48,6 +50,10 @@ class LaunchShape:
     masks and shifts."""
     buffers: int = 1
     """Buffers that the dataset is split into, one of `BUFFER_COUNTS`."""
+    streams: int = 2
+    """Streams (CUDA) or queues (OpenCL) of launches, one of `STREAM_COUNTS`. Two launches are in
+    flight with either. On two streams they overlap: the groups of one fill what the last groups
+    of the other leave. On one, the second launch waits for the end of the first."""
 
     @property
     def nonces_per_group(self) -> int:
@@ -65,6 +71,11 @@ class LaunchShape:
         if self.family != "lanes":
             return 0
         return L1_WORDS * self.copies + (PARKED_WORDS * self.threads if self.parked else 0)
+
+    @property
+    def compiled(self) -> LaunchShape:
+        """What this shape has in common with all whose kernels have the same text."""
+        return replace(self, name="", streams=1)
 
     @property
     def shared_bytes(self) -> int:
@@ -100,20 +111,37 @@ SHAPES = {
         replace(_HBM, name="gpu-hbm", copies=8),
         replace(_HBM, name="gpu-hbm-wide", copies=8, lanes=2, threads=640),
         replace(_HBM, name="gpu-hbm-small", copies=4),
-        LaunchShape("cpu", "vector", threads=1, hashes_per_thread=2),
-        LaunchShape("cpu-1", "vector", threads=1, hashes_per_thread=1),
+        LaunchShape("cpu", "vector", threads=1, hashes_per_thread=2, streams=1),
+        LaunchShape("cpu-1", "vector", threads=1, hashes_per_thread=1, streams=1),
     )
 }
-"""Shapes by name; "NAME/2" to "NAME/16" split the dataset into as many buffers."""
+"""Shapes by name. "NAME@1" and "NAME@2" have as many streams; a suffix "/2" to "/16" splits the
+dataset into as many buffers."""
 
 
 def shape_named(name: str) -> LaunchShape:
-    """Return the shape `name`, e.g. "gpu" or "cpu/2"; raises `BadValue` for any other."""
-    base, _, count = name.partition("/")
+    """Return the shape `name`, e.g. "gpu", "gpu@1" or "cpu/2"; raises `BadValue` for any other."""
+    rest, _, count = name.partition("/")
+    base, _, streams = rest.partition("@")
     counts = [str(n) for n in BUFFER_COUNTS if n > 1]
-    if base not in SHAPES or (count and count not in counts):
+    if (
+        base not in SHAPES
+        or (count and count not in counts)
+        or (streams and streams not in map(str, STREAM_COUNTS))
+    ):
         known, others = ", ".join(SHAPES), ", ".join(f"/{n}" for n in counts[:-1])
         raise BadValue(
-            "shape", f"{name!r} is not one of {known}, each also with {others} or /{counts[-1]}"
+            "shape",
+            f"{name!r} is not one of {known}, each also with @1 or @2, and with {others} or "
+            f"/{counts[-1]}",
         )
-    return SHAPES[base].split(int(count or 1))
+    shape = SHAPES[base]
+    if streams and int(streams) != shape.streams:
+        shape = replace(shape, name=f"{base}@{streams}", streams=int(streams))
+    return shape.split(int(count or 1))
+
+
+def shape_beside(name: str, own: LaunchShape) -> LaunchShape:
+    """Return the shape `name`; "@1" and "@2" mean the shape `own` with as many streams. Raises
+    `BadValue` as `shape_named`."""
+    return shape_named(f"{own.name.split('/')[0].split('@')[0]}{name}" if name[:1] == "@" else name)

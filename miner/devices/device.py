@@ -163,7 +163,8 @@ class Device(Protocol):
 
     def launch(self, kernel: Kernel, job: Job, span: NonceRange) -> Pending:
         """Start searching `span` (its `count` is one that `round_up` returned) for `job.target`
-        on the selected dataset. At most two launches may be in flight; they may overlap."""
+        on the selected dataset. At most two launches may be in flight; they may overlap, unless the
+        shape has one stream."""
 
     def close(self) -> None:
         """Free everything; the device is not used again."""

@@ -18,6 +18,9 @@ from miner.work import DeviceInfo
 
 LIMIT_BYTES = 1 << 20
 
+SHARED_STREAM = "@1"
+"""The device's own shape on one stream."""
+
 _OF_CUDA = ("gpu-hbm", "gpu-hbm-wide", "gpu-hbm-small")
 """Shapes of CUDA beside `gpu` and `gpu-128`; shapes that differ in the exchange are alike there."""
 
@@ -29,14 +32,16 @@ _OF_VENDORS = {
 
 
 def shapes_to_try(info: DeviceInfo, backend: Backend) -> list[str]:
-    """Return the names of the shapes that may suit a device; empty for one without a compiler."""
+    """Return the names of the shapes that may suit a device, as `shape_beside` takes them; empty
+    for one without a compiler."""
     if backend.dialect is None:
         return []
     if info.kind == "cpu":
         return [name for name, shape in SHAPES.items() if shape.family == "vector"]
     if backend.dialect == "cuda":
-        return ["gpu", "gpu-128", *_OF_CUDA]
-    return ["gpu", "gpu-128", *_OF_VENDORS.get(info.vendor, ("gpu-subgroups",))]
+        return ["gpu", "gpu-128", *_OF_CUDA, SHARED_STREAM]
+    others = _OF_VENDORS.get(info.vendor, ("gpu-subgroups",))
+    return ["gpu", "gpu-128", *others, SHARED_STREAM]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ class TunedShapes:
 def _key(info: DeviceInfo, backend: Backend, variant: Variant, tried: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for name in tried:
+        if name == SHARED_STREAM:  # another shape has the same source
+            continue
         source = search_source(variant, 0, variant.epoch_at(0), backend.dialect, shape_named(name))
         digest.update(f"{name} {source.sha256}\n".encode())
     parts = (backend.name, info.model, info.driver, str(info.units), variant.name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import lcm
 from typing import Protocol
 
-from miner.codegen.launch_shape import shape_named
+from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices.device import Image, Kernel
 from miner.devices.tuned_shapes import TunedShape
 from miner.engine.datasets import Datasets
@@ -77,7 +77,7 @@ class _Trial:
 
 class Autotune:
     """Lets the launch shapes of one device take turns at the search until one is chosen. `names`
-    are the shapes to compare with the device's own.
+    are the shapes to compare with the device's own, as `shape_beside` takes them.
 
     A turn searches the job as always, so its solutions are shares. Its kernel was built in the
     background and compared with the CPU before. A shape that the compiler, the driver or the CPU
@@ -112,8 +112,9 @@ class Autotune:
         self._opened, self._device = opened, opened.device
         self._datasets, self._kernels = datasets, kernels
         if not self._trials:
-            own = opened.device.shape.name.partition("/")[0]
-            self._trials = [_Trial(name) for name in dict.fromkeys((own, *self._names))]
+            own = opened.device.shape.split(1)
+            others = [shape_beside(name, own).name for name in self._names]
+            self._trials = [_Trial(name) for name in dict.fromkeys((own.name, *others))]
         for trial in self._trials:
             trial.building = trial.kernel = None
         self._job = self._program = self._turn = None

@@ -109,6 +109,7 @@ class _Group:
     devices: tuple[object, ...]
     dialect: str | None
     shape: LaunchShape
+    """Only what is `compiled`."""
     for_dataset: bool
     """Whether these are dataset programs, kept apart so that they do not evict search programs."""
 
@@ -162,7 +163,8 @@ class Programs:
 
     def dataset_image(self, device: Device, epoch: Epoch) -> Future[Image]:
         """Return the image that fills the dataset of `epoch`, as `search_image` does."""
-        group = _Group(_alike(device), device.dialect, device.shape.split(1), for_dataset=True)
+        shape = device.shape.split(1).compiled
+        group = _Group(_alike(device), device.dialect, shape, for_dataset=True)
         filling = DatasetProgram(epoch.light_items, epoch.parents)
         return self._image(device, group, filling, lambda: filler_source(device, epoch))
 
@@ -209,7 +211,7 @@ class Programs:
         dialect, shape = device.dialect, shape or device.shape
         return self._image(
             device,
-            _Group(_alike(device), dialect, shape, for_dataset=False),
+            _Group(_alike(device), dialect, shape.compiled, for_dataset=False),
             program_at(variant, period, epoch),
             lambda: self._search_source(variant, period, epoch, dialect, shape),
         )

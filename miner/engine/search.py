@@ -32,7 +32,8 @@ MOST_NONCES = 1 << 30
 """Limit of one launch: kernels count its nonces in 32 bits."""
 
 IN_FLIGHT = 2
-"""Launches queued on a device: one runs, one waits."""
+"""Launches queued on a device: one runs, the other one overlaps with it or, on a launch shape with
+one stream, waits."""
 
 
 class LaunchSize:

@@ -11,7 +11,7 @@ from typing import Any
 
 from miner import __version__
 from miner.clock import SystemClock
-from miner.codegen.launch_shape import shape_named
+from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices.device import Device
 from miner.devices.selection import ListedDevice
 from miner.devices.tuned_shapes import TunedShapes, shapes_to_try
@@ -103,12 +103,12 @@ def tune_device(
     relative to the device's own, and the choice, which is kept in `kept_in`.
 
     Without `shapes`: those that may suit the device. Raises `ConfigError` for a device that has
-    no launch shapes.
+    no launch shapes, and as `ShapeTrials.compare`.
     """
     info = listed.info
     names = list(shapes or shapes_to_try(info, listed.backend))
     for name in names:
-        shape_named(name)
+        shape_beside(name, listed.backend.shape_for(info))
     if listed.backend.dialect is None:
         raise ConfigError(f"{info.name} interprets programs, so it has no launch shape to choose")
     with _bench_device(listed, variant, height, progress) as bench, _sensors(info) as read:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, harmonic_mean
 from typing import Any
 
-from miner.codegen.launch_shape import shape_named
+from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices.tuned_shapes import TunedShape
 from miner.engine.autotune import choice, ratio_of
 from miner.errors import BadValue, DeviceError
@@ -68,16 +68,17 @@ class ShapeTrials:
         self._heights = heights
 
     def compare(self, names: Sequence[str], rounds: int, seconds: float) -> ShapeReport:
-        """Measure the device's own shape and `names`, in turns of `seconds` at each height.
+        """Measure the device's own shape and `names`, as `shape_beside` takes them, in turns
+        of `seconds` at each height.
 
         Each kernel is compared with the CPU before; a shape that does not compile or is wrong is
         left out. Raises `DeviceError` where that is the device's own shape.
         """
-        default = self._bench.device.shape.name.split("/")[0]
+        own = self._bench.device.shape.split(1)
         left_out: dict[str, str] = {}
-        trials = [self._proved(default)]
-        for name in names:
-            if name == default:
+        trials = [self._proved(own.name)]
+        for name in dict.fromkeys(shape_beside(name, own).name for name in names):
+            if name == own.name:
                 continue
             try:
                 trials.append(self._proved(name))
@@ -89,7 +90,8 @@ class ShapeTrials:
             first = number % len(trials)  # so that none always runs after the same other one
             for trial in trials[first:] + trials[:first]:
                 trial.take_turn(seconds, self._read)
-        return ShapeReport(default, choice(trials), [_row(t, trials[0]) for t in trials], left_out)
+        rows = [_row(trial, trials[0]) for trial in trials]
+        return ShapeReport(own.name, choice(trials), rows, left_out)
 
     def _proved(self, name: str) -> ShapeTrial:
         self._progress(f"building and checking {name}")

@@ -17,7 +17,14 @@ from miner.codegen.kernel_source import (
     search_source,
 )
 from miner.codegen.language import LANGUAGES, period_text
-from miner.codegen.launch_shape import BUFFER_COUNTS, SHAPES, LaunchShape, shape_named
+from miner.codegen.launch_shape import (
+    BUFFER_COUNTS,
+    SHAPES,
+    STREAM_COUNTS,
+    LaunchShape,
+    shape_beside,
+    shape_named,
+)
 from miner.errors import BadValue
 from miner.progpow.program import program
 from miner.progpow.variant import L1_WORDS
@@ -70,6 +77,43 @@ def test_the_same_arguments_give_the_same_source(dialect: str, shape: str) -> No
     program.cache_clear()
     assert source_of(dialect, shape) == first
     assert source_of(dialect, shape).sha256 == first.sha256
+
+
+@pytest.mark.parametrize(("dialect", "shape"), PAIRS)
+def test_streams_do_not_change_the_source(dialect: str, shape: str) -> None:
+    shapes = [replace(shape_named(shape), streams=count) for count in STREAM_COUNTS]
+    first, second = (search_source(KAWPOW, 333, EPOCH, dialect, one) for one in shapes)
+    assert (first.text, first.sha256) == (second.text, second.sha256)
+    assert shapes[0] != shapes[1]
+    assert shapes[0].compiled == shapes[1].compiled
+
+
+@pytest.mark.parametrize(
+    ("name", "meant", "streams", "buffers"),
+    [
+        ("gpu", "gpu", 2, 1),
+        ("gpu@2", "gpu", 2, 1),
+        ("gpu@1", "gpu@1", 1, 1),
+        ("gpu-amd@1/4", "gpu-amd@1/4", 1, 4),
+        ("cpu", "cpu", 1, 1),
+        ("cpu@1/2", "cpu/2", 1, 2),
+        ("cpu@2", "cpu@2", 2, 1),
+    ],
+)
+def test_a_name_sets_streams_and_buffers(name: str, meant: str, streams: int, buffers: int) -> None:
+    shape = shape_named(name)
+    assert (shape.name, shape.streams, shape.buffers) == (meant, streams, buffers)
+    assert shape_named(shape.name) == shape
+    assert shape.split(8).split(buffers) == shape
+
+
+def test_a_number_of_streams_alone_means_the_own_shape() -> None:
+    own = shape_named("gpu-amd/2")
+    assert shape_beside("@1", own) == shape_named("gpu-amd@1")
+    assert shape_beside("@2", shape_named("gpu-amd@1")) == shape_named("gpu-amd")
+    assert shape_beside("gpu-128", own) == shape_named("gpu-128")
+    with pytest.raises(BadValue, match="'gpu-amd@3' is not one of"):
+        shape_beside("@3", own)
 
 
 @pytest.mark.parametrize(("dialect", "shape"), PAIRS)
@@ -217,6 +261,11 @@ def test_unknown_names_and_unsupported_shapes_are_errors() -> None:
         BadValue, match=r"^shape: 'gpu/3' is not one of gpu, .* with /2, /4, /8 or /16$"
     ):
         shape_named("gpu/3")
+    for unknown in ("gpu@3", "gpu@1@2", "gpu/2@1", "@1"):
+        with pytest.raises(
+            BadValue, match=r"^shape: '.*' is not one of gpu, .* @1 or @2, and with"
+        ):
+            shape_named(unknown)
     with pytest.raises(BadValue, match=r"^shape: 'tpu' is not one of "):
         shape_named("tpu")
     with pytest.raises(BadValue, match=r"^buffers: 3 is not one of 1, 2, 4, 8, 16$"):

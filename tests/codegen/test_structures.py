@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.codegen.kernel_source import STATIC_SHARED_BYTES, KernelSource, search_source
-from miner.codegen.launch_shape import LaunchShape
+from miner.codegen.launch_shape import STREAM_COUNTS, LaunchShape
 from miner.devices.cuda.cuda_compilers import Nvrtc
 from miner.devices.device import Device, fill
 from miner.devices.known_answers import EVERY_NONCE
@@ -52,6 +52,7 @@ STRUCTURES = st.builds(
     ordered=st.booleans(),
     multiplied=st.booleans(),
     buffers=st.sampled_from([1, 2, 4]),
+    streams=st.sampled_from(STREAM_COUNTS),
 )
 PERIODS = st.integers(0, 2**40)
 
@@ -65,7 +66,9 @@ def few(examples: int) -> settings:
 
 
 def source_of(shape: LaunchShape, variant: Variant, period: int, dialect: str) -> KernelSource:
-    return search_source(variant, period, EPOCH, dialect, shape)
+    source = search_source(variant, period, EPOCH, dialect, shape)
+    assert source.text == search_source(variant, period, EPOCH, dialect, shape.compiled).text
+    return source
 
 
 def wanted(variant: Variant, period: int, count: int) -> dict[int, tuple[int, int, int]]:
@@ -131,7 +134,10 @@ def test_in_opencl(opencl: Device, shape: LaunchShape, variant: Variant, period:
     opencl.select(EPOCH)
     source = source_of(opencl.shape, variant, period, "opencl")
     job = Job(0, "any", variant, HEADER, 0, EPOCH, EVERY_NONCE, NonceSpace())
-    span = NonceRange(FIRST, 2 * shape.threads)
-    found = opencl.launch(opencl.load(opencl.build(source)), job, span).wait()
-    hits = {hit.nonce - FIRST: (*hit.final_words, hit.mix_word) for hit in found.hits}
-    assert hits == wanted(variant, period, span.count)
+    spans = [NonceRange(FIRST + n * shape.threads, shape.threads) for n in range(2)]
+    kernel = opencl.load(opencl.build(source))
+    hits = {}
+    for pending in [opencl.launch(kernel, job, span) for span in spans]:
+        for hit in pending.wait().hits:
+            hits[hit.nonce - FIRST] = (*hit.final_words, hit.mix_word)
+    assert hits == wanted(variant, period, 2 * shape.threads)

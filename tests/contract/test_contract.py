@@ -15,7 +15,7 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource, search_source
 from miner.codegen.language import EXCHANGES
-from miner.codegen.launch_shape import SHAPES, shape_named
+from miner.codegen.launch_shape import SHAPES, shape_beside, shape_named
 from miner.devices.device import Device, LaunchResult, fill, filler_source
 from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.selection import ListedDevice, find_devices
@@ -122,11 +122,34 @@ PARAMS = [
 """The devices of this machine, and the fake device of the engine's tests."""
 
 
+WITH_EACH_NUMBER_OF_STREAMS = pytest.mark.parametrize(
+    "bench",
+    [
+        *PARAMS,
+        *(
+            pytest.param((f, streams), id=f"{f.info.name}{streams}")
+            for f in FOUND if f.backend.dialect
+            for streams in ("@1", "@2")
+        ),
+    ],
+    indirect=True,
+)  # fmt: skip
+"""Adds the devices' own shapes with one stream and with two."""
+
+
 @pytest.fixture(params=PARAMS)
-def bench(request: pytest.FixtureRequest) -> Bench:
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "fake":
-        return fake_bench(fakes.filled_device(fakes.TOY.epoch_at(0)))
-    return bench_of(opened(request.param))
+        yield fake_bench(fakes.filled_device(fakes.TOY.epoch_at(0)))
+    elif isinstance(request.param, tuple):
+        found, streams = request.param
+        one = opened(found)
+        own = one.shape
+        one.take_shape(shape_beside(streams, own))
+        yield bench_of(one)
+        one.take_shape(own)
+    else:
+        yield bench_of(opened(request.param))
 
 
 @pytest.fixture(params=PARAMS)
@@ -276,6 +299,7 @@ def test_exactly_the_nonces_of_the_reference_are_found(bench: Bench) -> None:
     assert bench.hits(bench.job(target=0), span) == []
 
 
+@WITH_EACH_NUMBER_OF_STREAMS
 def test_two_launches_in_flight_keep_their_own_jobs(bench: Bench) -> None:
     kernel, jobs = bench.kernel(), [bench.job(2), bench.job(3)]
     spans = [span_of(bench, 1 << 20, 128), span_of(bench, 1 << 40, 128)]
@@ -310,6 +334,7 @@ def assert_only_right_hits(bench: Bench, job: Job, span: NonceRange, found: Laun
         assert words(bench.digest_of(job, hit.nonce)) == (*hit.final_words, hit.mix_word)
 
 
+@WITH_EACH_NUMBER_OF_STREAMS
 def test_a_stopped_launch_reports_what_it_tried(bench: Bench) -> None:
     kernel, job = bench.kernel(), bench.job()
     spans = [span_of(bench, 1 << 20, 512), span_of(bench, 1 << 40, 512)]
@@ -321,6 +346,7 @@ def test_a_stopped_launch_reports_what_it_tried(bench: Bench) -> None:
     assert len(bench.hits(job, span_of(bench, 9, 1), kernel)) == bench.device.round_up(1)
 
 
+@WITH_EACH_NUMBER_OF_STREAMS
 def test_a_launch_that_is_stopped_before_its_start_tries_nothing(bench: Bench) -> None:
     kernel, job = bench.kernel(), bench.job(target=0)
     span = span_of(bench, 1 << 40, 512)
@@ -338,6 +364,7 @@ def test_a_launch_that_is_stopped_before_its_start_tries_nothing(bench: Bench) -
     assert found == LaunchResult(0, (), 0)
 
 
+@WITH_EACH_NUMBER_OF_STREAMS
 def test_a_stop_after_the_end_changes_nothing(bench: Bench) -> None:
     kernel, job, span = bench.kernel(), bench.job(), span_of(bench, 7, 1)
     ended = bench.device.launch(kernel, job, span)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from miner.codegen.launch_shape import shape_named
 from miner.devices.opencl.opencl_device import OpenClDevice
 from miner.devices.opencl.opencl_drivers import DriverObjects
 from miner.engine.programs import KEPT, Programs
@@ -111,7 +112,7 @@ def fake_cl(driver: Driver) -> ModuleType:
         return event
 
     module = ModuleType("fake_cl")
-    flags = SimpleNamespace(READ_ONLY=1, READ_WRITE=2, USE_HOST_PTR=4)
+    flags = SimpleNamespace(READ_ONLY=1, READ_WRITE=2, USE_HOST_PTR=4, COPY_HOST_PTR=8)
     module.__dict__.update(
         Error=FakeClError, MemoryError=MemoryError, LogicError=FakeClError,
         RuntimeError=FakeClError, mem_flags=flags, Context=Context, Buffer=Buffer,
@@ -296,3 +297,26 @@ def test_starting_a_launch_does_not_wait_for_the_one_before(bench: Bench) -> Non
         launch.event.wait()
     del launches, launch
     assert bench.driver.early == []
+
+
+@pytest.mark.parametrize(("shape", "queues"), [("gpu", 2), ("gpu@1", 1), ("cpu", 1)])
+def test_launches_alternate_between_the_queues_of_the_shape(
+    bench: Bench, shape: str, queues: int
+) -> None:
+    device = bench.device()
+    used: list[object] = []
+    bench.cl.enqueue_nd_range_kernel = lambda queue, *_: used.append(queue)
+    source = search_source(TOY, 0, TOY.epoch_at(0), "opencl", device.shape)
+    kernel = device.load(device.build(source))
+    device._shape = shape_named(shape)
+    device._selected = SimpleNamespace(buffers=[])  # type: ignore[assignment]
+    for _ in range(2):
+        first, second = (
+            device.launch(kernel, job_at(), NonceRange(0, device.round_up(1))) for _ in range(2)
+        )
+        assert first.slot is not second.slot
+        first.event.wait()
+        second.event.wait()
+    assert used[:2] == used[2:]
+    assert len({id(queue) for queue in used}) == queues
+    used.clear()

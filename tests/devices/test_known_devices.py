@@ -53,7 +53,7 @@ def test_other_devices_start_with_the_default_of_their_backend(platform: str, de
 
 
 def test_llvmpipe_starts_with_a_shape_that_it_compiles_in_seconds() -> None:
-    assert known_shape("rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)") == "gpu"
+    assert known_shape("rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)") == "gpu@1"
 
 
 def test_every_row_names_a_shape_for_gpus_and_applies_to_some_device() -> None:

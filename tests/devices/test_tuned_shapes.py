@@ -9,7 +9,7 @@ import pytest
 
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource
-from miner.codegen.launch_shape import shape_named
+from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices import tuned_shapes
 from miner.devices.cuda import CUDA
 from miner.devices.opencl import OPENCL
@@ -77,10 +77,13 @@ def test_a_choice_can_be_kept_for_every_variant(tmp_path: Path, name: str) -> No
 def test_every_device_tries_shapes_of_its_kind() -> None:
     cpu = replace(ONE, kind="cpu", vendor="amd")
     assert {shape_named(name).family for name in shapes_to_try(cpu, OPENCL)} == {"vector"}
+    own = shape_named("gpu")
     for info, backend in ((ZERO, CUDA), (ONE, OPENCL), (replace(ONE, vendor="intel"), OPENCL)):
         names = shapes_to_try(info, backend)
         assert len(names) > 1
-        assert {shape_named(name).family for name in names} == {"lanes"}
+        shapes = [shape_beside(name, own) for name in names]
+        assert {shape.family for shape in shapes} == {"lanes"}
+        assert [shape.name for shape in shapes if shape.streams == 1] == ["gpu@1"]
     assert shapes_to_try(cpu, REFERENCE) == []
     assert "gpu-rdna" in shapes_to_try(ONE, OPENCL)
     assert "gpu-rdna" not in shapes_to_try(ZERO, CUDA)

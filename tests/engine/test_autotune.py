@@ -87,7 +87,7 @@ class _Device(FakeDevice):
     def launch(self, kernel, job: Job, span: NonceRange):  # type: ignore[no-untyped-def]
         self.check()
         shape, script = self.shape.name, self.script
-        assert kernel.source.title.endswith(f" {shape}")
+        assert kernel.source.title.endswith(f" {shape.partition('@')[0]}")
         pending = super().launch(kernel, job, span)
         seconds = span.count / script.speeds[shape]
         if job.target == EVERY_HASH:
@@ -155,6 +155,14 @@ async def test_the_fastest_shape_is_chosen_and_used_from_then_on() -> None:
     assert (event.shape, event.default) == ("gpu-128", "gpu")
     assert 1.05 < event.low <= event.ratio <= event.high < 1.15
     assert script.taken.count("gpu-subgroups") == autotune.ROUNDS
+
+
+async def test_the_own_shape_on_one_stream_is_compared_without_another_build() -> None:
+    script = Shapes(speeds={"gpu": 2000.0, "gpu@1": 2200.0})
+    rig, event = await chosen(script, "@1")
+    assert (event.shape, event.default) == ("gpu@1", "gpu")
+    assert not rig.of(ShapeLeftOut)
+    assert len(script.built) == len(set(script.built))
 
 
 async def test_a_build_that_another_device_cancels_is_started_again(

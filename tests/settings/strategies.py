@@ -43,7 +43,7 @@ def _is_no_placeholder(user: str) -> bool:
 BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "url": st.just("stratum+tcp://pool.example:3333"),
     "user": TEXTS.filter(_is_no_placeholder),
-    "shape": st.sampled_from(sorted(SHAPES)),
+    "shape": st.sampled_from([*sorted(SHAPES), "gpu@1", "cpu@2/4"]),
     "launch_seconds": st.floats(0.01, 1),
     "temperature_start": STARTS,
     "memory_temperature_start": STARTS,

@@ -126,7 +126,7 @@ def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_key(
         (FILE + "[[devices.tune]]\nmatch = '*'\nshape = 'cube'\n",
          ("line 8: devices.tune[1].shape: 'cube' is not one of gpu, gpu-128, gpu-subgroups, "
          "gpu-intel, gpu-amd, gpu-gcn, gpu-rdna, gpu-hbm, gpu-hbm-wide, gpu-hbm-small, cpu, cpu-1, "
-         "each also with /2, /4, /8 or /16")),
+         "each also with @1 or @2, and with /2, /4, /8 or /16")),
         (FILE + "[[devices.tune]]\nshape = 'gpu'\n", "line 6: devices.tune[1].match: is missing"),
         (FILE + "[devices.tune]\nmatch = '*'\n",
          "line 6: devices.tune: must be a list of tables: write [[devices.tune]]"),

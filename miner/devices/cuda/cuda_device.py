@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
-from miner.codegen.launch_shape import LaunchShape
+from miner.codegen.launch_shape import STREAM_COUNTS, LaunchShape
 from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice, GroupLimits
 from miner.devices.cuda import CUDA
 from miner.devices.cuda.cuda_builds import Builds
@@ -82,13 +82,15 @@ class CudaDevice(BufferedDevice):
         self._where = f"{info.name} at {info.pci}"
         self._kernels: set[CudaKernel] = set()
         self._filler: _CudaFiller | None = None
+        self._streams: list[Any] = []
         self._slots: list[CudaSlot] = []
         self._context = CudaContext(ordinal, self._where)
         self._builds = Builds(self._context.capability)
         try:
             with self.calls("opening"):
-                for _ in range(2):
-                    self._slots.append(CudaSlot.allocated(drv, drv.Stream(_NON_BLOCKING)))
+                for _ in range(max(STREAM_COUNTS)):
+                    self._streams.append(drv.Stream(_NON_BLOCKING))
+                    self._slots.append(CudaSlot.allocated(drv))
         except DeviceError:
             self.close()
             raise
@@ -140,7 +142,7 @@ class CudaDevice(BufferedDevice):
         self.drop(epoch)
         with self.calls("taking memory for the dataset"):
             self._datasets[epoch] = dataset = self._allocated(epoch, light.nbytes)
-            self._filler = _CudaFiller(self._drv, self._context, self._slots[0].stream, self._base)
+            self._filler = _CudaFiller(self._drv, self._context, self._streams[0], self._base)
             self._filler.load(filler, light)
         self.select(epoch)
         yield from filled(dataset, epoch.nodes, self._filler)
@@ -170,7 +172,7 @@ class CudaDevice(BufferedDevice):
         if need + light > free:
             raise OutOfMemory(f"{numbers}; close other programs on the card, or mine another coin")
         try:
-            memory = _CudaMemory(self._drv, self._slots[0].stream)
+            memory = _CudaMemory(self._drv, self._streams[0])
             return DatasetBuffers(memory, epoch, self._fewest_buffers)
         except OutOfMemory as error:
             raise OutOfMemory(f"{numbers}, but cannot be allocated ({error})") from error
@@ -178,24 +180,24 @@ class CudaDevice(BufferedDevice):
     # Launches
 
     def launch(self, kernel: CudaKernel, job: Job, span: NonceRange) -> _CudaLaunch:
-        """Start a search. Launches alternate between two streams, so that the groups of one fill
-        the multiprocessors that the last groups of the other leave. The launch that last used the
-        same slot has ended."""
+        """Start a search. Launches alternate between the shape's streams, and between two slots;
+        the launch that last used the same slot has ended."""
         drv, dataset = self._drv, self._generated()
         number = self._next_number()
         slot, per_group = self._slots[number % 2], self._shape.nonces_per_group
+        stream = self._streams[number % self._shape.streams]
         with self.calls("launching"):
             slot.request[:_HEADER_BYTES] = np.frombuffer(job.header_hash, np.uint8)
             # A copy, since a memset would wait for a free multiprocessor.
-            drv.memcpy_htod_async(slot.memory, slot.request, slot.stream)
+            drv.memcpy_htod_async(slot.memory, slot.request, stream)
             results = int(slot.memory) + _HEADER_BYTES
             kernel.launch(
-                span.count // per_group, self._shape.threads, slot.stream,
+                span.count // per_group, self._shape.threads, stream,
                 *map(int, dataset.buffers), int(slot.memory), span.first, job.target >> 192,
                 results, slot.stop_address, number,
             )  # fmt: skip
-            drv.memcpy_dtoh_async(slot.results, results, slot.stream)
-            slot.done.record(slot.stream)
+            drv.memcpy_dtoh_async(slot.results, results, stream)
+            slot.done.record(stream)
         return _CudaLaunch(self._context, slot, span, number, per_group)
 
     def close(self) -> None:
@@ -204,8 +206,8 @@ class CudaDevice(BufferedDevice):
             return
         if not self._context.has_failed:
             with suppress(DeviceError), self.calls("closing"):
-                for slot in self._slots:
-                    slot.stream.synchronize()
+                for stream in self._streams:
+                    stream.synchronize()
         # The context frees everything in it. PyCUDA's objects may be dropped after that; dropped
         # before, in a context that has failed, they would end the process.
         self._context.close()
@@ -246,9 +248,8 @@ class CudaKernel:
 
 @dataclass(frozen=True, slots=True)
 class CudaSlot:
-    """Stream and memory of one launch in flight; host memory is pinned."""
+    """Memory of one launch in flight; host memory is pinned."""
 
-    stream: Any
     request: NDArray[np.uint8]
     """The header, then zeros for the first words of the results."""
     results: NDArray[np.uint32]
@@ -262,12 +263,11 @@ class CudaSlot:
     """Event after the copy of the results."""
 
     @staticmethod
-    def allocated(drv: ModuleType, stream: Any) -> CudaSlot:
+    def allocated(drv: ModuleType) -> CudaSlot:
         """Allocate a slot in the current context."""
         flags = drv.event_flags.DISABLE_TIMING | drv.event_flags.BLOCKING_SYNC
         stop = drv.pagelocked_zeros(1, np.uint32, mem_flags=drv.host_alloc_flags.DEVICEMAP)
         return CudaSlot(
-            stream,
             drv.pagelocked_zeros(_HEADER_BYTES + _COUNTER_BYTES, np.uint8),
             drv.pagelocked_empty(RESULT_WORDS, np.uint32),
             drv.mem_alloc(_HEADER_BYTES + 4 * RESULT_WORDS),

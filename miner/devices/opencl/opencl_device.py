@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource, group_size, nodes_per_group
-from miner.codegen.launch_shape import LaunchShape, shape_named
+from miner.codegen.launch_shape import STREAM_COUNTS, LaunchShape, shape_named
 from miner.devices.buffered_device import LEFT_TO_OTHERS, BufferedDevice, GroupLimits
 from miner.devices.build_log import write_build_log
 from miner.devices.dataset_buffers import ENTRY_BYTES, DatasetBuffers, DatasetPart, filled
@@ -95,22 +95,19 @@ class OpenClDevice(BufferedDevice):
         super().__init__(info, shape_named(shape) if shape else OPENCL.shape_for(info))
         self._cl, self._objects, self._card = cl, objects, device
         self._context: Any = None
-        self._queue: Any = None
+        self._queues: list[Any] = []
         self._stopping: Any = None
         """Queue for writing stop words while the others search; None: the host writes them."""
         self._slots: list[OpenClSlot] = []
         try:
             with self.calls("opening"):
                 self._context = cl.Context([device])
-                self._queue = cl.CommandQueue(self._context, device)
-                # Launches of a GPU alternate between two queues, so that the groups of one fill
-                # the compute units that the last groups of the other leave.
-                second = self._new_queue() if info.kind == "gpu" else self._queue
+                self._queues += [self._new_queue() for _ in range(max(STREAM_COUNTS))]
                 shares_memory = bool(device.host_unified_memory)
                 if not shares_memory:
                     self._stopping = self._new_queue()
-                for queue in (self._queue, second):
-                    slot = OpenClSlot.allocated(cl, queue, shares_memory=shares_memory)
+                for _ in range(2):
+                    slot = OpenClSlot.allocated(cl, self._context, shares_memory=shares_memory)
                     self._slots.append(slot)
         except DeviceError:
             self.close()
@@ -230,16 +227,16 @@ class OpenClDevice(BufferedDevice):
             ) from error
 
     def _memory(self) -> OpenClMemory:
-        return OpenClMemory(self._cl, self._queue, in_huge_pages=self.info.kind == "cpu")
+        return OpenClMemory(self._cl, self._queues[0], in_huge_pages=self.info.kind == "cpu")
 
     # Launches
 
     def launch(self, kernel: Kept, job: Job, span: NonceRange) -> _OpenClLaunch:
-        """Start a search. Each queue is in order, and the launch that last used the same slot has
-        ended."""
+        """Start a search. Launches alternate between the shape's queues, which are in order, and
+        between two slots; the launch that last used the same slot has ended."""
         cl, number = self._cl, self._next_number()
         slot, per_group = self._slots[number % 2], self._shape.nonces_per_group
-        queue, results = slot.queue, slot.results
+        queue, results = self._queues[number % self._shape.streams], slot.results
         words = np.frombuffer(job.header_hash, np.uint8).copy()
         with self.calls("launching"):
             copied = cl.enqueue_copy(queue, slot.header, words, is_blocking=False)
@@ -265,19 +262,20 @@ class OpenClDevice(BufferedDevice):
 
     def close(self) -> None:
         """Wait for the queues, then free everything: at once, or when the running builds end."""
-        for slot in self._slots:
+        for queue in self._queues:
             with suppress(self._cl.Error):  # a failed device is closed too
-                slot.queue.finish()
+                queue.finish()
         for dataset in self._datasets.values():
             self._objects.retire(*dataset.buffers)
             dataset.buffers.clear()
         self._datasets.clear()
         self._selected = None
         for slot in self._slots:
-            self._objects.retire(slot.header, slot.results, slot.stop, slot.queue)
+            self._objects.retire(slot.header, slot.results, slot.stop)
         self._slots.clear()
-        self._objects.retire(self._stopping, self._queue, self._context)
-        self._context = self._queue = self._stopping = None
+        self._objects.retire(self._stopping, *self._queues, self._context)
+        self._queues.clear()
+        self._context = self._stopping = None
         self._objects.release_if_idle()
 
 
@@ -314,7 +312,7 @@ class _OpenClFiller:
     def __init__(
         self, device: OpenClDevice, image: Image, light: NDArray[np.uint32], shape: LaunchShape
     ) -> None:
-        self._device, self._cl, self._queue = device, device._cl, device._queue
+        self._device, self._cl, self._queue = device, device._cl, device._queues[0]
         self._group, self._nodes = group_size(shape), nodes_per_group(shape)
         objects, memory = device._objects, device._memory()
         self._kernel = objects.keep(self._cl.Kernel(image.program.object, image.source.entry))

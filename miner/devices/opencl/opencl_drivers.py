@@ -247,7 +247,7 @@ KNOWN_DEVICES = (
     KnownDevices(AMD, "gfx11*", "gpu-amd"),
     KnownDevices(AMD, "gfx12*", "gpu-amd"),
     # A CPU behind a compiler for GPUs, which takes minutes for the vectors of the shapes for CPUs.
-    KnownDevices("rusticl", "llvmpipe*", "gpu"),
+    KnownDevices("rusticl", "llvmpipe*", "gpu@1"),
 )
 """Launch shapes that devices start with; the first row that matches applies.
 

@@ -20,9 +20,8 @@ HUGE_PAGE = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class OpenClSlot:
-    """Queue and buffers of one launch in flight."""
+    """Buffers of one launch in flight."""
 
-    queue: Any
     header: Any
     results: Any
     stop: Any
@@ -31,20 +30,17 @@ class OpenClSlot:
     """`stop` for the host; None: the device does not share the host's memory."""
 
     @staticmethod
-    def allocated(cl: ModuleType, queue: Any, *, shares_memory: bool) -> OpenClSlot:
+    def allocated(cl: ModuleType, context: Any, *, shares_memory: bool) -> OpenClSlot:
         """Allocate the buffers of a slot; `shares_memory` with the host."""
-        context, flags = queue.context, cl.mem_flags
-        shared = None
+        flags, shared = cl.mem_flags, None
+        word, where = np.zeros(1, np.uint32), flags.COPY_HOST_PTR
         if shares_memory:
             # A whole page, so that the driver uses it in place.
-            shared = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.uint32)
-            where = flags.READ_WRITE | flags.USE_HOST_PTR
-            stop = cl.Buffer(context, where, hostbuf=shared)
-        else:
-            stop = cl.Buffer(context, flags.READ_WRITE, 4)
-            cl.enqueue_fill_buffer(queue, stop, np.uint32(0), 0, 4)
+            word = shared = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.uint32)
+            where = flags.USE_HOST_PTR
+        stop = cl.Buffer(context, flags.READ_WRITE | where, hostbuf=word)
         return OpenClSlot(
-            queue, cl.Buffer(context, flags.READ_ONLY, 32),
+            cl.Buffer(context, flags.READ_ONLY, 32),
             cl.Buffer(context, flags.READ_WRITE, 4 * RESULT_WORDS), stop, shared,
         )  # fmt: skip
 

@@ -411,6 +411,26 @@ def test_a_launch_gives_the_shared_memory_that_a_kernel_takes() -> None:
     device.close()
 
 
+@pytest.mark.parametrize(("shape", "waits"), [("gpu", False), ("gpu@1", True)])
+def test_a_launch_waits_for_the_one_before_on_one_stream(
+    device: Device, shape: str, waits: bool
+) -> None:
+    device.take_shape(shape_named(shape))
+    fill(device)
+    kernel, group = device.load(image(device)), device.round_up(1)
+    for _ in range(2):
+        first, second = (
+            device.launch(kernel, job(), NonceRange(5 + n * group, group)) for n in range(2)
+        )
+        before = count("kernel")
+        hits = [hit.nonce for hit in second.wait().hits]
+        assert sorted(hits) == list(range(5 + group, 5 + 2 * group))
+        assert count("kernel") - before == 1 + waits
+        hits = [hit.nonce for hit in first.wait().hits]
+        assert sorted(hits) == list(range(5, 5 + group))
+        assert count("kernel") - before == 2
+
+
 def test_a_shape_for_cpus_is_refused(device: Device) -> None:
     with pytest.raises(BuildFailed, match="'cpu' is for CPUs"):
         device.take_shape(shape_named("cpu"))
