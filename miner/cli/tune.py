@@ -31,6 +31,10 @@ from miner.cli.options import (
     "--seconds", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, metavar="SECONDS",
     help="Duration of one measurement; a round has three for each shape.",
 )  # fmt: skip
+@click.option(
+    "--by", type=click.Choice(["hashrate", "efficiency"]), default="hashrate", show_default=True,
+    help="What to choose by. Efficiency: hashes per joule, where a sensor reports the power.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Measure, but do not keep the choice.")
 @JSON_OPTION
 def tune(
@@ -40,10 +44,11 @@ def tune(
     shapes: str | None,
     rounds: int,
     seconds: float,
+    by: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Find the fastest launch shape of each model, for `mine` to use.
+    """Find the best launch shape of each model, for `mine` to use.
 
     Shapes take turns at the programs of three heights, after each kernel was compared with the
     CPU. The choice is kept for this model, driver, variant and kernel. Stop mining first.
@@ -52,10 +57,11 @@ def tune(
     Examples:
       progpow-miner tune -a kawpow
       progpow-miner tune -a firopow -d 0000:01:00.0 --dry-run
+      progpow-miner tune -a kawpow --by efficiency
     """
     from miner.catalog import usual_height
     from miner.devices.selection import choose_devices
-    from miner.devices.tuned_shapes import TunedShapes
+    from miner.devices.tuned_shapes import ChosenBy, TunedShapes
     from miner.run.benchmark import tune_device
     from miner.verify import chosen_variant
 
@@ -72,7 +78,9 @@ def tune(
     for listed in list(models.values())[::-1]:
         progress(f"{listed.info.name} {listed.info.model}")
         names = split_names(shapes)
-        report = tune_device(listed, chosen, height, names, rounds, seconds, progress, kept_in)
+        report = tune_device(
+            listed, chosen, height, names, rounds, seconds, ChosenBy(by), progress, kept_in
+        )
         reports.append(report)
         for line in _lines(report):
             progress(line)
@@ -93,7 +101,11 @@ def _lines(report: dict[str, Any]) -> list[str]:
         )
         if "hashes_per_joule" in row:
             line += f"  {format_efficiency(row['hashes_per_joule'])}"
+        if "efficiency_ratio" in row:
+            ratio = row["efficiency_ratio"]
+            line += f"  {ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
         lines.append(line)
-    chosen = report["chosen"]["shape"]
+    chosen = report["chosen"]
+    best = "most efficient" if chosen["by"] == "efficiency" else "fastest"
     outcome = "`mine` uses it from now on" if report["kept"] else "not kept"
-    return [*lines, f"{report['device']['name']}: {chosen} is the fastest; {outcome}"]
+    return [*lines, f"{report['device']['name']}: {chosen['shape']} is the {best}; {outcome}"]

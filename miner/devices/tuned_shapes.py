@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from miner.codegen.kernel_source import search_source
@@ -44,25 +45,38 @@ def shapes_to_try(info: DeviceInfo, backend: Backend) -> list[str]:
     return ["gpu", "gpu-128", *others, SHARED_STREAM]
 
 
+class ChosenBy(StrEnum):
+    """What a launch shape is chosen by."""
+
+    HASHRATE = "hashrate"
+    EFFICIENCY = "efficiency"
+    """Hashes per joule."""
+
+
 @dataclass(frozen=True, slots=True)
 class TunedShape:
-    """The shape that was fastest on a device, and how much faster it was than the default one."""
+    """The best shape on a device, and how much better it was than the default one."""
 
     shape: str
     default: str
     ratio: float
-    """Hashrate relative to that of `default`; 1 if `default` is the fastest."""
+    """Hashrate, or hashes per joule, relative to that of `default`; 1 if `default` is the best."""
     low: float
     """Bounds of the ratio's 95 % interval."""
     high: float
+    by: ChosenBy = ChosenBy.HASHRATE
 
     @property
     def sentence(self) -> str:
+        if self.by == ChosenBy.EFFICIENCY:
+            best, better, how = "most efficient", "as efficient", "`tune --by efficiency`"
+        else:
+            best, better, how = "fastest", "as fast", "`tune` or `--autotune`"
         if self.shape == self.default:
-            return f"launch shape {self.shape}, the fastest by `tune` or `--autotune`"
+            return f"launch shape {self.shape}, the {best} by {how}"
         return (
-            f"launch shape {self.shape}, {self.ratio:.3f} times as fast as {self.default} "
-            "(measured by `tune` or `--autotune`)"
+            f"launch shape {self.shape}, {self.ratio:.3f} times {better} as {self.default} "
+            f"(measured by {how})"
         )
 
 
@@ -82,6 +96,7 @@ class TunedShapes:
         try:
             tuned = TunedShape(**json.loads(content))
             shape_named(tuned.shape)
+            tuned = replace(tuned, by=ChosenBy(tuned.by))
         except (ValueError, TypeError, BadValue):  # of another version
             return None
         return tuned

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices.device import Image, Kernel
-from miner.devices.tuned_shapes import TunedShape
+from miner.devices.tuned_shapes import ChosenBy, TunedShape
 from miner.engine.datasets import Datasets
 from miner.engine.kernels import Kernels, UpcomingProof
 from miner.engine.opened_device import OpenedDevice
@@ -37,30 +37,30 @@ HOPELESS_ROUNDS = 3
 
 
 class MeasuredShape(Protocol):
-    """A launch shape and its hashrates."""
+    """A launch shape and what it is chosen by."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def rounds(self) -> Sequence[float]:
-        """Hashes per second in each round."""
+        """Hashes per second, or per joule, in each round."""
 
 
-def choice(trials: Sequence[MeasuredShape]) -> TunedShape:
-    """Return the fastest shape: the first one, the default, unless the whole interval of the ratio
+def choice(trials: Sequence[MeasuredShape], by: ChosenBy = ChosenBy.HASHRATE) -> TunedShape:
+    """Return the best shape: the first one, the default, unless the whole interval of the ratio
     of another is above 1."""
     default = trials[0]
-    best = TunedShape(default.name, default.name, 1.0, 1.0, 1.0)
+    best = TunedShape(default.name, default.name, 1.0, 1.0, 1.0, by)
     for trial in trials[1:]:
         ratio = ratio_of(trial, default)
         if ratio.low > 1 and ratio.median > best.ratio:
-            best = TunedShape(trial.name, default.name, ratio.median, ratio.low, ratio.high)
+            best = TunedShape(trial.name, default.name, ratio.median, ratio.low, ratio.high, by)
     return best
 
 
 def ratio_of(trial: MeasuredShape, default: MeasuredShape) -> Interval:
-    """Return the ratio of the hashrates, round by round."""
+    """Return the ratio of their rounds."""
     pairs = zip(trial.rounds, default.rounds, strict=True)
     return Interval.of([rate / other for rate, other in pairs])
 

@@ -14,7 +14,7 @@ from miner.clock import SystemClock
 from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices.device import Device
 from miner.devices.selection import ListedDevice
-from miner.devices.tuned_shapes import TunedShapes, shapes_to_try
+from miner.devices.tuned_shapes import ChosenBy, TunedShapes, shapes_to_try
 from miner.errors import ConfigError, MinerError, OutOfMemory
 from miner.formatting import format_bytes
 from miner.progpow.variant import Variant
@@ -96,6 +96,7 @@ def tune_device(
     shapes: Sequence[str] | None,
     rounds: int,
     seconds: float,
+    by: ChosenBy,
     progress: Progress,
     kept_in: TunedShapes | None,
 ) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def tune_device(
     if listed.backend.dialect is None:
         raise ConfigError(f"{info.name} interprets programs, so it has no launch shape to choose")
     with _bench_device(listed, variant, height, progress) as bench, _sensors(info) as read:
-        report = ShapeTrials(bench, read, progress).compare(names, rounds, seconds)
+        report = ShapeTrials(bench, read, progress).compare(names, rounds, seconds, by)
     if kept_in is not None:
         kept_in.put(info, listed.backend, variant, report.chosen)
     return {

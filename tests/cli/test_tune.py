@@ -53,10 +53,13 @@ def test_one_card_of_each_model_is_measured_and_a_dry_run_keeps_nothing(
 
     def tuned(listed: ListedDevice, *arguments: object) -> dict[str, object]:
         stores.append(arguments[-1])
-        row = {"shape": "gpu-128", "hashrate": RATE, "ratio": RATIO, "hashes_per_joule": 10_000}
+        row = {
+            "shape": "gpu-128", "hashrate": RATE, "ratio": RATIO, "hashes_per_joule": 10_000,
+            "efficiency_ratio": RATIO,
+        }  # fmt: skip
         return {
-            "shapes": [row], "chosen": {"shape": "gpu-128"}, "kept": arguments[-1] is not None,
-            "device": {"name": listed.info.name},
+            "shapes": [row], "chosen": {"shape": "gpu-128", "by": arguments[-3]},
+            "kept": arguments[-1] is not None, "device": {"name": listed.info.name},
         }  # fmt: skip
 
     monkeypatch.setattr(benchmark, "tune_device", tuned)
@@ -66,6 +69,12 @@ def test_one_card_of_each_model_is_measured_and_a_dry_run_keeps_nothing(
         "cuda:0: gpu-128 is the fastest; not kept",
         "cuda:2: gpu-128 is the fastest; not kept",
     ]
-    assert lines[1] == "  gpu-128           2.00 MH/s  1.100 (1.050 to 1.200)  10 kH/W"
+    assert (
+        lines[1]
+        == "  gpu-128           2.00 MH/s  1.100 (1.050 to 1.200)  10 kH/W  1.100 (1.050 to 1.200)"
+    )
     assert "`mine` uses it from now on" in run("tune", "-a", "kawpow").out
     assert None not in stores[2:]
+    lines = run("tune", "-a", "kawpow", "--by", "efficiency").out.splitlines()
+    assert lines[-1] == "cuda:2: gpu-128 is the most efficient; `mine` uses it from now on"
+    assert run("tune", "-a", "kawpow", "--by", "power").code == 2

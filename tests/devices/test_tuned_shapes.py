@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,13 @@ from miner.devices import tuned_shapes
 from miner.devices.cuda import CUDA
 from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
-from miner.devices.tuned_shapes import TunedShape, TunedShapes, shapes_to_try
+from miner.devices.tuned_shapes import (
+    SHARED_STREAM,
+    ChosenBy,
+    TunedShape,
+    TunedShapes,
+    shapes_to_try,
+)
 from tests.fakes.device import TOY
 from tests.fakes.rig import ONE, ZERO
 
@@ -55,7 +61,13 @@ def test_a_choice_ends_with_the_kernel_that_it_was_measured_with(
 
 
 @pytest.mark.parametrize(
-    "tuned", [replace(FASTER, shape="of-a-later-version"), {"shape": "gpu"}, "text"]
+    "tuned",
+    [
+        replace(FASTER, shape="of-a-later-version"),
+        asdict(FASTER) | {"by": "of-a-later-version"},
+        {"shape": "gpu"},
+        "text",
+    ],
 )
 def test_what_another_version_kept_is_ignored(
     kept: TunedShapes, tuned: object, monkeypatch: pytest.MonkeyPatch
@@ -64,6 +76,37 @@ def test_what_another_version_kept_is_ignored(
         monkeypatch.setattr(tuned_shapes, "asdict", lambda _: tuned)
     kept.put(ONE, OPENCL, TOY, tuned)  # type: ignore[arg-type]
     assert kept.get(ONE, OPENCL, TOY) is None
+
+
+def test_what_was_kept_before_shapes_had_streams_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = asdict(FASTER)
+    del old["by"]
+    with monkeypatch.context() as before:
+        before.setattr(tuned_shapes, "asdict", lambda _: old)
+        before.setattr(
+            tuned_shapes, "shapes_to_try",
+            lambda *known: [name for name in shapes_to_try(*known) if name != SHARED_STREAM],
+        )  # fmt: skip
+        TunedShapes(tmp_path).put(ONE, OPENCL, TOY, FASTER)
+    assert TunedShapes(tmp_path).get(ONE, OPENCL, TOY) == FASTER
+
+
+@pytest.mark.parametrize("by", ChosenBy)
+@pytest.mark.parametrize("shape", ["gpu-amd@1", "gpu"])
+def test_a_kept_choice_names_what_it_was_chosen_by(
+    tmp_path: Path, shape: str, by: ChosenBy
+) -> None:
+    kept = TunedShapes(tmp_path)
+    kept.put(ONE, OPENCL, TOY, replace(FASTER, shape=shape, by=by))
+    found = kept.get(ONE, OPENCL, TOY)
+    assert found is not None
+    efficient = by is ChosenBy.EFFICIENCY
+    assert found.by is by
+    assert found.sentence.startswith(f"launch shape {shape}, ")
+    assert ("`tune --by efficiency`" in found.sentence) == efficient
+    assert ("efficient" in found.sentence) == efficient
 
 
 @pytest.mark.parametrize("name", variants())

@@ -12,7 +12,7 @@ from miner.catalog import find_coin, find_variant
 from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
-from miner.devices.tuned_shapes import TunedShape, TunedShapes, shapes_to_try
+from miner.devices.tuned_shapes import ChosenBy, TunedShape, TunedShapes, shapes_to_try
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError, UsageError
 from miner.net.address import Timeouts
@@ -283,6 +283,19 @@ def test_a_tuned_shape_is_used_and_noted(path: Path) -> None:
     assert config.tunings["opencl:0.0"].shape == "gpu-128"
     (note,) = [text for _, text in config.notes if "launch shape" in text]
     assert note.startswith("opencl:0.0: launch shape gpu-128, 1.100 times as fast as gpu")
+
+
+@pytest.mark.usefixtures("_tuned")
+def test_a_shape_that_was_chosen_by_efficiency_is_used_and_noted(path: Path) -> None:
+    best = TunedShape("gpu@1", "gpu", 1.2, 1.1, 1.3, ChosenBy.EFFICIENCY)
+    TunedShapes().put(CARD, OPENCL, find_variant("kawpow"), best)
+    config = resolve_settings(lambda: load(path))
+    assert config.tunings["opencl:0.0"].shape == "gpu@1"
+    (note,) = [text for _, text in config.notes if "launch shape" in text]
+    assert note == (
+        "opencl:0.0: launch shape gpu@1, 1.200 times as efficient as gpu (measured by "
+        "`tune --by efficiency`)"
+    )
 
 
 @pytest.mark.usefixtures("_tuned")

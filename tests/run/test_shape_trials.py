@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices.tuned_shapes import TunedShape
-from miner.errors import BuildFailed, WrongResult
+from miner.devices.tuned_shapes import ChosenBy, TunedShape
+from miner.errors import BuildFailed, DeviceError, WrongResult
 from miner.run import bench_device
 from miner.run.bench_device import BenchDevice
 from miner.run.shape_trials import ShapeReport, ShapeTrials
@@ -88,12 +88,16 @@ def _fake_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compared(
-    speeds: Speeds, *names: str, rounds: int = 8, read: Callable[[], Reading] = Reading
+    speeds: Speeds,
+    *names: str,
+    rounds: int = 8,
+    read: Callable[[], Reading] = Reading,
+    by: ChosenBy = ChosenBy.HASHRATE,
 ) -> ShapeReport:
     device = ShapedDevice(speeds)
     device.take_shape(shape_named("gpu"))
     bench = BenchDevice(device, VARIANT, 0, PROVER, device.clock)
-    return ShapeTrials(bench, read, lambda _: None, (1, 2)).compare(names, rounds, 0.05)
+    return ShapeTrials(bench, read, lambda _: None, (1, 2)).compare(names, rounds, 0.05, by)
 
 
 def test_the_fastest_shape_is_chosen() -> None:
@@ -141,5 +145,46 @@ def test_hashes_per_joule_are_reported_where_the_power_is_known() -> None:
     (row,) = compared(speeds, read=lambda: Reading(power=200.0)).rows
     assert row["hashes_per_joule"] == pytest.approx(row["hashrate"]["median"] / 200)
     assert row["sensors"] == {"power": 200}
+    assert row["efficiency_ratio"] == {"median": 1, "low": 1, "high": 1}
     (row,) = compared(Speeds({"gpu": 4000})).rows
-    assert "hashes_per_joule" not in row
+    assert not {"hashes_per_joule", "efficiency_ratio"} & set(row)
+
+
+@dataclass
+class Meter:
+    """A counter of energy on a device that takes another power in each shape: it reports the
+    power since its last reading, so none at the first one."""
+
+    speeds: Speeds
+    watts: dict[str, float]
+    read: bool = False
+
+    def __call__(self) -> Reading:
+        first, self.read = not self.read, True
+        return Reading(power=None if first else self.watts[self.speeds.turns[-1]])
+
+
+def test_the_shape_with_the_most_hashes_per_joule_is_chosen_on_request() -> None:
+    hashrates, watts = {"gpu": 4000.0, "gpu@1": 3900.0, "gpu-128": 4400.0}, {
+        "gpu": 200.0, "gpu@1": 150.0, "gpu-128": 250.0
+    }  # fmt: skip
+    chosen = {}
+    for by in ChosenBy:
+        speeds = Speeds(hashrates, 0.01)
+        report = compared(speeds, "@1", "gpu-128", read=Meter(speeds, watts), by=by)
+        chosen[by] = report.chosen
+        assert [row["shape"] for row in report.rows] == ["gpu", "gpu@1", "gpu-128"]
+        ratios = [row["efficiency_ratio"]["median"] for row in report.rows]
+        assert ratios == pytest.approx([1, 26 / 20, 44 / 50], rel=0.02)
+    assert chosen[ChosenBy.HASHRATE].shape == "gpu-128"
+    efficient = chosen[ChosenBy.EFFICIENCY]
+    assert (efficient.shape, efficient.default, efficient.by) == ("gpu@1", "gpu", "efficiency")
+    assert efficient.ratio == pytest.approx(1.3, rel=0.02)
+    assert 1 < efficient.low <= efficient.ratio <= efficient.high
+
+
+def test_no_shape_is_chosen_by_an_efficiency_that_is_unknown() -> None:
+    speeds = Speeds({"gpu": 4000})
+    with pytest.raises(DeviceError, match=r"^fake:0: no sensor reports its power, .* by hashrate$"):
+        compared(speeds, by=ChosenBy.EFFICIENCY)
+    assert len(speeds.turns) < 20, "the first round shows it"
