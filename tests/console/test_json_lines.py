@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +63,19 @@ async def test_the_status() -> None:
     assert devices["opencl:0.1"]["state"] == "paused"
     assert record["power"] == 201.5
     assert record["efficiency"] is None
+
+
+async def test_the_page_lists_every_member_of_a_status() -> None:
+    rig = await busy_rig()
+    record: Object = json.loads(json_status(rig.telemetry.snapshot(), Redactor()))
+    page = (Path(__file__).parents[2] / "docs/console.md").read_text(encoding="utf-8")
+    rows = [line for line in page.partition("## JSON lines")[2].splitlines() if line[:3] == "| `"]
+    listed = [re.findall(r"`(\w+)`", row) for row in rows]
+    assert {name for names in listed for name in names} >= record.keys()
+    for name in ("job", "pool", "devices", "shares", "hashrate"):
+        (members,) = (names[1:] for names in listed if names[0] == name)
+        first = record[name][0] if name == "devices" else record[name]
+        assert members == list(first), name
 
 
 async def test_unknown_values_are_null() -> None:
