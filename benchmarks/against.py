@@ -47,8 +47,11 @@ variant = variant.with_sizes(FixedSizes(*sizes)) if sizes else variant
 epoch = variant.epoch_at(height)
 for height in heights:
     made = search_source(variant, variant.period_at(height), epoch, dialect, shape_named(shape))
-    print(json.dumps([made.title, made.text, made.entry, made.dialect, made.options]))
+    fields = [made.title, made.text, made.entry, made.dialect, made.options]
+    fields += [getattr(made, "subgroup_multiple", 1), getattr(made, "dynamic_bytes", 0)]
+    print(json.dumps(fields))
 """
+"""The program of the other revision; an old one lacks the last two fields."""
 
 
 def main(arguments: list[str]) -> int:
@@ -132,9 +135,9 @@ def sources_of(revision: str, request: list[Any]) -> Iterator[KernelSource]:
             cwd=folder, check=True, capture_output=True, text=True,
         )  # fmt: skip
     for line in made.stdout.splitlines():
-        title, text, entry, dialect, options = json.loads(line)
-        text = with_stop_word(text)
-        yield KernelSource(f"{title} of {revision}", text, entry, dialect, tuple(options))
+        title, text, entry, dialect, options, *more = json.loads(line)
+        title, text = f"{title} of {revision}", with_stop_word(text)
+        yield KernelSource(title, text, entry, dialect, tuple(options), *more)
 
 
 def with_stop_word(text: str) -> str:

@@ -34,7 +34,10 @@ def shape_named(name):
 
 def search_source(variant, period, epoch, dialect, shape):
     text = f"older text of {variant.name} {period}"
-    return SimpleNamespace(title="t", text=text, entry="search", dialect=dialect, options=("-x",))
+    made = SimpleNamespace(title="t", text=text, entry="search", dialect=dialect, options=("-x",))
+    if shape == "gpu-hbm":
+        made.subgroup_multiple, made.dynamic_bytes = 16, 98304
+    return made
 """
 
 
@@ -62,6 +65,13 @@ def test_the_text_is_that_of_the_other_checkout() -> None:
     assert (first.text, second.text) == ("older text of kawpow 1", "older text of kawpow 10")
     assert (first.entry, first.dialect, first.options) == ("search", "opencl", ("-x",))
     assert first.title == "t of v1"
+    assert (first.subgroup_multiple, first.dynamic_bytes) == (1, 0), "its revision has neither"
+
+
+@pytest.mark.usefixtures("_older")
+def test_a_kernel_of_the_other_checkout_gets_its_shared_memory_at_launch() -> None:
+    (source,) = against.sources_of("v1", ["kawpow", 0, None, "cuda", "gpu-hbm", [3]])
+    assert (source.subgroup_multiple, source.dynamic_bytes) == (16, 98304)
 
 
 def test_a_kernel_without_a_stop_word_takes_the_present_arguments_and_counts_groups() -> None:
