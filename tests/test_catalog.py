@@ -184,6 +184,9 @@ def test_a_file_that_is_not_toml(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="^" + re.escape(f"{path}: is not UTF-8 text")):
         find_variant(str(path))
+    path.write_text(f"name = {'[' * 10_000}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load_variant(path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

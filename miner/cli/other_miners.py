@@ -62,12 +62,10 @@ class ForeignFlag:
 @cache
 def foreign_flags() -> tuple[ForeignFlag, ...]:
     """Return the rows of the table."""
-    import tomllib
+    from miner.resources import data_directory
+    from miner.variant_file import read_toml
 
-    from miner.resources import data_directory, read_text
-
-    path = data_directory("configs") / "other-miners.toml"
-    rows = tomllib.loads(read_text(path, str(path)))["flags"]
+    rows = read_toml(data_directory("configs") / "other-miners.toml")["flags"]
     return tuple(
         ForeignFlag(
             tuple(row["names"]), tuple(row["miners"]), row.get("as", ""), row.get("form", ""),

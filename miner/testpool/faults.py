@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from random import Random
 from typing import Any, Protocol
 
 from miner.errors import BadValue, ConfigError
-from miner.resources import parse_toml, read_text
 from miner.stratum.epic import OTHER_ALGORITHMS
 from miner.stratum.pool_side import WRONG_ANSWERS
 from miner.stratum.wire_format import LINE_LIMIT
+from miner.variant_file import read_toml
 
 MAX_RATE = 6000
 """Random faults per minute and client."""
@@ -190,10 +189,7 @@ def load_script(path: Path) -> Script:
 
     Raises `ConfigError`, which names the file, the entry and the key.
     """
-    try:
-        content = parse_toml(read_text(path, str(path)), str(path))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: the script is not TOML: {error}") from error
+    content = read_toml(path)
     for key in content:
         if key != "fault":
             raise ConfigError(f"{path}: {key}: a script has only [[fault]] tables")

@@ -94,6 +94,12 @@ def test_a_script_runs_in_order_and_continues_after_another_login(tmp_path: Path
     assert [fault.name for _, fault in script.faults("v")] == ["cut", "delay", "ban"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_script_of_a_windows_editor_is_read(tmp_path: Path, encoding: str) -> None:
+    script = load_script(written(tmp_path, '[[fault]]\r\ndo = "cut"\r\n'.encode(encoding)))
+    assert [fault.name for _, fault in script.faults("w")] == ["cut"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -110,8 +116,9 @@ def test_a_script_runs_in_order_and_continues_after_another_login(tmp_path: Path
         ('[[fault]]\ndo = "cut"\nafter = "1"', "fault 1: after: '1' is not a number"),
         ('[[fault]]\ndo = "cut"\nhow = 1', "fault 1: how: unknown argument of cut"),
         ('[[fault]]\ndo = "ban"\nseconds = "x"', "fault 1: seconds: 'x' is not a number"),
-        ("[[fault", "the script is not TOML: "),
+        ("[[fault", "is not valid TOML: "),
         (b"\xff", "is not UTF-8 text; save it as UTF-8"),
+        (f"fault = {'[' * 10_000}", "lists or tables are nested too deeply"),
     ],
 )
 def test_invalid_scripts_are_refused(tmp_path: Path, text: str | bytes, sentence: str) -> None:
@@ -123,7 +130,7 @@ def test_invalid_scripts_are_refused(tmp_path: Path, text: str | bytes, sentence
 
 
 def test_a_missing_script_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_script(tmp_path / "none.toml")
 
 
