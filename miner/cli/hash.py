@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--epoch", type=int, metavar="N", help="Epoch to use in place of the height's.")
 @JSON_OPTION
 @click.option(
-    "--batch", type=click.File("r", encoding="utf-8", errors="replace"), metavar="FILE|-",
+    "--batch", type=click.File("r", encoding="utf-8-sig", errors="replace"), metavar="FILE|-",
     help="Read one JSON object per line: variant, height, header_hash, nonce, optionally epoch.",
 )  # fmt: skip
 def hash_command(

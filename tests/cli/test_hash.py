@@ -93,6 +93,8 @@ def test_a_batch_keeps_order_and_keys(toy: Path, tmp_path: Path) -> None:
     ]
     assert list(answers[0]) == [*rows[0], "epoch", "period", "mix_hash", "final_hash"]
     assert batch(text) == answers
+    assert batch(text.encode("utf-8-sig"), tmp_path) == answers
+    assert batch(text.encode("utf-8-sig")) == answers
 
 
 BAD: list[tuple[bytes, str]] = [
