@@ -9,9 +9,11 @@ from typing import Any
 
 from miner.api.auth import FailedTokens
 from miner.api.context import ApiContext
+from miner.errors import ProtocolError
 from miner.panels.ethminer import connections, getstat1, getstatdetail, getstathr
-from miner.panels.line_server import LINE_LIMIT, READ_BYTES, LineBuffer, PanelPort, looks_like_http
+from miner.panels.line_server import READ_BYTES, PanelPort, looks_like_http
 from miner.panels.panel_figures import compact_json
+from miner.stratum.wire_format import LINE_LIMIT, LineReader
 
 KEY = "ethminer"
 
@@ -77,28 +79,33 @@ class EthminerSession:
         self._failed = failed or FailedTokens(context.clock, context.journal)
         self._authorized = False
         self._failures = 0
-        self._lines = LineBuffer()
+        self._lines = LineReader()
         self.ended = False
 
     def split(self, data: bytes) -> list[bytes]:
         return _with_line_ends(data).splitlines(keepends=True)
 
     def receive(self, piece: bytes) -> bytes:
-        lines = self._lines.feed(_with_line_ends(piece))
+        answer = self._answers(_with_line_ends(piece))
         if _is_complete(self._lines.rest):
-            lines.append(self._lines.take_rest())
-        answers = [self._answer(line) for line in lines]
-        if self._lines.too_long and not self.ended:
-            self.ended = True
-            message = f"a request may have {LINE_LIMIT} bytes at most"
-            answers.append(_failure(None, INVALID_REQUEST, message))
-        return b"".join(answers)
+            answer += self._answers(b"\n")
+        return answer
 
     def finish(self) -> bytes:
-        rest = self._lines.take_rest()
-        answer = self._answer(rest) if rest else b""
+        answer = self._answers(b"\n")
         self.ended = True
         return answer
+
+    def _answers(self, data: bytes) -> bytes:
+        """Return the answers to the requests that `data` completes; empty after the end."""
+        if self.ended:
+            return b""
+        try:
+            return b"".join(self._answer(line.strip()) for line in self._lines.feed(data))
+        except ProtocolError:
+            self.ended = True
+            message = f"a request may have {LINE_LIMIT} bytes at most"
+            return _failure(None, INVALID_REQUEST, message)
 
     def _answer(self, line: bytes) -> bytes:
         if self.ended:

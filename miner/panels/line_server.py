@@ -14,9 +14,6 @@ from miner.errors import ConfigError
 from miner.net.address import HostPort, check_exposure, listen_error, listen_problem
 from miner.telemetry import Journal
 
-LINE_LIMIT = 65536
-"""Maximum length of a request in bytes."""
-
 MAX_CONNECTIONS = 32
 
 CONNECTIONS_OF_ONE = 16
@@ -55,44 +52,6 @@ class PanelSession(Protocol):
 
     def finish(self) -> bytes:
         """Return the answer to a last request without its end; called when the client closes."""
-
-
-class LineBuffer:
-    """Splits received bytes into lines; holds at most `limit` bytes."""
-
-    def __init__(self, limit: int = LINE_LIMIT) -> None:
-        self._limit = limit
-        self._rest = b""
-        self.too_long = False
-        """A line was longer than the limit; all later bytes are dropped."""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` completes, stripped, without the empty ones."""
-        if self.too_long:
-            return []
-        *complete, self._rest = (self._rest + data).split(b"\n")
-        lines: list[bytes] = []
-        for line in complete:
-            if self._is_too_long(line):
-                return lines
-            if stripped := line.strip():
-                lines.append(stripped)
-        self._is_too_long(self._rest)
-        return lines
-
-    @property
-    def rest(self) -> bytes:
-        return self._rest
-
-    def take_rest(self) -> bytes:
-        """Remove and return the bytes after the last complete line, stripped."""
-        rest, self._rest = self._rest.strip(), b""
-        return rest
-
-    def _is_too_long(self, line: bytes) -> bool:
-        if len(line) > self._limit:
-            self.too_long, self._rest = True, b""
-        return self.too_long
 
 
 class PanelPort:

@@ -15,13 +15,12 @@ from miner.panels import ethminer_rpc, sgminer_api
 from miner.panels.line_server import (
     CONNECTIONS_OF_ONE,
     IDLE_SECONDS,
-    LINE_LIMIT,
     MAX_CONNECTIONS,
     REQUEST_SECONDS,
-    LineBuffer,
     PanelPort,
 )
 from miner.settings.model import ApiSettings
+from miner.stratum.wire_format import LINE_LIMIT
 from tests.fakes.api import FakeControl, context_of
 from tests.fakes.clock import settle
 from tests.fakes.rig import Rig, busy_rig
@@ -308,25 +307,3 @@ async def test_an_impossible_port_is_an_error(rig: Rig, number: int) -> None:
     with pytest.raises(ConfigError, match="cannot listen on this address"):
         async with ethminer(rig, port=number):
             raise AssertionError
-
-
-def test_bytes_are_split_into_lines() -> None:
-    lines = LineBuffer(5)
-    assert lines.feed(b"ab") == []
-    assert lines.feed(b"c\r\n\n  \n12345\nx") == [b"abc", b"12345"]
-    assert lines.take_rest() == b"x"
-    assert lines.take_rest() == b""
-
-
-def test_nothing_is_returned_after_a_line_over_the_limit() -> None:
-    lines = LineBuffer(5)
-    assert lines.feed(b"ab\n123456\ncd\n") == [b"ab"]
-    assert lines.too_long
-    assert lines.feed(b"ef\n") == []
-
-
-def test_an_endless_line_is_not_kept() -> None:
-    lines = LineBuffer(5)
-    assert lines.feed(b"1234567") == []
-    assert lines.too_long
-    assert lines.take_rest() == b""
