@@ -38,7 +38,7 @@ mine: $(RUNTIME)
 	@.venv/bin/progpow-miner demo --variant "$(VARIANT)" --height "$(HEIGHT)" --shares "$(SHARES)" \
 	  --datasets-on-disk
 
-# The whole suite takes two processes, each of which runs whole files.
+# The whole suite takes two processes; tests/schedule.py gives each its files.
 test: $(DEVELOP)
 	@.venv/bin/python -m pytest $(or $(PYTEST),-n 2 --dist loadfile)
 

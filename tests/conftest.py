@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from miner.devices import registry
 from miner.resources import cache_directory
+from tests.schedule import SECONDS, ByUnit, longest_first, unit_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,11 +67,28 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-SLOWEST_FIRST = ("e2e", "adding", "docs", "packaging", "codegen", "contract", "progpow")
-"""Directories whose files take longest."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run long files first: at the end, one of them would run alone while other processes idle."""
-    rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
+    """Run long files first."""
+    longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByUnit | None:
+    """Have each unit of the schedule run by one process."""
+    return ByUnit(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """With `--durations`, list the units that take longest, for the schedule."""
+    if config.getoption("durations") is None:
+        return
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[unit_of(report.nodeid)] += report.duration
+    terminalreporter.section("slowest files")
+    for unit, spent in seconds.most_common(len(SECONDS)):
+        terminalreporter.write_line(f"{spent:.0f}s {unit}")

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-PRODUCT = Path(__file__).parents[1] / "miner"
+from tests.schedule import SECONDS, TOGETHER
+
+CHECKOUT = Path(__file__).parents[1]
+PRODUCT = CHECKOUT / "miner"
 
 LEAST_MEDIAN = 150
 MOST_MEDIAN = 250
@@ -100,3 +103,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     while free := {name for name, others in left.items() if not others & left.keys()}:
         left = {name: others for name, others in left.items() if name not in free}
     assert not left
+
+
+def test_the_schedule_names_files_of_the_tests() -> None:
+    named = SECONDS.keys() | TOGETHER
+    assert not [name for name in named - set(TOGETHER.values()) if not (CHECKOUT / name).is_file()]
+    assert TOGETHER.keys().isdisjoint(SECONDS), "a group has one row"
