@@ -128,4 +128,4 @@ def test_in_place_every_register_is_drawn_once_before_any_is_twice(
 def test_cuda_text_agrees_with_the_reference(row: int, tmp_path: Path) -> None:
     variant = combination(row, tmp_path)
     shape = ("gpu", "gpu-128", "gpu/2", "gpu-128/4")[row % 4]
-    check_group(variant, variant.known_answers[0], shape_named(shape), tmp_path)
+    check_group(variant, variant.known_answers[0], shape_named(shape))

@@ -28,7 +28,7 @@ from miner.progpow.keccak import as_words
 from miner.progpow.light import dataset_nodes
 from miner.progpow.variant import FixedSizes, KnownAnswer, Variant
 from tests.codegen.toys import NAMES, Toy, hasher_of, toy_of
-from tests.harness.build import Kernel, build, build_all, compiler
+from tests.harness.build import Kernel, build, compiler
 
 pytestmark = pytest.mark.skipif(
     compiler() is None, reason="needs g++, clang++ or the package ziglang, found none of them"
@@ -39,27 +39,9 @@ OTHER_SHAPES = ("gpu-128", "gpu/2", "gpu/4", "gpu-128/2", "gpu/8", "gpu/16")
 EVERYTHING = 2**64 - 1
 
 
-def programs(variant: Variant) -> list[KnownAnswer]:
-    """Return the first known answer of each period."""
-    return list({variant.period_at(a.height): a for a in reversed(variant.known_answers)}.values())
-
-
 def search_of(variant: Variant, answer: KnownAnswer, shape: LaunchShape) -> KernelSource:
     epoch = toy_of(variant, answer).epoch
     return search_source(variant, variant.period_at(answer.height), epoch, "cuda", shape)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with all kernels of this file built."""
-    folder = tmp_path_factory.mktemp("cuda-on-cpu")
-    sources = {}
-    for name in NAMES:
-        for answer in programs(variants()[name]):
-            source = search_of(variants()[name], answer, GPU)
-            sources[source.sha256] = source
-    build_all(list(sources.values()), folder)
-    return folder
 
 
 def split(nodes: NDArray[np.uint32], epoch: Epoch, buffers: int) -> list[NDArray[np.uint32]]:
@@ -108,9 +90,9 @@ def top(words: tuple[int, int, int]) -> int:
     return int.from_bytes(np.array(words[:2], "<u4").tobytes(), "big")
 
 
-def check_group(variant: Variant, answer: KnownAnswer, shape: LaunchShape, folder: Path) -> None:
+def check_group(variant: Variant, answer: KnownAnswer, shape: LaunchShape) -> None:
     toy, hasher = toy_of(variant, answer), hasher_of(variant, answer)
-    kernel = build(search_of(variant, answer, shape), folder)
+    kernel = build(search_of(variant, answer, shape))
     header, nonce = answer.header_hash, answer.nonce
     group = shape.threads
 
@@ -136,16 +118,16 @@ def check_group(variant: Variant, answer: KnownAnswer, shape: LaunchShape, folde
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_search(name: str, folder: Path) -> None:
+def test_search(name: str) -> None:
     variant = variants()[name]
-    check_group(variant, variant.known_answers[0], GPU, folder)
+    check_group(variant, variant.known_answers[0], GPU)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_known_answer(name: str, folder: Path) -> None:
+def test_every_known_answer(name: str) -> None:
     variant = variants()[name]
     for answer in variant.known_answers:
-        kernel = build(search_of(variant, answer, GPU), folder)
+        kernel = build(search_of(variant, answer, GPU))
         target = int.from_bytes(answer.final_hash[:8], "big")
         toy = toy_of(variant, answer)
         # Not in the first or last lane of its group.
@@ -158,9 +140,9 @@ def test_every_known_answer(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", OTHER_SHAPES)
-def test_other_shapes(shape: str, folder: Path) -> None:
+def test_other_shapes(shape: str) -> None:
     variant = variants()["kawpow"]
-    check_group(variant, variant.known_answers[0], shape_named(shape), folder)
+    check_group(variant, variant.known_answers[0], shape_named(shape))
 
 
 def test_every_shape_and_number_of_buffers_is_run() -> None:
@@ -176,11 +158,11 @@ def test_every_shape_and_number_of_buffers_is_run() -> None:
             assert search_of(variant, answer, shape_named(base)).text in texts
 
 
-def test_a_nonce_that_passes_2_to_the_32(folder: Path) -> None:
+def test_a_nonce_that_passes_2_to_the_32() -> None:
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
     toy, hasher = toy_of(variant, answer), hasher_of(variant, answer)
-    kernel = build(search_of(variant, answer, GPU), folder)
+    kernel = build(search_of(variant, answer, GPU))
     first = 0x1_FFFF_FFF0
     count, found = search(kernel, toy, GPU, answer.header_hash, first, EVERYTHING, 1)
     assert count == GPU.threads
@@ -188,11 +170,11 @@ def test_a_nonce_that_passes_2_to_the_32(folder: Path) -> None:
         assert found[offset] == reference(hasher, answer.header_hash, first + offset)
 
 
-def test_a_full_result_buffer_counts_further_hits_without_writing(folder: Path) -> None:
+def test_a_full_result_buffer_counts_further_hits_without_writing() -> None:
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
     toy = toy_of(variant, answer)
-    kernel = build(search_of(variant, answer, GPU), folder)
+    kernel = build(search_of(variant, answer, GPU))
     groups = RESULT_SLOTS // GPU.threads + 1
     count, found = search(kernel, toy, GPU, answer.header_hash, 0, EVERYTHING, groups)
     assert count == groups * GPU.threads
@@ -200,11 +182,11 @@ def test_a_full_result_buffer_counts_further_hits_without_writing(folder: Path) 
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, 2])
-def test_groups_that_begin_after_a_stop_search_nothing(stop_at: int, folder: Path) -> None:
+def test_groups_that_begin_after_a_stop_search_nothing(stop_at: int) -> None:
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
     toy = toy_of(variant, answer)
-    kernel = build(search_of(variant, answer, GPU), folder)
+    kernel = build(search_of(variant, answer, GPU))
     count, found = search(kernel, toy, GPU, answer.header_hash, 0, EVERYTHING, 3, stop_at)
     assert count == stop_at * GPU.threads
     assert set(found) == set(range(min(count, RESULT_SLOTS))) or stop_at == 2
@@ -222,9 +204,9 @@ def dataset_texts() -> list[tuple[str, Toy]]:
 
 
 @pytest.mark.parametrize(("name", "toy"), dataset_texts())
-def test_the_whole_dataset(name: str, toy: Toy, tmp_path: Path) -> None:
+def test_the_whole_dataset(name: str, toy: Toy) -> None:
     epoch = toy.epoch
-    kernel = build(dataset_source(epoch, "cuda", GPU), tmp_path)
+    kernel = build(dataset_source(epoch, "cuda", GPU))
     out = np.zeros((epoch.nodes + 64, 16), np.uint32)
     kernel.dataset(toy.light.cache, out, 0, epoch.nodes, 0, -(-epoch.nodes // nodes_per_group(GPU)))
     np.testing.assert_array_equal(out[: epoch.nodes], toy.nodes)
@@ -242,10 +224,10 @@ def test_every_variant_is_one_of_the_dataset_programs() -> None:
     ("first", "count", "out_first"),
     [(0, 1, 0), (5, 3, 0), (16, 16, 16), (100, 33, 90), (8192, 70, 8192), (16379, 1, 16379)],
 )
-def test_slices_of_a_dataset(first: int, count: int, out_first: int, tmp_path: Path) -> None:
+def test_slices_of_a_dataset(first: int, count: int, out_first: int) -> None:
     """A slice starts anywhere, ends inside a group and is written to its own buffer."""
     toy = toy_of(variants()["kawpow"], variants()["kawpow"].known_answers[0])
-    kernel = build(dataset_source(toy.epoch, "cuda", GPU), tmp_path)
+    kernel = build(dataset_source(toy.epoch, "cuda", GPU))
     begin = first - out_first
     out = np.zeros((begin + count + 20, 16), np.uint32)
     groups = -(-count // nodes_per_group(GPU)) + 1
@@ -255,24 +237,23 @@ def test_slices_of_a_dataset(first: int, count: int, out_first: int, tmp_path: P
     assert not out[begin + count :].any()
 
 
-def test_nodes_near_the_end_of_a_large_dataset(tmp_path: Path) -> None:
+def test_nodes_near_the_end_of_a_large_dataset() -> None:
     """Node numbers above 2**31 are unsigned."""
     small = toy_of(variants()["kawpow"], variants()["kawpow"].known_answers[0])
     epoch = replace(small.epoch, dataset_items=2**31 - 1)
     first = epoch.nodes - 8
     assert first > 2**31
     out = np.zeros((8, 16), np.uint32)
-    kernel = build(dataset_source(epoch, "cuda", GPU), tmp_path)
+    kernel = build(dataset_source(epoch, "cuda", GPU))
     kernel.dataset(small.light.cache, out, first, 8, first, 1)
     wanted = dataset_nodes(epoch, small.light.cache, first, 8)
     np.testing.assert_array_equal(out, wanted)
 
 
-def test_the_compiled_text_is_what_the_generator_printed(tmp_path: Path) -> None:
+def test_the_compiled_text_is_what_the_generator_printed() -> None:
     variant = variants()["kawpow"]
     source = search_of(variant, variant.known_answers[0], GPU)
-    build(source, tmp_path)
-    assert (tmp_path / f"{source.sha256}.cu").read_bytes() == source.text.encode()
+    assert build(source).text.read_bytes() == source.text.encode()
     runner = (Path(__file__).parents[1] / "harness" / "runner.cpp").read_text()
     assert "#include TEXT\n" in runner
 
@@ -287,9 +268,7 @@ def test_the_compiled_text_is_what_the_generator_printed(tmp_path: Path) -> None
         ("ENTRY_LANE(loop), PEERS)", "ENTRY_LANE(loop), 12)", "no card takes"),
     ],
 )
-def test_the_harness_detects_divergent_threads(
-    old: str, new: str, complaint: str, tmp_path: Path
-) -> None:
+def test_the_harness_detects_divergent_threads(old: str, new: str, complaint: str) -> None:
     """The harness reports barriers and shuffles that not every thread reaches."""
     variant = variants()["meowpow"]
     answer = variant.known_answers[0]
@@ -298,7 +277,7 @@ def test_the_harness_detects_divergent_threads(
     head, tail = source.text.split(mark)
     assert old in tail
     broken = replace(source, text=head + mark + tail.replace(old, new, 1))
-    kernel = build(broken, tmp_path)
+    kernel = build(broken)
     toy = toy_of(variant, answer)
     with pytest.raises(RuntimeError, match=complaint):
         search(kernel, toy, GPU, answer.header_hash, 0, EVERYTHING, 1)

@@ -29,19 +29,19 @@ pytestmark = pytest.mark.skipif(
 BYTES = {"u64": 8, "u32": 4}
 
 
-def compiled(nvidia: Nvrtc, source: KernelSource, folder: Path) -> Kernel:
+def compiled(nvidia: Nvrtc, source: KernelSource) -> Kernel:
     ptx = nvidia.ptx(source, "sm_86").decode()
-    return build(in_cpp(source, ptx), folder)
+    return build(in_cpp(source, ptx))
 
 
 @pytest.mark.parametrize(
     ("name", "shape"),
     [*((name, "gpu") for name in NAMES), *(("kawpow", s) for s in ("gpu/2", "gpu/4", "gpu-128"))],
 )
-def test_search(nvidia: Nvrtc, name: str, shape: str, tmp_path: Path) -> None:
+def test_search(nvidia: Nvrtc, name: str, shape: str) -> None:
     variant = variants()[name]
     answer, of = variant.known_answers[0], shape_named(shape)
-    kernel = compiled(nvidia, search_of(variant, answer, of), tmp_path)
+    kernel = compiled(nvidia, search_of(variant, answer, of))
     toy, hasher = toy_of(variant, answer), hasher_of(variant, answer)
     count, found = search(kernel, toy, of, answer.header_hash, answer.nonce, EVERYTHING, 1)
     assert count == len(found) == of.threads
@@ -53,31 +53,31 @@ def test_search(nvidia: Nvrtc, name: str, shape: str, tmp_path: Path) -> None:
 def test_combinations_of_choices(nvidia: Nvrtc, row: int, tmp_path: Path) -> None:
     variant = combination(row, tmp_path)
     (answer,) = variant.known_answers
-    kernel = compiled(nvidia, search_of(variant, answer, GPU), tmp_path)
+    kernel = compiled(nvidia, search_of(variant, answer, GPU))
     toy, hasher = toy_of(variant, answer), hasher_of(variant, answer)
     _, found = search(kernel, toy, GPU, answer.header_hash, answer.nonce, EVERYTHING, 1)
     wanted = {i: reference(hasher, answer.header_hash, answer.nonce + i) for i in range(256)}
     assert found == wanted
 
 
-def test_a_changed_instruction_is_detected(nvidia: Nvrtc, tmp_path: Path) -> None:
+def test_a_changed_instruction_is_detected(nvidia: Nvrtc) -> None:
     variant = variants()["kawpow"]
     answer = variant.known_answers[0]
     source = search_of(variant, answer, GPU)
     head, loop, tail = nvidia.ptx(source, "sm_86").decode().partition("ld.global.nc.v4")
     assert "shf.l.wrap" in tail
-    kernel = build(in_cpp(source, head + loop + tail.replace("shf.l", "shf.r", 1)), tmp_path)
+    kernel = build(in_cpp(source, head + loop + tail.replace("shf.l", "shf.r", 1)))
     toy, hasher = toy_of(variant, answer), hasher_of(variant, answer)
     _, found = search(kernel, toy, GPU, answer.header_hash, answer.nonce, EVERYTHING, 1)
     assert found[0] != reference(hasher, answer.header_hash, answer.nonce)
 
 
 @pytest.mark.parametrize("name", ["kawpow", "progpow-0.9.2"])
-def test_the_whole_dataset(nvidia: Nvrtc, name: str, tmp_path: Path) -> None:
+def test_the_whole_dataset(nvidia: Nvrtc, name: str) -> None:
     variant = variants()[name]
     toy = toy_of(variant, variant.known_answers[0])
     epoch = toy.epoch
-    kernel = compiled(nvidia, dataset_source(epoch, "cuda", GPU), tmp_path)
+    kernel = compiled(nvidia, dataset_source(epoch, "cuda", GPU))
     out = np.zeros((epoch.nodes + 64, 16), np.uint32)
     kernel.dataset(toy.light.cache, out, 0, epoch.nodes, 0, -(-epoch.nodes // nodes_per_group(GPU)))
     np.testing.assert_array_equal(out[: epoch.nodes], toy.nodes)

@@ -8,7 +8,6 @@ a variant's choices and of periods run as CUDA text and as PTX on the CPU, and i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -76,10 +75,8 @@ def wanted(variant: Variant, period: int, count: int) -> dict[int, tuple[int, in
     return {i: reference(hasher, HEADER, FIRST + i) for i in range(count)}
 
 
-def check_on_cpu(
-    shape: LaunchShape, variant: Variant, period: int, source: KernelSource, folder: Path
-) -> None:
-    kernel = build(source, folder, more=("-O0",))
+def check_on_cpu(shape: LaunchShape, variant: Variant, period: int, source: KernelSource) -> None:
+    kernel = build(source, more=("-O0",))
     count, found = search(kernel, toy_at(EPOCH), shape, HEADER, FIRST, EVERYTHING, 1)
     assert count == shape.threads
     assert found == wanted(variant, period, shape.threads)
@@ -88,12 +85,10 @@ def check_on_cpu(
 @NEEDS_COMPILER
 @few(8)
 @given(shape=STRUCTURES, variant=VARIANTS, period=PERIODS)
-def test_in_cuda(
-    shape: LaunchShape, variant: Variant, period: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_in_cuda(shape: LaunchShape, variant: Variant, period: int) -> None:
     source = source_of(shape, variant, period, "cuda")
     assert bool(source.dynamic_bytes) == (shape.shared_words * 4 > STATIC_SHARED_BYTES)
-    check_on_cpu(shape, variant, period, source, tmp_path_factory.mktemp("cuda"))
+    check_on_cpu(shape, variant, period, source)
 
 
 @NEEDS_COMPILER
@@ -107,11 +102,10 @@ def test_in_ptx(
     variant: Variant,
     period: int,
     architecture: str,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     source = source_of(shape, variant, period, "cuda")
     ptx = nvidia.ptx(source, architecture).decode()
-    check_on_cpu(shape, variant, period, in_cpp(source, ptx), tmp_path_factory.mktemp("ptx"))
+    check_on_cpu(shape, variant, period, in_cpp(source, ptx))
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,9 +20,12 @@ from numpy.typing import NDArray
 from miner.codegen.kernel_source import KernelSource
 
 _HERE = Path(__file__).parent
+CHECKOUT = _HERE.parents[1]
 _OPTIONS = (
     "-O2", "-std=c++17", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-fno-stack-protector",
 )  # fmt: skip
+UNUSED_SECONDS = 86400.0
+"""Age at which programs of other sources are deleted."""
 
 
 @lru_cache(maxsize=1)
@@ -35,12 +39,37 @@ def compiler() -> tuple[str, ...] | None:
     return None
 
 
+@lru_cache(maxsize=1)
+def cache() -> Path:
+    """Return a folder that outlives the run, for what takes long to build."""
+    own = os.environ.get("PROGPOW_MINER_TEST_CACHE")
+    folder = Path(own) if own else CHECKOUT / ".pytest_cache" / "progpow-miner"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@lru_cache(maxsize=1)
+def programs() -> Path:
+    """Return the folder of compiled programs, which all processes of all tests share."""
+    digest = hashlib.sha256()
+    for path in (*sorted(_HERE.glob("*.[hc]*")), *sorted((CHECKOUT / "kernels").rglob("*.h"))):
+        digest.update(path.read_bytes())
+    folder = cache() / f"programs-{digest.hexdigest()[:16]}"
+    for old in cache().glob("programs-*"):
+        if old != folder and time.time() - old.stat().st_mtime > UNUSED_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    os.utime(folder)
+    return folder
+
+
 class Kernel:
     """A loaded kernel; a call runs its blocks one after the other."""
 
     def __init__(self, library: Path) -> None:
-        self._library = ctypes.CDLL(str(library))
-        self._library.problem.restype = ctypes.c_char_p
+        self.library, self.text = library, library.with_suffix(".cu")
+        self._loaded = ctypes.CDLL(str(library))
+        self._loaded.problem.restype = ctypes.c_char_p
 
     def dataset(
         self,
@@ -52,7 +81,7 @@ class Kernel:
         groups: int,
     ) -> None:
         self._finish(
-            self._library.run_dataset(
+            self._loaded.run_dataset(
                 _address(light),
                 _address(out),
                 ctypes.c_uint32(first),
@@ -74,11 +103,11 @@ class Kernel:
     ) -> None:
         """Search `groups` groups; stop the launch before group `stop_at`, if that is given."""
         stop, launch = np.zeros(1, np.uint32), 7
-        at = ctypes.c_uint.in_dll(self._library, "stop_at")
+        at = ctypes.c_uint.in_dll(self._loaded, "stop_at")
         at.value = groups if stop_at is None else stop_at
         addresses = (ctypes.c_void_p * 16)(*(d.ctypes.data for d in datasets))
         self._finish(
-            self._library.run_search(
+            self._loaded.run_search(
                 addresses,
                 _address(header),
                 ctypes.c_uint64(first),
@@ -92,7 +121,7 @@ class Kernel:
 
     def _finish(self, status: int) -> None:
         if status:
-            raise RuntimeError(self._library.problem().decode())
+            raise RuntimeError(self._loaded.problem().decode())
 
 
 def _address(array: NDArray[np.uint32]) -> ctypes.c_void_p:
@@ -102,41 +131,33 @@ def _address(array: NDArray[np.uint32]) -> ctypes.c_void_p:
 
 
 def build(
-    source: KernelSource,
-    folder: Path,
-    command: tuple[str, ...] | None = None,
-    *,
-    runner: str = "runner.cpp",
-    more: tuple[str, ...] = (),
+    source: KernelSource, *, runner: str = "runner.cpp", more: tuple[str, ...] = ()
 ) -> Kernel:
     """Compile the unchanged `source`, with the harness's definitions of CUDA's built-ins or, in
-    another `runner`, of what that text needs, and with `more` options."""
-    command = command or compiler()
+    another `runner`, of what that text needs, and with `more` options; each program once."""
+    command = compiler()
     assert command
-    text = folder / f"{source.sha256}.cu"
-    library = text.with_suffix(".so")
+    options = (*_OPTIONS, *more, f"-DRUN_{source.entry.upper()}")
+    if source.dynamic_bytes:
+        options += (f"-DDYNAMIC_BYTES={source.dynamic_bytes}",)
+    key = hashlib.sha256(repr((source.sha256, command, options, runner)).encode()).hexdigest()
+    library = programs() / f"{key}.so"
     if not library.exists():
+        # Two processes or threads may build one program at the same time.
+        own = library.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        text, compiled = own.with_name(f"{own.name}.cu"), own.with_name(f"{own.name}.so")
         text.write_text(source.text, encoding="ascii", newline="")
-        # Two cards may build one program at the same time.
-        temporary = text.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        defines = [f'-DTEXT="{text}"', f"-DRUN_{source.entry.upper()}"]
-        if source.dynamic_bytes:
-            defines.append(f"-DDYNAMIC_BYTES={source.dynamic_bytes}")
         done = subprocess.run(
-            [*command, *_OPTIONS, *more, *defines, str(_HERE / runner), "-o", str(temporary)],
+            [*command, *options, f'-DTEXT="{text}"', str(_HERE / runner), "-o", str(compiled)],
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
+            text.unlink()
             raise RuntimeError(
                 f"{source.title}: {command[0]} ended with {done.returncode}: {done.stderr[:4000]}"
             )
-        temporary.replace(library)
+        text.replace(library.with_suffix(".cu"))
+        compiled.replace(library)
     return Kernel(library)
-
-
-def build_all(sources: list[KernelSource], folder: Path) -> list[Kernel]:
-    """Build several kernels, two at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda source: build(source, folder), sources))

@@ -9,17 +9,15 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import time
 import zipfile
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from miner.resources import cache_directory
-from tests.harness.build import compiler
+from tests.harness.build import CHECKOUT, cache, compiler, programs
 
 HERE = Path(__file__).parent
-CHECKOUT = HERE.parents[1]
 CARDS = {
     "3080": "NVIDIA Fake 3080,8.6,64,0000:0A:00.0,00112233445566778899aabbccddeeff",
     "3080 too": "NVIDIA Fake 3080 too,8.6,64,0000:0b:00.0,10112233445566778899aabbccddeeff",
@@ -35,41 +33,12 @@ def cards(*names: str) -> str:
     return ";".join(CARDS[name] for name in names)
 
 
-@lru_cache(maxsize=1)
-def cache() -> Path:
-    """Return a folder that outlives the run, for builds that take minutes."""
-    own = os.environ.get("PROGPOW_MINER_TEST_CACHE")
-    folder = Path(own) if own else CHECKOUT / ".pytest_cache" / "progpow-miner"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-UNUSED_SECONDS = 86400.0
-"""Age at which programs that were compiled from other sources are deleted."""
-
-
-@lru_cache(maxsize=1)
-def kernels() -> Path:
-    """Return the folder of programs compiled for the fake cards, which all processes share."""
-    digest = hashlib.sha256()
-    for name in ("build.py", "cuda_on_cpu.h", "runner.cpp"):
-        digest.update((HERE / name).read_bytes())
-    for path in sorted((CHECKOUT / "kernels").rglob("*.h")):
-        digest.update(path.read_bytes())
-    folder = cache() / f"kernels-{digest.hexdigest()[:16]}"
-    for old in cache().glob("kernels-*"):
-        if old != folder and time.time() - old.stat().st_mtime > UNUSED_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
-    return folder
-
-
 def built(folder: Path, *, old: bool = False) -> Path:
     """Put libcuda.so.1 into `folder`, compiled once; return the folder."""
     digest = hashlib.sha256()
     for name in ("fake_cuda.cpp", "fake_cuda_missing.h"):
         digest.update((HERE / name).read_bytes())
-    kernels().mkdir(exist_ok=True)
-    library = kernels() / f"libcuda-{digest.hexdigest()[:16]}{'-old' if old else ''}.so"
+    library = programs() / f"libcuda-{digest.hexdigest()[:16]}{'-old' if old else ''}.so"
     if not library.exists():
         command = compiler()
         assert command
@@ -144,7 +113,6 @@ def environment(driver: Path, folder: Path, **more: str) -> dict[str, str]:
         "PROGPOW_MINER_CACHE": str(folder / "cache"),
         # Compiled for the host: the same in all processes of all tests.
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache_directory() / "numba"),
-        "FAKE_CUDA_KERNELS": str(kernels()),
         "FAKE_CUDA_DEVICES": CARDS["3080"],
         **more,
     }

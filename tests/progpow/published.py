@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from miner.catalog import variants
 from miner.progpow.epoch import Epoch
-from miner.progpow.hashing import Light
+from miner.progpow.hashing import Hasher, Light
 from miner.progpow.light import light_cache
 from miner.progpow.variant import FixedSizes, Variant
 
@@ -80,3 +80,17 @@ class LightCaches:
                 del self._built[other]
             self._built[key] = light_cache(epoch)
         return Light.of(epoch, self._built[key])
+
+
+def assert_published(light: Light, row: dict[str, Any]) -> None:
+    """The reference's hash is the published one."""
+    variant = named(row["variant"])
+    hasher = Hasher(variant, variant.period_at(row["height"]), light)
+    digest, indices = hasher.trace(bytes.fromhex(row["header_hash"]), int(row["nonce"], 16))
+    assert digest.mix_hash.hex() == row["mix_hash"], row
+    assert digest.final_hash.hex() == row["final_hash"], row
+    assert digest.value == int(row["final_hash"], 16), row
+    if row.get("boundary"):
+        assert digest.value <= int(row["boundary"], 16), row
+    if "dag_item_indices" in row:
+        assert indices.tolist() == row["dag_item_indices"], row

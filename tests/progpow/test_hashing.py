@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -9,62 +8,20 @@ import pytest
 
 from miner.catalog import variants
 from miner.errors import BadValue
-from miner.progpow.hashing import Hasher, Light, absorb, fill_mix, math, merge
+from miner.progpow.hashing import Hasher, absorb, fill_mix, math, merge
 from miner.progpow.instructions import OPERATIONS, merge_of
 from miner.progpow.keccak import as_words
 from miner.progpow.variant import LANES, FixedSizes
 from tests.progpow.published import (
     PRIMITIVES,
     VECTORS,
-    CacheKey,
     LightCaches,
-    key_of,
+    assert_published,
     named,
     toy_light,
 )
 
 TOY = FixedSizes(509, 8191, 0)
-TABLES = ("vectors", "published_vectors", "real_blocks", "traces")
-ROWS = [(table, row) for table in TABLES for row in VECTORS[table] if not row.get("light_only")]
-
-
-def by_cache() -> list[Any]:
-    """Rows with a real epoch, grouped by light cache, the largest first."""
-    groups: dict[CacheKey, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
-    for table, row in ROWS:
-        epoch = named(row["variant"]).epoch(row["epoch"])
-        groups[key_of(epoch)].append((table, row))
-    return [
-        pytest.param(rows, id=f"seed{key[0]}-items{key[1]}-{len(rows)}rows")
-        for key, rows in sorted(groups.items(), reverse=True)
-    ]
-
-
-def check(light: Light, row: dict[str, Any]) -> None:
-    variant = named(row["variant"])
-    hasher = Hasher(variant, variant.period_at(row["height"]), light)
-    digest, indices = hasher.trace(bytes.fromhex(row["header_hash"]), int(row["nonce"], 16))
-    assert digest.mix_hash.hex() == row["mix_hash"], row
-    assert digest.final_hash.hex() == row["final_hash"], row
-    assert digest.value == int(row["final_hash"], 16)
-    if row.get("boundary"):
-        assert digest.value <= int(row["boundary"], 16)
-    if "dag_item_indices" in row:
-        assert indices.tolist() == row["dag_item_indices"]
-
-
-def test_every_table_has_rows_of_shipped_variants() -> None:
-    assert {table for table, _ in ROWS} == set(TABLES)
-    assert {row["variant"] for _, row in ROWS} <= set(variants())
-
-
-@pytest.mark.parametrize("rows", by_cache())
-def test_hashes(rows: list[tuple[str, dict[str, Any]]], caches: LightCaches) -> None:
-    for _, row in rows:
-        variant = named(row["variant"])
-        epoch = variant.epoch_at(row["height"])
-        assert epoch.number == row["epoch"], "the variant's own rule gives the published epoch"
-        check(caches.light(epoch), row)
 
 
 @pytest.mark.parametrize("row", VECTORS["toy"], ids=lambda r: r["variant"])
@@ -73,7 +30,7 @@ def test_toy_hashes(row: dict[str, Any]) -> None:
     light = toy_light(named(row["variant"]).parents, sizes)
     assert len(row["vectors"]) >= 3
     for vector in row["vectors"]:
-        check(light, vector | {"variant": row["variant"]})
+        assert_published(light, vector | {"variant": row["variant"]})
 
 
 def test_the_unpadded_draft_of_094_never_matches(caches: LightCaches) -> None:

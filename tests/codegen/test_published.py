@@ -1,20 +1,21 @@
-"""Every published vector, computed by both kernels' CUDA text on the dataset of its real epoch.
+"""Every published hash, computed by the reference and by both kernels' CUDA text.
 
-A hash reads 64 entries of a dataset of up to 8.7 GiB: those that it reads are made by the text of
-the dataset kernel, each at its place in memory that is asked for and, but for them, never touched.
+They use the real light cache of each epoch, which takes up to seconds, so it is computed once for
+both. A hash reads 64 entries of a dataset of up to 8.7 GiB: those are made by the text of the
+dataset kernel, each at its place in memory that is reserved and, except for them, never touched.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from miner.catalog import variants
 from miner.codegen.kernel_source import (
     RESULT_SLOTS,
     KernelSource,
@@ -27,16 +28,20 @@ from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.keccak import as_words
 from miner.progpow.variant import L1_WORDS
-from tests.harness.build import Kernel, build, build_all, compiler
-from tests.progpow.published import VECTORS, LightCaches, key_of, named
-
-pytestmark = pytest.mark.skipif(
-    compiler() is None, reason="needs g++, clang++ or the package ziglang, found none of them"
+from tests.harness.build import Kernel, build, compiler
+from tests.progpow.published import (
+    VECTORS,
+    CacheKey,
+    LightCaches,
+    assert_published,
+    key_of,
+    named,
 )
 
 SHAPE = shape_named("gpu")
 L1_NODES = L1_WORDS // 16
 TABLES = ("vectors", "published_vectors", "real_blocks", "traces")
+ROWS = [(table, row) for table in TABLES for row in VECTORS[table] if not row.get("light_only")]
 NO_RESERVE = 0x4000
 """Linux's MAP_NORESERVE; Python has it since 3.12."""
 ENTRY_BYTES = 256
@@ -47,12 +52,10 @@ Row = dict[str, Any]
 
 def rows_by_epoch() -> list[tuple[Epoch, list[Row]]]:
     """Group the rows by light cache, so that each is built once."""
-    groups: dict[tuple[int, int], dict[Epoch, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for table in TABLES:
-        for row in VECTORS[table]:
-            if not row.get("light_only"):
-                epoch = named(row["variant"]).epoch(row["epoch"])
-                groups[key_of(epoch)][epoch].append(row)
+    groups: dict[CacheKey, dict[Epoch, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for _, row in ROWS:
+        epoch = named(row["variant"]).epoch(row["epoch"])
+        groups[key_of(epoch)][epoch].append(row)
     return [pair for group in groups.values() for pair in group.items()]
 
 
@@ -70,14 +73,16 @@ def caches() -> LightCaches:
     return LightCaches(frozenset())
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with all kernels of this file built."""
-    folder = tmp_path_factory.mktemp("published-in-cuda")
-    sources = [search_of(row) for _, rows in EPOCHS for row in rows]
-    sources += [dataset_source(epoch, "cuda", SHAPE) for epoch, _ in EPOCHS]
-    build_all(list({source.sha256: source for source in sources}.values()), folder)
-    return folder
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(pair, id=f"{pair[1][0]['variant']}-epoch-{pair[0].number}") for pair in EPOCHS
+    ],
+)
+def published(request: pytest.FixtureRequest, caches: LightCaches) -> tuple[Light, list[Row]]:
+    """The light cache of an epoch and the rows of it."""
+    epoch, rows = request.param
+    return caches.light(epoch), rows
 
 
 class Sparse:
@@ -103,13 +108,30 @@ class Sparse:
         self._kernel.dataset(self._light.cache, self.nodes, first, count, 0, groups)
 
 
-@pytest.mark.parametrize(
-    ("epoch", "rows"),
-    [pytest.param(e, rows, id=f"{rows[0]['variant']}-epoch-{e.number}") for e, rows in EPOCHS],
+def test_every_table_has_rows_of_shipped_variants() -> None:
+    assert {table for table, _ in ROWS} == set(TABLES)
+    assert {row["variant"] for _, row in ROWS} <= set(variants())
+
+
+def test_some_datasets_exceed_32_bit_addresses() -> None:
+    assert any(epoch.entries * ENTRY_BYTES >= LARGE for epoch, _ in EPOCHS)
+
+
+def test_by_the_reference(published: tuple[Light, list[Row]]) -> None:
+    light, rows = published
+    for row in rows:
+        epoch = named(row["variant"]).epoch_at(row["height"])
+        assert epoch == light.epoch, "the variant's own rule gives the published epoch"
+        assert_published(light, row)
+
+
+@pytest.mark.skipif(
+    compiler() is None, reason="needs g++, clang++ or the package ziglang, found none of them"
 )
-def test_published(epoch: Epoch, rows: list[Row], caches: LightCaches, folder: Path) -> None:
-    light = caches.light(epoch)
-    dataset = Sparse(light, build(dataset_source(epoch, "cuda", SHAPE), folder))
+def test_by_the_text_in_cuda(published: tuple[Light, list[Row]]) -> None:
+    light, rows = published
+    epoch = light.epoch
+    dataset = Sparse(light, build(dataset_source(epoch, "cuda", SHAPE)))
     for row in rows:
         variant, nonce = named(row["variant"]), int(row["nonce"], 16)
         header = bytes.fromhex(row["header_hash"])
@@ -121,14 +143,10 @@ def test_published(epoch: Epoch, rows: list[Row], caches: LightCaches, folder: P
         # Not in the first or last lane, unless the nonce is too small.
         first = max(nonce - 75, 0)
         results = np.zeros(4 + 4 * RESULT_SLOTS, np.uint32)
-        build(search_of(row), folder).search(
+        build(search_of(row)).search(
             [dataset.nodes], as_words(header), first, int.from_bytes(final[:8], "big"), results, 1
         )
         slots = results[4 : 4 + 4 * int(results[0])].reshape(-1, 4).tolist()
         found = {offset: tuple(words) for offset, *words in slots}
         wanted = (*as_words(final)[:2].tolist(), int(as_words(mix)[0]))
         assert found.get(nonce - first) == wanted, row
-
-
-def test_some_datasets_exceed_32_bit_addresses() -> None:
-    assert any(epoch.entries * ENTRY_BYTES >= LARGE for epoch, _ in EPOCHS)
