@@ -103,8 +103,13 @@ def read_text(path: Path, what: str, limit: int = TEXT_LIMIT) -> str:
     try:
         with open(path, "rb", opener=open_at_once) as file:
             content = file.read(limit + 1)
+            state = os.fstat(file.fileno())
     except OSError as error:
         raise ConfigError(f"{what}: cannot be read: {error.strerror}") from error
+    if stat.S_ISFIFO(state.st_mode):
+        earlier = _read_from_pipe(state.st_dev, state.st_ino)
+        content = content or b"".join(earlier)
+        earlier[:] = [content]
     if len(content) > limit:
         raise ConfigError(f"{what}: has more than {limit >> 20} MiB; name the right file")
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -116,6 +121,13 @@ def read_text(path: Path, what: str, limit: int = TEXT_LIMIT) -> str:
     if "\0" in text:
         raise ConfigError(f"{what}: contains zero bytes, as UTF-16 text does; save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@lru_cache
+def _read_from_pipe(device: int, inode: int) -> list[bytes]:
+    """Return a list for what was last read from a pipe, as of `-c <(...)`: it can be read once, but
+    the settings are read when they are checked, when they are used, and at a reload."""
+    return []
 
 
 def open_at_once(path: str, flags: int) -> int:

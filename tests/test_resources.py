@@ -265,6 +265,10 @@ def test_older_datasets_make_room_for_a_newer_one(
 def test_a_fifo_that_nothing_writes_to_is_empty_text(cache: Path) -> None:
     os.mkfifo(cache / "fifo")
     assert read_text(cache / "fifo", "it") == ""
+    with subprocess.Popen(["sh", "-c", f"echo one > {cache / 'fifo'}"]):
+        while not (text := read_text(cache / "fifo", "it")):
+            pass
+    assert text == read_text(cache / "fifo", "it") == "one\n"
 
 
 def test_text_from_a_pipe_is_read_to_its_end() -> None:
@@ -272,6 +276,7 @@ def test_text_from_a_pipe_is_read_to_its_end() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 0.1; echo late"], stdout=writer):
         os.close(writer)
         assert read_text(Path(f"/dev/fd/{reader}"), "it") == "late\n"
+    assert read_text(Path(f"/dev/fd/{reader}"), "it") == "late\n", "it is read again"
     os.close(reader)
 
 
