@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from miner.errors import ConfigError
-from miner.ledger.schema import ADD_RUN, ADD_SHARE, Value, pragma_value, prepare
+from miner.ledger.schema import ADD_RUN, ADD_SHARE, Value, has_tables, pragma_value, prepare
 
 BUSY_SECONDS = 1.0
 """Time to wait for another writer; then the write fails and is retried later."""
@@ -138,6 +138,8 @@ class LedgerWriter:
         self._aged_at = None
         prepare(self._connection, str(self._path))
         (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found == "ok" and not has_tables(self._connection):
+            found = "its tables are missing"
         if found != "ok":
             error = sqlite3.DatabaseError(found)
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT

@@ -61,7 +61,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 """Statements from each version of the file to the next."""
 
-ADD_RUN = "INSERT OR IGNORE INTO runs(id, started, version, rig) VALUES (?, ?, ?, ?)"
+RUN_COLUMNS = ("id", "started", "version", "rig")
+
+ADD_RUN = f"INSERT OR IGNORE INTO runs({', '.join(RUN_COLUMNS)}) VALUES (?, ?, ?, ?)"
 
 ADD_SHARE = (
     f"INSERT INTO shares({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
@@ -73,6 +75,17 @@ ADD_SHARE = (
 def pragma_value(connection: sqlite3.Connection, name: str) -> int:
     """Return the value of the integer pragma `name`."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """Return whether the file has the tables of the present version with all columns."""
+    names = "SELECT count(*) FROM pragma_table_info(?)"
+    tables = (("runs", RUN_COLUMNS), ("shares", COLUMNS))
+    return all(
+        connection.execute(f"{names} WHERE name IN ({', '.join('?' * len(columns))})",
+                           (table, *columns)).fetchone()[0] == len(columns)
+        for table, columns in tables
+    )  # fmt: skip
 
 
 def check(connection: sqlite3.Connection, name: str) -> int:

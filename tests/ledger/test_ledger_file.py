@@ -476,3 +476,17 @@ def test_a_path_that_is_not_utf_8(tmp_path: Path) -> None:
     rig.finished()
     assert rig.one().outcome == "accepted"
     rig.ledger.close()
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE runs", "ALTER TABLE shares DROP COLUMN text"])
+def test_a_ledger_without_its_tables_is_corrupt(
+    start: Callable[..., LedgerRig], path: Path, statement: str
+) -> None:
+    before = start()
+    before.finished()
+    before.ledger.close()
+    change(path, statement)
+    rig = start()
+    rig.finished()
+    assert rig.one().run == rig.ledger.run_id
+    assert f"{path} is corrupt; kept as" in rig.reports[0]
