@@ -174,8 +174,9 @@ class EthminerSession:
 
 
 def _with_line_ends(data: bytes) -> bytes:
-    """Return `data` with a line feed for each NUL, which ends the requests of some panels."""
-    return data.replace(b"\0", b"\n")
+    """Return `data` with a line feed for each NUL, which ends the requests of some panels, and
+    between two requests without any end, which may arrive together."""
+    return data.replace(b"\0", b"\n").replace(b'}{"', b'}\n{"')
 
 
 def _is_complete(rest: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -110,7 +111,8 @@ class SgminerSession:
         if self.ended:
             return b""
         self._request += piece
-        request, final = self._request.strip(_BLANK), self._request[-1:] in _ENDS
+        request = self._stripped()
+        final = self._request[-1:] in _ENDS
         if looks_like_http(request):
             self.ended = True
             return b""
@@ -122,9 +124,12 @@ class SgminerSession:
         return self._answer(request, final) if request else b""
 
     def finish(self) -> bytes:
-        request = b"" if self.ended else self._request.strip(_BLANK)
+        request = b"" if self.ended else self._stripped()
         self.ended = True
         return self._answer(request, final=True) if request else b""
+
+    def _stripped(self) -> bytes:
+        return self._request.removeprefix(codecs.BOM_UTF8).strip(_BLANK)
 
     def _answer(self, request: bytes, final: bool) -> bytes:
         snapshot = self._context.snapshots.newest()

@@ -86,6 +86,13 @@ def test_requests_that_end_in_nul_are_answered_one_by_one() -> None:
     assert [b"pong" in session.receive(piece) for piece in pieces] == [True] * 3
 
 
+def test_two_requests_without_an_end_may_arrive_together() -> None:
+    session = new_session()
+    request = b'{"id":%d,"method":"miner_ping"}'
+    answers = [session.receive(piece) for piece in session.split(request % 1 + request % 2)]
+    assert [json.loads(answer)["id"] for answer in answers] == [1, 2]
+
+
 def test_a_long_request_without_a_line_end_is_answered_when_the_client_closes_its_half() -> None:
     session = new_session()
     text = b'{"id":7,"method":"miner_ping","params":"' + b"x" * 2000 + b'"}'

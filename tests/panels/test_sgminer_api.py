@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -138,6 +139,12 @@ def test_commands_that_change_something_are_denied(command: str) -> None:
     assert plain(new_session(control).receive(f"{command}|0".encode()))[0]["Code"] == "45"
     assert control.calls == []
     assert command not in COMMANDS
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    for request in (b'{"command":"summary"}', b"summary"):
+        answer = new_session().receive(codecs.BOM_UTF8 + request)
+        assert b"Msg=Summary" in answer or b'"Msg":"Summary"' in answer
 
 
 def test_a_request_may_arrive_in_pieces_and_without_a_line_end() -> None:
