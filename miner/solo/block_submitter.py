@@ -46,6 +46,10 @@ NOT_JUDGED = frozenset({IS_STARTING, -10, -9, -25, -20, -7, -32603})
 not verify a block: its disk is full, its database or memory fails, or another internal error."""
 
 
+TAKEN = {"status": "OK"}
+"""Answer of some nodes to a block that they accepted, in place of true."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlockVerdict:
     """The node's answer; `text` is its reason for a refusal."""
@@ -189,7 +193,8 @@ class BlockSubmitter:
         if outcome is Outcome.ACCEPTED:
             return BlockVerdict(outcome)
         duplicate = outcome is Outcome.DUPLICATE
-        if not (duplicate or was_sent or text == "inconclusive"):
+        doubtful = duplicate or outcome is Outcome.INVALID or text == "inconclusive"
+        if not (doubtful or was_sent):
             return BlockVerdict(outcome, text)
         in_chain = await self.is_in_chain(block)
         if in_chain is None:  # unknown: a duplicate is then the block that we sent before
@@ -206,6 +211,8 @@ class BlockSubmitter:
             stale = not self._poller.is_current(block.height)
             text = "the node refused it without a reason"
             return (Outcome.STALE if stale else Outcome.INVALID), text
+        if error is None and result is not None and result is not True and result != TAKEN:
+            return Outcome.INVALID, "the node's answer to it is neither true nor a reason"
         outcome, text = classify(result, error)
         if text == "inconclusive":  # a valid block beside the chain: another one came first
             outcome = Outcome.STALE

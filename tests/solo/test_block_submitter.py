@@ -134,8 +134,22 @@ async def test_a_duplicate_is_accepted_if_the_chain_has_it(mix_hash: str, outcom
         assert (await bench.submitted(solved(job)))[0] is outcome
 
 
-async def test_an_accepted_block_missing_in_the_chain_is_reported() -> None:
-    async with serving(PprpcNode(verdict=None)) as node, running(node, "pprpc") as bench:
+@pytest.mark.parametrize("answer", ["true", "ok", 0, 1.5, {}, [], [True], {"status": "x"}], ids=str)
+@pytest.mark.parametrize("in_chain", [False, True])
+async def test_an_unknown_answer_is_an_acceptance_only_if_the_chain_has_the_block(
+    answer: Any, in_chain: bool
+) -> None:
+    async with serving(PprpcNode(verdict=answer)) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        if in_chain:
+            node.chain[HEIGHT] = {"hash": solved(job).final_hash.hex()}
+        outcome, _ = await bench.submitted(solved(job))
+        assert outcome is (Outcome.ACCEPTED if in_chain else Outcome.INVALID)
+
+
+@pytest.mark.parametrize("answer", [None, {"status": "OK"}], ids=str)
+async def test_an_accepted_block_missing_in_the_chain_is_reported(answer: Any) -> None:
+    async with serving(PprpcNode(verdict=answer)) as node, running(node, "pprpc") as bench:
         job = await bench.job()
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         await bench.until(lambda: bench.messages)
