@@ -88,6 +88,8 @@ class KawPowClient(ClientSide):
                 self._refuse_login(text, first=False)
 
     def _subscribed(self, nonces: NonceSpace) -> None:
+        if self._nonces is not None and nonces == NonceSpace():
+            nonces = self._nonces  # mining.set_extranonce came before this answer, which has none
         self._nonces = nonces
         self._events.append(Subscribed(nonces))
         self._check_range(nonces)

@@ -52,6 +52,7 @@ _BY_CODE = {
 _PASSING = re.compile(
     r"try again|later\b|retry|temporar|not ready|starting|maintenance|overload|\bbusy\b|unavailable"
     r"|timed? ?out|shutting down|internal|database|\bdb\b|\bsync|server (?:error|is down)"
+    r"|\bfull\b|too many|limit reached|capacity"
 )
 _OF_LOGIN = re.compile(r"invalid|wrong|incorrect|unknown|unauth|password|address|wallet|regist")
 

@@ -392,6 +392,16 @@ def test_a_range_of_few_nonces_is_warned_about_once_also_if_it_comes_later() -> 
     assert opened.receive(call("mining.set_extranonce", "aabbccddef")) == []
 
 
+@pytest.mark.parametrize("result", [True, None, [None], [None, ""]])
+def test_set_extranonce_may_come_before_a_subscribe_answer_without_one(result: Any) -> None:
+    opened = client()
+    opened.start()
+    opened.receive(call("mining.set_extranonce", "cc01"))
+    assert opened.receive(answer(1, result)) == [Subscribed(NonceSpace(0xCC01, 16))]
+    (job,) = jobs(opened.receive(notify()))
+    assert job.nonces == NonceSpace(0xCC01, 16)
+
+
 @pytest.mark.parametrize("params", [[], [None], ["zz"], ["00" * 8]])
 def test_unusable_set_extranonce_ends_the_connection(params: list[Any]) -> None:
     with pytest.raises(ProtocolError, match="extranonce"):

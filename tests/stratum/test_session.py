@@ -318,7 +318,7 @@ async def test_a_last_line_that_is_cut_is_ignored() -> None:
 @pytest.mark.parametrize(
     "text",
     ["Server is busy", "please try again later", "Internal error", "database timeout",
-     "maintenance", "node is syncing", "stratum not ready"],
+     "maintenance", "node is syncing", "stratum not ready", "the pool is full"],
 )  # fmt: skip
 @pytest.mark.parametrize("number", [1, 2], ids=["subscribe", "authorize"])
 async def test_a_login_refused_for_a_reason_that_passes_is_retried(number: int, text: str) -> None:
