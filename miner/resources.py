@@ -46,7 +46,7 @@ CACHE_PARTS = (
     "build-logs", "cubins", "datasets", "device-trials", "driver-calls", "light", "numba",
     "opencl-vendors", "opencl-vendors-usable", "proved", "shapes",
 )  # fmt: skip
-"""The folders in it."""
+"""The folders in the cache directory that the miner makes; `cache` shows and deletes them."""
 
 
 def state_directory() -> Path:

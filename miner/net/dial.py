@@ -169,8 +169,8 @@ def _set_socket_options(writer: asyncio.StreamWriter) -> None:
 
 
 def _of_system(error: OSError | ValueError) -> OSError | ValueError:
-    """Return the system's error for one of asyncio's, whose text replaces the system's or joins
-    those of several addresses; of these, a refused connection tells most."""
+    """Return the system's error that is named in the text of asyncio's. Of the errors of several
+    addresses, a refused connection tells most."""
     if not isinstance(error, OSError) or isinstance(error, ssl.SSLError | socket.gaierror):
         return error
     numbers = sorted({int(digits) for digits in re.findall(r"\[Errno (\d+)\]", str(error))})

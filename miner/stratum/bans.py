@@ -16,13 +16,13 @@ _BAN = re.compile(
     r"|too many (?:connect|request|login)"
 )
 
-_STEM = r"(?:\bbann?|blacklist|\bblocked\b|\bsuspended\b|\brate.?limit)"
-_DEED = r"(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?|\bblocked|\bsuspended)"
+_BAN_WORD = r"(?:\bbann?|blacklist|\bblocked\b|\bsuspended\b|\brate.?limit)"
+_WAS_BANNED = r"(?:\bbann?(?:ed|ing)|blacklist(?:ed|ing)?|\bblocked|\bsuspended)"
 
 _OF_US = re.compile(
-    rf"\b(?:your?|ip|address)\b(?:(?!\.\s)[^;!?])*{_STEM}"
-    rf"|{_DEED} (?:you|ip|address)|\btoo many\b"
-    rf"|^\W*{_DEED}(?:\W*$| for\b| until\b)|^\W*rate.?limit"
+    rf"\b(?:your?|ip|address)\b(?:(?!\.\s)[^;!?])*{_BAN_WORD}"
+    rf"|{_WAS_BANNED} (?:you|ip|address)|\btoo many\b"
+    rf"|^\W*{_WAS_BANNED}(?:\W*$| for\b| until\b)|^\W*rate.?limit"
 )
 _THREAT = re.compile(r"\b(?:if|when|will|would|may|might|can|could|or)\b")
 
@@ -74,8 +74,8 @@ class Bans:
         known = (user, login_parts(user)[0])
         names = "|".join(re.escape(name.lower()) for name in known if name)
         self._of_user = re.compile(
-            rf"(?<![\w.-])(?:{names})(?![\w-])(?:(?!\.\s)[^;!?])*{_STEM}"
-            rf"|{_DEED}:? (?:\w+ )?(?:{names})(?![\w-])"
+            rf"(?<![\w.-])(?:{names})(?![\w-])(?:(?!\.\s)[^;!?])*{_BAN_WORD}"
+            rf"|{_WAS_BANNED}:? (?:\w+ )?(?:{names})(?![\w-])"
             if names
             else r"(?!)"
         )

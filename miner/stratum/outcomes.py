@@ -49,7 +49,7 @@ _BY_CODE = {
 }
 
 
-_PASSING = re.compile(
+_TEMPORARY = re.compile(
     r"try again|later\b|retry|temporar|not ready|starting|maintenance|overload|\bbusy\b|unavailable"
     r"|timed? ?out|shutting down|internal|database|\bdb\b|\bsync|server (?:error|is down)"
     r"|\bfull\b|too many|limit reached|capacity"
@@ -57,11 +57,11 @@ _PASSING = re.compile(
 _OF_LOGIN = re.compile(r"invalid|wrong|incorrect|unknown|unauth|password|address|wallet|regist")
 
 
-def passes(text: str) -> bool:
-    """Return whether the text of a refused login names a reason that passes by itself, and none
-    in the login."""
+def is_temporary(text: str) -> bool:
+    """Return whether the text of a refused login names a reason that ends by itself, and none that
+    lies in the login."""
     lower = text.lower()
-    return bool(_PASSING.search(lower)) and not _OF_LOGIN.search(lower)
+    return bool(_TEMPORARY.search(lower)) and not _OF_LOGIN.search(lower)
 
 
 NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")

@@ -13,7 +13,7 @@ from miner.net.dial import Stream
 from miner.stratum import pool_events
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
-from miner.stratum.outcomes import NO_REASON, passes
+from miner.stratum.outcomes import NO_REASON, is_temporary
 from miner.stratum.pool_memory import OptionalRequests, SentNonces
 from miner.work import Outcome, Solution, Verdict
 
@@ -242,19 +242,10 @@ class Session:
                 held, self._held = self._held, []
                 for solution in held:
                     self._send(solution)
-            case pool_events.LoginRefused(text) | pool_events.WrongProtocol(text) if is_ban(text):
-                raise banned(text)
-            case pool_events.LoginRefused(text) | pool_events.WrongProtocol(text) if passes(text):
-                raise ConnectionLost(f"the pool cannot log us in now: {text}", Cause.LOGIN_LATER)
             case pool_events.LoginRefused(text):
-                raise PoolRefused(
-                    f"the pool refused the login: {text}; check user and password", Cause.LOGIN
-                )
+                raise self._refusal(text, first=False)
             case pool_events.WrongProtocol(text):
-                raise WrongDialect(
-                    f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
-                    "address, or detect the protocol with --protocol auto"
-                )
+                raise self._refusal(text, first=True)
             case pool_events.HashrateRefused():
                 self._optional.left_out |= self._protocol.dialect.hashrate_reports
             case pool_events.JobReceived(job):
@@ -269,6 +260,21 @@ class Session:
                     self._bans.message(text)
             case pool_events.Reconnect():
                 self._listener.on_event(event)
+
+    def _refusal(self, text: str, *, first: bool) -> PoolError:
+        """Return the error for a refused login; `first`: for a refused first request."""
+        if is_ban(text):
+            return banned(text)
+        if is_temporary(text):
+            return ConnectionLost(f"the pool cannot log us in now: {text}", Cause.LOGIN_LATER)
+        if first:
+            return WrongDialect(
+                f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
+                "address, or detect the protocol with --protocol auto"
+            )
+        return PoolRefused(
+            f"the pool refused the login: {text}; check user and password", Cause.LOGIN
+        )
 
     def _send(self, solution: Solution) -> None:
         self._stream.write(self._protocol.submit(solution))
