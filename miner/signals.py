@@ -62,10 +62,12 @@ def signals(
 def handled(name: str, handler: Any) -> Iterator[None]:
     """Handle the signal `name` by `handler`, which `signal.signal` accepts, outside of `signals`.
 
-    Does nothing on systems without that signal, and outside the main thread.
+    Does nothing on systems without that signal, outside the main thread, and for a signal that is
+    ignored, as under `nohup`.
     """
     number = getattr(signal, name, None)
-    if number is None or threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if number is None or not is_main or signal.getsignal(number) is signal.SIG_IGN:
         yield
         return
     before = signal.signal(number, handler)

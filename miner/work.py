@@ -38,6 +38,11 @@ class DeviceInfo:
     unusable: str | None = None
     """Why it cannot be used, as a sentence; None: it can be."""
 
+    @property
+    def alike(self) -> tuple[str, str, str, int]:
+        """Backend, model, driver and units, which are the same for equal devices."""
+        return (self.backend, self.model, self.driver, self.units)
+
 
 @dataclass(frozen=True, slots=True)
 class NonceSpace:

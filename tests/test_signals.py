@@ -62,6 +62,11 @@ def test_sigterm_during_the_start_exits_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in ran.stderr
 
 
+def test_an_ignored_signal_stays_ignored() -> None:
+    with handled("SIGHUP", signal.SIG_IGN), handled("SIGHUP", signal.default_int_handler):
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
 def test_previous_handlers_are_restored() -> None:
     def theirs(*_: object) -> None:
         raise AssertionError

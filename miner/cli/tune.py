@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from miner.cli.options import (
     print_nothing,
     split_names,
 )
+from miner.signals import handled
 
 
 @click.command()
@@ -78,9 +80,11 @@ def tune(
     for listed in list(models.values())[::-1]:
         progress(f"{listed.info.name} {listed.info.model}")
         names = split_names(shapes)
-        report = tune_device(
-            listed, chosen, height, names, rounds, seconds, ChosenBy(by), progress, kept_in
-        )
+        # A closed terminal must not look like a crash of the shape on trial.
+        with handled("SIGHUP", signal.default_int_handler):
+            report = tune_device(
+                listed, chosen, height, names, rounds, seconds, ChosenBy(by), progress, kept_in
+            )
         reports.append(report)
         for line in _lines(report):
             progress(line)

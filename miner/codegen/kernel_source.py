@@ -57,6 +57,11 @@ class KernelSource:
     """Bytes of shared memory that the host sets for each group at launch; CUDA only."""
 
     @property
+    def shape(self) -> str:
+        """Name of the launch shape, with which the title ends; empty for a dataset program."""
+        return self.title.partition(" shape ")[2]
+
+    @property
     def sha256(self) -> str:
         """Hex digest of all that can change the compiled code."""
         digest = hashlib.sha256()

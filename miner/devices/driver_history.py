@@ -1,99 +1,27 @@
-"""Facts about drivers that are kept for the next run: results of trials, and crashes."""
+"""Which driver call or launch shape ended an earlier process, and what follows from it."""
 
 from __future__ import annotations
 
 import faulthandler
-import hashlib
 import json
 import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from miner import __version__
-from miner.devices.device import Device, OpenableDevice
-from miner.resources import (
-    CheckedFiles,
-    cache_directory,
-    data_directory,
-    lock,
-    take_abandoned,
-)
+from miner.codegen.kernel_source import KernelSource
+from miner.codegen.launch_shape import LaunchShape
+from miner.devices.device import Device, Image, Kernel, OpenableDevice
+from miner.devices.trial_results import TrialResults, boot_id
+from miner.progpow.variant import Variant
+from miner.resources import cache_directory, lock, take_abandoned
 from miner.work import DeviceInfo
-
-RESULT_BYTES = 1 << 20
-"""Limit of all results together."""
-
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-class TrialResult(NamedTuple):
-    """The result of one trial."""
-
-    problem: str | None
-    """Why a device or driver cannot be used, as a sentence; None: it can."""
-
-
-class TrialResults:
-    """Results of trials by key; they hold until the miner's code changes.
-
-    A problem is remembered until the next boot only: a card that hung may work then.
-    """
-
-    def __init__(self) -> None:
-        self._files = CheckedFiles(cache_directory() / "device-trials", ".json", RESULT_BYTES)
-
-    def get(self, *key: object) -> TrialResult | None:
-        """Return the result of `key`; None: unknown."""
-        content = self._files.get(_text(key))
-        try:
-            problem, boot = json.loads(content or b"")
-        except (ValueError, TypeError):
-            return None
-        return TrialResult(problem) if problem is None or boot == boot_id() else None
-
-    def keep(self, problem: str | None, *key: object) -> None:
-        """Remember the result of `key`."""
-        self._files.put(_text(key), json.dumps([problem, boot_id()]).encode())
-
-    def forget(self) -> None:
-        """Delete all results."""
-        for path in self._files.folder.glob("*.json"):
-            with suppress(OSError):
-                path.unlink()
-
-
-def _text(key: tuple[object, ...]) -> str:
-    return repr((*key, _code_digest()))
-
-
-@cache
-def _code_digest() -> str:
-    """Return a digest of the code that a trial runs."""
-    digest = hashlib.sha256(__version__.encode())
-    package = Path(__file__).parents[1]
-    folders = [*(package / name for name in ("devices", "codegen", "progpow"))]
-    for folder in (*folders, data_directory("kernels")):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
-                digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-@cache
-def boot_id() -> str:
-    """Return the identity of the system's boot; "" where it is unknown."""
-    with suppress(OSError):
-        return BOOT_ID.read_text("ascii").strip()
-    return ""
-
 
 ROW_BYTES = 1024
 ROWS = 64
@@ -106,14 +34,42 @@ SEARCHING = "searching"
 """Devices search nearly all the time, so only a crash that names the device's thread counts."""
 
 
+class ShapeOnTrial(NamedTuple):
+    """A launch shape that is tried on a device, and is not its own."""
+
+    where: tuple[str, str, str, int, str]
+    """Backend, model, driver and units of the device, and the variant."""
+    names: tuple[str, ...]
+    """The shape's name; of the device's own shape on other streams also as in "@1"."""
+
+
+def _key(where: tuple[object, ...], shape: str) -> tuple[object, ...]:
+    return ("shape", where, _base(shape))
+
+
+def _base(shape: str) -> str:
+    """Return the name of a launch shape without its number of buffers."""
+    return shape.partition("/")[0]
+
+
+def _text_of(shape: str) -> str:
+    """Return the name of a launch shape without what its kernel's text does not depend on."""
+    return _base(shape).partition("@")[0]
+
+
 class CrashRecord:
     """Records the driver calls of this process until `close`; any thread may use it.
 
     At a crash, Python's fault handler adds the thread that crashed. Nothing is recorded where no
     file can be written, nor on Windows, where files are not locked and the boot is unknown.
+
+    A device has its own launch shape, which is safe: the one that it opens with, unless `watched`
+    or `settle` names another. In any other shape it is on trial.
     """
 
     def __init__(self) -> None:
+        self.own_shapes: dict[str, str] = {}
+        """By name of the device."""
         self._rows: dict[tuple[str, int], int] = {}
         self._turn = threading.Lock()
         self._handles_faults = False
@@ -149,20 +105,32 @@ class CrashRecord:
             file.close()
 
     @contextmanager
-    def call(self, info: DeviceInfo, what: str, after: str = "") -> Iterator[None]:
-        """Record the driver call `what` during the block, and the activity `after` from then on."""
+    def call(
+        self, info: DeviceInfo, what: str, after: str = "", trial: ShapeOnTrial | None = None
+    ) -> Iterator[None]:
+        """Record the driver call `what` during the block, and the activity `after` from then on;
+        `trial` is the launch shape that is on trial."""
         thread = threading.get_ident()
         with self._turn:
             row = self._rows.setdefault((info.name, thread), len(self._rows) + 1)
-        self._write(row, [repr(info), info.name, thread, what])
+        self._write(row, [repr(info), info.name, thread, what, trial])
         try:
             yield
         finally:
-            self._write(row, [repr(info), info.name, thread, after])
+            self._write(row, [repr(info), info.name, thread, after, trial])
 
-    def watched(self, device: OpenableDevice) -> OpenableDevice:
-        """Return `device` with its calls recorded."""
-        return _RecordedOpening(device, self)
+    def watched(
+        self, device: OpenableDevice, variant: Variant, shape: str | None = None
+    ) -> OpenableDevice:
+        """Return `device`, which mines `variant`, with its calls recorded; `shape` is its own, None
+        for the one that it opens with."""
+        if shape is not None:
+            self.settle(device.info.name, shape)
+        return _RecordedOpening(device, self, variant.name)
+
+    def settle(self, name: str, shape: str) -> None:
+        """Make `shape` the own one of the device `name`, from the next kernel on."""
+        self.own_shapes[name] = _base(shape)
 
     def _write(self, row: int, value: object) -> None:
         text = json.dumps(value).encode().ljust(ROW_BYTES - 1) + b"\n"
@@ -175,6 +143,7 @@ class CrashRecord:
 class _RecordedOpening:
     device: OpenableDevice
     record: CrashRecord
+    variant: str
 
     @property
     def info(self) -> DeviceInfo:
@@ -182,26 +151,47 @@ class _RecordedOpening:
 
     def open(self) -> Device:
         with self.record.call(self.info, "opening"):
-            opened: Any = _RecordedDevice(self.device.open(), self.record)
+            device = self.device.open()
+        self.record.own_shapes.setdefault(self.info.name, _base(device.shape.name))
+        opened: Any = _RecordedDevice(device, self.record, self.variant)
         return opened  # type: ignore[no-any-return]
 
 
 class _RecordedDevice:
     """A device whose rare calls are recorded; `launch` and other frequent ones are not."""
 
-    def __init__(self, device: Device, record: CrashRecord) -> None:
-        self._device, self._record = device, record
+    def __init__(self, device: Device, record: CrashRecord, variant: str) -> None:
+        self._device, self._record, self._variant = device, record, variant
         self.launch, self.round_up = device.launch, device.round_up
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._device, name)
 
-    def build(self, source: Any) -> Any:
-        with self._record.call(self._device.info, "building a kernel"):
+    def _trial(self, shape: str) -> ShapeOnTrial | None:
+        """Return `shape` if it is on trial."""
+        info, name = self._device.info, _base(shape)
+        own = self._record.own_shapes[info.name]
+        if name == own:
+            return None
+        streams = name.partition("@")[2] if _text_of(name) == _text_of(own) else ""
+        names = (name, f"@{streams}") if streams else (name,)
+        return ShapeOnTrial((*info.alike, self._variant), names)
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        trial = self._trial(shape.name)
+        with self._record.call(self._device.info, "taking a shape", SEARCHING, trial):
+            self._device.take_shape(shape)
+
+    def build(self, source: KernelSource) -> Image:
+        own = self._record.own_shapes[self._device.info.name]
+        is_own = source.shape == "" or _text_of(source.shape) == _text_of(own)
+        trial = None if is_own else self._trial(source.shape)
+        with self._record.call(self._device.info, "building a kernel", trial=trial):
             return self._device.build(source)
 
-    def load(self, image: Any) -> Any:
-        with self._record.call(self._device.info, "loading a kernel", SEARCHING):
+    def load(self, image: Image) -> Kernel:
+        trial = self._trial(self._device.shape.name)
+        with self._record.call(self._device.info, "loading a kernel", SEARCHING, trial):
             return self._device.load(image)
 
     def generate(self, *arguments: Any) -> Iterator[float]:
@@ -230,23 +220,35 @@ class Crash:
     """Name of the device."""
     call: str
     count: int
-    """Crashes in calls of this device since the boot."""
+    """Crashes in calls of this device since the boot; those of a trial do not count."""
+    shape: str | None = None
+    """The launch shape that was on trial."""
 
     def __str__(self) -> str:
-        return f"an earlier run ended while {self.device} was {self.call}"
+        text = f"an earlier run ended while {self.device} was {self.call}"
+        if self.shape is None:
+            return text
+        return f"{text} in the launch shape {self.shape}; it is not tried again on this model"
 
 
 def count_crashes(results: TrialResults) -> list[Crash]:
-    """Read and delete the records of ended processes; count and return their crashes."""
-    crashes = []
-    for content in take_abandoned(_folder(), "*.calls"):
-        suspect = _suspect(content)
-        if suspect is not None:
-            key, name, call = suspect
-            count = _crashes(results, key)[0] + 1
-            results.keep(f"{count} {call}", "crashes", key)
-            crashes.append(Crash(name, call, count))
-    return crashes
+    """Read and delete the records of ended processes; count and return their crashes, those during
+    a trial against the launch shape, others against the device."""
+    return [
+        _counted(results, call)
+        for content in take_abandoned(_folder(), "*.calls")
+        for call in _suspects(content)
+    ]
+
+
+def _counted(results: TrialResults, call: _Call) -> Crash:
+    if call.trial is not None:
+        for name in call.trial.names:
+            results.keep(call.what, *_key(call.trial.where, name), until_boot=False)
+        return Crash(call.device, call.what, 0, call.trial.names[0])
+    count = _crashes(results, call.key)[0] + 1
+    results.keep(f"{count} {call.what}", "crashes", call.key)
+    return Crash(call.device, call.what, count)
 
 
 def crash_problem(results: TrialResults, info: DeviceInfo) -> str | None:
@@ -257,27 +259,61 @@ def crash_problem(results: TrialResults, info: DeviceInfo) -> str | None:
     return f"its driver ended the miner {count} times, last while {call}"
 
 
+def crashed_shapes(
+    results: TrialResults, info: DeviceInfo, variant: Variant, names: Sequence[str]
+) -> dict[str, str]:
+    """Return those of `names`, as `shape_beside` takes them, that are not tried on devices like
+    `info`, since the process ended during an earlier trial; with the reason as a sentence."""
+    reasons = {}
+    for name in names:
+        result = results.get(*_key((*info.alike, variant.name), name))
+        if result is not None and result.problem is not None:
+            reasons[name] = (
+                f"an earlier trial ended the miner while {result.problem}; "
+                "`progpow-miner devices --retry` allows another one"
+            )
+    return reasons
+
+
 def _crashes(results: TrialResults, key: str) -> tuple[int, str]:
     result = results.get("crashes", key)
     count, _, call = (result.problem or "" if result else "").partition(" ")
     return (int(count), call) if count.isdecimal() else (0, "")
 
 
-def _suspect(content: bytes) -> tuple[str, str, str] | None:
-    """Return (key, name, call) of the device whose call ended the process; None if unknown."""
+class _Call(NamedTuple):
+    """One row of a record."""
+
+    key: str
+    """All facts about the device."""
+    device: str
+    thread: int
+    what: str
+    trial: ShapeOnTrial | None
+
+
+def _suspects(content: bytes) -> list[_Call]:
+    """Return the call that ended the process, or one call for each shape that was on trial then;
+    none if the cause is unknown."""
     rows = []
     for row in range(ROWS):
         with suppress(ValueError, RecursionError):
             rows.append(json.loads(content[row * ROW_BYTES : (row + 1) * ROW_BYTES].strip(b"\0")))
     if not rows or rows[0] != boot_id():
-        return None
-    calls = [row for row in rows[1:] if isinstance(row, list) and len(row) == 4 and row[3]]
+        return []
+    calls = [_call(*row) for row in rows[1:] if isinstance(row, list) and len(row) == 5 and row[3]]
     fault = re.search(rb"Current thread 0x([0-9a-f]+)", content[ROWS * ROW_BYTES :])
     if fault is not None:
-        suspects = [row for row in calls if row[2] == int(fault[1], 16)]
+        suspects = [call for call in calls if call.thread == int(fault[1], 16)]
     else:
-        suspects = [row for row in calls if row[3] != SEARCHING]
-    if len({row[0] for row in suspects}) != 1:
-        return None  # several could be at fault
-    key, name, _, call = suspects[0]
-    return str(key), str(name), str(call)
+        # Wrongly suspecting a shape costs little; a shape that ends each run must be found.
+        trials = [call for call in calls if call.trial]
+        suspects = trials or [call for call in calls if call.what != SEARCHING]
+    if all(call.trial for call in suspects):
+        return list({call.trial: call for call in suspects}.values())
+    return suspects[:1] if len({call.key for call in suspects}) == 1 else []
+
+
+def _call(key: object, device: object, thread: int, what: object, trial: Any) -> _Call:
+    shape = ShapeOnTrial(*map(tuple, trial)) if trial else None
+    return _Call(str(key), str(device), thread, str(what), shape)

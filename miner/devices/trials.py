@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from miner.devices.backend import Backend
-from miner.devices.driver_history import TrialResults, count_crashes, crash_problem
+from miner.devices.driver_history import count_crashes, crash_problem
 from miner.devices.driver_process import ask_child
 from miner.devices.known_answers import problem_of
 from miner.devices.opencl import OPENCL
@@ -22,6 +22,7 @@ from miner.devices.opencl.icd_files import (
     vendors_variables,
     write_entries,
 )
+from miner.devices.trial_results import TrialResults
 from miner.errors import BackendUnavailable, DriverDied
 from miner.progpow.variant import Variant
 from miner.work import DeviceInfo

@@ -256,5 +256,4 @@ def _surplus(programs: Iterable[Program]) -> list[Program]:
 
 def _alike(device: Device) -> tuple[object, ...]:
     info = device.info
-    alike = (info.backend, info.model, info.driver)
-    return alike if device.shares_images else (*alike, info.name, id(device))
+    return info.alike if device.shares_images else (*info.alike, info.name, id(device))

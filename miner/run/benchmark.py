@@ -5,15 +5,17 @@ from __future__ import annotations
 import platform
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from miner import __version__
 from miner.clock import SystemClock
 from miner.codegen.launch_shape import shape_beside, shape_named
-from miner.devices.device import Device
+from miner.devices.device import Device, OpenableDevice
+from miner.devices.driver_history import CrashRecord, crashed_shapes
 from miner.devices.selection import ListedDevice
+from miner.devices.trial_results import TrialResults
 from miner.devices.tuned_shapes import ChosenBy, TunedShapes, shapes_to_try
 from miner.errors import ConfigError, MinerError, OutOfMemory
 from miner.formatting import format_bytes
@@ -101,7 +103,8 @@ def tune_device(
     kept_in: TunedShapes | None,
 ) -> dict[str, Any]:
     """Return the object that `tune --json` prints for one device: the hashrate of each of `shapes`
-    relative to the device's own, and the choice, which is kept in `kept_in`.
+    relative to the device's own, and the choice, which is kept in `kept_in`. Shapes whose trial
+    ended an earlier process are left out.
 
     Without `shapes`: those that may suit the device. Raises `ConfigError` for a device that has
     no launch shapes, and as `ShapeTrials.compare`.
@@ -112,7 +115,15 @@ def tune_device(
         shape_beside(name, listed.backend.shape_for(info))
     if listed.backend.dialect is None:
         raise ConfigError(f"{info.name} interprets programs, so it has no launch shape to choose")
-    with _bench_device(listed, variant, height, progress) as bench, _sensors(info) as read:
+    crashed = crashed_shapes(TrialResults(), info, variant, names)
+    for name, reason in crashed.items():
+        progress(f"{name} is left out: {reason}")
+    names = [name for name in names if name not in crashed]
+    with (
+        closing(CrashRecord()) as record,
+        _bench_device(record.watched(listed, variant), variant, height, progress) as bench,
+        _sensors(info) as read,
+    ):
         report = ShapeTrials(bench, read, progress).compare(names, rounds, seconds, by)
     if kept_in is not None:
         kept_in.put(info, listed.backend, variant, report.chosen)
@@ -122,7 +133,7 @@ def tune_device(
         "heights": list(HEIGHTS),
         "rounds": rounds,
         "shapes": report.rows,
-        "left_out": report.left_out,
+        "left_out": crashed | report.left_out,
         "chosen": asdict(report.chosen),
         "kept": kept_in is not None,
         **_measured_on(info),
@@ -131,7 +142,7 @@ def tune_device(
 
 @contextmanager
 def _bench_device(
-    listed: ListedDevice,
+    listed: OpenableDevice,
     variant: Variant,
     height: int,
     progress: Progress,

@@ -208,9 +208,10 @@ class MiningRun:
         self._telemetry.emit(redacted(event, self._redactor))
 
     def _keep_shape(self, event: Event) -> None:
-        """Keep the launch shape that was chosen while mining for later runs."""
+        """Trust the launch shape that was chosen while mining, and keep it for later runs."""
         if not isinstance(event, ShapeChosen):
             return
+        self._driver_calls.settle(event.device, event.shape)
         device = next(one for one in self._config.devices if one.info.name == event.device)
         tuned = TunedShape(event.shape, event.default, event.ratio, event.low, event.high)
         variant = self._config.variant
@@ -254,8 +255,10 @@ class MiningRun:
         )  # fmt: skip
 
     def _new_engine(self, builds: WorkPool) -> Engine:
+        record, variant = self._driver_calls, self._config.variant
+        shapes = {name: tuning.shape for name, tuning in self._config.tunings.items()}
         return Engine(
-            [self._driver_calls.watched(device) for device in self._config.devices],
+            [record.watched(d, variant, shapes.get(d.info.name)) for d in self._config.devices],
             programs=Programs(search_source, builds),
             prover=self._verifier,
             sink=self,

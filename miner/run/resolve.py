@@ -10,13 +10,14 @@ from pathlib import Path
 from miner.api.api_server import ApiOptions
 from miner.catalog import find_variant
 from miner.devices.device_names import matches
+from miner.devices.driver_history import crashed_shapes
 from miner.devices.selection import ChosenDevices, ListedDevice, choose_devices
+from miner.devices.trial_results import TrialResults
 from miner.devices.trials import TrialReports
 from miner.devices.tuned_shapes import TunedShape, TunedShapes, shapes_to_try
 from miner.devices.tuning import Tuning, tuning_of
 from miner.ledger import LEDGER_FILE
 from miner.net.address import PoolUrl
-from miner.progpow.variant import Variant
 from miner.resources import state_directory
 from miner.run.resolve_pools import (
     chosen_coin,
@@ -64,6 +65,7 @@ class _Resolver:
         self._load = load
         self._devices: Sequence[ListedDevice] = ()
         self._tuned: Mapping[str, TunedShape] = {}
+        self._results = TrialResults()
 
     def resolve(self, reports: TrialReports | None) -> RunConfig:
         loaded = self._load()
@@ -76,7 +78,8 @@ class _Resolver:
             wanted.backend, wanted.use, variant, wanted.exclude, reports=reports
         )
         self._devices = chosen.use
-        self._tuned = _tuned(chosen.use, variant)
+        self._variant = variant
+        self._tuned = self._tuned_shapes()
         tunings = self._tunings(settings)
         token = api_token(settings.api)
         return RunConfig(
@@ -137,22 +140,31 @@ class _Resolver:
             tuning, tuned = tuning_of(info, device.index, blocks, base), self._tuned.get(info.name)
             if tuning.shape is None:
                 if settings.devices.autotune:
-                    tuning = replace(tuning, autotune=tuple(shapes_to_try(info, device.backend)))
+                    tuning = replace(tuning, autotune=self._shapes_to_try(device))
                 tuning = replace(tuning, shape=tuned.shape if tuned is not None else None)
             tunings[info.name] = tuning
         return tunings
+
+    def _shapes_to_try(self, device: ListedDevice) -> tuple[str, ...]:
+        names = shapes_to_try(device.info, device.backend)
+        crashed = crashed_shapes(self._results, device.info, self._variant, names)
+        return tuple(name for name in names if name not in crashed)
+
+    def _tuned_shapes(self) -> dict[str, TunedShape]:
+        """Return the shapes that `tune` chose, by device name, without those that crashed later."""
+        kept, found = TunedShapes(), {}
+        for device in self._devices:
+            info, tuned = device.info, kept.get(device.info, device.backend, self._variant)
+            if tuned is not None and not crashed_shapes(
+                self._results, info, self._variant, [tuned.shape]
+            ):
+                found[info.name] = tuned
+        return found
 
     def _shape_notes(self, tunings: Mapping[str, Tuning]) -> Iterator[tuple[str, str]]:
         for name, tuned in self._tuned.items():
             if tunings[name].shape == tuned.shape:
                 yield "device", f"{name}: {tuned.sentence}"
-
-
-def _tuned(devices: Sequence[ListedDevice], variant: Variant) -> dict[str, TunedShape]:
-    """Return the shapes that `tune` chose, by device name."""
-    kept = TunedShapes()
-    found = {d.info.name: kept.get(d.info, d.backend, variant) for d in devices}
-    return {name: tuned for name, tuned in found.items() if tuned is not None}
 
 
 def _live(

@@ -11,6 +11,7 @@ import pytest
 from miner.devices import selection, tuned_shapes
 from miner.devices.cuda import CUDA
 from miner.devices.selection import ChosenDevices, ListedDevice, find_devices
+from miner.devices.trial_results import TrialResults
 from miner.devices.tuned_shapes import TunedShape, TunedShapes
 from miner.run import benchmark
 from miner.verify import chosen_variant
@@ -30,10 +31,14 @@ def test_the_measured_choice_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert run("tune", "-a", toy, "-d", cpu.info.name, *options).code == 2, "an unknown shape"
     assert store.get(cpu.info, cpu.backend, variant) is None
 
-    ran = run("tune", "-a", toy, "-d", cpu.info.name, "--shapes", "cpu", *options[2:])
+    results, key = TrialResults(), ("shape", (*cpu.info.alike, variant.name), "cpu-1")
+    results.keep("loading a kernel", *key, until_boot=False)
+    ran = run("tune", "-a", toy, "-d", cpu.info.name, "--shapes", "cpu,cpu-1", *options[2:])
+    results.keep(None, *key)  # the tests share one cache
     assert ran.code == 0, ran.err
     (report,) = json.loads(ran.out)
     assert [row["shape"] for row in report["shapes"]] == ["cpu"]
+    assert "ended the miner while loading a kernel" in report["left_out"]["cpu-1"]
     assert report["kept"] is True
     assert store.get(cpu.info, cpu.backend, variant) == TunedShape("cpu", "cpu", 1.0, 1.0, 1.0)
 

@@ -1,20 +1,34 @@
-"""Which device's driver ended the miner, and what follows from it."""
+"""Which device's driver or launch shape ended the miner, and what follows from it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from miner.devices import driver_history
-from miner.devices.driver_history import CrashRecord, TrialResults, count_crashes, crash_problem
+from miner.catalog import variants
+from miner.codegen.kernel_source import KernelSource
+from miner.codegen.launch_shape import LaunchShape, shape_named
+from miner.devices import driver_history, trial_results
+from miner.devices.driver_history import (
+    CrashRecord,
+    count_crashes,
+    crash_problem,
+    crashed_shapes,
+)
 from miner.devices.opencl import OPENCL
 from miner.devices.selection import ListedDevice, tried
+from miner.devices.trial_results import TrialResults
 from miner.devices.trials import Trials
+from miner.work import DeviceInfo
 from tests.devices.infos import info_of
+from tests.fakes.device import DeviceScript, FakeDevice, FakeImage, Ticks
 from tests.fakes.variants import KAWPOW
 
 CHECKOUT = Path(__file__).parents[2]
@@ -47,7 +61,10 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(end: str, call: str, other: str) -> None:
     """Have a process end in the call of one card, while another card is in a call too."""
-    code = RUN.format(end=end, call=call, other=other)
+    end_process(RUN.format(end=end, call=call, other=other))
+
+
+def end_process(code: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],
@@ -108,7 +125,7 @@ def test_a_device_that_crashed_twice_is_left_out_until_retry_or_boot(
     assert str(problem()).startswith(
         "its driver ended the miner 2 times, last while opening; it is"
     )
-    monkeypatch.setattr(driver_history, "boot_id", lambda: "another boot")
+    monkeypatch.setattr(trial_results, "boot_id", lambda: "another boot")
     assert problem() is None
     monkeypatch.undo()
 
@@ -156,3 +173,166 @@ def test_without_a_writable_cache_nothing_is_recorded(
         pass
     record.close()
     assert count_crashes(TrialResults()) == []
+
+
+class Card(FakeDevice):
+    """Calls `leave` in the build or the load of one shape."""
+
+    tried = call = ""
+    leave: Callable[[], object] = staticmethod(lambda: None)
+
+    def take_shape(self, shape: LaunchShape) -> None:
+        self.shape = shape
+
+    def build(self, source: KernelSource) -> FakeImage:
+        self._enter("building a kernel", source)
+        return super().build(source)
+
+    def load(self, image: FakeImage) -> FakeImage:
+        self._enter("loading a kernel", image.source)
+        return super().load(image)
+
+    def _enter(self, call: str, source: KernelSource) -> None:
+        if (call, source.shape) == (self.call, self.tried):
+            self.leave()
+
+
+@dataclass
+class Opening:
+    card: Card
+    info: DeviceInfo = CARD
+
+    def open(self) -> Card:
+        return self.card
+
+
+def search(device: Card, shape: str) -> None:
+    """Have the card search in `shape`."""
+    title = f"kawpow search period 0 epoch 0 shape {shape}"
+    device.take_shape(shape_named(shape))
+    device.load(device.build(KernelSource(title, title, "search", "opencl", ())))
+
+
+@pytest.fixture
+def record(_cache: None) -> Iterator[CrashRecord]:
+    with closing(CrashRecord()) as record:
+        yield record
+
+
+def end_on_trial(
+    record: CrashRecord,
+    call: str,
+    leave: Callable[[], object],
+    own: str | None = None,
+    tried: str = "gpu-amd",
+    info: DeviceInfo = CARD,
+) -> None:
+    """Have a card search in its own shape, then try another; `leave` in its `call`."""
+    card = Card(info, DeviceScript(), Ticks())
+    card.tried, card.call, card.leave = tried, call, leave  # type: ignore[method-assign]
+    device = record.watched(Opening(card, info), KAWPOW, own).open()  # type: ignore[arg-type]
+    for shape in ("gpu", tried):
+        search(device, shape)  # type: ignore[arg-type]
+    if call == "searching":
+        leave()
+
+
+class Left(Exception):
+    """In place of the end of the process."""
+
+
+def leave(cache: Path) -> None:
+    """Keep the record as it is now, as that of an ended process."""
+    (path,) = (cache / "driver-calls").glob("*.calls")
+    content = path.read_bytes()
+    path.unlink()
+    path.with_name("ended.calls").write_bytes(content)
+    raise Left
+
+
+@pytest.mark.parametrize("call", ["building a kernel", "loading a kernel", "searching"])
+def test_the_end_of_a_trial_counts_against_the_launch_shape(
+    call: str, tmp_path: Path, record: CrashRecord
+) -> None:
+    with pytest.raises(Left):
+        end_on_trial(record, call, lambda: leave(tmp_path))
+    results = TrialResults()
+    (crash,) = count_crashes(results)
+    assert str(crash) == (
+        f"an earlier run ended while opencl:0.0 was {call} in the launch shape gpu-amd; it is not "
+        "tried again on this model"
+    )
+    assert crash.count == 0
+    equal = replace(CARD, name="opencl:0.7", pci="0000:07:00.0", uuid="another")
+    crashed = crashed_shapes(results, equal, KAWPOW, ["gpu", "gpu-128", "gpu-amd", "gpu-amd/2"])
+    assert list(crashed) == ["gpu-amd", "gpu-amd/2"]
+    assert f"ended the miner while {call}" in crashed["gpu-amd"]
+
+
+def test_the_own_shape_on_one_stream_is_left_out_by_both_of_its_names(
+    tmp_path: Path, record: CrashRecord
+) -> None:
+    with pytest.raises(Left):
+        end_on_trial(record, "loading a kernel", lambda: leave(tmp_path), tried="gpu@1")
+    results = TrialResults()
+    assert [crash.shape for crash in count_crashes(results)] == ["gpu@1"]
+    assert list(crashed_shapes(results, CARD, KAWPOW, ["gpu", "gpu@1", "@1"])) == ["gpu@1", "@1"]
+
+
+def test_a_crash_of_a_trial_is_never_one_of_the_device() -> None:
+    results = TrialResults()
+    for _ in range(2):
+        end_process(
+            "import ctypes\n"
+            "from tests.devices.test_driver_history import CrashRecord, end_on_trial\n"
+            "end_on_trial(CrashRecord(), 'loading a kernel', lambda: ctypes.string_at(0))\n"
+        )
+        assert [crash.shape for crash in count_crashes(results)] == ["gpu-amd"]
+    assert crash_problem(results, CARD) is None
+
+
+@pytest.mark.parametrize(("own", "settled"), [("gpu-amd/2", ""), (None, "gpu-amd")])
+def test_a_shape_that_the_device_has_mined_in_is_not_on_trial(
+    own: str | None, settled: str, tmp_path: Path, record: CrashRecord
+) -> None:
+    if settled:
+        record.settle(CARD.name, settled)
+    with pytest.raises(Left):
+        end_on_trial(record, "loading a kernel", lambda: leave(tmp_path), own)
+    (crash,) = count_crashes(TrialResults())
+    assert (crash.shape, crash.count) == (None, 1)
+
+
+def test_every_shape_that_was_on_trial_counts_if_the_cause_is_unknown(
+    tmp_path: Path, record: CrashRecord
+) -> None:
+    other = replace(OTHER, model="another model")
+    end_on_trial(record, "", os.getpid, tried="gpu-128", info=other)
+    with pytest.raises(Left):
+        end_on_trial(record, "searching", lambda: leave(tmp_path))
+    results = TrialResults()
+    assert {c.shape for c in count_crashes(results)} == {"gpu-128", "gpu-amd"}
+    names = ["gpu", "gpu-128", "gpu-amd"]
+    assert list(crashed_shapes(results, other, KAWPOW, names)) == ["gpu-128"]
+    assert list(crashed_shapes(results, CARD, KAWPOW, names)) == ["gpu-amd"]
+
+
+def test_a_crashed_shape_is_left_out_until_another_driver_or_retry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: CrashRecord
+) -> None:
+    with pytest.raises(Left):
+        end_on_trial(record, "searching", lambda: leave(tmp_path))
+    results = TrialResults()
+    count_crashes(results)
+
+    def crashed(info: DeviceInfo = CARD, variant: str = "kawpow") -> bool:
+        return bool(crashed_shapes(results, info, variants()[variant], ["gpu-amd"]))
+
+    assert crashed()
+    assert not crashed(replace(CARD, driver="a newer one"))
+    assert not crashed(replace(CARD, model="another model"))
+    assert not crashed(variant="firopow")
+    monkeypatch.setattr(trial_results, "boot_id", lambda: "another boot")
+    assert crashed(), "compilers make the same mistake after a reboot"
+    Trials().forget()
+    assert not crashed()

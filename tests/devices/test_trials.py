@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import variants
-from miner.devices import driver_history, trials
+from miner.devices import trial_results, trials
 from miner.devices.device_names import matches
 from miner.devices.opencl import OPENCL
 from miner.devices.opencl.icd_files import intel_cpu_runtime
@@ -186,7 +186,7 @@ def test_a_death_is_remembered_until_the_next_boot_or_retry(
 ) -> None:
     one = child(monkeypatch, tmp_path, None)
     assert [problem(), problem(), one.asked] == ["its driver crashed" + AGAIN] * 2 + [1]
-    monkeypatch.setattr(driver_history, "boot_id", lambda: "another boot")
+    monkeypatch.setattr(trial_results, "boot_id", lambda: "another boot")
     assert (problem(), one.asked) == ("its driver crashed" + AGAIN, 2)
     Trials().forget()
     assert (problem(), one.asked) == ("its driver crashed" + AGAIN, 3)
@@ -197,12 +197,12 @@ def test_a_good_result_is_remembered_for_the_same_device_driver_and_variant(
 ) -> None:
     one = child(monkeypatch, tmp_path, {"problem": None})
     assert [problem(), problem(), one.asked] == [None, None, 1]
-    monkeypatch.setattr(driver_history, "boot_id", lambda: "another boot")
+    monkeypatch.setattr(trial_results, "boot_id", lambda: "another boot")
     assert (problem(), one.asked) == (None, 1)
     problem(replace(CARD, info=replace(CARD.info, driver="a newer one")))
     problem(variant=variants()["firopow"])
     assert one.asked == 3
-    monkeypatch.setattr(driver_history, "_code_digest", lambda: "another version")
+    monkeypatch.setattr(trial_results, "_code_digest", lambda: "another version")
     assert (problem(), one.asked) == (None, 4)
 
 

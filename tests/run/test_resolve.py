@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import find_coin, find_variant
+from miner.devices.driver_history import CrashRecord
 from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
+from miner.devices.trial_results import TrialResults
 from miner.devices.tuned_shapes import ChosenBy, TunedShape, TunedShapes, shapes_to_try
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError, UsageError
@@ -317,6 +319,21 @@ def test_autotune_compares_the_shapes_of_a_device_without_one_in_the_settings(pa
     assert resolve_settings(lambda: load(path, flags)).tunings["opencl:0.0"].autotune == ()
 
 
+@pytest.mark.usefixtures("_tuned")
+def test_a_shape_whose_trial_ended_an_earlier_run_is_neither_compared_nor_used(path: Path) -> None:
+    results = TrialResults()
+    where = (*CARD.alike, "kawpow")
+    keys = [("shape", where, shape) for shape in ("gpu-128", "gpu-subgroups", "@1")]
+    for key in keys:
+        results.keep("loading a kernel", *key, until_boot=False)
+    config = resolve_settings(lambda: load(path, {"devices": {"autotune": True}}))
+    for key in keys:  # the tests share one cache
+        results.keep(None, *key)
+    tuning = config.tunings["opencl:0.0"]
+    assert (tuning.shape, tuning.autotune) == (None, ("gpu",))
+    assert not [text for _, text in config.notes if "launch shape" in text]
+
+
 class _AtOnce:
     def submit(self, function: Callable[..., object], *arguments: object) -> None:
         function(*arguments)
@@ -326,11 +343,14 @@ class _AtOnce:
 def test_a_shape_that_was_chosen_while_mining_is_used_at_the_next_start(path: Path) -> None:
     run = MiningRun(resolve_settings(lambda: load(path)), io.StringIO(), None, open_sensors)
     run._disk = _AtOnce()  # type: ignore[assignment]
+    run._driver_calls = record = CrashRecord()
     run._emit(ShapeChosen("opencl:0.0", "gpu", "gpu-128", 1.2, 1.1, 1.3))
     config = resolve_settings(lambda: load(path))
     assert config.tunings["opencl:0.0"].shape == "gpu"
     (note,) = [text for _, text in config.notes if "launch shape" in text]
     assert "launch shape gpu, 1.200 times as fast as gpu-128" in note
+    assert record.own_shapes == {"opencl:0.0": "gpu"}
+    record.close()
 
 
 @pytest.mark.usefixtures("_tuned")
