@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -75,20 +76,44 @@ class _Trial:
     kernel: Kernel = None
 
 
+class ShapeChoice:
+    """The choice of equal devices, of which one compares the shapes; any thread may call it."""
+
+    def __init__(self) -> None:
+        self.best: TunedShape | None = None
+        """None until it is known; written by the device that compares."""
+        self._lock = threading.Lock()
+        self._compares: Autotune | None = None
+
+    def claim(self, device: Autotune) -> bool:
+        """Return whether `device` compares the shapes: the first one that asks does."""
+        with self._lock:
+            if self._compares is None:
+                self._compares = device
+            return self._compares is device
+
+    def release(self, device: Autotune) -> None:
+        """Have another device compare the shapes if `device` did."""
+        with self._lock:
+            if self._compares is device:
+                self._compares = None
+
+
 class Autotune:
     """Lets the launch shapes of one device take turns at the search until one is chosen. `names`
-    are the shapes to compare with the device's own, as `shape_beside` takes them.
+    are the shapes to compare with the device's own, as `shape_beside` takes them; `choice` is that
+    of all equal devices.
 
     A turn searches the job as always, so its solutions are shares. Its kernel was built in the
     background and compared with the CPU before. A shape that the compiler, the driver or the CPU
     refuses is left out. The device's thread calls it: `open` after each opening of the device;
-    `turn` encloses each search, for which it chooses the kernels.
+    `turn` encloses each search, for which it chooses the kernels. Any thread may call `leave`.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], choice: ShapeChoice) -> None:
         self.chosen: str | None = None
-        """The fastest shape; None until it is known."""
-        self._names = names
+        """The fastest shape; None until it is known and used here."""
+        self._names, self._choice = names, choice
         self._trials: list[_Trial] = []
         """The device's own shape first."""
         self._order: deque[_Trial] = deque()
@@ -120,6 +145,10 @@ class Autotune:
         self._job = self._program = self._turn = None
         self._stale.clear()
         self._drop_round()
+
+    def leave(self) -> None:
+        """Leave the comparison to an equal device, since this one does not search."""
+        self._choice.release(self)
 
     @property
     def granule(self) -> int:
@@ -175,6 +204,9 @@ class Autotune:
         while self._stale:
             self._device.unload(self._stale.pop())
         if not self._order and self._may_begin(job):
+            if self._choice.best is not None:
+                self._adopt(self._choice.best, job)
+                return
             first = len(self._trials[0].rounds) % len(self._trials)
             self._order.extend(self._trials[first:] + self._trials[:first])
             self._rounds_left -= 1
@@ -198,7 +230,8 @@ class Autotune:
             self._end_round()
 
     def _fail(self, reason: str) -> None:
-        """Leave out the shape whose turn it was, unless it is the device's own."""
+        """Leave out the shape whose turn it was, unless it is the device's own. The device may be
+        at fault, so that nothing is chosen if no other shape is left."""
         turn, self._turn = self._turn, None
         self._drop_round()
         if turn is not None and turn is not self._trials[0]:
@@ -206,13 +239,20 @@ class Autotune:
             self._use_own_shape()
 
     def _may_begin(self, job: Job) -> bool:
-        """Return whether a round can begin: the next period's kernel and those of all shapes are
-        built. Start to build these once that of the next period is ready."""
-        others = self._trials[1:]
-        if self.chosen or not self._rounds_left or not others or not self._kernels.is_ahead:
+        """Return whether a round, or the use of another device's choice, can begin: the next
+        period's kernel and those that are due are built. Start to build these once that of the
+        next period is ready."""
+        if self.chosen or not self._kernels.is_ahead:
             return False
-        builds = [self._build(trial, job) for trial in others]
-        return all(build.done() and not build.cancelled() for build in builds)
+        builds = [self._build(trial, job) for trial in self._due()]
+        return bool(builds) and all(one.done() and not one.cancelled() for one in builds)
+
+    def _due(self) -> list[_Trial]:
+        """Return the shapes beside the own one whose kernels are needed next."""
+        if self._choice.best is not None:
+            return [one for one in self._trials[1:] if one.name == self._choice.best.shape]
+        others = self._trials[1:]
+        return others if others and self._rounds_left and self._choice.claim(self) else []
 
     def _build(self, trial: _Trial, job: Job) -> Future[Image]:
         """Return the build of the trial's kernel, which another device that shares it may have
@@ -255,6 +295,16 @@ class Autotune:
 
     def _choose(self) -> None:
         best = choice(self._trials)
+        self._choice.best = best
+        self._use(best)
+
+    def _adopt(self, best: TunedShape, job: Job) -> None:
+        """Use the shape that an equal device chose, if its kernel is right here too."""
+        trial = next(one for one in self._trials if one.name == best.shape)
+        if self._prepare(trial, job):
+            self._use(best)
+
+    def _use(self, best: TunedShape) -> None:
         self.chosen = best.shape
         self._drop_round()
         for trial in self._trials[1:]:
@@ -289,14 +339,14 @@ class Autotune:
         except (BadValue, DeviceError) as error:
             reason = str(error)
         self._leave_out(trial, reason)
+        if len(self._trials) == 1 and self._choice.best is None:
+            self._choose()
         self._use_own_shape()
         return False
 
     def _leave_out(self, trial: _Trial, reason: str) -> None:
         self._opened.report(ShapeLeftOut(self._opened.name, trial.name, reason))
         self._remove(trial)
-        if len(self._trials) == 1:
-            self._choose()
 
     def _remove(self, trial: _Trial) -> None:
         self._retire(trial)

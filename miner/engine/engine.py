@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from random import Random
@@ -11,6 +11,7 @@ from random import Random
 from miner.clock import Clock
 from miner.devices.device import OpenableDevice
 from miner.devices.tuning import Tuning
+from miner.engine.autotune import ShapeChoice
 from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import NonceAllocator, Staleness
 from miner.engine.loop_stalls import Activity
@@ -111,12 +112,13 @@ class Engine:
         )
         self._heights = shared.heights
         tunings = tunings or {}
-        self._workers = {
-            one.info.name: Worker(
-                index, one, shared, Random(random.getrandbits(64)), tunings.get(one.info.name)
-            )
-            for index, one in enumerate(devices)
-        }
+        choices = defaultdict[object, ShapeChoice](ShapeChoice)
+        self._workers: dict[str, Worker] = {}
+        for index, one in enumerate(devices):
+            tuning = tunings.get(one.info.name, Tuning())
+            choice = choices[one.info.alike, tuning.shape, tuning.autotune]
+            seed = Random(random.getrandbits(64))
+            self._workers[one.info.name] = Worker(index, one, shared, seed, tuning, choice)
 
     def work_on(self, job: Job | None) -> None:
         """Have all devices work on `job`; None: there is nothing to mine, so they rest."""

@@ -8,7 +8,7 @@ from random import Random
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, DriverCalls, OpenableDevice
 from miner.devices.tuning import Tuning
-from miner.engine.autotune import Autotune
+from miner.engine.autotune import Autotune, ShapeChoice
 from miner.engine.datasets import Datasets
 from miner.engine.hang_watchdog import OPENING_SECONDS, HangWatchdog, WatchedDevice
 from miner.engine.job_slot import JobSlot
@@ -32,6 +32,7 @@ class Worker:
         shared: Shared,
         random: Random,
         tuning: Tuning | None = None,
+        choice: ShapeChoice | None = None,
     ) -> None:
         self.info = listed.info
         self.parked: str | None = None
@@ -42,7 +43,8 @@ class Worker:
         self._shared = shared
         self._random = random
         self._tuning = tuning or Tuning()
-        self._autotune = Autotune(self._tuning.autotune) if self._tuning.autotune else None
+        names = self._tuning.autotune
+        self._autotune = Autotune(names, choice or ShapeChoice()) if names else None
         self._slot = JobSlot()
         self._record = CandidateRecord(shared.retry)
         self._failures = 0
@@ -57,10 +59,18 @@ class Worker:
         """Pause or resume the device; it keeps its dataset."""
         self._slot.mark_workable(self._shared.clock.now())
         self._slot.pause(paused)
+        if paused:
+            self._leave_comparison()
 
     def stop(self) -> None:
         """Ask the thread to end after the launches in flight."""
         self._slot.stop()
+        self._leave_comparison()
+
+    def _leave_comparison(self) -> None:
+        """Let an equal device compare the launch shapes."""
+        if self._autotune is not None:
+            self._autotune.leave()
 
     def judge(self, right: bool, found_at: float) -> None:
         """Record the CPU's result for a candidate found at clock second `found_at`; those from
@@ -121,6 +131,7 @@ class Worker:
             hung = True
             raise
         finally:
+            self._leave_comparison()
             self._shared.programs.forget(device)
             if not hung:
                 device.close()
@@ -149,6 +160,8 @@ class Worker:
             except OutOfMemory:
                 if not datasets.make_room():
                     raise
+            if self._slot.paused:  # the comparison may have been taken up again since `pause`
+                self._leave_comparison()
 
     def _wait_for_turn(self, job: Job) -> None:
         """Wait, ready to mine, until another job replaces `job`, which must not be mined."""

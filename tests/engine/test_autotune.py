@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
+from miner.devices import driver_history
 from miner.devices.device import Device, Image
+from miner.devices.driver_history import SEARCHING, CrashRecord
+from miner.devices.tuned_shapes import TunedShape
 from miner.devices.tuning import Tuning
 from miner.engine import autotune
 from miner.engine.programs import Programs
@@ -19,6 +25,7 @@ from miner.telemetry.events import DeviceFault, ShapeChosen, ShapeLeftOut
 from miner.work import DeviceInfo, Job, NonceRange
 from tests.engine.rig import Rig
 from tests.fakes.device import DeviceScript, FakeDevice, Ticks, job_at, search_source
+from tests.fakes.variants import KAWPOW
 
 EVERY_HASH = 2**256 - 1
 
@@ -42,6 +49,10 @@ class Shapes(DeviceScript):
     """Shape and period of the kernels that were proved."""
 
     taken: list[str] = field(default_factory=list)
+    compiled: list[str] = field(default_factory=list)
+    """Shapes of the search kernels that were built."""
+    watch: Callable[[str], None] = lambda shape: None
+    """Called before each launch."""
 
 
 class _Opener:
@@ -73,6 +84,8 @@ class _Device(FakeDevice):
 
     def build(self, source: KernelSource):  # type: ignore[no-untyped-def]
         shape = source.title.rpartition(" ")[2]
+        if source.entry == "search":
+            self.script.compiled.append(shape)
         if shape in self.script.uncompilable:
             raise BuildFailed(f"{self.info.name}: it does not compile")
         image = super().build(source)
@@ -87,6 +100,7 @@ class _Device(FakeDevice):
     def launch(self, kernel, job: Job, span: NonceRange):  # type: ignore[no-untyped-def]
         self.check()
         shape, script = self.shape.name, self.script
+        script.watch(shape)
         assert kernel.source.title.endswith(f" {shape.partition('@')[0]}")
         pending = super().launch(kernel, job, span)
         seconds = span.count / script.speeds[shape]
@@ -117,7 +131,7 @@ class _Timed:
 
 def shaped_source(variant, period, epoch, dialect, shape) -> KernelSource:  # type: ignore[no-untyped-def]
     source = search_source(variant, period, epoch, dialect, shape)
-    return replace(source, title=f"{source.title} {shape.name}")
+    return replace(source, title=f"{source.title} shape {shape.name}")
 
 
 @pytest.fixture(autouse=True)
@@ -126,11 +140,16 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "ROUNDS_OF_PROGRAM", 100)
 
 
+OpenerType = Callable[[Shapes, Ticks], Any]
+
+
 @asynccontextmanager
-async def mining(script: Shapes, *names: str):  # type: ignore[no-untyped-def]
-    rig = Rig(script)
-    rig.opener, rig.search_source = _Opener, shaped_source  # type: ignore[assignment]
-    rig.tunings = {"fake:0": Tuning(autotune=names)}
+async def mining(  # type: ignore[no-untyped-def]
+    *scripts: Shapes, names: Sequence[str], opener: OpenerType = _Opener
+):
+    rig = Rig(*scripts)
+    rig.opener, rig.search_source = opener, shaped_source  # type: ignore[assignment]
+    rig.tunings = {f"fake:{n}": Tuning(autotune=tuple(names)) for n in range(len(scripts))}
     async with rig.running() as engine:
         engine.work_on(job_at(0))
         yield rig
@@ -138,7 +157,7 @@ async def mining(script: Shapes, *names: str):  # type: ignore[no-untyped-def]
 
 async def chosen(script: Shapes, *names: str) -> tuple[Rig, ShapeChosen]:
     """Mine until a shape is chosen and was used; return the event."""
-    async with mining(script, *names) as rig:
+    async with mining(script, names=names) as rig:
         await rig.until(lambda: rig.of(ShapeChosen))
         (event,) = rig.of(ShapeChosen)
         count = len(script.searched)
@@ -190,7 +209,7 @@ async def test_a_build_that_another_device_cancels_is_started_again(
 
 async def test_a_trial_searches_the_job_and_costs_no_share() -> None:
     script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 1900.0})
-    async with mining(script, "gpu-128") as rig:
+    async with mining(script, names=["gpu-128"]) as rig:
         await rig.until(lambda: script.taken.count("gpu-128") >= 2 and len(rig.solutions) > 50)
     found = {solution.nonce for solution in rig.solutions}
     shares = dict.fromkeys(script.speeds, 0)
@@ -247,7 +266,7 @@ async def test_another_period_ends_a_turn_and_begins_in_the_own_shape(
 ) -> None:
     monkeypatch.setattr(autotune, "TURN_SECONDS", 30.0)
     script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0})
-    async with mining(script, "gpu-128") as rig:
+    async with mining(script, names=["gpu-128"]) as rig:
         for period in range(1, 4):
             await rig.until_launched(
                 script, lambda: script.searched and script.searched[-1][0] == "gpu-128"
@@ -256,3 +275,113 @@ async def test_another_period_ends_a_turn_and_begins_in_the_own_shape(
             await rig.until_launched(script, lambda p=period: script.searched[-1][1].period == p)
         first = {job.period: shape for shape, job, _ in reversed(script.searched)}
     assert set(first.values()) == {"gpu"}
+
+
+def equal_cards(count: int, monkeypatch: pytest.MonkeyPatch) -> list[Shapes]:
+    """Return cards among which gpu-128 is chosen: with one clock for all their rates are random."""
+
+    def choice(trials: Sequence[autotune.MeasuredShape]) -> TunedShape:
+        best = "gpu-128" if "gpu-128" in [trial.name for trial in trials] else "gpu"
+        return TunedShape(best, "gpu", 1.1, 1.0, 1.2)
+
+    monkeypatch.setattr(autotune, "choice", choice)
+    monkeypatch.setattr(autotune, "HOPELESS_ROUNDS", 1000)
+    return [Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0}) for _ in range(count)]
+
+
+async def test_one_of_equal_devices_compares_and_all_use_the_fastest_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cards = equal_cards(4, monkeypatch)
+    async with mining(*cards, names=["gpu-128"]) as rig:
+        await rig.until(lambda: len(rig.of(ShapeChosen)) == len(cards))
+        counts = [len(card.searched) for card in cards]
+        for card, count in zip(cards, counts, strict=True):
+            await rig.until_launched(card, lambda c=card, n=count: len(c.searched) > n + 5)
+            assert {shape for shape, _, _ in card.searched[count + 2 :]} == {"gpu-128"}
+    chosen = rig.of(ShapeChosen)
+    assert {event.device for event in chosen} == {f"fake:{n}" for n in range(len(cards))}
+    assert len({replace(event, device="") for event in chosen}) == 1
+    compared = [card for card in cards if card.taken.count("gpu-128") >= autotune.ROUNDS]
+    assert len(compared) == 1
+    assert not rig.of(DeviceFault)
+
+
+async def test_equal_devices_build_the_kernels_of_a_trial_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cards = equal_cards(4, monkeypatch)
+    for card in cards:
+        card.speeds["gpu-amd"] = 2000.0
+    async with mining(*cards, names=["gpu-128", "gpu-amd"]) as rig:
+        await rig.until(lambda: any(card.taken.count("gpu-128") >= 3 for card in cards))
+        built = [shape for card in cards for shape in card.compiled if shape != "gpu"]
+    assert sorted(built) == ["gpu-128", "gpu-amd"]
+
+
+@pytest.mark.parametrize("how", ["fails", "is paused"])
+async def test_another_device_compares_the_shapes_if_the_first_one_stops(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = equal_cards(2, monkeypatch)
+    async with mining(*cards, names=["gpu-128"]) as rig:
+        await rig.until(lambda: any(card.taken for card in cards))
+        (first,) = [n for n, card in enumerate(cards) if card.taken]
+        if how == "fails":
+            cards[first].failure = DeviceError("it is broken")
+        else:
+            rig.engine.pause(f"fake:{first}", "a test", "a reason")
+        await rig.until(lambda: rig.of(ShapeChosen, f"fake:{1 - first}"))
+    assert not rig.of(ShapeChosen, f"fake:{first}")
+
+
+async def test_a_device_keeps_its_own_shape_where_that_of_an_equal_one_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cards = equal_cards(2, monkeypatch)
+    async with mining(*cards, names=["gpu-128"]) as rig:
+        await rig.until(lambda: any(card.taken for card in cards))
+        (other,) = [n for n, card in enumerate(cards) if not card.taken]
+        cards[other].wrong.add("gpu-128")
+        await rig.until(lambda: rig.of(ShapeLeftOut, f"fake:{other}"))
+        count = len(cards[other].searched)
+        await rig.until_launched(cards[other], lambda: len(cards[other].searched) > count + 5)
+    assert {shape for shape, _, _ in cards[other].searched} == {"gpu"}
+    assert [event.device for event in rig.of(ShapeChosen)] == [f"fake:{1 - other}"]
+
+
+@dataclass
+class _Listed:
+    """A device before its opening."""
+
+    info: DeviceInfo
+    opener: _Opener
+
+    def open(self) -> FakeDevice:
+        return self.opener.open(self.info)
+
+
+async def test_an_end_of_the_process_is_laid_on_a_shape_only_while_it_is_on_trial(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
+    record = CrashRecord()
+    (path,) = (tmp_path / "driver-calls").iterdir()
+    seen: list[tuple[str, list[str]]] = []
+
+    def watch(shape: str) -> None:
+        calls = driver_history._suspects(path.read_bytes())
+        seen.append((shape, [c.trial.names[0] for c in calls if c.trial and c.what == SEARCHING]))
+
+    class Recorded(_Opener):
+        def open(self, info: DeviceInfo) -> FakeDevice:
+            listed = _Listed(info, _Opener(self.script, self.clock))
+            return record.watched(listed, KAWPOW).open()  # type: ignore[arg-type, return-value]
+
+    script = Shapes(speeds={"gpu": 2000.0, "gpu-128": 1900.0}, watch=watch)
+    async with mining(script, names=["gpu-128"], opener=Recorded) as rig:
+        await rig.until(lambda: rig.of(ShapeChosen))
+    record.close()
+    assert {shape for shape, _ in seen} == {"gpu", "gpu-128"}
+    wrong = [one for one in seen if one[1] != [one[0]] * (one[0] == "gpu-128")]
+    assert not wrong
