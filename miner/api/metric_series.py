@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
 from operator import attrgetter
@@ -37,20 +37,21 @@ class Series(Generic[T]):
 class _MetricField:
     """A described field of `DeviceSnapshot`, or of a dataclass inside, that has a metric."""
 
-    path: str
-    """From the snapshot, as in "reading.fan"."""
+    read: Callable[[DeviceSnapshot], Any]
     kind: Any
     """Type of its values."""
+    members: Sequence[tuple[Enum, str]]
+    """Those of an enum, with their labels."""
     help: str
     unit: str
     metric: Metric
 
     def values(self, device: DeviceSnapshot) -> Iterator[tuple[str, Value]]:
         """Yield (value of the label, value in the base unit) of `device`."""
-        value = attrgetter(self.path)(device)
-        if isinstance(value, Enum):
-            for member in type(value):
-                yield label_of(member), member is value
+        value = self.read(device)
+        if self.members:
+            for member, label in self.members:
+                yield label, member is value
         elif isinstance(value, str):
             for item in value.split(", "):
                 yield item, 1
@@ -73,7 +74,10 @@ def _metric_fields(source: type[Any], prefix: str = "") -> Iterator[_MetricField
         path, kind = prefix + name, hints[name]
         if field.metric is not None:
             help = field.metric.help or field.help
-            yield _MetricField(path, kind, f"{help}.", field.unit, field.metric)
+            is_enum = isinstance(kind, type) and issubclass(kind, Enum)
+            members = [(member, label_of(member)) for member in (kind if is_enum else ())]
+            read = attrgetter(path)
+            yield _MetricField(read, kind, members, f"{help}.", field.unit, field.metric)
         elif is_dataclass(kind):
             assert isinstance(kind, type)
             yield from _metric_fields(kind, f"{path}.")

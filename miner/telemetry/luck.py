@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, lgamma, log, sqrt
+from math import exp, sqrt
 from statistics import NormalDist
 
 from miner.telemetry.field_metadata import Metric, described
@@ -78,11 +78,12 @@ def poisson_band(mean: float) -> Band:
         spread, skew = quantile * sqrt(mean), (quantile**2 - 1) / 6
         return Band(int(mean + skew - spread), int(mean + skew + spread) + 1)
     below, low = 0.0, -1
-    count = 0
+    count, term = 0, exp(-mean)
     while True:
-        below += exp(count * log(mean) - mean - lgamma(count + 1))
+        below += term
         if low < 0 and below > tail:
             low = count
         if below >= 1 - tail:
             return Band(low, count)
         count += 1
+        term *= mean / count
