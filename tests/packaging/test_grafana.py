@@ -43,6 +43,11 @@ RECORDED_NAME = r"\b[a-z_]+:progpow_miner_[a-z_]+:\w+"
 
 Series = dict[str, list[dict[str, str]]]
 
+PLOTS_OF_CARDS = {
+    "Slowest devices", "Highest temperatures", "Fastest fans", "Highest clocks", "Highest power",
+    "Most faults, and throttling",
+}  # fmt: skip
+
 
 def panels() -> Iterator[dict[str, Any]]:
     for panel in BOARD["panels"]:
@@ -56,18 +61,22 @@ def variables() -> dict[str, dict[str, Any]]:
 
 def plain(expression: str) -> str:
     """Return the expression with Grafana's variables substituted."""
-    for name, value in {
-        "$__rate_interval": "1m", "$__interval": "1m", "$__range": "6h",
-        "$rig": ".*", "$device": ".*",
-    }.items():  # fmt: skip
-        expression = expression.replace(name, value)
+    durations = {"__rate_interval": "1m", "__interval": "1m", "__range": "6h"}
+    for name, value in (durations | dict.fromkeys(variables(), ".*")).items():
+        expression = expression.replace(f"${name}", value)
     return expression
+
+
+def chosen_cards() -> dict[str, str]:
+    """Return the expression of each hidden variable, which chooses the rigs that a plot reads."""
+    queries = {n: v["query"]["query"] for n, v in variables().items() if v["hide"] == 2}
+    return {name: re.sub(r"^query_result\((.*)\)$", r"\1", q) for name, q in queries.items()}
 
 
 def board_expressions() -> list[str]:
     asked = [target["expr"] for panel in panels() for target in panel.get("targets", [])]
     annotations = [a["expr"] for a in BOARD["annotations"]["list"] if "expr" in a]
-    return [plain(expression) for expression in asked + annotations]
+    return [plain(text) for text in [*asked, *annotations, *chosen_cards().values()]]
 
 
 def page_expressions() -> list[str]:
@@ -276,14 +285,30 @@ def test_the_data_source_can_be_chosen() -> None:
 
 
 def test_rig_and_device_can_be_chosen_everywhere() -> None:
-    assert list(variables()) == ["datasource", "rig", "device"]
+    assert list(variables()) == ["datasource", "rig", "device", *chosen_cards()]
     for name in ("rig", "device"):
         assert variables()[name]["multi"]
         assert variables()[name]["includeAll"]
         assert variables()[name]["allValue"] == ".*"
     for panel in panels():
         for target in panel.get("targets", []):
-            assert 'instance=~"$rig"' in target["expr"], panel["title"]
+            (rigs,) = set(re.findall(r'instance=~"\$(\w+)"', target["expr"]))
+            assert rigs == "rig" or 'instance=~"$rig"' in chosen_cards()[rigs], panel["title"]
+
+
+def test_a_plot_of_cards_reads_only_the_rigs_of_those_that_it_shows() -> None:
+    """A query over a time reads every point of every series that it selects, not only the points
+    of the cards that it shows."""
+    plots = [panel for panel in panels() if panel["title"] in PLOTS_OF_CARDS]
+    assert len(plots) == len(PLOTS_OF_CARDS)
+    for panel in plots:
+        for target in panel["targets"]:
+            read, _, shown = target["expr"].partition(" and ")
+            (rigs,) = set(re.findall(r'instance=~"\$(\w+)"', target["expr"]))
+            chosen = chosen_cards()[rigs].replace('"$rig"', f'"${rigs}"')
+            assert chosen.startswith(("topk(20, ", "bottomk(20, "))
+            assert shown.replace(" @ end()", "").removeprefix("on (instance, device) ") == chosen
+            assert f"${rigs}" in read
 
 
 def test_variables_query_existing_metrics(exposed_series: Series) -> None:
