@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -29,7 +29,7 @@ from first_run_results import figure, problem  # noqa: E402
 
 from miner.catalog import variants  # noqa: E402
 from miner.clock import SystemClock  # noqa: E402
-from miner.codegen.kernel_source import search_source  # noqa: E402
+from miner.codegen.kernel_source import KernelSource, search_source  # noqa: E402
 from miner.devices.cuda.cuda_compilers import cuda_compiler  # noqa: E402
 from miner.devices.device import Device, fill, filler_source  # noqa: E402
 from miner.devices.known_answers import EVERY_NONCE, selftest  # noqa: E402
@@ -113,32 +113,48 @@ def listed(name: str) -> ListedDevice:
 
 
 def prepare(given: argparse.Namespace) -> int:
-    """Report the installed versions, compile the host's functions, make the light caches."""
+    """Report the installed versions, compute one right hash on the card, make the light caches."""
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             figure(f"package {package}", version(package))
-    info = listed(given.device).info
+    found = listed(given.device)
+    info = found.info
     figure("card", info.model, driver=info.driver, memory=info.memory, units=info.units,
            pci=info.pci)  # fmt: skip
     if info.backend == "cuda":
         figure("compiler", cuda_compiler().name)
-    sensors = open_sensors([info], SystemClock())
-    try:
-        reading = sensors.read()[info.name]
-        known = {n: v for n, v in asdict(reading).items() if isinstance(v, int | float | str)}
-        figure("sensors", ", ".join(sensors.missing) or "found", "", **known)
-    finally:
-        sensors.close()
     begun = perf_counter()
     toy = TOY.epoch_at(0)
     Hasher(TOY, 0, Light.of(toy, light_cache(toy))).hash(bytes(32), 0)
     figure("host functions compiled", round(perf_counter() - begun, 2), "s")
+    begun, device = perf_counter(), found.open()
+    try:
+        wrong = selftest(device, KAWPOW, 1).problem
+    finally:
+        device.close()
+    if wrong is not None:
+        print(f"the card computes no right hash: {wrong}")
+        return 1
+    figure("first right hash", round(perf_counter() - begun, 2), "s")
+    _sensors(info)
     for height in () if given.rehearse else (0, HEIGHTS[0], LARGE_HEIGHT):
         epoch, begun = KAWPOW.epoch_at(height), perf_counter()
         Verifier().light(epoch)
         spent = round(perf_counter() - begun, 2)
         figure(f"light cache of epoch {epoch.number}", spent, "s")
     return 0
+
+
+def _sensors(info: DeviceInfo) -> None:
+    sensors = open_sensors([info], SystemClock())
+    try:
+        reading = sensors.read()[info.name]
+        known = {n: v for n, v in asdict(reading).items() if isinstance(v, int | float | str)}
+        figure("sensors", ", ".join(sensors.missing) or "found", "", **known)
+    except Exception as error:  # noqa: BLE001  (no other step needs them)
+        problem("sensors", str(error))
+    finally:
+        sensors.close()
 
 
 def exact(given: argparse.Namespace) -> int:
@@ -150,7 +166,7 @@ def exact(given: argparse.Namespace) -> int:
     failed = False
     device = listed(given.device).open()
     try:
-        _build_ahead(device, chosen, 1 if given.rehearse else None)
+        build_ahead(device, _sources_of(device, chosen, 1 if given.rehearse else None))
         for variant in chosen:
             result = selftest(device, variant, 1 if given.rehearse else None)
             if result.problem is None:
@@ -163,19 +179,24 @@ def exact(given: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _build_ahead(device: Device, chosen: Sequence[Variant], answers: int | None) -> None:
-    """Compile the programs of the known answers on all processors; the cache keeps them."""
-    asked = []
+def _sources_of(
+    device: Device, chosen: Sequence[Variant], answers: int | None
+) -> Iterator[KernelSource]:
+    """Yield the programs of the known answers."""
     for variant in chosen:
         for answer in variant.known_answers[:answers]:
             toy = variant.with_sizes(answer.sizes)
             epoch = toy.epoch_at(answer.height)
-            asked.append(filler_source(device, epoch))
+            yield filler_source(device, epoch)
             period = toy.period_at(answer.height)
-            asked.append(search_source(toy, period, epoch, device.dialect, device.shape))
+            yield search_source(toy, period, epoch, device.dialect, device.shape)
+
+
+def build_ahead(device: Device, sources: Iterable[KernelSource]) -> None:
+    """Compile `sources` on all processors; the cache keeps them."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, suppress(MinerError):
         # An error comes again when the program is used.
-        list(pool.map(device.build, {source.sha256: source for source in asked}.values()))
+        list(pool.map(device.build, {source.sha256: source for source in sources}.values()))
 
 
 def epochs(given: argparse.Namespace) -> int:
@@ -204,7 +225,7 @@ def mine(given: argparse.Namespace) -> int:
     the outcome of every share."""
     with tempfile.TemporaryDirectory(prefix="progpow-miner-") as place:
         folder = Path(place)
-        variant, height, difficulty = "kawpow", KAWPOW.spans[0].length - 9, 0.01
+        variant, height, difficulty = "kawpow", KAWPOW.spans[0].length - 6, 0.01
         if given.rehearse:
             from mining import write_toy
 

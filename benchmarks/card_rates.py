@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import statistics
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -18,13 +19,13 @@ from typing import Any
 CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
 
-from card_checks import KAWPOW, LARGE_HEIGHT, SMALL, listed  # noqa: E402
+from card_checks import KAWPOW, LARGE_HEIGHT, SMALL, build_ahead, listed  # noqa: E402
 from first_run import CANNOT  # noqa: E402
 from first_run_results import PREDICTIONS, figure, problem  # noqa: E402
 
 from miner.clock import SystemClock  # noqa: E402
 from miner.codegen.kernel_source import search_source  # noqa: E402
-from miner.codegen.launch_shape import shape_beside, shape_named  # noqa: E402
+from miner.codegen.launch_shape import LaunchShape, shape_beside, shape_named  # noqa: E402
 from miner.devices.selection import ListedDevice, device_called, find_devices  # noqa: E402
 from miner.devices.tuned_shapes import shapes_to_try  # noqa: E402
 from miner.engine.engine import Engine  # noqa: E402
@@ -118,18 +119,15 @@ def shapes(given: argparse.Namespace) -> int:
             others = in_order(name for name in (shape_beside(one, own).name for one in tried)
                               if name != default)  # fmt: skip
             names += others[:1] if given.rehearse else others
+        chosen = [shape_named(name) for name in names]
+        compile_ahead(bench, [(height, shape) for shape in chosen for height in given.heights])
         word = "rate" if given.only_default else "shape"
         trials, wrong = [], False
         for name in names:
             try:
                 kernels = [bench.kernel(height, shape_named(name)) for height in given.heights]
                 trials += [Trial(f"{word} {device.backend.name} {name}", one) for one in kernels]
-                figure(
-                    f"exact {device.backend.name} {name}",
-                    len(kernels),
-                    "programs",
-                    build_seconds=statistics.fmean(one.build_seconds for one in kernels),
-                )
+                figure(f"exact {device.backend.name} {name}", len(kernels), "programs")
             except (BadValue, DeviceError) as error:
                 problem(f"exact {device.backend.name} {name}", str(error))
                 wrong = wrong or isinstance(error, WrongResult)
@@ -137,10 +135,25 @@ def shapes(given: argparse.Namespace) -> int:
         return int(wrong or not trials)
 
 
+def compile_ahead(bench: BenchDevice, programs: Sequence[tuple[int, LaunchShape]]) -> None:
+    """Compile the programs of (height, shape) for CUDA, whose cache keeps them."""
+    device, variant = bench.device, bench.variant
+    if device.dialect != "cuda":
+        return
+    begun, buffers = monotonic(), device.shape.buffers
+    sources = [
+        search_source(variant, variant.period_at(height), bench.epoch, "cuda", shape.split(buffers))
+        for height, shape in programs
+    ]
+    build_ahead(device, sources)
+    figure(f"{len(sources)} programs compiled", round(monotonic() - begun, 2), "s")
+
+
 def in_order(names: Iterator[str]) -> list[str]:
-    """Return the shapes with predictions first."""
-    text = PREDICTIONS.read_text(encoding="utf-8")
-    return sorted(names, key=lambda name: f'"shape cuda {name} ' not in text)
+    """Return the shapes in the order of their predicted hashrates, those without one last."""
+    rows = json.loads(PREDICTIONS.read_text(encoding="utf-8"))["figures"]
+    predicted = {row["figure"]: row["predicted"] for row in rows}
+    return sorted(names, key=lambda name: -predicted.get(f"shape cuda {name} mean", 0))
 
 
 def measure(
@@ -234,12 +247,14 @@ def ablations(given: argparse.Namespace) -> int:
         return CANNOT
     wrong = False
     with opened(device, given) as (bench, read):
-        trials = []
-        for name, changes in ABLATIONS[:2] if given.rehearse else ABLATIONS:
+        trials, height = [], given.heights[len(given.heights) // 2]
+        chosen = ABLATIONS[:2] if given.rehearse else ABLATIONS
+        changed_shapes = [replace(shape_named(name), **changes) for name, changes in chosen]
+        compile_ahead(bench, [(height, shape) for shape in changed_shapes])
+        for (name, changes), shape in zip(chosen, changed_shapes, strict=True):
             changed = "".join(f", {field} {value}" for field, value in changes.items())
-            shape = replace(shape_named(name), **changes)
             try:
-                kernel = bench.kernel(given.heights[len(given.heights) // 2], shape)
+                kernel = bench.kernel(height, shape)
                 trials.append(Trial(f"ablation {name}{changed}", kernel))
             except DeviceError as error:
                 problem(f"ablation {name}{changed}", str(error))

@@ -6,10 +6,11 @@
     python benchmarks/first_run.py --list                     list the steps
 
 Any Python from 3.11 on runs this; it needs the standard library only. Each step is a process with a
-time limit, so a step that fails, hangs or is killed does not affect the others.
+time limit, so a step that fails, hangs or is killed does not affect the others. If the card does
+not compute one hash at the start, or after a step that hung or was killed, the run ends at once.
 Figures are appended to RESULTS/figures.jsonl as soon as a step prints them, all output to
-RESULTS/log.txt. A second run with the same sources first does the steps that are missing, then
-those that did not succeed.
+RESULTS/log.txt; RESULTS/report.md is written after each step. A second run with the same sources
+first does the steps that are missing, then those that did not succeed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,15 @@ from time import monotonic
 CHECKOUT = Path(__file__).parents[1]
 sys.path.insert(0, str(CHECKOUT / "benchmarks"))
 
-from first_run_results import PASSED, SKIPPED, Results, parsed, report, table  # noqa: E402
+from first_run_results import (  # noqa: E402
+    MISSING,
+    PASSED,
+    SKIPPED,
+    Results,
+    parsed,
+    table,
+    write_report,
+)
 
 SECONDS = 540.0
 """Time limit of the whole run."""
@@ -46,6 +55,10 @@ then."""
 
 CANNOT = 77
 """Exit code of a step that this machine cannot do; its last line is the reason."""
+
+LATE, KILLED, ABANDONED = "out of time", "killed", "abandoned"
+HUNG = (LATE, KILLED, ABANDONED)
+"""Ends of a step after which the card may not work any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +76,14 @@ class Step:
     """Seconds below which it is not worth starting."""
     always: bool = False
     """Whether every run begins with it, since the other steps need its files on the machine."""
+    is_gate: bool = False
+    """Whether no other step can succeed if it fails. It runs again after a step that hung or was
+    killed."""
 
 
-def _own(
-    name: str, seconds: float, what: str, *words: str, least: float = 5.0, always: bool = False
-) -> Step:
+def _own(name: str, seconds: float, what: str, *words: str, least: float = 5.0) -> Step:
     script, *rest = words
-    return Step(name, seconds, what, (f"benchmarks/{script}", *rest), least, always)
+    return Step(name, seconds, what, (f"benchmarks/{script}", *rest), least)
 
 
 CHECKS, RATES = "card_checks.py", "card_rates.py"
@@ -77,23 +91,24 @@ KNOWN = ("--known", "{known}")
 TIMED = ("--seconds", "{seconds}")
 
 PLAN = (
-    _own("prepare", 60, "versions; light caches; the host's functions, compiled", CHECKS, "prepare",
-         "{device}", always=True),
+    replace(
+        _own("prepare", 60, "versions; one right hash; light caches", CHECKS, "prepare",
+             "{device}"), always=True, is_gate=True),
     _own("exact", 60, "known answers of every variant, on small datasets", CHECKS, "exact",
          "{device}", *KNOWN),
     _own("epoch 0", 40, "KawPow and FiroPow on the dataset of epoch 0", CHECKS, "epochs",
          "{device}", *KNOWN),
-    _own("rates", 45, "KawPow at three heights, dataset of 2 GiB", RATES, "shapes", "{device}",
-         "--only-default", *TIMED, least=25),
-    _own("opencl", 45, "the same heights through OpenCL, where it lists the card", RATES, "shapes",
-         "{device}", "--only-default", "--opencl", *TIMED, least=25),
+    _own("rates", 30, "KawPow at three heights, dataset of 2 GiB", RATES, "shapes", "{device}",
+         "--only-default", *TIMED, least=20),
+    _own("opencl", 30, "the same heights through OpenCL, where it lists the card", RATES, "shapes",
+         "{device}", "--only-default", "--opencl", *TIMED, least=20),
     _own("shapes", 80, "every launch shape that fits, and the default", RATES, "shapes",
          "{device}", *TIMED, least=35),
     _own("limits", 40, "memory, shared memory and arithmetic", "limits.py", "{device}",
          "--figures", least=10),
     _own("launches", 50, "launches that overlap and stop; the engine with many jobs", RATES,
          "launches", "{device}", *TIMED, least=25),
-    _own("mine", 70, "the whole miner against the test pool, across a change of epoch", CHECKS,
+    _own("mine", 55, "the whole miner against the test pool, across a change of epoch", CHECKS,
          "mine", "{device}", *TIMED, least=40),
     _own("large", 40, "KawPow on a dataset of 5.8 GiB", RATES, "large", "{device}", least=20),
     _own("recover", 30, "a kernel that traps, three times", CHECKS, "recover", "{device}"),
@@ -118,22 +133,35 @@ class Run:
     grace: float = GRACE
 
     def do(self, plan: Sequence[Step]) -> None:
-        """Run the steps of `plan` that are due and fit into the time that is left."""
-        end = monotonic() + self.seconds
+        """Run the steps of `plan` that are due and fit into the time that is left; write the
+        report after each."""
+        end, names = monotonic() + self.seconds, [step.name for step in plan]
         first = [step for step in plan if step.always]
+        gate = next((step for step in plan if step.is_gate), None)
         others = {step.name: step for step in plan if not step.always}
         for step in [*first, *map(others.__getitem__, self.results.due(list(others)))]:
-            limit = min(step.seconds, end - monotonic() - 2 * self.grace)
-            if limit < min(step.least, step.seconds):
-                say(f"{step.name}: not started, {max(limit, 0):.0f} s are left")
-                continue
-            say(f"{step.name}: {step.what}, at most {limit:.0f} s")
-            self.results.log(f"== {step.name}\n")
-            begun = monotonic()
-            status, reason = self._end_of(step, limit)
-            spent = round(monotonic() - begun, 1)
-            self.results.add(step=step.name, status=status, seconds=spent, reason=reason)
-            say(f"{step.name}: {status} after {spent:.1f} s" + (f": {reason}" if reason else ""))
+            status = self._do(step, end)
+            if gate is not None and step is not gate and status in HUNG:
+                step, status = gate, self._do(gate, end)
+            write_report(self.results, names)
+            if step is gate and status != PASSED:
+                say(f"{gate.name}: {status}, so no other step is started")
+                return
+
+    def _do(self, step: Step, end: float) -> str:
+        """Run one step if the time until `end` suffices; return its status."""
+        limit = min(step.seconds, end - monotonic() - 2 * self.grace)
+        if limit < min(step.least, step.seconds):
+            say(f"{step.name}: not started, {max(limit, 0):.0f} s are left")
+            return MISSING
+        say(f"{step.name}: {step.what}, at most {limit:.0f} s")
+        self.results.log(f"== {step.name}\n")
+        begun = monotonic()
+        status, reason = self._end_of(step, limit)
+        spent = round(monotonic() - begun, 1)
+        self.results.add(step=step.name, status=status, seconds=spent, reason=reason)
+        say(f"{step.name}: {status} after {spent:.1f} s" + (f": {reason}" if reason else ""))
+        return status
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start Python with `words` in a new session, with all output in one pipe."""
@@ -206,15 +234,15 @@ def _status(process: subprocess.Popen[bytes], last: str, *, late: bool) -> tuple
     """Return the status of a process, and the reason if its last line has one."""
     code = process.poll()
     if code is None:
-        return "abandoned", "it could not be killed"
+        return ABANDONED, "it could not be killed"
     if code == 0:
         return PASSED, ""
     if code == CANNOT:
         return SKIPPED, last
     if late:
-        return "out of time", last
+        return LATE, last
     if code < 0:
-        return "killed", f"by {signal.Signals(-code).name}; last line: {last}"
+        return KILLED, f"by {signal.Signals(-code).name}; last line: {last}"
     return "failed", last
 
 
@@ -311,8 +339,7 @@ def main(arguments: Sequence[str]) -> int:
             "python": platform.python_version(), "machine": platform.platform(),
         })  # fmt: skip
         Run(results, given.device, given.seconds, surroundings(scratch, site)).do(plan)
-        (results.folder / "report.md").write_text(report(results, names), encoding="utf-8")
-    say(report(results, names))
+    say(write_report(results, names))
     return int(bool(results.due(names)))
 
 

@@ -130,6 +130,13 @@ def _measured(row: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     return [shown, ratio, ", ".join(notes)]
 
 
+def write_report(results: Results, steps: Sequence[str]) -> str:
+    """Write the report to its file, and return it."""
+    text = report(results, steps)
+    (results.folder / "report.md").write_text(text, encoding="utf-8")
+    return text
+
+
 def report(results: Results, steps: Sequence[str]) -> str:
     """Return the report in Markdown."""
     card = json.loads(PREDICTIONS.read_text(encoding="utf-8"))["card"]

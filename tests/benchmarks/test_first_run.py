@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,6 +100,40 @@ def test_the_whole_run_keeps_its_limit(run: Callable[..., Results]) -> None:
     )
     assert ends(results) == {"hangs": "out of time"}
     assert time.monotonic() - begun < 30, "not the step's own limit of ten minutes"
+
+
+def gate(code: str) -> Step:
+    return replace(script("gate", code), always=True, is_gate=True)
+
+
+def test_a_card_that_does_not_work_ends_the_run_at_once(run: Callable[..., Results]) -> None:
+    results = run(gate("raise SystemExit('no driver')"), script("other", figure("never")))
+    assert ends(results) == {"gate": "failed"}
+    assert "| gate | failed |" in (results.folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize("code", [HANGS, "import os; os.abort()"])
+def test_a_card_is_checked_again_after_a_step_that_hung_or_was_killed(
+    run: Callable[..., Results], tmp_path: Path, code: str
+) -> None:
+    twice = f"import pathlib; p = pathlib.Path({str(tmp_path / 'twice')!r})\np.exists() and 1 / 0\n"
+    results = run(
+        gate(twice),
+        script("good", figure("good")),
+        script("breaks", f"{twice}p.touch()\n{code}", seconds=1.0),
+        script("other", figure("never")),
+    )
+    assert {k: v for k, v in ends(results).items() if k != "breaks"} == {
+        "gate": "failed", "good": "passed",
+    }  # fmt: skip
+
+
+def test_a_step_that_fails_in_order_does_not_check_the_card_again(
+    run: Callable[..., Results],
+) -> None:
+    results = run(gate(figure("ready")), script("wrong", "1 / 0"), script("other", figure("after")))
+    assert ends(results) == {"gate": "passed", "wrong": "failed", "other": "passed"}
+    assert [r["figure"] for r in written(results) if "figure" in r] == ["ready", "after"]
 
 
 def test_what_a_step_leaves_behind_is_killed_and_not_waited_for(
@@ -245,7 +280,7 @@ def test_a_wrong_answer_is_recorded_and_the_other_variants_are_checked(
     card = SimpleNamespace(open=lambda: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(card_checks, "selftest", selftest)
     monkeypatch.setattr(card_checks, "listed", lambda name: card)
-    monkeypatch.setattr(card_checks, "_build_ahead", lambda *_: None)
+    monkeypatch.setattr(card_checks, "build_ahead", lambda *_: None)
     assert card_checks.main(["exact", "cuda:0", "--known", '["exact kawpow"]']) == 1
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     found = {record["figure"]: record.get("problem") for record in records}
