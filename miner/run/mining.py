@@ -1,4 +1,4 @@
-"""One run of the miner: its parts, made, connected and ended in order, and requests to it."""
+"""One run of the miner: its parts, made, connected and ended in order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from functools import partial
 from random import SystemRandom
 from typing import TextIO
@@ -22,13 +21,14 @@ from miner.engine.loop_stalls import Activity, LoopWatch
 from miner.engine.programs import Programs
 from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import WorkPool
-from miner.errors import ConfigError, DeviceHung, EveryPoolRefused, MinerError, UsageError
+from miner.errors import DeviceHung, EveryPoolRefused, MinerError
 from miner.net.dial import NetworkDial
 from miner.pool.client import PoolClient
 from miner.pool.connections import Connections
 from miner.progpow.keccak import seed_hash
 from miner.recordings.recorder import Recorder
-from miner.run.run_config import LiveConfig, RunConfig
+from miner.run.run_config import RunConfig
+from miner.run.run_controller import RunController
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
@@ -38,7 +38,6 @@ from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
 from miner.telemetry import About, Journal, Level, Telemetry
 from miner.telemetry.events import (
-    Emit,
     Event,
     NewJob,
     SensorsRead,
@@ -53,11 +52,8 @@ from miner.work import DeviceInfo, Job, Solution, Verdict
 BUILDS = 2
 """Kernels compiled at the same time. More would overload the CPU of a rig with twelve cards."""
 
-HEAT, REQUEST = "heat", "request"
-"""Sources of pauses in `Engine.pause`; a device resumes when no source holds it."""
-
-ALGORITHM_KEYS = frozenset({"coin", "variant"})
-"""Settings that decide what the pools must offer."""
+HEAT = "heat"
+"""Source of pauses for heat, for `Engine.pause`; a device resumes when no source holds it."""
 
 SensorOpener = Callable[[Sequence[DeviceInfo], Clock], Sensors]
 """Opens the sensors of the devices; blocks."""
@@ -295,81 +291,3 @@ class MiningRun:
 
     def _hashrate(self) -> float:
         return self._telemetry.snapshot().hashrate.minute
-
-
-class RunController:
-    """The API's `RunControl`: the user's requests to a run. Used on the event loop only."""
-
-    def __init__(
-        self,
-        config: RunConfig,
-        engine: Engine,
-        client: PoolClient,
-        connections: Connections,
-        guard: HeatGuard,
-        views: Views,
-        redactor: Redactor,
-        emit: Emit,
-    ) -> None:
-        self._config, self._live = config, config.live
-        self._engine, self._client, self._connections = engine, client, connections
-        self._guard, self._views, self._redactor = guard, views, redactor
-        self._emit = emit
-        self._reloading = asyncio.Lock()
-
-    def pause(self, device: str | None) -> None:
-        for name in self._named(device):
-            self._engine.pause(name, REQUEST, "by request")
-
-    def resume(self, device: str | None) -> None:
-        # A pause for heat stays.
-        for name in self._named(device):
-            self._engine.resume(name, REQUEST)
-
-    async def reload(self) -> list[str]:
-        if self._config.reloader is None:
-            raise ConfigError("no settings file to reload; start with --config FILE")
-        async with self._reloading:
-            try:
-                new = self._config.reloader.reload()
-            except UsageError:
-                self._emit(SettingsRead(accepted=False))
-                raise
-            self._redactor.add(new.secrets, new.wallets)
-            old, keys = self._config.fixed, sorted({*self._config.fixed, *new.fixed})
-            pending = [key for key in keys if old.get(key) != new.fixed.get(key)]
-            live = new.live
-            # Until the restart this run mines the old coin, which the new one's pools would refuse.
-            if keeps_pools := not ALGORITHM_KEYS.isdisjoint(pending):
-                live = replace(live, pools=self._live.pools)
-            changes = await self._apply(live)
-        if keeps_pools and new.live.pools != live.pools:
-            pending.append("the list of pools")
-        self._emit(SettingsRead(digest=new.digest, pending=len(pending)))
-        changes += [f"{key} changes at the next start" for key in pending]
-        return changes or ["nothing changed"]
-
-    async def _apply(self, new: LiveConfig) -> list[str]:
-        old, self._live = self._live, new
-        changes: list[str] = []
-        if new.level != old.level:
-            self._views.set_level(new.level)
-            changes.append(f"log.level is now {new.level.name.lower()}")
-        if new.heat != old.heat:
-            self._guard.set_limits(new.heat)
-            changes.append("the temperature limits have changed")
-        if new.limits != old.limits:
-            self._connections.limits = new.limits
-            changes.append("the pools' time limits have changed, from the next connection on")
-        if new.pools != old.pools:
-            kept = await self._client.replace_pools(new.pools)
-            labels = ", ".join(pool.label for pool in new.pools)
-            connection = "the connection is kept" if kept else "reconnecting"
-            changes.append(f"the pools are now {labels}; {connection}")
-        return changes
-
-    def _named(self, device: str | None) -> list[str]:
-        names = [one.info.name for one in self._config.devices]
-        if device not in (None, *names):
-            raise KeyError(device)
-        return names if device is None else [device]

@@ -12,8 +12,8 @@ from miner.devices.selection import ListedDevice
 from miner.devices.tuning import TemperatureLimits
 from miner.errors import ConfigError
 from miner.net.address import PoolUrl, Timeouts
-from miner.run.mining import RunController
 from miner.run.run_config import LiveConfig, ReloadedConfig, RunConfig
+from miner.run.run_controller import RunController
 from miner.safe_text import Redactor
 from miner.sensors.heat import HeatGuard
 from miner.telemetry import Level, Reading
