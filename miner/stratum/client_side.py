@@ -15,7 +15,7 @@ from miner.progpow.variant import Variant
 from miner.safe_text import short_line
 from miner.stratum import pool_events, wire_format
 from miner.stratum.outcomes import NO_ERROR, classify, reason_of
-from miner.stratum.wire_format import DialectFacts, LineReader, decode, encode
+from miner.stratum.wire_format import DialectFacts, LineReader, decode_all, encode
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 WEB_SERVER = (b"HTTP/", b"<!DOC", b"<HTML")
@@ -41,6 +41,9 @@ CHECKED_EPOCHS = 16
 
 SEED_WARNING = "the pool's seed hash does not belong to epoch"
 """Start of the warning about a seed hash that does not match the height."""
+
+_HOST = re.compile(r"(?:[A-Za-z0-9+]{1,20}://)?(\[[^\]]{1,80}\]|[^:/]*)(?::([0-9]{1,5}))?/?")
+"""Scheme, host and port of a request to reconnect."""
 
 _TOP_LEVEL = re.compile(r"[a-z]{2}|com|net|org|edu|info", re.IGNORECASE)
 """Top-level domains; a worker's name is rarely one of them."""
@@ -163,20 +166,18 @@ class ClientSide(ABC):
         """
         self._events = []
         for line in self._reader.feed(data):
-            message = decode(line)
-            self._heard = self._heard or message is not None
-            if message is None:
+            messages = decode_all(line)
+            self._heard = self._heard or bool(messages)
+            if not messages:
                 self._count_malformed_line(line)
-            elif isinstance(method := message.get("method"), str) and not _is_answer(message):
-                self._handle_call(method, message)
-            else:
-                self._take_answer(message)
+            for message in messages:
+                self._take(message)
         return self._events
 
     def finish(self) -> list[pool_events.PoolEvent]:
         """Return the events of a last line that the pool did not end before it closed the
         connection; none if that line is cut."""
-        return [] if decode(self._reader.rest) is None else self.receive(b"\n")
+        return self.receive(b"\n") if decode_all(self._reader.rest) else []
 
     def data_to_send(self) -> bytes:
         """Return and clear the bytes to send in reaction to what was received."""
@@ -292,6 +293,13 @@ class ClientSide(ABC):
 
     # Inner workings
 
+    def _take(self, message: dict[str, Any]) -> None:
+        method = message.get("method")
+        if isinstance(method, str) and not _is_answer(message):
+            self._handle_call(method, message)
+        else:
+            self._take_answer(message)
+
     def _check_seed(self, job: Job, seed: Any) -> None:
         seed_of = self._opening.seed_of
         if not seed_of or "seed" in self._warned or not isinstance(seed, str) or not seed:
@@ -356,14 +364,15 @@ def reconnect(params: Any) -> pool_events.Reconnect:
     else:
         given = params if isinstance(params, list) else ()
     host, port, wait = (*given[:3], None, None, None)[:3]
+    if isinstance(host, str) and (match := _HOST.fullmatch(host)):
+        # It may contain scheme and port, or end in the dot of the DNS root.
+        host, port = match[1].strip("[]").removesuffix("."), port or match[2]
     try:
         number = wire_format.block_height(port)
     except ProtocolError:
         number = 0
-    # A host may end in the dot of the DNS root.
-    host = host.removesuffix(".") if isinstance(host, str) else None
     return pool_events.Reconnect(
-        host or None,
+        host if isinstance(host, str) and host else None,
         number if 0 < number < 65536 else None,
         float(min(wire_format.whole(wait) or 0, 3600)),
     )

@@ -19,6 +19,8 @@ from miner.stratum.difficulty import (
 )
 from miner.work import NonceSpace, Solution
 
+MESSAGES_PER_LINE = 20
+
 LINE_LIMIT = 65536
 """Most bytes of a received line without its newline."""
 
@@ -96,14 +98,35 @@ class LineReader:
         self._rest += piece
 
 
+# Some pools put tabs and other control characters into strings.
+_JSON = json.JSONDecoder(strict=False)
+
+
 def decode(line: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in `line`; None for anything else."""
+    """Return the only JSON object in `line`; None for anything else."""
+    messages = decode_all(line)
+    return messages[0] if len(messages) == 1 else None
+
+
+def decode_all(line: bytes) -> list[dict[str, Any]]:
+    """Return the JSON objects in `line`, none if it contains anything else.
+
+    There should be one; but a message without its line end is followed by the next one. More than
+    `MESSAGES_PER_LINE` count as something else.
+    """
+    text = _decoded(line).strip()
+    messages: list[dict[str, Any]] = []
+    at = 0
     try:
-        # Some pools put tabs and other control characters into strings.
-        message = json.loads(_decoded(line), strict=False)
+        while at < len(text):
+            message, end = _JSON.raw_decode(text, at)
+            if not isinstance(message, dict) or len(messages) == MESSAGES_PER_LINE:
+                return []
+            messages.append(message)
+            at = len(text) - len(text[end:].lstrip())
     except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) else None
+        return []
+    return messages
 
 
 def _decoded(line: bytes) -> str:

@@ -125,6 +125,32 @@ def test_what_surrounds_a_line_is_ignored(dialect: Dialect, edges: tuple[bytes, 
 
 
 @EVERY_DIALECT
+@pytest.mark.parametrize("between", [b"", b" ", b"\r", b"\t"], ids=repr)
+def test_messages_on_one_line_are_read(dialect: Dialect, between: bytes) -> None:
+    client = started(dialect)
+    numbers = []
+    for nonce in range(3):
+        client.submit(solution(job_at(), nonce))
+        numbers.append(client.last_id)
+    text = between.join(answer(number).strip() for number in numbers)
+    accepted = [ShareAnswer(number, Outcome.ACCEPTED, "") for number in numbers]
+    assert client.receive(text + b"\n") == accepted
+    assert client.malformed_lines == 0
+
+
+@EVERY_DIALECT
+@pytest.mark.parametrize("rest", [b"x", b"{", b"[]", b"5", b"}", b", {}", b"{}" * 20])
+def test_a_line_with_something_else_than_messages_is_malformed(
+    dialect: Dialect, rest: bytes
+) -> None:
+    client = started(dialect)
+    client.submit(solution(job_at()))
+    events = client.receive(answer(client.last_id).strip() + rest + b"\n")
+    assert not any(isinstance(event, ShareAnswer) for event in events)
+    assert client.malformed_lines == 1
+
+
+@EVERY_DIALECT
 @pytest.mark.parametrize("member", ["reject-reason", "reject_reason", "reason"])
 def test_the_reason_of_a_refused_share_may_be_in_another_member(
     dialect: Dialect, member: str
