@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +13,9 @@ from miner.devices import selection, tuned_shapes
 from miner.devices.cuda import CUDA
 from miner.devices.selection import ChosenDevices, ListedDevice, find_devices
 from miner.devices.trial_results import TrialResults
-from miner.devices.tuned_shapes import TunedShape, TunedShapes
+from miner.devices.tuned_shapes import ChosenBy, TunedShape, TunedShapes
 from miner.run import benchmark
+from miner.telemetry import Reading
 from miner.verify import chosen_variant
 from tests.cli.running import run, toy_file
 from tests.fakes.rig import ZERO
@@ -33,14 +35,19 @@ def test_the_measured_choice_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     results, key = TrialResults(), ("shape", (*cpu.info.alike, variant.name), "cpu-1")
     results.keep("loading a kernel", *key, until_boot=False)
-    ran = run("tune", "-a", toy, "-d", cpu.info.name, "--shapes", "cpu,cpu-1", *options[2:])
+    options = ("--shapes", "cpu,cpu-1", "--by", "efficiency", *options[2:])
+    sensors = SimpleNamespace(read=lambda: {cpu.info.name: Reading(power=65.0)}, close=lambda: None)
+    monkeypatch.setattr(benchmark, "open_sensors", lambda *_: sensors)
+    ran = run("tune", "-a", toy, "-d", cpu.info.name, *options)
     results.keep(None, *key)  # the tests share one cache
     assert ran.code == 0, ran.err
     (report,) = json.loads(ran.out)
     assert [row["shape"] for row in report["shapes"]] == ["cpu"]
     assert "ended the miner while loading a kernel" in report["left_out"]["cpu-1"]
     assert report["kept"] is True
-    assert store.get(cpu.info, cpu.backend, variant) == TunedShape("cpu", "cpu", 1.0, 1.0, 1.0)
+    assert report["chosen"]["by"] == "efficiency"
+    kept = TunedShape("cpu", "cpu", 1.0, 1.0, 1.0, ChosenBy.EFFICIENCY)
+    assert store.get(cpu.info, cpu.backend, variant) == kept
 
 
 RATE = {"median": 2e6, "low": 1.9e6, "high": 2.1e6}
