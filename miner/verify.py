@@ -17,21 +17,20 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from miner.catalog import find_variant, variants
-from miner.errors import BadValue, BadVariant, OutOfMemory
-from miner.progpow.epoch import Epoch
-from miner.progpow.hashing import Digest, Hasher, Light, input_words
-from miner.progpow.light import build_light_cache, dataset_nodes, light_cache
-from miner.progpow.variant import Variant
-from miner.resources import (
-    available_memory,
-    cache_directory,
+from miner.cached_files import (
     delete_abandoned,
     open_regular,
     read_regular,
     replace_file,
     report_damage,
 )
+from miner.catalog import find_variant, variants
+from miner.errors import BadValue, BadVariant, OutOfMemory
+from miner.progpow.epoch import Epoch
+from miner.progpow.hashing import Digest, Hasher, Light, input_words
+from miner.progpow.light import build_light_cache, dataset_nodes, light_cache
+from miner.progpow.variant import Variant
+from miner.resources import available_memory, cache_directory
 from miner.work import Job
 
 KEPT_IN_MEMORY = 2

@@ -15,21 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miner import resources
+from miner import cached_files, resources
+from miner.cached_files import delete_abandoned
 from miner.devices.cuda.cuda_builds import CubinCache
 from miner.engine import dataset_files
 from miner.engine.dataset_files import DatasetFile
 from miner.errors import ConfigError
 from miner.progpow import jit
 from miner.progpow.epoch import Epoch
-from miner.resources import (
-    CACHE_PARTS,
-    cache_directory,
-    delete_abandoned,
-    parse_toml,
-    read_text,
-    state_directory,
-)
+from miner.resources import CACHE_PARTS, cache_directory, parse_toml, read_text, state_directory
 from miner.verify import Verifier
 from tests.fakes.device import filled_device
 
@@ -41,7 +35,7 @@ EPOCH = Epoch(0, 0, 509, 8191, 256)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path / "numba")
-    resources._report_folder.cache_clear()
+    cached_files._report_folder.cache_clear()
     return tmp_path
 
 
@@ -163,7 +157,7 @@ def test_mining_continues_where_nothing_can_be_written(
         raise OSError(error, os.strerror(error))
 
     for module, name in [
-        (os, "utime"), (resources.tempfile, "mkstemp"), (Path, "unlink"), (Path, "mkdir"),
+        (os, "utime"), (cached_files.tempfile, "mkstemp"), (Path, "unlink"), (Path, "mkdir"),
     ]:  # fmt: skip
         monkeypatch.setattr(module, name, fail)
     assert use() == good
@@ -201,9 +195,9 @@ def test_mining_continues_without_a_folder_that_is_something_else(
 
 def test_temporary_files_of_killed_processes_are_deleted_at_the_next_start(cache: Path) -> None:
     code = (
-        "import os, sys, pathlib; from miner import resources; "
+        "import os, sys, pathlib; from miner import cached_files; "
         "pathlib.Path.replace = lambda *_: os._exit(9); "
-        "resources.replace_file(pathlib.Path(sys.argv[1]), [b'half'])"
+        "cached_files.replace_file(pathlib.Path(sys.argv[1]), [b'half'])"
     )
     folder = cache / "light"
     subprocess.run([sys.executable, "-c", code, folder / "0-509.npy"], check=False)

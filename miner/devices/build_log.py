@@ -7,8 +7,9 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from miner.cached_files import replace_file
 from miner.codegen.kernel_source import KernelSource
-from miner.resources import cache_directory, replace_file
+from miner.resources import cache_directory
 
 KEPT = 10
 """Logs in the folder; the oldest are deleted."""

@@ -15,12 +15,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from miner.cached_files import lock, take_abandoned
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
 from miner.devices.device import Device, Image, Kernel, OpenableDevice
 from miner.devices.trial_results import TrialResults, boot_id
 from miner.progpow.variant import Variant
-from miner.resources import cache_directory, lock, take_abandoned
+from miner.resources import cache_directory
 from miner.work import DeviceInfo
 
 ROW_BYTES = 1024

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from miner import __version__
-from miner.resources import CheckedFiles, cache_directory, data_directory
+from miner.cached_files import CheckedFiles
+from miner.resources import cache_directory, data_directory
 
 RESULT_BYTES = 1 << 20
 """Limit of all results together."""

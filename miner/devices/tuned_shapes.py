@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from miner.cached_files import CheckedFiles
 from miner.codegen.kernel_source import search_source
 from miner.codegen.launch_shape import SHAPES, shape_named
 from miner.devices.backend import Backend
 from miner.errors import BadValue
 from miner.progpow.variant import Variant
-from miner.resources import CheckedFiles, cache_directory
+from miner.resources import cache_directory
 from miner.work import DeviceInfo
 
 LIMIT_BYTES = 1 << 20

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from miner.devices.device import Device
-from miner.progpow.epoch import Epoch
-from miner.resources import (
-    cache_directory,
+from miner.cached_files import (
     delete_abandoned,
     delete_oldest,
     open_regular,
     replace_file,
     report_damage,
 )
+from miner.devices.device import Device
+from miner.progpow.epoch import Epoch
+from miner.resources import cache_directory
 from miner.verify import Interrupted
 
 DISK_BYTES = 2 << 30

@@ -26,7 +26,8 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
-from miner.resources import CheckedFiles, cache_directory
+from miner.cached_files import CheckedFiles
+from miner.resources import cache_directory
 
 OLD_FOLDERS = 3
 """Folders of other sources that are kept, for other installations on the same machine."""

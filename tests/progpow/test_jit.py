@@ -38,7 +38,7 @@ def run(
 def copy_of_the_sources(folder: Path) -> Path:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE / "progpow", folder / "miner" / "progpow", ignore=ignore)
-    for name in ("__init__.py", "errors.py", "resources.py"):
+    for name in ("__init__.py", "cached_files.py", "errors.py", "resources.py"):
         shutil.copy(PACKAGE / name, folder / "miner" / name)
     return folder
 

@@ -6,12 +6,13 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from miner.cached_files import CheckedFiles
 from miner.codegen.kernel_source import KernelSource
 from miner.devices.build_log import write_build_log
 from miner.devices.cuda.cuda_compilers import ROOMIER, CudaCompiler, cuda_compiler
 from miner.devices.cuda.cuda_driver import cuda_version, driver_text, needed_release
 from miner.errors import BackendUnavailable
-from miner.resources import CheckedFiles, cache_directory
+from miner.resources import cache_directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from miner.resources import cache_directory, read_regular, replace_file
+from miner.cached_files import read_regular, replace_file
+from miner.resources import cache_directory
 
 SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
 
