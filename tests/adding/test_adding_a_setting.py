@@ -22,7 +22,7 @@ POOL = 'variant = "kawpow"\n[[pools]]\nurl = "h:1"\nuser = "w"\n'
 def extended(product: ProductCopy) -> ProductCopy:
     """Return a product with a setting `log.cooldown`."""
     product.add_row(
-        "miner/settings/model.py", "    max_megabytes: Annotated[int, Field(ge=1)] = 10\n", FIELD
+        "miner/settings/model.py", '    format: Literal["text", "json"] = "text"\n', FIELD
     )
     return product
 
