@@ -33,16 +33,20 @@ class SelftestResult:
     """The first problem, as a sentence; None when every answer is right."""
 
 
-def selftest(device: Device, variant: Variant, answers: int | None = None) -> SelftestResult:
-    """Check the first `answers` known answers (None: all) of `variant` on an open device."""
+def selftest(
+    device: Device, variant: Variant, answers: int | None = None, ready: Epoch | None = None
+) -> SelftestResult:
+    """Check the first `answers` known answers (None: all) of `variant` on an open device. `ready`
+    is the epoch of the selected dataset if that was checked already."""
     checked = 0
-    ready: Epoch | None = None
+    light: Light | None = None
     try:
         for answer in variant.known_answers[:answers]:
             toy = variant.with_sizes(answer.sizes)
             epoch = toy.epoch_at(answer.height)
-            if epoch != ready:
+            if light is None or light.epoch != epoch:
                 light = Light.of(epoch, light_cache(epoch))
+            if epoch != ready:
                 _check_dataset(device, light)
                 ready = epoch
             _check_answer(device, toy, light, answer)

@@ -1,7 +1,8 @@
 """Known answers by PoCL and by Mesa's rusticl, and data races found by Oclgrind.
 
 KawPow and OggPow are computed in every shape, the other variants in one; every variant in every
-shape with `--every-compile`, also in those that llvmpipe compiles for most of a minute.
+shape with `--every-compile`. Llvmpipe compiles the shapes of vectors without its optimizer, and the
+dataset kernel of these shapes with `--every-compile` only.
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ LARGE = tuple(name for name, shape in SHAPES.items() if shape.shared_bytes > 48 
 """Shapes whose groups take more local memory than GPUs have in OpenCL."""
 LIKE_GPU = ("gpu-amd", "gpu-gcn")
 """Shapes that equal `gpu` for other compilers than AMD's; `gpu-rdna` stands for them."""
-SLOW = ("cpu", "cpu-1")
-"""Shapes of vectors, which llvmpipe compiles for most of a minute."""
+VECTORS = tuple(name for name, shape in SHAPES.items() if shape.family == "vector")
+"""Shapes that llvmpipe's optimizer takes minutes for."""
+UNOPTIMIZED = {"GALLIVM_PERF": "nopt"}
+"""Environment of llvmpipe without its optimizer."""
 IN_EVERY_SHAPE = ("kawpow", "oggpow")
 
 
 def cases(runtime: Runtime, every: bool) -> list[str]:
     """Return pairs SHAPE:VARIANT."""
-    left_out = WITHOUT + LARGE
+    left_out = WITHOUT + LARGE + (VECTORS if runtime is RUSTICL else ())
     if not every:
-        left_out += LIKE_GPU + (SLOW if runtime is RUSTICL else ())
+        left_out += LIKE_GPU
     return [
         f"{shape}:{name}"
         for shape in SHAPES
@@ -53,6 +56,19 @@ def test_known_answers(runtime: Runtime, tmp_path: Path, pytestconfig: pytest.Co
     needs(runtime)
     names = cases(runtime, pytestconfig.getoption("--every-compile"))
     assert runtime.run(tmp_path, "answers", *names) == dict.fromkeys(names, RIGHT)
+
+
+def test_llvmpipe_computes_known_answers_in_vectors(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    needs(RUSTICL)
+    if pytestconfig.getoption("--every-compile"):
+        task, names = "answers", [f"{shape}:{name}" for shape in VECTORS for name in NAMES]
+    else:
+        # The shape `gpu` fills the datasets.
+        chosen = zip(("gpu", "gpu", *VECTORS), IN_EVERY_SHAPE * 2, strict=True)
+        task, names = "searches", [f"{shape}:{name}" for shape, name in chosen]
+    assert RUSTICL.run(tmp_path, task, *names, **UNOPTIMIZED) == dict.fromkeys(names, RIGHT)
 
 
 @BOTH

@@ -9,19 +9,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from miner.catalog import variants
-from miner.codegen.kernel_source import KernelSource, search_source
+from miner.codegen.kernel_source import KernelSource, dataset_source, search_source
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, fill
 from miner.devices.known_answers import EVERY_NONCE, selftest
 from miner.devices.selection import find_devices
 from miner.errors import MinerError
+from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Hasher, Light
 from miner.progpow.jit import cache_folder
 from miner.progpow.light import dataset_nodes, light_cache
@@ -78,19 +79,39 @@ def main(task: str, *names: str) -> dict[str, str]:
     (found,), _ = find_devices("opencl")
     device = found.open()
     try:
-        return {"answers": answers, "launches": launches}[task](device, names)
+        return {"answers": answers, "searches": searches, "launches": launches}[task](device, names)
     finally:
         device.close()
 
 
 def answers(device: Device, names: Iterable[str]) -> dict[str, str]:
-    """Compute the first known answer of each SHAPE:VARIANT."""
-    found = {}
-    for name in names:
+    """Compute the first known answer of each SHAPE:VARIANT. Cases with the same dataset kernel and
+    epoch share one dataset."""
+    return _answers(device, {name: _dataset_of(device, name) for name in names})
+
+
+def searches(device: Device, names: Iterable[str]) -> dict[str, str]:
+    """As `answers`, but cases of one epoch share the dataset that the first one has filled."""
+    return _answers(device, {name: ("", _dataset_of(device, name)[1]) for name in names})
+
+
+def _answers(device: Device, cases: Mapping[str, tuple[str, Epoch]]) -> dict[str, str]:
+    found, filled = {}, None
+    for name, dataset in sorted(cases.items(), key=lambda case: repr(case[1])):
         shape, variant = name.split(":")
         device.take_shape(shape_named(shape))
-        found[name] = selftest(device, variants()[variant], answers=1).problem or RIGHT
+        ready = dataset[1] if filled == dataset else None
+        found[name] = selftest(device, variants()[variant], 1, ready).problem or RIGHT
+        filled = dataset
     return found
+
+
+def _dataset_of(device: Device, name: str) -> tuple[str, Epoch]:
+    """Return a digest of the dataset kernel of SHAPE:VARIANT, and the epoch of its answer."""
+    shape, variant = name.split(":")
+    answer = variants()[variant].known_answers[0]
+    epoch = variants()[variant].with_sizes(answer.sizes).epoch_at(answer.height)
+    return dataset_source(epoch, device.dialect, shape_named(shape)).sha256, epoch
 
 
 def launches(device: Device, names: Iterable[str]) -> dict[str, str]:
