@@ -13,10 +13,18 @@ EPOCH = TOY.epoch(0)
 LAST = EPOCH.nodes - 1
 
 
-def prove(script: DeviceScript):
+class Spread(Random):
+    """Samples every hundredth node, so that each is repaired apart from the others."""
+
+    def randint(self, a, b):
+        self.last = getattr(self, "last", 0) + 100
+        return min(self.last, b)
+
+
+def prove(script: DeviceScript, random: Random | None = None):
     device = filled_device(EPOCH, script)
     light = PROVER.light_cache(EPOCH)
-    repaired = prove_dataset(device, EPOCH, light, PROVER, Random(1))
+    repaired = prove_dataset(device, EPOCH, light, PROVER, random or Random(1))
     assert (
         np.array_equal(device.nodes[EPOCH], PROVER.dataset_nodes(EPOCH, light, 0, EPOCH.nodes))
         or not repaired
@@ -46,3 +54,9 @@ def test_a_wrong_region_is_an_error():
 def test_many_wrong_samples_are_an_error():
     with pytest.raises(WrongResult, match=r"5 of 3\d samples"):
         prove(DeviceScript(corrupt=set(range(0, EPOCH.nodes, 2))))
+
+
+def test_four_wrong_samples_are_repaired_and_five_are_an_error():
+    assert prove(DeviceScript(corrupt={100, 300, 500, 700}), Spread()) == 4
+    with pytest.raises(WrongResult, match=r"5 of \d+ samples differ, node 900"):
+        prove(DeviceScript(corrupt={100, 300, 500, 700, 900}), Spread())

@@ -4,9 +4,11 @@ from random import Random
 
 import pytest
 
+from miner.devices.device import Hit, LaunchResult
 from miner.engine.proof import KernelProof, prove_kernel
 from miner.errors import WrongResult
 from tests.fakes.device import (
+    PROVER,
     DeviceScript,
     FakeImage,
     FakeProver,
@@ -55,3 +57,19 @@ def test_the_kernel_of_another_period_is_an_error():
 def test_a_kernel_that_misses_a_nonce_is_an_error():
     with pytest.raises(WrongResult, match="found 7 hashes among 8"):
         prove(DeviceScript(counts_short=True))
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_right_hashes_of_nonces_beside_the_range_are_an_error(shift):
+    job = job_at(30)
+    proof = KernelProof(job, 8, PROVER, Random(1))
+    for span in proof.spans:
+        hits = tuple(hit_of(job, span.first + shift + offset) for offset in range(8))
+        with pytest.raises(WrongResult, match="reported nonces outside"):
+            proof.check("fake:0", span, LaunchResult(8, hits, 8))
+
+
+def hit_of(job, nonce):
+    digest = PROVER.digest(job, nonce)
+    first, second = (int.from_bytes(digest.final_hash[n : n + 4], "little") for n in (0, 4))
+    return Hit(nonce, (first, second), int.from_bytes(digest.mix_hash[:4], "little"))

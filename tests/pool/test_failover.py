@@ -89,6 +89,15 @@ def test_if_all_pools_banned_us_the_ban_that_ends_first_is_waited_for() -> None:
     assert BAN_SECONDS <= wait <= 1.5 * BAN_SECONDS
 
 
+def test_rigs_that_are_banned_together_return_at_different_times() -> None:
+    waits = set()
+    for seed in range(20):
+        failover = Failover([PoolUrl("a", 1)], FakeClock(), Random(seed))
+        waits.add(failover.record_ban())
+    assert len(waits) == 20
+    assert max(waits) - min(waits) > BAN_SECONDS / 4
+
+
 def test_a_removed_pool_is_not_tried_again() -> None:
     failover, _ = failover_between("a", "b")
     failover.remove_current()

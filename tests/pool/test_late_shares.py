@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from miner.pool import share_router
 from miner.pool.attempt import LAUNCH_SECONDS
 from miner.telemetry import events
 from miner.work import Outcome
@@ -41,9 +42,12 @@ async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_
 
 @pytest.mark.parametrize(
     ("prefix", "change"),
-    [("0b8e5c", (4, True)), ("0b8e5b", (0, "ff")), ("0b8e5b", (1, "ab" * 32))],
-    ids=["another prefix", "another job", "another header"],
-)
+    [
+        ("0b8e5c", (4, True)), ("0b8e5b", (0, "ff")), ("0b8e5b", (1, "ab" * 32)),
+        ("0b8e5b", (5, 1866618)),
+    ],
+    ids=["another prefix", "another job", "another header", "another height"],
+)  # fmt: skip
 async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lacks_its_job(
     prefix: str, change: tuple[int, Any]
 ) -> None:
@@ -62,6 +66,42 @@ async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lack
         (verdict,) = bench.verdicts
         assert (verdict.outcome, verdict.seconds) == (Outcome.LOST, None)
         assert "does not know its job" in verdict.text
+
+
+async def test_a_share_that_misses_the_target_of_the_next_session_is_lost() -> None:
+    bench = Bench()
+    stream = bench.prepare()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        await settle()
+        just_met = replace(solution(old), final_hash=old.target.to_bytes(32, "big"))
+        await bench.client.submit(just_met)
+        new = FakeStream()
+        harder = (3, "00000004" + "00" * 28)
+        new.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify(harder))
+        bench.dial.ready(FIRST.host, new)
+        await bench.clock.advance(2)
+        assert bench.job().target < old.target
+        assert new.requests("mining.submit") == []
+        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_shares_beyond_the_limit_of_waiting_ones_are_lost_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(share_router, "MAX_WAITING", 2)
+    bench = Bench()
+    stream = bench.prepare()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        await settle()
+        for offset in range(3):
+            await bench.client.submit(solution(old, old.nonces.first + offset))
+        (verdict,) = bench.verdicts
+        assert verdict.outcome is Outcome.LOST
+        assert verdict.solution.nonce == old.nonces.first + 2
 
 
 async def test_a_waiting_share_is_lost_at_the_end_of_the_run() -> None:
