@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from time import monotonic
 
 from miner.devices.device import Device, Hit, Image, LaunchResult, Pending
@@ -62,11 +61,6 @@ class Steady:
     @property
     def listed(self) -> ListedDevice:
         return ListedDevice(self.info, self)
-
-    def gaps(self, since: float = 0.0) -> list[float]:
-        """Return the times between launches, without those before `since`."""
-        late = [at for at in tuple(self.launched) if at >= since]
-        return [after - before for before, after in pairwise(late)]
 
     def open(self, info: DeviceInfo) -> Device:
         if self.fail_open:
