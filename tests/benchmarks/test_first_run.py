@@ -348,14 +348,8 @@ def test_the_whole_plan_on_a_simulated_card(tmp_path: Path) -> None:
     driver = fake_driver.built(tmp_path / "driver")
     environment = fake_driver.environment(driver, tmp_path)
     out = tmp_path / "results"
-    command = [
-        sys.executable,
-        "benchmarks/first_run.py",
-        str(out),
-        "--rehearse",
-        "--seconds",
-        "3000",
-    ]
+    scratch = tmp_path / "scratch"
+    command = [sys.executable, "-c", IN_FORKS, scratch, out, "--rehearse", "--seconds", "3000"]
     done = subprocess.run(
         command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
     )
