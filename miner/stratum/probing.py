@@ -17,21 +17,17 @@ from miner.stratum.bans import banned, is_ban
 from miner.stratum.client_side import SEED_WARNING, Opening
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.difficulty import expected_hashes
+from miner.stratum.session import READ_BYTES, UNREADABLE_SECONDS
 from miner.work import NonceSpace
 
 SILENCE_SECONDS = 10.0
 """Time without any answer after which a dialect counts as not spoken by the pool."""
-
-UNREADABLE_SECONDS = 3.0
-"""The same, once the pool sent something other than JSON."""
 
 LINGER_SECONDS = 1.0
 """Time for further messages after login and first job."""
 
 PAUSE_SECONDS = 1.0
 """Pause between two connections."""
-
-READ_BYTES = 65536
 
 QUIRKS_LIMIT = 50
 """Most quirks that are listed."""

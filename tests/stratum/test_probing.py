@@ -13,12 +13,12 @@ from miner.stratum.probing import (
     PAUSE_SECONDS,
     QUIRKS_LIMIT,
     SILENCE_SECONDS,
-    UNREADABLE_SECONDS,
     ProbeRequest,
     ProbeResult,
     SeedCheck,
 )
 from miner.stratum.probing import probe as ask
+from miner.stratum.session import UNREADABLE_SECONDS
 from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
 from tests.stratum.dialogue import HEADER, SEED, answer, call, notify
