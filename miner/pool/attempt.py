@@ -35,7 +35,7 @@ LAUNCH_SECONDS = 1.0
 MAX_LAUNCH_WAITS = 10
 """Waits of `LAUNCH_SECONDS` before a connection is left, at most."""
 
-ANSWER_SECONDS = 5.0
+DRAIN_SECONDS = 5.0
 """Wait for the answers to the shares in flight before a connection is left."""
 
 
@@ -153,7 +153,7 @@ class LeaveRules:
                 await self._clock.sleep(LAUNCH_SECONDS)
                 if before == self._shares.submitted:
                     break
-            await within(self._clock, ANSWER_SECONDS, self._shares.drained())
+            await within(self._clock, DRAIN_SECONDS, self._shares.drained())
         connection.leave(attempt.leave_reason)
 
     async def _return_to_first(self, attempt: Attempt) -> None:

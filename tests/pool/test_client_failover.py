@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from miner.errors import ConfigError, ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.net.address import PoolUrl
-from miner.pool.attempt import ANSWER_SECONDS, JOB_SECONDS, LAUNCH_SECONDS
+from miner.pool.attempt import DRAIN_SECONDS, JOB_SECONDS, LAUNCH_SECONDS
 from miner.pool.failover import FIRST_POOL_CHECK_SECONDS
 from miner.stratum.pool_events import Authorized, JobEnded, JobReceived, SessionListener
 from miner.stratum.session import UNANSWERED_SHARES
@@ -114,7 +114,7 @@ async def test_answers_are_awaited_before_the_return_to_the_first_pool() -> None
         await bench.clock.advance(2)
         assert bench.hosts()[-1] == "first"
         assert not backup.closed
-        await bench.clock.advance(ANSWER_SECONDS / 2)
+        await bench.clock.advance(DRAIN_SECONDS / 2)
         assert not backup.closed
         backup.feed(answer(backup.requests("mining.submit")[0]["id"]))
         await settle()
@@ -305,7 +305,7 @@ async def test_a_node_that_ends_its_job_gives_way_after_a_minute_without_another
         session.listener.on_event(JobEnded())
         await bench.clock.advance(JOB_SECONDS - 1)
         assert not session.left.is_set()
-        await bench.clock.advance(1 + LAUNCH_SECONDS + ANSWER_SECONDS)
+        await bench.clock.advance(1 + LAUNCH_SECONDS + DRAIN_SECONDS)
         assert bench.job().pool == SECOND.label
 
 
