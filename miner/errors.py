@@ -126,7 +126,7 @@ class Cause(StrEnum):
     DIALECT = "another protocol than ours"
     BANNED = "ban"
     LOGIN = "login refused"
-    LOGIN_LATER = "login refused for a reason that passes, such as maintenance"
+    LOGIN_LATER = "login refused for a time, as during maintenance"
     NODE_BUSY = "node: too many calls wait"
     NODE_COOKIE = "node: login of the cookie file refused"
     NODE_LOGIN = "node: user, password or address of this machine refused"
