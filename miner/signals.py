@@ -12,7 +12,7 @@ from typing import Any
 
 STOPPED_AT_ONCE = 130
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+_STOPS = (signal.SIGINT, signal.SIGTERM, *(s for s in signal.Signals if s.name == "SIGQUIT"))
 _STREAMS = (0, 1, 2)
 
 
@@ -20,7 +20,7 @@ _STREAMS = (0, 1, 2)
 def signals(
     stop: Callable[[], None], write: Callable[[str], None], reload: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Call `stop` at the first SIGINT or SIGTERM; exit with code 130 at the second.
+    """Call `stop` at the first SIGINT, SIGTERM or SIGQUIT; exit with code 130 at the second.
 
     SIGHUP calls `reload`, unless the controlling terminal is gone; then it counts as the first
     stop signal. It is ignored while stopping, since a closed terminal sends it twice.
@@ -115,6 +115,8 @@ def _handle(number: int, handler: Callable[[], None]) -> Callable[[], Any]:
 
     loop = asyncio.get_running_loop()
     before = signal.getsignal(number)
+    if hasattr(signal, "pthread_sigmask"):  # some programs start others with signals blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     try:
         loop.add_signal_handler(number, handler)
     except NotImplementedError:  # Windows

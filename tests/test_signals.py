@@ -79,3 +79,23 @@ def test_previous_handlers_are_restored() -> None:
         asyncio.run(run())
         assert signal.getsignal(signal.SIGTERM) is theirs
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal masks")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGQUIT"])
+def test_the_first_signal_stops_also_where_it_was_blocked(name: str) -> None:
+    async def run() -> list[str]:
+        stopped = asyncio.Event()
+        with signals(stopped.set, lines.append):
+            os.kill(os.getpid(), signal.Signals[name])
+            await asyncio.wait_for(stopped.wait(), 60)
+        return lines
+
+    lines: list[str] = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.Signals[name]])
+    try:
+        assert asyncio.run(run()) == [
+            "stopping: shares found are submitted; another signal stops at once"
+        ]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
