@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,9 +41,6 @@ CHECKED_EPOCHS = 16
 
 SEED_WARNING = "the pool's seed hash does not belong to epoch"
 """Start of the warning about a seed hash that does not match the height."""
-
-_HOST = re.compile(r"(?:[A-Za-z0-9+]{1,20}://)?(\[[^\]]{1,80}\]|[^:/]*)(?::([0-9]{1,5}))?/?")
-"""Scheme, host and port of a request to reconnect."""
 
 _TOP_LEVEL = re.compile(r"[a-z]{2}|com|net|org|edu|info", re.IGNORECASE)
 """Top-level domains; a worker's name is rarely one of them."""
@@ -203,7 +200,7 @@ class ClientSide(ABC):
                 if text := short_line(" ".join(texts)):
                     self._events.append(pool_events.Message(text))
             case "client.reconnect" | "mining.reconnect":
-                self._events.append(reconnect(message.get("params")))
+                self._events.append(wire_format.reconnect(message.get("params")))
             case "client.get_version":
                 self._reply(number, {"result": self._opening.agent, "error": None})
             case "mining.ping" | "client.ping":
@@ -321,6 +318,8 @@ class ClientSide(ABC):
         result, error = message.get("result"), message.get("error")
         number = wire_format.whole(message.get("id")) or 0
         outcome, text = classify(result, error, reason_of(message))
+        if number > self.last_id and outcome is not Outcome.ACCEPTED:
+            number = self._oldest_request()  # ethermine.org refuses a login under the id 999
         if number in self._submissions:
             del self._submissions[number]
             self._handle_share_answer(number, outcome, text)
@@ -335,6 +334,11 @@ class ClientSide(ABC):
                 self.welcome.add(method)
             elif method in self.dialect.hashrate_reports:
                 self._events.append(pool_events.HashrateRefused(text))
+
+    def _oldest_request(self) -> int:
+        """Return the id of the oldest request that the pool must answer, 0 if there is none."""
+        must = (n for n, method in self._requests.items() if method not in self.dialect.optional)
+        return next(must, 0)
 
     def _reply(self, number: Any, answer: dict[str, Any]) -> None:
         answerable = wire_format.whole(number) is not None or (
@@ -352,30 +356,6 @@ class ClientSide(ABC):
                 f"the pool sent more than {MALFORMED_LINES} lines that are not JSON objects"
             )
         self._warn_once("line", "the pool sent a line that is not a JSON object; ignoring it")
-
-
-def reconnect(params: Any) -> pool_events.Reconnect:
-    """Return the request of `client.reconnect` ([host, port, seconds], each of them optional) or
-    of `mining.reconnect` ({"host", "port" in hex})."""
-    if isinstance(params, dict):
-        port = params.get("port")
-        port = f"0x{port.lower().removeprefix('0x')}" if isinstance(port, str) else port
-        given: Sequence[Any] = (params.get("host"), port)
-    else:
-        given = params if isinstance(params, list) else ()
-    host, port, wait = (*given[:3], None, None, None)[:3]
-    if isinstance(host, str) and (match := _HOST.fullmatch(host)):
-        # It may contain scheme and port, or end in the dot of the DNS root.
-        host, port = match[1].strip("[]").removesuffix("."), port or match[2]
-    try:
-        number = wire_format.block_height(port)
-    except ProtocolError:
-        number = 0
-    return pool_events.Reconnect(
-        host if isinstance(host, str) and host else None,
-        number if 0 < number < 65536 else None,
-        float(min(wire_format.whole(wait) or 0, 3600)),
-    )
 
 
 def _is_answer(message: dict[str, Any]) -> bool:

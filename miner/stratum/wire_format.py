@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +17,7 @@ from miner.stratum.difficulty import (
     target_from_bits,
     target_from_difficulty,
 )
+from miner.stratum.pool_events import Reconnect
 from miner.work import NonceSpace, Solution
 
 MESSAGES_PER_LINE = 20
@@ -160,6 +161,8 @@ _EXTRANONCES = ("extra_nonce", "extranonce", "extranonce1")
 _DECIMAL = re.compile(r"[0-9]{1,20}")
 _DIFFICULTY = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _JOB_ID_BYTES = 256
+_HOST = re.compile(r"(?:[A-Za-z0-9+]{1,20}://)?(\[[^\]]{1,80}\]|[^:/]*)(?::([0-9]{1,5}))?/?")
+"""Scheme, host and port of a request to reconnect."""
 
 
 def whole(value: Any) -> int | None:
@@ -289,3 +292,27 @@ def truth(value: Any) -> bool:
     """Return a boolean, which pools also give as 0, 1, "0", "False" or null."""
     value = value.lower() if isinstance(value, str) else value
     return value not in (False, 0, None, "", "0", "false", "no")
+
+
+def reconnect(params: Any) -> Reconnect:
+    """Return the request of `client.reconnect` ([host, port, seconds], each of them optional) or
+    of `mining.reconnect` ({"host", "port" in hex})."""
+    if isinstance(params, dict):
+        port = params.get("port")
+        port = f"0x{port.lower().removeprefix('0x')}" if isinstance(port, str) else port
+        given: Sequence[Any] = (params.get("host"), port)
+    else:
+        given = params if isinstance(params, list) else ()
+    host, port, wait = (*given[:3], None, None, None)[:3]
+    if isinstance(host, str) and (match := _HOST.fullmatch(host)):
+        # It may contain scheme and port, or end in the dot of the DNS root.
+        host, port = match[1].strip("[]").removesuffix("."), port or match[2]
+    try:
+        number = block_height(port)
+    except ProtocolError:
+        number = 0
+    return Reconnect(
+        host if isinstance(host, str) and host else None,
+        number if 0 < number < 65536 else None,
+        float(min(whole(wait) or 0, 3600)),
+    )

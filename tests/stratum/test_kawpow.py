@@ -188,6 +188,22 @@ def test_error_without_id_is_shown() -> None:
     assert started().receive(answer(None, None, [20, "banned"])) == [Message("banned")]
 
 
+def test_error_under_an_id_that_was_never_sent_is_about_the_login() -> None:
+    """Ethermine's pools send 999."""
+    refusal = answer(999, None, [24, "bad wallet"])
+    opened = client()
+    opened.start()
+    assert opened.receive(refusal) == [WrongProtocol("bad wallet")]
+    opened = client()
+    opened.start()
+    assert opened.receive(answer(1, [None, "ab"]) + refusal)[-1] == LoginRefused("bad wallet")
+    opened = started()
+    (job,) = jobs(opened.receive(notify()))
+    opened.submit(solution(job))
+    assert opened.receive(refusal) == []
+    assert opened.receive(answer(4)) == [ShareAnswer(4, Outcome.ACCEPTED, "")]
+
+
 # Jobs
 
 
