@@ -71,6 +71,8 @@ class CrashRecord:
     def __init__(self) -> None:
         self.own_shapes: dict[str, str] = {}
         """By name of the device."""
+        self.trials: dict[str, ShapeOnTrial] = {}
+        """The launch shape that is on trial now, by name of the device."""
         self._rows: dict[tuple[str, int], int] = {}
         self._turn = threading.Lock()
         self._handles_faults = False
@@ -179,7 +181,10 @@ class _RecordedDevice:
         return ShapeOnTrial((*info.alike, self._variant), names)
 
     def take_shape(self, shape: LaunchShape) -> None:
-        trial = self._trial(shape.name)
+        trial, trials = self._trial(shape.name), self._record.trials
+        trials.pop(self._device.info.name, None)
+        if trial is not None:
+            trials[self._device.info.name] = trial
         with self._record.call(self._device.info, "taking a shape", SEARCHING, trial):
             self._device.take_shape(shape)
 
@@ -242,10 +247,20 @@ def count_crashes(results: TrialResults) -> list[Crash]:
     ]
 
 
+def count_hang(results: TrialResults, record: CrashRecord, device: str) -> None:
+    """Count a driver call of `device` that does not return against the shape on trial, if any."""
+    if (trial := record.trials.get(device)) is not None:
+        _leave_out(results, trial, "a driver call did not return")
+
+
+def _leave_out(results: TrialResults, trial: ShapeOnTrial, what: str) -> None:
+    for name in trial.names:
+        results.keep(what, *_key(trial.where, name), until_boot=False)
+
+
 def _counted(results: TrialResults, call: _Call) -> Crash:
     if call.trial is not None:
-        for name in call.trial.names:
-            results.keep(call.what, *_key(call.trial.where, name), until_boot=False)
+        _leave_out(results, call.trial, call.what)
         return Crash(call.device, call.what, 0, call.trial.names[0])
     count = _crashes(results, call.key)[0] + 1
     results.keep(f"{count} {call.what}", "crashes", call.key)

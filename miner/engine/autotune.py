@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import lcm
-from typing import Protocol
 
 from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices.device import Image, Kernel
-from miner.devices.tuned_shapes import ChosenBy, TunedShape
+from miner.devices.tuned_shapes import TunedShape
 from miner.engine.datasets import Datasets
 from miner.engine.kernels import Kernels, UpcomingProof
 from miner.engine.opened_device import OpenedDevice
 from miner.engine.programs import SearchProgram, program_of
 from miner.engine.proof import prove_kernel
+from miner.engine.shape_choice import ShapeChoice, choice, ratio_of
 from miner.errors import BadValue, DeviceError, DeviceHung, WrongResult
 from miner.telemetry.events import Launched, ShapeChosen, ShapeLeftOut
-from miner.telemetry.measurements import Interval
 from miner.work import Job
 
 ROUNDS = 10
@@ -37,35 +35,6 @@ HOPELESS_ROUNDS = 3
 """A shape that was slower in each of this many rounds is left out."""
 
 
-class MeasuredShape(Protocol):
-    """A launch shape and what it is chosen by."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def rounds(self) -> Sequence[float]:
-        """Hashes per second, or per joule, in each round."""
-
-
-def choice(trials: Sequence[MeasuredShape], by: ChosenBy = ChosenBy.HASHRATE) -> TunedShape:
-    """Return the best shape: the first one, the default, unless the whole interval of the ratio
-    of another is above 1."""
-    default = trials[0]
-    best = TunedShape(default.name, default.name, 1.0, 1.0, 1.0, by)
-    for trial in trials[1:]:
-        ratio = ratio_of(trial, default)
-        if ratio.low > 1 and ratio.median > best.ratio:
-            best = TunedShape(trial.name, default.name, ratio.median, ratio.low, ratio.high, by)
-    return best
-
-
-def ratio_of(trial: MeasuredShape, default: MeasuredShape) -> Interval:
-    """Return the ratio of their rounds."""
-    pairs = zip(trial.rounds, default.rounds, strict=True)
-    return Interval.of([rate / other for rate, other in pairs])
-
-
 @dataclass(slots=True, eq=False)
 class _Trial:
     """A shape, with its kernel for the present program."""
@@ -74,29 +43,6 @@ class _Trial:
     rounds: list[float] = field(default_factory=list)
     building: Future[Image] | None = None
     kernel: Kernel = None
-
-
-class ShapeChoice:
-    """The choice of equal devices, of which one compares the shapes; any thread may call it."""
-
-    def __init__(self) -> None:
-        self.best: TunedShape | None = None
-        """None until it is known; written by the device that compares."""
-        self._lock = threading.Lock()
-        self._compares: Autotune | None = None
-
-    def claim(self, device: Autotune) -> bool:
-        """Return whether `device` compares the shapes: the first one that asks does."""
-        with self._lock:
-            if self._compares is None:
-                self._compares = device
-            return self._compares is device
-
-    def release(self, device: Autotune) -> None:
-        """Have another device compare the shapes if `device` did."""
-        with self._lock:
-            if self._compares is device:
-                self._compares = None
 
 
 class Autotune:

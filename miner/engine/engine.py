@@ -11,7 +11,6 @@ from random import Random
 from miner.clock import Clock
 from miner.devices.device import OpenableDevice
 from miner.devices.tuning import Tuning
-from miner.engine.autotune import ShapeChoice
 from miner.engine.job_heights import HeightJudge
 from miner.engine.job_slot import NonceAllocator, Staleness
 from miner.engine.loop_stalls import Activity
@@ -19,6 +18,7 @@ from miner.engine.opened_device import Shared
 from miner.engine.programs import Programs
 from miner.engine.proof import KernelProofs, Prover
 from miner.engine.retry_policy import RetryPolicy
+from miner.engine.shape_choice import ShapeChoice
 from miner.engine.shutdown_deadline import ShutdownDeadline
 from miner.engine.threads import RunningThread, Threads, WorkPool
 from miner.engine.worker import Worker

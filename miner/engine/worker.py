@@ -8,7 +8,7 @@ from random import Random
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device import Device, DriverCalls, OpenableDevice
 from miner.devices.tuning import Tuning
-from miner.engine.autotune import Autotune, ShapeChoice
+from miner.engine.autotune import Autotune
 from miner.engine.datasets import Datasets
 from miner.engine.hang_watchdog import OPENING_SECONDS, HangWatchdog, WatchedDevice
 from miner.engine.job_slot import JobSlot
@@ -16,6 +16,7 @@ from miner.engine.kernels import Kernels
 from miner.engine.opened_device import OpenedDevice, Shared
 from miner.engine.retry_policy import CandidateRecord
 from miner.engine.search import TARGET_SECONDS, Search
+from miner.engine.shape_choice import ShapeChoice
 from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
 from miner.telemetry.events import DeviceFault, DeviceResting, Event, Launched
 from miner.work import Candidate, Job

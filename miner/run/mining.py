@@ -13,7 +13,8 @@ from typing import TextIO
 from miner import USER_AGENT, __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
-from miner.devices.driver_history import CrashRecord
+from miner.devices.driver_history import CrashRecord, count_hang
+from miner.devices.trial_results import TrialResults
 from miner.devices.tuned_shapes import TunedShape, TunedShapes
 from miner.engine.engine import Engine
 from miner.engine.job_heights import HeightJudge
@@ -38,6 +39,7 @@ from miner.solo.node_session import NodeSessions
 from miner.stratum.session import Reports
 from miner.telemetry import About, Journal, Level, Telemetry
 from miner.telemetry.events import (
+    DeviceHanging,
     Event,
     NewJob,
     SensorsRead,
@@ -204,7 +206,10 @@ class MiningRun:
         self._telemetry.emit(redacted(event, self._redactor))
 
     def _keep_shape(self, event: Event) -> None:
-        """Trust the launch shape that was chosen while mining, and keep it for later runs."""
+        """Trust the launch shape that was chosen while mining, and keep it for later runs; leave
+        out one whose trial hangs."""
+        if isinstance(event, DeviceHanging):
+            count_hang(TrialResults(), self._driver_calls, event.device)
         if not isinstance(event, ShapeChosen):
             return
         self._driver_calls.settle(event.device, event.shape)

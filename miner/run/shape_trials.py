@@ -9,7 +9,7 @@ from typing import Any
 
 from miner.codegen.launch_shape import shape_beside, shape_named
 from miner.devices.tuned_shapes import ChosenBy, TunedShape
-from miner.engine.autotune import MeasuredShape, choice, ratio_of
+from miner.engine.shape_choice import MeasuredShape, choice, ratio_of
 from miner.errors import BadValue, DeviceError
 from miner.run.bench_device import BenchDevice, BenchKernel
 from miner.telemetry import Reading

@@ -19,6 +19,7 @@ from miner.devices import driver_history, trial_results
 from miner.devices.driver_history import (
     CrashRecord,
     count_crashes,
+    count_hang,
     crash_problem,
     crashed_shapes,
 )
@@ -315,6 +316,17 @@ def test_every_shape_that_was_on_trial_counts_if_the_cause_is_unknown(
     names = ["gpu", "gpu-128", "gpu-amd"]
     assert list(crashed_shapes(results, other, KAWPOW, names)) == ["gpu-128"]
     assert list(crashed_shapes(results, CARD, KAWPOW, names)) == ["gpu-amd"]
+
+
+@pytest.mark.parametrize("tried", ["gpu-amd", "gpu"])
+def test_a_hang_counts_against_the_shape_that_is_on_trial(tried: str, record: CrashRecord) -> None:
+    end_on_trial(record, "", os.getpid, tried=tried)
+    results = TrialResults()
+    count_hang(results, record, CARD.name)
+    count_hang(results, record, OTHER.name)
+    crashed = crashed_shapes(results, CARD, KAWPOW, ["gpu", "gpu-amd"])
+    assert list(crashed) == ["gpu-amd"] * (tried == "gpu-amd")
+    assert not record.trials or "a driver call did not return" in crashed["gpu-amd"]
 
 
 def test_a_crashed_shape_is_left_out_until_another_driver_or_retry(

@@ -20,6 +20,7 @@ from miner.devices.tuned_shapes import TunedShape
 from miner.devices.tuning import Tuning
 from miner.engine import autotune
 from miner.engine.programs import Programs
+from miner.engine.shape_choice import MeasuredShape
 from miner.errors import BuildFailed, DeviceError
 from miner.telemetry.events import DeviceFault, ShapeChosen, ShapeLeftOut
 from miner.work import DeviceInfo, Job, NonceRange
@@ -280,7 +281,7 @@ async def test_another_period_ends_a_turn_and_begins_in_the_own_shape(
 def equal_cards(count: int, monkeypatch: pytest.MonkeyPatch) -> list[Shapes]:
     """Return cards among which gpu-128 is chosen: with one clock for all their rates are random."""
 
-    def choice(trials: Sequence[autotune.MeasuredShape]) -> TunedShape:
+    def choice(trials: Sequence[MeasuredShape]) -> TunedShape:
         best = "gpu-128" if "gpu-128" in [trial.name for trial in trials] else "gpu"
         return TunedShape(best, "gpu", 1.1, 1.0, 1.2)
 

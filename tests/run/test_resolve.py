@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from miner.catalog import find_coin, find_variant
-from miner.devices.driver_history import CrashRecord
+from miner.devices.driver_history import CrashRecord, ShapeOnTrial, crashed_shapes
 from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
@@ -26,7 +27,7 @@ from miner.safe_text import Redactor
 from miner.sensors.sensors import open_sensors
 from miner.settings.loading import load
 from miner.telemetry import Level
-from miner.telemetry.events import ShapeChosen
+from miner.telemetry.events import DeviceHanging, ShapeChosen
 from miner.work import DeviceInfo
 
 pytestmark = pytest.mark.usefixtures("only_ref")
@@ -351,6 +352,19 @@ def test_a_shape_that_was_chosen_while_mining_is_used_at_the_next_start(path: Pa
     assert "launch shape gpu, 1.200 times as fast as gpu-128" in note
     assert record.own_shapes == {"opencl:0.0": "gpu"}
     record.close()
+
+
+@pytest.mark.usefixtures("_tuned")
+def test_a_shape_whose_trial_hangs_is_left_out_at_the_next_start(path: Path) -> None:
+    run = MiningRun(resolve_settings(lambda: load(path)), io.StringIO(), None, open_sensors)
+    with closing(CrashRecord()) as record:
+        run._driver_calls = record
+        where, variant = (*CARD.alike, "kawpow"), find_variant("kawpow")
+        record.trials["opencl:0.0"] = ShapeOnTrial(where, ("gpu-128",))
+        run._emit(DeviceHanging("opencl:0.0", "a launch did not return within 30 s"))
+    assert crashed_shapes(TrialResults(), CARD, variant, ["gpu-128"])
+    assert resolve_settings(lambda: load(path)).tunings["opencl:0.0"].shape is None
+    TrialResults().keep(None, "shape", where, "gpu-128")  # the tests share one cache
 
 
 @pytest.mark.usefixtures("_tuned")
