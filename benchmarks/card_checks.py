@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "benchmarks")]
@@ -38,6 +36,7 @@ from miner.devices.selection import ListedDevice, device_called  # noqa: E402
 from miner.errors import DeviceError, MinerError  # noqa: E402
 from miner.ledger import Filter, LedgerReader  # noqa: E402
 from miner.ledger.schema import UNANSWERED  # noqa: E402
+from miner.progpow.epoch import Epoch  # noqa: E402
 from miner.progpow.hashing import Hasher, Light  # noqa: E402
 from miner.progpow.light import light_cache  # noqa: E402
 from miner.progpow.variant import FixedSizes, Variant  # noqa: E402
@@ -193,10 +192,14 @@ def _sources_of(
 
 
 def build_ahead(device: Device, sources: Iterable[KernelSource]) -> None:
-    """Compile `sources` on all processors; the cache keeps them."""
+    """Compile `sources` for CUDA on all processors; the cache keeps them."""
+    if device.dialect != "cuda":
+        return
+    asked, begun = {source.sha256: source for source in sources}, perf_counter()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool, suppress(MinerError):
         # An error comes again when the program is used.
-        list(pool.map(device.build, {source.sha256: source for source in sources}.values()))
+        list(pool.map(device.build, asked.values()))
+    figure(f"{len(asked)} programs compiled", round(perf_counter() - begun, 2), "s")
 
 
 def epochs(given: argparse.Namespace) -> int:
@@ -225,7 +228,8 @@ def mine(given: argparse.Namespace) -> int:
     the outcome of every share."""
     with tempfile.TemporaryDirectory(prefix="progpow-miner-") as place:
         folder = Path(place)
-        variant, height, difficulty = "kawpow", KAWPOW.spans[0].length - 6, 0.01
+        # The miner takes about half of the 18 s until the change of epoch to start.
+        variant, height, difficulty = "kawpow", KAWPOW.spans[0].length - 9, 0.01
         if given.rehearse:
             from mining import write_toy
 
@@ -289,9 +293,10 @@ def periods(given: argparse.Namespace) -> int:
     try:
         for _ in fill(device, epoch, light.cache):
             pass
+        build_ahead(device, (_program(device, epoch, period) for period in range(count)))
         states = []
         for period in range(count):
-            _search(device, light, TOY, period)
+            _search(device, light, period)
             states.append(_memory(device.info))
     finally:
         device.close()
@@ -307,24 +312,28 @@ def periods(given: argparse.Namespace) -> int:
     return int(any(growth > MARGINS[key] for key, growth in grew.items()))
 
 
-def _search(device: Device, light: Light, variant: Any, period: int) -> None:
-    epoch, height = light.epoch, period * variant.period
-    source = search_source(variant, period, epoch, device.dialect, device.shape)
-    image = device.build(source)
+def _program(device: Device, epoch: Epoch, period: int) -> KernelSource:
+    return search_source(TOY, period, epoch, device.dialect, device.shape)
+
+
+def _search(device: Device, light: Light, period: int) -> None:
+    epoch, height = light.epoch, period * TOY.period
+    image = device.build(_program(device, epoch, period))
     for _ in range(RELOADS):
         kernel = device.load(image)
-    job = Job(0, "growth", variant, bytes(32), height, epoch, EVERY_NONCE, NonceSpace())
+    job = Job(0, "growth", TOY, bytes(32), height, epoch, EVERY_NONCE, NonceSpace())
     found = device.launch(kernel, job, NonceRange(0, device.round_up(1))).wait()
     by_nonce = {hit.nonce: hit.final_words for hit in found.hits}
-    final = Hasher(variant, period, light).hash(job.header_hash, 0).final_hash
+    final = Hasher(TOY, period, light).hash(job.header_hash, 0).final_hash
     wanted = (int.from_bytes(final[:4], "little"), int.from_bytes(final[4:8], "little"))
     if by_nonce.get(0) != wanted:
         raise MinerError(f"{device.info.name}: period {period}: nonce 0 has a wrong hash")
 
 
 def _memory(info: DeviceInfo) -> dict[str, int | None]:
-    """Return the peak memory of this process and the used memory of the card, in bytes."""
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Return the memory of this process and the used memory of the card, in bytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    resident = pages * os.sysconf("SC_PAGE_SIZE")
     return {"host": resident, "card": _used(info)}
 
 

@@ -136,17 +136,18 @@ def shapes(given: argparse.Namespace) -> int:
 
 
 def compile_ahead(bench: BenchDevice, programs: Sequence[tuple[int, LaunchShape]]) -> None:
-    """Compile the programs of (height, shape) for CUDA, whose cache keeps them."""
+    """Compile the programs of (height, shape) before they are needed."""
     device, variant = bench.device, bench.variant
-    if device.dialect != "cuda":
-        return
-    begun, buffers = monotonic(), device.shape.buffers
-    sources = [
-        search_source(variant, variant.period_at(height), bench.epoch, "cuda", shape.split(buffers))
-        for height, shape in programs
-    ]
-    build_ahead(device, sources)
-    figure(f"{len(sources)} programs compiled", round(monotonic() - begun, 2), "s")
+    dialect, buffers = device.dialect, device.shape.buffers
+    build_ahead(
+        device,
+        [
+            search_source(
+                variant, variant.period_at(height), bench.epoch, dialect, shape.split(buffers)
+            )
+            for height, shape in programs
+        ],
+    )
 
 
 def in_order(names: Iterator[str]) -> list[str]:
