@@ -57,8 +57,9 @@ class _LazyCommands(MutableMapping[str, click.Command]):
         command = self._commands[name]
         if command is None:
             found = vars(import_module(f"miner.cli.{name}")).values()
-            command = next(c for c in found if isinstance(c, click.Command) and c.name == name)
-            self._commands[name] = command
+            named = [c for c in found if isinstance(c, click.Command) and c.name == name]
+            assert named, f"miner/cli/{name}.py has no command {name!r}"
+            command = self._commands[name] = named[0]
         return command
 
     def __setitem__(self, name: str, command: click.Command) -> None:
