@@ -207,7 +207,7 @@ class AttemptResult:
     """Seconds; None: this pool is not tried again."""
 
 
-class Then(StrEnum):
+class Reaction(StrEnum):
     """The reaction to a failure; the text is the one in docs/pools.md."""
 
     RETRY = "retry with back-off"
@@ -218,29 +218,29 @@ class Then(StrEnum):
     @property
     def final(self) -> bool:
         """Whether the pool may be given up for the rest of the run."""
-        return self in (Then.NEXT_DIALECT, Then.GIVE_UP)
+        return self in (Reaction.NEXT_DIALECT, Reaction.GIVE_UP)
 
 
-FAILURES: Mapping[Cause, Then] = {
-    Cause.LOST: Then.RETRY,
-    Cause.HOST_UNKNOWN: Then.RETRY,
-    Cause.PORT_CLOSED: Then.RETRY,
-    Cause.PROXY: Then.RETRY,
-    Cause.NO_TLS: Then.RETRY,
-    Cause.CERTIFICATE_DATE: Then.RETRY,  # the clock may be wrong, and pools renew certificates
-    Cause.PROTOCOL: Then.RETRY,
-    Cause.NODE_BUSY: Then.RETRY,
-    Cause.NODE_COOKIE: Then.RETRY,  # a node writes a new one at each start
-    Cause.LOGIN_LATER: Then.RETRY,
-    Cause.BANNED: Then.BAN,
-    Cause.DIALECT: Then.NEXT_DIALECT,
-    Cause.CERTIFICATE_AUTHORITY: Then.GIVE_UP,
-    Cause.CERTIFICATE_HOST: Then.GIVE_UP,
-    Cause.CERTIFICATE_PIN: Then.GIVE_UP,
-    Cause.ADDRESS: Then.GIVE_UP,
-    Cause.LOGIN: Then.GIVE_UP,
-    Cause.NODE_LOGIN: Then.GIVE_UP,
-    Cause.SETUP: Then.GIVE_UP,
+FAILURES: Mapping[Cause, Reaction] = {
+    Cause.LOST: Reaction.RETRY,
+    Cause.HOST_UNKNOWN: Reaction.RETRY,
+    Cause.PORT_CLOSED: Reaction.RETRY,
+    Cause.PROXY: Reaction.RETRY,
+    Cause.NO_TLS: Reaction.RETRY,
+    Cause.CERTIFICATE_DATE: Reaction.RETRY,  # the clock may be wrong, and pools renew certificates
+    Cause.PROTOCOL: Reaction.RETRY,
+    Cause.NODE_BUSY: Reaction.RETRY,
+    Cause.NODE_COOKIE: Reaction.RETRY,  # a node writes a new one at each start
+    Cause.LOGIN_LATER: Reaction.RETRY,
+    Cause.BANNED: Reaction.BAN,
+    Cause.DIALECT: Reaction.NEXT_DIALECT,
+    Cause.CERTIFICATE_AUTHORITY: Reaction.GIVE_UP,
+    Cause.CERTIFICATE_HOST: Reaction.GIVE_UP,
+    Cause.CERTIFICATE_PIN: Reaction.GIVE_UP,
+    Cause.ADDRESS: Reaction.GIVE_UP,
+    Cause.LOGIN: Reaction.GIVE_UP,
+    Cause.NODE_LOGIN: Reaction.GIVE_UP,
+    Cause.SETUP: Reaction.GIVE_UP,
 }
 """The reaction to each failure. A pool is given up only for a failure that does not end by itself,
 and not if it accepted a login before."""
@@ -259,14 +259,14 @@ class FailoverRules:
         if failure is None:
             return AttemptResult(reason, self._after_leaving(attempt, stable=stable))
         match FAILURES[failure.cause]:
-            case Then.BAN:
+            case Reaction.BAN:
                 seconds = failure.seconds if isinstance(failure, Banned) else None
                 return AttemptResult(reason, self._failover.record_ban(seconds))
-            case Then.NEXT_DIALECT if not attempt.pool.detection.named:
+            case Reaction.NEXT_DIALECT if not attempt.pool.detection.named:
                 return self._after_wrong_dialect(attempt, failure)
-            case Then.NEXT_DIALECT | Then.GIVE_UP:
+            case Reaction.NEXT_DIALECT | Reaction.GIVE_UP:
                 return self._after_refusal(attempt, failure)
-            case Then.RETRY:
+            case Reaction.RETRY:
                 detection = attempt.pool.detection
                 if attempt.suggests_other_dialect(failure) and not detection.found:
                     detection.try_next()
