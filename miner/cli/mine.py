@@ -60,7 +60,9 @@ def _one_value(context: click.Context, option: click.Parameter, values: tuple[An
     """Return the value of a flag, None without one; it may be repeated, but not changed."""
     different = list(dict.fromkeys(values))
     if len(different) > 1:
-        raise click.UsageError(f"{option.opts[0]} is given twice, with other values; give it once")
+        raise click.UsageError(
+            f"{option.opts[0]} is given twice, with different values; give it once"
+        )
     return different[0] if different else None
 
 

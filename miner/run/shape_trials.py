@@ -53,7 +53,7 @@ class ShapeTrial:
 
     @property
     def by_efficiency(self) -> Rounds:
-        """Its hashes per joule, to choose by."""
+        """Hashes per joule in each round, for a choice by efficiency."""
         return Rounds(self.name, self.efficiencies)
 
 
