@@ -41,7 +41,7 @@ class _MetricField:
     kind: Any
     """Type of its values."""
     members: Sequence[tuple[Enum, str]]
-    """Those of an enum, with their labels."""
+    """Members of an enum with their labels; empty for other values."""
     help: str
     unit: str
     metric: Metric

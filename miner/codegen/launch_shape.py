@@ -74,7 +74,7 @@ class LaunchShape:
 
     @property
     def compiled(self) -> LaunchShape:
-        """What this shape has in common with all whose kernels have the same text."""
+        """This shape without its name and its streams, which do not change the text of kernels."""
         return replace(self, name="", streams=1)
 
     @property

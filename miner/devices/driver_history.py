@@ -53,8 +53,8 @@ def _base(shape: str) -> str:
     return shape.partition("/")[0]
 
 
-def _text_of(shape: str) -> str:
-    """Return the name of a launch shape without what its kernel's text does not depend on."""
+def _without_streams(shape: str) -> str:
+    """Return the name of a launch shape without its numbers of buffers and streams."""
     return _base(shape).partition("@")[0]
 
 
@@ -70,7 +70,7 @@ class CrashRecord:
 
     def __init__(self) -> None:
         self.own_shapes: dict[str, str] = {}
-        """By name of the device."""
+        """The own shape of each device, by the device's name."""
         self.trials: dict[str, ShapeOnTrial] = {}
         """The launch shape that is on trial now, by name of the device."""
         self._rows: dict[tuple[str, int], int] = {}
@@ -176,7 +176,7 @@ class _RecordedDevice:
         own = self._record.own_shapes[info.name]
         if name == own:
             return None
-        streams = name.partition("@")[2] if _text_of(name) == _text_of(own) else ""
+        streams = name.partition("@")[2] if _without_streams(name) == _without_streams(own) else ""
         names = (name, f"@{streams}") if streams else (name,)
         return ShapeOnTrial((*info.alike, self._variant), names)
 
@@ -190,7 +190,7 @@ class _RecordedDevice:
 
     def build(self, source: KernelSource) -> Image:
         own = self._record.own_shapes[self._device.info.name]
-        is_own = source.shape == "" or _text_of(source.shape) == _text_of(own)
+        is_own = source.shape == "" or _without_streams(source.shape) == _without_streams(own)
         trial = None if is_own else self._trial(source.shape)
         with self._record.call(self._device.info, "building a kernel", trial=trial):
             return self._device.build(source)

@@ -79,7 +79,7 @@ def _search_path() -> str:
 
 
 class _Child(asyncio.SubprocessProtocol):
-    """What a child process has written, and whether it still runs."""
+    """The output of a child process, and whether the process still runs."""
 
     # asyncio's own `Process.wait` also waits for the ends of the pipes, which a process that the
     # driver started may keep open.

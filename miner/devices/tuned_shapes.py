@@ -47,7 +47,7 @@ def shapes_to_try(info: DeviceInfo, backend: Backend) -> list[str]:
 
 
 class ChosenBy(StrEnum):
-    """What a launch shape is chosen by."""
+    """The figure by which a launch shape is chosen."""
 
     HASHRATE = "hashrate"
     EFFICIENCY = "efficiency"

@@ -109,7 +109,7 @@ class _Group:
     devices: tuple[object, ...]
     dialect: str | None
     shape: LaunchShape
-    """Only what is `compiled`."""
+    """A shape as its `compiled` returns it."""
     for_dataset: bool
     """Whether these are dataset programs, kept apart so that they do not evict search programs."""
 
