@@ -33,8 +33,9 @@ KEPT_REQUESTS = 500
 KEPT_SUBMISSIONS = 20_000
 """Outstanding shares kept for matching answers; more than are ever in flight."""
 
-KEPT_HEADERS = 64
-"""Job ids that are recognised when a pool uses them for another header."""
+KEPT_HEADERS = 4
+"""Newest job ids that are recognised when a pool uses them for another header; not more, since a
+pool may have few ids that come in turn."""
 
 CHECKED_EPOCHS = 16
 """Epochs of one connection whose seed hash is checked; that of a far epoch takes a while."""

@@ -307,6 +307,16 @@ def test_job_id_that_comes_again_with_another_header_voids_the_earlier_job() -> 
     assert not later.clean
 
 
+def test_job_ids_that_come_in_turn_void_no_jobs() -> None:
+    opened = started()
+    found = []
+    for number in range(16):
+        changes = (0, str(number % 8)), (1, f"{number:064x}"), (4, False)
+        found += jobs(opened.receive(notify(*changes)))
+    assert len(found) == 16
+    assert not any(job.clean for job in found)
+
+
 def test_job_without_height_is_warned_about_once() -> None:
     opened = started()
     first = opened.receive(call("mining.notify", *JOB[:5]))
