@@ -274,7 +274,8 @@ class ClientSide(ABC):
         try:
             job = read()
         except (ProtocolError, BadValue) as problem:
-            self._warn_once(f"job {problem}", f"a job of the pool cannot be mined: {problem}")
+            kind = problem.field if isinstance(problem, BadValue) else problem  # not its number
+            self._warn_once(f"job {kind}", f"a job of the pool cannot be mined: {problem}")
             return None
         self._check_seed(job, seed)
         known = self._headers.get(job.id, job.header_hash)

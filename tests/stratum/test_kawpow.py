@@ -339,6 +339,12 @@ def test_impossible_height_is_warned_about(height: Any) -> None:
     assert len(messages(got)) == 1
 
 
+def test_impossible_heights_are_warned_about_once() -> None:
+    opened = started()
+    got = [opened.receive(notify((5, 2**40 + 7500 * number))) for number in range(30)]
+    assert [len(messages(events)) for events in got] == [1] + [0] * 29
+
+
 @pytest.mark.parametrize(
     ("flag", "clean"),
     [(True, True), (False, False), (1, True), (0, False), ("1", True), ("0", False), (None, False),
