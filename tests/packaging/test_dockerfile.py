@@ -21,6 +21,7 @@ from threading import Timer
 
 import pytest
 
+from miner.progpow.jit import cache_folder
 from tests.harness import fake_driver
 from tests.packaging.conftest import lines_until
 from tests.packaging.standin import may_mount
@@ -254,12 +255,15 @@ def test_the_environment_has_the_miner_and_no_pip(image: Path) -> None:
 
 
 # The image's packages in a mount namespace: a root that is read-only, volumes as the image makes
-# them, a user that it does not know, who cannot enter root's folders. After a line of input the
-# health check runs, then the miner is stopped.
+# them, a user that it does not know, who cannot enter root's folders. What numba compiled for other
+# tests is there, since compiling takes long. After a line of input the health check runs, then the
+# miner is stopped.
 CONTAINER = """
 mount --make-rprivate /
 mount -t tmpfs none /mnt
 mkdir -m 0775 /mnt/base /mnt/packages /mnt/bin /mnt/cache /mnt/state /mnt/tmp
+cp -r "$COMPILED" /mnt/cache/numba
+chown -R 12345:0 /mnt/cache/numba
 chown 10001:0 /mnt/cache /mnt/state
 mount --bind "$0" /mnt/packages
 mount --bind "$BASE" /mnt/base
@@ -288,7 +292,9 @@ stat --format '%u:%g' /mnt/cache/* /mnt/state/* | sort -u
 
 
 @pytest.mark.skipif(not may_mount(), reason="a read-only root takes the right to mount")
-def test_any_user_of_the_group_mines_with_a_read_only_root(image: Path, pool_url: str) -> None:
+def test_any_user_of_the_group_mines_with_a_read_only_root(
+    image: Path, pool_url: str, tmp_path: Path
+) -> None:
     """With the real miner on the reference device, and the health check as Docker runs it."""
     environment = []
     for step in lineage("opencl"):
@@ -304,9 +310,13 @@ def test_any_user_of_the_group_mines_with_a_read_only_root(image: Path, pool_url
     mine = ("progpow-miner", "mine", "-a", "kawpow", "-o", pool_url, "-u", "an-account.rig",
             "--backend", "ref", "-d", "ref", "--api", "127.0.0.1:0")  # fmt: skip
     (packages,) = image.glob("opt/progpow-miner/lib/python3.*/site-packages")
+    compiled = tmp_path / "numba"
+    compiled.mkdir()
+    if folder := cache_folder():
+        shutil.copytree(folder, compiled / folder.name)
     run = subprocess.Popen(
         ["unshare", "--mount", "sh", "-c", CONTAINER, packages, *environment, *mine],
-        env={**os.environ, "HEALTH": health, "BASE": sys.base_prefix},
+        env={**os.environ, "HEALTH": health, "BASE": sys.base_prefix, "COMPILED": str(compiled)},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert run.stdout

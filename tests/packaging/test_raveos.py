@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -226,7 +227,7 @@ def test_the_miner_starts_reports_and_stops_in_order(
     miner = subprocess.Popen(
         [sys.executable, unpacked / "RAVINOS/start.py"],
         env={"PYTHONPATH": str(unpacked), "TASK": str(given), "STARTED": "1", "HOME": str(tmp_path),
-             "PATH": "/usr/bin:/bin"},
+             "PATH": "/usr/bin:/bin", "NUMBA_CACHE_DIR": os.environ["NUMBA_CACHE_DIR"]},
         cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
