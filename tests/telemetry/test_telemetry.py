@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from miner.telemetry import DeviceState, PoolState, Reading, Telemetry
+from miner.telemetry import DeviceState, PoolState, Reading, Tally, Telemetry
 from miner.telemetry.events import (
     CandidateRefuted,
     DatasetBuilding,
@@ -339,3 +339,19 @@ def test_accepted_blocks_are_counted(telemetry):
     snapshot = telemetry.snapshot()
     assert snapshot.shares.blocks == snapshot.device("a").shares.blocks == 1
     assert snapshot.pools[0].shares.blocks == 1
+
+
+COUNTED_AS = {
+    Outcome.ACCEPTED: "accepted", Outcome.STALE: "stale", Outcome.NOT_SENT: "stale",
+    Outcome.INVALID: "invalid", Outcome.LOST: "lost", Outcome.LOW_DIFFICULTY: "rejected",
+    Outcome.DUPLICATE: "rejected", Outcome.UNAUTHORIZED: "rejected",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_each_outcome_is_counted_in_one_way(outcome: Outcome) -> None:
+    tally = Tally({outcome: 3}, hardware=5, blocks=1)
+    counts = {name: getattr(tally, name) for name in set(COUNTED_AS.values())}
+    assert counts == dict.fromkeys(counts, 0) | {COUNTED_AS[outcome]: 3}
+    assert tally.answered == 3
+    assert tally.not_accepted == (0 if outcome is Outcome.ACCEPTED else 3)
