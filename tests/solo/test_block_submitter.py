@@ -78,6 +78,20 @@ async def test_another_block_of_the_same_height_does_not_count_as_ours() -> None
         assert "not found" in text
 
 
+@pytest.mark.parametrize(
+    ("fault", "asked"), [(Raw(500, b"Work queue depth exceeded"), 0), (Cut(), 1)]
+)
+async def test_the_chain_is_searched_for_a_refused_block_if_an_attempt_may_have_reached_the_node(
+    fault: Exception, asked: int
+) -> None:
+    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
+        job = await bench.job()
+        node.fails("pprpcsb", fault)
+        node.known.clear()
+        assert (await bench.submitted(solved(job), step=0.25))[0] is Outcome.STALE
+        assert len(node.called("getblockhash")) == asked
+
+
 async def test_a_header_that_another_rig_made_the_node_forget_is_explained() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
