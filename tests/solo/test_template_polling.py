@@ -235,6 +235,29 @@ async def test_work_that_our_block_solved_is_not_mined_again() -> None:
         assert (await bench.job(2, step=0.5)).height == HEIGHT + 1
 
 
+async def test_an_answer_from_before_our_block_was_accepted_is_ignored() -> None:
+    node = PprpcNode()
+    async with serving(node), running(node, "pprpc") as bench:
+        job = await bench.job()
+        good, made, answering = node.rpc_getblocktemplate, asyncio.Event(), asyncio.Event()
+
+        async def late(params: list[Any]) -> Any:
+            answer = await good(params)
+            made.set()
+            await answering.wait()
+            return answer
+
+        node.rpc_getblocktemplate = late  # type: ignore[method-assign]
+        await bench.until(made.is_set, step=1)  # a template is due each half minute
+        node.rpc_getblocktemplate = good  # type: ignore[method-assign]
+        before = bench.clock.now()
+        await bench.submitted(solved(job))
+        answering.set()
+        assert (await bench.job(2)).height == HEIGHT + 1
+        assert bench.clock.now() == before
+        assert bench.messages == []
+
+
 async def test_a_node_that_loses_its_work_lets_the_devices_rest_until_it_has_some() -> None:
     async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
         job = await bench.job()
