@@ -86,6 +86,11 @@ def fake_cl(driver: Driver) -> ModuleType:
                 raise FakeClError("it does not compile")
 
     class Kernel(Thing):
+        num_args = 7
+
+        def set_scalar_arg_dtypes(self, types: list[object]) -> None:
+            assert len(types) == self.num_args
+
         def set_args(self, *arguments: object) -> None:
             pass
 

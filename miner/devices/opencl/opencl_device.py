@@ -37,6 +37,10 @@ from miner.progpow.epoch import Epoch
 from miner.resources import available_memory
 from miner.work import DeviceInfo, Job, NonceRange
 
+_LAST_ARGUMENTS = (np.uint64, np.uint64, None, None, np.uint32)
+"""Types of a search kernel's arguments after those buffers that the device only reads: first nonce,
+target, results, stop word, number of the launch. None: a buffer."""
+
 
 def list_devices() -> Sequence[DeviceInfo]:
     """Return every device of every platform, named opencl:PLATFORM.DEVICE; raises
@@ -179,7 +183,11 @@ class OpenClDevice(BufferedDevice):
         """Return the kernel object; the caller keeps it, since making one takes half a
         millisecond."""
         with self.calls(f"loading {image.source.title}"):
-            return self._objects.keep(self._cl.Kernel(image.program.object, image.source.entry))
+            kernel = self._cl.Kernel(image.program.object, image.source.entry)
+            # Without types, PyOpenCL finds out how to pass each argument at each launch.
+            buffers = [None] * (kernel.num_args - len(_LAST_ARGUMENTS))
+            kernel.set_scalar_arg_dtypes([*buffers, *_LAST_ARGUMENTS])
+            return self._objects.keep(kernel)
 
     def unload(self, kernel: Kept) -> None:
         """Do nothing: the driver's object is released when its owner is dropped."""
@@ -242,8 +250,8 @@ class OpenClDevice(BufferedDevice):
             copied = cl.enqueue_copy(queue, slot.header, words, is_blocking=False)
             cl.enqueue_fill_buffer(queue, results, np.uint32(0), 0, 16)
             kernel.object.set_args(
-                *self._generated().buffers, slot.header, np.uint64(span.first),
-                np.uint64(job.target >> 192), results, slot.stop, np.uint32(number),
+                *self._generated().buffers, slot.header, span.first, job.target >> 192, results,
+                slot.stop, number,
             )  # fmt: skip
             groups, threads = span.count // per_group, self._shape.threads
             cl.enqueue_nd_range_kernel(queue, kernel.object, (groups * threads,), (threads,))
