@@ -123,6 +123,7 @@ FAULTS = {
     "exits-in-build": "its driver ended the process (exit code 8); its last line: ",
     "kills-its-group": "its driver crashed (SIGTERM); its last line: ",
     "changes-process": ANSWERED,
+    "closes-files": ANSWERED,
     "prints": ANSWERED,  # output of a driver is not an answer
     "starts-a-daemon": ANSWERED,
     "exits-at-exit": ANSWERED,

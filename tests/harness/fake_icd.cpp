@@ -173,6 +173,7 @@ int build(void*, unsigned, void*, const char*, void*, void*) {
     if (is("kills-its-group")) kill(0, SIGTERM);
     if (is("exits-in-build")) _exit(8);
     if (is("changes-process")) change_process();
+    for (int other = 3; is("closes-files") && other < 1024; ++other) close(other);
     if (is("stops-in-build")) raise(SIGSTOP);
     while (is("hangs-in-build")) pause();
     return kBuildFailure;
