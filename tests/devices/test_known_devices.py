@@ -63,28 +63,35 @@ def test_every_row_names_a_shape_for_gpus_and_applies_to_some_device() -> None:
         assert row.device == row.device.lower()
 
 
-def cl_with(*platforms: tuple[str, str, int]) -> Any:
-    """Return a PyOpenCL that lists platforms of these names, versions and numbers of devices."""
+def cl_with(*platforms: tuple[str, str, str]) -> Any:
+    """Return a PyOpenCL that lists platforms of these names and versions, with a device of each
+    letter."""
     listed = [
-        SimpleNamespace(name=name, version=version, get_devices=lambda n=count: [object()] * n)
-        for name, version, count in platforms
+        SimpleNamespace(
+            name=name,
+            version=version,
+            get_devices=lambda cards=cards: [SimpleNamespace(name=card) for card in cards],
+        )
+        for name, version, cards in platforms
     ]
     return SimpleNamespace(get_platforms=lambda: listed, Error=RuntimeError)
 
 
 def test_platforms_have_the_same_numbers_in_whatever_order_the_loader_lists_them() -> None:
     platforms = (
-        ("rusticl", "OpenCL 3.0", 1), (AMD, "OpenCL 2.1 (3590)", 1), (AMD, "OpenCL 2.1 (3513)", 2),
-        ("NVIDIA CUDA", "OpenCL 3.0", 0), ("Clover", "OpenCL 1.1", 1),
+        ("rusticl", "OpenCL 3.0", "a"), (AMD, "OpenCL 2.1 (3590)", "b"),
+        (AMD, "OpenCL 2.1 (3513)", "bc"), (AMD, "OpenCL 2.1 (3513)", "a"),
+        ("NVIDIA CUDA", "OpenCL 3.0", ""), ("Clover", "OpenCL 1.1", "a"),
     )  # fmt: skip
     wanted = [
-        ("opencl:0", AMD, "OpenCL 2.1 (3513)"), ("opencl:1", AMD, "OpenCL 2.1 (3590)"),
-        ("opencl:2", "rusticl", "OpenCL 3.0"), ("opencl:3", "Clover", "OpenCL 1.1"),
-        ("opencl:4", "NVIDIA CUDA", "OpenCL 3.0"),
+        ("opencl:0", AMD, "a"), ("opencl:1", AMD, "bc"), ("opencl:2", AMD, "b"),
+        ("opencl:3", "rusticl", "a"), ("opencl:4", "Clover", "a"), ("opencl:5", "NVIDIA CUDA", ""),
     ]  # fmt: skip
     for order in (platforms, platforms[::-1]):
         found = platforms_of(cl_with(*order))
-        assert [(one.name, one.platform.name, one.platform.version) for one in found] == wanted
+        assert [
+            (one.name, one.platform.name, "".join(d.name for d in one.devices)) for one in found
+        ] == wanted
         assert [one.reason for one in found if one.reason] == ["it lists none"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -92,12 +92,16 @@ def platforms_of(cl: ModuleType) -> list[ListedPlatform]:
             "progpow-miner[cpu] for mining on the CPU"
         ) from error
     # The order of the loader depends on the file system.
-    listed.sort(key=lambda row: (not row[1], _preference(row[0])))
+    listed.sort(key=lambda row: (not row[1], *_preference(row[0]), _cards(row[1])))
     return [ListedPlatform(f"{OPENCL.name}:{n}", *row) for n, row in enumerate(listed)]
 
 
 def _preference(platform: Any) -> tuple[int, str, str]:
     return RUNTIMES.index(runtime_named(platform.name)), platform.name, platform.version
+
+
+def _cards(devices: Sequence[Any]) -> list[tuple[str, str]]:
+    return [(_pci(device) or "", device.name) for device in devices]
 
 
 def _devices(cl: ModuleType, platform: Any) -> tuple[list[Any], str]:
