@@ -1,8 +1,8 @@
 """Known answers by PoCL and by Mesa's rusticl, and data races found by Oclgrind.
 
 KawPow and OggPow are computed in every shape, the other variants in one; every variant in every
-shape with `--every-compile`. Llvmpipe compiles the shapes of vectors without its optimizer, and the
-dataset kernel of these shapes with `--every-compile` only.
+shape with `--every-compile`. Llvmpipe compiles the shapes of vectors without its optimizer; their
+dataset kernel, which takes it a minute, is run with `--every-compile` only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGE = tuple(name for name, shape in SHAPES.items() if shape.shared_bytes > 48 
 LIKE_GPU = ("gpu-amd", "gpu-gcn")
 """Shapes that equal `gpu` for other compilers than AMD's; `gpu-rdna` stands for them."""
 VECTORS = tuple(name for name, shape in SHAPES.items() if shape.family == "vector")
-"""Shapes that llvmpipe's optimizer takes minutes for."""
+"""Shapes whose dataset kernel llvmpipe's optimizer takes minutes for."""
 UNOPTIMIZED = {"GALLIVM_PERF": "nopt"}
 """Environment of llvmpipe without its optimizer."""
 IN_EVERY_SHAPE = ("kawpow", "oggpow")
