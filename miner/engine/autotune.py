@@ -246,9 +246,9 @@ class Autotune:
 
     def _adopt(self, best: TunedShape, job: Job) -> None:
         """Use the shape that an equal device chose, if its kernel is right here too."""
-        trial = next(one for one in self._trials if one.name == best.shape)
-        if self._prepare(trial, job):
-            self._use(best)
+        for trial in self._due():  # none if it is the own shape
+            if self._prepare(trial, job):
+                self._use(best)
 
     def _use(self, best: TunedShape) -> None:
         self.chosen = best.shape

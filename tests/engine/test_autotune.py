@@ -20,7 +20,7 @@ from miner.devices.tuned_shapes import TunedShape
 from miner.devices.tuning import Tuning
 from miner.engine import autotune
 from miner.engine.programs import Programs
-from miner.engine.shape_choice import MeasuredShape
+from miner.engine.shape_choice import MeasuredShape, ShapeChoice
 from miner.errors import BuildFailed, DeviceError
 from miner.telemetry.events import DeviceFault, ShapeChosen, ShapeLeftOut
 from miner.work import DeviceInfo, Job, NonceRange
@@ -349,6 +349,26 @@ async def test_a_device_keeps_its_own_shape_where_that_of_an_equal_one_is_wrong(
         await rig.until_launched(cards[other], lambda: len(cards[other].searched) > count + 5)
     assert {shape for shape, _, _ in cards[other].searched} == {"gpu"}
     assert [event.device for event in rig.of(ShapeChosen)] == [f"fake:{1 - other}"]
+
+
+async def test_a_choice_that_is_known_when_a_round_begins_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = Shapes(speeds={"gpu": 2000.0, "gpu-128": 2200.0})
+    chosen: list[ShapeChoice] = []
+
+    def claim(choice: ShapeChoice, device: object) -> bool:
+        if card.taken:  # an equal device, which is paused at the end of its last round, chooses
+            choice.best = TunedShape("gpu", "gpu", 1.0, 1.0, 1.0)
+            chosen.append(choice)
+        return True
+
+    monkeypatch.setattr(ShapeChoice, "claim", claim)
+    async with mining(card, names=["gpu-128"]) as rig:
+        await rig.until(lambda: chosen)
+        count = len(card.searched)
+        await rig.until_launched(card, lambda: len(card.searched) > count + 5)
+    assert {shape for shape, _, _ in card.searched[count + 2 :]} == {"gpu"}
 
 
 @dataclass
