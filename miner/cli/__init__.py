@@ -20,7 +20,7 @@ from miner.cli.completion import VARIABLE
 from miner.cli.options import discard_output
 from miner.cli.other_miners import OTHER_DASHES
 from miner.errors import DeviceHung, MinerError
-from miner.signals import handled
+from miner.signals import handled, redirect_to_null
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
@@ -155,13 +155,12 @@ def main() -> None:
     """Run the command line; an error that a user can cause is reported in one sentence."""
     _open_closed_streams()
     code = _run()
-    try:
-        sys.stdout.flush()
-    except OSError:
-        discard_output()  # at exit Python would flush again, and fail again
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # at exit Python would flush again, and fail again
+            redirect_to_null(stream.fileno())
     if code == DeviceHung.exit_code or _threads_left() or _drivers_loaded():
-        with suppress(OSError):
-            sys.stderr.flush()
         # sys.exit would wait for threads in drivers and compilers, and run the drivers' exit
         # handlers, which can crash, hang, or end the process with another code.
         os._exit(code)
@@ -193,7 +192,8 @@ def _run() -> int:
         if error.errno not in _OUTPUT_FAILED or error.filename is not None:
             raise
         discard_output()
-        click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
+        with suppress(OSError):
+            click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
         return 1
     return code if isinstance(code, int) else 0
 

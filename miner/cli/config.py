@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -42,6 +43,9 @@ def init(file: str, force: bool) -> None:
     except FileExistsError as error:
         raise ConfigError(f"{file}: exists already; --force overwrites it") from error
     except OSError as error:
+        if not force:
+            with suppress(OSError):
+                os.unlink(file)  # a part of it, if the disk is full
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from error
     click.echo(f"wrote {file}; add your wallet and your pool, then run: config check {file}")
 

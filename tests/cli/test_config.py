@@ -245,3 +245,15 @@ def test_check_reports_a_login_mistake_at_its_key(tmp_path: Path, key: str, valu
     assert ran.code == 2
     assert ran.err.startswith(f"{path}: line {line}: pools[1].{key}: pool ")
     assert ran.err.count("\n") == 1
+
+
+def test_init_leaves_no_part_of_a_file_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("miner.settings.settings_page.new_file", full)
+    ran = run("config", "init", tmp_path / "x")
+    assert (ran.code, list(tmp_path.iterdir())) == (2, [])
+    assert ran.err.endswith("x: cannot be written: No space left on device\n")

@@ -97,6 +97,21 @@ def test_an_unusable_error_stream_keeps_the_exit_code(tmp_path: Path, redirectio
     assert "Traceback" not in ran.stdout
 
 
+@needs_full
+@pytest.mark.parametrize(
+    ("redirection", "arguments", "code"),
+    [
+        ("2>/dev/full", "hash", 2),
+        ("2>/dev/full", "health --url http://127.0.0.1:1", 1),
+        ("2>/dev/full", "shares --file none", 2),
+        (">/dev/full 2>&1", "config schema", 1),
+        (">/dev/full 2>&1", "variants", 1),
+    ],
+)
+def test_full_streams_keep_the_exit_code(redirection: str, arguments: str, code: int) -> None:
+    assert shell(redirection, arguments).returncode == code
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
