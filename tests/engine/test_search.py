@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from miner.codegen.kernel_source import RESULT_SLOTS
+from miner.devices.device import Hit
 from miner.engine.job_slot import JobSlot, NonceAllocator
 from miner.engine.programs import program_of
 from miner.engine.search import Search
@@ -23,6 +24,7 @@ from miner.work import Candidate, NonceSpace
 from tests.fakes.device import (
     DeviceScript,
     FakeImage,
+    FakePending,
     Ticks,
     filled_device,
     job_at,
@@ -170,6 +172,7 @@ def test_a_clean_job_stops_the_launches_of_older_ones(begun):
     assert {job.id for job, _ in bench.script.launched[9:]} == {"0-2"}
     tried = [event.tried for event in bench.of(Launched)]
     assert tried == [s.count if s not in stopped else begun for s in spans]
+    assert [e.expected for e in bench.of(Launched)] == [n / bench.job.difficulty for n in tried]
     searched = range(stopped[0].first, stopped[0].first + begun)
     claimed = {c.nonce for c in bench.of(Candidate) if c.job is bench.job}
     assert {n for n in searched if value_of(bench.job, n) <= bench.job.target} <= claimed
@@ -248,6 +251,23 @@ def test_a_device_that_leaves_out_nonces_has_a_fault():
     bench.run()
     assert bench.of(DeviceFault)[0].reason == "it searched 7 nonces in place of 8"
     assert sum(e.tried for e in bench.of(Launched)) == 4096 - len(bench.of(Launched))
+
+
+def test_hits_beside_the_searched_range_are_faults(monkeypatch):
+    def wait(pending: FakePending):
+        found, span = right(pending), pending._span
+        beside = (span.first - 1, span.first + span.count)
+        hits = tuple(Hit(nonce, (0, 0), 0) for nonce in beside)
+        return replace(found, hits=hits, total=2)
+
+    right = FakePending.wait
+    monkeypatch.setattr(FakePending, "wait", wait)
+    bench = Bench(DeviceScript(), job_at(0, target=0), lambda _: bool(bench.of(Launched)))
+    bench.run()
+    assert bench.of(Candidate) == []
+    faults = [event.reason for event in bench.of(DeviceFault)]
+    assert len(faults) == 2 * len(bench.of(Launched)) > 0
+    assert all("which it did not search" in fault for fault in faults)
 
 
 def test_a_launch_in_flight_after_a_failure_is_not_stopped_later():

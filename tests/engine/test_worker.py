@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from miner.engine.retry_policy import RetryPolicy
+from miner.engine.retry_policy import CandidateRecord, RetryPolicy
 from miner.errors import DeviceError, DeviceHung, NoUsableDevice, OutOfMemory
 from miner.progpow.variant import Span
 from miner.telemetry.events import (
@@ -346,3 +346,14 @@ async def test_a_light_cache_without_room_on_the_host_skips_the_epoch():
         await rig.until(lambda: rig.of(Launched))
     assert rig.of(EpochSkipped)[0].reason == "the light cache needs 5 bytes, 4 are free"
     assert not rig.of(DeviceFault)
+
+
+def test_wrong_candidates_from_before_a_reopening_do_not_count():
+    record = CandidateRecord(RetryPolicy(max_wrong=2, judged=4))
+    record.restart(10.0)
+    for found_at in (9.0, 9.5, 10.0):
+        record.judge(False, found_at)
+    assert record.distrust is None
+    for found_at in (10.5, 11.0):
+        record.judge(False, found_at)
+    assert record.distrust == "2 of its last 2 candidates were wrong"

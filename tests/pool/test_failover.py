@@ -10,7 +10,7 @@ import pytest
 
 from miner.errors import Cause, PoolError
 from miner.net.address import PoolUrl
-from miner.pool.attempt import FAILURES, Attempt, FailoverRules
+from miner.pool.attempt import FAILURES, STABLE_SECONDS, Attempt, FailoverRules
 from miner.pool.failover import (
     BAN_SECONDS,
     MAX_FAILURES,
@@ -19,6 +19,7 @@ from miner.pool.failover import (
     Failover,
     retry_delays,
 )
+from miner.stratum.session import UNANSWERED_SHARES
 from tests.fakes.clock import FakeClock
 
 
@@ -64,6 +65,19 @@ def test_a_stable_login_clears_earlier_failures() -> None:
     failover.record_stable()
     assert failover.record_failure() <= 2
     assert failover.current.url.host == "a"
+
+
+def test_a_login_is_stable_after_a_minute_with_work_and_answers() -> None:
+    failover, _ = failover_between("a")
+    attempt = Attempt(failover.current, failover.current.url, logged_in_at=0.0)
+    assert not attempt.was_stable(STABLE_SECONDS)
+    attempt.job_received = True
+    assert attempt.was_stable(STABLE_SECONDS)
+    assert not attempt.was_stable(STABLE_SECONDS - 1)
+    attempt.shares_sent = UNANSWERED_SHARES
+    assert not attempt.was_stable(STABLE_SECONDS)
+    attempt.share_answered = True
+    assert attempt.was_stable(STABLE_SECONDS)
 
 
 async def test_a_pool_that_banned_us_is_skipped_until_the_ban_ends() -> None:
