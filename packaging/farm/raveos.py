@@ -18,7 +18,7 @@ def configure(text: str, config: Path) -> None:
     config.unlink(missing_ok=True)  # the account of an older task must not be mined for
     try:
         sheet = _sheet(json.loads(text))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise SheetError(f"RaveOS's task cannot be read: {error}") from error
     write_settings(config, sheet)
 

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from miner.errors import ConfigError
-from miner.resources import QUOTED, is_quoted, parse_toml
+from miner.resources import QUOTED, is_quoted, parse_toml, read_text
 from miner.settings.toml_lines import syntax_problem
 
 DEFAULT_LISTEN = "127.0.0.1:4067"
@@ -144,8 +144,8 @@ def write_settings(path: Path, sheet: Sheet) -> None:
 def listen_of(path: Path) -> str:
     """Return the address of the API in the settings file at `path`, else the default."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = parse_toml(read_text(path, str(path)), str(path))
+    except (ConfigError, tomllib.TOMLDecodeError):
         return DEFAULT_LISTEN
     api = values.get("api", {})
     listen = api.get("listen", DEFAULT_LISTEN) if isinstance(api, dict) else DEFAULT_LISTEN

@@ -194,6 +194,29 @@ def test_the_written_settings_are_valid(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["[api]\nlisten = 5", "api = 5", f"a = {'[' * 9000}", "a", "\0"])
+def test_the_default_address_is_asked_where_the_settings_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.syspath_prepend(FARM)
+    import sheet
+
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("config.toml", "fifo", "none"):
+        assert sheet.listen_of(tmp_path / name) == sheet.DEFAULT_LISTEN
+
+
+def test_a_deeply_nested_task_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-X", "utf8", FARM, "raveos-config", tmp_path / "config.toml"],
+        input="[" * 100_000, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("progpow-miner: RaveOS's task cannot be read: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("listen", "host"),
     [
