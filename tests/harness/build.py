@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource
+from miner.resources import cache_directory
 
 _HERE = Path(__file__).parent
 CHECKOUT = _HERE.parents[1]
@@ -41,9 +42,9 @@ def compiler() -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=1)
 def cache() -> Path:
-    """Return a folder that outlives the run, for what takes long to build."""
+    """Return the folder for what takes long to build, which all checkouts of a user share."""
     own = os.environ.get("PROGPOW_MINER_TEST_CACHE")
-    folder = Path(own) if own else CHECKOUT / ".pytest_cache" / "progpow-miner"
+    folder = Path(own) if own else cache_directory() / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -140,7 +141,9 @@ def build(
     options = (*_OPTIONS, *more, f"-DRUN_{source.entry.upper()}")
     if source.dynamic_bytes:
         options += (f"-DDYNAMIC_BYTES={source.dynamic_bytes}",)
-    key = hashlib.sha256(repr((source.sha256, command, options, runner)).encode()).hexdigest()
+    program = Path(command[0]).stat()
+    parts = source.sha256, command, program.st_size, program.st_mtime_ns, options, runner
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
     library = programs() / f"{key}.so"
     if not library.exists():
         # Two processes or threads may build one program at the same time.

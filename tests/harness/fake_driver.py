@@ -79,16 +79,17 @@ def pycuda() -> Path | str:
 
 
 def unpacked_wheel() -> Path:
-    """Return the folder with PyCUDA's unpacked wheel, which one process builds for each Python."""
-    folder = cache() / f"pycuda-{sysconfig.get_config_var('SOABI')}"
+    """Return the folder with PyCUDA's unpacked wheel, built once for each Python and script."""
+    script = CHECKOUT / "packaging/wheelhouse.py"
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+    folder = cache() / f"pycuda-{sysconfig.get_config_var('SOABI')}-{digest}"
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "pycuda").is_dir():
             out = folder.with_suffix(".wheels")
             subprocess.run(
                 [
-                    sys.executable, str(CHECKOUT / "packaging/wheelhouse.py"), "--only-pycuda",
-                    "--out", str(out),
+                    sys.executable, str(script), "--only-pycuda", "--out", str(out),
                 ],
                 check=True, capture_output=True, text=True,
             )  # fmt: skip
@@ -111,6 +112,7 @@ def environment(driver: Path, folder: Path, **more: str) -> dict[str, str]:
         "PYTHONPATH": f"{CHECKOUT}:{place}:{CHECKOUT}/tests/harness/child_site",
         "PYTHONFAULTHANDLER": "1",
         "PROGPOW_MINER_CACHE": str(folder / "cache"),
+        "PROGPOW_MINER_TEST_CACHE": str(cache()),
         # Compiled for the host: the same in all processes of all tests.
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache_directory() / "numba"),
         "FAKE_CUDA_DEVICES": CARDS["3080"],
