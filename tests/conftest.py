@@ -43,8 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """Let no setting of whoever runs the tests reach the miners that they start."""
-    kept = {"PROGPOW_MINER_CACHE", "PROGPOW_MINER_TEST_CACHE"}
-    for name in [n for n in os.environ if n.startswith("PROGPOW_MINER_") and n not in kept]:
+    kept = "PROGPOW_MINER_CACHE"
+    for name in [n for n in os.environ if n.startswith("PROGPOW_MINER_") and n != kept]:
         del os.environ[name]
 
 

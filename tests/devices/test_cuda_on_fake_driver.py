@@ -286,12 +286,11 @@ def test_memory_modules_and_failures_of_one_card(processes: Processes) -> None:
 DEMO = """
 import sys
 import tests.harness.fake_driver_plugin as rig
-from miner.cli import main
+from miner.cli import cli
 rig.fail("kernel", 700, after=20)
-sys.argv = ["progpow-miner", "demo", "--variant", sys.argv[1], "--devices", "cuda:0,cuda:1",
-            "--shares", "100", "--difficulty", "1e-7", "--block-time", "1"]
 try:
-    main()
+    cli.main(["demo", "--variant", sys.argv[1], "--devices", "cuda:0,cuda:1", "--shares", "100",
+              "--difficulty", "1e-7", "--block-time", "1"], standalone_mode=False)
 finally:
     print("ALIVE", rig.alive()["contexts"], "MADE", len(rig.COMPILER.made))
 """

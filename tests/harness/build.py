@@ -43,7 +43,7 @@ def compiler() -> tuple[str, ...] | None:
 @lru_cache(maxsize=1)
 def cache() -> Path:
     """Return the folder for what takes long to build, which all checkouts of a user share."""
-    own = os.environ.get("PROGPOW_MINER_TEST_CACHE")
+    own = os.environ.get("PROGPOW_TESTS_CACHE")
     folder = Path(own) if own else cache_directory() / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -112,7 +112,7 @@ def environment(driver: Path, folder: Path, **more: str) -> dict[str, str]:
         "PYTHONPATH": f"{CHECKOUT}:{place}:{CHECKOUT}/tests/harness/child_site",
         "PYTHONFAULTHANDLER": "1",
         "PROGPOW_MINER_CACHE": str(folder / "cache"),
-        "PROGPOW_MINER_TEST_CACHE": str(cache()),
+        "PROGPOW_TESTS_CACHE": str(cache()),
         # Compiled for the host: the same in all processes of all tests.
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(cache_directory() / "numba"),
         "FAKE_CUDA_DEVICES": CARDS["3080"],
