@@ -32,9 +32,11 @@ def format_efficiency(hashes_per_joule: float) -> str:
 
 def format_bytes(count: int) -> str:
     """Return a size in binary units, as in "2.53 GiB" or "16.0 MiB"."""
-    if count >= 2**30:
+    if round(count / 2**20, 1) >= 1024:
         return f"{count / 2**30:.2f} GiB"
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
+    if round(count / 2**10) >= 1024:
+        return f"{count / 2**20:.1f} MiB"
+    return f"{count / 2**10:.0f} KiB"
 
 
 def format_count(count: int, noun: str) -> str:

@@ -58,7 +58,14 @@ def test_efficiency(hashes_per_joule: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 KiB"), (2**20, "1.0 MiB"), (16 * 2**20, "16.0 MiB"), (2716000000, "2.53 GiB")],
+    [
+        (0, "0 KiB"),
+        (2**20 - 1, "1.0 MiB"),
+        (2**20, "1.0 MiB"),
+        (16 * 2**20, "16.0 MiB"),
+        (2**30 - 10**4, "1.00 GiB"),
+        (2716000000, "2.53 GiB"),
+    ],
 )
 def test_bytes(count: int, text: str) -> None:
     assert format_bytes(count) == text
