@@ -229,10 +229,10 @@ class Datasets:
         opened, device, shared = self._opened, self._device, self._opened.shared
         begun = opened.now()
 
-        def progress(done: float) -> None:
-            seconds = opened.now() - begun
+        def progress(done: float, from_disk: bool = False) -> None:
+            seconds, size = opened.now() - begun, epoch.dataset_bytes
             opened.report(
-                DatasetBuilding(opened.name, epoch.number, done, seconds, epoch.dataset_bytes)
+                DatasetBuilding(opened.name, epoch.number, done, seconds, size, from_disk)
             )
 
         progress(0.0)
@@ -257,7 +257,7 @@ class Datasets:
             opened.report_fault(f"{repaired} wrong nodes of its dataset were repaired")
         if file is not None and (repaired or not filling.loaded):
             file.store(device, should_stop)
-        progress(1.0)
+        progress(1.0, filling.loaded)
         self._ready_at = opened.now()
         self._build_seconds = self._ready_at - begun
         return True

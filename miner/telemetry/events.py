@@ -115,6 +115,8 @@ class DatasetBuilding:
     seconds: float
     size: int
     """Bytes."""
+    from_disk: bool = False
+    """Whether a complete one was read from its file, not built."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,7 +241,8 @@ def _dataset(event: events.DatasetBuilding) -> Sentence:
     what = f"dataset (DAG) of epoch {event.epoch}, {format_bytes(event.size)}"
     if event.done < 1.0:
         return Sentence(event.device, what, progress=event.done)
-    return Sentence(event.device, f"{what}, built and verified in {event.seconds:.1f} s")
+    how = "read from disk" if event.from_disk else "built"
+    return Sentence(event.device, f"{what}, {how} and verified in {event.seconds:.1f} s")
 
 
 def _solution(solution: Solution) -> str:

@@ -300,7 +300,7 @@ async def test_a_stored_dataset_is_read_instead_of_generated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
-    slices = []
+    slices, from_disk = [], []
     for _ in range(2):
         rig = Rig(DeviceScript())
         rig.tunings["fake:0"] = Tuning(datasets_on_disk=True)
@@ -309,7 +309,9 @@ async def test_a_stored_dataset_is_read_instead_of_generated(
         assert built(rig) == [0]
         assert not rig.of(DeviceFault)
         slices.append(rig.scripts[0].slices)
+        from_disk.append(rig.of(DatasetBuilding)[-1].from_disk)
     assert slices == [4, 0]
+    assert from_disk == [False, True]
 
 
 async def test_a_stored_dataset_with_other_nodes_is_deleted_and_generated(

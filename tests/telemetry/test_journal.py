@@ -139,6 +139,12 @@ EPOCH_3 = "dataset (DAG) of epoch 3, 1.50 GiB"
             f"{EPOCH_3}, built and verified in 9.0 s",
             Level.INFO,
         ),
+        (
+            DatasetBuilding("a", 3, 1.0, 0.9, 3 << 29, from_disk=True),
+            "a",
+            f"{EPOCH_3}, read from disk and verified in 0.9 s",
+            Level.INFO,
+        ),
         (KernelReady("a", 7, 0.51), "a", "kernel for period 7 ready after 0.5 s", Level.INFO),
         (
             ResultOverflow("a", 999),
