@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from miner.cli.completion import complete_value
-from miner.cli.options import split_names, write
+from miner.cli.options import reserve_output, split_names, write
 from miner.cli.pool import pool_options, with_pool_options
 
 
@@ -50,6 +50,8 @@ def demo(
     from miner.run.pool_process import demo as run_demo
 
     chosen = pool_options(**options)
+    if as_json:
+        reserve_output()
     begin = beginning_on(sys.stdout, os.environ)
     lines = StartLines(write, SystemClock(), "json" if as_json else "plain", begin)
     lines.starting(chosen.variant.name, ["the test pool"])

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from miner.cli.completion import VALUES, complete_value
-from miner.cli.options import UserPath, config_option, settings_path, split_names, write
+from miner.cli.options import (
+    UserPath,
+    config_option,
+    reserve_output,
+    settings_path,
+    split_names,
+    write,
+)
 from miner.cli.other_miners import translated
 from miner.signals import STOPPED_AT_ONCE, handled
 
@@ -165,6 +172,13 @@ def _is_file(file: Path) -> bool:
         return False
 
 
+def _is_output(file: Path | None) -> bool:
+    """Return whether `file` is our standard output, as /dev/stdout is."""
+    with suppress(OSError):
+        return file is not None and os.path.samestat(file.stat(), os.fstat(1))
+    return False
+
+
 def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     import asyncio
     from concurrent.futures import wait
@@ -188,6 +202,8 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
     api_token(settings.api)
     log_file(settings.log.file)
     check_new_recording(settings.record)
+    if settings.log.console == "json" and not _is_output(settings.log.file):
+        reserve_output()
     begin = beginning_on(sys.stdout, os.environ)
     lines = StartLines(write, SystemClock(), settings.log.console, begin)
     shown = [without_login(pool.url) for pool in settings.pools]

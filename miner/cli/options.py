@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +44,34 @@ HEIGHT_OPTION = click.option(
     "chain in 2026, if one is known.",
 )
 
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+def reserve_output() -> None:
+    """Let only this program write to the standard output; what drivers and compilers in this
+    process write to descriptor 1 goes to the standard error stream.
+
+    Does nothing on a terminal, which shows both.
+    """
+    stream = sys.stdout
+    if not isinstance(stream, TextIOWrapper) or stream is not sys.__stdout__ or stream.isatty():
+        return
+    stream.flush()
+    own = os.dup(stream.fileno())  # which other programs do not inherit
+    sys.stdout = open(  # noqa: SIM115
+        own, "w", encoding=stream.encoding, errors=stream.errors, closefd=False
+    )
+    sys.stdout.reconfigure(line_buffering=stream.line_buffering, write_through=stream.write_through)
+    os.dup2(2, stream.fileno())
+
+
+def _json_chosen(ctx: click.Context, parameter: click.Parameter, as_json: bool) -> bool:
+    if as_json:
+        reserve_output()
+    return as_json
+
+
+JSON_OPTION = click.option(
+    "--json", "as_json", is_flag=True, callback=_json_chosen, help="Print JSON."
+)
 
 
 class UserPath(click.Path):

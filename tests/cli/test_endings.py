@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -168,6 +169,42 @@ def test_the_exit_handler_of_a_driver_changes_no_exit_code() -> None:
     ran = python("-c", WITH_DRIVER)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "kawpow" in ran.stdout
+
+
+PRINTING_DRIVER = """
+import os, sys
+from miner import cli
+from miner.devices.reference import reference_device
+launch = reference_device.ReferenceDevice.launch
+def printing(*arguments):
+    os.write(1, b"from the driver\\n")
+    os.system("echo from a compiler")
+    return launch(*arguments)
+reference_device.ReferenceDevice.launch = printing
+sys.argv[0] = "progpow-miner"
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("command", ["selftest", "mine"])
+def test_json_is_not_disturbed_by_what_a_driver_prints(tmp_path: Path, command: str) -> None:
+    arguments = [*mining(tmp_path), "--console", "json"]
+    if command == "selftest":
+        arguments = ["selftest", "-a", str(toy_file(tmp_path)), "-d", "ref", "--json"]
+    ran = python("-c", PRINTING_DRIVER, *arguments)
+    assert ran.returncode == (4 if command == "mine" else 0), ran.stderr
+    for text in ran.stdout.splitlines() if command == "mine" else [ran.stdout]:
+        assert json.loads(text)
+    assert {"from the driver", "from a compiler"} <= set(ran.stderr.splitlines())
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="/dev/stdout is missing")
+def test_a_log_file_that_is_the_output_stays_there(tmp_path: Path) -> None:
+    arguments = [*mining(tmp_path), "--console", "json", "-l", "/dev/stdout"]
+    ran = python("-c", PRINTING_DRIVER, *arguments)
+    assert ran.returncode == 4
+    assert "from the driver" in ran.stdout
+    assert "from the driver" not in ran.stderr
 
 
 STARTING = """
