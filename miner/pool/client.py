@@ -80,7 +80,7 @@ class PoolClient:
         """
         self._shares.submit(solution)
 
-    async def replace_pools(self, pools: Sequence[PoolUrl]) -> bool:
+    def replace_pools(self, pools: Sequence[PoolUrl]) -> bool:
         """Use another list of pools; return whether the open connection is kept.
 
         It is kept if its pool is still listed. A pool that is preferred now is checked at once,

@@ -72,14 +72,14 @@ class RunController:
             # Until the restart this run mines the old coin, which the new one's pools would refuse.
             if keeps_pools := not ALGORITHM_KEYS.isdisjoint(pending):
                 live = replace(live, pools=self._live.pools)
-            changes = await self._apply(live)
+            changes = self._apply(live)
         if keeps_pools and new.live.pools != live.pools:
             pending.append("the list of pools")
         self._emit(SettingsRead(digest=new.digest, pending=len(pending)))
         changes += [f"{key} changes at the next start" for key in pending]
         return changes or ["nothing changed"]
 
-    async def _apply(self, new: LiveConfig) -> list[str]:
+    def _apply(self, new: LiveConfig) -> list[str]:
         old, self._live = self._live, new
         changes: list[str] = []
         if new.level != old.level:
@@ -92,7 +92,7 @@ class RunController:
             self._connections.limits = new.limits
             changes.append("the pools' time limits have changed, from the next connection on")
         if new.pools != old.pools:
-            kept = await self._client.replace_pools(new.pools)
+            kept = self._client.replace_pools(new.pools)
             labels = ", ".join(pool.label for pool in new.pools)
             connection = "the connection is kept" if kept else "reconnecting"
             changes.append(f"the pools are now {labels}; {connection}")

@@ -69,7 +69,7 @@ async def test_each_share_around_a_change_of_account_has_one_ledger_row_with_one
     async with running(bench):
         job = bench.job()
         await rig.find(job)
-        await bench.client.replace_pools([OTHER_USER])
+        bench.client.replace_pools([OTHER_USER])
         await rig.answer()
         await rig.find(job)
         await rig.answer()

@@ -399,7 +399,7 @@ async def test_a_new_alternative_limits_the_wait_for_the_first_job() -> None:
     bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(2 * JOB_SECONDS + 1)
-        assert await bench.client.replace_pools([FIRST, SECOND])
+        assert bench.client.replace_pools([FIRST, SECOND])
         await bench.clock.advance(JOB_SECONDS)
         assert stream.closed
         assert bench.job().pool == SECOND.label

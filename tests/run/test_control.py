@@ -40,7 +40,7 @@ class Parts:
     def resume(self, *what: str) -> None:
         self.calls.append(("resume", *what))
 
-    async def replace_pools(self, pools: tuple[PoolUrl, ...]) -> bool:
+    def replace_pools(self, pools: tuple[PoolUrl, ...]) -> bool:
         self.calls.append(("pools", *pools))
         return self.stays
 
