@@ -176,8 +176,7 @@ class Failover:
         self._failures += 1
         wait = max(min_wait, next(self.current.delays))
         if self._failures >= MAX_FAILURES:
-            self._advance()
-            wait = max(wait, self.ban_remaining(self.current))
+            self._advance()  # to one that is not banned, as the failed pool is not
         return wait
 
     def record_ban(self, seconds: float | None = None) -> float:
