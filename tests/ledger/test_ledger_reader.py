@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from miner.api.metrics import device_labels, metrics
 from miner.errors import BadValue
-from miner.ledger import Filter, LedgerReader
+from miner.ledger import Filter, LedgerReader, ledger_reader
 from miner.telemetry import Snapshot, Telemetry
 from miner.work import Outcome
 from tests.ledger.ledger_rig import GPU, POOL, LedgerRig, assert_sound
@@ -195,3 +197,29 @@ def test_the_order_of_shares(reader: LedgerReader) -> None:
 def test_shares_are_read_in_pages(reader: LedgerReader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("miner.ledger.ledger_reader.PAGE", 2)
     assert [share.id for share in reader.each()] == list(range(1, 8))
+
+
+def test_the_newest_shares_are_found_without_sorting_all(
+    rig: LedgerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.finished()
+    rig.ledger.flush()
+    statements: list[str] = []
+
+    def traced(path: Path) -> sqlite3.Connection:
+        connection = open_ledger(path)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    open_ledger = ledger_reader._connect
+    monkeypatch.setattr(ledger_reader, "_connect", traced)
+    reader = LedgerReader(rig.path)
+    assert [share.number for share in [*reader.shares(limit=1), *reader.each()]] == [1, 1]
+    plans = []
+    with closing(open_ledger(rig.path)) as connection:
+        for statement in statements:
+            if "FROM shares" in statement:
+                plans += connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+    details = [row[-1] for row in plans]
+    assert len(details) == 2
+    assert not any("TEMP B-TREE" in detail for detail in details), details
