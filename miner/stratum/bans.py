@@ -59,7 +59,8 @@ def banned(text: str, prefix: str = "the pool banned us", advice: str = "") -> B
 
 def is_ban(text: str) -> bool:
     """Return whether the text of a refusal is about a ban."""
-    return bool(_BAN.search(text.lower()))
+    lower = text.lower()
+    return bool(_BAN.search(lower)) and "maintenance" not in lower
 
 
 class Bans:

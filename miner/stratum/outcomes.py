@@ -50,11 +50,14 @@ _BY_CODE = {
 
 
 _TEMPORARY = re.compile(
-    r"try again|later\b|retry|temporar|not ready|starting|maintenance|overload|\bbusy\b|unavailable"
-    r"|timed? ?out|shutting down|internal|database|\bdb\b|\bsync|server (?:error|is down)"
-    r"|\bfull\b|too many|limit reached|capacity"
+    r"try again|(?<!or )later\b|retry|temporar|not ready|starting|maintenance|overload|\bbusy\b"
+    r"|unavailable|timed? ?out|shutting down|internal (?:\w+ )?(?:error|problem|failure)|database"
+    r"|\bdb\b|\bsync|server (?:error|is down)|\bfull\b(?![ .]\w)|too many|limit reached|capacity"
 )
-_OF_LOGIN = re.compile(r"invalid|wrong|incorrect|unknown|unauth|password|address|wallet|regist")
+_OF_LOGIN = re.compile(
+    r"invalid|wrong|incorrect|unknown|unauth|password|address|wallet|regist|no such|not exist"
+    r"|missing|user ?name|worker name"
+)
 
 
 def is_temporary(text: str) -> bool:
@@ -79,6 +82,15 @@ _REFUSING = re.compile(
     r"|^(?:false|no|ko)$"
 )
 """In a lower-case result, or its `status`, that is a refusal."""
+
+_REFUSING_WORD = re.compile(
+    r"(?:reject(?:ed)?|refused?|fail(?:ed|ure)?|error|invalid|stale|dup(?:licate)?d?|denied|low)"
+    r"(?:share|work|job|nonce|solution|diff|difficulty)?|false|no|ko"
+)
+"""A lower-case result of one word that is a refusal."""
+
+_ACCEPTING = re.compile(r"(?:(?:share|block|solution) )?accepted\b|ok\b")
+"""Start of a lower-case result that is an acceptance, also if it mentions an error."""
 
 _REFUSING_MEMBERS = ("status", "accepted", "success", "valid")
 """Members of a result that is a refusal if one of them is false."""
@@ -119,9 +131,11 @@ def _refuses(result: Any) -> bool:
         by_status = isinstance(status, str) and _REFUSING.search(status.lower())
         return bool(by_status) or any(result.get(name) is False for name in _REFUSING_MEMBERS)
     if isinstance(result, str):
-        # A name of a session or a worker's token consists of one word with digits or signs.
-        is_sentence = " " in result or result.isalpha()
-        return is_sentence and bool(_REFUSING.search(result.lower()))
+        text = result.strip().lower()
+        if " " in text:
+            return not _ACCEPTING.match(text) and bool(_REFUSING.search(text))
+        # One word may be a session's or a worker's name, such as "failover".
+        return bool(_REFUSING_WORD.fullmatch(text))
     return result is False
 
 

@@ -45,6 +45,7 @@ def test_answer_without_error_or_false_result_is_an_acceptance(result: Any, erro
         pytest.param({"status": "stale"}, None, Outcome.STALE, "stale", id="a status"),
         pytest.param({"status": "REJECTED"}, None, Outcome.INVALID, "REJECTED", id="rejected"),
         pytest.param("false", None, Outcome.INVALID, "false", id="a text"),
+        pytest.param("staleShare", None, Outcome.STALE, "staleShare", id="two words in one"),
         pytest.param("Stale share", None, Outcome.STALE, "Stale share", id="a sentence"),
         pytest.param("duplicate", None, Outcome.DUPLICATE, "duplicate", id="a word"),
         pytest.param("Job not found", None, Outcome.STALE, "Job not found", id="not found"),
@@ -83,7 +84,11 @@ def test_refusals_without_an_error_keep_their_reason(
     assert classify(result, error, reason) == (outcome, text)
 
 
-@pytest.mark.parametrize("result", ["OK", "accepted", "s-dup1", "w-low-9", "blockfound - 5e5e"])
+@pytest.mark.parametrize(
+    "result",
+    ["OK", "accepted", "s-dup1", "w-low-9", "blockfound - 5e5e", "failover", "OK: no errors",
+     "Share accepted (stale block)"],
+)  # fmt: skip
 def test_a_text_as_result_is_an_acceptance_unless_it_refuses(result: str) -> None:
     assert classify(result, None) == (Outcome.ACCEPTED, "")
 

@@ -318,7 +318,8 @@ async def test_a_last_line_that_is_cut_is_ignored() -> None:
 @pytest.mark.parametrize(
     "text",
     ["Server is busy", "please try again later", "Internal error", "database timeout",
-     "maintenance", "node is syncing", "stratum not ready", "the pool is full"],
+     "maintenance", "node is syncing", "stratum not ready", "the pool is full",
+     "mining is suspended for maintenance"],
 )  # fmt: skip
 @pytest.mark.parametrize("number", [1, 2], ids=["subscribe", "authorize"])
 async def test_a_login_refused_for_a_reason_that_passes_is_retried(number: int, text: str) -> None:
@@ -331,8 +332,11 @@ async def test_a_login_refused_for_a_reason_that_passes_is_retried(number: int, 
 
 
 @pytest.mark.parametrize(
-    "text", ["Invalid address, try again", "wrong password", "unknown wallet", "please register"]
-)
+    "text",
+    ["Invalid address, try again", "wrong password", "unknown wallet", "please register",
+     "use version 2.0 or later", "the full worker name, please", "no such user, try again",
+     "internal workers only"],
+)  # fmt: skip
 async def test_a_login_refused_for_what_it_contains_is_final(text: str) -> None:
     async with running() as bench:
         bench.stream.feed(answer(2, None, [20, text]))
