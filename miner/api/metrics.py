@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from math import isfinite, isnan
 from typing import Generic, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -180,7 +181,11 @@ def _bounds(bounds: tuple[float, ...]) -> tuple[str, ...]:
 
 def _number(value: float) -> str:
     # Counts are shorter as integers; a bool is 0 or 1.
-    return str(int(value)) if isinstance(value, int) else repr(value)
+    if isinstance(value, int):
+        return str(int(value))
+    if isfinite(value):
+        return repr(value)
+    return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
 def _labels(**values: str) -> str:
@@ -222,7 +227,7 @@ def _chosen(every: Iterable[Series[T]], lean: bool) -> Iterator[Series[T]]:
 
 
 class _LeanValues(Generic[T]):
-    """The values of a metric with a label, without other windows and without zeros."""
+    """The values of a metric with a label, without other windows and other members of an enum."""
 
     def __init__(self, values: Callable[[T], Value | Mapping[str, Value]]) -> None:
         self._values = values
@@ -232,4 +237,4 @@ class _LeanValues(Generic[T]):
         assert isinstance(found, Mapping)
         if LEAN_WINDOW in found:
             return {LEAN_WINDOW: found[LEAN_WINDOW]}
-        return {label: value for label, value in found.items() if value}
+        return {label: value for label, value in found.items() if value is not False}

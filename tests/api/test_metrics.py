@@ -21,7 +21,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from miner.api.metric_series import LEAN
-from miner.api.metrics import CONTENT_TYPE, device_labels, exposition, metrics
+from miner.api.metrics import CONTENT_TYPE, device_labels, exposition, metrics, open_metrics
 from miner.telemetry import (
     About,
     DeviceState,
@@ -390,6 +390,25 @@ def test_the_lean_metrics_are_some_of_the_others(snapshot: Snapshot) -> None:
     assert lean < full
     names = {line.partition("{")[0].removeprefix(MINE) for line in lean}
     assert names == LEAN - {"device_throttled"} | {"info", "device_info"}, "no card is throttled"
+
+
+def test_a_measured_zero_is_among_the_lean_metrics() -> None:
+    rig = Rig()
+    rig.emit(SensorsRead(ZERO.name, replace(HOT, temperature=0.0, power=0.0)))
+    lean = metrics(rig.telemetry.snapshot(), True).decode()
+    assert re.search(r'^progpow_miner_device_temperature_celsius{.*sensor="core"} 0.0$', lean, re.M)
+    assert re.search(r"^progpow_miner_device_power_watts{.*} 0.0$", lean, re.M)
+    assert not re.search(r"^progpow_miner_device_state{.*} 0$", lean, re.M)
+
+
+@pytest.mark.parametrize(("value", "text"), [("inf", "+Inf"), ("-inf", "-Inf"), ("nan", "NaN")])
+def test_values_that_are_not_finite_are_written_as_the_format_says(value: str, text: str) -> None:
+    rig = Rig()
+    rig.emit(SensorsRead(ZERO.name, replace(HOT, power=float(value))))
+    for render in (metrics, open_metrics):
+        written = render(rig.telemetry.snapshot()).decode()
+        (line,) = re.findall(r"^progpow_miner_device_power_watts{.*} (.*)$", written, re.M)
+        assert line == text
 
 
 def test_the_number_of_series_is_that_of_the_page() -> None:
