@@ -134,6 +134,7 @@ class CrashRecord:
     def settle(self, name: str, shape: str) -> None:
         """Make `shape` the own one of the device `name`, from the next kernel on."""
         self.own_shapes[name] = _base(shape)
+        self.trials.pop(name, None)
 
     def _write(self, row: int, value: object) -> None:
         text = json.dumps(value).encode().ljust(ROW_BYTES - 1) + b"\n"
@@ -317,7 +318,7 @@ def _suspects(content: bytes) -> list[_Call]:
             rows.append(json.loads(content[row * ROW_BYTES : (row + 1) * ROW_BYTES].strip(b"\0")))
     if not rows or rows[0] != boot_id():
         return []
-    calls = [_call(*row) for row in rows[1:] if isinstance(row, list) and len(row) == 5 and row[3]]
+    calls = [call for row in rows[1:] if (call := _call(row)) is not None]
     fault = re.search(rb"Current thread 0x([0-9a-f]+)", content[ROWS * ROW_BYTES :])
     if fault is not None:
         suspects = [call for call in calls if call.thread == int(fault[1], 16)]
@@ -330,6 +331,15 @@ def _suspects(content: bytes) -> list[_Call]:
     return suspects[:1] if len({call.key for call in suspects}) == 1 else []
 
 
-def _call(key: object, device: object, thread: int, what: object, trial: Any) -> _Call:
-    shape = ShapeOnTrial(*map(tuple, trial)) if trial else None
-    return _Call(str(key), str(device), thread, str(what), shape)
+def _call(row: Any) -> _Call | None:
+    """Return the call or activity of a row; None if it has none, or is damaged."""
+    match row:
+        case [str(key), str(device), int(thread), str(what), None] if what:
+            return _Call(key, device, thread, what, None)
+        case [
+            str(key), str(device), int(thread), str(what),
+            [[str(backend), str(model), str(driver), int(units), str(variant)], [_, *_] as names],
+        ] if what and all(isinstance(name, str) for name in names):  # fmt: skip
+            where = (backend, model, driver, units, variant)
+            return _Call(key, device, thread, what, ShapeOnTrial(where, tuple(names)))
+    return None

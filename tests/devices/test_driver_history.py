@@ -329,6 +329,36 @@ def test_a_hang_counts_against_the_shape_that_is_on_trial(tried: str, record: Cr
     assert not record.trials or "a driver call did not return" in crashed["gpu-amd"]
 
 
+def test_a_hang_does_not_count_against_a_shape_once_it_is_chosen(record: CrashRecord) -> None:
+    end_on_trial(record, "", os.getpid)
+    record.settle(CARD.name, "gpu-amd")
+    results = TrialResults()
+    count_hang(results, record, CARD.name)
+    assert not crashed_shapes(results, CARD, KAWPOW, ["gpu-amd"])
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        1,
+        "gpu",
+        [],
+        [[]],
+        [1, 2],
+        [[], []],
+        [["opencl"], ["gpu"]],
+        [[[]] * 5, ["gpu"]],
+        [["opencl", "model", "driver", 8, "kawpow"], [[]]],
+    ],
+)
+def test_a_damaged_trial_in_a_record_blames_nothing(
+    trial: object, tmp_path: Path, record: CrashRecord
+) -> None:
+    with pytest.raises(Left), record.call(CARD, "searching", trial=trial):  # type: ignore[arg-type]
+        leave(tmp_path)
+    assert count_crashes(TrialResults()) == []
+
+
 def test_a_crashed_shape_is_left_out_until_another_driver_or_retry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: CrashRecord
 ) -> None:
