@@ -35,22 +35,22 @@ def cards(*names: str) -> str:
 
 def built(folder: Path, *, old: bool = False) -> Path:
     """Put libcuda.so.1 into `folder`, compiled once; return the folder."""
-    digest = hashlib.sha256()
+    command = compiler()
+    assert command
+    options = (
+        "-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-fvisibility=hidden",
+        *(["-DOLD_DRIVER"] if old else []), "-Wl,-soname,libcuda.so.1",
+    )  # fmt: skip
+    digest = hashlib.sha256(repr((command, options)).encode())
     for name in ("fake_cuda.cpp", "fake_cuda_missing.h"):
         digest.update((HERE / name).read_bytes())
-    library = programs() / f"libcuda-{digest.hexdigest()[:16]}{'-old' if old else ''}.so"
+    library = programs() / f"libcuda-{digest.hexdigest()[:16]}.so"
     if not library.exists():
-        command = compiler()
-        assert command
         temporary = library.with_suffix(f".{os.getpid()}")
         subprocess.run(
-            [
-                *command, "-O1", "-std=c++17", "-shared", "-fPIC", "-Wall", "-fvisibility=hidden",
-                *(["-DOLD_DRIVER"] if old else []), "-Wl,-soname,libcuda.so.1",
-                str(HERE / "fake_cuda.cpp"), "-o", str(temporary), "-ldl",
-            ],
+            [*command, *options, str(HERE / "fake_cuda.cpp"), "-o", str(temporary), "-ldl"],
             check=True,
-        )  # fmt: skip
+        )
         temporary.replace(library)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(library, folder / "libcuda.so.1")
