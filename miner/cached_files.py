@@ -143,8 +143,9 @@ def take_abandoned(folder: Path, pattern: str) -> Iterator[bytes]:
         content = None
         with suppress(OSError), open_regular(path) as file:
             lock(file)
-            content = file.read()
-            path.unlink()
+            found = file.read()
+            path.unlink()  # fails if another process has just taken it
+            content = found
         if content is not None:
             yield content
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from miner import cached_files, resources
-from miner.cached_files import delete_abandoned
+from miner.cached_files import delete_abandoned, take_abandoned
 from miner.devices.cuda.cuda_builds import CubinCache
 from miner.engine import dataset_files
 from miner.engine.dataset_files import DatasetFile
@@ -212,6 +212,21 @@ def test_only_regular_files_are_deleted_as_abandoned(cache: Path) -> None:
     os.mkfifo(cache / ".fifo")
     delete_abandoned(cache)
     assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_of_two_processes_one_takes_an_abandoned_file(
+    is_first: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock(file: object) -> None:
+        if not is_first:  # the other process took it after we opened it
+            path.unlink()
+
+    monkeypatch.setattr(cached_files, "lock", lock)
+    path = cache / "one.calls"
+    path.write_bytes(b"a crash")
+    assert list(take_abandoned(cache, "*.calls")) == [b"a crash"] * is_first
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("folder", [cache_directory, state_directory])
