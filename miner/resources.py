@@ -93,8 +93,10 @@ def read_text(path: Path, what: str, limit: int = TEXT_LIMIT) -> str:
     """
     try:
         with open(path, "rb", opener=open_at_once) as file:
-            content = file.read(limit + 1)
             state = os.fstat(file.fileno())
+            is_small = stat.S_ISREG(state.st_mode) and state.st_size <= limit
+            # Python reserves as much memory as it is asked to read.
+            content = file.read(-1 if is_small else limit + 1)
     except OSError as error:
         raise ConfigError(f"{what}: cannot be read: {error.strerror}") from error
     if stat.S_ISFIFO(state.st_mode):

@@ -323,3 +323,9 @@ def test_each_part_of_the_cache_is_known() -> None:
 def test_toml_that_nothing_can_read_is_one_sentence(text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=f"^it: {problem}$"):
         parse_toml(text, "it")
+
+
+def test_a_small_file_takes_no_memory_for_the_largest_one(tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    path.write_text("line\n")
+    assert read_text(path, "recording", 1 << 60) == "line\n"
