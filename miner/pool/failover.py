@@ -124,9 +124,11 @@ class Failover:
     def find(self, host: str, port: int | None) -> PoolEntry | None:
         """Return the listed pool at host and port, else one at `host`, the current one first.
 
-        Of several, the first that may be tried now; None if no pool is listed there.
+        Of several, the first that may be tried now; None if no pool is listed there. Case and the
+        dot of the DNS root make no difference.
         """
-        on_host = [pool for pool in self._pools if pool.url.host == host]
+        wanted = _plain(host)
+        on_host = [pool for pool in self._pools if _plain(pool.url.host) == wanted]
         found = [pool for pool in on_host if pool.url.port == port] or on_host
         if self.current in found:
             return self.current
@@ -233,3 +235,7 @@ class Failover:
         order = [(self._index + step) % count for step in range(1, count + 1)]
         self._index = min(order, key=lambda index: self.ban_remaining(self._pools[index]))
         self._failures = 0
+
+
+def _plain(host: str) -> str:
+    return host.lower().removesuffix(".")

@@ -121,7 +121,7 @@ class AttemptListener:
         attempt = self._attempt
         if attempt.leave_reason:
             return
-        pool = self._failover.find((request.host or attempt.url.host).lower(), request.port)
+        pool = self._failover.find(request.host or attempt.url.host, request.port)
         listed = pool is not attempt.pool or request.port in (
             None, pool.url.port, attempt.url.port,
         )  # fmt: skip

@@ -46,6 +46,24 @@ async def test_a_request_may_name_another_port_of_the_same_host() -> None:
 
 
 @pytest.mark.parametrize(
+    ("listed", "named"),
+    [("first.example.", "first.example."), ("first.example.", "first.example"),
+     ("first.example", "FIRST.example."), ("fe80::1%Lan", None)],
+)  # fmt: skip
+async def test_a_request_may_write_the_host_in_another_way(listed: str, named: str | None) -> None:
+    pool = replace(FIRST, host=listed)
+    bench = Bench([pool])
+    stream = bench.prepare(pool)
+    async with running(bench):
+        await bench.clock.advance(100)
+        bench.prepare(pool)
+        stream.feed(call("client.reconnect", named, pool.port, 0))
+        await bench.clock.advance(LAUNCH_SECONDS)
+        assert stream.closed
+        assert bench.dial.opened == [pool, pool]
+
+
+@pytest.mark.parametrize(
     ("host", "port"),
     [
         ("localhost", 4444),
