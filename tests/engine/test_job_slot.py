@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from miner.engine.job_slot import JobSlot
 from tests.fakes.device import job_at
 
@@ -27,3 +29,30 @@ def test_a_wait_ends_with_its_condition_or_its_time():
     slot.wait(lambda: False, 0.001)
     slot.wake()
     assert not slot.stopping
+
+
+def test_a_job_became_workable_no_earlier_than_it_arrived():
+    slot = JobSlot()
+    slot.put(job_at(1), 5.0)
+    slot.mark_workable(3.0)
+    assert slot.arrived == 5.0
+    slot.mark_workable(8.0)
+    assert slot.arrived == 8.0
+
+
+class Launch:
+    job = job_at(1)
+    stopped = False
+
+    def stop(self):
+        self.stopped = True
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_newer_job_stops_a_launch_unless_the_device_is_stopping(stopping):
+    slot, launch = JobSlot(), Launch()
+    slot.add_launch(launch)
+    if stopping:
+        slot.stop()
+    slot.put(job_at(2))
+    assert launch.stopped is not stopping

@@ -10,9 +10,11 @@ import pytest
 
 from miner.pool import share_router
 from miner.pool.attempt import LAUNCH_SECONDS
+from miner.pool.share_router import ShareRouter
 from miner.telemetry import events
-from miner.work import Outcome
+from miner.work import Outcome, Solution, Verdict
 from tests.fakes.clock import settle
+from tests.fakes.device import job_at
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, SECOND, Bench, running
 from tests.stratum.dialogue import answer, call, line, notify, solution
@@ -85,6 +87,20 @@ async def test_a_share_that_misses_the_target_of_the_next_session_is_lost() -> N
         assert bench.job().target < old.target
         assert new.requests("mining.submit") == []
         assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+
+
+async def test_a_share_that_just_meets_the_target_of_the_next_session_is_sent() -> None:
+    bench = Bench()
+    stream = bench.prepare()
+    async with running(bench):
+        old = bench.job()
+        stream.end()
+        await settle()
+        just_met = replace(solution(old), final_hash=old.target.to_bytes(32, "big"))
+        await bench.client.submit(just_met)
+        again = bench.prepare()
+        await bench.clock.advance(2)
+        assert len(again.requests("mining.submit")) == 1
 
 
 async def test_shares_beyond_the_limit_of_waiting_ones_are_lost_at_once(
@@ -294,3 +310,75 @@ async def test_the_end_of_a_run_waits_for_a_connection_that_takes_the_shares() -
             assert draining.done()
             await bench.clock.advance(10)
     assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+
+
+class FakeConnection:
+    """A connection that keeps what is submitted to it."""
+
+    backlog = None
+
+    def __init__(self, number: int, resumable: str) -> None:
+        self.number, self.resumable = number, resumable
+        self.submitted: list[Solution] = []
+        self.drains = 0
+
+    def submit(self, solution: Solution) -> None:
+        self.submitted.append(solution)
+
+    async def drained(self) -> None:
+        self.drains += 1
+        await asyncio.sleep(0)
+
+
+class Routes:
+    """A router whose connections all have the same pool, and its verdicts."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[Verdict] = []
+        connections: Any = self
+        self.router = ShareRouter(self, connections)
+
+    def on_verdict(self, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+    def record_submission(self, solution: Solution) -> None:
+        pass
+
+    def begin(self, number: int, resumable: str) -> FakeConnection:
+        connection: Any = FakeConnection(number, resumable)
+        self.router.end("the next one begins")
+        self.router.begin(connection, FIRST)
+        return connection  # type: ignore[no-any-return]
+
+
+async def test_a_late_share_waits_until_this_connection_has_resumed_its_session() -> None:
+    routes = Routes()
+    routes.begin(1, "s")
+    routes.begin(2, "s")
+    routes.router.resumed()
+    last = routes.begin(3, "s")
+    found = solution(job_at(1))
+    routes.router.submit(found)
+    assert last.submitted == []
+    routes.router.resumed()
+    (sent,) = last.submitted
+    assert (sent.job.session, routes.router.as_found(sent)) == (3, found)
+    routes.router.on_verdict(Verdict(sent, Outcome.ACCEPTED))
+    assert routes.verdicts[0].solution is found
+    assert routes.router.as_found(sent) is sent, "the copy is forgotten after its verdict"
+
+
+async def test_the_end_of_a_run_waits_for_shares_of_a_session_that_was_not_resumed() -> None:
+    routes = Routes()
+    routes.begin(1, "s-1")
+    other = routes.begin(2, "s-2")
+    found = solution(job_at(1))
+    routes.router.submit(found)
+    routes.router.resumed()
+    async with asyncio.TaskGroup() as group:
+        draining = group.create_task(routes.router.drained())
+        await settle()
+        assert (draining.done(), other.drains) == (False, 0)
+        routes.router.add_job(replace(found.job, session=2))
+        await settle()
+        assert (draining.done(), len(other.submitted)) == (True, 1)

@@ -90,7 +90,9 @@ def test_compact_bits(bits: int | str, target: int) -> None:
     assert target_from_bits(bits) == target
 
 
-@pytest.mark.parametrize("bits", ["", "0x", "xyz", "1b0135ad0", "04923456", "ff123456", -1, 2**32])
+@pytest.mark.parametrize(
+    "bits", ["", "0x", "xyz", "01b0135ad", "1b0135ad0", "04923456", "ff123456", -1, 2**32]
+)
 def test_invalid_bits_are_refused(bits: int | str) -> None:
     with pytest.raises(ProtocolError):
         target_from_bits(bits)

@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miner.progpow.hashing import Digest
 from miner.stratum.chain import Template
+from miner.stratum.difficulty import DIFF1_KAWPOW
 from miner.stratum.resumable import ResumableSessions
-from miner.stratum.share_rules import BlockFound, LoggedIn, ShareJudged, ShareToProve
+from miner.stratum.share_rules import (
+    BlockFound,
+    LoggedIn,
+    ShareJudged,
+    ShareResult,
+    ShareRules,
+    ShareToProve,
+    SubmittedShare,
+)
 from miner.testpool.client_session import ClientSession
 from miner.work import NonceSpace
 from tests.testpool.raw_client import FIRST, SPACE, OnePrefix, RawClient
@@ -347,6 +357,13 @@ def test_a_hash_equal_to_the_target_is_accepted() -> None:
     exact, short = make_chain(share_target=value), make_chain(share_target=value - 1)
     assert Client(exact).login().submit(exact.template, FIRST) is True
     assert Client(short).login().submit(short.template, FIRST)[0] == 23
+
+
+def test_a_hash_of_zero_has_the_greatest_difficulty() -> None:
+    chain = make_chain(share_target=1)
+    share = SubmittedShare(WORKER, chain.template, 1, FIRST, None)
+    result = ShareRules(chain).evaluate(share, Digest(bytes(32), bytes(32)))
+    assert result == ShareResult(None, DIFF1_KAWPOW, is_block=True)
 
 
 def test_a_block_above_the_share_target_is_accepted() -> None:
