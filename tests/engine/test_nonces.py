@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.engine.job_slot import REMEMBERED, NonceAllocator
-from miner.work import Job, NonceSpace
+from miner.work import Job, NonceSpace, Solution
 from tests.fakes.device import job_at
 
 
@@ -91,3 +92,19 @@ def test_a_granule_that_changes_repeats_nothing():
     nonces = [n for s in spans if s for n in range(s.first, s.first + s.count)]
     assert len(nonces) == len(set(nonces))
     assert max(nonces) < 1024
+
+
+def test_a_nonce_space_has_the_nonces_with_its_prefix_and_no_others() -> None:
+    space = NonceSpace(0xABCD, 16)
+    first, last = 0xABCD << 48, (0xABCE << 48) - 1
+    assert [nonce in space for nonce in (first - 1, first, last, last + 1)] == [
+        False, True, True, False
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "is_block"), [(99, True), (100, True), (101, False)])
+def test_a_solution_at_or_below_the_block_target_is_a_block(value: int, is_block: bool) -> None:
+    job = job_at(1, block_target=100)
+    solution = Solution(job, 0, "fake:0", 0.0, bytes(32), value.to_bytes(32, "big"))
+    assert solution.is_block is is_block
+    assert solution.difficulty == 2**256 / (value + 1)
