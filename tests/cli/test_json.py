@@ -64,7 +64,7 @@ def test_the_self_test(tmp_path: Path) -> None:
     row = {"device": "ref", "variant": "toy", "ok": True, "result": "1 known answers"}
     assert json_of("selftest", "-a", toy, "-d", "ref") == [row]
     rows = json_of("selftest", "-a", toy, "-d", "ref", "--height", "8000")
-    assert rows[1]["result"] == "right at height 8000, epoch 80, 1024 KiB"
+    assert rows[1]["result"] == "right at height 8000, epoch 80, 1.0 MiB"
 
 
 def test_the_demo(tmp_path: Path) -> None:

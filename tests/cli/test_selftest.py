@@ -50,8 +50,8 @@ def test_real_epochs(tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert [line.split(None, 2)[2] for line in ran.out.splitlines()] == [
         "1 known answers",
-        "right at height 0, epoch 0, 1024 KiB",
-        "right at height 100, epoch 1, 1024 KiB",
+        "right at height 0, epoch 0, 1.0 MiB",
+        "right at height 100, epoch 1, 1.0 MiB",
     ]
 
 
@@ -60,8 +60,8 @@ def test_the_real_epoch_of_a_height(tmp_path: Path) -> None:
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "4125000", "--height", "8000")
     assert (ran.code, ran.err) == (0, "")
     assert [line.split(None, 2)[2] for line in ran.out.splitlines()[1:]] == [
-        "right at height 4125000, epoch 41250, 1024 KiB",
-        "right at height 8000, epoch 80, 1024 KiB",
+        "right at height 4125000, epoch 41250, 1.0 MiB",
+        "right at height 8000, epoch 80, 1.0 MiB",
     ]
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "-1")
     assert ran.code == 2
@@ -92,7 +92,7 @@ def test_a_failing_real_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ReferenceDevice, "generate", full)
     ran = run("selftest", "-a", path, "-d", "ref", "--height", "0")
     assert ran.code == 0
-    assert "skipped height 0, epoch 0, 1024 KiB: it needs 5 bytes, 4 are free" in ran.out
+    assert "skipped height 0, epoch 0, 1.0 MiB: it needs 5 bytes, 4 are free" in ran.out
 
 
 class FailingBackend(Backend):
