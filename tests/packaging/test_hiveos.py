@@ -104,10 +104,21 @@ def screen(root: Path, script: str) -> Iterator[tuple[subprocess.Popen[bytes], i
     try:
         yield run, end
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(run.pid, signal.SIGKILL)
+        for number in session(run.pid):  # the miner is in a process group of its own
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
         run.wait()
         os.close(end)
+
+
+def session(leader: int) -> list[int]:
+    """Return the numbers of the processes in the session of `leader`."""
+    found = []
+    for number in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        with suppress(ProcessLookupError):
+            if os.getsid(number) == leader:
+                found.append(number)
+    return found
 
 
 def shown_until(end: int, word: str) -> str:
@@ -281,7 +292,7 @@ def test_one_foreground_miner_that_stops_in_order(fresh: Path, pool_url: str) ->
     )
     assert shell(fresh, AGENT + sheet + CONFIGURE).stderr == ""
     with screen(fresh, LOOP) as (run, end):
-        shown = shown_until(end, "accepted")
+        shown = shown_until(end, "accepted 1")  # a status may come first: "accepted 0"
 
         khs, stats = shell(fresh, AGENT + ASK + SHOW).stdout.splitlines()
         told = json.loads(stats)
