@@ -70,7 +70,14 @@ async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lack
         assert "does not know its job" in verdict.text
 
 
-async def test_a_share_that_misses_the_target_of_the_next_session_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("changes", "sent"),
+    [((), 1), (((3, "00000004" + "00" * 28),), 0)],
+    ids=["just met", "missed"],
+)
+async def test_a_late_share_is_sent_if_it_meets_the_target_of_the_next_session(
+    changes: tuple[tuple[int, str], ...], sent: int
+) -> None:
     bench = Bench()
     stream = bench.prepare()
     async with running(bench):
@@ -80,27 +87,13 @@ async def test_a_share_that_misses_the_target_of_the_next_session_is_lost() -> N
         just_met = replace(solution(old), final_hash=old.target.to_bytes(32, "big"))
         await bench.client.submit(just_met)
         new = FakeStream()
-        harder = (3, "00000004" + "00" * 28)
-        new.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify(harder))
+        new.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify(*changes))
         bench.dial.ready(FIRST.host, new)
         await bench.clock.advance(2)
-        assert bench.job().target < old.target
-        assert new.requests("mining.submit") == []
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
-
-
-async def test_a_share_that_just_meets_the_target_of_the_next_session_is_sent() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
-        old = bench.job()
-        stream.end()
-        await settle()
-        just_met = replace(solution(old), final_hash=old.target.to_bytes(32, "big"))
-        await bench.client.submit(just_met)
-        again = bench.prepare()
-        await bench.clock.advance(2)
-        assert len(again.requests("mining.submit")) == 1
+        assert (bench.job().target < old.target) == bool(changes)
+        assert len(new.requests("mining.submit")) == sent
+        lost = [Outcome.LOST] * (1 - sent)
+        assert [verdict.outcome for verdict in bench.verdicts] == lost
 
 
 async def test_shares_beyond_the_limit_of_waiting_ones_are_lost_at_once(
