@@ -12,7 +12,6 @@ from miner.pool.attempt import LAUNCH_SECONDS
 from miner.telemetry.events import ShareAnswered, ShareFound
 from miner.work import Job
 from tests.fakes.clock import settle
-from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, Bench, running
 from tests.pool.test_replace_pools import OTHER_USER
 from tests.stratum.dialogue import answer, notify, solution
@@ -63,9 +62,7 @@ async def test_each_share_around_a_change_of_account_has_one_ledger_row_with_one
     rig = Rig(tmp_path / "ledger.sqlite")
     bench = rig.bench
     bench.prepare()
-    new = FakeStream()
-    new.feed(answer(1, [None, prefix]) + answer(2))
-    bench.dial.ready(FIRST.host, new)
+    new = bench.prepare(FIRST, answer(1, [None, prefix]) + answer(2))
     async with running(bench):
         job = bench.job()
         await rig.find(job)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from random import Random
 
 import pytest
 
-from miner.errors import ConnectionLost, MinerError
+from miner.errors import ConnectionLost
 from miner.net.address import PoolUrl, Transport
 from miner.net.dial import NetworkDial
-from miner.pool.client import PoolClient
-from miner.pool.connections import Connections
-from miner.work import Job, Outcome, Verdict
-from tests.fakes.clock import FakeClock, settle
+from miner.work import Outcome
+from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.fakes.variants import KAWPOW
+from tests.pool.bench import SUBSCRIBED, Bench
 from tests.stratum.dialogue import answer, notify, solution
-
-POOL = PoolUrl("pool.example", 3333, "RWallet.rig1", protocol="kawpow")
-SUBSCRIBED, AUTHORIZED = answer(1, [None, "0b8e5b"]), answer(2)
 
 PHASES = ["dial", "subscribe", "authorize", "mining", "held", "submitting", "closing"]
 
@@ -61,29 +55,12 @@ class Dial:
         return self.streams[-1]
 
 
-class Stage:
+class Stage(Bench):
+    """A client whose one connection opens and closes slowly."""
+
     def __init__(self) -> None:
-        self.clock, self.dial = FakeClock(), Dial()
-        self.jobs: list[Job | None] = []
-        self.verdicts: list[Verdict] = []
+        super().__init__(dial=Dial())
         self.submitted = 0
-        self.client = PoolClient(
-            [POOL], Connections(KAWPOW, self.dial, self.clock, "a/0"),
-            self, self, lambda event: None, self.clock, Random(1),
-        )  # fmt: skip
-        self.ended: MinerError | None = None
-
-    def work_on(self, job: Job | None) -> None:
-        self.jobs.append(job)
-
-    def on_verdict(self, verdict: Verdict) -> None:
-        self.verdicts.append(verdict)
-
-    async def run(self) -> None:
-        try:
-            await self.client.run()
-        except MinerError as error:
-            self.ended = error
 
     async def reach(self, phase: str) -> None:
         """Run until `phase` has begun."""
@@ -102,7 +79,7 @@ class Stage:
         if phase == "held":
             await self.submit()
             return
-        stream.feed(AUTHORIZED)
+        stream.feed(answer(2))
         await settle()
         if phase in ("submitting", "closing"):
             await self.submit()

@@ -16,21 +16,17 @@ from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, Bench, running
+from tests.pool.bench import FIRST, LOGIN, REFUSED, Bench, accept, mining, running
 from tests.stratum.dialogue import answer, call, notify, solution
 
 
 async def test_jobs_reach_the_sink_and_shares_the_pool() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         share = solution(bench.job())
         assert share.job.pool == FIRST.label
         await bench.client.submit(share)
-        (request,) = stream.requests("mining.submit")
-        stream.feed(answer(request["id"]))
-        await settle()
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+        await accept(stream)
+        assert bench.outcomes == [Outcome.ACCEPTED]
         assert bench.events == [
             events.PoolConnecting(FIRST.label),
             events.PoolReady(FIRST.label, "RWallet.rig1"),
@@ -41,15 +37,13 @@ async def test_jobs_reach_the_sink_and_shares_the_pool() -> None:
 
 
 async def test_work_pauses_between_two_connections() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         await bench.client.submit(solution(old))
         stream.end()
         await settle()
         assert bench.jobs[-1] is None
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+        assert bench.outcomes == [Outcome.LOST]
         (lost,) = bench.events_of(events.PoolLost)
         assert 1 <= lost.retry_in <= 2
         bench.prepare()
@@ -58,9 +52,7 @@ async def test_work_pauses_between_two_connections() -> None:
 
 
 async def test_messages_of_the_pool_are_reported_as_notices() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         stream.feed(call("client.show_message", "maintenance\x07 at noon"))
         await settle()
         assert bench.events_of(events.PoolNotice) == [
@@ -69,9 +61,7 @@ async def test_messages_of_the_pool_are_reported_as_notices() -> None:
 
 
 async def test_remarks_on_invalid_lines_are_not_reported_as_messages_of_the_pool() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         stream.feed(b"[]\n")
         await settle()
         assert bench.events_of(events.PoolNotice) == []
@@ -83,7 +73,7 @@ async def test_remarks_on_invalid_lines_are_not_reported_as_messages_of_the_pool
 async def test_no_event_contains_a_credential() -> None:
     secret = PoolUrl("first.example", 3333, "RWallet.rig1", "hunter2")
     bench = Bench([secret])
-    bench.prepare(accepts=False)
+    bench.prepare(FIRST, REFUSED)
     async with running(bench):
         assert isinstance(bench.ended, EveryPoolRefused)
     shown = repr(bench.events) + str(bench.ended)
@@ -92,22 +82,18 @@ async def test_no_event_contains_a_credential() -> None:
 
 
 async def test_drain_waits_until_nothing_is_in_flight() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         await bench.client.submit(solution(bench.job()))
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(bench.client.drain(10))
             await settle()
             assert not draining.done()
             stream.feed(answer(stream.requests("mining.submit")[0]["id"]))
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+        assert bench.outcomes == [Outcome.ACCEPTED]
 
 
 async def test_drain_ends_after_its_limit() -> None:
-    bench = Bench()
-    bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, _):
         await bench.client.submit(solution(bench.job()))
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(bench.client.drain(10))
@@ -116,7 +102,7 @@ async def test_drain_ends_after_its_limit() -> None:
             await bench.clock.advance(0.5)
             assert draining.done()
         assert bench.verdicts == []
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert bench.outcomes == [Outcome.LOST]
 
 
 async def test_drain_without_a_session_returns_at_once() -> None:
@@ -132,9 +118,7 @@ async def test_an_empty_list_of_pools_is_refused() -> None:
 
 
 async def test_the_hashrate_is_reported_each_minute_until_the_pool_declines() -> None:
-    bench = Bench(reports=Reports(lambda: 1234.5, bytes(32)))
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining(reports=Reports(lambda: 1234.5, bytes(32))) as (bench, stream):
         await bench.clock.advance(59)
         assert stream.requests("eth_submitHashrate") == []
         await bench.clock.advance(1)
@@ -147,7 +131,6 @@ async def test_the_hashrate_is_reported_each_minute_until_the_pool_declines() ->
 
 
 OPTIONAL = "mining.extranonce.subscribe"
-LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +170,8 @@ async def test_an_optional_request_of_the_login_is_left_out_after_it_ended_a_con
 async def test_an_optional_request_is_left_out_if_the_pool_answers_nothing_after_it(
     answered: bool,
 ) -> None:
-    bench = Bench()
-    mute, second = bench.prepare(), bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, mute):
+        second = bench.prepare()
         if answered:
             mute.feed(answer(3, False, [20, "Not supported."]))
         job = bench.job()
@@ -218,9 +200,8 @@ async def test_an_optional_request_is_sent_again_where_leaving_it_out_does_not_h
     ids=["it was accepted", "a minute later"],
 )
 async def test_an_optional_request_without_harm_is_sent_again(reply: bytes, seconds: int) -> None:
-    bench = Bench()
-    first, second = bench.prepare(), bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, first):
+        second = bench.prepare()
         first.feed(reply)
         await bench.clock.advance(seconds)
         first.end()
@@ -230,9 +211,8 @@ async def test_an_optional_request_without_harm_is_sent_again(reply: bytes, seco
 
 @pytest.mark.parametrize("how", ["closed", "refused", "not JSON"])
 async def test_hashrate_reports_end_for_good_after_one_did_harm(how: str) -> None:
-    bench = Bench(reports=Reports(lambda: 1234.5, bytes(32)))
-    stream, second = bench.prepare(), bench.prepare()
-    async with running(bench):
+    async with mining(reports=Reports(lambda: 1234.5, bytes(32))) as (bench, stream):
+        second = bench.prepare()
         await bench.clock.advance(60)
         (report,) = stream.requests("eth_submitHashrate")
         if how == "refused":
@@ -248,9 +228,8 @@ async def test_hashrate_reports_end_for_good_after_one_did_harm(how: str) -> Non
 
 
 async def test_unanswered_hashrate_reports_do_no_harm() -> None:
-    bench = Bench(reports=Reports(lambda: 1234.5, bytes(32)))
-    stream, second = bench.prepare(), bench.prepare()
-    async with running(bench):
+    async with mining(reports=Reports(lambda: 1234.5, bytes(32))) as (bench, stream):
+        second = bench.prepare()
         await bench.clock.advance(110)
         stream.end()
         await bench.clock.advance(70)
@@ -258,9 +237,7 @@ async def test_unanswered_hashrate_reports_do_no_harm() -> None:
 
 
 async def test_the_number_of_messages_a_minute_is_limited() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(500)))
         await settle()
         texts = [notice.text for notice in bench.events_of(events.PoolNotice)]
@@ -274,9 +251,7 @@ async def test_the_number_of_messages_a_minute_is_limited() -> None:
 
 
 async def test_remarks_are_reported_beyond_the_limit_of_messages() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         stream.feed(b"".join(call("client.show_message", f"number {n}") for n in range(25)))
         stream.feed(notify((5, "no height")))
         await settle()

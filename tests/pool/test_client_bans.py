@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from miner.errors import ConnectionLost, EveryPoolRefused
+from miner.errors import ConnectionLost
 from miner.pool.failover import BAN_SECONDS, MAX_BAN_SECONDS, MIN_BAN_SECONDS
 from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.pool.bench import BANNED, FIRST, REFUSED, SECOND, SUBSCRIBED, Bench, mining, running
 from tests.stratum.dialogue import answer, call, notify, solution
 
 
 async def test_a_pool_that_banned_us_is_left_alone_and_the_next_one_is_used() -> None:
     bench = Bench([FIRST, SECOND])
-    banning = FakeStream()
-    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
-    bench.dial.ready(FIRST.host, banning)
+    bench.prepare(FIRST, BANNED)
     bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(61)
@@ -28,9 +26,7 @@ async def test_a_pool_that_banned_us_is_left_alone_and_the_next_one_is_used() ->
 
 async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
     bench = Bench()
-    banning = FakeStream()
-    banning.feed(answer(1, None, [20, "too many connections, banned for 10 min"]))
-    bench.dial.ready(FIRST.host, banning)
+    bench.prepare(FIRST, answer(1, None, [20, "too many connections, banned for 10 min"]))
     async with running(bench):
         await bench.clock.advance(600 - 1)
         assert bench.hosts() == ["first"]
@@ -59,9 +55,7 @@ async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
     ],
 )
 async def test_the_duration_of_a_ban_is_respected_within_bounds(text: str, seconds: float) -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         stream.feed(call("client.show_message", text))
         stream.end()
         await bench.clock.advance(seconds - 1)
@@ -74,10 +68,8 @@ async def test_the_duration_of_a_ban_is_respected_within_bounds(text: str, secon
 async def test_a_ban_holds_after_the_pool_before_it_is_removed() -> None:
     bench = Bench([FIRST, SECOND])
     bench.dial.ready(FIRST.host, *[ConnectionLost("down") for _ in range(3)])
-    bench.prepare(FIRST, accepts=False)
-    banning = FakeStream()
-    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
-    bench.dial.ready(SECOND.host, banning)
+    bench.prepare(FIRST, REFUSED)
+    bench.prepare(SECOND, BANNED)
     async with running(bench):
         await bench.clock.advance(BAN_SECONDS - 1)
         assert bench.hosts() == ["first"] * 3 + ["second", "first"]
@@ -89,20 +81,15 @@ async def test_a_ban_holds_after_the_pool_before_it_is_removed() -> None:
 
 async def test_a_ban_holds_when_the_give_up_timer_runs_out() -> None:
     bench = Bench(give_up=100.0)
-    banning = FakeStream()
-    banning.feed(answer(1, None, [20, "too many connections, banned for 10 min"]))
-    bench.dial.ready(FIRST.host, banning)
+    bench.prepare(FIRST, answer(1, None, [20, "too many connections, banned for 10 min"]))
     async with running(bench):
         await bench.clock.advance(100)
-        assert isinstance(bench.ended, EveryPoolRefused)
-        assert "banned" in str(bench.ended)
+        assert "banned" in bench.given_up
         assert bench.hosts() == ["first"]
 
 
 async def test_a_ban_in_the_answer_to_a_share_is_respected() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         await bench.client.submit(solution(bench.job()))
         (request,) = stream.requests("mining.submit")
         stream.feed(answer(request["id"], None, [-1, "Duplicate share, your IP is banned"]))
@@ -111,13 +98,11 @@ async def test_a_ban_in_the_answer_to_a_share_is_respected() -> None:
         stream.end()
         await bench.clock.advance(BAN_SECONDS - 1)
         assert bench.hosts() == ["first"]
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.DUPLICATE]
+        assert bench.outcomes == [Outcome.DUPLICATE]
 
 
 async def test_an_accepted_share_revokes_a_threat_of_a_ban() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         job = bench.job()
         await bench.client.submit(solution(job))
         await bench.client.submit(solution(job, job.nonces.first + 1))
@@ -137,7 +122,7 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
     bench = Bench()
     stream = FakeStream()
     welcome = call("client.show_message", GREETING)
-    stream.feed(answer(1, [None, "0b8e5b"]) + welcome + answer(2) + notify())
+    stream.feed(SUBSCRIBED + welcome + answer(2) + notify())
     bench.dial.ready(FIRST.host, stream)
     async with running(bench):
         assert bench.job().pool == FIRST.label
@@ -173,10 +158,8 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
 async def test_a_message_is_a_ban_only_if_it_is_about_us_and_right_before_the_end(
     text: str, seconds: float, banned: bool
 ) -> None:
-    bench = Bench([FIRST, SECOND])
-    stream = bench.prepare()
-    bench.prepare(SECOND)
-    async with running(bench):
+    async with mining([FIRST, SECOND]) as (bench, stream):
+        bench.prepare(SECOND)
         stream.feed(call("client.show_message", text))
         await bench.clock.advance(seconds)
         assert not stream.closed

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from miner.errors import EveryPoolRefused
 from miner.net.address import PoolUrl
 from miner.stratum.dialects import DIALECTS
 from miner.telemetry import events
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, Bench, running
-from tests.stratum.dialogue import answer, call, line, notify
+from tests.pool.bench import FIRST, WELCOME, Bench, running
+from tests.stratum.dialogue import answer, call, line
 
 ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
 """A pool without a configured protocol."""
@@ -84,7 +83,7 @@ async def test_a_pool_with_a_greeting_that_is_not_json_is_mined_on() -> None:
     stream.feed(b"220 welcome\n")
     async with running(bench):
         await bench.clock.advance(1)
-        stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        stream.feed(WELCOME)
         await bench.clock.advance(100)
         assert not stream.closed
         assert bench.job().session == 1
@@ -108,34 +107,26 @@ async def test_a_job_of_another_dialect_moves_the_detection_on() -> None:
 async def test_a_pool_that_refuses_every_dialect_is_given_up() -> None:
     bench = Bench([ANY])
     for _ in DIALECTS:
-        stream = FakeStream()
-        stream.feed(answer(1, None, {"code": -32601, "message": "Method not found"}))
-        bench.dial.ready(ANY.host, stream)
+        bench.prepare(ANY, answer(1, None, {"code": -32601, "message": "Method not found"}))
     async with running(bench):
         await bench.clock.advance(30)
-        assert isinstance(bench.ended, EveryPoolRefused)
-        assert "the pool accepts none of the known protocols" in str(bench.ended)
+        assert "the pool accepts none of the known protocols" in bench.given_up
         assert len(bench.dial.opened) == len(DIALECTS)
 
 
 async def test_the_error_for_a_refused_configured_dialect_says_what_to_do() -> None:
     bench = Bench()
-    stream = FakeStream()
-    stream.feed(answer(1, None, {"code": -3, "message": "Method not found"}))
-    bench.dial.ready(FIRST.host, stream)
+    bench.prepare(FIRST, answer(1, None, {"code": -3, "message": "Method not found"}))
     async with running(bench):
         await settle()
-        assert isinstance(bench.ended, EveryPoolRefused)
-        assert "does not speak KawPow Stratum" in str(bench.ended)
-        assert "--protocol auto" in str(bench.ended)
+        assert "does not speak KawPow Stratum" in bench.given_up
+        assert "--protocol auto" in bench.given_up
 
 
 async def test_a_detected_dialect_survives_one_refusal() -> None:
     bench = Bench([ANY])
     bench.prepare(ANY).end()
-    busy = FakeStream()
-    busy.feed(answer(1, None, [20, "the server is starting"]))
-    bench.dial.ready(ANY.host, busy)
+    bench.prepare(ANY, answer(1, None, [20, "the server is starting"]))
     again = bench.prepare(ANY)
     async with running(bench):
         await bench.clock.advance(10)
@@ -148,9 +139,7 @@ async def test_detection_starts_again_if_a_pool_keeps_refusing_its_dialect() -> 
     bench = Bench([ANY])
     bench.prepare(ANY).end()
     for _ in range(2):
-        changed = FakeStream()
-        changed.feed(answer(1, None, [20, "Method not found"]))
-        bench.dial.ready(ANY.host, changed)
+        bench.prepare(ANY, answer(1, None, [20, "Method not found"]))
     other = FakeStream()
     bench.dial.ready(ANY.host, other)
     async with running(bench):

@@ -16,14 +16,22 @@ from miner.work import Outcome, Solution, Verdict
 from tests.fakes.clock import settle
 from tests.fakes.device import job_at
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.pool.bench import (
+    FIRST,
+    LOGIN,
+    OTHER_PREFIX,
+    SECOND,
+    WELCOME,
+    Bench,
+    accept,
+    mining,
+    running,
+)
 from tests.stratum.dialogue import answer, call, line, notify, solution
 
 
 async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_its_job() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
         await settle()
@@ -32,9 +40,7 @@ async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_
         assert bench.verdicts == []
         again = bench.prepare()
         await bench.clock.advance(2)
-        (request,) = again.requests("mining.submit")
-        again.feed(answer(request["id"]))
-        await settle()
+        await accept(again)
         (verdict,) = bench.verdicts
         assert verdict.outcome is Outcome.ACCEPTED
         assert verdict.solution is found
@@ -53,16 +59,12 @@ async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_
 async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lacks_its_job(
     prefix: str, change: tuple[int, Any]
 ) -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
         await settle()
         await bench.client.submit(solution(old))
-        new = FakeStream()
-        new.feed(answer(1, [None, prefix]) + answer(2) + notify(change))
-        bench.dial.ready(FIRST.host, new)
+        new = bench.prepare(FIRST, answer(1, [None, prefix]) + answer(2) + notify(change))
         await bench.clock.advance(2)
         assert new.requests("mining.submit") == []
         (verdict,) = bench.verdicts
@@ -78,31 +80,25 @@ async def test_a_share_found_while_disconnected_is_lost_if_the_next_session_lack
 async def test_a_late_share_is_sent_if_it_meets_the_target_of_the_next_session(
     changes: tuple[tuple[int, str], ...], sent: int
 ) -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
         await settle()
         just_met = replace(solution(old), final_hash=old.target.to_bytes(32, "big"))
         await bench.client.submit(just_met)
-        new = FakeStream()
-        new.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify(*changes))
-        bench.dial.ready(FIRST.host, new)
+        new = bench.prepare(FIRST, LOGIN + notify(*changes))
         await bench.clock.advance(2)
         assert (bench.job().target < old.target) == bool(changes)
         assert len(new.requests("mining.submit")) == sent
         lost = [Outcome.LOST] * (1 - sent)
-        assert [verdict.outcome for verdict in bench.verdicts] == lost
+        assert bench.outcomes == lost
 
 
 async def test_shares_beyond_the_limit_of_waiting_ones_are_lost_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(share_router, "MAX_WAITING", 2)
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
         await settle()
@@ -114,20 +110,16 @@ async def test_shares_beyond_the_limit_of_waiting_ones_are_lost_at_once(
 
 
 async def test_a_waiting_share_is_lost_at_the_end_of_the_run() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         job = bench.job()
         stream.end()
         await settle()
         await bench.client.submit(solution(job))
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert bench.outcomes == [Outcome.LOST]
 
 
 async def test_a_sent_share_is_never_sent_again() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         await bench.client.submit(solution(bench.job()))
         stream.end()
         await settle()
@@ -135,43 +127,33 @@ async def test_a_sent_share_is_never_sent_again() -> None:
         await bench.clock.advance(2)
         await bench.client.submit(solution(bench.job()))
         assert again.requests("mining.submit") == []
-        assert [v.outcome for v in bench.verdicts] == [Outcome.LOST, Outcome.DUPLICATE]
+        assert bench.outcomes == [Outcome.LOST, Outcome.DUPLICATE]
 
 
 async def test_a_share_found_after_the_first_job_of_the_next_session_is_sent() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
         again = bench.prepare()
         await bench.clock.advance(2)
         await bench.client.submit(solution(old))
-        (request,) = again.requests("mining.submit")
-        again.feed(answer(request["id"]))
-        await settle()
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+        await accept(again)
+        assert bench.outcomes == [Outcome.ACCEPTED]
 
 
 async def test_a_share_that_the_next_session_cannot_take_is_lost_at_once() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
-        again = FakeStream()
-        again.feed(answer(1, [None, "0b8e5c"]) + answer(2) + notify())
-        bench.dial.ready(FIRST.host, again)
+        again = bench.prepare(FIRST, OTHER_PREFIX)
         await bench.clock.advance(2)
         await bench.client.submit(solution(old))
         assert again.requests("mining.submit") == []
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+        assert bench.outcomes == [Outcome.LOST]
 
 
 async def test_a_share_is_never_sent_to_another_pool() -> None:
-    bench = Bench([FIRST, SECOND])
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining([FIRST, SECOND]) as (bench, stream):
         old = bench.job()
         stream.feed(call("client.reconnect", SECOND.host, 3333, 0))
         await bench.clock.advance(LAUNCH_SECONDS)
@@ -179,19 +161,17 @@ async def test_a_share_is_never_sent_to_another_pool() -> None:
         bench.dial.ready(SECOND.host, second)
         await bench.clock.advance(2)
         await bench.client.submit(solution(old))
-        second.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        second.feed(WELCOME)
         await settle()
         assert second.requests("mining.submit") == []
-        assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+        assert bench.outcomes == [Outcome.LOST]
 
 
 async def test_a_share_after_the_end_of_the_run_is_lost() -> None:
-    bench = Bench()
-    bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, _):
         job = bench.job()
     await bench.client.submit(solution(job))
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert bench.outcomes == [Outcome.LOST]
 
 
 async def test_a_resumed_session_whose_login_is_refused_is_replaced_by_a_new_one() -> None:
@@ -247,14 +227,12 @@ async def test_a_resumed_session_gets_only_the_shares_found_for_it(forgets: bool
         assert len(streams[2].requests("mining.submit")) == (0 if forgets else 1)
         streams[2].feed(call("mining.notify", "7", "11dfc9", "cd" * 32, "1"))
         await settle()
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert bench.outcomes == [Outcome.LOST]
     assert ("does not know its job" in bench.verdicts[0].text) is forgets
 
 
 async def test_a_late_share_is_sent_for_an_older_job_that_is_still_valid() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
         again = bench.prepare()
@@ -267,13 +245,11 @@ async def test_a_late_share_is_sent_for_an_older_job_that_is_still_valid() -> No
         assert request["params"][1] == old.id
         again.feed(answer(request["id"]))
         await settle()
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+    assert bench.outcomes == [Outcome.ACCEPTED]
 
 
 async def test_a_late_share_is_lost_if_the_new_session_made_its_job_obsolete() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         old = bench.job()
         stream.end()
         again = bench.prepare()
@@ -282,13 +258,11 @@ async def test_a_late_share_is_lost_if_the_new_session_made_its_job_obsolete() -
         await settle()
         await bench.client.submit(solution(old))
         assert again.requests("mining.submit") == []
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.LOST]
+    assert bench.outcomes == [Outcome.LOST]
 
 
 async def test_the_end_of_a_run_waits_for_a_connection_that_takes_the_shares() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         job = bench.job()
         stream.end()
         again = bench.prepare()
@@ -298,11 +272,10 @@ async def test_the_end_of_a_run_waits_for_a_connection_that_takes_the_shares() -
             draining = group.create_task(bench.client.drain(10))
             await bench.clock.advance(2)
             assert not draining.done()
-            again.feed(answer(again.requests("mining.submit")[0]["id"]))
-            await settle()
+            await accept(again)
             assert draining.done()
             await bench.clock.advance(10)
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED]
+    assert bench.outcomes == [Outcome.ACCEPTED]
 
 
 class FakeConnection:

@@ -12,14 +12,12 @@ from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.pool.bench import BANNED, FIRST, SECOND, THIRD, Bench, mining, running
 from tests.stratum.dialogue import answer, call, solution
 
 
 async def test_a_request_without_a_host_is_followed() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         await bench.clock.advance(100)
         bench.prepare()
         stream.feed(call("client.reconnect", None, None, 5))
@@ -32,9 +30,7 @@ async def test_a_request_without_a_host_is_followed() -> None:
 
 
 async def test_a_request_may_name_another_port_of_the_same_host() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         await bench.clock.advance(100)
         redirected = bench.prepare()
         stream.feed(call("client.reconnect", "FIRST.example", 4444, 0))
@@ -52,9 +48,7 @@ async def test_a_request_may_name_another_port_of_the_same_host() -> None:
 )  # fmt: skip
 async def test_a_request_may_write_the_host_in_another_way(listed: str, named: str | None) -> None:
     pool = replace(FIRST, host=listed)
-    bench = Bench([pool])
-    stream = bench.prepare(pool)
-    async with running(bench):
+    async with mining([pool]) as (bench, stream):
         await bench.clock.advance(100)
         bench.prepare(pool)
         stream.feed(call("client.reconnect", named, pool.port, 0))
@@ -84,9 +78,7 @@ async def test_a_request_for_an_unlisted_port_of_other_services_is_refused(
     host: str, port: int
 ) -> None:
     pool = replace(FIRST, host=host)
-    bench = Bench([pool])
-    stream = bench.prepare(pool)
-    async with running(bench):
+    async with mining([pool]) as (bench, stream):
         stream.feed(call("client.reconnect", None, port, 0))
         await bench.clock.advance(100)
         assert not stream.closed
@@ -98,10 +90,8 @@ async def test_a_request_for_an_unlisted_port_of_other_services_is_refused(
 @pytest.mark.parametrize("port", [None, 3333])
 async def test_a_request_for_the_same_port_is_followed_on_this_machine(port: int | None) -> None:
     pool = replace(FIRST, host="127.0.0.1")
-    bench = Bench([pool])
-    stream = bench.prepare(pool)
-    bench.prepare(pool)
-    async with running(bench):
+    async with mining([pool]) as (bench, stream):
+        bench.prepare(pool)
         stream.feed(call("client.reconnect", "127.0.0.1", port, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 3)
         assert bench.dial.opened == [pool, pool]
@@ -109,10 +99,8 @@ async def test_a_request_for_the_same_port_is_followed_on_this_machine(port: int
 
 async def test_a_request_for_a_listed_port_is_followed_on_this_machine() -> None:
     pools = [at("127.0.0.1", 3333), at("127.0.0.1", 4444)]
-    bench = Bench(pools)
-    stream = bench.prepare(pools[0])
-    bench.prepare(pools[1])
-    async with running(bench):
+    async with mining(pools) as (bench, stream):
+        bench.prepare(pools[1])
         stream.feed(call("client.reconnect", None, 4444, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 3)
         assert bench.dial.opened == pools
@@ -121,19 +109,15 @@ async def test_a_request_for_a_listed_port_is_followed_on_this_machine() -> None
 @pytest.mark.parametrize("port", [443, 4444])
 async def test_an_unlisted_port_is_connected_to_with_tls_where_tls_was_used(port: int) -> None:
     pool = replace(FIRST, transport=Transport.TLS)
-    bench = Bench([pool])
-    stream = bench.prepare(pool)
-    bench.prepare(pool)
-    async with running(bench):
+    async with mining([pool]) as (bench, stream):
+        bench.prepare(pool)
         stream.feed(call("client.reconnect", None, port, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 3)
         assert bench.dial.opened == [pool, replace(pool, port=port)]
 
 
 async def test_a_request_for_an_unlisted_host_is_refused() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         stream.feed(call("client.reconnect", "evil.example", 3333, 0))
         await settle()
         assert not stream.closed
@@ -153,10 +137,8 @@ async def test_reconnects_back_off_if_a_pool_keeps_requesting_them() -> None:
 
 
 async def test_a_request_for_another_listed_pool_is_followed() -> None:
-    bench = Bench([FIRST, SECOND])
-    stream = bench.prepare()
-    second = bench.prepare(SECOND)
-    async with running(bench):
+    async with mining([FIRST, SECOND]) as (bench, stream):
+        second = bench.prepare(SECOND)
         stream.feed(call("client.reconnect", "second.example", 3333, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 2)
         assert bench.hosts() == ["first", "second"]
@@ -164,10 +146,8 @@ async def test_a_request_for_another_listed_pool_is_followed() -> None:
 
 
 async def test_a_request_is_followed_if_the_pool_closes_the_connection_itself() -> None:
-    bench = Bench([FIRST, SECOND])
-    stream = bench.prepare()
-    second = bench.prepare(SECOND)
-    async with running(bench):
+    async with mining([FIRST, SECOND]) as (bench, stream):
+        second = bench.prepare(SECOND)
         stream.feed(call("client.reconnect", "second.example", 3333, 0))
         stream.end()
         await bench.clock.advance(2)
@@ -187,12 +167,11 @@ async def test_reconnects_back_off_if_two_pools_redirect_to_each_other() -> None
 
 
 async def test_pools_that_redirect_to_each_other_give_way_to_the_third() -> None:
-    third = replace(SECOND, host="third.example")
-    bench = Bench([FIRST, SECOND, third])
+    bench = Bench([FIRST, SECOND, THIRD])
     for _ in range(10):
         bench.prepare(FIRST).feed(call("client.reconnect", SECOND.host, 3333, 0))
         bench.prepare(SECOND).feed(call("client.reconnect", FIRST.host, 3333, 0))
-    bench.prepare(third)
+    bench.prepare(THIRD)
     async with running(bench):
         await bench.clock.advance(60)
         assert bench.hosts()[-1] == "third"
@@ -200,9 +179,7 @@ async def test_pools_that_redirect_to_each_other_give_way_to_the_third() -> None
 
 async def test_a_request_for_a_pool_that_banned_us_is_refused() -> None:
     bench = Bench([FIRST, SECOND])
-    banning = FakeStream()
-    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
-    bench.dial.ready(FIRST.host, banning)
+    bench.prepare(FIRST, BANNED)
     second = bench.prepare(SECOND)
     async with running(bench):
         await bench.clock.advance(100)
@@ -225,10 +202,8 @@ async def test_a_requested_port_is_used_for_the_requesting_pool_only() -> None:
 
 
 async def test_a_requested_port_is_not_used_for_another_pool() -> None:
-    bench = Bench([FIRST, SECOND])
-    stream = bench.prepare()
-    bench.prepare(SECOND)
-    async with running(bench):
+    async with mining([FIRST, SECOND]) as (bench, stream):
+        bench.prepare(SECOND)
         stream.feed(call("client.reconnect", SECOND.host, 4444, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 2)
         assert (bench.dial.opened[-1].host, bench.dial.opened[-1].port) == (SECOND.host, 3333)
@@ -250,10 +225,8 @@ def at(host: str, port: int, transport: Transport = Transport.TCP) -> PoolUrl:
 
 async def test_a_request_for_a_listed_host_and_port_selects_that_entry() -> None:
     pools = [at("a.example", 1000), at("b.example", 3333), at("b.example", 4444)]
-    bench = Bench(pools)
-    stream = bench.prepare(pools[0])
-    bench.prepare(pools[2])
-    async with running(bench):
+    async with mining(pools) as (bench, stream):
+        bench.prepare(pools[2])
         stream.feed(call("client.reconnect", "b.example", 4444, 0))
         await bench.clock.advance(LAUNCH_SECONDS + 2)
         assert bench.dial.opened == [pools[0], pools[2]]
@@ -278,7 +251,7 @@ async def test_a_request_for_a_listed_port_that_banned_us_is_refused() -> None:
     pools = [at("a.example", 3333), at("a.example", 4444)]
     bench = Bench(pools)
     banning = FakeStream()
-    banning.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
+    banning.feed(BANNED)
     bench.dial.ready("a.example", banning)
     stream = bench.prepare(pools[1])
     async with running(bench):
@@ -290,9 +263,7 @@ async def test_a_request_for_a_listed_port_that_banned_us_is_refused() -> None:
 
 
 async def test_a_refused_request_is_reported_once_a_connection() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         for _ in range(5):
             stream.feed(call("client.reconnect", "evil.example", 3333, 0))
         await settle()
@@ -300,10 +271,8 @@ async def test_a_refused_request_is_reported_once_a_connection() -> None:
 
 
 async def test_answers_are_awaited_before_a_request_is_followed() -> None:
-    bench = Bench()
-    stream = bench.prepare()
-    bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
+        bench.prepare()
         job = bench.job()
         await bench.client.submit(solution(job))
         stream.feed(call("client.reconnect"))
@@ -313,4 +282,4 @@ async def test_answers_are_awaited_before_a_request_is_followed() -> None:
             stream.feed(answer(request["id"]))
         await bench.clock.advance(2 * LAUNCH_SECONDS + 3)
         assert bench.job().session == 2
-    assert [verdict.outcome for verdict in bench.verdicts] == [Outcome.ACCEPTED] * 2
+    assert bench.outcomes == [Outcome.ACCEPTED] * 2

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from miner.errors import Banned, ConnectionLost, EveryPoolRefused, PoolRefused
+from miner.errors import Banned, ConnectionLost, PoolRefused
 from miner.net.address import PoolUrl
 from miner.pool.attempt import LAUNCH_SECONDS
 from miner.pool.failover import BAN_SECONDS, FIRST_POOL_CHECK_SECONDS
@@ -14,10 +14,20 @@ from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, SECOND, Bench, running
+from tests.pool.bench import (
+    BANNED,
+    FIRST,
+    OTHER_PREFIX,
+    REFUSED,
+    SECOND,
+    SUBSCRIBED,
+    THIRD,
+    Bench,
+    accept,
+    mining,
+    running,
+)
 from tests.stratum.dialogue import answer, notify, solution
-
-THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
 
 
 async def replace_pools(bench: Bench, pools: list[PoolUrl]) -> bool:
@@ -29,26 +39,21 @@ async def replace_pools(bench: Bench, pools: list[PoolUrl]) -> bool:
 
 
 async def test_a_pool_that_stays_listed_keeps_its_connection() -> None:
-    bench = Bench((FIRST,))
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         job = bench.job()
         assert await replace_pools(bench, [FIRST, SECOND])
         await settle()
         assert not stream.closed
         assert bench.job() == job
         await bench.client.submit(solution(job))
-        (request,) = stream.requests("mining.submit")
-        stream.feed(answer(request["id"]))
-        await settle()
-    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
+        await accept(stream)
+    assert bench.outcomes == [Outcome.ACCEPTED]
     assert bench.hosts() == ["first"]
 
 
 async def test_a_pool_that_is_no_longer_listed_is_left_for_the_new_one() -> None:
-    bench = Bench((FIRST,))
-    old, new = bench.prepare(), bench.prepare(SECOND)
-    async with running(bench):
+    async with mining() as (bench, old):
+        new = bench.prepare(SECOND)
         assert not await replace_pools(bench, [SECOND])
         await settle()
         assert old.closed
@@ -59,24 +64,20 @@ async def test_a_pool_that_is_no_longer_listed_is_left_for_the_new_one() -> None
 
 
 async def test_answers_are_awaited_before_a_pool_is_left() -> None:
-    bench = Bench((FIRST,))
-    stream = bench.prepare()
-    bench.prepare(SECOND)
-    async with running(bench):
+    async with mining() as (bench, stream):
+        bench.prepare(SECOND)
         await bench.client.submit(solution(bench.job()))
         bench.client.replace_pools([SECOND])
         await settle()
         await bench.clock.advance(LAUNCH_SECONDS)
         assert not stream.closed
-        (request,) = stream.requests("mining.submit")
-        stream.feed(answer(request["id"]))
-        await settle()
+        await accept(stream)
         assert stream.closed
-    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
+    assert bench.outcomes == [Outcome.ACCEPTED]
 
 
 async def test_a_new_first_pool_is_used_once_it_is_reachable() -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     old = bench.prepare()
     bench.dial.ready(THIRD.host, FakeStream())
     bench.prepare(THIRD)
@@ -94,9 +95,7 @@ async def test_a_new_first_pool_is_used_once_it_is_reachable() -> None:
 
 
 async def test_a_working_pool_is_kept_while_the_new_first_one_is_unreachable() -> None:
-    bench = Bench((FIRST,))
-    stream = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
         assert await replace_pools(bench, [THIRD, FIRST])
         for _ in range(4):
             stream.feed(notify())
@@ -122,7 +121,7 @@ async def test_a_list_that_arrives_during_a_check_of_the_first_pool_starts_a_new
 
 
 async def test_no_connection_is_reported_as_kept_if_none_is_open() -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     async with running(bench):
         await bench.clock.advance(40)
         assert not await replace_pools(bench, [FIRST, SECOND])
@@ -133,10 +132,8 @@ async def test_no_connection_is_reported_as_kept_if_none_is_open() -> None:
 
 
 async def test_a_connection_that_is_being_left_is_not_reported_as_kept() -> None:
-    bench = Bench((FIRST,))
-    stream = bench.prepare()
-    again = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, stream):
+        again = bench.prepare()
         assert not bench.client.replace_pools([SECOND])
         await settle()
         assert not bench.client.replace_pools([SECOND, THIRD])
@@ -149,7 +146,7 @@ async def test_a_connection_that_is_being_left_is_not_reported_as_kept() -> None
 
 
 async def test_a_pool_without_a_login_gives_way_to_a_new_first_one() -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     mute = FakeStream()
     bench.dial.ready(FIRST.host, mute)
     bench.prepare(THIRD)
@@ -161,18 +158,17 @@ async def test_a_pool_without_a_login_gives_way_to_a_new_first_one() -> None:
 
 
 async def test_a_changed_login_reconnects() -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     bench.prepare()
-    other = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
     second = bench.prepare()
     async with running(bench):
-        assert not await replace_pools(bench, [other])
+        assert not await replace_pools(bench, [OTHER_USER])
         await settle()
-        assert second.requests("mining.authorize")[0]["params"][0] == "ROther.rig1"
+        assert second.requests("mining.authorize")[0]["params"][0] == OTHER_USER.user
 
 
 async def test_a_new_list_ends_the_wait_for_a_retry() -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     bench.prepare(SECOND)
     async with running(bench):
         for _ in range(4):
@@ -202,7 +198,7 @@ def reloaded_while_connecting(bench: Bench, failure: Exception | None = None) ->
 
 
 async def test_a_pool_removed_while_connecting_is_left_at_once() -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     old, new = bench.prepare(), bench.prepare(SECOND)
     go = reloaded_while_connecting(bench)
     async with running(bench):
@@ -220,7 +216,7 @@ async def test_a_pool_removed_while_connecting_is_left_at_once() -> None:
 async def test_the_end_of_a_removed_pool_does_not_count_against_the_new_list(
     failure: Exception,
 ) -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     bench.prepare(SECOND)
     go = reloaded_while_connecting(bench, failure)
     async with running(bench):
@@ -236,10 +232,8 @@ OTHER_USER = PoolUrl(FIRST.host, FIRST.port, "ROther.rig1", protocol="kawpow")
 
 
 async def test_a_connection_is_left_once_no_more_shares_come_for_it() -> None:
-    bench = Bench((FIRST,))
-    old = bench.prepare()
-    bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, old):
+        bench.prepare()
         job = bench.job()
         bench.client.replace_pools([OTHER_USER])
         await settle()
@@ -252,14 +246,12 @@ async def test_a_connection_is_left_once_no_more_shares_come_for_it() -> None:
         await bench.clock.advance(LAUNCH_SECONDS * 2)
         assert old.closed
         assert bench.job().session == 2
-    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED] * 3
+    assert bench.outcomes == [Outcome.ACCEPTED] * 3
 
 
 async def test_endless_shares_do_not_keep_a_connection_open() -> None:
-    bench = Bench((FIRST,))
-    old = bench.prepare()
-    bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, old):
+        bench.prepare()
         job = bench.job()
         bench.client.replace_pools([OTHER_USER])
         for number in range(20):
@@ -271,10 +263,8 @@ async def test_endless_shares_do_not_keep_a_connection_open() -> None:
 
 
 async def test_a_late_share_is_sent_under_the_new_account() -> None:
-    bench = Bench((FIRST,))
-    bench.prepare()
-    new = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, _):
+        new = bench.prepare()
         found = solution(bench.job())
         await replace_pools(bench, [OTHER_USER])
         await settle()
@@ -292,12 +282,8 @@ async def test_a_late_share_is_sent_under_the_new_account() -> None:
 
 
 async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_with_the_reason() -> None:
-    bench = Bench((FIRST,))
-    bench.prepare()
-    new = FakeStream()
-    new.feed(answer(1, [None, "0b8e5c"]) + answer(2) + notify())
-    bench.dial.ready(FIRST.host, new)
-    async with running(bench):
+    async with mining() as (bench, _):
+        new = bench.prepare(FIRST, OTHER_PREFIX)
         job = bench.job()
         await replace_pools(bench, [OTHER_USER])
         await bench.client.submit(solution(job))
@@ -312,10 +298,8 @@ async def test_a_share_that_the_new_account_cannot_take_has_one_verdict_with_the
 
 
 async def test_the_verdict_on_a_share_for_a_removed_pool_names_the_reason() -> None:
-    bench = Bench((FIRST,))
-    bench.prepare()
-    bench.prepare(SECOND)
-    async with running(bench):
+    async with mining() as (bench, _):
+        bench.prepare(SECOND)
         job = bench.job()
         await replace_pools(bench, [SECOND])
         await bench.client.submit(solution(job))
@@ -328,10 +312,8 @@ async def test_the_verdict_on_a_share_for_a_removed_pool_names_the_reason() -> N
 
 
 async def test_a_share_sent_under_one_account_is_not_sent_under_another() -> None:
-    bench = Bench((FIRST,))
-    old = bench.prepare()
-    new = bench.prepare()
-    async with running(bench):
+    async with mining() as (bench, old):
+        new = bench.prepare()
         job = bench.job()
         await bench.client.submit(solution(job))
         old.feed(answer(old.requests("mining.submit")[0]["id"]))
@@ -339,28 +321,24 @@ async def test_a_share_sent_under_one_account_is_not_sent_under_another() -> Non
         await settle()
         await bench.client.submit(solution(bench.job()))
         assert new.requests("mining.submit") == []
-    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED, Outcome.DUPLICATE]
+    assert bench.outcomes == [Outcome.ACCEPTED, Outcome.DUPLICATE]
 
 
 async def test_a_share_held_until_the_login_is_sent_under_the_new_account() -> None:
-    bench = Bench((FIRST,))
-    old = FakeStream()
-    old.feed(answer(1, [None, "0b8e5b"]) + notify())
-    bench.dial.ready(FIRST.host, old)
+    bench = Bench()
+    old = bench.prepare(FIRST, SUBSCRIBED + notify())
     new = bench.prepare()
     async with running(bench):
         await bench.client.submit(solution(bench.job()))
         bench.client.replace_pools([OTHER_USER])
         await settle()
         assert old.closed
-        (request,) = new.requests("mining.submit")
-        new.feed(answer(request["id"]))
-        await settle()
-    assert [v.outcome for v in bench.verdicts] == [Outcome.ACCEPTED]
+        await accept(new)
+    assert bench.outcomes == [Outcome.ACCEPTED]
 
 
 async def test_the_failure_of_a_replaced_pool_does_not_count_against_the_next() -> None:
-    bench = Bench((FIRST,))
+    bench = Bench()
     bench.prepare(THIRD)
     go = reloaded_while_connecting(bench, PoolRefused("its certificate"))
     async with running(bench):
@@ -371,16 +349,9 @@ async def test_the_failure_of_a_replaced_pool_does_not_count_against_the_next() 
         assert bench.job().pool == THIRD.label
 
 
-def banned(bench: Bench, url: PoolUrl = FIRST) -> None:
-    """Prepare a connection whose pool bans us."""
-    stream = FakeStream()
-    stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "your IP is banned"]))
-    bench.dial.ready(url.host, stream)
-
-
 async def test_a_ban_holds_in_a_new_list() -> None:
-    bench = Bench((FIRST,))
-    banned(bench)
+    bench = Bench()
+    bench.prepare(FIRST, BANNED)
     bench.prepare(SECOND)
     async with running(bench):
         bench.client.replace_pools([FIRST, SECOND])
@@ -389,8 +360,8 @@ async def test_a_ban_holds_in_a_new_list() -> None:
 
 
 async def test_a_ban_is_waited_out_through_several_reloads() -> None:
-    bench = Bench((FIRST,))
-    banned(bench)
+    bench = Bench()
+    bench.prepare(FIRST, BANNED)
     async with running(bench):
         bench.client.replace_pools([SECOND])
         await settle()
@@ -437,12 +408,11 @@ async def test_a_new_first_pool_is_checked_at_once() -> None:
 
 async def test_refusals_of_an_earlier_list_are_not_reported() -> None:
     bench = Bench((FIRST, SECOND))
-    bench.prepare(FIRST, accepts=False)
+    bench.prepare(FIRST, REFUSED)
     bench.prepare(SECOND)
-    bench.prepare(THIRD, accepts=False)
+    bench.prepare(THIRD, REFUSED)
     async with running(bench):
         await replace_pools(bench, [THIRD])
         await settle()
-        assert isinstance(bench.ended, EveryPoolRefused)
-        assert THIRD.label in str(bench.ended)
-        assert FIRST.label not in str(bench.ended)
+        assert THIRD.label in bench.given_up
+        assert FIRST.label not in bench.given_up
