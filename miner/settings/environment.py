@@ -24,8 +24,8 @@ COOKIE_VARIABLE = f"{PREFIX}COOKIE_FILE"
 
 OTHER_VARIABLES: Mapping[str, str] = {
     CONFIG_VARIABLE: "settings file, if `--config` names none",
-    f"{PREFIX}CACHE": "folder of files that can be rebuilt; needed without a home directory",
-    f"{PREFIX}STATE": "folder of the ledger and found blocks; needed without a home directory",
+    f"{PREFIX}CACHE": "folder of files that can be rebuilt. Default: `~/.cache/progpow-miner`",
+    f"{PREFIX}STATE": "folder of ledger and found blocks. Default: `~/.local/state/progpow-miner`",
     COOKIE_VARIABLE: "cookie file of nodes for which no login is set",
     PASSWORD_VARIABLE: "password of pools for which none is set",
 }
