@@ -131,6 +131,6 @@ def reference() -> None:
 @config.command("other-miners", hidden=True)
 def other_miners() -> None:
     """Print the table in docs/howto/coming-from-other-miners.md."""
-    from miner.cli.other_miners import flag_table
+    from miner.cli.foreign_flags import flag_table
 
     click.echo(flag_table(), nl=False)

@@ -24,12 +24,15 @@ from miner.cli.options import (
     split_names,
     write,
 )
-from miner.cli.other_miners import translated
+from miner.cli.other_miners import Translation, check_count
 from miner.signals import STOPPED_AT_ONCE, handled
 
 if TYPE_CHECKING:
     from miner.settings.field_types import Flag
     from miner.settings.key_table import Key
+
+TRANSLATION = "miner.translation"
+"""Key of the `Translation` in the data of the command's context."""
 
 SIGNAL_SECONDS = 0.2
 """Longest time until a signal during the start is seen."""
@@ -56,21 +59,11 @@ def _option(key: Key, flag: Flag) -> click.Option:
         declarations,
         type=key.type if key.type in (int, float) else str,
         metavar="|".join(key.type) if isinstance(key.type, tuple) else flag.metavar,
-        multiple=True,
-        callback=None if flag.repeatable else _list if key.type is tuple else _one_value,
+        multiple=flag.repeatable or key.type is tuple,
+        callback=_list if key.type is tuple else None,
         shell_complete=complete_value if VALUES.keys() & flag.names else None,
         help=description + (" Repeat for more pools." if key.place == ("pools", "url") else ""),
     )
-
-
-def _one_value(context: click.Context, option: click.Parameter, values: tuple[Any, ...]) -> Any:
-    """Return the value of a flag, None without one; it may be repeated, but not changed."""
-    different = list(dict.fromkeys(values))
-    if len(different) > 1:
-        raise click.UsageError(
-            f"{option.opts[0]} is given twice, with different values; give it once"
-        )
-    return different[0] if different else None
 
 
 def _list(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
@@ -93,10 +86,11 @@ class _MineCommand(click.Command):
         if not ctx.resilient_parsing:
             options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
             try:
-                args = translated(args, {name: not o.is_flag for o in options for name in o.opts})
+                translation = Translation(args, {name: o for o in options for name in o.opts})
             except click.UsageError as error:
                 error.ctx = ctx
                 raise
+            args, ctx.meta[TRANSLATION] = translation.arguments, translation
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -146,7 +140,7 @@ def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **op
     # A reload signal during the start must not end the process.
     with handled("SIGHUP", signal.SIG_IGN):
         try:
-            _mine(config, given)
+            _mine(config, given, click.get_current_context().meta[TRANSLATION].overridden)
         except KeyboardInterrupt:
             click.echo("progpow-miner: stopped at once", err=True)
             with suppress(OSError):
@@ -179,9 +173,11 @@ def _is_output(file: Path | None) -> bool:
     return False
 
 
-def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
+def _mine(config: Path | None, given: Mapping[str, Any], overridden: Sequence[str]) -> None:
+    """Mine with the settings; `overridden` holds a sentence for each flag that was replaced."""
     import asyncio
     from concurrent.futures import wait
+    from dataclasses import replace
 
     from miner.clock import SystemClock
     from miner.console.plain import beginning_on
@@ -220,6 +216,7 @@ def _mine(config: Path | None, given: Mapping[str, Any]) -> None:
             # A signal that arrives just before a wait is only seen after it.
             wait([resolving], SIGNAL_SECONDS)
         mining = resolving.result()
+    mining = replace(mining, notes=(*(("note", text) for text in overridden), *mining.notes))
     asyncio.run(run_mine(mining))
 
 
@@ -300,12 +297,7 @@ def paired(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     if not urls and any("://" in p or _BARE_ADDRESS.fullmatch(p) for p in values["password"]):
         raise click.UsageError("-p is the password; the address of a pool is given with -o")
     for key, given in others.items():
-        if not urls:
-            raise click.UsageError(f"{_flag(key)} needs a pool: give -o URL too")
-        if len(given) > len(urls):
-            raise click.UsageError(
-                f"{_flag(key)} is given {len(given)} times, but -o {len(urls)} times"
-            )
+        check_count(_flag(key), given, len(urls))
     return [
         {"url": url} | {key: given[min(i, len(given) - 1)] for key, given in others.items()}
         for i, url in enumerate(urls)
@@ -321,17 +313,17 @@ def _check_unused(of_each_pool: Mapping[str, Any], config: Path | None) -> None:
         return  # the missing pool is reported instead
     for name, value in of_each_pool.items():
         if value is not None:
-            key, flag = flag_keys()["pools", name]
             instead = f"write {name} under [[pools]] in {config}"
             if config is None:
-                instead = f"set {key.variable}"
-            raise click.UsageError(
-                f"{flag.names[0]} applies to pools given with -o or -P; {instead}"
-            )
+                instead = f"set {flag_keys()['pools', name][0].variable}"
+            raise click.UsageError(f"{_flag(name)} applies to pools given with -o or -P; {instead}")
 
 
 def _flag(key: str) -> str:
-    """Return the flag of a pool's key."""
+    """Return the flag of a pool's key as the user wrote it."""
     from miner.settings.key_table import flag_keys
 
-    return flag_keys()["pools", key][1].names[0]
+    name = flag_keys()["pools", key][1].names[0]
+    context = click.get_current_context(silent=True)
+    translation = context.meta.get(TRANSLATION) if context else None
+    return translation.written.get(name, name) if translation else name

@@ -6,15 +6,18 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 
 import click
+
+from miner.cli.foreign_flags import ForeignFlag, flags_by_name, normalized
+from miner.safe_text import short_line, without_wallets
 
 SWITCH_WORDS = {
     "1": True, "on": True, "true": True, "yes": True,
     "0": False, "off": False, "false": False, "no": False,
 }  # fmt: skip
+
+_WORDS = {True: "on", False: "off"}
 
 BACKEND_FLAG, OTHER_BACKEND = "--backend", {"cuda": "opencl", "opencl": "cuda"}
 
@@ -27,6 +30,8 @@ COMBINED_FLAGS = ("-P", "--pool")
 DEVICE_FLAGS = ("-d", "--devices")
 
 PROXY_FLAGS = ("--proxy",)
+
+PORT = "--port"
 
 OTHERWISE_NUMBERS = {
     "-l": "-l names the log file here; the interval of TeamRedMiner has no counterpart",
@@ -45,78 +50,34 @@ _NUMBERS = re.compile(r"[0-9]+(,[0-9]+)*,?")
 _CORE_LIMITS = re.compile(r"tc\[([0-9]+)-([0-9]+)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignFlag:
-    """One row of the table."""
+class Translation:
+    """The arguments of `mine` with the flags of other miners replaced, read from left to right.
 
-    names: tuple[str, ...]
-    miners: tuple[str, ...]
-    flag: str
-    """The flag of `mine` with the same meaning, for a switch perhaps with a value; "" if none."""
-    form: str
-    here: str
-    """Advice, or the reason why the flag is not needed (form "met"), as one sentence without a full
-    stop; "" if `flag` is set."""
-
-
-@cache
-def foreign_flags() -> tuple[ForeignFlag, ...]:
-    """Return the rows of the table."""
-    from miner.resources import data_directory
-    from miner.variant_file import read_toml
-
-    rows = read_toml(data_directory("configs") / "other-miners.toml")["flags"]
-    return tuple(
-        ForeignFlag(
-            tuple(row["names"]), tuple(row["miners"]), row.get("as", ""), row.get("form", ""),
-            row.get("here", ""),
-        )
-        for row in rows
-    )  # fmt: skip
-
-
-def normalized(name: str) -> str:
-    """Return a flag as the table spells it."""
-    return name.lower().replace("_", "-") if name.startswith("--") else name
-
-
-def translated(arguments: Sequence[str], own: Mapping[str, bool]) -> list[str]:
-    """Return the arguments of `mine` with the flags of other miners replaced.
-
-    `own` holds the flags of `mine`, and whether each takes a value. Flags that are in no table
-    stay. Raises `click.UsageError` with a sentence for each flag without a counterpart.
+    `own` holds the options of `mine` by flag. Flags that are in no table stay. The last of several
+    values counts, except for options that add to a list (`multiple`). Raises `click.UsageError`
+    with a sentence for each flag without a counterpart.
     """
-    return _Translation(arguments, own).result()
 
-
-class _Translation:
-    """Reads the arguments from left to right."""
-
-    def __init__(self, arguments: Sequence[str], own: Mapping[str, bool]) -> None:
+    def __init__(self, arguments: Sequence[str], own: Mapping[str, click.Option]) -> None:
+        self.written: dict[str, str] = {}
+        """The flags of `mine` as the user wrote them, by the first name of each."""
+        self.overridden: list[str] = []
+        """A sentence for each value that a later flag replaced."""
         self._own = own
         self._left = deque(arguments)
         self._flags: list[tuple[str, ...]] = []
         """Flags with their values, and other arguments, in order."""
         self._problems: list[str] = []
-        self._backends: set[str] = set()
-        self._tls = False
-        self._port: tuple[str, str] | None = None
+        self._backends: dict[str, bool] = {}
+        self._tls: tuple[str, bool] | None = None
+        self._ports: list[str] = []
         self._api: dict[str, str] = {}
-
-    def result(self) -> list[str]:
         while self._left:
             self._read(self._left.popleft())
         if self._problems:
             raise click.UsageError(". ".join(self._problems))
-        if len(self._backends) == 1:
-            self._flags.append((BACKEND_FLAG, *self._backends))
-        if self._api:
-            from miner.net.address import HostPort
-
-            listen = HostPort(self._api.get("host", API_HOST), int(self._api.get("port", API_PORT)))
-            self._flags.append((API_FLAG, self._api.get("whole", str(listen))))
         self._complete_pools()
-        return [argument for flag in self._flags for argument in flag]
+        self.arguments = [argument for flag in self._flags for argument in flag]
 
     def _read(self, argument: str) -> None:
         if not argument:  # of an unset variable in a script
@@ -124,6 +85,7 @@ class _Translation:
         if argument.strip() in CONTINUATIONS:
             raise click.UsageError("remove the blank at the end of a line, after its \\ or ^")
         name, given, value = argument.partition("=")
+        self._name = name
         if name.startswith("--") and normalized(name) in self._own:
             name = normalized(name)
         elif self._is_long(name):
@@ -139,23 +101,26 @@ class _Translation:
             self._flags.append((argument,))
         elif name in self._own:
             self._read_own(name, value if given else None)
-        elif found := _table().get(normalized(name)):
+        elif found := flags_by_name().get(normalized(name)):
             self._read_foreign(found, name, value if given else None)
-        else:  # several short flags or a short flag with its value, or else a mistake
+        elif (short := self._own.get(argument[:2])) and not short.is_flag:
+            self._name = argument[:2]
+            self._read_own(self._name, argument[2:])
+        else:  # several short flags, or else a mistake
             self._flags.append((argument,))
 
     def _is_long(self, name: str) -> bool:
         """Return whether `name` is a long flag with one dash, as some miners have them."""
-        if name in _table() or not re.match("-[A-Za-z][^-]", name):
+        if name in flags_by_name() or not re.match("-[A-Za-z][^-]", name):
             return False
-        return normalized(f"-{name}") in self._own.keys() | _table().keys()
+        return normalized(f"-{name}") in self._own.keys() | flags_by_name().keys()
 
     def _read_own(self, name: str, value: str | None) -> None:
         if name in OTHERWISE_NUMBERS and self._left and self._left[0].isdecimal():
             self._left.popleft()
             self._problems.append(OTHERWISE_NUMBERS[name])
             return
-        if not self._own[name]:
+        if self._own[name].is_flag:
             if not self._switch_value(name, value):
                 raise click.UsageError(f"{name} cannot be switched off here; leave it out")
             value = None
@@ -170,13 +135,42 @@ class _Translation:
         elif name in COMBINED_FLAGS and value == "exit":  # kawpowminer's end of the list
             self._problems.append(f"{name} exit: --give-up SECONDS ends a run without a pool")
         elif name in PROXY_FLAGS and "://" not in value:
-            self._flags.append((name, f"socks5://{value}"))
-        elif name not in DEVICE_FLAGS or value.lower() != "all":
+            self._set(name, f"socks5://{value}")
+        elif name in DEVICE_FLAGS and value.lower() == "all":
+            self._leave_out(name)
+        else:
+            if name == API_FLAG:
+                self._api.clear()
+            elif name == BACKEND_FLAG:
+                self._backends.clear()
+            self._set(name, value)
+
+    def _set(self, name: str, value: str | None) -> None:
+        """Give a flag of `mine` a value, or None as the value "0" that leaves it out."""
+        option = self._own[name]
+        earlier = self.written.get(option.opts[0], "")
+        self.written[option.opts[0]] = self._name
+        for flag in [] if option.multiple else self._given(name):
+            self._flags.remove(flag)
+            if flag[1:] != (value,):
+                self._replaces(value or "0", earlier, flag[1])
+        if value is not None:
             self._flags.append((name, value))
+
+    def _given(self, name: str) -> list[tuple[str, ...]]:
+        return [flag for flag in self._flags if self._own.get(flag[0]) is self._own[name]]
+
+    def _leave_out(self, name: str) -> None:
+        for flag in self._given(name):
+            self._flags.remove(flag)
+
+    def _replaces(self, value: str, earlier: str, replaced: str) -> None:
+        one, other = (short_line(without_wallets(v.rpartition("@")[2])) for v in (value, replaced))
+        self.overridden.append(f"{self._name} {one} replaces the earlier {earlier} {other}")
 
     def _is_flag(self, argument: str) -> bool:
         name = argument.partition("=")[0]
-        return normalized(name) in self._own.keys() | _table().keys()
+        return normalized(name) in self._own.keys() | flags_by_name().keys()
 
     def _read_foreign(self, found: ForeignFlag, name: str, value: str | None) -> None:
         if found.form == "met":
@@ -195,18 +189,22 @@ class _Translation:
             value = self._value(name, several=found.form in ("list", "celsius"))
         match found.form:
             case "celsius":
-                self._flags += _temperatures(found.flag, _one_temperature(name, value))
+                for flag, limit in _temperatures(found.flag, _one_temperature(name, value)):
+                    self._set(flag, limit)
             case "socks":
-                self._flags.append((found.flag, value if "://" in value else f"socks5://{value}"))
+                self._set(found.flag, value if "://" in value else f"socks5://{value}")
             case "login":
                 user, _, password = value.partition(":")
-                self._flags += [("-u", user), *([("-p", password)] if password else [])]
+                self._set("-u", user)
+                if password:
+                    self._set("-p", password)
             case "listen":
                 self._listen(value)
             case "port":
-                self._port = name, value
+                self._ports.append(value)
+                self.written[PORT] = name
             case _:
-                self._flags.append((found.flag, value))
+                self._set(found.flag, value)
 
     def _value(self, name: str, *, several: bool) -> str:
         """Take the value of a flag from the arguments."""
@@ -231,35 +229,65 @@ class _Translation:
         return SWITCH_WORDS[value.lower()]
 
     def _switch(self, found: ForeignFlag, on: bool) -> None:
+        flag, *value = found.flag.split()
         if found.form == "tls":
-            self._tls = on
+            if self._tls is not None and self._tls[1] != on:
+                self._replaces(_WORDS[on], self._tls[0], _WORDS[not on])
+            self._tls = self._name, on
         elif found.form == "backend":
-            backend = found.flag.split()[1]
-            self._backends.add(backend if on else OTHER_BACKEND[backend])
-        elif on != (found.form == "unless"):
-            self._flags.append(tuple(found.flag.split()))
+            self._backends[value[0]] = on
+            chosen = {one if is_on else OTHER_BACKEND[one] for one, is_on in self._backends.items()}
+            if len(chosen) == 1:
+                self._set(flag, *chosen)
+            else:
+                self._leave_out(flag)
+        elif on == (found.form == "unless"):
+            for given in self._given(flag):
+                if given[1:] == (*value,):
+                    self._flags.remove(given)
+        elif value:
+            self._set(flag, *value)
+        else:
+            self._flags.append((flag,))
 
     def _listen(self, value: str) -> None:
+        from miner.net.address import HostPort
+
         if value == "0":
-            self._api["whole"] = "off"
+            part, value = "whole", "off"
         elif re.fullmatch("-?[0-9]+", value):  # ethminer's read-only API has a negative port
-            self._api["port"] = value.removeprefix("-")
+            part, value = "port", value.removeprefix("-")
         elif re.fullmatch(r"(\[.*\]|[^:]+):-?[0-9]+", value):
-            self._api["whole"] = value.replace(":-", ":")
+            part, value = "whole", value.replace(":-", ":")
         else:
-            self._api["host"] = value
+            part = "host"
+        if part == "whole" or "whole" in self._api:
+            self._api.clear()
+        elif self._api and part not in self._api:  # completes the other part
+            self._leave_out(API_FLAG)
+        self._api[part] = value
+        listen = HostPort(self._api.get("host", API_HOST), int(self._api.get("port", API_PORT)))
+        self._set(API_FLAG, self._api.get("whole", str(listen)))
 
     def _complete_pools(self) -> None:
-        """Add port and TLS to the addresses of the pools."""
-        pools = [i for i, flag in enumerate(self._flags) if flag[0] in POOL_FLAGS]
-        if self._port is not None and not pools:
-            raise click.UsageError(f"{self._port[0]} needs a pool: give -o URL too")
-        for i in pools:
-            if len(self._flags[i]) == 2:
-                name, url = self._flags[i]
-                if self._port is not None and not re.search(":[0-9]+$", url):
-                    url = f"{url}:{self._port[1]}"
-                self._flags[i] = name, with_tls(url) if self._tls else url
+        """Add ports, in their order, and TLS to the addresses of the pools."""
+        pools = [i for i, flag in enumerate(self._flags) if flag[0] in POOL_FLAGS and flag[1:]]
+        check_count(self.written.get(PORT, PORT), self._ports, len(pools))
+        for number, i in enumerate(pools):
+            name, url = self._flags[i]
+            if self._ports and not re.search(":[0-9]+$", url):
+                url = f"{url}:{self._ports[min(number, len(self._ports) - 1)]}"
+            self._flags[i] = name, with_tls(url) if self._tls and self._tls[1] else url
+
+
+def check_count(flag: str, given: Sequence[str], pools: int) -> None:
+    """Raise `UsageError` if `flag`, which has one value for each pool, is given too often."""
+    if given and not pools:
+        raise click.UsageError(f"{flag} needs a pool: give -o URL too")
+    if len(given) > pools and len(set(given)) > 1:
+        raise click.UsageError(
+            f"{flag} is given {len(given)} times, but -o {pools} times; remove the wrong ones"
+        )
 
 
 def _one_temperature(name: str, value: str) -> str:
@@ -272,7 +300,7 @@ def _one_temperature(name: str, value: str) -> str:
     return limits.pop()
 
 
-def _temperatures(flag: str, value: str) -> list[tuple[str, str]]:
+def _temperatures(flag: str, value: str) -> list[tuple[str, str | None]]:
     """Return the flags of a limit: a temperature, where 0 means none, or Rigel's "tc[60-70]"."""
     if span := _CORE_LIMITS.fullmatch(value):
         return [("--temp-start", span[1]), ("--temp-stop", span[2])]
@@ -281,7 +309,7 @@ def _temperatures(flag: str, value: str) -> list[tuple[str, str]]:
             f"{value}: write a limit of the core as --temp-stop CELSIUS --temp-start CELSIUS; that "
             "of the memory is memory_temperature_stop under [devices] in a settings file"
         )
-    return [(flag, value)] if value != "0" else []
+    return [(flag, value if value != "0" else None)]
 
 
 def with_tls(url: str) -> str:
@@ -296,36 +324,3 @@ def with_tls(url: str) -> str:
         return url
     name = scheme.partition("+")[0] if known.protocol else "stratum"
     return f"{'https' if known.transport.is_http else f'{name}+tls'}://{rest}"
-
-
-def flag_table() -> str:
-    """Return the table as Markdown, for docs/howto/coming-from-other-miners.md."""
-    lines = ["| flags of other miners | in | here |", "|---|---|---|"]
-    for row in foreign_flags():
-        names = ", ".join(f"`{name}`" for name in row.names)
-        here = f"{row.here[:1].upper()}{row.here[1:]}" if row.here else _counterpart(row)
-        lines.append(f"| {names} | {', '.join(row.miners)} | {here} |".replace("`|`", "`\\|`"))
-    return "\n".join(lines) + "\n"
-
-
-_COUNTERPARTS = {
-    "list": "; values may be separated by blanks",
-    "celsius": "; one temperature for all devices",
-    "socks": "; `socks5://` may be left out",
-    "listen": "; a port alone is one of this machine",
-    "login": " and `-p`",
-    "unless": ", if it is off",
-    "backend": "; off selects the other backend",
-    "port": ", for an address without a port",
-    "tls": ", with the scheme `stratum+tls://`",
-}
-"""Remarks that the page adds to the flag of `mine`, by form."""
-
-
-def _counterpart(row: ForeignFlag) -> str:
-    return f"`{row.flag}`{_COUNTERPARTS.get(row.form, '')}"
-
-
-@cache
-def _table() -> Mapping[str, ForeignFlag]:
-    return {normalized(name): flag for flag in foreign_flags() for name in flag.names}

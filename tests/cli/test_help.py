@@ -40,7 +40,9 @@ def test_a_command_imports_no_other_command() -> None:
     code = PRINT_MODULES.replace('name.partition(".")[0]', "name")
     loaded = python("-c", code, "pool", "--help").stdout.partition("loaded: ")[2].split()
     of_cli = {name for name in loaded if name.startswith("miner.cli.")}
-    shared = {f"miner.cli.{name}" for name in ("completion", "options", "other_miners")}
+    shared = {
+        f"miner.cli.{name}" for name in ("completion", "foreign_flags", "options", "other_miners")
+    }
     assert of_cli == shared | {"miner.cli.pool"}
 
 

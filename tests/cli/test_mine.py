@@ -123,6 +123,13 @@ def test_pool_flags_need_a_pool_on_the_command_line(
     assert ran.err.endswith("given with -o or -P; set PROGPOW_MINER_POOL_TLS_INSECURE\n")
 
 
+def test_a_flag_that_replaces_another_is_noted(run_recorder: RunRecorder) -> None:
+    ran = run("--coin", "RVN", "-o", "h:1", "-u", "w", "--shares", "4", "--coin", "FIRO")
+    assert ran.code == 0, ran.err
+    assert run_recorder.mining.coin == find_coin("FIRO")
+    assert ("note", "--coin FIRO replaces the earlier --coin RVN") in run_recorder.mining.notes
+
+
 def test_valid_flags(run_recorder: RunRecorder, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-long-token")
     ran = run(

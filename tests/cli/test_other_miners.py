@@ -11,15 +11,9 @@ import click
 import pytest
 
 from miner.cli import cli
+from miner.cli.foreign_flags import ForeignFlag, flag_table, foreign_flags, normalized
 from miner.cli.mine import mine, separated
-from miner.cli.other_miners import (
-    ForeignFlag,
-    flag_table,
-    foreign_flags,
-    normalized,
-    translated,
-    with_tls,
-)
+from miner.cli.other_miners import Translation, with_tls
 from tests.cli.running import CHECKOUT, run
 from tests.docs.test_pages import blocks
 
@@ -42,11 +36,13 @@ def parent() -> click.Context:
     return cli.make_context("progpow-miner", ["mine"])
 
 
-def own_flags() -> dict[str, bool]:
+def own_flags() -> dict[str, click.Option]:
     parameters = mine.get_params(click.Context(mine, parent()))
-    return {
-        name: not p.is_flag for p in parameters if isinstance(p, click.Option) for name in p.opts
-    }
+    return {name: p for p in parameters if isinstance(p, click.Option) for name in p.opts}
+
+
+def translation(line: str) -> Translation:
+    return Translation(line.split(), own_flags())
 
 
 def options(*arguments: str) -> dict[str, object]:
@@ -97,7 +93,7 @@ def test_each_flag_without_a_counterpart_is_explained(name: str, sentence: str) 
 @pytest.mark.parametrize("name", MET)
 def test_a_flag_whose_purpose_is_met_is_left_out(name: str) -> None:
     for value in ([], ["true"], ["1"]):
-        assert translated([name, *value, "-o", "h:1"], own_flags()) == ["-o", "h:1"]
+        assert Translation([name, *value, "-o", "h:1"], own_flags()).arguments == ["-o", "h:1"]
 
 
 def test_all_flags_without_a_counterpart_are_explained_at_once() -> None:
@@ -153,15 +149,23 @@ def test_all_flags_without_a_counterpart_are_explained_at_once() -> None:
         ("--devices NVIDIA", "--devices NVIDIA"),
         ("-coin RVN -wallet w", "--coin RVN -u w"),
         ("-log_file x", "--log-file x"),
-        ("-pxyz", "-pxyz"),
-        ("-oh:1 -uw", "-oh:1 -uw"),
+        ("-pxyz", "-p xyz"),
+        ("-oh:1 -uw", "-o h:1 -u w"),
+        ("-w rig1 --worker rig1 -wrig1", "-w rig1"),
+        ("-d 0 -d 1 --gpu-id 2", "-d 0 -d 1 -d 2"),
+        ("-d 0 -d all -u w", "-u w"),
+        ("--server g --port 1 --server h --port 2", "-o g:1 -o h:2"),
+        ("--server g --server h --port 1", "-o g:1 -o h:1"),
+        ("--server h --port 1 --port 1", "-o h:1"),
+        ("--no-strict-ssl --ssl-verification 1", ""),
         ("-- --wallet", "-- --wallet"),
         ("--unheard of", "--unheard of"),
         ("", ""),
     ],
 )  # fmt: skip
 def test_translations(given: str, wanted: str) -> None:
-    assert translated(given.split(), own_flags()) == wanted.split()
+    assert translation(given).arguments == wanted.split()
+    assert not translation(given).overridden
 
 
 @pytest.mark.parametrize(
@@ -184,7 +188,72 @@ def test_translations(given: str, wanted: str) -> None:
 )
 def test_values_that_cannot_be_translated(given: str, sentence: str) -> None:
     with pytest.raises(click.UsageError, match=re.escape(sentence)):
-        translated(given.split(), own_flags())
+        translation(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "sentence"),
+    [
+        ("--worker a -w b", "-w b", "-w b replaces the earlier --worker a"),
+        ("-wa --worker=b", "--worker b", "--worker b replaces the earlier -w a"),
+        ("--algo=kawpow -a rvn", "-a rvn", "-a rvn replaces the earlier --algo kawpow"),
+        (
+            "--templimit 85 --temp-stop 80", "--temp-stop 80",
+            "--temp-stop 80 replaces the earlier --templimit 85",
+        ),
+        ("--temp-stop 80 --tstop 0", "", "--tstop 0 replaces the earlier --temp-stop 80"),
+        ("--cuda --backend cpu", "--backend cpu", "--backend cpu replaces the earlier --cuda cuda"),
+        (
+            "--backend cpu --cuda", "--backend cuda",
+            "--cuda cuda replaces the earlier --backend cpu",
+        ),
+        (
+            "--cuda 1 --cuda 0", "--backend opencl",
+            "--cuda opencl replaces the earlier --cuda cuda",
+        ),
+        (
+            "--api-port 80 --api off", "--api off",
+            "--api off replaces the earlier --api-port 127.0.0.1:80",
+        ),
+        (
+            "--api off --api-port 80", "--api 127.0.0.1:80",
+            "--api-port 127.0.0.1:80 replaces the earlier --api off",
+        ),
+        (
+            "--http-host :: --http-port 80 --http-port 81", "--api [::]:81",
+            "--http-port [::]:81 replaces the earlier --http-port [::]:80",
+        ),
+        ("-o h:1 --ssl 1 --tls off", "-o h:1", "--tls off replaces the earlier --ssl on"),
+        (
+            "--proxy me:secret@h:1 --proxy socks5://g:1", "--proxy socks5://g:1",
+            "--proxy socks5://g:1 replaces the earlier --proxy h:1",
+        ),
+        (
+            "-w RXi5TW6tSrKWqzDgCHKMCTKyPTPXqYbRYS -w rig1", "-w rig1",
+            "-w rig1 replaces the earlier -w RXi5T…bRYS",
+        ),
+    ],
+)  # fmt: skip
+def test_the_last_value_of_a_flag_counts_and_is_reported(
+    given: str, wanted: str, sentence: str
+) -> None:
+    found = translation(given)
+    assert (found.arguments, found.overridden) == (wanted.split(), [sentence])
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("-o h:1 -u v --wallet w", "--wallet is given 2 times, but -o 1 times"),
+        ("-o h:1 -u w --pass 1 --password 2", "--password is given 2 times, but -o 1 times"),
+        ("--server h --port 1 -n 2 -u w", "-n is given 2 times, but -o 1 times"),
+        ("--config a --config b", "-c is given 2 times: name one settings file"),
+    ],
+)
+def test_a_second_account_or_pool_is_never_chosen_silently(given: str, sentence: str) -> None:
+    ran = run("-a", "kawpow", *given.split())
+    assert ran.code == 2
+    assert sentence in ran.err
 
 
 @pytest.mark.parametrize(
