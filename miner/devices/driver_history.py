@@ -42,6 +42,20 @@ class ShapeOnTrial(NamedTuple):
     """Backend, model, driver and units of the device, and the variant."""
     names: tuple[str, ...]
     """The shape's name; of the device's own shape on other streams also as in "@1"."""
+    is_proved: bool
+    """Whether the device has searched in it before."""
+
+
+class _Call(NamedTuple):
+    """One row of a record."""
+
+    key: str
+    """All facts about the device."""
+    device: str
+    thread: int
+    what: str
+    """The driver call or activity; empty: none."""
+    trial: ShapeOnTrial | None
 
 
 def _key(where: tuple[object, ...], shape: str) -> tuple[object, ...]:
@@ -74,6 +88,8 @@ class CrashRecord:
         self.trials: dict[str, ShapeOnTrial] = {}
         """The launch shape that is on trial now, by name of the device."""
         self._rows: dict[tuple[str, int], int] = {}
+        self._calls: dict[int, _Call] = {}
+        """The content of each row but the first."""
         self._turn = threading.Lock()
         self._handles_faults = False
         self._file: FileIO | None = None
@@ -113,14 +129,12 @@ class CrashRecord:
     ) -> Iterator[None]:
         """Record the driver call `what` during the block, and the activity `after` from then on;
         `trial` is the launch shape that is on trial."""
-        thread = threading.get_ident()
-        with self._turn:
-            row = self._rows.setdefault((info.name, thread), len(self._rows) + 1)
-        self._write(row, [repr(info), info.name, thread, what, trial])
+        call = _Call(repr(info), info.name, threading.get_ident(), what, trial)
+        self._note(call)
         try:
             yield
         finally:
-            self._write(row, [repr(info), info.name, thread, after, trial])
+            self._note(call._replace(what=after))
 
     def watched(
         self, device: OpenableDevice, variant: Variant, shape: str | None = None
@@ -132,13 +146,29 @@ class CrashRecord:
         return _RecordedOpening(device, self, variant.name)
 
     def settle(self, name: str, shape: str) -> None:
-        """Make `shape` the own one of the device `name`, from the next kernel on."""
-        self.own_shapes[name] = _base(shape)
-        self.trials.pop(name, None)
+        """Make `shape` the own one of the device `name`."""
+        with self._turn:
+            self.own_shapes[name] = _base(shape)
+            self.trials.pop(name, None)
+            for row, call in self._calls.items():
+                if call.device == name:
+                    self._write_call(row, call)
+
+    def _note(self, call: _Call) -> None:
+        with self._turn:
+            row = self._rows.setdefault((call.device, call.thread), len(self._rows) + 1)
+            self._calls[row] = call
+            self._write_call(row, call)
+
+    def _write_call(self, row: int, call: _Call) -> None:
+        # The trial may have ended since the call began.
+        if call.trial is not None and call.trial.names[0] == self.own_shapes.get(call.device):
+            call = call._replace(trial=None)
+        self._write(row, call)
 
     def _write(self, row: int, value: object) -> None:
         text = json.dumps(value).encode().ljust(ROW_BYTES - 1) + b"\n"
-        with self._turn, suppress(OSError):
+        with suppress(OSError):
             if self._file is not None and row < ROWS and len(text) == ROW_BYTES:
                 os.pwrite(self._file.fileno(), text, row * ROW_BYTES)
 
@@ -166,6 +196,8 @@ class _RecordedDevice:
 
     def __init__(self, device: Device, record: CrashRecord, variant: str) -> None:
         self._device, self._record, self._variant = device, record, variant
+        self._proved: set[str] = set()
+        """Names of the shapes whose first turn on trial is over."""
         self.launch, self.round_up = device.launch, device.round_up
 
     def __getattr__(self, name: str) -> Any:
@@ -179,12 +211,13 @@ class _RecordedDevice:
             return None
         streams = name.partition("@")[2] if _without_streams(name) == _without_streams(own) else ""
         names = (name, f"@{streams}") if streams else (name,)
-        return ShapeOnTrial((*info.alike, self._variant), names)
+        return ShapeOnTrial((*info.alike, self._variant), names, name in self._proved)
 
     def take_shape(self, shape: LaunchShape) -> None:
-        trial, trials = self._trial(shape.name), self._record.trials
-        trials.pop(self._device.info.name, None)
-        if trial is not None:
+        trials = self._record.trials
+        if (ended := trials.pop(self._device.info.name, None)) is not None:
+            self._proved.add(ended.names[0])
+        if (trial := self._trial(shape.name)) is not None:
             trials[self._device.info.name] = trial
         with self._record.call(self._device.info, "taking a shape", SEARCHING, trial):
             self._device.take_shape(shape)
@@ -298,20 +331,13 @@ def _crashes(results: TrialResults, key: str) -> tuple[int, str]:
     return (int(count), call) if count.isdecimal() else (0, "")
 
 
-class _Call(NamedTuple):
-    """One row of a record."""
-
-    key: str
-    """All facts about the device."""
-    device: str
-    thread: int
-    what: str
-    trial: ShapeOnTrial | None
-
-
 def _suspects(content: bytes) -> list[_Call]:
-    """Return the call that ended the process, or one call for each shape that was on trial then;
-    none if the cause is unknown."""
+    """Return the call that ended the process, or one call for each shape on trial that may have;
+    none if the cause is unknown.
+
+    A process that ends without a fault was killed, or a driver called `exit`; shapes that the
+    device has searched in before are not suspected of that.
+    """
     rows = []
     for row in range(ROWS):
         with suppress(ValueError, RecursionError):
@@ -319,13 +345,14 @@ def _suspects(content: bytes) -> list[_Call]:
     if not rows or rows[0] != boot_id():
         return []
     calls = [call for row in rows[1:] if (call := _call(row)) is not None]
-    fault = re.search(rb"Current thread 0x([0-9a-f]+)", content[ROWS * ROW_BYTES :])
-    if fault is not None:
-        suspects = [call for call in calls if call.thread == int(fault[1], 16)]
+    fault = content[ROWS * ROW_BYTES :]
+    thread = re.search(rb"Current thread 0x([0-9a-f]+)", fault)
+    if thread is not None:
+        suspects = [call for call in calls if call.thread == int(thread[1], 16)]
     else:
         # Wrongly suspecting a shape costs little; a shape that ends each run must be found.
-        trials = [call for call in calls if call.trial]
-        suspects = trials or [call for call in calls if call.what != SEARCHING]
+        suspects = [call for call in calls if call.trial and (fault or not call.trial.is_proved)]
+        suspects = suspects or [c for c in calls if c.trial is None and c.what != SEARCHING]
     if all(call.trial for call in suspects):
         return list({call.trial: call for call in suspects}.values())
     return suspects[:1] if len({call.key for call in suspects}) == 1 else []
@@ -338,8 +365,11 @@ def _call(row: Any) -> _Call | None:
             return _Call(key, device, thread, what, None)
         case [
             str(key), str(device), int(thread), str(what),
-            [[str(backend), str(model), str(driver), int(units), str(variant)], [_, *_] as names],
+            [
+                [str(backend), str(model), str(driver), int(units), str(variant)],
+                [_, *_] as names, bool(is_proved),
+            ],
         ] if what and all(isinstance(name, str) for name in names):  # fmt: skip
-            where = (backend, model, driver, units, variant)
-            return _Call(key, device, thread, what, ShapeOnTrial(where, tuple(names)))
+            trial = ShapeOnTrial((backend, model, driver, units, variant), tuple(names), is_proved)
+            return _Call(key, device, thread, what, trial)
     return None

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -318,6 +318,44 @@ def test_every_shape_that_was_on_trial_counts_if_the_cause_is_unknown(
     assert list(crashed_shapes(results, CARD, KAWPOW, names)) == ["gpu-amd"]
 
 
+def kill(cache: Path, fault: bytes = b"") -> list[str | None]:
+    """Return the shapes that count if the process ends now; `fault` is the handler's text."""
+    with suppress(Left):
+        leave(cache)
+    path = cache / "driver-calls" / "ended.calls"
+    path.write_bytes(
+        path.read_bytes().ljust(driver_history.ROWS * driver_history.ROW_BYTES) + fault
+    )
+    return [crash.shape for crash in count_crashes(TrialResults())]
+
+
+@pytest.mark.parametrize(
+    ("fault", "shapes"), [(b"", []), (b"Fatal Python error: Aborted\n\n", ["gpu-amd"])]
+)
+def test_after_its_first_turn_a_shape_is_suspected_of_a_crash_but_not_of_a_killed_process(
+    fault: bytes, shapes: list[str], tmp_path: Path, record: CrashRecord
+) -> None:
+    card = record.watched(Opening(Card(CARD, DeviceScript(), Ticks())), KAWPOW).open()  # type: ignore[arg-type]
+    for shape in ("gpu-amd", "gpu", "gpu-amd"):
+        search(card, shape)  # type: ignore[arg-type]
+    assert kill(tmp_path, fault) == shapes
+
+
+def test_a_chosen_shape_is_not_suspected_even_before_its_next_kernel(
+    tmp_path: Path, record: CrashRecord
+) -> None:
+    end_on_trial(record, "", os.getpid)
+    record.settle(CARD.name, "gpu-amd")
+    assert kill(tmp_path, b"Fatal Python error: Aborted\n\n") == []
+
+
+def test_a_call_that_began_before_the_choice_does_not_put_the_shape_on_trial_again(
+    tmp_path: Path, record: CrashRecord
+) -> None:
+    end_on_trial(record, "loading a kernel", lambda: record.settle(CARD.name, "gpu-amd"))
+    assert kill(tmp_path) == []
+
+
 @pytest.mark.parametrize("tried", ["gpu-amd", "gpu"])
 def test_a_hang_counts_against_the_shape_that_is_on_trial(tried: str, record: CrashRecord) -> None:
     end_on_trial(record, "", os.getpid, tried=tried)
@@ -348,15 +386,16 @@ def test_a_hang_does_not_count_against_a_shape_once_it_is_chosen(record: CrashRe
         [[], []],
         [["opencl"], ["gpu"]],
         [[[]] * 5, ["gpu"]],
-        [["opencl", "model", "driver", 8, "kawpow"], [[]]],
+        [["opencl", "model", "driver", 8, "kawpow"], [[]], False],
+        [["opencl", "model", "driver", 8, "kawpow"], ["gpu"]],
+        [["opencl", "model", "driver", 8, "kawpow"], ["gpu"], None],
     ],
 )
 def test_a_damaged_trial_in_a_record_blames_nothing(
     trial: object, tmp_path: Path, record: CrashRecord
 ) -> None:
-    with pytest.raises(Left), record.call(CARD, "searching", trial=trial):  # type: ignore[arg-type]
-        leave(tmp_path)
-    assert count_crashes(TrialResults()) == []
+    record._write(1, [repr(CARD), CARD.name, 1, "searching", trial])
+    assert kill(tmp_path) == []
 
 
 def test_a_crashed_shape_is_left_out_until_another_driver_or_retry(

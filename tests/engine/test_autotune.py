@@ -382,17 +382,21 @@ class _Listed:
         return self.opener.open(self.info)
 
 
-async def test_an_end_of_the_process_is_laid_on_a_shape_only_while_it_is_on_trial(
+async def test_a_crash_counts_against_a_shape_on_trial_and_a_kill_only_in_its_first_turn(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PROGPOW_MINER_CACHE", str(tmp_path))
     record = CrashRecord()
     (path,) = (tmp_path / "driver-calls").iterdir()
-    seen: list[tuple[str, list[str]]] = []
+    seen: list[tuple[str, list[str], list[str]]] = []
+
+    def suspects(content: bytes) -> list[str]:
+        calls = driver_history._suspects(content)
+        return [c.trial.names[0] for c in calls if c.trial and c.what == SEARCHING]
 
     def watch(shape: str) -> None:
-        calls = driver_history._suspects(path.read_bytes())
-        seen.append((shape, [c.trial.names[0] for c in calls if c.trial and c.what == SEARCHING]))
+        content = path.read_bytes().ljust(driver_history.ROWS * driver_history.ROW_BYTES)
+        seen.append((shape, suspects(content + b"Fatal Python error: Aborted"), suspects(content)))
 
     class Recorded(_Opener):
         def open(self, info: DeviceInfo) -> FakeDevice:
@@ -403,6 +407,10 @@ async def test_an_end_of_the_process_is_laid_on_a_shape_only_while_it_is_on_tria
     async with mining(script, names=["gpu-128"], opener=Recorded) as rig:
         await rig.until(lambda: rig.of(ShapeChosen))
     record.close()
-    assert {shape for shape, _ in seen} == {"gpu", "gpu-128"}
+    assert {shape for shape, _, _ in seen} == {"gpu", "gpu-128"}
     wrong = [one for one in seen if one[1] != [one[0]] * (one[0] == "gpu-128")]
     assert not wrong
+    killed = [bool(shapes) for shape, _, shapes in seen if shape == "gpu-128"]
+    assert killed == sorted(killed, reverse=True), "only its first turn"
+    assert killed[0]
+    assert not killed[-1]
