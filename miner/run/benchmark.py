@@ -12,8 +12,9 @@ from typing import Any
 from miner import __version__
 from miner.clock import SystemClock
 from miner.codegen.launch_shape import shape_beside, shape_named
+from miner.devices.crash_record import CrashRecord
 from miner.devices.device import Device, OpenableDevice
-from miner.devices.driver_history import CrashRecord, crashed_shapes
+from miner.devices.driver_history import crashed_shapes
 from miner.devices.selection import ListedDevice
 from miner.devices.trial_results import TrialResults
 from miner.devices.tuned_shapes import ChosenBy, TunedShapes, shapes_to_try

@@ -13,7 +13,8 @@ from typing import TextIO
 from miner import USER_AGENT, __version__
 from miner.clock import Clock, SystemClock
 from miner.codegen.kernel_source import search_source
-from miner.devices.driver_history import CrashRecord, count_hang
+from miner.devices.crash_record import CrashRecord
+from miner.devices.driver_history import count_hang
 from miner.devices.trial_results import TrialResults
 from miner.devices.tuned_shapes import TunedShape, TunedShapes
 from miner.engine.engine import Engine

@@ -15,9 +15,9 @@ import pytest
 from miner.catalog import variants
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape, shape_named
-from miner.devices import driver_history, trial_results
+from miner.devices import crash_record, trial_results
+from miner.devices.crash_record import CrashRecord
 from miner.devices.driver_history import (
-    CrashRecord,
     count_crashes,
     count_hang,
     crash_problem,
@@ -37,7 +37,7 @@ CARD, OTHER = info_of("opencl:0.0"), info_of("opencl:0.1")
 
 RUN = """
 import ctypes, os, signal, sys, threading
-from miner.devices.driver_history import CrashRecord
+from miner.devices.crash_record import CrashRecord
 from tests.devices.test_driver_history import CARD, OTHER
 record = CrashRecord()
 entered = threading.Event()
@@ -151,7 +151,7 @@ def test_a_damaged_record_counts_nothing(tmp_path: Path, content: bytes) -> None
 
 def test_a_crash_before_the_boot_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run(SEGFAULT, "opening", "opening")
-    monkeypatch.setattr(driver_history, "boot_id", lambda: "another boot")
+    monkeypatch.setattr(crash_record, "boot_id", lambda: "another boot")
     assert count_crashes(TrialResults()) == []
 
 
@@ -323,9 +323,7 @@ def kill(cache: Path, fault: bytes = b"") -> list[str | None]:
     with suppress(Left):
         leave(cache)
     path = cache / "driver-calls" / "ended.calls"
-    path.write_bytes(
-        path.read_bytes().ljust(driver_history.ROWS * driver_history.ROW_BYTES) + fault
-    )
+    path.write_bytes(path.read_bytes().ljust(crash_record.ROWS * crash_record.ROW_BYTES) + fault)
     return [crash.shape for crash in count_crashes(TrialResults())]
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from miner.codegen.kernel_source import KernelSource
 from miner.codegen.launch_shape import LaunchShape
-from miner.devices import driver_history
+from miner.devices import crash_record, driver_history
+from miner.devices.crash_record import SEARCHING, CrashRecord
 from miner.devices.device import Device, Image
-from miner.devices.driver_history import SEARCHING, CrashRecord
 from miner.devices.tuned_shapes import TunedShape
 from miner.devices.tuning import Tuning
 from miner.engine import autotune
@@ -395,7 +395,7 @@ async def test_a_crash_counts_against_a_shape_on_trial_and_a_kill_only_in_its_fi
         return [c.trial.names[0] for c in calls if c.trial and c.what == SEARCHING]
 
     def watch(shape: str) -> None:
-        content = path.read_bytes().ljust(driver_history.ROWS * driver_history.ROW_BYTES)
+        content = path.read_bytes().ljust(crash_record.ROWS * crash_record.ROW_BYTES)
         seen.append((shape, suspects(content + b"Fatal Python error: Aborted"), suspects(content)))
 
     class Recorded(_Opener):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from miner.catalog import find_coin, find_variant
-from miner.devices.driver_history import CrashRecord, ShapeOnTrial, crashed_shapes
+from miner.devices.crash_record import CrashRecord, ShapeOnTrial
+from miner.devices.driver_history import crashed_shapes
 from miner.devices.opencl import OPENCL
 from miner.devices.reference import REFERENCE
 from miner.devices.selection import ChosenDevices, ListedDevice
@@ -360,7 +361,7 @@ def test_a_shape_whose_trial_hangs_is_left_out_at_the_next_start(path: Path) -> 
     with closing(CrashRecord()) as record:
         run._driver_calls = record
         where, variant = (*CARD.alike, "kawpow"), find_variant("kawpow")
-        record.trials["opencl:0.0"] = ShapeOnTrial(where, ("gpu-128",))
+        record.trials["opencl:0.0"] = ShapeOnTrial(where, ("gpu-128",), is_proved=False)
         run._emit(DeviceHanging("opencl:0.0", "a launch did not return within 30 s"))
     assert crashed_shapes(TrialResults(), CARD, variant, ["gpu-128"])
     assert resolve_settings(lambda: load(path)).tunings["opencl:0.0"].shape is None
